@@ -1,0 +1,1 @@
+"""The ledger: who may spend how much. Knows no images and no Discord."""

@@ -1,0 +1,31 @@
+"""What the ledger refuses. Errors carry facts; the sentences are made in ui/answers.
+
+CreditsError
+├── InsufficientCredits   the account holds less than the price
+└── UnknownHold           settle, release or refund of something that was never held
+"""
+
+from __future__ import annotations
+
+from credits.model import Balance
+
+
+class CreditsError(Exception):
+    """Anything the ledger refuses."""
+
+
+class InsufficientCredits(CreditsError):
+    """The account holds less than the price. Nothing was held."""
+
+    def __init__(self, needed: int, balance: Balance) -> None:
+        super().__init__(f"needs {needed} credits, {balance.available} are available")
+        self.needed = needed
+        self.balance = balance
+
+
+class UnknownHold(CreditsError):
+    """No hold with this image id exists: a programming fault, never a person's."""
+
+    def __init__(self, image_id: str) -> None:
+        super().__init__(f"no hold for image {image_id}")
+        self.image_id = image_id

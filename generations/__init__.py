@@ -1,0 +1,1 @@
+"""One request, from the hold on its credits to the posted image. Knows no Discord library."""

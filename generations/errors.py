@@ -1,0 +1,66 @@
+"""What the generation service refuses. Errors carry facts; the sentences are made in ui/answers.
+
+GenerationError
+├── LineFull           the line holds all it may hold
+├── Draining           the bot is stopping and takes nothing new
+├── NotCancellable     too late, already over, or not there
+├── NotYours           somebody else's
+├── IllegalMove        a state that may not follow (a programming fault)
+└── LostClaim          another process took the work over; whoever sees this stops at once
+DeliveryDelayed        Discord can't take it now; the same show is due again later
+"""
+
+from __future__ import annotations
+
+
+class GenerationError(Exception):
+    """Anything the generation service refuses."""
+
+
+class LineFull(GenerationError):
+    """The line holds all it may hold. Nothing was held or charged."""
+
+    def __init__(self, limit: int, free_at_ms: int | None) -> None:
+        super().__init__(f"{limit} images wait already")
+        self.limit = limit
+        self.free_at_ms = free_at_ms
+
+
+class Draining(GenerationError):
+    """The bot is stopping. Nothing was held or charged."""
+
+
+class NotCancellable(GenerationError):
+    """Nothing of it still waits: it is being made, it is over, or it never was."""
+
+
+class NotYours(GenerationError):
+    """Only the requester, or somebody with Manage Messages, may do this."""
+
+    def __init__(self, owner_id: int) -> None:
+        super().__init__("it belongs to somebody else")
+        self.owner_id = owner_id
+
+
+class IllegalMove(GenerationError):
+    """The table of moves does not know this one, or the image was no longer where the caller thought."""
+
+    def __init__(self, image_id: str, source: str, target: str) -> None:
+        super().__init__(f"image {image_id} can't go from {source} to {target}")
+        self.image_id = image_id
+
+
+class LostClaim(GenerationError):
+    """The lease ran out and another worker holds the generation now."""
+
+    def __init__(self, generation_id: int) -> None:
+        super().__init__(f"generation {generation_id} is claimed by another worker")
+        self.generation_id = generation_id
+
+
+class DeliveryDelayed(Exception):
+    """Discord can't take it now (an outage, a limit). Nothing is lost: the show is due again."""
+
+    def __init__(self, retry_after_seconds: float) -> None:
+        super().__init__(f"Discord can't take it now, again in {retry_after_seconds:.0f} s")
+        self.retry_after_seconds = retry_after_seconds

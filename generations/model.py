@@ -1,0 +1,243 @@
+"""What a person asked for and how far it has come. Pure; knows no database, no network, no Discord library."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from qwen.models import SEED_MAX, SEED_RANDOM, OutputFormat, Size, TaskRequest
+
+MAX_COUNT = 4
+DISCORD_EPOCH_MS = 1_420_070_400_000  # Discord docs: Reference, "Snowflakes"
+TOKEN_LIFETIME_MS = 15 * 60 * 1000  # Discord docs: Receiving and Responding, "Interaction tokens are valid for 15 minutes"
+
+
+class State(StrEnum):
+    """Where one image stands. SQL stores the values; MOVES says what may follow what."""
+
+    REQUESTED = "requested"  # credits held, waiting in line; still cancellable
+    SUBMITTING = "submitting"  # committed before the POST: from here on a crash means "unknown"
+    RUNNING = "running"  # the service gave a task id
+    SUCCEEDED = "succeeded"  # the image exists and is paid for; not yet posted
+    DELIVERED = "delivered"
+    UNDELIVERED = "undelivered"  # nowhere to post it; kept
+    FAILED = "failed"
+    EXPIRED = "expired"  # past its deadline, credits returned; a late success is posted for free
+    UNKNOWN = "unknown"  # nobody can say whether the service took it; credits returned, never posted again
+    CANCELLED = "cancelled"
+
+
+MOVES: Mapping[State, frozenset[State]] = {
+    # SUBMITTING -> REQUESTED only when the request surely never left this machine.
+    State.REQUESTED: frozenset({State.SUBMITTING, State.CANCELLED, State.EXPIRED}),
+    State.SUBMITTING: frozenset({State.RUNNING, State.REQUESTED, State.FAILED, State.UNKNOWN}),
+    State.RUNNING: frozenset({State.SUCCEEDED, State.FAILED, State.EXPIRED}),
+    State.SUCCEEDED: frozenset({State.DELIVERED, State.UNDELIVERED}),
+    State.DELIVERED: frozenset(),
+    State.UNDELIVERED: frozenset({State.DELIVERED}),
+    State.FAILED: frozenset(),
+    State.EXPIRED: frozenset({State.SUCCEEDED}),
+    State.UNKNOWN: frozenset({State.SUCCEEDED}),
+    State.CANCELLED: frozenset(),
+}
+
+WAITING = frozenset({State.REQUESTED})
+IN_FLIGHT = frozenset({State.SUBMITTING, State.RUNNING})
+PICTURED = frozenset({State.SUCCEEDED, State.DELIVERED, State.UNDELIVERED})
+RETURNED = frozenset({State.FAILED, State.EXPIRED, State.UNKNOWN, State.CANCELLED})  # the hold was released
+HELD = WAITING | IN_FLIGHT
+VISIBLE_ENDINGS = RETURNED | {State.SUCCEEDED}  # a move to one of these changes what the card finally says
+
+
+class Ending(StrEnum):
+    """Why an image came to nothing. ui/texts has one sentence for each."""
+
+    DECLINED = "declined"  # the service looked at the prompt and would not
+    PROMPT_REFUSED = "prompt_refused"  # 400 on the submit
+    KEY_REFUSED = "key_refused"
+    ACCOUNT_EMPTY = "account_empty"
+    TASK_LOST = "task_lost"  # the service no longer knows a task it had accepted
+    NO_PICTURE = "no_picture"  # SUCCESS without an image
+    PICTURE_UNUSABLE = "picture_unusable"  # not an image, far too large, or from a forbidden address
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    DEADLINE = "deadline"
+    LINE_DEADLINE = "line_deadline"  # waited in line for as long as an image may take
+    CANCELLED = "cancelled"
+    NOT_ANSWERED = "not_answered"  # Discord never took the card; nobody saw it
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to make. The prompt has 1 to 2000 characters; seeds of several images are seed, seed+1, …"""
+
+    prompt: str
+    size: Size = Size.SQUARE
+    seed: int = 0
+    format: OutputFormat = OutputFormat.JPEG
+    count: int = 1
+    private: bool = False
+    spoiler: bool = False
+
+    @classmethod
+    def parse(
+        cls,
+        *,
+        prompt: str,
+        size: Size,
+        seed: int | None,
+        format: OutputFormat,
+        count: int,
+        private: bool,
+        spoiler: bool,
+        rng: random.Random,
+    ) -> Request:
+        """Check what a person typed and draw the seed they left out, so that every image can be made again.
+
+        Raises ValueError with a sentence that can be shown. discord.py does not check ranges again (2.7.1,
+        app_commands.Range), and a form's text never passes Discord's option limits, so they are checked here.
+        """
+        if not 1 <= count <= MAX_COUNT:
+            raise ValueError(f"Between 1 and {MAX_COUNT} images can be made at once.")
+        chosen = rng.randint(0, SEED_MAX - MAX_COUNT) if seed is None or seed == SEED_RANDOM else seed
+        if not prompt.strip():
+            raise ValueError("The prompt is empty.")
+        TaskRequest(prompt=prompt, size=size, seed=chosen, output_format=format)  # the service's own limits
+        return cls(prompt, size, chosen, format, count, private, spoiler)
+
+    def seed_at(self, position: int) -> int:
+        """The seed of the image at *position* (0-based); wraps at the largest seed the service takes."""
+        return (self.seed + position) % (SEED_MAX + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the request came from and where its card stands. Ids are Discord's snowflakes."""
+
+    interaction_id: int
+    application_id: int
+    user_id: int
+    channel_id: int
+    guild_id: int | None
+    token: str = field(repr=False)  # a credential for 15 minutes; empty once it is of no use
+    attachment_size_limit: int  # bytes a file, Discord docs: Interaction object
+    locale: str = "en-US"
+    bot_in_channel: bool = True  # False for a user install: only the token reaches the card there
+
+    @property
+    def token_expires_at_ms(self) -> int:
+        """When Discord stops taking the interaction token (unix milliseconds), from the interaction's own id."""
+        return (self.interaction_id >> 22) + DISCORD_EPOCH_MS + TOKEN_LIFETIME_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image of a generation: one task of the service, one hold in the ledger. Times are unix milliseconds."""
+
+    generation_id: int
+    position: int  # 0-based
+    seed: int
+    state: State = State.REQUESTED
+    due_at_ms: int | None = None  # when the worker must do something about it; None: never again
+    admitted_at_ms: int | None = None  # its turn came: it counts as in flight from here
+    submitted_at_ms: int | None = None
+    task_id: str | None = None
+    looks: int = 0  # status looks taken
+    last_look_at_ms: int | None = None
+    failures: int = 0  # temporary faults in a row, for the backoff
+    ready_at_ms: int | None = None
+    consumed_credits: int | None = None
+    image_url: str | None = field(default=None, repr=False)
+    ending: Ending | None = None
+    ending_detail: str | None = None  # the service's own words, one short line
+    attachment_id: int | None = None  # on the card, once delivered
+    file_name: str | None = None
+
+    @property
+    def image_id(self) -> str:
+        """The id the ledger knows it by."""
+        return f"{self.generation_id}-{self.position}"
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What a person asked for, shown as one card. Its id is the interaction's id: unique, born at the edge."""
+
+    id: int
+    request: Request
+    origin: Origin
+    created_at_ms: int
+    images: tuple[Image, ...]
+    fence: int = 0  # grows with each claim; a write with an older fence touches nothing
+    message_id: int | None = None  # the card, once Discord has taken it
+    revision: int = 0  # grows with each move that changes what the card finally says
+    shown_revision: int = 0
+
+    @property
+    def unshown(self) -> bool:
+        """Whether the card on Discord still owes the person news."""
+        return self.shown_revision < self.revision
+
+    @property
+    def cancellable(self) -> bool:
+        return any(image.state is State.REQUESTED for image in self.images)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every image has come to an end, posted or not."""
+        return all(image.state in RETURNED | PICTURED for image in self.images)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A waiting card's place. Positions are 1-based among images whose turn has not come."""
+
+    position: int
+    own_running: int  # images of the same person that are being made
+    own_cap: int
+    own_position: int  # among the same person's waiting images
+    about_seconds: int | None  # None: too few images seen to say
+
+    @property
+    def waits_for_own(self) -> bool:
+        """Whether only the person's own running images keep it waiting."""
+        return self.own_running >= self.own_cap
+
+
+@dataclass(frozen=True, slots=True)
+class Painting:
+    """How far the images in flight are, as an estimate from past images of the same size; never above 0.95."""
+
+    share: float
+    usual_seconds: tuple[int, int] | None  # None: too few images seen to say
+    ready_at_ms: int | None
+    overdue: bool = False
+    service_slow: bool = False  # the last looks found no answer
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What the worker knows of a generation's near future: its line while it waits, its painting while it is made."""
+
+    line: Line | None = None
+    painting: Painting | None = None
+
+
+class Place(StrEnum):
+    """Where a show ended up."""
+
+    CARD = "card"
+    CHANNEL = "channel"
+    DIRECT_MESSAGE = "direct_message"
+    NOWHERE = "nowhere"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The outcome of a show. attachment ids by image position, for the pictures that were uploaded by it."""
+
+    place: Place
+    message_id: int | None = None
+    channel_id: int | None = None
+    attachments: Mapping[int, int] = field(default_factory=dict[int, int])

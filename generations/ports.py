@@ -1,0 +1,53 @@
+"""What the worker asks of the floors above and beside it, as protocols: bot.py joins them with the real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from generations.model import Generation, Outlook, Shown
+from qwen.images import DownloadedImage
+from qwen.models import Task, TaskRequest
+
+
+class Delivery(Protocol):
+    """Shows a generation by ids; ui/delivery is it. One owner per message: shows of one generation never overlap."""
+
+    def show_progress(self, generation: Generation, outlook: Outlook) -> None:
+        """Show how it goes, some time soon. Never waits, never raises; a newer one replaces it."""
+        ...
+
+    async def show(self, generation: Generation, outlook: Outlook, pictures: Mapping[int, DownloadedImage]) -> Shown:
+        """Show news that must arrive: endings, and the *pictures* (by position) of its succeeded images.
+
+        Raises DeliveryDelayed when Discord can't take it now. Never raises for a place that is gone: it goes on
+        to the next one, and says NOWHERE when there is none left.
+        """
+        ...
+
+    async def find_card(self, generation: Generation) -> int | None:
+        """The id of the card of a generation that was never confirmed as answered; None: Discord has none.
+
+        Raises DeliveryDelayed when Discord can't say now.
+        """
+        ...
+
+
+class Operator(Protocol):
+    """Tells the bot's owner what only they can mend; ui/operator is it. Never floods: once per matter and time."""
+
+    def tell(self, matter: str, detail: str) -> None: ...
+
+
+class ImageService(Protocol):
+    """The image API; qwen.client is it."""
+
+    async def create_task(self, request: TaskRequest) -> Task: ...
+
+    async def get_task(self, task_id: str) -> Task: ...
+
+
+class ImageStore(Protocol):
+    """Where finished images are fetched; qwen.images is it."""
+
+    async def download(self, url: str) -> DownloadedImage: ...
