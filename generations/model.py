@@ -34,7 +34,8 @@ MOVES: Mapping[State, frozenset[State]] = {
     State.REQUESTED: frozenset({State.SUBMITTING, State.CANCELLED, State.EXPIRED}),
     State.SUBMITTING: frozenset({State.RUNNING, State.REQUESTED, State.FAILED, State.UNKNOWN}),
     State.RUNNING: frozenset({State.SUCCEEDED, State.FAILED, State.EXPIRED}),
-    State.SUCCEEDED: frozenset({State.DELIVERED, State.UNDELIVERED}),
+    # SUCCEEDED -> FAILED when the picture was lost before it could be posted; what was charged is refunded.
+    State.SUCCEEDED: frozenset({State.DELIVERED, State.UNDELIVERED, State.FAILED}),
     State.DELIVERED: frozenset(),
     State.UNDELIVERED: frozenset({State.DELIVERED}),
     State.FAILED: frozenset(),
@@ -55,12 +56,14 @@ class Ending(StrEnum):
     """Why an image came to nothing. ui/texts has one sentence for each."""
 
     DECLINED = "declined"  # the service looked at the prompt and would not
+    SERVICE_FAILED = "service_failed"  # the service tried and failed, for a reason of its own
     PROMPT_REFUSED = "prompt_refused"  # 400 on the submit
     KEY_REFUSED = "key_refused"
     ACCOUNT_EMPTY = "account_empty"
     TASK_LOST = "task_lost"  # the service no longer knows a task it had accepted
     NO_PICTURE = "no_picture"  # SUCCESS without an image
     PICTURE_UNUSABLE = "picture_unusable"  # not an image, far too large, or from a forbidden address
+    PICTURE_LOST = "picture_lost"  # it was made and paid for, but its link died before it could be posted; refunded
     OUTCOME_UNKNOWN = "outcome_unknown"
     DEADLINE = "deadline"
     LINE_DEADLINE = "line_deadline"  # waited in line for as long as an image may take
