@@ -1,0 +1,384 @@
+"""The image API's protocol: what is sent, and what every answer means."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qwen.errors import (
+    AccountEmpty,
+    EndpointRefused,
+    KeyRefused,
+    OutcomeUnknown,
+    PromptRefused,
+    QwenError,
+    RateLimited,
+    ServiceUnavailable,
+    TaskNotFound,
+)
+from qwen.models import OutputFormat, Size, Task, TaskRequest, TaskStatus
+from qwen.protocol import HttpAnswer, build_create, build_status, parse_create, parse_status_answer
+from qwen.retry_after import read_retry_after
+
+KEY = "canary-key-0123456789"
+PROMPT = "a canary in a coal mine"
+REQUEST = TaskRequest(PROMPT, Size.LANDSCAPE, 42, OutputFormat.WEBP)
+TASK_ID = "n43abc123def456qwenimg"
+
+
+def envelope(
+    code: object, message: object = "success", data: object = None, *, status: int = 200, **headers: str
+) -> HttpAnswer:
+    body = json.dumps({"code": code, "message": message, "data": data}).encode()
+    return HttpAnswer(status, {name.replace("_", "-"): value for name, value in headers.items()}, body)
+
+
+def bare(status: int, body: bytes = b"<html>oops</html>", **headers: str) -> HttpAnswer:
+    return HttpAnswer(status, {name.replace("_", "-"): value for name, value in headers.items()}, body)
+
+
+def look(status: str, **fields: Any) -> HttpAnswer:
+    data = {"task_id": TASK_ID, "status": status, "consumed_credits": 5, "error_message": None, "response": None}
+    return envelope(200, data=data | fields)
+
+
+# --- what is sent ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("api_url", ["https://qwen.example/api", "https://qwen.example/api/"])
+def test_the_post_carries_the_key_and_all_parameters_as_the_document_names_them(api_url: str) -> None:
+    sent = build_create(api_url, KEY, REQUEST)
+    assert (sent.method, sent.url) == ("POST", "https://qwen.example/api/generate")
+    assert sent.headers["Authorization"] == f"Bearer {KEY}"
+    assert sent.headers["Content-Type"] == "application/json"
+    assert json.loads(sent.body) == {"prompt": PROMPT, "size": "1536*1024", "seed": 42, "output_format": "webp"}
+
+
+def test_a_callback_address_is_sent_only_when_there_is_one() -> None:
+    request = TaskRequest(PROMPT, Size.SQUARE, -1, OutputFormat.JPEG, "https://bot.example/c")
+    assert (
+        json.loads(build_create("https://qwen.example/api", KEY, request).body)["callback_url"]
+        == "https://bot.example/c"
+    )
+
+
+def test_the_look_names_the_task_and_escapes_whatever_its_id_holds() -> None:
+    sent = build_status("https://qwen.example/api", KEY, "a&b=c /é")
+    assert (sent.method, sent.body) == ("GET", b"")
+    assert sent.url == "https://qwen.example/api/status?task_id=a%26b%3Dc+%2F%C3%A9"
+    assert sent.headers["Authorization"] == f"Bearer {KEY}"
+
+
+def test_a_look_at_no_task_is_refused() -> None:
+    with pytest.raises(ValueError, match="id must not be empty"):
+        build_status("https://qwen.example/api", KEY, "")
+
+
+def test_requests_and_answers_show_neither_key_nor_prompt_nor_body() -> None:
+    shown = repr(build_create("https://qwen.example/api", KEY, REQUEST)) + repr(bare(200, PROMPT.encode(), x=KEY))
+    assert KEY not in shown
+    assert "canary" not in shown
+
+
+# --- answers of the document ----------------------------------------------------------------------------------------
+
+
+def test_a_task_that_was_taken_is_read_from_the_posts_answer() -> None:
+    task = parse_create(envelope(200, data={"task_id": TASK_ID, "status": "IN_PROGRESS"}))
+    assert task == Task(TASK_ID, TaskStatus.IN_PROGRESS, "IN_PROGRESS", None, None, ())
+
+
+def test_a_finished_task_carries_its_credits_and_all_its_addresses() -> None:
+    urls = ["https://cdn.example.com/image.png", "https://cdn.example.com/other.png?sig=1"]
+    task = parse_status_answer(look("SUCCESS", response=urls), TASK_ID)
+    assert (task.status, task.consumed_credits, task.image_urls) == (TaskStatus.SUCCESS, 5, tuple(urls))
+
+
+def test_a_failed_task_says_why_in_one_clean_line_and_what_it_cost() -> None:
+    answer = look("FAILED", consumed_credits=0, error_message="Content policy\nviolation detected")
+    task = parse_status_answer(answer, TASK_ID)
+    assert (task.status, task.consumed_credits) == (TaskStatus.FAILED, 0)
+    assert task.error_message == "Content policy violation detected"
+
+
+@pytest.mark.parametrize("response", [None, [], "", [None, 5, {"url": "x"}], [" "], ["a\nb"], ["x" * 9000]])
+def test_a_success_without_a_usable_address_is_a_task_without_addresses(response: object) -> None:
+    task = parse_status_answer(look("SUCCESS", response=response), TASK_ID)
+    assert (task.status, task.image_urls) == (TaskStatus.SUCCESS, ())
+
+
+def test_a_status_nobody_knows_counts_as_running_and_is_kept_as_written() -> None:
+    task = parse_status_answer(look("UPSCALING"), TASK_ID)
+    assert (task.status, task.status_text, task.status.is_final) == (TaskStatus.UNKNOWN, "UPSCALING", False)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (5, 5),
+        (0, 0),
+        (5.0, 5),
+        ("5", 5),
+        (-1, None),
+        (True, None),
+        (2.5, None),
+        (None, None),
+        ([], None),
+        (10**30, None),
+        (1e300, None),
+    ],
+)
+def test_only_a_sane_whole_number_of_credits_is_believed(written: object, read: int | None) -> None:
+    assert parse_status_answer(look("SUCCESS", consumed_credits=written), TASK_ID).consumed_credits == read
+
+
+# --- refusals -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [
+        (400, PromptRefused),
+        (401, KeyRefused),
+        (402, AccountEmpty),
+        (403, KeyRefused),
+        (404, EndpointRefused),
+        (413, PromptRefused),
+        (422, PromptRefused),
+        (429, RateLimited),
+        (301, OutcomeUnknown),
+        (408, OutcomeUnknown),
+        (409, OutcomeUnknown),
+        (500, OutcomeUnknown),
+        (502, OutcomeUnknown),
+        (503, OutcomeUnknown),
+        (504, OutcomeUnknown),
+        (1001, OutcomeUnknown),
+    ],
+)
+def test_what_the_post_met_is_told_by_the_code_or_else_by_the_http_status(number: int, error: type[QwenError]) -> None:
+    for answer in (envelope(number, "no", status=200), envelope(number, "no", status=500), bare(number)):
+        with pytest.raises(error) as caught:
+            parse_create(answer)
+        assert type(caught.value) is error
+        assert caught.value.http_status == answer.status
+        assert caught.value.code == (number if answer.body.startswith(b"{") else None)
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [
+        (400, ServiceUnavailable),
+        (401, KeyRefused),
+        (402, AccountEmpty),
+        (403, KeyRefused),
+        (404, TaskNotFound),
+        (429, RateLimited),
+        (302, ServiceUnavailable),
+        (500, ServiceUnavailable),
+        (503, ServiceUnavailable),
+    ],
+)
+def test_what_a_look_met_is_told_by_the_code_or_else_by_the_http_status(number: int, error: type[QwenError]) -> None:
+    for answer in (envelope(number, "no", status=200), bare(number)):
+        with pytest.raises(error) as caught:
+            parse_status_answer(answer, TASK_ID)
+        assert type(caught.value) is error
+
+
+def test_the_envelope_decides_against_the_http_status() -> None:
+    data = {"task_id": TASK_ID, "status": "PENDING"}
+    assert parse_create(envelope(200, data=data, status=500)).task_id == TASK_ID
+    with pytest.raises(PromptRefused):
+        parse_create(envelope(400, "Bad Request: 'prompt' is required.", status=200))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"ok",
+        b"<html>",
+        b"[]",
+        b"null",
+        b'{"code":200',
+        b'{"message":"x"}',
+        b'{"code":true}',
+        b'{"code":"x"}',
+        b"[" * 200_000,
+        b"\xff\xfe\x00",
+    ],
+)
+def test_an_answer_without_the_envelope_leaves_the_post_unknown_and_a_look_temporary(body: bytes) -> None:
+    with pytest.raises(OutcomeUnknown):
+        parse_create(bare(200, body))
+    with pytest.raises(ServiceUnavailable):
+        parse_status_answer(bare(200, body), TASK_ID)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [None, [], {}, {"task_id": None}, {"task_id": ""}, {"task_id": 7}, {"task_id": "a b"}, {"task_id": "x" * 201}],
+)
+def test_success_without_a_usable_task_id_leaves_the_post_unknown(data: object) -> None:
+    with pytest.raises(OutcomeUnknown, match="without a task id"):
+        parse_create(envelope(200, data=data))
+
+
+def test_an_answer_about_somebody_elses_task_is_not_taken() -> None:
+    with pytest.raises(ServiceUnavailable, match="another task"):
+        parse_status_answer(look("SUCCESS", task_id="other"), TASK_ID)
+
+
+def test_a_looks_answer_that_leaves_out_the_id_is_about_the_task_that_was_asked_for() -> None:
+    assert parse_status_answer(envelope(200, data={"status": "PENDING"}), TASK_ID).task_id == TASK_ID
+
+
+# --- the operator's empty account -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [400, 403])
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Insufficient credits. Please top up.",
+        "Bad Request: insufficient balance",
+        "You do not have enough: not enough credits",
+        "Your credits are exhausted",
+        "No remaining credits",
+        "Please top-up your account",
+    ],
+)
+def test_a_refusal_that_speaks_of_missing_credits_is_the_operators(number: int, message: str) -> None:
+    with pytest.raises(AccountEmpty):
+        parse_create(envelope(number, message))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        ("top up my glass", "Bad Request: prompt top up my glass violates the policy"),
+        ("a man with insufficient credits", 'Prompt "a man with insufficient cre..." is not allowed'),
+        ("no credits", "The prompt 'no credits' is not allowed"),
+    ],
+)
+def test_a_prompt_that_the_service_repeats_cannot_pass_for_an_empty_account(prompt: str, message: str) -> None:
+    with pytest.raises(PromptRefused):
+        parse_create(envelope(400, message), prompt=prompt)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Bad Request: 'prompt' is required.",
+        "Invalid size",
+        "Content policy violation",
+        "credit card pictures are not allowed",
+    ],
+)
+def test_other_refusals_are_about_the_request(message: str) -> None:
+    with pytest.raises(PromptRefused) as caught:
+        parse_create(envelope(400, message))
+    assert caught.value.service_message == message
+
+
+# --- waiting --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "7"}, 7.0),
+        ({"retry-after": " 0.5 "}, 0.5),
+        ({"Retry-After": "86400"}, 300.0),
+        ({"Retry-After": "9" * 18}, 300.0),
+        ({"Retry-After": "-5"}, None),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "nan"}, None),
+        ({"Retry-After": "Sun, 22 Nov 2026 10:00:30 GMT", "Date": "Sun, 22 Nov 2026 10:00:00 GMT"}, 30.0),
+        ({"Retry-After": "Sun, 22 Nov 2026 09:00:00 GMT", "Date": "Sun, 22 Nov 2026 10:00:00 GMT"}, 0.0),
+        ({"Retry-After": "Sun, 22 Nov 2027 10:00:30 GMT", "Date": "Sun, 22 Nov 2026 10:00:00 GMT"}, 300.0),
+        ({"Retry-After": "Sun, 22 Nov 2026 10:00:30 GMT"}, None),
+        ({"Retry-After": "Sun, 99 Nov 2026 10:00:30 GMT", "Date": "Sun, 22 Nov 2026 10:00:00 GMT"}, None),
+        ({}, None),
+    ],
+)
+def test_the_wait_is_read_in_seconds_or_as_a_date_beside_the_answers_own_date(
+    headers: dict[str, str], seconds: float | None
+) -> None:
+    assert read_retry_after(headers) == seconds
+    with pytest.raises(RateLimited) as caught:
+        parse_create(HttpAnswer(429, headers, b""))
+    assert caught.value.retry_after_seconds == seconds
+
+
+def test_a_503_that_names_a_wait_is_a_rate_limit_for_both_calls() -> None:
+    for answer in (bare(503, Retry_After="3"), envelope(503, "busy", Retry_After="3")):
+        with pytest.raises(RateLimited):
+            parse_create(answer)
+        with pytest.raises(RateLimited):
+            parse_status_answer(answer, TASK_ID)
+
+
+# --- whatever comes -------------------------------------------------------------------------------------------------
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=8,
+)
+CODES = st.sampled_from([200, 201, 400, 401, 402, 403, 404, 429, 500, 503]) | JSON
+DATA = JSON | st.fixed_dictionaries(
+    {},
+    optional={
+        "task_id": st.just(TASK_ID) | JSON,
+        "status": st.sampled_from(["PENDING", "SUCCESS", "FAILED"]) | JSON,
+        "consumed_credits": JSON,
+        "error_message": JSON,
+        "response": JSON,
+    },
+)
+MESSAGES = st.sampled_from([f"bad key {KEY}", f"prompt {PROMPT} refused", "see https://x.example/?sig=canary"]) | JSON
+BODIES = (
+    st.binary(max_size=200)
+    | JSON.map(lambda value: json.dumps(value).encode())
+    | st.builds(lambda c, m, d: json.dumps({"code": c, "message": m, "data": d}).encode(), CODES, MESSAGES, DATA)
+)
+HEADERS = st.dictionaries(
+    st.sampled_from(["Retry-After", "Date", "Server"]), st.text(max_size=40) | st.integers().map(str)
+)
+ANSWERS = st.builds(HttpAnswer, st.integers(100, 599), HEADERS, BODIES)
+
+
+@given(ANSWERS)
+def test_any_answer_gives_a_task_or_an_error_of_the_tree_and_no_secret(answer: HttpAnswer) -> None:
+    for parse in (
+        lambda: parse_create(answer, key=KEY, prompt=PROMPT),
+        lambda: parse_status_answer(answer, TASK_ID, key=KEY),
+    ):
+        try:
+            task = parse()
+        except QwenError as error:
+            shown = f"{error} {error!r}"
+            assert "canary" not in shown
+            assert KEY not in error.service_message
+            assert "sig=" not in error.service_message
+            assert len(error.service_message) <= 300
+        else:
+            assert task.task_id
+            assert KEY not in repr(task) + (task.error_message or "")
+
+
+@given(ANSWERS)
+def test_a_post_is_never_called_temporary_by_its_answer(answer: HttpAnswer) -> None:
+    """ServiceUnavailable means that it surely was not taken, and makes the client post again: no answer may say so."""
+    try:
+        parse_create(answer)
+    except ServiceUnavailable:
+        pytest.fail("an answer made the POST repeatable")
+    except QwenError:
+        pass
