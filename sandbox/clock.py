@@ -1,0 +1,66 @@
+"""The sandbox's wall clock: the machine's own time plus an offset that the panel can move forward.
+
+Knows nothing of Discord, images or the bot. The bot process follows the same clock by reading the offset's file
+(see clock_shim/sitecustomize.py). Durations never come from here: how long an image takes is monotonic time.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+LONGEST_JUMP_SECONDS = 366 * 24 * 3600
+
+
+class Clock(Protocol):
+    """Unix time in milliseconds."""
+
+    def now_ms(self) -> int: ...
+
+
+def system_now_ms() -> int:
+    """The machine's own unix time in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class SandboxClock:
+    """A clock that only moves forward: `now_ms()` is the machine's time plus `offset_ms`.
+
+    With an `offset_file` (milliseconds, as decimal text) the offset is kept there, for the bot process to read
+    and for the next run in the same data folder, so that time never goes backwards for a kept database.
+    """
+
+    def __init__(self, offset_file: Path | None = None, *, real_now_ms: Callable[[], int] = system_now_ms) -> None:
+        self._real_now_ms = real_now_ms
+        self._offset_file = offset_file
+        self._offset_ms = 0 if offset_file is None else _read_offset(offset_file)
+        self._save()
+
+    @property
+    def offset_ms(self) -> int:
+        return self._offset_ms
+
+    def now_ms(self) -> int:
+        return self._real_now_ms() + self._offset_ms
+
+    def advance(self, seconds: float) -> None:
+        """Jump forward. Raises ValueError for a step that is not above 0 and at most a year."""
+        if not math.isfinite(seconds) or not 0 < seconds <= LONGEST_JUMP_SECONDS:
+            raise ValueError("The clock moves forward only, by more than 0 seconds and at most 366 days at a time.")
+        self._offset_ms += round(seconds * 1000)
+        self._save()
+
+    def _save(self) -> None:
+        if self._offset_file is None:
+            return
+        draft = self._offset_file.with_suffix(".draft")
+        draft.write_text(str(self._offset_ms), "ascii")
+        os.replace(draft, self._offset_file)
+
+
+def _read_offset(path: Path) -> int:
+    return int(path.read_text("ascii")) if path.exists() else 0

@@ -1,0 +1,71 @@
+"""The image API calling back: on time, twice, early or forged. Knows no server.
+
+The document names callback_url and nothing else: one POST of JSON, with the same envelope as a status answer, is this
+stand-in's choice. Only addresses of this machine are ever called, whatever a request asks for.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from sandbox.image_api.document import Json, envelope
+from sandbox.image_api.tasks import Task
+
+TIMEOUT_SECONDS = 5.0
+FORGED_URL = "http://127.0.0.1:1/forged.png"
+
+log = logging.getLogger(__name__)
+
+
+def is_loopback_url(url: str) -> bool:
+    """True when the URL's host is localhost or a loopback address, as it stands, with no look-up."""
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def forged_data(task: Task) -> Json:
+    """What an attacker who knows only the callback's URL would claim."""
+    claim = task.report("SUCCESS", "")
+    return {**claim, "response": [FORGED_URL]}
+
+
+class Callbacks:
+    """Sends callbacks through one session of its own; `close()` ends those under way."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+        self.sent = 0
+
+    async def send(self, url: str, data: Json) -> None:
+        """One POST. A callback that can't be delivered is dropped: the document promises no retries."""
+        if not is_loopback_url(url):
+            log.error("callback_url names another machine; the sandbox never calls it")
+            return
+        self.sent += 1
+        try:
+            async with self._open_session().post(
+                url, json=envelope(200, "success", data), allow_redirects=False
+            ) as answer:
+                await answer.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            log.warning("a callback was not delivered: %s", type(error).__name__)
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
+                trust_env=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._session

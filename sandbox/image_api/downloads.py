@@ -1,0 +1,58 @@
+"""How an image is served, on good days and bad ones. Knows moods and bytes; no task, no API."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from sandbox.image_api.bad_pictures import NOT_AN_IMAGE, bomb_png, huge_png
+from sandbox.image_api.moods import Mood
+
+DRIP_BYTES = 10
+DRIP_SECONDS = 0.3
+INSIDE_URL = "http://127.0.0.1:1/"
+
+
+async def serve(
+    request: web.Request, mood: Mood, content_type: str, picture: Callable[[], Awaitable[bytes]]
+) -> web.StreamResponse:
+    """Answer a GET for an image. `picture` is only asked for where the mood lets it through."""
+    if mood is Mood.REDIRECT:
+        return web.Response(status=302, headers={"Location": INSIDE_URL})
+    if mood is Mood.HUGE_IMAGE:
+        return await _serve_huge(request)
+    if mood is Mood.BOMB:
+        return web.Response(body=await asyncio.to_thread(bomb_png), content_type="image/png")
+    if mood is Mood.NOT_AN_IMAGE:
+        return web.Response(body=NOT_AN_IMAGE, content_type=content_type)
+    body = await picture()
+    if mood is Mood.DRIP:
+        return await _serve_drip(request, body, content_type)
+    return web.Response(body=body, content_type=content_type)
+
+
+async def _serve_huge(request: web.Request) -> web.StreamResponse:
+    """No Content-Length, so that only a cap that counts while reading can stop it."""
+    answer = web.StreamResponse(headers={"Content-Type": "image/png"})
+    await answer.prepare(request)
+    try:
+        for piece in huge_png():
+            await answer.write(piece)
+        await answer.write_eof()
+    except ConnectionError:
+        pass  # the client has seen enough, as it should
+    return answer
+
+
+async def _serve_drip(request: web.Request, body: bytes, content_type: str) -> web.StreamResponse:
+    answer = web.StreamResponse(headers={"Content-Type": content_type, "Content-Length": str(len(body))})
+    await answer.prepare(request)
+    try:
+        for start in range(0, len(body), DRIP_BYTES):
+            await answer.write(body[start : start + DRIP_BYTES])
+            await asyncio.sleep(DRIP_SECONDS)
+    except ConnectionError:
+        pass  # the client gave up, as it should
+    return answer

@@ -1,0 +1,122 @@
+"""The image API's good and bad days, and the dial that says which one it is now. Pure: no server, no clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Mood(StrEnum):
+    NORMAL = "normal"
+    FAST = "fast"
+    SLOW = "slow"
+    STUCK = "stuck"
+    DECLINED = "declined"
+    BAD_REQUEST = "bad_request"
+    KEY_REFUSED = "key_refused"
+    EMPTY_ACCOUNT = "empty_account"
+    LOST_TASK = "lost_task"
+    BUSY = "busy"
+    BUSY_WAIT = "busy_wait"
+    ERROR_BEFORE = "error_before"
+    ERROR_AFTER = "error_after"
+    SILENT = "silent"
+    GARBAGE = "garbage"
+    STRANGE_STATUS = "strange_status"
+    NO_URL = "no_url"
+    SEVERAL_URLS = "several_urls"
+    HUGE_IMAGE = "huge_image"
+    NOT_AN_IMAGE = "not_an_image"
+    BOMB = "bomb"
+    REDIRECT = "redirect"
+    DRIP = "drip"
+    CALLBACK_LOST = "callback_lost"
+    CALLBACK_TWICE = "callback_twice"
+    CALLBACK_EARLY = "callback_early"
+    CALLBACK_FORGED = "callback_forged"
+
+
+@dataclass(frozen=True, slots=True)
+class MoodCard:
+    """How the page shows a mood."""
+
+    mood: Mood
+    group: str
+    label: str
+    help: str
+
+
+_PACE, _REFUSALS, _SERVICE, _RESULT, _CALLBACKS = "Pace", "Refusals", "Service trouble", "The image", "Callbacks"
+
+CARDS = (
+    MoodCard(Mood.NORMAL, _PACE, "Normal", "Every task is accepted and becomes an image."),
+    MoodCard(Mood.FAST, _PACE, "Fast", "New tasks take about a second."),
+    MoodCard(Mood.SLOW, _PACE, "Slow", "New tasks take about a minute."),
+    MoodCard(Mood.STUCK, _PACE, "Stuck", "Tasks stay PENDING for as long as this lasts."),
+    MoodCard(Mood.DECLINED, _REFUSALS, "Declined", "Tasks end as FAILED: content policy violation; 0 credits used."),
+    MoodCard(Mood.BAD_REQUEST, _REFUSALS, "Bad request", "New tasks are refused with 400."),
+    MoodCard(Mood.KEY_REFUSED, _REFUSALS, "Key refused", "Every request is refused with 401."),
+    MoodCard(Mood.EMPTY_ACCOUNT, _REFUSALS, "Account empty", "New tasks are refused: insufficient credits."),
+    MoodCard(Mood.LOST_TASK, _SERVICE, "Task lost", "Status answers 404 for tasks that exist."),
+    MoodCard(Mood.BUSY, _SERVICE, "Busy", "Every request gets 429, without saying how long to wait."),
+    MoodCard(Mood.BUSY_WAIT, _SERVICE, "Busy, says when", "Every request gets 429 with Retry-After: 7."),
+    MoodCard(Mood.ERROR_BEFORE, _SERVICE, "Error, not accepted", "Every request gets 500; no task is made."),
+    MoodCard(Mood.ERROR_AFTER, _SERVICE, "Error, yet accepted", "New tasks are made, but the answer is a 500."),
+    MoodCard(Mood.SILENT, _SERVICE, "Silent", "Tasks are made, but no request is ever answered."),
+    MoodCard(Mood.GARBAGE, _SERVICE, "Not JSON", "Tasks are made, but every answer is an HTML page."),
+    MoodCard(Mood.STRANGE_STATUS, _SERVICE, "Strange status", "The first looks show a status no document names."),
+    MoodCard(Mood.NO_URL, _RESULT, "No image URL", "Tasks end as SUCCESS with an empty list of URLs."),
+    MoodCard(Mood.SEVERAL_URLS, _RESULT, "Several URLs", "Tasks end as SUCCESS with three URLs."),
+    MoodCard(Mood.HUGE_IMAGE, _RESULT, "Huge image", "The image is a valid PNG of more than 30 MiB."),
+    MoodCard(Mood.NOT_AN_IMAGE, _RESULT, "Not an image", "The image URL serves text that claims to be an image."),
+    MoodCard(Mood.BOMB, _RESULT, "Decompression bomb", "The image is a small PNG of 30000 × 30000 pixels."),
+    MoodCard(Mood.REDIRECT, _RESULT, "Redirect inside", "The image URL redirects to a private address."),
+    MoodCard(Mood.DRIP, _RESULT, "Slow drip", "The image arrives ten bytes at a time."),
+    MoodCard(Mood.CALLBACK_LOST, _CALLBACKS, "Callback lost", "The callback never comes."),
+    MoodCard(Mood.CALLBACK_TWICE, _CALLBACKS, "Callback twice", "The callback comes two times."),
+    MoodCard(Mood.CALLBACK_EARLY, _CALLBACKS, "Callback early", "One callback comes before the task id is known."),
+    MoodCard(Mood.CALLBACK_FORGED, _CALLBACKS, "Callback forged", "A false callback claims success too soon."),
+)
+
+# These strike any API request, not a task: for them, "the next N" counts requests.
+REQUEST_MOODS = frozenset({Mood.KEY_REFUSED, Mood.BUSY, Mood.BUSY_WAIT, Mood.ERROR_BEFORE, Mood.SILENT, Mood.GARBAGE})
+
+
+class MoodDial:
+    """The mood of now. Lasting: it holds for every task, old and new, until changed. Counted: only for the next N
+    tasks (or requests, for moods that strike requests), then back to normal; such a task keeps its mood for life."""
+
+    def __init__(self) -> None:
+        self.mood = Mood.NORMAL
+        self.remaining: int | None = None
+
+    def set(self, mood: Mood, count: int | None = None) -> None:
+        """Raises ValueError when `count` is below 1."""
+        if count is not None and count < 1:
+            raise ValueError("The count of tasks must be 1 or more.")
+        self.mood = mood
+        self.remaining = None if mood is Mood.NORMAL else count
+
+    def for_post(self) -> tuple[Mood, Mood | None]:
+        """The mood of a good POST now, and the mood that its task keeps for life (None: it follows the dial)."""
+        counted = self.remaining is not None
+        mood = self._use()
+        return mood, mood if counted and mood not in REQUEST_MOODS else None
+
+    def for_look(self, kept: Mood | None) -> Mood:
+        """The mood of a status request for a task that keeps `kept`."""
+        return self._use() if self.mood in REQUEST_MOODS else self.for_task(kept)
+
+    def for_task(self, kept: Mood | None) -> Mood:
+        """The mood in which a task lives, and its image is served."""
+        if kept is not None:
+            return kept
+        return self.mood if self.remaining is None else Mood.NORMAL
+
+    def _use(self) -> Mood:
+        mood = self.mood
+        if self.remaining is not None:
+            self.remaining -= 1
+            if self.remaining == 0:
+                self.set(Mood.NORMAL)
+        return mood

@@ -1,0 +1,115 @@
+"""The image service behind the routes: its key, its tasks, its mood and its callbacks. Knows no HTTP request."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sandbox.clock import Clock
+from sandbox.image_api.callbacks import Callbacks, forged_data
+from sandbox.image_api.document import GenerateBody, Json, Refused
+from sandbox.image_api.moods import Mood, MoodDial
+from sandbox.image_api.tasks import Task, draw_seed, new_task_id
+
+FAST_SECONDS = (0.5, 1.0)
+SLOW_SECONDS = (50.0, 70.0)
+_ENDINGS = frozenset({"SUCCESS", "FAILED"})
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """One POST /api/generate as it came in. `status` is the answer's HTTP status, or None when none was sent."""
+
+    at_ms: int  # monotonic
+    body: object
+    status: int | None
+    task_id: str | None  # set when a task was made, also where the answer does not say so
+
+
+class Service:
+    """All state of the stand-in. Times of tasks are monotonic, so a jump of the wall clock finishes none."""
+
+    def __init__(self, clock: Clock, *, rng: random.Random, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.key = f"sk-sandbox-{rng.getrandbits(128):032x}"
+        self.dial = MoodDial()
+        self.tasks: dict[str, Task] = {}
+        self.posts: list[Post] = []
+        self.looks: dict[str, list[int]] = {}
+        self.seconds_per_image = (6.0, 9.0)
+        self.callbacks = Callbacks()
+        self._clock = clock
+        self._rng = rng
+        self._monotonic = monotonic
+        self._errands: set[asyncio.Task[None]] = set()
+
+    def now_ms(self) -> int:
+        """Monotonic milliseconds."""
+        return int(self._monotonic() * 1000)
+
+    def accept(self, body: GenerateBody, mood: Mood, kept_mood: Mood | None) -> Task:
+        """Make a task. Its time is drawn from the mood's range."""
+        spans = {Mood.FAST: FAST_SECONDS, Mood.SLOW: SLOW_SECONDS}
+        seconds = self._rng.uniform(*spans.get(mood, self.seconds_per_image))
+        now_ms = self.now_ms()
+        task = Task(
+            task_id=new_task_id(self._rng),
+            body=body,
+            seed=draw_seed(body, self._rng),
+            created_at_ms=self._clock.now_ms(),
+            accepted_at_ms=now_ms,
+            due_at_ms=now_ms + round(seconds * 1000),
+            kept_mood=kept_mood,
+        )
+        self.tasks[task.task_id] = task
+        return task
+
+    def task(self, task_id: str) -> Task:
+        """Raises Refused(404) for an id that was never given out."""
+        if task_id not in self.tasks:
+            raise Refused(404, "Not Found: task ID does not exist.")
+        return self.tasks[task_id]
+
+    def mood_of(self, task: Task) -> Mood:
+        return self.dial.for_task(task.kept_mood)
+
+    def count_tasks(self) -> dict[str, int]:
+        """How many tasks are running, done and failed now."""
+        counts = {"running": 0, "done": 0, "failed": 0}
+        for task in self.tasks.values():
+            status = task.status(self.now_ms(), self.mood_of(task))
+            counts[{"SUCCESS": "done", "FAILED": "failed"}.get(status, "running")] += 1
+        return counts
+
+    async def call_back(self, task: Task, cdn_url: str) -> None:
+        """Start the callbacks that the task asked for; the early one is sent before this returns."""
+        url = task.body.callback_url
+        if url is None:
+            return
+        if self.mood_of(task) is Mood.CALLBACK_EARLY:
+            await self.callbacks.send(url, self._report(task, cdn_url))
+        errand = asyncio.create_task(self._call_back_when_done(task, url, cdn_url))
+        self._errands.add(errand)
+        errand.add_done_callback(self._errands.discard)
+
+    async def close(self) -> None:
+        for errand in list(self._errands):
+            errand.cancel()
+        await asyncio.gather(*self._errands, return_exceptions=True)
+        await self.callbacks.close()
+
+    def _report(self, task: Task, cdn_url: str) -> Json:
+        return task.report(task.status(self.now_ms(), self.mood_of(task)), cdn_url)
+
+    async def _call_back_when_done(self, task: Task, url: str, cdn_url: str) -> None:
+        half_seconds = (task.due_at_ms - self.now_ms()) / 2000
+        await asyncio.sleep(half_seconds)
+        if self.mood_of(task) is Mood.CALLBACK_FORGED:
+            await self.callbacks.send(url, forged_data(task))
+        while task.status(self.now_ms(), self.mood_of(task)) not in _ENDINGS:  # noqa: ASYNC110 - time gives no signal
+            await asyncio.sleep(max(0.02, min(0.5, (task.due_at_ms - self.now_ms()) / 1000)))
+        times = {Mood.CALLBACK_LOST: 0, Mood.CALLBACK_TWICE: 2}.get(self.mood_of(task), 1)
+        for _ in range(times):
+            await self.callbacks.send(url, self._report(task, cdn_url))

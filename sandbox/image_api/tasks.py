@@ -1,0 +1,84 @@
+"""A task of the image API and its life on monotonic time. Pure: the time of now and the mood come in.
+
+PENDING for the first part of its time, then IN_PROGRESS, then its ending, which is fixed the first time it is seen.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from sandbox.image_api.document import CREDITS_PER_IMAGE, DECLINED_MESSAGE, SEED_MAX, GenerateBody, Json
+from sandbox.image_api.moods import Mood
+
+PENDING_SHARE = 0.15
+STRANGE_STATUS = "WARMING_UP"
+STRANGE_LOOKS = 2
+SEVERAL = 3
+_ID_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+def new_task_id(rng: random.Random) -> str:
+    """Shaped like the document's example, n43abc123def456qwenimg."""
+    return f"n{rng.randrange(100):02d}{''.join(rng.choices(_ID_LETTERS, k=12))}qwenimg"
+
+
+def draw_seed(body: GenerateBody, rng: random.Random) -> int:
+    """The seed the image is painted from: the one asked for, or a drawn one for -1."""
+    return body.seed if body.seed >= 0 else rng.randint(0, SEED_MAX)
+
+
+@dataclass(slots=True)
+class Task:
+    """`kept_mood`: the mood it was made in for life, or None when it follows the dial. Times in milliseconds."""
+
+    task_id: str
+    body: GenerateBody
+    seed: int
+    created_at_ms: int  # unix time: only ever shown
+    accepted_at_ms: int  # monotonic, as is due_at_ms
+    due_at_ms: int
+    kept_mood: Mood | None = None
+    strange_looks_left: int = STRANGE_LOOKS
+    ending: Mood | None = field(default=None)
+
+    def is_due(self, now_ms: int) -> bool:
+        return now_ms >= self.due_at_ms
+
+    def status(self, now_ms: int, mood: Mood) -> str:
+        """The status of now. Once it ended, a later mood changes nothing."""
+        if self.ending is None and mood is Mood.STUCK:
+            return "PENDING"
+        if self.ending is None and self.is_due(now_ms):
+            self.ending = mood
+        if self.ending is not None:
+            return "FAILED" if self.ending is Mood.DECLINED else "SUCCESS"
+        pending_ms = (self.due_at_ms - self.accepted_at_ms) * PENDING_SHARE
+        return "PENDING" if now_ms < self.accepted_at_ms + pending_ms else "IN_PROGRESS"
+
+    def look(self, now_ms: int, mood: Mood) -> str:
+        """The status as a status request tells it: in a strange mood the first looks get one no document names."""
+        if mood is Mood.STRANGE_STATUS and self.strange_looks_left > 0:
+            self.strange_looks_left -= 1
+            return STRANGE_STATUS
+        return self.status(now_ms, mood)
+
+    def image_names(self) -> list[str]:
+        """File names of the finished images on the CDN, `<task id>.<format>`; none without an image."""
+        count = {Mood.DECLINED: 0, Mood.NO_URL: 0, Mood.SEVERAL_URLS: SEVERAL, None: 0}.get(self.ending, 1)
+        marks = ["", *(f"-{n}" for n in range(2, count + 1))][:count]
+        return [f"{self.task_id}{mark}.{self.body.output_format}" for mark in marks]
+
+    def report(self, status: str, cdn_url: str) -> Json:
+        """The `data` of a status answer, as the document shows it."""
+        created = datetime.fromtimestamp(self.created_at_ms // 1000, UTC)
+        return {
+            "task_id": self.task_id,
+            "status": status,
+            "consumed_credits": 0 if status == "FAILED" else CREDITS_PER_IMAGE,
+            "error_message": DECLINED_MESSAGE if status == "FAILED" else None,
+            "created_at": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "request": self.body.echo(),
+            "response": [f"{cdn_url}/{name}" for name in self.image_names()] if status == "SUCCESS" else None,
+        }

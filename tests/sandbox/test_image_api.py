@@ -1,0 +1,244 @@
+"""The local image API against the document, by raw HTTP: what it accepts, what it refuses, how a task lives."""
+
+import asyncio
+import io
+import random
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from aiohttp import web
+from PIL import Image
+
+from sandbox.clock import SandboxClock
+from sandbox.image_api import ImageApi
+from sandbox.image_api.document import TASK_ID_PATTERN, parse_generate
+from sandbox.image_api.gallery import Gallery
+
+
+class ByHand:
+    """Monotonic seconds that move when the test says so."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+class Desk:
+    """A client's desk in front of the image API."""
+
+    def __init__(self, images: ImageApi, url: str, session: aiohttp.ClientSession, time: ByHand) -> None:
+        self.images, self.url, self.session, self.time = images, url, session, time
+        self.headers = {"Authorization": f"Bearer {images.key}"}
+
+    async def post(self, body: object, **more: object) -> tuple[int, dict]:
+        async with self.session.post(
+            f"{self.url}/image-api/api/generate", **{"json": body, "headers": self.headers, **more}
+        ) as answer:
+            return answer.status, await answer.json()
+
+    async def look(self, task_id: str | None, headers: dict[str, str] | None = None) -> tuple[int, dict]:
+        params = {} if task_id is None else {"task_id": task_id}
+        async with self.session.get(
+            f"{self.url}/image-api/api/status", params=params, headers=headers or self.headers
+        ) as answer:
+            return answer.status, await answer.json()
+
+    async def make(self, **body: object) -> str:
+        status, answer = await self.post({"prompt": "a lighthouse", **body})
+        assert status == 200, answer
+        return answer["data"]["task_id"]
+
+    async def finished(self, **body: object) -> dict:
+        task_id = await self.make(**body)
+        self.time.seconds += 9.1
+        return (await self.look(task_id))[1]["data"]
+
+    async def download(self, url: str) -> tuple[bytes, str]:
+        async with self.session.get(url) as answer:
+            assert answer.status == 200
+            return await answer.read(), answer.content_type
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    time = ByHand()
+    images = ImageApi(SandboxClock(), rng=random.Random(7), monotonic=time)
+    app = web.Application()
+    url = ""
+    images.attach(app, lambda: url)
+    runner = web.AppRunner(app, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with aiohttp.ClientSession() as session:
+        yield Desk(images, url, session, time)
+    await runner.cleanup()
+
+
+async def test_a_task_goes_from_pending_over_in_progress_to_success_in_the_documents_words(desk: Desk) -> None:
+    status, answer = await desk.post({"prompt": "a lighthouse", "size": "1024*1536", "seed": 42})
+    task_id = answer["data"]["task_id"]
+    assert (status, answer["code"], answer["message"]) == (200, 200, "success")
+    assert answer["data"] == {"task_id": task_id, "status": "PENDING"}
+    assert TASK_ID_PATTERN.fullmatch(task_id)
+    assert len(task_id) == len("n43abc123def456qwenimg")
+
+    desk.time.seconds += 3
+    status, answer = await desk.look(task_id)
+    data = answer["data"]
+    assert (status, answer["code"], data["status"], data["response"]) == (200, 200, "IN_PROGRESS", None)
+    assert data["consumed_credits"] == 5
+    assert data["error_message"] is None
+    assert data["request"] == {"prompt": "a lighthouse", "size": "1024*1536", "seed": 42, "output_format": "jpeg"}
+    assert data["created_at"].endswith("Z") and len(data["created_at"]) == len("2024-12-19T10:00:00Z")
+
+    desk.time.seconds += 6.1
+    data = (await desk.look(task_id))[1]["data"]
+    assert data["status"] == "SUCCESS"
+    assert data["response"] == [f"{desk.url}/image-api/cdn/{task_id}.jpeg"]
+    assert len(desk.images.looks[task_id]) == 2
+    assert [post.task_id for post in desk.images.posts] == [task_id]
+
+
+async def test_a_jump_of_the_wall_clock_finishes_no_task() -> None:
+    clock = SandboxClock()
+    images = ImageApi(clock, rng=random.Random(1), monotonic=ByHand())
+    task = images.service.accept(parse_generate("application/json", {"prompt": "x"}), images.mood, None)
+    clock.advance(86_400)
+    assert task.status(images.service.now_ms(), images.mood) == "PENDING"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({}, "'prompt' is required."),
+        ({"prompt": ""}, "'prompt' is required."),
+        ({"prompt": None}, "'prompt' is required."),
+        ({"prompt": 5}, "'prompt' must be a string"),
+        ({"prompt": "x" * 2001}, "at most 2000 characters, got 2001"),
+        ({"prompt": "x", "size": "1024x1024"}, "'size' must be one of 1024*1024"),
+        ({"prompt": "x", "size": None}, "'size' must be one of"),
+        ({"prompt": "x", "seed": -2}, "'seed' must be a whole number"),
+        ({"prompt": "x", "seed": 2147483648}, "'seed' must be a whole number"),
+        ({"prompt": "x", "seed": True}, "'seed' must be a whole number"),
+        ({"prompt": "x", "seed": "42"}, "'seed' must be a whole number"),
+        ({"prompt": "x", "output_format": "gif"}, "'output_format' must be one of jpeg, png, webp"),
+        ({"prompt": "x", "callback_url": "not a url"}, "'callback_url' must be an http or https URL"),
+        ({"prompt": "x", "callback_url": "http://[::1"}, "'callback_url' must be an http or https URL"),
+        ({"prompt": "x", "steps": 30}, "unknown parameter 'steps'"),
+        (["prompt"], "the body must be a JSON object"),
+    ],
+)
+async def test_a_bad_body_is_refused_with_400_and_a_sentence(desk: Desk, body: object, words: str) -> None:
+    status, answer = await desk.post(body)
+    assert (status, answer["code"], answer["data"]) == (400, 400, None)
+    assert answer["message"].startswith("Bad Request: ")
+    assert words in answer["message"]
+    assert desk.images.tasks == {}
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
+async def test_a_body_that_is_no_json_is_refused_with_400(desk: Desk, data: bytes) -> None:
+    headers = {**desk.headers, "Content-Type": "application/json"}
+    status, answer = await desk.post(None, json=None, data=data, headers=headers)
+    assert (status, answer["code"]) == (400, 400)
+
+
+async def test_a_form_instead_of_json_is_refused(desk: Desk) -> None:
+    status, answer = await desk.post(None, json=None, data=b'{"prompt": "x"}')
+    assert status == 400
+    assert "Content-Type must be application/json" in answer["message"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"prompt": "x" * 2000},
+        {"prompt": "\ud800 lone surrogate"},
+        {"prompt": "x", "seed": -1},
+        {"prompt": "x", "seed": 2147483647},
+        {"prompt": "x", "size": "768*1024", "output_format": "webp", "callback_url": "http://127.0.0.1:1/x"},
+    ],
+)
+async def test_the_edges_of_what_the_document_allows_are_accepted(desk: Desk, body: dict) -> None:
+    assert (await desk.post(body))[0] == 200
+
+
+@pytest.mark.parametrize("header", [None, "Bearer wrong", "bearer", "Basic x", ""])
+async def test_a_missing_or_wrong_key_is_refused_with_401_on_both_endpoints(desk: Desk, header: str | None) -> None:
+    headers = {} if header is None else {"Authorization": header}
+    status, answer = await desk.post({"prompt": "x"}, headers=headers)
+    assert (status, answer["code"], answer["data"]) == (401, 401, None)
+    status, answer = await desk.look("n43abc123def456qwenimg", headers=headers or {"X-None": "1"})
+    assert (status, answer["code"]) == (401, 401)
+
+
+async def test_an_unknown_task_is_404_and_a_missing_task_id_is_400(desk: Desk) -> None:
+    assert [(s, a["code"]) for s, a in (await desk.look("n43abc123def456qwenimg"), await desk.look(None))] == [
+        (404, 404),
+        (400, 400),
+    ]
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "api/generate"), ("POST", "api/status"), ("GET", "api/tasks")])
+async def test_an_endpoint_the_document_does_not_name_is_a_loud_404(
+    desk: Desk, method: str, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with desk.session.request(method, f"{desk.url}/image-api/{path}", headers=desk.headers) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (404, 404)
+    assert f"/image-api/{path}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("output_format", "magic"),
+    [("png", b"\x89PNG\r\n\x1a\n"), ("jpeg", b"\xff\xd8\xff"), ("webp", b"RIFF")],
+)
+@pytest.mark.parametrize("size", ["1024*1536", "1536*1024", "768*1024"])
+async def test_a_picture_has_the_size_and_format_that_were_asked_for(
+    desk: Desk, size: str, output_format: str, magic: bytes
+) -> None:
+    data = await desk.finished(size=size, output_format=output_format, seed=3)
+    picture, content_type = await desk.download(data["response"][0])
+    assert content_type == f"image/{output_format}"
+    assert picture.startswith(magic)
+    assert len(picture) < 8 * 1024 * 1024
+    with Image.open(io.BytesIO(picture)) as opened:
+        opened.load()
+        assert f"{opened.width}*{opened.height}" == size
+
+
+async def test_the_same_prompt_seed_size_and_format_give_the_same_bytes_and_another_seed_gives_others(
+    desk: Desk,
+) -> None:
+    pictures = []
+    for seed in (42, 42, 43):
+        data = await desk.finished(seed=seed, size="768*1024")
+        desk.images._gallery._pictures.clear()
+        pictures.append((await desk.download(data["response"][0]))[0])
+    assert pictures[0] == pictures[1]
+    assert pictures[0] != pictures[2]
+
+
+async def test_a_random_seed_is_drawn_anew_for_each_task(desk: Desk) -> None:
+    first, second = [desk.images.tasks[await desk.make(seed=-1)] for _ in range(2)]
+    assert first.seed != second.seed
+    assert first.body.echo()["seed"] == -1
+
+
+async def test_no_picture_is_served_before_its_task_has_ended_nor_under_another_name(desk: Desk) -> None:
+    task_id = await desk.make()
+    for name in (f"{task_id}.jpeg", f"{task_id}.png", "n43abc123def456qwenimg.jpeg", "x"):
+        async with desk.session.get(f"{desk.url}/image-api/cdn/{name}") as answer:
+            assert answer.status == 404
+
+
+async def test_the_gallery_keeps_only_the_latest_pictures() -> None:
+    gallery = Gallery(kept_pictures=2)
+    for seed in range(4):
+        await gallery.picture("x", seed, "768*1024", "jpeg")
+    assert [wanted[1] for wanted in gallery._pictures] == [2, 3]
+    await asyncio.gather(*(gallery.picture("y", 1, "768*1024", "jpeg") for _ in range(3)))
+    assert [wanted[1] for wanted in gallery._pictures] == [3, 1]
