@@ -1,0 +1,171 @@
+"""Makes what a person typed harmless to show: no Markdown, mention, link or hidden character of it does anything.
+
+Pure. Must not know Discord's library, cards or sentences.
+
+Discord's Markdown takes a backslash before any ASCII punctuation as "show this character" (Discord docs: Reference,
+"Message Formatting"; the client's own escape rule), so escaping leaves no invisible character in what people copy.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+NO_VISIBLE_TEXT = "(no visible text)"
+ALT_TEXT_MAX = 1024  # Discord docs: Message, "Attachment object", description
+FILE_STEM_MAX = 40
+MARKS_MAX = 4  # combining marks on one character; the scripts of the world need three, "zalgo" uses dozens
+CLUSTER_MAX = 16  # code points of one visible character; a family of four with skin tones has eleven
+
+_JOINER = "\u200d"
+_BLACK_FLAG = "\U0001f3f4"  # starts the flags that are spelled with tag characters
+# Letters that draw nothing: Hangul fillers, Khmer inherent vowels, the combining grapheme joiner.
+_BLANK_LETTERS = frozenset("\u115f\u1160\u3164\uffa0\u17b4\u17b5\u034f")
+_BLANK_SPACES = frozenset("\u2800")  # the Braille pattern without dots
+_SPACING_CATEGORIES = frozenset({"Cc", "Zl", "Zp", "Zs"})
+_DROPPED_CATEGORIES = frozenset({"Cf", "Cs", "Co"})
+_ESCAPED = frozenset("\\*_~|`<>[]()@:/#")
+_LEADING = re.compile(r"[-+]|\d+(?=\.)")  # what makes a list or small print, at the start of a line only
+_PINGING = re.compile(r"@(?=everyone|here)")
+
+
+def inert(text: str, limit: int) -> str:
+    """*text* as one line that only shows itself, of at most *limit* UTF-16 units after escaping, "…" where it was cut.
+
+    Never empty, and never ends inside an escape or a visible character. UTF-16 units are the widest of the counts
+    that Discord's clients and servers use, so the limit holds under each.
+    """
+    plain = "".join(_clusters(_visible(text)))  # only now is an "@everyone" whole that hid a character inside
+    shown = [_escape(cluster) for cluster in _clusters(_PINGING.sub("＠", plain))]
+    if not shown:
+        return NO_VISIBLE_TEXT
+    shown = _escape_start(shown)
+    return _cut(shown, limit)
+
+
+def alt_text(prompt: str) -> str:
+    """The prompt as an image's description: one plain line of at most 1024 UTF-16 units, never empty."""
+    return _cut(list(_clusters(_visible(prompt))), ALT_TEXT_MAX) or NO_VISIBLE_TEXT
+
+
+def file_stem(prompt: str, seed: int) -> str:
+    """A file name without its ending: the prompt's first words and the seed, [a-z0-9-], at most 40 characters.
+
+    Never empty, never one of Windows' reserved names (those have no "-<seed>"), nothing that names a folder.
+    """
+    ending = f"-{seed}"
+    ascii_text = unicodedata.normalize("NFKD", prompt[:400]).encode("ascii", "ignore").decode().lower()
+    words = re.findall(r"[a-z0-9]+", ascii_text)
+    stem = ""
+    for word in words:
+        longer = f"{stem}-{word}" if stem else word
+        if len(longer) + len(ending) > FILE_STEM_MAX:
+            break
+        stem = longer
+    if not stem and words:
+        stem = words[0][: FILE_STEM_MAX - len(ending)]
+    return (stem or "image") + ending
+
+
+def _visible(text: str) -> str:
+    """Drop what draws nothing or changes the direction of others' text, and fold white space. Joiners stay for now."""
+    kept: list[str] = []
+    for character in text:
+        category = unicodedata.category(character)
+        if category in _SPACING_CATEGORIES or character in _BLANK_SPACES:
+            kept.append(" ")
+        elif character == _JOINER or _is_tag(character):
+            kept.append(character)
+        elif category not in _DROPPED_CATEGORIES and character not in _BLANK_LETTERS and not _is_noncharacter(character):
+            kept.append(character)
+    return " ".join("".join(kept).split())
+
+
+def _clusters(text: str) -> Iterator[str]:
+    """Split into visible characters (a simplified UAX #29), dropping joiners and marks that belong to nothing."""
+    cluster = ""
+    for character in text:
+        if cluster and _extends(cluster, character):
+            if _has_room(cluster, character):
+                cluster += character
+            continue
+        if character == _JOINER or _is_mark(character) or _is_tag(character):
+            continue
+        if cluster:
+            yield cluster.rstrip(_JOINER)
+        cluster = character
+    if cluster:
+        yield cluster.rstrip(_JOINER)
+
+
+def _extends(cluster: str, character: str) -> bool:
+    """Whether *character* is drawn as a part of *cluster*."""
+    if cluster[-1] == _JOINER:
+        return _is_pictorial(character)
+    if character == _JOINER:
+        return _is_pictorial(cluster[0])
+    if _is_mark(character):
+        return not cluster.isspace()
+    if _is_tag(character):
+        return cluster[0] == _BLACK_FLAG
+    if _is_regional(character):
+        return len(cluster) == 1 and _is_regional(cluster)
+    return "\U0001f3fb" <= character <= "\U0001f3ff" and _is_pictorial(cluster[0])
+
+
+def _has_room(cluster: str, character: str) -> bool:
+    marks = sum(1 for part in cluster if _is_mark(part))
+    return len(cluster) < CLUSTER_MAX and not (_is_mark(character) and marks >= MARKS_MAX and _JOINER not in cluster)
+
+
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character).startswith("M") or "\u1160" <= character <= "\u11ff"
+
+
+def _is_tag(character: str) -> bool:
+    return "\U000e0020" <= character <= "\U000e007f"
+
+
+def _is_regional(character: str) -> bool:
+    return "\U0001f1e6" <= character <= "\U0001f1ff"
+
+
+def _is_pictorial(character: str) -> bool:
+    return unicodedata.category(character) in ("So", "Sk")
+
+
+def _is_noncharacter(character: str) -> bool:
+    point = ord(character)
+    return point & 0xFFFE == 0xFFFE or 0xFDD0 <= point <= 0xFDEF
+
+
+def _escape(cluster: str) -> str:
+    return "".join("\\" + part if part in _ESCAPED else part for part in cluster)
+
+
+def _escape_start(shown: list[str]) -> list[str]:
+    """Take the meaning from what would begin a list, were this put at the start of a line."""
+    found = _LEADING.match("".join(shown[:12]))
+    if found is None:
+        return shown
+    at = found.end() if found.group()[0].isdigit() else 0
+    return [*shown[:at], "\\" + shown[at], *shown[at + 1 :]]
+
+
+def _cut(clusters: list[str], limit: int) -> str:
+    """Join as many whole clusters as fit."""
+    if sum(map(_units, clusters)) <= limit:
+        return "".join(clusters)
+    kept: list[str] = []
+    room = limit - 1
+    for cluster in clusters:
+        room -= _units(cluster)
+        if room < 0:
+            break
+        kept.append(cluster)
+    return "".join(kept).rstrip() + "…"
+
+
+def _units(text: str) -> int:
+    return len(text) + sum(1 for character in text if character > "\uffff")

@@ -1,0 +1,182 @@
+"""Every sentence a person reads, and nothing else. Pure: takes numbers and finished pieces, gives text.
+
+Must not know Discord's library, the database or the image API. What a person typed reaches these functions only
+after ui.inert. Times are unix milliseconds and become Discord timestamps, which each reader sees in their own zone
+(Discord docs: Reference, "Timestamp Styles").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from generations.model import Ending, Line, Painting
+
+# ---- for both: numbers, times, lists ------------------------------------------------------------------------------
+
+
+def relative_time(at_ms: int) -> str:
+    """For example "in 12 seconds"; it counts down by itself on the reader's screen."""
+    return f"<t:{at_ms // 1000}:R>"
+
+
+def credits_text(amount: int) -> str:
+    return "1 credit" if amount == 1 else f"{amount} credits"
+
+
+def images_text(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"
+
+
+def ordinal(number: int) -> str:
+    """1st, 2nd, 3rd, 4th, 11th …"""
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
+def duration(seconds: float) -> str:
+    """For example 14 s, 3 min, 2 h; never less than 1 s."""
+    whole = max(1, round(seconds))
+    if whole < 90:
+        return f"{whole} s"
+    if whole < 90 * 60:
+        return f"{round(whole / 60)} min"
+    return f"{round(whole / 3600)} h"
+
+
+def mention(user_id: int) -> str:
+    """Shows as a name. It pings nobody, because every message goes out with allowed_mentions none."""
+    return f"<@{user_id}>"
+
+
+# ---- the card (ui/cards, ui/delivery) -----------------------------------------------------------------------------
+
+SENDING = "Sending…"
+POSTING = "Ready, being posted"
+KEPT = "The image is ready and paid for, but there is no place left to post it. It is kept."
+ARRIVED_LATE = "It arrived after its credits had been returned, so it is free."
+
+_BAR_CELLS = 10
+
+_ENDINGS = {
+    Ending.DECLINED: "The image service declined this prompt",
+    Ending.PROMPT_REFUSED: "The image service can't make this",
+    Ending.KEY_REFUSED: "The image service doesn't accept the bot's key. The bot's owner was told",
+    Ending.ACCOUNT_EMPTY: "The bot's account at the image service is empty. The bot's owner was told",
+    Ending.TASK_LOST: "The image service lost this image on the way",
+    Ending.NO_PICTURE: "The image service finished without an image",
+    Ending.PICTURE_UNUSABLE: "What the image service sent is not an image that can be posted",
+    Ending.OUTCOME_UNKNOWN: "The image service didn't confirm that it took this. If the image still arrives, "
+    "it is posted here, free",
+    Ending.DEADLINE: "This took longer than an image may take. If it still arrives, it is posted here, free",
+    Ending.LINE_DEADLINE: "This waited in line for too long and was not sent",
+    Ending.CANCELLED: "Cancelled before it was sent",
+    Ending.NOT_ANSWERED: "Discord didn't take the answer in time, so this was not sent",
+}
+_TELLS_WHY = frozenset({Ending.DECLINED, Ending.PROMPT_REFUSED})
+
+
+def ending_sentence(ending: Ending | None, detail: str) -> str:
+    """Why an image came to nothing. *detail* is the service's own reason, made inert, or empty."""
+    sentence = "The image could not be made" if ending is None else _ENDINGS[ending]
+    reason = detail.rstrip(" .!…") if ending in _TELLS_WHY else ""
+    return f"{sentence}: {reason}." if reason else f"{sentence}."
+
+
+def returned_sentence(amount: int) -> str:
+    return f"Your {credits_text(amount)} {'was' if amount == 1 else 'were'} returned."
+
+
+def images_label(positions: Sequence[int]) -> str:
+    """For example "Image 2", "Images 1 and 3"; *positions* are 0-based and shown from 1."""
+    numbers = [str(position + 1) for position in positions]
+    if len(numbers) == 1:
+        return f"Image {numbers[0]}"
+    return f"Images {', '.join(numbers[:-1])} and {numbers[-1]}"
+
+
+def ready_of(ready: int, count: int) -> str:
+    return f"{ready} of {count} ready"
+
+
+def waiting_text(line: Line) -> str:
+    """Waiting · 3rd in line · about 40 s."""
+    if line.waits_for_own:
+        made = f"{images_text(line.own_running)} of yours {'is' if line.own_running == 1 else 'are'} being made"
+        return f"Waiting · {made} · {ordinal(line.own_position)} of yours in line"
+    parts = ["Waiting", f"{ordinal(line.position)} in line"]
+    if line.about_seconds is not None:
+        parts.append(f"about {duration(line.about_seconds)}")
+    return " · ".join(parts)
+
+
+def painting_text(painting: Painting | None) -> str:
+    """▰▰▰▰▰▱▱▱▱▱ Painting · usually 12–18 s · ready in 9 seconds. The bar is an estimate and is never full."""
+    if painting is None:
+        return "Painting"
+    filled = min(_BAR_CELLS - 1, max(0, int(painting.share * _BAR_CELLS)))
+    parts = ["▰" * filled + "▱" * (_BAR_CELLS - filled) + "  Painting"]
+    if painting.overdue:
+        parts.append("taking longer than usual")
+    else:
+        if painting.usual_seconds is not None:
+            parts.append(f"usually {_span(*painting.usual_seconds)}")
+        if painting.ready_at_ms is not None:
+            parts.append(f"ready {relative_time(painting.ready_at_ms)}")
+    if painting.service_slow:
+        parts.append("the image service is slow")
+    return " · ".join(parts)
+
+
+def _span(low: int, high: int) -> str:
+    if high < 90:
+        return f"{low}–{high} s" if low < high else duration(high)
+    return f"{duration(low)} to {duration(high)}" if low < high else duration(high)
+
+
+def seeds_text(seeds: Sequence[int]) -> str:
+    """seed 42 · seeds 42–45 · or each one, where they don't follow one another."""
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    if seeds[-1] - seeds[0] == len(seeds) - 1:
+        return f"seeds {seeds[0]}–{seeds[-1]}"
+    return "seeds " + ", ".join(map(str, seeds))
+
+
+def price_text(*, held: int, charged: int, settled: bool) -> str:
+    """What it costs so far; empty when nothing is held and nothing was *settled*."""
+    if held and settled:
+        return f"{credits_text(charged)} · {held} more held"
+    if held:
+        return f"{credits_text(held)} held"
+    return credits_text(charged) if settled else ""
+
+
+def small_print(parts: Sequence[str]) -> str:
+    """Discord's small print, one line."""
+    return "-# " + " · ".join(part for part in parts if part)
+
+
+def made_for(user_id: int) -> str:
+    return f"for {mention(user_id)}"
+
+
+def too_large(positions: Sequence[int], count: int) -> str:
+    """Stands above the buttons that lead to the images at the image service."""
+    what = "The image" if count == 1 else images_label(positions)
+    several = count > 1 and len(positions) > 1
+    return (
+        f"{what} {'are' if several else 'is'} too large to be posted here. "
+        f"The link leads to the image service and expires, so save {'them' if several else 'it'} soon."
+    )
+
+
+def open_label(position: int, count: int) -> str:
+    return "Open the image" if count == 1 else f"Open image {position + 1}"
+
+
+def posted_apart(where: str) -> str:
+    """*where*: the address of the message that holds the image."""
+    return f"The image is in {where}"
+
+
+# ---- answers, refusals and /credits (ui/answers, ui/buttons, ui/cards_credits, cogs) ------------------------------
