@@ -1,0 +1,210 @@
+"""QwenClient: the image API's two calls over aiohttp. A thin shell; what is sent and what it means is in protocol.py.
+
+Must not know Discord, credits or the database. Never logs the prompt, the key or an address: only ids and milliseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
+from yarl import URL
+
+from qwen.connections import NETWORK_FAULTS, USER_AGENT, fault_name, send_once
+from qwen.errors import OutcomeUnknown, QwenError, ServiceUnavailable
+from qwen.models import Task, TaskRequest, TaskStatus
+from qwen.protocol import HttpAnswer, HttpRequest, build_create, build_status, parse_create, parse_status_answer
+
+ANSWER_MAX_BYTES = 256 * 1024
+POST_TRIES = 3
+CONNECT_MAX_SECONDS = 10.0
+
+Sleep = Callable[[float], Awaitable[None]]
+
+_log = logging.getLogger("qwen_imagine.qwen")
+_STRANGE_STATUSES_MAX = 20
+
+
+def open_session() -> aiohttp.ClientSession:
+    """A session fit for QwenClient; call it inside the running loop and close it at the end.
+
+    Every request gets a fresh connection: on a kept one that the server just closed, nobody could tell whether a
+    POST was read. No cookies, no proxy or netrc from the environment.
+    """
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(force_close=True),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+        trust_env=False,
+    )
+
+
+class QwenClient:
+    """Speaks to the image API at `api_url` (for example https://qwen-image-2512.org/api) with `api_key`, over a
+    session of open_session().
+
+    `timeout_seconds` is for one request as a whole; a third of it, at most 10 s, is for the connection. `sleep` and
+    `rng` serve the pauses between tries. Raises ValueError, without the key in it, when a value cannot be used.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        api_url: str,
+        api_key: str,
+        timeout_seconds: float = 30.0,
+        sleep: Sleep = asyncio.sleep,
+        rng: random.Random | None = None,
+    ) -> None:
+        if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
+            raise ValueError("The API key must be printable ASCII without spaces.")
+        if not timeout_seconds > 0:
+            raise ValueError("The timeout must be more than 0 seconds.")
+        if session.connector is None or not session.connector.force_close:
+            raise ValueError("The session must close its connections after each request; open_session() makes one.")
+        self._session = session
+        self._api_url = _checked_api_url(api_url)
+        self._key = api_key
+        self._timeout = _timeout(timeout_seconds)
+        self._sleep = sleep
+        self._rng = rng or random.Random()  # noqa: S311 (spreads pauses; no secret depends on it)
+        self._strange_statuses: set[str] = set()
+
+    async def create_task(self, request: TaskRequest) -> Task:
+        """POST /generate. Sent again, at most twice, only while it is sure that no byte of the body was sent.
+
+        Raises RequestRefused (PromptRefused, KeyRefused, AccountEmpty), RateLimited, ServiceUnavailable: nothing was
+        taken. Raises OutcomeUnknown: it may have been taken, and must not be posted again by itself.
+        """
+        tries = AsyncRetrying(
+            stop=stop_after_attempt(POST_TRIES),
+            retry=retry_if_exception_type(ServiceUnavailable),
+            wait=self._pause_seconds,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        return await tries(self._post, request)
+
+    async def get_task(self, task_id: str) -> Task:
+        """GET /status, once: the caller's pace decides about the next look (5 s apart or more for one task).
+
+        Raises TaskNotFound, KeyRefused, AccountEmpty, RateLimited, ServiceUnavailable (any temporary fault).
+        """
+        sent = build_status(self._api_url, self._key, task_id)
+        started = self._seconds()
+        try:
+            answer = await self._exchange(sent, None)
+            task = parse_status_answer(answer, task_id, key=self._key)
+        except NETWORK_FAULTS as fault:
+            self._note("look", task_id, started, fault_name(fault))
+            raise ServiceUnavailable(fault_name(fault)) from None
+        except QwenError as error:
+            self._note("look", task_id, started, type(error).__name__)
+            raise
+        self._note("look", task_id, started, task.status.value)
+        self._note_strange_status(task)
+        return task
+
+    async def _post(self, request: TaskRequest) -> Task:
+        sent = build_create(self._api_url, self._key, request)
+        body = _WatchedBody(sent.body)
+        started = self._seconds()
+        try:
+            answer = await self._exchange(sent, body)
+            task = parse_create(answer, key=self._key, prompt=request.prompt)
+        except NETWORK_FAULTS as fault:
+            self._note("post", "-", started, fault_name(fault))
+            error = OutcomeUnknown if body.was_begun else ServiceUnavailable
+            # "from None": aiohttp's own words hold addresses.
+            raise error(fault_name(fault)) from None
+        except QwenError as error:
+            self._note("post", "-", started, type(error).__name__)
+            raise
+        self._note("post", task.task_id, started, task.status.value)
+        return task
+
+    async def _exchange(self, sent: HttpRequest, body: aiohttp.Payload | None) -> HttpAnswer:
+        async with self._session.request(
+            sent.method,
+            URL(sent.url, encoded=True),
+            headers=sent.headers,
+            data=body,
+            allow_redirects=False,
+            timeout=self._timeout,
+            middlewares=(send_once,),
+        ) as response:
+            return HttpAnswer(response.status, response.headers, await _read_capped(response.content))
+
+    def _pause_seconds(self, state: RetryCallState) -> float:
+        return self._rng.uniform(0.0, 0.25 * 2**state.attempt_number)
+
+    def _note_strange_status(self, task: Task) -> None:
+        seen = self._strange_statuses
+        if task.status is TaskStatus.UNKNOWN and task.status_text not in seen and len(seen) < _STRANGE_STATUSES_MAX:
+            seen.add(task.status_text)
+            _log.warning("task %s has a status that is not in the API's document; taken as running", task.task_id)
+
+    def _seconds(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def _note(self, call: str, task_id: str, started: float, outcome: str) -> None:
+        _log.debug("%s task %s: %s after %.0f ms", call, task_id, outcome, (self._seconds() - started) * 1000)
+
+
+class _WatchedBody(aiohttp.BytesPayload):
+    """The POST's body, which remembers whether aiohttp ever began to write it: before that nothing can be taken."""
+
+    def __init__(self, value: bytes) -> None:
+        super().__init__(value, content_type="application/json")
+        self.was_begun = False
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        self.was_begun = True
+        await super().write(writer)
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        self.was_begun = True
+        await super().write_with_length(writer, content_length)
+
+
+async def _read_capped(content: aiohttp.StreamReader) -> bytes:
+    """The body up to the cap. One that breaks off or goes on too long ends early: cut JSON is no envelope, and the
+    HTTP status, which did arrive, then decides.
+    """
+    parts: list[bytes] = []
+    room = ANSWER_MAX_BYTES
+    try:
+        while room > 0 and (part := await content.read(room)):
+            parts.append(part)
+            room -= len(part)
+    except NETWORK_FAULTS:
+        return b""
+    return b"".join(parts)
+
+
+def _timeout(seconds: float) -> aiohttp.ClientTimeout:
+    connect = min(seconds / 3, CONNECT_MAX_SECONDS)
+    return aiohttp.ClientTimeout(total=seconds, connect=connect, sock_connect=connect)
+
+
+def _checked_api_url(api_url: str) -> str:
+    try:
+        url = URL(api_url)
+    except ValueError:
+        url = URL()
+    if (
+        url.scheme not in ("http", "https")
+        or not url.host
+        or url.user
+        or url.password
+        or url.query_string
+        or url.fragment
+    ):
+        raise ValueError("The API's address must be a full http or https address without a name, password or query.")
+    return str(url)

@@ -1,0 +1,442 @@
+"""QwenClient over real sockets: what it sends, and that it posts again only where nothing was sent."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import logging
+import random
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+
+from qwen.client import ANSWER_MAX_BYTES, QwenClient, open_session
+from qwen.errors import (
+    KeyRefused,
+    OutcomeUnknown,
+    PromptRefused,
+    QwenError,
+    RateLimited,
+    ServiceUnavailable,
+    TaskNotFound,
+)
+from qwen.models import OutputFormat, Size, TaskRequest, TaskStatus
+from tests.integration.raw_server import Wire, raw_server
+
+KEY = "canary-key-0123456789"
+REQUEST = TaskRequest("a canary in a coal mine", Size.SQUARE, 7, OutputFormat.PNG)
+TASK = {"task_id": "t-1", "status": "PENDING"}
+
+
+class Pauses:
+    """Takes the place of sleep: no time passes, but each pause is written down."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    async def __call__(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+
+
+@asynccontextmanager
+async def a_client(
+    url: str, *, timeout_seconds: float = 5.0, pauses: Pauses | None = None
+) -> AsyncIterator[QwenClient]:
+    async with open_session() as session:
+        yield QwenClient(
+            session,
+            api_url=f"{url}/api",
+            api_key=KEY,
+            timeout_seconds=timeout_seconds,
+            sleep=pauses or Pauses(),
+            rng=random.Random(1),
+        )
+
+
+def a_closed_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+# --- what goes over the wire ----------------------------------------------------------------------------------------
+
+
+async def test_a_post_arrives_once_with_key_and_body_on_a_connection_of_its_own() -> None:
+    async def converse(wire: Wire) -> None:
+        await wire.hear()
+        await wire.answer_json(200, TASK)
+
+    async with raw_server(converse) as server, a_client(server.url) as client:
+        assert (await client.create_task(REQUEST)).task_id == "t-1"
+        assert (await client.create_task(REQUEST)).task_id == "t-1"
+    assert server.connections == 2
+    head, _, body = server.requests[0].partition(b"\r\n\r\n")
+    assert head.startswith(b"POST /api/generate HTTP/1.1\r\n")
+    assert f"Authorization: Bearer {KEY}".encode() in head
+    assert b"Content-Type: application/json\r\n" in head
+    assert head.lower().count(b"connection: close") == 1
+    assert json.loads(body)["prompt"] == REQUEST.prompt
+
+
+async def test_a_look_names_its_task_and_reads_the_answer() -> None:
+    async def converse(wire: Wire) -> None:
+        await wire.hear()
+        await wire.answer_json(200, {"task_id": "a&b/c", "status": "SUCCESS", "response": ["https://x.example/1.png"]})
+
+    async with raw_server(converse) as server, a_client(server.url) as client:
+        task = await client.get_task("a&b/c")
+    assert (task.status, task.image_urls) == (TaskStatus.SUCCESS, ("https://x.example/1.png",))
+    assert server.requests[0].startswith(b"GET /api/status?task_id=a%26b%2Fc HTTP/1.1\r\n")
+
+
+async def test_a_session_that_keeps_its_connections_is_refused() -> None:
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(ValueError, match="open_session"):
+            QwenClient(session, api_url="https://x.example/api", api_key=KEY)
+
+
+# --- the body surely was not sent: posted again, at most three times in all -----------------------------------------
+
+
+async def test_a_refused_connection_is_tried_three_times_with_short_pauses_then_told_as_temporary() -> None:
+    pauses = Pauses()
+    async with a_client(f"http://127.0.0.1:{a_closed_port()}", pauses=pauses) as client:
+        with pytest.raises(ServiceUnavailable, match="ClientConnectorError"):
+            await client.create_task(REQUEST)
+    assert len(pauses.seconds) == 2
+    assert 0 <= pauses.seconds[0] <= 0.5
+    assert 0 <= pauses.seconds[1] <= 1.0
+
+
+async def test_a_name_that_does_not_resolve_is_temporary() -> None:
+    async with a_client("http://no-such-host.invalid") as client:
+        with pytest.raises(ServiceUnavailable, match="ClientConnectorDNSError"):
+            await client.create_task(REQUEST)
+
+
+async def test_a_failed_tls_handshake_is_temporary_and_nothing_was_heard() -> None:
+    async def converse(wire: Wire) -> None:
+        await wire.reader.read(1)
+        await wire.say(b"this is no TLS\r\n")
+
+    async with raw_server(converse) as server, a_client(f"https://127.0.0.1:{server.port}") as client:
+        with pytest.raises(ServiceUnavailable):
+            await client.create_task(REQUEST)
+    assert (server.connections, server.requests) == (3, [])
+
+
+async def test_a_tls_handshake_that_never_ends_is_temporary_within_the_connect_timeout() -> None:
+    async with (
+        raw_server(Wire.stay_silent) as server,
+        a_client(f"https://127.0.0.1:{server.port}", timeout_seconds=0.3) as client,
+    ):
+        with pytest.raises(ServiceUnavailable, match="ConnectionTimeoutError"):
+            await client.create_task(REQUEST)
+    assert server.connections == 3
+
+
+async def test_waiting_in_vain_for_a_free_connection_of_our_own_is_temporary() -> None:
+    async def converse(wire: Wire) -> None:
+        await wire.hear()
+        await wire.stay_silent()
+
+    connector = aiohttp.TCPConnector(limit=1, force_close=True)
+    async with raw_server(converse) as server, aiohttp.ClientSession(connector=connector) as session:
+        patient = QwenClient(session, api_url=server.url, api_key=KEY, timeout_seconds=2.0)
+        hasty = QwenClient(session, api_url=server.url, api_key=KEY, timeout_seconds=0.15, sleep=Pauses())
+        first = asyncio.ensure_future(patient.create_task(REQUEST))
+        await server.heard.wait()
+        with pytest.raises(ServiceUnavailable, match="ConnectionTimeoutError"):
+            await hasty.create_task(REQUEST)
+        first.cancel()
+        await asyncio.wait([first])
+    assert len(server.requests) == 1
+
+
+async def test_a_connection_that_works_at_the_second_try_makes_one_task() -> None:
+    port = a_closed_port()
+    posts: list[bytes] = []
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        posts.append(await reader.readuntil(b"\r\n\r\n"))
+        body = json.dumps({"code": 200, "message": "", "data": TASK}).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        await writer.drain()
+        writer.close()
+
+    listeners: list[asyncio.Server] = []
+
+    async def open_up(_seconds: float) -> None:
+        listeners.append(await asyncio.start_server(converse, "127.0.0.1", port))
+
+    async with open_session() as session:
+        client = QwenClient(session, api_url=f"http://127.0.0.1:{port}", api_key=KEY, sleep=open_up)
+        assert (await client.create_task(REQUEST)).task_id == "t-1"
+    assert (len(posts), len(listeners)) == (1, 1)
+    listeners[0].close()
+
+
+# --- it may have been taken: told as unknown, and heard exactly once ------------------------------------------------
+
+
+async def hang_up_unheard(wire: Wire) -> None:
+    wire.server.requests.append(b"unread")
+
+
+async def reset_after_the_head(wire: Wire) -> None:
+    wire.server.requests.append(await wire.reader.readuntil(b"\r\n\r\n"))
+    wire.reset()
+
+
+async def reset_after_the_body(wire: Wire) -> None:
+    await wire.hear()
+    wire.reset()
+
+
+async def close_after_the_body(wire: Wire) -> None:
+    await wire.hear()
+
+
+async def never_answer(wire: Wire) -> None:
+    await wire.hear()
+    await wire.stay_silent()
+
+
+async def break_off_in_the_head(wire: Wire) -> None:
+    await wire.hear()
+    await wire.say(b"HTTP/1.1 200 OK\r\nContent-Le")
+
+
+async def break_off_in_the_body(wire: Wire) -> None:
+    await wire.hear()
+    await wire.say(b'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"code":200,"data":{"task_id":')
+
+
+async def stop_in_the_body(wire: Wire) -> None:
+    await break_off_in_the_body(wire)
+    await wire.stay_silent()
+
+
+async def drip(wire: Wire) -> None:
+    await wire.hear()
+    await wire.say(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n")
+    while True:
+        await wire.say(b" ")
+        await asyncio.sleep(0.05)
+
+
+async def answer_html(wire: Wire) -> None:
+    await wire.hear()
+    await wire.answer(200, b"<html>Checking your browser</html>", Content_Type="text/html")
+
+
+async def answer_bad_gateway(wire: Wire) -> None:
+    await wire.hear()
+    await wire.answer(502, b"<html>Bad gateway</html>")
+
+
+async def answer_code_500(wire: Wire) -> None:
+    await wire.hear()
+    await wire.answer_json(500, message="Internal Server Error")
+
+
+async def answer_without_a_task(wire: Wire) -> None:
+    await wire.hear()
+    await wire.answer_json(200, {"status": "PENDING"})
+
+
+async def answer_no_http(wire: Wire) -> None:
+    await wire.hear()
+    await wire.say(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+
+
+async def redirect(wire: Wire) -> None:
+    await wire.hear()
+    await wire.answer(307, b"", Location=f"{wire.server.url}/api/elsewhere")
+
+
+async def answer_too_much(wire: Wire) -> None:
+    await wire.hear()
+    padding = b" " * (ANSWER_MAX_BYTES + 10)
+    await wire.answer(200, padding + json.dumps({"code": 200, "data": TASK}).encode())
+
+
+async def answer_broken_gzip(wire: Wire) -> None:
+    await wire.hear()
+    await wire.answer(200, b"\x1f\x8bnot gzip at all", Content_Encoding="gzip")
+
+
+async def answer_a_gzip_bomb(wire: Wire) -> None:
+    await wire.hear()
+    await wire.answer(200, gzip.compress(b" " * 20_000_000), Content_Encoding="gzip")
+
+
+UNSURE = [
+    hang_up_unheard,
+    reset_after_the_head,
+    reset_after_the_body,
+    close_after_the_body,
+    never_answer,
+    break_off_in_the_head,
+    break_off_in_the_body,
+    stop_in_the_body,
+    drip,
+    answer_html,
+    answer_bad_gateway,
+    answer_code_500,
+    answer_without_a_task,
+    answer_no_http,
+    redirect,
+    answer_too_much,
+    answer_broken_gzip,
+    answer_a_gzip_bomb,
+]
+
+
+@pytest.mark.parametrize("converse", UNSURE, ids=lambda conversation: conversation.__name__)
+async def test_a_post_that_may_have_been_taken_is_unknown_and_never_sent_again(converse) -> None:
+    pauses = Pauses()
+    async with (
+        raw_server(converse) as server,
+        a_client(server.url, timeout_seconds=0.4, pauses=pauses) as client,
+    ):
+        with pytest.raises(OutcomeUnknown) as caught:
+            await client.create_task(REQUEST)
+    assert (server.connections, len(server.requests)) == (1, 1)
+    assert pauses.seconds == []
+    assert_no_secret(caught.value)
+
+
+@pytest.mark.parametrize(
+    "converse", [c for c in UNSURE if c is not answer_without_a_task], ids=lambda conversation: conversation.__name__
+)
+async def test_the_same_faults_of_a_look_are_temporary_and_it_looked_once(converse) -> None:
+    async with raw_server(converse) as server, a_client(server.url, timeout_seconds=0.4) as client:
+        with pytest.raises(ServiceUnavailable) as caught:
+            await client.get_task("t-1")
+    assert (server.connections, len(server.requests)) == (1, 1)
+    assert_no_secret(caught.value)
+
+
+async def test_a_cancelled_post_stays_cancelled() -> None:
+    async with raw_server(never_answer) as server, a_client(server.url) as client:
+        task = asyncio.ensure_future(client.create_task(REQUEST))
+        await server.heard.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert server.connections == 1
+
+
+# --- sure answers ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [(400, PromptRefused), (401, KeyRefused), (429, RateLimited)],
+)
+async def test_a_refused_post_is_told_at_once_and_not_repeated(code: int, error: type[QwenError]) -> None:
+    async def converse(wire: Wire) -> None:
+        await wire.hear()
+        await wire.answer_json(code, message=f"no {KEY} for '{REQUEST.prompt}'")
+
+    async with raw_server(converse) as server, a_client(server.url) as client:
+        with pytest.raises(error) as caught:
+            await client.create_task(REQUEST)
+    assert len(server.requests) == 1
+    assert_no_secret(caught.value)
+    assert KEY not in caught.value.service_message
+
+
+async def test_a_refusal_whose_body_breaks_off_is_still_a_refusal_by_its_status() -> None:
+    async def converse(wire: Wire) -> None:
+        await wire.hear()
+        await wire.say(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 500\r\n\r\n{")
+
+    async with raw_server(converse) as server, a_client(server.url) as client:
+        with pytest.raises(KeyRefused):
+            await client.create_task(REQUEST)
+
+
+async def test_a_task_that_is_not_there_is_told_and_a_wait_is_passed_on() -> None:
+    async def converse(wire: Wire) -> None:
+        await wire.hear()
+        if len(wire.server.requests) == 1:
+            await wire.answer_json(404, message="Task ID does not exist")
+        else:
+            await wire.answer(429, b"slow down", Retry_After="12")
+
+    async with raw_server(converse) as server, a_client(server.url) as client:
+        with pytest.raises(TaskNotFound):
+            await client.get_task("t-1")
+        with pytest.raises(RateLimited) as caught:
+            await client.get_task("t-1")
+    assert caught.value.retry_after_seconds == 12.0
+
+
+async def test_a_compressed_answer_is_understood_although_none_was_asked_for() -> None:
+    async def converse(wire: Wire) -> None:
+        await wire.hear()
+        body = json.dumps({"code": 200, "message": "", "data": TASK}).encode()
+        await wire.answer(200, gzip.compress(body), Content_Encoding="gzip")
+
+    async with raw_server(converse) as server, a_client(server.url) as client:
+        assert (await client.get_task("t-1")).status is TaskStatus.PENDING
+    assert b"Accept-Encoding: identity" in server.requests[0]
+
+
+# --- construction, secrets, log -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["", "two words", "line\nbreak", "schlüssel"])
+async def test_a_key_that_cannot_be_a_header_is_refused_without_being_shown(key: str) -> None:
+    async with open_session() as session:
+        with pytest.raises(ValueError, match="API key must be") as caught:
+            QwenClient(session, api_url="https://x.example/api", api_key=key)
+    assert not key or key not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "x.example/api", "ftp://x.example", "https://u:p@x.example/", "https://x.example/?a=1"]
+)
+async def test_an_address_that_is_none_is_refused(url: str) -> None:
+    async with open_session() as session:
+        with pytest.raises(ValueError, match="API's address must be"):
+            QwenClient(session, api_url=url, api_key=KEY)
+
+
+async def test_a_timeout_of_nothing_is_refused() -> None:
+    async with open_session() as session:
+        with pytest.raises(ValueError, match="more than 0"):
+            QwenClient(session, api_url="https://x.example", api_key=KEY, timeout_seconds=0)
+
+
+async def test_the_log_holds_ids_and_milliseconds_and_a_strange_status_is_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def converse(wire: Wire) -> None:
+        await wire.hear()
+        await wire.answer_json(200, {"task_id": "t-1", "status": "UPSCALING"})
+
+    caplog.set_level(logging.DEBUG, logger="qwen_imagine.qwen")
+    async with raw_server(converse) as server, a_client(server.url) as client:
+        await client.create_task(REQUEST)
+        for _ in range(3):
+            await client.get_task("t-1")
+    lines = [record.getMessage() for record in caplog.records if record.name == "qwen_imagine.qwen"]
+    assert len([line for line in lines if "not in the API's document" in line]) == 1
+    assert any(line.startswith("post task t-1: UNKNOWN after ") and line.endswith(" ms") for line in lines)
+    assert not any(KEY in line or "canary" in line or "http" in line for line in lines)
+
+
+def assert_no_secret(error: BaseException) -> None:
+    shown = f"{error} {error!r}"
+    assert KEY not in shown
+    assert "canary" not in shown
+    assert "task_id=" not in shown
+    assert error.__suppress_context__ or error.__context__ is None
