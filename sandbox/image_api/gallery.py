@@ -18,6 +18,10 @@ class Gallery:
         self._kept_pictures = kept_pictures
         self._pictures: OrderedDict[tuple[str, int, str, str], bytes] = OrderedDict()
 
+    def __len__(self) -> int:
+        """How many pictures are kept."""
+        return len(self._pictures)
+
     async def picture(self, prompt: str, seed: int, size: str, output_format: str) -> bytes:
         """The encoded picture; `size` is one of the document's, like 1024*1536."""
         wanted = (prompt, seed, size, output_format)

@@ -14,6 +14,7 @@ from sandbox.clock import SandboxClock
 from sandbox.image_api import ImageApi
 from sandbox.image_api.document import TASK_ID_PATTERN, parse_generate
 from sandbox.image_api.gallery import Gallery
+from sandbox.image_api.painter import paint
 
 
 class ByHand:
@@ -210,16 +211,20 @@ async def test_a_picture_has_the_size_and_format_that_were_asked_for(
         assert f"{opened.width}*{opened.height}" == size
 
 
-async def test_the_same_prompt_seed_size_and_format_give_the_same_bytes_and_another_seed_gives_others(
-    desk: Desk,
-) -> None:
+async def test_the_same_request_twice_gives_the_same_bytes_and_another_seed_gives_others(desk: Desk) -> None:
     pictures = []
     for seed in (42, 42, 43):
         data = await desk.finished(seed=seed, size="768*1024")
-        desk.images._gallery._pictures.clear()
         pictures.append((await desk.download(data["response"][0]))[0])
     assert pictures[0] == pictures[1]
     assert pictures[0] != pictures[2]
+
+
+@pytest.mark.parametrize("output_format", ["png", "jpeg", "webp"])
+def test_a_picture_painted_anew_has_the_same_bytes_and_another_prompt_gives_others(output_format: str) -> None:
+    once, again, other = [paint(prompt, 42, (256, 256), output_format) for prompt in ("a", "a", "b")]
+    assert once == again
+    assert once != other
 
 
 async def test_a_random_seed_is_drawn_anew_for_each_task(desk: Desk) -> None:
@@ -237,8 +242,9 @@ async def test_no_picture_is_served_before_its_task_has_ended_nor_under_another_
 
 async def test_the_gallery_keeps_only_the_latest_pictures() -> None:
     gallery = Gallery(kept_pictures=2)
-    for seed in range(4):
-        await gallery.picture("x", seed, "768*1024", "jpeg")
-    assert [wanted[1] for wanted in gallery._pictures] == [2, 3]
+    pictures = [await gallery.picture("x", seed, "768*1024", "jpeg") for seed in range(4)]
+    assert len(gallery) == 2
+    assert await gallery.picture("x", 3, "768*1024", "jpeg") is pictures[3]
+    assert await gallery.picture("x", 0, "768*1024", "jpeg") == pictures[0]
     await asyncio.gather(*(gallery.picture("y", 1, "768*1024", "jpeg") for _ in range(3)))
-    assert [wanted[1] for wanted in gallery._pictures] == [3, 1]
+    assert len(gallery) == 2

@@ -1,0 +1,303 @@
+"""The supervisor of the bot process, with small scripts in the bot's place; and the clock that such a process sees."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from sandbox.bot_process import BotNotReady, BotProcess, BotState
+from sandbox.clock import SandboxClock
+
+ROOT = Path(__file__).resolve().parents[2]
+SLEEPER = "print('I am ready', flush=True)\nimport time\ntime.sleep(60)\n"
+STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SLEEPER
+
+Make = Callable[..., BotProcess]
+
+
+@pytest.fixture
+async def make(tmp_path: Path) -> AsyncIterator[Make]:
+    made: list[BotProcess] = []
+
+    def make_one(source: str | None, *, environment: dict[str, str] | None = None, **more: object) -> BotProcess:
+        script = tmp_path / "bot.py"
+        if source is not None:
+            script.write_text(source)
+        data_dir = tmp_path / "data"
+        data_dir.mkdir(exist_ok=True)
+        made.append(
+            BotProcess(script, environment=lambda: environment or {}, data_dir=data_dir, now_ms=lambda: 1, **more)
+        )
+        return made[-1]
+
+    yield make_one
+    for bot in made:
+        await bot.kill()
+
+
+def exists(process_id: int) -> bool:
+    """True while the process lives; one that has ended but is not waited for (a zombie) does not."""
+    try:
+        return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+async def gone(process_id: int) -> bool:
+    for _ in range(100):
+        if not exists(process_id):
+            return True
+        await asyncio.sleep(0.03)
+    return False
+
+
+async def ended(bot: BotProcess) -> None:
+    for _ in range(200):
+        if bot.pid is None:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("the process did not end")
+
+
+async def test_a_process_is_starting_until_it_says_that_it_is_ready(make: Make) -> None:
+    bot = make("import time; time.sleep(0.2); print('already up'); time.sleep(0.2)\n" + SLEEPER)
+    assert (bot.state, bot.pid) == (BotState.STOPPED, None)
+    await bot.start()
+    assert bot.state is BotState.STARTING
+    await bot.wait_ready(5)
+    assert bot.state is BotState.RUNNING
+    assert exists(bot.pid)
+    assert list(bot.log)[-2:] == ["already up", "I am ready"]
+
+
+async def test_a_process_is_running_once_it_is_seen_to_be_connected_whatever_it_prints(make: Make) -> None:
+    connected = False
+    bot = make(SLEEPER, is_connected=lambda: connected)
+    await bot.start()
+    with pytest.raises(BotNotReady, match="The bot is starting"):
+        await bot.wait_ready(0.5)
+    connected = True
+    await bot.wait_ready(2)
+    assert bot.state is BotState.RUNNING
+
+
+async def test_kill_ends_it_at_once_even_when_it_ignores_sigterm(make: Make) -> None:
+    bot = make(STUBBORN)
+    await bot.start()
+    await bot.wait_ready(5)
+    process_id = bot.pid
+    await bot.kill()
+    assert (bot.state, bot.pid, exists(process_id)) == (BotState.DIED, None, False)
+    assert bot.log[-1] == "[sandbox] ended by signal 9"
+
+
+async def test_stop_lets_it_finish_and_calls_that_stopped(make: Make) -> None:
+    bot = make(
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (print('drained', flush=True), sys.exit(0)))\n" + SLEEPER
+    )
+    await bot.start()
+    await bot.wait_ready(5)
+    await bot.stop()
+    assert bot.state is BotState.STOPPED
+    assert list(bot.log)[-2:] == ["drained", "[sandbox] ended with exit code 0"]
+
+
+async def test_stop_kills_what_does_not_listen(make: Make) -> None:
+    bot = make(STUBBORN)
+    await bot.start()
+    await bot.wait_ready(5)
+    await bot.stop(timeout_seconds=0.2)
+    assert (bot.state, bot.pid) == (BotState.STOPPED, None)
+    assert bot.log[-1] == "[sandbox] ended by signal 9"
+
+
+async def test_one_that_ends_by_itself_has_died_or_stopped_by_its_exit_code_and_is_not_started_again(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    bot = make("import sys; print('no token'); sys.exit(78)")
+    await bot.start()
+    await ended(bot)
+    assert bot.state is BotState.DIED
+    assert "exit code 78; its last line: no token" in caplog.text
+    with pytest.raises(BotNotReady, match="no token"):
+        await bot.wait_ready(5)
+    bot = make("print('done')")
+    await bot.start()
+    await ended(bot)
+    assert (bot.state, bot.starts) == (BotState.STOPPED, 1)
+
+
+async def test_starting_twice_starts_once_and_a_restart_is_another_process(make: Make) -> None:
+    bot = make(SLEEPER)
+    await asyncio.gather(bot.start(), bot.start())
+    await bot.wait_ready(5)
+    first = bot.pid
+    await bot.start()
+    assert (bot.pid, bot.restarts) == (first, 0)
+    await bot.restart()
+    await bot.wait_ready(5)
+    assert (bot.restarts, exists(first)) == (1, False)
+    assert bot.pid != first
+
+
+async def test_a_start_while_it_is_being_stopped_waits_for_the_end_and_starts_anew(make: Make) -> None:
+    bot = make(STUBBORN)
+    await bot.start()
+    await bot.wait_ready(5)
+    stopping = asyncio.create_task(bot.stop(timeout_seconds=0.3))
+    await asyncio.sleep(0.05)
+    await bot.start()
+    await stopping
+    await bot.wait_ready(5)
+    assert (bot.state, bot.starts) == (BotState.RUNNING, 2)
+
+
+@pytest.mark.parametrize("end", [BotProcess.kill, BotProcess.stop])
+async def test_what_the_bot_started_ends_with_it(make: Make, end: Callable[[BotProcess], Awaitable[None]]) -> None:
+    bot = make(
+        "import subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "print('child', child.pid, flush=True)\n" + SLEEPER
+    )
+    await bot.start()
+    await bot.wait_ready(5)
+    child = int(next(line for line in bot.log if line.startswith("child")).split()[1])
+    assert exists(child)
+    await end(bot)
+    assert await gone(child)
+
+
+async def test_it_sees_only_the_given_environment_and_runs_in_its_data_folder(make: Make, tmp_path: Path) -> None:
+    bot = make(
+        "import os, sys\nfor name in sorted(os.environ): print(name)\nprint(os.getcwd())\nprint(sys.argv[0])\n",
+        environment={"DISCORD_TOKEN": "a.b.c"},
+    )
+    await bot.start()
+    await ended(bot)
+    _, *names, folder, script, _ = bot.log
+    assert set(names) - {"LC_CTYPE", "LANG", "HOME", "__CF_USER_TEXT_ENCODING"} == {
+        "DISCORD_TOKEN",
+        "PATH",
+        "PYTHONUNBUFFERED",
+    }
+    assert (folder, script) == (str(tmp_path / "data"), str(tmp_path / "bot.py"))
+
+
+async def test_the_last_200_lines_are_kept_and_all_of_them_stand_in_the_log_file(make: Make, tmp_path: Path) -> None:
+    bot = make("import sys\nfor n in range(500): print(n)\nprint('x' * 100_000)\nsys.stdout.buffer.write(b'\\xff')\n")
+    await bot.start()
+    await ended(bot)
+    lines = (tmp_path / "data" / "bot.log").read_text().splitlines()
+    assert len(bot.log) == 200
+    assert lines[1:501] == [str(n) for n in range(500)]
+    assert [len(line) for line in lines[501:503]] == [4000, 1]
+    assert list(bot.log) == lines[-200:]
+
+
+async def test_a_script_that_is_not_there_has_died_and_says_why(make: Make) -> None:
+    bot = make(None)
+    await bot.start()
+    await ended(bot)
+    assert bot.state is BotState.DIED
+    assert any("can't open file" in line for line in bot.log)
+
+
+async def test_a_folder_that_is_not_there_has_died_and_says_why(tmp_path: Path) -> None:
+    nowhere = tmp_path / "gone"
+    nowhere.mkdir()
+    bot = BotProcess(tmp_path / "bot.py", environment=dict, data_dir=nowhere, now_ms=int)
+    nowhere.rmdir()
+    await bot.start()
+    assert bot.state is BotState.DIED
+    assert bot.log[-1] == "[sandbox] could not be started: No such file or directory"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills a child with its parent")
+def test_a_killed_sandbox_leaves_no_bot_behind(tmp_path: Path) -> None:
+    (tmp_path / "bot.py").write_text(SLEEPER)
+    parent = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import asyncio, pathlib, sys\n"
+            "from sandbox.bot_process import BotProcess\n"
+            "async def main():\n"
+            "    here = pathlib.Path(sys.argv[1])\n"
+            "    bot = BotProcess(here / 'bot.py', environment=dict, data_dir=here, now_ms=int)\n"
+            "    await bot.start()\n"
+            "    await bot.wait_ready(5)\n"
+            "    print(bot.pid, flush=True)\n"
+            "    await asyncio.sleep(60)\n"
+            "asyncio.run(main())\n",
+            str(tmp_path),
+        ],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+    )
+    with parent:
+        bot_id = int(parent.stdout.readline())
+        assert exists(bot_id)
+        parent.send_signal(signal.SIGKILL)
+    assert asyncio.run(gone(bot_id))
+
+
+def run_with_shim(source: str, clock_file: Path | None) -> str:
+    environment = {
+        "PYTHONPATH": str(ROOT / "sandbox" / "clock_shim"),
+        **({"SANDBOX_CLOCK_FILE": str(clock_file)} if clock_file else {}),
+    }
+    return subprocess.run(
+        [sys.executable, "-c", source], env=environment, capture_output=True, text=True, check=True, timeout=20
+    ).stdout
+
+
+def test_the_process_sees_the_sandbox_clock_and_each_of_its_jumps_but_monotonic_time_stays(tmp_path: Path) -> None:
+    clock = SandboxClock(tmp_path / "offset")
+    clock.advance(3600)
+    told = run_with_shim(
+        "import pathlib, sys, time\n"
+        f"offset = pathlib.Path({str(tmp_path / 'offset')!r})\n"
+        "print(time.time()); print(time.time_ns() / 1e9); before = time.monotonic()\n"
+        "offset.write_text('90000000'); time.sleep(0.06)\n"
+        "print(time.time()); offset.unlink(); time.sleep(0.06); print(time.time()); print(time.monotonic() - before)\n",
+        tmp_path / "offset",
+    )
+    first, first_ns, later, without_file, monotonic_seconds = map(float, told.split())
+    assert abs(first - time.time() - 3600) < 10
+    assert abs(first - first_ns) < 1
+    assert abs(later - first - 25 * 3600 + 3600) < 10
+    assert abs(without_file - later) < 10
+    assert monotonic_seconds < 10
+
+
+def test_without_a_clock_file_time_is_left_alone() -> None:
+    assert run_with_shim("import time; print(time.time.__module__)", None).strip() == "time"
+
+
+def test_a_look_at_the_shimmed_clock_costs_little(tmp_path: Path) -> None:
+    SandboxClock(tmp_path / "offset")
+    told = run_with_shim(
+        "import time\nstart = time.perf_counter()\nfor _ in range(100_000): time.time()\n"
+        "print((time.perf_counter() - start) / 100_000)",
+        tmp_path / "offset",
+    )
+    assert float(told) < 20e-6
+
+
+def test_the_sandbox_clock_keeps_its_offset_for_the_next_run_and_only_moves_forward(tmp_path: Path) -> None:
+    clock = SandboxClock(tmp_path / "offset", real_now_ms=lambda: 1000)
+    clock.advance(1.5)
+    assert (clock.now_ms(), clock.offset_ms) == (2500, 1500)
+    assert SandboxClock(tmp_path / "offset", real_now_ms=lambda: 1000).now_ms() == 2500
+    for seconds in (0, -1, float("nan"), float("inf"), 400 * 86_400):
+        with pytest.raises(ValueError, match="forward only"):
+            clock.advance(seconds)
+    assert clock.now_ms() == 2500
+    assert os.listdir(tmp_path) == ["offset"]
