@@ -180,3 +180,120 @@ def posted_apart(where: str) -> str:
 
 
 # ---- answers, refusals and /credits (ui/answers, ui/buttons, ui/cards_credits, cogs) ------------------------------
+
+NOTHING_CHARGED = "Nothing was charged."
+
+DRAINING = f"The bot is restarting. {NOTHING_CHARGED} Try again in a minute."
+NOT_CANCELLABLE = "This can't be cancelled any more: it is already being made, or it is over."
+STALE_COMMAND = (
+    f"This command changed since Discord last loaded it. {NOTHING_CHARGED} Restart Discord and try again."
+)
+VALUE_NOT_TAKEN = f"One of the options has a value that it doesn't take. {NOTHING_CHARGED} Pick one from its list."
+NOT_ALLOWED_HERE = f"You may not use this command here. {NOTHING_CHARGED}"
+ONLY_IN_SERVERS = f"This command works in servers only. {NOTHING_CHARGED}"
+NO_ENTRIES = "Nothing was booked yet."
+
+
+def bad_input(sentence: str) -> str:
+    """*sentence*: what is wrong with an option, in our own words."""
+    return f"{sentence} {NOTHING_CHARGED}"
+
+
+def not_yours(owner_id: int) -> str:
+    return f"Only {mention(owner_id)}, or somebody with Manage Messages, may cancel this."
+
+
+def wait_seconds(seconds: float) -> str:
+    return f"That was a little fast. {NOTHING_CHARGED} Try again in {duration(seconds)}."
+
+
+def line_full(limit: int, free_at_ms: int | None) -> str:
+    again = "in a few minutes" if free_at_ms is None else relative_time(free_at_ms)
+    return f"The line is full: {images_text(limit)} wait already. {NOTHING_CHARGED} Try again {again}."
+
+
+def too_few_credits(
+    *, needed: int, available: int, held: int, allowance: int, price: int, refills_at_ms: int | None
+) -> str:
+    """*price*: of one image. Says what is missing, what is held, what still can be had, and when it refills."""
+    have = f"This needs {credits_text(needed)} and you have {available}"
+    if held:
+        have += f"; {held} more {'is' if held == 1 else 'are'} held by images being made"
+    parts = [f"{have}.", NOTHING_CHARGED]
+    if available >= price:
+        parts.append(f"You have enough for {images_text(available // price)}.")
+    if refills_at_ms is None:
+        parts.append("Credits are given once here; they are not refilled.")
+    else:
+        parts.append(f"Your credits refill to {allowance} {relative_time(refills_at_ms)}.")
+        if needed > allowance >= price:
+            parts.append(f"That is enough for at most {images_text(allowance // price)} at once.")
+    return " ".join(parts)
+
+
+def permissions_missing(names: Sequence[str]) -> str:
+    """*names*: permissions as Discord's own settings name them."""
+    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    several = "permissions" if len(names) > 1 else "permission"
+    return (
+        f"The bot lacks the {several} {listed} in this channel, so the image could not be posted. {NOTHING_CHARGED} "
+        f"Somebody who may manage this channel can grant {'them' if len(names) > 1 else 'it'} in its settings."
+    )
+
+
+def failed(reference: int) -> str:
+    """After a fault of ours that surely cost nothing. *reference* finds it in the log."""
+    return (
+        f"Something on the bot's side failed. {NOTHING_CHARGED} Try again in a minute; if it goes on, "
+        f"tell the bot's owner this number: {reference}"
+    )
+
+
+def failed_unsure(reference: int) -> str:
+    """After a fault of ours when nobody can say yet whether the request was kept."""
+    return (
+        "Something on the bot's side failed before it could confirm your request. In a minute `/credits` shows "
+        "how it ended: either your credits are back, or the image is being made. "
+        f"If neither is so, tell the bot's owner this number: {reference}"
+    )
+
+
+def card_refused(reference: int) -> str:
+    """Discord would not take the card, so the request was undone."""
+    return (
+        f"Discord did not take the answer to this prompt. {NOTHING_CHARGED} Another wording may help; "
+        f"if it goes on, tell the bot's owner this number: {reference}"
+    )
+
+
+def balance_text(*, available: int, allowance: int, price: int) -> str:
+    """▰▰▰▰▰▰▰▱▱▱  **35 of 50 credits · 7 images**"""
+    share = 1.0 if allowance <= 0 else available / allowance
+    filled = min(_BAR_CELLS, max(0, int(share * _BAR_CELLS)))
+    bar = "▰" * filled + "▱" * (_BAR_CELLS - filled)
+    amount = f"{available} of {allowance} credits" if available <= allowance else credits_text(available)
+    return f"{bar}  **{amount} · {images_text(available // price)}**"
+
+
+def held_text(held: int, images: int) -> str:
+    return f"{held} held by {images_text(images)} being made"
+
+
+def refill_text(allowance: int, refills_at_ms: int | None) -> str:
+    if refills_at_ms is None:
+        return "Given once, not refilled"
+    return f"Refills to {allowance} {relative_time(refills_at_ms)}"
+
+
+def signed(amount: int) -> str:
+    """+5, −5 (with a true minus), 0."""
+    return f"+{amount}" if amount > 0 else f"−{-amount}" if amount < 0 else "0"
+
+
+def entry_text(*, amount: int, reason: str, link: str | None, at_ms: int) -> str:
+    """One line of /credits. *reason* is one of our own or inert; *link* leads to the card."""
+    return " · ".join(part for part in (f"**{signed(amount)}**", reason, link or "", relative_time(at_ms)) if part)
+
+
+def card_link(url: str) -> str:
+    return f"[card]({url})"

@@ -1,0 +1,172 @@
+"""Exception to sentence: the one table, used by the command tree and by the buttons, and the private answer itself.
+
+Must not show an exception's own text to anybody, and must not log what a person typed or an interaction's token.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import traceback
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from credits.errors import InsufficientCredits
+from generations.errors import Draining, LineFull, NotCancellable, NotYours
+from generations.prices import price_of
+from ui import texts
+
+log = logging.getLogger("qwen_imagine.answers")
+
+NOBODY = discord.AllowedMentions.none()
+UNKNOWN_INTERACTION = 10062  # Discord docs: Opcodes and Status Codes, "JSON"; so are the next two
+UNKNOWN_WEBHOOK = 10015
+ALREADY_ACKNOWLEDGED = 40060
+
+
+class Refusal(app_commands.AppCommandError):
+    """Refused before anything was held. Its text is the whole sentence to show."""
+
+
+class RequestFailed(app_commands.AppCommandError):
+    """A fault of ours while a request was taken on. *nothing_held*: whether it is sure that no credits are held."""
+
+    def __init__(self, *, nothing_held: bool) -> None:
+        super().__init__("the request could not be taken on")
+        self.nothing_held = nothing_held
+
+
+class CardRefused(RequestFailed):
+    """Discord would not take the card, so the request was undone."""
+
+
+def _request_failed(error: RequestFailed, reference: int) -> str:
+    return texts.failed(reference) if error.nothing_held else texts.failed_unsure(reference)
+
+
+def _card_refused(error: CardRefused, reference: int) -> str:
+    return texts.card_refused(reference) if error.nothing_held else texts.failed_unsure(reference)
+
+
+def _insufficient_credits(error: InsufficientCredits, _: int) -> str:
+    balance = error.balance
+    return texts.too_few_credits(
+        needed=error.needed,
+        available=balance.available,
+        held=balance.held,
+        allowance=balance.allowance,
+        price=price_of(1),
+        refills_at_ms=balance.refills_at_ms,
+    )
+
+
+# Each function gets an error of its key's class and the reference, and gives the whole sentence.
+SENTENCES: Mapping[type[BaseException], Callable[[Any, int], str]] = {
+    Refusal: lambda error, _: str(error),
+    RequestFailed: _request_failed,
+    CardRefused: _card_refused,
+    InsufficientCredits: _insufficient_credits,
+    LineFull: lambda error, _: texts.line_full(error.limit, error.free_at_ms),
+    Draining: lambda error, _: texts.DRAINING,
+    NotCancellable: lambda error, _: texts.NOT_CANCELLABLE,
+    NotYours: lambda error, _: texts.not_yours(error.owner_id),
+    app_commands.TransformerError: lambda error, _: texts.VALUE_NOT_TAKEN,
+    app_commands.CommandNotFound: lambda error, _: texts.STALE_COMMAND,
+    app_commands.CommandSignatureMismatch: lambda error, _: texts.STALE_COMMAND,
+    app_commands.CheckFailure: lambda error, _: texts.NOT_ALLOWED_HERE,
+    app_commands.NoPrivateMessage: lambda error, _: texts.ONLY_IN_SERVERS,
+    app_commands.MissingRole: lambda error, _: texts.NOT_ALLOWED_HERE,
+    app_commands.MissingAnyRole: lambda error, _: texts.NOT_ALLOWED_HERE,
+    app_commands.MissingPermissions: lambda error, _: texts.NOT_ALLOWED_HERE,
+    app_commands.BotMissingPermissions: lambda error, _: texts.permissions_missing(
+        [name.replace("_", " ").title() for name in error.missing_permissions]
+    ),
+    app_commands.CommandOnCooldown: lambda error, _: texts.wait_seconds(error.retry_after),
+}
+
+
+def answer_for(error: BaseException, reference: int) -> str | None:
+    """The sentence for *error*, found by its class or the nearest base that has one. None: a fault of ours."""
+    for kind in type(error).__mro__:
+        if kind in SENTENCES:
+            return SENTENCES[kind](error, reference)
+    return None
+
+
+async def answer_error(interaction: discord.Interaction[Any], error: BaseException) -> None:
+    """Tell the person, privately, what stood in the way; log what is a fault of ours under the interaction's id."""
+    cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
+    if isinstance(cause, discord.HTTPException) and unanswerable(cause):
+        log.info("interaction %s: Discord takes no answer any more (%s)", interaction.id, cause.code)
+        return
+    sentence = answer_for(cause, interaction.id)
+    if sentence is None or isinstance(cause, RequestFailed):
+        log.error("interaction %s of user %s failed: %s", interaction.id, interaction.user.id, described(cause))
+    await answer_privately(interaction, sentence or texts.failed(interaction.id))
+
+
+async def answering(interaction: discord.Interaction[Any], doing: Awaitable[None]) -> None:
+    """Do something for *interaction* and answer whatever goes wrong: for what discord.py itself would only log."""
+    try:
+        await doing
+    except Exception as error:  # noqa: BLE001 - this is where a fault becomes an answer; nothing is above it
+        await answer_error(interaction, error)
+
+
+async def answer_privately(interaction: discord.Interaction[Any], sentence: str) -> None:
+    """Say *sentence* to the person alone, whatever was answered before. Never raises: there is nobody left to tell."""
+    try:
+        await _send_privately(interaction, sentence)
+    except Exception as error:  # noqa: BLE001 - an error's own answer failing must not raise a second error
+        log.info("interaction %s could not be answered: %s", interaction.id, described(error))
+
+
+async def _send_privately(interaction: discord.Interaction[Any], sentence: str) -> None:
+    if not interaction.response.is_done():
+        await interaction.response.send_message(sentence, ephemeral=True, allowed_mentions=NOBODY)
+        return
+    if interaction.response.type is discord.InteractionResponseType.deferred_channel_message:
+        # A follow-up right after a deferral fills the "thinking…" message, which may be public, and is not private
+        # by itself (Discord docs: Receiving and Responding, "Followup Messages"). So that message goes first.
+        with contextlib.suppress(discord.NotFound):
+            await interaction.delete_original_response()
+    await interaction.followup.send(sentence, ephemeral=True, allowed_mentions=NOBODY)
+
+
+def unanswerable(error: discord.HTTPException) -> bool:
+    """Whether Discord takes no (further) first answer to this interaction: too late, or somebody has answered it."""
+    return error.code in (UNKNOWN_INTERACTION, UNKNOWN_WEBHOOK, ALREADY_ACKNOWLEDGED)
+
+
+def described(error: BaseException) -> str:
+    """The classes and places of *error* and what caused it, for the log: no message, so no prompt and no token."""
+    return " <- ".join(f"{_named(link)} at {_place(link)}" for link in _chain(error))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+
+
+def _named(error: BaseException) -> str:
+    name = f"{type(error).__module__}.{type(error).__qualname__}"
+    return f"{name} (HTTP {error.status}, code {error.code})" if isinstance(error, discord.HTTPException) else name
+
+
+def _place(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    return " > ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames) or "?"
+
+
+class Tree(app_commands.CommandTree[Any]):
+    """The command tree of the bot: whatever goes wrong in a command is answered in words, privately."""
+
+    async def on_error(self, interaction: discord.Interaction[Any], error: app_commands.AppCommandError, /) -> None:
+        await answer_error(interaction, error)
