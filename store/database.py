@@ -1,0 +1,127 @@
+"""Open the database, give out transactions, bring the schema up to date.
+
+Knows which database runs, so that nobody else has to; knows nothing of what is in the tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Connection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from store.address import parse_database_url
+from store.errors import DatabaseUnreachable
+from store.schema import upgrade
+from store.statements import serialize
+
+BUSY_TIMEOUT_SECONDS = 30  # how long a writer waits for another process' write
+POSTGRESQL_CONNECTIONS = 10  # per process; small hosted plans allow 20 in all
+
+Transaction = AsyncConnection  # what every method of ledger and records takes first
+
+
+class Database:
+    """An engine with its rules set. Use it as an async context manager, or call close()."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @property
+    def is_postgresql(self) -> bool:
+        """Whether several processes may share this database."""
+        return self._engine.dialect.name == "postgresql"
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Transaction, None]:
+        """One transaction: committed at the end of the block, rolled back when the block raises.
+
+        On SQLite it holds the write lock from its first moment, and this process has one connection: never open
+        a second transaction inside the first.
+        """
+        async with self._engine.begin() as connection:
+            yield connection
+
+    async def migrate(self) -> None:
+        """Bring the schema to the newest revision. Several processes may do so at once: one works, the others wait.
+
+        Raises DatabaseUnreachable when the database can't be opened.
+        """
+        try:
+            async with self.transaction() as connection:
+                await serialize(connection, "schema")
+                await connection.run_sync(upgrade)
+        except (OSError, DBAPIError) as error:
+            raise DatabaseUnreachable(_reason(error)) from error
+
+    async def close(self) -> None:
+        """Close every connection. Nothing may be under way."""
+        await self._engine.dispose()
+
+    async def __aenter__(self) -> Database:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def open_database(address: str) -> Database:
+    """The database at *address* (see store.address). Connects at the first transaction.
+
+    Raises BadDatabaseUrl, or DatabaseUnreachable when the folder of a SQLite file can't be made.
+    """
+    url = parse_database_url(address)
+    return Database(_open_sqlite(url) if url.get_backend_name() == "sqlite" else _open_postgresql(url))
+
+
+def _open_postgresql(url: URL) -> AsyncEngine:
+    return create_async_engine(
+        url, pool_size=POSTGRESQL_CONNECTIONS, max_overflow=0, pool_pre_ping=True, hide_parameters=True
+    )
+
+
+def _open_sqlite(url: URL) -> AsyncEngine:
+    """One connection: transactions of this process queue fairly instead of polling for SQLite's write lock."""
+    try:
+        Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseUnreachable(_reason(error)) from error
+    engine = create_async_engine(
+        url,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=BUSY_TIMEOUT_SECONDS,
+        hide_parameters=True,
+        connect_args={"timeout": BUSY_TIMEOUT_SECONDS},
+    )
+    event.listen(engine.sync_engine, "connect", _set_sqlite_rules)
+    event.listen(engine.sync_engine, "begin", _begin_immediately)
+    return engine
+
+
+def _set_sqlite_rules(connection: Any, _record: object) -> None:
+    """WAL survives a kill, synchronous=FULL survives a power cut too (SQLite docs: PRAGMA synchronous)."""
+    connection.isolation_level = None  # BEGIN is ours to say, below
+    cursor = connection.cursor()
+    for rule in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {rule}")
+    cursor.close()
+
+
+def _begin_immediately(connection: Connection) -> None:
+    """Take the write lock first: a transaction that reads and then writes can't wait for it halfway through."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _reason(error: OSError | DBAPIError) -> str:
+    """The driver's own words, without SQLAlchemy's statement and links."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    return f"the database can't be opened: {cause}"

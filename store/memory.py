@@ -1,0 +1,19 @@
+"""Small things that must survive a restart and are not worth a table: learned times, the command tree's hash."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from store.database import Transaction
+from store.statements import insert_or_replace
+from store.tables import memory
+
+
+async def load_value(tx: Transaction, key: str) -> str | None:
+    """What was last saved under *key*, or None."""
+    return await tx.scalar(select(memory.c.value).where(memory.c.key == key))
+
+
+async def save_value(tx: Transaction, key: str, value: str) -> None:
+    """Keep *value* under *key*; an older one is forgotten."""
+    await insert_or_replace(tx, memory, {"key": key, "value": value}, key=("key",))

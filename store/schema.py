@@ -1,0 +1,31 @@
+"""Bring the tables to a revision, with Alembic, inside a transaction that is open already.
+
+Both databases roll back changes of tables, so a migration that fails leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.engine import Connection
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Run every migration up to *revision* that the database has not seen."""
+    command.upgrade(_config(connection), revision)
+
+
+def downgrade(connection: Connection, revision: str) -> None:
+    """Undo every migration after *revision*; `base` undoes them all, and the data with them."""
+    command.downgrade(_config(connection), revision)
+
+
+def _config(connection: Connection) -> Config:
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config

@@ -1,0 +1,172 @@
+"""The tables. Ids are Discord's snowflakes (BIGINT), times unix milliseconds (BIGINT), enums their values (TEXT).
+
+What the database itself refuses: an account below zero, an entry whose two numbers don't fit its kind, a hold that is
+settled and released, two images with one task, a state nobody knows. Migrations must make exactly these tables; a
+test compares them on both databases.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    literal_column,
+    or_,
+)
+
+from credits.model import EntryKind
+from generations.model import MAX_COUNT, State
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+GrowingNumber = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER PRIMARY KEY counts up by itself there
+
+
+def one_of(column: Column[str], *values: StrEnum) -> ColumnElement[bool]:
+    """`column IN (…)` with the values spelt out: only so can the planner tell that a partial index fits a query."""
+    return column.in_([literal_column(f"'{value.value}'") for value in values])
+
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("user_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("available", BigInteger, nullable=False),
+    Column("held", BigInteger, nullable=False),
+    Column("refilled_from_ms", BigInteger),  # start of the period the last refill was for
+    # What stood above the allowance at that refill; holds of an earlier period eat it before they are made good.
+    Column("surplus", BigInteger, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    CheckConstraint("available >= 0", "available"),
+    CheckConstraint("held >= 0", "held"),
+    CheckConstraint("surplus >= 0", "surplus"),
+)
+
+entries = Table(
+    "entries",
+    metadata,
+    Column("number", GrowingNumber, primary_key=True),  # the order in which one account's entries were made
+    Column("id", Text, nullable=False),
+    Column("user_id", BigInteger, ForeignKey("accounts.user_id"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("available_delta", BigInteger, nullable=False),
+    Column("held_delta", BigInteger, nullable=False),
+    Column("image_id", Text),
+    Column("reason", Text, nullable=False),
+    Column("refilled_from_ms", BigInteger),  # the account's, when this was written: which period's credits moved
+    Column("created_at_ms", BigInteger, nullable=False),
+    UniqueConstraint("id"),
+    CheckConstraint(
+        "(kind = 'grant' AND available_delta > 0 AND held_delta = 0)"
+        " OR (kind = 'hold' AND held_delta > 0 AND available_delta = -held_delta)"
+        " OR (kind = 'settle' AND held_delta < 0 AND available_delta BETWEEN 0 AND -held_delta)"
+        " OR (kind = 'release' AND held_delta < 0 AND available_delta = -held_delta)"
+        " OR (kind = 'refund' AND available_delta > 0 AND held_delta = 0)",
+        "deltas",
+    ),
+    CheckConstraint("kind = 'grant' OR image_id IS NOT NULL", "image"),
+)
+Index("ix_entries_user_id", entries.c.user_id, entries.c.number)
+_closings = one_of(entries.c.kind, EntryKind.SETTLE, EntryKind.RELEASE)
+Index(
+    "uq_entries_closing", entries.c.image_id, unique=True, postgresql_where=_closings, sqlite_where=_closings
+)  # a hold ends once
+
+generations = Table(
+    "generations",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("prompt", Text, nullable=False),
+    Column("size", Text, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("format", Text, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("private", Boolean, nullable=False),
+    Column("spoiler", Boolean, nullable=False),
+    Column("application_id", BigInteger, nullable=False),
+    Column("user_id", BigInteger, nullable=False),
+    Column("channel_id", BigInteger, nullable=False),
+    Column("guild_id", BigInteger),
+    Column("token", Text, nullable=False),
+    Column("attachment_size_limit", BigInteger, nullable=False),
+    Column("locale", Text, nullable=False),
+    Column("bot_in_channel", Boolean, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("owner", Text),  # the worker that holds the lease, for people who look
+    Column("lease_until_ms", BigInteger),
+    Column("due_at_ms", BigInteger),  # the least of its images' and of a show that is owed
+    Column("message_id", BigInteger),
+    Column("card_channel_id", BigInteger),
+    Column("revision", BigInteger, nullable=False),
+    Column("shown_revision", BigInteger, nullable=False),
+    CheckConstraint(f"count BETWEEN 1 AND {MAX_COUNT}", "count"),
+)
+
+images = Table(
+    "images",
+    metadata,
+    Column("generation_id", BigInteger, ForeignKey("generations.id"), primary_key=True, autoincrement=False),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("user_id", BigInteger, nullable=False),  # the generation's, so that the line is counted without a join
+    Column("seed", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("due_at_ms", BigInteger),
+    Column("admitted_at_ms", BigInteger),
+    Column("submitted_at_ms", BigInteger),
+    Column("task_id", Text),
+    Column("looks", Integer, nullable=False),
+    Column("last_look_at_ms", BigInteger),
+    Column("failures", Integer, nullable=False),
+    Column("ready_at_ms", BigInteger),
+    Column("consumed_credits", BigInteger),
+    Column("image_url", Text),
+    Column("ending", Text),
+    Column("ending_detail", Text),
+    Column("attachment_id", BigInteger),
+    Column("file_name", Text),
+    UniqueConstraint("task_id"),
+    CheckConstraint(f"state IN ({', '.join(repr(state.value) for state in State)})", "state"),
+    CheckConstraint(f"position BETWEEN 0 AND {MAX_COUNT - 1}", "position"),
+)
+
+memory = Table(
+    "memory",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+# What the worker asks for again and again. Of a million rows a few thousand match, and only those are indexed.
+is_due = generations.c.due_at_ms.is_not(None)
+is_leased = generations.c.lease_until_ms.is_not(None)
+has_token = generations.c.token != literal_column("''")
+is_waiting = one_of(images.c.state, State.REQUESTED) & images.c.admitted_at_ms.is_(None)
+is_in_flight = or_(
+    one_of(images.c.state, State.SUBMITTING, State.RUNNING),
+    one_of(images.c.state, State.REQUESTED) & images.c.admitted_at_ms.is_not(None),
+)
+Index("ix_generations_due", generations.c.due_at_ms, postgresql_where=is_due, sqlite_where=is_due)
+Index("ix_generations_lease", generations.c.lease_until_ms, postgresql_where=is_leased, sqlite_where=is_leased)
+Index("ix_generations_token", generations.c.id, postgresql_where=has_token, sqlite_where=has_token)
+Index("ix_images_waiting", images.c.user_id, postgresql_where=is_waiting, sqlite_where=is_waiting)
+Index("ix_images_in_flight", images.c.user_id, postgresql_where=is_in_flight, sqlite_where=is_in_flight)

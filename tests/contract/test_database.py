@@ -1,0 +1,70 @@
+"""Transactions, and the few statements that the two databases spell differently."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from sqlalchemy import text
+
+from store.database import Database, open_database
+from store.memory import load_value, save_value
+from store.statements import serialize
+from tests.databases import SqliteMaker
+
+
+async def test_what_was_saved_last_is_what_is_loaded(database: Database) -> None:
+    async with database.transaction() as tx:
+        assert await load_value(tx, "pace") is None
+        await save_value(tx, "pace", "1")
+        await save_value(tx, "pace", "2")
+        await save_value(tx, "tree", "x")
+    async with database.transaction() as tx:
+        assert await load_value(tx, "pace") == "2"
+
+
+async def test_a_block_that_raises_leaves_nothing_behind(database: Database) -> None:
+    with pytest.raises(RuntimeError, match="half way"):
+        async with database.transaction() as tx:
+            await save_value(tx, "pace", "1")
+            raise RuntimeError("half way")
+    async with database.transaction() as tx:
+        assert await load_value(tx, "pace") is None
+
+
+async def test_a_cancelled_transaction_leaves_nothing_behind_and_blocks_nobody(database: Database) -> None:
+    inside = asyncio.Event()
+
+    async def write_and_wait() -> None:
+        async with database.transaction() as tx:
+            await save_value(tx, "pace", "1")
+            inside.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(write_and_wait())
+    await inside.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with asyncio.timeout(5), database.transaction() as tx:
+        assert await load_value(tx, "pace") is None
+
+
+async def test_serialize_lets_one_transaction_at_a_time_past(database: Database, database_address: str) -> None:
+    async def count_up(through: Database) -> None:
+        async with through.transaction() as tx:
+            await serialize(tx, "line")
+            value = int(await load_value(tx, "count") or 0)
+            await asyncio.sleep(0)
+            await save_value(tx, "count", str(value + 1))
+
+    async with open_database(database_address) as other:
+        await asyncio.gather(*(count_up(through) for _ in range(8) for through in (database, other)))
+    async with database.transaction() as tx:
+        assert await load_value(tx, "count") == "16"
+
+
+async def test_sqlite_survives_a_power_cut(sqlite_maker: SqliteMaker) -> None:
+    async with open_database(await sqlite_maker.create()) as database, database.transaction() as tx:
+        rules = [await tx.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "synchronous", "foreign_keys")]
+    assert rules == ["wal", 2, 1]

@@ -1,0 +1,90 @@
+"""The migrations and the metadata must make the same database, to the last index."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+from sqlalchemy.engine import Connection
+
+from store.database import Database, open_database
+from store.errors import DatabaseUnreachable
+from store.schema import downgrade, upgrade
+from store.tables import metadata
+from tests.databases import DatabaseMaker
+
+SQLITE_CATALOG = "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE '%alembic%' ORDER BY type, name"
+POSTGRESQL_CATALOG = """
+    SELECT 'column', table_name || '.' || column_name, concat_ws(' ', data_type, is_nullable, column_default)
+      FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version'
+    UNION ALL
+    SELECT 'index', indexname, indexdef
+      FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+    UNION ALL
+    SELECT 'constraint', conname, pg_get_constraintdef(oid)
+      FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND conname NOT LIKE 'alembic%'
+    ORDER BY 1, 2
+"""
+
+
+def read_catalog(connection: Connection) -> list[tuple[str, ...]]:
+    """What the database itself says it holds: every column, index, CHECK and predicate in its own words."""
+    statement = POSTGRESQL_CATALOG if connection.dialect.name == "postgresql" else SQLITE_CATALOG
+    return [tuple(_in_one_order(str(part)) for part in row) for row in connection.execute(text(statement))]
+
+
+def _in_one_order(sql: str) -> str:
+    """SQLite keeps the text of CREATE TABLE, in which constraints may stand in any order."""
+    if not sql.startswith("CREATE TABLE"):
+        return sql
+    return "\n".join(sorted(line.strip().rstrip(",").strip() for line in sql.splitlines()))
+
+
+async def test_the_migrations_make_what_the_metadata_says(database: Database, make_database: DatabaseMaker) -> None:
+    async with database.transaction() as tx:
+        migrated = await tx.run_sync(read_catalog)
+    async with open_database(await make_database.create(empty=True)) as other, other.transaction() as tx:
+        await tx.run_sync(metadata.create_all)
+        assert migrated == await tx.run_sync(read_catalog)
+    assert {name for _, name, _ in migrated if re.match("ix_|uq_", name)} >= {"ix_images_waiting", "uq_entries_closing"}
+
+
+async def test_alembic_finds_nothing_left_to_migrate(database: Database) -> None:
+    def differences(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        return compare_metadata(context, metadata)
+
+    async with database.transaction() as tx:
+        assert await tx.run_sync(differences) == []
+
+
+async def test_every_migration_can_be_undone_and_done_again(database: Database) -> None:
+    async with database.transaction() as tx:
+        before = await tx.run_sync(read_catalog)
+        await tx.run_sync(downgrade, "base")
+        assert await tx.run_sync(read_catalog) == []
+        await tx.run_sync(upgrade)
+        assert await tx.run_sync(read_catalog) == before
+
+
+async def test_processes_that_start_together_migrate_once(make_database: DatabaseMaker) -> None:
+    address = await make_database.create(empty=True)
+    databases = [open_database(address) for _ in range(4)]
+    try:
+        await asyncio.gather(*(database.migrate() for database in databases))
+        async with databases[0].transaction() as tx:
+            assert len((await tx.execute(text("SELECT version_num FROM alembic_version"))).all()) == 1
+    finally:
+        for database in databases:
+            await database.close()
+
+
+async def test_a_database_that_is_not_there_is_a_plain_sentence(make_database: DatabaseMaker) -> None:
+    address = (await make_database.create(empty=True)).replace("test_", "missing/test_")
+    with pytest.raises(DatabaseUnreachable, match=r"^the database can't be opened: "):
+        async with open_database(address.replace("sqlite:////", "sqlite:////proc/")) as database:
+            await database.migrate()
