@@ -1,0 +1,55 @@
+# Each word works as the first command after a clone. It needs python3 (3.11 or newer) with venv; the rest it installs itself.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CHECKED := bot.py settings.py cogs credits generations qwen sandbox scripts store tests ui
+
+.PHONY: help try run test check format clean
+
+help:
+	@echo "make try     the bot in your browser, with a local Discord and a local image service: no account needed"
+	@echo "make run     the real bot, from the settings in .env"
+	@echo "make test    the whole test suite"
+	@echo "make check   style, types and the laws of the house, in under a minute"
+	@echo "make format  put the code into its usual form"
+
+try: $(VENV)/run.stamp
+	@$(BIN)/python -m sandbox
+
+run: $(VENV)/run.stamp
+	@$(BIN)/python bot.py
+
+test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest
+
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff check $(CHECKED)
+	$(BIN)/ruff format --check $(CHECKED)
+	$(BIN)/pyright --level error
+	$(BIN)/python -m pytest -q tests/house
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff check --fix-only --quiet $(CHECKED)
+	$(BIN)/ruff format $(CHECKED)
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/python.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| { echo "Python 3.11 or newer is needed; '$(PYTHON)' is older or missing. Another one: make PYTHON=python3.12 try"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo "Python's venv is missing. On Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/run.stamp: requirements.txt $(VENV)/python.stamp
+	@echo "Installing what the bot needs into $(VENV) (once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
+	@echo "Installing what the tests need into $(VENV) (once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,81 @@
+"""Who may import whom: the arrows of the house point downwards only."""
+
+from __future__ import annotations
+
+import pytest
+from laws import Module, modules, product
+
+FLOORS = {
+    0: (
+        "settings", "credits.model", "credits.errors", "credits.allowance", "generations.model", "generations.errors",
+        "generations.prices", "generations.pace", "generations.throttle", "generations.outlook", "qwen.models",
+        "qwen.errors", "qwen.protocol", "qwen.cleaning", "qwen.retry_after", "store.address", "store.errors",
+    ),
+    1: ("generations.clock", "generations.records", "credits.ledger", "qwen", "store"),
+    2: ("generations", "credits"),
+    3: ("ui",),
+    4: ("cogs",),
+    5: ("bot",),
+}  # fmt: skip
+
+
+def floor_of(name: str) -> int:
+    """The floor of the longest entry of FLOORS that *name* is or lies in."""
+    entries = [(entry, floor) for floor, listed in FLOORS.items() for entry in listed]
+    matching = [(len(entry), floor) for entry, floor in entries if name == entry or name.startswith(f"{entry}.")]
+    assert matching, f"{name} stands on no floor: give it one in FLOORS"
+    return max(matching)[1]
+
+
+@pytest.mark.parametrize("module", product(), ids=lambda module: module.name)
+def test_a_module_imports_only_its_own_floor_and_those_below(module: Module) -> None:
+    names = {other.name for other in product()}
+    for imported in module.imports() & names:
+        assert floor_of(imported) <= floor_of(module.name), f"{module.name} reaches up to {imported}"
+
+
+def test_nothing_imports_the_composition_root() -> None:
+    assert [module.name for module in modules() if module.uses("bot")] == []
+
+
+def test_the_stand_ins_import_nothing_of_the_product() -> None:
+    rooms = {module.room for module in product()}
+    for module in modules():
+        if module.room == "sandbox":
+            guilty = {name for name in module.imports() if name.split(".")[0] in rooms}
+            assert not guilty, f"{module.name} imports {guilty}: both sides would share one misunderstanding"
+
+
+def test_no_import_goes_round_in_a_circle() -> None:
+    names = {module.name for module in modules()}
+    graph = {module.name: (module.imports() & names) - {module.name} for module in modules()}
+    done: set[str] = set()
+
+    def walk(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " -> ".join((*path, name))
+        if name not in done:
+            for following in graph[name]:
+                walk(following, (*path, name))
+            done.add(name)
+
+    for name in graph:
+        walk(name, ())
+
+
+LIBRARIES = {
+    "discord": ("cogs", "ui", "bot"),
+    "aiohttp": ("qwen", "bot", "sandbox", "scripts"),
+    "sqlalchemy": ("store", "generations.records", "generations.line", "credits.ledger", "credits.accounts"),
+    "alembic": ("store",),
+    "PIL": ("sandbox",),
+}
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_each_library_stays_in_its_rooms(library: str) -> None:
+    rooms = LIBRARIES[library]
+    for module in modules():
+        if module.uses(library):
+            assert any(module.name == room or module.name.startswith(f"{room}.") for room in rooms), (
+                f"{module.name} imports {library}, which belongs to {', '.join(rooms)}"
+            )
