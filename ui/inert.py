@@ -75,11 +75,15 @@ def _visible(text: str) -> str:
         category = unicodedata.category(character)
         if category in _SPACING_CATEGORIES or character in _BLANK_SPACES:
             kept.append(" ")
-        elif character == _JOINER or _is_tag(character):
-            kept.append(character)
-        elif category not in _DROPPED_CATEGORIES and character not in _BLANK_LETTERS and not _is_noncharacter(character):
+        elif character == _JOINER or _is_tag(character) or _draws(character, category):
             kept.append(character)
     return " ".join("".join(kept).split())
+
+
+def _draws(character: str, category: str) -> bool:
+    point = ord(character)
+    noncharacter = point & 0xFFFE == 0xFFFE or 0xFDD0 <= point <= 0xFDEF
+    return category not in _DROPPED_CATEGORIES and character not in _BLANK_LETTERS and not noncharacter
 
 
 def _clusters(text: str) -> Iterator[str]:
@@ -133,11 +137,6 @@ def _is_regional(character: str) -> bool:
 
 def _is_pictorial(character: str) -> bool:
     return unicodedata.category(character) in ("So", "Sk")
-
-
-def _is_noncharacter(character: str) -> bool:
-    point = ord(character)
-    return point & 0xFFFE == 0xFFFE or 0xFDD0 <= point <= 0xFDEF
 
 
 def _escape(cluster: str) -> str:

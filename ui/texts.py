@@ -59,12 +59,14 @@ _BAR_CELLS = 10
 
 _ENDINGS = {
     Ending.DECLINED: "The image service declined this prompt",
+    Ending.SERVICE_FAILED: "The image service tried and failed",
     Ending.PROMPT_REFUSED: "The image service can't make this",
     Ending.KEY_REFUSED: "The image service doesn't accept the bot's key. The bot's owner was told",
     Ending.ACCOUNT_EMPTY: "The bot's account at the image service is empty. The bot's owner was told",
     Ending.TASK_LOST: "The image service lost this image on the way",
     Ending.NO_PICTURE: "The image service finished without an image",
     Ending.PICTURE_UNUSABLE: "What the image service sent is not an image that can be posted",
+    Ending.PICTURE_LOST: "The image was made, but the image service no longer has it",
     Ending.OUTCOME_UNKNOWN: "The image service didn't confirm that it took this. If the image still arrives, "
     "it is posted here, free",
     Ending.DEADLINE: "This took longer than an image may take. If it still arrives, it is posted here, free",
@@ -72,7 +74,7 @@ _ENDINGS = {
     Ending.CANCELLED: "Cancelled before it was sent",
     Ending.NOT_ANSWERED: "Discord didn't take the answer in time, so this was not sent",
 }
-_TELLS_WHY = frozenset({Ending.DECLINED, Ending.PROMPT_REFUSED})
+_TELLS_WHY = frozenset({Ending.DECLINED, Ending.SERVICE_FAILED, Ending.PROMPT_REFUSED})
 
 
 def ending_sentence(ending: Ending | None, detail: str) -> str:
@@ -163,11 +165,9 @@ def made_for(user_id: int) -> str:
 def too_large(positions: Sequence[int], count: int) -> str:
     """Stands above the buttons that lead to the images at the image service."""
     what = "The image" if count == 1 else images_label(positions)
-    several = count > 1 and len(positions) > 1
-    return (
-        f"{what} {'are' if several else 'is'} too large to be posted here. "
-        f"The link leads to the image service and expires, so save {'them' if several else 'it'} soon."
-    )
+    if len(positions) > 1:
+        return f"{what} are too large to be posted here. The links lead to the image service and expire soon."
+    return f"{what} is too large to be posted here. The link leads to the image service and expires soon."
 
 
 def open_label(position: int, count: int) -> str:
@@ -179,15 +179,18 @@ def posted_apart(where: str) -> str:
     return f"The image is in {where}"
 
 
+def owner_alert(detail: str) -> str:
+    """A direct message to the bot's owner. *detail* is our own words."""
+    return f"Your image bot needs you: {detail} It goes on working where it can; this is said at most every 6 hours."
+
+
 # ---- answers, refusals and /credits (ui/answers, ui/buttons, ui/cards_credits, cogs) ------------------------------
 
 NOTHING_CHARGED = "Nothing was charged."
 
 DRAINING = f"The bot is restarting. {NOTHING_CHARGED} Try again in a minute."
 NOT_CANCELLABLE = "This can't be cancelled any more: it is already being made, or it is over."
-STALE_COMMAND = (
-    f"This command changed since Discord last loaded it. {NOTHING_CHARGED} Restart Discord and try again."
-)
+STALE_COMMAND = f"This command changed since Discord last loaded it. {NOTHING_CHARGED} Restart Discord and try again."
 VALUE_NOT_TAKEN = f"One of the options has a value that it doesn't take. {NOTHING_CHARGED} Pick one from its list."
 NOT_ALLOWED_HERE = f"You may not use this command here. {NOTHING_CHARGED}"
 ONLY_IN_SERVERS = f"This command works in servers only. {NOTHING_CHARGED}"

@@ -1,0 +1,201 @@
+"""A generation as a card: Discord's Components V2 (Discord docs: Components, Reference), one container.
+
+Pure: no network, no clock. The same generation, outlook and attachments always give the same components.
+Must not know how or where a card is sent. Limits that hold for any prompt: 4000 characters of text and 40 components.
+
+Each call builds new objects, with no timeout and no button but dynamic ones: discord.py 2.7.1 (ui/view.py, remove_view
+and add_view) unregisters a dynamic item for good when a view object that mixes kinds ends or is sent a second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+
+import discord
+from discord import ui
+
+from generations.model import HELD, IN_FLIGHT, PICTURED, RETURNED, Generation, Image, Outlook, State
+from generations.prices import price_of
+from ui import texts
+from ui.buttons import cancel_button
+from ui.inert import alt_text, inert
+
+PROMPT_SHOWN = 300  # UTF-16 units after escaping; all of it stands in the alt text
+DETAIL_SHOWN = 200
+BUTTON_URL_MAX = 512  # Discord docs: Components, "Button"
+TEXT_URL_MAX = 1200  # longer addresses would not leave room for the sentences
+
+# Colours only underline what the words say.
+_GREY, _BLUE, _GREEN, _AMBER, _RED = 0x99AAB5, 0x5865F2, 0x3BA55D, 0xFAA61A, 0xED4245
+_NOTHING: Mapping[int, str] = MappingProxyType({})
+
+
+def build_card(
+    generation: Generation,
+    outlook: Outlook,
+    *,
+    attached: Mapping[int, str],
+    linked: Mapping[int, str] = _NOTHING,
+    elsewhere: str | None = None,
+) -> ui.LayoutView:
+    """The card of *generation* as it stands.
+
+    *attached*: image position -> media reference ("attachment://name.png") of the images that this message holds.
+    *linked*: image position -> address at the image service, for images too large to be attached.
+    *elsewhere*: the address of a message that holds what could not be put on this card.
+    """
+    container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=_accent(generation))
+    if attached:
+        container.add_item(_gallery(generation, attached))
+    lines = [
+        f"**{inert(generation.request.prompt, PROMPT_SHOWN)}**",
+        *_ready_lines(generation, attached, linked, elsewhere),
+        *_live_lines(generation.images, outlook),
+        *_ending_lines(generation.images),
+        _small_print(generation),
+    ]
+    container.add_item(ui.TextDisplay("\n".join(lines)))
+    buttons = _link_buttons(linked, len(generation.images))
+    if generation.cancellable:
+        buttons.append(cancel_button(generation.id))
+    if buttons:
+        container.add_item(ui.ActionRow(*buttons))
+    return ui.LayoutView(timeout=None).add_item(container)
+
+
+def _gallery(generation: Generation, attached: Mapping[int, str]) -> ui.MediaGallery[ui.LayoutView]:
+    request = generation.request
+    description = alt_text(request.prompt)
+    return ui.MediaGallery(
+        *(
+            discord.MediaGalleryItem(attached[position], description=description, spoiler=request.spoiler)
+            for position in sorted(attached)
+        )
+    )
+
+
+def _ready_lines(
+    generation: Generation, attached: Mapping[int, str], linked: Mapping[int, str], elsewhere: str | None
+) -> list[str]:
+    images = generation.images
+    pictured = [image for image in images if image.state in PICTURED]
+    lines: list[str] = []
+    if 0 < len(pictured) < len(images):
+        lines.append(texts.ready_of(len(pictured), len(images)))
+    if linked:
+        lines.append(texts.too_large(sorted(linked), len(images)))
+        lines.extend(f"<{url}>" for url in _text_urls(linked))
+    if elsewhere is not None:
+        lines.append(texts.posted_apart(elsewhere))
+    else:
+        apart = [image for image in pictured if image.position not in attached and image.position not in linked]
+        lines.extend(
+            _labelled(images, [image for image in apart if image.state is state], sentence)
+            for state, sentence in ((State.SUCCEEDED, texts.POSTING), (State.UNDELIVERED, texts.KEPT))
+            if any(image.state is state for image in apart)
+        )
+    if any(image.ending is not None for image in pictured):
+        lines.append(texts.ARRIVED_LATE)
+    return lines
+
+
+def _live_lines(images: Sequence[Image], outlook: Outlook) -> list[str]:
+    """What happens to the images that are on their way, one line for each kind of happening."""
+    groups: dict[str, list[Image]] = {}
+    for image in images:
+        if image.state in HELD:
+            groups.setdefault(_happening(image, outlook), []).append(image)
+    if len(groups) == 1:
+        return list(groups)
+    return [_labelled(images, group, text) for text, group in groups.items()]
+
+
+def _happening(image: Image, outlook: Outlook) -> str:
+    if image.state is State.RUNNING:
+        return texts.painting_text(outlook.painting)
+    if image.state is State.REQUESTED and image.admitted_at_ms is None and outlook.line is not None:
+        return texts.waiting_text(outlook.line)
+    return texts.SENDING
+
+
+def _ending_lines(images: Sequence[Image]) -> list[str]:
+    groups: dict[str, list[Image]] = {}
+    for image in images:
+        if image.state in RETURNED:
+            detail = inert(image.ending_detail, DETAIL_SHOWN) if image.ending_detail else ""
+            groups.setdefault(texts.ending_sentence(image.ending, detail), []).append(image)
+    lines = [_labelled(images, group, sentence) for sentence, group in groups.items()]
+    if groups:
+        lines.append(texts.returned_sentence(price_of(sum(map(len, groups.values())))))
+    return lines
+
+
+def _labelled(images: Sequence[Image], group: Sequence[Image], text: str) -> str:
+    """Say which images *text* is about, unless it is about all."""
+    if len(group) == len(images):
+        return text
+    return f"{texts.images_label([image.position for image in group])}: {text}"
+
+
+def _small_print(generation: Generation) -> str:
+    request, images = generation.request, generation.images
+    return texts.small_print(
+        [
+            request.size.label,
+            texts.seeds_text([image.seed for image in images]),
+            request.format.value,
+            _time_taken(generation),
+            texts.price_text(
+                held=price_of(sum(1 for image in images if image.state in HELD)),
+                charged=sum(_charged(image) for image in images),
+                settled=any(image.state in PICTURED for image in images),
+            ),
+            texts.made_for(generation.origin.user_id),
+        ]
+    )
+
+
+def _charged(image: Image) -> int:
+    """What this image took from the person. With an ending, its credits had been returned: late images are free."""
+    if image.state not in PICTURED or image.ending is not None:
+        return 0
+    return price_of(1) if image.consumed_credits is None else min(image.consumed_credits, price_of(1))
+
+
+def _time_taken(generation: Generation) -> str:
+    """From the first task sent to the last image ready; empty while anything is on its way."""
+    pictured = [image for image in generation.images if image.state in PICTURED and image.ready_at_ms is not None]
+    if not pictured or not generation.finished:
+        return ""
+    began = min(image.submitted_at_ms or generation.created_at_ms for image in pictured)
+    return texts.duration((max(image.ready_at_ms or began for image in pictured) - began) / 1000)
+
+
+def _link_buttons(linked: Mapping[int, str], count: int) -> list[ui.Item[ui.LayoutView]]:
+    return [
+        ui.Button(style=discord.ButtonStyle.link, label=texts.open_label(position, count), url=linked[position])
+        for position in sorted(linked)
+        if len(linked[position]) <= BUTTON_URL_MAX
+    ]
+
+
+def _text_urls(linked: Mapping[int, str]) -> Iterable[str]:
+    """Addresses that no button can hold, as far as there is room for them."""
+    room = TEXT_URL_MAX
+    for position in sorted(linked):
+        url = linked[position]
+        if BUTTON_URL_MAX < len(url) <= room:
+            room -= len(url)
+            yield url
+
+
+def _accent(generation: Generation) -> int:
+    states = {image.state for image in generation.images}
+    if states & IN_FLIGHT:
+        return _BLUE
+    if not generation.finished or states == {State.CANCELLED}:
+        return _GREY
+    if states <= PICTURED:
+        return _GREEN
+    return _AMBER if states & PICTURED else _RED
