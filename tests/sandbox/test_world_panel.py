@@ -1,0 +1,197 @@
+"""The panel's routes and the guard before them, on a small application without a Discord."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from sandbox.bot_process import BotProcess
+from sandbox.clock import SandboxClock
+from sandbox.guard import guard, is_loopback_host, refusal
+from sandbox.image_api import ImageApi, Mood
+from sandbox.panel import Panel
+
+READY = "import time\nprint('ready', flush=True)\ntime.sleep(60)\n"
+
+
+class Room:
+    def __init__(self, folder: Path) -> None:
+        (folder / "bot.py").write_text(READY)
+        self.url = ""
+        self.session: aiohttp.ClientSession
+        self.clock = SandboxClock(folder / "offset")
+        self.images = ImageApi(self.clock, rng=random.Random(1))
+        self.bot = BotProcess(folder / "bot.py", environment=dict, data_dir=folder, now_ms=self.clock.now_ms)
+
+    async def show(self) -> dict:
+        async with self.session.get(f"{self.url}/sandbox/panel") as answer:
+            assert answer.status == 200
+            return await answer.json()
+
+    async def act(self, what: str, body: object) -> tuple[int, dict]:
+        async with self.session.post(f"{self.url}/sandbox/panel/{what}", json=body) as answer:
+            return answer.status, await answer.json()
+
+
+@pytest.fixture
+async def room(tmp_path: Path) -> AsyncIterator[Room]:
+    made = Room(tmp_path)
+    app = web.Application(middlewares=[guard])
+    Panel(bot=made.bot, images=made.images, clock=made.clock).attach(app)
+    runner = web.AppRunner(app, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with aiohttp.ClientSession() as made.session:
+        yield made
+        await made.bot.kill()
+    await runner.cleanup()
+
+
+async def test_the_panel_describes_bot_image_api_and_clock(room: Room) -> None:
+    panel = await room.show()
+    assert panel["bot"]["state"] == "stopped"
+    assert (panel["bot"]["pid"], panel["bot"]["restarts"], panel["bot"]["log"]) == (None, 0, [])
+    assert panel["image_api"]["mood"] == "normal"
+    assert {"id", "label", "help", "group"} == set(panel["image_api"]["moods"][0])
+    assert [mood["id"] for mood in panel["image_api"]["moods"]] == [mood.value for mood in Mood]
+    assert panel["image_api"]["tasks"] == {"running": 0, "done": 0, "failed": 0}
+    assert (panel["image_api"]["remaining"], panel["image_api"]["posts"]) == (None, 0)
+    assert panel["clock"]["offset_ms"] == 0
+    assert abs(panel["clock"]["now_ms"] - room.clock.now_ms()) < 10_000
+
+
+async def test_a_mood_is_set_for_good_or_for_a_few_tasks(room: Room) -> None:
+    status, panel = await room.act("mood", {"mood": "declined"})
+    assert (status, panel["image_api"]["mood"], panel["image_api"]["remaining"]) == (200, "declined", None)
+    status, panel = await room.act("mood", {"mood": "busy", "count": 3})
+    assert (status, panel["image_api"]["mood"], panel["image_api"]["remaining"]) == (200, "busy", 3)
+    assert room.images.mood is Mood.BUSY
+
+
+async def test_the_bot_is_started_killed_started_again_and_stopped(room: Room) -> None:
+    pids = []
+    for action, state in [("start", "starting"), ("kill", "died"), ("start", "starting"), ("stop", "stopped")]:
+        status, panel = await room.act("bot", {"action": action})
+        assert (status, panel["bot"]["state"]) in {(200, state), (200, "running" if action == "start" else state)}
+        if action == "start":
+            await room.bot.wait_ready(5)
+        panel = await room.show()
+        pids.append(panel["bot"]["pid"])
+    assert panel["bot"]["restarts"] == 1
+    assert pids[1] is pids[3] is None
+    assert pids[0] != pids[2]
+    assert "ready" in panel["bot"]["log"]
+
+
+async def test_the_clock_jumps_forward_and_the_panel_tells_by_how_much(room: Room) -> None:
+    status, panel = await room.act("clock", {"advance_seconds": 3600})
+    assert (status, panel["clock"]["offset_ms"]) == (200, 3_600_000)
+    assert (await room.act("clock", {"advance_seconds": 0.5}))[1]["clock"]["offset_ms"] == 3_600_500
+
+
+@pytest.mark.parametrize(
+    ("what", "body"),
+    [
+        ("mood", {"mood": "sunny"}),
+        ("mood", {"mood": ["busy"]}),
+        ("mood", {}),
+        ("mood", {"mood": "busy", "count": 0}),
+        ("mood", {"mood": "busy", "count": "2"}),
+        ("mood", {"mood": "busy", "count": True}),
+        ("bot", {"action": "dance"}),
+        ("bot", {"action": {}}),
+        ("bot", []),
+        ("clock", {"advance_seconds": -5}),
+        ("clock", {"advance_seconds": "5"}),
+        ("clock", {"advance_seconds": 1e308}),
+        ("clock", {"advance_seconds": 10**400}),
+        ("clock", {"advance_seconds": float("nan")}),
+        ("clock", None),
+    ],
+)
+async def test_a_bad_wish_gets_400_and_a_sentence_and_changes_nothing(room: Room, what: str, body: object) -> None:
+    status, answer = await room.act(what, body)
+    assert status == 400
+    assert answer["error"].endswith(".")
+    assert room.images.mood is Mood.NORMAL
+    assert room.clock.offset_ms == 0
+    assert room.bot.starts == 0
+
+
+async def test_a_body_that_is_no_json_gets_400(room: Room) -> None:
+    async with room.session.post(f"{room.url}/sandbox/panel/mood", data=b"{") as answer:
+        assert (answer.status, await answer.json()) == (400, {"error": "The body must be a JSON object."})
+
+
+async def test_the_live_panel_is_pushed_when_something_changes_and_only_then(room: Room) -> None:
+    async with room.session.ws_connect(f"{room.url}/sandbox/panel/live") as socket:
+        assert (await socket.receive_json(timeout=2))["image_api"]["mood"] == "normal"
+        await room.act("mood", {"mood": "slow"})
+        assert (await socket.receive_json(timeout=2))["image_api"]["mood"] == "slow"
+        with pytest.raises(TimeoutError):
+            await socket.receive(timeout=1.2)
+
+
+async def test_the_live_panel_comes_at_most_twice_a_second(room: Room) -> None:
+    async with room.session.ws_connect(f"{room.url}/sandbox/panel/live") as socket:
+        pushes = 0
+        loop = asyncio.get_running_loop()
+        end = loop.time() + 1.2
+        while loop.time() < end:
+            await room.act("clock", {"advance_seconds": 1})
+            await socket.send_str("noise")
+            try:
+                await socket.receive(timeout=0.05)
+                pushes += 1
+            except TimeoutError:
+                continue
+        assert 2 <= pushes <= 4
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:8025", "localhost", "LOCALHOST:1", "[::1]", "[::1]:8025"])
+def test_hosts_of_this_machine_may_come_in(host: str) -> None:
+    assert is_loopback_host(host)
+    assert refusal(host, f"http://{host}") is None
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["", "example.com", "127.0.0.1.example.com", "example.com:8025", "localhost:x", "localhost:", "::1", "[::1]x", "@"],
+)
+def test_other_hosts_may_not(host: str) -> None:
+    assert not is_loopback_host(host)
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        (None, "http://example.com"),
+        (None, "null"),
+        (None, "https://{own}"),
+        (None, "http://127.0.0.1:1"),
+        ("example.com", None),
+        ("rebound.example.com:8025", "http://rebound.example.com:8025"),
+    ],
+)
+async def test_another_site_or_a_rebound_name_gets_403_on_pages_and_sockets(
+    room: Room, host: str | None, origin: str | None
+) -> None:
+    own = room.url.partition("//")[2]
+    headers = {"Host": host or own, **({"Origin": origin.format(own=own)} if origin else {})}
+    async with room.session.get(f"{room.url}/sandbox/panel", headers=headers) as answer:
+        assert answer.status == 403
+    async with room.session.post(f"{room.url}/sandbox/panel/bot", json={"action": "start"}, headers=headers) as answer:
+        assert answer.status == 403
+    with pytest.raises(aiohttp.WSServerHandshakeError):
+        await room.session.ws_connect(f"{room.url}/sandbox/panel/live", headers=headers)
+    assert room.bot.starts == 0
+
+
+async def test_the_page_itself_may_come_in(room: Room) -> None:
+    async with room.session.get(f"{room.url}/sandbox/panel", headers={"Origin": room.url}) as answer:
+        assert answer.status == 200
