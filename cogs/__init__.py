@@ -1,1 +1,1 @@
-"""What people can type. Each file is an extension with setup(); nothing else lives here. Knows no SQL and no image API."""
+"""What people can type. Each file is an extension with setup(); nothing else lives here. Knows no SQL, no image API."""

@@ -89,3 +89,7 @@ class CancelButton(Pressable, template=r"imagine:cancel:(?P<id>\d{1,20})"):
 def cancel_button(generation_id: int) -> CancelButton:
     """The Cancel button of a generation's card; a new one for every message (a view may be sent only once)."""
     return CancelButton(generation_id)
+
+
+# For Client.add_dynamic_items: every button that may stand on a card.
+DYNAMIC_ITEMS: tuple[type[Pressable], ...] = (CancelButton,)

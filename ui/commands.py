@@ -10,20 +10,19 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import discord.http
 from discord import app_commands
 
 Load = Callable[[str], Awaitable[str | None]]
 Save = Callable[[str, str], Awaitable[None]]
 
 
-async def sync_commands(tree: app_commands.CommandTree[Any], *, load: Load, save: Save) -> bool:
+async def sync_commands(tree: app_commands.CommandTree[Any], *, load: Load, save: Save, api_url: str) -> bool:
     """Send the commands in one request if they are not those that were sent last. Returns whether they were sent.
 
-    What was sent is remembered for each application at each API address: another bot token, a proxy or the sandbox
+    What was sent is remembered for each application at each *api_url*: another bot token, a proxy or the sandbox
     starts from nothing. Raises discord.HTTPException and app_commands.CommandSyncFailure; then nothing is remembered.
     """
-    key = f"commands:{tree.client.application_id}:{discord.http.Route.BASE}"
+    key = f"commands:{tree.client.application_id}:{api_url}"
     fingerprint = fingerprint_of(tree)
     if await load(key) == fingerprint:
         return False

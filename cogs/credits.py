@@ -1,0 +1,43 @@
+"""/credits: what a person has, what is held, when it refills, and the last entries; always private."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from generations.clock import Clock
+from generations.service import Generations
+from ui.answers import NOBODY
+from ui.cards_credits import build_credits
+from ui.patience import PATIENCE_SECONDS, done_within
+
+if TYPE_CHECKING:
+    from bot import ImagineBot
+
+
+class CreditsCog(commands.Cog):
+    """The command that shows the account."""
+
+    def __init__(self, generations: Generations, clock: Clock) -> None:
+        self._generations = generations
+        self._clock = clock
+
+    @app_commands.command(name="credits", description="Your credits, when they refill, and where they went")
+    async def credits(self, interaction: discord.Interaction[Any]) -> None:
+        looking = asyncio.ensure_future(self._generations.statement(interaction.user.id))
+        if await done_within(looking, PATIENCE_SECONDS, self._clock):
+            view = build_credits(await looking)
+            await interaction.response.send_message(view=view, ephemeral=True, allowed_mentions=NOBODY)
+            return
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        view = build_credits(await looking)
+        await interaction.edit_original_response(view=view, allowed_mentions=NOBODY)
+
+
+async def setup(bot: ImagineBot) -> None:
+    """Called by discord.py when the extension is loaded."""
+    await bot.add_cog(CreditsCog(bot.generations, bot.clock))

@@ -1,0 +1,63 @@
+"""What an interaction says about where it came from. Pure: reads the event alone, asks Discord nothing.
+
+Must not know the database or what is done with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import discord
+
+from generations.model import DISCORD_EPOCH_MS, Origin
+
+ANSWER_SECONDS = 3.0  # Discord docs: Receiving and Responding, "you must send an initial response within 3 seconds"
+
+
+def origin_of(interaction: discord.Interaction[Any]) -> Origin:
+    """Everything that is needed to reach the card later, by ids alone."""
+    return Origin(
+        interaction_id=interaction.id,
+        application_id=interaction.application_id,
+        user_id=interaction.user.id,
+        # discord.py 2.7.1 drops the id together with a channel of a kind it doesn't know; the token reaches that too.
+        channel_id=interaction.channel_id or 0,
+        guild_id=interaction.guild_id,
+        token=interaction.token,
+        attachment_size_limit=interaction.filesize_limit,
+        locale=str(interaction.locale),
+        bot_in_channel=interaction.channel_id is not None and is_bot_there(interaction),
+    )
+
+
+def is_bot_there(interaction: discord.Interaction[Any]) -> bool:
+    """Whether the bot is itself a member of the place, or was only brought along by the person's own install."""
+    if interaction.guild_id is None:
+        return bool(interaction.context.dm_channel)  # the bot's own DM; a DM between people is a private_channel
+    return interaction.is_guild_integration() or not interaction.is_user_integration()
+
+
+def missing_permissions(interaction: discord.Interaction[Any], *, private: bool) -> list[str]:
+    """The names, as Discord's settings show them, of the permissions without which the image could not be posted.
+
+    In DMs nobody can take a permission away (Discord docs: Receiving and Responding, "app_permissions").
+    """
+    if interaction.guild_id is None:
+        return []
+    has = interaction.app_permissions
+    if has.administrator:
+        return []
+    needed = {"Attach Files": has.attach_files}
+    if is_bot_there(interaction) and not private:
+        needed["View Channel"] = has.view_channel
+        if isinstance(interaction.channel, discord.Thread):
+            needed["Send Messages in Threads"] = has.send_messages_in_threads
+        else:
+            needed["Send Messages"] = has.send_messages
+    return [name for name, granted in needed.items() if not granted]
+
+
+def is_late(interaction_id: int, now_ms: int) -> bool:
+    """Whether Discord will no longer take a first answer, if this machine's clock is right."""
+    born_at_ms = (interaction_id >> 22) + DISCORD_EPOCH_MS
+    return now_ms - born_at_ms > ANSWER_SECONDS * 1000
