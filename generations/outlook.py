@@ -1,0 +1,45 @@
+"""What can honestly be said about an image that is not there yet. Pure: estimates from past images only."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from generations.model import IN_FLIGHT, Generation, Image, Line, Outlook, Painting
+from generations.pace import Pace
+
+SHARE_MAX = 0.95  # the service reports no percentage, so the bar never claims more
+SLOW_AFTER_FAILURES = 2
+
+
+def outlook_of(generation: Generation, line: Line | None, pace: Pace, *, now_ms: int, slots: int) -> Outlook:
+    """The near future of *generation*. *slots* is how many images may be made at once."""
+    painting = [image for image in generation.images if image.state in IN_FLIGHT]
+    return Outlook(
+        line=replace(line, about_seconds=_about_seconds(generation, line, pace, slots)) if line else None,
+        painting=_painting(generation, painting, pace, now_ms) if painting else None,
+    )
+
+
+def _about_seconds(generation: Generation, line: Line, pace: Pace, slots: int) -> int | None:
+    typical = pace.typical_seconds(generation.request.size)
+    if typical is None:
+        return None
+    rounds = math.ceil(line.position / max(1, slots))
+    return max(5, 5 * round(rounds * typical / 5))
+
+
+def _painting(generation: Generation, images: list[Image], pace: Pace, now_ms: int) -> Painting:
+    """Told by the image that was begun last: the card is ready when that one is."""
+    size = generation.request.size
+    begun_ms = max(image.submitted_at_ms or now_ms for image in images)
+    age = max(0.0, (now_ms - begun_ms) / 1000)
+    typical, slow = pace.typical_seconds(size), pace.slow_seconds(size)
+    overdue = slow is not None and age > slow
+    return Painting(
+        share=min(SHARE_MAX, age / (typical * 1.1)) if typical else 0.0,
+        usual_seconds=pace.usual_seconds(size),
+        ready_at_ms=begun_ms + round(typical * 1000) if typical and not overdue else None,
+        overdue=overdue,
+        service_slow=any(image.failures >= SLOW_AFTER_FAILURES for image in images),
+    )

@@ -1,0 +1,136 @@
+"""When to look next at a task, learned from past ones. Pure; knows no clock, no network, no database.
+
+The first look is aimed so that about one image in ten is already there when it comes; then a look every 5 s, the
+closest the API's document recommends ("polling every 5-10 seconds"). The time of the first look is learned by
+Robbins-Monro on one bit, "was it ready at the first look?". Learning from the times at which images were *noticed*
+would ratchet upwards, since nothing is noticed before the first look.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from qwen.models import Size
+
+LOOK_SECONDS = 5.0  # never closer than this for one task
+FIRST_LOOK_MAX_SECONDS = 60.0
+READY_TARGET = 0.10  # the share of images that should be there at their first look
+WARM_UP_SAMPLES = 50  # with fewer than these nothing is trusted and the first look comes after LOOK_SECONDS
+USUAL_MIN_SAMPLES = 5  # with fewer than these people are told no range
+REMEMBERED = 64
+LATE_LOOK_SECONDS = ((3600, 60.0), (24 * 3600, 900.0))  # after a deadline: (until this age, look so often)
+BACKOFF_MAX_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class SizePace:
+    """What is known of one size: seconds to the first look, and how long past images took."""
+
+    first_look_seconds: float = LOOK_SECONDS
+    samples: int = 0
+    durations: deque[float] = field(default_factory=lambda: deque[float](maxlen=REMEMBERED))
+
+
+class Pace:
+    """Learned paces by size. One per process; dump() and load() carry it over a restart."""
+
+    def __init__(self) -> None:
+        self._sizes: dict[Size, SizePace] = {size: SizePace() for size in Size}
+
+    def first_look_seconds(self, size: Size) -> float:
+        """Seconds from the task's birth to its first look: 5 to 60."""
+        pace = self._sizes[size]
+        return pace.first_look_seconds if pace.samples >= WARM_UP_SAMPLES else LOOK_SECONDS
+
+    def observe(self, size: Size, *, looked_seconds: float, noticed_seconds: float, looks: int) -> None:
+        """Learn from one finished image.
+
+        *looked_seconds* is the age at the last look that still found it unfinished (0 when there was none),
+        *noticed_seconds* its age when it was found finished, *looks* the looks in all.
+        """
+        pace = self._sizes[size]
+        pace.durations.append((looked_seconds + noticed_seconds) / 2)  # the middle of the gap it fell into
+        pace.samples += 1
+        if pace.samples <= WARM_UP_SAMPLES:
+            pace.first_look_seconds = _clamp(quantile(pace.durations, READY_TARGET))
+            return
+        gain = max(0.5, 4.0 / (1 + (pace.samples - WARM_UP_SAMPLES) / 20))
+        ready_at_first_look = looks == 1
+        pace.first_look_seconds = _clamp(pace.first_look_seconds - gain * (ready_at_first_look - READY_TARGET))
+
+    def usual_seconds(self, size: Size) -> tuple[int, int] | None:
+        """What half of the recent images of this size took, as (least, most); None while too few were seen."""
+        durations = self._sizes[size].durations
+        if len(durations) < USUAL_MIN_SAMPLES:
+            return None
+        least = max(1, round(quantile(durations, 0.25)))
+        return least, max(least + 1, round(quantile(durations, 0.75)))
+
+    def typical_seconds(self, size: Size) -> float | None:
+        """The median of recent images of this size; None while too few were seen."""
+        durations = self._sizes[size].durations
+        return quantile(durations, 0.5) if len(durations) >= USUAL_MIN_SAMPLES else None
+
+    def slow_seconds(self, size: Size) -> float | None:
+        """The age after which an image takes longer than usual (the 95 % quantile)."""
+        durations = self._sizes[size].durations
+        return quantile(durations, 0.95) + LOOK_SECONDS if len(durations) >= USUAL_MIN_SAMPLES else None
+
+    def dump(self) -> str:
+        """Everything learned, as JSON."""
+        return json.dumps(
+            {
+                size.value: {
+                    "first_look_seconds": round(pace.first_look_seconds, 3),
+                    "samples": pace.samples,
+                    "durations": [round(seconds, 2) for seconds in pace.durations],
+                }
+                for size, pace in self._sizes.items()
+            }
+        )
+
+    def load(self, text: str) -> None:
+        """Take over what dump() wrote. What can't be read is forgotten: it is only experience, never truth."""
+        try:
+            stored = json.loads(text)
+            for size in Size:
+                known = stored.get(size.value)
+                if known is not None:
+                    self._sizes[size] = SizePace(
+                        first_look_seconds=_clamp(float(known["first_look_seconds"])),
+                        samples=int(known["samples"]),
+                        durations=deque((float(seconds) for seconds in known["durations"]), maxlen=REMEMBERED),
+                    )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            self._sizes = {size: SizePace() for size in Size}
+
+
+def quantile(values: Sequence[float] | deque[float], share: float) -> float:
+    """The value below which *share* of *values* lie (nearest rank). *values* must not be empty."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def backoff_seconds(failures: int, jitter: float) -> float:
+    """How long to wait after *failures* temporary faults in a row: 5 s, then growing to a minute.
+
+    *jitter* is a random number from 0 to 1; it spreads tasks that failed together (never below 5 s, so that the
+    looks of one task stay apart).
+    """
+    ceiling = min(BACKOFF_MAX_SECONDS, LOOK_SECONDS * 2 ** max(0, failures - 1))
+    return LOOK_SECONDS + (ceiling - LOOK_SECONDS + 1.0) * jitter
+
+
+def late_look_seconds(age_seconds: float) -> float | None:
+    """How soon to look again at a task past its deadline; None: give it up."""
+    for until, every in LATE_LOOK_SECONDS:
+        if age_seconds < until:
+            return every
+    return None
+
+
+def _clamp(seconds: float) -> float:
+    return min(FIRST_LOOK_MAX_SECONDS, max(LOOK_SECONDS, seconds))
