@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from laws import Module, modules, product
+
+from tests.house.laws import Module, modules, product
 
 FLOORS = {
     0: (

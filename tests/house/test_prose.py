@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from laws import ROOT
 from settings import Settings, env_example, markdown_table
+from tests.house.laws import ROOT
 
 
 def read(name: str) -> str:

@@ -1,0 +1,271 @@
+"""Every setting, once: its name, default, meaning and secrecy. Read from the environment and from .env.
+
+`python settings.py env` prints .env.example, `python settings.py markdown` the table in README.
+Must not know what the settings are used for: it checks shapes, never reaches out.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from dotenv import dotenv_values
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from credits.allowance import CreditPeriod
+
+PREFIXES = ("DISCORD_", "QWEN_")
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+def _secret(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if not text.isascii() or any(character.isspace() for character in text):
+        raise ValueError("must be one word of plain letters, digits and signs, with no spaces inside")
+    return value
+
+
+def _url(*schemes: str) -> AfterValidator:
+    def check(value: str) -> str:
+        parts = urlsplit(value.strip())
+        if parts.scheme not in schemes or not parts.hostname:
+            raise ValueError(f"must be an address that starts with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("must hold no user name, password, ? or # part")
+        return value.strip()
+
+    return AfterValidator(check)
+
+
+def _words(value: object) -> object:
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
+def _zone(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return ZoneInfo(value.strip())
+    except (LookupError, ValueError, OSError):
+        raise ValueError("must be a time zone such as UTC or Europe/Berlin") from None
+
+
+def _level(value: str) -> str:
+    if value.strip().upper() not in LOG_LEVELS:
+        raise ValueError(f"must be one of {', '.join(LOG_LEVELS)}")
+    return value.strip().upper()
+
+
+def _lower(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _no_slash(value: str) -> str:
+    return value.rstrip("/")
+
+
+def _database(value: str) -> str:
+    scheme = value.strip().split("://", 1)[0].split("+", 1)[0]
+    if "://" not in value or scheme not in ("sqlite", "postgresql", "postgres"):
+        raise ValueError("must start with sqlite:/// or postgresql://")
+    return value.strip()
+
+
+def _hosts(value: Sequence[str]) -> tuple[str, ...]:
+    for host in value:
+        if "/" in host or any(character.isspace() for character in host):
+            raise ValueError(
+                "must be host names such as cdn.example.com, separated by commas, with no https:// before them"
+            )
+    return tuple(value)
+
+
+class Settings(BaseSettings):
+    """What the operator decides. Frozen; secrets hide themselves in every text."""
+
+    model_config = SettingsConfigDict(
+        env_file=None, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    discord_token: Annotated[SecretStr, AfterValidator(_secret)] = Field(
+        description="The bot's token from the Discord developer portal (secret)."
+    )
+    discord_api_url: Annotated[str, _url("https", "http"), AfterValidator(_no_slash)] = Field(
+        default="https://discord.com/api/v10",
+        description="Discord's REST API; change it only for a REST proxy or the sandbox.",
+    )
+    discord_gateway_url: Annotated[str, _url("wss", "ws")] = Field(
+        default="wss://gateway.discord.gg/",
+        description="Discord's gateway; change it only for a gateway proxy or the sandbox.",
+    )
+    qwen_api_key: Annotated[SecretStr, AfterValidator(_secret)] = Field(
+        description="The key of the image API, sk-… (secret)."
+    )
+    qwen_api_url: Annotated[str, _url("https", "http"), AfterValidator(_no_slash)] = Field(
+        default="https://qwen-image-2512.org/api", description="Where the image API answers."
+    )
+    qwen_image_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words), AfterValidator(_hosts)] = Field(
+        default=(),
+        description="The only hosts that images are fetched from, separated by commas; hosts named here may be plain "
+        "http or private. Empty: any public https host.",
+    )
+    qwen_max_tasks: int = Field(
+        default=20, ge=1, le=10_000, description="Images that are made at once, over everybody."
+    )
+    database_url: Annotated[str, AfterValidator(_database)] = Field(
+        default="sqlite:///data/imagine.db",
+        repr=False,  # may hold a password
+        description="SQLite (one process), or PostgreSQL as postgresql://user:password@host/name (secret).",
+    )
+    credits_per_period: int = Field(
+        default=50, ge=0, le=1_000_000, description="What each person's credits are refilled to; an image costs 5."
+    )
+    credit_period: Annotated[CreditPeriod, BeforeValidator(_lower)] = Field(
+        default=CreditPeriod.DAY, description="How often credits are refilled: hour, day, week, month or never."
+    )
+    timezone: Annotated[ZoneInfo, BeforeValidator(_zone)] = Field(
+        default=ZoneInfo("UTC"), description="The zone whose midnight refills the credits, such as Europe/Berlin."
+    )
+    max_images_per_user: int = Field(
+        default=3, ge=1, le=1000, description="Images of one person that are made at once; more wait in line."
+    )
+    max_queue: int = Field(default=500, ge=0, le=100_000, description="Images that may wait in line, over everybody.")
+    task_deadline_seconds: int = Field(
+        default=900, ge=30, le=86_400, description="An image that takes longer is given up and its credits returned."
+    )
+    owner_ids: Annotated[tuple[int, ...], NoDecode, BeforeValidator(_words)] = Field(
+        default=(),
+        description="User ids, separated by commas, that are told when the bot needs its operator. Empty: the "
+        "application's owner.",
+    )
+    log_level: Annotated[str, AfterValidator(_level)] = Field(
+        default="INFO", description="DEBUG, INFO, WARNING or ERROR."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The settings and the warnings that came with them."""
+
+    settings: Settings
+    warnings: tuple[str, ...]
+
+
+class SettingsError(Exception):
+    """The settings have faults. `faults` is one plain sentence each, with no secret in any."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = tuple(faults)
+
+
+def load_settings(environment: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")) -> Loaded:
+    """Read the environment, and .env below it. Raises SettingsError with every fault at once."""
+    given = dict(os.environ if environment is None else environment)
+    try:
+        from_file = dotenv_values(env_file, encoding="utf-8") if env_file and env_file.is_file() else {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError([f".env can't be read: {type(error).__name__}."]) from None
+    values = {name.upper(): value for name, value in {**from_file, **given}.items() if value}
+    known = {name: value for name, value in values.items() if name.lower() in Settings.model_fields}
+    faults: list[str] = []
+    settings: Settings | None = None
+    try:
+        settings = _NothingElse(**{name.lower(): value for name, value in known.items()})
+    except ValidationError as error:
+        faults = _sentences(error)
+    if "DYNO" in values and known.get("DATABASE_URL", "sqlite").startswith("sqlite"):
+        faults.append(
+            "DATABASE_URL must name a PostgreSQL database on Heroku: a dyno's disk is emptied at every restart, and "
+            "credits and images in the making would be lost."
+        )
+    if settings is None or faults:
+        raise SettingsError(faults)
+    return Loaded(settings, tuple(_unknown(values)))
+
+
+class _NothingElse(Settings):
+    """Settings from the values it is given and from nowhere else: load_settings has merged the sources already."""
+
+    @classmethod
+    def settings_customise_sources(cls, settings_cls: Any, init_settings: Any, **_: Any) -> tuple[Any, ...]:
+        return (init_settings,)
+
+
+def _sentences(error: ValidationError) -> list[str]:
+    return [
+        _sentence(str(fault["loc"][0]).upper(), fault["type"], fault["msg"], fault.get("ctx", {}))
+        for fault in error.errors(include_input=False, include_url=False)
+    ]
+
+
+def _sentence(name: str, kind: str, message: str, context: Mapping[str, Any]) -> str:
+    match kind:
+        case "missing" if name == "DISCORD_TOKEN":
+            return (
+                "DISCORD_TOKEN is missing: put the bot's token into .env (README says how to get one), or run "
+                "`make try` to try the bot in a browser without any account."
+            )
+        case "missing":
+            return f"{name} is missing: put it into .env (README says how to get one)."
+        case "int_parsing" | "int_type" | "int_from_float":
+            return f"{name} must be a whole number."
+        case "greater_than_equal":
+            return f"{name} must be at least {context['ge']}."
+        case "less_than_equal":
+            return f"{name} must be at most {context['le']}."
+        case "enum":
+            return f"{name} must be {context['expected']}."
+        case _:
+            return f"{name} {message.removeprefix('Value error, ')}."
+
+
+def _unknown(values: Mapping[str, str]) -> list[str]:
+    """A sentence for each name that looks like one of ours and is none: most often a slip of the pen."""
+    known = [name.upper() for name in Settings.model_fields]
+    sentences: list[str] = []
+    for name in sorted(values):
+        if name.startswith(PREFIXES) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else "."
+            sentences.append(f"{name} is not a setting and is ignored{hint}")
+    return sentences
+
+
+def default_text(field: FieldInfo) -> str:
+    """A default as it would be written in .env."""
+    if field.is_required() or field.default == ():
+        return ""
+    return str(field.default)
+
+
+def env_example() -> str:
+    """The text of .env.example."""
+    lines = ["# Settings of Qwen Imagine. Copy to .env and fill in the two secrets; the rest has defaults.", ""]
+    for name, field in Settings.model_fields.items():
+        lines += [f"# {field.description}"]
+        prefix = "" if field.is_required() else "# "
+        lines += [f"{prefix}{name.upper()}={default_text(field)}", ""]
+    return "\n".join(lines)
+
+
+def markdown_table() -> str:
+    """The settings table of README."""
+    rows = ["| setting | default | what it is |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = "required" if field.is_required() else f"`{default_text(field)}`" if default_text(field) else "empty"
+        rows.append(f"| `{name.upper()}` | {default} | {field.description} |")
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(markdown_table() if sys.argv[1:] == ["markdown"] else env_example())

@@ -1,0 +1,99 @@
+"""The settings: every fault at once, in plain sentences, and never a secret in any of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from credits.allowance import CreditPeriod
+from settings import Settings, SettingsError, load_settings
+
+GOOD = {"DISCORD_TOKEN": "canary-discord-token", "QWEN_API_KEY": "sk-canary-key"}
+
+
+def load(**changes: str) -> Settings:
+    return load_settings({**GOOD, **changes}, None).settings
+
+
+def faults_of(**changes: str) -> tuple[str, ...]:
+    with pytest.raises(SettingsError) as caught:
+        load(**changes)
+    return caught.value.faults
+
+
+def test_two_secrets_are_enough() -> None:
+    settings = load()
+    assert settings.discord_api_url == "https://discord.com/api/v10"
+    assert settings.qwen_api_url == "https://qwen-image-2512.org/api"
+    assert settings.credits_per_period == 50
+    assert settings.credit_period is CreditPeriod.DAY
+    assert settings.timezone.key == "UTC"
+    assert settings.max_images_per_user == 3
+    assert settings.task_deadline_seconds == 900
+    assert settings.owner_ids == ()
+
+
+def test_lists_and_names_are_read_as_people_write_them() -> None:
+    settings = load(
+        OWNER_IDS=" 1, 281474976710656000 ", QWEN_IMAGE_HOSTS="cdn.example.com, 127.0.0.1:9", CREDIT_PERIOD="Week",
+        LOG_LEVEL="debug", TIMEZONE="Europe/Berlin", QWEN_API_URL="http://127.0.0.1:1/api/",
+    )  # fmt: skip
+    assert settings.owner_ids == (1, 281474976710656000)
+    assert settings.qwen_image_hosts == ("cdn.example.com", "127.0.0.1:9")
+    assert settings.credit_period is CreditPeriod.WEEK
+    assert settings.log_level == "DEBUG"
+    assert settings.qwen_api_url == "http://127.0.0.1:1/api"
+
+
+def test_all_faults_are_told_at_once() -> None:
+    faults = faults_of(
+        DISCORD_API_URL="discord.com", QWEN_MAX_TASKS="many", CREDIT_PERIOD="fortnight", TIMEZONE="Mars/Olympus",
+        OWNER_IDS="me", DATABASE_URL="mysql://x/y", LOG_LEVEL="LOUD", TASK_DEADLINE_SECONDS="5", QWEN_IMAGE_HOSTS="https://x",
+    )  # fmt: skip
+    assert [fault.split()[0] for fault in faults] == [
+        "DISCORD_API_URL", "QWEN_IMAGE_HOSTS", "QWEN_MAX_TASKS", "DATABASE_URL", "CREDIT_PERIOD", "TIMEZONE",
+        "TASK_DEADLINE_SECONDS", "OWNER_IDS", "LOG_LEVEL",
+    ]  # fmt: skip
+    assert all(fault.endswith(".") for fault in faults)
+
+
+def test_a_missing_token_points_to_the_way_without_one() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings({}, None)
+    assert "make try" in caught.value.faults[0]
+    assert any(fault.startswith("QWEN_API_KEY is missing") for fault in caught.value.faults)
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\x00"), min_size=8).filter(str.strip))
+def test_no_fault_and_no_repr_ever_holds_a_secret(secret: str) -> None:
+    try:
+        settings = load(DISCORD_TOKEN=f"canary{secret}", QWEN_API_KEY=f"canary{secret}", QWEN_MAX_TASKS="0")
+    except SettingsError as error:
+        assert "canary" not in str(error)
+    else:
+        assert "canary" not in repr(settings)
+    assert "canary" not in repr(load(DATABASE_URL="postgresql://u:canary@h/n"))
+
+
+def test_an_unknown_name_is_warned_about_with_the_one_that_was_meant() -> None:
+    loaded = load_settings({**GOOD, "QWEN_API_KEI": "x", "DISCORD_TOKENS": "x", "PATH": "/bin"}, None)
+    assert [warning.split()[0] for warning in loaded.warnings] == ["DISCORD_TOKENS", "QWEN_API_KEI"]
+    assert "QWEN_API_KEY" in loaded.warnings[1]
+
+
+def test_the_environment_goes_before_the_file_and_empty_means_default(tmp_path: Path) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text("DISCORD_TOKEN=from-file\nQWEN_API_KEY=sk-file\nMAX_QUEUE=7\nCREDIT_PERIOD=\n", "utf-8")
+    settings = load_settings({"DISCORD_TOKEN": "from-environment"}, env_file).settings
+    assert settings.discord_token.get_secret_value() == "from-environment"
+    assert settings.qwen_api_key.get_secret_value() == "sk-file"
+    assert settings.max_queue == 7
+    assert settings.credit_period is CreditPeriod.DAY
+
+
+def test_sqlite_is_refused_where_the_disk_is_not_kept() -> None:
+    assert "PostgreSQL" in faults_of(DYNO="worker.1")[0]
+    assert load(DYNO="worker.1", DATABASE_URL="postgres://u:p@h/n").database_url == "postgres://u:p@h/n"
