@@ -1,0 +1,103 @@
+// Discord's message components as DOM. A part whose data did not change keeps its node, and with it focus and picture.
+import { h, slug } from "./dom.js";
+import { markdown } from "./markdown_dom.js";
+import { drawFile, drawGallery, drawThumbnail, localAddress, mediumOf } from "./media.js";
+import { drawSelect } from "./selects.js";
+
+export const TYPE = {
+  ROW: 1, BUTTON: 2, STRING: 3, TEXT_INPUT: 4, USER: 5, ROLE: 6, MENTIONABLE: 7, CHANNEL: 8, SECTION: 9, TEXT: 10, THUMBNAIL: 11,
+  GALLERY: 12, FILE: 13, SEPARATOR: 14, CONTAINER: 17, LABEL: 18, FILE_UPLOAD: 19, RADIO_GROUP: 21, CHECKBOX_GROUP: 22, CHECKBOX: 23,
+};
+const LINK_STYLE = 5;
+const PREMIUM_STYLE = 6;
+
+/** Draws a message's components; `memory` (a Map kept per message) hands unchanged parts their old nodes. */
+export function drawComponents(components, message, memory, world) {
+  const fresh = new Map();
+  const draw = (component) => {
+    const key = keyOf(component);
+    const old = fresh.has(key) ? null : memory.get(key);
+    const node = old ?? (DRAW[component.type] ?? drawUnknown)(component, { message, world, draw });
+    if (!fresh.has(key)) fresh.set(key, node);
+    return node;
+  };
+  const nodes = components.map(draw);
+  for (const [key, node] of [...memory]) if (!nodes.some((each) => each.contains(node))) memory.delete(key);
+  for (const [key, node] of fresh) memory.set(key, node);
+  return nodes;
+}
+
+/** What makes a part the same: all of it, but for its number, and for signatures in addresses, which change at every fetch. */
+function keyOf(component) {
+  return JSON.stringify(component, (name, value) => {
+    if (name === "id" && typeof value === "number") return undefined;
+    if ((name === "url" || name === "proxy_url") && typeof value === "string") return localAddress(value)?.split("?")[0] ?? value;
+    return value;
+  });
+}
+
+const DRAW = {
+  [TYPE.ROW]: (row, { draw }) => h("div", { class: "row" }, row.components.map(draw)),
+  [TYPE.BUTTON]: drawButton,
+  [TYPE.STRING]: (select, { message, world }) => drawSelect(select, message, world),
+  [TYPE.USER]: (select, { message, world }) => drawSelect(select, message, world),
+  [TYPE.ROLE]: (select, { message, world }) => drawSelect(select, message, world),
+  [TYPE.MENTIONABLE]: (select, { message, world }) => drawSelect(select, message, world),
+  [TYPE.CHANNEL]: (select, { message, world }) => drawSelect(select, message, world),
+  [TYPE.SECTION]: drawSection,
+  [TYPE.TEXT]: (text, { world }) => h("div", { class: "text-display" }, markdown(text.content, world)),
+  [TYPE.THUMBNAIL]: (thumbnail, { message, world }) => drawThumbnail(mediumOf(thumbnail, message), world),
+  [TYPE.GALLERY]: (gallery, { message, world }) => drawGallery(gallery.items.map((item) => mediumOf(item, message)), world),
+  [TYPE.FILE]: (file, { message }) => drawFile(mediumOf(file, message)),
+  [TYPE.SEPARATOR]: (it) => h("div", { class: `separator ${it.divider === false ? "" : "line"} ${it.spacing === 2 ? "wide" : ""}`, role: it.divider === false ? null : "separator" }),
+  [TYPE.CONTAINER]: drawContainer,
+};
+
+function drawUnknown(component) {
+  return h("div", { class: "elsewhere" }, `This page does not know components of type ${component.type}.`);
+}
+
+function drawContainer(container, { draw }) {
+  const box = h("div", { class: "container", "data-testid": "container" });
+  if (Number.isInteger(container.accent_color)) box.style.setProperty("--accent-bar", `#${container.accent_color.toString(16).padStart(6, "0")}`);
+  const inside = h("div", { class: "container-inside" }, container.components.map(draw));
+  box.append(inside);
+  if (container.spoiler) coverContainer(box, inside);
+  return box;
+}
+
+function coverContainer(box, inside) {
+  inside.inert = true;
+  box.classList.add("covered");
+  const reveal = () => {
+    inside.inert = false;
+    box.classList.remove("covered");
+    button.remove();
+  };
+  const button = h("button", { class: "cover-word", type: "button", onclick: reveal }, "Spoiler");
+  box.append(button);
+}
+
+function drawSection(section, { draw }) {
+  const texts = h("div", { class: "section-texts" }, section.components.map(draw));
+  return h("div", { class: "section" }, texts, section.accessory ? draw(section.accessory) : null);
+}
+
+function drawButton(button, { message, world }) {
+  const label = button.label ?? "";
+  const emoji = button.emoji ? h("span", { "aria-hidden": label ? "true" : null }, button.emoji.id ? `:${button.emoji.name}:` : button.emoji.name) : null;
+  const props = { class: `button button-${button.style}`, "data-testid": `button-${slug(label || button.emoji?.name || "unnamed")}` };
+  const name = h("bdi", {}, label);
+  if (button.style === LINK_STYLE) return drawLinkButton(button, props, [emoji, name]);
+  if (button.style === PREMIUM_STYLE) return h("button", { ...props, type: "button", disabled: true }, "Buy (there is no store in the sandbox)");
+  const node = h("button", { ...props, type: "button", disabled: button.disabled, "data-custom-id": button.custom_id }, emoji, name);
+  node.addEventListener("click", () => world.press(message.id, button, null, node));
+  return node;
+}
+
+/** Only web addresses are links; anything else stays a dead button. */
+function drawLinkButton(button, props, inside) {
+  const live = !button.disabled && /^https?:\/\//i.test(button.url ?? "");
+  if (!live) return h("button", { ...props, type: "button", disabled: true }, inside);
+  return h("a", { ...props, href: button.url, target: "_blank", rel: "noopener noreferrer" }, inside, h("span", { "aria-hidden": "true" }, "↗"));
+}

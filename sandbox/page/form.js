@@ -1,0 +1,151 @@
+// A form that the bot opened (a modal): labels with fields, sent or left as a whole. Focus stays inside, Escape leaves.
+import { h } from "./dom.js";
+import { TYPE } from "./components.js";
+import { markdown } from "./markdown_dom.js";
+import { choicesOf, countProblem, drawMenu, drawTicks } from "./selects.js";
+
+const PARAGRAPH = 2;
+
+export class ModalForm {
+  constructor(world) {
+    this.world = world;
+    this.dialog = h("dialog", { class: "modal", "data-testid": "modal", "aria-labelledby": "modal-title" });
+    document.body.append(this.dialog);
+    world.state.on("modal", (event) => this.open(event));
+    world.state.on("snapshot", ({ samePerson }) => samePerson || this.dialog.close());
+  }
+
+  open({ interaction_id, modal }) {
+    const fields = [];
+    const parts = modal.components.map((component) => drawTop(component, fields, this.world));
+    const error = h("p", { class: "problem", role: "alert", "data-testid": "modal-error" });
+    const cancel = h("button", { class: "button button-2", type: "button", "data-testid": "modal-cancel", onclick: () => this.dialog.close() }, "Cancel");
+    const submit = h("button", { class: "button button-1", type: "submit", "data-testid": "modal-submit" }, "Submit");
+    const form = h("form", { novalidate: true, "aria-labelledby": "modal-title" }, h("h2", { id: "modal-title", dir: "auto" }, modal.title), h("div", { class: "modal-fields" }, parts), error, h("div", { class: "modal-foot" }, cancel, submit));
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#send({ interaction_id, modal, fields, error, submit });
+    });
+    this.dialog.replaceChildren(form);
+    if (!this.dialog.open) this.dialog.showModal();
+    fields[0]?.focus();
+  }
+
+  async #send({ interaction_id, modal, fields, error, submit }) {
+    const wrong = fields.filter((field) => {
+      const problem = field.check();
+      field.problem(problem);
+      return problem;
+    });
+    if (wrong.length) return wrong[0].focus();
+    submit.disabled = true;
+    try {
+      const values = modal.components.map((component) => valueOf(component, fields)).filter(Boolean);
+      await this.world.submitForm(interaction_id, modal.custom_id, values);
+      this.dialog.close();
+    } catch (refused) {
+      error.textContent = refused.message;
+    } finally {
+      submit.disabled = false;
+    }
+  }
+}
+
+/** Labels and (older) rows hold fields; text displays only show something. */
+function drawTop(component, fields, world) {
+  if (component.type === TYPE.TEXT) return markdown(component.content, world);
+  const inner = component.component ?? component.components?.[0];
+  const draw = FIELDS[inner?.type];
+  if (!draw) return h("p", { class: "elsewhere" }, `This page does not know form fields of type ${inner?.type ?? component.type}.`);
+  const label = component.label ?? inner.label ?? "";
+  const field = draw(inner, label, world);
+  field.component = inner;
+  fields.push(field);
+  const hint = component.description ? h("p", { class: "quiet", dir: "auto" }, component.description) : null;
+  const name = field.input ? h("label", { for: field.input.id, dir: "auto" }, label, required(inner)) : h("p", { class: "label", dir: "auto" }, label, required(inner));
+  return h("div", { class: "modal-field" }, name, hint, field.node);
+}
+
+function required(inner) {
+  return inner.required === false || inner.type === TYPE.CHECKBOX ? null : h("span", { class: "star", title: "required" }, " *");
+}
+
+function valueOf(component, fields) {
+  if (component.type === TYPE.TEXT) return null;
+  const read = (inner) => fields.find((field) => field.component === inner)?.answer() ?? null;
+  if (component.type === TYPE.LABEL) return { type: TYPE.LABEL, id: component.id, component: read(component.component) };
+  return { type: TYPE.ROW, id: component.id, components: [read(component.components[0])].filter(Boolean) };
+}
+
+function drawText(input, label) {
+  const props = { id: `field-${input.custom_id}`, "data-testid": `field-${input.custom_id}`, placeholder: input.placeholder, autocomplete: "off", dir: "auto", "aria-describedby": `wrong-${input.custom_id}` };
+  const field = h(input.style === PARAGRAPH ? "textarea" : "input", { ...props, rows: input.style === PARAGRAPH ? 4 : null, type: input.style === PARAGRAPH ? null : "text" });
+  field.value = input.value ?? "";
+  const most = input.max_length ?? 4000;
+  const counter = h("span", { class: "counter", "aria-hidden": "true" });
+  const error = h("p", { class: "problem", id: `wrong-${input.custom_id}`, role: "alert" });
+  const length = () => [...field.value].length;
+  const count = () => {
+    counter.textContent = `${length()}/${most}`;
+    counter.classList.toggle("over", length() > most);
+  };
+  field.addEventListener("input", count);
+  count();
+  const check = () => {
+    if (length() === 0) return input.required === false ? null : `${label || "This"} is required.`;
+    if (length() < (input.min_length ?? 0)) return `At least ${input.min_length} characters.`;
+    return length() > most ? `${length()} characters; ${most} is the most.` : null;
+  };
+  return {
+    node: h("div", { class: "modal-text" }, field, counter, error),
+    input: field,
+    check,
+    problem: (words) => (error.textContent = words ?? ""),
+    focus: () => field.focus(),
+    answer: () => ({ type: TYPE.TEXT_INPUT, id: input.id, custom_id: input.custom_id, value: field.value }),
+  };
+}
+
+function drawPick(input, label, world) {
+  const choices = choicesOf(input, world.state);
+  if ((input.max_values ?? 1) > 1) return drawSeveral(input, label, choices);
+  const field = drawMenu(input, choices, { id: `field-${input.custom_id}`, "data-testid": `field-${input.custom_id}` });
+  const error = h("p", { class: "problem", role: "alert" });
+  return {
+    node: h("div", {}, field, error),
+    input: field,
+    check: () => (field.value === "" && input.required !== false ? "Choose one." : null),
+    problem: (words) => (error.textContent = words ?? ""),
+    focus: () => field.focus(),
+    answer: () => ({ type: input.type, id: input.id, custom_id: input.custom_id, values: field.value === "" ? [] : [field.value] }),
+  };
+}
+
+function drawSeveral(input, label, choices = input.options) {
+  const ticks = drawTicks(input, choices, label);
+  const limits = { min_values: input.min_values ?? (input.required === false ? 0 : 1), max_values: input.max_values ?? choices.length };
+  const empty = () => ticks.read().length === 0 && input.required === false;
+  return { ...ticks, check: () => (empty() ? null : countProblem(ticks.read().length, limits)), answer: () => ({ type: input.type, id: input.id, custom_id: input.custom_id, values: ticks.read() }) };
+}
+
+function drawRadio(input, label) {
+  const ticks = drawTicks(input, input.options, label, "radio");
+  return { ...ticks, check: () => (input.required !== false && !ticks.read().length ? "Choose one." : null), answer: () => ({ type: input.type, id: input.id, custom_id: input.custom_id, value: ticks.read()[0] ?? null }) };
+}
+
+function drawCheckbox(input, label) {
+  const box = h("input", { type: "checkbox", id: `field-${input.custom_id}`, "data-testid": `field-${input.custom_id}`, checked: input.default, "aria-label": label });
+  return { node: box, input: box, check: () => null, problem: () => {}, focus: () => box.focus(), answer: () => ({ type: input.type, id: input.id, custom_id: input.custom_id, value: box.checked }) };
+}
+
+const FIELDS = {
+  [TYPE.TEXT_INPUT]: drawText,
+  [TYPE.STRING]: drawPick,
+  [TYPE.USER]: drawPick,
+  [TYPE.ROLE]: drawPick,
+  [TYPE.MENTIONABLE]: drawPick,
+  [TYPE.CHANNEL]: drawPick,
+  [TYPE.RADIO_GROUP]: drawRadio,
+  [TYPE.CHECKBOX_GROUP]: (input, label) => drawSeveral(input, label),
+  [TYPE.CHECKBOX]: drawCheckbox,
+};

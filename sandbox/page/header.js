@@ -1,0 +1,55 @@
+// The bar over the messages: where you are, what is special here, and the two drawers of a narrow screen.
+import { h, icon } from "./dom.js";
+import { badgesOf } from "./sidebar.js";
+
+export function startHeader(root, world) {
+  const { state } = world;
+  const drawerButton = (name, label, test, which) =>
+    h("button", { class: `icon-button drawer-${which}`, type: "button", "aria-label": label, title: label, "data-testid": test, "aria-expanded": "false", "aria-controls": which, onclick: (event) => world.drawers.toggle(which, event.currentTarget) }, icon(name));
+  const title = h("h1", { class: "title" });
+  const about = h("p", { class: "topic" });
+  const render = () => {
+    const { channel } = state;
+    if (!channel) return;
+    const guild = state.guilds.find((it) => it.id === channel.guild_id);
+    const words = badgesOf(channel).map((badge) => badge.words);
+    if (guild && !guild.installed) words.push("app not installed in this server");
+    title.replaceChildren(channel.kind === "dm" ? "" : h("span", { class: "quiet" }, "#"), h("bdi", {}, channel.name));
+    about.replaceChildren(...words.map((each) => h("span", { class: "badge warn" }, each)), h("span", { dir: "auto" }, channel.topic ?? ""));
+    document.title = `${channel.kind === "dm" ? "" : "#"}${channel.name} · Qwen Imagine sandbox`;
+    document.getElementById("messages").setAttribute("aria-label", `Messages in ${channel.name}`);
+  };
+  root.append(drawerButton("menu", "People and channels", "open-sidebar", "sidebar"), h("div", { class: "where" }, title, about), drawerButton("tools", "Trouble on purpose", "open-panel", "panel"));
+  state.on("snapshot", render);
+  state.on("channel", render);
+}
+
+/** On narrow screens the side parts are drawers over the page: one open at a time, closed by Escape or a press beside it. */
+export class Drawers {
+  #button = null;
+
+  constructor(shade) {
+    this.shade = shade;
+    shade.addEventListener("click", () => this.close());
+    document.addEventListener("keydown", (event) => event.key === "Escape" && this.#button && this.close());
+  }
+
+  toggle(which, button) {
+    const open = document.body.dataset.drawer === which;
+    this.close();
+    if (open) return;
+    document.body.dataset.drawer = which;
+    this.shade.hidden = false;
+    this.#button = button;
+    button.setAttribute("aria-expanded", "true");
+    document.querySelector(`#${which} :is([aria-checked=true], button, select)`)?.focus();
+  }
+
+  close() {
+    delete document.body.dataset.drawer;
+    this.shade.hidden = true;
+    this.#button?.setAttribute("aria-expanded", "false");
+    this.#button?.focus();
+    this.#button = null;
+  }
+}

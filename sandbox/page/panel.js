@@ -1,0 +1,138 @@
+// "Trouble on purpose": the image service's mood, the bot's process, the clock.
+import { h, slug } from "./dom.js";
+import { Live } from "./live.js";
+import { timeOf, dayOf } from "./clock.js";
+import { Refused, advanceClock, botAction, setMood } from "./requests.js";
+
+const HOUR = 3600;
+const DAY = 86400;
+const BOT_WORDS = { running: "running", starting: "starting…", stopped: "stopped", died: "not running: it died" };
+
+export class Panel {
+  #moods = "";
+  #panel = null;
+
+  constructor(root, world) {
+    this.world = world;
+    root.append(h("h2", { class: "panel-title" }, "Trouble on purpose"), this.#imagePart(), this.#botPart(), this.#clockPart(), this.#honestPart());
+    new Live("/sandbox/panel/live", (panel) => this.show(panel)).open();
+    setInterval(() => this.#time(), 1000);
+  }
+
+  #imagePart() {
+    this.mood = h("select", { class: "menu", id: "mood", "data-testid": "panel-mood", onchange: () => this.#setMood() });
+    this.help = h("p", { class: "quiet", id: "mood-help", "data-testid": "panel-mood-help" });
+    this.mood.setAttribute("aria-describedby", "mood-help");
+    this.only = h("input", { type: "checkbox", "data-testid": "panel-mood-only", onchange: () => this.#setMood() });
+    this.count = h("input", { type: "number", class: "number", min: 1, max: 99, value: 1, "aria-label": "How many", "data-testid": "panel-mood-count", onchange: () => this.only.checked && this.#setMood() });
+    this.tasks = h("p", { class: "quiet", "data-testid": "panel-tasks" });
+    const only = h("label", { class: "tick inline" }, this.only, h("span", {}, "only for the next"));
+    return h("section", { class: "card" }, h("h3", {}, h("label", { for: "mood" }, "Image service")), this.mood, this.help, h("div", { class: "panel-row" }, only, this.count), this.tasks);
+  }
+
+  #botPart() {
+    this.state = h("span", { class: "bot-state", role: "status", "data-testid": "bot-state" }, "…");
+    this.pid = h("p", { class: "quiet", "data-testid": "bot-pid" });
+    this.log = h("pre", { class: "log", tabindex: 0, "aria-label": "Last lines of the bot's log", "data-testid": "bot-log" });
+    const button = (words, action, style) => h("button", { class: `button ${style}`, type: "button", "data-testid": `panel-${action}`, onclick: () => this.#do(() => botAction(action)) }, words);
+    this.buttons = { kill: button("Kill −9", "kill", "button-4"), stop: button("Stop", "stop", "button-2"), start: button("Start", "start", "button-1"), restart: button("Restart", "restart", "button-2") };
+    const log = h("details", {}, h("summary", {}, "Last log lines"), this.log);
+    log.addEventListener("toggle", () => (this.log.scrollTop = this.log.scrollHeight));
+    return h("section", { class: "card" }, h("h3", {}, "Bot process"), h("p", {}, this.state), this.pid, h("div", { class: "panel-row" }, Object.values(this.buttons)), log);
+  }
+
+  #clockPart() {
+    this.time = h("p", { "data-testid": "panel-time" });
+    this.offset = h("p", { class: "quiet", "data-testid": "panel-offset" });
+    const button = (words, test, seconds) => h("button", { class: "button button-2", type: "button", "data-testid": test, onclick: () => this.#do(() => advanceClock(seconds)) }, words);
+    const minutes = h("input", { type: "number", class: "number", min: 1, max: 525600, value: 10, "aria-label": "Minutes", "data-testid": "panel-clock-minutes" });
+    const custom = h("form", { class: "panel-row" }, minutes, h("button", { class: "button button-2", type: "submit", "data-testid": "panel-clock-custom" }, "minutes on"));
+    custom.addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (minutes.value) this.#do(() => advanceClock(Math.round(Number(minutes.value) * 60)));
+    });
+    return h("section", { class: "card" }, h("h3", {}, "Clock"), this.time, this.offset, h("div", { class: "panel-row" }, button("1 hour on", "panel-clock-hour", HOUR), button("1 day on", "panel-clock-day", DAY)), custom);
+  }
+
+  #honestPart() {
+    const words = "Pictures here are drawn by a stand-in from the prompt and the seed, not by Qwen-Image: the same seed gives the same picture. Nothing leaves this machine and nothing costs anything.";
+    return h("p", { class: "honest", "data-testid": "honest" }, words);
+  }
+
+  #setMood() {
+    const count = this.only.checked ? Math.max(1, Math.round(Number(this.count.value) || 1)) : null;
+    this.#do(() => setMood(this.mood.value, count));
+  }
+
+  async #do(request) {
+    try {
+      this.show(await request());
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      this.world.notice(error.message);
+      if (this.#panel) this.show(this.#panel);
+    }
+  }
+
+  show(panel) {
+    this.#panel = panel;
+    this.world.clock.set(panel.clock.now_ms);
+    this.#showImageService(panel.image_api);
+    this.#showBot(panel.bot);
+    this.#time();
+    this.world.tick();
+  }
+
+  #showImageService({ mood, moods, remaining, tasks, posts }) {
+    const sign = JSON.stringify(moods);
+    if (sign !== this.#moods) {
+      this.#moods = sign;
+      this.mood.replaceChildren(...grouped(moods));
+    }
+    if (this.mood.value !== mood) this.mood.value = mood;
+    if (remaining === null && document.activeElement !== this.only) this.only.checked = false;
+    const left = remaining === null ? "" : ` For the next ${remaining} only.`;
+    this.help.textContent = `${moods.find((each) => each.id === mood)?.help ?? ""}${left}`;
+    this.tasks.textContent = `${posts} asked · ${tasks.running} running · ${tasks.done} done · ${tasks.failed} failed`;
+  }
+
+  #showBot(bot) {
+    this.state.textContent = BOT_WORDS[bot.state] ?? bot.state;
+    this.state.dataset.state = bot.state;
+    const alive = bot.state === "running" || bot.state === "starting";
+    const since = bot.since_ms ? ` since ${timeOf(new Date(bot.since_ms))}` : "";
+    const again = bot.restarts ? ` · started again ${bot.restarts === 1 ? "once" : `${bot.restarts} times`}` : "";
+    this.pid.textContent = `${alive && bot.pid ? `pid ${bot.pid}` : "no process"}${since}${again}`;
+    this.buttons.kill.disabled = this.buttons.stop.disabled = this.buttons.restart.disabled = !alive;
+    this.buttons.start.disabled = alive;
+    const atEnd = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < 24;
+    const text = bot.log.slice(-60).join("\n") || "(nothing yet)";
+    if (this.log.textContent !== text) this.log.textContent = text;
+    if (atEnd) this.log.scrollTop = this.log.scrollHeight;
+  }
+
+  #time() {
+    if (!this.#panel) return;
+    const now = new Date(this.world.clock.now());
+    const words = `${dayOf(now)}, ${timeOf(now)}`;
+    if (this.time.textContent !== words) this.time.textContent = words;
+    const { offset_ms } = this.#panel.clock;
+    this.offset.textContent = offset_ms ? `${span(offset_ms)} ahead of this machine` : "The same as this machine's";
+  }
+}
+
+function grouped(moods) {
+  const groups = new Map();
+  for (const mood of moods) {
+    const name = mood.group ?? "All";
+    if (!groups.has(name)) groups.set(name, h("optgroup", { label: name }));
+    groups.get(name).append(h("option", { value: mood.id, "data-testid": `mood-${slug(mood.id)}` }, mood.label));
+  }
+  return groups.values();
+}
+
+function span(ms) {
+  const minutes = Math.round(ms / 60000);
+  const parts = [[Math.floor(minutes / 1440), "d"], [Math.floor(minutes / 60) % 24, "h"], [minutes % 60, "min"]];
+  return parts.filter(([count]) => count).map(([count, unit]) => `${count} ${unit}`).join(" ") || "less than a minute";
+}

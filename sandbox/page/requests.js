@@ -1,0 +1,35 @@
+// What a person does, as requests to the sandbox. Each throws Refused with a sentence that can be shown.
+
+export class Refused extends Error {}
+
+async function post(path, body) {
+  let answer;
+  try {
+    answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+  } catch {
+    throw new Refused("The sandbox is not reachable. Is `python -m sandbox` still running?");
+  }
+  const data = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Refused(data.error ?? `The sandbox answered ${answer.status} without a reason.`);
+  return data;
+}
+
+export const runCommand = (who, channel_id, command) => post("/sandbox/command", { as: who, channel_id, ...command });
+export const press = (who, message, component, values) =>
+  post("/sandbox/press", {
+    as: who,
+    channel_id: message.channel_id,
+    message_id: message.id,
+    custom_id: component.custom_id,
+    component_type: component.type,
+    ...(values ? { values } : {}),
+  });
+export const submitForm = (who, interaction_id, custom_id, components) =>
+  post("/sandbox/submit", { as: who, interaction_id, custom_id, components });
+export const say = (who, channel_id, content) => post("/sandbox/say", { as: who, channel_id, content });
+export const deleteMessage = (who, message) =>
+  post("/sandbox/delete", { as: who, channel_id: message.channel_id, message_id: message.id });
+
+export const setMood = (mood, count) => post("/sandbox/panel/mood", { mood, ...(count ? { count } : {}) });
+export const botAction = (action) => post("/sandbox/panel/bot", { action });
+export const advanceClock = (seconds) => post("/sandbox/panel/clock", { advance_seconds: seconds });

@@ -1,0 +1,76 @@
+// Select menus of messages and forms: one value as a native menu, several as a list of ticks.
+import { h, slug } from "./dom.js";
+
+const STRING = 3;
+const USER = 5;
+const MENTIONABLE = 7;
+const CHANNEL = 8;
+
+/** What can be picked: { label, value, description }. */
+export function choicesOf(select, state) {
+  if (select.type === STRING) return select.options ?? [];
+  if (select.type === CHANNEL) return [...state.channels.values()].filter((it) => it.guild_id).map((it) => ({ label: `#${it.name}`, value: it.id }));
+  if (select.type === USER || select.type === MENTIONABLE) return [...state.people.values()].map((it) => ({ label: it.name, value: it.id }));
+  return [];
+}
+
+function defaultsOf(select) {
+  const fixed = (select.default_values ?? []).map((each) => String(each.id));
+  return new Set([...fixed, ...(select.options ?? []).filter((each) => each.default).map((each) => each.value)]);
+}
+
+/** In a message: picking one sends it at once, several are sent by a button. */
+export function drawSelect(select, message, world) {
+  const choices = choicesOf(select, world.state);
+  const test = `select-${slug(select.placeholder ?? select.custom_id)}`;
+  const send = (values, node) => world.press(message.id, select, values, node);
+  if ((select.max_values ?? 1) <= 1) {
+    const node = drawMenu(select, choices, { "data-testid": test, disabled: select.disabled, "aria-label": select.placeholder ?? "Choose" });
+    node.addEventListener("change", () => node.value !== "" && send([node.value], node));
+    return node;
+  }
+  const ticks = drawTicks(select, choices, select.placeholder ?? "Choose");
+  const button = h("button", { class: "button button-2", type: "button" }, "Send choice");
+  button.addEventListener("click", () => {
+    const values = ticks.read();
+    const problem = countProblem(values.length, select);
+    ticks.problem(problem);
+    if (!problem) send(values, button);
+  });
+  return h("details", { class: "ticks-menu", "data-testid": test }, h("summary", {}, select.placeholder ?? "Choose"), ticks.node, button);
+}
+
+export function drawMenu(select, choices, props) {
+  const chosen = defaultsOf(select);
+  const menu = h("select", { class: "menu", ...props });
+  menu.append(h("option", { value: "" }, select.placeholder ?? "Choose…"));
+  for (const choice of choices) {
+    const words = choice.description ? `${choice.label} · ${choice.description}` : choice.label;
+    menu.append(h("option", { value: choice.value, selected: chosen.has(choice.value) }, words));
+  }
+  menu.value = [...chosen][0] ?? "";
+  return menu;
+}
+
+export function drawTicks(select, choices, label, kind = "checkbox") {
+  const chosen = defaultsOf(select);
+  const name = `ticks-${select.custom_id}`;
+  const boxes = choices.map((choice) => h("input", { type: kind, name, value: choice.value, checked: chosen.has(choice.value), "data-testid": `choice-${slug(choice.label)}` }));
+  const error = h("p", { class: "problem", role: "alert" });
+  const rows = choices.map((choice, index) => h("label", { class: "tick" }, boxes[index], h("span", {}, choice.label, choice.description ? h("span", { class: "quiet" }, choice.description) : null)));
+  return {
+    node: h("fieldset", { class: "ticks" }, h("legend", { class: "hidden" }, label), rows, error),
+    read: () => boxes.filter((box) => box.checked).map((box) => box.value),
+    problem: (words) => (error.textContent = words ?? ""),
+    focus: () => (boxes.find((box) => box.checked) ?? boxes[0])?.focus(),
+  };
+}
+
+/** What is wrong with this many picks, or null. */
+export function countProblem(count, select) {
+  const least = select.min_values ?? 1;
+  const most = select.max_values ?? 1;
+  if (count < least) return `Choose at least ${least}.`;
+  if (count > most) return `Choose at most ${most}.`;
+  return null;
+}

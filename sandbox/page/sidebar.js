@@ -1,0 +1,94 @@
+// Who you are and where you are: the people to be, and the channels grouped by server.
+import { h, icon, slug } from "./dom.js";
+
+const KIND_ICON = { text: "hash", thread: "thread", dm: "at" };
+const ROLE_WORDS = { member: "member", moderator: "moderator", owner: "owns the bot" };
+
+export class Sidebar {
+  constructor(root, world) {
+    this.world = world;
+    this.people = h("div", { class: "people", role: "radiogroup", "aria-label": "Who you are" });
+    this.you = h("p", { class: "you", "data-testid": "me" });
+    this.channels = h("nav", { class: "channels", "aria-label": "Channels" });
+    root.append(h("section", { class: "who" }, h("p", { class: "caption" }, "You are"), this.people, this.you), this.channels);
+    this.people.addEventListener("keydown", (event) => this.#arrow(event));
+    const { state } = world;
+    state.on("snapshot", () => this.render());
+    for (const what of ["channel", "unread"]) state.on(what, () => this.#renderChannels());
+  }
+
+  render() {
+    this.#renderPeople();
+    this.#renderChannels();
+  }
+
+  #renderPeople() {
+    const { state } = this.world;
+    const focused = this.people.contains(document.activeElement);
+    const buttons = [...state.people.values()].map((person) => this.#person(person, person.id === state.me.id));
+    this.people.replaceChildren(...buttons);
+    this.you.replaceChildren(h("b", {}, h("bdi", {}, state.me.name)), ` · ${ROLE_WORDS[state.me.role] ?? state.me.role}`);
+    if (focused) this.people.querySelector("[aria-checked=true]").focus();
+  }
+
+  #person(person, chosen) {
+    const label = `${person.name}, ${ROLE_WORDS[person.role] ?? person.role}`;
+    const props = { class: "person", type: "button", role: "radio", "aria-checked": String(chosen), "aria-label": label, title: label, tabindex: chosen ? 0 : -1 };
+    const avatar = h("span", { class: "avatar", "aria-hidden": "true", style: { "--person": person.color } }, person.initials);
+    return h("button", { ...props, "data-testid": `person-${slug(person.name)}`, onclick: () => chosen || this.world.become(person.id) }, avatar);
+  }
+
+  /** Arrow keys move the choice, as in any group of radio buttons. */
+  #arrow(event) {
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const all = [...this.people.children];
+    const at = all.indexOf(document.activeElement);
+    const next = all[(at + step + all.length) % all.length];
+    next.focus();
+    next.click();
+  }
+
+  #renderChannels() {
+    const { state } = this.world;
+    const all = [...state.channels.values()];
+    const focused = this.channels.contains(document.activeElement) ? document.activeElement.dataset.testid : null;
+    const groups = state.guilds.map((guild) => this.#group(guild.name, guild.installed ? null : "app not installed here", inTree(all.filter((it) => it.guild_id === guild.id))));
+    const direct = all.filter((it) => !it.guild_id);
+    if (direct.length) groups.push(this.#group("Direct messages", null, direct));
+    this.channels.replaceChildren(...groups);
+    if (focused) this.channels.querySelector(`[data-testid="${focused}"]`)?.focus();
+  }
+
+  #group(name, remark, channels) {
+    const head = h("h2", { class: "caption" }, h("bdi", {}, name), remark ? h("span", { class: "badge warn" }, remark) : null);
+    return h("section", { class: "guild" }, head, h("ul", {}, channels.map((channel) => h("li", {}, this.#channel(channel)))));
+  }
+
+  #channel(channel) {
+    const { state } = this.world;
+    const here = channel.id === state.channelId;
+    const unread = state.unread.get(channel.id);
+    const badges = badgesOf(channel).map(({ words, short }) => h("span", { class: "badge warn", title: words }, short));
+    const pings = unread?.pings ? h("span", { class: "badge ping", "aria-label": `${unread.pings} mentions` }, unread.pings) : null;
+    const props = { class: `channel ${channel.kind} ${unread ? "unread" : ""}`, type: "button", "aria-current": here ? "page" : null, "data-testid": `channel-${slug(channel.name)}` };
+    return h("button", { ...props, onclick: () => this.world.openChannel(channel.id) }, icon(KIND_ICON[channel.kind] ?? "hash"), h("bdi", { class: "channel-name" }, channel.name), pings, badges);
+  }
+}
+
+/** What is special about a channel, in words. */
+export function badgesOf(channel) {
+  const found = [];
+  if (channel.nsfw) found.push({ short: "18+", words: "age-restricted" });
+  if (channel.app_can_post === false) found.push({ short: "no posts", words: "the bot may not post here" });
+  return found;
+}
+
+/** Threads right after their channel where it is known, else last. */
+function inTree(channels) {
+  const top = channels.filter((it) => it.kind !== "thread");
+  const threads = channels.filter((it) => it.kind === "thread");
+  const nested = top.flatMap((it) => [it, ...threads.filter((thread) => thread.parent_id === it.id)]);
+  return [...nested, ...threads.filter((thread) => !nested.includes(thread))];
+}
