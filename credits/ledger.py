@@ -1,0 +1,237 @@
+"""Every move of credits: grant, hold, settle, release, refund, and all SQL about them. Knows no images and no Discord.
+
+Each method takes the open transaction first, so that money and state move in one commit. It locks the person's account
+before it reads, so what it decides is still true when it writes; the tables refuse the rest. An entry's id is made
+from what caused it, so the same call twice is one entry and one effect. Entries are only ever added.
+
+How a refill treats credits that are held meanwhile: docs/decisions/0002-refill-across-a-hold.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, func, insert, select, update
+
+from credits.allowance import Allowance
+from credits.errors import InsufficientCredits, UnknownHold
+from credits.model import Balance, Entry, EntryKind
+from store.database import Transaction
+from store.statements import insert_if_new
+from store.tables import accounts, entries
+
+REFILL = "refill"  # the reason of a grant that nobody made by hand
+
+
+@dataclass(frozen=True, slots=True)
+class Discrepancy:
+    """An account whose numbers are not the sum of its entries. There must never be one."""
+
+    user_id: int
+    available: int
+    held: int
+    available_by_entries: int
+    held_by_entries: int
+
+
+class Ledger:
+    """The one way in which credits move. *allowance* is what everybody is refilled to."""
+
+    def __init__(self, allowance: Allowance) -> None:
+        self._allowance = allowance
+
+    async def balance(self, tx: Transaction, user_id: int, now_ms: int) -> Balance:
+        """What the person has, after the refill that may be due."""
+        return self._balance(await self._open_account(tx, user_id, now_ms), now_ms)
+
+    async def hold(self, tx: Transaction, user_id: int, image_id: str, amount: int, now_ms: int) -> None:
+        """Set *amount* aside for one image.
+
+        Raises InsufficientCredits, having changed nothing, when less is available.
+        """
+        if amount <= 0:
+            raise ValueError(f"a hold of {amount} credits")
+        account = await self._open_account(tx, user_id, now_ms)
+        if await _entry(tx, f"{image_id}:hold") is not None:
+            return
+        if not await _move(tx, user_id, -amount, amount):
+            raise InsufficientCredits(amount, self._balance(account, now_ms))
+        await _write(tx, account, EntryKind.HOLD, image_id, -amount, amount, now_ms)
+
+    async def settle(self, tx: Transaction, image_id: str, consumed: int | None, now_ms: int) -> int:
+        """Take what the image consumed (None: all that was held; never more) and give the rest back.
+
+        Returns the credits charged; of the earlier settle, if there was one; 0 after a release.
+        """
+        hold, account = await self._open_hold(tx, image_id, now_ms)
+        earlier = await _entry(tx, f"{image_id}:settle")
+        if earlier is not None:
+            return -earlier.held_delta - earlier.available_delta
+        if await _entry(tx, f"{image_id}:release") is not None:
+            return 0
+        held: int = hold.held_delta
+        charged = held if consumed is None else min(max(consumed, 0), held)
+        await _move(tx, account.user_id, held - charged, -held)
+        await _write(tx, account, EntryKind.SETTLE, image_id, held - charged, -held, now_ms)
+        if hold.refilled_from_ms != account.refilled_from_ms:
+            await self._make_good(tx, account, image_id, charged, now_ms)
+        return charged
+
+    async def release(self, tx: Transaction, image_id: str, now_ms: int) -> int:
+        """Give back all that was held.
+
+        Returns the credits returned, also when an earlier release did it; 0 after a settle.
+        """
+        hold, account = await self._open_hold(tx, image_id, now_ms)
+        held: int = hold.held_delta
+        if await _entry(tx, f"{image_id}:release") is not None:
+            return held
+        if await _entry(tx, f"{image_id}:settle") is not None:
+            return 0
+        await _move(tx, account.user_id, held, -held)
+        await _write(tx, account, EntryKind.RELEASE, image_id, held, -held, now_ms)
+        return held
+
+    async def refund(self, tx: Transaction, image_id: str, now_ms: int) -> int:
+        """Give back what a settled image was charged.
+
+        Returns the credits refunded, also when an earlier refund did it; 0 when nothing was charged.
+        """
+        _, account = await self._open_hold(tx, image_id, now_ms)
+        settled = await _entry(tx, f"{image_id}:settle")
+        charged: int = 0 if settled is None else -settled.held_delta - settled.available_delta
+        if charged and await _entry(tx, f"{image_id}:refund") is None:
+            await _move(tx, account.user_id, charged, 0)
+            await _write(tx, account, EntryKind.REFUND, image_id, charged, 0, now_ms)
+        return charged
+
+    async def grant(self, tx: Transaction, user_id: int, amount: int, reason_id: str, reason: str, now_ms: int) -> bool:
+        """Give *amount* credits; *reason_id* names the one occasion for which they are given.
+
+        False, and nothing changed, when that occasion was granted before. `refill:…` is the ledger's own.
+        """
+        if amount <= 0 or reason_id.startswith(f"{REFILL}:"):
+            raise ValueError(f"a grant of {amount} credits for {reason_id!r}")
+        account = await self._open_account(tx, user_id, now_ms)
+        return await _grant(tx, account, amount, reason_id, reason, now_ms)
+
+    async def history(self, tx: Transaction, user_id: int, limit: int) -> list[Entry]:
+        """The person's newest entries, newest first."""
+        newest = select(entries).where(entries.c.user_id == user_id).order_by(entries.c.number.desc()).limit(limit)
+        return [_read_entry(row) for row in await tx.execute(newest)]
+
+    async def audit(self, tx: Transaction) -> list[Discrepancy]:
+        """Every account whose numbers differ from the sum of its entries. Reads the whole ledger."""
+        available = func.coalesce(func.sum(entries.c.available_delta), 0)
+        held = func.coalesce(func.sum(entries.c.held_delta), 0)
+        sums = (
+            select(accounts.c.user_id, accounts.c.available, accounts.c.held, available, held)
+            .select_from(accounts.outerjoin(entries))
+            .group_by(accounts.c.user_id, accounts.c.available, accounts.c.held)
+            .having((available != accounts.c.available) | (held != accounts.c.held))
+        )
+        return [Discrepancy(*map(int, row)) for row in await tx.execute(sums)]
+
+    async def _open_account(self, tx: Transaction, user_id: int, now_ms: int) -> Row[Any]:
+        """The person's account, locked, and refilled if a new period has begun since."""
+        account = await _lock_account(tx, user_id)
+        if account is None:
+            new = {"user_id": user_id, "available": 0, "held": 0, "surplus": 0, "created_at_ms": now_ms}
+            await insert_if_new(tx, accounts, new)
+            account = await _lock_account(tx, user_id)
+            assert account is not None  # noqa: S101 (it is there, or another transaction made it)
+        starts_at_ms = self._allowance.window(now_ms).starts_at_ms
+        if account.refilled_from_ms is not None and starts_at_ms <= account.refilled_from_ms:
+            return account  # also when the clock or the time zone went backwards
+        return await self._refill(tx, account, starts_at_ms, now_ms)
+
+    async def _refill(self, tx: Transaction, account: Row[Any], starts_at_ms: int, now_ms: int) -> Row[Any]:
+        """Top up what is available and held together; remember what stood above the allowance."""
+        missing = self._allowance.credits - account.available - account.held
+        changes = {"refilled_from_ms": starts_at_ms, "surplus": max(0, -missing)}
+        account = (await tx.execute(_change(account.user_id).values(changes).returning(accounts))).one()
+        if missing <= 0:
+            return account
+        await _grant(tx, account, missing, f"{REFILL}:{account.user_id}:{starts_at_ms}", REFILL, now_ms)
+        return (await tx.execute(select(accounts).where(accounts.c.user_id == account.user_id))).one()
+
+    async def _make_good(self, tx: Transaction, account: Row[Any], image_id: str, charged: int, now_ms: int) -> None:
+        """Grant what the refill kept back for a hold of an earlier period, now that it is known to be spent."""
+        from_surplus = min(account.surplus, charged)
+        await tx.execute(_change(account.user_id).values(surplus=accounts.c.surplus - from_surplus))
+        if charged > from_surplus:
+            reason_id = f"{REFILL}:{account.user_id}:{account.refilled_from_ms}:{image_id}"
+            await _grant(tx, account, charged - from_surplus, reason_id, REFILL, now_ms)
+
+    async def _open_hold(self, tx: Transaction, image_id: str, now_ms: int) -> tuple[Row[Any], Row[Any]]:
+        hold = await _entry(tx, f"{image_id}:hold")
+        if hold is None:
+            raise UnknownHold(image_id)
+        return hold, await self._open_account(tx, hold.user_id, now_ms)
+
+    def _balance(self, account: Row[Any], now_ms: int) -> Balance:
+        refills_at_ms = self._allowance.window(max(now_ms, account.refilled_from_ms)).ends_at_ms
+        return Balance(account.user_id, account.available, account.held, self._allowance.credits, refills_at_ms)
+
+
+def _change(user_id: int) -> Any:
+    return update(accounts).where(accounts.c.user_id == user_id)
+
+
+async def _lock_account(tx: Transaction, user_id: int) -> Row[Any] | None:
+    found = await tx.execute(select(accounts).where(accounts.c.user_id == user_id).with_for_update())
+    return found.one_or_none()
+
+
+async def _entry(tx: Transaction, entry_id: str) -> Row[Any] | None:
+    return (await tx.execute(select(entries).where(entries.c.id == entry_id))).one_or_none()
+
+
+async def _move(tx: Transaction, user_id: int, available: int, held: int) -> bool:
+    """Change both numbers; False, and nothing changed, when the person has not that much available."""
+    changes = {"available": accounts.c.available + available, "held": accounts.c.held + held}
+    enough = accounts.c.available >= -available
+    moved = await tx.execute(_change(user_id).where(enough).values(changes))
+    return moved.rowcount == 1
+
+
+async def _write(
+    tx: Transaction, account: Row[Any], kind: EntryKind, image_id: str, available: int, held: int, now_ms: int
+) -> None:
+    entry = Entry(f"{image_id}:{kind}", account.user_id, kind, available, held, image_id, "", now_ms)
+    await tx.execute(insert(entries).values(_columns(entry, account)))
+
+
+async def _grant(tx: Transaction, account: Row[Any], amount: int, reason_id: str, reason: str, now_ms: int) -> bool:
+    entry = Entry(f"grant:{reason_id}", account.user_id, EntryKind.GRANT, amount, 0, None, reason, now_ms)
+    if not await insert_if_new(tx, entries, _columns(entry, account)):
+        return False
+    return await _move(tx, account.user_id, amount, 0)
+
+
+def _columns(entry: Entry, account: Row[Any]) -> dict[str, Any]:
+    return {
+        "id": entry.id,
+        "user_id": entry.user_id,
+        "kind": entry.kind.value,
+        "available_delta": entry.available_delta,
+        "held_delta": entry.held_delta,
+        "image_id": entry.image_id,
+        "reason": entry.reason,
+        "refilled_from_ms": account.refilled_from_ms,
+        "created_at_ms": entry.created_at_ms,
+    }
+
+
+def _read_entry(row: Row[Any]) -> Entry:
+    return Entry(
+        id=row.id,
+        user_id=row.user_id,
+        kind=EntryKind(row.kind),
+        available_delta=row.available_delta,
+        held_delta=row.held_delta,
+        image_id=row.image_id,
+        reason=row.reason,
+        created_at_ms=row.created_at_ms,
+    )

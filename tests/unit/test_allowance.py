@@ -1,0 +1,114 @@
+"""Periods by the wall clock: they tile time, whatever a zone does with its clocks."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from credits.allowance import Allowance, CreditPeriod, Window
+
+# Half and three-quarter hours, half-hour summer time, midnight gaps, a day left out, and none of it.
+ODD_ZONES = [
+    "UTC",
+    "Europe/Berlin",
+    "America/New_York",
+    "America/St_Johns",
+    "America/Sao_Paulo",
+    "America/Havana",
+    "Asia/Kathmandu",
+    "Asia/Beirut",
+    "Asia/Gaza",
+    "Africa/Cairo",
+    "Australia/Lord_Howe",
+    "Pacific/Chatham",
+    "Pacific/Apia",
+    "Pacific/Kwajalein",
+    "Antarctica/Troll",
+]
+ENDING_PERIODS = [period for period in CreditPeriod if period is not CreditPeriod.NEVER]
+HOUR_MS = 3_600_000
+moments = st.integers(min_value=0, max_value=4_100_000_000_000)  # 1970 to 2099
+allowances = st.builds(
+    Allowance, st.just(50), st.sampled_from(ENDING_PERIODS), st.sampled_from(ODD_ZONES).map(ZoneInfo)
+)
+
+
+def at(text: str, zone: str = "UTC") -> int:
+    return round(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp() * 1000)
+
+
+def window(period: CreditPeriod, now_ms: int, zone: str = "UTC") -> Window:
+    return Allowance(50, period, ZoneInfo(zone)).window(now_ms)
+
+
+@given(allowances, moments)
+def test_a_moment_lies_in_its_window_and_both_edges_belong_to_where_they_should(
+    allowance: Allowance, now_ms: int
+) -> None:
+    found = allowance.window(now_ms)
+    assert found.ends_at_ms is not None
+    assert found.starts_at_ms <= now_ms < found.ends_at_ms
+    assert allowance.window(found.starts_at_ms) == found == allowance.window(found.ends_at_ms - 1)
+    assert allowance.window(found.ends_at_ms).starts_at_ms == found.ends_at_ms
+    assert allowance.window(found.starts_at_ms - 1).ends_at_ms == found.starts_at_ms
+
+
+@given(st.sampled_from(ODD_ZONES), st.integers(min_value=2000, max_value=2037))
+def test_the_days_of_a_year_touch_each_other_and_begin_with_a_new_date(zone: str, year: int) -> None:
+    allowance = Allowance(50, CreditPeriod.DAY, ZoneInfo(zone))
+    now_ms, seen = at(f"{year}-01-01T12:00", zone), []
+    for _ in range(370):
+        found = allowance.window(now_ms)
+        first, before = (
+            datetime.fromtimestamp(ms / 1000, UTC).astimezone(ZoneInfo(zone)).date()
+            for ms in (found.starts_at_ms, found.starts_at_ms - 1)
+        )
+        assert first > before
+        seen.append(found)
+        assert found.ends_at_ms is not None
+        now_ms = found.ends_at_ms
+    assert all(one.ends_at_ms == other.starts_at_ms for one, other in pairwise(seen))
+
+
+@pytest.mark.parametrize(
+    ("period", "starts", "ends"),
+    [
+        (CreditPeriod.HOUR, "2026-07-15T13:00", "2026-07-15T14:00"),
+        (CreditPeriod.DAY, "2026-07-15T00:00", "2026-07-16T00:00"),
+        (CreditPeriod.WEEK, "2026-07-13T00:00", "2026-07-20T00:00"),
+        (CreditPeriod.MONTH, "2026-07-01T00:00", "2026-08-01T00:00"),
+    ],
+)
+def test_periods_begin_where_people_expect(period: CreditPeriod, starts: str, ends: str) -> None:
+    zone = "Asia/Kathmandu"  # UTC+05:45
+    assert window(period, at("2026-07-15T13:37", zone), zone) == Window(at(starts, zone), at(ends, zone))
+
+
+def test_the_day_clocks_go_forward_has_23_hours_and_the_day_they_go_back_25() -> None:
+    for noon, hours in (("2026-03-29T12:00", 23), ("2026-10-25T12:00", 25), ("2026-06-01T12:00", 24)):
+        found = window(CreditPeriod.DAY, at(noon, "Europe/Berlin"), "Europe/Berlin")
+        assert found.ends_at_ms == found.starts_at_ms + hours * HOUR_MS
+
+
+def test_a_midnight_that_is_left_out_begins_when_the_clock_jumps_over_it() -> None:
+    found = window(CreditPeriod.DAY, at("2018-11-04T12:00", "America/Sao_Paulo"), "America/Sao_Paulo")
+    assert found.starts_at_ms == at("2018-11-04T03:00")  # 00:00 became 01:00
+
+
+def test_a_day_that_is_left_out_has_no_window() -> None:
+    found = window(CreditPeriod.DAY, at("2011-12-29T12:00", "Pacific/Apia"), "Pacific/Apia")
+    assert found.ends_at_ms == at("2011-12-31T00:00", "Pacific/Apia")
+
+
+def test_never_is_one_window_without_an_end() -> None:
+    assert window(CreditPeriod.NEVER, at("2026-07-15T13:37")) == Window(0, None)
+
+
+def test_an_allowance_below_zero_is_refused() -> None:
+    with pytest.raises(ValueError, match="below zero"):
+        Allowance(-1, CreditPeriod.DAY, ZoneInfo("UTC"))
