@@ -1,0 +1,149 @@
+"""Which addresses a picture may be fetched from. Pure: it resolves nothing and opens nothing.
+
+The service's answer names the address, so it could name anything inside our own network. Must not know aiohttp's
+client. What each rule stops is measured in the tests beside the downloader; the resolver applies `is_public` to the
+very addresses that are dialled.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+
+from yarl import URL
+
+from qwen.errors import ImageUrlRefused
+
+URL_MAX = 8192
+
+_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_](?:[a-z0-9_-]{0,62}))*")
+_GLOBAL_UNICAST = IPv6Network("2000::/3")  # RFC 4291, 2.4: all that is assigned for the public internet
+_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address in its last 32 bits
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedHost:
+    """One entry of QWEN_IMAGE_HOSTS. `subdomains`: it names what is below `name`, not `name` itself."""
+
+    name: str
+    subdomains: bool
+    port: int | None
+
+    def names(self, host: str) -> bool:
+        return host.endswith(f".{self.name}") if self.subdomains else host == self.name
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedHosts:
+    """The hosts that may be fetched from, with any scheme, port and address; none named: the whole public internet."""
+
+    entries: tuple[AllowedHost, ...] = ()
+
+    @classmethod
+    def parse(cls, entries: Iterable[str]) -> AllowedHosts:
+        """Read "cdn.example.com", "127.0.0.1", "127.0.0.1:8025", "[::1]:8025", ".example.com" (what is below it).
+
+        Raises ValueError with a sentence for anything else.
+        """
+        return cls(tuple(_parse_entry(entry) for entry in sorted(entries)))
+
+    def names(self, host: str) -> bool:
+        """Whether `host` is named here, with whatever port."""
+        return any(entry.names(_normal(host)) for entry in self.entries)
+
+    def permits(self, host: str, port: int) -> bool:
+        return any(entry.names(_normal(host)) and entry.port in (None, port) for entry in self.entries)
+
+
+def check_image_url(text: str, allowed: AllowedHosts) -> URL:
+    """The address as it may be dialled. Raises ImageUrlRefused, whose words never hold the address.
+
+    The URL that is checked is the very object that is dialled: two parsers could disagree about the host.
+    """
+    url = _parse(text)
+    host, port = url.raw_host, url.port
+    if "@" in url.raw_authority:
+        raise ImageUrlRefused("it holds a user name")
+    if not host or not port:
+        raise ImageUrlRefused("it names no host or port")
+    if allowed.entries:
+        if url.scheme not in ("https", "http"):
+            raise ImageUrlRefused("it is neither https nor http")
+        if not allowed.permits(host, port):
+            raise ImageUrlRefused("its host is not named in QWEN_IMAGE_HOSTS")
+        return url
+    if url.scheme != "https":
+        raise ImageUrlRefused("it is not https")
+    if port != 443:
+        raise ImageUrlRefused("its port is not 443")
+    if _looks_like_an_address(host):
+        if not is_public(host):
+            raise ImageUrlRefused("its host is not a public address")
+    elif not _NAME.fullmatch(_normal(host)):
+        raise ImageUrlRefused("its host is not a name")
+    return url
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address, given as text, is one of the public internet. What is no address is not.
+
+    IPv4 addresses wrapped in IPv6 (mapped, 6to4, NAT64) are judged by what they wrap.
+    """
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(ip, IPv6Address):
+        wrapped = ip.ipv4_mapped or ip.sixtofour or (IPv4Address(ip.packed[12:]) if ip in _NAT64 else None)
+        if wrapped is None:
+            return ip in _GLOBAL_UNICAST and ip.is_global and ip.scope_id is None
+        ip = wrapped
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved
+
+
+def _parse(text: str) -> URL:
+    if not 0 < len(text) <= URL_MAX or not text.isprintable() or " " in text or "\\" in text:
+        raise ImageUrlRefused("it is not an address")
+    try:
+        # A signed address must be sent as it was written; only one with letters beyond ASCII has to be encoded.
+        url = URL(text, encoded=text.isascii())
+        _ = url.port, url.raw_host, url.raw_authority
+    except ValueError:
+        raise ImageUrlRefused("it is not an address") from None
+    return url
+
+
+def _looks_like_an_address(host: str) -> bool:
+    # aiohttp's own rule (helpers.is_ip_address): such a host is dialled without asking the resolver.
+    return ":" in host or host.replace(".", "").isdigit()
+
+
+def _parse_entry(entry: str) -> AllowedHost:
+    text = entry.strip().lower()
+    bracketed = re.fullmatch(r"\[([0-9a-f:.]+)\](?::([0-9]{1,5}))?", text)
+    plain = re.fullmatch(r"(\.?)([a-z0-9_.-]+)(?::([0-9]{1,5}))?", text)
+    if bracketed:
+        subdomains, name, port = False, bracketed[1], bracketed[2]
+    elif plain:
+        subdomains, name, port = bool(plain[1]), plain[2], plain[3]
+    else:
+        subdomains, name, port = False, text, None
+    named = _is_address(name) or (_NAME.fullmatch(_normal(name)) is not None and not _looks_like_an_address(name))
+    if not named or (subdomains and _is_address(name)) or (port is not None and not 0 < int(port) < 65536):
+        raise ValueError(f"{entry.strip()!r} is not a host such as cdn.example.com, 127.0.0.1:8025 or .example.com.")
+    return AllowedHost(_normal(name), subdomains, None if port is None else int(port))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _normal(host: str) -> str:
+    name = host.lower().removesuffix(".")
+    return ip_address(name).compressed if _is_address(name) else name

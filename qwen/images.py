@@ -1,0 +1,202 @@
+"""Fetches the finished picture: guarded, capped, checked. A thin shell over aiohttp; the rules are in addresses.py
+and pictures.py.
+
+Must not know the image API's key, Discord or the database. Never logs an address: it may be signed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+from yarl import URL
+
+from qwen.addresses import AllowedHosts, check_image_url, is_public
+from qwen.connections import NETWORK_FAULTS, USER_AGENT, ConnectionBroke, fault_name, send_once
+from qwen.errors import ImageError, ImageTooLarge, ImageUnavailable, ImageUrlRefused, NotAnImage
+from qwen.models import OutputFormat
+from qwen.pictures import read_picture
+
+CONNECT_SECONDS = 10.0
+SILENCE_SECONDS = 15.0
+
+Sleep = Callable[[float], Awaitable[None]]
+
+_log = logging.getLogger("qwen_imagine.qwen")
+_TEMPORARY_STATUSES = frozenset({408, 425, 429})
+_HEADERS = {"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"}
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadedImage:
+    """A picture's bytes as they came, with the format and size in pixels that the bytes themselves name."""
+
+    data: bytes = field(repr=False)
+    format: OutputFormat
+    width: int
+    height: int
+
+
+class PrivateAddress(OSError):
+    """A name that resolves, also, to an address outside the public internet."""
+
+
+class GuardedResolver(AbstractResolver):
+    """Hands on the answers of `inner`, all of them public, or none. aiohttp dials exactly what this returns, so a name
+    that answers differently the next time gains nothing.
+    """
+
+    def __init__(self, inner: AbstractResolver, allowed: AllowedHosts) -> None:
+        self._inner = inner
+        self._allowed = allowed
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        answers = await self._inner.resolve(host, port, family)
+        if not self._allowed.names(host) and not all(is_public(answer["host"]) for answer in answers):
+            raise PrivateAddress("the name resolves to an address that is not public")
+        return answers
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+def open_download_session(
+    allowed_hosts: frozenset[str] = frozenset(), *, resolver: AbstractResolver | None = None
+) -> aiohttp.ClientSession:
+    """A session fit for ImageDownloader, apart from the API's: no key, no cookies, no proxy from the environment.
+
+    Call it inside the running loop and close it at the end. `resolver` asks the names, by default the system's.
+    Raises ValueError for a host that is none.
+    """
+    guarded = GuardedResolver(resolver or aiohttp.DefaultResolver(), AllowedHosts.parse(allowed_hosts))
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(resolver=guarded, use_dns_cache=False, force_close=True),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=False,
+    )
+
+
+class ImageDownloader:
+    """Fetches pictures of at most `max_bytes` over a session of open_download_session() with the same hosts.
+
+    `total_timeout_seconds` is for all tries together. After `grace_seconds` a download must have come in at
+    `min_bytes_per_second` or faster, or it is given up as too slow.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        allowed_hosts: frozenset[str] = frozenset(),
+        max_bytes: int,
+        total_timeout_seconds: float = 60.0,
+        tries: int = 3,
+        min_bytes_per_second: int = 8192,
+        grace_seconds: float = 10.0,
+        sleep: Sleep = asyncio.sleep,
+        rng: random.Random | None = None,
+    ) -> None:
+        if max_bytes < 1 or tries < 1 or not total_timeout_seconds > 0:
+            raise ValueError("The largest size, the tries and the time for a download must be more than 0.")
+        self._session = session
+        self._allowed = AllowedHosts.parse(allowed_hosts)
+        self._max_bytes = max_bytes
+        self._total_seconds = total_timeout_seconds
+        self._tries = tries
+        self._min_rate = min_bytes_per_second
+        self._grace_seconds = grace_seconds
+        self._sleep = sleep
+        self._rng = rng or random.Random()  # noqa: S311 (spreads pauses; no secret depends on it)
+
+    async def download(self, url: str) -> DownloadedImage:
+        """Fetch one picture. Temporary faults are tried again with growing, fully jittered pauses.
+
+        Raises ImageUrlRefused (the guard, a redirect), ImageTooLarge, NotAnImage, ImageUnavailable.
+        """
+        checked = check_image_url(url, self._allowed)
+        tries = AsyncRetrying(
+            stop=stop_after_attempt(self._tries),
+            retry=retry_if_exception(_is_worth_another_try),
+            wait=self._pause_seconds,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        started = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(self._total_seconds):
+                data: bytes = await tries(self._fetch, checked)
+        except TimeoutError:
+            raise ImageUnavailable(f"it took more than {self._total_seconds:g} s", temporary=True) from None
+        picture = read_picture(data)
+        milliseconds = (asyncio.get_running_loop().time() - started) * 1000
+        _log.debug("picture of %d bytes fetched in %.0f ms", len(data), milliseconds)
+        return DownloadedImage(data, picture.format, picture.width, picture.height)
+
+    async def _fetch(self, url: URL) -> bytes:
+        try:
+            async with self._session.get(
+                url,
+                headers=_HEADERS,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS),
+                middlewares=(send_once,),
+            ) as response:
+                self._check_head(response)
+                return await self._read(response.content)
+        except NETWORK_FAULTS as fault:
+            # "from None": aiohttp's own words hold addresses.
+            raise _translate(fault) from None
+
+    def _check_head(self, response: aiohttp.ClientResponse) -> None:
+        if 300 <= response.status < 400:
+            raise ImageUrlRefused("it leads elsewhere, and that is not followed", http_status=response.status)
+        if response.status != 200:
+            temporary = response.status >= 500 or response.status in _TEMPORARY_STATUSES
+            raise ImageUnavailable(temporary=temporary, http_status=response.status)
+        encodings = {value.strip().lower() for value in response.headers.getall("Content-Encoding", [])}
+        if encodings - {"", "identity"}:
+            raise NotAnImage("it was sent compressed, which was not asked for")
+        announced = response.content_length
+        if announced is not None and announced > self._max_bytes:
+            raise ImageTooLarge(self._max_bytes, announced)
+
+    async def _read(self, content: aiohttp.StreamReader) -> bytes:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        received = bytearray()
+        async for part in content.iter_any():
+            received += part
+            if len(received) > self._max_bytes:
+                raise ImageTooLarge(self._max_bytes)
+            elapsed = loop.time() - started
+            if elapsed > self._grace_seconds and len(received) < elapsed * self._min_rate:
+                raise ImageUnavailable("it came too slowly", temporary=True)
+        return bytes(received)
+
+    def _pause_seconds(self, state: RetryCallState) -> float:
+        return self._rng.uniform(0.0, min(8.0, 0.5 * 2**state.attempt_number))
+
+
+def _is_worth_another_try(error: BaseException) -> bool:
+    # A 404 too: a picture just made may not have reached every node of a CDN yet.
+    return isinstance(error, ImageUnavailable) and (error.temporary or error.http_status == 404)
+
+
+def _translate(fault: Exception) -> ImageError:
+    cause = fault.fault if isinstance(fault, ConnectionBroke) else fault
+    if isinstance(cause, aiohttp.ClientConnectorError) and isinstance(cause.os_error, PrivateAddress):
+        return ImageUrlRefused("its host resolves to an address that is not public")
+    if isinstance(cause, aiohttp.InvalidURL):
+        return ImageUrlRefused("it is not an address")
+    certificate = isinstance(cause, aiohttp.ClientConnectorCertificateError | aiohttp.ServerFingerprintMismatch)
+    return ImageUnavailable(fault_name(fault), temporary=not certificate)

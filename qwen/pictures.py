@@ -1,0 +1,111 @@
+"""Reads what a picture is from its first bytes, and never decodes it: format, width and height.
+
+Pure. The bytes decide, not what a server called them. Must not know where the bytes came from. Sources: PNG
+specification (W3C, third edition) 5.2 and 11.2.1; ITU-T T.81 (JPEG) annex B; RFC 9649 (WebP) 2.5 to 2.7.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from qwen.errors import NotAnImage
+from qwen.models import OutputFormat
+
+PIXELS_MAX = 50_000_000
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_JPEG_START = b"\xff\xd8\xff"
+# Start-of-frame markers C0 to CF, but for C4 (tables), C8 (reserved) and CC (arithmetic conditioning).
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# Markers without a length: TEM and the restarts.
+_JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD8)})
+# A real header has some dozens of segments; a made-up one could have millions, and would hold up everything else.
+_JPEG_STEPS_MAX = 4096
+_JPEG_SCAN, _JPEG_END = 0xDA, 0xD9
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Format, and size in pixels."""
+
+    format: OutputFormat
+    width: int
+    height: int
+
+
+def read_picture(data: bytes) -> Picture:
+    """What `data` is. Raises NotAnImage for anything but a PNG, JPEG or WebP of at most 50 million pixels."""
+    try:
+        picture = _read_header(data)
+    except (struct.error, IndexError):
+        raise NotAnImage("its header is cut off") from None
+    if picture.width == 0 or picture.height == 0:
+        raise NotAnImage("its header names no size")
+    if picture.width * picture.height > PIXELS_MAX:
+        raise NotAnImage(f"{picture.width}×{picture.height} is more than {PIXELS_MAX // 1_000_000} million pixels")
+    return picture
+
+
+def _read_header(data: bytes) -> Picture:
+    if data.startswith(_PNG_SIGNATURE):
+        return _read_png(data)
+    if data.startswith(_JPEG_START):
+        return _read_jpeg(data)
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return _read_webp(data)
+    raise NotAnImage("nothing was sent" if not data else "it is neither PNG, JPEG nor WebP")
+
+
+def _read_png(data: bytes) -> Picture:
+    length, kind, width, height = struct.unpack_from(">I4sII", data, 8)
+    # 8 for the signature, 8 for the chunk's head, 13 for the header, 4 for its checksum.
+    if kind != b"IHDR" or length != 13 or len(data) < 33:
+        raise NotAnImage("its PNG header is broken")
+    return Picture(OutputFormat.PNG, width, height)
+
+
+def _read_jpeg(data: bytes) -> Picture:
+    at = 2
+    for _ in range(_JPEG_STEPS_MAX):
+        if data[at] != 0xFF:
+            raise NotAnImage("its JPEG segments are broken")
+        marker = data[at + 1]
+        if marker == 0xFF:  # any number of FF may fill up before a marker
+            at += 1
+        elif marker in _JPEG_BARE:
+            at += 2
+        elif marker in _JPEG_FRAMES:
+            length, _precision, height, width = struct.unpack_from(">HBHH", data, at + 2)
+            if length < 8:
+                raise NotAnImage("its JPEG frame is broken")
+            return Picture(OutputFormat.JPEG, width, height)
+        elif marker in (0x00, 0xD8, _JPEG_SCAN, _JPEG_END):
+            raise NotAnImage("its JPEG header names no frame")
+        else:
+            (length,) = struct.unpack_from(">H", data, at + 2)
+            if length < 2:
+                raise NotAnImage("its JPEG segments are broken")
+            at += 2 + length
+    raise NotAnImage("its JPEG header has no end")
+
+
+def _read_webp(data: bytes) -> Picture:
+    kind = data[12:16]
+    if kind == b"VP8X":
+        flags_to_height = struct.unpack_from("<B3x6s", data, 20)[1]
+        width = int.from_bytes(flags_to_height[:3], "little") + 1
+        height = int.from_bytes(flags_to_height[3:], "little") + 1
+    elif kind == b"VP8L":
+        signature, bits = struct.unpack_from("<BI", data, 20)
+        if signature != 0x2F or bits >> 29:
+            raise NotAnImage("its WebP header is broken")
+        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    elif kind == b"VP8 ":
+        tag, start_code, width, height = struct.unpack_from("<B2x3sHH", data, 20)
+        if tag & 1 or start_code != b"\x9d\x01\x2a":
+            raise NotAnImage("its WebP header is broken")
+        width, height = width & 0x3FFF, height & 0x3FFF
+    else:
+        raise NotAnImage("its WebP header is cut off" if len(kind) < 4 else "its WebP header is broken")
+    return Picture(OutputFormat.WEBP, width, height)

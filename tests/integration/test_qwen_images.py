@@ -1,0 +1,421 @@
+"""The picture's download over real sockets: what gets in, and every way to get somewhere else or too much."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import io
+import logging
+import random
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
+from PIL import Image
+
+from qwen.addresses import AllowedHosts
+from qwen.errors import ImageTooLarge, ImageUnavailable, ImageUrlRefused, NotAnImage, QwenError
+from qwen.images import DownloadedImage, GuardedResolver, ImageDownloader, PrivateAddress, open_download_session
+from qwen.models import OutputFormat
+from tests.integration.raw_server import Wire, raw_server
+
+LOOPBACK = frozenset({"127.0.0.1"})
+
+
+def a_png() -> bytes:
+    file = io.BytesIO()
+    Image.effect_noise((64, 96), 50).save(file, "PNG")
+    return file.getvalue()
+
+
+PNG = a_png()
+
+
+class Pauses:
+    """Takes the place of sleep: no time passes, but each pause is written down."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    async def __call__(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+
+
+class ScriptedResolver(AbstractResolver):
+    """Answers each question with the next of the given lists of addresses; the last one stays."""
+
+    def __init__(self, *answers: list[str]) -> None:
+        self.answers = list(answers)
+        self.asked: list[str] = []
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        self.asked.append(host)
+        addresses = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=0,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for address in addresses
+        ]
+
+    async def close(self) -> None:
+        pass
+
+
+@asynccontextmanager
+async def a_downloader(
+    *, hosts: frozenset[str] = LOOPBACK, resolver: AbstractResolver | None = None, **options: Any
+) -> AsyncIterator[ImageDownloader]:
+    values: dict[str, Any] = {
+        "max_bytes": 1_000_000,
+        "total_timeout_seconds": 3.0,
+        "sleep": Pauses(),
+        "rng": random.Random(1),
+    }
+    async with open_download_session(hosts, resolver=resolver) as session:
+        yield ImageDownloader(session, allowed_hosts=hosts, **(values | options))
+
+
+async def the_picture(wire: Wire) -> None:
+    await wire.hear()
+    await wire.answer(200, PNG, Content_Type="text/plain")
+
+
+async def fault_of(converse, **options: Any) -> tuple[QwenError, int]:
+    """The error of a download from a server that behaves so, and how often it was asked."""
+    async with raw_server(converse) as server, a_downloader(**options) as downloader:
+        with pytest.raises(QwenError) as caught:
+            await downloader.download(f"{server.url}/i.png?sig=canary")
+        assert "canary" not in f"{caught.value}{caught.value!r}"
+        assert caught.value.__suppress_context__ or caught.value.__context__ is None
+        return caught.value, server.connections
+
+
+# --- what gets in ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_picture_arrives_whole_with_the_type_its_bytes_tell() -> None:
+    async with raw_server(the_picture) as server, a_downloader() as downloader:
+        image = await downloader.download(f"{server.url}/cdn/i.jpg?X-Sig=a%2Bb")
+    assert image == DownloadedImage(PNG, OutputFormat.PNG, 64, 96)
+    assert b"GET /cdn/i.jpg?X-Sig=a%2Bb HTTP/1.1\r\n" in server.requests[0]
+
+
+async def test_the_request_carries_no_key_no_cookie_and_asks_for_plain_bytes() -> None:
+    async def converse(wire: Wire) -> None:
+        await wire.hear()
+        await wire.answer(200, PNG, Set_Cookie="track=me; Path=/")
+
+    async with raw_server(converse) as server, a_downloader() as downloader:
+        await downloader.download(f"{server.url}/1.png")
+        await downloader.download(f"{server.url}/2.png")
+    for request in server.requests:
+        head = request.lower()
+        assert b"accept-encoding: identity\r\n" in head
+        assert b"authorization" not in head
+        assert b"cookie" not in head
+
+
+async def test_a_proxy_of_the_environment_is_not_used() -> None:
+    async with open_download_session() as session:
+        assert session.trust_env is False
+
+
+async def test_a_picture_in_chunks_without_a_length_arrives() -> None:
+    async def converse(wire: Wire) -> None:
+        await wire.hear()
+        await wire.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for at in range(0, len(PNG), 1000):
+            part = PNG[at : at + 1000]
+            await wire.say(b"%x\r\n%s\r\n" % (len(part), part))
+        await wire.say(b"0\r\n\r\n")
+
+    async with raw_server(converse) as server, a_downloader() as downloader:
+        assert (await downloader.download(f"{server.url}/i.png")).data == PNG
+
+
+async def test_content_encoding_identity_is_no_encoding() -> None:
+    async def converse(wire: Wire) -> None:
+        await wire.hear()
+        await wire.answer(200, PNG, Content_Encoding="identity")
+
+    async with raw_server(converse) as server, a_downloader() as downloader:
+        assert (await downloader.download(f"{server.url}/i.png")).width == 64
+
+
+# --- somewhere else -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::ffff:127.0.0.1]", "[::1]", "2130706433", "127.1", "0", "localhost"])
+async def test_our_own_machine_is_not_fetched_from_however_it_is_written(host: str) -> None:
+    async with raw_server(the_picture) as server, a_downloader(hosts=frozenset()) as downloader:
+        for url in (f"https://{host}/i.png", f"https://{host}:{server.port}/i.png", f"http://{host}:{server.port}/"):
+            with pytest.raises(ImageUrlRefused):
+                await downloader.download(url)
+    assert server.connections == 0
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [["127.0.0.1"], ["10.0.0.1"], ["169.254.169.254"], ["::1"], ["::ffff:10.0.0.1"], ["8.8.8.8", "127.0.0.1"]],
+    ids=lambda answers: "+".join(answers),
+)
+async def test_a_name_is_refused_when_any_of_its_addresses_is_private(answers: list[str]) -> None:
+    resolver = ScriptedResolver(answers)
+    async with a_downloader(hosts=frozenset(), resolver=resolver) as downloader:
+        with pytest.raises(ImageUrlRefused, match="resolves to an address that is not public"):
+            await downloader.download("https://cdn.example.com/i.png")
+    assert resolver.asked == ["cdn.example.com"]
+
+
+async def test_a_name_that_answers_public_first_and_private_then_is_refused_the_second_time() -> None:
+    """Rebinding: every answer that would be dialled is checked itself, and none is remembered from an earlier check."""
+    guarded = GuardedResolver(ScriptedResolver(["8.8.8.8"], ["127.0.0.1"]), AllowedHosts())
+    assert [answer["host"] for answer in await guarded.resolve("cdn.example.com", 443)] == ["8.8.8.8"]
+    with pytest.raises(PrivateAddress):
+        await guarded.resolve("cdn.example.com", 443)
+    async with open_download_session() as session:
+        assert isinstance(session.connector, aiohttp.TCPConnector)
+        assert session.connector.use_dns_cache is False
+
+
+async def test_a_named_host_may_resolve_to_a_private_address_and_only_that_one() -> None:
+    resolver = ScriptedResolver(["127.0.0.1"])
+    hosts = frozenset({"mirror.example"})
+    async with raw_server(the_picture) as server, a_downloader(hosts=hosts, resolver=resolver) as downloader:
+        assert (await downloader.download(f"http://mirror.example:{server.port}/i.png")).height == 96
+        with pytest.raises(ImageUrlRefused, match="QWEN_IMAGE_HOSTS"):
+            await downloader.download(f"http://other.example:{server.port}/i.png")
+    assert resolver.asked == ["mirror.example"]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_refused_and_not_followed(status: int) -> None:
+    async def converse(wire: Wire) -> None:
+        await wire.hear()
+        await wire.answer(status, b"", Location=f"{wire.server.url}/secret")
+
+    error, connections = await fault_of(converse)
+    assert isinstance(error, ImageUrlRefused)
+    assert (error.http_status, connections) == (status, 1)
+
+
+# --- too much, or no picture ----------------------------------------------------------------------------------------
+
+
+async def test_an_announced_size_above_the_limit_is_refused_before_the_body() -> None:
+    async def converse(wire: Wire) -> None:
+        await wire.hear()
+        await wire.say(b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n")
+        await wire.stay_silent()
+
+    error, connections = await fault_of(converse, max_bytes=1999)
+    assert isinstance(error, ImageTooLarge)
+    assert (error.limit_bytes, error.size_bytes, connections) == (1999, 2000, 1)
+
+
+async def test_a_picture_of_exactly_the_limit_is_taken() -> None:
+    async with raw_server(the_picture) as server, a_downloader(max_bytes=len(PNG)) as downloader:
+        assert (await downloader.download(f"{server.url}/i.png")).data == PNG
+
+
+async def test_an_endless_body_is_stopped_at_the_limit() -> None:
+    async def converse(wire: Wire) -> None:
+        await wire.hear()
+        await wire.say(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + PNG)
+        while True:
+            await wire.say(bytes(65536))
+
+    error, connections = await fault_of(converse, max_bytes=300_000)
+    assert isinstance(error, ImageTooLarge)
+    assert (error.size_bytes, connections) == (None, 1)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "GZIP, identity"])
+async def test_a_compressed_body_is_refused_unread(encoding: str) -> None:
+    bomb = gzip.compress(PNG + bytes(20_000_000))
+
+    async def converse(wire: Wire) -> None:
+        await wire.hear()
+        await wire.answer(200, bomb, Content_Encoding=encoding)
+
+    error, connections = await fault_of(converse)
+    assert isinstance(error, NotAnImage)
+    assert (error.reason, connections) == ("it was sent compressed, which was not asked for", 1)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>gone</html>", b"GIF89a" + bytes(50), PNG[:20]])
+async def test_what_is_no_picture_is_told_whatever_the_server_calls_it(body: bytes) -> None:
+    async def converse(wire: Wire) -> None:
+        await wire.hear()
+        await wire.answer(200, body, Content_Type="image/png")
+
+    error, connections = await fault_of(converse)
+    assert isinstance(error, NotAnImage)
+    assert connections == 1
+
+
+# --- bad days -------------------------------------------------------------------------------------------------------
+
+
+async def reset(wire: Wire) -> None:
+    await wire.hear()
+    wire.reset()
+
+
+async def hang_up(wire: Wire) -> None:
+    await wire.hear()
+
+
+async def break_off_in_the_picture(wire: Wire) -> None:
+    await wire.hear()
+    await wire.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(PNG), PNG[:500]))
+
+
+async def answer_no_http(wire: Wire) -> None:
+    await wire.hear()
+    await wire.say(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "converse", [reset, hang_up, break_off_in_the_picture, answer_no_http], ids=lambda c: c.__name__
+)
+async def test_a_broken_connection_is_tried_again_then_told_as_temporary(converse) -> None:
+    pauses = Pauses()
+    error, connections = await fault_of(converse, sleep=pauses)
+    assert isinstance(error, ImageUnavailable)
+    assert (error.temporary, connections, len(pauses.seconds)) == (True, 3, 2)
+    assert 0 <= pauses.seconds[0] <= 1.0
+    assert 0 <= pauses.seconds[1] <= 2.0
+
+
+@pytest.mark.parametrize(
+    ("status", "temporary", "connections"),
+    [
+        (400, False, 1),
+        (403, False, 1),
+        (404, False, 3),
+        (410, False, 1),
+        (204, False, 1),
+        (206, False, 1),
+        (408, True, 3),
+        (429, True, 3),
+        (500, True, 3),
+        (503, True, 3),
+    ],
+)
+async def test_each_status_is_tried_again_as_often_as_it_may_help(
+    status: int, temporary: bool, connections: int
+) -> None:
+    async def converse(wire: Wire) -> None:
+        await wire.hear()
+        await wire.answer(status)
+
+    error, asked = await fault_of(converse)
+    assert isinstance(error, ImageUnavailable)
+    assert (error.http_status, error.temporary, asked) == (status, temporary, connections)
+
+
+async def test_a_picture_that_comes_at_the_third_try_is_a_picture() -> None:
+    async def converse(wire: Wire) -> None:
+        await wire.hear()
+        await (wire.answer(503) if len(wire.server.requests) < 3 else wire.answer(200, PNG))
+
+    async with raw_server(converse) as server, a_downloader() as downloader:
+        assert (await downloader.download(f"{server.url}/i.png")).data == PNG
+    assert len(server.requests) == 3
+
+
+async def test_a_port_where_nobody_listens_is_temporary() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    async with a_downloader() as downloader:
+        with pytest.raises(ImageUnavailable, match="ClientConnectorError") as caught:
+            await downloader.download(f"http://127.0.0.1:{port}/i.png")
+    assert caught.value.temporary
+
+
+async def test_a_server_that_never_answers_ends_at_the_total_deadline() -> None:
+    async def converse(wire: Wire) -> None:
+        await wire.hear()
+        await wire.stay_silent()
+
+    error, connections = await fault_of(converse, total_timeout_seconds=0.2)
+    assert isinstance(error, ImageUnavailable)
+    assert (error.temporary, error.reason, connections) == (True, "it took more than 0.2 s", 1)
+
+
+async def test_the_deadline_holds_for_all_tries_and_pauses_together() -> None:
+    async def converse(wire: Wire) -> None:
+        await wire.hear()
+        await wire.answer(500)
+
+    error, connections = await fault_of(converse, total_timeout_seconds=0.3, sleep=lambda _: asyncio.sleep(5))
+    assert isinstance(error, ImageUnavailable)
+    assert (error.reason, connections) == ("it took more than 0.3 s", 1)
+
+
+async def drip(wire: Wire) -> None:
+    await wire.hear()
+    await wire.say(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n")
+    while True:
+        await wire.say(b"x" * 10)
+        await asyncio.sleep(0.02)
+
+
+async def test_a_slow_drip_is_given_up_for_its_rate_long_before_the_deadline() -> None:
+    error, connections = await fault_of(
+        drip, grace_seconds=0.1, min_bytes_per_second=10_000, total_timeout_seconds=30.0
+    )
+    assert isinstance(error, ImageUnavailable)
+    assert (error.temporary, error.reason, connections) == (True, "it came too slowly", 3)
+
+
+async def test_a_drip_just_fast_enough_still_ends_at_the_deadline() -> None:
+    error, _ = await fault_of(drip, min_bytes_per_second=1, total_timeout_seconds=0.3)
+    assert isinstance(error, ImageUnavailable)
+    assert error.reason == "it took more than 0.3 s"
+
+
+async def test_a_cancelled_download_stays_cancelled() -> None:
+    async def converse(wire: Wire) -> None:
+        await wire.hear()
+        await wire.stay_silent()
+
+    async with raw_server(converse) as server, a_downloader() as downloader:
+        task = asyncio.ensure_future(downloader.download(f"{server.url}/i.png"))
+        await server.heard.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+# --- construction and log -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{"max_bytes": 0}, {"tries": 0}, {"total_timeout_seconds": 0}])
+async def test_limits_of_nothing_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="must be more than 0"):
+        async with a_downloader(**options):
+            pass
+
+
+async def test_the_log_holds_bytes_and_milliseconds_and_no_address(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger="qwen_imagine.qwen")
+    async with raw_server(the_picture) as server, a_downloader() as downloader:
+        image = await downloader.download(f"{server.url}/i.png?sig=canary")
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "qwen_imagine.qwen"]
+    assert line.startswith(f"picture of {len(PNG)} bytes fetched in ")
+    assert "canary" not in line + repr(image)
