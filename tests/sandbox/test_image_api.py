@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from sandbox.clock import SandboxClock
 from sandbox.image_api import ImageApi
-from sandbox.image_api.document import TASK_ID_PATTERN, parse_generate
+from sandbox.image_api.document import SIZES, TASK_ID_PATTERN, Refused, parse_generate
 from sandbox.image_api.gallery import Gallery
 from sandbox.image_api.painter import paint
 
@@ -139,6 +141,28 @@ async def test_a_bad_body_is_refused_with_400_and_a_sentence(desk: Desk, body: o
     assert answer["message"].startswith("Bad Request: ")
     assert words in answer["message"]
     assert desk.images.tasks == {}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+)
+NAMES = st.sampled_from(["prompt", "size", "seed", "output_format", "callback_url", "steps"])
+
+
+@given(JSON | st.dictionaries(NAMES, JSON | st.sampled_from(["1024*1024", "png", 42, "http://127.0.0.1/"])))
+def test_whatever_the_body_is_it_is_taken_within_the_documents_limits_or_refused_with_400(body: object) -> None:
+    try:
+        taken = parse_generate("application/json", body)
+    except Refused as refused:
+        assert refused.code == 400
+        assert refused.message.startswith("Bad Request: ")
+    else:
+        assert 1 <= len(taken.prompt) <= 2000
+        assert taken.size in SIZES
+        assert -1 <= taken.seed <= 2147483647
+        assert taken.output_format in {"jpeg", "png", "webp"}
+        assert taken.echo()["prompt"] == body["prompt"]
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
