@@ -11,7 +11,7 @@ from discord.ext import commands
 
 from generations.clock import Clock
 from generations.service import Generations
-from ui.answers import NOBODY
+from ui.answers import NOBODY, defer
 from ui.cards_credits import build_credits
 from ui.patience import PATIENCE_SECONDS, done_within
 
@@ -33,7 +33,7 @@ class CreditsCog(commands.Cog):
             view = build_credits(await looking)
             await interaction.response.send_message(view=view, ephemeral=True, allowed_mentions=NOBODY)
             return
-        await interaction.response.defer(ephemeral=True, thinking=True)
+        await defer(interaction, private=True)
         view = build_credits(await looking)
         await interaction.edit_original_response(view=view, allowed_mentions=NOBODY)
 

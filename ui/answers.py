@@ -5,7 +5,6 @@ Must not show an exception's own text to anybody, and must not log what a person
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -25,6 +24,7 @@ NOBODY = discord.AllowedMentions.none()
 UNKNOWN_INTERACTION = 10062  # Discord docs: Opcodes and Status Codes, "JSON"; so are the next two
 UNKNOWN_WEBHOOK = 10015
 ALREADY_ACKNOWLEDGED = 40060
+_DEFERRED_PRIVATELY = "deferred privately"  # in Interaction.extras
 
 
 class Refusal(app_commands.AppCommandError):
@@ -124,16 +124,37 @@ async def answer_privately(interaction: discord.Interaction[Any], sentence: str)
         log.info("interaction %s could not be answered: %s", interaction.id, described(error))
 
 
+async def defer(
+    interaction: discord.Interaction[Any], *, private: bool
+) -> discord.InteractionCallbackResponse[Any] | None:
+    """Show "thinking…" for now, to all or to the person alone; an error's answer must know which."""
+    interaction.extras[_DEFERRED_PRIVATELY] = private
+    return await interaction.response.defer(ephemeral=private, thinking=True)
+
+
 async def _send_privately(interaction: discord.Interaction[Any], sentence: str) -> None:
     if not interaction.response.is_done():
         await interaction.response.send_message(sentence, ephemeral=True, allowed_mentions=NOBODY)
-        return
-    if interaction.response.type is discord.InteractionResponseType.deferred_channel_message:
-        # A follow-up right after a deferral fills the "thinking…" message, which may be public, and is not private
-        # by itself (Discord docs: Receiving and Responding, "Followup Messages"). So that message goes first.
-        with contextlib.suppress(discord.NotFound):
-            await interaction.delete_original_response()
-    await interaction.followup.send(sentence, ephemeral=True, allowed_mentions=NOBODY)
+    elif interaction.response.type is not discord.InteractionResponseType.deferred_channel_message:
+        await interaction.followup.send(sentence, ephemeral=True, allowed_mentions=NOBODY)
+    elif interaction.extras.get(_DEFERRED_PRIVATELY, False):
+        await interaction.edit_original_response(content=sentence, allowed_mentions=NOBODY)
+    else:
+        await _send_after_public_deferral(interaction, sentence)
+
+
+async def _send_after_public_deferral(interaction: discord.Interaction[Any], sentence: str) -> None:
+    """Take the public "thinking…" away and say *sentence* privately.
+
+    A follow-up to a message that is still "thinking…" fills it and is as public as it (Discord docs: Receiving and
+    Responding, "Create Followup Message"), and after its deletion it may find nothing to fill
+    (discord-api-docs#2739). So the message is filled, the follow-up is sent, and then the message is deleted.
+    """
+    await interaction.edit_original_response(content=texts.TOLD_PRIVATELY, allowed_mentions=NOBODY)
+    try:
+        await interaction.followup.send(sentence, ephemeral=True, allowed_mentions=NOBODY)
+    finally:
+        await interaction.delete_original_response()
 
 
 def unanswerable(error: discord.HTTPException) -> bool:

@@ -23,7 +23,7 @@ from generations.errors import GenerationError
 from generations.model import Generation, Origin, Outlook, Request
 from generations.ports import Delivery
 from generations.service import Generations
-from ui.answers import ALREADY_ACKNOWLEDGED, NOBODY, CardRefused, RequestFailed, described, unanswerable
+from ui.answers import ALREADY_ACKNOWLEDGED, NOBODY, CardRefused, RequestFailed, defer, described, unanswerable
 from ui.arrival import ANSWER_SECONDS, is_late, origin_of
 from ui.cards import build_card
 from ui.patience import PATIENCE_SECONDS, done_within
@@ -130,8 +130,7 @@ class Opening:
     # -- the answer --------------------------------------------------------------------------------------------
 
     async def _defer(self, interaction: discord.Interaction[Any], request: Request, left_seconds: float) -> FirstAnswer:
-        deferring = interaction.response.defer(ephemeral=request.private, thinking=True)
-        return await self._first_answer(deferring, left_seconds)
+        return await self._first_answer(defer(interaction, private=request.private), left_seconds)
 
     async def _first_answer(self, callback: Callback, left_seconds: float) -> FirstAnswer:
         """Send it and see what became of it. discord.py would retry a 5xx for 25 s; that is cut off."""

@@ -194,6 +194,7 @@ STALE_COMMAND = f"This command changed since Discord last loaded it. {NOTHING_CH
 VALUE_NOT_TAKEN = f"One of the options has a value that it doesn't take. {NOTHING_CHARGED} Pick one from its list."
 NOT_ALLOWED_HERE = f"You may not use this command here. {NOTHING_CHARGED}"
 ONLY_IN_SERVERS = f"This command works in servers only. {NOTHING_CHARGED}"
+TOLD_PRIVATELY = "This could not be taken on; the reason is told privately."
 NO_ENTRIES = "Nothing was booked yet."
 
 
