@@ -84,7 +84,6 @@ SENTENCES: Mapping[type[BaseException], Callable[[Any, int], str]] = {
     app_commands.BotMissingPermissions: lambda error, _: texts.permissions_missing(
         [name.replace("_", " ").title() for name in error.missing_permissions]
     ),
-    app_commands.CommandOnCooldown: lambda error, _: texts.wait_seconds(error.retry_after),
 }
 
 

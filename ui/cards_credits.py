@@ -46,6 +46,6 @@ def _entry_line(entry: Entry, link: tuple[int | None, int, int] | None) -> str:
     return texts.entry_text(
         amount=entry.available_delta,
         reason=_REASONS.get(entry.kind) or inert(entry.reason, REASON_MAX),
-        link=texts.card_link(jump_url(*link)) if link is not None else None,
+        card_url=jump_url(*link) if link is not None else None,
         at_ms=entry.created_at_ms,
     )

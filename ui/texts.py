@@ -207,10 +207,6 @@ def not_yours(owner_id: int) -> str:
     return f"Only {mention(owner_id)}, or somebody with Manage Messages, may cancel this."
 
 
-def wait_seconds(seconds: float) -> str:
-    return f"That was a little fast. {NOTHING_CHARGED} Try again in {duration(seconds)}."
-
-
 def line_full(limit: int, free_at_ms: int | None) -> str:
     again = "in a few minutes" if free_at_ms is None else relative_time(free_at_ms)
     return f"The line is full: {images_text(limit)} wait already. {NOTHING_CHARGED} Try again {again}."
@@ -294,10 +290,7 @@ def signed(amount: int) -> str:
     return f"+{amount}" if amount > 0 else f"−{-amount}" if amount < 0 else "0"
 
 
-def entry_text(*, amount: int, reason: str, link: str | None, at_ms: int) -> str:
-    """One line of /credits. *reason* is one of our own or inert; *link* leads to the card."""
-    return " · ".join(part for part in (f"**{signed(amount)}**", reason, link or "", relative_time(at_ms)) if part)
-
-
-def card_link(url: str) -> str:
-    return f"[card]({url})"
+def entry_text(*, amount: int, reason: str, card_url: str | None, at_ms: int) -> str:
+    """One line of /credits. *reason* is one of our own or inert; *card_url* leads to the card."""
+    card = f"[card]({card_url})" if card_url else ""
+    return " · ".join(part for part in (f"**{signed(amount)}**", reason, card, relative_time(at_ms)) if part)
