@@ -1,0 +1,62 @@
+"""`python -m sandbox`: try the bot in a browser, with no account, no key and no cost. Ctrl-C ends all of it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import errno
+import logging
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from sandbox.world import Sandbox
+
+PORT = 8025
+
+
+def parse_arguments(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description="Try the bot in a browser, on this machine.")
+    parser.add_argument("--port", type=int, default=PORT, help=f"the page's port (default {PORT})")
+    parser.add_argument(
+        "--data-dir", type=Path, help="where the bot keeps its data (default: a folder that is deleted)"
+    )
+    parser.add_argument("--no-bot", action="store_true", help="do not start the bot; the page can")
+    wanted = parser.parse_args(arguments)
+    if not 0 <= wanted.port <= 65_535:
+        parser.error("--port must be from 0 to 65535")
+    return wanted
+
+
+async def run(port: int, data_dir: Path, *, start_bot: bool) -> int:
+    """Open the sandbox until Ctrl-C or SIGTERM. Gives the exit code."""
+    ended = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    try:
+        async with Sandbox(port=port, data_dir=data_dir) as box:
+            print(f"Open {box.url}/")
+            print("Ctrl-C ends everything.", flush=True)
+            if start_bot:
+                await box.bot.start()
+            await ended.wait()
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        print(f"Port {port} is taken by another program; choose another with --port.", file=sys.stderr)
+        return 1
+    return 0
+
+
+def main() -> int:
+    wanted = parse_arguments(sys.argv[1:])
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    if wanted.data_dir is not None:
+        return asyncio.run(run(wanted.port, wanted.data_dir, start_bot=not wanted.no_bot))
+    with tempfile.TemporaryDirectory(prefix="qwen-imagine-sandbox-") as folder:
+        return asyncio.run(run(wanted.port, Path(folder), start_bot=not wanted.no_bot))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""The sandbox as one thing: local Discord, image API, page and panel on one port, and the real bot beside them.
+
+Used by `python -m sandbox` and by the end-to-end tests. Everything listens on 127.0.0.1 only.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from sandbox.bot_process import BotProcess
+from sandbox.clock import SandboxClock
+from sandbox.guard import guard
+from sandbox.image_api import ImageApi
+from sandbox.local_discord import LocalDiscord
+from sandbox.page_files import attach_page
+from sandbox.panel import Panel
+
+HOST = "127.0.0.1"
+BOT_SCRIPT = Path(__file__).resolve().parents[1] / "bot.py"
+CLOCK_SHIM = Path(__file__).resolve().with_name("clock_shim")
+LARGEST_REQUEST_BYTES = 32 * 1024 * 1024  # above Discord's 25 MiB, so that the local Discord itself refuses more
+GOODBYE_SECONDS = 5.0
+
+
+class Sandbox:
+    """An async context manager that listens while open. It does not start the bot: `await box.bot.start()`.
+
+    `port` 0 takes any free one. `bot_settings` are added to the bot's own and win over them. `seed` decides all that
+    chance decides; `seconds_per_image` is how long the image API takes. A fresh `data_dir` means a fresh world.
+    """
+
+    def __init__(
+        self,
+        *,
+        data_dir: Path,
+        port: int = 0,
+        bot_settings: Mapping[str, str] | None = None,
+        seed: int = 0,
+        seconds_per_image: tuple[float, float] = (6.0, 9.0),
+        bot_script: Path = BOT_SCRIPT,
+    ) -> None:
+        data_dir = data_dir.resolve()
+        data_dir.mkdir(parents=True, exist_ok=True)
+        self.url = ""
+        self._port = port
+        self._data_dir = data_dir
+        self._bot_settings = dict(bot_settings or {})
+        self._clock_file = data_dir / "clock_offset_ms"
+        self.clock = SandboxClock(self._clock_file)
+        self.discord = LocalDiscord(self.clock, rng=random.Random(f"{seed} discord"))
+        self.images = ImageApi(self.clock, rng=random.Random(f"{seed} images"))
+        self.images.seconds_per_image = seconds_per_image
+        self.bot = BotProcess(
+            bot_script,
+            environment=self._bot_environment,
+            data_dir=data_dir,
+            now_ms=self.clock.now_ms,
+            is_connected=lambda: self.discord.is_connected,
+        )
+        self._runner = web.AppRunner(self._build_app(), access_log=None, shutdown_timeout=1.0)
+
+    async def __aenter__(self) -> Self:
+        """Listen. Raises OSError when the port is taken."""
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, HOST, self._port).start()
+        except OSError:
+            await self._runner.cleanup()
+            raise
+        self.url = f"http://{HOST}:{self._runner.addresses[0][1]}"
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the bot first, while it can still finish its work, then the rest."""
+        try:
+            await self.bot.stop(GOODBYE_SECONDS)
+        finally:
+            await self.discord.close()
+            await self._runner.cleanup()
+
+    def _build_app(self) -> web.Application:
+        app = web.Application(middlewares=[guard], client_max_size=LARGEST_REQUEST_BYTES)
+        self.discord.attach(app, lambda: self.url)
+        self.images.attach(app, lambda: self.url)
+        Panel(bot=self.bot, images=self.images, clock=self.clock).attach(app)
+        attach_page(app, lambda: self.url)
+        return app
+
+    def _bot_environment(self) -> dict[str, str]:
+        """The same settings as in production, pointed at this sandbox, and the sandbox's clock."""
+        settings = {
+            "DISCORD_TOKEN": self.discord.token,
+            "DISCORD_API_URL": f"{self.url}/api/v10",
+            "DISCORD_GATEWAY_URL": f"{self.url.replace('http', 'ws', 1)}/gateway",
+            "QWEN_API_KEY": self.images.key,
+            "QWEN_API_URL": f"{self.url}/image-api/api",
+            "QWEN_IMAGE_HOSTS": HOST,
+            "DATABASE_URL": f"sqlite:///{self._data_dir / 'bot.sqlite3'}",
+            "OWNER_IDS": str(self.discord.people["olga"].id),
+        }
+        return {
+            **settings,
+            **self._bot_settings,
+            "PYTHONPATH": str(CLOCK_SHIM),
+            "SANDBOX_CLOCK_FILE": str(self._clock_file),
+        }

@@ -1,0 +1,202 @@
+"""The sandbox as one thing: one port, the page, the bot's settings, and `python -m sandbox` as a program."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from sandbox.world import Sandbox
+
+ROOT = Path(__file__).resolve().parents[2]
+SHOW_SETTINGS = (
+    "import os, time\n"
+    "for name, value in sorted(os.environ.items()): print(f'{name}={value}')\n"
+    "print('now', time.time())\n"
+)
+
+
+@pytest.fixture
+async def box(tmp_path: Path) -> AsyncIterator[Sandbox]:
+    (tmp_path / "bot.py").write_text(SHOW_SETTINGS)
+    async with Sandbox(
+        data_dir=tmp_path / "data", bot_settings={"LOG_LEVEL": "DEBUG"}, bot_script=tmp_path / "bot.py"
+    ) as opened:
+        yield opened
+
+
+async def settings_seen_by_the_bot(box: Sandbox) -> dict[str, str]:
+    await box.bot.start()
+    for _ in range(200):
+        if box.bot.pid is None:
+            break
+        await asyncio.sleep(0.02)
+    return dict(line.split("=", 1) for line in box.bot.log if "=" in line)
+
+
+async def test_the_bot_gets_every_setting_of_its_own_and_nothing_of_the_developer(box: Sandbox, tmp_path: Path) -> None:
+    seen = await settings_seen_by_the_bot(box)
+    assert seen["DISCORD_TOKEN"] == box.discord.token
+    assert seen["DISCORD_API_URL"] == f"{box.url}/api/v10"
+    assert seen["DISCORD_GATEWAY_URL"] == f"{box.url.replace('http', 'ws')}/gateway"
+    assert seen["QWEN_API_KEY"] == box.images.key
+    assert seen["QWEN_API_URL"] == f"{box.url}/image-api/api"
+    assert seen["QWEN_IMAGE_HOSTS"] == "127.0.0.1"
+    assert seen["DATABASE_URL"] == f"sqlite:///{tmp_path}/data/bot.sqlite3"
+    assert seen["OWNER_IDS"] == str(box.discord.people["olga"].id)
+    assert seen["LOG_LEVEL"] == "DEBUG"
+    assert set(os.environ) & set(seen) <= {"PATH", "HOME", "LANG", "LC_CTYPE", "PYTHONPATH", "PYTHONUNBUFFERED"}
+
+
+async def test_the_bot_lives_by_the_clock_of_the_sandbox(box: Sandbox) -> None:
+    box.clock.advance(86_400)
+    await settings_seen_by_the_bot(box)
+    told = next(float(line.split()[1]) for line in box.bot.log if line.startswith("now"))
+    assert abs(told * 1000 - box.clock.now_ms()) < 10_000
+
+
+async def test_the_page_is_served_from_its_own_folder_only_uncached_and_closed_to_other_sites(box: Sandbox) -> None:
+    async with aiohttp.ClientSession() as session:
+        async with session.get(box.url) as answer:
+            assert (answer.status, answer.content_type) == (200, "text/html")
+            own_files = re.findall(r'(?:src|href)="(/page/[^"]+)"', await answer.text())
+            assert answer.headers["Cache-Control"] == "no-store"
+            policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'self'" in policy
+        assert "unsafe" not in policy
+        assert own_files
+        for path in own_files:
+            async with session.get(box.url + path) as answer:
+                assert (answer.status, answer.headers["Cache-Control"]) == (200, "no-store"), path
+                assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        for path in ("/page/", "/page/../world.py", "/page/%2e%2e/world.py", "/page/nothing.js"):
+            async with session.get(box.url + path) as answer:
+                assert answer.status in {403, 404}, path
+
+
+async def test_a_visit_by_the_name_localhost_is_led_to_the_address_itself(box: Sandbox) -> None:
+    async with aiohttp.ClientSession() as session:
+        port = box.url.rpartition(":")[2]
+        async with session.get(box.url, headers={"Host": f"localhost:{port}"}, allow_redirects=False) as answer:
+            assert (answer.status, answer.headers["Location"]) == (302, f"{box.url}/")
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/sandbox/panel", "/sandbox/violations", "/api/v10/gateway/bot", "/image-api/api/status"]
+)
+async def test_every_part_of_it_is_closed_to_other_sites(box: Sandbox, path: str) -> None:
+    async with aiohttp.ClientSession() as session:
+        for headers in ({"Origin": "http://example.com"}, {"Host": "example.com"}):
+            async with session.get(box.url + path, headers=headers) as answer:
+                assert answer.status == 403
+
+
+async def test_one_port_carries_discord_image_api_and_panel(box: Sandbox) -> None:
+    async with aiohttp.ClientSession() as session:
+        bot = {"Authorization": f"Bot {box.discord.token}"}
+        async with session.get(f"{box.url}/api/v10/gateway/bot", headers=bot) as answer:
+            assert (await answer.json())["url"].startswith(box.url.replace("http", "ws"))
+        key = {"Authorization": f"Bearer {box.images.key}"}
+        async with session.post(f"{box.url}/image-api/api/generate", json={"prompt": "x"}, headers=key) as answer:
+            assert answer.status == 200
+        async with session.get(f"{box.url}/sandbox/panel") as answer:
+            assert (await answer.json())["image_api"]["tasks"]["running"] == 1
+
+
+async def test_the_same_seed_gives_the_same_world_and_another_gives_another(tmp_path: Path) -> None:
+    first, again, other = [Sandbox(data_dir=tmp_path / str(n), seed=seed) for n, seed in enumerate((1, 1, 2))]
+    assert first.discord.token == again.discord.token
+    assert first.images.key == again.images.key != other.images.key
+
+
+async def test_when_it_closes_the_bot_is_gone_and_so_is_the_port(tmp_path: Path) -> None:
+    (tmp_path / "bot.py").write_text("import time\nprint('up', flush=True)\ntime.sleep(60)\n")
+    async with Sandbox(data_dir=tmp_path, bot_script=tmp_path / "bot.py") as box:
+        await box.bot.start()
+        process_id = box.bot.pid
+    with pytest.raises(ProcessLookupError):
+        os.kill(process_id, 0)
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.1", int(box.url.rpartition(":")[2])), timeout=1)
+
+
+async def test_a_page_that_is_open_and_a_request_in_silence_do_not_keep_it_from_closing(tmp_path: Path) -> None:
+    async with aiohttp.ClientSession() as session:
+        async with Sandbox(data_dir=tmp_path) as box:
+            live = await session.ws_connect(f"{box.url}/sandbox/panel/live")
+            people = await session.ws_connect(f"{box.url}/sandbox/live?as=mira")
+            box.images.set_mood("silent")
+            key = {"Authorization": f"Bearer {box.images.key}"}
+            unanswered = asyncio.create_task(
+                session.post(f"{box.url}/image-api/api/generate", json={"prompt": "x"}, headers=key)
+            )
+            await asyncio.sleep(0.1)
+            before = time.monotonic()
+        assert time.monotonic() - before < 2
+        with pytest.raises(aiohttp.ClientError):
+            await unanswered
+        await live.close()
+        await people.close()
+
+
+def program(*arguments: str, environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "sandbox", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_program_prints_one_address_and_ends_with_0_on_ctrl_c_and_sigterm(number: int, tmp_path: Path) -> None:
+    with program("--port", "0", "--no-bot", "--data-dir", str(tmp_path / "new" / "data")) as running:
+        try:
+            first, second = running.stdout.readline(), running.stdout.readline()
+            assert re.fullmatch(r"Open http://127\.0\.0\.1:\d+/\n", first)
+            assert second == "Ctrl-C ends everything.\n"
+            address = first.split("//")[1].rstrip("/\n").split(":")
+            socket.create_connection((address[0], int(address[1])), timeout=2).close()
+            running.send_signal(number)
+            rest, errors = running.communicate(timeout=10)
+        finally:
+            running.kill()
+    assert (running.returncode, rest, errors) == (0, "", "")
+
+
+def test_without_a_data_folder_it_leaves_nothing_behind(tmp_path: Path) -> None:
+    with program("--port", "0", "--no-bot", environment={"TMPDIR": str(tmp_path)}) as running:
+        running.stdout.readline()
+        assert [path.name[:8] for path in tmp_path.iterdir()] == ["qwen-ima"]
+        running.terminate()
+        running.communicate(timeout=10)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_port_that_is_taken_ends_it_with_one_sentence_and_1() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with program("--port", str(port), "--no-bot") as running:
+            told, errors = running.communicate(timeout=10)
+    assert (running.returncode, told) == (1, "")
+    assert errors == f"Port {port} is taken by another program; choose another with --port.\n"
+
+
+def test_a_port_that_cannot_be_is_refused_with_a_sentence() -> None:
+    with program("--port", "99999") as running:
+        told, errors = running.communicate(timeout=10)
+    assert (running.returncode, told) == (2, "")
+    assert "--port must be from 0 to 65535" in errors
