@@ -26,7 +26,7 @@ from qwen.errors import (
     ServiceUnavailable,
     TaskNotFound,
 )
-from qwen.models import Task, TaskRequest, parse_status
+from qwen.models import PROMPT_MAX, Task, TaskRequest, parse_status
 from qwen.retry_after import find_header, read_retry_after
 
 TASK_ID_MAX = 200
@@ -59,12 +59,13 @@ _LOOK_REFUSALS: Mapping[int, type[RequestRefused]] = {
     410: TaskNotFound,
 }
 _EMPTY_ACCOUNT = re.compile(
-    r"\b(?:insufficient|not enough|no|out of)\s+(?:\w+\s+)?(?:credits?|balance|funds)\b"
-    r"|\b(?:credits?|balance)\s+(?:is|are)?\s*(?:insufficient|exhausted|not enough|too low)\b"
-    r"|\btop[ -]?up\b",
+    r"\b(?:insufficient|not enough)\s+(?:\w+\s+)?(?:credits?|balance|funds)\b"
+    r"|\b(?:out of|no|no more|no remaining)\s+credits?\b"
+    r"|\b(?:credits?|balance)\s+(?:(?:is|are)\s+)?(?:insufficient|exhausted|not enough|too low)\b"
+    r"|(?:^|[.!;]\s*|\bplease\s+)top[ -]?up\b"
+    r"|\btop[ -]?up\s+(?:your\s+)?(?:account|balance|credits?)\b",
     re.IGNORECASE,
 )
-_QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|`[^`]*`|(?<!\w)'[^']*'(?!\w)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ def parse_create(answer: HttpAnswer, *, key: str = "", prompt: str = "") -> Task
     number, facts = _number(answer, envelope), _facts(answer, envelope, key)
     _raise_refusal(number, _POST_REFUSALS, facts, prompt)
     _raise_rate_limit(number, answer.headers, facts)
-    raise OutcomeUnknown("" if envelope else "its answer is not in the API's form", **facts)
+    raise OutcomeUnknown(_reason(answer, envelope), **facts)
 
 
 def parse_status_answer(answer: HttpAnswer, task_id: str, *, key: str = "") -> Task:
@@ -143,13 +144,13 @@ def parse_status_answer(answer: HttpAnswer, task_id: str, *, key: str = "") -> T
     if envelope is not None and 200 <= envelope.code < 300:
         if not envelope.data:
             raise ServiceUnavailable("it answered success without the task", **facts)
-        task = _read_task({"task_id": task_id, **envelope.data}, key)
+        task = _read_task({**envelope.data, "task_id": envelope.data.get("task_id") or task_id}, key)
         if task is None or task.task_id != task_id:
             raise ServiceUnavailable("it answered about another task", **facts)
         return task
     _raise_refusal(number, _LOOK_REFUSALS, facts, prompt="")
     _raise_rate_limit(number, answer.headers, facts)
-    raise ServiceUnavailable("" if envelope else "its answer is not in the API's form", **facts)
+    raise ServiceUnavailable(_reason(answer, envelope), **facts)
 
 
 def _headers(key: str) -> dict[str, str]:
@@ -237,7 +238,12 @@ def _raise_rate_limit(number: int, headers: Mapping[str, str], facts: Mapping[st
 
 
 def _speaks_of_an_empty_account(message: str, prompt: str) -> bool:
-    # A person could write "top up" into a prompt that the service then quotes: its quotation is not its own word.
-    repeated = clean_line(prompt)
-    own_words = message.replace(repeated, " ") if repeated else message
-    return _EMPTY_ACCOUNT.search(_QUOTED.sub(" ", own_words)) is not None
+    # A person could write such words into a prompt that the service then repeats: those are not the service's own.
+    asked = clean_line(prompt, limit=PROMPT_MAX).casefold()
+    return any(match[0].casefold() not in asked for match in _EMPTY_ACCOUNT.finditer(message))
+
+
+def _reason(answer: HttpAnswer, envelope: _Envelope | None) -> str:
+    if envelope is not None:
+        return ""
+    return "it leads elsewhere" if 300 <= answer.status < 400 else "its answer is not in the API's form"

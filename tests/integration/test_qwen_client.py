@@ -25,21 +25,12 @@ from qwen.errors import (
     TaskNotFound,
 )
 from qwen.models import OutputFormat, Size, TaskRequest, TaskStatus
+from tests.integration.pauses import Pauses
 from tests.integration.raw_server import Wire, raw_server
 
 KEY = "canary-key-0123456789"
 REQUEST = TaskRequest("a canary in a coal mine", Size.SQUARE, 7, OutputFormat.PNG)
 TASK = {"task_id": "t-1", "status": "PENDING"}
-
-
-class Pauses:
-    """Takes the place of sleep: no time passes, but each pause is written down."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-
-    async def __call__(self, seconds: float) -> None:
-        self.seconds.append(seconds)
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ from qwen.addresses import AllowedHosts
 from qwen.errors import ImageTooLarge, ImageUnavailable, ImageUrlRefused, NotAnImage, QwenError
 from qwen.images import DownloadedImage, GuardedResolver, ImageDownloader, PrivateAddress, open_download_session
 from qwen.models import OutputFormat
+from tests.integration.pauses import Pauses
 from tests.integration.raw_server import Wire, raw_server
 
 LOOPBACK = frozenset({"127.0.0.1"})
@@ -33,16 +34,6 @@ def a_png() -> bytes:
 
 
 PNG = a_png()
-
-
-class Pauses:
-    """Takes the place of sleep: no time passes, but each pause is written down."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-
-    async def __call__(self, seconds: float) -> None:
-        self.seconds.append(seconds)
 
 
 class ScriptedResolver(AbstractResolver):

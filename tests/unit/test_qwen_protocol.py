@@ -236,6 +236,12 @@ def test_an_answer_about_somebody_elses_task_is_not_taken() -> None:
 
 def test_a_looks_answer_that_leaves_out_the_id_is_about_the_task_that_was_asked_for() -> None:
     assert parse_status_answer(envelope(200, data={"status": "PENDING"}), TASK_ID).task_id == TASK_ID
+    assert parse_status_answer(look("PENDING", task_id=None), TASK_ID).task_id == TASK_ID
+
+
+def test_a_redirect_is_told_as_one_since_the_configured_address_may_be_wrong() -> None:
+    with pytest.raises(OutcomeUnknown, match="leads elsewhere"):
+        parse_create(bare(308))
 
 
 # --- the operator's empty account -----------------------------------------------------------------------------------
@@ -251,6 +257,8 @@ def test_a_looks_answer_that_leaves_out_the_id_is_about_the_task_that_was_asked_
         "Your credits are exhausted",
         "No remaining credits",
         "Please top-up your account",
+        "Payment needed. Top up to continue",
+        "Bad Request: top up your balance",
     ],
 )
 def test_a_refusal_that_speaks_of_missing_credits_is_the_operators(number: int, message: str) -> None:
@@ -264,6 +272,7 @@ def test_a_refusal_that_speaks_of_missing_credits_is_the_operators(number: int, 
         ("top up my glass", "Bad Request: prompt top up my glass violates the policy"),
         ("a man with insufficient credits", 'Prompt "a man with insufficient cre..." is not allowed'),
         ("no credits", "The prompt 'no credits' is not allowed"),
+        ("x" * 400 + " Insufficient\ncredits", "Not allowed in a prompt: insufficient credits"),
     ],
 )
 def test_a_prompt_that_the_service_repeats_cannot_pass_for_an_empty_account(prompt: str, message: str) -> None:
@@ -278,6 +287,8 @@ def test_a_prompt_that_the_service_repeats_cannot_pass_for_an_empty_account(prom
         "Invalid size",
         "Content policy violation",
         "credit card pictures are not allowed",
+        "forbidden words: top up",
+        "pictures with no photo credits are not allowed",
     ],
 )
 def test_other_refusals_are_about_the_request(message: str) -> None:

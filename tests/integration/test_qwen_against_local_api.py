@@ -1,0 +1,243 @@
+"""The client and the downloader against the sandbox's image API: the document on good days, and every bad day."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from qwen.client import QwenClient, open_session
+from qwen.errors import (
+    AccountEmpty,
+    ImageTooLarge,
+    ImageUnavailable,
+    ImageUrlRefused,
+    KeyRefused,
+    NotAnImage,
+    OutcomeUnknown,
+    PromptRefused,
+    QwenError,
+    RateLimited,
+    ServiceUnavailable,
+    TaskNotFound,
+)
+from qwen.images import ImageDownloader, open_download_session
+from qwen.models import SEED_MAX, SEED_RANDOM, OutputFormat, Size, Task, TaskRequest, TaskStatus
+from sandbox.clock import SandboxClock
+from sandbox.image_api import ImageApi, Mood
+
+LOOPBACK = frozenset({"127.0.0.1"})
+REQUEST = TaskRequest("a lighthouse at dusk", Size.PORTRAIT_SMALL, 7, OutputFormat.PNG)
+POST_MEETS: dict[Mood, type[QwenError]] = {
+    Mood.BAD_REQUEST: PromptRefused,
+    Mood.KEY_REFUSED: KeyRefused,
+    Mood.EMPTY_ACCOUNT: AccountEmpty,
+    Mood.BUSY: RateLimited,
+    Mood.BUSY_WAIT: RateLimited,
+    Mood.ERROR_BEFORE: OutcomeUnknown,
+    Mood.ERROR_AFTER: OutcomeUnknown,
+    Mood.SILENT: OutcomeUnknown,
+    Mood.GARBAGE: OutcomeUnknown,
+}
+LOOK_MEETS: dict[Mood, type[QwenError]] = {
+    Mood.KEY_REFUSED: KeyRefused,
+    Mood.LOST_TASK: TaskNotFound,
+    Mood.BUSY: RateLimited,
+    Mood.BUSY_WAIT: RateLimited,
+    Mood.ERROR_BEFORE: ServiceUnavailable,
+    Mood.SILENT: ServiceUnavailable,
+    Mood.GARBAGE: ServiceUnavailable,
+}
+PICTURE_MEETS: dict[Mood, type[QwenError]] = {
+    Mood.HUGE_IMAGE: ImageTooLarge,
+    Mood.NOT_AN_IMAGE: NotAnImage,
+    Mood.BOMB: NotAnImage,
+    Mood.REDIRECT: ImageUrlRefused,
+    Mood.DRIP: ImageUnavailable,
+}
+MAKES_AN_IMAGE = (
+    Mood.NORMAL,
+    Mood.FAST,
+    Mood.STRANGE_STATUS,
+    Mood.SEVERAL_URLS,
+    Mood.CALLBACK_LOST,
+    Mood.CALLBACK_TWICE,
+    Mood.CALLBACK_EARLY,
+    Mood.CALLBACK_FORGED,
+)
+ENDS_OTHERWISE = (Mood.SLOW, Mood.STUCK, Mood.DECLINED, Mood.NO_URL)
+
+
+class Bench:
+    """The local image API, our client of it, and our downloader."""
+
+    def __init__(self, images: ImageApi, url: str, client: QwenClient, downloader: ImageDownloader) -> None:
+        self.images, self.url, self.client, self.downloader = images, url, client, downloader
+
+    async def seen_through(self, task: Task) -> list[Task]:
+        """Look until the task has ended; every answer. (That looks stay 5 s apart is the pace's matter, not ours.)"""
+        answers = [task]
+        for _ in range(200):
+            answers.append(await self.client.get_task(task.task_id))
+            if answers[-1].status.is_final:
+                return answers
+            await asyncio.sleep(0.02)
+        raise AssertionError("the task never ended")
+
+    async def made(self, request: TaskRequest = REQUEST) -> Task:
+        return (await self.seen_through(await self.client.create_task(request)))[-1]
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    images = ImageApi(SandboxClock(), rng=random.Random(7))
+    images.seconds_per_image = (0.08, 0.1)
+    app, urls = web.Application(), [""]
+    images.attach(app, lambda: urls[0])
+    runner = web.AppRunner(app, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    urls[0] = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with open_session() as session, open_download_session(LOOPBACK) as downloads:
+        client = QwenClient(session, api_url=f"{urls[0]}/image-api/api", api_key=images.key, timeout_seconds=1.0)
+        downloader = ImageDownloader(
+            downloads,
+            allowed_hosts=LOOPBACK,
+            max_bytes=10 * 1024 * 1024,
+            total_timeout_seconds=5.0,
+            tries=2,
+            grace_seconds=0.1,
+        )
+        yield Bench(images, urls[0], client, downloader)
+    await runner.cleanup()
+
+
+def test_every_mood_of_the_local_api_is_met_in_this_file() -> None:
+    assert {*POST_MEETS, *LOOK_MEETS, *PICTURE_MEETS, *MAKES_AN_IMAGE, *ENDS_OTHERWISE} == set(Mood)
+
+
+@pytest.mark.parametrize("size", Size)
+@pytest.mark.parametrize("output_format", OutputFormat)
+async def test_every_size_and_format_comes_back_as_it_was_asked_for(
+    bench: Bench, size: Size, output_format: OutputFormat
+) -> None:
+    task = await bench.made(TaskRequest("a lighthouse", size, 1, output_format))
+    image = await bench.downloader.download(task.image_urls[0])
+    assert (image.format, image.width, image.height) == (output_format, size.width, size.height)
+    assert (task.status, task.consumed_credits, task.error_message) == (TaskStatus.SUCCESS, 5, None)
+
+
+@pytest.mark.parametrize(
+    "prompt", ["x", "🦊" * 2000, "\u202eright to left", '"quotes" \\ and\nlines', "@everyone `x` ../../y"]
+)
+@pytest.mark.parametrize("seed", [SEED_RANDOM, 0, SEED_MAX])
+async def test_any_prompt_and_seed_arrives_unchanged(bench: Bench, prompt: str, seed: int) -> None:
+    await bench.client.create_task(TaskRequest(prompt, Size.SQUARE, seed, OutputFormat.JPEG))
+    (post,) = bench.images.posts
+    assert post.body == {"prompt": prompt, "size": "1024*1024", "seed": seed, "output_format": "jpeg"}
+
+
+async def test_a_callback_address_is_called(bench: Bench) -> None:
+    callback = f"{bench.url}/nobody/here"
+    await bench.made(TaskRequest("a lighthouse", Size.SQUARE, 1, OutputFormat.JPEG, callback))
+    (task,) = bench.images.tasks.values()
+    assert task.body.callback_url == callback
+
+
+@pytest.mark.parametrize("mood", MAKES_AN_IMAGE)
+async def test_a_day_that_only_looks_odd_still_makes_the_image(bench: Bench, mood: Mood) -> None:
+    bench.images.set_mood(mood)
+    answers = await bench.seen_through(await bench.client.create_task(REQUEST))
+    strange = [answer for answer in answers if answer.status is TaskStatus.UNKNOWN]
+    assert [answer.status_text for answer in strange] == (["WARMING_UP"] * 2 if mood is Mood.STRANGE_STATUS else [])
+    assert len(answers[-1].image_urls) == (3 if mood is Mood.SEVERAL_URLS else 1)
+    for url in answers[-1].image_urls:
+        assert (await bench.downloader.download(url)).width == 768
+    assert len(bench.images.posts) == 1
+
+
+@pytest.mark.parametrize(("mood", "error"), POST_MEETS.items())
+async def test_a_post_on_a_bad_day_is_sent_once_and_told_for_what_it_is(
+    bench: Bench, mood: Mood, error: type[QwenError]
+) -> None:
+    bench.images.set_mood(mood)
+    with pytest.raises(error) as caught:
+        await bench.client.create_task(REQUEST)
+    assert type(caught.value) is error
+    assert len(bench.images.posts) == 1
+    if isinstance(caught.value, RateLimited):
+        assert caught.value.retry_after_seconds == (7.0 if mood is Mood.BUSY_WAIT else None)
+    if bench.images.tasks:
+        assert isinstance(caught.value, OutcomeUnknown), "a task was made, so nothing may say that none was"
+
+
+@pytest.mark.parametrize(("mood", "error"), LOOK_MEETS.items())
+async def test_a_look_on_a_bad_day_is_one_look_and_the_next_good_one_finds_the_task(
+    bench: Bench, mood: Mood, error: type[QwenError]
+) -> None:
+    task = await bench.client.create_task(REQUEST)
+    bench.images.set_mood(mood)
+    with pytest.raises(error) as caught:
+        await bench.client.get_task(task.task_id)
+    assert type(caught.value) is error
+    assert len(bench.images.looks[task.task_id]) == 1
+    bench.images.set_mood(Mood.NORMAL)
+    assert (await bench.seen_through(task))[-1].status is TaskStatus.SUCCESS
+
+
+@pytest.mark.parametrize("mood", [Mood.SLOW, Mood.STUCK])
+async def test_a_slow_or_stuck_task_keeps_running(bench: Bench, mood: Mood) -> None:
+    bench.images.set_mood(mood)
+    task = await bench.client.create_task(REQUEST)
+    await asyncio.sleep(0.15)
+    assert (await bench.client.get_task(task.task_id)).status is TaskStatus.PENDING
+
+
+async def test_a_declined_task_says_why_and_costs_nothing(bench: Bench) -> None:
+    bench.images.set_mood(Mood.DECLINED)
+    task = await bench.made()
+    assert (task.status, task.consumed_credits, task.image_urls) == (TaskStatus.FAILED, 0, ())
+    assert task.error_message == "Content policy violation detected"
+
+
+async def test_a_success_without_an_address_is_told_as_such(bench: Bench) -> None:
+    bench.images.set_mood(Mood.NO_URL)
+    task = await bench.made()
+    assert (task.status, task.image_urls) == (TaskStatus.SUCCESS, ())
+
+
+@pytest.mark.parametrize(("mood", "error"), PICTURE_MEETS.items())
+async def test_a_bad_picture_does_not_get_in(bench: Bench, mood: Mood, error: type[QwenError]) -> None:
+    bench.images.set_mood(mood)
+    task = await bench.made()
+    with pytest.raises(error) as caught:
+        await bench.downloader.download(task.image_urls[0])
+    assert type(caught.value) is error
+
+
+async def test_a_wrong_key_and_a_task_nobody_made_are_told(bench: Bench) -> None:
+    with pytest.raises(TaskNotFound):
+        await bench.client.get_task("n00neverexistedqwenimg")
+    async with open_session() as session:
+        stranger = QwenClient(session, api_url=f"{bench.url}/image-api/api", api_key="sk-somebody-else")
+        with pytest.raises(KeyRefused):
+            await stranger.create_task(REQUEST)
+        with pytest.raises(KeyRefused):
+            await stranger.get_task("n00neverexistedqwenimg")
+
+
+async def test_a_wrong_address_of_the_api_is_the_operators_fault_and_nobodys_prompts(bench: Bench) -> None:
+    async with open_session() as session:
+        client = QwenClient(session, api_url=f"{bench.url}/image-api/apii", api_key=bench.images.key)
+        with pytest.raises(KeyRefused, match="QWEN_API_URL"):
+            await client.create_task(REQUEST)
+
+
+async def test_without_named_hosts_the_local_picture_is_not_fetched(bench: Bench) -> None:
+    task = await bench.made()
+    async with open_download_session() as session:
+        with pytest.raises(ImageUrlRefused):
+            await ImageDownloader(session, max_bytes=10_000_000).download(task.image_urls[0])
