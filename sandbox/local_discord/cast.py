@@ -1,0 +1,96 @@
+"""Who and what is there when the local Discord opens: four people, two guilds, their channels. Ids are the same every time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sandbox.local_discord import permissions as p
+from sandbox.local_discord.model import Channel, ChannelKind, Guild, Person, Role
+from sandbox.local_discord.snowflakes import snowflake_at
+
+_OPENED_AT_MS = 1_704_067_200_000
+"""2024-01-01T00:00:00Z. Even, so that Lighthouse is on shard 0 of 2 and Harbour, a millisecond later, on shard 1."""
+
+LIGHTHOUSE_ID = snowflake_at(_OPENED_AT_MS)
+HARBOUR_ID = snowflake_at(_OPENED_AT_MS + 1)
+APPLICATION_ID = snowflake_at(_OPENED_AT_MS - 86_400_000, 7)
+_MODERATORS_ID = snowflake_at(_OPENED_AT_MS + 2)
+_APP_ROLE_ID = snowflake_at(_OPENED_AT_MS + 3)
+_GUILD_OWNER_ID = snowflake_at(_OPENED_AT_MS - 100)
+"""Nobody of the cast: an owner of the guild would be allowed everything there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    people: dict[str, Person]
+    guilds: dict[int, Guild]
+    channels: dict[str, Channel]
+    """By name; a DM's name is "dm-" and the person's name."""
+
+
+def open_cast() -> Cast:
+    people = _people()
+    return Cast(people=people, guilds=_guilds(people), channels=_channels(people))
+
+
+def _people() -> dict[str, Person]:
+    table = [
+        ("mira", "#c2410c", "member", "MI"),
+        ("jonas", "#0f766e", "member", "JO"),
+        ("sam", "#6d28d9", "moderator", "SA"),
+        ("olga", "#be123c", "owner", "OL"),
+    ]
+    return {
+        name: Person(snowflake_at(_OPENED_AT_MS - 1000 + number, 1), name, color, role, initials)
+        for number, (name, color, role, initials) in enumerate(table)
+    }
+
+
+def _guilds(people: dict[str, Person]) -> dict[int, Guild]:
+    moderators = Role(_MODERATORS_ID, "Moderators", p.EVERYONE | p.MODERATOR)
+    app_role = Role(_APP_ROLE_ID, "Qwen Imagine", p.EVERYONE)
+    nothing: frozenset[int] = frozenset()
+    members = {person.id: nothing for person in people.values()}
+    lighthouse = Guild(
+        LIGHTHOUSE_ID,
+        "Lighthouse",
+        _GUILD_OWNER_ID,
+        installed=True,
+        roles=(Role(LIGHTHOUSE_ID, "@everyone", p.EVERYONE), moderators, app_role),
+        members=members | {people["sam"].id: frozenset({moderators.id}), APPLICATION_ID: frozenset({app_role.id})},
+    )
+    harbour = Guild(
+        HARBOUR_ID,
+        "Harbour",
+        _GUILD_OWNER_ID,
+        installed=False,
+        roles=(Role(HARBOUR_ID, "@everyone", p.EVERYONE),),
+        members=members,
+    )
+    return {guild.id: guild for guild in (lighthouse, harbour)}
+
+
+def _channels(people: dict[str, Person]) -> dict[str, Channel]:
+    def made(number: int) -> int:
+        return snowflake_at(_OPENED_AT_MS + 1000 + number)
+
+    no_posting = p.Overwrite(_APP_ROLE_ID, 0, allow=0, deny=p.SEND_MESSAGES | p.ATTACH_FILES)
+    gallery = Channel(made(0), "gallery", ChannelKind.TEXT, LIGHTHOUSE_ID, topic="What we made today")
+    channels = [
+        gallery,
+        Channel(made(1), "studio", ChannelKind.TEXT, LIGHTHOUSE_ID, topic="Try things out here"),
+        Channel(made(2), "after-dark", ChannelKind.TEXT, LIGHTHOUSE_ID, topic="Age-restricted", nsfw=True),
+        Channel(
+            made(3),
+            "no-posting",
+            ChannelKind.TEXT,
+            LIGHTHOUSE_ID,
+            topic="The app may not post here",
+            overwrites=(no_posting,),
+        ),
+        Channel(made(4), "sketches", ChannelKind.THREAD, LIGHTHOUSE_ID, parent_id=gallery.id),
+        Channel(made(5), "pier", ChannelKind.TEXT, HARBOUR_ID, topic="The app is not installed in this server"),
+    ]
+    for number, person in enumerate(people.values()):
+        channels.append(Channel(made(20 + number), f"dm-{person.name}", ChannelKind.DM, recipient_id=person.id))
+    return {channel.name: channel for channel in channels}

@@ -1,0 +1,124 @@
+"""Faults on purpose, for tests and for the panel: REST answers that fail, and gateway troubles. Off unless asked for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from sandbox.local_discord.errors import DiscordError
+from sandbox.local_discord.ratelimits import rate_limited
+
+
+@dataclass(slots=True)
+class RestFault:
+    """What happens to matching REST calls. `drop` closes the connection before or after the call took effect;
+    `after` lets the call take effect and then answers with `status`. `left` None means lasting.
+    """
+
+    method: str
+    route: re.Pattern[str]
+    left: int | None
+    status: int | None
+    code: int
+    message: str
+    retry_after: float
+    with_via: bool
+    global_limit: bool
+    drop: Literal["before", "after"] | None
+    delay_seconds: float
+    after: bool
+
+    def error(self) -> DiscordError | None:
+        if self.status is None:
+            return None
+        if self.status == 429:
+            return rate_limited(
+                self.retry_after,
+                code=self.code,
+                with_via=self.with_via,
+                scope="global" if self.global_limit else "user",
+            )
+        return DiscordError(self.status, self.code, self.message or f"{self.status}: Injected fault")
+
+
+class GatewaySwitch(Protocol):
+    """What the faults need of the gateway."""
+
+    def reconnect(self) -> None: ...
+    def invalidate(self, *, resumable: bool) -> None: ...
+    def cut(self, code: int) -> None: ...
+    def repeat(self, event: str, times: int) -> None: ...
+
+
+class Faults:
+    def __init__(self, gateway: GatewaySwitch) -> None:
+        self._gateway = gateway
+        self._faults: list[RestFault] = []
+
+    def rest(
+        self,
+        method: str,
+        route: str,
+        *,
+        times: int | None = 1,
+        status: int | None = None,
+        code: int = 0,
+        message: str = "",
+        retry_after: float = 1.0,
+        with_via: bool = True,
+        global_limit: bool = False,
+        drop: Literal["before", "after"] | None = None,
+        delay_seconds: float = 0.0,
+        after: bool = False,
+    ) -> RestFault:
+        """The next `times` calls (None: all) whose method is `method` ("*": any) and whose path matches `route`.
+
+        `route` is a regular expression, searched in the path without /api/v10.
+        """
+        fault = RestFault(
+            method,
+            re.compile(route),
+            times,
+            status,
+            code,
+            message,
+            retry_after,
+            with_via,
+            global_limit,
+            drop,
+            delay_seconds,
+            after,
+        )
+        self._faults.append(fault)
+        return fault
+
+    def clear(self) -> None:
+        self._faults.clear()
+
+    def match(self, method: str, path: str) -> RestFault | None:
+        """Takes one use of the first fault that fits."""
+        for fault in self._faults:
+            if fault.method in ("*", method) and fault.route.search(path):
+                if fault.left is not None:
+                    fault.left -= 1
+                    if fault.left <= 0:
+                        self._faults.remove(fault)
+                return fault
+        return None
+
+    def gateway_reconnect(self) -> None:
+        """Op 7 to every session."""
+        self._gateway.reconnect()
+
+    def gateway_invalidate(self, *, resumable: bool = False) -> None:
+        """Op 9 to every session."""
+        self._gateway.invalidate(resumable=resumable)
+
+    def gateway_close(self, code: int = 4000) -> None:
+        """Closes every socket with this code. 1006 drops the connection without a word."""
+        self._gateway.cut(code)
+
+    def gateway_repeat(self, event: str = "INTERACTION_CREATE", times: int = 1) -> None:
+        """The next `times` events of this name are sent twice."""
+        self._gateway.repeat(event, times)

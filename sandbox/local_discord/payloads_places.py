@@ -1,0 +1,151 @@
+"""The wire form of guilds and channels, as Discord sends them and as the page gets them. Reads the state, changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sandbox.local_discord import permissions as p
+from sandbox.local_discord.model import Channel, ChannelKind, Guild, Json, Person
+from sandbox.local_discord.payloads import BOT_NAME, Payloads, iso_time
+from sandbox.local_discord.snowflakes import snowflake_time_ms
+from sandbox.local_discord.state import State
+
+
+class Places:
+    def __init__(self, state: State, payloads: Payloads) -> None:
+        self._state = state
+        self._payloads = payloads
+
+    def channel(self, channel: Channel) -> Json:
+        last = max((message.id for message in self._state.messages_in(channel.id)), default=None)
+        body: Json = {
+            "id": str(channel.id),
+            "type": int(channel.kind),
+            "flags": 0,
+            "last_message_id": None if last is None else str(last),
+        }
+        if channel.recipient_id is not None:
+            return body | {"recipients": [self._payloads.user(channel.recipient_id)]}
+        body |= {
+            "guild_id": str(channel.guild_id),
+            "name": channel.name,
+            "rate_limit_per_user": 0,
+            "parent_id": None if channel.parent_id is None else str(channel.parent_id),
+        }
+        if channel.kind is ChannelKind.THREAD:
+            return body | self._thread(channel)
+        position = [each.id for each in self._state.channels.values() if each.guild_id == channel.guild_id]
+        return body | {
+            "topic": channel.topic,
+            "position": position.index(channel.id),
+            "nsfw": channel.nsfw,
+            "permission_overwrites": [
+                {"id": str(each.target_id), "type": each.kind, "allow": str(each.allow), "deny": str(each.deny)}
+                for each in channel.overwrites
+            ],
+        }
+
+    def _thread(self, channel: Channel) -> Json:
+        made_at = iso_time(snowflake_time_ms(channel.id))
+        guild = self._state.guild_of(channel)
+        return {
+            "owner_id": str(next(iter(guild.members)) if guild else 0),
+            "message_count": len(self._state.messages_in(channel.id)),
+            "total_message_sent": len(self._state.messages_in(channel.id)),
+            "member_count": len(guild.members) if guild else 0,
+            "thread_metadata": {
+                "archived": False,
+                "archive_timestamp": made_at,
+                "auto_archive_duration": 10080,
+                "locked": False,
+                "create_timestamp": made_at,
+            },
+        }
+
+    def roles(self, guild: Guild) -> list[Json]:
+        return [_role(guild, number) for number in range(len(guild.roles))]
+
+    def guild_stub(self, guild: Guild) -> Json:
+        return {"id": str(guild.id), "unavailable": True}
+
+    def guild(self, guild: Guild) -> Json:
+        """GUILD_CREATE's body (Discord docs: Gateway Events, 'Guild Create')."""
+        inside = [each for each in self._state.channels.values() if each.guild_id == guild.id]
+        return {
+            **_GUILD_DEFAULTS,
+            "id": str(guild.id),
+            "name": guild.name,
+            "owner_id": str(guild.owner_id),
+            "roles": self.roles(guild),
+            "joined_at": iso_time(snowflake_time_ms(guild.id)),
+            "member_count": len(guild.members),
+            "members": [self._payloads.member(guild, self._state.application_id)],
+            "channels": [self.channel(each) for each in inside if each.kind is ChannelKind.TEXT],
+            "threads": [self.channel(each) for each in inside if each.kind is ChannelKind.THREAD],
+        }
+
+    def channel_for_person(self, channel: Channel, person: Person) -> Json:
+        kinds = {ChannelKind.TEXT: "text", ChannelKind.THREAD: "thread", ChannelKind.DM: "dm"}
+        send = p.SEND_MESSAGES_IN_THREADS if channel.kind is ChannelKind.THREAD else p.SEND_MESSAGES
+        may = self._state.app_permissions(person.id, channel)
+        return {
+            "id": str(channel.id),
+            "guild_id": None if channel.guild_id is None else str(channel.guild_id),
+            "name": BOT_NAME if channel.kind is ChannelKind.DM else channel.name,
+            "kind": kinds[channel.kind],
+            "nsfw": channel.nsfw,
+            "app_can_post": channel.kind is ChannelKind.DM or bool(may & send),
+            "topic": channel.topic,
+        }
+
+
+_GUILD_DEFAULTS: dict[str, Any] = {
+    "icon": None,
+    "splash": None,
+    "banner": None,
+    "description": None,
+    "features": [],
+    "emojis": [],
+    "stickers": [],
+    "afk_channel_id": None,
+    "afk_timeout": 300,
+    "application_id": None,
+    "default_message_notifications": 1,
+    "explicit_content_filter": 0,
+    "large": False,
+    "mfa_level": 0,
+    "nsfw": False,
+    "nsfw_level": 0,
+    "preferred_locale": "en-US",
+    "premium_tier": 0,
+    "premium_subscription_count": 0,
+    "presences": [],
+    "rules_channel_id": None,
+    "guild_scheduled_events": [],
+    "soundboard_sounds": [],
+    "stage_instances": [],
+    "system_channel_flags": 0,
+    "system_channel_id": None,
+    "unavailable": False,
+    "vanity_url_code": None,
+    "verification_level": 1,
+    "voice_states": [],
+}
+
+
+def _role(guild: Guild, number: int) -> Json:
+    role = guild.roles[number]
+    return {
+        "id": str(role.id),
+        "name": role.name,
+        "permissions": str(role.permissions),
+        "position": number,
+        "color": 0,
+        "colors": {"primary_color": 0, "secondary_color": None, "tertiary_color": None},
+        "hoist": False,
+        "icon": None,
+        "unicode_emoji": None,
+        "managed": role.name == BOT_NAME,
+        "mentionable": False,
+        "flags": 0,
+    }

@@ -1,0 +1,137 @@
+"""The page's routes: people act by POST and see by one websocket. Loopback only; everything real is in actors and audience."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from sandbox.guard import refusal
+from sandbox.local_discord.actors import Actor
+from sandbox.local_discord.audience import Audience
+from sandbox.local_discord.model import Json, Person
+from sandbox.local_discord.people_commands import Refused
+from sandbox.local_discord.people_forms import values_sent
+from sandbox.local_discord.recording import Recording
+from sandbox.local_discord.rules_messages import walk
+from sandbox.local_discord.state import State
+
+_Act = Callable[[Actor, Json], Awaitable[Json]]
+
+
+class PeopleRoutes:
+    def __init__(
+        self, state: State, audience: Audience, recording: Recording, actor: Callable[[Person], Actor]
+    ) -> None:
+        self._state = state
+        self._audience = audience
+        self._recording = recording
+        self._actor = actor
+
+    def attach(self, app: web.Application) -> None:
+        app.router.add_get("/sandbox/live", self._live)
+        app.router.add_get("/sandbox/violations", self._violations)
+        app.router.add_get("/sandbox/requests", self._requests)
+        acts: dict[str, _Act] = {
+            "command": self._command,
+            "press": self._press,
+            "submit": self._submit,
+            "say": self._say,
+            "delete": self._delete,
+        }
+        for name, act in acts.items():
+            app.router.add_post(f"/sandbox/{name}", self._acting(act))
+
+    def _acting(self, act: _Act) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """Guards, reads the body and the person, and turns a refusal into 400 with its sentence."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            if (refused := _guard(request)) is not None:
+                return refused
+            try:
+                body: Any = await request.json()
+                if not isinstance(body, dict):
+                    raise Refused("The body must be a JSON object.")
+                person = self._state.person(str(body.get("as", "")))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]  # JSON
+                if person is None:
+                    raise Refused("There is no such person.")
+                return web.json_response(await act(self._actor(person), body))  # pyright: ignore[reportUnknownArgumentType]  # JSON
+            except Refused as refusal_:
+                return web.json_response({"error": str(refusal_)}, status=400)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                return web.json_response({"error": f"The request cannot be read: {error}"}, status=400)
+
+        return handle
+
+    async def _command(self, actor: Actor, body: Json) -> Json:
+        channel = self._state.channels_by_id.get(int(body["channel_id"]))
+        if channel is None or not self._state.may_see(actor.person, channel):
+            raise Refused("You cannot see that channel.")
+        target = body.get("target_id")
+        kind, options = int(body.get("command_type", 1)), list(body.get("options") or [])
+        number = actor.run_command(channel, kind, str(body["name"]), options, None if target is None else int(target))
+        return {"interaction_id": str(number)}
+
+    async def _press(self, actor: Actor, body: Json) -> Json:
+        message = self._state.messages.get(int(body["message_id"]))
+        if message is None or not actor.may_read(message):
+            raise Refused("That message is not there any more.")
+        for _, part in walk(message.components):
+            if part.get("custom_id") == body["custom_id"]:
+                return {"interaction_id": str(actor.press_component(message, part, body.get("values")))}
+        raise Refused("That button is not there any more.")
+
+    async def _submit(self, actor: Actor, body: Json) -> Json:
+        number = await actor.submit(int(body["interaction_id"]), values_sent(body.get("components") or []))
+        return {"interaction_id": str(number)}
+
+    async def _say(self, actor: Actor, body: Json) -> Json:
+        return {"message_id": str(await actor.say(int(body["channel_id"]), str(body["content"])))}
+
+    async def _delete(self, actor: Actor, body: Json) -> Json:
+        await actor.delete_message(int(body["message_id"]))
+        return {}
+
+    async def _live(self, request: web.Request) -> web.StreamResponse:
+        if (refused := _guard(request)) is not None:
+            return refused
+        person = self._state.person(request.query.get("as", ""))
+        if person is None:
+            return web.json_response({"error": "There is no such person."}, status=400)
+        socket = web.WebSocketResponse(heartbeat=30)
+        await socket.prepare(request)
+        seat = self._audience.sit(person)
+        sending = asyncio.create_task(_send_all(socket, seat.events))
+        try:
+            async for _ in socket:
+                pass
+        finally:
+            self._audience.leave(seat)
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+        return socket
+
+    async def _violations(self, request: web.Request) -> web.StreamResponse:
+        return _guard(request) or web.json_response({"violations": self._recording.violations_as_json()})
+
+    async def _requests(self, request: web.Request) -> web.StreamResponse:
+        return _guard(request) or web.json_response({"requests": self._recording.requests_as_json()})
+
+
+def _guard(request: web.Request) -> web.Response | None:
+    reason = refusal(request.headers.get("Host", ""), request.headers.get("Origin"))
+    return None if reason is None else web.json_response({"error": reason}, status=403)
+
+
+async def _send_all(socket: web.WebSocketResponse, events: asyncio.Queue[Json | None]) -> None:
+    while True:
+        event = await events.get()
+        if event is None:
+            await socket.close(code=1001)
+            return
+        try:
+            await socket.send_json(event)
+        except ConnectionError:
+            return

@@ -1,0 +1,63 @@
+"""What the bot asked and what it did wrong, kept for tests and for the page. Logs violations at ERROR."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sandbox.local_discord.model import Json
+from sandbox.local_discord.snowflakes import Clock
+
+_log = logging.getLogger("sandbox.local_discord")
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedFile:
+    name: str
+    filename: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRequest:
+    """One REST call. `path` is without /api/v10; `authorized` says whether it carried the right bot token.
+
+    `status` is 0 when the connection was dropped instead of an answer.
+    """
+
+    at_ms: int
+    method: str
+    path: str
+    query: dict[str, str]
+    json: Any
+    files: tuple[RecordedFile, ...]
+    status: int
+    response: Any
+    authorized: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """Something that a correct bot never does."""
+
+    at_ms: int
+    where: str
+    what: str
+
+
+class Recording:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.requests: list[RecordedRequest] = []
+        self.violations: list[Violation] = []
+
+    def violation(self, where: str, what: str) -> None:
+        self.violations.append(Violation(self._clock.now_ms(), where, what))
+        _log.error("violation at %s: %s", where, what)
+
+    def requests_as_json(self) -> list[Json]:
+        return [asdict(request) for request in self.requests]
+
+    def violations_as_json(self) -> list[Json]:
+        return [asdict(violation) for violation in self.violations]

@@ -1,0 +1,99 @@
+"""Everything that is true in the local Discord right now, and questions about it. No HTTP, no JSON, no rules of bodies."""
+
+from __future__ import annotations
+
+import random
+
+from sandbox.local_discord import permissions as p
+from sandbox.local_discord.cast import APPLICATION_ID, open_cast
+from sandbox.local_discord.errors import unknown_thing
+from sandbox.local_discord.happenings import Happening, Listener
+from sandbox.local_discord.model import Channel, ChannelKind, Guild, Interaction, Json, Message, Person
+from sandbox.local_discord.snowflakes import Clock, Snowflakes
+
+DEFAULT_ATTACHMENT_SIZE_LIMIT = 10 * 1024 * 1024
+"""Bytes of one file without Nitro or boosts (Discord docs: Reference, 'Uploading Files')."""
+
+
+class State:
+    def __init__(self, clock: Clock, rng: random.Random) -> None:
+        cast = open_cast()
+        self.clock = clock
+        self.rng = rng
+        self.ids = Snowflakes(clock)
+        self.application_id = APPLICATION_ID
+        self.people = cast.people
+        self.people_by_id = {person.id: person for person in cast.people.values()}
+        self.guilds = cast.guilds
+        self.channels = cast.channels
+        self.channels_by_id = {channel.id: channel for channel in cast.channels.values()}
+        self.messages: dict[int, Message] = {}
+        self.interactions: dict[int, Interaction] = {}
+        self.interactions_by_token: dict[str, Interaction] = {}
+        self.commands: dict[int | None, list[Json]] = {None: []}
+        self.entitlements: list[Json] = []
+        self.closed_dms: set[int] = set()
+        self.dismissed: set[tuple[int, int]] = set()
+        self.attachment_size_limit = DEFAULT_ATTACHMENT_SIZE_LIMIT
+        self._listeners: list[Listener] = []
+
+    def listen(self, listener: Listener) -> None:
+        self._listeners.append(listener)
+
+    def tell(self, happening: Happening) -> None:
+        for listener in self._listeners:
+            listener(happening)
+
+    def channel(self, channel_id: int) -> Channel:
+        """Raises 404/10003 for a channel that does not exist."""
+        found = self.channels_by_id.get(channel_id)
+        if found is None:
+            raise unknown_thing(10003, "Channel")
+        return found
+
+    def guild_of(self, channel: Channel) -> Guild | None:
+        return None if channel.guild_id is None else self.guilds[channel.guild_id]
+
+    def person(self, name_or_id: str | int) -> Person | None:
+        found = self.people.get(str(name_or_id))
+        if found is None and str(name_or_id).isdigit():
+            found = self.people_by_id.get(int(name_or_id))
+        return found
+
+    def messages_in(self, channel_id: int) -> list[Message]:
+        """Oldest first."""
+        return [message for message in self.messages.values() if message.channel_id == channel_id]
+
+    def permissions(self, user_id: int, channel: Channel) -> int:
+        """What a person or the bot may do in a channel; 0 where they are no member."""
+        guild = self.guild_of(channel)
+        if guild is None:
+            inside = user_id in (channel.recipient_id, self.application_id)
+            return (p.DIRECT_MESSAGE | p.VIEW_CHANNEL | p.SEND_MESSAGES | p.READ_MESSAGE_HISTORY) if inside else 0
+        held = guild.members.get(user_id)
+        if held is None:
+            return 0
+        base = 0
+        for role in guild.roles:
+            if role.id == guild.id or role.id in held:
+                base |= role.permissions
+        overwrites = channel.overwrites
+        if channel.kind is ChannelKind.THREAD and channel.parent_id is not None:
+            overwrites = self.channel(channel.parent_id).overwrites
+        return p.effective_permissions(base, overwrites, everyone_id=guild.id, role_ids=held, member_id=user_id)
+
+    def app_permissions(self, person_id: int, channel: Channel) -> int:
+        """What the app may do in answer to this person there; where it is not installed, what the person may do."""
+        guild = self.guild_of(channel)
+        if guild is None:
+            return p.DIRECT_MESSAGE
+        return self.permissions(self.application_id if guild.installed else person_id, channel)
+
+    def may_see(self, person: Person, channel: Channel) -> bool:
+        return bool(self.permissions(person.id, channel) & p.VIEW_CHANNEL)
+
+    def may_read(self, person: Person, message: Message) -> bool:
+        """Whether a message is on this person's screen: their channel, not someone else's ephemeral, not dismissed."""
+        if message.only_for not in (None, person.id) or (message.id, person.id) in self.dismissed:
+            return False
+        return self.may_see(person, self.channel(message.channel_id))
