@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import errno
 import logging
 import signal
@@ -34,19 +35,27 @@ async def run(port: int, data_dir: Path, *, start_bot: bool) -> int:
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    try:
-        async with Sandbox(port=port, data_dir=data_dir) as box:
-            print(f"Open {box.url}/")
-            print("Ctrl-C ends everything.", flush=True)
-            if start_bot:
-                await box.bot.start()
-            await ended.wait()
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise
-        print(f"Port {port} is taken by another program; choose another with --port.", file=sys.stderr)
-        return 1
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            box = await stack.enter_async_context(Sandbox(port=port, data_dir=data_dir))
+        except OSError as error:
+            print(explain(error, port), file=sys.stderr)
+            return 1
+        print(f"Open {box.url}/")
+        print("Ctrl-C ends everything.", flush=True)
+        if start_bot:
+            await box.bot.start()
+        await ended.wait()
     return 0
+
+
+def explain(error: OSError, port: int) -> str:
+    """Why the sandbox could not be opened, in one sentence."""
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} is taken by another program; choose another with --port."
+    if error.filename is not None:
+        return f"The data folder cannot be used: {error.filename}: {error.strerror}."
+    return f"Port {port} cannot be opened: {error.strerror}."
 
 
 def main() -> int:

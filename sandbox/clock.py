@@ -6,6 +6,7 @@ Knows nothing of Discord, images or the bot. The bot process follows the same cl
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -30,7 +31,8 @@ class SandboxClock:
     """A clock that only moves forward: `now_ms()` is the machine's time plus `offset_ms`.
 
     With an `offset_file` (milliseconds, as decimal text) the offset is kept there, for the bot process to read
-    and for the next run in the same data folder, so that time never goes backwards for a kept database.
+    and for the next run in the same data folder, so that time never goes backwards for a kept database. Raises OSError
+    when that file holds no number.
     """
 
     def __init__(self, offset_file: Path | None = None, *, real_now_ms: Callable[[], int] = system_now_ms) -> None:
@@ -62,4 +64,9 @@ class SandboxClock:
 
 
 def _read_offset(path: Path) -> int:
-    return int(path.read_text("ascii")) if path.exists() else 0
+    if not path.exists():
+        return 0
+    try:
+        return int(path.read_bytes())
+    except ValueError:
+        raise OSError(errno.EINVAL, "does not hold a number of milliseconds", str(path)) from None

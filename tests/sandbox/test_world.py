@@ -200,3 +200,17 @@ def test_a_port_that_cannot_be_is_refused_with_a_sentence() -> None:
         told, errors = running.communicate(timeout=10)
     assert (running.returncode, told) == (2, "")
     assert "--port must be from 0 to 65535" in errors
+
+
+def test_a_data_folder_that_cannot_be_used_ends_it_with_one_sentence_and_1(tmp_path: Path) -> None:
+    (tmp_path / "clock_offset_ms").write_text("an hour")
+    (tmp_path / "file").write_text("")
+    told_of = {
+        tmp_path / "file": "file: File exists",
+        tmp_path: "clock_offset_ms: does not hold a number of milliseconds",
+    }
+    for folder, reason in told_of.items():
+        with program("--port", "0", "--no-bot", "--data-dir", str(folder)) as running:
+            told, errors = running.communicate(timeout=10)
+        assert (running.returncode, told) == (1, "")
+        assert errors == f"The data folder cannot be used: {tmp_path}/{reason}.\n"
