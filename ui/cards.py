@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import discord
 from discord import ui
@@ -37,13 +38,13 @@ def build_card(
     *,
     attached: Mapping[int, str],
     linked: Mapping[int, str] = _NOTHING,
-    elsewhere: str | None = None,
+    elsewhere: Sequence[str] = (),
 ) -> ui.LayoutView:
     """The card of *generation* as it stands.
 
     *attached*: image position -> media reference ("attachment://name.png") of the images that this message holds.
     *linked*: image position -> address at the image service, for images too large to be attached.
-    *elsewhere*: the address of a message that holds what could not be put on this card.
+    *elsewhere*: addresses of messages that hold what could not be put on this card.
     """
     container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=_accent(generation))
     if attached:
@@ -64,6 +65,15 @@ def build_card(
     return ui.LayoutView(timeout=None).add_item(container)
 
 
+def plain_text(generation: Generation, linked: Mapping[int, str]) -> str:
+    """The text beside pictures in a message without components; at most 2000 characters."""
+    lines = [f"**{inert(generation.request.prompt, PROMPT_SHOWN)}**"]
+    if linked:
+        lines.append(texts.too_large(sorted(linked), len(generation.images)))
+        lines.extend(_text_urls(linked, above=0))
+    return "\n".join([*lines, _small_print(generation)])
+
+
 def _gallery(generation: Generation, attached: Mapping[int, str]) -> ui.MediaGallery[ui.LayoutView]:
     request = generation.request
     description = alt_text(request.prompt)
@@ -76,7 +86,7 @@ def _gallery(generation: Generation, attached: Mapping[int, str]) -> ui.MediaGal
 
 
 def _ready_lines(
-    generation: Generation, attached: Mapping[int, str], linked: Mapping[int, str], elsewhere: str | None
+    generation: Generation, attached: Mapping[int, str], linked: Mapping[int, str], elsewhere: Sequence[str]
 ) -> list[str]:
     images = generation.images
     pictured = [image for image in images if image.state in PICTURED]
@@ -85,8 +95,8 @@ def _ready_lines(
         lines.append(texts.ready_of(len(pictured), len(images)))
     if linked:
         lines.append(texts.too_large(sorted(linked), len(images)))
-        lines.extend(f"<{url}>" for url in _text_urls(linked))
-    if elsewhere is not None:
+        lines.extend(_text_urls(linked, above=BUTTON_URL_MAX))
+    if elsewhere:
         lines.append(texts.posted_apart(elsewhere))
     else:
         apart = [image for image in pictured if image.position not in attached and image.position not in linked]
@@ -172,22 +182,22 @@ def _time_taken(generation: Generation) -> str:
     return texts.duration((max(image.ready_at_ms or began for image in pictured) - began) / 1000)
 
 
-def _link_buttons(linked: Mapping[int, str], count: int) -> list[ui.Item[ui.LayoutView]]:
+def _link_buttons(linked: Mapping[int, str], count: int) -> list[ui.Item[Any]]:
     return [
         ui.Button(style=discord.ButtonStyle.link, label=texts.open_label(position, count), url=linked[position])
         for position in sorted(linked)
-        if len(linked[position]) <= BUTTON_URL_MAX
+        if 0 < len(linked[position]) <= BUTTON_URL_MAX
     ]
 
 
-def _text_urls(linked: Mapping[int, str]) -> Iterable[str]:
-    """Addresses that no button can hold, as far as there is room for them."""
+def _text_urls(linked: Mapping[int, str], *, above: int) -> Iterable[str]:
+    """Addresses with more than *above* characters, which no button can hold, as far as there is room for them."""
     room = TEXT_URL_MAX
     for position in sorted(linked):
         url = linked[position]
-        if BUTTON_URL_MAX < len(url) <= room:
+        if above < len(url) <= room:
             room -= len(url)
-            yield url
+            yield f"<{url}>"
 
 
 def _accent(generation: Generation) -> int:

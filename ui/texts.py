@@ -174,9 +174,9 @@ def open_label(position: int, count: int) -> str:
     return "Open the image" if count == 1 else f"Open image {position + 1}"
 
 
-def posted_apart(where: str) -> str:
-    """*where*: the address of the message that holds the image."""
-    return f"The image is in {where}"
+def posted_apart(addresses: Sequence[str]) -> str:
+    """*addresses*: of the messages that hold the images."""
+    return f"Posted in a message of its own: {' '.join(addresses)}"
 
 
 def owner_alert(detail: str) -> str:

@@ -1,0 +1,203 @@
+"""Shows generations on Discord, in order: one owner for each card, progress that gives way, news that arrive.
+
+Edits of one message never overlap and are never cancelled halfway: cancelling one that waits for its rate limit leaves
+discord.py 2.7.1's lock on that interaction taken for ever (webhook/async_.py, AsyncDeferredLock). Progress waits in a
+slot that holds the newest only; news go first. Must not know the database, nor where a card can stand (ui/places).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import discord
+
+from generations.clock import Clock
+from generations.errors import DeliveryDelayed
+from generations.model import DISCORD_EPOCH_MS, Generation, Outlook, Shown
+from ui.ladder import Ladder
+from ui.places import Memory, Places
+
+if TYPE_CHECKING:
+    from qwen.images import DownloadedImage
+
+log = logging.getLogger("qwen_imagine.delivery")
+
+PROGRESS_SECONDS = 5.0  # the least time between an edit and a progress edit of the same card
+PROGRESS_AGE_MS = 60 * 60 * 1000  # Discord limits edits of messages older than an hour (code 30046)
+CARDS_REMEMBERED = 1000  # idle cards whose memory is kept; all of it can be learned again
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Card:
+    """The one owner of a card in this process."""
+
+    generation_id: int
+    memory: Memory = field(default_factory=Memory)
+    editing: asyncio.Lock = field(default_factory=asyncio.Lock)  # held around every call that changes the card
+    slot: tuple[Generation, Outlook] | None = None  # the newest progress that is not shown yet
+    owner: asyncio.Task[None] | None = None  # shows what is in the slot; none while it is empty
+    nap: asyncio.Task[None] | None = None  # the owner's wait between two progress edits
+    shows: int = 0  # news on their way
+    revision: int = -1  # the newest that was shown as news
+    over: bool = False  # finished, or out of reach: no more progress
+    edited_at: float = float("-inf")  # by the monotonic clock
+    sent: list[dict[str, Any]] | None = None  # the components that stand on Discord, as far as is known
+
+    @property
+    def idle(self) -> bool:
+        return self.owner is None and not self.shows
+
+    def drop_progress(self) -> None:
+        """Forget the waiting progress, and wake its owner, which then ends."""
+        self.slot = None
+        if self.nap is not None:
+            self.nap.cancel()
+
+    def take_progress(self) -> tuple[Generation, Outlook] | None:
+        """The waiting progress, if it would not take the card back to something older. The slot is empty then."""
+        waiting, self.slot = self.slot, None
+        return waiting if waiting is not None and self.takes(waiting[0]) else None
+
+    def takes(self, generation: Generation) -> bool:
+        """Whether *generation* is at least as new as what the card says, and the card still shows progress."""
+        return not self.over and generation.revision >= self.revision
+
+
+class DiscordDelivery:
+    """generations.ports.Delivery over Discord's REST API. Needs a client that is logged in, not one that is connected.
+
+    *token_margin_seconds*: how long before its end an interaction's token is no longer used.
+    """
+
+    def __init__(self, client: discord.Client, clock: Clock, *, token_margin_seconds: float = 60.0) -> None:
+        self._clock = clock
+        self._ladder = Ladder(Places(client, clock, token_margin_seconds=token_margin_seconds))
+        self._cards: OrderedDict[int, _Card] = OrderedDict()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._draining = False
+
+    def show_progress(self, generation: Generation, outlook: Outlook) -> None:
+        """Show how it goes, some time soon. Never waits, never raises; a newer one replaces it."""
+        card = self._card(generation.id)
+        if self._draining or generation.message_id is None or not card.takes(generation):
+            return
+        card.slot = (generation, outlook)
+        if card.owner is None:
+            card.owner = self._start(self._own(card))
+
+    async def show(self, generation: Generation, outlook: Outlook, pictures: Mapping[int, DownloadedImage]) -> Shown:
+        """Show news, before any progress that waits. Goes on to its end even when the caller is cancelled.
+
+        Raises DeliveryDelayed when Discord can't take it now.
+        """
+        card = self._card(generation.id)
+        card.drop_progress()
+        card.shows += 1
+        return await asyncio.shield(self._start(self._show(card, generation, outlook, pictures)))
+
+    async def find_card(self, generation: Generation) -> int | None:
+        """The id of the card of a generation that was never confirmed as answered; None: Discord has none.
+
+        Raises DeliveryDelayed when Discord can't say now.
+        """
+        return await asyncio.shield(self._start(self._ladder.find_card(generation)))
+
+    async def drain(self) -> None:
+        """Take no more progress and wait for the calls that are under way; rows say what is left to show."""
+        self._draining = True
+        for card in self._cards.values():
+            card.drop_progress()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _card(self, generation_id: int) -> _Card:
+        card = self._cards.setdefault(generation_id, _Card(generation_id))
+        self._cards.move_to_end(generation_id)
+        return card
+
+    def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run *work* as a task of our own, which nobody's cancellation reaches."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, DeliveryDelayed):
+            log.error("a show ended by a fault of our own", exc_info=error)
+
+    async def _show(
+        self, card: _Card, generation: Generation, outlook: Outlook, pictures: Mapping[int, DownloadedImage]
+    ) -> Shown:
+        try:
+            async with card.editing:
+                card.revision = max(card.revision, generation.revision)
+                card.sent = None
+                shown = await self._ladder.show(card.memory, generation, outlook, pictures)
+                card.edited_at = self._clock.monotonic()
+                card.over = card.over or generation.finished
+                return shown
+        finally:
+            card.shows -= 1
+            self._forget_idle()
+
+    async def _own(self, card: _Card) -> None:
+        """Show the progress of one card until there is none waiting."""
+        try:
+            while card.slot is not None:
+                wait = card.edited_at + PROGRESS_SECONDS - self._clock.monotonic()
+                if wait > 0:
+                    await self._rest(card, wait)
+                    continue
+                async with card.editing:
+                    waiting = card.take_progress()
+                    if waiting is not None:
+                        await self._edit_progress(card, *waiting)
+        finally:
+            card.owner = None
+            self._forget_idle()
+
+    async def _rest(self, card: _Card, seconds: float) -> None:
+        """Sleep in a task that drop_progress may cancel, which never touches an edit."""
+        card.nap = asyncio.ensure_future(self._clock.sleep(seconds))
+        await asyncio.wait({card.nap})
+        card.nap = None
+
+    async def _edit_progress(self, card: _Card, generation: Generation, outlook: Outlook) -> None:
+        if self._clock.now_ms() - _born_at_ms(generation.message_id or 0) > PROGRESS_AGE_MS:
+            card.over = True
+            return
+        sheet = self._ladder.sheet(card.memory, generation, outlook, {})
+        components = sheet.view().to_components()
+        if components == card.sent:
+            return
+        card.sent = None
+        try:
+            message = await self._ladder.edit(card.memory, sheet)
+        except DeliveryDelayed as delayed:
+            log.info("generation %s: no progress shown: %s", generation.id, delayed)
+        else:
+            card.sent = components
+            card.over = message is None  # nothing reaches the card; news will look for another place
+        card.edited_at = self._clock.monotonic()
+
+    def _forget_idle(self) -> None:
+        """Keep the memory of the cards that were used last."""
+        surplus = len(self._cards) - CARDS_REMEMBERED
+        if surplus > 0:
+            for generation_id in [key for key, card in self._cards.items() if card.idle][:surplus]:
+                del self._cards[generation_id]
+
+
+def _born_at_ms(message_id: int) -> int:
+    """When a message was made, from its id (Discord docs: Reference, "Snowflakes")."""
+    return (message_id >> 22) + DISCORD_EPOCH_MS

@@ -1,0 +1,76 @@
+"""What a refusal of Discord's means for showing a card. Pure; must not know cards, places or generations.
+
+Codes and statuses: Discord docs, Opcodes and Status Codes; those that the docs leave open were seen in public issue
+threads (401 with 50027 after 15 minutes, 413 with 40005, 429 with 30046).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import discord
+from aiohttp import ClientError  # only the exception: discord.py 2.7.1 lets it through as it is (http.py, `request`)
+
+from generations.errors import DeliveryDelayed
+
+UNKNOWN_MESSAGE = 10008
+UNKNOWN_WEBHOOK = 10015
+UNKNOWN_INTERACTION = 10062
+TOO_MANY_OLD_EDITS = 30046
+ENTITY_TOO_LARGE = 40005
+CLOUDFLARE_BLOCK = 40333
+API_OVERLOADED = 130000
+
+RETRY_SECONDS_MIN = 1.0
+RETRY_SECONDS_MAX = 300.0
+RETRY_SECONDS = 10.0  # where Discord names no time
+
+# Discord did not answer, or discord.py did not ask: nobody can say what became of the call.
+NO_ANSWER = (ClientError, OSError, TimeoutError, discord.RateLimited)
+
+
+class Verdict(StrEnum):
+    """What to do after a refusal."""
+
+    TOKEN_DEAD = "token_dead"  # noqa: S105 - the interaction's token will never work again
+    NEXT = "next"  # this place is closed, try the next one
+    REFUSED = "refused"  # the place is open, but not for this payload
+    TOO_LARGE = "too_large"  # not for so many bytes
+    LATER = "later"  # nothing is wrong with the place or the payload
+
+
+def verdict_of(error: discord.HTTPException, *, by_token: bool) -> Verdict:
+    """Judge a refusal; *by_token* says whether the call went by the interaction's token or the bot's own."""
+    if error.status >= 500 or error.code in (CLOUDFLARE_BLOCK, API_OVERLOADED):
+        return Verdict.LATER
+    if error.status == 413 or error.code == ENTITY_TOO_LARGE:
+        return Verdict.TOO_LARGE
+    match error.status:
+        case 429:
+            return Verdict.NEXT if error.code == TOO_MANY_OLD_EDITS else Verdict.LATER
+        case 401:
+            # The bot's own token is mended by its owner, not by going to another place.
+            return Verdict.TOKEN_DEAD if by_token else Verdict.LATER
+        case 404 if by_token and error.code in (UNKNOWN_WEBHOOK, UNKNOWN_INTERACTION):
+            return Verdict.TOKEN_DEAD
+        case 400:
+            return Verdict.REFUSED
+        case _:
+            return Verdict.NEXT
+
+
+def delayed(error: BaseException) -> DeliveryDelayed:
+    """The error that says "later", with the time that Discord asked for where it did. Holds nothing of the call."""
+    seconds = RETRY_SECONDS
+    if isinstance(error, discord.RateLimited):
+        seconds = error.retry_after
+    elif isinstance(error, discord.HTTPException) and error.status == 429:
+        seconds = _seconds(error.response.headers.get("Retry-After", ""))
+    return DeliveryDelayed(min(RETRY_SECONDS_MAX, max(RETRY_SECONDS_MIN, seconds)))
+
+
+def _seconds(header: str) -> float:
+    try:
+        return float(header)
+    except ValueError:
+        return RETRY_SECONDS

@@ -1,0 +1,218 @@
+"""From one place to the next, until a card or a picture is shown: edit by token, edit as the bot, a message of its own
+in the channel, a direct message, nowhere.
+
+Knows one show at a time; when and in what order shows come is ui/delivery's. Tokens and prompts never reach the log.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import discord
+
+from generations.errors import DeliveryDelayed
+from generations.model import PICTURED, Generation, Outlook, Place, Shown
+from ui.faults import NO_ANSWER, UNKNOWN_INTERACTION, UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, Verdict, delayed, verdict_of
+from ui.places import Home, Memory, OpenChannel, Places
+from ui.sheet import KeptPicture, Sheet, file_name, picture_ids
+
+if TYPE_CHECKING:
+    from qwen.images import DownloadedImage
+
+log = logging.getLogger("qwen_imagine.delivery")
+
+
+class PayloadRefused(Exception):
+    """Discord would take a card here, but not this gallery."""
+
+
+class PayloadTooLarge(Exception):
+    """Discord would take a card here, but not so many bytes."""
+
+
+class Ladder:
+    """Shows one sheet after another, wherever that is possible."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+
+    async def show(
+        self, memory: Memory, generation: Generation, outlook: Outlook, pictures: Mapping[int, DownloadedImage]
+    ) -> Shown:
+        """Bring the card, and the *pictures* above all, to the person. Raises DeliveryDelayed.
+
+        Where all pictures together are too large they go one by one; one that is too large alone becomes a link.
+        """
+        batches = [sorted(pictures)]
+        shown = Shown(Place.NOWHERE)
+        while batches:
+            positions = batches.pop(0)
+            try:
+                shown = await self._show_batch(
+                    memory, generation, outlook, {position: pictures[position] for position in positions}
+                )
+            except PayloadTooLarge:
+                batches[:0] = _smaller(memory, generation, positions)
+        ids = {
+            position: memory.attached[position].attachment_id for position in pictures if position in memory.attached
+        }
+        return Shown(shown.place, shown.message_id, shown.channel_id, ids)
+
+    async def edit(self, memory: Memory, sheet: Sheet) -> discord.Message | None:
+        """Edit the card where it stands. None: nothing can reach it.
+
+        Raises DeliveryDelayed, and for a sheet with uploads PayloadRefused and PayloadTooLarge.
+        """
+        for way in self._places.ways(memory, sheet.generation):
+            try:
+                return await way.send(sheet)
+            except discord.HTTPException as error:
+                where = "edit by token" if way.by_token else "edit as the bot"
+                verdict = _judge(error, sheet, where, by_token=way.by_token)
+                memory.token_dead = memory.token_dead or verdict is Verdict.TOKEN_DEAD
+                if verdict is Verdict.REFUSED and sheet.uploads:
+                    raise PayloadRefused from None
+            except NO_ANSWER as error:
+                raise _unanswered(error, sheet) from None
+        return None
+
+    async def find_card(self, generation: Generation) -> int | None:
+        """The id of the answer to the interaction; None: Discord has none, or no longer tells.
+
+        Raises DeliveryDelayed.
+        """
+        try:
+            message = await self._places.fetch_answer(generation)
+        except discord.HTTPException as error:
+            if error.status == 401 or error.code in (UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, UNKNOWN_INTERACTION):
+                return None
+            log.info("generation %s: its card can't be asked for: %s, %s", generation.id, error.status, error.code)
+            raise delayed(error) from None
+        except NO_ANSWER as error:
+            raise delayed(error) from None
+        return None if message is None else message.id
+
+    def sheet(
+        self, memory: Memory, generation: Generation, outlook: Outlook, pictures: Mapping[int, DownloadedImage]
+    ) -> Sheet:
+        """What to send: pictures that stand on the card are kept, those too large for this place become links."""
+        kept = _kept(memory, generation)
+        limit = generation.origin.attachment_size_limit
+        for position, picture in pictures.items():
+            if len(picture.data) > limit and position not in kept:
+                memory.linked[position] = generation.images[position].image_url or ""
+        uploads = {
+            position: picture
+            for position, picture in pictures.items()
+            if position not in kept and position not in memory.linked
+        }
+        return Sheet(generation, outlook, uploads, kept, dict(memory.linked), tuple(memory.elsewhere))
+
+    async def _show_batch(
+        self, memory: Memory, generation: Generation, outlook: Outlook, pictures: Mapping[int, DownloadedImage]
+    ) -> Shown:
+        sheet = self.sheet(memory, generation, outlook, pictures)
+        refused = False
+        try:
+            message = await self.edit(memory, sheet)
+        except PayloadRefused:
+            message, refused = None, True
+        if message is not None:
+            _note_uploads(memory, sheet, message)
+            return Shown(Place.CARD, message.id, message.channel.id)
+        if not pictures:
+            return Shown(Place.NOWHERE)
+        return await self._post(memory, sheet, sheet.on_new_message(pictures), refused=refused)
+
+    async def _post(self, memory: Memory, card: Sheet, apart: Sheet, *, refused: bool) -> Shown:
+        """Post *apart* in a message of its own; *refused*: Discord would not have its pictures on the *card*."""
+        generation = card.generation
+        for place, open_channel in self._places.destinations(generation):
+            for plain in (True,) if refused else (False, True):
+                outcome = await self._try_post(place, open_channel, apart, plain=plain)
+                if isinstance(outcome, discord.Message):
+                    log.info("generation %s: posted apart from its card (%s)", generation.id, place.value)
+                    if refused and await self._leave_note(memory, card, outcome.jump_url):
+                        return Shown(place, generation.message_id, generation.origin.channel_id)
+                    return _moved(memory, apart, place, outcome, plain=plain)
+                if outcome is not Verdict.REFUSED:
+                    break  # the place is closed: another form would not help
+        return Shown(Place.NOWHERE)
+
+    async def _try_post(
+        self, place: Place, open_channel: OpenChannel, sheet: Sheet, *, plain: bool
+    ) -> discord.Message | Verdict:
+        try:
+            return await self._places.send(await open_channel(), sheet, plain=plain)
+        except discord.HTTPException as error:
+            return _judge(error, sheet, place.value, by_token=False)
+        except NO_ANSWER as error:
+            raise _unanswered(error, sheet) from None
+
+    async def _leave_note(self, memory: Memory, sheet: Sheet, address: str) -> bool:
+        """Say on the card where its pictures are. They are posted already, so this may fail."""
+        addresses = [*memory.elsewhere, address]
+        try:
+            noted = await self.edit(memory, sheet.without_uploads(addresses)) is not None
+        except DeliveryDelayed:
+            return False
+        if noted:
+            memory.elsewhere = addresses
+        return noted
+
+
+def _kept(memory: Memory, generation: Generation) -> dict[int, KeptPicture]:
+    """The pictures that stand on the message to be edited: by our own memory, else by the rows."""
+    kept = dict(memory.attached)
+    if memory.home is None:
+        for image in generation.images:
+            if image.state in PICTURED and image.attachment_id is not None and image.position not in kept:
+                name = image.file_name or file_name(generation, image, generation.request.format)
+                kept[image.position] = KeptPicture(image.attachment_id, name)
+    return kept
+
+
+def _smaller(memory: Memory, generation: Generation, positions: list[int]) -> list[list[int]]:
+    """What to try instead of a batch that was too large: each alone, and one that was alone as a link."""
+    if len(positions) > 1:
+        return [[position] for position in positions]
+    for position in positions:
+        memory.linked[position] = generation.images[position].image_url or ""
+    return [positions]
+
+
+def _moved(memory: Memory, sheet: Sheet, place: Place, message: discord.Message, *, plain: bool) -> Shown:
+    """From now on *message* is the card."""
+    guild_id = sheet.generation.origin.guild_id if place is Place.CHANNEL else None
+    memory.home = Home(message.channel.id, guild_id, message.id, plain)
+    memory.attached.clear()
+    _note_uploads(memory, sheet, message)
+    return Shown(place, message.id, message.channel.id)
+
+
+def _note_uploads(memory: Memory, sheet: Sheet, message: discord.Message) -> None:
+    """Note which pictures of *sheet* stand on *message* now."""
+    names = sheet.names()
+    for position, attachment_id in picture_ids(message, sheet).items():
+        memory.attached[position] = KeptPicture(attachment_id, names[position])
+
+
+def _judge(error: discord.HTTPException, sheet: Sheet, where: str, *, by_token: bool) -> Verdict:
+    """The verdict, where going on is possible. Raises DeliveryDelayed and PayloadTooLarge where it is not."""
+    verdict = verdict_of(error, by_token=by_token)
+    log.info(
+        "generation %s: %s: Discord answered %s, code %s: %s",
+        *(sheet.generation.id, where, error.status, error.code, verdict.value),
+    )
+    if verdict is Verdict.LATER:
+        raise delayed(error) from None
+    if verdict is Verdict.TOO_LARGE and sheet.uploads:
+        raise PayloadTooLarge from None
+    return verdict
+
+
+def _unanswered(error: BaseException, sheet: Sheet) -> DeliveryDelayed:
+    log.info("generation %s: no answer from Discord (%s)", sheet.generation.id, type(error).__name__)
+    return delayed(error)

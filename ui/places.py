@@ -1,0 +1,149 @@
+"""Where a card can be shown, by ids over REST: by the interaction's token, by the bot's own edit, in a message of its
+own in the channel, in a direct message.
+
+A thin shell on discord.py: it offers calls, ui/ladder makes them and judges what comes of it. Logs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+
+import discord
+
+from generations.clock import Clock
+from generations.model import Generation, Place
+from ui.cards import plain_text
+from ui.sheet import KeptPicture, Sheet
+
+NOBODY = discord.AllowedMentions.none()
+
+Send = Callable[[Sheet], Awaitable[discord.Message]]
+OpenChannel = Callable[[], Awaitable[discord.abc.Messageable]]
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A message that took the place of the card. A *plain* one can't become a card."""
+
+    channel_id: int
+    guild_id: int | None
+    message_id: int
+    plain: bool
+
+
+@dataclass(slots=True)
+class Memory:
+    """What this process learned of a card by showing it. It may be lost at any time: then it is learned again."""
+
+    token_dead: bool = False
+    home: Home | None = None
+    attached: dict[int, KeptPicture] = field(default_factory=dict[int, KeptPicture])
+    linked: dict[int, str] = field(default_factory=dict[int, str])
+    elsewhere: list[str] = field(default_factory=list[str])
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to edit a card where it stands."""
+
+    by_token: bool
+    send: Send
+
+
+class Places:
+    """The calls that reach a generation's card and its requester."""
+
+    def __init__(self, client: discord.Client, clock: Clock, *, token_margin_seconds: float) -> None:
+        self._client = client
+        self._clock = clock
+        self._margin_ms = round(token_margin_seconds * 1000)
+
+    def ways(self, memory: Memory, generation: Generation) -> Iterator[Way]:
+        """How the card can be edited, best first."""
+        origin, home, message_id = generation.origin, memory.home, generation.message_id
+        if home is not None:
+            if not home.plain:
+                yield Way(False, self._edit_as_bot(home.channel_id, home.guild_id, home.message_id))
+            return
+        if message_id is None:
+            return
+        if self._token_is_fresh(memory, generation):
+            yield Way(True, self._edit_by_token(generation, message_id))
+        if _bot_may_enter(generation):
+            yield Way(False, self._edit_as_bot(origin.channel_id, origin.guild_id, message_id))
+
+    def destinations(self, generation: Generation) -> Iterator[tuple[Place, OpenChannel]]:
+        """Where the pictures can be posted in a message of their own, best first."""
+        origin = generation.origin
+
+        async def channel() -> discord.abc.Messageable:
+            return self._client.get_partial_messageable(origin.channel_id, guild_id=origin.guild_id)
+
+        async def direct() -> discord.abc.Messageable:
+            return await self._client.create_dm(discord.Object(origin.user_id))
+
+        if _bot_may_enter(generation):
+            yield Place.CHANNEL, channel
+        yield Place.DIRECT_MESSAGE, direct
+
+    async def send(self, channel: discord.abc.Messageable, sheet: Sheet, *, plain: bool) -> discord.Message:
+        """Post *sheet* as a message of its own: as a card, or *plain*, as text with attachments."""
+        nonce = _nonce(sheet)
+        if not plain:
+            return await channel.send(view=sheet.view(), files=sheet.files(), nonce=nonce, allowed_mentions=NOBODY)
+        content = plain_text(sheet.generation, sheet.linked)
+        return await channel.send(
+            content, files=sheet.files(), nonce=nonce, allowed_mentions=NOBODY, suppress_embeds=True
+        )
+
+    async def fetch_answer(self, generation: Generation) -> discord.Message | None:
+        """The answer to the interaction; None without asking, when the token can't tell any more."""
+        origin = generation.origin
+        if not origin.token or self._clock.now_ms() >= origin.token_expires_at_ms:
+            return None
+        # Discord docs: "Get Original Interaction Response"; the library's type knows numbers only.
+        return await self._webhook(generation).fetch_message("@original")  # pyright: ignore[reportArgumentType]
+
+    def _token_is_fresh(self, memory: Memory, generation: Generation) -> bool:
+        """By the clock, without a try: each 401 counts towards Discord's limit of 10,000 invalid requests."""
+        origin = generation.origin
+        alive = bool(origin.token) and not memory.token_dead
+        return alive and self._clock.now_ms() < origin.token_expires_at_ms - self._margin_ms
+
+    def _edit_by_token(self, generation: Generation, message_id: int) -> Send:
+        webhook = self._webhook(generation)
+
+        async def send(sheet: Sheet) -> discord.Message:
+            return await webhook.edit_message(
+                message_id, attachments=sheet.attachments(), view=sheet.view(), allowed_mentions=NOBODY
+            )
+
+        return send
+
+    def _edit_as_bot(self, channel_id: int, guild_id: int | None, message_id: int) -> Send:
+        message = self._client.get_partial_messageable(channel_id, guild_id=guild_id).get_partial_message(message_id)
+
+        async def send(sheet: Sheet) -> discord.Message:
+            return await message.edit(attachments=sheet.attachments(), view=sheet.view(), allowed_mentions=NOBODY)
+
+        return send
+
+    def _webhook(self, generation: Generation) -> discord.Webhook:
+        origin = generation.origin
+        return discord.Webhook.partial(origin.application_id, origin.token, client=self._client)
+
+
+def _bot_may_enter(generation: Generation) -> bool:
+    """Whether the bot itself, without the token, can see the card and post beside it. A private card only the token
+    reaches (discord-api-docs#3090), and nothing private goes into a channel."""
+    return generation.origin.bot_in_channel and not generation.request.private
+
+
+def _nonce(sheet: Sheet) -> str:
+    """The same for the same pictures of the same generation, so that Discord makes one message of two tries.
+
+    At most 25 characters; Discord looks for it because discord.py sends enforce_nonce (Discord docs: "Create Message").
+    """
+    positions = {*sheet.uploads, *sheet.linked}
+    return f"{sheet.generation.id}-{sum(1 << position for position in positions):x}"

@@ -1,0 +1,137 @@
+"""What one try to show a card sends: its components and its pictures. No network.
+
+A discord.File can be sent once only (a second send uploads nothing, silently), so every try takes new ones from here.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+
+import discord
+
+from generations.model import Generation, Image, Outlook
+from qwen.models import OutputFormat
+from ui.cards import build_card
+from ui.inert import alt_text, file_stem
+
+if TYPE_CHECKING:
+    from qwen.images import DownloadedImage
+
+SPOILER_PREFIX = "SPOILER_"  # what discord.File puts before the name of a hidden picture
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPicture:
+    """A picture that stands on the card already. discord.py asks such an object only for to_dict (http.py,
+    `handle_message_parameters`); Discord keeps what is listed by its id (Discord docs: Message, "Edit Message")."""
+
+    attachment_id: int
+    file_name: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"id": str(self.attachment_id)}
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """One state of a card, ready to be sent. All keys are image positions.
+
+    *uploads*: pictures to send now; *kept*: those on the message already; *linked*: addresses of images too large to
+    be attached; *elsewhere*: addresses of messages that hold what could not be put on this card.
+    """
+
+    generation: Generation
+    outlook: Outlook
+    uploads: Mapping[int, DownloadedImage]
+    kept: Mapping[int, KeptPicture]
+    linked: Mapping[int, str]
+    elsewhere: Sequence[str] = ()
+
+    def view(self) -> discord.ui.LayoutView:
+        """New components. The gallery names the pictures of this message by their file names."""
+        attached = {position: f"attachment://{name}" for position, name in self.names().items()}
+        return build_card(
+            self.generation, self.outlook, attached=attached, linked=self.linked, elsewhere=self.elsewhere
+        )
+
+    def names(self) -> dict[int, str]:
+        """The file names on the message, in gallery order."""
+        names = {position: picture.file_name for position, picture in self.kept.items()}
+        names |= {position: self._file_name(position, picture.format) for position, picture in self.uploads.items()}
+        return dict(sorted(names.items()))
+
+    def files(self) -> list[discord.File]:
+        """New files of the pictures to send, with the prompt as their description."""
+        request = self.generation.request
+        return [
+            discord.File(
+                io.BytesIO(picture.data),
+                self._file_name(position, picture.format).removeprefix(SPOILER_PREFIX),
+                description=alt_text(request.prompt),
+                spoiler=request.spoiler,
+            )
+            for position, picture in sorted(self.uploads.items())
+        ]
+
+    def attachments(self) -> Sequence[discord.Attachment | discord.File]:
+        """The whole list for an edit, kept ones first; MISSING (leave alone) when there is none."""
+        kept = [cast("discord.Attachment", self.kept[position]) for position in sorted(self.kept)]
+        return [*kept, *self.files()] or discord.utils.MISSING
+
+    def without_uploads(self, elsewhere: Sequence[str]) -> Sheet:
+        """The same card without the new pictures, saying where they are."""
+        return replace(self, uploads={}, elsewhere=elsewhere)
+
+    def on_new_message(self, pictures: Mapping[int, DownloadedImage]) -> Sheet:
+        """The same state on a message that holds nothing yet but *pictures*."""
+        uploads = {position: picture for position, picture in pictures.items() if position not in self.linked}
+        return replace(self, uploads=uploads, kept={}, elsewhere=())
+
+    def _file_name(self, position: int, format: OutputFormat) -> str:
+        return file_name(self.generation, self.generation.images[position], format)
+
+
+def file_name(generation: Generation, image: Image, format: OutputFormat) -> str:
+    """The name under which Discord knows the picture, for example a-lighthouse-42.png; ASCII [A-Za-z0-9_.-] only."""
+    prefix = SPOILER_PREFIX if generation.request.spoiler else ""
+    return f"{prefix}{file_stem(generation.request.prompt, image.seed)}.{format.extension}"
+
+
+def picture_ids(message: discord.Message, sheet: Sheet) -> dict[int, int]:
+    """The attachment ids that Discord gave to the uploads of *sheet*, as far as *message*, its answer, tells them.
+
+    A message that shows its attachments in components lists none of them in `attachments` (discord-api-docs#8277),
+    so they are read from the gallery: by file name, and by place where the name was changed.
+    """
+    media = list(_media(message.components))
+    by_name = {attachment.filename: attachment.id for attachment in message.attachments}
+    by_name |= {_name_in(item.url): found for item in media if (found := _id_of(item)) is not None}
+    ids = {position: by_name[name] for position, name in sheet.names().items() if name in by_name}
+    if len(media) == len(sheet.names()):
+        by_place = {position: _id_of(item) for position, item in zip(sheet.names(), media, strict=True)}
+        ids = {position: found for position, found in by_place.items() if found is not None} | ids
+    return {position: ids[position] for position in sheet.uploads if position in ids}
+
+
+def _media(components: Sequence[Any]) -> Iterator[discord.UnfurledMediaItem]:
+    for component in components:
+        if isinstance(component, discord.MediaGalleryComponent):
+            yield from (item.media for item in component.items)
+        else:
+            yield from _media(getattr(component, "children", ()))
+
+
+def _id_of(media: discord.UnfurledMediaItem) -> int | None:
+    """From its own field, or from its address, which ends in <channel id>/<attachment id>/<file name>."""
+    if media.attachment_id is not None:
+        return media.attachment_id
+    parts = urlsplit(media.url).path.split("/")
+    return int(parts[-2]) if len(parts) > 2 and parts[-2].isascii() and parts[-2].isdigit() else None
+
+
+def _name_in(url: str) -> str:
+    return urlsplit(url).path.rpartition("/")[2]
