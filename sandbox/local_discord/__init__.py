@@ -1,4 +1,7 @@
-"""A local Discord: REST, gateway, CDN and people, on one aiohttp application. It knows neither the product nor discord.py."""
+"""A local Discord: REST, gateway, CDN and people, on one aiohttp application.
+
+It knows neither the product nor discord.py.
+"""
 
 from __future__ import annotations
 

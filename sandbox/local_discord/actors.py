@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sandbox.local_discord import permissions as p
 from sandbox.local_discord import shapes_commands as kinds
 from sandbox.local_discord import shapes_components as parts
 from sandbox.local_discord.errors import DiscordError
-from sandbox.local_discord.happenings import Happening
-from sandbox.local_discord.interactions import Interactions
-from sandbox.local_discord.messages import Draft, Messages
+from sandbox.local_discord.messages import Draft
 from sandbox.local_discord.model import (
     Channel,
     ChannelKind,
@@ -27,8 +24,6 @@ from sandbox.local_discord.model import (
     Outcome,
     Person,
 )
-from sandbox.local_discord.payloads import Payloads
-from sandbox.local_discord.payloads_places import Places
 from sandbox.local_discord.people_commands import (
     Refused,
     check_options,
@@ -39,53 +34,13 @@ from sandbox.local_discord.people_commands import (
     why_not_here,
 )
 from sandbox.local_discord.people_forms import check_picks, fill_form
+from sandbox.local_discord.people_resolved import Resolving
 from sandbox.local_discord.rules_messages import walk
-from sandbox.local_discord.state import State
+from sandbox.local_discord.stage import ShownForm, Stage
 
 T = TypeVar("T")
 LOOK_AGAIN_SECONDS = 0.05
 NO_ANSWER = "The application did not respond"
-
-
-class Changes:
-    """Wakes those who wait for anything to happen."""
-
-    def __init__(self, state: State) -> None:
-        self._waiting: set[asyncio.Future[None]] = set()
-        state.listen(self._wake)
-
-    def _wake(self, happening: Happening) -> None:
-        for future in self._waiting:
-            if not future.done():
-                future.set_result(None)
-        self._waiting.clear()
-
-    def next(self) -> asyncio.Future[None]:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.add(future)
-        return future
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """Everything that people act on."""
-
-    state: State
-    messages: Messages
-    interactions: Interactions
-    payloads: Payloads
-    places: Places
-    changes: Changes
-
-
-@dataclass(frozen=True, slots=True)
-class ShownForm:
-    """A modal on a person's screen."""
-
-    interaction_id: int
-    custom_id: str
-    title: str
-    components: list[Json]
 
 
 class Actor:
@@ -93,6 +48,7 @@ class Actor:
         self.person = person
         self._stage = stage
         self._state = stage.state
+        self._resolving = Resolving(stage.state, stage.payloads, stage.places)
 
     # --- acting ---
 
@@ -124,9 +80,11 @@ class Actor:
         data: Json = {"id": command["id"], "name": name, "type": kind}
         if kind == kinds.CHAT_INPUT:
             data |= {"options": chosen} if chosen else {}
-            data |= self._resolved(channel, [(leaf["type"], str(leaf["value"])) for leaf in chosen_leaves(chosen)])
+            data |= self._resolving.resolved(
+                self.person, channel, [(leaf["type"], str(leaf["value"])) for leaf in chosen_leaves(chosen)]
+            )
         else:
-            data |= self._target(channel, kind, target_id)
+            data |= self._resolving.target(self.person, channel, kind, target_id)
         if "guild_id" in command:
             data["guild_id"] = command["guild_id"]
         authorized = owners(command, self.person, guild)
@@ -157,14 +115,19 @@ class Actor:
             data["values"] = picked
             option_kinds = {5: kinds.USER, 6: kinds.ROLE, 7: kinds.MENTIONABLE, 8: kinds.CHANNEL}
             if part["type"] in option_kinds:
-                data |= self._resolved(channel, [(option_kinds[part["type"]], value) for value in picked])
+                data |= self._resolving.resolved(
+                    self.person, channel, [(option_kinds[part["type"]], value) for value in picked]
+                )
         started = self._stage.interactions.start(
             self.person, channel, InteractionKind.COMPONENT, data, owners=self._owners_of(message), message=message
         )
         return started.id
 
     async def submit(self, form: ShownForm | int, values: Mapping[str, Any]) -> int:
-        """Sends a form. `form` may be the id of the interaction that was answered with it; `values` by custom_id or label."""
+        """Sends a form.
+
+        `form` may be the id of the interaction that was answered with it; `values` by custom_id or label.
+        """
         shown_by = self._state.interactions.get(form if isinstance(form, int) else form.interaction_id)
         if shown_by is None or shown_by.modal is None or shown_by.person_id != self.person.id:
             raise Refused("There is no such form on your screen.")
@@ -280,39 +243,3 @@ class Actor:
             return message.metadata["authorizing_integration_owners"]
         channel = self._state.channel(message.channel_id)
         return {"0": "0" if channel.guild_id is None else str(channel.guild_id)}
-
-    def _target(self, channel: Channel, kind: int, target_id: int | None) -> Json:
-        if kind == kinds.MESSAGE_MENU:
-            message = self._readable(target_id or 0)
-            resolved: Json = {"messages": {str(message.id): self._stage.payloads.message(message)}}
-        else:
-            resolved = self._resolved(channel, [(kinds.USER, str(target_id))])["resolved"]
-        return {"target_id": str(target_id), "resolved": resolved}
-
-    def _resolved(self, channel: Channel, picked: Sequence[tuple[int, str]]) -> Json:
-        """`resolved` for option values that name people, roles or channels; empty when none does."""
-        resolved: dict[str, Json] = {}
-        guild = self._state.guild_of(channel)
-        for kind, value in picked:
-            if kind in (kinds.USER, kinds.MENTIONABLE) and self._is_user(value):
-                resolved.setdefault("users", {})[value] = self._stage.payloads.user(int(value))
-                if guild is not None and int(value) in guild.members:
-                    member = self._stage.payloads.member(guild, int(value))
-                    del member["user"], member["deaf"], member["mute"]
-                    member["permissions"] = str(self._state.permissions(int(value), channel))
-                    resolved.setdefault("members", {})[value] = member
-            elif kind in (kinds.ROLE, kinds.MENTIONABLE) and guild is not None:
-                role = next((role for role in self._stage.places.roles(guild) if role["id"] == value), None)
-                if role is None:
-                    raise Refused("There is no such role.")
-                resolved.setdefault("roles", {})[value] = role
-            elif kind == kinds.CHANNEL:
-                target = self._stage.places.channel(self._place(int(value)))
-                target["permissions"] = str(self._state.permissions(self.person.id, self._place(int(value))))
-                resolved.setdefault("channels", {})[value] = target
-            elif kind in (kinds.USER, kinds.ROLE, kinds.MENTIONABLE, kinds.ATTACHMENT):
-                raise Refused("There is nothing of that kind to pick here.")
-        return {"resolved": resolved} if resolved else {}
-
-    def _is_user(self, value: str) -> bool:
-        return int(value) in self._state.people_by_id or int(value) == self._state.application_id

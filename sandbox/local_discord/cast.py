@@ -1,4 +1,7 @@
-"""Who and what is there when the local Discord opens: four people, two guilds, their channels. Ids are the same every time."""
+"""Who and what is there when the local Discord opens: four people, two guilds, their channels.
+
+Ids are the same every time.
+"""
 
 from __future__ import annotations
 

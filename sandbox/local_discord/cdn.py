@@ -1,4 +1,7 @@
-"""Signed attachment addresses and the files behind them (Discord docs: Reference, 'Signed Attachment CDN URLs'). No HTTP."""
+"""Signed attachment addresses and the files behind them (Discord docs: Reference, 'Signed Attachment CDN URLs').
+
+No HTTP.
+"""
 
 from __future__ import annotations
 

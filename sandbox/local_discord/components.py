@@ -65,7 +65,9 @@ def _copy(component: Json) -> Json:
 def resolve_media(
     components: Sequence[Json], attachments: Sequence[Attachment], own_attachment_id: Callable[[str], int | None]
 ) -> list[Problem]:
-    """Puts `{"attachment": id}` or `{"url": …}` wherever components (already copied) show media; returns what is wrong."""
+    """Puts `{"attachment": id}` or `{"url": …}` wherever components (already copied) show media;
+    returns what is wrong.
+    """
     by_name = {attachment.filename: attachment for attachment in attachments}
     by_id = {attachment.id: attachment for attachment in attachments}
     problems: list[Problem] = []

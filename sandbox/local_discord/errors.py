@@ -50,7 +50,9 @@ class DiscordError(Exception):
 
 
 def error_tree(problems: Sequence[Problem]) -> dict[str, Any]:
-    """Problems as Discord nests them: by JSON key and array index, ending in `_errors` (Reference, 'Error Messages')."""
+    """Problems as Discord nests them: by JSON key and array index, ending in `_errors` (Reference, 'Error
+    Messages').
+    """
     tree: dict[str, Any] = {}
     for problem in problems:
         node = tree

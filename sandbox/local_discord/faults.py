@@ -1,4 +1,7 @@
-"""Faults on purpose, for tests and for the panel: REST answers that fail, and gateway troubles. Off unless asked for."""
+"""Faults on purpose, for tests and for the panel: REST answers that fail, and gateway troubles.
+
+Off unless asked for.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The gateway: sessions, shards, and which happening becomes which event for the bot (Discord docs: Gateway, Gateway Events).
+"""The gateway: sessions, shards, and which happening becomes which event for the bot (Discord docs: Gateway, Gateway
+Events).
 
 It knows neither REST nor the people's page.
 """
@@ -72,7 +73,9 @@ class Gateway:
     # --- what a connection asks ---
 
     def identify(self, connection: Connection, body: Json) -> Session | None:
-        """Raises Closing for a bad token, shard or intents; op 9 when shards start faster than `max_concurrency` allows."""
+        """Raises Closing for a bad token, shard or intents;
+        op 9 when shards start faster than `max_concurrency` allows.
+        """
         if str(body.get("token", "")).removeprefix("Bot ") != self._token:
             raise Closing(4004, "Authentication failed.")
         if not isinstance(body.get("properties"), dict):

@@ -1,4 +1,7 @@
-"""One websocket of the bot: hello, identify or resume, heartbeats, close codes (Discord docs: Gateway). Knows no events."""
+"""One websocket of the bot: hello, identify or resume, heartbeats, close codes (Discord docs: Gateway).
+
+Knows no events.
+"""
 
 from __future__ import annotations
 

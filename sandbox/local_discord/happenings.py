@@ -1,4 +1,7 @@
-"""What happens in the local Discord, as values: the gateway tells the bot, the audience tells the people. No behaviour."""
+"""What happens in the local Discord, as values: the gateway tells the bot, the audience tells the people.
+
+No behaviour.
+"""
 
 from __future__ import annotations
 

@@ -180,7 +180,9 @@ class Interactions:
         interaction.modal = data
 
     def by_webhook(self, application_id: int, token: str) -> Interaction:
-        """401/50027 for a token that is unknown or 15 minutes old, 404/10015 before the answer or for another application."""
+        """401/50027 for a token that is unknown or 15 minutes old, 404/10015 before the answer or for another
+        application.
+        """
         interaction = self._state.interactions_by_token.get(token)
         if application_id != self._state.application_id:
             raise errors.unknown_webhook()
@@ -191,7 +193,9 @@ class Interactions:
         return interaction
 
     def follow_up(self, interaction: Interaction, body: Json, uploads: tuple[Upload, ...]) -> Message:
-        """Right after a deferral it edits the loading message and keeps that one's ephemeral state (Discord docs, deprecated)."""
+        """Right after a deferral it edits the loading message and keeps that one's ephemeral state (Discord docs,
+        deprecated).
+        """
         original = self._state.messages.get(interaction.original_id or 0)
         if original is not None and original.flags & LOADING:
             return self.edit(interaction, original, body, uploads)

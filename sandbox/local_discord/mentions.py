@@ -23,9 +23,11 @@ def find_mentions(
     text: str, allowed: Mapping[str, Any] | None, known: Iterable[int], *, replied_to: int | None, may_everyone: bool
 ) -> Mentions:
     """Mentions that count. Without `allowed_mentions` all do; with it only what it names."""
-    rules = allowed if allowed is not None else {"parse": ["users", "roles", "everyone"], "replied_user": True}
+    everything: dict[str, Any] = {"parse": ["users", "roles", "everyone"], "replied_user": True}
+    rules = everything if allowed is None else allowed
     parse: list[str] = rules.get("parse") or []
-    named = {int(user) for user in rules.get("users") or []}
+    listed: list[str | int] = rules.get("users") or []
+    named = {int(user) for user in listed}
     users: list[int] = []
     if replied_to is not None and rules.get("replied_user"):
         users.append(replied_to)

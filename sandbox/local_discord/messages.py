@@ -1,4 +1,7 @@
-"""Makes, changes and removes messages by the rules, whoever asks: interactions, the bot's token or a person. Knows no HTTP."""
+"""Makes, changes and removes messages by the rules, whoever asks: interactions, the bot's token or a person.
+
+Knows no HTTP.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from sandbox.local_discord.cdn import Cdn
 from sandbox.local_discord.components import clean_filename, lost_media, resolve_media, text_of, with_ids
 from sandbox.local_discord.happenings import MessageDismissed, MessageGone, MessageSaved
 from sandbox.local_discord.mentions import contradictions, find_mentions
-from sandbox.local_discord.model import Attachment, Channel, Json, Message, MessageKind
+from sandbox.local_discord.model import Attachment, Channel, Json, Message, MessageKind, objects
 from sandbox.local_discord.rules_messages import (
     COMPONENTS_V2,
     EPHEMERAL,
@@ -61,7 +64,7 @@ class Messages:
             created_at_ms=self._state.clock.now_ms(),
             flags=draft.flags | (EPHEMERAL if draft.only_for else 0),
             content=body.get("content") or "",
-            embeds=[_embed(embed) for embed in body.get("embeds") or []],
+            embeds=[_embed(embed) for embed in objects(body, "embeds")],
             metadata=draft.metadata,
             reference_id=draft.reference_id,
             nonce=body.get("nonce"),
@@ -69,7 +72,7 @@ class Messages:
             only_for=draft.only_for,
         )
         message.attachments = self._attachments(message, body, draft.uploads, draft.size_limit)
-        message.components = self._components(body.get("components") or [], message.attachments)
+        message.components = self._components(objects(body, "components"), message.attachments)
         if not draft.flags & LOADING:
             _refuse_empty(message)
         self._mention(message, body, draft)
@@ -85,8 +88,8 @@ class Messages:
         """Changes what the body names and keeps the rest; same errors as `create`, and nothing is changed then."""
         flags = self._flags_after(message, body)
         whole: Json = {
-            "content": body["content"] if "content" in body else message.content,
-            "embeds": body["embeds"] if "embeds" in body else message.embeds,
+            "content": body.get("content", message.content),
+            "embeds": body.get("embeds", message.embeds),
             "allowed_mentions": body.get("allowed_mentions"),
         }
         if body.get("components") is not None:
@@ -108,7 +111,7 @@ class Messages:
             content=whole["content"] or "",
             components=components,
             attachments=attachments,
-            embeds=[_embed(embed) for embed in whole["embeds"] or []],
+            embeds=[_embed(embed) for embed in objects(whole, "embeds")],
         )
         _refuse_empty(changed)
         self._apply(message, changed, flags)
@@ -176,10 +179,7 @@ class Messages:
         present = {attachment.id: attachment for attachment in message.attachments}
         waiting = {upload.number: upload for upload in uploads}
         declared: list[Json] | None = body.get("attachments")
-        if declared is None and "attachments" not in body:
-            result = list(message.attachments)
-        else:
-            result = []
+        result = [] if "attachments" in body else list(message.attachments)
         for entry in declared or []:
             number = int(entry["id"])
             if number in waiting:

@@ -1,10 +1,12 @@
-"""The things of the local Discord: people, guilds, channels, messages, interactions. Plain data; knows no HTTP and no rules.
+"""The things of the local Discord: people, guilds, channels, messages, interactions.
+Plain data; knows no HTTP and no rules.
 
 Ids are int here and become strings only in `payloads`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Any
@@ -12,6 +14,11 @@ from typing import Any
 from sandbox.local_discord.permissions import Overwrite
 
 Json = dict[str, Any]
+
+
+def objects(holder: Mapping[str, Any], key: str) -> list[Json]:
+    """The list of JSON objects under a key; empty when it is absent or null."""
+    return holder.get(key) or []
 
 
 class ChannelKind(IntEnum):
@@ -76,7 +83,9 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Guild:
-    """`members` maps a user's id (people and the bot) to the roles they hold beside everyone's (whose id is the guild's)."""
+    """`members` maps a user's id (people and the bot) to the roles they hold beside everyone's (whose id is the
+    guild's).
+    """
 
     id: int
     name: str

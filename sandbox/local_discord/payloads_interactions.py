@@ -103,6 +103,6 @@ class InteractionPayloads:
             "response_message_loading": bool(message.flags & LOADING),
             "response_message_ephemeral": bool(message.flags & EPHEMERAL),
         }
-        if interaction.ack in (Ack.MESSAGE, Ack.UPDATE):
+        if interaction.ack is Ack.MESSAGE or interaction.ack is Ack.UPDATE:
             body["resource"] = {"type": int(interaction.ack), "message": self._payloads.message(message)}
         return body

@@ -1,4 +1,7 @@
-"""The wire form of guilds and channels, as Discord sends them and as the page gets them. Reads the state, changes nothing."""
+"""The wire form of guilds and channels, as Discord sends them and as the page gets them.
+
+Reads the state, changes nothing.
+"""
 
 from __future__ import annotations
 

@@ -46,7 +46,9 @@ def _contexts(command: Json) -> Sequence[int]:
 
 
 def owners(command: Json, person: Person, guild: Guild | None) -> dict[str, str]:
-    """`authorizing_integration_owners`: key "0" the guild ("0" in a DM), key "1" the person; empty when neither allows it."""
+    """`authorizing_integration_owners`: key "0" the guild ("0" in a DM), key "1" the person;
+    empty when neither allows it.
+    """
     types = command.get("integration_types", [GUILD_INSTALL])
     found: dict[str, str] = {}
     if GUILD_INSTALL in types and (guild is None or guild.installed):

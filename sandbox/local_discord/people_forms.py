@@ -27,7 +27,8 @@ def values_sent(components: Sequence[Json]) -> dict[str, Any]:
 
 
 def fill_form(modal: Json, values: Mapping[str, Any]) -> list[Json]:
-    """The `components` of a MODAL_SUBMIT. `values` are keyed by custom_id or by label; what is missing keeps its default.
+    """The `components` of a MODAL_SUBMIT.
+    `values` are keyed by custom_id or by label; what is missing keeps its default.
 
     Raises Refused for what a client would not let through.
     """
@@ -56,7 +57,8 @@ def _fill(field: Json, label: str, values: Mapping[str, Any], unused: set[str]) 
     unused.discard(key or "")
     filled: Json = {"type": field["type"], "id": field["id"], "custom_id": custom_id}
     if field["type"] in _MANY:
-        picked = [str(value) for value in (given or [])]
+        chosen: list[Any] = given or []
+        picked = [str(value) for value in chosen]
         check_picks(field, picked, label or custom_id)
         return filled | {"values": picked}
     if field["type"] == parts.TEXT_INPUT:

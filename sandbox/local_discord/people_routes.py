@@ -1,4 +1,7 @@
-"""The page's routes: people act by POST and see by one websocket. Loopback only; everything real is in actors and audience."""
+"""The page's routes: people act by POST and see by one websocket.
+
+Loopback only; everything real is in actors and audience.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Rate limits as buckets per route and top-level resource, with Discord's headers (Discord docs: Rate Limits). Pure but for the clock.
+"""Rate limits as buckets per route and top-level resource, with Discord's headers (Discord docs: Rate Limits).
+Pure but for the clock.
 
 Discord publishes no numbers; these are what its engineers and users report, and a bot must read the headers anyway.
 """
@@ -89,7 +90,10 @@ def rate_limited(
     with_via: bool = True,
     message: str = "You are being rate limited.",
 ) -> DiscordError:
-    """429. Without a Via header discord.py takes it for Cloudflare's ban and gives up at once, so ordinary ones carry it."""
+    """429.
+
+    Without a Via header discord.py takes it for Cloudflare's ban and gives up at once, so ordinary ones carry it.
+    """
     added = {"Retry-After": str(math.ceil(retry_after)), "X-RateLimit-Scope": scope}
     if with_via:
         added["Via"] = "1.1 google"

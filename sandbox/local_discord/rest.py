@@ -116,7 +116,9 @@ class Rest:
 
 
 async def _read(request: web.Request) -> bytes | None:
-    """The whole body, None when it is over Discord's limit (it is read to its end even so, that the answer gets through)."""
+    """The whole body, None when it is over Discord's limit (it is read to its end even so, that the answer gets
+    through).
+    """
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.content.iter_any():

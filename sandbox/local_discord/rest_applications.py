@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sandbox.local_discord import errors
 from sandbox.local_discord.happenings import CommandsChanged
-from sandbox.local_discord.model import Json
+from sandbox.local_discord.model import Json, objects
 from sandbox.local_discord.payloads import BOT_NAME, Payloads
 from sandbox.local_discord.routing import Answer, Call, Route, refuse
 from sandbox.local_discord.rules_commands import examine_commands
@@ -143,7 +143,7 @@ class ApplicationRoutes:
             "nsfw": bool(sent.get("nsfw")),
         }
         if kind == CHAT_INPUT:
-            command["options"] = [_without_nulls(option) for option in sent.get("options") or []]
+            command["options"] = [_without_nulls(option) for option in objects(sent, "options")]
         if scope is not None:
             return command | {"guild_id": str(scope)}
         command["dm_permission"] = sent.get("dm_permission") is not False

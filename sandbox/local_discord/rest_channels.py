@@ -155,7 +155,9 @@ class ChannelRoutes:
         return Answer(200, self._payloads.message(message))
 
     def _count_late_edit(self, message: Message) -> list[int]:
-        """429/30046 when a message older than an hour was edited too often; the list of late edits with this one else."""
+        """429/30046 when a message older than an hour was edited too often;
+        the list of late edits with this one else.
+        """
         now = self._state.clock.now_ms()
         if now - message.created_at_ms <= HOUR_MS:
             return message.late_edits_at_ms

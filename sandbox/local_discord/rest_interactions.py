@@ -1,4 +1,7 @@
-"""REST routes of interactions: the callback, and the webhook of an interaction's token. No authorization but the token."""
+"""REST routes of interactions: the callback, and the webhook of an interaction's token.
+
+No authorization but the token.
+"""
 
 from __future__ import annotations
 

@@ -54,7 +54,9 @@ class Call:
 
 
 def refuse(found: Findings) -> None:
-    """Raises 400/50035 for faults and for keys that nothing here knows: real Discord ignores those, a test must see them."""
+    """Raises 400/50035 for faults and for keys that nothing here knows: real Discord ignores those, a test must see
+    them.
+    """
     problems = list(found.problems)
     for key in found.unknown_keys:
         problems.append(Problem(tuple(key.split(".")), "UNKNOWN_KEY", "Discord's documentation names no such key here"))

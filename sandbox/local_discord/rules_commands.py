@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sandbox.local_discord.errors import Path
+from sandbox.local_discord.model import objects
 from sandbox.local_discord.shapes import Findings, examine
 from sandbox.local_discord.shapes_commands import CHAT_INPUT, SUB_COMMAND, SUB_COMMAND_GROUP, bulk
 
@@ -31,7 +32,7 @@ def _examine_command(command: dict[str, Any], at: Path, found: Findings) -> None
         _chat_name(command["name"], (*at, "name"), found)
         if not command.get("description"):
             found.add((*at, "description"), "BASE_TYPE_REQUIRED", "This field is required")
-        _examine_options(command.get("options") or [], (*at, "options"), found)
+        _examine_options(objects(command, "options"), (*at, "options"), found)
     else:
         if command.get("description"):
             found.add((*at, "description"), "APPLICATION_COMMAND_CONTEXT_MENU_DESCRIPTION", "Must be empty.")
@@ -64,12 +65,12 @@ def _examine_options(options: Sequence[dict[str, Any]], at: Path, found: Finding
         optional_seen = optional_seen or not option.get("required")
         if option.get("autocomplete") and option.get("choices"):
             found.add(here, "APPLICATION_COMMAND_OPTION_AUTOCOMPLETE_CHOICES", "Cannot have choices and autocomplete")
-        _unique([choice["name"] for choice in option.get("choices") or []], (*here, "choices"), found)
+        _unique([choice["name"] for choice in objects(option, "choices")], (*here, "choices"), found)
         for least, most in (("min_value", "max_value"), ("min_length", "max_length")):
             low, high = option.get(least), option.get(most)
             if low is not None and high is not None and low > high:
                 found.add((*here, most), "APPLICATION_COMMAND_OPTION_RANGE", f"{most} is below {least}")
-        _examine_options(option.get("options") or [], (*here, "options"), found)
+        _examine_options(objects(option, "options"), (*here, "options"), found)
 
 
 def _unique(names: Sequence[Any], at: Path, found: Findings) -> None:
@@ -89,9 +90,9 @@ def _counts(commands: Sequence[dict[str, Any]], found: Findings) -> None:
 def characters(command: dict[str, Any]) -> int:
     """Names, descriptions and choice values of a command and all below it, the longest localization counted."""
     total = _longest(command, "name") + _longest(command, "description")
-    for choice in command.get("choices") or []:
+    for choice in objects(command, "choices"):
         total += _longest(choice, "name") + len(str(choice["value"]))
-    return total + sum(characters(option) for option in command.get("options") or [])
+    return total + sum(characters(option) for option in objects(command, "options"))
 
 
 def _longest(thing: dict[str, Any], key: str) -> int:

@@ -1,7 +1,7 @@
 """What a message must keep to beyond the shape of its body: Components V2, limits over the whole, unique ids. Pure.
 
-Sources: Discord docs, Component Reference and Message; the 4000 characters over all text displays are what discord.py counts
-and what Discord's issue tracker says, not Discord's docs.
+Sources: Discord docs, Component Reference and Message. That all text displays together have 4000 characters is what
+discord.py counts and Discord's issue tracker says; it is not in Discord's docs.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 from sandbox.local_discord import shapes_components as parts
 from sandbox.local_discord.errors import Path
+from sandbox.local_discord.model import Json, objects
 from sandbox.local_discord.shapes import Findings
 
 SUPPRESS_EMBEDS, EPHEMERAL, LOADING = 1 << 2, 1 << 6, 1 << 7
@@ -31,7 +32,7 @@ def walk(components: Sequence[dict[str, Any]], at: Path = ("components",)) -> It
     for index, component in enumerate(components):
         here = (*at, index)
         yield here, component
-        yield from walk(component.get("components") or [], (*here, "components"))
+        yield from walk(objects(component, "components"), (*here, "components"))
         for key in ("accessory", "component"):
             if isinstance(component.get(key), dict):
                 yield (*here, key), component[key]
@@ -39,7 +40,7 @@ def walk(components: Sequence[dict[str, Any]], at: Path = ("components",)) -> It
 
 def examine_message(body: Mapping[str, Any], flags: int, found: Findings) -> None:
     """Cross-field rules of a body whose shape is right; `flags` are the message's flags as they will be."""
-    components: list[dict[str, Any]] = body.get("components") or []
+    components: list[dict[str, Any]] = objects(body, "components")
     everything = list(walk(components))
     if flags & COMPONENTS_V2:
         _legacy_fields(body, found)
@@ -59,7 +60,7 @@ def examine_message(body: Mapping[str, Any], flags: int, found: Findings) -> Non
     else:
         _legacy_components(components, found)
     examine_components(everything, found)
-    _embeds(body.get("embeds") or [], found)
+    _embeds(objects(body, "embeds"), found)
 
 
 def _legacy_fields(body: Mapping[str, Any], found: Findings) -> None:
@@ -126,7 +127,7 @@ def _select(select: dict[str, Any], at: Path, found: Findings) -> None:
     least, most = select.get("min_values"), select.get("max_values")
     if least is not None and most is not None and least > most:
         found.add((*at, "max_values"), "SELECT_COMPONENT_RANGE", "max_values is below min_values")
-    values = [option["value"] for option in select.get("options") or []]
+    values = [option["value"] for option in objects(select, "options")]
     if len(set(values)) < len(values):
         found.add((*at, "options"), "SELECT_COMPONENT_OPTION_VALUE_DUPLICATED", "The specified value is already used")
 
@@ -142,8 +143,9 @@ def _embeds(embeds: Sequence[dict[str, Any]], found: Findings) -> None:
 
 
 def _embed_characters(embed: dict[str, Any]) -> int:
-    texts = [embed.get("title"), embed.get("description")]
-    texts += [(embed.get("footer") or {}).get("text"), (embed.get("author") or {}).get("name")]
-    for field in embed.get("fields") or []:
+    footer: Json = embed.get("footer") or {}
+    author: Json = embed.get("author") or {}
+    texts = [embed.get("title"), embed.get("description"), footer.get("text"), author.get("name")]
+    for field in objects(embed, "fields"):
         texts += [field["name"], field["value"]]
     return sum(len(text) for text in texts if text)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 from aiohttp import web
 
-from sandbox.local_discord.actors import Actor, Changes, Stage
+from sandbox.local_discord.actors import Actor
 from sandbox.local_discord.audience import Audience
 from sandbox.local_discord.cdn import Cdn
 from sandbox.local_discord.faults import Faults
@@ -27,6 +27,7 @@ from sandbox.local_discord.rest_applications import ApplicationRoutes
 from sandbox.local_discord.rest_channels import ChannelRoutes
 from sandbox.local_discord.rest_interactions import InteractionRoutes
 from sandbox.local_discord.snowflakes import Clock
+from sandbox.local_discord.stage import Changes, Stage
 from sandbox.local_discord.state import State
 
 SWEEP_SECONDS = 0.05

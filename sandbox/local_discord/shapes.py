@@ -1,7 +1,7 @@
 """A small language for what a request body may look like, with Discord's own error codes. Pure; knows no concrete body.
 
-A check looks at one value and writes what it finds into `Findings`. Keys that no shape names are kept apart from faults:
-real Discord ignores them, this stand-in refuses them loudly.
+A check looks at one value and writes what it finds into `Findings`. Keys that no shape names are kept apart from
+faults: real Discord ignores them, this stand-in refuses them loudly.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The shape of application commands (Discord docs: Application Commands). Pure tables; cross-field rules are in rules_commands."""
+"""The shape of application commands (Discord docs: Application Commands).
+
+Pure tables; cross-field rules are in rules_commands.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Snowflakes: ids that carry their own time (Discord docs: Reference, 'Snowflakes'). Knows nothing of what gets an id."""
+"""Snowflakes: ids that carry their own time (Discord docs: Reference, 'Snowflakes').
+
+Knows nothing of what gets an id.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Everything that is true in the local Discord right now, and questions about it. No HTTP, no JSON, no rules of bodies."""
+"""Everything that is true in the local Discord right now, and questions about it.
+
+No HTTP, no JSON, no rules of bodies.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Request bodies: JSON, or multipart with `payload_json` and `files[n]` (Discord docs: Reference, 'Uploading Files'). Pure."""
+"""Request bodies: JSON, or multipart with `payload_json` and `files[n]` (Discord docs: Reference, 'Uploading Files').
+
+Pure.
+"""
 
 from __future__ import annotations
 
