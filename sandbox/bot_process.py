@@ -25,6 +25,7 @@ LOOK_SECONDS = 0.05
 log = logging.getLogger(__name__)
 
 _READY = re.compile(r"\bready\b", re.IGNORECASE)
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # discord.py colours its log in a container
 _LEASH = Path(__file__).with_name("leash.py")
 
 
@@ -187,7 +188,7 @@ class BotProcess:
             self._hear(rest)
 
     def _hear(self, line: bytes) -> None:
-        text = line.decode("utf-8", "replace").rstrip("\r")[:LINE_MAX_CHARACTERS]
+        text = _COLOURS.sub("", line.decode("utf-8", "replace")).rstrip("\r")[:LINE_MAX_CHARACTERS]
         self._keep(text)
         if self._is_connected is None and self.state is BotState.STARTING and _READY.search(text):
             self._enter(BotState.RUNNING)

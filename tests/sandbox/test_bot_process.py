@@ -201,6 +201,13 @@ async def test_the_last_200_lines_are_kept_and_all_of_them_stand_in_the_log_file
     assert list(bot.log) == lines[-200:]
 
 
+async def test_colours_are_taken_out_of_the_lines(make: Make) -> None:
+    bot = make("print('\\x1b[34;1mINFO\\x1b[0m logged \\x1b[35min\\x1b[0m')")
+    await bot.start()
+    await ended(bot)
+    assert bot.log[1] == "INFO logged in"
+
+
 async def test_a_script_that_is_not_there_has_died_and_says_why(make: Make) -> None:
     bot = make(None)
     await bot.start()
