@@ -8,23 +8,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
 from yarl import URL
 
 from qwen.connections import NETWORK_FAULTS, USER_AGENT, fault_name, send_once
 from qwen.errors import OutcomeUnknown, QwenError, ServiceUnavailable
 from qwen.models import Task, TaskRequest, TaskStatus
 from qwen.protocol import HttpAnswer, HttpRequest, build_create, build_status, parse_create, parse_status_answer
+from qwen.tries import Sleep, build_tries
 
 ANSWER_MAX_BYTES = 256 * 1024
 POST_TRIES = 3
 CONNECT_MAX_SECONDS = 10.0
-
-Sleep = Callable[[float], Awaitable[None]]
 
 _log = logging.getLogger("qwen_imagine.qwen")
 _STRANGE_STATUSES_MAX = 20
@@ -59,7 +56,7 @@ class QwenClient:
         api_url: str,
         api_key: str,
         timeout_seconds: float = 30.0,
-        sleep: Sleep = asyncio.sleep,
+        sleep: Sleep | None = None,
         rng: random.Random | None = None,
     ) -> None:
         if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
@@ -82,12 +79,12 @@ class QwenClient:
         Raises RequestRefused (PromptRefused, KeyRefused, AccountEmpty), RateLimited, ServiceUnavailable: nothing was
         taken. Raises OutcomeUnknown: it may have been taken, and must not be posted again by itself.
         """
-        tries = AsyncRetrying(
-            stop=stop_after_attempt(POST_TRIES),
-            retry=retry_if_exception_type(ServiceUnavailable),
-            wait=self._pause_seconds,
+        tries = build_tries(
+            POST_TRIES,
+            again=lambda error: isinstance(error, ServiceUnavailable),
+            first_pause_seconds=0.5,
+            rng=self._rng,
             sleep=self._sleep,
-            reraise=True,
         )
         return await tries(self._post, request)
 
@@ -140,9 +137,6 @@ class QwenClient:
             middlewares=(send_once,),
         ) as response:
             return HttpAnswer(response.status, response.headers, await _read_capped(response.content))
-
-    def _pause_seconds(self, state: RetryCallState) -> float:
-        return self._rng.uniform(0.0, 0.25 * 2**state.attempt_number)
 
     def _note_strange_status(self, task: Task) -> None:
         seen = self._strange_statuses

@@ -10,12 +10,10 @@ import asyncio
 import logging
 import random
 import socket
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 from yarl import URL
 
 from qwen.addresses import AllowedHosts, check_image_url, is_public
@@ -23,11 +21,10 @@ from qwen.connections import NETWORK_FAULTS, USER_AGENT, ConnectionBroke, fault_
 from qwen.errors import ImageError, ImageTooLarge, ImageUnavailable, ImageUrlRefused, NotAnImage
 from qwen.models import OutputFormat
 from qwen.pictures import read_picture
+from qwen.tries import Sleep, build_tries
 
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 15.0
-
-Sleep = Callable[[float], Awaitable[None]]
 
 _log = logging.getLogger("qwen_imagine.qwen")
 _TEMPORARY_STATUSES = frozenset({408, 425, 429})
@@ -103,7 +100,7 @@ class ImageDownloader:
         tries: int = 3,
         min_bytes_per_second: int = 8192,
         grace_seconds: float = 10.0,
-        sleep: Sleep = asyncio.sleep,
+        sleep: Sleep | None = None,
         rng: random.Random | None = None,
     ) -> None:
         if max_bytes < 1 or tries < 1 or not total_timeout_seconds > 0:
@@ -124,12 +121,8 @@ class ImageDownloader:
         Raises ImageUrlRefused (the guard, a redirect), ImageTooLarge, NotAnImage, ImageUnavailable.
         """
         checked = check_image_url(url, self._allowed)
-        tries = AsyncRetrying(
-            stop=stop_after_attempt(self._tries),
-            retry=retry_if_exception(_is_worth_another_try),
-            wait=self._pause_seconds,
-            sleep=self._sleep,
-            reraise=True,
+        tries = build_tries(
+            self._tries, again=_is_worth_another_try, first_pause_seconds=1.0, rng=self._rng, sleep=self._sleep
         )
         started = asyncio.get_running_loop().time()
         try:
@@ -182,9 +175,6 @@ class ImageDownloader:
             if elapsed > self._grace_seconds and len(received) < elapsed * self._min_rate:
                 raise ImageUnavailable("it came too slowly", temporary=True)
         return bytes(received)
-
-    def _pause_seconds(self, state: RetryCallState) -> float:
-        return self._rng.uniform(0.0, min(8.0, 0.5 * 2**state.attempt_number))
 
 
 def _is_worth_another_try(error: BaseException) -> bool:

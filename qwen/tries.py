@@ -1,0 +1,35 @@
+"""Trying again: how often, after which faults, with growing and fully jittered pauses. Must not know what is tried."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+
+Sleep = Callable[[float], Awaitable[None]]
+
+PAUSE_MAX_SECONDS = 8.0
+
+
+def build_tries(
+    times: int,
+    *,
+    again: Callable[[BaseException], bool],
+    first_pause_seconds: float,
+    rng: random.Random,
+    sleep: Sleep | None,
+) -> AsyncRetrying:
+    """Up to `times` tries of a call while `again` says so of what it raised; the last fault comes out as it is.
+
+    Each pause is drawn from 0 to a limit that starts at `first_pause_seconds` and doubles, up to 8 s. `sleep` None:
+    tenacity's own.
+    """
+
+    def pause_seconds(state: RetryCallState) -> float:
+        return rng.uniform(0.0, min(PAUSE_MAX_SECONDS, first_pause_seconds * 2 ** (state.attempt_number - 1)))
+
+    tries = AsyncRetrying(
+        stop=stop_after_attempt(times), retry=retry_if_exception(again), wait=pause_seconds, reraise=True
+    )
+    return tries if sleep is None else tries.copy(sleep=sleep)
