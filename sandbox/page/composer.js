@@ -79,9 +79,8 @@ export class Composer {
   #pick(entry, rest = "") {
     this.#hide();
     this.field.value = "";
-    this.line.hidden = true;
     this.#form = new CommandForm(entry, this.world.state, { send: (body) => this.#run(body), leave: () => this.#leave(true) });
-    this.root.append(this.#form.node);
+    this.line.replaceWith(this.#form.node);
     this.#form.focus();
     const first = this.#form.node.querySelector("textarea");
     if (rest && first) {
@@ -91,9 +90,8 @@ export class Composer {
   }
 
   #leave(focus) {
-    this.#form?.node.remove();
+    this.#form?.node.replaceWith(this.line);
     this.#form = null;
-    this.line.hidden = false;
     this.#hide();
     if (focus) this.field.focus();
   }

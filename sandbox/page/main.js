@@ -14,6 +14,7 @@ import { Sidebar } from "./sidebar.js";
 import { State } from "./state.js";
 
 const NOTICE_MS = 7000;
+const FIRST_PERSON = "mira";
 const PRESS_PATIENCE_MS = 16000;
 const part = (id) => document.getElementById(id);
 
@@ -30,9 +31,9 @@ const world = {
   drawers: new Drawers(part("shade")),
   notice,
 
-  become(personId) {
-    remember({ as: personId });
-    live.open(`?as=${encodeURIComponent(personId)}`);
+  become(person) {
+    remember({ as: person.name });
+    live.open(`?as=${encodeURIComponent(person.name)}`);
     this.drawers.close();
   },
 
@@ -91,7 +92,9 @@ function rest(messageId) {
   busy.delete(messageId);
 }
 
-function settle() {
+/** Ends the waiting of what was pressed; a failed form has no place of its own, so a notice tells it. */
+function settle({ state: how, interaction_id, command_name, error } = {}) {
+  if (how === "failed" && !command_name && !state.presses.has(interaction_id)) notice(error ?? "The application did not respond");
   for (const [interactionId, messageId] of state.presses) {
     const it = state.interactions.get(interactionId);
     if (it && it.state !== "sent") rest(messageId);
@@ -106,9 +109,10 @@ function remember(change) {
 }
 
 function choosePlace() {
+  if (state.channel) return; // a line that came back, or another person who sees the same channel
   const wanted = new URLSearchParams(location.hash.slice(1)).get("in");
   const all = [...state.channels.values()];
-  const place = state.channel ?? all.find((channel) => channel.name === wanted) ?? all.find((channel) => channel.guild_id) ?? all[0];
+  const place = all.find((channel) => channel.name === wanted) ?? all.find((channel) => channel.guild_id) ?? all[0];
   if (place) state.open(place.id);
 }
 
@@ -122,15 +126,24 @@ new Panel(part("panel"), world);
 
 state.on("notice", ({ text }) => notice(text));
 state.on("interaction", settle);
-state.on("messages", settle);
+state.on("messages", () => settle());
 state.on("snapshot", ({ now_ms }) => {
   clock.set(now_ms);
-  remember({ as: state.me.id });
+  remember({ as: state.me.name });
   choosePlace();
   document.body.dataset.ready = "true";
 });
 
 const banner = part("banner");
-const live = new Live("/sandbox/live", (event) => state.receive(event), (connected) => (banner.hidden = connected));
-const me = new URLSearchParams(location.hash.slice(1)).get("as");
-live.open(me ? `?as=${encodeURIComponent(me)}` : "");
+const live = new Live("/sandbox/live", (event) => state.receive(event), (connected) => {
+  banner.hidden = connected;
+  if (!connected && !state.me && me !== FIRST_PERSON) open(FIRST_PERSON); // the address named nobody of the sandbox
+});
+let me = null;
+
+function open(name) {
+  me = name;
+  live.open(`?as=${encodeURIComponent(name)}`);
+}
+
+open(new URLSearchParams(location.hash.slice(1)).get("as") ?? FIRST_PERSON);

@@ -110,7 +110,7 @@ const RULES = [
   [/<a?:(\w{2,32}):\d{1,20}>/y, (m) => ({ type: "text", text: `:${m[1]}:` })],
   [/<(https?:\/\/[^\s<>]+)>/y, (m) => ({ type: "link", href: m[1], children: [{ type: "text", text: m[1] }] })],
   [/\[((?:\\[\s\S]|[^\\[\]])+)\]\(<?(https?:\/\/[^\s<>()]+(?:\([^\s<>()]*\)[^\s<>()]*)*)>?(?: +"[^"\n]*")?\)/y, masked],
-  [/https?:\/\/[^\s<>]*[^\s<>"'.,:;!?)\]*_~|`\\]/y, (m) => ({ type: "link", href: m[0], children: [{ type: "text", text: m[0] }] })],
+  [/https?:\/\/[^\s<>[\]]*[^\s<>[\]"'.,:;!?)*_~|`\\]/y, (m) => ({ type: "link", href: m[0], children: [{ type: "text", text: m[0] }] })],
   [/@(?:everyone|here)\b/y, (m) => ({ type: "everyone", text: m[0] })],
   [/\*\*((?:\\[\s\S]|[^\\])+?)\*\*(?!\*)/y, span("strong")],
   [/__((?:\\[\s\S]|[^\\])+?)__(?!_)/y, span("u")],

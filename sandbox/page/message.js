@@ -66,7 +66,7 @@ export class MessageView {
     const { state } = this.world;
     const found = message.referenced_message ?? state.findMessage(message.message_reference.message_id);
     if (!found) return { gone: true };
-    return { author: found.author, text: found.content || (found.flags & LOADING ? "…" : "Press to see the message"), id: found.id };
+    return { name: nameOf(found.author, state), text: found.content || (found.flags & LOADING ? "…" : "Press to see the message"), id: found.id };
   }
 
   #used(message) {
@@ -132,7 +132,7 @@ function toNode(part) {
   return drawReply(part);
 }
 
-function drawReply({ author, text, id }) {
+function drawReply({ name, text, id }) {
   const jump = () => document.querySelector(`[data-message-id="${CSS.escape(id)}"]`)?.scrollIntoView({ block: "center" });
-  return h("button", { class: "above reply", type: "button", "data-testid": "reply-line", onclick: jump }, icon("reply"), h("b", {}, h("bdi", {}, author.global_name ?? author.username)), h("span", { class: "reply-text" }, text.slice(0, 200)));
+  return h("button", { class: "above reply", type: "button", "data-testid": "reply-line", onclick: jump }, icon("reply"), h("b", {}, h("bdi", {}, name)), h("span", { class: "reply-text" }, text.slice(0, 200)));
 }

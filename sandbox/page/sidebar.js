@@ -35,7 +35,7 @@ export class Sidebar {
     const label = `${person.name}, ${ROLE_WORDS[person.role] ?? person.role}`;
     const props = { class: "person", type: "button", role: "radio", "aria-checked": String(chosen), "aria-label": label, title: label, tabindex: chosen ? 0 : -1 };
     const avatar = h("span", { class: "avatar", "aria-hidden": "true", style: { "--person": person.color } }, person.initials);
-    return h("button", { ...props, "data-testid": `person-${slug(person.name)}`, onclick: () => chosen || this.world.become(person.id) }, avatar);
+    return h("button", { ...props, "data-testid": `person-${slug(person.name)}`, onclick: () => chosen || this.world.become(person) }, avatar);
   }
 
   /** Arrow keys move the choice, as in any group of radio buttons. */

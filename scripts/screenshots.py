@@ -1,0 +1,138 @@
+"""Takes the pictures of docs/images by using the sandbox's page as a person would: `python scripts/screenshots.py`.
+
+Needs the development requirements (playwright) and an installed Chromium. It starts the sandbox and the real bot.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.async_api import Browser, Locator, Page, async_playwright
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from sandbox.world import Sandbox  # noqa: E402  (the repository is not installed: its root comes first)
+
+DESK = (1280, 800)
+PHONE = (390, 844)
+PROMPT = "a lighthouse in a storm, oil on canvas"
+PATIENCE_MS = 60_000
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+
+
+@dataclass(frozen=True, slots=True)
+class Album:
+    """Where the pictures go, and in which browser they are taken."""
+
+    folder: Path
+    browser: Browser
+    url: str
+
+    async def open(self, size: tuple[int, int], scheme: str) -> Page:
+        context = await self.browser.new_context(
+            viewport={"width": size[0], "height": size[1]},
+            color_scheme="dark" if scheme == "dark" else "light",
+            locale="en-GB",
+        )
+        page = await context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        await page.goto(self.url)
+        await page.wait_for_selector("body[data-ready]")
+        return page
+
+    async def keep(self, shown: Page | Locator, name: str) -> None:
+        await shown.screenshot(path=self.folder / f"{name}.png")
+
+
+async def imagine(page: Page, prompt: str, **options: str) -> Locator:
+    """Type /imagine with these options and send it. Gives its card."""
+    before = await page.get_by_test_id("container").count()
+    await page.get_by_test_id("composer").fill("/imagine ")
+    await page.get_by_test_id("option-prompt").fill(prompt)
+    for name, value in options.items():
+        await page.get_by_test_id(f"add-option-{name}").click()
+        field = page.get_by_test_id(f"option-{name}")
+        await field.fill(value)
+        if await field.get_attribute("role") == "combobox":
+            await field.press("Enter")
+    await page.get_by_test_id("send").click()
+    card = page.get_by_test_id("container").nth(before)
+    await card.wait_for()
+    return card
+
+
+async def finish(card: Locator) -> None:
+    """Wait until every picture of a card is there and loaded."""
+    await card.get_by_test_id("button-again").wait_for()
+    for image in await card.get_by_test_id("gallery-image").all():
+        await image.evaluate("it => it.decode()")
+
+
+async def picture_cards(album: Album) -> None:
+    """The states of a card, the picker and the whole screen, dark."""
+    page = await album.open(DESK, "dark")
+    await finish(await imagine(page, "a quiet harbour at dawn, gouache", size="Landscape 1536×1024", seed="7"))
+    await page.get_by_test_id("composer").fill("/")
+    await page.get_by_test_id("picker-item-imagine").wait_for()
+    await album.keep(page, "picker")
+    card = await imagine(page, PROMPT, size="Portrait 1024×1536", seed="42", format="png")
+    await album.keep(card, "card-waiting")
+    await card.get_by_text("Painting").wait_for()
+    await album.keep(card, "card-painting")
+    await finish(card)
+    await album.keep(card, "card-ready")
+    await album.keep(page, "sandbox")
+    await page.get_by_test_id("panel-mood").select_option("declined")
+    declined = await imagine(page, "a prompt that the service declines")
+    await declined.get_by_text("declined", exact=False).last.wait_for()
+    await album.keep(declined, "card-declined")
+    await page.get_by_test_id("panel-mood").select_option("normal")
+    await page.get_by_test_id("composer").fill("/credits ")
+    await page.get_by_test_id("send").click()
+    private = page.locator("[data-testid=message][data-ephemeral=true]").last
+    await private.wait_for()
+    await album.keep(private, "credits")
+
+
+async def picture_phone(album: Album) -> None:
+    page = await album.open(PHONE, "light")
+    await page.get_by_test_id("gallery-image").last.wait_for()
+    await page.wait_for_load_state("networkidle")
+    await album.keep(page, "phone")
+
+
+async def main(folder: Path) -> int:
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if found is None:
+        print("No Chromium is installed. On Debian and Ubuntu: sudo apt install chromium", file=sys.stderr)
+        return 1
+    with tempfile.TemporaryDirectory() as data_dir:
+        async with (
+            Sandbox(data_dir=Path(data_dir), seconds_per_image=(5.5, 6.0)) as box,
+            async_playwright() as playwright,
+        ):
+            await box.bot.start()
+            await box.bot.wait_ready(30)
+            browser = await playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
+            album = Album(folder, browser, box.url)
+            await picture_cards(album)
+            await picture_phone(album)
+            await browser.close()
+    print(f"Pictures are in {folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Take the pictures of the README by driving the sandbox's page.")
+    parser.add_argument("--folder", type=Path, default=ROOT / "docs" / "images", help="where to put them")
+    wanted: Path = parser.parse_args().folder
+    wanted.mkdir(parents=True, exist_ok=True)
+    sys.exit(asyncio.run(main(wanted)))

@@ -1,0 +1,79 @@
+"""The page in a real Chromium, over the real sandbox, without the product's bot."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+from PIL import Image
+
+from sandbox.world import Sandbox
+from tests.page.chromium import open_chromium
+from tests.page.tiny_bot import TinyBot
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+    from playwright.async_api import Browser, Page
+
+    Visit = Callable[..., Awaitable[Page]]
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    async with open_chromium() as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def box(tmp_path: Path) -> AsyncIterator[Sandbox]:
+    async with Sandbox(data_dir=tmp_path) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def bot(box: Sandbox) -> AsyncIterator[TinyBot]:
+    async with TinyBot(box) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def visit(browser: Browser, box: Sandbox) -> AsyncIterator[Visit]:
+    """Opens the page as a person in a channel; at the end, no page may have complained in its console."""
+    contexts = []
+    complaints: list[str] = []
+
+    async def open_page(
+        person: str = "mira", channel: str = "gallery", *, width: int = 1280, height: int = 800
+    ) -> Page:
+        context = await browser.new_context(
+            viewport={"width": width, "height": height}, locale="en-GB", timezone_id="UTC"
+        )
+        contexts.append(context)
+        page = await context.new_page()
+        page.set_default_timeout(5000)
+        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+        page.on("console", lambda it: it.type in ("error", "warning") and complaints.append(f"{it.type}: {it.text}"))
+        await page.goto(f"{box.url}/#as={person}&in={channel}")
+        await page.wait_for_selector("body[data-ready]")
+        return page
+
+    yield open_page
+    for context in contexts:
+        await context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def picture() -> Callable[[int, int], bytes]:
+    """A PNG of this width and height."""
+
+    def draw(width: int, height: int) -> bytes:
+        file = io.BytesIO()
+        Image.new("RGB", (width, height), (20, 120, 110)).save(file, "PNG")
+        return file.getvalue()
+
+    return draw

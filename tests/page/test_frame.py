@@ -1,0 +1,112 @@
+"""The page around the messages: people, channels, panel, a phone's width, coming back after the line broke."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.async_api import expect
+
+from sandbox.world import Sandbox
+from tests.page.tiny_bot import TinyBot, button, card, row, text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from playwright.async_api import Browser
+
+    from tests.page.conftest import Visit
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+TOO_WIDE = """[...document.querySelectorAll("html, #app, #main, #messages, .container")]
+  .filter((it) => it.scrollWidth > it.clientWidth + 1).map((it) => it.id || it.className)"""
+
+
+async def test_the_page_says_who_you_are_where_you_are_and_what_is_special_there(visit: Visit) -> None:
+    page = await visit()
+    await expect(page.get_by_test_id("me")).to_have_text("mira · member")
+    await expect(page.get_by_test_id("channel-gallery")).to_have_attribute("aria-current", "page")
+    await page.get_by_test_id("channel-after-dark").click()
+    await expect(page.locator("#header")).to_contain_text("age-restricted")
+    await page.get_by_test_id("channel-no-posting").click()
+    await expect(page.locator("#header")).to_contain_text("the bot may not post here")
+    await page.get_by_test_id("channel-pier").click()
+    await expect(page.locator("#header")).to_contain_text("app not installed in this server")
+    await expect(page.get_by_test_id("honest")).to_contain_text("not by Qwen-Image")
+    await page.get_by_test_id("person-sam").click()
+    await expect(page.get_by_test_id("me")).to_have_text("sam · moderator")
+
+
+async def test_what_one_person_says_reaches_the_other_and_a_moderator_may_delete_it(visit: Visit) -> None:
+    mira, sam = await visit("mira"), await visit("sam")
+    await mira.get_by_test_id("composer").fill("good morning")
+    await mira.keyboard.press("Enter")
+    await expect(sam.get_by_test_id("message")).to_contain_text("good morning")
+    await sam.get_by_test_id("message").hover()
+    await sam.get_by_test_id("message-menu").click()
+    await sam.get_by_test_id("menu-delete").click()
+    await expect(mira.get_by_test_id("message")).to_have_count(0)
+
+
+async def test_timestamps_count_with_the_sandboxs_clock(visit: Visit, bot: TinyBot, box: Sandbox) -> None:
+    soon = box.clock.now_ms() // 1000 + 2 * 3600 + 30
+    await bot.post("gallery", text(f"refills <t:{soon}:R>"))
+    page = await visit()
+    await expect(page.locator(".md")).to_have_text("refills in 2 hours")
+    await page.get_by_test_id("panel-clock-hour").click()
+    await expect(page.locator(".md")).to_have_text("refills in 1 hour")
+    await expect(page.get_by_test_id("panel-offset")).to_have_text("1 h ahead of this machine")
+    await page.get_by_test_id("panel-clock-day").click()
+    await expect(page.locator(".md")).to_have_text("refills 22 hours ago")
+
+
+async def test_the_image_services_mood_is_set_for_good_or_for_the_next_few(visit: Visit, box: Sandbox) -> None:
+    page = await visit()
+    await page.get_by_test_id("panel-mood").select_option("declined")
+    await expect(page.get_by_test_id("panel-mood-help")).to_contain_text("content policy")
+    assert (box.images.mood.value, box.images.remaining) == ("declined", None)
+    await page.get_by_test_id("panel-mood-count").fill("2")
+    await page.get_by_test_id("panel-mood-only").check()
+    await expect(page.get_by_test_id("panel-mood-help")).to_contain_text("For the next 2 only.")
+    assert box.images.remaining == 2
+    await expect(page.get_by_test_id("bot-state")).to_have_attribute("data-state", "stopped")
+
+
+@pytest.mark.parametrize("channel", ["gallery", "after-dark"])
+async def test_a_phone_shows_everything_without_sideways_scrolling(visit: Visit, bot: TinyBot, channel: str) -> None:
+    await bot.post(
+        channel,
+        card(
+            text("**a lighthouse**\n" + "W" * 300 + "\nhttps://example.org/" + "x" * 200),
+            row(*(button(f"Button {n}") for n in range(5))),
+        ),
+    )
+    page = await visit(channel=channel, width=390, height=844)
+    assert await page.evaluate(TOO_WIDE) == []
+    await expect(page.get_by_test_id("panel-mood")).to_be_hidden()
+    await page.get_by_test_id("open-sidebar").click()
+    await page.get_by_test_id("channel-studio").click()
+    await expect(page.get_by_test_id("person-mira")).to_be_hidden()
+    await page.get_by_test_id("open-panel").click()
+    await expect(page.get_by_test_id("panel-kill")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_test_id("panel-kill")).to_be_hidden()
+    await page.get_by_test_id("composer").fill("/imagine a cat")
+    await page.get_by_test_id("add-option-size").click()
+    assert await page.evaluate(TOO_WIDE) == []
+
+
+async def test_the_page_comes_back_by_itself(browser: Browser, tmp_path: Path) -> None:
+    async with Sandbox(data_dir=tmp_path / "first") as box:
+        page = await browser.new_page()
+        await page.goto(box.url)
+        await expect(page.get_by_test_id("me")).to_have_text("mira · member")
+        await expect(page.get_by_test_id("banner")).to_be_hidden()
+        port = int(box.url.rsplit(":", 1)[1])
+    await expect(page.get_by_test_id("banner")).to_be_visible()
+    async with Sandbox(data_dir=tmp_path / "second", port=port) as box, TinyBot(box) as bot:
+        await expect(page.get_by_test_id("banner")).to_be_hidden()
+        await bot.say("gallery", "here again")
+        await expect(page.get_by_test_id("message")).to_contain_text("here again")
+        await page.close()
