@@ -6,12 +6,15 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from qwen.models import SEED_MAX, SEED_RANDOM, OutputFormat, Size, TaskRequest
 
 MAX_COUNT = 4
 DISCORD_EPOCH_MS = 1_420_070_400_000  # Discord docs: Reference, "Snowflakes"
-TOKEN_LIFETIME_MS = 15 * 60 * 1000  # Discord docs: Receiving and Responding, "Interaction tokens are valid for 15 minutes"
+TOKEN_LIFETIME_MS = (
+    15 * 60 * 1000
+)  # Discord docs: Receiving and Responding, "Interaction tokens are valid for 15 minutes"
 
 
 class State(StrEnum):
@@ -176,6 +179,7 @@ class Generation:
     message_id: int | None = None  # the card, once Discord has taken it
     revision: int = 0  # grows with each move that changes what the card finally says
     shown_revision: int = 0
+    card_channel_id: int | None = None  # where the card stands, if not where it was asked for (a direct message)
 
     @property
     def unshown(self) -> bool:
@@ -190,6 +194,14 @@ class Generation:
     def finished(self) -> bool:
         """Whether every image has come to an end, posted or not."""
         return all(image.state in RETURNED | PICTURED for image in self.images)
+
+
+class CardLink(NamedTuple):
+    """Where a card stands that can be jumped to. guild_id None: a direct message."""
+
+    guild_id: int | None
+    channel_id: int
+    message_id: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,3 +33,8 @@ async def serialize(connection: AsyncConnection, key: str) -> None:
     """
     if connection.dialect.name == "postgresql":
         await connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key})
+
+
+def storable(text: str) -> str:
+    """*text* without what no database stores: half surrogate pairs, and the NUL that PostgreSQL refuses."""
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\ufffd")

@@ -42,8 +42,9 @@ GrowingNumber = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER PRI
 
 
 def one_of(column: Column[str], *values: StrEnum) -> ColumnElement[bool]:
-    """`column IN (…)` with the values spelt out: only so can the planner tell that a partial index fits a query."""
-    return column.in_([literal_column(f"'{value.value}'") for value in values])
+    """Whether *column* is one of *values*, spelt out: only so the planner can tell that a partial index fits."""
+    spelt = [literal_column(f"'{value.value}'", Text) for value in values]
+    return column == spelt[0] if len(spelt) == 1 else column.in_(spelt)
 
 
 accounts = Table(

@@ -21,8 +21,8 @@ STATES = (
     "state IN ('requested', 'submitting', 'running', 'succeeded', 'delivered', 'undelivered',"
     " 'failed', 'expired', 'unknown', 'cancelled')"
 )
-WAITING = "state IN ('requested') AND admitted_at_ms IS NULL"
-IN_FLIGHT = "state IN ('submitting', 'running') OR state IN ('requested') AND admitted_at_ms IS NOT NULL"
+WAITING = "state = 'requested' AND admitted_at_ms IS NULL"
+IN_FLIGHT = "state IN ('submitting', 'running') OR state = 'requested' AND admitted_at_ms IS NOT NULL"
 
 
 def upgrade() -> None:

@@ -1,0 +1,65 @@
+"""All SQL about generations and images. Each function takes the open transaction first; knows no credits, no Discord.
+
+Whoever changes something locks the generation's row before its images, and the ledger's account after both; who hands
+out turns locks the line before all of them. Kept in this order, two transactions never wait for each other.
+
+rows    rows <-> the frozen dataclasses of generations.model
+cards   insert, load, and what is known of the card on Discord
+claims  whose work a generation is: lease and fence
+moves   an image's way from state to state
+line    whose turn it is
+"""
+
+from __future__ import annotations
+
+from generations.records.cards import (
+    forget_card,
+    insert,
+    links,
+    load,
+    load_locked,
+    make_due,
+    mark_shown,
+    set_answered,
+    wipe_tokens,
+)
+from generations.records.claims import claim_due, next_due_at_ms, release_claim, renew
+from generations.records.line import (
+    LINE,
+    Demand,
+    admit,
+    demands,
+    held_count,
+    in_flight_count,
+    line_of,
+    waiting_count,
+)
+from generations.records.moves import ImageChanges, adopt_task, move, update_image
+
+__all__ = [
+    "LINE",
+    "Demand",
+    "ImageChanges",
+    "admit",
+    "adopt_task",
+    "claim_due",
+    "demands",
+    "forget_card",
+    "held_count",
+    "in_flight_count",
+    "insert",
+    "line_of",
+    "links",
+    "load",
+    "load_locked",
+    "make_due",
+    "mark_shown",
+    "move",
+    "next_due_at_ms",
+    "release_claim",
+    "renew",
+    "set_answered",
+    "update_image",
+    "waiting_count",
+    "wipe_tokens",
+]

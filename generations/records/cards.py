@@ -1,0 +1,141 @@
+"""Insert and load generations, and what is known of their cards on Discord."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from sqlalchemy import ColumnElement, case, func, or_, select, update
+from sqlalchemy import insert as insert_into
+
+from generations.model import DISCORD_EPOCH_MS, TOKEN_LIFETIME_MS, WAITING, CardLink, Generation
+from generations.records.rows import (
+    generation_columns,
+    image_columns,
+    lock_generation,
+    with_images,
+)
+from store.database import Transaction
+from store.statements import insert_if_new
+from store.tables import generations, has_token, images, one_of
+
+
+async def insert(tx: Transaction, generation: Generation) -> bool:
+    """Write a new generation and its images. False, and nothing changed, when its interaction is known already."""
+    if not await insert_if_new(tx, generations, generation_columns(generation)):
+        return False
+    user_id = generation.origin.user_id
+    await tx.execute(insert_into(images), [image_columns(image, user_id) for image in generation.images])
+    return True
+
+
+async def load(tx: Transaction, generation_id: int) -> Generation | None:
+    """The generation as it stands, or None."""
+    rows = await tx.execute(select(generations).where(generations.c.id == generation_id))
+    return next(iter(await with_images(tx, rows.mappings())), None)
+
+
+async def load_locked(tx: Transaction, generation_id: int) -> Generation | None:
+    """The same, and nobody else changes it until this transaction ends. For decisions that are not a worker's."""
+    rows = await tx.execute(select(generations).where(generations.c.id == generation_id).with_for_update())
+    return next(iter(await with_images(tx, rows.mappings())), None)
+
+
+async def set_answered(tx: Transaction, generation_id: int, message_id: int, now_ms: int) -> bool:
+    """Discord has taken the card: its images may have their turn. False when that was known, or nothing is there.
+
+    A generation that was given up meanwhile owes this card its ending, so it counts as not shown.
+    """
+    changed = await tx.execute(
+        update(generations)
+        .where(generations.c.id == generation_id, generations.c.message_id.is_(None))
+        .values(message_id=message_id, shown_revision=0)
+    )
+    if changed.rowcount == 0:
+        return False
+    await make_due(tx, generation_id, now_ms)
+    return True
+
+
+async def make_due(tx: Transaction, generation_id: int, now_ms: int) -> None:
+    """Have a worker see to the generation at once, and to its images in line.
+
+    Images in flight keep their time: status looks of one task are never closer than the pace allows.
+    """
+    await tx.execute(
+        update(generations)
+        .where(generations.c.id == generation_id)
+        .values(due_at_ms=_least(func.coalesce(generations.c.due_at_ms, now_ms), now_ms))
+    )
+    later = (images.c.generation_id == generation_id) & (images.c.due_at_ms > now_ms)
+    await tx.execute(update(images).where(later, one_of(images.c.state, *WAITING)).values(due_at_ms=now_ms))
+
+
+async def mark_shown(
+    tx: Transaction,
+    generation_id: int,
+    fence: int,
+    revision: int,
+    *,
+    message_id: int | None,
+    channel_id: int | None,
+) -> None:
+    """The card now says *revision*. *message_id* and *channel_id*: where it stands; None: where it stood.
+
+    Raises LostClaim.
+    """
+    row = await lock_generation(tx, generation_id, fence)
+    changes: dict[str, int | None] = {"shown_revision": max(row["shown_revision"], revision)}
+    if message_id is not None:
+        changes["message_id"] = message_id
+    if channel_id is not None:
+        changes["card_channel_id"] = channel_id if channel_id != row["channel_id"] else None
+    await tx.execute(update(generations).where(generations.c.id == generation_id).values(changes))
+
+
+async def forget_card(tx: Transaction, generation_id: int) -> None:
+    """There is no card and there won't be one: nothing is owed to it."""
+    next_due = select(func.min(images.c.due_at_ms)).where(images.c.generation_id == generation_id).scalar_subquery()
+    await tx.execute(
+        update(generations)
+        .where(generations.c.id == generation_id)
+        .values(shown_revision=generations.c.revision, due_at_ms=next_due)
+    )
+
+
+async def wipe_tokens(tx: Transaction, now_ms: int) -> None:
+    """Forget the interaction tokens that are of no use: run out, or nothing is left to be shown with them."""
+    oldest_useful = (now_ms - TOKEN_LIFETIME_MS - DISCORD_EPOCH_MS + 1) << 22
+    nothing_left = (
+        generations.c.due_at_ms.is_(None)
+        & generations.c.lease_until_ms.is_(None)
+        & (generations.c.shown_revision >= generations.c.revision)
+    )
+    useless = or_(generations.c.id < oldest_useful, nothing_left)
+    await tx.execute(update(generations).where(has_token, useless).values(token=""))
+
+
+async def links(tx: Transaction, image_ids: Iterable[str]) -> Mapping[str, CardLink]:
+    """Where the cards of these images stand; images without a card that can be jumped to are left out."""
+    wanted = {image_id: int(image_id.partition("-")[0]) for image_id in image_ids}
+    columns = [generations.c[name] for name in ("id", "guild_id", "channel_id", "message_id", "card_channel_id")]
+    in_place = generations.c.card_channel_id.is_(None)
+    ephemeral = generations.c.private & in_place  # Discord links to no message that only one person sees
+    found = await tx.execute(
+        select(*columns).where(
+            generations.c.id.in_(set(wanted.values())), generations.c.message_id.is_not(None), ~ephemeral
+        )
+    )
+    cards = {
+        row.id: CardLink(
+            row.guild_id if row.card_channel_id is None else None,
+            row.channel_id if row.card_channel_id is None else row.card_channel_id,
+            row.message_id,
+        )
+        for row in found
+    }
+    return {image_id: cards[generation_id] for image_id, generation_id in wanted.items() if generation_id in cards}
+
+
+def _least(one: ColumnElement[int], other: int) -> ColumnElement[int]:
+    """The smaller of two; PostgreSQL and SQLite have different functions for it."""
+    return case((one < other, one), else_=other)

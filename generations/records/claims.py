@@ -1,0 +1,70 @@
+"""Whose work a generation is: a lease that runs out, and a fence that makes a late writer harmless."""
+
+from __future__ import annotations
+
+from sqlalchemy import case, func, or_, select, update
+
+from generations.model import Generation
+from generations.records.rows import lock_generation, with_images
+from store.database import Transaction
+from store.tables import generations, images
+
+
+async def claim_due(tx: Transaction, *, owner: str, now_ms: int, lease_until_ms: int, limit: int) -> list[Generation]:
+    """Take up to *limit* generations that are due and nobody's, the longest due first, each with a new fence."""
+    free = or_(generations.c.lease_until_ms.is_(None), generations.c.lease_until_ms <= now_ms)
+    due = (
+        select(generations.c.id)
+        .where(generations.c.due_at_ms <= now_ms, free)
+        .order_by(generations.c.due_at_ms, generations.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    ids = list(await tx.scalars(due))
+    if not ids:
+        return []
+    claimed = await tx.execute(
+        update(generations)
+        .where(generations.c.id.in_(ids))
+        .values(fence=generations.c.fence + 1, owner=owner, lease_until_ms=lease_until_ms)
+        .returning(generations)
+    )
+    return await with_images(tx, sorted(claimed.mappings(), key=lambda row: ids.index(row["id"])))
+
+
+async def renew(tx: Transaction, generation_id: int, fence: int, lease_until_ms: int) -> bool:
+    """Keep a claim for longer. False when it is somebody else's by now, or was given back."""
+    mine = (generations.c.id == generation_id) & (generations.c.fence == fence)
+    held = generations.c.lease_until_ms.is_not(None)
+    renewed = await tx.execute(update(generations).where(mine, held).values(lease_until_ms=lease_until_ms))
+    return renewed.rowcount == 1
+
+
+async def release_claim(
+    tx: Transaction, generation_id: int, fence: int, *, retry_show_at_ms: int | None = None
+) -> None:
+    """Give a claim back and say when the generation is due again, from what its images say now.
+
+    A card that owes news makes it due at *retry_show_at_ms*, or at once. Raises LostClaim.
+    """
+    row = await lock_generation(tx, generation_id, fence)
+    due_at_ms = await tx.scalar(select(func.min(images.c.due_at_ms)).where(images.c.generation_id == generation_id))
+    if row["revision"] > row["shown_revision"]:
+        show_at_ms = retry_show_at_ms or 0
+        due_at_ms = show_at_ms if due_at_ms is None else min(due_at_ms, show_at_ms)
+    await tx.execute(
+        update(generations)
+        .where(generations.c.id == generation_id)
+        .values(owner=None, lease_until_ms=None, due_at_ms=due_at_ms)
+    )
+
+
+async def next_due_at_ms(tx: Transaction, now_ms: int) -> int | None:
+    """When there is something to claim next: a generation falls due, or the lease of a due one runs out."""
+    due, lease = generations.c.due_at_ms, generations.c.lease_until_ms
+    free = or_(lease.is_(None), lease <= now_ms)
+    free_at_ms = await tx.scalar(select(due).where(due.is_not(None), free).order_by(due).limit(1))
+    leased_at_ms = await tx.scalar(
+        select(func.min(case((due > lease, due), else_=lease))).where(lease > now_ms, due.is_not(None))
+    )
+    return min((moment for moment in (free_at_ms, leased_at_ms) if moment is not None), default=None)

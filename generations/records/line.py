@@ -1,0 +1,139 @@
+"""Whose turn it is: the line before the image service, fair between people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Integer, Subquery, func, literal_column, select, tuple_, union_all, update
+
+from generations.model import Line
+from store.database import Transaction
+from store.statements import serialize
+from store.tables import generations, images, is_in_flight, is_waiting
+
+LINE = "line"  # who counts the line and then changes it does so alone: serialize(tx, LINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """One person's images before the service: waiting for their turn, and past it."""
+
+    user_id: int
+    waiting: int
+    in_flight: int
+
+
+async def waiting_count(tx: Transaction) -> int:
+    """Images whose turn has not come."""
+    return await _count(tx, is_waiting)
+
+
+async def in_flight_count(tx: Transaction) -> int:
+    """Images whose turn has come and that have not ended."""
+    return await _count(tx, is_in_flight)
+
+
+async def held_count(tx: Transaction, user_id: int) -> int:
+    """Images of one person that credits are held for."""
+    own = images.c.user_id == user_id
+    return await _count(tx, own & is_waiting) + await _count(tx, own & is_in_flight)
+
+
+async def demands(tx: Transaction) -> list[Demand]:
+    """What everybody has before the service, in no order."""
+    one, none = literal_column("1", Integer), literal_column("0", Integer)
+    both = union_all(
+        select(images.c.user_id, one.label("waiting"), none.label("in_flight")).where(is_waiting),
+        select(images.c.user_id, none.label("waiting"), one.label("in_flight")).where(is_in_flight),
+    ).subquery()
+    summed = select(both.c.user_id, func.sum(both.c.waiting), func.sum(both.c.in_flight)).group_by(both.c.user_id)
+    return [Demand(*map(int, row)) for row in await tx.execute(summed)]
+
+
+async def admit(tx: Transaction, *, now_ms: int, max_in_flight: int, max_per_user: int) -> list[int]:
+    """Give their turn to as many images as may be made at once, and make them due now.
+
+    Only generations whose card Discord has taken; at most *max_per_user* of one person. Everybody's first image comes
+    before anybody's second, counting those being made; among equals, first come, first served. Returns the ids of the
+    generations.
+    """
+    if await waiting_count(tx) == 0:
+        return []
+    await serialize(tx, LINE)
+    free = max_in_flight - await in_flight_count(tx)
+    if free <= 0:
+        return []
+    line = _line(generations.c.message_id.is_not(None))
+    next_ones = (
+        select(line.c.generation_id, line.c.position)
+        .where(line.c.turn <= max_per_user)
+        .order_by(*_order(line))
+        .limit(free)
+    )
+    chosen = [(row.generation_id, row.position) for row in await tx.execute(next_ones)]
+    return await _give_turns(tx, chosen, now_ms)
+
+
+async def line_of(tx: Transaction, generation_id: int, *, max_per_user: int) -> Line | None:
+    """The place of the generation's first waiting image, in the order in which turns are given; None: none waits."""
+    line = _line()
+    numbered = select(line, func.row_number().over(order_by=_order(line)).label("number")).subquery()
+    mine = select(numbered).where(numbered.c.generation_id == generation_id).order_by(numbered.c.number).limit(1)
+    row = (await tx.execute(mine)).one_or_none()
+    if row is None:
+        return None
+    return Line(row.number, row.turn - row.own_place, max_per_user, row.own_place, about_seconds=None)
+
+
+def _line(*conditions: ColumnElement[bool]) -> Subquery:
+    """Every waiting image with its place among its person's own, and its turn: that place after those in flight."""
+    flying = (
+        select(images.c.user_id, func.count().label("images"))
+        .where(is_in_flight)
+        .group_by(images.c.user_id)
+        .subquery("flying")
+    )
+    own_place = func.row_number().over(
+        partition_by=images.c.user_id,
+        order_by=(generations.c.created_at_ms, images.c.generation_id, images.c.position),
+    )
+    return (
+        select(
+            images.c.generation_id,
+            images.c.position,
+            generations.c.created_at_ms,
+            own_place.label("own_place"),
+            (own_place + func.coalesce(flying.c.images, 0)).label("turn"),
+        )
+        .join(generations, generations.c.id == images.c.generation_id)
+        .outerjoin(flying, flying.c.user_id == images.c.user_id)
+        .where(is_waiting, *conditions)
+        .subquery("line")
+    )
+
+
+def _order(line: Subquery) -> list[ColumnElement[Any]]:
+    return [line.c.turn, line.c.created_at_ms, line.c.generation_id, line.c.position]
+
+
+async def _give_turns(tx: Transaction, chosen: list[tuple[int, int]], now_ms: int) -> list[int]:
+    ids = sorted({generation_id for generation_id, _ in chosen})
+    if not ids:
+        return []
+    await tx.execute(
+        select(generations.c.id).where(generations.c.id.in_(ids)).order_by(generations.c.id).with_for_update()
+    )
+    admitted = await tx.scalars(
+        update(images)
+        .where(tuple_(images.c.generation_id, images.c.position).in_(chosen), is_waiting)
+        .values(admitted_at_ms=now_ms, due_at_ms=now_ms)
+        .returning(images.c.generation_id)
+    )
+    ids = sorted(set(admitted))
+    await tx.execute(update(generations).where(generations.c.id.in_(ids)).values(due_at_ms=now_ms))
+    return ids
+
+
+async def _count(tx: Transaction, condition: ColumnElement[bool]) -> int:
+    return await tx.scalar(select(func.count()).select_from(images).where(condition)) or 0

@@ -1,0 +1,92 @@
+"""An image's way from state to state. The row says where it is; a writer that thinks otherwise changes nothing."""
+
+from __future__ import annotations
+
+from typing import TypedDict, Unpack
+
+from sqlalchemy import exists, select, update
+
+from generations.errors import IllegalMove
+from generations.model import HELD, MOVES, VISIBLE_ENDINGS, Ending, Image, State
+from generations.records.rows import lock_generation, plain, read_image
+from store.database import Transaction
+from store.tables import generations, images
+
+
+class ImageChanges(TypedDict, total=False):
+    """The columns of an image that may be changed, as generations.model.Image has them."""
+
+    due_at_ms: int | None
+    admitted_at_ms: int | None
+    submitted_at_ms: int | None
+    task_id: str | None
+    looks: int
+    last_look_at_ms: int | None
+    failures: int
+    ready_at_ms: int | None
+    consumed_credits: int | None
+    image_url: str | None
+    ending: Ending | None
+    ending_detail: str | None
+    attachment_id: int | None
+    file_name: str | None
+
+
+async def move(
+    tx: Transaction, image: Image, target: State, *, fence: int | None, **changes: Unpack[ImageChanges]
+) -> Image:
+    """Bring *image* from the state it is believed to be in to *target*, and return it as it is then.
+
+    *fence*: the worker's claim; None for a decision that is not a worker's (a person's cancel). Where nothing is left
+    to do, *due_at_ms* is None unless given. A move to one of VISIBLE_ENDINGS gives the card news to show.
+    Raises LostClaim, or IllegalMove when MOVES has no such move or the image is not where the caller thought.
+    """
+    if target not in MOVES[image.state]:
+        raise IllegalMove(image.image_id, image.state, target)
+    if target not in HELD:
+        changes.setdefault("due_at_ms", None)
+    moved = await _write(tx, image, target, fence, changes)
+    if target in VISIBLE_ENDINGS:
+        news = update(generations).where(generations.c.id == image.generation_id)
+        await tx.execute(news.values(revision=generations.c.revision + 1))
+    return moved
+
+
+async def update_image(tx: Transaction, image: Image, *, fence: int | None, **changes: Unpack[ImageChanges]) -> Image:
+    """Change columns of *image*, in the state it is believed to be in. Raises LostClaim and IllegalMove."""
+    return await _write(tx, image, image.state, fence, changes)
+
+
+async def adopt_task(tx: Transaction, generation_id: int, position: int, task_id: str, due_at_ms: int) -> bool:
+    """Note the task of an image whose submit had no known outcome, and look at it at *due_at_ms*.
+
+    False, and nothing changed, for any other image, or when another image has this task.
+    """
+    await lock_generation(tx, generation_id, None)
+    taken = exists(select(images.c.task_id).where(images.c.task_id == task_id).correlate(None))
+    here = (images.c.generation_id == generation_id) & (images.c.position == position)
+    orphan = (images.c.state == State.UNKNOWN.value) & images.c.task_id.is_(None)
+    adopted = await tx.execute(update(images).where(here, orphan, ~taken).values(task_id=task_id, due_at_ms=due_at_ms))
+    if adopted.rowcount == 0:
+        return False
+    sooner = generations.c.due_at_ms.is_(None) | (generations.c.due_at_ms > due_at_ms)
+    await tx.execute(update(generations).where(generations.c.id == generation_id, sooner).values(due_at_ms=due_at_ms))
+    return True
+
+
+async def _write(tx: Transaction, image: Image, state: State, fence: int | None, changes: ImageChanges) -> Image:
+    await lock_generation(tx, image.generation_id, fence)
+    written = await tx.execute(
+        update(images)
+        .where(
+            images.c.generation_id == image.generation_id,
+            images.c.position == image.position,
+            images.c.state == image.state.value,
+        )
+        .values(plain({**changes, "state": state}))
+        .returning(images)
+    )
+    row = written.mappings().one_or_none()
+    if row is None:
+        raise IllegalMove(image.image_id, image.state, state)
+    return read_image(row)

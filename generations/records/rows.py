@@ -1,0 +1,122 @@
+"""Rows <-> the frozen dataclasses of generations.model, and the lock on one generation's row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import RowMapping, select
+
+from generations.errors import LostClaim
+from generations.model import Ending, Generation, Image, Origin, Request, State
+from qwen.models import OutputFormat, Size
+from store.database import Transaction
+from store.statements import storable
+from store.tables import generations, images
+
+
+async def lock_generation(tx: Transaction, generation_id: int, fence: int | None) -> RowMapping:
+    """The generation's row, nobody else's to change until this transaction ends.
+
+    Raises LostClaim when it has another fence than *fence* (None: any will do), or is not there.
+    """
+    found = await tx.execute(select(generations).where(generations.c.id == generation_id).with_for_update())
+    row = found.mappings().one_or_none()
+    if row is None or (fence is not None and row["fence"] != fence):
+        raise LostClaim(generation_id)
+    return row
+
+
+async def with_images(tx: Transaction, rows: Iterable[RowMapping]) -> list[Generation]:
+    """The generations of *rows*, in their order, each with its images."""
+    rows = list(rows)
+    by_generation: dict[int, list[Image]] = {row["id"]: [] for row in rows}
+    wanted = select(images).where(images.c.generation_id.in_(by_generation)).order_by(images.c.position)
+    for row in (await tx.execute(wanted)).mappings():
+        by_generation[row["generation_id"]].append(read_image(row))
+    return [read_generation(row, by_generation[row["id"]]) for row in rows]
+
+
+def read_generation(row: RowMapping, its_images: Iterable[Image]) -> Generation:
+    return Generation(
+        id=row["id"],
+        request=_read_request(row),
+        origin=Origin(
+            interaction_id=row["id"],
+            application_id=row["application_id"],
+            user_id=row["user_id"],
+            channel_id=row["channel_id"],
+            guild_id=row["guild_id"],
+            token=row["token"],
+            attachment_size_limit=row["attachment_size_limit"],
+            locale=row["locale"],
+            bot_in_channel=row["bot_in_channel"],
+        ),
+        created_at_ms=row["created_at_ms"],
+        images=tuple(its_images),
+        fence=row["fence"],
+        message_id=row["message_id"],
+        revision=row["revision"],
+        shown_revision=row["shown_revision"],
+        card_channel_id=row["card_channel_id"],
+    )
+
+
+def _read_request(row: RowMapping) -> Request:
+    return Request(
+        prompt=row["prompt"],
+        size=Size(row["size"]),
+        seed=row["seed"],
+        format=OutputFormat(row["format"]),
+        count=row["count"],
+        private=row["private"],
+        spoiler=row["spoiler"],
+    )
+
+
+def read_image(row: RowMapping) -> Image:
+    values = dict(row)
+    del values["user_id"]  # the generation's, kept with the image for the line alone
+    values["state"] = State(row["state"])
+    values["ending"] = None if row["ending"] is None else Ending(row["ending"])
+    return Image(**values)
+
+
+def generation_columns(generation: Generation) -> dict[str, Any]:
+    """What a new generation's row holds: no lease yet, and due when the first of its images is."""
+    request, origin = generation.request, generation.origin
+    return {
+        "id": generation.id,
+        "prompt": storable(request.prompt),
+        "size": request.size.value,
+        "seed": request.seed,
+        "format": request.format.value,
+        "count": request.count,
+        "private": request.private,
+        "spoiler": request.spoiler,
+        "application_id": origin.application_id,
+        "user_id": origin.user_id,
+        "channel_id": origin.channel_id,
+        "guild_id": origin.guild_id,
+        "token": origin.token,
+        "attachment_size_limit": origin.attachment_size_limit,
+        "locale": origin.locale,
+        "bot_in_channel": origin.bot_in_channel,
+        "created_at_ms": generation.created_at_ms,
+        "fence": generation.fence,
+        "due_at_ms": min((image.due_at_ms for image in generation.images if image.due_at_ms is not None), default=None),
+        "message_id": generation.message_id,
+        "card_channel_id": generation.card_channel_id,
+        "revision": generation.revision,
+        "shown_revision": generation.shown_revision,
+    }
+
+
+def image_columns(image: Image, user_id: int) -> dict[str, Any]:
+    columns = {name: getattr(image, name) for name in images.c.keys() if name != "user_id"}  # noqa: SIM118
+    return plain(columns) | {"user_id": user_id}
+
+
+def plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Enums as their values, text as a database takes it."""
+    return {name: storable(str(value)) if isinstance(value, str) else value for name, value in values.items()}

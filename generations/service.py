@@ -1,0 +1,171 @@
+"""What a person can do: ask for images, cancel them, see their place and their account.
+
+Each method is one transaction, so that credits and rows move together. Knows no SQL, no Discord library and no network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from credits.errors import InsufficientCredits
+from credits.ledger import Ledger
+from credits.model import Balance, Entry
+from generations import records
+from generations.clock import Clock
+from generations.errors import Draining, LineFull, NotCancellable, NotYours
+from generations.model import CardLink, Ending, Generation, Image, Line, Origin, Request, State
+from generations.prices import price_of
+from store.database import Database, Transaction
+from store.statements import serialize
+
+ANSWER_GRACE_MS = 20_000  # when nobody has confirmed the card by then, the worker asks Discord for it
+STATEMENT_ENTRIES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What /credits shows: the account, how many images hold credits, and the last entries with their cards."""
+
+    balance: Balance
+    held_images: int
+    entries: tuple[tuple[Entry, CardLink | None], ...]
+
+
+class Generations:
+    """The use-cases. *nudge* wakes this process' worker; whoever misses it finds the rows due."""
+
+    def __init__(
+        self,
+        database: Database,
+        ledger: Ledger,
+        clock: Clock,
+        *,
+        max_queue: int,
+        max_per_user: int,
+        max_in_flight: int,
+        nudge: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._ledger = ledger
+        self._clock = clock
+        self._max_queue = max_queue
+        self._max_per_user = max_per_user
+        self._max_in_flight = max_in_flight
+        self._nudge = nudge
+        self._draining = False
+
+    def drain(self) -> None:
+        """Take nothing new from now on."""
+        self._draining = True
+
+    async def request(self, request: Request, origin: Origin) -> Generation:
+        """Take a request on: credits held for every image, or for none. The same interaction again changes nothing.
+
+        Raises Draining, LineFull, and InsufficientCredits with the price of the whole request.
+        """
+        if self._draining:
+            raise Draining
+        generation = _new_generation(request, origin, self._clock.now_ms())
+        async with self._database.transaction() as tx:
+            known = await records.load(tx, generation.id)
+            if known is not None:
+                return known
+            await serialize(tx, records.LINE)
+            if not await records.insert(tx, generation):  # the same event came twice at once
+                return await _must_load(tx, generation.id)
+            waiting = still_waiting(await records.demands(tx), self._max_per_user, self._max_in_flight)
+            if waiting > self._max_queue:
+                raise LineFull(self._max_queue, free_at_ms=None)
+            await self._hold(tx, generation)
+        return generation
+
+    async def answered(self, generation_id: int, message_id: int) -> None:
+        """Discord has taken the card as *message_id*: its images may have their turn."""
+        async with self._database.transaction() as tx:
+            await records.set_answered(tx, generation_id, message_id, self._clock.now_ms())
+        self._nudge()
+
+    async def abandon(self, generation_id: int) -> None:
+        """Discord never took the card: undo the request. Changes nothing once the card is known, or a second time."""
+        async with self._database.transaction() as tx:
+            generation = await records.load_locked(tx, generation_id)
+            if generation is None or generation.message_id is not None:
+                return
+            await self._cancel_waiting(tx, generation, Ending.NOT_ANSWERED)
+            await records.forget_card(tx, generation_id)
+
+    async def cancel(self, generation_id: int, *, user_id: int, may_manage: bool) -> Generation:
+        """Cancel every image that still waits, and give back what it holds. Returns the generation as it is then.
+
+        *may_manage*: the person has Manage Messages where the card stands. Raises NotYours; NotCancellable when
+        nothing waits any more, also for a second press.
+        """
+        async with self._database.transaction() as tx:
+            generation = await records.load_locked(tx, generation_id)
+            if generation is None:
+                raise NotCancellable
+            if generation.origin.user_id != user_id and not may_manage:
+                raise NotYours(generation.origin.user_id)
+            if not generation.cancellable:
+                raise NotCancellable
+            await self._cancel_waiting(tx, generation, Ending.CANCELLED)
+            await records.make_due(tx, generation_id, self._clock.now_ms())
+            cancelled = await _must_load(tx, generation_id)
+        self._nudge()
+        return cancelled
+
+    async def line_of(self, generation: Generation) -> Line | None:
+        """Its place in the line; None when none of its images waits for a turn."""
+        async with self._database.transaction() as tx:
+            return await records.line_of(tx, generation.id, max_per_user=self._max_per_user)
+
+    async def statement(self, user_id: int) -> Statement:
+        """The person's account, refilled if that was due, and its last entries."""
+        async with self._database.transaction() as tx:
+            balance = await self._ledger.balance(tx, user_id, self._clock.now_ms())
+            held_images = await records.held_count(tx, user_id)
+            entries = await self._ledger.history(tx, user_id, STATEMENT_ENTRIES)
+            links = await records.links(tx, [entry.image_id for entry in entries if entry.image_id is not None])
+        linked = tuple((entry, links.get(entry.image_id) if entry.image_id else None) for entry in entries)
+        return Statement(balance, held_images, linked)
+
+    async def _hold(self, tx: Transaction, generation: Generation) -> None:
+        """The balance is locked until the transaction ends, so what it says holds for every image."""
+        now_ms, user_id = generation.created_at_ms, generation.origin.user_id
+        balance = await self._ledger.balance(tx, user_id, now_ms)
+        price = price_of(len(generation.images))
+        if balance.available < price:
+            raise InsufficientCredits(price, balance)
+        for image in generation.images:
+            await self._ledger.hold(tx, user_id, image.image_id, price_of(1), now_ms)
+
+    async def _cancel_waiting(self, tx: Transaction, generation: Generation, ending: Ending) -> None:
+        for image in generation.images:
+            if image.state is State.REQUESTED:
+                await records.move(tx, image, State.CANCELLED, fence=None, ending=ending)
+                await self._ledger.release(tx, image.image_id, self._clock.now_ms())
+
+
+def still_waiting(demands: Iterable[records.Demand], max_per_user: int, max_in_flight: int) -> int:
+    """How many images would wait after everybody had their turn who can have it at once. Pure."""
+    demands = list(demands)
+    waiting = sum(demand.waiting for demand in demands)
+    allowed = sum(min(demand.waiting, max(0, max_per_user - demand.in_flight)) for demand in demands)
+    free = max(0, max_in_flight - sum(demand.in_flight for demand in demands))
+    return waiting - min(allowed, free)
+
+
+def _new_generation(request: Request, origin: Origin, now_ms: int) -> Generation:
+    generation_id = origin.interaction_id
+    images = tuple(
+        Image(generation_id, position, request.seed_at(position), due_at_ms=now_ms + ANSWER_GRACE_MS)
+        for position in range(request.count)
+    )
+    return Generation(generation_id, request, origin, now_ms, images)
+
+
+async def _must_load(tx: Transaction, generation_id: int) -> Generation:
+    generation = await records.load(tx, generation_id)
+    assert generation is not None  # noqa: S101 (it was seen in this transaction, and rows are never deleted)
+    return generation

@@ -1,0 +1,209 @@
+"""Asking, cancelling, giving up: what a person can do, and that money always goes with it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from credits.errors import InsufficientCredits
+from credits.model import EntryKind
+from generations import records
+from generations.errors import Draining, IllegalMove, LineFull, NotCancellable, NotYours
+from generations.model import CardLink, Ending, Generation, Request, State
+from store.database import Database, open_database
+from tests.contract.world import CHANNEL, GUILD, MIRA, NOON_MS, OTTO, World, make_world, origin
+
+
+async def test_a_request_comes_back_from_the_rows_as_it_was(world: World) -> None:
+    made = await world.generations.request(Request("ein Leuchtturm ⛯", seed=2_147_483_646, count=4), origin(2**62))
+    assert await world.load(2**62) == made
+    assert [image.seed for image in made.images] == [2_147_483_646, 2_147_483_647, 0, 1]
+    assert {image.due_at_ms for image in made.images} == {NOON_MS + 20_000}
+    assert await world.numbers() == (30, 20)
+
+
+async def test_what_no_database_stores_is_replaced_and_not_a_fault(world: World) -> None:
+    await world.generations.request(Request("half \ud83d and \x00 nothing", seed=5), origin(1))
+    assert (await world.load(1)).request.prompt == "half ? and \ufffd nothing"
+
+
+async def test_the_same_interaction_again_changes_nothing(world: World) -> None:
+    first = await world.ask(1, count=2)
+    assert await world.generations.request(Request("something else", seed=9), origin(1)) == first
+    assert await world.numbers() == (40, 10)
+
+
+async def test_the_same_interaction_many_times_at_once_is_one_request(
+    world: World, database: Database, database_address: str
+) -> None:
+    async with open_database(database_address) as other:
+        worlds = [world, make_world(other)] * 4
+        made = await asyncio.gather(*(each.generations.request(Request("x", seed=5), origin(1)) for each in worlds))
+    assert {(generation.id, len(generation.images)) for generation in made} == {(1, 1)}
+    assert await world.numbers() == (45, 5)
+
+
+async def test_too_few_credits_hold_nothing_and_name_the_whole_price(world: World) -> None:
+    for generation_id in range(1, 4):
+        await world.ask(generation_id, count=3)
+    with pytest.raises(InsufficientCredits) as caught:
+        await world.ask(9, count=2)
+    assert (caught.value.needed, caught.value.balance.available, caught.value.balance.held) == (10, 5, 45)
+    assert caught.value.balance.refills_at_ms == NOON_MS + 43_200_000
+    assert await world.numbers() == (5, 45)
+    async with world.database.transaction() as tx:
+        assert await records.load(tx, 9) is None
+
+
+async def test_the_line_counts_only_images_that_could_not_start_at_once(database: Database) -> None:
+    world = make_world(database, max_queue=2, max_in_flight=3)
+    await world.ask(1, count=3)
+    await world.ask(2, OTTO, count=2)
+    with pytest.raises(LineFull) as caught:
+        await world.ask(3, OTTO)
+    assert caught.value.limit == 2
+    assert await world.numbers(OTTO) == (40, 10)
+    await world.admit(max_in_flight=3)
+    with pytest.raises(LineFull):
+        await world.ask(3, OTTO)
+    await world.generations.cancel(2, user_id=OTTO, may_manage=False)
+    await world.ask(3, OTTO)
+
+
+async def test_a_line_of_no_length_still_serves_whoever_can_start(database: Database) -> None:
+    world = make_world(database, max_queue=0, max_in_flight=2)
+    await world.ask(1, count=2)
+    with pytest.raises(LineFull):
+        await world.ask(2, OTTO)
+
+
+async def test_a_bot_that_stops_takes_nothing_new(world: World) -> None:
+    world.generations.drain()
+    with pytest.raises(Draining):
+        await world.ask(1)
+    assert await world.numbers() == (50, 0)
+
+
+async def test_cancel_gives_back_what_waits_and_leaves_what_is_being_made(world: World) -> None:
+    await world.ask(1, count=3)
+    await world.admit(max_in_flight=1)
+    (claimed,) = await world.claim()
+    await world.move(claimed.images[0], State.SUBMITTING, State.RUNNING, fence=claimed.fence)
+    cancelled = await world.generations.cancel(1, user_id=MIRA, may_manage=False)
+    assert [image.state for image in cancelled.images] == [State.RUNNING, State.CANCELLED, State.CANCELLED]
+    assert {image.ending for image in cancelled.images[1:]} == {Ending.CANCELLED}
+    assert cancelled.unshown
+    assert await world.numbers() == (45, 5)
+    assert world.nudges
+
+
+async def test_a_second_press_of_cancel_changes_nothing(world: World) -> None:
+    await world.ask(1)
+    await world.generations.cancel(1, user_id=MIRA, may_manage=False)
+    before = await world.load(1)
+    with pytest.raises(NotCancellable):
+        await world.generations.cancel(1, user_id=MIRA, may_manage=False)
+    assert await world.load(1) == before
+    assert await world.numbers() == (50, 0)
+
+
+async def test_of_many_presses_at_once_one_cancels(world: World, database_address: str) -> None:
+    await world.ask(1, count=2)
+    async with open_database(database_address) as other:
+        presses = [
+            each.generations.cancel(1, user_id=MIRA, may_manage=False) for each in [world, make_world(other)] * 4
+        ]
+        outcomes = await asyncio.gather(*presses, return_exceptions=True)
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Generation"] + ["NotCancellable"] * 7
+    assert await world.numbers() == (50, 0)
+
+
+async def test_only_the_requester_or_a_moderator_may_cancel(world: World) -> None:
+    await world.ask(1)
+    with pytest.raises(NotYours) as caught:
+        await world.generations.cancel(1, user_id=OTTO, may_manage=False)
+    assert caught.value.owner_id == MIRA
+    await world.generations.cancel(1, user_id=OTTO, may_manage=True)
+    assert await world.numbers() == (50, 0)
+
+
+async def test_what_never_was_can_not_be_cancelled(world: World) -> None:
+    with pytest.raises(NotCancellable):
+        await world.generations.cancel(404, user_id=MIRA, may_manage=True)
+
+
+async def test_a_cancel_and_a_submit_at_once_are_one_of_the_two(world: World, database_address: str) -> None:
+    async with open_database(database_address) as other:
+        for generation_id in range(1, 6):
+            await world.ask(generation_id)
+            await world.admit()
+            (claimed,) = await world.claim()
+            outcomes = await asyncio.gather(
+                make_world(other).generations.cancel(generation_id, user_id=MIRA, may_manage=False),
+                world.move(claimed.images[0], State.SUBMITTING, fence=claimed.fence),
+                return_exceptions=True,
+            )
+            image = await world.image(generation_id)
+            if isinstance(outcomes[0], Generation):
+                assert isinstance(outcomes[1], IllegalMove)
+                assert image.state is State.CANCELLED
+            else:
+                assert isinstance(outcomes[0], NotCancellable)
+                assert image.state is State.SUBMITTING
+    held = sum([(await world.image(number)).state is State.SUBMITTING for number in range(1, 6)])
+    assert await world.numbers() == (50 - 5 * held, 5 * held)
+
+
+async def test_a_request_whose_card_never_stood_is_undone(world: World) -> None:
+    await world.ask(1, count=2, answered=False)
+    await world.generations.abandon(1)
+    await world.generations.abandon(1)
+    given_up = await world.load(1)
+    assert {(image.state, image.ending) for image in given_up.images} == {(State.CANCELLED, Ending.NOT_ANSWERED)}
+    assert not given_up.unshown
+    assert await world.numbers() == (50, 0)
+    world.clock.at_ms += 3_600_000
+    assert await world.claim() == []
+
+
+async def test_a_card_that_stands_is_not_given_up(world: World) -> None:
+    await world.ask(1)
+    await world.generations.abandon(1)
+    await world.generations.abandon(404)
+    assert (await world.image(1)).state is State.REQUESTED
+    assert await world.numbers() == (45, 5)
+
+
+async def test_a_card_that_turns_up_after_all_is_told_how_it_ended(world: World) -> None:
+    await world.ask(1, answered=False)
+    await world.generations.abandon(1)
+    await world.generations.answered(1, 9001)
+    assert (await world.load(1)).unshown
+    assert [generation.id for generation in await world.claim()] == [1]
+
+
+async def test_only_the_first_confirmation_counts(world: World) -> None:
+    await world.ask(1)
+    await world.generations.answered(1, 5)
+    assert (await world.load(1)).message_id == 9001
+
+
+async def test_the_statement_tells_balance_holds_and_linked_entries(world: World) -> None:
+    await world.ask(1, count=2)
+    await world.ask(2, private=True)
+    await world.ask(3, answered=False)
+    statement = await world.generations.statement(MIRA)
+    assert (statement.balance.available, statement.balance.held, statement.held_images) == (30, 20, 4)
+    assert [(entry.id, link) for entry, link in statement.entries] == [
+        ("3-0:hold", None),
+        ("2-0:hold", None),
+        ("1-1:hold", CardLink(GUILD, CHANNEL, 9001)),
+        ("1-0:hold", CardLink(GUILD, CHANNEL, 9001)),
+        (f"grant:refill:{MIRA}:{NOON_MS - 43_200_000}", None),
+    ]
+    for generation_id in range(4, 10):
+        await world.ask(generation_id)
+    entries = (await world.generations.statement(MIRA)).entries
+    assert len(entries) == 10
+    assert {entry.kind for entry, _ in entries} == {EntryKind.HOLD}

@@ -1,0 +1,123 @@
+"""What the contract tests stand on: a clock they move, people with ids, and short ways to arrange rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from credits.allowance import Allowance, CreditPeriod
+from credits.ledger import Ledger
+from credits.model import Balance
+from generations import records
+from generations.model import Generation, Image, Origin, Request, State
+from generations.service import Generations
+from store.database import Database
+
+MIRA, OTTO, YUKI = 101, 102, 103
+DAY_MS = 86_400_000
+NOON_MS = 20_000 * DAY_MS + DAY_MS // 2  # 2024-10-04, 12:00 UTC
+CHANNEL, GUILD = 700, 800
+
+
+class MovableClock:
+    """Time stands still until a test moves it."""
+
+    def __init__(self, now_ms: int = NOON_MS) -> None:
+        self.at_ms = now_ms
+
+    def now_ms(self) -> int:
+        return self.at_ms
+
+    def monotonic(self) -> float:
+        return self.at_ms / 1000
+
+    async def sleep(self, seconds: float) -> None:
+        self.at_ms += round(seconds * 1000)
+
+
+def daily(credits: int = 50) -> Allowance:
+    return Allowance(credits, CreditPeriod.DAY, ZoneInfo("UTC"))
+
+
+@dataclass
+class World:
+    """One process of the bot, as far as rows and money go."""
+
+    database: Database
+    ledger: Ledger
+    clock: MovableClock
+    generations: Generations
+    nudges: list[int]
+
+    async def ask(
+        self, generation_id: int, user_id: int = MIRA, *, count: int = 1, answered: bool = True, private: bool = False
+    ) -> Generation:
+        """A request taken on, and its card (message id = 9000 + generation id) confirmed unless not *answered*."""
+        request = Request("a lighthouse", seed=5, count=count, private=private)
+        generation = await self.generations.request(request, origin(generation_id, user_id))
+        if answered:
+            await self.generations.answered(generation_id, 9000 + generation_id)
+        return await self.load(generation.id)
+
+    async def load(self, generation_id: int) -> Generation:
+        async with self.database.transaction() as tx:
+            generation = await records.load(tx, generation_id)
+        assert generation is not None
+        return generation
+
+    async def image(self, generation_id: int, position: int = 0) -> Image:
+        return (await self.load(generation_id)).images[position]
+
+    async def admit(self, *, max_in_flight: int = 100, max_per_user: int = 3) -> list[int]:
+        async with self.database.transaction() as tx:
+            return await records.admit(
+                tx, now_ms=self.clock.at_ms, max_in_flight=max_in_flight, max_per_user=max_per_user
+            )
+
+    async def claim(self, *, owner: str = "one", limit: int = 100, lease_ms: int = 20_000) -> list[Generation]:
+        now_ms = self.clock.at_ms
+        async with self.database.transaction() as tx:
+            return await records.claim_due(
+                tx, owner=owner, now_ms=now_ms, lease_until_ms=now_ms + lease_ms, limit=limit
+            )
+
+    async def move(self, image: Image, *targets: State, fence: int | None = None) -> Image:
+        async with self.database.transaction() as tx:
+            for target in targets:
+                image = await records.move(tx, image, target, fence=fence)
+        return image
+
+    async def balance(self, user_id: int = MIRA) -> Balance:
+        async with self.database.transaction() as tx:
+            return await self.ledger.balance(tx, user_id, self.clock.at_ms)
+
+    async def numbers(self, user_id: int = MIRA) -> tuple[int, int]:
+        """What is available and what is held."""
+        balance = await self.balance(user_id)
+        return balance.available, balance.held
+
+
+def make_world(database: Database, *, credits: int = 50, max_queue: int = 100, max_in_flight: int = 100) -> World:
+    ledger, clock, nudges = Ledger(daily(credits)), MovableClock(), list[int]()
+    generations = Generations(
+        database,
+        ledger,
+        clock,
+        max_queue=max_queue,
+        max_per_user=3,
+        max_in_flight=max_in_flight,
+        nudge=lambda: nudges.append(clock.at_ms),
+    )
+    return World(database, ledger, clock, generations, nudges)
+
+
+def origin(generation_id: int, user_id: int = MIRA) -> Origin:
+    return Origin(
+        interaction_id=generation_id,
+        application_id=1,
+        user_id=user_id,
+        channel_id=CHANNEL,
+        guild_id=GUILD,
+        token=f"token of {generation_id}",
+        attachment_size_limit=10_000_000,
+    )
