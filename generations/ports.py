@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from generations.model import Generation, Outlook, Shown
 from qwen.images import DownloadedImage
+
+from generations.model import Generation, Outlook, Shown
 from qwen.models import Task, TaskRequest
 
 

@@ -1,0 +1,108 @@
+"""What a step needs at hand, and the few ways in which steps change rows. Knows the ledger and the rows; no Discord.
+
+Money and state move in one transaction, always, and every write carries the fence of the claim: a step whose claim
+was lost changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from dataclasses import dataclass, field
+from typing import Unpack
+
+from credits.ledger import Ledger
+from generations import records
+from generations.clock import Clock
+from generations.model import Ending, Generation, Image, State
+from generations.pace import LOOK_SECONDS, Pace
+from generations.ports import ImageService, ImageStore, Operator
+from generations.throttle import Throttle
+from store.database import Database, Transaction
+
+log = logging.getLogger("qwen_imagine.worker")
+
+FIRST_LATE_LOOK_SECONDS = 2 * LOOK_SECONDS
+
+
+@dataclass(slots=True)
+class LookGuard:
+    """Keeps the looks of one task apart even when the wall clock jumps: monotonic seconds of the last look's end."""
+
+    clock: Clock
+    ends: dict[str, float] = field(default_factory=dict[str, float])
+
+    def wait_seconds(self, task_id: str) -> float:
+        """How long this task must not be looked at yet."""
+        last = self.ends.get(task_id)
+        return 0.0 if last is None else max(0.0, last + LOOK_SECONDS - self.clock.monotonic())
+
+    def looked(self, task_id: str) -> None:
+        """A look has just ended. Entries past their use are dropped as new ones come, oldest first."""
+        now = self.clock.monotonic()
+        self.ends.pop(task_id, None)
+        self.ends[task_id] = now
+        for stale in list(self.ends):
+            if now - self.ends[stale] <= LOOK_SECONDS:
+                break
+            del self.ends[stale]
+
+
+@dataclass(slots=True)
+class StepContext:
+    """Everything a step needs, by name."""
+
+    database: Database
+    ledger: Ledger
+    service: ImageService
+    store: ImageStore
+    operator: Operator
+    clock: Clock
+    rng: random.Random
+    pace: Pace
+    throttle: Throttle
+    deadline_seconds: int
+    guard: LookGuard = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.guard = LookGuard(self.clock)
+
+    def after(self, seconds: float) -> int:
+        """The moment *seconds* from now, in unix milliseconds."""
+        return self.clock.now_ms() + round(seconds * 1000)
+
+    async def save(self, generation: Generation, image: Image, **changes: Unpack[records.ImageChanges]) -> None:
+        """Change an image's columns, not its state."""
+        async with self.database.transaction() as tx:
+            await records.update_image(tx, image, fence=generation.fence, **changes)
+
+    async def end(
+        self, generation: Generation, image: Image, state: State, ending: Ending, detail: str | None = None
+    ) -> None:
+        """Bring an image to an end without a picture, and return its hold."""
+        async with self.database.transaction() as tx:
+            await self.end_in(tx, generation, image, state, ending, detail)
+        log.info("image %s: %s (%s)", image.image_id, state.value, ending.value)
+
+    async def end_in(
+        self,
+        tx: Transaction,
+        generation: Generation,
+        image: Image,
+        state: State,
+        ending: Ending,
+        detail: str | None = None,
+    ) -> None:
+        """The same in the caller's transaction. An expired task goes on being looked at: a late success is free."""
+        late = state is State.EXPIRED and image.task_id is not None
+        await records.move(
+            tx,
+            image,
+            state,
+            fence=generation.fence,
+            ending=ending,
+            ending_detail=detail or None,
+            failures=0,
+            due_at_ms=self.after(FIRST_LATE_LOOK_SECONDS) if late else None,
+        )
+        await self.ledger.release(tx, image.image_id, self.clock.now_ms())

@@ -1,0 +1,217 @@
+"""From the task to the picture: one status look, and all that follows from its answer.
+
+Knows the image service, the ledger and the rows; knows no Discord and no loop.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from generations import records
+from generations.context import StepContext
+from generations.model import Ending, Generation, Image, State
+from generations.pace import LOOK_SECONDS, backoff_seconds, late_look_seconds
+from qwen.errors import ImageError, ImageUnavailable, KeyRefused, QwenError, RateLimited, TaskNotFound
+from qwen.images import DownloadedImage
+from qwen.models import Task, TaskStatus
+
+log = logging.getLogger("qwen_imagine.worker")
+
+LOST_TASK_LOOKS = 5  # so many "no such task" in a row before it is believed
+KEEP_FETCHING_SECONDS = 3600  # a paid picture whose download fails is asked for again for so long
+POLICY_WORDS = (
+    "policy",
+    "moderation",
+    "violat",
+    "safety",
+    "nsfw",
+    "prohibited",
+    "sensitive",
+    "not allowed",
+    "inappropriate",
+)
+
+
+async def look(context: StepContext, generation: Generation, image: Image) -> DownloadedImage | None:
+    """One status look at a task, and all that follows from it. Returns the picture when it is ready."""
+    assert image.task_id is not None  # noqa: S101 - the rows guarantee it; this is for the reader and pyright
+    wait = max(context.guard.wait_seconds(image.task_id), context.throttle.wait_seconds(context.clock.monotonic()))
+    if wait > 0:
+        await context.save(generation, image, due_at_ms=context.after(wait))
+        return None
+    try:
+        task = await context.service.get_task(image.task_id)
+    except TaskNotFound:
+        await _missing(context, generation, image)
+        return None
+    except QwenError as error:
+        await _look_failed(context, generation, image, error)
+        return None
+    finally:
+        context.guard.looked(image.task_id)
+    context.throttle.answered(context.clock.monotonic())
+    return await _answered(context, generation, image, task)
+
+
+async def _answered(context: StepContext, generation: Generation, image: Image, task: Task) -> DownloadedImage | None:
+    match task.status:
+        case TaskStatus.SUCCESS:
+            return await _succeeded(context, generation, image, task)
+        case TaskStatus.FAILED:
+            await _failed(context, generation, image, task)
+        case TaskStatus.UNKNOWN:
+            log.warning("task %s: unknown status, taken as still running", image.task_id)
+            await _unfinished(context, generation, image)
+        case TaskStatus.PENDING | TaskStatus.IN_PROGRESS:
+            await _unfinished(context, generation, image)
+    return None
+
+
+async def _unfinished(context: StepContext, generation: Generation, image: Image) -> None:
+    await _look_again(context, generation, image, LOOK_SECONDS, failures=0)
+
+
+async def _missing(context: StepContext, generation: Generation, image: Image) -> None:
+    """404 for a task that was accepted: believed only after several looks, and a late success still counts."""
+    failures = image.failures + 1
+    if failures >= LOST_TASK_LOOKS and image.state is State.RUNNING:
+        await context.end(generation, image, State.EXPIRED, Ending.TASK_LOST)
+        return
+    await _look_again(context, generation, image, backoff_seconds(failures, context.rng.random()), failures=failures)
+
+
+async def _look_failed(context: StepContext, generation: Generation, image: Image, error: QwenError) -> None:
+    """A look without an answer changes nothing but the time of the next one."""
+    failures = image.failures + 1
+    wait = backoff_seconds(failures, context.rng.random())
+    if isinstance(error, RateLimited):
+        pause = context.throttle.refused(context.clock.monotonic(), error.retry_after_seconds, context.rng.random())
+        wait = max(wait, pause)
+    elif isinstance(error, KeyRefused):
+        context.operator.tell("key_refused", "The image service refused the API key (QWEN_API_KEY).")
+    log.info("task %s: look failed (%s), again in %.1f s", image.task_id, error, wait)
+    await _look_again(context, generation, image, wait, failures=failures)
+
+
+async def _look_again(
+    context: StepContext, generation: Generation, image: Image, wait: float, *, failures: int
+) -> None:
+    """Note the look and say when the next one is due; at the deadline the hold goes back."""
+    now_ms = context.clock.now_ms()
+    age_seconds = (now_ms - (image.submitted_at_ms or now_ms)) / 1000
+    if image.state is State.RUNNING:
+        if age_seconds >= context.deadline_seconds:
+            await context.end(generation, image, State.EXPIRED, Ending.DEADLINE)
+            return
+    else:  # past its end: only a late success is still of interest
+        late = late_look_seconds(age_seconds)
+        wait = max(wait, late) if late is not None else 0.0
+    await context.save(
+        generation,
+        image,
+        looks=image.looks + 1,
+        last_look_at_ms=now_ms,
+        failures=failures,
+        due_at_ms=context.after(wait) if wait else None,
+    )
+
+
+async def _failed(context: StepContext, generation: Generation, image: Image, task: Task) -> None:
+    if image.state is not State.RUNNING:  # returned long ago; the service agrees
+        await context.save(generation, image, due_at_ms=None)
+        return
+    message = task.error_message or ""
+    await context.end(generation, image, State.FAILED, ending_of_failure(message), message)
+
+
+async def _succeeded(context: StepContext, generation: Generation, image: Image, task: Task) -> DownloadedImage | None:
+    url, *others = task.image_urls or ("",)
+    if not url:
+        log.error("task %s: SUCCESS without an image", image.task_id)
+        await _no_picture(context, generation, image, Ending.NO_PICTURE)
+        return None
+    if others:
+        log.warning("task %s: %d images in one answer, the first is posted", image.task_id, len(task.image_urls))
+    try:
+        picture = await context.store.download(url)
+    except ImageUnavailable as error:
+        if error.temporary:
+            await _look_failed(context, generation, image, error)
+        else:
+            await _no_picture(context, generation, image, Ending.PICTURE_UNUSABLE)
+        return None
+    except ImageError as error:
+        log.error("task %s: its image can't be used (%s)", image.task_id, error)
+        await _no_picture(context, generation, image, Ending.PICTURE_UNUSABLE)
+        return None
+    await _settle(context, generation, image, task, url)
+    return picture
+
+
+async def _no_picture(context: StepContext, generation: Generation, image: Image, ending: Ending) -> None:
+    if image.state is State.RUNNING:
+        await context.end(generation, image, State.FAILED, ending)
+    else:
+        await context.save(generation, image, due_at_ms=None)
+
+
+async def _settle(context: StepContext, generation: Generation, image: Image, task: Task, url: str) -> None:
+    """Money and state in one commit. A hold that was returned already stays returned: a late image is free."""
+    now_ms = context.clock.now_ms()
+    async with context.database.transaction() as tx:
+        ready = await records.move(
+            tx,
+            image,
+            State.SUCCEEDED,
+            fence=generation.fence,
+            image_url=url,
+            ready_at_ms=now_ms,
+            looks=image.looks + 1,
+            failures=0,
+            due_at_ms=now_ms,
+        )
+        charged = await context.ledger.settle(tx, image.image_id, task.consumed_credits, now_ms)
+        await records.update_image(tx, ready, fence=generation.fence, consumed_credits=charged)
+    _learn(context, generation, image, now_ms)
+    log.info("image %s: ready after %d looks, %d credits", image.image_id, image.looks + 1, charged)
+
+
+def _learn(context: StepContext, generation: Generation, image: Image, now_ms: int) -> None:
+    """Only undisturbed images teach the pace: a restart, an outage or a clock jump says nothing about it."""
+    if image.state is not State.RUNNING or image.submitted_at_ms is None or image.failures:
+        return
+    noticed = (now_ms - image.submitted_at_ms) / 1000
+    looked = ((image.last_look_at_ms or image.submitted_at_ms) - image.submitted_at_ms) / 1000
+    if 0 <= looked < noticed < context.deadline_seconds:
+        context.pace.observe(
+            generation.request.size, looked_seconds=looked, noticed_seconds=noticed, looks=image.looks + 1
+        )
+
+
+async def fetch_again(context: StepContext, generation: Generation, image: Image) -> DownloadedImage | None:
+    """The picture of an image that succeeded before this process came to it; None: not now."""
+    try:
+        return await context.store.download(image.image_url or "")
+    except ImageError as error:
+        age_seconds = (context.clock.now_ms() - (image.ready_at_ms or 0)) / 1000
+        temporary = isinstance(error, ImageUnavailable) and error.temporary
+        if temporary and age_seconds < KEEP_FETCHING_SECONDS:
+            failures = image.failures + 1
+            wait = backoff_seconds(failures, context.rng.random())
+            await context.save(generation, image, failures=failures, due_at_ms=context.after(wait))
+            return None
+        log.error("image %s: lost before it could be posted (%s)", image.image_id, error)
+        await _lose(context, generation, image)
+        return None
+
+
+async def _lose(context: StepContext, generation: Generation, image: Image) -> None:
+    async with context.database.transaction() as tx:
+        await records.move(tx, image, State.FAILED, fence=generation.fence, ending=Ending.PICTURE_LOST, due_at_ms=None)
+        await context.ledger.refund(tx, image.image_id, context.clock.now_ms())
+
+
+def ending_of_failure(message: str) -> Ending:
+    """Whether a FAILED task was refused for its prompt or failed for a reason of the service's own."""
+    lowered = message.lower()
+    return Ending.DECLINED if any(word in lowered for word in POLICY_WORDS) else Ending.SERVICE_FAILED

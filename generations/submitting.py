@@ -1,0 +1,136 @@
+"""From the line to the one POST of an image: its turn, its submit, and what each answer means.
+
+Knows the image service and the rows; knows no Discord and no loop.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from generations import records
+from generations.context import StepContext
+from generations.errors import LostClaim
+from generations.model import Ending, Generation, Image, State
+from generations.pace import LOOK_SECONDS, backoff_seconds
+from qwen.errors import (
+    AccountEmpty,
+    KeyRefused,
+    OutcomeUnknown,
+    PromptRefused,
+    QwenError,
+    RateLimited,
+    ServiceUnavailable,
+)
+from qwen.models import Task, TaskRequest
+
+log = logging.getLogger("qwen_imagine.worker")
+
+
+async def wait(context: StepContext, generation: Generation, image: Image) -> None:
+    """An image whose turn has not come: keep its place fresh, or give up at the deadline."""
+    if not await _waited_too_long(context, generation, image):
+        await context.save(generation, image, due_at_ms=context.after(LOOK_SECONDS))
+
+
+async def submit(context: StepContext, generation: Generation, image: Image) -> None:
+    """The one POST of this image. SUBMITTING is committed before a byte leaves."""
+    if await _waited_too_long(context, generation, image):
+        return
+    paused = context.throttle.wait_seconds(context.clock.monotonic())
+    if paused > 0:
+        await context.save(generation, image, due_at_ms=context.after(max(1.0, paused)))
+        return
+    async with context.database.transaction() as tx:
+        image = await records.move(
+            tx, image, State.SUBMITTING, fence=generation.fence, submitted_at_ms=context.clock.now_ms()
+        )
+    try:
+        task = await context.service.create_task(_task_request(generation, image))
+    except (ServiceUnavailable, RateLimited) as error:
+        await _submit_again_later(context, generation, image, error)
+    except OutcomeUnknown as error:
+        log.warning("image %s: the outcome of the submit is unknown (%s)", image.image_id, error)
+        await context.end(generation, image, State.UNKNOWN, Ending.OUTCOME_UNKNOWN)
+    except QwenError as error:
+        await _refused(context, generation, image, error)
+    else:
+        await _accepted(context, generation, image, task)
+
+
+async def crashed_submit(context: StepContext, generation: Generation, image: Image) -> None:
+    """A process died between committing SUBMITTING and the answer: nobody can say; never posted again."""
+    log.warning("image %s: a process ended inside its submit, the outcome is unknown", image.image_id)
+    await context.end(generation, image, State.UNKNOWN, Ending.OUTCOME_UNKNOWN)
+
+
+def _task_request(generation: Generation, image: Image) -> TaskRequest:
+    asked = generation.request
+    return TaskRequest(prompt=asked.prompt, size=asked.size, seed=image.seed, output_format=asked.format)
+
+
+async def _accepted(context: StepContext, generation: Generation, image: Image, task: Task) -> None:
+    context.throttle.answered(context.clock.monotonic())
+    context.guard.looked(task.task_id)  # the POST's answer counts as a look: the first one comes 5 s after it
+    first_look = context.pace.first_look_seconds(generation.request.size)
+    try:
+        async with context.database.transaction() as tx:
+            await records.move(
+                tx,
+                image,
+                State.RUNNING,
+                fence=generation.fence,
+                task_id=task.task_id,
+                failures=0,
+                due_at_ms=context.after(first_look),
+            )
+    except LostClaim:
+        # This process slept too long and the image was called unknown meanwhile: keep the task all the same.
+        async with context.database.transaction() as tx:
+            adopted = await records.adopt_task(
+                tx, generation.id, image.position, task.task_id, context.after(first_look)
+            )
+        log.warning("image %s: task came after the claim was lost, adopted: %s", image.image_id, adopted)
+        raise
+    log.info("image %s: submitted as task %s", image.image_id, task.task_id)
+
+
+async def _submit_again_later(context: StepContext, generation: Generation, image: Image, error: QwenError) -> None:
+    """It surely was not taken: back to the line with its turn kept, still cancellable."""
+    if isinstance(error, RateLimited):
+        seconds = context.throttle.refused(context.clock.monotonic(), error.retry_after_seconds, context.rng.random())
+    else:
+        seconds = backoff_seconds(image.failures + 1, context.rng.random())
+    log.info("image %s: not taken (%s), again in %.1f s", image.image_id, error, seconds)
+    async with context.database.transaction() as tx:
+        await records.move(
+            tx,
+            image,
+            State.REQUESTED,
+            fence=generation.fence,
+            submitted_at_ms=None,
+            failures=image.failures + 1,
+            due_at_ms=context.after(seconds),
+        )
+
+
+async def _waited_too_long(context: StepContext, generation: Generation, image: Image) -> bool:
+    """An image that waited for as long as one may take gives its credits back, whatever held it up."""
+    if context.clock.now_ms() < generation.created_at_ms + context.deadline_seconds * 1000:
+        return False
+    await context.end(generation, image, State.EXPIRED, Ending.LINE_DEADLINE)
+    return True
+
+
+async def _refused(context: StepContext, generation: Generation, image: Image, error: QwenError) -> None:
+    """A sure refusal of the POST: nothing was made, the hold goes back."""
+    if isinstance(error, KeyRefused):
+        ending = Ending.KEY_REFUSED
+        context.operator.tell("key_refused", "The image service refused the API key (QWEN_API_KEY).")
+    elif isinstance(error, AccountEmpty):
+        ending = Ending.ACCOUNT_EMPTY
+        context.operator.tell("account_empty", "The image service's account has no credits left.")
+    elif isinstance(error, PromptRefused):
+        ending = Ending.PROMPT_REFUSED
+    else:
+        ending = Ending.SERVICE_FAILED
+    await context.end(generation, image, State.FAILED, ending, error.service_message)

@@ -1,0 +1,293 @@
+"""The loop that brings every generation to its end: claim, one step, show, give the claim back.
+
+Work is taken by lease and fence, so any process may finish any image and a killed one is replaced when its lease
+runs out. Knows rows, steps and the Delivery protocol; knows no Discord and no SQL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+
+from qwen.images import DownloadedImage
+
+from generations import looking, records, submitting
+from generations.context import StepContext
+from generations.errors import DeliveryDelayed, LostClaim
+from generations.model import Generation, Image, Outlook, Place, Shown, State
+from generations.outlook import outlook_of
+from generations.ports import Delivery
+from generations.service import Generations
+from store.memory import load_value, save_value
+
+log = logging.getLogger("qwen_imagine.worker")
+
+LEASE_SECONDS = 20.0  # a killed process's work waits this long at most; far above one loop's stall
+IDLE_SECONDS = 1.0  # rows written by another process are noticed at least this often
+HOUSEKEEPING_SECONDS = 30.0
+MAX_STEPS = 64  # steps in flight in one process
+DRAIN_SECONDS = 20.0  # under the 30 s that hosts give between SIGTERM and SIGKILL
+UNANSWERED_RETRY_SECONDS = 10.0
+PACE_KEY = "pace:v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many images may be made at once: of one person, and in all."""
+
+    per_user: int
+    in_flight: int
+
+
+class Worker:
+    """One per process. `step()` does what is due and waits for it; `run()` does so until `drain()`."""
+
+    def __init__(
+        self, *, context: StepContext, service: Generations, delivery: Delivery, limits: Limits, owner: str
+    ) -> None:
+        self._context = context
+        self._service = service
+        self._delivery = delivery
+        self._limits = limits
+        self._owner = owner
+        self._clock = context.clock
+        self._database = context.database
+        self._wake = asyncio.Event()
+        self._running: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        self._kept_house_at = float("-inf")
+
+    def nudge(self) -> None:
+        """Something may be due at once: a new request, a cancel."""
+        self._wake.set()
+
+    # -- the loop ----------------------------------------------------------------------------------------------
+
+    async def step(self) -> int:
+        """Do everything that is due now, once, and wait until it is done. Returns the number of generations."""
+        claimed = await self._claim(MAX_STEPS)
+        await asyncio.gather(*(self._advance(generation) for generation in claimed))
+        return len(claimed)
+
+    async def run(self) -> None:
+        """Work until drain() is called. A slow step never holds up the others."""
+        await self.load_pace()
+        while not self._stopping:
+            self._wake.clear()
+            wait = IDLE_SECONDS
+            try:
+                for generation in await self._claim(MAX_STEPS - len(self._running)):
+                    self._start(generation)
+                wait = await self._until_next_due()
+                await self._keep_house()
+            except Exception:
+                log.exception("the worker's round failed, the next one comes in %.0f s", IDLE_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), wait)
+
+    async def drain(self) -> None:
+        """Stop taking work, finish the steps in flight (a POST is the one dangerous moment), keep what was learned."""
+        self._stopping = True
+        self.nudge()
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=DRAIN_SECONDS)
+            if late:
+                log.warning("%d steps did not end in time; their leases run out by themselves", len(late))
+        await self.save_pace()
+
+    async def load_pace(self) -> None:
+        """Take over what earlier processes learned about how long images take."""
+        async with self._database.transaction() as tx:
+            stored = await load_value(tx, PACE_KEY)
+        if stored is not None:
+            self._context.pace.load(stored)
+
+    async def save_pace(self) -> None:
+        """Keep what was learned over a restart."""
+        async with self._database.transaction() as tx:
+            await save_value(tx, PACE_KEY, self._context.pace.dump())
+
+    def _start(self, generation: Generation) -> None:
+        task = asyncio.create_task(self._advance(generation), name=f"generation {generation.id}")
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        task.add_done_callback(lambda _: self.nudge())
+
+    async def _claim(self, free: int) -> list[Generation]:
+        """Let those whose turn it is out of the line, then take what is due."""
+        if free <= 0:
+            return []
+        now_ms = self._clock.now_ms()
+        slots = self._slots()
+        async with self._database.transaction() as tx:
+            await records.admit(tx, now_ms=now_ms, max_in_flight=slots, max_per_user=self._limits.per_user)
+            return await records.claim_due(
+                tx,
+                owner=self._owner,
+                now_ms=now_ms,
+                lease_until_ms=now_ms + round(LEASE_SECONDS * 1000),
+                limit=free,
+            )
+
+    async def _until_next_due(self) -> float:
+        now_ms = self._clock.now_ms()
+        async with self._database.transaction() as tx:
+            due_ms = await records.next_due_at_ms(tx, now_ms)
+        if due_ms is None or len(self._running) >= MAX_STEPS:
+            return IDLE_SECONDS
+        return min(IDLE_SECONDS, max(0.01, (due_ms - now_ms) / 1000))
+
+    async def _keep_house(self) -> None:
+        now = self._clock.monotonic()
+        if now - self._kept_house_at < HOUSEKEEPING_SECONDS:
+            return
+        self._kept_house_at = now
+        await self.save_pace()
+        async with self._database.transaction() as tx:
+            await records.wipe_tokens(tx, self._clock.now_ms())
+
+    def _slots(self) -> int:
+        return min(self._limits.in_flight, self._context.throttle.in_flight(self._clock.monotonic()))
+
+    # -- one claimed generation ----------------------------------------------------------------------------------
+
+    async def _advance(self, generation: Generation) -> None:
+        """One claim, from taking to giving back. Whatever fails, the lease runs out and the rows say what is next."""
+        try:
+            async with self._lease(generation):
+                if await self._answered(generation):
+                    await self._advance_claimed(generation)
+        except LostClaim as lost:
+            log.warning("%s; this process leaves it alone", lost)
+        except Exception:
+            log.exception("generation %s: its step failed, it is due again when the lease runs out", generation.id)
+
+    async def _advance_claimed(self, generation: Generation) -> None:
+        due = due_images(generation.images, self._clock.now_ms())
+        found = await asyncio.gather(*(self._step_image(generation, image) for image in due))
+        pictures = {image.position: picture for image, picture in zip(due, found, strict=True) if picture}
+        generation = await self._load(generation)
+        retry_show_at_ms = await self._show(generation, pictures)
+        async with self._database.transaction() as tx:
+            await records.release_claim(tx, generation.id, generation.fence, retry_show_at_ms=retry_show_at_ms)
+
+    async def _step_image(self, generation: Generation, image: Image) -> DownloadedImage | None:
+        match image.state:
+            case State.REQUESTED if image.admitted_at_ms is None:
+                await submitting.wait(self._context, generation, image)
+            case State.REQUESTED:
+                await submitting.submit(self._context, generation, image)
+            case State.SUBMITTING:
+                await submitting.crashed_submit(self._context, generation, image)
+            case State.SUCCEEDED:
+                return await looking.fetch_again(self._context, generation, image)
+            case _ if image.task_id is not None:
+                return await looking.look(self._context, generation, image)
+            case _:
+                log.error("image %s is due in state %s without a task", image.image_id, image.state)
+        return None
+
+    async def _answered(self, generation: Generation) -> bool:
+        """Whether Discord has taken the card. A process may have died between the answer and its row."""
+        if generation.message_id is not None:
+            return True
+        try:
+            message_id = await self._delivery.find_card(generation)
+        except DeliveryDelayed:
+            retry_at_ms = self._clock.now_ms() + round(UNANSWERED_RETRY_SECONDS * 1000)
+            async with self._database.transaction() as tx:
+                for image in due_images(generation.images, self._clock.now_ms()):
+                    await records.update_image(tx, image, fence=generation.fence, due_at_ms=retry_at_ms)
+                await records.release_claim(tx, generation.id, generation.fence)
+            return False
+        if message_id is None:
+            await self._service.abandon(generation.id)
+        else:
+            await self._service.answered(generation.id, message_id)
+        async with self._database.transaction() as tx:
+            await records.release_claim(tx, generation.id, generation.fence)
+        return False
+
+    # -- showing -------------------------------------------------------------------------------------------------
+
+    async def _show(self, generation: Generation, pictures: Mapping[int, DownloadedImage]) -> int | None:
+        """Show what is new. Returns when to try again, if Discord could not take it now."""
+        outlook = await self._outlook(generation)
+        if not generation.unshown and not pictures:
+            if not generation.finished:
+                self._delivery.show_progress(generation, outlook)
+            return None
+        try:
+            shown = await self._delivery.show(generation, outlook, pictures)
+        except DeliveryDelayed as delayed:
+            log.warning("generation %s: %s", generation.id, delayed)
+            retry_at_ms = self._clock.now_ms() + round(delayed.retry_after_seconds * 1000)
+            await self._put_off(generation, retry_at_ms)
+            return retry_at_ms
+        await self._note_shown(generation, pictures, shown)
+        return None
+
+    async def _put_off(self, generation: Generation, due_at_ms: int) -> None:
+        async with self._database.transaction() as tx:
+            for image in generation.images:
+                if image.state is State.SUCCEEDED:
+                    await records.update_image(tx, image, fence=generation.fence, due_at_ms=due_at_ms)
+
+    async def _note_shown(self, generation: Generation, pictures: Mapping[int, DownloadedImage], shown: Shown) -> None:
+        arrived = shown.place is not Place.NOWHERE
+        async with self._database.transaction() as tx:
+            for image in generation.images:
+                if image.state is State.SUCCEEDED and image.position in pictures:
+                    target = State.DELIVERED if arrived else State.UNDELIVERED
+                    attachment_id = shown.attachments.get(image.position)
+                    await records.move(
+                        tx, image, target, fence=generation.fence, due_at_ms=None, attachment_id=attachment_id
+                    )
+            await records.mark_shown(
+                tx,
+                generation.id,
+                generation.fence,
+                generation.revision,
+                message_id=shown.message_id,
+                channel_id=shown.channel_id,
+            )
+        log.info("generation %s: shown at %s", generation.id, shown.place.value)
+
+    async def _outlook(self, generation: Generation) -> Outlook:
+        now_ms = self._clock.now_ms()
+        line = await self._service.line_of(generation) if generation.cancellable else None
+        return outlook_of(generation, line, self._context.pace, now_ms=now_ms, slots=self._slots())
+
+    async def _load(self, generation: Generation) -> Generation:
+        async with self._database.transaction() as tx:
+            fresh = await records.load(tx, generation.id)
+        if fresh is None or fresh.fence != generation.fence:
+            raise LostClaim(generation.id)
+        return fresh
+
+    @contextlib.asynccontextmanager
+    async def _lease(self, generation: Generation) -> AsyncGenerator[None]:
+        """Keep the claim alive while its step runs: a download or an upload may outlast one lease."""
+        writing = asyncio.Lock()
+        beat = asyncio.create_task(self._renew(generation, writing), name=f"lease of {generation.id}")
+        try:
+            yield
+        finally:
+            async with writing:  # never cancelled inside a transaction
+                beat.cancel()
+
+    async def _renew(self, generation: Generation, writing: asyncio.Lock) -> None:
+        while True:
+            await self._clock.sleep(LEASE_SECONDS / 3)
+            async with writing:
+                lease_until_ms = self._clock.now_ms() + round(LEASE_SECONDS * 1000)
+                async with self._database.transaction() as tx:
+                    await records.renew(tx, generation.id, generation.fence, lease_until_ms)
+
+
+def due_images(images: Sequence[Image], now_ms: int) -> list[Image]:
+    """The images that something must be done about now."""
+    return [image for image in images if image.due_at_ms is not None and image.due_at_ms <= now_ms]

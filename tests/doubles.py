@@ -1,0 +1,154 @@
+"""Stand-ins for what the worker talks to, each behind a protocol of generations.ports; no mocks, no patching."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from generations.errors import DeliveryDelayed
+from generations.model import Generation, Outlook, Place, Shown, State
+from qwen.errors import QwenError
+from qwen.images import DownloadedImage
+from qwen.models import OutputFormat, Task, TaskRequest, TaskStatus
+
+START_MS = 1_800_000_000_000
+
+
+class ManualClock:
+    """Time that passes only when a test says so."""
+
+    def __init__(self, now_ms: int = START_MS) -> None:
+        self._now_ms = now_ms
+        self._monotonic = 1000.0
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._numbers = itertools.count()
+
+    def now_ms(self) -> int:
+        return self._now_ms
+
+    def monotonic(self) -> float:
+        return self._monotonic
+
+    async def sleep(self, seconds: float) -> None:
+        future = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._monotonic + seconds, next(self._numbers), future))
+        await future
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass for everybody."""
+        self._monotonic += seconds
+        self._now_ms += round(seconds * 1000)
+        while self._sleepers and self._sleepers[0][0] <= self._monotonic:
+            _, _, future = heapq.heappop(self._sleepers)
+            if not future.done():
+                future.set_result(None)
+
+    def jump(self, seconds: float) -> None:
+        """Move the wall clock only, as an administrator or a time server may."""
+        self._now_ms += round(seconds * 1000)
+
+
+Answer = Task | QwenError
+
+
+def task(
+    status: TaskStatus,
+    *,
+    task_id: str = "",
+    credits: int | None = 5,
+    urls: tuple[str, ...] = (),
+    error: str | None = None,
+) -> Task:
+    return Task(task_id, status, status.value, credits, error, urls)
+
+
+PAINTING = task(TaskStatus.IN_PROGRESS)
+READY = task(TaskStatus.SUCCESS, urls=("https://cdn.example.com/image.png",))
+
+
+@dataclass
+class ScriptedService:
+    """An image API that answers what it is told to. Remembers every call with its monotonic time."""
+
+    clock: ManualClock
+    on_create: list[Answer | BaseException] = field(default_factory=list)
+    on_look: list[Answer] = field(default_factory=list)
+    posts: list[TaskRequest] = field(default_factory=list)
+    looks: dict[str, list[float]] = field(default_factory=dict)
+    during_create: Callable[[], Awaitable[None]] | None = None  # happens once, before the answer comes
+
+    async def create_task(self, request: TaskRequest) -> Task:
+        self.posts.append(request)
+        if self.during_create is not None:
+            meanwhile, self.during_create = self.during_create, None
+            await meanwhile()
+        answer = self.on_create.pop(0) if self.on_create else PAINTING
+        if isinstance(answer, BaseException):
+            raise answer
+        return task(answer.status, task_id=answer.task_id or f"task-{len(self.posts)}")
+
+    async def get_task(self, task_id: str) -> Task:
+        self.looks.setdefault(task_id, []).append(self.clock.monotonic())
+        answer = self.on_look.pop(0) if self.on_look else READY
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def closest_looks(self) -> float:
+        """The least distance between two looks at one task, in seconds."""
+        gaps = [later - earlier for times in self.looks.values() for earlier, later in itertools.pairwise(times)]
+        return min(gaps, default=float("inf"))
+
+
+@dataclass
+class Shelf:
+    """A place of finished images; `faults` are raised first, one for each download."""
+
+    faults: list[QwenError] = field(default_factory=list)
+    downloads: list[str] = field(default_factory=list)
+
+    async def download(self, url: str) -> DownloadedImage:
+        self.downloads.append(url)
+        if self.faults:
+            raise self.faults.pop(0)
+        return DownloadedImage(b"\x89PNG picture", OutputFormat.PNG, 1024, 1024)
+
+
+@dataclass
+class Wall:
+    """A delivery that remembers what it was asked to show, in order."""
+
+    places: list[Place | DeliveryDelayed] = field(default_factory=list)
+    progress: list[tuple[Generation, Outlook]] = field(default_factory=list)
+    shows: list[tuple[Generation, dict[int, DownloadedImage]]] = field(default_factory=list)
+    card: int | None = 777
+
+    def show_progress(self, generation: Generation, outlook: Outlook) -> None:
+        self.progress.append((generation, outlook))
+
+    async def show(self, generation: Generation, outlook: Outlook, pictures: Mapping[int, DownloadedImage]) -> Shown:
+        place = self.places.pop(0) if self.places else Place.CARD
+        if isinstance(place, DeliveryDelayed):
+            raise place
+        self.shows.append((generation, dict(pictures)))
+        return Shown(place, attachments={position: 9000 + position for position in pictures})
+
+    async def find_card(self, generation: Generation) -> int | None:
+        return self.card
+
+    def last_states(self) -> list[State]:
+        """The states of the images on the card that was shown last."""
+        return [image.state for image in self.shows[-1][0].images]
+
+
+@dataclass
+class Bell:
+    """An operator that remembers what it was told."""
+
+    matters: list[str] = field(default_factory=list)
+
+    def tell(self, matter: str, detail: str) -> None:
+        self.matters.append(matter)

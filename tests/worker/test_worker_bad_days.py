@@ -1,0 +1,243 @@
+"""What the worker does when the image service does not do what it should: nobody pays twice, nobody for nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from generations.errors import DeliveryDelayed
+from generations.model import Ending, State
+from qwen.errors import (
+    AccountEmpty,
+    ImageUnavailable,
+    KeyRefused,
+    NotAnImage,
+    OutcomeUnknown,
+    PromptRefused,
+    QwenError,
+    RateLimited,
+    ServiceUnavailable,
+    TaskNotFound,
+)
+from qwen.models import TaskStatus
+from tests.doubles import PAINTING, READY, task
+from tests.worker.conftest import Workshop
+
+
+async def test_a_declined_prompt_gives_the_credits_back_with_the_services_reason(workshop: Workshop) -> None:
+    generation_id = await workshop.imagine()
+    workshop.service.on_look = [task(TaskStatus.FAILED, credits=0, error="Content policy violation detected")]
+    await workshop.worker.step()
+    await workshop.pass_time(6)
+    image = (await workshop.load(generation_id)).images[0]
+    assert (image.state, image.ending) == (State.FAILED, Ending.DECLINED)
+    assert image.ending_detail == "Content policy violation detected"
+    assert await workshop.money() == (50, 0)
+    assert workshop.wall.last_states() == [State.FAILED]
+
+
+async def test_a_failure_of_the_services_own_is_not_called_a_declined_prompt(workshop: Workshop) -> None:
+    generation_id = await workshop.imagine()
+    workshop.service.on_look = [task(TaskStatus.FAILED, error="GPU worker restarted")]
+    await workshop.worker.step()
+    await workshop.pass_time(6)
+    assert (await workshop.load(generation_id)).images[0].ending is Ending.SERVICE_FAILED
+
+
+@pytest.mark.parametrize(
+    ("refusal", "ending", "told"),
+    [
+        (PromptRefused(http_status=400, service_message="bad size"), Ending.PROMPT_REFUSED, []),
+        (KeyRefused(http_status=401), Ending.KEY_REFUSED, ["key_refused"]),
+        (AccountEmpty(http_status=402), Ending.ACCOUNT_EMPTY, ["account_empty"]),
+    ],
+)
+async def test_a_sure_refusal_of_the_post_returns_the_credits(
+    workshop: Workshop, refusal: QwenError, ending: Ending, told: list[str]
+) -> None:
+    generation_id = await workshop.imagine()
+    workshop.service.on_create = [refusal]
+    await workshop.worker.step()
+    image = (await workshop.load(generation_id)).images[0]
+    assert (image.state, image.ending) == (State.FAILED, ending)
+    assert workshop.bell.matters == told
+    assert await workshop.money() == (50, 0)
+    await workshop.pass_time(60)
+    assert len(workshop.service.posts) == 1
+
+
+async def test_a_post_with_an_unknown_outcome_is_never_repeated_and_costs_nothing(workshop: Workshop) -> None:
+    generation_id = await workshop.imagine()
+    workshop.service.on_create = [OutcomeUnknown()]
+    await workshop.worker.step()
+    await workshop.pass_time(3600, stride=10)
+    assert await workshop.states(generation_id) == [State.UNKNOWN]
+    assert len(workshop.service.posts) == 1
+    assert await workshop.money() == (50, 0)
+
+
+async def test_a_post_that_surely_never_left_is_made_again_later(workshop: Workshop) -> None:
+    generation_id = await workshop.imagine()
+    workshop.service.on_create = [ServiceUnavailable(), ServiceUnavailable()]
+    await workshop.worker.step()
+    assert await workshop.states(generation_id) == [State.REQUESTED]
+    assert (await workshop.load(generation_id)).cancellable
+    await workshop.pass_time(60)
+    assert await workshop.states(generation_id) == [State.DELIVERED]
+    assert len(workshop.service.posts) == 3
+
+
+async def test_too_many_requests_makes_everybody_wait_as_long_as_the_service_asks(workshop: Workshop) -> None:
+    workshop.service.on_create = [RateLimited(http_status=429, retry_after_seconds=30.0)]
+    await workshop.imagine()
+    await workshop.worker.step()
+    await workshop.imagine(user_id=600)
+    await workshop.pass_time(28)
+    assert len(workshop.service.posts) == 1
+    await workshop.pass_time(30)
+    assert len(workshop.service.posts) == 3
+
+
+async def test_a_service_that_is_out_for_longer_than_the_deadline_gives_the_credits_back(workshop: Workshop) -> None:
+    workshop.service.on_create = [ServiceUnavailable() for _ in range(200)]
+    generation_id = await workshop.imagine()
+    await workshop.pass_time(1000, stride=5)
+    assert (await workshop.load(generation_id)).images[0].ending is Ending.LINE_DEADLINE
+    assert await workshop.money() == (50, 0)
+
+
+async def test_failed_looks_change_nothing_but_the_time_of_the_next_one(workshop: Workshop) -> None:
+    generation_id = await workshop.imagine()
+    workshop.service.on_look = [ServiceUnavailable(), RateLimited(), KeyRefused(), ServiceUnavailable()]
+    await workshop.worker.step()
+    await workshop.pass_time(20)
+    assert await workshop.states(generation_id) == [State.RUNNING]
+    assert await workshop.money() == (45, 5)
+    await workshop.pass_time(240)
+    assert await workshop.states(generation_id) == [State.DELIVERED]
+    assert workshop.service.closest_looks() >= 5.0
+
+
+async def test_an_unknown_status_is_taken_as_still_running(workshop: Workshop) -> None:
+    generation_id = await workshop.imagine()
+    workshop.service.on_look = [task(TaskStatus.UNKNOWN)] * 2
+    await workshop.worker.step()
+    await workshop.pass_time(20)
+    assert await workshop.states(generation_id) == [State.DELIVERED]
+
+
+async def test_a_single_no_such_task_is_not_believed(workshop: Workshop) -> None:
+    generation_id = await workshop.imagine()
+    workshop.service.on_look = [TaskNotFound(http_status=404), PAINTING]
+    await workshop.worker.step()
+    await workshop.pass_time(40)
+    assert await workshop.states(generation_id) == [State.DELIVERED]
+
+
+async def test_a_task_that_stays_lost_gives_the_credits_back_and_is_free_when_it_turns_up(workshop: Workshop) -> None:
+    generation_id = await workshop.imagine()
+    workshop.service.on_look = [TaskNotFound(http_status=404)] * 6
+    await workshop.worker.step()
+    await workshop.pass_time(150)
+    assert (await workshop.load(generation_id)).images[0].ending is Ending.TASK_LOST
+    assert await workshop.money() == (50, 0)
+    await workshop.pass_time(400, stride=5)
+    assert await workshop.states(generation_id) == [State.DELIVERED]
+    assert await workshop.money() == (50, 0)
+
+
+async def test_a_success_after_the_deadline_is_posted_for_free(workshop: Workshop) -> None:
+    workshop.deadline_seconds = 60
+    workshop.restart()
+    generation_id = await workshop.imagine()
+    workshop.service.on_look = [PAINTING] * 20
+    await workshop.worker.step()
+    await workshop.pass_time(66)
+    assert await workshop.states(generation_id) == [State.EXPIRED]
+    assert await workshop.money() == (50, 0)
+    workshop.service.on_look = [PAINTING, READY]
+    await workshop.pass_time(200)
+    assert await workshop.states(generation_id) == [State.DELIVERED]
+    assert (await workshop.load(generation_id)).images[0].consumed_credits == 0
+    assert await workshop.money() == (50, 0)
+    assert len(workshop.service.posts) == 1
+
+
+async def test_a_task_that_never_ends_is_given_up_after_a_day(workshop: Workshop) -> None:
+    workshop.service.on_look = [PAINTING] * 5000
+    await workshop.imagine()
+    await workshop.worker.step()
+    await workshop.pass_time(25 * 3600, stride=300)
+    looks = len(workshop.service.looks["task-1"])
+    await workshop.pass_time(10 * 3600, stride=300)
+    assert len(workshop.service.looks["task-1"]) == looks
+
+
+async def test_a_success_without_an_image_costs_nothing(workshop: Workshop) -> None:
+    generation_id = await workshop.imagine()
+    workshop.service.on_look = [task(TaskStatus.SUCCESS, urls=())]
+    await workshop.worker.step()
+    await workshop.pass_time(6)
+    assert (await workshop.load(generation_id)).images[0].ending is Ending.NO_PICTURE
+    assert await workshop.money() == (50, 0)
+
+
+async def test_something_that_is_no_image_costs_nothing(workshop: Workshop) -> None:
+    generation_id = await workshop.imagine()
+    workshop.shelf.faults = [NotAnImage("it is text")]
+    await workshop.worker.step()
+    await workshop.pass_time(6)
+    assert (await workshop.load(generation_id)).images[0].ending is Ending.PICTURE_UNUSABLE
+    assert await workshop.money() == (50, 0)
+
+
+async def test_a_download_that_fails_for_a_while_is_made_again(workshop: Workshop) -> None:
+    generation_id = await workshop.imagine()
+    workshop.shelf.faults = [ImageUnavailable(temporary=True), ImageUnavailable(temporary=True)]
+    await workshop.worker.step()
+    await workshop.pass_time(60)
+    assert await workshop.states(generation_id) == [State.DELIVERED]
+    assert await workshop.money() == (45, 0)
+
+
+@pytest.mark.parametrize(("consumed", "left"), [(5, 45), (3, 47), (0, 50), (9, 45), (None, 45)])
+async def test_a_person_pays_what_the_service_consumed_and_never_more_than_the_price(
+    workshop: Workshop, consumed: int | None, left: int
+) -> None:
+    await workshop.imagine()
+    workshop.service.on_look = [task(TaskStatus.SUCCESS, credits=consumed, urls=READY.image_urls)]
+    await workshop.worker.step()
+    await workshop.pass_time(6)
+    assert await workshop.money() == (left, 0)
+
+
+async def test_a_paid_picture_that_is_lost_before_it_is_posted_is_refunded(workshop: Workshop) -> None:
+    generation_id = await workshop.imagine()
+    workshop.wall.places = [DeliveryDelayed(5.0)]
+    await workshop.worker.step()
+    await workshop.pass_time(6)
+    assert await workshop.money() == (45, 0)
+    workshop.shelf.faults = [ImageUnavailable(temporary=False)]
+    await workshop.pass_time(10)
+    image = (await workshop.load(generation_id)).images[0]
+    assert (image.state, image.ending) == (State.FAILED, Ending.PICTURE_LOST)
+    assert await workshop.money() == (50, 0)
+    assert workshop.wall.last_states() == [State.FAILED]
+
+
+async def test_a_task_id_that_comes_after_the_claim_was_lost_is_kept_and_its_image_is_free(workshop: Workshop) -> None:
+    generation_id = await workshop.imagine()
+    sleeper = workshop.worker
+    workshop.restart()
+
+    async def oversleep() -> None:
+        workshop.clock.advance(30)
+        await workshop.worker.step()
+
+    workshop.service.during_create = oversleep
+    await sleeper.step()
+    assert await workshop.states(generation_id) == [State.UNKNOWN]
+    assert await workshop.money() == (50, 0)
+    await workshop.pass_time(120)
+    assert await workshop.states(generation_id) == [State.DELIVERED]
+    assert await workshop.money() == (50, 0)
+    assert len(workshop.service.posts) == 1

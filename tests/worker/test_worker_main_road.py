@@ -1,0 +1,209 @@
+"""From the request to the posted image, as the worker walks it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from generations.errors import DeliveryDelayed
+from generations.model import Ending, Place, State
+from tests.doubles import PAINTING
+from tests.worker.conftest import JONAS, MIRA, Workshop
+
+
+class Killed(BaseException):
+    """A kill leaves no trace: not even the worker's broad except may see it."""
+
+
+async def test_an_image_is_posted_once_looked_at_and_paid_for_once(workshop: Workshop) -> None:
+    generation_id = await workshop.imagine()
+    workshop.service.on_look = [PAINTING]
+    await workshop.worker.step()
+    assert await workshop.states(generation_id) == [State.RUNNING]
+    assert await workshop.money() == (45, 5)
+    await workshop.pass_time(12)
+    assert await workshop.states(generation_id) == [State.DELIVERED]
+    assert await workshop.money() == (45, 0)
+    assert len(workshop.service.posts) == 1
+    assert workshop.service.posts[0].seed == 42
+    assert [list(pictures) for _, pictures in workshop.wall.shows] == [[0]]
+    image = (await workshop.load(generation_id)).images[0]
+    assert (image.attachment_id, image.consumed_credits) == (9000, 5)
+
+
+async def test_looks_of_one_task_stay_five_seconds_apart_and_nothing_is_looked_at_after_its_end(
+    workshop: Workshop,
+) -> None:
+    await workshop.imagine()
+    workshop.service.on_look = [PAINTING] * 6
+    await workshop.worker.step()
+    await workshop.pass_time(60, stride=0.5)
+    assert workshop.service.closest_looks() >= 5.0
+    assert len(workshop.service.looks["task-1"]) == 7
+
+
+async def test_looks_stay_apart_even_when_the_wall_clock_jumps(workshop: Workshop) -> None:
+    await workshop.imagine()
+    workshop.service.on_look = [PAINTING] * 10
+    await workshop.worker.step()
+    for _ in range(30):
+        workshop.clock.jump(3600 if _ % 2 else -3000)
+        await workshop.pass_time(1)
+    assert workshop.service.closest_looks() >= 5.0
+
+
+async def test_progress_is_shown_while_it_is_made_and_never_after_the_end(workshop: Workshop) -> None:
+    await workshop.imagine()
+    workshop.service.on_look = [PAINTING] * 2
+    await workshop.worker.step()
+    await workshop.pass_time(16)
+    assert [generation.images[0].state for generation, _ in workshop.wall.progress] == [State.RUNNING] * 3
+    assert workshop.wall.progress[0][1].painting is not None
+    assert workshop.wall.last_states() == [State.SUCCEEDED]
+
+
+async def test_a_restart_between_any_two_steps_changes_nothing(workshop: Workshop) -> None:
+    generation_id = await workshop.imagine(count=2)
+    workshop.service.on_look = [PAINTING] * 3
+    for _ in range(40):
+        workshop.restart()
+        await workshop.pass_time(1)
+    assert await workshop.states(generation_id) == [State.DELIVERED] * 2
+    assert len(workshop.service.posts) == 2
+    assert [post.seed for post in workshop.service.posts] == [42, 43]
+    assert await workshop.money() == (40, 0)
+
+
+async def test_a_process_killed_inside_the_post_is_never_followed_by_a_second_post(workshop: Workshop) -> None:
+    generation_id = await workshop.imagine()
+    workshop.service.on_create = [Killed()]
+    with pytest.raises(Killed):
+        await workshop.worker.step()
+    assert await workshop.states(generation_id) == [State.SUBMITTING]
+    workshop.restart()
+    await workshop.pass_time(25)
+    assert await workshop.states(generation_id) == [State.UNKNOWN]
+    assert (await workshop.load(generation_id)).images[0].ending is Ending.OUTCOME_UNKNOWN
+    assert len(workshop.service.posts) == 1
+    assert await workshop.money() == (50, 0)
+    assert workshop.wall.last_states() == [State.UNKNOWN]
+
+
+async def test_two_processes_share_the_work_and_no_image_is_posted_twice(workshop: Workshop) -> None:
+    for _ in range(4):
+        await workshop.imagine(count=2)
+    first = workshop.worker
+    workshop.restart()
+    for _ in range(80):
+        workshop.clock.advance(1)
+        await asyncio.gather(first.step(), workshop.worker.step())
+    assert len(workshop.service.posts) == 8
+    assert sum(len(pictures) for _, pictures in workshop.wall.shows) == 8
+    assert await workshop.money() == (10, 0)
+
+
+async def test_one_person_has_three_images_in_the_making_and_the_fourth_waits(workshop: Workshop) -> None:
+    workshop.service.on_look = [PAINTING] * 100
+    await workshop.imagine(count=4)
+    await workshop.worker.step()
+    assert len(workshop.service.posts) == 3
+    await workshop.imagine(user_id=JONAS)
+    await workshop.worker.step()
+    assert len(workshop.service.posts) == 4
+    await workshop.pass_time(5)
+    line = workshop.wall.progress[-1][1].line or workshop.wall.progress[-2][1].line
+    assert line is not None
+    assert (line.own_running, line.own_position) == (3, 1)
+
+
+async def test_the_whole_bot_has_no_more_tasks_in_flight_than_its_limit(workshop: Workshop) -> None:
+    workshop.max_in_flight = 2
+    workshop.restart()
+    workshop.service.on_look = [PAINTING] * 100
+    for person in range(5):
+        await workshop.imagine(user_id=600 + person)
+    await workshop.pass_time(8)
+    assert len(workshop.service.posts) == 2
+
+
+async def test_an_image_that_discord_cannot_take_now_is_shown_later(workshop: Workshop) -> None:
+    generation_id = await workshop.imagine()
+    workshop.wall.places = [DeliveryDelayed(8.0), DeliveryDelayed(8.0)]
+    await workshop.worker.step()
+    await workshop.pass_time(8)
+    assert await workshop.states(generation_id) == [State.SUCCEEDED]
+    assert await workshop.money() == (45, 0)
+    await workshop.pass_time(20)
+    assert await workshop.states(generation_id) == [State.DELIVERED]
+    assert len(workshop.wall.shows) == 1
+
+
+async def test_an_image_with_no_place_left_is_kept(workshop: Workshop) -> None:
+    generation_id = await workshop.imagine()
+    workshop.wall.places = [Place.NOWHERE]
+    await workshop.worker.step()
+    await workshop.pass_time(60)
+    assert await workshop.states(generation_id) == [State.UNDELIVERED]
+    assert len(workshop.wall.shows) == 1
+
+
+async def test_nothing_is_submitted_before_discord_has_taken_the_card(workshop: Workshop) -> None:
+    generation_id = await workshop.imagine(answered=False)
+    await workshop.pass_time(10)
+    assert workshop.service.posts == []
+    await workshop.pass_time(30)
+    assert len(workshop.service.posts) == 1, "after the grace the worker asked Discord, which had the card"
+    assert (await workshop.load(generation_id)).message_id == 777
+
+
+async def test_a_card_that_discord_never_took_costs_nothing_and_is_never_submitted(workshop: Workshop) -> None:
+    workshop.wall.card = None
+    generation_id = await workshop.imagine(answered=False)
+    await workshop.pass_time(60)
+    assert workshop.service.posts == []
+    assert await workshop.states(generation_id) == [State.CANCELLED]
+    assert (await workshop.load(generation_id)).images[0].ending is Ending.NOT_ANSWERED
+    assert await workshop.money() == (50, 0)
+    assert workshop.wall.shows == []
+
+
+async def test_a_cancelled_image_is_shown_as_such_and_never_submitted(workshop: Workshop) -> None:
+    workshop.service.on_look = [PAINTING] * 100
+    generation_id = await workshop.imagine(count=4)
+    await workshop.worker.step()
+    await workshop.generations.cancel(generation_id, user_id=MIRA, may_manage=False)
+    await workshop.worker.step()
+    assert await workshop.states(generation_id) == [State.RUNNING] * 3 + [State.CANCELLED]
+    assert workshop.wall.last_states() == [State.RUNNING] * 3 + [State.CANCELLED]
+    assert await workshop.money() == (35, 15)
+    await workshop.pass_time(30)
+    assert len(workshop.service.posts) == 3
+
+
+async def test_what_was_learned_about_the_pace_is_there_after_a_restart(workshop: Workshop) -> None:
+    for turn in range(6):
+        await workshop.imagine(user_id=700 + turn)
+        await workshop.pass_time(8)
+    usual = workshop.context.pace.usual_seconds((await workshop.load(await workshop.imagine())).request.size)
+    assert usual is not None
+    await workshop.worker.save_pace()
+    workshop.restart()
+    await workshop.worker.load_pace()
+    assert workshop.context.pace.dump().count('"samples": 6') == 1
+
+
+async def test_draining_finishes_what_is_in_flight_and_takes_nothing_more(workshop: Workshop) -> None:
+    posted = asyncio.Event()
+
+    async def note() -> None:
+        posted.set()
+
+    workshop.service.during_create = note
+    await workshop.imagine()
+    running = asyncio.create_task(workshop.worker.run())
+    await asyncio.wait_for(posted.wait(), 5)
+    await workshop.worker.drain()
+    await asyncio.wait_for(running, 5)
+    await workshop.imagine()
+    assert len(workshop.service.posts) == 1
