@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -23,7 +22,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from credits.allowance import CreditPeriod
 
+ENV_FILE = ".env"
 PREFIXES = ("DISCORD_", "QWEN_")
+EPHEMERAL_DISK = (
+    "DATABASE_URL must name a PostgreSQL database on Heroku: a dyno's disk is emptied at every restart, and credits "
+    "and images in the making would be lost."
+)
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -93,7 +97,12 @@ class Settings(BaseSettings):
     """What the operator decides. Frozen; secrets hide themselves in every text."""
 
     model_config = SettingsConfigDict(
-        env_file=None, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+        env_file=ENV_FILE,
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
     discord_token: Annotated[SecretStr, AfterValidator(_secret)] = Field(
@@ -168,37 +177,18 @@ class SettingsError(Exception):
         self.faults = tuple(faults)
 
 
-def load_settings(environment: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")) -> Loaded:
-    """Read the environment, and .env below it. Raises SettingsError with every fault at once."""
-    given = dict(os.environ if environment is None else environment)
+def load_settings() -> Loaded:
+    """Read the environment, and below it the .env of the current folder. Raises SettingsError with every fault."""
     try:
-        from_file = dotenv_values(env_file, encoding="utf-8") if env_file and env_file.is_file() else {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError([f".env can't be read: {type(error).__name__}."]) from None
-    values = {name.upper(): value for name, value in {**from_file, **given}.items() if value}
-    known = {name: value for name, value in values.items() if name.lower() in Settings.model_fields}
-    faults: list[str] = []
-    settings: Settings | None = None
-    try:
-        settings = _NothingElse(**{name.lower(): value for name, value in known.items()})
+        named = {name.upper(): value for name, value in {**dotenv_values(ENV_FILE), **os.environ}.items() if value}
+        settings = Settings.model_validate({})
     except ValidationError as error:
-        faults = _sentences(error)
-    if "DYNO" in values and known.get("DATABASE_URL", "sqlite").startswith("sqlite"):
-        faults.append(
-            "DATABASE_URL must name a PostgreSQL database on Heroku: a dyno's disk is emptied at every restart, and "
-            "credits and images in the making would be lost."
-        )
-    if settings is None or faults:
-        raise SettingsError(faults)
-    return Loaded(settings, tuple(_unknown(values)))
-
-
-class _NothingElse(Settings):
-    """Settings from the values it is given and from nowhere else: load_settings has merged the sources already."""
-
-    @classmethod
-    def settings_customise_sources(cls, settings_cls: Any, init_settings: Any, **_: Any) -> tuple[Any, ...]:
-        return (init_settings,)
+        raise SettingsError(_sentences(error)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError([f"{ENV_FILE} can't be read ({type(error).__name__})."]) from None
+    if "DYNO" in named and settings.database_url.startswith("sqlite"):
+        raise SettingsError([EPHEMERAL_DISK])
+    return Loaded(settings, tuple(_unknown(named)))
 
 
 def _sentences(error: ValidationError) -> list[str]:

@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from credits.allowance import CreditPeriod
-from settings import Settings, SettingsError, load_settings
+from settings import Loaded, Settings, SettingsError, load_settings
 
 GOOD = {"DISCORD_TOKEN": "canary-discord-token", "QWEN_API_KEY": "sk-canary-key"}
 
 
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting and no .env of this machine reaches a test."""
+    monkeypatch.chdir(tmp_path)
+    for name in [*os.environ]:
+        if name.lower() in Settings.model_fields or name.startswith(("DISCORD_", "QWEN_", "DYNO")):
+            monkeypatch.delenv(name)
+
+
+def load_all(values: Mapping[str, str]) -> Loaded:
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in values.items():
+            environment.setenv(name, value)
+        return load_settings()
+
+
 def load(**changes: str) -> Settings:
-    return load_settings({**GOOD, **changes}, None).settings
+    return load_all({**GOOD, **changes}).settings
 
 
 def faults_of(**changes: str) -> tuple[str, ...]:
@@ -62,24 +80,25 @@ def test_all_faults_are_told_at_once() -> None:
 
 def test_a_missing_token_points_to_the_way_without_one() -> None:
     with pytest.raises(SettingsError) as caught:
-        load_settings({}, None)
+        load_settings()
     assert "make try" in caught.value.faults[0]
     assert any(fault.startswith("QWEN_API_KEY is missing") for fault in caught.value.faults)
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\x00"), min_size=8).filter(str.strip))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_fault_and_no_repr_ever_holds_a_secret(secret: str) -> None:
     try:
-        settings = load(DISCORD_TOKEN=f"canary{secret}", QWEN_API_KEY=f"canary{secret}", QWEN_MAX_TASKS="0")
+        loaded = load(DISCORD_TOKEN=f"canary{secret}", QWEN_API_KEY=f"canary{secret}", QWEN_MAX_TASKS="0")
     except SettingsError as error:
         assert "canary" not in str(error)
     else:
-        assert "canary" not in repr(settings)
+        assert "canary" not in repr(loaded)
     assert "canary" not in repr(load(DATABASE_URL="postgresql://u:canary@h/n"))
 
 
 def test_an_unknown_name_is_warned_about_with_the_one_that_was_meant() -> None:
-    loaded = load_settings({**GOOD, "QWEN_API_KEI": "x", "DISCORD_TOKENS": "x", "PATH": "/bin"}, None)
+    loaded = load_all({**GOOD, "QWEN_API_KEI": "x", "DISCORD_TOKENS": "x"})
     assert [warning.split()[0] for warning in loaded.warnings] == ["DISCORD_TOKENS", "QWEN_API_KEI"]
     assert "QWEN_API_KEY" in loaded.warnings[1]
 
@@ -87,7 +106,7 @@ def test_an_unknown_name_is_warned_about_with_the_one_that_was_meant() -> None:
 def test_the_environment_goes_before_the_file_and_empty_means_default(tmp_path: Path) -> None:
     env_file = tmp_path / ".env"
     env_file.write_text("DISCORD_TOKEN=from-file\nQWEN_API_KEY=sk-file\nMAX_QUEUE=7\nCREDIT_PERIOD=\n", "utf-8")
-    settings = load_settings({"DISCORD_TOKEN": "from-environment"}, env_file).settings
+    settings = load_all({"DISCORD_TOKEN": "from-environment"}).settings
     assert settings.discord_token.get_secret_value() == "from-environment"
     assert settings.qwen_api_key.get_secret_value() == "sk-file"
     assert settings.max_queue == 7
