@@ -9,9 +9,9 @@ from __future__ import annotations
 from enum import StrEnum
 
 import discord
-from aiohttp import ClientError  # only the exception: discord.py 2.7.1 lets it through as it is (http.py, `request`)
 
 from generations.errors import DeliveryDelayed
+from qwen.connections import NETWORK_FAULTS
 
 UNKNOWN_MESSAGE = 10008
 UNKNOWN_WEBHOOK = 10015
@@ -25,8 +25,9 @@ RETRY_SECONDS_MIN = 1.0
 RETRY_SECONDS_MAX = 300.0
 RETRY_SECONDS = 10.0  # where Discord names no time
 
-# Discord did not answer, or discord.py did not ask: nobody can say what became of the call.
-NO_ANSWER = (ClientError, OSError, TimeoutError, discord.RateLimited)
+# Discord did not answer, or discord.py did not ask: nobody can say what became of the call. discord.py 2.7.1 lets the
+# faults of its HTTP library through as they are (http.py and webhook/async_.py, `request`).
+NO_ANSWER = (*NETWORK_FAULTS, discord.RateLimited)
 
 
 class Verdict(StrEnum):

@@ -36,8 +36,8 @@ def inert(text: str, limit: int) -> str:
     Never empty, and never ends inside an escape or a visible character. UTF-16 units are the widest of the counts
     that Discord's clients and servers use, so the limit holds under each.
     """
-    plain = "".join(_clusters(_visible(text)))  # only now is an "@everyone" whole that hid a character inside
-    shown = [_escape(cluster) for cluster in _clusters(_PINGING.sub("＠", plain))]
+    plain = _PINGING.sub("＠", _plain(text))  # after what is hidden was dropped, or "@\u200beveryone" would pass
+    shown = [_escape(cluster) for cluster in _clusters(plain)]
     if not shown:
         return NO_VISIBLE_TEXT
     shown = _escape_start(shown)
@@ -46,7 +46,7 @@ def inert(text: str, limit: int) -> str:
 
 def alt_text(prompt: str) -> str:
     """The prompt as an image's description: one plain line of at most 1024 UTF-16 units, never empty."""
-    return _cut(list(_clusters(_visible(prompt))), ALT_TEXT_MAX) or NO_VISIBLE_TEXT
+    return _cut(list(_clusters(_plain(prompt))), ALT_TEXT_MAX) or NO_VISIBLE_TEXT
 
 
 def file_stem(prompt: str, seed: int) -> str:
@@ -68,8 +68,13 @@ def file_stem(prompt: str, seed: int) -> str:
     return (stem or "image") + ending
 
 
+def _plain(text: str) -> str:
+    """*text* as one line of visible characters, white space folded."""
+    return " ".join("".join(_clusters(_visible(text))).split())
+
+
 def _visible(text: str) -> str:
-    """Drop what draws nothing or changes the direction of others' text, and fold white space. Joiners stay for now."""
+    """Drop what draws nothing or changes the direction of others' text. Joiners and tags stay for now."""
     kept: list[str] = []
     for character in text:
         category = unicodedata.category(character)
@@ -77,7 +82,7 @@ def _visible(text: str) -> str:
             kept.append(" ")
         elif character == _JOINER or _is_tag(character) or _draws(character, category):
             kept.append(character)
-    return " ".join("".join(kept).split())
+    return "".join(kept)
 
 
 def _draws(character: str, category: str) -> bool:

@@ -61,7 +61,8 @@ class Places:
 
     def ways(self, memory: Memory, generation: Generation) -> Iterator[Way]:
         """How the card can be edited, best first."""
-        origin, home, message_id = generation.origin, memory.home, generation.message_id
+        origin, message_id = generation.origin, generation.message_id
+        home = memory.home or _home_in_rows(generation)
         if home is not None:
             if not home.plain:
                 yield Way(False, self._edit_as_bot(home.channel_id, home.guild_id, home.message_id))
@@ -132,6 +133,14 @@ class Places:
     def _webhook(self, generation: Generation) -> discord.Webhook:
         origin = generation.origin
         return discord.Webhook.partial(origin.application_id, origin.token, client=self._client)
+
+
+def _home_in_rows(generation: Generation) -> Home | None:
+    """Where an earlier process moved the card, if it was into another channel: the requester's direct messages."""
+    channel_id, message_id = generation.card_channel_id, generation.message_id
+    if channel_id is None or message_id is None or channel_id == generation.origin.channel_id:
+        return None
+    return Home(channel_id, None, message_id, plain=False)
 
 
 def _bot_may_enter(generation: Generation) -> bool:

@@ -1,0 +1,307 @@
+"""A generation as a card, state by state, as a person reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import discord
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from generations.model import (
+    HELD,
+    RETURNED,
+    Ending,
+    Generation,
+    Image,
+    Line,
+    Origin,
+    Outlook,
+    Painting,
+    Request,
+    State,
+)
+from qwen.models import SEED_MAX, OutputFormat, Size
+from ui.cards import build_card, plain_text
+
+NOW_MS = 1_800_000_000_000
+ORIGIN = Origin(1399999999999999999, 5, 77, 88, 99, "token", 10 << 20)
+NOTHING = Outlook()
+READY: dict[str, Any] = {"submitted_at_ms": NOW_MS, "ready_at_ms": NOW_MS + 14_000, "consumed_credits": 5}
+PAINTING = Painting(0.52, (12, 18), NOW_MS)
+HOSTILE = [
+    "👩‍👩‍👧‍👦" * 285,
+    "\u202e" * 2000,
+    "`" * 2000,
+    "@everyone <@1> <@&1> " * 95,
+    "[x](https://evil.example) " * 76,
+    "\u200b" * 2000,
+    "../../x",
+    "x",
+    "\n" * 2000,
+    "Z" + "\u0301" * 1999,
+    "\\" * 2000,
+    "*" * 2000,
+]
+
+
+def image(state: State, position: int = 0, seed: int = 42, **facts: Any) -> Image:
+    return Image(1, position, seed + position, state, **facts)
+
+
+def generation(*images: Image, prompt: str = "a lighthouse in a storm", **options: Any) -> Generation:
+    request = Request(prompt, Size.PORTRAIT, 42, OutputFormat.PNG, len(images), **options)
+    return Generation(ORIGIN.interaction_id, request, ORIGIN, NOW_MS - 60_000, images)
+
+
+def card(made: Generation, outlook: Outlook = NOTHING, **more: Any) -> discord.ui.LayoutView:
+    return build_card(made, outlook, attached=more.pop("attached", {}), **more)
+
+
+def lines(view: discord.ui.LayoutView) -> list[str]:
+    return [line for item in view.walk_children() for line in getattr(item, "content", "").splitlines()]
+
+
+def buttons(view: discord.ui.LayoutView) -> list[dict[str, Any]]:
+    return [part for part in parts(view) if part["type"] == discord.ComponentType.button.value]
+
+
+def parts(view: discord.ui.LayoutView) -> Iterator[dict[str, Any]]:
+    waiting: list[dict[str, Any]] = list(view.to_components())
+    while waiting:
+        part = waiting.pop(0)
+        yield part
+        waiting.extend(part.get("components", ()))
+
+
+def gallery(view: discord.ui.LayoutView) -> list[dict[str, Any]]:
+    return [item for part in parts(view) for item in part.get("items", ())]
+
+
+def test_a_waiting_card_says_its_place_and_can_be_cancelled() -> None:
+    view = card(generation(image(State.REQUESTED)), Outlook(Line(3, 0, 3, 1, 40)))
+    assert lines(view) == [
+        "**a lighthouse in a storm**",
+        "Waiting · 3rd in line · about 40 s",
+        "-# 1024×1536 · seed 42 · png · 5 credits held · for <@77>",
+    ]
+    assert [button["label"] for button in buttons(view)] == ["Cancel"]
+    assert buttons(view)[0]["custom_id"] == f"imagine:cancel:{ORIGIN.interaction_id}"
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (Line(1, 0, 3, 1, None), "Waiting · 1st in line"),
+        (Line(12, 0, 3, 1, 200), "Waiting · 12th in line · about 3 min"),
+        (Line(9, 3, 3, 2, 40), "Waiting · 3 images of yours are being made · 2nd of yours in line"),
+        (Line(9, 1, 1, 1, 40), "Waiting · 1 image of yours is being made · 1st of yours in line"),
+    ],
+)
+def test_the_line_is_told_in_words(line: Line, sentence: str) -> None:
+    assert lines(card(generation(image(State.REQUESTED)), Outlook(line)))[1] == sentence
+
+
+@pytest.mark.parametrize("state", [State.REQUESTED, State.SUBMITTING])
+def test_an_image_whose_turn_it_is_is_being_sent(state: State) -> None:
+    view = card(generation(image(state, admitted_at_ms=NOW_MS)), Outlook(Line(3, 0, 3, 1, 40)))
+    assert lines(view)[1] == "Sending…"
+    assert len(buttons(view)) == (state is State.REQUESTED)
+
+
+@pytest.mark.parametrize(
+    ("painting", "sentence"),
+    [
+        (PAINTING, "▰▰▰▰▰▱▱▱▱▱  Painting · usually 12–18 s · ready <t:1800000000:R>"),
+        (Painting(0.0, None, None), "▱▱▱▱▱▱▱▱▱▱  Painting"),
+        (Painting(1.0, (14, 14), NOW_MS), "▰▰▰▰▰▰▰▰▰▱  Painting · usually 14 s · ready <t:1800000000:R>"),
+        (Painting(0.95, (12, 18), NOW_MS, overdue=True), "▰▰▰▰▰▰▰▰▰▱  Painting · taking longer than usual"),
+        (Painting(0.2, (80, 200), None, service_slow=True),
+         "▰▰▱▱▱▱▱▱▱▱  Painting · usually 80 s to 3 min · the image service is slow"),
+        (None, "Painting"),
+    ],
+)  # fmt: skip
+def test_a_painting_card_claims_no_more_than_is_known(painting: Painting | None, sentence: str) -> None:
+    view = card(generation(image(State.RUNNING)), Outlook(None, painting))
+    assert lines(view)[1] == sentence
+    assert buttons(view) == []
+
+
+def test_a_ready_card_shows_the_image_with_the_prompt_as_its_description() -> None:
+    view = card(generation(image(State.SUCCEEDED, **READY)), attached={0: "attachment://a.png"})
+    assert gallery(view) == [
+        {"media": {"url": "attachment://a.png"}, "description": "a lighthouse in a storm", "spoiler": False}
+    ]
+    assert lines(view) == [
+        "**a lighthouse in a storm**",
+        "-# 1024×1536 · seed 42 · png · 14 s · 5 credits · for <@77>",
+    ]
+
+
+def test_a_spoiler_is_hidden_until_it_is_pressed() -> None:
+    view = card(generation(image(State.DELIVERED, **READY), spoiler=True), attached={0: "attachment://SPOILER_a.png"})
+    assert gallery(view)[0]["spoiler"] is True
+
+
+def test_a_late_image_says_that_it_is_free() -> None:
+    late = image(State.SUCCEEDED, **(READY | {"ending": Ending.DEADLINE}))
+    told = lines(card(generation(late), attached={0: "attachment://a.png"}))
+    assert "free" in told[1]
+    assert "0 credits" in told[2]
+
+
+@pytest.mark.parametrize("ending", Ending)
+def test_every_ending_has_its_sentence_and_says_that_the_credits_are_back(ending: Ending) -> None:
+    state = State.CANCELLED if ending in (Ending.CANCELLED, Ending.NOT_ANSWERED) else State.FAILED
+    told = lines(card(generation(image(state, ending=ending))))
+    assert told[1].endswith(".")
+    assert told[2] == "Your 5 credits were returned."
+    assert told[3] == "-# 1024×1536 · seed 42 · png · for <@77>"
+
+
+def test_the_sentences_of_different_endings_differ() -> None:
+    told = {lines(card(generation(image(State.FAILED, ending=ending))))[1] for ending in Ending}
+    assert len(told) == len(Ending)
+
+
+def test_a_refusal_gives_the_services_own_reason_made_inert() -> None:
+    refused = image(
+        State.FAILED, ending=Ending.DECLINED, ending_detail="No **bold** words, see [x](https://a.example)."
+    )
+    told = lines(card(generation(refused)))[1]
+    assert told.startswith(r"The image service declined this prompt: No \*\*bold\*\* words, see \[x\]\(https\:")
+
+
+def test_a_reason_of_the_service_is_not_given_for_what_is_not_its_doing() -> None:
+    failed = image(State.FAILED, ending=Ending.KEY_REFUSED, ending_detail="Invalid API key")
+    assert "Invalid API key" not in "".join(lines(card(generation(failed))))
+
+
+def test_four_images_in_four_states_stand_in_one_card() -> None:
+    made = generation(
+        image(State.DELIVERED, 0, **READY),
+        image(State.RUNNING, 1),
+        image(State.FAILED, 2, ending=Ending.DECLINED, ending_detail="No."),
+        image(State.REQUESTED, 3),
+    )
+    view = card(made, Outlook(Line(3, 0, 3, 1, 40), PAINTING), attached={0: "attachment://a.png"})
+    assert lines(view) == [
+        "**a lighthouse in a storm**",
+        "1 of 4 ready",
+        "Image 2: ▰▰▰▰▰▱▱▱▱▱  Painting · usually 12–18 s · ready <t:1800000000:R>",
+        "Image 4: Waiting · 3rd in line · about 40 s",
+        "Image 3: The image service declined this prompt: No.",
+        "Your 5 credits were returned.",
+        "-# 1024×1536 · seeds 42–45 · png · 5 credits · 10 more held · for <@77>",
+    ]
+    assert [button["label"] for button in buttons(view)] == ["Cancel"]
+
+
+def test_images_that_share_a_fate_share_a_line() -> None:
+    made = generation(*(image(State.CANCELLED, position, ending=Ending.CANCELLED) for position in range(4)))
+    assert lines(card(made))[1:3] == ["Cancelled before it was sent.", "Your 20 credits were returned."]
+
+
+def test_four_ready_images_stand_in_order_in_one_gallery() -> None:
+    made = generation(*(image(State.DELIVERED, position, **READY) for position in range(4)))
+    view = card(made, attached={position: f"attachment://{position}.png" for position in (2, 0, 3, 1)})
+    assert [item["media"]["url"] for item in gallery(view)] == [f"attachment://{position}.png" for position in range(4)]
+    assert lines(view)[-1] == "-# 1024×1536 · seeds 42–45 · png · 14 s · 20 credits · for <@77>"
+
+
+def test_seeds_that_wrap_are_told_one_by_one() -> None:
+    made = generation(image(State.RUNNING, 0, SEED_MAX), image(State.RUNNING, 1, -1))
+    assert f"seeds {SEED_MAX}, 0" in lines(card(made))[-1]
+
+
+@pytest.mark.parametrize(
+    ("state", "sentence"),
+    [(State.SUCCEEDED, "Ready, being posted"), (State.UNDELIVERED, "no place left to post it"), (State.DELIVERED, "")],
+)
+def test_a_paid_image_that_is_not_on_the_card_says_where_it_is(state: State, sentence: str) -> None:
+    told = lines(card(generation(image(state, **READY))))
+    assert sentence in told[1]
+    assert len(told) == (3 if sentence else 2)
+
+
+def test_a_card_leads_to_the_messages_that_hold_its_images() -> None:
+    addresses = ["https://discord.com/channels/1/2/3", "https://discord.com/channels/1/2/4"]
+    told = lines(card(generation(image(State.DELIVERED, **READY)), elsewhere=addresses))
+    assert told[1].endswith(" ".join(addresses))
+
+
+def test_an_image_that_is_too_large_becomes_a_button_that_says_it_expires() -> None:
+    view = card(generation(image(State.SUCCEEDED, **READY)), linked={0: "https://images.example/a.png?sig=1"})
+    assert "too large" in lines(view)[1]
+    assert "expires" in lines(view)[1]
+    assert [(button["label"], button["url"]) for button in buttons(view)] == [
+        ("Open the image", "https://images.example/a.png?sig=1")
+    ]
+
+
+def test_an_address_too_long_for_a_button_stands_in_the_text() -> None:
+    address = "https://images.example/" + "a" * 600
+    view = card(generation(image(State.SUCCEEDED, **READY)), linked={0: address})
+    assert f"<{address}>" in lines(view)
+    assert buttons(view) == []
+
+
+@pytest.mark.parametrize("prompt", HOSTILE, ids=lambda prompt: ascii(prompt[:6]))
+@pytest.mark.parametrize("state", State)
+def test_no_prompt_breaks_a_limit_or_pings(prompt: str, state: State) -> None:
+    images = [image(state, position, ending_detail=prompt[:300], **READY) for position in range(4)]
+    for number, ending in enumerate((Ending.DECLINED, Ending.PROMPT_REFUSED, Ending.SERVICE_FAILED, Ending.DEADLINE)):
+        if state in RETURNED:
+            images[number] = replace(images[number], ending=ending)
+    links = {position: "https://images.example/" + "a" * 500 * position for position in range(4)}
+    pictures = {position: f"attachment://{position}.png" for position in range(4)}
+    for more in (
+        {},
+        {"attached": pictures},
+        {"linked": links},
+        {"elsewhere": ["https://discord.com/channels/1/2/3"] * 4},
+    ):
+        view = card(generation(*images, prompt=prompt), Outlook(Line(3, 0, 3, 1, 40), PAINTING), **more)
+        assert view.content_length() <= 4000
+        assert sum(1 for _ in parts(view)) <= 40
+        assert all(len(item["description"]) <= 1024 for item in gallery(view))
+        text = "\n".join(lines(view))
+        assert "@everyone" not in text
+        assert "<@1>" not in text
+        assert "https://evil" not in text
+    assert len(plain_text(generation(*images, prompt=prompt), links)) <= 2000
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(State), st.none() | st.sampled_from(Ending)), min_size=1, max_size=4),
+    st.builds(Painting, st.floats(0, 2), st.none() | st.tuples(st.integers(1, 9), st.integers(9, 999)), st.none()),
+)
+def test_two_builds_of_the_same_card_are_equal_and_new_objects(
+    states: list[tuple[State, Ending | None]], painting: Painting
+) -> None:
+    made = generation(*(image(state, at, ending=ending) for at, (state, ending) in enumerate(states)))
+    outlook = Outlook(Line(3, 0, 3, 1, 40), painting)
+    first, second = card(made, outlook), card(made, outlook)
+    assert first.to_components() == second.to_components()
+    assert not {id(item) for item in first.walk_children()} & {id(item) for item in second.walk_children()}
+    assert first.timeout is None
+
+
+@given(st.lists(st.sampled_from(State), min_size=1, max_size=4))
+def test_the_credits_on_a_card_add_up(states: list[State]) -> None:
+    made = generation(*(image(state, at, consumed_credits=5) for at, state in enumerate(states)))
+    told = "\n".join(lines(card(made)))
+    held = 5 * sum(state in HELD for state in states)
+    returned = 5 * sum(state in RETURNED for state in states)
+    assert (f"{held} credits held" in told or f"{held} more held" in told) == (held > 0)
+    assert (f"Your {returned} credits were returned." in told) == (returned > 0)
+
+
+@given(st.lists(st.sampled_from(State), min_size=1, max_size=4))
+def test_every_button_of_a_card_is_dynamic_so_that_it_works_after_a_restart(states: list[State]) -> None:
+    made = generation(*(image(state, at) for at, state in enumerate(states)))
+    for item in card(made).walk_children():
+        assert isinstance(item, discord.ui.DynamicItem) or not item.is_dispatchable()
