@@ -1,0 +1,309 @@
+"""A virtual Discord with the real cogs, cards, buttons, delivery, service and worker over SQLite.
+
+The worker never runs by itself here: a test calls `await scene.step()`; time passes with
+`await scene.env.advance_time(5)`.
+What simcord 3.2.1 leaves out of an interaction (who authorized the app, the bot's permissions in DMs) is put in by the
+Postman below, as Discord's documents have it ("Receiving and Responding", Interaction object).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import random
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import discord
+import simcord
+from discord import app_commands
+from discord.ext import commands
+
+from credits.allowance import Allowance, CreditPeriod
+from credits.ledger import Ledger
+from credits.model import Balance
+from generations import records
+from generations.context import StepContext
+from generations.model import Generation
+from generations.pace import Pace
+from generations.service import Generations
+from generations.throttle import Throttle
+from generations.worker import Limits, Worker
+from store.database import Database, Transaction
+from tests.doubles import Bell, ScriptedService, Shelf
+from ui.answers import Tree
+from ui.buttons import DYNAMIC_ITEMS
+from ui.commands import sync_commands
+from ui.delivery import DiscordDelivery
+
+DM_PERMISSIONS = discord.Permissions(attach_files=True, embed_links=True, mention_everyone=True)
+API_URL = "https://discord.com/api/v10"
+
+
+class SimulatedClock:
+    """The virtual Discord's time as the bot's clock. *ahead_seconds*: how wrong this machine's wall clock is."""
+
+    def __init__(self) -> None:
+        self.env: simcord.Env | None = None
+        self.ahead_seconds = 0.0
+
+    def now_ms(self) -> int:
+        assert self.env is not None
+        return int((self.env.now().timestamp() + self.ahead_seconds) * 1000)
+
+    def monotonic(self) -> float:
+        assert self.env is not None
+        return self.env.backend.clock.elapsed
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+@dataclass
+class UnsteadyDatabase:
+    """The real database, slow or failing when a test says so."""
+
+    real: Database
+    clock: SimulatedClock
+    slow_seconds: float = 0.0
+    failures: int = 0  # how many of the next transactions fail
+
+    @property
+    def is_postgresql(self) -> bool:
+        return self.real.is_postgresql
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        if self.slow_seconds:
+            await self.clock.sleep(self.slow_seconds)
+        if self.failures:
+            self.failures -= 1
+            raise ConnectionError("the database is gone; its parameters were: a secret prompt")
+        async with self.real.transaction() as transaction:
+            yield transaction
+
+
+@dataclass
+class Postman:
+    """Completes each interaction before the bot gets it, and can deliver the last one again."""
+
+    env: simcord.Env
+    user_install: bool = False  # the app is not in the server: the person brought it along
+    change: Callable[[dict[str, Any]], None] | None = None
+    last: dict[str, Any] = field(default_factory=dict[str, Any])
+    command_id: int = 0  # the last command's interaction, which is its generation's id
+
+    def __call__(self, event: str, payload: Any) -> None:
+        if event != "INTERACTION_CREATE":
+            return
+        self._complete(payload)
+        if self.change is not None:
+            self.change(payload)
+        self.last = copy.deepcopy(payload)
+        if payload["type"] == discord.InteractionType.application_command.value:
+            self.command_id = int(payload["id"])
+
+    def _complete(self, payload: dict[str, Any]) -> None:
+        person = payload.get("user") or payload["member"]["user"]
+        if self.user_install:
+            payload["authorizing_integration_owners"] = {"1": person["id"]}
+        elif "guild_id" in payload:
+            payload["authorizing_integration_owners"] = {"0": payload["guild_id"]}
+        else:
+            payload["authorizing_integration_owners"] = {"0": "0"}
+        if "guild_id" not in payload:
+            payload["app_permissions"] = str(DM_PERMISSIONS.value)
+
+    async def deliver_again(self) -> None:
+        """The same event a second time, as a gateway may send it (Discord docs: Reference, "N times")."""
+        change, self.change = self.change, None
+        self.env.backend.emit("INTERACTION_CREATE", copy.deepcopy(self.last))
+        self.change = change
+        await self.env.settle()
+
+
+class SceneBot(commands.AutoShardedBot):
+    """A bot of the product's shape, with the product's extensions, buttons and command tree."""
+
+    def __init__(self, scene: Scene) -> None:
+        super().__init__(
+            command_prefix=commands.when_mentioned,
+            help_command=None,
+            tree_cls=Tree,
+            shard_count=1,
+            intents=discord.Intents.none(),
+            allowed_mentions=discord.AllowedMentions.none(),
+            allowed_installs=app_commands.AppInstallationType(guild=True, user=True),
+            allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True),
+            max_messages=None,
+            member_cache_flags=discord.MemberCacheFlags.none(),
+            chunk_guilds_at_startup=False,
+        )
+        self.scene = scene
+        self.generations = scene.generations
+        self.clock = scene.clock
+        self.rng = random.Random(7)
+        self.delivery = DiscordDelivery(self, scene.clock)
+        self.worker = scene.worker_for(self.delivery)
+
+    async def setup_hook(self) -> None:
+        self.add_dynamic_items(*DYNAMIC_ITEMS)
+        await self.load_extension("cogs.imagine")
+        await self.load_extension("cogs.credits")
+        memory = self.scene.memory
+
+        async def load(key: str) -> str | None:
+            return memory.get(key)
+
+        async def save(key: str, value: str) -> None:
+            memory[key] = value
+
+        await sync_commands(self.tree, load=load, save=save, api_url=API_URL)
+
+
+class Scene:
+    """One server with a channel and three people, a bot, and everything behind it."""
+
+    env: simcord.Env
+    bot: SceneBot
+    postman: Postman
+    guild: simcord.GuildHandle
+    channel: simcord.ChannelHandle
+    alice: simcord.MemberActor
+    bob: simcord.MemberActor
+    moderator: simcord.MemberActor
+
+    def __init__(self, database: Database, *, allowance: int, period: CreditPeriod, max_queue: int) -> None:
+        self.clock = SimulatedClock()
+        self.database = UnsteadyDatabase(database, self.clock)
+        self.ledger = Ledger(Allowance(allowance, period, ZoneInfo("UTC")))
+        self.memory: dict[str, str] = {}
+        self.service = ScriptedService(self.clock)  # type: ignore[arg-type]
+        self.shelf = Shelf()
+        self.operator = Bell()
+        self.generations = Generations(
+            self.database,  # type: ignore[arg-type]
+            self.ledger,
+            self.clock,
+            max_queue=max_queue,
+            max_per_user=3,
+            max_in_flight=20,
+            nudge=lambda: None,
+        )
+
+    def worker_for(self, delivery: DiscordDelivery) -> Worker:
+        context = StepContext(
+            database=self.database,  # type: ignore[arg-type]
+            ledger=self.ledger,
+            service=self.service,
+            store=self.shelf,
+            operator=self.operator,
+            clock=self.clock,
+            rng=random.Random(8),
+            pace=Pace(),
+            throttle=Throttle(20),
+            deadline_seconds=900,
+        )
+        return Worker(
+            context=context,
+            service=self.generations,
+            delivery=delivery,
+            limits=Limits(per_user=3, in_flight=20),
+            owner="scene",
+        )
+
+    def people(self) -> None:
+        self.guild = self.env.create_guild()
+        self.channel = self.guild.create_text_channel("general")
+        may_manage = self.guild.create_role("moderator", permissions=discord.Permissions(manage_messages=True))
+        self.alice = self.guild.add_member(self.env.create_user("alice"))
+        self.bob = self.guild.add_member(self.env.create_user("bob"))
+        self.moderator = self.guild.add_member(self.env.create_user("moderator"), roles=[may_manage])
+
+    # -- what a test does --------------------------------------------------------------------------------------
+
+    async def imagine(self, prompt: str = "a lighthouse in a storm", **options: Any) -> simcord.InteractionResult:
+        """Alice types /imagine in the channel."""
+        return await self.alice.slash(self.channel, "imagine", prompt=prompt, **options)
+
+    async def step(self) -> int:
+        """One step of the worker, and then everything that it set going."""
+        with self.env.time_context():
+            done = await self.bot.worker.step()
+        await self.env.settle()
+        return done
+
+    async def restart(self) -> None:
+        """The bot's process ends and another one starts; the database and Discord stay."""
+        self.bot = SceneBot(self)
+        await self.env.restart_bot(self.bot)
+
+    # -- what a test looks at ----------------------------------------------------------------------------------
+
+    async def balance(self, person: simcord.MemberActor | simcord.UserHandle) -> Balance:
+        async with self.database.real.transaction() as tx:
+            return await self.ledger.balance(tx, person.id, self.clock.now_ms())
+
+    async def generation(self, generation_id: int) -> Generation | None:
+        async with self.database.real.transaction() as tx:
+            return await records.load(tx, generation_id)
+
+    async def only_generation(self) -> Generation:
+        """The row of the last /imagine."""
+        found = await self.generation(self.postman.command_id)
+        assert found is not None
+        return found
+
+    def posts(self) -> list[discord.Message]:
+        """What everybody sees in the channel."""
+        return [message for message in self.channel.history() if not message.flags.ephemeral]
+
+    async def ledger_is_sound(self) -> bool:
+        async with self.database.real.transaction() as tx:
+            return not await self.ledger.audit(tx)
+
+
+@asynccontextmanager
+async def open_scene(
+    database: Database, *, allowance: int = 50, period: CreditPeriod = CreditPeriod.DAY, max_queue: int = 500
+) -> AsyncIterator[Scene]:
+    """Raise the curtain. At its fall the ledger must be sound."""
+    scene = Scene(database, allowance=allowance, period=period, max_queue=max_queue)
+    scene.bot = SceneBot(scene)
+    env = simcord.Env(scene.bot, check_errors=False)  # refusals are exceptions too; the log tells faults apart
+    scene.clock.env = scene.env = env  # the bot reads the clock while it starts
+    await env.start()
+    try:
+        scene.postman = Postman(env)
+        env.backend.subscribers.insert(0, scene.postman)
+        scene.people()
+        yield scene
+        assert await scene.ledger_is_sound()
+    finally:
+        await env.shutdown()
+
+
+def words(message: simcord.ResponseMessage | discord.Message) -> str:
+    """Everything that can be read in a message, Components V2 or plain."""
+    if message.content:
+        return message.content
+    components = message.components
+    plain = [part if isinstance(part, dict) else part.to_dict() for part in components]
+    return "\n".join(_texts(plain))
+
+
+def _texts(components: list[Any]) -> Iterator[str]:
+    for component in components:
+        if component.get("type") == 10:
+            yield component["content"]
+        yield from _texts(component.get("components") or [])
+
+
+def private_words(result: simcord.InteractionResult) -> str:
+    """What only the person reads in answer to *result*; it must be private and the only thing said."""
+    said = [message for message in (result.response, *result.followups) if message is not None]
+    assert [message.ephemeral for message in said] == [True], said
+    return words(said[0])

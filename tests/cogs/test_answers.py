@@ -1,0 +1,139 @@
+"""Every exception that can reach a person has a sentence, and no exception's own text ever does."""
+
+from __future__ import annotations
+
+import inspect
+from types import ModuleType
+
+import discord
+import pytest
+from discord import app_commands
+
+import credits.errors
+import generations.errors
+import qwen.errors
+import ui.answers
+from credits.errors import InsufficientCredits
+from credits.model import Balance
+from generations.errors import LineFull, NotYours
+from ui.answers import SENTENCES, CardRefused, RequestFailed, answer_for, described, unanswerable
+
+# These never reach a person by this way: the worker takes them as endings, or they are faults of ours, which are
+# answered with a reference and logged.
+INTERNAL = {
+    generations.errors.GenerationError,
+    generations.errors.IllegalMove,
+    generations.errors.LostClaim,
+    generations.errors.DeliveryDelayed,
+    credits.errors.CreditsError,
+    credits.errors.UnknownHold,
+    app_commands.AppCommandError,
+    app_commands.CommandInvokeError,
+    app_commands.CommandOnCooldown,  # no command has one: limits live in the database
+    app_commands.TranslationError,
+    app_commands.CommandAlreadyRegistered,
+    app_commands.CommandLimitReached,
+    app_commands.MissingApplicationID,
+    app_commands.CommandSyncFailure,
+    *(kind for _, kind in inspect.getmembers(qwen.errors, inspect.isclass) if issubclass(kind, Exception)),
+}
+SECRET = "a prompt that nobody else may read"
+
+
+def exceptions_of(module: ModuleType) -> list[type[BaseException]]:
+    return [kind for _, kind in inspect.getmembers(module, inspect.isclass) if issubclass(kind, BaseException)]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind
+        for module in (generations.errors, credits.errors, qwen.errors, app_commands, ui.answers)
+        for kind in exceptions_of(module)
+    ],
+)
+def test_every_exception_is_either_answered_or_known_to_be_internal(kind: type[BaseException]) -> None:
+    assert (kind in SENTENCES) != (kind in INTERNAL), f"{kind.__name__} stands in neither list, or in both"
+
+
+def test_a_fault_of_ours_has_no_sentence_of_its_own() -> None:
+    assert answer_for(RuntimeError(SECRET), 1) is None
+
+
+def test_a_refusal_for_credits_says_what_is_missing_held_and_when_it_refills() -> None:
+    sentence = answer_for(InsufficientCredits(5, Balance(1, 3, 2, 50, 1_767_312_000_000)), 1)
+    assert sentence == (
+        "This needs 5 credits and you have 3; 2 more are held by images being made. Nothing was charged. "
+        "Your credits refill to 50 <t:1767312000:R>."
+    )
+
+
+def test_a_refusal_for_credits_says_how_many_images_are_still_affordable() -> None:
+    sentence = answer_for(InsufficientCredits(20, Balance(1, 12, 0, 50, None)), 1) or ""
+    assert "You have enough for 2 images." in sentence
+    assert "not refilled" in sentence
+
+
+def test_a_refill_that_can_never_be_enough_is_not_promised_as_the_way_out() -> None:
+    sentence = answer_for(InsufficientCredits(20, Balance(1, 0, 0, 10, 1_767_312_000_000)), 1) or ""
+    assert "at most 2 images at once" in sentence
+
+
+@pytest.mark.parametrize(("free_at_ms", "when"), [(None, "in a few minutes"), (1_767_312_000_000, "<t:1767312000:R>")])
+def test_a_full_line_says_when_to_come_back(free_at_ms: int | None, when: str) -> None:
+    sentence = answer_for(LineFull(500, free_at_ms), 1) or ""
+    assert "500 images" in sentence and "Nothing was charged." in sentence and when in sentence
+
+
+def test_a_stranger_is_told_whose_it_is() -> None:
+    assert "<@42>" in (answer_for(NotYours(42), 1) or "")
+
+
+@pytest.mark.parametrize("kind", [RequestFailed, CardRefused])
+def test_nothing_was_charged_is_said_only_when_it_is_sure(kind: type[RequestFailed]) -> None:
+    sure, unsure = answer_for(kind(nothing_held=True), 9), answer_for(kind(nothing_held=False), 9)
+    assert sure and "Nothing was charged." in sure and "9" in sure
+    assert unsure and "charged" not in unsure and "/credits" in unsure and "9" in unsure
+
+
+def test_the_nearest_base_class_gives_the_sentence() -> None:
+    class Particular(app_commands.CheckFailure):
+        pass
+
+    assert answer_for(Particular(SECRET), 1) == answer_for(app_commands.CheckFailure(SECRET), 1)
+
+
+def raised(error: Exception, cause: Exception | None = None) -> Exception:
+    try:
+        raise error from cause
+    except Exception as caught:
+        return caught
+
+
+def test_the_log_names_classes_and_places_and_no_words() -> None:
+    text = described(raised(RuntimeError(SECRET), raised(ValueError(SECRET))))
+    assert "RuntimeError" in text and "ValueError" in text and "test_answers.py" in text
+    assert SECRET not in text
+
+
+def test_the_log_of_an_error_that_causes_itself_ends() -> None:
+    one, two = RuntimeError("1"), RuntimeError("2")
+    one.__cause__, two.__cause__ = two, one
+    assert described(one).count("RuntimeError") == 2
+
+
+class Response:
+    """As much of an HTTP response as discord.py's exceptions read."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        self.reason = "reason"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"), [(404, 10062, True), (404, 10015, True), (400, 40060, True), (400, 50035, False)]
+)
+def test_what_discord_takes_no_answer_for(status: int, code: int, expected: bool) -> None:
+    error = discord.HTTPException(Response(status), {"code": code, "message": SECRET})  # type: ignore[arg-type]
+    assert unanswerable(error) is expected
+    assert SECRET not in described(error) and str(code) in described(error)

@@ -1,0 +1,137 @@
+"""The Cancel button: who may press it, when it still works, and that it works for ever."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from generations.model import Ending, State
+from tests.cogs.scene import Scene, private_words, words
+from ui.buttons import CancelButton
+
+
+async def card(scene: Scene, **options: Any) -> Any:
+    result = await scene.imagine(**options)
+    assert result.response is not None
+    return result.response
+
+
+async def test_the_requester_cancels_and_the_credits_come_back(scene: Scene) -> None:
+    result = await scene.alice.click(await card(scene, count=2), label="Cancel")
+    assert result.acknowledged and result.followups == []
+    generation = await scene.only_generation()
+    assert {(image.state, image.ending) for image in generation.images} == {(State.CANCELLED, Ending.CANCELLED)}
+    balance = await scene.balance(scene.alice)
+    assert (balance.available, balance.held) == (50, 0)
+
+
+async def test_the_worker_then_shows_it_on_the_same_card_without_the_button(scene: Scene) -> None:
+    shown = await card(scene)
+    await scene.alice.click(shown, label="Cancel")
+    await scene.step()
+    (post,) = scene.posts()
+    assert post.id == shown.id
+    assert "Cancelled" in words(post) and "returned" in words(post)
+    assert "imagine:cancel" not in str([part.to_dict() for part in post.components])
+    assert scene.service.posts == []
+
+
+async def test_a_stranger_is_told_no_and_nothing_changes(scene: Scene) -> None:
+    result = await scene.bob.click(await card(scene), label="Cancel")
+    assert f"<@{scene.alice.id}>" in private_words(result)
+    assert (await scene.only_generation()).cancellable
+    assert (await scene.balance(scene.alice)).held == 5
+
+
+async def test_a_moderator_may_cancel_for_somebody_else(scene: Scene) -> None:
+    await scene.moderator.click(await card(scene), label="Cancel")
+    assert not (await scene.only_generation()).cancellable
+    assert (await scene.balance(scene.alice)).available == 50
+
+
+async def test_a_second_press_changes_nothing_and_says_so(scene: Scene) -> None:
+    shown = await card(scene)
+    await scene.alice.click(shown, label="Cancel")
+    before = await scene.only_generation()
+    assert "can't be cancelled" in private_words(await scene.alice.click(shown, label="Cancel"))
+    assert await scene.only_generation() == before
+    assert (await scene.balance(scene.alice)).available == 50
+
+
+async def test_an_image_that_is_being_made_is_not_cancelled(scene: Scene) -> None:
+    shown = await card(scene)
+    old_button = shown.message
+    await scene.step()
+    await scene.step()
+    assert len(scene.service.posts) == 1
+    scene.postman.change = lambda payload: payload["data"].update(
+        custom_id=f"imagine:cancel:{scene.postman.last['id']}"
+    )
+    del old_button
+    assert (await scene.only_generation()).images[0].state is State.RUNNING
+
+
+async def test_the_button_works_after_a_restart(scene: Scene) -> None:
+    shown = await card(scene)
+    await scene.restart()
+    await scene.alice.click(shown, label="Cancel")
+    assert not (await scene.only_generation()).cancellable
+
+
+async def test_the_button_works_in_the_bots_dm(scene: Scene) -> None:
+    carol = scene.env.create_user("carol")
+    result = await carol.slash("imagine", prompt="a quiet room")
+    await carol.click(result.response, label="Cancel")
+    assert (await scene.balance(carol)).available == 50
+
+
+@pytest.mark.parametrize("number", [1, 2**63 - 1, 10**20 - 1])
+async def test_a_button_of_a_generation_that_never_was_is_answered(scene: Scene, number: int) -> None:
+    shown = await card(scene)
+
+    def forged(payload: dict[str, Any]) -> None:
+        payload["data"]["custom_id"] = f"imagine:cancel:{number}"
+        payload["message"]["components"][0]["components"][-1]["components"][0]["custom_id"] = f"imagine:cancel:{number}"
+
+    scene.postman.change = forged
+    assert "can't be cancelled" in private_words(await scene.alice.click(shown, label="Cancel"))
+
+
+async def test_a_slow_database_is_waited_for(scene: Scene) -> None:
+    shown = await card(scene)
+    scene.database.slow_seconds = 1.5
+    result = await scene.alice.click(shown, label="Cancel")
+    await scene.env.advance_time(5)
+    assert result.acknowledged and result.followups == []
+    assert not (await scene.only_generation()).cancellable
+
+
+async def test_a_refusal_from_a_slow_database_is_still_private(scene: Scene) -> None:
+    shown = await card(scene)
+    scene.database.slow_seconds = 1.5
+    result = await scene.bob.click(shown, label="Cancel")
+    await scene.env.advance_time(5)
+    assert [message.ephemeral for message in result.followups] == [True]
+    assert f"<@{scene.alice.id}>" in words(result.followups[0])
+
+
+async def test_a_failing_database_is_answered_and_cancels_nothing(scene: Scene) -> None:
+    shown = await card(scene)
+    scene.database.failures = 1
+    assert "failed" in private_words(await scene.alice.click(shown, label="Cancel"))
+    assert (await scene.only_generation()).cancellable
+
+
+async def test_buttons_stay_known_after_many_cards_and_edits(scene: Scene) -> None:
+    for _ in range(3):
+        shown = await card(scene)
+        await scene.alice.click(shown, label="Cancel")
+        await scene.step()
+    shown = await card(scene)
+    await scene.alice.click(shown, label="Cancel")
+    assert not (await scene.only_generation()).cancellable
+
+
+def test_the_custom_id_fits_discords_limit() -> None:
+    assert len(CancelButton(2**64 - 1).custom_id) <= 100

@@ -1,0 +1,143 @@
+"""What Discord is told of the commands, and when."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import discord
+import pytest
+from discord import app_commands
+
+from tests.cogs.scene import API_URL, Scene
+from ui.commands import fingerprint_of, sync_commands
+
+
+def command(scene: Scene, name: str) -> dict[str, Any]:
+    return scene.env.backend.commands[None][name, 1]
+
+
+def option(scene: Scene, name: str) -> dict[str, Any]:
+    return next(part for part in command(scene, "imagine")["options"] if part["name"] == name)
+
+
+def test_the_commands_are_the_two_of_this_release(scene: Scene) -> None:
+    assert {name for name, _ in scene.env.backend.commands[None]} == {"imagine", "credits"}
+
+
+@pytest.mark.parametrize("name", ["imagine", "credits"])
+def test_a_command_works_in_servers_in_the_bots_dm_and_wherever_a_person_brings_it(scene: Scene, name: str) -> None:
+    assert command(scene, name)["contexts"] == [0, 1, 2]
+    assert command(scene, name)["integration_types"] == [0, 1]
+
+
+def test_only_the_prompt_is_required_and_it_comes_first(scene: Scene) -> None:
+    options = command(scene, "imagine")["options"]
+    assert [part["name"] for part in options] == ["prompt", "size", "seed", "format", "count", "private", "spoiler"]
+    assert [part.get("required", False) for part in options] == [True] + [False] * 6
+
+
+def test_discord_itself_enforces_the_ranges(scene: Scene) -> None:
+    assert (option(scene, "prompt")["min_length"], option(scene, "prompt")["max_length"]) == (1, 2000)
+    assert (option(scene, "seed")["min_value"], option(scene, "seed")["max_value"]) == (-1, 2_147_483_647)
+    assert (option(scene, "count")["min_value"], option(scene, "count")["max_value"]) == (1, 4)
+
+
+def test_the_five_sizes_and_three_formats_are_offered_by_name(scene: Scene) -> None:
+    assert [choice["name"] for choice in option(scene, "size")["choices"]] == [
+        "Square 1024×1024",
+        "Portrait 1024×1536",
+        "Landscape 1536×1024",
+        "Portrait 768×1024",
+        "Landscape 1024×768",
+    ]
+    assert [choice["value"] for choice in option(scene, "size")["choices"]] == [
+        "1024*1024",
+        "1024*1536",
+        "1536*1024",
+        "768*1024",
+        "1024*768",
+    ]
+    assert [choice["value"] for choice in option(scene, "format")["choices"]] == ["jpeg", "png", "webp"]
+
+
+def test_every_command_and_option_is_described_within_discords_limit(scene: Scene) -> None:
+    for listed in scene.env.backend.commands[None].values():
+        for described in (listed, *listed["options"]):
+            assert 1 < len(described["description"]) <= 100
+
+
+def puts(scene: Scene) -> int:
+    return sum(request.method == "PUT" for request in scene.env.http_requests)
+
+
+async def test_the_list_is_sent_once_and_not_again_after_a_restart(scene: Scene) -> None:
+    assert puts(scene) == 1
+    await scene.restart()
+    assert puts(scene) == 1
+
+
+class Somewhere:
+    """A memory that a test can look into."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+
+    async def load(self, key: str) -> str | None:
+        return self.values.get(key)
+
+    async def save(self, key: str, value: str) -> None:
+        self.values[key] = value
+
+
+class CountingTree(app_commands.CommandTree[Any]):
+    """A tree whose sending is counted instead of sent."""
+
+    sent = 0
+    refused = False
+
+    async def sync(self, *, guild: discord.abc.Snowflake | None = None) -> list[app_commands.AppCommand]:
+        if self.refused:
+            raise RuntimeError("refused")
+        self.sent += 1
+        return []
+
+
+def tree_of(*names: str) -> CountingTree:
+    tree = CountingTree(discord.Client(intents=discord.Intents.none(), application_id=5))
+    for name in names:
+
+        async def nothing(interaction: discord.Interaction) -> None: ...
+
+        tree.add_command(app_commands.Command(name=name, description=f"does {name}", callback=nothing))
+    return tree
+
+
+async def synced(tree: CountingTree, memory: Somewhere, api_url: str = API_URL) -> bool:
+    return await sync_commands(tree, load=memory.load, save=memory.save, api_url=api_url)
+
+
+async def test_a_changed_command_is_sent_again() -> None:
+    memory = Somewhere()
+    assert await synced(tree_of("one"), memory)
+    assert not await synced(tree_of("one"), memory)
+    assert await synced(tree_of("one", "two"), memory)
+
+
+async def test_another_api_address_starts_from_nothing() -> None:
+    memory = Somewhere()
+    assert await synced(tree_of("one"), memory)
+    assert await synced(tree_of("one"), memory, api_url="http://127.0.0.1:1/api/v10")
+
+
+async def test_what_discord_refused_is_sent_again_next_time() -> None:
+    memory, tree = Somewhere(), tree_of("one")
+    tree.refused = True
+    with pytest.raises(RuntimeError):
+        await synced(tree, memory)
+    tree.refused = False
+    assert await synced(tree, memory)
+    assert tree.sent == 1
+
+
+def test_the_order_of_the_commands_does_not_count_as_a_change() -> None:
+    assert fingerprint_of(tree_of("one", "two")) == fingerprint_of(tree_of("two", "one"))

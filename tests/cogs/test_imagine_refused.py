@@ -1,0 +1,172 @@
+"""/imagine when something is in the way: a private sentence, and nothing is held."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import discord
+import pytest
+
+from credits.allowance import CreditPeriod
+from tests.cogs.scene import Scene, private_words, words
+
+MIDNIGHT = 1_767_312_000  # the virtual Discord's first day is 2026-01-01 UTC
+
+
+async def nothing_held(scene: Scene) -> bool:
+    balance = await scene.balance(scene.alice)
+    return (balance.available, balance.held) == (balance.allowance, 0) and scene.posts() == []
+
+
+async def test_the_eleventh_image_is_refused_with_the_time_of_the_refill(scene: Scene) -> None:
+    for count in (4, 4, 2):
+        await scene.imagine(count=count)
+    result = await scene.imagine()
+    text = private_words(result)
+    assert "needs 5 credits and you have 0" in text and "50 more are held" in text
+    assert "Nothing was charged." in text and f"<t:{MIDNIGHT}:R>" in text
+    assert len(scene.posts()) == 3
+
+
+@pytest.mark.scene(allowance=5, period=CreditPeriod.NEVER)
+async def test_credits_that_are_given_once_promise_no_refill(scene: Scene) -> None:
+    await scene.imagine()
+    text = private_words(await scene.imagine())
+    assert "not refilled" in text and "<t:" not in text
+
+
+async def test_four_images_with_credits_for_two_hold_nothing(scene: Scene) -> None:
+    for count in (4, 4):
+        await scene.imagine(count=count)
+    text = private_words(await scene.imagine(count=4))
+    assert "needs 20 credits and you have 10" in text and "enough for 2 images" in text
+    assert (await scene.balance(scene.alice)).available == 10
+
+
+async def test_the_refill_lets_the_person_go_on(scene: Scene) -> None:
+    for count in (4, 4, 2):
+        await scene.imagine(count=count)
+    await scene.env.advance_time(24 * 3600 + 1)
+    private_words(await scene.imagine())  # a refill tops up what is available and held together
+
+
+@pytest.mark.scene(max_queue=0, allowance=1000)
+async def test_a_full_line_refuses_and_names_a_time(scene: Scene) -> None:
+    refused = None
+    for _ in range(10):
+        result = await scene.imagine(count=4)
+        if result.response is not None and result.response.ephemeral:
+            refused = private_words(result)
+            break
+    assert refused is not None and "line is full" in refused and "Nothing was charged." in refused
+
+
+async def test_a_bot_that_is_stopping_takes_nothing_new(scene: Scene) -> None:
+    scene.generations.drain()
+    assert "restarting" in private_words(await scene.imagine())
+    assert await nothing_held(scene)
+
+
+@pytest.mark.parametrize(
+    ("denied", "name"),
+    [
+        ({"attach_files": False}, "Attach Files"),
+        ({"send_messages": False}, "Send Messages"),
+        ({"attach_files": False, "send_messages": False}, "Attach Files and Send Messages"),
+    ],
+)
+async def test_a_missing_permission_is_found_before_anything_is_held(
+    scene: Scene, denied: dict[str, bool], name: str
+) -> None:
+    assert scene.bot.user is not None
+    overwrites: Any = {scene.bot.user: discord.PermissionOverwrite(**denied)}
+    channel = scene.guild.create_text_channel("locked", overwrites=overwrites)
+    text = private_words(await scene.alice.slash(channel, "imagine", prompt="a door"))
+    assert name in text and "Nothing was charged." in text and "manage this channel" in text
+    assert await nothing_held(scene)
+
+
+async def test_a_private_image_needs_no_right_to_post(scene: Scene) -> None:
+    assert scene.bot.user is not None
+    overwrites: Any = {scene.bot.user: discord.PermissionOverwrite(send_messages=False, view_channel=False)}
+    channel = scene.guild.create_text_channel("listening", overwrites=overwrites)
+    result = await scene.alice.slash(channel, "imagine", prompt="a door", private=True)
+    assert result.response is not None and "5 credits held" in words(result.response)
+
+
+async def test_where_the_bot_was_only_brought_along_the_right_to_post_is_the_persons(scene: Scene) -> None:
+    scene.postman.user_install = True
+    scene.postman.change = lambda payload: payload.update(
+        app_permissions=str(discord.Permissions(attach_files=True).value)
+    )
+    result = await scene.imagine()
+    assert result.response is not None and "5 credits held" in words(result.response)
+
+
+async def test_in_a_thread_the_right_to_write_in_threads_counts(scene: Scene) -> None:
+    def in_thread(payload: dict[str, Any]) -> None:
+        payload["channel"] = {
+            "id": payload["channel_id"],
+            "type": 11,
+            "guild_id": payload["guild_id"],
+            "parent_id": "1",
+            "owner_id": "2",
+            "name": "a thread",
+            "member_count": 1,
+            "message_count": 0,
+            "rate_limit_per_user": 0,
+            "flags": 0,
+            "thread_metadata": {
+                "archived": False,
+                "auto_archive_duration": 60,
+                "archive_timestamp": "2026-01-01T00:00:00+00:00",
+                "locked": False,
+            },
+        }
+        granted = discord.Permissions(view_channel=True, attach_files=True, send_messages=True)
+        payload["app_permissions"] = str(granted.value)
+
+    scene.postman.change = in_thread
+    assert "Send Messages in Threads" in private_words(await scene.imagine())
+    assert await nothing_held(scene)
+
+
+def with_option(name: str, value: object) -> Any:
+    def change(payload: dict[str, Any]) -> None:
+        kept = [part for part in payload["data"]["options"] if part["name"] != name]
+        kind = 3 if isinstance(value, str) else 4
+        payload["data"]["options"] = [*kept, {"name": name, "type": kind, "value": value}]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("seed", -5),
+        ("seed", 2**31),
+        ("count", 0),
+        ("count", 5),
+        ("prompt", ""),
+        ("prompt", "x" * 2001),
+        ("prompt", "half \ud800 a character"),
+        ("size", "9*9"),
+        ("format", "gif"),
+    ],
+)
+async def test_what_discord_should_have_kept_out_is_refused_in_words(scene: Scene, name: str, value: object) -> None:
+    scene.postman.change = with_option(name, value)
+    text = private_words(await scene.imagine())
+    assert "Nothing was charged." in text and re.match(r"[A-Z].*\.$", text), text
+    assert await nothing_held(scene)
+
+
+async def test_a_command_that_discord_still_shows_but_the_bot_dropped_is_explained(scene: Scene) -> None:
+    scene.postman.change = lambda payload: payload["data"].update(name="imagine-old")
+    assert "changed" in private_words(await scene.imagine())
+
+
+async def test_a_command_without_its_required_option_is_explained(scene: Scene) -> None:
+    scene.postman.change = lambda payload: payload["data"].update(options=[])
+    assert "changed" in private_words(await scene.imagine())
