@@ -7,7 +7,7 @@ QwenError
 │   │   └── EndpointRefused   the API's address knows no such path: like a wrong key, the operator's to mend
 │   ├── AccountEmpty          402, or a 400/403 that speaks of missing credits: the operator's account, nobody's prompt
 │   └── TaskNotFound          404 on a status look
-├── RateLimited               429, or 503 with Retry-After: nothing was taken; wait for retry_after_seconds
+├── RateLimited               429, or for a look 503 with Retry-After: nothing was taken; wait for retry_after_seconds
 ├── ServiceUnavailable        temporary, and it is sure that nothing was taken
 ├── OutcomeUnknown            only for the POST: it may have been taken. Never to be posted again by itself
 └── ImageError                about fetching the finished picture

@@ -130,7 +130,8 @@ def parse_create(answer: HttpAnswer, *, key: str = "", prompt: str = "") -> Task
         return task
     number, facts = _number(answer, envelope), _facts(answer, envelope, key)
     _raise_refusal(number, _POST_REFUSALS, facts, prompt)
-    _raise_rate_limit(number, answer.headers, facts)
+    if number == 429:  # not a 503: that may be said by a proxy in front of a service that did take it
+        raise RateLimited(retry_after_seconds=read_retry_after(answer.headers), **facts)
     raise OutcomeUnknown(_reason(answer, envelope), **facts)
 
 
@@ -149,7 +150,8 @@ def parse_status_answer(answer: HttpAnswer, task_id: str, *, key: str = "") -> T
             raise ServiceUnavailable("it answered about another task", **facts)
         return task
     _raise_refusal(number, _LOOK_REFUSALS, facts, prompt="")
-    _raise_rate_limit(number, answer.headers, facts)
+    if number == 429 or (number == 503 and find_header(answer.headers, "retry-after")):
+        raise RateLimited(retry_after_seconds=read_retry_after(answer.headers), **facts)
     raise ServiceUnavailable(_reason(answer, envelope), **facts)
 
 
@@ -230,11 +232,6 @@ def _raise_refusal(
     refusal = refusals.get(number)
     if refusal is not None:
         raise refusal(**facts)
-
-
-def _raise_rate_limit(number: int, headers: Mapping[str, str], facts: Mapping[str, Any]) -> None:
-    if number == 429 or (number == 503 and find_header(headers, "retry-after")):
-        raise RateLimited(retry_after_seconds=read_retry_after(headers), **facts)
 
 
 def _speaks_of_an_empty_account(message: str, prompt: str) -> bool:

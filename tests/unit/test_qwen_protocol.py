@@ -327,9 +327,9 @@ def test_the_wait_is_read_in_seconds_or_as_a_date_beside_the_answers_own_date(
     assert caught.value.retry_after_seconds == seconds
 
 
-def test_a_503_that_names_a_wait_is_a_rate_limit_for_both_calls() -> None:
+def test_a_503_that_names_a_wait_is_a_rate_limit_for_a_look_and_leaves_a_post_in_doubt() -> None:
     for answer in (bare(503, Retry_After="3"), envelope(503, "busy", Retry_After="3")):
-        with pytest.raises(RateLimited):
+        with pytest.raises(OutcomeUnknown):
             parse_create(answer)
         with pytest.raises(RateLimited):
             parse_status_answer(answer, TASK_ID)
