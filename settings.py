@@ -21,6 +21,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from credits.allowance import CreditPeriod
+from qwen.addresses import AllowedHosts
 
 ENV_FILE = ".env"
 PREFIXES = ("DISCORD_", "QWEN_")
@@ -85,11 +86,7 @@ def _database(value: str) -> str:
 
 
 def _hosts(value: Sequence[str]) -> tuple[str, ...]:
-    for host in value:
-        if "/" in host or any(character.isspace() for character in host):
-            raise ValueError(
-                "must be host names such as cdn.example.com, separated by commas, with no https:// before them"
-            )
+    AllowedHosts.parse(value)  # its ValueError is a sentence
     return tuple(value)
 
 

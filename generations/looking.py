@@ -59,10 +59,7 @@ async def _answered(context: StepContext, generation: Generation, image: Image, 
             return await _succeeded(context, generation, image, task)
         case TaskStatus.FAILED:
             await _failed(context, generation, image, task)
-        case TaskStatus.UNKNOWN:
-            log.warning("task %s: unknown status, taken as still running", image.task_id)
-            await _unfinished(context, generation, image)
-        case TaskStatus.PENDING | TaskStatus.IN_PROGRESS:
+        case TaskStatus.PENDING | TaskStatus.IN_PROGRESS | TaskStatus.UNKNOWN:
             await _unfinished(context, generation, image)
     return None
 
@@ -88,7 +85,7 @@ async def _look_failed(context: StepContext, generation: Generation, image: Imag
         pause = context.throttle.refused(context.clock.monotonic(), error.retry_after_seconds, context.rng.random())
         wait = max(wait, pause)
     elif isinstance(error, KeyRefused):
-        context.operator.tell("key_refused", "The image service refused the API key (QWEN_API_KEY).")
+        context.operator.tell("key_refused", f"{error}.")
     log.info("task %s: look failed (%s), again in %.1f s", image.task_id, error, wait)
     await _look_again(context, generation, image, wait, failures=failures)
 

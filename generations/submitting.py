@@ -40,12 +40,13 @@ async def submit(context: StepContext, generation: Generation, image: Image) -> 
     if paused > 0:
         await context.save(generation, image, due_at_ms=context.after(max(1.0, paused)))
         return
+    request = _task_request(generation, image)
     async with context.database.transaction() as tx:
         image = await records.move(
             tx, image, State.SUBMITTING, fence=generation.fence, submitted_at_ms=context.clock.now_ms()
         )
     try:
-        task = await context.service.create_task(_task_request(generation, image))
+        task = await context.service.create_task(request)
     except (ServiceUnavailable, RateLimited) as error:
         await _submit_again_later(context, generation, image, error)
     except OutcomeUnknown as error:
@@ -125,10 +126,10 @@ async def _refused(context: StepContext, generation: Generation, image: Image, e
     """A sure refusal of the POST: nothing was made, the hold goes back."""
     if isinstance(error, KeyRefused):
         ending = Ending.KEY_REFUSED
-        context.operator.tell("key_refused", "The image service refused the API key (QWEN_API_KEY).")
+        context.operator.tell("key_refused", f"{error}.")
     elif isinstance(error, AccountEmpty):
         ending = Ending.ACCOUNT_EMPTY
-        context.operator.tell("account_empty", "The image service's account has no credits left.")
+        context.operator.tell("account_empty", f"{error}.")
     elif isinstance(error, PromptRefused):
         ending = Ending.PROMPT_REFUSED
     else:
