@@ -1,0 +1,263 @@
+"""Qwen Imagine: the composition root. Everything is opened, joined and closed here; nothing else imports it.
+
+`python bot.py` runs the bot, `python bot.py migrate` only brings the database to the newest schema.
+Exit codes: 0 stopped on purpose, 1 a fault (start it again), 78 the settings are wrong (mend them first).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import signal
+import socket
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+import aiohttp
+import discord
+import yarl
+from credits.ledger import Ledger
+from discord import app_commands
+from discord import gateway as discord_gateway
+from discord import http as discord_http
+from discord.ext import commands
+from generations.service import Generations
+from ui.delivery import DiscordDelivery
+from ui.operator import OwnerAlerts
+
+from credits.allowance import Allowance
+from generations.clock import SystemClock
+from generations.context import StepContext
+from generations.pace import Pace
+from generations.throttle import Throttle
+from generations.worker import Limits, Worker
+from qwen.client import QwenClient, open_session
+from qwen.images import ImageDownloader, open_download_session
+from settings import Settings, SettingsError, load_settings
+from store.database import Database, open_database
+from store.memory import load_value, save_value
+from ui.answers import Tree
+from ui.buttons import DYNAMIC_ITEMS
+from ui.commands import sync_commands
+
+log = logging.getLogger("qwen_imagine")
+
+EXIT_SETTINGS = 78  # sysexits.h EX_CONFIG
+EXTENSIONS = ("cogs.imagine", "cogs.credits")
+DOWNLOAD_MAX_BYTES = 25 * 1024 * 1024  # Discord's own cap for one request (Discord docs: Uploading Files)
+LOGIN_RETRY_SECONDS = 10.0
+
+
+class ImagineBot(commands.AutoShardedBot):
+    """The bot and what its cogs are given. It holds these and no state of its own."""
+
+    settings: Settings
+    database: Database
+    ledger: Ledger
+    generations: Generations
+    worker: Worker
+    delivery: DiscordDelivery
+    clock: SystemClock
+    rng: random.Random
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(
+            command_prefix=commands.when_mentioned,
+            help_command=None,
+            tree_cls=Tree,
+            intents=discord.Intents.none(),  # slash commands and buttons need none
+            allowed_mentions=discord.AllowedMentions.none(),
+            allowed_installs=app_commands.AppInstallationType(guild=True, user=True),
+            allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True),
+            max_messages=None,
+            member_cache_flags=discord.MemberCacheFlags.none(),
+            chunk_guilds_at_startup=False,
+        )
+        self.settings = settings
+
+    async def setup_hook(self) -> None:
+        """After the login and before the first event: cogs, buttons, and the command list if it changed."""
+        # Asked here so that the library connects to DISCORD_GATEWAY_URL instead of the address in this answer.
+        self.shard_count, _, _ = await self.http.get_bot_gateway()
+        self.add_dynamic_items(*DYNAMIC_ITEMS)
+        for extension in EXTENSIONS:
+            await self.load_extension(extension)
+        try:
+            await self._sync_commands()
+        except discord.HTTPException as error:
+            log.error("the command list could not be sent to Discord (HTTP %s); the one it has stays", error.status)
+
+    async def _sync_commands(self) -> None:
+        async def load(key: str) -> str | None:
+            async with self.database.transaction() as tx:
+                return await load_value(tx, key)
+
+        async def save(key: str, value: str) -> None:
+            async with self.database.transaction() as tx:
+                await save_value(tx, key, value)
+
+        if await sync_commands(self.tree, load=load, save=save, api_url=self.settings.discord_api_url):
+            log.info("the command list was sent to Discord")
+
+    async def on_ready(self) -> None:
+        log.info("ready: %s shard(s), application %s", self.shard_count, self.application_id)
+
+
+def point_library_at(api_url: str, gateway_url: str) -> None:
+    """Make discord.py speak to the given addresses: Discord itself, a proxy in front of it, or the sandbox.
+
+    discord.py 2.7.1 has no option for this; these two class attributes are read at every request and connection
+    (http.py `Route.__init__`, gateway.py `from_client`). Raises RuntimeError when a release renames them.
+    """
+    route: Any = discord_http.Route
+    websocket: Any = discord_gateway.DiscordWebSocket
+    if not (isinstance(getattr(route, "BASE", None), str) and hasattr(websocket, "DEFAULT_GATEWAY")):
+        raise RuntimeError("this release of discord.py names its addresses differently; requirements.txt pins 2.7.1")
+    route.BASE = api_url
+    websocket.DEFAULT_GATEWAY = yarl.URL(gateway_url)
+
+
+async def build(settings: Settings, stack: contextlib.AsyncExitStack) -> ImagineBot:
+    """Open what must be opened and join the parts. Whatever is opened here is closed by *stack*."""
+    database = await stack.enter_async_context(open_database(settings.database_url))
+    await database.migrate()
+    api_session = await stack.enter_async_context(open_session())
+    hosts = frozenset(settings.qwen_image_hosts)
+    image_session = await stack.enter_async_context(open_download_session(hosts))
+
+    bot = ImagineBot(settings)
+    bot.clock, bot.rng, bot.database = SystemClock(), random.SystemRandom(), database
+    bot.ledger = Ledger(Allowance(settings.credits_per_period, settings.credit_period, settings.timezone))
+    bot.delivery = DiscordDelivery(bot, bot.clock)
+    bot.generations = Generations(
+        database,
+        bot.ledger,
+        bot.clock,
+        max_queue=settings.max_queue,
+        max_per_user=settings.max_images_per_user,
+        max_in_flight=settings.qwen_max_tasks,
+        nudge=lambda: bot.worker.nudge(),
+    )
+    context = StepContext(
+        database=database,
+        ledger=bot.ledger,
+        service=QwenClient(
+            api_session, api_url=settings.qwen_api_url, api_key=settings.qwen_api_key.get_secret_value()
+        ),
+        store=ImageDownloader(image_session, allowed_hosts=hosts, max_bytes=DOWNLOAD_MAX_BYTES),
+        operator=OwnerAlerts(bot, bot.clock, settings.owner_ids),
+        clock=bot.clock,
+        rng=bot.rng,
+        pace=Pace(),
+        throttle=Throttle(settings.qwen_max_tasks),
+        deadline_seconds=settings.task_deadline_seconds,
+    )
+    bot.worker = Worker(
+        context=context,
+        service=bot.generations,
+        delivery=bot.delivery,
+        limits=Limits(per_user=settings.max_images_per_user, in_flight=settings.qwen_max_tasks),
+        owner=f"{socket.gethostname()}:{os.getpid()}",
+    )
+    return bot
+
+
+async def run(settings: Settings) -> int:
+    """Run until SIGTERM or Ctrl-C, then drain. Returns the exit code."""
+    point_library_at(settings.discord_api_url, settings.discord_gateway_url)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C ends it the plain way
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with contextlib.AsyncExitStack() as stack:
+        bot = await build(settings, stack)
+        stack.push_async_callback(bot.close)
+        if not await _unless_stopped(_login(bot), stop):
+            return 0
+        work = asyncio.create_task(bot.worker.run(), name="worker")
+        listen = asyncio.create_task(bot.connect(), name="gateway")
+        stopped = asyncio.create_task(stop.wait(), name="stop")
+        await asyncio.wait({work, listen, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        log.info("stopping: finishing what is in flight")
+        bot.generations.drain()
+        await bot.worker.drain()
+        await bot.delivery.drain()
+        listen.cancel()
+        await asyncio.wait({listen, work}, timeout=5.0)
+        return _verdict(listen, stop)
+
+
+async def _login(bot: ImagineBot) -> None:
+    """Log in, again and again while Discord can't be reached. Raises discord.LoginFailure for a refused token."""
+    token = bot.settings.discord_token.get_secret_value()
+    while True:
+        try:
+            await bot.login(token)
+            return
+        except (aiohttp.ClientConnectionError, TimeoutError, discord.DiscordServerError) as error:
+            log.warning("Discord can't be reached (%s), again in %.0f s", type(error).__name__, LOGIN_RETRY_SECONDS)
+            await bot.http.close()
+            await bot.clock.sleep(LOGIN_RETRY_SECONDS)
+
+
+async def _unless_stopped(coroutine: Coroutine[Any, Any, None], stop: asyncio.Event) -> bool:
+    """Run *coroutine* to its end, or until the stop comes first; False then."""
+    task = asyncio.create_task(coroutine)
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not task.done():
+        task.cancel()
+        return False
+    await task
+    return True
+
+
+def _verdict(listen: asyncio.Task[None], stop: asyncio.Event) -> int:
+    if stop.is_set():
+        log.info("stopped")
+        return 0
+    error = None if listen.cancelled() else listen.exception() if listen.done() else None
+    log.error("the connection to Discord ended (%s)", type(error).__name__ if error else "closed")
+    return 1
+
+
+async def migrate(settings: Settings) -> int:
+    """Bring the database to the newest schema."""
+    async with open_database(settings.database_url) as database:
+        await database.migrate()
+    log.info("the database is at the newest schema")
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """Read the settings, then do what was asked for. Returns the exit code."""
+    if arguments not in ([], ["migrate"]):
+        print("usage: python bot.py [migrate]", file=sys.stderr)
+        return 64  # sysexits.h EX_USAGE
+    try:
+        loaded = load_settings()
+    except SettingsError as error:
+        print("\n".join(error.faults), file=sys.stderr)
+        return EXIT_SETTINGS
+    logging.basicConfig(
+        level=loaded.settings.log_level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr
+    )
+    for warning in loaded.warnings:
+        log.warning(warning)
+    work = migrate(loaded.settings) if arguments else run(loaded.settings)
+    try:
+        return asyncio.run(work)
+    except discord.LoginFailure:
+        print("DISCORD_TOKEN was refused by Discord: copy it again from the developer portal.", file=sys.stderr)
+        return EXIT_SETTINGS
+    except KeyboardInterrupt:
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
