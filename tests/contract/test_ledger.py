@@ -1,0 +1,230 @@
+"""Credits: every move once, nothing lost between available and held, and never below zero."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from sqlalchemy import delete, insert, update
+from sqlalchemy.exc import IntegrityError
+
+from credits.errors import InsufficientCredits, UnknownHold
+from credits.ledger import Ledger
+from credits.model import EntryKind
+from store.database import Database, open_database
+from store.tables import accounts, entries
+from tests.contract.world import DAY_MS, MIRA, NOON_MS, OTTO, daily
+
+LEDGER = Ledger(daily(50))
+MIDNIGHT_MS = NOON_MS - DAY_MS // 2
+
+
+async def hold(database: Database, image_id: str, amount: int = 5, now_ms: int = NOON_MS, user_id: int = MIRA) -> None:
+    async with database.transaction() as tx:
+        await LEDGER.hold(tx, user_id, image_id, amount, now_ms)
+
+
+async def settle(database: Database, image_id: str, consumed: int | None = None, now_ms: int = NOON_MS) -> int:
+    async with database.transaction() as tx:
+        return await LEDGER.settle(tx, image_id, consumed, now_ms)
+
+
+async def release(database: Database, image_id: str, now_ms: int = NOON_MS) -> int:
+    async with database.transaction() as tx:
+        return await LEDGER.release(tx, image_id, now_ms)
+
+
+async def refund(database: Database, image_id: str) -> int:
+    async with database.transaction() as tx:
+        return await LEDGER.refund(tx, image_id, NOON_MS)
+
+
+async def grant(database: Database, amount: int, reason_id: str, user_id: int = MIRA, now_ms: int = NOON_MS) -> bool:
+    async with database.transaction() as tx:
+        return await LEDGER.grant(tx, user_id, amount, reason_id, "a present", now_ms)
+
+
+async def numbers(database: Database, user_id: int = MIRA, now_ms: int = NOON_MS) -> tuple[int, int]:
+    async with database.transaction() as tx:
+        balance = await LEDGER.balance(tx, user_id, now_ms)
+    return balance.available, balance.held
+
+
+@pytest.fixture(autouse=True)
+async def the_books_balance(database: Database) -> None:
+    """After every test: each account is the sum of its entries."""
+    yield
+    async with database.transaction() as tx:
+        assert await LEDGER.audit(tx) == []
+
+
+async def test_a_first_look_opens_the_account_with_one_allowance(database: Database) -> None:
+    assert await numbers(database) == (50, 0)
+    assert await numbers(database) == (50, 0)
+    async with database.transaction() as tx:
+        (entry,) = await LEDGER.history(tx, MIRA, 10)
+        balance = await LEDGER.balance(tx, MIRA, NOON_MS)
+    assert (entry.id, entry.kind, entry.available_delta) == (f"grant:refill:{MIRA}:{MIDNIGHT_MS}", EntryKind.GRANT, 50)
+    assert (balance.allowance, balance.refills_at_ms) == (50, MIDNIGHT_MS + DAY_MS)
+
+
+async def test_a_hold_moves_credits_aside_and_settle_takes_them(database: Database) -> None:
+    await hold(database, "1-0")
+    assert await numbers(database) == (45, 5)
+    assert await settle(database, "1-0") == 5
+    assert await numbers(database) == (45, 0)
+
+
+@pytest.mark.parametrize(("consumed", "charged"), [(None, 5), (5, 5), (3, 3), (0, 0), (99, 5), (-1, 0)])
+async def test_settle_takes_what_was_consumed_and_never_more_than_was_held(
+    database: Database, consumed: int | None, charged: int
+) -> None:
+    await hold(database, "1-0")
+    assert await settle(database, "1-0", consumed) == charged
+    assert await settle(database, "1-0", 1) == charged, "the second call tells the first one's outcome"
+    assert await numbers(database) == (50 - charged, 0)
+
+
+async def test_the_same_call_twice_is_one_effect(database: Database) -> None:
+    for _ in range(2):
+        await hold(database, "1-0")
+        await hold(database, "2-0")
+    assert await numbers(database) == (40, 10)
+    assert [await release(database, "1-0"), await release(database, "1-0")] == [5, 5]
+    assert [await settle(database, "2-0"), await settle(database, "2-0")] == [5, 5]
+    assert [await refund(database, "2-0"), await refund(database, "2-0")] == [5, 5]
+    assert await numbers(database) == (50, 0)
+    async with database.transaction() as tx:
+        kinds = [entry.kind.value for entry in await LEDGER.history(tx, MIRA, 10)]
+    assert kinds == ["refund", "settle", "release", "hold", "hold", "grant"]
+
+
+async def test_a_hold_ends_once(database: Database) -> None:
+    await hold(database, "1-0")
+    await hold(database, "2-0")
+    assert [await settle(database, "1-0"), await release(database, "1-0")] == [5, 0]
+    assert [await release(database, "2-0"), await settle(database, "2-0")] == [5, 0]
+    assert await numbers(database) == (45, 0)
+
+
+async def test_only_what_was_charged_is_refunded(database: Database) -> None:
+    for image_id, consumed in (("1-0", 2), ("2-0", 0)):
+        await hold(database, image_id)
+        await settle(database, image_id, consumed)
+    await hold(database, "3-0")
+    assert [await refund(database, image_id) for image_id in ("1-0", "2-0", "3-0")] == [2, 0, 0]
+    await release(database, "3-0")
+    assert await refund(database, "3-0") == 0
+    assert await numbers(database) == (50, 0)
+
+
+async def test_a_hold_beyond_the_account_changes_nothing(database: Database) -> None:
+    await hold(database, "1-0", 47)
+    async with database.transaction() as tx:
+        with pytest.raises(InsufficientCredits) as caught:
+            await LEDGER.hold(tx, MIRA, "2-0", 5, NOON_MS)
+    assert (caught.value.needed, caught.value.balance.available, caught.value.balance.held) == (5, 3, 47)
+    assert await numbers(database) == (3, 47)
+
+
+async def test_of_fifty_holds_at_once_exactly_the_affordable_ten_succeed(
+    database: Database, database_address: str
+) -> None:
+    async with open_database(database_address) as other:
+        outcomes = await asyncio.gather(
+            *(hold((database, other)[number % 2], f"{number}-0") for number in range(50)), return_exceptions=True
+        )
+    assert outcomes.count(None) == 10
+    assert sum(isinstance(outcome, InsufficientCredits) for outcome in outcomes) == 40
+    assert await numbers(database) == (0, 50)
+
+
+async def test_settle_and_release_at_once_are_one_of_the_two(database: Database, database_address: str) -> None:
+    async with open_database(database_address) as other:
+        for number in range(5):
+            await hold(database, f"{number}-0")
+            charged, returned = await asyncio.gather(settle(database, f"{number}-0"), release(other, f"{number}-0"))
+            assert {charged, returned} == {0, 5}
+
+
+async def test_one_occasion_is_granted_once_whoever_gets_it(database: Database) -> None:
+    assert await grant(database, 20, "order-7")
+    assert not await grant(database, 20, "order-7")
+    assert not await grant(database, 20, "order-7", OTTO)
+    assert (await numbers(database), await numbers(database, OTTO)) == ((70, 0), (50, 0))
+
+
+async def test_accounts_do_not_touch_each_other(database: Database) -> None:
+    await hold(database, "1-0", user_id=OTTO)
+    async with database.transaction() as tx:
+        assert await LEDGER.history(tx, MIRA, 10) == []
+    assert (await numbers(database), await numbers(database, OTTO)) == ((50, 0), (45, 5))
+
+
+async def test_what_was_never_held_can_not_end(database: Database) -> None:
+    for ending in (settle, release, refund):
+        with pytest.raises(UnknownHold):
+            await ending(database, "404-0")
+
+
+@pytest.mark.parametrize("amount", [0, -5])
+async def test_nothing_and_less_can_be_neither_held_nor_granted(database: Database, amount: int) -> None:
+    with pytest.raises(ValueError, match="a hold of"):
+        await hold(database, "1-0", amount)
+    with pytest.raises(ValueError, match="a grant of"):
+        await grant(database, amount, "order-7")
+
+
+async def test_nobody_else_names_a_grant_like_a_refill(database: Database) -> None:
+    with pytest.raises(ValueError, match="a grant of"):
+        await grant(database, 5, "refill:1:2")
+
+
+async def test_money_rolls_back_with_the_transaction(database: Database) -> None:
+    with pytest.raises(RuntimeError):
+        async with database.transaction() as tx:
+            await LEDGER.hold(tx, MIRA, "1-0", 5, NOON_MS)
+            raise RuntimeError
+    assert await numbers(database) == (50, 0)
+
+
+async def test_the_audit_finds_an_account_that_is_not_its_entries(database: Database) -> None:
+    await hold(database, "1-0")
+    async with database.transaction() as tx:
+        await tx.execute(update(accounts).values(available=46))
+        (found,) = await LEDGER.audit(tx)
+        await tx.execute(update(accounts).values(available=45))
+    assert (found.user_id, found.available, found.available_by_entries) == (MIRA, 46, 45)
+    assert found.held == found.held_by_entries == 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "available", "held", "image_id"),
+    [
+        ("grant", -1, 0, None),
+        ("hold", -5, 4, "9-0"),
+        ("settle", 6, -5, "9-0"),
+        ("release", 4, -5, "9-0"),
+        ("refund", 5, 0, None),
+        ("present", 5, 0, None),
+        ("settle", 0, -5, "1-0"),
+    ],
+)
+async def test_the_database_itself_refuses_an_entry_that_can_not_be(
+    database: Database, kind: str, available: int, held: int, image_id: str | None
+) -> None:
+    await hold(database, "1-0")
+    await release(database, "1-0")
+    entry = {"id": "x", "user_id": MIRA, "kind": kind, "available_delta": available, "held_delta": held}
+    entry |= {"image_id": image_id, "reason": "", "created_at_ms": NOON_MS}
+    with pytest.raises(IntegrityError):
+        async with database.transaction() as tx:
+            await tx.execute(insert(entries).values(entry))
+
+
+async def test_the_database_itself_refuses_an_account_below_zero_and_an_entry_of_nobody(database: Database) -> None:
+    await hold(database, "1-0")
+    for change in (update(accounts).values(available=-1), update(accounts).values(held=-1), delete(accounts)):
+        with pytest.raises(IntegrityError):
+            async with database.transaction() as tx:
+                await tx.execute(change)

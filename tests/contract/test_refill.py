@@ -1,0 +1,295 @@
+"""Refills across holds: nobody gets a credit too many or too few (docs/decisions/0002-refill-across-a-hold.md)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+from hypothesis.stateful import run_state_machine_as_test as run_machine
+
+from credits.allowance import Allowance, CreditPeriod
+from credits.errors import InsufficientCredits
+from credits.ledger import Ledger
+from credits.model import Balance
+from store.database import Database, open_database
+from tests.contract.world import DAY_MS, MIRA, NOON_MS, daily
+from tests.databases import DatabaseMaker
+
+TOMORROW_MS = NOON_MS + DAY_MS
+ALLOWANCE = 50
+
+
+@dataclass
+class Books:
+    """One person's account, and what each of its images will turn out to cost."""
+
+    database: Database
+    ledger: Ledger = field(default_factory=lambda: Ledger(daily(ALLOWANCE)))
+
+    async def do(self, method: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+        async with self.database.transaction() as tx:
+            return await method(tx, *arguments)
+
+    async def hold(self, image_id: str, now_ms: int, amount: int = 5) -> None:
+        await self.do(self.ledger.hold, MIRA, image_id, amount, now_ms)
+
+    async def settle(self, image_id: str, now_ms: int, consumed: int | None = None) -> int:
+        return await self.do(self.ledger.settle, image_id, consumed, now_ms)
+
+    async def release(self, image_id: str, now_ms: int) -> int:
+        return await self.do(self.ledger.release, image_id, now_ms)
+
+    async def balance(self, now_ms: int) -> Balance:
+        return await self.do(self.ledger.balance, MIRA, now_ms)
+
+    async def numbers(self, now_ms: int) -> tuple[int, int]:
+        balance = await self.balance(now_ms)
+        return balance.available, balance.held
+
+    async def grants(self) -> list[str]:
+        entries = await self.do(self.ledger.history, MIRA, 100)
+        return [entry.id for entry in reversed(entries) if entry.kind == "grant"]
+
+
+@pytest.fixture
+def books(database: Database) -> Books:
+    return Books(database)
+
+
+async def test_a_new_period_fills_up_and_does_not_add_up(books: Books) -> None:
+    await books.hold("1-0", NOON_MS, 20)
+    await books.settle("1-0", NOON_MS)
+    assert await books.numbers(NOON_MS + DAY_MS // 2 - 1) == (30, 0)
+    assert await books.numbers(NOON_MS + DAY_MS // 2) == (50, 0)
+    assert await books.numbers(NOON_MS + 40 * DAY_MS) == (50, 0)
+
+
+async def test_a_hold_that_is_settled_after_the_refill_is_made_good(books: Books) -> None:
+    await books.hold("1-0", NOON_MS)
+    assert await books.numbers(TOMORROW_MS) == (45, 5)
+    await books.settle("1-0", TOMORROW_MS)
+    await books.settle("1-0", TOMORROW_MS)
+    assert await books.numbers(TOMORROW_MS) == (50, 0)
+    first, today = (NOON_MS - DAY_MS // 2 + days * DAY_MS for days in (0, 1))
+    assert await books.grants() == [f"grant:refill:{MIRA}:{first}", f"grant:refill:{MIRA}:{today}:1-0"]
+
+
+async def test_a_hold_that_is_released_after_the_refill_gives_nothing_extra(books: Books) -> None:
+    await books.hold("1-0", NOON_MS)
+    await books.balance(TOMORROW_MS)
+    await books.release("1-0", TOMORROW_MS)
+    assert await books.numbers(TOMORROW_MS) == (50, 0)
+
+
+async def test_a_hold_whose_end_is_the_first_look_at_the_new_period_is_made_good_too(books: Books) -> None:
+    await books.hold("1-0", NOON_MS)
+    await books.settle("1-0", TOMORROW_MS, 3)
+    assert await books.numbers(TOMORROW_MS) == (50, 0)
+
+
+async def test_a_hold_of_the_new_period_is_not_made_good(books: Books) -> None:
+    await books.hold("1-0", NOON_MS)
+    await books.hold("2-0", TOMORROW_MS)
+    assert await books.settle("2-0", TOMORROW_MS) == 5
+    assert await books.numbers(TOMORROW_MS) == (40, 5)
+    await books.settle("1-0", TOMORROW_MS)
+    assert await books.numbers(TOMORROW_MS) == (45, 0)
+
+
+async def test_a_present_is_used_up_before_a_hold_is_made_good(books: Books) -> None:
+    await books.do(books.ledger.grant, MIRA, 3, "present", "thanks", NOON_MS)
+    await books.hold("1-0", NOON_MS)
+    await books.balance(TOMORROW_MS)
+    await books.hold("2-0", TOMORROW_MS)
+    await books.settle("2-0", TOMORROW_MS)
+    await books.settle("1-0", TOMORROW_MS)
+    assert await books.numbers(TOMORROW_MS) == (45, 0), "53 - 5, filled up to 50, - 5"
+
+
+async def test_a_present_comes_on_top_of_a_refill_that_nobody_has_looked_at(books: Books) -> None:
+    await books.hold("1-0", NOON_MS, 20)
+    await books.settle("1-0", NOON_MS)
+    await books.do(books.ledger.grant, MIRA, 7, "present", "thanks", TOMORROW_MS)
+    assert await books.numbers(TOMORROW_MS) == (57, 0)
+
+
+async def test_a_clock_that_jumps_back_refills_nothing_and_gives_nothing_away(books: Books) -> None:
+    await books.balance(TOMORROW_MS)
+    await books.hold("1-0", NOON_MS)  # stamped yesterday, but these are today's credits
+    await books.settle("1-0", NOON_MS)
+    assert await books.numbers(NOON_MS) == (45, 0)
+    assert await books.numbers(TOMORROW_MS) == (45, 0)
+    assert (await books.balance(NOON_MS)).refills_at_ms == TOMORROW_MS + DAY_MS // 2, "when it really comes"
+
+
+async def test_a_changed_time_zone_refills_only_forwards(books: Books) -> None:
+    await books.hold("1-0", NOON_MS)
+    await books.settle("1-0", NOON_MS)
+    west = Books(books.database, Ledger(Allowance(50, CreditPeriod.DAY, ZoneInfo("America/New_York"))))
+    week = Books(books.database, Ledger(Allowance(50, CreditPeriod.WEEK, ZoneInfo("UTC"))))
+    assert await week.numbers(NOON_MS) == (45, 0), "this week began before today's refill"
+    assert await west.numbers(NOON_MS) == (50, 0), "this day began after it"
+
+
+async def test_a_lowered_allowance_takes_nothing_away_and_a_raised_one_counts_from_the_next_period(
+    books: Books,
+) -> None:
+    await books.hold("1-0", NOON_MS)
+    lower, higher = (Books(books.database, Ledger(daily(credits))) for credits in (20, 80))
+    assert await lower.numbers(TOMORROW_MS) == (45, 5)
+    await lower.settle("1-0", TOMORROW_MS)
+    assert await lower.numbers(TOMORROW_MS) == (45, 0)
+    assert await higher.numbers(TOMORROW_MS) == (45, 0)
+    assert await higher.numbers(TOMORROW_MS + DAY_MS) == (80, 0)
+
+
+async def test_never_gives_once(books: Books) -> None:
+    once = Books(books.database, Ledger(Allowance(50, CreditPeriod.NEVER, ZoneInfo("UTC"))))
+    await once.hold("1-0", NOON_MS)
+    await once.settle("1-0", NOON_MS + 1000 * DAY_MS)
+    assert await once.numbers(NOON_MS + 2000 * DAY_MS) == (45, 0)
+    assert (await once.balance(NOON_MS)).refills_at_ms is None
+
+
+async def test_an_allowance_of_nothing_opens_an_account_with_nothing(books: Books) -> None:
+    nothing = Books(books.database, Ledger(daily(0)))
+    assert await nothing.numbers(NOON_MS) == (0, 0)
+    with pytest.raises(InsufficientCredits):
+        await nothing.hold("1-0", NOON_MS)
+
+
+async def test_many_first_looks_at_once_refill_once(database: Database, database_address: str) -> None:
+    async with open_database(database_address) as other:
+        for now_ms in (NOON_MS, TOMORROW_MS):
+            looks = [Books(each).numbers(now_ms) for each in (database, other) * 5]
+            assert set(await asyncio.gather(*looks)) == {(50, 0)}
+
+
+@dataclass(frozen=True)
+class Held:
+    """A hold, and what its image will turn out to have consumed; None: it will be released."""
+
+    image_id: str
+    amount: int
+    consumes: int | None
+
+    @property
+    def cost(self) -> int:
+        return min(self.consumes or 0, self.amount)
+
+
+class RefillMachine(RuleBasedStateMachine):
+    """The ledger beside the rule: *worth* is the account as if each hold ended in the moment it was made."""
+
+    def __init__(self, run: Callable[[Awaitable[Any]], Any], database: Database, user_ids: list[int]) -> None:
+        super().__init__()
+        self.run, self.database, self.ledger = run, database, Ledger(daily(ALLOWANCE))
+        user_ids.append(len(user_ids) + 1)
+        self.user_id = user_ids[-1]
+        self.now_ms, self.refilled_from_ms, self.worth = NOON_MS, 0, 0
+        self.open: dict[str, Held] = {}
+        self.number = 0
+
+    held, settled = Bundle("held"), Bundle("settled")
+
+    def do(self, method: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+        """One transaction, whose first look refills: by the rule as well as by the ledger."""
+        today_ms = self.now_ms // DAY_MS * DAY_MS
+        if today_ms > self.refilled_from_ms:
+            self.refilled_from_ms, self.worth = today_ms, max(self.worth, ALLOWANCE)
+
+        async def transaction() -> Any:
+            async with self.database.transaction() as tx:
+                return await method(tx, *arguments)
+
+        return self.run(transaction())
+
+    @initialize()
+    def look(self) -> None:
+        self.do(self.ledger.balance, self.user_id, self.now_ms)
+
+    @rule(hours=st.sampled_from([1, 5, 12, 24, 49, -30]))
+    def time_passes_or_jumps_back(self, hours: int) -> None:
+        self.now_ms += hours * 3_600_000
+
+    @rule(target=held, amount=st.integers(1, 30), consumes=st.none() | st.integers(0, 40))
+    def hold(self, amount: int, consumes: int | None) -> Held:
+        self.number += 1
+        made = Held(f"{self.user_id}{self.number:04}-0", amount, consumes)
+        try:
+            self.do(self.ledger.hold, self.user_id, made.image_id, amount, self.now_ms)
+        except InsufficientCredits as refused:
+            assert refused.balance.available < amount
+            return Held(made.image_id, 0, None)
+        self.worth -= made.cost
+        self.open[made.image_id] = made
+        return made
+
+    @rule(target=settled, held=consumes(held))
+    def end(self, held: Held) -> Held:
+        if held.amount:
+            self._end(held)
+        return held
+
+    @rule(held=settled)
+    def end_again(self, held: Held) -> None:
+        if held.amount:
+            assert self.do(self.ledger.settle, held.image_id, 1, self.now_ms) == held.cost
+            returned = self.do(self.ledger.release, held.image_id, self.now_ms)
+            assert returned == (held.amount if held.consumes is None else 0)
+
+    @rule(held=consumes(settled))
+    def refund_twice(self, held: Held) -> None:
+        if held.amount:
+            assert self.do(self.ledger.refund, held.image_id, self.now_ms) == held.cost
+            self.worth += held.cost
+            assert self.do(self.ledger.refund, held.image_id, self.now_ms) == held.cost
+
+    @rule(amount=st.integers(1, 30))
+    def give_a_present(self, amount: int) -> None:
+        self.number += 1
+        given = (self.user_id, amount, f"{self.user_id}-{self.number}", "thanks", self.now_ms)
+        assert self.do(self.ledger.grant, *given)
+        assert not self.do(self.ledger.grant, *given)
+        self.worth += amount
+
+    @invariant()
+    def what_is_held_is_what_is_open(self) -> None:
+        balance: Balance = self.do(self.ledger.balance, self.user_id, self.now_ms)
+        assert balance.held == sum(held.amount for held in self.open.values())
+        assert balance.available >= 0
+        if not self.open:
+            assert balance.available == self.worth
+
+    def teardown(self) -> None:
+        for held in list(self.open.values()):
+            self._end(held)
+        assert self.do(self.ledger.balance, self.user_id, self.now_ms).available == self.worth
+        assert self.do(self.ledger.audit) == []
+
+    def _end(self, held: Held) -> None:
+        if held.consumes is None:
+            assert self.do(self.ledger.release, held.image_id, self.now_ms) == held.amount
+        else:
+            assert self.do(self.ledger.settle, held.image_id, held.consumes, self.now_ms) == held.cost
+        del self.open[held.image_id]
+
+
+def test_whatever_happens_the_account_is_what_the_rule_says(make_database: DatabaseMaker) -> None:
+    with asyncio.Runner() as runner:
+        database = open_database(runner.run(make_database.create()))
+        user_ids: list[int] = []
+        try:
+            run_machine(
+                lambda: RefillMachine(runner.run, database, user_ids),
+                settings=settings(max_examples=25, stateful_step_count=25, deadline=None),
+            )
+        finally:
+            runner.run(database.close())
