@@ -68,7 +68,7 @@ class UnsteadyDatabase:
 
     real: Database
     clock: SimulatedClock
-    slow_seconds: float = 0.0
+    delays: list[float] = field(default_factory=list[float])  # seconds that the next transactions wait first
     failures: int = 0  # how many of the next transactions fail
 
     @property
@@ -77,8 +77,8 @@ class UnsteadyDatabase:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        if self.slow_seconds:
-            await self.clock.sleep(self.slow_seconds)
+        if self.delays:
+            await self.clock.sleep(self.delays.pop(0))
         if self.failures:
             self.failures -= 1
             raise ConnectionError("the database is gone; its parameters were: a secret prompt")
@@ -116,6 +116,19 @@ class Postman:
             payload["authorizing_integration_owners"] = {"0": "0"}
         if "guild_id" not in payload:
             payload["app_permissions"] = str(DM_PERMISSIONS.value)
+
+    async def deliver_anew(self, earlier: dict[str, Any], person_id: int) -> simcord.InteractionResult:
+        """What *earlier* said, said now by somebody: as from a client that still shows the message as it was then."""
+        backend, payload = self.env.backend, copy.deepcopy(earlier)
+        record = backend.new_interaction(
+            payload["type"], int(payload["channel_id"]), person_id, int(payload["guild_id"])
+        )
+        record.source_message_id = int(payload["message"]["id"])
+        payload.update(id=str(record.id), token=record.token)
+        payload["member"]["user"]["id"] = str(person_id)
+        backend.emit("INTERACTION_CREATE", payload)
+        await self.env.settle()
+        return simcord.InteractionResult(self.env, record)
 
     async def deliver_again(self) -> None:
         """The same event a second time, as a gateway may send it (Discord docs: Reference, "N times")."""

@@ -60,16 +60,23 @@ async def test_a_second_press_changes_nothing_and_says_so(scene: Scene) -> None:
 
 
 async def test_an_image_that_is_being_made_is_not_cancelled(scene: Scene) -> None:
-    shown = await card(scene)
-    old_button = shown.message
+    await scene.bob.click(await card(scene), label="Cancel")
+    pressed = scene.postman.last
     await scene.step()
-    await scene.step()
-    assert len(scene.service.posts) == 1
-    scene.postman.change = lambda payload: payload["data"].update(
-        custom_id=f"imagine:cancel:{scene.postman.last['id']}"
-    )
-    del old_button
     assert (await scene.only_generation()).images[0].state is State.RUNNING
+    result = await scene.postman.deliver_anew(pressed, scene.alice.id)
+    assert "already being made" in private_words(result)
+    assert (await scene.only_generation()).images[0].state is State.RUNNING
+    assert (await scene.balance(scene.alice)).held == 5
+
+
+async def test_of_four_images_only_those_that_still_wait_are_cancelled(scene: Scene) -> None:
+    shown = await card(scene, count=4)
+    await scene.step()
+    assert [image.state for image in (await scene.only_generation()).images] == [*[State.RUNNING] * 3, State.REQUESTED]
+    await scene.alice.click(shown, label="Cancel")
+    assert [image.state for image in (await scene.only_generation()).images] == [*[State.RUNNING] * 3, State.CANCELLED]
+    assert (await scene.balance(scene.alice)).held == 15
 
 
 async def test_the_button_works_after_a_restart(scene: Scene) -> None:
@@ -100,18 +107,18 @@ async def test_a_button_of_a_generation_that_never_was_is_answered(scene: Scene,
 
 async def test_a_slow_database_is_waited_for(scene: Scene) -> None:
     shown = await card(scene)
-    scene.database.slow_seconds = 1.5
+    scene.database.delays = [1.2]
     result = await scene.alice.click(shown, label="Cancel")
-    await scene.env.advance_time(5)
+    await scene.env.advance_time(2)
     assert result.acknowledged and result.followups == []
     assert not (await scene.only_generation()).cancellable
 
 
 async def test_a_refusal_from_a_slow_database_is_still_private(scene: Scene) -> None:
     shown = await card(scene)
-    scene.database.slow_seconds = 1.5
+    scene.database.delays = [1.2]
     result = await scene.bob.click(shown, label="Cancel")
-    await scene.env.advance_time(5)
+    await scene.env.advance_time(2)
     assert [message.ephemeral for message in result.followups] == [True]
     assert f"<@{scene.alice.id}>" in words(result.followups[0])
 

@@ -78,9 +78,9 @@ async def test_it_works_in_the_bots_dm(scene: Scene) -> None:
 
 
 async def test_a_slow_database_is_waited_for_in_private(scene: Scene) -> None:
-    scene.database.slow_seconds = 1.5
+    scene.database.delays = [1.2]
     result = await scene.alice.slash(scene.channel, "credits")
-    await scene.env.advance_time(5)
+    await scene.env.advance_time(2)
     assert result.response is not None and result.response.ephemeral
     assert "50 of 50 credits" in words(result.response)
 

@@ -51,9 +51,9 @@ async def test_a_machine_whose_clock_is_ahead_still_makes_images(scene: Scene) -
 
 @pytest.mark.parametrize("private", [False, True])
 async def test_a_slow_database_is_waited_for_behind_thinking(scene: Scene, private: bool) -> None:
-    scene.database.slow_seconds = 1.5
+    scene.database.delays = [1.2]
     result = await scene.imagine(private=private)
-    await scene.env.advance_time(5)
+    await scene.env.advance_time(2)
     assert result.response is not None and result.response.ephemeral is private
     assert "5 credits held" in words(result.response)
     assert result.followups == []
@@ -65,9 +65,9 @@ async def test_a_refusal_after_thinking_is_private_and_leaves_nothing_behind(sce
     for count in (4, 4, 2):
         await scene.bob.slash(scene.channel, "imagine", prompt="all of it", count=count)
     shown = len(scene.posts())
-    scene.database.slow_seconds = 1.5
+    scene.database.delays = [1.2]
     result = await scene.bob.slash(scene.channel, "imagine", prompt="one more", private=private)
-    await scene.env.advance_time(5)
+    await scene.env.advance_time(2)
     assert "needs 5 credits" in private_words(result)
     assert len(scene.posts()) == shown
 
@@ -85,10 +85,10 @@ async def test_an_answer_that_comes_too_late_gives_the_credits_back(scene: Scene
 
 
 async def test_thinking_that_comes_too_late_gives_the_credits_back(scene: Scene) -> None:
-    scene.database.slow_seconds = 1.5
+    scene.database.delays = [1.2]
     scene.env.inject_error("POST", "/interactions/*/callback", status=404, code=10062, message="Unknown interaction")
     await scene.imagine()
-    await scene.env.advance_time(5)
+    await scene.env.advance_time(2)
     assert (await scene.balance(scene.alice)).available == 50
 
 

@@ -1,0 +1,171 @@
+"""The first answer against a Discord that keeps silent or can't be reached: what simcord can't play."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
+from typing import Any
+
+import discord
+import pytest
+
+from generations.errors import DeliveryDelayed
+from generations.model import DISCORD_EPOCH_MS, Generation, Image, Origin, Outlook, Request
+from tests.doubles import START_MS, ManualClock, Wall
+from ui.answers import CardRefused, RequestFailed
+from ui.opening import Opening
+
+BORN = (START_MS - DISCORD_EPOCH_MS) << 22
+
+
+class Counter:
+    """Takes every request and remembers what became of it."""
+
+    def __init__(self) -> None:
+        self.abandoned: list[int] = []
+        self.confirmed: list[tuple[int, int]] = []
+        self.on_abandon: Callable[[], Awaitable[None]] | None = None
+
+    async def request(self, request: Request, origin: Origin) -> Generation:
+        images = (Image(origin.interaction_id, 0, request.seed),)
+        return Generation(origin.interaction_id, request, origin, START_MS, images)
+
+    async def answered(self, generation_id: int, message_id: int) -> None:
+        self.confirmed.append((generation_id, message_id))
+
+    async def abandon(self, generation_id: int) -> None:
+        if self.on_abandon is not None:
+            await self.on_abandon()
+        self.abandoned.append(generation_id)
+
+
+class FirstResponse:
+    """An interaction's response that does what a test says."""
+
+    def __init__(self, doing: Callable[[], Awaitable[Any]]) -> None:
+        self._doing = doing
+        self.tries = 0
+        self.cut_off = False
+
+    async def send_message(self, **_: Any) -> Any:
+        self.tries += 1
+        try:
+            return await self._doing()
+        except asyncio.CancelledError:
+            self.cut_off = True
+            raise
+
+
+def interaction(response: FirstResponse) -> Any:
+    return SimpleNamespace(
+        id=BORN,
+        application_id=1,
+        user=SimpleNamespace(id=2),
+        channel_id=3,
+        guild_id=None,
+        token="token",
+        filesize_limit=10,
+        locale=discord.Locale.british_english,
+        context=discord.app_commands.AppCommandContext(dm_channel=True),
+        response=response,
+        extras={},
+    )
+
+
+async def no_outlook(generation: Generation) -> Outlook:
+    return Outlook()
+
+
+def opening(counter: Counter, clock: ManualClock) -> Opening:
+    return Opening(counter, Wall(), clock, no_outlook)  # type: ignore[arg-type]
+
+
+async def silence() -> None:
+    await asyncio.Event().wait()
+
+
+def failing(error: BaseException) -> Callable[[], Awaitable[None]]:
+    async def fail() -> None:
+        raise error
+
+    return fail
+
+
+async def turns(count: int = 20) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+REQUEST = Request("a lighthouse")
+
+
+async def test_a_silent_discord_is_given_up_after_three_seconds_and_left_to_the_worker() -> None:
+    counter, clock, response = Counter(), ManualClock(), FirstResponse(silence)
+    going = asyncio.create_task(opening(counter, clock).open(interaction(response), REQUEST))
+    await turns()
+    clock.advance(2.9)
+    await turns()
+    assert not going.done()
+    clock.advance(0.2)
+    await going
+    await turns()
+    assert response.cut_off and response.tries == 1
+    assert counter.abandoned == [] and counter.confirmed == []
+
+
+async def test_a_discord_that_was_never_reached_has_taken_nothing() -> None:
+    counter, clock = Counter(), ManualClock()
+    response = FirstResponse(failing(OSError(errno.ECONNREFUSED, "refused")))
+    with pytest.raises(CardRefused) as raised:
+        await opening(counter, clock).open(interaction(response), REQUEST)
+    assert raised.value.nothing_held and counter.abandoned == [BORN]
+
+
+async def test_a_connection_that_broke_halfway_is_left_to_the_worker() -> None:
+    counter, clock = Counter(), ManualClock()
+    await opening(counter, clock).open(interaction(FirstResponse(failing(ConnectionResetError()))), REQUEST)
+    assert counter.abandoned == [] and counter.confirmed == []
+
+
+async def test_an_undoing_that_takes_too_long_promises_nothing_and_goes_on() -> None:
+    counter, clock = Counter(), ManualClock()
+    gate = asyncio.Event()
+
+    async def wait() -> None:
+        await gate.wait()
+
+    counter.on_abandon = wait
+    response = FirstResponse(failing(OSError(errno.ECONNREFUSED, "refused")))
+    going = asyncio.create_task(opening(counter, clock).open(interaction(response), REQUEST))
+    await turns()
+    clock.advance(1.1)
+    with pytest.raises(CardRefused) as raised:
+        await going
+    assert not raised.value.nothing_held
+    gate.set()
+    await turns()
+    assert counter.abandoned == [BORN]
+
+
+async def test_an_answer_without_a_message_id_is_left_to_the_worker() -> None:
+    counter, clock = Counter(), ManualClock()
+
+    async def answer() -> Any:
+        return SimpleNamespace(message_id=None)
+
+    await opening(counter, clock).open(interaction(FirstResponse(answer)), REQUEST)
+    assert counter.abandoned == [] and counter.confirmed == []
+
+
+async def test_a_fault_after_the_request_was_taken_on_undoes_it() -> None:
+    counter, clock = Counter(), ManualClock()
+
+    async def broken_outlook(generation: Generation) -> Outlook:
+        raise DeliveryDelayed(1)
+
+    broken = Opening(counter, Wall(), clock, broken_outlook)  # type: ignore[arg-type]
+    with pytest.raises(RequestFailed) as raised:
+        await broken.open(interaction(FirstResponse(silence)), REQUEST)
+    assert raised.value.nothing_held and counter.abandoned == [BORN]
