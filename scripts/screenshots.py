@@ -71,7 +71,7 @@ async def imagine(page: Page, prompt: str, **options: str) -> Locator:
 
 async def finish(card: Locator) -> None:
     """Wait until every picture of a card is there and loaded."""
-    await card.get_by_test_id("button-again").wait_for()
+    await card.get_by_test_id("gallery-image").first.wait_for()
     for image in await card.get_by_test_id("gallery-image").all():
         await image.evaluate("it => it.decode()")
 
@@ -79,7 +79,7 @@ async def finish(card: Locator) -> None:
 async def picture_cards(album: Album) -> None:
     """The states of a card, the picker and the whole screen, dark."""
     page = await album.open(DESK, "dark")
-    await finish(await imagine(page, "a quiet harbour at dawn, gouache", size="Landscape 1536×1024", seed="7"))
+    await finish(await imagine(page, "a quiet harbour at dawn, gouache", size="Portrait 1024×1536", seed="7"))
     await page.get_by_test_id("composer").fill("/")
     await page.get_by_test_id("picker-item-imagine").wait_for()
     await album.keep(page, "picker")

@@ -1,5 +1,5 @@
 // Discord's message components as DOM. A part whose data did not change keeps its node, and with it focus and picture.
-import { h, slug } from "./dom.js";
+import { arrange, h, slug } from "./dom.js";
 import { markdown } from "./markdown_dom.js";
 import { drawFile, drawGallery, drawThumbnail, localAddress, mediumOf } from "./media.js";
 import { drawSelect } from "./selects.js";
@@ -11,24 +11,25 @@ export const TYPE = {
 const LINK_STYLE = 5;
 const PREMIUM_STYLE = 6;
 
-/** Draws a message's components; `memory` (a Map kept per message) hands unchanged parts their old nodes. */
+/** Draws a message's components; `memory` (a Map kept per message, place -> part) hands unchanged parts their old nodes. */
 export function drawComponents(components, message, memory, world) {
-  const fresh = new Map();
-  const draw = (component) => {
-    const key = keyOf(component);
-    const old = fresh.has(key) ? null : memory.get(key);
-    const node = old ?? (DRAW[component.type] ?? drawUnknown)(component, { message, world, draw });
-    if (!fresh.has(key)) fresh.set(key, node);
+  const draw = (component, place) => {
+    const sign = signOf(component);
+    const known = memory.get(place);
+    if (known?.sign === sign) return known.node;
+    const old = known?.type === component.type ? known.node : null;
+    const inside = (children) => children.map((child, index) => draw(child, `${place}.${index}`));
+    const node = (DRAW[component.type] ?? drawUnknown)(component, { message, world, inside, old });
+    memory.set(place, { type: component.type, sign, node });
     return node;
   };
-  const nodes = components.map(draw);
-  for (const [key, node] of [...memory]) if (!nodes.some((each) => each.contains(node))) memory.delete(key);
-  for (const [key, node] of fresh) memory.set(key, node);
+  const nodes = components.map((component, index) => draw(component, String(index)));
+  for (const [place, { node }] of [...memory]) if (!nodes.some((each) => each.contains(node))) memory.delete(place);
   return nodes;
 }
 
 /** What makes a part the same: all of it, but for its number, and for signatures in addresses, which change at every fetch. */
-function keyOf(component) {
+function signOf(component) {
   return JSON.stringify(component, (name, value) => {
     if (name === "id" && typeof value === "number") return undefined;
     if ((name === "url" || name === "proxy_url") && typeof value === "string") return localAddress(value)?.split("?")[0] ?? value;
@@ -37,7 +38,7 @@ function keyOf(component) {
 }
 
 const DRAW = {
-  [TYPE.ROW]: (row, { draw }) => h("div", { class: "row" }, row.components.map(draw)),
+  [TYPE.ROW]: drawRow,
   [TYPE.BUTTON]: drawButton,
   [TYPE.STRING]: (select, { message, world }) => drawSelect(select, message, world),
   [TYPE.USER]: (select, { message, world }) => drawSelect(select, message, world),
@@ -47,7 +48,7 @@ const DRAW = {
   [TYPE.SECTION]: drawSection,
   [TYPE.TEXT]: (text, { world }) => h("div", { class: "text-display" }, markdown(text.content, world)),
   [TYPE.THUMBNAIL]: (thumbnail, { message, world }) => drawThumbnail(mediumOf(thumbnail, message), world),
-  [TYPE.GALLERY]: (gallery, { message, world }) => drawGallery(gallery.items.map((item) => mediumOf(item, message)), world),
+  [TYPE.GALLERY]: (gallery, { message, world, old }) => drawGallery(gallery.items.map((item) => mediumOf(item, message)), world, old),
   [TYPE.FILE]: (file, { message }) => drawFile(mediumOf(file, message)),
   [TYPE.SEPARATOR]: (it) => h("div", { class: `separator ${it.divider === false ? "" : "line"} ${it.spacing === 2 ? "wide" : ""}`, role: it.divider === false ? null : "separator" }),
   [TYPE.CONTAINER]: drawContainer,
@@ -57,12 +58,20 @@ function drawUnknown(component) {
   return h("div", { class: "elsewhere" }, `This page does not know components of type ${component.type}.`);
 }
 
-function drawContainer(container, { draw }) {
-  const box = h("div", { class: "container", "data-testid": "container" });
-  if (Number.isInteger(container.accent_color)) box.style.setProperty("--accent-bar", `#${container.accent_color.toString(16).padStart(6, "0")}`);
-  const inside = h("div", { class: "container-inside" }, container.components.map(draw));
-  box.append(inside);
-  if (container.spoiler) coverContainer(box, inside);
+function drawRow(row, { inside, old }) {
+  const node = old ?? h("div", { class: "row" });
+  arrange(node, inside(row.components));
+  return node;
+}
+
+/** A container that stays keeps its box, so that only what changed in it is touched. */
+function drawContainer(container, { inside, old }) {
+  const kept = container.spoiler || old?.querySelector(".cover-word") ? null : old;
+  const box = kept ?? h("div", { class: "container", "data-testid": "container" }, h("div", { class: "container-inside" }));
+  const color = Number.isInteger(container.accent_color) ? `#${container.accent_color.toString(16).padStart(6, "0")}` : "transparent";
+  box.style.setProperty("--accent-bar", color);
+  arrange(box.firstElementChild, inside(container.components));
+  if (container.spoiler) coverContainer(box, box.firstElementChild);
   return box;
 }
 
@@ -78,9 +87,11 @@ function coverContainer(box, inside) {
   box.append(button);
 }
 
-function drawSection(section, { draw }) {
-  const texts = h("div", { class: "section-texts" }, section.components.map(draw));
-  return h("div", { class: "section" }, texts, section.accessory ? draw(section.accessory) : null);
+function drawSection(section, { inside }) {
+  const texts = h("div", { class: "section-texts" });
+  const parts = inside([...section.components, ...(section.accessory ? [section.accessory] : [])]);
+  texts.append(...parts.splice(0, section.components.length));
+  return h("div", { class: "section" }, texts, parts);
 }
 
 function drawButton(button, { message, world }) {

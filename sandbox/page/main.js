@@ -43,6 +43,12 @@ const world = {
     this.drawers.close();
   },
 
+  /** Shows a channel, and one message of it. */
+  jump(channelId, messageId) {
+    if (channelId !== state.channelId) this.openChannel(channelId);
+    if (messageId && !list.reveal(messageId)) notice("That message is not here any more.");
+  },
+
   async press(messageId, component, values, node) {
     const message = state.findMessage(messageId);
     if (!message || node.getAttribute("aria-busy") === "true") return;
@@ -119,7 +125,7 @@ function choosePlace() {
 world.menu = new MessageMenu(world);
 startHeader(part("header"), world);
 new Sidebar(part("sidebar"), world);
-new MessageList(part("messages"), world);
+const list = new MessageList(part("messages"), world);
 new Composer(part("composer"), world);
 new ModalForm(world);
 new Panel(part("panel"), world);

@@ -3,6 +3,8 @@ import { h } from "./dom.js";
 import { fullDate, isDate, stamp } from "./clock.js";
 import { parse, parseInline } from "./markdown.js";
 
+const JUMP = /^https:\/\/(?:\w+\.)?discord\.com\/channels\/(?:\d+|@me)\/(\d+)(?:\/(\d+))?$/;
+
 /** `world` = { state, clock }: who and where the ids are, and what time it is. */
 export function markdown(text, world) {
   return h("div", { class: "md", dir: "auto" }, parse(text).map((block) => drawBlock(block, world)));
@@ -61,10 +63,21 @@ const DRAW = {
     return h("time", { ...props, "data-unix": node.unix, "data-style": node.style }, words);
   },
   link(node, world) {
+    const inside = JUMP.exec(node.href);
+    if (inside) return drawJump(node, inside[1], inside[2], world);
     const props = { href: node.href, target: "_blank", rel: "noopener noreferrer nofollow", title: node.masked ? node.href : null };
     return h("a", props, h("bdi", {}, drawAll(node.children, world)));
   },
 };
+
+/** A link to a message or channel of Discord stays on this page: it is one of the sandbox's own, or of nobody. */
+function drawJump(node, channelId, messageId, world) {
+  const channel = world.state.channels.get(channelId);
+  const name = channel ? `${channel.kind === "dm" ? "" : "#"}${channel.name}${messageId ? " › message" : ""}` : "#no-access";
+  if (!channel) return h("bdi", { class: "chip" }, name);
+  const words = node.masked ? h("bdi", {}, drawAll(node.children, world)) : name;
+  return h("button", { class: node.masked ? "link" : "chip", type: "button", title: name, "data-testid": "jump", onclick: () => world.jump(channelId, messageId) }, words);
+}
 
 function drawSpoiler(node, world) {
   const cover = h("span", { class: "spoiler", role: "button", tabindex: 0, "aria-label": "Spoiler, press to reveal" });

@@ -47,8 +47,15 @@ function nameIn(address) {
   }
 }
 
+/** The pictures of a gallery that is drawn anew: an image that stays keeps its element, so that it is not loaded again. */
+function imagesOf(old) {
+  const images = [...(old?.querySelectorAll("img") ?? [])];
+  return new Map(images.map((image) => [image.getAttribute("src").split("?")[0], image]));
+}
+
 /** One picture large, two to four as a grid of equal cells, more in three columns. */
-export function drawGallery(media, world) {
+export function drawGallery(media, world, old = null) {
+  const images = imagesOf(old);
   const grid = h("div", { class: `gallery gallery-${Math.min(media.length, 5)}`, role: "group", "aria-label": `${media.length} ${media.length === 1 ? "image" : "images"}` });
   const { width, height } = media.find((each) => each.width && each.height) ?? { width: 1, height: 1 };
   if (media.length === 1) {
@@ -57,13 +64,14 @@ export function drawGallery(media, world) {
     grid.style.setProperty("--width", `${shown}px`);
     grid.style.setProperty("--shape", `${width} / ${height}`);
   } else grid.style.setProperty("--shape", String(Math.min(4 / 3, Math.max(3 / 4, width / height))));
-  media.forEach((medium, index) => grid.append(drawPicture(medium, () => world.gallery.show(media, index))));
+  media.forEach((medium, index) => grid.append(drawPicture(medium, () => world.gallery.show(media, index), images)));
   return grid;
 }
 
-function drawPicture(medium, open) {
+function drawPicture(medium, open, images = new Map()) {
   if (!medium.address) return drawElsewhere(medium);
-  const image = h("img", { src: medium.address, alt: medium.alt, width: medium.width, height: medium.height, "data-testid": "gallery-image", decoding: "async" });
+  const image = images.get(medium.address.split("?")[0]) ?? h("img", { src: medium.address, width: medium.width, height: medium.height, "data-testid": "gallery-image", decoding: "async" });
+  image.alt = medium.alt;
   const label = medium.alt ? `Open image: ${medium.alt.slice(0, 120)}` : "Open image";
   const button = h("button", { class: "picture", type: "button", "aria-label": label, onclick: open }, image);
   image.addEventListener("error", () => button.classList.add("broken"));

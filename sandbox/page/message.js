@@ -46,7 +46,7 @@ export class MessageView {
     this.node.className = ["message", compact && "compact", pinged && "pinged", isEphemeral(message) && "ephemeral"].filter(Boolean).join(" ");
     for (const [key, value] of Object.entries({ messageId: message.id, author: message.author.username, ephemeral: isEphemeral(message), loading: isLoading(message) })) this.node.dataset[key] = value;
     const focus = this.#focused();
-    arrange(this.node, [reply, this.#used(message), ...this.#frame(message, compact), this.#private(message), this.#failure(failure), this.#more()].filter(Boolean).map(toNode));
+    arrange(this.node, [reply, this.#used(message), ...this.#frame(message, compact), this.#private(message), this.#failure(failure), this.#more()].filter(Boolean).map((part) => toNode(part, this.world)));
     focus?.();
   }
 
@@ -66,7 +66,7 @@ export class MessageView {
     const { state } = this.world;
     const found = message.referenced_message ?? state.findMessage(message.message_reference.message_id);
     if (!found) return { gone: true };
-    return { name: nameOf(found.author, state), text: found.content || (found.flags & LOADING ? "…" : "Press to see the message"), id: found.id };
+    return { name: nameOf(found.author, state), text: found.content || (found.flags & LOADING ? "…" : "Press to see the message"), id: found.id, channelId: found.channel_id };
   }
 
   #used(message) {
@@ -126,13 +126,13 @@ export class MessageView {
 }
 
 /** A reply's first line, as a node; nodes pass through. */
-function toNode(part) {
+function toNode(part, world) {
   if (part instanceof Node) return part;
   if (part.gone) return h("div", { class: "above" }, icon("reply"), h("i", {}, "The first message was deleted."));
-  return drawReply(part);
+  return drawReply(part, world);
 }
 
-function drawReply({ name, text, id }) {
-  const jump = () => document.querySelector(`[data-message-id="${CSS.escape(id)}"]`)?.scrollIntoView({ block: "center" });
+function drawReply({ name, text, id, channelId }, world) {
+  const jump = () => world.jump(channelId, id);
   return h("button", { class: "above reply", type: "button", "data-testid": "reply-line", onclick: jump }, icon("reply"), h("b", {}, h("bdi", {}, name)), h("span", { class: "reply-text" }, text.slice(0, 200)));
 }

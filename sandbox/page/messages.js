@@ -5,11 +5,13 @@ import { MessageView, drawAvatar, isEphemeral } from "./message.js";
 
 const SAME_BREATH_MS = 7 * 60 * 1000;
 const NEAR_PX = 48;
+const SHOWN_MS = 1800;
 
 export class MessageList {
   #views = new Map();
   #days = new Map();
   #pinned = true;
+  #stayedAt = "";
   #scheduled = false;
 
   constructor(root, world) {
@@ -17,7 +19,7 @@ export class MessageList {
     this.list = h("ol", { class: "list" });
     this.root = root;
     root.append(this.list);
-    root.addEventListener("scroll", () => (this.#pinned = this.#nearBottom()), { passive: true });
+    root.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     new ResizeObserver(() => this.#stay()).observe(this.list);
     new ResizeObserver(() => this.#stay()).observe(root);
     root.addEventListener("contextmenu", (event) => this.#menu(event));
@@ -28,12 +30,35 @@ export class MessageList {
     state.on("interaction", () => this.#soon());
   }
 
+  /** Scrolls to a message of the open channel and marks it for a moment; false when it is not there. */
+  reveal(messageId) {
+    const node = this.#views.get(messageId)?.node;
+    if (!node) return false;
+    this.#pinned = false;
+    node.scrollIntoView({ block: "center" });
+    node.focus({ preventScroll: true });
+    node.classList.add("shown");
+    setTimeout(() => node.classList.remove("shown"), SHOWN_MS);
+    return true;
+  }
+
   #nearBottom() {
     return this.root.scrollHeight - this.root.scrollTop - this.root.clientHeight < NEAR_PX;
   }
 
+  #size() {
+    return `${this.root.scrollHeight} ${this.root.clientHeight}`;
+  }
+
+  /** Only the reader unpins: a scroll that comes from a change of layout does not count. */
+  #scrolled() {
+    if (this.#nearBottom()) this.#pinned = true;
+    else if (this.#size() === this.#stayedAt) this.#pinned = false;
+  }
+
   #stay() {
     if (this.#pinned) this.root.scrollTop = this.root.scrollHeight;
+    this.#stayedAt = this.#size();
   }
 
   #startOver() {

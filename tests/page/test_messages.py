@@ -86,12 +86,14 @@ async def test_a_card_changes_in_place_and_the_reader_stays_where_they_read(
         await box.discord.actor("sam").say("gallery", f"line {number}\n" * 8)
     page = await visit()
     await page.get_by_test_id("gallery-image").evaluate("it => { it.dataset.same = 'yes' }")
+    await page.get_by_test_id("button-again").focus()
     log = page.get_by_role("log")
     await log.evaluate("it => { it.scrollTop = 60 }")
     picture_top = await page.get_by_test_id("gallery-image").evaluate("it => it.getBoundingClientRect().top")
     kept = [{"type": 12, "items": first["components"][0]["components"][0]["items"]}]
     await bot.edit(first, card(*kept, text("**a harbour, changed**"), row(button("Again"), button("Edit"))))
     await expect(page.get_by_test_id("button-edit")).to_be_visible()
+    await expect(page.get_by_test_id("button-again")).to_be_focused()
     assert await page.get_by_test_id("gallery-image").evaluate(
         "it => [it.dataset.same, it.getBoundingClientRect().top]"
     ) == ["yes", picture_top]
@@ -143,6 +145,21 @@ async def test_a_spoiler_is_covered_until_it_is_pressed(
     await cover.click()
     assert await page.get_by_test_id("gallery-image").evaluate("it => getComputedStyle(it).filter") == "none"
     await expect(page.get_by_test_id("large-view")).to_be_hidden()
+
+
+async def test_a_link_to_a_message_stays_on_the_page(visit: Visit, bot: TinyBot, box: Sandbox) -> None:
+    target = await bot.say("gallery", "the card")
+    for _ in range(5):
+        await box.discord.actor("sam").say("gallery", "a long message\n" * 9)
+    guild = box.discord.channels["gallery"].guild_id
+    address = f"https://discord.com/channels/{guild}/{target['channel_id']}/{target['id']}"
+    await bot.say("studio", f"[card]({address}) and {address.replace(target['channel_id'], '12')}")
+    page = await visit(channel="studio")
+    await expect(page.locator(".md")).to_have_text("card and #no-access")
+    await expect(page.locator(".md a")).to_have_count(0)
+    await page.get_by_test_id("jump").click()
+    await expect(page.get_by_test_id("message").first).to_be_in_viewport()
+    await expect(page.get_by_test_id("message").first).to_contain_text("the card")
 
 
 async def test_a_form_is_filled_checked_and_sent(visit: Visit, bot: TinyBot) -> None:

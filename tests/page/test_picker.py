@@ -8,6 +8,7 @@ import pytest
 from playwright.async_api import expect
 
 if TYPE_CHECKING:
+    from sandbox.world import Sandbox
     from tests.page.conftest import Visit
     from tests.page.tiny_bot import TinyBot
 
@@ -80,10 +81,13 @@ async def test_escape_leaves_and_backspace_removes_an_empty_option(visit: Visit,
     assert bot.interactions == []
 
 
-async def test_a_command_that_nobody_answers_says_so(visit: Visit, bot: TinyBot) -> None:
+async def test_a_command_that_nobody_answers_says_so(visit: Visit, bot: TinyBot, box: Sandbox) -> None:
     bot.answer = lambda _: None
+    for _ in range(4):
+        await box.discord.actor("sam").say("gallery", "a long message\n" * 9)
     page = await visit()
     await page.get_by_test_id("composer").fill("/credits ")
     await page.get_by_test_id("send").click()
     await expect(page.get_by_test_id("interaction-sent")).to_contain_text("Sending command")
     await expect(page.get_by_test_id("interaction-failed")).to_contain_text("The application did not respond")
+    await expect(page.get_by_text("The application did not respond")).to_be_in_viewport(ratio=1)
