@@ -134,7 +134,7 @@ class Ladder:
                 outcome = await self._try_post(place, open_channel, apart, plain=plain)
                 if isinstance(outcome, discord.Message):
                     log.info("generation %s: posted apart from its card (%s)", generation.id, place.value)
-                    if refused and await self._leave_note(memory, card, outcome.jump_url):
+                    if refused and await self._leave_note(memory, card, _address(generation, place, outcome)):
                         return Shown(place, generation.message_id, generation.origin.channel_id)
                     return _moved(memory, apart, place, outcome, plain=plain)
                 if outcome is not Verdict.REFUSED:
@@ -190,6 +190,12 @@ def _moved(memory: Memory, sheet: Sheet, place: Place, message: discord.Message,
     memory.attached.clear()
     _note_uploads(memory, sheet, message)
     return Shown(place, message.id, message.channel.id)
+
+
+def _address(generation: Generation, place: Place, message: discord.Message) -> str:
+    """Where a click leads to *message*. Its own jump_url says "@me" for a server that no cache knows."""
+    guild_id = generation.origin.guild_id if place is Place.CHANNEL else None
+    return f"https://discord.com/channels/{guild_id or '@me'}/{message.channel.id}/{message.id}"
 
 
 def _note_uploads(memory: Memory, sheet: Sheet, message: discord.Message) -> None:

@@ -1,0 +1,260 @@
+"""DiscordDelivery over real HTTP: each step of the ladder, and what Discord will not have."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from generations.errors import DeliveryDelayed
+from generations.model import Place, Shown, State
+from tests.integration.delivery_scene import (
+    AS_BOT,
+    BY_TOKEN,
+    CARD,
+    CHANNEL,
+    DIRECT,
+    GENERATION,
+    GUILD,
+    POST,
+    PROMPT,
+    READY,
+    USER,
+    Scene,
+    a_scene,
+    declined,
+    generation,
+    image,
+    ready,
+)
+
+
+@pytest.fixture
+async def scene() -> AsyncIterator[Scene]:
+    async with a_scene() as made:
+        yield made
+
+
+# ---- the ladder -------------------------------------------------------------------------------------------------
+
+
+async def test_a_fresh_card_is_edited_by_its_token_with_the_picture_in_a_gallery(scene: Scene) -> None:
+    shown = await scene.show(ready(), 0)
+    assert scene.rest.tried() == [BY_TOKEN]
+    call = scene.rest.calls[-1]
+    name = "a-lighthouse-everyone-in-a-storm-42.png"
+    assert call.files == {name: b"picture 0"}
+    assert call.body["attachments"] == [{"id": 0, "filename": name, "description": PROMPT}]
+    assert call.body["allowed_mentions"] == {"parse": []}
+    assert call.body["flags"] == 32768
+    assert not call.authorized
+    [attachment_id] = scene.rest.messages[CARD]["attachments"]
+    assert shown == Shown(Place.CARD, CARD, CHANNEL, {0: attachment_id})
+
+
+async def test_a_token_near_its_end_is_not_tried(scene: Scene) -> None:
+    scene.clock.advance(14 * 60 + 1)
+    shown = await scene.show(ready(), 0)
+    assert scene.rest.tried() == [AS_BOT]
+    assert scene.rest.calls[-1].authorized
+    assert shown.place is Place.CARD
+    assert shown.attachments
+
+
+async def test_a_token_that_was_wiped_is_not_tried(scene: Scene) -> None:
+    await scene.show(ready(origin={"token": ""}), 0)
+    assert scene.rest.tried() == [AS_BOT]
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, 50027), (404, 10015), (404, 10062)])
+async def test_a_dead_token_is_tried_once_and_never_again(scene: Scene, status: int, code: int) -> None:
+    scene.rest.fault("PATCH /webhooks", status, code, times=9)
+    assert (await scene.show(ready(), 0)).place is Place.CARD
+    await scene.show(declined(revision=2))
+    assert scene.rest.tried() == [BY_TOKEN, AS_BOT, AS_BOT]
+
+
+@pytest.mark.parametrize(("status", "code"), [(404, 10008), (403, 50001), (403, 50013), (404, 10003), (429, 30046)])
+async def test_a_card_out_of_reach_is_followed_by_a_message_in_the_channel(
+    scene: Scene, status: int, code: int
+) -> None:
+    scene.rest.fault("PATCH", status, code, times=9)
+    shown = await scene.show(ready(), 0)
+    assert scene.rest.tried() == [BY_TOKEN, AS_BOT, POST]
+    body = scene.rest.calls[-1].body
+    assert shown.place is Place.CHANNEL
+    assert shown.message_id in scene.rest.messages
+    assert list(shown.attachments) == [0]
+    assert body["nonce"] == f"{GENERATION}-1"
+    assert body["enforce_nonce"] is True
+    assert len(body["nonce"]) <= 25
+    assert body["allowed_mentions"] == {"parse": []}
+    assert f"for <@{USER}>" in str(body["components"])
+
+
+async def test_the_message_in_the_channel_is_the_card_from_then_on(scene: Scene) -> None:
+    scene.rest.fault(f"messages/{CARD}$", 404, 10008, times=9)
+    first = generation(image(State.SUCCEEDED, 0, **READY), image(State.RUNNING, 1))
+    shown = await scene.show(first, 0)
+    scene.rest.calls.clear()
+    second = generation(image(State.DELIVERED, 0, **READY), image(State.SUCCEEDED, 1, **READY), revision=2)
+    assert (await scene.show(second, 1)).place is Place.CARD
+    assert scene.rest.tried() == [f"PATCH /channels/{CHANNEL}/messages/{shown.message_id}"]
+    assert len(scene.rest.messages[shown.message_id or 0]["attachments"]) == 2
+
+
+async def test_a_closed_channel_is_followed_by_a_direct_message(scene: Scene) -> None:
+    scene.rest.fault(f"(PATCH|POST) .*{CHANNEL}/|webhooks", 403, 50001, times=9)
+    shown = await scene.show(ready(), 0)
+    assert scene.rest.tried() == [BY_TOKEN, AS_BOT, POST, *DIRECT]
+    assert shown.place is Place.DIRECT_MESSAGE
+    assert shown.channel_id == int(f"7{USER}")
+
+
+async def test_closed_direct_messages_leave_nowhere(scene: Scene) -> None:
+    scene.rest.fault("(PATCH|POST) .*messages", 403, 50007, times=9)
+    assert await scene.show(ready(), 0) == Shown(Place.NOWHERE)
+    assert scene.rest.tried() == [BY_TOKEN, AS_BOT, POST, *DIRECT]
+
+
+async def test_news_without_pictures_go_no_further_than_the_card(scene: Scene) -> None:
+    scene.rest.fault("PATCH", 404, 10008, times=9)
+    assert await scene.show(declined()) == Shown(Place.NOWHERE)
+    assert scene.rest.tried() == [BY_TOKEN, AS_BOT]
+
+
+async def test_a_private_image_never_goes_into_the_channel(scene: Scene) -> None:
+    scene.clock.advance(900)
+    assert (await scene.show(ready(private=True), 0)).place is Place.DIRECT_MESSAGE
+    assert scene.rest.tried() == DIRECT
+
+
+async def test_where_the_bot_is_no_member_only_the_token_reaches(scene: Scene) -> None:
+    outside = {"bot_in_channel": False}
+    assert (await scene.show(ready(origin=outside), 0)).place is Place.CARD
+    scene.clock.advance(900)
+    assert (await scene.show(ready(origin=outside, revision=2), 0)).place is Place.DIRECT_MESSAGE
+    assert scene.rest.tried() == [BY_TOKEN, *DIRECT]
+
+
+async def test_a_card_that_an_earlier_process_moved_is_edited_where_it_is(scene: Scene) -> None:
+    scene.rest.add_message(4321, 765)
+    moved = replace(ready(), message_id=4321, card_channel_id=765)
+    assert (await scene.show(moved, 0)).place is Place.CARD
+    assert scene.rest.tried() == ["PATCH /channels/765/messages/4321"]
+
+
+# ---- payloads that Discord won't have ---------------------------------------------------------------------------
+
+
+async def test_a_refused_gallery_becomes_a_plain_message_and_the_card_leads_to_it(scene: Scene) -> None:
+    scene.rest.fault("PATCH", 400, 50035)
+    shown = await scene.show(ready(), 0)
+    assert scene.rest.tried() == [BY_TOKEN, POST, BY_TOKEN]
+    posted, noted = scene.rest.calls[-2:]
+    assert posted.body["components"] == []
+    assert posted.body["flags"] == 4, "a link in it would unfurl"
+    assert list(posted.files.values()) == [b"picture 0"]
+    assert f"for <@{USER}>" in posted.body["content"]
+    assert f"https://discord.com/channels/{GUILD}/{CHANNEL}/" in str(noted.body["components"])
+    assert shown == Shown(Place.CHANNEL, CARD, CHANNEL)
+
+
+async def test_every_picture_of_a_refused_gallery_is_posted_with_a_nonce_of_its_own(scene: Scene) -> None:
+    first = generation(image(State.SUCCEEDED, 0, **READY), image(State.RUNNING, 1))
+    second = generation(image(State.DELIVERED, 0, **READY), image(State.SUCCEEDED, 1, **READY), revision=2)
+    for made, position in ((first, 0), (second, 1)):
+        scene.rest.fault("PATCH", 400, 50035)
+        await scene.show(made, position)
+    posted = [call for call in scene.rest.calls if call.method == "POST"]
+    assert [call.body["nonce"] for call in posted] == [f"{GENERATION}-1", f"{GENERATION}-2"]
+    assert str(scene.rest.calls[-1].body["components"]).count("https://discord.com/channels/") == 2
+
+
+async def test_a_card_refused_in_the_channel_is_posted_there_plainly(scene: Scene) -> None:
+    scene.rest.fault("PATCH", 404, 10008, times=2)
+    scene.rest.fault("POST", 400, 50035)
+    shown = await scene.show(ready(), 0)
+    assert scene.rest.tried() == [BY_TOKEN, AS_BOT, POST, POST]
+    assert (shown.place, list(shown.attachments)) == (Place.CHANNEL, [0])
+
+
+@pytest.mark.parametrize("status", [413, 400])
+async def test_a_picture_that_is_too_large_becomes_a_link_that_expires(scene: Scene, status: int) -> None:
+    scene.rest.fault("PATCH", status, 40005)
+    shown = await scene.show(ready(), 0)
+    assert scene.rest.tried() == [BY_TOKEN, BY_TOKEN]
+    body = scene.rest.calls[-1].body
+    assert "too large" in str(body)
+    assert "https://x.example/a.png" in str(body)
+    assert not scene.rest.calls[-1].files
+    assert shown == Shown(Place.CARD, CARD, CHANNEL)
+
+
+async def test_a_picture_over_the_places_own_limit_is_not_even_sent(scene: Scene) -> None:
+    await scene.show(ready(origin={"attachment_size_limit": 100}), 0, size=101)
+    assert scene.rest.tried() == [BY_TOKEN]
+    assert not scene.rest.calls[-1].files
+
+
+async def test_four_pictures_that_are_too_large_together_go_one_by_one(scene: Scene) -> None:
+    scene.rest.fault("PATCH", 413, 40005)
+    shown = await scene.show(ready(4), 0, 1, 2, 3)
+    assert [len(call.files) for call in scene.rest.edits()] == [4, 1, 1, 1, 1]
+    assert len(scene.card_names()) == 4
+    assert sorted(shown.attachments) == [0, 1, 2, 3]
+
+
+# ---- later, not never ---------------------------------------------------------------------------------------------
+
+
+async def test_an_outage_delays_the_show_and_nothing_else_is_tried(scene: Scene) -> None:
+    scene.rest.fault("PATCH", 503)
+    with pytest.raises(DeliveryDelayed):
+        await scene.show(ready(origin={"token": ""}), 0)
+    assert scene.rest.tried() == [AS_BOT]
+    assert (await scene.show(ready(origin={"token": ""}), 0)).place is Place.CARD
+
+
+async def test_a_connection_that_breaks_delays_the_show(scene: Scene) -> None:
+    scene.rest.fault("PATCH", 500, drop=True)
+    with pytest.raises(DeliveryDelayed):
+        await scene.show(ready(), 0)
+    assert scene.rest.tried() == [BY_TOKEN]
+
+
+async def test_a_limit_that_the_library_does_not_wait_out_delays_for_as_long_as_discord_says(scene: Scene) -> None:
+    scene.rest.fault("PATCH", 429, headers={"Retry-After": "42"})
+    with pytest.raises(DeliveryDelayed) as raised:
+        await scene.show(ready(), 0)
+    assert raised.value.retry_after_seconds == 42
+
+
+async def test_a_refused_bot_token_delays_instead_of_giving_up_the_picture(scene: Scene) -> None:
+    scene.rest.fault("PATCH", 401, 0)
+    with pytest.raises(DeliveryDelayed):
+        await scene.show(ready(origin={"token": ""}), 0)
+
+
+async def test_a_picture_is_sent_whole_again_after_a_limit(scene: Scene) -> None:
+    scene.rest.fault("PATCH", 429, headers={"Via": "1.1 google"})
+    await scene.show(ready(), 0)
+    assert [list(call.files.values()) for call in scene.rest.edits()] == [[b"picture 0"], [b"picture 0"]]
+
+
+async def test_a_picture_is_sent_whole_on_every_step_of_the_ladder(scene: Scene) -> None:
+    scene.rest.fault("PATCH", 403, 50001, times=2)
+    await scene.show(ready(), 0)
+    assert [list(call.files.values()) for call in scene.rest.calls if call.files] == [[b"picture 0"]] * 3
+
+
+async def test_pictures_that_arrived_before_a_delay_are_not_sent_again(scene: Scene) -> None:
+    scene.rest.fault("PATCH", 413, 40005)
+    scene.rest.fault("PATCH", 503, skip=1)
+    with pytest.raises(DeliveryDelayed):
+        await scene.show(ready(2, origin={"token": ""}), 0, 1)
+    shown = await scene.show(ready(2, origin={"token": ""}), 0, 1)
+    assert [sorted(call.files.values()) for call in scene.rest.edits()][-1] == [b"picture 1"]
+    assert sorted(shown.attachments) == [0, 1]
+    assert len(scene.card_names()) == 2

@@ -1,0 +1,330 @@
+"""DiscordDelivery over real HTTP: progress gives way to news, edits never overlap, pictures stay, secrets too."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from generations.errors import DeliveryDelayed
+from generations.model import Ending, Image, Line, Outlook, Place, State
+from generations.ports import Delivery
+from tests.integration.delivery_scene import (
+    AS_BOT,
+    BY_TOKEN,
+    CARD,
+    NOTHING,
+    PROMPT,
+    READY,
+    TOKEN,
+    Scene,
+    a_scene,
+    declined,
+    generation,
+    image,
+    painting,
+    picture,
+    ready,
+)
+from ui.delivery import CARDS_REMEMBERED, PROGRESS_SECONDS, DiscordDelivery
+
+
+@pytest.fixture
+async def scene() -> AsyncIterator[Scene]:
+    async with a_scene() as made:
+        yield made
+
+
+def bar(scene: Scene, call: int) -> int:
+    return str(scene.rest.edits()[call].body).count("▰")
+
+
+def test_it_is_what_the_worker_asks_for(scene: Scene) -> None:
+    delivery: Delivery = scene.delivery
+    assert isinstance(delivery, DiscordDelivery)
+
+
+async def test_of_much_progress_only_the_newest_is_shown(scene: Scene) -> None:
+    for share in range(9):
+        scene.delivery.show_progress(*painting(share / 10))
+    await scene.edited(1)
+    await scene.settled()
+    assert len(scene.rest.edits()) == 1
+    assert bar(scene, 0) == 8
+
+
+async def test_progress_is_never_shown_faster_than_every_five_seconds(scene: Scene) -> None:
+    scene.delivery.show_progress(*painting(0.1))
+    await scene.edited(1)
+    for share in (2, 3, 4):
+        await scene.settled()
+        scene.delivery.show_progress(*painting(share / 10))
+        scene.clock.advance(PROGRESS_SECONDS / 4)
+    await scene.settled()
+    assert len(scene.rest.edits()) == 1
+    scene.clock.advance(PROGRESS_SECONDS / 4)
+    await scene.edited(2)
+    assert bar(scene, 1) == 4
+
+
+async def test_progress_that_says_the_same_is_not_sent(scene: Scene) -> None:
+    for share in (0.51, 0.52, 0.53):
+        scene.delivery.show_progress(*painting(share))
+        await scene.settled()
+        scene.clock.advance(PROGRESS_SECONDS)
+    await scene.settled()
+    assert len(scene.rest.edits()) == 1
+
+
+async def test_news_never_wait_behind_progress(scene: Scene) -> None:
+    scene.rest.gate.clear()
+    scene.delivery.show_progress(*painting(0.1))
+    await scene.edited(1)
+    scene.delivery.show_progress(*painting(0.2))
+    showing = asyncio.create_task(scene.show(ready(), 0))
+    await scene.settled()
+    assert len(scene.rest.edits()) == 1, "an edit began while another was under way"
+    scene.rest.gate.set()
+    await showing
+    scene.clock.advance(PROGRESS_SECONDS * 2)
+    await scene.settled()
+    assert len(scene.rest.edits()) == 2
+    assert scene.rest.edits()[-1].files
+    assert scene.rest.most_at_once == 1
+
+
+async def test_progress_after_the_end_is_not_shown(scene: Scene) -> None:
+    await scene.show(ready(), 0)
+    scene.delivery.show_progress(*painting(0.9, revision=5))
+    scene.clock.advance(PROGRESS_SECONDS)
+    await scene.settled()
+    assert len(scene.rest.edits()) == 1
+
+
+async def test_progress_older_than_the_news_is_not_shown(scene: Scene) -> None:
+    news = generation(image(State.SUCCEEDED, 0, **READY), image(State.RUNNING, 1), revision=2)
+    await scene.show(news, 0)
+    old = generation(image(State.RUNNING, 0), image(State.RUNNING, 1), revision=1)
+    scene.delivery.show_progress(old, NOTHING)
+    scene.clock.advance(PROGRESS_SECONDS)
+    await scene.settled()
+    assert len(scene.rest.edits()) == 1
+    scene.delivery.show_progress(news, painting()[1])
+    await scene.edited(2)
+
+
+async def test_news_wake_the_owner_that_waits_to_show_progress(scene: Scene) -> None:
+    scene.delivery.show_progress(*painting(0.1))
+    await scene.edited(1)
+    scene.delivery.show_progress(*painting(0.2))
+    await scene.settled()
+    await scene.show(declined())
+    await scene.delivery.drain()
+    assert len(scene.rest.edits()) == 2
+
+
+async def test_a_cancelled_caller_does_not_cancel_the_edit(scene: Scene) -> None:
+    scene.rest.gate.clear()
+    showing = asyncio.create_task(scene.show(ready(), 0))
+    await scene.edited(1)
+    showing.cancel()
+    await scene.settled()
+    assert showing.cancelled()
+    scene.rest.gate.set()
+    await scene.delivery.drain()
+    assert len(scene.card_names()) == 1
+    await scene.show(declined(revision=2))
+
+
+async def test_shows_of_one_card_take_turns_and_of_two_cards_do_not(scene: Scene) -> None:
+    other = replace(declined(), id=1, message_id=CARD + 1)
+    scene.rest.add_message(CARD + 1, 88)
+    scene.rest.gate.clear()
+    shows = [asyncio.create_task(scene.show(made)) for made in (declined(), declined(revision=2), other)]
+    await scene.settled()
+    assert len(scene.rest.edits()) <= 2
+    scene.rest.gate.set()
+    await asyncio.gather(*shows)
+    assert len(scene.rest.edits()) == 3
+
+
+async def test_progress_faults_are_swallowed_and_the_next_comes_through(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "qwen_imagine")
+    scene.rest.fault("PATCH", 429, headers={"Retry-After": "1"})
+    scene.delivery.show_progress(*painting(0.1))
+    await scene.edited(1)
+    await scene.settled()
+    scene.delivery.show_progress(*painting(0.1))
+    scene.clock.advance(PROGRESS_SECONDS)
+    await scene.edited(2)
+    assert all(record.levelno <= logging.INFO for record in caplog.records if "qwen" in record.name)
+
+
+async def test_progress_goes_on_by_the_bots_own_edit_when_the_token_is_dead(scene: Scene) -> None:
+    scene.rest.fault("PATCH /webhooks", 401, 50027)
+    scene.delivery.show_progress(*painting(0.1))
+    await scene.edited(2)
+    await scene.settled()
+    scene.clock.advance(PROGRESS_SECONDS)
+    scene.delivery.show_progress(*painting(0.2))
+    await scene.edited(3)
+    assert scene.rest.tried() == [BY_TOKEN, AS_BOT, AS_BOT]
+
+
+async def test_progress_stops_when_the_card_is_an_hour_old_and_news_do_not(scene: Scene) -> None:
+    scene.clock.advance(3601)
+    scene.delivery.show_progress(*painting())
+    await scene.settled()
+    assert scene.rest.edits() == []
+    assert (await scene.show(declined())).place is Place.CARD
+
+
+async def test_progress_stops_when_nothing_reaches_the_card(scene: Scene) -> None:
+    scene.rest.fault("PATCH", 404, 10008, times=99)
+    for share in (1, 2, 3):
+        scene.delivery.show_progress(*painting(share / 10))
+        await scene.settled()
+        scene.clock.advance(PROGRESS_SECONDS)
+    assert len(scene.rest.edits()) == 2
+
+
+async def test_progress_of_an_unanswered_generation_waits(scene: Scene) -> None:
+    scene.delivery.show_progress(*painting(message_id=None))
+    await scene.settled()
+    assert scene.rest.edits() == []
+
+
+# ---- pictures that stand on the card -------------------------------------------------------------------------------
+
+
+def half_ready(first: Image, revision: int = 1) -> tuple[Image, Image]:
+    return first, image(State.RUNNING, 1)
+
+
+async def test_pictures_on_the_card_stay_when_others_arrive(scene: Scene) -> None:
+    one = await scene.show(generation(*half_ready(image(State.SUCCEEDED, 0, **READY))), 0)
+    both = (image(State.DELIVERED, 0, attachment_id=one.attachments[0]), image(State.SUCCEEDED, 1, **READY))
+    two = await scene.show(generation(*both, revision=2), 1)
+    last = scene.rest.edits()[-1]
+    assert last.body["attachments"][0] == {"id": str(one.attachments[0])}
+    assert list(last.files.values()) == [b"picture 1"]
+    assert list(scene.rest.messages[CARD]["attachments"]) == [one.attachments[0], two.attachments[1]]
+
+
+async def test_pictures_stay_over_a_restart(scene: Scene) -> None:
+    one = await scene.show(generation(*half_ready(image(State.SUCCEEDED, 0, **READY))), 0)
+    both = (image(State.DELIVERED, 0, attachment_id=one.attachments[0]), image(State.SUCCEEDED, 1, **READY))
+    restarted = DiscordDelivery(scene.client, scene.clock)
+    shown = await restarted.show(generation(*both, revision=2), NOTHING, {1: picture(1)})
+    assert shown.place is Place.CARD
+    assert len(scene.card_names()) == 2
+
+
+async def test_pictures_stay_when_progress_or_bad_news_are_shown(scene: Scene) -> None:
+    one = await scene.show(generation(*half_ready(image(State.SUCCEEDED, 0, **READY))), 0)
+    delivered = image(State.DELIVERED, 0, attachment_id=one.attachments[0])
+    scene.delivery.show_progress(generation(*half_ready(delivered)), painting()[1])
+    scene.clock.advance(PROGRESS_SECONDS)
+    await scene.edited(2)
+    await scene.show(generation(delivered, image(State.FAILED, 1, ending=Ending.DECLINED), revision=2))
+    assert len(scene.card_names()) == 1
+    assert "attachment://" in str(scene.rest.edits()[-1].body["components"])
+
+
+async def test_progress_from_rows_that_do_not_know_the_picture_yet_keeps_it(scene: Scene) -> None:
+    stale = generation(*half_ready(image(State.SUCCEEDED, 0, **READY)))
+    await scene.show(stale, 0)
+    scene.delivery.show_progress(stale, painting()[1])
+    scene.clock.advance(PROGRESS_SECONDS)
+    await scene.edited(2)
+    assert len(scene.card_names()) == 1
+    assert "attachment://" in str(scene.rest.edits()[-1].body["components"])
+
+
+async def test_attachment_ids_are_read_from_the_address_where_discord_gives_nothing_else(scene: Scene) -> None:
+    scene.rest.hides_attachment_ids = True
+    shown = await scene.show(ready(2), 0, 1)
+    assert list(shown.attachments.values()) == list(scene.rest.messages[CARD]["attachments"])
+
+
+async def test_a_hidden_picture_is_hidden_by_name_and_in_the_gallery(scene: Scene) -> None:
+    one = await scene.show(generation(*half_ready(image(State.SUCCEEDED, 0, **READY)), spoiler=True), 0)
+    assert all(name.startswith("SPOILER_") for name in scene.card_names())
+    both = (image(State.DELIVERED, 0, attachment_id=one.attachments[0]), image(State.SUCCEEDED, 1, **READY))
+    restarted = DiscordDelivery(scene.client, scene.clock)
+    await restarted.show(generation(*both, spoiler=True, revision=2), NOTHING, {1: picture(1)})
+    assert len(scene.card_names()) == 2
+    assert str(scene.rest.edits()[-1].body["components"]).count("'spoiler': True") == 2
+
+
+# ---- the rest ------------------------------------------------------------------------------------------------------
+
+
+async def test_the_card_of_an_unconfirmed_answer_is_found(scene: Scene) -> None:
+    assert await scene.delivery.find_card(ready(message_id=None)) == CARD
+
+
+@pytest.mark.parametrize(("status", "code"), [(404, 10015), (404, 10008), (404, 10062), (401, 50027)])
+async def test_there_is_no_card_when_discord_knows_none(scene: Scene, status: int, code: int) -> None:
+    scene.rest.fault("GET", status, code)
+    assert await scene.delivery.find_card(ready(message_id=None)) is None
+
+
+async def test_nobody_asks_for_a_card_with_a_token_that_ran_out(scene: Scene) -> None:
+    scene.clock.advance(901)
+    assert await scene.delivery.find_card(ready(message_id=None)) is None
+    assert scene.rest.tried() == []
+
+
+@pytest.mark.parametrize("fault", [{"status": 429}, {"status": 500, "drop": True, "times": 9}])
+async def test_a_card_that_discord_cannot_tell_of_now_is_asked_for_later(scene: Scene, fault: dict[str, int]) -> None:
+    scene.rest.fault("GET", **fault)
+    with pytest.raises(DeliveryDelayed):
+        await scene.delivery.find_card(ready(message_id=None))
+
+
+async def test_draining_waits_for_what_is_under_way_and_drops_progress(scene: Scene) -> None:
+    scene.delivery.show_progress(*painting(0.1))
+    await scene.edited(1)
+    scene.delivery.show_progress(*painting(0.2))
+    await scene.settled()
+    async with asyncio.timeout(1):
+        await scene.delivery.drain()
+    scene.delivery.show_progress(*painting(0.3))
+    await scene.settled()
+    assert len(scene.rest.edits()) == 1
+
+
+async def test_idle_cards_are_forgotten(scene: Scene) -> None:
+    first = replace(declined(), message_id=None)
+    for number in range(CARDS_REMEMBERED + 5):
+        await scene.show(replace(first, id=number))
+    assert len(scene.delivery._cards) == CARDS_REMEMBERED
+
+
+async def test_neither_tokens_nor_prompts_reach_the_log(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "qwen_imagine")
+    for status, code in ((401, 50027), (404, 10008), (400, 50035), (503, 0)):
+        scene.rest.fault("PATCH|POST", status, code, times=2)
+        for made in (ready(), replace(ready(), id=status)):
+            try:
+                await scene.show(made, 0)
+            except DeliveryDelayed as delayed:
+                assert TOKEN not in repr(delayed)
+                assert delayed.__suppress_context__
+    text = caplog.text
+    assert "Discord answered 401, code 50027" in text
+    ours = "".join(record.getMessage() for record in caplog.records if record.name.startswith("qwen"))
+    assert TOKEN not in ours
+    assert PROMPT not in ours
+
+
+async def test_a_first_card_from_a_deferred_answer_comes_at_once(scene: Scene) -> None:
+    scene.delivery.show_progress(generation(image(State.REQUESTED)), Outlook(Line(3, 0, 3, 1, 40)))
+    await scene.edited(1)
+    assert "3rd in line" in str(scene.rest.edits()[0].body)

@@ -1,0 +1,73 @@
+"""OwnerAlerts over real HTTP: told once, to the right people, and never in the way."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+
+import pytest
+
+from generations.ports import Operator
+from tests.integration.delivery_scene import Scene, a_scene
+from ui.operator import QUIET_SECONDS, OwnerAlerts
+
+
+@pytest.fixture
+async def scene() -> AsyncIterator[Scene]:
+    async with a_scene() as made:
+        yield made
+
+
+def alerts(scene: Scene, *owner_ids: int) -> OwnerAlerts:
+    made = OwnerAlerts(scene.client, scene.clock, owner_ids)
+    operator: Operator = made
+    assert operator is made
+    return made
+
+
+async def test_every_owner_gets_one_message_and_the_log_one_line(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = alerts(scene, 41, 43)
+    for _ in range(20):
+        told.tell("key_refused", "The image service refused the API key.")
+    await told.drain()
+    posted = [call for call in scene.rest.calls if call.path.endswith("/messages")]
+    assert sorted(call.path for call in posted) == ["/channels/741/messages", "/channels/743/messages"]
+    assert all("The image service refused the API key." in call.body["content"] for call in posted)
+    assert all(call.body["allowed_mentions"] == {"parse": []} for call in posted)
+    assert [record.levelno for record in caplog.records if record.name == "qwen_imagine.operator"] == [logging.ERROR]
+
+
+async def test_it_is_said_again_after_six_hours_and_another_matter_at_once(scene: Scene) -> None:
+    told = alerts(scene, 41)
+    told.tell("key_refused", "One.")
+    told.tell("account_empty", "Two.")
+    scene.clock.advance(QUIET_SECONDS - 1)
+    told.tell("key_refused", "Three.")
+    scene.clock.advance(1)
+    told.tell("key_refused", "Four.")
+    await told.drain()
+    posted = [call.body["content"] for call in scene.rest.calls if call.path.endswith("/messages")]
+    assert [word for word in ("One.", "Two.", "Three.", "Four.") if any(word in text for text in posted)] == [
+        *("One.", "Two.", "Four.")
+    ]
+
+
+async def test_without_named_owners_the_applications_owner_is_told(scene: Scene) -> None:
+    told = alerts(scene)
+    told.tell("account_empty", "The account is empty.")
+    await told.drain()
+    assert scene.rest.calls[-1].path == "/channels/742/messages"
+
+
+@pytest.mark.parametrize("fault", [{"status": 403, "code": 50007}, {"status": 500, "drop": True}])
+async def test_an_owner_who_cannot_be_told_stops_neither_the_others_nor_the_bot(
+    scene: Scene, fault: dict[str, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.rest.fault("POST /channels/741/", **fault)
+    told = alerts(scene, 41, 43)
+    told.tell("account_empty", "The account is empty.")
+    await told.drain()
+    assert scene.rest.calls[-1].path == "/channels/743/messages"
+    assert "the owner 41 can't be told" in caplog.text
