@@ -25,7 +25,7 @@ from store.memory import load_value, save_value
 
 log = logging.getLogger("qwen_imagine.worker")
 
-LEASE_SECONDS = 20.0  # a killed process's work waits this long at most; far above one loop's stall
+LEASE_SECONDS = 10.0  # a killed process's work waits this long at most; far above one loop's stall
 IDLE_SECONDS = 1.0  # rows written by another process are noticed at least this often
 HOUSEKEEPING_SECONDS = 30.0
 MAX_STEPS = 64  # steps in flight in one process
