@@ -32,6 +32,7 @@ class Rest:
         self._faults = faults
         self._token = token
         self.limits = RateLimits(clock)
+        self.overall = EVERYTHING
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Answers one call, whatever it is; never raises for the caller's faults."""
@@ -89,7 +90,7 @@ class Rest:
         if not taken.granted:
             raise taken.error()
         if route.needs_bot:
-            overall = self.limits.take("", "", EVERYTHING)
+            overall = self.limits.take("", "", self.overall)
             if not overall.granted:
                 raise rate_limited(max(1, overall.ends_at_ms - overall.now_ms) / 1000, scope="global")
 

@@ -1,0 +1,144 @@
+"""Uploads, galleries and the CDN: what is kept, how it is shown, what its signed addresses are worth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.sandbox.discord_bench import Act, Bench, Reply, png
+
+MIB = 1024 * 1024
+
+
+def card(*urls: str) -> dict[str, Any]:
+    items = [{"media": {"url": url}, "description": "alt"} for url in urls]
+    return {"flags": 1 << 15, "components": [{"type": 17, "components": [{"type": 12, "items": items}]}]}
+
+
+def media_of(reply: Reply) -> list[dict[str, Any]]:
+    return [item["media"] for item in reply.body["components"][0]["components"][0]["items"]]
+
+
+@pytest.fixture
+async def act(bench: Bench) -> Act:
+    deferred = await bench.painted()
+    await deferred.callback({"type": 5})
+    return deferred
+
+
+async def fetch(bench: Bench, url: str) -> tuple[int, bytes, str]:
+    async with bench.http.get(url) as response:
+        return response.status, await response.read(), response.headers["Content-Type"]
+
+
+async def test_a_gallery_shows_its_upload_and_the_message_lists_no_attachment_beside_it(bench: Bench, act: Act) -> None:
+    body = card("attachment://castle.png") | {"attachments": [{"id": 0, "filename": "castle.png", "description": "a"}]}
+    reply = await act.edit(body, files=[("castle.png", png(64, 96))])
+    (media,) = media_of(reply)
+    assert reply.body["attachments"] == [] and reply.body["flags"] == 1 << 15
+    assert (media["width"], media["height"], media["content_type"]) == (64, 96, "image/png")
+    assert media["attachment_id"] in media["url"] and media["proxy_url"]
+    assert await fetch(bench, media["url"]) == (200, png(64, 96), "image/png")
+
+
+async def test_an_address_that_is_tampered_with_or_too_old_is_404(bench: Bench, act: Act) -> None:
+    (media,) = media_of(await act.edit(card("attachment://a.png"), files=[("a.png", png())]))
+    url = media["url"]
+    for wrong in (
+        url.replace("hm=", "hm=0"),
+        url.replace("ex=", "ex=f"),
+        url.split("?")[0],
+        url.replace("a.png", "b.png"),
+    ):
+        assert (await fetch(bench, wrong))[0] == 404, wrong
+    bench.clock.advance(24 * 3600 + 1)
+    assert (await fetch(bench, url))[0] == 404
+    fresh = bench.actor("mira").messages("gallery")[0]["components"][0]["components"][0]["items"][0]["media"]["url"]
+    assert (await fetch(bench, fresh))[0] == 200
+
+
+async def test_an_edit_keeps_what_it_names_adds_what_is_new_and_drops_the_rest(bench: Bench, act: Act) -> None:
+    first = await act.edit(card("attachment://a.png"), files=[("a.png", png(1, 1))])
+    kept = media_of(first)[0]["attachment_id"]
+    body = card("attachment://a.png", "attachment://b.png") | {"attachments": [{"id": kept}, {"id": "0"}]}
+    second = await act.edit(body, files=[("b.png", png(2, 2))])
+    assert [media["width"] for media in media_of(second)] == [1, 2]
+    assert media_of(second)[0]["attachment_id"] == kept
+    again = await act.edit(
+        card(media_of(second)[1]["url"]) | {"attachments": [{"id": media_of(second)[1]["attachment_id"]}]}
+    )
+    assert [media["width"] for media in media_of(again)] == [2], "an address of one's own file names the file"
+    assert (await fetch(bench, media_of(second)[0]["url"]))[0] == 404, "the dropped file is gone"
+
+
+async def test_a_gallery_cannot_show_what_was_not_uploaded_or_is_being_taken_away(act: Act) -> None:
+    code = "UNFURLED_MEDIA_ITEM_REFERENCED_ATTACHMENT_NOT_FOUND"
+    missing = await act.edit(card("attachment://none.png"))
+    assert missing.code == 50035 and missing.error_codes() == {code}
+    await act.edit(card("attachment://a.png"), files=[("a.png", png())])
+    assert (await act.edit({"attachments": []})).error_codes() == {code}
+    assert (await act.edit(card("attachment://a.png"))).status == 200
+    assert (await act.edit(card("ftp://x/a.png"))).error_codes() == {"URL_TYPE_INVALID_SCHEME"}
+
+
+async def test_a_declared_attachment_without_its_file_is_50146(act: Act) -> None:
+    reply = await act.edit({"content": "x", "attachments": [{"id": 3, "filename": "a.png"}]})
+    assert (reply.status, reply.code) == (400, 50146)
+
+
+async def test_ten_mebibytes_fit_and_one_byte_more_is_413(bench: Bench, act: Act) -> None:
+    empty = len(png(padding=1)) - 1
+    fits = await act.edit({"content": "x"}, files=[("a.png", png(padding=10 * MIB - empty))])
+    assert fits.status == 200 and fits.body["attachments"][0]["size"] == 10 * MIB
+    over = await act.edit({"content": "x"}, files=[("a.png", png(padding=10 * MIB - empty + 1))])
+    assert (over.status, over.code) == (413, 40005)
+    assert bench.discord.violations == [], "a file that is too large may happen to a correct bot"
+
+
+async def test_the_interaction_says_how_large_a_file_may_be_and_that_is_what_counts(bench: Bench) -> None:
+    bench.discord.set_attachment_size_limit(1000)
+    act = await bench.painted()
+    assert bench.actor("mira").interaction(act.id).attachment_size_limit == 1000
+    reply = await act.callback({"type": 4, "data": {"content": "x"}}, files=[("a.bin", b"x" * 1001)])
+    assert (reply.status, reply.code) == (413, 40005)
+
+
+async def test_a_request_over_25_mebibytes_is_413(act: Act) -> None:
+    files = [(f"{number}.bin", b"x" * (9 * MIB)) for number in range(3)]
+    reply = await act.edit({"content": "x"}, files=files)
+    assert (reply.status, reply.code) == (413, 40005)
+
+
+async def test_eleven_files_are_too_many(act: Act) -> None:
+    reply = await act.edit({"content": "x"}, files=[(f"{number}.txt", b"x") for number in range(11)])
+    assert reply.code == 50035
+
+
+async def test_a_file_component_names_its_file_and_an_ephemeral_file_lives_in_its_own_folder(bench: Bench) -> None:
+    act = await bench.painted()
+    parts = [{"type": 13, "file": {"url": "attachment://data.json"}}]
+    body = {"type": 4, "data": {"flags": (1 << 15) | 64, "components": parts}}
+    reply = await act.callback(body, files=[("data.json", b"{}")])
+    shown = reply.body["resource"]["message"]["components"][0]
+    assert (shown["name"], shown["size"]) == ("data.json", 2)
+    assert "/cdn/ephemeral-attachments/" in shown["file"]["url"]
+    assert (await fetch(bench, shown["file"]["url"]))[:2] == (200, b"{}")
+
+
+async def test_legacy_messages_list_their_attachments_with_alt_text_and_spoiler(bench: Bench, act: Act) -> None:
+    body = {"content": "x", "attachments": [{"id": 0, "filename": "SPOILER_a.png", "description": "alt"}]}
+    reply = await act.edit(body, files=[("whatever.png", png(5, 6))])
+    (attachment,) = reply.body["attachments"]
+    assert (attachment["filename"], attachment["description"], attachment["flags"]) == ("SPOILER_a.png", "alt", 8)
+    assert (attachment["width"], attachment["height"]) == (5, 6)
+    long = {"content": "x", "attachments": [{"id": 0, "description": "x" * 1025}]}
+    assert (await act.edit(long, files=[("a.png", png())])).code == 50035
+
+
+async def test_a_part_of_a_form_that_discord_does_not_know_is_refused(bench: Bench, act: Act) -> None:
+    raw = b'--b\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\nx\r\n--b--\r\n'
+    reply = await act.webhook(
+        "PATCH", "/messages/@original", raw=raw, headers={"Content-Type": "multipart/form-data; boundary=b"}
+    )
+    assert reply.code == 50035 and len(bench.discord.violations) == 1
