@@ -1,0 +1,242 @@
+"""DiscordDelivery against the sandbox's Discord: what the people there see, and that no rule of Discord's is broken."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import discord
+import pytest
+
+from generations.model import Ending, Generation, Image, Line, Origin, Outlook, Place, Request, Shown, State
+from qwen.images import DownloadedImage
+from qwen.models import OutputFormat, Size
+from tests.sandbox.discord_bench import PAINT, Bench, open_bench, png
+from ui.cards import build_card
+from ui.delivery import DiscordDelivery
+
+QUARTER_HOUR = 15 * 60.0
+NOTHING = Outlook()
+HOSTILE = [
+    "👩‍👩‍👧‍👦" * 285,
+    "\u202egnp.exe",
+    "```\n``` **",
+    "@everyone @here <@1> <@&2>",
+    "[free](https://evil.example) https://evil.example discord.gg/abc",
+    "\u200b",
+    "../../x",
+    "x",
+    "\n\n\n",
+    "Z" + "\u0301" * 500,
+    "\\",
+]
+
+
+class WorldClock:
+    """The sandbox's wall clock, and a monotonic clock under which no progress has to wait."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._monotonic = 0.0
+
+    def now_ms(self) -> int:
+        return self._bench.clock.now_ms()
+
+    def monotonic(self) -> float:
+        self._monotonic += 10.0
+        return self._monotonic
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+@dataclass
+class World:
+    bench: Bench
+    delivery: DiscordDelivery
+    person: str = "mira"
+
+    async def asked(
+        self, channel: str = "gallery", *, prompt: str = "a castle", count: int = 1, **options: Any
+    ) -> Generation:
+        """Somebody asks, and the first card is the answer."""
+        act = await self.bench.painted(self.person, channel)
+        local = self.bench.discord
+        place = local.channels[channel]
+        user_id = local.people[self.person].id
+        limit = options.pop("attachment_size_limit", 10 << 20)
+        installed = options.pop("installed", True)
+        request = Request(prompt, Size.SQUARE, 42, OutputFormat.PNG, count, **options)
+        origin = Origin(
+            *(act.id, local.application_id, user_id, place.id, place.guild_id, act.token, limit),
+            bot_in_channel=installed,
+        )
+        images = tuple(Image(act.id, position, 42 + position) for position in range(count))
+        made = Generation(act.id, request, origin, self.bench.clock.now_ms(), images)
+        view = build_card(made, Outlook(Line(1, 0, 3, 1, 20)), attached={})
+        flags = 32768 + (64 if request.private else 0)
+        reply = await act.callback({"type": 4, "data": {"components": view.to_components(), "flags": flags}})
+        assert reply.status == 200, reply.body
+        return replace(made, message_id=int(reply.body["interaction"]["response_message_id"]))
+
+    async def arrives(self, made: Generation, *positions: int) -> tuple[Generation, Shown]:
+        """The images at *positions* succeed and are shown, as the worker would do it."""
+        states = {position: State.SUCCEEDED for position in positions}
+        made = replace(made, images=tuple(moved(image, states) for image in made.images), revision=made.revision + 1)
+        shown = await self.delivery.show(made, NOTHING, {position: picture(position) for position in positions})
+        images = tuple(
+            replace(image, state=State.DELIVERED, attachment_id=shown.attachments.get(image.position))
+            if image.position in positions
+            else image
+            for image in made.images
+        )
+        return replace(made, images=images, message_id=shown.message_id or made.message_id), shown
+
+    def restart(self, client: discord.Client) -> None:
+        self.delivery = DiscordDelivery(client, WorldClock(self.bench))
+
+    def seen(self, channel: str = "gallery") -> list[dict[str, Any]]:
+        return self.bench.actor(self.person).messages(channel)
+
+    async def pictures_on(self, message: dict[str, Any]) -> list[bytes]:
+        """The bytes behind the gallery, as a reader's client would load them."""
+        loaded: list[bytes] = []
+        for item in (item for part in parts(message["components"]) for item in part.get("items", ())):
+            async with self.bench.http.get(item["media"]["url"]) as response:
+                loaded.append(await response.read())
+        return loaded
+
+
+def moved(image: Image, states: dict[int, State]) -> Image:
+    now: dict[str, Any] = {"submitted_at_ms": 1, "ready_at_ms": 14_001, "image_url": "https://x.example/a.png"}
+    return replace(image, state=states[image.position], **now) if image.position in states else image
+
+
+def picture(position: int) -> DownloadedImage:
+    return DownloadedImage(png(2 + position, 3), OutputFormat.PNG, 2 + position, 3)
+
+
+def parts(components: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for part in components:
+        yield part
+        yield from parts(part.get("components", ()))
+
+
+def text_of(message: dict[str, Any]) -> str:
+    return "\n".join(part["content"] for part in parts(message["components"]) if "content" in part)
+
+
+@pytest.fixture
+async def client(bench: Bench) -> AsyncIterator[discord.Client]:
+    before = discord.http.Route.BASE
+    discord.http.Route.BASE = f"{bench.url}/api/v10"
+    made = discord.Client(intents=discord.Intents.none())
+    try:
+        await made.login(bench.discord.token)
+        yield made
+    finally:
+        await made.close()
+        discord.http.Route.BASE = before
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    async with open_bench() as opened:
+        await opened.register(PAINT)
+        yield opened
+        assert opened.discord.violations == []
+
+
+@pytest.fixture
+def world(bench: Bench, client: discord.Client) -> World:
+    return World(bench, DiscordDelivery(client, WorldClock(bench)))
+
+
+async def test_four_images_fill_one_gallery_as_they_arrive(world: World, client: discord.Client) -> None:
+    made = await world.asked(count=4)
+    for position in (2, 0, 3, 1):
+        made, shown = await world.arrives(made, position)
+        assert shown.place is Place.CARD
+        world.restart(client)
+    [message] = world.seen()
+    assert await world.pictures_on(message) == [picture(position).data for position in range(4)]
+
+
+async def test_the_hand_over_from_the_token_to_the_bot_keeps_what_is_there(world: World) -> None:
+    made, _ = await world.arrives(await world.asked(count=2), 0)
+    world.bench.clock.advance(QUARTER_HOUR)
+    _, shown = await world.arrives(made, 1)
+    assert shown.place is Place.CARD
+    [message] = world.seen()
+    assert len(await world.pictures_on(message)) == 2
+    assert world.bench.discord.requests[-1].authorized
+
+
+async def test_a_private_image_that_is_late_comes_as_a_direct_message(world: World) -> None:
+    made = await world.asked(private=True)
+    world.bench.clock.advance(QUARTER_HOUR)
+    _, shown = await world.arrives(made, 0)
+    assert shown.place is Place.DIRECT_MESSAGE
+    assert await world.pictures_on(world.seen("dm-mira")[-1]) == [picture(0).data]
+    world.person = "jonas"
+    assert world.seen() == []
+
+
+async def test_where_the_bot_is_not_installed_a_late_image_comes_as_a_direct_message(world: World) -> None:
+    world.person = "olga"
+    made = await world.asked("pier", count=2, installed=False)
+    made, first = await world.arrives(made, 0)
+    world.bench.clock.advance(QUARTER_HOUR)
+    _, second = await world.arrives(made, 1)
+    assert (first.place, second.place) == (Place.CARD, Place.DIRECT_MESSAGE)
+
+
+async def test_a_deleted_card_is_followed_by_a_new_one_in_the_channel(world: World) -> None:
+    made = await world.asked()
+    await world.bench.actor("sam").delete_message(made.message_id or 0)
+    _, shown = await world.arrives(made, 0)
+    assert shown.place is Place.CHANNEL
+    [message] = world.seen()
+    assert "for <@" in text_of(message)
+    assert await world.pictures_on(message) == [picture(0).data]
+
+
+async def test_closed_direct_messages_are_the_end_of_the_road(world: World) -> None:
+    made = await world.asked(private=True)
+    world.bench.discord.closed_dms.add(made.origin.user_id)
+    world.bench.clock.advance(QUARTER_HOUR)
+    assert (await world.arrives(made, 0))[1] == Shown(Place.NOWHERE)
+
+
+async def test_a_picture_over_the_limit_of_the_place_is_linked(world: World) -> None:
+    made = await world.asked(attachment_size_limit=10)
+    _, shown = await world.arrives(made, 0)
+    assert shown.place is Place.CARD
+    [message] = world.seen()
+    assert "too large" in text_of(message)
+    assert [part["url"] for part in parts(message["components"]) if "url" in part] == ["https://x.example/a.png"]
+
+
+async def test_the_card_of_an_answer_that_nobody_noted_is_found(world: World) -> None:
+    made = await world.asked()
+    assert await world.delivery.find_card(replace(made, message_id=None)) == made.message_id
+    act = await world.bench.painted()
+    unanswered = replace(made, origin=replace(made.origin, interaction_id=act.id, token=act.token), message_id=None)
+    assert await world.delivery.find_card(unanswered) is None
+
+
+@pytest.mark.parametrize("prompt", HOSTILE, ids=lambda prompt: ascii(prompt[:8]))
+async def test_a_hostile_prompt_is_shown_inert_in_every_state(world: World, prompt: str) -> None:
+    made = await world.asked(prompt=prompt, count=2)
+    failed = replace(made.images[1], state=State.FAILED, ending=Ending.DECLINED, ending_detail=prompt[:300])
+    made = replace(made, images=(made.images[0], failed), revision=1)
+    assert (await world.delivery.show(made, NOTHING, {})).place is Place.CARD
+    _, shown = await world.arrives(made, 0)
+    assert shown.place is Place.CARD
+    [message] = world.seen()
+    assert not message["mention_everyone"]
+    assert {user["id"] for user in message["mentions"]} <= {str(made.origin.user_id)}
+    assert message["embeds"] == []
+    assert len(await world.pictures_on(message)) == 1
