@@ -10,6 +10,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from generations.model import MAX_COUNT, Generation, Outlook, Request
+from generations.prices import price_of
 from qwen.models import PROMPT_MAX, SEED_MAX, SEED_RANDOM, OutputFormat, Size
 from ui import texts
 from ui.answers import Refusal
@@ -49,13 +50,15 @@ class ImagineCog(commands.Cog):
         self._opening = opening
         self._rng = rng
 
-    @app_commands.command(name="imagine", description="Make one to four images from a prompt, 5 credits each")
+    @app_commands.command(
+        name="imagine", description=f"Make 1 to {MAX_COUNT} images from a prompt, {price_of(1)} credits each"
+    )
     @app_commands.describe(
-        prompt="What the image shows, up to 2000 characters",
+        prompt=f"What the image shows, up to {PROMPT_MAX} characters",
         size="Square 1024×1024 if left out",
         seed="The same seed and prompt make the same image again; left out or -1: a new one",
         format="The file format; jpeg if left out",
-        count="How many images, 1 to 4; each costs 5 credits",
+        count=f"How many images, 1 to {MAX_COUNT}; each costs {price_of(1)} credits",
         private="Only you can see it",
         spoiler="Post it blurred until somebody clicks on it",
     )

@@ -160,7 +160,10 @@ class Opening:
         (error,) = await asyncio.gather(confirming, return_exceptions=True)
         if error is not None:
             log.error("generation %s: the worker will ask for its card: %s", generation.id, described(error))
-        return error is None
+            return False
+        took_ms = self._clock.now_ms() - generation.created_at_ms
+        log.info("generation %s: card %s stands after %d ms", generation.id, place.message_id, took_ms)
+        return True
 
 
 def is_surely_refused(error: BaseException) -> bool:

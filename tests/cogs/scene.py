@@ -93,6 +93,7 @@ class Postman:
     env: simcord.Env
     user_install: bool = False  # the app is not in the server: the person brought it along
     change: Callable[[dict[str, Any]], None] | None = None
+    twice: bool = False  # the next event comes twice at the same moment
     last: dict[str, Any] = field(default_factory=dict[str, Any])
     command_id: int = 0  # the last command's interaction, which is its generation's id
 
@@ -105,6 +106,9 @@ class Postman:
         self.last = copy.deepcopy(payload)
         if payload["type"] == discord.InteractionType.application_command.value:
             self.command_id = int(payload["id"])
+        if self.twice:
+            self.twice = False
+            self.env.backend.emit(event, copy.deepcopy(payload))
 
     def _complete(self, payload: dict[str, Any]) -> None:
         person = payload.get("user") or payload["member"]["user"]

@@ -93,6 +93,12 @@ async def test_a_person_may_bring_it_to_a_server_that_does_not_have_it(scene: Sc
     assert not (await scene.only_generation()).origin.bot_in_channel
 
 
+async def test_a_server_counts_as_having_the_bot_unless_only_the_person_brought_it(scene: Scene) -> None:
+    scene.postman.change = lambda payload: payload.update(authorizing_integration_owners={})
+    await scene.imagine()
+    assert (await scene.only_generation()).origin.bot_in_channel
+
+
 async def test_between_two_people_only_the_token_reaches_the_card(scene: Scene) -> None:
     def between_people(payload: dict[str, Any]) -> None:
         payload["context"] = 2

@@ -25,6 +25,16 @@ async def test_the_same_event_twice_makes_one_card_and_holds_once(scene: Scene) 
     assert (await scene.balance(scene.alice)).held == 5
 
 
+async def test_the_same_event_twice_at_the_same_moment_makes_one_card(scene: Scene) -> None:
+    scene.postman.twice = True
+    await scene.imagine(count=2)
+    assert len(scene.posts()) == 1
+    generation = await scene.only_generation()
+    assert generation.message_id == scene.posts()[0].id
+    assert [image.state for image in generation.images] == [State.REQUESTED] * 2
+    assert (await scene.balance(scene.alice)).held == 10
+
+
 async def test_an_event_replayed_much_later_changes_nothing(scene: Scene) -> None:
     await scene.imagine()
     before = await scene.only_generation()
