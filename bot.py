@@ -61,6 +61,7 @@ class ImagineBot(commands.AutoShardedBot):
     generations: Generations
     worker: Worker
     delivery: DiscordDelivery
+    operator: OwnerAlerts
     clock: SystemClock
     rng: random.Random
 
@@ -133,6 +134,7 @@ async def build(settings: Settings, stack: contextlib.AsyncExitStack) -> Imagine
     bot.clock, bot.rng, bot.database = SystemClock(), random.SystemRandom(), database
     bot.ledger = Ledger(Allowance(settings.credits_per_period, settings.credit_period, settings.timezone))
     bot.delivery = DiscordDelivery(bot, bot.clock)
+    bot.operator = OwnerAlerts(bot, bot.clock, settings.owner_ids)
     bot.generations = Generations(
         database,
         bot.ledger,
@@ -149,7 +151,7 @@ async def build(settings: Settings, stack: contextlib.AsyncExitStack) -> Imagine
             api_session, api_url=settings.qwen_api_url, api_key=settings.qwen_api_key.get_secret_value()
         ),
         store=ImageDownloader(image_session, allowed_hosts=hosts, max_bytes=DOWNLOAD_MAX_BYTES),
-        operator=OwnerAlerts(bot, bot.clock, settings.owner_ids),
+        operator=bot.operator,
         clock=bot.clock,
         rng=bot.rng,
         pace=Pace(),
@@ -186,7 +188,9 @@ async def run(settings: Settings) -> int:
         bot.generations.drain()
         await bot.worker.drain()
         await bot.delivery.drain()
+        await bot.operator.drain()
         listen.cancel()
+        await bot.close()  # a shard that waits for its turn swallows the cancel and ends with this
         await asyncio.wait({listen, work}, timeout=5.0)
         return _verdict(listen, stop)
 
@@ -226,6 +230,14 @@ def _verdict(listen: asyncio.Task[None], stop: asyncio.Event) -> int:
     return 1
 
 
+def set_up_logging(level: str) -> None:
+    """One line an event on standard error. What libraries say of things this bot does without is left out."""
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr)
+    discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
+    logging.getLogger("discord.state").setLevel(logging.ERROR)  # "Guilds intent seems to be disabled": on purpose
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
 async def migrate(settings: Settings) -> int:
     """Bring the database to the newest schema."""
     async with open_database(settings.database_url) as database:
@@ -244,9 +256,7 @@ def main(arguments: list[str]) -> int:
     except SettingsError as error:
         print("\n".join(error.faults), file=sys.stderr)
         return EXIT_SETTINGS
-    logging.basicConfig(
-        level=loaded.settings.log_level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr
-    )
+    set_up_logging(loaded.settings.log_level)
     for warning in loaded.warnings:
         log.warning(warning)
     work = migrate(loaded.settings) if arguments else run(loaded.settings)

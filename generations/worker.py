@@ -83,7 +83,7 @@ class Worker:
                     self._start(generation)
                 wait = await self._until_next_due()
                 await self._keep_house()
-            except Exception:
+            except Exception:  # the loop outlives every fault; rows and leases keep the work safe
                 log.exception("the worker's round failed, the next one comes in %.0f s", IDLE_SECONDS)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), wait)
@@ -162,7 +162,7 @@ class Worker:
                     await self._advance_claimed(generation)
         except LostClaim as lost:
             log.warning("%s; this process leaves it alone", lost)
-        except Exception:
+        except Exception:  # one generation's fault must not end the others; it is due again by lease
             log.exception("generation %s: its step failed, it is due again when the lease runs out", generation.id)
 
     async def _advance_claimed(self, generation: Generation) -> None:

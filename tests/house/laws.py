@@ -66,8 +66,15 @@ def _imported_by(node: ast.AST, module: Module) -> Iterator[str]:
         yield from (alias.name for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
         assert node.level == 0, f"{module.name} imports relatively; the house names its rooms in full"
-        yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        yield str(node.module)
+        for alias in node.names:
+            inner = f"{node.module}.{alias.name}"
+            yield inner if _is_module(inner) else str(node.module)
     else:
         for child in ast.iter_child_nodes(node):
             yield from _imported_by(child, module)
+
+
+@cache
+def _is_module(dotted: str) -> bool:
+    path = ROOT.joinpath(*dotted.split("."))
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()

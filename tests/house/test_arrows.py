@@ -10,7 +10,8 @@ FLOORS = {
     0: (
         "settings", "credits.model", "credits.errors", "credits.allowance", "generations.model", "generations.errors",
         "generations.prices", "generations.pace", "generations.throttle", "generations.outlook", "qwen.models",
-        "qwen.errors", "qwen.protocol", "qwen.cleaning", "qwen.retry_after", "qwen.addresses", "qwen.pictures", "store.address", "store.errors",
+        "qwen.errors", "qwen.protocol", "qwen.cleaning", "qwen.retry_after", "qwen.addresses",
+        "qwen.pictures", "store.address", "store.errors",
     ),
     1: ("generations.clock", "generations.records", "credits.ledger", "qwen", "store"),
     2: ("generations", "credits"),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
+import discord
+
 from settings import Settings, env_example, markdown_table
-from tests.house.laws import ROOT
+from tests.house.laws import ROOT, Module, modules
 
 
 def read(name: str) -> str:
@@ -34,3 +37,36 @@ def test_the_procfile_runs_the_worker() -> None:
 def test_make_words_in_the_readme_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", read("Makefile"), re.MULTILINE))
     assert set(re.findall(r"`make ([a-z]+)`", read("README.md"))) <= targets
+
+
+def test_readme_lists_every_command_and_no_other() -> None:
+    section = read("README.md").split("## Commands")[1].split("\n## ")[0]
+    listed = set(re.findall(r"^\| `/([a-z]+)`", section, re.MULTILINE))
+    assert listed == {name for module in modules() if module.room == "cogs" for name in commands_in(module)}
+
+
+def test_the_invite_link_asks_for_what_the_bot_checks_and_no_more() -> None:
+    needed = discord.Permissions(
+        view_channel=True, send_messages=True, send_messages_in_threads=True, attach_files=True
+    )
+    assert re.findall(r"permissions=(\d+)", read("README.md")) == [str(needed.value)]
+
+
+def test_every_link_inside_the_project_leads_somewhere() -> None:
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("sandbox/*.md")]:
+        for target in re.findall(r"\]\((?!https?://|#)([^)#]+)\)", path.read_text("utf-8")):
+            assert (path.parent / target).exists(), f"{path.relative_to(ROOT)} links to {target}"
+
+
+def test_every_decision_has_a_number_of_its_own() -> None:
+    numbers = sorted(path.name[:4] for path in (ROOT / "docs/decisions").glob("*.md"))
+    assert numbers == [f"{number:04}" for number in range(1, len(numbers) + 1)]
+
+
+def commands_in(module: Module) -> list[str]:
+    """The names that @app_commands.command gives in one cog."""
+    found: list[str] = []
+    for node in module.nodes():
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "app_commands.command":
+            found += [str(ast.literal_eval(word.value)) for word in node.keywords if word.arg == "name"]
+    return found
