@@ -139,6 +139,8 @@ class Ladder:
                     return _moved(memory, apart, place, outcome, plain=plain)
                 if outcome is not Verdict.REFUSED:
                     break  # the place is closed: another form would not help
+        if refused:
+            await self._edit_if_possible(memory, card.kept_back())
         return Shown(Place.NOWHERE)
 
     async def _try_post(
@@ -151,16 +153,20 @@ class Ladder:
         except NO_ANSWER as error:
             raise _unanswered(error, sheet) from None
 
-    async def _leave_note(self, memory: Memory, sheet: Sheet, address: str) -> bool:
-        """Say on the card where its pictures are. They are posted already, so this may fail."""
+    async def _leave_note(self, memory: Memory, card: Sheet, address: str) -> bool:
+        """Say on the card where its pictures are. Whether that was possible."""
         addresses = [*memory.elsewhere, address]
+        if not await self._edit_if_possible(memory, card.posted_at(addresses)):
+            return False
+        memory.elsewhere = addresses
+        return True
+
+    async def _edit_if_possible(self, memory: Memory, sheet: Sheet) -> bool:
+        """Edit a card whose pictures are seen to already, so nothing is lost when that fails."""
         try:
-            noted = await self.edit(memory, sheet.without_uploads(addresses)) is not None
+            return await self.edit(memory, sheet) is not None
         except DeliveryDelayed:
             return False
-        if noted:
-            memory.elsewhere = addresses
-        return noted
 
 
 def _kept(memory: Memory, generation: Generation) -> dict[int, KeptPicture]:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import discord
 
-from generations.model import Generation, Image, Outlook
+from generations.model import Generation, Image, Outlook, State
 from qwen.models import OutputFormat
 from ui.cards import build_card
 from ui.inert import alt_text, file_stem
@@ -82,9 +82,17 @@ class Sheet:
         kept = [cast("discord.Attachment", self.kept[position]) for position in sorted(self.kept)]
         return [*kept, *self.files()] or discord.utils.MISSING
 
-    def without_uploads(self, elsewhere: Sequence[str]) -> Sheet:
+    def posted_at(self, addresses: Sequence[str]) -> Sheet:
         """The same card without the new pictures, saying where they are."""
-        return replace(self, uploads={}, elsewhere=elsewhere)
+        return replace(self, uploads={}, elsewhere=addresses)
+
+    def kept_back(self) -> Sheet:
+        """The same card without the new pictures, saying that there is no place for them."""
+        images = (
+            replace(image, state=State.UNDELIVERED) if image.position in self.uploads else image
+            for image in self.generation.images
+        )
+        return replace(self, generation=replace(self.generation, images=tuple(images)), uploads={})
 
     def on_new_message(self, pictures: Mapping[int, DownloadedImage]) -> Sheet:
         """The same state on a message that holds nothing yet but *pictures*."""

@@ -59,6 +59,7 @@ class DiscordRest:
         self.arrived = asyncio.Event()  # set by each call; clear it to wait for the next
         self.most_at_once = 0
         self.hides_attachment_ids = False
+        self.renames_files = False
         self._now = 0
         self._next_id = 9000
 
@@ -160,7 +161,8 @@ class DiscordRest:
             if name in ids and self.hides_attachment_ids:
                 return {"url": f"https://cdn.example/attachments/{message['channel_id']}/{ids[name]}/{name}?ex=1"}
             if name in ids:
-                return {"url": f"https://cdn.example/{name}", "attachment_id": str(ids[name])}
+                shown_name = f"renamed-{ids[name]}" if self.renames_files else name
+                return {"url": f"https://cdn.example/{shown_name}", "attachment_id": str(ids[name])}
             return {key: resolve(value) for key, value in part.items()}
 
         listed = [] if message["components"] else [_attachment(number, name) for name, number in ids.items()]

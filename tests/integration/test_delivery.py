@@ -172,6 +172,22 @@ async def test_every_picture_of_a_refused_gallery_is_posted_with_a_nonce_of_its_
     assert str(scene.rest.calls[-1].body["components"]).count("https://discord.com/channels/") == 2
 
 
+async def test_a_gallery_that_is_refused_everywhere_leaves_a_card_that_says_so(scene: Scene) -> None:
+    scene.rest.fault("PATCH", 400, 50035)
+    scene.rest.fault("POST .*messages", 403, 50013, times=9)
+    assert await scene.show(ready(), 0) == Shown(Place.NOWHERE)
+    assert scene.rest.tried() == [BY_TOKEN, POST, *DIRECT, BY_TOKEN]
+    assert "no place left to post it" in str(scene.rest.calls[-1].body["components"])
+
+
+async def test_a_note_that_cannot_be_left_costs_nothing(scene: Scene) -> None:
+    scene.rest.fault("PATCH", 400, 50035)
+    scene.rest.fault("PATCH", 429, times=1)
+    shown = await scene.show(ready(), 0)
+    assert shown.place is Place.CHANNEL
+    assert shown.message_id != CARD
+
+
 async def test_a_card_refused_in_the_channel_is_posted_there_plainly(scene: Scene) -> None:
     scene.rest.fault("PATCH", 404, 10008, times=2)
     scene.rest.fault("POST", 400, 50035)

@@ -252,6 +252,12 @@ async def test_attachment_ids_are_read_from_the_address_where_discord_gives_noth
     assert list(shown.attachments.values()) == list(scene.rest.messages[CARD]["attachments"])
 
 
+async def test_attachment_ids_are_told_apart_by_place_where_discord_renames_the_files(scene: Scene) -> None:
+    scene.rest.renames_files = True
+    shown = await scene.show(ready(2), 0, 1)
+    assert list(shown.attachments.values()) == list(scene.rest.messages[CARD]["attachments"])
+
+
 async def test_a_hidden_picture_is_hidden_by_name_and_in_the_gallery(scene: Scene) -> None:
     one = await scene.show(generation(*half_ready(image(State.SUCCEEDED, 0, **READY)), spoiler=True), 0)
     assert all(name.startswith("SPOILER_") for name in scene.card_names())
