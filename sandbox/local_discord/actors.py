@@ -54,18 +54,18 @@ class Actor:
 
     async def command(self, channel: str | int, name: str, **options: Any) -> int:
         """Types `/name` with its options; "admin limits" names a sub-command. Returns the interaction's id."""
-        place = self._place(channel)
+        place = self.place(channel)
         root, *path = name.split(" ")
         command = self._find(kinds.CHAT_INPUT, root, place)
         return self.run_command(place, kinds.CHAT_INPUT, root, from_keywords(command, path, options))
 
     async def message_menu(self, channel: str | int, name: str, message_id: int) -> int:
         """Picks a command from a message's menu."""
-        return self.run_command(self._place(channel), kinds.MESSAGE_MENU, name, [], message_id)
+        return self.run_command(self.place(channel), kinds.MESSAGE_MENU, name, [], message_id)
 
     async def user_menu(self, channel: str | int, name: str, user_id: int) -> int:
         """Picks a command from a person's menu."""
-        return self.run_command(self._place(channel), kinds.USER_MENU, name, [], user_id)
+        return self.run_command(self.place(channel), kinds.USER_MENU, name, [], user_id)
 
     def run_command(
         self, channel: Channel, kind: int, name: str, options: Sequence[Json], target_id: int | None = None
@@ -99,10 +99,18 @@ class Actor:
         for _, part in walk(message.components):
             names = (part.get("custom_id"), part.get("label"), part.get("placeholder"))
             if part["type"] in (2, 3, 5, 6, 7, 8) and button in names:
-                return self.press_component(message, part, values)
+                return self._use(message, part, values)
         raise Refused(f"There is nothing called {button} on this message.")
 
-    def press_component(self, message: Message, part: Json, values: Sequence[str] | None) -> int:
+    def press_custom_id(self, message_id: int, custom_id: str, values: Sequence[str] | None = None) -> int:
+        """As `press`, by custom_id alone."""
+        message = self._readable(message_id)
+        for _, part in walk(message.components):
+            if part.get("custom_id") == custom_id:
+                return self._use(message, part, values)
+        raise Refused("That is not there any more.")
+
+    def _use(self, message: Message, part: Json, values: Sequence[str] | None) -> int:
         if part.get("disabled"):
             raise Refused("This is switched off.")
         if "custom_id" not in part:
@@ -146,7 +154,7 @@ class Actor:
 
     async def say(self, channel: str | int, text: str) -> int:
         """Says something; returns the message's id."""
-        place = self._place(channel)
+        place = self.place(channel)
         held = self._state.permissions(self.person.id, place)
         needed = p.SEND_MESSAGES_IN_THREADS if place.kind is ChannelKind.THREAD else p.SEND_MESSAGES
         if not held & needed:
@@ -174,7 +182,7 @@ class Actor:
 
     def messages(self, channel: str | int) -> list[Json]:
         """What is on this person's screen, oldest first, as the page gets it."""
-        found = self._state.messages_in(self._place(channel).id)
+        found = self._state.messages_in(self.place(channel).id)
         return [self._stage.payloads.for_person(message) for message in found if self.may_read(message)]
 
     def message(self, message_id: int) -> Json:
@@ -219,7 +227,7 @@ class Actor:
 
     # --- finding ---
 
-    def _place(self, channel: str | int) -> Channel:
+    def place(self, channel: str | int) -> Channel:
         """A channel by name, id, or "dm"."""
         name = f"dm-{self.person.name}" if channel == "dm" else str(channel)
         found = self._state.channels.get(name) or self._state.channels_by_id.get(int(name) if name.isdigit() else 0)

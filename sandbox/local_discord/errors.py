@@ -42,6 +42,12 @@ class DiscordError(Exception):
         self.extra = extra or {}
         self.headers = headers or {}
 
+    def within(self, key: str) -> DiscordError:
+        """The same error for a form body that is one part of a larger one."""
+        if self.errors is not None:
+            self.errors = {key: self.errors}
+        return self
+
     def body(self) -> dict[str, Any]:
         body: dict[str, Any] = {"message": self.message, "code": self.code, **self.extra}
         if self.errors is not None:

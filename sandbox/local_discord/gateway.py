@@ -13,7 +13,7 @@ from aiohttp import web
 
 from sandbox.local_discord.gateway_connection import Closing, Connection
 from sandbox.local_discord.gateway_session import GUILDS, Session, identify_fault
-from sandbox.local_discord.happenings import Happening, InteractionSent, MessageGone, MessageSaved
+from sandbox.local_discord.happenings import EntitlementChanged, Happening, InteractionSent, MessageGone, MessageSaved
 from sandbox.local_discord.model import Json, Message
 from sandbox.local_discord.payloads import Payloads
 from sandbox.local_discord.payloads_interactions import InteractionPayloads
@@ -23,6 +23,7 @@ from sandbox.local_discord.state import State
 
 RESUME_WITHIN_MS = 180_000
 IDENTIFY_SPACING_MS = 5_000
+DAY_MS, MOST_IDENTIFIES = 86_400_000, 1000
 _NOT_THE_BOTS_FAULT = frozenset({4000, 4007, 4009})
 
 
@@ -49,6 +50,7 @@ class Gateway:
         self._sessions: dict[str, Session] = {}
         self._connections: list[Connection] = []
         self._identified_at_ms: dict[int, int] = {}
+        self._identified_today_ms: list[int] = []
         self._repeats: dict[str, int] = {}
         self.max_concurrency = 1
         self.identify_spacing_ms = IDENTIFY_SPACING_MS
@@ -87,6 +89,7 @@ class Gateway:
             connection.send({"op": 9, "t": None, "s": None, "d": False})
             return None
         self.identifies += 1
+        self._identified_today_ms.append(self._state.clock.now_ms())
         session = Session(f"{self._state.rng.getrandbits(128):032x}", body["intents"], shard)
         self._sessions[session.id] = session
         session.take_socket(connection.send)
@@ -122,6 +125,18 @@ class Gateway:
         if session.intents & GUILDS:
             for guild in guilds:
                 session.dispatch("GUILD_CREATE", self._places.guild(guild))
+
+    def start_limit(self) -> Json:
+        """`session_start_limit` of GET /gateway/bot: 1000 IDENTIFYs in 24 h."""
+        now = self._state.clock.now_ms()
+        self._identified_today_ms = [at_ms for at_ms in self._identified_today_ms if now - at_ms < DAY_MS]
+        first = self._identified_today_ms[0] if self._identified_today_ms else now
+        return {
+            "total": MOST_IDENTIFIES,
+            "remaining": max(0, MOST_IDENTIFIES - len(self._identified_today_ms)),
+            "reset_after": DAY_MS - (now - first),
+            "max_concurrency": self.max_concurrency,
+        }
 
     def resume(self, connection: Connection, body: Json) -> Session | None:
         """Replays what was missed; op 9 for a session that is gone."""
@@ -164,6 +179,8 @@ class Gateway:
         if isinstance(happening, InteractionSent):
             interaction = happening.interaction
             self._emit("INTERACTION_CREATE", self._interactions.event(interaction), interaction.guild_id)
+        elif isinstance(happening, EntitlementChanged):
+            self._emit(happening.event, dict(happening.entitlement), None)
         elif isinstance(happening, MessageSaved):
             self._emit_message("MESSAGE_CREATE" if happening.created else "MESSAGE_UPDATE", happening.message)
         elif isinstance(happening, MessageGone) and happening.message.only_for is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sandbox.local_discord.model import Interaction, Message
+from sandbox.local_discord.model import Interaction, Json, Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,22 @@ class CommandsChanged:
     pass
 
 
+@dataclass(frozen=True, slots=True)
+class EntitlementChanged:
+    """`event` is the gateway's name for it."""
+
+    event: str
+    entitlement: Json
+
+
 Happening = (
-    MessageSaved | MessageGone | MessageDismissed | InteractionSent | InteractionChanged | ModalShown | CommandsChanged
+    MessageSaved
+    | MessageGone
+    | MessageDismissed
+    | InteractionSent
+    | InteractionChanged
+    | ModalShown
+    | CommandsChanged
+    | EntitlementChanged
 )
 Listener = Callable[[Happening], None]

@@ -9,6 +9,7 @@ import base64
 
 from sandbox.local_discord import errors
 from sandbox.local_discord import permissions as p
+from sandbox.local_discord.errors import DiscordError
 from sandbox.local_discord.happenings import InteractionChanged, InteractionSent, ModalShown
 from sandbox.local_discord.messages import Draft, Messages
 from sandbox.local_discord.model import (
@@ -87,13 +88,11 @@ class Interactions:
         if self._state.clock.now_ms() - interaction.created_at_ms > ANSWER_WITHIN_MS:
             raise errors.unknown_interaction()
         ack = Ack(body["type"])
-        data: Json = body.get("data") or {}
-        if ack in (Ack.DEFERRED_UPDATE, Ack.UPDATE):
-            self._update(interaction, ack, data, uploads)
-        elif ack is Ack.MODAL:
-            self._show_modal(interaction, data)
-        else:
-            self._respond(interaction, ack, data, uploads)
+        _refuse_wrong_type(interaction, ack)
+        try:
+            self._perform(interaction, ack, body.get("data") or {}, uploads)
+        except DiscordError as error:
+            raise error.within("data") from None
         interaction.ack = ack
         interaction.outcome = Outcome.ANSWERED
         if ack is not Ack.DEFERRED_MESSAGE:
@@ -103,16 +102,24 @@ class Interactions:
             self._state.tell(ModalShown(interaction))
         return interaction
 
+    def _perform(self, interaction: Interaction, ack: Ack, data: Json, uploads: tuple[Upload, ...]) -> None:
+        if ack in (Ack.DEFERRED_UPDATE, Ack.UPDATE):
+            self._update(interaction, ack, data, uploads)
+        elif ack is Ack.MODAL:
+            interaction.modal = data
+        else:
+            self._respond(interaction, ack, data, uploads)
+
     def _respond(self, interaction: Interaction, ack: Ack, data: Json, uploads: tuple[Upload, ...]) -> None:
         flags = data.get("flags") or 0
         if ack is Ack.DEFERRED_MESSAGE:
             if flags & ~EPHEMERAL:
                 raise errors.invalid_field(
-                    ("data", "flags"), "INTERACTION_DEFER_FLAGS", "Only EPHEMERAL may be set on a deferred response"
+                    ("flags",), "INTERACTION_DEFER_FLAGS", "Only EPHEMERAL may be set on a deferred response"
                 )
             flags |= LOADING
         elif flags & ~RESPONSE_FLAGS:
-            raise errors.invalid_field(("data", "flags"), "BASE_TYPE_CHOICES", "Flags that a response cannot set")
+            raise errors.invalid_field(("flags",), "BASE_TYPE_CHOICES", "Flags that a response cannot set")
         kind, reference = MessageKind.CHAT_INPUT_COMMAND, None
         if interaction.kind is InteractionKind.COMMAND and interaction.data["type"] != 1:
             kind = MessageKind.CONTEXT_MENU_COMMAND
@@ -163,21 +170,12 @@ class Interactions:
 
     def _update(self, interaction: Interaction, ack: Ack, data: Json, uploads: tuple[Upload, ...]) -> None:
         message = self._state.messages.get(interaction.message_id or 0)
-        if interaction.message_id is None:
-            raise errors.invalid_field(
-                ("type",), "INTERACTION_TYPE_INVALID", "Only a component's message can be updated"
-            )
         if message is None:
             raise errors.unknown_thing(10008, "Message")
-        interaction.original_id = message.id
-        interaction.made_ids.add(message.id)
         if ack is Ack.UPDATE:
             self._edit(interaction, message, data, uploads)
-
-    def _show_modal(self, interaction: Interaction, data: Json) -> None:
-        if interaction.kind is InteractionKind.MODAL_SUBMIT:
-            raise errors.invalid_field(("type",), "INTERACTION_TYPE_INVALID", "A form cannot be answered with a form")
-        interaction.modal = data
+        interaction.original_id = message.id
+        interaction.made_ids.add(message.id)
 
     def by_webhook(self, application_id: int, token: str) -> Interaction:
         """401/50027 for a token that is unknown or 15 minutes old, 404/10015 before the answer or for another
@@ -242,3 +240,11 @@ class Interactions:
                 del self._open[interaction.id]
                 interaction.outcome = Outcome.FAILED
                 self._state.tell(InteractionChanged(interaction))
+
+
+def _refuse_wrong_type(interaction: Interaction, ack: Ack) -> None:
+    """6 and 7 need a component's message, 9 may not answer a form (Discord docs: 'Interaction Callback Type')."""
+    if ack in (Ack.DEFERRED_UPDATE, Ack.UPDATE) and interaction.message_id is None:
+        raise errors.invalid_field(("type",), "INTERACTION_TYPE_INVALID", "Only a component's message can be updated")
+    if ack is Ack.MODAL and interaction.kind is InteractionKind.MODAL_SUBMIT:
+        raise errors.invalid_field(("type",), "INTERACTION_TYPE_INVALID", "A form cannot be answered with a form")

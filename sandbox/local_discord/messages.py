@@ -76,7 +76,7 @@ class Messages:
         if not draft.flags & LOADING:
             _refuse_empty(message)
         self._mention(message, body, draft)
-        self._state.messages[message.id] = message
+        self._state.add_message(message)
         for attachment in message.attachments:
             self._cdn.keep(attachment)
         self._state.tell(MessageSaved(message, True, self._pings(message)))
@@ -121,7 +121,7 @@ class Messages:
         return message
 
     def delete(self, message: Message) -> None:
-        self._state.messages.pop(message.id, None)
+        self._state.remove_message(message)
         for attachment in message.attachments:
             self._cdn.drop(attachment)
         self._state.tell(MessageGone(message))

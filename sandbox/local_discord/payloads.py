@@ -58,6 +58,7 @@ class Payloads:
     def message(self, message: Message, *, with_reference: bool = True) -> Json:
         state = self._state
         used = set(_attachments_used(message.components))
+        embeds = [self._embed(embed, message, used) for embed in message.embeds]
         body: Json = {
             "id": str(message.id),
             "channel_id": str(message.channel_id),
@@ -72,7 +73,7 @@ class Payloads:
             "mention_everyone": message.mention_everyone,
             "mentions": [self.user(user_id) for user_id in message.mentions],
             "mention_roles": [],
-            "embeds": message.embeds,
+            "embeds": embeds,
             "attachments": [self.attachment(each) for each in message.attachments if each.id not in used],
             "components": [self._component(each, message) for each in message.components],
         }
@@ -115,6 +116,17 @@ class Payloads:
         if attachment.description is not None:
             body["description"] = attachment.description
         return body | ({"ephemeral": True} if attachment.ephemeral else {})
+
+    def _embed(self, embed: Json, message: Message, used: set[int]) -> Json:
+        """An embed whose `attachment://` pictures have addresses; those attachments are then not listed apart."""
+        shown = dict(embed)
+        for key in ("image", "thumbnail"):
+            url = str(shown.get(key, {}).get("url", ""))
+            for attachment in message.attachments:
+                if url == f"attachment://{attachment.filename}":
+                    used.add(attachment.id)
+                    shown[key] = self._media({"attachment": attachment.id}, message)
+        return shown
 
     def _component(self, component: Json, message: Message) -> Json:
         """A stored component with addresses in place of attachment ids."""

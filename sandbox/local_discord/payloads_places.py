@@ -20,7 +20,7 @@ class Places:
         self._payloads = payloads
 
     def channel(self, channel: Channel) -> Json:
-        last = max((message.id for message in self._state.messages_in(channel.id)), default=None)
+        last = self._state.last_message_id(channel.id)
         body: Json = {
             "id": str(channel.id),
             "type": int(channel.kind),
@@ -53,8 +53,8 @@ class Places:
         guild = self._state.guild_of(channel)
         return {
             "owner_id": str(next(iter(guild.members)) if guild else 0),
-            "message_count": len(self._state.messages_in(channel.id)),
-            "total_message_sent": len(self._state.messages_in(channel.id)),
+            "message_count": self._state.message_count(channel.id),
+            "total_message_sent": self._state.message_count(channel.id),
             "member_count": len(guild.members) if guild else 0,
             "thread_metadata": {
                 "archived": False,

@@ -6,7 +6,7 @@ Sources: Discord docs, Application Commands ('Contexts', 'Permissions', 'Option 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from sandbox.local_discord import shapes_commands as kinds
 from sandbox.local_discord.model import Channel, ChannelKind, Guild, Json, Person
@@ -68,11 +68,14 @@ def find_command(commands: Sequence[Json], kind: int, name: str, guild_id: int |
     return max(fitting, key=lambda command: "guild_id" in command)
 
 
-def check_options(defined: Sequence[Json], sent: Sequence[Json]) -> list[Json]:
+def check_options(defined: Sequence[Json], sent: Sequence[Any]) -> list[Json]:
     """The options of an event, sub-commands nested. Raises Refused as the client would, before anything is sent."""
     by_name = {option["name"]: option for option in defined}
     result: list[Json] = []
     for given in sent:
+        if not isinstance(given, dict):
+            raise Refused("Each option must be an object.")
+        given = cast(Json, given)
         option = by_name.get(str(given.get("name")))
         if option is None:
             raise Refused(f"There is no option {given.get('name')}.")

@@ -6,23 +6,27 @@ Source: Discord docs, Component Reference ('Modal Submit Interaction', each comp
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from sandbox.local_discord import shapes_components as parts
 from sandbox.local_discord.components import with_ids
 from sandbox.local_discord.model import Json
 from sandbox.local_discord.people_commands import Refused
-from sandbox.local_discord.rules_messages import walk
 
 _MANY = frozenset({3, 5, 6, 7, 8, parts.FILE_UPLOAD, parts.CHECKBOX_GROUP})
 
 
-def values_sent(components: Sequence[Json]) -> dict[str, Any]:
-    """custom_id -> what was filled in, from a form in any of the nestings that a client may send."""
+def values_sent(components: Any) -> dict[str, Any]:
+    """What was filled in by custom_id, from a form in any nesting that a client may send. Odd things are passed over."""
     found: dict[str, Any] = {}
-    for _, part in walk(components):
+    if isinstance(components, dict):
+        part = cast(Json, components)
         if "custom_id" in part:
             found[str(part["custom_id"])] = part["values"] if "values" in part else part.get("value")
+        components = [part.get("components"), part.get("component")]
+    if isinstance(components, list):
+        for each in cast("list[Any]", components):
+            found |= values_sent(each)
     return found
 
 
@@ -57,8 +61,7 @@ def _fill(field: Json, label: str, values: Mapping[str, Any], unused: set[str]) 
     unused.discard(key or "")
     filled: Json = {"type": field["type"], "id": field["id"], "custom_id": custom_id}
     if field["type"] in _MANY:
-        chosen: list[Any] = given or []
-        picked = [str(value) for value in chosen]
+        picked = read_picks(given)
         check_picks(field, picked, label or custom_id)
         return filled | {"values": picked}
     if field["type"] == parts.TEXT_INPUT:
@@ -94,6 +97,13 @@ def _check_radio(field: Json, value: Any, label: str) -> str | None:
     if value not in [option["value"] for option in field["options"]]:
         raise Refused(f"{label}: choose one.")
     return str(value)
+
+
+def read_picks(given: Any) -> list[str]:
+    """A select's values as a client sends them: a list, or nothing."""
+    if not isinstance(given, (list, tuple)) and given is not None:
+        raise Refused("Several values must be sent as a list.")
+    return [str(value) for value in cast("list[Any]", given or [])]
 
 
 def check_picks(field: Json, picked: Sequence[str], label: str) -> None:

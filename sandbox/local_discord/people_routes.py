@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 
@@ -16,9 +16,9 @@ from sandbox.local_discord.actors import Actor
 from sandbox.local_discord.audience import Audience
 from sandbox.local_discord.model import Json, Person
 from sandbox.local_discord.people_commands import Refused
-from sandbox.local_discord.people_forms import values_sent
+from sandbox.local_discord.people_forms import read_picks, values_sent
 from sandbox.local_discord.recording import Recording
-from sandbox.local_discord.rules_messages import walk
+from sandbox.local_discord.shapes_commands import CHAT_INPUT
 from sandbox.local_discord.state import State
 
 _Act = Callable[[Actor, Json], Awaitable[Json]]
@@ -54,47 +54,40 @@ class PeopleRoutes:
             if (refused := _guard(request)) is not None:
                 return refused
             try:
-                body: Any = await request.json()
-                if not isinstance(body, dict):
-                    raise Refused("The body must be a JSON object.")
-                person = self._state.person(str(body.get("as", "")))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]  # JSON
+                body = await _read(request)
+                person = self._state.person(str(body.get("as", "")))
                 if person is None:
                     raise Refused("There is no such person.")
-                return web.json_response(await act(self._actor(person), body))  # pyright: ignore[reportUnknownArgumentType]  # JSON
-            except Refused as refusal_:
-                return web.json_response({"error": str(refusal_)}, status=400)
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                return web.json_response({"error": f"The request cannot be read: {error}"}, status=400)
+                return web.json_response(await act(self._actor(person), body))
+            except Refused as refused_by_client:
+                return web.json_response({"error": str(refused_by_client)}, status=400)
 
         return handle
 
     async def _command(self, actor: Actor, body: Json) -> Json:
-        channel = self._state.channels_by_id.get(int(body["channel_id"]))
-        if channel is None or not self._state.may_see(actor.person, channel):
-            raise Refused("You cannot see that channel.")
-        target = body.get("target_id")
-        kind, options = int(body.get("command_type", 1)), list(body.get("options") or [])
-        number = actor.run_command(channel, kind, str(body["name"]), options, None if target is None else int(target))
-        return {"interaction_id": str(number)}
+        channel = actor.place(_id(body, "channel_id"))
+        target = _id(body, "target_id") if "target_id" in body else None
+        options: Any = body.get("options") or []
+        if not isinstance(options, list):
+            raise Refused("options must be a list.")
+        kind = _id(body, "command_type") if "command_type" in body else CHAT_INPUT
+        sent = cast("list[Any]", options)
+        return {"interaction_id": str(actor.run_command(channel, kind, _text(body, "name"), sent, target))}
 
     async def _press(self, actor: Actor, body: Json) -> Json:
-        message = self._state.messages.get(int(body["message_id"]))
-        if message is None or not actor.may_read(message):
-            raise Refused("That message is not there any more.")
-        for _, part in walk(message.components):
-            if part.get("custom_id") == body["custom_id"]:
-                return {"interaction_id": str(actor.press_component(message, part, body.get("values")))}
-        raise Refused("That button is not there any more.")
+        values = read_picks(body.get("values"))
+        number = actor.press_custom_id(_id(body, "message_id"), _text(body, "custom_id"), values)
+        return {"interaction_id": str(number)}
 
     async def _submit(self, actor: Actor, body: Json) -> Json:
-        number = await actor.submit(int(body["interaction_id"]), values_sent(body.get("components") or []))
+        number = await actor.submit(_id(body, "interaction_id"), values_sent(body.get("components")))
         return {"interaction_id": str(number)}
 
     async def _say(self, actor: Actor, body: Json) -> Json:
-        return {"message_id": str(await actor.say(int(body["channel_id"]), str(body["content"])))}
+        return {"message_id": str(await actor.say(_id(body, "channel_id"), _text(body, "content")))}
 
     async def _delete(self, actor: Actor, body: Json) -> Json:
-        await actor.delete_message(int(body["message_id"]))
+        await actor.delete_message(_id(body, "message_id"))
         return {}
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
@@ -121,6 +114,31 @@ class PeopleRoutes:
 
     async def _requests(self, request: web.Request) -> web.StreamResponse:
         return _guard(request) or web.json_response({"requests": self._recording.requests_as_json()})
+
+
+async def _read(request: web.Request) -> Json:
+    try:
+        body: Any = await request.json()
+    except ValueError:
+        raise Refused("The body must be JSON.") from None
+    if not isinstance(body, dict):
+        raise Refused("The body must be a JSON object.")
+    return cast(Json, body)
+
+
+def _id(body: Json, key: str) -> int:
+    """A snowflake or small number, as text or as a number."""
+    value = str(body.get(key, ""))
+    if not (value.isascii() and value.isdigit() and len(value) <= 20):
+        raise Refused(f"{key} must be a whole number.")
+    return int(value)
+
+
+def _text(body: Json, key: str) -> str:
+    value = body.get(key)
+    if not isinstance(value, str):
+        raise Refused(f"{key} must be text.")
+    return value
 
 
 def _guard(request: web.Request) -> web.Response | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sandbox.local_discord import errors
+from sandbox.local_discord.entitlements import Entitlements
 from sandbox.local_discord.happenings import CommandsChanged
 from sandbox.local_discord.model import Json, objects
 from sandbox.local_discord.payloads import BOT_NAME, Payloads
@@ -25,14 +26,16 @@ class ApplicationRoutes:
         self,
         state: State,
         payloads: Payloads,
+        entitlements: Entitlements,
         gateway_url: Callable[[], str],
-        max_concurrency: Callable[[], int],
+        start_limit: Callable[[], Json],
         owner: str,
     ) -> None:
         self._state = state
         self._payloads = payloads
+        self._entitlements = entitlements
         self._gateway_url = gateway_url
-        self._max_concurrency = max_concurrency
+        self._start_limit = start_limit
         self._owner = owner
 
     def routes(self) -> list[Route]:
@@ -92,9 +95,7 @@ class ApplicationRoutes:
         )
 
     def _gateway(self, call: Call) -> Answer:
-        concurrency = self._max_concurrency()
-        limit = {"total": 1000, "remaining": 1000, "reset_after": 86_400_000, "max_concurrency": concurrency}
-        return Answer(200, {"url": self._gateway_url(), "shards": 1, "session_start_limit": limit})
+        return Answer(200, {"url": self._gateway_url(), "shards": 1, "session_start_limit": self._start_limit()})
 
     def _scope(self, call: Call) -> int | None:
         """404/10002 for another application; 403/50001 for a guild without it."""
@@ -169,11 +170,8 @@ class ApplicationRoutes:
 
     def _consume(self, call: Call) -> Answer:
         self._scope(call)
-        for entitlement in self._state.entitlements:
-            if entitlement["id"] == call.parts["entitlement_id"]:
-                entitlement["consumed"] = True
-                return Answer(204)
-        raise errors.unknown_thing(10029, "Entitlement")
+        self._entitlements.consume(call.id("entitlement_id"))
+        return Answer(204)
 
 
 def _without_nulls(option: Json) -> Json:

@@ -12,11 +12,12 @@ from aiohttp import web
 from sandbox.local_discord.actors import Actor
 from sandbox.local_discord.audience import Audience
 from sandbox.local_discord.cdn import Cdn
+from sandbox.local_discord.entitlements import Entitlements
 from sandbox.local_discord.faults import Faults
 from sandbox.local_discord.gateway import Gateway
 from sandbox.local_discord.interactions import Interactions
 from sandbox.local_discord.messages import Messages
-from sandbox.local_discord.model import Channel, Json, Person
+from sandbox.local_discord.model import Channel, Person
 from sandbox.local_discord.payloads import Payloads
 from sandbox.local_discord.payloads_interactions import InteractionPayloads
 from sandbox.local_discord.payloads_places import Places
@@ -53,14 +54,16 @@ class LocalDiscord:
         self.faults = Faults(self.gateway)
         self._stage = Stage(self._state, messages, self._interactions, payloads, places, Changes(self._state))
         self._audience = Audience(self._state, payloads, places)
+        self.entitlements = Entitlements(self._state)
         applications = ApplicationRoutes(
-            self._state, payloads, lambda: self.gateway_url, lambda: self.gateway.max_concurrency, owner="olga"
+            self._state, payloads, self.entitlements, lambda: self.gateway_url, self.gateway.start_limit, owner="olga"
         )
-        self._routes = [
+        routes = [
             *InteractionRoutes(self._interactions, payloads, bodies).routes(),
             *ChannelRoutes(self._state, messages, payloads, places).routes(),
             *applications.routes(),
         ]
+        self.rest = Rest(routes, clock, self._recording, self.faults, self.token)
 
     @property
     def application_id(self) -> int:
@@ -82,11 +85,6 @@ class LocalDiscord:
     @property
     def violations(self) -> list[Violation]:
         return self._recording.violations
-
-    @property
-    def entitlements(self) -> list[Json]:
-        """Entitlements as Discord sends them; tests and the panel may add to them."""
-        return self._state.entitlements
 
     @property
     def closed_dms(self) -> set[int]:
@@ -116,7 +114,6 @@ class LocalDiscord:
     def attach(self, app: web.Application, public_url: Callable[[], str]) -> None:
         """Adds /api/v10/*, /gateway, /cdn/* and the people's routes. `public_url()` is asked once the port is known."""
         self._public_url = public_url
-        self.rest = Rest(self._routes, self._state.clock, self._recording, self.faults, self.token)
         app.router.add_route("*", f"{PREFIX}/{{path:.*}}", self.rest.serve)
         app.router.add_get("/gateway", self.gateway.serve)
         app.router.add_get("/gateway/", self.gateway.serve)

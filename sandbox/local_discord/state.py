@@ -31,6 +31,7 @@ class State:
         self.channels = cast.channels
         self.channels_by_id = {channel.id: channel for channel in cast.channels.values()}
         self.messages: dict[int, Message] = {}
+        self._messages_by_channel: dict[int, dict[int, Message]] = {}
         self.interactions: dict[int, Interaction] = {}
         self.interactions_by_token: dict[str, Interaction] = {}
         self.commands: dict[int | None, list[Json]] = {None: []}
@@ -65,7 +66,21 @@ class State:
 
     def messages_in(self, channel_id: int) -> list[Message]:
         """Oldest first."""
-        return [message for message in self.messages.values() if message.channel_id == channel_id]
+        return list(self._messages_by_channel.get(channel_id, {}).values())
+
+    def last_message_id(self, channel_id: int) -> int | None:
+        return next(reversed(self._messages_by_channel.get(channel_id, {})), None)
+
+    def message_count(self, channel_id: int) -> int:
+        return len(self._messages_by_channel.get(channel_id, {}))
+
+    def add_message(self, message: Message) -> None:
+        self.messages[message.id] = message
+        self._messages_by_channel.setdefault(message.channel_id, {})[message.id] = message
+
+    def remove_message(self, message: Message) -> None:
+        self.messages.pop(message.id, None)
+        self._messages_by_channel.get(message.channel_id, {}).pop(message.id, None)
 
     def permissions(self, user_id: int, channel: Channel) -> int:
         """What a person or the bot may do in a channel; 0 where they are no member."""

@@ -207,24 +207,28 @@ async def test_commands_are_overwritten_as_a_whole_and_keep_their_ids(bench: Ben
     assert bad.code == 50035 and [each["name"] for each in (await bench.rest("GET", path)).body] == ["Imagine this"]
 
 
-async def test_entitlements_are_listed_filtered_and_consumed(bench: Bench) -> None:
+async def test_entitlements_are_listed_filtered_consumed_and_told_on_shard_0(bench: Bench) -> None:
     application, mira = bench.discord.application_id, bench.discord.people["mira"].id
-    bench.discord.entitlements.append(
-        {
-            "id": "5",
-            "sku_id": "7",
-            "application_id": str(application),
-            "user_id": str(mira),
-            "type": 1,
-            "deleted": False,
-            "consumed": False,
-            "starts_at": None,
-            "ends_at": None,
-        }
-    )
     path = f"/applications/{application}/entitlements"
-    assert len((await bench.rest("GET", f"{path}?sku_ids=7&limit=10")).body) == 1
-    assert (await bench.rest("GET", f"{path}?sku_ids=8")).body == []
-    assert (await bench.rest("POST", f"{path}/5/consume")).status == 204
-    assert (await bench.rest("GET", path)).body[0]["consumed"] is True
-    assert (await bench.rest("POST", f"{path}/6/consume")).code == 10029
+    async with bench.line(shard=[0, 2]) as line:
+        number = bench.discord.entitlements.give(mira, sku_id=7)
+        assert (await line.event("ENTITLEMENT_CREATE"))["id"] == str(number)
+        await bench.painted()
+        assert [each["sku_id"] for each in (await line.event("INTERACTION_CREATE"))["entitlements"]] == ["7"]
+        assert len((await bench.rest("GET", f"{path}?sku_ids=7&limit=10")).body) == 1
+        assert (await bench.rest("GET", f"{path}?sku_ids=8")).body == []
+        assert (await bench.rest("POST", f"{path}/{number}/consume")).status == 204
+        assert (await bench.rest("GET", path)).body[0]["consumed"] is True
+        assert (await bench.rest("POST", f"{path}/6/consume")).code == 10029
+        bench.discord.entitlements.take_back(number)
+        assert (await line.event("ENTITLEMENT_DELETE"))["deleted"] is True
+        assert (await bench.rest("GET", path)).body == []
+        assert len((await bench.rest("GET", f"{path}?exclude_deleted=false")).body) == 1
+
+
+async def test_faults_of_an_answer_are_named_below_data(bench: Bench) -> None:
+    act = await bench.painted()
+    body = {"content": "x", "flags": 1 << 15, "components": [{"type": 10, "content": "y"}]}
+    reply = await act.callback({"type": 4, "data": body})
+    assert set(reply.body["errors"]) == {"data"} and set(reply.body["errors"]["data"]) == {"content"}
+    assert (await act.callback({"type": 4, "data": HELLO})).status == 200, "a refused answer is no answer"

@@ -142,3 +142,10 @@ async def test_a_part_of_a_form_that_discord_does_not_know_is_refused(bench: Ben
         "PATCH", "/messages/@original", raw=raw, headers={"Content-Type": "multipart/form-data; boundary=b"}
     )
     assert reply.code == 50035 and len(bench.discord.violations) == 1
+
+
+async def test_an_embed_shows_its_upload(bench: Bench, act: Act) -> None:
+    body = {"embeds": [{"title": "t", "image": {"url": "attachment://a.png"}}]}
+    reply = await act.edit(body, files=[("a.png", png(4, 5))])
+    assert reply.body["attachments"] == [] and reply.body["embeds"][0]["image"]["width"] == 4
+    assert (await fetch(bench, reply.body["embeds"][0]["image"]["url"]))[0] == 200
