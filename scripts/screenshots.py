@@ -24,6 +24,7 @@ DESK = (1280, 800)
 PHONE = (390, 844)
 PROMPT = "a lighthouse in a storm, oil on canvas"
 PATIENCE_MS = 60_000
+SETTLE_MS = 400
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
@@ -36,7 +37,7 @@ class Album:
     browser: Browser
     url: str
 
-    async def open(self, size: tuple[int, int], scheme: str) -> Page:
+    async def open(self, size: tuple[int, int], scheme: str, person: str = "mira") -> Page:
         context = await self.browser.new_context(
             viewport={"width": size[0], "height": size[1]},
             color_scheme="dark" if scheme == "dark" else "light",
@@ -44,12 +45,15 @@ class Album:
         )
         page = await context.new_page()
         page.set_default_timeout(PATIENCE_MS)
-        await page.goto(self.url)
+        await page.goto(f"{self.url}/#as={person}")
         await page.wait_for_selector("body[data-ready]")
         return page
 
-    async def keep(self, shown: Page | Locator, name: str) -> None:
-        await shown.screenshot(path=self.folder / f"{name}.png")
+    async def keep(self, page: Page, name: str, part: Locator | None = None) -> None:
+        """Save the page, or a part of it, when nothing under the pointer or on its way changes it any more."""
+        await page.mouse.move(0, 0)
+        await page.wait_for_timeout(SETTLE_MS)
+        await (part or page).screenshot(path=self.folder / f"{name}.png")
 
 
 async def imagine(page: Page, prompt: str, **options: str) -> Locator:
@@ -77,35 +81,47 @@ async def finish(card: Locator) -> None:
 
 
 async def picture_cards(album: Album) -> None:
-    """The states of a card, the picker and the whole screen, dark."""
+    """The whole screen, the picker and the states of a card, dark."""
     page = await album.open(DESK, "dark")
     await finish(await imagine(page, "a quiet harbour at dawn, gouache", size="Portrait 1024×1536", seed="7"))
     await page.get_by_test_id("composer").fill("/")
     await page.get_by_test_id("picker-item-imagine").wait_for()
     await album.keep(page, "picker")
     card = await imagine(page, PROMPT, size="Portrait 1024×1536", seed="42", format="png")
-    await album.keep(card, "card-waiting")
     await card.get_by_text("Painting").wait_for()
-    await album.keep(card, "card-painting")
+    await album.keep(page, "card-painting", card)
     await finish(card)
-    await album.keep(card, "card-ready")
     await album.keep(page, "sandbox")
+    await album.keep(page, "card-ready", card)
+
+
+async def picture_more(album: Album) -> None:
+    """Four at once, a refusal of the image service, and the private answer of /credits."""
+    page = await album.open(DESK, "dark")
+    four = await imagine(page, "the same hill in four seasons", size="Landscape 1024×768", seed="11", count="4")
+    await four.get_by_text("Waiting").wait_for()
+    await album.keep(page, "card-waiting", four)
+    await four.get_by_test_id("gallery-image").nth(3).wait_for()
+    await finish(four)
+    await album.keep(page, "card-four", four)
     await page.get_by_test_id("panel-mood").select_option("declined")
     declined = await imagine(page, "a prompt that the service declines")
-    await declined.get_by_text("declined", exact=False).last.wait_for()
-    await album.keep(declined, "card-declined")
+    await declined.get_by_text("The image service declined").wait_for()
+    await album.keep(page, "card-declined", declined)
     await page.get_by_test_id("panel-mood").select_option("normal")
     await page.get_by_test_id("composer").fill("/credits ")
     await page.get_by_test_id("send").click()
     private = page.locator("[data-testid=message][data-ephemeral=true]").last
     await private.wait_for()
-    await album.keep(private, "credits")
+    await album.keep(page, "credits", private)
 
 
 async def picture_phone(album: Album) -> None:
-    page = await album.open(PHONE, "light")
-    await page.get_by_test_id("gallery-image").last.wait_for()
-    await page.wait_for_load_state("networkidle")
+    """The same channel on another person's phone, light."""
+    page = await album.open(PHONE, "light", person="jonas")
+    await page.locator(".gallery-4").scroll_into_view_if_needed()
+    await page.locator(".gallery-4 img").last.evaluate("it => it.decode()")
+    await page.locator(".gallery-4").evaluate("it => it.scrollIntoView({ block: 'center' })")
     await album.keep(page, "phone")
 
 
@@ -124,6 +140,7 @@ async def main(folder: Path) -> int:
             browser = await playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
             album = Album(folder, browser, box.url)
             await picture_cards(album)
+            await picture_more(album)
             await picture_phone(album)
             await browser.close()
     print(f"Pictures are in {folder}")
