@@ -20,19 +20,17 @@ from typing import Any
 import aiohttp
 import discord
 import yarl
-from credits.ledger import Ledger
 from discord import app_commands
 from discord import gateway as discord_gateway
 from discord import http as discord_http
 from discord.ext import commands
-from generations.service import Generations
-from ui.delivery import DiscordDelivery
-from ui.operator import OwnerAlerts
 
 from credits.allowance import Allowance
+from credits.ledger import Ledger
 from generations.clock import SystemClock
 from generations.context import StepContext
 from generations.pace import Pace
+from generations.service import Generations
 from generations.throttle import Throttle
 from generations.worker import Limits, Worker
 from qwen.client import QwenClient, open_session
@@ -43,6 +41,8 @@ from store.memory import load_value, save_value
 from ui.answers import Tree
 from ui.buttons import DYNAMIC_ITEMS
 from ui.commands import sync_commands
+from ui.delivery import DiscordDelivery
+from ui.operator import OwnerAlerts
 
 log = logging.getLogger("qwen_imagine")
 
@@ -135,6 +135,7 @@ async def build(settings: Settings, stack: contextlib.AsyncExitStack) -> Imagine
     bot.ledger = Ledger(Allowance(settings.credits_per_period, settings.credit_period, settings.timezone))
     bot.delivery = DiscordDelivery(bot, bot.clock)
     bot.operator = OwnerAlerts(bot, bot.clock, settings.owner_ids)
+    pace = Pace()
     bot.generations = Generations(
         database,
         bot.ledger,
@@ -143,6 +144,7 @@ async def build(settings: Settings, stack: contextlib.AsyncExitStack) -> Imagine
         max_per_user=settings.max_images_per_user,
         max_in_flight=settings.qwen_max_tasks,
         nudge=lambda: bot.worker.nudge(),
+        typical_seconds=pace.typical_seconds,
     )
     context = StepContext(
         database=database,
@@ -154,7 +156,7 @@ async def build(settings: Settings, stack: contextlib.AsyncExitStack) -> Imagine
         operator=bot.operator,
         clock=bot.clock,
         rng=bot.rng,
-        pace=Pace(),
+        pace=pace,
         throttle=Throttle(settings.qwen_max_tasks),
         deadline_seconds=settings.task_deadline_seconds,
     )

@@ -9,7 +9,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from generations.model import MAX_COUNT, Generation, Outlook, Request
+from generations.model import MAX_COUNT, Request
 from generations.prices import price_of
 from qwen.models import PROMPT_MAX, SEED_MAX, SEED_RANDOM, OutputFormat, Size
 from ui import texts
@@ -95,8 +95,5 @@ class ImagineCog(commands.Cog):
 async def setup(bot: ImagineBot) -> None:
     """Called by discord.py when the extension is loaded."""
 
-    async def outlook_of(generation: Generation) -> Outlook:
-        return Outlook(line=await bot.generations.line_of(generation))
-
-    opening = Opening(bot.generations, bot.delivery, bot.clock, outlook_of)
+    opening = Opening(bot.generations, bot.delivery, bot.clock, bot.worker.outlook)
     await bot.add_cog(ImagineCog(opening, bot.rng))

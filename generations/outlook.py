@@ -12,9 +12,13 @@ SHARE_MAX = 0.95  # the service reports no percentage, so the bar never claims m
 SLOW_AFTER_FAILURES = 2
 
 
-def outlook_of(generation: Generation, line: Line | None, pace: Pace, *, now_ms: int, slots: int) -> Outlook:
-    """The near future of *generation*. *slots* is how many images may be made at once."""
+def outlook_of(
+    generation: Generation, line: Line | None, pace: Pace, *, now_ms: int, slots: int, in_flight: int
+) -> Outlook:
+    """The near future of *generation*. *slots*: images that may be made at once; *in_flight*: those that are."""
     painting = [image for image in generation.images if image.state in IN_FLIGHT]
+    if line is not None and line.position + in_flight <= slots and not line.waits_for_own:
+        line = None  # its turn comes at once: there is no line to speak of
     return Outlook(
         line=replace(line, about_seconds=_about_seconds(generation, line, pace, slots)) if line else None,
         painting=_painting(generation, painting, pace, now_ms) if painting else None,

@@ -69,9 +69,10 @@ class Pace:
         least = max(1, round(quantile(durations, 0.25)))
         return least, max(least + 1, round(quantile(durations, 0.75)))
 
-    def typical_seconds(self, size: Size) -> float | None:
-        """The median of recent images of this size; None while too few were seen."""
-        durations = self._sizes[size].durations
+    def typical_seconds(self, size: Size | None = None) -> float | None:
+        """The median of recent images of this size, or of all; None while too few were seen."""
+        sizes = Size if size is None else (size,)
+        durations = [seconds for one in sizes for seconds in self._sizes[one].durations]
         return quantile(durations, 0.5) if len(durations) >= USUAL_MIN_SAMPLES else None
 
     def slow_seconds(self, size: Size) -> float | None:

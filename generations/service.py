@@ -33,7 +33,10 @@ class Statement:
 
 
 class Generations:
-    """The use-cases. *nudge* wakes this process' worker; whoever misses it finds the rows due."""
+    """The use-cases. *nudge* wakes this process' worker; whoever misses it finds the rows due.
+
+    *typical_seconds*: how long an image usually takes, None while nobody knows.
+    """
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class Generations:
         max_per_user: int,
         max_in_flight: int,
         nudge: Callable[[], None],
+        typical_seconds: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._database = database
         self._ledger = ledger
@@ -53,6 +57,7 @@ class Generations:
         self._max_per_user = max_per_user
         self._max_in_flight = max_in_flight
         self._nudge = nudge
+        self._typical_seconds = typical_seconds
         self._draining = False
 
     def drain(self) -> None:
@@ -76,7 +81,7 @@ class Generations:
                 return await _must_load(tx, generation.id)
             waiting = still_waiting(await records.demands(tx), self._max_per_user, self._max_in_flight)
             if waiting > self._max_queue:
-                raise LineFull(self._max_queue, free_at_ms=None)
+                raise LineFull(self._max_queue, self._free_at_ms(waiting - self._max_queue))
             await self._hold(tx, generation)
         return generation
 
@@ -129,6 +134,12 @@ class Generations:
             links = await records.links(tx, [entry.image_id for entry in entries if entry.image_id is not None])
         linked = tuple((entry, links.get(entry.image_id) if entry.image_id else None) for entry in entries)
         return Statement(balance, held_images, linked)
+
+    def _free_at_ms(self, too_many: int) -> int | None:
+        """When so many images should have left the line; None while nobody knows how long one takes."""
+        seconds = self._typical_seconds()
+        rounds = -(-too_many // self._max_in_flight)
+        return None if seconds is None else self._clock.now_ms() + round(seconds * rounds * 1000)
 
     async def _hold(self, tx: Transaction, generation: Generation) -> None:
         """The balance is locked until the transaction ends, so what it says holds for every image."""

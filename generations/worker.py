@@ -12,8 +12,6 @@ import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 
-from qwen.images import DownloadedImage
-
 from generations import looking, records, submitting
 from generations.context import StepContext
 from generations.errors import DeliveryDelayed, LostClaim
@@ -21,6 +19,7 @@ from generations.model import Generation, Image, Outlook, Place, Shown, State
 from generations.outlook import outlook_of
 from generations.ports import Delivery
 from generations.service import Generations
+from qwen.images import DownloadedImage
 from store.memory import load_value, save_value
 
 log = logging.getLogger("qwen_imagine.worker")
@@ -215,7 +214,7 @@ class Worker:
 
     async def _show(self, generation: Generation, pictures: Mapping[int, DownloadedImage]) -> int | None:
         """Show what is new. Returns when to try again, if Discord could not take it now."""
-        outlook = await self._outlook(generation)
+        outlook = await self.outlook(generation)
         if not generation.unshown and not pictures:
             if not generation.finished:
                 self._delivery.show_progress(generation, outlook)
@@ -256,10 +255,13 @@ class Worker:
             )
         log.info("generation %s: shown at %s", generation.id, shown.place.value)
 
-    async def _outlook(self, generation: Generation) -> Outlook:
-        now_ms = self._clock.now_ms()
+    async def outlook(self, generation: Generation) -> Outlook:
+        """What can be said of the near future of *generation*."""
         line = await self._service.line_of(generation) if generation.cancellable else None
-        return outlook_of(generation, line, self._context.pace, now_ms=now_ms, slots=self._slots())
+        async with self._database.transaction() as tx:
+            in_flight = await records.in_flight_count(tx)
+        now_ms = self._clock.now_ms()
+        return outlook_of(generation, line, self._context.pace, now_ms=now_ms, slots=self._slots(), in_flight=in_flight)
 
     async def _load(self, generation: Generation) -> Generation:
         async with self._database.transaction() as tx:

@@ -89,7 +89,7 @@ async def test_it_works_in_the_bots_dm(scene: Scene) -> None:
 async def test_a_person_may_bring_it_to_a_server_that_does_not_have_it(scene: Scene) -> None:
     scene.postman.user_install = True
     result = await scene.imagine()
-    assert result.response is not None and "Waiting" in words(result.response)
+    assert result.response is not None and "Sending" in words(result.response)
     assert not (await scene.only_generation()).origin.bot_in_channel
 
 

@@ -1,0 +1,75 @@
+"""What people are told about images that are not there yet: only what past images support."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from generations.model import Generation, Image, Line, Origin, Request, State
+from generations.outlook import SHARE_MAX, outlook_of
+from generations.pace import Pace
+from qwen.models import Size
+
+NOW_MS = 1_800_000_000_000
+ORIGIN = Origin(1, 2, 3, 4, 5, "token", 10_000_000)
+LINE = Line(position=3, own_running=0, own_cap=3, own_position=1, about_seconds=None)
+
+
+def generation(*states: State, age_seconds: float = 0, failures: int = 0) -> Generation:
+    begun = NOW_MS - round(age_seconds * 1000)
+    images = tuple(
+        Image(1, position, 42, state, submitted_at_ms=begun, failures=failures) for position, state in enumerate(states)
+    )
+    return Generation(1, Request("a fox", count=len(states)), ORIGIN, begun, images)
+
+
+def pace_of(seconds: float, images: int = 20) -> Pace:
+    pace = Pace()
+    for _ in range(images):
+        pace.observe(Size.SQUARE, looked_seconds=seconds, noticed_seconds=seconds, looks=3)
+    return pace
+
+
+def test_without_experience_nothing_is_promised() -> None:
+    outlook = outlook_of(generation(State.RUNNING, age_seconds=9), None, Pace(), now_ms=NOW_MS, slots=5, in_flight=1)
+    assert outlook.painting is not None
+    assert (outlook.painting.share, outlook.painting.usual_seconds, outlook.painting.ready_at_ms) == (0.0, None, None)
+
+
+def test_the_bar_follows_past_images_and_never_claims_to_be_full() -> None:
+    shares = [
+        outlook_of(generation(State.RUNNING, age_seconds=age), None, pace_of(15), now_ms=NOW_MS, slots=5, in_flight=1)
+        for age in (0, 5, 10, 15, 600)
+    ]
+    values = [outlook.painting.share for outlook in shares if outlook.painting]
+    assert values == sorted(values)
+    assert values[-1] == SHARE_MAX
+
+
+def test_past_the_usual_time_it_says_so_and_promises_no_moment() -> None:
+    late = outlook_of(generation(State.RUNNING, age_seconds=40), None, pace_of(15), now_ms=NOW_MS, slots=5, in_flight=1)
+    assert late.painting is not None
+    assert late.painting.overdue
+    assert late.painting.ready_at_ms is None
+
+
+def test_a_service_that_does_not_answer_is_called_slow() -> None:
+    outlook = outlook_of(generation(State.RUNNING, failures=2), None, Pace(), now_ms=NOW_MS, slots=5, in_flight=1)
+    assert outlook.painting is not None
+    assert outlook.painting.service_slow
+
+
+def test_a_place_in_line_comes_with_a_time_once_images_were_seen() -> None:
+    told = outlook_of(generation(State.REQUESTED), LINE, pace_of(15), now_ms=NOW_MS, slots=1, in_flight=1)
+    assert told.line is not None
+    assert told.line.about_seconds == 45
+    unknown = outlook_of(generation(State.REQUESTED), LINE, Pace(), now_ms=NOW_MS, slots=1, in_flight=1)
+    assert unknown.line is not None
+    assert unknown.line.about_seconds is None
+
+
+def test_whose_turn_comes_at_once_stands_in_no_line() -> None:
+    first = replace(LINE, position=1)
+    assert outlook_of(generation(State.REQUESTED), first, Pace(), now_ms=NOW_MS, slots=5, in_flight=4).line is None
+    assert outlook_of(generation(State.REQUESTED), first, Pace(), now_ms=NOW_MS, slots=5, in_flight=5).line is not None
+    own = replace(first, own_running=3)
+    assert outlook_of(generation(State.REQUESTED), own, Pace(), now_ms=NOW_MS, slots=50, in_flight=3).line is not None
