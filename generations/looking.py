@@ -170,7 +170,7 @@ async def _settle(context: StepContext, generation: Generation, image: Image, ta
         charged = await context.ledger.settle(tx, image.image_id, task.consumed_credits, now_ms)
         await records.update_image(tx, ready, fence=generation.fence, consumed_credits=charged)
     _learn(context, generation, image, now_ms)
-    log.info("image %s: ready after %d looks, %d credits", image.image_id, image.looks + 1, charged)
+    log.info("image %s: ready after %d look(s), %d credits", image.image_id, image.looks + 1, charged)
 
 
 def _learn(context: StepContext, generation: Generation, image: Image, now_ms: int) -> None:
