@@ -84,7 +84,7 @@ class Connection:
                 await self._end(frame)
                 return
             try:
-                await self._socket.send_str(json.dumps(frame, separators=(",", ":"), ensure_ascii=False))
+                await self._socket.send_str(json.dumps(frame, separators=(",", ":")))
             except ConnectionError:
                 return
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum, IntEnum
+from enum import IntEnum, StrEnum
 from typing import Any
 
 from sandbox.local_discord.permissions import Overwrite
@@ -54,7 +54,7 @@ class Ack(IntEnum):
     MODAL = 9
 
 
-class Outcome(str, Enum):  # noqa: UP042 - the page gets the bare value; StrEnum would do the same from 3.11 on
+class Outcome(StrEnum):
     """What the person who acted sees of their interaction."""
 
     SENT = "sent"

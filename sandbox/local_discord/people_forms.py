@@ -17,7 +17,7 @@ _MANY = frozenset({3, 5, 6, 7, 8, parts.FILE_UPLOAD, parts.CHECKBOX_GROUP})
 
 
 def values_sent(components: Any) -> dict[str, Any]:
-    """What was filled in by custom_id, from a form in any nesting that a client may send. Odd things are passed over."""
+    """What was filled in, by custom_id, from a form in any nesting that a client may send; odd things are passed."""
     found: dict[str, Any] = {}
     if isinstance(components, dict):
         part = cast(Json, components)

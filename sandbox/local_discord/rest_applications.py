@@ -46,6 +46,7 @@ class ApplicationRoutes:
         entitlements = f"{_APPLICATION}/entitlements"
         return [
             Route("GET", "/users/@me", self._me),
+            Route("GET", "/users/{user_id}", self._user),
             Route("GET", "/oauth2/applications/@me", self._application),
             Route("GET", "/applications/@me", self._application),
             Route("GET", "/gateway", lambda call: Answer(200, {"url": self._gateway_url()}), needs_bot=False),
@@ -63,6 +64,11 @@ class ApplicationRoutes:
     def _me(self, call: Call) -> Answer:
         user = self._payloads.user(self._state.application_id)
         return Answer(200, user | {"mfa_enabled": True, "locale": "en-US", "verified": True, "email": None})
+
+    def _user(self, call: Call) -> Answer:
+        if call.id("user_id") not in {*self._state.people_by_id, self._state.application_id}:
+            raise errors.unknown_thing(10013, "User")
+        return Answer(200, self._payloads.user(call.id("user_id")))
 
     def _application(self, call: Call) -> Answer:
         owner = self._state.people[self._owner]
@@ -155,6 +161,7 @@ class ApplicationRoutes:
     def _list_entitlements(self, call: Call) -> Answer:
         self._scope(call)
         limit = call.number("limit", 100, 1, 100)
+        before, after = call.snowflake("before"), call.snowflake("after")
         skus = [sku for sku in call.query.get("sku_ids", "").split(",") if sku]
         found = [
             each
@@ -163,8 +170,8 @@ class ApplicationRoutes:
             and call.query.get("user_id") in (None, each.get("user_id"))
             and call.query.get("guild_id") in (None, each.get("guild_id"))
             and not (each["deleted"] and call.query.get("exclude_deleted", "true").lower() in ("true", "1"))
-            and int(each["id"]) > int(call.query.get("after", "0"))
-            and ("before" not in call.query or int(each["id"]) < int(call.query["before"]))
+            and (after is None or int(each["id"]) > after)
+            and (before is None or int(each["id"]) < before)
         ]
         return Answer(200, found[:limit])
 

@@ -70,13 +70,14 @@ class ChannelRoutes:
         if not self._state.permissions(self._state.application_id, channel) & p.READ_MESSAGE_HISTORY:
             return Answer(200, [])
         found = [message for message in self._state.messages_in(channel.id) if message.only_for is None]
-        if "before" in call.query:
-            found = [message for message in found if message.id < int(call.query["before"])]
-        if "after" in call.query:
-            found = [message for message in found if message.id > int(call.query["after"])][:limit]
-        if "around" in call.query:
-            middle = int(call.query["around"])
-            found = sorted(sorted(found, key=lambda message: abs(message.id - middle))[:limit], key=lambda m: m.id)
+        before, after, around = (call.snowflake(name) for name in ("before", "after", "around"))
+        if before is not None:
+            found = [message for message in found if message.id < before]
+        if after is not None:
+            found = [message for message in found if message.id > after][:limit]
+        if around is not None:
+            nearest = sorted(found, key=lambda message: abs(message.id - around))[:limit]
+            found = sorted(nearest, key=lambda message: message.id)
         return Answer(200, [self._payloads.message(message) for message in reversed(found[-limit:])])
 
     def _create(self, call: Call) -> Answer:

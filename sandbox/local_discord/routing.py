@@ -43,9 +43,16 @@ class Call:
 
     def number(self, name: str, default: int, least: int, most: int) -> int:
         value = self.query.get(name, str(default))
-        if not value.isdigit() or not least <= int(value) <= most:
+        if not (value.isascii() and value.isdigit()) or not least <= int(value) <= most:
             raise invalid_form([Problem((name,), "NUMBER_TYPE_MAX", f"must be between {least} and {most}.")])
         return int(value)
+
+    def snowflake(self, name: str) -> int | None:
+        """A snowflake of the query, None when it is not given."""
+        value = self.query.get(name)
+        if value is not None and not (value.isascii() and value.isdigit() and len(value) <= 20):
+            raise invalid_form([Problem((name,), "NUMBER_TYPE_COERCE", f'Value "{value}" is not snowflake.')])
+        return None if value is None else int(value)
 
     def checked(self, shape: Check) -> Json:
         """The JSON body, which must have this shape."""

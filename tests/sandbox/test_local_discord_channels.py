@@ -232,3 +232,33 @@ async def test_faults_of_an_answer_are_named_below_data(bench: Bench) -> None:
     reply = await act.callback({"type": 4, "data": body})
     assert set(reply.body["errors"]) == {"data"} and set(reply.body["errors"]["data"]) == {"content"}
     assert (await act.callback({"type": 4, "data": HELLO})).status == 200, "a refused answer is no answer"
+
+
+async def test_pages_of_messages_are_cut_by_before_after_and_around(bench: Bench) -> None:
+    numbers = [await bench.actor("mira").say("gallery", str(each)) for each in range(5)]
+
+    async def page(query: str) -> list[int]:
+        bench.clock.advance(2)
+        return [int(each["content"]) for each in (await bench.rest("GET", messages(bench, "gallery") + query)).body]
+
+    assert await page("?limit=2") == [4, 3]
+    assert await page(f"?before={numbers[3]}&limit=2") == [2, 1]
+    assert await page(f"?after={numbers[1]}&limit=2") == [3, 2]
+    assert set(await page(f"?around={numbers[2]}&limit=3")) >= {2}
+    for query in ("?before=x", "?limit=0", "?limit=101", "?limit=²", "?page=2"):
+        bench.clock.advance(2)
+        reply = await bench.rest("GET", messages(bench, "gallery") + query)
+        assert (reply.status, reply.code) == (400, 50035), query
+
+
+async def test_text_that_no_terminal_likes_goes_through_rest_gateway_and_page(bench: Bench) -> None:
+    odd = "\ud83d \u202e\u0000 \U0001f3f0 ﷽"
+    async with bench.line(intents=1 << 9) as line:
+        assert (await bench.rest("POST", messages(bench, "gallery"), {"content": odd})).body["content"] == odd
+        assert (await line.event("MESSAGE_CREATE"))["content"] == odd
+
+
+async def test_a_user_can_be_looked_up(bench: Bench) -> None:
+    mira = bench.discord.people["mira"].id
+    assert (await bench.rest("GET", f"/users/{mira}")).body["username"] == "mira"
+    assert (await bench.rest("GET", "/users/1")).code == 10013
