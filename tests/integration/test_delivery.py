@@ -104,6 +104,19 @@ async def test_the_message_in_the_channel_is_the_card_from_then_on(scene: Scene)
     assert len(scene.rest.messages[shown.message_id or 0]["attachments"]) == 2
 
 
+async def test_a_new_card_keeps_nothing_of_the_one_that_is_gone(scene: Scene) -> None:
+    states = [image(State.SUCCEEDED, position, **READY) for position in range(3)]
+    one = await scene.show(generation(*states), 0)
+    states[0] = replace(states[0], state=State.DELIVERED, attachment_id=one.attachments[0])
+    scene.rest.fault(f"messages/{CARD}$", 404, 10008, times=9)
+    two = await scene.show(generation(*states, revision=2), 1)
+    three = await scene.show(generation(*states, revision=3), 2)
+    assert (two.place, three.place) == (Place.CHANNEL, Place.CARD)
+    assert two.message_id == three.message_id
+    standing = scene.rest.messages[two.message_id or 0]["attachments"]
+    assert list(standing) == [two.attachments[1], three.attachments[2]]
+
+
 async def test_a_closed_channel_is_followed_by_a_direct_message(scene: Scene) -> None:
     scene.rest.fault(f"(PATCH|POST) .*{CHANNEL}/|webhooks", 403, 50001, times=9)
     shown = await scene.show(ready(), 0)

@@ -116,6 +116,19 @@ async def test_progress_older_than_the_news_is_not_shown(scene: Scene) -> None:
     await scene.edited(2)
 
 
+async def test_progress_that_waited_is_dropped_by_news(scene: Scene) -> None:
+    both = generation(image(State.SUCCEEDED, 0, **READY), image(State.RUNNING, 1))
+    scene.delivery.show_progress(both, painting(0.1)[1])
+    await scene.edited(1)
+    scene.delivery.show_progress(both, painting(0.5)[1])
+    await scene.settled()
+    await scene.show(both, 0)
+    scene.clock.advance(PROGRESS_SECONDS)
+    await scene.settled()
+    assert len(scene.rest.edits()) == 2
+    assert scene.rest.edits()[-1].files
+
+
 async def test_news_wake_the_owner_that_waits_to_show_progress(scene: Scene) -> None:
     scene.delivery.show_progress(*painting(0.1))
     await scene.edited(1)
