@@ -10,7 +10,6 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from generations.service import Generations
 
 from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Ledger
@@ -19,6 +18,7 @@ from generations import records
 from generations.context import StepContext
 from generations.model import DISCORD_EPOCH_MS, Generation, Origin, Request, State
 from generations.pace import Pace
+from generations.service import Generations
 from generations.throttle import Throttle
 from generations.worker import Limits, Worker
 from store.database import Database, open_database
