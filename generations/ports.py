@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from qwen.images import DownloadedImage
-
 from generations.model import Generation, Outlook, Shown
+from qwen.images import DownloadedImage
 from qwen.models import Task, TaskRequest
 
 
