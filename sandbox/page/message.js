@@ -64,7 +64,7 @@ export class MessageView {
 
   #referenced(message) {
     const { state } = this.world;
-    const found = message.referenced_message ?? state.findMessage(message.message_reference.message_id);
+    const found = state.findMessage(message.message_reference.message_id); // not the copy in the reply: that outlives its deletion
     if (!found) return { gone: true };
     return { name: nameOf(found.author, state), text: found.content || (found.flags & LOADING ? "…" : "Press to see the message"), id: found.id, channelId: found.channel_id };
   }

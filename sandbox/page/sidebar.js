@@ -71,7 +71,7 @@ export class Sidebar {
     const here = channel.id === state.channelId;
     const unread = state.unread.get(channel.id);
     const badges = badgesOf(channel).map(({ words, short }) => h("span", { class: "badge warn", title: words }, short));
-    const pings = unread?.pings ? h("span", { class: "badge ping", "aria-label": `${unread.pings} mentions` }, unread.pings) : null;
+    const pings = unread?.pings ? h("span", { class: "badge ping", "aria-label": `${unread.pings} ${unread.pings === 1 ? "mention" : "mentions"}` }, unread.pings) : null;
     const props = { class: `channel ${channel.parent_id ? "nested" : ""} ${unread ? "unread" : ""}`, type: "button", "aria-current": here ? "page" : null, "data-testid": `channel-${slug(channel.name)}` };
     return h("button", { ...props, onclick: () => this.world.openChannel(channel.id) }, icon(KIND_ICON[channel.kind] ?? "hash"), h("bdi", { class: "channel-name" }, channel.name), pings, badges);
   }

@@ -162,6 +162,26 @@ async def test_a_link_to_a_message_stays_on_the_page(visit: Visit, bot: TinyBot,
     await expect(page.get_by_test_id("message").first).to_contain_text("the card")
 
 
+async def test_a_ping_is_marked_counted_elsewhere_and_leads_to_its_card(
+    visit: Visit, bot: TinyBot, box: Sandbox
+) -> None:
+    target = await bot.post("gallery", card(text("**a cat**")))
+    page, other = await visit("mira", "studio"), await visit("jonas")
+    mira = box.discord.people["mira"].id
+    path = f"/channels/{target['channel_id']}/messages"
+    mention = {"allowed_mentions": {"users": [str(mira)]}, "message_reference": {"message_id": target["id"]}}
+    await bot.call("POST", path, json={"content": f"<@{mira}> it is ready", **mention})
+    await expect(page.get_by_test_id("channel-gallery").get_by_label("1 mention")).to_be_visible()
+    await page.get_by_test_id("channel-gallery").click()
+    await expect(page.locator(".message.pinged")).to_contain_text("@mira it is ready")
+    await expect(page.get_by_test_id("reply-line")).to_contain_text("Qwen Imagine")
+    await expect(other.get_by_test_id("message")).to_have_count(2)
+    await expect(other.locator(".message.pinged")).to_have_count(0)
+    await bot.call("DELETE", f"{path}/{target['id']}")
+    await expect(page.get_by_test_id("reply-line")).to_have_count(0)
+    await expect(page.get_by_test_id("message")).to_contain_text("The first message was deleted.")
+
+
 async def test_a_form_is_filled_checked_and_sent(visit: Visit, bot: TinyBot) -> None:
     field = {"type": 4, "custom_id": "prompt", "style": 2, "max_length": 20, "required": True, "value": "a cat"}
     sizes = {
