@@ -12,14 +12,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, delete, func, insert, select, update
 
 from credits.allowance import Allowance
 from credits.errors import InsufficientCredits, UnknownHold
 from credits.model import Balance, Entry, EntryKind
 from store.database import Transaction
 from store.statements import insert_if_new
-from store.tables import accounts, entries
+from store.tables import accounts, entries, refills
 
 REFILL = "refill"  # the reason of a grant that nobody made by hand
 
@@ -75,7 +75,7 @@ class Ledger:
         await _move(tx, account.user_id, held - charged, -held)
         await _write(tx, account, EntryKind.SETTLE, image_id, held - charged, -held, now_ms)
         if hold.refilled_from_ms != account.refilled_from_ms:
-            await self._make_good(tx, account, image_id, charged, now_ms)
+            await self._make_good(tx, account, hold, charged, now_ms)
         return charged
 
     async def release(self, tx: Transaction, image_id: str, now_ms: int) -> int:
@@ -137,7 +137,7 @@ class Ledger:
         """The person's account, locked, and refilled if a new period has begun since."""
         account = await _lock_account(tx, user_id)
         if account is None:
-            new = {"user_id": user_id, "available": 0, "held": 0, "surplus": 0, "created_at_ms": now_ms}
+            new = {"user_id": user_id, "available": 0, "held": 0, "created_at_ms": now_ms}
             await insert_if_new(tx, accounts, new)
             account = await _lock_account(tx, user_id)
             assert account is not None  # noqa: S101 (it is there, or another transaction made it)
@@ -147,22 +147,35 @@ class Ledger:
         return await self._refill(tx, account, starts_at_ms, now_ms)
 
     async def _refill(self, tx: Transaction, account: Row[Any], starts_at_ms: int, now_ms: int) -> Row[Any]:
-        """Top up what is available and held together; remember what stood above the allowance."""
+        """Top up what is available and held together; if something is held, remember what stood above the allowance."""
         missing = self._allowance.credits - account.available - account.held
-        changes = {"refilled_from_ms": starts_at_ms, "surplus": max(0, -missing)}
-        account = (await tx.execute(_change(account.user_id).values(changes).returning(accounts))).one()
+        surplus = max(0, -missing)
+        own = refills.c.user_id == account.user_id
+        # An older refill with as much surplus or more can never ask for more than this one.
+        await tx.execute(delete(refills).where(own if account.held == 0 else own & (refills.c.surplus >= surplus)))
+        if account.held:
+            new = {"user_id": account.user_id, "starts_at_ms": starts_at_ms, "surplus": surplus}
+            await tx.execute(insert(refills).values(new))
+        changed = _change(account.user_id).values(refilled_from_ms=starts_at_ms).returning(accounts)
+        account = (await tx.execute(changed)).one()
         if missing <= 0:
             return account
         await _grant(tx, account, missing, f"{REFILL}:{account.user_id}:{starts_at_ms}", REFILL, now_ms)
         return (await tx.execute(select(accounts).where(accounts.c.user_id == account.user_id))).one()
 
-    async def _make_good(self, tx: Transaction, account: Row[Any], image_id: str, charged: int, now_ms: int) -> None:
-        """Grant what the refill kept back for a hold of an earlier period, now that it is known to be spent."""
-        from_surplus = min(account.surplus, charged)
-        await tx.execute(_change(account.user_id).values(surplus=accounts.c.surplus - from_surplus))
-        if charged > from_surplus:
-            reason_id = f"{REFILL}:{account.user_id}:{account.refilled_from_ms}:{image_id}"
-            await _grant(tx, account, charged - from_surplus, reason_id, REFILL, now_ms)
+    async def _make_good(self, tx: Transaction, account: Row[Any], hold: Row[Any], charged: int, now_ms: int) -> None:
+        """Grant what refills since the hold kept back for it, now that it is known to be spent."""
+        own = refills.c.user_id == account.user_id
+        found = (await tx.execute(select(refills).where(own))).all()
+        spent = {row.starts_at_ms: charged if row.starts_at_ms > hold.refilled_from_ms else 0 for row in found}
+        granted = max([0, *(spent[row.starts_at_ms] - row.surplus for row in found)])
+        for row in found:
+            surplus = row.surplus - spent[row.starts_at_ms] + granted
+            this = own & (refills.c.starts_at_ms == row.starts_at_ms)
+            await tx.execute(update(refills).where(this).values(surplus=surplus))
+        if granted:
+            reason_id = f"{REFILL}:{account.user_id}:{account.refilled_from_ms}:{hold.image_id}"
+            await _grant(tx, account, granted, reason_id, REFILL, now_ms)
 
     async def _open_hold(self, tx: Transaction, image_id: str, now_ms: int) -> tuple[Row[Any], Row[Any]]:
         hold = await _entry(tx, f"{image_id}:hold")

@@ -54,11 +54,17 @@ accounts = Table(
     Column("available", BigInteger, nullable=False),
     Column("held", BigInteger, nullable=False),
     Column("refilled_from_ms", BigInteger),  # start of the period the last refill was for
-    # What stood above the allowance at that refill; holds of an earlier period eat it before they are made good.
-    Column("surplus", BigInteger, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
     CheckConstraint("available >= 0", "available"),
     CheckConstraint("held >= 0", "held"),
+)
+
+refills = Table(  # only those that found something held: docs/decisions/0002-refill-across-a-hold.md
+    "refills",
+    metadata,
+    Column("user_id", BigInteger, ForeignKey("accounts.user_id"), primary_key=True, autoincrement=False),
+    Column("starts_at_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("surplus", BigInteger, nullable=False),  # what earlier holds may still cost before it is made good
     CheckConstraint("surplus >= 0", "surplus"),
 )
 

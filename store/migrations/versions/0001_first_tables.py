@@ -1,4 +1,4 @@
-"""The first tables: accounts and entries, generations and images, memory."""
+"""The first tables: accounts, their refills and entries, generations and images, memory."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("memory", "images", "generations", "entries", "accounts"):
+    for table in ("memory", "images", "generations", "entries", "refills", "accounts"):
         op.drop_table(table)
 
 
@@ -50,12 +50,19 @@ def _create_accounts() -> None:
         sa.Column("available", sa.BigInteger(), nullable=False),
         sa.Column("held", sa.BigInteger(), nullable=False),
         sa.Column("refilled_from_ms", sa.BigInteger()),
-        sa.Column("surplus", sa.BigInteger(), nullable=False),
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("available >= 0", name=op.f("ck_accounts_available")),
         sa.CheckConstraint("held >= 0", name=op.f("ck_accounts_held")),
-        sa.CheckConstraint("surplus >= 0", name=op.f("ck_accounts_surplus")),
         sa.PrimaryKeyConstraint("user_id", name=op.f("pk_accounts")),
+    )
+    op.create_table(
+        "refills",
+        sa.Column("user_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("starts_at_ms", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("surplus", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("surplus >= 0", name=op.f("ck_refills_surplus")),
+        sa.ForeignKeyConstraint(["user_id"], ["accounts.user_id"], name=op.f("fk_refills_user_id")),
+        sa.PrimaryKeyConstraint("user_id", "starts_at_ms", name=op.f("pk_refills")),
     )
 
 

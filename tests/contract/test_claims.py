@@ -1,0 +1,297 @@
+"""Lease and fence: whose work it is, and that a late writer changes nothing, money least of all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from generations import records
+from generations.errors import IllegalMove, LostClaim
+from generations.model import MOVES, Ending, Generation, Image, State
+from store.database import Database, Transaction, open_database
+from tests.contract.world import CHANNEL, GUILD, MIRA, NOON_MS, OTTO, World, make_world
+
+LEASE_MS = 20_000
+
+
+async def ids_of(claiming: Awaitable[list[Generation]]) -> list[int]:
+    return [generation.id for generation in await claiming]
+
+
+async def release(world: World, generation: Generation, retry_show_at_ms: int | None = None) -> None:
+    async with world.database.transaction() as tx:
+        await records.release_claim(tx, generation.id, generation.fence, retry_show_at_ms=retry_show_at_ms)
+
+
+async def next_due(world: World) -> int | None:
+    async with world.database.transaction() as tx:
+        return await records.next_due_at_ms(tx, world.clock.at_ms)
+
+
+async def test_what_is_due_longest_is_claimed_first_and_nothing_before_its_time(world: World) -> None:
+    for generation_id, seconds in ((1, 30), (2, 10), (3, 20)):
+        world.clock.at_ms = NOON_MS + seconds * 1000
+        await world.ask(generation_id)
+    world.clock.at_ms = NOON_MS + 30_000
+    assert await ids_of(world.claim(limit=2)) == [2, 3]
+    await world.ask(4, answered=False)  # due in 20 s, when the worker asks Discord for its card
+    assert await ids_of(world.claim()) == [1]
+    world.clock.at_ms += 20_000
+    assert 4 in await ids_of(world.claim())
+
+
+async def test_a_claim_comes_with_its_images_in_order_and_a_new_fence(world: World) -> None:
+    await world.ask(1, count=4)
+    (claimed,) = await world.claim()
+    assert [image.position for image in claimed.images] == [0, 1, 2, 3]
+    assert claimed.fence == 1
+    assert claimed == await world.load(1)
+
+
+async def test_a_claim_is_nobody_elses_until_its_lease_runs_out(world: World) -> None:
+    await world.ask(1)
+    (mine,) = await world.claim(owner="one")
+    assert await world.claim(owner="two") == []
+    assert await next_due(world) == NOON_MS + LEASE_MS
+    world.clock.at_ms += LEASE_MS
+    (theirs,) = await world.claim(owner="two")
+    assert (mine.fence, theirs.fence) == (1, 2)
+
+
+async def test_a_renewed_lease_lasts_longer(world: World) -> None:
+    await world.ask(1)
+    (mine,) = await world.claim()
+    world.clock.at_ms += LEASE_MS - 1
+    async with world.database.transaction() as tx:
+        assert await records.renew(tx, 1, mine.fence, world.clock.at_ms + LEASE_MS)
+        assert not await records.renew(tx, 1, mine.fence - 1, world.clock.at_ms + 99 * LEASE_MS)
+    world.clock.at_ms += LEASE_MS - 1
+    assert await world.claim() == []
+    world.clock.at_ms += 1
+    assert await ids_of(world.claim()) == [1]
+
+
+async def test_two_processes_never_claim_the_same(world: World, database_address: str) -> None:
+    for generation_id in range(1, 31):
+        await world.ask(generation_id, user_id=1000 + generation_id)
+    async with open_database(database_address) as other:
+        claims = await asyncio.gather(*(each.claim(limit=4) for each in [world, make_world(other)] * 4))
+    claimed = [generation.id for claim in claims for generation in claim]
+    assert sorted(claimed) == list(range(1, 31))
+
+
+Write = Callable[[Transaction, Generation, Image], Awaitable[object]]
+LATE_WRITES: dict[str, Write] = {
+    "move": lambda tx, one, image: records.move(tx, image, State.RUNNING, fence=one.fence, task_id="t"),
+    "update": lambda tx, one, image: records.update_image(tx, image, fence=one.fence, looks=9),
+    "release": lambda tx, one, _: records.release_claim(tx, one.id, one.fence),
+    "shown": lambda tx, one, _: records.mark_shown(tx, one.id, one.fence, 7, message_id=1, channel_id=2),
+}
+
+
+@pytest.mark.parametrize("name", LATE_WRITES)
+async def test_an_older_fence_touches_nothing_money_neither(world: World, name: str) -> None:
+    await world.ask(1)
+    (late,) = await world.claim()
+    image = await world.move(late.images[0], State.SUBMITTING, fence=late.fence)
+    world.clock.at_ms += LEASE_MS
+    await world.claim(owner="two")
+    before = await world.load(1)
+    with pytest.raises(LostClaim):
+        async with world.database.transaction() as tx:
+            await world.ledger.settle(tx, image.image_id, None, NOON_MS)
+            await LATE_WRITES[name](tx, late, image)
+    assert await world.load(1) == before
+    assert await world.numbers() == (45, 5)
+
+
+async def test_a_generation_that_is_not_there_is_a_lost_claim(world: World) -> None:
+    ghost = Image(404, 0, seed=1)
+    async with world.database.transaction() as tx:
+        for writing in (
+            lambda: records.update_image(tx, ghost, fence=None, looks=1),
+            lambda: records.release_claim(tx, 404, 0),
+        ):
+            with pytest.raises(LostClaim):
+                await writing()
+
+
+WAYS = {
+    State.REQUESTED: (),
+    State.SUBMITTING: (State.SUBMITTING,),
+    State.RUNNING: (State.SUBMITTING, State.RUNNING),
+    State.SUCCEEDED: (State.SUBMITTING, State.RUNNING, State.SUCCEEDED),
+    State.DELIVERED: (State.SUBMITTING, State.RUNNING, State.SUCCEEDED, State.DELIVERED),
+    State.UNDELIVERED: (State.SUBMITTING, State.RUNNING, State.SUCCEEDED, State.UNDELIVERED),
+    State.FAILED: (State.SUBMITTING, State.FAILED),
+    State.EXPIRED: (State.EXPIRED,),
+    State.UNKNOWN: (State.SUBMITTING, State.UNKNOWN),
+    State.CANCELLED: (State.CANCELLED,),
+}
+
+
+@pytest.mark.parametrize("source", list(State))
+async def test_only_the_moves_of_the_table_are_possible(world: World, source: State) -> None:
+    for number, target in enumerate(State):
+        await world.ask(number, user_id=number)
+        image = await world.move(await world.image(number), *WAYS[source])
+        if target in MOVES[source]:
+            assert (await world.move(image, target)).state is target
+        else:
+            with pytest.raises(IllegalMove):
+                await world.move(image, target)
+            assert (await world.image(number)).state is source
+
+
+async def test_an_image_that_is_not_where_the_writer_thinks_stays_as_it_is(world: World) -> None:
+    await world.ask(1)
+    seen = await world.image(1)
+    await world.move(seen, State.CANCELLED)
+    with pytest.raises(IllegalMove):
+        await world.move(seen, State.SUBMITTING)
+    with pytest.raises(IllegalMove):
+        async with world.database.transaction() as tx:
+            await records.update_image(tx, seen, fence=None, looks=1)
+    assert (await world.image(1)).state is State.CANCELLED
+
+
+async def test_a_move_carries_its_changes_and_returns_the_row(world: World) -> None:
+    await world.ask(1)
+    image = await world.move(await world.image(1), State.SUBMITTING)
+    assert image.due_at_ms == NOON_MS, "killed here, it is due as soon as the lease runs out"
+    async with world.database.transaction() as tx:
+        running = await records.move(tx, image, State.RUNNING, fence=None, task_id="t1", due_at_ms=NOON_MS + 9)
+        failed = await records.move(
+            tx, running, State.FAILED, fence=None, ending=Ending.DECLINED, ending_detail="no \x00 \ud800"
+        )
+    assert (running.task_id, running.due_at_ms, running.seed) == ("t1", NOON_MS + 9, 5)
+    assert (failed.ending, failed.ending_detail, failed.due_at_ms) == (Ending.DECLINED, "no \ufffd ?", None)
+    assert failed == await world.image(1)
+
+
+async def test_only_what_the_card_must_say_makes_it_owe_news(world: World) -> None:
+    await world.ask(1)
+    image, revisions = await world.image(1), []
+    for state in (State.SUBMITTING, State.RUNNING, State.EXPIRED, State.SUCCEEDED, State.DELIVERED):
+        image = await world.move(image, state)
+        revisions.append((await world.load(1)).revision)
+    assert revisions == [0, 0, 1, 2, 2]
+
+
+async def test_a_released_claim_is_due_when_the_first_of_its_images_is(world: World) -> None:
+    await world.ask(1, count=2)
+    (claimed,) = await world.claim()
+    async with world.database.transaction() as tx:
+        for image, seconds in zip(claimed.images, (9, 7), strict=True):
+            await records.update_image(tx, image, fence=claimed.fence, due_at_ms=NOON_MS + seconds * 1000)
+    await release(world, claimed)
+    assert await next_due(world) == NOON_MS + 7000
+    world.clock.at_ms += 7000
+    assert await ids_of(world.claim()) == [1]
+
+
+async def test_a_card_that_owes_news_is_due_at_once_or_when_discord_takes_it_again(world: World) -> None:
+    await world.ask(1)
+    await world.move(await world.image(1), State.CANCELLED)
+    (claimed,) = await world.claim()
+    await release(world, claimed, retry_show_at_ms=NOON_MS + 5000)
+    assert await next_due(world) == NOON_MS + 5000
+    world.clock.at_ms += 5000
+    (claimed,) = await world.claim()
+    await release(world, claimed)
+    (claimed,) = await world.claim()
+    async with world.database.transaction() as tx:
+        await records.mark_shown(tx, 1, claimed.fence, claimed.revision, message_id=None, channel_id=None)
+        await records.release_claim(tx, 1, claimed.fence)
+    assert await next_due(world) is None
+    assert (await world.load(1)).message_id == 9001
+
+
+async def test_what_happens_during_a_claim_is_not_forgotten_by_its_release(world: World) -> None:
+    await world.ask(1, count=2)
+    (claimed,) = await world.claim()
+    async with world.database.transaction() as tx:
+        for image in claimed.images:
+            await records.update_image(tx, image, fence=claimed.fence, due_at_ms=NOON_MS + 5000)
+    await world.admit(max_in_flight=1)
+    await release(world, claimed)
+    assert await next_due(world) == NOON_MS, "its turn came meanwhile"
+    (claimed,) = await world.claim()
+    await world.generations.cancel(1, user_id=MIRA, may_manage=False)
+    await release(world, claimed)
+    assert await ids_of(world.claim()) == [1], "its cancel is not shown yet"
+
+
+async def test_a_news_that_came_during_a_show_stays_owed(world: World) -> None:
+    await world.ask(1, count=2)
+    await world.move(await world.image(1, 0), State.CANCELLED)
+    (claimed,) = await world.claim()
+    await world.move(await world.image(1, 1), State.CANCELLED)
+    async with world.database.transaction() as tx:
+        await records.mark_shown(tx, 1, claimed.fence, claimed.revision, message_id=None, channel_id=None)
+    assert (await world.load(1)).unshown
+
+
+async def test_a_card_may_move_and_links_follow_it(world: World) -> None:
+    for generation_id, private in ((1, False), (2, True), (3, True)):
+        await world.ask(generation_id, private=private)
+    claimed = {generation.id: generation for generation in await world.claim()}
+    async with world.database.transaction() as tx:
+        for generation_id, message_id, channel_id in ((1, 55, CHANNEL), (2, 66, CHANNEL), (3, 77, 999)):
+            await records.mark_shown(
+                tx, generation_id, claimed[generation_id].fence, 0, message_id=message_id, channel_id=channel_id
+            )
+        links = await records.links(tx, ["1-0", "1-3", "2-0", "3-0", "404-0"])
+    assert links == {"1-0": (GUILD, CHANNEL, 55), "1-3": (GUILD, CHANNEL, 55), "3-0": (None, 999, 77)}
+    assert ((await world.load(1)).card_channel_id, (await world.load(3)).card_channel_id) == (None, 999)
+
+
+async def test_a_late_task_is_adopted_once_and_only_where_the_outcome_was_unknown(world: World) -> None:
+    for generation_id in (1, 2, 3):
+        await world.ask(generation_id)
+        image = await world.move(await world.image(generation_id), State.SUBMITTING)
+        if generation_id != 3:
+            await world.move(image, State.UNKNOWN)
+    async with world.database.transaction() as tx:
+        outcomes = [
+            await records.adopt_task(tx, 1, 0, "task", NOON_MS + 5),
+            await records.adopt_task(tx, 1, 0, "other", NOON_MS),
+            await records.adopt_task(tx, 2, 0, "task", NOON_MS),
+            await records.adopt_task(tx, 3, 0, "third", NOON_MS),
+            await records.adopt_task(tx, 1, 3, "fourth", NOON_MS),
+        ]
+    assert outcomes == [True, False, False, False, False]
+    image = await world.image(1)
+    assert (image.task_id, image.due_at_ms, image.state) == ("task", NOON_MS + 5, State.UNKNOWN)
+
+
+async def test_tokens_are_forgotten_when_they_ran_out_or_are_of_no_use(world: World) -> None:
+    discord_now = ((NOON_MS - 1_420_070_400_000) << 22) + 1
+    minute = 60_000 << 22
+    young, old, finished = discord_now, discord_now - 15 * minute, discord_now - minute
+    for generation_id in (young, old, finished):
+        await world.ask(generation_id, OTTO)
+    await world.generations.abandon(finished)
+    await world.move(await world.image(finished), State.CANCELLED)
+    claimed = {generation.id: generation for generation in await world.claim()}
+    async with world.database.transaction() as tx:
+        await records.mark_shown(tx, finished, claimed[finished].fence, 1, message_id=None, channel_id=None)
+        for generation in claimed.values():
+            await records.release_claim(tx, generation.id, generation.fence)
+        await records.wipe_tokens(tx, NOON_MS)
+    tokens = [(await world.load(generation_id)).origin.token for generation_id in (young, old, finished)]
+    assert tokens == [f"token of {young}", "", ""]
+    assert (await world.load(young)).origin.token_expires_at_ms == NOON_MS + 15 * 60_000
+
+
+async def test_a_lost_process_leaves_its_submit_where_it_was(database: Database) -> None:
+    world = make_world(database)
+    await world.ask(1)
+    await world.admit()
+    (claimed,) = await world.claim()
+    await world.move(claimed.images[0], State.SUBMITTING, fence=claimed.fence)
+    world.clock.at_ms += LEASE_MS
+    (again,) = await world.claim(owner="two")
+    assert [(image.state, image.due_at_ms) for image in again.images] == [(State.SUBMITTING, NOON_MS)]

@@ -1,0 +1,161 @@
+"""Turns: fair between people, within their own cap and the whole's, and told truly."""
+
+from __future__ import annotations
+
+import asyncio
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from generations import records
+from generations.model import Line, State
+from generations.records import Demand
+from generations.service import still_waiting
+from store.database import open_database
+from tests.contract.world import MIRA, NOON_MS, OTTO, YUKI, World, make_world
+
+
+async def line_of(world: World, generation_id: int) -> Line | None:
+    return await world.generations.line_of(await world.load(generation_id))
+
+
+async def place(world: World, generation_id: int) -> tuple[int, int, int] | None:
+    """Its place in the line, among its person's own, and how many of theirs are being made."""
+    line = await line_of(world, generation_id)
+    return None if line is None else (line.position, line.own_position, line.own_running)
+
+
+async def counts(world: World) -> tuple[int, int]:
+    async with world.database.transaction() as tx:
+        return await records.waiting_count(tx), await records.in_flight_count(tx)
+
+
+async def ask_in_turn(world: World, *people: tuple[int, int]) -> None:
+    """One request each of so many images, a second apart, numbered from 1."""
+    for generation_id, (user_id, count) in enumerate(people, 1):
+        world.clock.at_ms += 1000
+        await world.ask(generation_id, user_id, count=count)
+
+
+async def turns(world: World, generation_ids: range) -> list[str]:
+    loaded = [await world.load(generation_id) for generation_id in generation_ids]
+    return [image.image_id for one in loaded for image in one.images if image.admitted_at_ms is not None]
+
+
+async def test_everybodys_first_image_comes_before_anybodys_second(world: World) -> None:
+    await ask_in_turn(world, (MIRA, 4), (OTTO, 2), (YUKI, 1))
+    assert await world.admit(max_in_flight=3) == [1, 2, 3]
+    assert await turns(world, range(1, 4)) == ["1-0", "2-0", "3-0"]
+    assert await world.admit(max_in_flight=5) == [1, 2]
+    assert await turns(world, range(1, 4)) == ["1-0", "1-1", "2-0", "2-1", "3-0"]
+
+
+async def test_images_that_are_being_made_count_for_their_person(world: World) -> None:
+    await ask_in_turn(world, (MIRA, 2), (MIRA, 1), (OTTO, 1))
+    await world.admit(max_in_flight=1)
+    await world.move(await world.image(1), State.SUBMITTING, State.RUNNING)
+    await world.admit(max_in_flight=2)
+    assert await turns(world, range(1, 4)) == ["1-0", "3-0"]
+
+
+async def test_first_come_first_served_among_equals(world: World) -> None:
+    await ask_in_turn(world, (YUKI, 1), (OTTO, 1), (MIRA, 1))
+    assert [await world.admit(max_in_flight=slots) for slots in (1, 2, 3)] == [[1], [2], [3]]
+
+
+async def test_nobody_is_given_more_turns_than_their_cap(world: World) -> None:
+    await ask_in_turn(world, (MIRA, 4), (OTTO, 1))
+    await world.admit(max_per_user=2)
+    assert await turns(world, range(1, 3)) == ["1-0", "1-1", "2-0"]
+    assert await world.admit(max_per_user=2) == []
+    image = await world.move(await world.image(1), State.SUBMITTING, State.RUNNING)
+    assert await world.admit(max_per_user=2) == []
+    await world.move(image, State.FAILED)
+    await world.admit(max_per_user=2)
+    assert await turns(world, range(1, 3)) == ["1-0", "1-1", "1-2", "2-0"]
+
+
+async def test_a_card_that_discord_has_not_taken_gets_no_turn_and_takes_none(world: World) -> None:
+    await world.ask(1, count=3, answered=False)
+    world.clock.at_ms += 1
+    await world.ask(2, count=1)
+    assert await world.admit(max_in_flight=1) == [2]
+    await world.generations.answered(1, 9001)
+    assert await world.admit(max_in_flight=1) == []
+    assert await world.admit(max_in_flight=9) == [1]
+
+
+async def test_a_turn_makes_image_and_generation_due_now(world: World) -> None:
+    await world.ask(1)
+    (claimed,) = await world.claim()
+    async with world.database.transaction() as tx:
+        await records.update_image(tx, claimed.images[0], fence=1, due_at_ms=NOON_MS + 99_000)
+        await records.release_claim(tx, 1, 1)
+    assert await world.claim() == []
+    await world.admit()
+    (claimed,) = await world.claim()
+    assert (claimed.images[0].due_at_ms, claimed.images[0].admitted_at_ms) == (NOON_MS, NOON_MS)
+
+
+async def test_what_is_sent_back_to_the_line_keeps_its_turn(world: World) -> None:
+    await ask_in_turn(world, (MIRA, 1), (OTTO, 1))
+    await world.admit(max_in_flight=1)
+    await world.move(await world.image(1), State.SUBMITTING, State.REQUESTED)
+    assert await counts(world) == (1, 1)
+    assert await world.admit(max_in_flight=1) == []
+
+
+async def test_processes_that_give_turns_at_once_never_give_too_many(world: World, database_address: str) -> None:
+    await ask_in_turn(world, *[(1000 + number, 3) for number in range(8)])
+    async with open_database(database_address) as other:
+        worlds = [world, make_world(other)] * 4
+        given = await asyncio.gather(*(each.admit(max_in_flight=10, max_per_user=2) for each in worlds))
+    assert await counts(world) == (14, 10)
+    assert len(await turns(world, range(1, 9))) == 10
+    assert sum(map(len, given)) >= 8
+
+
+async def test_places_are_told_in_the_order_in_which_turns_are_given(world: World) -> None:
+    await ask_in_turn(world, (MIRA, 4), (MIRA, 1), (OTTO, 2), (YUKI, 1))
+    assert [await place(world, number) for number in (1, 2, 3, 4)] == [(1, 1, 0), (8, 5, 0), (2, 1, 0), (3, 1, 0)]
+    await world.admit(max_in_flight=3)
+    # made: 1-0, 3-0, 4-0; then 1-1, 3-1, 1-2, and past Mira's cap of three 1-3 and 2-0
+    assert [await place(world, number) for number in (1, 2, 3, 4)] == [(1, 1, 1), (5, 4, 1), (2, 1, 1), None]
+    await world.generations.cancel(1, user_id=MIRA, may_manage=False)
+    assert await place(world, 2) == (1, 1, 0)
+
+
+async def test_a_place_says_when_only_ones_own_images_are_in_the_way(world: World) -> None:
+    await ask_in_turn(world, (MIRA, 3), (MIRA, 2))
+    await world.admit()
+    assert await line_of(world, 2) == Line(1, own_running=3, own_cap=3, own_position=1, about_seconds=None)
+    line = await line_of(world, 2)
+    assert line is not None
+    assert line.waits_for_own
+
+
+async def test_whoever_has_just_asked_has_a_place_before_discord_has_the_card(world: World) -> None:
+    await world.ask(1)
+    await world.ask(2, OTTO, answered=False)
+    assert await place(world, 2) == (2, 1, 0)
+
+
+@given(
+    st.lists(st.builds(Demand, st.just(1), st.integers(0, 9), st.integers(0, 9)), max_size=6),
+    st.integers(1, 5),
+    st.integers(0, 30),
+)
+def test_whoever_can_start_at_once_does_not_count_as_waiting(
+    demands: list[Demand], max_per_user: int, max_in_flight: int
+) -> None:
+    free = max(0, max_in_flight - sum(demand.in_flight for demand in demands))
+    left = [demand.waiting for demand in demands]
+    for _ in range(free):  # give turns one by one, as admit does
+        able = [
+            number
+            for number, demand in enumerate(demands)
+            if left[number] and demand.in_flight + demand.waiting - left[number] < max_per_user
+        ]
+        if able:
+            left[able[0]] -= 1
+    assert still_waiting(demands, max_per_user, max_in_flight) == sum(left)
