@@ -135,7 +135,8 @@ async def test_news_wake_the_owner_that_waits_to_show_progress(scene: Scene) -> 
     scene.delivery.show_progress(*painting(0.2))
     await scene.settled()
     await scene.show(declined())
-    await scene.delivery.drain()
+    async with asyncio.timeout(1):  # the clock stands still: an owner that went on sleeping would sleep for ever
+        await scene.delivery.drain()
     assert len(scene.rest.edits()) == 2
 
 
