@@ -222,10 +222,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Painting:
-    """How far the images in flight are, as an estimate from past images of the same size; never above 0.95."""
+    """How far the images in flight are, as an estimate from past images. With too few seen, only when it was begun."""
 
-    share: float
-    usual_seconds: tuple[int, int] | None  # None: too few images seen to say
+    begun_at_ms: int
+    share: float | None  # 0 to 0.95
+    usual_seconds: tuple[int, int] | None
     ready_at_ms: int | None
     overdue: bool = False
     service_slow: bool = False  # the last looks found no answer

@@ -41,7 +41,8 @@ def _painting(generation: Generation, images: list[Image], pace: Pace, now_ms: i
     typical, slow = pace.typical_seconds(size), pace.slow_seconds(size)
     overdue = slow is not None and age > slow
     return Painting(
-        share=min(SHARE_MAX, age / (typical * 1.1)) if typical else 0.0,
+        begun_at_ms=begun_ms,
+        share=min(SHARE_MAX, age / (typical * 1.1)) if typical else None,
         usual_seconds=pace.usual_seconds(size),
         ready_at_ms=begun_ms + round(typical * 1000) if typical and not overdue else None,
         overdue=overdue,

@@ -21,6 +21,7 @@ from generations.prices import price_of
 from ui import texts
 from ui.buttons import cancel_button
 from ui.inert import alt_text, inert
+from ui.numbers import duration
 
 PROMPT_SHOWN = 300  # UTF-16 units after escaping; all of it stands in the alt text
 DETAIL_SHOWN = 200
@@ -179,7 +180,7 @@ def _time_taken(generation: Generation) -> str:
     if not pictured or not generation.finished:
         return ""
     began = min(image.submitted_at_ms or generation.created_at_ms for image in pictured)
-    return texts.duration((max(image.ready_at_ms or began for image in pictured) - began) / 1000)
+    return duration((max(image.ready_at_ms or began for image in pictured) - began) / 1000)
 
 
 def _link_buttons(linked: Mapping[int, str], count: int) -> list[ui.Item[Any]]:

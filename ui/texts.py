@@ -1,8 +1,7 @@
 """Every sentence a person reads, and nothing else. Pure: takes numbers and finished pieces, gives text.
 
 Must not know Discord's library, the database or the image API. What a person typed reaches these functions only
-after ui.inert. Times are unix milliseconds and become Discord timestamps, which each reader sees in their own zone
-(Discord docs: Reference, "Timestamp Styles").
+after ui.inert. Times are unix milliseconds.
 """
 
 from __future__ import annotations
@@ -10,43 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from generations.model import Ending, Line, Painting
-
-# ---- for both: numbers, times, lists ------------------------------------------------------------------------------
-
-
-def relative_time(at_ms: int) -> str:
-    """For example "in 12 seconds"; it counts down by itself on the reader's screen."""
-    return f"<t:{at_ms // 1000}:R>"
-
-
-def credits_text(amount: int) -> str:
-    return "1 credit" if amount == 1 else f"{amount} credits"
-
-
-def images_text(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"
-
-
-def ordinal(number: int) -> str:
-    """1st, 2nd, 3rd, 4th, 11th …"""
-    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{ending}"
-
-
-def duration(seconds: float) -> str:
-    """For example 14 s, 3 min, 2 h; never less than 1 s."""
-    whole = max(1, round(seconds))
-    if whole < 90:
-        return f"{whole} s"
-    if whole < 90 * 60:
-        return f"{round(whole / 60)} min"
-    return f"{round(whole / 3600)} h"
-
-
-def mention(user_id: int) -> str:
-    """Shows as a name. It pings nobody, because every message goes out with allowed_mentions none."""
-    return f"<@{user_id}>"
-
+from ui.numbers import bar, credits_text, duration, duration_span, images_text, mention, ordinal, relative_time, signed
 
 # ---- the card (ui/cards, ui/delivery) -----------------------------------------------------------------------------
 
@@ -54,8 +17,6 @@ SENDING = "Sending…"
 POSTING = "Ready, being posted"
 KEPT = "The image is ready and paid for, but there is no place left to post it. It is kept."
 ARRIVED_LATE = "It arrived after its credits had been returned, so it is free."
-
-_BAR_CELLS = 10
 
 _ENDINGS = {
     Ending.DECLINED: "The image service declined this prompt",
@@ -112,27 +73,26 @@ def waiting_text(line: Line) -> str:
 
 
 def painting_text(painting: Painting | None) -> str:
-    """▰▰▰▰▰▱▱▱▱▱ Painting · usually 12–18 s · ready in 9 seconds. The bar is an estimate and is never full."""
+    """▰▰▰▰▰▱▱▱▱▱ Painting · usually 12–18 s · ready in 9 seconds. The bar is an estimate and is never full.
+
+    Where nothing can be estimated yet there is no bar, only since when it is being made.
+    """
     if painting is None:
         return "Painting"
-    filled = min(_BAR_CELLS - 1, max(0, int(painting.share * _BAR_CELLS)))
-    parts = ["▰" * filled + "▱" * (_BAR_CELLS - filled) + "  Painting"]
+    if painting.share is None:
+        parts = ["Painting", f"begun {relative_time(painting.begun_at_ms)}"]
+    else:
+        parts = [f"{bar(painting.share, full=False)}  Painting"]
     if painting.overdue:
         parts.append("taking longer than usual")
     else:
         if painting.usual_seconds is not None:
-            parts.append(f"usually {_span(*painting.usual_seconds)}")
+            parts.append(f"usually {duration_span(*painting.usual_seconds)}")
         if painting.ready_at_ms is not None:
             parts.append(f"ready {relative_time(painting.ready_at_ms)}")
     if painting.service_slow:
         parts.append("the image service is slow")
     return " · ".join(parts)
-
-
-def _span(low: int, high: int) -> str:
-    if high < 90:
-        return f"{low}–{high} s" if low < high else duration(high)
-    return f"{duration(low)} to {duration(high)}" if low < high else duration(high)
 
 
 def seeds_text(seeds: Sequence[int]) -> str:
@@ -269,10 +229,8 @@ def card_refused(reference: int) -> str:
 def balance_text(*, available: int, allowance: int, price: int) -> str:
     """▰▰▰▰▰▰▰▱▱▱  **35 of 50 credits · 7 images**"""
     share = 1.0 if allowance <= 0 else available / allowance
-    filled = min(_BAR_CELLS, max(0, int(share * _BAR_CELLS)))
-    bar = "▰" * filled + "▱" * (_BAR_CELLS - filled)
     amount = f"{available} of {allowance} credits" if available <= allowance else credits_text(available)
-    return f"{bar}  **{amount} · {images_text(available // price)}**"
+    return f"{bar(share)}  **{amount} · {images_text(available // price)}**"
 
 
 def held_text(held: int, images: int) -> str:
@@ -283,11 +241,6 @@ def refill_text(allowance: int, refills_at_ms: int | None) -> str:
     if refills_at_ms is None:
         return "Given once, not refilled"
     return f"Refills to {allowance} {relative_time(refills_at_ms)}"
-
-
-def signed(amount: int) -> str:
-    """+5, −5 (with a true minus), 0."""
-    return f"+{amount}" if amount > 0 else f"−{-amount}" if amount < 0 else "0"
 
 
 def entry_text(*, amount: int, reason: str, card_url: str | None, at_ms: int) -> str:

@@ -100,4 +100,4 @@ def declined(**options: Any) -> Generation:
 
 
 def painting(share: float = 0.5, **options: Any) -> tuple[Generation, Outlook]:
-    return generation(image(State.RUNNING), **options), Outlook(None, Painting(share, (12, 18), None))
+    return generation(image(State.RUNNING), **options), Outlook(None, Painting(0, share, (12, 18), None))

@@ -31,7 +31,7 @@ NOW_MS = 1_800_000_000_000
 ORIGIN = Origin(1399999999999999999, 5, 77, 88, 99, "token", 10 << 20)
 NOTHING = Outlook()
 READY: dict[str, Any] = {"submitted_at_ms": NOW_MS, "ready_at_ms": NOW_MS + 14_000, "consumed_credits": 5}
-PAINTING = Painting(0.52, (12, 18), NOW_MS)
+PAINTING = Painting(NOW_MS, 0.52, (12, 18), NOW_MS)
 HOSTILE = [
     "👩‍👩‍👧‍👦" * 285,
     "\u202e" * 2000,
@@ -116,10 +116,10 @@ def test_an_image_whose_turn_it_is_is_being_sent(state: State) -> None:
     ("painting", "sentence"),
     [
         (PAINTING, "▰▰▰▰▰▱▱▱▱▱  Painting · usually 12–18 s · ready <t:1800000000:R>"),
-        (Painting(0.0, None, None), "▱▱▱▱▱▱▱▱▱▱  Painting"),
-        (Painting(1.0, (14, 14), NOW_MS), "▰▰▰▰▰▰▰▰▰▱  Painting · usually 14 s · ready <t:1800000000:R>"),
-        (Painting(0.95, (12, 18), NOW_MS, overdue=True), "▰▰▰▰▰▰▰▰▰▱  Painting · taking longer than usual"),
-        (Painting(0.2, (80, 200), None, service_slow=True),
+        (Painting(NOW_MS, None, None, None), "Painting · begun <t:1800000000:R>"),
+        (Painting(NOW_MS, 1.0, (14, 14), NOW_MS), "▰▰▰▰▰▰▰▰▰▱  Painting · usually 14 s · ready <t:1800000000:R>"),
+        (Painting(NOW_MS, 0.95, (12, 18), NOW_MS, overdue=True), "▰▰▰▰▰▰▰▰▰▱  Painting · taking longer than usual"),
+        (Painting(NOW_MS, 0.2, (80, 200), None, service_slow=True),
          "▰▰▱▱▱▱▱▱▱▱  Painting · usually 80 s to 3 min · the image service is slow"),
         (None, "Painting"),
     ],
@@ -277,7 +277,13 @@ def test_no_prompt_breaks_a_limit_or_pings(prompt: str, state: State) -> None:
 
 @given(
     st.lists(st.tuples(st.sampled_from(State), st.none() | st.sampled_from(Ending)), min_size=1, max_size=4),
-    st.builds(Painting, st.floats(0, 2), st.none() | st.tuples(st.integers(1, 9), st.integers(9, 999)), st.none()),
+    st.builds(
+        Painting,
+        st.just(NOW_MS),
+        st.none() | st.floats(0, 2),
+        st.none() | st.tuples(st.integers(1, 9), st.integers(9, 999)),
+        st.none(),
+    ),
 )
 def test_two_builds_of_the_same_card_are_equal_and_new_objects(
     states: list[tuple[State, Ending | None]], painting: Painting

@@ -32,7 +32,7 @@ def pace_of(seconds: float, images: int = 20) -> Pace:
 def test_without_experience_nothing_is_promised() -> None:
     outlook = outlook_of(generation(State.RUNNING, age_seconds=9), None, Pace(), now_ms=NOW_MS, slots=5, in_flight=1)
     assert outlook.painting is not None
-    assert (outlook.painting.share, outlook.painting.usual_seconds, outlook.painting.ready_at_ms) == (0.0, None, None)
+    assert (outlook.painting.share, outlook.painting.usual_seconds, outlook.painting.ready_at_ms) == (None, None, None)
 
 
 def test_the_bar_follows_past_images_and_never_claims_to_be_full() -> None:
@@ -40,7 +40,7 @@ def test_the_bar_follows_past_images_and_never_claims_to_be_full() -> None:
         outlook_of(generation(State.RUNNING, age_seconds=age), None, pace_of(15), now_ms=NOW_MS, slots=5, in_flight=1)
         for age in (0, 5, 10, 15, 600)
     ]
-    values = [outlook.painting.share for outlook in shares if outlook.painting]
+    values = [outlook.painting.share or 0.0 for outlook in shares if outlook.painting]
     assert values == sorted(values)
     assert values[-1] == SHARE_MAX
 

@@ -65,7 +65,7 @@ def test_a_service_that_became_slower_is_followed_up() -> None:
 
 def test_with_few_images_seen_the_first_look_comes_after_five_seconds_and_nothing_is_promised() -> None:
     pace = Pace()
-    for _ in range(4):
+    for _ in range(2):
         look_until_ready(pace, 20.0)
     assert pace.first_look_seconds(Size.SQUARE) == LOOK_SECONDS
     assert pace.usual_seconds(Size.SQUARE) is None
