@@ -51,7 +51,7 @@ class Database:
     async def migrate(self) -> None:
         """Bring the schema to the newest revision. Several processes may do so at once: one works, the others wait.
 
-        Raises DatabaseUnreachable when the database can't be opened.
+        Raises DatabaseUnreachable when the database can't be opened, SchemaTooNew when this bot is too old for it.
         """
         try:
             async with self.transaction() as connection:

@@ -2,7 +2,8 @@
 
 StoreError
 ├── BadDatabaseUrl        the address can't be understood; also a ValueError
-└── DatabaseUnreachable   nobody answers there, or it answers with a refusal
+├── DatabaseUnreachable   nobody answers there, or it answers with a refusal
+└── SchemaTooNew          a newer version of this bot has been here
 """
 
 from __future__ import annotations
@@ -18,3 +19,7 @@ class BadDatabaseUrl(StoreError, ValueError):
 
 class DatabaseUnreachable(StoreError):
     """The database can't be opened: no server, no permission, no disk, or not a database."""
+
+
+class SchemaTooNew(StoreError):
+    """The tables are of a newer version of this bot, which this one would not understand."""

@@ -9,14 +9,26 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection
+
+from store.errors import SchemaTooNew
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:
-    """Run every migration up to *revision* that the database has not seen."""
-    command.upgrade(_config(connection), revision)
+    """Run every migration up to *revision* that the database has not seen. Raises SchemaTooNew."""
+    config = _config(connection)
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    unknown = set(MigrationContext.configure(connection).get_current_heads()) - known
+    if unknown:
+        raise SchemaTooNew(
+            f"the database is of a newer version of this bot (schema {', '.join(sorted(unknown))}): "
+            "update the bot, or point DATABASE_URL to another database"
+        )
+    command.upgrade(config, revision)
 
 
 def downgrade(connection: Connection, revision: str) -> None:

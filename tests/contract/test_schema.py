@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 from store.database import Database, open_database
-from store.errors import DatabaseUnreachable
+from store.errors import DatabaseUnreachable, SchemaTooNew
 from store.schema import downgrade, upgrade
 from store.tables import metadata
 from tests.databases import DatabaseMaker
@@ -81,6 +81,13 @@ async def test_processes_that_start_together_migrate_once(make_database: Databas
     finally:
         for database in databases:
             await database.close()
+
+
+async def test_a_database_of_a_newer_bot_is_left_alone(database: Database) -> None:
+    async with database.transaction() as tx:
+        await tx.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(SchemaTooNew, match="schema 9999"):
+        await database.migrate()
 
 
 async def test_a_database_that_is_not_there_is_a_plain_sentence(make_database: DatabaseMaker) -> None:

@@ -1,0 +1,150 @@
+"""The vocabulary of generations: what may be asked for, and which state may follow which."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from generations.model import (
+    HELD,
+    IN_FLIGHT,
+    MOVES,
+    PICTURED,
+    RETURNED,
+    VISIBLE_ENDINGS,
+    WAITING,
+    Generation,
+    Image,
+    Line,
+    Origin,
+    Request,
+    State,
+)
+from qwen.models import SEED_MAX, OutputFormat, Size
+
+ORIGIN = Origin(175928847299117063, 1, 2, 3, 4, "a secret", 10_000_000)
+
+
+def parse(**changes: Any) -> Request:
+    asked: dict[str, Any] = {
+        "prompt": "a lighthouse",
+        "size": Size.SQUARE,
+        "seed": 7,
+        "format": OutputFormat.JPEG,
+        "count": 1,
+        "private": False,
+        "spoiler": False,
+        "rng": random.Random(1),
+    }
+    return Request.parse(**asked | changes)
+
+
+def generation(*states: State) -> Generation:
+    images = tuple(Image(1, position, seed=position, state=state) for position, state in enumerate(states))
+    return Generation(1, Request("x", count=len(states)), ORIGIN, 0, images)
+
+
+def reachable(source: State) -> set[State]:
+    """Every state that can ever follow *source*, itself included."""
+    found, new = {source}, {source}
+    while new:
+        new = {target for state in new for target in MOVES[state]} - found
+        found |= new
+    return found
+
+
+@given(st.none() | st.just(-1), st.integers())
+def test_a_seed_that_is_left_out_is_drawn_so_that_every_image_of_the_request_has_one(
+    seed: int | None, dice: int
+) -> None:
+    request = parse(seed=seed, count=4, rng=random.Random(dice))
+    assert 0 <= request.seed <= SEED_MAX - 4
+    assert parse(seed=seed, count=4, rng=random.Random(dice)) == request
+
+
+@given(st.integers(0, SEED_MAX), st.integers(1, 4))
+def test_the_images_of_one_request_have_different_seeds_that_the_service_takes(seed: int, count: int) -> None:
+    request = parse(seed=seed, count=count)
+    seeds = [request.seed_at(position) for position in range(count)]
+    assert seeds[0] == seed
+    assert len(set(seeds)) == count
+    assert all(0 <= each <= SEED_MAX for each in seeds)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"prompt": ""},
+        {"prompt": " \n\t"},
+        {"prompt": "x" * 2001},
+        {"seed": -2},
+        {"seed": SEED_MAX + 1},
+        {"count": 0},
+        {"count": 5},
+    ],
+    ids=str,
+)
+def test_what_the_service_would_refuse_is_refused_with_a_sentence(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"^[A-Z].*\.$"):
+        parse(**wrong)
+
+
+def test_a_token_runs_out_fifteen_minutes_after_its_interaction() -> None:
+    # Discord docs: Reference, "Snowflakes": this id is of 1462015105796.
+    assert ORIGIN.token_expires_at_ms == 1_462_015_105_796 + 900_000
+
+
+def test_a_token_is_in_no_text_about_its_origin() -> None:
+    assert "a secret" not in repr(ORIGIN)
+    assert "a secret" not in repr(replace(generation(State.REQUESTED), origin=ORIGIN))
+
+
+def test_every_state_has_its_moves_and_belongs_to_one_kind() -> None:
+    assert set(MOVES) == set(State)
+    kinds = (WAITING, IN_FLIGHT, PICTURED, RETURNED)
+    assert sorted(state for kind in kinds for state in kind) == sorted(State)
+
+
+def test_credits_that_went_back_are_never_held_again_and_nothing_is_asked_for_twice() -> None:
+    for state in set(State) - HELD:
+        assert not reachable(state) & HELD
+    assert reachable(State.RUNNING).isdisjoint({State.REQUESTED, State.SUBMITTING})
+    assert reachable(State.UNKNOWN).isdisjoint({State.REQUESTED, State.SUBMITTING})
+
+
+def test_every_state_leads_to_an_end_and_every_end_is_shown() -> None:
+    ends = {state for state in State if not MOVES[state]}
+    assert all(reachable(state) & ends for state in State)
+    assert VISIBLE_ENDINGS.isdisjoint(HELD)
+    for state in HELD:
+        assert not MOVES[state] - HELD - VISIBLE_ENDINGS, "no move leaves the hold behind without news for the card"
+
+
+def test_only_what_waits_can_be_cancelled() -> None:
+    assert generation(State.RUNNING, State.REQUESTED).cancellable
+    assert not generation(*[state for state in State if state is not State.REQUESTED][:4]).cancellable
+
+
+def test_a_generation_is_finished_when_nothing_holds_credits_any_more() -> None:
+    for state in State:
+        assert generation(State.DELIVERED, state).finished == (state not in HELD)
+
+
+def test_a_card_owes_news_until_the_newest_is_shown() -> None:
+    made = replace(generation(State.CANCELLED), revision=2, shown_revision=1)
+    assert made.unshown
+    assert not replace(made, shown_revision=2).unshown
+
+
+def test_the_ledger_knows_an_image_by_generation_and_position() -> None:
+    assert [image.image_id for image in generation(State.REQUESTED, State.RUNNING).images] == ["1-0", "1-1"]
+
+
+def test_a_place_waits_for_ones_own_images_only_at_the_cap() -> None:
+    assert Line(4, own_running=3, own_cap=3, own_position=1, about_seconds=None).waits_for_own
+    assert not Line(4, own_running=2, own_cap=3, own_position=1, about_seconds=None).waits_for_own
