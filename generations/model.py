@@ -251,9 +251,10 @@ class Place(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The outcome of a show. attachment ids by image position, for the pictures that were uploaded by it."""
+    """The outcome of a show. By image position, for the pictures that it uploaded: attachment ids and file names."""
 
     place: Place
     message_id: int | None = None
     channel_id: int | None = None
     attachments: Mapping[int, int] = field(default_factory=dict[int, int])
+    file_names: Mapping[int, str] = field(default_factory=dict[int, str])

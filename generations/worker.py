@@ -241,9 +241,14 @@ class Worker:
             for image in generation.images:
                 if image.state is State.SUCCEEDED and image.position in pictures:
                     target = State.DELIVERED if arrived else State.UNDELIVERED
-                    attachment_id = shown.attachments.get(image.position)
                     await records.move(
-                        tx, image, target, fence=generation.fence, due_at_ms=None, attachment_id=attachment_id
+                        tx,
+                        image,
+                        target,
+                        fence=generation.fence,
+                        due_at_ms=None,
+                        attachment_id=shown.attachments.get(image.position),
+                        file_name=shown.file_names.get(image.position),
                     )
             await records.mark_shown(
                 tx,

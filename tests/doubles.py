@@ -134,7 +134,11 @@ class Wall:
         if isinstance(place, DeliveryDelayed):
             raise place
         self.shows.append((generation, dict(pictures)))
-        return Shown(place, attachments={position: 9000 + position for position in pictures})
+        return Shown(
+            place,
+            attachments={position: 9000 + position for position in pictures},
+            file_names={position: f"picture-{position}.png" for position in pictures},
+        )
 
     async def find_card(self, generation: Generation) -> int | None:
         return self.card

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import discord
@@ -55,10 +56,12 @@ class Ladder:
                 )
             except PayloadTooLarge:
                 batches[:0] = _smaller(memory, generation, positions)
-        ids = {
-            position: memory.attached[position].attachment_id for position in pictures if position in memory.attached
-        }
-        return Shown(shown.place, shown.message_id, shown.channel_id, ids)
+        attached = {position: memory.attached[position] for position in pictures if position in memory.attached}
+        return replace(
+            shown,
+            attachments={position: picture.attachment_id for position, picture in attached.items()},
+            file_names={position: picture.file_name for position, picture in attached.items()},
+        )
 
     async def edit(self, memory: Memory, sheet: Sheet) -> discord.Message | None:
         """Edit the card where it stands. None: nothing can reach it.

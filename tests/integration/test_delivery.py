@@ -85,7 +85,7 @@ async def test_a_card_out_of_reach_is_followed_by_a_message_in_the_channel(
     body = scene.rest.calls[-1].body
     assert shown.place is Place.CHANNEL
     assert shown.message_id in scene.rest.messages
-    assert list(shown.attachments) == [0]
+    assert list(shown.attachments) == list(shown.file_names) == [0]
     assert body["nonce"] == f"{GENERATION}-1"
     assert body["enforce_nonce"] is True
     assert len(body["nonce"]) <= 25

@@ -29,7 +29,7 @@ async def test_an_image_is_posted_once_looked_at_and_paid_for_once(workshop: Wor
     assert workshop.service.posts[0].seed == 42
     assert [list(pictures) for _, pictures in workshop.wall.shows] == [[0]]
     image = (await workshop.load(generation_id)).images[0]
-    assert (image.attachment_id, image.consumed_credits) == (9000, 5)
+    assert (image.attachment_id, image.file_name, image.consumed_credits) == (9000, "picture-0.png", 5)
 
 
 async def test_looks_of_one_task_stay_five_seconds_apart_and_nothing_is_looked_at_after_its_end(
