@@ -50,7 +50,7 @@ async def test_a_fresh_card_is_edited_by_its_token_with_the_picture_in_a_gallery
     assert call.body["flags"] == 32768
     assert not call.authorized
     [attachment_id] = scene.rest.messages[CARD]["attachments"]
-    assert shown == Shown(Place.CARD, CARD, CHANNEL, {0: attachment_id})
+    assert shown == Shown(Place.CARD, CARD, CHANNEL, {0: attachment_id}, {0: shown.file_names[0]})
 
 
 async def test_a_token_near_its_end_is_not_tried(scene: Scene) -> None:
