@@ -69,7 +69,8 @@ class PostgresqlMaker:
     async def create(self, *, empty: bool = False) -> str:
         """A new database, migrated unless *empty*; its address."""
         name = f"test_{next(self.numbers)}"
-        await self.command(f"CREATE DATABASE {name} TEMPLATE {'template0' if empty else self.template}")
+        source = "template0" if empty else self.template
+        await self.command(f"CREATE DATABASE {name} TEMPLATE {source} STRATEGY file_copy")
         return self.address(name)
 
     async def drop(self, address: str) -> None:

@@ -10,7 +10,7 @@ from credits.errors import InsufficientCredits
 from credits.model import EntryKind
 from generations import records
 from generations.errors import Draining, IllegalMove, LineFull, NotCancellable, NotYours
-from generations.model import CardLink, Ending, Generation, Request, State
+from generations.model import CardLink, Ending, Generation, Image, Request, State
 from store.database import Database, open_database
 from tests.contract.world import CHANNEL, GUILD, MIRA, NOON_MS, OTTO, World, make_world, origin
 
@@ -153,6 +153,28 @@ async def test_a_cancel_and_a_submit_at_once_are_one_of_the_two(world: World, da
                 assert image.state is State.SUBMITTING
     held = sum([(await world.image(number)).state is State.SUBMITTING for number in range(1, 6)])
     assert await world.numbers() == (50 - 5 * held, 5 * held)
+
+
+async def test_a_cancel_and_a_settle_of_the_same_card_never_wait_for_each_other(
+    world: World, database_address: str
+) -> None:
+    async def settle(image: Image, fence: int) -> None:
+        async with world.database.transaction() as tx:
+            await records.move(tx, image, State.SUCCEEDED, fence=fence)
+            await world.ledger.settle(tx, image.image_id, None, NOON_MS)
+
+    async with open_database(database_address) as other:
+        for generation_id in range(1, 5):
+            await world.ask(generation_id, count=2)
+            await world.admit(max_in_flight=1)
+            (claimed,) = await world.claim()
+            running = await world.move(claimed.images[0], State.SUBMITTING, State.RUNNING, fence=claimed.fence)
+            async with asyncio.timeout(5):
+                await asyncio.gather(
+                    settle(running, claimed.fence),
+                    make_world(other).generations.cancel(generation_id, user_id=MIRA, may_manage=False),
+                )
+    assert await world.numbers() == (30, 0)
 
 
 async def test_a_request_whose_card_never_stood_is_undone(world: World) -> None:
