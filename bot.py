@@ -37,6 +37,7 @@ from qwen.client import QwenClient, open_session
 from qwen.images import ImageDownloader, open_download_session
 from settings import Settings, SettingsError, load_settings
 from store.database import Database, open_database
+from store.errors import StoreError
 from store.memory import load_value, save_value
 from ui.answers import Tree
 from ui.buttons import DYNAMIC_ITEMS
@@ -267,6 +268,9 @@ def main(arguments: list[str]) -> int:
     except discord.LoginFailure:
         print("DISCORD_TOKEN was refused by Discord: copy it again from the developer portal.", file=sys.stderr)
         return EXIT_SETTINGS
+    except StoreError as error:
+        print(error, file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 0
 

@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from credits.allowance import CreditPeriod
 from qwen.addresses import AllowedHosts
+from store.address import parse_database_url
 
 ENV_FILE = ".env"
 PREFIXES = ("DISCORD_", "QWEN_")
@@ -79,10 +80,8 @@ def _no_slash(value: str) -> str:
 
 
 def _database(value: str) -> str:
-    scheme = value.strip().split("://", 1)[0].split("+", 1)[0]
-    if "://" not in value or scheme not in ("sqlite", "postgresql", "postgres"):
-        raise ValueError("must start with sqlite:/// or postgresql://")
-    return value.strip()
+    parse_database_url(value)  # its ValueError is a sentence
+    return value
 
 
 def _hosts(value: Sequence[str]) -> tuple[str, ...]:
@@ -213,7 +212,8 @@ def _sentence(name: str, kind: str, message: str, context: Mapping[str, Any]) ->
         case "enum":
             return f"{name} must be {context['expected']}."
         case _:
-            return f"{name} {message.removeprefix('Value error, ')}."
+            said = message.removeprefix("Value error, ").rstrip(".")
+            return f"{said}." if name in said else f"{name} {said}." if said[:1].islower() else f"{name}: {said}."
 
 
 def _unknown(values: Mapping[str, str]) -> list[str]:

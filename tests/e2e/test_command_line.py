@@ -1,0 +1,83 @@
+"""`python bot.py` as an operator meets it: words, exit codes, migrations."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from settings import Settings
+from store.database import open_database
+from store.memory import save_value
+
+BOT = Path(__file__).resolve().parents[2] / "bot.py"
+SECRETS = {"DISCORD_TOKEN": "canary-token", "QWEN_API_KEY": "sk-canary"}
+NOWHERE = {"DISCORD_API_URL": "http://127.0.0.1:9/api/v10", "DISCORD_GATEWAY_URL": "ws://127.0.0.1:9/"}
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int | None
+    said: str
+
+
+async def run_bot(folder: Path, *words: str, seconds: float = 20, **settings: str) -> Ended:
+    """Run bot.py in *folder* with these settings and no others; SIGTERM after *seconds*."""
+    environment = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(BOT), *words, cwd=folder, env={**environment, **settings}, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    reading = asyncio.create_task(process.stderr.read())
+    try:
+        await asyncio.wait_for(process.wait(), seconds)
+    except TimeoutError:
+        process.terminate()
+        await process.wait()
+    return Ended(process.returncode, (await reading).decode())
+
+
+async def test_without_settings_it_names_the_way_that_needs_none(tmp_path: Path) -> None:
+    ended = await run_bot(tmp_path)
+    assert ended.code == 78
+    assert "make try" in ended.said
+    assert "QWEN_API_KEY" in ended.said
+    assert "Traceback" not in ended.said
+
+
+async def test_all_faults_are_told_together_and_no_secret_with_them(tmp_path: Path) -> None:
+    ended = await run_bot(tmp_path, **SECRETS, QWEN_MAX_TASKS="none", TIMEZONE="Nowhere")
+    assert ended.code == 78
+    assert len(ended.said.splitlines()) == 2
+    assert "canary" not in ended.said
+
+
+async def test_words_that_mean_nothing_are_answered_with_the_usage(tmp_path: Path) -> None:
+    ended = await run_bot(tmp_path, "fly")
+    assert (ended.code, ended.said) == (64, "usage: python bot.py [migrate]\n")
+
+
+async def test_migrate_makes_the_database_and_ends(tmp_path: Path) -> None:
+    for _ in range(2):
+        ended = await run_bot(tmp_path, "migrate", **SECRETS)
+        assert ended.code == 0, ended.said
+    async with open_database(f"sqlite:///{tmp_path}/data/imagine.db") as database, database.transaction() as tx:
+        await save_value(tx, "proof", "the tables are there")
+
+
+async def test_while_discord_cannot_be_reached_it_keeps_trying_and_stops_when_told(tmp_path: Path) -> None:
+    ended = await run_bot(tmp_path, **SECRETS, **NOWHERE, seconds=4)
+    assert ended.code == 0, ended.said
+    assert "Discord can't be reached" in ended.said
+    assert "Traceback" not in ended.said
+    assert "canary" not in ended.said
+
+
+async def test_a_database_that_cannot_be_reached_ends_it_with_a_sentence(tmp_path: Path) -> None:
+    ended = await run_bot(tmp_path, **SECRETS, **NOWHERE, DATABASE_URL="postgresql://user:canary@127.0.0.1:9/imagine")
+    assert ended.code == 1
+    assert "database" in ended.said
+    assert "Traceback" not in ended.said
+    assert "canary" not in ended.said
