@@ -71,7 +71,7 @@ def test_all_faults_are_told_at_once() -> None:
         DISCORD_API_URL="discord.com", QWEN_MAX_TASKS="many", CREDIT_PERIOD="fortnight", TIMEZONE="Mars/Olympus",
         OWNER_IDS="me", DATABASE_URL="mysql://x/y", LOG_LEVEL="LOUD", TASK_DEADLINE_SECONDS="5", QWEN_IMAGE_HOSTS="https://x",
     )  # fmt: skip
-    assert [fault.split()[0] for fault in faults] == [
+    assert [fault.split()[0].strip(":") for fault in faults] == [
         "DISCORD_API_URL", "QWEN_IMAGE_HOSTS", "QWEN_MAX_TASKS", "DATABASE_URL", "CREDIT_PERIOD", "TIMEZONE",
         "TASK_DEADLINE_SECONDS", "OWNER_IDS", "LOG_LEVEL",
     ]  # fmt: skip
