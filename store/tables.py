@@ -16,6 +16,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     MetaData,
@@ -154,6 +155,19 @@ images = Table(
     UniqueConstraint("task_id"),
     CheckConstraint(f"state IN ({', '.join(repr(state.value) for state in State)})", "state"),
     CheckConstraint(f"position BETWEEN 0 AND {MAX_COUNT - 1}", "position"),
+)
+
+# What the image service was given to call back on, as long as the image is of interest to anybody.
+callbacks = Table(
+    "callbacks",
+    metadata,
+    Column("generation_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("token_hash", Text, nullable=False),  # SHA-256 in hex; the token itself is written nowhere
+    Column("heard_at_ms", BigInteger),
+    Column("claimed_task_id", Text),  # what a callback said its task is; nothing is believed of it
+    ForeignKeyConstraint(["generation_id", "position"], ["images.generation_id", "images.position"]),
+    UniqueConstraint("token_hash"),
 )
 
 memory = Table(

@@ -3,15 +3,26 @@
 Whoever changes something locks the generation's row before its images, and the ledger's account after both; who hands
 out turns locks the line before all of them. Kept in this order, two transactions never wait for each other.
 
-rows    rows <-> the frozen dataclasses of generations.model
-cards   insert, load, and what is known of the card on Discord
-claims  whose work a generation is: lease and fence
-moves   an image's way from state to state
-line    whose turn it is
+rows       rows <-> the frozen dataclasses of generations.model
+cards      insert, load, and what is known of the card on Discord
+claims     whose work a generation is: lease and fence
+moves      an image's way from state to state
+line       whose turn it is
+callbacks  what the image service calls back on
 """
 
 from __future__ import annotations
 
+from generations.records.callbacks import (
+    Callback,
+    drop_claim,
+    expect_callback,
+    find_callback,
+    forget_callbacks,
+    hasten,
+    load_callback,
+    note_callback,
+)
 from generations.records.cards import (
     forget_card,
     insert,
@@ -38,24 +49,32 @@ from generations.records.moves import ImageChanges, adopt_task, move, update_ima
 
 __all__ = [
     "LINE",
+    "Callback",
     "Demand",
     "ImageChanges",
     "admit",
     "adopt_task",
     "claim_due",
     "demands",
+    "drop_claim",
+    "expect_callback",
+    "find_callback",
+    "forget_callbacks",
     "forget_card",
+    "hasten",
     "held_count",
     "in_flight_count",
     "insert",
     "line_of",
     "links",
     "load",
+    "load_callback",
     "load_locked",
     "make_due",
     "mark_shown",
     "move",
     "next_due_at_ms",
+    "note_callback",
     "release_claim",
     "renew",
     "set_answered",
