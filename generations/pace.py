@@ -17,6 +17,8 @@ from qwen.models import Size
 
 LOOK_SECONDS = 5.0  # never closer than this for one task
 FIRST_LOOK_MAX_SECONDS = 60.0
+BACKSTOP_SECONDS = 10.0  # between looks that only make up for a lost callback
+BACKSTOP_SHARE = 0.95  # of the images should have called back before their first look
 READY_TARGET = 0.10  # the share of images that should be there at their first look
 WARM_UP_SAMPLES = 50  # with fewer than these nothing is trusted and the first look comes after LOOK_SECONDS
 USUAL_MIN_SAMPLES = 3  # with fewer than these people are told no range
@@ -53,13 +55,32 @@ class Pace:
         """
         pace = self._sizes[size]
         pace.durations.append((looked_seconds + noticed_seconds) / 2)  # the middle of the gap it fell into
+        self._aim(pace, ready_at_first_look=looks == 1)
+
+    @staticmethod
+    def _aim(pace: SizePace, *, ready_at_first_look: bool) -> None:
         pace.samples += 1
         if pace.samples <= WARM_UP_SAMPLES:
             pace.first_look_seconds = _clamp(quantile(pace.durations, READY_TARGET))
             return
         gain = max(0.5, 4.0 / (1 + (pace.samples - WARM_UP_SAMPLES) / 20))
-        ready_at_first_look = looks == 1
         pace.first_look_seconds = _clamp(pace.first_look_seconds - gain * (ready_at_first_look - READY_TARGET))
+
+    def backstop_seconds(self, size: Size) -> float:
+        """Seconds from the task's birth to its first look when a callback is expected: 5 to 60, 10 while few are known.
+
+        Learned from whole durations and not from one bit: a callback tells when an image was ready, look or no look.
+        """
+        durations = self._sizes[size].durations
+        if len(durations) < USUAL_MIN_SAMPLES:
+            return BACKSTOP_SECONDS
+        return _clamp(quantile(durations, BACKSTOP_SHARE))
+
+    def observe_duration(self, size: Size, seconds: float) -> None:
+        """Learn from one image whose time is known without regard to when it was looked at."""
+        pace = self._sizes[size]
+        pace.durations.append(seconds)
+        self._aim(pace, ready_at_first_look=seconds <= pace.first_look_seconds)
 
     def usual_seconds(self, size: Size) -> tuple[int, int] | None:
         """What half of the recent images of this size took, as (least, most); None while too few were seen."""

@@ -119,6 +119,7 @@ class Task:
 
     `status_text` is the status as it was written (for the log, when it is UNKNOWN). `error_message` is one clean line
     of at most 300 characters. `image_urls` may be empty even with SUCCESS. The addresses may be signed: not in repr.
+    `asked_prompt` and `asked_seed` are what the service says it was asked for, None where it does not say.
     """
 
     task_id: str
@@ -127,6 +128,8 @@ class Task:
     consumed_credits: int | None
     error_message: str | None = field(repr=False)
     image_urls: tuple[str, ...] = field(repr=False)
+    asked_prompt: str | None = field(default=None, repr=False)
+    asked_seed: int | None = None
 
 
 def _check_prompt(prompt: object) -> None:

@@ -155,6 +155,28 @@ def parse_status_answer(answer: HttpAnswer, task_id: str, *, key: str = "") -> T
     raise ServiceUnavailable(_reason(answer, envelope), **facts)
 
 
+def parse_callback(body: bytes) -> str | None:
+    """The task id that a callback names, or None. Anybody may have written the body: it is a claim and nothing more.
+
+    The document names callback_url but not what is sent there, so an id is taken from where the API's other answers
+    have it (`data`), or from the top, in either of the two usual spellings.
+    """
+    try:
+        content: object = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(content, dict):
+        return None
+    top = cast("dict[str, object]", content)
+    data = top.get("data")
+    for fields in (cast("dict[str, object]", data) if isinstance(data, dict) else {}, top):
+        for name in ("task_id", "taskId"):
+            task_id = _read_task_id(fields.get(name))
+            if task_id is not None:
+                return task_id
+    return None
+
+
 def _headers(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}", "Accept": "application/json"}
 
@@ -180,11 +202,11 @@ def _read_envelope(body: bytes) -> _Envelope | None:
 
 
 def _read_task(data: Mapping[str, Any], key: str) -> Task | None:
-    task_id = data.get("task_id")
-    if not isinstance(task_id, str) or not 0 < len(task_id) <= TASK_ID_MAX:
+    task_id = _read_task_id(data.get("task_id"))
+    if task_id is None:
         return None
-    if not task_id.isascii() or not task_id.isprintable() or " " in task_id:
-        return None
+    request = data.get("request")  # "request": { ... } in the document, so any part of it may be missing
+    asked = cast("dict[str, object]", request) if isinstance(request, dict) else {}
     consumed = _whole_number(data.get("consumed_credits"))
     return Task(
         task_id=task_id,
@@ -193,7 +215,15 @@ def _read_task(data: Mapping[str, Any], key: str) -> Task | None:
         consumed_credits=consumed if consumed is not None and 0 <= consumed <= CREDITS_SANE_MAX else None,
         error_message=clean_line(data.get("error_message"), secret=key) or None,
         image_urls=_read_urls(data.get("response")),
+        asked_prompt=prompt if isinstance(prompt := asked.get("prompt"), str) else None,
+        asked_seed=_whole_number(asked.get("seed")),
     )
+
+
+def _read_task_id(value: object) -> str | None:
+    if not isinstance(value, str) or not 0 < len(value) <= TASK_ID_MAX:
+        return None
+    return value if value.isascii() and value.isprintable() and " " not in value else None
 
 
 def _read_urls(response: object) -> tuple[str, ...]:
