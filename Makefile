@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CHECKED := bot.py settings.py cogs credits generations qwen sandbox scripts store tests ui
+CHECKED := bot.py redaction.py secrecy.py settings.py cogs credits generations qwen sandbox scripts store tests ui
 
 .PHONY: help try run test check format clean
 

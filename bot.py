@@ -35,6 +35,8 @@ from generations.throttle import Throttle
 from generations.worker import Limits, Worker
 from qwen.client import QwenClient, open_session
 from qwen.images import ImageDownloader, open_download_session
+from redaction import Redactor
+from secrecy import forbid_core_files, set_up_logging
 from settings import Settings, SettingsError, load_settings
 from store.database import Database, open_database
 from store.errors import StoreError
@@ -233,12 +235,10 @@ def _verdict(listen: asyncio.Task[None], stop: asyncio.Event) -> int:
     return 1
 
 
-def set_up_logging(level: str) -> None:
-    """One line an event on standard error. What libraries say of things this bot does without is left out."""
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr)
+def quiet_library() -> None:
+    """What discord.py says of things that this bot does without on purpose is left out of the log."""
     discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
-    logging.getLogger("discord.state").setLevel(logging.ERROR)  # "Guilds intent seems to be disabled": on purpose
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("discord.state").setLevel(logging.ERROR)  # "Guilds intent seems to be disabled"
 
 
 async def migrate(settings: Settings) -> int:
@@ -251,6 +251,7 @@ async def migrate(settings: Settings) -> int:
 
 def main(arguments: list[str]) -> int:
     """Read the settings, then do what was asked for. Returns the exit code."""
+    forbid_core_files()
     if arguments not in ([], ["migrate"]):
         print("usage: python bot.py [migrate]", file=sys.stderr)
         return 64  # sysexits.h EX_USAGE
@@ -259,7 +260,8 @@ def main(arguments: list[str]) -> int:
     except SettingsError as error:
         print("\n".join(error.faults), file=sys.stderr)
         return EXIT_SETTINGS
-    set_up_logging(loaded.settings.log_level)
+    set_up_logging(loaded.settings.log_level, loaded.settings.secrets())
+    quiet_library()
     for warning in loaded.warnings:
         log.warning(warning)
     work = migrate(loaded.settings) if arguments else run(loaded.settings)
@@ -269,7 +271,7 @@ def main(arguments: list[str]) -> int:
         print("DISCORD_TOKEN was refused by Discord: copy it again from the developer portal.", file=sys.stderr)
         return EXIT_SETTINGS
     except StoreError as error:
-        print(error, file=sys.stderr)
+        print(Redactor(loaded.settings.secrets()).line(str(error)), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 0

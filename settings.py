@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
+import stat
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -29,6 +32,10 @@ PREFIXES = ("DISCORD_", "QWEN_")
 EPHEMERAL_DISK = (
     "DATABASE_URL must name a PostgreSQL database on Heroku: a dyno's disk is emptied at every restart, and credits "
     "and images in the making would be lost."
+)
+READABLE_BY_ALL = (
+    f"{ENV_FILE} holds your secrets, and every user of this machine can open it: run `chmod 600 {ENV_FILE}`, "
+    "then start again."
 )
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -156,6 +163,12 @@ class Settings(BaseSettings):
         default="INFO", description="DEBUG, INFO, WARNING or ERROR."
     )
 
+    def secrets(self) -> tuple[str, ...]:
+        """Every value that must never be shown, for the log's redaction."""
+        password = re.match(r"[^:]*://[^:/@]*:(.*)@", self.database_url, re.DOTALL)
+        known = (self.discord_token.get_secret_value(), self.qwen_api_key.get_secret_value())
+        return (*known, password[1]) if password else known
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -175,16 +188,28 @@ class SettingsError(Exception):
 
 def load_settings() -> Loaded:
     """Read the environment, and below it the .env of the current folder. Raises SettingsError with every fault."""
+    faults: list[str] = []
     try:
+        if _is_open_to_all(Path(ENV_FILE)):
+            faults.append(READABLE_BY_ALL)
         named = {name.upper(): value for name, value in {**dotenv_values(ENV_FILE), **os.environ}.items() if value}
         settings = Settings.model_validate({})
     except ValidationError as error:
-        raise SettingsError(_sentences(error)) from None
+        raise SettingsError([*faults, *_sentences(error)]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError([f"{ENV_FILE} can't be read ({type(error).__name__})."]) from None
     if "DYNO" in named and settings.database_url.startswith("sqlite"):
-        raise SettingsError([EPHEMERAL_DISK])
+        faults.append(EPHEMERAL_DISK)
+    if faults:
+        raise SettingsError(faults)
     return Loaded(settings, tuple(_unknown(named)))
+
+
+def _is_open_to_all(env_file: Path) -> bool:
+    """Whether every user of the machine may read or write the file. POSIX only: elsewhere there are no such bits."""
+    if os.name != "posix" or not env_file.is_file():
+        return False
+    return bool(env_file.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH))
 
 
 def _sentences(error: ValidationError) -> list[str]:

@@ -10,7 +10,10 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-OURS = ("bot", "settings", "cogs", "ui", "generations", "credits", "qwen", "store", "sandbox", "scripts")
+OURS = (
+    *("bot", "redaction", "secrecy", "settings"),
+    *("cogs", "ui", "generations", "credits", "qwen", "store", "sandbox", "scripts"),
+)
 
 
 @dataclass(frozen=True)

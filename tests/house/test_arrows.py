@@ -8,12 +8,12 @@ from tests.house.laws import Module, modules, product
 
 FLOORS = {
     0: (
-        "settings", "credits.model", "credits.errors", "credits.allowance", "generations.model", "generations.errors",
-        "generations.prices", "generations.pace", "generations.throttle", "generations.outlook", "qwen.models",
-        "qwen.errors", "qwen.protocol", "qwen.cleaning", "qwen.retry_after", "qwen.addresses",
+        "redaction", "settings", "credits.model", "credits.errors", "credits.allowance", "generations.model",
+        "generations.errors", "generations.prices", "generations.pace", "generations.throttle", "generations.outlook",
+        "qwen.models", "qwen.errors", "qwen.protocol", "qwen.cleaning", "qwen.retry_after", "qwen.addresses",
         "qwen.pictures", "store.address", "store.errors",
     ),
-    1: ("generations.clock", "generations.records", "credits.ledger", "qwen", "store"),
+    1: ("secrecy", "generations.clock", "generations.records", "credits.ledger", "qwen", "store"),
     2: ("generations", "credits"),
     3: ("ui",),
     4: ("cogs",),

@@ -19,7 +19,7 @@ BARE_SLEEPS = {
     ("datetime", "now"),
     ("datetime", "utcnow"),
 }
-BROAD_ALLOWED = {"generations.worker", "ui.answers"}
+BROAD_ALLOWED = {"generations.worker", "ui.answers", "redaction"}
 MAX_LINES = 300  # the guide is about 250
 MAX_FUNCTION = 60  # the guide is about 50, the 90th percentile 30
 
@@ -50,7 +50,7 @@ def test_the_ground_floor_waits_for_nothing(module: Module) -> None:
 
 
 @pytest.mark.parametrize("module", modules(), ids=lambda module: module.name)
-def test_broad_excepts_stand_in_two_places_and_say_why(module: Module) -> None:
+def test_broad_excepts_stand_in_few_places_and_say_why(module: Module) -> None:
     for node in module.nodes():
         if not isinstance(node, ast.ExceptHandler):
             continue

@@ -107,6 +107,7 @@ def test_the_environment_goes_before_the_file_and_empty_means_default(tmp_path: 
     env_file = tmp_path / ".env"
     env_file.write_text("DISCORD_TOKEN=from-file\nQWEN_API_KEY=sk-file\nMAX_QUEUE=7\nCREDIT_PERIOD=\n", "utf-8")
     env_file.chmod(0o600)
+    env_file.chmod(0o600)
     settings = load_all({"DISCORD_TOKEN": "from-environment"}).settings
     assert settings.discord_token.get_secret_value() == "from-environment"
     assert settings.qwen_api_key.get_secret_value() == "sk-file"
@@ -117,3 +118,24 @@ def test_the_environment_goes_before_the_file_and_empty_means_default(tmp_path: 
 def test_sqlite_is_refused_where_the_disk_is_not_kept() -> None:
     assert "PostgreSQL" in faults_of(DYNO="worker.1")[0]
     assert load(DYNO="worker.1", DATABASE_URL="postgres://u:p@h/n").database_url == "postgres://u:p@h/n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere files have no such bits")
+@pytest.mark.parametrize(
+    ("mode", "refused"), [(0o600, False), (0o640, False), (0o400, False), (0o644, True), (0o602, True)]
+)
+def test_a_file_of_secrets_that_everybody_can_open_is_refused(tmp_path: Path, mode: int, refused: bool) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text("MAX_QUEUE=7\n", "utf-8")
+    env_file.chmod(mode)
+    if not refused:
+        assert load().max_queue == 7
+        return
+    faults = faults_of(LOG_LEVEL="LOUD")
+    assert "chmod 600 .env" in faults[0]
+    assert faults[1].startswith("LOG_LEVEL")
+
+
+def test_the_secrets_are_named_to_the_log() -> None:
+    assert set(load(DATABASE_URL="postgresql://u:pa%40ss@h/n").secrets()) == {*GOOD.values(), "pa%40ss"}
+    assert set(load(DATABASE_URL="sqlite:///x.db").secrets()) == set(GOOD.values())
