@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,17 @@ def _schemas(node: Any) -> Iterator[dict[str, Any]]:
     elif isinstance(node, list):
         for value in node:
             yield from _schemas(value)
+
+
+def document_is_named() -> bool:
+    """Whether this machine has a copy of the document. Where it has, every trial ends with a look into it."""
+    return bool(os.environ.get(VARIABLE))
+
+
+def faults_in(requests: Iterable[Any]) -> set[str]:
+    """What the document objects to in recorded requests (method, path, json)."""
+    document = discord_document()
+    return {fault for request in requests for fault in document.faults(request.method, request.path, request.json)}
 
 
 @cache

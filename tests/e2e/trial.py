@@ -14,6 +14,7 @@ import aiohttp
 from PIL import Image
 
 from sandbox.world import Sandbox
+from tests.e2e.discord_document import document_is_named, faults_in
 
 Json = dict[str, Any]
 IMAGE_SECONDS = (1.0, 2.0)  # the first look comes after 5 s, so nothing is gained by drawing faster
@@ -116,3 +117,5 @@ async def open_trial(folder: Path, **settings: str) -> AsyncIterator[Trial]:
         await box.bot.start()
         await box.bot.wait_ready(READY_SECONDS)
         yield Trial(box)
+        if document_is_named():
+            assert faults_in(box.discord.requests) == set()
