@@ -13,11 +13,13 @@ from typing import Unpack
 
 from credits.ledger import Ledger
 from generations import records
+from generations.callbacks import Callbacks
 from generations.clock import Clock
 from generations.model import Ending, Generation, Image, State
-from generations.pace import LOOK_SECONDS, Pace
+from generations.pace import BACKSTOP_SECONDS, LOOK_SECONDS, Pace
 from generations.ports import ImageService, ImageStore, Operator
 from generations.throttle import Throttle
+from qwen.models import Size
 from store.database import Database, Transaction
 
 log = logging.getLogger("qwen_imagine.worker")
@@ -62,6 +64,7 @@ class StepContext:
     pace: Pace
     throttle: Throttle
     deadline_seconds: int
+    callbacks: Callbacks | None = None  # None: the service is not asked to call back
     guard: LookGuard = field(init=False)
 
     def __post_init__(self) -> None:
@@ -70,6 +73,17 @@ class StepContext:
     def after(self, seconds: float) -> int:
         """The moment *seconds* from now, in unix milliseconds."""
         return self.clock.now_ms() + round(seconds * 1000)
+
+    def first_look_seconds(self, size: Size) -> float:
+        """Seconds from a POST to the first look at its task: later where a callback should come before."""
+        if self.callbacks is None:
+            return self.pace.first_look_seconds(size)
+        return self.pace.backstop_seconds(size)
+
+    @property
+    def look_seconds(self) -> float:
+        """Seconds between two looks at one task that is being made."""
+        return LOOK_SECONDS if self.callbacks is None else BACKSTOP_SECONDS
 
     async def save(self, generation: Generation, image: Image, **changes: Unpack[records.ImageChanges]) -> None:
         """Change an image's columns, not its state."""
@@ -93,9 +107,12 @@ class StepContext:
         ending: Ending,
         detail: str | None = None,
     ) -> None:
-        """The same in the caller's transaction. An expired task goes on being looked at: a late success is free."""
+        """The same in the caller's transaction. An expired task goes on being looked at: a late success is free.
+
+        So is an unknown image's, if a callback named it before its submit was given up.
+        """
         late = state is State.EXPIRED and image.task_id is not None
-        await records.move(
+        ended = await records.move(
             tx,
             image,
             state,
@@ -105,4 +122,8 @@ class StepContext:
             failures=0,
             due_at_ms=self.after(FIRST_LATE_LOOK_SECONDS) if late else None,
         )
+        if state is State.UNKNOWN:
+            callback = await records.load_callback(tx, ended)
+            if callback is not None and callback.claimed_task_id is not None:
+                await records.hasten(tx, ended, self.clock.now_ms())
         await self.ledger.release(tx, image.image_id, self.clock.now_ms())

@@ -35,40 +35,57 @@ POLICY_WORDS = (
 async def look(context: StepContext, generation: Generation, image: Image) -> DownloadedImage | None:
     """One status look at a task, and all that follows from it. Returns the picture when it is ready."""
     assert image.task_id is not None  # noqa: S101 - the rows guarantee it; this is for the reader and pyright
-    wait = max(context.guard.wait_seconds(image.task_id), context.throttle.wait_seconds(context.clock.monotonic()))
+    wait = wait_seconds(context, image.task_id)
     if wait > 0:
         await context.save(generation, image, due_at_ms=context.after(wait))
         return None
+    asked_at_ms = context.clock.now_ms()
     try:
         task = await context.service.get_task(image.task_id)
     except TaskNotFound:
-        await _missing(context, generation, image)
+        await missing(context, generation, image)
         return None
     except QwenError as error:
-        await _look_failed(context, generation, image, error)
+        await look_failed(context, generation, image, error)
         return None
     finally:
         context.guard.looked(image.task_id)
     context.throttle.answered(context.clock.monotonic())
-    return await _answered(context, generation, image, task)
+    return await answered(context, generation, image, task, asked_at_ms)
 
 
-async def _answered(context: StepContext, generation: Generation, image: Image, task: Task) -> DownloadedImage | None:
+def wait_seconds(context: StepContext, task_id: str) -> float:
+    """How long this task must not be looked at yet: for its own sake, for the key's, for the looks of all."""
+    now = context.clock.monotonic()
+    wait = max(context.guard.wait_seconds(task_id), context.throttle.wait_seconds(now))
+    return wait or context.throttle.looks.wait_seconds(task_id, now)
+
+
+async def answered(
+    context: StepContext, generation: Generation, image: Image, task: Task, asked_at_ms: int
+) -> DownloadedImage | None:
+    """All that follows from what the service said of a task. Returns the picture when it is ready."""
     match task.status:
         case TaskStatus.SUCCESS:
             return await _succeeded(context, generation, image, task)
         case TaskStatus.FAILED:
             await _failed(context, generation, image, task)
         case TaskStatus.PENDING | TaskStatus.IN_PROGRESS | TaskStatus.UNKNOWN:
-            await _unfinished(context, generation, image)
+            await _unfinished(context, generation, image, asked_at_ms)
     return None
 
 
-async def _unfinished(context: StepContext, generation: Generation, image: Image) -> None:
-    await _look_again(context, generation, image, LOOK_SECONDS, failures=0)
+async def _unfinished(context: StepContext, generation: Generation, image: Image, asked_at_ms: int) -> None:
+    await _look_again(context, generation, image, context.look_seconds, failures=0)
+    if context.callbacks is None:
+        return
+    async with context.database.transaction() as tx:
+        callback = await records.load_callback(tx, image)
+        if callback is not None and (callback.heard_at_ms or 0) > asked_at_ms:  # it came while this look was under way
+            await records.hasten(tx, image, context.after(LOOK_SECONDS))
 
 
-async def _missing(context: StepContext, generation: Generation, image: Image) -> None:
+async def missing(context: StepContext, generation: Generation, image: Image) -> None:
     """404 for a task that was accepted: believed only after several looks, and a late success still counts."""
     failures = image.failures + 1
     if failures >= LOST_TASK_LOOKS and image.state is State.RUNNING:
@@ -77,7 +94,7 @@ async def _missing(context: StepContext, generation: Generation, image: Image) -
     await _look_again(context, generation, image, backoff_seconds(failures, context.rng.random()), failures=failures)
 
 
-async def _look_failed(context: StepContext, generation: Generation, image: Image, error: QwenError) -> None:
+async def look_failed(context: StepContext, generation: Generation, image: Image, error: QwenError) -> None:
     """A look without an answer changes nothing but the time of the next one."""
     failures = image.failures + 1
     wait = backoff_seconds(failures, context.rng.random())
@@ -133,7 +150,7 @@ async def _succeeded(context: StepContext, generation: Generation, image: Image,
         picture = await context.store.download(url)
     except ImageUnavailable as error:
         if error.temporary:
-            await _look_failed(context, generation, image, error)
+            await look_failed(context, generation, image, error)
         else:
             await _no_picture(context, generation, image, Ending.PICTURE_UNUSABLE)
         return None
@@ -167,22 +184,27 @@ async def _settle(context: StepContext, generation: Generation, image: Image, ta
             failures=0,
             due_at_ms=now_ms,
         )
+        callback = await records.load_callback(tx, image)
         charged = await context.ledger.settle(tx, image.image_id, task.consumed_credits, now_ms)
         await records.update_image(tx, ready, fence=generation.fence, consumed_credits=charged)
-    _learn(context, generation, image, now_ms)
+    _learn(context, generation, image, now_ms, None if callback is None else callback.heard_at_ms)
     log.info("image %s: ready after %d look(s), %d credits", image.image_id, image.looks + 1, charged)
 
 
-def _learn(context: StepContext, generation: Generation, image: Image, now_ms: int) -> None:
+def _learn(context: StepContext, generation: Generation, image: Image, now_ms: int, called_at_ms: int | None) -> None:
     """Only undisturbed images teach the pace: a restart, an outage or a clock jump says nothing about it."""
     if image.state is not State.RUNNING or image.submitted_at_ms is None or image.failures:
         return
     noticed = (now_ms - image.submitted_at_ms) / 1000
     looked = ((image.last_look_at_ms or image.submitted_at_ms) - image.submitted_at_ms) / 1000
-    if 0 <= looked < noticed < context.deadline_seconds:
-        context.pace.observe(
-            generation.request.size, looked_seconds=looked, noticed_seconds=noticed, looks=image.looks + 1
-        )
+    if not 0 <= looked < noticed < context.deadline_seconds:
+        return
+    size = generation.request.size
+    if context.callbacks is None:
+        context.pace.observe(size, looked_seconds=looked, noticed_seconds=noticed, looks=image.looks + 1)
+        return
+    called = looked if called_at_ms is None else (called_at_ms - image.submitted_at_ms) / 1000
+    context.pace.observe_duration(size, called if looked < called <= noticed else (looked + noticed) / 2)
 
 
 async def fetch_again(context: StepContext, generation: Generation, image: Image) -> DownloadedImage | None:

@@ -40,11 +40,14 @@ async def submit(context: StepContext, generation: Generation, image: Image) -> 
     if paused > 0:
         await context.save(generation, image, due_at_ms=context.after(max(1.0, paused)))
         return
-    request = _task_request(generation, image)
+    address = None if context.callbacks is None else context.callbacks.new_address()
+    request = _task_request(generation, image, None if address is None else address.url)
     async with context.database.transaction() as tx:
         image = await records.move(
             tx, image, State.SUBMITTING, fence=generation.fence, submitted_at_ms=context.clock.now_ms()
         )
+        if address is not None:
+            await records.expect_callback(tx, image, address.token_hash)
     try:
         task = await context.service.create_task(request)
     except (ServiceUnavailable, RateLimited) as error:
@@ -64,18 +67,18 @@ async def crashed_submit(context: StepContext, generation: Generation, image: Im
     await context.end(generation, image, State.UNKNOWN, Ending.OUTCOME_UNKNOWN)
 
 
-def _task_request(generation: Generation, image: Image) -> TaskRequest:
+def _task_request(generation: Generation, image: Image, callback_url: str | None) -> TaskRequest:
     asked = generation.request
-    return TaskRequest(prompt=asked.prompt, size=asked.size, seed=image.seed, output_format=asked.format)
+    return TaskRequest(asked.prompt, asked.size, image.seed, asked.format, callback_url)
 
 
 async def _accepted(context: StepContext, generation: Generation, image: Image, task: Task) -> None:
     context.throttle.answered(context.clock.monotonic())
     context.guard.looked(task.task_id)  # the POST's answer counts as a look: the first one comes 5 s after it
-    first_look = context.pace.first_look_seconds(generation.request.size)
+    first_look = context.first_look_seconds(generation.request.size)
     try:
         async with context.database.transaction() as tx:
-            await records.move(
+            running = await records.move(
                 tx,
                 image,
                 State.RUNNING,
@@ -84,6 +87,9 @@ async def _accepted(context: StepContext, generation: Generation, image: Image, 
                 failures=0,
                 due_at_ms=context.after(first_look),
             )
+            callback = await records.load_callback(tx, running)
+            if callback is not None and callback.heard_at_ms is not None:  # it came before this answer did
+                await records.hasten(tx, running, context.after(LOOK_SECONDS))
     except LostClaim:
         # This process slept too long and the image was called unknown meanwhile: keep the task all the same.
         async with context.database.transaction() as tx:

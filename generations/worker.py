@@ -12,13 +12,15 @@ import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 
-from generations import looking, records, submitting
+from generations import records
+from generations.callbacks import INTEREST_SECONDS
 from generations.context import StepContext
 from generations.errors import DeliveryDelayed, LostClaim
 from generations.model import Generation, Image, Outlook, Place, Shown, State
 from generations.outlook import outlook_of
 from generations.ports import Delivery
 from generations.service import Generations
+from generations.steps import step_image
 from qwen.images import DownloadedImage
 from store.memory import load_value, save_value
 
@@ -27,6 +29,7 @@ log = logging.getLogger("qwen_imagine.worker")
 LEASE_SECONDS = 10.0  # a killed process's work waits this long at most; far above one loop's stall
 IDLE_SECONDS = 1.0  # rows written by another process are noticed at least this often
 HOUSEKEEPING_SECONDS = 30.0
+WELL_SECONDS = 10.0  # without a round for so long something is wrong
 MAX_STEPS = 64  # steps in flight in one process
 DRAIN_SECONDS = 20.0  # under the 30 s that hosts give between SIGTERM and SIGKILL
 UNANSWERED_RETRY_SECONDS = 10.0
@@ -58,10 +61,15 @@ class Worker:
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._kept_house_at = float("-inf")
+        self._round_ended_at = float("-inf")
 
     def nudge(self) -> None:
         """Something may be due at once: a new request, a cancel."""
         self._wake.set()
+
+    def is_well(self) -> bool:
+        """Whether the loop goes round and the database answers it: no round takes long, and each asks the database."""
+        return self._clock.monotonic() - self._round_ended_at < WELL_SECONDS
 
     # -- the loop ----------------------------------------------------------------------------------------------
 
@@ -82,6 +90,7 @@ class Worker:
                     self._start(generation)
                 wait = await self._until_next_due()
                 await self._keep_house()
+                self._round_ended_at = self._clock.monotonic()
             except Exception:  # the loop outlives every fault; rows and leases keep the work safe
                 log.exception("the worker's round failed, the next one comes in %.0f s", IDLE_SECONDS)
             with contextlib.suppress(TimeoutError):
@@ -147,6 +156,7 @@ class Worker:
         await self.save_pace()
         async with self._database.transaction() as tx:
             await records.wipe_tokens(tx, self._clock.now_ms())
+            await records.forget_callbacks(tx, self._clock.now_ms() - round(INTEREST_SECONDS * 1000))
 
     def _slots(self) -> int:
         return min(self._limits.in_flight, self._context.throttle.in_flight(self._clock.monotonic()))
@@ -166,28 +176,12 @@ class Worker:
 
     async def _advance_claimed(self, generation: Generation) -> None:
         due = due_images(generation.images, self._clock.now_ms())
-        found = await asyncio.gather(*(self._step_image(generation, image) for image in due))
+        found = await asyncio.gather(*(step_image(self._context, generation, image) for image in due))
         pictures = {image.position: picture for image, picture in zip(due, found, strict=True) if picture}
         generation = await self._load(generation)
         retry_show_at_ms = await self._show(generation, pictures)
         async with self._database.transaction() as tx:
             await records.release_claim(tx, generation.id, generation.fence, retry_show_at_ms=retry_show_at_ms)
-
-    async def _step_image(self, generation: Generation, image: Image) -> DownloadedImage | None:
-        match image.state:
-            case State.REQUESTED if image.admitted_at_ms is None:
-                await submitting.wait(self._context, generation, image)
-            case State.REQUESTED:
-                await submitting.submit(self._context, generation, image)
-            case State.SUBMITTING:
-                await submitting.crashed_submit(self._context, generation, image)
-            case State.SUCCEEDED:
-                return await looking.fetch_again(self._context, generation, image)
-            case _ if image.task_id is not None:
-                return await looking.look(self._context, generation, image)
-            case _:
-                log.error("image %s is due in state %s without a task", image.image_id, image.state)
-        return None
 
     async def _answered(self, generation: Generation) -> bool:
         """Whether Discord has taken the card. A process may have died between the answer and its row."""

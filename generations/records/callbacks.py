@@ -57,13 +57,10 @@ async def load_callback(tx: Transaction, image: Image) -> Callback | None:
     return None if row is None else Callback(**row)
 
 
-async def note_callback(
-    tx: Transaction, callback: Callback, image: Image, *, heard_at_ms: int, claimed_task_id: str | None
-) -> None:
-    """Keep that a call came, and what it claims. The generation's row must be locked."""
-    said: dict[str, Any] = {"heard_at_ms": heard_at_ms, "claimed_task_id": claimed_task_id}
-    same_token = callbacks.c.token_hash == callback.token_hash
-    await tx.execute(update(callbacks).where(*_of(image), same_token).values(said))
+async def note_callback(tx: Transaction, noted: Callback) -> None:
+    """Keep when a call came and what it claims. The generation's row must be locked."""
+    said: dict[str, Any] = {"heard_at_ms": noted.heard_at_ms, "claimed_task_id": noted.claimed_task_id}
+    await tx.execute(update(callbacks).where(callbacks.c.token_hash == noted.token_hash).values(said))
 
 
 async def drop_claim(tx: Transaction, image: Image, claimed_task_id: str) -> None:

@@ -1,0 +1,134 @@
+"""The image service calling us: addresses with a token for one image each, and what a call may bring about.
+
+A call is a hint and never a fact: at most it brings an image's next look forward, or names a task that a worker then
+asks the service about. Knows rows and time; knows no HTTP, no Discord, and never writes a token down.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import logging
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from generations import records
+from generations.clock import Clock
+from generations.model import Image, State
+from generations.pace import LATE_LOOK_SECONDS, LOOK_SECONDS
+from qwen.protocol import parse_callback
+from store.database import Database
+
+log = logging.getLogger("qwen_imagine.callbacks")
+
+PATH = "/callbacks/"
+TOKEN_BYTES = 32
+TOKEN_FORM = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)  # TOKEN_BYTES in url-safe base64
+INTEREST_SECONDS = LATE_LOOK_SECONDS[-1][0]  # a late image is of interest for a day, however it is noticed
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where one image's task is to call back. Only the hash may be kept."""
+
+    url: str = field(repr=False)
+    token_hash: str
+
+
+class Callbacks:
+    """Gives out addresses under *public_url*, recognises calls to them, and notes what they say."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        public_url: str,
+        nudge: Callable[[], None],
+        token_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._public_url = public_url.rstrip("/")
+        self._nudge = nudge
+        self._token_bytes = token_bytes
+
+    def new_address(self) -> Address:
+        """An address that nobody can guess."""
+        token = encode_token(self._token_bytes(TOKEN_BYTES))
+        return Address(f"{self._public_url}{PATH}{token}", hash_token(token))
+
+    async def recognise(self, token: str) -> records.Callback | None:
+        """Whom a call is for; None when nobody waits for it (any more). Costs the same for every token."""
+        token_hash = hash_token(token)
+        async with self._database.transaction() as tx:
+            found = await records.find_callback(tx, token_hash)
+        if found is None:
+            return None
+        callback, image = found
+        same = hmac.compare_digest(callback.token_hash, token_hash)
+        return callback if same and is_awaited(image, self._clock.now_ms()) else None
+
+    async def heed(self, callback: records.Callback, body: bytes) -> None:
+        """Note the call, and have the image looked at as soon as its looks may follow each other."""
+        claim = parse_callback(body)
+        async with self._database.transaction() as tx:
+            generation = await records.load_locked(tx, callback.generation_id)
+            if generation is None:
+                return
+            image, now_ms = generation.images[callback.position], self._clock.now_ms()
+            fresh = await records.load_callback(tx, image)
+            if fresh is None or fresh.token_hash != callback.token_hash or not is_awaited(image, now_ms):
+                return
+            noted = noted_call(fresh, image, claim, now_ms)
+            if noted != fresh:  # the same call again writes nothing
+                await records.note_callback(tx, noted)
+            due_at_ms = due_after_call(noted, image, now_ms)
+            hastened = due_at_ms is not None and await records.hasten(tx, image, due_at_ms)
+        if hastened:
+            log.info("image %s: the service called back", image.image_id)
+            self._nudge()
+
+
+def encode_token(raw: bytes) -> str:
+    """*raw* in letters that need no escaping in an address."""
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+
+
+def hash_token(token: str) -> str:
+    """What is kept of a token: SHA-256 in hex. A token of 32 random bytes needs no salt."""
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def is_awaited(image: Image, now_ms: int) -> bool:
+    """Whether a call about *image* still concerns anybody: it is being made, or was given up less than a day ago."""
+    match image.state:
+        case State.SUBMITTING | State.RUNNING:
+            return True
+        case State.EXPIRED | State.UNKNOWN:
+            return image.submitted_at_ms is not None and now_ms - image.submitted_at_ms < INTEREST_SECONDS * 1000
+        case _:
+            return False
+
+
+def noted_call(known: records.Callback, image: Image, claim: str | None, now_ms: int) -> records.Callback:
+    """What is known after one more call. Of several calls between two looks the first one's time counts."""
+    seen = known.heard_at_ms is not None and known.heard_at_ms > (image.last_look_at_ms or 0)
+    return records.Callback(
+        known.generation_id,
+        known.position,
+        known.token_hash,
+        heard_at_ms=known.heard_at_ms if seen else now_ms,
+        claimed_task_id=(claim or known.claimed_task_id) if image.task_id is None else None,
+    )
+
+
+def due_after_call(known: records.Callback, image: Image, now_ms: int) -> int | None:
+    """When a called image may be looked at: at once, or 5 s after its last look. None: there is nothing to look at."""
+    if image.state is State.SUBMITTING or (image.task_id is None and known.claimed_task_id is None):
+        return None
+    last_ms = image.last_look_at_ms or image.submitted_at_ms or 0
+    return max(now_ms, last_ms + round(LOOK_SECONDS * 1000))

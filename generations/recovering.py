@@ -1,0 +1,84 @@
+"""A callback names the task of an image whose submit had no known outcome: ask the service, and take it over if true.
+
+The hold of such an image went back long ago, so what comes of it is free. Knows the image service and the rows; knows
+no Discord and no HTTP.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from generations import looking, records
+from generations.context import StepContext
+from generations.model import Generation, Image
+from qwen.errors import QwenError, TaskNotFound
+from qwen.images import DownloadedImage
+from qwen.models import Task
+
+log = logging.getLogger("qwen_imagine.worker")
+
+
+async def check_claim(context: StepContext, generation: Generation, image: Image) -> DownloadedImage | None:
+    """One question about the task that a callback claimed for *image*. Returns its picture when it is ready."""
+    async with context.database.transaction() as tx:
+        callback = await records.load_callback(tx, image)
+    claimed = None if callback is None else callback.claimed_task_id
+    if claimed is None:
+        await context.save(generation, image, due_at_ms=None)
+        return None
+    wait = context.guard.wait_seconds(image.image_id) or looking.wait_seconds(context, claimed)
+    if wait > 0:
+        await context.save(generation, image, due_at_ms=context.after(wait))
+        return None
+    asked_at_ms = context.clock.now_ms()
+    try:
+        task = await context.service.get_task(claimed)
+    except QwenError as error:
+        await _no_answer(context, generation, image, claimed, error)
+        return None
+    finally:
+        context.guard.looked(claimed)
+        context.guard.looked(image.image_id)
+    context.throttle.answered(context.clock.monotonic())
+    if not is_task_of(task, generation, image) or not await _adopt(context, image, claimed):
+        await _refuse(context, generation, image, claimed)
+        return None
+    log.warning("image %s: a callback brought back its task %s", image.image_id, claimed)
+    return await looking.answered(context, generation, replace(image, task_id=claimed), task, asked_at_ms)
+
+
+def is_task_of(task: Task, generation: Generation, image: Image) -> bool:
+    """Whether what the service says the task was asked for, as far as it says so, is what *image* asked for."""
+    if task.asked_prompt is not None and task.asked_prompt.split() != generation.request.prompt.split():
+        return False
+    return task.asked_seed is None or task.asked_seed == image.seed
+
+
+async def _adopt(context: StepContext, image: Image, task_id: str) -> bool:
+    async with context.database.transaction() as tx:
+        return await records.adopt_task(tx, image.generation_id, image.position, task_id, context.clock.now_ms())
+
+
+async def _no_answer(
+    context: StepContext, generation: Generation, image: Image, claimed: str, error: QwenError
+) -> None:
+    """A claim is false when the service does not know the task, several times in a row; other faults say nothing."""
+    if not isinstance(error, TaskNotFound):
+        await looking.look_failed(context, generation, image, error)
+    elif image.failures + 1 >= looking.LOST_TASK_LOOKS:
+        await _refuse(context, generation, image, claimed)
+    else:
+        await looking.missing(context, generation, image)
+
+
+async def _refuse(context: StepContext, generation: Generation, image: Image, claimed: str) -> None:
+    log.warning("image %s: a callback named task %s, which is not its own", image.image_id, claimed)
+    async with context.database.transaction() as tx:
+        refused = await records.update_image(
+            tx, image, fence=generation.fence, last_look_at_ms=context.clock.now_ms(), failures=0, due_at_ms=None
+        )
+        await records.drop_claim(tx, refused, claimed)
+        another = await records.load_callback(tx, refused)
+        if another is not None and another.claimed_task_id is not None:  # it came while this one was asked about
+            await records.hasten(tx, refused, context.after(looking.LOOK_SECONDS))

@@ -1,0 +1,32 @@
+"""The one next step of an image that is due, by its state. Knows which step; knows nothing of how it is done."""
+
+from __future__ import annotations
+
+import logging
+
+from generations import looking, recovering, submitting
+from generations.context import StepContext
+from generations.model import Generation, Image, State
+from qwen.images import DownloadedImage
+
+log = logging.getLogger("qwen_imagine.worker")
+
+
+async def step_image(context: StepContext, generation: Generation, image: Image) -> DownloadedImage | None:
+    """Do what is due for *image*. Returns its picture when that is at hand now."""
+    match image.state:
+        case State.REQUESTED if image.admitted_at_ms is None:
+            await submitting.wait(context, generation, image)
+        case State.REQUESTED:
+            await submitting.submit(context, generation, image)
+        case State.SUBMITTING:
+            await submitting.crashed_submit(context, generation, image)
+        case State.SUCCEEDED:
+            return await looking.fetch_again(context, generation, image)
+        case _ if image.task_id is not None:
+            return await looking.look(context, generation, image)
+        case State.UNKNOWN:
+            return await recovering.check_claim(context, generation, image)
+        case _:
+            log.error("image %s is due in state %s without a task", image.image_id, image.state)
+    return None
