@@ -58,7 +58,7 @@ class Sandbox:
         self.images.seconds_per_image = seconds_per_image
         self.bot = BotProcess(
             bot_script,
-            environment=self._bot_environment,
+            environment=self.bot_environment,
             data_dir=data_dir,
             now_ms=self.clock.now_ms,
             is_connected=lambda: self.discord.is_connected,
@@ -94,8 +94,8 @@ class Sandbox:
         attach_page(app, lambda: self.url)
         return app
 
-    def _bot_environment(self) -> dict[str, str]:
-        """The same settings as in production, pointed at this sandbox, and the sandbox's clock."""
+    def bot_environment(self) -> dict[str, str]:
+        """The same settings as in production, pointed at this sandbox, and the sandbox's clock. Also for a second bot."""
         settings = {
             "DISCORD_TOKEN": self.discord.token,
             "DISCORD_API_URL": f"{self.url}/api/v10",

@@ -1,0 +1,137 @@
+"""`python -m tests.chaos --seconds 90 --seed N`: real bot processes, killed and stopped at random; then the promises.
+
+One process on SQLite, then two processes on one PostgreSQL that is itself restarted. Exit code 0 when every promise
+was kept; 1 otherwise, with the seed and the folder that holds the evidence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import secrets
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sandbox.world import BOT_SCRIPT
+from store.database import open_database
+from tests.chaos.arena import Arena, open_arena
+from tests.chaos.plan import draw_plan
+from tests.chaos.rows import Rows, read_rows
+from tests.chaos.verdict import broken_promises
+
+SETTLE_SECONDS = 180.0
+LOOK_SECONDS = 2.0
+LATE = frozenset({"expired", "unknown"})
+SHOWN_FAULTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    name: str
+    processes: int
+    postgresql: bool
+
+
+WORLDS = {
+    "sqlite": World("one process on SQLite", 1, postgresql=False),
+    "postgresql": World("two processes on PostgreSQL", 2, postgresql=True),
+}
+
+
+async def run_world(world: World, *, seconds: float, seed: int, folder: Path, bot_script: Path) -> list[str]:
+    """One run; prints its line. Returns the broken promises."""
+    plan = draw_plan(seed, seconds=seconds, processes=world.processes, restarts_database=world.postgresql)
+    async with open_arena(
+        folder, processes=world.processes, postgresql=world.postgresql, seed=seed, bot_script=bot_script
+    ) as arena:
+        began = time.monotonic()
+        await arena.carry_out(plan)
+        arena.make_peace()
+        lasted = time.monotonic() - began
+        rows = await settle(arena)
+        settled = time.monotonic() - began - lasted
+        broken = broken_promises(rows, arena.box.images, arena.box.discord, arena.asked)
+        broken += [f"a bot ended by itself: {end}" for end in arena.ends_of_its_own]
+        keep_evidence(folder, arena, rows, broken)
+    print(_line(world, seed, lasted, settled, arena, rows, broken), flush=True)
+    return broken
+
+
+async def settle(arena: Arena) -> Rows:
+    """Wait until nothing is due any more. Where only late looks remain, hours apart, the clock is moved to them."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    async with open_database(arena.address) as database:
+        while True:
+            rows = await read_rows(database)
+            if rows.settled or time.monotonic() > deadline:
+                return rows
+            _hasten(arena, rows)
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+def _hasten(arena: Arena, rows: Rows) -> None:
+    waiting = [image for image in rows.images if image["due_at_ms"] is not None]
+    if not waiting or any(image["state"] not in LATE for image in waiting):
+        return
+    ahead = min(image["due_at_ms"] for image in waiting) - arena.box.clock.now_ms()
+    if ahead > LOOK_SECONDS * 1000:
+        arena.box.clock.advance(ahead / 1000)
+
+
+def keep_evidence(folder: Path, arena: Arena, rows: Rows, broken: list[str]) -> None:
+    """Everything that is needed to understand a failure, beside the bots' logs."""
+    evidence = {
+        "broken.json": broken,
+        "rows.json": {name: getattr(rows, name) for name in ("accounts", "entries", "generations", "images")},
+        "posts.json": [asdict(post) for post in arena.box.images.posts],
+        "looks.json": arena.box.images.looks,
+        "discord.json": [asdict(request) for request in arena.box.discord.requests],
+    }
+    for name, content in evidence.items():
+        (folder / name).write_text(json.dumps(content, indent=1, default=str), encoding="utf-8")
+
+
+def _line(world: World, seed: int, lasted: float, settled: float, arena: Arena, rows: Rows, broken: list[str]) -> str:
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(arena.counts.items()))
+    states = Counter(str(image["state"]) for image in rows.images)
+    ends = ", ".join(f"{count} {state}" for state, count in states.most_common())
+    verdict = f"{len(broken)} promises BROKEN" if broken else "every promise kept"
+    return (
+        f"chaos, seed {seed}, {world.name}: {lasted:.0f} s and {settled:.0f} s to settle; {counts}; "
+        f"{len(rows.images)} images: {ends}; {verdict}"
+    )
+
+
+async def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=90.0, help="how long each world is hurt")
+    parser.add_argument("--seed", type=int, default=None, help="decides every kill, stop, mood and request")
+    parser.add_argument("--world", choices=[*WORLDS, "both"], default="both")
+    parser.add_argument("--bot", type=Path, default=BOT_SCRIPT, help="another bot.py, such as one broken on purpose")
+    parser.add_argument("--keep", action="store_true", help="keep the evidence of a good run too")
+    chosen = parser.parse_args()
+    seed = secrets.randbelow(100_000) if chosen.seed is None else chosen.seed
+    logging.basicConfig(level=logging.CRITICAL)
+    failed = False
+    for name in WORLDS if chosen.world == "both" else (chosen.world,):
+        folder = Path(tempfile.mkdtemp(prefix=f"chaos-{seed}-{name}-"))
+        broken = await run_world(WORLDS[name], seconds=chosen.seconds, seed=seed, folder=folder, bot_script=chosen.bot)
+        failed = failed or bool(broken)
+        if broken:
+            print("\n".join(broken[:SHOWN_FAULTS]), f"seed {seed}, evidence in {folder}", sep="\n", flush=True)
+        elif chosen.keep:
+            print(f"evidence in {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

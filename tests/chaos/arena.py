@@ -1,0 +1,203 @@
+"""The real bot, one process or two, in a sandbox; and the hands that carry out a plan there.
+
+Knows how to hurt and how to ask; judges nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from sandbox.bot_process import BotProcess, BotState
+from sandbox.image_api import Mood
+from sandbox.local_discord.people_commands import Refused
+from sandbox.world import Sandbox
+from tests.chaos.plan import (
+    AskCredits,
+    Deed,
+    DiscordTrouble,
+    Event,
+    Imagine,
+    Kill,
+    RestartDatabase,
+    SetMood,
+    Stop,
+)
+from tests.chaos.postgres import Postgres, open_postgres
+
+READY_SECONDS = 60.0
+SECONDS_PER_IMAGE = (1.0, 5.0)
+SETTINGS = {
+    "QWEN_MAX_TASKS": "16",
+    "MAX_IMAGES_PER_USER": "5",
+    "MAX_QUEUE": "40",
+    "CREDITS_PER_PERIOD": "5000",
+    "TASK_DEADLINE_SECONDS": "40",  # short, so that deadlines and late images happen too
+    "LOG_LEVEL": "INFO",
+}
+
+
+@dataclass
+class Arena:
+    """One world for one run. `counts`: what was done to it and what was asked of it."""
+
+    box: Sandbox
+    bots: list[BotProcess]
+    address: str
+    postgres: Postgres | None
+    counts: Counter[str] = field(default_factory=Counter)
+    asked: dict[int, Imagine] = field(default_factory=dict)  # by interaction id
+    ends_of_its_own: list[str] = field(default_factory=list)
+    _keeping: bool = True
+    _held_down: set[int] = field(default_factory=set)
+    _stopped: set[int] = field(default_factory=set)
+
+    async def carry_out(self, plan: list[Event]) -> None:
+        """Do everything in its time; returns when all of it is done."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        async with asyncio.TaskGroup() as deeds:
+            for event in plan:
+                await asyncio.sleep(max(0.0, began + event.at_seconds - loop.time()))
+                deeds.create_task(self.do(event.deed))
+
+    async def do(self, deed: Deed) -> None:
+        match deed:
+            case Kill():
+                await self._kill(deed)
+            case Stop():
+                await self._stop(deed)
+            case RestartDatabase():
+                await self._restart_database(deed)
+            case SetMood(mood):
+                self.box.images.set_mood(mood)
+            case DiscordTrouble(kind):
+                self._trouble_discord(kind)
+            case Imagine():
+                await self._imagine(deed)
+            case AskCredits(person):
+                await self._ask_credits(person)
+
+    def make_peace(self) -> None:
+        """No fault lasts."""
+        self.box.images.set_mood(Mood.NORMAL)
+        self.box.discord.faults.clear()
+
+    async def keep_running(self) -> None:
+        """What a host does: start again whatever ended. Until the arena closes."""
+        while self._keeping:
+            for number, bot in enumerate(self.bots):
+                if number not in self._held_down and bot.state in (BotState.DIED, BotState.STOPPED):
+                    self.ends_of_its_own.append(f"process {number}: {' | '.join(list(bot.log)[-4:])}")
+                    await bot.start()
+            await asyncio.sleep(1.0)
+
+    # -- blows -------------------------------------------------------------------------------------------------
+
+    async def _kill(self, deed: Kill) -> None:
+        bot = self.bots[deed.process]
+        self._held_down.add(deed.process)
+        await bot.kill()
+        self.counts["kills"] += 1
+        await asyncio.sleep(deed.down_seconds)
+        await bot.start()
+        self._held_down.discard(deed.process)
+
+    async def _stop(self, deed: Stop) -> None:
+        group = self.bots[deed.process].pid
+        if group is None:
+            return
+        self.counts["stops"] += 1
+        self._signal(group, signal.SIGSTOP)
+        try:
+            await asyncio.sleep(deed.seconds)
+        finally:
+            self._signal(group, signal.SIGCONT)
+
+    @staticmethod
+    def _signal(group: int, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, number)
+
+    async def _restart_database(self, deed: RestartDatabase) -> None:
+        assert self.postgres is not None
+        self.counts["database restarts"] += 1
+        await self.postgres.end_without_goodbye()
+        await asyncio.sleep(deed.down_seconds)
+        await self.postgres.start()
+
+    def _trouble_discord(self, kind: str) -> None:
+        faults = self.box.discord.faults
+        edits, answers = r"/messages/", r"/callback"
+        troubles: dict[str, Callable[[], object]] = {
+            "reconnect": faults.gateway_reconnect,
+            "cut": partial(faults.gateway_close, 4000),
+            "drop": partial(faults.gateway_close, 1006),
+            "edits_fail": partial(faults.rest, "PATCH", edits, times=4, status=503),
+            "edits_unheard": partial(faults.rest, "PATCH", edits, times=2, drop="after"),
+            "answers_unheard": partial(faults.rest, "POST", answers, times=1, drop="after"),
+            "event_twice": partial(faults.gateway_repeat, times=2),
+        }
+        self.counts["troubles of Discord"] += 1
+        troubles[kind]()
+
+    # -- people --------------------------------------------------------------------------------------------------
+
+    async def _imagine(self, deed: Imagine) -> None:
+        actor = self.box.discord.actor(deed.person)
+        interaction_id = await actor.command(deed.channel, "imagine", **deed.options)
+        self.asked[interaction_id] = deed
+        self.counts["requests"] += 1
+        if deed.cancel_after_seconds is None:
+            return
+        await asyncio.sleep(deed.cancel_after_seconds)
+        card = actor.answer(interaction_id)
+        if card is None:
+            return
+        with contextlib.suppress(Refused):  # nothing waits any more
+            await actor.press(int(card["id"]), "Cancel")
+            self.counts["cancels"] += 1
+
+    async def _ask_credits(self, person: str) -> None:
+        await self.box.discord.actor(person).command("gallery", "credits")
+        self.counts["looks at credits"] += 1
+
+    async def close(self) -> None:
+        """End the bots in order, while the database still answers."""
+        self._keeping = False
+        await asyncio.gather(*(bot.stop(25) for bot in self.bots))
+
+
+@contextlib.asynccontextmanager
+async def open_arena(
+    folder: Path, *, processes: int, postgresql: bool, seed: int, bot_script: Path
+) -> AsyncIterator[Arena]:
+    """A fresh world whose bots are ready and have told Discord their commands."""
+    async with contextlib.AsyncExitStack() as stack:
+        postgres = await stack.enter_async_context(open_postgres()) if postgresql else None
+        address = postgres.address if postgres else f"sqlite:///{folder / 'bot.sqlite3'}"
+        settings = {**SETTINGS, "DATABASE_URL": address}
+        box = await stack.enter_async_context(
+            Sandbox(data_dir=folder, bot_settings=settings, seed=seed, seconds_per_image=SECONDS_PER_IMAGE)
+        )
+        bots = [_bot(box, bot_script, folder / f"process-{number}") for number in range(processes)]
+        arena = Arena(box, bots, address, postgres)
+        stack.push_async_callback(arena.close)
+        for bot in bots:
+            await bot.start()
+            await bot.wait_ready(READY_SECONDS)
+        keeper = asyncio.create_task(arena.keep_running())
+        stack.callback(keeper.cancel)
+        yield arena
+
+
+def _bot(box: Sandbox, script: Path, folder: Path) -> BotProcess:
+    folder.mkdir()
+    return BotProcess(script, environment=box.bot_environment, data_dir=folder, now_ms=box.clock.now_ms)

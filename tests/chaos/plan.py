@@ -1,0 +1,152 @@
+"""What happens when: every kill, stop, mood and request of a run, drawn from its seed alone. Pure.
+
+The same seed gives the same plan; what the processes make of it is theirs, and differs from run to run.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.image_api import Mood
+
+PEOPLE = ("mira", "jonas", "sam", "olga")
+CHANNELS = ("gallery", "studio", "after-dark", "sketches", "dm", "pier")
+SIZE = "768*1024"  # drawn fastest
+SEEDS_PER_REQUEST = 10
+SUBJECTS = ("a fox", "two lighthouses", "a patient snail", "rain on a tin roof", "`a` @everyone **b**", "日本の庭")
+
+# Each strikes every task and request until the next one. NORMAL between them, so that some images get through.
+MOODS = (
+    *(Mood.FAST, Mood.SLOW, Mood.STUCK, Mood.DECLINED, Mood.BAD_REQUEST, Mood.LOST_TASK, Mood.BUSY, Mood.BUSY_WAIT),
+    *(Mood.ERROR_BEFORE, Mood.ERROR_AFTER, Mood.SILENT, Mood.GARBAGE, Mood.STRANGE_STATUS, Mood.NO_URL),
+    *(Mood.SEVERAL_URLS, Mood.NOT_AN_IMAGE, Mood.REDIRECT, Mood.DRIP),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """kill -9 of one bot process; a new one comes after *down_seconds*."""
+
+    process: int
+    down_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """SIGSTOP of one bot process, SIGCONT after *seconds*: longer than the lease at times."""
+
+    process: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RestartDatabase:
+    """PostgreSQL ends without a goodbye and is back after *down_seconds*."""
+
+    down_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SetMood:
+    mood: Mood
+
+
+@dataclass(frozen=True, slots=True)
+class DiscordTrouble:
+    """*kind* is one of DISCORD_TROUBLES."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Imagine:
+    """One /imagine. Its seeds are its own: number * SEEDS_PER_REQUEST and the following."""
+
+    number: int
+    person: str
+    channel: str
+    options: dict[str, Any]
+    cancel_after_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AskCredits:
+    person: str
+
+
+Deed = Kill | Stop | RestartDatabase | SetMood | DiscordTrouble | Imagine | AskCredits
+DISCORD_TROUBLES = ("reconnect", "cut", "drop", "edits_fail", "edits_unheard", "answers_unheard", "event_twice")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """*deed* begins *at_seconds* after the start."""
+
+    at_seconds: float
+    deed: Deed
+
+
+def draw_plan(seed: int, *, seconds: float, processes: int, restarts_database: bool) -> list[Event]:
+    """Everything that will happen within *seconds*, in order."""
+    rng = random.Random(f"chaos {seed} {processes}")
+    events = [*_moods(rng, seconds), *_discord(rng, seconds), *_people(rng, seconds)]
+    for process in range(processes):
+        events += _blows(rng, seconds, process)
+    if restarts_database:
+        events += [Event(at, RestartDatabase(rng.uniform(0.0, 3.0))) for at in _moments(rng, seconds, 15, 30)]
+    return sorted(events, key=lambda event: event.at_seconds)
+
+
+def _moments(rng: random.Random, seconds: float, least: float, most: float) -> Iterator[float]:
+    at = rng.uniform(least / 2, most / 2)
+    while at < seconds:
+        yield at
+        at += rng.uniform(least, most)
+
+
+def _blows(rng: random.Random, seconds: float, process: int) -> Iterator[Event]:
+    """Kills and stops of one process, one after the other, with some time to work between them."""
+    at = rng.uniform(4, 8)
+    while at < seconds:
+        deed: Kill | Stop
+        if rng.random() < 0.6:
+            deed = Kill(process, rng.uniform(0.1, 3.0))
+            at_next = at + deed.down_seconds
+        else:
+            deed = Stop(process, rng.uniform(5.0, 12.0))
+            at_next = at + deed.seconds
+        yield Event(at, deed)
+        at = at_next + rng.uniform(3, 9)
+
+
+def _moods(rng: random.Random, seconds: float) -> Iterator[Event]:
+    for at in _moments(rng, seconds, 4, 10):
+        yield Event(at, SetMood(rng.choice(MOODS)))
+        yield Event(at + rng.uniform(1.0, 3.5), SetMood(Mood.NORMAL))
+
+
+def _discord(rng: random.Random, seconds: float) -> Iterator[Event]:
+    for at in _moments(rng, seconds, 5, 12):
+        yield Event(at, DiscordTrouble(rng.choice(DISCORD_TROUBLES)))
+
+
+def _people(rng: random.Random, seconds: float) -> Iterator[Event]:
+    asked: list[tuple[float, str]] = [(at, person) for person in PEOPLE for at in _moments(rng, seconds, 1.5, 5)]
+    for number, (at, person) in enumerate(sorted(asked), start=1):
+        if rng.random() < 0.1:
+            yield Event(at, AskCredits(person))
+            continue
+        options = {
+            "prompt": f"chaos {number}: {rng.choice(SUBJECTS)}",
+            "seed": number * SEEDS_PER_REQUEST,
+            "size": SIZE,
+            "count": rng.choice((1, 1, 1, 2, 2, 3, 4)),
+            "format": rng.choice(("jpeg", "webp")),
+            "private": rng.random() < 0.25,
+            "spoiler": rng.random() < 0.2,
+        }
+        cancel_after = rng.uniform(0.2, 6.0) if rng.random() < 0.3 else None
+        yield Event(at, Imagine(number, person, rng.choice(CHANNELS), options, cancel_after))

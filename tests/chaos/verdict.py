@@ -1,0 +1,190 @@
+"""The promises, and whether they were kept: from the rows and from what the stand-ins saw. Reads only."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from generations.model import Generation, Outlook, State
+from sandbox.image_api import ImageApi
+from sandbox.local_discord import LocalDiscord
+from tests.chaos.plan import CHANNELS, PEOPLE, SEEDS_PER_REQUEST, Imagine
+from tests.chaos.rows import Row, Rows
+from tests.e2e.trial import Json, buttons, gallery, text
+from ui.cards import build_card
+
+LOOKS_APART_MS = 5000
+RETURNED = frozenset({"failed", "expired", "unknown", "cancelled"})
+ENDED = RETURNED | {"delivered", "undelivered"}
+TOO_MANY = 429  # the one answer to a POST that says it was surely not taken
+
+
+def broken_promises(rows: Rows, images: ImageApi, discord: LocalDiscord, asked: dict[int, Imagine]) -> list[str]:
+    """One sentence for each promise that was broken; none: nobody was wronged."""
+    screen = _everything_on_screen(discord)
+    return [
+        *_ledger(rows),
+        *_states(rows),
+        *_posts(rows, images),
+        *_looks(images),
+        *_pictures(rows, images, screen),
+        *_cards(rows, screen),
+        *_answers(rows, asked, discord),
+        *(f"Discord's rule broken: {violation}" for violation in discord.violations),
+    ]
+
+
+# -- money -----------------------------------------------------------------------------------------------------
+
+
+def _ledger(rows: Rows) -> Iterator[str]:
+    yield from (f"the account is not the sum of its entries: {found}" for found in rows.discrepancies)
+    yield from (f"credits are still held: {account}" for account in rows.accounts if account["held"] != 0)
+    kinds: dict[str, Counter[str]] = defaultdict(Counter)
+    for entry in rows.entries:
+        if entry["image_id"] is not None:
+            kinds[entry["image_id"]][entry["kind"]] += 1
+    for image in rows.images:
+        yield from _image_money(image, kinds.pop(_image_id(image), Counter()))
+    yield from (f"entries for {image_id}, which is no image" for image_id in kinds)
+
+
+def _image_money(image: Row, kinds: Counter[str]) -> Iterator[str]:
+    name, state = _image_id(image), image["state"]
+    if kinds["hold"] != 1:
+        yield f"image {name} has {kinds['hold']} holds"
+    if kinds["settle"] + kinds["release"] != 1:
+        yield f"image {name} has {kinds['settle']} settles and {kinds['release']} releases"
+    lost = image["ending"] == "picture_lost"
+    charged = kinds["settle"] > kinds["refund"]
+    late = image["ending"] is not None and state not in RETURNED
+    if charged and (state in RETURNED or late):
+        yield f"image {name} was charged although it is {state}, {image['ending']}"
+    if not charged and state in ENDED - RETURNED and not late:
+        yield f"image {name} is {state} and was not charged"
+    if kinds["refund"] and not lost:
+        yield f"image {name} was refunded without a reason"
+
+
+def _image_id(image: Row) -> str:
+    return f"{image['generation_id']}-{image['position']}"
+
+
+# -- states, posts, looks ----------------------------------------------------------------------------------------
+
+
+def _states(rows: Rows) -> Iterator[str]:
+    yield from (f"generation {row['id']} never came to rest: {row}" for row in rows.unsettled())
+    for image in rows.images:
+        if image["state"] not in ENDED:
+            yield f"image {_image_id(image)} ended as {image['state']}"
+        if image["state"] in RETURNED and image["ending"] is None:
+            yield f"image {_image_id(image)} is {image['state']} and nobody knows why"
+
+
+def _posts(rows: Rows, images: ImageApi) -> Iterator[str]:
+    """By the seed, which each image has for itself."""
+    taken, sent = Counter[int](), Counter[int]()
+    for post in images.posts:
+        seed = int(post.body["seed"])  # type: ignore[index]
+        taken[seed] += post.task_id is not None
+        sent[seed] += post.status != TOO_MANY
+    known = {image["seed"] for image in rows.images}
+    yield from (f"seed {seed} became {count} tasks" for seed, count in taken.items() if count > 1)
+    yield from (f"seed {seed} was posted {count} times" for seed, count in sent.items() if count > 1)
+    yield from (f"seed {seed} was posted for no image" for seed in sent if seed not in known)
+
+
+def _looks(images: ImageApi) -> Iterator[str]:
+    for task_id, looks in images.looks.items():
+        for early, late in itertools.pairwise(looks):
+            if late - early < LOOKS_APART_MS:
+                yield f"task {task_id} was looked at twice within {late - early} ms"
+    yield from (f"somebody looked at {task_id}, which is no task" for task_id in images.looks.keys() - images.tasks)
+
+
+# -- what people see -----------------------------------------------------------------------------------------------
+
+
+def _everything_on_screen(discord: LocalDiscord) -> dict[int, Json]:
+    """Every message that anybody sees, by id."""
+    seen: dict[int, Json] = {}
+    for person in PEOPLE:
+        actor = discord.actor(person)
+        for channel in CHANNELS:
+            seen |= {int(message["id"]): message for message in actor.messages(channel)}
+    return seen
+
+
+def _file_names(message: Json) -> Iterator[str]:
+    for item in gallery(message):
+        yield urlsplit(item["media"]["url"]).path.rpartition("/")[2]
+    yield from (attachment["filename"] for attachment in message["attachments"])
+
+
+def _pictures(rows: Rows, images: ImageApi, screen: dict[int, Json]) -> Iterator[str]:
+    """Every image that exists for a task that a row knows was posted, once; or its row says why not."""
+    shown = Counter[int]()
+    for message in screen.values():
+        for name in _file_names(message):
+            found = re.search(r"-(\d+)\.[a-z]+$", name)
+            shown[int(found[1]) if found else -1] += 1
+    for image in rows.images:
+        count, name, state = shown.pop(image["seed"], 0), _image_id(image), image["state"]
+        if count > 1:
+            yield f"image {name} is shown {count} times"
+        if count and state != "delivered":
+            yield f"image {name} is shown although it is {state}"
+        if not count and state == "delivered":
+            yield f"image {name} is called delivered and nobody sees it"
+        task = images.tasks.get(image["task_id"] or "")
+        exists = task is not None and bool(task.image_names())
+        if exists and state not in ("delivered", "failed"):
+            yield f"image {name} exists as task {image['task_id']}, yet it is {state}, {image['ending']}"
+        if state == "delivered" and not exists:
+            yield f"image {name} is delivered from nowhere"
+    yield from (f"a picture of seed {seed} is shown for no image" for seed in shown)
+
+
+def _cards(rows: Rows, screen: dict[int, Json]) -> Iterator[str]:
+    """A card says what the rows say, and nothing on it waits."""
+    for generation in rows.loaded.values():
+        if generation.message_id is None:
+            continue
+        card = screen.get(generation.message_id)
+        if card is None:
+            yield f"the card of {generation.id} is gone"
+            continue
+        said, wanted = text(card).strip(), _final_text(generation)
+        if said != wanted and "discord.com/channels/" not in said:
+            yield f"the card of {generation.id} says {said!r} and not {wanted!r}"
+        if "Cancel" in buttons(card):
+            yield f"the card of {generation.id} still offers to cancel"
+
+
+def _final_text(generation: Generation) -> str:
+    attached = {
+        image.position: f"attachment://{image.position}.png"
+        for image in generation.images
+        if image.state is State.DELIVERED
+    }
+    container = build_card(generation, Outlook(), attached=attached).to_components()[0]
+    return "\n".join(part["content"] for part in container["components"] if part["type"] == 10)
+
+
+def _answers(rows: Rows, asked: dict[int, Imagine], discord: LocalDiscord) -> Iterator[str]:
+    """Whoever has a card has a row that knows it, and the row is of what was asked."""
+    for interaction_id, deed in asked.items():
+        card = discord.actor(deed.person).answer(interaction_id)
+        generation = rows.loaded.get(interaction_id)
+        if generation is None:
+            if card is not None and gallery(card):
+                yield f"interaction {interaction_id} has pictures and no row"
+            continue
+        if generation.request.seed != deed.number * SEEDS_PER_REQUEST:
+            yield f"generation {interaction_id} is not what was asked for"
+        if card is not None and generation.message_id is None:
+            yield f"the card of {interaction_id} stands and no row knows it"
