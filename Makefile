@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CHECKED := bot.py redaction.py secrecy.py settings.py cogs credits generations qwen sandbox scripts store tests ui
+CHECKED := bot.py redaction.py secrecy.py settings.py cogs credits generations qwen sandbox scripts store tests ui web.py
 
 .PHONY: help try run test check format clean
 
@@ -20,7 +20,7 @@ run: $(VENV)/run.stamp
 	@$(BIN)/python bot.py
 
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check $(CHECKED)
