@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus, unquote
 
 SECRET_MIN = 6  # a shorter one would be found in half of all words
-MESSAGE_MAX = 16_000
+MESSAGE_MAX = 3_500
 TRACE_MAX = 64_000
 TRACE_INDENT = "    "
 

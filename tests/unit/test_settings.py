@@ -107,7 +107,6 @@ def test_the_environment_goes_before_the_file_and_empty_means_default(tmp_path: 
     env_file = tmp_path / ".env"
     env_file.write_text("DISCORD_TOKEN=from-file\nQWEN_API_KEY=sk-file\nMAX_QUEUE=7\nCREDIT_PERIOD=\n", "utf-8")
     env_file.chmod(0o600)
-    env_file.chmod(0o600)
     settings = load_all({"DISCORD_TOKEN": "from-environment"}).settings
     assert settings.discord_token.get_secret_value() == "from-environment"
     assert settings.qwen_api_key.get_secret_value() == "sk-file"
