@@ -1,0 +1,349 @@
+"""Discord as the delivery meets it, in memory: interactions, messages, attachments, closed places, and its bad days.
+
+The product's own calls go through the real discord.py (webhooks, partial messages, views, files); only the two objects
+of that library that would open a connection are replaced, in wire.py. Retries are discord.py 2.7.1's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import discord
+
+from generations.model import DISCORD_EPOCH_MS, TOKEN_LIFETIME_MS
+from tests.simulation.image_api import task_in
+from tests.simulation.loop import VirtualLoop
+
+APPLICATION, GUILD = 500, 900
+FIRST_CHANNEL, FIRST_PERSON = 70, 100
+ANSWER_SECONDS = 3.0
+NONCE_SECONDS = 300.0
+TRIES = 5
+BOT = {"id": str(APPLICATION), "username": "imagine", "discriminator": "0", "avatar": None, "bot": True}
+
+Answer = tuple[int, Any]
+
+
+@dataclass(slots=True)
+class Interaction:
+    id: int
+    token: str
+    person: int
+    channel_id: int
+    born: float
+    request: int | None = None  # which request of the scenario it is; None: a press of a button
+    answered: bool = False
+    message_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What a message said at one time. *pictures* are ids of tasks."""
+
+    at: float
+    text: str
+    pictures: frozenset[str]
+    cancellable: bool
+
+
+@dataclass(slots=True)
+class Message:
+    id: int
+    channel_id: int
+    interaction: Interaction | None = None
+    ephemeral: bool = False
+    components: list[Any] = field(default_factory=list)
+    content: str = ""
+    attachments: dict[int, tuple[str, bytes]] = field(default_factory=dict)
+    deleted: bool = False
+    nonce: str = ""
+    born: float = 0.0
+    versions: list[Version] = field(default_factory=list)
+
+
+@dataclass
+class DiscordWorld:
+    """*start_ms*: the true time at the beginning of the run, which no process' clock can move."""
+
+    loop: VirtualLoop
+    seed: int
+    start_ms: int
+    trouble: Callable[[str], str | None]
+    note: Callable[[str], None]
+    interactions: dict[int, Interaction] = field(default_factory=dict)
+    messages: dict[int, Message] = field(default_factory=dict)
+    closed_channels: set[int] = field(default_factory=set)
+    closed_dms: set[int] = field(default_factory=set)
+    _number: int = 0
+
+    def now_ms(self) -> int:
+        return self.start_ms + round(self.loop.time() * 1000)
+
+    def new_id(self) -> int:
+        self._number += 1
+        return ((self.now_ms() - DISCORD_EPOCH_MS) << 22) | self._number
+
+    def new_interaction(self, person: int, channel: int, request: int | None) -> Interaction:
+        number = self.new_id()
+        made = Interaction(
+            number, f"token-{number}", FIRST_PERSON + person, FIRST_CHANNEL + channel, self.loop.time(), request
+        )
+        self.interactions[number] = made
+        return made
+
+    # -- one call, with what may become of it ---------------------------------------------------------------------
+
+    async def call(self, method: str, path: str, payload: dict[str, Any], files: dict[str, bytes]) -> Any:
+        """What discord.py does with one call: send it, judge the status, try again where it would."""
+        self._number += 1
+        dice = random.Random(f"{self.seed} {method} {path} {self._number}")
+        status, data = 500, {}
+        outage = False
+        for attempt in range(TRIES):
+            fault = "500 before" if outage else self.trouble("discord")
+            outage = outage or fault == "outage"
+            status, data = await self._exchange(fault, dice, method, path, payload, files)
+            self.note(f"discord {method} {path}: {fault or 'ok'} -> {status}{_words(data)}")
+            if status < 300:
+                return data
+            if status == 429:
+                await asyncio.sleep(data["retry_after"])
+            elif status >= 500:
+                await asyncio.sleep(1 + attempt * 2)
+            else:
+                break
+        raise _error(status, data)
+
+    async def _exchange(
+        self,
+        fault: str | None,
+        dice: random.Random,
+        method: str,
+        path: str,
+        payload: dict[str, Any],
+        files: dict[str, bytes],
+    ) -> Answer:
+        answer: asyncio.Future[Answer] = self.loop.create_future()
+
+        async def serve() -> None:
+            await asyncio.sleep(dice.uniform(0.01, 0.2) + (dice.uniform(0.5, 5.0) if fault == "slow" else 0.0))
+            outcome: Answer | None = _refusal(fault, method, files, dice)
+            if outcome is None and fault != "cut before":
+                outcome = self._answer(method, path.strip("/").split("/"), payload, files)
+            if fault == "500 after":
+                outcome = 500, {}
+            await asyncio.sleep(dice.uniform(0.01, 0.2))
+            if answer.done():
+                return
+            if fault in ("cut before", "cut after") or outcome is None:
+                answer.set_exception(aiohttp.ClientOSError(104, "connection reset"))
+            else:
+                answer.set_result(outcome)
+
+        self.loop.spawn(None, serve())
+        return await answer
+
+    def _answer(self, method: str, path: list[str], payload: dict[str, Any], files: dict[str, bytes]) -> Answer:
+        match method, path:
+            case "POST", ["interactions", number, _, "callback"]:
+                return self._first_answer(self.interactions[int(number)], payload)
+            case "POST", ["users", "@me", "channels"]:
+                person = int(payload["recipient_id"])
+                return 200, {"id": str(person * 10), "type": 1, "recipients": [{**BOT, "id": str(person)}]}
+            case "POST", ["channels", channel, "messages"]:
+                return self._post(int(channel), payload, files)
+            case "PATCH", ["channels", channel, "messages", message]:
+                refusal = self._closed(int(channel))
+                return refusal or self._edit(self.messages.get(int(message)), payload, files, token=False)
+            case _, ["webhooks", _, token, *rest]:
+                return self._by_token(method, token, rest, payload, files)
+        raise AssertionError(f"unexpected {method} {path}")
+
+    def _first_answer(self, interaction: Interaction, payload: dict[str, Any]) -> Answer:
+        if self.loop.time() - interaction.born > ANSWER_SECONDS:
+            return 404, {"code": 10062, "message": "Unknown interaction"}
+        if interaction.answered:
+            return 400, {"code": 40060, "message": "already acknowledged"}
+        interaction.answered = True
+        told: dict[str, Any] = {"id": str(interaction.id), "type": 2}
+        if payload["type"] in (4, 5):
+            data = payload.get("data") or {}
+            message = Message(
+                self.new_id(), interaction.channel_id, interaction, bool(data.get("flags", 0) & 64), born=self.loop.time()
+            )
+            self.messages[message.id] = message
+            interaction.message_id = message.id
+            self._write(message, data, {})
+            told["response_message_id"] = str(message.id)
+        return 200, {"interaction": told}
+
+    def _by_token(
+        self, method: str, token: str, rest: list[str], payload: dict[str, Any], files: dict[str, bytes]
+    ) -> Answer:
+        interaction = self.interactions[int(token.removeprefix("token-"))]
+        if (self.loop.time() - interaction.born) * 1000 > TOKEN_LIFETIME_MS:
+            return 401, {"code": 50027, "message": "Invalid Webhook Token"}
+        if not interaction.answered:
+            return 404, {"code": 10015, "message": "Unknown Webhook"}
+        if not rest:  # a follow-up, always private here
+            return 200, self._shown(Message(self.new_id(), interaction.channel_id, ephemeral=True))
+        number = interaction.message_id if rest[1] == "@original" else int(rest[1])
+        message = None if number is None else self.messages.get(number)
+        if method == "GET":
+            gone = message is None or message.deleted
+            return (404, {"code": 10008, "message": "Unknown Message"}) if gone else (200, self._shown(message))
+        if method == "DELETE":
+            if message is not None:
+                message.deleted = True
+            return 204, {}
+        return self._edit(message, payload, files, token=True)
+
+    def _closed(self, channel_id: int) -> Answer | None:
+        person = channel_id // 10
+        if channel_id in self.closed_channels:
+            return 403, {"code": 50013, "message": "Missing Permissions"}
+        if person in self.closed_dms:
+            return 403, {"code": 50007, "message": "Cannot send messages to this user"}
+        return None
+
+    def _post(self, channel_id: int, payload: dict[str, Any], files: dict[str, bytes]) -> Answer:
+        refusal = self._closed(channel_id)
+        if refusal is not None:
+            return refusal
+        nonce = str(payload.get("nonce", ""))
+        for message in self.messages.values():
+            fresh = self.loop.time() - message.born < NONCE_SECONDS
+            if nonce and payload.get("enforce_nonce") and message.nonce == nonce and fresh:
+                return 200, self._shown(message)
+        message = Message(self.new_id(), channel_id, nonce=nonce, born=self.loop.time())
+        self.messages[message.id] = message
+        self._write(message, payload, files)
+        return 200, self._shown(message)
+
+    def _edit(self, message: Message | None, payload: dict[str, Any], files: dict[str, bytes], *, token: bool) -> Answer:
+        if message is None or message.deleted or (message.ephemeral and not token):
+            return 404, {"code": 10008, "message": "Unknown Message"}
+        listed = self._attached(message, payload, files)
+        unknown = set(_media(payload.get("components", []))) - {name for name, _ in listed.values()}
+        if unknown:
+            return 400, {"code": 50035, "message": f"no such attachment: {unknown}"}
+        self._write(message, payload, files)
+        return 200, self._shown(message)
+
+    # -- messages ---------------------------------------------------------------------------------------------------
+
+    def _attached(
+        self, message: Message, payload: dict[str, Any], files: dict[str, bytes]
+    ) -> dict[int, tuple[str, bytes]]:
+        """The attachments after a write; an edit's list is the whole of what is kept and added."""
+        if "attachments" not in payload:
+            return message.attachments
+        after: dict[int, tuple[str, bytes]] = {}
+        for listed in payload["attachments"]:
+            kept = message.attachments.get(int(listed["id"]))
+            if kept is not None:
+                after[int(listed["id"])] = kept
+            elif "filename" in listed:
+                after[self.new_id()] = (listed["filename"], files[listed["filename"]])
+        return after
+
+    def _write(self, message: Message, payload: dict[str, Any], files: dict[str, bytes]) -> None:
+        message.attachments = self._attached(message, payload, files)
+        message.components = payload.get("components", message.components)
+        message.content = payload.get("content") or message.content
+        shown = set(_media(message.components))
+        pictures = [
+            task_in(data) for name, data in message.attachments.values() if name in shown or not message.components
+        ]
+        assert len(pictures) == len(set(pictures)), "one picture twice on one message"
+        version = Version(
+            self.loop.time(),
+            "\n".join([message.content, *_texts(message.components)]),
+            frozenset(pictures),
+            "imagine:cancel:" in json.dumps(message.components),
+        )
+        message.versions.append(version)
+        self.note(f"message {message.id} now shows {sorted(version.pictures)} {version.text!r}")
+
+    def _shown(self, message: Message | None) -> dict[str, Any]:
+        assert message is not None
+        ids = {name: number for number, (name, _) in message.attachments.items()}
+        attachments = [
+            {"id": str(number), "filename": name, "size": 1, "url": "https://x.example/x", "proxy_url": "https://x"}
+            for name, number in ids.items()
+            if not message.components
+        ]
+        return {
+            **{"id": str(message.id), "channel_id": str(message.channel_id), "author": BOT, "type": 0, "tts": False},
+            **{"content": message.content, "timestamp": "2026-01-01T00:00:00+00:00", "flags": 32768, "embeds": []},
+            **{"edited_timestamp": None, "mention_everyone": False, "mentions": [], "mention_roles": []},
+            **{"attachments": attachments, "pinned": False, "components": _resolved(message.components, ids)},
+        }
+
+
+def _refusal(fault: str | None, method: str, files: dict[str, bytes], dice: random.Random) -> Answer | None:
+    match fault:
+        case "500 before" | "outage":
+            return 500, {}
+        case "429":
+            return 429, {"retry_after": dice.uniform(0.3, 4.0)}
+        case "400" if method == "PATCH" and files:
+            return 400, {"code": 50035, "message": "Invalid Form Body"}
+        case _:
+            return None
+
+
+class _Response:
+    """What discord.py keeps of an HTTP answer in its exceptions."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        self.reason = ""
+        self.headers = {"Retry-After": "3"}
+
+
+def _error(status: int, data: Any) -> discord.HTTPException:
+    kinds: dict[int, type[discord.HTTPException]] = {403: discord.Forbidden, 404: discord.NotFound}
+    kind = discord.DiscordServerError if status >= 500 else kinds.get(status, discord.HTTPException)
+    return kind(_Response(status), data)  # type: ignore[arg-type]
+
+
+def _words(data: Any) -> str:
+    return f" {data['code']}" if isinstance(data, dict) and "code" in data else ""
+
+
+def _media(part: Any) -> list[str]:
+    """The names of the attachments that components show."""
+    if isinstance(part, list):
+        return [name for item in part for name in _media(item)]
+    if not isinstance(part, dict):
+        return []
+    own = str(part.get("url", ""))
+    found = [own.removeprefix("attachment://")] if own.startswith("attachment://") else []
+    return found + [name for value in part.values() for name in _media(value)]
+
+
+def _texts(part: Any) -> list[str]:
+    if isinstance(part, list):
+        return [text for item in part for text in _texts(item)]
+    if not isinstance(part, dict):
+        return []
+    own = [part["content"]] if part.get("type") == 10 else [part["url"]] if part.get("type") == 2 and "url" in part else []
+    return own + [text for value in part.values() for text in _texts(value)]
+
+
+def _resolved(part: Any, ids: dict[str, int]) -> Any:
+    if isinstance(part, list):
+        return [_resolved(item, ids) for item in part]
+    if not isinstance(part, dict):
+        return part
+    name = str(part.get("url", "")).removeprefix("attachment://")
+    if name in ids and str(part.get("url", "")).startswith("attachment://"):
+        return {"url": f"https://x.example/{name}", "attachment_id": str(ids[name])}
+    return {key: _resolved(value, ids) for key, value in part.items()}

@@ -1,0 +1,302 @@
+"""The image API and its CDN, as a world of their own behind two sessions: what was taken, painted, looked at, fetched.
+
+QwenClient and ImageDownloader are the real ones; only aiohttp's session is replaced. A request that was sent goes on
+at the service when the process that sent it is dead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import struct
+import zlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import aiohttp
+from multidict import CIMultiDict
+
+from tests.simulation.loop import Life, VirtualLoop
+
+HOST = "cdn.example.com"
+API_URL = "https://api.example.com/api"
+Trouble = Callable[[str], str | None]
+Note = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Post:
+    """One POST that left a process."""
+
+    image: str  # which image it was for
+    life: Life
+    at: float
+    fault: str | None
+    taken: bool = False  # the service made a task of it
+    sure: bool = False  # it was answered with a sure refusal, or never sent
+    told: str | None = None  # the task id, once the process that asked was handed it
+
+
+@dataclass(slots=True)
+class ApiTask:
+    id: str
+    image: str
+    outcome: str
+    ready_at: float
+    consumed: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    at: float
+    life: Life
+
+
+@dataclass
+class ImageApi:
+    """What the service knows. *outcomes* are taken in turn by the tasks it accepts."""
+
+    loop: VirtualLoop
+    seed: int
+    outcomes: tuple[str, ...]
+    paints: tuple[float, float]
+    trouble: Trouble
+    note: Note
+    healed: bool = False  # nothing is stuck or gone any more
+    posts: list[Post] = field(default_factory=list)
+    tasks: dict[str, ApiTask] = field(default_factory=dict)
+    looks: dict[str, list[Look]] = field(default_factory=dict)
+
+    def dice(self, what: str) -> random.Random:
+        """Chances that depend on what they are about, not on what else happens in the run."""
+        return random.Random(f"{self.seed} {what}")
+
+    def take(self, image: str) -> ApiTask:
+        dice = self.dice(f"task {image} {len(self.posts)}")
+        number = sum(map(ord, image)) % len(self.outcomes)
+        task = ApiTask(
+            id=f"task-{image}-{len(self.tasks)}",
+            image=image,
+            outcome=self.outcomes[number],
+            ready_at=self.loop.time() + dice.uniform(*self.paints),
+            consumed=dice.choice((5, 5, 5, 3, 0)),
+            data=b"",
+        )
+        task.data = picture_of(task.id)
+        self.tasks[task.id] = task
+        return task
+
+    def outcome_of(self, task: ApiTask) -> str:
+        return "success" if self.healed and task.outcome in ("stuck", "gone") else task.outcome
+
+    def status(self, task: ApiTask) -> dict[str, Any]:
+        outcome = self.outcome_of(task)
+        data: dict[str, Any] = {"task_id": task.id, "status": "IN_PROGRESS", "consumed_credits": 0}
+        if self.loop.time() < task.ready_at or outcome in ("stuck", "gone"):
+            return data
+        if outcome in ("declined", "failed"):
+            words = "Content policy violation detected" if outcome == "declined" else "the worker restarted"
+            return {**data, "status": "FAILED", "error_message": words}
+        urls = [] if outcome == "no picture" else [f"https://{HOST}/{task.id}.png"]
+        return {**data, "status": "SUCCESS", "consumed_credits": task.consumed, "response": urls}
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """An answer of the service, as far as qwen.client and qwen.images read it."""
+
+    status: int
+    body: bytes
+    headers: CIMultiDict[str] = field(default_factory=CIMultiDict)
+
+    @property
+    def content(self) -> _Body:
+        return _Body(self.body)
+
+    @property
+    def content_length(self) -> int:
+        return len(self.body)
+
+
+class _Body:
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def read(self, most: int) -> bytes:
+        part, self._data = self._data[:most], self._data[most:]
+        return part
+
+    async def iter_any(self) -> AsyncIterator[bytes]:
+        yield self._data
+
+
+class _Writer:
+    async def write(self, data: bytes) -> None:
+        pass
+
+
+class _Connector:
+    force_close = True
+
+
+class Session:
+    """aiohttp.ClientSession, as far as qwen uses it, for one process."""
+
+    def __init__(self, api: ImageApi, life: Life) -> None:
+        self.connector = _Connector()
+        self._api = api
+        self._life = life
+
+    @asynccontextmanager
+    async def request(
+        self, method: str, url: Any, *, data: Any = None, timeout: Any = None, **_: Any
+    ) -> AsyncIterator[_Reply]:
+        async with asyncio.timeout(timeout.total):
+            if method == "POST":
+                yield await self._post(data)
+            else:
+                yield await self._look(parse_qs(urlsplit(str(url)).query)["task_id"][0])
+
+    @asynccontextmanager
+    async def get(self, url: Any, **_: Any) -> AsyncIterator[_Reply]:
+        async with asyncio.timeout(15.0):
+            yield await self._picture(str(url))
+
+    async def _post(self, body: Any) -> _Reply:
+        api, asked = self._api, json.loads(body.decode())
+        image = f"{asked['prompt'].split()[-1]}-{asked['seed']}"
+        fault = api.trouble("post")
+        post = Post(image, self._life, api.loop.time(), fault)
+        api.posts.append(post)
+        api.note(f"{self._life.name} posts image {image}: {fault or 'ok'}")
+        dice = api.dice(f"post {image} {len(api.posts)}")
+        await asyncio.sleep(dice.uniform(0.001, 0.1))
+        if fault == "refused":
+            post.sure = True
+            raise aiohttp.ClientConnectionError("refused")
+        await body.write_with_length(_Writer(), None)
+        reply = await self._exchange(fault, dice, lambda: _answer_post(api, post, fault))
+        if post.taken and reply.status == 200 and fault is None:
+            post.told = json.loads(reply.body)["data"]["task_id"]
+        return reply
+
+    async def _look(self, task_id: str) -> _Reply:
+        api = self._api
+        fault = api.trouble("look")
+        looks = api.looks.setdefault(task_id, [])
+        looks.append(Look(api.loop.time(), self._life))
+        dice = api.dice(f"look {task_id} {len(looks)}")
+        reply = await self._exchange(fault, dice, lambda: _answer_look(api, task_id, fault))
+        api.note(f"{self._life.name} looks at {task_id}: {fault or 'ok'} {reply.status} {reply.body[:90]!r}")
+        return reply
+
+    async def _picture(self, url: str) -> _Reply:
+        api = self._api
+        fault = api.trouble("picture")
+        dice = api.dice(f"picture {url} {api.loop.time()}")
+        return await self._exchange(fault, dice, lambda: _answer_picture(api, url, fault))
+
+    async def _exchange(self, fault: str | None, dice: random.Random, effect: Callable[[], _Reply]) -> _Reply:
+        """Send, have the effect at the service, and wait for the answer: each of the three may fail."""
+        loop = self._api.loop
+        answer: asyncio.Future[_Reply] = loop.create_future()
+
+        async def serve() -> None:
+            await asyncio.sleep(dice.uniform(0.005, 0.3) * (40 if fault == "slow" else 1))
+            if fault == "cut before":
+                return _break(answer)
+            reply = effect()
+            if fault == "cut after":
+                return _break(answer)
+            if fault != "silent":
+                await asyncio.sleep(dice.uniform(0.005, 0.3) * (40 if fault == "slow" else 1))
+                if not answer.done():
+                    answer.set_result(reply)
+            return None
+
+        loop.spawn(None, serve())
+        if fault == "refused":
+            raise aiohttp.ClientConnectionError("refused")
+        return await answer
+
+
+def _break(answer: asyncio.Future[Any]) -> None:
+    if not answer.done():
+        answer.set_exception(aiohttp.ServerDisconnectedError())
+
+
+_REFUSALS = {"400": 400, "401": 401, "402": 402, "429": 429, "429 wait": 429, "500 before": 500, "503": 503, "404": 404}
+_SURE = {"400", "401", "402", "429", "429 wait"}
+
+
+def _refusal(fault: str | None) -> _Reply | None:
+    if fault == "html":
+        return _Reply(200, b"<!doctype html><title>Please wait</title>")
+    if fault not in _REFUSALS:
+        return None
+    code = _REFUSALS[fault]
+    headers = CIMultiDict({"Retry-After": "7"}) if fault == "429 wait" else CIMultiDict[str]()
+    return _Reply(code, json.dumps({"code": code, "message": "no", "data": None}).encode(), headers)
+
+
+def _answer_post(api: ImageApi, post: Post, fault: str | None) -> _Reply:
+    refusal = _refusal(fault)
+    post.sure = fault in _SURE
+    if refusal is not None:
+        return refusal
+    task = api.take(post.image)
+    post.taken = True
+    api.note(f"the service takes {task.id} ({task.outcome})")
+    if fault == "500 after":
+        return _Reply(500, b"")
+    data = {} if fault == "no task id" else {"task_id": task.id, "status": "PENDING"}
+    return _envelope(data)
+
+
+def _answer_look(api: ImageApi, task_id: str, fault: str | None) -> _Reply:
+    refusal = _refusal(fault)
+    task = api.tasks.get(task_id)
+    if refusal is not None:
+        return refusal
+    if task is None or api.outcome_of(task) == "gone":
+        return _refusal("404") or _envelope({})
+    if fault == "odd":
+        return _envelope({"task_id": task_id, "status": "WARMING_UP"})
+    return _envelope(api.status(task))
+
+
+def _answer_picture(api: ImageApi, url: str, fault: str | None) -> _Reply:
+    refusal = _refusal(fault)
+    task = api.tasks.get(url.rpartition("/")[2].removesuffix(".png"))
+    if refusal is not None:
+        return refusal
+    if task is None:
+        return _Reply(404, b"")
+    return _Reply(200, b"just text" if task.outcome == "not a picture" else task.data)
+
+
+def _envelope(data: dict[str, Any]) -> _Reply:
+    return _Reply(200, json.dumps({"code": 200, "message": "success", "data": data}).encode())
+
+
+def picture_of(task_id: str) -> bytes:
+    """A PNG header with the task's id in it, so that each picture can be told from every other."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 1024, 1024, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"tEXt", b"task\0" + task_id.encode()) + chunk(b"IEND", b"")
+
+
+def task_in(data: bytes) -> str:
+    """The task whose picture this is."""
+    return data.partition(b"task\0")[2][: -16].decode()
+
+
+Work = Coroutine[Any, Any, Any]

@@ -1,0 +1,330 @@
+"""What must be true after every run, whatever died, failed or came late. Judged from the rows and from what the world
+outside saw; nothing here asks the product."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from generations.model import PICTURED, RETURNED, Ending, State
+from generations.pace import LOOK_SECONDS
+from tests.simulation.discord_world import FIRST_PERSON, Interaction, Message
+from ui import texts
+from ui.inert import inert
+
+if TYPE_CHECKING:
+    from tests.simulation.run import Run
+
+PRICE = 5
+TOKEN_SECONDS = 13 * 60.0  # so long a private card can surely be edited
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    """One row of images, with what it belongs to."""
+
+    key: str  # "<number of the request>-<position>": what the image API knows it by
+    id: str
+    state: State
+    ending: Ending | None
+    detail: str
+    task_id: str | None
+    due_at_ms: int | None
+    user_id: int
+    generation_id: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRow:
+    id: int
+    message_id: int | None
+    revision: int
+    shown_revision: int
+    private: bool
+    told: Interaction
+    images: tuple[ImageRow, ...]
+
+
+def check(run: Run) -> Iterator[str]:
+    """Every sentence that is not true."""
+    generations = _read(run)
+    images = [image for generation in generations for image in generation.images]
+    yield from _the_ledger_adds_up(run)
+    yield from _each_hold_ended_once(run, images)
+    yield from _each_image_was_posted_once(run)
+    yield from _looks_keep_their_distance(run)
+    yield from _everything_came_to_an_end(images)
+    yield from _no_task_was_forgotten(run, images)
+    yield from _each_charge_is_right(run, images)
+    yield from _each_refill_is_right(run)
+    yield from _each_ending_has_a_cause(run, generations)
+    for generation in generations:
+        yield from _the_card_is_right(run, generation)
+        yield from _pictures_are_where_they_belong(run, generation)
+
+
+def _read(run: Run) -> list[GenerationRow]:
+    found: list[GenerationRow] = []
+    ask = run.world.disk.ask
+    for row in ask("SELECT id, message_id, revision, shown_revision, private, user_id FROM generations ORDER BY id"):
+        told = run.world.discord.interactions[row[0]]
+        rows = ask(
+            "SELECT position, state, ending, ending_detail, task_id, due_at_ms FROM images"
+            " WHERE generation_id = ? ORDER BY position",
+            row[0],
+        )
+        images = tuple(
+            ImageRow(
+                f"{told.request}-{position}", f"{row[0]}-{position}", State(state), ending and Ending(ending),
+                detail or "", task_id, due, row[5], row[0], position,
+            )
+            for position, state, ending, detail, task_id, due in rows
+        )  # fmt: skip
+        found.append(GenerationRow(row[0], row[1], row[2], row[3], bool(row[4]), told, images))
+    return found
+
+
+# -- money ------------------------------------------------------------------------------------------------------------
+
+
+def _the_ledger_adds_up(run: Run) -> Iterator[str]:
+    sums: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+    for user_id, available, held in run.world.disk.ask("SELECT user_id, available_delta, held_delta FROM entries"):
+        sums[user_id][0] += available
+        sums[user_id][1] += held
+        # Entries are in order; each must have been possible when it was made.
+        if min(sums[user_id]) < 0:
+            yield f"the entries of {user_id} go below zero"
+    for user_id, available, held in run.world.disk.ask("SELECT user_id, available, held FROM accounts"):
+        if [available, held] != sums[user_id]:
+            yield f"account {user_id} says {available}/{held}, its entries {sums[user_id]}"
+        if held:
+            yield f"{held} credits of {user_id} are still held"
+
+
+def _each_hold_ended_once(run: Run, images: list[ImageRow]) -> Iterator[str]:
+    kinds: dict[str, Counter[str]] = defaultdict(Counter)
+    for image_id, kind in run.world.disk.ask("SELECT image_id, kind FROM entries WHERE image_id IS NOT NULL"):
+        kinds[image_id][kind] += 1
+    for image in images:
+        seen = kinds.pop(image.id, Counter[str]())
+        if seen["hold"] != 1:
+            yield f"image {image.id} has {seen['hold']} holds"
+        if seen["settle"] + seen["release"] != 1:
+            yield f"the hold of {image.id} ended {seen['settle'] + seen['release']} times"
+    if kinds:
+        yield f"entries for images that are not there: {sorted(kinds)}"
+
+
+def _charges(run: Run) -> dict[str, int]:
+    charged: dict[str, int] = defaultdict(int)
+    rows = run.world.disk.ask(
+        "SELECT image_id, kind, available_delta, held_delta FROM entries WHERE kind IN ('settle', 'refund')"
+    )
+    for image_id, _, available, held in rows:
+        charged[image_id] -= held + available
+    return charged
+
+
+def _each_charge_is_right(run: Run, images: list[ImageRow]) -> Iterator[str]:
+    charged = _charges(run)
+    for image in images:
+        task = run.world.api.tasks.get(image.task_id or "")
+        paid = image.state in PICTURED and image.ending is None
+        expected = min(task.consumed, PRICE) if paid and task is not None else 0
+        if charged[image.id] != expected:
+            yield f"image {image.id} ({image.state}, {image.ending}) was charged {charged[image.id]}, not {expected}"
+        if image.state in PICTURED and (task is None or run.world.api.outcome_of(task) != "success"):
+            yield f"image {image.id} is {image.state} but its task never had a picture"
+
+
+def _each_refill_is_right(run: Run) -> Iterator[str]:
+    """As if every hold of a period had ended just before the next refill (docs/decisions/0002)."""
+    charged = _charges(run)
+    spent: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
+    periods: dict[int, set[int]] = defaultdict(set)
+    rows = run.world.disk.ask(
+        "SELECT user_id, kind, image_id, available_delta, refilled_from_ms, id FROM entries ORDER BY number"
+    )
+    latest: dict[int, int] = {}
+    for user_id, kind, image_id, available, period, entry in rows:
+        if period < latest.get(user_id, period):
+            yield f"{entry} went back to an earlier period"
+        latest[user_id] = period
+        periods[user_id].add(period)
+        if kind == "hold":
+            spent[user_id][period] += charged[image_id]
+            settled = charged[image_id]
+            refunds = [row for row in rows if row[1] == "refund" and row[2] == image_id]
+            for refund in refunds:  # paid in the hold's period, given back in its own
+                spent[user_id][period] += refund[3]
+                spent[user_id][refund[4]] -= refund[3]
+            del settled
+    for user_id, available in run.world.disk.ask("SELECT user_id, available FROM accounts"):
+        balance = 0
+        for period in sorted(periods[user_id]):
+            balance += max(0, run.scenario.allowance - balance)
+            balance -= spent[user_id][period]
+        if available != balance:
+            yield f"{user_id} has {available} credits, by the rule of the refill {balance}"
+
+
+# -- the image API ----------------------------------------------------------------------------------------------------
+
+
+def _each_image_was_posted_once(run: Run) -> Iterator[str]:
+    for image, posts in itertools.groupby(sorted(run.world.api.posts, key=lambda post: post.image), lambda p: p.image):
+        sent = list(posts)
+        if sum(post.taken for post in sent) > 1:
+            yield f"the service took image {image} {sum(post.taken for post in sent)} times"
+        if sum(not post.sure for post in sent) > 1:
+            yield f"image {image} was posted again although it was not sure that nothing was taken"
+        told = run.interactions[int(image.partition("-")[0])]
+        if told.message_id is None:
+            yield f"image {image} was posted although its card never stood"
+
+
+def _looks_keep_their_distance(run: Run) -> Iterator[str]:
+    for task_id, looks in run.world.api.looks.items():
+        for earlier, later in itertools.pairwise(looks):
+            same = earlier.life is later.life
+            if later.at - earlier.at < LOOK_SECONDS - 0.01 and (same or run.scenario.even_clocks):
+                yield f"{task_id} was looked at twice within {later.at - earlier.at:.2f} s"
+
+
+def _no_task_was_forgotten(run: Run, images: list[ImageRow]) -> Iterator[str]:
+    rows = {image.key: image for image in images}
+    known = {image.task_id for image in images}
+    for post in run.world.api.posts:
+        lived = run.died_at.get(post.life.name, float("inf")) - post.at > 120.0
+        if post.told is not None and lived and post.told not in known:
+            yield f"{post.told} was told to {post.life.name}, which lived on and forgot it"
+    for image in rows.values():
+        task = run.world.api.tasks.get(image.task_id or "")
+        if task is None or run.world.api.outcome_of(task) != "success" or image.state in PICTURED:
+            continue
+        jumped = not run.scenario.even_clocks  # a clock that leaps over an hour ends what may take an hour
+        if not (image.ending is Ending.PICTURE_LOST and jumped):
+            yield f"{task.id} was made, but its image is {image.state} ({image.ending})"
+
+
+# -- endings ----------------------------------------------------------------------------------------------------------
+
+
+def _everything_came_to_an_end(images: list[ImageRow]) -> Iterator[str]:
+    for image in images:
+        if image.state not in RETURNED | {State.DELIVERED, State.UNDELIVERED}:
+            yield f"image {image.id} is left {image.state}"
+        if image.due_at_ms is not None:
+            yield f"image {image.id} ({image.state}) is due for ever"
+
+
+def _each_ending_has_a_cause(run: Run, generations: list[GenerationRow]) -> Iterator[str]:
+    pressed = {press.number for press in run.scenario.pressed}
+    troubled = {window.kind for window in run.scenario.windows}
+    disturbed = bool(run.died_at or run.paused) or "database" in troubled or not run.scenario.even_clocks
+    outcomes = set(run.scenario.outcomes)
+    for generation in generations:
+        for image in generation.images:
+            cause = True
+            match image.ending:
+                case Ending.OUTCOME_UNKNOWN:
+                    posts = [post for post in run.world.api.posts if post.image == image.key]
+                    cause = disturbed or any(post.fault is not None and not post.sure for post in posts)
+                case Ending.CANCELLED:
+                    cause = generation.told.request in pressed
+                case Ending.TASK_LOST:
+                    cause = "gone" in outcomes or "look" in troubled
+                case Ending.PROMPT_REFUSED | Ending.KEY_REFUSED | Ending.ACCOUNT_EMPTY:
+                    cause = "post" in troubled
+                case Ending.DECLINED | Ending.SERVICE_FAILED:
+                    cause = bool(outcomes & {"declined", "failed"})
+                case Ending.NO_PICTURE | Ending.PICTURE_UNUSABLE:
+                    cause = bool(outcomes & {"no picture", "not a picture"}) or "picture" in troubled
+                case Ending.NOT_ANSWERED:
+                    cause = "discord" in troubled or disturbed or bool(run.scenario.asked[0].late)
+                    cause = cause or any(asked.late or asked.again_after is not None for asked in run.scenario.asked)
+                case _:
+                    pass
+            if not cause:
+                yield f"image {image.id} ended as {image.ending} without a cause"
+
+
+# -- what people see --------------------------------------------------------------------------------------------------
+
+
+def _the_card_is_right(run: Run, generation: GenerationRow) -> Iterator[str]:
+    world = run.world.discord
+    if generation.message_id is None:
+        if generation.told.message_id is not None and not all(
+            image.ending is Ending.NOT_ANSWERED for image in generation.images
+        ):
+            yield f"the card of {generation.id} stands and nobody knows it"
+        return
+    if generation.shown_revision < generation.revision:
+        yield f"the card of {generation.id} still owes news"
+    card = world.messages.get(generation.message_id)
+    if card is None:
+        yield f"the card of {generation.id} is a message that never was"
+        return
+    if not _within_reach(run, card):
+        return
+    last = card.versions[-1]
+    if last.cancellable:
+        yield f"the card of {generation.id} still offers Cancel"
+    for image in generation.images:
+        if image.state in RETURNED and card.components:
+            sentence = texts.ending_sentence(image.ending, inert(image.detail, 200) if image.detail else "")
+            if sentence not in last.text:
+                yield f"the card of {generation.id} does not say how image {image.position} ended: {sentence!r}"
+    for word in (texts.SENDING, texts.POSTING, " held"):
+        if word in last.text:
+            yield f"the card of {generation.id} ends with {word!r}"
+
+
+def _within_reach(run: Run, card: Message) -> bool:
+    """Whether the product can have brought this card up to date in the end."""
+    if card.deleted:
+        return False
+    if card.ephemeral:
+        return card.interaction is not None and run.loop.time() - card.interaction.born < TOKEN_SECONDS
+    return card.channel_id // 10 not in run.world.discord.closed_dms
+
+
+def _pictures_are_where_they_belong(run: Run, generation: GenerationRow) -> Iterator[str]:
+    messages = [message for message in run.world.discord.messages.values() if message.versions]
+    for image in generation.images:
+        if image.task_id is None:
+            continue
+        holding = [message for message in messages if any(image.task_id in v.pictures for v in message.versions)]
+        if image.state is State.DELIVERED and not holding:
+            yield f"image {image.id} is called delivered, but nobody ever saw it"
+        standing = [message for message in holding if image.task_id in message.versions[-1].pictures]
+        if image.state is State.DELIVERED and holding and not standing:
+            yield f"image {image.id} was shown and then taken away"
+        if image.state is State.UNDELIVERED and image.user_id not in run.world.discord.closed_dms:
+            yield f"image {image.id} is called undeliverable, but its person could have been written to"
+        for message in holding:
+            yield from _may_hold(generation, image, message)
+        if image.state not in PICTURED and holding:
+            yield f"image {image.id} is {image.state} but was shown"
+    for message in messages:
+        if message.interaction is generation.told:
+            for earlier, later in itertools.pairwise(message.versions):
+                if earlier.pictures - later.pictures:
+                    yield f"an edit of {message.id} took {sorted(earlier.pictures - later.pictures)} away"
+
+
+def _may_hold(generation: GenerationRow, image: ImageRow, message: Message) -> Iterator[str]:
+    theirs = message.channel_id == image.user_id * 10
+    if generation.private and not message.ephemeral and not theirs:
+        yield f"private image {image.id} was posted where others see it"
+    if not theirs and message.channel_id != generation.told.channel_id:
+        yield f"image {image.id} was posted in a place it does not belong to"
+
+
+_: Any = FIRST_PERSON

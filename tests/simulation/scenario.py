@@ -1,0 +1,225 @@
+"""What happens in one run, drawn from a seed: who asks for what, what breaks and when, which process dies where.
+
+A scenario is plain data, so that parts of it can be left out and the rest run again.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, replace
+
+from credits.allowance import CreditPeriod
+
+# What may go wrong with each kind of call. The words are the doubles' own.
+POST_FAULTS = (
+    "refused", "cut before", "cut after", "500 before", "500 after", "503", "429", "429 wait", "html", "400", "401",
+    "402", "silent", "slow", "no task id",
+)  # fmt: skip
+LOOK_FAULTS = ("refused", "cut before", "500 before", "429", "429 wait", "404", "401", "html", "silent", "slow", "odd")
+PICTURE_FAULTS = ("refused", "cut before", "500 before", "404", "slow", "silent")
+DISCORD_FAULTS = ("cut before", "cut after", "500 before", "500 after", "429", "slow", "slow", "outage", "400")
+DATABASE_FAULTS = ("slow", "slow", "locked", "lost")
+FAULTS = {
+    "post": POST_FAULTS,
+    "look": LOOK_FAULTS,
+    "picture": PICTURE_FAULTS,
+    "discord": DISCORD_FAULTS,
+    "database": DATABASE_FAULTS,
+}
+OUTCOMES = ("success",) * 12 + ("declined", "failed", "no picture", "not a picture", "stuck", "gone")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One /imagine. *again_after*: the same event is delivered a second time; *late*: the first comes late."""
+
+    number: int
+    at: float
+    person: int
+    count: int
+    private: bool
+    channel: int
+    late: float = 0.0
+    again_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pressed:
+    """Somebody presses Cancel on the card of request *number*."""
+
+    at: float
+    number: int
+    person: int
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """From *begins* to *ends* calls of one *kind* fail in one *way* with a probability; "": in any way of its kind."""
+
+    kind: str
+    way: str
+    begins: float
+    ends: float
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """Life number *life* is killed when it resumes its so-manieth task, and somebody starts another one later."""
+
+    life: int
+    step: int
+    restart_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happens to a process slot, a channel or a message at one moment.
+
+    drain (SIGTERM, and a new process after *amount* seconds) · pause (SIGSTOP for so long) · jump (its wall clock moves
+    by so much) · close (nobody may post into channel *target* for so long) · delete (a person deletes the card of
+    request *target*) · look (person *target* asks for the balance)
+    """
+
+    kind: str
+    at: float
+    target: int
+    amount: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    seed: int
+    processes: int
+    period: CreditPeriod
+    boundary_at: float  # when the first period of the run ends, in seconds from its start
+    allowance: int
+    per_user: int
+    in_flight: int
+    queue: int
+    deadline: int
+    paints: tuple[float, float]  # seconds that an image takes
+    leap: float  # how long an idle worker sleeps at most
+    closed_dms: tuple[int, ...] = ()
+    asked: tuple[Asked, ...] = ()
+    pressed: tuple[Pressed, ...] = ()
+    windows: tuple[Window, ...] = ()
+    crashes: tuple[Crash, ...] = ()
+    events: tuple[Event, ...] = ()
+    outcomes: tuple[str, ...] = ("success",)
+    ends: float = field(default=150.0)  # from here on nothing fails any more
+
+    @property
+    def even_clocks(self) -> bool:
+        return not any(event.kind == "jump" for event in self.events)
+
+    def parts(self) -> int:
+        return sum(len(getattr(self, name)) for name in PARTS)
+
+    def smaller(self) -> Iterator[Scenario]:
+        """The same with one thing left out, or made simpler."""
+        for name in PARTS:
+            listed = getattr(self, name)
+            if len(listed) > 3:
+                yield replace(self, **{name: ()})
+            for number in range(len(listed)):
+                yield replace(self, **{name: listed[:number] + listed[number + 1 :]})
+        for number, asked in enumerate(self.asked):
+            simpler = replace(asked, count=1, private=False, late=0.0, again_after=None)
+            if simpler != asked:
+                yield replace(self, asked=(*self.asked[:number], simpler, *self.asked[number + 1 :]))
+        plain = {"processes": 1, "closed_dms": (), "outcomes": ("success",)}
+        for name, value in plain.items():
+            if getattr(self, name) != value:
+                yield replace(self, **{name: value})
+
+    def described(self) -> str:
+        """All of it, in lines."""
+        settings = [f"{item.name}={getattr(self, item.name)!r}" for item in fields(self) if item.name not in PARTS]
+        listed = [f"  {part}" for name in PARTS for part in getattr(self, name)]
+        return "\n".join(["  " + ", ".join(settings), *listed])
+
+
+PARTS = ("asked", "pressed", "windows", "crashes", "events")
+
+
+def draw(seed: int) -> Scenario:
+    """The scenario of *seed*: mostly small, so that many can be run, and a few crowded ones."""
+    rng = random.Random(seed)
+    ends = rng.uniform(60.0, 120.0)
+    processes = rng.choice((1, 1, 2))
+    shortest = rng.choice((1.0, 4.0, 12.0))
+    scenario = Scenario(
+        seed=seed,
+        processes=processes,
+        period=rng.choice((CreditPeriod.HOUR, CreditPeriod.DAY, CreditPeriod.DAY, CreditPeriod.NEVER)),
+        boundary_at=rng.uniform(5.0, ends),
+        allowance=rng.choice((5, 10, 13, 20, 50)),
+        per_user=rng.choice((1, 2, 3)),
+        in_flight=rng.choice((1, 2, 4, 20)),
+        queue=rng.choice((0, 2, 5, 100)),
+        deadline=rng.choice((60, 120, 900)),
+        paints=(shortest, shortest * rng.choice((1.2, 3.0, 8.0))),
+        leap=rng.uniform(5.0, 20.0),
+        closed_dms=tuple(person for person in range(3) if rng.random() < 0.3),
+        ends=ends,
+    )
+    asked = tuple(_asked(rng, number, ends) for number in range(rng.choice((1, 1, 1, 2, 2, 3, 5))))
+    return replace(
+        scenario,
+        asked=asked,
+        pressed=tuple(_pressed(rng, one) for one in asked if rng.random() < 0.25),
+        windows=tuple(_window(rng, ends) for _ in range(rng.choice((0, 1, 2, 3)))),
+        crashes=tuple(_crash(rng, life) for life in range(rng.choice((0, 1, 1, 2, 3)))),
+        events=tuple(_event(rng, processes, len(asked), ends) for _ in range(rng.choice((0, 0, 1, 2, 3)))),
+        outcomes=tuple(rng.choice(OUTCOMES) for _ in range(7)) if rng.random() < 0.4 else ("success",),
+    )
+
+
+def _asked(rng: random.Random, number: int, ends: float) -> Asked:
+    return Asked(
+        number,
+        at=rng.uniform(0.0, ends * 0.6),
+        person=rng.randrange(3),
+        count=rng.choice((1, 1, 1, 2, 2, 3, 4)),
+        private=rng.random() < 0.25,
+        channel=rng.randrange(2),
+        late=rng.choice((0.0,) * 8 + (2.5, 8.0)),
+        again_after=rng.choice((None,) * 7 + (0.0, 0.05, 1.5)),
+    )
+
+
+def _pressed(rng: random.Random, asked: Asked) -> Pressed:
+    return Pressed(asked.at + rng.choice((0.5, 1.0, 3.0, 20.0)) * rng.uniform(0.5, 1.5), asked.number, asked.person)
+
+
+def _window(rng: random.Random, ends: float) -> Window:
+    kind = rng.choice(("post", "post", "look", "picture", "discord", "discord", "database"))
+    begins = rng.uniform(0.0, ends * 0.7)
+    way = rng.choice(FAULTS[kind]) if rng.random() < 0.6 else ""
+    probability = rng.choice((0.15, 0.4, 0.8) if kind != "database" else (0.03, 0.1, 0.3))
+    return Window(kind, way, begins, begins + rng.choice((5.0, 30.0, ends)), probability)
+
+
+def _crash(rng: random.Random, life: int) -> Crash:
+    return Crash(life, round(10 ** rng.uniform(1.0, 3.3)), rng.choice((0.1, 2.0, 6.0, 15.0)))
+
+
+def _event(rng: random.Random, processes: int, requests: int, ends: float) -> Event:
+    kind = rng.choice(("drain", "pause", "pause", "jump", "close", "delete", "look"))
+    at = rng.uniform(0.0, ends * 0.8)
+    match kind:
+        case "drain":
+            return Event(kind, at, rng.randrange(processes), rng.uniform(0.0, 10.0))
+        case "pause":
+            return Event(kind, at, rng.randrange(processes), rng.choice((3.0, 9.0, 15.0, 40.0)))
+        case "jump":
+            seconds = rng.choice((1.0, 20.0, 600.0, 3600.0)) * rng.choice((-1, 1))
+            return Event(kind, at, rng.randrange(processes), min(seconds, 3600.0) if seconds > -3600 else -600.0)
+        case "close":
+            return Event(kind, at, rng.randrange(2), rng.uniform(5.0, 60.0))
+        case "delete":
+            return Event(kind, at, rng.randrange(requests))
+        case _:
+            return Event(kind, at, rng.randrange(3))

@@ -1,0 +1,100 @@
+"""The two places where discord.py would open a connection, with the simulated Discord behind them instead."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import discord
+from discord.http import HTTPClient, Route
+from discord.user import ClientUser
+from discord.webhook.async_ import AsyncWebhookAdapter
+
+from generations.clock import Clock
+from generations.service import Generations
+from tests.simulation.discord_world import APPLICATION, BOT, GUILD, DiscordWorld, Interaction
+
+
+def _path(route: Route) -> str:
+    return urlsplit(route.url).path.removeprefix("/api/v10")
+
+
+def _payload(plain: Any, multipart: Iterable[dict[str, Any]] | None) -> dict[str, Any]:
+    for part in multipart or ():
+        if part["name"] == "payload_json":
+            return json.loads(part["value"])
+    return json.loads(json.dumps(plain or {}))
+
+
+def _files(files: Sequence[discord.File] | None) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for file in files or ():
+        file.fp.seek(0)
+        found[file.filename] = file.fp.read()
+    return found
+
+
+class Webhooks(AsyncWebhookAdapter):
+    """Calls by an interaction's token."""
+
+    def __init__(self, world: DiscordWorld) -> None:
+        super().__init__()
+        self._world = world
+        self._turns: dict[str, asyncio.Lock] = {}
+
+    async def request(
+        self,
+        route: Route,
+        session: Any,
+        *,
+        payload: Any = None,
+        multipart: Any = None,
+        files: Any = None,
+        **_: Any,
+    ) -> Any:
+        turn = self._turns.setdefault(str(route.webhook_token), asyncio.Lock())
+        async with turn:
+            return await self._world.call(route.method, _path(route), _payload(payload, multipart), _files(files))
+
+
+class BotCalls(HTTPClient):
+    """Calls by the bot's own token."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, world: DiscordWorld) -> None:
+        super().__init__(loop)
+        self._world = world
+
+    async def request(self, route: Route, *, files: Any = None, form: Any = None, **kwargs: Any) -> Any:
+        return await self._world.call(route.method, _path(route), _payload(kwargs.get("json"), form), _files(files))
+
+
+class Client(discord.Client):
+    """The bot, as buttons and the delivery need it."""
+
+    generations: Generations
+    clock: Clock
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, world: DiscordWorld) -> None:
+        super().__init__(intents=discord.Intents.none(), max_messages=None)
+        state: Any = self._connection
+        calls: Any = BotCalls(loop, world)
+        calls._HTTPClient__session = object()  # asked for, and never used
+        self.http = state.http = calls
+        state.user = ClientUser(state=state, data=BOT)  # type: ignore[arg-type]
+        state.store_view = lambda view, message_id=None: None  # its timers read the machine's own clock
+
+    def interaction(self, told: Interaction, data: dict[str, Any], kind: int) -> discord.Interaction[Client]:
+        """The event as the gateway delivers it."""
+        person = {**BOT, "id": str(told.person), "bot": False}
+        member = {"user": person, "roles": [], "permissions": "0", "joined_at": None, "flags": 0, "deaf": False}
+        payload = {
+            **{"id": str(told.id), "application_id": str(APPLICATION), "type": kind, "token": told.token, "version": 1},
+            **{"data": data, "guild_id": str(GUILD), "locale": "en-US", "context": 0, "entitlements": []},
+            "channel": {"id": str(told.channel_id), "type": 0, "name": "sea", "position": 0, "permission_overwrites": []},
+            **{"member": {**member, "mute": False}, "app_permissions": str(discord.Permissions.all().value)},
+            **{"authorizing_integration_owners": {"0": str(GUILD)}, "attachment_size_limit": 10 * 1024 * 1024},
+        }
+        return discord.Interaction(data=payload, state=self._connection)  # type: ignore[arg-type]
