@@ -17,6 +17,7 @@ from qwen.models import Task, TaskStatus
 
 log = logging.getLogger("qwen_imagine.worker")
 
+WAIT_SECONDS_MIN = 0.01  # less would be rounded to "at once", again and again
 LOST_TASK_LOOKS = 5  # so many "no such task" in a row before it is believed
 KEEP_FETCHING_SECONDS = 3600  # a paid picture whose download fails is asked for again for so long
 POLICY_WORDS = (
