@@ -19,16 +19,15 @@ from typing import Any
 
 import aiohttp
 import discord
-import yarl
 from discord import app_commands
-from discord import gateway as discord_gateway
-from discord import http as discord_http
 from discord.ext import commands
 
 from credits.allowance import Allowance
 from credits.ledger import Ledger
+from generations.callbacks import Callbacks
 from generations.clock import SystemClock
 from generations.context import StepContext
+from generations.freshness import Freshness
 from generations.pace import Pace
 from generations.service import Generations
 from generations.throttle import Throttle
@@ -45,7 +44,9 @@ from ui.answers import Tree
 from ui.buttons import DYNAMIC_ITEMS
 from ui.commands import sync_commands
 from ui.delivery import DiscordDelivery
+from ui.library import point_library_at, quiet_library
 from ui.operator import OwnerAlerts
+from web import PortUnavailable, WebSide, listen_host, open_web
 
 log = logging.getLogger("qwen_imagine")
 
@@ -65,6 +66,7 @@ class ImagineBot(commands.AutoShardedBot):
     worker: Worker
     delivery: DiscordDelivery
     operator: OwnerAlerts
+    callbacks: Callbacks | None
     clock: SystemClock
     rng: random.Random
 
@@ -111,20 +113,6 @@ class ImagineBot(commands.AutoShardedBot):
         log.info("ready: %s shard(s), application %s", self.shard_count, self.application_id)
 
 
-def point_library_at(api_url: str, gateway_url: str) -> None:
-    """Make discord.py speak to the given addresses: Discord itself, a proxy in front of it, or the sandbox.
-
-    discord.py 2.7.1 has no option for this; these two class attributes are read at every request and connection
-    (http.py `Route.__init__`, gateway.py `from_client`). Raises RuntimeError when a release renames them.
-    """
-    route: Any = discord_http.Route
-    websocket: Any = discord_gateway.DiscordWebSocket
-    if not (isinstance(getattr(route, "BASE", None), str) and hasattr(websocket, "DEFAULT_GATEWAY")):
-        raise RuntimeError("this release of discord.py names its addresses differently; requirements.txt pins 2.7.1")
-    route.BASE = api_url
-    websocket.DEFAULT_GATEWAY = yarl.URL(gateway_url)
-
-
 async def build(settings: Settings, stack: contextlib.AsyncExitStack) -> ImagineBot:
     """Open what must be opened and join the parts. Whatever is opened here is closed by *stack*."""
     database = await stack.enter_async_context(open_database(settings.database_url))
@@ -136,8 +124,9 @@ async def build(settings: Settings, stack: contextlib.AsyncExitStack) -> Imagine
     bot = ImagineBot(settings)
     bot.clock, bot.rng, bot.database = SystemClock(), random.SystemRandom(), database
     bot.ledger = Ledger(Allowance(settings.credits_per_period, settings.credit_period, settings.timezone))
-    bot.delivery = DiscordDelivery(bot, bot.clock)
+    bot.delivery = DiscordDelivery(bot, bot.clock, Freshness(database, bot.clock))
     bot.operator = OwnerAlerts(bot, bot.clock, settings.owner_ids)
+    bot.callbacks = _callbacks(bot)
     pace = Pace()
     bot.generations = Generations(
         database,
@@ -162,6 +151,7 @@ async def build(settings: Settings, stack: contextlib.AsyncExitStack) -> Imagine
         pace=pace,
         throttle=Throttle(settings.qwen_max_tasks),
         deadline_seconds=settings.task_deadline_seconds,
+        callbacks=bot.callbacks,
     )
     bot.worker = Worker(
         context=context,
@@ -171,6 +161,22 @@ async def build(settings: Settings, stack: contextlib.AsyncExitStack) -> Imagine
         owner=f"{socket.gethostname()}:{os.getpid()}",
     )
     return bot
+
+
+def _callbacks(bot: ImagineBot) -> Callbacks | None:
+    """What the image API is given to call back on; None when it can't reach us."""
+    url = bot.settings.public_url
+    return Callbacks(bot.database, bot.clock, public_url=url, nudge=lambda: bot.worker.nudge()) if url else None
+
+
+async def _open_web(bot: ImagineBot, stack: contextlib.AsyncExitStack) -> None:
+    """Open the HTTP side, if there is one. Raises PortUnavailable."""
+    if bot.callbacks is None:
+        return
+    side = WebSide(bot.callbacks, bot.clock, bot.worker.is_well)
+    host = listen_host(bot.settings.public_url, port_is_given=bool(os.environ.get("PORT")))
+    port = await stack.enter_async_context(open_web(side, host=host, port=bot.settings.port))
+    log.info("callbacks and /healthz are served on %s:%s", host, port)
 
 
 async def run(settings: Settings) -> int:
@@ -183,6 +189,7 @@ async def run(settings: Settings) -> int:
     async with contextlib.AsyncExitStack() as stack:
         bot = await build(settings, stack)
         stack.push_async_callback(bot.close)
+        await _open_web(bot, stack)
         if not await _unless_stopped(_login(bot), stop):
             return 0
         work = asyncio.create_task(bot.worker.run(), name="worker")
@@ -235,12 +242,6 @@ def _verdict(listen: asyncio.Task[None], stop: asyncio.Event) -> int:
     return 1
 
 
-def quiet_library() -> None:
-    """What discord.py says of things that this bot does without on purpose is left out of the log."""
-    discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
-    logging.getLogger("discord.state").setLevel(logging.ERROR)  # "Guilds intent seems to be disabled"
-
-
 async def migrate(settings: Settings) -> int:
     """Bring the database to the newest schema."""
     async with open_database(settings.database_url) as database:
@@ -272,6 +273,9 @@ def main(arguments: list[str]) -> int:
         return EXIT_SETTINGS
     except StoreError as error:
         print(Redactor(loaded.settings.secrets()).line(str(error)), file=sys.stderr)
+        return 1
+    except PortUnavailable as error:
+        print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 0

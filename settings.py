@@ -25,6 +25,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from credits.allowance import CreditPeriod
 from qwen.addresses import AllowedHosts
+from qwen.public_url import check_public_url
 from store.address import parse_database_url
 
 ENV_FILE = ".env"
@@ -159,6 +160,14 @@ class Settings(BaseSettings):
         description="User ids, separated by commas, that are told when the bot needs its operator. Empty: the "
         "application's owner.",
     )
+    public_url: Annotated[str, AfterValidator(check_public_url)] = Field(
+        default="",
+        description="The bot's own https address, if the image API is to call back when an image is ready. Empty: it "
+        "is only asked.",
+    )
+    port: int = Field(
+        default=8080, ge=1, le=65_535, description="Where callbacks and /healthz are served, if PUBLIC_URL is set."
+    )
     log_level: Annotated[str, AfterValidator(_level)] = Field(
         default="INFO", description="DEBUG, INFO, WARNING or ERROR."
     )
@@ -255,7 +264,7 @@ def _unknown(values: Mapping[str, str]) -> list[str]:
 
 def default_text(field: FieldInfo) -> str:
     """A default as it would be written in .env."""
-    if field.is_required() or field.default == ():
+    if field.is_required() or field.default in ((), ""):
         return ""
     return str(field.default)
 
