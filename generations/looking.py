@@ -59,7 +59,8 @@ def wait_seconds(context: StepContext, task_id: str) -> float:
     """How long this task must not be looked at yet: for its own sake, for the key's, for the looks of all."""
     now = context.clock.monotonic()
     wait = max(context.guard.wait_seconds(task_id), context.throttle.wait_seconds(now))
-    return wait or context.throttle.looks.wait_seconds(task_id, now)
+    wait = wait or context.throttle.looks.wait_seconds(task_id, now)
+    return max(wait, WAIT_SECONDS_MIN) if wait > 0 else 0.0
 
 
 async def answered(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from generations.pace import LOOK_SECONDS
 
 LOOKS_AT_ONCE_MIN = 20  # so few are no stampede, and on an ordinary day nobody waits
-STALE_TURN_SECONDS = 60.0  # a turn that nobody came for: its task ended, or another process took it over
+STALE_TURN_SECONDS = 1.0  # a turn that nobody came for is lost: many kept ones would be a stampede again
 PAUSE_MAX_SECONDS = 300.0
 PAUSE_FIRST_SECONDS = 5.0
 RECOVERY_SECONDS = 60.0  # after a quiet minute one more image at a time is tried
@@ -36,7 +36,7 @@ class LookBudget:
     def wait_seconds(self, task_id: str, now: float) -> float:
         """How long this task has to wait for its turn; 0: it is looked at now, and the look is spent."""
         turn = self.turns.pop(task_id, None)
-        if turn is None:
+        if turn is None or now - turn > STALE_TURN_SECONDS:
             at_once = max(LOOKS_AT_ONCE_MIN, math.ceil(self.per_second))
             turn = max(now - (at_once - 1) / self.per_second, self.next_at)
             self.next_at = turn + 1 / self.per_second

@@ -85,7 +85,15 @@ def test_a_turn_that_nobody_comes_for_is_forgotten() -> None:
     for number in range(40):
         budget.wait_seconds(f"task {number}", 1000.0)
     budget.wait_seconds("task 39", 1090.0)
-    assert list(budget.turns) == [f"task {number}" for number in range(25, 40)]
+    assert list(budget.turns) == [f"task {number}" for number in range(37, 40)]
+
+
+def test_turns_that_were_slept_through_do_not_pile_up() -> None:
+    budget = LookBudget(500)
+    tasks = [f"task {number}" for number in range(500)]
+    for task in tasks:
+        budget.wait_seconds(task, 1000.0)
+    assert [budget.wait_seconds(task, 1300.0) for task in tasks].count(0.0) == 100
 
 
 @given(st.integers(1, 60), st.lists(st.tuples(st.integers(0, 99), st.floats(0, 2)), max_size=200))
