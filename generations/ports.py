@@ -20,8 +20,8 @@ class Delivery(Protocol):
     async def show(self, generation: Generation, outlook: Outlook, pictures: Mapping[int, DownloadedImage]) -> Shown:
         """Show news that must arrive: endings, and the *pictures* (by position) of its succeeded images.
 
-        Raises DeliveryDelayed when Discord can't take it now. Never raises for a place that is gone: it goes on
-        to the next one, and says NOWHERE when there is none left.
+        Raises DeliveryDelayed when Discord can't take it now, LostClaim when somebody else has claimed it. Never raises
+        for a place that is gone: it goes on to the next one, and says NOWHERE when there is none left.
         """
         ...
 
@@ -30,6 +30,18 @@ class Delivery(Protocol):
 
         Raises DeliveryDelayed when Discord can't say now.
         """
+        ...
+
+
+class Freshness(Protocol):
+    """Whether a card may still be made to say what a process once read; generations.freshness is it."""
+
+    async def is_current(self, generation: Generation) -> bool:
+        """Whether nobody has claimed it since *generation* was read."""
+        ...
+
+    async def was_shown(self, generation: Generation) -> None:
+        """Progress of *generation* is on its card now: where news overtook it, have them shown again."""
         ...
 
 

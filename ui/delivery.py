@@ -2,7 +2,8 @@
 
 Edits of one message never overlap and are never cancelled halfway: cancelling one that waits for its rate limit leaves
 discord.py 2.7.1's lock on that interaction taken for ever (webhook/async_.py, AsyncDeferredLock). Progress waits in a
-slot that holds the newest only; news go first. Must not know the database, nor where a card can stand (ui/places).
+slot that holds the newest only; news go first. What another process has overtaken is not shown (Freshness). Must not
+know the database, nor where a card can stand (ui/places).
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import discord
 
 from generations.clock import Clock
-from generations.errors import DeliveryDelayed
+from generations.errors import DeliveryDelayed, LostClaim
 from generations.model import DISCORD_EPOCH_MS, Generation, Outlook, Shown
+from generations.ports import Freshness
 from ui.ladder import Ladder
 from ui.places import Memory, Places
 
@@ -73,11 +75,20 @@ class _Card:
 class DiscordDelivery:
     """generations.ports.Delivery over Discord's REST API. Needs a client that is logged in, not one that is connected.
 
+    *freshness*: asked before each edit whether another process has gone on; None: there is no other process.
     *token_margin_seconds*: how long before its end an interaction's token is no longer used.
     """
 
-    def __init__(self, client: discord.Client, clock: Clock, *, token_margin_seconds: float = 60.0) -> None:
+    def __init__(
+        self,
+        client: discord.Client,
+        clock: Clock,
+        freshness: Freshness | None = None,
+        *,
+        token_margin_seconds: float = 60.0,
+    ) -> None:
         self._clock = clock
+        self._freshness = freshness
         self._ladder = Ladder(Places(client, clock, token_margin_seconds=token_margin_seconds))
         self._cards: OrderedDict[int, _Card] = OrderedDict()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -95,7 +106,7 @@ class DiscordDelivery:
     async def show(self, generation: Generation, outlook: Outlook, pictures: Mapping[int, DownloadedImage]) -> Shown:
         """Show news, before any progress that waits. Goes on to its end even when the caller is cancelled.
 
-        Raises DeliveryDelayed when Discord can't take it now.
+        Raises DeliveryDelayed when Discord can't take it now, LostClaim when another process has it by now.
         """
         card = self._card(generation.id)
         card.drop_progress()
@@ -132,7 +143,7 @@ class DiscordDelivery:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, DeliveryDelayed):
+        if error is not None and not isinstance(error, DeliveryDelayed | LostClaim):
             log.error("a show ended by a fault of our own", exc_info=error)
 
     async def _show(
@@ -140,6 +151,8 @@ class DiscordDelivery:
     ) -> Shown:
         try:
             async with card.editing:
+                if not await self._is_current(generation):
+                    raise LostClaim(generation.id)
                 card.revision = max(card.revision, generation.revision)
                 card.sent = None
                 shown = await self._ladder.show(card.memory, generation, outlook, pictures)
@@ -160,7 +173,7 @@ class DiscordDelivery:
                     continue
                 async with card.editing:
                     waiting = card.take_progress()
-                    if waiting is not None:
+                    if waiting is not None and await self._is_current(waiting[0]):
                         await self._edit_progress(card, *waiting)
         finally:
             card.owner = None
@@ -189,6 +202,11 @@ class DiscordDelivery:
             card.sent = components
             card.over = message is None  # nothing reaches the card; news will look for another place
         card.edited_at = self._clock.monotonic()
+        if self._freshness is not None:
+            await self._freshness.was_shown(generation)
+
+    async def _is_current(self, generation: Generation) -> bool:
+        return self._freshness is None or await self._freshness.is_current(generation)
 
     def _forget_idle(self) -> None:
         """Keep the memory of the cards that were used last."""

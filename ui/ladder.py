@@ -82,8 +82,9 @@ class Ladder:
         return None
 
     async def find_card(self, generation: Generation) -> int | None:
-        """The id of the answer to the interaction; None: Discord has none, or no longer tells.
+        """The id of the answer to the interaction; None: Discord has none, no longer tells, or it is no card.
 
+        Another process may have answered with a refusal what this one took on: the person has been told no.
         Raises DeliveryDelayed.
         """
         try:
@@ -95,7 +96,8 @@ class Ladder:
             raise delayed(error) from None
         except NO_ANSWER as error:
             raise delayed(error) from None
-        return None if message is None else message.id
+        is_card = message is not None and (message.flags.components_v2 or message.flags.loading)
+        return message.id if message is not None and is_card else None
 
     def sheet(
         self, memory: Memory, generation: Generation, outlook: Outlook, pictures: Mapping[int, DownloadedImage]

@@ -169,7 +169,8 @@ class DiscordRest:
         return _json(
             {
                 **{"id": str(message_id), "channel_id": str(message["channel_id"]), "author": BOT, "type": 0},
-                **{"content": message["content"] or "", "timestamp": "2026-01-01T00:00:00+00:00", "flags": 32768},
+                **{"content": message["content"] or "", "timestamp": "2026-01-01T00:00:00+00:00"},
+                "flags": message.get("flags", 32768),
                 **{"edited_timestamp": None, "tts": False, "mention_everyone": False, "mentions": [], "embeds": []},
                 **{"mention_roles": [], "attachments": listed, "pinned": False},
                 "components": resolve(message["components"]),

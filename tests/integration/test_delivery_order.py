@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from generations.errors import DeliveryDelayed
-from generations.model import Ending, Image, Line, Outlook, Place, State
+from generations.errors import DeliveryDelayed, LostClaim
+from generations.model import Ending, Generation, Image, Line, Outlook, Place, State
 from generations.ports import Delivery
 from tests.integration.delivery_scene import (
     AS_BOT,
@@ -287,6 +287,45 @@ async def test_a_hidden_picture_is_hidden_by_name_and_in_the_gallery(scene: Scen
 
 async def test_the_card_of_an_unconfirmed_answer_is_found(scene: Scene) -> None:
     assert await scene.delivery.find_card(ready(message_id=None)) == CARD
+
+
+async def test_an_answer_that_is_a_refusal_is_no_card(scene: Scene) -> None:
+    scene.rest.messages[CARD]["flags"] = 64
+    assert await scene.delivery.find_card(ready(message_id=None)) is None
+    scene.rest.messages[CARD]["flags"] = 128  # still "thinking…"
+    assert await scene.delivery.find_card(ready(message_id=None)) == CARD
+
+
+class Overtaken:
+    """Rows that another process has gone on with: *current* says since when not any more."""
+
+    def __init__(self, *, current: bool) -> None:
+        self.current = current
+        self.shown: list[int] = []
+
+    async def is_current(self, generation: Generation) -> bool:
+        return self.current
+
+    async def was_shown(self, generation: Generation) -> None:
+        self.shown.append(generation.revision)
+
+
+async def test_what_another_process_has_claimed_is_left_alone(scene: Scene) -> None:
+    delivery = DiscordDelivery(scene.client, scene.clock, Overtaken(current=False))
+    delivery.show_progress(*painting())
+    with pytest.raises(LostClaim):
+        await delivery.show(ready(), NOTHING, {0: picture()})
+    await scene.settled()
+    assert scene.rest.edits() == []
+
+
+async def test_the_rows_hear_of_progress_that_was_shown_but_not_of_news(scene: Scene) -> None:
+    rows = Overtaken(current=True)
+    delivery = DiscordDelivery(scene.client, scene.clock, rows)
+    delivery.show_progress(*painting(revision=0))
+    await scene.edited(1)
+    await delivery.show(ready(), NOTHING, {0: picture()})
+    assert rows.shown == [0]
 
 
 @pytest.mark.parametrize(("status", "code"), [(404, 10015), (404, 10008), (404, 10062), (401, 50027)])

@@ -1,0 +1,36 @@
+"""Keeps a process that slept, or that another one overtook, from leaving something old on a card.
+
+Progress is shown after the claim was given back, and even a claim runs out while its process is stopped. So the rows
+are asked right before each edit, and after one that the rows could have overtaken meanwhile. Knows no Discord, no SQL.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from generations.clock import Clock
+from generations.model import Generation
+from generations.records import shows
+from store.database import Database
+
+log = logging.getLogger("qwen_imagine.worker")
+
+
+class Freshness:
+    """generations.ports.Freshness over the rows."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def is_current(self, generation: Generation) -> bool:
+        """Whether nobody has claimed it since *generation* was read."""
+        async with self._database.transaction() as tx:
+            return await shows.fence_of(tx, generation.id) == generation.fence
+
+    async def was_shown(self, generation: Generation) -> None:
+        """Progress of *generation* was put on its card. If there were news meanwhile, they are shown again."""
+        async with self._database.transaction() as tx:
+            overtaken = await shows.show_again(tx, generation.id, generation.revision, self._clock.now_ms())
+        if overtaken:
+            log.info("generation %s: progress landed after news, which are shown again", generation.id)
