@@ -28,7 +28,6 @@ from generations.callbacks import Callbacks
 from generations.clock import SystemClock
 from generations.context import StepContext
 from generations.freshness import Freshness
-from generations.freshness import Freshness
 from generations.pace import Pace
 from generations.service import Generations
 from generations.throttle import Throttle
