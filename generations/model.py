@@ -104,17 +104,29 @@ class Request:
         Raises ValueError with a sentence that can be shown. discord.py does not check ranges again (2.7.1,
         app_commands.Range), and a form's text never passes Discord's option limits, so they are checked here.
         """
+        _check_kinds(prompt, count, private, spoiler)
         if not 1 <= count <= MAX_COUNT:
             raise ValueError(f"Between 1 and {MAX_COUNT} images can be made at once.")
         chosen = rng.randint(0, SEED_MAX - MAX_COUNT) if seed is None or seed == SEED_RANDOM else seed
         if not prompt.strip():
             raise ValueError("The prompt is empty.")
-        TaskRequest(prompt=prompt, size=size, seed=chosen, output_format=format)  # the service's own limits
-        return cls(prompt, size, chosen, format, count, private, spoiler)
+        # The service's own limits, which also make members of plain strings.
+        task = TaskRequest(prompt=prompt, size=size, seed=chosen, output_format=format)
+        return cls(task.prompt, task.size, task.seed, task.output_format, count, private, spoiler)
 
     def seed_at(self, position: int) -> int:
         """The seed of the image at *position* (0-based); wraps at the largest seed the service takes."""
         return (self.seed + position) % (SEED_MAX + 1)
+
+
+def _check_kinds(prompt: object, count: object, private: object, spoiler: object) -> None:
+    """discord.py 2.7.1 hands an option's value over as it came. Raises ValueError with a sentence that can be shown."""
+    if not isinstance(prompt, str):
+        raise ValueError("The prompt must be text.")
+    if type(count) is not int:
+        raise ValueError("The number of images must be a whole number.")
+    if not (isinstance(private, bool) and isinstance(spoiler, bool)):
+        raise ValueError("Private and spoiler are either true or false.")
 
 
 @dataclass(frozen=True, slots=True)

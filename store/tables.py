@@ -21,14 +21,17 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Table,
-    Text,
+    TypeDecorator,
     UniqueConstraint,
     literal_column,
     or_,
 )
+from sqlalchemy import Text as BareText
+from sqlalchemy.engine import Dialect
 
 from credits.model import EntryKind
 from generations.model import MAX_COUNT, State
+from store.statements import storable
 
 metadata = MetaData(
     naming_convention={
@@ -39,6 +42,18 @@ metadata = MetaData(
         "ix": "ix_%(table_name)s_%(column_0_name)s",
     }
 )
+
+
+class Text(TypeDecorator[str]):
+    """Text as every database takes it: what a person, Discord or the image API sent may hold what none stores."""
+
+    impl = BareText
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else storable(value)
+
+
 GrowingNumber = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER PRIMARY KEY counts up by itself there
 
 

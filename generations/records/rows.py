@@ -11,7 +11,6 @@ from generations.errors import LostClaim
 from generations.model import Ending, Generation, Image, Origin, Request, State
 from qwen.models import OutputFormat, Size
 from store.database import Transaction
-from store.statements import storable
 from store.tables import generations, images
 
 
@@ -87,7 +86,7 @@ def generation_columns(generation: Generation) -> dict[str, Any]:
     request, origin = generation.request, generation.origin
     return {
         "id": generation.id,
-        "prompt": storable(request.prompt),
+        "prompt": request.prompt,
         "size": request.size.value,
         "seed": request.seed,
         "format": request.format.value,
@@ -118,5 +117,5 @@ def image_columns(image: Image, user_id: int) -> dict[str, Any]:
 
 
 def plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Enums as their values, text as a database takes it."""
-    return {name: storable(str(value)) if isinstance(value, str) else value for name, value in values.items()}
+    """Enums as their values."""
+    return {name: str(value) if isinstance(value, str) else value for name, value in values.items()}

@@ -1,0 +1,103 @@
+"""Every text that can reach a table, on both databases: kept or refused in words, never a database's error."""
+
+from __future__ import annotations
+
+import random
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from credits.allowance import Allowance, CreditPeriod
+from credits.ledger import Ledger
+from generations import records
+from generations.model import DISCORD_EPOCH_MS, Ending, Generation, Origin, Request, State
+from generations.service import Generations
+from qwen.models import OutputFormat, Size
+from store.database import Database
+from store.memory import load_value, save_value
+from tests.doubles import START_MS, ManualClock
+from tests.hostile.corpus import ANY_TEXT, ODD_VALUES, STRINGS
+
+FIRST_ID = (START_MS - DISCORD_EPOCH_MS) << 22
+
+
+class Desk:
+    """The service over a real database, and numbers that nobody used yet."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.clock = ManualClock()
+        self.ledger = Ledger(Allowance(5, CreditPeriod.DAY, ZoneInfo("UTC")))
+        self.number = 0
+        self.service = Generations(
+            database, self.ledger, self.clock, max_queue=10**6, max_per_user=3, max_in_flight=20, nudge=lambda: None
+        )
+
+    async def ask(self, request: Request, text: str) -> Generation:
+        self.number += 1
+        origin = Origin(FIRST_ID + self.number, 1, self.number, 2, 3, text, 10**7, locale=text)
+        return await self.service.request(request, origin)
+
+
+def parse(text: str, **changes: object) -> Request:
+    values: dict[str, object] = {
+        "prompt": text, "size": Size.SQUARE, "seed": 1, "format": OutputFormat.PNG, "count": 1, "private": False,
+        "spoiler": False,
+    }  # fmt: skip
+    return Request.parse(**(values | changes), rng=random.Random(1))  # type: ignore[arg-type]
+
+
+async def try_every_column(desk: Desk, text: str) -> None:
+    """One generation whose every text is *text*, from the request to its end."""
+    try:
+        request = parse(text)
+    except ValueError as error:
+        assert str(error).endswith(".") and text.strip() not in ("x", "y")
+        request = parse("x")
+    generation = await desk.ask(request, text)
+    async with desk.database.transaction() as tx:
+        kept = await records.load(tx, generation.id)
+        assert kept is not None and kept.request.seed == 1
+        image = await records.move(tx, kept.images[0], State.SUBMITTING, fence=None)
+        image = await records.move(tx, image, State.RUNNING, fence=None, task_id=f"{desk.number}{text}")
+        image = await records.update_image(tx, image, fence=None, image_url=text, file_name=text)
+        await records.move(tx, image, State.FAILED, fence=None, ending=Ending.DECLINED, ending_detail=text)
+        await desk.ledger.release(tx, image.image_id, desk.clock.now_ms())
+        await desk.ledger.grant(tx, kept.origin.user_id, 1, f"test:{desk.number}:{text}", text, desk.clock.now_ms())
+        await save_value(tx, f"{desk.number}{text}", text)
+        await save_value(tx, f"{desk.number}{text}", text)
+        assert await load_value(tx, f"{desk.number}{text}") is not None
+        await records.claim_due(tx, owner=text, now_ms=0, lease_until_ms=1, limit=1)
+    await desk.service.statement(kept.origin.user_id)
+
+
+async def test_every_string_of_the_corpus_can_be_kept(database: Database) -> None:
+    desk = Desk(database)
+    for text in STRINGS:
+        await try_every_column(desk, text)
+
+
+@given(texts=ANY_TEXT)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_prompt_is_taken_as_it_is_or_refused_in_words(texts: str) -> None:
+    try:
+        request = parse(texts)
+    except ValueError as error:
+        assert str(error)[0].isupper() and str(error).endswith(".")
+        assert len(str(error)) < 200
+    else:
+        request.prompt.encode("utf-8")
+        assert 0 < len(request.prompt) <= 2000
+
+
+@pytest.mark.parametrize("name", ["prompt", "size", "seed", "format", "count", "private", "spoiler"])
+def test_values_of_a_wrong_kind_are_refused_in_words(name: str) -> None:
+    for value in ODD_VALUES:
+        try:
+            request = parse("x", **{name: value})
+        except ValueError as error:
+            assert str(error)[0].isupper() and str(error).endswith("."), (name, value, error)
+            assert len(str(error)) < 300
+        else:
+            assert type(getattr(request, name)) is type(getattr(parse("x"), name)), (name, value)
