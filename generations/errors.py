@@ -5,6 +5,7 @@ GenerationError
 ├── Draining           the bot is stopping and takes nothing new
 ├── NotCancellable     too late, already over, or not there
 ├── NotYours           somebody else's
+├── NotThere           nothing of the kind that this person may see
 ├── IllegalMove        a state that may not follow (a programming fault)
 └── LostClaim          another process took the work over; whoever sees this stops at once
 DeliveryDelayed        Discord can't take it now; the same show is due again later
@@ -40,6 +41,10 @@ class NotYours(GenerationError):
     def __init__(self, owner_id: int) -> None:
         super().__init__("it belongs to somebody else")
         self.owner_id = owner_id
+
+
+class NotThere(GenerationError):
+    """It never was, or it is private and somebody else's: nobody is told which."""
 
 
 class IllegalMove(GenerationError):

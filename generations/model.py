@@ -207,6 +207,15 @@ class Generation:
         """Whether every image has come to an end, posted or not."""
         return all(image.state in RETURNED | PICTURED for image in self.images)
 
+    @property
+    def seconds_taken(self) -> float | None:
+        """From the first task sent to the last image ready; None while anything is on its way, or without an image."""
+        ready = [image for image in self.images if image.state in PICTURED and image.ready_at_ms is not None]
+        if not ready or not self.finished:
+            return None
+        began = min(image.submitted_at_ms or self.created_at_ms for image in ready)
+        return (max(image.ready_at_ms or began for image in ready) - began) / 1000
+
 
 class CardLink(NamedTuple):
     """Where a card stands that can be jumped to. guild_id None: a direct message."""

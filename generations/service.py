@@ -13,7 +13,7 @@ from credits.ledger import Ledger
 from credits.model import Balance, Entry
 from generations import records
 from generations.clock import Clock
-from generations.errors import Draining, LineFull, NotCancellable, NotYours
+from generations.errors import Draining, LineFull, NotCancellable, NotThere, NotYours
 from generations.model import CardLink, Ending, Generation, Image, Line, Origin, Request, State
 from generations.prices import price_of
 from store.database import Database, Transaction
@@ -119,6 +119,29 @@ class Generations:
             cancelled = await _must_load(tx, generation_id)
         self._nudge()
         return cancelled
+
+    async def find(self, generation_id: int, *, user_id: int) -> Generation:
+        """The generation, if the person may see it: it is not private, or it is their own. Raises NotThere."""
+        async with self._database.transaction() as tx:
+            generation = await records.load(tx, generation_id)
+        if generation is None or (generation.request.private and generation.origin.user_id != user_id):
+            raise NotThere
+        return generation
+
+    async def find_removable(self, generation_id: int, *, user_id: int, may_manage: bool) -> Generation:
+        """The generation, if the person may take its card away. *may_manage* as for cancel.
+
+        Raises NotThere and NotYours.
+        """
+        generation = await self.find(generation_id, user_id=user_id)
+        if generation.origin.user_id != user_id and not may_manage:
+            raise NotYours(generation.origin.user_id)
+        return generation
+
+    async def removed(self, generation_id: int) -> None:
+        """The card was taken away: nothing links to it from now on. Nothing is paid back; a second time is nothing."""
+        async with self._database.transaction() as tx:
+            await records.set_removed(tx, generation_id, self._clock.now_ms())
 
     async def line_of(self, generation: Generation) -> Line | None:
         """Its place in the line; None when none of its images waits for a turn."""

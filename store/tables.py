@@ -185,6 +185,13 @@ callbacks = Table(
     UniqueConstraint("token_hash"),
 )
 
+removed_cards = Table(  # taken away by somebody: there is nothing to link to. A row goes when a new card is shown
+    "removed_cards",
+    metadata,
+    Column("generation_id", BigInteger, ForeignKey("generations.id"), primary_key=True, autoincrement=False),
+    Column("removed_at_ms", BigInteger, nullable=False),
+)
+
 memory = Table(
     "memory",
     metadata,

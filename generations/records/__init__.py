@@ -26,12 +26,14 @@ from generations.records.callbacks import (
 from generations.records.cards import (
     forget_card,
     insert,
+    is_removed,
     links,
     load,
     load_locked,
     make_due,
     mark_shown,
     set_answered,
+    set_removed,
     wipe_tokens,
 )
 from generations.records.claims import claim_due, next_due_at_ms, release_claim, renew
@@ -65,6 +67,7 @@ __all__ = [
     "held_count",
     "in_flight_count",
     "insert",
+    "is_removed",
     "line_of",
     "links",
     "load",
@@ -78,6 +81,7 @@ __all__ = [
     "release_claim",
     "renew",
     "set_answered",
+    "set_removed",
     "update_image",
     "waiting_count",
     "wipe_tokens",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import ColumnElement, case, func, or_, select, update
+from sqlalchemy import ColumnElement, case, delete, func, or_, select, update
 from sqlalchemy import insert as insert_into
 
 from generations.model import DISCORD_EPOCH_MS, TOKEN_LIFETIME_MS, WAITING, CardLink, Generation
@@ -16,7 +16,7 @@ from generations.records.rows import (
 )
 from store.database import Transaction
 from store.statements import insert_if_new
-from store.tables import generations, has_token, images, one_of
+from store.tables import generations, has_token, images, one_of, removed_cards
 
 
 async def insert(tx: Transaction, generation: Generation) -> bool:
@@ -87,6 +87,8 @@ async def mark_shown(
     changes: dict[str, int | None] = {"shown_revision": max(row["shown_revision"], revision)}
     if message_id is not None:
         changes["message_id"] = message_id
+        if message_id != row["message_id"]:
+            await tx.execute(delete(removed_cards).where(removed_cards.c.generation_id == generation_id))
     if channel_id is not None:
         changes["card_channel_id"] = channel_id if channel_id != row["channel_id"] else None
     await tx.execute(update(generations).where(generations.c.id == generation_id).values(changes))
@@ -100,6 +102,17 @@ async def forget_card(tx: Transaction, generation_id: int) -> None:
         .where(generations.c.id == generation_id)
         .values(shown_revision=generations.c.revision, due_at_ms=next_due)
     )
+
+
+async def set_removed(tx: Transaction, generation_id: int, now_ms: int) -> None:
+    """Somebody took the card away: nothing links to it from now on. A second time changes nothing."""
+    await insert_if_new(tx, removed_cards, {"generation_id": generation_id, "removed_at_ms": now_ms})
+
+
+async def is_removed(tx: Transaction, generation_id: int) -> bool:
+    """Whether the card was taken away, and none was shown since."""
+    found = select(removed_cards.c.generation_id).where(removed_cards.c.generation_id == generation_id)
+    return await tx.scalar(found) is not None
 
 
 async def wipe_tokens(tx: Transaction, now_ms: int) -> None:
@@ -120,9 +133,10 @@ async def links(tx: Transaction, image_ids: Iterable[str]) -> Mapping[str, CardL
     columns = [generations.c[name] for name in ("id", "guild_id", "channel_id", "message_id", "card_channel_id")]
     in_place = generations.c.card_channel_id.is_(None)
     ephemeral = generations.c.private & in_place  # Discord links to no message that only one person sees
+    removed = generations.c.id.in_(select(removed_cards.c.generation_id))
     found = await tx.execute(
         select(*columns).where(
-            generations.c.id.in_(set(wanted.values())), generations.c.message_id.is_not(None), ~ephemeral
+            generations.c.id.in_(set(wanted.values())), generations.c.message_id.is_not(None), ~ephemeral, ~removed
         )
     )
     cards = {

@@ -1,0 +1,57 @@
+"""A card that was taken away: who may, and that nothing links to it until a new one is shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from generations import records
+from generations.errors import NotThere, NotYours
+from tests.contract.world import CHANNEL, GUILD, MIRA, OTTO, World
+
+
+async def links(world: World) -> dict[str, tuple[int | None, int, int]]:
+    async with world.database.transaction() as tx:
+        return dict(await records.links(tx, ["1-0", "2-0"]))
+
+
+async def test_nothing_links_to_a_removed_card_and_a_second_time_changes_nothing(world: World) -> None:
+    await world.ask(1)
+    await world.ask(2)
+    for _ in range(2):
+        await world.generations.removed(1)
+    assert await links(world) == {"2-0": (GUILD, CHANNEL, 9002)}
+    async with world.database.transaction() as tx:
+        assert await records.is_removed(tx, 1)
+        assert not await records.is_removed(tx, 2)
+    assert await world.numbers() == (40, 10)
+
+
+@pytest.mark.parametrize(("message_id", "linked"), [(55, True), (9001, False), (None, False)])
+async def test_only_a_new_message_brings_the_link_back(world: World, message_id: int | None, linked: bool) -> None:
+    await world.ask(1)
+    await world.generations.removed(1)
+    async with world.database.transaction() as tx:
+        await records.mark_shown(tx, 1, 0, 1, message_id=message_id, channel_id=None)
+    assert await links(world) == ({"1-0": (GUILD, CHANNEL, message_id)} if linked else {})
+
+
+async def test_what_never_was_is_not_there(world: World) -> None:
+    with pytest.raises(NotThere):
+        await world.generations.find(404, user_id=MIRA)
+
+
+async def test_a_private_generation_is_there_for_its_requester_alone(world: World) -> None:
+    made = await world.ask(1, private=True)
+    assert await world.generations.find(1, user_id=MIRA) == made
+    for may_manage in (False, True):
+        with pytest.raises(NotThere):
+            await world.generations.find_removable(1, user_id=OTTO, may_manage=may_manage)
+
+
+async def test_a_card_may_be_removed_by_its_requester_and_by_a_moderator(world: World) -> None:
+    made = await world.ask(1)
+    assert await world.generations.find_removable(1, user_id=MIRA, may_manage=False) == made
+    assert await world.generations.find_removable(1, user_id=OTTO, may_manage=True) == made
+    with pytest.raises(NotYours) as caught:
+        await world.generations.find_removable(1, user_id=OTTO, may_manage=False)
+    assert caught.value.owner_id == MIRA
