@@ -45,7 +45,9 @@ from ui.buttons import DYNAMIC_ITEMS
 from ui.commands import sync_commands
 from ui.delivery import DiscordDelivery
 from ui.library import point_library_at, quiet_library
+from ui.opening import Opening
 from ui.operator import OwnerAlerts
+from ui.removal import Removal
 from web import PortUnavailable, WebSide, listen_host, open_web
 
 log = logging.getLogger("qwen_imagine")
@@ -66,6 +68,8 @@ class ImagineBot(commands.AutoShardedBot):
     worker: Worker
     delivery: DiscordDelivery
     operator: OwnerAlerts
+    opening: Opening
+    removal: Removal
     callbacks: Callbacks | None
     clock: SystemClock
     rng: random.Random
@@ -160,6 +164,8 @@ async def build(settings: Settings, stack: contextlib.AsyncExitStack) -> Imagine
         limits=Limits(per_user=settings.max_images_per_user, in_flight=settings.qwen_max_tasks),
         owner=f"{socket.gethostname()}:{os.getpid()}",
     )
+    bot.opening = Opening(bot.generations, bot.delivery, bot.clock, bot.worker.outlook)
+    bot.removal = Removal(bot, bot.generations, bot.clock)
     return bot
 
 

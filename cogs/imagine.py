@@ -1,8 +1,12 @@
-"""/imagine: a prompt and its options become a request. Knows neither rows nor the image API."""
+"""/imagine, the message menu "Imagine this", and the forms that come back: what was typed becomes a request.
+
+Knows neither rows nor the image API.
+"""
 
 from __future__ import annotations
 
 import random
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import discord
@@ -12,10 +16,11 @@ from discord.ext import commands
 from generations.model import MAX_COUNT, Request
 from generations.prices import price_of
 from qwen.models import PROMPT_MAX, SEED_MAX, SEED_RANDOM, OutputFormat, Size
-from ui import texts
-from ui.answers import Refusal
-from ui.arrival import missing_permissions
+from ui import texts_buttons
+from ui.answers import Refusal, answering
+from ui.forms import Filled, Typed, give_back, read_form, show_form
 from ui.opening import Opening
+from ui.requests import parse_request
 
 if TYPE_CHECKING:
     from bot import ImagineBot
@@ -44,11 +49,14 @@ class FormatOption(app_commands.Transformer):
 
 
 class ImagineCog(commands.Cog):
-    """The command that makes images."""
+    """The command, the menu and the forms that make images."""
 
-    def __init__(self, opening: Opening, rng: random.Random) -> None:
+    def __init__(self, opening: Opening, rng: random.Random, tree: app_commands.CommandTree[Any]) -> None:
         self._opening = opening
         self._rng = rng
+        self._tree = tree
+        # discord.py's decorator for message menus works outside of classes only.
+        self._menu = app_commands.ContextMenu(name=texts_buttons.MENU_NAME, callback=self.imagine_this)
 
     @app_commands.command(
         name="imagine", description=f"Make 1 to {MAX_COUNT} images from a prompt, {price_of(1)} credits each"
@@ -73,27 +81,62 @@ class ImagineCog(commands.Cog):
         private: bool = False,
         spoiler: bool = False,
     ) -> None:
-        try:
-            request = Request.parse(
-                prompt=prompt,
-                size=size,
-                seed=seed,
-                format=format,
-                count=count,
-                private=private,
-                spoiler=spoiler,
-                rng=self._rng,
-            )
-        except ValueError as error:  # its text is a sentence of ours, made to be shown
-            raise Refusal(texts.bad_input(str(error))) from None
-        missing = missing_permissions(interaction, private=private)
-        if missing:
-            raise Refusal(texts.permissions_missing(missing))
+        request = parse_request(
+            interaction,
+            self._rng,
+            prompt=prompt,
+            size=size,
+            seed=seed,
+            format=format,
+            count=count,
+            private=private,
+            spoiler=spoiler,
+        )
         await self._opening.open(interaction, request)
+
+    async def imagine_this(self, interaction: discord.Interaction[Any], message: discord.Message) -> None:
+        """The message menu: the form with the message's text as the prompt."""
+        text = text_of(message)
+        if not text.strip():
+            raise Refusal(texts_buttons.NO_TEXT)
+        await show_form(interaction, Filled(text))
+
+    @commands.Cog.listener()
+    async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
+        """Every form of ours comes back here, opened by whichever process and however long ago."""
+        typed = read_form(interaction)
+        if typed is None:
+            return
+        find = partial(self._find_typed, interaction, typed)
+        if not await answering(interaction, self._opening.open_found(interaction, find, private=typed.private)):
+            await give_back(interaction, typed)
+
+    async def _find_typed(self, interaction: discord.Interaction[Any], typed: Typed) -> Request:
+        filled = typed.read()
+        return parse_request(
+            interaction,
+            self._rng,
+            prompt=filled.prompt,
+            size=filled.size,
+            seed=filled.seed,
+            format=filled.format,
+            count=filled.count,
+            private=filled.private,
+            spoiler=filled.spoiler,
+        )
+
+    async def cog_load(self) -> None:
+        self._tree.add_command(self._menu)
+
+    async def cog_unload(self) -> None:
+        self._tree.remove_command(self._menu.name, type=self._menu.type)
+
+
+def text_of(message: discord.Message) -> str:
+    """What was written in *message*, or in the message that it forwards."""
+    return message.content or next((each.content for each in message.message_snapshots if each.content), "")
 
 
 async def setup(bot: ImagineBot) -> None:
     """Called by discord.py when the extension is loaded."""
-
-    opening = Opening(bot.generations, bot.delivery, bot.clock, bot.worker.outlook)
-    await bot.add_cog(ImagineCog(opening, bot.rng))
+    await bot.add_cog(ImagineCog(bot.opening, bot.rng, bot.tree))

@@ -14,9 +14,9 @@ import discord
 from discord import app_commands
 
 from credits.errors import InsufficientCredits
-from generations.errors import Draining, LineFull, NotCancellable, NotYours
+from generations.errors import Draining, LineFull, NotCancellable, NotThere, NotYours
 from generations.prices import price_of
-from ui import texts
+from ui import texts, texts_buttons
 
 log = logging.getLogger("qwen_imagine.answers")
 
@@ -73,6 +73,7 @@ SENTENCES: Mapping[type[BaseException], Callable[[Any, int], str]] = {
     Draining: lambda error, _: texts.DRAINING,
     NotCancellable: lambda error, _: texts.NOT_CANCELLABLE,
     NotYours: lambda error, _: texts.not_yours(error.owner_id),
+    NotThere: lambda error, _: texts_buttons.NOT_THERE,
     app_commands.TransformerError: lambda error, _: texts.VALUE_NOT_TAKEN,
     app_commands.CommandNotFound: lambda error, _: texts.STALE_COMMAND,
     app_commands.CommandSignatureMismatch: lambda error, _: texts.STALE_COMMAND,
@@ -107,12 +108,17 @@ async def answer_error(interaction: discord.Interaction[Any], error: BaseExcepti
     await answer_privately(interaction, sentence or texts.failed(interaction.id))
 
 
-async def answering(interaction: discord.Interaction[Any], doing: Awaitable[None]) -> None:
-    """Do something for *interaction* and answer whatever goes wrong: for what discord.py itself would only log."""
+async def answering(interaction: discord.Interaction[Any], doing: Awaitable[None]) -> bool:
+    """Do something for *interaction* and answer whatever goes wrong: for what discord.py itself would only log.
+
+    Whether it was done.
+    """
     try:
         await doing
+        return True
     except Exception as error:  # noqa: BLE001 - this is where a fault becomes an answer; nothing is above it
         await answer_error(interaction, error)
+        return False
 
 
 async def answer_privately(interaction: discord.Interaction[Any], sentence: str) -> None:

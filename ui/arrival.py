@@ -11,6 +11,7 @@ import discord
 
 from generations.model import DISCORD_EPOCH_MS, Origin
 
+INSTALLED_BY_USER = 1  # Discord docs: Application, "Application Integration Types"
 ANSWER_SECONDS = 3.0  # Discord docs: Receiving and Responding, "you must send an initial response within 3 seconds"
 
 
@@ -34,7 +35,9 @@ def is_bot_there(interaction: discord.Interaction[Any]) -> bool:
     """Whether the bot is itself a member of the place, or was only brought along by the person's own install."""
     if interaction.guild_id is None:
         return bool(interaction.context.dm_channel)  # the bot's own DM; a DM between people is a private_channel
-    return interaction.is_guild_integration() or not interaction.is_user_integration()
+    # Not is_user_integration(): it asks whether *this* person brought the bot, and anybody may press a button there.
+    owners = interaction._integration_owners  # pyright: ignore[reportPrivateUsage] (2.7.1 has no public name for it)
+    return interaction.is_guild_integration() or INSTALLED_BY_USER not in owners
 
 
 def missing_permissions(interaction: discord.Interaction[Any], *, private: bool) -> list[str]:

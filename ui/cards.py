@@ -16,10 +16,10 @@ from typing import Any
 import discord
 from discord import ui
 
-from generations.model import HELD, IN_FLIGHT, PICTURED, RETURNED, Generation, Image, Outlook, State
-from generations.prices import price_of
+from generations.model import HELD, IN_FLIGHT, PICTURED, RETURNED, Ending, Generation, Image, Outlook, State
+from generations.prices import charged_for, price_of
 from ui import texts
-from ui.buttons import cancel_button
+from ui.buttons import AgainButton, CancelButton, DeleteButton, DetailsButton, EditButton
 from ui.inert import alt_text, inert
 from ui.numbers import duration
 
@@ -30,6 +30,8 @@ TEXT_URL_MAX = 1200  # longer addresses would not leave room for the sentences
 
 # Colours only underline what the words say.
 _GREY, _BLUE, _GREEN, _AMBER, _RED = 0x99AAB5, 0x5865F2, 0x3BA55D, 0xFAA61A, 0xED4245
+# What the same prompt would meet again.
+_REFUSALS = frozenset({Ending.DECLINED, Ending.PROMPT_REFUSED})
 _NOTHING: Mapping[int, str] = MappingProxyType({})
 
 
@@ -58,11 +60,9 @@ def build_card(
         _small_print(generation),
     ]
     container.add_item(ui.TextDisplay("\n".join(lines)))
-    buttons = _link_buttons(linked, len(generation.images))
-    if generation.cancellable:
-        buttons.append(cancel_button(generation.id))
-    if buttons:
-        container.add_item(ui.ActionRow(*buttons))
+    for row in (_link_buttons(linked, len(generation.images)), _buttons(generation)):
+        if row:
+            container.add_item(ui.ActionRow(*row))
     return ui.LayoutView(timeout=None).add_item(container)
 
 
@@ -156,10 +156,10 @@ def _small_print(generation: Generation) -> str:
             request.size.label,
             texts.seeds_text([image.seed for image in images]),
             request.format.value,
-            _time_taken(generation),
+            "" if generation.seconds_taken is None else duration(generation.seconds_taken),
             texts.price_text(
                 held=price_of(sum(1 for image in images if image.state in HELD)),
-                charged=sum(_charged(image) for image in images),
+                charged=sum(charged_for(image) for image in images),
                 settled=any(image.state in PICTURED for image in images),
             ),
             texts.made_for(generation.origin.user_id),
@@ -167,20 +167,19 @@ def _small_print(generation: Generation) -> str:
     )
 
 
-def _charged(image: Image) -> int:
-    """What this image took from the person. With an ending, its credits had been returned: late images are free."""
-    if image.state not in PICTURED or image.ending is not None:
-        return 0
-    return price_of(1) if image.consumed_credits is None else min(image.consumed_credits, price_of(1))
-
-
-def _time_taken(generation: Generation) -> str:
-    """From the first task sent to the last image ready; empty while anything is on its way."""
-    pictured = [image for image in generation.images if image.state in PICTURED and image.ready_at_ms is not None]
-    if not pictured or not generation.finished:
-        return ""
-    began = min(image.submitted_at_ms or generation.created_at_ms for image in pictured)
-    return duration((max(image.ready_at_ms or began for image in pictured) - began) / 1000)
+def _buttons(generation: Generation) -> list[ui.Item[Any]]:
+    """Cancel while something waits; once all has come to an end, what can be done with it."""
+    if generation.cancellable:
+        return [CancelButton(generation.id)]
+    if not generation.finished:
+        return []
+    if any(image.state in PICTURED for image in generation.images):
+        kinds = (AgainButton, EditButton, DetailsButton, DeleteButton)
+    elif all(image.ending in _REFUSALS for image in generation.images):
+        kinds = (EditButton,)
+    else:
+        kinds = (AgainButton, EditButton)
+    return [kind(generation.id) for kind in kinds]
 
 
 def _link_buttons(linked: Mapping[int, str], count: int) -> list[ui.Item[Any]]:

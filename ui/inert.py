@@ -18,6 +18,7 @@ FILE_STEM_MAX = 40
 MARKS_MAX = 4  # combining marks on one character; the scripts of the world need three, "zalgo" uses dozens
 CLUSTER_MAX = 16  # code points of one visible character; a family of four with skin tones has eleven
 
+_FENCED = "```\n{}\n```"
 _JOINER = "\u200d"
 _BLACK_FLAG = "\U0001f3f4"  # starts the flags that are spelled with tag characters
 # Letters that draw nothing: Hangul fillers, Khmer inherent vowels, the combining grapheme joiner.
@@ -42,6 +43,53 @@ def inert(text: str, limit: int) -> str:
         return NO_VISIBLE_TEXT
     shown = _escape_start(shown)
     return _cut(shown, limit)
+
+
+def inert_parts(text: str, limit: int) -> list[str]:
+    """All of *text* as inert() shows it, in parts of at most *limit* UTF-16 units, each for the start of a line.
+
+    Never empty; no part begins or ends inside an escape or a visible character.
+    """
+    parts: list[list[str]] = [[]]
+    room = limit - 1  # what takes the meaning from the start of a line
+    for cluster in map(_escape, _clusters(_PINGING.sub("＠", _plain(text)))):
+        if units(cluster) > room:
+            parts.append([])
+            room = limit - 1
+        parts[-1].append(cluster)
+        room -= units(cluster)
+    return ["".join(_escape_start(part)) for part in parts if part] or [NO_VISIBLE_TEXT]
+
+
+def copyable(text: str, limit: int) -> list[str]:
+    """*text* as it was typed, to be copied, in code blocks of at most *limit* UTF-16 units. For the typer's own eyes.
+
+    Only what would end a code block gets a character that draws nothing, and half surrogate pairs become "?".
+    """
+    whole = text.encode("utf-8", "replace").decode("utf-8").replace("```", "`\u200b`\u200b`")
+    blocks: list[str] = []
+    while whole:
+        part = cut(whole, limit - len(_FENCED) + 2)
+        blocks.append(_FENCED.format(part))
+        whole = whole[len(part) :]
+    return blocks
+
+
+def cut(text: str, limit: int) -> str:
+    """The start of *text*, at most *limit* UTF-16 units of it, with no character halved."""
+    if units(text) <= limit:
+        return text
+    room = limit
+    for index, character in enumerate(text):
+        room -= units(character)
+        if room < 0:
+            return text[:index]
+    return text
+
+
+def units(text: str) -> int:
+    """The length of *text* in UTF-16 code units."""
+    return len(text) + sum(1 for character in text if character > "\uffff")
 
 
 def alt_text(prompt: str) -> str:
@@ -159,17 +207,13 @@ def _escape_start(shown: list[str]) -> list[str]:
 
 def _cut(clusters: list[str], limit: int) -> str:
     """Join as many whole clusters as fit."""
-    if sum(map(_units, clusters)) <= limit:
+    if sum(map(units, clusters)) <= limit:
         return "".join(clusters)
     kept: list[str] = []
     room = limit - 1
     for cluster in clusters:
-        room -= _units(cluster)
+        room -= units(cluster)
         if room < 0:
             break
         kept.append(cluster)
     return "".join(kept).rstrip() + "…"
-
-
-def _units(text: str) -> int:
-    return len(text) + sum(1 for character in text if character > "\uffff")

@@ -23,7 +23,16 @@ from generations.errors import GenerationError
 from generations.model import Generation, Origin, Outlook, Request
 from generations.ports import Delivery
 from generations.service import Generations
-from ui.answers import ALREADY_ACKNOWLEDGED, NOBODY, CardRefused, RequestFailed, defer, described, unanswerable
+from ui.answers import (
+    ALREADY_ACKNOWLEDGED,
+    NOBODY,
+    CardRefused,
+    Refusal,
+    RequestFailed,
+    defer,
+    described,
+    unanswerable,
+)
 from ui.arrival import ANSWER_SECONDS, is_late, origin_of
 from ui.cards import build_card
 from ui.patience import PATIENCE_SECONDS, done_within
@@ -31,6 +40,7 @@ from ui.patience import PATIENCE_SECONDS, done_within
 log = logging.getLogger("qwen_imagine.opening")
 
 OutlookOf = Callable[[Generation], Awaitable[Outlook]]
+FindRequest = Callable[[], Awaitable[Request]]
 Callback = Awaitable[discord.InteractionCallbackResponse[Any] | None]
 
 # The connection never came to be, so nothing was sent: refused, no route, no such name.
@@ -71,21 +81,33 @@ class Opening:
 
         Raises what the service and the ledger refuse, RequestFailed and CardRefused; each means that no card stands.
         """
+
+        async def find() -> Request:
+            return request
+
+        await self.open_found(interaction, find, private=request.private)
+
+    async def open_found(self, interaction: discord.Interaction[Any], find: FindRequest, *, private: bool) -> None:
+        """The same for a request that must be looked up first: *find* is called once, and may refuse.
+
+        *private*: whether a "thinking…" before it is found is for the person alone. Raises also what *find* refuses.
+        """
         began = self._clock.monotonic()
         place: FirstAnswer | None = None
         if is_late(interaction.id, self._clock.now_ms()):
             # Replayed or delayed: nothing is held unless Discord, whose clock counts, still takes the answer.
-            place = await self._defer(interaction, request, ANSWER_SECONDS)
+            place = await self._first_answer(defer(interaction, private=private), ANSWER_SECONDS)
             if place.fate is not Fate.TAKEN:
                 log.info("interaction %s came too late, nothing was done", interaction.id)
                 return
         origin = origin_of(interaction)
-        taking = asyncio.ensure_future(self._take(request, origin))
+        taking = asyncio.ensure_future(self._take(find, origin))
         if place is None and not await done_within(taking, PATIENCE_SECONDS, self._clock):
-            place = await self._defer(interaction, request, self._left(began))
+            place = await self._first_answer(defer(interaction, private=private), self._left(began))
         generation, outlook, card = await self._taken(taking, origin)
         if place is None:
-            sending = interaction.response.send_message(view=card, ephemeral=request.private, allowed_mentions=NOBODY)
+            ephemeral = generation.request.private
+            sending = interaction.response.send_message(view=card, ephemeral=ephemeral, allowed_mentions=NOBODY)
             place = await self._first_answer(sending, self._left(began))
             await self._conclude(generation, place)
         elif await self._conclude(generation, place):
@@ -96,8 +118,8 @@ class Opening:
 
     # -- the request -------------------------------------------------------------------------------------------
 
-    async def _take(self, request: Request, origin: Origin) -> tuple[Generation, Outlook, discord.ui.LayoutView]:
-        generation = await self._generations.request(request, origin)
+    async def _take(self, find: FindRequest, origin: Origin) -> tuple[Generation, Outlook, discord.ui.LayoutView]:
+        generation = await self._generations.request(await find(), origin)
         outlook = await self._outlook_of(generation)
         return generation, outlook, build_card(generation, outlook, attached={})
 
@@ -107,7 +129,7 @@ class Opening:
         """What was taken on, or the reason why not. After a fault of ours the request is undone, to be sure."""
         await asyncio.wait({taking})
         error = taking.exception()
-        if error is None or isinstance(error, GenerationError | CreditsError):
+        if error is None or isinstance(error, GenerationError | CreditsError | Refusal):
             return taking.result()
         raise RequestFailed(nothing_held=await self._undo(origin.interaction_id)) from error
 
@@ -128,9 +150,6 @@ class Opening:
         return error is None and not undoing.cancelled()
 
     # -- the answer --------------------------------------------------------------------------------------------
-
-    async def _defer(self, interaction: discord.Interaction[Any], request: Request, left_seconds: float) -> FirstAnswer:
-        return await self._first_answer(defer(interaction, private=request.private), left_seconds)
 
     async def _first_answer(self, callback: Callback, left_seconds: float) -> FirstAnswer:
         """Send it and see what became of it. discord.py would retry a 5xx for 25 s; that is cut off."""

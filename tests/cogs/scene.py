@@ -38,6 +38,8 @@ from ui.answers import Tree
 from ui.buttons import DYNAMIC_ITEMS
 from ui.commands import sync_commands
 from ui.delivery import DiscordDelivery
+from ui.opening import Opening
+from ui.removal import Removal
 
 DM_PERMISSIONS = discord.Permissions(attach_files=True, embed_links=True, mention_everyone=True)
 API_URL = "https://discord.com/api/v10"
@@ -165,6 +167,8 @@ class SceneBot(commands.AutoShardedBot):
         self.rng = random.Random(7)
         self.delivery = DiscordDelivery(self, scene.clock)
         self.worker = scene.worker_for(self.delivery)
+        self.opening = Opening(scene.generations, self.delivery, scene.clock, self.worker.outlook)
+        self.removal = Removal(self, scene.generations, scene.clock)
 
     async def setup_hook(self) -> None:
         self.add_dynamic_items(*DYNAMIC_ITEMS)

@@ -21,7 +21,14 @@ def option(scene: Scene, name: str) -> dict[str, Any]:
 
 
 def test_the_commands_are_the_two_of_this_release(scene: Scene) -> None:
-    assert {name for name, _ in scene.env.backend.commands[None]} == {"imagine", "credits"}
+    assert {name for name, kind in scene.env.backend.commands[None] if kind == 1} == {"imagine", "credits"}
+
+
+def test_a_messages_menu_has_one_entry_that_works_wherever_the_commands_do(scene: Scene) -> None:
+    ((name, kind),) = [key for key in scene.env.backend.commands[None] if key[1] != 1]
+    assert (name, kind) == ("Imagine this", 3)
+    assert scene.env.backend.commands[None][name, kind]["contexts"] == [0, 1, 2]
+    assert scene.env.backend.commands[None][name, kind]["integration_types"] == [0, 1]
 
 
 @pytest.mark.parametrize("name", ["imagine", "credits"])
@@ -61,7 +68,7 @@ def test_the_five_sizes_and_three_formats_are_offered_by_name(scene: Scene) -> N
 
 
 def test_every_command_and_option_is_described_within_discords_limit(scene: Scene) -> None:
-    for listed in scene.env.backend.commands[None].values():
+    for listed in (listed for (_, kind), listed in scene.env.backend.commands[None].items() if kind == 1):
         for described in (listed, *listed["options"]):
             assert 1 < len(described["description"]) <= 100
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from generations.model import (
     HELD,
+    PICTURED,
     RETURNED,
     Ending,
     Generation,
@@ -67,6 +68,11 @@ def lines(view: discord.ui.LayoutView) -> list[str]:
 
 def buttons(view: discord.ui.LayoutView) -> list[dict[str, Any]]:
     return [part for part in parts(view) if part["type"] == discord.ComponentType.button.value]
+
+
+def pressables(view: discord.ui.LayoutView) -> list[str]:
+    """The labels of the buttons that do something here."""
+    return [button["label"] for button in buttons(view) if "custom_id" in button]
 
 
 def parts(view: discord.ui.LayoutView) -> Iterator[dict[str, Any]]:
@@ -200,6 +206,36 @@ def test_four_images_in_four_states_stand_in_one_card() -> None:
     assert [button["label"] for button in buttons(view)] == ["Cancel"]
 
 
+@pytest.mark.parametrize("state", sorted(PICTURED))
+def test_a_result_can_be_made_again_edited_looked_into_and_deleted(state: State) -> None:
+    view = card(generation(image(state, **READY), image(State.FAILED, 1, ending=Ending.DECLINED)))
+    assert pressables(view) == ["Again", "Edit", "Details", "Delete"]
+    actions = [button["custom_id"] for button in buttons(view)]
+    assert actions == [f"imagine:{action}:{ORIGIN.interaction_id}" for action in ("again", "edit", "details", "delete")]
+
+
+@pytest.mark.parametrize("ending", [Ending.DECLINED, Ending.PROMPT_REFUSED])
+def test_what_the_service_would_refuse_again_can_only_be_edited(ending: Ending) -> None:
+    assert pressables(card(generation(image(State.FAILED, ending=ending)))) == ["Edit"]
+
+
+@pytest.mark.parametrize("ending", [Ending.DEADLINE, Ending.CANCELLED, Ending.SERVICE_FAILED])
+def test_what_failed_otherwise_can_be_tried_again(ending: Ending) -> None:
+    assert pressables(card(generation(image(State.FAILED, ending=ending)))) == ["Again", "Edit"]
+
+
+@pytest.mark.parametrize("state", [State.SUBMITTING, State.RUNNING])
+def test_while_anything_is_being_made_there_is_nothing_to_press(state: State) -> None:
+    assert pressables(card(generation(image(State.DELIVERED, **READY), image(state, 1)))) == []
+
+
+def test_links_and_buttons_stand_in_rows_of_their_own() -> None:
+    links = {position: f"https://images.example/{position}" for position in range(4)}
+    view = card(generation(*(image(State.DELIVERED, position, **READY) for position in range(4))), linked=links)
+    rows = [part for part in parts(view) if part["type"] == discord.ComponentType.action_row.value]
+    assert [len(row["components"]) for row in rows] == [4, 4]
+
+
 def test_images_that_share_a_fate_share_a_line() -> None:
     made = generation(*(image(State.CANCELLED, position, ending=Ending.CANCELLED) for position in range(4)))
     assert lines(card(made))[1:3] == ["Cancelled before it was sent.", "Your 20 credits were returned."]
@@ -237,7 +273,7 @@ def test_an_image_that_is_too_large_becomes_a_button_that_says_it_expires() -> N
     view = card(generation(image(State.SUCCEEDED, **READY)), linked={0: "https://images.example/a.png?sig=1"})
     assert "too large" in lines(view)[1]
     assert "expires" in lines(view)[1]
-    assert [(button["label"], button["url"]) for button in buttons(view)] == [
+    assert [(button["label"], button["url"]) for button in buttons(view) if "url" in button] == [
         ("Open the image", "https://images.example/a.png?sig=1")
     ]
 
@@ -246,7 +282,7 @@ def test_an_address_too_long_for_a_button_stands_in_the_text() -> None:
     address = "https://images.example/" + "a" * 600
     view = card(generation(image(State.SUCCEEDED, **READY)), linked={0: address})
     assert f"<{address}>" in lines(view)
-    assert buttons(view) == []
+    assert not any("url" in button for button in buttons(view))
 
 
 @pytest.mark.parametrize("prompt", HOSTILE, ids=lambda prompt: ascii(prompt[:6]))
