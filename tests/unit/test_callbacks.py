@@ -1,0 +1,201 @@
+"""What a call may bring about, as rules: tokens, who is waited for, when the look comes, what the body claims."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from generations.callbacks import (
+    INTEREST_SECONDS,
+    TOKEN_BYTES,
+    TOKEN_FORM,
+    Address,
+    due_after_call,
+    encode_token,
+    hash_token,
+    is_awaited,
+    noted_call,
+)
+from generations.model import Generation, Image, Origin, Request, State
+from generations.pace import BACKSTOP_SECONDS, Pace
+from generations.records import Callback
+from generations.recovering import is_task_of
+from qwen.models import Size, Task, TaskRequest, TaskStatus
+from qwen.protocol import parse_callback
+from qwen.public_url import check_public_url, is_loopback
+from tests.doubles import START_MS
+from web import CallBudget, listen_host
+
+SECOND = 1000
+WAITING_FOR = Callback(1, 0, "hash")
+
+
+def image(state: State, **columns: object) -> Image:
+    return Image(1, 0, 42, state, **{"submitted_at_ms": START_MS, **columns})
+
+
+@given(st.binary(min_size=TOKEN_BYTES, max_size=TOKEN_BYTES))
+def test_a_token_is_one_word_of_an_address_and_its_hash_says_nothing_of_it(raw: bytes) -> None:
+    token = encode_token(raw)
+    assert TOKEN_FORM.fullmatch(token)
+    assert re.fullmatch(r"[0-9a-f]{64}", hash_token(token))
+
+
+@given(st.text())
+def test_whatever_stands_in_the_path_has_a_hash(token: str) -> None:
+    assert len(hash_token(token)) == 64
+
+
+def test_an_address_hides_its_token_from_every_text() -> None:
+    assert "canary" not in repr(Address("https://example.com/callbacks/canary", "hash"))
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_token_lives_as_long_as_its_image_is_of_interest(state: State) -> None:
+    fresh = is_awaited(image(state), START_MS + SECOND)
+    old = is_awaited(image(state), START_MS + INTEREST_SECONDS * SECOND)
+    assert fresh == (state in (State.SUBMITTING, State.RUNNING, State.EXPIRED, State.UNKNOWN))
+    assert old == (state in (State.SUBMITTING, State.RUNNING))
+    assert not is_awaited(image(State.EXPIRED, submitted_at_ms=None), START_MS)
+
+
+def test_a_call_makes_the_look_due_at_once_or_five_seconds_after_the_last_one() -> None:
+    running = image(State.RUNNING, task_id="t")
+    assert due_after_call(WAITING_FOR, running, START_MS + 9 * SECOND) == START_MS + 9 * SECOND
+    assert due_after_call(WAITING_FOR, running, START_MS + SECOND) == START_MS + 5 * SECOND
+    looked = image(State.RUNNING, task_id="t", last_look_at_ms=START_MS + 8 * SECOND)
+    assert due_after_call(WAITING_FOR, looked, START_MS + 9 * SECOND) == START_MS + 13 * SECOND
+
+
+def test_where_there_is_no_task_there_is_nothing_to_look_at() -> None:
+    claimed = Callback(1, 0, "hash", START_MS, "t")
+    assert due_after_call(claimed, image(State.SUBMITTING), START_MS) is None
+    assert due_after_call(WAITING_FOR, image(State.UNKNOWN), START_MS) is None
+    assert due_after_call(claimed, image(State.UNKNOWN), START_MS + 6 * SECOND) == START_MS + 6 * SECOND
+
+
+def test_of_several_calls_between_two_looks_the_first_counts_and_the_rest_write_nothing() -> None:
+    running = image(State.RUNNING, task_id="t", last_look_at_ms=START_MS)
+    first = noted_call(WAITING_FOR, running, "claim", START_MS + SECOND)
+    assert (first.heard_at_ms, first.claimed_task_id) == (START_MS + SECOND, None)
+    assert noted_call(first, running, None, START_MS + 2 * SECOND) == first
+    looked = image(State.RUNNING, task_id="t", last_look_at_ms=START_MS + 3 * SECOND)
+    assert noted_call(first, looked, None, START_MS + 4 * SECOND).heard_at_ms == START_MS + 4 * SECOND
+
+
+def test_a_claim_is_kept_for_an_image_without_a_task_and_the_newest_one_wins() -> None:
+    lost = image(State.UNKNOWN)
+    first = noted_call(WAITING_FOR, lost, "one", START_MS)
+    assert noted_call(first, lost, None, START_MS).claimed_task_id == "one"
+    assert noted_call(first, lost, "two", START_MS).claimed_task_id == "two"
+
+
+@pytest.mark.parametrize(
+    ("body", "claim"),
+    [
+        (b'{"code": 200, "data": {"task_id": "n43abc"}}', "n43abc"),
+        (b'{"data": {"taskId": "n43abc"}}', "n43abc"),
+        (b'{"task_id": "n43abc", "data": null}', "n43abc"),
+        (b'{"task_id": "top", "data": {"task_id": "inner"}}', "inner"),
+        (b"", None),
+        (b"null", None),
+        (b"[]", None),
+        (b'{"task_id": 7}', None),
+        (b'{"task_id": ""}', None),
+        (b'{"task_id": "two words"}', None),
+        (b'{"task_id": "line\\nbreak"}', None),
+        (json.dumps({"task_id": "x" * 201}).encode(), None),
+        (b"[" * 60_000, None),
+        (b'{"a":' * 12_000, None),
+        (b'{"task_id": ' + b"9" * 60_000 + b"}", None),
+        (b"\xff\xfe\x00", None),
+    ],
+)
+def test_a_body_claims_a_task_or_nothing(body: bytes, claim: str | None) -> None:
+    assert parse_callback(body) == claim
+
+
+@given(st.binary() | st.recursive(st.text() | st.integers() | st.none(), st.lists).map(json.dumps).map(str.encode))
+def test_no_body_is_a_fault(body: bytes) -> None:
+    assert parse_callback(body) is None
+
+
+def test_a_claimed_task_must_have_been_asked_for_what_the_image_asked_for() -> None:
+    first, second = image(State.UNKNOWN), Image(1, 1, 43, State.UNKNOWN)
+    origin = Origin(1, 1, 1, 1, None, token="", attachment_size_limit=1)
+    generation = Generation(1, Request("a lighthouse in a storm", seed=42, count=2), origin, 0, (first, second))
+
+    def task(prompt: str | None = None, seed: int | None = None) -> Task:
+        return Task("t", TaskStatus.PENDING, "PENDING", None, None, (), prompt, seed)
+
+    assert is_task_of(task(), generation, first)
+    assert is_task_of(task("a lighthouse  in a storm\n", 42), generation, first)
+    assert not is_task_of(task("a lighthouse"), generation, first)
+    assert not is_task_of(task("a lighthouse in a storm", 42), generation, second)
+
+
+def test_the_backstop_looks_when_nearly_every_image_should_have_called() -> None:
+    pace = Pace()
+    assert pace.backstop_seconds(Size.SQUARE) == BACKSTOP_SECONDS
+    for seconds in range(10, 30):
+        pace.observe_duration(Size.SQUARE, float(seconds))
+    assert pace.backstop_seconds(Size.SQUARE) == 29.0
+    assert pace.first_look_seconds(Size.SQUARE) == 5.0, "without callbacks the first look is learned as ever"
+    for _ in range(64):
+        pace.observe_duration(Size.SQUARE, 0.1)
+    assert pace.backstop_seconds(Size.SQUARE) == 5.0
+    for _ in range(64):
+        pace.observe_duration(Size.SQUARE, 500.0)
+    assert pace.backstop_seconds(Size.SQUARE) == 60.0
+
+
+def test_a_flood_is_heard_at_a_steady_rate_and_no_more() -> None:
+    budget = CallBudget(per_second=10.0, burst=5.0, left=5.0)
+    assert [budget.spend(100.0) for _ in range(7)] == [True] * 5 + [False] * 2
+    assert sum(budget.spend(100.0 + step / 1000) for step in range(1, 2001)) == 20
+    assert [budget.spend(9999.0) for _ in range(6)] == [True] * 5 + [False]
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("https://imagine.example.com", "https://imagine.example.com"),
+        (" https://imagine.example.com/ ", "https://imagine.example.com"),
+        ("https://imagine.example.com:8443", "https://imagine.example.com:8443"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("http://localhost:1", "http://localhost:1"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+        ("", ""),
+    ],
+)
+def test_a_public_url_is_an_address_of_ones_own(text: str, url: str) -> None:
+    assert check_public_url(text) == url
+    if url:
+        TaskRequest("x", Size.SQUARE, 1, "png", f"{url}/callbacks/{'x' * 43}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "imagine.example.com", "http://imagine.example.com", "http://10.0.0.1", "https://", "https://x:0", "https://x:a",
+        "https://[", "ftp://x", "https://u:p@x", "https://x/path", "https://x?", "https://x/#", "https://ü.example.com",
+        "https://a b", "http://127.0.0.1.example.com", "https://x\n", "javascript:alert(1)",
+    ],
+)  # fmt: skip
+def test_what_could_not_be_called_back_is_refused_with_a_sentence(text: str) -> None:
+    if text.strip() != text:
+        assert check_public_url(text) == text.strip()
+        return
+    with pytest.raises(ValueError, match=r"^must (be|hold|start) "):
+        check_public_url(text)
+
+
+def test_it_listens_everywhere_only_where_a_platform_hands_over_the_port() -> None:
+    assert listen_host("https://imagine.example.com", port_is_given=False) == "127.0.0.1"
+    assert listen_host("https://imagine.example.com", port_is_given=True) == "0.0.0.0"
+    assert listen_host("http://127.0.0.1:1", port_is_given=True) == "127.0.0.1"
+    assert not is_loopback("https://imagine.example.com")
