@@ -189,8 +189,9 @@ class Worker:
             return True
         try:
             message_id = await self._delivery.find_card(generation)
-        except DeliveryDelayed:
-            retry_at_ms = self._clock.now_ms() + round(UNANSWERED_RETRY_SECONDS * 1000)
+        except DeliveryDelayed as delayed:
+            seconds = max(UNANSWERED_RETRY_SECONDS, delayed.retry_after_seconds)
+            retry_at_ms = self._clock.now_ms() + round(seconds * 1000)
             async with self._database.transaction() as tx:
                 for image in due_images(generation.images, self._clock.now_ms()):
                     await records.update_image(tx, image, fence=generation.fence, due_at_ms=retry_at_ms)

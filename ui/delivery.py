@@ -9,7 +9,9 @@ know the database, nor where a card can stand (ui/places).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import random
 from collections import OrderedDict
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -20,9 +22,11 @@ import discord
 from generations.clock import Clock
 from generations.errors import DeliveryDelayed, LostClaim
 from generations.model import DISCORD_EPOCH_MS, Generation, Outlook, Shown
+from generations.pace import backoff_seconds
 from generations.ports import Freshness
 from ui.ladder import Ladder
 from ui.places import Memory, Places
+from ui.restraint import Restraint
 
 if TYPE_CHECKING:
     from qwen.images import DownloadedImage
@@ -31,6 +35,7 @@ log = logging.getLogger("qwen_imagine.delivery")
 
 PROGRESS_SECONDS = 5.0  # the least time between an edit and a progress edit of the same card
 PROGRESS_AGE_MS = 60 * 60 * 1000  # Discord limits edits of messages older than an hour (code 30046)
+DRAIN_SECONDS = 5.0  # with the worker's own 20 s under the 30 s that hosts give
 CARDS_REMEMBERED = 1000  # idle cards whose memory is kept; all of it can be learned again
 
 T = TypeVar("T")
@@ -50,6 +55,7 @@ class _Card:
     revision: int = -1  # the newest that was shown as news
     over: bool = False  # finished, or out of reach: no more progress
     edited_at: float = float("-inf")  # by the monotonic clock
+    delays: int = 0  # shows in a row that Discord could not take
     sent: list[dict[str, Any]] | None = None  # the components that stand on Discord, as far as is known
 
     @property
@@ -76,7 +82,8 @@ class DiscordDelivery:
     """generations.ports.Delivery over Discord's REST API. Needs a client that is logged in, not one that is connected.
 
     *freshness*: asked before each edit whether another process has gone on; None: there is no other process.
-    *token_margin_seconds*: how long before its end an interaction's token is no longer used.
+    *token_margin_seconds*: how long before its end an interaction's token is no longer used. *rng* spreads the shows
+    that an outage has put off.
     """
 
     def __init__(
@@ -86,10 +93,12 @@ class DiscordDelivery:
         freshness: Freshness | None = None,
         *,
         token_margin_seconds: float = 60.0,
+        rng: random.Random | None = None,
     ) -> None:
         self._clock = clock
         self._freshness = freshness
-        self._ladder = Ladder(Places(client, clock, token_margin_seconds=token_margin_seconds))
+        self._rng = rng or random.Random(0)  # noqa: S311 (spreads pauses; no secret depends on it)
+        self._ladder = Ladder(Places(client, clock, token_margin_seconds=token_margin_seconds), Restraint(clock))
         self._cards: OrderedDict[int, _Card] = OrderedDict()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._draining = False
@@ -106,7 +115,8 @@ class DiscordDelivery:
     async def show(self, generation: Generation, outlook: Outlook, pictures: Mapping[int, DownloadedImage]) -> Shown:
         """Show news, before any progress that waits. Goes on to its end even when the caller is cancelled.
 
-        Raises DeliveryDelayed when Discord can't take it now, LostClaim when another process has it by now.
+        Raises DeliveryDelayed when Discord can't take it now, for longer and longer (5 s to a minute, or as long as
+        Discord asks), and LostClaim when another process has it by now.
         """
         card = self._card(generation.id)
         card.drop_progress()
@@ -120,13 +130,18 @@ class DiscordDelivery:
         """
         return await asyncio.shield(self._start(self._ladder.find_card(generation)))
 
-    async def drain(self) -> None:
-        """Take no more progress and wait for the calls that are under way; rows say what is left to show."""
+    async def drain(self, seconds: float = DRAIN_SECONDS) -> None:
+        """Take no more progress and wait for the calls that are under way; rows say what is left to show.
+
+        In an outage discord.py goes on trying for half a minute: *seconds* are waited at most.
+        """
         self._draining = True
         for card in self._cards.values():
             card.drop_progress()
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
 
     def _card(self, generation_id: int) -> _Card:
         card = self._cards.setdefault(generation_id, _Card(generation_id))
@@ -158,7 +173,12 @@ class DiscordDelivery:
                 shown = await self._ladder.show(card.memory, generation, outlook, pictures)
                 card.edited_at = self._clock.monotonic()
                 card.over = card.over or generation.finished
+                card.delays = 0
                 return shown
+        except DeliveryDelayed as delayed:
+            card.delays += 1
+            seconds = backoff_seconds(card.delays, self._rng.random())
+            raise DeliveryDelayed(max(seconds, delayed.retry_after_seconds)) from None
         finally:
             card.shows -= 1
             self._forget_idle()

@@ -16,6 +16,7 @@ from qwen.connections import NETWORK_FAULTS
 UNKNOWN_MESSAGE = 10008
 UNKNOWN_WEBHOOK = 10015
 UNKNOWN_INTERACTION = 10062
+INVALID_WEBHOOK_TOKEN = 50027
 TOO_MANY_OLD_EDITS = 30046
 ENTITY_TOO_LARGE = 40005
 CLOUDFLARE_BLOCK = 40333
@@ -23,11 +24,16 @@ API_OVERLOADED = 130000
 
 RETRY_SECONDS_MIN = 1.0
 RETRY_SECONDS_MAX = 300.0
-RETRY_SECONDS = 10.0  # where Discord names no time
+RETRY_SECONDS = 5.0  # where Discord names no time; ui/delivery lets it grow
+
+
+class UnreadableAnswer(Exception):
+    """Something answered in Discord's place, such as a proxy with a page of HTML."""
+
 
 # Discord did not answer, or discord.py did not ask: nobody can say what became of the call. discord.py 2.7.1 lets the
 # faults of its HTTP library through as they are (http.py and webhook/async_.py, `request`).
-NO_ANSWER = (*NETWORK_FAULTS, discord.RateLimited)
+NO_ANSWER = (*NETWORK_FAULTS, discord.RateLimited, UnreadableAnswer)
 
 
 class Verdict(StrEnum):
@@ -62,12 +68,17 @@ def verdict_of(error: discord.HTTPException, *, by_token: bool) -> Verdict:
 
 def delayed(error: BaseException) -> DeliveryDelayed:
     """The error that says "later", with the time that Discord asked for where it did. Holds nothing of the call."""
+    return DeliveryDelayed(retry_seconds(error))
+
+
+def retry_seconds(error: BaseException) -> float:
+    """How long Discord asks to wait, 1 to 300 s; RETRY_SECONDS where it does not say."""
     seconds = RETRY_SECONDS
     if isinstance(error, discord.RateLimited):
         seconds = error.retry_after
     elif isinstance(error, discord.HTTPException) and error.status == 429:
         seconds = _seconds(error.response.headers.get("Retry-After", ""))
-    return DeliveryDelayed(min(RETRY_SECONDS_MAX, max(RETRY_SECONDS_MIN, seconds)))
+    return min(RETRY_SECONDS_MAX, max(RETRY_SECONDS_MIN, seconds))
 
 
 def _seconds(header: str) -> float:

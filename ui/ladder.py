@@ -17,6 +17,7 @@ from generations.errors import DeliveryDelayed
 from generations.model import PICTURED, Generation, Outlook, Place, Shown
 from ui.faults import NO_ANSWER, UNKNOWN_INTERACTION, UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, Verdict, delayed, verdict_of
 from ui.places import Home, Memory, OpenChannel, Places
+from ui.restraint import Restraint
 from ui.sheet import KeptPicture, Sheet, file_name, picture_ids
 
 if TYPE_CHECKING:
@@ -36,8 +37,9 @@ class PayloadTooLarge(Exception):
 class Ladder:
     """Shows one sheet after another, wherever that is possible."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Places, restraint: Restraint) -> None:
         self._places = places
+        self._restraint = restraint
 
     async def show(
         self, memory: Memory, generation: Generation, outlook: Outlook, pictures: Mapping[int, DownloadedImage]
@@ -69,9 +71,11 @@ class Ladder:
         Raises DeliveryDelayed, and for a sheet with uploads PayloadRefused and PayloadTooLarge.
         """
         for way in self._places.ways(memory, sheet.generation):
+            self._restraint.check(by_token=way.by_token)
             try:
-                return await way.send(sheet)
+                message = await way.send(sheet)
             except discord.HTTPException as error:
+                self._restraint.refused(error, by_token=way.by_token)
                 where = "edit by token" if way.by_token else "edit as the bot"
                 verdict = _judge(error, sheet, where, by_token=way.by_token)
                 memory.token_dead = memory.token_dead or verdict is Verdict.TOKEN_DEAD
@@ -79,6 +83,9 @@ class Ladder:
                     raise PayloadRefused from None
             except NO_ANSWER as error:
                 raise _unanswered(error, sheet) from None
+            else:
+                self._restraint.answered(by_token=way.by_token)
+                return message
         return None
 
     async def find_card(self, generation: Generation) -> int | None:
@@ -87,9 +94,11 @@ class Ladder:
         Another process may have answered with a refusal what this one took on: the person has been told no.
         Raises DeliveryDelayed.
         """
+        self._restraint.check(by_token=True)
         try:
             message = await self._places.fetch_answer(generation)
         except discord.HTTPException as error:
+            self._restraint.refused(error, by_token=True)
             if error.status == 401 or error.code in (UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, UNKNOWN_INTERACTION):
                 return None
             log.info("generation %s: its card can't be asked for: %s, %s", generation.id, error.status, error.code)
@@ -151,12 +160,16 @@ class Ladder:
     async def _try_post(
         self, place: Place, open_channel: OpenChannel, sheet: Sheet, *, plain: bool
     ) -> discord.Message | Verdict:
+        self._restraint.check(by_token=False)
         try:
-            return await self._places.send(await open_channel(), sheet, plain=plain)
+            message = await self._places.send(await open_channel(), sheet, plain=plain)
         except discord.HTTPException as error:
+            self._restraint.refused(error, by_token=False)
             return _judge(error, sheet, place.value, by_token=False)
         except NO_ANSWER as error:
             raise _unanswered(error, sheet) from None
+        self._restraint.answered(by_token=False)
+        return message
 
     async def _leave_note(self, memory: Memory, card: Sheet, address: str) -> bool:
         """Say on the card where its pictures are. Whether that was possible."""

@@ -6,7 +6,8 @@ A thin shell on discord.py: it offers calls, ui/ladder makes them and judges wha
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+import contextlib
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
 import discord
@@ -14,6 +15,7 @@ import discord
 from generations.clock import Clock
 from generations.model import Generation, Place
 from ui.cards import plain_text
+from ui.faults import UnreadableAnswer
 from ui.sheet import KeptPicture, Sheet
 
 NOBODY = discord.AllowedMentions.none()
@@ -90,13 +92,14 @@ class Places:
 
     async def send(self, channel: discord.abc.Messageable, sheet: Sheet, *, plain: bool) -> discord.Message:
         """Post *sheet* as a message of its own: as a card, or *plain*, as text with attachments."""
-        nonce = _nonce(sheet)
+        nonce, files = _nonce(sheet), sheet.files()
         if not plain:
-            return await channel.send(view=sheet.view(), files=sheet.files(), nonce=nonce, allowed_mentions=NOBODY)
+            view = sheet.view()
+            with _readable():
+                return await channel.send(view=view, files=files, nonce=nonce, allowed_mentions=NOBODY)
         content = plain_text(sheet.generation, sheet.linked)
-        return await channel.send(
-            content, files=sheet.files(), nonce=nonce, allowed_mentions=NOBODY, suppress_embeds=True
-        )
+        with _readable():
+            return await channel.send(content, files=files, nonce=nonce, allowed_mentions=NOBODY, suppress_embeds=True)
 
     async def fetch_answer(self, generation: Generation) -> discord.Message | None:
         """The answer to the interaction; None without asking, when the token can't tell any more."""
@@ -104,7 +107,8 @@ class Places:
         if not origin.token or self._clock.now_ms() >= origin.token_expires_at_ms:
             return None
         # Discord docs: "Get Original Interaction Response"; the library's type knows numbers only.
-        return await self._webhook(generation).fetch_message("@original")  # pyright: ignore[reportArgumentType]
+        with _readable():
+            return await self._webhook(generation).fetch_message("@original")  # pyright: ignore[reportArgumentType]
 
     def _token_is_fresh(self, memory: Memory, generation: Generation) -> bool:
         """By the clock, without a try: each 401 counts towards Discord's limit of 10,000 invalid requests."""
@@ -116,9 +120,11 @@ class Places:
         webhook = self._webhook(generation)
 
         async def send(sheet: Sheet) -> discord.Message:
-            return await webhook.edit_message(
-                message_id, attachments=sheet.attachments(), view=sheet.view(), allowed_mentions=NOBODY
-            )
+            attachments, view = sheet.attachments(), sheet.view()
+            with _readable():
+                return await webhook.edit_message(
+                    message_id, attachments=attachments, view=view, allowed_mentions=NOBODY
+                )
 
         return send
 
@@ -126,13 +132,25 @@ class Places:
         message = self._client.get_partial_messageable(channel_id, guild_id=guild_id).get_partial_message(message_id)
 
         async def send(sheet: Sheet) -> discord.Message:
-            return await message.edit(attachments=sheet.attachments(), view=sheet.view(), allowed_mentions=NOBODY)
+            attachments, view = sheet.attachments(), sheet.view()
+            with _readable():
+                return await message.edit(attachments=attachments, view=view, allowed_mentions=NOBODY)
 
         return send
 
     def _webhook(self, generation: Generation) -> discord.Webhook:
         origin = generation.origin
         return discord.Webhook.partial(origin.application_id, origin.token, client=self._client)
+
+
+@contextlib.contextmanager
+def _readable() -> Generator[None]:
+    """discord.py 2.7.1 takes every answer for JSON of the right shape and stumbles over any other (webhook/async_.py,
+    `data['retry_after']`; message.py)."""
+    try:
+        yield
+    except (TypeError, KeyError, AttributeError) as fault:
+        raise UnreadableAnswer from fault
 
 
 def _home_in_rows(generation: Generation) -> Home | None:

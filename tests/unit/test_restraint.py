@@ -1,0 +1,93 @@
+"""Restraint: Discord shuts out an address that makes too many refused calls, so they are counted and paused."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import discord
+import pytest
+
+from generations.errors import DeliveryDelayed
+from tests.doubles import ManualClock
+from ui.restraint import PAUSE_MAX_SECONDS, REFUSALS_MAX, WINDOW_SECONDS, Restraint
+
+
+def refusal(status: int, code: int = 0, **headers: str) -> discord.HTTPException:
+    response: Any = SimpleNamespace(status=status, reason="no", headers=headers)
+    return discord.HTTPException(response, {"code": code, "message": "no"})
+
+
+def wait_of(restraint: Restraint, *, by_token: bool) -> float:
+    try:
+        restraint.check(by_token=by_token)
+    except DeliveryDelayed as delayed:
+        return delayed.retry_after_seconds
+    return 0.0
+
+
+def waits(restraint: Restraint) -> tuple[float, float]:
+    """For a call with an interaction's token, and for one with the bot's."""
+    return wait_of(restraint, by_token=True), wait_of(restraint, by_token=False)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def restraint(clock: ManualClock) -> Restraint:
+    return Restraint(clock)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "by_token"),
+    [(401, 50027, True), (403, 50001, False), (403, 50013, False), (404, 10008, False), (429, 30046, False)],
+)
+def test_what_concerns_one_card_holds_up_no_other(restraint: Restraint, status: int, code: int, by_token: bool) -> None:
+    restraint.refused(refusal(status, code), by_token=by_token)
+    assert waits(restraint) == (0.0, 0.0)
+
+
+def test_a_refused_bot_token_is_tried_less_and_less_while_interactions_go_on(
+    restraint: Restraint, clock: ManualClock
+) -> None:
+    paused: list[float] = []
+    for _ in range(9):
+        restraint.refused(refusal(401), by_token=False)
+        by_token, by_bot = waits(restraint)
+        assert by_token == 0.0
+        paused.append(by_bot)
+        clock.advance(by_bot)
+        assert waits(restraint) == (0.0, 0.0)
+    assert paused == [5.0, 10.0, 20.0, 40.0, 80.0, 160.0, PAUSE_MAX_SECONDS, PAUSE_MAX_SECONDS, PAUSE_MAX_SECONDS]
+    restraint.answered(by_token=False)
+    restraint.refused(refusal(401), by_token=False)
+    assert waits(restraint) == (0.0, 5.0)
+
+
+def test_a_ban_holds_up_everything_for_as_long_as_it_says(restraint: Restraint, clock: ManualClock) -> None:
+    restraint.refused(refusal(429, **{"Retry-After": "42"}), by_token=True)
+    assert waits(restraint) == (42.0, 42.0)
+    clock.advance(42)
+    assert waits(restraint) == (0.0, 0.0)
+
+
+def test_a_limit_of_discords_own_servers_is_no_ban(restraint: Restraint) -> None:
+    restraint.refused(refusal(429, Via="1.1 google"), by_token=True)
+    assert waits(restraint) == (0.0, 0.0)
+
+
+def test_far_fewer_calls_are_refused_in_ten_minutes_than_discord_takes(
+    restraint: Restraint, clock: ManualClock
+) -> None:
+    refused = 0
+    for _ in range(20 * 600):
+        if waits(restraint) == (0.0, 0.0):
+            restraint.refused(refusal(403, 50001), by_token=False)
+            refused += 1
+        clock.advance(0.05)
+    assert refused == REFUSALS_MAX
+    clock.advance(WINDOW_SECONDS / 2)
+    assert waits(restraint) == (0.0, 0.0)

@@ -1,0 +1,63 @@
+"""Keeps the bot from being shut out of Discord for a flood of refused calls.
+
+Discord bans an address for a while that got 10,000 answers of 401, 403 or 429 within ten minutes (Discord docs: Rate
+Limits, "Invalid Request Limit"). One card's calls are few; many cards that try again are not. Pure but for the clock;
+must not know cards or places.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import discord
+
+from generations.clock import Clock
+from generations.errors import DeliveryDelayed
+from ui.faults import CLOUDFLARE_BLOCK, INVALID_WEBHOOK_TOKEN, TOO_MANY_OLD_EDITS, retry_seconds
+
+WINDOW_SECONDS = 600.0
+REFUSALS_MAX = 1000  # a tenth of what Discord takes; the rest is for what this process does not see
+PAUSE_FIRST_SECONDS = 5.0
+PAUSE_MAX_SECONDS = 300.0
+
+
+class Restraint:
+    """Whether a call may be made now. One for all cards of a process."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._refusals: deque[float] = deque(maxlen=REFUSALS_MAX)
+        self._all_paused_until = float("-inf")
+        self._bot_paused_until = float("-inf")
+        self._bot_refusals = 0  # of the bot's own token, in a row
+
+    def check(self, *, by_token: bool) -> None:
+        """Raises DeliveryDelayed when no call should be made now; *by_token*: one with an interaction's token."""
+        now = self._clock.monotonic()
+        until = self._all_paused_until if by_token else max(self._all_paused_until, self._bot_paused_until)
+        if len(self._refusals) == REFUSALS_MAX:
+            until = max(until, self._refusals[0] + WINDOW_SECONDS)
+        if until > now:
+            raise DeliveryDelayed(min(PAUSE_MAX_SECONDS, until - now))
+
+    def answered(self, *, by_token: bool) -> None:
+        """A call was taken: what it was made with is good again."""
+        if not by_token:
+            self._bot_refusals = 0
+
+    def refused(self, error: discord.HTTPException, *, by_token: bool) -> None:
+        """Count a refusal, and pause where it concerns every card and not this one alone."""
+        now = self._clock.monotonic()
+        if error.status in (401, 403, 429):
+            self._refusals.append(now)
+        if error.status == 401 and not by_token and error.code != INVALID_WEBHOOK_TOKEN:
+            pause = min(PAUSE_MAX_SECONDS, PAUSE_FIRST_SECONDS * 2 ** min(self._bot_refusals, 10))
+            self._bot_refusals += 1
+            self._bot_paused_until = now + pause
+        elif error.code == CLOUDFLARE_BLOCK or is_ban(error):
+            self._all_paused_until = now + retry_seconds(error)
+
+
+def is_ban(error: discord.HTTPException) -> bool:
+    """A 429 that does not come from Discord's own servers, which name themselves in Via (discord.py 2.7.1, http.py)."""
+    return error.status == 429 and error.code != TOO_MANY_OLD_EDITS and "Via" not in error.response.headers
