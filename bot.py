@@ -100,6 +100,8 @@ class ImagineBot(commands.AutoShardedBot):
             await self._sync_commands()
         except discord.HTTPException as error:
             log.error("the command list could not be sent to Discord (HTTP %s); the one it has stays", error.status)
+        except StoreError as error:
+            log.error("the command list was not sent to Discord (%s); the one it has stays", error)
 
     async def _sync_commands(self) -> None:
         async def load(key: str) -> str | None:

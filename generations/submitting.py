@@ -22,8 +22,11 @@ from qwen.errors import (
     ServiceUnavailable,
 )
 from qwen.models import Task, TaskRequest
+from store.errors import DatabaseLost
 
 log = logging.getLogger("qwen_imagine.worker")
+
+WRITE_AGAIN_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # a task that only this process knows is worth waiting for
 
 
 async def wait(context: StepContext, generation: Generation, image: Image) -> None:
@@ -75,6 +78,18 @@ def _task_request(generation: Generation, image: Image, callback_url: str | None
 async def _accepted(context: StepContext, generation: Generation, image: Image, task: Task) -> None:
     context.throttle.answered(context.clock.monotonic())
     context.guard.looked(task.task_id)  # the POST's answer counts as a look: the first one comes 5 s after it
+    for pause in WRITE_AGAIN_SECONDS:
+        try:
+            await _keep_task(context, generation, image, task)
+            return
+        except DatabaseLost as lost:
+            log.warning("image %s: its task can't be written down now (%s)", image.image_id, lost)
+            await context.clock.sleep(pause)
+    await _keep_task(context, generation, image, task)
+
+
+async def _keep_task(context: StepContext, generation: Generation, image: Image, task: Task) -> None:
+    """Write down whose task it is. Raises LostClaim, DatabaseLost."""
     first_look = context.first_look_seconds(generation.request.size)
     try:
         async with context.database.transaction() as tx:

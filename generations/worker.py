@@ -13,16 +13,16 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 
 from generations import records
-from generations.callbacks import INTEREST_SECONDS
 from generations.context import StepContext
 from generations.errors import DeliveryDelayed, LostClaim
+from generations.kept_pace import KeptPace
 from generations.model import Generation, Image, Outlook, Place, Shown, State
 from generations.outlook import outlook_of
 from generations.ports import Delivery
 from generations.service import Generations
 from generations.steps import step_image
 from qwen.images import DownloadedImage
-from store.memory import load_value, save_value
+from store.errors import DatabaseLost
 
 log = logging.getLogger("qwen_imagine.worker")
 
@@ -33,7 +33,6 @@ WELL_SECONDS = 10.0  # without a round for so long something is wrong
 MAX_STEPS = 64  # steps in flight in one process
 DRAIN_SECONDS = 20.0  # under the 30 s that hosts give between SIGTERM and SIGKILL
 UNANSWERED_RETRY_SECONDS = 10.0
-PACE_KEY = "pace:v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +59,7 @@ class Worker:
         self._wake = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._kept_pace = KeptPace(context.database, context.pace)
         self._kept_house_at = float("-inf")
         self._round_ended_at = float("-inf")
 
@@ -81,16 +81,18 @@ class Worker:
 
     async def run(self) -> None:
         """Work until drain() is called. A slow step never holds up the others."""
-        await self.load_pace()
         while not self._stopping:
             self._wake.clear()
             wait = IDLE_SECONDS
             try:
+                await self._kept_pace.load()
                 for generation in await self._claim(MAX_STEPS - len(self._running)):
                     self._start(generation)
                 wait = await self._until_next_due()
                 await self._keep_house()
                 self._round_ended_at = self._clock.monotonic()
+            except DatabaseLost as lost:
+                log.warning("%s; the next try comes in %.0f s", lost, IDLE_SECONDS)
             except Exception:  # the loop outlives every fault; rows and leases keep the work safe
                 log.exception("the worker's round failed, the next one comes in %.0f s", IDLE_SECONDS)
             with contextlib.suppress(TimeoutError):
@@ -104,19 +106,7 @@ class Worker:
             _, late = await asyncio.wait(self._running, timeout=DRAIN_SECONDS)
             if late:
                 log.warning("%d steps did not end in time; their leases run out by themselves", len(late))
-        await self.save_pace()
-
-    async def load_pace(self) -> None:
-        """Take over what earlier processes learned about how long images take."""
-        async with self._database.transaction() as tx:
-            stored = await load_value(tx, PACE_KEY)
-        if stored is not None:
-            self._context.pace.load(stored)
-
-    async def save_pace(self) -> None:
-        """Keep what was learned over a restart."""
-        async with self._database.transaction() as tx:
-            await save_value(tx, PACE_KEY, self._context.pace.dump())
+        await self._kept_pace.save()
 
     def _start(self, generation: Generation) -> None:
         task = asyncio.create_task(self._advance(generation), name=f"generation {generation.id}")
@@ -153,10 +143,8 @@ class Worker:
         if now - self._kept_house_at < HOUSEKEEPING_SECONDS:
             return
         self._kept_house_at = now
-        await self.save_pace()
-        async with self._database.transaction() as tx:
-            await records.wipe_tokens(tx, self._clock.now_ms())
-            await records.forget_callbacks(tx, self._clock.now_ms() - round(INTEREST_SECONDS * 1000))
+        await self._kept_pace.save()
+        await self._context.keep_house()
 
     def _slots(self) -> int:
         return min(self._limits.in_flight, self._context.throttle.in_flight(self._clock.monotonic()))
@@ -171,6 +159,8 @@ class Worker:
                     await self._advance_claimed(generation)
         except LostClaim as lost:
             log.warning("%s; this process leaves it alone", lost)
+        except DatabaseLost as lost:
+            log.warning("generation %s: %s; it is due again when the lease runs out", generation.id, lost)
         except Exception:  # one generation's fault must not end the others; it is due again by lease
             log.exception("generation %s: its step failed, it is due again when the lease runs out", generation.id)
 
@@ -286,8 +276,9 @@ class Worker:
             await self._clock.sleep(LEASE_SECONDS / 3)
             async with writing:
                 lease_until_ms = self._clock.now_ms() + round(LEASE_SECONDS * 1000)
-                async with self._database.transaction() as tx:
-                    await records.renew(tx, generation.id, generation.fence, lease_until_ms)
+                with contextlib.suppress(DatabaseLost):  # it may be back in time for the next beat
+                    async with self._database.transaction() as tx:
+                        await records.renew(tx, generation.id, generation.fence, lease_until_ms)
 
 
 def due_images(images: Sequence[Image], now_ms: int) -> list[Image]:

@@ -11,18 +11,27 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import asyncpg  # pyright: ignore[reportMissingTypeStubs] - it has none
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from store.address import parse_database_url
-from store.errors import DatabaseUnreachable
+from store.errors import DatabaseLost, DatabaseUnreachable
 from store.schema import upgrade
 from store.statements import serialize
 
 BUSY_TIMEOUT_SECONDS = 30  # how long a writer waits for another process' write
 POSTGRESQL_CONNECTIONS = 10  # per process; small hosted plans allow 20 in all
+
+# How a server that ends, or is about to answer again, makes itself known while a connection is opened.
+_NO_CONNECTION: tuple[type[Exception], ...] = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+)
 
 Transaction = AsyncConnection  # what every method of ledger and records takes first
 
@@ -43,10 +52,17 @@ class Database:
         """One transaction: committed at the end of the block, rolled back when the block raises.
 
         On SQLite it holds the write lock from its first moment, and this process has one connection: never open
-        a second transaction inside the first.
+        a second transaction inside the first. Raises DatabaseLost.
         """
-        async with self._engine.begin() as connection:
-            yield connection
+        try:
+            async with self._engine.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            raise DatabaseLost(f"the connection to the database broke: {type(error.orig).__name__}") from error
+        except _NO_CONNECTION as error:
+            raise DatabaseLost(f"the database can't be reached: {type(error).__name__}") from error
 
     async def migrate(self) -> None:
         """Bring the schema to the newest revision. Several processes may do so at once: one works, the others wait.
@@ -57,7 +73,9 @@ class Database:
             async with self.transaction() as connection:
                 await serialize(connection, "schema")
                 await connection.run_sync(upgrade)
-        except (OSError, DBAPIError) as error:
+        except DatabaseLost as error:
+            raise DatabaseUnreachable(_reason(error.__cause__ or error)) from error
+        except DBAPIError as error:
             raise DatabaseUnreachable(_reason(error)) from error
 
     async def close(self) -> None:
@@ -121,7 +139,7 @@ def _begin_immediately(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _reason(error: OSError | DBAPIError) -> str:
+def _reason(error: BaseException) -> str:
     """The driver's own words, without SQLAlchemy's statement and links."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     return f"the database can't be opened: {cause}"

@@ -1,8 +1,9 @@
-"""What the database can refuse before any work begins. Texts are for the operator and never hold a password.
+"""What the database refuses as a whole. Texts are for the operator and never hold a password.
 
 StoreError
 ├── BadDatabaseUrl        the address can't be understood; also a ValueError
 ├── DatabaseUnreachable   nobody answers there, or it answers with a refusal
+├── DatabaseLost          it answered before, and may again: the transaction under way may or may not have counted
 └── SchemaTooNew          a newer version of this bot has been here
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 
 class StoreError(Exception):
-    """Anything that keeps the database from being opened."""
+    """Anything that keeps the database from being used."""
 
 
 class BadDatabaseUrl(StoreError, ValueError):
@@ -19,6 +20,11 @@ class BadDatabaseUrl(StoreError, ValueError):
 
 class DatabaseUnreachable(StoreError):
     """The database can't be opened: no server, no permission, no disk, or not a database."""
+
+
+class DatabaseLost(StoreError):
+    """The connection broke or none can be had now. If it broke during the commit, that may have happened all the same:
+    whoever tries again must find the rows as they are."""
 
 
 class SchemaTooNew(StoreError):

@@ -109,17 +109,15 @@ def _moments(rng: random.Random, seconds: float, least: float, most: float) -> I
 
 def _blows(rng: random.Random, seconds: float, process: int) -> Iterator[Event]:
     """Kills and stops of one process, one after the other, with some time to work between them."""
-    at = rng.uniform(4, 8)
+    at = rng.uniform(3, 6)
+    bag: list[Kill | Stop] = []
     while at < seconds:
-        deed: Kill | Stop
-        if rng.random() < 0.6:
-            deed = Kill(process, rng.uniform(0.1, 3.0))
-            at_next = at + deed.down_seconds
-        else:
-            deed = Stop(process, rng.uniform(5.0, 12.0))
-            at_next = at + deed.seconds
+        if not bag:
+            bag = [*(Kill(process, rng.uniform(0.1, 3.0)) for _ in range(2)), Stop(process, rng.uniform(5.0, 12.0))]
+            rng.shuffle(bag)
+        deed = bag.pop()
         yield Event(at, deed)
-        at = at_next + rng.uniform(3, 9)
+        at += (deed.seconds if isinstance(deed, Stop) else deed.down_seconds) + rng.uniform(3, 8)
 
 
 def _moods(rng: random.Random, seconds: float) -> Iterator[Event]:

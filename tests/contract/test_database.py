@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from store.database import Database, open_database
+from store.errors import DatabaseLost, DatabaseUnreachable
 from store.memory import load_value, save_value
 from store.statements import serialize
-from tests.databases import SqliteMaker
+from tests.databases import PostgresqlMaker, SqliteMaker
 
 
 async def test_what_was_saved_last_is_what_is_loaded(database: Database) -> None:
@@ -68,3 +70,29 @@ async def test_sqlite_survives_a_power_cut(sqlite_maker: SqliteMaker) -> None:
     async with open_database(await sqlite_maker.create()) as database, database.transaction() as tx:
         rules = [await tx.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "synchronous", "foreign_keys")]
     assert rules == ["wal", 2, 1]
+
+
+@pytest.mark.postgres
+async def test_a_broken_connection_says_so_and_the_next_transaction_has_a_new_one(
+    postgresql_maker: PostgresqlMaker,
+) -> None:
+    address = await postgresql_maker.create()
+    async with open_database(address) as database:
+        with pytest.raises(DatabaseLost):
+            async with database.transaction() as tx:
+                await tx.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        async with database.transaction() as tx:
+            assert await tx.scalar(text("SELECT 1")) == 1
+    await postgresql_maker.drop(address)
+
+
+@pytest.mark.postgres
+async def test_a_server_that_is_not_there_is_lost_for_a_transaction_and_unreachable_at_the_start(
+    tmp_path: Path,
+) -> None:
+    async with open_database(f"postgresql://postgres@/nobody?host={tmp_path}") as database:
+        with pytest.raises(DatabaseLost):
+            async with database.transaction():
+                pass
+        with pytest.raises(DatabaseUnreachable):
+            await database.migrate()

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from generations.errors import DeliveryDelayed
+from generations.kept_pace import KeptPace
 from generations.model import Ending, Place, State
 from tests.doubles import PAINTING
 from tests.worker.conftest import JONAS, MIRA, Workshop
@@ -187,9 +188,11 @@ async def test_what_was_learned_about_the_pace_is_there_after_a_restart(workshop
         await workshop.pass_time(8)
     usual = workshop.context.pace.usual_seconds((await workshop.load(await workshop.imagine())).request.size)
     assert usual is not None
-    await workshop.worker.save_pace()
+    kept = KeptPace(workshop.database, workshop.context.pace)
+    await kept.load()
+    await kept.save()
     workshop.restart()
-    await workshop.worker.load_pace()
+    await KeptPace(workshop.database, workshop.context.pace).load()
     assert workshop.context.pace.dump().count('"samples": 6') == 1
 
 
