@@ -1,0 +1,62 @@
+"""What the tests of hostile input share: a virtual Discord on each database, and the product's own log on a tape."""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from redaction import RedactingFilter, Redactor
+from secrecy import HELD_BACK, LINE
+from store.database import Database
+from tests.cogs.scene import Scene, open_scene
+
+
+@dataclass
+class Tape:
+    """What the log says at DEBUG level, from every library, through the product's redaction."""
+
+    stream: io.StringIO
+
+    @property
+    def text(self) -> str:
+        return self.stream.getvalue()
+
+    @property
+    def faults(self) -> list[str]:
+        """Lines at ERROR and above."""
+        return [line for line in self.text.split("\n") if re.match(r"\S+ \S+ (ERROR|CRITICAL) ", line)]
+
+    def assert_well_formed(self) -> None:
+        """Each line begins as an event does or is a traceback's, and none holds a control character."""
+        for line in self.text.rstrip("\n").split("\n"):
+            assert line.startswith("    ") or re.match(r"[\d-]+ [\d:,]+ [A-Z]+ +[\w.]+: ", line), line[:200]
+            assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202e]", line), line[:200]
+            assert " forged: " not in line[:80]
+
+
+@pytest.fixture
+def tape() -> Iterator[Tape]:
+    handler = logging.StreamHandler(io.StringIO())
+    handler.setFormatter(logging.Formatter(LINE))
+    handler.addFilter(RedactingFilter(Redactor()))
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    for name, least in HELD_BACK.items():
+        logging.getLogger(name).setLevel(least)
+    yield Tape(handler.stream)
+    root.removeHandler(handler)
+    root.setLevel(level)
+
+
+@pytest.fixture
+async def scene(database: Database) -> AsyncIterator[Scene]:
+    """A virtual Discord over each database in turn, with credits for everything."""
+    async with open_scene(database, allowance=10**6, max_queue=10**5) as opened:
+        yield opened
