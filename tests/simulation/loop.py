@@ -39,7 +39,7 @@ class Life:
     def die(self) -> None:
         """Nothing of this process ever runs again."""
         if not self.dead:
-            self.dead = True
+            self.dead, self.paused = True, False
             self.frozen = [task for task in self.tasks if not task.done()]  # or collecting them would run their ends
             self.on_death(self)
 
@@ -108,6 +108,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
+        self.faults: list[BaseException] = []  # of the world outside the processes
         self._clock_resolution = 1e-6
         self._selector = _Leap(self)
         self.set_task_factory(_make_task)
@@ -122,7 +123,15 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Begin *work* in the name of *life*; None: of the world outside."""
         context = contextvars.copy_context()
         context.run(LIFE.set, life)
-        return self.create_task(work, name=name or None, context=context)
+        task = self.create_task(work, name=name or None, context=context)
+        if life is None:
+            task.add_done_callback(self._ended, context=context)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        """A fault of the world's is a fault of the simulation's: never to be swallowed."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.faults.append(error)
 
     def _call_soon(self, callback: Any, args: Any, context: Any) -> asyncio.Handle:
         handle = _Step(callback, args, self, context)

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import discord
 from discord.http import HTTPClient, Route
@@ -19,7 +19,7 @@ from tests.simulation.discord_world import APPLICATION, BOT, GUILD, DiscordWorld
 
 
 def _path(route: Route) -> str:
-    return urlsplit(route.url).path.removeprefix("/api/v10")
+    return unquote(urlsplit(route.url).path.removeprefix("/api/v10"))
 
 
 def _payload(plain: Any, multipart: Iterable[dict[str, Any]] | None) -> dict[str, Any]:
