@@ -22,10 +22,6 @@ from generations.records import Callback
 from qwen.public_url import is_loopback
 
 BODY_MAX_BYTES = 64 * 1024
-BODY_SECONDS = 5.0
-CONNECTION_SECONDS = 15.0  # one request, one answer: whoever is still there is cut off
-CONNECTIONS_MAX = 256
-REQUESTS_AT_ONCE_MAX = 64
 CALLS_PER_SECOND = 50.0  # one token's images are 25 a second at the most (Discord docs: Rate Limits)
 CALLS_IN_A_BURST = 100
 LOOPBACK, EVERYWHERE = "127.0.0.1", "0.0.0.0"  # noqa: S104 - chosen by listen_host, which says when
@@ -35,6 +31,16 @@ log = logging.getLogger("qwen_imagine.web")
 
 class PortUnavailable(Exception):
     """The port can't be listened on. The text is a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebLimits:
+    """What strangers may take up of this process."""
+
+    body_seconds: float = 5.0
+    connection_seconds: float = 15.0  # one request, one answer: whoever is still there is cut off
+    connections: int = 256
+    requests_at_once: int = 64
 
 
 @dataclass(slots=True)
@@ -57,9 +63,12 @@ class CallBudget:
 
 
 class WebSide:
-    """The two routes. `app` is what is served."""
+    """The two routes. `app` is what is served, within `limits`."""
 
-    def __init__(self, callbacks: Callbacks, clock: Clock, is_well: Callable[[], bool]) -> None:
+    def __init__(
+        self, callbacks: Callbacks, clock: Clock, is_well: Callable[[], bool], limits: WebLimits | None = None
+    ) -> None:
+        self.limits = limits or WebLimits()
         self._callbacks = callbacks
         self._clock = clock
         self._is_well = is_well
@@ -76,7 +85,7 @@ class WebSide:
             await asyncio.wait(self._heeding)
 
     async def _called(self, request: web.Request) -> web.Response:
-        if self._at_once >= REQUESTS_AT_ONCE_MAX or not self._budget.spend(self._clock.monotonic()):
+        if self._at_once >= self.limits.requests_at_once or not self._budget.spend(self._clock.monotonic()):
             return _answer(429, {"Retry-After": "1"})
         self._at_once += 1
         try:
@@ -89,7 +98,7 @@ class WebSide:
         if (request.content_length or 0) > BODY_MAX_BYTES:
             return _answer(413)
         try:
-            async with asyncio.timeout(BODY_SECONDS):
+            async with asyncio.timeout(self.limits.body_seconds):
                 body = await request.read()
         except TimeoutError:
             return _answer(408)
@@ -126,13 +135,13 @@ async def open_web(side: WebSide, *, host: str, port: int) -> AsyncGenerator[int
         access_log=None,
         logger=_quiet_logger(),
         auto_decompress=False,  # a body is a hint of a few hundred bytes; nobody needs to pack it
-        keepalive_timeout=CONNECTION_SECONDS,
+        keepalive_timeout=side.limits.connection_seconds,
         lingering_time=1.0,
         shutdown_timeout=2.0,
     )
     await runner.setup()
     try:
-        server = await _listen(runner, host, port)
+        server = await _listen(_limited(runner, side.limits), host, port)
         try:
             yield server.sockets[0].getsockname()[1]
         finally:
@@ -150,24 +159,24 @@ def listen_host(public_url: str, *, port_is_given: bool) -> str:
     return EVERYWHERE if port_is_given and not is_loopback(public_url) else LOOPBACK
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int) -> asyncio.Server:
+async def _listen(connect: Callable[[], asyncio.Protocol], host: str, port: int) -> asyncio.Server:
     try:
-        return await asyncio.get_running_loop().create_server(_limited(runner), host, port)
+        return await asyncio.get_running_loop().create_server(connect, host, port)
     except OSError as error:
         raise PortUnavailable(_sentence(error, port)) from None
 
 
-def _limited(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
+def _limited(runner: web.AppRunner, limits: WebLimits) -> Callable[[], asyncio.Protocol]:
     """Connections beyond the limit are closed at once, and none outlives its time, whatever it says or doesn't."""
     serve = runner.server
     assert serve is not None  # noqa: S101 - set up above; this is for the reader and pyright
     loop = asyncio.get_running_loop()
 
     def connect() -> asyncio.Protocol:
-        if len(serve.connections) >= CONNECTIONS_MAX:
+        if len(serve.connections) >= limits.connections:
             return _Refusal()
         handler = serve()
-        loop.call_later(CONNECTION_SECONDS, _cut, handler)
+        loop.call_later(limits.connection_seconds, _cut, handler)
         return handler
 
     return connect

@@ -1,0 +1,343 @@
+"""Callbacks and the worker: a call brings a look forward or a lost task back, and no call can do more than that."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, replace
+
+import pytest
+
+from generations import records
+from generations.callbacks import INTEREST_SECONDS, Callbacks
+from generations.model import State
+from generations.worker import WELL_SECONDS
+from qwen.errors import OutcomeUnknown, ServiceUnavailable, TaskNotFound
+from qwen.models import Size, Task, TaskStatus
+from tests.doubles import PAINTING, READY, task
+from tests.worker.conftest import MIRA, Workshop
+
+
+@dataclass
+class Line:
+    """A workshop whose service can call it back."""
+
+    shop: Workshop
+    callbacks: Callbacks
+    nudges: list[int]
+
+    async def call(self, number: int = -1, *, claim: str | None = None) -> bool:
+        """Call the address of POST *number*; whether anybody waited for it."""
+        url = self.shop.service.posts[number].callback_url
+        assert url is not None
+        callback = await self.callbacks.recognise(url.rpartition("/")[2])
+        if callback is None:
+            return False
+        await self.callbacks.heed(callback, json.dumps({"data": {"task_id": claim}}).encode())
+        return True
+
+    def look_ages(self, task_id: str = "task-1", *, since: float = 1000.0) -> list[float]:
+        return [at - since for at in self.shop.service.looks.get(task_id, [])]
+
+
+@pytest.fixture
+def line(workshop: Workshop) -> Line:
+    nudges: list[int] = []
+    callbacks = Callbacks(
+        workshop.database,
+        workshop.clock,
+        public_url="https://imagine.example.com",
+        nudge=lambda: nudges.append(workshop.clock.now_ms()),
+    )
+    workshop.context.callbacks = callbacks
+    return Line(workshop, callbacks, nudges)
+
+
+async def test_each_post_carries_an_address_of_its_own(line: Line) -> None:
+    await line.shop.imagine(count=3)
+    await line.shop.worker.step()
+    urls = [post.callback_url for post in line.shop.service.posts]
+    assert len(set(urls)) == 3
+    assert all(str(url).startswith("https://imagine.example.com/callbacks/") for url in urls)
+
+
+async def test_without_an_address_of_our_own_the_service_is_not_asked_to_call(workshop: Workshop) -> None:
+    await workshop.imagine()
+    await workshop.worker.step()
+    assert workshop.service.posts[0].callback_url is None
+
+
+async def test_a_call_brings_the_look_and_the_image_at_once(line: Line) -> None:
+    generation_id = await line.shop.imagine()
+    await line.shop.worker.step()
+    await line.shop.pass_time(7)
+    assert line.look_ages() == []
+    assert await line.call()
+    assert line.nudges
+    await line.shop.worker.step()
+    assert line.look_ages() == [7.0]
+    assert await line.shop.states(generation_id) == [State.DELIVERED]
+    assert await line.shop.money() == (45, 0)
+
+
+async def test_without_a_call_the_first_look_comes_late_and_then_one_every_ten_seconds(line: Line) -> None:
+    for seconds in range(1, 21):
+        line.shop.context.pace.observe_duration(Size.SQUARE, float(seconds))
+    line.shop.service.on_look = [PAINTING, PAINTING]
+    generation_id = await line.shop.imagine()
+    await line.shop.worker.step()
+    await line.shop.pass_time(41)
+    assert line.look_ages() == [20.0, 30.0, 40.0]
+    assert await line.shop.states(generation_id) == [State.DELIVERED]
+
+
+async def test_calls_without_end_bring_a_look_every_five_seconds_and_no_more(line: Line) -> None:
+    line.shop.service.on_look = [PAINTING] * 5
+    await line.shop.imagine()
+    await line.shop.worker.step()
+    for _ in range(60):
+        await line.call()
+        await line.call()
+        await line.shop.pass_time(0.5, stride=0.5)
+    assert line.look_ages() == [5.0, 10.0, 15.0, 20.0, 25.0, 30.0]
+
+
+async def test_a_call_that_comes_during_a_look_brings_another_one_soon(line: Line) -> None:
+    await line.shop.imagine()
+    await line.shop.worker.step()
+    await line.shop.pass_time(9)
+
+    answer = line.shop.service.get_task
+
+    async def slow_look(task_id: str) -> Task:
+        line.shop.service.on_look = [PAINTING]
+        found = await answer(task_id)
+        line.shop.clock.advance(1)
+        assert await line.call()
+        line.shop.context.service = line.shop.service
+        return found
+
+    @dataclass
+    class Slow:
+        create_task = line.shop.service.create_task
+        get_task = staticmethod(slow_look)
+
+    line.shop.context.service = Slow()
+    await line.shop.pass_time(10)
+    assert line.look_ages() == [10.0, 16.0]
+
+
+async def test_a_call_before_the_posts_own_answer_makes_the_first_look_early(line: Line) -> None:
+    async def call_early() -> None:
+        assert await line.call()
+
+    line.shop.service.during_create = call_early
+    await line.shop.imagine()
+    await line.shop.worker.step()
+    await line.shop.pass_time(6)
+    assert line.look_ages() == [5.0]
+
+
+async def test_a_lost_task_is_brought_back_looked_at_once_and_posted_for_free(line: Line) -> None:
+    generation_id = await line.shop.imagine()
+    line.shop.service.on_create = [OutcomeUnknown()]
+    await line.shop.worker.step()
+    await line.shop.pass_time(12)
+    assert await line.shop.states(generation_id) == [State.UNKNOWN]
+    line.shop.service.on_look = [replace(READY, asked_prompt="a lighthouse in a storm", asked_seed=42)]
+    assert await line.call(claim="task-lost")
+    await line.shop.worker.step()
+    assert await line.shop.states(generation_id) == [State.DELIVERED]
+    assert (await line.shop.load(generation_id)).images[0].task_id == "task-lost"
+    assert line.look_ages("task-lost") == [12.0]
+    assert len(line.shop.service.posts) == 1
+    assert await line.shop.money() == (50, 0)
+
+
+async def test_a_lost_task_that_is_not_ready_is_looked_at_again_when_it_calls_again(line: Line) -> None:
+    generation_id = await line.shop.imagine()
+    line.shop.service.on_create, line.shop.service.on_look = [OutcomeUnknown()], [PAINTING]
+    await line.shop.worker.step()
+    await line.shop.pass_time(6)
+    await line.call(claim="task-lost")
+    await line.shop.pass_time(3)
+    assert await line.shop.states(generation_id) == [State.UNKNOWN]
+    await line.call()
+    await line.shop.pass_time(5)
+    assert line.look_ages("task-lost") == [7.0, 12.0]
+    assert await line.shop.states(generation_id) == [State.DELIVERED]
+    assert await line.shop.money() == (50, 0)
+
+
+@pytest.mark.parametrize("echo", [{"asked_prompt": "somebody else's prompt"}, {"asked_seed": 43}])
+async def test_a_task_that_was_asked_for_something_else_is_not_taken_over(line: Line, echo: dict) -> None:
+    generation_id = await line.shop.imagine()
+    line.shop.service.on_create, line.shop.service.on_look = [OutcomeUnknown()], [replace(READY, **echo)]
+    await line.shop.worker.step()
+    await line.shop.pass_time(6)
+    await line.call(claim="task-of-another")
+    await line.shop.pass_time(60)
+    image = (await line.shop.load(generation_id)).images[0]
+    assert (image.state, image.task_id, image.due_at_ms) == (State.UNKNOWN, None, None)
+    assert len(line.look_ages("task-of-another")) == 1
+    await line.call(claim="task-of-mine")
+    await line.shop.pass_time(6)
+    assert await line.shop.states(generation_id) == [State.DELIVERED], "a false claim does not keep the true one out"
+
+
+async def test_a_task_that_is_another_images_is_not_taken_over(line: Line) -> None:
+    line.shop.service.on_create = [OutcomeUnknown(), task(TaskStatus.PENDING, task_id="task-of-mira")]
+    line.shop.service.on_look = [PAINTING] * 9
+    lost = await line.shop.imagine(user_id=700)
+    await line.shop.worker.step()
+    running = await line.shop.imagine(user_id=MIRA)
+    await line.shop.worker.step()
+    await line.call(0, claim="task-of-mira")
+    await line.shop.pass_time(8)
+    assert [image.task_id for image in (await line.shop.load(lost)).images] == [None]
+    assert [image.task_id for image in (await line.shop.load(running)).images] == ["task-of-mira"]
+    assert line.shop.service.closest_looks() >= 5.0
+
+
+async def test_a_claim_that_the_service_never_heard_of_is_dropped_after_a_few_looks(line: Line) -> None:
+    generation_id = await line.shop.imagine()
+    line.shop.service.on_create, line.shop.service.on_look = [OutcomeUnknown()], [TaskNotFound(http_status=404)] * 50
+    await line.shop.worker.step()
+    await line.call(claim="task-of-fantasy")
+    await line.shop.pass_time(3600, stride=20)
+    assert len(line.look_ages("task-of-fantasy")) == 5
+    assert (await line.shop.load(generation_id)).images[0].due_at_ms is None
+
+
+async def test_a_claim_that_can_not_be_checked_now_is_checked_later(line: Line) -> None:
+    generation_id = await line.shop.imagine()
+    line.shop.service.on_create, line.shop.service.on_look = [OutcomeUnknown()], [ServiceUnavailable()] * 3
+    await line.shop.worker.step()
+    await line.call(claim="task-lost")
+    await line.shop.pass_time(600, stride=5)
+    assert await line.shop.states(generation_id) == [State.DELIVERED]
+    assert await line.shop.money() == (50, 0)
+
+
+async def test_a_claim_that_came_before_the_submit_was_given_up_counts(line: Line) -> None:
+    async def call_early() -> None:
+        assert await line.call(claim="task-lost")
+
+    line.shop.service.during_create = call_early
+    line.shop.service.on_create = [OutcomeUnknown()]
+    generation_id = await line.shop.imagine()
+    await line.shop.worker.step()
+    await line.shop.pass_time(1)
+    assert await line.shop.states(generation_id) == [State.DELIVERED]
+    assert await line.shop.money() == (50, 0)
+
+
+async def test_a_process_that_died_inside_its_post_still_gets_its_image_by_the_call(line: Line) -> None:
+    class Death(BaseException):
+        pass
+
+    async def die() -> None:
+        assert await line.call(claim="task-lost")
+        raise Death
+
+    line.shop.service.during_create = die
+    generation_id = await line.shop.imagine()
+    with pytest.raises(Death):
+        await line.shop.worker.step()
+    line.shop.restart()
+    line.shop.context.callbacks = line.callbacks
+    await line.shop.pass_time(15)
+    assert await line.shop.states(generation_id) == [State.DELIVERED]
+    assert len(line.shop.service.posts) == 1
+    assert await line.shop.money() == (50, 0)
+
+
+async def test_a_call_for_an_image_that_was_given_up_brings_its_late_look_forward(line: Line) -> None:
+    line.shop.deadline_seconds = 60
+    line.shop.restart()
+    line.shop.context.callbacks = line.callbacks
+    line.shop.service.on_look = [PAINTING] * 7
+    generation_id = await line.shop.imagine()
+    await line.shop.worker.step()
+    await line.shop.pass_time(90)
+    assert await line.shop.states(generation_id) == [State.EXPIRED]
+    line.shop.service.on_look = []
+    assert await line.call()
+    await line.shop.worker.step()
+    assert await line.shop.states(generation_id) == [State.DELIVERED]
+    assert await line.shop.money() == (50, 0)
+
+
+async def test_a_call_about_an_image_that_has_ended_is_nobodys(line: Line) -> None:
+    generation_id = await line.shop.imagine()
+    await line.shop.worker.step()
+    await line.call()
+    await line.shop.pass_time(6)
+    before = await line.shop.load(generation_id)
+    assert before.images[0].state is State.DELIVERED
+    assert not await line.call()
+    assert await line.shop.load(generation_id) == before
+
+
+async def test_a_call_that_was_recognised_before_its_image_ended_changes_nothing_after_it(line: Line) -> None:
+    generation_id = await line.shop.imagine()
+    await line.shop.worker.step()
+    url = line.shop.service.posts[0].callback_url
+    callback = await line.callbacks.recognise(str(url).rpartition("/")[2])
+    assert callback is not None
+    await line.shop.pass_time(11)
+    before = await line.shop.load(generation_id)
+    await line.callbacks.heed(callback, b'{"task_id": "another"}')
+    assert await line.shop.load(generation_id) == before
+
+
+async def test_an_address_of_a_post_that_was_surely_not_taken_is_of_no_use(line: Line) -> None:
+    line.shop.service.on_create = [ServiceUnavailable()]
+    await line.shop.imagine()
+    await line.shop.worker.step()
+    assert not await line.call(0)
+    await line.shop.pass_time(15)
+    assert len(line.shop.service.posts) == 2
+    assert not await line.call(0, claim="task-other")
+
+
+async def test_what_ended_is_forgotten_and_what_is_waited_for_is_kept(line: Line) -> None:
+    line.shop.service.on_create = [OutcomeUnknown()]
+    await line.shop.imagine()
+    await line.shop.imagine()
+    await line.shop.worker.step()
+    await line.shop.pass_time(12)
+
+    async def expected() -> list[bool]:
+        async with line.shop.database.transaction() as tx:
+            now_ms = line.shop.clock.now_ms()
+            await records.forget_callbacks(tx, now_ms - INTEREST_SECONDS * 1000)
+        return [await line.call(number) for number in range(2)]
+
+    assert await expected() == [True, False]
+    line.shop.clock.advance(INTEREST_SECONDS)
+    assert await expected() == [False, False]
+
+
+async def test_the_times_are_learned_from_the_calls_and_not_from_the_looks(line: Line) -> None:
+    for _ in range(6):
+        await line.shop.imagine(user_id=line.shop.new_id())
+        await line.shop.worker.step()
+        await line.shop.pass_time(7)
+        await line.call()
+        await line.shop.pass_time(1)
+    assert line.shop.context.pace.typical_seconds(Size.SQUARE) == 7.0
+
+
+async def test_the_worker_is_well_only_while_its_rounds_end(line: Line) -> None:
+    worker = line.shop.worker
+    assert not worker.is_well()
+    running = asyncio.create_task(worker.run())
+    async with asyncio.timeout(5):
+        while not worker.is_well():  # noqa: ASYNC110 - it gives no signal
+            await asyncio.sleep(0.01)
+    await worker.drain()
+    await running
+    assert worker.is_well()
+    line.shop.clock.advance(WELL_SECONDS)
+    assert not worker.is_well()
