@@ -2,14 +2,16 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CHECKED := bot.py redaction.py secrecy.py settings.py cogs credits generations qwen sandbox scripts store tests ui web.py
+CHECKED := bot.py redaction.py secrecy.py settings.py cogs credits generations people qwen sandbox scripts store tests ui web.py
 
-.PHONY: help try run test check format clean
+.PHONY: help try run test chaos bench check format clean
 
 help:
 	@echo "make try     the bot in your browser, with a local Discord and a local image service: no account needed"
 	@echo "make run     the real bot, from the settings in .env"
 	@echo "make test    the whole test suite"
+	@echo "make chaos   the bot killed and stopped at random, then every promise checked; SECONDS=90, SEED=... if you like"
+	@echo "make bench   5000 images in flight, and 200 commands in one second: figures, no verdict"
 	@echo "make check   style, types and the laws of the house, in under a minute"
 	@echo "make format  put the code into its usual form"
 
@@ -21,6 +23,12 @@ run: $(VENV)/run.stamp
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile
+
+chaos: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),90) $(if $(SEED),--seed $(SEED))
+
+bench: $(VENV)/dev.stamp
+	$(BIN)/python -m bench
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check $(CHECKED)

@@ -17,7 +17,6 @@ import sys
 from collections.abc import Coroutine
 from typing import Any
 
-import aiohttp
 import discord
 from discord import app_commands
 from discord.ext import commands
@@ -44,7 +43,9 @@ from ui.answers import Tree
 from ui.buttons import DYNAMIC_ITEMS
 from ui.commands import sync_commands
 from ui.delivery import DiscordDelivery
+from ui.desk import Desk, open_desk
 from ui.library import point_library_at, quiet_library
+from ui.login import log_in
 from ui.opening import Opening
 from ui.operator import OwnerAlerts
 from ui.removal import Removal
@@ -53,9 +54,8 @@ from web import PortUnavailable, WebSide, listen_host, open_web
 log = logging.getLogger("qwen_imagine")
 
 EXIT_SETTINGS = 78  # sysexits.h EX_CONFIG
-EXTENSIONS = ("cogs.imagine", "cogs.credits")
+EXTENSIONS = tuple(f"cogs.{name}" for name in ("imagine", "credits", "history", "preferences", "privacy", "help"))
 DOWNLOAD_MAX_BYTES = 25 * 1024 * 1024  # Discord's own cap for one request (Discord docs: Uploading Files)
-LOGIN_RETRY_SECONDS = 10.0
 
 
 class ImagineBot(commands.AutoShardedBot):
@@ -70,6 +70,7 @@ class ImagineBot(commands.AutoShardedBot):
     operator: OwnerAlerts
     opening: Opening
     removal: Removal
+    desk: Desk
     callbacks: Callbacks | None
     clock: SystemClock
     rng: random.Random
@@ -130,7 +131,7 @@ async def build(settings: Settings, stack: contextlib.AsyncExitStack) -> Imagine
     bot = ImagineBot(settings)
     bot.clock, bot.rng, bot.database = SystemClock(), random.SystemRandom(), database
     bot.ledger = Ledger(Allowance(settings.credits_per_period, settings.credit_period, settings.timezone))
-    bot.delivery = DiscordDelivery(bot, bot.clock, Freshness(database, bot.clock))
+    bot.delivery = DiscordDelivery(bot, bot.clock, Freshness(database, bot.clock), rng=bot.rng)
     bot.operator = OwnerAlerts(bot, bot.clock, settings.owner_ids)
     bot.callbacks = _callbacks(bot)
     pace = Pace()
@@ -144,13 +145,16 @@ async def build(settings: Settings, stack: contextlib.AsyncExitStack) -> Imagine
         nudge=lambda: bot.worker.nudge(),
         typical_seconds=pace.typical_seconds,
     )
+    owner = f"{socket.gethostname()}:{os.getpid()}"
+    store = ImageDownloader(image_session, allowed_hosts=hosts, max_bytes=DOWNLOAD_MAX_BYTES)
+    bot.desk = open_desk(bot, database, bot.ledger, store, owner=owner, retention_days=settings.retention_days)
     context = StepContext(
         database=database,
         ledger=bot.ledger,
         service=QwenClient(
             api_session, api_url=settings.qwen_api_url, api_key=settings.qwen_api_key.get_secret_value()
         ),
-        store=ImageDownloader(image_session, allowed_hosts=hosts, max_bytes=DOWNLOAD_MAX_BYTES),
+        store=store,
         operator=bot.operator,
         clock=bot.clock,
         rng=bot.rng,
@@ -158,13 +162,14 @@ async def build(settings: Settings, stack: contextlib.AsyncExitStack) -> Imagine
         throttle=Throttle(settings.qwen_max_tasks),
         deadline_seconds=settings.task_deadline_seconds,
         callbacks=bot.callbacks,
+        chores=(bot.desk.privacy.keep_house,),
     )
     bot.worker = Worker(
         context=context,
         service=bot.generations,
         delivery=bot.delivery,
         limits=Limits(per_user=settings.max_images_per_user, in_flight=settings.qwen_max_tasks),
-        owner=f"{socket.gethostname()}:{os.getpid()}",
+        owner=owner,
     )
     bot.opening = Opening(bot.generations, bot.delivery, bot.clock, bot.worker.outlook)
     bot.removal = Removal(bot, bot.generations, bot.clock)
@@ -198,7 +203,7 @@ async def run(settings: Settings) -> int:
         bot = await build(settings, stack)
         stack.push_async_callback(bot.close)
         await _open_web(bot, stack)
-        if not await _unless_stopped(_login(bot), stop):
+        if not await _unless_stopped(log_in(bot, settings.discord_token.get_secret_value(), bot.clock), stop):
             return 0
         work = asyncio.create_task(bot.worker.run(), name="worker")
         listen = asyncio.create_task(bot.connect(), name="gateway")
@@ -213,19 +218,6 @@ async def run(settings: Settings) -> int:
         await bot.close()  # a shard that waits for its turn swallows the cancel and ends with this
         await asyncio.wait({listen, work}, timeout=5.0)
         return _verdict(listen, stop)
-
-
-async def _login(bot: ImagineBot) -> None:
-    """Log in, again and again while Discord can't be reached. Raises discord.LoginFailure for a refused token."""
-    token = bot.settings.discord_token.get_secret_value()
-    while True:
-        try:
-            await bot.login(token)
-            return
-        except (aiohttp.ClientConnectionError, TimeoutError, discord.DiscordServerError) as error:
-            log.warning("Discord can't be reached (%s), again in %.0f s", type(error).__name__, LOGIN_RETRY_SECONDS)
-            await bot.http.close()
-            await bot.clock.sleep(LOGIN_RETRY_SECONDS)
 
 
 async def _unless_stopped(coroutine: Coroutine[Any, Any, None], stop: asyncio.Event) -> bool:

@@ -155,6 +155,9 @@ class Settings(BaseSettings):
     task_deadline_seconds: int = Field(
         default=900, ge=30, le=86_400, description="An image that takes longer is given up and its credits returned."
     )
+    retention_days: int = Field(
+        default=0, ge=0, le=36_500, description="After so many days prompts and links go by themselves. 0: never."
+    )
     owner_ids: Annotated[tuple[int, ...], NoDecode, BeforeValidator(_words)] = Field(
         default=(),
         description="User ids, separated by commas, that are told when the bot needs its operator. Empty: the "

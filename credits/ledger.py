@@ -41,6 +41,11 @@ class Ledger:
     def __init__(self, allowance: Allowance) -> None:
         self._allowance = allowance
 
+    @property
+    def allowance(self) -> Allowance:
+        """What everybody is refilled to, and when."""
+        return self._allowance
+
     async def balance(self, tx: Transaction, user_id: int, now_ms: int) -> Balance:
         """What the person has, after the refill that may be due."""
         return self._balance(await self._open_account(tx, user_id, now_ms), now_ms)

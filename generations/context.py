@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Unpack
 
 from credits.ledger import Ledger
 from generations import records
-from generations.callbacks import Callbacks
+from generations.callbacks import INTEREST_SECONDS, Callbacks
 from generations.clock import Clock
 from generations.model import Ending, Generation, Image, State
 from generations.pace import BACKSTOP_SECONDS, LOOK_SECONDS, Pace
@@ -65,6 +66,7 @@ class StepContext:
     throttle: Throttle
     deadline_seconds: int
     callbacks: Callbacks | None = None  # None: the service is not asked to call back
+    chores: Sequence[Callable[[], Awaitable[None]]] = ()  # what else is to be kept in order, every so often
     guard: LookGuard = field(init=False)
 
     def __post_init__(self) -> None:
@@ -84,6 +86,14 @@ class StepContext:
     def look_seconds(self) -> float:
         """Seconds between two looks at one task that is being made."""
         return LOOK_SECONDS if self.callbacks is None else BACKSTOP_SECONDS
+
+    async def keep_house(self) -> None:
+        """Forget what is of no more use, and do the chores."""
+        async with self.database.transaction() as tx:
+            await records.wipe_tokens(tx, self.clock.now_ms())
+            await records.forget_callbacks(tx, self.clock.now_ms() - round(INTEREST_SECONDS * 1000))
+        for chore in self.chores:
+            await chore()
 
     async def save(self, generation: Generation, image: Image, **changes: Unpack[records.ImageChanges]) -> None:
         """Change an image's columns, not its state."""

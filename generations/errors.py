@@ -6,6 +6,7 @@ GenerationError
 ├── NotCancellable     too late, already over, or not there
 ├── NotYours           somebody else's
 ├── NotThere           nothing of the kind that this person may see
+├── StillAtWork        something of this person's is under way, so it can't be erased
 ├── IllegalMove        a state that may not follow (a programming fault)
 └── LostClaim          another process took the work over; whoever sees this stops at once
 DeliveryDelayed        Discord can't take it now; the same show is due again later
@@ -45,6 +46,14 @@ class NotYours(GenerationError):
 
 class NotThere(GenerationError):
     """It never was, or it is private and somebody else's: nobody is told which."""
+
+
+class StillAtWork(GenerationError):
+    """Images of this person are under way, and credits are held for them. Nothing was erased."""
+
+    def __init__(self, images: int) -> None:
+        super().__init__(f"{images} images are under way")
+        self.images = images
 
 
 class IllegalMove(GenerationError):

@@ -40,7 +40,8 @@ MOVES: Mapping[State, frozenset[State]] = {
     # SUCCEEDED -> FAILED when the picture was lost before it could be posted; what was charged is refunded.
     State.SUCCEEDED: frozenset({State.DELIVERED, State.UNDELIVERED, State.FAILED}),
     State.DELIVERED: frozenset(),
-    State.UNDELIVERED: frozenset({State.DELIVERED}),
+    # UNDELIVERED -> FAILED when its person wants it posted after all and its link has died; refunded too.
+    State.UNDELIVERED: frozenset({State.DELIVERED, State.FAILED}),
     State.FAILED: frozenset(),
     State.EXPIRED: frozenset({State.SUCCEEDED}),
     State.UNKNOWN: frozenset({State.SUCCEEDED}),

@@ -192,6 +192,26 @@ removed_cards = Table(  # taken away by somebody: there is nothing to link to. A
     Column("removed_at_ms", BigInteger, nullable=False),
 )
 
+# What each person set for themselves; who set nothing has no row.
+preferences = Table(
+    "preferences",
+    metadata,
+    Column("user_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("size", Text, nullable=False),
+    Column("format", Text, nullable=False),
+    Column("private", Boolean, nullable=False),
+    Column("ping", Text, nullable=False),
+    Column("locale", Text),  # NULL: as Discord is set
+)
+
+# Who had everything deleted, until their account may be forgotten too: docs/decisions/0012-leaving.md.
+departures = Table(
+    "departures",
+    metadata,
+    Column("user_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("due_at_ms", BigInteger, index=True),  # NULL: never, since credits are given once
+)
+
 memory = Table(
     "memory",
     metadata,
@@ -208,6 +228,7 @@ is_in_flight = or_(
     one_of(images.c.state, State.SUBMITTING, State.RUNNING),
     one_of(images.c.state, State.REQUESTED) & images.c.admitted_at_ms.is_not(None),
 )
+Index("ix_generations_user_id", generations.c.user_id, generations.c.id)  # a person's own, in the order of time
 Index("ix_generations_due", generations.c.due_at_ms, postgresql_where=is_due, sqlite_where=is_due)
 Index("ix_generations_lease", generations.c.lease_until_ms, postgresql_where=is_leased, sqlite_where=is_leased)
 Index("ix_generations_token", generations.c.id, postgresql_where=has_token, sqlite_where=has_token)

@@ -130,6 +130,12 @@ class DiscordDelivery:
         """
         return await asyncio.shield(self._start(self._ladder.find_card(generation)))
 
+    def forget(self, generation_id: int) -> None:
+        """The card is about to stand somewhere else: what was learned of the old one is of no use."""
+        card = self._cards.get(generation_id)
+        if card is not None and card.idle:
+            del self._cards[generation_id]
+
     async def drain(self, seconds: float = DRAIN_SECONDS) -> None:
         """Take no more progress and wait for the calls that are under way; rows say what is left to show.
 

@@ -21,6 +21,7 @@ import discord
 import simcord
 from discord import app_commands
 from discord.ext import commands
+from pydantic import SecretStr
 
 from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Ledger
@@ -32,12 +33,14 @@ from generations.pace import Pace
 from generations.service import Generations
 from generations.throttle import Throttle
 from generations.worker import Limits, Worker
+from settings import Settings
 from store.database import Database, Transaction
 from tests.doubles import Bell, ScriptedService, Shelf
 from ui.answers import Tree
 from ui.buttons import DYNAMIC_ITEMS
 from ui.commands import sync_commands
 from ui.delivery import DiscordDelivery
+from ui.desk import open_desk
 from ui.opening import Opening
 from ui.removal import Removal
 
@@ -169,11 +172,20 @@ class SceneBot(commands.AutoShardedBot):
         self.worker = scene.worker_for(self.delivery)
         self.opening = Opening(scene.generations, self.delivery, scene.clock, self.worker.outlook)
         self.removal = Removal(self, scene.generations, scene.clock)
+        self.settings = scene.settings
+        self.desk = open_desk(
+            self,
+            scene.database,  # type: ignore[arg-type]
+            scene.ledger,
+            scene.shelf,
+            owner="scene",
+            retention_days=scene.settings.retention_days,
+        )
 
     async def setup_hook(self) -> None:
         self.add_dynamic_items(*DYNAMIC_ITEMS)
-        await self.load_extension("cogs.imagine")
-        await self.load_extension("cogs.credits")
+        for name in ("imagine", "credits", "history", "preferences", "privacy", "help"):
+            await self.load_extension(f"cogs.{name}")
         memory = self.scene.memory
 
         async def load(key: str) -> str | None:
@@ -201,6 +213,14 @@ class Scene:
         self.clock = SimulatedClock()
         self.database = UnsteadyDatabase(database, self.clock)
         self.ledger = Ledger(Allowance(allowance, period, ZoneInfo("UTC")))
+        self.settings = Settings(
+            _env_file=None,  # type: ignore[call-arg]
+            discord_token=SecretStr("token"),
+            qwen_api_key=SecretStr("sk-key"),
+            credits_per_period=allowance,
+            credit_period=period,
+            max_queue=max_queue,
+        )
         self.memory: dict[str, str] = {}
         self.service = ScriptedService(self.clock)  # type: ignore[arg-type]
         self.shelf = Shelf()

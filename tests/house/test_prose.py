@@ -64,9 +64,9 @@ def test_every_decision_has_a_number_of_its_own() -> None:
 
 
 def commands_in(module: Module) -> list[str]:
-    """The names that @app_commands.command gives in one cog."""
+    """The names that @app_commands.command and app_commands.Group give in one cog."""
     found: list[str] = []
     for node in module.nodes():
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "app_commands.command":
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("app_commands.command", "app_commands.Group"):
             found += [str(ast.literal_eval(word.value)) for word in node.keywords if word.arg == "name"]
     return found

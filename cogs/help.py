@@ -1,0 +1,64 @@
+"""/help: one screen with what this bot does, what it costs here, and its commands; always private."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from settings import Settings
+from ui.cards_help import HouseRules, Offered, build_help
+from ui.desk import show
+
+if TYPE_CHECKING:
+    from bot import ImagineBot
+
+
+class HelpCog(commands.Cog):
+    """The command that explains the others. It asks no database, so it answers whatever is wrong."""
+
+    def __init__(self, rules: HouseRules) -> None:
+        self._rules = rules
+
+    @app_commands.command(name="help", description="What this bot does, what it costs here, and its commands")
+    async def help(self, interaction: discord.Interaction[Any]) -> None:
+        await show(interaction, build_help(self._rules, offered_by(interaction.client.tree)))
+
+
+def offered_by(tree: app_commands.CommandTree[Any]) -> Offered:
+    """Every command that is for everybody: those that ask for a permission are left out."""
+    roots = sorted(tree.get_commands(type=discord.AppCommandType.chat_input), key=lambda command: command.name)
+    found = [leaf for root in roots if root.default_permissions is None for leaf in _leaves(root)]
+    menus = tree.get_commands(type=discord.AppCommandType.message)
+    return Offered(
+        [(command.qualified_name, command.description) for command in found],
+        [menu.name for menu in menus if menu.default_permissions is None],
+    )
+
+
+def _leaves(command: app_commands.Command[Any, ..., Any] | app_commands.Group) -> Iterator[Any]:
+    if isinstance(command, app_commands.Group):
+        for child in command.commands:
+            yield from _leaves(child)
+    else:
+        yield command
+
+
+def house_rules(settings: Settings) -> HouseRules:
+    """What the settings say to people."""
+    return HouseRules(
+        allowance=settings.credits_per_period,
+        period=settings.credit_period,
+        timezone=settings.timezone.key,
+        per_person=settings.max_images_per_user,
+        in_line=settings.max_queue,
+        deadline_seconds=settings.task_deadline_seconds,
+    )
+
+
+async def setup(bot: ImagineBot) -> None:
+    """Called by discord.py when the extension is loaded."""
+    await bot.add_cog(HelpCog(house_rules(bot.settings)))

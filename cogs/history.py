@@ -1,0 +1,32 @@
+"""/history: a person's own images, newest first; always private."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from generations.archive import WORDS_MAX
+from ui.history import HISTORY_ITEMS, open_history
+
+if TYPE_CHECKING:
+    from bot import ImagineBot
+
+
+class HistoryCog(commands.Cog):
+    """The command that leafs through what was made."""
+
+    @app_commands.command(name="history", description="Your images, newest first; post those that had no place")
+    @app_commands.describe(search="Only images whose prompt has all of these words")
+    async def history(
+        self, interaction: discord.Interaction[Any], search: app_commands.Range[str, 1, WORDS_MAX] | None = None
+    ) -> None:
+        await open_history(interaction, search or "")
+
+
+async def setup(bot: ImagineBot) -> None:
+    """Called by discord.py when the extension is loaded."""
+    bot.add_dynamic_items(*HISTORY_ITEMS)
+    await bot.add_cog(HistoryCog())

@@ -1,0 +1,149 @@
+"""A person's whole account: read it out, and take the person out of it. Knows no images and no Discord.
+
+Nobody gains by leaving: what a person has stays under their id, as two numbers, until it is no more than everybody is
+given anew (docs/decisions/0012-leaving.md). Each function takes the open transaction first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import BigInteger, String, case, cast, delete, func, insert, literal, select, update
+
+from credits.ledger import REFILL, Ledger
+from credits.model import EntryKind
+from store.database import Transaction
+from store.tables import accounts, entries, refills
+
+DAY_MS = 86_400_000
+KEPT = "kept"  # the reason of the grant that stands for everything earlier
+_KEPT_IDS = f"grant:{KEPT}:"
+
+
+@dataclass(frozen=True, slots=True)
+class Nobody:
+    """Who takes over the entries of somebody who left. Random, so that nothing leads back. *number* is below zero."""
+
+    number: int
+    kept_as: str  # another random name, for what stays with the person
+
+
+async def has_account(tx: Transaction, user_id: int) -> bool:
+    """Whether the person was ever seen by the ledger. Looking at a balance would make an account."""
+    return await tx.scalar(select(accounts.c.user_id).where(accounts.c.user_id == user_id)) is not None
+
+
+async def entry_count(tx: Transaction, user_id: int) -> int:
+    """How many entries the ledger has of a person."""
+    return await tx.scalar(select(func.count()).select_from(entries).where(entries.c.user_id == user_id)) or 0
+
+
+async def entry_rows(tx: Transaction, user_id: int, *, above: int, limit: int) -> list[dict[str, Any]]:
+    """A person's entries, oldest first, every column; those whose number is *above* the last one that was read."""
+    page = select(entries).where(entries.c.user_id == user_id, entries.c.number > above)
+    return [dict(row) for row in (await tx.execute(page.order_by(entries.c.number).limit(limit))).mappings()]
+
+
+async def account_row(tx: Transaction, user_id: int) -> dict[str, Any] | None:
+    """A person's account as it stands in the table, without a refill that may be due."""
+    row = (await tx.execute(select(accounts).where(accounts.c.user_id == user_id))).mappings().one_or_none()
+    return None if row is None else dict(row)
+
+
+async def leave(tx: Transaction, ledger: Ledger, user_id: int, nobody: Nobody, now_ms: int) -> int | None:
+    """Hand every entry of a person over to *nobody*; what is available stays with them, as one grant.
+
+    Returns what stayed, or None, having changed nothing, while credits are held. The account must exist.
+    """
+    balance = await ledger.balance(tx, user_id, now_ms)  # locks it, and refills it if that was due
+    if balance.held:
+        return None
+    await _hand_over(tx, user_id, nobody, balance.available, now_ms)
+    if balance.available:
+        await _spend_all(tx, nobody, balance.available, now_ms)
+        await tx.execute(insert(entries).values(await _kept(tx, user_id, nobody, balance.available, now_ms)))
+    fresh = update(accounts).where(accounts.c.user_id == user_id)
+    await tx.execute(fresh.values(created_at_ms=now_ms))
+    return balance.available
+
+
+async def came_back(tx: Transaction, user_id: int) -> bool:
+    """Whether the ledger has anything of a person who left but what was kept for them. Locks their account."""
+    await tx.execute(select(accounts.c.user_id).where(accounts.c.user_id == user_id).with_for_update())
+    anew = select(entries.c.number).where(entries.c.user_id == user_id, ~entries.c.id.startswith(_KEPT_IDS))
+    return await tx.scalar(anew.limit(1)) is not None
+
+
+async def forget(tx: Transaction, ledger: Ledger, user_id: int, nobody: Nobody, now_ms: int) -> bool:
+    """Take away what was kept for somebody who left, if the next look at the account would give as much anew.
+
+    False, and nothing changed, while it is worth more than nothing: before the next period, and above the allowance.
+    """
+    account = await account_row(tx, user_id)
+    if account is None:
+        return True
+    allowance = ledger.allowance
+    begun = allowance.window(now_ms).starts_at_ms
+    if account["held"] or account["available"] > allowance.credits or begun <= account["refilled_from_ms"]:
+        return False
+    await _hand_over(tx, user_id, nobody, account["available"], now_ms)
+    await tx.execute(delete(accounts).where(accounts.c.user_id == user_id))
+    return True
+
+
+async def _hand_over(tx: Transaction, user_id: int, nobody: Nobody, available: int, now_ms: int) -> None:
+    """Numbers stay; the person, their images and the hour go. Only the names of presents and purchases stay: they keep
+    one occasion from being granted twice."""
+    today = now_ms - now_ms % DAY_MS
+    await tx.execute(delete(refills).where(refills.c.user_id == user_id))
+    new = {"user_id": nobody.number, "available": available, "held": 0, "created_at_ms": today}
+    await tx.execute(insert(accounts).values(new))
+    own = entries.c.user_id == user_id
+    holds = entries.alias("holds")
+    hold = select(holds.c.number).where(holds.c.id == entries.c.image_id + f":{EntryKind.HOLD.value}").scalar_subquery()
+    prefix = literal(f"erased{nobody.number}-")
+    images = prefix + cast(func.coalesce(hold, entries.c.number), String)
+    await tx.execute(update(entries).where(own, entries.c.image_id.is_not(None)).values(image_id=images))
+    is_refill = entries.c.id.startswith(f"grant:{REFILL}:")
+    is_present = entries.c.image_id.is_(None) & ~is_refill & ~entries.c.id.startswith(_KEPT_IDS)
+    await tx.execute(
+        update(entries)
+        .where(own)
+        .values(
+            user_id=nobody.number,
+            id=case((is_present, entries.c.id), else_=prefix + cast(entries.c.number, String)),
+            reason=case((is_refill, REFILL), else_=""),
+            created_at_ms=entries.c.created_at_ms - entries.c.created_at_ms % literal(DAY_MS, BigInteger),
+        )
+    )
+
+
+async def _spend_all(tx: Transaction, nobody: Nobody, amount: int, now_ms: int) -> None:
+    """What stays with the person leaves the account of nobody, so that the sum over all accounts is what it was."""
+    image_id = f"erased{nobody.number}-{KEPT}"
+    shared = {
+        "user_id": nobody.number,
+        "image_id": image_id,
+        "reason": KEPT,
+        "created_at_ms": now_ms - now_ms % DAY_MS,
+    }
+    for kind, available, held in ((EntryKind.HOLD, -amount, amount), (EntryKind.SETTLE, 0, -amount)):
+        moved = {"id": f"{image_id}:{kind.value}", "kind": kind.value, "available_delta": available, "held_delta": held}
+        await tx.execute(insert(entries).values(shared | moved))
+    await tx.execute(update(accounts).where(accounts.c.user_id == nobody.number).values(available=0))
+
+
+async def _kept(tx: Transaction, user_id: int, nobody: Nobody, amount: int, now_ms: int) -> dict[str, Any]:
+    refilled_from_ms = await tx.scalar(select(accounts.c.refilled_from_ms).where(accounts.c.user_id == user_id))
+    return {
+        "id": f"{_KEPT_IDS}{nobody.kept_as}",
+        "user_id": user_id,
+        "kind": EntryKind.GRANT.value,
+        "available_delta": amount,
+        "held_delta": 0,
+        "image_id": None,
+        "reason": KEPT,
+        "refilled_from_ms": refilled_from_ms,
+        "created_at_ms": now_ms,
+    }
