@@ -1,0 +1,83 @@
+"""Who may call, and what a call does: on both databases."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from generations.callbacks import hash_token
+from generations.model import State
+from store.database import Database
+from tests.integration.web_door import TASK, Door, open_door
+from web import BODY_MAX_BYTES, WebLimits
+
+
+@pytest.fixture
+async def door(database: Database) -> AsyncIterator[Door]:
+    async with open_door(database, WebLimits()) as opened:
+        yield opened
+
+
+async def test_a_call_is_answered_with_nothing_and_makes_the_look_due(door: Door) -> None:
+    door.world.clock.at_ms += 7000
+    assert await door.post(json={"code": 200, "data": {"task_id": TASK, "status": "SUCCESS"}}) == 204
+    assert await door.due_in_ms() == 0
+    assert door.nudges == [1]
+    assert [generation.id for generation in await door.world.claim()] == [1]
+
+
+async def test_a_replay_changes_nothing(door: Door) -> None:
+    door.world.clock.at_ms += 7000
+    await door.post()
+    assert await door.due_in_ms() == 0
+    before = await door.world.load(1)
+    door.world.clock.at_ms += 3000
+    assert [await door.post() for _ in range(5)] == [204] * 5
+    assert await door.due_in_ms() == -3000
+    assert await door.world.load(1) == before
+    assert door.nudges == [1]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\x00\xff", b"[" * 60_000, b'{"data": {"task_id": ["x"]}}', b"x" * BODY_MAX_BYTES]
+)
+async def test_whatever_the_body_is_the_call_is_a_hint_and_nothing_more(door: Door, body: bytes) -> None:
+    assert await door.post(data=body) == 204
+    assert await door.due_in_ms() == 5000
+    image = await door.world.image(1)
+    assert (image.state, image.task_id, image.image_url) == (State.RUNNING, TASK, None)
+
+
+@pytest.mark.parametrize(
+    "path", ["nobody", "x" * 43, "x" * 4000, "%00", "%F0%9F%92%A9", "..%2F..", "'; DROP TABLE callbacks; --", "%ud800"]
+)
+async def test_a_token_that_nobody_gave_out_is_not_found(door: Door, path: str) -> None:
+    assert await door.post(f"{door.base}/callbacks/{path}") == 404
+    assert await door.due_in_ms() == 20_000
+    assert door.nudges == []
+
+
+async def test_the_hash_in_the_database_opens_nothing(door: Door) -> None:
+    kept = hash_token(door.url.rpartition("/")[2])
+    assert await door.post(f"{door.base}/callbacks/{kept}") == 404
+
+
+async def test_an_unknown_token_takes_as_long_as_a_known_one(door: Door) -> None:
+    async def least_seconds(url: str) -> float:
+        taken: list[float] = []
+        for _ in range(12):
+            started = time.perf_counter()
+            await door.post(url)
+            taken.append(time.perf_counter() - started)
+            await door.side.drain()
+        return min(taken)
+
+    known, unknown = await least_seconds(door.url), await least_seconds(f"{door.base}/callbacks/{'x' * 43}")
+    assert 0.3 < known / unknown < 3.0
+
+
+async def test_an_image_that_has_ended_is_called_by_nobody(door: Door) -> None:
+    await door.world.move(await door.world.image(1), State.SUCCEEDED, State.DELIVERED)
+    assert await door.post() == 404
