@@ -24,7 +24,8 @@ NOBODY = discord.AllowedMentions.none()
 UNKNOWN_INTERACTION = 10062  # Discord docs: Opcodes and Status Codes, "JSON"; so are the next two
 UNKNOWN_WEBHOOK = 10015
 ALREADY_ACKNOWLEDGED = 40060
-_DEFERRED_PRIVATELY = "deferred privately"  # in Interaction.extras
+_DEFERRED_PRIVATELY = "deferred privately"  # in Interaction.extras; so is the next
+_TOLD = "told privately"
 
 
 class Refusal(app_commands.AppCommandError):
@@ -138,9 +139,10 @@ async def defer(
 
 
 async def _send_privately(interaction: discord.Interaction[Any], sentence: str) -> None:
+    already, interaction.extras[_TOLD] = _TOLD in interaction.extras, True
     if not interaction.response.is_done():
         await interaction.response.send_message(sentence, ephemeral=True, allowed_mentions=NOBODY)
-    elif interaction.response.type is not discord.InteractionResponseType.deferred_channel_message:
+    elif already or interaction.response.type is not discord.InteractionResponseType.deferred_channel_message:
         await interaction.followup.send(sentence, ephemeral=True, allowed_mentions=NOBODY)
     elif interaction.extras.get(_DEFERRED_PRIVATELY, False):
         await interaction.edit_original_response(content=sentence, allowed_mentions=NOBODY)

@@ -16,6 +16,7 @@ NO_VISIBLE_TEXT = "(no visible text)"
 ALT_TEXT_MAX = 1024  # Discord docs: Message, "Attachment object", description
 FILE_STEM_MAX = 40
 MARKS_MAX = 4  # combining marks on one character; the scripts of the world need three, "zalgo" uses dozens
+WORD_MAX = 40  # visible characters; what is longer is divided where it stands
 CLUSTER_MAX = 16  # code points of one visible character; a family of four with skin tones has eleven
 
 _FENCED = "```\n{}\n```"
@@ -51,14 +52,24 @@ def inert_parts(text: str, limit: int) -> list[str]:
     Never empty; no part begins or ends inside an escape or a visible character.
     """
     parts: list[list[str]] = [[]]
-    room = limit - 1  # what takes the meaning from the start of a line
+    room = limit - 1  # one is for what takes the meaning from the start of a line
     for cluster in map(_escape, _clusters(_PINGING.sub("＠", _plain(text)))):
         if units(cluster) > room:
-            parts.append([])
-            room = limit - 1
+            parts.append(_last_word(parts[-1]))
+            room = limit - 1 - sum(map(units, parts[-1]))
         parts[-1].append(cluster)
         room -= units(cluster)
-    return ["".join(_escape_start(part)) for part in parts if part] or [NO_VISIBLE_TEXT]
+    return ["".join(_escape_start(part)).strip() for part in parts if part] or [NO_VISIBLE_TEXT]
+
+
+def _last_word(shown: list[str]) -> list[str]:
+    """Take the word that was begun last from the end of *shown*, unless it is longer than any word."""
+    begun = next(
+        (at for at in range(len(shown), max(0, len(shown) - WORD_MAX), -1) if shown[at - 1] == " "), len(shown)
+    )
+    word = shown[begun:]
+    del shown[begun:]
+    return word
 
 
 def copyable(text: str, limit: int) -> list[str]:
@@ -66,7 +77,9 @@ def copyable(text: str, limit: int) -> list[str]:
 
     Only what would end a code block gets a character that draws nothing, and half surrogate pairs become "?".
     """
-    whole = text.encode("utf-8", "replace").decode("utf-8").replace("```", "`\u200b`\u200b`")
+    whole = text.encode("utf-8", "replace").decode("utf-8")
+    if "```" in whole:
+        whole = whole.replace("``", "`\u200b`")  # whatever stands beside it, there are never three in a row
     blocks: list[str] = []
     while whole:
         part = cut(whole, limit - len(_FENCED) + 2)

@@ -1,0 +1,336 @@
+"""The buttons under a result: on whose credits, for whom, and that a restart between any two steps changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import discord
+import pytest
+import simcord
+
+from generations.model import Generation, State
+from qwen.models import OutputFormat, Size
+from tests.cogs.scene import Scene, private_words, words
+
+
+async def result(scene: Scene, prompt: str = "a lighthouse in a storm", **options: Any) -> Any:
+    """Alice's finished card, with the bot restarted since."""
+    made = await scene.imagine(prompt, **options)
+    await finish(scene)
+    await scene.restart()
+    assert made.response is not None
+    return made.response
+
+
+async def finish(scene: Scene) -> None:
+    """Let the worker finish what is there."""
+    for _ in range(6):
+        await scene.step()
+        made = await scene.generation(int(scene.postman.last["id"]))
+        if made is not None and all(image.state is State.DELIVERED for image in made.images):
+            return
+        await scene.env.advance_time(5)
+
+
+async def newest(scene: Scene) -> Generation:
+    """The row of the last interaction."""
+    found = await scene.generation(int(scene.postman.last["id"]))
+    assert found is not None
+    return found
+
+
+def labels(message: Any) -> list[str]:
+    found: list[str] = []
+    waiting = [part if isinstance(part, dict) else part.to_dict() for part in message.components]
+    while waiting:
+        part = waiting.pop(0)
+        found += [part["label"]] if part["type"] == 2 else []
+        waiting += part.get("components", [])
+    return found
+
+
+def told(pressed: simcord.InteractionResult) -> str:
+    """What only the person reads, where the press itself changed nothing on the card."""
+    if not pressed.followups:
+        return private_words(pressed)
+    (said,) = pressed.followups
+    assert said.ephemeral
+    return words(said)
+
+
+def post(scene: Scene, message_id: int) -> discord.Message | None:
+    return next((message for message in scene.posts() if message.id == message_id), None)
+
+
+async def test_a_finished_card_offers_the_four_buttons(scene: Scene) -> None:
+    card = post(scene, (await result(scene)).id)
+    assert card is not None and labels(card) == ["Again", "Edit", "Details", "Delete"]
+
+
+# -- Again ------------------------------------------------------------------------------------------------------------
+
+
+async def test_again_makes_the_same_with_a_new_seed(scene: Scene) -> None:
+    card = await result(scene, seed=42, size="1024*1536", format="png", count=2, spoiler=True)
+    first = await scene.only_generation()
+    pressed = await scene.alice.click(card, label="Again")
+    second = await newest(scene)
+    assert pressed.response is not None and not pressed.response.ephemeral
+    assert second.message_id == pressed.response.id != card.id
+    assert second.request.seed != 42
+    assert (second.request.prompt, second.request.size) == (first.request.prompt, Size.PORTRAIT)
+    assert (second.request.format, second.request.count) == (OutputFormat.PNG, 2)
+    assert second.request.spoiler and not second.request.private
+    assert f"for <@{scene.alice.id}>" in words(pressed.response)
+    await scene.restart()
+    await finish(scene)
+    assert {image.state for image in (await newest(scene)).images} == {State.DELIVERED}
+
+
+async def test_again_is_paid_by_whoever_presses_it(scene: Scene) -> None:
+    pressed = await scene.bob.click(await result(scene), label="Again")
+    assert (await newest(scene)).origin.user_id == scene.bob.id
+    assert pressed.response is not None and f"for <@{scene.bob.id}>" in words(pressed.response)
+    assert (await scene.balance(scene.bob)).held == 5
+    assert (await scene.balance(scene.alice)).available == 45
+
+
+@pytest.mark.scene(allowance=5)
+async def test_again_without_credits_is_refused_as_the_command_is(scene: Scene) -> None:
+    card = await result(scene)
+    text = private_words(await scene.alice.click(card, label="Again"))
+    assert text == private_words(await scene.imagine())
+    assert "needs 5 credits and you have 0" in text
+    assert len(scene.posts()) == 1
+
+
+async def test_again_where_the_bot_may_no_longer_post_holds_nothing(scene: Scene) -> None:
+    card = await result(scene)
+    scene.postman.change = lambda payload: payload.update(
+        app_permissions=str(discord.Permissions(view_channel=True).value)
+    )
+    assert "Attach Files" in private_words(await scene.alice.click(card, label="Again"))
+    assert (await scene.balance(scene.alice)).held == 0
+
+
+async def test_a_stopping_bot_takes_no_button_either(scene: Scene) -> None:
+    card = await result(scene)
+    scene.generations.drain()
+    assert "restarting" in private_words(await scene.bob.click(card, label="Again"))
+
+
+async def test_a_private_result_stays_private_when_it_is_made_again(scene: Scene) -> None:
+    card = await result(scene, private=True)
+    pressed = await scene.alice.click(card, label="Again")
+    assert pressed.response is not None and pressed.response.ephemeral
+    assert (await newest(scene)).request.private
+    assert scene.posts() == []
+
+
+async def test_two_presses_are_two_requests_and_one_event_delivered_twice_is_one(scene: Scene) -> None:
+    card = await result(scene)
+    await scene.alice.click(card, label="Again")
+    await scene.alice.click(card, label="Again")
+    assert (await scene.balance(scene.alice)).held == 10
+    scene.postman.twice = True
+    await scene.alice.click(card, label="Again")
+    await scene.postman.deliver_again()
+    assert (await scene.balance(scene.alice)).held == 15
+
+
+async def test_a_slow_database_is_waited_for_behind_thinking(scene: Scene) -> None:
+    card = await result(scene)
+    scene.database.delays = [1.2]
+    pressed = await scene.bob.click(card, label="Again")
+    await scene.env.advance_time(2)
+    assert pressed.response is not None and pressed.followups == [] and "5 credits held" in words(pressed.response)
+    assert (await newest(scene)).message_id == pressed.response.id
+
+
+async def test_a_failing_database_is_told_and_holds_nothing(scene: Scene) -> None:
+    card = await result(scene)
+    scene.database.failures = 1
+    assert "Nothing was charged." in private_words(await scene.bob.click(card, label="Again"))
+    assert (await scene.balance(scene.bob)).available == 50
+
+
+async def test_buttons_work_in_the_bots_dm(scene: Scene) -> None:
+    carol = scene.env.create_user("carol")
+    made = await carol.slash("imagine", prompt="a quiet room")
+    await finish(scene)
+    await scene.restart()
+    again = await carol.click(made.response, label="Again")
+    assert again.response is not None and (await newest(scene)).origin.guild_id is None
+    details = await carol.click(made.response, label="Details")
+    assert "a quiet room" in private_words(details)
+    assert (await scene.balance(carol)).held == 5
+
+
+async def test_where_only_somebody_brought_the_bot_a_strangers_press_does_not_make_it_a_member(scene: Scene) -> None:
+    scene.postman.user_install = True
+    card = await result(scene)
+    scene.postman.user_install = False
+    brought = {"1": str(scene.alice.id)}
+    scene.postman.change = lambda payload: payload.update(authorizing_integration_owners=brought)
+    await scene.bob.click(card, label="Again")
+    assert not (await newest(scene)).origin.bot_in_channel
+
+
+@pytest.mark.parametrize("label", ["Again", "Edit", "Details", "Delete"])
+@pytest.mark.parametrize("number", [1, 2**63 - 1, 10**20 - 1])
+async def test_a_button_of_a_generation_that_never_was_is_answered(scene: Scene, label: str, number: int) -> None:
+    card = await result(scene)
+    action = f"imagine:{label.lower()}"
+    scene.postman.change = forged(action, number)
+    assert "no longer knows this image" in told(await scene.alice.click(card, label=label))
+
+
+@pytest.mark.parametrize("label", ["Again", "Edit", "Details", "Delete"])
+async def test_somebody_elses_private_image_is_as_good_as_not_there(scene: Scene, label: str) -> None:
+    await result(scene, "a secret garden", private=True)
+    private_id = scene.postman.command_id
+    card = await result(scene)
+    scene.postman.change = forged(f"imagine:{label.lower()}", private_id)
+    text = told(await scene.moderator.click(card, label=label))
+    assert "no longer knows this image" in text and "garden" not in text
+
+
+def forged(action: str, number: int) -> Any:
+    """The press of a button that no card has."""
+
+    def change(payload: dict[str, Any]) -> None:
+        payload["data"]["custom_id"] = f"{action}:{number}"
+        for part in payload["message"]["components"][0]["components"]:
+            for button in part.get("components", []):
+                if button["custom_id"].startswith(f"{action}:"):
+                    button["custom_id"] = f"{action}:{number}"
+
+    return change
+
+
+# -- Details ----------------------------------------------------------------------------------------------------------
+
+
+async def test_details_tell_everything_privately_and_the_askers_own_credits(scene: Scene) -> None:
+    card = await result(scene, seed=42, count=2, size="1024*1536", format="png")
+    pressed = await scene.bob.click(card, label="Details")
+    text = private_words(pressed)
+    generation = await scene.only_generation()
+    assert "a lighthouse in a storm" in text and "Portrait 1024×1536 · png" in text
+    for image in generation.images:
+        assert f"Image {image.position + 1} · seed {image.seed} · posted · " in text
+        assert f" · 5 credits · task {image.task_id}" in text
+    assert f"Asked for by <@{scene.alice.id}> <t:" in text and f"Number {generation.id}" in text
+    assert "50 of 50 credits" in text and "Refills to 50 <t:" in text
+    assert (await scene.balance(scene.bob)).available == 50
+
+
+async def test_a_prompt_of_two_thousand_awkward_characters_is_shown_whole(scene: Scene) -> None:
+    card = await result(scene, "*_" * 1000)
+    pressed = await scene.alice.click(card, label="Details")
+    said = [message for message in (pressed.response, *pressed.followups) if message is not None]
+    assert [message.ephemeral for message in said] == [True, True]
+    text = "".join(map(words, said))
+    assert (text.count("\\*"), text.count("\\_")) == (1000, 1000)
+    assert "Your credits" in words(said[-1])
+
+
+async def test_details_of_a_slow_database_come_after_thinking(scene: Scene) -> None:
+    card = await result(scene)
+    scene.database.delays = [1.2]
+    pressed = await scene.bob.click(card, label="Details")
+    await scene.env.advance_time(2)
+    assert "Your credits" in private_words(pressed)
+
+
+# -- Delete -----------------------------------------------------------------------------------------------------------
+
+
+async def sure(pressed: simcord.InteractionResult) -> Any:
+    """The private question."""
+    (question,) = pressed.followups
+    assert question.ephemeral and labels(question) == ["Delete", "Keep"] and "can't be undone" in words(question)
+    return question
+
+
+async def test_the_requester_deletes_the_card_after_a_private_question(scene: Scene) -> None:
+    card = await result(scene)
+    question = await sure(await scene.alice.click(card, label="Delete"))
+    assert post(scene, card.id) is not None
+    await scene.restart()
+    await scene.alice.click(question, label="Delete")
+    assert post(scene, card.id) is None
+    assert (await scene.balance(scene.alice)).available == 45
+    statement = await scene.generations.statement(scene.alice.id)
+    assert [link for _, link in statement.entries if link is not None] == []
+
+
+async def test_keep_leaves_the_card_and_says_so(scene: Scene) -> None:
+    card = await result(scene)
+    question = await sure(await scene.alice.click(card, label="Delete"))
+    await scene.restart()
+    kept = await scene.alice.click(question, label="Keep")
+    assert kept.acknowledged
+    assert post(scene, card.id) is not None
+
+
+async def test_a_stranger_is_told_no_and_a_moderator_may(scene: Scene) -> None:
+    card = await result(scene)
+    assert f"Only <@{scene.alice.id}>" in told(await scene.bob.click(card, label="Delete"))
+    question = await sure(await scene.moderator.click(card, label="Delete"))
+    await scene.moderator.click(question, label="Delete")
+    assert post(scene, card.id) is None
+
+
+async def test_who_lost_the_right_before_saying_yes_deletes_nothing(scene: Scene) -> None:
+    card = await result(scene)
+    question = await sure(await scene.moderator.click(card, label="Delete"))
+
+    def demoted(payload: dict[str, Any]) -> None:
+        payload["member"]["permissions"] = str(discord.Permissions(view_channel=True).value)
+
+    scene.postman.change = demoted
+    said = await scene.moderator.click(question, label="Delete")
+    assert "Only" in words(said.followups[0]) and post(scene, card.id) is not None
+
+
+async def test_a_card_that_somebody_else_deleted_meanwhile_counts_as_removed(scene: Scene) -> None:
+    card = await result(scene)
+    question = await sure(await scene.alice.click(card, label="Delete"))
+    await scene.moderator.delete(card)
+    said = await scene.alice.click(question, label="Delete")
+    assert said.followups == []
+    statement = await scene.generations.statement(scene.alice.id)
+    assert [link for _, link in statement.entries if link is not None] == []
+
+
+async def test_a_private_card_is_deleted_by_the_press_on_it(scene: Scene) -> None:
+    card = await result(scene, private=True)
+    await scene.env.advance_time(3600)
+    question = await sure(await scene.alice.click(card, label="Delete"))
+    said = await scene.alice.click(question, label="Delete")
+    assert said.followups == []
+    with pytest.raises(Exception, match=r"(?i)message"):
+        await scene.alice.click(card, label="Again")
+
+
+async def test_after_a_restart_a_private_card_needs_one_more_press(scene: Scene) -> None:
+    card = await result(scene, private=True)
+    question = await sure(await scene.alice.click(card, label="Delete"))
+    await scene.restart()
+    said = await scene.alice.click(question, label="Delete")
+    assert "press Delete under the card itself again" in words(said.followups[0])
+    question = await sure(await scene.alice.click(card, label="Delete"))
+    assert (await scene.alice.click(question, label="Delete")).followups == []
+
+
+async def test_many_presses_unregister_no_button(scene: Scene) -> None:
+    card = await result(scene)
+    for _ in range(3):
+        question = await sure(await scene.alice.click(card, label="Delete"))
+        await scene.alice.click(question, label="Keep")
+        await scene.alice.click(card, label="Details")
+    await scene.env.advance_time(600)
+    question = await sure(await scene.alice.click(card, label="Delete"))
+    await scene.alice.click(question, label="Delete")
+    assert post(scene, card.id) is None
