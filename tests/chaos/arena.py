@@ -34,6 +34,7 @@ from tests.chaos.postgres import Postgres, open_postgres
 
 READY_SECONDS = 60.0
 SECONDS_PER_IMAGE = (1.0, 5.0)
+NO_DATABASE = "the database can't be opened"
 SETTINGS = {
     "QWEN_MAX_TASKS": "16",
     "MAX_IMAGES_PER_USER": "5",
@@ -95,9 +96,16 @@ class Arena:
         while self._keeping:
             for number, bot in enumerate(self.bots):
                 if number not in self._held_down and bot.state in (BotState.DIED, BotState.STOPPED):
-                    self.ends_of_its_own.append(f"process {number}: {' | '.join(list(bot.log)[-4:])}")
+                    self._note_end(number, list(bot.log)[-4:])
                     await bot.start()
             await asyncio.sleep(1.0)
+
+    def _note_end(self, number: int, last_lines: list[str]) -> None:
+        """A bot may end with a sentence when it is started while no database is there; it may not end otherwise."""
+        if self.postgres is not None and any(NO_DATABASE in line for line in last_lines):
+            self.counts["starts without a database"] += 1
+        else:
+            self.ends_of_its_own.append(f"process {number}: {' | '.join(last_lines)}")
 
     # -- blows -------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,56 @@
+"""Thousands of images that were being made when the bot was last stopped, written as the bot itself writes them."""
+
+from __future__ import annotations
+
+from datetime import UTC
+
+from bench.standins import TOKEN_START
+from credits.allowance import Allowance, CreditPeriod
+from credits.ledger import Ledger
+from generations import records
+from generations.model import DISCORD_EPOCH_MS, Generation, Image, Origin, Request, State
+from generations.prices import price_of
+from store.database import open_database
+
+PEOPLE = 100
+CREDITS = 1_000_000
+APPLICATION, CHANNEL, GUILD = 1, 2, 3
+
+
+async def seed_images(address: str, count: int, now_ms: int) -> None:
+    """*count* generations of one image each, all running, their looks spread over the first five seconds."""
+    ledger = Ledger(Allowance(CREDITS, CreditPeriod.DAY, UTC))
+    async with open_database(address) as database:
+        await database.migrate()
+        for start in range(0, count, 500):
+            async with database.transaction() as tx:
+                for number in range(start, min(count, start + 500)):
+                    made = _generation(number, now_ms)
+                    await records.insert(tx, made)
+                    user_id, image_id = made.origin.user_id, made.images[0].image_id
+                    await ledger.hold(tx, user_id, image_id, price_of(1), now_ms)
+
+
+def _generation(number: int, now_ms: int) -> Generation:
+    generation_id = ((now_ms - DISCORD_EPOCH_MS) << 22) + number
+    image = Image(
+        generation_id,
+        position=0,
+        seed=number,
+        state=State.RUNNING,
+        due_at_ms=now_ms + number % 5000,
+        admitted_at_ms=now_ms,
+        submitted_at_ms=now_ms,
+        task_id=f"n00{number:012d}qwenimg",
+    )
+    origin = Origin(
+        interaction_id=generation_id,
+        application_id=APPLICATION,
+        user_id=1000 + number % PEOPLE,
+        channel_id=CHANNEL,
+        guild_id=GUILD,
+        token=f"{TOKEN_START}{number}",
+        attachment_size_limit=10 << 20,
+    )
+    request = Request(f"bench {number}: a lighthouse in a storm", seed=number)
+    return Generation(generation_id, request, origin, now_ms, (image,), message_id=generation_id + 1)

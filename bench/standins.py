@@ -1,0 +1,149 @@
+"""Leaner stand-ins for one machine: an image API whose tasks end all at once, and cards that only take edits.
+
+Logins, the gateway and everything else of Discord come from the sandbox's local Discord.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import random
+import struct
+import time
+import zlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from sandbox.clock import SandboxClock
+from sandbox.local_discord import LocalDiscord
+
+HOST = "127.0.0.1"
+KEY = "sk-bench"
+TOKEN_START = "bench-"  # what the interaction tokens of the cards that only take edits begin with
+
+
+@dataclass
+class StandIns:
+    """Everything that the bot speaks to, and what was seen of it."""
+
+    discord: LocalDiscord
+    url: str = ""
+    finished: bool = False  # whether the tasks are done
+    posts: int = 0
+    looks: int = 0
+    edits: int = 0
+    pictures: int = 0  # files that came with edits
+    looked_at: dict[str, float] = field(default_factory=dict)
+    closest_looks_seconds: float = float("inf")
+
+    def routes(self, app: web.Application) -> None:
+        app.router.add_post("/image-api/api/generate", self._generate)
+        app.router.add_get("/image-api/api/status", self._status)
+        app.router.add_get("/image-api/cdn/{name}", self._picture)
+        app.router.add_patch(
+            "/api/v10/webhooks/{application}/" + TOKEN_START + "{token}/messages/{message}", self._edit
+        )
+
+    async def _generate(self, request: web.Request) -> web.Response:
+        await request.read()
+        self.posts += 1
+        return _said({"task_id": f"n01{self.posts:012d}qwenimg", "status": "PENDING"})
+
+    async def _status(self, request: web.Request) -> web.Response:
+        task_id, now = request.query["task_id"], time.monotonic()
+        self.looks += 1
+        before = self.looked_at.get(task_id)
+        if before is not None:
+            self.closest_looks_seconds = min(self.closest_looks_seconds, now - before)
+        self.looked_at[task_id] = now
+        done = self.finished
+        return _said(
+            {
+                "task_id": task_id,
+                "status": "SUCCESS" if done else "IN_PROGRESS",
+                "consumed_credits": 5,
+                "error_message": None,
+                "created_at": "2026-01-01T00:00:00Z",
+                "request": {},
+                "response": [f"{self.url}/image-api/cdn/{task_id}.png"] if done else None,
+            }
+        )
+
+    async def _picture(self, request: web.Request) -> web.Response:
+        return web.Response(body=PICTURE, content_type="image/png")
+
+    async def _edit(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        self.edits += 1
+        with_file = b"filename=" in body[:4000] or b"files[0]" in body
+        self.pictures += with_file
+        message_id = request.match_info["message"]
+        media = {"url": f"https://cdn.example/attachments/1/{message_id}/a-1.png", "attachment_id": message_id}
+        gallery = [{"type": 12, "id": 2, "items": [{"media": media}]}] if with_file else []
+        return web.json_response(
+            {
+                "id": message_id,
+                "channel_id": "1",
+                "type": 20,
+                "flags": 32768,
+                "content": "",
+                "author": {"id": "1", "username": "bench", "discriminator": "0000", "avatar": None, "bot": True},
+                "timestamp": "2026-01-01T00:00:00+00:00",
+                "edited_timestamp": None,
+                **{name: [] for name in ("attachments", "embeds", "mentions", "mention_roles")},
+                **{name: False for name in ("pinned", "tts", "mention_everyone")},
+                "components": [{"type": 17, "id": 1, "components": gallery, "spoiler": False}],
+            },
+            content_type="application/json",
+        )
+
+    def settings(self) -> dict[str, str]:
+        return {
+            "DISCORD_TOKEN": self.discord.token,
+            "DISCORD_API_URL": f"{self.url}/api/v10",
+            "DISCORD_GATEWAY_URL": f"{self.url.replace('http', 'ws', 1)}/gateway",
+            "QWEN_API_KEY": KEY,
+            "QWEN_API_URL": f"{self.url}/image-api/api",
+            "QWEN_IMAGE_HOSTS": HOST,
+        }
+
+
+@contextlib.asynccontextmanager
+async def open_standins() -> AsyncIterator[StandIns]:
+    """Listens while open."""
+    standins = StandIns(LocalDiscord(SandboxClock(), rng=random.Random(0)))
+    app = web.Application(client_max_size=32 << 20)
+    standins.routes(app)
+    standins.discord.attach(app, lambda: standins.url)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    await web.TCPSite(runner, HOST, 0, backlog=4096).start()
+    standins.url = f"http://{HOST}:{runner.addresses[0][1]}"
+    try:
+        yield standins
+    finally:
+        await standins.discord.close()
+        await runner.cleanup()
+        await asyncio.sleep(0)
+
+
+def _said(data: dict[str, object]) -> web.Response:
+    return web.json_response({"code": 200, "message": "success", "data": data})
+
+
+def _png(side: int, size_bytes: int) -> bytes:
+    """A valid grey PNG, made as long as a real picture by a text chunk."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0))
+    rows = chunk(b"IDAT", zlib.compress(bytes((side + 1) * side)))
+    padding = chunk(b"tEXt", b"Comment\0" + base64.b64encode(random.Random(0).randbytes(size_bytes * 3 // 4)))
+    return b"\x89PNG\r\n\x1a\n" + header + padding + rows + chunk(b"IEND", b"")
+
+
+PICTURE = _png(1024, 300_000)
