@@ -14,6 +14,7 @@ QwenError
     ├── ImageUrlRefused       the guard does not let this address be fetched
     ├── ImageTooLarge         more bytes than limit_bytes
     ├── NotAnImage            the bytes are no PNG, JPEG or WebP that can be shown
+    │   └── NotWhole          they begin as one and end too soon; another try may bring the rest
     └── ImageUnavailable      it could not be fetched; `temporary` says whether later may help
 
 str() of each is safe for a log: our own words and numbers only, never the key, the prompt or an address.
@@ -120,6 +121,10 @@ class ImageTooLarge(ImageError):
 
 class NotAnImage(ImageError):
     sentence = "What was fetched is not a picture that can be shown"
+
+
+class NotWhole(NotAnImage):
+    sentence = "Only a part of the picture came"
 
 
 class ImageUnavailable(ImageError):

@@ -18,7 +18,7 @@ from yarl import URL
 
 from qwen.addresses import AllowedHosts, check_image_url, is_public
 from qwen.connections import NETWORK_FAULTS, USER_AGENT, ConnectionBroke, fault_name, send_once
-from qwen.errors import ImageError, ImageTooLarge, ImageUnavailable, ImageUrlRefused, NotAnImage
+from qwen.errors import ImageError, ImageTooLarge, ImageUnavailable, ImageUrlRefused, NotAnImage, NotWhole
 from qwen.models import OutputFormat
 from qwen.pictures import read_picture
 from qwen.tries import Sleep, build_tries
@@ -127,15 +127,19 @@ class ImageDownloader:
         started = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(self._total_seconds):
-                data: bytes = await tries(self._fetch, checked)
+                image: DownloadedImage = await tries(self._fetch, checked)
         except TimeoutError:
             raise ImageUnavailable(f"it took more than {self._total_seconds:g} s", temporary=True) from None
-        picture = read_picture(data)
         milliseconds = (asyncio.get_running_loop().time() - started) * 1000
-        _log.debug("picture of %d bytes fetched in %.0f ms", len(data), milliseconds)
+        _log.debug("picture of %d bytes fetched in %.0f ms", len(image.data), milliseconds)
+        return image
+
+    async def _fetch(self, url: URL) -> DownloadedImage:
+        data = await self._fetch_bytes(url)
+        picture = read_picture(data)
         return DownloadedImage(data, picture.format, picture.width, picture.height)
 
-    async def _fetch(self, url: URL) -> bytes:
+    async def _fetch_bytes(self, url: URL) -> bytes:
         try:
             async with self._session.get(
                 url,
@@ -179,7 +183,8 @@ class ImageDownloader:
 
 def _is_worth_another_try(error: BaseException) -> bool:
     # A 404 too: a picture just made may not have reached every node of a CDN yet.
-    return isinstance(error, ImageUnavailable) and (error.temporary or error.http_status == 404)
+    late = isinstance(error, ImageUnavailable) and (error.temporary or error.http_status == 404)
+    return late or isinstance(error, NotWhole)
 
 
 def _translate(fault: Exception) -> ImageError:

@@ -1,4 +1,4 @@
-"""Reads what a picture is from its first bytes, and never decodes it: format, width and height.
+"""Reads what a picture is from its bytes, and never decodes it: format, width, height, and that its end is there.
 
 Pure. The bytes decide, not what a server called them. Must not know where the bytes came from. Sources: PNG
 specification (W3C, third edition) 5.2 and 11.2.1; ITU-T T.81 (JPEG) annex B; RFC 9649 (WebP) 2.5 to 2.7.
@@ -9,10 +9,11 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from qwen.errors import NotAnImage
+from qwen.errors import NotAnImage, NotWhole
 from qwen.models import OutputFormat
 
 PIXELS_MAX = 50_000_000
+SIDE_MAX = 16_384  # what WebP can hold; browsers and phones draw no more
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _JPEG_START = b"\xff\xd8\xff"
@@ -23,6 +24,8 @@ _JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD8)})
 # A real header has some dozens of segments; a made-up one could have millions, and would hold up everything else.
 _JPEG_STEPS_MAX = 4096
 _JPEG_SCAN, _JPEG_END = 0xDA, 0xD9
+_PNG_CHUNKS_MAX = 50_000  # the largest real files have some thousands
+_WEBP_MOVES = 0x02
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +38,25 @@ class Picture:
 
 
 def read_picture(data: bytes) -> Picture:
-    """What `data` is. Raises NotAnImage for anything but a PNG, JPEG or WebP of at most 50 million pixels."""
+    """What `data` is. Raises NotAnImage for anything but a still PNG, JPEG or WebP of at most 50 million pixels, and
+    NotWhole, which is one, for a file that ends too soon.
+    """
     try:
-        picture = _read_header(data)
+        picture, body_at = _read_header(data)
     except (struct.error, IndexError):
         raise NotAnImage("its header is cut off") from None
     if picture.width == 0 or picture.height == 0:
         raise NotAnImage("its header names no size")
     if picture.width * picture.height > PIXELS_MAX:
         raise NotAnImage(f"{picture.width}×{picture.height} is more than {PIXELS_MAX // 1_000_000} million pixels")
+    if max(picture.width, picture.height) > SIDE_MAX:
+        raise NotAnImage(f"{picture.width}×{picture.height} is longer than {SIDE_MAX} pixels")
+    _check_end(data, picture.format, body_at)
     return picture
 
 
-def _read_header(data: bytes) -> Picture:
+def _read_header(data: bytes) -> tuple[Picture, int]:
+    """The picture, and where its body begins."""
     if data.startswith(_PNG_SIGNATURE):
         return _read_png(data)
     if data.startswith(_JPEG_START):
@@ -57,15 +66,15 @@ def _read_header(data: bytes) -> Picture:
     raise NotAnImage("nothing was sent" if not data else "it is neither PNG, JPEG nor WebP")
 
 
-def _read_png(data: bytes) -> Picture:
+def _read_png(data: bytes) -> tuple[Picture, int]:
     length, kind, width, height = struct.unpack_from(">I4sII", data, 8)
     # 8 for the signature, 8 for the chunk's head, 13 for the header, 4 for its checksum.
     if kind != b"IHDR" or length != 13 or len(data) < 33:
         raise NotAnImage("its PNG header is broken")
-    return Picture(OutputFormat.PNG, width, height)
+    return Picture(OutputFormat.PNG, width, height), 33
 
 
-def _read_jpeg(data: bytes) -> Picture:
+def _read_jpeg(data: bytes) -> tuple[Picture, int]:
     at = 2
     for _ in range(_JPEG_STEPS_MAX):
         if data[at] != 0xFF:
@@ -79,7 +88,7 @@ def _read_jpeg(data: bytes) -> Picture:
             length, _precision, height, width = struct.unpack_from(">HBHH", data, at + 2)
             if length < 8:
                 raise NotAnImage("its JPEG frame is broken")
-            return Picture(OutputFormat.JPEG, width, height)
+            return Picture(OutputFormat.JPEG, width, height), at + 2 + length
         elif marker in (0x00, 0xD8, _JPEG_SCAN, _JPEG_END):
             raise NotAnImage("its JPEG header names no frame")
         else:
@@ -90,12 +99,14 @@ def _read_jpeg(data: bytes) -> Picture:
     raise NotAnImage("its JPEG header has no end")
 
 
-def _read_webp(data: bytes) -> Picture:
+def _read_webp(data: bytes) -> tuple[Picture, int]:
     kind = data[12:16]
     if kind == b"VP8X":
-        flags_to_height = struct.unpack_from("<B3x6s", data, 20)[1]
-        width = int.from_bytes(flags_to_height[:3], "little") + 1
-        height = int.from_bytes(flags_to_height[3:], "little") + 1
+        flags, measures = struct.unpack_from("<B3x6s", data, 20)
+        if flags & _WEBP_MOVES:
+            raise NotAnImage("it is animated")
+        width = int.from_bytes(measures[:3], "little") + 1
+        height = int.from_bytes(measures[3:], "little") + 1
     elif kind == b"VP8L":
         signature, bits = struct.unpack_from("<BI", data, 20)
         if signature != 0x2F or bits >> 29:
@@ -108,4 +119,37 @@ def _read_webp(data: bytes) -> Picture:
         width, height = width & 0x3FFF, height & 0x3FFF
     else:
         raise NotAnImage("its WebP header is cut off" if len(kind) < 4 else "its WebP header is broken")
-    return Picture(OutputFormat.WEBP, width, height)
+    return Picture(OutputFormat.WEBP, width, height), 12
+
+
+def _check_end(data: bytes, format: OutputFormat, body_at: int) -> None:
+    """What follows the end is nobody's, and no decoder reads it."""
+    match format:
+        case OutputFormat.PNG:
+            whole = _has_png_end(data, body_at)
+        case OutputFormat.JPEG:  # in the scans, FF D9 is the end and nothing else (T.81, B.1.1.5)
+            whole = data.find(bytes((0xFF, _JPEG_END)), body_at) >= 0
+        case OutputFormat.WEBP:
+            whole = int.from_bytes(data[4:8], "little") + 8 <= len(data)
+    if not whole:
+        raise NotWhole("its end is missing")
+
+
+def _has_png_end(data: bytes, at: int) -> bool:
+    """Go from chunk to chunk up to the last."""
+    drawn = False
+    for _ in range(_PNG_CHUNKS_MAX):
+        if at + 12 > len(data):
+            return False
+        length, kind = struct.unpack_from(">I4s", data, at)
+        if kind == b"acTL":
+            raise NotAnImage("it is animated")
+        if not kind.isalpha():
+            raise NotAnImage("its PNG chunks are broken")
+        drawn = drawn or kind == b"IDAT"
+        if kind == b"IEND":
+            break
+        at += 12 + length
+    if not drawn:
+        raise NotAnImage("its PNG holds no pixels")
+    return True

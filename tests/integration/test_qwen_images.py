@@ -18,7 +18,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from PIL import Image
 
 from qwen.addresses import AllowedHosts
-from qwen.errors import ImageTooLarge, ImageUnavailable, ImageUrlRefused, NotAnImage, QwenError
+from qwen.errors import ImageTooLarge, ImageUnavailable, ImageUrlRefused, NotAnImage, NotWhole, QwenError
 from qwen.images import DownloadedImage, GuardedResolver, ImageDownloader, PrivateAddress, open_download_session
 from qwen.models import OutputFormat
 from tests.integration.pauses import Pauses
@@ -255,6 +255,23 @@ async def test_what_is_no_picture_is_told_whatever_the_server_calls_it(body: byt
     error, connections = await fault_of(converse)
     assert isinstance(error, NotAnImage)
     assert connections == 1
+
+
+async def test_a_picture_whose_end_is_missing_is_asked_for_again() -> None:
+    async def converse(wire: Wire) -> None:
+        await wire.hear()
+        await wire.answer(200, PNG[:-20] if len(wire.server.requests) < 3 else PNG)
+
+    async with raw_server(converse) as server, a_downloader() as downloader:
+        assert (await downloader.download(f"{server.url}/i.png")).data == PNG
+
+    async def never(wire: Wire) -> None:
+        await wire.hear()
+        await wire.answer(200, PNG[:-20])
+
+    error, connections = await fault_of(never)
+    assert isinstance(error, NotWhole)
+    assert connections == 3
 
 
 # --- bad days -------------------------------------------------------------------------------------------------------

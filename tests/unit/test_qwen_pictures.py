@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from qwen.errors import NotAnImage
+from qwen.errors import NotAnImage, NotWhole
 from qwen.models import OutputFormat
-from qwen.pictures import Picture, read_picture
+from qwen.pictures import SIDE_MAX, Picture, read_picture
 
 
 @cache
@@ -90,8 +90,15 @@ def a_png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", width, height) + b"\x08\x02\0\0\0" + b"crc."
 
 
+def a_chunk(kind: bytes, data: bytes = b"") -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + b"crc."
+
+
+IDAT, IEND = a_chunk(b"IDAT", b"pixels"), a_chunk(b"IEND")
+
+
 def test_fifty_million_pixels_are_taken_and_more_are_not() -> None:
-    assert read_picture(a_png_header(10_000, 5_000)).width == 10_000
+    assert read_picture(a_png_header(10_000, 5_000) + IDAT + IEND).width == 10_000
     with pytest.raises(NotAnImage, match="50 million"):
         read_picture(a_png_header(10_000, 5_001))
     with pytest.raises(NotAnImage, match="50 million"):
@@ -125,3 +132,54 @@ def test_a_picture_without_an_area_is_none(size: tuple[int, int]) -> None:
 def test_what_is_no_picture_is_refused_with_its_reason(data: bytes, reason: str) -> None:
     with pytest.raises(NotAnImage, match=reason):
         read_picture(data)
+
+
+@pytest.mark.parametrize("data", [data for data, _ in SAMPLES.values()], ids=SAMPLES.keys())
+def test_a_picture_that_ends_too_soon_is_told_wherever_it_was_cut(data: bytes) -> None:
+    for length in [*range(len(data) // 2, len(data), max(1, len(data) // 50)), len(data) - 1]:
+        with pytest.raises(NotAnImage):
+            read_picture(data[:length])
+    with pytest.raises(NotWhole):
+        read_picture(data[:-1])
+
+
+@pytest.mark.parametrize("data", [data for data, _ in SAMPLES.values()], ids=SAMPLES.keys())
+def test_what_follows_the_end_does_no_harm(data: bytes) -> None:
+    assert read_picture(data + b"<script>alert(1)</script>") == Picture(read_picture(data).format, 33, 17)
+
+
+def test_the_end_of_a_thumbnail_is_not_the_end_of_the_picture() -> None:
+    whole = drawn("JPEG", exif=b"Exif\0\0" + drawn("JPEG", 8, 8))
+    assert read_picture(whole).width == 33
+    with pytest.raises(NotWhole):
+        read_picture(whole[:-2])
+
+
+def test_moving_pictures_are_refused() -> None:
+    frames = [Image.new("RGB", (33, 17), colour) for colour in ("red", "blue")]
+    for kind in ("PNG", "WEBP"):
+        file = io.BytesIO()
+        frames[0].save(file, kind, save_all=True, append_images=frames[1:])
+        with pytest.raises(NotAnImage, match="animated"):
+            read_picture(file.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (IEND, "holds no pixels"),
+        (a_chunk(b"tEXt") * 60_000, "holds no pixels"),
+        (b"\0\0\0\0\0\0\0\0crc." + IDAT + IEND, "chunks are broken"),
+        (struct.pack(">I", 2**32 - 1) + b"IDAT" + bytes(50), "end is missing"),
+        (IDAT, "end is missing"),
+    ],
+)
+def test_a_png_without_a_sane_body_is_refused(body: bytes, reason: str) -> None:
+    with pytest.raises(NotAnImage, match=reason):
+        read_picture(a_png_header(10, 10) + body)
+
+
+def test_a_side_that_nothing_draws_is_refused() -> None:
+    assert read_picture(a_png_header(SIDE_MAX, 1) + IDAT + IEND).width == SIDE_MAX
+    with pytest.raises(NotAnImage, match="longer than"):
+        read_picture(a_png_header(1, SIDE_MAX + 1) + IDAT + IEND)
