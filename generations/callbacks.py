@@ -27,6 +27,7 @@ log = logging.getLogger("qwen_imagine.callbacks")
 PATH = "/callbacks/"
 TOKEN_BYTES = 32
 TOKEN_FORM = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)  # TOKEN_BYTES in url-safe base64
+SILENCE_IMAGES = 5  # so many ready in a row without a call, and the operator is told
 INTEREST_SECONDS = LATE_LOOK_SECONDS[-1][0]  # a late image is of interest for a day, however it is noticed
 
 
@@ -55,6 +56,7 @@ class Callbacks:
         self._public_url = public_url.rstrip("/")
         self._nudge = nudge
         self._token_bytes = token_bytes
+        self._silent_images = 0
 
     def new_address(self) -> Address:
         """An address that nobody can guess."""
@@ -91,6 +93,16 @@ class Callbacks:
         if hastened:
             log.info("image %s: the service called back", image.image_id)
             self._nudge()
+
+    def image_was_ready(self, *, called: bool) -> None:
+        """An image was found ready, after a call about it or without one. Says so once when the calls stay away."""
+        self._silent_images = 0 if called else self._silent_images + 1
+        if self._silent_images == SILENCE_IMAGES:
+            log.warning(
+                "the last %d images were ready without a callback: can the image API reach PUBLIC_URL? Until it can, "
+                "images come up to 10 s later than without PUBLIC_URL",
+                SILENCE_IMAGES,
+            )
 
 
 def encode_token(raw: bytes) -> str:

@@ -206,7 +206,9 @@ def _learn(context: StepContext, generation: Generation, image: Image, now_ms: i
         context.pace.observe(size, looked_seconds=looked, noticed_seconds=noticed, looks=image.looks + 1)
         return
     called = looked if called_at_ms is None else (called_at_ms - image.submitted_at_ms) / 1000
-    context.pace.observe_duration(size, called if looked < called <= noticed else (looked + noticed) / 2)
+    was_called = looked < called <= noticed
+    context.callbacks.image_was_ready(called=was_called)
+    context.pace.observe_duration(size, called if was_called else (looked + noticed) / 2)
 
 
 async def fetch_again(context: StepContext, generation: Generation, image: Image) -> DownloadedImage | None:

@@ -78,6 +78,14 @@ def test_all_faults_are_told_at_once() -> None:
     assert all(fault.endswith(".") for fault in faults)
 
 
+def test_an_address_that_nobody_could_call_securely_is_refused() -> None:
+    assert load(PUBLIC_URL="https://imagine.example.com/", PORT="9000").public_url == "https://imagine.example.com"
+    assert faults_of(PUBLIC_URL="http://imagine.example.com", PORT="0") == (
+        "PUBLIC_URL must start with https://: a callback's address is a secret.",
+        "PORT must be at least 1.",
+    )
+
+
 def test_a_missing_token_points_to_the_way_without_one() -> None:
     with pytest.raises(SettingsError) as caught:
         load_settings()

@@ -329,6 +329,15 @@ async def test_the_times_are_learned_from_the_calls_and_not_from_the_looks(line:
     assert line.shop.context.pace.typical_seconds(Size.SQUARE) == 7.0
 
 
+async def test_when_no_call_ever_comes_the_log_says_so_once(line: Line, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(7):
+        await line.shop.imagine(user_id=line.shop.new_id())
+        await line.shop.worker.step()
+        await line.shop.pass_time(12, stride=2)
+    said = [record for record in caplog.records if "ready without a callback" in record.getMessage()]
+    assert len(said) == 1
+
+
 async def test_the_worker_is_well_only_while_its_rounds_end(line: Line) -> None:
     worker = line.shop.worker
     assert not worker.is_well()
