@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from yarl import URL
 
@@ -20,6 +20,9 @@ URL_MAX = 8192
 
 _NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_](?:[a-z0-9_-]{0,62}))*")
 _GLOBAL_UNICAST = IPv6Network("2000::/3")  # RFC 4291, 2.4: all that is assigned for the public internet
+# What Python 3.11's `is_global` lets through: the nearest relay or router (RFC 7723, RFC 7526), examples (RFC 9637).
+_NEAREST = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"))
+_EXAMPLES = IPv6Network("3fff::/20")
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address in its last 32 bits
 
 
@@ -98,9 +101,10 @@ def is_public(address: str) -> bool:
     if isinstance(ip, IPv6Address):
         wrapped = ip.ipv4_mapped or ip.sixtofour or (IPv4Address(ip.packed[12:]) if ip in _NAT64 else None)
         if wrapped is None:
-            return ip in _GLOBAL_UNICAST and ip.is_global and ip.scope_id is None
+            return ip in _GLOBAL_UNICAST and ip not in _EXAMPLES and ip.is_global and ip.scope_id is None
         ip = wrapped
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved
+    nearest = any(ip in network for network in _NEAREST)
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved and not nearest
 
 
 def _parse(text: str) -> URL:

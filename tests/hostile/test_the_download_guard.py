@@ -1,0 +1,159 @@
+"""The picture's download against a hostile image service: wherever an address leads, nothing but the public internet is
+dialled, and nothing but a whole picture of a sane size comes back."""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from qwen.errors import ImageError, ImageUnavailable, ImageUrlRefused, NotAnImage
+from qwen.images import ImageDownloader, open_download_session
+from tests.integration.pauses import Pauses
+from tests.integration.raw_server import Wire, raw_server
+from tests.integration.test_qwen_images import PNG, ScriptedResolver, a_downloader
+
+# One of each kind that is not the public internet (IANA's special-purpose registries), and how each can be wrapped.
+PRIVATE = (
+    "0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.255.255.254", "169.254.169.254", "172.16.0.1",
+    "172.31.255.255", "192.0.0.1", "192.0.0.9", "192.88.99.1", "192.0.2.1", "192.168.0.1", "198.18.0.1",
+    "198.51.100.1", "203.0.113.1",
+    "224.0.0.1", "239.255.255.250", "240.0.0.1", "255.255.255.255", "::", "::1", "::ffff:127.0.0.1",
+    "::ffff:169.254.169.254",
+    "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::1", "100::1", "2001::1", "2001:db8::1",
+    "2002:7f00:1::", "2002:a00:1::", "3fff::1", "fc00::1", "fd00:ec2::254", "fe80::1", "fec0::1", "ff02::1",
+)  # fmt: skip
+WRITTEN_OTHERWISE = (
+    "2130706433", "0x7f000001", "0177.0.0.1", "0x7f.1", "127.1", "127.0.1", "0", "localhost", "localhost.", "LOCALHOST",
+    "127.0.0.1.", "①②⑦.0.0.1", "127。0。0。1", "[::1]", "[::ffff:7f00:1]", "[0:0:0:0:0:0:0:1]", "[fe80::1%25lo]",
+    "[::1%lo]", "%31%32%37.0.0.1", "127.0.0.1%2f.example.com", "cdn.example.com@127.0.0.1",
+    "127.0.0.1#@cdn.example.com", "127.0.0.1\\@cdn.example.com", "127.0.0.1\t", "cdn.example.com:80@127.0.0.1",
+    "", ".", "..", "-", "a..b", "x" * 300,
+)  # fmt: skip
+NO_WEB = (
+    "file:///etc/passwd", "ftp://cdn.example.com/x", "data:image/png;base64,AAAA", "unix:///run/x.sock", "gopher://x/",
+    "https://cdn.example.com:22/", "https://user@cdn.example.com/i.png", "javascript:alert(1)", "x" * 9000,
+)  # fmt: skip
+
+
+@asynccontextmanager
+async def watched(resolver: ScriptedResolver) -> AsyncIterator[tuple[ImageDownloader, list[str]]]:
+    """A downloader open to the whole public internet, and the addresses that it dials: each is refused."""
+    dialled: list[str] = []
+
+    def refuse(info: Any) -> socket.socket:
+        dialled.append(info[4][0])
+        raise ConnectionRefusedError
+
+    async with open_download_session(resolver=resolver) as session:
+        session.connector._socket_factory = refuse  # type: ignore[union-attr]  # an option that the product leaves out
+        yield ImageDownloader(session, max_bytes=10**6, sleep=Pauses(), rng=random.Random(1)), dialled
+
+
+async def test_the_watch_sees_what_is_dialled() -> None:
+    async with watched(ScriptedResolver(["8.8.8.8"])) as (downloader, dialled):
+        with pytest.raises(ImageUnavailable):
+            await downloader.download("https://cdn.example.com/i.png")
+        assert set(dialled) == {"8.8.8.8"}
+
+
+async def test_no_name_leads_to_a_private_address_and_none_is_dialled_by_number() -> None:
+    for address in PRIVATE:
+        async with watched(ScriptedResolver([address])) as (downloader, dialled):
+            host = f"[{address}]" if ":" in address else address
+            for url in (
+                "https://cdn.example.com/i.png",
+                f"https://{host}/i.png",
+                f"https://{host}:443/latest/meta-data",
+            ):
+                with pytest.raises(ImageUrlRefused) as caught:
+                    await downloader.download(url)
+                assert address not in str(caught.value)
+            assert dialled == [], address
+
+
+async def test_no_other_spelling_leads_inside() -> None:
+    async with watched(ScriptedResolver(["127.0.0.1"])) as (downloader, dialled):
+        for host in WRITTEN_OTHERWISE:
+            for url in (
+                f"https://{host}/i.png",
+                f"http://{host}/i.png",
+                f"//{host}/i.png",
+                f"https:{host}",
+                f"https:///{host}",
+            ):
+                with pytest.raises(ImageUrlRefused):
+                    await downloader.download(url)
+        for url in NO_WEB:
+            with pytest.raises(ImageUrlRefused):
+                await downloader.download(url)
+        assert dialled == []
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [["8.8.8.8"], ["127.0.0.1"]],
+        [["8.8.8.8"], ["8.8.4.4"], ["169.254.169.254"]],
+        [["8.8.8.8"], ["8.8.8.8", "10.0.0.1"]],
+        [["2606:4700::1111"], ["::ffff:127.0.0.1"]],
+    ],
+)
+async def test_a_name_that_is_rebound_between_two_tries_is_not_followed_inside(answers: list[list[str]]) -> None:
+    """What is dialled is what was checked: each try asks once, and dials only that answer."""
+    resolver = ScriptedResolver(*answers)
+    async with watched(resolver) as (downloader, dialled):
+        with pytest.raises(ImageUrlRefused, match="not public"):
+            await downloader.download("https://cdn.example.com/i.png")
+        assert dialled == [address for answer in answers[:-1] for address in answer]
+        assert len(resolver.asked) == len(answers)
+
+
+async def refusal_of(converse: Any, **options: Any) -> ImageError:
+    async with raw_server(converse) as server, a_downloader(**options) as downloader:
+        with pytest.raises(ImageError) as caught:
+            await downloader.download(f"{server.url}/i.png?sig=canary")
+        assert "canary" not in str(caught.value)
+        return caught.value
+
+
+async def test_a_length_that_lies_brings_no_part_of_a_picture() -> None:
+    async def less(wire: Wire) -> None:
+        await wire.hear()
+        await wire.say(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\nConnection: close\r\n\r\n" + PNG)
+
+    async def twice(wire: Wire) -> None:
+        await wire.hear()
+        await wire.say(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: %d\r\n\r\n%s" % (len(PNG), PNG))
+
+    async def smuggled(wire: Wire) -> None:
+        await wire.hear()
+        await wire.say(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" + PNG)
+
+    async def negative(wire: Wire) -> None:
+        await wire.hear()
+        await wire.say(b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n" + PNG)
+
+    for converse in (less, twice, smuggled, negative):
+        assert isinstance(await refusal_of(converse), ImageUnavailable | NotAnImage)
+
+
+async def test_headers_and_chunks_without_end_are_not_kept() -> None:
+    async def headers(wire: Wire) -> None:
+        await wire.hear()
+        await wire.say(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000)
+        await wire.stay_silent()
+
+    async def crumbs(wire: Wire) -> None:
+        await wire.hear()
+        await wire.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(200):
+            await wire.say(b"1\r\nx\r\n" * 1000)
+        await wire.say(b"0\r\n\r\n")
+
+    assert isinstance(await refusal_of(headers), ImageUnavailable)
+    assert isinstance(await refusal_of(crumbs, max_bytes=100_000), ImageError)
