@@ -19,6 +19,7 @@ log = logging.getLogger("qwen_imagine.worker")
 
 WAIT_SECONDS_MIN = 0.01  # less would be rounded to "at once", again and again
 LOST_TASK_LOOKS = 5  # so many "no such task" in a row before it is believed
+MISSING_PICTURE_LOOKS = 5  # so many times a picture that was said to be there may be missing
 KEEP_FETCHING_SECONDS = 3600  # a paid picture whose download fails is asked for again for so long
 POLICY_WORDS = (
     "policy",
@@ -151,7 +152,7 @@ async def _succeeded(context: StepContext, generation: Generation, image: Image,
     try:
         picture = await context.store.download(url)
     except ImageUnavailable as error:
-        if error.temporary:
+        if _may_still_come(error, image):
             await look_failed(context, generation, image, error)
         else:
             await _no_picture(context, generation, image, Ending.PICTURE_UNUSABLE)
@@ -162,6 +163,11 @@ async def _succeeded(context: StepContext, generation: Generation, image: Image,
         return None
     await _settle(context, generation, image, task, url)
     return picture
+
+
+def _may_still_come(error: ImageUnavailable, image: Image) -> bool:
+    """A 404 too is no last word: a CDN that hasn't got the picture yet says the same as one that never will."""
+    return error.temporary or (error.http_status == 404 and image.failures < MISSING_PICTURE_LOOKS)
 
 
 async def _no_picture(context: StepContext, generation: Generation, image: Image, ending: Ending) -> None:
@@ -217,7 +223,7 @@ async def fetch_again(context: StepContext, generation: Generation, image: Image
         return await context.store.download(image.image_url or "")
     except ImageError as error:
         age_seconds = (context.clock.now_ms() - (image.ready_at_ms or 0)) / 1000
-        temporary = isinstance(error, ImageUnavailable) and error.temporary
+        temporary = isinstance(error, ImageUnavailable) and _may_still_come(error, image)
         if temporary and age_seconds < KEEP_FETCHING_SECONDS:
             failures = image.failures + 1
             wait = backoff_seconds(failures, context.rng.random())

@@ -109,7 +109,7 @@ async def _keep_task(context: StepContext, generation: Generation, image: Image,
         # This process slept too long and the image was called unknown meanwhile: keep the task all the same.
         async with context.database.transaction() as tx:
             adopted = await records.adopt_task(
-                tx, generation.id, image.position, task.task_id, context.after(first_look)
+                tx, generation.id, image.position, task.task_id, context.after(first_look), by_submitter=True
             )
         log.warning("image %s: task came after the claim was lost, adopted: %s", image.image_id, adopted)
         raise

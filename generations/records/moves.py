@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypedDict, Unpack
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import case, exists, select, update
 
 from generations.errors import IllegalMove
 from generations.model import HELD, MOVES, VISIBLE_ENDINGS, Ending, Image, State
@@ -57,16 +57,25 @@ async def update_image(tx: Transaction, image: Image, *, fence: int | None, **ch
     return await _write(tx, image, image.state, fence, changes)
 
 
-async def adopt_task(tx: Transaction, generation_id: int, position: int, task_id: str, due_at_ms: int) -> bool:
+async def adopt_task(
+    tx: Transaction, generation_id: int, position: int, task_id: str, due_at_ms: int, *, by_submitter: bool = False
+) -> bool:
     """Note the task of an image whose submit had no known outcome, and look at it at *due_at_ms*.
 
+    *by_submitter*: who asks made the one POST of this image, and has its answer; then an image that another claim has
+    not called unknown yet runs on as if nothing had happened.
     False, and nothing changed, for any other image, or when another image has this task.
     """
     await lock_generation(tx, generation_id, None)
     taken = exists(select(images.c.task_id).where(images.c.task_id == task_id).correlate(None))
     here = (images.c.generation_id == generation_id) & (images.c.position == position)
-    orphan = (images.c.state == State.UNKNOWN.value) & images.c.task_id.is_(None)
-    adopted = await tx.execute(update(images).where(here, orphan, ~taken).values(task_id=task_id, due_at_ms=due_at_ms))
+    submitting = images.c.state == State.SUBMITTING.value
+    lost = images.c.state == State.UNKNOWN.value
+    orphan = (lost | submitting if by_submitter else lost) & images.c.task_id.is_(None)
+    state = case((submitting, State.RUNNING.value), else_=images.c.state)
+    adopted = await tx.execute(
+        update(images).where(here, orphan, ~taken).values(task_id=task_id, due_at_ms=due_at_ms, state=state)
+    )
     if adopted.rowcount == 0:
         return False
     sooner = generations.c.due_at_ms.is_(None) | (generations.c.due_at_ms > due_at_ms)

@@ -14,6 +14,7 @@ from discord.webhook.async_ import async_context
 from credits.allowance import Allowance
 from credits.ledger import Ledger
 from generations.context import StepContext
+from generations.freshness import Freshness
 from generations.model import Request
 from generations.pace import Pace
 from generations.ports import Delivery, ImageService
@@ -130,7 +131,7 @@ class Process:
             max_queue=scenario.queue, max_per_user=scenario.per_user, max_in_flight=scenario.in_flight,
             nudge=lambda: self.worker.nudge(), typical_seconds=pace.typical_seconds,
         )  # fmt: skip
-        self.delivery = world.parts.delivery(self.client, self.clock)
+        self.delivery = world.parts.delivery(self.client, self.clock, Freshness(database, self.clock), rng=rng)
         session: Any = Session(world.api, life)
         client = QwenClient(session, api_url=API_URL, api_key="key", sleep=self.clock.sleep, rng=rng)
         downloads = ImageDownloader(

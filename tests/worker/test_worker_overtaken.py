@@ -1,0 +1,45 @@
+"""Found by tests/simulation: what the worker does when it is overtaken in the narrowest places."""
+
+from __future__ import annotations
+
+from generations import records
+from generations.model import Ending, State
+from qwen.errors import ImageUnavailable
+from tests.worker.conftest import Workshop
+
+
+async def test_a_task_that_comes_between_anothers_claim_and_its_verdict_runs_on(workshop: Workshop) -> None:
+    generation_id = await workshop.imagine()
+
+    async def oversleep() -> None:
+        workshop.clock.advance(30)
+        now_ms = workshop.clock.now_ms()
+        async with workshop.database.transaction() as tx:
+            await records.claim_due(tx, owner="another", now_ms=now_ms, lease_until_ms=now_ms + 10_000, limit=5)
+
+    workshop.service.during_create = oversleep
+    await workshop.worker.step()
+    image = (await workshop.load(generation_id)).images[0]
+    assert (image.state, image.task_id) == (State.RUNNING, "task-1")
+    await workshop.pass_time(60)
+    assert await workshop.states(generation_id) == [State.DELIVERED]
+    assert await workshop.money() == (45, 0)
+    assert len(workshop.service.posts) == 1
+
+
+async def test_a_picture_that_the_cdn_does_not_have_yet_is_asked_for_again(workshop: Workshop) -> None:
+    generation_id = await workshop.imagine()
+    workshop.shelf.faults = [ImageUnavailable(temporary=False, http_status=404) for _ in range(2)]
+    await workshop.worker.step()
+    await workshop.pass_time(120)
+    assert await workshop.states(generation_id) == [State.DELIVERED]
+    assert await workshop.money() == (45, 0)
+
+
+async def test_a_picture_that_stays_missing_costs_nothing(workshop: Workshop) -> None:
+    generation_id = await workshop.imagine()
+    workshop.shelf.faults = [ImageUnavailable(temporary=False, http_status=404) for _ in range(20)]
+    await workshop.worker.step()
+    await workshop.pass_time(600, stride=5)
+    assert (await workshop.load(generation_id)).images[0].ending is Ending.PICTURE_UNUSABLE
+    assert await workshop.money() == (50, 0)
