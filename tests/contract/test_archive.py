@@ -1,0 +1,260 @@
+"""A person's own images, read back in order, searched, and posted after all; on both databases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from generations import records
+from generations.archive import PAGE_LENGTH, Archive, Page, clean_words
+from generations.errors import LostClaim, NotThere
+from generations.model import Ending, Generation, Origin, Place, Request, Shown, State
+from qwen.errors import ImageUnavailable, QwenError
+from qwen.images import DownloadedImage
+from qwen.models import OutputFormat
+from tests.contract.world import CHANNEL, GUILD, MIRA, OTTO, World, origin
+
+
+@dataclass
+class Store:
+    """Where finished images are fetched; answers in the order of *faults*, then with a picture."""
+
+    faults: list[QwenError] = field(default_factory=list[QwenError])
+    asked: list[str] = field(default_factory=list[str])
+
+    async def download(self, url: str) -> DownloadedImage:
+        self.asked.append(url)
+        if self.faults:
+            raise self.faults.pop(0)
+        return DownloadedImage(b"picture", OutputFormat.PNG, 1024, 1024)
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+def archive(world: World, store: Store) -> Archive:
+    return Archive(world.database, world.ledger, world.clock, store, owner="archive")
+
+
+async def make(
+    world: World,
+    generation_id: int,
+    user_id: int = MIRA,
+    *,
+    prompt: str = "a lighthouse",
+    end: State = State.DELIVERED,
+    count: int = 1,
+    private: bool = False,
+) -> Generation:
+    """A generation whose images were made, paid for, and ended as *end*."""
+    request = Request(prompt, seed=5, count=count, private=private)
+    await world.generations.request(request, origin(generation_id, user_id))
+    await world.generations.answered(generation_id, 9000 + generation_id)
+    await world.admit()
+    claimed = next(one for one in await world.claim() if one.id == generation_id)
+    async with world.database.transaction() as tx:
+        for image in claimed.images:
+            for state in (State.SUBMITTING, State.RUNNING, State.SUCCEEDED):
+                image = await records.move(tx, image, state, fence=None)
+            await world.ledger.settle(tx, image.image_id, 5, world.clock.at_ms)
+            image = await records.update_image(tx, image, fence=None, consumed_credits=5, image_url="https://cdn/x.png")
+            await records.move(tx, image, end, fence=None, attachment_id=77 if end is State.DELIVERED else None)
+        loaded = await records.load(tx, generation_id)
+        assert loaded is not None
+        await records.mark_shown(tx, generation_id, claimed.fence, loaded.revision, message_id=None, channel_id=None)
+        await records.release_claim(tx, generation_id, claimed.fence)
+    return await world.load(generation_id)
+
+
+def ids(page: Page) -> list[int]:
+    return [generation.id for generation in page.generations]
+
+
+async def test_own_images_come_newest_first_and_nobody_elses(world: World, archive: Archive) -> None:
+    for number in (1, 2, 3):
+        await make(world, number)
+    await make(world, 4, OTTO)
+    assert ids(await archive.page(MIRA)) == [3, 2, 1]
+    assert ids(await archive.page(OTTO)) == [4]
+
+
+async def test_what_came_to_nothing_or_is_still_made_is_no_image(world: World, archive: Archive) -> None:
+    await world.ask(1)
+    await world.generations.cancel(1, user_id=MIRA, may_manage=False)
+    await world.ask(2)
+    assert await archive.page(MIRA) == Page((), None, None)
+
+
+async def test_pages_lead_to_each_other_by_key_and_stay_right_when_something_new_comes(
+    world: World, archive: Archive
+) -> None:
+    for number in range(1, 9):
+        await make(world, number)
+    first = await archive.page(MIRA)
+    assert (ids(first), first.newer, first.older) == ([8, 7, 6, 5, 4], None, 4)
+    await make(world, 9)
+    second = await archive.page(MIRA, older_than=first.older)
+    assert (ids(second), second.newer, second.older) == ([3, 2, 1], 3, None)
+    back = await archive.page(MIRA, newer_than=second.newer)
+    assert (ids(back), back.newer, back.older) == ([8, 7, 6, 5, 4], 8, 4)
+    assert len(back.generations) == PAGE_LENGTH
+
+
+async def test_a_page_that_is_gone_becomes_the_first(world: World, archive: Archive) -> None:
+    await make(world, 1)
+    assert ids(await archive.page(MIRA, older_than=1)) == [1]
+    assert ids(await archive.page(MIRA, newer_than=2**63 - 1)) == [1]
+
+
+FOUND = [
+    ("lighthouse", [1]),
+    ("LIGHT storm", [1]),
+    ("storm lighthouse ship", []),
+    ("100%", [2]),
+    ("%", [2]),
+    ("_", [3]),
+    ("\\", [3]),
+    ("/", []),
+    ("ÜBER", [4]),
+    ("über", [4]),
+    ("'; DROP TABLE generations; --", []),
+    ("\x00", []),
+    ("\ud800", []),
+]
+
+
+async def test_words_are_searched_for_as_they_are(world: World, archive: Archive) -> None:
+    prompts = ["a Lighthouse in a storm", "100% wool", "under_score \\ back", "Über den Wolken"]
+    for number, prompt in enumerate(prompts, 1):
+        await make(world, number, prompt=prompt)
+    for words, found in FOUND:
+        assert (words, ids(await archive.page(MIRA, words=clean_words(words)))) == (words, found)
+
+
+async def test_a_search_has_pages_of_its_own(world: World, archive: Archive) -> None:
+    for number in range(1, 9):
+        await make(world, number, prompt="a cat" if number % 2 else "a dog")
+    page = await archive.page(MIRA, words="cat", older_than=7)
+    assert (ids(page), page.newer, page.older) == ([5, 3, 1], 5, None)
+
+
+@pytest.mark.parametrize("text", ["x" * 500, "🦊" * 100, "a " * 300, "a\nb\tc"])
+def test_what_is_searched_for_fits_into_a_button(text: str) -> None:
+    words = clean_words(text)
+    assert words and len(words.encode("utf-16-le")) <= 120 and words == " ".join(words.split())
+
+
+async def test_a_card_can_be_jumped_to_unless_only_one_person_sees_it_or_it_was_taken_away(
+    world: World, archive: Archive
+) -> None:
+    for number, private in ((1, False), (2, True), (3, False)):
+        await make(world, number, private=private)
+    await world.generations.removed(3)
+    page = await archive.page(MIRA)
+    links = {generation.id: page.link(generation) for generation in page.generations}
+    assert links == {1: (GUILD, CHANNEL, 9001), 2: None, 3: None}
+    assert page.removed == {3}
+
+
+async def test_a_card_in_the_direct_messages_is_linked_there(world: World, archive: Archive) -> None:
+    made = await make(world, 1, private=True)
+    moved = replace(made, card_channel_id=55, message_id=66)
+    assert (await archive.page(MIRA)).link(moved) == (None, 55, 66)
+
+
+# ---- posting what was kept -----------------------------------------------------------------------------------------
+
+
+def here(number: int = 4242) -> Origin:
+    return replace(origin(number), channel_id=701, guild_id=None, bot_in_channel=True)
+
+
+async def test_a_kept_image_is_posted_once_and_its_card_stands_there_from_then_on(
+    world: World, archive: Archive, store: Store
+) -> None:
+    await make(world, 1, end=State.UNDELIVERED)
+    taken = await archive.take_kept(1, MIRA)
+    fetched = await archive.fetch_kept(taken)
+    assert store.asked == ["https://cdn/x.png"] and set(fetched.pictures) == {0}
+    shown = Shown(Place.CARD, 5000, 701, {0: 12}, {0: "a.png"})
+    await archive.posted(fetched.generation, here(), shown, fetched.pictures)
+    await archive.post_ended(taken)
+    after = await world.load(1)
+    assert (after.images[0].state, after.images[0].attachment_id) == (State.DELIVERED, 12)
+    assert (after.message_id, after.origin.channel_id, after.origin.guild_id) == (5000, 701, None)
+    assert (await archive.page(MIRA)).link(after) == (None, 701, 5000)
+    with pytest.raises(NotThere):
+        await archive.take_kept(1, MIRA)
+    assert await world.numbers() == (45, 0)
+
+
+async def test_only_its_person_takes_it_and_only_one_at_a_time(world: World, archive: Archive) -> None:
+    await make(world, 1, end=State.UNDELIVERED)
+    with pytest.raises(NotThere):
+        await archive.is_kept(1, OTTO)
+    with pytest.raises(NotThere):
+        await archive.take_kept(1, OTTO)
+    taken = await archive.take_kept(1, MIRA)
+    with pytest.raises(NotThere):
+        await archive.take_kept(1, MIRA)
+    await archive.post_ended(taken)
+    again = await archive.take_kept(1, MIRA)
+    assert again.fence > taken.fence
+
+
+async def test_a_process_that_died_while_posting_leaves_it_to_be_taken_again(world: World, archive: Archive) -> None:
+    await make(world, 1, end=State.UNDELIVERED)
+    first = await archive.take_kept(1, MIRA)
+    world.clock.at_ms += 10 * 60_000
+    await archive.take_kept(1, MIRA)
+    with pytest.raises(LostClaim):
+        await archive.posted(first, here(), Shown(Place.CARD, 1, 701), {0: None})
+    assert (await world.image(1)).state is State.UNDELIVERED
+
+
+async def test_an_image_whose_link_died_is_given_up_and_its_price_returned_once(
+    world: World, archive: Archive, store: Store
+) -> None:
+    await make(world, 1, end=State.UNDELIVERED)
+    assert await world.numbers() == (45, 0)
+    store.faults.append(ImageUnavailable("gone", temporary=False))
+    taken = await archive.take_kept(1, MIRA)
+    fetched = await archive.fetch_kept(taken)
+    await archive.post_ended(taken)
+    assert (fetched.lost, fetched.refunded, dict(fetched.pictures)) == (1, 5, {})
+    image = await world.image(1)
+    assert (image.state, image.ending) == (State.FAILED, Ending.PICTURE_LOST)
+    assert await world.numbers() == (50, 0)
+    with pytest.raises(NotThere):
+        await archive.take_kept(1, MIRA)
+    async with world.database.transaction() as tx:
+        assert await world.ledger.audit(tx) == []
+
+
+async def test_an_image_that_cant_be_had_just_now_stays_kept_and_paid(
+    world: World, archive: Archive, store: Store
+) -> None:
+    await make(world, 1, end=State.UNDELIVERED, count=2)
+    store.faults.append(ImageUnavailable("slow", temporary=True))
+    taken = await archive.take_kept(1, MIRA)
+    fetched = await archive.fetch_kept(taken)
+    await archive.post_ended(taken)
+    assert (fetched.lost, len(fetched.pictures)) == (0, 1)
+    assert {image.state for image in (await world.load(1)).images} == {State.UNDELIVERED}
+    assert await world.numbers() == (40, 0)
+
+
+async def test_images_that_stand_elsewhere_keep_their_card(world: World, archive: Archive) -> None:
+    made = await make(world, 1, end=State.UNDELIVERED, count=2)
+    await world.move(made.images[0], State.DELIVERED)
+    taken = await archive.take_kept(1, MIRA)
+    fetched = await archive.fetch_kept(taken)
+    await archive.posted(fetched.generation, here(), Shown(Place.CARD, 5000, 701), fetched.pictures)
+    await archive.post_ended(taken)
+    after = await world.load(1)
+    assert {image.state for image in after.images} == {State.DELIVERED}
+    assert after.message_id == 9001

@@ -1,0 +1,318 @@
+"""What is kept of a person: counted, read out, erased, forgotten by itself; on both databases."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+
+from credits.errors import InsufficientCredits
+from generations import records
+from generations.errors import LostClaim, StillAtWork
+from generations.export import LEFT_OUT, build_export
+from generations.model import DISCORD_EPOCH_MS
+from generations.privacy import Privacy
+from generations.records import archive
+from people.model import Language, Ping, PreferenceChanges, Preferences, parse_change
+from people.service import People
+from qwen.models import OutputFormat, Size
+from store.tables import accounts, departures, entries, generations, images, metadata
+from tests.contract.test_archive import make
+from tests.contract.world import DAY_MS, MIRA, OTTO, World
+
+
+def privacy_of(world: World, *, days: int = 0) -> Privacy:
+    return Privacy(world.database, world.ledger, world.clock, random.Random(5), retention_days=days)
+
+
+@pytest.fixture
+def privacy(world: World) -> Privacy:
+    return privacy_of(world)
+
+
+async def rows(world: World, table: Any) -> list[dict[str, Any]]:
+    async with world.database.transaction() as tx:
+        return [dict(row) for row in (await tx.execute(select(table))).mappings()]
+
+
+async def everything(world: World) -> str:
+    """The whole database as text."""
+    return str([await rows(world, table) for table in metadata.sorted_tables])
+
+
+async def assert_sound(world: World) -> None:
+    async with world.database.transaction() as tx:
+        assert await world.ledger.audit(tx) == []
+    assert all(row["available"] >= 0 and row["held"] >= 0 for row in await rows(world, accounts))
+
+
+# ---- preferences ---------------------------------------------------------------------------------------------------
+
+
+async def test_who_set_nothing_has_what_everybody_has(world: World) -> None:
+    assert await People(world.database).defaults_for(MIRA) == Preferences()
+    assert await rows(world, accounts) == []
+
+
+async def test_what_is_set_stays_and_changes_nothing_else(world: World) -> None:
+    people = People(world.database)
+    await people.change(MIRA, size=Size.PORTRAIT, private=True)
+    await people.change(MIRA, ping=Ping.NEVER, language=Language.ENGLISH)
+    expected = Preferences(Size.PORTRAIT, OutputFormat.JPEG, True, Ping.NEVER, Language.ENGLISH)
+    assert await People(world.database).defaults_for(MIRA) == expected
+    assert await people.defaults_for(OTTO) == Preferences()
+    assert (await people.change(MIRA, language=None)).language is None
+
+
+async def test_a_value_that_only_a_newer_bot_knows_is_no_fault(world: World) -> None:
+    await People(world.database).change(MIRA, size=Size.PORTRAIT)
+    async with world.database.transaction() as tx:
+        await tx.execute(text("UPDATE preferences SET size = '4096*4096', ping = 'sometimes', locale = 'de'"))
+    assert await People(world.database).defaults_for(MIRA) == Preferences(language=Language.ENGLISH)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "change"),
+    [
+        ("size", "768*1024", {"size": Size.PORTRAIT_SMALL}),
+        ("format", "webp", {"format": OutputFormat.WEBP}),
+        ("private", "yes", {"private": True}),
+        ("private", "no", {"private": False}),
+        ("ping", "always", {"ping": Ping.ALWAYS}),
+        ("language", "en", {"language": Language.ENGLISH}),
+        ("language", "discord", {"language": None}),
+    ],
+)
+def test_a_pick_is_read(name: str, value: str, change: PreferenceChanges) -> None:
+    assert parse_change(name, value) == change
+
+
+@pytest.mark.parametrize("pick", [("size", "1*1"), ("format", ""), ("private", "1"), ("ping", "x"), ("colour", "red")])
+def test_what_is_not_on_offer_is_refused(pick: tuple[str, str]) -> None:
+    with pytest.raises(ValueError):
+        parse_change(*pick)
+
+
+# ---- show and export -----------------------------------------------------------------------------------------------
+
+
+async def test_holdings_are_counted_and_looking_makes_no_account(world: World, privacy: Privacy) -> None:
+    nothing = await privacy.holdings(OTTO)
+    assert (nothing.tally.generations, nothing.entries, nothing.preferences) == (0, 0, None)
+    assert await rows(world, accounts) == []
+    await make(world, 1, count=2)
+    held = await privacy.holdings(MIRA)
+    assert (held.tally.generations, held.tally.images, held.tally.purged, held.entries) == (1, 2, 0, 5)
+
+
+async def test_an_export_has_every_column_but_credentials_and_leases(world: World, privacy: Privacy) -> None:
+    await make(world, 1, prompt="mine “ünï” 🦊", count=2)
+    await make(world, 2, OTTO, prompt="not mine")
+    await People(world.database).change(MIRA, private=True)
+    (file,) = build_export(MIRA, await privacy.collect(MIRA), exported_at_ms=1, max_bytes=10**6)
+    content = json.loads(file.data)
+    assert file.name == "qwen-imagine.json"
+    assert content["settings"]["private"] is True and content["user_id"] == str(MIRA)
+    (generation,) = content["generations"]
+    assert set(generation) - {"images", "card_removed_at_ms"} == set(generations.c.keys()) - LEFT_OUT
+    assert generation["prompt"] == "mine “ünï” 🦊" and generation["id"] == "1"
+    assert [set(image) for image in generation["images"]] == [set(images.c.keys()) - LEFT_OUT] * 2
+    assert len(content["ledger"]) == 5 and set(content["ledger"][0]) == set(entries.c.keys())
+    assert content["account"]["available"] == 40
+    assert "token of" not in file.data.decode() and "not mine" not in file.data.decode()
+
+
+async def test_somebody_unknown_gets_an_empty_export(privacy: Privacy) -> None:
+    (file,) = build_export(OTTO, await privacy.collect(OTTO), exported_at_ms=1, max_bytes=10**6)
+    content = json.loads(file.data)
+    assert (content["settings"], content["account"], content["generations"], content["ledger"]) == (None, None, [], [])
+
+
+# ---- delete --------------------------------------------------------------------------------------------------------
+
+
+async def test_after_an_erasure_nothing_leads_to_the_person_but_two_numbers(world: World, privacy: Privacy) -> None:
+    mira = 111_222_333_444_555
+    await make(world, 71_717_171, mira, prompt="a secret garden", count=2)
+    await make(world, 2, OTTO)
+    await People(world.database).change(mira, private=True)
+    async with world.database.transaction() as tx:
+        await world.ledger.grant(tx, mira, 3, "birthday", "for Mira", world.clock.at_ms)
+    before = await world.numbers(mira)
+    erased = await privacy.erase(mira)
+    assert (erased.generations, erased.kept_credits) == (1, 43)
+    assert await world.numbers(mira) == before == (43, 0)
+    kept = await everything(world)
+    for trace in ("secret garden", "71717171", "for Mira", "refill:111222333444555"):
+        assert trace not in kept
+    own = [row for row in await rows(world, entries) if row["user_id"] == mira]
+    assert [(row["kind"], row["available_delta"], row["reason"]) for row in own] == [("grant", 43, "kept")]
+    assert kept.count(str(mira)) == 3  # the account, that one entry, and the note when both may go
+    assert (await privacy.holdings(OTTO)).tally.generations == 1
+    await assert_sound(world)
+
+
+async def test_the_ledger_keeps_its_sums_without_the_person(world: World, privacy: Privacy) -> None:
+    await make(world, 1, count=3)
+    before = await rows(world, entries)
+    total = sum(row["available"] for row in await rows(world, accounts))
+    await privacy.erase(MIRA)
+    after = [row for row in await rows(world, entries) if row["user_id"] < 0 and row["reason"] != "kept"]
+    numbers = ("number", "kind", "available_delta", "held_delta")
+    assert [[row[key] for key in numbers] for row in after] == [[row[key] for key in numbers] for row in before]
+    assert all(row["created_at_ms"] % DAY_MS == 0 for row in after)
+    assert sum(row["available"] for row in await rows(world, accounts)) == total
+    held = [row["image_id"] for row in after if row["kind"] == "hold"]
+    assert sorted(held) == sorted(row["image_id"] for row in after if row["kind"] == "settle") and len(set(held)) == 3
+
+
+async def test_nobody_gets_a_credit_by_leaving_however_often(world: World, privacy: Privacy) -> None:
+    for number in range(1, 11):
+        await make(world, number)
+        await privacy.erase(MIRA)
+    assert await world.numbers() == (0, 0)
+    with pytest.raises(InsufficientCredits):
+        await world.ask(99)
+    await privacy.erase(MIRA)
+    await privacy.keep_house()
+    assert await world.numbers() == (0, 0)
+    await assert_sound(world)
+
+
+async def test_a_present_is_not_given_twice_by_leaving(world: World, privacy: Privacy) -> None:
+    async with world.database.transaction() as tx:
+        assert await world.ledger.grant(tx, MIRA, 100, "purchase:7", "purchase", world.clock.at_ms)
+    await privacy.erase(MIRA)
+    async with world.database.transaction() as tx:
+        assert not await world.ledger.grant(tx, MIRA, 100, "purchase:7", "purchase", world.clock.at_ms)
+    assert await world.numbers() == (150, 0)
+
+
+async def test_the_two_numbers_go_when_credits_are_given_anew(world: World, privacy: Privacy) -> None:
+    await make(world, 1)
+    erased = await privacy.erase(MIRA)
+    await privacy.keep_house()
+    assert await rows(world, departures) == [{"user_id": MIRA, "due_at_ms": erased.forgotten_at_ms}]
+    world.clock.at_ms += DAY_MS
+    await privacy.keep_house()
+    assert await rows(world, departures) == []
+    assert [row["user_id"] for row in await rows(world, accounts) if row["user_id"] > 0] == []
+    assert f"{MIRA}" not in str(await rows(world, entries))
+    await assert_sound(world)
+    assert await world.numbers() == (50, 0)  # what a refill would have given
+
+
+async def test_more_than_everybody_gets_stays_until_it_is_spent(world: World, privacy: Privacy) -> None:
+    async with world.database.transaction() as tx:
+        await world.ledger.grant(tx, MIRA, 100, "present", "", world.clock.at_ms)
+    await privacy.erase(MIRA)
+    for _ in range(3):
+        world.clock.at_ms += DAY_MS
+        await privacy.keep_house()
+    assert await world.numbers() == (150, 0)
+    assert len(await rows(world, departures)) == 1
+
+
+async def test_who_comes_back_is_a_person_again(world: World, privacy: Privacy) -> None:
+    await make(world, 1)
+    await privacy.erase(MIRA)
+    await make(world, 2)
+    world.clock.at_ms += DAY_MS
+    await privacy.keep_house()
+    assert await rows(world, departures) == []
+    assert (await privacy.holdings(MIRA)).tally.generations == 1
+    assert await world.numbers() == (50, 0)
+    await assert_sound(world)
+
+
+async def test_nothing_is_erased_while_an_image_is_under_way(world: World, privacy: Privacy) -> None:
+    await make(world, 1)
+    await world.ask(2, count=2)
+    with pytest.raises(StillAtWork) as refused:
+        await privacy.erase(MIRA)
+    assert refused.value.images == 2
+    assert (await privacy.holdings(MIRA)).tally.generations == 2
+    await world.generations.cancel(2, user_id=MIRA, may_manage=False)
+    with pytest.raises(StillAtWork):  # its card does not say so yet
+        await privacy.erase(MIRA)
+
+
+async def test_a_late_worker_finds_nothing_to_write(world: World, privacy: Privacy) -> None:
+    made = await make(world, 1)
+    await privacy.erase(MIRA)
+    with pytest.raises(LostClaim):
+        async with world.database.transaction() as tx:
+            await records.update_image(tx, made.images[0], fence=made.fence, image_url="https://cdn/late.png")
+    assert await rows(world, images) == []
+
+
+async def test_somebody_unknown_leaves_no_trace_by_leaving(world: World, privacy: Privacy) -> None:
+    erased = await privacy.erase(OTTO)
+    assert (erased.generations, erased.kept_credits) == (0, 0)
+    assert await rows(world, accounts) == [] and await rows(world, departures) == []
+
+
+# ---- retention -----------------------------------------------------------------------------------------------------
+
+
+def born(world: World, days_ago: int, number: int = 0) -> int:
+    """An interaction's id of so many days ago."""
+    return ((world.clock.at_ms - days_ago * DAY_MS - DISCORD_EPOCH_MS) << 22) + number
+
+
+async def test_words_go_after_their_time_and_numbers_stay(world: World) -> None:
+    old, young = born(world, 31), born(world, 29)
+    await make(world, old, prompt="an old secret")
+    await make(world, young, prompt="a young secret")
+    privacy = privacy_of(world, days=30)
+    await privacy.keep_house()
+    purged, kept = await world.load(old), await world.load(young)
+    assert (purged.request.prompt, purged.origin.token, purged.images[0].image_url) == ("", "", None)
+    assert (purged.request.seed, purged.images[0].consumed_credits, purged.images[0].state.value) == (5, 5, "delivered")
+    assert kept.request.prompt == "a young secret" and kept.images[0].image_url
+    tally = (await privacy.holdings(MIRA)).tally
+    assert (tally.generations, tally.purged, tally.images) == (1, 1, 2)
+    assert "an old secret" not in await everything(world)
+
+
+async def test_without_a_number_of_days_nothing_goes(world: World, privacy: Privacy) -> None:
+    await make(world, born(world, 3000), prompt="an old secret")
+    await privacy.keep_house()
+    assert "an old secret" in await everything(world)
+
+
+async def test_what_is_not_at_rest_waits_and_is_not_forgotten_later(world: World) -> None:
+    busy, quiet = born(world, 40), born(world, 39)
+    await world.ask(busy)
+    await make(world, quiet)
+    privacy = privacy_of(world, days=30)
+    await privacy.keep_house()
+    assert [(await world.load(one)).request.prompt for one in (busy, quiet)] == ["a lighthouse", ""]
+    await world.generations.cancel(busy, user_id=MIRA, may_manage=False)
+    world.clock.at_ms += 60_000
+    (claimed,) = await world.claim()
+    async with world.database.transaction() as tx:
+        await tx.execute(
+            text(
+                "UPDATE generations SET shown_revision = revision, due_at_ms = NULL, owner = NULL, "
+                "lease_until_ms = NULL"
+            )
+        )
+    await privacy.keep_house()
+    assert (await world.load(claimed.id)).request.prompt == ""
+
+
+async def test_a_long_past_is_purged_batch_by_batch(world: World) -> None:
+    for number in range(5):
+        await make(world, born(world, 50, number))
+    seen = 0
+    go_on: int | None = 0
+    while go_on is not None:
+        async with world.database.transaction() as tx:
+            go_on = await archive.purge(tx, from_id=go_on, before_ms=world.clock.at_ms - DAY_MS, limit=2)
+        seen += 1
+    assert seen == 4
+    assert {row["prompt"] for row in await rows(world, generations)} == {""}
