@@ -8,11 +8,12 @@ import contextlib
 import errno
 import logging
 import signal
+import socket
 import sys
 import tempfile
 from pathlib import Path
 
-from sandbox.world import Sandbox
+from sandbox.world import HOST, Sandbox
 
 PORT = 8025
 
@@ -24,20 +25,22 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         "--data-dir", type=Path, help="where the bot keeps its data (default: a folder that is deleted)"
     )
     parser.add_argument("--no-bot", action="store_true", help="do not start the bot; the page can")
+    parser.add_argument("--callbacks", action="store_true", help="let the image API call the bot back")
     wanted = parser.parse_args(arguments)
     if not 0 <= wanted.port <= 65_535:
         parser.error("--port must be from 0 to 65535")
     return wanted
 
 
-async def run(port: int, data_dir: Path, *, start_bot: bool) -> int:
+async def run(port: int, data_dir: Path, *, start_bot: bool, callbacks: bool = False) -> int:
     """Open the sandbox until Ctrl-C or SIGTERM. Gives the exit code."""
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     async with contextlib.AsyncExitStack() as stack:
         try:
-            box = await stack.enter_async_context(Sandbox(port=port, data_dir=data_dir))
+            settings = find_callback_settings() if callbacks else {}
+            box = await stack.enter_async_context(Sandbox(port=port, data_dir=data_dir, bot_settings=settings))
         except OSError as error:
             print(explain(error, port), file=sys.stderr)
             return 1
@@ -47,6 +50,14 @@ async def run(port: int, data_dir: Path, *, start_bot: bool) -> int:
             await box.bot.start()
         await ended.wait()
     return 0
+
+
+def find_callback_settings() -> dict[str, str]:
+    """The bot's settings for being called back on a port that is free just now."""
+    with socket.socket() as found:
+        found.bind((HOST, 0))
+        port = found.getsockname()[1]
+    return {"PUBLIC_URL": f"http://{HOST}:{port}", "PORT": str(port)}
 
 
 def explain(error: OSError, port: int) -> str:
@@ -61,10 +72,11 @@ def explain(error: OSError, port: int) -> str:
 def main() -> int:
     wanted = parse_arguments(sys.argv[1:])
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    if wanted.data_dir is not None:
-        return asyncio.run(run(wanted.port, wanted.data_dir, start_bot=not wanted.no_bot))
-    with tempfile.TemporaryDirectory(prefix="qwen-imagine-sandbox-") as folder:
-        return asyncio.run(run(wanted.port, Path(folder), start_bot=not wanted.no_bot))
+    with contextlib.ExitStack() as stack:
+        folder = wanted.data_dir
+        if folder is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qwen-imagine-sandbox-")))
+        return asyncio.run(run(wanted.port, folder, start_bot=not wanted.no_bot, callbacks=wanted.callbacks))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from sandbox.__main__ import find_callback_settings
 from sandbox.image_api.moods import Mood
 from tests.e2e.trial import Trial, gallery, open_trial
 
@@ -48,12 +48,8 @@ class Stories:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stories(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stories]:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
     folder = tmp_path_factory.mktemp("callbacks")
-    settings = {"PUBLIC_URL": f"http://127.0.0.1:{port}", "PORT": str(port)}
-    async with open_trial(folder, **settings, MAX_IMAGES_PER_USER="20", LOG_LEVEL="DEBUG") as trial:
+    async with open_trial(folder, **find_callback_settings(), MAX_IMAGES_PER_USER="20", LOG_LEVEL="DEBUG") as trial:
         trial.box.images.seconds_per_image = (PAINTING_SECONDS, PAINTING_SECONDS)
         asked = {}
         for number, mood in enumerate(MOODS, 1):
