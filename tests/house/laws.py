@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 OURS = (
     *("bot", "redaction", "secrecy", "settings", "web"),
-    *("cogs", "ui", "generations", "credits", "people", "qwen", "store", "sandbox", "scripts"),
+    *("cogs", "ui", "generations", "credits", "people", "pictures", "qwen", "store", "sandbox", "scripts"),
 )
 
 

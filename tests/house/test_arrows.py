@@ -12,10 +12,10 @@ FLOORS = {
         "generations.errors", "generations.prices", "generations.pace", "generations.throttle", "generations.outlook",
         "qwen.models", "qwen.errors", "qwen.protocol", "qwen.cleaning", "qwen.retry_after", "qwen.addresses",
         "qwen.public_url", "qwen.pictures", "store.address", "store.errors",
-        "people.model",
+        "people.model", "pictures.shrinking",
     ),
     1: ("secrecy", "generations.clock", "generations.records", "credits.ledger", "credits.accounts", "qwen", "store",
-        "people.records"),
+        "people.records", "pictures"),
     2: ("generations", "credits", "people"),
     3: ("ui",),
     4: ("cogs", "web"),
@@ -78,7 +78,7 @@ LIBRARIES = {
         "people.records",
     ),
     "alembic": ("store",),
-    "PIL": ("sandbox",),
+    "PIL": ("sandbox", "pictures"),
 }
 
 

@@ -1,0 +1,183 @@
+"""Pictures that are too large, made smaller; and bytes that pretend to be pictures."""
+
+from __future__ import annotations
+
+import io
+import random
+import struct
+import zlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms
+
+from pictures.press import Press
+from pictures.shrinking import CannotShrink, shrink
+from qwen.models import OutputFormat
+
+KIB = 1024
+
+
+def noise(width: int, height: int, mode: str = "RGB") -> Image.Image:
+    channels = {"RGB": 3, "RGBA": 4, "L": 1}[mode]
+    return Image.frombytes(mode, (width, height), random.Random(5).randbytes(width * height * channels))
+
+
+def encoded(picture: Image.Image, format: str, **options: object) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, format, **options)
+    return out.getvalue()
+
+
+def opened(data: bytes) -> Image.Image:
+    picture = Image.open(io.BytesIO(data))
+    picture.load()
+    return picture
+
+
+PNG = encoded(noise(400, 600), "PNG")
+
+
+def test_a_png_becomes_a_webp_of_the_same_size_where_that_is_enough() -> None:
+    smaller = shrink(PNG, len(PNG) // 2, OutputFormat.PNG)
+    assert (smaller.format, smaller.width, smaller.height) == (OutputFormat.WEBP, 400, 600)
+    assert len(smaller.data) <= len(PNG) // 2
+    assert (opened(smaller.data).format, opened(smaller.data).size) == ("WEBP", (400, 600))
+
+
+def test_a_jpeg_stays_one_where_that_was_asked_for() -> None:
+    data = encoded(noise(400, 600), "JPEG", quality=100)
+    smaller = shrink(data, len(data) // 2, OutputFormat.JPEG)
+    assert opened(smaller.data).format == "JPEG" and smaller.format is OutputFormat.JPEG
+
+
+@pytest.mark.parametrize("limit", [60, 30, 15, 8])
+def test_where_that_is_not_enough_it_gets_smaller_in_both_directions_alike(limit: int) -> None:
+    smaller = shrink(PNG, limit * KIB, OutputFormat.PNG)
+    assert len(smaller.data) <= limit * KIB
+    assert smaller.width < 400
+    assert abs(smaller.height / smaller.width - 1.5) < 0.02
+    assert opened(smaller.data).size == (smaller.width, smaller.height)
+
+
+def test_what_can_not_be_made_small_enough_is_given_up() -> None:
+    with pytest.raises(CannotShrink, match="smallest size"):
+        shrink(PNG, 100, OutputFormat.PNG)
+
+
+@pytest.mark.parametrize("wanted", OutputFormat)
+def test_what_is_transparent_stays_so(wanted: OutputFormat) -> None:
+    picture = noise(300, 300, "RGBA")
+    picture.putpixel((0, 0), (255, 0, 0, 0))
+    smaller = shrink(encoded(picture, "PNG"), 200 * KIB, wanted)
+    assert smaller.format is OutputFormat.WEBP
+    assert opened(smaller.data).mode == "RGBA"
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P"])
+def test_pictures_of_few_colours_can_be_made_smaller_too(mode: str) -> None:
+    data = encoded(noise(300, 300).convert(mode), "PNG")
+    assert shrink(data, 40 * KIB, OutputFormat.PNG).width <= 300
+
+
+def test_sixteen_bit_grey_is_left_alone_since_it_would_come_out_white() -> None:
+    with pytest.raises(CannotShrink, match="of the kind I;16"):
+        shrink(encoded(Image.new("I;16", (300, 300), 30_000), "PNG"), 40 * KIB, OutputFormat.PNG)
+
+
+def test_a_picture_on_its_side_comes_out_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn, as cameras note it
+    data = encoded(noise(200, 100), "JPEG", quality=100, exif=exif)
+    smaller = shrink(data, len(data) - 1, OutputFormat.JPEG)
+    assert (smaller.width, smaller.height) == (100, 200)
+    assert not opened(smaller.data).getexif()
+
+
+def test_the_colour_profile_is_kept_and_nothing_else_that_stood_in_the_file() -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    data = encoded(noise(200, 100), "PNG", icc_profile=profile)
+    smaller = opened(shrink(data, 40 * KIB, OutputFormat.PNG).data)
+    assert smaller.info["icc_profile"] == profile
+    assert set(smaller.info) <= {"icc_profile", "loop", "background", "timestamp", "duration"}
+
+
+# ---- hostile bytes ----------------------------------------------------------------------------------------------
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def header(width: int, height: int) -> bytes:
+    return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+
+
+def test_more_than_fifty_million_pixels_are_not_decoded() -> None:
+    bomb = b"\x89PNG\r\n\x1a\n" + header(30_000, 30_000) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+    with pytest.raises(CannotShrink, match="50 million pixels"):
+        shrink(bomb, KIB, OutputFormat.PNG)
+
+
+def test_a_second_header_that_makes_it_larger_is_found_before_it_is_decoded() -> None:
+    two = b"\x89PNG\r\n\x1a\n" + header(10, 10) + header(9000, 9000) + chunk(b"IDAT", zlib.compress(b""))
+    with pytest.raises(CannotShrink):
+        shrink(two + chunk(b"IEND", b""), KIB, OutputFormat.PNG)
+
+
+def test_a_truncated_picture_is_not_filled_up_with_grey() -> None:
+    data = zlib.compress(random.Random(1).randbytes(50 * 301))  # half of the rows
+    half = b"\x89PNG\r\n\x1a\n" + header(100, 100) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    with pytest.raises(CannotShrink, match="decoder gave up"):
+        shrink(half, 60 * KIB, OutputFormat.PNG)
+    with pytest.raises(CannotShrink):
+        shrink(PNG[: len(PNG) // 2], 60 * KIB, OutputFormat.PNG)
+
+
+def test_other_kinds_of_files_never_reach_a_decoder() -> None:
+    for data in (b"", b"GIF89a" + bytes(90), b"%!PS-Adobe-3.0", encoded(noise(9, 9), "BMP"), b"text"):
+        with pytest.raises(CannotShrink):
+            shrink(data, 60, OutputFormat.PNG)
+
+
+SMALL = [
+    encoded(noise(24, 16), "PNG"),
+    encoded(noise(24, 16), "JPEG"),
+    encoded(noise(24, 16), "WEBP"),
+    encoded(noise(24, 16, "RGBA"), "WEBP", lossless=True),
+    encoded(noise(24, 16).convert("P"), "PNG"),
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(SMALL),
+    st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), max_size=8),
+    st.integers(0, 2000),
+    st.integers(1, 2000),
+)
+def test_broken_bytes_end_in_a_picture_or_in_a_clear_no(
+    good: bytes, changes: list[tuple[int, int]], length: int, limit: int
+) -> None:
+    data = bytearray(good)
+    for at, value in changes:
+        data[at % len(data)] = value
+    cut = bytes(data[: max(12, length)])
+    try:
+        smaller = shrink(cut, limit, OutputFormat.JPEG)
+    except CannotShrink as error:
+        assert str(error)
+    else:
+        assert len(smaller.data) <= limit
+        assert opened(smaller.data).size == (smaller.width, smaller.height)
+
+
+# ---- the thread -------------------------------------------------------------------------------------------------
+
+
+async def test_the_press_says_none_where_nothing_can_be_done_and_goes_on() -> None:
+    press = Press()
+    assert await press.fit(b"not a picture", 10, OutputFormat.PNG) is None
+    smaller = await press.fit(PNG, 60 * KIB, OutputFormat.PNG)
+    assert smaller is not None and len(smaller.data) <= 60 * KIB
