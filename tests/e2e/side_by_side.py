@@ -1,0 +1,124 @@
+"""Many stories with one bot at the same time, since most of each is waiting; and what its own books say of them."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sandbox.image_api.moods import Mood
+from sandbox.local_discord.faults import RestFault
+from tests.e2e.trial import Json, Trial
+
+CALLBACK = r"^/interactions/\d+/[^/]+/callback$"
+
+HELD = ("hold", -5, 5)
+PAID = [HELD, ("settle", 0, -5)]
+RETURNED = [HELD, ("release", 5, -5)]
+
+
+@dataclass
+class Books:
+    """The bot's SQLite file, read while the bot writes it."""
+
+    path: Path
+
+    def _read(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)) as connection:
+            return connection.execute(sql, values).fetchall()
+
+    def states(self, generation_id: int) -> list[str]:
+        """The states of its images."""
+        return [row[0] for row in self._read("SELECT state FROM images WHERE generation_id = ?", generation_id)]
+
+    def count(self, state: str) -> int:
+        """Images in this state, of everybody."""
+        return self._read("SELECT COUNT(*) FROM images WHERE state = ?", state)[0][0]
+
+    def money(self, generation_id: int) -> list[tuple[str, int, int]]:
+        """What the ledger holds of its images: (kind, change of available, change of held), in order."""
+        return self._read(
+            "SELECT kind, available_delta, held_delta FROM entries WHERE image_id LIKE ? ORDER BY number",
+            f"{generation_id}-%",
+        )
+
+    def assert_sound(self) -> None:
+        """Nothing is held at the end, and every account is the sum of its entries."""
+        sums = "SELECT user_id, SUM(available_delta), SUM(held_delta) FROM entries GROUP BY user_id ORDER BY user_id"
+        accounts = self._read("SELECT user_id, available, held FROM accounts ORDER BY user_id")
+        assert accounts == self._read(sums)
+        assert [account for account in accounts if account[2]] == []
+
+
+@dataclass
+class Stage:
+    """A trial on which stories are told. Only asking is one at a time: faults and moods strike what comes next."""
+
+    trial: Trial
+    books: Books
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    prompts: dict[int, str] = field(default_factory=dict[int, str])  # of all that was asked for
+
+    async def ask(
+        self,
+        person: str,
+        channel: str = "gallery",
+        *,
+        callback: Mapping[str, Any] | None = None,
+        mood: Mood | None = None,
+        taken: bool = True,
+        twice: bool = False,
+    ) -> int:
+        """/imagine, and wait for what becomes of the first answer and of the POST.
+
+        *callback*: the fault that strikes the first answer, *taken*: and whether an image is asked for in spite of it;
+        *mood*: the mood in which the task lives; *twice*: the event comes two times.
+        """
+        box = self.trial.box
+        async with self.asking:
+            fault = box.discord.faults.rest("POST", CALLBACK, **callback) if callback else None
+            posts = len(box.images.posts)
+            if mood is not None:
+                box.images.set_mood(mood, 1)
+            if twice:
+                box.discord.faults.gateway_repeat("INTERACTION_CREATE", 1)
+            prompt = f"story number {len(self.prompts)} of {person}"
+            asked = await self.trial.imagine(person, channel, prompt=prompt, size="768*1024")
+            self.prompts[asked] = prompt
+            if fault is not None:
+                await self.until(lambda: fault.left == 0)
+            if taken:
+                await self.until(lambda: len(box.images.posts) > posts)
+        return asked
+
+    async def painting(self, person: str, channel: str = "gallery") -> tuple[int, Json]:
+        """/imagine, until the card says that it is being made."""
+        asked = await self.ask(person, channel)
+        return asked, await self.trial.card_saying(person, asked, "Painting")
+
+    def fault_of(self, person: str, asked: int, **fault: Any) -> RestFault:
+        """A fault of the edits by this interaction's token."""
+        token = self.trial.box.discord.actor(person).interaction(asked).token
+        return self.trial.box.discord.faults.rest("PATCH", f"/{token}/", **fault)
+
+    async def state(self, asked: int, state: str, *, seconds: float = 30.0) -> None:
+        """Wait until the books say so."""
+        await self.until(lambda: self.books.states(asked) == [state], seconds)
+
+    async def until(self, happened: Callable[[], object], seconds: float = 20.0) -> None:
+        async with asyncio.timeout(seconds):
+            while not happened():  # noqa: ASYNC110 - it happens in another process
+                await asyncio.sleep(0.02)
+
+
+Story = Callable[[Stage], Awaitable[None]]
+
+
+async def tell(stage: Stage, stories: Mapping[str, Story]) -> dict[str, BaseException | None]:
+    """Tell them all at once. What each one ended with: None is well."""
+    endings = await asyncio.gather(*(story(stage) for story in stories.values()), return_exceptions=True)
+    return dict(zip(stories, endings, strict=True))
