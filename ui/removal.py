@@ -62,7 +62,8 @@ class Removal:
     async def keep(self, interaction: discord.Interaction[Any], generation_id: int) -> None:
         """Leave the card alone and say so in place of the question."""
         self._presses.pop((generation_id, interaction.user.id), None)
-        await interaction.response.edit_message(view=_said(texts_buttons.KEPT_CARD), allowed_mentions=NOBODY)
+        await interaction.response.defer()
+        await interaction.edit_original_response(view=_said(texts_buttons.KEPT_CARD), allowed_mentions=NOBODY)
 
     async def _find(self, interaction: discord.Interaction[Any], generation_id: int) -> Generation:
         permissions = interaction.permissions
