@@ -131,7 +131,8 @@ async def build(settings: Settings, stack: contextlib.AsyncExitStack) -> Imagine
     bot = ImagineBot(settings)
     bot.clock, bot.rng, bot.database = SystemClock(), random.SystemRandom(), database
     bot.ledger = Ledger(Allowance(settings.credits_per_period, settings.credit_period, settings.timezone))
-    bot.delivery = DiscordDelivery(bot, bot.clock, Freshness(database, bot.clock), rng=bot.rng)
+    freshness = Freshness(database, bot.clock) if database.is_postgresql else None  # SQLite has one process
+    bot.delivery = DiscordDelivery(bot, bot.clock, freshness, rng=bot.rng)
     bot.operator = OwnerAlerts(bot, bot.clock, settings.owner_ids)
     bot.callbacks = _callbacks(bot)
     pace = Pace()

@@ -22,12 +22,14 @@ from generations.ports import Delivery
 from generations.service import Generations
 from generations.steps import step_image
 from qwen.images import DownloadedImage
+from store.database import Transaction
 from store.errors import DatabaseLost
 
 log = logging.getLogger("qwen_imagine.worker")
 
 LEASE_SECONDS = 10.0  # a killed process's work waits this long at most; far above one loop's stall
 IDLE_SECONDS = 1.0  # rows written by another process are noticed at least this often
+ROUND_SECONDS = 0.02  # the least time between two rounds while steps are in flight
 HOUSEKEEPING_SECONDS = 30.0
 WELL_SECONDS = 10.0  # without a round for so long something is wrong
 MAX_STEPS = 64  # steps in flight in one process
@@ -58,7 +60,7 @@ class Worker:
         self._database = context.database
         self._wake = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self._kept_pace = KeptPace(context.database, context.pace)
         self._kept_house_at = float("-inf")
         self._round_ended_at = float("-inf")
@@ -81,7 +83,7 @@ class Worker:
 
     async def run(self) -> None:
         """Work until drain() is called. A slow step never holds up the others."""
-        while not self._stopping:
+        while not self._stopping.is_set():
             self._wake.clear()
             wait = IDLE_SECONDS
             try:
@@ -97,10 +99,13 @@ class Worker:
                 log.exception("the worker's round failed, the next one comes in %.0f s", IDLE_SECONDS)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), wait)
+            if self._running:  # what ends together is followed by one round, not by one each
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), ROUND_SECONDS)
 
     async def drain(self) -> None:
         """Stop taking work, finish the steps in flight (a POST is the one dangerous moment), keep what was learned."""
-        self._stopping = True
+        self._stopping.set()
         self.nudge()
         if self._running:
             _, late = await asyncio.wait(self._running, timeout=DRAIN_SECONDS)
@@ -168,10 +173,17 @@ class Worker:
         due = due_images(generation.images, self._clock.now_ms())
         found = await asyncio.gather(*(step_image(self._context, generation, image) for image in due))
         pictures = {image.position: picture for image, picture in zip(due, found, strict=True) if picture}
-        generation = await self._load(generation)
-        retry_show_at_ms = await self._show(generation, pictures)
         async with self._database.transaction() as tx:
-            await records.release_claim(tx, generation.id, generation.fence, retry_show_at_ms=retry_show_at_ms)
+            generation = await _reload(tx, generation)
+            has_news = generation.unshown or bool(pictures)
+            if not has_news:
+                await records.release_claim(tx, generation.id, generation.fence)
+        if has_news:
+            retry_show_at_ms = await self._show(generation, pictures)
+            async with self._database.transaction() as tx:
+                await records.release_claim(tx, generation.id, generation.fence, retry_show_at_ms=retry_show_at_ms)
+        elif not generation.finished:
+            self._delivery.show_progress(generation, await self.outlook(generation))
 
     async def _answered(self, generation: Generation) -> bool:
         """Whether Discord has taken the card. A process may have died between the answer and its row."""
@@ -199,13 +211,8 @@ class Worker:
 
     async def _show(self, generation: Generation, pictures: Mapping[int, DownloadedImage]) -> int | None:
         """Show what is new. Returns when to try again, if Discord could not take it now."""
-        outlook = await self.outlook(generation)
-        if not generation.unshown and not pictures:
-            if not generation.finished:
-                self._delivery.show_progress(generation, outlook)
-            return None
         try:
-            shown = await self._delivery.show(generation, outlook, pictures)
+            shown = await self._delivery.show(generation, await self.outlook(generation), pictures)
         except DeliveryDelayed as delayed:
             log.warning("generation %s: %s", generation.id, delayed)
             retry_at_ms = self._clock.now_ms() + round(delayed.retry_after_seconds * 1000)
@@ -248,17 +255,12 @@ class Worker:
     async def outlook(self, generation: Generation) -> Outlook:
         """What can be said of the near future of *generation*."""
         line = await self._service.line_of(generation) if generation.cancellable else None
-        async with self._database.transaction() as tx:
-            in_flight = await records.in_flight_count(tx)
+        in_flight = 0  # of interest only beside a line
+        if line is not None:
+            async with self._database.transaction() as tx:
+                in_flight = await records.in_flight_count(tx)
         now_ms = self._clock.now_ms()
         return outlook_of(generation, line, self._context.pace, now_ms=now_ms, slots=self._slots(), in_flight=in_flight)
-
-    async def _load(self, generation: Generation) -> Generation:
-        async with self._database.transaction() as tx:
-            fresh = await records.load(tx, generation.id)
-        if fresh is None or fresh.fence != generation.fence:
-            raise LostClaim(generation.id)
-        return fresh
 
     @contextlib.asynccontextmanager
     async def _lease(self, generation: Generation) -> AsyncGenerator[None]:
@@ -279,6 +281,13 @@ class Worker:
                 with contextlib.suppress(DatabaseLost):  # it may be back in time for the next beat
                     async with self._database.transaction() as tx:
                         await records.renew(tx, generation.id, generation.fence, lease_until_ms)
+
+
+async def _reload(tx: Transaction, generation: Generation) -> Generation:
+    fresh = await records.load(tx, generation.id)
+    if fresh is None or fresh.fence != generation.fence:
+        raise LostClaim(generation.id)
+    return fresh
 
 
 def due_images(images: Sequence[Image], now_ms: int) -> list[Image]:
