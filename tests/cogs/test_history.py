@@ -1,0 +1,277 @@
+"""/history: leafing, searching, images of cards, and posting what was kept; for the person alone."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from generations.archive import Page
+from generations.model import Generation, Image, Origin, Request, State
+from qwen.errors import ImageUnavailable
+from tests.cogs.scene import Scene, private_words, words
+from ui.cards_history import build_history
+from ui.history import PostButton, TurnButton
+
+SHOWN = "prompt number {}"
+
+
+async def make(scene: Scene, prompt: str = "a lighthouse in a storm", person: Any = None, **options: Any) -> Any:
+    """An image, asked for and posted; the answer to its command."""
+    result = await (person or scene.alice).slash(scene.channel, "imagine", prompt=prompt, **options)
+    for _ in range(3):
+        await scene.step()
+        await scene.env.advance_time(10)
+    assert (await scene.only_generation()).finished
+    return result
+
+
+async def keep(scene: Scene) -> int:
+    """As if the last image had found no place to be posted. Its generation's id."""
+    kept = scene.postman.command_id
+    async with scene.database.real.transaction() as tx:
+        await tx.execute(
+            text("UPDATE images SET state = 'undelivered', attachment_id = NULL WHERE generation_id = :id"),
+            {"id": kept},
+        )
+    return kept
+
+
+async def loaded(scene: Scene, generation_id: int) -> Generation:
+    found = await scene.generation(generation_id)
+    assert found is not None
+    return found
+
+
+async def history(scene: Scene, person: Any = None, **options: Any) -> Any:
+    """The answer to /history once its images are found."""
+    result = await (person or scene.alice).slash(scene.channel, "history", **options)
+    assert result.response is not None and result.response.ephemeral
+    return result
+
+
+def labels(message: Any) -> list[str]:
+    return re.findall(r"'label': '([^']+)'", str(plain(message)))
+
+
+def plain(message: Any) -> list[Any]:
+    return [part if isinstance(part, dict) else part.to_dict() for part in message.components]
+
+
+def pictures(message: Any) -> list[str]:
+    (container,) = plain(message)
+    return [item["media"]["url"] for part in container["components"] if part["type"] == 12 for item in part["items"]]
+
+
+async def test_somebody_without_images_is_told_how_to_make_one(scene: Scene) -> None:
+    result = await scene.alice.slash(scene.channel, "history")
+    assert private_words(result) == "No images yet. `/imagine` makes one."
+
+
+async def test_an_image_is_listed_with_prompt_price_time_link_and_picture(scene: Scene) -> None:
+    card = await make(scene, seed=42, format="png")
+    shown = (await history(scene)).response
+    said = words(shown)
+    assert "1\\. **a lighthouse in a storm**" in said
+    assert re.search(r"1024×1024 · seed 42 · png · 5 credits · <t:\d+:R>", said)
+    url = f"https://discord.com/channels/{scene.guild.id}/{scene.channel.id}/{card.response.id}"
+    assert f"[card]({url})" in said
+    assert len(pictures(shown)) == 1 and pictures(shown)[0].startswith("https://")
+
+
+async def test_nobody_sees_the_images_of_others(scene: Scene) -> None:
+    await make(scene)
+    assert "No images yet" in words((await history(scene, scene.bob)).response)
+
+
+async def test_a_private_image_is_listed_without_a_link(scene: Scene) -> None:
+    await make(scene, private=True)
+    shown = (await history(scene)).response
+    assert "a lighthouse" in words(shown) and "[card]" not in words(shown) and pictures(shown) == []
+
+
+async def test_a_card_that_is_gone_is_said_to_be_gone(scene: Scene) -> None:
+    await make(scene)
+    await scene.moderator.delete(scene.posts()[0])
+    shown = (await history(scene)).response
+    assert "its card is gone" in words(shown) and "[card]" not in words(shown)
+
+
+async def test_the_pages_turn_in_both_directions_in_place_and_after_a_restart(scene: Scene) -> None:
+    for number in range(7):
+        await make(scene, SHOWN.format(number))
+    result = await history(scene)
+    assert "number 6" in words(result.response) and "number 2" in words(result.response)
+    assert labels(result.response) == ["Older"]
+    await scene.restart()
+    await scene.alice.click(result.response, label="Older")
+    second = result.response
+    assert "number 1" in words(second) and "number 0" in words(second) and "number 2" not in words(second)
+    assert labels(second) == ["Newer"]
+    await scene.restart()
+    await scene.alice.click(second, label="Newer")
+    assert "number 6" in words(result.response)
+
+
+async def test_a_search_finds_words_and_keeps_them_from_page_to_page(scene: Scene) -> None:
+    for number in range(6):
+        await make(scene, f"{SHOWN.format(number)} cat")
+    await make(scene, "a dog")
+    result = await history(scene, search="  CAT  number ")
+    assert "Your images with “CAT number”" in words(result.response) and "a dog" not in words(result.response)
+    await scene.alice.click(result.response, label="Older")
+    assert "number 0 cat" in words(result.response) and "a dog" not in words(result.response)
+
+
+async def test_a_search_without_a_hit_says_so_inertly(scene: Scene) -> None:
+    await make(scene)
+    said = words((await history(scene, search="**@everyone**")).response)
+    assert "None of your images has" in said and "@everyone" not in said and "**" not in said.replace("\\*", "")
+
+
+async def test_it_works_in_the_bots_dm_and_for_who_brought_the_bot_along(scene: Scene) -> None:
+    carol = scene.env.create_user("carol")
+    assert private_or_dm(await carol.slash("history")) == "No images yet. `/imagine` makes one."
+    scene.postman.user_install = True
+    await make(scene)
+    shown = (await history(scene)).response
+    assert "[card]" in words(shown) and pictures(shown) == []  # the bot can't see cards there
+
+
+def private_or_dm(result: Any) -> str:
+    assert result.response is not None
+    return words(result.response)
+
+
+async def test_a_slow_database_is_waited_for_in_private(scene: Scene) -> None:
+    await make(scene)
+    scene.database.delays = [1.2]
+    result = await scene.alice.slash(scene.channel, "history")
+    await scene.env.advance_time(2)
+    assert result.response is not None and result.response.ephemeral
+    assert "a lighthouse" in words(result.response)
+
+
+async def test_a_failing_database_is_answered_in_private(scene: Scene) -> None:
+    scene.database.failures = 1
+    assert "failed" in private_words(await scene.alice.slash(scene.channel, "history"))
+
+
+# ---- Post it here ------------------------------------------------------------------------------------------------
+
+
+async def test_a_kept_image_is_posted_here_and_then_has_its_card_here(scene: Scene) -> None:
+    await make(scene)
+    kept = await keep(scene)
+    listed = await history(scene)
+    assert "1 image could not be posted and is kept" in words(listed.response)
+    await scene.restart()
+    before = len(scene.posts())
+    pressed = await scene.alice.click(listed.response, label="Post 1 here")
+    posts = scene.posts()
+    assert len(posts) == before + 1 and not pressed.response.ephemeral
+    assert pictures(posts[-1]) and "a lighthouse" in words(posts[-1])
+    generation = await loaded(scene, kept)
+    assert (generation.images[0].state, generation.message_id) == (State.DELIVERED, posts[-1].id)
+    assert (await scene.balance(scene.alice)).available == 45
+    assert len(pictures((await history(scene)).response)) == 1
+
+
+async def test_a_second_press_posts_nothing_and_says_so(scene: Scene) -> None:
+    await make(scene)
+    await keep(scene)
+    listed = (await history(scene)).response
+    await scene.alice.click(listed, label="Post 1 here")
+    posted = len(scene.posts())
+    again = await scene.alice.click(listed, label="Post 1 here")
+    assert "nothing left to post" in private_words(again)
+    assert len(scene.posts()) == posted
+
+
+async def test_a_private_image_is_shown_to_its_person_alone(scene: Scene) -> None:
+    await make(scene, private=True)
+    await keep(scene)
+    listed = (await history(scene)).response
+    pressed = await scene.alice.click(listed, label="Post 1 here")
+    assert pressed.response.ephemeral and pictures(pressed.response)
+    assert scene.posts() == []
+
+
+async def test_an_image_whose_link_died_gives_its_price_back(scene: Scene) -> None:
+    await make(scene)
+    kept = await keep(scene)
+    listed = (await history(scene)).response
+    scene.shelf.faults = [ImageUnavailable("gone", temporary=False)]
+    pressed = await scene.alice.click(listed, label="Post 1 here")
+    (said,) = [message for message in pressed.followups if message.ephemeral]
+    assert "no longer has it. Your 5 credits were returned." in words(said)
+    assert (await scene.balance(scene.alice)).available == 50
+    assert (await loaded(scene, kept)).images[0].state is State.FAILED
+
+
+async def test_a_silent_image_service_leaves_it_kept(scene: Scene) -> None:
+    await make(scene)
+    kept = await keep(scene)
+    listed = (await history(scene)).response
+    scene.shelf.faults = [ImageUnavailable("slow", temporary=True)]
+    pressed = await scene.alice.click(listed, label="Post 1 here")
+    (said,) = [message for message in pressed.followups if message.ephemeral]
+    assert "stays kept" in words(said)
+    await scene.alice.click(listed, label="Post 1 here")
+    assert (await loaded(scene, kept)).images[0].state is State.DELIVERED
+
+
+async def test_a_channel_without_a_permission_is_refused_before_anything_happens(scene: Scene) -> None:
+    await make(scene)
+    kept = await keep(scene)
+    listed = (await history(scene)).response
+
+    def without_files(payload: dict[str, Any]) -> None:
+        payload["app_permissions"] = "3072"  # View Channel, Send Messages
+
+    scene.postman.change = without_files
+    assert "Attach Files" in private_words(await scene.alice.click(listed, label="Post 1 here"))
+    assert (await loaded(scene, kept)).images[0].state is State.UNDELIVERED
+
+
+@pytest.mark.parametrize("number", [1, 2**63 - 1, 10**20 - 1])
+async def test_buttons_with_ids_that_never_were_are_answered(scene: Scene, number: int) -> None:
+    await make(scene)
+    await keep(scene)
+    listed = (await history(scene)).response
+
+    def forged(payload: dict[str, Any]) -> None:
+        payload["data"]["custom_id"] = f"history:post:{number}"
+        rows = payload["message"]["components"][0]["components"]
+        rows[-1]["components"][0]["custom_id"] = f"history:post:{number}"
+
+    scene.postman.change = forged
+    assert "nothing left to post" in private_words(await scene.alice.click(listed, label="Post 1 here"))
+
+
+# ---- the page, pure ----------------------------------------------------------------------------------------------
+
+
+def test_the_longest_page_keeps_discords_limits() -> None:
+    origin = Origin(1, 1, 1, 2**63 - 1, 2**63 - 1, "", 1)
+    image = Image(2**63 - 1, 0, 2**31 - 1, state=State.UNDELIVERED)
+    long = tuple(
+        Generation(2**63 - 1, Request("*" * 2000, count=4), origin, 2**41, (image,) * 4, message_id=2**63 - 1)
+        for _ in range(5)
+    )
+    page = Page(long, 2**63 - 1, 2**63 - 1, "*" * 60)
+    rows = [
+        [TurnButton("newer", 2**63 - 1, "x" * 60), TurnButton("older", 2**63 - 1, "x" * 60)],
+        [PostButton(2**63 - 1, number) for number in range(5)],
+    ]
+    view = build_history(page, rows, thumbnails={2**63 - 1: ["https://cdn.example.com/a.png"] * 4})
+    assert view.content_length() <= 4000 and view.total_children_count <= 40
+    assert all(len(button.custom_id) <= 100 for row in rows for button in row)
+    assert len(pictures_of(view)) == 10
+
+
+def pictures_of(view: Any) -> list[Any]:
+    (container,) = view.to_components()
+    return [item for part in container["components"] if part["type"] == 12 for item in part["items"]]
