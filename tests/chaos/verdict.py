@@ -19,6 +19,7 @@ from ui.cards import build_card
 LOOKS_APART_MS = 5000
 RETURNED = frozenset({"failed", "expired", "unknown", "cancelled"})
 ENDED = RETURNED | {"delivered", "undelivered"}
+IS_COMPONENTS_V2 = 1 << 15
 TOO_MANY = 429  # the one answer to a POST that says it was surely not taken
 
 
@@ -120,9 +121,12 @@ def _everything_on_screen(discord: LocalDiscord) -> dict[int, Json]:
 
 
 def _file_names(message: Json) -> Iterator[str]:
+    """What is to be seen: beside components, an attachment that none of them names is not (Discord docs: Component
+    Reference, "Component Types")."""
     for item in gallery(message):
         yield urlsplit(item["media"]["url"]).path.rpartition("/")[2]
-    yield from (attachment["filename"] for attachment in message["attachments"])
+    if not message["flags"] & IS_COMPONENTS_V2:
+        yield from (attachment["filename"] for attachment in message["attachments"])
 
 
 def _pictures(rows: Rows, images: ImageApi, screen: dict[int, Json]) -> Iterator[str]:
