@@ -7,11 +7,11 @@ import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from generations.model import PICTURED, RETURNED, Ending, State
 from generations.pace import LOOK_SECONDS
-from tests.simulation.discord_world import FIRST_PERSON, Interaction, Message
+from tests.simulation.discord_world import Interaction, Message
 from ui import texts
 from ui.inert import inert
 
@@ -158,12 +158,10 @@ def _each_refill_is_right(run: Run) -> Iterator[str]:
         periods[user_id].add(period)
         if kind == "hold":
             spent[user_id][period] += charged[image_id]
-            settled = charged[image_id]
             refunds = [row for row in rows if row[1] == "refund" and row[2] == image_id]
             for refund in refunds:  # paid in the hold's period, given back in its own
                 spent[user_id][period] += refund[3]
                 spent[user_id][refund[4]] -= refund[3]
-            del settled
     for user_id, available in run.world.disk.ask("SELECT user_id, available FROM accounts"):
         balance = 0
         for period in sorted(periods[user_id]):
@@ -325,6 +323,3 @@ def _may_hold(generation: GenerationRow, image: ImageRow, message: Message) -> I
         yield f"private image {image.id} was posted where others see it"
     if not theirs and message.channel_id != generation.told.channel_id:
         yield f"image {image.id} was posted in a place it does not belong to"
-
-
-_: Any = FIRST_PERSON

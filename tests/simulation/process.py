@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -175,6 +174,3 @@ class Process:
         self.generations.drain()
         await self.worker.drain()
         await self.delivery.drain()
-
-
-Pictures = Mapping[int, bytes]

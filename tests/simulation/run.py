@@ -368,4 +368,3 @@ def _product_log(run: Run) -> Iterator[None]:
         logger.propagate = propagate
 
 
-__all__ = ["CreditPeriod", "Run", "Verdict", "play", "field"]

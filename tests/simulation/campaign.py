@@ -1,0 +1,55 @@
+"""Many seeds, shared by several processes of this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+from tests.simulation.run import play
+from tests.simulation.scenario import draw
+from tests.simulation.shrink import shrink
+
+CHUNK = 20
+LINE = 1000
+TOLD = 20  # failing seeds that are named
+
+
+def check_seeds(seeds: range) -> tuple[int, list[tuple[int, tuple[str, ...]]]]:
+    """How often a process resumed a task in all these runs, and the seeds that broke something."""
+    verdicts = [play(draw(seed)) for seed in seeds]
+    return sum(v.steps for v in verdicts), [(v.scenario.seed, v.broken) for v in verdicts if v.broken]
+
+
+def chunks(seeds: range) -> Iterator[range]:
+    for first in range(seeds.start, seeds.stop, CHUNK):
+        yield range(first, min(first + CHUNK, seeds.stop))
+
+
+def show(seed: int) -> str:
+    """The shortest history that fails as the seed does."""
+    verdict = shrink(draw(seed))
+    lines = ["the shortest scenario that still fails:", verdict.scenario.described(), "its history:"]
+    return "\n".join([*lines, *verdict.history, *(f"BROKEN  {sentence}" for sentence in verdict.broken)])
+
+
+def run(seeds: range, jobs: int, say: Callable[[str], None]) -> int:
+    """Say the verdicts. Returns the number of seeds that failed."""
+    failed: list[tuple[int, tuple[str, ...]]] = []
+    done = steps = 0
+    began = time.monotonic()
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        for part, (taken, broken) in zip(chunks(seeds), pool.map(check_seeds, chunks(seeds)), strict=True):
+            before = done // LINE
+            done, steps = done + len(part), steps + taken
+            failed += broken
+            for seed, sentences in broken if len(failed) < TOLD else ():
+                say(f"seed {seed}: {sentences[0]}")
+            if done // LINE > before or done == len(seeds):
+                verdict = "all promises kept" if not failed else f"{len(failed)} FAILED"
+                seconds = time.monotonic() - began
+                say(f"{done:>7} seeds, {steps} resumed awaits: {verdict} ({seconds:.0f} s)")
+    if failed:
+        say(f"\nseed {failed[0][0]}: {show(failed[0][0])}")
+    return len(failed)
