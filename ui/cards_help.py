@@ -13,6 +13,7 @@ from generations.prices import price_of
 from qwen.models import PROMPT_MAX, OutputFormat, Size
 from ui import texts_help as texts
 
+COMMANDS_SHOWN = 2400  # characters; Discord takes 4000 in all
 _COLOUR = 0x5865F2
 
 
@@ -49,7 +50,14 @@ def build_help(rules: HouseRules, offered: Offered) -> ui.LayoutView:
     )
     choices = texts.choices([size.label for size in Size], [kind.value for kind in OutputFormat], PROMPT_MAX)
     container.add_item(ui.TextDisplay(f"{texts.COST}\n{cost}\n{texts.LIMITS}\n{limits}\n{choices}"))
-    lines = [texts.slash_command(name, description) for name, description in offered.commands]
-    lines += [texts.message_menu(name) for name in offered.menus]
-    container.add_item(ui.TextDisplay("\n".join([texts.COMMANDS, *lines, texts.PRIVATE_HINT])))
+    container.add_item(ui.TextDisplay("\n".join([texts.COMMANDS, *_commands(offered), texts.PRIVATE_HINT])))
     return ui.LayoutView(timeout=None).add_item(container)
+
+
+def _commands(offered: Offered) -> list[str]:
+    """A line for each; where that is too much for one screen, their names alone."""
+    menus = [texts.message_menu(name) for name in offered.menus]
+    lines = [texts.slash_command(name, description) for name, description in offered.commands]
+    if sum(map(len, [*lines, *menus])) <= COMMANDS_SHOWN:
+        return [*lines, *menus]
+    return [" · ".join(texts.slash_command(name, "").strip() for name, _ in offered.commands), *menus]

@@ -1,0 +1,122 @@
+"""/privacy: what is kept, a copy of it, and its deletion after a question; for the person alone."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from credits.allowance import CreditPeriod
+from tests.cogs.scene import Scene, private_words, words
+from tests.cogs.test_history import history, make
+from ui.cards_privacy import build_confirmation
+from ui.privacy import DeletionButton
+
+
+async def run(scene: Scene, name: str, person: Any = None) -> Any:
+    if person is not None:
+        return await person.slash(f"privacy {name}")
+    result = await scene.alice.slash(scene.channel, f"privacy {name}")
+    assert result.response is not None and result.response.ephemeral
+    return result
+
+
+async def test_what_is_kept_is_told_in_numbers(scene: Scene) -> None:
+    await make(scene, count=2)
+    await scene.bot.desk.people.change(scene.alice.id, private=False)
+    said = words((await run(scene, "show")).response)
+    assert "**1 prompt** with options" in said and "2 images made of them" in said
+    assert "Kept until you have it deleted." in said
+    assert "**5 entries**" in said and "**Your settings**" in said
+
+
+async def test_somebody_unknown_is_told_so_and_stays_unknown(scene: Scene) -> None:
+    said = words((await run(scene, "show")).response)
+    assert "**0 prompts**" in said and "No settings" in said and "**0 entries**" in said
+
+
+async def test_an_export_is_a_file_for_the_person_alone(scene: Scene) -> None:
+    await make(scene, "mine, “ünï”")
+    await make(scene, "not mine", scene.bob)
+    result = await run(scene, "export")
+    (file,) = result.response.attachments
+    data = scene.env.backend.attachments[file.id] if hasattr(scene.env.backend, "attachments") else await file.read()
+    content = json.loads(data)
+    assert file.filename == "qwen-imagine.json"
+    assert [one["prompt"] for one in content["generations"]] == ["mine, “ünï”"]
+
+
+async def test_keeping_it_deletes_nothing(scene: Scene) -> None:
+    await make(scene)
+    asked = await run(scene, "delete")
+    await scene.alice.click(asked.response, label="Keep it")
+    assert "Nothing was deleted" in words(asked.response)
+    assert "a lighthouse" in words((await history(scene)).response)
+
+
+async def test_deleting_takes_words_history_and_settings_and_leaves_the_credits(scene: Scene) -> None:
+    await make(scene)
+    await scene.bot.desk.people.change(scene.alice.id, private=True)
+    asked = await run(scene, "delete")
+    assert "Delete everything the bot keeps of you?" in words(asked.response)
+    await scene.restart()
+    await scene.alice.click(asked.response, label="Delete everything")
+    said = words(asked.response)
+    assert "Deleted: 1 prompt" in said and "45 credits" in said and "<t:" in said
+    assert "No images yet" in words((await history(scene)).response)
+    assert "No settings" in words((await run(scene, "show")).response)
+    assert (await scene.balance(scene.alice)).available == 45
+    assert await scene.ledger_is_sound()
+
+
+@pytest.mark.scene(allowance=20, period=CreditPeriod.NEVER)
+async def test_credits_that_are_given_once_are_remembered_for_good(scene: Scene) -> None:
+    await make(scene)
+    asked = await run(scene, "delete")
+    await scene.alice.click(asked.response, label="Delete everything")
+    assert "given once here, so they stay" in words(asked.response)
+    await scene.bot.desk.privacy.keep_house()
+    assert (await scene.balance(scene.alice)).available == 15
+
+
+async def test_nothing_is_deleted_while_an_image_is_under_way(scene: Scene) -> None:
+    await scene.imagine()
+    asked = await run(scene, "delete")
+    refused = await scene.alice.click(asked.response, label="Delete everything")
+    assert "1 image of yours is still under way" in private_words(refused)
+    assert (await scene.balance(scene.alice)).held == 5
+
+
+async def test_buttons_of_a_card_that_was_erased_are_answered(scene: Scene) -> None:
+    card = await make(scene)
+    asked = await run(scene, "delete")
+    await scene.alice.click(asked.response, label="Delete everything")
+    for label in ("Again", "Details"):
+        assert "no longer knows this image" in private_words(await scene.alice.click(card.response, label=label))
+    assert (await scene.balance(scene.alice)).available == 45
+
+
+@pytest.mark.parametrize("name", ["show", "export", "delete"])
+async def test_it_works_in_the_bots_dm(scene: Scene, name: str) -> None:
+    result = await run(scene, name, scene.env.create_user("carol"))
+    assert result.response is not None
+
+
+@pytest.mark.parametrize("name", ["show", "export"])
+async def test_a_failing_database_is_answered_in_private(scene: Scene, name: str) -> None:
+    scene.database.failures = 1
+    assert "failed" in private_words(await scene.alice.slash(scene.channel, f"privacy {name}"))
+
+
+async def test_a_failing_database_deletes_nothing(scene: Scene) -> None:
+    await make(scene)
+    asked = await run(scene, "delete")
+    scene.database.failures = 1
+    assert "failed" in private_words(await scene.alice.click(asked.response, label="Delete everything"))
+    assert "a lighthouse" in words((await history(scene)).response)
+
+
+def test_the_question_keeps_discords_limits() -> None:
+    view = build_confirmation([DeletionButton("delete"), DeletionButton("keep")])
+    assert view.content_length() <= 4000 and view.total_children_count <= 40

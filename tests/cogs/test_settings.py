@@ -1,0 +1,102 @@
+"""/settings: every list, kept over restarts, for the person alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from people.model import Language, Ping, Preferences
+from qwen.models import OutputFormat, Size
+from tests.cogs.scene import Scene, private_words, words
+from tests.cogs.test_history import plain
+from ui.cards_settings import build_settings
+from ui.preferences import PreferenceList
+
+
+async def opened(scene: Scene) -> Any:
+    result = await scene.alice.slash(scene.channel, "settings")
+    assert result.response is not None and result.response.ephemeral
+    return result
+
+
+def picked(message: Any) -> dict[str, str]:
+    """What each list marks as picked."""
+    (container,) = plain(message)
+    lists = [row["components"][0] for row in container["components"] if row["type"] == 1]
+    return {one["custom_id"]: option["value"] for one in lists for option in one["options"] if option.get("default")}
+
+
+async def test_whoever_set_nothing_sees_what_everybody_has(scene: Scene) -> None:
+    shown = (await opened(scene)).response
+    assert "Your settings" in words(shown) and "What you type there wins" in words(shown)
+    assert picked(shown) == {
+        "settings:size": "1024*1024",
+        "settings:format": "jpeg",
+        "settings:private": "no",
+        "settings:ping": "slow",
+        "settings:language": "discord",
+    }
+
+
+async def test_what_is_picked_is_kept_shown_in_place_and_survives_restarts(scene: Scene) -> None:
+    result = await opened(scene)
+    picks = {"size": "768*1024", "format": "webp", "private": "yes", "ping": "always", "language": "en"}
+    for name, value in picks.items():
+        await scene.restart()
+        pressed = await scene.alice.select(result.response, [value], custom_id=f"settings:{name}")
+        assert pressed.followups == []
+    assert picked(result.response) == {f"settings:{name}": value for name, value in picks.items()}
+    assert await scene.bot.desk.people.defaults_for(scene.alice.id) == Preferences(
+        Size.PORTRAIT_SMALL, OutputFormat.WEBP, True, Ping.ALWAYS, Language.ENGLISH
+    )
+    assert await scene.bot.desk.people.defaults_for(scene.bob.id) == Preferences()
+
+
+async def test_it_works_in_the_bots_dm(scene: Scene) -> None:
+    carol = scene.env.create_user("carol")
+    result = await carol.slash("settings")
+    await carol.select(result.response, ["never"], custom_id="settings:ping")
+    assert (await scene.bot.desk.people.defaults_for(carol.id)).ping is Ping.NEVER
+
+
+async def test_it_works_for_who_brought_the_bot_along(scene: Scene) -> None:
+    scene.postman.user_install = True
+    result = await opened(scene)
+    await scene.alice.select(result.response, ["png"], custom_id="settings:format")
+    assert picked(result.response)["settings:format"] == "png"
+
+
+@pytest.mark.parametrize("value", ["4096*4096", "", "x" * 100, "\ud800"])
+async def test_a_value_that_is_not_on_offer_changes_nothing(scene: Scene, value: str) -> None:
+    result = await opened(scene)
+
+    def forged(payload: dict[str, Any]) -> None:
+        payload["data"]["values"] = [value]
+
+    scene.postman.change = forged
+    refused = await scene.alice.select(result.response, ["768*1024"], custom_id="settings:size")
+    assert "not on the list" in private_words(refused)
+    assert await scene.bot.desk.people.defaults_for(scene.alice.id) == Preferences()
+
+
+async def test_a_slow_database_is_waited_for(scene: Scene) -> None:
+    result = await opened(scene)
+    scene.database.delays = [1.2]
+    await scene.alice.select(result.response, ["png"], custom_id="settings:format")
+    await scene.env.advance_time(2)
+    assert picked(result.response)["settings:format"] == "png"
+
+
+async def test_a_failing_database_is_answered_and_changes_nothing(scene: Scene) -> None:
+    result = await opened(scene)
+    scene.database.failures = 1
+    refused = await scene.alice.select(result.response, ["png"], custom_id="settings:format")
+    assert "failed" in private_words(refused)
+    assert picked(result.response)["settings:format"] == "jpeg"
+
+
+def test_the_card_keeps_discords_limits() -> None:
+    view = build_settings(Preferences(), PreferenceList)
+    assert view.content_length() <= 4000 and view.total_children_count <= 40
+    assert all(item.is_persistent() for item in view.walk_children() if item.is_dispatchable())
