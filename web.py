@@ -40,6 +40,8 @@ class WebLimits:
     body_seconds: float = 5.0
     connection_seconds: float = 15.0  # one request, one answer: whoever is still there is cut off
     connections: int = 256
+    connections_per_second: float = 200.0  # what is beyond costs no more than hanging up
+    connections_in_a_burst: int = 400
     requests_at_once: int = 64
 
 
@@ -171,9 +173,11 @@ def _limited(runner: web.AppRunner, limits: WebLimits) -> Callable[[], asyncio.P
     serve = runner.server
     assert serve is not None  # noqa: S101 - set up above; this is for the reader and pyright
     loop = asyncio.get_running_loop()
+    burst = limits.connections_in_a_burst
+    budget = CallBudget(limits.connections_per_second, burst, burst)
 
     def connect() -> asyncio.Protocol:
-        if len(serve.connections) >= limits.connections:
+        if len(serve.connections) >= limits.connections or not budget.spend(loop.time()):
             return _Refusal()
         handler = serve()
         loop.call_later(limits.connection_seconds, _cut, handler)

@@ -130,6 +130,7 @@ class StepContext:
             ending=ending,
             ending_detail=detail or None,
             failures=0,
+            last_look_at_ms=self.clock.now_ms() if late else image.last_look_at_ms,  # a look has just said so
             due_at_ms=self.after(FIRST_LATE_LOOK_SECONDS) if late else None,
         )
         if state is State.UNKNOWN:

@@ -135,7 +135,7 @@ async def _look_again(
 
 async def _failed(context: StepContext, generation: Generation, image: Image, task: Task) -> None:
     if image.state is not State.RUNNING:  # returned long ago; the service agrees
-        await context.save(generation, image, due_at_ms=None)
+        await context.save(generation, image, last_look_at_ms=context.clock.now_ms(), due_at_ms=None)
         return
     message = task.error_message or ""
     await context.end(generation, image, State.FAILED, ending_of_failure(message), message)
@@ -174,7 +174,7 @@ async def _no_picture(context: StepContext, generation: Generation, image: Image
     if image.state is State.RUNNING:
         await context.end(generation, image, State.FAILED, ending)
     else:
-        await context.save(generation, image, due_at_ms=None)
+        await context.save(generation, image, last_look_at_ms=context.clock.now_ms(), due_at_ms=None)
 
 
 async def _settle(context: StepContext, generation: Generation, image: Image, task: Task, url: str) -> None:

@@ -103,6 +103,14 @@ async def test_of_many_silent_connections_only_so_many_are_kept(door: Door) -> N
             writer.close()
 
 
+async def test_a_flood_of_connections_is_hung_up_on_whatever_it_asks_for(door: Door) -> None:
+    limits = WebLimits(connections_per_second=0.001, connections_in_a_burst=3)
+    side = WebSide(door.callbacks, door.clock, lambda: True, limits)
+    async with open_web(side, host="127.0.0.1", port=0) as port:
+        heard = [await talk(port, b"GET /anything HTTP/1.1\r\nHost: x\r\n\r\n") for _ in range(6)]
+    assert [answer[:12] for answer in heard] == [b"HTTP/1.1 404"] * 3 + [b""] * 3
+
+
 async def test_health_is_told_without_a_word_about_anything_else(door: Door) -> None:
     for door.well, status in ((True, 200), (False, 503)):
         async with door.session.get(f"{door.base}/healthz") as answer:

@@ -268,6 +268,26 @@ async def test_a_call_for_an_image_that_was_given_up_brings_its_late_look_forwar
     assert await line.shop.money() == (50, 0)
 
 
+@pytest.mark.parametrize("last", [PAINTING, task(TaskStatus.FAILED), task(TaskStatus.SUCCESS)])
+async def test_another_process_that_is_called_right_after_the_last_look_waits_its_five_seconds(
+    line: Line, last: Task
+) -> None:
+    line.shop.deadline_seconds = 60
+    line.shop.restart()
+    line.shop.context.callbacks = line.callbacks
+    line.shop.service.on_look = [*[PAINTING] * 6, last, *[PAINTING] * 3]
+    await line.shop.imagine()
+    await line.shop.worker.step()
+    await line.shop.pass_time(60 if last is PAINTING else 130)
+    for _ in range(8):
+        line.shop.restart()
+        line.shop.context.callbacks = line.callbacks
+        assert await line.call()
+        await line.shop.pass_time(1)
+    assert len(line.look_ages()) >= 7
+    assert line.shop.service.closest_looks() >= 5.0
+
+
 async def test_a_call_about_an_image_that_has_ended_is_nobodys(line: Line) -> None:
     generation_id = await line.shop.imagine()
     await line.shop.worker.step()
