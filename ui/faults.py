@@ -31,9 +31,13 @@ class UnreadableAnswer(Exception):
     """Something answered in Discord's place, such as a proxy with a page of HTML."""
 
 
+class ClientClosed(Exception):
+    """The library has given up its connections: this process is about to end."""
+
+
 # Discord did not answer, or discord.py did not ask: nobody can say what became of the call. discord.py 2.7.1 lets the
 # faults of its HTTP library through as they are (http.py and webhook/async_.py, `request`).
-NO_ANSWER = (*NETWORK_FAULTS, discord.RateLimited, UnreadableAnswer)
+NO_ANSWER = (*NETWORK_FAULTS, discord.RateLimited, UnreadableAnswer, ClientClosed)
 
 
 class Verdict(StrEnum):

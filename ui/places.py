@@ -15,10 +15,11 @@ import discord
 from generations.clock import Clock
 from generations.model import Generation, Place
 from ui.cards import plain_text
-from ui.faults import UnreadableAnswer
+from ui.faults import ClientClosed, UnreadableAnswer
 from ui.sheet import KeptPicture, Sheet
 
 NOBODY = discord.AllowedMentions.none()
+LAST_WORD_MS = 45_000  # before the token's last use: discord.py may try for half a minute
 
 Send = Callable[[Sheet], Awaitable[discord.Message]]
 OpenChannel = Callable[[], Awaitable[discord.abc.Messageable]]
@@ -95,11 +96,22 @@ class Places:
         nonce, files = _nonce(sheet), sheet.files()
         if not plain:
             view = sheet.view()
-            with _readable():
+            with self._asking():
                 return await channel.send(view=view, files=files, nonce=nonce, allowed_mentions=NOBODY)
-        content = plain_text(sheet.generation, sheet.linked)
-        with _readable():
+        content = plain_text(sheet.generation, sheet.linked, sheet.names())
+        with self._asking():
             return await channel.send(content, files=files, nonce=nonce, allowed_mentions=NOBODY, suppress_embeds=True)
+
+    def last_word_at_ms(self, memory: Memory, generation: Generation) -> int | None:
+        """When a card that only the token reaches must say where its images will come; None: others reach it too."""
+        if memory.home is not None or _home_in_rows(generation) is not None or _bot_may_enter(generation):
+            return None
+        return generation.origin.token_expires_at_ms - self._margin_ms - LAST_WORD_MS
+
+    def is_leaving(self, memory: Memory, generation: Generation) -> bool:
+        """Whether that time has come, and something is still to be shown."""
+        at_ms = self.last_word_at_ms(memory, generation)
+        return at_ms is not None and not generation.finished and self._clock.now_ms() >= at_ms
 
     async def fetch_answer(self, generation: Generation) -> discord.Message | None:
         """The answer to the interaction; None without asking, when the token can't tell any more."""
@@ -107,7 +119,7 @@ class Places:
         if not origin.token or self._clock.now_ms() >= origin.token_expires_at_ms:
             return None
         # Discord docs: "Get Original Interaction Response"; the library's type knows numbers only.
-        with _readable():
+        with self._asking():
             return await self._webhook(generation).fetch_message("@original")  # pyright: ignore[reportArgumentType]
 
     def _token_is_fresh(self, memory: Memory, generation: Generation) -> bool:
@@ -121,7 +133,7 @@ class Places:
 
         async def send(sheet: Sheet) -> discord.Message:
             attachments, view = sheet.attachments(), sheet.view()
-            with _readable():
+            with self._asking():
                 return await webhook.edit_message(
                     message_id, attachments=attachments, view=view, allowed_mentions=NOBODY
                 )
@@ -133,24 +145,28 @@ class Places:
 
         async def send(sheet: Sheet) -> discord.Message:
             attachments, view = sheet.attachments(), sheet.view()
-            with _readable():
+            with self._asking():
                 return await message.edit(attachments=attachments, view=view, allowed_mentions=NOBODY)
 
         return send
 
+    @contextlib.contextmanager
+    def _asking(self) -> Generator[None]:
+        """Give names to what discord.py 2.7.1 lets through: it takes every answer for JSON of the right shape and
+        stumbles over any other (webhook/async_.py, `data['retry_after']`), and a closed client's calls are a
+        RuntimeError of its HTTP library."""
+        try:
+            yield
+        except (TypeError, KeyError, AttributeError) as fault:
+            raise UnreadableAnswer from fault
+        except RuntimeError as fault:
+            if not self._client.is_closed():
+                raise
+            raise ClientClosed from fault
+
     def _webhook(self, generation: Generation) -> discord.Webhook:
         origin = generation.origin
         return discord.Webhook.partial(origin.application_id, origin.token, client=self._client)
-
-
-@contextlib.contextmanager
-def _readable() -> Generator[None]:
-    """discord.py 2.7.1 takes every answer for JSON of the right shape and stumbles over any other (webhook/async_.py,
-    `data['retry_after']`; message.py)."""
-    try:
-        yield
-    except (TypeError, KeyError, AttributeError) as fault:
-        raise UnreadableAnswer from fault
 
 
 def _home_in_rows(generation: Generation) -> Home | None:

@@ -72,6 +72,11 @@ async def test_an_answer_that_discord_py_cannot_read_delays_the_show(scene: Scen
     assert (await scene.show(ready(), 0)).place is Place.CARD
 
 
+async def test_a_client_that_was_closed_delays_the_show(scene: Scene) -> None:
+    await scene.client.close()
+    await delay_of(scene)
+
+
 async def test_a_refused_bot_token_is_asked_about_once_and_then_left_alone(scene: Scene) -> None:
     scene.rest.fault("PATCH /channels", 401, 0, times=1000)
     for number in range(50):
