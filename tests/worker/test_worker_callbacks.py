@@ -278,7 +278,7 @@ async def test_another_process_that_is_called_right_after_the_last_look_waits_it
     line.shop.service.on_look = [*[PAINTING] * 6, last, *[PAINTING] * 3]
     await line.shop.imagine()
     await line.shop.worker.step()
-    await line.shop.pass_time(60 if last is PAINTING else 130)
+    await line.shop.pass_time(60 if last is PAINTING else 70)
     for _ in range(8):
         line.shop.restart()
         line.shop.context.callbacks = line.callbacks
