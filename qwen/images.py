@@ -41,6 +41,11 @@ class DownloadedImage:
     height: int
 
 
+@dataclass(frozen=True, slots=True)
+class OversizedImage:
+    """A picture that is there and has more bytes than are ever fetched: only its address can be handed on."""
+
+
 class PrivateAddress(OSError):
     """A name that resolves, also, to an address outside the public internet."""
 

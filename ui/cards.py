@@ -18,8 +18,9 @@ from discord import ui
 
 from generations.model import HELD, IN_FLIGHT, PICTURED, RETURNED, Ending, Generation, Image, Outlook, State
 from generations.prices import charged_for, price_of
-from ui import texts
+from ui import texts, texts_places
 from ui.buttons import AgainButton, CancelButton, DeleteButton, DetailsButton, EditButton
+from ui.file_names import reencoding_in
 from ui.inert import alt_text, inert
 from ui.numbers import duration
 
@@ -42,12 +43,14 @@ def build_card(
     attached: Mapping[int, str],
     linked: Mapping[int, str] = _NOTHING,
     elsewhere: Sequence[str] = (),
+    leaving: bool = False,
 ) -> ui.LayoutView:
     """The card of *generation* as it stands.
 
     *attached*: image position -> media reference ("attachment://name.png") of the images that this message holds.
     *linked*: image position -> address at the image service, for images too large to be attached.
     *elsewhere*: addresses of messages that hold what could not be put on this card.
+    *leaving*: soon Discord lets nobody change this card any more, and not all is ready.
     """
     container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=_accent(generation))
     if attached:
@@ -57,6 +60,8 @@ def build_card(
         *_ready_lines(generation, attached, linked, elsewhere),
         *_live_lines(generation.images, outlook),
         *_ending_lines(generation.images),
+        *([texts_places.LEAVING] if leaving else []),
+        *_fitting_lines(generation, attached),
         _small_print(generation),
     ]
     container.add_item(ui.TextDisplay("\n".join(lines)))
@@ -66,13 +71,13 @@ def build_card(
     return ui.LayoutView(timeout=None).add_item(container)
 
 
-def plain_text(generation: Generation, linked: Mapping[int, str]) -> str:
-    """The text beside pictures in a message without components; at most 2000 characters."""
+def plain_text(generation: Generation, linked: Mapping[int, str], names: Mapping[int, str] = _NOTHING) -> str:
+    """The text beside pictures, known by their *names*, in a message without components; at most 2000 characters."""
     lines = [f"**{inert(generation.request.prompt, PROMPT_SHOWN)}**"]
     if linked:
         lines.append(texts.too_large(sorted(linked), len(generation.images)))
         lines.extend(_text_urls(linked, above=0))
-    return "\n".join([*lines, _small_print(generation)])
+    return "\n".join([*lines, *_fitting_lines(generation, names), _small_print(generation)])
 
 
 def _gallery(generation: Generation, attached: Mapping[int, str]) -> ui.MediaGallery[ui.LayoutView]:
@@ -140,6 +145,18 @@ def _ending_lines(images: Sequence[Image]) -> list[str]:
     if groups:
         lines.append(texts.returned_sentence(price_of(sum(map(len, groups.values())))))
     return lines
+
+
+def _fitting_lines(generation: Generation, attached: Mapping[int, str]) -> list[str]:
+    """Which images were made smaller to fit, in small print; their names tell."""
+    groups: dict[str, list[Image]] = {}
+    for position, name in attached.items():
+        image = generation.images[position]
+        found = reencoding_in(name, image.seed)
+        if found is not None:
+            before, after = generation.request.size.label, f"{found.width}×{found.height}"
+            groups.setdefault(texts_places.reencoded(found.format.value, before, after), []).append(image)
+    return [texts.small_print([_labelled(generation.images, group, text)]) for text, group in groups.items()]
 
 
 def _labelled(images: Sequence[Image], group: Sequence[Image], text: str) -> str:

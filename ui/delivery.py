@@ -15,26 +15,24 @@ import random
 from collections import OrderedDict
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import discord
 
 from generations.clock import Clock
 from generations.errors import DeliveryDelayed, LostClaim
-from generations.model import DISCORD_EPOCH_MS, Generation, Outlook, Shown
+from generations.model import Generation, Outlook, Shown
 from generations.pace import backoff_seconds
 from generations.ports import Freshness
+from pictures.press import Press
+from ui.cadence import PROGRESS_AGE_MS, born_at_ms, progress_gap_seconds
 from ui.ladder import Ladder
 from ui.places import Memory, Places
 from ui.restraint import Restraint
-
-if TYPE_CHECKING:
-    from qwen.images import DownloadedImage
+from ui.sizing import Found, Sizing
 
 log = logging.getLogger("qwen_imagine.delivery")
 
-PROGRESS_SECONDS = 5.0  # the least time between an edit and a progress edit of the same card
-PROGRESS_AGE_MS = 60 * 60 * 1000  # Discord limits edits of messages older than an hour (code 30046)
 DRAIN_SECONDS = 5.0  # with the worker's own 20 s under the 30 s that hosts give
 CARDS_REMEMBERED = 1000  # idle cards whose memory is kept; all of it can be learned again
 
@@ -49,6 +47,7 @@ class _Card:
     memory: Memory = field(default_factory=Memory)
     editing: asyncio.Lock = field(default_factory=asyncio.Lock)  # held around every call that changes the card
     slot: tuple[Generation, Outlook] | None = None  # the newest progress that is not shown yet
+    latest: tuple[Generation, Outlook] | None = None  # the newest at all, for the last word; none when that is said
     owner: asyncio.Task[None] | None = None  # shows what is in the slot; none while it is empty
     nap: asyncio.Task[None] | None = None  # the owner's wait between two progress edits
     shows: int = 0  # news on their way
@@ -65,6 +64,10 @@ class _Card:
     def drop_progress(self) -> None:
         """Forget the waiting progress, and wake its owner, which then ends."""
         self.slot = None
+        self.wake()
+
+    def wake(self) -> None:
+        """Have the owner look again at what is to be done."""
         if self.nap is not None:
             self.nap.cancel()
 
@@ -98,7 +101,8 @@ class DiscordDelivery:
         self._clock = clock
         self._freshness = freshness
         self._rng = rng or random.Random(0)  # noqa: S311 (spreads pauses; no secret depends on it)
-        self._ladder = Ladder(Places(client, clock, token_margin_seconds=token_margin_seconds), Restraint(clock))
+        self._places = Places(client, clock, token_margin_seconds=token_margin_seconds)
+        self._ladder = Ladder(self._places, Restraint(clock), Sizing(Press()))
         self._cards: OrderedDict[int, _Card] = OrderedDict()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._draining = False
@@ -108,11 +112,11 @@ class DiscordDelivery:
         card = self._card(generation.id)
         if self._draining or generation.message_id is None or not card.takes(generation):
             return
-        card.slot = (generation, outlook)
-        if card.owner is None:
-            card.owner = self._start(self._own(card))
+        card.slot = card.latest = (generation, outlook)
+        card.wake()
+        self._see_to(card)
 
-    async def show(self, generation: Generation, outlook: Outlook, pictures: Mapping[int, DownloadedImage]) -> Shown:
+    async def show(self, generation: Generation, outlook: Outlook, pictures: Mapping[int, Found]) -> Shown:
         """Show news, before any progress that waits. Goes on to its end even when the caller is cancelled.
 
         Raises DeliveryDelayed when Discord can't take it now, for longer and longer (5 s to a minute, or as long as
@@ -168,7 +172,7 @@ class DiscordDelivery:
             log.error("a show ended by a fault of our own", exc_info=error)
 
     async def _show(
-        self, card: _Card, generation: Generation, outlook: Outlook, pictures: Mapping[int, DownloadedImage]
+        self, card: _Card, generation: Generation, outlook: Outlook, pictures: Mapping[int, Found]
     ) -> Shown:
         try:
             async with card.editing:
@@ -180,6 +184,9 @@ class DiscordDelivery:
                 card.edited_at = self._clock.monotonic()
                 card.over = card.over or generation.finished
                 card.delays = 0
+                card.latest = None if card.over else (generation, outlook)
+                card.wake()
+                self._see_to(card)
                 return shown
         except DeliveryDelayed as delayed:
             card.delays += 1
@@ -189,11 +196,14 @@ class DiscordDelivery:
             card.shows -= 1
             self._forget_idle()
 
+    def _see_to(self, card: _Card) -> None:
+        if card.owner is None and self._seconds_to_edit(card) is not None:
+            card.owner = self._start(self._own(card))
+
     async def _own(self, card: _Card) -> None:
-        """Show the progress of one card until there is none waiting."""
+        """Show the progress of one card until there is none waiting, and no last word to be said."""
         try:
-            while card.slot is not None:
-                wait = card.edited_at + PROGRESS_SECONDS - self._clock.monotonic()
+            while (wait := self._seconds_to_edit(card)) is not None:
                 if wait > 0:
                     await self._rest(card, wait)
                     continue
@@ -205,6 +215,28 @@ class DiscordDelivery:
             card.owner = None
             self._forget_idle()
 
+    def _seconds_to_edit(self, card: _Card) -> float | None:
+        """Until its progress is to be shown; None: there is none. At the time of the last word there always is."""
+        if self._draining or card.over:
+            return None
+        due_in = None
+        if card.latest is not None:
+            at_ms = self._places.last_word_at_ms(card.memory, card.latest[0])
+            if at_ms is None:
+                card.latest = None
+            elif at_ms > self._clock.now_ms():
+                due_in = (at_ms - self._clock.now_ms()) / 1000
+            else:
+                card.slot = card.slot or card.latest
+                card.latest = None
+        if card.slot is None:
+            return due_in
+        generation = card.slot[0]
+        hurry = self._places.is_leaving(card.memory, generation)
+        age_ms = 0 if hurry else self._clock.now_ms() - born_at_ms(generation.message_id or 0)
+        gap = card.edited_at + progress_gap_seconds(age_ms) - self._clock.monotonic()
+        return max(0.0, gap if due_in is None else min(gap, due_in))
+
     async def _rest(self, card: _Card, seconds: float) -> None:
         """Sleep in a task that drop_progress may cancel, which never touches an edit."""
         card.nap = asyncio.ensure_future(self._clock.sleep(seconds))
@@ -212,7 +244,7 @@ class DiscordDelivery:
         card.nap = None
 
     async def _edit_progress(self, card: _Card, generation: Generation, outlook: Outlook) -> None:
-        if self._clock.now_ms() - _born_at_ms(generation.message_id or 0) > PROGRESS_AGE_MS:
+        if self._clock.now_ms() - born_at_ms(generation.message_id or 0) > PROGRESS_AGE_MS:
             card.over = True
             return
         sheet = self._ladder.sheet(card.memory, generation, outlook, {})
@@ -240,8 +272,3 @@ class DiscordDelivery:
         if surplus > 0:
             for generation_id in [key for key, card in self._cards.items() if card.idle][:surplus]:
                 del self._cards[generation_id]
-
-
-def _born_at_ms(message_id: int) -> int:
-    """When a message was made, from its id (Discord docs: Reference, "Snowflakes")."""
-    return (message_id >> 22) + DISCORD_EPOCH_MS

@@ -9,19 +9,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import discord
 
 from generations.errors import DeliveryDelayed
 from generations.model import PICTURED, Generation, Outlook, Place, Shown
+from qwen.images import OversizedImage
 from ui.faults import NO_ANSWER, UNKNOWN_INTERACTION, UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, Verdict, delayed, verdict_of
+from ui.file_names import Picture, file_name
 from ui.places import Home, Memory, OpenChannel, Places
 from ui.restraint import Restraint
-from ui.sheet import KeptPicture, Sheet, file_name, picture_ids
-
-if TYPE_CHECKING:
-    from qwen.images import DownloadedImage
+from ui.sheet import KeptPicture, Sheet, picture_ids
+from ui.sizing import Found, Sizing, posts_of, size_of, too_large
 
 log = logging.getLogger("qwen_imagine.delivery")
 
@@ -37,27 +36,44 @@ class PayloadTooLarge(Exception):
 class Ladder:
     """Shows one sheet after another, wherever that is possible."""
 
-    def __init__(self, places: Places, restraint: Restraint) -> None:
+    def __init__(self, places: Places, restraint: Restraint, sizing: Sizing) -> None:
         self._places = places
         self._restraint = restraint
+        self._sizing = sizing
 
     async def show(
-        self, memory: Memory, generation: Generation, outlook: Outlook, pictures: Mapping[int, DownloadedImage]
+        self, memory: Memory, generation: Generation, outlook: Outlook, pictures: Mapping[int, Found]
     ) -> Shown:
         """Bring the card, and the *pictures* above all, to the person. Raises DeliveryDelayed.
 
-        Where all pictures together are too large they go one by one; one that is too large alone becomes a link.
+        What is too large for this place is made smaller. Where Discord still refuses so many bytes, pictures go one
+        by one; one that is refused alone is made smaller once more, and then becomes a link.
         """
-        batches = [sorted(pictures)]
+        fitted = await self._sizing.fit(generation, pictures)
+        squeezed: set[int] = set()
+        posts = posts_of(fitted)
         shown = Shown(Place.NOWHERE)
-        while batches:
-            positions = batches.pop(0)
+        while posts:
+            positions = posts.pop(0)
             try:
                 shown = await self._show_batch(
-                    memory, generation, outlook, {position: pictures[position] for position in positions}
+                    memory, generation, outlook, {position: fitted[position] for position in positions}
                 )
             except PayloadTooLarge:
-                batches[:0] = _smaller(memory, generation, positions)
+                if len(positions) > 1:
+                    posts[:0] = [[position] for position in positions]
+                    continue
+                (position,) = positions
+                smaller = None
+                if position not in squeezed:
+                    squeezed.add(position)
+                    refused_bytes = size_of(fitted[position])
+                    smaller = await self._sizing.squeeze(generation, pictures[position], refused_bytes)
+                if smaller is None:
+                    memory.linked[position] = generation.images[position].image_url or ""
+                else:
+                    fitted[position] = smaller
+                posts.insert(0, positions)
         attached = {position: memory.attached[position] for position in pictures if position in memory.attached}
         return replace(
             shown,
@@ -109,23 +125,31 @@ class Ladder:
         return message.id if message is not None and is_card else None
 
     def sheet(
-        self, memory: Memory, generation: Generation, outlook: Outlook, pictures: Mapping[int, DownloadedImage]
+        self,
+        memory: Memory,
+        generation: Generation,
+        outlook: Outlook,
+        pictures: Mapping[int, Picture | OversizedImage],
     ) -> Sheet:
         """What to send: pictures that stand on the card are kept, those too large for this place become links."""
         kept = _kept(memory, generation)
-        limit = generation.origin.attachment_size_limit
-        for position, picture in pictures.items():
-            if len(picture.data) > limit and position not in kept:
+        for position in too_large(pictures, generation):
+            if position not in kept:
                 memory.linked[position] = generation.images[position].image_url or ""
         uploads = {
             position: picture
             for position, picture in pictures.items()
-            if position not in kept and position not in memory.linked
+            if position not in kept and position not in memory.linked and not isinstance(picture, OversizedImage)
         }
-        return Sheet(generation, outlook, uploads, kept, dict(memory.linked), tuple(memory.elsewhere))
+        leaving = self._places.is_leaving(memory, generation)
+        return Sheet(generation, outlook, uploads, kept, dict(memory.linked), tuple(memory.elsewhere), leaving)
 
     async def _show_batch(
-        self, memory: Memory, generation: Generation, outlook: Outlook, pictures: Mapping[int, DownloadedImage]
+        self,
+        memory: Memory,
+        generation: Generation,
+        outlook: Outlook,
+        pictures: Mapping[int, Picture | OversizedImage],
     ) -> Shown:
         sheet = self.sheet(memory, generation, outlook, pictures)
         refused = False
@@ -193,18 +217,9 @@ def _kept(memory: Memory, generation: Generation) -> dict[int, KeptPicture]:
     if memory.home is None:
         for image in generation.images:
             if image.state in PICTURED and image.attachment_id is not None and image.position not in kept:
-                name = image.file_name or file_name(generation, image, generation.request.format)
+                name = image.file_name or file_name(generation, image)
                 kept[image.position] = KeptPicture(image.attachment_id, name)
     return kept
-
-
-def _smaller(memory: Memory, generation: Generation, positions: list[int]) -> list[list[int]]:
-    """What to try instead of a batch that was too large: each alone, and one that was alone as a link."""
-    if len(positions) > 1:
-        return [[position] for position in positions]
-    for position in positions:
-        memory.linked[position] = generation.images[position].image_url or ""
-    return [positions]
 
 
 def _moved(memory: Memory, sheet: Sheet, place: Place, message: discord.Message, *, plain: bool) -> Shown:

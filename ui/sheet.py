@@ -8,20 +8,16 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import discord
 
-from generations.model import Generation, Image, Outlook, State
-from qwen.models import OutputFormat
+from generations.model import Generation, Outlook, State
+from qwen.images import OversizedImage
 from ui.cards import build_card
-from ui.inert import alt_text, file_stem
-
-if TYPE_CHECKING:
-    from qwen.images import DownloadedImage
-
-SPOILER_PREFIX = "SPOILER_"  # what discord.File puts before the name of a hidden picture
+from ui.file_names import SPOILER_PREFIX, Picture, file_name
+from ui.inert import alt_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,27 +37,34 @@ class Sheet:
     """One state of a card, ready to be sent. All keys are image positions.
 
     *uploads*: pictures to send now; *kept*: those on the message already; *linked*: addresses of images too large to
-    be attached; *elsewhere*: addresses of messages that hold what could not be put on this card.
+    be attached; *elsewhere*: addresses of messages that hold what could not be put on this card; *leaving*: soon it
+    can't be changed any more, and not all is ready.
     """
 
     generation: Generation
     outlook: Outlook
-    uploads: Mapping[int, DownloadedImage]
+    uploads: Mapping[int, Picture]
     kept: Mapping[int, KeptPicture]
     linked: Mapping[int, str]
     elsewhere: Sequence[str] = ()
+    leaving: bool = False
 
     def view(self) -> discord.ui.LayoutView:
         """New components. The gallery names the pictures of this message by their file names."""
         attached = {position: f"attachment://{name}" for position, name in self.names().items()}
         return build_card(
-            self.generation, self.outlook, attached=attached, linked=self.linked, elsewhere=self.elsewhere
+            self.generation,
+            self.outlook,
+            attached=attached,
+            linked=self.linked,
+            elsewhere=self.elsewhere,
+            leaving=self.leaving,
         )
 
     def names(self) -> dict[int, str]:
         """The file names on the message, in gallery order."""
         names = {position: picture.file_name for position, picture in self.kept.items()}
-        names |= {position: self._file_name(position, picture.format) for position, picture in self.uploads.items()}
+        names |= {position: self._file_name(position, picture) for position, picture in self.uploads.items()}
         return dict(sorted(names.items()))
 
     def files(self) -> list[discord.File]:
@@ -70,7 +73,7 @@ class Sheet:
         return [
             discord.File(
                 io.BytesIO(picture.data),
-                self._file_name(position, picture.format).removeprefix(SPOILER_PREFIX),
+                self._file_name(position, picture).removeprefix(SPOILER_PREFIX),
                 description=alt_text(request.prompt),
                 spoiler=request.spoiler,
             )
@@ -94,19 +97,17 @@ class Sheet:
         )
         return replace(self, generation=replace(self.generation, images=tuple(images)), uploads={})
 
-    def on_new_message(self, pictures: Mapping[int, DownloadedImage]) -> Sheet:
+    def on_new_message(self, pictures: Mapping[int, Picture | OversizedImage]) -> Sheet:
         """The same state on a message that holds nothing yet but *pictures*."""
-        uploads = {position: picture for position, picture in pictures.items() if position not in self.linked}
-        return replace(self, uploads=uploads, kept={}, elsewhere=())
+        uploads = {
+            position: picture
+            for position, picture in pictures.items()
+            if position not in self.linked and not isinstance(picture, OversizedImage)
+        }
+        return replace(self, uploads=uploads, kept={}, elsewhere=(), leaving=False)
 
-    def _file_name(self, position: int, format: OutputFormat) -> str:
-        return file_name(self.generation, self.generation.images[position], format)
-
-
-def file_name(generation: Generation, image: Image, format: OutputFormat) -> str:
-    """The name under which Discord knows the picture, for example a-lighthouse-42.png; ASCII [A-Za-z0-9_.-] only."""
-    prefix = SPOILER_PREFIX if generation.request.spoiler else ""
-    return f"{prefix}{file_stem(generation.request.prompt, image.seed)}.{format.extension}"
+    def _file_name(self, position: int, picture: Picture) -> str:
+        return file_name(self.generation, self.generation.images[position], picture)
 
 
 def picture_ids(message: discord.Message, sheet: Sheet) -> dict[int, int]:

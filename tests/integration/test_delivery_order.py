@@ -29,7 +29,8 @@ from tests.integration.delivery_scene import (
     picture,
     ready,
 )
-from ui.delivery import CARDS_REMEMBERED, PROGRESS_SECONDS, DiscordDelivery
+from ui.cadence import PROGRESS_SECONDS
+from ui.delivery import CARDS_REMEMBERED, DiscordDelivery
 
 
 @pytest.fixture

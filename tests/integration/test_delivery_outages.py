@@ -21,7 +21,7 @@ from tests.integration.delivery_scene import (
     painting,
     ready,
 )
-from ui.delivery import PROGRESS_SECONDS
+from ui.cadence import PROGRESS_SECONDS
 
 HOUR_SECONDS = 3600
 
