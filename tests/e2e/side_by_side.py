@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.image_api.moods import Mood
+from sandbox.image_api.tasks import Task
 from sandbox.local_discord.faults import RestFault
 from tests.e2e.trial import Json, Trial
 
@@ -86,7 +87,7 @@ class Stage:
                 box.images.set_mood(mood, 1)
             if twice:
                 box.discord.faults.gateway_repeat("INTERACTION_CREATE", 1)
-            prompt = f"story number {len(self.prompts)} of {person}"
+            prompt = f"story {len(self.prompts)} of {person}"
             asked = await self.trial.imagine(person, channel, prompt=prompt, size="768*1024")
             self.prompts[asked] = prompt
             if fault is not None:
@@ -104,6 +105,17 @@ class Stage:
         """A fault of the edits by this interaction's token."""
         token = self.trial.box.discord.actor(person).interaction(asked).token
         return self.trial.box.discord.faults.rest("PATCH", f"/{token}/", **fault)
+
+    def faults_of_our_own(self) -> list[str]:
+        """Lines of the bot's whole log that no bad day of others explains."""
+        log = self.books.path.with_name("bot.log").read_text("utf-8")
+        return [line for line in log.splitlines() if "Traceback" in line or "fault of our own" in line]
+
+    def task_of(self, asked: int) -> Task:
+        """The task that the image service made of it."""
+        images = self.trial.box.images
+        [task_id] = [post.task_id for post in images.posts if post.task_id and self.prompts[asked] in str(post.body)]
+        return images.tasks[task_id]
 
     async def state(self, asked: int, state: str, *, seconds: float = 30.0) -> None:
         """Wait until the books say so."""
