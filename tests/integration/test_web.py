@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 
 import pytest
 
-from generations.callbacks import hash_token
+from generations import records
+from generations.callbacks import Callbacks, hash_token
 from generations.model import State
-from store.database import Database
+from store.database import Database, open_database
 from tests.integration.web_door import TASK, Door, open_door
 from web import BODY_MAX_BYTES, WebLimits
 
@@ -81,3 +83,30 @@ async def test_an_unknown_token_takes_as_long_as_a_known_one(door: Door) -> None
 async def test_an_image_that_has_ended_is_called_by_nobody(door: Door) -> None:
     await door.world.move(await door.world.image(1), State.SUCCEEDED, State.DELIVERED)
     assert await door.post() == 404
+
+
+async def test_many_calls_at_once_and_a_worker_in_between_never_wait_for_each_other(
+    door: Door, database_address: str
+) -> None:
+    async with open_database(database_address) as other, asyncio.timeout(20):
+        elsewhere = Callbacks(other, door.clock, public_url="https://imagine.example.com", nudge=lambda: None)
+        image = await door.world.image(1)
+        async with other.transaction() as tx:
+            found = await records.load_callback(tx, image)
+        assert found is not None
+        door.world.clock.at_ms += 9000
+        calls = [each.heed(found, b"{}") for each in (door.callbacks, elsewhere) * 6]
+        await asyncio.gather(*calls, *(door.post() for _ in range(6)), door.world.claim(), door.world.claim())
+    assert (await door.world.image(1)).due_at_ms == door.clock.now_ms()
+
+
+async def test_what_has_ended_is_forgotten_with_its_address(door: Door) -> None:
+    async def kept() -> bool:
+        async with door.world.database.transaction() as tx:
+            await records.forget_callbacks(tx, door.clock.now_ms())
+            return await records.load_callback(tx, image) is not None
+
+    image = await door.world.image(1)
+    assert await kept()
+    await door.world.move(image, State.SUCCEEDED)
+    assert not await kept()
