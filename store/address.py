@@ -40,7 +40,7 @@ def parse_database_url(text: str) -> URL:
 
 
 def _sqlite_url(url: URL) -> URL:
-    if url.host:
+    if url.host or url.username or url.password or url.port:
         raise BadDatabaseUrl("A SQLite address has three slashes: sqlite:///data/bot.sqlite3 (four for a full path).")
     if not url.database or ":memory:" in url.database or url.database.startswith("file:"):
         raise BadDatabaseUrl(
@@ -55,6 +55,8 @@ def _sqlite_url(url: URL) -> URL:
 def _postgresql_url(url: URL) -> URL:
     if not url.database:
         raise BadDatabaseUrl("DATABASE_URL names no database: it ends with /name, as in postgresql://user@host/name")
+    if url.port is not None and not 0 < url.port < 65536:
+        raise BadDatabaseUrl("The port in DATABASE_URL must be a number from 1 to 65535.")
     query = dict(url.query)
     ssl = query.pop("sslmode", None)
     if ssl is not None:
