@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,3 +82,12 @@ async def test_a_database_that_cannot_be_reached_ends_it_with_a_sentence(tmp_pat
     assert "database" in ended.said
     assert "Traceback" not in ended.said
     assert "canary" not in ended.said
+
+
+async def test_a_port_that_is_taken_is_a_sentence_and_a_reason_to_try_again(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = await run_bot(tmp_path, **SECRETS, **NOWHERE, PUBLIC_URL="http://127.0.0.1", PORT=port)
+    assert ended.code == 1
+    assert f"PORT {port} is taken by another program" in ended.said
+    assert "Traceback" not in ended.said
