@@ -202,8 +202,8 @@ async def run(settings: Settings) -> int:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as stack:
         bot = await build(settings, stack)
-        stack.push_async_callback(bot.close)
         await _open_web(bot, stack)
+        stack.push_async_callback(bot.close)  # not sooner: the library can't close what never began to log in
         if not await _unless_stopped(log_in(bot, settings.discord_token.get_secret_value(), bot.clock), stop):
             return 0
         work = asyncio.create_task(bot.worker.run(), name="worker")
