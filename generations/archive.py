@@ -17,8 +17,8 @@ from generations.errors import NotThere
 from generations.model import CardLink, Ending, Generation, Image, Origin, Shown, State
 from generations.ports import ImageStore
 from generations.records import archive
-from qwen.errors import ImageError, ImageUnavailable
-from qwen.images import DownloadedImage
+from qwen.errors import ImageError, ImageTooLarge, ImageUnavailable
+from qwen.images import FoundImage, OversizedImage
 from store.database import Database
 from store.statements import storable
 
@@ -59,7 +59,7 @@ class Fetched:
     """
 
     generation: Generation
-    pictures: Mapping[int, DownloadedImage]
+    pictures: Mapping[int, FoundImage]
     lost: int
     refunded: int
 
@@ -121,9 +121,7 @@ class Archive:
         kept = kept_images(generation)
         found = await asyncio.gather(*(self._download(image) for image in kept))
         pictures = {
-            image.position: picture
-            for image, picture in zip(kept, found, strict=True)
-            if isinstance(picture, DownloadedImage)
+            image.position: picture for image, picture in zip(kept, found, strict=True) if not isinstance(picture, bool)
         }
         gone = [image for image, picture in zip(kept, found, strict=True) if picture is False]
         refunded = [await self._lose(generation, image) for image in gone]
@@ -162,10 +160,12 @@ class Archive:
         async with self._database.transaction() as tx:
             await records.release_claim(tx, generation.id, generation.fence)
 
-    async def _download(self, image: Image) -> DownloadedImage | bool:
+    async def _download(self, image: Image) -> FoundImage | bool:
         """The picture; False: it is gone for good; True: it is not to be had just now."""
         try:
             return await self._store.download(image.image_url or "")
+        except ImageTooLarge:
+            return OversizedImage()
         except ImageError as error:
             temporary = isinstance(error, ImageUnavailable) and error.temporary
             log.info("image %s: kept, and can't be fetched (%s)", image.image_id, error)

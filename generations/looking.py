@@ -11,8 +11,8 @@ from generations import records
 from generations.context import StepContext
 from generations.model import Ending, Generation, Image, State
 from generations.pace import LOOK_SECONDS, backoff_seconds, late_look_seconds
-from qwen.errors import ImageError, ImageUnavailable, KeyRefused, QwenError, RateLimited, TaskNotFound
-from qwen.images import DownloadedImage
+from qwen.errors import ImageError, ImageTooLarge, ImageUnavailable, KeyRefused, QwenError, RateLimited, TaskNotFound
+from qwen.images import FoundImage, OversizedImage
 from qwen.models import Task, TaskStatus
 
 log = logging.getLogger("qwen_imagine.worker")
@@ -34,7 +34,7 @@ POLICY_WORDS = (
 )
 
 
-async def look(context: StepContext, generation: Generation, image: Image) -> DownloadedImage | None:
+async def look(context: StepContext, generation: Generation, image: Image) -> FoundImage | None:
     """One status look at a task, and all that follows from it. Returns the picture when it is ready."""
     assert image.task_id is not None  # noqa: S101 - the rows guarantee it; this is for the reader and pyright
     wait = wait_seconds(context, image.task_id)
@@ -66,7 +66,7 @@ def wait_seconds(context: StepContext, task_id: str) -> float:
 
 async def answered(
     context: StepContext, generation: Generation, image: Image, task: Task, asked_at_ms: int
-) -> DownloadedImage | None:
+) -> FoundImage | None:
     """All that follows from what the service said of a task. Returns the picture when it is ready."""
     match task.status:
         case TaskStatus.SUCCESS:
@@ -141,7 +141,7 @@ async def _failed(context: StepContext, generation: Generation, image: Image, ta
     await context.end(generation, image, State.FAILED, ending_of_failure(message), message)
 
 
-async def _succeeded(context: StepContext, generation: Generation, image: Image, task: Task) -> DownloadedImage | None:
+async def _succeeded(context: StepContext, generation: Generation, image: Image, task: Task) -> FoundImage | None:
     url, *others = task.image_urls or ("",)
     if not url:
         log.error("task %s: SUCCESS without an image", image.task_id)
@@ -150,7 +150,7 @@ async def _succeeded(context: StepContext, generation: Generation, image: Image,
     if others:
         log.warning("task %s: %d images in one answer, the first is posted", image.task_id, len(task.image_urls))
     try:
-        picture = await context.store.download(url)
+        picture = await _fetch(context, image, url)
     except ImageUnavailable as error:
         if _may_still_come(error, image):
             await look_failed(context, generation, image, error)
@@ -163,6 +163,15 @@ async def _succeeded(context: StepContext, generation: Generation, image: Image,
         return None
     await _settle(context, generation, image, task, url)
     return picture
+
+
+async def _fetch(context: StepContext, image: Image, url: str) -> FoundImage:
+    """The picture, or the word that it is too large to be fetched: it exists, so it is paid for and linked to."""
+    try:
+        return await context.store.download(url)
+    except ImageTooLarge as error:
+        log.warning("image %s: only its address can be handed on (%s)", image.image_id, error)
+        return OversizedImage()
 
 
 def _may_still_come(error: ImageUnavailable, image: Image) -> bool:
@@ -217,10 +226,10 @@ def _learn(context: StepContext, generation: Generation, image: Image, now_ms: i
     context.pace.observe_duration(size, called if was_called else (looked + noticed) / 2)
 
 
-async def fetch_again(context: StepContext, generation: Generation, image: Image) -> DownloadedImage | None:
+async def fetch_again(context: StepContext, generation: Generation, image: Image) -> FoundImage | None:
     """The picture of an image that succeeded before this process came to it; None: not now."""
     try:
-        return await context.store.download(image.image_url or "")
+        return await _fetch(context, image, image.image_url or "")
     except ImageError as error:
         age_seconds = (context.clock.now_ms() - (image.ready_at_ms or 0)) / 1000
         temporary = isinstance(error, ImageUnavailable) and _may_still_come(error, image)

@@ -66,7 +66,7 @@ class Ending(StrEnum):
     ACCOUNT_EMPTY = "account_empty"
     TASK_LOST = "task_lost"  # the service no longer knows a task it had accepted
     NO_PICTURE = "no_picture"  # SUCCESS without an image
-    PICTURE_UNUSABLE = "picture_unusable"  # not an image, far too large, or from a forbidden address
+    PICTURE_UNUSABLE = "picture_unusable"  # not an image, or from a forbidden address
     PICTURE_LOST = "picture_lost"  # it was made and paid for, but its link died before it could be posted; refunded
     OUTCOME_UNKNOWN = "outcome_unknown"
     DEADLINE = "deadline"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from generations.model import Generation, Outlook, Shown
-from qwen.images import DownloadedImage
+from qwen.images import DownloadedImage, FoundImage
 from qwen.models import Task, TaskRequest
 
 
@@ -17,7 +17,7 @@ class Delivery(Protocol):
         """Show how it goes, some time soon. Never waits, never raises; a newer one replaces it."""
         ...
 
-    async def show(self, generation: Generation, outlook: Outlook, pictures: Mapping[int, DownloadedImage]) -> Shown:
+    async def show(self, generation: Generation, outlook: Outlook, pictures: Mapping[int, FoundImage]) -> Shown:
         """Show news that must arrive: endings, and the *pictures* (by position) of its succeeded images.
 
         Raises DeliveryDelayed when Discord can't take it now, LostClaim when somebody else has claimed it. Never raises

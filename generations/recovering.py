@@ -13,13 +13,13 @@ from generations import looking, records
 from generations.context import StepContext
 from generations.model import Generation, Image
 from qwen.errors import QwenError, TaskNotFound
-from qwen.images import DownloadedImage
+from qwen.images import FoundImage
 from qwen.models import Task
 
 log = logging.getLogger("qwen_imagine.worker")
 
 
-async def check_claim(context: StepContext, generation: Generation, image: Image) -> DownloadedImage | None:
+async def check_claim(context: StepContext, generation: Generation, image: Image) -> FoundImage | None:
     """One question about the task that a callback claimed for *image*. Returns its picture when it is ready."""
     async with context.database.transaction() as tx:
         callback = await records.load_callback(tx, image)

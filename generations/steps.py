@@ -7,12 +7,12 @@ import logging
 from generations import looking, recovering, submitting
 from generations.context import StepContext
 from generations.model import Generation, Image, State
-from qwen.images import DownloadedImage
+from qwen.images import FoundImage
 
 log = logging.getLogger("qwen_imagine.worker")
 
 
-async def step_image(context: StepContext, generation: Generation, image: Image) -> DownloadedImage | None:
+async def step_image(context: StepContext, generation: Generation, image: Image) -> FoundImage | None:
     """Do what is due for *image*. Returns its picture when that is at hand now."""
     match image.state:
         case State.REQUESTED if image.admitted_at_ms is None:

@@ -21,7 +21,7 @@ from generations.outlook import outlook_of
 from generations.ports import Delivery
 from generations.service import Generations
 from generations.steps import step_image
-from qwen.images import DownloadedImage
+from qwen.images import FoundImage
 from store.database import Transaction
 from store.errors import DatabaseLost
 
@@ -209,7 +209,7 @@ class Worker:
 
     # -- showing -------------------------------------------------------------------------------------------------
 
-    async def _show(self, generation: Generation, pictures: Mapping[int, DownloadedImage]) -> int | None:
+    async def _show(self, generation: Generation, pictures: Mapping[int, FoundImage]) -> int | None:
         """Show what is new. Returns when to try again, if Discord could not take it now."""
         try:
             shown = await self._delivery.show(generation, await self.outlook(generation), pictures)
@@ -227,7 +227,7 @@ class Worker:
                 if image.state is State.SUCCEEDED:
                     await records.update_image(tx, image, fence=generation.fence, due_at_ms=due_at_ms)
 
-    async def _note_shown(self, generation: Generation, pictures: Mapping[int, DownloadedImage], shown: Shown) -> None:
+    async def _note_shown(self, generation: Generation, pictures: Mapping[int, FoundImage], shown: Shown) -> None:
         arrived = shown.place is not Place.NOWHERE
         async with self._database.transaction() as tx:
             for image in generation.images:
@@ -254,11 +254,7 @@ class Worker:
 
     async def outlook(self, generation: Generation) -> Outlook:
         """What can be said of the near future of *generation*."""
-        line = await self._service.line_of(generation) if generation.cancellable else None
-        in_flight = 0  # of interest only beside a line
-        if line is not None:
-            async with self._database.transaction() as tx:
-                in_flight = await records.in_flight_count(tx)
+        line, in_flight = await self._service.standing_of(generation)
         now_ms = self._clock.now_ms()
         return outlook_of(generation, line, self._context.pace, now_ms=now_ms, slots=self._slots(), in_flight=in_flight)
 

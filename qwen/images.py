@@ -46,6 +46,9 @@ class OversizedImage:
     """A picture that is there and has more bytes than are ever fetched: only its address can be handed on."""
 
 
+FoundImage = DownloadedImage | OversizedImage
+
+
 class PrivateAddress(OSError):
     """A name that resolves, also, to an address outside the public internet."""
 

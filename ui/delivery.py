@@ -25,11 +25,12 @@ from generations.model import Generation, Outlook, Shown
 from generations.pace import backoff_seconds
 from generations.ports import Freshness
 from pictures.press import Press
+from qwen.images import FoundImage
 from ui.cadence import PROGRESS_AGE_MS, born_at_ms, progress_gap_seconds
 from ui.ladder import Ladder
 from ui.places import Memory, Places
 from ui.restraint import Restraint
-from ui.sizing import Found, Sizing
+from ui.sizing import Sizing
 
 log = logging.getLogger("qwen_imagine.delivery")
 
@@ -116,7 +117,7 @@ class DiscordDelivery:
         card.wake()
         self._see_to(card)
 
-    async def show(self, generation: Generation, outlook: Outlook, pictures: Mapping[int, Found]) -> Shown:
+    async def show(self, generation: Generation, outlook: Outlook, pictures: Mapping[int, FoundImage]) -> Shown:
         """Show news, before any progress that waits. Goes on to its end even when the caller is cancelled.
 
         Raises DeliveryDelayed when Discord can't take it now, for longer and longer (5 s to a minute, or as long as
@@ -172,7 +173,7 @@ class DiscordDelivery:
             log.error("a show ended by a fault of our own", exc_info=error)
 
     async def _show(
-        self, card: _Card, generation: Generation, outlook: Outlook, pictures: Mapping[int, Found]
+        self, card: _Card, generation: Generation, outlook: Outlook, pictures: Mapping[int, FoundImage]
     ) -> Shown:
         try:
             async with card.editing:

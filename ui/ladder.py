@@ -14,13 +14,13 @@ import discord
 
 from generations.errors import DeliveryDelayed
 from generations.model import PICTURED, Generation, Outlook, Place, Shown
-from qwen.images import OversizedImage
+from qwen.images import FoundImage, OversizedImage
 from ui.faults import NO_ANSWER, UNKNOWN_INTERACTION, UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, Verdict, delayed, verdict_of
 from ui.file_names import Picture, file_name
 from ui.places import Home, Memory, OpenChannel, Places
 from ui.restraint import Restraint
 from ui.sheet import KeptPicture, Sheet, picture_ids
-from ui.sizing import Found, Sizing, posts_of, size_of, too_large
+from ui.sizing import Sizing, posts_of, size_of, too_large
 
 log = logging.getLogger("qwen_imagine.delivery")
 
@@ -42,7 +42,7 @@ class Ladder:
         self._sizing = sizing
 
     async def show(
-        self, memory: Memory, generation: Generation, outlook: Outlook, pictures: Mapping[int, Found]
+        self, memory: Memory, generation: Generation, outlook: Outlook, pictures: Mapping[int, FoundImage]
     ) -> Shown:
         """Bring the card, and the *pictures* above all, to the person. Raises DeliveryDelayed.
 

@@ -10,15 +10,13 @@ from collections.abc import Iterable, Mapping
 from generations.model import Generation
 from pictures.press import Press
 from pictures.shrinking import SmallerPicture
-from qwen.images import DownloadedImage, OversizedImage
+from qwen.images import FoundImage, OversizedImage
 from ui.file_names import Picture
 
 DEFAULT_LIMIT = (
     10 * 1024 * 1024
 )  # where neither the person nor the server pays for more (Discord docs: Uploading Files)
 REQUEST_BYTES = 25 * 1024 * 1024 - 64 * 1024  # of all files; the whole request may have 25 MiB (Discord docs: Message)
-
-Found = DownloadedImage | OversizedImage
 
 
 def file_limit(generation: Generation) -> int:
@@ -51,7 +49,9 @@ class Sizing:
     def __init__(self, press: Press) -> None:
         self._press = press
 
-    async def fit(self, generation: Generation, pictures: Mapping[int, Found]) -> dict[int, Picture | OversizedImage]:
+    async def fit(
+        self, generation: Generation, pictures: Mapping[int, FoundImage]
+    ) -> dict[int, Picture | OversizedImage]:
         """Each as it came if it fits, else as large as may be; as it came also where it can't be made to fit."""
         fitted: dict[int, Picture | OversizedImage] = {}
         for position, picture in pictures.items():
@@ -61,12 +61,12 @@ class Sizing:
             fitted[position] = smaller or picture
         return fitted
 
-    async def squeeze(self, generation: Generation, picture: Found, refused_bytes: int) -> SmallerPicture | None:
+    async def squeeze(self, generation: Generation, picture: FoundImage, refused_bytes: int) -> SmallerPicture | None:
         """The same picture for a place that takes less than was said: Discord has refused *refused_bytes* of it."""
         limit = DEFAULT_LIMIT if refused_bytes > DEFAULT_LIMIT else refused_bytes // 2
         return await self._smaller(generation, picture, limit)
 
-    async def _smaller(self, generation: Generation, picture: Found, limit: int) -> SmallerPicture | None:
+    async def _smaller(self, generation: Generation, picture: FoundImage, limit: int) -> SmallerPicture | None:
         if isinstance(picture, OversizedImage):
             return None
         return await self._press.fit(picture.data, limit, generation.request.format)
