@@ -150,7 +150,7 @@ async def build(settings: Settings, stack: contextlib.AsyncExitStack) -> Imagine
     store = ImageDownloader(image_session, allowed_hosts=hosts, max_bytes=DOWNLOAD_MAX_BYTES)
     bot.desk = open_desk(bot, database, bot.ledger, store, owner=owner, retention_days=settings.retention_days)
     context = StepContext(
-        database=database,
+        database=database.in_background(),
         ledger=bot.ledger,
         service=QwenClient(
             api_session, api_url=settings.qwen_api_url, api_key=settings.qwen_api_key.get_secret_value()

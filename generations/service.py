@@ -148,6 +148,14 @@ class Generations:
         async with self._database.transaction() as tx:
             return await records.line_of(tx, generation.id, max_per_user=self._max_per_user)
 
+    async def standing_of(self, generation: Generation) -> tuple[Line | None, int]:
+        """Its place in the line, and beside one, how many images are being made."""
+        if not generation.cancellable:
+            return None, 0
+        async with self._database.transaction() as tx:
+            line = await records.line_of(tx, generation.id, max_per_user=self._max_per_user)
+            return line, 0 if line is None else await records.in_flight_count(tx)
+
     async def statement(self, user_id: int) -> Statement:
         """The person's account, refilled if that was due, and its last entries."""
         async with self._database.transaction() as tx:

@@ -5,8 +5,9 @@ Knows which database runs, so that nobody else has to; knows nothing of what is 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,6 +25,7 @@ from store.statements import serialize
 
 BUSY_TIMEOUT_SECONDS = 30  # how long a writer waits for another process' write
 POSTGRESQL_CONNECTIONS = 10  # per process; small hosted plans allow 20 in all
+_BACKGROUND_CONNECTIONS = POSTGRESQL_CONNECTIONS - 3
 
 # How a server that ends, or is about to answer again, makes itself known while a connection is opened.
 _NO_CONNECTION: tuple[type[Exception], ...] = (
@@ -39,8 +41,17 @@ Transaction = AsyncConnection  # what every method of ledger and records takes f
 class Database:
     """An engine with its rules set. Use it as an async context manager, or call close()."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, gate: asyncio.Semaphore | None = None) -> None:
         self._engine = engine
+        self._gate = gate
+
+    def in_background(self) -> Database:
+        """The same database for work that no person waits for: it keeps out of the way of the rest.
+
+        Connections are given out first come, first served, so a hundred steps of the worker would stand before one
+        command: of these, only as many queue as leave room.
+        """
+        return Database(self._engine, asyncio.Semaphore(_BACKGROUND_CONNECTIONS if self.is_postgresql else 1))
 
     @property
     def is_postgresql(self) -> bool:
@@ -55,7 +66,7 @@ class Database:
         a second transaction inside the first. Raises DatabaseLost.
         """
         try:
-            async with self._engine.begin() as connection:
+            async with self._gate or nullcontext(), self._engine.begin() as connection:
                 yield connection
         except DBAPIError as error:
             if not error.connection_invalidated:

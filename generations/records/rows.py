@@ -29,6 +29,8 @@ async def lock_generation(tx: Transaction, generation_id: int, fence: int | None
 async def with_images(tx: Transaction, rows: Iterable[RowMapping]) -> list[Generation]:
     """The generations of *rows*, in their order, each with its images."""
     rows = list(rows)
+    if not rows:
+        return []
     by_generation: dict[int, list[Image]] = {row["id"]: [] for row in rows}
     wanted = select(images).where(images.c.generation_id.in_(by_generation)).order_by(images.c.position)
     for row in (await tx.execute(wanted)).mappings():

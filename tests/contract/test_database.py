@@ -96,3 +96,21 @@ async def test_a_server_that_is_not_there_is_lost_for_a_transaction_and_unreacha
                 pass
         with pytest.raises(DatabaseUnreachable):
             await database.migrate()
+
+
+async def test_work_that_nobody_waits_for_lets_a_person_pass(database: Database) -> None:
+    """Thirty steps of a worker are under way or queued; what a person asked for comes long before the last of them."""
+    background, ended = database.in_background(), list[str]()
+
+    async def work(through: Database, name: str) -> None:
+        async with through.transaction() as tx:
+            await asyncio.sleep(0.01)
+            await tx.execute(text("SELECT 1"))
+        ended.append(name)
+
+    steps = [asyncio.create_task(work(background, "step")) for _ in range(30)]
+    await asyncio.sleep(0.005)
+    await work(database, "person")
+    assert ended.index("person") < 12
+    await asyncio.gather(*steps)
+    assert len(ended) == 31
