@@ -15,11 +15,13 @@ from discord.ext import commands
 
 from generations.model import MAX_COUNT, Request
 from generations.prices import price_of
+from people.model import Preferences
 from qwen.models import PROMPT_MAX, SEED_MAX, SEED_RANDOM, OutputFormat, Size
 from ui import texts_buttons
 from ui.answers import Refusal, answering
 from ui.forms import Filled, Typed, give_back, read_form, show_form
 from ui.opening import Opening
+from ui.preferences import defaults_for
 from ui.requests import parse_request
 
 if TYPE_CHECKING:
@@ -63,33 +65,35 @@ class ImagineCog(commands.Cog):
     )
     @app_commands.describe(
         prompt=f"What the image shows, up to {PROMPT_MAX} characters",
-        size="Square 1024×1024 if left out",
+        size="If left out: as in your /settings, or Square 1024×1024",
         seed="The same seed and prompt make the same image again; left out or -1: a new one",
-        format="The file format; jpeg if left out",
+        format="The file format; if left out: as in your /settings, or jpeg",
         count=f"How many images, 1 to {MAX_COUNT}; each costs {price_of(1)} credits",
-        private="Only you can see it",
+        private="Only you can see it; if left out: as in your /settings",
         spoiler="Post it blurred until somebody clicks on it",
     )
     async def imagine(
         self,
         interaction: discord.Interaction[Any],
         prompt: app_commands.Range[str, 1, PROMPT_MAX],
-        size: app_commands.Transform[Size, SizeOption] = Size.SQUARE,
+        size: app_commands.Transform[Size, SizeOption] | None = None,
         seed: app_commands.Range[int, SEED_RANDOM, SEED_MAX] | None = None,
-        format: app_commands.Transform[OutputFormat, FormatOption] = OutputFormat.JPEG,
+        format: app_commands.Transform[OutputFormat, FormatOption] | None = None,
         count: app_commands.Range[int, 1, MAX_COUNT] = 1,
-        private: bool = False,
+        private: bool | None = None,
         spoiler: bool = False,
     ) -> None:
+        all_typed = size is not None and format is not None and private is not None
+        own = Preferences() if all_typed else await defaults_for(interaction)
         request = parse_request(
             interaction,
             self._rng,
             prompt=prompt,
-            size=size,
+            size=size or own.size,
             seed=seed,
-            format=format,
+            format=format or own.format,
             count=count,
-            private=private,
+            private=own.private if private is None else private,
             spoiler=spoiler,
         )
         await self._opening.open(interaction, request)
@@ -99,7 +103,8 @@ class ImagineCog(commands.Cog):
         text = text_of(message)
         if not text.strip():
             raise Refusal(texts_buttons.NO_TEXT)
-        await show_form(interaction, Filled(text))
+        own = await defaults_for(interaction)
+        await show_form(interaction, Filled(text, size=own.size, format=own.format, private=own.private))
 
     @commands.Cog.listener()
     async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:

@@ -14,9 +14,9 @@ import discord
 from discord import app_commands
 
 from credits.errors import InsufficientCredits
-from generations.errors import Draining, LineFull, NotCancellable, NotThere, NotYours
+from generations.errors import Draining, LineFull, NotCancellable, NotThere, NotYours, StillAtWork
 from generations.prices import price_of
-from ui import texts, texts_buttons
+from ui import texts, texts_buttons, texts_privacy
 
 log = logging.getLogger("qwen_imagine.answers")
 
@@ -75,6 +75,7 @@ SENTENCES: Mapping[type[BaseException], Callable[[Any, int], str]] = {
     NotCancellable: lambda error, _: texts.NOT_CANCELLABLE,
     NotYours: lambda error, _: texts.not_yours(error.owner_id),
     NotThere: lambda error, _: texts_buttons.NOT_THERE,
+    StillAtWork: lambda error, _: texts_privacy.still_at_work(error.images),
     app_commands.TransformerError: lambda error, _: texts.VALUE_NOT_TAKEN,
     app_commands.CommandNotFound: lambda error, _: texts.STALE_COMMAND,
     app_commands.CommandSignatureMismatch: lambda error, _: texts.STALE_COMMAND,

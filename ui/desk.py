@@ -105,9 +105,9 @@ async def within_patience(interaction: discord.Interaction[Any], looking: asynci
     return await looking
 
 
-async def in_time(looking: asyncio.Future[T], clock: Clock) -> T:
+async def in_time(looking: asyncio.Future[T], clock: Clock, seconds: float = NO_DEFER_SECONDS) -> T:
     """What *looking* finds, if it finds it before Discord stops waiting. Raises Refusal."""
-    if not await done_within(looking, NO_DEFER_SECONDS, clock):
+    if not await done_within(looking, seconds, clock):
         looking.add_done_callback(_ignore)
         raise Refusal(texts_history.SLOW)
     return await looking

@@ -17,13 +17,23 @@ from people.model import Preferences, parse_change
 from ui import texts_settings
 from ui.answers import Refusal
 from ui.cards_settings import Question, build_settings
-from ui.desk import Answered, desk_of, show, within_patience
+from ui.desk import Answered, desk_of, in_time, show, within_patience
+
+DEFAULTS_SECONDS = 1.5  # of Discord's three; the rest is for the request
 
 
 async def open_settings(interaction: discord.Interaction[Any]) -> None:
     """Answer the command with all lists."""
     desk = desk_of(interaction)
     await _show(interaction, desk.people.defaults_for(interaction.user.id))
+
+
+async def defaults_for(interaction: discord.Interaction[Any]) -> Preferences:
+    """What /imagine takes for the options that the person left out. Raises Refusal where nobody can say in time:
+    who wants to be alone with their images must not be shown to all because the database is slow."""
+    desk = desk_of(interaction)
+    looking = asyncio.ensure_future(desk.people.defaults_for(interaction.user.id))
+    return await in_time(looking, desk.clock, DEFAULTS_SECONDS)
 
 
 class PreferenceList(

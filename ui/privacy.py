@@ -11,7 +11,6 @@ from typing import Any, Self
 import discord
 from discord import ui
 
-from generations.errors import StillAtWork
 from generations.export import ExportFile, build_export
 from ui import texts_privacy as texts
 from ui.answers import NOBODY, Refusal, defer
@@ -80,16 +79,13 @@ class DeletionButton(Answered, ui.DynamicItem[ui.Button[Any]], template=r"privac
         return cls(match["answer"])
 
     async def press(self, interaction: discord.Interaction[Any]) -> None:
-        """Delete, or not, and say so in place of the question. Raises Refusal while images are under way."""
+        """Delete, or not, and say so in place of the question. Raises StillAtWork while images are under way."""
         if not self.is_delete:
             await show(interaction, build_outcome(texts.KEPT))
             return
         desk = desk_of(interaction)
         erasing = asyncio.ensure_future(desk.privacy.erase(interaction.user.id))
-        try:
-            erased = await within_patience(interaction, erasing, desk.clock)
-        except StillAtWork as error:
-            raise Refusal(texts.still_at_work(error.images)) from None
+        erased = await within_patience(interaction, erasing, desk.clock)
         outcome = texts.deleted(erased.generations, erased.kept_credits, erased.forgotten_at_ms)
         await show(interaction, build_outcome(outcome))
 

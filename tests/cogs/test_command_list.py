@@ -20,8 +20,10 @@ def option(scene: Scene, name: str) -> dict[str, Any]:
     return next(part for part in command(scene, "imagine")["options"] if part["name"] == name)
 
 
-def test_the_commands_are_the_two_of_this_release(scene: Scene) -> None:
-    assert {name for name, kind in scene.env.backend.commands[None] if kind == 1} == {"imagine", "credits"}
+def test_the_commands_are_those_of_this_release(scene: Scene) -> None:
+    assert {name for name, kind in scene.env.backend.commands[None] if kind == 1} == {
+        *("imagine", "credits", "history", "settings", "privacy", "help")
+    }
 
 
 def test_a_messages_menu_has_one_entry_that_works_wherever_the_commands_do(scene: Scene) -> None:

@@ -14,6 +14,9 @@ from tests.cogs.scene import Scene, private_words, words
 from tests.cogs.test_answers import Response
 from ui.opening import is_surely_refused
 
+# Typed, so that the person's settings need not be looked up: what goes wrong strikes the request itself.
+TYPED = {"size": "1024*1024", "format": "jpeg", "private": False}
+
 
 async def test_the_same_event_twice_makes_one_card_and_holds_once(scene: Scene) -> None:
     result = await scene.imagine()
@@ -62,7 +65,7 @@ async def test_a_machine_whose_clock_is_ahead_still_makes_images(scene: Scene) -
 @pytest.mark.parametrize("private", [False, True])
 async def test_a_slow_database_is_waited_for_behind_thinking(scene: Scene, private: bool) -> None:
     scene.database.delays = [1.2]
-    result = await scene.imagine(private=private)
+    result = await scene.imagine(**TYPED | {"private": private})
     await scene.env.advance_time(2)
     assert result.response is not None and result.response.ephemeral is private
     assert "5 credits held" in words(result.response)
@@ -76,7 +79,7 @@ async def test_a_refusal_after_thinking_is_private_and_leaves_nothing_behind(sce
         await scene.bob.slash(scene.channel, "imagine", prompt="all of it", count=count)
     shown = len(scene.posts())
     scene.database.delays = [1.2]
-    result = await scene.bob.slash(scene.channel, "imagine", prompt="one more", private=private)
+    result = await scene.bob.slash(scene.channel, "imagine", prompt="one more", **TYPED | {"private": private})
     await scene.env.advance_time(2)
     assert "needs 5 credits" in private_words(result)
     assert len(scene.posts()) == shown
@@ -97,7 +100,7 @@ async def test_an_answer_that_comes_too_late_gives_the_credits_back(scene: Scene
 async def test_thinking_that_comes_too_late_gives_the_credits_back(scene: Scene) -> None:
     scene.database.delays = [1.2]
     scene.env.inject_error("POST", "/interactions/*/callback", status=404, code=10062, message="Unknown interaction")
-    await scene.imagine()
+    await scene.imagine(**TYPED)
     await scene.env.advance_time(2)
     assert (await scene.balance(scene.alice)).available == 50
 
@@ -120,7 +123,7 @@ async def test_an_outage_of_discord_leaves_the_question_to_the_worker(scene: Sce
 async def test_a_failing_database_costs_nothing_and_says_so(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     scene.database.failures = 1
     with caplog.at_level(logging.INFO):
-        text = private_words(await scene.imagine("a very private prompt"))
+        text = private_words(await scene.imagine("a very private prompt", **TYPED))
     assert "Nothing was charged." in text and scene.postman.last["id"] in text
     assert (await scene.balance(scene.alice)).available == 50
     ours = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("qwen_imagine"))
@@ -130,7 +133,7 @@ async def test_a_failing_database_costs_nothing_and_says_so(scene: Scene, caplog
 
 async def test_a_database_that_is_gone_promises_nothing(scene: Scene) -> None:
     scene.database.failures = 10
-    text = private_words(await scene.imagine())
+    text = private_words(await scene.imagine(**TYPED))
     assert "charged" not in text and "/credits" in text
     scene.database.failures = 0
     assert (await scene.balance(scene.alice)).available == 50

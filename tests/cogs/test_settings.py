@@ -9,6 +9,7 @@ import pytest
 from people.model import Language, Ping, Preferences
 from qwen.models import OutputFormat, Size
 from tests.cogs.scene import Scene, private_words, words
+from tests.cogs.test_forms import chosen
 from tests.cogs.test_history import plain
 from ui.cards_settings import build_settings
 from ui.preferences import PreferenceList
@@ -100,3 +101,50 @@ def test_the_card_keeps_discords_limits() -> None:
     view = build_settings(Preferences(), PreferenceList)
     assert view.content_length() <= 4000 and view.total_children_count <= 40
     assert all(item.is_persistent() for item in view.walk_children() if item.is_dispatchable())
+
+
+# ---- as the defaults of /imagine ---------------------------------------------------------------------------------
+
+
+async def choose(scene: Scene, **picks: Any) -> None:
+    await scene.bot.desk.people.change(scene.alice.id, **picks)
+
+
+async def test_options_that_are_left_out_are_as_in_the_settings_and_what_is_typed_wins(scene: Scene) -> None:
+    await choose(scene, size=Size.PORTRAIT, format=OutputFormat.WEBP, private=True)
+    result = await scene.imagine()
+    assert result.response is not None and result.response.ephemeral
+    request = (await scene.only_generation()).request
+    assert (request.size, request.format, request.private) == (Size.PORTRAIT, OutputFormat.WEBP, True)
+    result = await scene.imagine(size="1024*1024", format="jpeg", private=False)
+    assert result.response is not None and not result.response.ephemeral
+    request = (await scene.only_generation()).request
+    assert (request.size, request.format, request.private) == (Size.SQUARE, OutputFormat.JPEG, False)
+
+
+async def test_the_settings_of_one_are_not_those_of_another(scene: Scene) -> None:
+    await choose(scene, private=True)
+    result = await scene.bob.slash(scene.channel, "imagine", prompt="for all to see")
+    assert result.response is not None and not result.response.ephemeral
+
+
+async def test_nobody_is_shown_to_all_because_the_database_is_slow(scene: Scene) -> None:
+    await choose(scene, private=True)
+    scene.database.delays = [1.6]
+    result = await scene.imagine()
+    await scene.env.advance_time(2)
+    assert "slow just now" in private_words(result) and scene.posts() == []
+    assert (await scene.balance(scene.alice)).available == 50
+
+
+async def test_a_database_that_fails_before_anything_was_held_says_so(scene: Scene) -> None:
+    scene.database.failures = 1
+    assert "Nothing was charged." in private_words(await scene.imagine())
+    assert (await scene.balance(scene.alice)).held == 0
+
+
+async def test_the_form_of_a_message_menu_starts_with_the_settings(scene: Scene) -> None:
+    await choose(scene, size=Size.PORTRAIT, format=OutputFormat.PNG)
+    message = await scene.bob.send(scene.channel, "a fox in the snow")
+    shown = await scene.alice.context_menu(scene.channel, "Imagine this", message)
+    assert (chosen(shown.modal, "size"), chosen(shown.modal, "format")) == (["1024*1536"], ["png"])
