@@ -179,8 +179,8 @@ async def build(settings: Settings, stack: contextlib.AsyncExitStack) -> Imagine
 
 def _callbacks(bot: ImagineBot) -> Callbacks | None:
     """What the image API is given to call back on; None when it can't reach us."""
-    url = bot.settings.public_url
-    return Callbacks(bot.database, bot.clock, public_url=url, nudge=lambda: bot.worker.nudge()) if url else None
+    url, rows = bot.settings.public_url, bot.database.in_background()  # strangers' calls don't stand before commands
+    return Callbacks(rows, bot.clock, public_url=url, nudge=lambda: bot.worker.nudge()) if url else None
 
 
 async def _open_web(bot: ImagineBot, stack: contextlib.AsyncExitStack) -> None:
