@@ -23,7 +23,8 @@ _COLOUR = 0x5865F2
 
 def build_details(generation: Generation, balance: Balance) -> list[ui.LayoutView]:
     """One view for each message, in order; new ones each time, with nothing to press."""
-    prompt = inert_parts(generation.request.prompt, PART_MAX)
+    words = generation.request.prompt
+    prompt = inert_parts(words, PART_MAX) if words else [texts_buttons.PROMPT_GONE]
     facts = "\n".join(_facts(generation))
     account = "\n".join(_account(balance))
     pages: list[list[str]] = [[]]

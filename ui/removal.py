@@ -25,7 +25,7 @@ from ui.faults import NO_ANSWER, UNKNOWN_MESSAGE, Verdict, verdict_of
 
 log = logging.getLogger("qwen_imagine.removal")
 
-PRESSES_REMEMBERED = 1000
+PRESSES_REMEMBERED = 200
 TOKEN_MARGIN_MS = 30_000
 
 Way = tuple[bool, Callable[[], Awaitable[None]]]  # whether by a token, and the deletion

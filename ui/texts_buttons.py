@@ -67,6 +67,7 @@ _STATES = {
     State.UNKNOWN: "not confirmed, credits returned",
     State.CANCELLED: "cancelled, credits returned",
 }
+PROMPT_GONE = "The prompt is no longer kept."
 SPOILER = "spoiler"
 PRIVATE = "private"
 YOUR_CREDITS = "Your credits"

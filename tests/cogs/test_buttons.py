@@ -334,3 +334,22 @@ async def test_many_presses_unregister_no_button(scene: Scene) -> None:
     question = await sure(await scene.alice.click(card, label="Delete"))
     await scene.alice.click(question, label="Delete")
     assert post(scene, card.id) is None
+
+
+async def test_a_private_card_that_moved_into_the_direct_messages_can_be_used_and_deleted_there(scene: Scene) -> None:
+    carol = scene.env.create_user("carol")
+    member = scene.guild.add_member(carol)
+    await member.slash(scene.channel, "imagine", prompt="a late secret", private=True)
+    await scene.step()
+    await scene.env.advance_time(14.5 * 60)  # the token is as good as dead, the image is not given up yet
+    await finish(scene)
+    await scene.restart()
+    (moved,) = [message for message in carol.dm_channel.history() if "a late secret" in words(message)]
+    assert labels(moved) == ["Again", "Edit", "Details", "Delete"]
+    assert "a late secret" in private_words(await carol.click(moved, label="Details"))
+    await carol.click(moved, label="Again")
+    assert (await newest(scene)).request.private
+    question = await sure(await carol.click(moved, label="Delete"))
+    await scene.restart()
+    await carol.click(question, label="Delete")
+    assert moved.id not in [message.id for message in carol.dm_channel.history()]

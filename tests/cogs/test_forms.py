@@ -6,9 +6,11 @@ from typing import Any
 
 import discord
 import pytest
+from sqlalchemy import update
 
 from generations.model import State
 from qwen.models import OutputFormat, Size
+from store.tables import generations
 from tests.cogs.scene import Scene, private_words, words
 from tests.cogs.test_buttons import finish, newest, post, result
 from ui.forms import FORM_PREFIX
@@ -254,3 +256,18 @@ async def test_imagine_this_works_outside_of_servers(scene: Scene) -> None:
 
     scene.postman.change = elsewhere
     assert (await menu(scene, message)).modal is not None
+
+
+# -- when the words are gone ------------------------------------------------------------------------------------------
+
+
+async def test_of_a_prompt_that_is_no_longer_kept_again_says_so_and_edit_opens_an_empty_form(scene: Scene) -> None:
+    card = await result(scene, seed=42)
+    async with scene.database.real.transaction() as tx:
+        await tx.execute(update(generations).values(prompt=""))
+    assert "no longer kept" in private_words(await scene.alice.click(card, label="Again"))
+    assert "no longer kept" in private_words(await scene.alice.click(card, label="Details"))
+    shown = await scene.alice.click(card, label="Edit")
+    assert not field(shown.modal, "prompt")["component"].get("value")
+    await scene.alice.submit_modal(shown, {**unchanged(), "prompt": "new words"})
+    assert (await newest(scene)).request.prompt == "new words"
