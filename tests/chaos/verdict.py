@@ -180,7 +180,8 @@ def _final_text(generation: Generation) -> str:
 
 
 def _answers(rows: Rows, asked: dict[int, Imagine], discord: LocalDiscord) -> Iterator[str]:
-    """Whoever has a card has a row that knows it, and the row is of what was asked."""
+    """Whoever has a card has a row that knows it, and the row is of what was asked. A plain text is no card: one
+    process may have told the person that it could not, while another one had taken the request on, and gave it up."""
     for interaction_id, deed in asked.items():
         card = discord.actor(deed.person).answer(interaction_id)
         generation = rows.loaded.get(interaction_id)
@@ -190,5 +191,5 @@ def _answers(rows: Rows, asked: dict[int, Imagine], discord: LocalDiscord) -> It
             continue
         if generation.request.seed != deed.number * SEEDS_PER_REQUEST:
             yield f"generation {interaction_id} is not what was asked for"
-        if card is not None and generation.message_id is None:
+        if card is not None and card["flags"] & IS_COMPONENTS_V2 and generation.message_id is None:
             yield f"the card of {interaction_id} stands and no row knows it"
