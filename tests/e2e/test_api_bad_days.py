@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from sandbox.image_api.moods import Mood
 from tests.e2e.side_by_side import PAID, RETURNED, Books, Stage, Story, tell
-from tests.e2e.trial import gallery, open_trial, text
+from tests.e2e.trial import buttons, gallery, open_trial, text
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -23,7 +23,6 @@ NO_IMAGE = {
     Mood.NO_URL: "without an image",
     Mood.NOT_AN_IMAGE: "not an image that can be posted",
     Mood.REDIRECT: "not an image that can be posted",
-    Mood.HUGE_IMAGE: "not an image that can be posted",
     Mood.BOMB: "not an image that can be posted",
     Mood.ERROR_BEFORE: "didn't confirm",
     Mood.ERROR_AFTER: "didn't confirm",
@@ -73,6 +72,14 @@ def ends_with_an_image(mood: Mood) -> Story:
 
 STORIES |= {f"{mood}_and_no_image": ends_without_an_image(mood, words) for mood, words in NO_IMAGE.items()}
 STORIES |= {f"{mood}_and_an_image_all_the_same": ends_with_an_image(mood) for mood in IMAGE_ALL_THE_SAME}
+
+
+@story
+async def an_image_of_thirty_mebibytes(stage: Stage) -> None:
+    asked = await stage.ask("mira", mood=Mood.HUGE_IMAGE)
+    card = await stage.trial.card_saying("mira", asked, "too large")
+    assert "Open the image" in buttons(card)
+    assert stage.books.money(asked) == PAID
 
 
 @story

@@ -145,9 +145,14 @@ async def every_door_is_closed_50007(stage: Stage) -> None:
 
 
 @story
-async def the_image_is_too_large_40005(stage: Stage) -> None:
+async def the_image_is_too_large_40005_and_is_made_smaller(stage: Stage) -> None:
+    await arrives_in_spite_of(stage, "sam", status=413, code=40005)
+
+
+@story
+async def the_image_is_too_large_40005_and_its_smaller_copy_too(stage: Stage) -> None:
     asked, _ = await stage.painting("sam")
-    stage.fault_of("sam", asked, status=413, code=40005)
+    stage.fault_of("sam", asked, status=413, code=40005, times=2)
     card = await stage.trial.card_saying("sam", asked, "too large to be posted here")
     assert buttons(card)[0] == "Open the image"
     await stage.state(asked, "delivered")

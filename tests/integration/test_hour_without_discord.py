@@ -63,7 +63,7 @@ async def test_an_image_made_in_the_hour_arrives_within_a_minute_of_its_end_char
     generation_id = await town.imagine()
     await town.worker.step()
     town.discord_goes_away()
-    await town.pass_time(HOUR, stride=5)
+    await town.pass_time(HOUR, stride=10)
     assert await town.states(generation_id) == [State.SUCCEEDED]
     assert await town.money() == (45, 0)
     assert 60 <= len(town.rest.edits()) <= 200, "no hammering, and no giving up"
