@@ -175,7 +175,11 @@ class DiscordWorld:
         if payload["type"] in (4, 5):
             data = payload.get("data") or {}
             message = Message(
-                self.new_id(), interaction.channel_id, interaction, bool(data.get("flags", 0) & 64), born=self.loop.time()
+                self.new_id(),
+                interaction.channel_id,
+                interaction,
+                bool(data.get("flags", 0) & 64),
+                born=self.loop.time(),
             )
             self.messages[message.id] = message
             interaction.message_id = message.id
@@ -226,7 +230,9 @@ class DiscordWorld:
         self._write(message, payload, files)
         return 200, self._shown(message)
 
-    def _edit(self, message: Message | None, payload: dict[str, Any], files: dict[str, bytes], *, token: bool) -> Answer:
+    def _edit(
+        self, message: Message | None, payload: dict[str, Any], files: dict[str, bytes], *, token: bool
+    ) -> Answer:
         if message is None or message.deleted or (message.ephemeral and not token):
             return 404, {"code": 10008, "message": "Unknown Message"}
         listed = self._attached(message, payload, files)
@@ -334,7 +340,13 @@ def _texts(part: Any) -> list[str]:
         return [text for item in part for text in _texts(item)]
     if not isinstance(part, dict):
         return []
-    own = [part["content"]] if part.get("type") == 10 else [part["url"]] if part.get("type") == 2 and "url" in part else []
+    own = (
+        [part["content"]]
+        if part.get("type") == 10
+        else [part["url"]]
+        if part.get("type") == 2 and "url" in part
+        else []
+    )
     return own + [text for value in part.values() for text in _texts(value)]
 
 

@@ -220,4 +220,3 @@ class Databases:
         )
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
         return AsyncEngine(engine)
-

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from generations.model import PICTURED, RETURNED, Ending, State
 from generations.pace import LOOK_SECONDS
 from tests.simulation.discord_world import Interaction, Message
+from tests.simulation.image_api import Look
 from ui import texts
 from ui.inert import inert
 
@@ -187,7 +188,9 @@ def _each_image_was_posted_once(run: Run) -> Iterator[str]:
 
 
 def _looks_keep_their_distance(run: Run) -> Iterator[str]:
+    posts = {post.told: Look(post.at, post.life) for post in run.world.api.posts if post.told is not None}
     for task_id, looks in run.world.api.looks.items():
+        looks = [posts[task_id], *looks] if task_id in posts else looks  # the answer to the POST tells as much
         for earlier, later in itertools.pairwise(looks):
             same = earlier.life is later.life
             if later.at - earlier.at < LOOK_SECONDS - 0.01 and (same or run.scenario.even_clocks):
@@ -311,10 +314,14 @@ def _pictures_are_where_they_belong(run: Run, generation: GenerationRow) -> Iter
         if image.state not in PICTURED and holding:
             yield f"image {image.id} is {image.state} but was shown"
     for message in messages:
-        if message.interaction is generation.told:
-            for earlier, later in itertools.pairwise(message.versions):
-                if earlier.pictures - later.pictures:
-                    yield f"an edit of {message.id} took {sorted(earlier.pictures - later.pictures)} away"
+        if message.interaction is generation.told and not message.deleted:
+            # An edit whose answer was lost may be followed by one that knows less, but that is not the last one.
+            lost = (
+                frozenset[str]().union(*(version.pictures for version in message.versions))
+                - message.versions[-1].pictures
+            )
+            if lost:
+                yield f"message {message.id} showed {sorted(lost)} and ends without"
 
 
 def _may_hold(generation: GenerationRow, image: ImageRow, message: Message) -> Iterator[str]:

@@ -28,6 +28,8 @@ class Life:
     name: str
     dies_at_step: int = NEVER  # it is killed when it would resume a task for the so-manieth time
     on_death: Callable[[Life], None] = lambda life: None
+    sleeps: float = 0.0  # at that step it is only stopped, for so many seconds
+    on_sleep: Callable[[Life, float], None] = lambda life, seconds: None
     steps: int = 0
     dead: bool = False
     buried: bool = False  # the run is over: what is left may clean up after itself, and reaches nothing any more
@@ -66,11 +68,15 @@ def _may_run(handle: asyncio.Handle) -> bool:
         life.backlog.append(handle)  # of the dead too: see Run._bury
         return False
     life.steps += 1
-    if life.steps >= life.dies_at_step:
+    if life.steps < life.dies_at_step:
+        return True
+    life.backlog.append(handle)
+    life.dies_at_step = NEVER
+    if life.sleeps:
+        life.on_sleep(life, life.sleeps)
+    else:
         life.die()
-        life.backlog.append(handle)
-        return False
-    return True
+    return False
 
 
 class _Step(asyncio.Handle):

@@ -66,9 +66,11 @@ class LeapingWorker(Worker):
         if wait < IDLE_SECONDS or self._running:
             return wait
         (due_ms,) = self.disk.ask("SELECT min(max(due_at_ms, coalesce(lease_until_ms, 0))) FROM generations")[0]
-        (waiting,) = self.disk.ask("SELECT count(*) FROM images WHERE state = 'requested' AND admitted_at_ms IS NULL")[0]
+        (waiting,) = self.disk.ask("SELECT count(*) FROM images WHERE state = 'requested' AND admitted_at_ms IS NULL")[
+            0
+        ]
         if waiting:
-            return wait
+            return wait if wait < IDLE_SECONDS else min(self.leap, 3.0)
         return min(self.leap, max(wait, (due_ms - self._clock.now_ms()) / 1000)) if due_ms else self.leap
 
 

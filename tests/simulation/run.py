@@ -9,6 +9,7 @@ import hashlib
 import itertools
 import logging
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from tests.simulation.discord_world import FIRST_CHANNEL, FIRST_PERSON, DiscordW
 from tests.simulation.disk import Databases, Disk
 from tests.simulation.image_api import ImageApi
 from tests.simulation.invariants import check
-from tests.simulation.loop import NEVER, Deadlock, Life, VirtualLoop
+from tests.simulation.loop import LIFE, NEVER, Deadlock, Life, VirtualLoop
 from tests.simulation.process import Parts, Process, World
 from tests.simulation.scenario import FAULTS, Asked, Event, Pressed, Scenario, Window
 
@@ -78,14 +79,17 @@ class Run:
         self.paused: list[tuple[str, float, float]] = []
         self.interactions: dict[int, Interaction] = {}  # by the number of the request
         self._settling = False
+        self._moments: Counter[tuple[str, str]] = Counter()
         self._outside = contextvars.copy_context()
 
     # -- what goes wrong ----------------------------------------------------------------------------------------------
 
     def trouble(self, kind: str) -> str | None:
+        """What goes wrong with a call of this *kind* that is about to be made; None: nothing."""
         now = self.loop.time()
         if now >= self.scenario.ends:
             return None
+        self.moment("commit" if kind == "database" else kind)
         for window in self.scenario.windows:
             if window.kind == kind and window.begins <= now < window.ends and self._hit(window):
                 return window.way or self._dice[kind].choice(FAULTS[kind])
@@ -98,13 +102,30 @@ class Run:
         if self._record:
             self.history.append(f"{self.loop.time():9.3f}  {text}")
 
+    def moment(self, kind: str) -> None:
+        """A life is about to do something at which a crash may be aimed."""
+        life = LIFE.get()
+        if life is None or self._settling:
+            return
+        self._moments[life.name, kind] += 1
+        for crash in self.scenario.crashes:
+            if (
+                life.name == f"life-{crash.life}"
+                and crash.moment == kind
+                and crash.nth == self._moments[life.name, kind]
+            ):
+                life.dies_at_step, life.sleeps = life.steps + crash.step, crash.sleeps
+
     # -- processes ------------------------------------------------------------------------------------------------------
 
     def start(self, slot: Slot) -> None:
         number = len(self.lives)
-        deaths = [crash.step for crash in self.scenario.crashes if crash.life == number]
-        life = Life(f"life-{number}", min(deaths, default=NEVER))
+        life = Life(f"life-{number}")
         life.on_death = lambda life: self._died(slot, life)
+        life.on_sleep = self._stop
+        for crash in self.scenario.crashes:
+            if crash.life == number and not crash.moment:
+                life.dies_at_step, life.sleeps = crash.step, crash.sleeps
         if self._settling:
             life.dies_at_step = NEVER
         self.lives.append(life)
@@ -230,13 +251,18 @@ class Run:
             self.loop.call_later(pause, self._restart, slot, life, context=self._outside)
 
     def _pause(self, slot: Slot, seconds: float) -> None:
-        life = slot.life
-        if life is None or life.dead or life.paused or self._settling:
+        if slot.life is not None and not self._settling:
+            self._stop(slot.life, seconds)
+
+    def _stop(self, life: Life, seconds: float) -> None:
+        """SIGSTOP, and SIGCONT some time later."""
+        if life.dead or life.paused:
             return
         life.paused = True
         now = self.loop.time()
+        self.note(f"{life.name} is stopped for {seconds} s")
         self.paused.append((life.name, now, now + seconds))
-        self.loop.call_later(seconds, life.wake, self.loop)
+        self.loop.call_later(seconds, life.wake, self.loop, context=self._outside)
 
     # -- the whole run -------------------------------------------------------------------------------------------------------
 
@@ -366,5 +392,3 @@ def _product_log(run: Run) -> Iterator[None]:
         logger.removeHandler(scribe)
         logger.setLevel(before)
         logger.propagate = propagate
-
-

@@ -27,6 +27,7 @@ FAULTS = {
     "discord": DISCORD_FAULTS,
     "database": DATABASE_FAULTS,
 }
+MOMENTS = ("post", "post", "look", "picture", "discord", "commit")  # what a life may be doing when it is cut short
 OUTCOMES = ("success",) * 12 + ("declined", "failed", "no picture", "not a picture", "stuck", "gone")
 
 
@@ -66,11 +67,18 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """Life number *life* is killed when it resumes its so-manieth task, and somebody starts another one later."""
+    """Life number *life* is killed when it resumes its so-manieth task, and somebody starts another one later.
+
+    *moment*: the steps are counted from the life's *nth* such moment; "": from its start. With *sleeps* it is stopped
+    for so many seconds and not killed.
+    """
 
     life: int
     step: int
-    restart_after: float
+    restart_after: float = 1.0
+    moment: str = ""
+    nth: int = 1
+    sleeps: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +178,8 @@ def draw(seed: int) -> Scenario:
         scenario,
         asked=asked,
         pressed=tuple(_pressed(rng, one) for one in asked if rng.random() < 0.25),
-        windows=tuple(_window(rng, ends) for _ in range(rng.choice((0, 1, 2, 3)))),
-        crashes=tuple(_crash(rng, life) for life in range(rng.choice((0, 1, 1, 2, 3)))),
+        windows=tuple(_window(rng, rng.choice(asked).at, ends) for _ in range(rng.choice((0, 1, 2, 3)))),
+        crashes=tuple(_crash(rng, life) for life in range(rng.choice((0, 1, 1, 2, 3))) if rng.random() < 0.8),
         events=tuple(_event(rng, processes, len(asked), ends) for _ in range(rng.choice((0, 0, 1, 2, 3)))),
         outcomes=tuple(rng.choice(OUTCOMES) for _ in range(7)) if rng.random() < 0.4 else ("success",),
     )
@@ -194,16 +202,20 @@ def _pressed(rng: random.Random, asked: Asked) -> Pressed:
     return Pressed(asked.at + rng.choice((0.5, 1.0, 3.0, 20.0)) * rng.uniform(0.5, 1.5), asked.number, asked.person)
 
 
-def _window(rng: random.Random, ends: float) -> Window:
+def _window(rng: random.Random, asked_at: float, ends: float) -> Window:
     kind = rng.choice(("post", "post", "look", "picture", "discord", "discord", "database"))
-    begins = rng.uniform(0.0, ends * 0.7)
+    begins = max(0.0, asked_at + (rng.uniform(-3.0, 1.0) if kind == "post" else rng.uniform(-3.0, 25.0)))
     way = rng.choice(FAULTS[kind]) if rng.random() < 0.6 else ""
     probability = rng.choice((0.15, 0.4, 0.8) if kind != "database" else (0.03, 0.1, 0.3))
     return Window(kind, way, begins, begins + rng.choice((5.0, 30.0, ends)), probability)
 
 
 def _crash(rng: random.Random, life: int) -> Crash:
-    return Crash(life, round(10 ** rng.uniform(1.0, 3.3)), rng.choice((0.1, 2.0, 6.0, 15.0)))
+    moment = rng.choice(("", *MOMENTS))
+    step = round(10 ** rng.uniform(1.0, 3.3)) if not moment else rng.choice((1, 1, 2, 3, 5, 8, 15, 30))
+    nth = rng.choice((1, 1, 2, 3)) * (1 if moment != "commit" else rng.randrange(1, 12))
+    sleeps = rng.choice((0.0, 0.0, 0.0, 4.0, 14.0, 25.0))
+    return Crash(life, step, rng.choice((0.1, 2.0, 6.0, 15.0)), moment, nth, sleeps)
 
 
 def _event(rng: random.Random, processes: int, requests: int, ends: float) -> Event:

@@ -93,7 +93,13 @@ class Client(discord.Client):
         payload = {
             **{"id": str(told.id), "application_id": str(APPLICATION), "type": kind, "token": told.token, "version": 1},
             **{"data": data, "guild_id": str(GUILD), "locale": "en-US", "context": 0, "entitlements": []},
-            "channel": {"id": str(told.channel_id), "type": 0, "name": "sea", "position": 0, "permission_overwrites": []},
+            "channel": {
+                "id": str(told.channel_id),
+                "type": 0,
+                "name": "sea",
+                "position": 0,
+                "permission_overwrites": [],
+            },
             **{"member": {**member, "mute": False}, "app_permissions": str(discord.Permissions.all().value)},
             **{"authorizing_integration_owners": {"0": str(GUILD)}, "attachment_size_limit": 10 * 1024 * 1024},
         }
