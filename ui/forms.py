@@ -130,13 +130,14 @@ def build_form(filled: Filled, interaction_id: int) -> ui.Modal:
 def _prompt_label(prompt: str) -> ui.Label[ui.Modal]:
     # Discord's client counts UTF-16 units, other counts are smaller: a default that fits this one fits all.
     is_cut = units(prompt) > PROMPT_MAX
+    whole = cut(prompt, PROMPT_MAX).encode("utf-8", "replace").decode("utf-8")  # half a character can't be sent
     return ui.Label(
         text=texts_buttons.FORM_PROMPT,
         description=texts_buttons.prompt_meaning(PROMPT_MAX, cut=is_cut),
         component=ui.TextInput(
             custom_id="prompt",
             style=discord.TextStyle.paragraph,
-            default=cut(prompt, PROMPT_MAX) or None,
+            default=whole or None,
             min_length=1,
             max_length=PROMPT_MAX,
         ),

@@ -22,6 +22,7 @@ from tests.hostile.corpus import STRINGS
 
 Payload = dict[str, Any]
 ON_SQLITE = pytest.mark.parametrize("make_database", ["sqlite"], indirect=True)  # where the rows play no part
+ON_POSTGRESQL = pytest.mark.parametrize("make_database", ["postgresql"], indirect=True)  # the stricter of the two
 CUSTOM_IDS = (
     "imagine:cancel:0",
     "imagine:cancel:-1",
@@ -146,6 +147,7 @@ async def test_every_prompt_becomes_a_card_or_a_sentence_and_an_image(scene: Sce
     assert "evil.example" not in tape.text
 
 
+@ON_POSTGRESQL
 async def test_names_locales_and_topics_change_nothing(scene: Scene, tape: Tape) -> None:
     PEOPLE.add(scene.alice.id)
     others = itertools.cycle(commands_without_options(scene))
