@@ -28,6 +28,7 @@ from generations.clock import SystemClock
 from generations.context import StepContext
 from generations.freshness import Freshness
 from generations.pace import Pace
+from generations.pings import PingDecisions
 from generations.service import Generations
 from generations.throttle import Throttle
 from generations.worker import Limits, Worker
@@ -48,6 +49,7 @@ from ui.library import point_library_at, quiet_library
 from ui.login import log_in
 from ui.opening import Opening
 from ui.operator import OwnerAlerts
+from ui.pings import CardPings
 from ui.removal import Removal
 from web import PortUnavailable, WebSide, listen_host, open_web
 
@@ -68,6 +70,7 @@ class ImagineBot(commands.AutoShardedBot):
     worker: Worker
     delivery: DiscordDelivery
     operator: OwnerAlerts
+    pings: CardPings
     opening: Opening
     removal: Removal
     desk: Desk
@@ -134,6 +137,7 @@ async def build(settings: Settings, stack: contextlib.AsyncExitStack) -> Imagine
     freshness = Freshness(database, bot.clock) if database.is_postgresql else None  # SQLite has one process
     bot.delivery = DiscordDelivery(bot, bot.clock, freshness, rng=bot.rng)
     bot.operator = OwnerAlerts(bot, bot.clock, settings.owner_ids)
+    bot.pings = CardPings(bot, bot.clock, PingDecisions(database, bot.clock))
     bot.callbacks = _callbacks(bot)
     pace = Pace()
     bot.generations = Generations(
@@ -157,6 +161,7 @@ async def build(settings: Settings, stack: contextlib.AsyncExitStack) -> Imagine
         ),
         store=store,
         operator=bot.operator,
+        pings=bot.pings,
         clock=bot.clock,
         rng=bot.rng,
         pace=pace,
@@ -214,6 +219,7 @@ async def run(settings: Settings) -> int:
         bot.generations.drain()
         await bot.worker.drain()
         await bot.delivery.drain()
+        await bot.pings.drain()
         await bot.operator.drain()
         listen.cancel()
         await bot.close()  # a shard that waits for its turn swallows the cancel and ends with this

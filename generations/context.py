@@ -18,7 +18,7 @@ from generations.callbacks import INTEREST_SECONDS, Callbacks
 from generations.clock import Clock
 from generations.model import Ending, Generation, Image, State
 from generations.pace import BACKSTOP_SECONDS, LOOK_SECONDS, Pace
-from generations.ports import ImageService, ImageStore, Operator
+from generations.ports import ImageService, ImageStore, Operator, Pings
 from generations.throttle import Throttle
 from qwen.models import Size
 from store.database import Database, Transaction
@@ -66,6 +66,7 @@ class StepContext:
     throttle: Throttle
     deadline_seconds: int
     callbacks: Callbacks | None = None  # None: the service is not asked to call back
+    pings: Pings | None = None  # None: nobody is pinged
     chores: Sequence[Callable[[], Awaitable[None]]] = ()  # what else is to be kept in order, every so often
     guard: LookGuard = field(init=False)
 

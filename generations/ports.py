@@ -45,6 +45,15 @@ class Freshness(Protocol):
         ...
 
 
+class Pings(Protocol):
+    """Tells a person that their images are there, if they want to be told; ui/pings is it."""
+
+    async def arrived(self, generation: Generation) -> None:
+        """Nothing of *generation* is on its way any more. Decides at once, sends some time soon; raises nothing of
+        Discord's."""
+        ...
+
+
 class Operator(Protocol):
     """Tells the bot's owner what only they can mend; ui/operator is it. Never floods: once per matter and time."""
 

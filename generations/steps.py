@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from generations import looking, recovering, submitting
 from generations.context import StepContext
@@ -30,3 +31,8 @@ async def step_image(context: StepContext, generation: Generation, image: Image)
         case _:
             log.error("image %s is due in state %s without a task", image.image_id, image.state)
     return None
+
+
+def due_images(images: Sequence[Image], now_ms: int) -> list[Image]:
+    """The images that something must be done about now."""
+    return [image for image in images if image.due_at_ms is not None and image.due_at_ms <= now_ms]

@@ -9,18 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 
 from generations import records
 from generations.context import StepContext
 from generations.errors import DeliveryDelayed, LostClaim
 from generations.kept_pace import KeptPace
-from generations.model import Generation, Image, Outlook, Place, Shown, State
+from generations.model import Generation, Outlook, Place, Shown, State
 from generations.outlook import outlook_of
 from generations.ports import Delivery
 from generations.service import Generations
-from generations.steps import step_image
+from generations.steps import due_images, step_image
 from qwen.images import FoundImage
 from store.database import Transaction
 from store.errors import DatabaseLost
@@ -180,10 +180,18 @@ class Worker:
                 await records.release_claim(tx, generation.id, generation.fence)
         if has_news:
             retry_show_at_ms = await self._show(generation, pictures)
+            if retry_show_at_ms is None:
+                await self._tell(generation)
             async with self._database.transaction() as tx:
                 await records.release_claim(tx, generation.id, generation.fence, retry_show_at_ms=retry_show_at_ms)
-        elif not generation.finished:
+        elif generation.finished:
+            await self._tell(generation)  # a process may have died between the show and this
+        else:
             self._delivery.show_progress(generation, await self.outlook(generation))
+
+    async def _tell(self, generation: Generation) -> None:
+        if generation.finished and self._context.pings is not None:
+            await self._context.pings.arrived(generation)
 
     async def _answered(self, generation: Generation) -> bool:
         """Whether Discord has taken the card. A process may have died between the answer and its row."""
@@ -284,8 +292,3 @@ async def _reload(tx: Transaction, generation: Generation) -> Generation:
     if fresh is None or fresh.fence != generation.fence:
         raise LostClaim(generation.id)
     return fresh
-
-
-def due_images(images: Sequence[Image], now_ms: int) -> list[Image]:
-    """The images that something must be done about now."""
-    return [image for image in images if image.due_at_ms is not None and image.due_at_ms <= now_ms]

@@ -192,6 +192,14 @@ removed_cards = Table(  # taken away by somebody: there is nothing to link to. A
     Column("removed_at_ms", BigInteger, nullable=False),
 )
 
+# Of which generations it was decided whether their person is pinged: once, whatever was decided.
+pings = Table(
+    "pings",
+    metadata,
+    Column("generation_id", BigInteger, ForeignKey("generations.id"), primary_key=True, autoincrement=False),
+    Column("decided_at_ms", BigInteger, nullable=False),
+)
+
 # What each person set for themselves; who set nothing has no row.
 preferences = Table(
     "preferences",

@@ -24,6 +24,7 @@ from generations.records.callbacks import (
     note_callback,
 )
 from generations.records.cards import (
+    decide_ping,
     forget_card,
     insert,
     is_removed,
@@ -57,6 +58,7 @@ __all__ = [
     "admit",
     "adopt_task",
     "claim_due",
+    "decide_ping",
     "demands",
     "drop_claim",
     "expect_callback",

@@ -16,7 +16,7 @@ from generations.records.rows import (
 )
 from store.database import Transaction
 from store.statements import insert_if_new
-from store.tables import generations, has_token, images, one_of, removed_cards
+from store.tables import generations, has_token, images, one_of, pings, removed_cards
 
 
 async def insert(tx: Transaction, generation: Generation) -> bool:
@@ -113,6 +113,11 @@ async def is_removed(tx: Transaction, generation_id: int) -> bool:
     """Whether the card was taken away, and none was shown since."""
     found = select(removed_cards.c.generation_id).where(removed_cards.c.generation_id == generation_id)
     return await tx.scalar(found) is not None
+
+
+async def decide_ping(tx: Transaction, generation_id: int, now_ms: int) -> bool:
+    """Note that it is decided now whether the person is pinged. False: it was decided before."""
+    return await insert_if_new(tx, pings, {"generation_id": generation_id, "decided_at_ms": now_ms})
 
 
 async def wipe_tokens(tx: Transaction, now_ms: int) -> None:

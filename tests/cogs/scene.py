@@ -30,6 +30,7 @@ from generations import records
 from generations.context import StepContext
 from generations.model import Generation
 from generations.pace import Pace
+from generations.pings import PingDecisions
 from generations.service import Generations
 from generations.throttle import Throttle
 from generations.worker import Limits, Worker
@@ -42,6 +43,7 @@ from ui.commands import sync_commands
 from ui.delivery import DiscordDelivery
 from ui.desk import open_desk
 from ui.opening import Opening
+from ui.pings import CardPings
 from ui.removal import Removal
 
 DM_PERMISSIONS = discord.Permissions(attach_files=True, embed_links=True, mention_everyone=True)
@@ -169,7 +171,8 @@ class SceneBot(commands.AutoShardedBot):
         self.clock = scene.clock
         self.rng = random.Random(7)
         self.delivery = DiscordDelivery(self, scene.clock)
-        self.worker = scene.worker_for(self.delivery)
+        self.pings = CardPings(self, scene.clock, PingDecisions(scene.database, scene.clock))  # type: ignore[arg-type]
+        self.worker = scene.worker_for(self.delivery, self.pings)
         self.opening = Opening(scene.generations, self.delivery, scene.clock, self.worker.outlook)
         self.removal = Removal(self, scene.generations, scene.clock)
         self.settings = scene.settings
@@ -235,13 +238,14 @@ class Scene:
             nudge=lambda: None,
         )
 
-    def worker_for(self, delivery: DiscordDelivery) -> Worker:
+    def worker_for(self, delivery: DiscordDelivery, pings: CardPings) -> Worker:
         context = StepContext(
             database=self.database,  # type: ignore[arg-type]
             ledger=self.ledger,
             service=self.service,
             store=self.shelf,
             operator=self.operator,
+            pings=pings,
             clock=self.clock,
             rng=random.Random(8),
             pace=Pace(),
