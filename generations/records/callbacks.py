@@ -38,16 +38,17 @@ async def expect_callback(tx: Transaction, image: Image, token_hash: str) -> Non
 
 
 async def find_callback(tx: Transaction, token_hash: str) -> tuple[Callback, Image] | None:
-    """Whom a call with this token is for, and how far that image is."""
-    found = await tx.execute(select(callbacks).where(callbacks.c.token_hash == token_hash))
+    """Whom a call with this token is for, and how far that image is. One statement, found or not."""
+    its_image = (images.c.generation_id == callbacks.c.generation_id) & (images.c.position == callbacks.c.position)
+    said = (callbacks.c.token_hash, callbacks.c.heard_at_ms, callbacks.c.claimed_task_id)
+    found = await tx.execute(
+        select(images, *said).join(callbacks, its_image).where(callbacks.c.token_hash == token_hash)
+    )
     row = found.mappings().one_or_none()
     if row is None:
         return None
-    callback = Callback(**row)
-    image = await tx.execute(
-        select(images).where(images.c.generation_id == callback.generation_id, images.c.position == callback.position)
-    )
-    return callback, read_image(image.mappings().one())
+    callback = Callback(row["generation_id"], row["position"], *(row[column.name] for column in said))
+    return callback, read_image({name: row[name] for name in images.c.keys()})  # noqa: SIM118
 
 
 async def load_callback(tx: Transaction, image: Image) -> Callback | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import RowMapping, select
@@ -75,7 +75,7 @@ def _read_request(row: RowMapping) -> Request:
     )
 
 
-def read_image(row: RowMapping) -> Image:
+def read_image(row: Mapping[Any, Any]) -> Image:
     values = dict(row)
     del values["user_id"]  # the generation's, kept with the image for the line alone
     values["state"] = State(row["state"])
