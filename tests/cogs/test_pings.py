@@ -1,0 +1,180 @@
+"""The one message that pings: when, whom, how often, and in which places."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import discord
+import pytest
+from sqlalchemy import text
+
+from generations.model import State
+from people.model import Ping
+from qwen.models import TaskStatus
+from tests.cogs.scene import Scene
+from tests.doubles import PAINTING, task
+
+
+def pings(scene: Scene) -> list[discord.Message]:
+    return [message for message in scene.channel.history() if message.content.endswith("ready.")]
+
+
+async def set_ping(scene: Scene, ping: Ping) -> None:
+    await scene.bot.desk.people.change(scene.alice.id, ping=ping)
+
+
+async def work(scene: Scene, seconds: int) -> None:
+    """Time passes and the worker works."""
+    for _ in range(seconds // 5):
+        await scene.step()
+        await scene.env.advance_time(5)
+    await scene.step()
+
+
+async def made(scene: Scene, seconds: int, **options: Any) -> None:
+    """Alice asks, and it takes so long."""
+    await scene.imagine(**options)
+    scene.service.on_look = [PAINTING] * (seconds // 5 * options.get("count", 1))
+    await work(scene, seconds + 30)
+    assert {image.state for image in (await scene.only_generation()).images} == {State.DELIVERED}
+
+
+def sent(scene: Scene) -> list[dict[str, Any]]:
+    """The bodies of the messages that the bot posted by itself."""
+    return [
+        request.json
+        for request in scene.env.http_requests
+        if request.method == "POST" and request.path.endswith("/messages")
+    ]
+
+
+async def test_after_a_slow_image_one_reply_mentions_the_person_and_nobody_else(scene: Scene) -> None:
+    await made(scene, 40)
+    (ping,) = pings(scene)
+    generation = await scene.only_generation()
+    assert ping.content == f"<@{scene.alice.id}> your image is ready."
+    assert ping.reference is not None and ping.reference.message_id == generation.message_id
+    (body,) = sent(scene)
+    assert body["allowed_mentions"] == {"parse": [], "users": [scene.alice.id]}  # so not the replied-to author either
+    assert body["message_reference"]["fail_if_not_exists"] is False
+    assert (body["nonce"], body["enforce_nonce"]) == (f"{generation.id}-p", True)
+    assert len(body["nonce"]) <= 25
+
+
+async def test_a_quick_image_pings_nobody(scene: Scene) -> None:
+    await made(scene, 0)
+    assert pings(scene) == []
+
+
+@pytest.mark.parametrize(
+    ("ping", "seconds", "expected"), [(Ping.ALWAYS, 0, 1), (Ping.NEVER, 60, 0), (Ping.SLOW, 60, 1)]
+)
+async def test_it_is_as_the_person_set_it(scene: Scene, ping: Ping, seconds: int, expected: int) -> None:
+    await set_ping(scene, ping)
+    await made(scene, seconds)
+    assert len(pings(scene)) == expected
+
+
+async def test_what_only_one_person_sees_pings_nobody(scene: Scene) -> None:
+    await set_ping(scene, Ping.ALWAYS)
+    await made(scene, 60, private=True)
+    assert sent(scene) == []
+    assert scene.posts() == []
+
+
+async def test_four_images_ping_once_after_the_last(scene: Scene) -> None:
+    await made(scene, 40, count=3)
+    (ping,) = pings(scene)
+    assert ping.content == f"<@{scene.alice.id}> your 3 images are ready."
+
+
+async def test_nobody_is_pinged_for_a_prompt_that_was_declined(scene: Scene) -> None:
+    await set_ping(scene, Ping.ALWAYS)
+    await scene.imagine()
+    scene.service.on_look = [*[PAINTING] * 8, task(TaskStatus.FAILED, error="Content policy violation detected")]
+    await work(scene, 90)
+    assert (await scene.only_generation()).finished
+    assert pings(scene) == []
+
+
+async def test_it_comes_once_for_ever_whatever_is_claimed_again(scene: Scene) -> None:
+    await made(scene, 40)
+    generation = await scene.only_generation()
+    for _ in range(3):
+        await scene.restart()
+        with scene.env.time_context():
+            await scene.bot.pings.arrived(generation)
+        await scene.env.settle()
+    assert len(pings(scene)) == 1
+
+
+async def test_a_decision_against_a_ping_is_for_ever_too(scene: Scene) -> None:
+    await set_ping(scene, Ping.NEVER)
+    await made(scene, 40)
+    await set_ping(scene, Ping.ALWAYS)
+    with scene.env.time_context():
+        await scene.bot.pings.arrived(await scene.only_generation())
+    await scene.env.settle()
+    assert pings(scene) == []
+
+
+async def test_a_ping_that_discord_refuses_is_forgotten_and_the_image_stays_paid(scene: Scene) -> None:
+    scene.env.inject_error("POST", "/channels/*/messages", status=403, code=50013)
+    await made(scene, 40)
+    assert pings(scene) == []
+    assert (await scene.balance(scene.alice)).available == 45
+    await work(scene, 60)
+    assert len(sent(scene)) == 1
+
+
+async def test_where_the_bot_may_not_read_the_past_it_names_the_card_instead_of_replying(scene: Scene) -> None:
+    scene.env.inject_error("POST", "/channels/*/messages", status=400, code=160002)
+    await made(scene, 40)
+    generation = await scene.only_generation()
+    last = scene.posts()[-1] if scene.posts()[-1].content else scene.posts()[0]
+    assert f"channels/{scene.guild.id}/{scene.channel.id}/{generation.message_id}" in last.content
+    assert "message_reference" not in sent(scene)[-1]
+
+
+async def test_where_only_the_person_brought_the_bot_it_is_one_follow_up(scene: Scene) -> None:
+    scene.postman.user_install = True
+    await made(scene, 40)
+    assert sent(scene) == []
+    (follow_up,) = follow_ups(scene)
+    body = follow_up.json
+    assert body["content"] == f"<@{scene.alice.id}> your image is ready."
+    assert body["allowed_mentions"]["users"] == [scene.alice.id]
+    assert not body.get("flags", 0) & discord.MessageFlags(ephemeral=True).value
+
+
+def follow_ups(scene: Scene) -> list[Any]:
+    return [
+        request
+        for request in scene.env.http_requests
+        if request.method == "POST" and request.path.startswith("/webhooks/")
+    ]
+
+
+@pytest.mark.parametrize(("age_seconds", "expected"), [(14 * 60, 1), (15 * 60, 0)])
+async def test_there_it_is_silent_once_the_token_has_run_out(scene: Scene, age_seconds: int, expected: int) -> None:
+    scene.postman.user_install = True
+    await scene.imagine()
+    with_token = await scene.only_generation()
+    await work(scene, 20)
+    async with scene.database.real.transaction() as tx:
+        await tx.execute(text("DELETE FROM pings"))
+    await scene.env.advance_time(age_seconds - 25)
+    with scene.env.time_context():
+        await scene.bot.pings.arrived(with_token)
+    await scene.env.settle()
+    assert len(follow_ups(scene)) == expected
+    assert sent(scene) == []
+
+
+async def test_in_the_bots_dm_it_is_a_reply_too(scene: Scene) -> None:
+    carol = scene.env.create_user("carol")
+    await carol.slash("imagine", prompt="a quiet room")
+    scene.service.on_look = [PAINTING] * 8
+    await work(scene, 80)
+    (body,) = sent(scene)
+    assert body["content"] == f"<@{carol.id}> your image is ready."
