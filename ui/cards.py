@@ -212,9 +212,10 @@ def _text_urls(linked: Mapping[int, str], *, above: int) -> Iterable[str]:
     room = TEXT_URL_MAX
     for position in sorted(linked):
         url = linked[position]
-        if above < len(url) <= room:
-            room -= len(url)
-            yield f"<{url}>"
+        shown = url.replace("<", "%3C").replace(">", "%3E")  # or what follows would be Markdown of the service's
+        if above < len(url) and len(shown) <= room:
+            room -= len(shown)
+            yield f"<{shown}>"
 
 
 def _accent(generation: Generation) -> int:

@@ -20,7 +20,7 @@ from qwen.errors import QwenError
 from qwen.models import Task
 from qwen.protocol import HttpAnswer, parse_create, parse_status_answer
 from tests.hostile.corpus import ANY_TEXT, ODD_VALUES, STRINGS
-from ui.cards import build_card
+from ui.cards import build_card, plain_text
 
 KEY = "sk-canary0123456789"
 FIELDS = ("code", "message", "data", "task_id", "status", "consumed_credits", "error_message", "response", "request")
@@ -121,3 +121,12 @@ def test_no_image_address_it_names_stands_in_an_error_or_a_repr() -> None:
     )[1]
     assert isinstance(task, Task) and task.image_urls
     assert "canary" not in repr(task) + repr(replace(task, error_message="canary"))
+
+
+def test_an_image_address_cannot_break_out_of_its_line() -> None:
+    url = "https://cdn.example.com/a.png>[free](https://evil.example)<@1>@everyone" + "x" * 500
+    large = Generation(1, Request("x"), ORIGIN, 0, (Image(1, 0, 42, State.DELIVERED, image_url=url),))
+    card = text_of(build_card(large, Outlook(), attached={}, linked={0: url}).to_components())
+    for shown in (card, plain_text(large, {0: url})):
+        (line,) = [line for line in shown.split("\n") if "cdn.example.com" in line]
+        assert line.startswith("<https://") and line.count("<") == line.count(">") == 1 and line.endswith(">")
