@@ -8,19 +8,30 @@ import discord
 
 from generations.clock import Clock
 from qwen.connections import NETWORK_FAULTS
+from ui.faults import retry_seconds
 
 log = logging.getLogger("qwen_imagine")
 
 RETRY_SECONDS = 10.0
+RETRY_SECONDS_MAX = 300.0  # a ban of this address goes on for as long as it is asked about
 
 
 async def log_in(client: discord.Client, token: str, clock: Clock) -> None:
-    """Log in, again and again while Discord can't be reached. Raises discord.LoginFailure for a refused token."""
+    """Log in, again and again while Discord can't be reached or lets nobody in, less and less often.
+
+    A process that ended instead would be started again at once, and ask again. Raises discord.LoginFailure for a
+    refused token.
+    """
+    wait = RETRY_SECONDS
     while True:
         try:
             await client.login(token)
             return
-        except (*NETWORK_FAULTS, discord.DiscordServerError) as error:
-            log.warning("Discord can't be reached (%s), again in %.0f s", type(error).__name__, RETRY_SECONDS)
-            await client.http.close()
-            await clock.sleep(RETRY_SECONDS)
+        except (*NETWORK_FAULTS, discord.HTTPException, discord.GatewayNotFound) as error:
+            status = f", HTTP {error.status}" if isinstance(error, discord.HTTPException) else ""
+            seconds = max(wait, retry_seconds(error))
+            log.warning("Discord can't be reached (%s%s), again in %.0f s", type(error).__name__, status, seconds)
+        await client.http.close()
+        client.http.connector = discord.utils.MISSING  # closed with its session; the next login makes a new one
+        await clock.sleep(seconds)
+        wait = min(RETRY_SECONDS_MAX, wait * 2)

@@ -15,6 +15,7 @@ from ui.texts import owner_alert
 log = logging.getLogger("qwen_imagine.operator")
 
 QUIET_SECONDS = 6 * 3600.0
+DRAIN_SECONDS = 2.0
 
 
 class OwnerAlerts:
@@ -41,10 +42,10 @@ class OwnerAlerts:
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 
-    async def drain(self) -> None:
-        """Wait for the messages that are under way."""
+    async def drain(self, seconds: float = DRAIN_SECONDS) -> None:
+        """Wait for the messages that are under way, but not for an outage to end: the log has said it too."""
         if self._telling:
-            await asyncio.wait(self._telling)
+            await asyncio.wait(self._telling, timeout=seconds)
 
     async def _send(self, matter: str, detail: str) -> None:
         try:

@@ -1,0 +1,81 @@
+"""Logging in on a bad day: asked less and less often, until Discord lets the bot in or refuses its token."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import discord
+import pytest
+
+from tests.doubles import ManualClock
+from tests.integration.discord_rest import DiscordRest, a_discord
+from ui.login import log_in
+
+ME = "GET /users/@me"
+
+
+@dataclass
+class Door:
+    rest: DiscordRest
+    client: discord.Client
+    clock: ManualClock
+    going: asyncio.Task[None] | None = None
+
+    def knock(self) -> None:
+        self.rest.calls.clear()
+        self.going = asyncio.create_task(log_in(self.client, "token.of.the-bot", self.clock))
+
+    async def knocked(self) -> int:
+        """How often it was asked, after all has happened that needs no time to pass."""
+        for _ in range(15):
+            await asyncio.sleep(0.005)
+        return sum(call.path == "/users/@me" for call in self.rest.calls)
+
+
+@pytest.fixture
+async def door() -> AsyncIterator[Door]:
+    async with a_discord() as (rest, _):
+        client = discord.Client(intents=discord.Intents.none())
+        yield Door(rest, client, ManualClock())
+        await client.close()
+
+
+@pytest.mark.parametrize("fault", [{"status": 503}, {"status": 403, "code": 40333}, {"status": 500, "drop": True}])
+async def test_a_closed_door_is_tried_less_and_less_often(door: Door, fault: dict[str, int]) -> None:
+    door.rest.fault(ME, times=99, **fault)  # type: ignore[arg-type]
+    door.knock()
+    tries = await door.knocked()
+    each = tries  # aiohttp sends a GET that got no answer once more
+    for wait in (10, 20, 40, 80, 160, 300, 300):
+        door.clock.advance(wait - 1)
+        assert await door.knocked() == tries
+        door.clock.advance(1)
+        tries += each
+        assert await door.knocked() == tries
+    door.rest.faults.clear()
+    door.clock.advance(300)
+    assert door.going is not None
+    await asyncio.wait_for(door.going, 5)
+    assert door.client.user is not None
+
+
+async def test_a_ban_is_waited_out_for_as_long_as_it_says(door: Door) -> None:
+    door.rest.fault(ME, 429, headers={"Retry-After": "120"})
+    door.knock()
+    assert await door.knocked() == 1
+    door.clock.advance(119)
+    assert await door.knocked() == 1
+    door.clock.advance(1)
+    assert door.going is not None
+    await asyncio.wait_for(door.going, 5)
+
+
+async def test_a_refused_token_is_not_tried_again(door: Door) -> None:
+    door.rest.fault(ME, 401, 0, times=9)
+    door.knock()
+    assert door.going is not None
+    with pytest.raises(discord.LoginFailure):
+        await asyncio.wait_for(door.going, 5)
+    assert await door.knocked() == 1
