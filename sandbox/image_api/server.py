@@ -6,6 +6,7 @@ document does not name is refused loudly.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import random
@@ -54,12 +55,15 @@ _POST_REFUSING_MOODS = {
 class ImageApi:
     """The stand-in as one object: state for the panel and for tests, and `attach()` for its routes.
 
-    `seconds_per_image`: how long a task takes, drawn evenly from this range. `posts` holds every POST in order, `looks`
+    `seconds_per_image`: how long a task takes, drawn evenly from this range; `answer_seconds`: how long an answer is on
+    its way, after what was asked for has happened. `posts` holds every POST in order, `looks`
     the monotonic milliseconds of every GET /status by task id.
     """
 
     def __init__(self, clock: Clock, *, rng: random.Random, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.service = Service(clock, rng=rng, monotonic=monotonic)
+        self.answer_seconds = (0.0, 0.0)
+        self._rng = random.Random(rng.getrandbits(64))
         self._gallery = Gallery()
         self._silence = Silence()
         self._public_url: Callable[[], str] = str
@@ -138,6 +142,7 @@ class ImageApi:
             answer = _refuse(refused, mood)
         sent = None if mood is Mood.SILENT else answer.status
         self.posts.append(Post(at_ms, body, sent, task.task_id if task else None))
+        await asyncio.sleep(self._rng.uniform(*self.answer_seconds))
         return await self._silence.instead_of(answer, request) if mood is Mood.SILENT else answer
 
     async def _accept(self, wanted: GenerateBody, mood: Mood, kept_mood: Mood | None) -> Task:
@@ -166,6 +171,7 @@ class ImageApi:
             answer = self._answer_look(task, mood)
         except Refused as refused:
             answer = _refuse(refused, mood)
+        await asyncio.sleep(self._rng.uniform(*self.answer_seconds))
         return await self._silence.instead_of(answer, request) if mood is Mood.SILENT else answer
 
     def _answer_look(self, task: Task, mood: Mood) -> web.Response:

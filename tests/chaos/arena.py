@@ -34,6 +34,7 @@ from tests.chaos.postgres import Postgres, open_postgres
 
 READY_SECONDS = 60.0
 SECONDS_PER_IMAGE = (1.0, 5.0)
+ANSWER_SECONDS = (0.05, 0.5)  # as over a real network, so that a kill can fall into a request
 NO_DATABASE = "the database can't be opened"
 SETTINGS = {
     "QWEN_MAX_TASKS": "16",
@@ -195,6 +196,7 @@ async def open_arena(
         box = await stack.enter_async_context(
             Sandbox(data_dir=folder, bot_settings=settings, seed=seed, seconds_per_image=SECONDS_PER_IMAGE)
         )
+        box.images.answer_seconds = ANSWER_SECONDS
         bots = [_bot(box, bot_script, folder / f"process-{number}") for number in range(processes)]
         arena = Arena(box, bots, address, postgres)
         stack.push_async_callback(arena.close)
