@@ -58,6 +58,16 @@ def test_every_link_inside_the_project_leads_somewhere() -> None:
             assert (path.parent / target).exists(), f"{path.relative_to(ROOT)} links to {target}"
 
 
+def test_every_bad_day_names_tests_that_exist() -> None:
+    written = {
+        name for path in ROOT.glob("tests/**/*.py") for name in re.findall(r"def (\w+)", path.read_text("utf-8"))
+    }
+    rows = [row.split("|")[-2] for row in read("docs/bad-days.md").splitlines() if row.startswith("| ")]
+    named = {name for cell in rows for name in re.findall(r"`(\w+)`", cell)}
+    assert len(named) > 30
+    assert named <= written, f"docs/bad-days.md names {named - written}"
+
+
 def test_every_decision_has_a_number_of_its_own() -> None:
     numbers = sorted(path.name[:4] for path in (ROOT / "docs/decisions").glob("*.md"))
     assert numbers == [f"{number:04}" for number in range(1, len(numbers) + 1)]

@@ -125,6 +125,20 @@ async def test_an_unknown_status_is_taken_as_still_running(workshop: Workshop) -
     assert await workshop.states(generation_id) == [State.DELIVERED]
 
 
+async def test_a_status_that_goes_backwards_changes_nothing(workshop: Workshop) -> None:
+    generation_id = await workshop.imagine()
+    workshop.service.on_look = [PAINTING, task(TaskStatus.PENDING), PAINTING, task(TaskStatus.PENDING), READY]
+    workshop.shelf.faults = [ImageUnavailable(temporary=True)]
+    workshop.service.on_look += [task(TaskStatus.PENDING), PAINTING]
+    await workshop.worker.step()
+    await workshop.pass_time(28)
+    assert await workshop.states(generation_id) == [State.RUNNING]
+    assert await workshop.money() == (45, 5)
+    await workshop.pass_time(30)
+    assert await workshop.states(generation_id) == [State.DELIVERED]
+    assert await workshop.money() == (45, 0)
+
+
 async def test_a_single_no_such_task_is_not_believed(workshop: Workshop) -> None:
     generation_id = await workshop.imagine()
     workshop.service.on_look = [TaskNotFound(http_status=404), PAINTING]
