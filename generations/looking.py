@@ -42,6 +42,7 @@ async def look(context: StepContext, generation: Generation, image: Image) -> Fo
         await context.save(generation, image, due_at_ms=context.after(wait))
         return None
     asked_at_ms = context.clock.now_ms()
+    context.guard.looked(image.task_id)  # under way counts: a wall clock that leaps lets this process claim it twice
     try:
         task = await context.service.get_task(image.task_id)
     except TaskNotFound:

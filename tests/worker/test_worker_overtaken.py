@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from generations import records
 from generations.model import Ending, State
 from qwen.errors import ImageUnavailable
+from qwen.models import Task
+from tests.doubles import ScriptedService
 from tests.worker.conftest import Workshop
 
 
@@ -43,3 +47,30 @@ async def test_a_picture_that_stays_missing_costs_nothing(workshop: Workshop) ->
     await workshop.pass_time(600, stride=5)
     assert (await workshop.load(generation_id)).images[0].ending is Ending.PICTURE_UNUSABLE
     assert await workshop.money() == (50, 0)
+
+
+@dataclass
+class InterruptedService(ScriptedService):
+    """While the first look is under way the wall clock leaps, and the worker's loop goes round once more."""
+
+    workshop: Workshop | None = None
+
+    async def get_task(self, task_id: str) -> Task:
+        answer = await super().get_task(task_id)
+        if self.workshop is not None:
+            workshop, self.workshop = self.workshop, None
+            workshop.clock.jump(3600)
+            await workshop.worker.step()
+        return answer
+
+
+async def test_a_look_under_way_is_not_doubled_when_the_wall_clock_leaps(workshop: Workshop) -> None:
+    service = workshop.service = InterruptedService(workshop.clock)
+    workshop.restart()
+    await workshop.imagine()
+    await workshop.worker.step()
+    service.workshop = workshop
+    await workshop.pass_time(6)
+    assert len(service.looks["task-1"]) == 1
+    await workshop.pass_time(60)
+    assert service.closest_looks() >= 5.0
