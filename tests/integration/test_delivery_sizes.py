@@ -1,0 +1,150 @@
+"""Pictures that are too large for where they are to be posted: smaller, then a link; never a lost image."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from generations.model import Generation, Place, Shown, State
+from qwen.images import DownloadedImage, FoundImage, OversizedImage
+from qwen.models import OutputFormat, Size
+from tests.integration.delivery_scene import BY_TOKEN, CARD, NOTHING, POST, Scene, a_scene, image, ready
+from ui.file_names import file_name, reencoding_in
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@pytest.fixture
+async def scene() -> AsyncIterator[Scene]:
+    async with a_scene() as made:
+        yield made
+
+
+def png(width: int = 256, height: int = 384) -> DownloadedImage:
+    """Noise, which no encoder makes small: 3 bytes a pixel."""
+    out = io.BytesIO()
+    Image.frombytes("RGB", (width, height), random.Random(3).randbytes(width * height * 3)).save(out, "PNG")
+    return DownloadedImage(out.getvalue(), OutputFormat.PNG, width, height)
+
+
+def within(limit: int, count: int = 1) -> Generation:
+    """Ready images, asked for as 1024×1536 where a file may have *limit* bytes."""
+    made = ready(count, origin={"attachment_size_limit": limit})
+    return replace(made, request=replace(made.request, size=Size.PORTRAIT))
+
+
+async def shown(scene: Scene, generation: Generation, *pictures: FoundImage) -> Shown:
+    return await scene.delivery.show(generation, NOTHING, dict(enumerate(pictures)))
+
+
+def last(scene: Scene) -> str:
+    return str(scene.rest.calls[-1].body)
+
+
+async def test_a_picture_within_the_limit_is_posted_as_it_came(scene: Scene) -> None:
+    picture = png()
+    await shown(scene, within(len(picture.data)), picture)
+    assert list(scene.rest.calls[-1].files.values()) == [picture.data]
+    assert "Re-encoded" not in last(scene)
+
+
+async def test_a_larger_one_is_encoded_anew_before_anything_is_sent_and_the_card_says_so(scene: Scene) -> None:
+    await shown(scene, within(40 * KIB), png())
+    assert scene.rest.tried() == [BY_TOKEN]
+    [(name, data)] = scene.rest.calls[-1].files.items()
+    assert name == "a-lighthouse-everyone-in-a-storm-42-192x288.webp"
+    assert len(data) <= 40 * KIB
+    with Image.open(io.BytesIO(data)) as picture:
+        assert (picture.format, picture.size) == ("WEBP", (192, 288))
+    assert "-# Re-encoded to fit: webp, 1024×1536 → 192×288" in last(scene)
+
+
+async def test_the_card_says_so_for_ever_also_after_a_restart_with_other_images_to_come(scene: Scene) -> None:
+    one = within(40 * KIB, 2)
+    one = replace(one, images=(one.images[0], image(State.RUNNING, 1)))
+    first = await shown(scene, one, png())
+    async with a_scene() as other:  # another process, which knows only the rows
+        other.rest.messages = scene.rest.messages
+        posted = replace(
+            one.images[0],
+            state=State.DELIVERED,
+            attachment_id=first.attachments[0],
+            file_name=first.file_names[0],
+        )
+        await other.delivery.show(replace(one, images=(posted, one.images[1]), revision=2), NOTHING, {})
+        assert "Image 1: Re-encoded to fit: webp, 1024×1536 → 192×288" in str(other.rest.calls[-1].body)
+
+
+async def test_what_can_not_be_made_small_enough_becomes_a_link(scene: Scene) -> None:
+    result = await shown(scene, within(300), png())
+    assert result.place is Place.CARD and not result.attachments
+    assert "too large to be posted here" in last(scene)
+    assert "https://x.example/a.png" in last(scene)
+
+
+async def test_what_was_too_large_to_be_fetched_becomes_a_link(scene: Scene) -> None:
+    result = await shown(scene, within(10 * MIB), OversizedImage())
+    assert result.place is Place.CARD
+    assert "too large to be posted here" in last(scene) and "https://x.example/a.png" in last(scene)
+
+
+async def test_beside_it_the_others_are_posted(scene: Scene) -> None:
+    result = await shown(scene, within(10 * MIB, 3), png(8, 8), OversizedImage(), png(8, 8))
+    assert list(result.attachments) == [0, 2]
+    assert "Image 2 is too large" in last(scene)
+
+
+@pytest.mark.parametrize("status", [413, 400])
+async def test_where_discord_takes_less_than_it_said_the_picture_is_made_smaller_once_more(
+    scene: Scene, status: int
+) -> None:
+    scene.rest.fault("PATCH", status, 40005)
+    picture = png()
+    result = await shown(scene, within(10 * MIB), picture)
+    assert scene.rest.tried() == [BY_TOKEN, BY_TOKEN]
+    [data] = scene.rest.calls[-1].files.values()
+    assert len(data) <= len(picture.data) // 2
+    assert list(result.attachments) == [0]
+
+
+async def test_where_that_is_refused_too_it_becomes_a_link(scene: Scene) -> None:
+    scene.rest.fault("PATCH", 413, 40005, times=2)
+    result = await shown(scene, within(10 * MIB), png())
+    assert scene.rest.tried() == [BY_TOKEN] * 3
+    assert result.place is Place.CARD and not result.attachments
+    assert "too large to be posted here" in last(scene)
+
+
+async def test_four_that_are_too_much_for_one_request_go_in_several(scene: Scene) -> None:
+    large = DownloadedImage(b"x" * 9 * MIB, OutputFormat.PNG, 1024, 1536)
+    result = await shown(scene, within(10 * MIB, 4), large, large, large, large)
+    assert [len(call.files) for call in scene.rest.edits()] == [2, 2]
+    assert len(scene.rest.messages[CARD]["attachments"]) == 4
+    assert list(result.attachments) == [0, 1, 2, 3]
+
+
+async def test_a_message_of_its_own_says_it_too_plain_or_not(scene: Scene) -> None:
+    scene.rest.fault(f"messages/{CARD}$", 400, 50035, times=9)
+    await shown(scene, within(40 * KIB), png())
+    posted = next(call for call in scene.rest.calls if f"{call.method} {call.path}" == POST)
+    assert "Re-encoded to fit: webp, 1024×1536 → 192×288" in posted.body["content"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a-42.webp", "a-42-1x1.png", "a-42-768x1152-43.webp", "a-43-768x1152.webp", "42-768x1152.webp.exe", "x-42-x.jpg"],
+)
+def test_other_names_tell_nothing(name: str) -> None:
+    assert reencoding_in(name, 42) is None
+
+
+def test_a_prompt_can_not_pretend(scene: Scene) -> None:
+    request = replace(ready().request, prompt="42 768x1152.webp")
+    pretending = replace(ready(), request=request)
+    assert reencoding_in(file_name(pretending, pretending.images[0]), 42) is None

@@ -1,0 +1,36 @@
+"""Progress slows down with a card's age."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from ui.cadence import PROGRESS_AGE_MS, progress_gap_seconds
+
+MINUTE = 60_000
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "seconds"),
+    [
+        (-5, 5),
+        (0, 5),
+        (2 * MINUTE - 1, 5),
+        (2 * MINUTE, 15),
+        (10 * MINUTE - 1, 15),
+        (10 * MINUTE, 60),
+        (59 * MINUTE, 60),
+    ],
+)
+def test_the_gap_grows_with_the_age(age_ms: int, seconds: float) -> None:
+    assert progress_gap_seconds(age_ms) == seconds
+
+
+def test_in_its_whole_hour_a_card_has_at_most_a_hundred_and_ten_edits() -> None:
+    age_ms = 0.0
+    for edits in itertools.count(1):  # noqa: B007
+        age_ms += progress_gap_seconds(int(age_ms)) * 1000
+        if age_ms > PROGRESS_AGE_MS:
+            break
+    assert edits <= 110
