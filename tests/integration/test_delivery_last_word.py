@@ -1,0 +1,151 @@
+"""What cards that only the interaction's token reaches say before it runs out; and how edits get rare with age."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from generations.model import Generation, Outlook, Painting, Place, State
+from tests.integration.delivery_scene import (
+    BY_TOKEN,
+    DIRECT,
+    NOTHING,
+    READY,
+    Scene,
+    a_scene,
+    generation,
+    image,
+    painting,
+    picture,
+    ready,
+)
+from ui.texts_places import LEAVING
+
+ONLY_TOKEN: list[dict[str, Any]] = [{"origin": {"bot_in_channel": False}}, {"private": True}]
+LAST_WORD_SECONDS = 15 * 60 - 60 - 45
+
+
+@pytest.fixture
+async def scene() -> AsyncIterator[Scene]:
+    async with a_scene() as made:
+        yield made
+
+
+def says_it(scene: Scene) -> list[bool]:
+    """Of each edit, in order."""
+    return [LEAVING in str(call.body) for call in scene.rest.edits()]
+
+
+async def first_edit(scene: Scene) -> None:
+    await scene.edited(1)
+    await scene.settled()
+
+
+async def advance(scene: Scene, seconds: float, stride: float = 5.0) -> None:
+    for _ in range(round(seconds / stride)):
+        scene.clock.advance(stride)
+        await scene.settled()
+
+
+@pytest.mark.parametrize("where", ONLY_TOKEN)
+async def test_shortly_before_the_token_runs_out_the_card_says_where_its_image_will_come(
+    scene: Scene, where: dict[str, Any]
+) -> None:
+    """Though nobody brings news: the last look at the image service may be long ago."""
+    scene.delivery.show_progress(*painting(0.5, **where))
+    await first_edit(scene)
+    await advance(scene, LAST_WORD_SECONDS - 10, 157)
+    assert says_it(scene) == [False]
+    await advance(scene, 15)
+    assert says_it(scene) == [False, True]
+    await advance(scene, 30 * 60, 60)
+    assert says_it(scene) == [False, True]
+    assert set(scene.rest.tried()) == {BY_TOKEN}
+
+
+async def test_a_card_that_the_bot_itself_reaches_has_no_last_word(scene: Scene) -> None:
+    scene.delivery.show_progress(*painting())
+    await first_edit(scene)
+    await advance(scene, 20 * 60, 60)
+    scene.delivery.show_progress(*painting(0.7))
+    await scene.edited(2)
+    assert says_it(scene) == [False, False]
+
+
+async def test_the_last_word_does_not_wait_for_the_slow_pace_of_an_old_card(scene: Scene) -> None:
+    where = ONLY_TOKEN[0]
+    scene.clock.advance(LAST_WORD_SECONDS - 20)
+    scene.delivery.show_progress(*painting(0.1, **where))
+    await first_edit(scene)
+    scene.delivery.show_progress(*painting(0.2, **where))
+    await advance(scene, 25)
+    assert says_it(scene) == [False, True]
+
+
+async def test_what_is_finished_before_has_nothing_to_say(scene: Scene) -> None:
+    where = ONLY_TOKEN[0]
+    scene.delivery.show_progress(*painting(**where))
+    await first_edit(scene)
+    await scene.delivery.show(ready(revision=2, **where), NOTHING, {0: picture()})
+    await advance(scene, 20 * 60, 60)
+    assert says_it(scene) == [False, False]
+    assert scene.delivery._cards[ready().id].owner is None
+
+
+async def test_news_of_one_image_leave_the_last_word_to_the_others(scene: Scene) -> None:
+    def two(revision: int) -> Generation:
+        images = (image(State.SUCCEEDED, 0, **READY), image(State.RUNNING, 1))
+        return generation(*images, revision=revision, **ONLY_TOKEN[1])
+
+    outlook = Outlook(None, Painting(0, 0.5, (12, 18), None))
+    await scene.delivery.show(two(2), outlook, {0: picture()})
+    await advance(scene, LAST_WORD_SECONDS, 45)
+    await scene.settled()
+    assert says_it(scene) == [False, True]
+    assert "1 of 2 ready" in str(scene.rest.edits()[-1].body)
+
+
+async def test_and_then_the_image_does_come_as_a_direct_message(scene: Scene) -> None:
+    where = ONLY_TOKEN[0]
+    scene.delivery.show_progress(*painting(**where))
+    await first_edit(scene)
+    await advance(scene, 16 * 60, 60)
+    scene.rest.calls.clear()
+    shown = await scene.delivery.show(ready(revision=2, **where), NOTHING, {0: picture()})
+    assert shown.place is Place.DIRECT_MESSAGE
+    assert scene.rest.tried() == DIRECT
+    assert LEAVING not in str(scene.rest.calls[-1].body)
+
+
+async def test_a_bot_that_stops_keeps_nobody_waiting_for_a_last_word(scene: Scene) -> None:
+    scene.delivery.show_progress(*painting(**ONLY_TOKEN[0]))
+    await first_edit(scene)
+    await scene.delivery.drain()
+    await scene.settled()
+    assert scene.delivery._cards[ready().id].owner is None
+    assert scene.clock.monotonic() == 1000.0
+
+
+# ---- with age -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("age_seconds", "gap"), [(0, 5), (3 * 60, 15), (11 * 60, 60)])
+async def test_edits_thin_out_with_the_age_of_the_card(scene: Scene, age_seconds: float, gap: int) -> None:
+    scene.clock.advance(age_seconds)
+    scene.delivery.show_progress(*painting(0.1))
+    await first_edit(scene)
+    scene.delivery.show_progress(*painting(0.9))
+    await advance(scene, gap - 1, 1)
+    assert len(scene.rest.edits()) == 1
+    await advance(scene, 1, 1)
+    assert len(scene.rest.edits()) == 2
+
+
+async def test_news_never_wait_for_that(scene: Scene) -> None:
+    scene.clock.advance(11 * 60)
+    scene.delivery.show_progress(*painting(0.1))
+    await first_edit(scene)
+    assert (await scene.delivery.show(replace(ready(), revision=2), NOTHING, {0: picture()})).place is Place.CARD
