@@ -23,7 +23,6 @@ from ui.answers import NOBODY, Refusal, defer
 from ui.arrival import missing_permissions, origin_of
 from ui.cards_history import build_history
 from ui.desk import Answered, Desk, desk_of, in_time, show, within_patience
-from ui.thumbnails import Seen
 
 ID_MAX = 2**63 - 1  # what the database can hold; Discord's snowflakes stay below
 
@@ -35,11 +34,11 @@ async def open_history(interaction: discord.Interaction[Any], words: str) -> Non
 
 async def _show_page(interaction: discord.Interaction[Any], looking: Any) -> None:
     """Show the page at once, and its images as soon as they are found."""
-    desk = desk_of(interaction)
+    desk, viewer = desk_of(interaction), interaction.user.id
+    turn = desk.thumbnails.turned(viewer)
     page: Page = await within_patience(interaction, asyncio.ensure_future(looking), desk.clock)
     await show(interaction, build_history(page, _rows(page)))
-    seen = await desk.thumbnails.find(page)
-    if seen != Seen({}, frozenset()):
+    async for seen in desk.thumbnails.find(page, viewer, turn):
         view = build_history(page, _rows(page), thumbnails=seen.urls, gone=seen.gone)
         with contextlib.suppress(discord.HTTPException):  # closed by the person, or too late: the page stands
             await interaction.edit_original_response(view=view, allowed_mentions=NOBODY)
@@ -117,10 +116,13 @@ class PostButton(Answered, ui.DynamicItem[ui.Button[Any]], template=r"history:po
             missing = missing_permissions(interaction, private=private)
             if missing:
                 raise Refusal(texts.permissions_missing(missing))
-            answer = await defer(interaction, private=private)
-            taken = await desk.archive.take_kept(self.generation_id, user_id)
         except NotThere:
             raise Refusal(texts_history.NO_LONGER_KEPT) from None
+        answer = await defer(interaction, private=private)
+        try:
+            taken = await desk.archive.take_kept(self.generation_id, user_id)
+        except NotThere:
+            raise Refusal(texts_history.BEING_POSTED) from None
         try:
             await _post(desk, interaction, taken, None if answer is None else answer.message_id)
         finally:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,9 @@ from ui.patience import done_within
 
 log = logging.getLogger("qwen_imagine.history")
 
-FETCH_SECONDS = 5.0  # for all cards of a page together
+EARLY_SECONDS = 1.0  # what is found by then is shown at once
+FETCH_SECONDS = 6.0  # for all cards of a page; Discord lets a channel's messages be asked for only so often
+VIEWERS_MAX = 1000
 UNKNOWN_CHANNEL = 10003  # Discord docs: Opcodes and Status Codes, "JSON"
 
 
@@ -41,12 +43,26 @@ class Thumbnails:
         self._client = client
         self._clock = clock
         self._asking: set[asyncio.Future[Any]] = set()
+        self._turns: dict[int, int] = {}  # viewer -> their newest page, as long as its images are looked for
+        self._turned = 0
 
-    async def find(self, page: Page) -> Seen:
-        """What can be learned in time. Never raises; what is late goes on and is ignored."""
+    def turned(self, viewer: int) -> int:
+        """Somebody is about to be shown a page: what is still found for their last one is of no use. Its number."""
+        self._turned += 1
+        self._turns.pop(viewer, None)
+        self._turns[viewer] = self._turned
+        while len(self._turns) > VIEWERS_MAX:
+            del self._turns[next(iter(self._turns))]
+        return self._turned
+
+    async def find(self, page: Page, viewer: int, turn: int) -> AsyncIterator[Seen]:
+        """What is found early, if there is more to come, and then all that is found in time; nothing when nothing is.
+
+        *turn*: of turned(), for this page. Never raises; what is late goes on and is ignored.
+        """
         wanted = [(generation, link) for generation in page.generations if (link := _visible(page, generation))]
         if not wanted:
-            return Seen({}, frozenset())
+            return
         urls: dict[int, Sequence[str]] = {}
         gone: set[int] = set()
 
@@ -54,14 +70,23 @@ class Thumbnails:
             found = await self._ask(generation, link)
             if found is None:
                 gone.add(generation.id)
-            else:
+            elif found:
                 urls[generation.id] = found
 
         asking = asyncio.gather(*(ask(*one) for one in wanted))
         self._asking.add(asking)
         asking.add_done_callback(self._asking.discard)
-        await done_within(asking, FETCH_SECONDS, self._clock)
-        return Seen({key: value for key, value in urls.items() if value}, frozenset(gone))
+        shown = 0
+        for seconds in (EARLY_SECONDS, FETCH_SECONDS - EARLY_SECONDS):
+            done = await done_within(asking, seconds, self._clock)
+            if self._turns.get(viewer) != turn:
+                return
+            if len(urls) + len(gone) > shown:
+                shown = len(urls) + len(gone)
+                yield Seen(dict(urls), frozenset(gone))
+            if done:
+                break
+        self._turns.pop(viewer, None)
 
     async def _ask(self, generation: Generation, link: CardLink) -> Sequence[str] | None:
         """The addresses of a card's images; None: there is no such card; empty: it can't be seen."""

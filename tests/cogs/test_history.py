@@ -115,6 +115,16 @@ async def test_the_pages_turn_in_both_directions_in_place_and_after_a_restart(sc
     assert "number 6" in words(result.response)
 
 
+async def test_images_of_an_earlier_page_never_replace_the_page_that_was_turned_to(scene: Scene) -> None:
+    await make(scene)
+    thumbnails, archive = scene.bot.desk.thumbnails, scene.bot.desk.archive
+    first = await archive.page(scene.alice.id)
+    looking = thumbnails.find(first, scene.alice.id, thumbnails.turned(scene.alice.id))
+    thumbnails.turned(scene.alice.id)
+    with scene.env.time_context():
+        assert [seen async for seen in looking] == []
+
+
 async def test_a_search_finds_words_and_keeps_them_from_page_to_page(scene: Scene) -> None:
     for number in range(6):
         await make(scene, f"{SHOWN.format(number)} cat")
