@@ -15,6 +15,7 @@ from store.memory import save_value
 
 BOT = Path(__file__).resolve().parents[2] / "bot.py"
 SECRETS = {"DISCORD_TOKEN": "canary-token", "QWEN_API_KEY": "sk-canary"}
+PATIENCE_SECONDS = 90
 NOWHERE = {"DISCORD_API_URL": "http://127.0.0.1:9/api/v10", "DISCORD_GATEWAY_URL": "ws://127.0.0.1:9/"}
 
 
@@ -24,20 +25,22 @@ class Ended:
     said: str
 
 
-async def run_bot(folder: Path, *words: str, seconds: float = 20, **settings: str) -> Ended:
-    """Run bot.py in *folder* with these settings and no others; SIGTERM after *seconds*."""
+async def run_bot(folder: Path, *words: str, until: str | None = None, **settings: str) -> Ended:
+    """Run bot.py in *folder* with these settings and no others, to its end; with *until*, SIGTERM once it says that."""
     environment = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(BOT), *words, cwd=folder, env={**environment, **settings}, stderr=asyncio.subprocess.PIPE
     )
     assert process.stderr is not None
-    reading = asyncio.create_task(process.stderr.read())
-    try:
-        await asyncio.wait_for(process.wait(), seconds)
-    except TimeoutError:
-        process.terminate()
+    said = ""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while line := await process.stderr.readline():
+            said += line.decode()
+            if until is not None and until in said and process.returncode is None:
+                process.terminate()
+                until = None
         await process.wait()
-    return Ended(process.returncode, (await reading).decode())
+    return Ended(process.returncode, said)
 
 
 async def test_without_settings_it_names_the_way_that_needs_none(tmp_path: Path) -> None:
@@ -69,7 +72,7 @@ async def test_migrate_makes_the_database_and_ends(tmp_path: Path) -> None:
 
 
 async def test_while_discord_cannot_be_reached_it_keeps_trying_and_stops_when_told(tmp_path: Path) -> None:
-    ended = await run_bot(tmp_path, **SECRETS, **NOWHERE, seconds=4)
+    ended = await run_bot(tmp_path, until="can't be reached", **SECRETS, **NOWHERE)
     assert ended.code == 0, ended.said
     assert "Discord can't be reached" in ended.said
     assert "Traceback" not in ended.said
