@@ -120,6 +120,7 @@ async def paint(scene: Scene, *, images: int) -> None:
     await scene.step()
 
 
+@ON_POSTGRESQL
 async def test_every_prompt_becomes_a_card_or_a_sentence_and_an_image(scene: Scene, tape: Tape) -> None:
     PEOPLE.add(scene.alice.id)
     asked = 0

@@ -49,10 +49,10 @@ async def test_it_is_forgotten_after_a_cancel(workshop: Workshop) -> None:
 async def test_one_that_ran_out_is_forgotten_while_the_image_is_still_looked_for(workshop: Workshop) -> None:
     workshop.service.on_look = [PAINTING] * 1000
     asked = await workshop.imagine()
-    await workshop.pass_time(14 * 60, stride=5)
+    await workshop.pass_time(14 * 60, stride=20)
     await wipe(workshop)
     assert await token_of(workshop, asked) == "token"
-    await workshop.pass_time(2 * 60, stride=5)
+    await workshop.pass_time(2 * 60, stride=20)
     await wipe(workshop)
     assert await token_of(workshop, asked) == ""
 
