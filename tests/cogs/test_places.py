@@ -1,0 +1,186 @@
+"""Every kind of place Discord has: the command works there, and the image arrives there or is announced elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import discord
+import pytest
+import simcord
+
+from generations.model import State
+from tests.cogs.scene import DM_PERMISSIONS, Scene, words
+from tests.doubles import PAINTING
+from ui.texts_places import LEAVING
+
+EVERY_COMMAND = ("credits", "history", "settings", "help", "privacy show", "privacy export", "privacy delete")
+Change = Callable[[dict[str, Any]], None]
+
+
+def thread_in(scene: Scene, parent: simcord.ChannelHandle) -> simcord.ChannelHandle:
+    thread = scene.env.backend.create_thread(parent.id, "sketches", scene.alice.id)
+    return simcord.ChannelHandle(scene.env, scene.guild, thread)
+
+
+PLACES: dict[str, Callable[[Scene], simcord.ChannelHandle]] = {
+    "a text channel": lambda scene: scene.channel,
+    "a thread": lambda scene: thread_in(scene, scene.channel),
+    "a forum post": lambda scene: thread_in(scene, scene.guild.create_forum_channel("ideas")),
+    "a voice channel's chat": lambda scene: scene.guild.create_voice_channel("talk"),
+    "a stage's chat": lambda scene: scene.guild.create_stage_channel("stage"),
+    "an announcement channel": lambda scene: scene.guild.create_news_channel("news"),
+}
+
+
+def group_dm(payload: dict[str, Any]) -> None:
+    """Discord docs: Channel, "Channel Types" 3; Receiving and Responding, context 2."""
+    person = payload.get("user") or payload["member"]["user"]
+    payload["channel"] = {"id": payload["channel_id"], "type": 3, "name": None, "icon": None, "owner_id": "5",
+                          "recipients": [person], "last_message_id": None}  # fmt: skip
+    payload |= {"context": 2, "authorizing_integration_owners": {"1": person["id"]}}
+    payload["app_permissions"] = str(DM_PERMISSIONS.value)
+
+
+def dm_between_people(payload: dict[str, Any]) -> None:
+    person = payload.get("user") or payload["member"]["user"]
+    payload |= {"context": 2, "authorizing_integration_owners": {"1": person["id"]}}
+
+
+def unknown_kind(payload: dict[str, Any]) -> None:
+    payload["channel"]["type"] = 250
+
+
+NO_GUILD: dict[str, Change | None] = {
+    "the bot's DM": None,
+    "a DM between two people": dm_between_people,
+    "a group DM": group_dm,
+    "a kind that nobody knows yet": unknown_kind,
+}
+
+
+def by_the_bot_itself(scene: Scene) -> list[str]:
+    """Calls with the bot's own token that try to reach a channel."""
+    return [f"{call.method} {call.path}" for call in scene.env.http_requests if call.path.startswith("/channels/")]
+
+
+async def arrives(scene: Scene) -> None:
+    await scene.step()
+    await scene.env.advance_time(10)
+    await scene.step()
+    assert [image.state for image in (await scene.only_generation()).images] == [State.DELIVERED]
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_in_a_server_the_image_arrives_on_the_card_wherever_it_was_asked_for(scene: Scene, place: str) -> None:
+    channel = PLACES[place](scene)
+    result = await scene.alice.slash(channel, "imagine", prompt="a quiet room")
+    assert result.response is not None and "5 credits held" in words(result.response)
+    await arrives(scene)
+    generation = await scene.only_generation()
+    assert (generation.origin.channel_id, generation.card_channel_id) == (channel.id, None)
+    assert [message.id for message in channel.history()] == [generation.message_id]
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_there_it_arrives_by_the_bots_own_edit_once_the_token_has_run_out(scene: Scene, place: str) -> None:
+    channel = PLACES[place](scene)
+    await scene.alice.slash(channel, "imagine", prompt="a quiet room")
+    scene.service.on_look = [PAINTING]
+    await scene.step()
+    await scene.env.advance_time(14 * 60 + 30)
+    await scene.step()
+    await arrives(scene)
+    edits = [call for call in by_the_bot_itself(scene) if call.startswith("PATCH")]
+    assert edits and all(f"/channels/{channel.id}/" in call for call in edits)
+
+
+@pytest.mark.parametrize("place", NO_GUILD)
+async def test_without_a_server_the_image_arrives_on_the_card_too(scene: Scene, place: str) -> None:
+    carol = scene.env.create_user("carol")
+    scene.postman.change = NO_GUILD[place]
+    result = await carol.slash("imagine", prompt="a quiet room")
+    assert result.response is not None and "5 credits held" in words(result.response)
+    generation = await scene.only_generation()
+    assert generation.origin.guild_id is None
+    assert generation.origin.bot_in_channel is (place == "the bot's DM")  # elsewhere the token is what reaches it
+    await arrives(scene)
+    assert (await scene.balance(carol)).available == 45
+
+
+@pytest.mark.parametrize("place", NO_GUILD)
+@pytest.mark.parametrize("command", EVERY_COMMAND)
+async def test_every_command_answers_without_a_server(scene: Scene, command: str, place: str) -> None:
+    carol = scene.env.create_user("carol")
+    scene.postman.change = NO_GUILD[place]
+    result = await carol.slash(command)
+    assert result.response is not None and result.response.ephemeral
+    assert "failed" not in words(result.response)
+
+
+@pytest.mark.parametrize("command", EVERY_COMMAND)
+async def test_every_command_answers_where_only_the_person_brought_the_bot(scene: Scene, command: str) -> None:
+    scene.postman.user_install = True
+    result = await scene.alice.slash(scene.channel, command)
+    assert result.response is not None and result.response.ephemeral
+    assert "failed" not in words(result.response)
+
+
+# ---- where only the token reaches -----------------------------------------------------------------------------------
+
+
+async def test_in_a_foreign_server_the_bots_own_token_is_never_tried(scene: Scene) -> None:
+    """There Discord lets it do nothing by itself, and each refusal would count against it."""
+    scene.postman.user_install = True
+    await scene.imagine()
+    await arrives(scene)
+    assert by_the_bot_itself(scene) == []
+
+
+async def test_there_no_image_uses_more_than_one_of_the_five_follow_ups(scene: Scene) -> None:
+    scene.postman.user_install = True
+    await scene.imagine(count=4)
+    scene.service.on_look = [PAINTING] * 24
+    for _ in range(30):
+        await scene.step()
+        await scene.env.advance_time(5)
+    assert {image.state for image in (await scene.only_generation()).images} == {State.DELIVERED}
+    posts = [c for c in scene.env.http_requests if c.method == "POST" and c.path.startswith("/webhooks/")]
+    assert len(posts) == 1
+
+
+@pytest.mark.parametrize("private", [False, True])
+async def test_there_the_card_says_in_time_that_the_image_will_come_elsewhere_and_it_does(
+    scene: Scene, private: bool
+) -> None:
+    scene.postman.user_install = not private
+    result = await scene.imagine(private=private)
+    scene.service.on_look = [PAINTING] * 500
+    for _ in range(14 * 4):
+        await scene.step()
+        await scene.env.advance_time(15)
+    assert result.response is not None and LEAVING in words(result.response)
+    scene.service.on_look.clear()
+    for _ in range(6):
+        await scene.step()
+        await scene.env.advance_time(10)
+    generation = await scene.only_generation()
+    assert [image.state for image in generation.images] == [State.DELIVERED]
+    assert generation.card_channel_id not in (None, scene.channel.id)
+    assert scene.env.http_requests[-1].path == f"/channels/{generation.card_channel_id}/messages"
+    assert not [call for call in scene.env.http_requests if str(scene.channel.id) in call.path]
+
+
+async def test_an_age_restricted_channel_is_a_channel_like_any_other(scene: Scene) -> None:
+    scene.postman.change = lambda payload: payload["channel"].update(nsfw=True)
+    await scene.imagine()
+    await arrives(scene)
+
+
+async def test_in_a_thread_its_own_permission_is_what_counts(scene: Scene) -> None:
+    """Discord docs: Threads, "SEND_MESSAGES has no effect in threads"."""
+    may = discord.Permissions(view_channel=True, attach_files=True, send_messages_in_threads=True)
+    scene.postman.change = lambda payload: payload.update(app_permissions=str(may.value))
+    thread = thread_in(scene, scene.channel)
+    result = await scene.alice.slash(thread, "imagine", prompt="a quiet room")
+    assert result.response is not None and "5 credits held" in words(result.response)
