@@ -15,6 +15,7 @@ from ui.privacy import DeletionButton
 
 
 async def run(scene: Scene, name: str, person: Any = None) -> Any:
+    """The answer, for the person alone; with a *person*: in their direct messages."""
     if person is not None:
         return await person.slash(f"privacy {name}")
     result = await scene.alice.slash(scene.channel, f"privacy {name}")
@@ -97,10 +98,12 @@ async def test_buttons_of_a_card_that_was_erased_are_answered(scene: Scene) -> N
     assert (await scene.balance(scene.alice)).available == 45
 
 
-@pytest.mark.parametrize("name", ["show", "export", "delete"])
-async def test_it_works_in_the_bots_dm(scene: Scene, name: str) -> None:
-    result = await run(scene, name, scene.env.create_user("carol"))
-    assert result.response is not None
+async def test_it_works_in_the_bots_dm_and_for_who_brought_the_bot_along(scene: Scene) -> None:
+    carol = scene.env.create_user("carol")
+    for user_install, person in ((False, carol), (True, None)):
+        scene.postman.user_install = user_install
+        for name, said in (("show", "What the bot keeps"), ("export", "Everything"), ("delete", "Delete everything")):
+            assert said in words((await run(scene, name, person)).response)
 
 
 @pytest.mark.parametrize("name", ["show", "export"])

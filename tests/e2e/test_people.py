@@ -174,6 +174,21 @@ async def test_help_is_one_screen_with_the_limits_of_this_bot(trial: Trial) -> N
         assert "Everybody has 100 credits a day" in said and "`/privacy delete`" in said
 
 
+async def test_everything_works_where_the_bot_was_brought_along(trial: Trial, made: dict[str, int]) -> None:
+    jonas = trial.box.discord.actor("jonas")
+    assert "**1 prompt**" in text(await ask(trial, "jonas", "pier", "privacy show"))
+    exported = await jonas.command("pier", "privacy export")
+    answer = await jonas.wait_for(lambda: with_files(jonas.answer(exported)))
+    content = await download(answer["attachments"][0]["url"])
+    assert [one["prompt"] for one in content["generations"]] == ["a boat far away"]
+    lists = int((await ask(trial, "jonas", "pier", "settings"))["id"])
+    await jonas.press(lists, "settings:ping", ["never"])
+    await jonas.wait_for(lambda: picked(jonas.message(lists))["ping"] == "never")
+    question = await ask(trial, "jonas", "pier", "privacy delete")
+    await jonas.press(int(question["id"]), "Keep it")
+    await saying(trial, "jonas", int(question["id"]), "Nothing was deleted")
+
+
 async def test_privacy_shows_exports_and_deletes(trial: Trial, made: dict[str, int], folder: Path) -> None:
     mira = trial.box.discord.actor("mira")
     assert "**7 prompts**" in text(await ask(trial, "mira", "gallery", "privacy show"))
