@@ -202,9 +202,28 @@ async def an_edit_whose_answer_is_lost(stage: Stage) -> None:
     await arrives_in_spite_of(stage, "jonas", drop="after")
 
 
-@story  # the last one: for a second it holds up all the others
+@story  # among the last: for a second it holds up all the others
 async def a_rate_limit_without_via_429(stage: Stage) -> None:
     await arrives_in_spite_of(stage, "mira", status=429, retry_after=1.0, with_via=False)
+
+
+@story
+async def the_gateway_reconnects_breaks_and_forgets(stage: Stage) -> None:
+    box = stage.trial.box
+    gateway, faults = box.discord.gateway, box.discord.faults
+    asked = await stage.ask("mira")
+    await stage.until(lambda: box.clock.offset_ms)  # no event may be under way while time jumps
+    for trouble in (faults.gateway_reconnect, lambda: faults.gateway_close(4000), lambda: faults.gateway_close(1006)):
+        resumes = gateway.resumes
+        trouble()
+        await stage.until(lambda before=resumes: gateway.resumes > before)
+        assert "credits" in await stage.trial.credits("mira")
+    identifies = gateway.identifies
+    faults.gateway_invalidate(resumable=False)
+    await stage.until(lambda: gateway.identifies > identifies and gateway.connected)
+    assert "credits" in await stage.trial.credits("mira")
+    await stage.trial.card("mira", asked)
+    assert box.bot.restarts == 0
 
 
 async def arrives_in_spite_of(stage: Stage, person: str, **fault: object) -> None:
@@ -264,24 +283,12 @@ async def test_an_event_that_comes_too_late_holds_nothing(
     assert len(box.images.posts) == posts
 
 
-async def test_a_gateway_that_breaks_and_forgets_disturbs_nobody_and_one_that_shuts_the_bot_out_ends_it(
+async def test_a_gateway_that_shuts_the_bot_out_ends_it_and_its_image_arrives_after_the_next_start(
     stage: Stage, endings: dict[str, BaseException | None]
 ) -> None:
     box = stage.trial.box
-    gateway, faults = box.discord.gateway, box.discord.faults
     asked, first = await stage.painting("mira")
-    for trouble in (faults.gateway_reconnect, lambda: faults.gateway_close(4000), lambda: faults.gateway_close(1006)):
-        resumes = gateway.resumes
-        trouble()
-        await stage.until(lambda before=resumes: gateway.resumes > before)
-        assert "credits" in await stage.trial.credits("mira")
-    identifies = gateway.identifies
-    faults.gateway_invalidate(resumable=False)
-    await stage.until(lambda: gateway.identifies > identifies and gateway.connected)
-    assert "credits" in await stage.trial.credits("mira")
-    assert box.bot.restarts == 0
-
-    faults.gateway_close(4004)
+    box.discord.faults.gateway_close(4004)
     await stage.until(lambda: box.bot.state is BotState.DIED)
     assert any("the connection to Discord ended (ConnectionClosed)" in line for line in box.bot.log)
     await box.bot.start()
