@@ -94,6 +94,7 @@ class Places:
         return {
             "id": str(channel.id),
             "guild_id": None if channel.guild_id is None else str(channel.guild_id),
+            "parent_id": None if channel.parent_id is None else str(channel.parent_id),
             "name": BOT_NAME if channel.kind is ChannelKind.DM else channel.name,
             "kind": kinds[channel.kind],
             "nsfw": channel.nsfw,

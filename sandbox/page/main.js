@@ -64,6 +64,12 @@ const world = {
   },
 
   deleteMessage: (message) => attempt(() => requests.deleteMessage(state.me.id, message)),
+  /** Gone here at once, and by the sandbox's word for good. */
+  dismiss(message) {
+    state.dismiss(message.id);
+    return attempt(() => requests.deleteMessage(state.me.id, message));
+  },
+
   say: (text) => attempt(() => requests.say(state.me.id, state.channelId, text)),
   runCommand: (body) => requests.runCommand(state.me.id, state.channelId, body),
   submitForm: (interactionId, customId, values) => requests.submitForm(state.me.id, interactionId, customId, values),

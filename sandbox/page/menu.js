@@ -35,7 +35,7 @@ export class MessageMenu {
     const { state } = this.world;
     const commands = state.commands.filter((command) => command.type === MESSAGE_COMMAND);
     const items = isEphemeral(message) ? [] : commands.map((command) => this.#item(command.name, `menu-${slug(command.name)}`, () => this.world.messageCommand(command, message)));
-    if (isEphemeral(message)) items.push(this.#item("Dismiss", "menu-dismiss", () => state.dismiss(message.id)));
+    if (isEphemeral(message)) items.push(this.#item("Dismiss", "menu-dismiss", () => this.world.dismiss(message)));
     else if (mayDelete(message, state)) items.push(this.#item("Delete message", "menu-delete", () => this.world.deleteMessage(message), "danger"));
     items.push(this.#item("Copy message id", "menu-copy-id", () => navigator.clipboard?.writeText(message.id).catch(() => {})));
     return items;

@@ -111,7 +111,7 @@ export class MessageView {
 
   #private(message) {
     if (!isEphemeral(message)) return null;
-    const dismiss = h("button", { class: "link", type: "button", "data-testid": "dismiss", onclick: () => this.world.state.dismiss(message.id) }, "dismiss");
+    const dismiss = h("button", { class: "link", type: "button", "data-testid": "dismiss", onclick: () => this.world.dismiss(message) }, "dismiss");
     return h("div", { class: "below", "data-testid": "only-you" }, icon("eye"), "Only you can see this · ", dismiss);
   }
 

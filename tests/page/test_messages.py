@@ -228,3 +228,6 @@ async def test_a_private_answer_is_seen_by_one_person_and_can_be_dismissed(visit
     await expect(jonas.get_by_text("between us")).to_have_count(0)
     await mira.get_by_test_id("dismiss").click()
     await expect(mira.get_by_text("between us")).to_have_count(0)
+    await mira.reload()
+    await expect(mira.get_by_text("for all")).to_be_visible()
+    await expect(mira.get_by_text("between us")).to_have_count(0)

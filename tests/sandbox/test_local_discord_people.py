@@ -169,6 +169,7 @@ async def test_a_page_gets_a_snapshot_of_what_its_person_may_see_and_then_every_
     assert sum(channel["kind"] == "dm" for channel in snapshot["channels"]) == 1
     by_name = {channel["name"]: channel for channel in snapshot["channels"]}
     assert by_name["after-dark"]["nsfw"] is True and by_name["no-posting"]["app_can_post"] is False
+    assert by_name["sketches"]["parent_id"] == by_name["gallery"]["id"] and by_name["gallery"]["parent_id"] is None
     assert [guild["installed"] for guild in snapshot["guilds"]] == [True, False]
     assert [command["name"] for command in snapshot["commands"]] == ["paint"]
     assert all(messages == [] for messages in snapshot["messages"].values())
