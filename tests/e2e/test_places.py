@@ -1,0 +1,94 @@
+"""Pings, and cards that only the interaction's token reaches, with the real bot."""
+
+from __future__ import annotations
+
+import pytest
+
+from sandbox.image_api.moods import Mood
+from tests.e2e.trial import Json, Trial, gallery, text
+from ui.texts_places import LEAVING
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SMALL = "768*1024"
+
+
+def ping_of(trial: Trial, person: str, channel: str, card: Json) -> Json | None:
+    """The message that mentions this person as a reply to *card*."""
+    actor = trial.box.discord.actor(person)
+    for message in actor.messages(channel):
+        reference = message.get("message_reference") or {}
+        if str(reference.get("message_id")) == str(card["id"]) and message["content"].endswith("ready."):
+            return message
+    return None
+
+
+async def pings_always(trial: Trial, person: str) -> None:
+    """Pick it in /settings."""
+    actor = trial.box.discord.actor(person)
+    settings = await trial.answer(person, await actor.command("gallery", "settings"))
+    await actor.press(int(settings["id"]), "settings:ping", ["always"])
+
+    def is_set() -> bool:
+        rows = [row["components"][0] for row in settings_of(actor.message(int(settings["id"])))]
+        return any(
+            option.get("default") and option["value"] == "always"
+            for one in rows
+            if one["custom_id"] == "settings:ping"
+            for option in one["options"]
+        )
+
+    await actor.wait_for(is_set)
+
+
+def settings_of(message: Json) -> list[Json]:
+    return [row for part in message["components"] for row in part["components"] if row["type"] == 1]
+
+
+@pytest.mark.parametrize("channel", ["gallery", "sketches", "pier", "dm"])
+async def test_who_wants_it_is_pinged_once_as_a_reply_to_the_card(trial: Trial, channel: str) -> None:
+    if channel == "gallery":
+        await pings_always(trial, "mira")
+    asked = await trial.imagine("mira", channel, prompt=f"a boat at {channel}", size=SMALL)
+    card = await trial.card("mira", asked)
+    actor = trial.box.discord.actor("mira")
+    ping = await actor.wait_for(lambda: ping_of(trial, "mira", channel, card))
+    assert [str(person["id"]) for person in ping["mentions"]] == [str(actor.person.id)]
+    assert not ping["mention_everyone"]
+    assert ping["content"] == f"<@{actor.person.id}> your image is ready."
+
+
+async def test_what_only_one_person_sees_pings_nobody(trial: Trial) -> None:
+    asked = await trial.imagine("mira", prompt="a secret boat", private=True, size=SMALL)
+    private = await trial.card("mira", asked)
+    after = await trial.imagine("mira", prompt="a public boat", size=SMALL)
+    card = await trial.card("mira", after)
+    actor = trial.box.discord.actor("mira")
+    await actor.wait_for(lambda: ping_of(trial, "mira", "gallery", card))
+    assert ping_of(trial, "mira", "gallery", private) is None
+
+
+async def test_before_the_token_runs_out_the_card_says_where_the_image_will_come_and_there_it_comes(
+    trial: Trial,
+) -> None:
+    box = trial.box
+    box.images.set_mood(Mood.STUCK)
+    asked = await trial.imagine("jonas", "pier", prompt="a boat that takes its time", size=SMALL)
+    await trial.card_saying("jonas", asked, "Painting")
+    box.clock.advance(13 * 60 + 10)
+    await trial.card_saying("jonas", asked, LEAVING)
+    box.clock.advance(60)
+    box.images.set_mood(Mood.NORMAL)
+    jonas = box.discord.actor("jonas")
+
+    def arrived() -> Json | None:
+        return next((message for message in jonas.messages("dm") if gallery(message)), None)
+
+    message = await jonas.wait_for(arrived, 60)
+    assert "a boat that takes its time" in text(message)
+    assert LEAVING not in text(message)
+    assert "995 of 1000 credits" in await trial.credits("jonas")
+
+
+async def test_at_the_end_no_rule_was_broken(trial: Trial) -> None:
+    trial.assert_nobody_was_wronged(posts=7)
