@@ -82,18 +82,15 @@ class ForgetsToRelease(Ledger):
 
 class RefillsOverHolds(Ledger):
     async def _refill(self, tx: Any, account: Any, starts_at_ms: int, now_ms: int) -> Any:
-        missing = self._allowance.credits - account.available  # and what is held comes back on top
-        values = {"refilled_from_ms": starts_at_ms, "surplus": max(0, -missing)}
-        mine = accounts.c.user_id == account.user_id
-        account = (await tx.execute(update(accounts).where(mine).values(values).returning(accounts))).one()
-        if missing > 0:
-            reason_id = f"refill:{account.user_id}:{starts_at_ms}"
-            await ledger._grant(tx, account, missing, reason_id, "refill", now_ms)
-        return (await tx.execute(select(accounts).where(mine))).one()
+        refilled = await super()._refill(tx, account, starts_at_ms, now_ms)
+        if account.held:  # it comes back, or is made good, on top of a full account
+            reason_id = f"refill:{account.user_id}:{starts_at_ms}:over"
+            await ledger._grant(tx, refilled, account.held, reason_id, "refill", now_ms)
+        return (await tx.execute(select(accounts).where(accounts.c.user_id == account.user_id))).one()
 
 
 class NeverMakesGood(Ledger):
-    async def _make_good(self, tx: Any, account: Any, image_id: str, charged: int, now_ms: int) -> None:
+    async def _make_good(self, *_: Any) -> None:
         pass
 
 

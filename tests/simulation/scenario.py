@@ -18,7 +18,7 @@ POST_FAULTS = (
 )  # fmt: skip
 LOOK_FAULTS = ("refused", "cut before", "500 before", "429", "429 wait", "404", "401", "html", "silent", "slow", "odd")
 PICTURE_FAULTS = ("refused", "cut before", "500 before", "404", "slow", "silent")
-DISCORD_FAULTS = ("cut before", "cut after", "500 before", "500 after", "429", "slow", "slow", "outage", "400")
+DISCORD_FAULTS = ("cut before", "cut after", "500 before", "500 after", "429", "slow", "outage", "outage", "400")
 DATABASE_FAULTS = ("slow", "slow", "locked", "lost")
 FAULTS = {
     "post": POST_FAULTS,
@@ -162,11 +162,11 @@ def draw(seed: int) -> Scenario:
         seed=seed,
         processes=processes,
         period=rng.choice((CreditPeriod.HOUR, CreditPeriod.DAY, CreditPeriod.DAY, CreditPeriod.NEVER)),
-        boundary_at=rng.uniform(5.0, ends),
-        allowance=rng.choice((5, 10, 13, 20, 50)),
+        boundary_at=ends,
+        allowance=rng.choice((10, 13, 20, 50)),
         per_user=rng.choice((1, 2, 3)),
         in_flight=rng.choice((1, 2, 4, 20)),
-        queue=rng.choice((0, 2, 5, 100)),
+        queue=rng.choice((1, 4, 100, 100)),
         deadline=rng.choice((60, 120, 900)),
         paints=(shortest, shortest * rng.choice((1.2, 3.0, 8.0))),
         leap=rng.uniform(5.0, 20.0),
@@ -177,6 +177,7 @@ def draw(seed: int) -> Scenario:
     return replace(
         scenario,
         asked=asked,
+        boundary_at=max(1.0, rng.choice(asked).at + rng.uniform(-5.0, 25.0)),  # where something may be held
         pressed=tuple(_pressed(rng, one) for one in asked if rng.random() < 0.25),
         windows=tuple(_window(rng, rng.choice(asked).at, ends) for _ in range(rng.choice((0, 1, 2, 3)))),
         crashes=tuple(_crash(rng, life) for life in range(rng.choice((0, 1, 1, 2, 3))) if rng.random() < 0.8),
@@ -188,7 +189,7 @@ def draw(seed: int) -> Scenario:
 def _asked(rng: random.Random, number: int, ends: float) -> Asked:
     return Asked(
         number,
-        at=rng.uniform(0.0, ends * 0.6),
+        at=rng.uniform(0.5, ends * 0.6),
         person=rng.randrange(3),
         count=rng.choice((1, 1, 1, 2, 2, 3, 4)),
         private=rng.random() < 0.25,
@@ -203,10 +204,10 @@ def _pressed(rng: random.Random, asked: Asked) -> Pressed:
 
 
 def _window(rng: random.Random, asked_at: float, ends: float) -> Window:
-    kind = rng.choice(("post", "post", "look", "picture", "discord", "discord", "database"))
+    kind = rng.choice(("post", "post", "look", "picture", "discord", "discord", "discord", "database"))
     begins = max(0.0, asked_at + (rng.uniform(-3.0, 1.0) if kind == "post" else rng.uniform(-3.0, 25.0)))
     way = rng.choice(FAULTS[kind]) if rng.random() < 0.6 else ""
-    probability = rng.choice((0.15, 0.4, 0.8) if kind != "database" else (0.03, 0.1, 0.3))
+    probability = rng.choice((0.2, 0.5, 0.9) if kind != "database" else (0.03, 0.1, 0.3))
     return Window(kind, way, begins, begins + rng.choice((5.0, 30.0, ends)), probability)
 
 
