@@ -6,6 +6,7 @@ Knows which database runs, so that nobody else has to; knows nothing of what is 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
@@ -33,6 +34,19 @@ _NO_CONNECTION: tuple[type[Exception], ...] = (
     asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
+)
+
+# What SQLite says of its file and not of the statement (sqlite.org/rescode.html), as primary result codes.
+_FILE_TROUBLE = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+    }
 )
 
 Transaction = AsyncConnection  # what every method of ledger and records takes first
@@ -69,7 +83,7 @@ class Database:
             async with self._gate or nullcontext(), self._engine.begin() as connection:
                 yield connection
         except DBAPIError as error:
-            if not error.connection_invalidated:
+            if not (error.connection_invalidated or _may_pass(error)):
                 raise
             raise DatabaseLost(f"the connection to the database broke: {type(error.orig).__name__}") from error
         except _NO_CONNECTION as error:
@@ -148,6 +162,12 @@ def _set_sqlite_rules(connection: Any, _record: object) -> None:
 def _begin_immediately(connection: Connection) -> None:
     """Take the write lock first: a transaction that reads and then writes can't wait for it halfway through."""
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _may_pass(error: DBAPIError) -> bool:
+    """Whether SQLite could not use its file just now: another process' long write, a full or failing disk."""
+    code: int | None = getattr(error.orig, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in _FILE_TROUBLE
 
 
 def _reason(error: BaseException) -> str:

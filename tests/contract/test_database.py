@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from store.database import Database, open_database
 from store.errors import DatabaseLost, DatabaseUnreachable
@@ -114,3 +116,24 @@ async def test_work_that_nobody_waits_for_lets_a_person_pass(database: Database)
     assert ended.index("person") < 12
     await asyncio.gather(*steps)
     assert len(ended) == 31
+
+
+async def test_a_sqlite_file_that_another_process_holds_for_too_long_is_lost_for_now(sqlite_maker: SqliteMaker) -> None:
+    address = await sqlite_maker.create()
+    async with open_database(address) as database:
+        async with database.transaction() as tx:
+            await tx.exec_driver_sql("PRAGMA busy_timeout = 0")
+        other = sqlite3.connect(address.removeprefix("sqlite:///"), isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DatabaseLost):
+            async with database.transaction():
+                pass
+        other.close()
+        async with database.transaction() as tx:
+            assert await load_value(tx, "pace") is None
+
+
+async def test_a_wrong_statement_is_not_taken_for_a_lost_database(database: Database) -> None:
+    with pytest.raises(DBAPIError):
+        async with database.transaction() as tx:
+            await tx.execute(text("SELECT nothing FROM nowhere"))
