@@ -50,7 +50,7 @@ class Breakage:
             yield self.parts
 
 
-# -- money --------------------------------------------------------------------------------------------------------------
+# -- money ---------------------------------------------------------------
 
 
 def _take(user_id: int, amount: int) -> Any:
@@ -116,7 +116,7 @@ class TwoCommits(StepContext):
             await self.ledger.release(tx, image.image_id, self.clock.now_ms())
 
 
-# -- the one POST -------------------------------------------------------------------------------------------------------
+# -- the one POST ---------------------------------------------------------------
 
 
 async def move_lazily(tx: Any, image: Image, target: State, **changes: Any) -> Image:
@@ -157,7 +157,7 @@ async def adopt_nothing(*_: Any, **__: Any) -> bool:
     return False
 
 
-# -- claims and looks ---------------------------------------------------------------------------------------------------
+# -- claims and looks ---------------------------------------------------------------
 
 lock_really = moves.lock_generation
 
@@ -203,7 +203,7 @@ def give_up_at_once(age_seconds: float) -> None:
     return None
 
 
-# -- what people see ----------------------------------------------------------------------------------------------------
+# -- what people see ---------------------------------------------------------------
 
 
 class NotesFirst(LeapingWorker):

@@ -97,7 +97,7 @@ class DiscordWorld:
         self.interactions[number] = made
         return made
 
-    # -- one call, with what may become of it ---------------------------------------------------------------------
+    # -- one call, with what may become of it ---------------------------------------------------------------
 
     async def call(self, method: str, path: str, payload: dict[str, Any], files: dict[str, bytes]) -> Any:
         """What discord.py does with one call: send it, judge the status, try again where it would."""
@@ -242,7 +242,7 @@ class DiscordWorld:
         self._write(message, payload, files)
         return 200, self._shown(message)
 
-    # -- messages ---------------------------------------------------------------------------------------------------
+    # -- messages ---------------------------------------------------------------
 
     def _attached(
         self, message: Message, payload: dict[str, Any], files: dict[str, bytes]

@@ -48,14 +48,16 @@ class Disk:
         if trouble == "slow":
             await asyncio.sleep(self._rng.uniform(0.5, 8.0))
         elif trouble in ("locked", "lost"):
-            raise sqlite3.OperationalError("database is locked")
+            raise _fault(trouble)
         if self.holder is not None or self._queue:
             turn = asyncio.get_running_loop().create_future()
             self._queue.append((life, turn))
             try:
                 await asyncio.wait_for(turn, LOCK_SECONDS)
             except TimeoutError:
-                raise sqlite3.OperationalError("database is locked") from None
+                if self.holder is life:
+                    self.release(life)
+                raise _fault("locked") from None
             except asyncio.CancelledError:
                 if self.holder is life:
                     self.release(life)
@@ -70,12 +72,12 @@ class Disk:
         trouble = self._trouble()
         if trouble == "locked":
             self.rollback(life)
-            raise sqlite3.OperationalError("disk I/O error")
+            raise _fault("full")
         self.sqlite.execute("COMMIT")
         self.release(life)
         await asyncio.sleep(self._seconds())
         if trouble == "lost":
-            raise sqlite3.OperationalError("disk I/O error after the commit")
+            raise _fault("lost")
 
     def rollback(self, life: Life) -> None:
         """Undo what *life* has not committed, if anything."""
@@ -100,6 +102,18 @@ class Disk:
 
     def _seconds(self) -> float:
         return self._rng.uniform(0.0002, 0.004)
+
+
+def _fault(kind: str) -> sqlite3.OperationalError:
+    """What the driver raises; "connection closed" is what SQLAlchemy takes for a broken connection."""
+    code, text = {
+        "locked": (sqlite3.SQLITE_BUSY, "database is locked"),
+        "full": (sqlite3.SQLITE_FULL, "database or disk is full"),
+        "lost": (sqlite3.SQLITE_IOERR, "connection closed"),
+    }[kind]
+    error = sqlite3.OperationalError(text)
+    error.sqlite_errorcode = code
+    return error
 
 
 class _Cursor:

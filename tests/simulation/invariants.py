@@ -89,7 +89,7 @@ def _read(run: Run) -> list[GenerationRow]:
     return found
 
 
-# -- money ------------------------------------------------------------------------------------------------------------
+# -- money ---------------------------------------------------------------
 
 
 def _the_ledger_adds_up(run: Run) -> Iterator[str]:
@@ -152,7 +152,7 @@ def _each_refill_is_right(run: Run) -> Iterator[str]:
         "SELECT user_id, kind, image_id, available_delta, refilled_from_ms, id FROM entries ORDER BY number"
     )
     latest: dict[int, int] = {}
-    for user_id, kind, image_id, available, period, entry in rows:
+    for user_id, kind, image_id, _, period, entry in rows:
         if period < latest.get(user_id, period):
             yield f"{entry} went back to an earlier period"
         latest[user_id] = period
@@ -172,7 +172,7 @@ def _each_refill_is_right(run: Run) -> Iterator[str]:
             yield f"{user_id} has {available} credits, by the rule of the refill {balance}"
 
 
-# -- the image API ----------------------------------------------------------------------------------------------------
+# -- the image API ---------------------------------------------------------------
 
 
 def _each_image_was_posted_once(run: Run) -> Iterator[str]:
@@ -202,7 +202,12 @@ def _no_task_was_forgotten(run: Run, images: list[ImageRow]) -> Iterator[str]:
     known = {image.task_id for image in images}
     for post in run.world.api.posts:
         lived = run.died_at.get(post.life.name, float("inf")) - post.at > 120.0
-        if post.told is not None and lived and post.told not in known:
+        # A task is written down again and again for half a minute; a database that is away for longer has lost it.
+        away = any(
+            window.kind == "database" and window.probability >= 0.3 and window.begins - 5.0 <= post.at <= window.ends
+            for window in run.scenario.windows
+        )
+        if post.told is not None and lived and not away and post.told not in known:
             yield f"{post.told} was told to {post.life.name}, which lived on and forgot it"
     for image in rows.values():
         task = run.world.api.tasks.get(image.task_id or "")
@@ -213,7 +218,7 @@ def _no_task_was_forgotten(run: Run, images: list[ImageRow]) -> Iterator[str]:
             yield f"{task.id} was made, but its image is {image.state} ({image.ending})"
 
 
-# -- endings ----------------------------------------------------------------------------------------------------------
+# -- endings ---------------------------------------------------------------
 
 
 def _everything_came_to_an_end(images: list[ImageRow]) -> Iterator[str]:
@@ -255,13 +260,14 @@ def _each_ending_has_a_cause(run: Run, generations: list[GenerationRow]) -> Iter
                 yield f"image {image.id} ended as {image.ending} without a cause"
 
 
-# -- what people see --------------------------------------------------------------------------------------------------
+# -- what people see ---------------------------------------------------------------
 
 
 def _the_card_is_right(run: Run, generation: GenerationRow) -> Iterator[str]:
     world = run.world.discord
     if generation.message_id is None:
-        stands = generation.told.message_id is not None
+        message = world.messages.get(generation.told.message_id or 0)
+        stands = message is not None and (bool(message.components) or not message.content)
         excused = all(image.ending is Ending.NOT_ANSWERED for image in generation.images)
         # A clock that leaps over a token's life makes it useless before Discord could be asked for the card.
         if stands and not (excused and not run.scenario.even_clocks):
@@ -283,6 +289,8 @@ def _the_card_is_right(run: Run, generation: GenerationRow) -> Iterator[str]:
             sentence = texts.ending_sentence(image.ending, inert(image.detail, 200) if image.detail else "")
             if sentence not in last.text:
                 yield f"the card of {generation.id} does not say how image {image.position} ended: {sentence!r}"
+    if not card.components:
+        return  # pictures that found no other place than a plain message: such a one is never edited
     for word in (texts.SENDING, texts.POSTING, " held"):
         if word in last.text:
             yield f"the card of {generation.id} ends with {word!r}"

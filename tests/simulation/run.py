@@ -12,12 +12,11 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from credits.allowance import CreditPeriod
 from tests.simulation.discord_world import FIRST_CHANNEL, FIRST_PERSON, DiscordWorld, Interaction
 from tests.simulation.disk import Databases, Disk
 from tests.simulation.image_api import ImageApi
@@ -82,7 +81,7 @@ class Run:
         self._moments: Counter[tuple[str, str]] = Counter()
         self._outside = contextvars.copy_context()
 
-    # -- what goes wrong ----------------------------------------------------------------------------------------------
+    # -- what goes wrong ---------------------------------------------------------------
 
     def trouble(self, kind: str) -> str | None:
         """What goes wrong with a call of this *kind* that is about to be made; None: nothing."""
@@ -116,7 +115,7 @@ class Run:
             ):
                 life.dies_at_step, life.sleeps = life.steps + crash.step, crash.sleeps
 
-    # -- processes ------------------------------------------------------------------------------------------------------
+    # -- processes ---------------------------------------------------------------
 
     def start(self, slot: Slot) -> None:
         number = len(self.lives)
@@ -171,7 +170,7 @@ class Run:
                 return
         self.note("nobody is there to take an event")
 
-    # -- what people and operators do --------------------------------------------------------------------------------------
+    # -- what people and operators do ---------------------------------------------------------------
 
     async def _ask(self, asked: Asked) -> None:
         await asyncio.sleep(asked.at)
@@ -264,7 +263,7 @@ class Run:
         self.paused.append((life.name, now, now + seconds))
         self.loop.call_later(seconds, life.wake, self.loop, context=self._outside)
 
-    # -- the whole run -------------------------------------------------------------------------------------------------------
+    # -- the whole run ---------------------------------------------------------------
 
     def play(self) -> Verdict:
         broken: tuple[str, ...]
