@@ -266,7 +266,7 @@ def main(arguments: list[str]) -> int:
     try:
         loaded = load_settings()
     except SettingsError as error:
-        print("\n".join(error.faults), file=sys.stderr)
+        print("\n".join(map(Redactor().line, error.faults)), file=sys.stderr)
         return EXIT_SETTINGS
     set_up_logging(loaded.settings.log_level, loaded.settings.secrets())
     quiet_library()

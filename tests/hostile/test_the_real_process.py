@@ -98,6 +98,7 @@ async def test_no_way_to_fail_at_the_start_tells_a_secret(tmp_path: Path) -> Non
                 **patient,
                 **(SECRETS | {"DISCORD_TOKEN": "canary token", "QWEN_API_KEY": "sk-canäry"}),
                 DATABASE_URL="postgresql://u:canary@[::1/x",
+                QWEN_IMAGE_HOSTS="sk-canary0123456789/",
             ),
         )
     for ended in endings:
