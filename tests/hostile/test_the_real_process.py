@@ -87,15 +87,13 @@ async def test_no_way_to_fail_at_the_start_tells_a_secret(tmp_path: Path) -> Non
             await tx.exec_driver_sql("UPDATE alembic_version SET version_num = 'canary9999'")
     async with raw_server(unauthorized) as discord:
         at = {"DISCORD_API_URL": f"{discord.url}/api/v10"}
-        patient = {"seconds": 90.0}
         endings = await asyncio.gather(
-            run_bot(tmp_path, **patient, **SECRETS, **at),
-            run_bot(tmp_path, **patient, **SECRETS, **NOWHERE, DATABASE_URL="postgresql://u:canary@127.0.0.1:9/x"),
-            run_bot(tmp_path, **patient, **SECRETS, **NOWHERE, DATABASE_URL=f"sqlite:///{tmp_path}/no.sqlite3"),
-            run_bot(tmp_path, "migrate", **patient, **SECRETS, DATABASE_URL=newer),
+            run_bot(tmp_path, **SECRETS, **at),
+            run_bot(tmp_path, **SECRETS, **NOWHERE, DATABASE_URL="postgresql://u:canary@127.0.0.1:9/x"),
+            run_bot(tmp_path, **SECRETS, **NOWHERE, DATABASE_URL=f"sqlite:///{tmp_path}/no.sqlite3"),
+            run_bot(tmp_path, "migrate", **SECRETS, DATABASE_URL=newer),
             run_bot(
                 tmp_path,
-                **patient,
                 **(SECRETS | {"DISCORD_TOKEN": "canary token", "QWEN_API_KEY": "sk-canäry"}),
                 DATABASE_URL="postgresql://u:canary@[::1/x",
                 QWEN_IMAGE_HOSTS="sk-canary0123456789/",
@@ -111,7 +109,7 @@ async def test_an_env_file_that_everybody_can_read_is_refused_by_the_process(tmp
     env_file = tmp_path / ".env"
     env_file.write_text(f"DISCORD_TOKEN={TOKEN}\nQWEN_API_KEY=sk-canary\n", "utf-8")
     env_file.chmod(0o644)
-    refused = await run_bot(tmp_path, "migrate", seconds=90.0)
+    refused = await run_bot(tmp_path, "migrate")
     assert (refused.code, refused.said.count("\n")) == (78, 1)
     assert "chmod 600 .env" in refused.said
 
