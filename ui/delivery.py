@@ -257,6 +257,8 @@ class DiscordDelivery:
             message = await self._ladder.edit(card.memory, sheet)
         except DeliveryDelayed as delayed:
             log.info("generation %s: no progress shown: %s", generation.id, delayed)
+            if sheet.leaving:  # the last word is tried again as long as the token lives
+                card.slot = card.slot or (generation, outlook)
         else:
             card.sent = components
             card.over = message is None  # nothing reaches the card; news will look for another place

@@ -85,6 +85,29 @@ async def test_the_last_word_does_not_wait_for_the_slow_pace_of_an_old_card(scen
     assert says_it(scene) == [False, True]
 
 
+async def test_a_last_word_that_discord_can_not_take_is_tried_again_while_the_token_lives(scene: Scene) -> None:
+    where = ONLY_TOKEN[0]
+    scene.delivery.show_progress(*painting(0.1, **where))
+    await first_edit(scene)
+    scene.rest.fault("PATCH", 429, 0, times=3)  # without Via: discord.py does not try again by itself
+    await advance(scene, LAST_WORD_SECONDS, 53)
+    await advance(scene, 30)
+    said = says_it(scene)
+    assert said[-1]
+    assert not [status for status in scene.rest.faults if status.times]
+
+
+async def test_and_given_up_with_it(scene: Scene) -> None:
+    where = ONLY_TOKEN[0]
+    scene.delivery.show_progress(*painting(0.1, **where))
+    await first_edit(scene)
+    scene.rest.fault("PATCH", 429, 0, times=99)
+    await advance(scene, LAST_WORD_SECONDS, 53)
+    await advance(scene, 120)
+    assert len(scene.rest.edits()) <= 1 + 45 / 5
+    assert scene.delivery._cards[ready().id].owner is None
+
+
 async def test_what_is_finished_before_has_nothing_to_say(scene: Scene) -> None:
     where = ONLY_TOKEN[0]
     scene.delivery.show_progress(*painting(**where))

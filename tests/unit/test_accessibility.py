@@ -1,0 +1,197 @@
+"""What people see, as those have it who read it with a screen reader, without colours, or on another system."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import unicodedata
+
+import discord
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from generations.model import PICTURED, RETURNED, Ending, Generation, Line, Outlook, Painting, State
+from pictures.shrinking import SmallerPicture
+from qwen.models import SEED_MAX, OutputFormat
+from tests.unit.test_cards import NOW_MS, READY, card, generation, image, lines, parts
+from ui import texts, texts_buttons, texts_help, texts_history, texts_places, texts_privacy, texts_settings
+from ui.cards import plain_text
+from ui.file_names import file_name, reencoding_in
+
+LINE = Outlook(line=Line(3, 1, 3, 2, 40))
+HALF = Outlook(painting=Painting(NOW_MS, 0.5, (12, 18), NOW_MS))
+
+
+def every_state() -> dict[str, tuple[Generation, Outlook, dict[int, str]]]:
+    """A card of each kind that there is."""
+    cards: dict[str, tuple[Generation, Outlook, dict[int, str]]] = {
+        "waiting": (generation(image(State.REQUESTED)), LINE, {}),
+        "being sent": (generation(image(State.SUBMITTING)), Outlook(), {}),
+        "being made": (generation(image(State.RUNNING)), HALF, {}),
+        "being posted": (generation(image(State.SUCCEEDED, **READY)), Outlook(), {}),
+        "ready": (generation(image(State.DELIVERED, **READY)), Outlook(), {0: "attachment://a-42.png"}),
+        "kept": (generation(image(State.UNDELIVERED, **READY)), Outlook(), {}),
+    }
+    for ending in Ending:
+        state = State.CANCELLED if ending is Ending.CANCELLED else State.FAILED
+        cards[f"ended: {ending}"] = (generation(image(state, ending=ending, ending_detail="a reason")), Outlook(), {})
+    return cards
+
+
+def words(made: Generation, outlook: Outlook, attached: dict[int, str]) -> str:
+    return "\n".join(lines(card(made, outlook, attached=attached)))
+
+
+# ---- colour and emoji -----------------------------------------------------------------------------------------------
+
+
+def test_no_two_states_are_told_apart_by_colour_or_emoji_alone() -> None:
+    """Words alone, without colour and pictures, say which state it is."""
+    said = {name: re.sub(r"[^\w ]", "", words(*made)) for name, made in every_state().items()}
+    for one, other in itertools.combinations(said, 2):
+        assert said[one] != said[other], (one, other)
+
+
+@pytest.mark.parametrize("name", every_state())
+def test_no_card_needs_an_emoji(name: str) -> None:
+    made, outlook, attached = every_state()[name]
+    for part in parts(card(made, outlook, attached=attached)):
+        assert "emoji" not in part or part["emoji"] is None
+        assert part["type"] != discord.ComponentType.button.value or re.search(r"\w", part["label"])
+    assert not [c for c in words(made, outlook, attached) if unicodedata.category(c) == "So" and c not in "▰▱"]
+
+
+def test_the_bar_says_nothing_that_the_words_beside_it_leave_out() -> None:
+    """A screen reader spells it out or skips it."""
+    (painting,) = [line for line in lines(card(*every_state()["being made"][:2])) if "Painting" in line]
+    plain = painting.translate({ord("▰"): None, ord("▱"): None}).strip()
+    assert re.fullmatch(r"Painting · usually 12–18 s · ready <t:\d+:R>", plain)
+
+
+def test_no_sentence_of_the_bot_holds_an_emoji_or_shouts() -> None:
+    for module in (texts, texts_buttons, texts_help, texts_history, texts_places, texts_privacy, texts_settings):
+        for name, value in vars(module).items():
+            if name.isupper() and isinstance(value, str):
+                assert not [c for c in value if unicodedata.category(c) == "So"], (module.__name__, name)
+                assert "!" not in value, (module.__name__, name)
+                assert not re.search(r"<a?:\w+:\d+>", value), (module.__name__, name)
+
+
+# ---- order and alt text ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", every_state())
+def test_a_card_reads_from_what_was_asked_to_what_became_of_it_to_the_small_print(name: str) -> None:
+    told = lines(card(every_state()[name][0], every_state()[name][1], attached=every_state()[name][2], leaving=True))
+    assert told[0] == "**a lighthouse in a storm**"
+    small = [line.startswith("-# ") for line in told]
+    assert small == sorted(small), "small print comes last"
+    assert told[-1].startswith("-# 1024×1536")
+
+
+@pytest.mark.parametrize("name", every_state())
+def test_pictures_come_first_then_words_then_what_can_be_done(name: str) -> None:
+    made, outlook, attached = every_state()[name]
+    (container,) = card(made, outlook, attached=attached).to_components()
+    kinds = [part["type"] for part in container["components"]]
+    gallery, text, row = (
+        discord.ComponentType.media_gallery.value,
+        discord.ComponentType.text_display.value,
+        discord.ComponentType.action_row.value,
+    )
+    order = {gallery: 0, text: 1, row: 2}
+    assert kinds == sorted(kinds, key=order.__getitem__)
+
+
+@given(st.text(min_size=1, max_size=2000).filter(str.strip), st.integers(1, 4))
+def test_every_picture_has_a_description(prompt: str, count: int) -> None:
+    images = (image(State.DELIVERED, position, **READY) for position in range(count))
+    attached = {position: f"attachment://{position}.png" for position in range(count)}
+    for part in parts(card(generation(*images, prompt=prompt), attached=attached)):
+        if part["type"] == discord.ComponentType.media_gallery.value:
+            assert all(1 <= len(item["description"]) <= 1024 for item in part["items"])
+
+
+def test_times_are_discords_own_so_that_each_reader_has_them_in_their_zone_and_words() -> None:
+    told = words(*every_state()["being made"])
+    assert "<t:" in told and "UTC" not in told
+
+
+# ---- what this issue adds to cards ----------------------------------------------------------------------------------
+
+
+def reencoded(count: int) -> dict[int, str]:
+    return {position: f"attachment://a-{42 + position}-768x1152.webp" for position in range(count)}
+
+
+def test_a_card_says_which_of_its_images_were_made_smaller() -> None:
+    images = [image(State.DELIVERED, position, **READY) for position in range(3)]
+    attached = reencoded(2) | {2: "attachment://a-44.png"}
+    told = lines(card(generation(*images), attached=attached))
+    assert "-# Images 1 and 2: Re-encoded to fit: webp, 1024×1536 → 768×1152" in told
+
+
+def test_where_only_the_format_changed_it_names_one_size() -> None:
+    told = lines(card(generation(image(State.DELIVERED, **READY)), attached={0: "attachment://a-42-1024x1536.jpg"}))
+    assert "-# Re-encoded to fit: jpeg, 1024×1536" in told
+
+
+@pytest.mark.parametrize("linked", range(5))
+def test_the_longest_card_and_the_longest_message_keep_to_discords_limits(linked: int) -> None:
+    images = [image(State.SUCCEEDED, position, SEED_MAX - 10, **READY) for position in range(4)]
+    made = generation(*images, prompt="[*" * 1000)
+    names = {p: f"{'x' * 40}-{SEED_MAX - 10 + p}-{16000 - p}x{16000 - p}.webp" for p in range(linked, 4)}
+    urls = {p: f"https://x.example/{p}" + "y" * 570 for p in range(linked)}
+    attached = {p: f"attachment://{name}" for p, name in names.items()}
+    told = lines(card(made, attached=attached, linked=urls, leaving=True))
+    assert sum(len(line) + 1 for line in told) <= 4000
+    assert len(plain_text(made, urls, names)) <= 2000
+
+
+# ---- file names -----------------------------------------------------------------------------------------------------
+
+RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d|clock\$)(\.|$)")  # on Windows, with any ending
+
+
+ODD_PROMPTS = ["CON", "nul", "../../x", "a.exe", "-rf", ".", "aux.png", "~", "42-768x1152.webp"]
+SMALLER = st.builds(
+    SmallerPicture, st.just(b""), st.sampled_from(list(OutputFormat)), st.integers(1, 16383), st.integers(1, 16383)
+)
+
+
+@given(
+    prompt=st.one_of(st.text(min_size=1, max_size=300), st.sampled_from(ODD_PROMPTS)),
+    seed=st.integers(0, SEED_MAX),
+    spoiler=st.booleans(),
+    smaller=st.one_of(st.none(), SMALLER),
+)
+def test_file_names_are_safe_on_every_system(
+    prompt: str, seed: int, spoiler: bool, smaller: SmallerPicture | None
+) -> None:
+    made = generation(image(State.DELIVERED, seed=seed, **READY), prompt=prompt or "x", spoiler=spoiler)
+    name = file_name(made, made.images[0], smaller)
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*\.(jpg|png|webp)", name)
+    assert not RESERVED.match(name) and len(name) <= 80
+    assert name.count(".") == 1, "no second ending"
+
+
+@given(st.integers(0, SEED_MAX), st.integers(1, 16383), st.integers(1, 16383), st.text(max_size=50))
+def test_what_a_name_tells_is_what_was_done(seed: int, width: int, height: int, prompt: str) -> None:
+    made = generation(image(State.DELIVERED, seed=seed, **READY), prompt=prompt or "x")
+    smaller = SmallerPicture(b"", OutputFormat.WEBP, width, height)
+    found = reencoding_in(file_name(made, made.images[0], smaller), seed)
+    assert found is not None and (found.format, found.width, found.height) == (OutputFormat.WEBP, width, height)
+    assert reencoding_in(file_name(made, made.images[0]), seed) is None
+
+
+def test_the_files_of_one_card_have_different_names() -> None:
+    made = generation(*(image(State.DELIVERED, position, **READY) for position in range(4)), prompt="x" * 300)
+    assert len({file_name(made, one) for one in made.images}) == 4
+
+
+def test_states_are_all_there() -> None:
+    """The table above is about every state and ending."""
+    shown = {one.state for made, _, _ in every_state().values() for one in made.images}
+    assert shown >= PICTURED | {State.REQUESTED, State.SUBMITTING, State.RUNNING}
+    assert shown & RETURNED
