@@ -16,6 +16,8 @@ from ui.desk import show
 if TYPE_CHECKING:
     from bot import ImagineBot
 
+FIRST = "imagine"  # of the list; the others follow by name
+
 
 class HelpCog(commands.Cog):
     """The command that explains the others. It asks no database, so it answers whatever is wrong."""
@@ -30,7 +32,8 @@ class HelpCog(commands.Cog):
 
 def offered_by(tree: app_commands.CommandTree[Any]) -> Offered:
     """Every command that is for everybody: those that ask for a permission are left out."""
-    roots = sorted(tree.get_commands(type=discord.AppCommandType.chat_input), key=lambda command: command.name)
+    everything = tree.get_commands(type=discord.AppCommandType.chat_input)
+    roots = sorted(everything, key=lambda command: (command.name != FIRST, command.name))
     found = [leaf for root in roots if root.default_permissions is None for leaf in _leaves(root)]
     menus = tree.get_commands(type=discord.AppCommandType.message)
     return Offered(

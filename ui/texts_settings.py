@@ -25,7 +25,7 @@ PING_LABELS = {
     Ping.NEVER: "Never",
 }
 PING_MEANINGS = {
-    Ping.ALWAYS: "A short reply under the card, to you alone",
+    Ping.ALWAYS: "A short reply that mentions nobody but you",
     Ping.SLOW: "Only if you had to wait for longer than half a minute",
     Ping.NEVER: "The card changes, and that is all",
 }

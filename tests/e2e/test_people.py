@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def trial(folder: Path) -> AsyncIterator[Trial]:
     """A bot that may start again at once, as often as a test kills it."""
-    async with open_trial(folder, MAX_IMAGES_PER_USER="20", CREDITS_PER_PERIOD="100") as opened:
+    async with open_trial(folder, MAX_IMAGES_PER_USER="20", CREDITS_PER_PERIOD="100", RETENTION_DAYS="1") as opened:
         opened.box.discord.gateway.identify_spacing_ms = 0
         yield opened
 
@@ -228,9 +228,24 @@ def states_in(folder: Path) -> set[str]:
     return column_of(folder, query)
 
 
-def column_of(folder: Path, query: str) -> set[str]:
+def column_of(folder: Path, query: str) -> set[Any]:
     with closing(sqlite3.connect(f"file:{folder / 'bot.sqlite3'}?mode=ro", uri=True)) as connection:
         return {value for (value,) in connection.execute(query)}
+
+
+async def test_later_words_go_by_themselves_and_who_left_is_forgotten(
+    trial: Trial, made: dict[str, int], folder: Path
+) -> None:
+    mira, jonas = trial.box.discord.actor("mira"), trial.box.discord.actor("jonas")
+    assert "After a day the words and links go by themselves" in text(await ask(trial, "jonas", "pier", "privacy show"))
+    assert mira.person.id in column_of(folder, "SELECT user_id FROM entries")
+    trial.box.clock.advance(2 * 24 * 3600)
+    await restart(trial)
+    await jonas.wait_for(lambda: prompts_in(folder) == {""})
+    await jonas.wait_for(lambda: mira.person.id not in column_of(folder, "SELECT user_id FROM accounts"))
+    assert mira.person.id not in column_of(folder, "SELECT user_id FROM entries")
+    assert "No images yet" in text(await ask(trial, "jonas", "pier", "history"))
+    assert "100 of 100 credits" in await trial.credits("mira")
 
 
 async def test_at_the_end_no_rule_was_broken(trial: Trial, made: dict[str, int]) -> None:
