@@ -6,6 +6,8 @@ threads (401 with 50027 after 15 minutes, 413 with 40005, 429 with 30046).
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Generator
 from enum import StrEnum
 
 import discord
@@ -38,6 +40,21 @@ class ClientClosed(Exception):
 # Discord did not answer, or discord.py did not ask: nobody can say what became of the call. discord.py 2.7.1 lets the
 # faults of its HTTP library through as they are (http.py and webhook/async_.py, `request`).
 NO_ANSWER = (*NETWORK_FAULTS, discord.RateLimited, UnreadableAnswer, ClientClosed)
+
+
+@contextlib.contextmanager
+def asking(client: discord.Client) -> Generator[None]:
+    """Gives names to what discord.py 2.7.1 lets through while it asks Discord: it takes every answer for JSON of the
+    right shape and stumbles over any other (webhook/async_.py, `data['retry_after']`), and the calls of a client that
+    has closed itself are a RuntimeError of its HTTP library. Only the call belongs inside, not what prepares it."""
+    try:
+        yield
+    except (TypeError, KeyError, AttributeError) as fault:
+        raise UnreadableAnswer from fault
+    except RuntimeError as fault:
+        if not client.is_closed():
+            raise
+        raise ClientClosed from fault
 
 
 class Verdict(StrEnum):

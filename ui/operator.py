@@ -9,7 +9,7 @@ from collections.abc import Collection
 import discord
 
 from generations.clock import Clock
-from ui.faults import NO_ANSWER
+from ui.faults import NO_ANSWER, asking
 from ui.texts import owner_alert
 
 log = logging.getLogger("qwen_imagine.operator")
@@ -55,13 +55,15 @@ class OwnerAlerts:
             return
         for owner_id in sorted(owner_ids):
             try:
-                channel = await self._client.create_dm(discord.Object(owner_id))
-                await channel.send(owner_alert(detail), allowed_mentions=discord.AllowedMentions.none())
+                with asking(self._client):
+                    channel = await self._client.create_dm(discord.Object(owner_id))
+                    await channel.send(owner_alert(detail), allowed_mentions=discord.AllowedMentions.none())
             except (discord.HTTPException, *NO_ANSWER) as error:
                 log.warning("%s: the owner %s can't be told (%s)", matter, owner_id, type(error).__name__)
 
     async def _application_owners(self) -> frozenset[int]:
-        application = await self._client.application_info()
+        with asking(self._client):
+            application = await self._client.application_info()
         team = application.team
         if team is not None and team.owner_id is not None:
             return frozenset({team.owner_id})

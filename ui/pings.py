@@ -15,7 +15,7 @@ import discord
 from generations.clock import Clock
 from generations.model import Generation, State
 from generations.pings import PingDecisions
-from ui.faults import NO_ANSWER
+from ui.faults import NO_ANSWER, asking
 from ui.texts_places import ready, ready_there
 
 log = logging.getLogger("qwen_imagine.delivery")
@@ -66,12 +66,14 @@ class CardPings:
         # The nonce makes one message of what discord.py sends again after a 5xx (Discord docs: "Create Message").
         options: dict[str, Any] = {"nonce": f"{generation.id}-p", "allowed_mentions": _only(origin.user_id)}
         try:
-            await channel.send(ready(origin.user_id, _count(generation)), reference=card, **options)
+            with asking(self._client):
+                await channel.send(ready(origin.user_id, _count(generation)), reference=card, **options)
         except discord.HTTPException as error:
             if error.code != NO_HISTORY:
                 raise
             address = f"https://discord.com/channels/{origin.guild_id or '@me'}/{origin.channel_id}/{card.message_id}"
-            await channel.send(ready_there(origin.user_id, _count(generation), address), **options)
+            with asking(self._client):
+                await channel.send(ready_there(origin.user_id, _count(generation), address), **options)
 
     async def _follow_up(self, generation: Generation) -> None:
         """Where only the token reaches: Discord shows a follow-up as a reply to the card by itself. It is one of the
@@ -81,7 +83,9 @@ class CardPings:
             log.info("generation %s: no ping: nothing reaches its channel any more", generation.id)
             return
         webhook = discord.Webhook.partial(origin.application_id, origin.token, client=self._client)
-        await webhook.send(ready(origin.user_id, _count(generation)), allowed_mentions=_only(origin.user_id), wait=True)
+        text, only = ready(origin.user_id, _count(generation)), _only(origin.user_id)
+        with asking(self._client):
+            await webhook.send(text, allowed_mentions=only, wait=True)
 
 
 def _only(user_id: int) -> discord.AllowedMentions:

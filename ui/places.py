@@ -6,8 +6,7 @@ A thin shell on discord.py: it offers calls, ui/ladder makes them and judges wha
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Awaitable, Callable, Generator, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
 import discord
@@ -15,7 +14,7 @@ import discord
 from generations.clock import Clock
 from generations.model import Generation, Place
 from ui.cards import plain_text
-from ui.faults import ClientClosed, UnreadableAnswer
+from ui.faults import asking
 from ui.sheet import KeptPicture, Sheet
 
 NOBODY = discord.AllowedMentions.none()
@@ -85,7 +84,8 @@ class Places:
             return self._client.get_partial_messageable(origin.channel_id, guild_id=origin.guild_id)
 
         async def direct() -> discord.abc.Messageable:
-            return await self._client.create_dm(discord.Object(origin.user_id))
+            with asking(self._client):
+                return await self._client.create_dm(discord.Object(origin.user_id))
 
         if _bot_may_enter(generation):
             yield Place.CHANNEL, channel
@@ -96,10 +96,10 @@ class Places:
         nonce, files = _nonce(sheet), sheet.files()
         if not plain:
             view = sheet.view()
-            with self._asking():
+            with asking(self._client):
                 return await channel.send(view=view, files=files, nonce=nonce, allowed_mentions=NOBODY)
         content = plain_text(sheet.generation, sheet.linked, sheet.names())
-        with self._asking():
+        with asking(self._client):
             return await channel.send(content, files=files, nonce=nonce, allowed_mentions=NOBODY, suppress_embeds=True)
 
     def last_word_at_ms(self, memory: Memory, generation: Generation) -> int | None:
@@ -119,7 +119,7 @@ class Places:
         if not origin.token or self._clock.now_ms() >= origin.token_expires_at_ms:
             return None
         # Discord docs: "Get Original Interaction Response"; the library's type knows numbers only.
-        with self._asking():
+        with asking(self._client):
             return await self._webhook(generation).fetch_message("@original")  # pyright: ignore[reportArgumentType]
 
     def _token_is_fresh(self, memory: Memory, generation: Generation) -> bool:
@@ -133,7 +133,7 @@ class Places:
 
         async def send(sheet: Sheet) -> discord.Message:
             attachments, view = sheet.attachments(), sheet.view()
-            with self._asking():
+            with asking(self._client):
                 return await webhook.edit_message(
                     message_id, attachments=attachments, view=view, allowed_mentions=NOBODY
                 )
@@ -145,24 +145,10 @@ class Places:
 
         async def send(sheet: Sheet) -> discord.Message:
             attachments, view = sheet.attachments(), sheet.view()
-            with self._asking():
+            with asking(self._client):
                 return await message.edit(attachments=attachments, view=view, allowed_mentions=NOBODY)
 
         return send
-
-    @contextlib.contextmanager
-    def _asking(self) -> Generator[None]:
-        """Give names to what discord.py 2.7.1 lets through: it takes every answer for JSON of the right shape and
-        stumbles over any other (webhook/async_.py, `data['retry_after']`), and a closed client's calls are a
-        RuntimeError of its HTTP library."""
-        try:
-            yield
-        except (TypeError, KeyError, AttributeError) as fault:
-            raise UnreadableAnswer from fault
-        except RuntimeError as fault:
-            if not self._client.is_closed():
-                raise
-            raise ClientClosed from fault
 
     def _webhook(self, generation: Generation) -> discord.Webhook:
         origin = generation.origin

@@ -71,3 +71,24 @@ async def test_an_owner_who_cannot_be_told_stops_neither_the_others_nor_the_bot(
     await told.drain()
     assert scene.rest.calls[-1].path == "/channels/743/messages"
     assert "the owner 41 can't be told" in caplog.text
+
+
+async def test_a_client_that_has_closed_itself_is_no_fault_of_ours(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    await scene.client.close()
+    told = alerts(scene, 41)
+    told.tell("account_empty", "The account is empty.")
+    await told.drain()
+    assert "the owner 41 can't be told (ClientClosed)" in caplog.text
+
+
+async def test_a_stop_does_not_wait_for_a_discord_that_is_away(scene: Scene) -> None:
+    scene.rest.gate.clear()
+    told = alerts(scene, 41)
+    told.tell("account_empty", "The account is empty.")
+    await told.drain(0.05)
+    assert "/channels/741/messages" not in [call.path for call in scene.rest.calls]
+    scene.rest.gate.set()
+    await told.drain()
+    assert scene.rest.calls[-1].path == "/channels/741/messages"
