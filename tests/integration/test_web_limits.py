@@ -107,7 +107,7 @@ async def test_a_flood_of_connections_is_hung_up_on_whatever_it_asks_for(door: D
     limits = WebLimits(connections_per_second=0.001, connections_in_a_burst=3)
     side = WebSide(door.callbacks, door.clock, lambda: True, limits)
     async with open_web(side, host="127.0.0.1", port=0) as port:
-        heard = [await talk(port, b"GET /anything HTTP/1.1\r\nHost: x\r\n\r\n") for _ in range(6)]
+        heard = [await talk(port, b"GET /anything HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") for _ in range(6)]
     assert [answer[:12] for answer in heard] == [b"HTTP/1.1 404"] * 3 + [b""] * 3
 
 
