@@ -11,12 +11,15 @@ from sqlalchemy import ColumnElement, delete, exists, func, or_, select, update
 from generations.model import DISCORD_EPOCH_MS, HELD, PICTURED, Generation, Origin, State
 from generations.records.rows import lock_generation, with_images
 from store.database import Transaction
-from store.tables import callbacks, generations, images, one_of, pings, removed_cards
+from store.tables import callbacks, generations, images, metadata, one_of, removed_cards
 
 NEWEST_FIRST, OLDEST_FIRST = generations.c.id.desc(), generations.c.id.asc()
 
 _its_images = images.c.generation_id == generations.c.id
 _made = exists().where(_its_images, one_of(images.c.state, *sorted(PICTURED)))
+
+# Every table that knows generations, whoever adds one: what refers to others first.
+_HANGING = [table for table in reversed(metadata.sorted_tables) if "generation_id" in table.c]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +157,7 @@ async def unfinished_count(tx: Transaction, user_id: int) -> int:
 async def erase(tx: Transaction, user_id: int) -> int:
     """Delete a person's generations with all that hangs on them; a claim of one of them is lost. Returns how many."""
     own = select(generations.c.id).where(generations.c.user_id == user_id)
-    for table in (callbacks, pings, removed_cards, images):
+    for table in _HANGING:
         await tx.execute(delete(table).where(table.c.generation_id.in_(own)))
     return (await tx.execute(delete(generations).where(generations.c.user_id == user_id))).rowcount
 

@@ -155,6 +155,28 @@ async def test_after_an_erasure_nothing_leads_to_the_person_but_two_numbers(worl
     await assert_sound(world)
 
 
+async def test_an_erasure_reaches_every_table_that_knows_a_generation(world: World, privacy: Privacy) -> None:
+    """Also those that come later: a table that is not reached would keep its row, or refuse the erasure."""
+    await make(world, 1)
+    known = [table for table in metadata.sorted_tables if "generation_id" in table.c]
+    assert {table.name for table in known} >= {"images", "callbacks", "removed_cards", "pings"}
+    async with world.database.transaction() as tx:
+        for table in (table for table in known if table is not images):
+            row = {column.name: 1 for column in table.c if not column.nullable}
+            row |= {"position": 0, "token_hash": "hash"} if "token_hash" in table.c else {}
+            await tx.execute(table.insert().values(row))
+    assert all([await rows(world, table) for table in known])
+    await privacy.erase(MIRA)
+    assert [await rows(world, table) for table in [*known, generations]] == [[]] * (len(known) + 1)
+
+
+def test_whoever_adds_a_table_about_people_decides_what_leaving_does_to_it() -> None:
+    """A new one here belongs into show, export and erasure too, or into docs/decisions/0012-leaving.md with a reason."""
+    about_people = {table.name for table in metadata.sorted_tables if "user_id" in table.c}
+    ledger = {"accounts", "refills", "entries"}
+    assert about_people == ledger | {"generations", "images", "preferences", "departures"}
+
+
 async def test_the_ledger_keeps_its_sums_without_the_person(world: World, privacy: Privacy) -> None:
     await make(world, 1, count=3)
     before = await rows(world, entries)
