@@ -108,11 +108,11 @@ class Privacy:
         now_ms = self._clock.now_ms()
         kept, forgotten_at_ms = 0, None
         async with self._database.transaction() as tx:
-            await archive.lock_own(tx, user_id)
+            own = await archive.lock_own(tx, user_id)
             under_way = await archive.unfinished_count(tx, user_id)
             if under_way:
                 raise StillAtWork(under_way)
-            erased = await archive.erase(tx, user_id)
+            await archive.erase(tx, own)
             await people.delete_preferences(tx, user_id)
             if await accounts.has_account(tx, user_id):
                 stayed = await accounts.leave(tx, self._ledger, user_id, self._nobody(), now_ms)
@@ -120,8 +120,8 @@ class Privacy:
                     raise StillAtWork(1)
                 kept, forgotten_at_ms = stayed, self._ledger.allowance.window(now_ms).ends_at_ms
                 await people.note_departure(tx, user_id, forgotten_at_ms)
-        log.info("a person left: %d generations erased", erased)
-        return Erased(erased, kept, forgotten_at_ms)
+        log.info("a person left: %d generations erased", len(own))
+        return Erased(len(own), kept, forgotten_at_ms)
 
     async def keep_house(self) -> None:
         """Purge and forget what is due, a batch at a time. Called every so often; a missed call only delays."""

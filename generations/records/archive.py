@@ -13,6 +13,7 @@ from generations.records.rows import lock_generation, with_images
 from store.database import Transaction
 from store.tables import callbacks, generations, images, metadata, one_of, removed_cards
 
+ERASED_AT_ONCE = 500  # both databases limit how many values one statement takes
 NEWEST_FIRST, OLDEST_FIRST = generations.c.id.desc(), generations.c.id.asc()
 
 _its_images = images.c.generation_id == generations.c.id
@@ -137,10 +138,10 @@ async def full_rows(tx: Transaction, user_id: int, *, above: int, limit: int) ->
     return list(by_id.values())
 
 
-async def lock_own(tx: Transaction, user_id: int) -> None:
-    """Nobody else changes any of a person's generations until this transaction ends."""
+async def lock_own(tx: Transaction, user_id: int) -> list[int]:
+    """Nobody else changes any of a person's generations until this transaction ends. Their ids."""
     own = select(generations.c.id).where(generations.c.user_id == user_id)
-    await tx.execute(own.order_by(OLDEST_FIRST).with_for_update())
+    return list(await tx.scalars(own.order_by(OLDEST_FIRST).with_for_update()))
 
 
 async def unfinished_count(tx: Transaction, user_id: int) -> int:
@@ -154,12 +155,16 @@ async def unfinished_count(tx: Transaction, user_id: int) -> int:
     return (await tx.scalar(busy) or 0) + (await tx.scalar(news) or 0)
 
 
-async def erase(tx: Transaction, user_id: int) -> int:
-    """Delete a person's generations with all that hangs on them; a claim of one of them is lost. Returns how many."""
-    own = select(generations.c.id).where(generations.c.user_id == user_id)
-    for table in _HANGING:
-        await tx.execute(delete(table).where(table.c.generation_id.in_(own)))
-    return (await tx.execute(delete(generations).where(generations.c.user_id == user_id))).rowcount
+async def erase(tx: Transaction, locked_ids: Sequence[int]) -> None:
+    """Delete generations with all that hangs on them; a claim of one of them is lost.
+
+    They go by their ids, so that one that is asked for at this moment stays whole.
+    """
+    for start in range(0, len(locked_ids), ERASED_AT_ONCE):
+        ids = locked_ids[start : start + ERASED_AT_ONCE]
+        for table in _HANGING:
+            await tx.execute(delete(table).where(table.c.generation_id.in_(ids)))
+        await tx.execute(delete(generations).where(generations.c.id.in_(ids)))
 
 
 async def purge(tx: Transaction, *, from_id: int, before_ms: int, limit: int) -> int | None:

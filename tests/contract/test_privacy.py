@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from typing import Any
@@ -171,7 +172,7 @@ async def test_an_erasure_reaches_every_table_that_knows_a_generation(world: Wor
 
 
 def test_whoever_adds_a_table_about_people_decides_what_leaving_does_to_it() -> None:
-    """A new one here belongs into show, export and erasure too, or into docs/decisions/0012-leaving.md with a reason."""
+    """A new one here belongs into show, export and erasure too, or into docs/decisions/0012-leaving.md."""
     about_people = {table.name for table in metadata.sorted_tables if "user_id" in table.c}
     ledger = {"accounts", "refills", "entries"}
     assert about_people == ledger | {"generations", "images", "preferences", "departures"}
@@ -260,6 +261,26 @@ async def test_nothing_is_erased_while_an_image_is_under_way(world: World, priva
     await world.generations.cancel(2, user_id=MIRA, may_manage=False)
     with pytest.raises(StillAtWork):  # its card does not say so yet
         await privacy.erase(MIRA)
+
+
+async def test_a_request_that_comes_at_the_same_moment_is_kept_whole_or_comes_after(
+    world: World, privacy: Privacy
+) -> None:
+    await make(world, 1)
+    spent = 5
+    for number in range(10, 18):
+        left, asked = await asyncio.gather(
+            privacy.erase(MIRA), world.ask(number, answered=False), return_exceptions=True
+        )
+        assert not isinstance(asked, BaseException), asked
+        assert left is None or not isinstance(left, BaseException) or isinstance(left, StillAtWork)
+        assert await world.numbers() == (50 - spent - 5, 5)
+        assert [image["state"] for image in await rows(world, images) if image["generation_id"] == number] == [
+            "requested"
+        ]
+        await world.generations.abandon(number)
+        await assert_sound(world)
+    assert await world.numbers() == (45, 0)
 
 
 async def test_a_late_worker_finds_nothing_to_write(world: World, privacy: Privacy) -> None:
