@@ -34,9 +34,12 @@ NOTHING: Mapping[int, Any] = {}
 
 @dataclass(frozen=True)
 class Breakage:
-    """*parts*: what processes are made of then; *replaced*: (module, name of a function, what stands in its place)."""
+    """*parts*: what processes are made of then; *replaced*: (module, name of a function, what stands in its place).
 
-    sentence: str
+    *seen_at*: seeds that noticed it once, which are tried first.
+    """
+
+    seen_at: tuple[int, ...]
     parts: Callable[[], Parts] = Parts
     replaced: tuple[tuple[Any, str, Any], ...] = field(default=())
 
@@ -250,32 +253,34 @@ def surely_refused(error: BaseException) -> bool:
 LOCKS = tuple((module, "lock_generation", lock_without_fence) for module in (moves, claims, cards))
 
 BREAKAGES: dict[str, Breakage] = {
-    "late images are charged": Breakage("", lambda: Parts(ledger=ChargesLateImages)),
-    "settle twice": Breakage("", lambda: Parts(ledger=SettlesTwice)),
-    "forget the release": Breakage("", lambda: Parts(ledger=ForgetsToRelease)),
-    "refill over holds": Breakage("", lambda: Parts(ledger=RefillsOverHolds)),
-    "never make a refill good": Breakage("", lambda: Parts(ledger=NeverMakesGood)),
-    "give something extra": Breakage("", lambda: Parts(ledger=RefundsToo)),
-    "state and money in two commits": Breakage("", lambda: Parts(context=TwoCommits)),
-    "post before the commit": Breakage("", replaced=((submitting.records, "move", move_lazily),)),
-    "repeat an unknown post": Breakage("", RepeatingParts),
-    "post again after a crash": Breakage("", replaced=((steps.submitting, "crashed_submit", post_again),)),
-    "forget a task that came late": Breakage("", replaced=((records, "adopt_task", adopt_nothing),)),
-    "skip the fence": Breakage("", replaced=(*LOCKS, (worker, "_reload", reload_without_fence))),
-    "drop the lease": Breakage("", replaced=((records, "claim_due", claim_whatever_is_due),)),
-    "forget what is owed": Breakage("", replaced=((records, "release_claim", release_and_forget),)),
-    "look too early": Breakage("", lambda: Parts(context=Impatient)),
-    "give up late images": Breakage("", replaced=((looking, "late_look_seconds", give_up_at_once),)),
-    "mark delivered before showing": Breakage("", lambda: Parts(worker=NotesFirst)),
-    "take a delay for a success": Breakage("", lambda: Parts(delivery=ForgetsDelays)),
-    "return credits of what is being made": Breakage("", lambda: Parts(generations=CancelsAnything)),
+    "late images are charged": Breakage((21,), lambda: Parts(ledger=ChargesLateImages)),
+    "settle twice": Breakage((2,), lambda: Parts(ledger=SettlesTwice)),
+    "forget the release": Breakage((0,), lambda: Parts(ledger=ForgetsToRelease)),
+    "refill over holds": Breakage((2,), lambda: Parts(ledger=RefillsOverHolds)),
+    "never make a refill good": Breakage((2,), lambda: Parts(ledger=NeverMakesGood)),
+    "give something extra": Breakage((0,), lambda: Parts(ledger=RefundsToo)),
+    "state and money in two commits": Breakage((29,), lambda: Parts(context=TwoCommits)),
+    "post before the commit": Breakage((15,), replaced=((submitting.records, "move", move_lazily),)),
+    "repeat an unknown post": Breakage((0,), RepeatingParts),
+    "post again after a crash": Breakage((44,), replaced=((steps.submitting, "crashed_submit", post_again),)),
+    "forget a task that came late": Breakage((56,), replaced=((records, "adopt_task", adopt_nothing),)),
+    "skip the fence": Breakage((56,), replaced=(*LOCKS, (worker, "_reload", reload_without_fence))),
+    "drop the lease": Breakage((13,), replaced=((records, "claim_due", claim_whatever_is_due),)),
+    "forget what is owed": Breakage((65,), replaced=((records, "release_claim", release_and_forget),)),
+    "look too early": Breakage((2,), lambda: Parts(context=Impatient)),
+    "give up late images": Breakage((56,), replaced=((looking, "late_look_seconds", give_up_at_once),)),
+    "mark delivered before showing": Breakage((47,), lambda: Parts(worker=NotesFirst)),
+    "take a delay for a success": Breakage((65,), lambda: Parts(delivery=ForgetsDelays)),
+    "return credits of what is being made": Breakage((43,), lambda: Parts(generations=CancelsAnything)),
     "let old progress overtake": Breakage(
-        "",
+        (68,),
         replaced=(
             (freshness.Freshness, "is_current", always_current),
             (freshness.Freshness, "was_shown", never_mind),
         ),
     ),
-    "drop the pictures that stand": Breakage("", replaced=((ladder, "_kept", keep_nothing),)),
-    "take no answer for a refusal": Breakage("", replaced=((opening, "is_surely_refused", surely_refused),)),
+    "drop the pictures that stand": Breakage((10,), replaced=((ladder, "_kept", keep_nothing),)),
+    "take no answer for a refusal": Breakage(
+        (466, 150, 506), replaced=((opening, "is_surely_refused", surely_refused),)
+    ),
 }

@@ -166,10 +166,10 @@ class DiscordWorld:
         raise AssertionError(f"unexpected {method} {path}")
 
     def _first_answer(self, interaction: Interaction, payload: dict[str, Any]) -> Answer:
+        if interaction.answered:  # also to one that comes after the three seconds
+            return 400, {"code": 40060, "message": "already acknowledged"}
         if self.loop.time() - interaction.born > ANSWER_SECONDS:
             return 404, {"code": 10062, "message": "Unknown interaction"}
-        if interaction.answered:
-            return 400, {"code": 40060, "message": "already acknowledged"}
         interaction.answered = True
         told: dict[str, Any] = {"id": str(interaction.id), "type": 2}
         if payload["type"] in (4, 5):

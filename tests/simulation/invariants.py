@@ -189,11 +189,12 @@ def _each_image_was_posted_once(run: Run) -> Iterator[str]:
 
 def _looks_keep_their_distance(run: Run) -> Iterator[str]:
     posts = {post.told: Look(post.at, post.life) for post in run.world.api.posts if post.told is not None}
+    stopped = {name for name, _, _ in run.paused}  # who is stopped before a look makes it on waking, however late
     for task_id, looks in run.world.api.looks.items():
         looks = [posts[task_id], *looks] if task_id in posts else looks  # the answer to the POST tells as much
         for earlier, later in itertools.pairwise(looks):
-            same = earlier.life is later.life
-            if later.at - earlier.at < LOOK_SECONDS - 0.01 and (same or run.scenario.even_clocks):
+            awake = run.scenario.even_clocks and not {earlier.life.name, later.life.name} & stopped
+            if later.at - earlier.at < LOOK_SECONDS - 0.01 and (awake or earlier.life is later.life):
                 yield f"{task_id} was looked at twice within {later.at - earlier.at:.2f} s"
 
 

@@ -1,0 +1,33 @@
+"""That the simulation can fail: each breakage of the product is noticed within a few seeds."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+import pytest
+
+from tests.simulation.breakages import BREAKAGES
+from tests.simulation.run import play
+from tests.simulation.scenario import draw
+from tests.simulation.shrink import shrink
+
+MOST_SEEDS = 150
+
+
+@pytest.mark.parametrize("name", BREAKAGES)
+def test_the_simulation_notices(name: str) -> None:
+    breakage = BREAKAGES[name]
+    with breakage.in_place() as make_parts:
+        for seed in chain(breakage.seen_at, range(MOST_SEEDS)):
+            if play(draw(seed), make_parts()).broken:
+                return
+    pytest.fail(f"{MOST_SEEDS} seeds did not notice: {name}")
+
+
+def test_a_failure_is_told_by_a_shorter_story() -> None:
+    breakage = BREAKAGES["settle twice"]
+    with breakage.in_place() as make_parts:
+        told = shrink(draw(breakage.seen_at[0]), make_parts)
+    assert told.broken
+    assert told.scenario.parts() == 1, told.scenario.described()
+    assert any("credits" in line for line in told.history)
