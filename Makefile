@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 CHECKED := bench bot.py redaction.py secrecy.py settings.py cogs credits generations people pictures qwen sandbox scripts store tests ui web.py
 
-.PHONY: help try run test chaos bench check format clean
+.PHONY: help try run test simulate chaos bench check format clean
 
 help:
 	@echo "make try     the bot in your browser, with a local Discord and a local image service: no account needed"
 	@echo "make run     the real bot, from the settings in .env"
 	@echo "make test    the whole test suite"
+	@echo "make simulate  ten thousand bad days on a virtual clock, each drawn from a seed; SEEDS=0-500 for fewer"
 	@echo "make chaos   the bot killed and stopped at random, then every promise checked; SECONDS=90, SEED=... if you like"
 	@echo "make bench   5000 images in flight, and 200 commands in one second: figures, no verdict"
 	@echo "make check   style, types and the laws of the house, in under a minute"
@@ -29,6 +30,10 @@ chaos: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m bench
+
+SEEDS ?= 0-10000
+simulate: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check $(CHECKED)
