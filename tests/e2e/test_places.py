@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from sandbox.image_api.moods import Mood
@@ -45,24 +47,24 @@ def settings_of(message: Json) -> list[Json]:
     return [row for part in message["components"] for row in part["components"] if row["type"] == 1]
 
 
-@pytest.mark.parametrize("channel", ["gallery", "sketches", "pier", "dm"])
-async def test_who_wants_it_is_pinged_once_as_a_reply_to_the_card(trial: Trial, channel: str) -> None:
-    if channel == "gallery":
-        await pings_always(trial, "mira")
-    asked = await trial.imagine("mira", channel, prompt=f"a boat at {channel}", size=SMALL)
-    card = await trial.card("mira", asked)
+async def test_who_wants_it_is_pinged_once_as_a_reply_to_the_card_wherever_it_is(trial: Trial) -> None:
+    await pings_always(trial, "mira")
     actor = trial.box.discord.actor("mira")
-    ping = await actor.wait_for(lambda: ping_of(trial, "mira", channel, card))
-    assert [str(person["id"]) for person in ping["mentions"]] == [str(actor.person.id)]
-    assert not ping["mention_everyone"]
-    assert ping["content"] == f"<@{actor.person.id}> your image is ready."
+
+    async def pinged(channel: str) -> None:
+        card = await trial.card("mira", await trial.imagine("mira", channel, prompt=f"a boat at {channel}", size=SMALL))
+        ping = await actor.wait_for(lambda: ping_of(trial, "mira", channel, card))
+        assert [str(person["id"]) for person in ping["mentions"]] == [str(actor.person.id)]
+        assert not ping["mention_everyone"]
+        assert ping["content"] == f"<@{actor.person.id}> your image is ready."
+
+    await asyncio.gather(*map(pinged, ("gallery", "sketches", "pier", "dm")))
 
 
 async def test_what_only_one_person_sees_pings_nobody(trial: Trial) -> None:
-    asked = await trial.imagine("mira", prompt="a secret boat", private=True, size=SMALL)
-    private = await trial.card("mira", asked)
-    after = await trial.imagine("mira", prompt="a public boat", size=SMALL)
-    card = await trial.card("mira", after)
+    secret = await trial.imagine("mira", prompt="a secret boat", private=True, size=SMALL)
+    public = await trial.imagine("mira", prompt="a public boat", size=SMALL)
+    private, card = await asyncio.gather(trial.card("mira", secret), trial.card("mira", public))
     actor = trial.box.discord.actor("mira")
     await actor.wait_for(lambda: ping_of(trial, "mira", "gallery", card))
     assert ping_of(trial, "mira", "gallery", private) is None

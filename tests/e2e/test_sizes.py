@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+import pytest_asyncio
 
 from sandbox.image_api.moods import Mood
 from tests.e2e.trial import Json, Trial, buttons, gallery, text
@@ -12,6 +13,7 @@ from tests.e2e.trial import Json, Trial, buttons, gallery, text
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PORTRAIT = "1024*1536"
+TOO_LARGE = "too large to be posted here"
 DEFAULT_LIMIT = 10 * 1024 * 1024
 
 
@@ -37,9 +39,29 @@ def from_portrait(size: tuple[int, int]) -> str:
     return after if size == (1024, 1536) else f"1024×1536 → {after}"
 
 
-async def test_a_large_png_is_posted_as_a_webp_and_the_card_says_so(trial: Trial) -> None:
-    asked = await asked_within(trial, 40_000, "mira", prompt="a large lighthouse", format="png")
-    card = await trial.card("mira", asked)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def cards(trial: Trial) -> dict[str, Json]:
+    """All that is asked for here, made at the same time."""
+    mira = await asked_within(trial, 40_000, "mira", prompt="a large lighthouse", format="png")
+    jonas = await asked_within(trial, 45_000, "jonas", prompt="a jpeg within little", format="jpeg")
+    sam = await asked_within(trial, 20_000, "sam", prompt="a private one", format="jpeg", private=True)
+    keyhole = await asked_within(trial, 200, "olga", prompt="a lighthouse in a keyhole")
+    images = trial.box.images
+    await trial.box.discord.actor("olga").wait_for(lambda: len(images.posts) == 4)  # the mood is for the next alone
+    images.set_mood(Mood.HUGE_IMAGE, 1)
+    house = await trial.imagine("olga", prompt="a lighthouse as large as a house")
+    found = await asyncio.gather(
+        trial.card("mira", mira),
+        trial.card("jonas", jonas),
+        trial.card("sam", sam),
+        trial.card_saying("olga", keyhole, TOO_LARGE),
+        trial.card_saying("olga", house, TOO_LARGE),
+    )
+    return dict(zip(("png", "jpeg", "smaller jpeg", "keyhole", "house"), found, strict=True))
+
+
+async def test_a_large_png_is_posted_as_a_webp_and_the_card_says_so(trial: Trial, cards: dict[str, Json]) -> None:
+    card = cards["png"]
     assert file_of(card) == "a-large-lighthouse-42-1024x1536.webp"
     picture = await trial.picture(gallery(card)[0])
     assert (picture.format, picture.size) == ("WEBP", (1024, 1536))
@@ -47,35 +69,29 @@ async def test_a_large_png_is_posted_as_a_webp_and_the_card_says_so(trial: Trial
     assert gallery(card)[0]["description"] == "a large lighthouse"
 
 
-async def test_a_large_jpeg_stays_one_and_gets_smaller_steps_where_it_must(trial: Trial) -> None:
-    first = await asked_within(trial, 30_000, "jonas", prompt="a jpeg within little", format="jpeg")
-    second = await asked_within(trial, 12_000, "sam", prompt="a private one", format="jpeg", private=True)
-    cards = await asyncio.gather(trial.card("jonas", first), trial.card("sam", second))
-    for card in cards:
-        picture = await trial.picture(gallery(card)[0])
-        assert picture.format == "JPEG"
-        assert f"Re-encoded to fit: jpeg, {from_portrait(picture.size)}\n" in text(card)
-    assert "→" in text(cards[1])
+@pytest.mark.parametrize("which", ["jpeg", "smaller jpeg"])
+async def test_a_large_jpeg_stays_one_and_gets_smaller_where_it_must(
+    trial: Trial, cards: dict[str, Json], which: str
+) -> None:
+    picture = await trial.picture(gallery(cards[which])[0])
+    assert picture.format == "JPEG"
+    assert f"Re-encoded to fit: jpeg, {from_portrait(picture.size)}\n" in text(cards[which])
+    assert (picture.size < (1024, 1536)) is (which == "smaller jpeg")
 
 
-async def test_an_image_that_fits_nowhere_becomes_a_link_and_is_paid_for(trial: Trial) -> None:
-    asked = await asked_within(trial, 200, "olga", prompt="a lighthouse in a keyhole")
-    card = await trial.card_saying("olga", asked, "too large to be posted here")
-    assert gallery(card) == []
-    assert "Open the image" in buttons(card)
-    assert "995 of 1000 credits" in await trial.credits("olga")
+@pytest.mark.parametrize("which", ["keyhole", "house"])
+async def test_an_image_that_fits_nowhere_becomes_a_link(cards: dict[str, Json], which: str) -> None:
+    """Also one of thirty megabytes, which is not even fetched."""
+    assert gallery(cards[which]) == []
+    assert "Open the image" in buttons(cards[which])
+    assert "The link leads to the image service and expires soon." in text(cards[which])
 
 
-async def test_an_image_of_thirty_megabytes_becomes_a_link_without_being_fetched(trial: Trial) -> None:
-    trial.box.images.set_mood(Mood.HUGE_IMAGE, 1)
-    asked = await trial.imagine("olga", prompt="a lighthouse as large as a house")
-    card = await trial.card_saying("olga", asked, "too large to be posted here")
-    assert "Open the image" in buttons(card)
-    assert "The link leads to the image service and expires soon." in text(card)
+async def test_and_it_is_paid_for_since_it_was_made(trial: Trial, cards: dict[str, Json]) -> None:
     assert "990 of 1000 credits" in await trial.credits("olga")
 
 
-async def test_discord_refused_nothing_since_all_was_decided_before(trial: Trial) -> None:
+async def test_discord_refused_nothing_since_all_was_decided_before(trial: Trial, cards: dict[str, Json]) -> None:
     trial.assert_nobody_was_wronged(posts=5)
     refused = [request for request in trial.box.discord.requests if request.status >= 400]
     assert refused == []

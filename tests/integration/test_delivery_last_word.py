@@ -61,7 +61,7 @@ async def test_shortly_before_the_token_runs_out_the_card_says_where_its_image_w
     assert says_it(scene) == [False]
     await advance(scene, 15)
     assert says_it(scene) == [False, True]
-    await advance(scene, 30 * 60, 60)
+    await advance(scene, 30 * 60, 300)
     assert says_it(scene) == [False, True]
     assert set(scene.rest.tried()) == {BY_TOKEN}
 
@@ -69,7 +69,7 @@ async def test_shortly_before_the_token_runs_out_the_card_says_where_its_image_w
 async def test_a_card_that_the_bot_itself_reaches_has_no_last_word(scene: Scene) -> None:
     scene.delivery.show_progress(*painting())
     await first_edit(scene)
-    await advance(scene, 20 * 60, 60)
+    await advance(scene, 20 * 60, 400)
     scene.delivery.show_progress(*painting(0.7))
     await scene.edited(2)
     assert says_it(scene) == [False, False]
@@ -90,7 +90,7 @@ async def test_a_last_word_that_discord_can_not_take_is_tried_again_while_the_to
     scene.delivery.show_progress(*painting(0.1, **where))
     await first_edit(scene)
     scene.rest.fault("PATCH", 429, 0, times=3)  # without Via: discord.py does not try again by itself
-    await advance(scene, LAST_WORD_SECONDS, 53)
+    await advance(scene, LAST_WORD_SECONDS, 159)
     await advance(scene, 30)
     said = says_it(scene)
     assert said[-1]
@@ -102,7 +102,7 @@ async def test_and_given_up_with_it(scene: Scene) -> None:
     scene.delivery.show_progress(*painting(0.1, **where))
     await first_edit(scene)
     scene.rest.fault("PATCH", 429, 0, times=99)
-    await advance(scene, LAST_WORD_SECONDS, 53)
+    await advance(scene, LAST_WORD_SECONDS, 159)
     await advance(scene, 120)
     assert len(scene.rest.edits()) <= 1 + 45 / 5
     assert scene.delivery._cards[ready().id].owner is None
@@ -113,7 +113,7 @@ async def test_what_is_finished_before_has_nothing_to_say(scene: Scene) -> None:
     scene.delivery.show_progress(*painting(**where))
     await first_edit(scene)
     await scene.delivery.show(ready(revision=2, **where), NOTHING, {0: picture()})
-    await advance(scene, 20 * 60, 60)
+    await advance(scene, 20 * 60, 400)
     assert says_it(scene) == [False, False]
     assert scene.delivery._cards[ready().id].owner is None
 
@@ -125,7 +125,7 @@ async def test_news_of_one_image_leave_the_last_word_to_the_others(scene: Scene)
 
     outlook = Outlook(None, Painting(0, 0.5, (12, 18), None))
     await scene.delivery.show(two(2), outlook, {0: picture()})
-    await advance(scene, LAST_WORD_SECONDS, 45)
+    await advance(scene, LAST_WORD_SECONDS, 159)
     await scene.settled()
     assert says_it(scene) == [False, True]
     assert "1 of 2 ready" in str(scene.rest.edits()[-1].body)
@@ -135,7 +135,7 @@ async def test_and_then_the_image_does_come_as_a_direct_message(scene: Scene) ->
     where = ONLY_TOKEN[0]
     scene.delivery.show_progress(*painting(**where))
     await first_edit(scene)
-    await advance(scene, 16 * 60, 60)
+    await advance(scene, 16 * 60, 480)
     scene.rest.calls.clear()
     shown = await scene.delivery.show(ready(revision=2, **where), NOTHING, {0: picture()})
     assert shown.place is Place.DIRECT_MESSAGE
@@ -161,7 +161,7 @@ async def test_edits_thin_out_with_the_age_of_the_card(scene: Scene, age_seconds
     scene.delivery.show_progress(*painting(0.1))
     await first_edit(scene)
     scene.delivery.show_progress(*painting(0.9))
-    await advance(scene, gap - 1, 1)
+    await advance(scene, gap - 1, gap - 1)
     assert len(scene.rest.edits()) == 1
     await advance(scene, 1, 1)
     assert len(scene.rest.edits()) == 2
