@@ -42,7 +42,11 @@ class PreferenceList(
     """Sets one preference."""
 
     def __init__(self, question: Question) -> None:
-        super().__init__(ui.Select(custom_id=f"settings:{question.name}", options=list(question.options)))
+        # One option is always picked, so nobody sees the placeholder, but a screen reader says it.
+        placeholder = question.title or None
+        super().__init__(
+            ui.Select(custom_id=f"settings:{question.name}", placeholder=placeholder, options=list(question.options))
+        )
         self.name = question.name
 
     @classmethod

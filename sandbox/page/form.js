@@ -2,7 +2,7 @@
 import { h } from "./dom.js";
 import { TYPE } from "./components.js";
 import { markdown } from "./markdown_dom.js";
-import { choicesOf, countProblem, drawMenu, drawTicks } from "./selects.js";
+import { choicesOf, countProblem, drawMeaning, drawMenu, drawTicks } from "./selects.js";
 
 const PARAGRAPH = 2;
 
@@ -112,7 +112,7 @@ function drawPick(input, label, world) {
   const field = drawMenu(input, choices, { id: `field-${input.custom_id}`, "data-testid": `field-${input.custom_id}` });
   const error = h("p", { class: "problem", role: "alert" });
   return {
-    node: h("div", {}, field, error),
+    node: h("div", {}, field, drawMeaning(field, choices), error),
     input: field,
     check: () => (field.value === "" && input.required !== false ? "Choose one." : null),
     problem: (words) => (error.textContent = words ?? ""),

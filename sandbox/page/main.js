@@ -70,8 +70,16 @@ const world = {
     return attempt(() => requests.deleteMessage(state.me.id, message));
   },
 
-  say: (text) => attempt(() => requests.say(state.me.id, state.channelId, text)),
-  runCommand: (body) => requests.runCommand(state.me.id, state.channelId, body),
+  say(text) {
+    state.tell("wrote");
+    return attempt(() => requests.say(state.me.id, state.channelId, text));
+  },
+
+  runCommand(body) {
+    state.tell("wrote");
+    return requests.runCommand(state.me.id, state.channelId, body);
+  },
+
   submitForm: (interactionId, customId, values) => requests.submitForm(state.me.id, interactionId, customId, values),
 };
 

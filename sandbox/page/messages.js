@@ -28,6 +28,7 @@ export class MessageList {
     state.on("channel", () => this.#startOver());
     state.on("messages", ({ channelId }) => channelId === state.channelId && this.#soon());
     state.on("interaction", () => this.#soon());
+    state.on("wrote", () => this.#goToEnd());
   }
 
   /** Scrolls to a message of the open channel and marks it for a moment; false when it is not there. */
@@ -59,6 +60,12 @@ export class MessageList {
   #stay() {
     if (this.#pinned) this.root.scrollTop = this.root.scrollHeight;
     this.#stayedAt = this.#size();
+  }
+
+  /** Who says or asks something wants to see what comes of it. */
+  #goToEnd() {
+    this.#pinned = true;
+    this.#stay();
   }
 
   #startOver() {

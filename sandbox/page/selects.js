@@ -27,7 +27,7 @@ export function drawSelect(select, message, world) {
   if ((select.max_values ?? 1) <= 1) {
     const node = drawMenu(select, choices, { "data-testid": test, disabled: select.disabled, "aria-label": select.placeholder ?? "Choose" });
     node.addEventListener("change", () => node.value !== "" && send([node.value], node));
-    return node;
+    return h("div", { class: "menu-box" }, node, drawMeaning(node, choices));
   }
   const ticks = drawTicks(select, choices, select.placeholder ?? "Choose");
   const button = h("button", { class: "button button-2", type: "button" }, "Send choice");
@@ -45,11 +45,19 @@ export function drawMenu(select, choices, props) {
   const menu = h("select", { class: "menu", ...props });
   menu.append(h("option", { value: "" }, select.placeholder ?? "Choose…"));
   for (const choice of choices) {
-    const words = choice.description ? `${choice.label} · ${choice.description}` : choice.label;
-    menu.append(h("option", { value: choice.value, selected: chosen.has(choice.value) }, words));
+    menu.append(h("option", { value: choice.value, selected: chosen.has(choice.value), title: choice.description }, choice.label));
   }
   menu.value = [...chosen][0] ?? "";
   return menu;
+}
+
+/** What the picked choice means, below its menu: in the menu itself it would be cut off. */
+export function drawMeaning(menu, choices) {
+  const line = h("p", { class: "quiet", "aria-live": "polite" });
+  const tell = () => (line.textContent = choices.find((choice) => choice.value === menu.value)?.description ?? "");
+  menu.addEventListener("change", tell);
+  tell();
+  return line;
 }
 
 export function drawTicks(select, choices, label, kind = "checkbox") {
