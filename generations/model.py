@@ -171,7 +171,7 @@ class Image:
     ending: Ending | None = None
     ending_detail: str | None = None  # the service's own words, one short line
     attachment_id: int | None = None  # on the card, once delivered
-    file_name: str | None = None
+    file_name: str | None = None  # there; empty when the card has a link to it instead
 
     @property
     def image_id(self) -> str:
@@ -273,7 +273,8 @@ class Place(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The outcome of a show. By image position, for the pictures that it uploaded: attachment ids and file names."""
+    """The outcome of a show. By image position, for the pictures that it uploaded: attachment ids and file names; the
+    name is empty where it could only link to a picture."""
 
     place: Place
     message_id: int | None = None

@@ -13,7 +13,7 @@ from dataclasses import replace
 import discord
 
 from generations.errors import DeliveryDelayed
-from generations.model import PICTURED, Generation, Outlook, Place, Shown
+from generations.model import PICTURED, Generation, Outlook, Place, Shown, State
 from qwen.images import FoundImage, OversizedImage
 from ui.faults import NO_ANSWER, UNKNOWN_INTERACTION, UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, Verdict, delayed, verdict_of
 from ui.file_names import Picture, file_name
@@ -78,7 +78,8 @@ class Ladder:
         return replace(
             shown,
             attachments={position: picture.attachment_id for position, picture in attached.items()},
-            file_names={position: picture.file_name for position, picture in attached.items()},
+            file_names={position: "" for position in memory.linked if position in pictures}
+            | {position: picture.file_name for position, picture in attached.items()},
         )
 
     async def edit(self, memory: Memory, sheet: Sheet) -> discord.Message | None:
@@ -142,7 +143,8 @@ class Ladder:
             if position not in kept and position not in memory.linked and not isinstance(picture, OversizedImage)
         }
         leaving = self._places.is_leaving(memory, generation)
-        return Sheet(generation, outlook, uploads, kept, dict(memory.linked), tuple(memory.elsewhere), leaving)
+        linked = _linked_in_rows(generation) | memory.linked
+        return Sheet(generation, outlook, uploads, kept, linked, tuple(memory.elsewhere), leaving)
 
     async def _show_batch(
         self,
@@ -220,6 +222,15 @@ def _kept(memory: Memory, generation: Generation) -> dict[int, KeptPicture]:
                 name = image.file_name or file_name(generation, image)
                 kept[image.position] = KeptPicture(image.attachment_id, name)
     return kept
+
+
+def _linked_in_rows(generation: Generation) -> dict[int, str]:
+    """The addresses of images that an earlier process could only link to."""
+    return {
+        image.position: image.image_url
+        for image in generation.images
+        if image.state is State.DELIVERED and image.file_name == "" and image.image_url
+    }
 
 
 def _moved(memory: Memory, sheet: Sheet, place: Place, message: discord.Message, *, plain: bool) -> Shown:

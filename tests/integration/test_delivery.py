@@ -218,7 +218,7 @@ async def test_a_picture_that_is_too_large_becomes_a_link_that_expires(scene: Sc
     assert "too large" in str(body)
     assert "https://x.example/a.png" in str(body)
     assert not scene.rest.calls[-1].files
-    assert shown == Shown(Place.CARD, CARD, CHANNEL)
+    assert shown == Shown(Place.CARD, CARD, CHANNEL, file_names={0: ""})
 
 
 async def test_a_picture_over_the_places_own_limit_is_not_even_sent(scene: Scene) -> None:

@@ -94,6 +94,18 @@ async def test_what_was_too_large_to_be_fetched_becomes_a_link(scene: Scene) -> 
     assert "too large to be posted here" in last(scene) and "https://x.example/a.png" in last(scene)
 
 
+async def test_the_link_outlives_the_process_that_made_it(scene: Scene) -> None:
+    two = within(10 * MIB, 2)
+    one = replace(two, images=(two.images[0], image(State.RUNNING, 1)))
+    first = await shown(scene, one, OversizedImage())
+    async with a_scene() as other:
+        done = replace(two.images[0], state=State.DELIVERED, file_name=first.file_names[0])
+        later = replace(two, images=(done, two.images[1]), revision=2)
+        await other.delivery.show(later, NOTHING, {1: png(8, 8)})
+        assert "Image 1 is too large" in last(other) and "https://x.example/a.png" in last(other)
+        assert len(other.rest.calls[-1].files) == 1
+
+
 async def test_beside_it_the_others_are_posted(scene: Scene) -> None:
     result = await shown(scene, within(10 * MIB, 3), png(8, 8), OversizedImage(), png(8, 8))
     assert list(result.attachments) == [0, 2]
