@@ -95,7 +95,7 @@ class Sandbox:
         return app
 
     def bot_environment(self) -> dict[str, str]:
-        """The same settings as in production, pointed at this sandbox, and the sandbox's clock. Also for a second bot."""
+        """The settings that production has, pointed at this sandbox and its clock. Also for a second bot."""
         settings = {
             "DISCORD_TOKEN": self.discord.token,
             "DISCORD_API_URL": f"{self.url}/api/v10",
