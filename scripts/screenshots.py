@@ -1,6 +1,7 @@
 """Takes the pictures of docs/images by using the sandbox's page as a person would: `python scripts/screenshots.py`.
 
 Needs the development requirements (playwright) and an installed Chromium. It starts the sandbox and the real bot.
+docs/gallery.md shows all of them.
 """
 
 from __future__ import annotations
@@ -13,18 +14,16 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.async_api import Browser, Locator, Page, async_playwright
+from playwright.async_api import Browser, Locator, async_playwright, expect
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from sandbox.world import Sandbox  # noqa: E402  (the repository is not installed: its root comes first)
+from scripts.visitor import DESK, PHONE, Visitor  # noqa: E402
 
-DESK = (1280, 800)
-PHONE = (390, 844)
 PROMPT = "a lighthouse in a storm, oil on canvas"
-PATIENCE_MS = 60_000
-SETTLE_MS = 400
+SMALL = "Portrait 768×1024"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
@@ -37,92 +36,117 @@ class Album:
     browser: Browser
     url: str
 
-    async def open(self, size: tuple[int, int], scheme: str, person: str = "mira") -> Page:
-        context = await self.browser.new_context(
-            viewport={"width": size[0], "height": size[1]},
-            color_scheme="dark" if scheme == "dark" else "light",
-            locale="en-GB",
-        )
-        page = await context.new_page()
-        page.set_default_timeout(PATIENCE_MS)
-        await page.goto(f"{self.url}/#as={person}")
-        await page.wait_for_selector("body[data-ready]")
-        return page
-
-    async def keep(self, page: Page, name: str, part: Locator | None = None) -> None:
-        """Save the page, or a part of it, when nothing under the pointer or on its way changes it any more."""
-        await page.mouse.move(0, 0)
-        await page.wait_for_timeout(SETTLE_MS)
-        await (part or page).screenshot(path=self.folder / f"{name}.png")
+    async def open(self, name: str, *, size: tuple[int, int] = DESK, dark: bool = True) -> Visitor:
+        return await Visitor.arrive(self.browser, self.url, name, size=size, dark=dark, folder=self.folder)
 
 
-async def imagine(page: Page, prompt: str, **options: str) -> Locator:
-    """Type /imagine with these options and send it. Gives its card."""
-    before = await page.get_by_test_id("container").count()
-    await page.get_by_test_id("composer").fill("/imagine ")
-    await page.get_by_test_id("option-prompt").fill(prompt)
-    for name, value in options.items():
-        await page.get_by_test_id(f"add-option-{name}").click()
-        field = page.get_by_test_id(f"option-{name}")
-        await field.fill(value)
-        if await field.get_attribute("role") == "combobox":
-            await field.press("Enter")
-    await page.get_by_test_id("send").click()
-    card = page.get_by_test_id("container").nth(before)
-    await card.wait_for()
-    return card
-
-
-async def finish(card: Locator) -> None:
-    """Wait until every picture of a card is there and loaded."""
-    await card.get_by_test_id("gallery-image").first.wait_for()
-    for image in await card.get_by_test_id("gallery-image").all():
-        await image.evaluate("it => it.decode()")
+def inside(message: Locator) -> Locator:
+    """The card of a message."""
+    return message.get_by_test_id("container")
 
 
 async def picture_cards(album: Album) -> None:
-    """The whole screen, the picker and the states of a card, dark."""
-    page = await album.open(DESK, "dark")
-    await finish(await imagine(page, "a quiet harbour at dawn, gouache", size="Portrait 1024×1536", seed="7"))
-    await page.get_by_test_id("composer").fill("/")
-    await page.get_by_test_id("picker-item-imagine").wait_for()
-    await album.keep(page, "picker")
-    card = await imagine(page, PROMPT, size="Portrait 1024×1536", seed="42", format="png")
+    """The whole screen, the picker, and a card from its first answer to its buttons."""
+    mira = await album.open("mira")
+    first = await mira.command("imagine", prompt="a quiet harbour at dawn, gouache", size="Portrait 1024×1536", seed="7")
+    await mira.pictures(first)
+    await mira.page.get_by_test_id("composer").fill("/")
+    await mira.page.get_by_test_id("picker-item-imagine").wait_for()
+    await mira.keep("picker", mira.page.locator("body"))
+    card = await mira.command("imagine", prompt=PROMPT, size="Portrait 1024×1536", seed="42", format="png")
     await card.get_by_text("Painting").wait_for()
-    await album.keep(page, "card-painting", card)
-    await finish(card)
-    await album.keep(page, "sandbox")
-    await album.keep(page, "card-ready", card)
+    await mira.keep("card-painting", inside(card))
+    await mira.pictures(card)
+    await mira.page.get_by_test_id("composer").blur()
+    await mira.keep("sandbox", mira.page.locator("body"))
+    await mira.keep("card-ready", inside(card))
+    await mira.keep("details", await mira.press_for(card, "Details", "Your credits", private=True))
+    await mira.keep("delete", await mira.press_for(card, "Delete", "Remove this card", private=True))
+    form = await mira.open_form(card, "Edit")
+    await mira.keep("form", form)
+    await mira.page.keyboard.press("Escape")
+    await mira.page.get_by_test_id("composer").fill("a fox in deep snow, woodcut")
+    await mira.page.keyboard.press("Enter")
+    said = mira.page.get_by_test_id("message").filter(has_text="a fox in deep snow").first
+    await said.hover()
+    await said.get_by_test_id("message-menu").click()
+    await mira.page.get_by_test_id("menu-imagine-this").hover()
+    await mira.page.screenshot(path=album.folder / "message-menu.png", clip=await clip_around(mira, said))
+    await mira.page.keyboard.press("Escape")
 
 
-async def picture_more(album: Album) -> None:
-    """Four at once, a refusal of the image service, and the private answer of /credits."""
-    page = await album.open(DESK, "dark")
-    four = await imagine(page, "the same hill in four seasons", size="Landscape 1024×768", seed="11", count="4")
-    await four.get_by_text("Waiting").wait_for()
-    await album.keep(page, "card-waiting", four)
-    await four.get_by_test_id("gallery-image").nth(3).wait_for()
-    await finish(four)
-    await album.keep(page, "card-four", four)
-    await page.get_by_test_id("panel-mood").select_option("declined")
-    declined = await imagine(page, "a prompt that the service declines")
-    await declined.get_by_text("The image service declined").wait_for()
-    await album.keep(page, "card-declined", declined)
-    await page.get_by_test_id("panel-mood").select_option("normal")
-    await page.get_by_test_id("composer").fill("/credits ")
-    await page.get_by_test_id("send").click()
-    private = page.locator("[data-testid=message][data-ephemeral=true]").last
-    await private.wait_for()
-    await album.keep(page, "credits", private)
+async def clip_around(visitor: Visitor, message: Locator) -> dict[str, float]:  # pyright: ignore[reportReturnType]
+    """The part of the screen with a message and the menu below it."""
+    box = await message.bounding_box()
+    assert box is not None
+    top = max(0.0, box["y"] - 8)
+    menu = await visitor.page.get_by_role("menu").bounding_box()
+    assert menu is not None
+    top = min(top, menu["y"] - 8)
+    bottom = max(box["y"] + box["height"], menu["y"] + menu["height"]) + 8
+    return {"x": box["x"], "y": top, "width": box["width"], "height": bottom - top}
 
 
-async def picture_phone(album: Album) -> None:
-    """The same channel on another person's phone, light."""
-    page = await album.open(PHONE, "light", person="jonas")
-    await page.locator(".gallery-4").scroll_into_view_if_needed()
-    await page.locator(".gallery-4 img").last.evaluate("it => it.decode()")
-    await page.locator(".gallery-4").evaluate("it => it.scrollIntoView({ block: 'center' })")
-    await album.keep(page, "phone")
+async def picture_lines(album: Album) -> None:
+    """Four at once, what waits for them, what was cancelled, and what the service declined."""
+    jonas = await album.open("jonas")
+    four = await jonas.command("imagine", prompt="the same hill in four seasons", size="Landscape 1024×768", count="4")
+    waiting = await jonas.command("imagine", prompt="a paper boat on a long river", size=SMALL)
+    await expect(waiting).to_contain_text("of yours in line")
+    await jonas.keep("card-waiting", inside(waiting))
+    await jonas.press(waiting, "Cancel")
+    await expect(waiting).to_contain_text("Cancelled")
+    await jonas.keep("card-cancelled", inside(waiting))
+    await expect(four).to_contain_text("of 4 ready", timeout=30_000)
+    await jonas.keep("card-partial", inside(four))
+    await jonas.pictures(four, 4)
+    await jonas.keep("card-four", inside(four))
+    await jonas.keep("refusal-credits", await jonas.command("imagine", prompt="more than there is", count="4", size=SMALL))
+    await jonas.page.get_by_test_id("panel-mood").select_option("declined")
+    declined = await jonas.command("imagine", prompt="a prompt that the service declines")
+    await expect(declined).to_contain_text("The image service declined", timeout=30_000)
+    await jonas.keep("card-declined", inside(declined))
+    await jonas.page.get_by_test_id("panel-mood").select_option("normal")
+    await jonas.keep("credits", await jonas.command("credits"))
+    await jonas.go("no-posting")
+    await jonas.keep("refusal-place", await jonas.command("imagine", prompt="a wasted image"))
+
+
+async def picture_own_pages(album: Album) -> None:
+    """What only the person sees, a spoiler, a private image, and the one message that mentions its person."""
+    mira = await album.open("mira")
+    settings = await mira.command("settings")
+    await settings.get_by_label("When a finished image mentions you").select_option("always")
+    await mira.keep("settings", settings)
+    known = await mira.known()
+    hidden = await mira.command("imagine", prompt="a surprise for the party", size="Landscape 1024×768", spoiler="Yes")
+    await mira.pictures(hidden)
+    await mira.keep("card-spoiler", inside(hidden))
+    await mira.keep("ping", await mira.find(known, "is ready"))
+    private = await mira.command("imagine", prompt="for my eyes only", size="Landscape 1024×768", private="Yes")
+    await mira.pictures(private)
+    await mira.keep("card-private", private)
+    history = await mira.command("history")
+    await expect(history.get_by_test_id("gallery-image")).not_to_have_count(0)
+    await mira.page.wait_for_timeout(1500)  # the other pictures of the page
+    await mira.pictures(history, await history.get_by_test_id("gallery-image").count())
+    await mira.keep("history", history)
+    for name, command in (("help", "help"), ("privacy", "privacy show"), ("privacy-delete", "privacy delete")):
+        await mira.keep(name, await mira.command(command))
+    await mira.keep("privacy-export", await mira.command("privacy export"))
+
+
+async def picture_phones(album: Album) -> None:
+    """The same channel on two phones, in light and in the dark."""
+    jonas = await album.open("jonas", size=PHONE, dark=False)
+    four = jonas.page.locator(".gallery-4")
+    await four.locator("img").last.evaluate("it => it.decode()")
+    await four.evaluate("it => it.scrollIntoView({ block: 'center' })")
+    await jonas.keep("phone", jonas.page.locator("body"))
+    mira = await album.open("mira", size=PHONE)
+    settings = await mira.command("settings")
+    await settings.evaluate("it => it.scrollIntoView({ block: 'end' })")
+    await mira.keep("phone-settings", mira.page.locator("body"))
 
 
 async def main(folder: Path) -> int:
@@ -139,16 +163,15 @@ async def main(folder: Path) -> int:
             await box.bot.wait_ready(30)
             browser = await playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
             album = Album(folder, browser, box.url)
-            await picture_cards(album)
-            await picture_more(album)
-            await picture_phone(album)
+            for chapter in (picture_cards, picture_lines, picture_own_pages, picture_phones):
+                await chapter(album)
             await browser.close()
     print(f"Pictures are in {folder}")
     return 0
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Take the pictures of the README by driving the sandbox's page.")
+    parser = argparse.ArgumentParser(description="Take the pictures of docs/gallery.md by driving the sandbox's page.")
     parser.add_argument("--folder", type=Path, default=ROOT / "docs" / "images", help="where to put them")
     wanted: Path = parser.parse_args().folder
     wanted.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,172 @@
+"""A person at the sandbox's page, in a few words: types commands, presses buttons, fills forms, keeps pictures.
+
+For scripts/screenshots.py and the scripted walk of the tests. Sees only what the page shows. Must not know the bot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Browser, Locator, Page, expect
+
+PATIENCE_MS = 30_000
+LOOK_AGAIN_SECONDS = 0.05
+DESK = (1280, 900)
+PHONE = (390, 844)
+
+_IDS = "() => [...document.querySelectorAll('[data-message-id]')].map((it) => it.dataset.messageId)"
+_FIND = """({ known, used, words, ephemeral, inside }) => [...document.querySelectorAll('[data-message-id]')].find(
+  (it) => !known.includes(it.dataset.messageId) && it.dataset.loading !== 'true'
+    && (ephemeral === null || (it.dataset.ephemeral === 'true') === ephemeral)
+    && (!used || (it.querySelector('[data-testid=used-line]')?.textContent ?? '').includes(used))
+    && (!inside || it.querySelector(inside)) && it.textContent.includes(words))?.dataset.messageId ?? null"""
+_DECODED = "it => it.decode().then(() => it.naturalWidth)"
+
+
+class Visitor:
+    """One person with one open page. Answers are found among the messages that were not there before."""
+
+    def __init__(self, name: str, page: Page, folder: Path | None = None) -> None:
+        self.name = name
+        self.page = page
+        self.complaints: list[str] = []
+        self._folder = folder
+        self._kept = 0
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("pageerror", lambda error: self.complaints.append(f"{name}: {error}"))
+        page.on(
+            "console",
+            lambda said: self.complaints.append(f"{name}: {said.text}") if said.type in ("error", "warning") else None,
+        )
+
+    @classmethod
+    async def arrive(
+        cls,
+        browser: Browser,
+        url: str,
+        name: str,
+        *,
+        channel: str = "gallery",
+        size: tuple[int, int] = DESK,
+        dark: bool = True,
+        folder: Path | None = None,
+    ) -> Visitor:
+        """Open the page as *name* in a browser context of their own. *folder*: where `keep` puts pictures."""
+        context = await browser.new_context(
+            viewport={"width": size[0], "height": size[1]},
+            color_scheme="dark" if dark else "light",
+            locale="en-GB",
+            timezone_id="UTC",
+            reduced_motion="reduce",
+        )
+        visitor = cls(name, await context.new_page(), folder)
+        await visitor.page.goto(f"{url}/#as={name}&in={channel}")
+        await visitor.page.wait_for_selector("body[data-ready]")
+        return visitor
+
+    async def go(self, channel: str) -> None:
+        """Open a channel, on a phone by way of the drawer. "dm" is the one with the bot."""
+        button = self.page.get_by_test_id(f"channel-{'qwen-imagine' if channel == 'dm' else channel}")
+        if not await button.is_visible() or not await button.evaluate("it => it.getBoundingClientRect().right > 0"):
+            await self.page.get_by_test_id("open-sidebar").click()
+        await button.click()
+        await expect(button).to_have_attribute("aria-current", "page")
+
+    async def known(self) -> list[str]:
+        """The ids of the messages that are shown now."""
+        return await self.page.evaluate(_IDS)
+
+    async def find(
+        self,
+        known: list[str],
+        words: str = "",
+        *,
+        used: str = "",
+        private: bool | None = None,
+        inside: str = "",
+        seconds: float = 30.0,
+    ) -> Locator:
+        """A message that is not *known*, once it says *words* and holds what the selector *inside* finds."""
+        wanted = {"known": known, "used": used, "words": words, "ephemeral": private, "inside": inside}
+        try:
+            async with asyncio.timeout(seconds):
+                while (found := await self.page.evaluate(_FIND, wanted)) is None:  # noqa: ASYNC110 - in the browser
+                    await asyncio.sleep(LOOK_AGAIN_SECONDS)
+        except TimeoutError:
+            raise AssertionError(f"{self.name} waited {seconds:g} s in vain for a message with {wanted}") from None
+        return self.page.locator(f'[data-message-id="{found}"]')
+
+    async def command(self, name: str, **options: str) -> Locator:
+        """Type a command with its options, send it, and wait for the answer."""
+        known = await self.known()
+        await self.page.get_by_test_id("composer").fill(f"/{name} ")
+        for option, value in options.items():
+            field = self.page.get_by_test_id(f"option-{option}")
+            if not await field.count():
+                await self.page.get_by_test_id(f"add-option-{option}").click()
+            await field.fill(value)
+            if await field.get_attribute("role") == "combobox":
+                await field.press("Enter")
+        await self.page.get_by_test_id("send").click()
+        return await self.find(known, used=f"{self.name} used /{name.split(maxsplit=1)[0]}")
+
+    async def press(self, message: Locator, label: str) -> None:
+        await message.get_by_test_id(f"button-{slug(label)}").click()
+
+    async def press_for(self, message: Locator, label: str, words: str = "", **wanted: Any) -> Locator:
+        """Press a button and wait for the message that comes of it; *wanted* as in `find`."""
+        known = await self.known()
+        await self.press(message, label)
+        return await self.find(known, words, **wanted)
+
+    async def open_form(self, message: Locator, label: str) -> Locator:
+        await self.press(message, label)
+        return await self._form()
+
+    async def open_menu_form(self, message: Locator, item: str) -> Locator:
+        """Pick *item* in a message's own menu, and wait for its form."""
+        await message.hover()
+        await message.get_by_test_id("message-menu").click()
+        await self.page.get_by_test_id(f"menu-{slug(item)}").click()
+        return await self._form()
+
+    async def _form(self) -> Locator:
+        form = self.page.get_by_test_id("modal")
+        await expect(form).to_be_visible()
+        return form
+
+    async def submit(self, fields: Mapping[str, str], words: str = "", **wanted: Any) -> Locator:
+        """Fill the open form (by custom id; lists by value), send it, wait for the message that comes of it."""
+        known = await self.known()
+        for name, value in fields.items():
+            field = self.page.get_by_test_id(f"field-{name}")
+            if await field.evaluate("it => it.tagName") == "SELECT":
+                await field.select_option(value)
+            else:
+                await field.fill(value)
+        await self.page.get_by_test_id("modal-submit").click()
+        await expect(self.page.get_by_test_id("modal")).to_be_hidden()
+        return await self.find(known, words, **wanted)
+
+    async def pictures(self, message: Locator, count: int = 1) -> list[int]:
+        """Wait until a message shows so many loaded pictures. Their widths in pixels."""
+        images = message.get_by_test_id("gallery-image")
+        await expect(images).to_have_count(count, timeout=PATIENCE_MS)
+        return [await image.evaluate(_DECODED) for image in await images.all()]
+
+    async def keep(self, name: str, part: Locator | None = None) -> None:
+        """Save what is on the screen, or *part* of it, if pictures are wanted at all."""
+        if self._folder is None:
+            return
+        self._kept += 1
+        path = self._folder / (f"{name}.png" if part else f"{self.name}-{self._kept:02}-{name}.png")
+        await self.page.mouse.move(0, 0)
+        await (part or self.page).screenshot(path=path, animations="disabled")
+
+
+def slug(words: str) -> str:
+    """A label as the page names it for tests."""
+    return "-".join("".join(letter if letter.isalnum() else " " for letter in words.lower()).split())

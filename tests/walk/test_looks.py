@@ -1,0 +1,176 @@
+"""The page with the real cards: nothing jumps, the keyboard is enough, and all can be read on any screen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Locator, Page, expect
+
+from sandbox.world import Sandbox
+from scripts.visitor import DESK, PHONE, Visitor
+from tests.e2e.trial import IMAGE_SECONDS, READY_SECONDS
+from tests.page.chromium import open_chromium
+from tests.walk.driving import pictures_folder
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+Visit = Callable[..., Awaitable[Visitor]]
+SMALL = "Portrait 768×1024"
+SHIFTS_MAX = 0.02  # Core Web Vitals calls less than 0.1 good
+CONTRAST_MIN = 4.5  # WCAG 2.2, 1.4.3
+COMMANDS = ("help", "settings", "credits", "history", "privacy show", "privacy delete")
+
+WATCH_SHIFTS = """() => {
+  window.shifts = [];
+  new PerformanceObserver((list) => {
+    for (const it of list.getEntries()) {
+      shifts.push([it.value, it.sources.map((each) => each.node?.className ?? '?').join()]);
+    }
+  }).observe({ type: 'layout-shift', buffered: false });
+}"""
+TOO_WIDE = """() => [...document.querySelectorAll('html, #app, #main, #messages, .container, .modal, .body')]
+  .filter((it) => it.scrollWidth > it.clientWidth + 1).map((it) => it.id || it.className)"""
+CUT_OFF = """() => [...document.querySelectorAll('.message *, .modal[open] *')]
+  .filter((it) => it.checkVisibility() && !it.closest('.reply') && it.getBoundingClientRect().right > innerWidth + 1)
+  .map((it) => it.className || it.tagName)"""
+OUTLINED = """() => {
+  const it = document.activeElement, style = getComputedStyle(it);
+  const seen = (style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 1) || style.boxShadow !== 'none';
+  return seen ? null : it.outerHTML.slice(0, 200);
+}"""
+FAINT = """(least) => {
+  const parse = (text) => (text.match(/[\\d.]+/g) ?? [0, 0, 0, 0]).map(Number);
+  const linear = (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  const light = ([r, g, b]) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
+  const ground = (it) => {
+    for (let at = it; at; at = at.parentElement) {
+      const color = parse(getComputedStyle(at).backgroundColor);
+      if (color.length === 3 || color[3] > 0.95) return color;
+    }
+    return [255, 255, 255];
+  };
+  const faint = [];
+  const walker = document.createTreeWalker(document.querySelector('#messages'), NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const it = walker.currentNode.parentElement;
+    const words = walker.currentNode.data.trim();
+    if (!words || !it.checkVisibility() || it.closest('[aria-hidden=true], :disabled, option')) continue;
+    const [a, b] = [light(parse(getComputedStyle(it).color)), light(ground(it))].sort((x, y) => y - x);
+    const ratio = (a + 0.05) / (b + 0.05);
+    if (ratio < least) faint.push(`${it.className || it.tagName}: ${words.slice(0, 40)} ${ratio.toFixed(2)}`);
+  }
+  return [...new Set(faint)];
+}"""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def box(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sandbox]:
+    async with Sandbox(data_dir=tmp_path_factory.mktemp("looks"), seconds_per_image=IMAGE_SECONDS) as opened:
+        await opened.bot.start()
+        await opened.bot.wait_ready(READY_SECONDS)
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with open_chromium() as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def visit(browser: Browser, box: Sandbox) -> AsyncIterator[Visit]:
+    """Opens a page as somebody; at the end none may have complained in its console."""
+    folder, visitors = pictures_folder("looks"), list[Visitor]()
+
+    async def arrive(name: str, **look: Any) -> Visitor:
+        visitors.append(await Visitor.arrive(browser, box.url, name, folder=folder, **look))
+        return visitors[-1]
+
+    yield arrive
+    assert [line for each in visitors for line in each.complaints] == []
+    await asyncio.gather(*(each.page.context.close() for each in visitors))
+
+
+async def test_nothing_jumps_while_a_card_becomes_an_image(visit: Visit) -> None:
+    mira = await visit("mira", channel="studio")
+    await mira.command("help")
+    card = await mira.command("imagine", prompt="nothing jumps", size=SMALL, count="2")
+    await expect(mira.page.get_by_test_id("composer")).to_be_focused()
+    await mira.page.evaluate(WATCH_SHIFTS)
+    await expect(card).to_contain_text("Painting", timeout=30_000)
+    await mira.pictures(card, 2)
+    await expect(card.get_by_test_id("button-again")).to_be_in_viewport()
+    shifts = await mira.page.evaluate("shifts")
+    assert sum(value for value, _ in shifts) < SHIFTS_MAX, shifts
+
+
+async def test_a_command_a_button_and_a_form_are_used_by_keyboard_alone_and_the_focus_is_seen(visit: Visit) -> None:
+    jonas = await visit("jonas", dark=False)
+    page = jonas.page
+    known = await jonas.known()
+    await page.keyboard.press("/")
+    await page.keyboard.type("imagine")
+    await page.keyboard.press("Enter")
+    await page.keyboard.type("by keyboard alone")
+    await page.keyboard.press("Enter")
+    card = await jonas.find(known, "by keyboard alone")
+    await jonas.pictures(card)
+    known = await jonas.known()
+    await _tab_back_to(page, card.get_by_test_id("button-edit"))
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("field-prompt")).to_be_focused()
+    assert await page.evaluate(OUTLINED) is None
+    await page.keyboard.type(", edited")
+    for name in ("size", "seed", "format"):
+        await page.keyboard.press("Tab")
+        await expect(page.get_by_test_id(f"field-{name}")).to_be_focused()
+        assert await page.evaluate(OUTLINED) is None
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_test_id("modal-submit")).to_be_focused()
+    assert await page.evaluate(OUTLINED) is None
+    await page.keyboard.press("Enter")
+    edited = await jonas.find(known, "edited")
+    await expect(edited).to_contain_text("Painting", timeout=30_000)
+
+
+async def _tab_back_to(page: Page, wanted: Locator) -> None:
+    """Shift+Tab until there, with a visible focus at every stop on a control."""
+    for _ in range(40):
+        await page.keyboard.press("Shift+Tab")
+        if await page.evaluate("document.activeElement.matches('button, a, select, input, textarea')"):
+            assert await page.evaluate(OUTLINED) is None
+        if await wanted.evaluate("it => it === document.activeElement"):
+            return
+    raise AssertionError("not reached by Tab")
+
+
+@pytest.mark.parametrize(("size", "dark"), [(PHONE, True), (PHONE, False), (DESK, True), (DESK, False)])
+async def test_every_card_is_readable_on_a_phone_and_a_desk_in_the_dark_and_in_light(
+    visit: Visit, size: tuple[int, int], dark: bool
+) -> None:
+    """The cards are asked for by the first visit; the others find them where they stand."""
+    sam = await visit("sam", size=size, dark=dark, channel="studio")
+    if not await sam.page.get_by_test_id("only-you").count():
+        card = await sam.command("imagine", prompt="W" * 120 + " a long word and many more words " * 8, size=SMALL)
+        await sam.pictures(card)
+        await sam.press_for(card, "Details", "Your credits", private=True)
+        await sam.press_for(card, "Delete", "Remove this card", private=True)
+        for command in COMMANDS:
+            await sam.command(command)
+        await sam.command("imagine", prompt="the fifty are not enough", count="4", private="Yes")
+    assert await sam.page.get_by_test_id("only-you").count() >= len(COMMANDS) + 2
+    assert await sam.page.evaluate(TOO_WIDE) == []
+    assert await sam.page.evaluate(CUT_OFF) == []
+    assert await sam.page.evaluate(FAINT, CONTRAST_MIN) == []
+    form = await sam.open_form(sam.page.get_by_test_id("message").filter(has_text="a long word").first, "Edit")
+    await expect(form.get_by_test_id("modal-submit")).to_be_in_viewport(ratio=1)
+    assert await sam.page.evaluate(TOO_WIDE) == []
+    assert await sam.page.evaluate(CUT_OFF) == []
+    await sam.keep(f"form-{size[0]}-{'dark' if dark else 'light'}")
+    await sam.page.keyboard.press("Escape")
+    await expect(form).to_be_hidden()
