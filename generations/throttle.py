@@ -70,8 +70,9 @@ class Throttle:
 
     def refused(self, now: float, retry_after_seconds: float | None, jitter: float) -> float:
         """The service said "too many". Returns the seconds for which everything waits."""
-        self.refusals += 1
-        grown = min(PAUSE_MAX_SECONDS, PAUSE_FIRST_SECONDS * 2 ** min(self.refusals - 1, 6))
+        if now >= self.paused_until:  # requests that were under way when the pause began are of the same wave
+            self.refusals += 1
+        grown = min(PAUSE_MAX_SECONDS, PAUSE_FIRST_SECONDS * 2 ** min(max(0, self.refusals - 1), 6))
         wait = retry_after_seconds if retry_after_seconds is not None else PAUSE_FIRST_SECONDS + grown * jitter
         wait = min(PAUSE_MAX_SECONDS, max(1.0, wait))
         if now >= self.changed_at + PAUSE_FIRST_SECONDS:  # one wave of refusals halves it once

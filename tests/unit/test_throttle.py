@@ -46,6 +46,12 @@ def test_one_image_at_a_time_is_always_allowed() -> None:
     assert throttle.in_flight(200.0) == 1
 
 
+def test_one_wave_of_refusals_makes_the_pause_no_longer_than_one_refusal_would() -> None:
+    throttle = Throttle(20)
+    assert [throttle.refused(50.0 + number / 100, None, jitter=1.0) for number in range(16)] == [10.0] * 16
+    assert throttle.refused(70.0, None, jitter=1.0) == 15.0, "the next wave"
+
+
 def test_a_normal_answer_forgets_earlier_refusals() -> None:
     throttle = Throttle(20)
     for turn in range(6):
