@@ -118,4 +118,5 @@ async def open_trial(folder: Path, **settings: str) -> AsyncIterator[Trial]:
         await box.bot.wait_ready(READY_SECONDS)
         yield Trial(box)
         if document_is_named():
-            assert faults_in(box.discord.requests) == set()
+            faults = faults_in(box.discord.requests)
+            assert not faults, "\n".join(sorted(faults))
