@@ -14,7 +14,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.async_api import Browser, Locator, async_playwright, expect
+from playwright.async_api import Browser, FloatRect, Locator, async_playwright, expect
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -48,7 +48,9 @@ def inside(message: Locator) -> Locator:
 async def picture_cards(album: Album) -> None:
     """The whole screen, the picker, and a card from its first answer to its buttons."""
     mira = await album.open("mira")
-    first = await mira.command("imagine", prompt="a quiet harbour at dawn, gouache", size="Portrait 1024×1536", seed="7")
+    first = await mira.command(
+        "imagine", prompt="a quiet harbour at dawn, gouache", size="Portrait 1024×1536", seed="7"
+    )
     await mira.pictures(first)
     await mira.page.get_by_test_id("composer").fill("/")
     await mira.page.get_by_test_id("picker-item-imagine").wait_for()
@@ -75,14 +77,11 @@ async def picture_cards(album: Album) -> None:
     await mira.page.keyboard.press("Escape")
 
 
-async def clip_around(visitor: Visitor, message: Locator) -> dict[str, float]:  # pyright: ignore[reportReturnType]
-    """The part of the screen with a message and the menu below it."""
-    box = await message.bounding_box()
-    assert box is not None
-    top = max(0.0, box["y"] - 8)
-    menu = await visitor.page.get_by_role("menu").bounding_box()
-    assert menu is not None
-    top = min(top, menu["y"] - 8)
+async def clip_around(visitor: Visitor, message: Locator) -> FloatRect:
+    """The part of the screen with a message and its open menu."""
+    box, menu = await message.bounding_box(), await visitor.page.get_by_role("menu").bounding_box()
+    assert box is not None and menu is not None
+    top = min(box["y"], menu["y"]) - 8
     bottom = max(box["y"] + box["height"], menu["y"] + menu["height"]) + 8
     return {"x": box["x"], "y": top, "width": box["width"], "height": bottom - top}
 
@@ -91,9 +90,10 @@ async def picture_lines(album: Album) -> None:
     """Four at once, what waits for them, what was cancelled, and what the service declined."""
     jonas = await album.open("jonas")
     four = await jonas.command("imagine", prompt="the same hill in four seasons", size="Landscape 1024×768", count="4")
-    waiting = await jonas.command("imagine", prompt="a paper boat on a long river", size=SMALL)
+    waiting = await jonas.command("imagine", prompt="a paper boat on a long river", size=SMALL, count="4")
     await expect(waiting).to_contain_text("of yours in line")
     await jonas.keep("card-waiting", inside(waiting))
+    await jonas.keep("refusal-credits", await jonas.command("imagine", prompt="more than there is", count="4"))
     await jonas.press(waiting, "Cancel")
     await expect(waiting).to_contain_text("Cancelled")
     await jonas.keep("card-cancelled", inside(waiting))
@@ -101,7 +101,6 @@ async def picture_lines(album: Album) -> None:
     await jonas.keep("card-partial", inside(four))
     await jonas.pictures(four, 4)
     await jonas.keep("card-four", inside(four))
-    await jonas.keep("refusal-credits", await jonas.command("imagine", prompt="more than there is", count="4", size=SMALL))
     await jonas.page.get_by_test_id("panel-mood").select_option("declined")
     declined = await jonas.command("imagine", prompt="a prompt that the service declines")
     await expect(declined).to_contain_text("The image service declined", timeout=30_000)

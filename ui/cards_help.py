@@ -49,7 +49,8 @@ def build_help(rules: HouseRules, offered: Offered) -> ui.LayoutView:
         deadline_seconds=rules.deadline_seconds,
     )
     choices = texts.choices([size.label for size in Size], [kind.value for kind in OutputFormat], PROMPT_MAX)
-    container.add_item(ui.TextDisplay(f"{texts.COST}\n{cost}\n{texts.LIMITS}\n{limits}\n{choices}"))
+    container.add_item(ui.TextDisplay(f"{texts.COST}\n{cost}"))
+    container.add_item(ui.TextDisplay(f"{texts.LIMITS}\n{limits}\n{choices}"))
     container.add_item(ui.TextDisplay("\n".join([texts.COMMANDS, *_commands(offered), texts.PRIVATE_HINT])))
     return ui.LayoutView(timeout=None).add_item(container)
 

@@ -33,9 +33,10 @@ export function isDate(unix) {
 /** "in 12 seconds", "2 hours ago". */
 export function relative(unix, now_ms) {
   const seconds = Math.round(unix - now_ms / 1000);
+  if (seconds === 0) return "now";
   const [unit, size] = UNITS.find(([, length]) => Math.abs(seconds) >= length) ?? UNITS.at(-1);
   const count = Math.trunc(seconds / size);
-  return new Intl.RelativeTimeFormat("en", { numeric: "always" }).format(count === 0 ? 0 : count, unit);
+  return new Intl.RelativeTimeFormat("en", { numeric: "always" }).format(count, unit);
 }
 
 /** The text of `<t:unix:style>`; R counts, everything else is a date or time in the reader's zone and habit. */
