@@ -18,11 +18,20 @@ from scripts.visitor import DESK, PHONE, Visitor
 from tests.e2e.side_by_side import Books
 from tests.e2e.trial import IMAGE_SECONDS, READY_SECONDS
 from tests.page.chromium import open_chromium
-from tests.walk.stories import DECLINED, KEPT, MODERATED, SHARED, STORIES, Scene, Story, until
+from tests.walk.scene import DECLINED, KEPT, MODERATED, SHARED, Scene, Story, until
+from tests.walk.stories import STORIES
 
 log = logging.getLogger(__name__)
+PAINTED = [  # each of these once for every image, however often the bot was killed
+    *(DECLINED, KEPT, MODERATED, SHARED, SHARED, "a wish that is granted"),
+    *("as mira likes it", "as mira likes it", "every option at once", "every option at once"),
+    *("edited by mira", "edited by mira", "one more for a second page", "in a direct message"),
+    *("a boat far away", *["four in a thread"] * 4, "a street after dark", "a fox in deep snow"),
+]
 LOOKS = {"mira": (DESK, True), "jonas": (PHONE, False), "sam": (DESK, False), "olga": (PHONE, True)}
 SMALL = "768*1024"
+TOO_WIDE = """() => [...document.querySelectorAll('html, #app, #main, #messages, .container, .modal, .body')]
+  .filter((it) => it.scrollWidth > it.clientWidth + 1).map((it) => it.id || it.className)"""
 
 
 def pictures_folder(name: str) -> Path:
@@ -50,6 +59,9 @@ async def open_scene(data_dir: Path, name: str) -> AsyncIterator[Scene]:
             yield scene
             await keeping
             assert [line for each in visitors.values() for line in each.complaints] == []
+            Books(data_dir / "bot.sqlite3").assert_sound()
+            prompts = [str(post.body["prompt"]) for post in box.images.posts]
+            assert sorted(prompts) == sorted(PAINTED)
     assert [str(violation) for violation in box.discord.violations] == []
 
 
@@ -119,4 +131,5 @@ async def _step(name: str, story: Story, scene: Scene) -> bool:
         raise
     if step is not None:
         await visitor.keep(step)
+        assert await visitor.page.evaluate(TOO_WIDE) == [], (name, step)
     return step is not None

@@ -14,7 +14,7 @@ from sandbox.world import Sandbox
 from scripts.visitor import DESK, PHONE, Visitor
 from tests.e2e.trial import IMAGE_SECONDS, READY_SECONDS
 from tests.page.chromium import open_chromium
-from tests.walk.driving import pictures_folder
+from tests.walk.driving import TOO_WIDE, pictures_folder
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -32,8 +32,6 @@ WATCH_SHIFTS = """() => {
     }
   }).observe({ type: 'layout-shift', buffered: false });
 }"""
-TOO_WIDE = """() => [...document.querySelectorAll('html, #app, #main, #messages, .container, .modal, .body')]
-  .filter((it) => it.scrollWidth > it.clientWidth + 1).map((it) => it.id || it.className)"""
 CUT_OFF = """() => [...document.querySelectorAll('.message *, .modal[open] *')]
   .filter((it) => it.checkVisibility() && !it.closest('.reply') && it.getBoundingClientRect().right > innerWidth + 1)
   .map((it) => it.className || it.tagName)"""

@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.side_by_side import Books
 from tests.e2e.trial import READY_SECONDS
 from tests.walk.driving import open_scene, tell_in_step
-from tests.walk.stories import until
+from tests.walk.scene import until
 
 pytestmark = pytest.mark.asyncio
 

@@ -1,0 +1,187 @@
+"""What two members do at the page, told in steps: settings, every option, every button, history, places, the line."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import urljoin
+
+from playwright.async_api import expect
+
+from scripts.visitor import Visitor
+from tests.walk.scene import RESULT, SHARED, SMALL, Scene, Story, is_private, offers, pick, says
+
+
+async def mira(scene: Scene, me: Visitor) -> Story:
+    """A member: settings first, then every option, every button under a result, her history, and all of it deleted."""
+    settings = await me.command("settings")
+    await is_private(settings)
+    chosen = {
+        "Size": "1024*768",
+        "File format": "png",
+        "Who sees your images": "yes",
+        "When a finished image mentions you": "never",
+        "Language of the bot": "en",
+    }
+    for title, value in chosen.items():
+        await pick(me, settings, title, value)
+    yield "settings"
+
+    card = await me.command("imagine", prompt="as mira likes it")
+    await is_private(card)
+    await says(card, "1024×768", "png", "5 credits held", "Painting")
+    yield "private-painting"
+
+    assert await me.pictures(card) == [1024]
+    await offers(card, *RESULT)
+    again = await me.press_for(card, "Again", "as mira likes it", private=True)
+    await says(again, "Painting")
+    yield "private-again"
+
+    settings = await me.command("settings")
+    for title, value in chosen.items():
+        await expect(settings.get_by_label(title)).to_have_value(value)
+    await pick(me, settings, "Who sees your images", "no")
+    await me.pictures(again)
+    yield "settings-again"
+
+    full = await me.command(
+        "imagine",
+        prompt="every option at once",
+        size=SMALL,
+        seed="42",
+        format="webp",
+        count="2",
+        private="No",
+        spoiler="Yes",
+    )
+    await expect(full).to_have_attribute("data-ephemeral", "false")
+    await says(full, "768×1024 · seeds 42–43 · webp", "Painting")
+    yield "every-option"
+
+    assert await me.pictures(full, 2) == [768, 768]
+    cover = full.get_by_role("button", name="Spoiler image, press to reveal")
+    await cover.first.click()
+    await expect(cover).to_have_count(1)
+    yield "spoiler-revealed"
+
+    details = await me.press_for(full, "Details", "Your credits", private=True)
+    await says(details, "every option at once", "seed 42", "seed 43", "spoiler", "Number ")
+    yield "details"
+
+    form = await me.open_form(full, "Edit")
+    await expect(form.get_by_test_id("field-prompt")).to_have_value("every option at once")
+    await expect(form.get_by_test_id("field-seed")).to_have_value("42")
+    yield "edit-form"
+
+    edited = await me.submit({"prompt": "edited by mira", "size": "1024*1024", "seed": "7"}, "edited by mira")
+    await says(edited, "1024×1024 · seeds 7–8 · webp", "Painting")
+    yield "edited"
+
+    await me.pictures(edited, 2)
+    sure = await me.press_for(edited, "Delete", "Remove this card", private=True)
+    await offers(sure, "Delete", "Keep")
+    await me.press(sure, "Keep")
+    await says(sure, "stays")
+    sure = await me.press_for(edited, "Delete", "Remove this card", private=True)
+    yield "delete-asked"
+
+    await me.press(sure, "Delete")
+    await says(sure, "was removed")
+    await expect(edited).to_have_count(0)
+    sixth = await me.command("imagine", prompt="one more for a second page", size=SMALL)
+    await says(sixth, "Painting")
+    await me.go("dm")
+    direct = await me.command("imagine", prompt="in a direct message", size=SMALL)
+    await says(direct, "Painting")
+    yield "direct-message"
+
+    await me.pictures(direct)
+    found = await me.command("history", search="LIKES mira")
+    await is_private(found)
+    await says(found, "as mira likes it")
+    await expect(found).not_to_contain_text("every option")
+    yield "history-search"
+
+    await me.go("gallery")
+    await me.pictures(sixth)
+    page = await me.command("history")
+    await is_private(page)
+    await says(page, "one more for a second page", "edited by mira", "its card is gone")
+    await expect(page.get_by_test_id("gallery-image").first).to_be_visible()
+    yield "history"
+
+    await me.press(page, "Older")
+    await offers(page, "Newer")
+    await me.press(page, "Newer")
+    await says(page, "one more for a second page")
+    yield "history-pages"
+
+    await says(await me.command("privacy show"), "6 prompts", "Kept until you have it deleted")
+    exported = await me.command("privacy export")
+    await is_private(exported)
+    link = exported.locator("a[href*='.json']").first
+    answer = await me.page.request.get(urljoin(me.page.url, str(await link.get_attribute("href"))))
+    assert len(json.loads(await answer.body())["generations"]) == 6
+    yield "privacy"
+
+    question = await me.command("privacy delete")
+    await offers(question, "Delete everything", "Keep it")
+    await me.press(question, "Keep it")
+    await says(question, "Nothing was deleted")
+    question = await me.command("privacy delete")
+    yield "privacy-asked"
+
+    await me.press(question, "Delete everything")
+    await says(question, "Deleted: 6 prompts")
+    await says(await me.command("history"), "No images yet")
+    await says(await me.command("credits"), "10 of 50 credits")
+    yield "privacy-deleted"
+
+
+async def jonas(scene: Scene, me: Visitor) -> Story:
+    """A member on a phone: where the app is not installed, a thread, the line, its cap, and what is not his."""
+    shared = scene.card(me, SHARED)
+    await says(await me.press_for(shared, "Delete", private=True), "Only")
+    await expect(shared).to_be_visible()
+    yield "stranger-refused"
+
+    await me.go("pier")
+    card = await me.command("imagine", prompt="a boat far away", size=SMALL)
+    await says(card, "Painting")
+    yield "brought-along"
+
+    await me.pictures(card)
+    await offers(card, *RESULT)
+    await says(await me.press_for(card, "Details", "Your credits", private=True), "a boat far away")
+    yield "brought-along-details"
+
+    await me.go("sketches")
+    first = await me.command("imagine", prompt="four in a thread", size=SMALL, count="4")
+    await says(first, "Painting", "of yours in line")
+    second = await me.command("imagine", prompt="four too many", size=SMALL, count="4")
+    await says(second, "Waiting · ", "20 credits held")
+    full = await me.command("imagine", prompt="more than the line takes", count="4")
+    await is_private(full)
+    await says(full, "The line is full", "Nothing was charged")
+    poor = await me.command("imagine", prompt="more than he has", count="2")
+    await is_private(poor)
+    await says(poor, "10 credits", "5", "charged")
+    await me.press(second, "Cancel")
+    await says(second, "Cancelled before it was sent", "returned")
+    yield "line-full-and-cancelled"
+
+    await me.pictures(first, 4)
+    await says(await me.command("credits"), "credits", "returned")
+    yield "four-in-a-thread"
+
+    await says(await me.command("help"), "50 credits a day", "/history")
+    page = await me.command("history")
+    await says(page, "four in a thread", "a boat far away")
+    await expect(page.get_by_test_id("gallery-image").first).to_be_visible()
+    await me.command("settings")
+    yield "history-on-a-phone"
+
+    dismissed = await me.command("privacy show")
+    await dismissed.get_by_test_id("dismiss").click()
+    await expect(dismissed).to_have_count(0)
+    yield "dismissed"

@@ -1,0 +1,63 @@
+"""The world in which the walk is told, and the few words in which its stories look at a page."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+
+from playwright.async_api import Locator, expect
+
+from sandbox.world import Sandbox
+from scripts.visitor import Visitor
+
+Story = AsyncIterator[str]
+RESULT = ["Again", "Edit", "Details", "Delete"]
+MODERATED, SHARED = "olga's first harbour", "olga's lighthouse"
+DECLINED, KEPT = "olga's refused wish", "olga's kept boat"
+SMALL = "Portrait 768×1024"
+
+
+@dataclass
+class Scene:
+    """The world in which all is told. *said*: message ids by name, for people who meet the same message."""
+
+    box: Sandbox
+    visitors: Mapping[str, Visitor]
+    said: dict[str, str] = field(default_factory=dict[str, str])
+
+    def card(self, visitor: Visitor, prompt: str) -> Locator:
+        """The oldest card for everybody in the open channel that has this prompt."""
+        return visitor.page.locator('[data-testid=message][data-ephemeral="false"]').filter(has_text=prompt).first
+
+
+async def labels(message: Locator) -> list[str]:
+    return [text.strip() for text in await message.locator("button.button").all_inner_texts()]
+
+
+async def offers(message: Locator, *wanted: str) -> None:
+    """Wait until these are its buttons, in this order."""
+    await expect(message.locator("button.button")).to_have_text(list(wanted), timeout=30_000)
+
+
+async def says(message: Locator, *words: str) -> None:
+    for each in words:
+        await expect(message).to_contain_text(each, timeout=30_000)
+
+
+async def is_private(message: Locator) -> None:
+    await expect(message).to_have_attribute("data-ephemeral", "true")
+
+
+async def pick(visitor: Visitor, card: Locator, title: str, value: str) -> None:
+    """Choose in a list of a card, and wait until the bot has taken it."""
+    menu = card.get_by_label(title)
+    await menu.select_option(value)
+    await expect(menu).not_to_have_attribute("aria-busy", "true")
+    await expect(card.get_by_test_id("failure")).to_have_count(0)
+
+
+async def until(happened: Callable[[], object], seconds: float = 45.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not happened():  # noqa: ASYNC110 - it happens in another process
+            await asyncio.sleep(0.1)

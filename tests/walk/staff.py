@@ -1,0 +1,116 @@
+"""What a moderator and the owner of the bot do at the page, told in steps: other people's cards, forms, refusals."""
+
+from __future__ import annotations
+
+from playwright.async_api import Locator, expect
+
+from scripts.visitor import Visitor
+from tests.walk.scene import (
+    DECLINED,
+    KEPT,
+    MODERATED,
+    SHARED,
+    SMALL,
+    Scene,
+    Story,
+    is_private,
+    labels,
+    offers,
+    says,
+    until,
+)
+
+
+async def sam(scene: Scene, me: Visitor) -> Story:
+    """A moderator: refusals of places, "Imagine this", a form gone wrong, other people's cards."""
+    await me.go("no-posting")
+    refused = await me.command("imagine", prompt="where the app may not post")
+    await is_private(refused)
+    await says(refused, "Attach Files", "Nothing was charged")
+    yield "no-posting"
+
+    await me.go("after-dark")
+    late = await me.command("imagine", prompt="a street after dark", size=SMALL)
+    await says(late, "Painting")
+    yield "age-restricted"
+
+    await me.pictures(late)
+    await me.page.get_by_test_id("composer").fill("a fox in the snow")
+    await me.page.keyboard.press("Enter")
+    said = me.page.get_by_test_id("message").filter(has_text="a fox in the snow").first
+    await expect(said).to_be_visible()
+    form = await me.open_menu_form(said, "Imagine this")
+    await expect(form.get_by_test_id("field-prompt")).to_have_value("a fox in the snow")
+    yield "imagine-this"
+
+    wrong = await me.submit({"seed": "many"}, "whole number", private=True)
+    await says(wrong, "Nothing was charged")
+    given_back = me.page.get_by_test_id("message").filter(has_text="What you typed")
+    await says(given_back, "a fox in the snow")
+    yield "wrong-seed"
+
+    await me.open_menu_form(said, "Imagine this")
+    fox = await me.submit({"prompt": "a fox in deep snow", "size": "768*1024", "seed": "3"}, "a fox in deep snow")
+    await says(fox, "Painting")
+    yield "from-a-message"
+
+    await me.pictures(fox)
+    nothing = await _menu_answer(me, fox, "Imagine this")
+    await says(nothing, "no text")
+    yield "nothing-to-imagine"
+
+    await me.go("gallery")
+    again = await me.press_for(scene.card(me, SHARED), "Again", SHARED)
+    await says(again, "for @sam", "Painting")
+    yield "again-by-another"
+
+    moderated = scene.card(me, MODERATED)
+    sure = await me.press_for(moderated, "Delete", "Remove this card", private=True)
+    yield "moderator-asked"
+
+    await me.press(sure, "Delete")
+    await says(sure, "was removed")
+    await expect(scene.card(scene.visitors["olga"], MODERATED)).to_have_count(0)
+    await me.pictures(again)
+    await says(await me.command("credits"), "35 of 50 credits")
+    yield "moderator-deleted"
+
+
+async def olga(scene: Scene, me: Visitor) -> Story:
+    """The bot's owner: a declined prompt, an image that had no place, and every page of her own."""
+    declined = scene.card(me, DECLINED)
+    await says(declined, "The image service declined this prompt", "returned")
+    await offers(declined, "Edit")
+    await me.open_form(declined, "Edit")
+    yield "declined-edit"
+
+    allowed = await me.submit({"prompt": "a wish that is granted"}, "a wish that is granted")
+    await says(allowed, "Painting")
+    yield "declined-edited"
+
+    await me.pictures(allowed)
+    await says(await me.command("help"), "1 to 4 images")
+    yield "help"
+
+    await until(lambda: scene.said.get(KEPT) == "undelivered")
+    page = await me.command("history")
+    await says(page, KEPT, "could not be posted and is kept")
+    yield "history-kept"
+
+    (post,) = [label for label in await labels(page) if label.startswith("Post ")]
+    posted = await me.press_for(page, post, KEPT, private=False, inside="[data-testid=gallery-image]")
+    await me.pictures(posted)
+    yield "posted-here"
+
+    await says(await me.command("settings"), "Your settings")
+    await says(await me.command("privacy show"), "5 prompts")
+    await says(await me.command("credits"), "30 of 50 credits")
+    yield "own-pages"
+
+
+async def _menu_answer(me: Visitor, message: Locator, item: str) -> Locator:
+    known = await me.known()
+    await message.hover()
+    await message.get_by_test_id("message-menu").click()
+    await me.page.get_by_test_id(f"menu-{item.lower().replace(' ', '-')}").click()
+    return await me.find(known, private=True)
