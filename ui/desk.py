@@ -116,12 +116,13 @@ async def in_time(looking: asyncio.Future[T], clock: Clock, seconds: float = NO_
 async def show(interaction: discord.Interaction[Any], view: ui.LayoutView) -> None:
     """Answer a command with *view*, for the person alone; or put it in place of the page whose button was pressed."""
     response = interaction.response
-    if response.is_done():
-        await interaction.edit_original_response(view=view, allowed_mentions=NOBODY)
-    elif interaction.type is discord.InteractionType.application_command:
-        await response.send_message(view=view, ephemeral=True, allowed_mentions=NOBODY)
-    else:
-        await response.edit_message(view=view, allowed_mentions=NOBODY)
+    if not response.is_done():
+        if interaction.type is discord.InteractionType.application_command:
+            await response.send_message(view=view, ephemeral=True, allowed_mentions=NOBODY)
+            return
+        # Not edit_message: what discord.py 2.7.1 sends for it has a key (tts) that Discord's document does not name.
+        await response.defer()
+    await interaction.edit_original_response(view=view, allowed_mentions=NOBODY)
 
 
 def _ignore(looking: asyncio.Future[Any]) -> None:
