@@ -281,3 +281,4 @@ class Shown:
     channel_id: int | None = None
     attachments: Mapping[int, int] = field(default_factory=dict[int, int])
     file_names: Mapping[int, str] = field(default_factory=dict[int, str])
+    owed_seconds: float | None = None  # the pictures arrived, but the card must be shown again after so long

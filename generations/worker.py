@@ -227,7 +227,7 @@ class Worker:
             await self._put_off(generation, retry_at_ms)
             return retry_at_ms
         await self._note_shown(generation, pictures, shown)
-        return None
+        return None if shown.owed_seconds is None else self._clock.now_ms() + round(shown.owed_seconds * 1000)
 
     async def _put_off(self, generation: Generation, due_at_ms: int) -> None:
         async with self._database.transaction() as tx:
@@ -254,7 +254,7 @@ class Worker:
                 tx,
                 generation.id,
                 generation.fence,
-                generation.revision,
+                generation.revision if shown.owed_seconds is None else generation.shown_revision,
                 message_id=shown.message_id,
                 channel_id=shown.channel_id,
             )

@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from generations.errors import DeliveryDelayed
 from generations.model import Generation, Outlook, Place, Shown, State
@@ -121,7 +121,7 @@ class Shelf:
 class Wall:
     """A delivery that remembers what it was asked to show, in order."""
 
-    places: list[Place | DeliveryDelayed] = field(default_factory=list)
+    places: list[Place | Shown | DeliveryDelayed] = field(default_factory=list)
     progress: list[tuple[Generation, Outlook]] = field(default_factory=list)
     shows: list[tuple[Generation, dict[int, DownloadedImage]]] = field(default_factory=list)
     card: int | None = 777
@@ -134,8 +134,8 @@ class Wall:
         if isinstance(place, DeliveryDelayed):
             raise place
         self.shows.append((generation, dict(pictures)))
-        return Shown(
-            place,
+        return replace(
+            place if isinstance(place, Shown) else Shown(place),
             attachments={position: 9000 + position for position in pictures},
             file_names={position: f"picture-{position}.png" for position in pictures},
         )

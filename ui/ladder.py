@@ -174,8 +174,11 @@ class Ladder:
                 outcome = await self._try_post(place, open_channel, apart, plain=plain)
                 if isinstance(outcome, discord.Message):
                     log.info("generation %s: posted apart from its card (%s)", generation.id, place.value)
-                    if refused and await self._leave_note(memory, card, _address(generation, place, outcome)):
-                        return Shown(place, generation.message_id, generation.origin.channel_id)
+                    if refused:
+                        where = Shown(place, generation.message_id, generation.origin.channel_id)
+                        noted = await self._leave_note(memory, card, _address(generation, place, outcome), where)
+                        if noted is not None:
+                            return noted
                     return _moved(memory, apart, place, outcome, plain=plain)
                 if outcome is not Verdict.REFUSED:
                     break  # the place is closed: another form would not help
@@ -197,13 +200,16 @@ class Ladder:
         self._restraint.answered(by_token=False)
         return message
 
-    async def _leave_note(self, memory: Memory, card: Sheet, address: str) -> bool:
-        """Say on the card where its pictures are. Whether that was possible."""
+    async def _leave_note(self, memory: Memory, card: Sheet, address: str, shown: Shown) -> Shown | None:
+        """Say on the card where its pictures are, now or, where Discord can't take it, later. None: it is gone."""
         addresses = [*memory.elsewhere, address]
-        if not await self._edit_if_possible(memory, card.posted_at(addresses)):
-            return False
+        try:
+            if await self.edit(memory, card.posted_at(addresses)) is None:
+                return None
+        except DeliveryDelayed as delayed:
+            shown = replace(shown, owed_seconds=delayed.retry_after_seconds)
         memory.elsewhere = addresses
-        return True
+        return shown
 
     async def _edit_if_possible(self, memory: Memory, sheet: Sheet) -> bool:
         """Edit a card whose pictures are seen to already, so nothing is lost when that fails."""

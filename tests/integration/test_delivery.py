@@ -174,6 +174,19 @@ async def test_a_refused_gallery_becomes_a_plain_message_and_the_card_leads_to_i
     assert shown == Shown(Place.CHANNEL, CARD, CHANNEL)
 
 
+async def test_a_card_that_can_not_say_now_where_its_picture_is_says_so_later(scene: Scene) -> None:
+    scene.rest.fault("PATCH", 400, 50035)
+    scene.rest.fault("PATCH", 429, 0, times=9)
+    shown = await scene.show(ready(), 0)
+    assert (shown.place, shown.message_id) == (Place.CHANNEL, CARD)
+    assert shown.owed_seconds is not None
+    scene.rest.faults.clear()
+    scene.clock.advance(shown.owed_seconds)
+    again = await scene.show(generation(image(State.DELIVERED, 0, **READY)))
+    assert (again.place, again.owed_seconds) == (Place.CARD, None)
+    assert f"https://discord.com/channels/{GUILD}/{CHANNEL}/" in str(scene.rest.calls[-1].body["components"])
+
+
 async def test_every_picture_of_a_refused_gallery_is_posted_with_a_nonce_of_its_own(scene: Scene) -> None:
     first = generation(image(State.SUCCEEDED, 0, **READY), image(State.RUNNING, 1))
     second = generation(image(State.DELIVERED, 0, **READY), image(State.SUCCEEDED, 1, **READY), revision=2)
@@ -193,9 +206,9 @@ async def test_a_gallery_that_is_refused_everywhere_leaves_a_card_that_says_so(s
     assert "no place left to post it" in str(scene.rest.calls[-1].body["components"])
 
 
-async def test_a_note_that_cannot_be_left_costs_nothing(scene: Scene) -> None:
+async def test_a_note_for_a_card_that_is_gone_costs_nothing(scene: Scene) -> None:
     scene.rest.fault("PATCH", 400, 50035)
-    scene.rest.fault("PATCH", 429, times=1)
+    scene.rest.fault("PATCH", 404, 10008, times=2)
     shown = await scene.show(ready(), 0)
     assert shown.place is Place.CHANNEL
     assert shown.message_id != CARD

@@ -8,7 +8,7 @@ import pytest
 
 from generations.errors import DeliveryDelayed
 from generations.kept_pace import KeptPace
-from generations.model import Ending, Place, State
+from generations.model import Ending, Place, Shown, State
 from tests.doubles import PAINTING
 from tests.worker.conftest import JONAS, MIRA, Workshop
 
@@ -138,6 +138,18 @@ async def test_an_image_that_discord_cannot_take_now_is_shown_later(workshop: Wo
     await workshop.pass_time(20)
     assert await workshop.states(generation_id) == [State.DELIVERED]
     assert len(workshop.wall.shows) == 1
+
+
+async def test_a_card_that_owes_news_after_its_image_arrived_is_shown_again(workshop: Workshop) -> None:
+    generation_id = await workshop.imagine()
+    workshop.wall.places = [Shown(Place.CHANNEL, owed_seconds=20.0)]
+    await workshop.worker.step()
+    await workshop.pass_time(8)
+    assert await workshop.states(generation_id) == [State.DELIVERED]
+    assert len(workshop.wall.shows) == 1
+    await workshop.pass_time(30)
+    assert [len(pictures) for _, pictures in workshop.wall.shows] == [1, 0]
+    assert not (await workshop.load(generation_id)).unshown
 
 
 async def test_an_image_with_no_place_left_is_kept(workshop: Workshop) -> None:
