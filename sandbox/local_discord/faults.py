@@ -31,6 +31,7 @@ class RestFault:
     drop: Literal["before", "after"] | None
     delay_seconds: float
     after: bool
+    uploads_only: bool
 
     def error(self) -> DiscordError | None:
         if self.status is None:
@@ -74,10 +75,12 @@ class Faults:
         drop: Literal["before", "after"] | None = None,
         delay_seconds: float = 0.0,
         after: bool = False,
+        uploads_only: bool = False,
     ) -> RestFault:
         """The next `times` calls (None: all) whose method is `method` ("*": any) and whose path matches `route`.
 
-        `route` is a regular expression, searched in the path without /api/v10.
+        `route` is a regular expression, searched in the path without /api/v10. With `uploads_only` a call without files
+        is left alone.
         """
         fault = RestFault(
             method,
@@ -92,6 +95,7 @@ class Faults:
             drop,
             delay_seconds,
             after,
+            uploads_only,
         )
         self._faults.append(fault)
         return fault
@@ -99,10 +103,11 @@ class Faults:
     def clear(self) -> None:
         self._faults.clear()
 
-    def match(self, method: str, path: str) -> RestFault | None:
+    def match(self, method: str, path: str, *, uploads: bool = False) -> RestFault | None:
         """Takes one use of the first fault that fits."""
         for fault in self._faults:
-            if fault.method in ("*", method) and fault.route.search(path):
+            meant = fault.method in ("*", method) and (uploads or not fault.uploads_only)
+            if meant and fault.route.search(path):
                 if fault.left is not None:
                     fault.left -= 1
                     if fault.left <= 0:

@@ -37,7 +37,7 @@ class Rest:
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Answers one call, whatever it is; never raises for the caller's faults."""
         at_ms, path = self._clock.now_ms(), request.path.removeprefix(PREFIX)
-        fault = self._faults.match(request.method, path)
+        fault = self._faults.match(request.method, path, uploads=request.content_type.startswith("multipart/"))
         if fault is not None and fault.delay_seconds:
             await asyncio.sleep(fault.delay_seconds)
         raw = await _read(request)

@@ -152,7 +152,7 @@ async def the_image_is_too_large_40005_and_is_made_smaller(stage: Stage) -> None
 @story
 async def the_image_is_too_large_40005_and_its_smaller_copy_too(stage: Stage) -> None:
     asked, _ = await stage.painting("sam")
-    stage.fault_of("sam", asked, status=413, code=40005, times=2)
+    stage.fault_of("sam", asked, status=413, code=40005, times=2, uploads_only=True)
     card = await stage.trial.card_saying("sam", asked, "too large to be posted here")
     assert buttons(card)[0] == "Open the image"
     await stage.state(asked, "delivered")
@@ -173,7 +173,7 @@ async def an_old_card_was_edited_too_often_30046(stage: Stage) -> None:
 @story
 async def the_gallery_is_refused_400(stage: Stage) -> None:
     asked, first = await stage.painting("jonas")
-    stage.fault_of("jonas", asked, status=400, code=50035)
+    stage.fault_of("jonas", asked, status=400, code=50035, uploads_only=True)
     card = await stage.trial.card_saying("jonas", asked, "Posted in a message of its own")
     assert card["id"] == first["id"]
     apart = [message for message in seen(stage, "jonas", "gallery") if message["id"] in text(card).split("/")[-1]]
