@@ -79,6 +79,7 @@ export class MessageList {
     this.#scheduled = true;
     queueMicrotask(() => {
       this.#scheduled = false;
+      this.#scrolled(); // the reader may have scrolled in this very frame: the event for it comes later
       this.render();
     });
   }
