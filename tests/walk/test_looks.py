@@ -93,17 +93,25 @@ async def visit(browser: Browser, box: Sandbox) -> AsyncIterator[Visit]:
     await asyncio.gather(*(each.page.context.close() for each in visitors))
 
 
-async def test_nothing_jumps_while_a_card_becomes_an_image(visit: Visit) -> None:
-    mira = await visit("mira", channel="studio")
-    await mira.command("help")
+async def test_nothing_jumps_while_a_card_becomes_an_image(visit: Visit, box: Sandbox) -> None:
+    """Neither for who waits at the end of the channel, nor for who reads further up, on a phone."""
+    for number in range(10):
+        await box.discord.actor("sam").say("studio", f"what was said before, {number}\n" * 8)
+    mira, jonas = await visit("mira", channel="studio"), await visit("jonas", channel="studio", size=PHONE)
+    reading = jonas.page.get_by_test_id("message").first
+    await reading.evaluate("it => it.scrollIntoView()")
+    top = await reading.evaluate("it => it.getBoundingClientRect().top")
+    await jonas.page.evaluate(WATCH_SHIFTS)
     card = await mira.command("imagine", prompt="nothing jumps", size=SMALL, count="2")
     await expect(mira.page.get_by_test_id("composer")).to_be_focused()
     await mira.page.evaluate(WATCH_SHIFTS)
     await expect(card).to_contain_text("Painting", timeout=30_000)
     await mira.pictures(card, 2)
     await expect(card.get_by_test_id("button-again")).to_be_in_viewport()
-    shifts = await mira.page.evaluate("shifts")
-    assert sum(value for value, _ in shifts) < SHIFTS_MAX, shifts
+    assert await reading.evaluate("it => it.getBoundingClientRect().top") == top
+    for visitor in (mira, jonas):
+        shifts = await visitor.page.evaluate("shifts")
+        assert sum(value for value, _ in shifts) < SHIFTS_MAX, shifts
 
 
 async def test_a_command_a_button_and_a_form_are_used_by_keyboard_alone_and_the_focus_is_seen(visit: Visit) -> None:
