@@ -2,4 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
+
 pytest_plugins = ["tests.databases"]
+
+# Files that mostly wait come first, so that the others fill their pauses and none of them is left over at the end.
+WAITING_FIRST = ("walk", "e2e", "simulation", "page", "chaos")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def rank(item: pytest.Item) -> int:
+        folder = item.path.parent.name
+        return WAITING_FIRST.index(folder) if folder in WAITING_FIRST else len(WAITING_FIRST)
+
+    items.sort(key=rank)
