@@ -254,7 +254,7 @@ class Worker:
                 tx,
                 generation.id,
                 generation.fence,
-                generation.revision if shown.owed_seconds is None else generation.shown_revision,
+                generation.revision if shown.owed_seconds is None else generation.revision - 1,
                 message_id=shown.message_id,
                 channel_id=shown.channel_id,
             )

@@ -79,12 +79,12 @@ async def mark_shown(
     message_id: int | None,
     channel_id: int | None,
 ) -> None:
-    """The card now says *revision*. *message_id* and *channel_id*: where it stands; None: where it stood.
+    """The card now says *revision*; with an earlier one than before it owes the difference again.
 
-    Raises LostClaim.
+    *message_id* and *channel_id*: where it stands; None: where it stood. Raises LostClaim.
     """
     row = await lock_generation(tx, generation_id, fence)
-    changes: dict[str, int | None] = {"shown_revision": max(row["shown_revision"], revision)}
+    changes: dict[str, int | None] = {"shown_revision": revision}
     if message_id is not None:
         changes["message_id"] = message_id
         if message_id != row["message_id"]:

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from generations import records
 from generations.errors import DeliveryDelayed
 from generations.kept_pace import KeptPace
 from generations.model import Ending, Place, Shown, State
@@ -150,6 +151,20 @@ async def test_a_card_that_owes_news_after_its_image_arrived_is_shown_again(work
     await workshop.pass_time(30)
     assert [len(pictures) for _, pictures in workshop.wall.shows] == [1, 0]
     assert not (await workshop.load(generation_id)).unshown
+
+
+async def test_a_card_owes_news_also_when_it_was_up_to_date_before(workshop: Workshop) -> None:
+    generation_id = await workshop.imagine()
+    workshop.wall.places = [DeliveryDelayed(5.0)]
+    await workshop.worker.step()
+    await workshop.pass_time(6)
+    seen = await workshop.load(generation_id)
+    async with workshop.database.transaction() as tx:  # a sister image's news has told all there was to tell
+        await records.mark_shown(tx, generation_id, seen.fence, seen.revision, message_id=None, channel_id=None)
+    workshop.wall.places = [Shown(Place.CHANNEL, owed_seconds=20.0)]
+    await workshop.pass_time(60)
+    assert await workshop.states(generation_id) == [State.DELIVERED]
+    assert [len(pictures) for _, pictures in workshop.wall.shows] == [1, 0]
 
 
 async def test_an_image_with_no_place_left_is_kept(workshop: Workshop) -> None:
