@@ -103,8 +103,9 @@ class Generations:
     async def cancel(self, generation_id: int, *, user_id: int, may_manage: bool) -> Generation:
         """Cancel every image that still waits, and give back what it holds. Returns the generation as it is then.
 
-        *may_manage*: the person has Manage Messages where the card stands. Raises NotYours; NotCancellable when
-        nothing waits any more, also for a second press.
+        *may_manage*: the person has Manage Messages where the card stands. What is cancelled already, and about to be
+        shown as such, is left alone: two processes may get one and the same press. Raises NotYours; NotCancellable
+        when nothing waits any more.
         """
         async with self._database.transaction() as tx:
             generation = await records.load_locked(tx, generation_id)
@@ -113,6 +114,8 @@ class Generations:
             if generation.origin.user_id != user_id and not may_manage:
                 raise NotYours(generation.origin.user_id)
             if not generation.cancellable:
+                if generation.unshown and any(image.ending is Ending.CANCELLED for image in generation.images):
+                    return generation
                 raise NotCancellable
             await self._cancel_waiting(tx, generation, Ending.CANCELLED)
             await records.make_due(tx, generation_id, self._clock.now_ms())

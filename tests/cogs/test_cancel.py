@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -50,11 +51,30 @@ async def test_a_moderator_may_cancel_for_somebody_else(scene: Scene) -> None:
     assert (await scene.balance(scene.alice)).available == 50
 
 
-async def test_a_second_press_changes_nothing_and_says_so(scene: Scene) -> None:
+async def test_a_second_handling_of_a_press_is_left_to_the_card_that_is_about_to_say_it(scene: Scene) -> None:
+    """Two processes on one shard both get the press, and either may be the first to answer it."""
     shown = await card(scene)
     await scene.alice.click(shown, label="Cancel")
     before = await scene.only_generation()
-    assert "can't be cancelled" in private_words(await scene.alice.click(shown, label="Cancel"))
+    second = await scene.alice.click(shown, label="Cancel")
+    assert second.acknowledged and second.followups == []
+    assert await scene.only_generation() == before
+    assert (await scene.balance(scene.alice)).available == 50
+
+
+async def test_a_press_on_a_card_that_said_it_is_cancelled_changes_nothing_and_says_so(scene: Scene) -> None:
+    shown = await card(scene)
+    await scene.alice.click(shown, label="Cancel")
+    await scene.step()
+    before = await scene.only_generation()
+    (post,) = scene.posts()
+
+    def from_an_old_screen(payload: dict[str, Any]) -> None:
+        for part in ("data", "message"):
+            payload[part] = json.loads(json.dumps(payload[part]).replace("imagine:again:", "imagine:cancel:"))
+
+    scene.postman.change = from_an_old_screen
+    assert "can't be cancelled" in private_words(await scene.alice.click(post, label="Again"))
     assert await scene.only_generation() == before
     assert (await scene.balance(scene.alice)).available == 50
 
