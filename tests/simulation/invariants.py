@@ -268,7 +268,7 @@ def _the_card_is_right(run: Run, generation: GenerationRow) -> Iterator[str]:
     world = run.world.discord
     if generation.message_id is None:
         message = world.messages.get(generation.told.message_id or 0)
-        stands = message is not None and (bool(message.components) or not message.content)
+        stands = message is not None and not message.deleted and (bool(message.components) or not message.content)
         excused = all(image.ending is Ending.NOT_ANSWERED for image in generation.images)
         # A clock that leaps over a token's life makes it useless before Discord could be asked for the card.
         if stands and not (excused and not run.scenario.even_clocks):
@@ -332,6 +332,13 @@ def _pictures_are_where_they_belong(run: Run, generation: GenerationRow) -> Iter
                 frozenset[str]().union(*(version.pictures for version in message.versions))
                 - message.versions[-1].pictures
             )
+            # What Discord would not have on the card again stands in a message of its own, which the card names.
+            lost -= {
+                picture
+                for other in messages
+                if f"/{other.id}" in message.versions[-1].text and not other.deleted
+                for picture in other.versions[-1].pictures
+            }
             if lost:
                 yield f"message {message.id} showed {sorted(lost)} and ends without"
 
