@@ -18,6 +18,7 @@ from generations.errors import DeliveryDelayed, LostClaim
 from generations.kept_pace import KeptPace
 from generations.model import Generation, Outlook, Place, Shown, State
 from generations.outlook import outlook_of
+from generations.pace import LOOK_SECONDS
 from generations.ports import Delivery
 from generations.service import Generations
 from generations.steps import due_images, step_image
@@ -123,17 +124,18 @@ class Worker:
         """Let those whose turn it is out of the line, then take what is due."""
         if free <= 0:
             return []
-        now_ms = self._clock.now_ms()
-        slots = self._slots()
         async with self._database.transaction() as tx:
-            await records.admit(tx, now_ms=now_ms, max_in_flight=slots, max_per_user=self._limits.per_user)
-            return await records.claim_due(
-                tx,
-                owner=self._owner,
-                now_ms=now_ms,
-                lease_until_ms=now_ms + round(LEASE_SECONDS * 1000),
-                limit=free,
+            # Read now: the transaction may have waited long for its turn, and a lease counts from when it is taken.
+            now_ms, began = self._clock.now_ms(), self._clock.monotonic()
+            await records.admit(tx, now_ms=now_ms, max_in_flight=self._slots(), max_per_user=self._limits.per_user)
+            claimed = await records.claim_due(
+                tx, owner=self._owner, now_ms=now_ms, lease_until_ms=self._lease_until_ms(), limit=free
             )
+        if self._clock.monotonic() - began < LEASE_SECONDS - LOOK_SECONDS:
+            return claimed
+        # Whoever takes these over when the lease ends may look at their tasks at once.
+        log.warning("the database took too long to hand out work; it is due again when the lease runs out")
+        return []
 
     async def _until_next_due(self) -> float:
         now_ms = self._clock.now_ms()
@@ -281,10 +283,12 @@ class Worker:
         while True:
             await self._clock.sleep(LEASE_SECONDS / 3)
             async with writing:
-                lease_until_ms = self._clock.now_ms() + round(LEASE_SECONDS * 1000)
                 with contextlib.suppress(DatabaseLost):  # it may be back in time for the next beat
                     async with self._database.transaction() as tx:
-                        await records.renew(tx, generation.id, generation.fence, lease_until_ms)
+                        await records.renew(tx, generation.id, generation.fence, self._lease_until_ms())
+
+    def _lease_until_ms(self) -> int:
+        return self._clock.now_ms() + round(LEASE_SECONDS * 1000)
 
 
 async def _reload(tx: Transaction, generation: Generation) -> Generation:

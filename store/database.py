@@ -17,6 +17,7 @@ import asyncpg  # pyright: ignore[reportMissingTypeStubs] - it has none
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from store.address import parse_database_url
@@ -86,6 +87,8 @@ class Database:
             if not (error.connection_invalidated or _may_pass(error)):
                 raise
             raise DatabaseLost(f"the connection to the database broke: {type(error.orig).__name__}") from error
+        except NoFreeConnection as error:  # also after the machine slept through the pool's patience
+            raise DatabaseLost("no connection to the database became free in time") from error
         except _NO_CONNECTION as error:
             raise DatabaseLost(f"the database can't be reached: {type(error).__name__}") from error
 

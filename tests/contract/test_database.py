@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from store.database import Database, open_database
 from store.errors import DatabaseLost, DatabaseUnreachable
@@ -137,3 +138,16 @@ async def test_a_wrong_statement_is_not_taken_for_a_lost_database(database: Data
     with pytest.raises(DBAPIError):
         async with database.transaction() as tx:
             await tx.execute(text("SELECT nothing FROM nowhere"))
+
+
+async def test_a_connection_that_nobody_gives_back_in_time_is_a_lost_database(sqlite_maker: SqliteMaker) -> None:
+    engine = create_async_engine(
+        (await sqlite_maker.create()).replace("sqlite:", "sqlite+aiosqlite:"),
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=0.01,
+    )
+    async with Database(engine) as database, database.transaction():
+        with pytest.raises(DatabaseLost, match="free in time"):
+            async with database.transaction():
+                pass

@@ -7,11 +7,13 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import pytest
+from sqlalchemy import select
 
 from generations.kept_pace import KeptPace
 from generations.model import State
 from store.database import Database, Transaction
 from store.errors import DatabaseLost
+from store.tables import generations
 from tests.worker.conftest import Workshop
 
 
@@ -29,6 +31,22 @@ class Flaky(Database):
             raise DatabaseLost("the connection to the database broke")
         async with self._database.transaction() as tx:
             yield tx
+
+
+class Sluggish(Database):
+    """The same database, whose next transaction waits *before* it begins, and *after* its end, in seconds."""
+
+    def __init__(self, workshop: Workshop) -> None:
+        self._database, self._clock = workshop.database, workshop.clock
+        self.before, self.after = 0.0, 0.0
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Transaction, None]:
+        before, after, self.before, self.after = self.before, self.after, 0.0, 0.0
+        self._clock.advance(before)
+        async with self._database.transaction() as tx:
+            yield tx
+        self._clock.advance(after)
 
 
 async def step_while_time_passes(workshop: Workshop) -> None:
@@ -69,6 +87,35 @@ async def test_a_database_that_stays_away_leaves_an_unknown_outcome_and_no_secon
     await workshop.pass_time(30)
     assert await workshop.states(generation_id) == [State.UNKNOWN]
     assert await workshop.money() == (50, 0)
+    assert len(workshop.service.posts) == 1
+
+
+async def test_a_claim_that_waited_for_its_transaction_still_has_its_whole_lease(workshop: Workshop) -> None:
+    generation_id = await workshop.imagine()
+    sluggish = workshop.database = Sluggish(workshop)
+    workshop.restart()
+    left: list[int] = []
+
+    async def read_lease() -> None:
+        async with workshop.database.transaction() as tx:
+            row = await tx.execute(select(generations.c.lease_until_ms).where(generations.c.id == generation_id))
+        left.append(row.scalar_one() - workshop.clock.now_ms())
+
+    workshop.service.during_create = read_lease
+    sluggish.before = 8.0
+    await workshop.worker.step()
+    assert left == [10_000]
+
+
+async def test_a_claim_whose_lease_was_half_used_up_by_its_commit_is_left_to_run_out(workshop: Workshop) -> None:
+    generation_id = await workshop.imagine()
+    sluggish = workshop.database = Sluggish(workshop)
+    workshop.restart()
+    sluggish.after = 6.0
+    assert await workshop.worker.step() == 0
+    assert workshop.service.posts == []
+    await workshop.pass_time(30)
+    assert await workshop.states(generation_id) == [State.DELIVERED]
     assert len(workshop.service.posts) == 1
 
 
