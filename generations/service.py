@@ -91,14 +91,19 @@ class Generations:
             await records.set_answered(tx, generation_id, message_id, self._clock.now_ms())
         self._nudge()
 
-    async def abandon(self, generation_id: int) -> None:
-        """Discord never took the card: undo the request. Changes nothing once the card is known, or a second time."""
+    async def abandon(self, generation_id: int, *, card: bool = False) -> None:
+        """Undo a request whose card is not known. Changes nothing once the card is known, or a second time.
+
+        *card*: Discord may have taken one all the same, by another handler of the same event: a worker asks for it
+        later, so that it says what became of the request.
+        """
         async with self._database.transaction() as tx:
             generation = await records.load_locked(tx, generation_id)
             if generation is None or generation.message_id is not None:
                 return
             await self._cancel_waiting(tx, generation, Ending.NOT_ANSWERED)
-            await records.forget_card(tx, generation_id)
+            if not card:
+                await records.forget_card(tx, generation_id)
 
     async def cancel(self, generation_id: int, *, user_id: int, may_manage: bool) -> Generation:
         """Cancel every image that still waits, and give back what it holds. Returns the generation as it is then.

@@ -207,7 +207,7 @@ class Worker:
             async with self._database.transaction() as tx:
                 for image in due_images(generation.images, self._clock.now_ms()):
                     await records.update_image(tx, image, fence=generation.fence, due_at_ms=retry_at_ms)
-                await records.release_claim(tx, generation.id, generation.fence)
+                await records.release_claim(tx, generation.id, generation.fence, retry_show_at_ms=retry_at_ms)
             return False
         if message_id is None:
             await self._service.abandon(generation.id)
@@ -267,6 +267,13 @@ class Worker:
         line, in_flight = await self._service.standing_of(generation)
         now_ms = self._clock.now_ms()
         return outlook_of(generation, line, self._context.pace, now_ms=now_ms, slots=self._slots(), in_flight=in_flight)
+
+    async def first_outlook(self, generation: Generation) -> Outlook:
+        """The same for a card that is about to be sent for the first time: a database that is away must not stop it."""
+        try:
+            return await self.outlook(generation)
+        except DatabaseLost:
+            return Outlook()
 
     @contextlib.asynccontextmanager
     async def _lease(self, generation: Generation) -> AsyncGenerator[None]:

@@ -125,6 +125,7 @@ class Wall:
     progress: list[tuple[Generation, Outlook]] = field(default_factory=list)
     shows: list[tuple[Generation, dict[int, DownloadedImage]]] = field(default_factory=list)
     card: int | None = 777
+    finds: list[int | DeliveryDelayed | None] = field(default_factory=list)  # answers of find_card, before *card*
 
     def show_progress(self, generation: Generation, outlook: Outlook) -> None:
         self.progress.append((generation, outlook))
@@ -141,7 +142,10 @@ class Wall:
         )
 
     async def find_card(self, generation: Generation) -> int | None:
-        return self.card
+        found = self.finds.pop(0) if self.finds else self.card
+        if isinstance(found, DeliveryDelayed):
+            raise found
+        return found
 
     def last_states(self) -> list[State]:
         """The states of the images on the card that was shown last."""

@@ -131,11 +131,15 @@ class Opening:
         error = taking.exception()
         if error is None or isinstance(error, GenerationError | CreditsError | Refusal):
             return taking.result()
-        raise RequestFailed(nothing_held=await self._undo(origin.interaction_id)) from error
+        # Another handler of the same event may have taken it on, and its card may stand.
+        raise RequestFailed(nothing_held=await self._undo(origin.interaction_id, card=True)) from error
 
-    async def _undo(self, generation_id: int) -> bool:
-        """Give the credits back, if any are held. Whether that is sure; if not, it goes on or the worker does it."""
-        undoing = asyncio.ensure_future(self._generations.abandon(generation_id))
+    async def _undo(self, generation_id: int, *, card: bool) -> bool:
+        """Give the credits back, if any are held. Whether that is sure; if not, it goes on or the worker does it.
+
+        *card*: as for Generations.abandon.
+        """
+        undoing = asyncio.ensure_future(self._generations.abandon(generation_id, card=card))
         if not await done_within(undoing, PATIENCE_SECONDS, self._clock):
             self._unfinished.add(undoing)
             undoing.add_done_callback(self._undone)
@@ -166,7 +170,7 @@ class Opening:
     async def _conclude(self, generation: Generation, place: FirstAnswer) -> bool:
         """Make the rows agree with Discord. Whether the card stands and is known by its id."""
         if place.fate is Fate.REFUSED:
-            nothing_held = await self._undo(generation.id)
+            nothing_held = await self._undo(generation.id, card=False)
             if isinstance(place.error, discord.HTTPException) and unanswerable(place.error):
                 log.info("generation %s: Discord took no answer any more (%s)", generation.id, place.error.code)
                 return False

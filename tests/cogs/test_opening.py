@@ -25,6 +25,7 @@ class Counter:
 
     def __init__(self) -> None:
         self.abandoned: list[int] = []
+        self.left_open: list[int] = []  # abandoned, but Discord may have a card of it
         self.confirmed: list[tuple[int, int]] = []
         self.on_abandon: Callable[[], Awaitable[None]] | None = None
 
@@ -35,10 +36,12 @@ class Counter:
     async def answered(self, generation_id: int, message_id: int) -> None:
         self.confirmed.append((generation_id, message_id))
 
-    async def abandon(self, generation_id: int) -> None:
+    async def abandon(self, generation_id: int, *, card: bool) -> None:
         if self.on_abandon is not None:
             await self.on_abandon()
         self.abandoned.append(generation_id)
+        if card:
+            self.left_open.append(generation_id)
 
 
 class FirstResponse:
@@ -120,7 +123,7 @@ async def test_a_discord_that_was_never_reached_has_taken_nothing() -> None:
     response = FirstResponse(failing(OSError(errno.ECONNREFUSED, "refused")))
     with pytest.raises(CardRefused) as raised:
         await opening(counter, clock).open(interaction(response), REQUEST)
-    assert raised.value.nothing_held and counter.abandoned == [BORN]
+    assert raised.value.nothing_held and counter.abandoned == [BORN] and not counter.left_open
 
 
 async def test_a_connection_that_broke_halfway_is_left_to_the_worker() -> None:
@@ -159,7 +162,7 @@ async def test_an_answer_without_a_message_id_is_left_to_the_worker() -> None:
     assert counter.abandoned == [] and counter.confirmed == []
 
 
-async def test_a_fault_after_the_request_was_taken_on_undoes_it() -> None:
+async def test_a_fault_after_the_request_was_taken_on_undoes_it_and_has_a_card_looked_for() -> None:
     counter, clock = Counter(), ManualClock()
 
     async def broken_outlook(generation: Generation) -> Outlook:
@@ -168,4 +171,4 @@ async def test_a_fault_after_the_request_was_taken_on_undoes_it() -> None:
     broken = Opening(counter, Wall(), clock, broken_outlook)  # type: ignore[arg-type]
     with pytest.raises(RequestFailed) as raised:
         await broken.open(interaction(FirstResponse(silence)), REQUEST)
-    assert raised.value.nothing_held and counter.abandoned == [BORN]
+    assert raised.value.nothing_held and counter.abandoned == [BORN] == counter.left_open

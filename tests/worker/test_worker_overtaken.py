@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from generations import records
+from generations.errors import DeliveryDelayed
 from generations.model import Ending, State
 from qwen.errors import ImageUnavailable
 from qwen.models import Task
@@ -74,3 +75,24 @@ async def test_a_look_under_way_is_not_doubled_when_the_wall_clock_leaps(worksho
     assert len(service.looks["task-1"]) == 1
     await workshop.pass_time(60)
     assert service.closest_looks() >= 5.0
+
+
+async def test_what_one_handler_undid_is_told_on_the_card_that_another_had_sent(workshop: Workshop) -> None:
+    generation_id = await workshop.imagine(answered=False)
+    await workshop.generations.abandon(generation_id, card=True)
+    assert await workshop.money() == (50, 0)
+    workshop.wall.finds = [DeliveryDelayed(5), 777]
+    await workshop.pass_time(60)
+    assert workshop.wall.last_states() == [State.CANCELLED]
+    assert (await workshop.load(generation_id)).message_id == 777
+    assert workshop.wall.finds == []
+    assert workshop.service.posts == []
+
+
+async def test_a_request_that_was_undone_and_has_no_card_owes_nobody_anything(workshop: Workshop) -> None:
+    generation_id = await workshop.imagine(answered=False)
+    await workshop.generations.abandon(generation_id, card=True)
+    workshop.wall.finds = [None]
+    await workshop.pass_time(60)
+    assert not (await workshop.load(generation_id)).unshown
+    assert workshop.wall.finds == [] and workshop.wall.shows == []

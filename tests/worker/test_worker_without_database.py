@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from generations.kept_pace import KeptPace
-from generations.model import State
+from generations.model import Outlook, State
 from store.database import Database, Transaction
 from store.errors import DatabaseLost
 from store.tables import generations
@@ -131,3 +131,12 @@ async def test_what_was_learned_is_not_overwritten_before_it_was_loaded(workshop
     flaky.failures = 1  # a save would fail; none is tried
     await other.save()
     assert flaky.failures == 1
+
+
+async def test_a_database_that_is_away_leaves_the_first_card_without_an_outlook(workshop: Workshop) -> None:
+    generation_id = await workshop.imagine(count=4)
+    generation = await workshop.load(generation_id)
+    workshop.database = Flaky(workshop.database, failures=1)
+    workshop.restart()
+    assert await workshop.worker.first_outlook(generation) == Outlook()
+    assert (await workshop.worker.first_outlook(generation)).line is not None
