@@ -134,8 +134,9 @@ async def test_what_was_learned_is_not_overwritten_before_it_was_loaded(workshop
 
 
 async def test_a_database_that_is_away_leaves_the_first_card_without_an_outlook(workshop: Workshop) -> None:
-    generation_id = await workshop.imagine(count=4)
-    generation = await workshop.load(generation_id)
+    await workshop.imagine(count=3)
+    await workshop.worker.step()
+    generation = await workshop.load(await workshop.imagine())
     workshop.database = Flaky(workshop.database, failures=1)
     workshop.restart()
     assert await workshop.worker.first_outlook(generation) == Outlook()
