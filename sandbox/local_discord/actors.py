@@ -25,6 +25,7 @@ from sandbox.local_discord.model import (
     Person,
 )
 from sandbox.local_discord.people_commands import (
+    NO_POST_CHOSEN,
     Refused,
     check_options,
     chosen_leaves,
@@ -87,7 +88,7 @@ class Actor:
             data |= self._resolving.target(self.person, channel, kind, target_id)
         if "guild_id" in command:
             data["guild_id"] = command["guild_id"]
-        authorized = owners(command, self.person, guild)
+        authorized = owners(command, self.person, channel, guild)
         started = self._stage.interactions.start(
             self.person, channel, InteractionKind.COMMAND, data, owners=authorized, command_name=name
         )
@@ -155,6 +156,8 @@ class Actor:
     async def say(self, channel: str | int, text: str) -> int:
         """Says something; returns the message's id."""
         place = self.place(channel)
+        if place.kind is ChannelKind.FORUM:
+            raise Refused(NO_POST_CHOSEN)
         held = self._state.permissions(self.person.id, place)
         needed = p.SEND_MESSAGES_IN_THREADS if place.kind is ChannelKind.THREAD else p.SEND_MESSAGES
         if not held & needed:

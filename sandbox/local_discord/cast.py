@@ -1,4 +1,4 @@
-"""Who and what is there when the local Discord opens: four people, two guilds, their channels.
+"""Who and what is there when the local Discord opens: four people, two guilds, their channels, a group of three.
 
 Ids are the same every time.
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sandbox.local_discord import permissions as p
-from sandbox.local_discord.model import Channel, ChannelKind, Guild, Person, Role
-from sandbox.local_discord.snowflakes import snowflake_at
+from sandbox.local_discord.model import Channel, ChannelKind, Guild, Message, MessageKind, Person, Role
+from sandbox.local_discord.snowflakes import snowflake_at, snowflake_time_ms
 
 _OPENED_AT_MS = 1_704_067_200_000
 """2024-01-01T00:00:00Z. Even, so that Lighthouse is on shard 0 of 2 and Harbour, a millisecond later, on shard 1."""
@@ -29,11 +29,14 @@ class Cast:
     guilds: dict[int, Guild]
     channels: dict[str, Channel]
     """By name; a DM's name is "dm-" and the person's name."""
+    messages: tuple[Message, ...]
+    """What was said before: a forum's post begins with the message that has its own id."""
 
 
 def open_cast() -> Cast:
     people = _people()
-    return Cast(people=people, guilds=_guilds(people), channels=_channels(people))
+    channels = _channels(people)
+    return Cast(people=people, guilds=_guilds(people), channels=channels, messages=(_first_post(people, channels),))
 
 
 def _people() -> dict[str, Person]:
@@ -93,7 +96,22 @@ def _channels(people: dict[str, Person]) -> dict[str, Channel]:
         ),
         Channel(made(4), "sketches", ChannelKind.THREAD, LIGHTHOUSE_ID, parent_id=gallery.id),
         Channel(made(5), "pier", ChannelKind.TEXT, HARBOUR_ID, topic="The app is not installed in this server"),
+        Channel(made(6), "lounge", ChannelKind.VOICE, LIGHTHOUSE_ID),
+        forum := Channel(made(7), "requests", ChannelKind.FORUM, LIGHTHOUSE_ID, topic="One post for each wish"),
+        Channel(made(8), "summer-poster", ChannelKind.THREAD, LIGHTHOUSE_ID, parent_id=forum.id),
+        Channel(
+            made(9),
+            "boat-crew",
+            ChannelKind.GROUP_DM,
+            member_ids=tuple(people[name].id for name in ("mira", "jonas", "olga")),
+        ),
     ]
     for number, person in enumerate(people.values()):
         channels.append(Channel(made(20 + number), f"dm-{person.name}", ChannelKind.DM, recipient_id=person.id))
     return {channel.name: channel for channel in channels}
+
+
+def _first_post(people: dict[str, Person], channels: dict[str, Channel]) -> Message:
+    post = channels["summer-poster"].id
+    wish = "A poster for the summer fair: lanterns over the harbour, room for the date at the top."
+    return Message(post, post, people["sam"].id, MessageKind.DEFAULT, snowflake_time_ms(post), content=wish)

@@ -134,6 +134,10 @@ def closed_direct_messages() -> DiscordError:
     return DiscordError(403, 50007, "Cannot send messages to this user")
 
 
+def not_a_text_channel() -> DiscordError:
+    return DiscordError(400, 50008, "Cannot send messages in a non-text channel")
+
+
 def empty_message() -> DiscordError:
     return DiscordError(400, 50006, "Cannot send an empty message")
 

@@ -11,10 +11,11 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from sandbox.local_discord import permissions as p
 from sandbox.local_discord.gateway_connection import Closing, Connection
 from sandbox.local_discord.gateway_session import GUILDS, Session, identify_fault
 from sandbox.local_discord.happenings import EntitlementChanged, Happening, InteractionSent, MessageGone, MessageSaved
-from sandbox.local_discord.model import Json, Message
+from sandbox.local_discord.model import Channel, Json, Message
 from sandbox.local_discord.payloads import Payloads
 from sandbox.local_discord.payloads_interactions import InteractionPayloads
 from sandbox.local_discord.payloads_places import Places
@@ -200,10 +201,13 @@ class Gateway:
             del self._sessions[session.id]
         return [session for session in self._sessions.values() if session.serves(guild_id)]
 
+    def _sees(self, channel: Channel) -> bool:
+        return bool(self._state.permissions(self._state.application_id, channel) & p.VIEW_CHANNEL)
+
     def _emit_message(self, event: str, message: Message) -> None:
         channel = self._state.channel(message.channel_id)
         guild = self._state.guild_of(channel)
-        if message.only_for is not None or (guild is not None and not guild.installed):
+        if message.only_for is not None or not self._sees(channel):
             return
         body = self._payloads.message(message)
         if guild is not None:
@@ -216,8 +220,7 @@ class Gateway:
 
     def _emit_gone(self, message: Message) -> None:
         channel = self._state.channel(message.channel_id)
-        guild = self._state.guild_of(channel)
-        if guild is not None and not guild.installed:
+        if not self._sees(channel):
             return
         body: Json = {"id": str(message.id), "channel_id": str(message.channel_id)}
         if channel.guild_id is not None:

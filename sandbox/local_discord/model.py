@@ -26,7 +26,10 @@ class ChannelKind(IntEnum):
 
     TEXT = 0
     DM = 1
+    VOICE = 2
+    GROUP_DM = 3
     THREAD = 11
+    FORUM = 15
 
 
 class MessageKind(IntEnum):
@@ -97,6 +100,11 @@ class Guild:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
+    """`recipient_id` is the person of a DM with the bot; `member_ids` are the people of a group DM, its owner first.
+
+    A post of a forum is a thread whose parent is the forum.
+    """
+
     id: int
     name: str
     kind: ChannelKind
@@ -105,6 +113,7 @@ class Channel:
     nsfw: bool = False
     parent_id: int | None = None
     recipient_id: int | None = None
+    member_ids: tuple[int, ...] = ()
     overwrites: tuple[Overwrite, ...] = ()
 
 

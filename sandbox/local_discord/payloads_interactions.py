@@ -11,7 +11,8 @@ from sandbox.local_discord.payloads_places import Places
 from sandbox.local_discord.rules_messages import EPHEMERAL, LOADING
 from sandbox.local_discord.state import State
 
-GUILD, BOT_DM = 0, 1
+_CONTEXTS = {ChannelKind.DM: 1, ChannelKind.GROUP_DM: 2}
+"""BOT_DM and PRIVATE_CHANNEL; everything else is GUILD, 0."""
 
 
 class InteractionPayloads:
@@ -39,7 +40,7 @@ class InteractionPayloads:
             "entitlements": self._entitlements(interaction.person_id, guild),
             "entitlement_sku_ids": [],
             "authorizing_integration_owners": interaction.owners,
-            "context": BOT_DM if channel.kind is ChannelKind.DM else GUILD,
+            "context": _CONTEXTS.get(channel.kind, 0),
             "attachment_size_limit": interaction.attachment_size_limit,
         }
         if guild is None:

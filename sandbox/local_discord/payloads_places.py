@@ -29,6 +29,8 @@ class Places:
         }
         if channel.recipient_id is not None:
             return body | {"recipients": [self._payloads.user(channel.recipient_id)]}
+        if channel.kind is ChannelKind.GROUP_DM:
+            return body | self._group(channel)
         body |= {
             "guild_id": str(channel.guild_id),
             "name": channel.name,
@@ -46,6 +48,15 @@ class Places:
                 {"id": str(each.target_id), "type": each.kind, "allow": str(each.allow), "deny": str(each.deny)}
                 for each in channel.overwrites
             ],
+            **_KIND_DEFAULTS.get(channel.kind, {}),
+        }
+
+    def _group(self, channel: Channel) -> Json:
+        return {
+            "name": channel.name,
+            "icon": None,
+            "owner_id": str(channel.member_ids[0]),
+            "recipients": [self._payloads.user(member_id) for member_id in channel.member_ids],
         }
 
     def _thread(self, channel: Channel) -> Json:
@@ -83,12 +94,11 @@ class Places:
             "joined_at": iso_time(snowflake_time_ms(guild.id)),
             "member_count": len(guild.members),
             "members": [self._payloads.member(guild, self._state.application_id)],
-            "channels": [self.channel(each) for each in inside if each.kind is ChannelKind.TEXT],
+            "channels": [self.channel(each) for each in inside if each.kind is not ChannelKind.THREAD],
             "threads": [self.channel(each) for each in inside if each.kind is ChannelKind.THREAD],
         }
 
     def channel_for_person(self, channel: Channel, person: Person) -> Json:
-        kinds = {ChannelKind.TEXT: "text", ChannelKind.THREAD: "thread", ChannelKind.DM: "dm"}
         send = p.SEND_MESSAGES_IN_THREADS if channel.kind is ChannelKind.THREAD else p.SEND_MESSAGES
         may = self._state.app_permissions(person.id, channel)
         return {
@@ -96,13 +106,31 @@ class Places:
             "guild_id": None if channel.guild_id is None else str(channel.guild_id),
             "parent_id": None if channel.parent_id is None else str(channel.parent_id),
             "name": BOT_NAME if channel.kind is ChannelKind.DM else channel.name,
-            "kind": kinds[channel.kind],
+            "kind": _KIND_NAMES[channel.kind],
             "nsfw": channel.nsfw,
-            "app_can_post": channel.kind is ChannelKind.DM or bool(may & send),
+            "app_can_post": channel.guild_id is None or bool(may & send),
             "topic": channel.topic,
         }
 
 
+_KIND_NAMES = {
+    ChannelKind.TEXT: "text",
+    ChannelKind.DM: "dm",
+    ChannelKind.VOICE: "voice",
+    ChannelKind.GROUP_DM: "group",
+    ChannelKind.THREAD: "thread",
+    ChannelKind.FORUM: "forum",
+}
+_KIND_DEFAULTS: dict[ChannelKind, Json] = {
+    ChannelKind.VOICE: {"bitrate": 64000, "user_limit": 0, "rtc_region": None},
+    ChannelKind.FORUM: {
+        "available_tags": [],
+        "default_reaction_emoji": None,
+        "default_sort_order": None,
+        "default_forum_layout": 0,
+        "default_thread_rate_limit_per_user": 0,
+    },
+}
 _GUILD_DEFAULTS: dict[str, Any] = {
     "icon": None,
     "splash": None,

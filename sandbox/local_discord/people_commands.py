@@ -12,7 +12,10 @@ from sandbox.local_discord import shapes_commands as kinds
 from sandbox.local_discord.model import Channel, ChannelKind, Guild, Json, Person
 
 GUILD_INSTALL, USER_INSTALL = 0, 1
-GUILD_CONTEXT, BOT_DM_CONTEXT = 0, 1
+GUILD_CONTEXT, BOT_DM_CONTEXT, PRIVATE_CHANNEL_CONTEXT = 0, 1, 2
+_CONTEXTS = {ChannelKind.DM: BOT_DM_CONTEXT, ChannelKind.GROUP_DM: PRIVATE_CHANNEL_CONTEXT}
+_PLACES = {GUILD_CONTEXT: "servers", BOT_DM_CONTEXT: "direct messages", PRIVATE_CHANNEL_CONTEXT: "group messages"}
+NO_POST_CHOSEN = "A forum holds posts only. Open one of them."
 
 
 class Refused(Exception):
@@ -24,12 +27,14 @@ def why_not_here(command: Json, person: Person, channel: Channel, guild: Guild |
     name = command["name"]
     if "guild_id" in command and command["guild_id"] != str(channel.guild_id):
         return f"/{name} belongs to another server."
-    context = BOT_DM_CONTEXT if guild is None else GUILD_CONTEXT
+    if channel.kind is ChannelKind.FORUM:
+        return NO_POST_CHOSEN
+    context = _CONTEXTS.get(channel.kind, GUILD_CONTEXT)
     if context not in _contexts(command):
-        return f"/{name} cannot be used in {'direct messages' if guild is None else 'servers'}."
-    if not owners(command, person, guild):
+        return f"/{name} cannot be used in {_PLACES[context]}."
+    if not owners(command, person, channel, guild):
         return f"The app is not installed in {guild.name if guild else 'this place'} in a way that allows /{name}."
-    if command.get("nsfw") and not channel.nsfw and channel.kind is not ChannelKind.DM:
+    if command.get("nsfw") and not channel.nsfw and guild is not None:
         return f"/{name} can only be used in age-restricted channels."
     needed = command.get("default_member_permissions")
     if guild is not None and needed is not None and (int(needed) == 0 or int(needed) & ~held):
@@ -45,13 +50,14 @@ def _contexts(command: Json) -> Sequence[int]:
     return [0, 1, 2] if command.get("dm_permission", True) else [GUILD_CONTEXT]
 
 
-def owners(command: Json, person: Person, guild: Guild | None) -> dict[str, str]:
-    """`authorizing_integration_owners`: key "0" the guild ("0" in a DM), key "1" the person;
-    empty when neither allows it.
+def owners(command: Json, person: Person, channel: Channel, guild: Guild | None) -> dict[str, str]:
+    """`authorizing_integration_owners`: key "0" the guild ("0" in a DM with the bot), key "1" the person;
+    empty when neither allows it. Into a group DM nobody but a person can bring the app.
     """
     types = command.get("integration_types", [GUILD_INSTALL])
     found: dict[str, str] = {}
-    if GUILD_INSTALL in types and (guild is None or guild.installed):
+    is_here = channel.kind is not ChannelKind.GROUP_DM if guild is None else guild.installed
+    if GUILD_INSTALL in types and is_here:
         found["0"] = "0" if guild is None else str(guild.id)
     if USER_INSTALL in types and person.has_installed_app:
         found["1"] = str(person.id)

@@ -82,6 +82,8 @@ class ChannelRoutes:
 
     def _create(self, call: Call) -> Answer:
         channel = self._channel(call)
+        if channel.kind is ChannelKind.FORUM:
+            raise errors.not_a_text_channel()
         self._may_post(channel, bool(call.uploads))
         body = call.checked(message_create)
         if (body.get("flags") or 0) & ~CREATE_FLAGS:

@@ -40,6 +40,8 @@ class State:
         self.dismissed: set[tuple[int, int]] = set()
         self.attachment_size_limit = DEFAULT_ATTACHMENT_SIZE_LIMIT
         self._listeners: list[Listener] = []
+        for message in cast.messages:
+            self.add_message(message)
 
     def listen(self, listener: Listener) -> None:
         self._listeners.append(listener)
@@ -83,10 +85,11 @@ class State:
         self._messages_by_channel.get(message.channel_id, {}).pop(message.id, None)
 
     def permissions(self, user_id: int, channel: Channel) -> int:
-        """What a person or the bot may do in a channel; 0 where they are no member."""
+        """What a person or the bot may do in a channel; 0 where they are no member. A bot is in no group DM."""
         guild = self.guild_of(channel)
         if guild is None:
-            inside = user_id in (channel.recipient_id, self.application_id)
+            insiders = channel.member_ids or (channel.recipient_id, self.application_id)
+            inside = user_id in insiders
             return (p.DIRECT_MESSAGE | p.VIEW_CHANNEL | p.SEND_MESSAGES | p.READ_MESSAGE_HISTORY) if inside else 0
         held = guild.members.get(user_id)
         if held is None:
@@ -98,13 +101,15 @@ class State:
         overwrites = channel.overwrites
         if channel.kind is ChannelKind.THREAD and channel.parent_id is not None:
             overwrites = self.channel(channel.parent_id).overwrites
-        return p.effective_permissions(base, overwrites, everyone_id=guild.id, role_ids=held, member_id=user_id)
+        may = p.effective_permissions(base, overwrites, everyone_id=guild.id, role_ids=held, member_id=user_id)
+        # Discord docs: Message, "Get Channel Messages": a voice channel's text needs CONNECT as well.
+        return 0 if channel.kind is ChannelKind.VOICE and not may & p.CONNECT else may
 
     def app_permissions(self, person_id: int, channel: Channel) -> int:
         """What the app may do in answer to this person there; where it is not installed, what the person may do."""
         guild = self.guild_of(channel)
         if guild is None:
-            return p.DIRECT_MESSAGE
+            return p.GROUP_DIRECT_MESSAGE if channel.kind is ChannelKind.GROUP_DM else p.DIRECT_MESSAGE
         return self.permissions(self.application_id if guild.installed else person_id, channel)
 
     def may_see(self, person: Person, channel: Channel) -> bool:

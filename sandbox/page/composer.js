@@ -3,6 +3,7 @@ import { h, icon, slug } from "./dom.js";
 import { CommandForm } from "./command_form.js";
 import { entriesOf, filterEntries, isOffered } from "./commands.js";
 import { Picklist } from "./picklist.js";
+import { titleOf } from "./places.js";
 
 export class Composer {
   #form = null;
@@ -48,7 +49,7 @@ export class Composer {
   #name() {
     const { channel } = this.world.state;
     if (!channel) return;
-    const name = channel.kind === "dm" ? channel.name : `#${channel.name}`;
+    const name = titleOf(channel);
     this.field.placeholder = `Message ${name}, or / for commands`;
     this.field.setAttribute("aria-label", `Message ${name}`);
   }

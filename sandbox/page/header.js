@@ -1,6 +1,6 @@
 // The bar over the messages: where you are, what is special here, and the two drawers of a narrow screen.
 import { h, icon } from "./dom.js";
-import { badgesOf } from "./sidebar.js";
+import { aboutOf, badgesOf, remarkOn, titleOf } from "./places.js";
 
 export function startHeader(root, world) {
   const { state } = world;
@@ -13,10 +13,11 @@ export function startHeader(root, world) {
     if (!channel) return;
     const guild = state.guilds.find((it) => it.id === channel.guild_id);
     const words = badgesOf(channel).map((badge) => badge.words);
-    if (guild && !guild.installed) words.push("app not installed in this server");
-    title.replaceChildren(channel.kind === "dm" ? "" : h("span", { class: "quiet" }, "#"), h("bdi", {}, channel.name));
-    about.replaceChildren(...words.map((each) => h("span", { class: "badge warn" }, each)), h("span", { dir: "auto" }, channel.topic ?? ""));
-    document.title = `${channel.kind === "dm" ? "" : "#"}${channel.name} · Qwen Imagine sandbox`;
+    const remark = remarkOn(channel, guild);
+    if (remark) words.push(remark);
+    title.replaceChildren(titleOf(channel) === channel.name ? "" : h("span", { class: "quiet" }, "#"), h("bdi", {}, channel.name));
+    about.replaceChildren(...words.map((each) => h("span", { class: "badge warn" }, each)), h("span", { dir: "auto" }, aboutOf(channel, state.channels.get(channel.parent_id))));
+    document.title = `${titleOf(channel)} · Qwen Imagine sandbox`;
     document.getElementById("messages").setAttribute("aria-label", `Messages in ${channel.name}`);
   };
   root.append(drawerButton("menu", "People and channels", "open-sidebar", "sidebar"), h("div", { class: "where" }, title, about), drawerButton("tools", "Trouble on purpose", "open-panel", "panel"));

@@ -132,7 +132,7 @@ function choosePlace() {
   if (state.channel) return; // a line that came back, or another person who sees the same channel
   const wanted = new URLSearchParams(location.hash.slice(1)).get("in");
   const all = [...state.channels.values()];
-  const place = all.find((channel) => channel.name === wanted) ?? all.find((channel) => channel.guild_id) ?? all[0];
+  const place = all.find((channel) => channel.name === wanted && channel.kind !== "forum") ?? all.find((channel) => channel.guild_id) ?? all[0];
   if (place) state.open(place.id);
 }
 

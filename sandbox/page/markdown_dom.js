@@ -2,6 +2,7 @@
 import { h } from "./dom.js";
 import { fullDate, isDate, stamp } from "./clock.js";
 import { parse, parseInline } from "./markdown.js";
+import { titleOf } from "./places.js";
 
 const JUMP = /^https:\/\/(?:\w+\.)?discord\.com\/channels\/(?:\d+|@me)\/(\d+)(?:\/(\d+))?$/;
 
@@ -73,7 +74,7 @@ const DRAW = {
 /** A link to a message or channel of Discord stays on this page: it is one of the sandbox's own, or of nobody. */
 function drawJump(node, channelId, messageId, world) {
   const channel = world.state.channels.get(channelId);
-  const name = channel ? `${channel.kind === "dm" ? "" : "#"}${channel.name}${messageId ? " › message" : ""}` : "#no-access";
+  const name = channel ? `${titleOf(channel)}${messageId ? " › message" : ""}` : "#no-access";
   if (!channel) return h("bdi", { class: "chip" }, name);
   const words = node.masked ? h("bdi", {}, drawAll(node.children, world)) : name;
   return h("button", { class: node.masked ? "link" : "chip", type: "button", title: name, "data-testid": "jump", onclick: () => world.jump(channelId, messageId) }, words);

@@ -2,6 +2,7 @@
 import { arrange, h } from "./dom.js";
 import { dayOf } from "./clock.js";
 import { MessageView, drawAvatar, isEphemeral } from "./message.js";
+import { titleOf } from "./places.js";
 
 const SAME_BREATH_MS = 7 * 60 * 1000;
 const NEAR_PX = 48;
@@ -122,7 +123,7 @@ export class MessageList {
 
   #welcome() {
     const { channel } = this.world.state;
-    const name = channel.kind === "dm" ? channel.name : `#${channel.name}`;
+    const name = titleOf(channel);
     return h("li", { class: "welcome" }, h("p", { class: "md-h2" }, h("bdi", {}, name)), h("p", { class: "quiet" }, "Nothing here yet. Type / and choose a command, for example /imagine."));
   }
 

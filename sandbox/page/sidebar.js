@@ -1,7 +1,7 @@
 // Who you are and where you are: the people to be, and the channels grouped by server.
 import { h, icon, slug } from "./dom.js";
+import { KIND_ICON, badgesOf, inTree } from "./places.js";
 
-const KIND_ICON = { text: "hash", thread: "thread", dm: "at" };
 const ROLE_WORDS = { member: "member", moderator: "moderator", owner: "owns the bot" };
 
 export class Sidebar {
@@ -66,29 +66,16 @@ export class Sidebar {
     return h("section", { class: "guild" }, head, h("ul", {}, channels.map((channel) => h("li", {}, this.#channel(channel)))));
   }
 
+  /** A forum is a heading only: what can be opened are its posts. */
   #channel(channel) {
     const { state } = this.world;
     const here = channel.id === state.channelId;
     const unread = state.unread.get(channel.id);
     const badges = badgesOf(channel).map(({ words, short }) => h("span", { class: "badge warn", title: words }, short));
     const pings = unread?.pings ? h("span", { class: "badge ping", "aria-label": `${unread.pings} ${unread.pings === 1 ? "mention" : "mentions"}` }, unread.pings) : null;
+    const inside = [icon(KIND_ICON[channel.kind] ?? "hash"), h("bdi", { class: "channel-name" }, channel.name)];
+    if (channel.kind === "forum") return h("p", { class: "channel forum", title: channel.topic, "data-testid": `channel-${slug(channel.name)}` }, inside, h("span", { class: "caption" }, "forum"));
     const props = { class: `channel ${channel.parent_id ? "nested" : ""} ${unread ? "unread" : ""}`, type: "button", "aria-current": here ? "page" : null, "data-testid": `channel-${slug(channel.name)}` };
-    return h("button", { ...props, onclick: () => this.world.openChannel(channel.id) }, icon(KIND_ICON[channel.kind] ?? "hash"), h("bdi", { class: "channel-name" }, channel.name), pings, badges);
+    return h("button", { ...props, onclick: () => this.world.openChannel(channel.id) }, inside, pings, badges);
   }
-}
-
-/** What is special about a channel, in words. */
-export function badgesOf(channel) {
-  const found = [];
-  if (channel.nsfw) found.push({ short: "18+", words: "age-restricted" });
-  if (channel.app_can_post === false) found.push({ short: "no posts", words: "the bot may not post here" });
-  return found;
-}
-
-/** Threads right after their channel where it is known, else last. */
-function inTree(channels) {
-  const top = channels.filter((it) => it.kind !== "thread");
-  const threads = channels.filter((it) => it.kind === "thread");
-  const nested = top.flatMap((it) => [it, ...threads.filter((thread) => thread.parent_id === it.id)]);
-  return [...nested, ...threads.filter((thread) => !nested.includes(thread))];
 }

@@ -46,7 +46,7 @@ export class State extends EventTarget {
   }
 
   open(channelId) {
-    if (!this.channels.has(channelId)) return;
+    if (!this.channels.has(channelId) || this.channels.get(channelId).kind === "forum") return;
     this.channelId = channelId;
     this.unread.delete(channelId);
     this.tell("channel");

@@ -13,7 +13,7 @@ from tests.page.tiny_bot import TinyBot, button, card, row, text
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from playwright.async_api import Browser
+    from playwright.async_api import Browser, Page
 
     from tests.page.conftest import Visit
 
@@ -36,6 +36,39 @@ async def test_the_page_says_who_you_are_where_you_are_and_what_is_special_there
     await expect(page.get_by_test_id("honest")).to_contain_text("not by Qwen-Image")
     await page.get_by_test_id("person-sam").click()
     await expect(page.get_by_test_id("me")).to_have_text("sam · moderator")
+
+
+async def test_every_kind_of_place_stands_in_the_list_and_is_opened_by_keyboard(visit: Visit, bot: TinyBot) -> None:
+    page = await visit()
+    places = page.get_by_role("navigation", name="Channels")
+    await expect(places.get_by_role("button")).to_have_text(
+        ["gallery", "sketches", "studio", "after-dark18+", "no-postingno posts", "lounge", "summer-poster", "pier",
+         "boat-crew", "Qwen Imagine"],
+    )  # fmt: skip
+    await expect(places.get_by_test_id("channel-requests")).to_have_text("requestsforum")
+    await places.get_by_role("button").first.focus()
+    for name, title, about in (
+        ("lounge", "lounge", "The chat of a voice channel"),
+        ("summer-poster", "#summer-poster", "A post in requests"),
+        ("boat-crew", "boat-crew", "the bot is no member of this group"),
+    ):
+        await _tab_to(page, f"channel-{name}")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("heading", level=1)).to_have_text(title)
+        await expect(page.locator("#header")).to_contain_text(about)
+        await expect(page.get_by_test_id("composer")).to_have_attribute("aria-label", f"Message {title}")
+        await page.get_by_test_id(f"channel-{name}").focus()
+    await page.get_by_test_id("person-sam").click()
+    await expect(page.get_by_test_id("me")).to_have_text("sam · moderator")
+    await expect(page.get_by_test_id("channel-boat-crew")).to_have_count(0)
+
+
+async def _tab_to(page: Page, test_id: str) -> None:
+    for _ in range(20):
+        if await page.evaluate("document.activeElement.dataset.testid") == test_id:
+            return
+        await page.keyboard.press("Tab")
+    raise AssertionError(f"{test_id} is not reached by Tab")
 
 
 async def test_what_one_person_says_reaches_the_other_and_a_moderator_may_delete_it(visit: Visit) -> None:

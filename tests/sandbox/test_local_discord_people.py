@@ -172,7 +172,10 @@ async def test_a_page_gets_a_snapshot_of_what_its_person_may_see_and_then_every_
     assert by_name["sketches"]["parent_id"] == by_name["gallery"]["id"] and by_name["gallery"]["parent_id"] is None
     assert [guild["installed"] for guild in snapshot["guilds"]] == [True, False]
     assert [command["name"] for command in snapshot["commands"]] == ["paint"]
-    assert all(messages == [] for messages in snapshot["messages"].values())
+    post = by_name["summer-poster"]
+    assert post["parent_id"] == by_name["requests"]["id"] and by_name["requests"]["kind"] == "forum"
+    assert (by_name["lounge"]["kind"], by_name["boat-crew"]["kind"]) == ("voice", "group")
+    assert [channel for channel, messages in snapshot["messages"].items() if messages] == [post["id"]]
 
     act = await bench.painted()
     sent = await page.next()

@@ -22,10 +22,12 @@ from tests.walk.scene import DECLINED, KEPT, MODERATED, SHARED, Scene, Story, un
 from tests.walk.stories import STORIES
 
 log = logging.getLogger(__name__)
+POSTER = "A poster for the summer fair: lanterns over the harbour, room for the date at the top."
 PAINTED = [  # each of these once for every image, however often the bot was killed
     *(DECLINED, KEPT, MODERATED, SHARED, SHARED, "a wish that is granted"),
     *("as mira likes it", "as mira likes it", "every option at once", "every option at once"),
     *("edited by mira", "edited by mira", "one more for a second page", "in a direct message"),
+    *("asked in a voice channel", POSTER, "three in a boat"),
     *("a boat far away", *["four in a thread"] * 4, "a street after dark", "a fox in deep snow"),
 ]
 LOOKS = {"mira": (DESK, True), "jonas": (PHONE, False), "sam": (DESK, False), "olga": (PHONE, True)}

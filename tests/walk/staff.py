@@ -9,6 +9,7 @@ from tests.walk.scene import (
     DECLINED,
     KEPT,
     MODERATED,
+    RESULT,
     SHARED,
     SMALL,
     Scene,
@@ -59,6 +60,21 @@ async def sam(scene: Scene, me: Visitor) -> Story:
     await says(nothing, "no text")
     yield "nothing-to-imagine"
 
+    await me.go("lounge")
+    spoken = await me.command("imagine", prompt="asked in a voice channel", size=SMALL)
+    await says(spoken, "Painting")
+    yield "voice-channel"
+
+    await me.go("summer-poster")
+    wish = me.page.get_by_test_id("message").filter(has_text="lanterns over the harbour").first
+    await me.open_menu_form(wish, "Imagine this")
+    poster = await me.submit({"size": "768*1024"}, "A poster for the summer fair")
+    await says(poster, "Painting")
+    yield "forum-post"
+
+    await me.pictures(poster)
+    await me.go("lounge")
+    await me.pictures(spoken)
     await me.go("gallery")
     again = await me.press_for(scene.card(me, SHARED), "Again", SHARED)
     await says(again, "for @sam", "Painting")
@@ -72,7 +88,7 @@ async def sam(scene: Scene, me: Visitor) -> Story:
     await says(sure, "was removed")
     await expect(scene.card(scene.visitors["olga"], MODERATED)).to_have_count(0)
     await me.pictures(again)
-    await says(await me.command("credits"), "35 of 50 credits")
+    await says(await me.command("credits"), "25 of 50 credits")
     yield "moderator-deleted"
 
 
@@ -88,6 +104,14 @@ async def olga(scene: Scene, me: Visitor) -> Story:
     await says(allowed, "Painting")
     yield "declined-edited"
 
+    await me.go("boat-crew")
+    together = await me.command("imagine", prompt="three in a boat", size=SMALL)
+    await says(together, "Painting")
+    yield "group"
+
+    await me.pictures(together)
+    await offers(together, *RESULT)
+    await me.go("gallery")
     await me.pictures(allowed)
     await says(await me.command("help"), "1 to 4 images")
     yield "help"
@@ -103,8 +127,8 @@ async def olga(scene: Scene, me: Visitor) -> Story:
     yield "posted-here"
 
     await says(await me.command("settings"), "Your settings")
-    await says(await me.command("privacy show"), "5 prompts")
-    await says(await me.command("credits"), "30 of 50 credits")
+    await says(await me.command("privacy show"), "6 prompts")
+    await says(await me.command("credits"), "25 of 50 credits")
     yield "own-pages"
 
 

@@ -1,0 +1,157 @@
+"""Places beside text channels: group DMs, voice channels' chats, forums and their posts, each with its own rules."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from sandbox.clock import SandboxClock
+from sandbox.local_discord import permissions as p
+from sandbox.local_discord.model import Channel, ChannelKind
+from sandbox.local_discord.people_commands import Refused
+from sandbox.local_discord.state import State
+from tests.sandbox.discord_bench import PAINT, Bench
+
+HELLO: dict[str, Any] = {"content": "hello"}
+
+
+async def event_in(bench: Bench, channel: str, person: str = "mira") -> dict[str, Any]:
+    """The INTERACTION_CREATE of a command in a channel."""
+    async with bench.line() as line:
+        await bench.painted(person, channel)
+        return await line.event("INTERACTION_CREATE")
+
+
+@pytest.mark.parametrize(
+    ("channel", "kind", "context", "owners"),
+    [
+        ("gallery", 0, 0, {"0", "1"}),
+        ("sketches", 11, 0, {"0", "1"}),
+        ("summer-poster", 11, 0, {"0", "1"}),
+        ("lounge", 2, 0, {"0", "1"}),
+        ("pier", 0, 0, {"1"}),
+        ("dm", 1, 1, {"0", "1"}),
+        ("boat-crew", 3, 2, {"1"}),
+    ],
+)
+async def test_an_event_says_what_kind_of_place_it_comes_from_and_who_brought_the_app_there(
+    bench: Bench, channel: str, kind: int, context: int, owners: set[str]
+) -> None:
+    event = await event_in(bench, channel)
+    assert (event["channel"]["type"], event["context"]) == (kind, context)
+    assert set(event["authorizing_integration_owners"]) == owners
+    assert event["attachment_size_limit"] == 10 * 1024 * 1024
+    assert ("member" in event) is ("guild_id" in event) is (context == 0)
+    assert ("user" in event) is (context != 0)
+
+
+async def test_a_group_dm_names_its_people_and_grants_what_discord_grants_there(bench: Bench) -> None:
+    event = await event_in(bench, "boat-crew")
+    assert [user["username"] for user in event["channel"]["recipients"]] == ["mira", "jonas", "olga"]
+    assert event["channel"]["owner_id"] == str(bench.discord.people["mira"].id)
+    assert int(event["app_permissions"]) == p.ATTACH_FILES | p.EMBED_LINKS | p.MENTION_EVERYONE
+
+
+async def test_into_a_group_dm_the_bots_own_token_does_not_reach_but_the_interactions_does(bench: Bench) -> None:
+    act = await bench.painted(channel="boat-crew")
+    shown = await act.callback({"type": 4, "data": HELLO})
+    path = f"/channels/{bench.channel_id('boat-crew')}"
+    message = f"{path}/messages/{shown.body['resource']['message']['id']}"
+    for method, at, body in (
+        ("GET", path, None),
+        ("GET", f"{path}/messages", None),
+        ("POST", f"{path}/messages", HELLO),
+        ("PATCH", message, HELLO),
+        ("DELETE", message, None),
+    ):
+        reply = await bench.rest(method, at, body)
+        assert (reply.status, reply.code) == (403, 50001), (method, at)
+    assert (await act.edit({"content": "by the token it can"})).status == 200
+    assert [each["content"] for each in bench.actor("jonas").messages("boat-crew")] == ["by the token it can"]
+    for _ in range(5):
+        bench.clock.advance(3)
+        assert (await act.follow_up(HELLO)).status == 200
+    bench.clock.advance(3)
+    assert (await act.follow_up(HELLO)).code == 40094
+
+
+async def test_what_people_say_in_a_group_is_told_neither_to_strangers_nor_to_the_bot(bench: Bench) -> None:
+    with pytest.raises(Refused, match="cannot see"):
+        await bench.actor("sam").say("boat-crew", "let me in")
+    async with bench.line(intents=1 << 9 | 1 << 12) as line:
+        await bench.actor("jonas").say("boat-crew", "only us")
+        await bench.actor("jonas").say("dm", "you too")
+        assert (await line.event("MESSAGE_CREATE"))["channel_id"] == str(bench.channel_id("dm-jonas"))
+    assert [frame["t"] for frame in line.frames].count("MESSAGE_CREATE") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"), [({"contexts": [0, 1]}, "group messages"), ({"integration_types": [0]}, "this place")]
+)
+async def test_a_command_is_offered_in_a_group_only_if_people_may_bring_it_there(
+    bench: Bench, change: dict[str, Any], reason: str
+) -> None:
+    await bench.register(PAINT | change)
+    with pytest.raises(Refused, match=reason):
+        await bench.painted(channel="boat-crew")
+    await bench.painted(channel="dm")
+
+
+async def test_a_component_in_a_group_is_authorized_by_whoever_brought_its_message(bench: Bench) -> None:
+    act = await bench.painted(channel="boat-crew")
+    row = {"type": 1, "components": [{"type": 2, "style": 1, "label": "Go", "custom_id": "go"}]}
+    shown = await act.callback({"type": 4, "data": HELLO | {"components": [row]}})
+    async with bench.line() as line:
+        await bench.actor("jonas").press(int(shown.body["resource"]["message"]["id"]), "Go")
+        event = await line.event("INTERACTION_CREATE")
+    assert event["user"]["username"] == "jonas" and event["context"] == 2
+    assert event["authorizing_integration_owners"] == {"1": str(bench.discord.people["mira"].id)}
+
+
+async def test_a_forum_takes_no_messages_itself_but_its_posts_do(bench: Bench) -> None:
+    forum, post = bench.channel_id("requests"), bench.channel_id("summer-poster")
+    reply = await bench.rest("POST", f"/channels/{forum}/messages", HELLO)
+    assert (reply.status, reply.code) == (400, 50008)
+    with pytest.raises(Refused, match="posts only"):
+        await bench.painted(channel="requests")
+    with pytest.raises(Refused, match="posts only"):
+        await bench.actor("mira").say("requests", "hello")
+    first = (await bench.rest("GET", f"/channels/{post}/messages")).body[0]
+    assert first["id"] == str(post) and first["author"]["username"] == "sam"
+    assert (await bench.rest("POST", f"/channels/{post}/messages", HELLO)).status == 200
+    found = (await bench.rest("GET", f"/channels/{post}")).body
+    assert (found["type"], found["parent_id"], found["total_message_sent"]) == (11, str(forum), 2)
+
+
+async def test_the_gateway_lists_voice_channels_and_forums_as_channels_and_posts_as_threads(bench: Bench) -> None:
+    async with bench.line(intents=1, identify=False) as line:
+        await line.identify(bench.discord.token, intents=1)
+        guild = await line.event("GUILD_CREATE")
+    kinds = {channel["name"]: channel["type"] for channel in guild["channels"]}
+    assert (kinds["lounge"], kinds["requests"]) == (2, 15)
+    assert {thread["name"] for thread in guild["threads"]} == {"sketches", "summer-poster"}
+
+
+async def test_a_voice_channels_chat_is_a_chat_like_any_other(bench: Bench) -> None:
+    path = f"/channels/{bench.channel_id('lounge')}/messages"
+    posted = await bench.rest("POST", path, HELLO)
+    assert posted.status == 200
+    assert (await bench.rest("POST", path, {"content": "x" * 2001})).code == 50035
+    assert (await bench.rest("PATCH", f"{path}/{posted.body['id']}", {"content": "again"})).status == 200
+    assert [each["content"] for each in bench.actor("sam").messages("lounge")] == ["again"]
+
+
+@pytest.mark.parametrize("lacking", [p.CONNECT, p.VIEW_CHANNEL])
+def test_who_may_not_connect_to_a_voice_channel_does_not_see_its_chat(lacking: int) -> None:
+    """Discord docs: Message, "Get Channel Messages"; connecting means nothing in a text channel."""
+    state = State(SandboxClock(), random.Random(0))
+    lounge, mira = state.channels["lounge"], state.people["mira"]
+    assert lounge.guild_id is not None and state.may_see(mira, lounge)
+    closed = (p.Overwrite(lounge.guild_id, 0, allow=0, deny=lacking),)
+    voice = Channel(1, "closed", ChannelKind.VOICE, lounge.guild_id, overwrites=closed)
+    text = Channel(2, "open", ChannelKind.TEXT, lounge.guild_id, overwrites=closed)
+    assert not state.may_see(mira, voice)
+    assert state.permissions(state.application_id, voice) == 0
+    assert state.may_see(mira, text) is (lacking == p.CONNECT)
