@@ -53,12 +53,13 @@ class CannotShrink(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SmallerPicture:
-    """A picture's new bytes, with their format and size in pixels."""
+    """A picture's new bytes, with their format and size in pixels, and the size it had before."""
 
     data: bytes = field(repr=False)
     format: OutputFormat
     width: int
     height: int
+    before: tuple[int, int]
 
 
 def shrink(data: bytes, max_bytes: int, wanted: OutputFormat) -> SmallerPicture:
@@ -110,7 +111,7 @@ def _first_that_fits(
             continue
         data = _encode(_resized(picture, width, height), format, quality, profile)
         if len(data) <= max_bytes:
-            return SmallerPicture(data, format, width, height)
+            return SmallerPicture(data, format, width, height, picture.size)
         bytes_a_pixel = len(data) / (width * height)
     return None
 

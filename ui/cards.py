@@ -154,8 +154,7 @@ def _fitting_lines(generation: Generation, attached: Mapping[int, str]) -> list[
         image = generation.images[position]
         found = reencoding_in(name, image.seed)
         if found is not None:
-            before, after = generation.request.size.label, f"{found.width}×{found.height}"
-            groups.setdefault(texts_places.reencoded(found.format.value, before, after), []).append(image)
+            groups.setdefault(texts_places.reencoded(found.format.value, found.before, found.after), []).append(image)
     return [texts.small_print([_labelled(generation.images, group, text)]) for text, group in groups.items()]
 
 

@@ -13,10 +13,10 @@ LEAVING = (
 )
 
 
-def reencoded(format: str, before: str, after: str) -> str:
-    """*before*, *after*: sizes as 1024×1536; alike where only the format changed."""
-    size = f"{before} → {after}" if before != after else after
-    return f"Re-encoded to fit: {format}, {size}"
+def reencoded(format: str, before: tuple[int, int], after: tuple[int, int]) -> str:
+    """*before*, *after*: width and height; alike where only the format changed."""
+    sizes = (after,) if before == after else (before, after)
+    return f"Re-encoded to fit: {format}, {' → '.join(f'{width}×{height}' for width, height in sizes)}"
 
 
 def ready(user_id: int, images: int) -> str:

@@ -58,11 +58,11 @@ async def test_a_larger_one_is_encoded_anew_before_anything_is_sent_and_the_card
     await shown(scene, within(40 * KIB), png())
     assert scene.rest.tried() == [BY_TOKEN]
     [(name, data)] = scene.rest.calls[-1].files.items()
-    assert name == "a-lighthouse-everyone-in-a-storm-42-192x288.webp"
+    assert name == "a-lighthouse-everyone-in-a-storm-42-256x384-192x288.webp"
     assert len(data) <= 40 * KIB
     with Image.open(io.BytesIO(data)) as picture:
         assert (picture.format, picture.size) == ("WEBP", (192, 288))
-    assert "-# Re-encoded to fit: webp, 1024×1536 → 192×288" in last(scene)
+    assert "-# Re-encoded to fit: webp, 256×384 → 192×288" in last(scene)
 
 
 async def test_the_card_says_so_for_ever_also_after_a_restart_with_other_images_to_come(scene: Scene) -> None:
@@ -78,7 +78,7 @@ async def test_the_card_says_so_for_ever_also_after_a_restart_with_other_images_
             file_name=first.file_names[0],
         )
         await other.delivery.show(replace(one, images=(posted, one.images[1]), revision=2), NOTHING, {})
-        assert "Image 1: Re-encoded to fit: webp, 1024×1536 → 192×288" in str(other.rest.calls[-1].body)
+        assert "Image 1: Re-encoded to fit: webp, 256×384 → 192×288" in str(other.rest.calls[-1].body)
 
 
 async def test_what_can_not_be_made_small_enough_becomes_a_link(scene: Scene) -> None:
@@ -145,18 +145,27 @@ async def test_a_message_of_its_own_says_it_too_plain_or_not(scene: Scene) -> No
     scene.rest.fault(f"messages/{CARD}$", 400, 50035, times=9)
     await shown(scene, within(40 * KIB), png())
     posted = next(call for call in scene.rest.calls if f"{call.method} {call.path}" == POST)
-    assert "Re-encoded to fit: webp, 1024×1536 → 192×288" in posted.body["content"]
+    assert "Re-encoded to fit: webp, 256×384 → 192×288" in posted.body["content"]
 
 
 @pytest.mark.parametrize(
     "name",
-    ["a-42.webp", "a-42-1x1.png", "a-42-768x1152-43.webp", "a-43-768x1152.webp", "42-768x1152.webp.exe", "x-42-x.jpg"],
+    [
+        "a-42.webp",
+        "a-42-1x1.png",
+        "a-42-768x1152-43.webp",
+        "a-43-768x1152.webp",
+        "42-768x1152.webp.exe",
+        "x-42-x.jpg",
+        "a-42-1x1-2x2-3x3.webp",
+        "a-42-1x1-.webp",
+    ],
 )
 def test_other_names_tell_nothing(name: str) -> None:
     assert reencoding_in(name, 42) is None
 
 
 def test_a_prompt_can_not_pretend(scene: Scene) -> None:
-    request = replace(ready().request, prompt="42 768x1152.webp")
-    pretending = replace(ready(), request=request)
-    assert reencoding_in(file_name(pretending, pretending.images[0]), 42) is None
+    for prompt in ("42 768x1152.webp", "42 1024x1536 768x1152.webp", "42 1024x1536 42 768x1152.webp"):
+        pretending = replace(ready(), request=replace(ready().request, prompt=prompt))
+        assert reencoding_in(file_name(pretending, pretending.images[0]), 42) is None

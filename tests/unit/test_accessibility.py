@@ -17,7 +17,7 @@ from qwen.models import SEED_MAX, OutputFormat
 from tests.unit.test_cards import NOW_MS, READY, card, generation, image, lines, parts
 from ui import texts, texts_buttons, texts_help, texts_history, texts_places, texts_privacy, texts_settings
 from ui.cards import plain_text
-from ui.file_names import file_name, reencoding_in
+from ui.file_names import Reencoding, file_name, reencoding_in
 
 LINE = Outlook(line=Line(3, 1, 3, 2, 40))
 HALF = Outlook(painting=Painting(NOW_MS, 0.5, (12, 18), NOW_MS))
@@ -122,14 +122,14 @@ def test_times_are_discords_own_so_that_each_reader_has_them_in_their_zone_and_w
 
 
 def reencoded(count: int) -> dict[int, str]:
-    return {position: f"attachment://a-{42 + position}-768x1152.webp" for position in range(count)}
+    return {position: f"attachment://a-{42 + position}-1040x1560-768x1152.webp" for position in range(count)}
 
 
 def test_a_card_says_which_of_its_images_were_made_smaller() -> None:
     images = [image(State.DELIVERED, position, **READY) for position in range(3)]
     attached = reencoded(2) | {2: "attachment://a-44.png"}
     told = lines(card(generation(*images), attached=attached))
-    assert "-# Images 1 and 2: Re-encoded to fit: webp, 1024×1536 → 768×1152" in told
+    assert "-# Images 1 and 2: Re-encoded to fit: webp, 1040×1560 → 768×1152" in told
 
 
 def test_where_only_the_format_changed_it_names_one_size() -> None:
@@ -141,7 +141,7 @@ def test_where_only_the_format_changed_it_names_one_size() -> None:
 def test_the_longest_card_and_the_longest_message_keep_to_discords_limits(linked: int) -> None:
     images = [image(State.SUCCEEDED, position, SEED_MAX - 10, **READY) for position in range(4)]
     made = generation(*images, prompt="[*" * 1000)
-    names = {p: f"{'x' * 40}-{SEED_MAX - 10 + p}-{16000 - p}x{16000 - p}.webp" for p in range(linked, 4)}
+    names = {p: f"{'x' * 40}-{SEED_MAX - 10 + p}-6553{p}x6553{p}-16000x16000.webp" for p in range(linked, 4)}
     urls = {p: f"https://x.example/{p}" + "y" * 570 for p in range(linked)}
     attached = {p: f"attachment://{name}" for p, name in names.items()}
     told = lines(card(made, attached=attached, linked=urls, leaving=True))
@@ -154,10 +154,10 @@ def test_the_longest_card_and_the_longest_message_keep_to_discords_limits(linked
 RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d|clock\$)(\.|$)")  # on Windows, with any ending
 
 
-ODD_PROMPTS = ["CON", "nul", "../../x", "a.exe", "-rf", ".", "aux.png", "~", "42-768x1152.webp"]
-SMALLER = st.builds(
-    SmallerPicture, st.just(b""), st.sampled_from(list(OutputFormat)), st.integers(1, 16383), st.integers(1, 16383)
-)
+ODD_PROMPTS = ["CON", "nul", "../../x", "a.exe", "-rf", ".", "aux.png", "~", "42-768x1152.webp", "42-1x1-768x1152.webp"]
+AFTER = st.integers(1, 16_383)
+BEFORE = st.tuples(st.integers(1, 65_535), st.integers(1, 65_535))  # a quarter of each side may have 16,383 pixels
+SMALLER = st.builds(SmallerPicture, st.just(b""), st.sampled_from(list(OutputFormat)), AFTER, AFTER, BEFORE)
 
 
 @given(
@@ -176,12 +176,15 @@ def test_file_names_are_safe_on_every_system(
     assert name.count(".") == 1, "no second ending"
 
 
-@given(st.integers(0, SEED_MAX), st.integers(1, 16383), st.integers(1, 16383), st.text(max_size=50))
-def test_what_a_name_tells_is_what_was_done(seed: int, width: int, height: int, prompt: str) -> None:
+@given(st.integers(0, SEED_MAX), AFTER, AFTER, BEFORE, st.booleans(), st.text(max_size=50))
+def test_what_a_name_tells_is_what_was_done(
+    seed: int, width: int, height: int, before: tuple[int, int], format_only: bool, prompt: str
+) -> None:
     made = generation(image(State.DELIVERED, seed=seed, **READY), prompt=prompt or "x")
-    smaller = SmallerPicture(b"", OutputFormat.WEBP, width, height)
+    after = (width, height)
+    smaller = SmallerPicture(b"", OutputFormat.WEBP, width, height, after if format_only else before)
     found = reencoding_in(file_name(made, made.images[0], smaller), seed)
-    assert found is not None and (found.format, found.width, found.height) == (OutputFormat.WEBP, width, height)
+    assert found == Reencoding(OutputFormat.WEBP, after if format_only else before, after)
     assert reencoding_in(file_name(made, made.images[0]), seed) is None
 
 

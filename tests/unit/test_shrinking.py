@@ -56,7 +56,7 @@ def test_a_jpeg_stays_one_where_that_was_asked_for() -> None:
 def test_where_that_is_not_enough_it_gets_smaller_in_both_directions_alike(limit: int) -> None:
     smaller = shrink(PNG, limit * KIB, OutputFormat.PNG)
     assert len(smaller.data) <= limit * KIB
-    assert smaller.width < 400
+    assert smaller.width < 400 and smaller.before == (400, 600)
     assert abs(smaller.height / smaller.width - 1.5) < 0.02
     assert opened(smaller.data).size == (smaller.width, smaller.height)
 
@@ -91,7 +91,7 @@ def test_a_picture_on_its_side_comes_out_upright() -> None:
     exif[0x0112] = 6  # a quarter turn, as cameras note it
     data = encoded(noise(200, 100), "JPEG", quality=100, exif=exif)
     smaller = shrink(data, len(data) - 1, OutputFormat.JPEG)
-    assert (smaller.width, smaller.height) == (100, 200)
+    assert (smaller.width, smaller.height) == smaller.before == (100, 200)
     assert not opened(smaller.data).getexif()
 
 
