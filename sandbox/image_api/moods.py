@@ -84,11 +84,13 @@ REQUEST_MOODS = frozenset({Mood.KEY_REFUSED, Mood.BUSY, Mood.BUSY_WAIT, Mood.ERR
 
 class MoodDial:
     """The mood of now. Lasting: it holds for every task, old and new, until changed. Counted: only for the next N
-    tasks (or requests, for moods that strike requests), then back to normal; such a task keeps its mood for life."""
+    tasks (or requests, for moods that strike requests), then back to normal; such a task keeps its mood for life.
+    Aimed: only for the task whose prompt holds certain words, whatever else is asked for meanwhile."""
 
     def __init__(self) -> None:
         self.mood = Mood.NORMAL
         self.remaining: int | None = None
+        self._aimed: dict[str, Mood] = {}
 
     def set(self, mood: Mood, count: int | None = None) -> None:
         """Raises ValueError when `count` is below 1."""
@@ -97,8 +99,18 @@ class MoodDial:
         self.mood = mood
         self.remaining = None if mood is Mood.NORMAL else count
 
-    def for_post(self) -> tuple[Mood, Mood | None]:
+    def aim(self, words: str, mood: Mood) -> None:
+        """The next good POST whose prompt holds *words* meets *mood*, and the dial does not count it. A mood that
+        strikes requests strikes this one alone; in any other the task lives for good.
+        """
+        self._aimed[words] = mood
+
+    def for_post(self, prompt: str) -> tuple[Mood, Mood | None]:
         """The mood of a good POST now, and the mood that its task keeps for life (None: it follows the dial)."""
+        for words in self._aimed:
+            if words in prompt:
+                mood = self._aimed.pop(words)
+                return mood, mood if mood not in REQUEST_MOODS else None
         counted = self.remaining is not None
         mood = self._use()
         return mood, mood if counted and mood not in REQUEST_MOODS else None

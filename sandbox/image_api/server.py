@@ -105,6 +105,15 @@ class ImageApi:
         """Change the mood, for good or for the next `count` tasks. Raises ValueError for an unknown mood or count."""
         self.service.dial.set(Mood(mood), count)
 
+    def aim_mood(self, words: str, mood: Mood | str) -> None:
+        """A mood for the next POST whose prompt holds *words*, and for no other. Raises ValueError for an unknown one."""
+        self.service.dial.aim(words, Mood(mood))
+
+    def advance(self, seconds: float) -> None:
+        """Let so much time pass for every task at once; the wall clock's jumps don't reach them."""
+        for task in self.tasks.values():
+            task.advance(seconds)
+
     def attach(self, app: web.Application, public_url: Callable[[], str]) -> None:
         """Add the routes under /image-api. `public_url()` gives the server's address once it listens."""
         self._public_url = public_url
@@ -135,7 +144,7 @@ class ImageApi:
             check_authorization(request.headers.get("Authorization"), self.key)
             body = await _read_json(request)
             wanted = parse_generate(request.content_type, body)
-            mood, kept_mood = self.service.dial.for_post()
+            mood, kept_mood = self.service.dial.for_post(wanted.prompt)
             task = await self._accept(wanted, mood, kept_mood)
             answer = self._answer_post(task, mood)
         except Refused as refused:
@@ -167,7 +176,7 @@ class ImageApi:
             task_id = parse_status(dict(request.query))
             self.looks.setdefault(task_id, []).append(self.service.now_ms())
             task = self.service.task(task_id)
-            mood = self.service.dial.for_look(task.kept_mood)
+            mood = task.next_looks.pop(0) if task.next_looks else self.service.dial.for_look(task.kept_mood)
             answer = self._answer_look(task, mood)
         except Refused as refused:
             answer = _refuse(refused, mood)

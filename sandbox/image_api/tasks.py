@@ -42,6 +42,7 @@ class Task:
     kept_mood: Mood | None = None
     strange_looks_left: int = STRANGE_LOOKS
     ending: Mood | None = field(default=None)
+    next_looks: list[Mood] = field(default_factory=list[Mood])  # moods that strike the next looks at it, one each
 
     def is_due(self, now_ms: int) -> bool:
         return now_ms >= self.due_at_ms
@@ -56,6 +57,11 @@ class Task:
             return "FAILED" if self.ending is Mood.DECLINED else "SUCCESS"
         pending_ms = (self.due_at_ms - self.accepted_at_ms) * PENDING_SHARE
         return "PENDING" if now_ms < self.accepted_at_ms + pending_ms else "IN_PROGRESS"
+
+    def advance(self, seconds: float) -> None:
+        """Grow older at once."""
+        self.accepted_at_ms -= round(seconds * 1000)
+        self.due_at_ms -= round(seconds * 1000)
 
     def look(self, now_ms: int, mood: Mood) -> str:
         """The status as a status request tells it: in a strange mood the first looks get one no document names."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import closing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sandbox.image_api.moods import Mood
+from sandbox.image_api.service import Post
 from sandbox.image_api.tasks import Task
 from sandbox.local_discord.faults import RestFault
 from tests.e2e.trial import Json, Trial
@@ -57,12 +58,15 @@ class Books:
 
 @dataclass
 class Stage:
-    """A trial on which stories are told. Only asking is one at a time: faults and moods strike what comes next."""
+    """A trial on which stories are told. A mood strikes its own image only. Asking is one at a time, since a fault of
+    the first answer strikes whichever comes next."""
 
     trial: Trial
     books: Books
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
     prompts: dict[int, str] = field(default_factory=dict[int, str])  # of all that was asked for
+    quiet: asyncio.Event = field(default_factory=asyncio.Event)  # only stories that move the clock are left
+    moving: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def ask(
         self,
@@ -72,29 +76,32 @@ class Stage:
         callback: Mapping[str, Any] | None = None,
         mood: Mood | None = None,
         taken: bool = True,
-        twice: bool = False,
+        before: Callable[[], object] | None = None,
     ) -> int:
         """/imagine, and wait for what becomes of the first answer and of the POST.
 
         *callback*: the fault that strikes the first answer, *taken*: and whether an image is asked for in spite of it;
-        *mood*: the mood in which the task lives; *twice*: the event comes two times.
+        *mood*: the mood in which the task lives; *before*: done at the very moment before it is typed.
         """
         box = self.trial.box
         async with self.asking:
             fault = box.discord.faults.rest("POST", CALLBACK, **callback) if callback else None
-            posts = len(box.images.posts)
-            if mood is not None:
-                box.images.set_mood(mood, 1)
-            if twice:
-                box.discord.faults.gateway_repeat("INTERACTION_CREATE", 1)
             prompt = f"story {len(self.prompts)} of {person}"
+            if mood is not None:
+                box.images.aim_mood(prompt, mood)
+            if before is not None:
+                before()
             asked = await self.trial.imagine(person, channel, prompt=prompt, size="768*1024")
             self.prompts[asked] = prompt
             if fault is not None:
                 await self.until(lambda: fault.left == 0)
             if taken:
-                await self.until(lambda: len(box.images.posts) > posts)
+                await self.until(lambda: self.posts_of(asked))
         return asked
+
+    def posts_of(self, asked: int) -> list[Post]:
+        """The POSTs that were made for it."""
+        return [post for post in self.trial.box.images.posts if self.prompts[asked] in str(post.body)]
 
     async def painting(self, person: str, channel: str = "gallery") -> tuple[int, Json]:
         """/imagine, until the card says that it is being made."""
@@ -113,9 +120,16 @@ class Stage:
 
     def task_of(self, asked: int) -> Task:
         """The task that the image service made of it."""
-        images = self.trial.box.images
-        [task_id] = [post.task_id for post in images.posts if post.task_id and self.prompts[asked] in str(post.body)]
-        return images.tasks[task_id]
+        [task_id] = [post.task_id for post in self.posts_of(asked) if post.task_id]
+        return self.trial.box.images.tasks[task_id]
+
+    @asynccontextmanager
+    async def the_clock(self) -> AsyncGenerator[None]:
+        """Time jumps for everybody, over leases and deadlines: so nobody else's image may be under way, but those of
+        stories that move the clock themselves, each in its turn."""
+        await self.quiet.wait()
+        async with self.moving:
+            yield
 
     async def state(self, asked: int, state: str, *, seconds: float = 30.0) -> None:
         """Wait until the books say so."""
@@ -130,7 +144,11 @@ class Stage:
 Story = Callable[[Stage], Awaitable[None]]
 
 
-async def tell(stage: Stage, stories: Mapping[str, Story]) -> dict[str, BaseException | None]:
-    """Tell them all at once. What each one ended with: None is well."""
-    endings = await asyncio.gather(*(story(stage) for story in stories.values()), return_exceptions=True)
-    return dict(zip(stories, endings, strict=True))
+async def tell(
+    stage: Stage, stories: Mapping[str, Story], movers: Mapping[str, Story] | None = None
+) -> dict[str, BaseException | None]:
+    """Tell them all at once; *movers* are those that use the_clock(). What each one ended with: None is well."""
+    moving = asyncio.gather(*(story(stage) for story in (movers or {}).values()), return_exceptions=True)
+    told = await asyncio.gather(*(story(stage) for story in stories.values()), return_exceptions=True)
+    stage.quiet.set()
+    return dict(zip([*stories, *(movers or {})], [*told, *await moving], strict=True))

@@ -9,12 +9,13 @@ import pytest
 import pytest_asyncio
 
 from sandbox.image_api.moods import Mood
-from tests.e2e.side_by_side import PAID, RETURNED, Books, Stage, Story, tell
+from tests.e2e.side_by_side import HELD, PAID, RETURNED, Books, Stage, Story, tell
 from tests.e2e.trial import buttons, gallery, open_trial, text
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 STORIES: dict[str, Story] = {}
+MOVERS: dict[str, Story] = {}  # these move the clock
 NO_IMAGE = {
     Mood.BAD_REQUEST: "can't make this",
     Mood.KEY_REFUSED: "The bot's owner was told",
@@ -29,12 +30,17 @@ NO_IMAGE = {
     Mood.GARBAGE: "didn't confirm",
     Mood.SILENT: "didn't confirm",
 }
-DEADLINE_SECONDS = 120
+DEADLINE_SECONDS = 600
 IMAGE_ALL_THE_SAME = (Mood.FAST, Mood.STRANGE_STATUS, Mood.SEVERAL_URLS)
 
 
 def story(told: Story) -> Story:
     STORIES[told.__name__] = told
+    return told
+
+
+def mover(told: Story) -> Story:
+    MOVERS[told.__name__] = told
     return told
 
 
@@ -48,7 +54,7 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def endings(stage: Stage) -> dict[str, BaseException | None]:
-    return await tell(stage, STORIES)
+    return await tell(stage, STORIES, MOVERS)
 
 
 def ends_without_an_image(mood: Mood, words: str) -> Story:
@@ -104,22 +110,43 @@ async def a_picture_that_drips_at_first(stage: Stage) -> None:
     assert stage.books.money(asked) == PAID
 
 
-@story
+@mover
+async def a_slow_image_of_a_minute(stage: Stage) -> None:
+    asked = await stage.ask("jonas", "sketches", mood=Mood.SLOW)
+    task, images, clock = stage.task_of(asked), stage.trial.box.images, stage.trial.box.clock
+    assert 50_000 <= task.due_at_ms - task.accepted_at_ms <= 70_000
+    first = await stage.trial.card_saying("jonas", asked, "Painting")
+    async with stage.the_clock():  # most of its minute passes in two leaps: for the bot, and for the image
+        clock.advance(40)
+        images.advance(40)
+        slow = await stage.trial.card_saying("jonas", asked, "taking longer than usual")
+        assert (buttons(slow), stage.books.money(asked)) == (buttons(first), [HELD])
+        clock.advance(20)
+        images.advance(20)
+        card = await stage.trial.card("jonas", asked)
+    assert card["id"] == first["id"]
+    assert stage.books.money(asked) == PAID
+    jonas = stage.trial.box.discord.actor("jonas")
+    [ping] = await jonas.wait_for(lambda: [each for each in jonas.messages("sketches") if each["mentions"]])
+    assert ping["message_reference"]["message_id"] == card["id"]
+    assert [person["id"] for person in ping["mentions"]] == [str(stage.trial.box.discord.people["jonas"].id)]
+
+
+@mover
 async def pending_past_its_deadline_and_then_a_success(stage: Stage) -> None:
     asked = await stage.ask("jonas", mood=Mood.STUCK)
-    images, task = stage.trial.box.images, stage.task_of(asked)
+    images, task, clock = stage.trial.box.images, stage.task_of(asked), stage.trial.box.clock
     await stage.until(lambda: len(images.looks.get(task.task_id, [])) == 2, 30)
-    for mood in (Mood.GARBAGE, Mood.ERROR_BEFORE, Mood.BUSY):  # they strike looks now, and nobody is the wiser
-        images.set_mood(mood, 1)
-        await stage.until(lambda: images.mood is Mood.NORMAL, 30)
-        assert stage.books.states(asked) == ["running"]
-    await stage.until(lambda: (stage.books.count("submitting"), stage.books.count("running")) == (0, 1), 60)
-    stage.trial.box.clock.advance(DEADLINE_SECONDS)  # only when everybody else is done
-    card = await stage.trial.card_saying("jonas", asked, "took longer than an image may take")
-    assert "Your 5 credits were returned." in text(card)
-    task.kept_mood = Mood.NORMAL
-    stage.trial.box.clock.advance(9)
-    card = await stage.trial.card("jonas", asked)
+    task.next_looks = [Mood.GARBAGE, Mood.ERROR_BEFORE, Mood.BUSY]  # and nobody is the wiser
+    await stage.until(lambda: not task.next_looks, 90)
+    assert (stage.books.states(asked), stage.books.money(asked)) == (["running"], [HELD])
+    async with stage.the_clock():
+        clock.advance(DEADLINE_SECONDS)
+        card = await stage.trial.card_saying("jonas", asked, "took longer than an image may take")
+        assert "Your 5 credits were returned." in text(card)
+        task.kept_mood = Mood.NORMAL
+        clock.advance(60)  # past its end it is looked at once a minute
+        card = await stage.trial.card("jonas", asked)
     assert "It arrived after its credits had been returned, so it is free." in text(card)
     assert "0 credits" in text(card)
     assert stage.books.money(asked) == RETURNED
@@ -131,12 +158,12 @@ async def too_many_requests_with_a_time_to_wait(stage: Stage) -> None:
     assert "Sending" in text(await stage.trial.answer("sam", asked))
     await stage.trial.card("sam", asked)
     assert stage.books.money(asked) == PAID
-    first, second = [post for post in stage.trial.box.images.posts if stage.prompts[asked] in str(post.body)]
+    first, second = stage.posts_of(asked)
     assert first.status == 429
     assert second.at_ms - first.at_ms >= 7000
 
 
-@pytest.mark.parametrize("name", STORIES)
+@pytest.mark.parametrize("name", [*STORIES, *MOVERS])
 async def test_when(endings: dict[str, BaseException | None], name: str) -> None:
     ending = endings[name]
     if ending is not None:
@@ -154,5 +181,5 @@ async def test_at_the_end_everything_adds_up_and_one_post_an_image_was_made(
 ) -> None:
     refused_once = 1
     stage.books.assert_sound()
-    stage.trial.assert_nobody_was_wronged(posts=len(STORIES) + refused_once)
+    stage.trial.assert_nobody_was_wronged(posts=len(STORIES) + len(MOVERS) + refused_once)
     assert stage.faults_of_our_own() == []

@@ -339,3 +339,31 @@ async def test_a_counted_task_keeps_its_mood_when_the_dial_goes_on(service: Serv
         "FAILED",
         "SUCCESS",
     ]
+
+
+async def test_a_mood_that_is_aimed_at_a_prompt_strikes_no_other_and_no_look(service: Service) -> None:
+    for mood in (Mood.DECLINED, Mood.ERROR_BEFORE):
+        service.images.aim_mood(f"of {mood}", mood)
+    other = await service.make(prompt="of nothing")
+    assert (await service.look(other)).status == 200
+    assert (await service.post(prompt=f"a day of {Mood.ERROR_BEFORE}")).status == 500
+    assert (await service.ended(await service.make(prompt=f"a day of {Mood.DECLINED}")))["status"] == "FAILED"
+    assert (await service.ended(other))["status"] == "SUCCESS"
+    assert (await service.post(prompt=f"a day of {Mood.ERROR_BEFORE}")).status == 200, "it is spent"
+
+
+async def test_moods_of_the_next_looks_strike_one_task_alone_one_look_each(service: Service) -> None:
+    struck, other = await service.make(), await service.make()
+    service.images.tasks[struck].next_looks = [Mood.BUSY, Mood.GARBAGE]
+    answers = [await service.look(task_id) for task_id in (other, struck, other, struck, struck)]
+    assert [answer.status for answer in answers] == [200, 429, 200, 200, 200]
+    assert [answer.content_type for answer in answers[3:]] == ["text/html", "application/json"]
+
+
+async def test_time_can_be_let_pass_for_every_task_at_once(service: Service) -> None:
+    service.images.set_mood(Mood.SLOW, 1)
+    task_id = await service.make()
+    service.images.advance(45)
+    assert (await (await service.look(task_id)).json())["data"]["status"] == "IN_PROGRESS"
+    service.images.advance(25)
+    assert (await (await service.look(task_id)).json())["data"]["status"] == "SUCCESS"
