@@ -1,19 +1,23 @@
-"""Keeps the bot from being shut out of Discord for a flood of refused calls.
+"""Keeps the bot from being shut out of Discord for a flood of refused calls, and from all waiting for one that is away.
 
 Discord bans an address for a while that got 10,000 answers of 401, 403 or 429 within ten minutes (Discord docs: Rate
-Limits, "Invalid Request Limit"). One card's calls are few; many cards that try again are not. Pure but for the clock;
-must not know cards or places.
+Limits, "Invalid Request Limit"). One card's calls are few; many cards that try again are not. Pure but for the clock
+and two lines of log; must not know cards or places.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 
 import discord
 
 from generations.clock import Clock
 from generations.errors import DeliveryDelayed
-from ui.faults import CLOUDFLARE_BLOCK, INVALID_WEBHOOK_TOKEN, TOO_MANY_OLD_EDITS, retry_seconds
+from ui.breaker import Breaker
+from ui.faults import CLOUDFLARE_BLOCK, INVALID_WEBHOOK_TOKEN, TOO_MANY_OLD_EDITS, ClientClosed, retry_seconds
+
+log = logging.getLogger("qwen_imagine.delivery")
 
 WINDOW_SECONDS = 600.0
 REFUSALS_MAX = 1000  # a tenth of what Discord takes; the rest is for what this process does not see
@@ -22,7 +26,10 @@ PAUSE_MAX_SECONDS = 300.0
 
 
 class Restraint:
-    """Whether a call may be made now. One for all cards of a process."""
+    """Whether a call may be made now. One for all cards of a process.
+
+    After each check() that lets a call through, answered(), refused() or unanswered() tells how that call ended.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -30,6 +37,7 @@ class Restraint:
         self._all_paused_until = float("-inf")
         self._bot_paused_until = float("-inf")
         self._bot_refusals = 0  # of the bot's own token, in a row
+        self._breaker = Breaker()
 
     def check(self, *, by_token: bool) -> None:
         """Raises DeliveryDelayed when no call should be made now; *by_token*: one with an interaction's token."""
@@ -39,15 +47,23 @@ class Restraint:
             until = max(until, self._refusals[0] + WINDOW_SECONDS)
         if until > now:
             raise DeliveryDelayed(min(PAUSE_MAX_SECONDS, until - now))
+        wait = self._breaker.wait_seconds(now)
+        if wait > 0:
+            raise DeliveryDelayed(wait)
 
     def answered(self, *, by_token: bool) -> None:
         """A call was taken: what it was made with is good again."""
         if not by_token:
             self._bot_refusals = 0
+        self._is_there()
 
     def refused(self, error: discord.HTTPException, *, by_token: bool) -> None:
         """Count a refusal, and pause where it concerns every card and not this one alone."""
         now = self._clock.monotonic()
+        if error.status >= 500:
+            self._is_silent(now)
+        else:
+            self._is_there()
         if error.status in (401, 403, 429):
             self._refusals.append(now)
         if error.status == 401 and not by_token and error.code != INVALID_WEBHOOK_TOKEN:
@@ -56,6 +72,26 @@ class Restraint:
             self._bot_paused_until = now + pause
         elif error.code == CLOUDFLARE_BLOCK or is_ban(error):
             self._all_paused_until = now + retry_seconds(error)
+
+    def unanswered(self, fault: BaseException) -> None:
+        """A call ended with one of ui.faults.NO_ANSWER."""
+        if isinstance(fault, discord.RateLimited | ClientClosed):  # discord.py did not even ask
+            self._breaker.came_to_nothing()
+        else:
+            self._is_silent(self._clock.monotonic())
+
+    def _is_there(self) -> None:
+        if self._breaker.away:
+            log.info("Discord answers again")
+        self._breaker.answered()
+
+    def _is_silent(self, now: float) -> None:
+        was_away = self._breaker.away
+        self._breaker.failed(now)
+        if self._breaker.away and not was_away:
+            log.warning(
+                "Discord does not answer: until it does, one call at a time is made, and the others are put off"
+            )
 
 
 def is_ban(error: discord.HTTPException) -> bool:

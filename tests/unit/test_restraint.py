@@ -10,6 +10,8 @@ import pytest
 
 from generations.errors import DeliveryDelayed
 from tests.doubles import ManualClock
+from ui.breaker import AWAY_AFTER, TRY_FIRST_SECONDS
+from ui.faults import ClientClosed, UnreadableAnswer
 from ui.restraint import PAUSE_MAX_SECONDS, REFUSALS_MAX, WINDOW_SECONDS, Restraint
 
 
@@ -91,3 +93,62 @@ def test_far_fewer_calls_are_refused_in_ten_minutes_than_discord_takes(
     assert refused == REFUSALS_MAX
     clock.advance(WINDOW_SECONDS / 2)
     assert waits(restraint) == (0.0, 0.0)
+
+
+def is_away(restraint: Restraint) -> bool:
+    """Whether calls are put off, asked without making one."""
+    return wait_of(restraint, by_token=True) > 0
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_errors_of_discords_own_in_a_row_put_off_calls_of_every_kind(restraint: Restraint, status: int) -> None:
+    for by_token in (True, False, True):
+        restraint.check(by_token=by_token)
+        restraint.refused(refusal(status), by_token=by_token)
+    by_token, by_bot = waits(restraint)
+    assert by_token >= TRY_FIRST_SECONDS
+    assert by_bot >= TRY_FIRST_SECONDS
+
+
+@pytest.mark.parametrize("fault", [ConnectionResetError(), TimeoutError(), UnreadableAnswer()])
+def test_calls_without_an_answer_count_like_errors(restraint: Restraint, fault: Exception) -> None:
+    for _ in range(AWAY_AFTER):
+        restraint.check(by_token=True)
+        restraint.unanswered(fault)
+    assert is_away(restraint)
+
+
+@pytest.mark.parametrize("fault", [ClientClosed(), discord.RateLimited(40.0)])
+def test_calls_that_discord_py_did_not_make_say_nothing_of_discord(restraint: Restraint, fault: Exception) -> None:
+    for _ in range(10 * AWAY_AFTER):
+        restraint.check(by_token=True)
+        restraint.unanswered(fault)
+    assert not is_away(restraint)
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 413])
+def test_a_refusal_is_an_answer(restraint: Restraint, clock: ManualClock, status: int) -> None:
+    for _ in range(AWAY_AFTER):
+        restraint.check(by_token=True)
+        restraint.refused(refusal(500), by_token=True)
+    clock.advance(TRY_FIRST_SECONDS)
+    restraint.check(by_token=True)
+    assert is_away(restraint), "one call at a time"
+    restraint.refused(refusal(status), by_token=True)
+    assert not is_away(restraint)
+
+
+def test_the_log_tells_when_discord_goes_and_when_it_comes_back(
+    restraint: Restraint, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "qwen_imagine.delivery")
+    for _ in range(10):
+        if not is_away(restraint):
+            restraint.refused(refusal(500), by_token=True)
+        clock.advance(TRY_FIRST_SECONDS)
+    restraint.answered(by_token=True)
+    restraint.answered(by_token=True)
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == [
+        "Discord does not answer",
+        "Discord answers again",
+    ]

@@ -1,0 +1,163 @@
+"""Breaker: while Discord is away one call at a time tries it, the others are put off, and nobody storms back."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ui.breaker import (
+    APART_MAX_SECONDS,
+    APART_SECONDS,
+    AWAY_AFTER,
+    FORGOTTEN_SECONDS,
+    TRY_FIRST_SECONDS,
+    TRY_MAX_SECONDS,
+    Breaker,
+)
+
+
+def call(breaker: Breaker, now: float) -> bool:
+    """Begin a call if it may be made."""
+    return breaker.wait_seconds(now) == 0.0
+
+
+def break_off(breaker: Breaker, now: float = 0.0) -> None:
+    """So many failures that Discord is away."""
+    for _ in range(AWAY_AFTER):
+        assert call(breaker, now)
+        breaker.failed(now)
+
+
+@pytest.fixture
+def breaker() -> Breaker:
+    return Breaker()
+
+
+def test_a_few_failures_with_answers_between_them_hold_up_nothing(breaker: Breaker) -> None:
+    for _ in range(10):
+        for _ in range(AWAY_AFTER - 1):
+            assert call(breaker, 0.0)
+            breaker.failed(0.0)
+        assert call(breaker, 0.0)
+        breaker.answered()
+    assert not breaker.away
+
+
+def test_failures_in_a_row_put_off_all_further_calls(breaker: Breaker) -> None:
+    break_off(breaker)
+    assert breaker.away
+    assert not call(breaker, 0.0)
+    assert not call(breaker, TRY_FIRST_SECONDS - 0.01)
+
+
+def test_one_call_at_a_time_tries_it(breaker: Breaker) -> None:
+    break_off(breaker)
+    assert [call(breaker, TRY_FIRST_SECONDS) for _ in range(3)] == [True, False, False]
+    assert not call(breaker, TRY_FIRST_SECONDS + 30), "it is still being tried"
+
+
+def test_the_pause_between_tries_grows_to_half_a_minute_while_others_wait(breaker: Breaker) -> None:
+    break_off(breaker)
+    now, pauses = 0.0, list[float]()
+    for _ in range(6):
+        wait = breaker.wait_seconds(now) - APART_SECONDS
+        pauses.append(round(wait, 6))
+        now += wait
+        assert call(breaker, now)
+        breaker.failed(now)
+    assert pauses == [5.0, 10.0, 20.0, TRY_MAX_SECONDS, TRY_MAX_SECONDS, TRY_MAX_SECONDS]
+
+
+def test_a_card_that_is_alone_is_tried_in_its_own_time(breaker: Breaker) -> None:
+    break_off(breaker)
+    for now in range(10, 1000, 10):
+        assert call(breaker, now)
+        breaker.failed(now)
+
+
+def test_a_try_that_took_its_time_is_no_reason_for_a_long_pause_after_it(breaker: Breaker) -> None:
+    break_off(breaker)
+    now = TRY_FIRST_SECONDS
+    for _ in range(5):  # each takes the 25 s that discord.py tries it
+        assert call(breaker, now)
+        assert not call(breaker, now + 20)
+        breaker.failed(now + 25)
+        now += 25 + TRY_FIRST_SECONDS
+    assert call(breaker, now)
+
+
+@pytest.mark.parametrize("by_an_older_call", [False, True])
+def test_any_answer_lets_everybody_call_again(breaker: Breaker, by_an_older_call: bool) -> None:
+    assert call(breaker, 0.0)
+    break_off(breaker)
+    if not by_an_older_call:
+        assert call(breaker, TRY_FIRST_SECONDS)
+    breaker.answered()
+    assert not breaker.away
+    assert all(call(breaker, TRY_FIRST_SECONDS) for _ in range(100))
+
+
+def test_failures_of_calls_that_were_under_way_before_do_not_end_the_try(breaker: Breaker) -> None:
+    assert all(call(breaker, 0.0) for _ in range(64))
+    for _ in range(AWAY_AFTER):
+        breaker.failed(25.0)
+    assert call(breaker, 30.0)
+    for _ in range(64 - AWAY_AFTER):
+        breaker.failed(31.0)
+    assert not call(breaker, 40.0), "the try is under way"
+    breaker.failed(55.0)
+    assert call(breaker, 60.0)
+
+
+def test_a_try_that_never_tells_how_it_ended_is_forgotten(breaker: Breaker) -> None:
+    break_off(breaker)
+    assert call(breaker, 10.0)
+    assert not call(breaker, 10.0 + FORGOTTEN_SECONDS - 1)
+    assert call(breaker, 10.0 + FORGOTTEN_SECONDS)
+
+
+def test_a_try_that_was_not_made_after_all_leaves_it_to_the_next(breaker: Breaker) -> None:
+    break_off(breaker)
+    assert call(breaker, 10.0)
+    breaker.came_to_nothing()
+    assert breaker.away
+    assert [call(breaker, 10.0), call(breaker, 10.0)] == [True, False]
+
+
+def test_those_who_are_put_off_come_back_one_after_another(breaker: Breaker) -> None:
+    break_off(breaker)
+    waits = [breaker.wait_seconds(0.0) for _ in range(100)]
+    gaps = [round(late - early, 6) for early, late in itertools.pairwise(waits)]
+    assert set(gaps) == {APART_SECONDS}
+
+
+@given(st.lists(st.sampled_from(["call", "fail", "answer", "nothing", "wait"]), max_size=200))
+def test_whatever_happens_no_two_tries_overlap_and_nobody_waits_for_long(events: list[str]) -> None:
+    breaker, now = Breaker(), 0.0
+    begun: list[bool] = []  # calls under way, oldest first: whether each began as a try
+    for event in events:
+        if event == "wait":
+            now += 7.0
+        elif event == "call":
+            wait = breaker.wait_seconds(now)
+            assert 0.0 <= wait <= TRY_MAX_SECONDS + APART_MAX_SECONDS
+            if wait == 0.0:
+                begun.append(breaker.away)
+        elif begun:
+            begun.pop(0)
+            if event == "fail":
+                breaker.failed(now)
+            elif event == "nothing":
+                breaker.came_to_nothing()
+            else:
+                breaker.answered()
+                assert not breaker.away
+                begun = [False] * len(begun)
+        if now < FORGOTTEN_SECONDS:
+            assert sum(begun) <= 1
+    for _ in begun:
+        breaker.failed(now)
+    assert call(breaker, now + FORGOTTEN_SECONDS + TRY_MAX_SECONDS), "it is never shut for good"

@@ -1,0 +1,86 @@
+"""Whether Discord answers at all, learned from the calls of all cards together.
+
+A call that gets 5xx takes half a minute, since discord.py tries it five times; while Discord is away, one such call at
+a time is enough to notice that it is back. Pure: time comes in as monotonic seconds. Must not know cards, places or
+errors.
+"""
+
+from __future__ import annotations
+
+AWAY_AFTER = 3  # calls in a row without an answer, whatever their cards
+TRY_FIRST_SECONDS = 5.0
+TRY_MAX_SECONDS = 30.0
+FORGOTTEN_SECONDS = 60.0  # of a try nothing was heard for so long: it won't tell any more
+APART_SECONDS = 0.1  # between those that are put off, so that they don't come back all at once
+APART_MAX_SECONDS = 15.0
+
+
+class Breaker:
+    """After AWAY_AFTER failures in a row Discord is away: then one call at a time tries it, and from one try to the
+    next lies a pause that grows while others wait for it. Any answer ends that.
+
+    Calls don't say which of them they are. Those that were under way when Discord was found to be away began before
+    the first try, so the failures that follow are taken for theirs until they have all ended.
+    """
+
+    def __init__(self) -> None:
+        self._failures = 0  # in a row
+        self._under_way = 0  # calls that have not ended yet
+        self._older = 0  # of these, begun before Discord was known to be away
+        self._trying = False
+        self._tried_at = 0.0
+        self._pause = TRY_FIRST_SECONDS
+        self._next_try_at = 0.0
+        self._put_off = 0  # since the last try failed
+
+    @property
+    def away(self) -> bool:
+        return self._failures >= AWAY_AFTER
+
+    def wait_seconds(self, now: float) -> float:
+        """How long a call that is about to be made has to wait. 0: it is made now, and its end will be told."""
+        if self.away:
+            if self._trying and now < self._tried_at + FORGOTTEN_SECONDS:
+                return TRY_FIRST_SECONDS + self._gap()
+            if now < self._next_try_at:
+                return self._next_try_at - now + self._gap()
+            self._trying, self._tried_at = True, now
+        self._under_way += 1
+        return 0.0
+
+    def answered(self) -> None:
+        """A call was answered, in whatever sense."""
+        self._ended()
+        self._failures, self._older, self._trying = 0, 0, False
+
+    def failed(self, now: float) -> None:
+        """A call got no answer, or one that says no more than that Discord has a fault."""
+        self._ended()
+        if not self.away:
+            self._failures += 1
+            if self.away:
+                self._older, self._put_off = self._under_way, 0
+                self._pause, self._next_try_at = TRY_FIRST_SECONDS, now + TRY_FIRST_SECONDS
+        elif self._older:
+            self._older -= 1
+        elif self._trying:
+            self._trying = False
+            if self._put_off:
+                self._pause = min(TRY_MAX_SECONDS, 2 * self._pause)
+                self._put_off = 0
+            self._next_try_at = max(now, self._tried_at + self._pause)
+
+    def came_to_nothing(self) -> None:
+        """A call ended, and nothing can be learned of it."""
+        self._ended()
+        if self._older:
+            self._older -= 1
+        else:
+            self._trying = False
+
+    def _ended(self) -> None:
+        self._under_way = max(0, self._under_way - 1)
+
+    def _gap(self) -> float:
+        self._put_off += 1
+        return self._put_off * APART_SECONDS % APART_MAX_SECONDS
