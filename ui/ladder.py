@@ -99,6 +99,7 @@ class Ladder:
                 if verdict is Verdict.REFUSED and sheet.uploads:
                     raise PayloadRefused from None
             except NO_ANSWER as error:
+                self._restraint.unanswered(error)
                 raise _unanswered(error, sheet) from None
             else:
                 self._restraint.answered(by_token=way.by_token)
@@ -121,7 +122,9 @@ class Ladder:
             log.info("generation %s: its card can't be asked for: %s, %s", generation.id, error.status, error.code)
             raise delayed(error) from None
         except NO_ANSWER as error:
+            self._restraint.unanswered(error)
             raise delayed(error) from None
+        self._restraint.answered(by_token=True)
         is_card = message is not None and (message.flags.components_v2 or message.flags.loading)
         return message.id if message is not None and is_card else None
 
@@ -196,6 +199,7 @@ class Ladder:
             self._restraint.refused(error, by_token=False)
             return _judge(error, sheet, place.value, by_token=False)
         except NO_ANSWER as error:
+            self._restraint.unanswered(error)
             raise _unanswered(error, sheet) from None
         self._restraint.answered(by_token=False)
         return message
