@@ -106,7 +106,7 @@ class ImageApi:
         self.service.dial.set(Mood(mood), count)
 
     def aim_mood(self, words: str, mood: Mood | str) -> None:
-        """A mood for the next POST whose prompt holds *words*, and for no other. Raises ValueError for an unknown one."""
+        """A mood for the next POST whose prompt holds *words* and no other. Raises ValueError for an unknown one."""
         self.service.dial.aim(words, Mood(mood))
 
     def advance(self, seconds: float) -> None:
