@@ -28,7 +28,7 @@ PAUSE_MAX_SECONDS = 300.0
 class Restraint:
     """Whether a call may be made now. One for all cards of a process.
 
-    After each check() that lets a call through, answered(), refused() or unanswered() tells how that call ended.
+    After each check() that lets a call through, answered(), refused(), unanswered() or unasked() tells how it ended.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -73,10 +73,14 @@ class Restraint:
         elif error.code == CLOUDFLARE_BLOCK or is_ban(error):
             self._all_paused_until = now + retry_seconds(error)
 
+    def unasked(self) -> None:
+        """The call was not made after all."""
+        self._breaker.came_to_nothing()
+
     def unanswered(self, fault: BaseException) -> None:
         """A call ended with one of ui.faults.NO_ANSWER."""
         if isinstance(fault, discord.RateLimited | ClientClosed):  # discord.py did not even ask
-            self._breaker.came_to_nothing()
+            self.unasked()
         else:
             self._is_silent(self._clock.monotonic())
 
