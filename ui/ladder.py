@@ -124,9 +124,12 @@ class Ladder:
         except NO_ANSWER as error:
             self._restraint.unanswered(error)
             raise delayed(error) from None
+        if message is None:
+            self._restraint.unasked()
+            return None
         self._restraint.answered(by_token=True)
-        is_card = message is not None and (message.flags.components_v2 or message.flags.loading)
-        return message.id if message is not None and is_card else None
+        is_card = message.flags.components_v2 or message.flags.loading
+        return message.id if is_card else None
 
     def sheet(
         self,
