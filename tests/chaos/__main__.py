@@ -24,6 +24,7 @@ from store.database import open_database
 from tests.chaos.arena import Arena, open_arena
 from tests.chaos.plan import draw_plan
 from tests.chaos.rows import Rows, read_rows
+from tests.chaos.story import tell
 from tests.chaos.verdict import LOOKS_APART_MS, broken_promises
 
 SETTLE_SECONDS = 180.0
@@ -37,19 +38,31 @@ class World:
     name: str
     processes: int
     postgresql: bool
+    callbacks: bool
 
 
 WORLDS = {
-    "sqlite": World("one process on SQLite", 1, postgresql=False),
-    "postgresql": World("two processes on PostgreSQL", 2, postgresql=True),
+    "sqlite": World("one process on SQLite", 1, postgresql=False, callbacks=False),
+    "postgresql": World("two processes on PostgreSQL", 2, postgresql=True, callbacks=True),
 }
 
 
 async def run_world(world: World, *, seconds: float, seed: int, folder: Path, bot_script: Path) -> list[str]:
     """One run; prints its line. Returns the broken promises."""
-    plan = draw_plan(seed, seconds=seconds, processes=world.processes, restarts_database=world.postgresql)
+    plan = draw_plan(
+        seed,
+        seconds=seconds,
+        processes=world.processes,
+        restarts_database=world.postgresql,
+        callbacks=world.callbacks,
+    )
     async with open_arena(
-        folder, processes=world.processes, postgresql=world.postgresql, seed=seed, bot_script=bot_script
+        folder,
+        processes=world.processes,
+        postgresql=world.postgresql,
+        callbacks=world.callbacks,
+        seed=seed,
+        bot_script=bot_script,
     ) as arena:
         began = time.monotonic()
         await arena.carry_out(plan)
@@ -57,10 +70,12 @@ async def run_world(world: World, *, seconds: float, seed: int, folder: Path, bo
         lasted = time.monotonic() - began
         rows = await settle(arena)
         settled = time.monotonic() - began - lasted
-        broken = broken_promises(rows, arena.box.images, arena.box.discord, arena.asked)
-        broken += [f"a bot ended by itself: {end}" for end in arena.ends_of_its_own]
+        broken = broken_promises(rows, arena)
         keep_evidence(folder, arena, rows, broken)
-    print(_line(world, seed, lasted, settled, arena, rows, broken), flush=True)
+        print(_line(world, seed, lasted, settled, arena, rows, broken), flush=True)
+        if broken:
+            again = f"make chaos SEED={seed} SECONDS={seconds:g}"
+            print(*broken[:SHOWN_FAULTS], *tell(rows, arena, broken), f"again: {again}", sep="\n", flush=True)
     return broken
 
 
@@ -93,6 +108,7 @@ def keep_evidence(folder: Path, arena: Arena, rows: Rows, broken: list[str]) -> 
     evidence = {
         "broken.json": broken,
         "rows.json": {name: getattr(rows, name) for name in ("accounts", "entries", "generations", "images")},
+        "deeds.json": [asdict(moment) for moment in arena.diary.moments],
         "posts.json": [asdict(post) for post in arena.box.images.posts],
         "looks.json": arena.box.images.looks,
         "discord.json": [asdict(request) for request in arena.box.discord.requests],
@@ -128,7 +144,7 @@ async def main() -> int:
         broken = await run_world(WORLDS[name], seconds=chosen.seconds, seed=seed, folder=folder, bot_script=chosen.bot)
         failed = failed or bool(broken)
         if broken:
-            print("\n".join(broken[:SHOWN_FAULTS]), f"seed {seed}, evidence in {folder}", sep="\n", flush=True)
+            print(f"evidence in {folder}", flush=True)
         elif chosen.keep:
             print(f"evidence in {folder}")
         else:

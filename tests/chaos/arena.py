@@ -1,6 +1,6 @@
 """The real bot, one process or two, in a sandbox; and the hands that carry out a plan there.
 
-Knows how to hurt and how to ask; judges nothing.
+Knows how to hurt and how to ask, and writes down when it did; judges nothing.
 """
 
 from __future__ import annotations
@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import signal
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -17,8 +19,10 @@ from pathlib import Path
 
 from sandbox.bot_process import BotProcess, BotState
 from sandbox.image_api import Mood
+from sandbox.image_api.service import Post
 from sandbox.local_discord.people_commands import Refused
-from sandbox.world import Sandbox
+from sandbox.world import HOST, Sandbox
+from tests.chaos.diary import Diary
 from tests.chaos.plan import (
     AskCredits,
     Deed,
@@ -29,13 +33,18 @@ from tests.chaos.plan import (
     RestartDatabase,
     SetMood,
     Stop,
+    StopPoster,
 )
 from tests.chaos.postgres import Postgres, open_postgres
 
 READY_SECONDS = 60.0
 SECONDS_PER_IMAGE = (1.0, 5.0)
 ANSWER_SECONDS = (0.05, 0.5)  # as over a real network, so that a kill can fall into a request
+POSTER_SECONDS = 10.0  # so long a POST is waited for; people ask more often
 NO_DATABASE = "the database can't be opened"
+PORTS = range(
+    12_000, 30_000
+)  # below those that the system gives to connections, so that a killed bot finds its own free
 SETTINGS = {
     "QWEN_MAX_TASKS": "16",
     "MAX_IMAGES_PER_USER": "5",
@@ -50,21 +59,37 @@ SETTINGS = {
 class Arena:
     """One world for one run. `counts`: what was done to it and what was asked of it."""
 
+    folder: Path
     box: Sandbox
     bots: list[BotProcess]
     address: str
     postgres: Postgres | None
+    ports: list[int]  # where each bot is called back; none without callbacks
+    diary: Diary
     counts: Counter[str] = field(default_factory=Counter)
     asked: dict[int, Imagine] = field(default_factory=dict)  # by interaction id
+    cancels: dict[int, int] = field(default_factory=dict)  # the press's interaction id to that of the request
     ends_of_its_own: list[str] = field(default_factory=list)
     _keeping: bool = True
     _held_down: set[int] = field(default_factory=set)
-    _stopped: set[int] = field(default_factory=set)
+
+    def poster_of(self, post: Post) -> int | None:
+        """Which process sent it, by the address where it wants to be called back. None: nobody can say."""
+        if len(self.bots) == 1:
+            return 0
+        url = str(post.body.get("callback_url")) if isinstance(post.body, dict) else ""
+        return next((number for number, port in enumerate(self.ports) if f":{port}/" in url), None)
+
+    def log_of(self, process: int) -> list[str]:
+        """Every line that this bot has written, over all its starts."""
+        log = _folder_of(self.folder, process) / "bot.log"
+        return log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
 
     async def carry_out(self, plan: list[Event]) -> None:
         """Do everything in its time; returns when all of it is done."""
         loop = asyncio.get_running_loop()
         began = loop.time()
+        self.diary.begin()
         async with asyncio.TaskGroup() as deeds:
             for event in plan:
                 await asyncio.sleep(max(0.0, began + event.at_seconds - loop.time()))
@@ -76,9 +101,12 @@ class Arena:
                 await self._kill(deed)
             case Stop():
                 await self._stop(deed)
+            case StopPoster():
+                await self._stop_poster(deed)
             case RestartDatabase():
                 await self._restart_database(deed)
             case SetMood(mood):
+                self.diary.note(f"mood {mood.value}", mood=mood)
                 self.box.images.set_mood(mood)
             case DiscordTrouble(kind):
                 self._trouble_discord(kind)
@@ -89,6 +117,7 @@ class Arena:
 
     def make_peace(self) -> None:
         """No fault lasts."""
+        self.diary.note("peace", mood=Mood.NORMAL)
         self.box.images.set_mood(Mood.NORMAL)
         self.box.discord.faults.clear()
 
@@ -113,9 +142,11 @@ class Arena:
     async def _kill(self, deed: Kill) -> None:
         bot = self.bots[deed.process]
         self._held_down.add(deed.process)
+        self.diary.note(f"kill -9 of process {deed.process}", killed=deed.process)
         await bot.kill()
         self.counts["kills"] += 1
         await asyncio.sleep(deed.down_seconds)
+        self.diary.note(f"start of process {deed.process}")
         await bot.start()
         self._held_down.discard(deed.process)
 
@@ -124,11 +155,27 @@ class Arena:
         if group is None:
             return
         self.counts["stops"] += 1
+        self.diary.note(f"SIGSTOP of process {deed.process}")
         self._signal(group, signal.SIGSTOP)
         try:
             await asyncio.sleep(deed.seconds)
         finally:
+            self.diary.note(f"SIGCONT of process {deed.process}")
             self._signal(group, signal.SIGCONT)
+
+    async def _stop_poster(self, deed: StopPoster) -> None:
+        posts = self.box.images.posts
+        seen = len(posts)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(POSTER_SECONDS):
+                while True:
+                    taken = [post for post in posts[seen:] if post.status == 200 and self.poster_of(post) is not None]
+                    if taken:
+                        break
+                    seen = len(posts)
+                    await asyncio.sleep(0.005)
+            self.counts["stops within a POST"] += 1
+            await self._stop(Stop(self.poster_of(taken[0]) or 0, deed.seconds))
 
     @staticmethod
     def _signal(group: int, number: signal.Signals) -> None:
@@ -138,9 +185,11 @@ class Arena:
     async def _restart_database(self, deed: RestartDatabase) -> None:
         assert self.postgres is not None
         self.counts["database restarts"] += 1
+        self.diary.note("PostgreSQL ends")
         await self.postgres.end_without_goodbye()
         await asyncio.sleep(deed.down_seconds)
         await self.postgres.start()
+        self.diary.note("PostgreSQL is back")
 
     def _trouble_discord(self, kind: str) -> None:
         faults = self.box.discord.faults
@@ -155,6 +204,7 @@ class Arena:
             "event_twice": partial(faults.gateway_repeat, times=2),
         }
         self.counts["troubles of Discord"] += 1
+        self.diary.note(f"Discord: {kind}")
         troubles[kind]()
 
     # -- people --------------------------------------------------------------------------------------------------
@@ -171,7 +221,7 @@ class Arena:
         if card is None:
             return
         with contextlib.suppress(Refused):  # nothing waits any more
-            await actor.press(int(card["id"]), "Cancel")
+            self.cancels[await actor.press(int(card["id"]), "Cancel")] = interaction_id
             self.counts["cancels"] += 1
 
     async def _ask_credits(self, person: str) -> None:
@@ -186,9 +236,9 @@ class Arena:
 
 @contextlib.asynccontextmanager
 async def open_arena(
-    folder: Path, *, processes: int, postgresql: bool, seed: int, bot_script: Path
+    folder: Path, *, processes: int, postgresql: bool, callbacks: bool, seed: int, bot_script: Path
 ) -> AsyncIterator[Arena]:
-    """A fresh world whose bots are ready and have told Discord their commands."""
+    """A fresh world whose bots are ready and have told Discord their commands. *callbacks*: each can be called back."""
     async with contextlib.AsyncExitStack() as stack:
         postgres = await stack.enter_async_context(open_postgres()) if postgresql else None
         address = postgres.address if postgres else f"sqlite:///{folder / 'bot.sqlite3'}"
@@ -197,8 +247,9 @@ async def open_arena(
             Sandbox(data_dir=folder, bot_settings=settings, seed=seed, seconds_per_image=SECONDS_PER_IMAGE)
         )
         box.images.answer_seconds = ANSWER_SECONDS
-        bots = [_bot(box, bot_script, folder / f"process-{number}") for number in range(processes)]
-        arena = Arena(box, bots, address, postgres)
+        ports = find_ports(processes) if callbacks else []
+        bots = [_bot(box, bot_script, _folder_of(folder, number), ports[number:]) for number in range(processes)]
+        arena = Arena(folder, box, bots, address, postgres, ports, Diary(box.images.service.now_ms, box.clock.now_ms))
         stack.push_async_callback(arena.close)
         for bot in bots:
             await bot.start()
@@ -208,6 +259,28 @@ async def open_arena(
         yield arena
 
 
-def _bot(box: Sandbox, script: Path, folder: Path) -> BotProcess:
+def _folder_of(folder: Path, process: int) -> Path:
+    return folder / f"process-{process}"
+
+
+def find_ports(count: int) -> list[int]:
+    """Ports of this machine that nobody uses now."""
+    found: list[int] = []
+    for port in random.SystemRandom().sample(PORTS, 200):
+        with socket.socket() as tried, contextlib.suppress(OSError):
+            tried.bind((HOST, port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise OSError(f"no {count} free ports were found")
+
+
+def _bot(box: Sandbox, script: Path, folder: Path, ports: list[int]) -> BotProcess:
+    """*ports*: the first is its own; none: it is not called back."""
     folder.mkdir()
-    return BotProcess(script, environment=box.bot_environment, data_dir=folder, now_ms=box.clock.now_ms)
+    own = {"PUBLIC_URL": f"http://{HOST}:{ports[0]}", "PORT": str(ports[0])} if ports else {}
+
+    def environment() -> dict[str, str]:
+        return {**box.bot_environment(), **own}
+
+    return BotProcess(script, environment=environment, data_dir=folder, now_ms=box.clock.now_ms)

@@ -24,6 +24,11 @@ MOODS = (
     *(Mood.ERROR_BEFORE, Mood.ERROR_AFTER, Mood.SILENT, Mood.GARBAGE, Mood.STRANGE_STATUS, Mood.NO_URL),
     *(Mood.SEVERAL_URLS, Mood.NOT_AN_IMAGE, Mood.REDIRECT, Mood.DRIP),
 )
+CALLBACK_MOODS = (Mood.CALLBACK_LOST, Mood.CALLBACK_TWICE, Mood.CALLBACK_EARLY, Mood.CALLBACK_FORGED)
+
+DUEL_SECONDS = 20.0  # the end of a run, without kills: what a process that only slept does late must harm nobody
+DUEL_EVERY_SECONDS = 45.0
+SLEEP_SECONDS = (13.0, 14.0)  # a lease of 10 s runs out, and another process has a few seconds to go on
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,13 @@ class Stop:
     """SIGSTOP of one bot process, SIGCONT after *seconds*: longer than the lease at times."""
 
     process: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StopPoster:
+    """SIGSTOP of whichever process posts next, while the answer is on its way; SIGCONT after *seconds*."""
+
     seconds: float
 
 
@@ -77,7 +89,7 @@ class AskCredits:
     person: str
 
 
-Deed = Kill | Stop | RestartDatabase | SetMood | DiscordTrouble | Imagine | AskCredits
+Deed = Kill | Stop | StopPoster | RestartDatabase | SetMood | DiscordTrouble | Imagine | AskCredits
 DISCORD_TROUBLES = ("reconnect", "cut", "drop", "edits_fail", "edits_unheard", "answers_unheard", "event_twice")
 
 
@@ -89,14 +101,19 @@ class Event:
     deed: Deed
 
 
-def draw_plan(seed: int, *, seconds: float, processes: int, restarts_database: bool) -> list[Event]:
-    """Everything that will happen within *seconds*, in order."""
+def draw_plan(
+    seed: int, *, seconds: float, processes: int, restarts_database: bool, callbacks: bool = False
+) -> list[Event]:
+    """Everything that will happen within *seconds*, in order. *callbacks*: they have bad days too."""
     rng = random.Random(f"chaos {seed} {processes}")
-    events = [*_moods(rng, seconds), *_discord(rng, seconds), *_people(rng, seconds)]
+    duels = [seconds - DUEL_SECONDS * number for number in range(1, 1 + max(1, int(seconds // DUEL_EVERY_SECONDS)))]
+    moods = (*MOODS, *CALLBACK_MOODS) if callbacks else MOODS
+    events = [*_moods(rng, seconds, moods), *_discord(rng, seconds), *_people(rng, seconds)]
     for process in range(processes):
-        events += _blows(rng, seconds, process)
+        events += _blows(rng, duels[-1], process)
     if restarts_database:
-        events += [Event(at, RestartDatabase(rng.uniform(0.0, 3.0))) for at in _moments(rng, seconds, 15, 30)]
+        events += [Event(at, RestartDatabase(rng.uniform(0.0, 3.0))) for at in _moments(rng, duels[-1], 15, 30)]
+    events += [Event(at, StopPoster(rng.uniform(*SLEEP_SECONDS))) for at in duels]
     return sorted(events, key=lambda event: event.at_seconds)
 
 
@@ -108,21 +125,24 @@ def _moments(rng: random.Random, seconds: float, least: float, most: float) -> I
 
 
 def _blows(rng: random.Random, seconds: float, process: int) -> Iterator[Event]:
-    """Kills and stops of one process, one after the other, with some time to work between them."""
+    """Kills and stops of one process, one after the other, with some time to work between them. All are over then."""
     at = rng.uniform(3, 6)
     bag: list[Kill | Stop] = []
-    while at < seconds:
+    while True:
         if not bag:
             bag = [*(Kill(process, rng.uniform(0.1, 3.0)) for _ in range(2)), Stop(process, rng.uniform(5.0, 12.0))]
             rng.shuffle(bag)
         deed = bag.pop()
+        over = at + (deed.seconds if isinstance(deed, Stop) else deed.down_seconds)
+        if over >= seconds:
+            return
         yield Event(at, deed)
-        at += (deed.seconds if isinstance(deed, Stop) else deed.down_seconds) + rng.uniform(3, 8)
+        at = over + rng.uniform(3, 8)
 
 
-def _moods(rng: random.Random, seconds: float) -> Iterator[Event]:
+def _moods(rng: random.Random, seconds: float, moods: tuple[Mood, ...]) -> Iterator[Event]:
     for at in _moments(rng, seconds, 4, 10):
-        yield Event(at, SetMood(rng.choice(MOODS)))
+        yield Event(at, SetMood(rng.choice(moods)))
         yield Event(at + rng.uniform(1.0, 3.5), SetMood(Mood.NORMAL))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from tests.chaos.plan import Imagine, Kill, RestartDatabase, Stop, draw_plan
+from tests.chaos.plan import DUEL_SECONDS, Imagine, Kill, RestartDatabase, Stop, StopPoster, draw_plan
 
 
 def test_the_same_seed_gives_the_same_plan_and_another_seed_another() -> None:
@@ -20,6 +20,14 @@ def test_every_plan_kills_and_stops_each_process_and_restarts_the_database() -> 
             assert sum(isinstance(deed, Kill) and deed.process == process for deed in deeds) >= 2, seed
             assert any(isinstance(deed, Stop) and deed.process == process for deed in deeds), seed
         assert any(isinstance(deed, RestartDatabase) for deed in deeds), seed
+
+
+def test_no_process_dies_within_the_duel_that_ends_a_run() -> None:
+    for seed in range(50):
+        plan = draw_plan(seed, seconds=60, processes=2, restarts_database=True, callbacks=True)
+        (duel,) = [event.at_seconds for event in plan if isinstance(event.deed, StopPoster)]
+        blows = [event.at_seconds for event in plan if isinstance(event.deed, Kill | Stop | RestartDatabase)]
+        assert blows and max(blows) < duel == 60 - DUEL_SECONDS
 
 
 def test_no_two_requests_share_a_seed_so_that_each_image_can_be_told_from_every_other() -> None:

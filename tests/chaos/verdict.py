@@ -5,35 +5,46 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
-from generations.model import Generation, Outlook, State
-from sandbox.image_api import ImageApi
+from generations.model import Ending, Generation, Outlook, State
+from sandbox.image_api import ImageApi, Mood
 from sandbox.local_discord import LocalDiscord
+from tests.chaos.arena import Arena
 from tests.chaos.plan import CHANNELS, PEOPLE, SEEDS_PER_REQUEST, Imagine
 from tests.chaos.rows import Row, Rows
 from tests.e2e.trial import Json, buttons, gallery, text
 from ui.cards import build_card
+from ui.texts import NOT_CANCELLABLE
 
 LOOKS_APART_MS = 5000
 RETURNED = frozenset({"failed", "expired", "unknown", "cancelled"})
 ENDED = RETURNED | {"delivered", "undelivered"}
 IS_COMPONENTS_V2 = 1 << 15
 TOO_MANY = 429  # the one answer to a POST that says it was surely not taken
+UNREADABLE = {Mood.ERROR_AFTER, Mood.SILENT, Mood.GARBAGE}  # the task was made, and nobody was told its id
+REMEMBER_MS = 35_000  # after a stop, or while the database is away, so long may it take until a task is written down
+TRACEBACK = "Traceback (most recent call last):"
+LOG_ENTRY = re.compile(r"\d{4}-\d\d-\d\d |\[sandbox\] ")
+RECONNECTS = re.compile(r" discord\.(shard|gateway): | discord\.client: Attempting a reconnect")
 
 
-def broken_promises(rows: Rows, images: ImageApi, discord: LocalDiscord, asked: dict[int, Imagine]) -> list[str]:
+def broken_promises(rows: Rows, arena: Arena) -> list[str]:
     """One sentence for each promise that was broken; none: nobody was wronged."""
+    images, discord, asked = arena.box.images, arena.box.discord, arena.asked
     screen = _everything_on_screen(discord)
     return [
         *_ledger(rows),
         *_states(rows),
         *_posts(rows, images),
+        *_tasks(rows, arena),
         *_looks(images),
         *_pictures(rows, images, screen),
         *_cards(rows, screen),
         *_answers(rows, asked, discord),
+        *_cancels(rows, arena),
+        *_processes(arena),
         *(f"Discord's rule broken: {violation}" for violation in discord.violations),
     ]
 
@@ -97,6 +108,19 @@ def _posts(rows: Rows, images: ImageApi) -> Iterator[str]:
     yield from (f"seed {seed} became {count} tasks" for seed, count in taken.items() if count > 1)
     yield from (f"seed {seed} was posted {count} times" for seed, count in sent.items() if count > 1)
     yield from (f"seed {seed} was posted for no image" for seed in sent if seed not in known)
+
+
+def _tasks(rows: Rows, arena: Arena) -> Iterator[str]:
+    """What the image API told a process that lived on, some row knows: also when that process slept for so long that
+    another one had given the image up."""
+    known = {image["task_id"] for image in rows.images}
+    for post in arena.box.images.posts:
+        if post.status != 200 or post.task_id is None or post.task_id in known:
+            continue
+        poster = arena.poster_of(post)
+        died = arena.diary.was_killed_within(poster, post.at_ms - 100, post.at_ms + REMEMBER_MS)
+        if not died and not arena.diary.moods_within(post.at_ms - 100, post.at_ms + 1000) & UNREADABLE:
+            yield f"task {post.task_id} was told to process {poster}, which lived on, and no row knows it"
 
 
 def _looks(images: ImageApi) -> Iterator[str]:
@@ -193,3 +217,40 @@ def _answers(rows: Rows, asked: dict[int, Imagine], discord: LocalDiscord) -> It
             yield f"generation {interaction_id} is not what was asked for"
         if card is not None and card["flags"] & IS_COMPONENTS_V2 and generation.message_id is None:
             yield f"the card of {interaction_id} stands and no row knows it"
+
+
+def _cancels(rows: Rows, arena: Arena) -> Iterator[str]:
+    """Each card is cancelled by one press at most, so nobody whose press took effect may read that it came too late."""
+    for press, interaction_id in arena.cancels.items():
+        generation = rows.loaded.get(interaction_id)
+        if generation is None or all(image.ending is not Ending.CANCELLED for image in generation.images):
+            continue
+        answer = arena.box.discord.actor(arena.asked[interaction_id].person).answer(press)
+        if answer is not None and NOT_CANCELLABLE in text(answer):
+            yield f"{interaction_id} was cancelled by a press that was told it came too late"
+
+
+# -- the processes themselves --------------------------------------------------------------------------------------
+
+
+def _processes(arena: Arena) -> Iterator[str]:
+    """No process ends by itself, and none meets a fault that it has no sentence for."""
+    yield from (f"a bot ended by itself: {end}" for end in arena.ends_of_its_own)
+    for number in range(len(arena.bots)):
+        for fault in unexpected_faults(arena.log_of(number)):
+            yield f"process {number} met a fault that it did not expect: {fault}"
+
+
+def unexpected_faults(lines: Sequence[str]) -> Iterator[str]:
+    """The entries of a bot's log that hold a traceback, each with the error that it ends in. Not those in which
+    discord.py says why it connects anew: what it does then is its own affair."""
+    entry, indent, error = "", None, ""
+    for line in [*lines, "[sandbox] end"]:
+        if LOG_ENTRY.match(line):
+            if error:
+                yield f"{entry}: {error}"
+            entry, indent, error = line, None, ""
+        elif line.strip() == TRACEBACK:
+            indent = None if RECONNECTS.search(entry) else line[: line.index(TRACEBACK)]
+        elif indent is not None and line.startswith(indent) and not line[len(indent) :].startswith(" "):
+            error, indent = line.strip(), None

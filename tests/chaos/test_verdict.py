@@ -1,0 +1,56 @@
+"""What the arena's witnesses say is read rightly: logs, the diary, and whom a broken promise is about."""
+
+from __future__ import annotations
+
+from sandbox.image_api import Mood
+from tests.chaos.diary import Diary
+from tests.chaos.rows import Rows
+from tests.chaos.story import named_generations
+from tests.chaos.verdict import unexpected_faults
+
+OURS = "2026-11-22 12:00:01,000 ERROR   qwen_imagine.worker: generation 7: its step failed"
+LIBRARY = "2026-11-22 12:00:02,000 ERROR   discord.shard: Attempting a reconnect for shard ID 0 in 0.18s"
+TRACE = ["Traceback (most recent call last):", '  File "x.py", line 1, in f', "    f()"]
+CHAINED = [*TRACE, "KeyError: 1", "", "During handling of the above exception, another exception occurred:", "", *TRACE]
+
+
+def indented(lines: list[str]) -> list[str]:
+    return [f"    {line}" for line in lines]
+
+
+def test_a_traceback_is_told_with_its_entry_and_the_error_that_it_names() -> None:
+    assert list(unexpected_faults([OURS, *indented([*TRACE, "KeyError: 1"]), OURS])) == [f"{OURS}: KeyError: 1"]
+    assert list(unexpected_faults([OURS, *TRACE, "x.Wrong: no"])) == [f"{OURS}: x.Wrong: no"]
+
+
+def test_of_a_chain_the_last_error_is_told() -> None:
+    assert list(unexpected_faults([OURS, *indented([*CHAINED, "ValueError: 2"]), OURS])) == [f"{OURS}: ValueError: 2"]
+
+
+def test_what_the_library_says_of_its_own_reconnects_is_no_fault_but_what_follows_it_may_be() -> None:
+    assert not list(unexpected_faults([LIBRARY, *indented([*CHAINED, "ValueError: 2"])]))
+    assert len(list(unexpected_faults([LIBRARY, *indented([*TRACE, "E: 1"]), OURS, *indented([*TRACE, "E: 2"])]))) == 1
+
+
+def test_the_diary_knows_who_died_and_which_moods_reigned() -> None:
+    times = iter((0, 10, 20, 30))
+    diary = Diary(lambda: next(times), lambda: 0)
+    for killed, mood in ((None, Mood.BUSY), (1, None), (None, Mood.NORMAL)):
+        diary.note("deed", killed=killed, mood=mood)
+    assert [diary.was_killed_within(1, *span) for span in ((0, 19), (20, 20), (21, 40))] == [False, True, False]
+    assert [diary.was_killed_within(process, 0, 40) for process in (0, None)] == [False, True]
+    assert diary.moods_within(0, 5) == {Mood.NORMAL}
+    assert diary.moods_within(15, 25) == {Mood.BUSY}
+    assert diary.moods_within(15, 30) == {Mood.BUSY, Mood.NORMAL}
+
+
+def test_a_broken_promise_names_its_generation_by_its_id_its_image_its_task_or_its_seed() -> None:
+    images = [
+        {"generation_id": 70, "seed": 20, "task_id": "n1-a"},
+        {"generation_id": 80, "seed": 30, "task_id": None},
+        {"generation_id": 90, "seed": 40, "task_id": "n2"},
+    ]
+    rows = Rows([], [], [{"id": image["generation_id"]} for image in images], images, {}, [])
+    assert named_generations(rows, ["seed 30 was posted 2 times", "image 70-3 has 2 holds"]) == [80, 70]
+    assert named_generations(rows, ["task n1-a was looked at twice within 8 ms", "the card of 90 is gone"]) == [70, 90]
+    assert named_generations(rows, ["credits are still held: seed 300"]) == []
