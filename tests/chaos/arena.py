@@ -160,7 +160,7 @@ class Arena:
         try:
             await asyncio.sleep(deed.seconds)
         finally:
-            self.diary.note(f"SIGCONT of process {deed.process}")
+            self.diary.note(f"SIGCONT of process {deed.process}", woke=True)
             self._signal(group, signal.SIGCONT)
 
     async def _stop_poster(self, deed: StopPoster) -> None:

@@ -15,6 +15,7 @@ class Moment:
     at_ms: int
     what: str
     killed: int | None = None  # the process that died here
+    woke: bool = False  # a process went on here after a stop
     mood: Mood | None = None  # the image API's from here on
 
 
@@ -32,8 +33,8 @@ class Diary:
         self.began_ms = self._monotonic_ms()
         self.began_wall_ms = self._wall_ms()
 
-    def note(self, what: str, *, killed: int | None = None, mood: Mood | None = None) -> None:
-        self.moments.append(Moment(self._monotonic_ms(), what, killed, mood))
+    def note(self, what: str, *, killed: int | None = None, woke: bool = False, mood: Mood | None = None) -> None:
+        self.moments.append(Moment(self._monotonic_ms(), what, killed, woke, mood))
 
     def was_killed_within(self, process: int | None, since_ms: int, until_ms: int) -> bool:
         """Whether *process* (None: any) died between these two moments."""
@@ -41,6 +42,10 @@ class Diary:
             moment.killed is not None and process in (None, moment.killed) and since_ms <= moment.at_ms <= until_ms
             for moment in self.moments
         )
+
+    def woke_within(self, since_ms: int, until_ms: int) -> bool:
+        """Whether a process went on after a stop between these two moments."""
+        return any(moment.woke and since_ms <= moment.at_ms <= until_ms for moment in self.moments)
 
     def moods_within(self, since_ms: int, until_ms: int) -> set[Mood]:
         """Every mood that the image API was in between these two moments, the one it came with included."""

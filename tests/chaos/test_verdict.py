@@ -33,12 +33,14 @@ def test_what_the_library_says_of_its_own_reconnects_is_no_fault_but_what_follow
 
 
 def test_the_diary_knows_who_died_and_which_moods_reigned() -> None:
-    times = iter((0, 10, 20, 30))
+    times = iter((0, 10, 20, 30, 40))
     diary = Diary(lambda: next(times), lambda: 0)
     for killed, mood in ((None, Mood.BUSY), (1, None), (None, Mood.NORMAL)):
         diary.note("deed", killed=killed, mood=mood)
+    diary.note("SIGCONT", woke=True)
     assert [diary.was_killed_within(1, *span) for span in ((0, 19), (20, 20), (21, 40))] == [False, True, False]
     assert [diary.was_killed_within(process, 0, 40) for process in (0, None)] == [False, True]
+    assert [diary.woke_within(*span) for span in ((0, 39), (40, 41))] == [False, True]
     assert diary.moods_within(0, 5) == {Mood.NORMAL}
     assert diary.moods_within(15, 25) == {Mood.BUSY}
     assert diary.moods_within(15, 30) == {Mood.BUSY, Mood.NORMAL}
