@@ -1,0 +1,103 @@
+"""64 images are ready and Discord doesn't answer: the worker goes on with everything else, and nobody storms back.
+
+The real worker, ledger and delivery, over HTTP. A Discord that takes calls and never answers stands for one that gives
+5xx: discord.py 2.7.1 tries such a call for 25 s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from generations.model import Origin, Request, State
+from generations.worker import MAX_STEPS
+from store.database import open_database
+from tests.doubles import Bell, ManualClock, ScriptedService, Shelf, Wall
+from tests.integration.discord_rest import DiscordRest, a_discord
+from tests.worker.conftest import Workshop
+from ui.delivery import DiscordDelivery
+
+CHANNEL = 2
+FIRST_CARD = 10_000
+
+
+class Crowd(Workshop):
+    """A workshop whose people have cards of their own, on one Discord."""
+
+    rest: DiscordRest
+
+    async def ask(self, number: int) -> int:
+        """The generation of one more person, whose card stands."""
+        token = f"token-{number}"
+        origin = Origin(self.new_id(), 1, 1000 + number, CHANNEL, 3, token, 10 * 1024 * 1024)
+        generation = await self.generations.request(Request(prompt="a lighthouse", seed=number), origin)
+        self.rest.add_message(FIRST_CARD + number, CHANNEL)
+        await self.generations.answered(generation.id, FIRST_CARD + number)
+        return generation.id
+
+    async def until(self, happened: Callable[[], object]) -> None:
+        """Let the worker go round until something has happened."""
+        async with asyncio.timeout(20):
+            while not happened():
+                self.worker.nudge()
+                await asyncio.sleep(0.01)
+
+    async def still(self) -> None:
+        """Do what is due, and let every call come to its end."""
+        while await self.worker.step():
+            pass
+        await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def crowd(tmp_path: Path) -> AsyncIterator[Crowd]:
+    clock = ManualClock()
+    async with a_discord() as (rest, client), open_database(f"sqlite:///{tmp_path}/crowd.db") as database:
+        await database.migrate()
+        made = Crowd(database, clock, ScriptedService(clock), Shelf(), Wall(), Bell(), max_in_flight=200)
+        made.rest = rest
+        made.wall = DiscordDelivery(client, clock)  # type: ignore[assignment]
+        made.restart()
+        yield made
+        rest.gate.set()
+        await made.worker.drain()
+        await made.wall.drain()  # type: ignore[attr-defined]
+
+
+async def test_64_shows_in_an_outage_hold_one_step_and_come_back_in_turn(crowd: Crowd) -> None:
+    asked = [await crowd.ask(number) for number in range(MAX_STEPS)]
+    await crowd.still()
+    assert len(crowd.service.posts) == MAX_STEPS
+    crowd.rest.fault(".", 500, drop=True, times=1000)
+    await crowd.pass_time(8)
+    assert {state for one in asked for state in await crowd.states(one)} == {State.SUCCEEDED}
+
+    crowd.rest.faults.clear()
+    crowd.rest.gate.clear()
+    crowd.rest.most_at_once = 0
+    crowd.clock.advance(10)  # every one of them is due again
+    running = asyncio.create_task(crowd.worker.run())
+    await crowd.until(lambda: crowd.rest.most_at_once)
+    newcomer = await crowd.ask(MAX_STEPS)
+    await crowd.until(lambda: len(crowd.service.posts) == MAX_STEPS + 1)
+    assert crowd.rest.most_at_once == 1, "one call is enough to see whether Discord is back"
+
+    crowd.rest.gate.set()
+    await crowd.worker.drain()
+    await running
+    edits = Counter[int]()
+    for second in range(90):
+        before = len(crowd.rest.edits())
+        crowd.clock.advance(1)
+        await crowd.still()
+        edits[second] = len(crowd.rest.edits()) - before
+    for one in (*asked, newcomer):
+        assert await crowd.states(one) == [State.DELIVERED]
+    assert [len(message["attachments"]) for message in crowd.rest.messages.values()] == [1] * (MAX_STEPS + 1)
+    assert max(edits.values()) <= MAX_STEPS / 3, "Discord takes 50 calls a second of a bot"
+    for person in range(MAX_STEPS + 1):
+        assert await crowd.money(1000 + person) == (45, 0)
