@@ -8,9 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import random
 import signal
-import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -21,7 +19,8 @@ from sandbox.bot_process import BotProcess, BotState
 from sandbox.image_api import Mood
 from sandbox.image_api.service import Post
 from sandbox.local_discord.people_commands import Refused
-from sandbox.world import HOST, Sandbox
+from sandbox.world import Sandbox
+from tests.chaos.bots import find_ports, folder_of, make_bot
 from tests.chaos.diary import Diary
 from tests.chaos.plan import (
     AskCredits,
@@ -82,7 +81,7 @@ class Arena:
 
     def log_of(self, process: int) -> list[str]:
         """Every line that this bot has written, over all its starts."""
-        log = _folder_of(self.folder, process) / "bot.log"
+        log = folder_of(self.folder, process) / "bot.log"
         return log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
 
     async def carry_out(self, plan: list[Event]) -> None:
@@ -248,7 +247,7 @@ async def open_arena(
         )
         box.images.answer_seconds = ANSWER_SECONDS
         ports = find_ports(processes) if callbacks else []
-        bots = [_bot(box, bot_script, _folder_of(folder, number), ports[number:]) for number in range(processes)]
+        bots = [make_bot(box, bot_script, folder_of(folder, number), ports[number:]) for number in range(processes)]
         arena = Arena(folder, box, bots, address, postgres, ports, Diary(box.images.service.now_ms, box.clock.now_ms))
         stack.push_async_callback(arena.close)
         for bot in bots:
@@ -257,30 +256,3 @@ async def open_arena(
         keeper = asyncio.create_task(arena.keep_running())
         stack.callback(keeper.cancel)
         yield arena
-
-
-def _folder_of(folder: Path, process: int) -> Path:
-    return folder / f"process-{process}"
-
-
-def find_ports(count: int) -> list[int]:
-    """Ports of this machine that nobody uses now."""
-    found: list[int] = []
-    for port in random.SystemRandom().sample(PORTS, 200):
-        with socket.socket() as tried, contextlib.suppress(OSError):
-            tried.bind((HOST, port))
-            found.append(port)
-        if len(found) == count:
-            return found
-    raise OSError(f"no {count} free ports were found")
-
-
-def _bot(box: Sandbox, script: Path, folder: Path, ports: list[int]) -> BotProcess:
-    """*ports*: the first is its own; none: it is not called back."""
-    folder.mkdir()
-    own = {"PUBLIC_URL": f"http://{HOST}:{ports[0]}", "PORT": str(ports[0])} if ports else {}
-
-    def environment() -> dict[str, str]:
-        return {**box.bot_environment(), **own}
-
-    return BotProcess(script, environment=environment, data_dir=folder, now_ms=box.clock.now_ms)
