@@ -19,11 +19,14 @@ from playwright.async_api import Browser, FloatRect, Locator, async_playwright, 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from sandbox.world import Sandbox  # noqa: E402  (the repository is not installed: its root comes first)
+from sandbox.local_discord.state import DEFAULT_ATTACHMENT_SIZE_LIMIT  # noqa: E402  (not installed: the root comes first)
+from sandbox.world import Sandbox  # noqa: E402
 from scripts.visitor import DESK, PHONE, Visitor  # noqa: E402
 
 PROMPT = "a lighthouse in a storm, oil on canvas"
 SMALL = "Portrait 768×1024"
+WIDE = "Landscape 1536×1024"
+TIGHT_BYTES = 15_000  # the stand-in's pictures are smooth: none of them comes near Discord's 10 MiB
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
@@ -34,10 +37,13 @@ class Album:
 
     folder: Path
     browser: Browser
-    url: str
+    box: Sandbox
 
-    async def open(self, name: str, *, size: tuple[int, int] = DESK, dark: bool = True) -> Visitor:
-        return await Visitor.arrive(self.browser, self.url, name, size=size, dark=dark, folder=self.folder)
+    async def open(
+        self, name: str, channel: str = "gallery", *, size: tuple[int, int] = DESK, dark: bool = True
+    ) -> Visitor:
+        url, folder = self.box.url, self.folder
+        return await Visitor.arrive(self.browser, url, name, channel=channel, size=size, dark=dark, folder=folder)
 
 
 def inside(message: Locator) -> Locator:
@@ -111,6 +117,61 @@ async def picture_lines(album: Album) -> None:
     await jonas.keep("refusal-place", await jonas.command("imagine", prompt="a wasted image"))
 
 
+async def picture_sizes(album: Album) -> None:
+    """An image that had to be made smaller, and one of thirty megabytes."""
+    sam = await album.open("sam", "studio")
+    discord = album.box.discord
+    discord.set_attachment_size_limit(TIGHT_BYTES)
+    prompt = "a lantern parade over a harbour, fine detail"
+    smaller = await sam.command("imagine", prompt=prompt, size="Portrait 1024×1536", seed="7", format="png")
+    discord.set_attachment_size_limit(DEFAULT_ATTACHMENT_SIZE_LIMIT)
+    await sam.pictures(smaller)
+    await sam.keep("card-reencoded", inside(smaller))
+    await sam.page.get_by_test_id("panel-mood").select_option("huge_image")
+    huge = await sam.command("imagine", prompt="a mural for a whole house", size="Portrait 1024×1536", format="png")
+    await expect(huge).to_contain_text("too large to be posted here", timeout=30_000)
+    await sam.keep("card-link", inside(huge))
+    await sam.page.get_by_test_id("panel-mood").select_option("normal")
+
+
+async def picture_time(album: Album) -> None:
+    """What the bot has learned of a size from many images, and an image that takes longer than Discord allows."""
+    album.box.images.seconds_per_image = (11.0, 19.0)
+    people = [await album.open(name, "studio") for name in ("mira", "jonas", "sam", "olga")]
+    for painters in (people, people[2:]):
+        await asyncio.gather(*(paint_three(painter) for painter in painters))
+    sam, olga = people[2:]
+    card = await sam.command("imagine", prompt="a train over a viaduct, seen from below", size=WIDE)
+    await expect(card).to_contain_text("▰▰▰▰", timeout=30_000)
+    await sam.keep("card-progress", inside(card))
+    await sam.pictures(card)
+    await olga.go("pier")
+    await olga.page.get_by_test_id("panel-mood").select_option("stuck")
+    slow = await olga.command("imagine", prompt="the last ferry of the evening", size=WIDE)
+    await expect(slow).to_contain_text("Painting")
+    await expect(slow).to_contain_text("taking longer than usual", timeout=60_000)
+    await olga.keep("card-overdue", inside(slow))
+    await move_clock(olga, 13)
+    await expect(slow).to_contain_text("15 minutes", timeout=30_000)
+    await olga.keep("card-leaving", inside(slow))
+    await move_clock(olga, 1)
+    await olga.page.get_by_test_id("panel-mood").select_option("normal")
+    await olga.go("dm")
+    direct = await olga.find([], "the last ferry", inside="[data-testid=gallery-image]", seconds=60)
+    await olga.pictures(direct)
+    await olga.keep("card-direct", inside(direct))
+
+
+async def paint_three(visitor: Visitor) -> None:
+    card = await visitor.command("imagine", prompt=f"three stations, as {visitor.name} sees them", size=WIDE, count="3")
+    await visitor.pictures(card, 3)
+
+
+async def move_clock(visitor: Visitor, minutes: int) -> None:
+    await visitor.page.get_by_test_id("panel-clock-minutes").fill(str(minutes))
+    await visitor.page.get_by_test_id("panel-clock-custom").click()
+
+
 async def picture_own_pages(album: Album) -> None:
     """What only the person sees, a spoiler, a private image, and the one message that mentions its person."""
     mira = await album.open("mira")
@@ -161,8 +222,9 @@ async def main(folder: Path) -> int:
             await box.bot.start()
             await box.bot.wait_ready(30)
             browser = await playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
-            album = Album(folder, browser, box.url)
-            for chapter in (picture_cards, picture_lines, picture_own_pages, picture_phones):
+            album = Album(folder, browser, box)
+            chapters = (picture_cards, picture_lines, picture_sizes, picture_own_pages, picture_time, picture_phones)
+            for chapter in chapters:
                 await chapter(album)
             await browser.close()
     print(f"Pictures are in {folder}")
