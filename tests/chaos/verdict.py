@@ -20,7 +20,9 @@ from ui.cards import build_card
 from ui.texts import NOT_CANCELLABLE
 
 LOOKS_APART_MS = 5000
-WAKING_MS = 1500  # what a process had begun before it was stopped is through by then
+SPOILED = {Mood.DECLINED, Mood.NO_URL, Mood.NOT_AN_IMAGE, Mood.REDIRECT}  # the task ends without a usable picture
+STALL_MS = 3000  # a busy machine notes late what happened: a POST may be read after its sender was killed
+WAKING_MS = 5000  # what a process had begun before it was stopped is through by then
 RETURNED = frozenset({"failed", "expired", "unknown", "cancelled"})
 ENDED = RETURNED | {"delivered", "undelivered"}
 IS_COMPONENTS_V2 = 1 << 15
@@ -43,7 +45,7 @@ def broken_promises(rows: Rows, arena: Arena) -> list[str]:
         *_posts(rows, images),
         *_tasks(rows, arena),
         *_looks(images, arena.diary),
-        *_pictures(rows, images, screen),
+        *_pictures(rows, images, screen, arena.diary),
         *_cards(rows, screen),
         *_answers(rows, asked, discord),
         *_cancels(rows, arena),
@@ -121,9 +123,10 @@ def _tasks(rows: Rows, arena: Arena) -> Iterator[str]:
         if post.status != 200 or post.task_id is None or post.task_id in known:
             continue
         poster = arena.poster_of(post)
-        died = arena.diary.was_killed_within(poster, post.at_ms - 100, post.at_ms + REMEMBER_MS)
-        if not died and not arena.diary.moods_within(post.at_ms - 100, post.at_ms + 1000) & UNREADABLE:
-            yield f"task {post.task_id} was told to process {poster}, which lived on, and no row knows it"
+        died = arena.diary.was_killed_within(poster, post.at_ms - STALL_MS, post.at_ms + REMEMBER_MS)
+        if not died and not arena.diary.moods_within(post.at_ms, post.at_ms + STALL_MS) & UNREADABLE:
+            seed = post.body["seed"] if isinstance(post.body, dict) else None
+            yield f"task {post.task_id}, seed {seed}, was told to process {poster}, which lived on, and no row knows it"
 
 
 def _looks(images: ImageApi, diary: Diary) -> Iterator[str]:
@@ -159,7 +162,7 @@ def _file_names(message: Json) -> Iterator[str]:
         yield from (attachment["filename"] for attachment in message["attachments"])
 
 
-def _pictures(rows: Rows, images: ImageApi, screen: dict[int, Json]) -> Iterator[str]:
+def _pictures(rows: Rows, images: ImageApi, screen: dict[int, Json], diary: Diary) -> Iterator[str]:
     """Every image that exists for a task that a row knows was posted, once; or its row says why not."""
     shown = Counter[int]()
     for message in screen.values():
@@ -176,7 +179,9 @@ def _pictures(rows: Rows, images: ImageApi, screen: dict[int, Json]) -> Iterator
             yield f"image {name} is called delivered and nobody sees it"
         task = images.tasks.get(image["task_id"] or "")
         exists = task is not None and bool(task.image_names())
-        if exists and state not in ("delivered", "failed"):
+        last_looks = images.looks.get(image["task_id"] or "", [])[-1:]  # late: at a spoiled picture it is the last
+        spoiled = any(diary.moods_within(look, look + STALL_MS) & SPOILED for look in last_looks)
+        if exists and state not in ("delivered", "failed") and not spoiled:
             yield f"image {name} exists as task {image['task_id']}, yet it is {state}, {image['ending']}"
         if state == "delivered" and not exists:
             yield f"image {name} is delivered from nowhere"
