@@ -93,7 +93,7 @@ async def an_image_of_thirty_mebibytes(stage: Stage) -> None:
 async def a_task_that_is_not_known_for_two_looks(stage: Stage) -> None:
     asked = await stage.ask("sam", mood=Mood.LOST_TASK)
     task = stage.task_of(asked)
-    await stage.until(lambda: len(stage.trial.box.images.looks.get(task.task_id, [])) == 2)
+    await stage.until(lambda: len(stage.trial.box.images.looks.get(task.task_id, [])) >= 2, 40)
     task.kept_mood = Mood.NORMAL
     await stage.trial.card("sam", asked)
     assert stage.books.money(asked) == PAID
@@ -136,7 +136,7 @@ async def a_slow_image_of_a_minute(stage: Stage) -> None:
 async def pending_past_its_deadline_and_then_a_success(stage: Stage) -> None:
     asked = await stage.ask("jonas", mood=Mood.STUCK)
     images, task, clock = stage.trial.box.images, stage.task_of(asked), stage.trial.box.clock
-    await stage.until(lambda: len(images.looks.get(task.task_id, [])) == 2, 30)
+    await stage.until(lambda: len(images.looks.get(task.task_id, [])) >= 2, 40)
     task.next_looks = [Mood.GARBAGE, Mood.ERROR_BEFORE, Mood.BUSY]  # and nobody is the wiser
     await stage.until(lambda: not task.next_looks, 90)
     assert (stage.books.states(asked), stage.books.money(asked)) == (["running"], [HELD])
@@ -172,8 +172,8 @@ async def test_when(endings: dict[str, BaseException | None], name: str) -> None
 
 async def test_the_owner_was_told_once_for_each_matter(stage: Stage, endings: dict[str, BaseException | None]) -> None:
     olga = stage.trial.box.discord.actor("olga")
-    told = await olga.wait_for(lambda: olga.messages("dm"))
-    assert len(told) == 2
+    await olga.wait_for(lambda: len(olga.messages("dm")) >= 2)
+    assert len(olga.messages("dm")) == 2
 
 
 async def test_at_the_end_everything_adds_up_and_one_post_an_image_was_made(
