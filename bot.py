@@ -177,7 +177,7 @@ async def build(settings: Settings, stack: contextlib.AsyncExitStack) -> Imagine
         limits=Limits(per_user=settings.max_images_per_user, in_flight=settings.qwen_max_tasks),
         owner=owner,
     )
-    bot.opening = Opening(bot.generations, bot.delivery, bot.clock, bot.worker.first_outlook)
+    bot.opening = Opening(bot.generations, bot.delivery, bot.clock, bot.worker.showing.first_outlook)
     bot.removal = Removal(bot, bot.generations, bot.clock)
     return bot
 

@@ -14,9 +14,10 @@ from credits.ledger import Ledger
 from generations import records
 from generations.clock import Clock
 from generations.errors import NotThere
-from generations.model import CardLink, Ending, Generation, Image, Origin, Shown, State
+from generations.model import CardLink, Ending, Generation, Image, Origin, State
 from generations.ports import ImageStore
 from generations.records import archive
+from generations.shown import Shown
 from qwen.errors import ImageError, ImageTooLarge, ImageUnavailable
 from qwen.images import FoundImage, OversizedImage
 from store.database import Database

@@ -18,7 +18,7 @@ NAME = "qwen-imagine"
 LEFT_OUT = frozenset({"token", "owner", "lease_until_ms", "fence", "due_at_ms", "revision", "shown_revision"})
 _ID_COLUMNS = frozenset(
     {"id", "user_id", "application_id", "channel_id", "guild_id", "message_id", "card_channel_id"}
-    | {"generation_id", "attachment_id"}
+    | {"generation_id", "attachment_id", "apart_channel_id", "apart_message_id"}
 )
 
 

@@ -7,6 +7,7 @@ are asked right before each edit, and after one that the rows could have overtak
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from generations.clock import Clock
 from generations.model import Generation
@@ -28,9 +29,9 @@ class Freshness:
         async with self._database.transaction() as tx:
             return await shows.fence_of(tx, generation.id) == generation.fence
 
-    async def was_shown(self, generation: Generation) -> None:
-        """Progress of *generation* was put on its card. If there were news meanwhile, they are shown again."""
+    async def was_shown(self, generation: Generation, standing: Mapping[int, int]) -> None:
+        """*generation* was put on its card, with the attachments *standing*. What overtook it is shown again."""
         async with self._database.transaction() as tx:
-            overtaken = await shows.show_again(tx, generation.id, generation.revision, self._clock.now_ms())
+            overtaken = await shows.landed(tx, generation, standing, self._clock.now_ms())
         if overtaken:
-            log.info("generation %s: progress landed after news, which are shown again", generation.id)
+            log.info("generation %s: what landed on its card was old; the news are shown again", generation.id)

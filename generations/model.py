@@ -39,7 +39,8 @@ MOVES: Mapping[State, frozenset[State]] = {
     State.RUNNING: frozenset({State.SUCCEEDED, State.FAILED, State.EXPIRED}),
     # SUCCEEDED -> FAILED when the picture was lost before it could be posted; what was charged is refunded.
     State.SUCCEEDED: frozenset({State.DELIVERED, State.UNDELIVERED, State.FAILED}),
-    State.DELIVERED: frozenset(),
+    # DELIVERED -> SUCCEEDED when an older edit that came late took the picture off its card: it is shown again.
+    State.DELIVERED: frozenset({State.SUCCEEDED}),
     # UNDELIVERED -> FAILED when its person wants it posted after all and its link has died; refunded too.
     State.UNDELIVERED: frozenset({State.DELIVERED, State.FAILED}),
     State.FAILED: frozenset(),
@@ -150,6 +151,13 @@ class Origin:
         return (self.interaction_id >> 22) + DISCORD_EPOCH_MS + TOKEN_LIFETIME_MS
 
 
+class Apart(NamedTuple):
+    """A message that holds pictures beside their card."""
+
+    channel_id: int
+    message_id: int
+
+
 @dataclass(frozen=True, slots=True)
 class Image:
     """One image of a generation: one task of the service, one hold in the ledger. Times are unix milliseconds."""
@@ -171,7 +179,16 @@ class Image:
     ending: Ending | None = None
     ending_detail: str | None = None  # the service's own words, one short line
     attachment_id: int | None = None  # on the card, once delivered
+    apart_channel_id: int | None = None  # where its picture stands in a message of its own, which the card names
+    apart_message_id: int | None = None
     file_name: str | None = None  # there; empty when the card has a link to it instead
+
+    @property
+    def apart(self) -> Apart | None:
+        """The message of its own that holds its picture, if there is one."""
+        if self.apart_channel_id is None or self.apart_message_id is None:
+            return None
+        return Apart(self.apart_channel_id, self.apart_message_id)
 
     @property
     def image_id(self) -> str:
@@ -198,6 +215,16 @@ class Generation:
     def unshown(self) -> bool:
         """Whether the card on Discord still owes the person news."""
         return self.shown_revision < self.revision
+
+    @property
+    def standing(self) -> dict[int, int]:
+        """The attachments that its card holds, as far as the rows know: image position -> attachment id."""
+        return {image.position: image.attachment_id for image in self.images if image.attachment_id is not None}
+
+    @property
+    def apart_by_position(self) -> dict[int, Apart]:
+        """The messages that hold what could not be put on its card, by image position."""
+        return {image.position: image.apart for image in self.images if image.apart is not None}
 
     @property
     def cancellable(self) -> bool:
@@ -260,25 +287,3 @@ class Outlook:
 
     line: Line | None = None
     painting: Painting | None = None
-
-
-class Place(StrEnum):
-    """Where a show ended up."""
-
-    CARD = "card"
-    CHANNEL = "channel"
-    DIRECT_MESSAGE = "direct_message"
-    NOWHERE = "nowhere"
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """The outcome of a show. By image position, for the pictures that it uploaded: attachment ids and file names; the
-    name is empty where it could only link to a picture."""
-
-    place: Place
-    message_id: int | None = None
-    channel_id: int | None = None
-    attachments: Mapping[int, int] = field(default_factory=dict[int, int])
-    file_names: Mapping[int, str] = field(default_factory=dict[int, str])
-    owed_seconds: float | None = None  # the pictures arrived, but the card must be shown again after so long

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from generations.model import Generation, Outlook, Shown
+from generations.model import Generation, Outlook
+from generations.shown import Shown
 from qwen.images import DownloadedImage, FoundImage
 from qwen.models import Task, TaskRequest
 
@@ -40,8 +41,11 @@ class Freshness(Protocol):
         """Whether nobody has claimed it since *generation* was read."""
         ...
 
-    async def was_shown(self, generation: Generation) -> None:
-        """Progress of *generation* is on its card now: where news overtook it, have them shown again."""
+    async def was_shown(self, generation: Generation, standing: Mapping[int, int]) -> None:
+        """Progress of *generation* is on its card now: where news overtook it, have them shown again.
+
+        *standing*: image position -> id of the attachments that it kept; empty: it left them alone.
+        """
         ...
 
 

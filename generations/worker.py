@@ -9,20 +9,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from generations import records
 from generations.context import StepContext
 from generations.errors import DeliveryDelayed, LostClaim
 from generations.kept_pace import KeptPace
-from generations.model import Generation, Outlook, Place, Shown, State
-from generations.outlook import outlook_of
+from generations.model import Generation
 from generations.pace import LOOK_SECONDS
 from generations.ports import Delivery
 from generations.service import Generations
+from generations.showing import Showing
 from generations.steps import due_images, step_image
-from qwen.images import FoundImage
 from store.database import Transaction
 from store.errors import DatabaseLost
 
@@ -59,6 +58,7 @@ class Worker:
         self._owner = owner
         self._clock = context.clock
         self._database = context.database
+        self.showing = Showing(context, service, delivery, self._slots)
         self._wake = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
@@ -181,19 +181,11 @@ class Worker:
             if not has_news:
                 await records.release_claim(tx, generation.id, generation.fence)
         if has_news:
-            retry_show_at_ms = await self._show(generation, pictures)
-            if retry_show_at_ms is None:
-                await self._tell(generation)
-            async with self._database.transaction() as tx:
-                await records.release_claim(tx, generation.id, generation.fence, retry_show_at_ms=retry_show_at_ms)
+            await self.showing.show(generation, pictures)
         elif generation.finished:
-            await self._tell(generation)  # a process may have died between the show and this
+            await self.showing.tell(generation)  # a process may have died between the show and this
         else:
-            self._delivery.show_progress(generation, await self.outlook(generation))
-
-    async def _tell(self, generation: Generation) -> None:
-        if generation.finished and self._context.pings is not None:
-            await self._context.pings.arrived(generation)
+            await self.showing.show_progress(generation)
 
     async def _answered(self, generation: Generation) -> bool:
         """Whether Discord has taken the card. A process may have died between the answer and its row."""
@@ -216,64 +208,6 @@ class Worker:
         async with self._database.transaction() as tx:
             await records.release_claim(tx, generation.id, generation.fence)
         return False
-
-    # -- showing -------------------------------------------------------------------------------------------------
-
-    async def _show(self, generation: Generation, pictures: Mapping[int, FoundImage]) -> int | None:
-        """Show what is new. Returns when to try again, if Discord could not take it now."""
-        try:
-            shown = await self._delivery.show(generation, await self.outlook(generation), pictures)
-        except DeliveryDelayed as delayed:
-            log.warning("generation %s: %s", generation.id, delayed)
-            retry_at_ms = self._clock.now_ms() + round(delayed.retry_after_seconds * 1000)
-            await self._put_off(generation, retry_at_ms)
-            return retry_at_ms
-        await self._note_shown(generation, pictures, shown)
-        return None if shown.owed_seconds is None else self._clock.now_ms() + round(shown.owed_seconds * 1000)
-
-    async def _put_off(self, generation: Generation, due_at_ms: int) -> None:
-        async with self._database.transaction() as tx:
-            for image in generation.images:
-                if image.state is State.SUCCEEDED:
-                    await records.update_image(tx, image, fence=generation.fence, due_at_ms=due_at_ms)
-
-    async def _note_shown(self, generation: Generation, pictures: Mapping[int, FoundImage], shown: Shown) -> None:
-        arrived = shown.place is not Place.NOWHERE
-        async with self._database.transaction() as tx:
-            for image in generation.images:
-                if image.state is State.SUCCEEDED and image.position in pictures:
-                    target = State.DELIVERED if arrived else State.UNDELIVERED
-                    await records.move(
-                        tx,
-                        image,
-                        target,
-                        fence=generation.fence,
-                        due_at_ms=None,
-                        attachment_id=shown.attachments.get(image.position),
-                        file_name=shown.file_names.get(image.position),
-                    )
-            await records.mark_shown(
-                tx,
-                generation.id,
-                generation.fence,
-                generation.revision if shown.owed_seconds is None else generation.revision - 1,
-                message_id=shown.message_id,
-                channel_id=shown.channel_id,
-            )
-        log.info("generation %s: shown at %s", generation.id, shown.place.value)
-
-    async def outlook(self, generation: Generation) -> Outlook:
-        """What can be said of the near future of *generation*."""
-        line, in_flight = await self._service.standing_of(generation)
-        now_ms = self._clock.now_ms()
-        return outlook_of(generation, line, self._context.pace, now_ms=now_ms, slots=self._slots(), in_flight=in_flight)
-
-    async def first_outlook(self, generation: Generation) -> Outlook:
-        """The same for a card that is about to be sent for the first time: a database that is away must not stop it."""
-        try:
-            return await self.outlook(generation)
-        except DatabaseLost:
-            return Outlook()
 
     @contextlib.asynccontextmanager
     async def _lease(self, generation: Generation) -> AsyncGenerator[None]:

@@ -166,6 +166,8 @@ images = Table(
     Column("ending", Text),
     Column("ending_detail", Text),
     Column("attachment_id", BigInteger),
+    Column("apart_channel_id", BigInteger),  # a message of its own beside the card
+    Column("apart_message_id", BigInteger),
     Column("file_name", Text),
     UniqueConstraint("task_id"),
     CheckConstraint(f"state IN ({', '.join(repr(state.value) for state in State)})", "state"),

@@ -21,14 +21,16 @@ import discord
 
 from generations.clock import Clock
 from generations.errors import DeliveryDelayed, LostClaim
-from generations.model import Generation, Outlook, Shown
+from generations.model import Generation, Outlook
 from generations.pace import backoff_seconds
 from generations.ports import Freshness
+from generations.shown import Shown
 from pictures.press import Press
 from qwen.images import FoundImage
 from ui.cadence import PROGRESS_AGE_MS, born_at_ms, progress_gap_seconds
 from ui.ladder import Ladder
-from ui.places import Memory, Places
+from ui.memory import Memory
+from ui.places import Places
 from ui.restraint import Restraint
 from ui.sizing import Sizing
 
@@ -264,7 +266,8 @@ class DiscordDelivery:
             card.over = message is None  # nothing reaches the card; news will look for another place
         card.edited_at = self._clock.monotonic()
         if self._freshness is not None:
-            await self._freshness.was_shown(generation)
+            standing = {position: picture.attachment_id for position, picture in sheet.kept.items()}
+            await self._freshness.was_shown(generation, standing)
 
     async def _is_current(self, generation: Generation) -> bool:
         return self._freshness is None or await self._freshness.is_current(generation)

@@ -17,7 +17,8 @@ from discord import ui
 
 from generations.archive import Archive, Fetched, Page, clean_words, kept_images
 from generations.errors import DeliveryDelayed, LostClaim, NotThere
-from generations.model import Generation, Origin, Outlook, Place, Shown, State
+from generations.model import Generation, Origin, Outlook, State
+from generations.shown import Place, Shown
 from ui import texts, texts_history
 from ui.answers import NOBODY, Refusal, defer
 from ui.arrival import missing_permissions, origin_of

@@ -13,13 +13,15 @@ from dataclasses import replace
 import discord
 
 from generations.errors import DeliveryDelayed
-from generations.model import PICTURED, Generation, Outlook, Place, Shown, State
+from generations.model import Apart, Generation, Outlook, State
+from generations.shown import Place, Shown
 from qwen.images import FoundImage, OversizedImage
 from ui.faults import NO_ANSWER, UNKNOWN_INTERACTION, UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, Verdict, delayed, verdict_of
-from ui.file_names import Picture, file_name
-from ui.places import Home, Memory, OpenChannel, Places
+from ui.file_names import Picture
+from ui.memory import Home, Memory
+from ui.places import OpenChannel, Places
 from ui.restraint import Restraint
-from ui.sheet import KeptPicture, Sheet, picture_ids
+from ui.sheet import Sheet
 from ui.sizing import Sizing, posts_of, size_of, too_large
 
 log = logging.getLogger("qwen_imagine.delivery")
@@ -80,6 +82,7 @@ class Ladder:
             attachments={position: picture.attachment_id for position, picture in attached.items()},
             file_names={position: "" for position in memory.linked if position in pictures}
             | {position: picture.file_name for position, picture in attached.items()},
+            apart={position: memory.apart[position] for position in pictures if position in memory.apart},
         )
 
     async def edit(self, memory: Memory, sheet: Sheet) -> discord.Message | None:
@@ -98,11 +101,13 @@ class Ladder:
                 memory.token_dead = memory.token_dead or verdict is Verdict.TOKEN_DEAD
                 if verdict is Verdict.REFUSED and sheet.uploads:
                     raise PayloadRefused from None
+                memory.closed = verdict is Verdict.NEXT and error.status == 403
             except NO_ANSWER as error:
                 self._restraint.unanswered(error)
                 raise _unanswered(error, sheet) from None
             else:
                 self._restraint.answered(by_token=way.by_token)
+                memory.closed, memory.tries = False, 0
                 return message
         return None
 
@@ -139,7 +144,8 @@ class Ladder:
         pictures: Mapping[int, Picture | OversizedImage],
     ) -> Sheet:
         """What to send: pictures that stand on the card are kept, those too large for this place become links."""
-        kept = _kept(memory, generation)
+        kept = memory.kept(generation)
+        apart = generation.apart_by_position | memory.apart
         for position in too_large(pictures, generation):
             if position not in kept:
                 memory.linked[position] = generation.images[position].image_url or ""
@@ -150,7 +156,7 @@ class Ladder:
         }
         leaving = self._places.is_leaving(memory, generation)
         linked = _linked_in_rows(generation) | memory.linked
-        return Sheet(generation, outlook, uploads, kept, linked, tuple(memory.elsewhere), leaving)
+        return Sheet(generation, outlook, uploads, kept, linked, apart, leaving)
 
     async def _show_batch(
         self,
@@ -166,10 +172,10 @@ class Ladder:
         except PayloadRefused:
             message, refused = None, True
         if message is not None:
-            _note_uploads(memory, sheet, message)
+            memory.note_uploads(sheet, message)
             return Shown(Place.CARD, message.id, message.channel.id)
         if not pictures:
-            return Shown(Place.NOWHERE)
+            return Shown(Place.NOWHERE, owed_seconds=memory.seconds_to_reopening())
         return await self._post(memory, sheet, sheet.on_new_message(pictures), refused=refused)
 
     async def _post(self, memory: Memory, card: Sheet, apart: Sheet, *, refused: bool) -> Shown:
@@ -182,7 +188,7 @@ class Ladder:
                     log.info("generation %s: posted apart from its card (%s)", generation.id, place.value)
                     if refused:
                         where = Shown(place, generation.message_id, generation.origin.channel_id)
-                        noted = await self._leave_note(memory, card, _address(generation, place, outcome), where)
+                        noted = await self._leave_note(memory, card, Apart(outcome.channel.id, outcome.id), where)
                         if noted is not None:
                             return noted
                     return _moved(memory, apart, place, outcome, plain=plain)
@@ -207,15 +213,15 @@ class Ladder:
         self._restraint.answered(by_token=False)
         return message
 
-    async def _leave_note(self, memory: Memory, card: Sheet, address: str, shown: Shown) -> Shown | None:
+    async def _leave_note(self, memory: Memory, card: Sheet, apart: Apart, shown: Shown) -> Shown | None:
         """Say on the card where its pictures are, now or, where Discord can't take it, later. None: it is gone."""
-        addresses = [*memory.elsewhere, address]
+        card = card.posted_at(apart)
         try:
-            if await self.edit(memory, card.posted_at(addresses)) is None:
+            if await self.edit(memory, card) is None:
                 return None
         except DeliveryDelayed as delayed:
             shown = replace(shown, owed_seconds=delayed.retry_after_seconds)
-        memory.elsewhere = addresses
+        memory.apart |= card.apart
         return shown
 
     async def _edit_if_possible(self, memory: Memory, sheet: Sheet) -> bool:
@@ -224,17 +230,6 @@ class Ladder:
             return await self.edit(memory, sheet) is not None
         except DeliveryDelayed:
             return False
-
-
-def _kept(memory: Memory, generation: Generation) -> dict[int, KeptPicture]:
-    """The pictures that stand on the message to be edited: by our own memory, else by the rows."""
-    kept = dict(memory.attached)
-    if memory.home is None:
-        for image in generation.images:
-            if image.state in PICTURED and image.attachment_id is not None and image.position not in kept:
-                name = image.file_name or file_name(generation, image)
-                kept[image.position] = KeptPicture(image.attachment_id, name)
-    return kept
 
 
 def _linked_in_rows(generation: Generation) -> dict[int, str]:
@@ -249,23 +244,9 @@ def _linked_in_rows(generation: Generation) -> dict[int, str]:
 def _moved(memory: Memory, sheet: Sheet, place: Place, message: discord.Message, *, plain: bool) -> Shown:
     """From now on *message* is the card."""
     guild_id = sheet.generation.origin.guild_id if place is Place.CHANNEL else None
-    memory.home = Home(message.channel.id, guild_id, message.id, plain)
-    memory.attached.clear()
-    _note_uploads(memory, sheet, message)
+    memory.moved(Home(message.channel.id, guild_id, message.id, plain))
+    memory.note_uploads(sheet, message)
     return Shown(place, message.id, message.channel.id)
-
-
-def _address(generation: Generation, place: Place, message: discord.Message) -> str:
-    """Where a click leads to *message*. Its own jump_url says "@me" for a server that no cache knows."""
-    guild_id = generation.origin.guild_id if place is Place.CHANNEL else None
-    return f"https://discord.com/channels/{guild_id or '@me'}/{message.channel.id}/{message.id}"
-
-
-def _note_uploads(memory: Memory, sheet: Sheet, message: discord.Message) -> None:
-    """Note which pictures of *sheet* stand on *message* now."""
-    names = sheet.names()
-    for position, attachment_id in picture_ids(message, sheet).items():
-        memory.attached[position] = KeptPicture(attachment_id, names[position])
 
 
 def _judge(error: discord.HTTPException, sheet: Sheet, where: str, *, by_token: bool) -> Verdict:

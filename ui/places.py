@@ -7,42 +7,23 @@ A thin shell on discord.py: it offers calls, ui/ladder makes them and judges wha
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import discord
 
 from generations.clock import Clock
-from generations.model import Generation, Place
+from generations.model import Generation
+from generations.shown import Place
 from ui.cards import plain_text
 from ui.faults import asking
-from ui.sheet import KeptPicture, Sheet
+from ui.memory import Home, Memory
+from ui.sheet import Sheet
 
 NOBODY = discord.AllowedMentions.none()
 LAST_WORD_MS = 45_000  # before the token's last use: discord.py may try for half a minute
 
 Send = Callable[[Sheet], Awaitable[discord.Message]]
 OpenChannel = Callable[[], Awaitable[discord.abc.Messageable]]
-
-
-@dataclass(frozen=True, slots=True)
-class Home:
-    """A message that took the place of the card. A *plain* one can't become a card."""
-
-    channel_id: int
-    guild_id: int | None
-    message_id: int
-    plain: bool
-
-
-@dataclass(slots=True)
-class Memory:
-    """What this process learned of a card by showing it. It may be lost at any time: then it is learned again."""
-
-    token_dead: bool = False
-    home: Home | None = None
-    attached: dict[int, KeptPicture] = field(default_factory=dict[int, KeptPicture])
-    linked: dict[int, str] = field(default_factory=dict[int, str])
-    elsewhere: list[str] = field(default_factory=list[str])
 
 
 @dataclass(frozen=True, slots=True)

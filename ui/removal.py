@@ -1,4 +1,5 @@
-"""Takes a card away: asks first, privately, then deletes it by whatever way is open, and notes that it is gone.
+"""Takes a card away: asks first, privately, then deletes it by whatever way is open, and notes that it is gone. So it
+does with messages that hold what could not be put on it.
 
 The bot's own token reaches a card where the bot is a member. Elsewhere, and for what only one person sees, nothing but
 the token of the press on that very card does (Discord docs: Receiving and Responding, "Delete Original Interaction
@@ -54,6 +55,7 @@ class Removal:
         """Delete the card and say so in place of the question. Raises NotThere, NotYours and Refusal."""
         await interaction.response.defer()
         generation = await self._find(interaction, generation_id)
+        await self._delete_apart(generation)
         await self._delete(generation, self._presses.pop((generation_id, interaction.user.id), None))
         await self._generations.removed(generation_id)
         log.info("generation %s: its card was removed by user %s", generation_id, interaction.user.id)
@@ -78,6 +80,22 @@ class Removal:
         self._presses.move_to_end((generation_id, interaction.user.id))
         while len(self._presses) > PRESSES_REMEMBERED:
             self._presses.popitem(last=False)
+
+    async def _delete_apart(self, generation: Generation) -> None:
+        """Before the card, whose button is the only way to try again. Raises Refusal when Discord can't do it now."""
+        for apart in set(generation.apart_by_position.values()):
+            channel = self._client.get_partial_messageable(apart.channel_id)
+            try:
+                await channel.get_partial_message(apart.message_id).delete()
+            except discord.HTTPException as error:
+                if verdict_of(error, by_token=False) is Verdict.LATER:
+                    raise Refusal(texts_buttons.REMOVE_LATER) from None
+                log.info(
+                    "generation %s: its pictures can't be deleted: %s, code %s",
+                    *(generation.id, error.status, error.code),
+                )
+            except NO_ANSWER:
+                raise Refusal(texts_buttons.REMOVE_LATER) from None
 
     async def _delete(self, generation: Generation, press: discord.Interaction[Any] | None) -> None:
         """Raises Refusal when no way is open."""

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 import discord
 
-from generations.model import Generation, Outlook, State
+from generations.model import Apart, Generation, Outlook, State
 from qwen.images import OversizedImage
 from ui.cards import build_card
 from ui.file_names import SPOILER_PREFIX, Picture, file_name
@@ -37,8 +37,8 @@ class Sheet:
     """One state of a card, ready to be sent. All keys are image positions.
 
     *uploads*: pictures to send now; *kept*: those on the message already; *linked*: addresses of images too large to
-    be attached; *elsewhere*: addresses of messages that hold what could not be put on this card; *leaving*: soon it
-    can't be changed any more, and not all is ready.
+    be attached; *apart*: messages that hold what could not be put on this card; *leaving*: soon it can't be changed any
+    more, and not all is ready.
     """
 
     generation: Generation
@@ -46,7 +46,7 @@ class Sheet:
     uploads: Mapping[int, Picture]
     kept: Mapping[int, KeptPicture]
     linked: Mapping[int, str]
-    elsewhere: Sequence[str] = ()
+    apart: Mapping[int, Apart] = field(default_factory=dict[int, Apart])
     leaving: bool = False
 
     def view(self) -> discord.ui.LayoutView:
@@ -57,7 +57,7 @@ class Sheet:
             self.outlook,
             attached=attached,
             linked=self.linked,
-            elsewhere=self.elsewhere,
+            elsewhere=addresses(self.generation, self.apart),
             leaving=self.leaving,
         )
 
@@ -85,9 +85,9 @@ class Sheet:
         kept = [cast("discord.Attachment", self.kept[position]) for position in sorted(self.kept)]
         return [*kept, *self.files()] or discord.utils.MISSING
 
-    def posted_at(self, addresses: Sequence[str]) -> Sheet:
-        """The same card without the new pictures, saying where they are."""
-        return replace(self, uploads={}, elsewhere=addresses)
+    def posted_at(self, message: Apart) -> Sheet:
+        """The same card without the new pictures, saying that they are in *message*."""
+        return replace(self, uploads={}, apart={**self.apart, **dict.fromkeys(self.uploads, message)})
 
     def kept_back(self) -> Sheet:
         """The same card without the new pictures, saying that there is no place for them."""
@@ -104,10 +104,21 @@ class Sheet:
             for position, picture in pictures.items()
             if position not in self.linked and not isinstance(picture, OversizedImage)
         }
-        return replace(self, uploads=uploads, kept={}, elsewhere=(), leaving=False)
+        return replace(self, uploads=uploads, kept={}, apart={}, leaving=False)
 
     def _file_name(self, position: int, picture: Picture) -> str:
         return file_name(self.generation, self.generation.images[position], picture)
+
+
+def addresses(generation: Generation, apart: Mapping[int, Apart]) -> list[str]:
+    """Where clicks lead to the messages *apart*. A message's own jump_url says "@me" for a server no cache knows."""
+    origin = generation.origin
+    places = dict.fromkeys(apart[position] for position in sorted(apart))
+    return [
+        f"https://discord.com/channels/{(origin.channel_id == place.channel_id and origin.guild_id) or '@me'}"
+        f"/{place.channel_id}/{place.message_id}"
+        for place in places
+    ]
 
 
 def picture_ids(message: discord.Message, sheet: Sheet) -> dict[int, int]:

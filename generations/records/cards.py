@@ -81,7 +81,8 @@ async def mark_shown(
 ) -> None:
     """The card now says *revision*; with an earlier one than before it owes the difference again.
 
-    *message_id* and *channel_id*: where it stands; None: where it stood. Raises LostClaim.
+    *message_id* and *channel_id*: where it stands; None: where it stood. On another message stand none of the pictures
+    that the one before held. Raises LostClaim.
     """
     row = await lock_generation(tx, generation_id, fence)
     changes: dict[str, int | None] = {"shown_revision": revision}
@@ -89,6 +90,8 @@ async def mark_shown(
         changes["message_id"] = message_id
         if message_id != row["message_id"]:
             await tx.execute(delete(removed_cards).where(removed_cards.c.generation_id == generation_id))
+            theirs = images.c.generation_id == generation_id
+            await tx.execute(update(images).where(theirs).values(attachment_id=None))
     if channel_id is not None:
         changes["card_channel_id"] = channel_id if channel_id != row["channel_id"] else None
     await tx.execute(update(generations).where(generations.c.id == generation_id).values(changes))

@@ -30,6 +30,8 @@ class ImageChanges(TypedDict, total=False):
     ending_detail: str | None
     attachment_id: int | None
     file_name: str | None
+    apart_channel_id: int | None
+    apart_message_id: int | None
 
 
 async def move(

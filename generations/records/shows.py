@@ -1,9 +1,14 @@
-"""Whether what is about to be shown is still true, and the second show that an overtaken one makes necessary."""
+"""Whether what is about to be shown is still true, and what an edit that came too late makes necessary."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlalchemy import select, update
 
+from generations.model import Generation, Image, State
+from generations.records.cards import load_locked
+from generations.records.moves import move, update_image
 from store.database import Transaction
 from store.tables import generations
 
@@ -13,9 +18,30 @@ async def fence_of(tx: Transaction, generation_id: int) -> int | None:
     return await tx.scalar(select(generations.c.fence).where(generations.c.id == generation_id))
 
 
-async def show_again(tx: Transaction, generation_id: int, revision: int, now_ms: int) -> bool:
-    """Owe the card its news once more, if there are any that *revision* does not know. Whether there are."""
-    newer = (generations.c.id == generation_id) & (generations.c.revision > revision)
+async def landed(tx: Transaction, told: Generation, standing: Mapping[int, int], now_ms: int) -> bool:
+    """The card says what *told* said, perhaps after something newer. Whether it must be shown again.
+
+    *standing*: the attachments that it holds now, by image position; empty: those it held were left alone. Pictures
+    that it held before are to be posted again.
+    """
+    now = await load_locked(tx, told.id)
+    if now is None or (now.message_id, now.card_channel_id) != (told.message_id, told.card_channel_id):
+        return False
+    lost = [await _set_right(tx, image, standing, now_ms) for image in now.images] if standing else []
+    if not any(lost) and now.revision <= told.revision:
+        return False
     owed = {"revision": generations.c.revision + 1, "due_at_ms": now_ms}
-    changed = await tx.execute(update(generations).where(newer).values(owed))
-    return changed.rowcount == 1
+    await tx.execute(update(generations).where(generations.c.id == told.id).values(owed))
+    return True
+
+
+async def _set_right(tx: Transaction, image: Image, standing: Mapping[int, int], now_ms: int) -> bool:
+    """Make the row of *image* agree with the card. Whether its picture is there no more."""
+    if image.state is not State.DELIVERED or image.attachment_id is None:
+        return False
+    found = standing.get(image.position)
+    if found is None:
+        await move(tx, image, State.SUCCEEDED, fence=None, due_at_ms=now_ms)
+    elif found != image.attachment_id:
+        await update_image(tx, image, fence=None, attachment_id=found)
+    return found is None

@@ -173,7 +173,7 @@ class SceneBot(commands.AutoShardedBot):
         self.delivery = DiscordDelivery(self, scene.clock)
         self.pings = CardPings(self, scene.clock, PingDecisions(scene.database, scene.clock))  # type: ignore[arg-type]
         self.worker = scene.worker_for(self.delivery, self.pings)
-        self.opening = Opening(scene.generations, self.delivery, scene.clock, self.worker.outlook)
+        self.opening = Opening(scene.generations, self.delivery, scene.clock, self.worker.showing.first_outlook)
         self.removal = Removal(self, scene.generations, scene.clock)
         self.settings = scene.settings
         self.desk = open_desk(

@@ -7,6 +7,7 @@ from typing import Any
 import discord
 import pytest
 import simcord
+from sqlalchemy import text
 
 from generations.model import Generation, State
 from qwen.models import OutputFormat, Size
@@ -263,6 +264,21 @@ async def test_the_requester_deletes_the_card_after_a_private_question(scene: Sc
     assert (await scene.balance(scene.alice)).available == 45
     statement = await scene.generations.statement(scene.alice.id)
     assert [link for _, link in statement.entries if link is not None] == []
+
+
+async def test_a_picture_that_stands_in_a_message_of_its_own_is_deleted_with_its_card(scene: Scene) -> None:
+    card = await result(scene)
+    channel = scene.bot.get_partial_messageable(scene.channel.id)
+    apart = await channel.send("what Discord would not have on the card")
+    async with scene.database.real.transaction() as tx:
+        await tx.execute(
+            text("UPDATE images SET apart_channel_id = :channel, apart_message_id = :message"),
+            {"channel": channel.id, "message": apart.id},
+        )
+    question = await sure(await scene.alice.click(card, label="Delete"))
+    assert post(scene, apart.id) is not None
+    await scene.alice.click(question, label="Delete")
+    assert post(scene, card.id) is None and post(scene, apart.id) is None
 
 
 async def test_keep_leaves_the_card_and_says_so(scene: Scene) -> None:

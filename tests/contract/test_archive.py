@@ -9,7 +9,8 @@ import pytest
 from generations import records
 from generations.archive import PAGE_LENGTH, Archive, Page, clean_words
 from generations.errors import LostClaim, NotThere
-from generations.model import Ending, Generation, Origin, Place, Request, Shown, State
+from generations.model import Ending, Generation, Origin, Request, State
+from generations.shown import Place, Shown
 from qwen.errors import ImageUnavailable, QwenError
 from qwen.images import DownloadedImage
 from qwen.models import OutputFormat

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from generations import records
@@ -50,12 +52,52 @@ async def test_progress_that_landed_after_the_news_has_them_shown_again(world: W
         await records.mark_shown(tx, 1, generation.fence, ended.revision, message_id=None, channel_id=None)
         await records.release_claim(tx, 1, generation.fence)
     assert await world.claim() == []
-    await freshness.was_shown(generation)
+    await freshness.was_shown(generation, {})
     (again,) = await world.claim()
     assert again.unshown
 
 
+async def deliver_both(world: World) -> Generation:
+    """Two images that stand on their card as attachments 70 and 71, with nothing left to do."""
+    await world.ask(1, count=2)
+    (claimed,) = await world.claim()
+    async with world.database.transaction() as tx:
+        for image in claimed.images:
+            for state in (State.SUBMITTING, State.RUNNING, State.SUCCEEDED):
+                image = await records.move(tx, image, state, fence=claimed.fence)
+            await records.move(tx, image, State.DELIVERED, fence=claimed.fence, attachment_id=70 + image.position)
+        await records.mark_shown(tx, 1, claimed.fence, 2, message_id=None, channel_id=None)
+        await records.release_claim(tx, 1, claimed.fence)
+    assert await world.claim() == []
+    return await world.load(1)
+
+
+async def test_a_picture_that_a_late_edit_took_off_its_card_is_to_be_posted_again(
+    world: World, freshness: Freshness
+) -> None:
+    delivered = await deliver_both(world)
+    await freshness.was_shown(replace(delivered, revision=1), {0: 70})
+    (again,) = await world.claim()
+    assert [image.state for image in again.images] == [State.DELIVERED, State.SUCCEEDED]
+    assert again.unshown and again.images[1].due_at_ms is not None
+
+
+async def test_a_picture_that_a_late_edit_put_there_anew_is_known_by_its_new_id(
+    world: World, freshness: Freshness
+) -> None:
+    delivered = await deliver_both(world)
+    await freshness.was_shown(delivered, {0: 70, 1: 91})
+    assert (await world.load(1)).standing == {0: 70, 1: 91}
+    assert await world.claim() == []
+
+
+async def test_a_late_edit_of_a_card_that_has_moved_on_changes_nothing(world: World, freshness: Freshness) -> None:
+    delivered = await deliver_both(world)
+    await freshness.was_shown(replace(delivered, message_id=1, revision=1), {0: 70})
+    assert await world.load(1) == delivered
+
+
 async def test_progress_that_nothing_overtook_changes_nothing(world: World, freshness: Freshness) -> None:
     before = await world.ask(1)
-    await freshness.was_shown(before)
+    await freshness.was_shown(before, {})
     assert await world.load(1) == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Iterator
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -38,10 +39,22 @@ def read_catalog(connection: Connection) -> list[tuple[str, ...]]:
 
 
 def _in_one_order(sql: str) -> str:
-    """SQLite keeps the text of CREATE TABLE, in which constraints may stand in any order."""
+    """SQLite keeps the text of CREATE TABLE, to which later columns were added, in whatever order and lines."""
     if not sql.startswith("CREATE TABLE"):
         return sql
-    return "\n".join(sorted(line.strip().rstrip(",").strip() for line in sql.splitlines()))
+    head, _, parts = " ".join(sql.split()).removesuffix(")").partition("(")
+    return "\n".join([head, *sorted(part.strip() for part in _top_level(parts))])
+
+
+def _top_level(parts: str) -> Iterator[str]:
+    """*parts* at those commas that stand in no parenthesis; the texts of CHECKs here hold none."""
+    depth, begun = 0, 0
+    for position, character in enumerate(parts):
+        depth += (character == "(") - (character == ")")
+        if character == "," and depth == 0:
+            yield parts[begun:position]
+            begun = position + 1
+    yield parts[begun:]
 
 
 async def test_the_migrations_make_what_the_metadata_says(database: Database, make_database: DatabaseMaker) -> None:

@@ -9,6 +9,7 @@ from tests.house.laws import Module, modules, product
 FLOORS = {
     0: (
         "redaction", "settings", "credits.model", "credits.errors", "credits.allowance", "generations.model",
+        "generations.shown",
         "generations.errors", "generations.prices", "generations.pace", "generations.throttle", "generations.outlook",
         "qwen.models", "qwen.errors", "qwen.protocol", "qwen.cleaning", "qwen.retry_after", "qwen.addresses",
         "qwen.public_url", "qwen.pictures", "store.address", "store.errors",

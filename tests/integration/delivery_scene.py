@@ -10,18 +10,8 @@ from typing import Any
 
 import discord
 
-from generations.model import (
-    DISCORD_EPOCH_MS,
-    Ending,
-    Generation,
-    Image,
-    Origin,
-    Outlook,
-    Painting,
-    Request,
-    Shown,
-    State,
-)
+from generations.model import DISCORD_EPOCH_MS, Ending, Generation, Image, Origin, Outlook, Painting, Request, State
+from generations.shown import Shown
 from qwen.images import DownloadedImage
 from qwen.models import OutputFormat, Size
 from tests.doubles import START_MS, ManualClock

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from generations.errors import DeliveryDelayed
-from generations.model import Place, Shown, State
+from generations.model import Apart, Ending, State
+from generations.shown import Place, Shown
 from tests.integration.delivery_scene import (
     AS_BOT,
     BY_TOKEN,
@@ -171,7 +172,7 @@ async def test_a_refused_gallery_becomes_a_plain_message_and_the_card_leads_to_i
     assert list(posted.files.values()) == [b"picture 0"]
     assert f"for <@{USER}>" in posted.body["content"]
     assert f"https://discord.com/channels/{GUILD}/{CHANNEL}/" in str(noted.body["components"])
-    assert shown == Shown(Place.CHANNEL, CARD, CHANNEL)
+    assert shown == Shown(Place.CHANNEL, CARD, CHANNEL, apart={0: Apart(CHANNEL, min(scene.rest.messages))})
 
 
 async def test_a_card_that_can_not_say_now_where_its_picture_is_says_so_later(scene: Scene) -> None:
@@ -185,6 +186,31 @@ async def test_a_card_that_can_not_say_now_where_its_picture_is_says_so_later(sc
     again = await scene.show(generation(image(State.DELIVERED, 0, **READY)))
     assert (again.place, again.owed_seconds) == (Place.CARD, None)
     assert f"https://discord.com/channels/{GUILD}/{CHANNEL}/" in str(scene.rest.calls[-1].body["components"])
+
+
+async def test_after_a_restart_the_card_still_leads_to_a_picture_that_stands_apart(scene: Scene) -> None:
+    posted = image(State.DELIVERED, 0, apart_channel_id=CHANNEL, apart_message_id=9999, **READY)
+    await scene.show(generation(posted, image(State.FAILED, 1, ending=Ending.DECLINED), revision=2))
+    assert f"https://discord.com/channels/{GUILD}/{CHANNEL}/9999" in str(scene.rest.calls[-1].body["components"])
+
+
+async def test_a_picture_in_the_direct_messages_is_led_to_there(scene: Scene) -> None:
+    posted = image(State.DELIVERED, 0, apart_channel_id=777, apart_message_id=9999, **READY)
+    await scene.show(generation(posted, image(State.FAILED, 1, ending=Ending.DECLINED), revision=2))
+    assert "https://discord.com/channels/@me/777/9999" in str(scene.rest.calls[-1].body["components"])
+
+
+async def test_what_a_card_in_a_closed_channel_owes_is_tried_again_for_an_hour(scene: Scene) -> None:
+    scene.rest.fault("PATCH", 403, 50013, times=100)
+    pauses = [(await scene.show(declined(origin={"token": ""}))).owed_seconds for _ in range(7)]
+    assert pauses == [60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, None]
+    scene.rest.faults.clear()
+    assert await scene.show(declined(origin={"token": ""})) == Shown(Place.CARD, CARD, CHANNEL)
+
+
+async def test_a_card_that_was_deleted_is_owed_nothing(scene: Scene) -> None:
+    scene.rest.fault("PATCH", 404, 10008, times=100)
+    assert await scene.show(declined()) == Shown(Place.NOWHERE)
 
 
 async def test_every_picture_of_a_refused_gallery_is_posted_with_a_nonce_of_its_own(scene: Scene) -> None:

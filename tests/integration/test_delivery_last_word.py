@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from generations.model import Generation, Outlook, Painting, Place, State
+from generations.model import Generation, Outlook, Painting, State
+from generations.shown import Place
 from tests.integration.delivery_scene import (
     BY_TOKEN,
     DIRECT,

@@ -10,7 +10,8 @@ from typing import Any
 import discord
 import pytest
 
-from generations.model import Ending, Generation, Image, Line, Origin, Outlook, Place, Request, Shown, State
+from generations.model import Ending, Generation, Image, Line, Origin, Outlook, Request, State
+from generations.shown import Place, Shown
 from qwen.images import DownloadedImage
 from qwen.models import OutputFormat, Size
 from tests.sandbox.discord_bench import PAINT, Bench, open_bench, png

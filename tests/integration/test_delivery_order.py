@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 
 import pytest
 
 from generations.errors import DeliveryDelayed, LostClaim
-from generations.model import Ending, Generation, Image, Line, Outlook, Place, State
+from generations.model import Ending, Generation, Image, Line, Outlook, State
 from generations.ports import Delivery
+from generations.shown import Place
 from tests.integration.delivery_scene import (
     AS_BOT,
     BY_TOKEN,
     CARD,
+    CHANNEL,
     NOTHING,
     PROMPT,
     READY,
@@ -240,6 +242,32 @@ async def test_pictures_stay_over_a_restart(scene: Scene) -> None:
     assert len(scene.card_names()) == 2
 
 
+async def test_a_picture_that_another_process_put_there_stays(scene: Scene) -> None:
+    one = await scene.show(generation(*half_ready(image(State.SUCCEEDED, 0, **READY))), 0)
+    scene.rest.messages[CARD]["attachments"] = {8000: "theirs.png"}
+    delivered = image(State.DELIVERED, 0, attachment_id=8000, file_name="theirs.png")
+    two = await scene.show(generation(delivered, image(State.SUCCEEDED, 1, **READY), revision=3), 1)
+    assert list(scene.rest.messages[CARD]["attachments"]) == [8000, two.attachments[1]]
+    assert one.attachments[0] != 8000
+
+
+async def test_a_picture_that_a_late_edit_took_off_is_sent_again(scene: Scene) -> None:
+    one = await scene.show(generation(*half_ready(image(State.SUCCEEDED, 0, **READY))), 0)
+    scene.rest.messages[CARD]["attachments"] = {}
+    lost = image(State.SUCCEEDED, 0, attachment_id=one.attachments[0], **READY)
+    two = await scene.show(generation(*half_ready(lost), revision=3), 0)
+    assert list(scene.rest.messages[CARD]["attachments"]) == [two.attachments[0]]
+    assert two.attachments[0] != one.attachments[0]
+
+
+async def test_pictures_that_stood_on_the_message_before_are_not_looked_for_on_the_next(scene: Scene) -> None:
+    await scene.show(generation(*half_ready(image(State.SUCCEEDED, 0, **READY))), 0)
+    scene.rest.add_message(CARD + 1, CHANNEL)
+    moved = generation(image(State.DELIVERED, 0), image(State.SUCCEEDED, 1, **READY), revision=3, message_id=CARD + 1)
+    shown = await scene.show(moved, 1)
+    assert list(scene.rest.messages[CARD + 1]["attachments"]) == [shown.attachments[1]]
+
+
 async def test_pictures_stay_when_progress_or_bad_news_are_shown(scene: Scene) -> None:
     one = await scene.show(generation(*half_ready(image(State.SUCCEEDED, 0, **READY))), 0)
     delivered = image(State.DELIVERED, 0, attachment_id=one.attachments[0])
@@ -307,7 +335,7 @@ class Overtaken:
     async def is_current(self, generation: Generation) -> bool:
         return self.current
 
-    async def was_shown(self, generation: Generation) -> None:
+    async def was_shown(self, generation: Generation, standing: Mapping[int, int]) -> None:
         self.shown.append(generation.revision)
 
 

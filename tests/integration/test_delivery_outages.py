@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from generations.errors import DeliveryDelayed
-from generations.model import Place
+from generations.shown import Place
 from tests.integration.delivery_scene import (
     AS_BOT,
     BY_TOKEN,

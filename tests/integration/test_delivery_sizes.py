@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from generations.model import Generation, Place, Shown, State
+from generations.model import Generation, State
+from generations.shown import Place, Shown
 from qwen.images import DownloadedImage, FoundImage, OversizedImage
 from qwen.models import OutputFormat, Size
 from tests.integration.delivery_scene import BY_TOKEN, CARD, NOTHING, POST, Scene, a_scene, image, ready

@@ -16,17 +16,18 @@ from sqlalchemy import select, update
 from credits import ledger
 from credits.ledger import Ledger
 from credits.model import EntryKind
-from generations import freshness, looking, records, steps, submitting, worker
+from generations import freshness, looking, records, showing, steps, submitting, worker
 from generations.context import LookGuard, StepContext
 from generations.errors import DeliveryDelayed
-from generations.model import Ending, Generation, Image, Outlook, Place, Shown, State
+from generations.model import Ending, Generation, Image, Outlook, State
 from generations.records import cards, claims, moves
 from generations.service import Generations
+from generations.shown import Place, Shown
 from qwen.errors import OutcomeUnknown, ServiceUnavailable
 from qwen.models import Size
 from store.tables import accounts, generations
-from tests.simulation.process import LeapingWorker, Parts
-from ui import ladder, opening
+from tests.simulation.process import Parts
+from ui import memory, opening
 from ui.delivery import DiscordDelivery
 
 NOTHING: Mapping[int, Any] = {}
@@ -209,13 +210,13 @@ def give_up_at_once(age_seconds: float) -> None:
 # -- what people see ---------------------------------------------------------------
 
 
-class NotesFirst(LeapingWorker):
-    async def _show(self, generation: Generation, pictures: Any) -> int | None:
-        shown = Shown(Place.CARD, generation.message_id, generation.origin.channel_id)
-        await self._note_shown(generation, pictures, shown)
-        with contextlib.suppress(DeliveryDelayed):
-            await self._delivery.show(generation, Outlook(), pictures)
-        return None
+async def note_first(self: Any, generation: Generation, pictures: Any) -> None:
+    shown = Shown(Place.CARD, generation.message_id, generation.origin.channel_id)
+    await self._note_shown(generation, pictures, shown)
+    with contextlib.suppress(DeliveryDelayed):
+        await self._delivery.show(generation, Outlook(), pictures)
+    async with self._database.transaction() as tx:
+        await records.release_claim(tx, generation.id, generation.fence)
 
 
 class ForgetsDelays(DiscordDelivery):
@@ -238,7 +239,7 @@ async def always_current(self: Any, generation: Generation) -> bool:
     return True
 
 
-async def never_mind(self: Any, generation: Generation) -> None:
+async def never_mind(self: Any, generation: Generation, standing: Any) -> None:
     return None
 
 
@@ -269,7 +270,7 @@ BREAKAGES: dict[str, Breakage] = {
     "forget what is owed": Breakage((65,), replaced=((records, "release_claim", release_and_forget),)),
     "look too early": Breakage((2,), lambda: Parts(context=Impatient)),
     "give up late images": Breakage((56,), replaced=((looking, "late_look_seconds", give_up_at_once),)),
-    "mark delivered before showing": Breakage((47,), lambda: Parts(worker=NotesFirst)),
+    "mark delivered before showing": Breakage((47,), replaced=((showing.Showing, "show", note_first),)),
     "take a delay for a success": Breakage((65,), lambda: Parts(delivery=ForgetsDelays)),
     "return credits of what is being made": Breakage((43,), lambda: Parts(generations=CancelsAnything)),
     "let old progress overtake": Breakage(
@@ -279,7 +280,7 @@ BREAKAGES: dict[str, Breakage] = {
             (freshness.Freshness, "was_shown", never_mind),
         ),
     ),
-    "drop the pictures that stand": Breakage((10,), replaced=((ladder, "_kept", keep_nothing),)),
+    "drop the pictures that stand": Breakage((10,), replaced=((memory.Memory, "kept", keep_nothing),)),
     "take no answer for a refusal": Breakage(
         (466, 150, 506), replaced=((opening, "is_surely_refused", surely_refused),)
     ),

@@ -150,7 +150,7 @@ class Process:
         self.worker.leap, self.worker.disk = scenario.leap, world.disk
         self.client.generations, self.client.clock = self.generations, self.clock
         delivery: Delivery = self.delivery
-        self.opening = Opening(self.generations, delivery, self.clock, self.worker.first_outlook)
+        self.opening = Opening(self.generations, delivery, self.clock, self.worker.showing.first_outlook)
 
     async def imagine(self, asked: Asked, interaction: Interaction) -> None:
         """What cogs/imagine.py does with a command."""

@@ -9,7 +9,8 @@ import pytest
 from generations import records
 from generations.errors import DeliveryDelayed
 from generations.kept_pace import KeptPace
-from generations.model import Ending, Place, Shown, State
+from generations.model import Ending, State
+from generations.shown import Place, Shown
 from tests.doubles import PAINTING
 from tests.worker.conftest import JONAS, MIRA, Workshop
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from generations import records
 from generations.errors import DeliveryDelayed
-from generations.model import Ending, State
+from generations.model import Ending, Generation, Outlook, State
+from generations.shown import Shown
 from qwen.errors import ImageUnavailable
+from qwen.images import DownloadedImage
 from qwen.models import Task
-from tests.doubles import ScriptedService
+from tests.doubles import PAINTING, READY, ScriptedService, Wall
 from tests.worker.conftest import Workshop
 
 
@@ -75,6 +78,39 @@ async def test_a_look_under_way_is_not_doubled_when_the_wall_clock_leaps(worksho
     assert len(service.looks["task-1"]) == 1
     await workshop.pass_time(60)
     assert service.closest_looks() >= 5.0
+
+
+@dataclass
+class SleepyWall(Wall):
+    """Its process is stopped in the middle of its first show, until another one has shown all there is."""
+
+    workshop: Workshop | None = None
+    standing: list[list[int]] = field(default_factory=list)  # the positions on the card after each show
+
+    async def show(self, generation: Generation, outlook: Outlook, pictures: Mapping[int, DownloadedImage]) -> Shown:
+        if self.workshop is not None:
+            workshop, self.workshop = self.workshop, None
+            workshop.restart()
+            workshop.clock.jump(30)  # past the lease, without waking its renewal
+            await workshop.pass_time(10)
+        shown = await super().show(generation, outlook, pictures)
+        self.standing.append(sorted(generation.standing.keys() | shown.attachments.keys()))
+        return shown
+
+
+async def test_what_a_stopped_process_shows_too_late_is_shown_anew_with_the_picture_it_took_away(
+    workshop: Workshop,
+) -> None:
+    wall = workshop.wall = SleepyWall()
+    workshop.restart()
+    generation_id = await workshop.imagine(count=2)
+    await workshop.worker.step()
+    workshop.service.on_look = [READY, PAINTING]
+    wall.workshop = workshop
+    await workshop.pass_time(60)
+    assert wall.standing == [[0, 1], [0], [0, 1]]
+    assert await workshop.states(generation_id) == [State.DELIVERED, State.DELIVERED]
+    assert await workshop.money() == (40, 0)
 
 
 async def test_what_one_handler_undid_is_told_on_the_card_that_another_had_sent(workshop: Workshop) -> None:

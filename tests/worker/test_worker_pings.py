@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -40,7 +40,7 @@ class Horn:
 
 def with_horn(workshop: Workshop) -> Horn:
     horn = Horn(PingDecisions(workshop.database, workshop.clock))
-    workshop.worker._context = replace(workshop.context, pings=horn)
+    workshop.context.pings = horn
     return horn
 
 

@@ -139,5 +139,5 @@ async def test_a_database_that_is_away_leaves_the_first_card_without_an_outlook(
     generation = await workshop.load(await workshop.imagine())
     workshop.database = Flaky(workshop.database, failures=1)
     workshop.restart()
-    assert await workshop.worker.first_outlook(generation) == Outlook()
-    assert (await workshop.worker.first_outlook(generation)).line is not None
+    assert await workshop.worker.showing.first_outlook(generation) == Outlook()
+    assert (await workshop.worker.showing.first_outlook(generation)).line is not None

@@ -1,0 +1,32 @@
+"""What became of a show: where it ended up, and what Discord calls it there. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from generations.model import Apart
+
+
+class Place(StrEnum):
+    """Where a show ended up."""
+
+    CARD = "card"
+    CHANNEL = "channel"
+    DIRECT_MESSAGE = "direct_message"
+    NOWHERE = "nowhere"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The outcome of a show. By image position, for the pictures that it uploaded: attachment ids and file names; the
+    name is empty where it could only link to a picture."""
+
+    place: Place
+    message_id: int | None = None
+    channel_id: int | None = None
+    attachments: Mapping[int, int] = field(default_factory=dict[int, int])
+    file_names: Mapping[int, str] = field(default_factory=dict[int, str])
+    apart: Mapping[int, Apart] = field(default_factory=dict[int, Apart])  # those posted in a message of their own
+    owed_seconds: float | None = None  # the pictures arrived, but the card must be shown again after so long

@@ -1,0 +1,85 @@
+"""What this process learned of a card by showing it: where it stands, and which pictures are on it. Pure.
+
+It may be lost at any time: then it is learned again, from the rows or by trying.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import discord
+
+from generations.model import Apart, Generation, State
+from ui.file_names import file_name
+from ui.sheet import KeptPicture, Sheet, picture_ids
+
+CLOSED_SECONDS = 60.0  # to the first new try where the bot may not write now; doubled with each
+CLOSED_TRIES = 6  # an hour in all
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A message that took the place of the card. A *plain* one can't become a card."""
+
+    channel_id: int
+    guild_id: int | None
+    message_id: int
+    plain: bool
+
+
+@dataclass(slots=True)
+class Memory:
+    """One card's. *attached*, *linked* and *apart*: by image position."""
+
+    token_dead: bool = False
+    home: Home | None = None
+    closed: bool = False  # the bot was refused at the last place there was
+    tries: int = 0  # how often the card was left alone because of that
+    message_id: int | None = None  # what *attached* stands on
+    attached: dict[int, KeptPicture] = field(default_factory=dict[int, KeptPicture])
+    linked: dict[int, str] = field(default_factory=dict[int, str])
+    apart: dict[int, Apart] = field(default_factory=dict[int, Apart])
+
+    def moved(self, home: Home) -> None:
+        """From now on the card is another message, which holds no picture yet."""
+        self.home = home
+        self.message_id = home.message_id
+        self.attached.clear()
+
+    def note_uploads(self, sheet: Sheet, message: discord.Message) -> None:
+        """The pictures of *sheet* stand on *message* now."""
+        names = sheet.names()
+        for position, attachment_id in picture_ids(message, sheet).items():
+            self.attached[position] = KeptPicture(attachment_id, names[position])
+
+    def kept(self, generation: Generation) -> dict[int, KeptPicture]:
+        """The pictures that stand on the message to be edited: by the rows, if they speak of it, else as remembered.
+
+        Other processes write rows too; memory knows what could not be written down.
+        """
+        card = generation.message_id if self.home is None else self.home.message_id
+        if self.message_id != card:
+            self.message_id = card
+            self.attached.clear()
+        if card == generation.message_id:
+            self._heed_rows(generation)
+        return dict(self.attached)
+
+    def seconds_to_reopening(self) -> float | None:
+        """After how long to try again what a card owes whose channel is closed to the bot; None: it is not, or for
+        too long."""
+        if not self.closed or self.tries >= CLOSED_TRIES:
+            return None
+        self.tries += 1
+        return CLOSED_SECONDS * 2 ** (self.tries - 1)
+
+    def _heed_rows(self, generation: Generation) -> None:
+        for image in generation.images:
+            if image.attachment_id is None:
+                continue
+            remembered = self.attached.get(image.position)
+            if image.state is State.DELIVERED:
+                name = image.file_name or file_name(generation, image)
+                self.attached[image.position] = KeptPicture(image.attachment_id, name)
+            elif remembered is not None and remembered.attachment_id == image.attachment_id:
+                del self.attached[image.position]  # a late edit took it off the card: it is to be posted again
