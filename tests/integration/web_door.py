@@ -84,10 +84,15 @@ async def open_door(database: Database, limits: WebLimits) -> AsyncIterator[Door
         )
         await records.release_claim(tx, 1, claimed.fence)
     side = WebSide(callbacks, clock, lambda: door.well, limits)
-    async with open_web(side, host="127.0.0.1", port=0) as port, aiohttp.ClientSession() as session:
+    async with open_web(side, host="127.0.0.1", port=0) as port, _session() as session:
         url = address.url.replace("http://127.0.0.1/", f"http://127.0.0.1:{port}/")
         door = Door(world, callbacks, session, port, url, clock, side, nudges)
         yield door
+
+
+def _session() -> aiohttp.ClientSession:
+    """A connection for each call: the door closes idle ones as quickly as a test may be slow."""
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
 
 
 async def talk(port: int, *said: bytes, pause: float = 0.0) -> bytes:
