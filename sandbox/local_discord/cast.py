@@ -1,4 +1,4 @@
-"""Who and what is there when the local Discord opens: four people, two guilds, their channels, a group of three.
+"""Who and what is there when the local Discord opens: four people, two guilds and their channels, a group, a pair.
 
 Ids are the same every time.
 """
@@ -28,7 +28,7 @@ class Cast:
     people: dict[str, Person]
     guilds: dict[int, Guild]
     channels: dict[str, Channel]
-    """By name; a DM's name is "dm-" and the person's name."""
+    """By name; that of a DM with the bot is "dm-" and the person's name."""
     messages: tuple[Message, ...]
     """What was said before: a forum's post begins with the message that has its own id."""
 
@@ -104,6 +104,15 @@ def _channels(people: dict[str, Person]) -> dict[str, Channel]:
             "boat-crew",
             ChannelKind.GROUP_DM,
             member_ids=tuple(people[name].id for name in ("mira", "jonas", "olga")),
+        ),
+        Channel(made(10), "mira-and-jonas", ChannelKind.DM, member_ids=(people["mira"].id, people["jonas"].id)),
+        Channel(
+            made(11),
+            "quay",
+            ChannelKind.TEXT,
+            HARBOUR_ID,
+            topic="Who is in, who is out",
+            overwrites=(p.Overwrite(HARBOUR_ID, 0, allow=0, deny=p.USE_EXTERNAL_APPS),),
         ),
     ]
     for number, person in enumerate(people.values()):

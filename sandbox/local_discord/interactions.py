@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 
 from sandbox.local_discord import errors
-from sandbox.local_discord import permissions as p
 from sandbox.local_discord.errors import DiscordError
 from sandbox.local_discord.happenings import InteractionChanged, InteractionSent, ModalShown
 from sandbox.local_discord.messages import Draft, Messages
@@ -138,7 +137,8 @@ class Interactions:
         reference: int | None,
     ) -> Message:
         channel = self._state.channel(interaction.channel_id)
-        private = bool(flags & EPHEMERAL) or self._must_be_private(interaction, channel)
+        alone = interaction.only_user_installed and self._state.must_be_private(interaction.person_id, channel)
+        private = bool(flags & EPHEMERAL) or alone
         metadata = self._payloads.metadata(interaction)
         if interaction.original_id is not None:
             metadata["original_response_message_id"] = str(interaction.original_id)
@@ -160,13 +160,6 @@ class Interactions:
         )
         interaction.made_ids.add(message.id)
         return message
-
-    def _must_be_private(self, interaction: Interaction, channel: Channel) -> bool:
-        """An app that only the person installed speaks with the person's permissions."""
-        if channel.guild_id is None or not interaction.only_user_installed:
-            return False
-        held = self._state.permissions(interaction.person_id, channel)
-        return not (held & p.USE_EXTERNAL_APPS and held & p.SEND_MESSAGES)
 
     def _update(self, interaction: Interaction, ack: Ack, data: Json, uploads: tuple[Upload, ...]) -> None:
         message = self._state.messages.get(interaction.message_id or 0)

@@ -100,7 +100,8 @@ class Guild:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """`recipient_id` is the person of a DM with the bot; `member_ids` are the people of a group DM, its owner first.
+    """`recipient_id` is the person of a DM with the bot; `member_ids` are the people of a DM or group among themselves,
+    the group's owner first.
 
     A post of a forum is a thread whose parent is the forum.
     """
@@ -115,6 +116,15 @@ class Channel:
     recipient_id: int | None = None
     member_ids: tuple[int, ...] = ()
     overwrites: tuple[Overwrite, ...] = ()
+
+    @property
+    def context(self) -> int:
+        """0 GUILD, 1 BOT_DM, 2 PRIVATE_CHANNEL (Discord docs: Application Commands, 'Interaction Context Types').
+        Into a private channel people can bring an app, but it is never there itself.
+        """
+        if self.guild_id is not None:
+            return 0
+        return 2 if self.member_ids else 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,11 @@ Source: Discord docs, Receiving and Responding ('Interaction Object', 'Interacti
 
 from __future__ import annotations
 
-from sandbox.local_discord.model import Ack, Channel, ChannelKind, Guild, Interaction, InteractionKind, Json
+from sandbox.local_discord.model import Ack, Channel, Guild, Interaction, InteractionKind, Json
 from sandbox.local_discord.payloads import Payloads
 from sandbox.local_discord.payloads_places import Places
 from sandbox.local_discord.rules_messages import EPHEMERAL, LOADING
 from sandbox.local_discord.state import State
-
-_CONTEXTS = {ChannelKind.DM: 1, ChannelKind.GROUP_DM: 2}
-"""BOT_DM and PRIVATE_CHANNEL; everything else is GUILD, 0."""
 
 
 class InteractionPayloads:
@@ -40,7 +37,7 @@ class InteractionPayloads:
             "entitlements": self._entitlements(interaction.person_id, guild),
             "entitlement_sku_ids": [],
             "authorizing_integration_owners": interaction.owners,
-            "context": _CONTEXTS.get(channel.kind, 0),
+            "context": channel.context,
             "attachment_size_limit": interaction.attachment_size_limit,
         }
         if guild is None:

@@ -27,10 +27,8 @@ class Places:
             "flags": 0,
             "last_message_id": None if last is None else str(last),
         }
-        if channel.recipient_id is not None:
-            return body | {"recipients": [self._payloads.user(channel.recipient_id)]}
-        if channel.kind is ChannelKind.GROUP_DM:
-            return body | self._group(channel)
+        if channel.guild_id is None:
+            return body | self._private(channel)
         body |= {
             "guild_id": str(channel.guild_id),
             "name": channel.name,
@@ -51,13 +49,12 @@ class Places:
             **_KIND_DEFAULTS.get(channel.kind, {}),
         }
 
-    def _group(self, channel: Channel) -> Json:
-        return {
-            "name": channel.name,
-            "icon": None,
-            "owner_id": str(channel.member_ids[0]),
-            "recipients": [self._payloads.user(member_id) for member_id in channel.member_ids],
-        }
+    def _private(self, channel: Channel) -> Json:
+        people = channel.member_ids if channel.recipient_id is None else (channel.recipient_id,)
+        body: Json = {"recipients": [self._payloads.user(person_id) for person_id in people]}
+        if channel.kind is ChannelKind.GROUP_DM:
+            body |= {"name": channel.name, "icon": None, "owner_id": str(people[0])}
+        return body
 
     def _thread(self, channel: Channel) -> Json:
         made_at = iso_time(snowflake_time_ms(channel.id))
@@ -100,17 +97,27 @@ class Places:
 
     def channel_for_person(self, channel: Channel, person: Person) -> Json:
         send = p.SEND_MESSAGES_IN_THREADS if channel.kind is ChannelKind.THREAD else p.SEND_MESSAGES
-        may = self._state.app_permissions(person.id, channel)
+        may, guild = self._state.app_permissions(person.id, channel), self._state.guild_of(channel)
         return {
             "id": str(channel.id),
             "guild_id": None if channel.guild_id is None else str(channel.guild_id),
             "parent_id": None if channel.parent_id is None else str(channel.parent_id),
-            "name": BOT_NAME if channel.kind is ChannelKind.DM else channel.name,
+            "name": self._name_for(channel, person),
             "kind": _KIND_NAMES[channel.kind],
+            "context": channel.context,
             "nsfw": channel.nsfw,
+            "app_answers_privately": bool(guild and not guild.installed)
+            and self._state.must_be_private(person.id, channel),
             "app_can_post": channel.guild_id is None or bool(may & send),
             "topic": channel.topic,
         }
+
+    def _name_for(self, channel: Channel, person: Person) -> str:
+        """A DM is called by who else is in it."""
+        if channel.kind is not ChannelKind.DM:
+            return channel.name
+        others = [self._state.people_by_id[member].name for member in channel.member_ids if member != person.id]
+        return others[0] if others else BOT_NAME
 
 
 _KIND_NAMES = {

@@ -12,9 +12,8 @@ from sandbox.local_discord import shapes_commands as kinds
 from sandbox.local_discord.model import Channel, ChannelKind, Guild, Json, Person
 
 GUILD_INSTALL, USER_INSTALL = 0, 1
-GUILD_CONTEXT, BOT_DM_CONTEXT, PRIVATE_CHANNEL_CONTEXT = 0, 1, 2
-_CONTEXTS = {ChannelKind.DM: BOT_DM_CONTEXT, ChannelKind.GROUP_DM: PRIVATE_CHANNEL_CONTEXT}
-_PLACES = {GUILD_CONTEXT: "servers", BOT_DM_CONTEXT: "direct messages", PRIVATE_CHANNEL_CONTEXT: "group messages"}
+GUILD_CONTEXT = 0
+_PLACES = ("servers", "direct messages with the bot", "messages among people")  # by context
 NO_POST_CHOSEN = "A forum holds posts only. Open one of them."
 
 
@@ -29,9 +28,8 @@ def why_not_here(command: Json, person: Person, channel: Channel, guild: Guild |
         return f"/{name} belongs to another server."
     if channel.kind is ChannelKind.FORUM:
         return NO_POST_CHOSEN
-    context = _CONTEXTS.get(channel.kind, GUILD_CONTEXT)
-    if context not in _contexts(command):
-        return f"/{name} cannot be used in {_PLACES[context]}."
+    if channel.context not in _contexts(command):
+        return f"/{name} cannot be used in {_PLACES[channel.context]}."
     if not owners(command, person, channel, guild):
         return f"The app is not installed in {guild.name if guild else 'this place'} in a way that allows /{name}."
     if command.get("nsfw") and not channel.nsfw and guild is not None:
@@ -52,11 +50,11 @@ def _contexts(command: Json) -> Sequence[int]:
 
 def owners(command: Json, person: Person, channel: Channel, guild: Guild | None) -> dict[str, str]:
     """`authorizing_integration_owners`: key "0" the guild ("0" in a DM with the bot), key "1" the person;
-    empty when neither allows it. Into a group DM nobody but a person can bring the app.
+    empty when neither allows it. Among people it is never installed.
     """
     types = command.get("integration_types", [GUILD_INSTALL])
     found: dict[str, str] = {}
-    is_here = channel.kind is not ChannelKind.GROUP_DM if guild is None else guild.installed
+    is_here = not channel.member_ids if guild is None else guild.installed
     if GUILD_INSTALL in types and is_here:
         found["0"] = "0" if guild is None else str(guild.id)
     if USER_INSTALL in types and person.has_installed_app:

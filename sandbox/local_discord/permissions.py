@@ -42,9 +42,9 @@ EVERYONE = (
     | USE_EXTERNAL_APPS
 )
 MODERATOR = MANAGE_MESSAGES | MANAGE_GUILD | KICK_MEMBERS | MENTION_EVERYONE
-GROUP_DIRECT_MESSAGE = ATTACH_FILES | EMBED_LINKS | MENTION_EVERYONE
-DIRECT_MESSAGE = GROUP_DIRECT_MESSAGE | USE_EXTERNAL_EMOJIS
-"""`app_permissions` in a group DM, and in a DM with the bot (Discord docs: Receiving and Responding, 'Interaction
+PRIVATE_CHANNEL = ATTACH_FILES | EMBED_LINKS | MENTION_EVERYONE
+DIRECT_MESSAGE = PRIVATE_CHANNEL | USE_EXTERNAL_EMOJIS
+"""`app_permissions` among people, and in a DM with the bot (Discord docs: Receiving and Responding, 'Interaction
 Structure').
 """
 

@@ -85,7 +85,7 @@ class State:
         self._messages_by_channel.get(message.channel_id, {}).pop(message.id, None)
 
     def permissions(self, user_id: int, channel: Channel) -> int:
-        """What a person or the bot may do in a channel; 0 where they are no member. A bot is in no group DM."""
+        """What a person or the bot may do in a channel; 0 where they are no member, as the bot among people."""
         guild = self.guild_of(channel)
         if guild is None:
             insiders = channel.member_ids or (channel.recipient_id, self.application_id)
@@ -109,8 +109,15 @@ class State:
         """What the app may do in answer to this person there; where it is not installed, what the person may do."""
         guild = self.guild_of(channel)
         if guild is None:
-            return p.GROUP_DIRECT_MESSAGE if channel.kind is ChannelKind.GROUP_DM else p.DIRECT_MESSAGE
+            return p.PRIVATE_CHANNEL if channel.member_ids else p.DIRECT_MESSAGE
         return self.permissions(self.application_id if guild.installed else person_id, channel)
+
+    def must_be_private(self, person_id: int, channel: Channel) -> bool:
+        """Whether an app that only this person installed may answer nobody but them (Discord docs: Permissions,
+        'USE_EXTERNAL_APPS'; Application, 'Installation Context').
+        """
+        held = self.permissions(person_id, channel)
+        return channel.guild_id is not None and not (held & p.USE_EXTERNAL_APPS and held & p.SEND_MESSAGES)
 
     def may_see(self, person: Person, channel: Channel) -> bool:
         return bool(self.permissions(person.id, channel) & p.VIEW_CHANNEL)

@@ -1,10 +1,8 @@
 // Commands as they can be picked, and the checks that a Discord client makes before it sends one. Pure.
+import { AMONG_PEOPLE } from "./places.js";
 
 export const OPTION = { SUB: 1, GROUP: 2, STRING: 3, INTEGER: 4, BOOLEAN: 5, USER: 6, CHANNEL: 7, ROLE: 8, MENTIONABLE: 9, NUMBER: 10, ATTACHMENT: 11 };
 const SLASH = 1;
-const IN_GUILD = 0;
-const IN_BOT_DM = 1;
-const IN_PRIVATE_CHANNEL = 2;
 const USER_INSTALL = 1;
 
 /** One entry for each thing that can be typed: sub-commands count by themselves. */
@@ -21,10 +19,9 @@ function unfold(command, node, path) {
 
 /** Whether Discord would offer this command to this person in this channel. */
 export function isOffered(command, channel, guild, me) {
-  const isGroup = channel.kind === "group";
-  const where = channel.guild_id ? IN_GUILD : isGroup ? IN_PRIVATE_CHANNEL : IN_BOT_DM;
-  if (command.contexts && !command.contexts.includes(where)) return false;
-  if ((isGroup || (guild && !guild.installed)) && !(command.integration_types ?? []).includes(USER_INSTALL)) return false;
+  if (command.contexts && !command.contexts.includes(channel.context)) return false;
+  const isGuest = channel.context === AMONG_PEOPLE || (guild && !guild.installed);
+  if (isGuest && !(command.integration_types ?? []).includes(USER_INSTALL)) return false;
   if (channel.nsfw === false && command.nsfw) return false;
   const needed = command.default_member_permissions;
   return !(guild && needed !== null && needed !== undefined && me.role === "member");

@@ -1,6 +1,7 @@
 // What kinds of places there are, in words and signs. Pure.
 
 export const KIND_ICON = { text: "hash", thread: "thread", dm: "at", voice: "voice", group: "group", forum: "forum" };
+export const AMONG_PEOPLE = 2; // Discord's context PRIVATE_CHANNEL
 const WITH_HASH = new Set(["text", "thread"]);
 
 /** "#gallery", but "lounge" for a voice channel's chat, and people's names as they are. */
@@ -13,12 +14,13 @@ export function badgesOf(channel) {
   const found = [];
   if (channel.nsfw) found.push({ short: "18+", words: "age-restricted" });
   if (channel.app_can_post === false) found.push({ short: "no posts", words: "the bot may not post here" });
+  if (channel.app_answers_privately) found.push({ short: "private", words: "the bot may answer you alone here" });
   return found;
 }
 
 /** The same for the place as a whole: where the bot only answers who brought it along. */
 export function remarkOn(channel, guild) {
-  if (channel.kind === "group") return "the bot is no member of this group";
+  if (channel.context === AMONG_PEOPLE) return `the bot is no member of this ${channel.kind === "group" ? "group" : "conversation"}`;
   return guild && !guild.installed ? "app not installed in this server" : null;
 }
 

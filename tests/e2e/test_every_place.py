@@ -24,10 +24,12 @@ PLACES = {
     "lounge": "a voice channel's chat",
     "dm": "a direct message",
     "boat-crew": "a group",
+    "mira-and-jonas": "two people's own messages",
     "pier": "a foreign server",
+    "quay": "a foreign channel where only the person may see it",
 }
-TOKEN_ONLY = {"boat-crew", "pier"}  # where the bot is no member
-BEYOND_TEXT = ("summer-poster", "lounge", "boat-crew")
+TOKEN_ONLY = ("boat-crew", "mira-and-jonas", "pier", "quay")  # where the bot is no member
+BEYOND_TEXT = ("summer-poster", "lounge", "boat-crew", "mira-and-jonas", "quay")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -69,6 +71,14 @@ async def test_the_image_arrives_on_the_card_where_it_was_asked_for(
     assert card["id"] in on_screen
 
 
+async def test_where_external_apps_may_not_speak_nobody_else_sees_the_card(
+    trial: Trial, cards: dict[str, Json]
+) -> None:
+    assert cards["quay"]["x_sandbox"]["ephemeral"]
+    assert trial.box.discord.actor("jonas").messages("quay") == []
+    assert not cards["pier"]["x_sandbox"]["ephemeral"]
+
+
 @pytest.mark.parametrize("place", BEYOND_TEXT)
 async def test_every_command_of_ones_own_pages_answers_there_and_for_that_person_only(
     trial: Trial, cards: dict[str, Json], place: str
@@ -87,7 +97,7 @@ async def test_in_a_group_another_member_presses_again_and_pays_alone(trial: Tri
 
 
 async def test_where_it_is_no_member_the_bot_never_tries_its_own_token(trial: Trial, cards: dict[str, Json]) -> None:
-    assert {place: by_the_bot_itself(trial, place) for place in TOKEN_ONLY} == {"boat-crew": [], "pier": []}
+    assert {place: by_the_bot_itself(trial, place) for place in TOKEN_ONLY} == {place: [] for place in TOKEN_ONLY}
 
 
 async def test_after_fifteen_minutes_a_member_bot_edits_the_card_itself_and_a_guest_writes_to_the_person(

@@ -34,6 +34,7 @@ async def event_in(bench: Bench, channel: str, person: str = "mira") -> dict[str
         ("pier", 0, 0, {"1"}),
         ("dm", 1, 1, {"0", "1"}),
         ("boat-crew", 3, 2, {"1"}),
+        ("mira-and-jonas", 1, 2, {"1"}),
     ],
 )
 async def test_an_event_says_what_kind_of_place_it_comes_from_and_who_brought_the_app_there(
@@ -54,10 +55,13 @@ async def test_a_group_dm_names_its_people_and_grants_what_discord_grants_there(
     assert int(event["app_permissions"]) == p.ATTACH_FILES | p.EMBED_LINKS | p.MENTION_EVERYONE
 
 
-async def test_into_a_group_dm_the_bots_own_token_does_not_reach_but_the_interactions_does(bench: Bench) -> None:
-    act = await bench.painted(channel="boat-crew")
+@pytest.mark.parametrize("place", ["boat-crew", "mira-and-jonas"])
+async def test_among_people_the_bots_own_token_does_not_reach_but_the_interactions_does(
+    bench: Bench, place: str
+) -> None:
+    act = await bench.painted(channel=place)
     shown = await act.callback({"type": 4, "data": HELLO})
-    path = f"/channels/{bench.channel_id('boat-crew')}"
+    path = f"/channels/{bench.channel_id(place)}"
     message = f"{path}/messages/{shown.body['resource']['message']['id']}"
     for method, at, body in (
         ("GET", path, None),
@@ -69,7 +73,7 @@ async def test_into_a_group_dm_the_bots_own_token_does_not_reach_but_the_interac
         reply = await bench.rest(method, at, body)
         assert (reply.status, reply.code) == (403, 50001), (method, at)
     assert (await act.edit({"content": "by the token it can"})).status == 200
-    assert [each["content"] for each in bench.actor("jonas").messages("boat-crew")] == ["by the token it can"]
+    assert [each["content"] for each in bench.actor("jonas").messages(place)] == ["by the token it can"]
     for _ in range(5):
         bench.clock.advance(3)
         assert (await act.follow_up(HELLO)).status == 200
@@ -88,7 +92,7 @@ async def test_what_people_say_in_a_group_is_told_neither_to_strangers_nor_to_th
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"), [({"contexts": [0, 1]}, "group messages"), ({"integration_types": [0]}, "this place")]
+    ("change", "reason"), [({"contexts": [0, 1]}, "among people"), ({"integration_types": [0]}, "this place")]
 )
 async def test_a_command_is_offered_in_a_group_only_if_people_may_bring_it_there(
     bench: Bench, change: dict[str, Any], reason: str
@@ -108,6 +112,17 @@ async def test_a_component_in_a_group_is_authorized_by_whoever_brought_its_messa
         event = await line.event("INTERACTION_CREATE")
     assert event["user"]["username"] == "jonas" and event["context"] == 2
     assert event["authorizing_integration_owners"] == {"1": str(bench.discord.people["mira"].id)}
+
+
+async def test_where_external_apps_may_not_speak_an_answer_is_for_the_person_alone(bench: Bench) -> None:
+    """Discord docs: Permissions, USE_EXTERNAL_APPS. Also a follow-up's; elsewhere in that server it is public."""
+    act = await bench.painted(channel="quay")
+    shown = await act.callback({"type": 4, "data": HELLO})
+    assert shown.body["resource"]["message"]["flags"] & 1 << 6
+    assert (await act.follow_up(HELLO)).body["flags"] & 1 << 6
+    assert len(bench.actor("mira").messages("quay")) == 2 and bench.actor("jonas").messages("quay") == []
+    public = await (await bench.painted(channel="pier")).callback({"type": 4, "data": HELLO})
+    assert not public.body["resource"]["message"]["flags"] & 1 << 6
 
 
 async def test_a_forum_takes_no_messages_itself_but_its_posts_do(bench: Bench) -> None:
