@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sandbox.image_api.moods import Mood
 from tests.e2e.side_by_side import HELD, PAID, RETURNED, Books, Stage
-from tests.e2e.trial import Trial, gallery, open_trial, text
+from tests.e2e.trial import Json, Trial, gallery, open_trial, text
 
 AWAY_SECONDS = 60.0
 BACK_SECONDS = 120.0  # a card that was put off comes back in 61 s at most, and one is tried each 30 s
@@ -19,12 +19,14 @@ BACK_SECONDS = 120.0  # a card that was put off comes back in 61 s at most, and 
 async def test_every_call_gets_500_for_a_minute(tmp_path: Path) -> None:
     async with open_trial(tmp_path) as trial:
         stage = Stage(trial, Books(tmp_path / "bot.sqlite3"))
-        ready = {"mira": await stage.painting("mira"), "sam": await stage.painting("sam", "sketches")}
-        declined = await stage.ask("jonas", mood=Mood.DECLINED)
-        await trial.card_saying("jonas", declined, "Painting")
+        ready = {"mira": await painting(stage, "mira", "gallery"), "sam": await painting(stage, "sam", "sketches")}
+        declined, _ = await painting(stage, "jonas", "gallery")
         requests, began = trial.box.discord.requests, len(trial.box.discord.requests)
 
         trial.box.discord.faults.rest("*", ".", status=500, times=None)
+        for asked, _ in ready.values():
+            stage.task_of(asked).kept_mood = Mood.NORMAL
+        stage.task_of(declined).kept_mood = Mood.DECLINED
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(asyncio.sleep(AWAY_SECONDS))
             for asked, _ in ready.values():
@@ -55,6 +57,12 @@ async def test_every_call_gets_500_for_a_minute(tmp_path: Path) -> None:
         stage.books.assert_sound()
         trial.assert_nobody_was_wronged(posts=3)
         assert stage.faults_of_our_own() == []
+
+
+async def painting(stage: Stage, person: str, channel: str) -> tuple[int, Json]:
+    """A card that goes on saying so until the image's task is told to come to its end."""
+    asked = await stage.ask(person, channel, mood=Mood.STUCK)
+    return asked, await stage.trial.card_saying(person, asked, "Painting")
 
 
 async def made_and_charged_meanwhile(stage: Stage, asked: int) -> None:
