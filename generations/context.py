@@ -26,19 +26,36 @@ from store.database import Database, Transaction
 log = logging.getLogger("qwen_imagine.worker")
 
 FIRST_LATE_LOOK_SECONDS = 2 * LOOK_SECONDS
+LEAP_SECONDS = 0.25  # more than two readings of clocks lie apart by; a time server steps by half of it and more
 
 
 @dataclass(slots=True)
 class LookGuard:
-    """Keeps the looks of one task apart even when the wall clock jumps: monotonic seconds of the last look's end."""
+    """Keeps the looks of one task apart even when the wall clock leaps: monotonic seconds of the last look's end.
+
+    The rows say when a task is due by the wall clock. After it has leapt they are not believed for one pause: another
+    process on this machine may just have looked.
+    """
 
     clock: Clock
     ends: dict[str, float] = field(default_factory=dict[str, float])
+    leapt_at: float = float("-inf")
+    ahead: float = field(init=False)  # the wall clock's seconds less the monotonic clock's
+
+    def __post_init__(self) -> None:
+        self.ahead = self._ahead()
 
     def wait_seconds(self, task_id: str) -> float:
         """How long this task must not be looked at yet."""
-        last = self.ends.get(task_id)
-        return 0.0 if last is None else max(0.0, last + LOOK_SECONDS - self.clock.monotonic())
+        now, ahead = self.clock.monotonic(), self._ahead()
+        if ahead - self.ahead > LEAP_SECONDS:
+            self.leapt_at = now
+        self.ahead = ahead
+        last = self.ends.get(task_id, self.leapt_at)
+        return max(0.0, last + LOOK_SECONDS - now)
+
+    def _ahead(self) -> float:
+        return self.clock.now_ms() / 1000 - self.clock.monotonic()
 
     def looked(self, task_id: str) -> None:
         """A look has just ended. Entries past their use are dropped as new ones come, oldest first."""

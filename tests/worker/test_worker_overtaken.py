@@ -80,6 +80,21 @@ async def test_a_look_under_way_is_not_doubled_when_the_wall_clock_leaps(worksho
     assert service.closest_looks() >= 5.0
 
 
+async def test_after_a_leap_of_the_wall_clock_no_process_looks_right_after_another(workshop: Workshop) -> None:
+    await workshop.imagine()
+    first = workshop.worker
+    workshop.restart()
+    workshop.service.on_look = [PAINTING] * 3
+    await first.step()
+    workshop.clock.advance(5)
+    await first.step()
+    assert len(workshop.service.looks["task-1"]) == 1
+    workshop.clock.jump(30)
+    await workshop.pass_time(60)
+    assert len(workshop.service.looks["task-1"]) == 4
+    assert workshop.service.closest_looks() >= 5.0
+
+
 @dataclass
 class SleepyWall(Wall):
     """Its process is stopped in the middle of its first show, until another one has shown all there is."""
@@ -92,7 +107,7 @@ class SleepyWall(Wall):
             workshop, self.workshop = self.workshop, None
             workshop.restart()
             workshop.clock.jump(30)  # past the lease, without waking its renewal
-            await workshop.pass_time(10)
+            await workshop.pass_time(20)
         shown = await super().show(generation, outlook, pictures)
         self.standing.append(sorted(generation.standing.keys() | shown.attachments.keys()))
         return shown
@@ -108,7 +123,7 @@ async def test_what_a_stopped_process_shows_too_late_is_shown_anew_with_the_pict
     workshop.service.on_look = [READY, PAINTING]
     wall.workshop = workshop
     await workshop.pass_time(60)
-    assert wall.standing == [[0, 1], [0], [0, 1]]
+    assert wall.standing == [[0], [0, 1], [0], [0, 1]], "the other one's two shows, the late one, and the last"
     assert await workshop.states(generation_id) == [State.DELIVERED, State.DELIVERED]
     assert await workshop.money() == (40, 0)
 
