@@ -1,4 +1,7 @@
-"""`python -m tests.simulation --seeds 0-10000`: a verdict for every thousand; for a failure its seed and history."""
+"""`python -m tests.simulation --seeds 0-10000`: a verdict for every thousand; for a failure its seed and history.
+
+`python -m tests.simulation --sweep`: a few small days with a death at every single await, in one line.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from functools import partial
 
 from tests.simulation.campaign import run
 from tests.simulation.run import play
-from tests.simulation.scenario import draw
+from tests.simulation.scenario import draw, draw_plain
+from tests.simulation.sweep import run_sweep
 
 
 def read_seeds(text: str) -> range:
@@ -19,16 +23,21 @@ def read_seeds(text: str) -> range:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", type=read_seeds, default=range(500), help="first-end (without the end), or one seed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes that share the work")
     parser.add_argument("--history", action="store_true", help="print the whole history of the first seed and stop")
+    parser.add_argument("--plain", action="store_true", help="days without callbacks, own settings and large pictures")
+    parser.add_argument("--sweep", action="store_true", help="a few small days instead, with a death at every await")
     arguments = parser.parse_args()
+    if arguments.sweep:
+        return bool(run_sweep(arguments.jobs, partial(print, flush=True)))
+    draw_day = draw_plain if arguments.plain else draw
     if arguments.history:
-        verdict = play(draw(arguments.seeds.start), record=True)
+        verdict = play(draw_day(arguments.seeds.start), record=True)
         print("\n".join([verdict.scenario.described(), *verdict.history, *verdict.broken]))
         return bool(verdict.broken)
-    return 1 if run(arguments.seeds, arguments.jobs, partial(print, flush=True)) else 0
+    return 1 if run(arguments.seeds, arguments.jobs, partial(print, flush=True), draw_day) else 0
 
 
 if __name__ == "__main__":

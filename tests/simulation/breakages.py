@@ -10,39 +10,64 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from credits import ledger
+from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Ledger
 from credits.model import EntryKind
-from generations import freshness, looking, records, showing, steps, submitting, worker
+from generations import callbacks, freshness, looking, pings, records, recovering, showing, steps, submitting, worker
+from generations.callbacks import Callbacks
 from generations.context import LookGuard, StepContext
 from generations.errors import DeliveryDelayed
 from generations.model import Ending, Generation, Image, Outlook, State
+from generations.pings import PingDecisions
 from generations.records import cards, claims, moves
 from generations.service import Generations
 from generations.shown import Place, Shown
 from qwen.errors import OutcomeUnknown, ServiceUnavailable
 from qwen.models import Size
+from qwen.protocol import parse_callback
 from store.tables import accounts, generations
+from store.tables import pings as decisions
 from tests.simulation.process import Parts
-from ui import memory, opening
+from tests.simulation.run import play
+from tests.simulation.scenario import Scenario, draw, draw_plain
+from tests.simulation.sweep import DAYS, Death
+from ui import delivery, ladder, memory, opening
 from ui.delivery import DiscordDelivery
+from ui.pings import CardPings
+from ui.sizing import Sizing, file_limit, size_of
 
 NOTHING: Mapping[int, Any] = {}
+MOST_SEEDS = 150
+CANCELLED, _, LINKED = DAYS
 
 
 @dataclass(frozen=True)
 class Breakage:
     """*parts*: what processes are made of then; *replaced*: (module, name of a function, what stands in its place).
 
-    *seen_at*: seeds that noticed it once, which are tried first.
+    *seen_at*: seeds that noticed it once, which are tried first; with a *day* of the sweep: awaits at which to die.
     """
 
     seen_at: tuple[int, ...]
     parts: Callable[[], Parts] = Parts
     replaced: tuple[tuple[Any, str, Any], ...] = field(default=())
+    day: str = ""
+
+    def scenarios(self) -> Iterator[Scenario]:
+        """Where it may be noticed, most likely first."""
+        if self.day:
+            steps = play(DAYS[self.day]).steps_of_lives[0]
+            for step in (*self.seen_at, *range(steps, 0, -1)):
+                yield Death(self.day, 0, step).scenario()
+        else:
+            yield from map(draw, self.seen_at)
+            yield from map(draw_plain, self.seen_at)
+            yield from map(draw, range(MOST_SEEDS))
 
     @contextmanager
     def in_place(self) -> Iterator[Callable[[], Parts]]:
@@ -207,6 +232,120 @@ def give_up_at_once(age_seconds: float) -> None:
     return None
 
 
+# -- callbacks ---------------------------------------------------------------
+
+
+class Believes(Callbacks):
+    async def heed(self, callback: Any, body: bytes) -> None:
+        """The task that is named is taken for the image's own, unasked."""
+        claim = parse_callback(body)
+        if claim is not None:
+            async with self._database.transaction() as tx:
+                now_ms = self._clock.now_ms()
+                await records.adopt_task(tx, callback.generation_id, callback.position, claim, now_ms)
+        await super().heed(callback, body)
+
+
+FREE = Ledger(Allowance(0, CreditPeriod.NEVER, ZoneInfo("UTC")))
+
+
+class TakesTheStatus(Callbacks):
+    async def heed(self, callback: Any, body: bytes) -> None:
+        """What is said to have failed has failed."""
+        if b"FAILED" not in body:
+            return await super().heed(callback, body)
+        async with self._database.transaction() as tx:
+            generation = await records.load_locked(tx, callback.generation_id)
+            assert generation is not None
+            image = generation.images[callback.position]
+            if image.state is State.RUNNING:
+                fence, ending = generation.fence, Ending.DECLINED
+                await records.move(tx, image, State.FAILED, fence=fence, ending=ending, due_at_ms=None)
+                await FREE.release(tx, image.image_id, self._clock.now_ms())
+
+
+class HearsNothing(Callbacks):
+    async def heed(self, callback: Any, body: bytes) -> None:
+        pass
+
+
+class HearsAnybody(Callbacks):
+    async def recognise(self, token: str) -> Any:
+        """An unknown token is taken for some image's."""
+        found = await super().recognise(token)
+        return found or records.Callback(0, 0, "")
+
+
+def called_now(known: Any, image: Image, now_ms: int) -> int:
+    return now_ms
+
+
+def anybodys(*_: Any) -> bool:
+    return True
+
+
+class Unguarded(StepContext):
+    def __post_init__(self) -> None:
+        self.guard = _NoGuard(self.clock)
+
+
+# -- pings ---------------------------------------------------------------
+
+
+class DecidesAgain(PingDecisions):
+    async def decide(self, generation: Generation) -> Generation | None:
+        async with self._database.transaction() as tx:
+            await tx.execute(delete(decisions).where(decisions.c.generation_id == generation.id))
+        return await super().decide(generation)
+
+
+class PingsTwice(CardPings):
+    async def _reply(self, generation: Generation) -> None:
+        await super()._reply(generation)
+        await super()._reply(replace(generation, id=generation.id + 1))  # the nonce would make one of them
+
+
+class WithoutNonce(CardPings):
+    times = 0
+
+    async def _reply(self, generation: Generation) -> None:
+        WithoutNonce.times += 1
+        await super()._reply(replace(generation, id=generation.id + WithoutNonce.times))
+
+
+class NeverPings(CardPings):
+    async def arrived(self, generation: Generation) -> None:
+        await self._decisions.decide(generation)
+
+
+async def tell_at_once(self: Any, generation: Generation) -> None:
+    if self._context.pings is not None:
+        await self._context.pings.arrived(generation)
+
+
+def always(*_: Any) -> bool:
+    return True
+
+
+# -- large pictures ---------------------------------------------------------------
+
+
+class Drops(Sizing):
+    async def fit(self, generation: Generation, pictures: Any) -> Any:
+        """What is too large is left out."""
+        limit = file_limit(generation)
+        return {at: picture for at, picture in pictures.items() if 0 < size_of(picture) <= limit}
+
+
+class LinksOnly(Sizing):
+    async def _smaller(self, *_: Any) -> None:
+        return None
+
+
+def no_links(*_: Any) -> dict[int, str]:
+    return {}
+
+
 # -- what people see ---------------------------------------------------------------
 
 
@@ -284,4 +423,24 @@ BREAKAGES: dict[str, Breakage] = {
     "take no answer for a refusal": Breakage(
         (466, 150, 506), replaced=((opening, "is_surely_refused", surely_refused),)
     ),
+    "believe the task that a callback names": Breakage((70,), lambda: Parts(callbacks=Believes)),
+    "believe the status that a callback names": Breakage((59,), lambda: Parts(callbacks=TakesTheStatus)),
+    "hear no callback": Breakage((121,), lambda: Parts(callbacks=HearsNothing)),
+    "hear a callback of anybody's": Breakage((6,), lambda: Parts(callbacks=HearsAnybody)),
+    "take any task that a callback names": Breakage((70,), replaced=((recovering, "is_task_of", anybodys),)),
+    "look whenever a callback comes": Breakage(
+        (1,), lambda: Parts(context=Unguarded), replaced=((callbacks, "due_after_call", called_now),)
+    ),
+    "ping twice": Breakage((21,), lambda: Parts(pings=PingsTwice)),
+    "decide on a ping again": Breakage(
+        (490,), lambda: Parts(decisions=DecidesAgain, pings=WithoutNonce), day=CANCELLED
+    ),
+    "ping whoever it is": Breakage((5,), replaced=((pings, "wants_ping", always),)),
+    "ping before all is there": Breakage(
+        (25,), replaced=((showing.Showing, "tell", tell_at_once), (pings, "has_arrived", always))
+    ),
+    "ping nobody": Breakage((25,), lambda: Parts(pings=NeverPings)),
+    "drop what is too large": Breakage((5,), replaced=((delivery, "Sizing", Drops),)),
+    "link to what could be made smaller": Breakage((5,), replaced=((delivery, "Sizing", LinksOnly),)),
+    "forget the links that stand": Breakage((360,), replaced=((ladder, "_linked_in_rows", no_links),), day=LINKED),
 }

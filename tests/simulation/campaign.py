@@ -5,20 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 
 from tests.simulation.run import play
-from tests.simulation.scenario import draw
+from tests.simulation.scenario import Scenario, draw
 from tests.simulation.shrink import shrink
 
+DrawDay = Callable[[int], Scenario]
 CHUNK = 20
 LINE = 1000
 TOLD = 20  # failing seeds that are named
 
 
-def check_seeds(seeds: range) -> tuple[int, list[tuple[int, tuple[str, ...]]]]:
+def check_seeds(seeds: range, draw_day: DrawDay = draw) -> tuple[int, list[tuple[int, tuple[str, ...]]]]:
     """How often a process resumed a task in all these runs, and the seeds that broke something."""
-    verdicts = [play(draw(seed)) for seed in seeds]
+    verdicts = [play(draw_day(seed)) for seed in seeds]
     return sum(v.steps for v in verdicts), [(v.scenario.seed, v.broken) for v in verdicts if v.broken]
 
 
@@ -27,20 +29,21 @@ def chunks(seeds: range) -> Iterator[range]:
         yield range(first, min(first + CHUNK, seeds.stop))
 
 
-def show(seed: int) -> str:
+def show(seed: int, draw_day: DrawDay = draw) -> str:
     """The shortest history that fails as the seed does."""
-    verdict = shrink(draw(seed))
+    verdict = shrink(draw_day(seed))
     lines = ["the shortest scenario that still fails:", verdict.scenario.described(), "its history:"]
     return "\n".join([*lines, *verdict.history, *(f"BROKEN  {sentence}" for sentence in verdict.broken)])
 
 
-def run(seeds: range, jobs: int, say: Callable[[str], None]) -> int:
-    """Say the verdicts. Returns the number of seeds that failed."""
+def run(seeds: range, jobs: int, say: Callable[[str], None], draw_day: DrawDay = draw) -> int:
+    """Say the verdicts of the days that *draw_day* makes of the seeds. Returns the number of seeds that failed."""
     failed: list[tuple[int, tuple[str, ...]]] = []
     done = steps = 0
     began = time.monotonic()
+    check = partial(check_seeds, draw_day=draw_day)
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        for part, (taken, broken) in zip(chunks(seeds), pool.map(check_seeds, chunks(seeds)), strict=True):
+        for part, (taken, broken) in zip(chunks(seeds), pool.map(check, chunks(seeds)), strict=True):
             before = done // LINE
             done, steps = done + len(part), steps + taken
             failed += broken
@@ -51,5 +54,5 @@ def run(seeds: range, jobs: int, say: Callable[[str], None]) -> int:
                 seconds = time.monotonic() - began
                 say(f"{done:>7} seeds, {steps} resumed awaits: {verdict} ({seconds:.0f} s)")
     if failed:
-        say(f"\nseed {failed[0][0]}: {show(failed[0][0])}")
+        say(f"\nseed {failed[0][0]}: {show(failed[0][0], draw_day)}")
     return len(failed)

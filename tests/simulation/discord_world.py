@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,14 +18,17 @@ import aiohttp
 import discord
 
 from generations.model import DISCORD_EPOCH_MS, TOKEN_LIFETIME_MS
-from tests.simulation.image_api import task_in
+from tests.simulation.image_api import HOST
 from tests.simulation.loop import VirtualLoop
+from tests.simulation.scenario import USUAL_LIMIT
 
 APPLICATION, GUILD = 500, 900
 FIRST_CHANNEL, FIRST_PERSON = 70, 100
 ANSWER_SECONDS = 3.0
 NONCE_SECONDS = 300.0
 TRIES = 5
+_LINK = re.compile(rf"https://{re.escape(HOST)}/([\w-]+)\.png")
+_MENTION = re.compile(r"<@!?(\d+)>")
 BOT = {"id": str(APPLICATION), "username": "imagine", "discriminator": "0", "avatar": None, "bot": True}
 
 Answer = tuple[int, Any]
@@ -40,16 +44,23 @@ class Interaction:
     request: int | None = None  # which request of the scenario it is; None: a press of a button
     answered: bool = False
     message_id: int | None = None
+    limit: int = USUAL_LIMIT  # bytes a file may have
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What a message said at one time. *pictures* are ids of tasks."""
+    """What a message said at one time. *pictures* and *links* are ids of tasks."""
 
     at: float
     text: str
     pictures: frozenset[str]
     cancellable: bool
+    links: frozenset[str] = frozenset()
+
+    @property
+    def holds(self) -> frozenset[str]:
+        """What a person gets to see from here, at once or after a click."""
+        return self.pictures | self.links
 
 
 @dataclass(slots=True)
@@ -65,6 +76,8 @@ class Message:
     nonce: str = ""
     born: float = 0.0
     versions: list[Version] = field(default_factory=list)
+    pinged: frozenset[int] = frozenset()  # who was told of it when it was posted
+    replies_to: int | None = None
 
 
 @dataclass
@@ -76,6 +89,8 @@ class DiscordWorld:
     start_ms: int
     trouble: Callable[[str], str | None]
     note: Callable[[str], None]
+    task_of: Callable[[bytes], str]
+    bot_limit: int = USUAL_LIMIT
     interactions: dict[int, Interaction] = field(default_factory=dict)
     messages: dict[int, Message] = field(default_factory=dict)
     closed_channels: set[int] = field(default_factory=set)
@@ -89,11 +104,12 @@ class DiscordWorld:
         self._number += 1
         return ((self.now_ms() - DISCORD_EPOCH_MS) << 22) | self._number
 
-    def new_interaction(self, person: int, channel: int, request: int | None) -> Interaction:
+    def new_interaction(self, person: int, channel: int, request: int | None, limit: int = USUAL_LIMIT) -> Interaction:
         number = self.new_id()
         made = Interaction(
             number, f"token-{number}", FIRST_PERSON + person, FIRST_CHANNEL + channel, self.loop.time(), request
         )
+        made.limit = limit
         self.interactions[number] = made
         return made
 
@@ -159,7 +175,7 @@ class DiscordWorld:
             case "POST", ["channels", channel, "messages"]:
                 return self._post(int(channel), payload, files)
             case "PATCH", ["channels", channel, "messages", message]:
-                refusal = self._closed(int(channel))
+                refusal = self._closed(int(channel)) or _too_large(files, self.bot_limit)
                 return refusal or self._edit(self.messages.get(int(message)), payload, files, token=False)
             case _, ["webhooks", _, token, *rest]:
                 return self._by_token(method, token, rest, payload, files)
@@ -184,6 +200,7 @@ class DiscordWorld:
             self.messages[message.id] = message
             interaction.message_id = message.id
             self._write(message, data, {})
+            message.pinged = _pinged(message.versions[-1].text, data)
             told["response_message_id"] = str(message.id)
         return 200, {"interaction": told}
 
@@ -206,7 +223,7 @@ class DiscordWorld:
             if message is not None:
                 message.deleted = True
             return 204, {}
-        return self._edit(message, payload, files, token=True)
+        return _too_large(files, interaction.limit) or self._edit(message, payload, files, token=True)
 
     def _closed(self, channel_id: int) -> Answer | None:
         person = channel_id // 10
@@ -217,7 +234,7 @@ class DiscordWorld:
         return None
 
     def _post(self, channel_id: int, payload: dict[str, Any], files: dict[str, bytes]) -> Answer:
-        refusal = self._closed(channel_id)
+        refusal = self._closed(channel_id) or _too_large(files, self.bot_limit)
         if refusal is not None:
             return refusal
         nonce = str(payload.get("nonce", ""))
@@ -228,6 +245,9 @@ class DiscordWorld:
         message = Message(self.new_id(), channel_id, nonce=nonce, born=self.loop.time())
         self.messages[message.id] = message
         self._write(message, payload, files)
+        message.pinged = _pinged(message.versions[-1].text, payload)
+        told = payload.get("message_reference")
+        message.replies_to = int(told["message_id"]) if told else None
         return 200, self._shown(message)
 
     def _edit(
@@ -265,14 +285,16 @@ class DiscordWorld:
         message.content = payload.get("content") or message.content
         shown = set(_media(message.components))
         pictures = [
-            task_in(data) for name, data in message.attachments.values() if name in shown or not message.components
+            self.task_of(data) for name, data in message.attachments.values() if name in shown or not message.components
         ]
         assert len(pictures) == len(set(pictures)), "one picture twice on one message"
+        text = "\n".join([message.content, *_texts(message.components)])
         version = Version(
             self.loop.time(),
-            "\n".join([message.content, *_texts(message.components)]),
+            text,
             frozenset(pictures),
             "imagine:cancel:" in json.dumps(message.components),
+            frozenset(_LINK.findall(text)),
         )
         message.versions.append(version)
         self.note(f"message {message.id} now shows {sorted(version.pictures)} {version.text!r}")
@@ -303,6 +325,21 @@ def _refusal(fault: str | None, method: str, files: dict[str, bytes], dice: rand
             return 400, {"code": 50035, "message": "Invalid Form Body"}
         case _:
             return None
+
+
+def _too_large(files: dict[str, bytes], limit: int) -> Answer | None:
+    if all(len(data) <= limit for data in files.values()):
+        return None
+    return 413, {"code": 40005, "message": "Request entity too large"}
+
+
+def _pinged(text: str, payload: dict[str, Any]) -> frozenset[int]:
+    """Whom a new message tells of itself: Discord docs, Allowed Mentions Object. Without one, everybody it names."""
+    named = {int(number) for number in _MENTION.findall(text)}
+    allowed = payload.get("allowed_mentions")
+    if allowed is None or "users" in allowed.get("parse", []):
+        return frozenset(named)
+    return frozenset(named & {int(number) for number in allowed.get("users", [])})
 
 
 class _Response:

@@ -42,6 +42,13 @@ class Disk:
         """What the rows say, past every lock: for those who watch, not for the product."""
         return self.sqlite.execute(sql, parameters).fetchall()
 
+    def set_ping(self, user_id: int, ping: str) -> None:
+        """What a person set before the run; empty: nothing ever."""
+        if ping:
+            row = (user_id, "1:1", "png", False, ping)
+            sql = "INSERT INTO preferences (user_id, size, format, private, ping) VALUES (?, ?, ?, ?, ?)"
+            self.sqlite.execute(sql, row)
+
     async def begin(self, life: Life) -> None:
         await asyncio.sleep(self._seconds())
         trouble = self._trouble()

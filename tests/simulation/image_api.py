@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import struct
-import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,9 +19,12 @@ import aiohttp
 from multidict import CIMultiDict
 
 from tests.simulation.loop import Life, VirtualLoop
+from tests.simulation.paintings import frame_of, number_in, painting_of, task_in
 
 HOST = "cdn.example.com"
 API_URL = "https://api.example.com/api"
+PUBLIC_URL = "https://bot.example.com"
+HUGE_BYTES = 30 << 20
 Trouble = Callable[[str], str | None]
 Note = Callable[[str], None]
 
@@ -39,22 +40,27 @@ class Post:
     taken: bool = False  # the service made a task of it
     sure: bool = False  # it was answered with a sure refusal, or never sent
     told: str | None = None  # the task id, once the process that asked was handed it
+    token: str = ""  # of the address to call back on; empty: nobody wants to be called
+    asked: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(slots=True)
 class ApiTask:
     id: str
-    image: str
+    image: str  # empty: another customer's
     outcome: str
     ready_at: float
     consumed: int
     data: bytes
+    huge: bool = False  # more bytes than anybody fetches
+    asked: dict[str, Any] = field(default_factory=dict[str, Any])  # what it says it was asked for
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Look:
     at: float
     life: Life
+    said: str = ""  # the status or the refusal, once it was told
 
 
 @dataclass
@@ -67,6 +73,8 @@ class ImageApi:
     paints: tuple[float, float]
     trouble: Trouble
     note: Note
+    sizes: tuple[str, ...] = ()  # of the pictures, taken in turn; none: frames without a picture in them
+    on_take: Callable[[Post, ApiTask], None] = lambda post, task: None
     healed: bool = False  # nothing is stuck or gone any more
     posts: list[Post] = field(default_factory=list)
     tasks: dict[str, ApiTask] = field(default_factory=dict)
@@ -87,9 +95,23 @@ class ImageApi:
             consumed=dice.choice((5, 5, 5, 3, 0)),
             data=b"",
         )
-        task.data = picture_of(task.id)
         self.tasks[task.id] = task
+        task.data = frame_of(task.id)
+        if self.sizes:
+            number = len(self.tasks) - 1
+            task.data = painting_of(task.id, number, self.dice(f"painting {task.id}"))
+            task.huge = self.sizes[number % len(self.sizes)] == "huge"
         return task
+
+    def take_strangers(self, name: str) -> ApiTask:
+        """A task of another customer's that is ready, with a picture of its own."""
+        asked = {"prompt": "somebody else's idea", "seed": 7}
+        task = ApiTask(name, "", "success", self.loop.time(), 5, frame_of(name), asked=asked)
+        return self.tasks.setdefault(name, task)
+
+    def task_shown(self, data: bytes) -> str:
+        """Whose picture this is, also after it was made smaller."""
+        return task_in(data) or list(self.tasks)[number_in(data)]
 
     def outcome_of(self, task: ApiTask) -> str:
         return "success" if self.healed and task.outcome in ("stuck", "gone") else task.outcome
@@ -97,6 +119,7 @@ class ImageApi:
     def status(self, task: ApiTask) -> dict[str, Any]:
         outcome = self.outcome_of(task)
         data: dict[str, Any] = {"task_id": task.id, "status": "IN_PROGRESS", "consumed_credits": 0}
+        data |= {"request": task.asked} if task.asked else {}
         if self.loop.time() < task.ready_at or outcome in ("stuck", "gone"):
             return data
         if outcome in ("declined", "failed"):
@@ -113,6 +136,7 @@ class _Reply:
     status: int
     body: bytes
     headers: CIMultiDict[str] = field(default_factory=CIMultiDict)
+    more_bytes: int = 0  # that are announced and never fetched
 
     @property
     def content(self) -> _Body:
@@ -120,7 +144,7 @@ class _Reply:
 
     @property
     def content_length(self) -> int:
-        return len(self.body)
+        return len(self.body) + self.more_bytes
 
 
 class _Body:
@@ -171,7 +195,8 @@ class Session:
         api, asked = self._api, json.loads(body.decode())
         image = f"{asked['prompt'].split()[-1]}-{asked['seed']}"
         fault = api.trouble("post")
-        post = Post(image, self._life, api.loop.time(), fault)
+        token = asked.get("callback_url", "").rpartition("/")[2]
+        post = Post(image, self._life, api.loop.time(), fault, token=token, asked=asked if token else {})
         api.posts.append(post)
         api.note(f"{self._life.name} posts image {image}: {fault or 'ok'}")
         dice = api.dice(f"post {image} {len(api.posts)}")
@@ -189,9 +214,11 @@ class Session:
         api = self._api
         fault = api.trouble("look")
         looks = api.looks.setdefault(task_id, [])
-        looks.append(Look(api.loop.time(), self._life))
+        look = Look(api.loop.time(), self._life)
+        looks.append(look)
         dice = api.dice(f"look {task_id} {len(looks)}")
         reply = await self._exchange(fault, dice, lambda: _answer_look(api, task_id, fault))
+        look.said = _said(reply)
         api.note(f"{self._life.name} looks at {task_id}: {fault or 'ok'} {reply.status} {reply.body[:90]!r}")
         return reply
 
@@ -251,6 +278,8 @@ def _answer_post(api: ImageApi, post: Post, fault: str | None) -> _Reply:
         return refusal
     task = api.take(post.image)
     post.taken = True
+    task.asked = {name: post.asked[name] for name in ("prompt", "seed") if name in post.asked}
+    api.on_take(post, task)
     api.note(f"the service takes {task.id} ({task.outcome})")
     if fault == "500 after":
         return _Reply(500, b"")
@@ -277,27 +306,17 @@ def _answer_picture(api: ImageApi, url: str, fault: str | None) -> _Reply:
         return refusal
     if task is None:
         return _Reply(404, b"")
-    return _Reply(200, b"just text" if task.outcome == "not a picture" else task.data)
+    more_bytes = HUGE_BYTES if task.huge else 0
+    return _Reply(200, b"just text" if task.outcome == "not a picture" else task.data, more_bytes=more_bytes)
 
 
 def _envelope(data: dict[str, Any]) -> _Reply:
     return _Reply(200, json.dumps({"code": 200, "message": "success", "data": data}).encode())
 
 
-_PIXELS = zlib.compress(b"")
-
-
-def picture_of(task_id: str) -> bytes:
-    """The frame of a PNG with the task's id in it, so that each picture can be told from every other."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 1024, 1024, 8, 2, 0, 0, 0))
-    body = chunk(b"tEXt", b"task\0" + task_id.encode() + b"\n") + chunk(b"IDAT", _PIXELS) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + head + body
-
-
-def task_in(data: bytes) -> str:
-    """The task whose picture this is."""
-    return data.partition(b"task\0")[2].partition(b"\n")[0].decode()
+def _said(reply: _Reply) -> str:
+    """The status of the task, or the code of the refusal."""
+    if not reply.body.startswith(b"{"):
+        return "html"
+    answer = json.loads(reply.body)
+    return str((answer["data"] or {}).get("status", answer["code"]))

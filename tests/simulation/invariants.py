@@ -6,13 +6,16 @@ from __future__ import annotations
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from generations.model import PICTURED, RETURNED, Ending, State
 from generations.pace import LOOK_SECONDS
-from tests.simulation.discord_world import Interaction, Message
+from tests.simulation.discord_world import Message
 from tests.simulation.image_api import Look
+from tests.simulation.promises_of_calls import calls_are_hints
+from tests.simulation.promises_of_pings import pings_are_wanted
+from tests.simulation.promises_of_sizes import links_are_needed
+from tests.simulation.rows import GenerationRow, ImageRow, read_rows
 from ui import texts
 from ui.inert import inert
 
@@ -20,39 +23,13 @@ if TYPE_CHECKING:
     from tests.simulation.run import Run
 
 PRICE = 5
+PLAIN_SECONDS = 45.0  # so long discord.py may have tried to send it
 TOKEN_SECONDS = 13 * 60.0  # so long a private card can surely be edited
-
-
-@dataclass(frozen=True, slots=True)
-class ImageRow:
-    """One row of images, with what it belongs to."""
-
-    key: str  # "<number of the request>-<position>": what the image API knows it by
-    id: str
-    state: State
-    ending: Ending | None
-    detail: str
-    task_id: str | None
-    due_at_ms: int | None
-    user_id: int
-    generation_id: int
-    position: int
-
-
-@dataclass(frozen=True, slots=True)
-class GenerationRow:
-    id: int
-    message_id: int | None
-    revision: int
-    shown_revision: int
-    private: bool
-    told: Interaction
-    images: tuple[ImageRow, ...]
 
 
 def check(run: Run) -> Iterator[str]:
     """Every sentence that is not true."""
-    generations = _read(run)
+    generations = read_rows(run)
     images = [image for generation in generations for image in generation.images]
     yield from _the_ledger_adds_up(run)
     yield from _each_hold_ended_once(run, images)
@@ -63,30 +40,12 @@ def check(run: Run) -> Iterator[str]:
     yield from _each_charge_is_right(run, images)
     yield from _each_refill_is_right(run)
     yield from _each_ending_has_a_cause(run, generations)
+    yield from calls_are_hints(run, images)
+    yield from pings_are_wanted(run, generations)
+    yield from links_are_needed(run, generations)
     for generation in generations:
         yield from _the_card_is_right(run, generation)
         yield from _pictures_are_where_they_belong(run, generation)
-
-
-def _read(run: Run) -> list[GenerationRow]:
-    found: list[GenerationRow] = []
-    ask = run.world.disk.ask
-    for row in ask("SELECT id, message_id, revision, shown_revision, private, user_id FROM generations ORDER BY id"):
-        told = run.world.discord.interactions[row[0]]
-        rows = ask(
-            "SELECT position, state, ending, ending_detail, task_id, due_at_ms FROM images"
-            " WHERE generation_id = ? ORDER BY position",
-            row[0],
-        )
-        images = tuple(
-            ImageRow(
-                f"{told.request}-{position}", f"{row[0]}-{position}", State(state), ending and Ending(ending),
-                detail or "", task_id, due, row[5], row[0], position,
-            )
-            for position, state, ending, detail, task_id, due in rows
-        )  # fmt: skip
-        found.append(GenerationRow(row[0], row[1], row[2], row[3], bool(row[4]), told, images))
-    return found
 
 
 # -- money ---------------------------------------------------------------
@@ -188,14 +147,25 @@ def _each_image_was_posted_once(run: Run) -> Iterator[str]:
 
 
 def _looks_keep_their_distance(run: Run) -> Iterator[str]:
-    posts = {post.told: Look(post.at, post.life) for post in run.world.api.posts if post.told is not None}
+    """The looks of one image, whatever task they were for: a call may name another one."""
     stopped = {name for name, _, _ in run.paused}  # who is stopped before a look makes it on waking, however late
-    for task_id, looks in run.world.api.looks.items():
-        looks = [posts[task_id], *looks] if task_id in posts else looks  # the answer to the POST tells as much
-        for earlier, later in itertools.pairwise(looks):
+    for image, looks in _looks(run).items():
+        for earlier, later in itertools.pairwise(sorted(looks, key=lambda look: look.at)):
             awake = run.scenario.even_clocks and not {earlier.life.name, later.life.name} & stopped
             if later.at - earlier.at < LOOK_SECONDS - 0.01 and (awake or earlier.life is later.life):
-                yield f"{task_id} was looked at twice within {later.at - earlier.at:.2f} s"
+                yield f"image {image} was looked at twice within {later.at - earlier.at:.2f} s"
+
+
+def _looks(run: Run) -> dict[str, list[Look]]:
+    api, found = run.world.api, defaultdict[str, list[Look]](list)
+    for post in api.posts:
+        if post.told is not None:  # the answer to the POST tells as much
+            found[post.image].append(Look(post.at, post.life))
+    for task_id, looks in api.looks.items():
+        task = api.tasks.get(task_id)
+        image = run.calls.claimed_for.get(task_id) or (task.image if task else task_id)
+        found[image].extend(looks)
+    return found
 
 
 def _no_task_was_forgotten(run: Run, images: list[ImageRow]) -> Iterator[str]:
@@ -290,11 +260,19 @@ def _the_card_is_right(run: Run, generation: GenerationRow) -> Iterator[str]:
             sentence = texts.ending_sentence(image.ending, inert(image.detail, 200) if image.detail else "")
             if sentence not in last.text:
                 yield f"the card of {generation.id} does not say how image {image.position} ended: {sentence!r}"
-    if not card.components:
-        return  # pictures that found no other place than a plain message: such a one is never edited
     for word in (texts.SENDING, texts.POSTING, " held"):
-        if word in last.text:
+        if word in last.text and not (word == " held" and _was_held_then(run, generation, card)):
             yield f"the card of {generation.id} ends with {word!r}"
+
+
+def _was_held_then(run: Run, generation: GenerationRow, card: Message) -> bool:
+    """Whether *card* is a plain message, which can't be edited, and credits were held when it was about to be sent."""
+    if card.components or not run.scenario.even_clocks:  # times in rows are a process' own
+        return not card.components
+    rows = run.world.disk.ask("SELECT image_id, created_at_ms FROM entries WHERE kind IN ('settle', 'release')")
+    ended = dict(rows)
+    sent_ms = run.world.start_ms + (card.versions[-1].at - PLAIN_SECONDS) * 1000
+    return any(ended.get(image.id, sent_ms) >= sent_ms for image in generation.images)
 
 
 def _within_reach(run: Run, card: Message) -> bool:
@@ -313,10 +291,10 @@ def _pictures_are_where_they_belong(run: Run, generation: GenerationRow) -> Iter
     for image in generation.images:
         if image.task_id is None:
             continue
-        holding = [message for message in messages if any(image.task_id in v.pictures for v in message.versions)]
+        holding = [message for message in messages if any(image.task_id in v.holds for v in message.versions)]
         if image.state is State.DELIVERED and not holding:
             yield f"image {image.id} is called delivered, but nobody ever saw it"
-        standing = [message for message in holding if image.task_id in message.versions[-1].pictures]
+        standing = [message for message in holding if image.task_id in message.versions[-1].holds]
         if image.state is State.DELIVERED and holding and not standing:
             yield f"image {image.id} was shown and then taken away"
         if image.state is State.UNDELIVERED and image.user_id not in run.world.discord.closed_dms:

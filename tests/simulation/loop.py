@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 NEVER = 1 << 60
+THREAD_SECONDS = 0.3
 
 
 class Deadlock(Exception):
@@ -31,6 +32,7 @@ class Life:
     sleeps: float = 0.0  # at that step it is only stopped, for so many seconds
     on_sleep: Callable[[Life, float], None] = lambda life, seconds: None
     steps: int = 0
+    steps_in_danger: int = 0  # before everything was healed
     dead: bool = False
     buried: bool = False  # the run is over: what is left may clean up after itself, and reaches nothing any more
     paused: bool = False
@@ -138,6 +140,15 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """A fault of the world's is a fault of the simulation's: never to be swallowed."""
         if not task.cancelled() and (error := task.exception()) is not None:
             self.faults.append(error)
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+        """A thread that takes its time: what it does is done at once when that is over, if its process still lives."""
+
+        async def work() -> Any:
+            await asyncio.sleep(THREAD_SECONDS)
+            return func(*args)
+
+        return self.create_task(work())
 
     def _call_soon(self, callback: Any, args: Any, context: Any) -> asyncio.Handle:
         handle = _Step(callback, args, self, context)

@@ -12,10 +12,12 @@ from discord.webhook.async_ import async_context
 
 from credits.allowance import Allowance
 from credits.ledger import Ledger
+from generations.callbacks import Callbacks
 from generations.context import StepContext
 from generations.freshness import Freshness
 from generations.model import Request
 from generations.pace import Pace
+from generations.pings import PingDecisions
 from generations.ports import Delivery, ImageService
 from generations.service import Generations
 from generations.throttle import Throttle
@@ -23,9 +25,10 @@ from generations.worker import IDLE_SECONDS, Limits, Worker
 from qwen.client import QwenClient
 from qwen.images import ImageDownloader
 from qwen.models import OutputFormat, Size
+from tests.simulation.calls import Call
 from tests.simulation.discord_world import DiscordWorld, Interaction
 from tests.simulation.disk import Databases, Disk
-from tests.simulation.image_api import API_URL, HOST, ImageApi, Session
+from tests.simulation.image_api import API_URL, HOST, PUBLIC_URL, ImageApi, Session
 from tests.simulation.loop import Life, VirtualLoop
 from tests.simulation.scenario import Asked, Scenario
 from tests.simulation.wire import Client, Webhooks
@@ -33,6 +36,7 @@ from ui.answers import answering
 from ui.buttons import CancelButton
 from ui.delivery import DiscordDelivery
 from ui.opening import Opening
+from ui.pings import CardPings
 
 
 @dataclass(slots=True)
@@ -83,6 +87,9 @@ class Parts:
     worker: type[LeapingWorker] = LeapingWorker
     delivery: type[DiscordDelivery] = DiscordDelivery
     context: type[StepContext] = StepContext
+    callbacks: type[Callbacks] = Callbacks
+    decisions: type[PingDecisions] = PingDecisions
+    pings: type[CardPings] = CardPings
 
     def service(self, client: ImageService) -> ImageService:
         return client
@@ -138,10 +145,20 @@ class Process:
         downloads = ImageDownloader(
             session, allowed_hosts=frozenset({HOST}), max_bytes=1 << 20, sleep=self.clock.sleep, rng=rng
         )
+        tokens = random.Random(f"{scenario.seed} {life.name} tokens")
+        self.callbacks = world.parts.callbacks(
+            database, self.clock, public_url=PUBLIC_URL, nudge=lambda: self.worker.nudge(),
+            token_bytes=tokens.randbytes,
+        ) if scenario.calls else None  # fmt: skip
+        self.pings = (
+            world.parts.pings(self.client, self.clock, world.parts.decisions(database, self.clock))
+            if scenario.pings
+            else None
+        )
         context = world.parts.context(
             database=database, ledger=ledger, service=world.parts.service(client), store=downloads, operator=Bell(),
             clock=self.clock, rng=rng, pace=pace, throttle=Throttle(scenario.in_flight),
-            deadline_seconds=scenario.deadline,
+            deadline_seconds=scenario.deadline, callbacks=self.callbacks, pings=self.pings,
         )  # fmt: skip
         self.worker = world.parts.worker(
             context=context, service=self.generations, delivery=self.delivery,
@@ -168,6 +185,15 @@ class Process:
     async def balance(self, user_id: int) -> None:
         await self.generations.statement(user_id)
 
+    async def called(self, call: Call) -> None:
+        """What web.py does with a call."""
+        assert self.callbacks is not None
+        callback = await self.callbacks.recognise(call.token)
+        if callback is not None:
+            call.known = True
+            await self.callbacks.heed(callback, call.body)
+            call.heeded = True
+
     async def run(self) -> None:
         await self.worker.run()
 
@@ -176,3 +202,10 @@ class Process:
         self.generations.drain()
         await self.worker.drain()
         await self.delivery.drain()
+        if self.pings is not None:
+            await self.pings.drain()
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing is under way."""
+        return not (self.worker._running or self.delivery._tasks or (self.pings and self.pings._sending))

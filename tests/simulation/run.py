@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
+from tests.simulation.calls import Call, Calls
 from tests.simulation.discord_world import FIRST_CHANNEL, FIRST_PERSON, DiscordWorld, Interaction
 from tests.simulation.disk import Databases, Disk
 from tests.simulation.image_api import ImageApi
@@ -39,6 +40,7 @@ class Verdict:
     history: tuple[str, ...]
     steps: int
     seconds: float
+    steps_of_lives: tuple[int, ...]  # as long as a life was in danger
 
     @property
     def digest(self) -> str:
@@ -68,10 +70,18 @@ class Run:
         self._dice = {kind: random.Random(f"{scenario.seed} {kind}") for kind in FAULTS}
         start_ms = round(NEXT_NOON.timestamp() * 1000 - scenario.boundary_at * 1000)
         disk = Disk(databases.template, random.Random(f"{scenario.seed} disk"), lambda: self.trouble("database"))
-        api = ImageApi(self.loop, scenario.seed, scenario.outcomes, scenario.paints, self.trouble, self.note)
-        discord = DiscordWorld(self.loop, scenario.seed, start_ms, self.trouble, self.note)
+        api = ImageApi(
+            self.loop, scenario.seed, scenario.outcomes, scenario.paints, self.trouble, self.note, scenario.sizes
+        )
+        self.calls = Calls(self.loop, scenario.seed, scenario.calls, api, self._call)
+        api.on_take = self.calls.plan
+        discord = DiscordWorld(
+            self.loop, scenario.seed, start_ms, self.trouble, self.note, api.task_shown, scenario.bot_limit
+        )
         discord.closed_dms = {FIRST_PERSON + person for person in scenario.closed_dms}
         self.world = World(scenario, self.loop, disk, databases, api, discord, parts, start_ms)
+        for person, ping in enumerate(scenario.pings):
+            disk.set_ping(FIRST_PERSON + person, ping)
         self.slots = [Slot(number) for number in range(scenario.processes)]
         self.lives: list[Life] = []
         self.died_at: dict[str, float] = {}
@@ -170,11 +180,14 @@ class Run:
                 return
         self.note("nobody is there to take an event")
 
+    def _call(self, first: int, call: Call) -> None:
+        self._deliver(first, lambda process: process.called(call))
+
     # -- what people and operators do ---------------------------------------------------------------
 
     async def _ask(self, asked: Asked) -> None:
         await asyncio.sleep(asked.at)
-        interaction = self.world.discord.new_interaction(asked.person, asked.channel, asked.number)
+        interaction = self.world.discord.new_interaction(asked.person, asked.channel, asked.number, asked.limit)
         self.interactions[asked.number] = interaction
         self.note(f"person {asked.person} asks for {asked.count} image(s): request {asked.number}, {interaction.id}")
         if asked.late:
@@ -281,6 +294,7 @@ class Run:
             (*self.history, *self._rows()) if self._record else (),
             sum(life.steps for life in self.lives),
             self.loop.time(),
+            tuple(life.steps_in_danger for life in self.lives),
         )
         self._bury()
         return verdict
@@ -316,14 +330,14 @@ class Run:
         self.world.api.healed = True
         self.world.discord.closed_channels.clear()
         for life in self.lives:
-            life.dies_at_step = NEVER
+            life.dies_at_step, life.steps_in_danger = NEVER, life.steps
 
     def _quiet(self) -> bool:
         """Whether nobody has anything left to do. A lease that a dead process left on finished work means nothing."""
         if any(life.paused for life in self.lives) or self.world.disk.holder is not None:
             return False
         for slot in self.slots:
-            if slot.process is None or slot.process.worker._running or slot.process.delivery._tasks:
+            if slot.process is None or not slot.process.rests:
                 return False
         return self.world.disk.ask("SELECT count(*) FROM generations WHERE due_at_ms IS NOT NULL") == [(0,)]
 

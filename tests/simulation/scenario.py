@@ -28,6 +28,11 @@ FAULTS = {
     "database": DATABASE_FAULTS,
 }
 MOMENTS = ("post", "post", "look", "picture", "discord", "commit")  # what a life may be doing when it is cut short
+CALLS = ("in time", "in time", "late", "too soon", "twice", "often", "guessed", "lies", "lies", "lost")
+LOST_ANSWERS = ("cut after", "500 after", "no task id", "silent")
+PINGS = ("always", "always", "slow", "never", "")  # "": never set
+USUAL_LIMIT = 10 << 20
+LIMITS = (USUAL_LIMIT, 5000, 1500, 600, 350, 90)  # a painting has some 6400 bytes, at its smallest 110
 OUTCOMES = ("success",) * 12 + ("declined", "failed", "no picture", "not a picture", "stuck", "gone")
 
 
@@ -43,6 +48,7 @@ class Asked:
     channel: int
     late: float = 0.0
     again_after: float | None = None
+    limit: int = USUAL_LIMIT  # bytes a file may have, as the event says
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +122,10 @@ class Scenario:
     crashes: tuple[Crash, ...] = ()
     events: tuple[Event, ...] = ()
     outcomes: tuple[str, ...] = ("success",)
+    calls: tuple[str, ...] = ()  # how the tasks are called back, in turn; none: nobody asks to be called
+    pings: tuple[str, ...] = ()  # what each person set; none: nobody is pinged
+    sizes: tuple[str, ...] = ()  # of the pictures, in turn: "painting" or "huge"; none: too small to matter
+    bot_limit: int = USUAL_LIMIT  # bytes a file may have that the bot posts without a token
     ends: float = field(default=150.0)  # from here on nothing fails any more
 
     @property
@@ -134,13 +144,15 @@ class Scenario:
             for number in range(len(listed)):
                 yield replace(self, **{name: listed[:number] + listed[number + 1 :]})
         for number, asked in enumerate(self.asked):
-            simpler = replace(asked, count=1, private=False, late=0.0, again_after=None)
+            simpler = replace(asked, count=1, private=False, late=0.0, again_after=None, limit=USUAL_LIMIT)
             if simpler != asked:
                 yield replace(self, asked=(*self.asked[:number], simpler, *self.asked[number + 1 :]))
-        plain = {"processes": 1, "closed_dms": (), "outcomes": ("success",)}
-        for name, value in plain.items():
+        plain = {"processes": 1, "closed_dms": (), "outcomes": ("success",), "bot_limit": USUAL_LIMIT}
+        for name, value in {**plain, "calls": (), "pings": (), "sizes": ()}.items():
             if getattr(self, name) != value:
                 yield replace(self, **{name: value})
+        for call in dict.fromkeys(self.calls if len(self.calls) > 1 else ()):
+            yield replace(self, calls=(call,))
 
     def described(self) -> str:
         """All of it, in lines."""
@@ -154,6 +166,36 @@ PARTS = ("asked", "pressed", "windows", "crashes", "events")
 
 def draw(seed: int) -> Scenario:
     """The scenario of *seed*: mostly small, so that many can be run, and a few crowded ones."""
+    return furnish(draw_plain(seed))
+
+
+def furnish(scenario: Scenario) -> Scenario:
+    """The same day with what not every bot has: callbacks, pings, pictures too large for their place.
+
+    Each is drawn by dice of its own, so that the rest of the day stays what it was.
+    """
+    seed = scenario.seed
+    has, calls, pings, sizes = (random.Random(f"{seed}:{what}") for what in ("rooms", "callbacks", "pings", "sizes"))
+    if has.random() < 0.3:
+        scenario = replace(scenario, calls=tuple(calls.choice(CALLS) for _ in range(5)))
+        if calls.random() < 0.5:  # a call is worth most where the answer to the POST was lost
+            begins = calls.choice(scenario.asked).at
+            lost = Window("post", calls.choice(LOST_ANSWERS), begins, begins + 30.0, 0.6)
+            scenario = replace(scenario, windows=(*scenario.windows, lost))
+    if has.random() < 0.4:
+        scenario = replace(scenario, pings=tuple(pings.choice(PINGS) for _ in range(3)))
+    if has.random() < 0.2:
+        scenario = replace(
+            scenario,
+            sizes=tuple(sizes.choice(("painting", "painting", "painting", "huge")) for _ in range(5)),
+            asked=tuple(replace(asked, limit=sizes.choice(LIMITS)) for asked in scenario.asked),
+            bot_limit=sizes.choice(LIMITS),
+        )
+    return scenario
+
+
+def draw_plain(seed: int) -> Scenario:
+    """The day without any of that."""
     rng = random.Random(seed)
     ends = rng.uniform(60.0, 120.0)
     processes = rng.choice((1, 1, 2))

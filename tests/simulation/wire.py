@@ -101,6 +101,6 @@ class Client(discord.Client):
                 "permission_overwrites": [],
             },
             **{"member": {**member, "mute": False}, "app_permissions": str(discord.Permissions.all().value)},
-            **{"authorizing_integration_owners": {"0": str(GUILD)}, "attachment_size_limit": 10 * 1024 * 1024},
+            **{"authorizing_integration_owners": {"0": str(GUILD)}, "attachment_size_limit": told.limit},
         }
         return discord.Interaction(data=payload, state=self._connection)  # type: ignore[arg-type]

@@ -1,0 +1,60 @@
+"""What the database says when a run is over, read past the product: for the promises to be judged by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from generations.model import Ending, State
+from tests.simulation.discord_world import Interaction
+
+if TYPE_CHECKING:
+    from tests.simulation.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    """One row of images, with what it belongs to."""
+
+    key: str  # "<number of the request>-<position>": what the image API knows it by
+    id: str
+    state: State
+    ending: Ending | None
+    detail: str
+    task_id: str | None
+    due_at_ms: int | None
+    user_id: int
+    generation_id: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRow:
+    id: int
+    message_id: int | None
+    revision: int
+    shown_revision: int
+    private: bool
+    told: Interaction
+    images: tuple[ImageRow, ...]
+
+
+def read_rows(run: Run) -> list[GenerationRow]:
+    found: list[GenerationRow] = []
+    ask = run.world.disk.ask
+    for row in ask("SELECT id, message_id, revision, shown_revision, private, user_id FROM generations ORDER BY id"):
+        told = run.world.discord.interactions[row[0]]
+        rows = ask(
+            "SELECT position, state, ending, ending_detail, task_id, due_at_ms FROM images"
+            " WHERE generation_id = ? ORDER BY position",
+            row[0],
+        )
+        images = tuple(
+            ImageRow(
+                f"{told.request}-{position}", f"{row[0]}-{position}", State(state), ending and Ending(ending),
+                detail or "", task_id, due, row[5], row[0], position,
+            )
+            for position, state, ending, detail, task_id, due in rows
+        )  # fmt: skip
+        found.append(GenerationRow(row[0], row[1], row[2], row[3], bool(row[4]), told, images))
+    return found

@@ -1,0 +1,105 @@
+"""A few small days, each played once for every await in it: the process dies there, and another one takes over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+
+from credits.allowance import CreditPeriod
+from tests.simulation.process import Parts
+from tests.simulation.run import Verdict, play
+from tests.simulation.scenario import Asked, Crash, Pressed, Scenario, Window
+
+_DAY = Scenario(
+    seed=0,
+    processes=1,
+    period=CreditPeriod.NEVER,
+    boundary_at=1.0,
+    allowance=50,
+    per_user=3,
+    in_flight=20,
+    queue=100,
+    deadline=60,
+    paints=(1.0, 4.0),
+    leap=30.0,
+    pings=("always",),
+    ends=10.0,
+)
+
+DAYS = {
+    "one image is made, one is cancelled": replace(
+        _DAY,
+        seed=1,
+        per_user=1,
+        asked=(Asked(0, at=0.5, person=0, count=2, private=False, channel=0),),
+        pressed=(Pressed(at=2.0, number=0, person=0),),
+    ),
+    "the answer to the POST is lost, a call brings the task back": replace(
+        _DAY,
+        seed=2,
+        processes=2,
+        asked=(Asked(0, at=0.5, person=0, count=1, private=False, channel=0),),
+        windows=(Window("post", "cut after", 0.0, 10.0, 1.0),),
+        calls=("twice",),
+    ),
+    "one image becomes a link, the next one is made smaller": replace(
+        _DAY,
+        seed=3,
+        ends=16.0,
+        in_flight=1,
+        asked=(Asked(0, at=0.5, person=0, count=2, private=False, channel=0, limit=1500),),
+        sizes=("huge", "painting"),
+    ),
+}
+STOPPED_SECONDS = 14.0  # longer than a lease
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """Life number *life* of the *day* dies at its so-manieth await, or sleeps there for so many seconds."""
+
+    day: str
+    life: int
+    step: int
+    sleeps: float = 0.0
+
+    def scenario(self) -> Scenario:
+        return replace(DAYS[self.day], crashes=(Crash(self.life, self.step, 0.5, sleeps=self.sleeps),))
+
+
+def deaths(day: str, make_parts: Callable[[], Parts] = Parts) -> Iterator[Death]:
+    """All of a day's: each await of each process, as they are when nobody dies; stopped where another one is there."""
+    steps = play(DAYS[day], make_parts()).steps_of_lives
+    for life, most in enumerate(steps):
+        for step in range(1, most + 1):
+            yield Death(day, life, step)
+            if len(steps) > 1:
+                yield Death(day, life, step, STOPPED_SECONDS)
+
+
+def play_death(death: Death, make_parts: Callable[[], Parts] = Parts, *, record: bool = False) -> Verdict:
+    return play(death.scenario(), make_parts(), record=record)
+
+
+def is_survived(death: Death) -> bool:
+    return not play_death(death).broken
+
+
+def run_sweep(jobs: int, say: Callable[[str], None]) -> int:
+    """All days, all deaths: one line. Returns the number of deaths that broke a promise."""
+    began = time.monotonic()
+    every = [death for day in DAYS for death in deaths(day)]
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        survived = pool.map(is_survived, every, chunksize=20)
+        failed = [death for death, well in zip(every, survived, strict=True) if not well]
+    for death in failed[:1]:
+        verdict = play_death(death, record=True)
+        say("\n".join([str(death), *verdict.history, *(f"BROKEN  {sentence}" for sentence in verdict.broken)]))
+    for death in failed[1:]:
+        say(f"{death}: {play_death(death).broken[0]}")
+    said = "all promises kept" if not failed else f"{len(failed)} FAILED"
+    say(f"{len(DAYS)} days, {len(every)} deaths, one at every await: {said} ({time.monotonic() - began:.0f} s)")
+    return len(failed)

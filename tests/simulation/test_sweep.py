@@ -1,0 +1,26 @@
+"""A death at every await: part of the sweep here, all of it in `python -m tests.simulation --sweep`."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import pytest
+
+from tests.simulation.breakages import BREAKAGES
+from tests.simulation.sweep import DAYS, deaths, play_death
+
+EACH = 23  # so many are played; a prime, so that other awaits are met when the days grow by a few
+
+
+@pytest.mark.parametrize("day", DAYS)
+def test_a_process_may_die_at_any_await(day: str) -> None:
+    played = [play_death(death) for death in islice(deaths(day), 0, None, EACH)]
+    assert len(played) > 15
+    assert [verdict.broken for verdict in played if verdict.broken] == []
+
+
+def test_the_sweep_notices_what_a_death_brings_to_light() -> None:
+    breakage = BREAKAGES["post again after a crash"]
+    day = next(iter(DAYS))
+    with breakage.in_place() as make_parts:
+        assert any(play_death(death, make_parts).broken for death in islice(deaths(day), 50, 150, 5))
