@@ -50,7 +50,7 @@ export class Composer {
     const { channel } = this.world.state;
     if (!channel) return;
     const name = titleOf(channel);
-    this.field.placeholder = `Message ${name}, or / for commands`;
+    this.field.placeholder = `Message ${name}, or type /`;
     this.field.setAttribute("aria-label", `Message ${name}`);
   }
 
