@@ -40,22 +40,21 @@ class LookGuard:
     clock: Clock
     ends: dict[str, float] = field(default_factory=dict[str, float])
     leapt_at: float = float("-inf")
-    ahead: float = field(init=False)  # the wall clock's seconds less the monotonic clock's
-
-    def __post_init__(self) -> None:
-        self.ahead = self._ahead()
+    ahead: float | None = None  # the wall clock's seconds less the monotonic clock's, when they were last compared
 
     def wait_seconds(self, task_id: str) -> float:
         """How long this task must not be looked at yet."""
-        now, ahead = self.clock.monotonic(), self._ahead()
-        if ahead - self.ahead > LEAP_SECONDS:
+        self.heed_clocks()
+        last = self.ends.get(task_id, self.leapt_at)
+        return max(0.0, last + LOOK_SECONDS - self.clock.monotonic())
+
+    def heed_clocks(self) -> None:
+        """Notice a leap of the wall clock since the last time."""
+        now = self.clock.monotonic()
+        ahead = self.clock.now_ms() / 1000 - now
+        if self.ahead is not None and ahead - self.ahead > LEAP_SECONDS:
             self.leapt_at = now
         self.ahead = ahead
-        last = self.ends.get(task_id, self.leapt_at)
-        return max(0.0, last + LOOK_SECONDS - now)
-
-    def _ahead(self) -> float:
-        return self.clock.now_ms() / 1000 - self.clock.monotonic()
 
     def looked(self, task_id: str) -> None:
         """A look has just ended. Entries past their use are dropped as new ones come, oldest first."""

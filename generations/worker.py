@@ -122,6 +122,7 @@ class Worker:
 
     async def _claim(self, free: int) -> list[Generation]:
         """Let those whose turn it is out of the line, then take what is due."""
+        self._context.guard.heed_clocks()
         if free <= 0:
             return []
         async with self._database.transaction() as tx:
