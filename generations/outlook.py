@@ -40,11 +40,12 @@ def _painting(generation: Generation, images: list[Image], pace: Pace, now_ms: i
     age = max(0.0, (now_ms - begun_ms) / 1000)
     typical, slow = pace.typical_seconds(size), pace.slow_seconds(size)
     overdue = slow is not None and age > slow
+    ready_at_ms = begun_ms + round(typical * 1000) if typical and not overdue else None
     return Painting(
         begun_at_ms=begun_ms,
         share=min(SHARE_MAX, age / (typical * 1.1)) if typical else None,
         usual_seconds=pace.usual_seconds(size),
-        ready_at_ms=begun_ms + round(typical * 1000) if typical and not overdue else None,
+        ready_at_ms=ready_at_ms if ready_at_ms is not None and ready_at_ms > now_ms else None,  # never "4 seconds ago"
         overdue=overdue,
         service_slow=any(image.failures >= SLOW_AFTER_FAILURES for image in images),
     )

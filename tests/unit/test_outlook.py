@@ -52,6 +52,15 @@ def test_past_the_usual_time_it_says_so_and_promises_no_moment() -> None:
     assert late.painting.ready_at_ms is None
 
 
+def test_a_moment_that_has_passed_is_not_promised_any_more() -> None:
+    soon, past = (
+        outlook_of(generation(State.RUNNING, age_seconds=age), None, pace_of(15), now_ms=NOW_MS, slots=5, in_flight=1)
+        for age in (10, 16)
+    )
+    assert soon.painting is not None and soon.painting.ready_at_ms is not None
+    assert past.painting is not None and past.painting.ready_at_ms is None and not past.painting.overdue
+
+
 def test_a_service_that_does_not_answer_is_called_slow() -> None:
     outlook = outlook_of(generation(State.RUNNING, failures=2), None, Pace(), now_ms=NOW_MS, slots=5, in_flight=1)
     assert outlook.painting is not None
