@@ -100,7 +100,8 @@ class ImageApi:
         if self.sizes:
             number = len(self.tasks) - 1
             task.data = painting_of(task.id, number, self.dice(f"painting {task.id}"))
-            task.huge = self.sizes[number % len(self.sizes)] == "huge"
+            # What nobody fetches nobody can look into: such a task has a picture, or none at all.
+            task.huge = self.sizes[number % len(self.sizes)] == "huge" and task.outcome != "not a picture"
         return task
 
     def take_strangers(self, name: str) -> ApiTask:
