@@ -21,37 +21,22 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from credits.allowance import Allowance
-from credits.ledger import Ledger
-from generations.callbacks import Callbacks
 from generations.clock import SystemClock
-from generations.context import StepContext
-from generations.freshness import Freshness
-from generations.pace import Pace
-from generations.pings import PingDecisions
-from generations.service import Generations
-from generations.throttle import Throttle
-from generations.worker import Limits, Worker
 from qwen.client import QwenClient, open_session
 from qwen.images import ImageDownloader, open_download_session
 from redaction import Redactor
 from secrecy import forbid_core_files, set_up_logging
 from settings import Settings, SettingsError, load_settings
-from store.database import Database, open_database
+from store.database import open_database
 from store.errors import StoreError
 from store.memory import load_value, save_value
 from ui.answers import Tree
 from ui.buttons import DYNAMIC_ITEMS
 from ui.commands import sync_commands
-from ui.delivery import DiscordDelivery
-from ui.desk import Desk, open_desk
 from ui.library import point_library_at, quiet_library
 from ui.login import log_in
-from ui.opening import Opening
-from ui.operator import OwnerAlerts
-from ui.pings import CardPings
-from ui.removal import Removal
 from web import PortUnavailable, WebSide, listen_host, open_web
+from wiring import Ground, Joined, join
 
 log = logging.getLogger("qwen_imagine")
 
@@ -60,23 +45,8 @@ EXTENSIONS = tuple(f"cogs.{name}" for name in ("imagine", "credits", "history", 
 DOWNLOAD_MAX_BYTES = 25 * 1024 * 1024  # Discord's own cap for one request (Discord docs: Uploading Files)
 
 
-class ImagineBot(commands.AutoShardedBot):
+class ImagineBot(commands.AutoShardedBot, Joined):
     """The bot and what its cogs are given. It holds these and no state of its own."""
-
-    settings: Settings
-    database: Database
-    ledger: Ledger
-    generations: Generations
-    worker: Worker
-    delivery: DiscordDelivery
-    operator: OwnerAlerts
-    pings: CardPings
-    opening: Opening
-    removal: Removal
-    desk: Desk
-    callbacks: Callbacks | None
-    clock: SystemClock
-    rng: random.Random
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(
@@ -130,62 +100,19 @@ async def build(settings: Settings, stack: contextlib.AsyncExitStack) -> Imagine
     api_session = await stack.enter_async_context(open_session())
     hosts = frozenset(settings.qwen_image_hosts)
     image_session = await stack.enter_async_context(open_download_session(hosts))
-
-    bot = ImagineBot(settings)
-    bot.clock, bot.rng, bot.database = SystemClock(), random.SystemRandom(), database
-    bot.ledger = Ledger(Allowance(settings.credits_per_period, settings.credit_period, settings.timezone))
-    freshness = Freshness(database, bot.clock) if database.is_postgresql else None  # SQLite has one process
-    bot.delivery = DiscordDelivery(bot, bot.clock, freshness, rng=bot.rng)
-    bot.operator = OwnerAlerts(bot, bot.clock, settings.owner_ids)
-    bot.pings = CardPings(bot, bot.clock, PingDecisions(database, bot.clock))
-    bot.callbacks = _callbacks(bot)
-    pace = Pace()
-    bot.generations = Generations(
+    key = settings.qwen_api_key.get_secret_value()
+    ground = Ground(
         database,
-        bot.ledger,
-        bot.clock,
-        max_queue=settings.max_queue,
-        max_per_user=settings.max_images_per_user,
-        max_in_flight=settings.qwen_max_tasks,
-        nudge=lambda: bot.worker.nudge(),
-        typical_seconds=pace.typical_seconds,
+        shared=database.is_postgresql,  # SQLite has one process
+        service=QwenClient(api_session, api_url=settings.qwen_api_url, api_key=key),
+        store=ImageDownloader(image_session, allowed_hosts=hosts, max_bytes=DOWNLOAD_MAX_BYTES),
+        clock=SystemClock(),
+        rng=random.SystemRandom(),
+        owner=f"{socket.gethostname()}:{os.getpid()}",
     )
-    owner = f"{socket.gethostname()}:{os.getpid()}"
-    store = ImageDownloader(image_session, allowed_hosts=hosts, max_bytes=DOWNLOAD_MAX_BYTES)
-    bot.desk = open_desk(bot, database, bot.ledger, store, owner=owner, retention_days=settings.retention_days)
-    context = StepContext(
-        database=database.in_background(),
-        ledger=bot.ledger,
-        service=QwenClient(
-            api_session, api_url=settings.qwen_api_url, api_key=settings.qwen_api_key.get_secret_value()
-        ),
-        store=store,
-        operator=bot.operator,
-        pings=bot.pings,
-        clock=bot.clock,
-        rng=bot.rng,
-        pace=pace,
-        throttle=Throttle(settings.qwen_max_tasks),
-        deadline_seconds=settings.task_deadline_seconds,
-        callbacks=bot.callbacks,
-        chores=(bot.desk.privacy.keep_house,),
-    )
-    bot.worker = Worker(
-        context=context,
-        service=bot.generations,
-        delivery=bot.delivery,
-        limits=Limits(per_user=settings.max_images_per_user, in_flight=settings.qwen_max_tasks),
-        owner=owner,
-    )
-    bot.opening = Opening(bot.generations, bot.delivery, bot.clock, bot.worker.showing.first_outlook)
-    bot.removal = Removal(bot, bot.generations, bot.clock)
+    bot = ImagineBot(settings)
+    join(bot, settings, ground)
     return bot
-
-
-def _callbacks(bot: ImagineBot) -> Callbacks | None:
-    """What the image API is given to call back on; None when it can't reach us."""
-    url, rows = bot.settings.public_url, bot.database.in_background()  # strangers' calls don't stand before commands
-    return Callbacks(rows, bot.clock, public_url=url, nudge=lambda: bot.worker.nudge()) if url else None
 
 
 async def _open_web(bot: ImagineBot, stack: contextlib.AsyncExitStack) -> None:
@@ -216,11 +143,7 @@ async def run(settings: Settings) -> int:
         stopped = asyncio.create_task(stop.wait(), name="stop")
         await asyncio.wait({work, listen, stopped}, return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping: finishing what is in flight")
-        bot.generations.drain()
-        await bot.worker.drain()
-        await bot.delivery.drain()
-        await bot.pings.drain()
-        await bot.operator.drain()
+        await bot.drain()
         listen.cancel()
         await bot.close()  # a shard that waits for its turn swallows the cancel and ends with this
         await asyncio.wait({listen, work}, timeout=5.0)

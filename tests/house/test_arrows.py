@@ -19,7 +19,7 @@ FLOORS = {
         "people.records", "pictures"),
     2: ("generations", "credits", "people"),
     3: ("ui",),
-    4: ("cogs", "web"),
+    4: ("cogs", "web", "wiring"),
     5: ("bot",),
 }  # fmt: skip
 

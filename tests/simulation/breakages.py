@@ -433,7 +433,7 @@ BREAKAGES: dict[str, Breakage] = {
     ),
     "ping twice": Breakage((21,), lambda: Parts(pings=PingsTwice)),
     "decide on a ping again": Breakage(
-        (490,), lambda: Parts(decisions=DecidesAgain, pings=WithoutNonce), day=CANCELLED
+        (497, 498, 496), lambda: Parts(decisions=DecidesAgain, pings=WithoutNonce), day=CANCELLED
     ),
     "ping whoever it is": Breakage((5,), replaced=((pings, "wants_ping", always),)),
     "ping before all is there": Breakage(
@@ -442,5 +442,5 @@ BREAKAGES: dict[str, Breakage] = {
     "ping nobody": Breakage((25,), lambda: Parts(pings=NeverPings)),
     "drop what is too large": Breakage((5,), replaced=((delivery, "Sizing", Drops),)),
     "link to what could be made smaller": Breakage((5,), replaced=((delivery, "Sizing", LinksOnly),)),
-    "forget the links that stand": Breakage((360,), replaced=((ladder, "_linked_in_rows", no_links),), day=LINKED),
+    "forget the links that stand": Breakage((480,), replaced=((ladder, "_linked_in_rows", no_links),), day=LINKED),
 }

@@ -1,30 +1,22 @@
-"""One process of the bot: the product's own objects, joined as bot.py joins them, over the simulated world."""
+"""One process of the bot: the product's own objects, joined where bot.py joins them, over the simulated world."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from discord.webhook.async_ import async_context
 
-from credits.allowance import Allowance
-from credits.ledger import Ledger
-from generations.callbacks import Callbacks
-from generations.context import StepContext
-from generations.freshness import Freshness
 from generations.model import Request
-from generations.pace import Pace
-from generations.pings import PingDecisions
-from generations.ports import Delivery, ImageService
-from generations.service import Generations
-from generations.throttle import Throttle
-from generations.worker import IDLE_SECONDS, Limits, Worker
+from generations.ports import ImageService
+from generations.worker import IDLE_SECONDS, Worker
 from qwen.client import QwenClient
 from qwen.images import ImageDownloader
 from qwen.models import OutputFormat, Size
+from settings import Settings
 from tests.simulation.calls import Call
 from tests.simulation.discord_world import DiscordWorld, Interaction
 from tests.simulation.disk import Databases, Disk
@@ -34,9 +26,9 @@ from tests.simulation.scenario import Asked, Scenario
 from tests.simulation.wire import Client, Webhooks
 from ui.answers import answering
 from ui.buttons import CancelButton
-from ui.delivery import DiscordDelivery
-from ui.opening import Opening
-from ui.pings import CardPings
+from wiring import Ground, Kinds, join
+
+OWNER = 999  # who is told of what only an operator can mend
 
 
 @dataclass(slots=True)
@@ -78,31 +70,14 @@ class LeapingWorker(Worker):
         return min(self.leap, max(wait, (due_ms - self._clock.now_ms()) / 1000)) if due_ms else self.leap
 
 
-@dataclass
-class Parts:
+@dataclass(frozen=True)
+class Parts(Kinds):
     """What a process is made of. A breakage puts something else in its place."""
 
-    ledger: type[Ledger] = Ledger
-    generations: type[Generations] = Generations
-    worker: type[LeapingWorker] = LeapingWorker
-    delivery: type[DiscordDelivery] = DiscordDelivery
-    context: type[StepContext] = StepContext
-    callbacks: type[Callbacks] = Callbacks
-    decisions: type[PingDecisions] = PingDecisions
-    pings: type[CardPings] = CardPings
+    worker: type[Worker] = LeapingWorker
 
     def service(self, client: ImageService) -> ImageService:
         return client
-
-
-@dataclass
-class Bell:
-    """The operator, who is told of what only an operator can mend."""
-
-    matters: list[str] = field(default_factory=list)
-
-    def tell(self, matter: str, detail: str) -> None:
-        self.matters.append(matter)
 
 
 @dataclass
@@ -129,83 +104,75 @@ class Process:
         self.clock = SimulatedClock(world.loop, world.start_ms, offset_ms, 1000.0 * len(life.name))
         rng = random.Random(f"{scenario.seed} {life.name}")
         async_context.set(Webhooks(world.discord))
-        self.client = Client(world.loop, world.discord)
-        database = world.databases.open(world.disk, life)
-        allowance = Allowance(scenario.allowance, scenario.period, ZoneInfo("UTC"))
-        ledger = world.parts.ledger(allowance)
-        pace = Pace()
-        self.generations = world.parts.generations(
-            database, ledger, self.clock,
-            max_queue=scenario.queue, max_per_user=scenario.per_user, max_in_flight=scenario.in_flight,
-            nudge=lambda: self.worker.nudge(), typical_seconds=pace.typical_seconds,
-        )  # fmt: skip
-        self.delivery = world.parts.delivery(self.client, self.clock, Freshness(database, self.clock), rng=rng)
         session: Any = Session(world.api, life)
-        client = QwenClient(session, api_url=API_URL, api_key="key", sleep=self.clock.sleep, rng=rng)
-        downloads = ImageDownloader(
-            session, allowed_hosts=frozenset({HOST}), max_bytes=1 << 20, sleep=self.clock.sleep, rng=rng
+        sleep, hosts = self.clock.sleep, frozenset({HOST})
+        client = QwenClient(session, api_url=API_URL, api_key="key", sleep=sleep, rng=rng)
+        ground = Ground(
+            world.databases.open(world.disk, life),
+            shared=True,
+            service=world.parts.service(client),
+            store=ImageDownloader(session, allowed_hosts=hosts, max_bytes=1 << 20, sleep=sleep, rng=rng),
+            clock=self.clock,
+            rng=rng,
+            owner=life.name,
+            token_bytes=random.Random(f"{scenario.seed} {life.name} tokens").randbytes,
         )
-        tokens = random.Random(f"{scenario.seed} {life.name} tokens")
-        self.callbacks = world.parts.callbacks(
-            database, self.clock, public_url=PUBLIC_URL, nudge=lambda: self.worker.nudge(),
-            token_bytes=tokens.randbytes,
-        ) if scenario.calls else None  # fmt: skip
-        self.pings = (
-            world.parts.pings(self.client, self.clock, world.parts.decisions(database, self.clock))
-            if scenario.pings
-            else None
-        )
-        context = world.parts.context(
-            database=database, ledger=ledger, service=world.parts.service(client), store=downloads, operator=Bell(),
-            clock=self.clock, rng=rng, pace=pace, throttle=Throttle(scenario.in_flight),
-            deadline_seconds=scenario.deadline, callbacks=self.callbacks, pings=self.pings,
-        )  # fmt: skip
-        self.worker = world.parts.worker(
-            context=context, service=self.generations, delivery=self.delivery,
-            limits=Limits(per_user=scenario.per_user, in_flight=scenario.in_flight), owner=life.name,
-        )  # fmt: skip
-        self.worker.leap, self.worker.disk = scenario.leap, world.disk
-        self.client.generations, self.client.clock = self.generations, self.clock
-        delivery: Delivery = self.delivery
-        self.opening = Opening(self.generations, delivery, self.clock, self.worker.showing.first_outlook)
+        self.bot = Client(world.loop, world.discord)
+        join(self.bot, settings_of(scenario), ground, world.parts)
+        worker: Any = self.bot.worker
+        worker.leap, worker.disk = scenario.leap, world.disk
 
     async def imagine(self, asked: Asked, interaction: Interaction) -> None:
         """What cogs/imagine.py does with a command."""
-        event = self.client.interaction(interaction, {"id": "1", "name": "imagine", "type": 1}, 2)
+        event = self.bot.interaction(interaction, {"id": "1", "name": "imagine", "type": 1}, 2)
         request = Request(
             prompt=f"a lighthouse in a storm {asked.number}", size=Size.SQUARE, seed=0, format=OutputFormat.PNG,
             count=asked.count, private=asked.private,
         )  # fmt: skip
-        await answering(event, self.opening.open(event, request))
+        await answering(event, self.bot.opening.open(event, request))
 
     async def press(self, generation_id: int, interaction: Interaction) -> None:
-        event = self.client.interaction(interaction, {"component_type": 2, "custom_id": "x"}, 3)
+        event = self.bot.interaction(interaction, {"component_type": 2, "custom_id": "x"}, 3)
         await CancelButton(generation_id).callback(event)
 
     async def balance(self, user_id: int) -> None:
-        await self.generations.statement(user_id)
+        await self.bot.generations.statement(user_id)
 
     async def called(self, call: Call) -> None:
         """What web.py does with a call."""
-        assert self.callbacks is not None
-        callback = await self.callbacks.recognise(call.token)
+        callbacks = self.bot.callbacks
+        assert callbacks is not None
+        callback = await callbacks.recognise(call.token)
         if callback is not None:
             call.known = True
-            await self.callbacks.heed(callback, call.body)
+            await callbacks.heed(callback, call.body)
             call.heeded = True
 
     async def run(self) -> None:
-        await self.worker.run()
+        await self.bot.worker.run()
 
     async def drain(self) -> None:
         """What bot.py does after SIGTERM."""
-        self.generations.drain()
-        await self.worker.drain()
-        await self.delivery.drain()
-        if self.pings is not None:
-            await self.pings.drain()
+        await self.bot.drain()
 
     @property
     def rests(self) -> bool:
         """Whether nothing is under way."""
-        return not (self.worker._running or self.delivery._tasks or (self.pings and self.pings._sending))
+        bot = self.bot
+        return not (bot.worker._running or bot.delivery._tasks or bot.pings._sending or bot.operator._telling)
+
+
+def settings_of(scenario: Scenario) -> Settings:
+    """What the operator of the simulated bot set; the environment of this machine has no say in it."""
+    return Settings.model_construct(
+        qwen_max_tasks=scenario.in_flight,
+        credits_per_period=scenario.allowance,
+        credit_period=scenario.period,
+        timezone=ZoneInfo("UTC"),
+        max_images_per_user=scenario.per_user,
+        max_queue=scenario.queue,
+        task_deadline_seconds=scenario.deadline,
+        retention_days=0,
+        owner_ids=(OWNER,),
+        public_url=PUBLIC_URL if scenario.calls else "",
+    )

@@ -34,9 +34,8 @@ def pings_are_wanted(run: Run, generations: list[GenerationRow]) -> Iterator[str
 
 
 def _setting(run: Run, generation: GenerationRow) -> str:
-    if not run.scenario.pings:
-        return "never"
-    return run.scenario.pings[generation.told.person - FIRST_PERSON] or "slow"
+    said = dict(enumerate(run.scenario.pings, FIRST_PERSON))
+    return said.get(generation.told.person) or "slow"
 
 
 def _may_ping(run: Run, generation: GenerationRow, message: Message) -> Iterator[str]:

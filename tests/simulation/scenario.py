@@ -123,7 +123,7 @@ class Scenario:
     events: tuple[Event, ...] = ()
     outcomes: tuple[str, ...] = ("success",)
     calls: tuple[str, ...] = ()  # how the tasks are called back, in turn; none: nobody asks to be called
-    pings: tuple[str, ...] = ()  # what each person set; none: nobody is pinged
+    pings: tuple[str, ...] = ()  # what each person set; none: nobody ever set anything
     sizes: tuple[str, ...] = ()  # of the pictures, in turn: "painting" or "huge"; none: too small to matter
     bot_limit: int = USUAL_LIMIT  # bytes a file may have that the bot posts without a token
     ends: float = field(default=150.0)  # from here on nothing fails any more
@@ -170,7 +170,7 @@ def draw(seed: int) -> Scenario:
 
 
 def furnish(scenario: Scenario) -> Scenario:
-    """The same day with what not every bot has: callbacks, pings, pictures too large for their place.
+    """The same day with what not every bot has: callbacks, own settings, pictures too large for their place.
 
     Each is drawn by dice of its own, so that the rest of the day stays what it was.
     """

@@ -13,9 +13,8 @@ from discord.http import HTTPClient, Route
 from discord.user import ClientUser
 from discord.webhook.async_ import AsyncWebhookAdapter
 
-from generations.clock import Clock
-from generations.service import Generations
 from tests.simulation.discord_world import APPLICATION, BOT, GUILD, DiscordWorld, Interaction
+from wiring import Joined
 
 
 def _path(route: Route) -> str:
@@ -71,11 +70,8 @@ class BotCalls(HTTPClient):
         return await self._world.call(route.method, _path(route), _payload(kwargs.get("json"), form), _files(files))
 
 
-class Client(discord.Client):
-    """The bot, as buttons and the delivery need it."""
-
-    generations: Generations
-    clock: Clock
+class Client(discord.Client, Joined):
+    """The bot, as its parts need it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, world: DiscordWorld) -> None:
         super().__init__(intents=discord.Intents.none(), max_messages=None)

@@ -1,0 +1,158 @@
+"""Joins the parts of one process, once what they stand on is open: for bot.py, and for the simulation of it.
+
+Opens nothing, starts nothing and reads no environment; knows every room but the cogs.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from credits.allowance import Allowance
+from credits.ledger import Ledger
+from generations.callbacks import Callbacks
+from generations.clock import Clock
+from generations.context import StepContext
+from generations.freshness import Freshness
+from generations.pace import Pace
+from generations.pings import PingDecisions
+from generations.ports import ImageService, ImageStore
+from generations.service import Generations
+from generations.throttle import Throttle
+from generations.worker import Limits, Worker
+from settings import Settings
+from store.database import Database
+from ui.delivery import DiscordDelivery
+from ui.desk import Desk, open_desk
+from ui.opening import Opening
+from ui.operator import OwnerAlerts
+from ui.pings import CardPings
+from ui.removal import Removal
+
+if TYPE_CHECKING:
+    import discord
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What the parts of one process stand on. *shared*: other processes may use this database too. *owner*: the name
+    of this process, which no other one has."""
+
+    database: Database
+    shared: bool
+    service: ImageService
+    store: ImageStore
+    clock: Clock
+    rng: random.Random
+    owner: str
+    token_bytes: Callable[[int], bytes] = secrets.token_bytes  # for what nobody may guess
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """Which class each part is made of."""
+
+    ledger: type[Ledger] = Ledger
+    generations: type[Generations] = Generations
+    worker: type[Worker] = Worker
+    delivery: type[DiscordDelivery] = DiscordDelivery
+    context: type[StepContext] = StepContext
+    callbacks: type[Callbacks] = Callbacks
+    decisions: type[PingDecisions] = PingDecisions
+    pings: type[CardPings] = CardPings
+
+
+class Joined:
+    """A discord.Client with the parts of its process, which cogs, buttons and forms find there."""
+
+    settings: Settings
+    database: Database
+    ledger: Ledger
+    generations: Generations
+    worker: Worker
+    delivery: DiscordDelivery
+    operator: OwnerAlerts
+    pings: CardPings
+    opening: Opening
+    removal: Removal
+    desk: Desk
+    callbacks: Callbacks | None
+    clock: Clock
+    rng: random.Random
+
+    async def drain(self) -> None:
+        """Take nothing more, and finish what is in flight."""
+        self.generations.drain()
+        await self.worker.drain()
+        await self.delivery.drain()
+        await self.pings.drain()
+        await self.operator.drain()
+
+
+def join(bot: Joined, settings: Settings, ground: Ground, kinds: Kinds | None = None) -> None:
+    """Make the parts and give them to *bot*."""
+    kinds, client, clock = kinds or Kinds(), cast("discord.Client", bot), ground.clock
+    bot.settings, bot.database, bot.clock, bot.rng = settings, ground.database, clock, ground.rng
+    bot.ledger = kinds.ledger(Allowance(settings.credits_per_period, settings.credit_period, settings.timezone))
+    freshness = Freshness(ground.database, clock) if ground.shared else None
+    bot.delivery = kinds.delivery(client, clock, freshness, rng=ground.rng)
+    bot.operator = OwnerAlerts(client, clock, settings.owner_ids)
+    bot.pings = kinds.pings(client, clock, kinds.decisions(ground.database, clock))
+    bot.callbacks = _callbacks(bot, ground, kinds)
+    pace = Pace()
+    bot.generations = kinds.generations(
+        ground.database,
+        bot.ledger,
+        clock,
+        max_queue=settings.max_queue,
+        max_per_user=settings.max_images_per_user,
+        max_in_flight=settings.qwen_max_tasks,
+        nudge=lambda: bot.worker.nudge(),
+        typical_seconds=pace.typical_seconds,
+    )
+    bot.desk = open_desk(
+        bot, ground.database, bot.ledger, ground.store, owner=ground.owner, retention_days=settings.retention_days
+    )
+    bot.worker = kinds.worker(
+        context=_context(bot, ground, kinds, pace),
+        service=bot.generations,
+        delivery=bot.delivery,
+        limits=Limits(per_user=settings.max_images_per_user, in_flight=settings.qwen_max_tasks),
+        owner=ground.owner,
+    )
+    bot.opening = Opening(bot.generations, bot.delivery, clock, bot.worker.showing.first_outlook)
+    bot.removal = Removal(client, bot.generations, clock)
+
+
+def _callbacks(bot: Joined, ground: Ground, kinds: Kinds) -> Callbacks | None:
+    """What the image API is given to call back on; None when it can't reach us."""
+    if not bot.settings.public_url:
+        return None
+    return kinds.callbacks(
+        ground.database.in_background(),  # strangers' calls don't stand before commands
+        ground.clock,
+        public_url=bot.settings.public_url,
+        nudge=lambda: bot.worker.nudge(),
+        token_bytes=ground.token_bytes,
+    )
+
+
+def _context(bot: Joined, ground: Ground, kinds: Kinds, pace: Pace) -> StepContext:
+    return kinds.context(
+        database=ground.database.in_background(),
+        ledger=bot.ledger,
+        service=ground.service,
+        store=ground.store,
+        operator=bot.operator,
+        pings=bot.pings,
+        clock=ground.clock,
+        rng=ground.rng,
+        pace=pace,
+        throttle=Throttle(bot.settings.qwen_max_tasks),
+        deadline_seconds=bot.settings.task_deadline_seconds,
+        callbacks=bot.callbacks,
+        chores=(bot.desk.privacy.keep_house,),
+    )
