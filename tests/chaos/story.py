@@ -25,7 +25,7 @@ def tell(rows: Rows, arena: Arena, broken: list[str]) -> Iterator[str]:
     yield "what was done:"
     for moment in arena.diary.moments:
         yield f"  {_seconds(moment.at_ms - arena.diary.began_ms)} {moment.what}"
-    named = named_generations(rows, broken)
+    named = named_generations(rows, [*broken, *(_owner_of(arena, message) for message in _messages_in(broken))])
     for generation_id in named[:TOLD_GENERATIONS]:
         yield from _generation(rows, arena, generation_id)
     if len(named) > TOLD_GENERATIONS:
@@ -46,6 +46,17 @@ def named_generations(rows: Rows, broken: Iterable[str]) -> list[int]:
             if known is not None:
                 found[known] = None
     return list(found)
+
+
+def _messages_in(broken: Iterable[str]) -> Iterator[str]:
+    """The messages that sentences speak of by their address."""
+    yield from (found[1] for sentence in broken for found in re.finditer(r"/messages/(\d+)", sentence))
+
+
+def _owner_of(arena: Arena, message: str) -> str:
+    """Whose card a message was, by the buttons that were put on it; empty: it never had any."""
+    sent = (str(request.json) for request in arena.box.discord.requests if message in request.path)
+    return next((found[1] for text in sent if (found := re.search(r"imagine:[a-z]+:(\d+)", text))), "")
 
 
 def _generation(rows: Rows, arena: Arena, generation_id: int) -> Iterator[str]:

@@ -32,6 +32,7 @@ REMEMBER_MS = 35_000  # after a stop, or while the database is away, so long may
 TRACEBACK = "Traceback (most recent call last):"
 LOG_ENTRY = re.compile(r"\d{4}-\d\d-\d\d |\[sandbox\] ")
 OVERTAKEN = re.compile(r"IllegalMove: image (\S+) can't go from requested to ")
+TOKENS = re.compile(r"(?<=/)[\w-]{60,}(?=/|$)")  # an interaction's, in an address
 RECONNECTS = re.compile(r" discord\.(shard|gateway): | discord\.client: Attempting a reconnect")
 
 
@@ -50,7 +51,7 @@ def broken_promises(rows: Rows, arena: Arena) -> list[str]:
         *_answers(rows, asked, discord),
         *_cancels(rows, arena),
         *_processes(rows, arena),
-        *(f"Discord's rule broken: {violation}" for violation in discord.violations),
+        *(f"Discord's rule broken at {TOKENS.sub('TOKEN', v.where)}: {v.what}" for v in discord.violations),
     ]
 
 
