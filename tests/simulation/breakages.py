@@ -36,7 +36,7 @@ from tests.simulation.process import Parts
 from tests.simulation.run import play
 from tests.simulation.scenario import Scenario, draw, draw_plain
 from tests.simulation.sweep import DAYS, Death
-from ui import delivery, ladder, memory, opening
+from ui import delivery, ladder, memory, opening, places
 from ui.delivery import DiscordDelivery
 from ui.pings import CardPings
 from ui.sizing import Sizing, file_limit, size_of
@@ -346,6 +346,13 @@ def no_links(*_: Any) -> dict[int, str]:
     return {}
 
 
+plain_text_really = places.plain_text
+
+
+def held_for_ever(*told: Any) -> str:
+    return f"{plain_text_really(*told)} · 5 credits held"
+
+
 # -- what people see ---------------------------------------------------------------
 
 
@@ -419,6 +426,7 @@ BREAKAGES: dict[str, Breakage] = {
             (freshness.Freshness, "was_shown", never_mind),
         ),
     ),
+    "say on a plain message that credits are held": Breakage((200,), replaced=((places, "plain_text", held_for_ever),)),
     "drop the pictures that stand": Breakage((10,), replaced=((memory.Memory, "kept", keep_nothing),)),
     "take no answer for a refusal": Breakage(
         (466, 150, 506), replaced=((opening, "is_surely_refused", surely_refused),)

@@ -45,6 +45,7 @@ def check(run: Run) -> Iterator[str]:
     yield from links_are_needed(run, generations)
     for generation in generations:
         yield from _the_card_is_right(run, generation)
+        yield from _plain_messages_are_right(run, generation)
         yield from _pictures_are_where_they_belong(run, generation)
 
 
@@ -260,19 +261,37 @@ def _the_card_is_right(run: Run, generation: GenerationRow) -> Iterator[str]:
             sentence = texts.ending_sentence(image.ending, inert(image.detail, 200) if image.detail else "")
             if sentence not in last.text:
                 yield f"the card of {generation.id} does not say how image {image.position} ended: {sentence!r}"
+    yield from _no_word_is_left_over(run, generation, card)
+
+
+def _plain_messages_are_right(run: Run, generation: GenerationRow) -> Iterator[str]:
+    """Pictures that found no other place than a message of their own, which is never edited."""
+    tasks = {image.task_id for image in generation.images} - {None}
+    for message in run.world.discord.messages.values():
+        plain = message.id != generation.message_id and not message.components
+        if plain and message.versions and tasks & message.versions[-1].holds:
+            yield from _no_word_is_left_over(run, generation, message)
+
+
+def _no_word_is_left_over(run: Run, generation: GenerationRow, message: Message) -> Iterator[str]:
     for word in (texts.SENDING, texts.POSTING, " held"):
-        if word in last.text and not (word == " held" and _was_held_then(run, generation, card)):
-            yield f"the card of {generation.id} ends with {word!r}"
+        excused = word == " held" and _was_held_then(run, generation, message)
+        if word in message.versions[-1].text and not excused:
+            yield f"message {message.id} of {generation.id} ends with {word!r}"
 
 
-def _was_held_then(run: Run, generation: GenerationRow, card: Message) -> bool:
-    """Whether *card* is a plain message, which can't be edited, and credits were held when it was about to be sent."""
-    if card.components or not run.scenario.even_clocks:  # times in rows are a process' own
-        return not card.components
+def _was_held_then(run: Run, generation: GenerationRow, message: Message) -> bool:
+    """Whether *message* is plain, so that it can't be edited, and credits were held when it was about to be sent: for
+    other images than those that it shows."""
+    others = [image for image in generation.images if image.task_id not in message.versions[-1].holds]
+    if message.components or not others:
+        return False
+    if not run.scenario.even_clocks:  # times in rows are a process' own
+        return True
     rows = run.world.disk.ask("SELECT image_id, created_at_ms FROM entries WHERE kind IN ('settle', 'release')")
     ended = dict(rows)
-    sent_ms = run.world.start_ms + (card.versions[-1].at - PLAIN_SECONDS) * 1000
-    return any(ended.get(image.id, sent_ms) >= sent_ms for image in generation.images)
+    sent_ms = run.world.start_ms + (message.versions[-1].at - PLAIN_SECONDS) * 1000
+    return any(ended.get(image.id, sent_ms) >= sent_ms for image in others)
 
 
 def _within_reach(run: Run, card: Message) -> bool:
