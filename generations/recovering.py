@@ -73,8 +73,11 @@ async def _no_answer(
 
 
 async def _refuse(context: StepContext, generation: Generation, image: Image, claimed: str) -> None:
-    log.warning("image %s: a callback named task %s, which is not its own", image.image_id, claimed)
     async with context.database.transaction() as tx:
+        fresh = await records.load_locked(tx, image.generation_id)
+        if fresh is None or fresh.images[image.position].task_id is not None:
+            return  # who made the POST has written its task down meanwhile, and when to look at it
+        log.warning("image %s: a callback named task %s, which is not its own", image.image_id, claimed)
         refused = await records.update_image(
             tx, image, fence=generation.fence, last_look_at_ms=context.clock.now_ms(), failures=0, due_at_ms=None
         )

@@ -105,12 +105,15 @@ class Generations:
             if not card:
                 await records.forget_card(tx, generation_id)
 
-    async def cancel(self, generation_id: int, *, user_id: int, may_manage: bool) -> Generation:
+    async def cancel(
+        self, generation_id: int, *, user_id: int, may_manage: bool, message_id: int | None = None
+    ) -> Generation:
         """Cancel every image that still waits, and give back what it holds. Returns the generation as it is then.
 
         *may_manage*: the person has Manage Messages where the card stands. What is cancelled already, and about to be
-        shown as such, is left alone: two processes may get one and the same press. Raises NotYours; NotCancellable
-        when nothing waits any more.
+        shown as such, is left alone: two processes may get one and the same press. *message_id*: the card that was
+        pressed on; who answered with it may not have come to write it down. Raises NotYours; NotCancellable when
+        nothing waits any more.
         """
         async with self._database.transaction() as tx:
             generation = await records.load_locked(tx, generation_id)
@@ -124,6 +127,8 @@ class Generations:
                 raise NotCancellable
             await self._cancel_waiting(tx, generation, Ending.CANCELLED)
             await records.make_due(tx, generation_id, self._clock.now_ms())
+            if message_id is not None:
+                await records.set_answered(tx, generation_id, message_id, self._clock.now_ms())
             cancelled = await _must_load(tx, generation_id)
         self._nudge()
         return cancelled

@@ -80,6 +80,7 @@ class ScriptedService:
     posts: list[TaskRequest] = field(default_factory=list)
     looks: dict[str, list[float]] = field(default_factory=dict)
     during_create: Callable[[], Awaitable[None]] | None = None  # happens once, before the answer comes
+    during_look: Callable[[], Awaitable[None]] | None = None  # the same
 
     async def create_task(self, request: TaskRequest) -> Task:
         self.posts.append(request)
@@ -93,6 +94,9 @@ class ScriptedService:
 
     async def get_task(self, task_id: str) -> Task:
         self.looks.setdefault(task_id, []).append(self.clock.monotonic())
+        if self.during_look is not None:
+            meanwhile, self.during_look = self.during_look, None
+            await meanwhile()
         answer = self.on_look.pop(0) if self.on_look else READY
         if isinstance(answer, BaseException):
             raise answer

@@ -106,6 +106,7 @@ class CancelButton(Pressable, template=r"imagine:cancel:(?P<id>[0-9]{1,20})"):
                 self.generation_id,
                 user_id=interaction.user.id,
                 may_manage=permissions.manage_messages or permissions.administrator,
+                message_id=None if interaction.message is None else interaction.message.id,
             )
         )
         if not await done_within(cancelling, PATIENCE_SECONDS, client.clock):

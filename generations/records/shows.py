@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import select, update
 
@@ -30,7 +31,10 @@ async def landed(tx: Transaction, told: Generation, standing: Mapping[int, int],
     lost = [await _set_right(tx, image, standing, now_ms) for image in now.images] if standing else []
     if not any(lost) and now.revision <= told.revision:
         return False
-    owed = {"revision": generations.c.revision + 1, "due_at_ms": now_ms}
+    owed: dict[str, Any] = {"revision": generations.c.revision + 1, "due_at_ms": now_ms}
+    if now.request.prompt:  # or its person has asked to be forgotten
+        # The token may have been wiped when all was shown; it alone reaches a private card, and it is still known here.
+        owed["token"] = now.origin.token or told.origin.token
     await tx.execute(update(generations).where(generations.c.id == told.id).values(owed))
     return True
 

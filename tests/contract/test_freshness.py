@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import update
 
 from generations import records
 from generations.freshness import Freshness
 from generations.model import Ending, Generation, State
 from store.database import Database
+from store.tables import generations
 from tests.contract.world import World, make_world
 
 
@@ -59,7 +61,7 @@ async def test_progress_that_landed_after_the_news_has_them_shown_again(world: W
 
 async def deliver_both(world: World) -> Generation:
     """Two images that stand on their card as attachments 70 and 71, with nothing left to do."""
-    await world.ask(1, count=2)
+    await world.ask(1, count=2)  # a second time changes nothing
     (claimed,) = await world.claim()
     async with world.database.transaction() as tx:
         for image in claimed.images:
@@ -89,6 +91,28 @@ async def test_a_picture_that_a_late_edit_put_there_anew_is_known_by_its_new_id(
     await freshness.was_shown(delivered, {0: 70, 1: 91})
     assert (await world.load(1)).standing == {0: 70, 1: 91}
     assert await world.claim() == []
+
+
+async def test_a_late_edit_brings_the_token_back_that_alone_reaches_a_private_card(
+    world: World, freshness: Freshness
+) -> None:
+    told = replace(await world.ask(1, count=2), revision=0)
+    delivered = await deliver_both(world)
+    assert (told.origin.token, delivered.origin.token) == ("token of 1", "")
+    await freshness.was_shown(replace(told, message_id=delivered.message_id), {0: 70})
+    (again,) = await world.claim()
+    assert again.origin.token == "token of 1"
+
+
+async def test_a_late_edit_brings_nothing_back_of_a_person_who_asked_to_be_forgotten(
+    world: World, freshness: Freshness
+) -> None:
+    told = replace(await world.ask(1, count=2), revision=0)
+    delivered = await deliver_both(world)
+    async with world.database.transaction() as tx:
+        await tx.execute(update(generations).values(prompt=""))
+    await freshness.was_shown(replace(told, message_id=delivered.message_id), {0: 70})
+    assert (await world.load(1)).origin.token == ""
 
 
 async def test_a_late_edit_of_a_card_that_has_moved_on_changes_nothing(world: World, freshness: Freshness) -> None:

@@ -228,6 +228,14 @@ async def test_a_card_that_turns_up_after_all_is_told_how_it_ended(world: World)
     assert [generation.id for generation in await world.claim()] == [1]
 
 
+async def test_a_press_of_cancel_tells_which_card_stands(world: World) -> None:
+    await world.ask(1, answered=False)
+    await world.generations.cancel(1, user_id=MIRA, may_manage=False, message_id=9001)
+    assert (await world.load(1)).message_id == 9001
+    (claimed,) = await world.claim()
+    assert claimed.unshown
+
+
 async def test_only_the_first_confirmation_counts(world: World) -> None:
     await world.ask(1)
     await world.generations.answered(1, 5)

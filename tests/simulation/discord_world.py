@@ -213,12 +213,12 @@ class DiscordWorld:
         if not interaction.answered:
             return 404, {"code": 10015, "message": "Unknown Webhook"}
         if not rest:  # a follow-up, always private here
-            return 200, self._shown(Message(self.new_id(), interaction.channel_id, ephemeral=True))
+            return 200, self.shown(Message(self.new_id(), interaction.channel_id, ephemeral=True))
         number = interaction.message_id if rest[1] == "@original" else int(rest[1])
         message = None if number is None else self.messages.get(number)
         if method == "GET":
             gone = message is None or message.deleted
-            return (404, {"code": 10008, "message": "Unknown Message"}) if gone else (200, self._shown(message))
+            return (404, {"code": 10008, "message": "Unknown Message"}) if gone else (200, self.shown(message))
         if method == "DELETE":
             if message is not None:
                 message.deleted = True
@@ -241,14 +241,14 @@ class DiscordWorld:
         for message in self.messages.values():
             fresh = self.loop.time() - message.born < NONCE_SECONDS
             if nonce and payload.get("enforce_nonce") and message.nonce == nonce and fresh:
-                return 200, self._shown(message)
+                return 200, self.shown(message)
         message = Message(self.new_id(), channel_id, nonce=nonce, born=self.loop.time())
         self.messages[message.id] = message
         self._write(message, payload, files)
         message.pinged = _pinged(message.versions[-1].text, payload)
         told = payload.get("message_reference")
         message.replies_to = int(told["message_id"]) if told else None
-        return 200, self._shown(message)
+        return 200, self.shown(message)
 
     def _edit(
         self, message: Message | None, payload: dict[str, Any], files: dict[str, bytes], *, token: bool
@@ -260,7 +260,7 @@ class DiscordWorld:
         if unknown:
             return 400, {"code": 50035, "message": f"no such attachment: {unknown}"}
         self._write(message, payload, files)
-        return 200, self._shown(message)
+        return 200, self.shown(message)
 
     # -- messages ---------------------------------------------------------------
 
@@ -299,7 +299,8 @@ class DiscordWorld:
         message.versions.append(version)
         self.note(f"message {message.id} now shows {sorted(version.pictures)} {version.text!r}")
 
-    def _shown(self, message: Message | None) -> dict[str, Any]:
+    def shown(self, message: Message | None) -> dict[str, Any]:
+        """The message as Discord sends it."""
         assert message is not None
         ids = {name: number for number, (name, _) in message.attachments.items()}
         attachments = [
@@ -309,10 +310,17 @@ class DiscordWorld:
         ]
         return {
             **{"id": str(message.id), "channel_id": str(message.channel_id), "author": BOT, "type": 0, "tts": False},
-            **{"content": message.content, "timestamp": "2026-01-01T00:00:00+00:00", "flags": 32768, "embeds": []},
+            **{"content": message.content, "timestamp": "2026-01-01T00:00:00+00:00", "embeds": []},
+            "flags": _flags(message),
             **{"edited_timestamp": None, "mention_everyone": False, "mentions": [], "mention_roles": []},
             **{"attachments": attachments, "pinned": False, "components": _resolved(message.components, ids)},
         }
+
+
+def _flags(message: Message) -> int:
+    """Discord docs: Message, "Message Flags"."""
+    is_card, is_loading = bool(message.components), not message.components and not message.content
+    return 64 * message.ephemeral + 128 * is_loading + 32768 * is_card
 
 
 def _refusal(fault: str | None, method: str, files: dict[str, bytes], dice: random.Random) -> Answer | None:

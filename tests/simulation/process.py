@@ -131,8 +131,8 @@ class Process:
         )  # fmt: skip
         await answering(event, self.bot.opening.open(event, request))
 
-    async def press(self, generation_id: int, interaction: Interaction) -> None:
-        event = self.bot.interaction(interaction, {"component_type": 2, "custom_id": "x"}, 3)
+    async def press(self, generation_id: int, interaction: Interaction, card: dict[str, Any]) -> None:
+        event = self.bot.interaction(interaction, {"component_type": 2, "custom_id": "x"}, 3, message=card)
         await CancelButton(generation_id).callback(event)
 
     async def balance(self, user_id: int) -> None:

@@ -206,7 +206,8 @@ class Run:
         told = self.interactions[pressed.number]
         press = self.world.discord.new_interaction(pressed.person, told.channel_id - FIRST_CHANNEL, None)
         self.note(f"person {pressed.person} presses Cancel on request {pressed.number}")
-        self._deliver(pressed.number, lambda process: process.press(told.id, press))
+        shown = self.world.discord.shown(card)
+        self._deliver(pressed.number, lambda process: process.press(told.id, press, shown))
 
     def _card_of(self, number: int) -> Any:
         told = self.interactions.get(number)

@@ -41,7 +41,7 @@ DAYS = {
         _DAY,
         seed=2,
         processes=2,
-        asked=(Asked(0, at=0.5, person=0, count=1, private=False, channel=0),),
+        asked=(Asked(0, at=0.5, person=0, count=1, private=True, channel=0),),
         windows=(Window("post", "cut after", 0.0, 10.0, 1.0),),
         calls=("twice",),
     ),

@@ -82,7 +82,9 @@ class Client(discord.Client, Joined):
         state.user = ClientUser(state=state, data=BOT)  # type: ignore[arg-type]
         state.store_view = lambda view, message_id=None: None  # its timers read the machine's own clock
 
-    def interaction(self, told: Interaction, data: dict[str, Any], kind: int) -> discord.Interaction[Client]:
+    def interaction(
+        self, told: Interaction, data: dict[str, Any], kind: int, **more: Any
+    ) -> discord.Interaction[Client]:
         """The event as the gateway delivers it."""
         person = {**BOT, "id": str(told.person), "bot": False}
         member = {"user": person, "roles": [], "permissions": "0", "joined_at": None, "flags": 0, "deaf": False}
@@ -98,5 +100,6 @@ class Client(discord.Client, Joined):
             },
             **{"member": {**member, "mute": False}, "app_permissions": str(discord.Permissions.all().value)},
             **{"authorizing_integration_owners": {"0": str(GUILD)}, "attachment_size_limit": told.limit},
+            **more,
         }
         return discord.Interaction(data=payload, state=self._connection)  # type: ignore[arg-type]

@@ -154,6 +154,25 @@ async def test_a_lost_task_is_brought_back_looked_at_once_and_posted_for_free(li
     assert await line.shop.money() == (50, 0)
 
 
+async def test_a_claim_that_the_poster_itself_writes_down_meanwhile_is_not_refused(line: Line) -> None:
+    generation_id = await line.shop.imagine()
+    line.shop.service.on_create = [OutcomeUnknown()]
+    await line.shop.worker.step()
+    await line.shop.pass_time(12)
+
+    async def wake_up() -> None:
+        async with line.shop.database.transaction() as tx:
+            due_at_ms = line.shop.clock.now_ms() + 8000
+            assert await records.adopt_task(tx, generation_id, 0, "task-late", due_at_ms, by_submitter=True)
+
+    line.shop.service.during_look = wake_up
+    assert await line.call(claim="task-late")
+    await line.shop.worker.step()
+    await line.shop.pass_time(20)
+    assert await line.shop.states(generation_id) == [State.DELIVERED]
+    assert await line.shop.money() == (50, 0)
+
+
 async def test_a_lost_task_that_is_not_ready_is_looked_at_again_when_it_calls_again(line: Line) -> None:
     generation_id = await line.shop.imagine()
     line.shop.service.on_create, line.shop.service.on_look = [OutcomeUnknown()], [PAINTING]
