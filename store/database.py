@@ -9,6 +9,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,16 +27,17 @@ from store.schema import upgrade
 from store.statements import serialize
 
 BUSY_TIMEOUT_SECONDS = 30  # how long a writer waits for another process' write
+IDLE_SECONDS = 5.0  # a process that sleeps inside a transaction keeps its locks from the others no longer: half a lease
 POSTGRESQL_CONNECTIONS = 10  # per process; small hosted plans allow 20 in all
 _BACKGROUND_CONNECTIONS = POSTGRESQL_CONNECTIONS - 3
 
-# How a server that ends, or is about to answer again, makes itself known while a connection is opened.
-_NO_CONNECTION: tuple[type[Exception], ...] = (
+# How a server that ends, or is about to answer again, makes itself known.
+_SERVER_GONE: tuple[type[Exception], ...] = (
     OSError,
-    asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
 )
+_NO_CONNECTION = (*_SERVER_GONE, asyncpg.InterfaceError)  # while a connection is opened; else a wrong use is one too
 
 # What SQLite says of its file and not of the statement (sqlite.org/rescode.html), as primary result codes.
 _FILE_TROUBLE = frozenset(
@@ -84,7 +86,7 @@ class Database:
             async with self._gate or nullcontext(), self._engine.begin() as connection:
                 yield connection
         except DBAPIError as error:
-            if not (error.connection_invalidated or _may_pass(error)):
+            if not (error.connection_invalidated or _is_gone(error) or _may_pass(error)):
                 raise
             raise DatabaseLost(f"the connection to the database broke: {type(error.orig).__name__}") from error
         except NoFreeConnection as error:  # also after the machine slept through the pool's patience
@@ -119,19 +121,23 @@ class Database:
         await self.close()
 
 
-def open_database(address: str) -> Database:
+def open_database(address: str, *, idle_seconds: float = IDLE_SECONDS) -> Database:
     """The database at *address* (see store.address). Connects at the first transaction.
 
+    *idle_seconds*: PostgreSQL ends a transaction that asks nothing for so long; 0: never.
     Raises BadDatabaseUrl, or DatabaseUnreachable when the folder of a SQLite file can't be made.
     """
     url = parse_database_url(address)
-    return Database(_open_sqlite(url) if url.get_backend_name() == "sqlite" else _open_postgresql(url))
+    return Database(_open_sqlite(url) if url.get_backend_name() == "sqlite" else _open_postgresql(url, idle_seconds))
 
 
-def _open_postgresql(url: URL) -> AsyncEngine:
-    return create_async_engine(
+def _open_postgresql(url: URL, idle_seconds: float) -> AsyncEngine:
+    engine = create_async_engine(
         url, pool_size=POSTGRESQL_CONNECTIONS, max_overflow=0, pool_pre_ping=True, hide_parameters=True
     )
+
+    event.listen(engine.sync_engine, "connect", partial(_limit_idleness, idle_seconds))
+    return engine
 
 
 def _open_sqlite(url: URL) -> AsyncEngine:
@@ -153,6 +159,14 @@ def _open_sqlite(url: URL) -> AsyncEngine:
     return engine
 
 
+def _limit_idleness(seconds: float, connection: Any, _record: object) -> None:
+    """Said once the connection stands: poolers such as PgBouncer refuse it as a parameter of its start."""
+    cursor = connection.cursor()
+    cursor.execute(f"SET idle_in_transaction_session_timeout = {round(seconds * 1000)}")
+    cursor.close()
+    connection.commit()
+
+
 def _set_sqlite_rules(connection: Any, _record: object) -> None:
     """WAL survives a kill, synchronous=FULL survives a power cut too (SQLite docs: PRAGMA synchronous)."""
     connection.isolation_level = None  # BEGIN is ours to say, below
@@ -165,6 +179,12 @@ def _set_sqlite_rules(connection: Any, _record: object) -> None:
 def _begin_immediately(connection: Connection) -> None:
     """Take the write lock first: a transaction that reads and then writes can't wait for it halfway through."""
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _is_gone(error: DBAPIError) -> bool:
+    """Whether PostgreSQL's server went away, or wasn't up yet. Where that happens while a connection is opened,
+    SQLAlchemy 2.1 tells it as an error of the statement (asyncpg.py, `_handle_exception_no_connection`)."""
+    return error.orig is not None and isinstance(error.orig.__cause__, _SERVER_GONE)
 
 
 def _may_pass(error: DBAPIError) -> bool:

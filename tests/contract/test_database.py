@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import struct
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,56 @@ async def test_a_server_that_is_not_there_is_lost_for_a_transaction_and_unreacha
                 pass
         with pytest.raises(DatabaseUnreachable):
             await database.migrate()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("asks_again", [True, False])
+async def test_who_sleeps_inside_a_transaction_does_not_hold_the_others_up(
+    postgresql_maker: PostgresqlMaker, asks_again: bool
+) -> None:
+    address = await postgresql_maker.create()
+    async with open_database(address, idle_seconds=0.2) as sleeper, open_database(address) as other:
+        with pytest.raises(DatabaseLost):
+            async with sleeper.transaction() as asleep:
+                await serialize(asleep, "line")
+                async with other.transaction() as awake:
+                    await serialize(awake, "line")
+                if asks_again:
+                    await asleep.execute(text("SELECT 1"))
+        async with sleeper.transaction() as tx:
+            assert await tx.scalar(text("SELECT 1")) == 1
+    await postgresql_maker.drop(address)
+
+
+def refusal(code: str, sentence: str) -> bytes:
+    """PostgreSQL docs: Message Formats, "ErrorResponse"."""
+    fields = b"".join(
+        kind + value.encode() + b"\0" for kind, value in ((b"S", "FATAL"), (b"C", code), (b"M", sentence))
+    )
+    return b"E" + struct.pack("!i", 4 + len(fields) + 1) + fields + b"\0"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        refusal("57P03", "the database system is starting up"),
+        refusal("57P01", "terminating connection due to administrator command"),
+    ],
+    ids=["hangs_up", "starts_up", "ends"],
+)
+async def test_a_server_that_goes_away_while_a_connection_is_opened_is_lost(answer: bytes) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1024)
+        writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with open_database(f"postgresql://nobody:nothing@127.0.0.1:{port}/nothing?ssl=disable") as database:
+            with pytest.raises(DatabaseLost):
+                async with database.transaction():
+                    pass
 
 
 async def test_work_that_nobody_waits_for_lets_a_person_pass(database: Database) -> None:
