@@ -13,8 +13,11 @@ from generations.clock import Clock
 from generations.model import Generation
 from generations.records import shows
 from store.database import Database
+from store.errors import DatabaseLost
 
 log = logging.getLogger("qwen_imagine.worker")
+
+ASK_AGAIN_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 
 
 class Freshness:
@@ -30,7 +33,20 @@ class Freshness:
             return await shows.fence_of(tx, generation.id) == generation.fence
 
     async def was_shown(self, generation: Generation, standing: Mapping[int, int]) -> None:
-        """*generation* was put on its card, with the attachments *standing*. What overtook it is shown again."""
+        """*generation* was put on its card, with the attachments *standing*. What overtook it is shown again.
+
+        While the database is away that is asked again for half a minute; an old card would stay as it is for ever.
+        """
+        for pause in ASK_AGAIN_SECONDS:
+            try:
+                await self._landed(generation, standing)
+                return
+            except DatabaseLost as lost:
+                log.warning("generation %s: whether its card is old can't be asked now (%s)", generation.id, lost)
+                await self._clock.sleep(pause)
+        await self._landed(generation, standing)
+
+    async def _landed(self, generation: Generation, standing: Mapping[int, int]) -> None:
         async with self._database.transaction() as tx:
             overtaken = await shows.landed(tx, generation, standing, self._clock.now_ms())
         if overtaken:

@@ -12,10 +12,10 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from generations import records
 from generations.context import StepContext
 from generations.errors import DeliveryDelayed, LostClaim
+from generations.freshness import Freshness
 from generations.model import Generation, Image, Outlook, State
 from generations.outlook import outlook_of
 from generations.ports import Delivery
-from generations.records import shows
 from generations.service import Generations
 from generations.shown import Place, Shown
 from qwen.images import FoundImage
@@ -37,6 +37,7 @@ class Showing:
         self._slots = slots
         self._clock = context.clock
         self._database = context.database
+        self._freshness = Freshness(context.database, context.clock)
 
     async def show_progress(self, generation: Generation) -> None:
         """Say how it goes, some time soon."""
@@ -88,8 +89,7 @@ class Showing:
             yield
         except LostClaim:
             standing = generation.standing | dict(attachments)
-            async with self._database.transaction() as tx:
-                await shows.landed(tx, generation, standing, self._clock.now_ms())
+            await self._freshness.was_shown(generation, standing)
             raise
 
     async def _put_off(self, generation: Generation, due_at_ms: int) -> None:

@@ -27,6 +27,7 @@ from generations.ports import Freshness
 from generations.shown import Shown
 from pictures.press import Press
 from qwen.images import FoundImage
+from store.errors import DatabaseLost
 from ui.cadence import PROGRESS_AGE_MS, born_at_ms, progress_gap_seconds
 from ui.ladder import Ladder
 from ui.memory import Memory
@@ -171,7 +172,7 @@ class DiscordDelivery:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, DeliveryDelayed | LostClaim):
+        if error is not None and not isinstance(error, DeliveryDelayed | LostClaim | DatabaseLost):
             log.error("a show ended by a fault of our own", exc_info=error)
 
     async def _show(
@@ -214,6 +215,8 @@ class DiscordDelivery:
                     waiting = card.take_progress()
                     if waiting is not None and await self._is_current(waiting[0]):
                         await self._edit_progress(card, *waiting)
+        except DatabaseLost as lost:  # the next look at the rows brings the next progress
+            log.info("generation %s: no progress shown: %s", card.generation_id, lost)
         finally:
             card.owner = None
             self._forget_idle()

@@ -28,7 +28,8 @@ async def landed(tx: Transaction, told: Generation, standing: Mapping[int, int],
     now = await load_locked(tx, told.id)
     if now is None or (now.message_id, now.card_channel_id) != (told.message_id, told.card_channel_id):
         return False
-    lost = [await _set_right(tx, image, standing, now_ms) for image in now.images] if standing else []
+    believed = standing and not _replaced_since(now, standing)
+    lost = [await _set_right(tx, image, standing, now_ms) for image in now.images] if believed else []
     if not any(lost) and now.revision <= told.revision:
         return False
     owed: dict[str, Any] = {"revision": generations.c.revision + 1, "due_at_ms": now_ms}
@@ -37,6 +38,13 @@ async def landed(tx: Transaction, told: Generation, standing: Mapping[int, int],
         owed["token"] = now.origin.token or told.origin.token
     await tx.execute(update(generations).where(generations.c.id == told.id).values(owed))
     return True
+
+
+def _replaced_since(now: Generation, standing: Mapping[int, int]) -> bool:
+    """Whether *standing* was on the card before what the rows know: ids grow, and a picture that is put up anew has a
+    new one (Discord docs: Reference, "Snowflakes")."""
+    known = now.standing
+    return any(found < known.get(position, found) for position, found in standing.items())
 
 
 async def _set_right(tx: Transaction, image: Image, standing: Mapping[int, int], now_ms: int) -> bool:

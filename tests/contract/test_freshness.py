@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -10,7 +12,8 @@ from sqlalchemy import update
 from generations import records
 from generations.freshness import Freshness
 from generations.model import Ending, Generation, State
-from store.database import Database
+from store.database import Database, Transaction
+from store.errors import DatabaseLost
 from store.tables import generations
 from tests.contract.world import World, make_world
 
@@ -55,6 +58,35 @@ async def test_progress_that_landed_after_the_news_has_them_shown_again(world: W
         await records.release_claim(tx, 1, generation.fence)
     assert await world.claim() == []
     await freshness.was_shown(generation, {})
+    (again,) = await world.claim()
+    assert again.unshown
+
+
+class Away(Database):
+    """The same database, whose next *failures* transactions find no connection."""
+
+    def __init__(self, database: Database, failures: int) -> None:
+        self._database = database
+        self.failures = failures
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Transaction, None]:
+        self.failures -= 1
+        if self.failures >= 0:
+            raise DatabaseLost("the database can't be reached")
+        async with self._database.transaction() as tx:
+            yield tx
+
+
+async def test_progress_that_landed_after_the_news_is_not_forgotten_while_the_database_is_away(world: World) -> None:
+    await world.ask(1)
+    (generation,) = await world.claim()
+    await fail_first_image(world, generation)
+    ended = await world.load(1)
+    async with world.database.transaction() as tx:
+        await records.mark_shown(tx, 1, generation.fence, ended.revision, message_id=None, channel_id=None)
+        await records.release_claim(tx, 1, generation.fence)
+    await Freshness(Away(world.database, 5), world.clock).was_shown(generation, {})
     (again,) = await world.claim()
     assert again.unshown
 
@@ -113,6 +145,17 @@ async def test_a_late_edit_brings_nothing_back_of_a_person_who_asked_to_be_forgo
         await tx.execute(update(generations).values(prompt=""))
     await freshness.was_shown(replace(told, message_id=delivered.message_id), {0: 70})
     assert (await world.load(1)).origin.token == ""
+
+
+@pytest.mark.parametrize("standing", [{0: 60}, {0: 60, 1: 61}, {0: 70, 1: 61}])
+async def test_what_was_on_the_card_before_its_pictures_were_put_up_anew_is_not_believed(
+    world: World, freshness: Freshness, standing: dict[int, int]
+) -> None:
+    """A process slept between its upload and the rows; another one, which did not know of it, uploaded again."""
+    delivered = await deliver_both(world)
+    await freshness.was_shown(delivered, standing)
+    assert await world.load(1) == delivered
+    assert await world.claim() == []
 
 
 async def test_a_late_edit_of_a_card_that_has_moved_on_changes_nothing(world: World, freshness: Freshness) -> None:

@@ -13,6 +13,7 @@ from generations.errors import DeliveryDelayed, LostClaim
 from generations.model import Ending, Generation, Image, Line, Outlook, State
 from generations.ports import Delivery
 from generations.shown import Place
+from store.errors import DatabaseLost
 from tests.integration.delivery_scene import (
     AS_BOT,
     BY_TOKEN,
@@ -355,6 +356,35 @@ async def test_the_rows_hear_of_progress_that_was_shown_but_not_of_news(scene: S
     await scene.edited(1)
     await delivery.show(ready(), NOTHING, {0: picture()})
     assert rows.shown == [0]
+
+
+class Unreachable(Overtaken):
+    """Rows that can't be asked until they are *back*."""
+
+    def __init__(self) -> None:
+        super().__init__(current=True)
+        self.back = False
+
+    async def is_current(self, generation: Generation) -> bool:
+        if not self.back:
+            raise DatabaseLost("the database can't be reached")
+        return True
+
+
+async def test_rows_that_cannot_be_asked_hold_progress_up_without_a_fault_and_the_next_comes_through(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = Unreachable()
+    delivery = DiscordDelivery(scene.client, scene.clock, rows)
+    delivery.show_progress(*painting(0.1))
+    with pytest.raises(DatabaseLost):
+        await delivery.show(ready(), NOTHING, {0: picture()})
+    await scene.settled()
+    assert scene.rest.edits() == []
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+    rows.back = True
+    delivery.show_progress(*painting(0.5))
+    await scene.edited(1)
 
 
 @pytest.mark.parametrize(("status", "code"), [(404, 10015), (404, 10008), (404, 10062), (401, 50027)])
