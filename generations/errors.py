@@ -8,6 +8,7 @@ GenerationError
 ├── NotThere           nothing of the kind that this person may see
 ├── StillAtWork        something of this person's is under way, so it can't be erased
 ├── IllegalMove        a state that may not follow (a programming fault)
+├── MovedOn            somebody has cancelled what was about to be done
 └── LostClaim          another process took the work over; whoever sees this stops at once
 DeliveryDelayed        Discord can't take it now; the same show is due again later
 """
@@ -57,10 +58,18 @@ class StillAtWork(GenerationError):
 
 
 class IllegalMove(GenerationError):
-    """The table of moves does not know this one, or the image was no longer where the caller thought."""
+    """The table of moves does not know this one."""
 
     def __init__(self, image_id: str, source: str, target: str) -> None:
         super().__init__(f"image {image_id} can't go from {source} to {target}")
+        self.image_id = image_id
+
+
+class MovedOn(GenerationError):
+    """The image is no longer where the writer thinks: a person's decision needs no claim. Nothing was changed."""
+
+    def __init__(self, image_id: str, source: str) -> None:
+        super().__init__(f"image {image_id} is no longer {source}")
         self.image_id = image_id
 
 

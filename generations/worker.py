@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from generations import records
 from generations.context import StepContext
-from generations.errors import DeliveryDelayed, LostClaim
+from generations.errors import DeliveryDelayed, LostClaim, MovedOn
 from generations.kept_pace import KeptPace
 from generations.model import Generation
 from generations.pace import LOOK_SECONDS
@@ -167,10 +167,18 @@ class Worker:
                     await self._advance_claimed(generation)
         except LostClaim as lost:
             log.warning("%s; this process leaves it alone", lost)
+        except MovedOn as cancelled:
+            log.info("%s: its step is left undone", cancelled)
+            await self._give_back(generation)
         except DatabaseLost as lost:
             log.warning("generation %s: %s; it is due again when the lease runs out", generation.id, lost)
         except Exception:  # one generation's fault must not end the others; it is due again by lease
             log.exception("generation %s: its step failed, it is due again when the lease runs out", generation.id)
+
+    async def _give_back(self, generation: Generation) -> None:
+        with contextlib.suppress(LostClaim, DatabaseLost):  # else it is due again when the lease runs out
+            async with self._database.transaction() as tx:
+                await records.release_claim(tx, generation.id, generation.fence)
 
     async def _advance_claimed(self, generation: Generation) -> None:
         due = due_images(generation.images, self._clock.now_ms())

@@ -6,7 +6,7 @@ from typing import TypedDict, Unpack
 
 from sqlalchemy import case, exists, select, update
 
-from generations.errors import IllegalMove
+from generations.errors import IllegalMove, MovedOn
 from generations.model import HELD, MOVES, VISIBLE_ENDINGS, Ending, Image, State
 from generations.records.rows import lock_generation, plain, read_image
 from store.database import Transaction
@@ -41,7 +41,7 @@ async def move(
 
     *fence*: the worker's claim; None for a decision that is not a worker's (a person's cancel). Where nothing is left
     to do, *due_at_ms* is None unless given. A move to one of VISIBLE_ENDINGS gives the card news to show.
-    Raises LostClaim, or IllegalMove when MOVES has no such move or the image is not where the caller thought.
+    Raises LostClaim, IllegalMove when MOVES has no such move, MovedOn when the image is not where the caller thought.
     """
     if target not in MOVES[image.state]:
         raise IllegalMove(image.image_id, image.state, target)
@@ -55,7 +55,7 @@ async def move(
 
 
 async def update_image(tx: Transaction, image: Image, *, fence: int | None, **changes: Unpack[ImageChanges]) -> Image:
-    """Change columns of *image*, in the state it is believed to be in. Raises LostClaim and IllegalMove."""
+    """Change columns of *image*, in the state it is believed to be in. Raises LostClaim and MovedOn."""
     return await _write(tx, image, image.state, fence, changes)
 
 
@@ -99,5 +99,5 @@ async def _write(tx: Transaction, image: Image, state: State, fence: int | None,
     )
     row = written.mappings().one_or_none()
     if row is None:
-        raise IllegalMove(image.image_id, image.state, state)
+        raise MovedOn(image.image_id, image.state)
     return read_image(row)

@@ -31,7 +31,6 @@ UNREADABLE = {Mood.ERROR_AFTER, Mood.SILENT, Mood.GARBAGE}  # the task was made,
 REMEMBER_MS = 35_000  # after a stop, or while the database is away, so long may it take until a task is written down
 TRACEBACK = "Traceback (most recent call last):"
 LOG_ENTRY = re.compile(r"\d{4}-\d\d-\d\d |\[sandbox\] ")
-OVERTAKEN = re.compile(r"IllegalMove: image (\S+) can't go from requested to ")
 TOKENS = re.compile(r"(?<=/)[\w-]{60,}(?=/|$)")  # an interaction's, in an address
 RECONNECTS = re.compile(r" discord\.(shard|gateway): | discord\.client: Attempting a reconnect")
 
@@ -246,15 +245,11 @@ def _cancels(rows: Rows, arena: Arena) -> Iterator[str]:
 
 
 def _processes(rows: Rows, arena: Arena) -> Iterator[str]:
-    """No process ends by itself, and none meets a fault that it has no sentence for. A step that finds its image
-    cancelled by a person has none either, and needs none."""
+    """No process ends by itself, and none meets a fault that it has no sentence for."""
     yield from (f"a bot ended by itself: {end}" for end in arena.ends_of_its_own)
-    cancelled = {_image_id(image) for image in rows.images if image["ending"] == Ending.CANCELLED.value}
     for number in range(len(arena.bots)):
         for fault in unexpected_faults(arena.log_of(number)):
-            overtaken = OVERTAKEN.search(fault)
-            if overtaken is None or overtaken[1] not in cancelled:
-                yield f"process {number} met a fault that it did not expect: {fault}"
+            yield f"process {number} met a fault that it did not expect: {fault}"
 
 
 def unexpected_faults(lines: Sequence[str]) -> Iterator[str]:

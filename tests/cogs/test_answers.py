@@ -23,6 +23,7 @@ from ui.answers import SENTENCES, CardRefused, RequestFailed, answer_for, descri
 INTERNAL = {
     generations.errors.GenerationError,
     generations.errors.IllegalMove,
+    generations.errors.MovedOn,
     generations.errors.LostClaim,
     generations.errors.DeliveryDelayed,
     credits.errors.CreditsError,

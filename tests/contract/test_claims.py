@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from generations import records
-from generations.errors import IllegalMove, LostClaim
+from generations.errors import IllegalMove, LostClaim, MovedOn
 from generations.model import MOVES, Ending, Generation, Image, State
 from store.database import Database, Transaction, open_database
 from tests.contract.world import CHANNEL, GUILD, MIRA, NOON_MS, OTTO, World, make_world
@@ -149,9 +149,9 @@ async def test_an_image_that_is_not_where_the_writer_thinks_stays_as_it_is(world
     await world.ask(1)
     seen = await world.image(1)
     await world.move(seen, State.CANCELLED)
-    with pytest.raises(IllegalMove):
+    with pytest.raises(MovedOn):
         await world.move(seen, State.SUBMITTING)
-    with pytest.raises(IllegalMove):
+    with pytest.raises(MovedOn):
         async with world.database.transaction() as tx:
             await records.update_image(tx, seen, fence=None, looks=1)
     assert (await world.image(1)).state is State.CANCELLED

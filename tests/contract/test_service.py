@@ -9,7 +9,7 @@ import pytest
 from credits.errors import InsufficientCredits
 from credits.model import EntryKind
 from generations import records
-from generations.errors import Draining, IllegalMove, LineFull, NotCancellable, NotYours
+from generations.errors import Draining, LineFull, MovedOn, NotCancellable, NotYours
 from generations.model import CardLink, Ending, Generation, Image, Request, State
 from store.database import Database, open_database
 from tests.contract.world import CHANNEL, GUILD, MIRA, NOON_MS, OTTO, World, make_world, origin
@@ -169,7 +169,7 @@ async def test_a_cancel_and_a_submit_at_once_are_one_of_the_two(world: World, da
             )
             image = await world.image(generation_id)
             if isinstance(outcomes[0], Generation):
-                assert isinstance(outcomes[1], IllegalMove)
+                assert isinstance(outcomes[1], MovedOn)
                 assert image.state is State.CANCELLED
             else:
                 assert isinstance(outcomes[0], NotCancellable)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+
+import pytest
 
 from generations import records
 from generations.errors import DeliveryDelayed
 from generations.model import Ending, Generation, Outlook, State
+from generations.service import Generations
 from generations.shown import Shown
 from qwen.errors import ImageUnavailable
 from qwen.images import DownloadedImage
 from qwen.models import Task
+from store.database import Database, Transaction
 from tests.doubles import PAINTING, READY, ScriptedService, Wall
-from tests.worker.conftest import Workshop
+from tests.worker.conftest import MIRA, Workshop
 
 
 async def test_a_task_that_comes_between_anothers_claim_and_its_verdict_runs_on(workshop: Workshop) -> None:
@@ -94,6 +99,36 @@ async def test_after_a_leap_of_the_wall_clock_no_process_looks_right_after_anoth
     await workshop.pass_time(60)
     assert len(workshop.service.looks["task-1"]) == 4
     assert workshop.service.closest_looks() >= 5.0
+
+
+async def test_a_cancel_that_overtakes_the_submit_is_shown_at_once_and_is_no_fault(
+    workshop: Workshop, caplog: pytest.LogCaptureFixture
+) -> None:
+    generation_id = await workshop.imagine()
+    workshop.database = MeanwhileCancelled(workshop.database, workshop, generation_id)
+    workshop.restart()
+    await workshop.worker.step()
+    await workshop.worker.step()
+    assert workshop.wall.last_states() == [State.CANCELLED]
+    assert workshop.service.posts == []
+    assert await workshop.money() == (50, 0)
+    assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
+
+
+class MeanwhileCancelled(Database):
+    """The same database, in which the person cancels right after the first claim."""
+
+    def __init__(self, database: Database, workshop: Workshop, generation_id: int) -> None:
+        self._database, self._generation_id = database, generation_id
+        self._service: Generations | None = workshop.generations
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Transaction, None]:
+        async with self._database.transaction() as tx:
+            yield tx
+        if self._service is not None:
+            service, self._service = self._service, None
+            await service.cancel(self._generation_id, user_id=MIRA, may_manage=False)
 
 
 @dataclass
