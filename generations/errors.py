@@ -8,7 +8,7 @@ GenerationError
 ├── NotThere           nothing of the kind that this person may see
 ├── StillAtWork        something of this person's is under way, so it can't be erased
 ├── IllegalMove        a state that may not follow (a programming fault)
-├── MovedOn            somebody has cancelled what was about to be done
+├── MovedOn            what was about to be done was overtaken by something that needs no claim
 └── LostClaim          another process took the work over; whoever sees this stops at once
 DeliveryDelayed        Discord can't take it now; the same show is due again later
 """
@@ -58,7 +58,7 @@ class StillAtWork(GenerationError):
 
 
 class IllegalMove(GenerationError):
-    """The table of moves does not know this one."""
+    """The table of moves does not know this one, or the image is not where only the writer can have brought it."""
 
     def __init__(self, image_id: str, source: str, target: str) -> None:
         super().__init__(f"image {image_id} can't go from {source} to {target}")
@@ -66,7 +66,8 @@ class IllegalMove(GenerationError):
 
 
 class MovedOn(GenerationError):
-    """The image is no longer where the writer thinks: a person's decision needs no claim. Nothing was changed."""
+    """The image is no longer where the writer thinks: it was cancelled, or its task was written down after all by the
+    process that had posted it. Neither needs a claim. Nothing was changed."""
 
     def __init__(self, image_id: str, source: str) -> None:
         super().__init__(f"image {image_id} is no longer {source}")

@@ -167,8 +167,8 @@ class Worker:
                     await self._advance_claimed(generation)
         except LostClaim as lost:
             log.warning("%s; this process leaves it alone", lost)
-        except MovedOn as cancelled:
-            log.info("%s: its step is left undone", cancelled)
+        except MovedOn as overtaken:
+            log.info("%s: its step is left undone", overtaken)
             await self._give_back(generation)
         except DatabaseLost as lost:
             log.warning("generation %s: %s; it is due again when the lease runs out", generation.id, lost)

@@ -41,7 +41,8 @@ async def move(
 
     *fence*: the worker's claim; None for a decision that is not a worker's (a person's cancel). Where nothing is left
     to do, *due_at_ms* is None unless given. A move to one of VISIBLE_ENDINGS gives the card news to show.
-    Raises LostClaim, IllegalMove when MOVES has no such move, MovedOn when the image is not where the caller thought.
+    Raises LostClaim; MovedOn when the image was cancelled or given its task meanwhile; IllegalMove when MOVES has no
+    such move, or the image is not where the caller thought for any other reason.
     """
     if target not in MOVES[image.state]:
         raise IllegalMove(image.image_id, image.state, target)
@@ -55,7 +56,7 @@ async def move(
 
 
 async def update_image(tx: Transaction, image: Image, *, fence: int | None, **changes: Unpack[ImageChanges]) -> Image:
-    """Change columns of *image*, in the state it is believed to be in. Raises LostClaim and MovedOn."""
+    """Change columns of *image*, in the state it is believed to be in. Raises as move()."""
     return await _write(tx, image, image.state, fence, changes)
 
 
@@ -99,5 +100,7 @@ async def _write(tx: Transaction, image: Image, state: State, fence: int | None,
     )
     row = written.mappings().one_or_none()
     if row is None:
-        raise MovedOn(image.image_id, image.state)
+        if image.state is State.REQUESTED or state is State.UNKNOWN:
+            raise MovedOn(image.image_id, image.state)
+        raise IllegalMove(image.image_id, image.state, state)
     return read_image(row)

@@ -145,6 +145,24 @@ async def test_only_the_moves_of_the_table_are_possible(world: World, source: St
             assert (await world.image(number)).state is source
 
 
+async def test_an_image_whose_task_came_after_all_is_not_called_unknown(world: World) -> None:
+    await world.ask(1)
+    seen = await world.move(await world.image(1), State.SUBMITTING)
+    async with world.database.transaction() as tx:
+        assert await records.adopt_task(tx, 1, 0, "task-1", NOON_MS, by_submitter=True)
+    with pytest.raises(MovedOn):
+        await world.move(seen, State.UNKNOWN)
+    assert (await world.image(1)).state is State.RUNNING
+
+
+async def test_a_writer_that_is_not_overtaken_but_wrong_is_told_so(world: World) -> None:
+    await world.ask(1)
+    seen = await world.move(await world.image(1), State.SUBMITTING)
+    await world.move(seen, State.UNKNOWN)
+    with pytest.raises(IllegalMove):
+        await world.move(seen, State.RUNNING)
+
+
 async def test_an_image_that_is_not_where_the_writer_thinks_stays_as_it_is(world: World) -> None:
     await world.ask(1)
     seen = await world.image(1)

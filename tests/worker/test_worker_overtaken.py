@@ -21,7 +21,9 @@ from tests.doubles import PAINTING, READY, ScriptedService, Wall
 from tests.worker.conftest import MIRA, Workshop
 
 
-async def test_a_task_that_comes_between_anothers_claim_and_its_verdict_runs_on(workshop: Workshop) -> None:
+async def test_a_task_that_comes_between_anothers_claim_and_its_verdict_runs_on(
+    workshop: Workshop, caplog: pytest.LogCaptureFixture
+) -> None:
     generation_id = await workshop.imagine()
 
     async def oversleep() -> None:
@@ -34,6 +36,7 @@ async def test_a_task_that_comes_between_anothers_claim_and_its_verdict_runs_on(
     await workshop.worker.step()
     image = (await workshop.load(generation_id)).images[0]
     assert (image.state, image.task_id) == (State.RUNNING, "task-1")
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
     await workshop.pass_time(60)
     assert await workshop.states(generation_id) == [State.DELIVERED]
     assert await workshop.money() == (45, 0)
