@@ -57,6 +57,8 @@ def missing_permissions(interaction: discord.Interaction[Any], *, private: bool)
             needed["Send Messages in Threads"] = has.send_messages_in_threads
         else:
             needed["Send Messages"] = has.send_messages
+        if isinstance(interaction.channel, discord.VoiceChannel | discord.StageChannel):
+            needed["Connect"] = has.connect  # without it the bot sees nothing of the chat beside the call either
     return [name for name, granted in needed.items() if not granted]
 
 

@@ -170,3 +170,18 @@ async def test_a_command_that_discord_still_shows_but_the_bot_dropped_is_explain
 async def test_a_command_without_its_required_option_is_explained(scene: Scene) -> None:
     scene.postman.change = lambda payload: payload["data"].update(options=[])
     assert "changed" in private_words(await scene.imagine())
+
+
+@pytest.mark.parametrize("kind", [2, 13], ids=["voice", "stage"])
+async def test_the_chat_of_a_voice_channel_asks_for_the_permission_to_connect(scene: Scene, kind: int) -> None:
+    def in_voice_channel(payload: dict[str, Any]) -> None:
+        payload["channel"] = {
+            **{"id": payload["channel_id"], "type": kind, "name": "lounge", "guild_id": payload["guild_id"]},
+            **{"position": 0, "permission_overwrites": [], "bitrate": 64000, "user_limit": 0, "nsfw": False},
+        }
+        granted = discord.Permissions(view_channel=True, attach_files=True, send_messages=True)
+        payload["app_permissions"] = str(granted.value)
+
+    scene.postman.change = in_voice_channel
+    assert "Connect" in private_words(await scene.imagine())
+    assert await nothing_held(scene)

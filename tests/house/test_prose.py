@@ -47,7 +47,7 @@ def test_readme_lists_every_command_and_no_other() -> None:
 
 def test_the_invite_link_asks_for_what_the_bot_checks_and_no_more() -> None:
     needed = discord.Permissions(
-        view_channel=True, send_messages=True, send_messages_in_threads=True, attach_files=True
+        view_channel=True, send_messages=True, send_messages_in_threads=True, attach_files=True, connect=True
     )
     assert re.findall(r"permissions=(\d+)", read("README.md")) == [str(needed.value)]
 
