@@ -22,6 +22,7 @@ from generations.ports import Delivery
 from generations.service import Generations
 from generations.showing import Showing
 from generations.steps import due_images, step_image
+from qwen.images import FoundImage
 from store.database import Transaction
 from store.errors import DatabaseLost
 
@@ -181,9 +182,7 @@ class Worker:
                 await records.release_claim(tx, generation.id, generation.fence)
 
     async def _advance_claimed(self, generation: Generation) -> None:
-        due = due_images(generation.images, self._clock.now_ms())
-        found = await asyncio.gather(*(step_image(self._context, generation, image) for image in due))
-        pictures = {image.position: picture for image, picture in zip(due, found, strict=True) if picture}
+        pictures = await self._step_images(generation)
         async with self._database.transaction() as tx:
             generation = await _reload(tx, generation)
             has_news = generation.unshown or bool(pictures)
@@ -195,6 +194,23 @@ class Worker:
             await self.showing.tell(generation)  # a process may have died between the show and this
         else:
             await self.showing.show_progress(generation)
+
+    async def _step_images(self, generation: Generation) -> dict[int, FoundImage]:
+        """Do what is due for each image. Returns their pictures, by position.
+
+        The claim is kept until all steps have ended: a POST may be under way while the step beside it fails.
+        """
+        due = due_images(generation.images, self._clock.now_ms())
+        steps = (step_image(self._context, generation, image) for image in due)
+        pictures: dict[int, FoundImage] = {}
+        for image, outcome in zip(due, await asyncio.gather(*steps, return_exceptions=True), strict=True):
+            if isinstance(outcome, MovedOn):
+                log.info("%s: its step is left undone", outcome)
+            elif isinstance(outcome, BaseException):
+                raise outcome
+            elif outcome is not None:
+                pictures[image.position] = outcome
+        return pictures
 
     async def _answered(self, generation: Generation) -> bool:
         """Whether Discord has taken the card. A process may have died between the answer and its row."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,7 +12,6 @@ import pytest
 from generations import records
 from generations.errors import DeliveryDelayed
 from generations.model import Ending, Generation, Outlook, State
-from generations.service import Generations
 from generations.shown import Shown
 from qwen.errors import ImageUnavailable
 from qwen.images import DownloadedImage
@@ -118,20 +118,41 @@ async def test_a_cancel_that_overtakes_the_submit_is_shown_at_once_and_is_no_fau
     assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
 
 
-class MeanwhileCancelled(Database):
-    """The same database, in which the person cancels right after the first claim."""
+async def test_a_step_that_fails_does_not_end_the_claim_while_a_post_beside_it_is_under_way(
+    workshop: Workshop,
+) -> None:
+    generation_id = await workshop.imagine(count=2)
+    workshop.database = MeanwhileCancelled(workshop.database, workshop, generation_id, after=2)
+    workshop.restart()
 
-    def __init__(self, database: Database, workshop: Workshop, generation_id: int) -> None:
-        self._database, self._generation_id = database, generation_id
-        self._service: Generations | None = workshop.generations
+    async def take_long() -> None:
+        await asyncio.sleep(0.2)
+
+    workshop.service.during_create = take_long
+    await workshop.worker.step()
+    await workshop.worker.step()
+    assert await workshop.states(generation_id) == [State.RUNNING, State.CANCELLED]
+    await workshop.pass_time(20)
+    assert await workshop.states(generation_id) == [State.DELIVERED, State.CANCELLED]
+    assert await workshop.money() == (45, 0)
+
+
+class MeanwhileCancelled(Database):
+    """The same database, in which the person cancels right after so many transactions; the first is the claim."""
+
+    def __init__(self, database: Database, workshop: Workshop, generation_id: int, *, after: int = 1) -> None:
+        self._database, self._generation_id, self._left = database, generation_id, after
+        self._service = workshop.generations
+        self._turn = asyncio.Lock()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Transaction, None]:
-        async with self._database.transaction() as tx:
-            yield tx
-        if self._service is not None:
-            service, self._service = self._service, None
-            await service.cancel(self._generation_id, user_id=MIRA, may_manage=False)
+        async with self._turn:
+            async with self._database.transaction() as tx:
+                yield tx
+            self._left -= 1
+            if self._left == 0:
+                await self._service.cancel(self._generation_id, user_id=MIRA, may_manage=False)
 
 
 @dataclass
