@@ -55,8 +55,11 @@ class Removal:
         """Delete the card and say so in place of the question. Raises NotThere, NotYours and Refusal."""
         await interaction.response.defer()
         generation = await self._find(interaction, generation_id)
+        press = self._presses.pop((generation_id, interaction.user.id), None)
         await self._delete_apart(generation)
-        await self._delete(generation, self._presses.pop((generation_id, interaction.user.id), None))
+        await self._delete(generation, press)
+        if press is not None and press.message is not None and press.message.id != generation.message_id:
+            await _delete_pressed(press)
         await self._generations.removed(generation_id)
         log.info("generation %s: its card was removed by user %s", generation_id, interaction.user.id)
         await interaction.edit_original_response(view=_said(texts_buttons.REMOVED), allowed_mentions=NOBODY)
@@ -125,6 +128,14 @@ class Removal:
             yield False, channel.get_partial_message(message_id).delete
         if press is not None and self._clock.now_ms() < _token_ends_at_ms(press.id) - TOKEN_MARGIN_MS:
             yield True, press.delete_original_response
+
+
+async def _delete_pressed(press: discord.Interaction[Any]) -> None:
+    """The message that was pressed on, where the card has moved on to another one: it is meant as well."""
+    try:
+        await press.delete_original_response()
+    except (discord.HTTPException, *NO_ANSWER) as error:
+        log.info("an earlier card can't be deleted (%s)", type(error).__name__)
 
 
 def _said(sentence: str) -> ui.LayoutView:

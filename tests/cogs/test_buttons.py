@@ -340,6 +340,22 @@ async def test_after_a_restart_a_private_card_needs_one_more_press(scene: Scene)
     assert (await scene.alice.click(question, label="Delete")).followups == []
 
 
+async def test_delete_takes_away_the_card_that_was_pressed_on_and_the_one_that_took_its_place(scene: Scene) -> None:
+    card = await result(scene, private=True)
+    direct = await scene.bot.create_dm(discord.Object(scene.alice.id))
+    moved = await direct.send("the same image")
+    async with scene.database.real.transaction() as tx:
+        await tx.execute(
+            text("UPDATE generations SET message_id = :message, card_channel_id = :channel"),
+            {"message": moved.id, "channel": direct.id},
+        )
+    question = await sure(await scene.alice.click(card, label="Delete"))
+    assert (await scene.alice.click(question, label="Delete")).followups == []
+    assert moved.id not in [message.id async for message in direct.history()]
+    with pytest.raises(Exception, match=r"(?i)message"):
+        await scene.alice.click(card, label="Again")
+
+
 async def test_many_presses_unregister_no_button(scene: Scene) -> None:
     card = await result(scene)
     for _ in range(3):
