@@ -70,8 +70,9 @@ class Visitor:
     async def go(self, channel: str) -> None:
         """Open a channel, on a phone by way of the drawer. "dm" is the one with the bot."""
         button = self.page.get_by_test_id(f"channel-{'qwen-imagine' if channel == 'dm' else channel}")
-        if not await button.is_visible() or not await button.evaluate("it => it.getBoundingClientRect().right > 0"):
-            await self.page.get_by_test_id("open-sidebar").click()
+        drawer = self.page.get_by_test_id("open-sidebar")  # there is none where the list stands beside the messages
+        if await drawer.is_visible() and not await button.evaluate("it => it.getBoundingClientRect().right > 0"):
+            await drawer.click()
         await button.click()
         await expect(button).to_have_attribute("aria-current", "page")
 
