@@ -24,12 +24,9 @@ try: $(VENV)/run.stamp
 run: $(VENV)/run.stamp
 	@$(BIN)/python bot.py
 
-# Many stories told at once to one bot: they want the cores for themselves.
-BAD_DAYS := tests/e2e/test_api_bad_days.py tests/e2e/test_discord_bad_days.py
-
+# Most files wait more than they work, so six are run side by side.
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(BAD_DAYS)
-	$(BIN)/python -m pytest --numprocesses 5 --dist loadfile --no-loadscope-reorder $(BAD_DAYS:%=--ignore=%)
+	$(BIN)/python -m pytest --numprocesses 6 --dist loadfile --no-loadscope-reorder
 
 chaos: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),90) $(if $(SEED),--seed $(SEED))
