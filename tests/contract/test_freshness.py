@@ -48,7 +48,8 @@ async def test_a_claim_is_current_until_the_next_claim_also_after_it_was_given_b
     assert await freshness.is_current(theirs)
 
 
-async def test_progress_that_landed_after_the_news_has_them_shown_again(world: World, freshness: Freshness) -> None:
+async def overtaken(world: World) -> Generation:
+    """A generation as a process read it before another one ended it and showed that."""
     await world.ask(1)
     (generation,) = await world.claim()
     await fail_first_image(world, generation)
@@ -56,6 +57,11 @@ async def test_progress_that_landed_after_the_news_has_them_shown_again(world: W
     async with world.database.transaction() as tx:
         await records.mark_shown(tx, 1, generation.fence, ended.revision, message_id=None, channel_id=None)
         await records.release_claim(tx, 1, generation.fence)
+    return generation
+
+
+async def test_progress_that_landed_after_the_news_has_them_shown_again(world: World, freshness: Freshness) -> None:
+    generation = await overtaken(world)
     assert await world.claim() == []
     await freshness.was_shown(generation, {})
     (again,) = await world.claim()
@@ -79,13 +85,7 @@ class Away(Database):
 
 
 async def test_progress_that_landed_after_the_news_is_not_forgotten_while_the_database_is_away(world: World) -> None:
-    await world.ask(1)
-    (generation,) = await world.claim()
-    await fail_first_image(world, generation)
-    ended = await world.load(1)
-    async with world.database.transaction() as tx:
-        await records.mark_shown(tx, 1, generation.fence, ended.revision, message_id=None, channel_id=None)
-        await records.release_claim(tx, 1, generation.fence)
+    generation = await overtaken(world)
     await Freshness(Away(world.database, 5), world.clock).was_shown(generation, {})
     (again,) = await world.claim()
     assert again.unshown
