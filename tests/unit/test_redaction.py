@@ -222,6 +222,7 @@ def test_megabytes_are_cut_and_never_inside_a_secret() -> None:
     ],
 )
 def test_no_text_makes_the_masks_slow(piece: str) -> None:
-    started = time.perf_counter()
+    """No measure of speed: a mask that grows with the square of the text would take hours of the processor's own time."""
+    started = time.process_time()
     REDACTOR.lines(piece * (2_000_000 // len(piece)))
-    assert time.perf_counter() - started < 2.0
+    assert time.process_time() - started < 20.0
