@@ -222,7 +222,7 @@ def test_megabytes_are_cut_and_never_inside_a_secret() -> None:
     ],
 )
 def test_no_text_makes_the_masks_slow(piece: str) -> None:
-    """No measure of speed: a mask that grows with the square of the text would take hours of the processor's own time."""
+    """No measure of speed: a mask that grows with the square of the text would take hours of the processor."""
     started = time.process_time()
     REDACTOR.lines(piece * (2_000_000 // len(piece)))
     assert time.process_time() - started < 20.0
