@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import json
 import random
 import struct
 import time
@@ -83,22 +84,21 @@ class StandIns:
         message_id = request.match_info["message"]
         media = {"url": f"https://cdn.example/attachments/1/{message_id}/a-1.png", "attachment_id": message_id}
         gallery = [{"type": 12, "id": 2, "items": [{"media": media}]}] if with_file else []
-        return web.json_response(
-            {
-                "id": message_id,
-                "channel_id": "1",
-                "type": 20,
-                "flags": 32768,
-                "content": "",
-                "author": {"id": "1", "username": "bench", "discriminator": "0000", "avatar": None, "bot": True},
-                "timestamp": "2026-01-01T00:00:00+00:00",
-                "edited_timestamp": None,
-                **{name: [] for name in ("attachments", "embeds", "mentions", "mention_roles")},
-                **{name: False for name in ("pinned", "tts", "mention_everyone")},
-                "components": [{"type": 17, "id": 1, "components": gallery, "spoiler": False}],
-            },
-            content_type="application/json",
-        )
+        message = {
+            "id": message_id,
+            "channel_id": "1",
+            "type": 20,
+            "flags": 32768,
+            "content": "",
+            "author": {"id": "1", "username": "bench", "discriminator": "0000", "avatar": None, "bot": True},
+            "timestamp": "2026-01-01T00:00:00+00:00",
+            "edited_timestamp": None,
+            **{name: [] for name in ("attachments", "embeds", "mentions", "mention_roles")},
+            **{name: False for name in ("pinned", "tts", "mention_everyone")},
+            "components": [{"type": 17, "id": 1, "components": gallery, "spoiler": False}],
+        }
+        # Without a charset, as Discord has it: discord.py takes anything else for text.
+        return web.Response(body=json.dumps(message).encode(), content_type="application/json")
 
     def settings(self) -> dict[str, str]:
         return {
