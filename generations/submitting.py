@@ -27,6 +27,8 @@ from store.errors import DatabaseLost
 log = logging.getLogger("qwen_imagine.worker")
 
 WRITE_AGAIN_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # a task that only this process knows is worth waiting for
+TURNED_AWAY = "QWEN_API_URL or QWEN_API_KEY may be wrong, or this machine is blocked."
+TURNED_AWAY_TRIES = 4  # so many tries of an image turned away in front of the service, and the operator is told
 
 
 async def wait(context: StepContext, generation: Generation, image: Image) -> None:
@@ -122,6 +124,8 @@ async def _submit_again_later(context: StepContext, generation: Generation, imag
         seconds = context.throttle.refused(context.clock.monotonic(), error.retry_after_seconds, context.rng.random())
     else:
         seconds = backoff_seconds(image.failures + 1, context.rng.random())
+        if error.http_status is not None and image.failures + 1 >= TURNED_AWAY_TRIES:
+            context.operator.tell("turned_away", f"{error}. {TURNED_AWAY}")
     log.info("image %s: not taken (%s), again in %.1f s", image.image_id, error, seconds)
     async with context.database.transaction() as tx:
         await records.move(

@@ -76,12 +76,14 @@ class QwenClient:
     async def create_task(self, request: TaskRequest) -> Task:
         """POST /generate. Sent again, at most twice, only while it is sure that no byte of the body was sent.
 
-        Raises RequestRefused (PromptRefused, KeyRefused, AccountEmpty), RateLimited, ServiceUnavailable: nothing was
-        taken. Raises OutcomeUnknown: it may have been taken, and must not be posted again by itself.
+        What was answered is not sent again here, even where it surely was not taken: whoever turns requests away does
+        so for longer than a second. Raises RequestRefused (PromptRefused, KeyRefused, AccountEmpty), RateLimited,
+        ServiceUnavailable: nothing was taken. Raises OutcomeUnknown: it may have been taken, and must not be posted
+        again by itself.
         """
         tries = build_tries(
             POST_TRIES,
-            again=lambda error: isinstance(error, ServiceUnavailable),
+            again=lambda error: isinstance(error, ServiceUnavailable) and error.http_status is None,
             first_pause_seconds=0.5,
             rng=self._rng,
             sleep=self._sleep,

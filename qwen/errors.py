@@ -3,12 +3,13 @@
 QwenError
 ├── RequestRefused            sure: the service answered, took nothing, and would answer the same again
 │   ├── PromptRefused         400 about the request: invalid, or refused by moderation
-│   ├── KeyRefused            401, 403
+│   ├── KeyRefused            401, 403, in the API's envelope
 │   │   └── EndpointRefused   the API's address knows no such path: like a wrong key, the operator's to mend
 │   ├── AccountEmpty          402, or a 400/403 that speaks of missing credits: the operator's account, nobody's prompt
-│   └── TaskNotFound          404 on a status look
+│   └── TaskNotFound          404 on a status look, in the API's envelope
 ├── RateLimited               429, or for a look 503 with Retry-After: nothing was taken; wait for retry_after_seconds
-├── ServiceUnavailable        temporary, and it is sure that nothing was taken
+├── ServiceUnavailable        temporary, and it is sure that nothing was taken; `http_status` where something in front
+│                             of the service turned the request away (a challenge page, a proxy's 403 or 404)
 ├── OutcomeUnknown            only for the POST: it may have been taken. Never to be posted again by itself
 └── ImageError                about fetching the finished picture
     ├── ImageUrlRefused       the guard does not let this address be fetched

@@ -2,7 +2,8 @@
 
 All knowledge of the service sits here. Must not know sockets, clocks, Discord or the database. Source: the
 Qwen-Image-2512 API document. What the document leaves open is read so: the envelope {code, message, data} decides
-when there is one, whatever the HTTP status; an answer without an envelope is judged by its HTTP status alone.
+when there is one, whatever the HTTP status. An answer without an envelope may come from a CDN or proxy in front of the
+service: it is judged by its HTTP status, and says nothing about the key, the account, the path or the task.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import urlencode
 
+from qwen.challenges import is_challenge
 from qwen.cleaning import clean_line
 from qwen.errors import (
     AccountEmpty,
@@ -50,6 +52,8 @@ _POST_REFUSALS: Mapping[int, type[RequestRefused]] = {
     422: PromptRefused,
     431: PromptRefused,
 }
+# Refusals to pass a request on. Without the envelope nobody can say that the service itself meant them.
+_TURNED_AWAY = frozenset({401, 402, 403, 404, 405, 407, 410, 451})
 # A look called invalid (400) may be a proxy's bad moment while the image is being made: not listed, so temporary.
 _LOOK_REFUSALS: Mapping[int, type[RequestRefused]] = {
     401: KeyRefused,
@@ -121,6 +125,11 @@ def parse_create(answer: HttpAnswer, *, key: str = "", prompt: str = "") -> Task
 
     `key` and `prompt` are what was sent: the key is hidden in the service's words, and the prompt's words, when
     the service repeats them, are not taken for its own.
+
+    A refusal without the envelope (a challenge page, a proxy's 403 or 404) raises ServiceUnavailable: surely not taken,
+    so it may be posted again later. Whoever answers 401, 403 or 404 has not done what was asked, and a proxy that
+    passed a request on and got no usable answer must say 502 or 504 (RFC 9110, 15.5 and 15.6): those stay unknown.
+    400, 413 and the like concern the request itself, and would be answered the same again: PromptRefused.
     """
     envelope = _read_envelope(answer.body)
     if envelope is not None and 200 <= envelope.code < 300:
@@ -129,6 +138,7 @@ def parse_create(answer: HttpAnswer, *, key: str = "", prompt: str = "") -> Task
             raise OutcomeUnknown("it answered success without a task id", **_facts(answer, envelope, key))
         return task
     number, facts = _number(answer, envelope), _facts(answer, envelope, key)
+    _raise_turned_away(answer, envelope, facts)
     _raise_refusal(number, _POST_REFUSALS, facts, prompt)
     if number == 429:  # not a 503: that may be said by a proxy in front of a service that did take it
         raise RateLimited(retry_after_seconds=read_retry_after(answer.headers), **facts)
@@ -149,6 +159,7 @@ def parse_status_answer(answer: HttpAnswer, task_id: str, *, key: str = "") -> T
         if task is None or task.task_id != task_id:
             raise ServiceUnavailable("it answered about another task", **facts)
         return task
+    _raise_turned_away(answer, envelope, facts)
     _raise_refusal(number, _LOOK_REFUSALS, facts, prompt="")
     if number == 429 or (number == 503 and find_header(answer.headers, "retry-after")):
         raise RateLimited(retry_after_seconds=read_retry_after(answer.headers), **facts)
@@ -252,6 +263,11 @@ def _facts(answer: HttpAnswer, envelope: _Envelope | None, key: str) -> dict[str
         "code": None if envelope is None else envelope.code,
         "service_message": "" if envelope is None else clean_line(envelope.message, secret=key),
     }
+
+
+def _raise_turned_away(answer: HttpAnswer, envelope: _Envelope | None, facts: Mapping[str, Any]) -> None:
+    if envelope is None and (answer.status in _TURNED_AWAY or is_challenge(answer.headers)):
+        raise ServiceUnavailable("the request was turned away in front of it", **facts)
 
 
 def _raise_refusal(

@@ -22,6 +22,7 @@ class Mood(StrEnum):
     ERROR_AFTER = "error_after"
     SILENT = "silent"
     GARBAGE = "garbage"
+    CHALLENGE = "challenge"
     STRANGE_STATUS = "strange_status"
     NO_URL = "no_url"
     SEVERAL_URLS = "several_urls"
@@ -64,6 +65,9 @@ CARDS = (
     MoodCard(Mood.ERROR_AFTER, _SERVICE, "Error, yet accepted", "New tasks are made, but the answer is a 500."),
     MoodCard(Mood.SILENT, _SERVICE, "Silent", "Tasks are made, but no request is ever answered."),
     MoodCard(Mood.GARBAGE, _SERVICE, "Not JSON", "Tasks are made, but every answer is an HTML page."),
+    MoodCard(
+        Mood.CHALLENGE, _SERVICE, "Challenge page", "A CDN answers every request with a 403 page; no task is made."
+    ),
     MoodCard(Mood.STRANGE_STATUS, _SERVICE, "Strange status", "The first looks show a status no document names."),
     MoodCard(Mood.NO_URL, _RESULT, "No image URL", "Tasks end as SUCCESS with an empty list of URLs."),
     MoodCard(Mood.SEVERAL_URLS, _RESULT, "Several URLs", "Tasks end as SUCCESS with three URLs."),
@@ -79,7 +83,9 @@ CARDS = (
 )
 
 # These strike any API request, not a task: for them, "the next N" counts requests.
-REQUEST_MOODS = frozenset({Mood.KEY_REFUSED, Mood.BUSY, Mood.BUSY_WAIT, Mood.ERROR_BEFORE, Mood.SILENT, Mood.GARBAGE})
+REQUEST_MOODS = frozenset(
+    {Mood.KEY_REFUSED, Mood.BUSY, Mood.BUSY_WAIT, Mood.ERROR_BEFORE, Mood.SILENT, Mood.GARBAGE, Mood.CHALLENGE}
+)
 
 
 class MoodDial:

@@ -44,6 +44,7 @@ _REFUSING_MOODS = {
     Mood.BUSY: Refused(429, "Too many requests."),
     Mood.BUSY_WAIT: Refused(429, "Too many requests."),
     Mood.ERROR_BEFORE: Refused(500, "Internal Server Error."),
+    Mood.CHALLENGE: Refused(403, "Forbidden."),
 }
 _POST_REFUSING_MOODS = {
     **_REFUSING_MOODS,
@@ -221,6 +222,10 @@ async def _read_json(request: web.Request) -> object:
 
 
 def _refuse(refused: Refused, mood: Mood) -> web.Response:
+    if mood is Mood.CHALLENGE:  # Cloudflare docs, "Detect a Challenge Page response"
+        return web.Response(
+            status=refused.code, text=HTML_PAGE, content_type="text/html", headers={"cf-mitigated": "challenge"}
+        )
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if mood is Mood.BUSY_WAIT else {}
     return _json(refused.code, envelope(refused.code, refused.message, None), headers)
 

@@ -31,7 +31,7 @@ NO_IMAGE = {
     Mood.GARBAGE: "didn't confirm",
 }
 DEADLINE_SECONDS = 600
-IMAGE_ALL_THE_SAME = (Mood.FAST, Mood.STRANGE_STATUS, Mood.SEVERAL_URLS)
+IMAGE_ALL_THE_SAME = (Mood.FAST, Mood.STRANGE_STATUS, Mood.SEVERAL_URLS, Mood.CHALLENGE)
 
 
 def story(told: Story) -> Story:

@@ -12,7 +12,7 @@ FLOORS = {
         "generations.shown",
         "generations.errors", "generations.prices", "generations.pace", "generations.throttle", "generations.outlook",
         "qwen.models", "qwen.errors", "qwen.protocol", "qwen.cleaning", "qwen.retry_after", "qwen.addresses",
-        "qwen.public_url", "qwen.pictures", "store.address", "store.errors",
+        "qwen.public_url", "qwen.pictures", "qwen.challenges", "store.address", "store.errors",
         "people.model", "pictures.shrinking",
     ),
     1: ("secrecy", "generations.clock", "generations.records", "credits.ledger", "credits.accounts", "qwen", "store",

@@ -42,6 +42,7 @@ POST_MEETS: dict[Mood, type[QwenError]] = {
     Mood.ERROR_AFTER: OutcomeUnknown,
     Mood.SILENT: OutcomeUnknown,
     Mood.GARBAGE: OutcomeUnknown,
+    Mood.CHALLENGE: ServiceUnavailable,
 }
 LOOK_MEETS: dict[Mood, type[QwenError]] = {
     Mood.KEY_REFUSED: KeyRefused,
@@ -51,6 +52,7 @@ LOOK_MEETS: dict[Mood, type[QwenError]] = {
     Mood.ERROR_BEFORE: ServiceUnavailable,
     Mood.SILENT: ServiceUnavailable,
     Mood.GARBAGE: ServiceUnavailable,
+    Mood.CHALLENGE: ServiceUnavailable,
 }
 PICTURE_MEETS: dict[Mood, type[QwenError]] = {
     Mood.HUGE_IMAGE: ImageTooLarge,

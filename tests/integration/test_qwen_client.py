@@ -352,14 +352,29 @@ async def test_a_refused_post_is_told_at_once_and_not_repeated(code: int, error:
     assert KEY not in caught.value.service_message
 
 
-async def test_a_refusal_whose_body_breaks_off_is_still_a_refusal_by_its_status() -> None:
+async def test_a_post_that_a_challenge_page_turned_away_is_temporary_and_not_sent_again_at_once() -> None:
+    async def converse(wire: Wire) -> None:
+        await wire.hear()
+        await wire.answer(403, b"<html>Checking your browser</html>", Content_Type="text/html")
+
+    pauses = Pauses()
+    async with raw_server(converse) as server, a_client(server.url, pauses=pauses) as client:
+        for call in (client.create_task(REQUEST), client.get_task("t-1")):
+            with pytest.raises(ServiceUnavailable, match="HTTP 403") as caught:
+                await call
+            assert_no_secret(caught.value)
+    assert (len(server.requests), pauses.seconds) == (2, [])
+
+
+async def test_a_refusal_of_the_key_whose_body_breaks_off_is_asked_for_again_later() -> None:
     async def converse(wire: Wire) -> None:
         await wire.hear()
         await wire.say(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 500\r\n\r\n{")
 
     async with raw_server(converse) as server, a_client(server.url) as client:
-        with pytest.raises(KeyRefused):
+        with pytest.raises(ServiceUnavailable):
             await client.create_task(REQUEST)
+    assert len(server.requests) == 1
 
 
 async def test_a_task_that_is_not_there_is_told_and_a_wait_is_passed_on() -> None:

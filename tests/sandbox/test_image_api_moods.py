@@ -148,6 +148,16 @@ async def test_a_page_instead_of_json_hides_that_the_task_was_made(service: Serv
     assert service.images.posts[0].task_id in service.images.tasks
 
 
+async def test_a_challenge_page_turns_posts_and_polls_away_and_no_task_is_made(service: Service) -> None:
+    task_id = await service.make()
+    service.images.set_mood(Mood.CHALLENGE, 2)
+    for answer in (await service.post(), await service.look(task_id)):
+        assert (answer.status, answer.content_type) == (403, "text/html")
+        assert answer.headers["cf-mitigated"] == "challenge"
+    assert list(service.images.tasks) == [task_id]
+    assert (await service.look(task_id)).status == 200
+
+
 async def test_stuck_tasks_stay_pending_and_go_on_when_the_mood_is_over(service: Service) -> None:
     service.images.set_mood(Mood.STUCK)
     task_id = await service.make()

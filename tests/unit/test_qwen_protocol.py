@@ -140,54 +140,91 @@ def test_only_a_sane_whole_number_of_credits_is_believed(written: object, read: 
 
 
 @pytest.mark.parametrize(
-    ("number", "error"),
+    ("number", "enveloped", "without_envelope"),
     [
-        (400, PromptRefused),
-        (401, KeyRefused),
-        (402, AccountEmpty),
-        (403, KeyRefused),
-        (404, EndpointRefused),
-        (413, PromptRefused),
-        (422, PromptRefused),
-        (429, RateLimited),
-        (301, OutcomeUnknown),
-        (408, OutcomeUnknown),
-        (409, OutcomeUnknown),
-        (500, OutcomeUnknown),
-        (502, OutcomeUnknown),
-        (503, OutcomeUnknown),
-        (504, OutcomeUnknown),
-        (1001, OutcomeUnknown),
+        (400, PromptRefused, PromptRefused),
+        (401, KeyRefused, ServiceUnavailable),
+        (402, AccountEmpty, ServiceUnavailable),
+        (403, KeyRefused, ServiceUnavailable),
+        (404, EndpointRefused, ServiceUnavailable),
+        (405, EndpointRefused, ServiceUnavailable),
+        (407, OutcomeUnknown, ServiceUnavailable),
+        (410, EndpointRefused, ServiceUnavailable),
+        (413, PromptRefused, PromptRefused),
+        (422, PromptRefused, PromptRefused),
+        (429, RateLimited, RateLimited),
+        (451, OutcomeUnknown, ServiceUnavailable),
+        (301, OutcomeUnknown, OutcomeUnknown),
+        (408, OutcomeUnknown, OutcomeUnknown),
+        (409, OutcomeUnknown, OutcomeUnknown),
+        (500, OutcomeUnknown, OutcomeUnknown),
+        (502, OutcomeUnknown, OutcomeUnknown),
+        (503, OutcomeUnknown, OutcomeUnknown),
+        (504, OutcomeUnknown, OutcomeUnknown),
+        (1001, OutcomeUnknown, OutcomeUnknown),
     ],
 )
-def test_what_the_post_met_is_told_by_the_code_or_else_by_the_http_status(number: int, error: type[QwenError]) -> None:
-    for answer in (envelope(number, "no", status=200), envelope(number, "no", status=500), bare(number)):
+def test_only_an_enveloped_refusal_of_the_post_speaks_of_key_account_or_path(
+    number: int, enveloped: type[QwenError], without_envelope: type[QwenError]
+) -> None:
+    answers = [(envelope(number, "no", status=status), enveloped) for status in (200, 403, 500)]
+    for answer, error in (*answers, (bare(number), without_envelope), (bare(number, b'{"error":1}'), without_envelope)):
         with pytest.raises(error) as caught:
             parse_create(answer)
         assert type(caught.value) is error
         assert caught.value.http_status == answer.status
-        assert caught.value.code == (number if answer.body.startswith(b"{") else None)
+        assert caught.value.code == (number if b'"code"' in answer.body else None)
 
 
 @pytest.mark.parametrize(
-    ("number", "error"),
+    ("number", "enveloped", "without_envelope"),
     [
-        (400, ServiceUnavailable),
-        (401, KeyRefused),
-        (402, AccountEmpty),
-        (403, KeyRefused),
-        (404, TaskNotFound),
-        (429, RateLimited),
-        (302, ServiceUnavailable),
-        (500, ServiceUnavailable),
-        (503, ServiceUnavailable),
+        (400, ServiceUnavailable, ServiceUnavailable),
+        (401, KeyRefused, ServiceUnavailable),
+        (402, AccountEmpty, ServiceUnavailable),
+        (403, KeyRefused, ServiceUnavailable),
+        (404, TaskNotFound, ServiceUnavailable),
+        (410, TaskNotFound, ServiceUnavailable),
+        (429, RateLimited, RateLimited),
+        (302, ServiceUnavailable, ServiceUnavailable),
+        (500, ServiceUnavailable, ServiceUnavailable),
+        (503, ServiceUnavailable, ServiceUnavailable),
     ],
 )
-def test_what_a_look_met_is_told_by_the_code_or_else_by_the_http_status(number: int, error: type[QwenError]) -> None:
-    for answer in (envelope(number, "no", status=200), bare(number)):
+def test_only_an_enveloped_refusal_of_a_status_poll_speaks_of_key_account_or_task(
+    number: int, enveloped: type[QwenError], without_envelope: type[QwenError]
+) -> None:
+    for answer, error in ((envelope(number, "no", status=200), enveloped), (bare(number), without_envelope)):
         with pytest.raises(error) as caught:
             parse_status_answer(answer, TASK_ID)
         assert type(caught.value) is error
+
+
+CHALLENGES = [
+    bare(403, cf_mitigated="challenge"),
+    bare(429, Cf_Mitigated="challenge", Retry_After="5"),
+    bare(503, cf_mitigated="challenge"),
+    bare(202, X_Amzn_Waf_Action="challenge"),
+    bare(405, x_amzn_waf_action="captcha"),
+]
+
+
+@pytest.mark.parametrize("answer", CHALLENGES, ids=lambda answer: answer.status)
+def test_a_challenge_page_is_temporary_whatever_its_status_and_the_post_surely_was_not_taken(
+    answer: HttpAnswer,
+) -> None:
+    for parse in (lambda: parse_create(answer), lambda: parse_status_answer(answer, TASK_ID)):
+        with pytest.raises(ServiceUnavailable, match="turned away in front of it"):
+            parse()
+
+
+def test_a_header_of_a_challenge_page_changes_nothing_about_an_enveloped_answer() -> None:
+    data = {"task_id": TASK_ID, "status": "PENDING"}
+    assert parse_create(envelope(200, data=data, cf_mitigated="challenge")).task_id == TASK_ID
+    with pytest.raises(KeyRefused):
+        parse_create(envelope(401, "no", status=401, cf_mitigated="challenge"))
+    with pytest.raises(OutcomeUnknown):
+        parse_create(bare(503, cf_mitigated="none"))
 
 
 def test_the_envelope_decides_against_the_http_status() -> None:
@@ -385,11 +422,13 @@ def test_any_answer_gives_a_task_or_an_error_of_the_tree_and_no_secret(answer: H
 
 
 @given(ANSWERS)
-def test_a_post_is_never_called_temporary_by_its_answer(answer: HttpAnswer) -> None:
-    """ServiceUnavailable means that it surely was not taken, and makes the client post again: no answer may say so."""
+def test_an_answer_makes_the_post_repeatable_only_where_something_in_front_of_the_service_refused(
+    answer: HttpAnswer,
+) -> None:
     try:
         parse_create(answer)
-    except ServiceUnavailable:
-        pytest.fail("an answer made the POST repeatable")
+    except ServiceUnavailable as error:
+        assert error.code is None
+        assert error.http_status in (401, 402, 403, 404, 405, 407, 410, 451)
     except QwenError:
         pass

@@ -86,6 +86,22 @@ async def test_a_post_that_surely_never_left_is_made_again_later(workshop: Works
     assert len(workshop.service.posts) == 3
 
 
+async def test_a_post_turned_away_in_front_of_the_service_is_made_again_and_after_four_the_owner_is_told(
+    workshop: Workshop,
+) -> None:
+    generation_id = await workshop.imagine()
+    turned_away = ServiceUnavailable("the request was turned away in front of it", http_status=403)
+    workshop.service.on_create = [turned_away] * 3
+    await workshop.worker.step()
+    await workshop.pass_time(120)
+    assert await workshop.states(generation_id) == [State.DELIVERED]
+    assert (len(workshop.service.posts), workshop.bell.matters) == (4, [])
+    workshop.service.on_create = [turned_away] * 4
+    await workshop.imagine()
+    await workshop.pass_time(240)
+    assert workshop.bell.matters == ["turned_away"]
+
+
 async def test_too_many_requests_makes_everybody_wait_as_long_as_the_service_asks(workshop: Workshop) -> None:
     workshop.service.on_create = [RateLimited(http_status=429, retry_after_seconds=30.0)]
     await workshop.imagine()
