@@ -128,8 +128,8 @@ class Settings(BaseSettings):
     )
     qwen_image_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words), AfterValidator(_hosts)] = Field(
         default=(),
-        description="The only hosts that images are fetched from, separated by commas; hosts named here may be plain "
-        "http or private. Empty: any public https host.",
+        description="The only hosts that images are fetched from, redirects included, separated by commas; hosts named "
+        "here may be plain http or private. Empty: any public https host.",
     )
     qwen_max_tasks: int = Field(
         default=20, ge=1, le=10_000, description="Images that are made at once, over everybody."

@@ -8,9 +8,10 @@ very addresses that are dialled.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from urllib.parse import urljoin
 
 from yarl import URL
 
@@ -19,6 +20,7 @@ from qwen.errors import ImageUrlRefused
 URL_MAX = 8192
 
 _NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_](?:[a-z0-9_-]{0,62}))*")
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
 _GLOBAL_UNICAST = IPv6Network("2000::/3")  # RFC 4291, 2.4: all that is assigned for the public internet
 # What Python 3.11's `is_global` lets through: the nearest relay or router (RFC 7723, RFC 7526), examples (RFC 9637).
 _NEAREST = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"))
@@ -89,6 +91,26 @@ def check_image_url(text: str, allowed: AllowedHosts) -> URL:
     return url
 
 
+def check_redirect(base: URL, locations: Sequence[str], allowed: AllowedHosts) -> URL:
+    """Where the answer of `base` leads, as it may be dialled; `locations` are the values of its Location header.
+
+    A relative one is resolved against `base` (RFC 9110, 10.2.2). Never leads from https to http, even where the host is
+    named in QWEN_IMAGE_HOSTS. Raises ImageUrlRefused, whose words never hold an address.
+    """
+    if len(locations) != 1:
+        raise ImageUrlRefused("it redirects without saying where")
+    try:
+        _check_form(locations[0])  # before it is joined: urljoin drops tabs, line ends and spaces by itself
+        url = check_image_url(_resolve(str(base), locations[0].encode("ascii").decode()), allowed)  # RFC 3986, 2
+    except ImageUrlRefused as refused:
+        raise ImageUrlRefused(f"where it redirects to: {refused.reason}") from None
+    except ValueError:
+        raise ImageUrlRefused("where it redirects to: it is not an address") from None
+    if base.scheme == "https" and url.scheme != "https":
+        raise ImageUrlRefused("where it redirects to: it is not https any more")
+    return url
+
+
 def is_public(address: str) -> bool:
     """Whether an IP address, given as text, is one of the public internet. What is no address is not.
 
@@ -107,9 +129,20 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast and not ip.is_reserved and not nearest
 
 
-def _parse(text: str) -> URL:
+def _check_form(text: str) -> None:
     if not 0 < len(text) <= URL_MAX or not text.isprintable() or " " in text or "\\" in text:
         raise ImageUrlRefused("it is not an address")
+
+
+def _resolve(base: str, reference: str) -> str:
+    """RFC 3986, 5.2.2. What has a scheme or a host stays as it is: urljoin makes "https://" mean the base itself."""
+    if _SCHEME.match(reference):
+        return reference
+    return base.partition(":")[0] + ":" + reference if reference.startswith("//") else urljoin(base, reference)
+
+
+def _parse(text: str) -> URL:
+    _check_form(text)
     try:
         # A signed address must be sent as it was written; only one with letters beyond ASCII has to be encoded.
         url = URL(text, encoded=text.isascii())

@@ -16,7 +16,8 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from qwen.addresses import AllowedHosts, check_image_url, is_public
+from qwen.addresses import AllowedHosts, check_image_url, check_redirect, is_public
+from qwen.challenges import is_challenge
 from qwen.connections import NETWORK_FAULTS, USER_AGENT, ConnectionBroke, fault_name, send_once
 from qwen.errors import ImageError, ImageTooLarge, ImageUnavailable, ImageUrlRefused, NotAnImage, NotWhole
 from qwen.models import OutputFormat
@@ -25,8 +26,10 @@ from qwen.tries import Sleep, build_tries
 
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 15.0
+REDIRECTS_MAX = 3
 
 _log = logging.getLogger("qwen_imagine.qwen")
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})  # RFC 9110, 15.4: those that lead to another address
 _TEMPORARY_STATUSES = frozenset({408, 425, 429})
 _HEADERS = {"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"}
 
@@ -126,7 +129,8 @@ class ImageDownloader:
     async def download(self, url: str) -> DownloadedImage:
         """Fetch one picture. Temporary faults are tried again with growing, fully jittered pauses.
 
-        Raises ImageUrlRefused (the guard, a redirect), ImageTooLarge, NotAnImage, ImageUnavailable.
+        At most 3 redirects are followed, each through the same guard as `url`; each try begins at `url` again.
+        Raises ImageUrlRefused (the guard, too many redirects), ImageTooLarge, NotAnImage, ImageUnavailable.
         """
         checked = check_image_url(url, self._allowed)
         tries = build_tries(
@@ -148,6 +152,17 @@ class ImageDownloader:
         return DownloadedImage(data, picture.format, picture.width, picture.height)
 
     async def _fetch_bytes(self, url: URL) -> bytes:
+        for _ in range(REDIRECTS_MAX + 1):
+            found = await self._get(url)
+            if isinstance(found, bytes):
+                return found
+            url = found
+        raise ImageUrlRefused(f"it redirects more than {REDIRECTS_MAX} times")
+
+    async def _get(self, url: URL) -> bytes | URL:
+        """The bytes at `url`, or the checked address to which it leads. Each request has the same few headers, none of
+        them from an answer: no cookie, no referrer.
+        """
         try:
             async with self._session.get(
                 url,
@@ -156,6 +171,8 @@ class ImageDownloader:
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS),
                 middlewares=(send_once,),
             ) as response:
+                if response.status in _REDIRECTS:
+                    return check_redirect(url, response.headers.getall("Location", []), self._allowed)
                 self._check_head(response)
                 return await self._read(response.content)
         except NETWORK_FAULTS as fault:
@@ -164,9 +181,10 @@ class ImageDownloader:
 
     def _check_head(self, response: aiohttp.ClientResponse) -> None:
         if 300 <= response.status < 400:
-            raise ImageUrlRefused("it leads elsewhere, and that is not followed", http_status=response.status)
+            raise ImageUrlRefused("it redirects without saying where", http_status=response.status)
         if response.status != 200:
-            temporary = response.status >= 500 or response.status in _TEMPORARY_STATUSES
+            later = response.status >= 500 or response.status in _TEMPORARY_STATUSES
+            temporary = later or is_challenge(response.headers)
             raise ImageUnavailable(temporary=temporary, http_status=response.status)
         encodings = {value.strip().lower() for value in response.headers.getall("Content-Encoding", [])}
         if encodings - {"", "identity"}:

@@ -12,7 +12,8 @@ from sandbox.image_api.moods import Mood
 
 DRIP_BYTES = 10
 DRIP_SECONDS = 0.3
-INSIDE_URL = "http://127.0.0.1:1/"
+INSIDE_URL = "http://[::1]:1/"  # this machine, by another name than the bot is told to fetch from
+REDIRECT_STATUSES = (301, 302, 307)
 
 
 async def serve(
@@ -21,6 +22,9 @@ async def serve(
     """Answer a GET for an image. `picture` is only asked for where the mood lets it through."""
     if mood is Mood.REDIRECT:
         return web.Response(status=302, headers={"Location": INSIDE_URL})
+    hops = int(hop) if (hop := request.query.get("hop", "0")).isdecimal() else 0
+    if mood is Mood.REDIRECT_LOOP or (mood is Mood.REDIRECTED and hops < len(REDIRECT_STATUSES)):
+        return _redirect(request, hops)
     if mood is Mood.HUGE_IMAGE:
         return await _serve_huge(request)
     if mood is Mood.BOMB:
@@ -31,6 +35,13 @@ async def serve(
     if mood is Mood.DRIP:
         return await _serve_drip(request, body, content_type)
     return web.Response(body=body, content_type=content_type)
+
+
+def _redirect(request: web.Request, hops: int) -> web.Response:
+    """RFC 9110, 10.2.2: the address may be whole, or relative to the one that was asked for."""
+    place = f"{request.path}?hop={hops + 1}"
+    location = (place, f"?hop={hops + 1}", str(request.url.origin()) + place)[hops % 3]
+    return web.Response(status=REDIRECT_STATUSES[hops % 3], headers={"Location": location})
 
 
 async def _serve_huge(request: web.Request) -> web.StreamResponse:

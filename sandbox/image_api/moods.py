@@ -30,6 +30,8 @@ class Mood(StrEnum):
     NOT_AN_IMAGE = "not_an_image"
     BOMB = "bomb"
     REDIRECT = "redirect"
+    REDIRECTED = "redirected"
+    REDIRECT_LOOP = "redirect_loop"
     DRIP = "drip"
     CALLBACK_LOST = "callback_lost"
     CALLBACK_TWICE = "callback_twice"
@@ -75,6 +77,8 @@ CARDS = (
     MoodCard(Mood.NOT_AN_IMAGE, _RESULT, "Not an image", "The image URL serves text that claims to be an image."),
     MoodCard(Mood.BOMB, _RESULT, "Decompression bomb", "The image is a small PNG of 30000 × 30000 pixels."),
     MoodCard(Mood.REDIRECT, _RESULT, "Redirect inside", "The image URL redirects to a private address."),
+    MoodCard(Mood.REDIRECTED, _RESULT, "Redirected", "The image URL redirects three times, then serves the image."),
+    MoodCard(Mood.REDIRECT_LOOP, _RESULT, "Redirect loop", "The image URL redirects again and again."),
     MoodCard(Mood.DRIP, _RESULT, "Slow drip", "The image arrives ten bytes at a time."),
     MoodCard(Mood.CALLBACK_LOST, _CALLBACKS, "Callback lost", "The callback never comes."),
     MoodCard(Mood.CALLBACK_TWICE, _CALLBACKS, "Callback twice", "The callback comes two times."),

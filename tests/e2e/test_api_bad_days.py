@@ -25,13 +25,14 @@ NO_IMAGE = {
     Mood.NO_URL: "without an image",
     Mood.NOT_AN_IMAGE: "not an image that can be posted",
     Mood.REDIRECT: "not an image that can be posted",
+    Mood.REDIRECT_LOOP: "not an image that can be posted",
     Mood.BOMB: "not an image that can be posted",
     Mood.ERROR_BEFORE: "didn't confirm",
     Mood.ERROR_AFTER: "didn't confirm",
     Mood.GARBAGE: "didn't confirm",
 }
 DEADLINE_SECONDS = 600
-IMAGE_ALL_THE_SAME = (Mood.FAST, Mood.STRANGE_STATUS, Mood.SEVERAL_URLS, Mood.CHALLENGE)
+IMAGE_ALL_THE_SAME = (Mood.FAST, Mood.STRANGE_STATUS, Mood.SEVERAL_URLS, Mood.CHALLENGE, Mood.REDIRECTED)
 
 
 def story(told: Story) -> Story:

@@ -113,6 +113,113 @@ async def test_a_name_that_is_rebound_between_two_tries_is_not_followed_inside(a
         assert len(resolver.asked) == len(answers)
 
 
+# --- redirects ------------------------------------------------------------------------------------------------------
+
+# Where an answer of a public host may try to lead: the value of its Location header, byte for byte; None: it has none.
+REDIRECTS: tuple[bytes | None, ...] = (
+    None, b"", b"   ", b"http://cdn.example.com/i.png", b"http://127.0.0.1/", b"https://127.0.0.1/i.png",
+    b"//127.0.0.1/i.png", b"//[::1]/", b"https://localhost@127.0.0.1/", b"https://cdn.example.com:8443/i.png",
+    b"https://cdn.example.com:80/i.png", b"https://cdn.example.com:0/", b"https://cdn.example.com:99999/",
+    b"https://me@cdn.example.com/i.png", b"https://me:pw@cdn.example.com/", b"//me@cdn.example.com/", b"https://@x.test/",
+    b"https://cdn.example.com@127.0.0.1/", b"/\\127.0.0.1/", b"\\\\127.0.0.1\\i.png", b"https:\\\\127.0.0.1",
+    b"https:///127.0.0.1/", b"https://", b"//", b"file:///etc/passwd", b"ftp://cdn.example.com/i.png", b"data:image/x,",
+    b"javascript:alert(1)", b"gopher://x/", b"https://[::1", b"https://a..b/", b"/\xc3\xa9.png", b"/\xe9.png",
+    "https://①②⑦.0.0.1/".encode(), "https://127。0。0。1/".encode(), b"/a b.png", b"/a\tb.png", b"x" * 8120,
+    b"https://cdn.example.com/" + b"x" * 100_000, b"/a\r\nLocation: /b", b"https://cdn.example.com%00.127.0.0.1/",
+)  # fmt: skip
+
+
+class Detour(socket.socket):
+    """Is told to dial a public address, notes it, and reaches the test's own server instead."""
+
+    port = 0
+    dialled: list[str]
+
+    def connect(self, address: Any) -> None:
+        self.dialled.append(address[0])
+        super().connect(("127.0.0.1", self.port))
+
+
+@asynccontextmanager
+async def led(resolver: ScriptedResolver, *answers: bytes) -> AsyncIterator[tuple[ImageDownloader, list[str]]]:
+    """A downloader open to the whole public internet, which gives these answers, the last one for good; and what it
+    dials. Only TLS is left out: the test has no certificate that anybody trusts.
+    """
+    dialled: list[str] = []
+
+    async def converse(wire: Wire) -> None:
+        await wire.hear()
+        await wire.say(answers[min(len(wire.server.requests), len(answers)) - 1])
+
+    def detour(_: Any) -> socket.socket:
+        opened = Detour()
+        opened.port, opened.dialled = server.port, dialled
+        return opened
+
+    async with raw_server(converse) as server, open_download_session(resolver=resolver) as session:
+        session.connector._socket_factory = detour  # type: ignore[union-attr]
+        session.connector._get_ssl_context = lambda _: None  # type: ignore[union-attr]
+        yield ImageDownloader(session, max_bytes=10**6, tries=1, sleep=Pauses(), rng=random.Random(1)), dialled
+
+
+def redirect(location: bytes | None) -> bytes:
+    header = b"" if location is None else b"Location: %s\r\n" % location
+    return b"HTTP/1.1 302 Found\r\n%sContent-Length: 0\r\n\r\n" % header
+
+
+PICTURE = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(PNG), PNG)
+URL = "https://cdn.example.com/deep/" + "d" * 100 + "/i.png?sig=canary"
+
+
+async def test_a_redirect_between_public_hosts_is_followed() -> None:
+    resolver = ScriptedResolver(["8.8.8.8"], ["8.8.4.4"])
+    async with led(resolver, redirect(b"https://store.example.com/i.png"), PICTURE) as (downloader, dialled):
+        assert (await downloader.download(URL)).data == PNG
+        assert (resolver.asked, dialled) == (["cdn.example.com", "store.example.com"], ["8.8.8.8", "8.8.4.4"])
+
+
+async def test_no_redirect_leads_to_what_the_first_address_could_not_be() -> None:
+    for location in REDIRECTS:
+        resolver = ScriptedResolver(["8.8.8.8"])
+        async with led(resolver, redirect(location), redirect(location), PICTURE) as (downloader, dialled):
+            with pytest.raises(ImageError) as caught:
+                await downloader.download(URL)
+            assert "canary" not in str(caught.value)
+            assert "example" not in str(caught.value)
+            assert (resolver.asked, dialled) == (["cdn.example.com"], ["8.8.8.8"]), location
+
+
+async def test_no_redirect_leads_inside_however_the_address_is_written() -> None:
+    for host in (*PRIVATE, *WRITTEN_OTHERWISE):
+        bracketed = f"[{host}]" if ":" in host and "@" not in host and "[" not in host else host
+        resolver = ScriptedResolver(["8.8.8.8"], ["127.0.0.1"])
+        for location in (f"https://{bracketed}/i.png", f"//{bracketed}/i.png"):
+            resolver.answers = [["8.8.8.8"], ["127.0.0.1"]]
+            async with led(resolver, redirect(location.encode()), PICTURE) as (downloader, dialled):
+                with pytest.raises(ImageError):
+                    await downloader.download(URL)
+                assert dialled == ["8.8.8.8"], location
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+async def test_a_name_that_resolves_inside_at_any_hop_is_not_dialled(address: str) -> None:
+    hop = redirect(b"https://store.example.com/i.png")
+    for hops in (1, 2, 3):
+        resolver = ScriptedResolver(*[["8.8.8.8"]] * hops, [address])
+        async with led(resolver, *[hop] * hops, PICTURE) as (downloader, dialled):
+            with pytest.raises(ImageUrlRefused, match="not public"):
+                await downloader.download(URL)
+            assert (dialled, len(resolver.asked)) == (["8.8.8.8"] * hops, hops + 1)
+
+
+async def test_two_places_to_go_to_are_none() -> None:
+    answer = redirect(b"https://store.example.com/i.png").replace(b"Content", b"Location: /i.png\r\nContent")
+    async with led(ScriptedResolver(["8.8.8.8"]), answer, PICTURE) as (downloader, dialled):
+        with pytest.raises(ImageUrlRefused, match="without saying where"):
+            await downloader.download(URL)
+        assert dialled == ["8.8.8.8"]
+
+
 async def refusal_of(converse: Any, **options: Any) -> ImageError:
     async with raw_server(converse) as server, a_downloader(**options) as downloader:
         with pytest.raises(ImageError) as caught:

@@ -59,6 +59,7 @@ PICTURE_MEETS: dict[Mood, type[QwenError]] = {
     Mood.NOT_AN_IMAGE: NotAnImage,
     Mood.BOMB: NotAnImage,
     Mood.REDIRECT: ImageUrlRefused,
+    Mood.REDIRECT_LOOP: ImageUrlRefused,
     Mood.DRIP: ImageUnavailable,
 }
 MAKES_AN_IMAGE = (
@@ -66,6 +67,7 @@ MAKES_AN_IMAGE = (
     Mood.FAST,
     Mood.STRANGE_STATUS,
     Mood.SEVERAL_URLS,
+    Mood.REDIRECTED,
     Mood.CALLBACK_LOST,
     Mood.CALLBACK_TWICE,
     Mood.CALLBACK_EARLY,

@@ -22,7 +22,7 @@ from qwen.errors import ImageTooLarge, ImageUnavailable, ImageUrlRefused, NotAnI
 from qwen.images import DownloadedImage, GuardedResolver, ImageDownloader, PrivateAddress, open_download_session
 from qwen.models import OutputFormat
 from tests.integration.pauses import Pauses
-from tests.integration.raw_server import Wire, raw_server
+from tests.integration.raw_server import Conversation, Wire, raw_server
 
 LOOPBACK = frozenset({"127.0.0.1"})
 
@@ -192,14 +192,99 @@ async def test_a_named_host_may_resolve_to_a_private_address_and_only_that_one()
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_is_refused_and_not_followed(status: int) -> None:
+async def test_a_redirect_is_followed_with_a_request_that_holds_nothing_of_the_first(status: int) -> None:
+    async def converse(wire: Wire) -> None:
+        request = await wire.hear()
+        if b"/i.png" in request:
+            await wire.answer(status, b"moved", Location="/there?token=other", Set_Cookie="track=me; Path=/")
+        else:
+            await wire.answer(200, PNG)
+
+    async with raw_server(converse) as server, a_downloader() as downloader:
+        image = await downloader.download(f"{server.url}/i.png?sig=canary")
+    assert image.data == PNG
+    first, second = server.requests
+    assert second == first.replace(b"/i.png?sig=canary", b"/there?token=other")
+    assert b"canary" not in second
+
+
+def leading_on(times: int) -> Conversation:
+    """Redirect so many times, then give the picture."""
+
     async def converse(wire: Wire) -> None:
         await wire.hear()
-        await wire.answer(status, b"", Location=f"{wire.server.url}/secret")
+        heard = len(wire.server.requests)
+        await (wire.answer(200, PNG) if heard > times else wire.answer(302, b"", Location=f"/{heard}"))
+
+    return converse
+
+
+async def test_three_redirects_are_followed_and_a_fourth_is_not() -> None:
+    async with raw_server(leading_on(3)) as server, a_downloader() as downloader:
+        assert (await downloader.download(f"{server.url}/i.png")).data == PNG
+    error, connections = await fault_of(leading_on(4))
+    assert isinstance(error, ImageUrlRefused)
+    assert (error.reason, connections) == ("it redirects more than 3 times", 4)
+
+
+async def test_a_redirect_that_leads_to_itself_ends_after_four_requests() -> None:
+    async def converse(wire: Wire) -> None:
+        await wire.hear()
+        await wire.answer(302, b"", Location="/i.png?sig=canary")
+
+    error, connections = await fault_of(converse)
+    assert isinstance(error, ImageUrlRefused)
+    assert connections == 4
+
+
+async def test_a_bad_moment_behind_a_redirect_is_tried_again_from_the_first_address() -> None:
+    async def converse(wire: Wire) -> None:
+        request = await wire.hear()
+        if b"/i.png" in request:
+            await wire.answer(302, b"", Location="/there")
+        else:
+            await (wire.answer(503) if len(wire.server.requests) < 4 else wire.answer(200, PNG))
+
+    async with raw_server(converse) as server, a_downloader() as downloader:
+        assert (await downloader.download(f"{server.url}/i.png")).data == PNG
+    assert [request.split()[1] for request in server.requests] == [b"/i.png", b"/there"] * 2
+
+
+async def test_a_redirect_leads_only_to_hosts_that_are_named() -> None:
+    resolver = ScriptedResolver(["127.0.0.1"])
+    hosts = frozenset({"mirror.example", ".store.example"})
+
+    async def converse(wire: Wire) -> None:
+        request = await wire.hear()
+        places = {b"/1": "//a.store.example:{}/2", b"/2": "//store.example:{}/3"}
+        place = places[request.split()[1]].format(wire.server.port)
+        await wire.answer(302, b"", Location=place)
+
+    async with raw_server(converse) as server, a_downloader(hosts=hosts, resolver=resolver) as downloader:
+        with pytest.raises(ImageUrlRefused, match="where it redirects to: its host is not named in QWEN_IMAGE_HOSTS"):
+            await downloader.download(f"http://mirror.example:{server.port}/1")
+    assert resolver.asked == ["mirror.example", "a.store.example"]
+
+
+@pytest.mark.parametrize("status", [300, 304, 305, 306])
+async def test_other_answers_of_300_lead_nowhere(status: int) -> None:
+    async def converse(wire: Wire) -> None:
+        await wire.hear()
+        await wire.answer(status, b"", Location="/there")
 
     error, connections = await fault_of(converse)
     assert isinstance(error, ImageUrlRefused)
     assert (error.http_status, connections) == (status, 1)
+
+
+async def test_a_challenge_page_instead_of_the_picture_is_tried_again() -> None:
+    async def converse(wire: Wire) -> None:
+        await wire.hear()
+        challenged = len(wire.server.requests) == 1
+        await (wire.answer(403, b"<html>", cf_mitigated="challenge") if challenged else wire.answer(200, PNG))
+
+    async with raw_server(converse) as server, a_downloader() as downloader:
+        assert (await downloader.download(f"{server.url}/i.png")).data == PNG
 
 
 # --- too much, or no picture ----------------------------------------------------------------------------------------

@@ -262,7 +262,16 @@ async def test_text_in_the_clothes_of_an_image_has_no_magic_bytes(service: Servi
 async def test_the_redirect_points_at_a_private_address(service: Service) -> None:
     url = await service.picture_url(Mood.REDIRECT)
     async with service.session.get(url, allow_redirects=False) as answer:
-        assert (answer.status, answer.headers["Location"]) == (302, "http://127.0.0.1:1/")
+        assert (answer.status, answer.headers["Location"]) == (302, "http://[::1]:1/")
+
+
+async def test_the_image_url_may_redirect_three_times_or_again_and_again(service: Service) -> None:
+    async with service.session.get(await service.picture_url(Mood.REDIRECTED)) as answer:
+        assert (answer.status, answer.content_type) == (200, "image/png")
+        assert [hop.status for hop in answer.history] == [301, 302, 307]
+        assert [str(hop.headers["Location"])[:1] for hop in answer.history] == ["/", "?", "h"]
+    with pytest.raises(aiohttp.TooManyRedirects):
+        await service.session.get(await service.picture_url(Mood.REDIRECT_LOOP))
 
 
 async def test_the_drip_gives_a_few_bytes_at_a_time(service: Service) -> None:

@@ -7,8 +7,9 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from yarl import URL
 
-from qwen.addresses import AllowedHosts, check_image_url, is_public
+from qwen.addresses import AllowedHosts, check_image_url, check_redirect, is_public
 from qwen.errors import ImageUrlRefused
 
 ANYWHERE = AllowedHosts()
@@ -124,6 +125,82 @@ def test_nothing_private_is_ever_public(ip: IPv4Address | IPv6Address) -> None:
 @pytest.mark.parametrize("text", ["", "localhost", "127.1", "0x7f000001", "1.2.3", "fe80::1%eth0"])
 def test_what_is_no_address_is_not_public(text: str) -> None:
     assert is_public(text) is False
+
+
+# --- redirects ------------------------------------------------------------------------------------------------------
+
+BASE = URL("https://cdn.example.com/a/i.png?sig=canary", encoded=True)
+
+
+@pytest.mark.parametrize(
+    ("location", "address"),
+    [
+        ("https://store.example.com/i.png?X-Sig=a%2Bb%2F", "https://store.example.com/i.png?X-Sig=a%2Bb%2F"),
+        ("//store.example.com/i.png", "https://store.example.com/i.png"),
+        ("/b/i.png", "https://cdn.example.com/b/i.png"),
+        ("j.png", "https://cdn.example.com/a/j.png"),
+        ("../j.png", "https://cdn.example.com/j.png"),
+        ("?v=2", "https://cdn.example.com/a/i.png?v=2"),
+        ("#part", "https://cdn.example.com/a/i.png?sig=canary#part"),
+    ],
+)
+def test_a_redirect_is_resolved_against_the_address_that_answered(location: str, address: str) -> None:
+    assert str(check_redirect(BASE, [location], ANYWHERE)) == address
+
+
+@pytest.mark.parametrize(
+    "locations",
+    [
+        [],
+        [""],
+        [" "],
+        ["/b", "/b"],
+        ["/é"],
+        ["/\udce9"],
+        ["https://bücher.example/i.png"],
+        ["/a b"],
+        ["/a\tb"],
+        ["/\\127.0.0.1/"],
+        ["https://[::1"],
+        ["https:"],
+        ["https:j.png"],
+        ["https://"],
+        ["https:///i.png"],
+        ["//"],
+        ["x" * 8193],
+        ["http://cdn.example.com/i.png"],
+        ["https://me@cdn.example.com/i.png"],
+        ["//me@cdn.example.com/i.png"],
+        ["//127.0.0.1/i.png"],
+        ["https://cdn.example.com:444/i.png"],
+        ["ftp://cdn.example.com/i.png"],
+        ["javascript:alert(1)"],
+    ],
+)
+def test_a_redirect_that_leads_to_no_fit_address_is_refused_and_never_repeated(locations: list[str]) -> None:
+    with pytest.raises(ImageUrlRefused, match="redirects") as caught:
+        check_redirect(BASE, locations, ANYWHERE)
+    assert "example" not in str(caught.value)
+
+
+@given(st.text(max_size=60) | st.text(max_size=60).map(lambda text: f"//{text}"))
+def test_any_redirect_leads_to_a_public_https_address_or_is_refused(location: str) -> None:
+    try:
+        url = check_redirect(BASE, [location], ANYWHERE)
+    except ImageUrlRefused:
+        return
+    assert check_image_url(str(url), ANYWHERE)
+
+
+def test_between_named_hosts_a_redirect_may_stay_on_http_and_never_leads_from_https_to_http() -> None:
+    named = AllowedHosts.parse({"mirror.example", "10.0.0.7:8025"})
+    there = "http://10.0.0.7:8025/i.png"
+    assert str(check_redirect(URL("http://mirror.example/"), [there], named)) == there
+    with pytest.raises(ImageUrlRefused, match="not https any more"):
+        check_redirect(URL("https://mirror.example/"), [there], named)
+    for location in ("http://10.0.0.7:8026/i.png", "http://other.example/i.png", "https://other.example/i.png"):
+        with pytest.raises(ImageUrlRefused, match="QWEN_IMAGE_HOSTS"):
+            check_redirect(URL("http://mirror.example/"), [location], named)
 
 
 # --- hosts that are named -------------------------------------------------------------------------------------------
