@@ -15,7 +15,7 @@ from yarl import URL
 
 from qwen.connections import NETWORK_FAULTS, USER_AGENT, fault_name, send_once
 from qwen.errors import OutcomeUnknown, QwenError, ServiceUnavailable
-from qwen.models import Task, TaskRequest, TaskStatus
+from qwen.models import Task, TaskRequest, TaskStatus, parse_status
 from qwen.protocol import HttpAnswer, HttpRequest, build_create, build_status, parse_create, parse_status_answer
 from qwen.tries import Sleep, build_tries
 
@@ -141,10 +141,11 @@ class QwenClient:
             return HttpAnswer(response.status, response.headers, await _read_capped(response.content))
 
     def _note_strange_status(self, task: Task) -> None:
-        seen = self._strange_statuses
-        if task.status is TaskStatus.UNKNOWN and task.status_text not in seen and len(seen) < _STRANGE_STATUSES_MAX:
-            seen.add(task.status_text)
-            _log.warning("task %s has a status that is not in the API's document; taken as running", task.task_id)
+        seen, text = self._strange_statuses, task.status_text
+        if parse_status(text) is TaskStatus.UNKNOWN and text not in seen and len(seen) < _STRANGE_STATUSES_MAX:
+            seen.add(text)
+            taken_as = "running" if task.status is TaskStatus.UNKNOWN else task.status.value
+            _log.warning("task %s has a status that is not in the API's document; taken as %s", task.task_id, taken_as)
 
     def _seconds(self) -> float:
         return asyncio.get_running_loop().time()

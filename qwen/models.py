@@ -62,7 +62,7 @@ class OutputFormat(StrEnum):
 
 
 class TaskStatus(StrEnum):
-    """The API's four status values, and UNKNOWN for any other, which counts as still running."""
+    """The API's four status values, and UNKNOWN for any other; a task with UNKNOWN counts as still running."""
 
     PENDING = "PENDING"
     IN_PROGRESS = "IN_PROGRESS"
@@ -117,8 +117,9 @@ class TaskRequest:
 class Task:
     """What the API says of one task.
 
-    `status_text` is the status as it was written (for the log, when it is UNKNOWN). `error_message` is one clean line
-    of at most 300 characters. `image_urls` may be empty even with SUCCESS. The addresses may be signed: not in repr.
+    `status_text` is the status as it was written, also where `status` was judged by what came with it. `error_message`
+    is one clean line of at most 300 characters. `image_urls` may be empty even with SUCCESS. The addresses may be
+    signed: not in repr.
     `asked_prompt` and `asked_seed` are what the service says it was asked for, None where it does not say.
     """
 

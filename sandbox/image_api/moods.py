@@ -24,6 +24,8 @@ class Mood(StrEnum):
     GARBAGE = "garbage"
     CHALLENGE = "challenge"
     STRANGE_STATUS = "strange_status"
+    OTHER_WORDS = "other_words"
+    OTHER_WORDS_FAILED = "other_words_failed"
     NO_URL = "no_url"
     SEVERAL_URLS = "several_urls"
     HUGE_IMAGE = "huge_image"
@@ -71,6 +73,8 @@ CARDS = (
         Mood.CHALLENGE, _SERVICE, "Challenge page", "A CDN answers every request with a 403 page; no task is made."
     ),
     MoodCard(Mood.STRANGE_STATUS, _SERVICE, "Strange status", "The first looks show a status no document names."),
+    MoodCard(Mood.OTHER_WORDS, _SERVICE, "Other words", "Statuses are queued, processing and completed."),
+    MoodCard(Mood.OTHER_WORDS_FAILED, _SERVICE, "Other words, failed", "Statuses are queued, processing and error."),
     MoodCard(Mood.NO_URL, _RESULT, "No image URL", "Tasks end as SUCCESS with an empty list of URLs."),
     MoodCard(Mood.SEVERAL_URLS, _RESULT, "Several URLs", "Tasks end as SUCCESS with three URLs."),
     MoodCard(Mood.HUGE_IMAGE, _RESULT, "Huge image", "The image is a valid PNG of more than 30 MiB."),
@@ -86,10 +90,18 @@ CARDS = (
     MoodCard(Mood.CALLBACK_FORGED, _CALLBACKS, "Callback forged", "A false callback claims success too soon."),
 )
 
+# The statuses in the words of services of the same kind.
+OTHER_WORDS = {"PENDING": "queued", "IN_PROGRESS": "processing", "SUCCESS": "completed", "FAILED": "error"}
+
 # These strike any API request, not a task: for them, "the next N" counts requests.
 REQUEST_MOODS = frozenset(
     {Mood.KEY_REFUSED, Mood.BUSY, Mood.BUSY_WAIT, Mood.ERROR_BEFORE, Mood.SILENT, Mood.GARBAGE, Mood.CHALLENGE}
 )
+
+
+def written_status(status: str, mood: Mood) -> str:
+    """A status of the document as it is written in an answer."""
+    return OTHER_WORDS.get(status, status) if mood in (Mood.OTHER_WORDS, Mood.OTHER_WORDS_FAILED) else status
 
 
 class MoodDial:

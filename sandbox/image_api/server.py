@@ -28,7 +28,7 @@ from sandbox.image_api.document import (
 )
 from sandbox.image_api.downloads import serve
 from sandbox.image_api.gallery import Gallery
-from sandbox.image_api.moods import Mood
+from sandbox.image_api.moods import Mood, written_status
 from sandbox.image_api.service import Post, Service
 from sandbox.image_api.silence import Silence
 from sandbox.image_api.tasks import Task
@@ -167,7 +167,8 @@ class ImageApi:
             return web.Response(text=HTML_PAGE, content_type="text/html")
         if mood is Mood.ERROR_AFTER:
             return _refuse(Refused(500, "Internal Server Error."), mood)
-        status = task.status(self.service.now_ms(), self.service.mood_of(task))
+        mood = self.service.mood_of(task)
+        status = written_status(task.status(self.service.now_ms(), mood), mood)
         return _json(200, envelope(200, "success", {"task_id": task.task_id, "status": status}))
 
     async def _status(self, request: web.Request) -> web.StreamResponse:
@@ -192,7 +193,7 @@ class ImageApi:
         if mood is Mood.GARBAGE:
             return web.Response(text=HTML_PAGE, content_type="text/html")
         status = task.look(self.service.now_ms(), mood)
-        return _json(200, envelope(200, "success", task.report(status, self._cdn_url)))
+        return _json(200, envelope(200, "success", task.report(status, self._cdn_url, mood)))
 
     async def _image(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]

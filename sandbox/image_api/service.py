@@ -101,7 +101,8 @@ class Service:
         await self.callbacks.close()
 
     def _report(self, task: Task, cdn_url: str) -> Json:
-        return task.report(task.status(self.now_ms(), self.mood_of(task)), cdn_url)
+        mood = self.mood_of(task)
+        return task.report(task.status(self.now_ms(), mood), cdn_url, mood)
 
     async def _call_back_when_done(self, task: Task, url: str, cdn_url: str) -> None:
         half_seconds = (task.due_at_ms - self.now_ms()) / 2000

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from sandbox.image_api.document import CREDITS_PER_IMAGE, DECLINED_MESSAGE, SEED_MAX, GenerateBody, Json
-from sandbox.image_api.moods import Mood
+from sandbox.image_api.moods import Mood, written_status
 
 PENDING_SHARE = 0.15
 STRANGE_STATUS = "WARMING_UP"
+FAILING_MOODS = frozenset({Mood.DECLINED, Mood.OTHER_WORDS_FAILED})
 STRANGE_LOOKS = 2
 SEVERAL = 3
 _ID_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -54,7 +55,7 @@ class Task:
         if self.ending is None and self.is_due(now_ms):
             self.ending = mood
         if self.ending is not None:
-            return "FAILED" if self.ending is Mood.DECLINED else "SUCCESS"
+            return "FAILED" if self.ending in FAILING_MOODS else "SUCCESS"
         pending_ms = (self.due_at_ms - self.accepted_at_ms) * PENDING_SHARE
         return "PENDING" if now_ms < self.accepted_at_ms + pending_ms else "IN_PROGRESS"
 
@@ -72,16 +73,17 @@ class Task:
 
     def image_names(self) -> list[str]:
         """File names of the finished images on the CDN, `<task id>.<format>`; none without an image."""
-        count = {Mood.DECLINED: 0, Mood.NO_URL: 0, Mood.SEVERAL_URLS: SEVERAL, None: 0}.get(self.ending, 1)
+        none = (None, Mood.NO_URL, *FAILING_MOODS)
+        count = 0 if self.ending in none else SEVERAL if self.ending is Mood.SEVERAL_URLS else 1
         marks = ["", *(f"-{n}" for n in range(2, count + 1))][:count]
         return [f"{self.task_id}{mark}.{self.body.output_format}" for mark in marks]
 
-    def report(self, status: str, cdn_url: str) -> Json:
-        """The `data` of a status answer, as the document shows it."""
+    def report(self, status: str, cdn_url: str, mood: Mood = Mood.NORMAL) -> Json:
+        """The `data` of a status answer, as the document shows it; the mood may write the status in other words."""
         created = datetime.fromtimestamp(self.created_at_ms // 1000, UTC)
         return {
             "task_id": self.task_id,
-            "status": status,
+            "status": written_status(status, mood),
             "consumed_credits": 0 if status == "FAILED" else CREDITS_PER_IMAGE,
             "error_message": DECLINED_MESSAGE if status == "FAILED" else None,
             "created_at": created.strftime("%Y-%m-%dT%H:%M:%SZ"),

@@ -22,6 +22,7 @@ NO_IMAGE = {
     Mood.KEY_REFUSED: "The bot's owner was told",
     Mood.EMPTY_ACCOUNT: "account at the image service is empty",
     Mood.DECLINED: "declined this prompt: Content policy violation detected",
+    Mood.OTHER_WORDS_FAILED: "declined this prompt: Content policy violation detected",
     Mood.NO_URL: "without an image",
     Mood.NOT_AN_IMAGE: "not an image that can be posted",
     Mood.REDIRECT: "not an image that can be posted",
@@ -32,7 +33,14 @@ NO_IMAGE = {
     Mood.GARBAGE: "didn't confirm",
 }
 DEADLINE_SECONDS = 600
-IMAGE_ALL_THE_SAME = (Mood.FAST, Mood.STRANGE_STATUS, Mood.SEVERAL_URLS, Mood.CHALLENGE, Mood.REDIRECTED)
+IMAGE_ALL_THE_SAME = (
+    Mood.FAST,
+    Mood.STRANGE_STATUS,
+    Mood.SEVERAL_URLS,
+    Mood.CHALLENGE,
+    Mood.REDIRECTED,
+    Mood.OTHER_WORDS,
+)
 
 
 def story(told: Story) -> Story:

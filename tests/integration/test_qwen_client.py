@@ -448,6 +448,19 @@ async def test_the_log_holds_ids_and_milliseconds_and_a_strange_status_is_told_o
     assert not any(KEY in line or "canary" in line or "http" in line for line in lines)
 
 
+async def test_a_strange_status_of_a_task_that_has_ended_is_told_with_what_it_was_taken_as(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def converse(wire: Wire) -> None:
+        await wire.hear()
+        await wire.answer_json(200, {"task_id": "t-1", "status": "completed", "response": ["https://x.example/1.png"]})
+
+    async with raw_server(converse) as server, a_client(server.url) as client:
+        assert [(await client.get_task("t-1")).status for _ in range(2)] == [TaskStatus.SUCCESS] * 2
+    lines = [record.getMessage() for record in caplog.records if record.name == "qwen_imagine.qwen"]
+    assert lines == ["task t-1 has a status that is not in the API's document; taken as SUCCESS"]
+
+
 def assert_no_secret(error: BaseException) -> None:
     shown = f"{error} {error!r}"
     assert KEY not in shown

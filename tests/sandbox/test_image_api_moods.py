@@ -187,6 +187,18 @@ async def test_a_strange_status_is_told_twice_before_the_true_one(service: Servi
     assert (await service.ended(task_id))["status"] == "SUCCESS"
 
 
+@pytest.mark.parametrize(("mood", "end"), [(Mood.OTHER_WORDS, "completed"), (Mood.OTHER_WORDS_FAILED, "error")])
+async def test_statuses_may_be_told_in_the_words_of_other_services(service: Service, mood: Mood, end: str) -> None:
+    service.images.set_mood(mood)
+    made = (await (await service.post(callback_url=f"{service.url}/heard")).json())["data"]
+    assert made["status"] == "queued"
+    await asyncio.sleep(0.15)
+    data = (await (await service.look(made["task_id"])).json())["data"]
+    assert data["status"] == end
+    assert (data["response"] is None, data["error_message"] is None) == (end == "error", end == "completed")
+    assert [said["data"]["status"] for said in await service.heard(1)] == [end]
+
+
 async def test_a_success_may_come_with_no_url_or_with_several(service: Service) -> None:
     service.images.set_mood(Mood.NO_URL, 1)
     assert (await service.ended(await service.make()))["response"] == []

@@ -116,6 +116,27 @@ def test_a_status_nobody_knows_counts_as_running_and_is_kept_as_written() -> Non
     assert (task.status, task.status_text, task.status.is_final) == (TaskStatus.UNKNOWN, "UPSCALING", False)
 
 
+@pytest.mark.parametrize("written", ["completed", "succeeded", "fail", "error", "done", "", None, 1, True])
+def test_a_status_that_no_document_names_is_judged_by_what_comes_with_it(written: Any) -> None:
+    urls = ["https://cdn.example.com/image.png"]
+
+    def judged(**fields: Any) -> TaskStatus:
+        return parse_status_answer(look(written, **fields), TASK_ID).status
+
+    assert judged(response=urls) is TaskStatus.SUCCESS
+    assert judged(response=urls[0], error_message="slow") is TaskStatus.SUCCESS
+    assert judged(error_message="out of memory") is TaskStatus.FAILED
+    assert judged(response=[], error_message="out of memory") is TaskStatus.FAILED
+    assert judged() is judged(response=[]) is judged(response={"progress": 40}) is TaskStatus.UNKNOWN
+    assert judged(error_message="  ") is judged(error_message={"code": 1}) is TaskStatus.UNKNOWN
+
+
+@pytest.mark.parametrize("written", ["PENDING", "IN_PROGRESS", "SUCCESS", "FAILED"])
+def test_a_status_of_the_document_stands_whatever_comes_with_it(written: str) -> None:
+    for fields in ({"response": ["https://cdn.example.com/i.png"]}, {"error_message": "trying again"}, {}):
+        assert parse_status_answer(look(written, **fields), TASK_ID).status is TaskStatus(written)
+
+
 @pytest.mark.parametrize(
     ("written", "read"),
     [
