@@ -1,4 +1,4 @@
-"""The optional HTTP side: POST /callbacks/<token> for the image API, GET /healthz for whoever watches the process.
+"""The optional HTTP side: POST or PUT /callbacks/<token> for the image API, GET /healthz for whoever watches.
 
 Everything here may be called by anybody, so everything has a limit: connections, requests at once, requests a second,
 bytes, seconds. Knows no rows, no task and no Discord; a token is handed on and never written down.
@@ -78,7 +78,8 @@ class WebSide:
         self._at_once = 0
         self._heeding: set[asyncio.Task[None]] = set()
         self.app = web.Application(client_max_size=BODY_MAX_BYTES)
-        self.app.router.add_post(f"{PATH}{{token}}", self._called)
+        for method in ("POST", "PUT"):  # the API's document doesn't say how it calls; sibling services use either
+            self.app.router.add_route(method, f"{PATH}{{token}}", self._called)
         self.app.router.add_get("/healthz", self._healthz)
 
     async def drain(self) -> None:

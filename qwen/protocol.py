@@ -1,9 +1,9 @@
 """The image API's protocol without any network: builds its two requests, judges its answers.
 
-All knowledge of the service sits here and in answers.py, which reads the JSON. Must not know sockets, clocks, Discord or the database. Source: the
-Qwen-Image-2512 API document. What the document leaves open is read so: the envelope {code, message, data} decides
-when there is one, whatever the HTTP status. An answer without an envelope may come from a CDN or proxy in front of the
-service: it is judged by its HTTP status, and says nothing about the key, the account, the path or the task.
+All knowledge of the service sits here and in answers.py, which reads the JSON. Must not know sockets, clocks, Discord
+or the database. Source: the Qwen-Image-2512 API document. What the document leaves open is read so: the envelope
+{code, message, data} decides when there is one, whatever the HTTP status. An answer without an envelope may come from a
+CDN or proxy in front of the service: it is judged by its HTTP status, and tells nothing of key, account, path or task.
 """
 
 from __future__ import annotations
@@ -158,8 +158,9 @@ def parse_status_answer(answer: HttpAnswer, task_id: str, *, key: str = "") -> T
 def parse_callback(body: bytes) -> str | None:
     """The task id that a callback names, or None. Anybody may have written the body: it is a claim and nothing more.
 
-    The document names callback_url but not what is sent there, so an id is taken from where the API's other answers
-    have it (`data`), or from the top, in either of the two usual spellings.
+    The document names callback_url but not what is sent there. An id is taken from where the API's other answers have
+    it (`data`), then from the top, in either of the two usual spellings; last from a top-level `id`, which sibling
+    services use, and which may as well be the id of the call.
     """
     try:
         content: object = json.loads(body)
@@ -169,12 +170,9 @@ def parse_callback(body: bytes) -> str | None:
         return None
     top = cast("dict[str, object]", content)
     data = top.get("data")
-    for fields in (cast("dict[str, object]", data) if isinstance(data, dict) else {}, top):
-        for name in ("task_id", "taskId"):
-            task_id = read_task_id(fields.get(name))
-            if task_id is not None:
-                return task_id
-    return None
+    inner = cast("dict[str, object]", data) if isinstance(data, dict) else {}
+    named = (fields.get(name) for fields in (inner, top) for name in ("task_id", "taskId"))
+    return next((found for value in (*named, top.get("id")) if (found := read_task_id(value)) is not None), None)
 
 
 def _headers(key: str) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """The image API calling back: on time, twice, early or forged. Knows no server.
 
 The document names callback_url and nothing else: one POST of JSON, with the same envelope as a status answer, is this
-stand-in's choice. Only addresses of this machine are ever called, whatever a request asks for.
+stand-in's choice; some moods call as services of the same kind do. Only addresses of this machine are ever called,
+whatever a request asks for.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from sandbox.image_api.document import Json, envelope
+from sandbox.image_api.moods import Mood
 from sandbox.image_api.tasks import Task
 
 TIMEOUT_SECONDS = 5.0
@@ -36,6 +38,14 @@ def forged_data(task: Task) -> Json:
     return {**claim, "response": [FORGED_URL]}
 
 
+def written_call(data: Json, mood: Mood) -> Json:
+    """The body of a call about a task whose status answer would have *data*."""
+    others = {name: value for name, value in data.items() if name != "task_id"}
+    if mood is Mood.CALLBACK_ID:
+        return {"id": data["task_id"], **others}
+    return envelope(200, "success", {"taskId": data["task_id"], **others} if mood is Mood.CALLBACK_TASKID else data)
+
+
 class Callbacks:
     """Sends callbacks through one session of its own; `close()` ends those under way."""
 
@@ -43,15 +53,18 @@ class Callbacks:
         self._session: aiohttp.ClientSession | None = None
         self.sent = 0
 
-    async def send(self, url: str, data: Json) -> None:
-        """One POST. A callback that can't be delivered is dropped: the document promises no retries."""
+    async def send(self, url: str, data: Json, mood: Mood = Mood.NORMAL) -> None:
+        """One POST, or PUT where the mood says so. A callback that can't be delivered is dropped: the document promises
+        no retries.
+        """
         if not is_loopback_url(url):
             log.error("callback_url names another machine; the sandbox never calls it")
             return
         self.sent += 1
         try:
-            async with self._open_session().post(
-                url, json=envelope(200, "success", data), allow_redirects=False
+            method = "PUT" if mood is Mood.CALLBACK_PUT else "POST"
+            async with self._open_session().request(
+                method, url, json=written_call(data, mood), allow_redirects=False
             ) as answer:
                 await answer.read()
         except (aiohttp.ClientError, TimeoutError) as error:

@@ -39,6 +39,9 @@ class Mood(StrEnum):
     CALLBACK_TWICE = "callback_twice"
     CALLBACK_EARLY = "callback_early"
     CALLBACK_FORGED = "callback_forged"
+    CALLBACK_PUT = "callback_put"
+    CALLBACK_TASKID = "callback_taskid"
+    CALLBACK_ID = "callback_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,9 @@ CARDS = (
     MoodCard(Mood.CALLBACK_TWICE, _CALLBACKS, "Callback twice", "The callback comes two times."),
     MoodCard(Mood.CALLBACK_EARLY, _CALLBACKS, "Callback early", "One callback comes before the task id is known."),
     MoodCard(Mood.CALLBACK_FORGED, _CALLBACKS, "Callback forged", "A false callback claims success too soon."),
+    MoodCard(Mood.CALLBACK_PUT, _CALLBACKS, "Callback by PUT", "The callback is a PUT."),
+    MoodCard(Mood.CALLBACK_TASKID, _CALLBACKS, "Callback, taskId", "The callback names its task as data.taskId."),
+    MoodCard(Mood.CALLBACK_ID, _CALLBACKS, "Callback, id", "The callback has no envelope and names its task as id."),
 )
 
 # The statuses in the words of services of the same kind.

@@ -113,4 +113,4 @@ class Service:
             await asyncio.sleep(max(0.02, min(0.5, (task.due_at_ms - self.now_ms()) / 1000)))
         times = {Mood.CALLBACK_LOST: 0, Mood.CALLBACK_TWICE: 2}.get(self.mood_of(task), 1)
         for _ in range(times):
-            await self.callbacks.send(url, self._report(task, cdn_url))
+            await self.callbacks.send(url, self._report(task, cdn_url), self.mood_of(task))

@@ -30,6 +30,16 @@ async def test_a_call_is_answered_with_nothing_and_makes_the_look_due(door: Door
     assert [generation.id for generation in await door.world.claim()] == [1]
 
 
+async def test_a_call_may_be_a_put(door: Door) -> None:
+    door.world.clock.at_ms += 7000
+    async with door.session.put(door.url, json={"id": TASK, "status": "completed"}) as answer:
+        assert (answer.status, await answer.read()) == (204, b"")
+    async with door.session.put(f"{door.base}/callbacks/nobody") as answer:
+        assert answer.status == 404
+    assert await door.due_in_ms() == 0
+    assert door.nudges == [1]
+
+
 async def test_a_replay_changes_nothing(door: Door) -> None:
     door.world.clock.at_ms += 7000
     await door.post()

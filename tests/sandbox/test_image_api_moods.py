@@ -23,6 +23,7 @@ class Service:
         self.images, self.session = images, session
         self.url = ""
         self.callbacks: list[dict] = []
+        self.methods: list[str] = []
 
     async def post(self, **more: object) -> aiohttp.ClientResponse:
         answer = await self.session.post(
@@ -57,6 +58,7 @@ class Service:
         return (await self.ended(await self.make()))["response"][0]
 
     async def hear(self, request: web.Request) -> web.Response:
+        self.methods.append(request.method)
         self.callbacks.append(await request.json())
         return web.Response()
 
@@ -77,7 +79,7 @@ async def service() -> AsyncIterator[Service]:
     async with aiohttp.ClientSession() as session:
         made = Service(images, session)
         images.attach(app, lambda: made.url)
-        app.router.add_post("/heard", made.hear)
+        app.router.add_route("*", "/heard", made.hear)
         runner = web.AppRunner(app, shutdown_timeout=1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -328,6 +330,23 @@ async def test_callbacks_come_twice_early_or_forged(service: Service, mood: Mood
     assert [said["data"]["status"] for said in heard] == statuses
     if mood is Mood.CALLBACK_FORGED:
         assert heard[0]["data"]["response"] == ["http://127.0.0.1:1/forged.png"]
+
+
+async def test_callbacks_come_in_the_forms_of_other_services(service: Service) -> None:
+    told: dict[Mood, dict] = {}
+    for mood in (Mood.CALLBACK_PUT, Mood.CALLBACK_TASKID, Mood.CALLBACK_ID):
+        service.callbacks.clear()
+        service.images.set_mood(mood, 1)
+        task_id = await service.make(callback_url=f"{service.url}/heard")
+        (told[mood],) = await service.heard(1)
+        assert task_id in str(told[mood])
+    assert service.methods == ["PUT", "POST", "POST"]
+    assert told[Mood.CALLBACK_PUT]["data"]["task_id"]
+    assert told[Mood.CALLBACK_TASKID]["data"]["taskId"]
+    assert "task_id" not in told[Mood.CALLBACK_TASKID]["data"]
+    assert told[Mood.CALLBACK_ID]["id"]
+    assert told[Mood.CALLBACK_ID]["status"] == "SUCCESS"
+    assert told[Mood.CALLBACK_ID].keys().isdisjoint({"code", "data", "task_id"})
 
 
 @pytest.mark.parametrize("url", ["http://192.0.2.1/x", "http://example.com/x", "https://127.0.0.1.example.com/x"])
