@@ -1,7 +1,7 @@
 """The image API's protocol without any network: builds its two requests, judges its answers.
 
-All knowledge of the service sits here and in answers.py, which reads the JSON. Must not know sockets, clocks, Discord
-or the database. Source: the Qwen-Image-2512 API document. What the document leaves open is read so: the envelope
+All knowledge of the service sits here, in answers.py (the JSON) and in refusals.py (its words). Must not know sockets,
+clocks, Discord or the database. Source: the Qwen-Image-2512 API document. What it leaves open is read so: the envelope
 {code, message, data} decides when there is one, whatever the HTTP status. An answer without an envelope may come from a
 CDN or proxy in front of the service: it is judged by its HTTP status, and tells nothing of key, account, path or task.
 """
@@ -9,7 +9,6 @@ CDN or proxy in front of the service: it is judged by its HTTP status, and tells
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -29,7 +28,8 @@ from qwen.errors import (
     ServiceUnavailable,
     TaskNotFound,
 )
-from qwen.models import PROMPT_MAX, Task, TaskRequest
+from qwen.models import Task, TaskRequest
+from qwen.refusals import speaks_of_an_empty_account
 from qwen.retry_after import find_header, read_retry_after
 
 # Refusals of the POST after which it is sure that no task exists. 408, 409, 425 and the like are not among them.
@@ -58,14 +58,6 @@ _LOOK_REFUSALS: Mapping[int, type[RequestRefused]] = {
     404: TaskNotFound,
     410: TaskNotFound,
 }
-_EMPTY_ACCOUNT = re.compile(
-    r"\b(?:insufficient|not enough)\s+(?:\w+\s+)?(?:credits?|balance|funds)\b"
-    r"|\b(?:out of|no|no more|no remaining)\s+credits?\b"
-    r"|\b(?:credits?|balance)\s+(?:(?:is|are)\s+)?(?:insufficient|exhausted|not enough|too low)\b"
-    r"|(?:^|[.!;]\s*|\bplease\s+)top[ -]?up\b"
-    r"|\btop[ -]?up\s+(?:your\s+)?(?:account|balance|credits?)\b",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,17 +191,11 @@ def _raise_turned_away(answer: HttpAnswer, envelope: Envelope | None, facts: Map
 def _raise_refusal(
     number: int, refusals: Mapping[int, type[RequestRefused]], facts: Mapping[str, Any], prompt: str
 ) -> None:
-    if number in (400, 403) and _speaks_of_an_empty_account(facts["service_message"], prompt):
+    if number in (400, 403) and speaks_of_an_empty_account(facts["service_message"], prompt):
         raise AccountEmpty(**facts)
     refusal = refusals.get(number)
     if refusal is not None:
         raise refusal(**facts)
-
-
-def _speaks_of_an_empty_account(message: str, prompt: str) -> bool:
-    # A person could write such words into a prompt that the service then repeats: those are not the service's own.
-    asked = clean_line(prompt, limit=PROMPT_MAX).casefold()
-    return any(match[0].casefold() not in asked for match in _EMPTY_ACCOUNT.finditer(message))
 
 
 def _reason(answer: HttpAnswer, envelope: Envelope | None) -> str:

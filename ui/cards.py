@@ -18,10 +18,12 @@ from discord import ui
 
 from generations.model import HELD, IN_FLIGHT, PICTURED, RETURNED, Ending, Generation, Image, Outlook, State
 from generations.prices import charged_for, price_of
+from qwen.models import PROMPT_MAX
+from qwen.refusals import speaks_of_length
 from ui import texts, texts_places
 from ui.buttons import AgainButton, CancelButton, DeleteButton, DetailsButton, EditButton
 from ui.file_names import reencoding_in
-from ui.inert import alt_text, inert
+from ui.inert import alt_text, inert, units
 from ui.numbers import duration
 
 PROMPT_SHOWN = 300  # UTF-16 units after escaping; all of it stands in the alt text
@@ -59,7 +61,7 @@ def build_card(
         f"**{inert(generation.request.prompt, PROMPT_SHOWN)}**",
         *_ready_lines(generation, attached, linked, elsewhere),
         *_live_lines(generation.images, outlook),
-        *_ending_lines(generation.images),
+        *_ending_lines(generation),
         *([texts_places.LEAVING] if leaving else []),
         *_fitting_lines(generation, attached),
         _small_print(generation),
@@ -135,16 +137,25 @@ def _happening(image: Image, outlook: Outlook) -> str:
     return texts.SENDING
 
 
-def _ending_lines(images: Sequence[Image]) -> list[str]:
+def _ending_lines(generation: Generation) -> list[str]:
     groups: dict[str, list[Image]] = {}
-    for image in images:
+    for image in generation.images:
         if image.state in RETURNED:
             detail = inert(image.ending_detail, DETAIL_SHOWN) if image.ending_detail else ""
-            groups.setdefault(texts.ending_sentence(image.ending, detail), []).append(image)
-    lines = [_labelled(images, group, sentence) for sentence, group in groups.items()]
+            hint = _length_hint(generation.request.prompt, image) if image.ending is Ending.PROMPT_REFUSED else ""
+            groups.setdefault(texts.ending_sentence(image.ending, detail, hint), []).append(image)
+    lines = [_labelled(generation.images, group, sentence) for sentence, group in groups.items()]
     if groups:
         lines.append(texts.returned_sentence(price_of(sum(map(len, groups.values())))))
     return lines
+
+
+def _length_hint(prompt: str, image: Image) -> str:
+    """The document's "2000 characters" may be UTF-16 units to the service: nothing is refused here for it, but said."""
+    counted = units(prompt)
+    if counted <= PROMPT_MAX and not speaks_of_length(image.ending_detail or "", prompt):
+        return ""
+    return texts.shorter_hint(counted, PROMPT_MAX)
 
 
 def _fitting_lines(generation: Generation, attached: Mapping[int, str]) -> list[str]:

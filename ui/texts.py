@@ -38,11 +38,20 @@ _ENDINGS = {
 _TELLS_WHY = frozenset({Ending.DECLINED, Ending.SERVICE_FAILED, Ending.PROMPT_REFUSED})
 
 
-def ending_sentence(ending: Ending | None, detail: str) -> str:
-    """Why an image came to nothing. *detail* is the service's own reason, made inert, or empty."""
+def ending_sentence(ending: Ending | None, detail: str, hint: str = "") -> str:
+    """Why an image came to nothing. *detail*: the service's own reason, made inert; *hint*: what may help; or empty."""
     sentence = "The image could not be made" if ending is None else _ENDINGS[ending]
     reason = detail.rstrip(" .!…") if ending in _TELLS_WHY else ""
-    return f"{sentence}: {reason}." if reason else f"{sentence}."
+    told = f"{sentence}: {reason}." if reason else f"{sentence}."
+    return f"{told} {hint}" if hint else told
+
+
+def shorter_hint(units: int, limit: int) -> str:
+    """A prompt was refused that may be too long for the service. *units*: of UTF-16, of which most emoji have two."""
+    if units <= limit:
+        return "A shorter prompt may work."
+    counted = f"this prompt then has {units} characters, and {limit} are allowed"
+    return f"The service may count most emoji as two: {counted}. A shorter prompt may work."
 
 
 def returned_sentence(amount: int) -> str:

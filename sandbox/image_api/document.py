@@ -88,6 +88,11 @@ def parse_generate(content_type: str, body: object) -> GenerateBody:
     )
 
 
+def check_utf16_length(prompt: str) -> None:
+    """Raise Refused(400) for more than 2000 UTF-16 units: what `length` of a string is in JavaScript."""
+    _check_length(len(prompt.encode("utf-16-le")) // 2)
+
+
 def parse_status(query: dict[str, str]) -> str:
     """The task id of GET /api/status. Raises Refused(400) when it is missing or something else is asked."""
     if not query.get("task_id"):
@@ -107,9 +112,13 @@ def _prompt(value: object) -> str:
         raise _bad("'prompt' is required.")
     if not isinstance(value, str):
         raise _bad("'prompt' must be a string.")
-    if len(value) > PROMPT_MAX_CHARACTERS:
-        raise _bad(f"'prompt' must be at most {PROMPT_MAX_CHARACTERS} characters, got {len(value)}.")
+    _check_length(len(value))
     return value
+
+
+def _check_length(length: int) -> None:
+    if length > PROMPT_MAX_CHARACTERS:
+        raise _bad(f"'prompt' must be at most {PROMPT_MAX_CHARACTERS} characters, got {length}.")
 
 
 def _choice(name: str, value: object, allowed: tuple[str, ...]) -> str:

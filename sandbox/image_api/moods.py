@@ -15,6 +15,7 @@ class Mood(StrEnum):
     BAD_REQUEST = "bad_request"
     KEY_REFUSED = "key_refused"
     EMPTY_ACCOUNT = "empty_account"
+    COUNTS_UTF16 = "counts_utf16"
     LOST_TASK = "lost_task"
     BUSY = "busy"
     BUSY_WAIT = "busy_wait"
@@ -65,6 +66,7 @@ CARDS = (
     MoodCard(Mood.BAD_REQUEST, _REFUSALS, "Bad request", "New tasks are refused with 400."),
     MoodCard(Mood.KEY_REFUSED, _REFUSALS, "Key refused", "Every request is refused with 401."),
     MoodCard(Mood.EMPTY_ACCOUNT, _REFUSALS, "Account empty", "New tasks are refused: insufficient credits."),
+    MoodCard(Mood.COUNTS_UTF16, _REFUSALS, "Counts UTF-16", "Prompts of more than 2000 UTF-16 units are refused."),
     MoodCard(Mood.LOST_TASK, _SERVICE, "Task lost", "Status answers 404 for tasks that exist."),
     MoodCard(Mood.BUSY, _SERVICE, "Busy", "Every request gets 429, without saying how long to wait."),
     MoodCard(Mood.BUSY_WAIT, _SERVICE, "Busy, says when", "Every request gets 429 with Retry-After: 7."),

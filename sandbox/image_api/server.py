@@ -22,6 +22,7 @@ from sandbox.image_api.document import (
     Json,
     Refused,
     check_authorization,
+    check_utf16_length,
     envelope,
     parse_generate,
     parse_status,
@@ -158,6 +159,8 @@ class ImageApi:
     async def _accept(self, wanted: GenerateBody, mood: Mood, kept_mood: Mood | None) -> Task:
         if mood in _POST_REFUSING_MOODS:
             raise _POST_REFUSING_MOODS[mood]
+        if mood is Mood.COUNTS_UTF16:
+            check_utf16_length(wanted.prompt)
         task = self.service.accept(wanted, mood, kept_mood)
         await self.service.call_back(task, self._cdn_url)
         return task

@@ -69,6 +69,7 @@ MAKES_AN_IMAGE = (
     Mood.OTHER_WORDS,
     Mood.SEVERAL_URLS,
     Mood.REDIRECTED,
+    Mood.COUNTS_UTF16,
     Mood.CALLBACK_LOST,
     Mood.CALLBACK_TWICE,
     Mood.CALLBACK_EARLY,
@@ -184,6 +185,14 @@ async def test_a_post_on_a_bad_day_is_sent_once_and_told_for_what_it_is(
         assert caught.value.retry_after_seconds == (7.0 if mood is Mood.BUSY_WAIT else None)
     if bench.images.tasks:
         assert isinstance(caught.value, OutcomeUnknown), "a task was made, so nothing may say that none was"
+
+
+async def test_a_service_that_counts_utf16_units_says_so_in_its_refusal(bench: Bench) -> None:
+    bench.images.set_mood(Mood.COUNTS_UTF16)
+    await bench.client.create_task(TaskRequest("🦊" * 1000, Size.SQUARE, 1, OutputFormat.JPEG))
+    with pytest.raises(PromptRefused) as caught:
+        await bench.client.create_task(TaskRequest("🦊" * 1001, Size.SQUARE, 1, OutputFormat.JPEG))
+    assert caught.value.service_message == "Bad Request: 'prompt' must be at most 2000 characters, got 2002."
 
 
 @pytest.mark.parametrize(("mood", "error"), LOOK_MEETS.items())

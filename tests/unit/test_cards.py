@@ -219,9 +219,48 @@ def test_what_the_service_would_refuse_again_can_only_be_edited(ending: Ending) 
     assert pressables(card(generation(image(State.FAILED, ending=ending)))) == ["Edit"]
 
 
-@pytest.mark.parametrize("ending", [Ending.DEADLINE, Ending.CANCELLED, Ending.SERVICE_FAILED])
-def test_what_failed_otherwise_can_be_tried_again(ending: Ending) -> None:
-    assert pressables(card(generation(image(State.FAILED, ending=ending)))) == ["Again", "Edit"]
+ENDED_OTHERWISE = [
+    (State.UNKNOWN, Ending.OUTCOME_UNKNOWN),
+    (State.EXPIRED, Ending.DEADLINE),
+    (State.EXPIRED, Ending.LINE_DEADLINE),
+    (State.EXPIRED, Ending.TASK_LOST),
+    (State.CANCELLED, Ending.CANCELLED),
+    *((State.FAILED, ending) for ending in (Ending.SERVICE_FAILED, Ending.KEY_REFUSED, Ending.ACCOUNT_EMPTY)),
+    *((State.FAILED, ending) for ending in (Ending.NO_PICTURE, Ending.PICTURE_UNUSABLE, Ending.PICTURE_LOST)),
+]
+
+
+@pytest.mark.parametrize(("state", "ending"), ENDED_OTHERWISE)
+def test_what_came_to_nothing_otherwise_can_be_tried_again(state: State, ending: Ending) -> None:
+    ended = image(state, ending=ending)
+    assert pressables(card(generation(ended))) == ["Again", "Edit"]
+    for refusal in (Ending.DECLINED, Ending.PROMPT_REFUSED):
+        refused = image(State.FAILED, 1, ending=refusal)
+        assert pressables(card(generation(ended, refused))) == ["Again", "Edit"]
+
+
+@pytest.mark.parametrize(
+    "message", ["'prompt' must be at most 2000 characters, got 2002.", "Bad Request: Invalid parameters."]
+)
+def test_a_refused_prompt_of_more_than_2000_utf16_units_is_told_how_it_may_have_been_counted(message: str) -> None:
+    refused = image(State.FAILED, ending=Ending.PROMPT_REFUSED, ending_detail=message)
+    told = lines(card(generation(refused, prompt="🦊" * 1001)))[1]
+    assert told.startswith("The image service can't make this: ")
+    assert told.endswith("this prompt then has 2002 characters, and 2000 are allowed. A shorter prompt may work.")
+
+
+def test_a_refusal_that_speaks_of_the_length_says_that_a_shorter_prompt_may_work() -> None:
+    refused = image(State.FAILED, ending=Ending.PROMPT_REFUSED, ending_detail="The prompt is too long")
+    told = lines(card(generation(refused)))[1]
+    assert told == "The image service can't make this: The prompt is too long. A shorter prompt may work."
+
+
+@pytest.mark.parametrize("ending", [Ending.PROMPT_REFUSED, Ending.DECLINED, Ending.OUTCOME_UNKNOWN])
+def test_a_refusal_for_another_reason_says_nothing_of_the_length(ending: Ending) -> None:
+    prompts = ["a fox that is too long"] if ending is Ending.PROMPT_REFUSED else ["🦊" * 1500]
+    for prompt in prompts:
+        refused = image(State.FAILED, ending=ending, ending_detail="Not allowed: a fox that is too long")
+        assert "shorter" not in lines(card(generation(refused, prompt=prompt)))[1]
 
 
 @pytest.mark.parametrize("state", [State.SUBMITTING, State.RUNNING])
