@@ -22,6 +22,7 @@ from tests.simulation.loop import Life, VirtualLoop
 from tests.simulation.paintings import frame_of, number_in, painting_of, task_in
 
 HOST = "cdn.example.com"
+STORE_HOST = "store.example.com"  # where every address of a picture redirects to
 API_URL = "https://api.example.com/api"
 PUBLIC_URL = "https://bot.example.com"
 HUGE_BYTES = 30 << 20
@@ -259,12 +260,14 @@ def _break(answer: asyncio.Future[Any]) -> None:
 
 
 _REFUSALS = {"400": 400, "401": 401, "402": 402, "429": 429, "429 wait": 429, "500 before": 500, "503": 503, "404": 404}
+_OTHER_WORDS = {"IN_PROGRESS": "processing", "SUCCESS": "completed", "FAILED": "error"}
 _SURE = {"400", "401", "402", "429", "429 wait"}
 
 
-def _refusal(fault: str | None) -> _Reply | None:
+def _refusal(fault: str | None, *, turned_away: bool = False) -> _Reply | None:
+    """*turned_away*: a page of HTML is a CDN's challenge, which was not passed on to the service."""
     if fault == "html":
-        return _Reply(200, b"<!doctype html><title>Please wait</title>")
+        return _Reply(403 if turned_away else 200, b"<!doctype html><title>Please wait</title>")
     if fault not in _REFUSALS:
         return None
     code = _REFUSALS[fault]
@@ -273,8 +276,9 @@ def _refusal(fault: str | None) -> _Reply | None:
 
 
 def _answer_post(api: ImageApi, post: Post, fault: str | None) -> _Reply:
-    refusal = _refusal(fault)
-    post.sure = fault in _SURE
+    turned_away = len(api.posts) % 2 == 0
+    refusal = _refusal(fault, turned_away=turned_away)
+    post.sure = fault in _SURE or (fault == "html" and turned_away)
     if refusal is not None:
         return refusal
     task = api.take(post.image)
@@ -289,12 +293,15 @@ def _answer_post(api: ImageApi, post: Post, fault: str | None) -> _Reply:
 
 
 def _answer_look(api: ImageApi, task_id: str, fault: str | None) -> _Reply:
-    refusal = _refusal(fault)
+    refusal = _refusal(fault, turned_away=len(api.looks[task_id]) % 2 == 0)
     task = api.tasks.get(task_id)
     if refusal is not None:
         return refusal
     if task is None or api.outcome_of(task) == "gone":
         return _refusal("404") or _envelope({})
+    if fault == "odd" and len(api.looks[task_id]) % 2 == 0:
+        status = api.status(task)
+        return _envelope({**status, "status": _OTHER_WORDS[status["status"]]})
     if fault == "odd":
         return _envelope({"task_id": task_id, "status": "WARMING_UP"})
     return _envelope(api.status(task))
@@ -302,9 +309,12 @@ def _answer_look(api: ImageApi, task_id: str, fault: str | None) -> _Reply:
 
 def _answer_picture(api: ImageApi, url: str, fault: str | None) -> _Reply:
     refusal = _refusal(fault)
-    task = api.tasks.get(url.rpartition("/")[2].removesuffix(".png"))
+    name = url.rpartition("/")[2]
+    task = api.tasks.get(name.removesuffix(".png"))
     if refusal is not None:
         return refusal
+    if not url.startswith(f"https://{STORE_HOST}/"):
+        return _Reply(302, b"", CIMultiDict({"Location": f"//{STORE_HOST}/{name}"}))
     if task is None:
         return _Reply(404, b"")
     more_bytes = HUGE_BYTES if task.huge else 0
@@ -320,4 +330,5 @@ def _said(reply: _Reply) -> str:
     if not reply.body.startswith(b"{"):
         return "html"
     answer = json.loads(reply.body)
-    return str((answer["data"] or {}).get("status", answer["code"]))
+    status = (answer["data"] or {}).get("status", answer["code"])
+    return next((known for known, other in _OTHER_WORDS.items() if status == other), str(status))

@@ -20,7 +20,7 @@ from settings import Settings
 from tests.simulation.calls import Call
 from tests.simulation.discord_world import DiscordWorld, Interaction
 from tests.simulation.disk import Databases, Disk
-from tests.simulation.image_api import API_URL, HOST, PUBLIC_URL, ImageApi, Session
+from tests.simulation.image_api import API_URL, HOST, PUBLIC_URL, STORE_HOST, ImageApi, Session
 from tests.simulation.loop import Life, VirtualLoop
 from tests.simulation.scenario import Asked, Scenario
 from tests.simulation.wire import Client, Webhooks
@@ -105,7 +105,7 @@ class Process:
         rng = random.Random(f"{scenario.seed} {life.name}")
         async_context.set(Webhooks(world.discord))
         session: Any = Session(world.api, life)
-        sleep, hosts = self.clock.sleep, frozenset({HOST})
+        sleep, hosts = self.clock.sleep, frozenset({HOST, STORE_HOST})
         client = QwenClient(session, api_url=API_URL, api_key="key", sleep=sleep, rng=rng)
         ground = Ground(
             world.databases.open(world.disk, life),
