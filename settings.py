@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from dotenv import dotenv_values
@@ -26,18 +25,19 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from credits.allowance import CreditPeriod
 from qwen.addresses import AllowedHosts
 from qwen.public_url import check_public_url
+from qwen.service_url import check_service_url
 from store.address import parse_database_url
+from store.hosts import lost_disk
 
 ENV_FILE = ".env"
 PREFIXES = ("DISCORD_", "QWEN_")
-EPHEMERAL_DISK = (
-    "DATABASE_URL must name a PostgreSQL database on Heroku: a dyno's disk is emptied at every restart, and credits "
-    "and images in the making would be lost."
-)
 READABLE_BY_ALL = (
     f"{ENV_FILE} holds your secrets, and every user of this machine can open it: run `chmod 600 {ENV_FILE}`, "
     "then start again."
 )
+READABLE_BY_GROUP = f"{ENV_FILE} holds your secrets, and its group can open it: run `chmod 600 {ENV_FILE}`."
+OPEN_TO_ALL = stat.S_IROTH | stat.S_IWOTH
+OPEN_TO_GROUP = stat.S_IRGRP | stat.S_IWGRP
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -48,16 +48,8 @@ def _secret(value: SecretStr) -> SecretStr:
     return value
 
 
-def _url(*schemes: str) -> AfterValidator:
-    def check(value: str) -> str:
-        parts = urlsplit(value.strip())
-        if parts.scheme not in schemes or not parts.hostname:
-            raise ValueError(f"must be an address that starts with {' or '.join(f'{scheme}://' for scheme in schemes)}")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("must hold no user name, password, ? or # part")
-        return value.strip()
-
-    return AfterValidator(check)
+def _url(secure: str, plain: str) -> AfterValidator:
+    return AfterValidator(lambda value: check_service_url(value, secure, plain))
 
 
 def _words(value: object) -> object:
@@ -139,6 +131,10 @@ class Settings(BaseSettings):
         repr=False,  # may hold a password
         description="SQLite (one process), or PostgreSQL as postgresql://user:password@host/name (secret).",
     )
+    allow_ephemeral_database: bool = Field(
+        default=False,
+        description="yes: take a SQLite file also on a host whose disk is not known to be kept.",
+    )
     credits_per_period: int = Field(
         default=50, ge=0, le=1_000_000, description="What each person's credits are refilled to; an image costs 5."
     )
@@ -202,7 +198,7 @@ def load_settings() -> Loaded:
     """Read the environment, and below it the .env of the current folder. Raises SettingsError with every fault."""
     faults: list[str] = []
     try:
-        if _is_open_to_all(Path(ENV_FILE)):
+        if _is_open(Path(ENV_FILE), OPEN_TO_ALL):
             faults.append(READABLE_BY_ALL)
         named = {name.upper(): value for name, value in {**dotenv_values(ENV_FILE), **os.environ}.items() if value}
         settings = Settings.model_validate({})
@@ -210,18 +206,18 @@ def load_settings() -> Loaded:
         raise SettingsError([*faults, *_sentences(error)]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError([f"{ENV_FILE} can't be read ({type(error).__name__})."]) from None
-    if "DYNO" in named and settings.database_url.startswith("sqlite"):
-        faults.append(EPHEMERAL_DISK)
+    lost = None if settings.allow_ephemeral_database else lost_disk(settings.database_url, named)
+    if lost is not None:
+        faults.append(lost)
     if faults:
         raise SettingsError(faults)
-    return Loaded(settings, tuple(_unknown(named)))
+    warnings = [READABLE_BY_GROUP] if _is_open(Path(ENV_FILE), OPEN_TO_GROUP) else []
+    return Loaded(settings, (*warnings, *_unknown(named)))
 
 
-def _is_open_to_all(env_file: Path) -> bool:
-    """Whether every user of the machine may read or write the file. POSIX only: elsewhere there are no such bits."""
-    if os.name != "posix" or not env_file.is_file():
-        return False
-    return bool(env_file.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH))
+def _is_open(env_file: Path, bits: int) -> bool:
+    """Whether the file has any of these mode *bits*. POSIX only: elsewhere there are none."""
+    return os.name == "posix" and env_file.is_file() and bool(env_file.stat().st_mode & bits)
 
 
 def _sentences(error: ValidationError) -> list[str]:
@@ -242,6 +238,8 @@ def _sentence(name: str, kind: str, message: str, context: Mapping[str, Any]) ->
             return f"{name} is missing: put it into .env (README says how to get one)."
         case "int_parsing" | "int_type" | "int_from_float":
             return f"{name} must be a whole number."
+        case "bool_parsing" | "bool_type":
+            return f"{name} must be yes or no."
         case "greater_than_equal":
             return f"{name} must be at least {context['ge']}."
         case "less_than_equal":
@@ -269,7 +267,7 @@ def default_text(field: FieldInfo) -> str:
     """A default as it would be written in .env."""
     if field.is_required() or field.default in ((), ""):
         return ""
-    return str(field.default)
+    return ("no", "yes")[field.default] if isinstance(field.default, bool) else str(field.default)
 
 
 def env_example() -> str:

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from credits.allowance import CreditPeriod
-from settings import Loaded, Settings, SettingsError, load_settings
+from settings import READABLE_BY_GROUP, Loaded, Settings, SettingsError, load_settings
+from store.hosts import HOSTS, VOLUME_VARIABLES
 
 GOOD = {"DISCORD_TOKEN": "canary-discord-token", "QWEN_API_KEY": "sk-canary-key"}
 
@@ -21,7 +22,8 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No setting and no .env of this machine reaches a test."""
     monkeypatch.chdir(tmp_path)
     for name in [*os.environ]:
-        if name.lower() in Settings.model_fields or name.startswith(("DISCORD_", "QWEN_", "DYNO")):
+        of_a_host = any(name in variables for variables in HOSTS.values()) or name in VOLUME_VARIABLES
+        if name.lower() in Settings.model_fields or name.startswith(("DISCORD_", "QWEN_")) or of_a_host:
             monkeypatch.delenv(name)
 
 
@@ -122,21 +124,83 @@ def test_the_environment_goes_before_the_file_and_empty_means_default(tmp_path: 
     assert settings.credit_period is CreditPeriod.DAY
 
 
-def test_sqlite_is_refused_where_the_disk_is_not_kept() -> None:
-    assert "PostgreSQL" in faults_of(DYNO="worker.1")[0]
-    assert load(DYNO="worker.1", DATABASE_URL="postgres://u:p@h/n").database_url == "postgres://u:p@h/n"
+@pytest.mark.parametrize(
+    ("variable", "host"), [(variable, host) for host, variables in HOSTS.items() for variable in variables]
+)
+def test_sqlite_is_refused_where_the_disk_is_not_kept_unless_the_operator_insists(variable: str, host: str) -> None:
+    (fault,) = faults_of(**{variable: "x"})
+    assert host in fault
+    assert "PostgreSQL" in fault
+    assert "ALLOW_EPHEMERAL_DATABASE=yes" in fault
+    assert load(**{variable: "x"}, ALLOW_EPHEMERAL_DATABASE="yes").allow_ephemeral_database
+    assert load(**{variable: "x"}, DATABASE_URL="postgres://u:p@h/n").database_url == "postgres://u:p@h/n"
+
+
+def test_insisting_on_a_disk_takes_yes_or_no() -> None:
+    assert faults_of(ALLOW_EPHEMERAL_DATABASE="perhaps") == ("ALLOW_EPHEMERAL_DATABASE must be yes or no.",)
+
+
+@pytest.mark.parametrize(
+    ("mounted_at", "file", "is_kept"),
+    [
+        ("/data", "/data/imagine.db", True),
+        ("/data/", "/data/deep/imagine.db", True),
+        ("/data", "/data/../app/imagine.db", False),
+        ("/data", "/database/imagine.db", False),
+        ("/data", "data/imagine.db", False),
+        ("", "/data/imagine.db", False),
+    ],
+)
+def test_a_file_on_a_volume_of_railway_is_kept(mounted_at: str, file: str, is_kept: bool) -> None:
+    railway = {"RAILWAY_ENVIRONMENT_ID": "x", "RAILWAY_VOLUME_MOUNT_PATH": mounted_at}
+    address = f"sqlite:///{file}"
+    if is_kept:
+        assert load(**railway, DATABASE_URL=address).database_url == address
+    else:
+        assert "Railway" in faults_of(**railway, DATABASE_URL=address)[0]
+
+
+def test_a_relative_file_is_on_the_volume_that_holds_the_current_folder(tmp_path: Path) -> None:
+    assert load(RAILWAY_SERVICE_ID="x", RAILWAY_VOLUME_MOUNT_PATH=str(tmp_path)).database_url.startswith(
+        "sqlite:///data"
+    )
+
+
+ADDRESSES = {"QWEN_API_URL": "http", "DISCORD_API_URL": "http", "DISCORD_GATEWAY_URL": "ws"}
+
+
+@pytest.mark.parametrize(("name", "plain"), ADDRESSES.items())
+@pytest.mark.parametrize("host", ["127.0.0.1:8080", "127.9.9.9", "localhost", "[::1]:9", "image-api:8000", "api_2"])
+def test_an_address_without_encryption_is_taken_within_the_machine(name: str, plain: str, host: str) -> None:
+    assert getattr(load(**{name: f" {plain}://{host}/x "}), name.lower()) == f"{plain}://{host}/x"
+
+
+@pytest.mark.parametrize(("name", "plain"), ADDRESSES.items())
+@pytest.mark.parametrize(
+    "host",
+    ["discord.com", "10.0.0.5", "192.168.1.9:80", "[fd00::1]", "169.254.169.254", "127.1", "167772165", "0xa000005",
+     "api.", "localhost.example.com", "0.0.0.0"],
+)  # fmt: skip
+def test_an_address_without_encryption_is_refused_outside_of_it(name: str, plain: str, host: str) -> None:
+    (fault,) = faults_of(**{name: f"{plain}://{host}/x"})
+    assert fault.startswith(f"{name} must start with {plain}s://; {plain}:// is only for this machine")
+    load(**{name: f"{plain}s://{host}/x"})
 
 
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere files have no such bits")
 @pytest.mark.parametrize(
-    ("mode", "refused"), [(0o600, False), (0o640, False), (0o400, False), (0o644, True), (0o602, True)]
+    ("mode", "refused"), [(0o600, False), (0o640, False), (0o620, False), (0o400, False), (0o644, True), (0o602, True)]
 )
-def test_a_file_of_secrets_that_everybody_can_open_is_refused(tmp_path: Path, mode: int, refused: bool) -> None:
+def test_a_file_of_secrets_that_everybody_can_open_is_refused_and_one_for_the_group_is_warned_about(
+    tmp_path: Path, mode: int, refused: bool
+) -> None:
     env_file = tmp_path / ".env"
     env_file.write_text("MAX_QUEUE=7\n", "utf-8")
     env_file.chmod(mode)
     if not refused:
-        assert load().max_queue == 7
+        loaded = load_all(GOOD)
+        assert loaded.settings.max_queue == 7
+        assert loaded.warnings == ((READABLE_BY_GROUP,) if mode & 0o060 else ())
         return
     faults = faults_of(LOG_LEVEL="LOUD")
     assert "chmod 600 .env" in faults[0]
