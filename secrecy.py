@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from redaction import RedactingFilter, Redactor
+from repeats import RepeatFilter
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -28,9 +29,13 @@ HELD_BACK = {"aiosqlite": logging.INFO, "sqlalchemy": logging.WARNING, "alembic"
 
 
 def set_up_logging(level: str, secrets: Iterable[str]) -> None:
-    """One line an event on standard error, with no secret in it and no control character; tracebacks are indented."""
+    """One line an event on standard error, with no secret in it and no control character; tracebacks are indented.
+
+    Lines marked with repeats.REPEATS come once a minute at most.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter(LINE))
+    handler.addFilter(RepeatFilter())  # first: it goes by a line's words without their values
     handler.addFilter(RedactingFilter(Redactor(secrets)))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(True)

@@ -20,6 +20,7 @@ from generations.callbacks import PATH, Callbacks
 from generations.clock import Clock
 from generations.records import Callback
 from qwen.public_url import is_loopback
+from repeats import REPEATS
 
 BODY_MAX_BYTES = 64 * 1024
 CALLS_PER_SECOND = 50.0  # one token's images are 25 a second at the most (Discord docs: Rate Limits)
@@ -123,7 +124,8 @@ class WebSide:
         self._heeding.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            log.error("a callback could not be noted (%s); the image is looked at in its turn", type(error).__name__)
+            said = "a callback could not be noted (%s); the image is looked at in its turn"
+            log.error(said, type(error).__name__, extra=REPEATS)
 
     async def _healthz(self, _: web.Request) -> web.Response:
         well = self._is_well()
@@ -204,6 +206,7 @@ class _Wordless(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else "no exception"
         record.msg, record.args, record.exc_info, record.exc_text = "a request failed (%s)", (kind,), None, None
+        record.repeats = True  # strangers can make as many as they like: see repeats.py
         return True
 
 

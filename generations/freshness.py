@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from generations.clock import Clock
 from generations.model import Generation
 from generations.records import shows
+from repeats import REPEATS
 from store.database import Database
 from store.errors import DatabaseLost
 
@@ -42,7 +43,8 @@ class Freshness:
                 await self._landed(generation, standing)
                 return
             except DatabaseLost as lost:
-                log.warning("generation %s: whether its card is old can't be asked now (%s)", generation.id, lost)
+                said = "generation %s: whether its card is old can't be asked now (%s)"
+                log.warning(said, generation.id, lost, extra=REPEATS)
                 await self._clock.sleep(pause)
         await self._landed(generation, standing)
 

@@ -19,6 +19,7 @@ from generations.ports import Delivery
 from generations.service import Generations
 from generations.shown import Place, Shown
 from qwen.images import FoundImage
+from repeats import REPEATS
 from store.database import Transaction
 from store.errors import DatabaseLost
 
@@ -52,7 +53,7 @@ class Showing:
         try:
             shown = await self._delivery.show(generation, outlook, pictures)
         except DeliveryDelayed as delayed:
-            log.warning("generation %s: %s", generation.id, delayed)
+            log.warning("generation %s: %s", generation.id, delayed, extra=REPEATS)
             async with self._landing(generation, {}):
                 await self._put_off(generation, self._context.after(delayed.retry_after_seconds))
             return

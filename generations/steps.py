@@ -9,6 +9,7 @@ from generations import looking, recovering, submitting
 from generations.context import StepContext
 from generations.model import Generation, Image, State
 from qwen.images import FoundImage
+from repeats import REPEATS
 
 log = logging.getLogger("qwen_imagine.worker")
 
@@ -29,7 +30,7 @@ async def step_image(context: StepContext, generation: Generation, image: Image)
         case State.UNKNOWN:
             return await recovering.check_claim(context, generation, image)
         case _:
-            log.error("image %s is due in state %s without a task", image.image_id, image.state)
+            log.error("image %s is due in state %s without a task", image.image_id, image.state, extra=REPEATS)
     return None
 
 

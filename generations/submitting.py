@@ -22,6 +22,7 @@ from qwen.errors import (
     ServiceUnavailable,
 )
 from qwen.models import Task, TaskRequest
+from repeats import REPEATS
 from store.errors import DatabaseLost
 
 log = logging.getLogger("qwen_imagine.worker")
@@ -85,7 +86,7 @@ async def _accepted(context: StepContext, generation: Generation, image: Image, 
             await _keep_task(context, generation, image, task)
             return
         except DatabaseLost as lost:
-            log.warning("image %s: its task can't be written down now (%s)", image.image_id, lost)
+            log.warning("image %s: its task can't be written down now (%s)", image.image_id, lost, extra=REPEATS)
             await context.clock.sleep(pause)
     await _keep_task(context, generation, image, task)
 

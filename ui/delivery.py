@@ -27,6 +27,7 @@ from generations.ports import Freshness
 from generations.shown import Shown
 from pictures.press import Press
 from qwen.images import FoundImage
+from repeats import REPEATS
 from store.errors import DatabaseLost
 from ui.cadence import PROGRESS_AGE_MS, born_at_ms, progress_gap_seconds
 from ui.ladder import Ladder
@@ -173,7 +174,7 @@ class DiscordDelivery:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, DeliveryDelayed | LostClaim | DatabaseLost):
-            log.error("a show ended by a fault of our own", exc_info=error)
+            log.error("a show ended by a fault of our own", exc_info=error, extra=REPEATS)
 
     async def _show(
         self, card: _Card, generation: Generation, outlook: Outlook, pictures: Mapping[int, FoundImage]

@@ -14,6 +14,7 @@ import discord
 
 from generations.clock import Clock
 from generations.errors import DeliveryDelayed
+from repeats import REPEATS
 from ui.breaker import Breaker
 from ui.faults import CLOUDFLARE_BLOCK, INVALID_WEBHOOK_TOKEN, TOO_MANY_OLD_EDITS, ClientClosed, retry_seconds
 
@@ -86,7 +87,7 @@ class Restraint:
 
     def _is_there(self) -> None:
         if self._breaker.away:
-            log.info("Discord answers again")
+            log.info("Discord answers again", extra=REPEATS)
         self._breaker.answered()
 
     def _is_silent(self, now: float) -> None:
@@ -94,7 +95,8 @@ class Restraint:
         self._breaker.failed(now)
         if self._breaker.away and not was_away:
             log.warning(
-                "Discord does not answer: until it does, one call at a time is made, and the others are put off"
+                "Discord does not answer: until it does, one call at a time is made, and the others are put off",
+                extra=REPEATS,
             )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = (
-    *("bot", "redaction", "secrecy", "settings", "web", "wiring"),
+    *("bot", "redaction", "repeats", "secrecy", "settings", "web", "wiring"),
     *("cogs", "ui", "generations", "credits", "people", "pictures", "qwen", "store", "sandbox", "scripts"),
 )
 

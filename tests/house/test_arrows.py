@@ -8,7 +8,7 @@ from tests.house.laws import Module, modules, product
 
 FLOORS = {
     0: (
-        "redaction", "settings", "credits.model", "credits.errors", "credits.allowance", "generations.model",
+        "redaction", "repeats", "settings", "credits.model", "credits.errors", "credits.allowance", "generations.model",
         "generations.shown",
         "generations.errors", "generations.prices", "generations.pace", "generations.throttle", "generations.outlook",
         "qwen.models", "qwen.errors", "qwen.protocol", "qwen.answers", "qwen.refusals", "qwen.cleaning",

@@ -1,0 +1,80 @@
+"""Lines of the log that a fault repeats: the first at once, then one a minute that says how many were left out."""
+
+from __future__ import annotations
+
+import logging
+
+from repeats import KEYS_MAX, REPEATS, RepeatFilter, Repeats
+
+
+def test_the_first_line_is_said_at_once_and_the_next_a_minute_later_with_the_number_left_out() -> None:
+    repeats = Repeats()
+    said = [repeats.ending("lost", float(second)) for second in range(61)]
+    assert said[0] == ""
+    assert said[1:60] == [None] * 59
+    assert said[60] == " (59 more in the last minute)"
+    assert repeats.ending("lost", 119.0) is None
+    assert repeats.ending("lost", 120.0) == " (1 more in the last minute)"
+
+
+def test_a_line_that_comes_rarely_is_said_each_time_as_it_is() -> None:
+    repeats = Repeats()
+    assert [repeats.ending("lost", now) for now in (0.0, 60.0, 3600.0)] == ["", "", ""]
+
+
+def test_lines_left_out_long_ago_are_counted_with_the_time_since() -> None:
+    repeats = Repeats()
+    assert [repeats.ending("lost", now) for now in (0.0, 1.0, 2.0, 300.0)] == [
+        "", None, None, " (2 more in the last 5 minutes)",
+    ]  # fmt: skip
+
+
+def test_one_line_does_not_silence_another() -> None:
+    repeats = Repeats()
+    assert [repeats.ending(key, 0.0) for key in ("lost", "failed", "lost")] == ["", "", None]
+
+
+def test_a_clock_that_was_set_back_silences_nothing() -> None:
+    repeats = Repeats()
+    assert [repeats.ending("lost", now) for now in (1000.0, 10.0)] == ["", ""]
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    repeats = Repeats()
+    for number in range(3 * KEYS_MAX):
+        repeats.ending(number, 0.0)
+        assert len(repeats.said) <= KEYS_MAX
+
+
+class Lines(logging.Handler):
+    """Keeps what passes its filters, as text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addFilter(RepeatFilter())
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+
+
+def record_of(words: str, *values: object, at: float, repeats: bool) -> logging.LogRecord:
+    record = logging.LogRecord("qwen_imagine.worker", logging.WARNING, __file__, 1, words, values, None)
+    record.created = at
+    if repeats:
+        record.__dict__.update(REPEATS)
+    return record
+
+
+def test_lines_are_the_same_whatever_their_values_are() -> None:
+    lines = Lines()
+    for second in range(62):
+        lines.handle(record_of("generation %s: 100%% lost", second, at=second, repeats=True))
+    assert lines.texts == ["generation 0: 100% lost", "generation 60: 100% lost (59 more in the last minute)"]
+
+
+def test_a_line_that_is_not_marked_is_said_each_time() -> None:
+    lines = Lines()
+    for second in range(5):
+        lines.handle(record_of("image %s is there", second, at=second, repeats=False))
+    assert len(lines.texts) == 5
