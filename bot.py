@@ -30,6 +30,7 @@ from settings import Settings, SettingsError, load_settings
 from store.database import open_database
 from store.errors import StoreError
 from store.memory import load_value, save_value
+from store.sole_use import sole_use
 from ui.answers import Tree
 from ui.buttons import DYNAMIC_ITEMS
 from ui.commands import sync_commands
@@ -95,6 +96,7 @@ class ImagineBot(commands.AutoShardedBot, Joined):
 
 async def build(settings: Settings, stack: contextlib.AsyncExitStack) -> ImagineBot:
     """Open what must be opened and join the parts. Whatever is opened here is closed by *stack*."""
+    stack.enter_context(sole_use(settings.database_url))
     database = await stack.enter_async_context(open_database(settings.database_url))
     await database.migrate()
     api_session = await stack.enter_async_context(open_session())
@@ -147,6 +149,8 @@ async def run(settings: Settings) -> int:
         listen.cancel()
         await bot.close()  # a shard that waits for its turn swallows the cancel and ends with this
         await asyncio.wait({listen, work}, timeout=5.0)
+        if work.done() and not work.cancelled():
+            work.result()  # raises DatabaseBroken
         return _verdict(listen, stop)
 
 
@@ -174,8 +178,9 @@ def _verdict(listen: asyncio.Task[None], stop: asyncio.Event) -> int:
 
 async def migrate(settings: Settings) -> int:
     """Bring the database to the newest schema."""
-    async with open_database(settings.database_url) as database:
-        await database.migrate()
+    with sole_use(settings.database_url):
+        async with open_database(settings.database_url) as database:
+            await database.migrate()
     log.info("the database is at the newest schema")
     return 0
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from generations.records.archive import Tally
 from people import records as people
 from people.model import Preferences
 from store.database import Database, Transaction
+from store.errors import DatabaseLost
 from store.memory import load_value, save_value
 
 log = logging.getLogger("qwen_imagine.privacy")
@@ -120,6 +122,8 @@ class Privacy:
                     raise StillAtWork(1)
                 kept, forgotten_at_ms = stayed, self._ledger.allowance.window(now_ms).ends_at_ms
                 await people.note_departure(tx, user_id, forgotten_at_ms)
+        with suppress(DatabaseLost):  # all is deleted, and keep_house() tries again
+            await self._database.truncate_wal()
         log.info("a person left: %d generations erased", len(own))
         return Erased(len(own), kept, forgotten_at_ms)
 
@@ -131,6 +135,7 @@ class Privacy:
             now_ms = self._clock.now_ms()
             for user_id in await people.due_departures(tx, now_ms, FORGET_BATCH):
                 await self._forget(tx, user_id, now_ms)
+        await self._database.truncate_wal()  # also after a kill between an erasure and its truncation
 
     async def _purge(self) -> None:
         before_ms = self._clock.now_ms() - self._retention_days * DAY_MS

@@ -23,8 +23,9 @@ from generations.service import Generations
 from generations.showing import Showing
 from generations.steps import due_images, step_image
 from qwen.images import FoundImage
+from repeats import REPEATS
 from store.database import Transaction
-from store.errors import DatabaseLost
+from store.errors import DatabaseBroken, DatabaseLost
 
 log = logging.getLogger("qwen_imagine.worker")
 
@@ -84,7 +85,10 @@ class Worker:
         return len(claimed)
 
     async def run(self) -> None:
-        """Work until drain() is called. A slow step never holds up the others."""
+        """Work until drain() is called. A slow step never holds up the others.
+
+        Raises DatabaseBroken, after the owner was told: no further round could change anything.
+        """
         while not self._stopping.is_set():
             self._wake.clear()
             wait = IDLE_SECONDS
@@ -95,10 +99,14 @@ class Worker:
                 wait = await self._until_next_due()
                 await self._keep_house()
                 self._round_ended_at = self._clock.monotonic()
+            except DatabaseBroken as broken:
+                self._context.operator.tell("database_broken", f"{broken}. The bot stops now.")
+                raise
             except DatabaseLost as lost:
-                log.warning("%s; the next try comes in %.0f s", lost, IDLE_SECONDS)
+                log.warning("%s; the next try comes in %.0f s", lost, IDLE_SECONDS, extra=REPEATS)
             except Exception:  # the loop outlives every fault; rows and leases keep the work safe
-                log.exception("the worker's round failed, the next one comes in %.0f s", IDLE_SECONDS)
+                said = "the worker's round failed, the next one comes in %.0f s"
+                log.exception(said, IDLE_SECONDS, extra=REPEATS)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), wait)
             if self._running:  # what ends together is followed by one round, not by one each
@@ -113,7 +121,8 @@ class Worker:
             _, late = await asyncio.wait(self._running, timeout=DRAIN_SECONDS)
             if late:
                 log.warning("%d steps did not end in time; their leases run out by themselves", len(late))
-        await self._kept_pace.save()
+        with contextlib.suppress(DatabaseLost):  # what was learned is learned again
+            await self._kept_pace.save()
 
     def _start(self, generation: Generation) -> None:
         task = asyncio.create_task(self._advance(generation), name=f"generation {generation.id}")
@@ -136,7 +145,9 @@ class Worker:
         if self._clock.monotonic() - began < LEASE_SECONDS - LOOK_SECONDS:
             return claimed
         # Whoever takes these over when the lease ends may look at their tasks at once.
-        log.warning("the database took too long to hand out work; it is due again when the lease runs out")
+        log.warning(
+            "the database took too long to hand out work; it is due again when the lease runs out", extra=REPEATS
+        )
         return []
 
     async def _until_next_due(self) -> float:
@@ -172,9 +183,11 @@ class Worker:
             log.info("%s: its step is left undone", overtaken)
             await self._give_back(generation)
         except DatabaseLost as lost:
-            log.warning("generation %s: %s; it is due again when the lease runs out", generation.id, lost)
+            said = "generation %s: %s; it is due again when the lease runs out"
+            log.warning(said, generation.id, lost, extra=REPEATS)
         except Exception:  # one generation's fault must not end the others; it is due again by lease
-            log.exception("generation %s: its step failed, it is due again when the lease runs out", generation.id)
+            said = "generation %s: its step failed, it is due again when the lease runs out"
+            log.exception(said, generation.id, extra=REPEATS)
 
     async def _give_back(self, generation: Generation) -> None:
         with contextlib.suppress(LostClaim, DatabaseLost):  # else it is due again when the lease runs out

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -22,14 +22,16 @@ from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from store.address import parse_database_url
-from store.errors import DatabaseLost, DatabaseUnreachable
+from store.errors import DatabaseBroken, DatabaseLost, DatabaseUnreachable
 from store.schema import upgrade
+from store.sqlite_file import APPLICATION_ID, SqliteFile, fault_of
 from store.statements import serialize
 
 BUSY_TIMEOUT_SECONDS = 30  # how long a writer waits for another process' write
 IDLE_SECONDS = 5.0  # a process that sleeps inside a transaction keeps its locks from the others no longer: half a lease
 POSTGRESQL_CONNECTIONS = 10  # per process; small hosted plans allow 20 in all
 _BACKGROUND_CONNECTIONS = POSTGRESQL_CONNECTIONS - 3
+WITHOUT_TRANSACTION = "without_transaction"  # an execution option of ours: SQLite takes no checkpoint inside one
 
 # How a server that ends, or is about to answer again, makes itself known.
 _SERVER_GONE: tuple[type[Exception], ...] = (
@@ -39,7 +41,8 @@ _SERVER_GONE: tuple[type[Exception], ...] = (
 )
 _NO_CONNECTION = (*_SERVER_GONE, asyncpg.InterfaceError)  # while a connection is opened; else a wrong use is one too
 
-# What SQLite says of its file and not of the statement (sqlite.org/rescode.html), as primary result codes.
+# What SQLite says of its file and not of the statement (sqlite.org/rescode.html), as primary result codes, and what
+# may pass by itself; what does not is in store.sqlite_file.
 _FILE_TROUBLE = frozenset(
     {
         sqlite3.SQLITE_BUSY,
@@ -47,7 +50,6 @@ _FILE_TROUBLE = frozenset(
         sqlite3.SQLITE_NOMEM,
         sqlite3.SQLITE_IOERR,
         sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_CANTOPEN,
         sqlite3.SQLITE_PROTOCOL,
     }
 )
@@ -58,9 +60,12 @@ Transaction = AsyncConnection  # what every method of ledger and records takes f
 class Database:
     """An engine with its rules set. Use it as an async context manager, or call close()."""
 
-    def __init__(self, engine: AsyncEngine, gate: asyncio.Semaphore | None = None) -> None:
+    def __init__(
+        self, engine: AsyncEngine, gate: asyncio.Semaphore | None = None, file: SqliteFile | None = None
+    ) -> None:
         self._engine = engine
         self._gate = gate
+        self._file = file  # of SQLite
 
     def in_background(self) -> Database:
         """The same database for work that no person waits for: it keeps out of the way of the rest.
@@ -68,7 +73,8 @@ class Database:
         Connections are given out first come, first served, so a hundred steps of the worker would stand before one
         command: of these, only as many queue as leave room.
         """
-        return Database(self._engine, asyncio.Semaphore(_BACKGROUND_CONNECTIONS if self.is_postgresql else 1))
+        gate = asyncio.Semaphore(_BACKGROUND_CONNECTIONS if self.is_postgresql else 1)
+        return Database(self._engine, gate, self._file)
 
     @property
     def is_postgresql(self) -> bool:
@@ -80,12 +86,26 @@ class Database:
         """One transaction: committed at the end of the block, rolled back when the block raises.
 
         On SQLite it holds the write lock from its first moment, and this process has one connection: never open
-        a second transaction inside the first. Raises DatabaseLost.
+        a second transaction inside the first. Raises DatabaseLost; DatabaseBroken, now and for good, when the file
+        of a SQLite database can't be used any more.
         """
-        try:
+        with self._faults_told():
             async with self._gate or nullcontext(), self._engine.begin() as connection:
                 yield connection
+
+    @contextmanager
+    def _faults_told(self) -> Generator[None]:
+        """Around the use of a connection: say of which kind a fault is."""
+        if self._file is not None:
+            self._file.check()
+        try:
+            yield
         except DBAPIError as error:
+            broken = fault_of(self._engine.url.database or "the database", error.orig)
+            if broken is not None:
+                if self._file is not None:
+                    self._file.broke(broken)
+                raise DatabaseBroken(broken) from error
             if not (error.connection_invalidated or _is_gone(error) or _may_pass(error)):
                 raise
             raise DatabaseLost(f"the connection to the database broke: {type(error.orig).__name__}") from error
@@ -94,15 +114,40 @@ class Database:
         except _NO_CONNECTION as error:
             raise DatabaseLost(f"the database can't be reached: {type(error).__name__}") from error
 
+    async def truncate_wal(self) -> bool:
+        """Write what SQLite has in its write-ahead log into the file and empty the log: what was deleted stands there
+        until then. False: somebody else, such as a backup, is reading, and the log stays for now. Raises DatabaseLost.
+
+        PostgreSQL sees to its own log, and nothing is done there.
+        """
+        if self._file is None:
+            return True
+        with self._faults_told():
+            async with self._engine.connect() as bare:
+                connection = await bare.execution_options(**{WITHOUT_TRANSACTION: True})
+                await connection.exec_driver_sql("PRAGMA busy_timeout = 0")  # nobody here waits for a reader to end
+                try:
+                    row = (await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")).one()
+                finally:
+                    await connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}")
+        return row[0] == 0  # busy, pages in the log, pages written back (sqlite.org/pragma.html)
+
     async def migrate(self) -> None:
         """Bring the schema to the newest revision. Several processes may do so at once: one works, the others wait.
 
-        Raises DatabaseUnreachable when the database can't be opened, SchemaTooNew when this bot is too old for it.
+        Raises DatabaseUnreachable when the database can't be opened or is not ours, SchemaTooNew when this bot is too
+        old for it.
         """
         try:
+            if self._file is not None:
+                await asyncio.to_thread(self._file.inspect)
             async with self.transaction() as connection:
                 await serialize(connection, "schema")
                 await connection.run_sync(upgrade)
+                if self._file is not None:
+                    await connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+        except DatabaseBroken as error:
+            raise DatabaseUnreachable(str(error)) from error
         except DatabaseLost as error:
             raise DatabaseUnreachable(_reason(error.__cause__ or error)) from error
         except DBAPIError as error:
@@ -125,10 +170,13 @@ def open_database(address: str, *, idle_seconds: float = IDLE_SECONDS) -> Databa
     """The database at *address* (see store.address). Connects at the first transaction.
 
     *idle_seconds*: PostgreSQL ends a transaction that asks nothing for so long; 0: never.
-    Raises BadDatabaseUrl, or DatabaseUnreachable when the folder of a SQLite file can't be made.
+    Raises BadDatabaseUrl, or DatabaseUnreachable when a SQLite file can't be made or written.
     """
     url = parse_database_url(address)
-    return Database(_open_sqlite(url) if url.get_backend_name() == "sqlite" else _open_postgresql(url, idle_seconds))
+    if url.get_backend_name() != "sqlite":
+        return Database(_open_postgresql(url, idle_seconds))
+    file = SqliteFile(Path(str(url.database)))
+    return Database(_open_sqlite(url), file=file)
 
 
 def _open_postgresql(url: URL, idle_seconds: float) -> AsyncEngine:
@@ -142,10 +190,6 @@ def _open_postgresql(url: URL, idle_seconds: float) -> AsyncEngine:
 
 def _open_sqlite(url: URL) -> AsyncEngine:
     """One connection: transactions of this process queue fairly instead of polling for SQLite's write lock."""
-    try:
-        Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DatabaseUnreachable(_reason(error)) from error
     engine = create_async_engine(
         url,
         pool_size=1,
@@ -168,17 +212,21 @@ def _limit_idleness(seconds: float, connection: Any, _record: object) -> None:
 
 
 def _set_sqlite_rules(connection: Any, _record: object) -> None:
-    """WAL survives a kill, synchronous=FULL survives a power cut too (SQLite docs: PRAGMA synchronous)."""
+    """WAL survives a kill, synchronous=FULL survives a power cut too (SQLite docs: PRAGMA synchronous).
+
+    secure_delete writes zeros over what is deleted; in the log it stays until truncate_wal().
+    """
     connection.isolation_level = None  # BEGIN is ours to say, below
     cursor = connection.cursor()
-    for rule in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for rule in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
         cursor.execute(f"PRAGMA {rule}")
     cursor.close()
 
 
 def _begin_immediately(connection: Connection) -> None:
     """Take the write lock first: a transaction that reads and then writes can't wait for it halfway through."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    if not connection.get_execution_options().get(WITHOUT_TRANSACTION):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _is_gone(error: DBAPIError) -> bool:

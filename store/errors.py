@@ -4,6 +4,7 @@ StoreError
 ├── BadDatabaseUrl        the address can't be understood; also a ValueError
 ├── DatabaseUnreachable   nobody answers there, or it answers with a refusal
 ├── DatabaseLost          it answered before, and may again: the transaction under way may or may not have counted
+│   └── DatabaseBroken    its file was damaged, deleted or made read-only: it stays so until somebody mends it
 └── SchemaTooNew          a newer version of this bot has been here
 """
 
@@ -25,6 +26,13 @@ class DatabaseUnreachable(StoreError):
 class DatabaseLost(StoreError):
     """The connection broke or none can be had now. If it broke during the commit, that may have happened all the same:
     whoever tries again must find the rows as they are."""
+
+
+class DatabaseBroken(DatabaseLost):
+    """The SQLite file can't be used any more, and waiting does not help; the text names the file and the way out.
+
+    Whoever copes with a lost database copes with this too; the worker's loop ends the process.
+    """
 
 
 class SchemaTooNew(StoreError):

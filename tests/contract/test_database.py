@@ -70,10 +70,11 @@ async def test_serialize_lets_one_transaction_at_a_time_past(database: Database,
         assert await load_value(tx, "count") == "16"
 
 
-async def test_sqlite_survives_a_power_cut(sqlite_maker: SqliteMaker) -> None:
+async def test_sqlite_survives_a_power_cut_and_overwrites_what_is_deleted(sqlite_maker: SqliteMaker) -> None:
     async with open_database(await sqlite_maker.create()) as database, database.transaction() as tx:
-        rules = [await tx.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "synchronous", "foreign_keys")]
-    assert rules == ["wal", 2, 1]
+        names = ("journal_mode", "synchronous", "foreign_keys", "secure_delete")
+        rules = [await tx.scalar(text(f"PRAGMA {name}")) for name in names]
+    assert rules == ["wal", 2, 1, 1]
 
 
 @pytest.mark.postgres

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from generations.kept_pace import KeptPace
 from generations.model import Outlook, State
 from store.database import Database, Transaction
-from store.errors import DatabaseLost
+from store.errors import DatabaseBroken, DatabaseLost
 from store.tables import generations
 from tests.worker.conftest import Workshop
 
@@ -141,3 +141,55 @@ async def test_a_database_that_is_away_leaves_the_first_card_without_an_outlook(
     workshop.restart()
     assert await workshop.worker.showing.first_outlook(generation) == Outlook()
     assert (await workshop.worker.showing.first_outlook(generation)).line is not None
+
+
+class Broken(Database):
+    """A database whose file can't be used any more."""
+
+    def __init__(self) -> None:
+        self.tries = 0
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Transaction, None]:
+        self.tries += 1
+        raise DatabaseBroken("imagine.db is damaged")
+        yield
+
+
+async def test_a_database_that_is_broken_for_good_ends_the_loop_and_the_owner_is_told_once(
+    workshop: Workshop, caplog: pytest.LogCaptureFixture
+) -> None:
+    workshop.database = broken = Broken()
+    workshop.restart()
+    with pytest.raises(DatabaseBroken):
+        await asyncio.wait_for(workshop.worker.run(), 30)
+    assert workshop.bell.matters == ["database_broken"]
+    assert broken.tries == 1
+    await workshop.worker.drain()
+    assert [record.message for record in caplog.records if record.exc_info] == []
+
+
+async def test_a_database_that_breaks_in_the_middle_of_a_step_fails_that_step_quietly(
+    workshop: Workshop, caplog: pytest.LogCaptureFixture
+) -> None:
+    await workshop.imagine()
+
+    async def break_file() -> None:
+        workshop.context.database = Broken()
+
+    workshop.service.during_create = break_file
+    await step_while_time_passes(workshop)
+    assert len(workshop.service.posts) == 1
+    assert [record.message for record in caplog.records if record.exc_info] == []
+    assert "imagine.db is damaged" in caplog.text
+
+
+async def test_a_stop_while_the_database_is_away_ends_as_any_other(workshop: Workshop) -> None:
+    flaky = workshop.database = Flaky(workshop.database)
+    workshop.restart()
+    running = asyncio.create_task(workshop.worker.run())
+    while not workshop.worker.is_well():  # noqa: ASYNC110 - it gives no signal
+        await asyncio.sleep(0.01)
+    flaky.failures = 1000
+    await workshop.worker.drain()
+    await asyncio.wait_for(running, 30)

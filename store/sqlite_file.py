@@ -1,0 +1,150 @@
+"""Look after the file of a SQLite database: whose it is, who may read it, and whether it is still there and sound.
+
+Knows SQLite's result codes (sqlite.org/rescode.html) and nothing of what is in the tables.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import stat
+from contextlib import closing, suppress
+from pathlib import Path
+
+from store.errors import DatabaseBroken, DatabaseUnreachable
+
+log = logging.getLogger("qwen_imagine.store")
+
+# Stands at byte 68 of each file of ours and tells it from another program's (sqlite.org/fileformat2.html,
+# "Application ID"): "QwIm" in ASCII.
+APPLICATION_ID = 0x5177496D
+OUR_TABLES = frozenset({"alembic_version", "entries", "generations"})  # in files from before there was such an id
+BESIDE = ("", "-wal", "-shm", ".lock")  # what belongs to one database, by the ends of the names
+
+# What does not pass by itself: result code -> what is wrong and what to do. %s is the file.
+BROKEN = {
+    sqlite3.SQLITE_NOTADB: "%s is not a SQLite database: move it away, or name another file in DATABASE_URL",
+    sqlite3.SQLITE_CORRUPT: "%s is damaged: put a backup in its place, or move it away to begin with an empty one",
+    sqlite3.SQLITE_READONLY: "%s can't be written: give the bot's user the right to write to the file and its folder",
+    sqlite3.SQLITE_PERM: "%s can't be opened: give the bot's user the right to write to the file and its folder",
+    sqlite3.SQLITE_CANTOPEN: "%s can't be opened: give the bot's user the right to write to the file and its folder",
+}
+GONE = "%s was deleted or replaced while the bot was running: put it back, then start the bot again"
+FOREIGN = "%s is a database of another program: name another file in DATABASE_URL"
+NO_FILE = "%s is not a file: name another one in DATABASE_URL"
+
+
+def fault_of(path: Path | str, error: BaseException | None) -> str | None:
+    """The sentence for a driver's *error* that does not pass by itself; None: it may pass, or is of another kind."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    sentence = None if code is None else BROKEN.get(code & 0xFF)
+    return None if sentence is None else sentence % path
+
+
+class SqliteFile:
+    """One file, from its opening on. It is not used again after it was found broken: half of it may be lost."""
+
+    def __init__(self, path: Path) -> None:
+        """Make the file if there is none, for its owner alone. Raises DatabaseUnreachable."""
+        self.path = path
+        self._absolute = path.absolute()
+        self._broken: str | None = None
+        try:
+            _make_private(path)
+        except OSError as error:
+            raise DatabaseUnreachable(f"{path} can't be opened: {error.strerror}") from error
+        if not path.is_file():
+            raise DatabaseUnreachable(NO_FILE % path)
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise DatabaseUnreachable(BROKEN[sqlite3.SQLITE_READONLY] % path)
+        self._identity = _identity(path)
+
+    def check(self) -> None:
+        """Ask the file system whether the file still stands where it stood. Raises DatabaseBroken.
+
+        SQLite itself goes on writing to a file that has no name any more, and all of that would be lost.
+        """
+        if self._broken is None:
+            try:
+                gone = _identity(self._absolute) != self._identity
+            except (FileNotFoundError, NotADirectoryError):
+                gone = True
+            except OSError:  # the next statement tells what it is
+                gone = False
+            if gone:
+                self._broken = GONE % self.path
+        if self._broken is not None:
+            raise DatabaseBroken(self._broken)
+
+    def broke(self, sentence: str) -> None:
+        """Use it no more: from now on check() raises this sentence."""
+        self._broken = self._broken or sentence
+
+    def inspect(self) -> None:
+        """Read the whole file once, changing nothing: is it ours, and is each page sound? Raises DatabaseUnreachable.
+
+        Takes about half a second for a gigabyte that the machine has in its memory.
+        """
+        address = f"{self._absolute.as_uri()}?mode=ro"
+        try:
+            with closing(sqlite3.connect(address, uri=True, timeout=30)) as connection:
+                if not _is_ours(connection):
+                    raise DatabaseUnreachable(FOREIGN % self.path)
+                (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        except sqlite3.Error as error:
+            sentence = fault_of(self.path, error) or f"{self.path} can't be opened: {error}"
+            raise DatabaseUnreachable(sentence) from error
+        if found != "ok":
+            raise DatabaseUnreachable(BROKEN[sqlite3.SQLITE_CORRUPT] % self.path)
+
+
+def _is_ours(connection: sqlite3.Connection) -> bool:
+    """Whether the file is empty or was made by this bot."""
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    (user_version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application_id or user_version:
+        return application_id == APPLICATION_ID
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    return not tables or tables >= OUR_TABLES
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _make_private(path: Path) -> None:
+    """Let the owner alone read the database, what SQLite keeps beside it, and the folder if it is new or named data.
+
+    -wal and -shm are made with the rights of the file (sqlite.org/src, findCreateFileMode in os_unix.c).
+    """
+    folder = path.parent
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    if os.name != "posix":  # elsewhere there are no such bits
+        return
+    for part in (path.with_name(path.name + ending) for ending in BESIDE):
+        if part.is_file():
+            _tighten(part)
+    if folder.name == "data" and not folder.is_symlink():
+        _tighten(folder)
+    elif folder.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        log.warning(
+            "other users of this machine can open the folder %s, which holds the database: "
+            "a folder of its own, with chmod 700, keeps them out",
+            folder.absolute(),
+        )
+
+
+def _tighten(path: Path) -> None:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if not mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return
+    try:
+        path.chmod(mode & stat.S_IRWXU)
+    except PermissionError:
+        log.warning(
+            "other users of this machine can open %s, and its rights can't be changed: it is another user's", path
+        )

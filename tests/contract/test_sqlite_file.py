@@ -1,0 +1,278 @@
+"""The file of a SQLite database: refused at the start or given up while running with one sentence, readable by its
+owner alone, and without a trace of what was erased. Every fault here also happens to root."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import shutil
+import sqlite3
+import stat
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from generations.model import DISCORD_EPOCH_MS
+from generations.privacy import Privacy
+from store.database import open_database
+from store.errors import DatabaseBroken, DatabaseUnreachable
+from store.memory import load_value, save_value
+from store.sqlite_file import APPLICATION_ID
+from tests.contract.test_archive import make as make_generation
+from tests.contract.world import DAY_MS, MIRA, make_world
+from tests.databases import SqliteMaker
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="an open file can't be deleted elsewhere")
+
+
+def make(path: Path, *statements: str) -> Path:
+    """A file that another program made, or an older bot."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+    return path
+
+
+def ask(path: Path, statement: str) -> object:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(statement).fetchone()[0]
+
+
+async def start(path: Path) -> str:
+    """What the bot says of this file at its start; empty: it takes it."""
+    try:
+        async with open_database(f"sqlite:///{path}") as database:
+            await database.migrate()
+    except DatabaseUnreachable as error:
+        return str(error)
+    return ""
+
+
+def damage(path: Path, page: int) -> None:
+    """Write noise over one page and all that follow it; pages count from 1."""
+    with path.open("r+b") as file:
+        size = 4096
+        file.seek((page - 1) * size)
+        file.write(b"\x5a" * max(size, path.stat().st_size - file.tell()))
+
+
+# -- at the start ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [b"this is no database" * 500, b"short"])
+async def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+    said = await start(path)
+    assert said.startswith(f"{path} is not a SQLite database")
+    assert "DATABASE_URL" in said
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ("CREATE TABLE bookmarks (url)",),
+        ("CREATE TABLE generations (id)",),
+        ("CREATE TABLE alembic_version (version_num)", "CREATE TABLE users (id)"),
+        ("PRAGMA application_id = 77", "CREATE TABLE entries (id)"),
+        ("PRAGMA user_version = 3",),
+    ],
+)
+async def test_a_database_of_another_program_is_refused_and_left_as_it_is(
+    tmp_path: Path, statements: tuple[str, ...]
+) -> None:
+    path = make(tmp_path / "other.db", *statements)
+    before = path.read_bytes()
+    assert (await start(path)).startswith(f"{path} is a database of another program")
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["other.db"]
+
+
+async def test_a_damaged_file_is_refused_before_anything_is_written(sqlite_maker: SqliteMaker) -> None:
+    path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
+    damage(path, 3)
+    said = await start(path)
+    assert said.startswith(f"{path} is damaged")
+    assert "backup" in said
+
+
+async def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:
+    assert await start(tmp_path) == f"{tmp_path} is not a file: name another one in DATABASE_URL"
+
+
+async def test_a_file_in_the_place_of_its_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file", "utf-8")
+    assert (await start(tmp_path / "data" / "imagine.db")).endswith("can't be opened: File exists")
+
+
+@pytest.mark.parametrize("of_the_folder", [False, True])
+async def test_a_file_that_may_not_be_written_is_refused(sqlite_maker: SqliteMaker, of_the_folder: bool) -> None:
+    path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
+    folder = path.parent / f"closed-{path.stem}"
+    os.renames(path, folder / path.name)  # makes the folder
+    path = folder / path.name
+    closed = folder if of_the_folder else path
+    closed.chmod(0o500)
+    if os.access(closed, os.W_OK):
+        pytest.skip("this user may write everything")
+    said = await start(path)
+    folder.chmod(0o700)
+    assert said.startswith(f"{path} can't be ")
+    assert "right to write" in said
+
+
+async def test_a_file_of_an_older_bot_is_taken_and_marked_as_ours(sqlite_maker: SqliteMaker) -> None:
+    path = make(Path((await sqlite_maker.create()).removeprefix("sqlite:///")), "PRAGMA application_id = 0")
+    assert await start(path) == ""
+    assert ask(path, "PRAGMA application_id") == APPLICATION_ID
+    assert await start(path) == ""
+
+
+# -- while the bot runs ------------------------------------------------------------------------------------------------
+
+
+def spoil(path: Path, fault: str) -> None:
+    """What an operator, another program or a bad disk does to a file that is in use."""
+    if fault == "damaged":
+        damage(path, 2)
+    if fault == "replaced":
+        shutil.copy(path, f"{path}.new")
+        os.replace(f"{path}.new", path)
+    if fault in ("deleted", "a folder"):
+        path.unlink()
+    if fault == "a folder":
+        path.mkdir()
+
+
+async def refusal_after(path: Path, fault: str) -> str:
+    """Open the file, let *fault* happen to it, and return what the next transactions raise."""
+    async with open_database(f"sqlite:///{path}") as database:
+        await database.migrate()
+        async with database.transaction() as tx:
+            for number in range(400):
+                await save_value(tx, f"key {number}", "x" * 500)
+        await database.truncate_wal()
+        async with database.transaction() as tx:
+            await tx.exec_driver_sql("PRAGMA shrink_memory")  # what is asked for next is read from the file
+            await tx.exec_driver_sql(f"PRAGMA query_only = {fault == 'read-only'}")
+        spoil(path, fault)
+        said: list[str] = []
+        for through in (database, database, database.in_background()):
+            with pytest.raises(DatabaseBroken) as caught:
+                async with through.transaction() as tx:
+                    await load_value(tx, "key 7")
+                    await tx.execute(text("DELETE FROM memory"))
+            said.append(str(caught.value))
+        assert len(set(said)) == 1
+        return said[0]
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        ("deleted", "was deleted or replaced while the bot was running"),
+        ("replaced", "was deleted or replaced while the bot was running"),
+        ("a folder", "was deleted or replaced while the bot was running"),
+        ("damaged", "is damaged"),
+        ("read-only", "can't be written"),
+    ],
+)
+async def test_a_file_that_breaks_under_the_running_bot_is_given_up_for_good(
+    sqlite_maker: SqliteMaker, fault: str, sentence: str
+) -> None:
+    path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
+    assert (await refusal_after(path, fault)).startswith(f"{path} {sentence}")
+
+
+# -- who may read it ---------------------------------------------------------------------------------------------------
+
+
+def rights(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+async def test_a_new_database_and_all_beside_it_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        async with open_database(f"sqlite:///{tmp_path}/fresh/imagine.db") as database:
+            await database.migrate()
+            parts = {part.name: rights(part) for part in (tmp_path / "fresh").iterdir()}
+    finally:
+        os.umask(before)
+    assert parts == {"imagine.db": 0o600, "imagine.db-wal": 0o600, "imagine.db-shm": 0o600}
+    assert rights(tmp_path / "fresh") == 0o700
+
+
+async def test_what_others_could_read_is_tightened(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o755)
+    for name in ("imagine.db", "imagine.db-wal", "imagine.db-shm", "imagine.db.lock", "notes.txt"):
+        (folder / name).touch()
+        (folder / name).chmod(0o664)
+    async with open_database(f"sqlite:///{folder}/imagine.db"):
+        assert rights(folder) == 0o700
+        assert {rights(part) for part in folder.glob("imagine.db*")} == {0o600}
+        assert rights(folder / "notes.txt") == 0o664
+
+
+async def test_a_folder_that_holds_other_things_too_is_left_alone_and_warned_about(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    folder.chmod(0o777)
+    with caplog.at_level(logging.WARNING):
+        async with open_database(f"sqlite:///{folder}/imagine.db"):
+            assert rights(folder) == 0o777
+    assert f"can open the folder {folder}" in caplog.text
+
+
+# -- what is left of what was erased -----------------------------------------------------------------------------------
+
+
+def raw_bytes(path: Path) -> bytes:
+    """Everything that SQLite keeps on the disk."""
+    parts = [path.with_name(path.name + ending) for ending in ("", "-wal", "-shm")]
+    return b"".join(part.read_bytes() for part in parts if part.exists())
+
+
+@pytest.mark.parametrize("way", ["erased", "purged"])
+async def test_no_byte_of_a_prompt_stays_on_the_disk_after_it_was_erased_or_purged(
+    sqlite_maker: SqliteMaker, way: str
+) -> None:
+    path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
+    async with open_database(f"sqlite:///{path}") as database:
+        world = make_world(database, credits=500)
+        for number in range(1, 41):  # several pages of rows, some of them overflowing theirs
+            prompt = f"canary {number} " * (1 + number % 5 * 60)
+            await make_generation(world, (world.clock.at_ms - DISCORD_EPOCH_MS) << 22 | number, MIRA, prompt=prompt)
+        assert b"canary 7 " in raw_bytes(path)
+        privacy = Privacy(database, world.ledger, world.clock, random.Random(5), retention_days=1)
+        if way == "erased":
+            await privacy.erase(MIRA)
+        else:
+            world.clock.at_ms += 3 * DAY_MS
+            await privacy.keep_house()
+        assert b"canary" not in raw_bytes(path)
+
+
+async def test_a_log_that_somebody_reads_is_left_for_later_and_nobody_waits(sqlite_maker: SqliteMaker) -> None:
+    path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
+    async with open_database(f"sqlite:///{path}") as database:
+        async with database.transaction() as tx:
+            await save_value(tx, "word", "canary in the log")
+        with closing(sqlite3.connect(path, isolation_level=None)) as backup:
+            backup.execute("BEGIN")
+            backup.execute("SELECT * FROM memory").fetchall()
+            async with database.transaction() as tx:
+                await tx.execute(text("DELETE FROM memory"))
+            assert not await database.truncate_wal()
+        assert b"canary" in raw_bytes(path)
+        assert await database.truncate_wal()
+        assert b"canary" not in raw_bytes(path)
+        async with database.transaction() as tx:
+            assert await tx.scalar(text("PRAGMA busy_timeout")) == 30_000
