@@ -82,6 +82,9 @@ class UnsteadyDatabase:
     def is_postgresql(self) -> bool:
         return self.real.is_postgresql
 
+    async def truncate_wal(self) -> bool:
+        return await self.real.truncate_wal()
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         if self.delays:
