@@ -18,7 +18,7 @@ from sqlalchemy import text
 from generations.model import DISCORD_EPOCH_MS
 from generations.privacy import Privacy
 from store.database import open_database
-from store.errors import DatabaseBroken, DatabaseUnreachable
+from store.errors import DatabaseBroken, DatabaseLost, DatabaseUnreachable
 from store.memory import load_value, save_value
 from store.sqlite_file import APPLICATION_ID
 from tests.contract.test_archive import make as make_generation
@@ -186,6 +186,19 @@ async def test_a_file_that_breaks_under_the_running_bot_is_given_up_for_good(
 ) -> None:
     path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
     assert (await refusal_after(path, fault)).startswith(f"{path} {sentence}")
+
+
+async def test_a_full_disk_is_a_lost_database_and_may_pass(sqlite_maker: SqliteMaker) -> None:
+    async with open_database(await sqlite_maker.create()) as database:
+        async with database.transaction() as tx:
+            await tx.exec_driver_sql("PRAGMA max_page_count = 1")  # no page more than there are
+        with pytest.raises(DatabaseLost) as caught:
+            async with database.transaction() as tx:
+                await save_value(tx, "long", "x" * 1_000_000)
+        assert not isinstance(caught.value, DatabaseBroken)
+        async with database.transaction() as tx:
+            await tx.exec_driver_sql("PRAGMA max_page_count = 1000000")
+            await save_value(tx, "long", "x" * 1_000_000)
 
 
 # -- who may read it ---------------------------------------------------------------------------------------------------
