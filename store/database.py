@@ -141,6 +141,7 @@ class Database:
         try:
             if self._file is not None:
                 await asyncio.to_thread(self._file.inspect)
+                self._file.make_private()
             async with self.transaction() as connection:
                 await serialize(connection, "schema")
                 await connection.run_sync(upgrade)

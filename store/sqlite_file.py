@@ -22,6 +22,8 @@ APPLICATION_ID = 0x5177496D
 OUR_TABLES = frozenset({"alembic_version", "entries", "generations"})  # in files from before there was such an id
 BESIDE = ("", "-wal", "-shm", ".lock")  # what belongs to one database, by the ends of the names
 
+OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
 # What does not pass by itself: result code -> what is wrong and what to do. %s is the file.
 BROKEN = {
     sqlite3.SQLITE_NOTADB: "%s is not a SQLite database: move it away, or name another file in DATABASE_URL",
@@ -38,8 +40,13 @@ NO_FILE = "%s is not a file: name another one in DATABASE_URL"
 def fault_of(path: Path | str, error: BaseException | None) -> str | None:
     """The sentence for a driver's *error* that does not pass by itself; None: it may pass, or is of another kind."""
     code: int | None = getattr(error, "sqlite_errorcode", None)
-    sentence = None if code is None else BROKEN.get(code & 0xFF)
-    return None if sentence is None else sentence % path
+    if code is None:
+        return None
+    code &= 0xFF
+    # A disk that the system made read-only after a fault of its own is told as an I/O error.
+    if code == sqlite3.SQLITE_IOERR and os.path.exists(path) and not os.access(path, os.W_OK):
+        code = sqlite3.SQLITE_READONLY
+    return BROKEN[code] % path if code in BROKEN else None
 
 
 class SqliteFile:
@@ -51,7 +58,10 @@ class SqliteFile:
         self._absolute = path.absolute()
         self._broken: str | None = None
         try:
-            _make_private(path)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # -wal and -shm are made with the rights of the file (sqlite.org/src, findCreateFileMode in os_unix.c).
+            with suppress(FileExistsError):
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         except OSError as error:
             raise DatabaseUnreachable(f"{path} can't be opened: {error.strerror}") from error
         if not path.is_file():
@@ -98,6 +108,23 @@ class SqliteFile:
         if found != "ok":
             raise DatabaseUnreachable(BROKEN[sqlite3.SQLITE_CORRUPT] % self.path)
 
+    def make_private(self) -> None:
+        """Let the owner alone read the database, what is beside it, and the folder if that is named data."""
+        if os.name != "posix":  # elsewhere there are no such bits
+            return
+        for part in (self.path.with_name(self.path.name + ending) for ending in BESIDE):
+            if part.is_file():
+                _tighten(part)
+        folder = self._absolute.parent
+        if folder.name == "data" and not folder.is_symlink():
+            _tighten(folder)
+        elif folder.stat().st_mode & OPEN_TO_OTHERS:
+            log.warning(
+                "other users of this machine can open the folder %s, which holds the database: a folder of its own, "
+                "with chmod 700, keeps them out",
+                folder,
+            )
+
 
 def _is_ours(connection: sqlite3.Connection) -> bool:
     """Whether the file is empty or was made by this bot."""
@@ -114,37 +141,11 @@ def _identity(path: Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _make_private(path: Path) -> None:
-    """Let the owner alone read the database, what SQLite keeps beside it, and the folder if it is new or named data.
-
-    -wal and -shm are made with the rights of the file (sqlite.org/src, findCreateFileMode in os_unix.c).
-    """
-    folder = path.parent
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    if os.name != "posix":  # elsewhere there are no such bits
-        return
-    for part in (path.with_name(path.name + ending) for ending in BESIDE):
-        if part.is_file():
-            _tighten(part)
-    if folder.name == "data" and not folder.is_symlink():
-        _tighten(folder)
-    elif folder.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        log.warning(
-            "other users of this machine can open the folder %s, which holds the database: "
-            "a folder of its own, with chmod 700, keeps them out",
-            folder.absolute(),
-        )
-
-
 def _tighten(path: Path) -> None:
     mode = stat.S_IMODE(path.stat().st_mode)
-    if not mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if not mode & OPEN_TO_OTHERS:
         return
     try:
         path.chmod(mode & stat.S_IRWXU)
-    except PermissionError:
-        log.warning(
-            "other users of this machine can open %s, and its rights can't be changed: it is another user's", path
-        )
+    except OSError as error:
+        log.warning("other users of this machine can open %s, and that can't be changed: %s", path, error.strerror)

@@ -20,7 +20,7 @@ from generations.privacy import Privacy
 from store.database import open_database
 from store.errors import DatabaseBroken, DatabaseLost, DatabaseUnreachable
 from store.memory import load_value, save_value
-from store.sqlite_file import APPLICATION_ID
+from store.sqlite_file import APPLICATION_ID, fault_of
 from tests.contract.test_archive import make as make_generation
 from tests.contract.world import DAY_MS, MIRA, make_world
 from tests.databases import SqliteMaker
@@ -86,9 +86,11 @@ async def test_a_database_of_another_program_is_refused_and_left_as_it_is(
     tmp_path: Path, statements: tuple[str, ...]
 ) -> None:
     path = make(tmp_path / "other.db", *statements)
+    path.chmod(0o664)  # not ours to tighten either
     before = path.read_bytes()
     assert (await start(path)).startswith(f"{path} is a database of another program")
     assert path.read_bytes() == before
+    assert rights(path) == 0o664
     assert os.listdir(tmp_path) == ["other.db"]
 
 
@@ -123,6 +125,17 @@ async def test_a_file_that_may_not_be_written_is_refused(sqlite_maker: SqliteMak
     folder.chmod(0o700)
     assert said.startswith(f"{path} can't be ")
     assert "right to write" in said
+
+
+def test_an_input_output_error_of_a_disk_that_was_made_read_only_does_not_pass(tmp_path: Path) -> None:
+    path = make(tmp_path / "imagine.db", "CREATE TABLE entries (id)")
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_WRITE
+    assert fault_of(path, error) is None
+    path.chmod(0o400)
+    if os.access(path, os.W_OK):
+        pytest.skip("this user may write everything")
+    assert str(fault_of(path, error)).startswith(f"{path} can't be written")
 
 
 async def test_a_file_of_an_older_bot_is_taken_and_marked_as_ours(sqlite_maker: SqliteMaker) -> None:
@@ -220,16 +233,18 @@ async def test_a_new_database_and_all_beside_it_is_readable_by_its_owner_alone(t
     assert rights(tmp_path / "fresh") == 0o700
 
 
-async def test_what_others_could_read_is_tightened(tmp_path: Path) -> None:
+async def test_what_others_could_read_is_tightened_and_nothing_else(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir(mode=0o755)
+    folder.chmod(0o755)
     for name in ("imagine.db", "imagine.db-wal", "imagine.db-shm", "imagine.db.lock", "notes.txt"):
         (folder / name).touch()
         (folder / name).chmod(0o664)
-    async with open_database(f"sqlite:///{folder}/imagine.db"):
-        assert rights(folder) == 0o700
-        assert {rights(part) for part in folder.glob("imagine.db*")} == {0o600}
-        assert rights(folder / "notes.txt") == 0o664
+    assert await start(folder / "imagine.db") == ""
+    assert rights(folder) == 0o700
+    assert {part.name: rights(part) for part in folder.iterdir()} == {
+        "imagine.db": 0o600, "imagine.db.lock": 0o600, "notes.txt": 0o664,
+    }  # fmt: skip
 
 
 async def test_a_folder_that_holds_other_things_too_is_left_alone_and_warned_about(
@@ -239,8 +254,8 @@ async def test_a_folder_that_holds_other_things_too_is_left_alone_and_warned_abo
     folder.mkdir()
     folder.chmod(0o777)
     with caplog.at_level(logging.WARNING):
-        async with open_database(f"sqlite:///{folder}/imagine.db"):
-            assert rights(folder) == 0o777
+        assert await start(folder / "imagine.db") == ""
+    assert rights(folder) == 0o777
     assert f"can open the folder {folder}" in caplog.text
 
 
