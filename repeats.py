@@ -1,6 +1,6 @@
-"""Throttle log lines that a fault may repeat many times a second. Pure: time comes with each line.
+"""Leave out log lines that a fault repeats many times a second. Pure: time comes with each line.
 
-A line is throttled only where its logging call says so: `log.warning("...", extra=REPEATS)`. Lines that are said once
+A line is left out only where its logging call says so: `log.warning("...", extra=REPEATS)`. Lines that are said once
 for an image or a request are not marked.
 """
 

@@ -116,9 +116,10 @@ class Database:
 
     async def truncate_wal(self) -> bool:
         """Write what SQLite has in its write-ahead log into the file and empty the log: what was deleted stands there
-        until then. False: somebody else, such as a backup, is reading, and the log stays for now. Raises DatabaseLost.
+        until then. Then look whether the file is still ours: until now SQLite may have known it from memory alone.
 
-        PostgreSQL sees to its own log, and nothing is done there.
+        False: somebody else, such as a backup, is reading, and the log stays for now. Raises DatabaseLost and
+        DatabaseBroken. PostgreSQL sees to its own log, and nothing is done there.
         """
         if self._file is None:
             return True
@@ -130,6 +131,8 @@ class Database:
                     row = (await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")).one()
                 finally:
                     await connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}")
+                await connection.exec_driver_sql("PRAGMA shrink_memory")  # so the next reads come from the file
+                self._file.compare((await connection.exec_driver_sql("PRAGMA application_id")).scalar_one())
         return row[0] == 0  # busy, pages in the log, pages written back (sqlite.org/pragma.html)
 
     async def migrate(self) -> None:
@@ -147,6 +150,8 @@ class Database:
                 await connection.run_sync(upgrade)
                 if self._file is not None:
                     await connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+            if self._file is not None:
+                self._file.is_ours = True
         except DatabaseBroken as error:
             raise DatabaseUnreachable(str(error)) from error
         except DatabaseLost as error:

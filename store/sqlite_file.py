@@ -22,6 +22,7 @@ APPLICATION_ID = 0x5177496D
 OUR_TABLES = frozenset({"alembic_version", "entries", "generations"})  # in files from before there was such an id
 BESIDE = ("", "-wal", "-shm", ".lock")  # what belongs to one database, by the ends of the names
 
+HEADER_BYTES = 100  # no database has fewer (sqlite.org/fileformat2.html, "The Database Header")
 OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 # What does not pass by itself: result code -> what is wrong and what to do. %s is the file.
@@ -56,6 +57,7 @@ class SqliteFile:
         """Make the file if there is none, for its owner alone. Raises DatabaseUnreachable."""
         self.path = path
         self._absolute = path.absolute()
+        self.is_ours = False  # since the migrations have run
         self._broken: str | None = None
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -68,7 +70,8 @@ class SqliteFile:
             raise DatabaseUnreachable(NO_FILE % path)
         if not os.access(path, os.R_OK | os.W_OK):
             raise DatabaseUnreachable(BROKEN[sqlite3.SQLITE_READONLY] % path)
-        self._identity = _identity(path)
+        found = path.stat()
+        self._identity = found.st_dev, found.st_ino
 
     def check(self) -> None:
         """Ask the file system whether the file still stands where it stood. Raises DatabaseBroken.
@@ -77,7 +80,9 @@ class SqliteFile:
         """
         if self._broken is None:
             try:
-                gone = _identity(self._absolute) != self._identity
+                found = self._absolute.stat()
+                emptied = self.is_ours and found.st_size < HEADER_BYTES
+                gone = emptied or (found.st_dev, found.st_ino) != self._identity
             except (FileNotFoundError, NotADirectoryError):
                 gone = True
             except OSError:  # the next statement tells what it is
@@ -90,6 +95,12 @@ class SqliteFile:
     def broke(self, sentence: str) -> None:
         """Use it no more: from now on check() raises this sentence."""
         self._broken = self._broken or sentence
+
+    def compare(self, application_id: int) -> None:
+        """Take what was just read from the file. Raises DatabaseBroken when it is not ours any more."""
+        if self.is_ours and application_id != APPLICATION_ID:
+            self.broke(GONE % self.path)
+            self.check()
 
     def inspect(self) -> None:
         """Read the whole file once, changing nothing: is it ours, and is each page sound? Raises DatabaseUnreachable.
@@ -134,11 +145,6 @@ def _is_ours(connection: sqlite3.Connection) -> bool:
         return application_id == APPLICATION_ID
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     return not tables or tables >= OUR_TABLES
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_dev, found.st_ino
 
 
 def _tighten(path: Path) -> None:

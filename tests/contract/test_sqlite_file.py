@@ -150,55 +150,72 @@ async def test_a_file_of_an_older_bot_is_taken_and_marked_as_ours(sqlite_maker: 
 
 def spoil(path: Path, fault: str) -> None:
     """What an operator, another program or a bad disk does to a file that is in use."""
-    if fault == "damaged":
-        damage(path, 2)
-    if fault == "replaced":
-        shutil.copy(path, f"{path}.new")
-        os.replace(f"{path}.new", path)
-    if fault in ("deleted", "a folder"):
-        path.unlink()
-    if fault == "a folder":
-        path.mkdir()
+    match fault:
+        case "deleted":
+            path.unlink()
+        case "replaced":
+            shutil.copy(path, f"{path}.new")
+            os.replace(f"{path}.new", path)
+        case "a folder":
+            path.unlink()
+            path.mkdir()
+        case "emptied":
+            path.write_bytes(b"")
+        case "overwritten":
+            other = make(path.with_suffix(".other"), "CREATE TABLE bookmarks (url)")
+            shutil.copyfile(other, path)
+        case "noise":
+            damage(path, 1)
+        case _:
+            damage(path, 2)
 
 
-async def refusal_after(path: Path, fault: str) -> str:
-    """Open the file, let *fault* happen to it, and return what the next transactions raise."""
-    async with open_database(f"sqlite:///{path}") as database:
-        await database.migrate()
-        async with database.transaction() as tx:
-            for number in range(400):
-                await save_value(tx, f"key {number}", "x" * 500)
-        await database.truncate_wal()
-        async with database.transaction() as tx:
-            await tx.exec_driver_sql("PRAGMA shrink_memory")  # what is asked for next is read from the file
-            await tx.exec_driver_sql(f"PRAGMA query_only = {fault == 'read-only'}")
-        spoil(path, fault)
-        said: list[str] = []
-        for through in (database, database, database.in_background()):
-            with pytest.raises(DatabaseBroken) as caught:
-                async with through.transaction() as tx:
-                    await load_value(tx, "key 7")
-                    await tx.execute(text("DELETE FROM memory"))
-            said.append(str(caught.value))
-        assert len(set(said)) == 1
-        return said[0]
+GONE = "was deleted or replaced while the bot was running"
 
 
 @pytest.mark.parametrize(
     ("fault", "sentence"),
     [
-        ("deleted", "was deleted or replaced while the bot was running"),
-        ("replaced", "was deleted or replaced while the bot was running"),
-        ("a folder", "was deleted or replaced while the bot was running"),
+        ("deleted", GONE),
+        ("replaced", GONE),
+        ("a folder", GONE),
+        ("emptied", GONE),
+        ("overwritten", GONE),
+        ("noise", "is not a SQLite database"),
         ("damaged", "is damaged"),
-        ("read-only", "can't be written"),
     ],
 )
 async def test_a_file_that_breaks_under_the_running_bot_is_given_up_for_good(
     sqlite_maker: SqliteMaker, fault: str, sentence: str
 ) -> None:
     path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
-    assert (await refusal_after(path, fault)).startswith(f"{path} {sentence}")
+    async with open_database(f"sqlite:///{path}") as database:
+        await database.migrate()
+        async with database.transaction() as tx:
+            for number in range(400):
+                await save_value(tx, f"key {number}", "x" * 500)
+        await database.truncate_wal()
+        spoil(path, fault)
+        said = list[str]()
+        for through in (database, database, database.in_background()):
+            with pytest.raises(DatabaseBroken) as caught:
+                await through.truncate_wal()
+                async with through.transaction() as tx:
+                    await load_value(tx, "key 7")
+                    await tx.execute(text("DELETE FROM memory"))
+            said.append(str(caught.value))
+        assert said[0].startswith(f"{path} {sentence}")
+        assert len(set(said)) == 1
+
+
+async def test_a_file_that_can_only_be_read_is_given_up(sqlite_maker: SqliteMaker) -> None:
+    async with open_database(await sqlite_maker.create()) as database:
+        async with database.transaction() as tx:
+            await tx.exec_driver_sql("PRAGMA query_only = ON")
+        for _ in range(2):
+            with pytest.raises(DatabaseBroken, match="can't be written"):
+                async with database.transaction() as tx:
+                    await save_value(tx, "word", "x")
 
 
 async def test_a_full_disk_is_a_lost_database_and_may_pass(sqlite_maker: SqliteMaker) -> None:
