@@ -150,7 +150,7 @@ def posted_apart(addresses: Sequence[str]) -> str:
 
 def owner_alert(detail: str) -> str:
     """A direct message to the bot's owner. *detail* is our own words."""
-    return f"Your image bot needs you: {detail} It goes on working where it can; this is said at most every 6 hours."
+    return f"Your image bot needs you: {detail} This is said at most every 6 hours."
 
 
 # ---- answers, refusals and /credits (ui/answers, ui/buttons, ui/cards_credits, cogs) ------------------------------

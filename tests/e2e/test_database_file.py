@@ -79,6 +79,7 @@ async def test_a_file_that_is_deleted_under_the_bot_ends_it_with_exit_code_1_and
         olga = trial.box.discord.actor("olga")
         (told,) = await olga.wait_for(lambda: olga.messages("dm"), PATIENCE_SECONDS)
         assert "bot.sqlite3 was deleted or replaced while the bot was running" in text(told)
+        assert "goes on working" not in text(told)
         async with asyncio.timeout(PATIENCE_SECONDS):
             while trial.box.bot.state is not BotState.DIED:  # noqa: ASYNC110 - it happens in another process
                 await asyncio.sleep(0.05)
