@@ -148,6 +148,9 @@ class Settings(BaseSettings):
         default=3, ge=1, le=1000, description="Images of one person that are made at once; more wait in line."
     )
     max_queue: int = Field(default=500, ge=0, le=100_000, description="Images that may wait in line, over everybody.")
+    requests_per_minute: int = Field(
+        default=10, ge=0, le=10_000, description="Requests of one person that are taken on in a minute. 0: any number."
+    )
     task_deadline_seconds: int = Field(
         default=900, ge=30, le=86_400, description="An image that takes longer is given up and its credits returned."
     )

@@ -110,6 +110,7 @@ def join(bot: Joined, settings: Settings, ground: Ground, kinds: Kinds | None = 
         max_queue=settings.max_queue,
         max_per_user=settings.max_images_per_user,
         max_in_flight=settings.qwen_max_tasks,
+        requests_per_minute=settings.requests_per_minute,
         nudge=lambda: bot.worker.nudge(),
         typical_seconds=pace.typical_seconds,
     )

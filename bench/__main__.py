@@ -119,6 +119,7 @@ async def open_bench(images: int, *, postgresql: bool, folder: Path) -> AsyncIte
             "QWEN_MAX_TASKS": str(max(images, 20)),
             "MAX_IMAGES_PER_USER": "20",
             "MAX_QUEUE": "100000",
+            "REQUESTS_PER_MINUTE": "0",
             "CREDITS_PER_PERIOD": str(CREDITS),
             "TASK_DEADLINE_SECONDS": "86400",
             "LOG_LEVEL": "WARNING",

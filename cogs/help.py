@@ -58,6 +58,7 @@ def house_rules(settings: Settings) -> HouseRules:
         timezone=settings.timezone.key,
         per_person=settings.max_images_per_user,
         in_line=settings.max_queue,
+        requests_per_minute=settings.requests_per_minute,
         deadline_seconds=settings.task_deadline_seconds,
     )
 

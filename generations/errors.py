@@ -2,6 +2,7 @@
 
 GenerationError
 ├── LineFull           the line holds all it may hold
+├── TooManyRequests    this person asked for as much as is taken on in a minute
 ├── Draining           the bot is stopping and takes nothing new
 ├── NotCancellable     too late, already over, or not there
 ├── NotYours           somebody else's
@@ -27,6 +28,18 @@ class LineFull(GenerationError):
         super().__init__(f"{limit} images wait already")
         self.limit = limit
         self.free_at_ms = free_at_ms
+
+
+class TooManyRequests(GenerationError):
+    """So many requests of this person were taken on within a minute. Nothing was held or charged.
+
+    *limit*: requests a minute. *next_at_ms*: when the next one is taken on.
+    """
+
+    def __init__(self, limit: int, next_at_ms: int) -> None:
+        super().__init__(f"{limit} requests were taken on within a minute")
+        self.limit = limit
+        self.next_at_ms = next_at_ms
 
 
 class Draining(GenerationError):

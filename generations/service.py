@@ -13,14 +13,16 @@ from credits.ledger import Ledger
 from credits.model import Balance, Entry
 from generations import records
 from generations.clock import Clock
-from generations.errors import Draining, LineFull, NotCancellable, NotThere, NotYours
+from generations.errors import Draining, LineFull, NotCancellable, NotThere, NotYours, TooManyRequests
 from generations.model import CardLink, Ending, Generation, Image, Line, Origin, Request, State
 from generations.prices import price_of
+from people import records as people
 from store.database import Database, Transaction
 from store.statements import serialize
 
 ANSWER_GRACE_MS = 20_000  # when nobody has confirmed the card by then, the worker asks Discord for it
 STATEMENT_ENTRIES = 10
+MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,8 @@ class Statement:
 class Generations:
     """The use-cases. *nudge* wakes this process' worker; whoever misses it finds the rows due.
 
-    *typical_seconds*: how long an image usually takes, None while nobody knows.
+    *typical_seconds*: how long an image usually takes, None while nobody knows. *requests_per_minute*: how many
+    requests of one person are taken on within any 60 s; 0: any number.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Generations:
         max_per_user: int,
         max_in_flight: int,
         nudge: Callable[[], None],
+        requests_per_minute: int = 0,
         typical_seconds: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._database = database
@@ -57,6 +61,7 @@ class Generations:
         self._max_per_user = max_per_user
         self._max_in_flight = max_in_flight
         self._nudge = nudge
+        self._requests_per_minute = requests_per_minute
         self._typical_seconds = typical_seconds
         self._draining = False
 
@@ -67,7 +72,7 @@ class Generations:
     async def request(self, request: Request, origin: Origin) -> Generation:
         """Take a request on: credits held for every image, or for none. The same interaction again changes nothing.
 
-        Raises Draining, LineFull, and InsufficientCredits with the price of the whole request.
+        Raises Draining, TooManyRequests, LineFull, and InsufficientCredits with the price of the whole request.
         """
         if self._draining:
             raise Draining
@@ -77,6 +82,7 @@ class Generations:
             if known is not None:
                 return known
             await serialize(tx, records.LINE)
+            await self._check_request_limit(tx, generation)
             if not await records.insert(tx, generation):  # the same event came twice at once
                 return await _must_load(tx, generation.id)
             waiting = still_waiting(await records.demands(tx), self._max_per_user, self._max_in_flight)
@@ -178,6 +184,21 @@ class Generations:
             links = await records.links(tx, [entry.image_id for entry in entries if entry.image_id is not None])
         linked = tuple((entry, links.get(entry.image_id) if entry.image_id else None) for entry in entries)
         return Statement(balance, held_images, linked)
+
+    async def _check_request_limit(self, tx: Transaction, new: Generation) -> None:
+        """Count the requests of the person of *new* that were taken on in the last minute. Raises TooManyRequests.
+
+        Cancelled and declined ones count: they cost no credits, so credits don't limit them. A request that was
+        refused has no row and does not count. An erasure deletes the rows, so after one the next request has to wait
+        for a minute.
+        """
+        limit, user_id, now_ms = self._requests_per_minute, new.origin.user_id, new.created_at_ms
+        if not limit:
+            return
+        asked_at_ms = await records.earlier_request_at_ms(tx, user_id, limit, but=new.id)
+        for at_ms in (asked_at_ms, await people.left_at_ms(tx, user_id)):
+            if at_ms is not None and 0 <= now_ms - at_ms < MINUTE_MS:  # later than now: the clock was set back
+                raise TooManyRequests(limit, at_ms + MINUTE_MS)
 
     def _free_at_ms(self, too_many: int) -> int | None:
         """When so many images should have left the line; None while nobody knows how long one takes."""

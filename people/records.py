@@ -11,7 +11,7 @@ from people.model import Language, Ping, Preferences
 from qwen.models import OutputFormat, Size
 from store.database import Transaction
 from store.statements import insert_or_replace
-from store.tables import departures, preferences
+from store.tables import accounts, departures, preferences
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -45,6 +45,13 @@ async def delete_preferences(tx: Transaction, user_id: int) -> bool:
 async def note_departure(tx: Transaction, user_id: int, due_at_ms: int | None) -> None:
     """The person left, and their account may be forgotten at *due_at_ms*; None: never."""
     await insert_or_replace(tx, departures, {"user_id": user_id, "due_at_ms": due_at_ms}, key=("user_id",))
+
+
+async def left_at_ms(tx: Transaction, user_id: int) -> int | None:
+    """When a person had everything deleted, unix milliseconds: their account was begun anew then. None: they didn't,
+    or it is so long ago that it is forgotten."""
+    left = select(accounts.c.created_at_ms).join(departures, departures.c.user_id == accounts.c.user_id)
+    return await tx.scalar(left.where(accounts.c.user_id == user_id))
 
 
 async def due_departures(tx: Transaction, now_ms: int, limit: int) -> list[int]:

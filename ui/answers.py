@@ -14,7 +14,7 @@ import discord
 from discord import app_commands
 
 from credits.errors import InsufficientCredits
-from generations.errors import Draining, LineFull, NotCancellable, NotThere, NotYours, StillAtWork
+from generations.errors import Draining, LineFull, NotCancellable, NotThere, NotYours, StillAtWork, TooManyRequests
 from generations.prices import price_of
 from ui import texts, texts_buttons, texts_privacy
 
@@ -71,6 +71,7 @@ SENTENCES: Mapping[type[BaseException], Callable[[Any, int], str]] = {
     CardRefused: _card_refused,
     InsufficientCredits: _insufficient_credits,
     LineFull: lambda error, _: texts.line_full(error.limit, error.free_at_ms),
+    TooManyRequests: lambda error, _: texts.too_many_requests(error.limit, error.next_at_ms),
     Draining: lambda error, _: texts.DRAINING,
     NotCancellable: lambda error, _: texts.NOT_CANCELLABLE,
     NotYours: lambda error, _: texts.not_yours(error.owner_id),

@@ -26,6 +26,7 @@ class HouseRules:
     timezone: str
     per_person: int
     in_line: int
+    requests_per_minute: int  # 0: any number
     deadline_seconds: int
 
 
@@ -46,6 +47,7 @@ def build_help(rules: HouseRules, offered: Offered) -> ui.LayoutView:
         at_once=MAX_COUNT,
         per_person=rules.per_person,
         in_line=rules.in_line,
+        requests_per_minute=rules.requests_per_minute,
         deadline_seconds=rules.deadline_seconds,
     )
     choices = texts.choices([size.label for size in Size], [kind.value for kind in OutputFormat], PROMPT_MAX)

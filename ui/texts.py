@@ -181,6 +181,15 @@ def line_full(limit: int, free_at_ms: int | None) -> str:
     return f"The line is full: {images_text(limit)} wait already. {NOTHING_CHARGED} Try again {again}."
 
 
+def too_many_requests(limit: int, next_at_ms: int) -> str:
+    """*limit*: requests a minute. The time is rounded up to a whole second: at that time the next one is taken."""
+    many = "1 request" if limit == 1 else f"{limit} requests"
+    return (
+        f"This bot takes {many} a minute from each person. {NOTHING_CHARGED} "
+        f"Your next one is taken {relative_time(next_at_ms + 999)}."
+    )
+
+
 def too_few_credits(
     *, needed: int, available: int, held: int, allowance: int, price: int, refills_at_ms: int | None
 ) -> str:

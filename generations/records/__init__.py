@@ -25,6 +25,7 @@ from generations.records.callbacks import (
 )
 from generations.records.cards import (
     decide_ping,
+    earlier_request_at_ms,
     forget_card,
     insert,
     is_removed,
@@ -61,6 +62,7 @@ __all__ = [
     "decide_ping",
     "demands",
     "drop_claim",
+    "earlier_request_at_ms",
     "expect_callback",
     "find_callback",
     "forget_callbacks",

@@ -34,6 +34,16 @@ async def load(tx: Transaction, generation_id: int) -> Generation | None:
     return next(iter(await with_images(tx, rows.mappings())), None)
 
 
+async def earlier_request_at_ms(tx: Transaction, user_id: int, number: int, *, but: int) -> int | None:
+    """When a person's request was taken on, unix milliseconds: the *number*-th newest, counted from 1.
+
+    None: there are fewer. *but*: a generation that is not counted.
+    """
+    own = (generations.c.user_id == user_id) & (generations.c.id != but)
+    newest = select(generations.c.created_at_ms).where(own).order_by(generations.c.id.desc())
+    return await tx.scalar(newest.limit(1).offset(number - 1))
+
+
 async def load_locked(tx: Transaction, generation_id: int) -> Generation | None:
     """The same, and nobody else changes it until this transaction ends. For decisions that are not a worker's."""
     rows = await tx.execute(select(generations).where(generations.c.id == generation_id).with_for_update())

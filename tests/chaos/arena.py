@@ -49,6 +49,7 @@ SETTINGS = {
     "QWEN_MAX_TASKS": "16",
     "MAX_IMAGES_PER_USER": "5",
     "MAX_QUEUE": "40",
+    "REQUESTS_PER_MINUTE": "0",
     "CREDITS_PER_PERIOD": "5000",
     "TASK_DEADLINE_SECONDS": "40",  # short, so that deadlines and late images happen too
     "LOG_LEVEL": "INFO",

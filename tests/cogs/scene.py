@@ -215,7 +215,15 @@ class Scene:
     bob: simcord.MemberActor
     moderator: simcord.MemberActor
 
-    def __init__(self, database: Database, *, allowance: int, period: CreditPeriod, max_queue: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        allowance: int,
+        period: CreditPeriod,
+        max_queue: int,
+        requests_per_minute: int,
+    ) -> None:
         self.clock = SimulatedClock()
         self.database = UnsteadyDatabase(database, self.clock)
         self.ledger = Ledger(Allowance(allowance, period, ZoneInfo("UTC")))
@@ -226,6 +234,7 @@ class Scene:
             credits_per_period=allowance,
             credit_period=period,
             max_queue=max_queue,
+            requests_per_minute=requests_per_minute,
         )
         self.memory: dict[str, str] = {}
         self.service = ScriptedService(self.clock)  # type: ignore[arg-type]
@@ -238,6 +247,7 @@ class Scene:
             max_queue=max_queue,
             max_per_user=3,
             max_in_flight=20,
+            requests_per_minute=requests_per_minute,
             nudge=lambda: None,
         )
 
@@ -316,10 +326,17 @@ class Scene:
 
 @asynccontextmanager
 async def open_scene(
-    database: Database, *, allowance: int = 50, period: CreditPeriod = CreditPeriod.DAY, max_queue: int = 500
+    database: Database,
+    *,
+    allowance: int = 50,
+    period: CreditPeriod = CreditPeriod.DAY,
+    max_queue: int = 500,
+    requests_per_minute: int = 0,
 ) -> AsyncIterator[Scene]:
     """Raise the curtain. At its fall the ledger must be sound."""
-    scene = Scene(database, allowance=allowance, period=period, max_queue=max_queue)
+    scene = Scene(
+        database, allowance=allowance, period=period, max_queue=max_queue, requests_per_minute=requests_per_minute
+    )
     scene.bot = SceneBot(scene)
     env = simcord.Env(scene.bot, check_errors=False)  # refusals are exceptions too; the log tells faults apart
     scene.clock.env = scene.env = env  # the bot reads the clock while it starts

@@ -15,7 +15,7 @@ import qwen.errors
 import ui.answers
 from credits.errors import InsufficientCredits
 from credits.model import Balance
-from generations.errors import LineFull, NotYours
+from generations.errors import LineFull, NotYours, TooManyRequests
 from ui.answers import SENTENCES, CardRefused, RequestFailed, answer_for, described, unanswerable
 
 # These never reach a person by this way: the worker takes them as endings, or they are faults of ours, which are
@@ -84,6 +84,13 @@ def test_a_refill_that_can_never_be_enough_is_not_promised_as_the_way_out() -> N
 def test_a_full_line_says_when_to_come_back(free_at_ms: int | None, when: str) -> None:
     sentence = answer_for(LineFull(500, free_at_ms), 1) or ""
     assert "500 images" in sentence and "Nothing was charged." in sentence and when in sentence
+
+
+def test_too_many_requests_are_told_when_the_next_one_is_taken_in_whole_seconds_rounded_up() -> None:
+    assert answer_for(TooManyRequests(10, 1_767_312_000_001), 1) == (
+        "This bot takes 10 requests a minute from each person. Nothing was charged. "
+        "Your next one is taken <t:1767312001:R>."
+    )
 
 
 def test_a_stranger_is_told_whose_it_is() -> None:

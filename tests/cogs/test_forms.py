@@ -220,6 +220,27 @@ async def test_imagine_this_makes_a_messages_text_the_prompt(scene: Scene) -> No
     assert (await newest(scene)).request.prompt == "a fox in the snow"
 
 
+@pytest.mark.scene(requests_per_minute=1)
+async def test_the_limit_of_requests_counts_the_command_again_and_both_forms_together(scene: Scene) -> None:
+    card = await result(scene)
+    message = await scene.bob.send(scene.channel, "a fox in the snow")
+    edit = await scene.alice.click(card, label="Edit")
+    imagine_this = await scene.alice.context_menu(scene.channel, "Imagine this", message)
+    refusals = [
+        private_words(await scene.imagine()),
+        private_words(await scene.alice.click(card, label="Again")),
+        (await said(scene, await scene.alice.submit_modal(edit, unchanged())))[0],
+        (await said(scene, await scene.alice.submit_modal(imagine_this, unchanged())))[0],
+    ]
+    assert all("takes 1 request a minute" in refusal and "Nothing was charged." in refusal for refusal in refusals)
+    (sentence,) = set(refusals)
+    assert "<t:" in sentence
+    assert (await scene.balance(scene.alice)).held == 0
+    await scene.env.advance_time(60)
+    assert words((await scene.alice.click(card, label="Again")).response)
+    assert (await scene.balance(scene.alice)).held == 5
+
+
 @pytest.mark.parametrize(("text", "kept"), [("x" * 2001, "x" * 2000), ("🦊" * 1500, "🦊" * 1000), ("x" * 2000, None)])
 async def test_a_longer_text_is_cut_and_the_form_says_so(scene: Scene, text: str, kept: str | None) -> None:
     message = await scene.alice.send(scene.channel, "something")

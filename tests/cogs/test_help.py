@@ -17,12 +17,13 @@ async def shown(scene: Scene) -> str:
     return words(result.response)
 
 
-@pytest.mark.scene(allowance=20, period=CreditPeriod.WEEK, max_queue=7)
+@pytest.mark.scene(allowance=20, period=CreditPeriod.WEEK, max_queue=7, requests_per_minute=6)
 async def test_it_names_the_limits_of_this_bot(scene: Scene) -> None:
     said = await shown(scene)
     assert "5 credits an image. Everybody has 20 credits a week, given anew on Monday at midnight (UTC)" in said
     assert "enough for 4 images" in said and "up to 7 images of everybody" in said
     assert "3 of yours are made at the same time" in said and "longer than 15 min" in said
+    assert "6 requests are taken from each person in a minute" in said
     assert "1024×1536" in said and "jpeg, png, webp" in said
 
 
@@ -57,6 +58,6 @@ async def test_commands_that_ask_for_a_permission_are_left_out(scene: Scene) -> 
 
 @pytest.mark.parametrize("period", list(CreditPeriod))
 def test_every_period_is_one_screen(period: CreditPeriod) -> None:
-    rules = HouseRules(1_000_000, period, "America/Argentina/ComodRivadavia", 1000, 0, 86_400)
+    rules = HouseRules(1_000_000, period, "America/Argentina/ComodRivadavia", 1000, 0, 10_000, 86_400)
     view = build_help(rules, Offered([("x" * 98, "y" * 100)] * 15, ["m" * 32] * 5))
     assert view.content_length() <= 4000

@@ -12,7 +12,7 @@ from sqlalchemy import select, text
 
 from credits.errors import InsufficientCredits
 from generations import records
-from generations.errors import LostClaim, StillAtWork
+from generations.errors import LostClaim, StillAtWork, TooManyRequests
 from generations.export import LEFT_OUT, build_export
 from generations.model import DISCORD_EPOCH_MS
 from generations.privacy import Privacy
@@ -20,9 +20,10 @@ from generations.records import archive
 from people.model import Language, Ping, PreferenceChanges, Preferences, parse_change
 from people.service import People
 from qwen.models import OutputFormat, Size
+from store.database import Database
 from store.tables import accounts, departures, entries, generations, images, metadata
 from tests.contract.test_archive import make
-from tests.contract.world import DAY_MS, MIRA, OTTO, World
+from tests.contract.world import DAY_MS, MIRA, OTTO, World, make_world
 
 
 def privacy_of(world: World, *, days: int = 0) -> Privacy:
@@ -203,6 +204,18 @@ async def test_nobody_gets_a_credit_by_leaving_however_often(world: World, priva
     await privacy.keep_house()
     assert await world.numbers() == (0, 0)
     await assert_sound(world)
+
+
+async def test_the_requests_of_a_minute_are_not_forgotten_by_leaving(database: Database) -> None:
+    world = make_world(database, requests_per_minute=1)
+    await make(world, 1)
+    world.clock.at_ms += 30_000
+    await privacy_of(world).erase(MIRA)
+    with pytest.raises(TooManyRequests) as refused:
+        await world.ask(2)
+    assert refused.value.next_at_ms == world.clock.at_ms + 60_000
+    world.clock.at_ms += 60_000
+    await world.ask(2)
 
 
 async def test_a_present_is_not_given_twice_by_leaving(world: World, privacy: Privacy) -> None:

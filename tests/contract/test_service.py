@@ -9,7 +9,7 @@ import pytest
 from credits.errors import InsufficientCredits
 from credits.model import EntryKind
 from generations import records
-from generations.errors import Draining, LineFull, MovedOn, NotCancellable, NotYours
+from generations.errors import Draining, LineFull, MovedOn, NotCancellable, NotYours, TooManyRequests
 from generations.model import CardLink, Ending, Generation, Image, Request, State
 from store.database import Database, open_database
 from tests.contract.world import CHANNEL, GUILD, MIRA, NOON_MS, OTTO, World, make_world, origin
@@ -76,6 +76,70 @@ async def test_a_line_of_no_length_still_serves_whoever_can_start(database: Data
     await world.ask(1, count=2)
     with pytest.raises(LineFull):
         await world.ask(2, OTTO)
+
+
+async def test_a_person_has_so_many_requests_a_minute_and_is_told_when_the_next_is_taken(database: Database) -> None:
+    world = make_world(database, requests_per_minute=2)
+    await world.ask(1, count=4)
+    world.clock.at_ms += 20_000
+    await world.ask(2)
+    world.clock.at_ms += 39_999
+    with pytest.raises(TooManyRequests) as caught:
+        await world.ask(3)
+    assert (caught.value.limit, caught.value.next_at_ms) == (2, NOON_MS + 60_000)
+    assert await world.numbers() == (25, 25)
+    await world.ask(4, OTTO)
+    world.clock.at_ms = caught.value.next_at_ms
+    await world.ask(3)
+    with pytest.raises(TooManyRequests) as caught:
+        await world.ask(5)
+    assert caught.value.next_at_ms == NOON_MS + 80_000
+
+
+async def test_cancelled_requests_count_and_refused_ones_do_not(database: Database) -> None:
+    world = make_world(database, credits=5, requests_per_minute=2)
+    await world.ask(1)
+    for refused in (2, 3, 4):
+        with pytest.raises(InsufficientCredits):
+            await world.ask(refused)
+    await world.generations.cancel(1, user_id=MIRA, may_manage=False)
+    await world.ask(5)
+    await world.generations.cancel(5, user_id=MIRA, may_manage=False)
+    with pytest.raises(TooManyRequests):
+        await world.ask(6)
+
+
+async def test_the_same_interaction_delivered_many_times_at_once_is_one_of_the_requests_of_its_minute(
+    database: Database, database_address: str
+) -> None:
+    async with open_database(database_address) as other:
+        worlds = [make_world(each, requests_per_minute=2) for each in (database, other)] * 4
+        for generation_id in (1, 2):
+            asked = (each.generations.request(Request("x", seed=5), origin(generation_id)) for each in worlds)
+            assert {generation.id for generation in await asyncio.gather(*asked)} == {generation_id}
+        with pytest.raises(TooManyRequests):
+            await worlds[1].ask(3)
+
+
+async def test_of_many_requests_at_once_in_two_processes_no_more_are_taken_than_the_limit(
+    database: Database, database_address: str
+) -> None:
+    async with open_database(database_address) as other:
+        worlds = [make_world(each, requests_per_minute=3) for each in (database, other)] * 4
+        asked = (
+            each.generations.request(Request("x", seed=5), origin(number)) for number, each in enumerate(worlds, 1)
+        )
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    assert sum(isinstance(outcome, Generation) for outcome in outcomes) == 3
+    assert sum(isinstance(outcome, TooManyRequests) for outcome in outcomes) == 5
+    assert await worlds[0].numbers() == (35, 15)
+
+
+async def test_a_clock_that_was_set_back_refuses_nobody(database: Database) -> None:
+    world = make_world(database, requests_per_minute=1)
+    await world.ask(1)
+    world.clock.at_ms -= 3_600_000
+    await world.ask(2)
 
 
 async def test_a_bot_that_stops_takes_nothing_new(world: World) -> None:

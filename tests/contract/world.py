@@ -97,7 +97,14 @@ class World:
         return balance.available, balance.held
 
 
-def make_world(database: Database, *, credits: int = 50, max_queue: int = 100, max_in_flight: int = 100) -> World:
+def make_world(
+    database: Database,
+    *,
+    credits: int = 50,
+    max_queue: int = 100,
+    max_in_flight: int = 100,
+    requests_per_minute: int = 0,
+) -> World:
     ledger, clock, nudges = Ledger(daily(credits)), MovableClock(), list[int]()
     generations = Generations(
         database,
@@ -106,6 +113,7 @@ def make_world(database: Database, *, credits: int = 50, max_queue: int = 100, m
         max_queue=max_queue,
         max_per_user=3,
         max_in_flight=max_in_flight,
+        requests_per_minute=requests_per_minute,
         nudge=lambda: nudges.append(clock.at_ms),
     )
     return World(database, ledger, clock, generations, nudges)

@@ -112,7 +112,11 @@ class Trial:
 
 @asynccontextmanager
 async def open_trial(folder: Path, **settings: str) -> AsyncIterator[Trial]:
-    """A fresh world with a running, connected bot that has told Discord its commands."""
+    """A fresh world with a running, connected bot that has told Discord its commands.
+
+    One person of a test may ask for more than people do in a minute, unless *settings* say otherwise.
+    """
+    settings = {"REQUESTS_PER_MINUTE": "0", **settings}
     async with Sandbox(data_dir=folder, bot_settings=settings, seconds_per_image=IMAGE_SECONDS) as box:
         await box.bot.start()
         await box.bot.wait_ready(READY_SECONDS)

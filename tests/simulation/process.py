@@ -171,6 +171,7 @@ def settings_of(scenario: Scenario) -> Settings:
         timezone=ZoneInfo("UTC"),
         max_images_per_user=scenario.per_user,
         max_queue=scenario.queue,
+        requests_per_minute=0,
         task_deadline_seconds=scenario.deadline,
         retention_days=0,
         owner_ids=(OWNER,),

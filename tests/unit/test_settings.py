@@ -52,6 +52,7 @@ def test_two_secrets_are_enough() -> None:
     assert settings.credit_period is CreditPeriod.DAY
     assert settings.timezone.key == "UTC"
     assert settings.max_images_per_user == 3
+    assert settings.requests_per_minute == 10
     assert settings.task_deadline_seconds == 900
     assert settings.owner_ids == ()
 

@@ -48,7 +48,7 @@ def pictures_folder(name: str) -> Path:
 @asynccontextmanager
 async def open_scene(data_dir: Path, name: str) -> AsyncIterator[Scene]:
     """A running bot, what stands there before anybody comes, and four people at their pages."""
-    settings = {"MAX_IMAGES_PER_USER": "3", "MAX_QUEUE": "8"}
+    settings = {"MAX_IMAGES_PER_USER": "3", "MAX_QUEUE": "8", "REQUESTS_PER_MINUTE": "0"}
     async with Sandbox(data_dir=data_dir, bot_settings=settings, seconds_per_image=IMAGE_SECONDS) as box:
         box.discord.gateway.identify_spacing_ms = 0
         await box.bot.start()
