@@ -21,7 +21,8 @@ class Place(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Shown:
     """The outcome of a show. By image position, for the pictures that it uploaded: attachment ids and file names; the
-    name is empty where it could only link to a picture."""
+    name is empty where it could only link to a picture. NOWHERE: there was no place left for the last of the pictures;
+    those named here landed before."""
 
     place: Place
     message_id: int | None = None

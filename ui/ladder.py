@@ -26,6 +26,8 @@ from ui.sizing import Sizing, posts_of, size_of, too_large
 
 log = logging.getLogger("qwen_imagine.delivery")
 
+_POSTED = frozenset({State.SUCCEEDED, State.DELIVERED})  # a kept or lost image may be refunded: nobody is told where
+
 
 class PayloadRefused(Exception):
     """Discord would take a card here, but not this gallery."""
@@ -53,6 +55,7 @@ class Ladder:
         """
         fitted = await self._sizing.fit(generation, pictures)
         squeezed: set[int] = set()
+        landed: set[int] = set()
         posts = posts_of(fitted)
         shown = Shown(Place.NOWHERE)
         while posts:
@@ -76,11 +79,13 @@ class Ladder:
                 else:
                     fitted[position] = smaller
                 posts.insert(0, positions)
+                continue
+            landed.update(positions if shown.place is not Place.NOWHERE else ())
         attached = {position: memory.attached[position] for position in pictures if position in memory.attached}
         return replace(
             shown,
             attachments={position: picture.attachment_id for position, picture in attached.items()},
-            file_names={position: "" for position in memory.linked if position in pictures}
+            file_names={position: "" for position in memory.linked if position in landed}
             | {position: picture.file_name for position, picture in attached.items()},
             apart={position: memory.apart[position] for position in pictures if position in memory.apart},
         )
@@ -155,7 +160,8 @@ class Ladder:
             if position not in kept and position not in memory.linked and not isinstance(picture, OversizedImage)
         }
         leaving = self._places.is_leaving(memory, generation)
-        linked = _linked_in_rows(generation) | memory.linked
+        found = _linked_in_rows(generation) | memory.linked
+        linked = {at: url for at, url in found.items() if generation.images[at].state in _POSTED}
         return Sheet(generation, outlook, uploads, kept, linked, apart, leaving)
 
     async def _show_batch(

@@ -90,12 +90,17 @@ class Sheet:
         return replace(self, uploads={}, apart={**self.apart, **dict.fromkeys(self.uploads, message)})
 
     def kept_back(self) -> Sheet:
-        """The same card without the new pictures, saying that there is no place for them."""
+        """The same card without the new pictures, saying that there is no place for them.
+
+        Nor does it link to new ones: an image that is kept may be refunded, so nobody is told its address.
+        """
+        linked = {at: url for at, url in self.linked.items() if self.generation.images[at].state is State.DELIVERED}
+        new = self.uploads.keys() | self.linked.keys() - linked.keys()
         images = (
-            replace(image, state=State.UNDELIVERED) if image.position in self.uploads else image
+            replace(image, state=State.UNDELIVERED) if image.position in new else image
             for image in self.generation.images
         )
-        return replace(self, generation=replace(self.generation, images=tuple(images)), uploads={})
+        return replace(self, generation=replace(self.generation, images=tuple(images)), uploads={}, linked=linked)
 
     def on_new_message(self, pictures: Mapping[int, Picture | OversizedImage]) -> Sheet:
         """The same state on a message that holds nothing yet but *pictures*."""

@@ -27,7 +27,7 @@ _ENDINGS = {
     Ending.TASK_LOST: "The image service lost this image on the way",
     Ending.NO_PICTURE: "The image service finished without an image",
     Ending.PICTURE_UNUSABLE: "What the image service sent is not an image that can be posted",
-    Ending.PICTURE_LOST: "The image was made, but the image service no longer has it",
+    Ending.PICTURE_LOST: "The image was made, but it was lost before it could be posted",
     Ending.OUTCOME_UNKNOWN: "The image service didn't confirm that it took this. If the image still arrives, "
     "it is posted here, free",
     Ending.DEADLINE: "This took longer than an image may take. If it still arrives, it is posted here, free",
