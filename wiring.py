@@ -155,5 +155,6 @@ def _context(bot: Joined, ground: Ground, kinds: Kinds, pace: Pace) -> StepConte
         throttle=Throttle(bot.settings.qwen_max_tasks),
         deadline_seconds=bot.settings.task_deadline_seconds,
         callbacks=bot.callbacks,
+        retention_days=bot.settings.retention_days,
         chores=(bot.desk.privacy.keep_house,),
     )

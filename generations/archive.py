@@ -14,7 +14,8 @@ from credits.ledger import Ledger
 from generations import records
 from generations.clock import Clock
 from generations.errors import NotThere
-from generations.model import CardLink, Ending, Generation, Image, Origin, State
+from generations.kept import lose
+from generations.model import CardLink, Generation, Image, Origin, State
 from generations.ports import ImageStore
 from generations.records import archive
 from generations.shown import Shown
@@ -175,8 +176,7 @@ class Archive:
     async def _lose(self, generation: Generation, image: Image) -> int:
         """As for an image that is lost before it could be posted: no picture, no price."""
         async with self._database.transaction() as tx:
-            await records.move(tx, image, State.FAILED, fence=generation.fence, ending=Ending.PICTURE_LOST)
-            return await self._ledger.refund(tx, image.image_id, self._clock.now_ms())
+            return await lose(tx, self._ledger, image, fence=generation.fence, now_ms=self._clock.now_ms())
 
 
 def clean_words(text: str) -> str:

@@ -84,6 +84,8 @@ class StepContext:
     callbacks: Callbacks | None = None  # None: the service is not asked to call back
     pings: Pings | None = None  # None: nobody is pinged
     chores: Sequence[Callable[[], Awaitable[None]]] = ()  # what else is to be kept in order, every so often
+    retention_days: int = 0  # after so many days addresses are purged; 0: never
+    kept_checks: int = 0  # checks of kept images under way in this process
     guard: LookGuard = field(init=False)
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from generations.model import State
 from generations.privacy import Collected
 
 NAME = "qwen-imagine"
@@ -76,5 +77,14 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _value(name: str, value: Any) -> Any:
     if name == "images":
-        return [_plain(image) for image in value]
+        return [_image(image) for image in value]
     return str(value) if name in _ID_COLUMNS and value is not None else value
+
+
+def _image(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the address of what is not delivered: who has it has the image, and a kept one may be refunded later
+    (docs/decisions/0026-kept-images.md). `/history` posts those."""
+    plain = _plain(row)
+    if "image_url" in plain and row["state"] != State.DELIVERED:
+        plain["image_url"] = None
+    return plain

@@ -41,7 +41,7 @@ MOVES: Mapping[State, frozenset[State]] = {
     State.SUCCEEDED: frozenset({State.DELIVERED, State.UNDELIVERED, State.FAILED}),
     # DELIVERED -> SUCCEEDED when an older edit that came late took the picture off its card: it is shown again.
     State.DELIVERED: frozenset({State.SUCCEEDED}),
-    # UNDELIVERED -> FAILED when its person wants it posted after all and its link has died; refunded too.
+    # UNDELIVERED -> FAILED when its link has died, or is about to be purged; refunded too.
     State.UNDELIVERED: frozenset({State.DELIVERED, State.FAILED}),
     State.FAILED: frozenset(),
     State.EXPIRED: frozenset({State.SUCCEEDED}),

@@ -13,6 +13,7 @@ from generations import records
 from generations.context import StepContext
 from generations.errors import DeliveryDelayed, LostClaim
 from generations.freshness import Freshness
+from generations.kept import FIRST_CHECK_SECONDS
 from generations.model import Generation, Image, Outlook, State
 from generations.outlook import outlook_of
 from generations.ports import Delivery
@@ -112,18 +113,25 @@ class Showing:
             )
             for image in generation.images:
                 if image.state is State.SUCCEEDED and image.position in pictures:
-                    await _note_posted(tx, image, shown, fence=generation.fence)
+                    check_at_ms = self._context.after(FIRST_CHECK_SECONDS)
+                    await _note_posted(tx, image, shown, fence=generation.fence, check_at_ms=check_at_ms)
         log.info("generation %s: shown at %s", generation.id, shown.place.value)
 
 
-async def _note_posted(tx: Transaction, image: Image, shown: Shown, *, fence: int) -> None:
+async def _note_posted(tx: Transaction, image: Image, shown: Shown, *, fence: int, check_at_ms: int) -> None:
+    """Call an image delivered or kept. *check_at_ms*: when a kept one is checked.
+
+    Of several images that went one by one, those that landed before there was no place left are delivered.
+    """
     apart = shown.apart.get(image.position)
+    kept = shown.place is Place.NOWHERE and apart is None and image.position not in shown.file_names
     await records.move(
         tx,
         image,
-        State.UNDELIVERED if shown.place is Place.NOWHERE else State.DELIVERED,
+        State.UNDELIVERED if kept else State.DELIVERED,
         fence=fence,
-        due_at_ms=None,
+        due_at_ms=check_at_ms if kept else None,
+        failures=0,
         attachment_id=shown.attachments.get(image.position),
         file_name=shown.file_names.get(image.position),
         apart_channel_id=None if apart is None else apart.channel_id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from generations import looking, recovering, submitting
+from generations import kept, looking, recovering, submitting
 from generations.context import StepContext
 from generations.model import Generation, Image, State
 from qwen.images import FoundImage
@@ -25,6 +25,8 @@ async def step_image(context: StepContext, generation: Generation, image: Image)
             await submitting.crashed_submit(context, generation, image)
         case State.SUCCEEDED:
             return await looking.fetch_again(context, generation, image)
+        case State.UNDELIVERED:
+            await kept.check(context, generation, image)
         case _ if image.task_id is not None:
             return await looking.look(context, generation, image)
         case State.UNKNOWN:

@@ -140,8 +140,11 @@ class Wall:
         if isinstance(place, DeliveryDelayed):
             raise place
         self.shows.append((generation, dict(pictures)))
+        shown = place if isinstance(place, Shown) else Shown(place)
+        if shown.attachments or shown.place is Place.NOWHERE:
+            return shown
         return replace(
-            place if isinstance(place, Shown) else Shown(place),
+            shown,
             attachments={position: 9000 + position for position in pictures},
             file_names={position: f"picture-{position}.png" for position in pictures},
         )

@@ -12,6 +12,7 @@ import discord
 from discord import ui
 
 from generations.export import ExportFile, build_export
+from generations.model import State
 from ui import texts_privacy as texts
 from ui.answers import NOBODY, Refusal, defer
 from ui.cards_privacy import build_confirmation, build_holdings, build_outcome
@@ -44,8 +45,9 @@ async def send_export(interaction: discord.Interaction[Any]) -> None:
     )
     batches = [files[start : start + FILES_PER_ANSWER] for start in range(0, len(files), FILES_PER_ANSWER)]
     first, *others = batches
+    kept = any(image["state"] == State.UNDELIVERED for row in collected.generations for image in row["images"])
     await interaction.edit_original_response(
-        content=texts.exported(len(files)), attachments=_attached(first), allowed_mentions=NOBODY
+        content=texts.exported(len(files), kept=kept), attachments=_attached(first), allowed_mentions=NOBODY
     )
     for batch in others[:FOLLOW_UPS_MAX]:
         await interaction.followup.send(files=_attached(batch), ephemeral=True, allowed_mentions=NOBODY)

@@ -16,7 +16,7 @@ KEPT_HINT = (
     "could not be posted and {is_are} kept. Post {it_them} wherever you like while the image service still has "
     "{it_them}."
 )
-NO_LONGER_KEPT = "There is nothing left to post: it was posted meanwhile, or it is gone. Nothing was charged."
+NO_LONGER_KEPT = "There is nothing left to post: it was posted meanwhile, or it is gone and its price was returned."
 BEING_POSTED = "It is being posted just now. Nothing was charged; should it not appear, press again in a few minutes."
 SERVICE_SILENT = "The image service doesn't hand the image out just now. It stays kept; try again in a few minutes."
 DISCORD_SILENT = "Discord can't take the image just now. It stays kept; try again in a few minutes."

@@ -11,7 +11,8 @@ TITLE = "**What the bot keeps of you**"
 CONFIRM_TITLE = "**Delete everything the bot keeps of you?**"
 CONFIRM = (
     "Gone for good: your prompts, your history with the links to images, and your settings. The buttons under your "
-    "images stop working.\n"
+    "images stop working. Images that could not be posted and are kept go too, and what they cost does not come back: "
+    "post them first, in `/history`.\n"
     "Not gone: messages that stand on Discord (delete those first, with their own Delete button, if you want to), and "
     "the numbers of the ledger, which then belong to nobody. Your credits stay as they are.\n"
     "`/privacy export` gives you a copy first."
@@ -19,6 +20,7 @@ CONFIRM = (
 DELETE = "Delete everything"
 KEEP = "Keep it"
 KEPT = "Nothing was deleted."
+KEPT_LEFT_OUT = "Links to images that could not be posted are left out: `/history` posts those where you like."
 NEVER_MORE = (
     "-# Never kept: what you write elsewhere, your name, and images themselves. How to reach an answer is forgotten "
     "when its images are done, after 15 minutes at the latest.\n"
@@ -71,11 +73,11 @@ def deleted(generations: int, credits: int, forgotten_at_ms: int | None) -> str:
     )
 
 
-def exported(files: int) -> str:
-    """Stands above the files."""
-    if files == 1:
-        return "Everything the bot keeps of you."
-    return f"Everything the bot keeps of you, in {files} files; each is complete in itself."
+def exported(files: int, *, kept: bool) -> str:
+    """Stands above the files. *kept*: images are kept for want of a place, whose links are left out."""
+    what = "Everything the bot keeps of you"
+    sentence = f"{what}." if files == 1 else f"{what}, in {files} files; each is complete in itself."
+    return f"{sentence} {KEPT_LEFT_OUT}" if kept else sentence
 
 
 TOO_MUCH = "This is more than fits into one answer. The bot's owner can give you the rest."

@@ -18,6 +18,7 @@ NEWEST_FIRST, OLDEST_FIRST = generations.c.id.desc(), generations.c.id.asc()
 
 _its_images = images.c.generation_id == generations.c.id
 _made = exists().where(_its_images, one_of(images.c.state, *sorted(PICTURED)))
+_keeps = exists().where(_its_images, one_of(images.c.state, State.UNDELIVERED))
 
 # Every table that knows generations, whoever adds one: what refers to others first.
 _HANGING = [table for table in reversed(metadata.sorted_tables) if "generation_id" in table.c]
@@ -170,7 +171,8 @@ async def erase(tx: Transaction, locked_ids: Sequence[int]) -> None:
 async def purge(tx: Transaction, *, from_id: int, before_ms: int, limit: int) -> int | None:
     """Take the words, links, tokens and details out of up to *limit* generations older than *before_ms*.
 
-    Those that are not at rest yet are left for later. Returns the id to go on from; None: there is no more now.
+    Those that are not at rest yet are left for later: without its address a kept image could never be posted, so it is
+    refunded first (generations.kept). Returns the id to go on from; None: there is no more now.
     """
     born_before = max(0, before_ms - DISCORD_EPOCH_MS) << 22  # ids are snowflakes: Discord docs, Reference
     told = select(generations.c.id, _is_at_rest(before_ms).label("at_rest")).where(
@@ -196,7 +198,7 @@ def _is_at_rest(now_ms: int) -> ColumnElement[bool]:
     lease = generations.c.lease_until_ms
     unclaimed = lease.is_(None) | (lease <= now_ms)
     told = generations.c.shown_revision >= generations.c.revision
-    return generations.c.due_at_ms.is_(None) & unclaimed & told
+    return generations.c.due_at_ms.is_(None) & unclaimed & told & ~_keeps
 
 
 def _listed(user_id: int, words: Sequence[str]) -> ColumnElement[bool]:

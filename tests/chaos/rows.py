@@ -31,15 +31,18 @@ class Rows:
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is due, claimed or owed to a card."""
+        """Whether nothing is due, claimed or owed to a card. Only kept images are asked about on and on."""
         return not self.unsettled()
 
     def unsettled(self) -> list[Row]:
         """The generations that something still has to be done about."""
+        kept = {image["generation_id"] for image in self.images if image["state"] == "undelivered"}
+        due = (image for image in self.images if image["due_at_ms"] is not None and image["state"] != "undelivered")
+        busy = {image["generation_id"] for image in due}
         return [
             row
             for row in self.generations
-            if row["due_at_ms"] is not None
+            if (row["due_at_ms"] is not None and (row["id"] in busy or row["id"] not in kept))
             or row["lease_until_ms"] is not None
             or row["revision"] > row["shown_revision"]
         ]

@@ -9,7 +9,7 @@ import pytest
 
 from credits.allowance import CreditPeriod
 from tests.cogs.scene import Scene, private_words, words
-from tests.cogs.test_history import history, make
+from tests.cogs.test_history import history, keep, make
 from ui.cards_privacy import build_confirmation
 from ui.privacy import DeletionButton
 
@@ -41,11 +41,21 @@ async def test_an_export_is_a_file_for_the_person_alone(scene: Scene) -> None:
     await make(scene, "mine, “ünï”")
     await make(scene, "not mine", scene.bob)
     result = await run(scene, "export")
+    assert words(result.response) == "Everything the bot keeps of you."
     (file,) = result.response.attachments
     data = scene.env.backend.attachments[file.id] if hasattr(scene.env.backend, "attachments") else await file.read()
     content = json.loads(data)
     assert file.filename == "qwen-imagine.json"
     assert [one["prompt"] for one in content["generations"]] == ["mine, “ünï”"]
+
+
+async def test_an_export_says_that_links_of_kept_images_are_left_out_and_the_question_that_they_are_given_up(
+    scene: Scene,
+) -> None:
+    await make(scene)
+    await keep(scene)
+    assert "Links to images that could not be posted are left out" in words((await run(scene, "export")).response)
+    assert "what they cost does not come back" in words((await run(scene, "delete")).response)
 
 
 async def test_keeping_it_deletes_nothing(scene: Scene) -> None:

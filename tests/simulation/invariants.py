@@ -197,7 +197,9 @@ def _everything_came_to_an_end(images: list[ImageRow]) -> Iterator[str]:
     for image in images:
         if image.state not in RETURNED | {State.DELIVERED, State.UNDELIVERED}:
             yield f"image {image.id} is left {image.state}"
-        if image.due_at_ms is not None:
+        if image.state is State.UNDELIVERED and image.due_at_ms is None:
+            yield f"image {image.id} is kept, and nobody will see whether it can still be had"
+        if image.state is not State.UNDELIVERED and image.due_at_ms is not None:
             yield f"image {image.id} ({image.state}) is due for ever"
 
 

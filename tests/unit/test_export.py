@@ -5,9 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 import random
+from dataclasses import replace
 from typing import Any
 
 from generations.export import build_export
+from generations.model import State
 from generations.privacy import Collected
 from people.model import Preferences
 
@@ -36,6 +38,16 @@ def test_little_is_one_readable_file_without_credentials() -> None:
     assert content["user_id"] == content["account"]["user_id"] == "9007199254740993"
     assert content["generations"][0]["images"] == [{"generation_id": "1", "position": 0, "seed": 5}]
     assert b"secret" not in file.data and b"host:1" not in file.data
+
+
+def test_only_a_delivered_image_has_its_address_and_every_other_column_is_there() -> None:
+    states = [state.value for state in State]
+    images = [{"position": at, "state": state, "image_url": "https://cdn/x.png"} for at, state in enumerate(states)]
+    one = replace(collected(1), generations=[generation(1) | {"images": images}])
+    (file,) = build_export(1, one, exported_at_ms=7, max_bytes=10**6)
+    found = json.loads(file.data)["generations"][0]["images"]
+    assert [image["state"] for image in found] == states
+    assert [image["state"] for image in found if image["image_url"] is not None] == [State.DELIVERED]
 
 
 def test_more_is_one_compressed_file() -> None:

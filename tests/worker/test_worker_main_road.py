@@ -177,6 +177,14 @@ async def test_an_image_with_no_place_left_is_kept(workshop: Workshop) -> None:
     assert len(workshop.wall.shows) == 1
 
 
+async def test_of_several_images_the_one_that_landed_before_no_place_was_left_is_delivered(workshop: Workshop) -> None:
+    generation_id = await workshop.imagine(count=2)
+    workshop.wall.places = [Shown(Place.NOWHERE, attachments={0: 9000}, file_names={0: "picture-0.png"})]
+    await workshop.worker.step()
+    await workshop.pass_time(60)
+    assert await workshop.states(generation_id) == [State.DELIVERED, State.UNDELIVERED]
+
+
 async def test_nothing_is_submitted_before_discord_has_taken_the_card(workshop: Workshop) -> None:
     generation_id = await workshop.imagine(answered=False)
     await workshop.pass_time(10)

@@ -1,0 +1,217 @@
+"""No order of export, deletion, press, check and purge gives a credit for an image that its person has; both databases.
+
+Real: rows, ledger, archive, privacy, worker. Stand-ins: the clock, the place of finished images, the delivery.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import func, select
+
+from credits.allowance import Allowance, CreditPeriod
+from credits.ledger import Ledger
+from generations import records
+from generations.archive import Archive
+from generations.errors import LostClaim, NotThere, StillAtWork
+from generations.export import build_export
+from generations.kept import GONE_CHECKS
+from generations.model import Generation, State
+from generations.privacy import Privacy
+from generations.shown import Place, Shown
+from qwen.errors import ImageUnavailable
+from qwen.images import DownloadedImage
+from store.database import Database, open_database
+from store.tables import entries
+from tests.doubles import Bell, ManualClock, ScriptedService, Shelf, Wall
+from tests.worker.conftest import Workshop
+
+HOUR, DAY = 3600.0, 86_400.0
+RETENTION_DAYS = 30
+
+
+class MortalShelf(Shelf):
+    """A place of finished images that forgets all of them once it is *dead*."""
+
+    dead = False
+
+    async def download(self, url: str) -> DownloadedImage:
+        if self.dead:
+            raise ImageUnavailable("gone", temporary=False, http_status=403)
+        return await super().download(url)
+
+
+class Bot(Workshop):
+    """One process, with the pages of its people. Credits are given once, so that only refunds add to a balance."""
+
+    shelf: MortalShelf
+
+    def __post_init__(self) -> None:
+        self.ledger = Ledger(Allowance(50, CreditPeriod.NEVER, ZoneInfo("UTC")))
+        self.restart()
+        self.context.retention_days = RETENTION_DAYS
+        self.archive = Archive(self.database, self.ledger, self.clock, self.shelf, owner="archive")
+        self.privacy = Privacy(self.database, self.ledger, self.clock, random.Random(5), retention_days=RETENTION_DAYS)
+
+    async def find(self, generation_id: int) -> Generation | None:
+        async with self.database.transaction() as tx:
+            return await records.load(tx, generation_id)
+
+    async def refunds(self) -> int:
+        async with self.database.transaction() as tx:
+            counted = select(func.count()).select_from(entries).where(entries.c.kind == "refund")
+            return await tx.scalar(counted) or 0
+
+
+def new_bot(database: Database, clock: ManualClock, shelf: MortalShelf) -> Bot:
+    return Bot(database, clock, ScriptedService(clock), shelf, Wall(), Bell(), max_per_user=100)
+
+
+@dataclass
+class Case:
+    """One person with one kept image. *has_it*: whether they were shown the image, or told its address."""
+
+    bot: Bot
+    user_id: int
+    generation_id: int
+    has_it: bool = False
+    done: list[str] = field(default_factory=list[str])
+
+
+async def begin(bot: Bot, user_id: int) -> Case:
+    bot.shelf.dead = False
+    generation_id = await bot.imagine(user_id=user_id)
+    bot.wall.places = [Place.NOWHERE]
+    await bot.worker.step()
+    await bot.pass_time(40, stride=20)
+    assert await bot.states(generation_id) == [State.UNDELIVERED]
+    return Case(bot, user_id, generation_id)
+
+
+async def export(case: Case) -> None:
+    """What `/privacy export` does."""
+    collected = await case.bot.privacy.collect(case.user_id)
+    (file,) = build_export(case.user_id, collected, exported_at_ms=0, max_bytes=10**6)
+    found = [image["image_url"] for one in json.loads(file.data)["generations"] for image in one["images"]]
+    case.has_it = case.has_it or any(found)
+
+
+async def press(case: Case) -> None:
+    """What "Post it here" does."""
+    archive = case.bot.archive
+    with contextlib.suppress(NotThere, LostClaim):
+        taken = await archive.take_kept(case.generation_id, case.user_id)
+        try:
+            fetched = await archive.fetch_kept(taken)
+            if fetched.pictures:
+                case.has_it = True
+                shown = Shown(Place.CARD, 5000, 2, {0: 12}, {0: "a.png"})
+                await archive.posted(fetched.generation, taken.origin, shown, fetched.pictures)
+        finally:
+            await archive.post_ended(taken)
+
+
+async def check(case: Case) -> None:
+    """What the worker does within half a day: enough checks for a dead link to be believed."""
+    for _ in range(GONE_CHECKS + 1):
+        case.bot.clock.advance(4 * HOUR)
+        await case.bot.worker.step()
+    await case.bot.worker.step()
+
+
+async def purge(case: Case) -> None:
+    """What happens once RETENTION_DAYS have passed, with the purge always before the worker."""
+    case.bot.clock.advance((RETENTION_DAYS + 1) * DAY)
+    for _ in range(3):
+        await case.bot.privacy.keep_house()
+        await case.bot.worker.step()
+
+
+async def delete(case: Case) -> None:
+    """What `/privacy delete` does; once more when a card still owed its news."""
+    try:
+        await case.bot.privacy.erase(case.user_id)
+    except StillAtWork:
+        await case.bot.worker.step()
+        await case.bot.privacy.erase(case.user_id)
+
+
+Action = Callable[[Case], Coroutine[Any, Any, None]]
+ACTIONS: tuple[Action, ...] = (export, press, check, purge, delete)
+
+
+def orders() -> Iterator[tuple[Action, ...]]:
+    """Every order of ACTIONS, up to the deletion; what comes after it finds nothing, so that is tried once."""
+    yield (delete, export, press, check, purge)
+    yield from dict.fromkeys(order[: order.index(delete) + 1] for order in itertools.permutations(ACTIONS))
+
+
+async def verdict(case: Case, refunds_before: int) -> int:
+    """How often the image was refunded, after proving that this was right."""
+    bot = case.bot
+    refunded = await bot.refunds() - refunds_before
+    assert refunded <= (0 if case.has_it else 1), f"refunded {refunded} times after {case.done}"
+    balance = await bot.balance(case.user_id)
+    assert (balance.available, balance.held) == (45 + 5 * refunded, 0), case.done
+    left = await bot.find(case.generation_id)
+    if left is not None:
+        assert left.images[0].state is (State.DELIVERED if case.has_it else State.FAILED), case.done
+        assert left.images[0].image_url is None and not left.unshown, case.done
+    return refunded
+
+
+async def test_no_order_gives_anybody_a_credit_for_an_image_they_have(database: Database) -> None:
+    """All orders; in each the link dies at another moment, or never before the end."""
+    bot = new_bot(database, ManualClock(), MortalShelf())
+    seen: Counter[tuple[bool, int]] = Counter()
+    for number, order in enumerate(orders()):
+        case = await begin(bot, 1000 + number)
+        before = await bot.refunds()
+        for step, action in enumerate(order):
+            bot.shelf.dead = bot.shelf.dead or step == number % (len(ACTIONS) + 1)
+            case.done.append(f"{action.__name__}{' (dead)' if bot.shelf.dead else ''}")
+            if set(order[:step]) == set(ACTIONS) - {delete}:
+                await verdict(case, before)  # the rows too, as long as they are there
+            await action(case)
+        seen[case.has_it, await verdict(case, before)] += 1
+    async with database.transaction() as tx:
+        assert await bot.ledger.audit(tx) == []
+    # Had and paid for; refunded and never had; given up by a deletion before it was either.
+    assert set(seen) == {(True, 0), (False, 1), (False, 0)}, seen
+
+
+@pytest.mark.parametrize("is_past_retention", [False, True])
+async def test_press_check_purge_and_deletion_at_the_same_moment_refund_once_at_most(
+    database: Database, database_address: str, is_past_retention: bool
+) -> None:
+    clock, shelf = ManualClock(), MortalShelf()
+    async with open_database(database_address) as other:
+        one, two = new_bot(database, clock, shelf), new_bot(other, clock, shelf)
+        for number in range(6):
+            case = await begin(one, 2000 + number)
+            before = await one.refunds()
+            shelf.dead = True
+            for _ in range(GONE_CHECKS - 1):
+                clock.advance(4 * HOUR)
+                await one.worker.step()
+            clock.advance((RETENTION_DAYS + 1) * DAY if is_past_retention else 4 * HOUR)
+            deletion = [delete(Case(two, case.user_id, case.generation_id))] if number % 2 else []
+            tried = [press(case), two.worker.step(), two.privacy.keep_house(), one.worker.step(), *deletion]
+            outcomes = await asyncio.gather(*tried, return_exceptions=True)
+            assert all(
+                not isinstance(outcome, BaseException) or isinstance(outcome, StillAtWork | LostClaim)
+                for outcome in outcomes
+            ), outcomes
+            await purge(case)
+            refunded = await verdict(case, before)
+            assert refunded == 1 or await one.find(case.generation_id) is None

@@ -1,0 +1,168 @@
+"""Kept images: looked for by themselves, and refunded once when they are gone for good."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from generations.kept import CHECKS_AT_ONCE, FIRST_CHECK_SECONDS, GONE_CHECKS, UNREACHABLE_CHECKS, next_check_seconds
+from generations.model import Ending, State
+from generations.privacy import Privacy
+from generations.shown import Place
+from qwen.errors import ImageTooLarge, ImageUnavailable, NotAnImage, QwenError
+from qwen.images import DownloadedImage
+from tests.doubles import Shelf
+from tests.worker.conftest import Workshop
+
+HOUR, DAY = 3600.0, 86_400.0
+
+
+class SlowShelf(Shelf):
+    """Takes many turns of the loop for a download. *most*: downloads that were under way at the same time."""
+
+    under_way = 0
+    most = 0
+
+    async def download(self, url: str) -> DownloadedImage:
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        self.under_way -= 1
+        return await super().download(url)
+
+
+def gone() -> QwenError:
+    return ImageUnavailable("gone", temporary=False, http_status=403)
+
+
+def silent() -> QwenError:
+    return ImageUnavailable("no answer", temporary=True)
+
+
+async def keep(workshop: Workshop, *, count: int = 1) -> int:
+    """A generation whose images are paid for and had no place."""
+    generation_id = await workshop.imagine(count=count)
+    workshop.wall.places = [Place.NOWHERE]
+    await workshop.worker.step()
+    await workshop.pass_time(60)
+    assert set(await workshop.states(generation_id)) == {State.UNDELIVERED}
+    workshop.shelf.downloads.clear()
+    return generation_id
+
+
+async def settled(workshop: Workshop) -> dict[str, int]:
+    """How many entries of each kind the ledger has beside refills, proving that it adds up."""
+    await workshop.money()
+    async with workshop.database.transaction() as tx:
+        entries = await workshop.ledger.history(tx, 501, 100)
+    kinds = [entry.kind.value for entry in entries if entry.image_id is not None]
+    return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
+
+
+async def test_a_kept_image_is_looked_for_in_growing_intervals_and_stays_paid_while_it_is_there(
+    workshop: Workshop,
+) -> None:
+    generation_id = await keep(workshop)
+    await workshop.pass_time(HOUR - 120, stride=60)
+    assert workshop.shelf.downloads == []
+    await workshop.pass_time(120, stride=60)
+    assert len(workshop.shelf.downloads) == 1
+    await workshop.pass_time(2 * DAY, stride=600)
+    assert 5 <= len(workshop.shelf.downloads) <= 8
+    assert await workshop.states(generation_id) == [State.UNDELIVERED]
+    assert await settled(workshop) == {"hold": 1, "settle": 1}
+
+
+@pytest.mark.parametrize("fault", [gone(), NotAnImage()])
+async def test_a_dead_link_is_refunded_once_without_a_press_and_the_card_is_told(
+    workshop: Workshop, fault: QwenError
+) -> None:
+    generation_id = await keep(workshop)
+    workshop.shelf.faults = [fault] * 100
+    await workshop.pass_time(4 * HOUR, stride=60)
+    generation = await workshop.load(generation_id)
+    assert (generation.images[0].state, generation.images[0].ending) == (State.FAILED, Ending.PICTURE_LOST)
+    assert workshop.wall.last_states() == [State.FAILED] and not generation.unshown
+    assert len(workshop.shelf.downloads) == GONE_CHECKS
+    await workshop.pass_time(2 * DAY, stride=3600)
+    assert await settled(workshop) == {"hold": 1, "refund": 1, "settle": 1}
+    assert len(workshop.shelf.downloads) == GONE_CHECKS
+
+
+async def test_one_wrong_answer_gives_no_image_up(workshop: Workshop) -> None:
+    generation_id = await keep(workshop)
+    workshop.shelf.faults = [gone(), gone()]
+    await workshop.pass_time(2 * DAY, stride=600)
+    assert await workshop.states(generation_id) == [State.UNDELIVERED]
+    assert (await workshop.load(generation_id)).images[0].failures == 0
+
+
+async def test_an_image_that_is_too_large_to_be_fetched_is_there(workshop: Workshop) -> None:
+    generation_id = await keep(workshop)
+    workshop.shelf.faults = [ImageTooLarge(10)] * 100
+    await workshop.pass_time(2 * DAY, stride=600)
+    assert await workshop.states(generation_id) == [State.UNDELIVERED]
+
+
+async def test_an_image_service_that_never_answers_again_is_believed_after_a_month(workshop: Workshop) -> None:
+    generation_id = await keep(workshop)
+    workshop.shelf.faults = [silent()] * 100
+    await workshop.pass_time(20 * DAY, stride=3600)
+    assert await workshop.states(generation_id) == [State.UNDELIVERED]
+    await workshop.pass_time(15 * DAY, stride=3600)
+    assert await workshop.states(generation_id) == [State.FAILED]
+    assert len(workshop.shelf.downloads) == UNREACHABLE_CHECKS
+    assert await settled(workshop) == {"hold": 1, "refund": 1, "settle": 1}
+
+
+async def test_what_is_purged_for_its_age_is_refunded_first_and_then_purged(workshop: Workshop) -> None:
+    generation_id = await keep(workshop)
+    workshop.context.retention_days = 3
+    privacy = Privacy(workshop.database, workshop.ledger, workshop.clock, random.Random(1), retention_days=3)
+    await workshop.pass_time(3 * DAY - HOUR, stride=600)
+    await privacy.keep_house()
+    assert await workshop.states(generation_id) == [State.UNDELIVERED]
+    workshop.clock.advance(HOUR)
+    await privacy.keep_house()
+    kept = await workshop.load(generation_id)
+    assert kept.images[0].image_url and kept.request.prompt, "the purge waits for the refund"
+    await workshop.pass_time(120, stride=30)
+    await privacy.keep_house()
+    purged = await workshop.load(generation_id)
+    assert (purged.images[0].state, purged.images[0].image_url, purged.request.prompt) == (State.FAILED, None, "")
+    assert await settled(workshop) == {"hold": 1, "refund": 1, "settle": 1}
+
+
+async def test_many_that_are_due_together_are_downloaded_a_few_at_a_time(workshop: Workshop) -> None:
+    workshop.max_per_user = 8
+    workshop.shelf = SlowShelf()
+    workshop.restart()
+    kept = [await keep(workshop, count=4) for _ in range(2)]
+    workshop.clock.advance(DAY)
+    workshop.shelf.most = 0
+    await workshop.worker.step()
+    assert 1 <= workshop.shelf.most <= CHECKS_AT_ONCE
+    await workshop.pass_time(FIRST_CHECK_SECONDS + 60, stride=30)
+    assert len(workshop.shelf.downloads) >= 8 and workshop.shelf.most <= CHECKS_AT_ONCE
+    assert {state for one in kept for state in await workshop.states(one)} == {State.UNDELIVERED}
+
+
+@pytest.mark.parametrize(
+    ("age_seconds", "failures", "wait"),
+    [
+        (60, 0, HOUR),
+        (2 * HOUR, 0, 2 * HOUR),
+        (9 * DAY, 0, DAY),
+        (9 * DAY, 1, HOUR),
+        (9 * DAY, 3, 4 * HOUR),
+        (9 * DAY, 29, DAY),
+        (-5, 0, HOUR),
+    ],
+)
+def test_the_wait_for_the_next_check_lies_between_an_hour_and_a_day(
+    age_seconds: float, failures: int, wait: float
+) -> None:
+    assert next_check_seconds(age_seconds, failures) == wait
