@@ -118,7 +118,8 @@ class Archive:
     async def fetch_kept(self, generation: Generation) -> Fetched:
         """Download the kept images. One that is gone for good is given up, and what it cost is refunded.
 
-        One that can't be had just now stays kept, and is in neither number.
+        One that can't be had just now stays kept, and is in neither number. The claim is renewed, so that the time for
+        posting begins now. Raises NotThere when it was lost meanwhile: then nothing may be posted.
         """
         kept = kept_images(generation)
         found = await asyncio.gather(*(self._download(image) for image in kept))
@@ -127,9 +128,11 @@ class Archive:
         }
         gone = [image for image, picture in zip(kept, found, strict=True) if picture is False]
         refunded = [await self._lose(generation, image) for image in gone]
+        lease_until_ms = self._clock.now_ms() + POSTING_LEASE_SECONDS * 1000
         async with self._database.transaction() as tx:
+            still_ours = await records.renew(tx, generation.id, generation.fence, lease_until_ms)
             fresh = await records.load(tx, generation.id)
-        if fresh is None:
+        if fresh is None or not still_ours:
             raise NotThere
         return Fetched(fresh, pictures, len(gone), sum(refunded))
 

@@ -40,8 +40,8 @@ def cost(*, price: int, allowance: int, period: CreditPeriod, timezone: str) -> 
 def limits(*, at_once: int, per_person: int, in_line: int, requests_per_minute: int, deadline_seconds: int) -> str:
     many = "1 of yours is" if per_person == 1 else f"{per_person} of yours are"
     line = f"up to {images_text(in_line)} of everybody" if in_line else "nobody, since there is no line"
-    often = "1 request is" if requests_per_minute == 1 else f"{requests_per_minute} requests are"
-    requests = f"{often} taken from each person in a minute. " if requests_per_minute else ""
+    often = "1 request" if requests_per_minute == 1 else f"{requests_per_minute} requests"
+    requests = f"Each person has {often} a minute. " if requests_per_minute else ""
     return (
         f"1 to {images_text(at_once)} with one prompt. {many} made at the same time; the rest waits in line, {line}. "
         f"{requests}What takes longer than {duration(deadline_seconds)} is given up, and its credits come back."

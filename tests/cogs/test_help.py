@@ -23,7 +23,7 @@ async def test_it_names_the_limits_of_this_bot(scene: Scene) -> None:
     assert "5 credits an image. Everybody has 20 credits a week, given anew on Monday at midnight (UTC)" in said
     assert "enough for 4 images" in said and "up to 7 images of everybody" in said
     assert "3 of yours are made at the same time" in said and "longer than 15 min" in said
-    assert "6 requests are taken from each person in a minute" in said
+    assert "Each person has 6 requests a minute." in said
     assert "1024×1536" in said and "jpeg, png, webp" in said
 
 

@@ -217,6 +217,25 @@ async def test_a_process_that_died_while_posting_leaves_it_to_be_taken_again(wor
     assert (await world.image(1)).state is State.UNDELIVERED
 
 
+async def test_a_press_that_was_overtaken_while_it_fetched_posts_nothing(world: World, archive: Archive) -> None:
+    await make(world, 1, end=State.UNDELIVERED)
+    slow = await archive.take_kept(1, MIRA)
+    world.clock.at_ms += 10 * 60_000
+    await archive.take_kept(1, MIRA)
+    with pytest.raises(NotThere):
+        await archive.fetch_kept(slow)
+
+
+async def test_a_slow_download_takes_nothing_from_the_time_for_posting(world: World, archive: Archive) -> None:
+    await make(world, 1, end=State.UNDELIVERED)
+    slow = await archive.take_kept(1, MIRA)
+    world.clock.at_ms += 170_000
+    await archive.fetch_kept(slow)
+    world.clock.at_ms += 170_000
+    with pytest.raises(NotThere):
+        await archive.take_kept(1, MIRA)
+
+
 async def test_an_image_whose_link_died_is_given_up_and_its_price_returned_once(
     world: World, archive: Archive, store: Store
 ) -> None:
