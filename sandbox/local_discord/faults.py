@@ -53,6 +53,9 @@ class GatewaySwitch(Protocol):
     def invalidate(self, *, resumable: bool) -> None: ...
     def cut(self, code: int) -> None: ...
     def repeat(self, event: str, times: int) -> None: ...
+    def refuse_upgrades(self, times: int) -> None: ...
+    def close_before_hello(self, times: int, code: int) -> None: ...
+    def send(self, event: str, body: object) -> None: ...
 
 
 class Faults:
@@ -130,3 +133,14 @@ class Faults:
     def gateway_repeat(self, event: str = "INTERACTION_CREATE", times: int = 1) -> None:
         """The next `times` events of this name are sent twice."""
         self._gateway.repeat(event, times)
+
+    def gateway_restart(self, *, refused: int = 2, closed_before_hello: int = 1, code: int = 1006) -> None:
+        """Drops every socket, answers the next `refused` upgrades with 503 and closes the next `closed_before_hello`
+        sockets before HELLO, as an independent Discord-compatible server was seen to do while it restarted."""
+        self._gateway.refuse_upgrades(refused)
+        self._gateway.close_before_hello(closed_before_hello, code)
+        self._gateway.cut(1006)
+
+    def gateway_send(self, event: str = "INTERACTION_CREATE", body: object = None) -> None:
+        """This event to every session, whatever its body. Left as it is, no library can read it."""
+        self._gateway.send(event, body)

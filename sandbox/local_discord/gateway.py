@@ -7,6 +7,7 @@ It knows neither REST nor the people's page.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 
 from aiohttp import web
@@ -53,10 +54,14 @@ class Gateway:
         self._identified_at_ms: dict[int, int] = {}
         self._identified_today_ms: list[int] = []
         self._repeats: dict[str, int] = {}
+        self._refused_upgrades = 0
+        self._closed_before_hello: deque[int] = deque()
         self.max_concurrency = 1
+        self.shards = 1  # what GET /gateway/bot recommends
         self.identify_spacing_ms = IDENTIFY_SPACING_MS
         self.identifies = 0
         self.resumes = 0
+        self.upgrades = 0  # requests for a websocket, those that were refused as well
         state.listen(self._on_happening)
 
     @property
@@ -68,10 +73,15 @@ class Gateway:
     def connected_shards(self) -> int:
         return sum(session.connected for session in self._sessions.values())
 
-    async def serve(self, request: web.Request) -> web.WebSocketResponse:
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        self.upgrades += 1
+        if self._refused_upgrades > 0:
+            self._refused_upgrades -= 1
+            return web.Response(status=503, text="upstream connect error")
         connection = Connection(self, time.monotonic)
         self._connections.append(connection)
-        return await connection.run(request)
+        code = self._closed_before_hello.popleft() if self._closed_before_hello else None
+        return await connection.run(request, code_instead_of_hello=code)
 
     # --- what a connection asks ---
 
@@ -247,6 +257,17 @@ class Gateway:
 
     def repeat(self, event: str, times: int) -> None:
         self._repeats[event] = self._repeats.get(event, 0) + times
+
+    def refuse_upgrades(self, times: int) -> None:
+        """Answer so many upgrades with 503 from now on; 0: none."""
+        self._refused_upgrades = times
+
+    def close_before_hello(self, times: int, code: int) -> None:
+        self._closed_before_hello.extend([code] * times)
+
+    def send(self, event: str, body: object) -> None:
+        for session in self._sessions.values():
+            session.dispatch(event, body)
 
     async def close(self) -> None:
         self.cut(1001)

@@ -57,10 +57,15 @@ class Connection:
     def close(self, code: int, reason: str) -> None:
         self._outgoing.put_nowait(Closing(code, reason))
 
-    async def run(self, request: web.Request) -> web.WebSocketResponse:
+    async def run(self, request: web.Request, *, code_instead_of_hello: int | None = None) -> web.WebSocketResponse:
+        """Serve it to its end. With a code it is closed at once, before HELLO: a gateway that restarts was seen to."""
         await self._socket.prepare(request)
         self._transport = request.transport
-        self.send({"op": 10, "t": None, "s": None, "d": {"heartbeat_interval": HEARTBEAT_INTERVAL_MS, "_trace": []}})
+        if code_instead_of_hello is None:
+            hello: Json = {"heartbeat_interval": HEARTBEAT_INTERVAL_MS, "_trace": []}
+            self.send({"op": 10, "t": None, "s": None, "d": hello})
+        else:
+            self.close(code_instead_of_hello, "Closed on purpose.")
         writer = asyncio.create_task(self._write())
         try:
             await self._read()

@@ -42,7 +42,7 @@ class Session:
     def lose_socket(self, now_ms: int) -> None:
         self._send, self.left_at_ms = None, now_ms
 
-    def dispatch(self, event: str, body: Json) -> None:
+    def dispatch(self, event: str, body: object) -> None:
         self.sequence += 1
         frame: Json = {"op": 0, "t": event, "s": self.sequence, "d": body}
         self._kept.append(frame)

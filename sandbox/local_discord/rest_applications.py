@@ -20,7 +20,8 @@ _GUILD = f"{_APPLICATION}/guilds/{{guild_id}}/commands"
 
 
 class ApplicationRoutes:
-    """`owner` is the name of the person whose application it is; `gateway_url` where its sockets go."""
+    """`owner` is the name of the person whose application it is; `gateway_url` where its sockets go; `shards` how many
+    of them Discord recommends."""
 
     def __init__(
         self,
@@ -29,6 +30,7 @@ class ApplicationRoutes:
         entitlements: Entitlements,
         gateway_url: Callable[[], str],
         start_limit: Callable[[], Json],
+        shards: Callable[[], int],
         owner: str,
     ) -> None:
         self._state = state
@@ -36,6 +38,7 @@ class ApplicationRoutes:
         self._entitlements = entitlements
         self._gateway_url = gateway_url
         self._start_limit = start_limit
+        self._shards = shards
         self._owner = owner
 
     def routes(self) -> list[Route]:
@@ -101,7 +104,8 @@ class ApplicationRoutes:
         )
 
     def _gateway(self, call: Call) -> Answer:
-        return Answer(200, {"url": self._gateway_url(), "shards": 1, "session_start_limit": self._start_limit()})
+        limit = self._start_limit()
+        return Answer(200, {"url": self._gateway_url(), "shards": self._shards(), "session_start_limit": limit})
 
     def _scope(self, call: Call) -> int | None:
         """404/10002 for another application; 403/50001 for a guild without it."""

@@ -56,7 +56,13 @@ class LocalDiscord:
         self._audience = Audience(self._state, payloads, places)
         self.entitlements = Entitlements(self._state)
         applications = ApplicationRoutes(
-            self._state, payloads, self.entitlements, lambda: self.gateway_url, self.gateway.start_limit, owner="olga"
+            self._state,
+            payloads,
+            self.entitlements,
+            lambda: self.gateway_url,
+            self.gateway.start_limit,
+            lambda: self.gateway.shards,
+            owner="olga",
         )
         routes = [
             *InteractionRoutes(self._interactions, payloads, bodies).routes(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import aiohttp
 import pytest
 
 from tests.sandbox.discord_bench import Bench
@@ -204,3 +205,27 @@ async def test_without_a_bot_on_the_line_the_person_learns_that_nothing_answers(
 async def test_gateway_bot_says_where_and_how_fast_to_start(bench: Bench) -> None:
     reply = await bench.rest("GET", "/gateway/bot")
     assert reply.body["url"].startswith("ws://127.0.0.1") and reply.body["session_start_limit"]["max_concurrency"] == 1
+
+
+async def test_a_gateway_that_restarts_drops_answers_503_and_closes_before_hello(bench: Bench) -> None:
+    async with bench.line() as line:
+        bench.discord.faults.gateway_restart(refused=2, closed_before_hello=2, code=4000)
+        assert await line.close_code() == 1006
+    for _ in range(2):
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="503"):
+            await bench.http.ws_connect(f"{bench.url}/gateway")
+    for _ in range(2):
+        async with bench.http.ws_connect(f"{bench.url}/gateway") as socket:
+            assert (await socket.receive(timeout=3)).type is aiohttp.WSMsgType.CLOSE
+            assert socket.close_code == 4000
+    bench.clock.advance(6)
+    async with bench.line():
+        assert bench.discord.is_connected
+    assert bench.discord.violations == []
+
+
+async def test_an_event_of_any_shape_comes_on_demand(bench: Bench) -> None:
+    async with bench.line() as line:
+        bench.discord.faults.gateway_send("INTERACTION_CREATE", None)
+        frame = await line.next()
+        assert (frame["op"], frame["t"], frame["d"]) == (0, "INTERACTION_CREATE", None)
