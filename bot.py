@@ -34,7 +34,7 @@ from store.sole_use import sole_use
 from ui.answers import Tree
 from ui.buttons import DYNAMIC_ITEMS
 from ui.commands import sync_commands
-from ui.library import point_library_at, quiet_library
+from ui.library import point_library_at, quiet_library, read_leniently
 from ui.login import log_in
 from web import PortUnavailable, WebSide, listen_host, open_web
 from wiring import Ground, Joined, join
@@ -130,6 +130,7 @@ async def _open_web(bot: ImagineBot, stack: contextlib.AsyncExitStack) -> None:
 async def run(settings: Settings) -> int:
     """Run until SIGTERM or Ctrl-C, then drain. Returns the exit code."""
     point_library_at(settings.discord_api_url, settings.discord_gateway_url)
+    read_leniently()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C ends it the plain way

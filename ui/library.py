@@ -1,4 +1,7 @@
-"""What the bot changes inside discord.py before anything else is done with it. Knows no bot and no setting."""
+"""What the bot changes inside discord.py before anything else is done with it. Knows no bot and no setting.
+
+Each change checks that the pinned release still has what it changes, and raises RuntimeError when it has not.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,84 @@ import discord
 import yarl
 from discord import gateway as discord_gateway
 from discord import http as discord_http
+from discord import interactions as discord_interactions
+from discord import state as discord_state
+from discord.utils import _get_as_snowflake  # pyright: ignore[reportPrivateUsage] (as the method it is used beside)
+
+log = logging.getLogger("qwen_imagine.gateway")
+
+# What reading JSON of another shape than expected raises, in discord.py and here.
+UNREADABLE = (
+    *(LookupError, TypeError, ValueError, AttributeError, ArithmeticError, AssertionError, RuntimeError),
+    discord.InvalidData,
+)
 
 
 def point_library_at(api_url: str, gateway_url: str) -> None:
     """Make discord.py speak to the given addresses: Discord itself, a proxy in front of it, or the sandbox.
 
     discord.py 2.7.1 has no option for this; these two class attributes are read at every request and connection
-    (http.py `Route.__init__`, gateway.py `from_client`). Raises RuntimeError when a release renames them.
+    (http.py `Route.__init__`, gateway.py `from_client`).
     """
     route: Any = discord_http.Route
     websocket: Any = discord_gateway.DiscordWebSocket
-    if not (isinstance(getattr(route, "BASE", None), str) and hasattr(websocket, "DEFAULT_GATEWAY")):
-        raise RuntimeError("this release of discord.py names its addresses differently; requirements.txt pins 2.7.1")
+    _check(isinstance(getattr(route, "BASE", None), str) and hasattr(websocket, "DEFAULT_GATEWAY"), "its addresses")
     route.BASE = api_url
     websocket.DEFAULT_GATEWAY = yarl.URL(gateway_url)
+
+
+def read_leniently() -> None:
+    """Make discord.py keep the channel's id of every interaction, and take an answer to one that says nothing.
+
+    The names are looked up at every event and answer (state.py `parse_interaction_create`; interactions.py
+    `InteractionResponse`).
+    """
+    state: Any = discord_state
+    interactions: Any = discord_interactions
+    seams = (discord.Interaction, "_from_data"), (discord.InteractionCallbackResponse, "_update")
+    _check(all(callable(getattr(kind, name, None)) for kind, name in seams), "how it reads an interaction")
+    _check(hasattr(state, "Interaction") and hasattr(interactions, "InteractionCallbackResponse"), "its interactions")
+    state.Interaction = PlacedInteraction
+    interactions.InteractionCallbackResponse = LenientCallbackResponse
+
+
+def _check(holds: bool, what: str) -> None:
+    if not holds:
+        raise RuntimeError(f"this release of discord.py names {what} differently; requirements.txt pins 2.7.1")
+
+
+class PlacedInteraction(discord.Interaction[Any]):
+    """An interaction that always knows where it came from.
+
+    discord.py 2.7.1 drops a channel of a type that it doesn't know, or one that comes without its object, and with it
+    the id that every event carries (Discord docs: Receiving and Responding, Interaction object, `channel_id`).
+    """
+
+    __slots__ = ()
+
+    def _from_data(self, data: Any) -> None:
+        event: Any = {**data, "channel": data.get("channel") or {}}
+        super()._from_data(event)
+        channel_id = _get_as_snowflake(data, "channel_id") or _get_as_snowflake(data.get("channel") or {}, "id")
+        if self.channel is not None or channel_id is None:
+            return
+        place: Any = discord.PartialMessageable(state=self._state, id=channel_id, guild_id=self.guild_id)
+        self.channel = place
+        if self.message is not None:
+            self.message.channel = place
+
+
+class LenientCallbackResponse(discord.InteractionCallbackResponse[Any]):
+    """What Discord says after it has taken an answer. With a 2xx it has taken it, whatever the body says: one that
+    can't be read leaves *message_id* None, and the worker asks for the card."""
+
+    def _update(self, data: Any) -> None:
+        try:
+            super()._update(data)
+        except UNREADABLE as error:
+            log.warning("Discord took an answer and said nothing that can be read of it (%s)", type(error).__name__)
+            self.id, self._thinking, self._ephemeral = 0, False, False
+            self.message_id = self.activity_id = self.resource = None
 
 
 def quiet_library() -> None:

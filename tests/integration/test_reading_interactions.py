@@ -1,0 +1,132 @@
+"""Interactions through discord.py's own parser: where they came from, and what Discord says of an answer to one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import discord
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from ui.arrival import origin_of
+from ui.library import read_leniently
+
+ALICE = {"id": "7", "username": "alice", "discriminator": "0", "avatar": None}
+MEMBER = {"user": ALICE, "roles": [], "permissions": "0", "joined_at": None, "flags": 0, "deaf": False, "mute": False}
+IN_A_GUILD: dict[str, Any] = {"guild_id": "20", "member": MEMBER, "context": 0}
+OUTSIDE: dict[str, Any] = {"user": ALICE, "context": 1}
+TEXT = {"id": "30", "type": 0, "name": "sea", "position": 0, "permission_overwrites": []}
+
+
+@pytest.fixture(autouse=True)
+def lenient() -> Iterator[None]:
+    """As bot.py sets it up; put back for the tests that have nothing to do with it."""
+    state: Any = discord.state
+    interactions: Any = discord.interactions
+    before = state.Interaction, interactions.InteractionCallbackResponse
+    read_leniently()
+    yield
+    state.Interaction, interactions.InteractionCallbackResponse = before
+
+
+class Listener(discord.Client):
+    """What it hears, as the library made it of the gateway's event."""
+
+    def __init__(self) -> None:
+        super().__init__(intents=discord.Intents.none(), application_id=5)
+        self.heard = list[discord.Interaction[Any]]()
+
+    def dispatch(self, event: str, /, *args: Any, **kwargs: Any) -> None:
+        if event == "interaction":
+            self.heard.append(args[0])
+
+    def hear(self, **event: Any) -> discord.Interaction[Any]:
+        payload = {
+            **{"id": "99", "application_id": "5", "type": 2, "token": "t", "version": 1, "locale": "en-US"},
+            **{"data": {"id": "1", "name": "imagine", "type": 1}, "entitlements": [], "attachment_size_limit": 10},
+            **{"app_permissions": "0", "authorizing_integration_owners": {"0": event.get("guild_id", "0")}},
+            **event,
+        }
+        self._connection.parsers["INTERACTION_CREATE"](payload)
+        return self.heard[-1]
+
+
+@pytest.fixture
+async def listener() -> Listener:
+    client = Listener()
+    client._connection.user = discord.ClientUser(state=client._connection, data={**ALICE, "id": "5"})  # type: ignore[typeddict-item]
+    client.http._HTTPClient__session = object()  # type: ignore[attr-defined] # asked for, and not used here
+    return client
+
+
+@pytest.mark.parametrize("place", [IN_A_GUILD, OUTSIDE], ids=["in a guild", "outside"])
+@pytest.mark.parametrize(
+    "channel",
+    [{"channel": {**TEXT, "type": 777}}, {"channel": None}, {"channel": {}}, {"channel": {"id": "30"}}, {}],
+    ids=["of an unknown type", "null", "empty", "its id alone", "absent"],
+)
+async def test_the_channels_id_is_kept_whatever_is_said_of_the_channel(
+    listener: Listener, place: dict[str, Any], channel: dict[str, Any]
+) -> None:
+    interaction = listener.hear(**place, **channel, channel_id="30")
+    assert interaction.channel_id == 30
+    assert isinstance(interaction.channel, discord.PartialMessageable)
+    assert interaction.channel.guild_id == (20 if place is IN_A_GUILD else None)
+    assert origin_of(interaction).channel_id == 30
+
+
+async def test_the_id_in_the_channels_object_is_enough(listener: Listener) -> None:
+    assert listener.hear(**IN_A_GUILD, channel={**TEXT, "type": 777}).channel_id == 30
+
+
+async def test_a_channel_of_a_known_type_stays_what_the_library_makes_of_it(listener: Listener) -> None:
+    assert isinstance(listener.hear(**IN_A_GUILD, channel=TEXT, channel_id="30").channel, discord.TextChannel)
+
+
+async def test_a_message_whose_button_was_used_stands_in_that_channel_too(listener: Listener) -> None:
+    message = {
+        **{"id": "40", "channel_id": "30", "author": {**ALICE, "id": "5", "bot": True}, "type": 0, "content": ""},
+        **{"timestamp": "2026-01-01T00:00:00+00:00", "edited_timestamp": None, "embeds": [], "attachments": []},
+        **{"mentions": [], "mention_roles": [], "mention_everyone": False, "tts": False, "pinned": False},
+    }
+    data = {"custom_id": "x", "component_type": 2}
+    pressed = listener.hear(
+        **IN_A_GUILD, type=3, data=data, message=message, channel={**TEXT, "type": 777}, channel_id="30"
+    )
+    assert pressed.message is not None and pressed.message.channel.id == 30
+
+
+@pytest.fixture
+async def said(listener: Listener) -> AsyncIterator[list[str]]:
+    """Discord, which answers each callback with the next of these bodies."""
+    bodies = list[str]()
+
+    async def answer(_: web.Request) -> web.Response:
+        body = bodies.pop(0).encode()
+        return web.Response(body=body, headers={"Content-Type": "application/json"})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(app) as server:
+        before = discord.http.Route.BASE
+        discord.http.Route.BASE = str(server.make_url("/api/v10"))
+        bodies += ['{"id": "5", "username": "imagine", "discriminator": "0", "avatar": null}']
+        listener.http.loop = asyncio.get_running_loop()
+        await listener.http.static_login("token")
+        yield bodies
+        await listener.http.close()
+        discord.http.Route.BASE = before
+
+
+@pytest.mark.parametrize("body", ["{}", "[]", "null", '{"interaction": {}}', '{"interaction": {"id": "x"}}'])
+async def test_an_answer_that_was_taken_without_a_word_about_ids_is_no_fault(
+    listener: Listener, said: list[str], body: str
+) -> None:
+    said.append(body)
+    interaction = listener.hear(**IN_A_GUILD, channel=TEXT, channel_id="30")
+    response = await interaction.response.send_message("Your balance")
+    assert response.message_id is None, "the worker asks for the card"
+    assert interaction.response.is_done()
