@@ -31,9 +31,10 @@ from store.database import open_database
 from store.errors import StoreError
 from store.memory import load_value, save_value
 from store.sole_use import sole_use
-from ui.answers import Tree
+from ui.answers import Tree, described
 from ui.buttons import DYNAMIC_ITEMS
-from ui.commands import sync_commands
+from ui.commands import keep_commands_current, sync_commands
+from ui.gateway import GatewayConnection, GatewayRefused
 from ui.library import point_library_at, quiet_library, read_leniently
 from ui.login import log_in
 from web import PortUnavailable, WebSide, listen_host, open_web
@@ -41,6 +42,7 @@ from wiring import Ground, Joined, join
 
 log = logging.getLogger("qwen_imagine")
 
+FIRST_SYNC_SECONDS = 10.0  # a bot that connects before its commands are known is of no use to a new server
 EXIT_SETTINGS = 78  # sysexits.h EX_CONFIG
 EXTENSIONS = tuple(f"cogs.{name}" for name in ("imagine", "credits", "history", "preferences", "privacy", "help"))
 DOWNLOAD_MAX_BYTES = 25 * 1024 * 1024  # Discord's own cap for one request (Discord docs: Uploading Files)
@@ -65,20 +67,19 @@ class ImagineBot(commands.AutoShardedBot, Joined):
         self.settings = settings
 
     async def setup_hook(self) -> None:
-        """After the login and before the first event: cogs, buttons, and the command list if it changed."""
-        # Asked here so that the library connects to DISCORD_GATEWAY_URL instead of the address in this answer.
-        self.shard_count, _, _ = await self.http.get_bot_gateway()
+        """At the end of the login: cogs and buttons. Asks Discord nothing: a login that fails is begun again."""
         self.add_dynamic_items(*DYNAMIC_ITEMS)
         for extension in EXTENSIONS:
             await self.load_extension(extension)
-        try:
-            await self._sync_commands()
-        except discord.HTTPException as error:
-            log.error("the command list could not be sent to Discord (HTTP %s); the one it has stays", error.status)
-        except StoreError as error:
-            log.error("the command list was not sent to Discord (%s); the one it has stays", error)
 
-    async def _sync_commands(self) -> None:
+    async def connect(self, *, reconnect: bool = True) -> None:
+        """Stay connected to the gateway, whatever ends a connection. Raises GatewayRefused."""
+        await GatewayConnection(self, self.clock, self.rng).run()
+
+    async def sync_commands(self) -> bool:
+        """Send the command list if it changed. Whether it was sent. Raises what ui.commands.sync_commands and the
+        database raise."""
+
         async def load(key: str) -> str | None:
             async with self.database.transaction() as tx:
                 return await load_value(tx, key)
@@ -87,8 +88,7 @@ class ImagineBot(commands.AutoShardedBot, Joined):
             async with self.database.transaction() as tx:
                 await save_value(tx, key, value)
 
-        if await sync_commands(self.tree, load=load, save=save, api_url=self.settings.discord_api_url):
-            log.info("the command list was sent to Discord")
+        return await sync_commands(self.tree, load=load, save=save, api_url=self.settings.discord_api_url)
 
     async def on_ready(self) -> None:
         log.info("ready: %s shard(s), application %s", self.shard_count, self.application_id)
@@ -142,17 +142,31 @@ async def run(settings: Settings) -> int:
         if not await _unless_stopped(log_in(bot, settings.discord_token.get_secret_value(), bot.clock), stop):
             return 0
         work = asyncio.create_task(bot.worker.run(), name="worker")
-        listen = asyncio.create_task(bot.connect(), name="gateway")
+        listen = asyncio.create_task(_listen(bot), name="gateway")
         stopped = asyncio.create_task(stop.wait(), name="stop")
         await asyncio.wait({work, listen, stopped}, return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping: finishing what is in flight")
+        verdict = _verdict({listen, work}, stop)
         await bot.drain()
         listen.cancel()
-        await bot.close()  # a shard that waits for its turn swallows the cancel and ends with this
         await asyncio.wait({listen, work}, timeout=5.0)
+        await bot.close()
+        log.info("stopped" if stop.is_set() else "ended")
         if work.done() and not work.cancelled():
             work.result()  # raises DatabaseBroken
-        return _verdict(listen, stop)
+        return verdict
+
+
+async def _listen(bot: ImagineBot) -> None:
+    """Tell Discord the commands, then stay connected. A list that isn't taken soon is sent meanwhile."""
+    tried = asyncio.Event()
+    syncing = asyncio.create_task(keep_commands_current(bot.sync_commands, bot.clock, tried=tried), name="commands")
+    try:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(tried.wait(), FIRST_SYNC_SECONDS)
+        await bot.connect()
+    finally:
+        syncing.cancel()
 
 
 async def _unless_stopped(coroutine: Coroutine[Any, Any, None], stop: asyncio.Event) -> bool:
@@ -168,13 +182,15 @@ async def _unless_stopped(coroutine: Coroutine[Any, Any, None], stop: asyncio.Ev
     return True
 
 
-def _verdict(listen: asyncio.Task[None], stop: asyncio.Event) -> int:
-    if stop.is_set():
-        log.info("stopped")
-        return 0
-    error = None if listen.cancelled() else listen.exception() if listen.done() else None
-    log.error("the connection to Discord ended (%s)", type(error).__name__ if error else "closed")
-    return 1
+def _verdict(tasks: set[asyncio.Task[None]], stop: asyncio.Event) -> int:
+    """The exit code; the log says which task ended by itself, and why."""
+    for task in tasks:
+        error = task.exception() if task.done() else None
+        if isinstance(error, GatewayRefused):
+            log.error("the connection to Discord ended for good: %s", error)
+        elif task.done():
+            log.error("the %s ended: %s", task.get_name(), described(error) if error else "it returned")
+    return 0 if stop.is_set() else 1
 
 
 async def migrate(settings: Settings) -> int:

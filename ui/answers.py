@@ -172,7 +172,8 @@ def unanswerable(error: discord.HTTPException) -> bool:
 
 
 def described(error: BaseException) -> str:
-    """The classes and places of *error* and what caused it, for the log: no message, so no prompt and no token."""
+    """The classes, codes and places (file:line) of *error* and what caused it, for the log: no message, so no prompt
+    and no token."""
     return " <- ".join(f"{_named(link)} at {_place(link)}" for link in _chain(error))
 
 
@@ -186,8 +187,11 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _named(error: BaseException) -> str:
-    name = f"{type(error).__module__}.{type(error).__qualname__}"
-    return f"{name} (HTTP {error.status}, code {error.code})" if isinstance(error, discord.HTTPException) else name
+    name, status = f"{type(error).__module__}.{type(error).__qualname__}", getattr(error, "status", None)
+    facts = [f"HTTP {status}"] if isinstance(status, int) else []
+    if isinstance(error, discord.HTTPException | discord.ConnectionClosed):
+        facts.append(f"code {error.code}")
+    return f"{name} ({', '.join(facts)})" if facts else name
 
 
 def _place(error: BaseException) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator
 from enum import StrEnum
+from json import JSONDecodeError
 
 import discord
 
@@ -49,7 +50,7 @@ def asking(client: discord.Client) -> Generator[None]:
     has closed itself are a RuntimeError of its HTTP library. Only the call belongs inside, not what prepares it."""
     try:
         yield
-    except (TypeError, KeyError, AttributeError) as fault:
+    except (TypeError, KeyError, AttributeError, JSONDecodeError) as fault:
         raise UnreadableAnswer from fault
     except RuntimeError as fault:
         if not client.is_closed():

@@ -7,8 +7,8 @@ import logging
 import discord
 
 from generations.clock import Clock
-from qwen.connections import NETWORK_FAULTS
-from ui.faults import retry_seconds
+from ui.answers import described
+from ui.faults import NO_ANSWER, asking, retry_seconds
 
 log = logging.getLogger("qwen_imagine")
 
@@ -19,18 +19,19 @@ RETRY_SECONDS_MAX = 300.0  # a ban of this address goes on for as long as it is 
 async def log_in(client: discord.Client, token: str, clock: Clock) -> None:
     """Log in, again and again while Discord can't be reached or lets nobody in, less and less often.
 
-    A process that ended instead would be started again at once, and ask again. Raises discord.LoginFailure for a
+    A process that ended instead would be started again at once, and ask again. *client*'s setup_hook, which the last
+    step of each login calls, must ask Discord nothing, or it would be called again. Raises discord.LoginFailure for a
     refused token.
     """
     wait = RETRY_SECONDS
     while True:
         try:
-            await client.login(token)
+            with asking(client):
+                await client.login(token)
             return
-        except (*NETWORK_FAULTS, discord.HTTPException, discord.GatewayNotFound) as error:
-            status = f", HTTP {error.status}" if isinstance(error, discord.HTTPException) else ""
+        except (*NO_ANSWER, discord.HTTPException) as error:
             seconds = max(wait, retry_seconds(error))
-            log.warning("Discord can't be reached (%s%s), again in %.0f s", type(error).__name__, status, seconds)
+            log.warning("Discord can't be reached, again in %.0f s: %s", seconds, described(error))
         await client.http.close()
         client.http.connector = discord.utils.MISSING  # closed with its session; the next login makes a new one
         await clock.sleep(seconds)

@@ -303,7 +303,7 @@ async def test_a_gateway_that_shuts_the_bot_out_ends_it_and_its_image_arrives_af
     asked, first = await stage.painting("mira")
     box.discord.faults.gateway_close(4004)
     await stage.until(lambda: box.bot.state is BotState.DIED)
-    assert any("the connection to Discord ended (ConnectionClosed)" in line for line in box.bot.log)
+    assert any("the connection to Discord ended for good" in line and "4004" in line for line in box.bot.log)
     await box.bot.start()
     await box.bot.wait_ready(READY_SECONDS)
     card = await stage.trial.card("mira", asked)

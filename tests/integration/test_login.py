@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import discord
 import pytest
+from pydantic import SecretStr
 
+from bot import EXTENSIONS, build
+from settings import Settings
 from tests.doubles import ManualClock
 from tests.integration.discord_rest import DiscordRest, a_discord
 from ui.login import log_in
@@ -79,3 +84,26 @@ async def test_a_refused_token_is_not_tried_again(door: Door) -> None:
     with pytest.raises(discord.LoginFailure):
         await asyncio.wait_for(door.going, 5)
     assert await door.knocked() == 1
+
+
+@pytest.mark.parametrize("path", [ME, "GET /oauth2/applications/@me"])
+async def test_an_answer_without_ids_is_asked_for_again(door: Door, path: str) -> None:
+    door.rest.fault(path, 200)
+    door.knock()
+    await door.knocked()
+    door.clock.advance(10)
+    assert door.going is not None
+    await asyncio.wait_for(door.going, 5)
+
+
+async def test_what_each_login_ends_with_asks_discord_nothing_so_it_can_only_succeed_once(tmp_path: Path) -> None:
+    settings = Settings(
+        _env_file=None,  # type: ignore[call-arg]
+        discord_token=SecretStr("token"),
+        qwen_api_key=SecretStr("sk-key"),
+        database_url=f"sqlite:///{tmp_path}/bot.sqlite3",
+    )
+    async with AsyncExitStack() as stack:
+        bot = await build(settings, stack)
+        await bot.setup_hook()  # it has no HTTP session, so any call would be a fault
+        assert set(bot.extensions) == set(EXTENSIONS)

@@ -1,0 +1,119 @@
+"""The gateway and the start on bad days, with the real process: it stays the same one, and images go on meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from sandbox.bot_process import BotState
+from sandbox.image_api.moods import Mood
+from sandbox.world import Sandbox
+from tests.e2e.side_by_side import PAID, Books, Stage
+from tests.e2e.trial import IMAGE_SECONDS, open_trial
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+HOST_KILLS_SECONDS = 30.0
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    folder = tmp_path_factory.mktemp("gateway")
+    async with open_trial(folder, CREDITS_PER_PERIOD="1000") as trial:
+        trial.box.discord.gateway.identify_spacing_ms = 0
+        yield Stage(trial, Books(folder / "bot.sqlite3"))
+
+
+async def test_a_gateway_that_drops_answers_503_and_closes_before_hello_costs_no_image_and_no_process(
+    stage: Stage,
+) -> None:
+    box, trial = stage.trial.box, stage.trial
+    pid, upgrades = box.bot.pid, box.discord.gateway.upgrades
+    asked, first = await stage.painting("mira")
+    box.discord.faults.gateway_restart(refused=2, closed_before_hello=1)
+    await stage.until(lambda: not box.discord.gateway.connected)
+    card = await trial.card("mira", asked)
+    assert card["id"] == first["id"]
+    await stage.until(lambda: box.discord.gateway.connected, 90)
+    assert box.discord.gateway.upgrades - upgrades == 4
+    assert "credits" in await trial.credits("mira")
+    assert (box.bot.pid, box.bot.restarts, box.bot.state) == (pid, 0, BotState.RUNNING)
+    assert stage.books.money(asked) == PAID
+    told = [line for line in box.bot.log if "gateway ended" in line]
+    assert any("HTTP 503" in line and "gateway.py:" in line for line in told)
+    assert any("code 1006" in line and "gateway.py:" in line for line in told)
+
+
+async def test_an_image_is_delivered_while_the_gateway_is_away(stage: Stage) -> None:
+    box = stage.trial.box
+    asked, _ = await stage.painting("jonas")
+    box.discord.faults.gateway_restart(refused=10_000, closed_before_hello=0)
+    await stage.trial.card("jonas", asked)
+    assert not box.discord.gateway.connected, "nothing but REST brought it"
+    box.discord.gateway.refuse_upgrades(0)
+    await stage.until(lambda: box.discord.gateway.connected, 120)
+    assert "credits" in await stage.trial.credits("jonas")
+
+
+async def test_events_that_cannot_be_read_cost_no_connection(stage: Stage) -> None:
+    box = stage.trial.box
+    pid, upgrades = box.bot.pid, box.discord.gateway.upgrades
+    asked, _ = await stage.painting("sam")
+    for body in (None, {}, {"id": "x", "token": "a-canary-in-an-event"}):
+        box.discord.faults.gateway_send("INTERACTION_CREATE", body)
+    assert "credits" in await stage.trial.credits("sam")
+    await stage.trial.card("sam", asked)
+    assert (box.bot.pid, box.bot.restarts, box.discord.gateway.upgrades) == (pid, 0, upgrades)
+    dropped = [line for line in box.bot.log if "INTERACTION_CREATE can't be read and is dropped" in line]
+    assert len(dropped) == 3 and all(".py:" in line for line in dropped)
+    assert not any("canary" in line for line in box.bot.log)
+
+
+async def test_at_the_end_nobody_was_wronged(stage: Stage) -> None:
+    stage.books.assert_sound()
+    stage.trial.assert_nobody_was_wronged(posts=3)
+    assert stage.faults_of_our_own() == []
+
+
+async def test_a_refused_command_list_and_a_gateway_that_cannot_be_asked_for_end_no_start(tmp_path: Path) -> None:
+    async with Sandbox(data_dir=tmp_path, seconds_per_image=IMAGE_SECONDS) as box:
+        faults = box.discord.faults
+        faults.rest("PUT", "/commands$", status=400, code=50035, message="Invalid Form Body: a canary", times=None)
+        faults.rest("GET", "/gateway/bot", drop="before", times=3)
+        await box.bot.start()
+        await box.bot.wait_ready(90)
+        refused = [line for line in box.bot.log if "the command list could not be sent" in line]
+        assert len(refused) == 1 and "50035" in refused[0] and "HTTP 400" in refused[0] and ".py:" in refused[0]
+        assert not any("Traceback" in line or "ExtensionAlreadyLoaded" in line for line in box.bot.log)
+        assert box.bot.restarts == 0
+        assert [str(violation) for violation in box.discord.violations] == []
+
+
+async def test_a_stop_while_nothing_answers_ends_before_a_host_would_kill(tmp_path: Path) -> None:
+    async with open_trial(tmp_path) as trial:
+        stage = Stage(trial, Books(tmp_path / "bot.sqlite3"))
+        asked = await stage.ask("mira", mood=Mood.STUCK)
+        await trial.card_saying("mira", asked, "Painting")
+        calls = len(trial.box.discord.requests)
+        trial.box.discord.faults.rest("*", ".", delay_seconds=120, times=None)
+        stage.task_of(asked).kept_mood = Mood.NORMAL
+        await stage.state(asked, "succeeded")
+        await asyncio.sleep(1)  # the upload has begun, and nobody answers it
+        began = time.monotonic()
+        await trial.box.bot.stop()
+        assert time.monotonic() - began < HOST_KILLS_SECONDS
+        assert any("stopping: 1 steps cut off" in line for line in trial.box.bot.log)
+        assert any("stopped" in line for line in trial.box.bot.log)
+        assert len(trial.box.discord.requests) >= calls
+
+
+async def test_what_the_bot_writes_is_for_its_owner_alone(stage: Stage) -> None:
+    files = list(stage.books.path.parent.glob("bot.sqlite3*"))
+    assert len(files) >= 1
+    assert [stat.S_IMODE(os.stat(path).st_mode) & 0o077 for path in files] == [0] * len(files)

@@ -1,0 +1,243 @@
+"""The connection to the gateway on its bad days: discord.py's client against the local Discord."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import discord
+import pytest
+import yarl
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from tests.sandbox.discord_bench import PAINT, Bench, open_bench
+from tests.sandbox.test_local_discord_library import pointed_at
+from ui.gateway import GatewayConnection, GatewayRefused, name_of
+
+
+@dataclass
+class HurriedClock:
+    """Real time, but every wait is over at once and noted."""
+
+    waits: list[float] = field(default_factory=list[float])
+
+    def now_ms(self) -> int:
+        return round(self.monotonic() * 1000)
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds:
+            self.waits.append(seconds)
+        await asyncio.sleep(0.001)
+
+
+class Listener(discord.AutoShardedClient):
+    def __init__(self) -> None:
+        super().__init__(intents=discord.Intents.none(), max_messages=None)
+        self.heard: list[int] = []
+
+    async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
+        self.heard.append(interaction.id)
+
+
+@dataclass
+class Line:
+    """A client that is kept connected, and the Discord it speaks to."""
+
+    bench: Bench
+    client: Listener
+    clock: HurriedClock
+    running: asyncio.Task[None]
+
+    async def until(self, happened: Callable[[], object], seconds: float = 20.0) -> None:
+        async with asyncio.timeout(seconds):
+            while not happened():
+                assert not self.running.done(), self.running.exception()
+                await asyncio.sleep(0.005)
+
+    async def assert_commands_work(self) -> None:
+        act = await self.bench.painted()
+        await self.until(lambda: act.id in self.client.heard)
+
+
+@contextlib.asynccontextmanager
+async def connected(bench: Bench, client: Listener, gateway_url: str = "") -> AsyncIterator[Line]:
+    clock = HurriedClock()
+    with pointed_at(bench.url):
+        if gateway_url:
+            discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway_url)
+        await client.login(bench.discord.token)
+        running = asyncio.create_task(GatewayConnection(client, clock, random.Random(1)).run())
+        try:
+            yield Line(bench, client, clock, running)
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+            await client.close()
+
+
+@pytest.fixture
+async def line() -> AsyncIterator[Line]:
+    async with open_bench() as bench:
+        bench.discord.gateway.identify_spacing_ms = 0
+        await bench.register(PAINT)
+        async with connected(bench, Listener()) as opened:
+            await opened.until(lambda: bench.discord.gateway.connected)
+            yield opened
+
+
+async def test_a_gateway_that_drops_refuses_and_closes_before_hello_is_connected_to_anew(
+    line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway, upgrades = line.bench.discord.gateway, line.bench.discord.gateway.upgrades
+    line.bench.discord.faults.gateway_restart(refused=2, closed_before_hello=1)
+    missed = await line.bench.painted()
+    await line.until(lambda: missed.id in line.client.heard)
+    assert (gateway.upgrades - upgrades, gateway.resumes, gateway.identifies) == (4, 1, 1), "the session is kept"
+    assert [round(wait) for wait in line.clock.waits] == sorted(round(wait) for wait in line.clock.waits)
+    assert not line.client.is_closed()
+    await line.assert_commands_work()
+    said = [record.getMessage() for record in caplog.records if "gateway ended" in record.getMessage()]
+    assert len(said) == 4
+    assert "WSServerHandshakeError (HTTP 503)" in said[1] and "gateway.py:" in said[1]
+    assert "ConnectionClosed (code 1006)" in said[3] and "gateway.py:" in said[3]
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 4000, 4001, 4002, 4003, 4005, 4007, 4008, 4009, 1006, 4999])
+async def test_any_other_close_code_is_followed_by_a_new_connection(line: Line, code: int) -> None:
+    upgrades = line.bench.discord.gateway.upgrades
+    line.bench.discord.faults.gateway_close(code)
+    await line.until(lambda: line.bench.discord.gateway.upgrades > upgrades and line.bench.discord.gateway.connected)
+    await line.assert_commands_work()
+
+
+@pytest.mark.parametrize("code", [4004, 4012, 4013, 4014])
+async def test_what_only_a_person_can_mend_ends_it_with_a_sentence(line: Line, code: int) -> None:
+    line.bench.discord.faults.gateway_close(code)
+    with pytest.raises(GatewayRefused, match=str(code)):
+        await asyncio.wait_for(line.running, 10)
+    assert not line.client.is_closed(), "what is in flight still has to reach Discord"
+
+
+async def test_a_token_that_was_reset_meanwhile_is_not_asked_about_for_ever(line: Line) -> None:
+    line.bench.discord.faults.rest("GET", "/gateway/bot", status=401, times=None)
+    line.bench.discord.faults.gateway_close(4011)
+    with pytest.raises(GatewayRefused, match="4004"):
+        await asyncio.wait_for(line.running, 10)
+
+
+@pytest.mark.parametrize("code", [4010, 4011])
+async def test_a_wrong_number_of_shards_is_asked_for_anew(line: Line, code: int) -> None:
+    def asked() -> int:
+        return sum(request.path == "/gateway/bot" for request in line.bench.discord.requests)
+
+    before, identifies = asked(), line.bench.discord.gateway.identifies
+    line.bench.discord.faults.gateway_close(code)
+    await line.until(lambda: line.bench.discord.gateway.identifies > identifies)
+    assert asked() == before + 1
+    await line.assert_commands_work()
+
+
+async def test_after_4011_as_many_shards_as_discord_asks_for_are_started_one_after_the_other(line: Line) -> None:
+    gateway, clock = line.bench.discord.gateway, line.clock
+    gateway.shards, identifies = 2, line.bench.discord.gateway.identifies
+    line.bench.discord.faults.gateway_close(4011)
+    await line.until(lambda: gateway.connected_shards == 2)
+    assert gateway.identifies == identifies + 2
+    assert [wait for wait in clock.waits if wait > 4], "5 s between two IDENTIFYs"
+    for channel in ("gallery", "pier"):
+        act = await line.bench.painted(channel=channel)
+        await line.until(lambda act=act: act.id in line.client.heard)
+
+
+@pytest.mark.parametrize("body", [None, {}, [], "x", {"id": "a secret", "type": 2, "token": "a secret"}])
+async def test_an_event_that_cannot_be_read_is_named_in_the_log_and_dropped(
+    line: Line, caplog: pytest.LogCaptureFixture, body: object
+) -> None:
+    gateway = line.bench.discord.gateway
+    before = (gateway.upgrades, gateway.resumes)
+    line.bench.discord.faults.gateway_send("INTERACTION_CREATE", body)
+    await line.assert_commands_work()
+    assert (gateway.upgrades, gateway.resumes) == before
+    [said] = [record for record in caplog.records if "is dropped" in record.getMessage()]
+    assert said.levelno == logging.ERROR and "INTERACTION_CREATE" in said.getMessage()
+    assert ".py:" in said.getMessage() and "a secret" not in caplog.text
+
+
+async def test_a_session_that_is_gone_is_followed_by_a_new_one_after_a_second_or_more(line: Line) -> None:
+    identifies = line.bench.discord.gateway.identifies
+    line.bench.discord.faults.gateway_invalidate(resumable=False)
+    await line.until(lambda: line.bench.discord.gateway.identifies > identifies)
+    assert max(line.clock.waits) >= 1
+    await line.assert_commands_work()
+
+
+async def test_a_stop_ends_the_session_at_discord(line: Line) -> None:
+    line.running.cancel()
+    await asyncio.wait({line.running})
+    async with asyncio.timeout(10):
+        while line.bench.discord.gateway.connected:  # noqa: ASYNC110 - the other side of a socket
+            await asyncio.sleep(0.005)
+    assert not line.bench.discord.gateway._sessions
+
+
+@pytest.mark.parametrize("fault", [{"status": 503}, {"drop": "before"}])
+async def test_a_gateway_that_cannot_be_asked_for_is_asked_for_again_and_the_client_stays_open(
+    fault: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_bench() as bench:
+        await bench.register(PAINT)
+        lasting = bench.discord.faults.rest("GET", "/gateway/bot", times=None, **fault)
+        async with connected(bench, Listener()) as line:
+            await line.until(lambda: "can't be asked for its gateway" in caplog.text, 60)
+            assert not line.client.is_closed()
+            bench.discord.faults.clear()
+            await line.until(lambda: bench.discord.gateway.connected, 60)
+            await line.assert_commands_work()
+            assert lasting.left is None
+
+
+async def test_without_a_start_left_it_waits_for_as_long_as_discord_says() -> None:
+    async with open_bench() as bench:
+        gateway = bench.discord.gateway
+        gateway._identified_today_ms.extend([bench.clock.now_ms()] * 1000)
+        async with connected(bench, Listener()) as line:
+            await line.until(lambda: line.clock.waits)
+            assert line.clock.waits[0] == pytest.approx(86_400, abs=60)
+
+
+async def test_a_hello_that_cannot_be_read_leaves_no_socket_open() -> None:
+    closed = asyncio.Event()
+
+    async def serve(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.send_str('{"op": 10, "d": null, "t": null, "s": null}')
+        await socket.receive()
+        closed.set()
+        return socket
+
+    app = web.Application()
+    app.router.add_get("/", serve)
+    async with (
+        open_bench() as bench,
+        TestServer(app) as server,
+        connected(bench, Listener(), str(server.make_url("/"))) as line,
+    ):
+        await line.until(closed.is_set)
+
+
+@pytest.mark.parametrize(
+    ("frame", "name"),
+    [('{"t": "READY"}', "READY"), ('{"t": "a prompt"}', "?"), ("{", "?"), ("[]", "?"), ("[" * 100_000, "?")],
+)  # fmt: skip
+def test_a_frame_is_named_by_its_event_alone(frame: str, name: str) -> None:
+    assert name_of(frame) == name
