@@ -21,7 +21,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from generations.clock import SystemClock
+from generations.clock import Deadline, SystemClock
 from qwen.client import QwenClient, open_session
 from qwen.images import ImageDownloader, open_download_session
 from redaction import Redactor
@@ -42,6 +42,8 @@ from wiring import Ground, Joined, join
 
 log = logging.getLogger("qwen_imagine")
 
+STOP_SECONDS = 25.0  # from SIGTERM to the end; hosts kill after 30 s
+CLOSE_SECONDS = 4.0  # of them for the gateway's goodbye and the HTTP side; the rest is for what is in flight
 FIRST_SYNC_SECONDS = 10.0  # a bot that connects before its commands are known is of no use to a new server
 EXIT_SETTINGS = 78  # sysexits.h EX_CONFIG
 EXTENSIONS = tuple(f"cogs.{name}" for name in ("imagine", "credits", "history", "preferences", "privacy", "help"))
@@ -146,11 +148,12 @@ async def run(settings: Settings) -> int:
         stopped = asyncio.create_task(stop.wait(), name="stop")
         await asyncio.wait({work, listen, stopped}, return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping: finishing what is in flight")
+        deadline = Deadline(bot.clock, STOP_SECONDS)
         verdict = _verdict({listen, work}, stop)
-        await bot.drain()
+        await bot.drain(deadline.left(reserve=CLOSE_SECONDS))
         listen.cancel()
-        await asyncio.wait({listen, work}, timeout=5.0)
-        await bot.close()
+        await asyncio.wait({listen, work}, timeout=deadline.left(reserve=CLOSE_SECONDS / 2))
+        await asyncio.wait({asyncio.create_task(bot.close())}, timeout=deadline.left())
         log.info("stopped" if stop.is_set() else "ended")
         if work.done() and not work.cancelled():
             work.result()  # raises DatabaseBroken

@@ -25,6 +25,7 @@ from repeats import REPEATS
 BODY_MAX_BYTES = 64 * 1024
 CALLS_PER_SECOND = 50.0  # one token's images are 25 a second at the most (Discord docs: Rate Limits)
 CALLS_IN_A_BURST = 100
+DRAIN_SECONDS = 1.0  # for answers that are under way, and then for noting them
 LOOPBACK, EVERYWHERE = "127.0.0.1", "0.0.0.0"  # noqa: S104 - chosen by listen_host, which says when
 
 log = logging.getLogger("qwen_imagine.web")
@@ -83,10 +84,12 @@ class WebSide:
             self.app.router.add_route(method, f"{PATH}{{token}}", self._called)
         self.app.router.add_get("/healthz", self._healthz)
 
-    async def drain(self) -> None:
-        """Wait until every call that was answered is noted."""
+    async def drain(self, seconds: float = DRAIN_SECONDS) -> None:
+        """Wait until every call that was answered is noted, for *seconds* at most; a call is a hint and no fact."""
         if self._heeding:
-            await asyncio.wait(self._heeding)
+            _, late = await asyncio.wait(self._heeding, timeout=seconds)
+            if late:
+                log.warning("stopping: %d callbacks cut off; their images are looked at in their turn", len(late))
 
     async def _called(self, request: web.Request) -> web.Response:
         if self._at_once >= self.limits.requests_at_once or not self._budget.spend(self._clock.monotonic()):
@@ -142,7 +145,7 @@ async def open_web(side: WebSide, *, host: str, port: int) -> AsyncGenerator[int
         auto_decompress=False,  # a body is a hint of a few hundred bytes; nobody needs to pack it
         keepalive_timeout=side.limits.connection_seconds,
         lingering_time=1.0,
-        shutdown_timeout=2.0,
+        shutdown_timeout=DRAIN_SECONDS,
     )
     await runner.setup()
     try:

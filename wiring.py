@@ -5,6 +5,7 @@ Opens nothing, starts nothing and reads no environment; knows every room but the
 
 from __future__ import annotations
 
+import asyncio
 import random
 import secrets
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 from credits.allowance import Allowance
 from credits.ledger import Ledger
 from generations.callbacks import Callbacks
-from generations.clock import Clock
+from generations.clock import Clock, Deadline
 from generations.context import StepContext
 from generations.freshness import Freshness
 from generations.pace import Pace
@@ -25,6 +26,7 @@ from generations.throttle import Throttle
 from generations.worker import Limits, Worker
 from settings import Settings
 from store.database import Database
+from ui import delivery, operator, pings
 from ui.delivery import DiscordDelivery
 from ui.desk import Desk, open_desk
 from ui.opening import Opening
@@ -65,6 +67,10 @@ class Kinds:
     pings: type[CardPings] = CardPings
 
 
+DRAIN_SECONDS = 21.0
+LAST_CALLS_SECONDS = 3.0  # of them for shows, pings and messages to the owner whose step has ended
+
+
 class Joined:
     """A discord.Client with the parts of its process, which cogs, buttons and forms find there."""
 
@@ -83,13 +89,20 @@ class Joined:
     clock: Clock
     rng: random.Random
 
-    async def drain(self) -> None:
-        """Take nothing more, and finish what is in flight."""
+    async def drain(self, seconds: float = DRAIN_SECONDS) -> None:
+        """Take nothing more, and finish what is in flight within *seconds*.
+
+        First the worker's steps, whose shows, pings and messages run beside them; then what of these is left.
+        """
+        deadline = Deadline(self.clock, seconds)
         self.generations.drain()
-        await self.worker.drain()
-        await self.delivery.drain()
-        await self.pings.drain()
-        await self.operator.drain()
+        await self.worker.drain(deadline.left(reserve=LAST_CALLS_SECONDS))
+        rest = (
+            (self.delivery, delivery.DRAIN_SECONDS),
+            (self.pings, pings.DRAIN_SECONDS),
+            (self.operator, operator.DRAIN_SECONDS),
+        )
+        await asyncio.gather(*(part.drain(min(most, deadline.left())) for part, most in rest))
 
 
 def join(bot: Joined, settings: Settings, ground: Ground, kinds: Kinds | None = None) -> None:

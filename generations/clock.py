@@ -23,6 +23,18 @@ class Clock(Protocol):
         ...
 
 
+class Deadline:
+    """A moment that everything which is to end before it shares. Made *seconds* ahead of now."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self._clock = clock
+        self._at = clock.monotonic() + seconds
+
+    def left(self, reserve: float = 0.0) -> float:
+        """The seconds until then, without the last *reserve* of them; never below 0."""
+        return max(0.0, self._at - reserve - self._clock.monotonic())
+
+
 class SystemClock:
     """The machine's own clock."""
 

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from generations import records
+from generations.clock import Deadline
 from generations.context import StepContext
 from generations.errors import DeliveryDelayed, LostClaim, MovedOn
 from generations.kept_pace import KeptPace
@@ -35,7 +36,7 @@ ROUND_SECONDS = 0.02  # the least time between two rounds while steps are in fli
 HOUSEKEEPING_SECONDS = 30.0
 WELL_SECONDS = 10.0  # without a round for so long something is wrong
 MAX_STEPS = 64  # steps in flight in one process
-DRAIN_SECONDS = 20.0  # under the 30 s that hosts give between SIGTERM and SIGKILL
+DRAIN_SECONDS = 18.0  # of the 25 s that bot.py has for a stop
 UNANSWERED_RETRY_SECONDS = 10.0
 
 
@@ -113,16 +114,22 @@ class Worker:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), ROUND_SECONDS)
 
-    async def drain(self) -> None:
-        """Stop taking work, finish the steps in flight (a POST is the one dangerous moment), keep what was learned."""
+    async def drain(self, seconds: float = DRAIN_SECONDS) -> None:
+        """Stop taking work, finish the steps in flight (a POST is the one dangerous moment), keep what was learned.
+
+        Waits for *seconds* at most, and logs how many steps were cut off.
+        """
+        deadline = Deadline(self._clock, seconds)
         self._stopping.set()
         self.nudge()
         if self._running:
-            _, late = await asyncio.wait(self._running, timeout=DRAIN_SECONDS)
+            _, late = await asyncio.wait(self._running, timeout=seconds)
             if late:
-                log.warning("%d steps did not end in time; their leases run out by themselves", len(late))
-        with contextlib.suppress(DatabaseLost):  # what was learned is learned again
-            await self._kept_pace.save()
+                log.warning("stopping: %d steps cut off after %.0f s; their leases run out", len(late), seconds)
+        saving = asyncio.create_task(self._kept_pace.save(), name="kept pace")
+        await asyncio.wait({saving}, timeout=deadline.left())
+        if not saving.done() or saving.exception() is not None:
+            log.warning("stopping: what was learned of the image API's pace could not be saved")
 
     def _start(self, generation: Generation) -> None:
         task = asyncio.create_task(self._advance(generation), name=f"generation {generation.id}")

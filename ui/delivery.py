@@ -38,7 +38,7 @@ from ui.sizing import Sizing
 
 log = logging.getLogger("qwen_imagine.delivery")
 
-DRAIN_SECONDS = 5.0  # with the worker's own 20 s under the 30 s that hosts give
+DRAIN_SECONDS = 5.0
 CARDS_REMEMBERED = 1000  # idle cards whose memory is kept; all of it can be learned again
 
 T = TypeVar("T")
@@ -148,7 +148,8 @@ class DiscordDelivery:
     async def drain(self, seconds: float = DRAIN_SECONDS) -> None:
         """Take no more progress and wait for the calls that are under way; rows say what is left to show.
 
-        In an outage discord.py goes on trying for half a minute: *seconds* are waited at most.
+        In an outage discord.py goes on trying for half a minute: *seconds* are waited at most, and the log says how
+        many calls were cut off.
         """
         self._draining = True
         for card in self._cards.values():
@@ -157,6 +158,8 @@ class DiscordDelivery:
             async with asyncio.timeout(seconds):
                 while self._tasks:
                     await asyncio.wait(self._tasks)
+        if self._tasks:
+            log.warning("stopping: %d shows cut off after %.0f s; rows say what is left", len(self._tasks), seconds)
 
     def _card(self, generation_id: int) -> _Card:
         card = self._cards.setdefault(generation_id, _Card(generation_id))

@@ -45,7 +45,9 @@ class OwnerAlerts:
     async def drain(self, seconds: float = DRAIN_SECONDS) -> None:
         """Wait for the messages that are under way, but not for an outage to end: the log has said it too."""
         if self._telling:
-            await asyncio.wait(self._telling, timeout=seconds)
+            _, late = await asyncio.wait(self._telling, timeout=seconds)
+            if late:
+                log.warning("stopping: %d messages to the owner cut off after %.0f s", len(late), seconds)
 
     async def _send(self, matter: str, detail: str) -> None:
         try:

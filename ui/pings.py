@@ -43,10 +43,12 @@ class CardPings:
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
-    async def drain(self) -> None:
-        """Wait for what is being sent, not for long."""
+    async def drain(self, seconds: float = DRAIN_SECONDS) -> None:
+        """Wait for what is being sent, for *seconds* at most. The log says how many pings were cut off."""
         if self._sending:
-            await asyncio.wait(self._sending, timeout=DRAIN_SECONDS)
+            _, late = await asyncio.wait(self._sending, timeout=seconds)
+            if late:
+                log.warning("stopping: %d pings cut off after %.0f s", len(late), seconds)
 
     async def _ping(self, generation: Generation) -> None:
         try:

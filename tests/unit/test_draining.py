@@ -1,0 +1,68 @@
+"""The one deadline of a stop, and how it is shared out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bot import CLOSE_SECONDS, STOP_SECONDS
+from generations.clock import Deadline
+from tests.doubles import ManualClock
+from wiring import DRAIN_SECONDS, LAST_CALLS_SECONDS, Joined
+
+
+class Part:
+    """Uses up all the time that it is given, or *seconds* of it; its end comes to light on the clock."""
+
+    def __init__(self, clock: ManualClock, seconds: float = 1e9) -> None:
+        self.clock = clock
+        self.seconds = seconds
+        self.given: list[float] = []
+
+    async def drain(self, seconds: float) -> None:
+        self.given.append(seconds)
+        self.clock.advance(min(seconds, self.seconds))
+
+
+class Nothing:
+    def drain(self) -> None: ...
+
+
+def bot_of(worker_seconds: float) -> Any:
+    bot: Any = Joined()
+    clock = ManualClock()
+    bot.clock, bot.generations, bot.worker = clock, Nothing(), Part(clock, worker_seconds)
+    bot.delivery, bot.pings, bot.operator = Part(clock, 0), Part(clock, 0), Part(clock, 0)
+    return bot
+
+
+def test_a_deadline_keeps_a_reserve_and_never_falls_below_nothing() -> None:
+    clock = ManualClock()
+    deadline = Deadline(clock, 25)
+    clock.advance(10)
+    assert (deadline.left(), deadline.left(reserve=4)) == (15, 11)
+    clock.advance(20)
+    assert deadline.left() == 0
+
+
+async def test_the_worker_leaves_the_last_calls_their_seconds_and_nothing_adds_up() -> None:
+    bot = bot_of(1e9)
+    await bot.drain(20.0)
+    assert bot.worker.given == [20 - LAST_CALLS_SECONDS]
+    assert (bot.delivery.given, bot.pings.given, bot.operator.given) == ([3], [2], [2]), "side by side"
+
+
+async def test_what_is_over_soon_does_not_make_an_outage_of_discord_wait_longer() -> None:
+    bot = bot_of(0.0)
+    await bot.drain(DRAIN_SECONDS)
+    assert (bot.delivery.given, bot.pings.given, bot.operator.given) == ([5], [2], [2])
+
+
+async def test_without_time_left_everything_is_still_told_to_stop() -> None:
+    bot = bot_of(1e9)
+    await bot.drain(0.0)
+    assert all(part.given == [0] for part in (bot.worker, bot.delivery, bot.pings, bot.operator))
+
+
+def test_the_shares_fit_into_what_hosts_give() -> None:
+    assert STOP_SECONDS - CLOSE_SECONDS == DRAIN_SECONDS
+    assert STOP_SECONDS <= 25
