@@ -207,6 +207,7 @@ async def migrate(settings: Settings) -> int:
 
 def main(arguments: list[str]) -> int:
     """Read the settings, then do what was asked for. Returns the exit code."""
+    os.umask(0o077)  # the data folder and the database with its -wal and -shm are for their owner alone
     forbid_core_files()
     if arguments not in ([], ["migrate"]):
         print("usage: python bot.py [migrate]", file=sys.stderr)
