@@ -2,7 +2,8 @@
 
 There `Shard.reconnect` lets ReconnectWebSocket escape (a gateway that closes before HELLO), an event that can't be
 parsed ends the connection, and each of these closes the client with its HTTP session (shard.py `connect`). Here one
-loop a shard opens the library's websocket again and again; REST calls are not touched. Knows no command and no event.
+loop a shard opens the library's websocket again and again; REST calls are not touched. The client's own list of shards
+stays empty: what needs it (presence, voice, chunks of members) is not used here. Knows no command and no event.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from discord.gateway import DiscordWebSocket, ReconnectWebSocket
 from generations.clock import Clock
 from qwen.connections import NETWORK_FAULTS
 from ui.answers import described
-from ui.faults import asking
+from ui.faults import asking, retry_seconds
 from ui.gateway_schedule import (
     IDENTIFIES_A_DAY,
     NEW_SESSION,
@@ -167,6 +168,8 @@ class GatewayConnection:
                 raise GatewayRefused(4004) from answer
             failures += 1
             wait = reconnect_seconds(failures, self._rng.random())
+            if isinstance(cause, discord.HTTPException) and cause.status == 429:
+                wait = max(wait, retry_seconds(cause))  # a ban of this address goes on for as long as it is asked about
             log.warning("Discord can't be asked for its gateway, again in %.1f s: %s", wait, described(answer))
             await self._clock.sleep(wait)
 

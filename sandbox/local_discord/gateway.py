@@ -54,6 +54,7 @@ class Gateway:
         self._identified_at_ms: dict[int, int] = {}
         self._identified_today_ms: list[int] = []
         self._repeats: dict[str, int] = {}
+        self._channel_type: int | None = None
         self._refused_upgrades = 0
         self._closed_before_hello: deque[int] = deque()
         self.max_concurrency = 1
@@ -188,8 +189,10 @@ class Gateway:
 
     def _on_happening(self, happening: Happening) -> None:
         if isinstance(happening, InteractionSent):
-            interaction = happening.interaction
-            self._emit("INTERACTION_CREATE", self._interactions.event(interaction), interaction.guild_id)
+            event = self._interactions.event(happening.interaction)
+            if self._channel_type is not None:
+                event |= {"channel": event["channel"] | {"type": self._channel_type}}
+            self._emit("INTERACTION_CREATE", event, happening.interaction.guild_id)
         elif isinstance(happening, EntitlementChanged):
             self._emit(happening.event, dict(happening.entitlement), None)
         elif isinstance(happening, MessageSaved):
@@ -257,6 +260,9 @@ class Gateway:
 
     def repeat(self, event: str, times: int) -> None:
         self._repeats[event] = self._repeats.get(event, 0) + times
+
+    def call_channels(self, channel_type: int | None) -> None:
+        self._channel_type = channel_type
 
     def refuse_upgrades(self, times: int) -> None:
         """Answer so many upgrades with 503 from now on; 0: none."""

@@ -48,6 +48,10 @@ class Books:
             f"{generation_id}-%",
         )
 
+    def channel(self, generation_id: int) -> int:
+        """Where it was asked for."""
+        return self._read("SELECT channel_id FROM generations WHERE id = ?", generation_id)[0][0]
+
     def assert_sound(self) -> None:
         """Nothing is held at the end, and every account is the sum of its entries."""
         sums = "SELECT user_id, SUM(available_delta), SUM(held_delta) FROM entries GROUP BY user_id ORDER BY user_id"

@@ -75,9 +75,19 @@ async def test_events_that_cannot_be_read_cost_no_connection(stage: Stage) -> No
     assert not any("canary" in line for line in box.bot.log)
 
 
+async def test_a_command_from_a_channel_of_an_unknown_type_gets_its_image_there(stage: Stage) -> None:
+    box = stage.trial.box
+    box.discord.faults.gateway_channel_type(777)
+    asked, first = await stage.painting("mira", "sketches")
+    card = await stage.trial.card("mira", asked)
+    box.discord.faults.gateway_channel_type(None)
+    assert card["id"] == first["id"]
+    assert stage.books.channel(asked) == box.discord.channels["sketches"].id
+
+
 async def test_at_the_end_nobody_was_wronged(stage: Stage) -> None:
     stage.books.assert_sound()
-    stage.trial.assert_nobody_was_wronged(posts=3)
+    stage.trial.assert_nobody_was_wronged(posts=4)
     assert stage.faults_of_our_own() == []
 
 

@@ -205,6 +205,14 @@ async def test_a_gateway_that_cannot_be_asked_for_is_asked_for_again_and_the_cli
             assert lasting.left is None
 
 
+async def test_a_ban_is_waited_out_for_as_long_as_it_says_before_the_gateway_is_asked_for_again() -> None:
+    async with open_bench() as bench:
+        bench.discord.faults.rest("GET", "/gateway/bot", status=429, retry_after=120, with_via=False)
+        async with connected(bench, Listener()) as line:
+            await line.until(lambda: bench.discord.gateway.connected)
+            assert max(line.clock.waits) >= 120
+
+
 async def test_without_a_start_left_it_waits_for_as_long_as_discord_says() -> None:
     async with open_bench() as bench:
         gateway = bench.discord.gateway

@@ -229,3 +229,14 @@ async def test_an_event_of_any_shape_comes_on_demand(bench: Bench) -> None:
         bench.discord.faults.gateway_send("INTERACTION_CREATE", None)
         frame = await line.next()
         assert (frame["op"], frame["t"], frame["d"]) == (0, "INTERACTION_CREATE", None)
+
+
+async def test_channels_of_another_type_come_on_demand_under_their_own_ids(bench: Bench) -> None:
+    async with bench.line() as line:
+        bench.discord.faults.gateway_channel_type(777)
+        await bench.painted()
+        event = await line.event("INTERACTION_CREATE")
+        assert (event["channel"]["type"], event["channel_id"]) == (777, str(bench.channel_id("gallery")))
+        bench.discord.faults.gateway_channel_type(None)
+        await bench.painted()
+        assert (await line.event("INTERACTION_CREATE"))["channel"]["type"] == 0
