@@ -37,6 +37,7 @@ HOUSEKEEPING_SECONDS = 30.0
 WELL_SECONDS = 10.0  # without a round for so long something is wrong
 MAX_STEPS = 64  # steps in flight in one process
 DRAIN_SECONDS = 18.0  # of the 25 s that bot.py has for a stop
+SAVE_SECONDS = 1.0  # of them for what was learned, also when a step takes too long
 UNANSWERED_RETRY_SECONDS = 10.0
 
 
@@ -114,22 +115,27 @@ class Worker:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), ROUND_SECONDS)
 
-    async def drain(self, seconds: float = DRAIN_SECONDS) -> None:
+    async def drain(self, seconds: float = DRAIN_SECONDS, *, save_seconds: float = SAVE_SECONDS) -> None:
         """Stop taking work, finish the steps in flight (a POST is the one dangerous moment), keep what was learned.
 
-        Waits for *seconds* at most, and logs how many steps were cut off.
+        Waits for *seconds* at most, of which the steps leave *save_seconds* for what was learned. The log says how
+        many steps were cut off.
         """
         deadline = Deadline(self._clock, seconds)
         self._stopping.set()
         self.nudge()
         if self._running:
-            _, late = await asyncio.wait(self._running, timeout=seconds)
+            for_steps = deadline.left(reserve=save_seconds)
+            _, late = await asyncio.wait(self._running, timeout=for_steps)
             if late:
-                log.warning("stopping: %d steps cut off after %.0f s; their leases run out", len(late), seconds)
-        saving = asyncio.create_task(self._kept_pace.save(), name="kept pace")
+                log.warning("stopping: %d steps cut off after %.0f s; their leases run out", len(late), for_steps)
+        saving = asyncio.create_task(self._save_learned(), name="what was learned")
         await asyncio.wait({saving}, timeout=deadline.left())
         if not saving.done() or saving.exception() is not None:
-            log.warning("stopping: what was learned of the image API's pace could not be saved")
+            log.warning("stopping: what was learned of the image API could not be saved")
+
+    async def _save_learned(self) -> None:
+        await self._kept_pace.save()
 
     def _start(self, generation: Generation) -> None:
         task = asyncio.create_task(self._advance(generation), name=f"generation {generation.id}")

@@ -8,9 +8,11 @@ import pytest
 
 from generations import records
 from generations.errors import DeliveryDelayed
-from generations.kept_pace import KeptPace
+from generations.kept_pace import PACE_KEY, KeptPace
 from generations.model import Ending, State
 from generations.shown import Place, Shown
+from qwen.models import Size
+from store.memory import load_value
 from tests.doubles import PAINTING
 from tests.worker.conftest import JONAS, MIRA, Workshop
 
@@ -246,3 +248,26 @@ async def test_draining_finishes_what_is_in_flight_and_takes_nothing_more(worksh
     await asyncio.wait_for(running, 5)
     await workshop.imagine()
     assert len(workshop.service.posts) == 1
+
+
+async def test_a_step_that_does_not_end_is_cut_off_and_what_was_learned_is_saved_all_the_same(
+    workshop: Workshop, caplog: pytest.LogCaptureFixture
+) -> None:
+    posted, never = asyncio.Event(), asyncio.Event()
+
+    async def hang() -> None:
+        posted.set()
+        await never.wait()
+
+    workshop.service.during_create = hang
+    await workshop.imagine()
+    running = asyncio.create_task(workshop.worker.run())
+    await asyncio.wait_for(posted.wait(), 5)
+    workshop.context.pace.observe_duration(Size.SQUARE, 9.0)
+    learned = workshop.context.pace.dump()
+    await workshop.worker.drain(60.1, save_seconds=60)
+    assert "stopping: 1 steps cut off" in caplog.text
+    async with workshop.database.transaction() as tx:
+        assert await load_value(tx, PACE_KEY) == learned
+    never.set()
+    await asyncio.wait_for(running, 5)
