@@ -14,6 +14,7 @@ import random
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Coroutine
 from typing import Any
 
@@ -44,6 +45,7 @@ log = logging.getLogger("qwen_imagine")
 
 STOP_SECONDS = 25.0  # from SIGTERM to the end; hosts kill after 30 s
 CLOSE_SECONDS = 4.0  # of them for the gateway's goodbye and the HTTP side; the rest is for what is in flight
+FORCE_SECONDS = 2.0  # after these 25; nothing is waited for any longer
 FIRST_SYNC_SECONDS = 10.0  # a bot that connects before its commands are known is of no use to a new server
 EXIT_SETTINGS = 78  # sysexits.h EX_CONFIG
 EXTENSIONS = tuple(f"cogs.{name}" for name in ("imagine", "credits", "history", "preferences", "privacy", "help"))
@@ -134,9 +136,14 @@ async def run(settings: Settings) -> int:
     point_library_at(settings.discord_api_url, settings.discord_gateway_url)
     read_leniently()
     stop = asyncio.Event()
+
+    def begin_to_stop() -> None:
+        stop.set()
+        end_by_force(STOP_SECONDS + FORCE_SECONDS, 0)
+
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C ends it the plain way
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            asyncio.get_running_loop().add_signal_handler(number, begin_to_stop)
     async with contextlib.AsyncExitStack() as stack:
         bot = await build(settings, stack)
         await _open_web(bot, stack)
@@ -183,6 +190,19 @@ async def _unless_stopped(coroutine: Coroutine[Any, Any, None], stop: asyncio.Ev
         return False
     await task
     return True
+
+
+def end_by_force(seconds: float, code: int) -> None:
+    """End the process with *code* after *seconds* if it is still there: a thread that hangs, such as a name lookup in
+    an outage, can't be cancelled, and Python would wait for it. What was committed is kept."""
+
+    def end() -> None:
+        log.warning("stopping: a thread or the database is cut off after %.0f s", seconds)
+        os._exit(code)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 def _verdict(tasks: set[asyncio.Task[None]], stop: asyncio.Event) -> int:

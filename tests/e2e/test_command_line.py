@@ -94,3 +94,17 @@ async def test_a_port_that_is_taken_is_a_sentence_and_a_reason_to_try_again(tmp_
     assert ended.code == 1
     assert f"PORT {port} is taken by another program" in ended.said
     assert "Traceback" not in ended.said
+
+
+async def test_a_thread_that_hangs_does_not_keep_a_stopped_process(tmp_path: Path) -> None:
+    hanging = (
+        "import bot, threading, time\n"
+        "threading.Thread(target=time.sleep, args=(3600,)).start()\n"
+        "bot.end_by_force(0.1, 7)\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", hanging, cwd=BOT.parent, stderr=asyncio.subprocess.PIPE
+    )
+    _, said = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+    assert process.returncode == 7
+    assert b"cut off" in said
