@@ -11,6 +11,7 @@ from generations import records
 from generations.context import StepContext
 from generations.model import Ending, Generation, Image, State
 from generations.pace import LOOK_SECONDS, backoff_seconds, late_look_seconds
+from generations.prices import price_of
 from qwen.errors import ImageError, ImageTooLarge, ImageUnavailable, KeyRefused, QwenError, RateLimited, TaskNotFound
 from qwen.images import FoundImage, OversizedImage
 from qwen.models import Task, TaskStatus
@@ -205,8 +206,22 @@ async def _settle(context: StepContext, generation: Generation, image: Image, ta
         callback = await records.load_callback(tx, image)
         charged = await context.ledger.settle(tx, image.image_id, task.consumed_credits, now_ms)
         await records.update_image(tx, ready, fence=generation.fence, consumed_credits=charged)
+    _check_price(context, task)
     _learn(context, generation, image, now_ms, None if callback is None else callback.heard_at_ms)
     log.info("image %s: ready after %d look(s), %d credits", image.image_id, image.looks + 1, charged)
+
+
+def _check_price(context: StepContext, task: Task) -> None:
+    """Tell the owner when the service took more than people pay: they pay the price shown, the owner the rest."""
+    consumed, price = task.consumed_credits, price_of(1)
+    if consumed is None or consumed <= price:
+        return
+    log.warning("task %s: the service took %d credits, its person pays at most %d", task.task_id, consumed, price)
+    context.operator.tell(
+        "price_exceeded",
+        f"The image service took {consumed} credits for one image (task {task.task_id}), and people pay {price} for "
+        "one: you pay the difference.",
+    )
 
 
 def _learn(context: StepContext, generation: Generation, image: Image, now_ms: int, called_at_ms: int | None) -> None:

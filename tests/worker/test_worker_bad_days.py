@@ -240,6 +240,30 @@ async def test_a_person_pays_what_the_service_consumed_and_never_more_than_the_p
     assert await workshop.money() == (left, 0)
 
 
+async def test_the_owner_is_told_when_the_service_takes_more_than_people_pay(
+    workshop: Workshop, caplog: pytest.LogCaptureFixture
+) -> None:
+    await workshop.imagine()
+    workshop.service.on_look = [task(TaskStatus.SUCCESS, task_id="task-1", credits=9, urls=READY.image_urls)]
+    await workshop.worker.step()
+    await workshop.pass_time(6)
+    assert workshop.bell.matters == ["price_exceeded"]
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said == ["task task-1: the service took 9 credits, its person pays at most 5"]
+    assert await workshop.money() == (45, 0)
+
+
+async def test_a_price_as_agreed_or_below_it_is_nothing_to_tell(workshop: Workshop) -> None:
+    workshop.service.on_look = [
+        task(TaskStatus.SUCCESS, credits=credits, urls=READY.image_urls) for credits in (5, 3, None)
+    ]
+    await workshop.imagine(count=3)
+    await workshop.worker.step()
+    await workshop.pass_time(6)
+    assert workshop.service.on_look == []
+    assert workshop.bell.matters == []
+
+
 async def test_a_paid_picture_that_is_lost_before_it_is_posted_is_refunded(workshop: Workshop) -> None:
     generation_id = await workshop.imagine()
     workshop.wall.places = [DeliveryDelayed(5.0)]
