@@ -124,7 +124,10 @@ class Settings(BaseSettings):
         "here may be plain http or private. Empty: any public https host.",
     )
     qwen_max_tasks: int = Field(
-        default=20, ge=1, le=10_000, description="Images that are made at once, over everybody."
+        default=20,
+        ge=1,
+        le=10_000,
+        description="The most images that are made at once, over everybody. How many the image API takes is found out.",
     )
     database_url: Annotated[str, AfterValidator(_database)] = Field(
         default="sqlite:///data/imagine.db",

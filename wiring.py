@@ -23,7 +23,7 @@ from generations.pings import PingDecisions
 from generations.ports import ImageService, ImageStore
 from generations.service import Generations
 from generations.throttle import Throttle
-from generations.worker import Limits, Worker
+from generations.worker import Worker
 from settings import Settings
 from store.database import Database
 from ui import delivery, operator, pings
@@ -115,14 +115,14 @@ def join(bot: Joined, settings: Settings, ground: Ground, kinds: Kinds | None = 
     bot.operator = OwnerAlerts(client, clock, settings.owner_ids)
     bot.pings = kinds.pings(client, clock, kinds.decisions(ground.database, clock))
     bot.callbacks = _callbacks(bot, ground, kinds)
-    pace = Pace()
+    pace, throttle = Pace(), Throttle(settings.qwen_max_tasks)
     bot.generations = kinds.generations(
         ground.database,
         bot.ledger,
         clock,
         max_queue=settings.max_queue,
         max_per_user=settings.max_images_per_user,
-        max_in_flight=settings.qwen_max_tasks,
+        slots=lambda: throttle.slots.expected,
         requests_per_minute=settings.requests_per_minute,
         nudge=lambda: bot.worker.nudge(),
         typical_seconds=pace.typical_seconds,
@@ -131,10 +131,10 @@ def join(bot: Joined, settings: Settings, ground: Ground, kinds: Kinds | None = 
         bot, ground.database, bot.ledger, ground.store, owner=ground.owner, retention_days=settings.retention_days
     )
     bot.worker = kinds.worker(
-        context=_context(bot, ground, kinds, pace),
+        context=_context(bot, ground, kinds, pace, throttle),
         service=bot.generations,
         delivery=bot.delivery,
-        limits=Limits(per_user=settings.max_images_per_user, in_flight=settings.qwen_max_tasks),
+        max_per_user=settings.max_images_per_user,
         owner=ground.owner,
     )
     bot.opening = Opening(bot.generations, bot.delivery, clock, bot.worker.showing.first_outlook)
@@ -154,7 +154,7 @@ def _callbacks(bot: Joined, ground: Ground, kinds: Kinds) -> Callbacks | None:
     )
 
 
-def _context(bot: Joined, ground: Ground, kinds: Kinds, pace: Pace) -> StepContext:
+def _context(bot: Joined, ground: Ground, kinds: Kinds, pace: Pace, throttle: Throttle) -> StepContext:
     return kinds.context(
         database=ground.database.in_background(),
         ledger=bot.ledger,
@@ -165,7 +165,7 @@ def _context(bot: Joined, ground: Ground, kinds: Kinds, pace: Pace) -> StepConte
         clock=ground.clock,
         rng=ground.rng,
         pace=pace,
-        throttle=Throttle(bot.settings.qwen_max_tasks),
+        throttle=throttle,
         deadline_seconds=bot.settings.task_deadline_seconds,
         callbacks=bot.callbacks,
         retention_days=bot.settings.retention_days,

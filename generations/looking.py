@@ -54,7 +54,7 @@ async def look(context: StepContext, generation: Generation, image: Image) -> Fo
         return None
     finally:
         context.guard.looked(image.task_id)
-    context.throttle.answered(context.clock.monotonic())
+    context.throttle.look_answered(context.clock.monotonic())
     return await answered(context, generation, image, task, asked_at_ms)
 
 
@@ -104,7 +104,9 @@ async def look_failed(context: StepContext, generation: Generation, image: Image
     failures = image.failures + 1
     wait = backoff_seconds(failures, context.rng.random())
     if isinstance(error, RateLimited):
-        pause = context.throttle.refused(context.clock.monotonic(), error.retry_after_seconds, context.rng.random())
+        pause = context.throttle.look_refused(
+            context.clock.monotonic(), error.retry_after_seconds, context.rng.random()
+        )
         wait = max(wait, pause)
     elif isinstance(error, KeyRefused):
         context.operator.tell("key_refused", f"{error}.")

@@ -287,3 +287,4 @@ class Outlook:
 
     line: Line | None = None
     painting: Painting | None = None
+    is_held_up: bool = False  # more images had their turn than the service takes now: those not sent wait in line too

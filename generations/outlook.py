@@ -15,13 +15,22 @@ SLOW_AFTER_FAILURES = 2
 def outlook_of(
     generation: Generation, line: Line | None, pace: Pace, *, now_ms: int, slots: int, in_flight: int
 ) -> Outlook:
-    """The near future of *generation*. *slots*: images that may be made at once; *in_flight*: those that are."""
+    """The near future of *generation*. *slots*: images that may be made at once; *in_flight*: whose turn came.
+
+    After a 429 more images may have had their turn than can be made: these come before the line.
+    """
     painting = [image for image in generation.images if image.state in IN_FLIGHT]
+    too_many = max(0, in_flight - slots)
+    if line is not None:
+        line = replace(line, position=line.position + too_many)
+    elif too_many and generation.cancellable:
+        line = Line(too_many, own_running=0, own_cap=1, own_position=1, about_seconds=None)
     if line is not None and line.position + in_flight <= slots and not line.waits_for_own:
         line = None  # its turn comes at once: there is no line to speak of
     return Outlook(
         line=replace(line, about_seconds=_about_seconds(generation, line, pace, slots)) if line else None,
         painting=_painting(generation, painting, pace, now_ms) if painting else None,
+        is_held_up=too_many > 0,
     )
 
 

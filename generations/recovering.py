@@ -40,7 +40,7 @@ async def check_claim(context: StepContext, generation: Generation, image: Image
     finally:
         context.guard.looked(claimed)
         context.guard.looked(image.image_id)
-    context.throttle.answered(context.clock.monotonic())
+    context.throttle.look_answered(context.clock.monotonic())
     if not is_task_of(task, generation, image) or not await _adopt(context, image, claimed):
         await _refuse(context, generation, image, claimed)
         return None

@@ -37,8 +37,9 @@ class Statement:
 class Generations:
     """The use-cases. *nudge* wakes this process' worker; whoever misses it finds the rows due.
 
-    *typical_seconds*: how long an image usually takes, None while nobody knows. *requests_per_minute*: how many
-    requests of one person are taken on within any 60 s; 0: any number.
+    *slots*: how many images can be made at once, as far as is known. *typical_seconds*: how long one usually takes,
+    None while nobody knows. *requests_per_minute*: how many requests of one person are taken on within any 60 s; 0:
+    any number.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Generations:
         *,
         max_queue: int,
         max_per_user: int,
-        max_in_flight: int,
+        slots: Callable[[], int],
         nudge: Callable[[], None],
         requests_per_minute: int = 0,
         typical_seconds: Callable[[], float | None] = lambda: None,
@@ -59,7 +60,7 @@ class Generations:
         self._clock = clock
         self._max_queue = max_queue
         self._max_per_user = max_per_user
-        self._max_in_flight = max_in_flight
+        self._slots = slots
         self._nudge = nudge
         self._requests_per_minute = requests_per_minute
         self._typical_seconds = typical_seconds
@@ -85,7 +86,7 @@ class Generations:
             await self._check_request_limit(tx, generation)
             if not await records.insert(tx, generation):  # the same event came twice at once
                 return await _must_load(tx, generation.id)
-            waiting = still_waiting(await records.demands(tx), self._max_per_user, self._max_in_flight)
+            waiting = still_waiting(await records.demands(tx), self._max_per_user, self._slots())
             if waiting > self._max_queue:
                 raise LineFull(self._max_queue, self._free_at_ms(waiting - self._max_queue))
             await self._hold(tx, generation)
@@ -168,12 +169,12 @@ class Generations:
             return await records.line_of(tx, generation.id, max_per_user=self._max_per_user)
 
     async def standing_of(self, generation: Generation) -> tuple[Line | None, int]:
-        """Its place in the line, and beside one, how many images are being made."""
+        """Its place in the line, and how many images had their turn and have not ended; 0 when none of its waits."""
         if not generation.cancellable:
             return None, 0
         async with self._database.transaction() as tx:
             line = await records.line_of(tx, generation.id, max_per_user=self._max_per_user)
-            return line, 0 if line is None else await records.in_flight_count(tx)
+            return line, await records.in_flight_count(tx)
 
     async def statement(self, user_id: int) -> Statement:
         """The person's account, refilled if that was due, and its last entries."""
@@ -203,7 +204,7 @@ class Generations:
     def _free_at_ms(self, too_many: int) -> int | None:
         """When so many images should have left the line; None while nobody knows how long one takes."""
         seconds = self._typical_seconds()
-        rounds = -(-too_many // self._max_in_flight)
+        rounds = -(-too_many // self._slots())
         return None if seconds is None else self._clock.now_ms() + round(seconds * rounds * 1000)
 
     async def _hold(self, tx: Transaction, generation: Generation) -> None:

@@ -10,6 +10,7 @@ import logging
 from generations import records
 from generations.context import StepContext
 from generations.errors import LostClaim
+from generations.kept_pace import save_slots
 from generations.model import Ending, Generation, Image, State
 from generations.pace import LOOK_SECONDS, backoff_seconds
 from qwen.errors import (
@@ -27,6 +28,7 @@ from store.errors import DatabaseLost
 
 log = logging.getLogger("qwen_imagine.worker")
 
+SLOT_WAIT_SECONDS = 1.0  # until an image that has its turn asks again whether a task has ended
 WRITE_AGAIN_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # a task that only this process knows is worth waiting for
 TURNED_AWAY = "QWEN_API_URL or QWEN_API_KEY may be wrong, or this machine is blocked."
 TURNED_AWAY_TRIES = 4  # so many tries of an image turned away in front of the service, and the operator is told
@@ -39,16 +41,24 @@ async def wait(context: StepContext, generation: Generation, image: Image) -> No
 
 
 async def submit(context: StepContext, generation: Generation, image: Image) -> None:
-    """The one POST of this image. SUBMITTING is committed before a byte leaves."""
+    """The one POST of this image. SUBMITTING is committed before a byte leaves.
+
+    Its turn came, but a 429 of another image may have lowered the number of tasks since: then it waits for a free one.
+    """
     if await _waited_too_long(context, generation, image):
         return
-    paused = context.throttle.wait_seconds(context.clock.monotonic())
+    now = context.clock.monotonic()
+    paused = context.throttle.post_wait_seconds(now)
     if paused > 0:
         await context.save(generation, image, due_at_ms=context.after(max(1.0, paused)))
         return
     address = None if context.callbacks is None else context.callbacks.new_address()
     request = _task_request(generation, image, None if address is None else address.url)
     async with context.database.transaction() as tx:
+        if not await records.has_free_slot(tx, context.throttle.slots.count(now)):
+            due_at_ms = context.after(SLOT_WAIT_SECONDS)
+            await records.update_image(tx, image, fence=generation.fence, due_at_ms=due_at_ms)
+            return
         image = await records.move(
             tx, image, State.SUBMITTING, fence=generation.fence, submitted_at_ms=context.clock.now_ms()
         )
@@ -79,7 +89,7 @@ def _task_request(generation: Generation, image: Image, callback_url: str | None
 
 
 async def _accepted(context: StepContext, generation: Generation, image: Image, task: Task) -> None:
-    context.throttle.answered(context.clock.monotonic())
+    context.throttle.post_answered(context.clock.monotonic())
     context.guard.looked(task.task_id)  # the POST's answer counts as a look: the first one comes 5 s after it
     for pause in WRITE_AGAIN_SECONDS:
         try:
@@ -108,6 +118,8 @@ async def _keep_task(context: StepContext, generation: Generation, image: Image,
             callback = await records.load_callback(tx, running)
             if callback is not None and callback.heard_at_ms is not None:  # it came before this answer did
                 await records.hasten(tx, running, context.after(LOOK_SECONDS))
+            tasks = await records.running_count(tx)
+        context.throttle.slots.accepted(tasks, context.clock.monotonic())
     except LostClaim:
         # This process slept too long and the image was called unknown meanwhile: keep the task all the same.
         async with context.database.transaction() as tx:
@@ -120,9 +132,10 @@ async def _keep_task(context: StepContext, generation: Generation, image: Image,
 
 
 async def _submit_again_later(context: StepContext, generation: Generation, image: Image, error: QwenError) -> None:
-    """It surely was not taken: back to the line with its turn kept, still cancellable."""
+    """It surely was not taken: it keeps its turn, and is still cancellable. A 429 says how many tasks can run."""
+    now, is_limit = context.clock.monotonic(), isinstance(error, RateLimited)
     if isinstance(error, RateLimited):
-        seconds = context.throttle.refused(context.clock.monotonic(), error.retry_after_seconds, context.rng.random())
+        seconds = context.throttle.post_refused(now, error.retry_after_seconds, context.rng.random())
     else:
         seconds = backoff_seconds(image.failures + 1, context.rng.random())
         if error.http_status is not None and image.failures + 1 >= TURNED_AWAY_TRIES:
@@ -138,6 +151,9 @@ async def _submit_again_later(context: StepContext, generation: Generation, imag
             failures=image.failures + 1,
             due_at_ms=context.after(seconds),
         )
+        if is_limit:
+            context.throttle.slots.refused(await records.running_count(tx), now)
+            await save_slots(tx, context.throttle.slots)
 
 
 async def _waited_too_long(context: StepContext, generation: Generation, image: Image) -> bool:

@@ -10,13 +10,12 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 
 from generations import records
 from generations.clock import Deadline
 from generations.context import StepContext
 from generations.errors import DeliveryDelayed, LostClaim, MovedOn
-from generations.kept_pace import KeptPace
+from generations.kept_pace import KeptPace, KeptSlots
 from generations.model import Generation
 from generations.pace import LOOK_SECONDS
 from generations.ports import Delivery
@@ -41,24 +40,19 @@ SAVE_SECONDS = 1.0  # of them for what was learned, also when a step takes too l
 UNANSWERED_RETRY_SECONDS = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How many images may be made at once: of one person, and in all."""
-
-    per_user: int
-    in_flight: int
-
-
 class Worker:
-    """One per process. `step()` does what is due and waits for it; `run()` does so until `drain()`."""
+    """One per process. `step()` does what is due and waits for it; `run()` does so until `drain()`.
+
+    *max_per_user*: images of one person that may be made at once; how many in all the context's throttle says.
+    """
 
     def __init__(
-        self, *, context: StepContext, service: Generations, delivery: Delivery, limits: Limits, owner: str
+        self, *, context: StepContext, service: Generations, delivery: Delivery, max_per_user: int, owner: str
     ) -> None:
         self._context = context
         self._service = service
         self._delivery = delivery
-        self._limits = limits
+        self._max_per_user = max_per_user
         self._owner = owner
         self._clock = context.clock
         self._database = context.database
@@ -67,6 +61,7 @@ class Worker:
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._kept_pace = KeptPace(context.database, context.pace)
+        self._kept_slots = KeptSlots(context.database, context.throttle.slots, context.clock)
         self._kept_house_at = float("-inf")
         self._round_ended_at = float("-inf")
 
@@ -96,6 +91,7 @@ class Worker:
             wait = IDLE_SECONDS
             try:
                 await self._kept_pace.load()
+                await self._kept_slots.load()
                 for generation in await self._claim(MAX_STEPS - len(self._running)):
                     self._start(generation)
                 wait = await self._until_next_due()
@@ -136,6 +132,7 @@ class Worker:
 
     async def _save_learned(self) -> None:
         await self._kept_pace.save()
+        await self._kept_slots.share()
 
     def _start(self, generation: Generation) -> None:
         task = asyncio.create_task(self._advance(generation), name=f"generation {generation.id}")
@@ -151,7 +148,7 @@ class Worker:
         async with self._database.transaction() as tx:
             # Read now: the transaction may have waited long for its turn, and a lease counts from when it is taken.
             now_ms, began = self._clock.now_ms(), self._clock.monotonic()
-            await records.admit(tx, now_ms=now_ms, max_in_flight=self._slots(), max_per_user=self._limits.per_user)
+            await records.admit(tx, now_ms=now_ms, max_in_flight=self._slots(), max_per_user=self._max_per_user)
             claimed = await records.claim_due(
                 tx, owner=self._owner, now_ms=now_ms, lease_until_ms=self._lease_until_ms(), limit=free
             )
@@ -177,10 +174,11 @@ class Worker:
             return
         self._kept_house_at = now
         await self._kept_pace.save()
+        await self._kept_slots.share()
         await self._context.keep_house()
 
     def _slots(self) -> int:
-        return min(self._limits.in_flight, self._context.throttle.in_flight(self._clock.monotonic()))
+        return self._context.throttle.slots.count(self._clock.monotonic())
 
     # -- one claimed generation ----------------------------------------------------------------------------------
 

@@ -132,7 +132,8 @@ def _live_lines(images: Sequence[Image], outlook: Outlook) -> list[str]:
 def _happening(image: Image, outlook: Outlook) -> str:
     if image.state is State.RUNNING:
         return texts.painting_text(outlook.painting)
-    if image.state is State.REQUESTED and image.admitted_at_ms is None and outlook.line is not None:
+    waits = image.admitted_at_ms is None or outlook.is_held_up
+    if image.state is State.REQUESTED and waits and outlook.line is not None:
         return texts.waiting_text(outlook.line)
     return texts.SENDING
 

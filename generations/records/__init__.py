@@ -44,9 +44,11 @@ from generations.records.line import (
     Demand,
     admit,
     demands,
+    has_free_slot,
     held_count,
     in_flight_count,
     line_of,
+    running_count,
     waiting_count,
 )
 from generations.records.moves import ImageChanges, adopt_task, move, update_image
@@ -67,6 +69,7 @@ __all__ = [
     "find_callback",
     "forget_callbacks",
     "forget_card",
+    "has_free_slot",
     "hasten",
     "held_count",
     "in_flight_count",
@@ -84,6 +87,7 @@ __all__ = [
     "note_callback",
     "release_claim",
     "renew",
+    "running_count",
     "set_answered",
     "set_removed",
     "update_image",

@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Integer, Subquery, func, literal_column, select, tuple_, union_all, update
 
-from generations.model import Line
+from generations.model import Line, State
 from store.database import Transaction
 from store.statements import serialize
-from store.tables import generations, images, is_in_flight, is_waiting
+from store.tables import generations, images, is_in_flight, is_waiting, one_of
 
 LINE = "line"  # who counts the line and then changes it does so alone: serialize(tx, LINE)
 
@@ -32,6 +32,20 @@ async def waiting_count(tx: Transaction) -> int:
 async def in_flight_count(tx: Transaction) -> int:
     """Images whose turn has come and that have not ended."""
     return await _count(tx, is_in_flight)
+
+
+async def running_count(tx: Transaction) -> int:
+    """Tasks that the service has taken and that are not known to have ended, over all processes."""
+    return await _count(tx, is_in_flight & one_of(images.c.state, State.RUNNING))
+
+
+async def has_free_slot(tx: Transaction, slots: int) -> bool:
+    """Whether one more POST may be made when *slots* tasks may run at once: running, or about to be posted.
+
+    Nobody else decides so until this transaction ends, so whoever gets True moves its image to SUBMITTING in it.
+    """
+    await serialize(tx, LINE)
+    return await _count(tx, is_in_flight & one_of(images.c.state, State.SUBMITTING, State.RUNNING)) < slots
 
 
 async def held_count(tx: Transaction, user_id: int) -> int:

@@ -19,6 +19,7 @@ class Mood(StrEnum):
     LOST_TASK = "lost_task"
     BUSY = "busy"
     BUSY_WAIT = "busy_wait"
+    FEW_TASKS = "few_tasks"
     ERROR_BEFORE = "error_before"
     ERROR_AFTER = "error_after"
     SILENT = "silent"
@@ -70,6 +71,7 @@ CARDS = (
     MoodCard(Mood.LOST_TASK, _SERVICE, "Task lost", "Status answers 404 for tasks that exist."),
     MoodCard(Mood.BUSY, _SERVICE, "Busy", "Every request gets 429, without saying how long to wait."),
     MoodCard(Mood.BUSY_WAIT, _SERVICE, "Busy, says when", "Every request gets 429 with Retry-After: 7."),
+    MoodCard(Mood.FEW_TASKS, _SERVICE, "Three at once", "A new task gets 429 while three others run."),
     MoodCard(Mood.ERROR_BEFORE, _SERVICE, "Error, not accepted", "Every request gets 500; no task is made."),
     MoodCard(Mood.ERROR_AFTER, _SERVICE, "Error, yet accepted", "New tasks are made, but the answer is a 500."),
     MoodCard(Mood.SILENT, _SERVICE, "Silent", "Tasks are made, but no request is ever answered."),

@@ -59,11 +59,19 @@ class ImageApi:
 
     `seconds_per_image`: how long a task takes, drawn evenly from this range; `answer_seconds`: how long an answer is on
     its way, after what was asked for has happened. `posts` holds every POST in order, `looks`
-    the monotonic milliseconds of every GET /status by task id.
+    the monotonic milliseconds of every GET /status by task id. `max_tasks`: above so many running tasks a POST is
+    answered with 429.
     """
 
-    def __init__(self, clock: Clock, *, rng: random.Random, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self.service = Service(clock, rng=rng, monotonic=monotonic)
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        rng: random.Random,
+        monotonic: Callable[[], float] = time.monotonic,
+        max_tasks: int | None = None,
+    ) -> None:
+        self.service = Service(clock, rng=rng, monotonic=monotonic, max_tasks=max_tasks)
         self.answer_seconds = (0.0, 0.0)
         self._rng = random.Random(rng.getrandbits(64))
         self._gallery = Gallery()

@@ -16,6 +16,9 @@ from sandbox.image_api.tasks import Task, draw_seed, new_task_id
 
 FAST_SECONDS = (0.5, 1.0)
 SLOW_SECONDS = (50.0, 70.0)
+FEW_TASKS = (
+    3  # the document names no limit; services of the same make let a free key run 3 tasks at once, a paid one 10
+)
 _ENDINGS = frozenset({"SUCCESS", "FAILED"})
 
 
@@ -30,9 +33,20 @@ class Post:
 
 
 class Service:
-    """All state of the stand-in. Times of tasks are monotonic, so a jump of the wall clock finishes none."""
+    """All state of the stand-in. Times of tasks are monotonic, so a jump of the wall clock finishes none.
 
-    def __init__(self, clock: Clock, *, rng: random.Random, monotonic: Callable[[], float] = time.monotonic) -> None:
+    *max_tasks*: how many tasks the key may have running at once; None: any number.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        rng: random.Random,
+        monotonic: Callable[[], float] = time.monotonic,
+        max_tasks: int | None = None,
+    ) -> None:
+        self.max_tasks = max_tasks
         self.key = f"sk-sandbox-{rng.getrandbits(128):032x}"
         self.dial = MoodDial()
         self.tasks: dict[str, Task] = {}
@@ -50,7 +64,10 @@ class Service:
         return int(self._monotonic() * 1000)
 
     def accept(self, body: GenerateBody, mood: Mood, kept_mood: Mood | None) -> Task:
-        """Make a task. Its time is drawn from the mood's range."""
+        """Make a task. Its time is drawn from the mood's range. Raises Refused(429) above the limit of tasks."""
+        limit = FEW_TASKS if mood is Mood.FEW_TASKS else self.max_tasks
+        if limit is not None and self.count_tasks()["running"] >= limit:
+            raise Refused(429, "Too many tasks are running.")
         spans = {Mood.FAST: FAST_SECONDS, Mood.SLOW: SLOW_SECONDS}
         seconds = self._rng.uniform(*spans.get(mood, self.seconds_per_image))
         now_ms = self.now_ms()

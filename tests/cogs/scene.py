@@ -33,7 +33,7 @@ from generations.pace import Pace
 from generations.pings import PingDecisions
 from generations.service import Generations
 from generations.throttle import Throttle
-from generations.worker import Limits, Worker
+from generations.worker import Worker
 from settings import Settings
 from store.database import Database, Transaction
 from tests.doubles import Bell, ScriptedService, Shelf
@@ -246,7 +246,7 @@ class Scene:
             self.clock,
             max_queue=max_queue,
             max_per_user=3,
-            max_in_flight=20,
+            slots=lambda: 20,
             requests_per_minute=requests_per_minute,
             nudge=lambda: None,
         )
@@ -269,7 +269,7 @@ class Scene:
             context=context,
             service=self.generations,
             delivery=delivery,
-            limits=Limits(per_user=3, in_flight=20),
+            max_per_user=3,
             owner="scene",
         )
 

@@ -112,7 +112,7 @@ def make_world(
         clock,
         max_queue=max_queue,
         max_per_user=3,
-        max_in_flight=max_in_flight,
+        slots=lambda: max_in_flight,
         requests_per_minute=requests_per_minute,
         nudge=lambda: nudges.append(clock.at_ms),
     )

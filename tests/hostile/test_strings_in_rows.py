@@ -31,7 +31,7 @@ class Desk:
         self.ledger = Ledger(Allowance(5, CreditPeriod.DAY, ZoneInfo("UTC")))
         self.number = 0
         self.service = Generations(
-            database, self.ledger, self.clock, max_queue=10**6, max_per_user=3, max_in_flight=20, nudge=lambda: None
+            database, self.ledger, self.clock, max_queue=10**6, max_per_user=3, slots=lambda: 20, nudge=lambda: None
         )
 
     async def ask(self, request: Request, text: str) -> Generation:

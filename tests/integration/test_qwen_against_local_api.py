@@ -65,6 +65,7 @@ PICTURE_MEETS: dict[Mood, type[QwenError]] = {
 MAKES_AN_IMAGE = (
     Mood.NORMAL,
     Mood.FAST,
+    Mood.FEW_TASKS,
     Mood.STRANGE_STATUS,
     Mood.OTHER_WORDS,
     Mood.SEVERAL_URLS,

@@ -251,6 +251,17 @@ def test_a_picture_painted_anew_has_the_same_bytes_and_another_prompt_gives_othe
     assert once != other
 
 
+async def test_above_its_limit_of_tasks_at_once_a_post_gets_429_until_one_has_ended(desk: Desk) -> None:
+    desk.images.service.max_tasks = 2
+    for _ in range(2):
+        await desk.make()
+    status, answer = await desk.post({"prompt": "a lighthouse"})
+    assert (status, answer["code"], answer["message"]) == (429, 429, "Too many tasks are running.")
+    assert len(desk.images.tasks) == 2
+    desk.time.seconds += 9.1
+    await desk.make()
+
+
 async def test_a_random_seed_is_drawn_anew_for_each_task(desk: Desk) -> None:
     first, second = [desk.images.tasks[await desk.make(seed=-1)] for _ in range(2)]
     assert first.seed != second.seed

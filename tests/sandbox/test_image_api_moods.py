@@ -93,6 +93,16 @@ def test_every_mood_has_a_card_with_label_and_help() -> None:
     assert all(card.label and card.help.endswith(".") and card.group for card in CARDS)
 
 
+async def test_while_few_tasks_are_let_run_a_fourth_one_gets_429_and_looks_go_on(service: Service) -> None:
+    service.images.seconds_per_image = (60.0, 60.0)
+    service.images.set_mood(Mood.FEW_TASKS)
+    tasks = [await service.make() for _ in range(3)]
+    assert (await service.post()).status == 429
+    assert (await service.look(tasks[0])).status == 200
+    service.images.advance(60.0)
+    assert (await service.post()).status == 200
+
+
 @pytest.mark.parametrize(
     ("mood", "status", "message"),
     [

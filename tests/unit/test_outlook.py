@@ -76,6 +76,17 @@ def test_a_place_in_line_comes_with_a_time_once_images_were_seen() -> None:
     assert unknown.line.about_seconds is None
 
 
+def test_who_had_their_turn_waits_in_line_again_when_the_service_takes_fewer_and_stands_before_all_others() -> None:
+    held = outlook_of(generation(State.REQUESTED), None, pace_of(15), now_ms=NOW_MS, slots=3, in_flight=5)
+    assert held.line is not None and held.is_held_up
+    assert (held.line.position, held.line.waits_for_own, held.line.about_seconds) == (2, False, 15)
+    third = outlook_of(generation(State.REQUESTED), LINE, pace_of(15), now_ms=NOW_MS, slots=3, in_flight=5)
+    assert third.line is not None
+    assert (third.line.position, third.line.about_seconds) == (5, 30)
+    sent = outlook_of(generation(State.RUNNING), None, pace_of(15), now_ms=NOW_MS, slots=3, in_flight=5)
+    assert sent.line is None
+
+
 def test_whose_turn_comes_at_once_stands_in_no_line() -> None:
     first = replace(LINE, position=1)
     assert outlook_of(generation(State.REQUESTED), first, Pace(), now_ms=NOW_MS, slots=5, in_flight=4).line is None

@@ -1,63 +1,185 @@
-"""The throttle: when the image service says "too many", everything waits, and fewer images are made for a while."""
+"""The throttle: pauses after "too many", task slots that are learned, and the budget of looks."""
 
 from __future__ import annotations
+
+import itertools
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generations.throttle import PAUSE_MAX_SECONDS, RECOVERY_SECONDS, LookBudget, Throttle
-
-
-def test_a_named_wait_is_kept_by_the_whole_client() -> None:
-    throttle = Throttle(20)
-    assert throttle.refused(100.0, 7.0, jitter=0.5) == 7.0
-    assert throttle.wait_seconds(100.0) == 7.0
-    assert throttle.wait_seconds(107.0) == 0.0
+from generations.throttle import (
+    FIRST_SLOTS,
+    FIRST_TRY_SECONDS,
+    PAUSE_MAX_SECONDS,
+    TRY_SECONDS_MAX,
+    LookBudget,
+    Pause,
+    TaskSlots,
+    Throttle,
+)
 
 
 def test_without_a_named_wait_the_pauses_grow_and_stay_bounded() -> None:
-    throttle = Throttle(20)
-    waits = [throttle.refused(1000.0 * turn, None, jitter=1.0) for turn in range(12)]
+    pause = Pause()
+    waits = [pause.refused(1000.0 * turn, None, jitter=1.0) for turn in range(12)]
     assert waits == sorted(waits)
     assert waits[0] >= 5.0
     assert waits[-1] <= PAUSE_MAX_SECONDS
 
 
-def test_one_wave_of_refusals_halves_the_images_in_flight_once() -> None:
-    throttle = Throttle(20)
-    for _ in range(15):
-        throttle.refused(50.0, None, jitter=0.0)
-    assert throttle.in_flight(50.0) == 10
-
-
-def test_the_limit_comes_back_minute_by_minute() -> None:
-    throttle = Throttle(4)
-    throttle.refused(50.0, None, jitter=0.0)
-    assert throttle.in_flight(50.0) == 2
-    assert throttle.in_flight(50.0 + RECOVERY_SECONDS) == 3
-    assert throttle.in_flight(50.0 + 2 * RECOVERY_SECONDS) == 4
-
-
-def test_one_image_at_a_time_is_always_allowed() -> None:
-    throttle = Throttle(1)
-    for turn in range(10):
-        throttle.refused(50.0 + 10 * turn, None, jitter=0.0)
-    assert throttle.in_flight(200.0) == 1
-
-
 def test_one_wave_of_refusals_makes_the_pause_no_longer_than_one_refusal_would() -> None:
-    throttle = Throttle(20)
-    assert [throttle.refused(50.0 + number / 100, None, jitter=1.0) for number in range(16)] == [10.0] * 16
-    assert throttle.refused(70.0, None, jitter=1.0) == 15.0, "the next wave"
+    pause = Pause()
+    assert [pause.refused(50.0 + number / 100, None, jitter=1.0) for number in range(16)] == [10.0] * 16
+    assert pause.refused(70.0, None, jitter=1.0) == 15.0, "the next wave"
 
 
 def test_a_normal_answer_forgets_earlier_refusals() -> None:
-    throttle = Throttle(20)
+    pause = Pause()
     for turn in range(6):
-        throttle.refused(100.0 * turn, None, jitter=1.0)
-    throttle.answered(5000.0)
-    assert throttle.refused(5001.0, None, jitter=1.0) == 10.0
+        pause.refused(100.0 * turn, None, jitter=1.0)
+    pause.answered(5000.0)
+    assert pause.refused(5001.0, None, jitter=1.0) == 10.0
+
+
+def test_a_named_wait_is_kept_by_the_whole_client_whichever_call_met_it() -> None:
+    for throttle in (looks := Throttle(20), posts := Throttle(20)):
+        assert (throttle.wait_seconds(100.0), throttle.post_wait_seconds(100.0)) == (0.0, 0.0)
+    assert looks.look_refused(100.0, 7.0, jitter=0.5) == posts.post_refused(100.0, 7.0, jitter=0.5) == 7.0
+    for throttle in (looks, posts):
+        assert (throttle.wait_seconds(100.0), throttle.post_wait_seconds(100.0)) == (7.0, 7.0)
+        assert (throttle.wait_seconds(107.0), throttle.post_wait_seconds(107.0)) == (0.0, 0.0)
+
+
+def test_a_refused_look_without_a_named_wait_pauses_everything_and_says_nothing_about_tasks() -> None:
+    throttle = Throttle(20)
+    throttle.look_refused(100.0, None, jitter=1.0)
+    assert throttle.wait_seconds(100.0) == throttle.post_wait_seconds(100.0) == 10.0
+    assert throttle.slots == TaskSlots(20)
+
+
+def test_a_refused_post_without_a_named_wait_pauses_posts_alone_since_only_looks_tell_when_a_task_has_ended() -> None:
+    throttle = Throttle(20)
+    throttle.post_refused(100.0, None, jitter=1.0)
+    throttle.look_answered(103.0)
+    assert (throttle.wait_seconds(104.0), throttle.post_wait_seconds(104.0)) == (0.0, 6.0)
+    assert throttle.post_refused(111.0, None, jitter=1.0) == 15.0, "looks that are answered shorten no pause of POSTs"
+    throttle.post_answered(200.0)
+    assert throttle.post_refused(201.0, None, jitter=1.0) == 10.0
+
+
+def test_each_accepted_post_lets_one_more_task_be_tried_up_to_the_ceiling() -> None:
+    slots = TaskSlots(20)
+    counts = [slots.count(0.0)]
+    for running in range(1, 21):
+        slots.accepted(running, 0.0)
+        counts.append(slots.count(0.0))
+    assert counts == [*range(FIRST_SLOTS, 21), *[20] * FIRST_SLOTS]
+    assert TaskSlots(2).count(0.0) == 2
+
+
+def test_images_made_one_after_another_say_nothing_about_how_many_can_run_at_once() -> None:
+    slots = TaskSlots(20)
+    for _ in range(100):
+        slots.accepted(1, 0.0)
+    assert slots.count(0.0) == FIRST_SLOTS + 1
+
+
+def test_a_429_on_a_post_sets_the_number_back_to_what_runs() -> None:
+    slots = TaskSlots(20)
+    for running in range(1, 8):
+        slots.accepted(running, 0.0)
+    for running in (6, 7, 7, 7):  # one wave; the row of a task that was taken comes a little later
+        slots.refused(running, 1.0)
+    slots.accepted(7, 1.0)
+    assert slots.count(1.0) == slots.count(FIRST_TRY_SECONDS) == 7
+    slots.refused(0, 2.0)
+    assert slots.count(2.0) == 1, "one is always tried"
+
+
+def test_one_more_task_is_tried_at_growing_intervals_while_it_is_refused() -> None:
+    slots, now, tries = TaskSlots(20), 0.0, list[float]()
+    for _ in range(10):
+        slots.refused(5, now)
+        slots.accepted(5, now)
+        began = now
+        while slots.count(now) == 5:
+            now += 1.0
+        assert slots.count(now) == 6
+        tries.append(now - began)
+    assert tries[:4] == [FIRST_TRY_SECONDS * 2**number for number in range(4)]
+    assert tries[-1] == TRY_SECONDS_MAX
+
+
+def test_after_a_try_that_is_taken_each_accepted_post_lets_one_more_be_tried() -> None:
+    slots = TaskSlots(20)
+    slots.refused(5, 0.0)
+    slots.accepted(5, FIRST_TRY_SECONDS)
+    assert slots.count(FIRST_TRY_SECONDS) == 6, "five were known before"
+    counts: list[int] = []
+    for running in range(6, 21):
+        slots.accepted(running, FIRST_TRY_SECONDS)
+        counts.append(slots.count(FIRST_TRY_SECONDS))
+    assert counts == [*range(7, 21), 20]
+
+
+def test_a_429_that_lies_long_behind_does_not_make_the_next_interval_longer() -> None:
+    slots = TaskSlots(20)
+    slots.refused(5, 0.0)
+    slots.refused(5, FIRST_TRY_SECONDS)
+    assert slots.try_seconds == 2 * FIRST_TRY_SECONDS
+    slots.refused(5, 3 * FIRST_TRY_SECONDS + TRY_SECONDS_MAX + 1)
+    assert slots.try_seconds == FIRST_TRY_SECONDS
+
+
+def test_until_a_429_the_ceiling_is_what_can_be_expected() -> None:
+    slots = TaskSlots(20)
+    assert slots.expected == 20
+    slots.refused(3, 0.0)
+    assert slots.expected == 3
+
+
+def test_what_was_learned_goes_on_in_another_process_below_its_own_ceiling() -> None:
+    first, second, small = TaskSlots(20), TaskSlots(20), TaskSlots(2)
+    first.refused(7, 0.0)
+    first.allowed = 7
+    for slots in (second, small):
+        slots.load(first.dump(), 5000.0)
+    assert second.count(5000.0) == 7
+    assert second.count(5000.0 + FIRST_TRY_SECONDS) == 8
+    assert small.count(9999.0) == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["", "null", "[]", "{}", '{"allowed": "x"}', '{"allowed": 1e999}', "{", '{"allowed": 3}']
+)
+def test_what_cannot_be_read_of_earlier_slots_changes_nothing(text: str) -> None:
+    slots = TaskSlots(20)
+    slots.load(text, 0.0)
+    assert slots == TaskSlots(20)
+
+
+@given(st.integers(1, 30), st.integers(1, 40), st.lists(st.tuples(st.floats(0, 400), st.integers(0, 40)), max_size=150))
+def test_whatever_the_limit_it_is_used_to_the_full_and_rarely_passed(
+    ceiling: int, limit: int, moments: list[tuple[float, int]]
+) -> None:
+    """At each moment so many tasks end, and then as many POSTs are made, one by one, as the slots let through."""
+    slots, now, running, refused = TaskSlots(ceiling), 0.0, 0, list[float]()
+    for pause, ended in moments:
+        now, running = now + pause, max(0, running - ended)
+        while running < slots.count(now):
+            if running < limit:
+                running += 1
+                slots.accepted(running, now)
+            else:
+                slots.refused(running, now)
+                refused.append(now)
+                break
+        assert running == min(ceiling, limit), "no slot is left unused"
+        assert 1 <= slots.count(now) <= ceiling
+    for earlier, later in itertools.pairwise(refused):
+        assert later - earlier >= FIRST_TRY_SECONDS
+    assert len(refused) <= 9 + now / TRY_SECONDS_MAX * 2
 
 
 def test_on_an_ordinary_day_no_look_waits() -> None:

@@ -20,7 +20,7 @@ from generations.model import DISCORD_EPOCH_MS, Generation, Origin, Request, Sta
 from generations.pace import Pace
 from generations.service import Generations
 from generations.throttle import Throttle
-from generations.worker import Limits, Worker
+from generations.worker import Worker
 from store.database import Database, open_database
 from tests.doubles import Bell, ManualClock, ScriptedService, Shelf, Wall
 
@@ -54,7 +54,7 @@ class Workshop:
             self.clock,
             max_queue=100,
             max_per_user=self.max_per_user,
-            max_in_flight=self.max_in_flight,
+            slots=lambda: self.context.throttle.slots.expected,
             nudge=lambda: None,
         )
         self.context = StepContext(
@@ -73,7 +73,7 @@ class Workshop:
             context=self.context,
             service=self.generations,
             delivery=self.wall,
-            limits=Limits(per_user=self.max_per_user, in_flight=self.max_in_flight),
+            max_per_user=self.max_per_user,
             owner=f"process-{next(self.numbers)}",
         )
 

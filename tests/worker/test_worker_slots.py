@@ -1,0 +1,196 @@
+"""How many tasks the image service lets run at once is learned, against the local image API's own limit."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+import pytest
+
+from generations.kept_pace import KeptSlots
+from generations.model import State
+from generations.throttle import FIRST_SLOTS, FIRST_TRY_SECONDS, TaskSlots
+from qwen.errors import RateLimited
+from qwen.models import Task, TaskRequest, TaskStatus
+from sandbox.image_api.document import GenerateBody, Refused
+from sandbox.image_api.moods import Mood
+from sandbox.image_api.service import Service
+from tests.doubles import PAINTING, ManualClock
+from tests.worker.conftest import Workshop
+
+PAINTING_SECONDS = 12.0
+
+
+@dataclass
+class LocalService:
+    """The local image API without its server, on the clock of the test."""
+
+    clock: ManualClock
+    max_tasks: int | None
+    refused_at: list[float] = field(default_factory=list)
+    running: list[int] = field(default_factory=list)  # at each POST that was taken, it included
+
+    def __post_init__(self) -> None:
+        self.local = Service(self.clock, rng=random.Random(7), monotonic=self.clock.monotonic, max_tasks=self.max_tasks)
+        self.local.seconds_per_image = (PAINTING_SECONDS, PAINTING_SECONDS)
+
+    async def create_task(self, request: TaskRequest) -> Task:
+        body = GenerateBody(request.prompt, request.size.value, request.seed, "png", request.callback_url)
+        try:
+            task = self.local.accept(body, Mood.NORMAL, None)
+        except Refused as refused:
+            self.refused_at.append(self.clock.monotonic())
+            raise RateLimited(http_status=refused.code) from None
+        self.running.append(self.local.count_tasks()["running"])
+        return Task(task.task_id, TaskStatus.PENDING, "PENDING", None, None, ())
+
+    async def get_task(self, task_id: str) -> Task:
+        told = self.local.task(task_id).report(self.local.task(task_id).status(self.local.now_ms(), Mood.NORMAL), "x:/")
+        urls = tuple(told["response"] or ())
+        return Task(task_id, TaskStatus(told["status"]), told["status"], told["consumed_credits"], None, urls)
+
+
+async def ask(workshop: Workshop, images: int) -> list[int]:
+    return [await workshop.imagine(user_id=5000 + number) for number in range(images)]
+
+
+async def live(workshop: Workshop, seconds: float, *, stride: float = 0.5) -> None:
+    """Let time pass, with a worker that never leaves anything due behind, as its loop does."""
+    for _ in range(round(seconds / stride)):
+        while await workshop.worker.step():
+            pass
+        workshop.clock.advance(stride)
+
+
+def open_service(workshop: Workshop, max_tasks: int | None) -> LocalService:
+    service = LocalService(workshop.clock, max_tasks)
+    workshop.service = service  # type: ignore[assignment]
+    workshop.restart()
+    return service
+
+
+@pytest.mark.parametrize(("max_tasks", "rounds"), [(1, 12), (3, 12), (10, 5)])
+async def test_the_bot_settles_just_under_a_limit_that_the_service_does_not_name(
+    workshop: Workshop, max_tasks: int, rounds: int
+) -> None:
+    service = open_service(workshop, max_tasks)
+    images = rounds * max_tasks
+    asked = await ask(workshop, images)
+    began = workshop.clock.monotonic()
+    while len(service.running) < images:
+        await live(workshop, 1)
+        assert workshop.clock.monotonic() - began < rounds * (PAINTING_SECONDS + 5.0) * 1.25, "the slots are used"
+    await live(workshop, 20)
+    assert {state for one in asked for state in await workshop.states(one)} == {State.DELIVERED}
+    assert max(service.running) == max_tasks
+    waves = len({round(at) for at in service.refused_at})
+    assert 1 <= waves <= 5, "at first, and after 30, 60, 120 and 240 s"
+    assert len(service.refused_at) <= waves + FIRST_SLOTS
+    assert {(await workshop.balance(5000 + number)).available for number in range(images)} == {45}
+    assert await workshop.money(5000) == (45, 0)
+
+
+async def test_a_service_without_a_limit_is_used_up_to_the_ceiling_at_once(workshop: Workshop) -> None:
+    service = open_service(workshop, None)
+    await ask(workshop, 40)
+    await live(workshop, 0.5)
+    assert max(service.running) == len(service.running) == 20
+    assert service.refused_at == []
+
+
+async def test_no_more_than_a_few_are_tried_at_once_before_one_is_taken(workshop: Workshop) -> None:
+    service = open_service(workshop, 0)
+    asked = await ask(workshop, 40)
+    await live(workshop, 1)
+    assert len(service.refused_at) == FIRST_SLOTS
+    assert {state for one in asked for state in await workshop.states(one)} == {State.REQUESTED}
+
+
+async def test_the_image_that_met_the_429_keeps_its_turn_before_those_that_wait(workshop: Workshop) -> None:
+    service = open_service(workshop, 1)
+    _, second = await ask(workshop, 2)
+    await live(workshop, 1)
+    assert len(service.refused_at) == 1
+    assert (await workshop.load(second)).cancellable
+    later = await workshop.imagine(user_id=6000)
+    while len(service.running) < 2:
+        await live(workshop, 1)
+    assert [await workshop.states(one) for one in (second, later)] == [[State.RUNNING], [State.REQUESTED]]
+
+
+async def test_an_image_that_had_its_turn_is_not_sent_above_the_number_that_was_learned_since(
+    workshop: Workshop,
+) -> None:
+    service = open_service(workshop, 2)
+    asked = await ask(workshop, 6)
+    await live(workshop, FIRST_TRY_SECONDS - 2)
+    assert len({round(at) for at in service.refused_at}) == 1, "one wave, and nobody of it came again too early"
+    first = [outlook.line for one, outlook in workshop.wall.progress if one.id == asked[3] and outlook.line]
+    assert first, "its card says that it waits in line"
+
+
+async def test_a_429_on_a_look_says_nothing_about_tasks(workshop: Workshop) -> None:
+    workshop.service.on_look = [PAINTING, RateLimited(), *[PAINTING] * 50]
+    await ask(workshop, 8)
+    await live(workshop, 1)
+    before = workshop.context.throttle.slots.count(workshop.clock.monotonic())
+    await live(workshop, 20)
+    assert workshop.context.throttle.slots.count(workshop.clock.monotonic()) == before
+
+
+@pytest.mark.parametrize(("named", "looks_go_on"), [(20.0, False), (None, True)])
+async def test_a_429_on_a_post_pauses_looks_only_where_it_names_a_time(
+    workshop: Workshop, named: float | None, looks_go_on: bool
+) -> None:
+    workshop.service.on_look = [PAINTING] * 100
+    await ask(workshop, 1)
+    await live(workshop, 1)
+    workshop.service.on_create = [RateLimited(http_status=429, retry_after_seconds=named)]
+    await workshop.imagine(user_id=6000)
+    await live(workshop, 15)
+    assert bool(workshop.service.looks) is looks_go_on
+    await live(workshop, 20)
+    assert workshop.service.looks
+
+
+async def test_what_was_learned_is_there_after_a_kill_and_in_the_other_process(workshop: Workshop) -> None:
+    service = open_service(workshop, 3)
+    await ask(workshop, 12)
+    other = TaskSlots(20)
+    kept_by_other = KeptSlots(workshop.database, other, workshop.clock)
+    await kept_by_other.load()
+    await live(workshop, 3)
+    assert len(service.refused_at) == 1
+    workshop.restart()
+    slots = workshop.context.throttle.slots
+    await KeptSlots(workshop.database, slots, workshop.clock).load()
+    await kept_by_other.share()
+    for learned in (slots, other):
+        assert learned.count(workshop.clock.monotonic()) == 3
+    refused = len(service.refused_at)
+    await live(workshop, FIRST_TRY_SECONDS - 5)
+    assert len(service.refused_at) == refused, "a new process does not find the limit out anew"
+
+
+async def test_a_process_that_learned_nothing_new_does_not_write_over_what_another_one_did(workshop: Workshop) -> None:
+    first, second = TaskSlots(20), TaskSlots(20)
+    kept_first, kept_second = (KeptSlots(workshop.database, slots, workshop.clock) for slots in (first, second))
+    await kept_first.load()
+    await kept_second.load()
+    first.refused(6, workshop.clock.monotonic())
+    first.accepted(6, workshop.clock.monotonic())
+    await kept_first.share()
+    await kept_second.share()
+    await kept_first.share()
+    assert first.dump() == second.dump()
+    assert second.count(workshop.clock.monotonic()) == 6
+
+
+async def test_where_nothing_was_learned_yet_the_tasks_that_run_say_how_many_can(workshop: Workshop) -> None:
+    workshop.service.on_look = [PAINTING] * 100
+    await ask(workshop, 10)
+    await live(workshop, 1)
+    workshop.restart()
+    slots = workshop.context.throttle.slots
+    await KeptSlots(workshop.database, slots, workshop.clock).load()
+    assert slots.count(workshop.clock.monotonic()) == 10 + FIRST_SLOTS
