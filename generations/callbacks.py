@@ -1,7 +1,7 @@
 """The image service calling us: addresses with a token for one image each, and what a call may bring about.
 
-A call is a hint and never a fact: at most it brings an image's next look forward, or names a task that a worker then
-asks the service about. Knows rows and time; knows no HTTP, no Discord, and never writes a token down.
+A call is a hint and never a fact: at most it is followed by one poll, at most one an image in 5 s, or names a task that
+a worker then asks the service about. Knows rows and time; knows no HTTP, no Discord, and never writes a token down.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import logging
 import re
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from generations import records
 from generations.clock import Clock
 from generations.model import Image, State
-from generations.pace import LATE_LOOK_SECONDS, LOOK_SECONDS
+from generations.pace import LATE_LOOK_SECONDS
 from qwen.protocol import parse_callback
 from store.database import Database
 
@@ -28,6 +28,7 @@ PATH = "/callbacks/"
 TOKEN_BYTES = 32
 TOKEN_FORM = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)  # TOKEN_BYTES in url-safe base64
 SILENCE_IMAGES = 5  # so many ready in a row without a call, and the operator is told
+CALLED_POLLS_APART_MS = 5000  # between two polls of one image that follow calls, whatever polls come beside them
 INTEREST_SECONDS = LATE_LOOK_SECONDS[-1][0]  # a late image is of interest for a day, however it is noticed
 
 
@@ -37,6 +38,18 @@ class Address:
 
     url: str = field(repr=False)
     token_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """One poll of an image's task: when the service was asked, and which call it follows, if one."""
+
+    asked_at_ms: int
+    called_at_ms: int | None = None
+
+    @property
+    def was_called(self) -> bool:
+        return self.called_at_ms is not None
 
 
 class Callbacks:
@@ -75,7 +88,7 @@ class Callbacks:
         return callback if same and is_awaited(image, self._clock.now_ms()) else None
 
     async def heed(self, callback: records.Callback, body: bytes) -> None:
-        """Note the call, and have the image looked at as soon as its looks may follow each other."""
+        """Note the call, and have the image polled: at once, or 5 s after the last poll that followed a call."""
         claim = parse_callback(body)
         async with self._database.transaction() as tx:
             generation = await records.load_locked(tx, callback.generation_id)
@@ -126,21 +139,41 @@ def is_awaited(image: Image, now_ms: int) -> bool:
             return False
 
 
+def is_called(known: records.Callback, image: Image) -> bool:
+    """Whether a call is still to be followed by a poll: none was begun since."""
+    return known.heard_at_ms is not None and known.heard_at_ms > (image.last_look_at_ms or 0)
+
+
 def noted_call(known: records.Callback, image: Image, claim: str | None, now_ms: int) -> records.Callback:
-    """What is known after one more call. Of several calls between two looks the first one's time counts."""
-    seen = known.heard_at_ms is not None and known.heard_at_ms > (image.last_look_at_ms or 0)
+    """What is known after one more call. Of several calls that wait for one poll the first one's time counts."""
+    heard_at_ms = known.heard_at_ms
+    if not is_called(known, image):
+        after_last = now_ms if heard_at_ms is None else heard_at_ms + CALLED_POLLS_APART_MS
+        heard_at_ms = max(now_ms, min(after_last, now_ms + CALLED_POLLS_APART_MS))  # a clock may have gone back
+        heard_at_ms += heard_at_ms == image.last_look_at_ms  # a poll of this very millisecond was begun before
     return records.Callback(
         known.generation_id,
         known.position,
         known.token_hash,
-        heard_at_ms=known.heard_at_ms if seen else now_ms,
+        heard_at_ms=heard_at_ms,
         claimed_task_id=(claim or known.claimed_task_id) if image.task_id is None else None,
     )
 
 
 def due_after_call(known: records.Callback, image: Image, now_ms: int) -> int | None:
-    """When a called image may be looked at: at once, or 5 s after its last look. None: there is nothing to look at."""
+    """When a called image may be polled, whenever it was polled last. None: there is no task to poll."""
     if image.state is State.SUBMITTING or (image.task_id is None and known.claimed_task_id is None):
         return None
-    last_ms = image.last_look_at_ms or image.submitted_at_ms or 0
-    return max(now_ms, last_ms + round(LOOK_SECONDS * 1000))
+    return max(now_ms, known.heard_at_ms or 0)
+
+
+def after_poll(known: records.Callback, poll: Poll, ended_at_ms: int) -> records.Callback:
+    """What is known after a poll: a call that came while it was under way is followed by another one.
+
+    The next poll that follows a call comes 5 s after the end of this one, if this one followed a call too.
+    """
+    if not poll.was_called:
+        return known
+    is_called_again = (known.heard_at_ms or 0) > poll.asked_at_ms
+    again_at_ms = max(known.heard_at_ms or 0, ended_at_ms + CALLED_POLLS_APART_MS)
+    return replace(known, heard_at_ms=again_at_ms if is_called_again else ended_at_ms)

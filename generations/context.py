@@ -31,10 +31,10 @@ LEAP_SECONDS = 0.25  # more than two readings of clocks lie apart by; a time ser
 
 @dataclass(slots=True)
 class LookGuard:
-    """Keeps the looks of one task apart even when the wall clock leaps: monotonic seconds of the last look's end.
+    """Keeps looks apart even when the wall clock leaps: monotonic seconds of the last one's end, by name.
 
-    The rows say when a task is due by the wall clock. After it has leapt they are not believed for one pause: another
-    process on this machine may just have looked.
+    A name is the id of a task or an image, or poll_turns.called_name. The rows say when an image is due by the wall
+    clock. After it has leapt they are not believed for one pause: another process on this machine may just have looked.
     """
 
     clock: Clock
@@ -42,10 +42,10 @@ class LookGuard:
     leapt_at: float = float("-inf")
     ahead: float | None = None  # the wall clock's seconds less the monotonic clock's, when they were last compared
 
-    def wait_seconds(self, task_id: str) -> float:
-        """How long this task must not be looked at yet."""
+    def wait_seconds(self, *names: str) -> float:
+        """How long there must not be another look of any of these *names*."""
         self.heed_clocks()
-        last = self.ends.get(task_id, self.leapt_at)
+        last = max(self.ends.get(name, self.leapt_at) for name in names)
         return max(0.0, last + LOOK_SECONDS - self.clock.monotonic())
 
     def heed_clocks(self) -> None:
@@ -56,11 +56,12 @@ class LookGuard:
             self.leapt_at = now
         self.ahead = ahead
 
-    def looked(self, task_id: str) -> None:
+    def looked(self, *names: str) -> None:
         """A look has just ended. Entries past their use are dropped as new ones come, oldest first."""
         now = self.clock.monotonic()
-        self.ends.pop(task_id, None)
-        self.ends[task_id] = now
+        for name in names:
+            self.ends.pop(name, None)
+            self.ends[name] = now
         for stale in list(self.ends):
             if now - self.ends[stale] <= LOOK_SECONDS:
                 break
@@ -149,7 +150,7 @@ class StepContext:
             ending=ending,
             ending_detail=detail or None,
             failures=0,
-            last_look_at_ms=self.clock.now_ms() if late else image.last_look_at_ms,  # a look has just said so
+            last_look_at_ms=image.last_look_at_ms,
             due_at_ms=self.after(FIRST_LATE_LOOK_SECONDS) if late else None,
         )
         if state is State.UNKNOWN:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import logging
 
 from generations import records
+from generations.callbacks import Poll
 from generations.context import StepContext
 from generations.model import Ending, Generation, Image, State
-from generations.pace import LOOK_SECONDS, backoff_seconds, late_look_seconds
+from generations.pace import backoff_seconds, late_look_seconds
+from generations.poll_turns import asking, begin_poll, follow_calls, with_poll_time
 from generations.prices import price_of
 from qwen.errors import ImageError, ImageTooLarge, ImageUnavailable, KeyRefused, QwenError, RateLimited, TaskNotFound
 from qwen.images import FoundImage, OversizedImage
@@ -18,7 +20,6 @@ from qwen.models import Task, TaskStatus
 
 log = logging.getLogger("qwen_imagine.worker")
 
-WAIT_SECONDS_MIN = 0.01  # less would be rounded to "at once", again and again
 LOST_TASK_LOOKS = 5  # so many "no such task" in a row before it is believed
 MISSING_PICTURE_LOOKS = 5  # so many times a picture that was said to be there may be missing
 KEEP_FETCHING_SECONDS = 3600  # a paid picture whose download fails is asked for again for so long
@@ -36,105 +37,90 @@ POLICY_WORDS = (
 
 
 async def look(context: StepContext, generation: Generation, image: Image) -> FoundImage | None:
-    """One status look at a task, and all that follows from it. Returns the picture when it is ready."""
+    """One status look at a task, and all that follows from its answer. Returns the picture when it is ready."""
     assert image.task_id is not None  # noqa: S101 - the rows guarantee it; this is for the reader and pyright
-    wait = wait_seconds(context, image.task_id)
-    if wait > 0:
-        await context.save(generation, image, due_at_ms=context.after(wait))
+    poll = await begin_poll(context, generation, image, image.task_id)
+    if poll is None:
         return None
-    asked_at_ms = context.clock.now_ms()
-    context.guard.looked(image.task_id)  # under way counts: a wall clock that leaps lets this process claim it twice
     try:
-        task = await context.service.get_task(image.task_id)
+        with asking(context, image, image.task_id, poll):
+            task = await context.service.get_task(image.task_id)
     except TaskNotFound:
-        await missing(context, generation, image)
+        await missing(context, generation, image, poll)
         return None
     except QwenError as error:
-        await look_failed(context, generation, image, error)
+        await look_failed(context, generation, image, poll, error)
         return None
-    finally:
-        context.guard.looked(image.task_id)
-    context.throttle.look_answered(context.clock.monotonic())
-    return await answered(context, generation, image, task, asked_at_ms)
-
-
-def wait_seconds(context: StepContext, task_id: str) -> float:
-    """How long this task must not be looked at yet: for its own sake, for the key's, for the looks of all."""
-    now = context.clock.monotonic()
-    wait = max(context.guard.wait_seconds(task_id), context.throttle.wait_seconds(now))
-    wait = wait or context.throttle.looks.wait_seconds(task_id, now)
-    return max(wait, WAIT_SECONDS_MIN) if wait > 0 else 0.0
+    context.throttle.poll_answered(context.clock.monotonic())
+    return await answered(context, generation, image, poll, task)
 
 
 async def answered(
-    context: StepContext, generation: Generation, image: Image, task: Task, asked_at_ms: int
+    context: StepContext, generation: Generation, image: Image, poll: Poll, task: Task
 ) -> FoundImage | None:
     """All that follows from what the service said of a task. Returns the picture when it is ready."""
     match task.status:
         case TaskStatus.SUCCESS:
-            return await _succeeded(context, generation, image, task)
+            return await _succeeded(context, generation, image, poll, task)
         case TaskStatus.FAILED:
             await _failed(context, generation, image, task)
         case TaskStatus.PENDING | TaskStatus.IN_PROGRESS | TaskStatus.UNKNOWN:
-            await _unfinished(context, generation, image, asked_at_ms)
+            await _look_again(context, generation, image, poll, context.look_seconds, failures=0)
     return None
 
 
-async def _unfinished(context: StepContext, generation: Generation, image: Image, asked_at_ms: int) -> None:
-    await _look_again(context, generation, image, context.look_seconds, failures=0)
-    if context.callbacks is None:
-        return
-    async with context.database.transaction() as tx:
-        callback = await records.load_callback(tx, image)
-        if callback is not None and (callback.heard_at_ms or 0) > asked_at_ms:  # it came while this look was under way
-            await records.hasten(tx, image, context.after(LOOK_SECONDS))
-
-
-async def missing(context: StepContext, generation: Generation, image: Image) -> None:
+async def missing(context: StepContext, generation: Generation, image: Image, poll: Poll) -> None:
     """404 for a task that was accepted: believed only after several looks, and a late success still counts."""
     failures = image.failures + 1
     if failures >= LOST_TASK_LOOKS and image.state is State.RUNNING:
-        await context.end(generation, image, State.EXPIRED, Ending.TASK_LOST)
+        await context.end(generation, with_poll_time(context, image, poll), State.EXPIRED, Ending.TASK_LOST)
         return
-    await _look_again(context, generation, image, backoff_seconds(failures, context.rng.random()), failures=failures)
+    await _look_again(
+        context, generation, image, poll, backoff_seconds(failures, context.rng.random()), failures=failures
+    )
 
 
-async def look_failed(context: StepContext, generation: Generation, image: Image, error: QwenError) -> None:
+async def look_failed(context: StepContext, generation: Generation, image: Image, poll: Poll, error: QwenError) -> None:
     """A look without an answer changes nothing but the time of the next one."""
     failures = image.failures + 1
     wait = backoff_seconds(failures, context.rng.random())
     if isinstance(error, RateLimited):
-        pause = context.throttle.look_refused(
+        pause = context.throttle.poll_refused(
             context.clock.monotonic(), error.retry_after_seconds, context.rng.random()
         )
         wait = max(wait, pause)
     elif isinstance(error, KeyRefused):
         context.operator.tell("key_refused", f"{error}.")
     log.info("task %s: look failed (%s), again in %.1f s", image.task_id, error, wait)
-    await _look_again(context, generation, image, wait, failures=failures)
+    await _look_again(context, generation, image, poll, wait, failures=failures)
 
 
 async def _look_again(
-    context: StepContext, generation: Generation, image: Image, wait: float, *, failures: int
+    context: StepContext, generation: Generation, image: Image, poll: Poll, wait: float, *, failures: int
 ) -> None:
     """Note the look and say when the next one is due; at the deadline the hold goes back."""
+    noted = with_poll_time(context, image, poll)
     now_ms = context.clock.now_ms()
     age_seconds = (now_ms - (image.submitted_at_ms or now_ms)) / 1000
     if image.state is State.RUNNING:
         if age_seconds >= context.deadline_seconds:
-            await context.end(generation, image, State.EXPIRED, Ending.DEADLINE)
+            await context.end(generation, noted, State.EXPIRED, Ending.DEADLINE)
             return
     else:  # past its end: only a late success is still of interest
         late = late_look_seconds(age_seconds)
         wait = max(wait, late) if late is not None else 0.0
-    await context.save(
-        generation,
-        image,
-        looks=image.looks + 1,
-        last_look_at_ms=now_ms,
-        failures=failures,
-        due_at_ms=context.after(wait) if wait else None,
-    )
+    async with context.database.transaction() as tx:
+        noted = await records.update_image(
+            tx,
+            image,
+            fence=generation.fence,
+            looks=image.looks + 1,
+            last_look_at_ms=noted.last_look_at_ms,
+            failures=failures,
+            due_at_ms=context.after(wait) if wait else None,
+        )
+        if context.callbacks is not None:
+            await follow_calls(tx, context, noted, poll)
 
 
 async def _failed(context: StepContext, generation: Generation, image: Image, task: Task) -> None:
@@ -145,7 +131,9 @@ async def _failed(context: StepContext, generation: Generation, image: Image, ta
     await context.end(generation, image, State.FAILED, ending_of_failure(message), message)
 
 
-async def _succeeded(context: StepContext, generation: Generation, image: Image, task: Task) -> FoundImage | None:
+async def _succeeded(
+    context: StepContext, generation: Generation, image: Image, poll: Poll, task: Task
+) -> FoundImage | None:
     url, *others = task.image_urls or ("",)
     if not url:
         log.error("task %s: SUCCESS without an image", image.task_id)
@@ -157,7 +145,7 @@ async def _succeeded(context: StepContext, generation: Generation, image: Image,
         picture = await _fetch(context, image, url)
     except ImageUnavailable as error:
         if _may_still_come(error, image):
-            await look_failed(context, generation, image, error)
+            await look_failed(context, generation, image, poll, error)
         else:
             await _no_picture(context, generation, image, Ending.PICTURE_UNUSABLE)
         return None
@@ -165,7 +153,7 @@ async def _succeeded(context: StepContext, generation: Generation, image: Image,
         log.error("task %s: its image can't be used (%s)", image.task_id, error)
         await _no_picture(context, generation, image, Ending.PICTURE_UNUSABLE)
         return None
-    await _settle(context, generation, image, task, url)
+    await _settle(context, generation, image, poll, task, url)
     return picture
 
 
@@ -190,7 +178,7 @@ async def _no_picture(context: StepContext, generation: Generation, image: Image
         await context.save(generation, image, last_look_at_ms=context.clock.now_ms(), due_at_ms=None)
 
 
-async def _settle(context: StepContext, generation: Generation, image: Image, task: Task, url: str) -> None:
+async def _settle(context: StepContext, generation: Generation, image: Image, poll: Poll, task: Task, url: str) -> None:
     """Money and state in one commit. A hold that was returned already stays returned: a late image is free."""
     now_ms = context.clock.now_ms()
     async with context.database.transaction() as tx:
@@ -209,7 +197,8 @@ async def _settle(context: StepContext, generation: Generation, image: Image, ta
         charged = await context.ledger.settle(tx, image.image_id, task.consumed_credits, now_ms)
         await records.update_image(tx, ready, fence=generation.fence, consumed_credits=charged)
     _check_price(context, task)
-    _learn(context, generation, image, now_ms, None if callback is None else callback.heard_at_ms)
+    called_at_ms = poll.called_at_ms or (None if callback is None else callback.heard_at_ms)
+    _learn(context, generation, image, now_ms, called_at_ms)
     log.info("image %s: ready after %d look(s), %d credits", image.image_id, image.looks + 1, charged)
 
 

@@ -10,8 +10,10 @@ import logging
 from dataclasses import replace
 
 from generations import looking, records
+from generations.callbacks import Poll
 from generations.context import StepContext
 from generations.model import Generation, Image
+from generations.poll_turns import asking, begin_poll, follow_calls, with_poll_time
 from qwen.errors import QwenError, TaskNotFound
 from qwen.images import FoundImage
 from qwen.models import Task
@@ -27,25 +29,21 @@ async def check_claim(context: StepContext, generation: Generation, image: Image
     if claimed is None:
         await context.save(generation, image, due_at_ms=None)
         return None
-    wait = context.guard.wait_seconds(image.image_id) or looking.wait_seconds(context, claimed)
-    if wait > 0:
-        await context.save(generation, image, due_at_ms=context.after(wait))
+    poll = await begin_poll(context, generation, image, claimed)
+    if poll is None:
         return None
-    asked_at_ms = context.clock.now_ms()
     try:
-        task = await context.service.get_task(claimed)
+        with asking(context, image, claimed, poll):
+            task = await context.service.get_task(claimed)
     except QwenError as error:
-        await _no_answer(context, generation, image, claimed, error)
+        await _no_answer(context, generation, image, poll, claimed, error)
         return None
-    finally:
-        context.guard.looked(claimed)
-        context.guard.looked(image.image_id)
-    context.throttle.look_answered(context.clock.monotonic())
+    context.throttle.poll_answered(context.clock.monotonic())
     if not is_task_of(task, generation, image) or not await _adopt(context, image, claimed):
-        await _refuse(context, generation, image, claimed)
+        await _refuse(context, generation, image, poll, claimed)
         return None
     log.warning("image %s: a callback brought back its task %s", image.image_id, claimed)
-    return await looking.answered(context, generation, replace(image, task_id=claimed), task, asked_at_ms)
+    return await looking.answered(context, generation, replace(image, task_id=claimed), poll, task)
 
 
 def is_task_of(task: Task, generation: Generation, image: Image) -> bool:
@@ -61,27 +59,26 @@ async def _adopt(context: StepContext, image: Image, task_id: str) -> bool:
 
 
 async def _no_answer(
-    context: StepContext, generation: Generation, image: Image, claimed: str, error: QwenError
+    context: StepContext, generation: Generation, image: Image, poll: Poll, claimed: str, error: QwenError
 ) -> None:
     """A claim is false when the service does not know the task, several times in a row; other faults say nothing."""
     if not isinstance(error, TaskNotFound):
-        await looking.look_failed(context, generation, image, error)
+        await looking.look_failed(context, generation, image, poll, error)
     elif image.failures + 1 >= looking.LOST_TASK_LOOKS:
-        await _refuse(context, generation, image, claimed)
+        await _refuse(context, generation, image, poll, claimed)
     else:
-        await looking.missing(context, generation, image)
+        await looking.missing(context, generation, image, poll)
 
 
-async def _refuse(context: StepContext, generation: Generation, image: Image, claimed: str) -> None:
+async def _refuse(context: StepContext, generation: Generation, image: Image, poll: Poll, claimed: str) -> None:
     async with context.database.transaction() as tx:
         fresh = await records.load_locked(tx, image.generation_id)
         if fresh is None or fresh.images[image.position].task_id is not None:
             return  # who made the POST has written its task down meanwhile, and when to look at it
         log.warning("image %s: a callback named task %s, which is not its own", image.image_id, claimed)
+        looked_at_ms = with_poll_time(context, image, poll).last_look_at_ms
         refused = await records.update_image(
-            tx, image, fence=generation.fence, last_look_at_ms=context.clock.now_ms(), failures=0, due_at_ms=None
+            tx, image, fence=generation.fence, last_look_at_ms=looked_at_ms, failures=0, due_at_ms=None
         )
         await records.drop_claim(tx, refused, claimed)
-        another = await records.load_callback(tx, refused)
-        if another is not None and another.claimed_task_id is not None:  # it came while this one was asked about
-            await records.hasten(tx, refused, context.after(looking.LOOK_SECONDS))
+        await follow_calls(tx, context, refused, poll)  # another claim may have come while this one was checked

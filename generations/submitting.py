@@ -117,7 +117,7 @@ async def _keep_task(context: StepContext, generation: Generation, image: Image,
             )
             callback = await records.load_callback(tx, running)
             if callback is not None and callback.heard_at_ms is not None:  # it came before this answer did
-                await records.hasten(tx, running, context.after(LOOK_SECONDS))
+                await records.hasten(tx, running, context.clock.now_ms())
             tasks = await records.running_count(tx)
         context.throttle.slots.accepted(tasks, context.clock.monotonic())
     except LostClaim:

@@ -152,7 +152,7 @@ class Throttle:
 
     limit: int
     calls: Pause = field(default_factory=Pause)  # nothing is asked of the service
-    posts: Pause = field(default_factory=Pause)  # no task is asked for, looks go on
+    posts: Pause = field(default_factory=Pause)  # no task is asked for, polls go on
     slots: TaskSlots = field(init=False)
     looks: LookBudget = field(init=False)
 
@@ -160,21 +160,21 @@ class Throttle:
         self.slots = TaskSlots(self.limit)
         self.looks = LookBudget(self.limit)
 
-    def look_refused(self, now: float, retry_after_seconds: float | None, jitter: float) -> float:
-        """A look met a 429: too many calls, so everything waits; of tasks it says nothing. Returns the seconds."""
+    def poll_refused(self, now: float, retry_after_seconds: float | None, jitter: float) -> float:
+        """A poll met a 429: too many calls, so everything waits; of tasks it says nothing. Returns the seconds."""
         return self.calls.refused(now, retry_after_seconds, jitter)
 
     def post_refused(self, now: float, retry_after_seconds: float | None, jitter: float) -> float:
         """A POST met a 429. Returns the seconds for which no POST is made.
 
-        With a named time everything waits. Without one it most likely speaks of tasks, and only looks tell when one has
+        With a named time everything waits. Without one it most likely speaks of tasks, and only polls tell when one has
         ended: they go on, and if there were too many calls the next one meets a 429 of its own.
         """
         pause = self.posts if retry_after_seconds is None else self.calls
         return pause.refused(now, retry_after_seconds, jitter)
 
-    def look_answered(self, now: float) -> None:
-        """A look was answered normally."""
+    def poll_answered(self, now: float) -> None:
+        """A poll was answered normally."""
         self.calls.answered(now)
 
     def post_answered(self, now: float) -> None:
@@ -183,7 +183,7 @@ class Throttle:
         self.posts.answered(now)
 
     def wait_seconds(self, now: float) -> float:
-        """How long every call still waits; 0 when looks may go on."""
+        """How long every call still waits; 0 when polls may go on."""
         return self.calls.wait_seconds(now)
 
     def post_wait_seconds(self, now: float) -> float:

@@ -21,7 +21,7 @@ class Callback:
     generation_id: int
     position: int
     token_hash: str
-    heard_at_ms: int | None = None  # the first call since the last look
+    heard_at_ms: int | None = None  # from when on it may be looked at because of a call, or was: callbacks.is_called
     claimed_task_id: str | None = None
 
 

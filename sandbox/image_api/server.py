@@ -104,6 +104,11 @@ class ImageApi:
         return self.service.looks
 
     @property
+    def calls(self) -> dict[str, list[int]]:
+        """The monotonic milliseconds of every callback, by task id, as it was sent."""
+        return self.service.calls
+
+    @property
     def seconds_per_image(self) -> tuple[float, float]:
         return self.service.seconds_per_image
 

@@ -52,6 +52,7 @@ class Service:
         self.tasks: dict[str, Task] = {}
         self.posts: list[Post] = []
         self.looks: dict[str, list[int]] = {}
+        self.calls: dict[str, list[int]] = {}
         self.seconds_per_image = (6.0, 9.0)
         self.callbacks = Callbacks()
         self._clock = clock
@@ -106,7 +107,7 @@ class Service:
         if url is None:
             return
         if self.mood_of(task) is Mood.CALLBACK_EARLY:
-            await self.callbacks.send(url, self._report(task, cdn_url))
+            await self._send(task, url, self._report(task, cdn_url))
         errand = asyncio.create_task(self._call_back_when_done(task, url, cdn_url))
         self._errands.add(errand)
         errand.add_done_callback(self._errands.discard)
@@ -117,6 +118,10 @@ class Service:
         await asyncio.gather(*self._errands, return_exceptions=True)
         await self.callbacks.close()
 
+    async def _send(self, task: Task, url: str, data: Json) -> None:
+        self.calls.setdefault(task.task_id, []).append(self.now_ms())
+        await self.callbacks.send(url, data, self.mood_of(task))
+
     def _report(self, task: Task, cdn_url: str) -> Json:
         mood = self.mood_of(task)
         return task.report(task.status(self.now_ms(), mood), cdn_url, mood)
@@ -125,9 +130,9 @@ class Service:
         half_seconds = (task.due_at_ms - self.now_ms()) / 2000
         await asyncio.sleep(half_seconds)
         if self.mood_of(task) is Mood.CALLBACK_FORGED:
-            await self.callbacks.send(url, forged_data(task))
+            await self._send(task, url, forged_data(task))
         while task.status(self.now_ms(), self.mood_of(task)) not in _ENDINGS:  # noqa: ASYNC110 - time gives no signal
             await asyncio.sleep(max(0.02, min(0.5, (task.due_at_ms - self.now_ms()) / 1000)))
         times = {Mood.CALLBACK_LOST: 0, Mood.CALLBACK_TWICE: 2}.get(self.mood_of(task), 1)
         for _ in range(times):
-            await self.callbacks.send(url, self._report(task, cdn_url), self.mood_of(task))
+            await self._send(task, url, self._report(task, cdn_url))

@@ -6,7 +6,7 @@ from sandbox.image_api import Mood
 from tests.chaos.diary import Diary
 from tests.chaos.rows import Rows
 from tests.chaos.story import named_generations
-from tests.chaos.verdict import unexpected_faults
+from tests.chaos.verdict import close_looks, unexpected_faults
 
 OURS = "2026-11-22 12:00:01,000 ERROR   qwen_imagine.worker: generation 7: its step failed"
 LIBRARY = "2026-11-22 12:00:02,000 ERROR   discord.shard: Attempting a reconnect for shard ID 0 in 0.18s"
@@ -44,6 +44,14 @@ def test_the_diary_knows_who_died_and_which_moods_reigned() -> None:
     assert diary.moods_within(0, 5) == {Mood.NORMAL}
     assert diary.moods_within(15, 25) == {Mood.BUSY}
     assert diary.moods_within(15, 30) == {Mood.BUSY, Mood.NORMAL}
+
+
+def test_a_look_may_come_soon_after_another_one_if_a_call_came_between_and_once_in_five_seconds() -> None:
+    assert list(close_looks([0, 5000, 10_000], [])) == []
+    assert list(close_looks([0, 5000, 6000], [])) == [(5000, 6000)]
+    assert list(close_looks([0, 5000, 6000], [900])) == [(5000, 6000)]
+    assert list(close_looks([0, 5000, 6000, 11_000], [5900])) == []
+    assert list(close_looks([0, 5000, 6000, 8000], [5900, 7900])) == [(6000, 8000)]
 
 
 def test_a_broken_promise_names_its_generation_by_its_id_its_image_its_task_or_its_seed() -> None:

@@ -133,11 +133,27 @@ def _looks(images: ImageApi, diary: Diary) -> Iterator[str]:
     """Who is stopped between its claim and its look makes it on waking, however late, beside whoever went on: no lease
     can hold that back, since the look may be on its way already."""
     for task_id, looks in images.looks.items():
-        for early, late in itertools.pairwise(looks):
-            slept = any(diary.woke_within(look - WAKING_MS, look) for look in (early, late))
-            if late - early < LOOKS_APART_MS and not slept:
+        awake = [look for look in looks if not diary.woke_within(look - WAKING_MS, look)]
+        for early, late in close_looks(looks, images.calls.get(task_id, [])):
+            if early in awake and late in awake:
                 yield f"task {task_id} was looked at twice within {late - early} ms"
     yield from (f"somebody looked at {task_id}, which is no task" for task_id in images.looks.keys() - images.tasks)
+
+
+def close_looks(looks: Sequence[int], calls: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Pairs of looks at one task that should have lain 5 s apart. Times: when a look came and a call was sent, in ms.
+
+    A look may follow the one before it sooner, if a call came between them: and then 5 s after the last such look.
+    """
+    called: int | None = None
+    for early, late in itertools.pairwise(looks):
+        if late - early >= LOOKS_APART_MS:
+            continue
+        if not any(early - STALL_MS <= sent <= late for sent in calls):
+            yield early, late
+        elif called is not None and late - called < LOOKS_APART_MS:
+            yield called, late
+        called = late
 
 
 # -- what people see -----------------------------------------------------------------------------------------------

@@ -91,8 +91,14 @@ class Trial:
             return Image.open(io.BytesIO(await answer.read()))
 
     def closest_looks_seconds(self) -> float:
-        """The least distance between two looks at one task, as the image service saw them."""
-        gaps = [late - early for looks in self.box.images.looks.values() for early, late in itertools.pairwise(looks)]
+        """The least distance between two looks at one task without a call between them, as the image service saw it."""
+        images = self.box.images
+        gaps = [
+            late - early
+            for task_id, looks in images.looks.items()
+            for early, late in itertools.pairwise(looks)
+            if not any(early <= called <= late for called in images.calls.get(task_id, []))
+        ]
         return min(gaps, default=1e9) / 1000
 
     def edits(self, message_id: int) -> list[Any]:

@@ -18,7 +18,19 @@ from credits import ledger
 from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Ledger
 from credits.model import EntryKind
-from generations import callbacks, freshness, looking, pings, records, recovering, showing, steps, submitting, worker
+from generations import (
+    callbacks,
+    freshness,
+    looking,
+    pings,
+    poll_turns,
+    records,
+    recovering,
+    showing,
+    steps,
+    submitting,
+    worker,
+)
 from generations.callbacks import Callbacks
 from generations.context import LookGuard, StepContext
 from generations.errors import DeliveryDelayed
@@ -264,6 +276,9 @@ class TakesTheStatus(Callbacks):
                 await FREE.release(tx, image.image_id, self._clock.now_ms())
 
 
+noted_really = callbacks.noted_call
+
+
 class HearsNothing(Callbacks):
     async def heed(self, callback: Any, body: bytes) -> None:
         pass
@@ -276,8 +291,8 @@ class HearsAnybody(Callbacks):
         return found or records.Callback(0, 0, "")
 
 
-def called_now(known: Any, image: Image, now_ms: int) -> int:
-    return now_ms
+def always_called(known: Any, image: Image, claim: str | None, now_ms: int) -> Any:
+    return replace(noted_really(known, image, claim, now_ms), heard_at_ms=now_ms)
 
 
 def anybodys(*_: Any) -> bool:
@@ -437,8 +452,9 @@ BREAKAGES: dict[str, Breakage] = {
     "hear a callback of anybody's": Breakage((6,), lambda: Parts(callbacks=HearsAnybody)),
     "take any task that a callback names": Breakage((70,), replaced=((recovering, "is_task_of", anybodys),)),
     "look whenever a callback comes": Breakage(
-        (1,), lambda: Parts(context=Unguarded), replaced=((callbacks, "due_after_call", called_now),)
+        (1,), lambda: Parts(context=Unguarded), replaced=((callbacks, "noted_call", always_called),)
     ),
+    "look without end because of one call": Breakage((1,), replaced=((poll_turns, "is_called", always),)),
     "ping twice": Breakage((21,), lambda: Parts(pings=PingsTwice)),
     "decide on a ping again": Breakage(
         (497, 498, 496), lambda: Parts(decisions=DecidesAgain, pings=WithoutNonce), day=CANCELLED

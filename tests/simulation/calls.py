@@ -27,6 +27,7 @@ class Call:
     at: float = 0.0
     known: bool = False  # it was answered as a call that somebody waits for
     heeded: bool = False  # what it said is written down
+    heeded_at: float = 0.0
 
 
 Send = Callable[[int, Call], None]

@@ -12,7 +12,7 @@ from generations.model import PICTURED, RETURNED, Ending, State
 from generations.pace import LOOK_SECONDS
 from tests.simulation.discord_world import Message
 from tests.simulation.image_api import Look
-from tests.simulation.promises_of_calls import calls_are_hints
+from tests.simulation.promises_of_calls import calls_are_hints, was_called_between
 from tests.simulation.promises_of_pings import pings_are_wanted
 from tests.simulation.promises_of_sizes import links_are_needed
 from tests.simulation.rows import GenerationRow, ImageRow, read_rows
@@ -148,13 +148,27 @@ def _each_image_was_posted_once(run: Run) -> Iterator[str]:
 
 
 def _looks_keep_their_distance(run: Run) -> Iterator[str]:
-    """The looks of one image, whatever task they were for: a call may name another one."""
-    stopped = {name for name, _, _ in run.paused}  # who is stopped before a look makes it on waking, however late
+    """The looks of one image, whatever task they were for: a call may name another one.
+
+    A look less than 5 s after the one before it follows a call that came since, and lies 5 s after the last such look.
+    """
     for image, looks in _looks(run).items():
+        called: Look | None = None
         for earlier, later in itertools.pairwise(sorted(looks, key=lambda look: look.at)):
-            awake = run.scenario.even_clocks and not {earlier.life.name, later.life.name} & stopped
-            if later.at - earlier.at < LOOK_SECONDS - 0.01 and (awake or earlier.life is later.life):
+            if not _too_close(run, earlier, later):
+                continue
+            if not was_called_between(run, image, earlier.at, later.at):
                 yield f"image {image} was looked at twice within {later.at - earlier.at:.2f} s"
+            elif called is not None and _too_close(run, called, later):
+                yield f"two calls were followed by looks at image {image} within {later.at - called.at:.2f} s"
+            called = later
+
+
+def _too_close(run: Run, earlier: Look, later: Look) -> bool:
+    """Whether two looks are less than 5 s apart by anybody's fault: who is stopped before a look makes it on waking."""
+    stopped = {name for name, _, _ in run.paused}
+    awake = run.scenario.even_clocks and not {earlier.life.name, later.life.name} & stopped
+    return later.at - earlier.at < LOOK_SECONDS - 0.01 and (awake or earlier.life is later.life)
 
 
 def _looks(run: Run) -> dict[str, list[Look]]:

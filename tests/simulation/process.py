@@ -146,7 +146,7 @@ class Process:
         if callback is not None:
             call.known = True
             await callbacks.heed(callback, call.body)
-            call.heeded = True
+            call.heeded, call.heeded_at = True, self.world.loop.time()
 
     async def run(self) -> None:
         await self.bot.worker.run()

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 NOT_FOUND_TIMES = 5  # so many "no such task" in a row are believed
 
 
+def was_called_between(run: Run, image: str, earlier: float, later: float) -> bool:
+    """Whether a call about *image* came after its look at *earlier* and before the one at *later*.
+
+    A call comes between its sending and its being written down; whoever heard it may have died before saying so.
+    """
+    its = (call for call in run.calls.made if call.image == image and call.known)
+    return any(call.at <= later and earlier <= (call.heeded_at if call.heeded else later) for call in its)
+
+
 def calls_are_hints(run: Run, images: list[ImageRow]) -> Iterator[str]:
     """Every sentence that is not true."""
     yield from _each_task_is_its_own_images(run, images)

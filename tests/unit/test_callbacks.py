@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -14,10 +16,13 @@ from generations.callbacks import (
     TOKEN_BYTES,
     TOKEN_FORM,
     Address,
+    Poll,
+    after_poll,
     due_after_call,
     encode_token,
     hash_token,
     is_awaited,
+    is_called,
     noted_call,
 )
 from generations.model import Generation, Image, Origin, Request, State
@@ -63,12 +68,59 @@ def test_a_token_lives_as_long_as_its_image_is_of_interest(state: State) -> None
     assert not is_awaited(image(State.EXPIRED, submitted_at_ms=None), START_MS)
 
 
-def test_a_call_makes_the_look_due_at_once_or_five_seconds_after_the_last_one() -> None:
-    running = image(State.RUNNING, task_id="t")
-    assert due_after_call(WAITING_FOR, running, START_MS + 9 * SECOND) == START_MS + 9 * SECOND
-    assert due_after_call(WAITING_FOR, running, START_MS + SECOND) == START_MS + 5 * SECOND
-    looked = image(State.RUNNING, task_id="t", last_look_at_ms=START_MS + 8 * SECOND)
-    assert due_after_call(WAITING_FOR, looked, START_MS + 9 * SECOND) == START_MS + 13 * SECOND
+def test_a_call_makes_a_look_due_at_once_whenever_the_last_one_was() -> None:
+    for last_ms in (None, START_MS + 8 * SECOND):
+        running = image(State.RUNNING, task_id="t", last_look_at_ms=last_ms)
+        called = noted_call(WAITING_FOR, running, None, START_MS + 9 * SECOND)
+        assert due_after_call(called, running, START_MS + 9 * SECOND) == START_MS + 9 * SECOND
+        assert is_called(called, running)
+
+
+def test_the_next_look_that_follows_a_call_comes_five_seconds_after_the_last_one_that_did() -> None:
+    looked = image(State.RUNNING, task_id="t", last_look_at_ms=START_MS)
+    spent = Callback(1, 0, "hash", START_MS)
+    assert not is_called(spent, looked)
+    soon = noted_call(spent, looked, None, START_MS + SECOND)
+    assert due_after_call(soon, looked, START_MS + SECOND) == START_MS + 5 * SECOND
+    assert is_called(soon, looked)
+    later = noted_call(spent, looked, None, START_MS + 6 * SECOND)
+    assert due_after_call(later, looked, START_MS + 6 * SECOND) == START_MS + 6 * SECOND
+
+
+def test_a_call_in_the_millisecond_of_a_look_comes_after_it() -> None:
+    looked = image(State.RUNNING, task_id="t", last_look_at_ms=START_MS)
+    assert is_called(noted_call(WAITING_FOR, looked, None, START_MS), looked)
+
+
+def test_a_wall_clock_that_went_back_delays_no_call_for_longer_than_that() -> None:
+    looked = image(State.RUNNING, task_id="t", last_look_at_ms=START_MS + 600 * SECOND)
+    spent = Callback(1, 0, "hash", START_MS + 600 * SECOND)
+    assert noted_call(spent, looked, None, START_MS).heard_at_ms == START_MS + 5 * SECOND
+
+
+def test_a_look_that_followed_a_call_has_spent_it_when_it_ends_and_a_call_meanwhile_counts_from_there() -> None:
+    look, ended_ms = Poll(START_MS, START_MS - SECOND), START_MS + 2 * SECOND
+    spent, again = Callback(1, 0, "hash", START_MS), Callback(1, 0, "hash", START_MS + 5 * SECOND)
+    assert after_poll(spent, look, ended_ms).heard_at_ms == ended_ms
+    assert after_poll(again, look, ended_ms).heard_at_ms == ended_ms + 5 * SECOND
+    assert after_poll(again, Poll(START_MS), ended_ms) == again, "a look of its own has no say in it"
+
+
+@given(st.lists(st.tuples(st.integers(0, 9000), st.sampled_from(["call", "look"])), max_size=60))
+def test_however_many_calls_come_their_looks_are_five_seconds_apart(moments: list[tuple[int, str]]) -> None:
+    known, running, now_ms, looks = WAITING_FOR, image(State.RUNNING, task_id="t"), START_MS, list[int]()
+    for pause, what in moments:
+        now_ms += pause
+        if what == "call":
+            known = noted_call(known, running, None, now_ms)
+            assert is_called(known, running), "each is followed by a look, at the latest 5 s from now"
+            assert (due_after_call(known, running, now_ms) or 0) <= now_ms + 5 * SECOND
+        elif is_called(known, running) and now_ms >= (known.heard_at_ms or 0):
+            look = Poll(now_ms, known.heard_at_ms)
+            known = after_poll(replace(known, heard_at_ms=now_ms), look, now_ms)
+            running = replace(running, last_look_at_ms=now_ms)
+            looks.append(now_ms)
+    assert all(later - earlier >= 5 * SECOND for earlier, later in itertools.pairwise(looks))
 
 
 def test_where_there_is_no_task_there_is_nothing_to_look_at() -> None:
@@ -78,13 +130,11 @@ def test_where_there_is_no_task_there_is_nothing_to_look_at() -> None:
     assert due_after_call(claimed, image(State.UNKNOWN), START_MS + 6 * SECOND) == START_MS + 6 * SECOND
 
 
-def test_of_several_calls_between_two_looks_the_first_counts_and_the_rest_write_nothing() -> None:
+def test_of_several_calls_that_wait_for_one_look_the_first_counts_and_the_rest_write_nothing() -> None:
     running = image(State.RUNNING, task_id="t", last_look_at_ms=START_MS)
     first = noted_call(WAITING_FOR, running, "claim", START_MS + SECOND)
     assert (first.heard_at_ms, first.claimed_task_id) == (START_MS + SECOND, None)
     assert noted_call(first, running, None, START_MS + 2 * SECOND) == first
-    looked = image(State.RUNNING, task_id="t", last_look_at_ms=START_MS + 3 * SECOND)
-    assert noted_call(first, looked, None, START_MS + 4 * SECOND).heard_at_ms == START_MS + 4 * SECOND
 
 
 def test_a_claim_is_kept_for_an_image_without_a_task_and_the_newest_one_wins() -> None:

@@ -43,27 +43,27 @@ def test_a_normal_answer_forgets_earlier_refusals() -> None:
 
 
 def test_a_named_wait_is_kept_by_the_whole_client_whichever_call_met_it() -> None:
-    for throttle in (looks := Throttle(20), posts := Throttle(20)):
+    for throttle in (polls := Throttle(20), posts := Throttle(20)):
         assert (throttle.wait_seconds(100.0), throttle.post_wait_seconds(100.0)) == (0.0, 0.0)
-    assert looks.look_refused(100.0, 7.0, jitter=0.5) == posts.post_refused(100.0, 7.0, jitter=0.5) == 7.0
-    for throttle in (looks, posts):
+    assert polls.poll_refused(100.0, 7.0, jitter=0.5) == posts.post_refused(100.0, 7.0, jitter=0.5) == 7.0
+    for throttle in (polls, posts):
         assert (throttle.wait_seconds(100.0), throttle.post_wait_seconds(100.0)) == (7.0, 7.0)
         assert (throttle.wait_seconds(107.0), throttle.post_wait_seconds(107.0)) == (0.0, 0.0)
 
 
-def test_a_refused_look_without_a_named_wait_pauses_everything_and_says_nothing_about_tasks() -> None:
+def test_a_refused_poll_without_a_named_wait_pauses_everything_and_says_nothing_about_tasks() -> None:
     throttle = Throttle(20)
-    throttle.look_refused(100.0, None, jitter=1.0)
+    throttle.poll_refused(100.0, None, jitter=1.0)
     assert throttle.wait_seconds(100.0) == throttle.post_wait_seconds(100.0) == 10.0
     assert throttle.slots == TaskSlots(20)
 
 
-def test_a_refused_post_without_a_named_wait_pauses_posts_alone_since_only_looks_tell_when_a_task_has_ended() -> None:
+def test_a_refused_post_without_a_named_wait_pauses_posts_alone_since_only_polls_tell_when_a_task_has_ended() -> None:
     throttle = Throttle(20)
     throttle.post_refused(100.0, None, jitter=1.0)
-    throttle.look_answered(103.0)
+    throttle.poll_answered(103.0)
     assert (throttle.wait_seconds(104.0), throttle.post_wait_seconds(104.0)) == (0.0, 6.0)
-    assert throttle.post_refused(111.0, None, jitter=1.0) == 15.0, "looks that are answered shorten no pause of POSTs"
+    assert throttle.post_refused(111.0, None, jitter=1.0) == 15.0, "polls that are answered shorten no pause of POSTs"
     throttle.post_answered(200.0)
     assert throttle.post_refused(201.0, None, jitter=1.0) == 10.0
 
