@@ -29,6 +29,7 @@ from generations import (
     showing,
     steps,
     submitting,
+    throttle,
     worker,
 )
 from generations.callbacks import Callbacks
@@ -238,6 +239,14 @@ class Impatient(StepContext):
 class _NoGuard(LookGuard):
     def wait_seconds(self, task_id: str) -> float:
         return 0.0
+
+
+def learn_nothing(*_: Any) -> None:
+    pass
+
+
+def wait_no_time(*_: Any) -> float:
+    return 0.1
 
 
 def give_up_at_once(age_seconds: float) -> None:
@@ -451,6 +460,10 @@ BREAKAGES: dict[str, Breakage] = {
     "hear no callback": Breakage((121,), lambda: Parts(callbacks=HearsNothing)),
     "hear a callback of anybody's": Breakage((6,), lambda: Parts(callbacks=HearsAnybody)),
     "take any task that a callback names": Breakage((70,), replaced=((recovering, "is_task_of", anybodys),)),
+    "post on above the limit of tasks": Breakage(
+        (84,),
+        replaced=((throttle.TaskSlots, "refused", learn_nothing), (throttle.Throttle, "post_refused", wait_no_time)),
+    ),
     "look whenever a callback comes": Breakage(
         (1,), lambda: Parts(context=Unguarded), replaced=((callbacks, "noted_call", always_called),)
     ),

@@ -43,6 +43,7 @@ class Post:
     told: str | None = None  # the task id, once the process that asked was handed it
     token: str = ""  # of the address to call back on; empty: nobody wants to be called
     asked: dict[str, Any] = field(default_factory=dict[str, Any])
+    above_limit: bool = False  # it was refused because as many tasks ran as may
 
 
 @dataclass(slots=True)
@@ -75,6 +76,7 @@ class ImageApi:
     trouble: Trouble
     note: Note
     sizes: tuple[str, ...] = ()  # of the pictures, taken in turn; none: frames without a picture in them
+    task_limit: int = 0  # tasks that may run at once; 0: any number
     on_take: Callable[[Post, ApiTask], None] = lambda post, task: None
     healed: bool = False  # nothing is stuck or gone any more
     posts: list[Post] = field(default_factory=list)
@@ -105,6 +107,14 @@ class ImageApi:
             task.huge = self.sizes[number % len(self.sizes)] == "huge" and task.outcome != "not a picture"
         return task
 
+    def is_full(self) -> bool:
+        """Whether as many tasks run as may."""
+        running = sum(bool(task.image) and not self.has_ended(task) for task in self.tasks.values())
+        return 0 < self.task_limit <= running
+
+    def has_ended(self, task: ApiTask) -> bool:
+        return self.loop.time() >= task.ready_at and self.outcome_of(task) not in ("stuck", "gone")
+
     def take_strangers(self, name: str) -> ApiTask:
         """A task of another customer's that is ready, with a picture of its own."""
         asked = {"prompt": "somebody else's idea", "seed": 7}
@@ -122,7 +132,7 @@ class ImageApi:
         outcome = self.outcome_of(task)
         data: dict[str, Any] = {"task_id": task.id, "status": "IN_PROGRESS", "consumed_credits": 0}
         data |= {"request": task.asked} if task.asked else {}
-        if self.loop.time() < task.ready_at or outcome in ("stuck", "gone"):
+        if not self.has_ended(task):
             return data
         if outcome in ("declined", "failed"):
             words = "Content policy violation detected" if outcome == "declined" else "the worker restarted"
@@ -281,6 +291,9 @@ def _answer_post(api: ImageApi, post: Post, fault: str | None) -> _Reply:
     post.sure = fault in _SURE or (fault == "html" and turned_away)
     if refusal is not None:
         return refusal
+    if api.is_full():
+        post.above_limit, post.sure = True, fault in (None, "slow")
+        return _refusal("429") or _envelope({})
     task = api.take(post.image)
     post.taken = True
     task.asked = {name: post.asked[name] for name in ("prompt", "seed") if name in post.asked}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from generations.model import PICTURED, RETURNED, Ending, State
 from generations.pace import LOOK_SECONDS
+from generations.throttle import FIRST_SLOTS, FIRST_TRY_SECONDS
 from tests.simulation.discord_world import Message
 from tests.simulation.image_api import Look
 from tests.simulation.promises_of_calls import calls_are_hints, was_called_between
@@ -34,6 +35,7 @@ def check(run: Run) -> Iterator[str]:
     yield from _the_ledger_adds_up(run)
     yield from _each_hold_ended_once(run, images)
     yield from _each_image_was_posted_once(run)
+    yield from _the_limit_of_tasks_is_not_stormed(run)
     yield from _looks_keep_their_distance(run)
     yield from _everything_came_to_an_end(images)
     yield from _no_task_was_forgotten(run, images)
@@ -145,6 +147,16 @@ def _each_image_was_posted_once(run: Run) -> Iterator[str]:
         told = run.interactions[int(image.partition("-")[0])]
         if told.message_id is None:
             yield f"image {image} was posted although its card never stood"
+
+
+def _the_limit_of_tasks_is_not_stormed(run: Run) -> Iterator[str]:
+    """A process tries the first tasks together, and afterwards now and then a few more."""
+    above = Counter(post.life.name for post in run.world.api.posts if post.above_limit)
+    for name, times in above.items():
+        began = min(post.at for post in run.world.api.posts if post.life.name == name)
+        tries = 1 + (run.loop.time() - began) // FIRST_TRY_SECONDS
+        if times > tries * FIRST_SLOTS:
+            yield f"{name} met the limit of tasks {times} times"
 
 
 def _looks_keep_their_distance(run: Run) -> Iterator[str]:

@@ -77,7 +77,14 @@ class Run:
         start_ms = round(NEXT_NOON.timestamp() * 1000 - scenario.boundary_at * 1000)
         disk = Disk(databases.template, random.Random(f"{scenario.seed} disk"), lambda: self.trouble("database"))
         api = ImageApi(
-            self.loop, scenario.seed, scenario.outcomes, scenario.paints, self.trouble, self.note, scenario.sizes
+            self.loop,
+            scenario.seed,
+            scenario.outcomes,
+            scenario.paints,
+            self.trouble,
+            self.note,
+            scenario.sizes,
+            scenario.task_limit,
         )
         self.calls = Calls(self.loop, scenario.seed, scenario.calls, api, self._call)
         api.on_take = self.calls.plan

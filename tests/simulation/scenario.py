@@ -125,6 +125,7 @@ class Scenario:
     calls: tuple[str, ...] = ()  # how the tasks are called back, in turn; none: nobody asks to be called
     pings: tuple[str, ...] = ()  # what each person set; none: nobody ever set anything
     sizes: tuple[str, ...] = ()  # of the pictures, in turn: "painting" or "huge"; none: too small to matter
+    task_limit: int = 0  # tasks that the service lets run at once; 0: any number
     bot_limit: int = USUAL_LIMIT  # bytes a file may have that the bot posts without a token
     ends: float = field(default=150.0)  # from here on nothing fails any more
 
@@ -147,7 +148,7 @@ class Scenario:
             simpler = replace(asked, count=1, private=False, late=0.0, again_after=None, limit=USUAL_LIMIT)
             if simpler != asked:
                 yield replace(self, asked=(*self.asked[:number], simpler, *self.asked[number + 1 :]))
-        plain = {"processes": 1, "closed_dms": (), "outcomes": ("success",), "bot_limit": USUAL_LIMIT}
+        plain = {"processes": 1, "closed_dms": (), "outcomes": ("success",), "bot_limit": USUAL_LIMIT, "task_limit": 0}
         for name, value in {**plain, "calls": (), "pings": (), "sizes": ()}.items():
             if getattr(self, name) != value:
                 yield replace(self, **{name: value})
@@ -170,12 +171,13 @@ def draw(seed: int) -> Scenario:
 
 
 def furnish(scenario: Scenario) -> Scenario:
-    """The same day with what not every bot has: callbacks, own settings, pictures too large for their place.
+    """The same day with what not every bot has: callbacks, own settings, pictures too large for their place, few tasks.
 
     Each is drawn by dice of its own, so that the rest of the day stays what it was.
     """
     seed = scenario.seed
-    has, calls, pings, sizes = (random.Random(f"{seed}:{what}") for what in ("rooms", "callbacks", "pings", "sizes"))
+    rooms = ("rooms", "callbacks", "pings", "sizes", "tasks")
+    has, calls, pings, sizes, tasks = (random.Random(f"{seed}:{what}") for what in rooms)
     if has.random() < 0.3:
         scenario = replace(scenario, calls=tuple(calls.choice(CALLS) for _ in range(5)))
         if calls.random() < 0.5:  # a call is worth most where the answer to the POST was lost
@@ -191,6 +193,8 @@ def furnish(scenario: Scenario) -> Scenario:
             asked=tuple(replace(asked, limit=sizes.choice(LIMITS)) for asked in scenario.asked),
             bot_limit=sizes.choice(LIMITS),
         )
+    if has.random() < 0.2:
+        scenario = replace(scenario, task_limit=tasks.choice((1, 1, 2)))
     return scenario
 
 
