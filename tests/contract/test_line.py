@@ -11,7 +11,7 @@ from generations import records
 from generations.model import Line, State
 from generations.records import Demand
 from generations.service import still_waiting
-from store.database import open_database
+from store.database import Database, open_database
 from tests.contract.world import MIRA, NOON_MS, OTTO, YUKI, World, make_world
 
 
@@ -113,6 +113,30 @@ async def test_processes_that_give_turns_at_once_never_give_too_many(world: Worl
     assert await counts(world) == (14, 10)
     assert len(await turns(world, range(1, 9))) == 10
     assert sum(map(len, given)) >= 8
+
+
+async def test_processes_that_ask_for_free_slots_at_once_never_take_too_many(
+    world: World, database_address: str
+) -> None:
+    await ask_in_turn(world, *[(1000 + number, 1) for number in range(8)])
+    await world.admit()
+    await world.move(await world.image(1), State.SUBMITTING, State.RUNNING)
+
+    async def submit(database: Database, generation_id: int) -> bool:
+        image = await world.image(generation_id)
+        async with database.transaction() as tx:
+            if not await records.has_free_slot(tx, 4):
+                return False
+            await records.move(tx, image, State.SUBMITTING, fence=None)
+            return True
+
+    async with open_database(database_address) as other:
+        databases = [world.database, other] * 4
+        taken = await asyncio.gather(*(submit(databases[number], number) for number in range(2, 8)))
+    assert sum(taken) == 3, "one of the four runs already"
+    async with world.database.transaction() as tx:
+        assert await records.running_count(tx) == 1
+        assert await records.has_free_slot(tx, 5)
 
 
 async def test_places_are_told_in_the_order_in_which_turns_are_given(world: World) -> None:
