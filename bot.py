@@ -23,6 +23,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from generations.clock import Deadline, SystemClock
+from pictures.image_memory import IMAGE_BYTES_MAX
 from qwen.client import QwenClient, open_session
 from qwen.images import ImageDownloader, open_download_session
 from redaction import Redactor
@@ -49,7 +50,6 @@ FORCE_SECONDS = 2.0  # after these 25; nothing is waited for any longer
 FIRST_SYNC_SECONDS = 10.0  # a bot that connects before its commands are known is of no use to a new server
 EXIT_SETTINGS = 78  # sysexits.h EX_CONFIG
 EXTENSIONS = tuple(f"cogs.{name}" for name in ("imagine", "credits", "history", "preferences", "privacy", "help"))
-DOWNLOAD_MAX_BYTES = 25 * 1024 * 1024  # Discord's own cap for one request (Discord docs: Uploading Files)
 
 
 class ImagineBot(commands.AutoShardedBot, Joined):
@@ -111,7 +111,7 @@ async def build(settings: Settings, stack: contextlib.AsyncExitStack) -> Imagine
         database,
         shared=database.is_postgresql,  # SQLite has one process
         service=QwenClient(api_session, api_url=settings.qwen_api_url, api_key=key),
-        store=ImageDownloader(image_session, allowed_hosts=hosts, max_bytes=DOWNLOAD_MAX_BYTES),
+        store=ImageDownloader(image_session, allowed_hosts=hosts, max_bytes=IMAGE_BYTES_MAX),
         clock=SystemClock(),
         rng=random.SystemRandom(),
         owner=f"{socket.gethostname()}:{os.getpid()}",

@@ -154,6 +154,9 @@ class Settings(BaseSettings):
     requests_per_minute: int = Field(
         default=10, ge=0, le=10_000, description="Requests of one person that are taken on in a minute. 0: any number."
     )
+    image_memory_mb: int = Field(
+        default=128, ge=32, le=65_536, description="MiB of images that are held in memory at once; more wait."
+    )
     task_deadline_seconds: int = Field(
         default=900, ge=30, le=86_400, description="An image that takes longer is given up and its credits returned."
     )

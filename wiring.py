@@ -24,6 +24,7 @@ from generations.ports import ImageService, ImageStore
 from generations.service import Generations
 from generations.throttle import Throttle
 from generations.worker import Worker
+from pictures.image_memory import ImageMemory
 from settings import Settings
 from store.database import Database
 from ui import delivery, operator, pings
@@ -111,7 +112,8 @@ def join(bot: Joined, settings: Settings, ground: Ground, kinds: Kinds | None = 
     bot.settings, bot.database, bot.clock, bot.rng = settings, ground.database, clock, ground.rng
     bot.ledger = kinds.ledger(Allowance(settings.credits_per_period, settings.credit_period, settings.timezone))
     freshness = Freshness(ground.database, clock) if ground.shared else None
-    bot.delivery = kinds.delivery(client, clock, freshness, rng=ground.rng)
+    images = ImageMemory(settings.image_memory_mb * 1024 * 1024)
+    bot.delivery = kinds.delivery(client, clock, freshness, rng=ground.rng, images=images)
     bot.operator = OwnerAlerts(client, clock, settings.owner_ids)
     bot.pings = kinds.pings(client, clock, kinds.decisions(ground.database, clock))
     bot.callbacks = _callbacks(bot, ground, kinds)
@@ -128,10 +130,16 @@ def join(bot: Joined, settings: Settings, ground: Ground, kinds: Kinds | None = 
         typical_seconds=pace.typical_seconds,
     )
     bot.desk = open_desk(
-        bot, ground.database, bot.ledger, ground.store, owner=ground.owner, retention_days=settings.retention_days
+        bot,
+        ground.database,
+        bot.ledger,
+        ground.store,
+        owner=ground.owner,
+        retention_days=settings.retention_days,
+        images=images,
     )
     bot.worker = kinds.worker(
-        context=_context(bot, ground, kinds, pace, throttle),
+        context=_context(bot, ground, kinds, pace, throttle, images),
         service=bot.generations,
         delivery=bot.delivery,
         max_per_user=settings.max_images_per_user,
@@ -154,7 +162,9 @@ def _callbacks(bot: Joined, ground: Ground, kinds: Kinds) -> Callbacks | None:
     )
 
 
-def _context(bot: Joined, ground: Ground, kinds: Kinds, pace: Pace, throttle: Throttle) -> StepContext:
+def _context(
+    bot: Joined, ground: Ground, kinds: Kinds, pace: Pace, throttle: Throttle, images: ImageMemory
+) -> StepContext:
     return kinds.context(
         database=ground.database.in_background(),
         ledger=bot.ledger,
@@ -169,5 +179,6 @@ def _context(bot: Joined, ground: Ground, kinds: Kinds, pace: Pace, throttle: Th
         deadline_seconds=bot.settings.task_deadline_seconds,
         callbacks=bot.callbacks,
         retention_days=bot.settings.retention_days,
+        images=images,
         chores=(bot.desk.privacy.keep_house,),
     )

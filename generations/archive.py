@@ -6,21 +6,24 @@ Knows rows, credits and the place of finished images; knows no Discord library a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, replace
 
 from credits.ledger import Ledger
 from generations import records
 from generations.clock import Clock
 from generations.errors import NotThere
+from generations.fetching import fetch
 from generations.kept import lose
 from generations.model import CardLink, Generation, Image, Origin, State
 from generations.ports import ImageStore
 from generations.records import archive
 from generations.shown import Shown
-from qwen.errors import ImageError, ImageTooLarge, ImageUnavailable
-from qwen.images import FoundImage, OversizedImage
+from pictures.image_memory import ImageMemory, Room
+from qwen.errors import ImageError, ImageUnavailable
+from qwen.images import FoundImage
 from store.database import Database
 from store.statements import storable
 
@@ -67,14 +70,24 @@ class Fetched:
 
 
 class Archive:
-    """The use-cases. *owner*: this process, for people who look at leases."""
+    """The use-cases. *owner*: this process, for people who look at leases. *images*: the budget for images' bytes."""
 
-    def __init__(self, database: Database, ledger: Ledger, clock: Clock, store: ImageStore, *, owner: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        ledger: Ledger,
+        clock: Clock,
+        store: ImageStore,
+        *,
+        owner: str,
+        images: ImageMemory | None = None,
+    ) -> None:
         self._database = database
         self._ledger = ledger
         self._clock = clock
         self._store = store
         self._owner = owner
+        self._images = images or ImageMemory()
 
     async def page(
         self, user_id: int, *, words: str = "", older_than: int | None = None, newer_than: int | None = None
@@ -103,6 +116,14 @@ class Archive:
             raise NotThere
         return generation
 
+    @contextlib.asynccontextmanager
+    async def room_for(self, generation: Generation) -> AsyncGenerator[Room]:
+        """Room in memory for its kept images, as soon as there is some. Wait for it before take_kept(), whose lease
+        leaves time for a download and an upload only."""
+        async with self._images.room(image.image_id for image in kept_images(generation)) as room:
+            await room.enter()
+            yield room
+
     async def take_kept(self, generation_id: int, user_id: int) -> Generation:
         """The same, and nobody else posts it until post_ended(). Raises NotThere, also while somebody does."""
         now_ms = self._clock.now_ms()
@@ -115,14 +136,14 @@ class Archive:
                 raise NotThere  # takes the claim back with it
         return generation
 
-    async def fetch_kept(self, generation: Generation) -> Fetched:
-        """Download the kept images. One that is gone for good is given up, and what it cost is refunded.
+    async def fetch_kept(self, generation: Generation, room: Room) -> Fetched:
+        """Download the kept images into *room*. One that is gone for good is given up, and what it cost is refunded.
 
         One that can't be had just now stays kept, and is in neither number. The claim is renewed, so that the time for
         posting begins now. Raises NotThere when it was lost meanwhile: then nothing may be posted.
         """
         kept = kept_images(generation)
-        found = await asyncio.gather(*(self._download(image) for image in kept))
+        found = await asyncio.gather(*(self._download(image, room) for image in kept))
         pictures = {
             image.position: picture for image, picture in zip(kept, found, strict=True) if not isinstance(picture, bool)
         }
@@ -165,12 +186,10 @@ class Archive:
         async with self._database.transaction() as tx:
             await records.release_claim(tx, generation.id, generation.fence)
 
-    async def _download(self, image: Image) -> FoundImage | bool:
+    async def _download(self, image: Image, room: Room) -> FoundImage | bool:
         """The picture; False: it is gone for good; True: it is not to be had just now."""
         try:
-            return await self._store.download(image.image_url or "")
-        except ImageTooLarge:
-            return OversizedImage()
+            return await fetch(self._store, room, image.image_id, image.image_url or "")
         except ImageError as error:
             temporary = isinstance(error, ImageUnavailable) and error.temporary
             log.info("image %s: kept, and can't be fetched (%s)", image.image_id, error)

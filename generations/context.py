@@ -6,6 +6,7 @@ was lost changes nothing.
 
 from __future__ import annotations
 
+import copy
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
@@ -20,6 +21,7 @@ from generations.model import Ending, Generation, Image, State
 from generations.pace import BACKSTOP_SECONDS, LOOK_SECONDS, Pace
 from generations.ports import ImageService, ImageStore, Operator, Pings
 from generations.throttle import Throttle
+from pictures.image_memory import ImageMemory, Room
 from qwen.models import Size
 from store.database import Database, Transaction
 
@@ -86,11 +88,19 @@ class StepContext:
     pings: Pings | None = None  # None: nobody is pinged
     chores: Sequence[Callable[[], Awaitable[None]]] = ()  # what else is to be kept in order, every so often
     retention_days: int = 0  # after so many days addresses are purged; 0: never
-    kept_checks: int = 0  # checks of kept images under way in this process
+    kept_checks: set[str] = field(default_factory=set[str])  # ids of kept images that are checked in this process now
+    images: ImageMemory = field(default_factory=ImageMemory)
     guard: LookGuard = field(init=False)
+    room: Room = field(init=False)  # in `images`, of the one step that this context is for: see in_room()
 
     def __post_init__(self) -> None:
         self.guard = LookGuard(self.clock)
+
+    def in_room(self, room: Room) -> StepContext:
+        """The same for one step, which keeps the images that it fetches in *room*."""
+        ours = copy.copy(self)
+        ours.room = room
+        return ours
 
     def after(self, seconds: float) -> int:
         """The moment *seconds* from now, in unix milliseconds."""
@@ -112,6 +122,7 @@ class StepContext:
         async with self.database.transaction() as tx:
             await records.wipe_tokens(tx, self.clock.now_ms())
             await records.forget_callbacks(tx, self.clock.now_ms() - round(INTEREST_SECONDS * 1000))
+        self.images.forget_stale(self.clock.monotonic())
         for chore in self.chores:
             await chore()
 

@@ -13,8 +13,9 @@ import logging
 from credits.ledger import Ledger
 from generations import records
 from generations.context import StepContext
+from generations.fetching import fetch
 from generations.model import DISCORD_EPOCH_MS, Ending, Generation, Image, State
-from qwen.errors import ImageError, ImageTooLarge, ImageUnavailable
+from qwen.errors import ImageError, ImageUnavailable
 from store.database import Transaction
 
 log = logging.getLogger("qwen_imagine.worker")
@@ -38,11 +39,13 @@ async def check(context: StepContext, generation: Generation, image: Image) -> N
     purged_at_ms = _purged_at_ms(context, generation)
     if not image.image_url or (purged_at_ms is not None and purged_at_ms <= now_ms):
         await _give_up(context, generation, image)
-    elif context.kept_checks >= CHECKS_AT_ONCE:  # many fall due together after a long stop: they spread over an hour
+    elif (
+        len(context.kept_checks) >= CHECKS_AT_ONCE
+    ):  # many fall due together after a long stop: they spread over an hour
         due_at_ms = context.after(1.0 + context.rng.random() * FIRST_CHECK_SECONDS)
         await context.save(generation, image, due_at_ms=due_at_ms)
     else:
-        error = await _fault_of(context, image.image_url)
+        error = await _fault_of(context, image)
         failures = 0 if error is None else image.failures + 1
         if error is not None and failures >= (GONE_CHECKS if is_gone(error) else UNREACHABLE_CHECKS):
             log.info("image %s: kept, and lost (%s)", image.image_id, error)
@@ -77,17 +80,15 @@ def next_check_seconds(age_seconds: float, failures: int) -> float:
     return min(CHECK_SECONDS_MAX, max(FIRST_CHECK_SECONDS, wait))
 
 
-async def _fault_of(context: StepContext, image_url: str) -> ImageError | None:
+async def _fault_of(context: StepContext, image: Image) -> ImageError | None:
     """Why the image can't be had; None: it can. One that is too large to be fetched is there."""
-    context.kept_checks += 1
+    context.kept_checks.add(image.image_id)
     try:
-        await context.store.download(image_url)
-    except ImageTooLarge:
-        return None
+        await fetch(context.store, context.room, image.image_id, image.image_url or "")
     except ImageError as error:
         return error
     finally:
-        context.kept_checks -= 1
+        context.kept_checks.discard(image.image_id)
     return None
 
 

@@ -10,12 +10,13 @@ import logging
 from generations import records
 from generations.callbacks import Poll
 from generations.context import StepContext
+from generations.fetching import fetch
 from generations.model import Ending, Generation, Image, State
 from generations.pace import backoff_seconds, late_look_seconds
 from generations.poll_turns import asking, begin_poll, follow_calls, with_poll_time
 from generations.prices import price_of
-from qwen.errors import ImageError, ImageTooLarge, ImageUnavailable, KeyRefused, QwenError, RateLimited, TaskNotFound
-from qwen.images import FoundImage, OversizedImage
+from qwen.errors import ImageError, ImageUnavailable, KeyRefused, QwenError, RateLimited, TaskNotFound
+from qwen.images import FoundImage
 from qwen.models import Task, TaskStatus
 
 log = logging.getLogger("qwen_imagine.worker")
@@ -158,12 +159,7 @@ async def _succeeded(
 
 
 async def _fetch(context: StepContext, image: Image, url: str) -> FoundImage:
-    """The picture, or the word that it is too large to be fetched: it exists, so it is paid for and linked to."""
-    try:
-        return await context.store.download(url)
-    except ImageTooLarge as error:
-        log.warning("image %s: only its address can be handed on (%s)", image.image_id, error)
-        return OversizedImage()
+    return await fetch(context.store, context.room, image.image_id, url)
 
 
 def _may_still_come(error: ImageUnavailable, image: Image) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from generations.model import Generation, Outlook
@@ -23,6 +23,13 @@ class Delivery(Protocol):
 
         Raises DeliveryDelayed when Discord can't take it now, LostClaim when somebody else has claimed it. Never raises
         for a place that is gone: it goes on to the next one, and says NOWHERE when there is none left.
+        """
+        ...
+
+    def publish_delay_seconds(self, generation: Generation) -> float:
+        """How long its images can't be shown yet, as far as is known; 0: they may be fetched, and then shown.
+
+        Makes no call. Ask it once before images are fetched: while Discord doesn't answer, one asker at a time gets 0.
         """
         ...
 
@@ -75,4 +82,4 @@ class ImageService(Protocol):
 class ImageStore(Protocol):
     """Where finished images are fetched; qwen.images is it."""
 
-    async def download(self, url: str) -> DownloadedImage: ...
+    async def download(self, url: str, announced: Callable[[int], None] | None = None) -> DownloadedImage: ...

@@ -45,8 +45,8 @@ class Showing:
         """Say how it goes, some time soon."""
         self._delivery.show_progress(generation, await self.outlook(generation))
 
-    async def show(self, generation: Generation, pictures: Mapping[int, FoundImage]) -> None:
-        """Show what is new and give the claim back; what Discord could not take now is due again later.
+    async def show(self, generation: Generation, pictures: Mapping[int, FoundImage]) -> bool:
+        """Show what is new and give the claim back. False: Discord could not take it now, and it is due again later.
 
         *pictures*: by position, those of images that succeeded. Raises LostClaim.
         """
@@ -54,10 +54,8 @@ class Showing:
         try:
             shown = await self._delivery.show(generation, outlook, pictures)
         except DeliveryDelayed as delayed:
-            log.warning("generation %s: %s", generation.id, delayed, extra=REPEATS)
-            async with self._landing(generation, {}):
-                await self._put_off(generation, self._context.after(delayed.retry_after_seconds))
-            return
+            await self.put_off(generation, delayed)
+            return False
         async with self._landing(generation, shown.attachments):
             await self._note_shown(generation, pictures, shown)
         if shown.owed_seconds is None:
@@ -65,6 +63,17 @@ class Showing:
         retry_at_ms = None if shown.owed_seconds is None else self._context.after(shown.owed_seconds)
         async with self._database.transaction() as tx:
             await records.release_claim(tx, generation.id, generation.fence, retry_show_at_ms=retry_at_ms)
+        return True
+
+    async def put_off(self, generation: Generation, delayed: DeliveryDelayed) -> None:
+        """Give the claim back; what is to be shown is due again when *delayed* says. Raises LostClaim."""
+        log.warning("generation %s: %s", generation.id, delayed, extra=REPEATS)
+        due_at_ms = self._context.after(delayed.retry_after_seconds)
+        async with self._landing(generation, {}), self._database.transaction() as tx:
+            for image in generation.images:
+                if image.state is State.SUCCEEDED:
+                    await records.update_image(tx, image, fence=generation.fence, due_at_ms=due_at_ms)
+            await records.release_claim(tx, generation.id, generation.fence, retry_show_at_ms=due_at_ms)
 
     async def tell(self, generation: Generation) -> None:
         """Tell the person that all has come to an end, if that is wanted. A second time changes nothing."""
@@ -93,13 +102,6 @@ class Showing:
             standing = generation.standing | dict(attachments)
             await self._freshness.was_shown(generation, standing)
             raise
-
-    async def _put_off(self, generation: Generation, due_at_ms: int) -> None:
-        async with self._database.transaction() as tx:
-            for image in generation.images:
-                if image.state is State.SUCCEEDED:
-                    await records.update_image(tx, image, fence=generation.fence, due_at_ms=due_at_ms)
-            await records.release_claim(tx, generation.id, generation.fence, retry_show_at_ms=due_at_ms)
 
     async def _note_shown(self, generation: Generation, pictures: Mapping[int, FoundImage], shown: Shown) -> None:
         async with self._database.transaction() as tx:

@@ -8,10 +8,21 @@ from collections.abc import Sequence
 from generations import kept, looking, recovering, submitting
 from generations.context import StepContext
 from generations.model import Generation, Image, State
+from pictures.image_memory import size_in_memory
 from qwen.images import FoundImage
 from repeats import REPEATS
 
 log = logging.getLogger("qwen_imagine.worker")
+
+
+async def step_in_room(context: StepContext, generation: Generation, image: Image) -> FoundImage | None:
+    """step_image(), after which only the bytes of its picture are counted, and none where it brought none."""
+    picture = None
+    try:
+        picture = await step_image(context, generation, image)
+    finally:
+        context.room.resize(image.image_id, size_in_memory(picture))
+    return picture
 
 
 async def step_image(context: StepContext, generation: Generation, image: Image) -> FoundImage | None:
@@ -34,6 +45,11 @@ async def step_image(context: StepContext, generation: Generation, image: Image)
         case _:
             log.error("image %s is due in state %s without a task", image.image_id, image.state, extra=REPEATS)
     return None
+
+
+def may_bring_image(image: Image) -> bool:
+    """Whether the next step of *image* may end with its picture at hand."""
+    return image.state not in (State.REQUESTED, State.SUBMITTING)
 
 
 def due_images(images: Sequence[Image], now_ms: int) -> list[Image]:

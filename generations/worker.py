@@ -16,12 +16,13 @@ from generations.clock import Deadline
 from generations.context import StepContext
 from generations.errors import DeliveryDelayed, LostClaim, MovedOn
 from generations.kept_pace import KeptPace, KeptSlots
-from generations.model import Generation
+from generations.model import Generation, Image, State
 from generations.pace import LOOK_SECONDS
 from generations.ports import Delivery
 from generations.service import Generations
 from generations.showing import Showing
-from generations.steps import due_images, step_image
+from generations.steps import due_images, may_bring_image, step_in_room
+from pictures.image_memory import Room
 from qwen.images import FoundImage
 from repeats import REPEATS
 from store.database import Transaction
@@ -92,7 +93,7 @@ class Worker:
             try:
                 await self._kept_pace.load()
                 await self._kept_slots.load()
-                for generation in await self._claim(MAX_STEPS - len(self._running)):
+                for generation in await self._claim(self._free_steps()):
                     self._start(generation)
                 wait = await self._until_next_due()
                 await self._keep_house()
@@ -164,9 +165,13 @@ class Worker:
         now_ms = self._clock.now_ms()
         async with self._database.transaction() as tx:
             due_ms = await records.next_due_at_ms(tx, now_ms)
-        if due_ms is None or len(self._running) >= MAX_STEPS:
+        if due_ms is None or self._free_steps() <= 0:
             return IDLE_SECONDS
         return min(IDLE_SECONDS, max(0.01, (due_ms - now_ms) / 1000))
+
+    def _free_steps(self) -> int:
+        """How many more may begin. Those that wait for memory hold up nobody who needs none."""
+        return MAX_STEPS - len(self._running) + self._context.images.waiting
 
     async def _keep_house(self) -> None:
         now = self._clock.monotonic()
@@ -206,26 +211,48 @@ class Worker:
                 await records.release_claim(tx, generation.id, generation.fence)
 
     async def _advance_claimed(self, generation: Generation) -> None:
-        pictures = await self._step_images(generation)
-        async with self._database.transaction() as tx:
-            generation = await _reload(tx, generation)
-            has_news = generation.unshown or bool(pictures)
+        """Do what is due, and show what is new. While Discord can't be reached no image is fetched again, and those
+        at hand stay in memory."""
+        due = due_images(generation.images, self._clock.now_ms())
+        was_asked = any(image.state is State.SUCCEEDED for image in due)
+        delay = self._delivery.publish_delay_seconds(generation) if was_asked else 0.0
+        if delay:
+            due = [image for image in due if image.state is not State.SUCCEEDED]
+        async with self._context.images.room(image.image_id for image in due if may_bring_image(image)) as room:
+            pictures = await self._step_images(room, generation, due)
+            if pictures and not was_asked:
+                delay = self._delivery.publish_delay_seconds(generation)
+            async with self._database.transaction() as tx:
+                generation = await _reload(tx, generation)
+                has_news = generation.unshown or bool(pictures or delay)
+                if not has_news:
+                    await records.release_claim(tx, generation.id, generation.fence)
             if not has_news:
-                await records.release_claim(tx, generation.id, generation.fence)
-        if has_news:
-            await self.showing.show(generation, pictures)
-        elif generation.finished:
+                await self._tell_progress(generation)
+            elif not await self._show_news(generation, pictures, delay):
+                for position, picture in pictures.items():
+                    room.put_off(generation.images[position].image_id, picture, self._clock.monotonic())
+
+    async def _show_news(self, generation: Generation, pictures: dict[int, FoundImage], delay: float) -> bool:
+        """Show what is new, or put it off for *delay* seconds if that is above 0. False: it was put off."""
+        if not delay:
+            return await self.showing.show(generation, pictures)
+        await self.showing.put_off(generation, DeliveryDelayed(delay))
+        return False
+
+    async def _tell_progress(self, generation: Generation) -> None:
+        if generation.finished:
             await self.showing.tell(generation)  # a process may have died between the show and this
         else:
             await self.showing.show_progress(generation)
 
-    async def _step_images(self, generation: Generation) -> dict[int, FoundImage]:
-        """Do what is due for each image. Returns their pictures, by position.
+    async def _step_images(self, room: Room, generation: Generation, due: list[Image]) -> dict[int, FoundImage]:
+        """Do what is *due* for each image. Returns their pictures, by position.
 
         The claim is kept until all steps have ended: a POST may be under way while the step beside it fails.
         """
-        due = due_images(generation.images, self._clock.now_ms())
-        steps = (step_image(self._context, generation, image) for image in due)
+        context = self._context.in_room(room)
+        steps = (step_in_room(context, generation, image) for image in due)
         pictures: dict[int, FoundImage] = {}
         for image, outcome in zip(due, await asyncio.gather(*steps, return_exceptions=True), strict=True):
             if isinstance(outcome, MovedOn):

@@ -62,6 +62,17 @@ class SmallerPicture:
     before: tuple[int, int]
 
 
+def bytes_needed(data: bytes) -> int:
+    """The most memory, in bytes, that shrink() takes for *data*: 4 a pixel that is decoded, as many for a converted or
+    resized copy, and 20 for each that is encoded. None where the header is no image's: nothing is decoded then."""
+    try:
+        header = read_picture(data)
+    except NotAnImage:
+        return 0
+    pixels = header.width * header.height
+    return 8 * pixels + 20 * min(pixels, ENCODED_PIXELS_MAX)
+
+
 def shrink(data: bytes, max_bytes: int, wanted: OutputFormat) -> SmallerPicture:
     """The largest of RUNGS that has at most *max_bytes*. Raises CannotShrink.
 

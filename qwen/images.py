@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -126,9 +127,10 @@ class ImageDownloader:
         self._sleep = sleep
         self._rng = rng or random.Random()  # noqa: S311 (spreads pauses; no secret depends on it)
 
-    async def download(self, url: str) -> DownloadedImage:
+    async def download(self, url: str, announced: Callable[[int], None] | None = None) -> DownloadedImage:
         """Fetch one picture. Temporary faults are tried again with growing, fully jittered pauses.
 
+        *announced*: told of the Content-Length of each try, if there is one, before the bytes are read.
         At most 3 redirects are followed, each through the same guard as `url`; each try begins at `url` again.
         Raises ImageUrlRefused (the guard, too many redirects), ImageTooLarge, NotAnImage, ImageUnavailable.
         """
@@ -139,27 +141,27 @@ class ImageDownloader:
         started = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(self._total_seconds):
-                image: DownloadedImage = await tries(self._fetch, checked)
+                image: DownloadedImage = await tries(self._fetch, checked, announced)
         except TimeoutError:
             raise ImageUnavailable(f"it took more than {self._total_seconds:g} s", temporary=True) from None
         milliseconds = (asyncio.get_running_loop().time() - started) * 1000
         _log.debug("picture of %d bytes fetched in %.0f ms", len(image.data), milliseconds)
         return image
 
-    async def _fetch(self, url: URL) -> DownloadedImage:
-        data = await self._fetch_bytes(url)
+    async def _fetch(self, url: URL, announced: Callable[[int], None] | None) -> DownloadedImage:
+        data = await self._fetch_bytes(url, announced)
         picture = read_picture(data)
         return DownloadedImage(data, picture.format, picture.width, picture.height)
 
-    async def _fetch_bytes(self, url: URL) -> bytes:
+    async def _fetch_bytes(self, url: URL, announced: Callable[[int], None] | None) -> bytes:
         for _ in range(REDIRECTS_MAX + 1):
-            found = await self._get(url)
+            found = await self._get(url, announced)
             if isinstance(found, bytes):
                 return found
             url = found
         raise ImageUrlRefused(f"it redirects more than {REDIRECTS_MAX} times")
 
-    async def _get(self, url: URL) -> bytes | URL:
+    async def _get(self, url: URL, announced: Callable[[int], None] | None) -> bytes | URL:
         """The bytes at `url`, or the checked address to which it leads. Each request has the same few headers, none of
         them from an answer: no cookie, no referrer.
         """
@@ -174,6 +176,8 @@ class ImageDownloader:
                 if response.status in _REDIRECTS:
                     return check_redirect(url, response.headers.getall("Location", []), self._allowed)
                 self._check_head(response)
+                if announced is not None and response.content_length is not None:
+                    announced(response.content_length)
                 return await self._read(response.content)
         except NETWORK_FAULTS as fault:
             # "from None": aiohttp's own words hold addresses.

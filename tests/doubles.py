@@ -115,7 +115,7 @@ class Shelf:
     faults: list[QwenError] = field(default_factory=list)
     downloads: list[str] = field(default_factory=list)
 
-    async def download(self, url: str) -> DownloadedImage:
+    async def download(self, url: str, announced: object = None) -> DownloadedImage:
         self.downloads.append(url)
         if self.faults:
             raise self.faults.pop(0)
@@ -130,6 +130,7 @@ class Wall:
     progress: list[tuple[Generation, Outlook]] = field(default_factory=list)
     shows: list[tuple[Generation, dict[int, DownloadedImage]]] = field(default_factory=list)
     card: int | None = 777
+    delay_seconds: float = 0.0  # until images can be shown
     finds: list[int | DeliveryDelayed | None] = field(default_factory=list)  # answers of find_card, before *card*
 
     def show_progress(self, generation: Generation, outlook: Outlook) -> None:
@@ -148,6 +149,9 @@ class Wall:
             attachments={position: 9000 + position for position in pictures},
             file_names={position: f"picture-{position}.png" for position in pictures},
         )
+
+    def publish_delay_seconds(self, generation: Generation) -> float:
+        return self.delay_seconds
 
     async def find_card(self, generation: Generation) -> int | None:
         found = self.finds.pop(0) if self.finds else self.card

@@ -11,6 +11,7 @@ AWAY_AFTER = 3  # calls in a row without an answer, whatever their cards
 TRY_FIRST_SECONDS = 5.0
 TRY_MAX_SECONDS = 30.0
 FORGOTTEN_SECONDS = 60.0  # of a try nothing was heard for so long: it won't tell any more
+INVITED_SECONDS = 10.0  # so long nobody else prepares a call: a download may take as long
 APART_SECONDS = 0.1  # between those that are put off, so that they don't come back all at once
 APART_MAX_SECONDS = 15.0
 
@@ -31,6 +32,7 @@ class Breaker:
         self._tried_at = 0.0
         self._pause = TRY_FIRST_SECONDS
         self._next_try_at = 0.0
+        self._invited_until = 0.0  # who was told to prepare a call may make it until then
         self._put_off = 0  # since the last try failed
 
     @property
@@ -40,12 +42,24 @@ class Breaker:
     def wait_seconds(self, now: float) -> float:
         """How long a call that is about to be made has to wait. 0: it is made now, and its end will be told."""
         if self.away:
-            if self._trying and now < self._tried_at + FORGOTTEN_SECONDS:
-                return TRY_FIRST_SECONDS + self._gap()
-            if now < self._next_try_at:
-                return self._next_try_at - now + self._gap()
+            wait = self._seconds_to_try(now)
+            if wait > 0:
+                return wait + self._gap()
             self._trying, self._tried_at = True, now
         self._under_way += 1
+        return 0.0
+
+    def preparing_seconds(self, now: float) -> float:
+        """How long a call has to wait that needs to be prepared. 0: it is prepared now, and asks again when it is made.
+
+        Begins no try. While Discord is away one asker at a time is told 0, so that nothing is prepared in vain.
+        """
+        if not self.away:
+            return 0.0
+        wait = self._seconds_to_try(now) or max(0.0, self._invited_until - now)
+        if wait > 0:
+            return wait + self._gap()
+        self._invited_until = now + INVITED_SECONDS
         return 0.0
 
     def answered(self) -> None:
@@ -77,6 +91,11 @@ class Breaker:
             self._older -= 1
         else:
             self._trying = False
+
+    def _seconds_to_try(self, now: float) -> float:
+        if self._trying and now < self._tried_at + FORGOTTEN_SECONDS:
+            return TRY_FIRST_SECONDS
+        return max(0.0, self._next_try_at - now)
 
     def _ended(self) -> None:
         self._under_way = max(0, self._under_way - 1)

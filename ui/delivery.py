@@ -25,6 +25,7 @@ from generations.model import Generation, Outlook
 from generations.pace import backoff_seconds
 from generations.ports import Freshness
 from generations.shown import Shown
+from pictures.image_memory import ImageMemory
 from pictures.press import Press
 from qwen.images import FoundImage
 from repeats import REPEATS
@@ -91,7 +92,7 @@ class DiscordDelivery:
 
     *freshness*: asked before each edit whether another process has gone on; None: there is no other process.
     *token_margin_seconds*: how long before its end an interaction's token is no longer used. *rng* spreads the shows
-    that an outage has put off.
+    that an outage has put off. *images*: the budget that re-encoding takes its memory from.
     """
 
     def __init__(
@@ -102,12 +103,13 @@ class DiscordDelivery:
         *,
         token_margin_seconds: float = 60.0,
         rng: random.Random | None = None,
+        images: ImageMemory | None = None,
     ) -> None:
         self._clock = clock
         self._freshness = freshness
         self._rng = rng or random.Random(0)  # noqa: S311 (spreads pauses; no secret depends on it)
         self._places = Places(client, clock, token_margin_seconds=token_margin_seconds)
-        self._ladder = Ladder(self._places, Restraint(clock), Sizing(Press()))
+        self._ladder = Ladder(self._places, Restraint(clock), Sizing(Press(images)))
         self._cards: OrderedDict[int, _Card] = OrderedDict()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._draining = False
@@ -131,6 +133,15 @@ class DiscordDelivery:
         card.drop_progress()
         card.shows += 1
         return await asyncio.shield(self._start(self._show(card, generation, outlook, pictures)))
+
+    def publish_delay_seconds(self, generation: Generation) -> float:
+        """How long its images can't be shown yet, as far as is known; 0: they may be fetched, and then shown.
+
+        Makes no call. Counts as a show that is put off, for longer and longer (see show).
+        """
+        card = self._card(generation.id)
+        seconds = self._ladder.preparing_seconds(card.memory, generation)
+        return self._put_off(card, seconds) if seconds > 0 else 0.0
 
     async def find_card(self, generation: Generation) -> int | None:
         """The id of the card of a generation that was never confirmed as answered; None: Discord has none.
@@ -197,12 +208,15 @@ class DiscordDelivery:
                 self._see_to(card)
                 return shown
         except DeliveryDelayed as delayed:
-            card.delays += 1
-            seconds = backoff_seconds(card.delays, self._rng.random())
-            raise DeliveryDelayed(max(seconds, delayed.retry_after_seconds)) from None
+            raise DeliveryDelayed(self._put_off(card, delayed.retry_after_seconds)) from None
         finally:
             card.shows -= 1
             self._forget_idle()
+
+    def _put_off(self, card: _Card, seconds: float) -> float:
+        """Seconds until its next show: at least *seconds*, and more with each one that is put off."""
+        card.delays += 1
+        return max(backoff_seconds(card.delays, self._rng.random()), seconds)
 
     def _see_to(self, card: _Card) -> None:
         if card.owner is None and self._seconds_to_edit(card) is not None:

@@ -19,6 +19,7 @@ from generations.clock import Clock
 from generations.ports import ImageStore
 from generations.privacy import Privacy
 from people.service import People
+from pictures.image_memory import ImageMemory
 from store.database import Database
 from ui import texts_history
 from ui.answers import NOBODY, Refusal, answering, defer
@@ -63,13 +64,21 @@ class Furnished(Protocol):
 
 
 def open_desk(
-    bot: Any, database: Database, ledger: Ledger, store: ImageStore, *, owner: str, retention_days: int
+    bot: Any,
+    database: Database,
+    ledger: Ledger,
+    store: ImageStore,
+    *,
+    owner: str,
+    retention_days: int,
+    images: ImageMemory | None = None,
 ) -> Desk:
-    """Join the parts. *bot*: a discord.Client that is Furnished; *store*: where kept images are fetched again."""
+    """Join the parts. *bot*: a discord.Client that is Furnished; *store*: where kept images are fetched again, within
+    the budget of *images*."""
     furnished = cast("Furnished", bot)
     clock = furnished.clock
     return Desk(
-        Archive(database, ledger, clock, store, owner=owner),
+        Archive(database, ledger, clock, store, owner=owner, images=images),
         People(database),
         Privacy(database, ledger, clock, furnished.rng, retention_days=retention_days),
         Thumbnails(cast("discord.Client", bot), clock),

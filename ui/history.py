@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
@@ -19,6 +19,7 @@ from generations.archive import Archive, Fetched, Page, clean_words, kept_images
 from generations.errors import DeliveryDelayed, LostClaim, NotThere
 from generations.model import Generation, Origin, Outlook, State
 from generations.shown import Place, Shown
+from pictures.image_memory import Room
 from ui import texts, texts_history
 from ui.answers import NOBODY, Refusal, defer
 from ui.arrival import missing_permissions, origin_of
@@ -113,34 +114,42 @@ class PostButton(Answered, ui.DynamicItem[ui.Button[Any]], template=r"history:po
             raise Refusal(texts_history.NO_LONGER_KEPT)
         try:
             looking = asyncio.ensure_future(desk.archive.is_kept(self.generation_id, user_id))
-            private = (await in_time(looking, desk.clock)).request.private
+            kept = await in_time(looking, desk.clock)
+            private = kept.request.private
             missing = missing_permissions(interaction, private=private)
             if missing:
                 raise Refusal(texts.permissions_missing(missing))
         except NotThere:
             raise Refusal(texts_history.NO_LONGER_KEPT) from None
         answer = await defer(interaction, private=private)
-        try:
-            taken = await desk.archive.take_kept(self.generation_id, user_id)
-        except NotThere:
-            raise Refusal(texts_history.BEING_POSTED) from None
-        try:
-            await _post(desk, interaction, taken, None if answer is None else answer.message_id)
-        finally:
-            with contextlib.suppress(LostClaim):  # erased meanwhile
-                await desk.archive.post_ended(taken)
+        message_id = None if answer is None else answer.message_id
+        desk.delivery.forget(kept.id)
+        if desk.delivery.publish_delay_seconds(_moved(kept, (), origin_of(interaction), message_id)):
+            raise Refusal(texts_history.DISCORD_SILENT)
+        async with desk.archive.room_for(kept) as room:
+            try:
+                taken = await desk.archive.take_kept(self.generation_id, user_id)
+            except NotThere:
+                raise Refusal(texts_history.BEING_POSTED) from None
+            try:
+                await _post(desk, interaction, taken, message_id, room)
+            finally:
+                with contextlib.suppress(LostClaim):  # erased meanwhile
+                    await desk.archive.post_ended(taken)
 
 
-async def _post(desk: Desk, interaction: discord.Interaction[Any], taken: Generation, message_id: int | None) -> None:
-    fetched = await desk.archive.fetch_kept(taken)
+async def _post(
+    desk: Desk, interaction: discord.Interaction[Any], taken: Generation, message_id: int | None, room: Room
+) -> None:
+    fetched = await desk.archive.fetch_kept(taken, room)
     if not fetched.pictures:
         if fetched.lost:
             raise Refusal(texts_history.lost(fetched.lost, fetched.refunded))
         raise Refusal(texts_history.SERVICE_SILENT)
     home = origin_of(interaction)
-    desk.delivery.forget(taken.id)
+    card = _moved(fetched.generation, fetched.pictures, home, message_id)
     try:
-        shown = await desk.delivery.show(_moved(fetched, home, message_id), Outlook(), fetched.pictures)
+        shown = await desk.delivery.show(card, Outlook(), fetched.pictures)
     except DeliveryDelayed:
         raise Refusal(texts_history.DISCORD_SILENT) from None
     if shown.place is Place.NOWHERE:
@@ -152,18 +161,18 @@ async def _note(archive: Archive, fetched: Fetched, home: Origin, shown: Shown) 
     await archive.posted(fetched.generation, home, shown, fetched.pictures)
 
 
-def _moved(fetched: Fetched, home: Origin, message_id: int | None) -> Generation:
-    """The generation as a card in its new place, which holds none of its images yet."""
+def _moved(generation: Generation, positions: Container[int], home: Origin, message_id: int | None) -> Generation:
+    """The generation as a card in its new place, with the images at *positions* to be posted, and none there yet."""
     images = (
         replace(
             image,
-            state=State.SUCCEEDED if image.position in fetched.pictures else image.state,
+            state=State.SUCCEEDED if image.position in positions else image.state,
             attachment_id=None,
             file_name=None,
         )
-        for image in fetched.generation.images
+        for image in generation.images
     )
-    return replace(fetched.generation, origin=home, message_id=message_id, card_channel_id=None, images=tuple(images))
+    return replace(generation, origin=home, message_id=message_id, card_channel_id=None, images=tuple(images))
 
 
 # For Client.add_dynamic_items.

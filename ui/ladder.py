@@ -116,6 +116,11 @@ class Ladder:
                 return message
         return None
 
+    def preparing_seconds(self, memory: Memory, generation: Generation) -> float:
+        """How long the rate guard holds up the first call of a show; 0: pictures may be fetched for it now."""
+        way = next(self._places.ways(memory, generation), None)
+        return self._restraint.preparing_seconds(by_token=way is not None and way.by_token)
+
     async def find_card(self, generation: Generation) -> int | None:
         """The id of the answer to the interaction; None: Discord has none, no longer tells, or it is no card.
 

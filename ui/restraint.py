@@ -43,14 +43,15 @@ class Restraint:
     def check(self, *, by_token: bool) -> None:
         """Raises DeliveryDelayed when no call should be made now; *by_token*: one with an interaction's token."""
         now = self._clock.monotonic()
-        until = self._all_paused_until if by_token else max(self._all_paused_until, self._bot_paused_until)
-        if len(self._refusals) == REFUSALS_MAX:
-            until = max(until, self._refusals[0] + WINDOW_SECONDS)
-        if until > now:
-            raise DeliveryDelayed(min(PAUSE_MAX_SECONDS, until - now))
-        wait = self._breaker.wait_seconds(now)
+        wait = self._paused_seconds(now, by_token=by_token) or self._breaker.wait_seconds(now)
         if wait > 0:
             raise DeliveryDelayed(wait)
+
+    def preparing_seconds(self, *, by_token: bool) -> float:
+        """How long a call has to wait for which something must be fetched first; 0: it is fetched now, and check()
+        asked before the call. See Breaker."""
+        now = self._clock.monotonic()
+        return self._paused_seconds(now, by_token=by_token) or self._breaker.preparing_seconds(now)
 
     def answered(self, *, by_token: bool) -> None:
         """A call was taken: what it was made with is good again."""
@@ -84,6 +85,12 @@ class Restraint:
             self.unasked()
         else:
             self._is_silent(self._clock.monotonic())
+
+    def _paused_seconds(self, now: float, *, by_token: bool) -> float:
+        until = self._all_paused_until if by_token else max(self._all_paused_until, self._bot_paused_until)
+        if len(self._refusals) == REFUSALS_MAX:
+            until = max(until, self._refusals[0] + WINDOW_SECONDS)
+        return min(PAUSE_MAX_SECONDS, max(0.0, until - now))
 
     def _is_there(self) -> None:
         if self._breaker.away:

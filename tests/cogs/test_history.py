@@ -12,6 +12,8 @@ from generations.archive import Page
 from generations.model import Generation, Image, Origin, Request, State
 from qwen.errors import ImageUnavailable
 from tests.cogs.scene import Scene, private_words, words
+from ui import texts_history
+from ui.breaker import AWAY_AFTER, TRY_FIRST_SECONDS
 from ui.cards_history import build_history
 from ui.history import PostButton, TurnButton
 
@@ -229,6 +231,23 @@ async def test_a_silent_image_service_leaves_it_kept(scene: Scene) -> None:
     pressed = await scene.alice.click(listed, label="Post 1 here")
     (said,) = [message for message in pressed.followups if message.ephemeral]
     assert "stays kept" in words(said)
+    await scene.alice.click(listed, label="Post 1 here")
+    assert (await loaded(scene, kept)).images[0].state is State.DELIVERED
+
+
+async def test_while_discord_does_not_answer_nothing_is_fetched_and_it_stays_kept(scene: Scene) -> None:
+    await make(scene)
+    kept = await keep(scene)
+    listed = (await history(scene)).response
+    downloads = len(scene.shelf.downloads)
+    for _ in range(AWAY_AFTER):
+        scene.bot.delivery._ladder._restraint.unanswered(TimeoutError())
+    pressed = await scene.alice.click(listed, label="Post 1 here")
+    (said,) = [message for message in pressed.followups if message.ephemeral]
+    assert texts_history.DISCORD_SILENT in words(said)
+    assert len(scene.shelf.downloads) == downloads
+    assert (await loaded(scene, kept)).images[0].state is State.UNDELIVERED
+    await scene.env.advance_time(TRY_FIRST_SECONDS)
     await scene.alice.click(listed, label="Post 1 here")
     assert (await loaded(scene, kept)).images[0].state is State.DELIVERED
 

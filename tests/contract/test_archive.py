@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from generations import records
-from generations.archive import PAGE_LENGTH, Archive, Page, clean_words
+from generations.archive import PAGE_LENGTH, Archive, Fetched, Page, clean_words
 from generations.errors import LostClaim, NotThere
 from generations.model import Ending, Generation, Origin, Request, State
 from generations.shown import Place, Shown
@@ -24,7 +24,7 @@ class Store:
     faults: list[QwenError] = field(default_factory=list[QwenError])
     asked: list[str] = field(default_factory=list[str])
 
-    async def download(self, url: str) -> DownloadedImage:
+    async def download(self, url: str, announced: object = None) -> DownloadedImage:
         self.asked.append(url)
         if self.faults:
             raise self.faults.pop(0)
@@ -170,6 +170,11 @@ async def test_a_card_in_the_direct_messages_is_linked_there(world: World, archi
 # ---- posting what was kept -----------------------------------------------------------------------------------------
 
 
+async def fetch(archive: Archive, taken: Generation) -> Fetched:
+    async with archive.room_for(taken) as room:
+        return await archive.fetch_kept(taken, room)
+
+
 def here(number: int = 4242) -> Origin:
     return replace(origin(number), channel_id=701, guild_id=None, bot_in_channel=True)
 
@@ -179,7 +184,7 @@ async def test_a_kept_image_is_posted_once_and_its_card_stands_there_from_then_o
 ) -> None:
     await make(world, 1, end=State.UNDELIVERED)
     taken = await archive.take_kept(1, MIRA)
-    fetched = await archive.fetch_kept(taken)
+    fetched = await fetch(archive, taken)
     assert store.asked == ["https://cdn/x.png"] and set(fetched.pictures) == {0}
     shown = Shown(Place.CARD, 5000, 701, {0: 12}, {0: "a.png"})
     await archive.posted(fetched.generation, here(), shown, fetched.pictures)
@@ -223,14 +228,14 @@ async def test_a_press_that_was_overtaken_while_it_fetched_posts_nothing(world: 
     world.clock.at_ms += 10 * 60_000
     await archive.take_kept(1, MIRA)
     with pytest.raises(NotThere):
-        await archive.fetch_kept(slow)
+        await fetch(archive, slow)
 
 
 async def test_a_slow_download_takes_nothing_from_the_time_for_posting(world: World, archive: Archive) -> None:
     await make(world, 1, end=State.UNDELIVERED)
     slow = await archive.take_kept(1, MIRA)
     world.clock.at_ms += 170_000
-    await archive.fetch_kept(slow)
+    await fetch(archive, slow)
     world.clock.at_ms += 170_000
     with pytest.raises(NotThere):
         await archive.take_kept(1, MIRA)
@@ -243,7 +248,7 @@ async def test_an_image_whose_link_died_is_given_up_and_its_price_returned_once(
     assert await world.numbers() == (45, 0)
     store.faults.append(ImageUnavailable("gone", temporary=False))
     taken = await archive.take_kept(1, MIRA)
-    fetched = await archive.fetch_kept(taken)
+    fetched = await fetch(archive, taken)
     await archive.post_ended(taken)
     assert (fetched.lost, fetched.refunded, dict(fetched.pictures)) == (1, 5, {})
     image = await world.image(1)
@@ -261,7 +266,7 @@ async def test_an_image_that_cant_be_had_just_now_stays_kept_and_paid(
     await make(world, 1, end=State.UNDELIVERED, count=2)
     store.faults.append(ImageUnavailable("slow", temporary=True))
     taken = await archive.take_kept(1, MIRA)
-    fetched = await archive.fetch_kept(taken)
+    fetched = await fetch(archive, taken)
     await archive.post_ended(taken)
     assert (fetched.lost, len(fetched.pictures)) == (0, 1)
     assert {image.state for image in (await world.load(1)).images} == {State.UNDELIVERED}
@@ -272,7 +277,7 @@ async def test_images_that_stand_elsewhere_keep_their_card(world: World, archive
     made = await make(world, 1, end=State.UNDELIVERED, count=2)
     await world.move(made.images[0], State.DELIVERED)
     taken = await archive.take_kept(1, MIRA)
-    fetched = await archive.fetch_kept(taken)
+    fetched = await fetch(archive, taken)
     await archive.posted(fetched.generation, here(), Shown(Place.CARD, 5000, 701), fetched.pictures)
     await archive.post_ended(taken)
     after = await world.load(1)

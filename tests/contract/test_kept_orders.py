@@ -33,6 +33,7 @@ from qwen.errors import ImageUnavailable
 from qwen.images import DownloadedImage
 from store.database import Database, open_database
 from store.tables import entries
+from tests.contract.test_archive import fetch
 from tests.doubles import Bell, ManualClock, ScriptedService, Shelf, Wall
 from tests.worker.conftest import Workshop
 
@@ -45,7 +46,7 @@ class MortalShelf(Shelf):
 
     dead = False
 
-    async def download(self, url: str) -> DownloadedImage:
+    async def download(self, url: str, announced: object = None) -> DownloadedImage:
         if self.dead:
             raise ImageUnavailable("gone", temporary=False, http_status=403)
         return await super().download(url)
@@ -112,7 +113,7 @@ async def press(case: Case) -> None:
     with contextlib.suppress(NotThere, LostClaim):
         taken = await archive.take_kept(case.generation_id, case.user_id)
         try:
-            fetched = await archive.fetch_kept(taken)
+            fetched = await fetch(archive, taken)
             if fetched.pictures:
                 case.has_it = True
                 shown = Shown(Place.CARD, 5000, 2, {0: 12}, {0: "a.png"})

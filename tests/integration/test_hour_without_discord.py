@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from generations.model import Ending, State
+from pictures.image_memory import ImageMemory
 from qwen.models import TaskStatus
 from store.database import open_database
 from tests.doubles import Bell, ManualClock, ScriptedService, Shelf, Wall, task
@@ -67,6 +68,7 @@ async def test_an_image_made_in_the_hour_arrives_within_a_minute_of_its_end_char
     assert await town.states(generation_id) == [State.SUCCEEDED]
     assert await town.money() == (45, 0)
     assert 60 <= len(town.rest.edits()) <= 200, "no hammering, and no giving up"
+    assert len(town.shelf.downloads) == 1
     town.discord_comes_back()
     await town.pass_time(MINUTE + 5, stride=5)
     assert await town.states(generation_id) == [State.DELIVERED]
@@ -74,6 +76,31 @@ async def test_an_image_made_in_the_hour_arrives_within_a_minute_of_its_end_char
     assert len(town.rest.edits()) == 1
     assert await town.money() == (45, 0)
     assert len(town.service.posts) == 1
+
+
+async def test_ten_images_made_in_the_hour_are_downloaded_once_each(town: Town) -> None:
+    asked = [await town.imagine(user_id=1000 + person) for person in range(10)]
+    await town.worker.step()
+    town.discord_goes_away()
+    await town.pass_time(HOUR, stride=10)
+    assert [await town.states(one) for one in asked] == [[State.SUCCEEDED]] * 10
+    assert len(town.rest.edits()) <= 200, "all of them together are as patient as one"
+    town.discord_comes_back()
+    await town.pass_time(2 * MINUTE, stride=5)
+    assert [await town.states(one) for one in asked] == [[State.DELIVERED]] * 10
+    assert len(town.shelf.downloads) == 10
+
+
+async def test_ten_images_for_which_there_is_no_memory_are_not_downloaded_at_each_try(town: Town) -> None:
+    town.context.images = ImageMemory(1)
+    for person in range(10):
+        await town.imagine(user_id=1000 + person)
+    await town.worker.step()
+    town.discord_goes_away()
+    await town.pass_time(HOUR, stride=10)
+    tries = len(town.rest.edits())
+    assert len(town.shelf.downloads) <= 10 + tries, "one for each call that was made, and no more"
+    assert tries <= 200
 
 
 async def test_an_image_made_in_the_hour_arrives_from_another_process_too(town: Town) -> None:

@@ -103,6 +103,21 @@ async def test_a_picture_arrives_whole_with_the_type_its_bytes_tell() -> None:
     assert b"GET /cdn/i.jpg?X-Sig=a%2Bb HTTP/1.1\r\n" in server.requests[0]
 
 
+async def test_the_size_is_announced_before_the_bytes_are_read_and_for_each_try() -> None:
+    async def converse(wire: Wire) -> None:
+        await wire.hear()
+        if wire.server.connections < 3:
+            await wire.say(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nhalf")
+            wire.reset()
+        else:
+            await wire.answer(200, PNG)
+
+    announced: list[int] = []
+    async with raw_server(converse) as server, a_downloader() as downloader:
+        await downloader.download(f"{server.url}/i.png", announced.append)
+    assert announced == [500, 500, len(PNG)]
+
+
 async def test_the_request_carries_no_key_no_cookie_and_asks_for_plain_bytes() -> None:
     async def converse(wire: Wire) -> None:
         await wire.hear()

@@ -13,6 +13,7 @@ from ui.breaker import (
     APART_SECONDS,
     AWAY_AFTER,
     FORGOTTEN_SECONDS,
+    INVITED_SECONDS,
     TRY_FIRST_SECONDS,
     TRY_MAX_SECONDS,
     Breaker,
@@ -132,6 +133,26 @@ def test_those_who_are_put_off_come_back_one_after_another(breaker: Breaker) -> 
     waits = [breaker.wait_seconds(0.0) for _ in range(100)]
     gaps = [round(late - early, 6) for early, late in itertools.pairwise(waits)]
     assert set(gaps) == {APART_SECONDS}
+
+
+def test_a_call_that_needs_preparing_is_prepared_by_one_at_a_time_and_begins_no_try(breaker: Breaker) -> None:
+    assert breaker.preparing_seconds(0.0) == 0.0, "while Discord answers, by everybody"
+    break_off(breaker)
+    assert breaker.preparing_seconds(0.0) >= TRY_FIRST_SECONDS
+    now = TRY_FIRST_SECONDS
+    assert [breaker.preparing_seconds(now) == 0.0 for _ in range(3)] == [True, False, False]
+    assert call(breaker, now + 1), "the try is for whoever makes a call"
+    assert breaker.preparing_seconds(now + INVITED_SECONDS) > 0, "it is being tried"
+    breaker.answered()
+    assert breaker.preparing_seconds(now + INVITED_SECONDS) == 0.0
+
+
+def test_a_call_that_was_prepared_and_never_made_leaves_it_to_the_next(breaker: Breaker) -> None:
+    break_off(breaker)
+    now = TRY_FIRST_SECONDS
+    assert breaker.preparing_seconds(now) == 0.0
+    assert 0.0 < breaker.preparing_seconds(now + 1) <= INVITED_SECONDS
+    assert breaker.preparing_seconds(now + INVITED_SECONDS) == 0.0
 
 
 @given(st.lists(st.sampled_from(["call", "fail", "answer", "nothing", "wait"]), max_size=200))

@@ -152,3 +152,18 @@ def test_the_log_tells_when_discord_goes_and_when_it_comes_back(
         "Discord does not answer",
         "Discord answers again",
     ]
+
+
+def test_whether_to_fetch_something_for_a_call_is_known_without_making_it(
+    restraint: Restraint, clock: ManualClock
+) -> None:
+    restraint.refused(refusal(401), by_token=False)
+    assert restraint.preparing_seconds(by_token=True) == 0.0
+    assert restraint.preparing_seconds(by_token=False) == wait_of(restraint, by_token=False) > 0
+    for _ in range(AWAY_AFTER):
+        restraint.unanswered(TimeoutError())
+    assert restraint.preparing_seconds(by_token=True) >= TRY_FIRST_SECONDS
+    clock.advance(TRY_FIRST_SECONDS)
+    assert restraint.preparing_seconds(by_token=True) == 0.0
+    assert restraint.preparing_seconds(by_token=True) > 0, "one at a time"
+    assert wait_of(restraint, by_token=True) == 0.0, "the try is still free for the call"

@@ -156,6 +156,19 @@ class Broken(Database):
         yield
 
 
+class Breakable(Flaky):
+    """The same database, until it *is_broken* for good."""
+
+    is_broken = False
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Transaction, None]:
+        if self.is_broken:
+            raise DatabaseBroken("imagine.db is damaged")
+        async with super().transaction() as tx:
+            yield tx
+
+
 async def test_a_database_that_is_broken_for_good_ends_the_loop_and_the_owner_is_told_once(
     workshop: Workshop, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -172,10 +185,12 @@ async def test_a_database_that_is_broken_for_good_ends_the_loop_and_the_owner_is
 async def test_a_database_that_breaks_in_the_middle_of_a_step_fails_that_step_quietly(
     workshop: Workshop, caplog: pytest.LogCaptureFixture
 ) -> None:
+    breakable = workshop.database = Breakable(workshop.database)
+    workshop.restart()
     await workshop.imagine()
 
     async def break_file() -> None:
-        workshop.context.database = Broken()
+        breakable.is_broken = True
 
     workshop.service.during_create = break_file
     await step_while_time_passes(workshop)

@@ -1,0 +1,252 @@
+"""ImageMemory: the bytes of all images stay within one budget, first come first served, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from pictures.image_memory import IMAGE_BYTES_MAX, KEEP_SECONDS, ImageMemory, Room
+from qwen.images import DownloadedImage, OversizedImage
+from qwen.models import OutputFormat
+
+MIB = 1024 * 1024
+BUDGET = 4 * IMAGE_BYTES_MAX
+
+
+def image(size_bytes: int) -> DownloadedImage:
+    return DownloadedImage(bytes(size_bytes), OutputFormat.PNG, 1, 1)
+
+
+@pytest.fixture
+def memory() -> ImageMemory:
+    return ImageMemory(BUDGET)
+
+
+async def turns() -> None:
+    """Let everything happen that can."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def use(memory: ImageMemory, name: str, log: list[str], leave: asyncio.Event, count: int = 1) -> None:
+    """Hold room for so many images of the largest size until *leave* is set."""
+    async with memory.room(f"{name}-{number}" for number in range(count)) as room:
+        await room.enter()
+        log.append(name)
+        await leave.wait()
+
+
+async def test_rooms_are_let_in_in_the_order_in_which_they_came_also_past_a_large_one(memory: ImageMemory) -> None:
+    log, first, rest = list[str](), asyncio.Event(), asyncio.Event()
+    rest.set()
+    tasks = [asyncio.create_task(use(memory, "first", log, first))]
+    for name, count in (("large", 4), ("small", 1)):
+        await turns()
+        tasks.append(asyncio.create_task(use(memory, name, log, rest, count)))
+    await turns()
+    assert (log, memory.waiting) == (["first"], 2), "a small one does not overtake, or large ones would never come"
+    first.set()
+    await asyncio.gather(*tasks)
+    assert log == ["first", "large", "small"]
+    assert memory.bytes_held == 0
+
+
+async def test_one_that_needs_more_than_the_whole_budget_is_let_in_alone(memory: ImageMemory) -> None:
+    log, leave = list[str](), asyncio.Event()
+    tasks = [asyncio.create_task(use(memory, name, log, leave, 5)) for name in ("one", "two")]
+    await turns()
+    assert log == ["one"]
+    leave.set()
+    await asyncio.gather(*tasks)
+    assert log == ["one", "two"]
+
+
+async def test_images_of_one_room_are_let_in_together_so_that_two_rooms_never_wait_for_each_other(
+    memory: ImageMemory,
+) -> None:
+    async def download(room: Room, key: str) -> None:
+        await room.enter()
+        assert memory.bytes_held <= BUDGET
+        await asyncio.sleep(0)
+        room.resize(key, 20 * MIB)
+
+    async def step(name: int) -> None:
+        keys = [f"{name}-{number}" for number in range(3)]
+        async with memory.room(keys) as room:
+            await asyncio.gather(*(download(room, key) for key in keys))
+            await asyncio.sleep(0)
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(step(name) for name in range(10)))
+    assert memory.bytes_held == 0
+
+
+async def test_an_announced_size_makes_room_for_others_before_the_bytes_are_in(memory: ImageMemory) -> None:
+    log, leave = list[str](), asyncio.Event()
+    async with memory.room(["a", "b", "c", "d"]) as room:
+        await room.enter()
+        waiting = asyncio.create_task(use(memory, "next", log, leave))
+        await turns()
+        assert log == []
+        room.resize("a", MIB)
+        await turns()
+        assert log == [], "not yet as much as the next one may need"
+        room.resize("b", 0)
+        await turns()
+        assert log == ["next"]
+    leave.set()
+    await waiting
+    assert memory.bytes_held == 0
+
+
+async def test_whoever_stops_waiting_holds_up_nobody_and_takes_nothing(memory: ImageMemory) -> None:
+    log, leave = list[str](), asyncio.Event()
+    async with memory.room(["a"]) as room:
+        await room.enter()
+        gone = asyncio.create_task(use(memory, "gone", log, leave, 4))
+        await turns()
+        next_one = asyncio.create_task(use(memory, "next", log, leave))
+        await turns()
+        gone.cancel()
+        await turns()
+        assert log == ["next"]
+    leave.set()
+    await next_one
+    assert (memory.bytes_held, memory.waiting) == (0, 0)
+
+
+async def test_an_image_that_was_put_off_is_recalled_once_and_counts_meanwhile(memory: ImageMemory) -> None:
+    made = image(MIB)
+    async with memory.room(["a"]) as room:
+        await room.enter()
+        assert room.recall("a") is None
+        room.resize("a", MIB)
+        room.put_off("a", made, 0.0)
+    assert memory.bytes_held == MIB
+    async with memory.room(["a"]) as room:
+        await room.enter()
+        assert (room.recall("a"), room.recall("a")) == (made, None)
+        assert memory.bytes_held == MIB
+    assert memory.bytes_held == 0
+
+
+async def test_those_that_were_put_off_give_way_to_downloads_oldest_first(memory: ImageMemory) -> None:
+    async with memory.room("abc") as room:
+        await room.enter()
+        for key in "abc":
+            room.put_off(key, image(MIB), 0.0)
+    async with memory.room("wxyz") as full:
+        await full.enter()
+        assert memory.bytes_held == BUDGET, "nothing is left of them"
+        full.resize("w", MIB)
+        full.put_off("w", image(2 * MIB), 0.0)
+        full.resize("x", IMAGE_BYTES_MAX - 3 * MIB)
+        full.put_off("y", image(IMAGE_BYTES_MAX), 0.0)
+        assert memory.bytes_held <= BUDGET
+    async with memory.room("wy") as room:
+        await room.enter()
+        assert [room.recall(key) is None for key in "wy"] == [False, False]
+
+
+async def test_one_that_nobody_asks_for_again_is_forgotten(memory: ImageMemory) -> None:
+    for key, now in (("a", 0.0), ("b", KEEP_SECONDS)):
+        async with memory.room(key) as room:
+            await room.enter()
+            room.put_off(key, image(MIB), now)
+    memory.forget_stale(KEEP_SECONDS + 1)
+    assert memory.bytes_held == MIB
+
+
+async def test_one_that_was_too_large_to_be_fetched_takes_nothing_and_is_recalled(memory: ImageMemory) -> None:
+    async with memory.room("a") as room:
+        await room.enter()
+        room.put_off("a", OversizedImage(), 0.0)
+    assert memory.bytes_held == 0
+    async with memory.room("a") as room:
+        await room.enter()
+        assert room.recall("a") == OversizedImage()
+
+
+# ---- re-encoding -------------------------------------------------------------------------------------------------
+
+
+async def test_re_encoding_waits_for_bytes_of_those_who_go_on_and_comes_before_the_next_room(
+    memory: ImageMemory,
+) -> None:
+    log, leave, rest = list[str](), asyncio.Event(), asyncio.Event()
+    rest.set()
+
+    async def reencode() -> None:
+        async with memory.room(["a"]) as room:
+            await room.enter()
+            async with memory.reencoding(2 * IMAGE_BYTES_MAX):
+                log.append("re-encoding")
+                assert memory.bytes_held <= BUDGET
+
+    others = asyncio.create_task(use(memory, "others", log, leave, 2))
+    await turns()
+    encoding = asyncio.create_task(reencode())
+    await turns()
+    late = asyncio.create_task(use(memory, "late", log, rest))
+    await turns()
+    assert log == ["others"]
+    leave.set()
+    await asyncio.gather(others, encoding, late)
+    assert log == ["others", "re-encoding", "late"]
+    assert memory.bytes_held == 0
+
+
+async def test_re_encodings_that_alone_need_more_than_the_budget_go_one_after_another(memory: ImageMemory) -> None:
+    at_once, most = 0, 0
+
+    async def reencode(name: int) -> None:
+        nonlocal at_once, most
+        async with memory.room([str(name)]) as room:
+            await room.enter()
+            async with memory.reencoding(10 * BUDGET):
+                at_once += 1
+                most = max(most, at_once)
+                await asyncio.sleep(0)
+                at_once -= 1
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(reencode(name) for name in range(12)))
+    assert most == 1
+    assert memory.bytes_held == 0
+
+
+@pytest.mark.parametrize("seed", range(30))
+async def test_whatever_comes_in_whatever_order_the_budget_holds_and_everybody_comes_to_an_end(seed: int) -> None:
+    dice = random.Random(seed)
+    memory = ImageMemory(dice.choice((1, 3, 5, 9)) * IMAGE_BYTES_MAX)
+    budget = memory._budget
+
+    async def step(name: int) -> None:
+        keys = [f"{name % 7}-{number}" for number in range(dice.randint(1, 4))]
+        alone = len(keys) * IMAGE_BYTES_MAX > budget
+        async with memory.room(keys) as room:
+            for key in keys:
+                await room.enter()
+                assert memory.bytes_held <= budget or alone
+                found = room.recall(key) or image(dice.randint(0, 100))
+                await asyncio.sleep(0)
+                room.resize(key, len(found.data))  # type: ignore[union-attr]
+                if dice.random() < 0.3:
+                    async with memory.reencoding(dice.randint(0, 2 * budget)):
+                        await asyncio.sleep(0)
+                if dice.random() < 0.3:
+                    room.put_off(key, found, 0.0)
+
+    async with asyncio.timeout(30):
+        tasks = [asyncio.create_task(step(name)) for name in range(40)]
+        for task in dice.sample(tasks, 8):
+            await asyncio.sleep(0)
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    assert not [task.exception() for task in tasks if not task.cancelled() and task.exception()]
+    assert memory.waiting == 0
+    assert memory.bytes_held == memory._kept_bytes <= budget
+    memory.forget_stale(KEEP_SECONDS + 1)
+    assert memory.bytes_held == 0
