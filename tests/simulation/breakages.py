@@ -40,6 +40,7 @@ from generations.pings import PingDecisions
 from generations.records import cards, claims, moves
 from generations.service import Generations
 from generations.shown import Place, Shown
+from pictures.image_memory import Room
 from qwen.errors import OutcomeUnknown, ServiceUnavailable
 from qwen.models import Size
 from qwen.protocol import parse_callback
@@ -366,6 +367,10 @@ class LinksOnly(Sizing):
         return None
 
 
+def drop(*_: Any) -> None:
+    return None
+
+
 def no_links(*_: Any) -> dict[int, str]:
     return {}
 
@@ -479,5 +484,6 @@ BREAKAGES: dict[str, Breakage] = {
     "ping nobody": Breakage((25,), lambda: Parts(pings=NeverPings)),
     "drop what is too large": Breakage((5,), replaced=((delivery, "Sizing", Drops),)),
     "link to what could be made smaller": Breakage((5,), replaced=((delivery, "Sizing", LinksOnly),)),
+    "download at each try": Breakage((65, 134), replaced=((Room, "put_off", drop),)),
     "forget the links that stand": Breakage((480,), replaced=((ladder, "_linked_in_rows", no_links),), day=LINKED),
 }

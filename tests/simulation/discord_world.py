@@ -10,6 +10,7 @@ import asyncio
 import json
 import random
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +20,7 @@ import discord
 
 from generations.model import DISCORD_EPOCH_MS, TOKEN_LIFETIME_MS
 from tests.simulation.image_api import HOST
-from tests.simulation.loop import VirtualLoop
+from tests.simulation.loop import LIFE, VirtualLoop
 from tests.simulation.scenario import USUAL_LIMIT
 
 APPLICATION, GUILD = 500, 900
@@ -95,6 +96,7 @@ class DiscordWorld:
     messages: dict[int, Message] = field(default_factory=dict)
     closed_channels: set[int] = field(default_factory=set)
     closed_dms: set[int] = field(default_factory=set)
+    uploads: Counter[tuple[str, str]] = field(default_factory=Counter)  # that were answered well, by (life, task)
     _number: int = 0
 
     def now_ms(self) -> int:
@@ -127,6 +129,7 @@ class DiscordWorld:
             status, data = await self._exchange(fault, dice, method, path, payload, files)
             self.note(f"discord {method} {path}: {fault or 'ok'} -> {status}{_words(data)}")
             if status < 300:
+                self._note_uploads(files)
                 return data
             if status == 429:
                 await asyncio.sleep(data["retry_after"])
@@ -135,6 +138,11 @@ class DiscordWorld:
             else:
                 break
         raise _error(status, data)
+
+    def _note_uploads(self, files: dict[str, bytes]) -> None:
+        life = LIFE.get()
+        for data in files.values():
+            self.uploads["" if life is None else life.name, self.task_of(data)] += 1
 
     async def _exchange(
         self,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -82,6 +83,7 @@ class ImageApi:
     posts: list[Post] = field(default_factory=list)
     tasks: dict[str, ApiTask] = field(default_factory=dict)
     looks: dict[str, list[Look]] = field(default_factory=dict)
+    downloads: Counter[tuple[str, str]] = field(default_factory=Counter)  # of whole pictures, by (life, task)
 
     def dice(self, what: str) -> random.Random:
         """Chances that depend on what they are about, not on what else happens in the run."""
@@ -238,7 +240,11 @@ class Session:
         api = self._api
         fault = api.trouble("picture")
         dice = api.dice(f"picture {url} {api.loop.time()}")
-        return await self._exchange(fault, dice, lambda: _answer_picture(api, url, fault))
+        reply = await self._exchange(fault, dice, lambda: _answer_picture(api, url, fault))
+        api.note(f"{self._life.name} downloads {url}: {fault or 'ok'} {reply.status}")
+        if reply.status == 200:
+            api.downloads[self._life.name, _task_at(url)] += 1
+        return reply
 
     async def _exchange(self, fault: str | None, dice: random.Random, effect: Callable[[], _Reply]) -> _Reply:
         """Send, have the effect at the service, and wait for the answer: each of the three may fail."""
@@ -323,7 +329,7 @@ def _answer_look(api: ImageApi, task_id: str, fault: str | None) -> _Reply:
 def _answer_picture(api: ImageApi, url: str, fault: str | None) -> _Reply:
     refusal = _refusal(fault)
     name = url.rpartition("/")[2]
-    task = api.tasks.get(name.removesuffix(".png"))
+    task = api.tasks.get(_task_at(url))
     if refusal is not None:
         return refusal
     if not url.startswith(f"https://{STORE_HOST}/"):
@@ -332,6 +338,10 @@ def _answer_picture(api: ImageApi, url: str, fault: str | None) -> _Reply:
         return _Reply(404, b"")
     more_bytes = HUGE_BYTES if task.huge else 0
     return _Reply(200, b"just text" if task.outcome == "not a picture" else task.data, more_bytes=more_bytes)
+
+
+def _task_at(url: str) -> str:
+    return url.rpartition("/")[2].removesuffix(".png")
 
 
 def _envelope(data: dict[str, Any]) -> _Reply:

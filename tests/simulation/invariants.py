@@ -14,6 +14,7 @@ from generations.throttle import FIRST_SLOTS, FIRST_TRY_SECONDS
 from tests.simulation.discord_world import Message
 from tests.simulation.image_api import Look
 from tests.simulation.promises_of_calls import calls_are_hints, was_called_between
+from tests.simulation.promises_of_downloads import pictures_are_fetched_once
 from tests.simulation.promises_of_pings import pings_are_wanted
 from tests.simulation.promises_of_sizes import links_are_needed
 from tests.simulation.rows import GenerationRow, ImageRow, read_rows
@@ -45,6 +46,7 @@ def check(run: Run) -> Iterator[str]:
     yield from calls_are_hints(run, images)
     yield from pings_are_wanted(run, generations)
     yield from links_are_needed(run, generations)
+    yield from pictures_are_fetched_once(run)
     for generation in generations:
         yield from _the_card_is_right(run, generation)
         yield from _plain_messages_are_right(run, generation)
