@@ -38,8 +38,9 @@ class _Kept:
 class ImageMemory:
     """At most *budget_bytes* of images at once, except for one room or re-encoding that alone needs more."""
 
-    def __init__(self, budget_bytes: int = BUDGET_BYTES) -> None:
+    def __init__(self, budget_bytes: int = BUDGET_BYTES, *, encoder_wait_seconds: float = 30.0) -> None:
         self._budget = budget_bytes
+        self._encoder_wait_seconds = encoder_wait_seconds
         self._used = 0  # by the rooms that were let in and by the re-encoder
         self._kept: OrderedDict[str, _Kept] = OrderedDict()  # by image id, those that were put off first in front
         self._kept_bytes = 0
@@ -73,7 +74,8 @@ class ImageMemory:
     async def reencoding(self, needed_bytes: int) -> AsyncGenerator[None]:
         """Around the re-encoding of an image that lies in a room: one at a time, and before rooms that wait.
 
-        It waits for the bytes of rooms that go on without it, and never for those that wait for it too.
+        It waits for the bytes of rooms that go on without it, not for those that wait for it too, and not for long: one
+        of the others may wait for the very card that the image is for.
         """
         self._encoding += 1
         self._freed.set()
@@ -150,9 +152,12 @@ class ImageMemory:
     async def _wait_for_encoder_bytes(self, needed_bytes: int) -> None:
         self._encoder_needs = needed_bytes
         try:
-            while not (self._fits(needed_bytes) or self._inside <= self._encoding):
-                self._freed.clear()
-                await self._freed.wait()
+            async with asyncio.timeout(self._encoder_wait_seconds):
+                while not (self._fits(needed_bytes) or self._inside <= self._encoding):
+                    self._freed.clear()
+                    await self._freed.wait()
+        except TimeoutError:
+            pass
         finally:
             self._encoder_needs = 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -11,6 +12,7 @@ from generations.archive import PAGE_LENGTH, Archive, Fetched, Page, clean_words
 from generations.errors import LostClaim, NotThere
 from generations.model import Ending, Generation, Origin, Request, State
 from generations.shown import Place, Shown
+from pictures.image_memory import ImageMemory
 from qwen.errors import ImageUnavailable, QwenError
 from qwen.images import DownloadedImage
 from qwen.models import OutputFormat
@@ -271,6 +273,21 @@ async def test_an_image_that_cant_be_had_just_now_stays_kept_and_paid(
     assert (fetched.lost, len(fetched.pictures)) == (0, 1)
     assert {image.state for image in (await world.load(1)).images} == {State.UNDELIVERED}
     assert await world.numbers() == (40, 0)
+
+
+async def test_kept_images_are_fetched_as_soon_as_there_is_memory_for_them(world: World, store: Store) -> None:
+    images = ImageMemory(1)
+    archive = Archive(world.database, world.ledger, world.clock, store, owner="archive", images=images)
+    await make(world, 1, end=State.UNDELIVERED)
+    taken = await archive.take_kept(1, MIRA)
+    async with images.room(["another"]) as other:
+        await other.enter()
+        fetching = asyncio.create_task(fetch(archive, taken))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert (images.waiting, store.asked) == (1, [])
+    assert set((await fetching).pictures) == {0}
+    assert images.bytes_held == 0
 
 
 async def test_images_that_stand_elsewhere_keep_their_card(world: World, archive: Archive) -> None:

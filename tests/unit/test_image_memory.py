@@ -217,6 +217,24 @@ async def test_re_encodings_that_alone_need_more_than_the_budget_go_one_after_an
     assert memory.bytes_held == 0
 
 
+async def test_re_encoding_waits_for_nobody_for_ever() -> None:
+    memory = ImageMemory(BUDGET, encoder_wait_seconds=0.05)
+    done = asyncio.Event()
+
+    async def reencode() -> None:
+        async with memory.room(["a"]) as room:
+            await room.enter()
+            async with memory.reencoding(BUDGET):
+                done.set()
+
+    async with asyncio.timeout(30), memory.room(["b"]) as waits_for_its_card:
+        await waits_for_its_card.enter()
+        encoding = asyncio.create_task(reencode())
+        await done.wait()
+        await encoding
+    assert memory.bytes_held == 0
+
+
 @pytest.mark.parametrize("seed", range(30))
 async def test_whatever_comes_in_whatever_order_the_budget_holds_and_everybody_comes_to_an_end(seed: int) -> None:
     dice = random.Random(seed)
