@@ -46,7 +46,7 @@ def check(run: Run) -> Iterator[str]:
     yield from calls_are_hints(run, images)
     yield from pings_are_wanted(run, generations)
     yield from links_are_needed(run, generations)
-    yield from pictures_are_fetched_once(run)
+    yield from pictures_are_fetched_once(run, images)
     for generation in generations:
         yield from _the_card_is_right(run, generation)
         yield from _plain_messages_are_right(run, generation)
