@@ -23,13 +23,18 @@ from ui.inert import alt_text
 @dataclass(frozen=True, slots=True)
 class KeptPicture:
     """A picture that stands on the card already. discord.py asks such an object only for to_dict (http.py,
-    `handle_message_parameters`); Discord keeps what is listed by its id (Discord docs: Message, "Edit Message")."""
+    `handle_message_parameters`); Discord keeps what is listed by its id (Discord docs: Message, "Edit Message").
+
+    The file name must stand beside the id: Discord resolves `attachment://name` from the request alone. With the id
+    alone it answers 400, 50035, UNFURLED_MEDIA_ITEM_REFERENCED_ATTACHMENT_NOT_FOUND (seen on Discord by an operator of
+    a panel bot; discord.py, hikari and JDA send both).
+    """
 
     attachment_id: int
     file_name: str
 
     def to_dict(self) -> dict[str, Any]:
-        return {"id": str(self.attachment_id)}
+        return {"id": str(self.attachment_id), "filename": self.file_name}
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,18 +63,20 @@ def _copy(component: Json) -> Json:
 
 
 def resolve_media(
-    components: Sequence[Json], attachments: Sequence[Attachment], own_attachment_id: Callable[[str], int | None]
+    components: Sequence[Json],
+    attachments: Sequence[Attachment],
+    named: Mapping[str, Attachment],
+    own_attachment_id: Callable[[str], int | None],
 ) -> list[Problem]:
     """Puts `{"attachment": id}` or `{"url": …}` wherever components (already copied) show media;
-    returns what is wrong.
+    returns what is wrong. *named*: what `attachment://` may mean, by file name.
     """
-    by_name = {attachment.filename: attachment for attachment in attachments}
     by_id = {attachment.id: attachment for attachment in attachments}
     problems: list[Problem] = []
 
     def resolve(holder: Json, key: str, at: Path) -> Attachment | None:
         url = str(holder[key]["url"])
-        found = by_name.get(clean_filename(url.removeprefix(SCHEME))) if url.startswith(SCHEME) else None
+        found = named.get(clean_filename(url.removeprefix(SCHEME))) if url.startswith(SCHEME) else None
         if found is None and (number := own_attachment_id(url)) is not None:
             found = by_id.get(number)
         if found is not None:

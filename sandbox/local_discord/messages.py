@@ -5,7 +5,7 @@ Knows no HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sandbox.local_discord import errors, media
@@ -71,8 +71,8 @@ class Messages:
             through_webhook=draft.through_webhook,
             only_for=draft.only_for,
         )
-        message.attachments = self._attachments(message, body, draft.uploads, draft.size_limit)
-        message.components = self._components(objects(body, "components"), message.attachments)
+        message.attachments, named = self._attachments(message, body, draft.uploads, draft.size_limit)
+        message.components = self._components(objects(body, "components"), message.attachments, named)
         if not draft.flags & LOADING:
             _refuse_empty(message)
         self._mention(message, body, draft)
@@ -95,9 +95,9 @@ class Messages:
         if body.get("components") is not None:
             whole["components"] = body["components"]
         self._examine(whole, flags)
-        attachments = self._attachments(message, body, uploads, size_limit)
+        attachments, named = self._attachments(message, body, uploads, size_limit)
         if "components" in body:
-            components = self._components(body["components"] or [], attachments)
+            components = self._components(body["components"] or [], attachments, named)
         else:
             components = message.components
             if lost := lost_media(components, attachments):
@@ -164,34 +164,47 @@ class Messages:
         if problems:
             raise errors.invalid_form(problems)
 
-    def _components(self, sent: Sequence[Json], attachments: Sequence[Attachment]) -> list[Json]:
+    def _components(
+        self, sent: Sequence[Json], attachments: Sequence[Attachment], named: Mapping[str, Attachment]
+    ) -> list[Json]:
         components = with_ids(sent)
-        if problems := resolve_media(components, attachments, self._cdn.own_attachment_id):
+        if problems := resolve_media(components, attachments, named, self._cdn.own_attachment_id):
             raise errors.invalid_form(problems)
         return components
 
     def _attachments(
         self, message: Message, body: Json, uploads: tuple[Upload, ...], size_limit: int
-    ) -> list[Attachment]:
-        """`attachments` is the whole list to keep and add; without it all are kept and the uploads are appended."""
+    ) -> tuple[list[Attachment], dict[str, Attachment]]:
+        """The attachments after the write, and those that `attachment://` may name, by file name.
+
+        `attachments` is the whole list to keep and add; without it all are kept and the uploads are appended. Named are
+        only those whose file name stands in this request: uploads, and kept ones that are listed with `filename` (seen
+        on Discord by an operator: with the id alone the reference is not found; discord.py, hikari and JDA send both).
+        """
         if any(len(upload.data) > size_limit for upload in uploads):
             raise errors.too_large()
         present = {attachment.id: attachment for attachment in message.attachments}
         waiting = {upload.number: upload for upload in uploads}
         declared: list[Json] | None = body.get("attachments")
         result = [] if "attachments" in body else list(message.attachments)
+        named: dict[str, Attachment] = {}
         for entry in declared or []:
             number = int(entry["id"])
             if number in waiting:
                 result.append(self._stored(message, waiting.pop(number), entry))
+                named[result[-1].filename] = result[-1]
             elif number in present:
                 result.append(present[number])
+                if entry.get("filename"):
+                    named[clean_filename(entry["filename"])] = present[number]
             else:
                 raise errors.upload_not_found()
-        result += [self._stored(message, upload, {}) for upload in waiting.values()]
+        appended = [self._stored(message, upload, {}) for upload in waiting.values()]
+        result += appended
+        named |= {attachment.filename: attachment for attachment in appended}
         if len(result) > MOST_ATTACHMENTS:
             raise errors.invalid_field(("attachments",), "BASE_TYPE_MAX_LENGTH", "Must be 10 or fewer in length.")
-        return result
+        return result, named
 
     def _stored(self, message: Message, upload: Upload, entry: Json) -> Attachment:
         filename = clean_filename(entry.get("filename") or upload.filename)

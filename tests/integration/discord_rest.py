@@ -1,7 +1,8 @@
 """A few of Discord's REST routes, small enough to be read at a glance, with faults and waits on demand.
 
 Messages keep their attachments by Discord's rules: an edit's `attachments` is the whole list to keep and to add, and a
-gallery may name only what is on the message. sandbox.local_discord is the thorough stand-in; this one is for timing.
+gallery may name only what is on the message and stands with its file name in the same request. sandbox.local_discord is
+the thorough stand-in; this one is for timing.
 """
 
 from __future__ import annotations
@@ -130,7 +131,8 @@ class DiscordRest:
             message["attachments"] = self._attach(message["attachments"], call)
         message["content"] = call.body.get("content", message["content"])
         if "components" in call.body:
-            unknown = _media_names(call.body["components"]) - set(message["attachments"].values())
+            named = {listed.get("filename") for listed in call.body.get("attachments", [])} | set(call.files)
+            unknown = _media_names(call.body["components"]) - (set(message["attachments"].values()) & named)
             if unknown:
                 return _json({"code": 50035, "message": f"unfurled media attachment not found: {unknown}"}, 400)
             message["components"] = call.body["components"]

@@ -155,14 +155,20 @@ def world(bench: Bench, client: discord.Client) -> World:
     return World(bench, DiscordDelivery(client, WorldClock(bench)))
 
 
-async def test_four_images_fill_one_gallery_as_they_arrive(world: World, client: discord.Client) -> None:
-    made = await world.asked(count=4)
-    for position in (2, 0, 3, 1):
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("order", [(1, 0), (2, 0, 1), (2, 0, 3, 1)])
+async def test_images_fill_one_gallery_as_they_arrive_and_no_edit_is_refused(
+    world: World, client: discord.Client, order: tuple[int, ...], restarts: bool
+) -> None:
+    made = await world.asked(count=len(order))
+    for position in order:
         made, shown = await world.arrives(made, position)
         assert shown.place is Place.CARD
-        world.restart(client)
+        if restarts:
+            world.restart(client)
     [message] = world.seen()
-    assert await world.pictures_on(message) == [picture(position).data for position in range(4)]
+    assert await world.pictures_on(message) == [picture(position).data for position in range(len(order))]
+    assert all(request.status < 300 for request in world.bench.discord.requests)
 
 
 async def test_the_hand_over_from_the_token_to_the_bot_keeps_what_is_there(world: World) -> None:

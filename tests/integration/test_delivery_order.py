@@ -229,7 +229,7 @@ async def test_pictures_on_the_card_stay_when_others_arrive(scene: Scene) -> Non
     both = (image(State.DELIVERED, 0, attachment_id=one.attachments[0]), image(State.SUCCEEDED, 1, **READY))
     two = await scene.show(generation(*both, revision=2), 1)
     last = scene.rest.edits()[-1]
-    assert last.body["attachments"][0] == {"id": str(one.attachments[0])}
+    assert last.body["attachments"][0] == {"id": str(one.attachments[0]), "filename": one.file_names[0]}
     assert list(last.files.values()) == [b"picture 1"]
     assert list(scene.rest.messages[CARD]["attachments"]) == [one.attachments[0], two.attachments[1]]
 

@@ -61,7 +61,8 @@ async def test_an_address_that_is_tampered_with_or_too_old_is_404(bench: Bench, 
 async def test_an_edit_keeps_what_it_names_adds_what_is_new_and_drops_the_rest(bench: Bench, act: Act) -> None:
     first = await act.edit(card("attachment://a.png"), files=[("a.png", png(1, 1))])
     kept = media_of(first)[0]["attachment_id"]
-    body = card("attachment://a.png", "attachment://b.png") | {"attachments": [{"id": kept}, {"id": "0"}]}
+    body = card("attachment://a.png", "attachment://b.png")
+    body |= {"attachments": [{"id": kept, "filename": "a.png"}, {"id": "0"}]}
     second = await act.edit(body, files=[("b.png", png(2, 2))])
     assert [media["width"] for media in media_of(second)] == [1, 2]
     assert media_of(second)[0]["attachment_id"] == kept
@@ -78,8 +79,19 @@ async def test_a_gallery_cannot_show_what_was_not_uploaded_or_is_being_taken_awa
     assert missing.code == 50035 and missing.error_codes() == {code}
     await act.edit(card("attachment://a.png"), files=[("a.png", png())])
     assert (await act.edit({"attachments": []})).error_codes() == {code}
-    assert (await act.edit(card("attachment://a.png"))).status == 200
     assert (await act.edit(card("ftp://x/a.png"))).error_codes() == {"URL_TYPE_INVALID_SCHEME"}
+
+
+async def test_a_gallery_names_a_kept_attachment_only_where_the_request_lists_it_with_its_file_name(act: Act) -> None:
+    code = "UNFURLED_MEDIA_ITEM_REFERENCED_ATTACHMENT_NOT_FOUND"
+    (media,) = media_of(await act.edit(card("attachment://a.png"), files=[("a.png", png())]))
+    kept = {"id": media["attachment_id"]}
+    by_id = await act.edit(card("attachment://a.png") | {"attachments": [kept]})
+    assert (by_id.status, by_id.code, by_id.error_codes()) == (400, 50035, {code})
+    unlisted = await act.edit(card("attachment://a.png"))
+    assert (unlisted.status, unlisted.error_codes()) == (400, {code})
+    listed = await act.edit(card("attachment://a.png") | {"attachments": [kept | {"filename": "a.png"}]})
+    assert media_of(listed)[0]["attachment_id"] == media["attachment_id"]
 
 
 async def test_a_declared_attachment_without_its_file_is_50146(act: Act) -> None:

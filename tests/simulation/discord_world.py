@@ -264,7 +264,11 @@ class DiscordWorld:
         if message is None or message.deleted or (message.ephemeral and not token):
             return 404, {"code": 10008, "message": "Unknown Message"}
         listed = self._attached(message, payload, files)
-        unknown = set(_media(payload.get("components", []))) - {name for name, _ in listed.values()}
+        shown, names = set(_media(payload.get("components", []))), {name for name, _ in listed.values()}
+        told = {entry.get("filename") for entry in payload.get("attachments", [])} | set(files)
+        # Discord resolves attachment:// from the request alone: a kept attachment must be listed with its file name.
+        assert not (shown & names) - told, "a gallery names a kept attachment that is listed without its file name"
+        unknown = shown - names
         if unknown:
             return 400, {"code": 50035, "message": f"no such attachment: {unknown}"}
         self._write(message, payload, files)

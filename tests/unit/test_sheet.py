@@ -1,0 +1,9 @@
+"""What one try to show a card sends: kept attachments, new files, and what is said of them."""
+
+from __future__ import annotations
+
+from ui.sheet import KeptPicture
+
+
+def test_a_kept_attachment_is_listed_with_its_id_and_file_name() -> None:
+    assert KeptPicture(7, "a-castle-42.png").to_dict() == {"id": "7", "filename": "a-castle-42.png"}
