@@ -1,7 +1,8 @@
 """A generation as a card: Discord's Components V2 (Discord docs: Components, Reference), one container.
 
 Pure: no network, no clock. The same generation, outlook and attachments always give the same components.
-Must not know how or where a card is sent. Limits that hold for any prompt: 4000 characters of text and 40 components.
+Must not know how or where a card is sent. Limits that hold for any prompt: 4000 characters of text, 40 components, and
+TEXT_BYTES_MAX for all text (ui/text_budget).
 
 Each call builds new objects, with no timeout and no button but dynamic ones: discord.py 2.7.1 (ui/view.py, remove_view
 and add_view) unregisters a dynamic item for good when a view object that mixes kinds ends or is sent a second time.
@@ -23,13 +24,17 @@ from qwen.refusals import speaks_of_length
 from ui import texts, texts_places
 from ui.buttons import AgainButton, CancelButton, DeleteButton, DetailsButton, EditButton
 from ui.file_names import reencoding_in
-from ui.inert import alt_text, inert, units
+from ui.inert import inert, units
 from ui.numbers import duration
+from ui.text_budget import FILES_BYTES_MAX, TEXT_BYTES_MAX, image_descriptions, utf8_bytes
 
-PROMPT_SHOWN = 300  # UTF-16 units after escaping; all of it stands in the alt text
+PROMPT_SHOWN = 300  # UTF-16 units after escaping; all of it stands in Details and, where it fits, in the alt text
+PROMPT_BRIEF = 100  # of a brief card
 DETAIL_SHOWN = 200
 BUTTON_URL_MAX = 512  # Discord docs: Components, "Button"
-TEXT_URL_MAX = 1200  # longer addresses would not leave room for the sentences
+TEXT_URL_MAX = 1200  # UTF-8 bytes; longer addresses would not leave room for the sentences
+
+LABELS_BYTES_MAX = 200  # UTF-8 bytes of all buttons' labels; they are ours, and short
 
 # Colours only underline what the words say.
 _GREY, _BLUE, _GREEN, _AMBER, _RED = 0x99AAB5, 0x5865F2, 0x3BA55D, 0xFAA61A, 0xED4245
@@ -46,6 +51,7 @@ def build_card(
     linked: Mapping[int, str] = _NOTHING,
     elsewhere: Sequence[str] = (),
     leaving: bool = False,
+    brief: bool = False,
 ) -> ui.LayoutView:
     """The card of *generation* as it stands.
 
@@ -53,12 +59,11 @@ def build_card(
     *linked*: image position -> address at the image service, for images too large to be attached.
     *elsewhere*: addresses of messages that hold what could not be put on this card.
     *leaving*: soon Discord lets nobody change this card any more, and not all is ready.
+    *brief*: with as little of the prompt as possible, for a Discord that fails over the longer card.
     """
     container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=_accent(generation))
-    if attached:
-        container.add_item(_gallery(generation, attached))
     lines = [
-        f"**{inert(generation.request.prompt, PROMPT_SHOWN)}**",
+        f"**{inert(generation.request.prompt, PROMPT_BRIEF if brief else PROMPT_SHOWN)}**",
         *_ready_lines(generation, attached, linked, elsewhere),
         *_live_lines(generation.images, outlook),
         *_ending_lines(generation),
@@ -66,7 +71,11 @@ def build_card(
         *_fitting_lines(generation, attached),
         _small_print(generation),
     ]
-    container.add_item(ui.TextDisplay("\n".join(lines)))
+    text = "\n".join(lines)
+    if attached:
+        room = 0 if brief else TEXT_BYTES_MAX - FILES_BYTES_MAX - LABELS_BYTES_MAX - utf8_bytes(text)
+        container.add_item(_gallery(generation, attached, room))
+    container.add_item(ui.TextDisplay(text))
     for row in (_link_buttons(linked, len(generation.images)), _buttons(generation)):
         if row:
             container.add_item(ui.ActionRow(*row))
@@ -82,13 +91,14 @@ def plain_text(generation: Generation, linked: Mapping[int, str], names: Mapping
     return "\n".join([*lines, *_fitting_lines(generation, names), _small_print(generation)])
 
 
-def _gallery(generation: Generation, attached: Mapping[int, str]) -> ui.MediaGallery[ui.LayoutView]:
+def _gallery(generation: Generation, attached: Mapping[int, str], room: int) -> ui.MediaGallery[ui.LayoutView]:
+    """*room*: UTF-8 bytes for all descriptions."""
     request = generation.request
-    description = alt_text(request.prompt)
+    descriptions = image_descriptions(request.prompt, attached, request.count, room)
     return ui.MediaGallery(
         *(
             discord.MediaGalleryItem(attached[position], description=description, spoiler=request.spoiler)
-            for position in sorted(attached)
+            for position, description in descriptions.items()
         )
     )
 
@@ -224,8 +234,8 @@ def _text_urls(linked: Mapping[int, str], *, above: int) -> Iterable[str]:
     for position in sorted(linked):
         url = linked[position]
         shown = url.replace("<", "%3C").replace(">", "%3E")  # or what follows would be Markdown of the service's
-        if above < len(url) and len(shown) <= room:
-            room -= len(shown)
+        if above < len(url) and utf8_bytes(shown) <= room:
+            room -= utf8_bytes(shown)
             yield f"<{shown}>"
 
 

@@ -14,9 +14,10 @@ from generations.prices import charged_for, price_of
 from ui import texts, texts_buttons
 from ui.inert import inert, inert_parts, units
 from ui.numbers import credits_text, duration
+from ui.text_budget import TEXT_BYTES_MAX, utf8_bytes
 
 PART_MAX = 1900  # UTF-16 units of the prompt in one text display
-MESSAGE_MAX = 3900  # UTF-16 units in one message, with something to spare
+MESSAGE_MAX = 3900  # UTF-16 units in one message, with something to spare; TEXT_BYTES_MAX holds as well
 TASK_ID_SHOWN = 80
 _COLOUR = 0x5865F2
 
@@ -29,7 +30,8 @@ def build_details(generation: Generation, balance: Balance) -> list[ui.LayoutVie
     account = "\n".join(_account(balance))
     pages: list[list[str]] = [[]]
     for part in [*prompt, f"{facts}\n\n{account}"]:
-        if sum(map(units, pages[-1])) + units(part) > MESSAGE_MAX:
+        page = "".join([*pages[-1], part])
+        if pages[-1] and (units(page) > MESSAGE_MAX or utf8_bytes(page) > TEXT_BYTES_MAX):
             pages.append([])
         pages[-1].append(part)
     return [_view(page) for page in pages]

@@ -1,6 +1,6 @@
 """What /history shows: one page of a person's own images. Pure; must not know the database or how it is sent.
 
-At most 40 components and 4000 characters for any five prompts.
+At most 40 components, 4000 characters and TEXT_BYTES_MAX (ui/text_budget) for any five prompts.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from generations.model import PICTURED, Generation
 from generations.prices import charged_for
 from ui import texts, texts_history
 from ui.cards_credits import jump_url
-from ui.inert import alt_text, inert
+from ui.inert import inert
 from ui.numbers import images_text
+from ui.text_budget import thumbnail_description
 
 PROMPT_SHOWN = 120  # UTF-16 units after escaping
 WORDS_SHOWN = 80
@@ -57,7 +58,7 @@ def _gallery_items(page: Page, thumbnails: Mapping[int, Sequence[str]]) -> list[
     return [
         discord.MediaGalleryItem(
             url,
-            description=alt_text(f"{number}. {generation.request.prompt}"),
+            description=thumbnail_description(number, generation.request.prompt),
             spoiler=generation.request.spoiler,
         )
         for number, generation in enumerate(page.generations, 1)

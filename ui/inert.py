@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 NO_VISIBLE_TEXT = "(no visible text)"
 ALT_TEXT_MAX = 1024  # Discord docs: Message, "Attachment object", description
@@ -105,9 +105,14 @@ def units(text: str) -> int:
     return len(text) + sum(1 for character in text if character > "\uffff")
 
 
-def alt_text(prompt: str) -> str:
-    """The prompt as an image's description: one plain line of at most 1024 UTF-16 units, never empty."""
-    return _cut(list(_clusters(_plain(prompt))), ALT_TEXT_MAX) or NO_VISIBLE_TEXT
+def alt_text(prompt: str, most_bytes: int = 3 * ALT_TEXT_MAX) -> str:
+    """The prompt as an image's description: one plain line of at most 1024 UTF-16 units and *most_bytes* UTF-8 bytes,
+    "…" where it was cut, never empty."""
+    shown = list(_clusters(_plain(prompt)))
+    text = _cut(shown, ALT_TEXT_MAX)
+    if _utf8_bytes(text) > most_bytes:
+        text = _cut(shown, most_bytes, _utf8_bytes)
+    return text or NO_VISIBLE_TEXT
 
 
 def file_stem(prompt: str, seed: int) -> str:
@@ -218,14 +223,18 @@ def _escape_start(shown: list[str]) -> list[str]:
     return [*shown[:at], "\\" + shown[at], *shown[at + 1 :]]
 
 
-def _cut(clusters: list[str], limit: int) -> str:
-    """Join as many whole clusters as fit."""
-    if sum(map(units, clusters)) <= limit:
+def _utf8_bytes(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))
+
+
+def _cut(clusters: list[str], limit: int, length: Callable[[str], int] = units) -> str:
+    """Join as many whole clusters as fit, by the *length* that is limited."""
+    if sum(map(length, clusters)) <= limit:
         return "".join(clusters)
     kept: list[str] = []
-    room = limit - 1
+    room = limit - length("…")
     for cluster in clusters:
-        room -= units(cluster)
+        room -= length(cluster)
         if room < 0:
             break
         kept.append(cluster)

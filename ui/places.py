@@ -74,12 +74,13 @@ class Places:
 
     async def send(self, channel: discord.abc.Messageable, sheet: Sheet, *, plain: bool) -> discord.Message:
         """Post *sheet* as a message of its own: as a card, or *plain*, as text with attachments."""
-        nonce, files = _nonce(sheet), sheet.files()
+        nonce = _nonce(sheet)
         if not plain:
-            view = sheet.view()
+            view, files = sheet.view(), sheet.files()
             with asking(self._client):
                 return await channel.send(view=view, files=files, nonce=nonce, allowed_mentions=NOBODY)
         content = plain_text(sheet.generation, sheet.linked, sheet.names())
+        files = sheet.files(beside=content)
         with asking(self._client):
             return await channel.send(content, files=files, nonce=nonce, allowed_mentions=NOBODY, suppress_embeds=True)
 

@@ -17,7 +17,7 @@ from generations.model import Apart, Generation, Outlook, State
 from qwen.images import OversizedImage
 from ui.cards import build_card
 from ui.file_names import SPOILER_PREFIX, Picture, file_name
-from ui.inert import alt_text
+from ui.text_budget import FILES_BYTES_MAX, TEXT_BYTES_MAX, image_descriptions, utf8_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Sheet:
 
     *uploads*: pictures to send now; *kept*: those on the message already; *linked*: addresses of images too large to
     be attached; *apart*: messages that hold what could not be put on this card; *leaving*: soon it can't be changed any
-    more, and not all is ready.
+    more, and not all is ready; *brief*: with little text, for a Discord that fails over more.
     """
 
     generation: Generation
@@ -53,6 +53,7 @@ class Sheet:
     linked: Mapping[int, str]
     apart: Mapping[int, Apart] = field(default_factory=dict[int, Apart])
     leaving: bool = False
+    brief: bool = False
 
     def view(self) -> discord.ui.LayoutView:
         """New components. The gallery names the pictures of this message by their file names."""
@@ -64,6 +65,7 @@ class Sheet:
             linked=self.linked,
             elsewhere=addresses(self.generation, self.apart),
             leaving=self.leaving,
+            brief=self.brief,
         )
 
     def names(self) -> dict[int, str]:
@@ -72,17 +74,23 @@ class Sheet:
         names |= {position: self._file_name(position, picture) for position, picture in self.uploads.items()}
         return dict(sorted(names.items()))
 
-    def files(self) -> list[discord.File]:
-        """New files of the pictures to send, with the prompt as their description."""
+    def files(self, *, beside: str = "") -> list[discord.File]:
+        """New files of the pictures to send, with the prompt as their description.
+
+        *beside*: the text of a message without components, whose only alt text these descriptions are.
+        """
         request = self.generation.request
+        room = TEXT_BYTES_MAX - utf8_bytes(beside) if beside else FILES_BYTES_MAX
+        room = 0 if self.brief else room
+        descriptions = image_descriptions(request.prompt, self.uploads, request.count, room)
         return [
             discord.File(
-                io.BytesIO(picture.data),
-                self._file_name(position, picture).removeprefix(SPOILER_PREFIX),
-                description=alt_text(request.prompt),
+                io.BytesIO(self.uploads[position].data),
+                self._file_name(position, self.uploads[position]).removeprefix(SPOILER_PREFIX),
+                description=description,
                 spoiler=request.spoiler,
             )
-            for position, picture in sorted(self.uploads.items())
+            for position, description in descriptions.items()
         ]
 
     def attachments(self) -> Sequence[discord.Attachment | discord.File]:

@@ -66,6 +66,11 @@ def images_label(positions: Sequence[int]) -> str:
     return f"Images {', '.join(numbers[:-1])} and {numbers[-1]}"
 
 
+def image_of(position: int, count: int) -> str:
+    """For example "Image 2 of 4"; *position* is 0-based and shown from 1."""
+    return f"Image {position + 1} of {count}"
+
+
 def ready_of(ready: int, count: int) -> str:
     return f"{ready} of {count} ready"
 

@@ -146,5 +146,9 @@ def upload_not_found() -> DiscordError:
     return DiscordError(400, 50146, "Uploaded file not found.")
 
 
+def server_error() -> DiscordError:
+    return DiscordError(500, 0, "500: Internal Server Error")
+
+
 def too_large() -> DiscordError:
     return DiscordError(413, 40005, "Request entity too large")

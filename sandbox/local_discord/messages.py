@@ -19,8 +19,10 @@ from sandbox.local_discord.rules_messages import (
     COMPONENTS_V2,
     EPHEMERAL,
     LOADING,
+    MOST_TEXT_BYTES,
     SUPPRESS_NOTIFICATIONS,
     examine_message,
+    text_bytes,
 )
 from sandbox.local_discord.shapes import Findings
 from sandbox.local_discord.state import State
@@ -163,6 +165,8 @@ class Messages:
         problems = found.problems + contradictions(body.get("allowed_mentions"))
         if problems:
             raise errors.invalid_form(problems)
+        if text_bytes(body.get("components")) > MOST_TEXT_BYTES:
+            raise errors.server_error()
 
     def _components(
         self, sent: Sequence[Json], attachments: Sequence[Attachment], named: Mapping[str, Attachment]

@@ -95,9 +95,11 @@ class Rest:
                 raise rate_limited(max(1, overall.ends_at_ms - overall.now_ms) / 1000, scope="global")
 
     def _judge(self, where: str, error: DiscordError, *, injected: bool) -> None:
-        """Broken rules and unknown routes are violations; what can happen to a correct bot is not."""
+        """Broken rules and unknown routes are violations, and what Discord itself fails over; what can happen to a
+        correct bot is not.
+        """
         unknown_route = error.code == 0 and error.status in (404, 405)
-        if not injected and (unknown_route or error.code in BREAKS_A_RULE):
+        if not injected and (unknown_route or error.status == 500 or error.code in BREAKS_A_RULE):
             self._recording.violation(where, json.dumps(error.body(), ensure_ascii=False))
 
     def _record(self, request: web.Request, at_ms: int, path: str, body: Body, status: int, response: Any) -> None:

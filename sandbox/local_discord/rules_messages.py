@@ -7,7 +7,7 @@ discord.py counts and Discord's issue tracker says; it is not in Discord's docs.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from sandbox.local_discord import shapes_components as parts
 from sandbox.local_discord.errors import Path
@@ -21,9 +21,14 @@ RESPONSE_FLAGS = SUPPRESS_EMBEDS | EPHEMERAL | COMPONENTS_V2 | VOICE_MESSAGE | S
 CREATE_FLAGS = SUPPRESS_EMBEDS | SUPPRESS_NOTIFICATIONS | VOICE_MESSAGE | COMPONENTS_V2
 EDIT_FLAGS = SUPPRESS_EMBEDS | COMPONENTS_V2
 
+MOST_TEXT_BYTES = 10_170
+"""UTF-8 bytes of all component text of one message; beyond it Discord answers 500 (discord-api-docs#8554; #7310 for
+labels). That descriptions of gallery items count is inferred."""
+
 MOST_COMPONENTS, MOST_TEXT, MOST_EMBED_TEXT = 40, 4000, 6000
 _ONLY_V2 = frozenset({parts.SECTION, parts.TEXT_DISPLAY, parts.THUMBNAIL, parts.MEDIA_GALLERY, parts.FILE})
 _ONLY_V2_TOP = _ONLY_V2 | {parts.SEPARATOR, parts.CONTAINER}
+_TEXT_KEYS = ("content", "description", "label", "placeholder")
 _SELECTS = frozenset({3, 5, 6, 7, 8})
 
 
@@ -36,6 +41,17 @@ def walk(components: Sequence[dict[str, Any]], at: Path = ("components",)) -> It
         for key in ("accessory", "component"):
             if isinstance(component.get(key), dict):
                 yield (*here, key), component[key]
+
+
+def text_bytes(part: Any) -> int:
+    """UTF-8 bytes of all that can be read in components: contents, descriptions, labels and placeholders."""
+    if isinstance(part, list):
+        return sum(text_bytes(each) for each in cast("list[Any]", part))
+    if not isinstance(part, dict):
+        return 0
+    values = cast("dict[str, Any]", part)
+    own = [text for key in _TEXT_KEYS if isinstance(text := values.get(key), str)]
+    return sum(len(text.encode()) for text in own) + sum(map(text_bytes, values.values()))
 
 
 def examine_message(body: Mapping[str, Any], flags: int, found: Findings) -> None:

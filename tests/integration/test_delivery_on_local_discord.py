@@ -171,6 +171,18 @@ async def test_images_fill_one_gallery_as_they_arrive_and_no_edit_is_refused(
     assert all(request.status < 300 for request in world.bench.discord.requests)
 
 
+@pytest.mark.parametrize("prompt", ["灯台と嵐の海" * 330, "🦊" * 2000], ids=["japanese", "emoji"])
+async def test_four_images_of_a_long_prompt_in_wide_letters_stand_on_one_card(world: World, prompt: str) -> None:
+    made = await world.asked(prompt=prompt, count=4)
+    for position in range(4):
+        made, shown = await world.arrives(made, position)
+        assert shown.place is Place.CARD
+    [message] = world.seen()
+    descriptions = [item["description"] for part in parts(message["components"]) for item in part.get("items", ())]
+    assert len(descriptions[0]) > 3 * len(descriptions[1]) and descriptions[3].startswith("Image 4 of 4: ")
+    assert all(request.status < 300 for request in world.bench.discord.requests)
+
+
 async def test_the_hand_over_from_the_token_to_the_bot_keeps_what_is_there(world: World) -> None:
     made, _ = await world.arrives(await world.asked(count=2), 0)
     world.bench.clock.advance(QUARTER_HOUR)

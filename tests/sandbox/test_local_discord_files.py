@@ -11,8 +11,8 @@ from tests.sandbox.discord_bench import Act, Bench, Reply, png
 MIB = 1024 * 1024
 
 
-def card(*urls: str) -> dict[str, Any]:
-    items = [{"media": {"url": url}, "description": "alt"} for url in urls]
+def card(*urls: str, alt: str = "alt") -> dict[str, Any]:
+    items = [{"media": {"url": url}, "description": alt} for url in urls]
     return {"flags": 1 << 15, "components": [{"type": 17, "components": [{"type": 12, "items": items}]}]}
 
 
@@ -92,6 +92,20 @@ async def test_a_gallery_names_a_kept_attachment_only_where_the_request_lists_it
     assert (unlisted.status, unlisted.error_codes()) == (400, {code})
     listed = await act.edit(card("attachment://a.png") | {"attachments": [kept | {"filename": "a.png"}]})
     assert media_of(listed)[0]["attachment_id"] == media["attachment_id"]
+
+
+async def test_more_text_than_discord_bears_is_a_500_and_changes_nothing(bench: Bench, act: Act) -> None:
+    def described(alt: str) -> dict[str, Any]:
+        return card("attachment://a.png", "attachment://b.png", alt=alt)
+
+    files = [("a.png", png()), ("b.png", png())]
+    assert (await act.edit(described("x" * 1024), files=files)).status == 200
+    long = described("灯" * 1024) | {"attachments": []}
+    long["components"][0]["components"].append({"type": 10, "content": "灯" * 1400})
+    reply = await act.edit(long, files=files)
+    assert (reply.status, reply.code) == (500, 0)
+    assert [violation.where.split()[0] for violation in bench.discord.violations] == ["PATCH"]
+    assert len(bench.actor("mira").messages("gallery")[0]["components"][0]["components"]) == 1
 
 
 async def test_a_declared_attachment_without_its_file_is_50146(act: Act) -> None:

@@ -16,7 +16,7 @@ from sandbox.local_discord.errors import Problem, error_tree
 from sandbox.local_discord.media import look_at
 from sandbox.local_discord.mentions import find_mentions
 from sandbox.local_discord.rules_commands import characters, examine_commands
-from sandbox.local_discord.rules_messages import COMPONENTS_V2, examine_message, walk
+from sandbox.local_discord.rules_messages import COMPONENTS_V2, examine_message, text_bytes, walk
 from sandbox.local_discord.shapes import Findings, examine
 from sandbox.local_discord.shapes_components import modal
 from sandbox.local_discord.shapes_messages import message_create
@@ -237,6 +237,12 @@ def test_a_sound_command_passes_and_its_characters_count_with_the_longest_transl
 def test_only_allowed_mentions_count(allowed: dict[str, Any] | None, users: tuple[int, ...], everyone: bool) -> None:
     found = find_mentions("@everyone <@1> <@77>", allowed, [1, 2, 9], replied_to=9, may_everyone=True)
     assert (found.users, found.everyone) == (users, everyone)
+
+
+def test_text_is_counted_in_utf8_over_contents_descriptions_labels_and_placeholders() -> None:
+    listed = {"type": 3, "custom_id": "s", "placeholder": "pick", "options": [{"label": "一", "value": "vvv"}]}
+    whole = [{"type": 17, "components": [text("灯台"), gallery(2, description="海"), row(button()), row(listed)]}]
+    assert text_bytes(whole) == 6 + 2 * 3 + 1 + 4 + 3
 
 
 def test_mentioning_everyone_takes_the_permission() -> None:

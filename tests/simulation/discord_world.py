@@ -28,6 +28,7 @@ FIRST_CHANNEL, FIRST_PERSON = 70, 100
 ANSWER_SECONDS = 3.0
 NONCE_SECONDS = 300.0
 TRIES = 5
+TEXT_BYTES_MAX = 10_170  # UTF-8 bytes of all component text; beyond it Discord answers 500 (discord-api-docs#8554)
 _LINK = re.compile(rf"https://{re.escape(HOST)}/([\w-]+)\.png")
 _MENTION = re.compile(r"<@!?(\d+)>")
 BOT = {"id": str(APPLICATION), "username": "imagine", "discriminator": "0", "avatar": None, "bot": True}
@@ -174,6 +175,8 @@ class DiscordWorld:
         return await answer
 
     def _answer(self, method: str, path: list[str], payload: dict[str, Any], files: dict[str, bytes]) -> Answer:
+        if _text_bytes(payload) > TEXT_BYTES_MAX:
+            return 500, {}
         match method, path:
             case "POST", ["interactions", number, _, "callback"]:
                 return self._first_answer(self.interactions[int(number)], payload)
@@ -405,6 +408,16 @@ def _texts(part: Any) -> list[str]:
         else []
     )
     return own + [text for value in part.values() for text in _texts(value)]
+
+
+def _text_bytes(part: Any) -> int:
+    """UTF-8 bytes of all that can be read in a payload: contents, descriptions and labels."""
+    if isinstance(part, list):
+        return sum(map(_text_bytes, part))
+    if not isinstance(part, dict):
+        return 0
+    own = [part[key] for key in ("content", "description", "label") if isinstance(part.get(key), str)]
+    return sum(len(text.encode()) for text in own) + sum(map(_text_bytes, part.values()))
 
 
 def _resolved(part: Any, ids: dict[str, int]) -> Any:
