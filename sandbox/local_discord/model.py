@@ -168,7 +168,6 @@ class Message:
     nonce: str | int | None = None
     through_webhook: bool = False
     only_for: int | None = None
-    late_edits_at_ms: list[int] = field(default_factory=list[int])
 
 
 @dataclass(slots=True)

@@ -103,7 +103,7 @@ def rate_limited(
     return DiscordError(429, code, message, extra=extra, headers=(headers or {}) | added)
 
 
-def too_many_late_edits() -> DiscordError:
+def too_many_late_edits(retry_after: float) -> DiscordError:
     """429 with 30046 for a message older than an hour. How many are allowed is not documented, nor how long to wait."""
     message = "Maximum number of edits to messages older than 1 hour reached. Try again later."
-    return rate_limited(5.0, code=30046, scope="shared", message=message)
+    return rate_limited(retry_after, code=30046, scope="shared", message=message)

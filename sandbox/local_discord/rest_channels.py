@@ -15,8 +15,9 @@ from sandbox.local_discord.shapes_messages import message_create, message_edit, 
 from sandbox.local_discord.state import State
 
 HOUR_MS = 3_600_000
-LATE_EDITS_ALLOWED = 3
-"""Edits of one message older than an hour, per hour. Discord keeps its number to itself; a bot must not rely on any."""
+LATE_EDITS_ALLOWED, LATE_WINDOW_MS = 3, 6_000
+"""Edits of messages older than an hour, in one channel and so many milliseconds (userdoccers, an unofficial reference).
+Discord keeps its numbers to itself; a bot must not rely on any."""
 
 _MESSAGES = "/channels/{channel_id}/messages"
 
@@ -27,6 +28,7 @@ class ChannelRoutes:
         self._messages = messages
         self._payloads = payloads
         self._places = places
+        self._late_edits_at_ms: dict[int, list[int]] = {}
 
     def routes(self) -> list[Route]:
         one, page = f"{_MESSAGES}/{{message_id}}", frozenset({"around", "before", "after", "limit"})
@@ -154,19 +156,19 @@ class ChannelRoutes:
             raise errors.missing_permissions()
         late = self._count_late_edit(message)
         self._messages.edit(message, body, call.uploads, self._state.attachment_size_limit, held)
-        message.late_edits_at_ms = late
+        self._late_edits_at_ms[channel.id] = late
         return Answer(200, self._payloads.message(message))
 
     def _count_late_edit(self, message: Message) -> list[int]:
-        """429/30046 when a message older than an hour was edited too often;
-        the list of late edits with this one else.
+        """429/30046 when messages older than an hour were edited too often in this channel; the times of its late edits
+        with this one else.
         """
-        now = self._state.clock.now_ms()
+        now, before = self._state.clock.now_ms(), self._late_edits_at_ms.get(message.channel_id, [])
+        recent = [at_ms for at_ms in before if now - at_ms < LATE_WINDOW_MS]
         if now - message.created_at_ms <= HOUR_MS:
-            return message.late_edits_at_ms
-        recent = [at_ms for at_ms in message.late_edits_at_ms if now - at_ms < HOUR_MS]
+            return recent
         if len(recent) >= LATE_EDITS_ALLOWED:
-            raise too_many_late_edits()
+            raise too_many_late_edits((recent[0] + LATE_WINDOW_MS - now) / 1000)
         return [*recent, now]
 
     def _delete(self, call: Call) -> Answer:
