@@ -1,7 +1,7 @@
 """What a refusal of Discord's means for showing a card. Pure; must not know cards, places or generations.
 
 Codes and statuses: Discord docs, Opcodes and Status Codes; those that the docs leave open were seen in public issue
-threads (401 with 50027 after 15 minutes, 413 with 40005, 429 with 30046).
+threads (401 with 50027 after 15 minutes, 413 with 40005, 429 with 30046, 403 with 40003, 400 with 50083).
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ UNKNOWN_WEBHOOK = 10015
 UNKNOWN_INTERACTION = 10062
 INVALID_WEBHOOK_TOKEN = 50027
 TOO_MANY_OLD_EDITS = 30046
+OPENING_DMS_TOO_FAST = 40003
+THREAD_ARCHIVED = 50083
 ENTITY_TOO_LARGE = 40005
 CLOUDFLARE_BLOCK = 40333
 API_OVERLOADED = 130000
@@ -63,6 +65,7 @@ class Verdict(StrEnum):
 
     TOKEN_DEAD = "token_dead"  # noqa: S105 - the interaction's token will never work again
     NEXT = "next"  # this place is closed, try the next one
+    ARCHIVED = "archived"  # nothing in this thread can be edited; a new message opens it again
     REFUSED = "refused"  # the place is open, but not for this payload
     TOO_LARGE = "too_large"  # not for so many bytes
     LATER = "later"  # nothing is wrong with the place or the payload
@@ -70,8 +73,10 @@ class Verdict(StrEnum):
 
 def verdict_of(error: discord.HTTPException, *, by_token: bool) -> Verdict:
     """Judge a refusal; *by_token* says whether the call went by the interaction's token or the bot's own."""
-    if error.status >= 500 or error.code in (CLOUDFLARE_BLOCK, API_OVERLOADED):
+    if error.status >= 500 or error.code in (CLOUDFLARE_BLOCK, API_OVERLOADED, OPENING_DMS_TOO_FAST):
         return Verdict.LATER
+    if error.code == THREAD_ARCHIVED:
+        return Verdict.ARCHIVED
     if error.status == 413 or error.code == ENTITY_TOO_LARGE:
         return Verdict.TOO_LARGE
     match error.status:

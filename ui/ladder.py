@@ -107,12 +107,15 @@ class Ladder:
                 if verdict is Verdict.REFUSED and sheet.uploads:
                     raise PayloadRefused from None
                 memory.closed = verdict is Verdict.NEXT and error.status == 403
+                memory.archived = verdict is Verdict.ARCHIVED
+                if memory.archived:
+                    return None  # whichever token edits
             except NO_ANSWER as error:
                 self._restraint.unanswered(error)
                 raise _unanswered(error, sheet) from None
             else:
                 self._restraint.answered(by_token=way.by_token)
-                memory.closed, memory.tries = False, 0
+                memory.closed, memory.archived, memory.tries = False, False, 0
                 return message
         return None
 
@@ -185,14 +188,19 @@ class Ladder:
         if message is not None:
             memory.note_uploads(sheet, message)
             return Shown(Place.CARD, message.id, message.channel.id)
-        if not pictures:
+        if not pictures and not (memory.archived and generation.finished):
             return Shown(Place.NOWHERE, owed_seconds=memory.seconds_to_reopening())
         return await self._post(memory, sheet, sheet.on_new_message(pictures), refused=refused)
 
     async def _post(self, memory: Memory, card: Sheet, apart: Sheet, *, refused: bool) -> Shown:
-        """Post *apart* in a message of its own; *refused*: Discord would not have its pictures on the *card*."""
+        """Post *apart* in a message of its own; *refused*: Discord would not have its pictures on the *card*.
+
+        An ending without a picture goes no further than the channel of its card.
+        """
         generation = card.generation
         for place, open_channel in self._places.destinations(generation):
+            if place is Place.DIRECT_MESSAGE and not (apart.uploads or apart.linked):
+                break
             for plain in (True,) if refused else (False, True):
                 outcome = await self._try_post(place, open_channel, apart, plain=plain)
                 if isinstance(outcome, discord.Message):

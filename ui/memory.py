@@ -34,6 +34,7 @@ class Memory:
     token_dead: bool = False
     home: Home | None = None
     closed: bool = False  # the bot was refused at the last place there was
+    archived: bool = False  # it stands in a thread that is archived: there it can't be edited
     tries: int = 0  # how often the card was left alone because of that
     message_id: int | None = None  # what *attached* stands on
     attached: dict[int, KeptPicture] = field(default_factory=dict[int, KeptPicture])

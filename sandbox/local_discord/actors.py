@@ -181,6 +181,15 @@ class Actor:
             raise Refused("You may only delete your own messages here.")
         self._stage.messages.delete(message)
 
+    async def archive(self, channel: str | int) -> None:
+        """Archives a thread: its moderators may."""
+        place = self.place(channel)
+        if place.kind is not ChannelKind.THREAD:
+            raise Refused("Only a thread can be archived.")
+        if not self._state.permissions(self.person.id, place) & p.MANAGE_THREADS:
+            raise Refused("You may not archive this thread.")
+        self._state.archived_threads.add(place.id)
+
     # --- seeing ---
 
     def messages(self, channel: str | int) -> list[Json]:

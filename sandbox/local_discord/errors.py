@@ -134,6 +134,11 @@ def closed_direct_messages() -> DiscordError:
     return DiscordError(403, 50007, "Cannot send messages to this user")
 
 
+def thread_archived() -> DiscordError:
+    """That it is a 400 was seen on Discord."""
+    return DiscordError(400, 50083, "Thread is archived")
+
+
 def not_a_text_channel() -> DiscordError:
     return DiscordError(400, 50008, "Cannot send messages in a non-text channel")
 

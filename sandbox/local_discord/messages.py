@@ -55,7 +55,7 @@ class Messages:
         self._cdn = cdn
 
     def create(self, draft: Draft) -> Message:
-        """Raises 400/50035, 400/50006, 400/50146 or 413/40005 as Discord does; nothing is stored then."""
+        """Raises 400/50035, 400/50006, 400/50146, 413/40005 or 500 as Discord does; nothing is stored then."""
         body = draft.body
         self._examine(body, draft.flags)
         message = Message(
@@ -79,6 +79,8 @@ class Messages:
             _refuse_empty(message)
         self._mention(message, body, draft)
         self._state.add_message(message)
+        if message.only_for is None:  # Discord docs: Threads, "Active & Archived Threads": sending unarchives
+            self._state.archived_threads.discard(message.channel_id)
         for attachment in message.attachments:
             self._cdn.keep(attachment)
         self._state.tell(MessageSaved(message, True, self._pings(message)))
@@ -87,7 +89,12 @@ class Messages:
     def edit(
         self, message: Message, body: Json, uploads: tuple[Upload, ...], size_limit: int, permissions: int
     ) -> Message:
-        """Changes what the body names and keeps the rest; same errors as `create`, and nothing is changed then."""
+        """Changes what the body names and keeps the rest; same errors as `create`, and nothing is changed then.
+
+        400/50083 in an archived thread, whichever token edits.
+        """
+        if message.channel_id in self._state.archived_threads:
+            raise errors.thread_archived()
         flags = self._flags_after(message, body)
         whole: Json = {
             "content": body.get("content", message.content),

@@ -65,7 +65,7 @@ class Places:
             "total_message_sent": self._state.message_count(channel.id),
             "member_count": len(guild.members) if guild else 0,
             "thread_metadata": {
-                "archived": False,
+                "archived": channel.id in self._state.archived_threads,
                 "archive_timestamp": made_at,
                 "auto_archive_duration": 10080,
                 "locked": False,

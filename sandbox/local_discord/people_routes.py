@@ -43,6 +43,7 @@ class PeopleRoutes:
             "submit": self._submit,
             "say": self._say,
             "delete": self._delete,
+            "archive": self._archive,
         }
         for name, act in acts.items():
             app.router.add_post(f"/sandbox/{name}", self._acting(act))
@@ -88,6 +89,10 @@ class PeopleRoutes:
 
     async def _delete(self, actor: Actor, body: Json) -> Json:
         await actor.delete_message(_id(body, "message_id"))
+        return {}
+
+    async def _archive(self, actor: Actor, body: Json) -> Json:
+        await actor.archive(_id(body, "channel_id"))
         return {}
 
     async def _live(self, request: web.Request) -> web.StreamResponse:

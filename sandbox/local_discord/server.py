@@ -17,7 +17,7 @@ from sandbox.local_discord.faults import Faults
 from sandbox.local_discord.gateway import Gateway
 from sandbox.local_discord.interactions import Interactions
 from sandbox.local_discord.messages import Messages
-from sandbox.local_discord.model import Channel, Person
+from sandbox.local_discord.model import Channel, ChannelKind, Person
 from sandbox.local_discord.payloads import Payloads
 from sandbox.local_discord.payloads_interactions import InteractionPayloads
 from sandbox.local_discord.payloads_places import Places
@@ -116,6 +116,13 @@ class LocalDiscord:
     def set_attachment_size_limit(self, size: int) -> None:
         """Bytes of one file in interactions from now on (a boosted server, a subscriber)."""
         self._state.attachment_size_limit = size
+
+    def archive(self, thread: str) -> None:
+        """Archives a thread by name; the next message in it opens it again. Raises KeyError for no such thread."""
+        channel = self._state.channels[thread]
+        if channel.kind is not ChannelKind.THREAD:
+            raise KeyError(thread)
+        self._state.archived_threads.add(channel.id)
 
     def attach(self, app: web.Application, public_url: Callable[[], str]) -> None:
         """Adds /api/v10/*, /gateway, /cdn/* and the people's routes. `public_url()` is asked once the port is known."""

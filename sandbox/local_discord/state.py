@@ -37,6 +37,7 @@ class State:
         self.commands: dict[int | None, list[Json]] = {None: []}
         self.entitlements: list[Json] = []
         self.closed_dms: set[int] = set()
+        self.archived_threads: set[int] = set()
         self.dismissed: set[tuple[int, int]] = set()
         self.attachment_size_limit = DEFAULT_ATTACHMENT_SIZE_LIMIT
         self._listeners: list[Listener] = []

@@ -126,6 +126,14 @@ async def test_a_closed_channel_is_followed_by_a_direct_message(scene: Scene) ->
     assert shown.channel_id == int(f"7{USER}")
 
 
+async def test_direct_messages_that_are_opened_too_fast_mean_later(scene: Scene) -> None:
+    scene.rest.fault(f"(PATCH|POST) .*{CHANNEL}/|webhooks", 403, 50001, times=9)
+    scene.rest.fault("POST /users/@me/channels", 403, 40003)
+    with pytest.raises(DeliveryDelayed):
+        await scene.show(ready(), 0)
+    assert (await scene.show(ready(), 0)).place is Place.DIRECT_MESSAGE
+
+
 async def test_closed_direct_messages_leave_nowhere(scene: Scene) -> None:
     scene.rest.fault("(PATCH|POST) .*messages", 403, 50007, times=9)
     assert await scene.show(ready(), 0) == Shown(Place.NOWHERE)

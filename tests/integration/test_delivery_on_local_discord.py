@@ -212,6 +212,34 @@ async def test_where_the_bot_is_not_installed_a_late_image_comes_as_a_direct_mes
     assert (first.place, second.place) == (Place.CARD, Place.DIRECT_MESSAGE)
 
 
+async def test_in_an_archived_thread_an_image_is_posted_anew_as_a_card_that_goes_on_from_there(world: World) -> None:
+    made = await world.asked("sketches", count=2)
+    world.bench.discord.archive("sketches")
+    made, first = await world.arrives(made, 0)
+    made, second = await world.arrives(made, 1)
+    assert (first.place, second.place) == (Place.CHANNEL, Place.CARD)
+    _, anew = world.seen("sketches")
+    assert await world.pictures_on(anew) == [picture(0).data, picture(1).data]
+
+
+async def test_in_an_archived_thread_an_ending_without_an_image_is_told_anew(world: World) -> None:
+    made = await world.asked("sketches")
+    world.bench.discord.archive("sketches")
+    failed = replace(made.images[0], state=State.FAILED, ending=Ending.DECLINED)
+    shown = await world.delivery.show(replace(made, images=(failed,), revision=1), NOTHING, {})
+    assert shown.place is Place.CHANNEL
+    assert "were returned" in text_of(world.seen("sketches")[-1])
+
+
+async def test_progress_in_an_archived_thread_is_not_posted(world: World) -> None:
+    made = await world.asked("sketches", count=2)
+    world.bench.discord.archive("sketches")
+    failed = replace(made.images[0], state=State.FAILED, ending=Ending.DECLINED)
+    shown = await world.delivery.show(replace(made, images=(failed, made.images[1]), revision=1), NOTHING, {})
+    assert shown == Shown(Place.NOWHERE)
+    assert len(world.seen("sketches")) == 1
+
+
 async def test_a_deleted_card_is_followed_by_a_new_one_in_the_channel(world: World) -> None:
     made = await world.asked()
     await world.bench.actor("sam").delete_message(made.message_id or 0)

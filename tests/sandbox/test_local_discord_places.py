@@ -170,3 +170,25 @@ def test_who_may_not_connect_to_a_voice_channel_does_not_see_its_chat(lacking: i
     assert not state.may_see(mira, voice)
     assert state.permissions(state.application_id, voice) == 0
     assert state.may_see(mira, text) is (lacking == p.CONNECT)
+
+
+async def test_nothing_in_an_archived_thread_can_be_edited_until_somebody_writes_there(bench: Bench) -> None:
+    act = await bench.painted("mira", "sketches")
+    await act.callback({"type": 4, "data": HELLO})
+    thread = bench.discord.channels["sketches"].id
+    posted = await bench.rest("POST", f"/channels/{thread}/messages", HELLO)
+    own = f"/channels/{thread}/messages/{posted.body['id']}"
+    with pytest.raises(Refused):
+        await bench.actor("mira").archive("sketches")
+    await bench.actor("sam").archive("sketches")
+    assert (await bench.rest("GET", f"/channels/{thread}")).body["thread_metadata"]["archived"] is True
+    for refused in (await act.edit(HELLO), await bench.rest("PATCH", own, HELLO)):
+        assert (refused.status, refused.code) == (400, 50083)
+    assert (await bench.rest("POST", f"/channels/{thread}/messages", HELLO)).status == 200
+    assert (await bench.rest("PATCH", own, HELLO)).status == (await act.edit(HELLO)).status == 200
+    assert bench.discord.violations == []
+
+
+def test_only_a_thread_can_be_archived(bench: Bench) -> None:
+    with pytest.raises(KeyError):
+        bench.discord.archive("gallery")
