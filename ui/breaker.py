@@ -1,13 +1,13 @@
 """Whether Discord answers at all, learned from the calls of all cards together.
 
 A call that gets 5xx takes half a minute, since discord.py tries it five times; while Discord is away, one such call at
-a time is enough to notice that it is back. Pure: time comes in as monotonic seconds. Must not know cards, places or
-errors.
+a time is enough to notice that it is back. Pure: time comes in as monotonic seconds. Must not know cards (but by
+their ids), places or errors.
 """
 
 from __future__ import annotations
 
-AWAY_AFTER = 3  # calls in a row without an answer, whatever their cards
+AWAY_AFTER = 3  # cards in a row whose calls got no answer; one card's own payload may be what Discord fails over
 TRY_FIRST_SECONDS = 5.0
 TRY_MAX_SECONDS = 30.0
 FORGOTTEN_SECONDS = 60.0  # of a try nothing was heard for so long: it won't tell any more
@@ -17,15 +17,15 @@ APART_MAX_SECONDS = 15.0
 
 
 class Breaker:
-    """After AWAY_AFTER failures in a row Discord is away: then one call at a time tries it, and from one try to the
-    next lies a pause that grows while others wait for it. Any answer ends that.
+    """After failures of AWAY_AFTER cards, with no answer in between, Discord is away: then one call at a time tries it,
+    and from one try to the next lies a pause that grows while others wait for it. Any answer ends that.
 
     Calls don't say which of them they are. Those that were under way when Discord was found to be away began before
     the first try, so the failures that follow are taken for theirs until they have all ended.
     """
 
     def __init__(self) -> None:
-        self._failures = 0  # in a row
+        self._failed: set[object] = set()  # cards whose calls failed since the last answer
         self._under_way = 0  # calls that have not ended yet
         self._older = 0  # of these, begun before Discord was known to be away
         self._trying = False
@@ -37,7 +37,7 @@ class Breaker:
 
     @property
     def away(self) -> bool:
-        return self._failures >= AWAY_AFTER
+        return len(self._failed) >= AWAY_AFTER
 
     def wait_seconds(self, now: float) -> float:
         """How long a call that is about to be made has to wait. 0: it is made now, and its end will be told."""
@@ -65,13 +65,15 @@ class Breaker:
     def answered(self) -> None:
         """A call was answered, in whatever sense."""
         self._ended()
-        self._failures, self._older, self._trying = 0, 0, False
+        self._failed.clear()
+        self._older, self._trying = 0, False
 
-    def failed(self, now: float) -> None:
-        """A call got no answer, or one that says no more than that Discord has a fault."""
+    def failed(self, now: float, card: int | None = None) -> None:
+        """A call got no answer, or one that says no more than that Discord has a fault. *card*: whose it was; None: it
+        counts as one of its own."""
         self._ended()
         if not self.away:
-            self._failures += 1
+            self._failed.add(object() if card is None else card)
             if self.away:
                 self._older, self._put_off = self._under_way, 0
                 self._pause, self._next_try_at = TRY_FIRST_SECONDS, now + TRY_FIRST_SECONDS

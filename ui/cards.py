@@ -82,9 +82,11 @@ def build_card(
     return ui.LayoutView(timeout=None).add_item(container)
 
 
-def plain_text(generation: Generation, linked: Mapping[int, str], names: Mapping[int, str] = _NOTHING) -> str:
+def plain_text(
+    generation: Generation, linked: Mapping[int, str], names: Mapping[int, str] = _NOTHING, *, brief: bool = False
+) -> str:
     """The text beside pictures, known by their *names*, in a message without components; at most 2000 characters."""
-    lines = [f"**{inert(generation.request.prompt, PROMPT_SHOWN)}**"]
+    lines = [f"**{inert(generation.request.prompt, PROMPT_BRIEF if brief else PROMPT_SHOWN)}**"]
     if linked:
         lines.append(texts.too_large(sorted(linked), len(generation.images)))
         lines.extend(_text_urls(linked, above=0))

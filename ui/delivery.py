@@ -277,7 +277,7 @@ class DiscordDelivery:
             return
         card.sent = None
         try:
-            message = await self._ladder.edit(card.memory, sheet)
+            message = await self._ladder.edit(card.memory, sheet, is_progress=True)
         except DeliveryDelayed as delayed:
             log.info("generation %s: no progress shown: %s", generation.id, delayed)
             if sheet.leaving:  # the last word is tried again as long as the token lives

@@ -7,8 +7,9 @@ Knows one show at a time; when and in what order shows come is ui/delivery's. To
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 import discord
 
@@ -37,6 +38,13 @@ class PayloadTooLarge(Exception):
     """Discord would take a card here, but not so many bytes."""
 
 
+class PayloadFails(Exception):
+    """Discord fails over this payload, and answers when it is asked for the card."""
+
+
+PAYLOAD_FAILURES = 3  # calls in a row that got a 5xx; discord.py 2.7.1 makes five tries of each, over 25 s
+
+
 class Ladder:
     """Shows one sheet after another, wherever that is possible."""
 
@@ -44,6 +52,7 @@ class Ladder:
         self._places = places
         self._restraint = restraint
         self._sizing = sizing
+        self._probing = False
 
     async def show(
         self, memory: Memory, generation: Generation, outlook: Outlook, pictures: Mapping[int, FoundImage]
@@ -90,18 +99,28 @@ class Ladder:
             apart={position: memory.apart[position] for position in pictures if position in memory.apart},
         )
 
-    async def edit(self, memory: Memory, sheet: Sheet) -> discord.Message | None:
+    async def edit(self, memory: Memory, sheet: Sheet, *, is_progress: bool = False) -> discord.Message | None:
         """Edit the card where it stands. None: nothing can reach it.
 
-        Raises DeliveryDelayed, and for a sheet with uploads PayloadRefused and PayloadTooLarge.
+        A card over which Discord fails is sent brief from then on. Raises DeliveryDelayed, and for a sheet with uploads
+        PayloadRefused and PayloadTooLarge. *is_progress*: nothing is lost if it is never shown.
         """
+        if sheet.uploads and memory.apart_only:
+            raise PayloadRefused
         for way in self._places.ways(memory, sheet.generation):
-            self._restraint.check(by_token=way.by_token)
+            where = "edit by token" if way.by_token else "edit as the bot"
             try:
-                message = await way.send(sheet)
+                send = partial(way.send, sheet)
+                message = await self._call(memory, sheet, send, by_token=way.by_token, may_probe=not is_progress)
+            except PayloadFails:
+                if not sheet.brief:
+                    memory.brief = True
+                    return await self.edit(memory, replace(sheet, brief=True), is_progress=is_progress)
+                if sheet.uploads:
+                    memory.apart_only = True
+                    raise PayloadRefused from None
+                return None
             except discord.HTTPException as error:
-                self._restraint.refused(error, by_token=way.by_token)
-                where = "edit by token" if way.by_token else "edit as the bot"
                 verdict = _judge(error, sheet, where, by_token=way.by_token)
                 memory.token_dead = memory.token_dead or verdict is Verdict.TOKEN_DEAD
                 if verdict is Verdict.REFUSED and sheet.uploads:
@@ -110,11 +129,7 @@ class Ladder:
                 memory.archived = verdict is Verdict.ARCHIVED
                 if memory.archived:
                     return None  # whichever token edits
-            except NO_ANSWER as error:
-                self._restraint.unanswered(error)
-                raise _unanswered(error, sheet) from None
             else:
-                self._restraint.answered(by_token=way.by_token)
                 memory.closed, memory.archived, memory.tries = False, False, 0
                 return message
         return None
@@ -123,6 +138,64 @@ class Ladder:
         """How long the rate guard holds up the first call of a show; 0: pictures may be fetched for it now."""
         way = next(self._places.ways(memory, generation), None)
         return self._restraint.preparing_seconds(by_token=way is not None and way.by_token)
+    async def _call(
+        self,
+        memory: Memory,
+        sheet: Sheet,
+        send: Callable[[], Awaitable[discord.Message]],
+        *,
+        by_token: bool,
+        may_probe: bool = True,
+    ) -> discord.Message:
+        """One call; it is made again at once where Discord failed twice in a row and answers when asked for the card.
+
+        Raises discord.HTTPException, DeliveryDelayed, and PayloadFails for the last of PAYLOAD_FAILURES in a row, if
+        Discord answered before and after it: an outage that ends meanwhile must not be taken for a bad payload.
+        """
+        card = sheet.generation.id
+        while True:
+            self._restraint.check(by_token=by_token)
+            try:
+                message = await send()
+            except discord.HTTPException as error:
+                failed = error.status >= 500
+                memory.failures += failed
+                suspect = (
+                    failed and memory.failures > 1 and may_probe and await self._is_there(memory, sheet.generation)
+                )
+                if not suspect:
+                    self._restraint.refused(error, by_token=by_token, card=card)
+                    raise
+                self._restraint.present()
+                log.warning(
+                    "generation %s: Discord answers %s to this card, and is there otherwise", card, error.status
+                )
+                if memory.failures >= PAYLOAD_FAILURES and memory.seen_there:
+                    raise PayloadFails from None
+                memory.seen_there = True
+            except NO_ANSWER as error:
+                self._restraint.unanswered(error, card=card)
+                raise _unanswered(error, sheet) from None
+            else:
+                self._restraint.answered(by_token=by_token)
+                memory.failures, memory.seen_there = 0, False
+                return message
+
+    async def _is_there(self, memory: Memory, generation: Generation) -> bool:
+        """Whether Discord answers when it is asked for the card. One such call at a time; False without it."""
+        probe = None if self._probing else self._places.probe(memory, generation)
+        if probe is None:
+            return False
+        self._probing = True
+        try:
+            await probe()
+        except discord.HTTPException as error:
+            return error.status < 500
+        except NO_ANSWER:
+            return False
+        finally:
+            self._probing = False
+        return True
 
     async def find_card(self, generation: Generation) -> int | None:
         """The id of the answer to the interaction; None: Discord has none, no longer tells, or it is no card.
@@ -134,13 +207,13 @@ class Ladder:
         try:
             message = await self._places.fetch_answer(generation)
         except discord.HTTPException as error:
-            self._restraint.refused(error, by_token=True)
+            self._restraint.refused(error, by_token=True, card=generation.id)
             if error.status == 401 or error.code in (UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, UNKNOWN_INTERACTION):
                 return None
             log.info("generation %s: its card can't be asked for: %s, %s", generation.id, error.status, error.code)
             raise delayed(error) from None
         except NO_ANSWER as error:
-            self._restraint.unanswered(error)
+            self._restraint.unanswered(error, card=generation.id)
             raise delayed(error) from None
         if message is None:
             self._restraint.unasked()
@@ -170,7 +243,7 @@ class Ladder:
         leaving = self._places.is_leaving(memory, generation)
         found = _linked_in_rows(generation) | memory.linked
         linked = {at: url for at, url in found.items() if generation.images[at].state in _POSTED}
-        return Sheet(generation, outlook, uploads, kept, linked, apart, leaving)
+        return Sheet(generation, outlook, uploads, kept, linked, apart, leaving, memory.brief)
 
     async def _show_batch(
         self,
@@ -202,7 +275,7 @@ class Ladder:
             if place is Place.DIRECT_MESSAGE and not (apart.uploads or apart.linked):
                 break
             for plain in (True,) if refused else (False, True):
-                outcome = await self._try_post(place, open_channel, apart, plain=plain)
+                outcome = await self._try_post(memory, place, open_channel, apart, plain=plain)
                 if isinstance(outcome, discord.Message):
                     log.info("generation %s: posted apart from its card (%s)", generation.id, place.value)
                     if refused:
@@ -218,19 +291,18 @@ class Ladder:
         return Shown(Place.NOWHERE)
 
     async def _try_post(
-        self, place: Place, open_channel: OpenChannel, sheet: Sheet, *, plain: bool
+        self, memory: Memory, place: Place, open_channel: OpenChannel, sheet: Sheet, *, plain: bool
     ) -> discord.Message | Verdict:
-        self._restraint.check(by_token=False)
+
+        async def send() -> discord.Message:
+            return await self._places.send(await open_channel(), sheet, plain=plain)
+
         try:
-            message = await self._places.send(await open_channel(), sheet, plain=plain)
+            return await self._call(memory, sheet, send, by_token=False)
+        except PayloadFails:
+            return Verdict.REFUSED
         except discord.HTTPException as error:
-            self._restraint.refused(error, by_token=False)
             return _judge(error, sheet, place.value, by_token=False)
-        except NO_ANSWER as error:
-            self._restraint.unanswered(error)
-            raise _unanswered(error, sheet) from None
-        self._restraint.answered(by_token=False)
-        return message
 
     async def _leave_note(self, memory: Memory, card: Sheet, apart: Apart, shown: Shown) -> Shown | None:
         """Say on the card where its pictures are, now or, where Discord can't take it, later. None: it is gone."""

@@ -35,6 +35,10 @@ class Memory:
     home: Home | None = None
     closed: bool = False  # the bot was refused at the last place there was
     archived: bool = False  # it stands in a thread that is archived: there it can't be edited
+    failures: int = 0  # calls in a row that got a 5xx, whatever was sent
+    seen_there: bool = False  # Discord answered other calls since the first of them
+    brief: bool = False  # Discord failed over the card with all its words
+    apart_only: bool = False  # and over the brief one with a picture: pictures go in messages of their own
     tries: int = 0  # how often the card was left alone because of that
     message_id: int | None = None  # what *attached* stands on
     attached: dict[int, KeptPicture] = field(default_factory=dict[int, KeptPicture])

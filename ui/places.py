@@ -32,6 +32,7 @@ class Way:
 
     by_token: bool
     send: Send
+    fetch: Callable[[], Awaitable[discord.Message]]  # asks for the card as it stands
 
 
 class Places:
@@ -48,14 +49,19 @@ class Places:
         home = memory.home or _home_in_rows(generation)
         if home is not None:
             if not home.plain:
-                yield Way(False, self._edit_as_bot(home.channel_id, home.guild_id, home.message_id))
+                yield self._as_bot(home.channel_id, home.guild_id, home.message_id)
             return
         if message_id is None:
             return
         if self._token_is_fresh(memory, generation):
-            yield Way(True, self._edit_by_token(generation, message_id))
+            yield self._by_token(generation, message_id)
         if _bot_may_enter(generation):
-            yield Way(False, self._edit_as_bot(origin.channel_id, origin.guild_id, message_id))
+            yield self._as_bot(origin.channel_id, origin.guild_id, message_id)
+
+    def probe(self, memory: Memory, generation: Generation) -> Callable[[], Awaitable[object]] | None:
+        """A cheap call that tells whether Discord is there: it asks for the card, by the best way. None: there is none."""
+        way = next(self.ways(memory, generation), None)
+        return None if way is None else way.fetch
 
     def destinations(self, generation: Generation) -> Iterator[tuple[Place, OpenChannel]]:
         """Where the pictures can be posted in a message of their own, best first."""
@@ -79,7 +85,7 @@ class Places:
             view, files = sheet.view(), sheet.files()
             with asking(self._client):
                 return await channel.send(view=view, files=files, nonce=nonce, allowed_mentions=NOBODY)
-        content = plain_text(sheet.generation, sheet.linked, sheet.names())
+        content = plain_text(sheet.generation, sheet.linked, sheet.names(), brief=sheet.brief)
         files = sheet.files(beside=content)
         with asking(self._client):
             return await channel.send(content, files=files, nonce=nonce, allowed_mentions=NOBODY, suppress_embeds=True)
@@ -110,7 +116,7 @@ class Places:
         alive = bool(origin.token) and not memory.token_dead
         return alive and self._clock.now_ms() < origin.token_expires_at_ms - self._margin_ms
 
-    def _edit_by_token(self, generation: Generation, message_id: int) -> Send:
+    def _by_token(self, generation: Generation, message_id: int) -> Way:
         webhook = self._webhook(generation)
 
         async def send(sheet: Sheet) -> discord.Message:
@@ -120,9 +126,13 @@ class Places:
                     message_id, attachments=attachments, view=view, allowed_mentions=NOBODY
                 )
 
-        return send
+        async def fetch() -> discord.Message:
+            with asking(self._client):
+                return await webhook.fetch_message(message_id)
 
-    def _edit_as_bot(self, channel_id: int, guild_id: int | None, message_id: int) -> Send:
+        return Way(True, send, fetch)
+
+    def _as_bot(self, channel_id: int, guild_id: int | None, message_id: int) -> Way:
         message = self._client.get_partial_messageable(channel_id, guild_id=guild_id).get_partial_message(message_id)
 
         async def send(sheet: Sheet) -> discord.Message:
@@ -130,7 +140,11 @@ class Places:
             with asking(self._client):
                 return await message.edit(attachments=attachments, view=view, allowed_mentions=NOBODY)
 
-        return send
+        async def fetch() -> discord.Message:
+            with asking(self._client):
+                return await message.fetch()
+
+        return Way(False, send, fetch)
 
     def _webhook(self, generation: Generation) -> discord.Webhook:
         origin = generation.origin

@@ -29,7 +29,8 @@ PAUSE_MAX_SECONDS = 300.0
 class Restraint:
     """Whether a call may be made now. One for all cards of a process.
 
-    After each check() that lets a call through, answered(), refused(), unanswered() or unasked() tells how it ended.
+    After each check() that lets a call through, one of answered(), refused(), present(), unanswered() and unasked()
+    tells how it ended.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -59,11 +60,11 @@ class Restraint:
             self._bot_refusals = 0
         self._is_there()
 
-    def refused(self, error: discord.HTTPException, *, by_token: bool) -> None:
-        """Count a refusal, and pause where it concerns every card and not this one alone."""
+    def refused(self, error: discord.HTTPException, *, by_token: bool, card: int | None = None) -> None:
+        """Count a refusal, and pause where it concerns every card and not this one, *card*, alone."""
         now = self._clock.monotonic()
         if error.status >= 500:
-            self._is_silent(now)
+            self._is_silent(now, card)
         else:
             self._is_there()
         if error.status in (401, 403, 429):
@@ -75,16 +76,20 @@ class Restraint:
         elif error.code == CLOUDFLARE_BLOCK or is_ban(error):
             self._all_paused_until = now + retry_seconds(error)
 
+    def present(self) -> None:
+        """A call failed, and another one showed that Discord is there all the same."""
+        self._is_there()
+
     def unasked(self) -> None:
         """The call was not made after all."""
         self._breaker.came_to_nothing()
 
-    def unanswered(self, fault: BaseException) -> None:
-        """A call ended with one of ui.faults.NO_ANSWER."""
+    def unanswered(self, fault: BaseException, *, card: int | None = None) -> None:
+        """A call for *card* ended with one of ui.faults.NO_ANSWER."""
         if isinstance(fault, discord.RateLimited | ClientClosed):  # discord.py did not even ask
             self.unasked()
         else:
-            self._is_silent(self._clock.monotonic())
+            self._is_silent(self._clock.monotonic(), card)
 
     def _paused_seconds(self, now: float, *, by_token: bool) -> float:
         until = self._all_paused_until if by_token else max(self._all_paused_until, self._bot_paused_until)
@@ -97,9 +102,9 @@ class Restraint:
             log.info("Discord answers again", extra=REPEATS)
         self._breaker.answered()
 
-    def _is_silent(self, now: float) -> None:
+    def _is_silent(self, now: float, card: int | None) -> None:
         was_away = self._breaker.away
-        self._breaker.failed(now)
+        self._breaker.failed(now, card)
         if self._breaker.away and not was_away:
             log.warning(
                 "Discord does not answer: until it does, one call at a time is made, and the others are put off",

@@ -61,6 +61,9 @@ class DiscordRest:
         self.most_at_once = 0
         self.hides_attachment_ids = False
         self.renames_files = False
+        self.fails_over_text: int | None = None  # 503 to components with more characters than that
+        self.fails_over_components = False  # 503 to a new message that has any
+        self.fails_with_files = False  # 503 to an edit that brings files
         self._now = 0
         self._next_id = 9000
 
@@ -86,7 +89,7 @@ class DiscordRest:
         try:
             if call.path not in ("/users/@me", "/oauth2/applications/@me"):
                 await self.gate.wait()
-            return self._fault_for(call, request) or self._answer(call)
+            return self._fault_for(call, request) or self._failure_over(call) or self._answer(call)
         finally:
             self._now -= 1
 
@@ -104,6 +107,16 @@ class DiscordRest:
                 return _json(body, fault.status, fault.headers)
         return None
 
+    def _failure_over(self, call: Call) -> web.Response | None:
+        """A 5xx that this payload gets, however often it is sent."""
+        components = call.body.get("components")
+        fails = (
+            (self.fails_over_text is not None and len(str(components)) > self.fails_over_text)
+            or (self.fails_over_components and call.method == "POST" and components)
+            or (self.fails_with_files and call.method == "PATCH" and call.files)
+        )
+        return _json({"code": 0, "message": "no"}, 503) if fails else None
+
     def _answer(self, call: Call) -> web.Response:
         match call.method, call.path.strip("/").split("/"):
             case "GET", ["users", "@me"]:
@@ -119,6 +132,11 @@ class DiscordRest:
                 return self._write(self._next_id, call)
             case "GET", ["webhooks", _, _, "messages", "@original"]:
                 return self._show(min(self.messages))
+            case "GET", [("webhooks" | "channels"), *_, message_id]:
+                found = int(message_id) in self.messages
+                return (
+                    self._show(int(message_id)) if found else _json({"code": 10008, "message": "Unknown Message"}, 404)
+                )
             case "PATCH", [("webhooks" | "channels"), *_, message_id]:
                 return self._write(int(message_id), call)
         raise AssertionError(f"unexpected {call.method} {call.path}")

@@ -185,6 +185,11 @@ class DiscordWorld:
                 return 200, {"id": str(person * 10), "type": 1, "recipients": [{**BOT, "id": str(person)}]}
             case "POST", ["channels", channel, "messages"]:
                 return self._post(int(channel), payload, files)
+            case "GET", ["channels", channel, "messages", message]:
+                asked = self.messages.get(int(message))
+                gone = asked is None or asked.deleted or asked.ephemeral
+                unknown = (404, {"code": 10008, "message": "Unknown Message"}) if gone else None
+                return self._closed(int(channel)) or unknown or (200, self.shown(asked))
             case "PATCH", ["channels", channel, "messages", message]:
                 refusal = self._closed(int(channel)) or _too_large(files, self.bot_limit)
                 return refusal or self._edit(self.messages.get(int(message)), payload, files, token=False)

@@ -47,6 +47,18 @@ def test_a_few_failures_with_answers_between_them_hold_up_nothing(breaker: Break
     assert not breaker.away
 
 
+def test_one_card_alone_never_makes_discord_away_and_one_of_each_of_several_does(breaker: Breaker) -> None:
+    for _ in range(10 * AWAY_AFTER):
+        assert call(breaker, 0.0)
+        breaker.failed(0.0, card=1)
+    for card in range(2, AWAY_AFTER):
+        assert call(breaker, 0.0)
+        breaker.failed(0.0, card)
+    assert not breaker.away
+    breaker.failed(0.0, AWAY_AFTER)
+    assert breaker.away
+
+
 def test_failures_in_a_row_put_off_all_further_calls(breaker: Breaker) -> None:
     break_off(breaker)
     assert breaker.away

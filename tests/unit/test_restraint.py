@@ -110,6 +110,17 @@ def test_errors_of_discords_own_in_a_row_put_off_calls_of_every_kind(restraint: 
     assert by_bot >= TRY_FIRST_SECONDS
 
 
+@pytest.mark.parametrize("error", [refusal(500), ConnectionResetError()])
+def test_calls_for_one_card_alone_put_off_no_others(restraint: Restraint, error: Exception) -> None:
+    for _ in range(10 * AWAY_AFTER):
+        restraint.check(by_token=True)
+        if isinstance(error, discord.HTTPException):
+            restraint.refused(error, by_token=True, card=1)
+        else:
+            restraint.unanswered(error, card=1)
+    assert not is_away(restraint)
+
+
 @pytest.mark.parametrize("fault", [ConnectionResetError(), TimeoutError(), UnreadableAnswer()])
 def test_calls_without_an_answer_count_like_errors(restraint: Restraint, fault: Exception) -> None:
     for _ in range(AWAY_AFTER):
