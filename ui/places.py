@@ -59,7 +59,7 @@ class Places:
             yield self._as_bot(origin.channel_id, origin.guild_id, message_id)
 
     def probe(self, memory: Memory, generation: Generation) -> Callable[[], Awaitable[object]] | None:
-        """A cheap call that tells whether Discord is there: it asks for the card, by the best way. None: there is none."""
+        """A cheap call that tells whether Discord is there: it asks for the card. None: nothing reaches it."""
         way = next(self.ways(memory, generation), None)
         return None if way is None else way.fetch
 
