@@ -48,6 +48,7 @@ def build_card(
     outlook: Outlook,
     *,
     attached: Mapping[int, str],
+    names: Mapping[int, str] = _NOTHING,
     linked: Mapping[int, str] = _NOTHING,
     elsewhere: Sequence[str] = (),
     leaving: bool = False,
@@ -56,6 +57,7 @@ def build_card(
     """The card of *generation* as it stands.
 
     *attached*: image position -> media reference ("attachment://name.png") of the images that this message holds.
+    *names*: their file names, where the references don't end in them.
     *linked*: image position -> address at the image service, for images too large to be attached.
     *elsewhere*: addresses of messages that hold what could not be put on this card.
     *leaving*: soon Discord lets nobody change this card any more, and not all is ready.
@@ -68,7 +70,7 @@ def build_card(
         *_live_lines(generation.images, outlook),
         *_ending_lines(generation),
         *([texts_places.LEAVING] if leaving else []),
-        *_fitting_lines(generation, attached),
+        *_fitting_lines(generation, names or attached),
         _small_print(generation),
     ]
     text = "\n".join(lines)

@@ -287,7 +287,7 @@ class DiscordDelivery:
             card.over = message is None  # nothing reaches the card; news will look for another place
         card.edited_at = self._clock.monotonic()
         if self._freshness is not None:
-            standing = {position: picture.attachment_id for position, picture in sheet.kept.items()}
+            standing = {} if sheet.leaves_list else sheet.standing
             await self._freshness.was_shown(generation, standing)
 
     async def _is_current(self, generation: Generation) -> bool:

@@ -7,7 +7,7 @@ Knows one show at a time; when and in what order shows come is ui/delivery's. To
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -17,6 +17,7 @@ from generations.errors import DeliveryDelayed
 from generations.model import Apart, Generation, Outlook, State
 from generations.shown import Place, Shown
 from qwen.images import FoundImage, OversizedImage
+from ui.calls import Calls, PayloadFails
 from ui.faults import NO_ANSWER, UNKNOWN_INTERACTION, UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, Verdict, delayed, verdict_of
 from ui.file_names import Picture
 from ui.memory import Home, Memory
@@ -38,21 +39,14 @@ class PayloadTooLarge(Exception):
     """Discord would take a card here, but not so many bytes."""
 
 
-class PayloadFails(Exception):
-    """Discord fails over this payload, and answers when it is asked for the card."""
-
-
-PAYLOAD_FAILURES = 3  # calls in a row that got a 5xx; discord.py 2.7.1 makes five tries of each, over 25 s
-
-
 class Ladder:
     """Shows one sheet after another, wherever that is possible."""
 
     def __init__(self, places: Places, restraint: Restraint, sizing: Sizing) -> None:
         self._places = places
         self._restraint = restraint
+        self._calls = Calls(places, restraint)
         self._sizing = sizing
-        self._probing = False
 
     async def show(
         self, memory: Memory, generation: Generation, outlook: Outlook, pictures: Mapping[int, FoundImage]
@@ -93,7 +87,11 @@ class Ladder:
         attached = {position: memory.attached[position] for position in pictures if position in memory.attached}
         return replace(
             shown,
-            attachments={position: picture.attachment_id for position, picture in attached.items()},
+            attachments={
+                position: picture.attachment_id
+                for position, picture in attached.items()
+                if picture.attachment_id is not None
+            },
             file_names={position: "" for position in memory.linked if position in landed}
             | {position: picture.file_name for position, picture in attached.items()},
             apart={position: memory.apart[position] for position in pictures if position in memory.apart},
@@ -110,8 +108,9 @@ class Ladder:
         for way in self._places.ways(memory, sheet.generation):
             where = "edit by token" if way.by_token else "edit as the bot"
             try:
+                sheet = await self._calls.tell_ids(memory, sheet, way)
                 send = partial(way.send, sheet)
-                message = await self._call(memory, sheet, send, by_token=way.by_token, may_probe=not is_progress)
+                message = await self._calls.make(memory, sheet, send, by_token=way.by_token, may_probe=not is_progress)
             except PayloadFails:
                 if not sheet.brief:
                     memory.brief = True
@@ -131,71 +130,13 @@ class Ladder:
                     return None  # whichever token edits
             else:
                 memory.closed, memory.archived, memory.tries = False, False, 0
-                return message
+                return await self._calls.answer_with_ids(memory, sheet, way, message)
         return None
 
     def preparing_seconds(self, memory: Memory, generation: Generation) -> float:
         """How long the rate guard holds up the first call of a show; 0: pictures may be fetched for it now."""
         way = next(self._places.ways(memory, generation), None)
         return self._restraint.preparing_seconds(by_token=way is not None and way.by_token)
-    async def _call(
-        self,
-        memory: Memory,
-        sheet: Sheet,
-        send: Callable[[], Awaitable[discord.Message]],
-        *,
-        by_token: bool,
-        may_probe: bool = True,
-    ) -> discord.Message:
-        """One call; it is made again at once where Discord failed twice in a row and answers when asked for the card.
-
-        Raises discord.HTTPException, DeliveryDelayed, and PayloadFails for the last of PAYLOAD_FAILURES in a row, if
-        Discord answered before and after it: an outage that ends meanwhile must not be taken for a bad payload.
-        """
-        card = sheet.generation.id
-        while True:
-            self._restraint.check(by_token=by_token)
-            try:
-                message = await send()
-            except discord.HTTPException as error:
-                failed = error.status >= 500
-                memory.failures += failed
-                suspect = (
-                    failed and memory.failures > 1 and may_probe and await self._is_there(memory, sheet.generation)
-                )
-                if not suspect:
-                    self._restraint.refused(error, by_token=by_token, card=card)
-                    raise
-                self._restraint.present()
-                log.warning(
-                    "generation %s: Discord answers %s to this card, and is there otherwise", card, error.status
-                )
-                if memory.failures >= PAYLOAD_FAILURES and memory.seen_there:
-                    raise PayloadFails from None
-                memory.seen_there = True
-            except NO_ANSWER as error:
-                self._restraint.unanswered(error, card=card)
-                raise _unanswered(error, sheet) from None
-            else:
-                self._restraint.answered(by_token=by_token)
-                memory.failures, memory.seen_there = 0, False
-                return message
-
-    async def _is_there(self, memory: Memory, generation: Generation) -> bool:
-        """Whether Discord answers when it is asked for the card. One such call at a time; False without it."""
-        probe = None if self._probing else self._places.probe(memory, generation)
-        if probe is None:
-            return False
-        self._probing = True
-        try:
-            await probe()
-        except discord.HTTPException as error:
-            return error.status < 500
-        except NO_ANSWER:
-            return False
-        finally:
-            self._probing = False
-        return True
 
     async def find_card(self, generation: Generation) -> int | None:
         """The id of the answer to the interaction; None: Discord has none, no longer tells, or it is no card.
@@ -298,7 +239,7 @@ class Ladder:
             return await self._places.send(await open_channel(), sheet, plain=plain)
 
         try:
-            return await self._call(memory, sheet, send, by_token=False)
+            return await self._calls.make(memory, sheet, send, by_token=False)
         except PayloadFails:
             return Verdict.REFUSED
         except discord.HTTPException as error:
@@ -352,8 +293,3 @@ def _judge(error: discord.HTTPException, sheet: Sheet, where: str, *, by_token: 
     if verdict is Verdict.TOO_LARGE and sheet.uploads:
         raise PayloadTooLarge from None
     return verdict
-
-
-def _unanswered(error: BaseException, sheet: Sheet) -> DeliveryDelayed:
-    log.info("generation %s: no answer from Discord (%s)", sheet.generation.id, type(error).__name__)
-    return delayed(error)

@@ -11,7 +11,7 @@ import discord
 
 from generations.model import Apart, Generation, State
 from ui.file_names import file_name
-from ui.sheet import KeptPicture, Sheet, picture_ids
+from ui.sheet import KeptPicture, Sheet, count_pictures, pictures_on
 
 CLOSED_SECONDS = 60.0  # to the first new try where the bot may not write now; doubled with each
 CLOSED_TRIES = 6  # an hour in all
@@ -40,6 +40,7 @@ class Memory:
     brief: bool = False  # Discord failed over the card with all its words
     apart_only: bool = False  # and over the brief one with a picture: pictures go in messages of their own
     tries: int = 0  # how often the card was left alone because of that
+    asked: bool = False  # the card has been asked for ids that no answer told
     message_id: int | None = None  # what *attached* stands on
     attached: dict[int, KeptPicture] = field(default_factory=dict[int, KeptPicture])
     linked: dict[int, str] = field(default_factory=dict[int, str])
@@ -49,13 +50,32 @@ class Memory:
         """From now on the card is another message, which holds no picture yet."""
         self.home = home
         self.message_id = home.message_id
+        self.asked = False
         self.attached.clear()
 
     def note_uploads(self, sheet: Sheet, message: discord.Message) -> None:
         """The pictures of *sheet* stand on *message* now."""
-        names = sheet.names()
-        for position, attachment_id in picture_ids(message, sheet).items():
-            self.attached[position] = KeptPicture(attachment_id, names[position])
+        names = {position: picture.file_name for position, picture in self.attached.items()}
+        names |= {position: sheet.names()[position] for position in sheet.uploads}
+        found = pictures_on(message, dict(sorted(names.items())))
+        for position, picture in found.items():
+            before = self.attached.get(position)
+            if position in sheet.uploads or (before is not None and before.attachment_id is None):
+                self.attached[position] = picture
+
+    def note_kept(self, message: discord.Message) -> None:
+        """*message* is the card as it stands. What it can't hold is forgotten; of the rest it may tell the ids."""
+        found = pictures_on(
+            message, {position: self.attached[position].file_name for position in sorted(self.attached)}
+        )
+        if message.flags.components_v2 and count_pictures(message) < len(found):
+            found = {position: picture for position, picture in found.items() if picture.attachment_id is not None}
+        self.attached = found
+
+    @property
+    def leaves_list(self) -> bool:
+        """Whether a picture stands on the card whose id is not known."""
+        return any(picture.attachment_id is None for picture in self.attached.values())
 
     def kept(self, generation: Generation) -> dict[int, KeptPicture]:
         """The pictures that stand on the message to be edited: by the rows, if they speak of it, else as remembered.
@@ -81,6 +101,9 @@ class Memory:
     def _heed_rows(self, generation: Generation) -> None:
         for image in generation.images:
             if image.attachment_id is None:
+                # Its name stands in the rows although no answer told its id: it is on the card all the same.
+                if image.state is State.DELIVERED and image.file_name and image.apart is None:
+                    self.attached.setdefault(image.position, KeptPicture(None, image.file_name))
                 continue
             remembered = self.attached.get(image.position)
             if image.state is State.DELIVERED:

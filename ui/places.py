@@ -14,6 +14,7 @@ import discord
 from generations.clock import Clock
 from generations.model import Generation
 from generations.shown import Place
+from ui.appending import append_as_bot, append_by_token
 from ui.cards import plain_text
 from ui.faults import asking
 from ui.memory import Home, Memory
@@ -57,11 +58,6 @@ class Places:
             yield self._by_token(generation, message_id)
         if _bot_may_enter(generation):
             yield self._as_bot(origin.channel_id, origin.guild_id, message_id)
-
-    def probe(self, memory: Memory, generation: Generation) -> Callable[[], Awaitable[object]] | None:
-        """A cheap call that tells whether Discord is there: it asks for the card. None: nothing reaches it."""
-        way = next(self.ways(memory, generation), None)
-        return None if way is None else way.fetch
 
     def destinations(self, generation: Generation) -> Iterator[tuple[Place, OpenChannel]]:
         """Where the pictures can be posted in a message of their own, best first."""
@@ -122,6 +118,8 @@ class Places:
         async def send(sheet: Sheet) -> discord.Message:
             attachments, view = sheet.attachments(), sheet.view()
             with asking(self._client):
+                if sheet.appends:
+                    return await append_by_token(webhook, message_id, sheet.files(), view)
                 return await webhook.edit_message(
                     message_id, attachments=attachments, view=view, allowed_mentions=NOBODY
                 )
@@ -138,6 +136,8 @@ class Places:
         async def send(sheet: Sheet) -> discord.Message:
             attachments, view = sheet.attachments(), sheet.view()
             with asking(self._client):
+                if sheet.appends:
+                    return await append_as_bot(self._client, message, sheet.files(), view)
                 return await message.edit(attachments=attachments, view=view, allowed_mentions=NOBODY)
 
         async def fetch() -> discord.Message:

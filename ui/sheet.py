@@ -30,8 +30,14 @@ class KeptPicture:
     a panel bot; discord.py, hikari and JDA send both).
     """
 
-    attachment_id: int
+    attachment_id: int | None  # None: Discord has not told it
     file_name: str
+    address: str = ""  # where the message's gallery shows it, if Discord tells no more
+
+    @property
+    def reference(self) -> str:
+        """How a gallery names it: by its file name, if it is listed with its id, and else by its address."""
+        return self.address if self.attachment_id is None and self.address else f"attachment://{self.file_name}"
 
     def to_dict(self) -> dict[str, Any]:
         return {"id": str(self.attachment_id), "filename": self.file_name}
@@ -57,16 +63,35 @@ class Sheet:
 
     def view(self) -> discord.ui.LayoutView:
         """New components. The gallery names the pictures of this message by their file names."""
-        attached = {position: f"attachment://{name}" for position, name in self.names().items()}
+        names = self.names()
+        attached = {position: f"attachment://{name}" for position, name in names.items()}
+        attached |= {position: picture.reference for position, picture in self.kept.items()}
         return build_card(
             self.generation,
             self.outlook,
             attached=attached,
+            names=names,
             linked=self.linked,
             elsewhere=addresses(self.generation, self.apart),
             leaving=self.leaving,
             brief=self.brief,
         )
+
+    @property
+    def leaves_list(self) -> bool:
+        """Whether no list of attachments can be sent: without one Discord keeps them all (Discord docs: Message)."""
+        return any(picture.attachment_id is None for picture in self.kept.values())
+
+    @property
+    def standing(self) -> dict[int, int]:
+        """The attachments that an edit keeps, by image position, as far as their ids are known."""
+        known = ((position, picture.attachment_id) for position, picture in self.kept.items())
+        return {position: found for position, found in known if found is not None}
+
+    @property
+    def appends(self) -> bool:
+        """Whether new files are to be added to a list that is left alone."""
+        return self.leaves_list and bool(self.uploads)
 
     def names(self) -> dict[int, str]:
         """The file names on the message, in gallery order."""
@@ -94,7 +119,10 @@ class Sheet:
         ]
 
     def attachments(self) -> Sequence[discord.Attachment | discord.File]:
-        """The whole list for an edit, kept ones first; MISSING (leave alone) when there is none."""
+        """The whole list for an edit, kept ones first; MISSING (leave alone) when there is none, or when it can't be
+        whole because the id of a kept one is not known."""
+        if self.leaves_list:
+            return discord.utils.MISSING
         kept = [cast("discord.Attachment", self.kept[position]) for position in sorted(self.kept)]
         return [*kept, *self.files()] or discord.utils.MISSING
 
@@ -139,8 +167,8 @@ def addresses(generation: Generation, apart: Mapping[int, Apart]) -> list[str]:
     ]
 
 
-def picture_ids(message: discord.Message, sheet: Sheet) -> dict[int, int]:
-    """The attachment ids that Discord gave to the uploads of *sheet*, as far as *message*, its answer, tells them.
+def pictures_on(message: discord.Message, names: Mapping[int, str]) -> dict[int, KeptPicture]:
+    """The pictures *names*, by position, as far as *message* tells of them: all of them, with the ids it tells.
 
     A message that shows its attachments in components lists none of them in `attachments` (discord-api-docs#8277),
     so they are read from the gallery: by file name, and by place where the name was changed.
@@ -148,11 +176,24 @@ def picture_ids(message: discord.Message, sheet: Sheet) -> dict[int, int]:
     media = list(_media(message.components))
     by_name = {attachment.filename: attachment.id for attachment in message.attachments}
     by_name |= {_name_in(item.url): found for item in media if (found := _id_of(item)) is not None}
-    ids = {position: by_name[name] for position, name in sheet.names().items() if name in by_name}
-    if len(media) == len(sheet.names()):
-        by_place = {position: _id_of(item) for position, item in zip(sheet.names(), media, strict=True)}
-        ids = {position: found for position, found in by_place.items() if found is not None} | ids
-    return {position: ids[position] for position in sheet.uploads if position in ids}
+    by_place = dict(zip(names, media, strict=True)) if len(media) == len(names) else {}
+    pictures: dict[int, KeptPicture] = {}
+    for position, name in names.items():
+        item = by_place.get(position)
+        found = by_name.get(name) or (_id_of(item) if item is not None else None)
+        address = item.url if item is not None and item.url.startswith(("http://", "https://")) else ""
+        pictures[position] = KeptPicture(found, name, "" if found is not None else address)
+    return pictures
+
+
+def tells_ids(message: discord.Message, names: Mapping[int, str]) -> bool:
+    """Whether *message* tells the id of each of the pictures *names*."""
+    return all(picture.attachment_id is not None for picture in pictures_on(message, names).values())
+
+
+def count_pictures(message: discord.Message) -> int:
+    """How many pictures *message* shows."""
+    return len(message.attachments) + sum(1 for _ in _media(message.components))
 
 
 def _media(components: Sequence[Any]) -> Iterator[discord.UnfurledMediaItem]:

@@ -80,6 +80,9 @@ async def make_due(tx: Transaction, generation_id: int, now_ms: int) -> None:
     await tx.execute(update(images).where(later, one_of(images.c.state, *WAITING)).values(due_at_ms=now_ms))
 
 
+_NAME_OF_A_LINK = case((images.c.file_name == "", ""), else_=None)
+
+
 async def mark_shown(
     tx: Transaction,
     generation_id: int,
@@ -92,7 +95,7 @@ async def mark_shown(
     """The card now says *revision*; with an earlier one than before it owes the difference again.
 
     *message_id* and *channel_id*: where it stands; None: where it stood. On another message stand none of the pictures
-    that the one before held. Raises LostClaim.
+    that the one before held: their ids and names go, and the empty name that stands for a link stays. Raises LostClaim.
     """
     row = await lock_generation(tx, generation_id, fence)
     changes: dict[str, int | None] = {"shown_revision": revision}
@@ -101,7 +104,7 @@ async def mark_shown(
         if message_id != row["message_id"]:
             await tx.execute(delete(removed_cards).where(removed_cards.c.generation_id == generation_id))
             theirs = images.c.generation_id == generation_id
-            await tx.execute(update(images).where(theirs).values(attachment_id=None))
+            await tx.execute(update(images).where(theirs).values(attachment_id=None, file_name=_NAME_OF_A_LINK))
     if channel_id is not None:
         changes["card_channel_id"] = channel_id if channel_id != row["channel_id"] else None
     await tx.execute(update(generations).where(generations.c.id == generation_id).values(changes))

@@ -23,6 +23,7 @@ class Cdn:
         self._secret = secret
         self._public_url = public_url
         self._files: dict[int, Attachment] = {}
+        self._opaque: dict[str, int] = {}
 
     def keep(self, attachment: Attachment) -> None:
         self._files[attachment.id] = attachment
@@ -38,8 +39,16 @@ class Cdn:
         query = f"ex={expires:x}&is={issued:x}&hm={self._signature(path, f'{expires:x}', f'{issued:x}')}&"
         return f"{self._public_url()}{quote(path)}?{query}"
 
+    def opaque_url(self, attachment_id: int) -> str:
+        """Another address of the same file, which does not tell its id and has no end."""
+        name = hmac.new(self._secret, str(attachment_id).encode(), hashlib.sha256).hexdigest()
+        self._opaque[f"/cdn/media/{name}"] = attachment_id
+        return f"{self._public_url()}/cdn/media/{name}"
+
     def find(self, path: str, query: Mapping[str, str]) -> Attachment | None:
         """The file at an address, None when it is unknown, tampered with or expired."""
+        if path in self._opaque:
+            return self._files.get(self._opaque[path])
         attachment = self._files.get(attachment_id_in(path) or 0)
         if attachment is None or _path(attachment) != unquote(path):
             return None
@@ -55,7 +64,8 @@ class Cdn:
         """The attachment that an address of this CDN names, None for any other address."""
         if not url.startswith(f"{self._public_url()}/cdn/"):
             return None
-        return attachment_id_in(urlsplit(url).path)
+        path = urlsplit(url).path
+        return self._opaque.get(path) or attachment_id_in(path)
 
     def _signature(self, path: str, expires: str, issued: str) -> str:
         return hmac.new(self._secret, f"{path}?{expires}&{issued}".encode(), hashlib.sha256).hexdigest()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any, cast
 
 from sandbox.local_discord.cdn import Cdn
 from sandbox.local_discord.model import Attachment, Guild, Json, Message
@@ -23,6 +25,7 @@ class Payloads:
     def __init__(self, state: State, cdn: Cdn) -> None:
         self._state = state
         self._cdn = cdn
+        self.tells_attachment_ids = True
 
     def user(self, user_id: int) -> Json:
         person = self._state.people_by_id.get(user_id)
@@ -54,6 +57,15 @@ class Payloads:
             "communication_disabled_until": None,
             "flags": 0,
         }
+
+    def answer(self, message: Message) -> Json:
+        """A message as a REST call gets it.
+
+        Where attachment ids are not told, galleries have addresses without them and no attachment is listed: a server
+        that is compatible with Discord was seen to answer like that.
+        """
+        body = self.message(message)
+        return body if self.tells_attachment_ids else _without_ids(body, self._cdn.opaque_url) | {"attachments": []}
 
     def message(self, message: Message, *, with_reference: bool = True) -> Json:
         state = self._state
@@ -180,3 +192,16 @@ def _attachments_used(components: list[Json]) -> list[int]:
             nested.append(component["accessory"])
         found += _attachments_used(nested)
     return found
+
+
+def _without_ids(part: Any, opaque_url: Callable[[int], str]) -> Any:
+    """A copy in which nothing tells the id of an attachment."""
+    if isinstance(part, list):
+        return [_without_ids(each, opaque_url) for each in cast("list[Any]", part)]
+    if not isinstance(part, dict):
+        return part
+    body = {key: _without_ids(value, opaque_url) for key, value in cast(Json, part).items()}
+    if "attachment_id" in body:
+        url = opaque_url(int(body.pop("attachment_id")))
+        body |= {"id": "0", "url": url, "proxy_url": url}
+    return body

@@ -64,7 +64,7 @@ class ChannelRoutes:
         return Answer(200, self._places.channel(self._channel(call)))
 
     def _get(self, call: Call) -> Answer:
-        return Answer(200, self._payloads.message(self._message(call, p.READ_MESSAGE_HISTORY)))
+        return Answer(200, self._payloads.answer(self._message(call, p.READ_MESSAGE_HISTORY)))
 
     def _list(self, call: Call) -> Answer:
         """Newest first, at most `limit` (1-100, default 50)."""
@@ -80,7 +80,7 @@ class ChannelRoutes:
         if around is not None:
             nearest = sorted(found, key=lambda message: abs(message.id - around))[:limit]
             found = sorted(nearest, key=lambda message: message.id)
-        return Answer(200, [self._payloads.message(message) for message in reversed(found[-limit:])])
+        return Answer(200, [self._payloads.answer(message) for message in reversed(found[-limit:])])
 
     def _create(self, call: Call) -> Answer:
         channel = self._channel(call)
@@ -91,7 +91,7 @@ class ChannelRoutes:
         if (body.get("flags") or 0) & ~CREATE_FLAGS:
             raise errors.invalid_field(("flags",), "BASE_TYPE_CHOICES", "Flags that a message cannot be created with")
         if (again := self._same_nonce(channel, body)) is not None:
-            return Answer(200, self._payloads.message(again))
+            return Answer(200, self._payloads.answer(again))
         reference = self._reference(channel, body)
         message = self._messages.create(
             Draft(
@@ -106,7 +106,7 @@ class ChannelRoutes:
                 permissions=self._state.permissions(self._state.application_id, channel),
             )
         )
-        return Answer(200, self._payloads.message(message))
+        return Answer(200, self._payloads.answer(message))
 
     def _may_post(self, channel: Channel, with_files: bool) -> None:
         if channel.recipient_id in self._state.closed_dms:
@@ -157,7 +157,7 @@ class ChannelRoutes:
         late = self._count_late_edit(message)
         self._messages.edit(message, body, call.uploads, self._state.attachment_size_limit, held)
         self._late_edits_at_ms[channel.id] = late
-        return Answer(200, self._payloads.message(message))
+        return Answer(200, self._payloads.answer(message))
 
     def _count_late_edit(self, message: Message) -> list[int]:
         """429/30046 when messages older than an hour were edited too often in this channel; the times of its late edits

@@ -57,16 +57,16 @@ class InteractionRoutes:
     def _follow_up(self, call: Call) -> Answer:
         interaction = self._reach(call)
         message = self._interactions.follow_up(interaction, call.checked(follow_up_create), call.uploads)
-        return Answer(200, self._payloads.message(message))
+        return Answer(200, self._payloads.answer(message))
 
     def _get(self, call: Call) -> Answer:
-        return Answer(200, self._payloads.message(self._message(call, self._reach(call))))
+        return Answer(200, self._payloads.answer(self._message(call, self._reach(call))))
 
     def _edit(self, call: Call) -> Answer:
         interaction = self._reach(call)
         message = self._message(call, interaction)
         self._interactions.edit(interaction, message, call.checked(message_edit), call.uploads)
-        return Answer(200, self._payloads.message(message))
+        return Answer(200, self._payloads.answer(message))
 
     def _delete(self, call: Call) -> Answer:
         interaction = self._reach(call)

@@ -43,7 +43,7 @@ class LocalDiscord:
         self._recording = Recording(clock)
         self.token = _make_token(self._state.application_id, rng)
         self.cdn = Cdn(clock, rng.randbytes(32), lambda: self._public_url())
-        payloads = Payloads(self._state, self.cdn)
+        payloads = self._payloads = Payloads(self._state, self.cdn)
         places = Places(self._state, payloads)
         bodies = InteractionPayloads(self._state, payloads, places)
         messages = Messages(self._state, self.cdn)
@@ -116,6 +116,10 @@ class LocalDiscord:
     def set_attachment_size_limit(self, size: int) -> None:
         """Bytes of one file in interactions from now on (a boosted server, a subscriber)."""
         self._state.attachment_size_limit = size
+
+    def tell_attachment_ids(self, told: bool) -> None:
+        """Whether answers to REST calls name the ids of attachments, as Discord's do; without, nothing there does."""
+        self._payloads.tells_attachment_ids = told
 
     def archive(self, thread: str) -> None:
         """Archives a thread by name; the next message in it opens it again. Raises KeyError for no such thread."""

@@ -1,4 +1,4 @@
-"""A card that was taken away: who may, and that nothing links to it until a new one is shown."""
+"""A card that was taken away or moved: who may, and what the rows still say of it."""
 
 from __future__ import annotations
 
@@ -55,3 +55,17 @@ async def test_a_card_may_be_removed_by_its_requester_and_by_a_moderator(world: 
     with pytest.raises(NotYours) as caught:
         await world.generations.find_removable(1, user_id=OTTO, may_manage=False)
     assert caught.value.owner_id == MIRA
+
+
+@pytest.mark.parametrize(("message_id", "kept"), [(55, (None, None)), (9001, (7, "a.png")), (None, (7, "a.png"))])
+async def test_a_card_that_moves_to_another_message_leaves_its_pictures_behind_but_not_its_links(
+    world: World, message_id: int | None, kept: tuple[int | None, str | None]
+) -> None:
+    made = await world.ask(1, count=2)
+    async with world.database.transaction() as tx:
+        await records.update_image(tx, made.images[0], fence=None, attachment_id=7, file_name="a.png")
+        await records.update_image(tx, made.images[1], fence=None, file_name="")
+        await records.mark_shown(tx, 1, 0, 1, message_id=message_id, channel_id=None)
+    picture, link = (await world.load(1)).images
+    assert (picture.attachment_id, picture.file_name) == kept
+    assert link.file_name == ""

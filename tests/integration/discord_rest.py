@@ -61,6 +61,8 @@ class DiscordRest:
         self.most_at_once = 0
         self.hides_attachment_ids = False
         self.renames_files = False
+        self.tells_no_ids = False  # galleries are answered as they were sent, and no attachment is listed
+        self.resolves_kept = True  # without a list, a gallery may name what the message holds
         self.fails_over_text: int | None = None  # 503 to components with more characters than that
         self.fails_over_components = False  # 503 to a new message that has any
         self.fails_with_files = False  # 503 to an edit that brings files
@@ -129,6 +131,7 @@ class DiscordRest:
             case "POST", ["channels", channel_id, "messages"]:
                 self._next_id += 1
                 self.add_message(self._next_id, int(channel_id))
+                self.messages[self._next_id]["flags"] = call.body.get("flags", 0)
                 return self._write(self._next_id, call)
             case "GET", ["webhooks", _, _, "messages", "@original"]:
                 return self._show(min(self.messages))
@@ -145,20 +148,29 @@ class DiscordRest:
         message = self.messages.get(message_id)
         if message is None:
             return _json({"code": 10008, "message": "Unknown Message"}, 404)
-        if "attachments" in call.body:
-            message["attachments"] = self._attach(message["attachments"], call)
-        message["content"] = call.body.get("content", message["content"])
+        attachments = self._attach(message["attachments"], call)
         if "components" in call.body:
             named = {listed.get("filename") for listed in call.body.get("attachments", [])} | set(call.files)
-            unknown = _media_names(call.body["components"]) - (set(message["attachments"].values()) & named)
+            if "attachments" not in call.body and self.resolves_kept:
+                named |= set(message["attachments"].values())
+            unknown = _media_names(call.body["components"]) - (set(attachments.values()) & named)
             if unknown:
                 return _json({"code": 50035, "message": f"unfurled media attachment not found: {unknown}"}, 400)
             message["components"] = call.body["components"]
+        message["attachments"] = attachments
+        message["content"] = call.body.get("content", message["content"])
         return self._show(message_id)
 
     def _attach(self, before: dict[int, str], call: Call) -> dict[int, str]:
-        """Kept ones by their id, new ones by their number in the request."""
+        """Kept ones by their id, new ones by their number in the request; without a list, all and the new ones (Discord
+        docs: Webhook, "Edit Webhook Message").
+        """
         after: dict[int, str] = {}
+        if "attachments" not in call.body:
+            for name in call.files:
+                self._next_id += 1
+                after[self._next_id] = name
+            return before | after
         for listed in call.body["attachments"]:
             if int(listed["id"]) in before:
                 after[int(listed["id"])] = before[int(listed["id"])]
@@ -178,6 +190,8 @@ class DiscordRest:
             if not isinstance(part, dict):
                 return part
             name = str(part.get("url", "")).removeprefix("attachment://")
+            if self.tells_no_ids:
+                return {key: resolve(value) for key, value in part.items()}
             if name in ids and self.hides_attachment_ids:
                 return {"url": f"https://cdn.example/attachments/{message['channel_id']}/{ids[name]}/{name}?ex=1"}
             if name in ids:
@@ -185,7 +199,11 @@ class DiscordRest:
                 return {"url": f"https://cdn.example/{shown_name}", "attachment_id": str(ids[name])}
             return {key: resolve(value) for key, value in part.items()}
 
-        listed = [] if message["components"] else [_attachment(number, name) for name, number in ids.items()]
+        listed = (
+            []
+            if message["components"] or self.tells_no_ids
+            else [_attachment(number, name) for name, number in ids.items()]
+        )
         return _json(
             {
                 **{"id": str(message_id), "channel_id": str(message["channel_id"]), "author": BOT, "type": 0},

@@ -56,6 +56,7 @@ class WorldClock:
 @dataclass
 class World:
     bench: Bench
+    client: discord.Client
     delivery: DiscordDelivery
     person: str = "mira"
 
@@ -88,7 +89,12 @@ class World:
         made = replace(made, images=tuple(moved(image, states) for image in made.images), revision=made.revision + 1)
         shown = await self.delivery.show(made, NOTHING, {position: picture(position) for position in positions})
         images = tuple(
-            replace(image, state=State.DELIVERED, attachment_id=shown.attachments.get(image.position))
+            replace(
+                image,
+                state=State.DELIVERED,
+                attachment_id=shown.attachments.get(image.position),
+                file_name=shown.file_names.get(image.position),
+            )
             if image.position in positions
             else image
             for image in made.images
@@ -152,7 +158,7 @@ async def bench() -> AsyncIterator[Bench]:
 
 @pytest.fixture
 def world(bench: Bench, client: discord.Client) -> World:
-    return World(bench, DiscordDelivery(client, WorldClock(bench)))
+    return World(bench, client, DiscordDelivery(client, WorldClock(bench)))
 
 
 @pytest.mark.parametrize("restarts", [False, True])
@@ -181,6 +187,37 @@ async def test_four_images_of_a_long_prompt_in_wide_letters_stand_on_one_card(wo
     descriptions = [item["description"] for part in parts(message["components"]) for item in part.get("items", ())]
     assert len(descriptions[0]) > 3 * len(descriptions[1]) and descriptions[3].startswith("Image 4 of 4: ")
     assert all(request.status < 300 for request in world.bench.discord.requests)
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("order", [(0,), (1, 0), (2, 0, 1), (2, 0, 3, 1)])
+async def test_where_no_answer_tells_attachment_ids_images_fill_one_gallery_all_the_same(
+    world: World, client: discord.Client, caplog: pytest.LogCaptureFixture, order: tuple[int, ...], restarts: bool
+) -> None:
+    world.bench.discord.tell_attachment_ids(False)
+    made = await world.asked(count=len(order))
+    for position in order:
+        made, shown = await world.arrives(made, position)
+        assert (shown.place, dict(shown.attachments)) == (Place.CARD, {})
+        if restarts:
+            world.restart(client)
+    [message] = world.seen()
+    assert await world.pictures_on(message) == [picture(position).data for position in range(len(order))]
+    edits = [request for request in world.bench.discord.requests if request.method == "PATCH"]
+    assert all("attachments" not in edit.json for edit in edits[1:])
+    assert all(request.status < 300 for request in world.bench.discord.requests)
+    warnings = [record for record in caplog.records if "does not tell the ids" in record.getMessage()]
+    assert len(warnings) == (len(order) if restarts else 1)
+
+
+async def test_ids_that_an_edit_does_not_tell_are_learned_from_the_message(world: World) -> None:
+    world.bench.discord.tell_attachment_ids(False)
+    made, _ = await world.arrives(await world.asked(count=2), 0)
+    world.bench.discord.tell_attachment_ids(True)
+    world.restart(world.client)
+    _, shown = await world.arrives(made, 1)
+    assert list(shown.attachments) == [1]
+    assert len(world.bench.discord.requests[-1].json["attachments"]) == 2
 
 
 async def test_the_hand_over_from_the_token_to_the_bot_keeps_what_is_there(world: World) -> None:

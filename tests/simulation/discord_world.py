@@ -288,8 +288,8 @@ class DiscordWorld:
         self, message: Message, payload: dict[str, Any], files: dict[str, bytes]
     ) -> dict[int, tuple[str, bytes]]:
         """The attachments after a write; an edit's list is the whole of what is kept and added."""
-        if "attachments" not in payload:
-            return message.attachments
+        if "attachments" not in payload:  # Discord docs: Webhook, "Edit Webhook Message": files alone are appended
+            return message.attachments | {self.new_id(): (name, data) for name, data in files.items()}
         after: dict[int, tuple[str, bytes]] = {}
         for listed in payload["attachments"]:
             kept = message.attachments.get(int(listed["id"]))
