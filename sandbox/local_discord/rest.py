@@ -50,7 +50,8 @@ class Rest:
         except DiscordError as error:
             answer = Answer(error.status, error.body())
             headers |= error.headers
-            self._judge(f"{request.method} {path}", error, injected=fault is not None and fault.status == error.status)
+            injected = fault is not None and (fault.drop is not None or fault.status == error.status)
+            self._judge(f"{request.method} {path}", error, injected=injected)
         dropped = fault is not None and fault.drop is not None
         self._record(request, at_ms, path, body, 0 if dropped else answer.status, answer.body)
         if dropped and request.transport is not None:

@@ -79,6 +79,7 @@ async def test_a_dropped_connection_before_or_after_the_call(bench: Bench, drop:
         await act.edit({"content": "stays"})
     assert (act.seen() or {})["content"] == content
     assert bench.discord.requests[-1].status == 0
+    assert bench.discord.violations == []
 
 
 async def test_a_lasting_fault_ends_when_it_is_cleared(bench: Bench) -> None:

@@ -378,8 +378,8 @@ def no_links(*_: Any) -> dict[int, str]:
 plain_text_really = places.plain_text
 
 
-def held_for_ever(*told: Any) -> str:
-    return f"{plain_text_really(*told)} · 5 credits held"
+def held_for_ever(*told: Any, **more: Any) -> str:
+    return f"{plain_text_really(*told, **more)} · 5 credits held"
 
 
 # -- what people see ---------------------------------------------------------------

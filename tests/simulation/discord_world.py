@@ -295,7 +295,7 @@ class DiscordWorld:
             kept = message.attachments.get(int(listed["id"]))
             if kept is not None:
                 after[int(listed["id"])] = kept
-            elif "filename" in listed:
+            elif listed.get("filename") in files:
                 after[self.new_id()] = (listed["filename"], files[listed["filename"]])
         return after
 
