@@ -159,7 +159,7 @@ class Actor:
         if place.kind is ChannelKind.FORUM:
             raise Refused(NO_POST_CHOSEN)
         held = self._state.permissions(self.person.id, place)
-        needed = p.SEND_MESSAGES_IN_THREADS if place.kind is ChannelKind.THREAD else p.SEND_MESSAGES
+        needed = p.SEND_MESSAGES_IN_THREADS if place.is_thread else p.SEND_MESSAGES
         if not held & needed:
             raise Refused("You may not write here.")
         if not text.strip() or len(text) > 2000:

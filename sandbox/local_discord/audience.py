@@ -59,7 +59,8 @@ class Audience:
             "me": person_json(person),
             "people": [person_json(each) for each in state.people.values()],
             "guilds": [
-                {"id": str(each.id), "name": each.name, "installed": each.installed} for each in state.guilds.values()
+                {"id": str(each.id), "name": each.name, "installed": each.installed, "has_bot": each.has_bot}
+                for each in state.guilds.values()
             ],
             "channels": [self._places.channel_for_person(channel, person) for channel in visible],
             "commands": self._commands(),

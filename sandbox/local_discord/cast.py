@@ -1,4 +1,4 @@
-"""Who and what is there when the local Discord opens: four people, two guilds and their channels, a group, a pair.
+"""Who and what is there when the local Discord opens: four people, three guilds and their channels, a group, a pair.
 
 Ids are the same every time.
 """
@@ -16,6 +16,7 @@ _OPENED_AT_MS = 1_704_067_200_000
 
 LIGHTHOUSE_ID = snowflake_at(_OPENED_AT_MS)
 HARBOUR_ID = snowflake_at(_OPENED_AT_MS + 1)
+BOATYARD_ID = snowflake_at(_OPENED_AT_MS + 4)
 APPLICATION_ID = snowflake_at(_OPENED_AT_MS - 86_400_000, 7)
 _MODERATORS_ID = snowflake_at(_OPENED_AT_MS + 2)
 _APP_ROLE_ID = snowflake_at(_OPENED_AT_MS + 3)
@@ -62,6 +63,7 @@ def _guilds(people: dict[str, Person]) -> dict[int, Guild]:
         "Lighthouse",
         _GUILD_OWNER_ID,
         installed=True,
+        has_bot=True,
         roles=(Role(LIGHTHOUSE_ID, "@everyone", p.EVERYONE), moderators, app_role),
         members=members | {people["sam"].id: frozenset({moderators.id}), APPLICATION_ID: frozenset({app_role.id})},
     )
@@ -70,10 +72,20 @@ def _guilds(people: dict[str, Person]) -> dict[int, Guild]:
         "Harbour",
         _GUILD_OWNER_ID,
         installed=False,
+        has_bot=False,
         roles=(Role(HARBOUR_ID, "@everyone", p.EVERYONE),),
         members=members,
     )
-    return {guild.id: guild for guild in (lighthouse, harbour)}
+    boatyard = Guild(
+        BOATYARD_ID,
+        "Boatyard",
+        _GUILD_OWNER_ID,
+        installed=True,
+        has_bot=False,
+        roles=(Role(BOATYARD_ID, "@everyone", p.EVERYONE), moderators),
+        members=members | {people["sam"].id: frozenset({moderators.id})},
+    )
+    return {guild.id: guild for guild in (lighthouse, harbour, boatyard)}
 
 
 def _channels(people: dict[str, Person]) -> dict[str, Channel]:
@@ -81,6 +93,7 @@ def _channels(people: dict[str, Person]) -> dict[str, Channel]:
         return snowflake_at(_OPENED_AT_MS + 1000 + number)
 
     no_posting = p.Overwrite(_APP_ROLE_ID, 0, allow=0, deny=p.SEND_MESSAGES | p.ATTACH_FILES)
+    no_history = p.Overwrite(_APP_ROLE_ID, 0, allow=0, deny=p.READ_MESSAGE_HISTORY)
     gallery = Channel(made(0), "gallery", ChannelKind.TEXT, LIGHTHOUSE_ID, topic="What we made today")
     channels = [
         gallery,
@@ -113,6 +126,18 @@ def _channels(people: dict[str, Person]) -> dict[str, Channel]:
             HARBOUR_ID,
             topic="Who is in, who is out",
             overwrites=(p.Overwrite(HARBOUR_ID, 0, allow=0, deny=p.USE_EXTERNAL_APPS),),
+        ),
+        Channel(made(12), "slipway", ChannelKind.TEXT, BOATYARD_ID, topic="Hulls, masts and paint"),
+        Channel(
+            made(13),
+            "night-watch",
+            ChannelKind.PRIVATE_THREAD,
+            LIGHTHOUSE_ID,
+            parent_id=gallery.id,
+            member_ids=tuple(people[name].id for name in ("mira", "olga")),
+        ),
+        Channel(
+            made(14), "ferry", ChannelKind.TEXT, LIGHTHOUSE_ID, topic="Arrivals of today", overwrites=(no_history,)
         ),
     ]
     for number, person in enumerate(people.values()):

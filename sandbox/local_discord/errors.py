@@ -126,6 +126,10 @@ def missing_permissions() -> DiscordError:
     return DiscordError(403, 50013, "Missing Permissions")
 
 
+def no_reply_without_history() -> DiscordError:
+    return DiscordError(403, 160002, "Cannot reply without permission to read message history")
+
+
 def not_the_author() -> DiscordError:
     return DiscordError(403, 50005, "Cannot edit a message authored by another user")
 

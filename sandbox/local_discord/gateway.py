@@ -117,7 +117,7 @@ class Gateway:
         return True
 
     def _welcome(self, session: Session) -> None:
-        guilds = [guild for guild in self._state.guilds.values() if guild.installed and session.serves(guild.id)]
+        guilds = [guild for guild in self._state.guilds.values() if guild.has_bot and session.serves(guild.id)]
         ready: Json = {
             "v": 10,
             "user": self._payloads.user(self._state.application_id) | {"verified": True, "mfa_enabled": True},

@@ -29,6 +29,7 @@ class ChannelKind(IntEnum):
     VOICE = 2
     GROUP_DM = 3
     THREAD = 11
+    PRIVATE_THREAD = 12
     FORUM = 15
 
 
@@ -87,13 +88,15 @@ class Role:
 @dataclass(frozen=True, slots=True)
 class Guild:
     """`members` maps a user's id (people and the bot) to the roles they hold beside everyone's (whose id is the
-    guild's).
+    guild's). `installed`: its members have the app's commands. `has_bot`: the bot user is a member too, because the app
+    was added with the scope `bot` beside `applications.commands`.
     """
 
     id: int
     name: str
     owner_id: int
     installed: bool
+    has_bot: bool
     roles: tuple[Role, ...]
     members: dict[int, frozenset[int]]
 
@@ -101,7 +104,7 @@ class Guild:
 @dataclass(frozen=True, slots=True)
 class Channel:
     """`recipient_id` is the person of a DM with the bot; `member_ids` are the people of a DM or group among themselves,
-    the group's owner first.
+    the group's owner first, or those of a private thread.
 
     A post of a forum is a thread whose parent is the forum.
     """
@@ -116,6 +119,10 @@ class Channel:
     recipient_id: int | None = None
     member_ids: tuple[int, ...] = ()
     overwrites: tuple[Overwrite, ...] = ()
+
+    @property
+    def is_thread(self) -> bool:
+        return self.kind in (ChannelKind.THREAD, ChannelKind.PRIVATE_THREAD)
 
     @property
     def context(self) -> int:

@@ -35,7 +35,7 @@ class Places:
             "rate_limit_per_user": 0,
             "parent_id": None if channel.parent_id is None else str(channel.parent_id),
         }
-        if channel.kind is ChannelKind.THREAD:
+        if channel.is_thread:
             return body | self._thread(channel)
         position = [each.id for each in self._state.channels.values() if each.guild_id == channel.guild_id]
         return body | {
@@ -59,17 +59,20 @@ class Places:
     def _thread(self, channel: Channel) -> Json:
         made_at = iso_time(snowflake_time_ms(channel.id))
         guild = self._state.guild_of(channel)
+        members = channel.member_ids or (tuple(guild.members) if guild else (0,))
+        is_private = channel.kind is ChannelKind.PRIVATE_THREAD
         return {
-            "owner_id": str(next(iter(guild.members)) if guild else 0),
+            "owner_id": str(members[0]),
             "message_count": self._state.message_count(channel.id),
             "total_message_sent": self._state.message_count(channel.id),
-            "member_count": len(guild.members) if guild else 0,
+            "member_count": len(members),
             "thread_metadata": {
                 "archived": channel.id in self._state.archived_threads,
                 "archive_timestamp": made_at,
                 "auto_archive_duration": 10080,
                 "locked": False,
                 "create_timestamp": made_at,
+                **({"invitable": True} if is_private else {}),
             },
         }
 
@@ -80,7 +83,7 @@ class Places:
         return {"id": str(guild.id), "unavailable": True}
 
     def guild(self, guild: Guild) -> Json:
-        """GUILD_CREATE's body (Discord docs: Gateway Events, 'Guild Create')."""
+        """GUILD_CREATE's body (Discord docs: Gateway Events, 'Guild Create'); of threads those that the bot can see."""
         inside = [each for each in self._state.channels.values() if each.guild_id == guild.id]
         return {
             **_GUILD_DEFAULTS,
@@ -91,12 +94,12 @@ class Places:
             "joined_at": iso_time(snowflake_time_ms(guild.id)),
             "member_count": len(guild.members),
             "members": [self._payloads.member(guild, self._state.application_id)],
-            "channels": [self.channel(each) for each in inside if each.kind is not ChannelKind.THREAD],
-            "threads": [self.channel(each) for each in inside if each.kind is ChannelKind.THREAD],
+            "channels": [self.channel(each) for each in inside if not each.is_thread],
+            "threads": [self.channel(each) for each in inside if each.is_thread and self._has_bot(each)],
         }
 
     def channel_for_person(self, channel: Channel, person: Person) -> Json:
-        send = p.SEND_MESSAGES_IN_THREADS if channel.kind is ChannelKind.THREAD else p.SEND_MESSAGES
+        send = p.SEND_MESSAGES_IN_THREADS if channel.is_thread else p.SEND_MESSAGES
         may, guild = self._state.app_permissions(person.id, channel), self._state.guild_of(channel)
         return {
             "id": str(channel.id),
@@ -108,9 +111,14 @@ class Places:
             "nsfw": channel.nsfw,
             "app_answers_privately": bool(guild and not guild.installed)
             and self._state.must_be_private(person.id, channel),
-            "app_can_post": channel.guild_id is None or bool(may & send),
+            "has_bot": self._has_bot(channel),
+            "app_can_post": guild is None or (guild.installed and not guild.has_bot) or bool(may & send),
             "topic": channel.topic,
         }
+
+    def _has_bot(self, channel: Channel) -> bool:
+        """Whether the bot user is a member of the place and sees it."""
+        return bool(self._state.permissions(self._state.application_id, channel) & p.VIEW_CHANNEL)
 
     def _name_for(self, channel: Channel, person: Person) -> str:
         """A DM is called by who else is in it."""
@@ -126,6 +134,7 @@ _KIND_NAMES = {
     ChannelKind.VOICE: "voice",
     ChannelKind.GROUP_DM: "group",
     ChannelKind.THREAD: "thread",
+    ChannelKind.PRIVATE_THREAD: "thread",
     ChannelKind.FORUM: "forum",
 }
 _KIND_DEFAULTS: dict[ChannelKind, Json] = {

@@ -48,6 +48,10 @@ DIRECT_MESSAGE = PRIVATE_CHANNEL | USE_EXTERNAL_EMOJIS
 """`app_permissions` among people, and in a DM with the bot (Discord docs: Receiving and Responding, 'Interaction
 Structure').
 """
+COMMANDS_ONLY = ATTACH_FILES | EMBED_LINKS | MENTION_EVERYONE | USE_EXTERNAL_EMOJIS
+"""The most that `app_permissions` hold in a server whose members have the app's commands without its bot user (Discord
+docs: Change Log, 2024-06-27).
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,7 @@ class ChannelRoutes:
     def _may_post(self, channel: Channel, with_files: bool) -> None:
         if channel.recipient_id in self._state.closed_dms:
             raise errors.closed_direct_messages()
-        needed = p.SEND_MESSAGES_IN_THREADS if channel.kind is ChannelKind.THREAD else p.SEND_MESSAGES
+        needed = p.SEND_MESSAGES_IN_THREADS if channel.is_thread else p.SEND_MESSAGES
         needed |= p.ATTACH_FILES if with_files else 0
         if needed & ~self._state.permissions(self._state.application_id, channel):
             raise errors.missing_permissions()
@@ -133,9 +133,14 @@ class ChannelRoutes:
         return None
 
     def _reference(self, channel: Channel, body: Json) -> int | None:
+        """The message that is replied to. 403/160002 without READ_MESSAGE_HISTORY (Discord docs: Message, "Create
+        Message": replies need it; the status as seen in public reports of discord.py).
+        """
         reference: Json | None = body.get("message_reference")
         if reference is None:
             return None
+        if not self._state.permissions(self._state.application_id, channel) & p.READ_MESSAGE_HISTORY:
+            raise errors.no_reply_without_history()
         target = self._state.messages.get(int(reference["message_id"]))
         if target is not None and target.channel_id == channel.id and target.only_for is None:
             return target.id

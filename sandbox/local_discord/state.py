@@ -86,7 +86,10 @@ class State:
         self._messages_by_channel.get(message.channel_id, {}).pop(message.id, None)
 
     def permissions(self, user_id: int, channel: Channel) -> int:
-        """What a person or the bot may do in a channel; 0 where they are no member, as the bot among people."""
+        """What a person or the bot may do in a channel; 0 where they are no member, as the bot among people.
+
+        A private thread is seen by its members and by who has MANAGE_THREADS (Discord docs: Threads, 'Permissions').
+        """
         guild = self.guild_of(channel)
         if guild is None:
             insiders = channel.member_ids or (channel.recipient_id, self.application_id)
@@ -95,23 +98,37 @@ class State:
         held = guild.members.get(user_id)
         if held is None:
             return 0
+        may = self._granted(guild, channel, held, user_id)
+        outside = channel.kind is ChannelKind.PRIVATE_THREAD and user_id not in channel.member_ids
+        return 0 if outside and not may & p.MANAGE_THREADS else may
+
+    def _granted(self, guild: Guild, channel: Channel, held: frozenset[int], user_id: int) -> int:
+        """What the roles *held* and the channel's overwrites (a thread's are its parent's) allow."""
         base = 0
         for role in guild.roles:
             if role.id == guild.id or role.id in held:
                 base |= role.permissions
         overwrites = channel.overwrites
-        if channel.kind is ChannelKind.THREAD and channel.parent_id is not None:
+        if channel.is_thread and channel.parent_id is not None:
             overwrites = self.channel(channel.parent_id).overwrites
         may = p.effective_permissions(base, overwrites, everyone_id=guild.id, role_ids=held, member_id=user_id)
         # Discord docs: Message, "Get Channel Messages": a voice channel's text needs CONNECT as well.
         return 0 if channel.kind is ChannelKind.VOICE and not may & p.CONNECT else may
 
     def app_permissions(self, person_id: int, channel: Channel) -> int:
-        """What the app may do in answer to this person there; where it is not installed, what the person may do."""
+        """What the app may do in answer to this person there; where it is not installed, what the person may do.
+
+        In a private thread they are those of its channel, also where the bot is no member (unproven: Discord's docs do
+        not say; this is what a bot can learn least from). Without the bot user: what everyone may, of COMMANDS_ONLY.
+        """
         guild = self.guild_of(channel)
         if guild is None:
             return p.PRIVATE_CHANNEL if channel.member_ids else p.DIRECT_MESSAGE
-        return self.permissions(self.application_id if guild.installed else person_id, channel)
+        if not guild.installed:
+            return self.permissions(person_id, channel)
+        if not guild.has_bot:
+            return self._granted(guild, channel, frozenset(), 0) & p.COMMANDS_ONLY
+        return self._granted(guild, channel, guild.members[self.application_id], self.application_id)
 
     def must_be_private(self, person_id: int, channel: Channel) -> bool:
         """Whether an app that only this person installed may answer nobody but them (Discord docs: Permissions,

@@ -21,7 +21,15 @@ export function badgesOf(channel) {
 /** The same for the place as a whole: where the bot only answers who brought it along. */
 export function remarkOn(channel, guild) {
   if (channel.context === AMONG_PEOPLE) return `the bot is no member of this ${channel.kind === "group" ? "group" : "conversation"}`;
-  return guild && !guild.installed ? "app not installed in this server" : null;
+  if (guild && !guild.installed) return "app not installed in this server";
+  if (guild && !guild.has_bot) return "only the app's commands are installed in this server, not the bot";
+  return channel.kind === "thread" && !channel.has_bot ? "the bot is no member of this private thread" : null;
+}
+
+/** What is special about a server, in few words; null for one that the app was added to as a whole. */
+export function remarkOnServer(guild) {
+  if (!guild.installed) return "app not installed here";
+  return guild.has_bot ? null : "commands only";
 }
 
 /** What a place is for: its topic, or what kind of place it is. */

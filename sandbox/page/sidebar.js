@@ -1,6 +1,6 @@
 // Who you are and where you are: the people to be, and the channels grouped by server.
 import { h, icon, slug } from "./dom.js";
-import { KIND_ICON, badgesOf, inTree } from "./places.js";
+import { KIND_ICON, badgesOf, inTree, remarkOnServer } from "./places.js";
 
 const ROLE_WORDS = { member: "member", moderator: "moderator", owner: "owns the bot" };
 
@@ -54,7 +54,7 @@ export class Sidebar {
     const { state } = this.world;
     const all = [...state.channels.values()];
     const focused = this.channels.contains(document.activeElement) ? document.activeElement.dataset.testid : null;
-    const groups = state.guilds.map((guild) => this.#group(guild.name, guild.installed ? null : "app not installed here", inTree(all.filter((it) => it.guild_id === guild.id))));
+    const groups = state.guilds.map((guild) => this.#group(guild.name, remarkOnServer(guild), inTree(all.filter((it) => it.guild_id === guild.id))));
     const direct = all.filter((it) => !it.guild_id);
     if (direct.length) groups.push(this.#group("Direct messages", null, direct));
     this.channels.replaceChildren(...groups);

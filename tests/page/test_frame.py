@@ -42,15 +42,17 @@ async def test_every_kind_of_place_stands_in_the_list_and_is_opened_by_keyboard(
     page = await visit()
     places = page.get_by_role("navigation", name="Channels")
     await expect(places.get_by_role("button")).to_have_text(
-        ["gallery", "sketches", "studio", "after-dark18+", "no-postingno posts", "lounge", "summer-poster",
-         "pier", "quayprivate", "boat-crew", "jonas", "Qwen Imagine"],
+        ["gallery", "sketches", "night-watch", "studio", "after-dark18+", "no-postingno posts", "lounge",
+         "summer-poster", "ferry", "pier", "quayprivate", "slipway", "boat-crew", "jonas", "Qwen Imagine"],
     )  # fmt: skip
     await expect(places.get_by_test_id("channel-requests")).to_have_text("requestsforum")
     await places.get_by_role("button").first.focus()
     for name, title, about in (
+        ("night-watch", "#night-watch", "the bot is no member of this private thread"),
         ("lounge", "lounge", "The chat of a voice channel"),
         ("summer-poster", "#summer-poster", "A post in requests"),
         ("quay", "#quay", "the bot may answer you alone here"),
+        ("slipway", "#slipway", "only the app's commands are installed in this server, not the bot"),
         ("boat-crew", "boat-crew", "the bot is no member of this group"),
         ("jonas", "jonas", "the bot is no member of this conversation"),
     ):

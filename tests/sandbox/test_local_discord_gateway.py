@@ -25,7 +25,7 @@ async def test_ready_carries_what_a_library_needs_and_no_guild_comes_without_the
     async with bench.line(intents=1, shard=[0, 1]) as line:
         assert line.frames[-1]["d"]["shard"] == [0, 1]
         guild = await line.event("GUILD_CREATE")
-        assert guild["name"] == "Lighthouse" and len(guild["channels"]) == 6 and len(guild["threads"]) == 2
+        assert guild["name"] == "Lighthouse" and len(guild["channels"]) == 7 and len(guild["threads"]) == 2
 
 
 async def test_interactions_come_without_any_intent_with_permissions_of_their_channel(bench: Bench) -> None:

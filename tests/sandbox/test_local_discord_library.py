@@ -191,6 +191,8 @@ async def test_a_form_is_opened_filled_and_answered(bench: Bench) -> None:
         ("mira", "sketches", "True False True True 10485760 Thread Member False"),
         ("mira", "dm", "False False False True 10485760 DMChannel User False"),
         ("mira", "pier", "True False False True 10485760 TextChannel Member False"),
+        ("mira", "slipway", "False False True True 10485760 TextChannel Member False"),
+        ("mira", "night-watch", "True False True True 10485760 Thread Member False"),
     ],
 )
 async def test_the_library_reads_permissions_installs_and_places_from_the_event(

@@ -170,7 +170,13 @@ async def test_a_page_gets_a_snapshot_of_what_its_person_may_see_and_then_every_
     by_name = {channel["name"]: channel for channel in snapshot["channels"]}
     assert by_name["after-dark"]["nsfw"] is True and by_name["no-posting"]["app_can_post"] is False
     assert by_name["sketches"]["parent_id"] == by_name["gallery"]["id"] and by_name["gallery"]["parent_id"] is None
-    assert [guild["installed"] for guild in snapshot["guilds"]] == [True, False]
+    assert [(guild["installed"], guild["has_bot"]) for guild in snapshot["guilds"]] == [
+        (True, True),
+        (False, False),
+        (True, False),
+    ]
+    assert by_name["slipway"]["app_can_post"] and not by_name["slipway"]["has_bot"]
+    assert (by_name["night-watch"]["kind"], by_name["night-watch"]["has_bot"]) == ("thread", False)
     assert [command["name"] for command in snapshot["commands"]] == ["paint"]
     post = by_name["summer-poster"]
     assert post["parent_id"] == by_name["requests"]["id"] and by_name["requests"]["kind"] == "forum"

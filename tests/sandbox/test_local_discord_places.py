@@ -32,6 +32,8 @@ async def event_in(bench: Bench, channel: str, person: str = "mira") -> dict[str
         ("summer-poster", 11, 0, {"0", "1"}),
         ("lounge", 2, 0, {"0", "1"}),
         ("pier", 0, 0, {"1"}),
+        ("night-watch", 12, 0, {"0", "1"}),
+        ("slipway", 0, 0, {"0", "1"}),
         ("dm", 1, 1, {"0", "1"}),
         ("boat-crew", 3, 2, {"1"}),
         ("mira-and-jonas", 1, 2, {"1"}),
@@ -55,9 +57,52 @@ async def test_a_group_dm_names_its_people_and_grants_what_discord_grants_there(
     assert int(event["app_permissions"]) == p.ATTACH_FILES | p.EMBED_LINKS | p.MENTION_EVERYONE
 
 
+async def test_a_server_with_the_commands_alone_grants_at_most_what_an_answer_needs(bench: Bench) -> None:
+    """Discord docs: Change Log, 2024-06-27."""
+    event = await event_in(bench, "slipway")
+    held = int(event["app_permissions"])
+    assert held == p.ATTACH_FILES | p.EMBED_LINKS | p.USE_EXTERNAL_EMOJIS  # @everyone may not MENTION_EVERYONE
+    assert not held & p.VIEW_CHANNEL
+    assert event["authorizing_integration_owners"]["0"] == event["guild_id"]
+
+
+async def test_a_private_thread_is_seen_by_its_members_and_by_moderators_alone(bench: Bench) -> None:
+    await bench.actor("mira").say("night-watch", "quiet tonight")
+    assert [each["content"] for each in bench.actor("sam").messages("night-watch")] == ["quiet tonight"]
+    with pytest.raises(Refused, match="cannot see"):
+        bench.actor("jonas").messages("night-watch")
+    event = await event_in(bench, "night-watch")
+    assert int(event["app_permissions"]) & p.VIEW_CHANNEL  # of its channel: they do not tell that the bot is outside
+
+
+async def test_a_reply_and_a_look_at_a_message_need_read_message_history(bench: Bench) -> None:
+    path = f"/channels/{bench.channel_id('ferry')}/messages"
+    posted = await bench.rest("POST", path, HELLO)
+    assert posted.status == 200
+    seen = await bench.rest("GET", f"{path}/{posted.body['id']}")
+    assert (seen.status, seen.code) == (403, 50013)
+    reply = await bench.rest("POST", path, HELLO | {"message_reference": {"message_id": posted.body["id"]}})
+    assert (reply.status, reply.code) == (403, 160002)
+    assert (await bench.rest("PATCH", f"{path}/{posted.body['id']}", {"content": "an edit does not"})).status == 200
+
+
 @pytest.mark.parametrize("place", ["boat-crew", "mira-and-jonas"])
-async def test_among_people_the_bots_own_token_does_not_reach_but_the_interactions_does(
-    bench: Bench, place: str
+async def test_five_follow_ups_are_all_that_a_persons_own_app_may_send(bench: Bench, place: str) -> None:
+    act = await bench.painted(channel=place)
+    await act.callback({"type": 4, "data": HELLO})
+    for _ in range(5):
+        bench.clock.advance(3)
+        assert (await act.follow_up(HELLO)).status == 200
+    bench.clock.advance(3)
+    assert (await act.follow_up(HELLO)).code == 40094
+
+
+@pytest.mark.parametrize(
+    ("place", "neighbour"),
+    [("boat-crew", "jonas"), ("mira-and-jonas", "jonas"), ("slipway", "jonas"), ("night-watch", "olga")],
+)
+async def test_where_it_is_no_member_the_bots_own_token_does_not_reach_but_the_interactions_does(
+    bench: Bench, place: str, neighbour: str
 ) -> None:
     act = await bench.painted(channel=place)
     shown = await act.callback({"type": 4, "data": HELLO})
@@ -73,12 +118,7 @@ async def test_among_people_the_bots_own_token_does_not_reach_but_the_interactio
         reply = await bench.rest(method, at, body)
         assert (reply.status, reply.code) == (403, 50001), (method, at)
     assert (await act.edit({"content": "by the token it can"})).status == 200
-    assert [each["content"] for each in bench.actor("jonas").messages(place)] == ["by the token it can"]
-    for _ in range(5):
-        bench.clock.advance(3)
-        assert (await act.follow_up(HELLO)).status == 200
-    bench.clock.advance(3)
-    assert (await act.follow_up(HELLO)).code == 40094
+    assert [each["content"] for each in bench.actor(neighbour).messages(place)] == ["by the token it can"]
 
 
 async def test_what_people_say_in_a_group_is_told_neither_to_strangers_nor_to_the_bot(bench: Bench) -> None:
