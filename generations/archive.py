@@ -51,7 +51,7 @@ class Page:
             return None
         if elsewhere is not None:
             return CardLink(None, elsewhere, generation.message_id)
-        if generation.request.private:
+        if generation.request.private or not generation.origin.channel_id:
             return None
         return CardLink(generation.origin.guild_id, generation.origin.channel_id, generation.message_id)
 

@@ -113,21 +113,26 @@ class Generations:
                 await records.forget_card(tx, generation_id)
 
     async def cancel(
-        self, generation_id: int, *, user_id: int, may_manage: bool, message_id: int | None = None
+        self,
+        generation_id: int,
+        *,
+        user_id: int,
+        may_manage: bool,
+        pressed_in: tuple[int, int] | None = None,
+        message_id: int | None = None,
     ) -> Generation:
         """Cancel every image that still waits, and give back what it holds. Returns the generation as it is then.
 
-        *may_manage*: the person has Manage Messages where the card stands. What is cancelled already, and about to be
-        shown as such, is left alone: two processes may get one and the same press. *message_id*: the card that was
-        pressed on; who answered with it may not have come to write it down. Raises NotYours; NotCancellable when
-        nothing waits any more.
+        *may_manage*: the person has Manage Messages in *pressed_in*, a guild's id and a channel's, which counts if the
+        card stands there now. What is cancelled already, and about to be shown as such, is left alone: two processes
+        may get one and the same press. *message_id*: the card that was pressed on; who answered with it may not have
+        come to write it down. Raises NotYours; NotCancellable when nothing waits any more.
         """
         async with self._database.transaction() as tx:
             generation = await records.load_locked(tx, generation_id)
             if generation is None:
                 raise NotCancellable
-            if generation.origin.user_id != user_id and not may_manage:
-                raise NotYours(generation.origin.user_id)
+            _check_owner(generation, user_id, pressed_in if may_manage else None)
             if not generation.cancellable:
                 if generation.unshown and any(image.ending is Ending.CANCELLED for image in generation.images):
                     return generation
@@ -148,14 +153,15 @@ class Generations:
             raise NotThere
         return generation
 
-    async def find_removable(self, generation_id: int, *, user_id: int, may_manage: bool) -> Generation:
-        """The generation, if the person may take its card away. *may_manage* as for cancel.
+    async def find_removable(
+        self, generation_id: int, *, user_id: int, may_manage: bool, pressed_in: tuple[int, int] | None = None
+    ) -> Generation:
+        """The generation, if the person may take its card away. *may_manage* and *pressed_in* as for cancel.
 
         Raises NotThere and NotYours.
         """
         generation = await self.find(generation_id, user_id=user_id)
-        if generation.origin.user_id != user_id and not may_manage:
-            raise NotYours(generation.origin.user_id)
+        _check_owner(generation, user_id, pressed_in if may_manage else None)
         return generation
 
     async def removed(self, generation_id: int) -> None:
@@ -231,6 +237,15 @@ def still_waiting(demands: Iterable[records.Demand], max_per_user: int, max_in_f
     allowed = sum(min(demand.waiting, max(0, max_per_user - demand.in_flight)) for demand in demands)
     free = max(0, max_in_flight - sum(demand.in_flight for demand in demands))
     return waiting - min(allowed, free)
+
+
+def _check_owner(generation: Generation, user_id: int, managed: tuple[int, int] | None) -> None:
+    """Raises NotYours for everybody but the requester and those who manage the messages where the card stands now."""
+    if generation.origin.user_id == user_id:
+        return
+    in_direct_messages = generation.card_channel_id is not None
+    if in_direct_messages or managed is None or managed != (generation.origin.guild_id, generation.origin.channel_id):
+        raise NotYours(generation.origin.user_id)
 
 
 def _new_generation(request: Request, origin: Origin, now_ms: int) -> Generation:

@@ -21,7 +21,8 @@ def origin_of(interaction: discord.Interaction[Any]) -> Origin:
         interaction_id=interaction.id,
         application_id=interaction.application_id,
         user_id=interaction.user.id,
-        # discord.py 2.7.1 drops the id together with a channel of a kind it doesn't know; the token reaches that too.
+        # 0 where discord.py 2.7.1 dropped the id together with a channel of a kind it doesn't know: the token alone
+        # reaches that.
         channel_id=interaction.channel_id or 0,
         guild_id=interaction.guild_id,
         token=interaction.token,
@@ -32,18 +33,25 @@ def origin_of(interaction: discord.Interaction[Any]) -> Origin:
 
 
 def is_bot_there(interaction: discord.Interaction[Any]) -> bool:
-    """Whether the bot is itself a member of the place, or was only brought along by the person's own install."""
+    """Whether the bot is itself in the place and sees it, or its commands alone are there.
+
+    A person brings them along by their own install; a server has them without the bot user when the app was added with
+    the scope applications.commands alone. Then `app_permissions` have no View Channel, which nobody can grant (Discord
+    docs: Change Log, 2024-06-27).
+    """
     if interaction.guild_id is None:
         return bool(interaction.context.dm_channel)  # the bot's own DM; a DM between people is a private_channel
     # Not is_user_integration(): it asks whether *this* person brought the bot, and anybody may press a button there.
     owners = interaction._integration_owners  # pyright: ignore[reportPrivateUsage] (2.7.1 has no public name for it)
-    return interaction.is_guild_integration() or INSTALLED_BY_USER not in owners
+    installed = interaction.is_guild_integration() or INSTALLED_BY_USER not in owners
+    return installed and (interaction.app_permissions.view_channel or interaction.app_permissions.administrator)
 
 
 def missing_permissions(interaction: discord.Interaction[Any], *, private: bool) -> list[str]:
     """The names, as Discord's settings show them, of the permissions without which the image could not be posted.
 
-    In DMs nobody can take a permission away (Discord docs: Receiving and Responding, "app_permissions").
+    In DMs nobody can take a permission away (Discord docs: Receiving and Responding, "app_permissions"). Where the bot
+    is not, the interaction's token posts, and what it may send is told by Attach Files alone.
     """
     if interaction.guild_id is None:
         return []
@@ -52,7 +60,6 @@ def missing_permissions(interaction: discord.Interaction[Any], *, private: bool)
         return []
     needed = {"Attach Files": has.attach_files}
     if is_bot_there(interaction) and not private:
-        needed["View Channel"] = has.view_channel
         if isinstance(interaction.channel, discord.Thread):
             needed["Send Messages in Threads"] = has.send_messages_in_threads
         else:
@@ -60,6 +67,22 @@ def missing_permissions(interaction: discord.Interaction[Any], *, private: bool)
         if isinstance(interaction.channel, discord.VoiceChannel | discord.StageChannel):
             needed["Connect"] = has.connect  # without it the bot sees nothing of the chat beside the call either
     return [name for name, granted in needed.items() if not granted]
+
+
+def channel_without_history(interaction: discord.Interaction[Any]) -> int | None:
+    """The channel of *interaction*, if the bot is in it and may not look at its messages: Read Message History is
+    missing (Discord docs: Message, "Get Channel Message")."""
+    has = interaction.app_permissions
+    if interaction.guild_id is None or has.administrator or has.read_message_history or not is_bot_there(interaction):
+        return None
+    return interaction.channel_id
+
+
+def pressed_in(interaction: discord.Interaction[Any]) -> tuple[int, int] | None:
+    """The ids of the guild and of the channel that *interaction* comes from; None for direct messages."""
+    if interaction.guild_id is None or interaction.channel_id is None:
+        return None
+    return interaction.guild_id, interaction.channel_id
 
 
 def is_late(interaction_id: int, now_ms: int) -> bool:

@@ -21,6 +21,7 @@ from generations.model import Generation, Request
 from generations.service import Generations
 from ui import texts_buttons
 from ui.answers import NOBODY, Refusal, answering, defer
+from ui.arrival import pressed_in
 from ui.cards_details import build_details
 from ui.forms import Filled, show_form
 from ui.patience import PATIENCE_SECONDS, done_within
@@ -106,6 +107,7 @@ class CancelButton(Pressable, template=r"imagine:cancel:(?P<id>[0-9]{1,20})"):
                 self.generation_id,
                 user_id=interaction.user.id,
                 may_manage=permissions.manage_messages or permissions.administrator,
+                pressed_in=pressed_in(interaction),
                 message_id=None if interaction.message is None else interaction.message.id,
             )
         )
@@ -167,7 +169,7 @@ class DetailsButton(Pressable, template=r"imagine:details:(?P<id>[0-9]{1,20})"):
 
 
 class DeleteButton(Pressable, template=r"imagine:delete:(?P<id>[0-9]{1,20})"):
-    """Asks the requester, or somebody with Manage Messages, whether the card may go."""
+    """Asks the requester, or somebody with Manage Messages where the card stands, whether it may go."""
 
     action, label = "delete", texts_buttons.DELETE
 

@@ -22,6 +22,7 @@ from generations.model import DISCORD_EPOCH_MS, TOKEN_LIFETIME_MS, Generation
 from generations.service import Generations
 from ui import texts_buttons
 from ui.answers import NOBODY, Refusal
+from ui.arrival import pressed_in
 from ui.faults import NO_ANSWER, UNKNOWN_MESSAGE, Verdict, verdict_of
 
 log = logging.getLogger("qwen_imagine.removal")
@@ -76,6 +77,7 @@ class Removal:
             generation_id,
             user_id=interaction.user.id,
             may_manage=permissions.manage_messages or permissions.administrator,
+            pressed_in=pressed_in(interaction),
         )
 
     def _remember(self, interaction: discord.Interaction[Any], generation_id: int) -> None:

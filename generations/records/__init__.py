@@ -36,6 +36,7 @@ from generations.records.cards import (
     mark_shown,
     set_answered,
     set_removed,
+    set_token_only,
     wipe_tokens,
 )
 from generations.records.claims import claim_due, next_due_at_ms, release_claim, renew
@@ -90,6 +91,7 @@ __all__ = [
     "running_count",
     "set_answered",
     "set_removed",
+    "set_token_only",
     "update_image",
     "waiting_count",
     "wipe_tokens",

@@ -120,6 +120,16 @@ async def forget_card(tx: Transaction, generation_id: int) -> None:
     )
 
 
+async def set_token_only(tx: Transaction, generation_id: int, channel_id: int) -> None:
+    """Discord refused the bot's own token in this channel: only the interaction's reaches the card as long as it is
+    there. Once it has moved to another channel nothing changes."""
+    await tx.execute(
+        update(generations)
+        .where(generations.c.id == generation_id, generations.c.channel_id == channel_id)
+        .values(bot_in_channel=False)
+    )
+
+
 async def set_removed(tx: Transaction, generation_id: int, now_ms: int) -> None:
     """Somebody took the card away: nothing links to it from now on. A second time changes nothing."""
     await insert_if_new(tx, removed_cards, {"generation_id": generation_id, "removed_at_ms": now_ms})
@@ -157,7 +167,11 @@ async def links(tx: Transaction, image_ids: Iterable[str]) -> Mapping[str, CardL
     removed = generations.c.id.in_(select(removed_cards.c.generation_id))
     found = await tx.execute(
         select(*columns).where(
-            generations.c.id.in_(set(wanted.values())), generations.c.message_id.is_not(None), ~ephemeral, ~removed
+            generations.c.id.in_(set(wanted.values())),
+            generations.c.message_id.is_not(None),
+            ~ephemeral,
+            ~removed,
+            ~in_place | (generations.c.channel_id != 0),  # 0: discord.py did not tell the channel
         )
     )
     cards = {

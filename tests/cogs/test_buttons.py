@@ -356,6 +356,34 @@ async def test_delete_takes_away_the_card_that_was_pressed_on_and_the_one_that_t
         await scene.alice.click(card, label="Again")
 
 
+async def test_a_moderator_may_not_delete_a_card_that_has_moved_into_the_requesters_direct_messages(
+    scene: Scene,
+) -> None:
+    """Also not by the button on what it left behind where they moderate."""
+    card = await result(scene)
+    direct = await scene.bot.create_dm(discord.Object(scene.alice.id))
+    moved = await direct.send("the same image")
+    async with scene.database.real.transaction() as tx:
+        await tx.execute(
+            text("UPDATE generations SET message_id = :message, card_channel_id = :channel"),
+            {"message": moved.id, "channel": direct.id},
+        )
+    pressed = await scene.moderator.click(card, label="Delete")
+    assert f"<@{scene.alice.id}>" in words(pressed.followups[0])
+    assert moved.id in [message.id async for message in direct.history()]
+
+
+async def test_a_moderator_of_another_channel_may_not_delete_a_card(scene: Scene) -> None:
+    card, elsewhere = await result(scene), scene.guild.create_text_channel("elsewhere")
+
+    def from_there(payload: dict[str, Any]) -> None:
+        payload["channel_id"] = payload["channel"]["id"] = str(elsewhere.id)
+
+    scene.postman.change = from_there
+    pressed = await scene.moderator.click(card, label="Delete")
+    assert f"<@{scene.alice.id}>" in words(pressed.followups[0])
+
+
 async def test_many_presses_unregister_no_button(scene: Scene) -> None:
     card = await result(scene)
     for _ in range(3):

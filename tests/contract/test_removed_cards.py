@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from sqlalchemy import update
 
 from generations import records
 from generations.errors import NotThere, NotYours
-from tests.contract.world import CHANNEL, GUILD, MIRA, OTTO, World
+from generations.model import Request
+from store.tables import generations
+from tests.contract.world import CHANNEL, GUILD, MIRA, OTTO, World, origin
+
+HERE = (GUILD, CHANNEL)
 
 
 async def links(world: World) -> dict[str, tuple[int | None, int, int]]:
@@ -24,6 +31,12 @@ async def test_nothing_links_to_a_removed_card_and_a_second_time_changes_nothing
         assert await records.is_removed(tx, 1)
         assert not await records.is_removed(tx, 2)
     assert await world.numbers() == (40, 10)
+
+
+async def test_nothing_links_to_a_channel_that_is_not_known(world: World) -> None:
+    await world.generations.request(Request("a lighthouse"), replace(origin(1), channel_id=0))
+    await world.generations.answered(1, 9001)
+    assert await links(world) == {}
 
 
 @pytest.mark.parametrize(("message_id", "linked"), [(55, True), (9001, False), (None, False)])
@@ -45,15 +58,15 @@ async def test_a_private_generation_is_there_for_its_requester_alone(world: Worl
     assert await world.generations.find(1, user_id=MIRA) == made
     for may_manage in (False, True):
         with pytest.raises(NotThere):
-            await world.generations.find_removable(1, user_id=OTTO, may_manage=may_manage)
+            await world.generations.find_removable(1, user_id=OTTO, may_manage=may_manage, pressed_in=HERE)
 
 
-async def test_a_card_may_be_removed_by_its_requester_and_by_a_moderator(world: World) -> None:
+async def test_a_card_may_be_removed_by_its_requester_and_by_a_moderator_where_it_stands(world: World) -> None:
     made = await world.ask(1)
     assert await world.generations.find_removable(1, user_id=MIRA, may_manage=False) == made
-    assert await world.generations.find_removable(1, user_id=OTTO, may_manage=True) == made
+    assert await world.generations.find_removable(1, user_id=OTTO, may_manage=True, pressed_in=HERE) == made
     with pytest.raises(NotYours) as caught:
-        await world.generations.find_removable(1, user_id=OTTO, may_manage=False)
+        await world.generations.find_removable(1, user_id=OTTO, may_manage=False, pressed_in=HERE)
     assert caught.value.owner_id == MIRA
 
 
@@ -69,3 +82,19 @@ async def test_a_card_that_moves_to_another_message_leaves_its_pictures_behind_b
     picture, link = (await world.load(1)).images
     assert (picture.attachment_id, picture.file_name) == kept
     assert link.file_name == ""
+
+
+@pytest.mark.parametrize("elsewhere", [None, (GUILD, CHANNEL + 1), (GUILD + 1, CHANNEL)])
+async def test_a_moderator_of_another_place_may_not_remove_it(world: World, elsewhere: tuple[int, int] | None) -> None:
+    await world.ask(1)
+    with pytest.raises(NotYours):
+        await world.generations.find_removable(1, user_id=OTTO, may_manage=True, pressed_in=elsewhere)
+
+
+async def test_in_the_requesters_direct_messages_no_moderator_may_remove_it(world: World) -> None:
+    await world.ask(1)
+    async with world.database.transaction() as tx:
+        await tx.execute(update(generations).values(card_channel_id=999))
+    with pytest.raises(NotYours):
+        await world.generations.find_removable(1, user_id=OTTO, may_manage=True, pressed_in=HERE)
+    assert await world.generations.find_removable(1, user_id=MIRA, may_manage=False)

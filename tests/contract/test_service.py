@@ -206,12 +206,17 @@ async def test_of_many_presses_at_once_one_cancels_and_none_is_told_that_it_came
     assert await world.numbers() == (50, 0)
 
 
-async def test_only_the_requester_or_a_moderator_may_cancel(world: World) -> None:
+async def test_only_the_requester_or_a_moderator_of_its_channel_may_cancel(world: World) -> None:
     await world.ask(1)
     with pytest.raises(NotYours) as caught:
         await world.generations.cancel(1, user_id=OTTO, may_manage=False)
     assert caught.value.owner_id == MIRA
-    await world.generations.cancel(1, user_id=OTTO, may_manage=True)
+    for elsewhere in (None, (GUILD, CHANNEL + 1), (GUILD + 1, CHANNEL)):
+        with pytest.raises(NotYours):
+            await world.generations.cancel(1, user_id=OTTO, may_manage=True, pressed_in=elsewhere)
+    with pytest.raises(NotYours):
+        await world.generations.cancel(1, user_id=OTTO, may_manage=False, pressed_in=(GUILD, CHANNEL))
+    await world.generations.cancel(1, user_id=OTTO, may_manage=True, pressed_in=(GUILD, CHANNEL))
     assert await world.numbers() == (50, 0)
 
 
