@@ -35,8 +35,10 @@ def build_history(
     *,
     thumbnails: Mapping[int, Sequence[str]] | None = None,
     gone: frozenset[int] = frozenset(),
+    is_refused: bool = False,
 ) -> ui.LayoutView:
-    """One page. *thumbnails*: generation id -> addresses of its images; *gone*: ids whose message is not there."""
+    """One page. *thumbnails*: generation id -> addresses of its images; *gone*: ids whose message is not there;
+    *is_refused*: the bot may not look at some of the messages."""
     container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=_COLOUR)
     words = inert(page.words, WORDS_SHOWN) if page.words else ""
     if not page.generations:
@@ -47,7 +49,7 @@ def build_history(
     if items:
         container.add_item(ui.MediaGallery(*items))
     entries = [_entry(number, page, generation, gone) for number, generation in enumerate(page.generations, 1)]
-    container.add_item(ui.TextDisplay("\n".join(entries)))
+    container.add_item(ui.TextDisplay("\n".join([*entries, *([texts_history.PICTURES_MISSING] if is_refused else [])])))
     for row in rows:
         if row:
             container.add_item(ui.ActionRow(*row))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import discord
 import pytest
 from sqlalchemy import text
 
@@ -16,6 +17,7 @@ from ui import texts_history
 from ui.breaker import AWAY_AFTER, TRY_FIRST_SECONDS
 from ui.cards_history import build_history
 from ui.history import PostButton, TurnButton
+from ui.texts_history import PICTURES_MISSING
 
 SHOWN = "prompt number {}"
 
@@ -99,6 +101,29 @@ async def test_a_card_that_is_gone_is_said_to_be_gone(scene: Scene) -> None:
     await scene.moderator.delete(scene.posts()[0])
     shown = (await history(scene)).response
     assert "its card is gone" in words(shown) and "[card]" not in words(shown)
+
+
+async def test_where_the_bot_may_not_look_at_its_cards_the_page_says_why_pictures_are_missing(scene: Scene) -> None:
+    """Discord docs: Message, "Get Channel Message": it needs Read Message History."""
+    await make(scene)
+    scene.env.inject_error("GET", f"/channels/{scene.channel.id}/messages/*", status=403, code=50013)
+    shown = (await history(scene)).response
+    assert PICTURES_MISSING in words(shown) and pictures(shown) == [] and "[card]" in words(shown)
+
+
+async def test_what_the_event_says_of_that_is_believed_without_a_try(scene: Scene) -> None:
+    await make(scene)
+    may = discord.Permissions(view_channel=True, attach_files=True, send_messages=True)
+    scene.postman.change = lambda payload: payload.update(app_permissions=str(may.value))
+    shown = (await history(scene)).response
+    assert PICTURES_MISSING in words(shown)
+    assert [call for call in scene.env.http_requests if call.method == "GET" and "/channels/" in call.path] == []
+
+
+async def test_where_nothing_is_missing_nothing_is_said_of_it(scene: Scene) -> None:
+    await make(scene)
+    await make(scene, private=True)
+    assert PICTURES_MISSING not in words((await history(scene)).response)
 
 
 async def test_the_pages_turn_in_both_directions_in_place_and_after_a_restart(scene: Scene) -> None:

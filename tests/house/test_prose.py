@@ -45,9 +45,14 @@ def test_readme_lists_every_command_and_no_other() -> None:
     assert listed == {name for module in modules() if module.room == "cogs" for name in commands_in(module)}
 
 
-def test_the_invite_link_asks_for_what_the_bot_checks_and_no_more() -> None:
+def test_the_invite_link_asks_for_what_the_bot_uses_and_no_more() -> None:
     needed = discord.Permissions(
-        view_channel=True, send_messages=True, send_messages_in_threads=True, attach_files=True, connect=True
+        view_channel=True,
+        send_messages=True,
+        send_messages_in_threads=True,
+        attach_files=True,
+        read_message_history=True,  # a look at a message, and a reply
+        connect=True,
     )
     assert re.findall(r"permissions=(\d+)", read("README.md")) == [str(needed.value)]
 
