@@ -23,6 +23,7 @@ from generations.pings import PingDecisions
 from generations.ports import ImageService, ImageStore
 from generations.service import Generations
 from generations.throttle import Throttle
+from generations.token_only import TokenOnlyChannels
 from generations.worker import Worker
 from pictures.image_memory import ImageMemory
 from settings import Settings
@@ -80,6 +81,7 @@ class Joined:
     ledger: Ledger
     generations: Generations
     worker: Worker
+    token_only: TokenOnlyChannels
     delivery: DiscordDelivery
     operator: OwnerAlerts
     pings: CardPings
@@ -113,9 +115,10 @@ def join(bot: Joined, settings: Settings, ground: Ground, kinds: Kinds | None = 
     bot.ledger = kinds.ledger(Allowance(settings.credits_per_period, settings.credit_period, settings.timezone))
     freshness = Freshness(ground.database, clock) if ground.shared else None
     images = ImageMemory(settings.image_memory_mb * 1024 * 1024)
-    bot.delivery = kinds.delivery(client, clock, freshness, rng=ground.rng, images=images)
+    bot.token_only = TokenOnlyChannels(clock, ground.database)
+    bot.delivery = kinds.delivery(client, clock, freshness, bot.token_only, rng=ground.rng, images=images)
     bot.operator = OwnerAlerts(client, clock, settings.owner_ids)
-    bot.pings = kinds.pings(client, clock, kinds.decisions(ground.database, clock))
+    bot.pings = kinds.pings(client, clock, kinds.decisions(ground.database, clock), bot.token_only)
     bot.callbacks = _callbacks(bot, ground, kinds)
     pace, throttle = Pace(), Throttle(settings.qwen_max_tasks)
     bot.generations = kinds.generations(
@@ -145,7 +148,7 @@ def join(bot: Joined, settings: Settings, ground: Ground, kinds: Kinds | None = 
         max_per_user=settings.max_images_per_user,
         owner=ground.owner,
     )
-    bot.opening = Opening(bot.generations, bot.delivery, clock, bot.worker.showing.first_outlook)
+    bot.opening = Opening(bot.generations, bot.delivery, clock, bot.worker.showing.first_outlook, bot.token_only)
     bot.removal = Removal(client, bot.generations, clock)
 
 

@@ -138,12 +138,12 @@ class Origin:
     interaction_id: int
     application_id: int
     user_id: int
-    channel_id: int
+    channel_id: int  # 0: not known; then nothing but the token reaches the card
     guild_id: int | None
     token: str = field(repr=False)  # a credential for 15 minutes; empty once it is of no use
     attachment_size_limit: int  # bytes a file, Discord docs: Interaction object
     locale: str = "en-US"
-    bot_in_channel: bool = True  # False for a user install: only the token reaches the card there
+    bot_in_channel: bool = True  # False: only the token reaches the card there (a user install, a refused bot)
 
     @property
     def token_expires_at_ms(self) -> int:

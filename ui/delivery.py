@@ -25,6 +25,7 @@ from generations.model import Generation, Outlook
 from generations.pace import backoff_seconds
 from generations.ports import Freshness
 from generations.shown import Shown
+from generations.token_only import TokenOnlyChannels
 from pictures.image_memory import ImageMemory
 from pictures.press import Press
 from qwen.images import FoundImage
@@ -100,6 +101,7 @@ class DiscordDelivery:
         client: discord.Client,
         clock: Clock,
         freshness: Freshness | None = None,
+        token_only: TokenOnlyChannels | None = None,
         *,
         token_margin_seconds: float = 60.0,
         rng: random.Random | None = None,
@@ -108,7 +110,8 @@ class DiscordDelivery:
         self._clock = clock
         self._freshness = freshness
         self._rng = rng or random.Random(0)  # noqa: S311 (spreads pauses; no secret depends on it)
-        self._places = Places(client, clock, token_margin_seconds=token_margin_seconds)
+        channels = token_only or TokenOnlyChannels(clock)
+        self._places = Places(client, clock, channels, token_margin_seconds=token_margin_seconds)
         self._ladder = Ladder(self._places, Restraint(clock), Sizing(Press(images)))
         self._cards: OrderedDict[int, _Card] = OrderedDict()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -256,7 +259,7 @@ class DiscordDelivery:
         if card.slot is None:
             return due_in
         generation = card.slot[0]
-        hurry = self._places.is_leaving(card.memory, generation)
+        hurry = self._places.is_leaving(card.memory, generation) or self._places.is_unsure(card.memory, generation)
         age_ms = 0 if hurry else self._clock.now_ms() - born_at_ms(generation.message_id or 0)
         gap = card.edited_at + progress_gap_seconds(age_ms) - self._clock.monotonic()
         return max(0.0, gap if due_in is None else min(gap, due_in))
@@ -271,6 +274,8 @@ class DiscordDelivery:
         if self._clock.now_ms() - born_at_ms(generation.message_id or 0) > PROGRESS_AGE_MS:
             card.over = True
             return
+        if self._places.is_unsure(card.memory, generation):
+            await self._try_as_bot(card, generation, outlook)
         sheet = self._ladder.sheet(card.memory, generation, outlook, {})
         components = sheet.view().to_components()
         if components == card.sent:
@@ -289,6 +294,18 @@ class DiscordDelivery:
         if self._freshness is not None:
             standing = {} if sheet.leaves_list else sheet.standing
             await self._freshness.was_shown(generation, standing)
+
+    async def _try_as_bot(self, card: _Card, generation: Generation, outlook: Outlook) -> None:
+        """Learn whether the bot's own token reaches the card, as long as the interaction's can say that it does not."""
+        sheet = self._ladder.sheet(card.memory, generation, outlook, {})
+        components = sheet.view().to_components()
+        try:
+            if await self._ladder.edit(card.memory, sheet, as_bot=True) is not None:
+                card.sent = components
+        except DeliveryDelayed as delayed:
+            log.info("generation %s: not tried as the bot: %s", generation.id, delayed)
+            card.slot = card.slot or (generation, outlook)
+        card.edited_at = self._clock.monotonic()
 
     async def _is_current(self, generation: Generation) -> bool:
         return self._freshness is None or await self._freshness.is_current(generation)

@@ -18,6 +18,7 @@ from generations.archive import Archive
 from generations.clock import Clock
 from generations.ports import ImageStore
 from generations.privacy import Privacy
+from generations.token_only import TokenOnlyChannels
 from people.service import People
 from pictures.image_memory import ImageMemory
 from store.database import Database
@@ -40,6 +41,7 @@ class Desk:
     privacy: Privacy
     thumbnails: Thumbnails
     delivery: DiscordDelivery
+    token_only: TokenOnlyChannels
     clock: Clock
 
 
@@ -55,6 +57,9 @@ class Furnished(Protocol):
 
     @property
     def delivery(self) -> DiscordDelivery: ...
+
+    @property
+    def token_only(self) -> TokenOnlyChannels: ...
 
     @property
     def clock(self) -> Clock: ...
@@ -83,6 +88,7 @@ def open_desk(
         Privacy(database, ledger, clock, furnished.rng, retention_days=retention_days),
         Thumbnails(cast("discord.Client", bot), clock),
         furnished.delivery,
+        furnished.token_only,
         clock,
     )
 

@@ -22,7 +22,7 @@ from generations.shown import Place, Shown
 from pictures.image_memory import Room
 from ui import texts, texts_history
 from ui.answers import NOBODY, Refusal, defer
-from ui.arrival import missing_permissions, origin_of
+from ui.arrival import channel_without_history, missing_permissions, origin_of
 from ui.cards_history import build_history
 from ui.desk import Answered, Desk, desk_of, in_time, show, within_patience
 
@@ -40,8 +40,9 @@ async def _show_page(interaction: discord.Interaction[Any], looking: Any) -> Non
     turn = desk.thumbnails.turned(viewer)
     page: Page = await within_patience(interaction, asyncio.ensure_future(looking), desk.clock)
     await show(interaction, build_history(page, _rows(page)))
-    async for seen in desk.thumbnails.find(page, viewer, turn):
-        view = build_history(page, _rows(page), thumbnails=seen.urls, gone=seen.gone)
+    async for seen in desk.thumbnails.find(page, viewer, turn, channel_without_history(interaction)):
+        refused = bool(seen.refused)
+        view = build_history(page, _rows(page), thumbnails=seen.urls, gone=seen.gone, is_refused=refused)
         with contextlib.suppress(discord.HTTPException):  # closed by the person, or too late: the page stands
             await interaction.edit_original_response(view=view, allowed_mentions=NOBODY)
 
@@ -124,7 +125,9 @@ class PostButton(Answered, ui.DynamicItem[ui.Button[Any]], template=r"history:po
         answer = await defer(interaction, private=private)
         message_id = None if answer is None else answer.message_id
         desk.delivery.forget(kept.id)
-        if desk.delivery.publish_delay_seconds(_moved(kept, (), origin_of(interaction), message_id)):
+        if desk.delivery.publish_delay_seconds(
+            _moved(kept, (), desk.token_only.corrected(origin_of(interaction)), message_id)
+        ):
             raise Refusal(texts_history.DISCORD_SILENT)
         async with desk.archive.room_for(kept) as room:
             try:
@@ -146,7 +149,7 @@ async def _post(
         if fetched.lost:
             raise Refusal(texts_history.lost(fetched.lost, fetched.refunded))
         raise Refusal(texts_history.SERVICE_SILENT)
-    home = origin_of(interaction)
+    home = desk.token_only.corrected(origin_of(interaction))
     card = _moved(fetched.generation, fetched.pictures, home, message_id)
     try:
         shown = await desk.delivery.show(card, Outlook(), fetched.pictures)

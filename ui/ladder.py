@@ -97,8 +97,10 @@ class Ladder:
             apart={position: memory.apart[position] for position in pictures if position in memory.apart},
         )
 
-    async def edit(self, memory: Memory, sheet: Sheet, *, is_progress: bool = False) -> discord.Message | None:
-        """Edit the card where it stands. None: nothing can reach it.
+    async def edit(
+        self, memory: Memory, sheet: Sheet, *, is_progress: bool = False, as_bot: bool = False
+    ) -> discord.Message | None:
+        """Edit the card where it stands. None: nothing can reach it. *as_bot*: without the interaction's token.
 
         A card over which Discord fails is sent brief from then on. Raises DeliveryDelayed, and for a sheet with uploads
         PayloadRefused and PayloadTooLarge. *is_progress*: nothing is lost if it is never shown.
@@ -106,6 +108,8 @@ class Ladder:
         if sheet.uploads and memory.apart_only:
             raise PayloadRefused
         for way in self._places.ways(memory, sheet.generation):
+            if as_bot and way.by_token:
+                continue
             where = "edit by token" if way.by_token else "edit as the bot"
             try:
                 sheet = await self._calls.tell_ids(memory, sheet, way)
@@ -114,7 +118,8 @@ class Ladder:
             except PayloadFails:
                 if not sheet.brief:
                     memory.brief = True
-                    return await self.edit(memory, replace(sheet, brief=True), is_progress=is_progress)
+                    shorter = replace(sheet, brief=True)
+                    return await self.edit(memory, shorter, is_progress=is_progress, as_bot=as_bot)
                 if sheet.uploads:
                     memory.apart_only = True
                     raise PayloadRefused from None
@@ -128,8 +133,11 @@ class Ladder:
                 memory.archived = verdict is Verdict.ARCHIVED
                 if memory.archived:
                     return None  # whichever token edits
+                if not way.by_token:
+                    await self._places.refused_bot(memory, sheet.generation, error)
             else:
                 memory.closed, memory.archived, memory.tries = False, False, 0
+                memory.bot_reached = memory.bot_reached or not way.by_token
                 return await self._calls.answer_with_ids(memory, sheet, way, message)
         return None
 
@@ -201,7 +209,7 @@ class Ladder:
             message, refused = None, True
         if message is not None:
             memory.note_uploads(sheet, message)
-            return Shown(Place.CARD, message.id, message.channel.id)
+            return Shown(Place.CARD, message.id, _channel_of(message, generation))
         if not pictures and not (memory.archived and generation.finished):
             return Shown(Place.NOWHERE, owed_seconds=memory.seconds_to_reopening())
         return await self._post(memory, sheet, sheet.on_new_message(pictures), refused=refused)
@@ -243,6 +251,8 @@ class Ladder:
         except PayloadFails:
             return Verdict.REFUSED
         except discord.HTTPException as error:
+            if place is Place.CHANNEL:
+                await self._places.refused_bot(memory, sheet.generation, error)
             return _judge(error, sheet, place.value, by_token=False)
 
     async def _leave_note(self, memory: Memory, card: Sheet, apart: Apart, shown: Shown) -> Shown | None:
@@ -262,6 +272,12 @@ class Ladder:
             return await self.edit(memory, sheet) is not None
         except DeliveryDelayed:
             return False
+
+
+def _channel_of(message: discord.Message, generation: Generation) -> int:
+    """Where an edited card stands. The token reaches it only where it was asked for, so an edit by token is no move:
+    not even where the rows lack that channel's id."""
+    return generation.origin.channel_id if isinstance(message, discord.WebhookMessage) else message.channel.id
 
 
 def _linked_in_rows(generation: Generation) -> dict[int, str]:

@@ -32,6 +32,8 @@ class Memory:
     """One card's. *attached*, *linked* and *apart*: by image position."""
 
     token_dead: bool = False
+    token_missed: int | None = None  # the message that the token did not reach, or was not to be tried on
+    bot_reached: bool = False  # an edit with the bot's own token was taken where the card was asked for
     home: Home | None = None
     closed: bool = False  # the bot was refused at the last place there was
     archived: bool = False  # it stands in a thread that is archived: there it can't be edited

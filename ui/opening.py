@@ -23,6 +23,7 @@ from generations.errors import GenerationError
 from generations.model import Generation, Origin, Outlook, Request
 from generations.ports import Delivery
 from generations.service import Generations
+from generations.token_only import TokenOnlyChannels
 from ui.answers import (
     ALREADY_ACKNOWLEDGED,
     NOBODY,
@@ -69,11 +70,19 @@ class FirstAnswer:
 class Opening:
     """Takes requests on. *outlook_of* says what the first card can tell of the near future."""
 
-    def __init__(self, generations: Generations, delivery: Delivery, clock: Clock, outlook_of: OutlookOf) -> None:
+    def __init__(
+        self,
+        generations: Generations,
+        delivery: Delivery,
+        clock: Clock,
+        outlook_of: OutlookOf,
+        token_only: TokenOnlyChannels | None = None,
+    ) -> None:
         self._generations = generations
         self._delivery = delivery
         self._clock = clock
         self._outlook_of = outlook_of
+        self._token_only = token_only or TokenOnlyChannels(clock)
         self._unfinished: set[asyncio.Future[Any]] = set()
 
     async def open(self, interaction: discord.Interaction[Any], request: Request) -> None:
@@ -100,7 +109,7 @@ class Opening:
             if place.fate is not Fate.TAKEN:
                 log.info("interaction %s came too late, nothing was done", interaction.id)
                 return
-        origin = origin_of(interaction)
+        origin = self._token_only.corrected(origin_of(interaction))
         taking = asyncio.ensure_future(self._take(find, origin))
         if place is None and not await done_within(taking, PATIENCE_SECONDS, self._clock):
             place = await self._first_answer(defer(interaction, private=private), self._left(began))

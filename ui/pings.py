@@ -15,7 +15,9 @@ import discord
 from generations.clock import Clock
 from generations.model import Generation, State
 from generations.pings import PingDecisions
+from generations.token_only import TokenOnlyChannels
 from ui.faults import NO_ANSWER, asking
+from ui.places import is_closed_to_bot
 from ui.texts_places import ready, ready_there
 
 log = logging.getLogger("qwen_imagine.delivery")
@@ -28,10 +30,17 @@ DRAIN_SECONDS = 2.0
 class CardPings:
     """generations.ports.Pings over Discord's REST API."""
 
-    def __init__(self, client: discord.Client, clock: Clock, decisions: PingDecisions) -> None:
+    def __init__(
+        self,
+        client: discord.Client,
+        clock: Clock,
+        decisions: PingDecisions,
+        token_only: TokenOnlyChannels | None = None,
+    ) -> None:
         self._client = client
         self._clock = clock
         self._decisions = decisions
+        self._token_only = token_only or TokenOnlyChannels(clock)
         self._sending: set[asyncio.Task[None]] = set()
 
     async def arrived(self, generation: Generation) -> None:
@@ -52,14 +61,25 @@ class CardPings:
 
     async def _ping(self, generation: Generation) -> None:
         try:
-            if generation.origin.bot_in_channel:
-                await self._reply(generation)
-            else:
+            if not (self._token_only.bot_may_enter(generation.origin) and await self._replied(generation)):
                 await self._follow_up(generation)
         except discord.HTTPException as error:
             log.info("generation %s: no ping: Discord answered %s, %s", generation.id, error.status, error.code)
         except NO_ANSWER as error:
             log.info("generation %s: no ping: no answer from Discord (%s)", generation.id, type(error).__name__)
+
+    async def _replied(self, generation: Generation) -> bool:
+        """Reply as the bot. False: its own token is refused in that channel, where the interaction's may reach."""
+        try:
+            await self._reply(generation)
+        except discord.HTTPException as error:
+            if error.status != 401 and not is_closed_to_bot(error):
+                raise
+            log.info("generation %s: the bot's own ping: %s, %s", generation.id, error.status, error.code)
+            if error.status != 401:  # that is the matter of the bot's token, not of this channel
+                await self._token_only.refused(generation)
+            return False
+        return True
 
     async def _reply(self, generation: Generation) -> None:
         origin = generation.origin

@@ -14,9 +14,10 @@ import discord
 from generations.clock import Clock
 from generations.model import Generation
 from generations.shown import Place
+from generations.token_only import TokenOnlyChannels
 from ui.appending import append_as_bot, append_by_token
 from ui.cards import plain_text
-from ui.faults import asking
+from ui.faults import UNKNOWN_MESSAGE, Verdict, asking, verdict_of
 from ui.memory import Home, Memory
 from ui.sheet import Sheet
 
@@ -39,24 +40,33 @@ class Way:
 class Places:
     """The calls that reach a generation's card and its requester."""
 
-    def __init__(self, client: discord.Client, clock: Clock, *, token_margin_seconds: float) -> None:
+    def __init__(
+        self, client: discord.Client, clock: Clock, token_only: TokenOnlyChannels, *, token_margin_seconds: float
+    ) -> None:
         self._client = client
         self._clock = clock
+        self._token_only = token_only
         self._margin_ms = round(token_margin_seconds * 1000)
 
     def ways(self, memory: Memory, generation: Generation) -> Iterator[Way]:
-        """How the card can be edited, best first."""
+        """How the card can be edited, best first. Each one is asked for once the one before has been refused.
+
+        The token comes first, also where the rows have the card in another channel: they may be wrong, and a token that
+        reaches a card proves where it stands.
+        """
         origin, message_id = generation.origin, generation.message_id
+        is_missed = memory.home is not None or memory.token_missed == message_id
+        if message_id is not None and not is_missed and self._token_is_fresh(memory, generation):
+            yield self._by_token(generation, message_id)
         home = memory.home or _home_in_rows(generation)
         if home is not None:
+            memory.token_missed = message_id
             if not home.plain:
                 yield self._as_bot(home.channel_id, home.guild_id, home.message_id)
             return
         if message_id is None:
             return
-        if self._token_is_fresh(memory, generation):
-            yield self._by_token(generation, message_id)
-        if _bot_may_enter(generation):
+        if self._bot_may_enter(generation):
             yield self._as_bot(origin.channel_id, origin.guild_id, message_id)
 
     def destinations(self, generation: Generation) -> Iterator[tuple[Place, OpenChannel]]:
@@ -70,7 +80,7 @@ class Places:
             with asking(self._client):
                 return await self._client.create_dm(discord.Object(origin.user_id))
 
-        if _bot_may_enter(generation):
+        if origin.bot_in_channel and origin.channel_id and not generation.request.private:
             yield Place.CHANNEL, channel
         yield Place.DIRECT_MESSAGE, direct
 
@@ -87,15 +97,27 @@ class Places:
             return await channel.send(content, files=files, nonce=nonce, allowed_mentions=NOBODY, suppress_embeds=True)
 
     def last_word_at_ms(self, memory: Memory, generation: Generation) -> int | None:
-        """When a card that only the token reaches must say where its images will come; None: others reach it too."""
-        if memory.home is not None or _home_in_rows(generation) is not None or _bot_may_enter(generation):
+        """When a card must say where its images will come, if only the token reaches it; None: the bot reached it.
+
+        At that time a card that the bot is believed to reach is tried with the bot's own token: see is_unsure.
+        """
+        if memory.home is not None or _home_in_rows(generation) is not None or memory.bot_reached:
             return None
         return generation.origin.token_expires_at_ms - self._margin_ms - LAST_WORD_MS
 
     def is_leaving(self, memory: Memory, generation: Generation) -> bool:
-        """Whether that time has come, and something is still to be shown."""
-        at_ms = self.last_word_at_ms(memory, generation)
-        return at_ms is not None and not generation.finished and self._clock.now_ms() >= at_ms
+        """Whether that time has come for a card that only the token reaches, and something is still to be shown."""
+        return self._is_last_word(memory, generation) and not self._bot_may_enter(generation)
+
+    def is_unsure(self, memory: Memory, generation: Generation) -> bool:
+        """Whether that time has come for a card that the bot never reached, and the token can still change it."""
+        is_due = self._is_last_word(memory, generation) and self._token_is_fresh(memory, generation)
+        return is_due and self._bot_may_enter(generation)
+
+    async def refused_bot(self, memory: Memory, generation: Generation, error: discord.HTTPException) -> None:
+        """Note that the bot's own token was refused where the card stands, if *error* is about that place."""
+        if is_closed_to_bot(error) and memory.home is None and _home_in_rows(generation) is None:
+            await self._token_only.refused(generation)
 
     async def fetch_answer(self, generation: Generation) -> discord.Message | None:
         """The answer to the interaction; None without asking, when the token can't tell any more."""
@@ -105,6 +127,15 @@ class Places:
         # Discord docs: "Get Original Interaction Response"; the library's type knows numbers only.
         with asking(self._client):
             return await self._webhook(generation).fetch_message("@original")  # pyright: ignore[reportArgumentType]
+
+    def _is_last_word(self, memory: Memory, generation: Generation) -> bool:
+        at_ms = self.last_word_at_ms(memory, generation)
+        return at_ms is not None and not generation.finished and self._clock.now_ms() >= at_ms
+
+    def _bot_may_enter(self, generation: Generation) -> bool:
+        """Whether the bot itself, without the token, can see the card and post beside it. A private card only the token
+        reaches (discord-api-docs#3090), and nothing private goes into a channel."""
+        return not generation.request.private and self._token_only.bot_may_enter(generation.origin)
 
     def _token_is_fresh(self, memory: Memory, generation: Generation) -> bool:
         """By the clock, without a try: each 401 counts towards Discord's limit of 10,000 invalid requests."""
@@ -159,10 +190,13 @@ def _home_in_rows(generation: Generation) -> Home | None:
     return Home(channel_id, None, message_id, plain=False)
 
 
-def _bot_may_enter(generation: Generation) -> bool:
-    """Whether the bot itself, without the token, can see the card and post beside it. A private card only the token
-    reaches (discord-api-docs#3090), and nothing private goes into a channel."""
-    return generation.origin.bot_in_channel and not generation.request.private
+def is_closed_to_bot(error: discord.HTTPException) -> bool:
+    """Whether an answer to the bot's own token refuses it the place, and not one message or all of the bot's calls.
+
+    As in a private thread without the bot: 403 with 50001, 404 with 10003 (Discord docs: Opcodes and Status Codes).
+    """
+    is_refused = error.status in (403, 404) and error.code != UNKNOWN_MESSAGE
+    return is_refused and verdict_of(error, by_token=False) is Verdict.NEXT
 
 
 def _nonce(sheet: Sheet) -> str:

@@ -33,6 +33,7 @@ from generations.pace import Pace
 from generations.pings import PingDecisions
 from generations.service import Generations
 from generations.throttle import Throttle
+from generations.token_only import TokenOnlyChannels
 from generations.worker import Worker
 from settings import Settings
 from store.database import Database, Transaction
@@ -173,10 +174,13 @@ class SceneBot(commands.AutoShardedBot):
         self.generations = scene.generations
         self.clock = scene.clock
         self.rng = random.Random(7)
-        self.delivery = DiscordDelivery(self, scene.clock)
-        self.pings = CardPings(self, scene.clock, PingDecisions(scene.database, scene.clock))  # type: ignore[arg-type]
+        self.token_only = TokenOnlyChannels(scene.clock, scene.database)  # type: ignore[arg-type]
+        self.delivery = DiscordDelivery(self, scene.clock, None, self.token_only)
+        decisions = PingDecisions(scene.database, scene.clock)  # type: ignore[arg-type]
+        self.pings = CardPings(self, scene.clock, decisions, self.token_only)
         self.worker = scene.worker_for(self.delivery, self.pings)
-        self.opening = Opening(scene.generations, self.delivery, scene.clock, self.worker.showing.first_outlook)
+        first_outlook = self.worker.showing.first_outlook
+        self.opening = Opening(scene.generations, self.delivery, scene.clock, first_outlook, self.token_only)
         self.removal = Removal(self, scene.generations, scene.clock)
         self.settings = scene.settings
         self.desk = open_desk(

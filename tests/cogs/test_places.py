@@ -10,7 +10,8 @@ import pytest
 import simcord
 
 from generations.model import State
-from tests.cogs.scene import DM_PERMISSIONS, Scene, words
+from people.model import Ping
+from tests.cogs.scene import DM_PERMISSIONS, Scene, private_words, words
 from tests.doubles import PAINTING
 from ui.texts_places import LEAVING
 
@@ -169,6 +170,103 @@ async def test_there_the_card_says_in_time_that_the_image_will_come_elsewhere_an
     assert generation.card_channel_id not in (None, scene.channel.id)
     assert scene.env.http_requests[-1].path == f"/channels/{generation.card_channel_id}/messages"
     assert not [call for call in scene.env.http_requests if str(scene.channel.id) in call.path]
+
+
+# ---- where the token is all there is, though the server has the app ------------------------------------------------
+
+
+def commands_only(payload: dict[str, Any]) -> None:
+    """A server that was given the commands without the bot user (Discord docs: Change Log, 2024-06-27)."""
+    may = discord.Permissions(attach_files=True, embed_links=True, use_external_emojis=True)
+    payload["app_permissions"] = str(may.value)
+
+
+def refuse_the_bot(scene: Scene) -> None:
+    for method in ("PATCH", "POST", "GET", "DELETE"):
+        scene.env.inject_error(method, f"/channels/{scene.channel.id}/*", status=403, code=50001, times=99)
+
+
+async def slow_image(scene: Scene, minutes: float, **options: Any) -> simcord.InteractionResult:
+    """An image that takes longer than an interaction's token lives, and then arrives."""
+    result = await scene.imagine(**options)
+    scene.service.on_look = [PAINTING] * 500
+    for _ in range(round(minutes * 4)):
+        await scene.step()
+        await scene.env.advance_time(15)
+    scene.service.on_look.clear()
+    for _ in range(6):
+        await scene.step()
+        await scene.env.advance_time(10)
+    assert [image.state for image in (await scene.only_generation()).images] == [State.DELIVERED]
+    return result
+
+
+async def test_in_a_server_with_the_commands_alone_the_token_does_all(scene: Scene) -> None:
+    scene.postman.change = commands_only
+    refuse_the_bot(scene)
+    await scene.bot.desk.people.change(scene.alice.id, ping=Ping.ALWAYS)
+    await scene.imagine(count=2)
+    assert not (await scene.only_generation()).origin.bot_in_channel
+    for _ in range(3):
+        await scene.step()
+        await scene.env.advance_time(10)
+    assert {image.state for image in (await scene.only_generation()).images} == {State.DELIVERED}
+    assert by_the_bot_itself(scene) == []
+    assert follow_up_texts(scene) == [f"<@{scene.alice.id}> your 2 images are ready."]
+
+
+async def test_there_a_late_image_is_announced_in_time_and_comes_as_a_direct_message(scene: Scene) -> None:
+    scene.postman.change = commands_only
+    refuse_the_bot(scene)
+    result = await slow_image(scene, 14)
+    assert result.response is not None and LEAVING in words(result.response)
+    assert (await scene.only_generation()).card_channel_id not in (None, scene.channel.id)
+    assert not [call for call in by_the_bot_itself(scene) if str(scene.channel.id) in call]
+
+
+async def test_there_what_everybody_is_denied_is_still_found_before_anything_is_held(scene: Scene) -> None:
+    scene.postman.change = lambda payload: payload.update(app_permissions=str(discord.Permissions().value))
+    refusal = private_words(await scene.imagine())
+    assert "Attach Files" in refusal and "View Channel" not in refusal and "Send Messages" not in refusal
+    assert (await scene.balance(scene.alice)).held == 0
+
+
+async def test_where_the_bots_own_token_is_refused_the_ping_goes_by_the_interactions(scene: Scene) -> None:
+    """As in a private thread without the bot, of which the event says nothing."""
+    refuse_the_bot(scene)
+    await scene.bot.desk.people.change(scene.alice.id, ping=Ping.ALWAYS)
+    await scene.imagine()
+    await arrives(scene)
+    assert follow_up_texts(scene) == [f"<@{scene.alice.id}> your image is ready."]
+    assert not (await scene.only_generation()).origin.bot_in_channel
+    tried = by_the_bot_itself(scene)
+    await scene.imagine()
+    await arrives(scene)
+    assert len(follow_up_texts(scene)) == 2 and by_the_bot_itself(scene) == tried  # it has learned
+
+
+async def test_there_a_late_image_is_announced_by_the_token_and_a_restarted_bot_knows_it(scene: Scene) -> None:
+    refuse_the_bot(scene)
+    result = await scene.imagine()
+    scene.service.on_look = [PAINTING] * 500
+    for _ in range(14 * 4):
+        await scene.step()
+        await scene.env.advance_time(15)
+    assert result.response is not None and LEAVING in words(result.response)
+    assert [call.split()[0] for call in by_the_bot_itself(scene)] == ["PATCH"]
+    await scene.restart()
+    scene.service.on_look.clear()
+    await scene.env.advance_time(60)
+    for _ in range(6):
+        await scene.step()
+        await scene.env.advance_time(10)
+    assert (await scene.only_generation()).card_channel_id not in (None, scene.channel.id)
+    assert [call.split()[0] for call in by_the_bot_itself(scene) if str(scene.channel.id) in call] == ["PATCH"]
+
+
+def follow_up_texts(scene: Scene) -> list[str]:
+    calls = [c for c in scene.env.http_requests if c.method == "POST" and c.path.startswith("/webhooks/")]
+    return [call.json["content"] for call in calls]
 
 
 async def test_an_age_restricted_channel_is_a_channel_like_any_other(scene: Scene) -> None:

@@ -54,6 +54,7 @@ class DiscordRest:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.messages: dict[int, dict[str, Any]] = {}
+        self.posted: set[int] = set()  # by the bot itself: no interaction's token reaches them
         self.faults: list[Fault] = []
         self.gate = asyncio.Event()
         self.gate.set()
@@ -132,6 +133,7 @@ class DiscordRest:
                 self._next_id += 1
                 self.add_message(self._next_id, int(channel_id))
                 self.messages[self._next_id]["flags"] = call.body.get("flags", 0)
+                self.posted.add(self._next_id)
                 return self._write(self._next_id, call)
             case "GET", ["webhooks", _, _, "messages", "@original"]:
                 return self._show(min(self.messages))
@@ -140,6 +142,8 @@ class DiscordRest:
                 return (
                     self._show(int(message_id)) if found else _json({"code": 10008, "message": "Unknown Message"}, 404)
                 )
+            case "PATCH", ["webhooks", *_, message_id] if int(message_id) in self.posted:
+                return _json({"code": 10008, "message": "Unknown Message"}, 404)
             case "PATCH", [("webhooks" | "channels"), *_, message_id]:
                 return self._write(int(message_id), call)
         raise AssertionError(f"unexpected {call.method} {call.path}")

@@ -11,8 +11,12 @@ import pytest
 from generations.model import Generation, Outlook, Painting, State
 from generations.shown import Place
 from tests.integration.delivery_scene import (
+    AS_BOT,
     BY_TOKEN,
+    CARD,
+    CHANNEL,
     DIRECT,
+    GENERATION,
     NOTHING,
     READY,
     Scene,
@@ -68,12 +72,74 @@ async def test_shortly_before_the_token_runs_out_the_card_says_where_its_image_w
 
 
 async def test_a_card_that_the_bot_itself_reaches_has_no_last_word(scene: Scene) -> None:
+    """Which it learns by one edit with its own token while the interaction's still lives."""
     scene.delivery.show_progress(*painting())
     await first_edit(scene)
-    await advance(scene, 20 * 60, 400)
+    await advance(scene, LAST_WORD_SECONDS - 10, 157)
+    assert scene.rest.tried() == [BY_TOKEN]
+    await advance(scene, 15)
+    assert scene.rest.tried() == [BY_TOKEN, AS_BOT]
+    await advance(scene, 5 * 60, 60)
     scene.delivery.show_progress(*painting(0.7))
+    await scene.edited(3)
+    assert scene.rest.tried() == [BY_TOKEN, AS_BOT, AS_BOT]
+    assert says_it(scene) == [False, False, False]
+
+
+@pytest.mark.parametrize(("status", "code"), [(403, 50001), (403, 50013), (404, 10003)])
+async def test_a_card_where_the_bot_is_refused_says_so_by_the_token(scene: Scene, status: int, code: int) -> None:
+    """As in a private thread, where commands run although the bot is no member (Discord docs: Threads)."""
+    scene.rest.fault(AS_BOT, status, code, times=9)
+    scene.delivery.show_progress(*painting())
+    await first_edit(scene)
+    await advance(scene, LAST_WORD_SECONDS - 10, 157)
+    await advance(scene, 15)
+    assert scene.rest.tried() == [BY_TOKEN, AS_BOT, BY_TOKEN]
+    assert says_it(scene) == [False, False, True]
+    await advance(scene, 30)
+    assert scene.rest.tried() == [BY_TOKEN, AS_BOT, BY_TOKEN]
+
+
+async def test_there_the_next_card_of_that_channel_is_not_tried_as_the_bot(scene: Scene) -> None:
+    scene.rest.fault(AS_BOT, 403, 50001, times=9)
+    scene.delivery.show_progress(*painting())
+    await first_edit(scene)
+    await advance(scene, LAST_WORD_SECONDS - 10, 157)
+    await advance(scene, 15)
+    scene.rest.calls.clear()
+    made, outlook = painting()
+    later = GENERATION + (60_000 << 22)  # asked for a minute after the other one
+    other = replace(made, id=later, message_id=CARD + 1, origin=replace(made.origin, interaction_id=later))
+    scene.rest.add_message(CARD + 1, CHANNEL)
+    scene.delivery.show_progress(other, outlook)
+    await first_edit(scene)
+    await advance(scene, 70)
+    assert set(scene.rest.tried()) == {BY_TOKEN.replace(str(CARD), str(CARD + 1))}
+    assert says_it(scene) == [False, True]
+
+
+@pytest.mark.parametrize(("status", "code"), [(429, 0), (401, 0)])
+async def test_a_refusal_that_is_not_about_the_place_leaves_the_card_to_the_bot(
+    scene: Scene, status: int, code: int
+) -> None:
+    """Such as that of the bot's token as a whole: it is tried again as long as the interaction's lives."""
+    scene.rest.fault(AS_BOT, status, code, times=2)
+    scene.delivery.show_progress(*painting())
+    await first_edit(scene)
+    await advance(scene, LAST_WORD_SECONDS - 10, 157)
+    await advance(scene, 60)
+    assert scene.rest.tried() == [BY_TOKEN, AS_BOT, AS_BOT, AS_BOT]
+    assert not any(says_it(scene))
+
+
+async def test_the_last_word_of_a_process_that_was_restarted_meanwhile_is_in_time_too(scene: Scene) -> None:
+    scene.rest.fault(AS_BOT, 403, 50001, times=9)
+    scene.clock.advance(LAST_WORD_SECONDS + 20)
+    scene.delivery.show_progress(*painting())
     await scene.edited(2)
-    assert says_it(scene) == [False, False]
+    await scene.settled()
+    assert scene.rest.tried() == [AS_BOT, BY_TOKEN]
+    assert says_it(scene) == [False, True]
 
 
 async def test_the_last_word_does_not_wait_for_the_slow_pace_of_an_old_card(scene: Scene) -> None:

@@ -1,0 +1,81 @@
+"""A channel that refused the bot's own token: kept in the generation's row, and remembered for an hour."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from generations.model import DISCORD_EPOCH_MS, TOKEN_LIFETIME_MS, Generation, Request
+from generations.token_only import CHANNELS_MAX, REMEMBERED_SECONDS, TokenOnlyChannels
+from store.errors import DatabaseLost
+from tests.contract.world import CHANNEL, NOON_MS, MovableClock, World, origin
+
+NUMBER = (NOON_MS - DISCORD_EPOCH_MS) << 22
+
+
+async def asked(world: World) -> Generation:
+    return await world.generations.request(Request("a lighthouse"), origin(NUMBER))
+
+
+async def test_a_refusal_while_the_token_lives_makes_the_card_token_only_for_other_processes_too(world: World) -> None:
+    made = await asked(world)
+    channels = TokenOnlyChannels(world.clock, world.database)
+    assert channels.bot_may_enter(made.origin)
+    await channels.refused(made)
+    assert not channels.bot_may_enter(made.origin)
+    kept = (await world.load(NUMBER)).origin
+    assert kept == replace(made.origin, bot_in_channel=False)
+    assert not TokenOnlyChannels(world.clock).bot_may_enter(kept)
+
+
+async def test_a_refusal_after_its_end_leaves_the_card_to_the_bot_which_alone_is_left(world: World) -> None:
+    made = await asked(world)
+    channels = TokenOnlyChannels(world.clock, world.database)
+    world.clock.at_ms += TOKEN_LIFETIME_MS
+    await channels.refused(made)
+    assert channels.bot_may_enter(made.origin)
+    assert (await world.load(NUMBER)).origin.bot_in_channel
+
+
+async def test_a_card_that_was_posted_elsewhere_meanwhile_is_not_changed(world: World) -> None:
+    made = await asked(world)
+    before = replace(made, origin=replace(made.origin, channel_id=CHANNEL + 1))
+    await TokenOnlyChannels(world.clock, world.database).refused(before)
+    assert (await world.load(NUMBER)).origin.bot_in_channel
+
+
+async def test_a_new_request_from_that_channel_is_token_only_for_an_hour(world: World) -> None:
+    channels = TokenOnlyChannels(world.clock, world.database)
+    await channels.refused(await asked(world))
+    fresh, beside = origin(NUMBER + 1), replace(origin(NUMBER + 2), channel_id=CHANNEL + 1)
+    world.clock.at_ms += round(REMEMBERED_SECONDS * 1000) - 1
+    assert not channels.corrected(fresh).bot_in_channel
+    assert channels.corrected(beside) == beside
+    world.clock.at_ms += 1
+    assert channels.corrected(fresh) == fresh
+
+
+async def test_a_bounded_number_of_channels_is_remembered(world: World) -> None:
+    channels = TokenOnlyChannels(world.clock)
+    made = await asked(world)
+    for number in range(CHANNELS_MAX + 1):
+        await channels.refused(replace(made, origin=replace(made.origin, channel_id=CHANNEL + number)))
+    assert channels.corrected(made.origin).bot_in_channel
+    assert len(channels._until) == CHANNELS_MAX
+
+
+async def test_a_channel_that_is_not_known_is_never_a_place_for_the_bot() -> None:
+    assert not TokenOnlyChannels(MovableClock()).bot_may_enter(replace(origin(NUMBER), channel_id=0))
+
+
+async def test_a_database_that_is_away_loses_nothing_but_the_row(world: World) -> None:
+    made = await asked(world)
+
+    class Away:
+        def transaction(self) -> Any:
+            raise DatabaseLost("away")
+
+    away: Any = Away()
+    channels = TokenOnlyChannels(world.clock, away)
+    await channels.refused(made)
+    assert not channels.bot_may_enter(made.origin)
