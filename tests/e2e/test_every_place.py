@@ -27,9 +27,11 @@ PLACES = {
     "mira-and-jonas": "two people's own messages",
     "pier": "a foreign server",
     "quay": "a foreign channel where only the person may see it",
+    "slipway": "a server with the commands alone",
+    "night-watch": "a private thread without the bot",
 }
-TOKEN_ONLY = ("boat-crew", "mira-and-jonas", "pier", "quay")  # where the bot is no member
-BEYOND_TEXT = ("summer-poster", "lounge", "boat-crew", "mira-and-jonas", "quay")
+TOKEN_ONLY = ("boat-crew", "mira-and-jonas", "pier", "quay", "slipway")  # where the bot is no member, and knows it
+BEYOND_TEXT = ("summer-poster", "lounge", "boat-crew", "mira-and-jonas", "quay", "slipway", "night-watch")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -104,9 +106,11 @@ async def test_after_fifteen_minutes_a_member_bot_edits_the_card_itself_and_a_gu
     trial: Trial,
 ) -> None:
     """The guest's card has said so in time."""
-    box, sam, olga = trial.box, trial.box.discord.actor("sam"), trial.box.discord.actor("olga")
+    box = trial.box
+    sam, olga, jonas, mira = (box.discord.actor(name) for name in ("sam", "olga", "jonas", "mira"))
+    before = by_the_bot_itself(trial, "night-watch")
     box.images.set_mood(Mood.STUCK)
-    people = {"lounge": sam, "summer-poster": sam, "boat-crew": olga}
+    people = {"lounge": sam, "summer-poster": sam, "boat-crew": olga, "slipway": jonas, "night-watch": mira}
     asked = {
         place: await trial.imagine(actor.person.name, place, prompt=f"slow for {place}", size=SMALL)
         for place, actor in people.items()
@@ -114,24 +118,33 @@ async def test_after_fifteen_minutes_a_member_bot_edits_the_card_itself_and_a_gu
     for place, actor in people.items():
         await trial.card_saying(actor.person.name, asked[place], "Painting")
     box.clock.advance(13 * 60 + 10)
-    await trial.card_saying("olga", asked["boat-crew"], LEAVING)
+    guests = {"boat-crew": olga, "slipway": jonas, "night-watch": mira}
+    for place, actor in guests.items():
+        await trial.card_saying(actor.person.name, asked[place], LEAVING)
+    tried = by_the_bot_itself(trial, "night-watch")[len(before) :]
+    assert tried == ["PATCH"]  # which tells the bot that it is not there
     box.clock.advance(2 * 60)
     box.images.set_mood(Mood.NORMAL)
 
-    def arrived() -> Json | None:
-        return next((message for message in olga.messages("dm") if gallery(message)), None)
+    async def direct_message(place: str) -> Json:
+        def arrived() -> Json | None:
+            found = (each for each in guests[place].messages("dm") if f"slow for {place}" in text(each))
+            return next((message for message in found if gallery(message)), None)
 
-    direct, *cards = await asyncio.gather(
-        olga.wait_for(arrived, 60),
+        return await guests[place].wait_for(arrived, 60)
+
+    *direct, lounge, poster = await asyncio.gather(
+        *map(direct_message, guests),
         trial.card("sam", asked["lounge"]),
         trial.card("sam", asked["summer-poster"]),
     )
-    assert "slow for boat-crew" in text(direct) and buttons(direct) == RESULT
-    assert not any(LEAVING in text(card) for card in (direct, *cards))
+    assert all(buttons(message) == RESULT for message in direct)
+    assert not any(LEAVING in text(card) for card in (*direct, lounge, poster))
     for place in ("lounge", "summer-poster"):
         assert "PATCH" in by_the_bot_itself(trial, place)
-    assert by_the_bot_itself(trial, "boat-crew") == []
+    assert by_the_bot_itself(trial, "boat-crew") == by_the_bot_itself(trial, "slipway") == []
+    assert by_the_bot_itself(trial, "night-watch")[len(before) :] == tried
 
 
 async def test_at_the_end_no_rule_was_broken(trial: Trial) -> None:
-    trial.assert_nobody_was_wronged(posts=len(PLACES) + 1 + 3)
+    trial.assert_nobody_was_wronged(posts=len(PLACES) + 1 + 5)

@@ -8,6 +8,7 @@ import pytest
 
 from sandbox.image_api.moods import Mood
 from tests.e2e.trial import Json, Trial, gallery, text
+from ui.texts_history import PICTURES_MISSING
 from ui.texts_places import LEAVING
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -58,7 +59,18 @@ async def test_who_wants_it_is_pinged_once_as_a_reply_to_the_card_wherever_it_is
         assert not ping["mention_everyone"]
         assert ping["content"] == f"<@{actor.person.id}> your image is ready."
 
-    await asyncio.gather(*map(pinged, ("gallery", "sketches", "pier", "dm")))
+    await asyncio.gather(*map(pinged, ("gallery", "sketches", "pier", "dm", "slipway", "night-watch")))
+
+
+async def test_where_the_bot_may_not_read_the_past_the_ping_names_the_card_and_history_says_what_is_missing(
+    trial: Trial,
+) -> None:
+    actor = trial.box.discord.actor("mira")
+    card = await trial.card("mira", await trial.imagine("mira", "ferry", prompt="a boat at the ferry", size=SMALL))
+    await actor.wait_for(lambda: [each for each in actor.messages("ferry") if str(card["id"]) in each["content"]])
+    asked = await actor.command("gallery", "history", search="ferry")
+    page = await trial.card_saying("mira", asked, PICTURES_MISSING)
+    assert gallery(page) == []
 
 
 async def test_what_only_one_person_sees_pings_nobody(trial: Trial) -> None:
@@ -93,4 +105,4 @@ async def test_before_the_token_runs_out_the_card_says_where_the_image_will_come
 
 
 async def test_at_the_end_no_rule_was_broken(trial: Trial) -> None:
-    trial.assert_nobody_was_wronged(posts=7)
+    trial.assert_nobody_was_wronged(posts=10)
