@@ -98,6 +98,7 @@ class DiscordWorld:
     closed_channels: set[int] = field(default_factory=set)
     closed_dms: set[int] = field(default_factory=set)
     uploads: Counter[tuple[str, str]] = field(default_factory=Counter)  # that were answered well, by (life, task)
+    secluded: set[int] = field(default_factory=set)  # where the interaction's token alone reaches
     _number: int = 0
 
     def now_ms(self) -> int:
@@ -228,8 +229,8 @@ class DiscordWorld:
             return 401, {"code": 50027, "message": "Invalid Webhook Token"}
         if not interaction.answered:
             return 404, {"code": 10015, "message": "Unknown Webhook"}
-        if not rest:  # a follow-up, always private here
-            return 200, self.shown(Message(self.new_id(), interaction.channel_id, ephemeral=True))
+        if not rest:
+            return self._follow_up(interaction, payload)
         number = interaction.message_id if rest[1] == "@original" else int(rest[1])
         message = None if number is None else self.messages.get(number)
         if method == "GET":
@@ -241,8 +242,22 @@ class DiscordWorld:
             return 204, {}
         return _too_large(files, interaction.limit) or self._edit(message, payload, files, token=True)
 
+    def _follow_up(self, interaction: Interaction, payload: dict[str, Any]) -> Answer:
+        """A message by the interaction's token, which reaches its channel also where the bot's own is refused. Discord
+        shows it as a reply to the answer; it has no nonce (Discord docs: Webhook, "Execute Webhook")."""
+        message = Message(self.new_id(), interaction.channel_id, interaction, born=self.loop.time())
+        message.ephemeral = bool(payload.get("flags", 0) & 64)
+        if not message.ephemeral:
+            self.messages[message.id] = message
+            self._write(message, payload, {})
+            message.pinged = _pinged(message.versions[-1].text, payload)
+            message.replies_to = interaction.message_id
+        return 200, self.shown(message)
+
     def _closed(self, channel_id: int) -> Answer | None:
         person = channel_id // 10
+        if channel_id in self.secluded:
+            return 403, {"code": 50001, "message": "Missing Access"}
         if channel_id in self.closed_channels:
             return 403, {"code": 50013, "message": "Missing Permissions"}
         if person in self.closed_dms:

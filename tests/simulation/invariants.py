@@ -328,7 +328,7 @@ def _within_reach(run: Run, card: Message) -> bool:
     """Whether the product can have brought this card up to date in the end."""
     if card.deleted:
         return False
-    if card.ephemeral:
+    if card.ephemeral or card.channel_id in run.world.discord.secluded:
         # Only the token reaches it, and a process whose clock leapt ahead takes the token for dead.
         young = card.interaction is not None and run.loop.time() - card.interaction.born < TOKEN_SECONDS
         return young and run.scenario.even_clocks

@@ -92,6 +92,7 @@ class Run:
             self.loop, scenario.seed, start_ms, self.trouble, self.note, api.task_shown, scenario.bot_limit
         )
         discord.closed_dms = {FIRST_PERSON + person for person in scenario.closed_dms}
+        discord.secluded = {FIRST_CHANNEL + channel for channel in scenario.secluded}
         self.world = World(scenario, self.loop, disk, databases, api, discord, parts, start_ms)
         for person, ping in enumerate(scenario.pings):
             disk.set_ping(FIRST_PERSON + person, ping)

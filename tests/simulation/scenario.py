@@ -127,6 +127,7 @@ class Scenario:
     sizes: tuple[str, ...] = ()  # of the pictures, in turn: "painting" or "huge"; none: too small to matter
     task_limit: int = 0  # tasks that the service lets run at once; 0: any number
     bot_limit: int = USUAL_LIMIT  # bytes a file may have that the bot posts without a token
+    secluded: tuple[int, ...] = ()  # channels that the bot is no member of, of which no event says so
     ends: float = field(default=150.0)  # from here on nothing fails any more
 
     @property
@@ -149,7 +150,7 @@ class Scenario:
             if simpler != asked:
                 yield replace(self, asked=(*self.asked[:number], simpler, *self.asked[number + 1 :]))
         plain = {"processes": 1, "closed_dms": (), "outcomes": ("success",), "bot_limit": USUAL_LIMIT, "task_limit": 0}
-        for name, value in {**plain, "calls": (), "pings": (), "sizes": ()}.items():
+        for name, value in {**plain, "calls": (), "pings": (), "sizes": (), "secluded": ()}.items():
             if getattr(self, name) != value:
                 yield replace(self, **{name: value})
         for call in dict.fromkeys(self.calls if len(self.calls) > 1 else ()):
@@ -171,7 +172,8 @@ def draw(seed: int) -> Scenario:
 
 
 def furnish(scenario: Scenario) -> Scenario:
-    """The same day with what not every bot has: callbacks, own settings, pictures too large for their place, few tasks.
+    """The same day with what not every bot has: callbacks, own settings, pictures too large for their place, few tasks,
+    a private thread.
 
     Each is drawn by dice of its own, so that the rest of the day stays what it was.
     """
@@ -195,6 +197,8 @@ def furnish(scenario: Scenario) -> Scenario:
         )
     if has.random() < 0.2:
         scenario = replace(scenario, task_limit=tasks.choice((1, 1, 2)))
+    if has.random() < 0.15:
+        scenario = replace(scenario, secluded=(has.choice(scenario.asked).channel,))
     return scenario
 
 
