@@ -51,7 +51,7 @@ class NotCancellable(GenerationError):
 
 
 class NotYours(GenerationError):
-    """Only the requester, or somebody with Manage Messages, may do this."""
+    """Only the requester, or somebody with Manage Messages where the card stands, may do this."""
 
     def __init__(self, owner_id: int) -> None:
         super().__init__("it belongs to somebody else")

@@ -178,7 +178,7 @@ def bad_input(sentence: str) -> str:
 
 
 def not_yours(owner_id: int) -> str:
-    return f"Only {mention(owner_id)}, or somebody with Manage Messages, may do this."
+    return f"Only {mention(owner_id)}, or somebody with Manage Messages where the card stands, may do this."
 
 
 def line_full(limit: int, free_at_ms: int | None) -> str:

@@ -106,7 +106,22 @@ async def test_without_a_server_the_image_arrives_on_the_card_too(scene: Scene, 
     assert generation.origin.guild_id is None
     assert generation.origin.bot_in_channel is (place == "the bot's DM")  # elsewhere the token is what reaches it
     await arrives(scene)
+    assert (await scene.only_generation()).card_channel_id is None  # it has not moved, whatever Discord calls the channel
     assert (await scene.balance(carol)).available == 45
+
+
+async def test_images_that_arrive_one_by_one_stay_on_a_card_whose_channel_discord_py_drops(scene: Scene) -> None:
+    scene.postman.change = unknown_kind
+    await scene.imagine(count=3)
+    scene.service.on_look = [PAINTING, PAINTING]
+    for _ in range(8):
+        await scene.step()
+        await scene.env.advance_time(6)
+    generation = await scene.only_generation()
+    assert {image.state for image in generation.images} == {State.DELIVERED}
+    assert len({image.attachment_id for image in generation.images} - {None}) == 3
+    assert generation.card_channel_id is None
+    assert by_the_bot_itself(scene) == []
 
 
 @pytest.mark.parametrize("place", NO_GUILD)
@@ -262,6 +277,15 @@ async def test_there_a_late_image_is_announced_by_the_token_and_a_restarted_bot_
         await scene.env.advance_time(10)
     assert (await scene.only_generation()).card_channel_id not in (None, scene.channel.id)
     assert [call.split()[0] for call in by_the_bot_itself(scene) if str(scene.channel.id) in call] == ["PATCH"]
+
+
+async def test_a_refusal_of_the_bots_token_as_a_whole_makes_no_place_token_only(scene: Scene) -> None:
+    scene.env.inject_error("POST", "/channels/*/messages", status=401, code=0, times=9)
+    await scene.bot.desk.people.change(scene.alice.id, ping=Ping.ALWAYS)
+    await scene.imagine()
+    await arrives(scene)
+    assert follow_up_texts(scene) == [f"<@{scene.alice.id}> your image is ready."]
+    assert (await scene.only_generation()).origin.bot_in_channel
 
 
 def follow_up_texts(scene: Scene) -> list[str]:
