@@ -106,7 +106,9 @@ async def test_without_a_server_the_image_arrives_on_the_card_too(scene: Scene, 
     assert generation.origin.guild_id is None
     assert generation.origin.bot_in_channel is (place == "the bot's DM")  # elsewhere the token is what reaches it
     await arrives(scene)
-    assert (await scene.only_generation()).card_channel_id is None  # it has not moved, whatever Discord calls the channel
+    assert (
+        await scene.only_generation()
+    ).card_channel_id is None  # it has not moved, whatever Discord calls the channel
     assert (await scene.balance(carol)).available == 45
 
 
