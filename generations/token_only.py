@@ -52,7 +52,12 @@ class TokenOnlyChannels:
         self._until.move_to_end(origin.channel_id)
         while len(self._until) > CHANNELS_MAX:
             self._until.popitem(last=False)
-        if not self._token_lives(origin) or self._database is None:
+        await self.keep(generation)
+
+    async def keep(self, generation: Generation) -> None:
+        """Have the row say that only the token reaches the card, as long as it can tell the person. Never raises."""
+        origin = generation.origin
+        if not origin.bot_in_channel or not self._token_lives(origin) or self._database is None:
             return
         log.info(
             "generation %s: the bot's own token is refused in its channel: only the interaction's is used",

@@ -275,7 +275,9 @@ class DiscordDelivery:
             card.over = True
             return
         if self._places.is_unsure(card.memory, generation):
-            await self._try_as_bot(card, generation, outlook)
+            card.edited_at = self._clock.monotonic()
+            if not await self._ladder.try_as_bot(card.memory, generation, outlook):
+                card.slot = card.slot or (generation, outlook)  # again, as long as the token lives
         sheet = self._ladder.sheet(card.memory, generation, outlook, {})
         components = sheet.view().to_components()
         if components == card.sent:
@@ -294,18 +296,6 @@ class DiscordDelivery:
         if self._freshness is not None:
             standing = {} if sheet.leaves_list else sheet.standing
             await self._freshness.was_shown(generation, standing)
-
-    async def _try_as_bot(self, card: _Card, generation: Generation, outlook: Outlook) -> None:
-        """Learn whether the bot's own token reaches the card, as long as the interaction's can say that it does not."""
-        sheet = self._ladder.sheet(card.memory, generation, outlook, {})
-        components = sheet.view().to_components()
-        try:
-            if await self._ladder.edit(card.memory, sheet, as_bot=True) is not None:
-                card.sent = components
-        except DeliveryDelayed as delayed:
-            log.info("generation %s: not tried as the bot: %s", generation.id, delayed)
-            card.slot = card.slot or (generation, outlook)
-        card.edited_at = self._clock.monotonic()
 
     async def _is_current(self, generation: Generation) -> bool:
         return self._freshness is None or await self._freshness.is_current(generation)

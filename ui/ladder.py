@@ -138,8 +138,19 @@ class Ladder:
             else:
                 memory.closed, memory.archived, memory.tries = False, False, 0
                 memory.bot_reached = memory.bot_reached or not way.by_token
+                if sheet.leaving:
+                    await self._places.said_last_word(sheet.generation)
                 return await self._calls.answer_with_ids(memory, sheet, way, message)
         return None
+
+    async def try_as_bot(self, memory: Memory, generation: Generation, outlook: Outlook) -> bool:
+        """Learn whether the bot's own token reaches the card, by an edit. False: Discord can't say now."""
+        try:
+            await self.edit(memory, self.sheet(memory, generation, outlook, {}), as_bot=True)
+        except DeliveryDelayed as delayed:
+            log.info("generation %s: not tried as the bot: %s", generation.id, delayed)
+            return False
+        return True
 
     def preparing_seconds(self, memory: Memory, generation: Generation) -> float:
         """How long the rate guard holds up the first call of a show; 0: pictures may be fetched for it now."""

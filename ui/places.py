@@ -114,6 +114,11 @@ class Places:
         is_due = self._is_last_word(memory, generation) and self._token_is_fresh(memory, generation)
         return is_due and self._bot_may_enter(generation)
 
+    async def said_last_word(self, generation: Generation) -> None:
+        """Keep in the row what another card of its channel has met: the bot is not to be tried for this one either."""
+        if not generation.request.private:
+            await self._token_only.keep(generation)
+
     async def refused_bot(self, memory: Memory, generation: Generation, error: discord.HTTPException) -> None:
         """Note that the bot's own token was refused where the card stands, if *error* is about that place."""
         if is_closed_to_bot(error) and memory.home is None and _home_in_rows(generation) is None:

@@ -281,6 +281,25 @@ async def test_there_a_late_image_is_announced_by_the_token_and_a_restarted_bot_
     assert [call.split()[0] for call in by_the_bot_itself(scene) if str(scene.channel.id) in call] == ["PATCH"]
 
 
+async def test_there_a_second_card_learns_from_the_first_and_keeps_it_for_a_restarted_bot(scene: Scene) -> None:
+    refuse_the_bot(scene)
+    await scene.imagine()
+    await scene.bob.slash(scene.channel, "imagine", prompt="a quiet room")
+    scene.service.on_look = [PAINTING] * 500
+    for _ in range(14 * 4):
+        await scene.step()
+        await scene.env.advance_time(15)
+    assert len(by_the_bot_itself(scene)) == 1
+    await scene.restart()
+    scene.service.on_look.clear()
+    await scene.env.advance_time(60)
+    for _ in range(6):
+        await scene.step()
+        await scene.env.advance_time(10)
+    assert [image.state for image in (await scene.only_generation()).images] == [State.DELIVERED]
+    assert len([call for call in by_the_bot_itself(scene) if str(scene.channel.id) in call]) == 1
+
+
 async def test_a_refusal_of_the_bots_token_as_a_whole_makes_no_place_token_only(scene: Scene) -> None:
     scene.env.inject_error("POST", "/channels/*/messages", status=401, code=0, times=9)
     await scene.bot.desk.people.change(scene.alice.id, ping=Ping.ALWAYS)

@@ -55,6 +55,16 @@ async def test_a_new_request_from_that_channel_is_token_only_for_an_hour(world: 
     assert channels.corrected(fresh) == fresh
 
 
+async def test_another_card_of_that_channel_is_kept_as_token_only_once_it_has_said_so(world: World) -> None:
+    channels = TokenOnlyChannels(world.clock, world.database)
+    other = await world.generations.request(Request("a ship"), origin(NUMBER + 1))
+    await channels.refused(await asked(world))
+    assert not channels.bot_may_enter(other.origin)
+    assert (await world.load(NUMBER + 1)).origin.bot_in_channel
+    await channels.keep(other)
+    assert not (await world.load(NUMBER + 1)).origin.bot_in_channel
+
+
 async def test_a_bounded_number_of_channels_is_remembered(world: World) -> None:
     channels = TokenOnlyChannels(world.clock)
     made = await asked(world)
