@@ -83,7 +83,7 @@ def _value(name: str, value: Any) -> Any:
 
 def _image(row: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out the address of what is not delivered: who has it has the image, and a kept one may be refunded later
-    (docs/decisions/0026-kept-images.md). `/history` posts those."""
+    (docs/decisions/0020-kept-images.md). `/history` posts those."""
     plain = _plain(row)
     if "image_url" in plain and row["state"] != State.DELIVERED:
         plain["image_url"] = None

@@ -1,7 +1,7 @@
 """Kept images: ask now and then whether the image service still has them, and give the price back once it has not.
 
 An image is kept (State.UNDELIVERED) when it is paid for and there was no place to post it. Nobody is told its address
-before it is posted, so a refund never follows an image that somebody has: docs/decisions/0026-kept-images.md.
+before it is posted, so a refund never follows an image that somebody has: docs/decisions/0020-kept-images.md.
 
 Knows rows, the ledger and the place of finished images; knows no Discord, no SQL and no loop.
 """

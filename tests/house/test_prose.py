@@ -75,8 +75,7 @@ def test_every_bad_day_names_tests_that_exist() -> None:
 
 def test_every_decision_has_a_number_of_its_own() -> None:
     numbers = sorted(path.name[:4] for path in (ROOT / "docs/decisions").glob("*.md"))
-    assert all(number.isdigit() for number in numbers)
-    assert len(numbers) == len(set(numbers))
+    assert numbers == [f"{number:04}" for number in range(1, len(numbers) + 1)]
 
 
 def commands_in(module: Module) -> list[str]:
