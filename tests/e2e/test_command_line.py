@@ -27,7 +27,12 @@ class Ended:
 
 async def run_bot(folder: Path, *words: str, until: str | None = None, **settings: str) -> Ended:
     """Run bot.py in *folder* with these settings and no others, to its end; with *until*, SIGTERM once it says that."""
-    environment = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
+    ours = ("DISCORD_", "QWEN_")  # PREFIXES of settings.py: an unknown name among these is warned about
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name.lower() not in Settings.model_fields and not name.startswith(ours)
+    }
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(BOT), *words, cwd=folder, env={**environment, **settings}, stderr=asyncio.subprocess.PIPE
     )
