@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CHECKED := bench bot.py redaction.py repeats.py secrecy.py settings.py cogs credits generations people pictures qwen sandbox scripts store tests ui web.py wiring.py
 
-.PHONY: help try run test simulate chaos bench walk pictures check format clean
+.PHONY: help try run test simulate chaos bench journeys pictures check format clean
 
 help:
 	@echo "make try     the bot in your browser, with a local Discord and a local image service: no account needed"
@@ -13,7 +13,7 @@ help:
 	@echo "make simulate  ten thousand bad days on a virtual clock, each drawn from a seed; SEEDS=0-500 for fewer"
 	@echo "make chaos   the bot killed and stopped at random, then every promise checked; SECONDS=90, SEED=... if you like"
 	@echo "make bench   5000 images in flight, and 200 commands in one second: figures, no verdict"
-	@echo "make walk    every command, button and form used in a browser; its pictures stay in the folder walk"
+	@echo "make journeys  every command, button and form used in a browser; its pictures stay in the folder journeys"
 	@echo "make pictures  takes the pictures of docs/gallery.md anew"
 	@echo "make check   style, types and the laws of the house, in under a minute"
 	@echo "make format  put the code into its usual form"
@@ -38,8 +38,8 @@ SEEDS ?= 0-10000
 simulate: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
-walk: $(VENV)/dev.stamp
-	WALK_PICTURES=walk $(BIN)/python -m pytest --numprocesses 3 --dist loadfile tests/walk
+journeys: $(VENV)/dev.stamp
+	JOURNEY_SCREENSHOTS=journeys $(BIN)/python -m pytest --numprocesses 3 --dist loadfile tests/journeys
 
 pictures: $(VENV)/dev.stamp
 	$(BIN)/python scripts/screenshots.py
@@ -48,7 +48,7 @@ check: $(VENV)/dev.stamp
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/ruff format --check $(CHECKED)
 	$(BIN)/pyright --level error
-	$(BIN)/python -m pytest -q tests/house
+	$(BIN)/python -m pytest -q tests/architecture
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix-only --quiet $(CHECKED)

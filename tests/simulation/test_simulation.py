@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.house.laws import ROOT
+from tests.architecture.laws import ROOT
 from tests.simulation.campaign import run
 from tests.simulation.run import play
 from tests.simulation.scenario import Scenario, draw

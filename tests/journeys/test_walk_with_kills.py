@@ -8,8 +8,8 @@ import pytest
 
 from tests.e2e.side_by_side import Books
 from tests.e2e.trial import READY_SECONDS
-from tests.walk.driving import open_scene, tell_in_step
-from tests.walk.scene import until
+from tests.journeys.driving import open_scene, tell_in_step
+from tests.journeys.scene import until
 
 pytestmark = pytest.mark.asyncio
 

@@ -14,7 +14,7 @@ from sandbox.world import Sandbox
 from scripts.visitor import DESK, PHONE, Visitor
 from tests.e2e.trial import IMAGE_SECONDS, READY_SECONDS
 from tests.page.chromium import open_chromium
-from tests.walk.driving import TOO_WIDE, pictures_folder
+from tests.journeys.driving import TOO_WIDE, pictures_folder
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

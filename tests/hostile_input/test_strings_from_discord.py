@@ -17,8 +17,8 @@ from generations.model import State
 from qwen.models import TaskStatus
 from tests.cogs.scene import Scene, private_words, words
 from tests.doubles import task
-from tests.hostile.conftest import Tape
-from tests.hostile.corpus import STRINGS
+from tests.hostile_input.conftest import Tape
+from tests.hostile_input.corpus import STRINGS
 
 Payload = dict[str, Any]
 ON_SQLITE = pytest.mark.parametrize("make_database", ["sqlite"], indirect=True)  # where the rows play no part

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.walk.driving import open_scene, tell_freely
+from tests.journeys.driving import open_scene, tell_freely
 
 pytestmark = pytest.mark.asyncio
 

@@ -8,7 +8,7 @@ import re
 import discord
 
 from settings import Settings, env_example, markdown_table
-from tests.house.laws import ROOT, Module, modules
+from tests.architecture.laws import ROOT, Module, modules
 
 
 def read(name: str) -> str:

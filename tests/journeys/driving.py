@@ -18,8 +18,8 @@ from scripts.visitor import DESK, PHONE, Visitor
 from tests.e2e.side_by_side import Books
 from tests.e2e.trial import IMAGE_SECONDS, READY_SECONDS
 from tests.page.chromium import open_chromium
-from tests.walk.scene import DECLINED, KEPT, MODERATED, SHARED, Scene, Story, until
-from tests.walk.stories import STORIES
+from tests.journeys.scene import DECLINED, KEPT, MODERATED, SHARED, Scene, Story, until
+from tests.journeys.stories import STORIES
 
 log = logging.getLogger(__name__)
 POSTER = "A poster for the summer fair: lanterns over the harbour, room for the date at the top."
@@ -37,8 +37,8 @@ TOO_WIDE = """() => [...document.querySelectorAll('html, #app, #main, #messages,
 
 
 def pictures_folder(name: str) -> Path:
-    """Where the pictures of a walk go: below WALK_PICTURES, else a new folder among the temporary ones."""
-    chosen = os.environ.get("WALK_PICTURES")
+    """Where the pictures of a walk go: below JOURNEY_SCREENSHOTS, else a new folder among the temporary ones."""
+    chosen = os.environ.get("JOURNEY_SCREENSHOTS")
     folder = Path(chosen) / name if chosen else Path(tempfile.mkdtemp(prefix=f"walk-{name}-"))
     folder.mkdir(parents=True, exist_ok=True)
     log.info("the pictures of this walk are in %s", folder)

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.cogs.scene import Scene, private_words, words
-from tests.hostile.conftest import Tape
-from tests.hostile.corpus import STRINGS
-from tests.hostile.test_strings_from_discord import ON_POSTGRESQL, ON_SQLITE, Payload, option, paint, renamed
+from tests.hostile_input.conftest import Tape
+from tests.hostile_input.corpus import STRINGS
+from tests.hostile_input.test_strings_from_discord import ON_POSTGRESQL, ON_SQLITE, Payload, option, paint, renamed
 from ui.buttons import DYNAMIC_ITEMS
 from ui.history import HISTORY_ITEMS
 from ui.preferences import PREFERENCE_ITEMS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.house.laws import Module, modules, product
+from tests.architecture.laws import Module, modules, product
 
 FLOORS = {
     0: (

@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 from playwright.async_api import expect
 
 from scripts.visitor import Visitor
-from tests.walk.scene import RESULT, SHARED, SMALL, Scene, Story, is_private, offers, pick, says
+from tests.journeys.scene import RESULT, SHARED, SMALL, Scene, Story, is_private, offers, pick, says
 
 
 async def mira(scene: Scene, me: Visitor) -> Story:

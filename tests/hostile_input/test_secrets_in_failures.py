@@ -19,7 +19,7 @@ from qwen.errors import ImageError, QwenError
 from store.database import Database, open_database
 from store.errors import StoreError
 from store.tables import accounts, generations, images
-from tests.hostile.conftest import Tape
+from tests.hostile_input.conftest import Tape
 from tests.integration.delivery_scene import PROMPT, TOKEN, a_scene, declined, ready
 from tests.integration.raw_server import Conversation, Wire, raw_server
 from tests.integration.test_qwen_client import KEY, REQUEST, a_client

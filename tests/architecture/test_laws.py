@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from tests.house.laws import ROOT, Module, modules, product
-from tests.house.test_arrows import floor_of
+from tests.architecture.laws import ROOT, Module, modules, product
+from tests.architecture.test_arrows import floor_of
 
 CLOCKS = {"generations.clock"}
 BARE_SLEEPS = {

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from scripts.visitor import Visitor
-from tests.walk.members import jonas, mira
-from tests.walk.scene import Scene, Story
-from tests.walk.staff import olga, sam
+from tests.journeys.members import jonas, mira
+from tests.journeys.scene import Scene, Story
+from tests.journeys.staff import olga, sam
 
 STORIES: Mapping[str, Callable[[Scene, Visitor], Story]] = {"mira": mira, "jonas": jonas, "sam": sam, "olga": olga}

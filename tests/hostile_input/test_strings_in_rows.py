@@ -17,7 +17,7 @@ from qwen.models import OutputFormat, Size
 from store.database import Database
 from store.memory import load_value, save_value
 from tests.doubles import START_MS, ManualClock
-from tests.hostile.corpus import ANY_TEXT, ODD_VALUES, STRINGS
+from tests.hostile_input.corpus import ANY_TEXT, ODD_VALUES, STRINGS
 
 FIRST_ID = (START_MS - DISCORD_EPOCH_MS) << 22
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.async_api import Locator, expect
 
 from scripts.visitor import Visitor
-from tests.walk.scene import (
+from tests.journeys.scene import (
     DECLINED,
     KEPT,
     MODERATED,

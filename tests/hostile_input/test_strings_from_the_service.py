@@ -19,7 +19,7 @@ from qwen.cleaning import LINE_MAX
 from qwen.errors import QwenError
 from qwen.models import Task
 from qwen.protocol import HttpAnswer, parse_create, parse_status_answer
-from tests.hostile.corpus import ANY_TEXT, ODD_VALUES, STRINGS
+from tests.hostile_input.corpus import ANY_TEXT, ODD_VALUES, STRINGS
 from ui.cards import build_card, plain_text
 
 KEY = "sk-canary0123456789"
