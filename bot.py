@@ -22,25 +22,26 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
+from discord_api.command_sync import keep_commands_current, sync_commands
+from discord_api.endpoints import point_library_at, quiet_library, read_leniently
+from discord_api.errors import described
+from discord_api.gateway import GatewayConnection, GatewayRefused
+from discord_api.login import log_in
 from generations.clock import Deadline, SystemClock
-from pictures.image_memory import IMAGE_BYTES_MAX
+from images.image_memory import IMAGE_BYTES_MAX
+from observability.logging import forbid_core_files, set_up_logging
+from observability.redaction import Redactor
 from qwen.client import QwenClient, open_session
 from qwen.images import ImageDownloader, open_download_session
-from redaction import Redactor
-from secrecy import forbid_core_files, set_up_logging
+from services import Ground, Joined, join
 from settings import Settings, SettingsError, load_settings
 from store.database import open_database
 from store.errors import StoreError
 from store.memory import load_value, save_value
 from store.sole_use import sole_use
-from ui.answers import Tree, described
-from ui.buttons import DYNAMIC_ITEMS
-from ui.commands import keep_commands_current, sync_commands
-from ui.gateway import GatewayConnection, GatewayRefused
-from ui.library import point_library_at, quiet_library, read_leniently
-from ui.login import log_in
+from ui.interactions.buttons import DYNAMIC_ITEMS
+from ui.interactions.errors import Tree
 from web import PortUnavailable, WebSide, listen_host, open_web
-from wiring import Ground, Joined, join
 
 log = logging.getLogger("qwen_imagine")
 

@@ -19,8 +19,8 @@ from aiohttp import web
 from generations.callbacks import PATH, Callbacks
 from generations.clock import Clock
 from generations.records import Callback
+from observability.repeats import REPEATS
 from qwen.public_url import is_loopback
-from repeats import REPEATS
 
 BODY_MAX_BYTES = 64 * 1024
 CALLS_PER_SECOND = 50.0  # one token's images are 25 a second at the most (Discord docs: Rate Limits)
@@ -209,7 +209,7 @@ class _Wordless(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else "no exception"
         record.msg, record.args, record.exc_info, record.exc_text = "a request failed (%s)", (kind,), None, None
-        record.repeats = True  # strangers can make as many as they like: see repeats.py
+        record.repeats = True  # strangers can make as many as they like: see observability/repeats.py
         return True
 
 

@@ -9,11 +9,11 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from generations.clock import Clock
+from generations.clock import Clock, done_within
 from generations.service import Generations
-from ui.answers import NOBODY, defer
-from ui.cards_credits import build_credits
-from ui.patience import PATIENCE_SECONDS, done_within
+from ui.interactions.errors import NOBODY, defer
+from ui.interactions.responses import PATIENCE_SECONDS
+from ui.views.cards_credits import build_credits
 
 if TYPE_CHECKING:
     from bot import ImagineBot

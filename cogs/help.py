@@ -10,8 +10,8 @@ from discord import app_commands
 from discord.ext import commands
 
 from settings import Settings
-from ui.cards_help import HouseRules, Offered, build_help
-from ui.desk import show
+from ui.interactions.responses import show
+from ui.views.cards_help import HouseRules, Offered, build_help
 
 if TYPE_CHECKING:
     from bot import ImagineBot

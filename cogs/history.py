@@ -9,7 +9,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from generations.archive import WORDS_MAX
-from ui.history import HISTORY_ITEMS, open_history
+from ui.interactions.history import HISTORY_ITEMS, open_history
 
 if TYPE_CHECKING:
     from bot import ImagineBot

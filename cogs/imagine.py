@@ -17,12 +17,12 @@ from generations.model import MAX_COUNT, Request
 from generations.prices import price_of
 from people.model import Preferences
 from qwen.models import PROMPT_MAX, SEED_MAX, SEED_RANDOM, OutputFormat, Size
-from ui import texts_buttons
-from ui.answers import Refusal, answering
-from ui.forms import Filled, Typed, give_back, read_form, show_form
-from ui.opening import Opening
-from ui.preferences import defaults_for
-from ui.requests import parse_request
+from ui.interactions.errors import Refusal, answering
+from ui.interactions.first_response import Opening
+from ui.interactions.forms import Filled, Typed, give_back, read_form, show_form
+from ui.interactions.preferences import defaults_for
+from ui.interactions.requests import parse_request
+from ui.texts import buttons as texts_buttons
 
 if TYPE_CHECKING:
     from bot import ImagineBot

@@ -8,7 +8,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from ui.preferences import PREFERENCE_ITEMS, open_settings
+from ui.interactions.preferences import PREFERENCE_ITEMS, open_settings
 
 if TYPE_CHECKING:
     from bot import ImagineBot

@@ -8,7 +8,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from ui.privacy import PRIVACY_ITEMS, ask_before_deletion, open_holdings, send_export
+from ui.interactions.privacy import PRIVACY_ITEMS, ask_before_deletion, open_holdings, send_export
 
 if TYPE_CHECKING:
     from bot import ImagineBot

@@ -1,4 +1,4 @@
-"""What the ledger refuses. Errors carry facts; the sentences are made in ui/answers.
+"""What the ledger refuses. Errors carry facts; the sentences are made in ui/interactions/errors.
 
 CreditsError
 ├── InsufficientCredits   the account holds less than the price

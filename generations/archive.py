@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 from credits.ledger import Ledger
 from generations import records
 from generations.clock import Clock
+from generations.delivery_result import Shown
 from generations.errors import NotThere
 from generations.fetching import fetch
-from generations.kept import lose
+from generations.lost_images import lose
 from generations.model import CardLink, Generation, Image, Origin, State
 from generations.ports import ImageStore
 from generations.records import archive
-from generations.shown import Shown
-from pictures.image_memory import ImageMemory, Room
+from images.image_memory import ImageMemory, Room
 from qwen.errors import ImageError, ImageUnavailable
 from qwen.images import FoundImage
 from store.database import Database

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from generations import records
 from generations.clock import Clock
 from generations.model import Image, State
-from generations.pace import LATE_LOOK_SECONDS
+from generations.poll_schedule import LATE_LOOK_SECONDS
 from qwen.protocol import parse_callback
 from store.database import Database
 

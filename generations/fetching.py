@@ -9,7 +9,7 @@ import logging
 from functools import partial
 
 from generations.ports import ImageStore
-from pictures.image_memory import Room, size_in_memory
+from images.image_memory import Room, size_in_memory
 from qwen.errors import ImageTooLarge
 from qwen.images import FoundImage, OversizedImage
 

@@ -58,7 +58,7 @@ VISIBLE_ENDINGS = RETURNED | {State.SUCCEEDED}  # a move to one of these changes
 
 
 class Ending(StrEnum):
-    """Why an image came to nothing. ui/texts has one sentence for each."""
+    """Why an image came to nothing. ui/texts/card has one sentence for each."""
 
     DECLINED = "declined"  # the service looked at the prompt and would not
     SERVICE_FAILED = "service_failed"  # the service tried and failed, for a reason of its own

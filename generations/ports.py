@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from generations.delivery_result import Shown
 from generations.model import Generation, Outlook
-from generations.shown import Shown
 from qwen.images import DownloadedImage, FoundImage
 from qwen.models import Task, TaskRequest
 
 
 class Delivery(Protocol):
-    """Shows a generation by ids; ui/delivery is it. One owner per message: shows of one generation never overlap."""
+    """Shows a generation by ids (ui/delivery/cards). Calls that change one message never overlap."""
 
     def show_progress(self, generation: Generation, outlook: Outlook) -> None:
         """Show how it goes, some time soon. Never waits, never raises; a newer one replaces it."""
@@ -42,7 +42,7 @@ class Delivery(Protocol):
 
 
 class Freshness(Protocol):
-    """Whether a card may still be made to say what a process once read; generations.freshness is it."""
+    """Whether a card may still be made to say what a process once read; generations.stale_edits is it."""
 
     async def is_current(self, generation: Generation) -> bool:
         """Whether nobody has claimed it since *generation* was read."""
@@ -57,7 +57,7 @@ class Freshness(Protocol):
 
 
 class Pings(Protocol):
-    """Tells a person that their images are there, if they want to be told; ui/pings is it."""
+    """Tells a person that their images are there, if they want to be told; ui/delivery/pings is it."""
 
     async def arrived(self, generation: Generation) -> None:
         """Nothing of *generation* is on its way any more. Decides at once, sends some time soon; raises nothing of
@@ -66,7 +66,7 @@ class Pings(Protocol):
 
 
 class Operator(Protocol):
-    """Tells the bot's owner what only they can mend; ui/operator is it. Never floods: once per matter and time."""
+    """Tells the bot's owner what only they can mend (ui/delivery/owner_alerts): once per matter and six hours."""
 
     def tell(self, matter: str, detail: str) -> None: ...
 

@@ -1,5 +1,5 @@
 """Fetches the finished picture: guarded, capped, checked. A thin shell over aiohttp; the rules are in addresses.py
-and pictures.py.
+and images.py.
 
 Must not know the image API's key, Discord or the database. Never logs an address: it may be signed.
 """

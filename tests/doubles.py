@@ -8,9 +8,9 @@ import itertools
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from generations.delivery_result import Place, Shown
 from generations.errors import DeliveryDelayed
 from generations.model import Generation, Outlook, State
-from generations.shown import Place, Shown
 from qwen.errors import QwenError
 from qwen.images import DownloadedImage
 from qwen.models import OutputFormat, Task, TaskRequest, TaskStatus

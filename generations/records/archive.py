@@ -172,7 +172,7 @@ async def purge(tx: Transaction, *, from_id: int, before_ms: int, limit: int) ->
     """Take the words, links, tokens and details out of up to *limit* generations older than *before_ms*.
 
     Those that are not at rest yet are left for later: without its address a kept image could never be posted, so it is
-    refunded first (generations.kept). Returns the id to go on from; None: there is no more now.
+    refunded first (generations.worker.kept_images). Returns the id to go on from; None: there is no more now.
     """
     born_before = max(0, before_ms - DISCORD_EPOCH_MS) << 22  # ids are snowflakes: Discord docs, Reference
     told = select(generations.c.id, _is_at_rest(before_ms).label("at_rest")).where(

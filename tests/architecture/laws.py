@@ -11,8 +11,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = (
-    *("bot", "redaction", "repeats", "secrecy", "settings", "web", "wiring"),
-    *("cogs", "ui", "generations", "credits", "people", "pictures", "qwen", "store", "sandbox", "scripts"),
+    *("bot", "services", "settings", "web"),
+    *("cogs", "credits", "discord_api", "generations", "images", "observability", "people", "qwen", "store", "ui"),
+    *("sandbox", "scripts"),
 )
 
 

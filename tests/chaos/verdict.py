@@ -16,8 +16,9 @@ from tests.chaos.diary import Diary
 from tests.chaos.plan import CHANNELS, PEOPLE, SEEDS_PER_REQUEST, Imagine
 from tests.chaos.rows import Row, Rows
 from tests.e2e.trial import Json, buttons, gallery, text
-from ui.cards import build_card
-from ui.texts import NOT_CANCELLABLE
+from ui.interactions.buttons import card_buttons
+from ui.texts.card import NOT_CANCELLABLE
+from ui.views.cards import build_card
 
 LOOKS_APART_MS = 5000
 SPOILED = {Mood.DECLINED, Mood.NO_URL, Mood.NOT_AN_IMAGE, Mood.REDIRECT}  # the task ends without a usable picture
@@ -226,7 +227,7 @@ def _final_text(generation: Generation) -> str:
         for image in generation.images
         if image.state is State.DELIVERED
     }
-    container = build_card(generation, Outlook(), attached=attached).to_components()[0]
+    container = build_card(generation, Outlook(), attached=attached, buttons=card_buttons).to_components()[0]
     return "\n".join(part["content"] for part in container["components"] if part["type"] == 10)
 
 

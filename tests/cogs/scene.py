@@ -26,26 +26,26 @@ from pydantic import SecretStr
 from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Ledger
 from credits.model import Balance
+from discord_api.command_sync import sync_commands
 from generations import records
-from generations.context import StepContext
 from generations.model import Generation
-from generations.pace import Pace
 from generations.pings import PingDecisions
+from generations.poll_schedule import Pace
 from generations.service import Generations
-from generations.throttle import Throttle
-from generations.token_only import TokenOnlyChannels
-from generations.worker import Worker
+from generations.token_only_channels import TokenOnlyChannels
+from generations.worker.context import StepContext
+from generations.worker.loop import Worker
+from generations.worker.throttle import Throttle
 from settings import Settings
 from store.database import Database, Transaction
 from tests.doubles import Bell, ScriptedService, Shelf
-from ui.answers import Tree
-from ui.buttons import DYNAMIC_ITEMS
-from ui.commands import sync_commands
-from ui.delivery import DiscordDelivery
-from ui.desk import open_desk
-from ui.opening import Opening
-from ui.pings import CardPings
-from ui.removal import Removal
+from ui.delivery.cards import DiscordDelivery
+from ui.delivery.pings import CardPings
+from ui.interactions.buttons import DYNAMIC_ITEMS, card_buttons
+from ui.interactions.card_deletion import Removal
+from ui.interactions.errors import Tree
+from ui.interactions.first_response import Opening
+from ui.interactions.responses import open_desk
 
 DM_PERMISSIONS = discord.Permissions(attach_files=True, embed_links=True, mention_everyone=True)
 API_URL = "https://discord.com/api/v10"
@@ -175,12 +175,14 @@ class SceneBot(commands.AutoShardedBot):
         self.clock = scene.clock
         self.rng = random.Random(7)
         self.token_only = TokenOnlyChannels(scene.clock, scene.database)  # type: ignore[arg-type]
-        self.delivery = DiscordDelivery(self, scene.clock, None, self.token_only)
+        self.delivery = DiscordDelivery(self, scene.clock, None, self.token_only, buttons=card_buttons)
         decisions = PingDecisions(scene.database, scene.clock)  # type: ignore[arg-type]
         self.pings = CardPings(self, scene.clock, decisions, self.token_only)
         self.worker = scene.worker_for(self.delivery, self.pings)
         first_outlook = self.worker.showing.first_outlook
-        self.opening = Opening(scene.generations, self.delivery, scene.clock, first_outlook, self.token_only)
+        self.opening = Opening(
+            scene.generations, self.delivery, scene.clock, first_outlook, self.token_only, buttons=card_buttons
+        )
         self.removal = Removal(self, scene.generations, scene.clock)
         self.settings = scene.settings
         self.desk = open_desk(

@@ -12,11 +12,12 @@ from discord import app_commands
 import credits.errors
 import generations.errors
 import qwen.errors
-import ui.answers
+import ui.interactions.errors
 from credits.errors import InsufficientCredits
 from credits.model import Balance
+from discord_api.errors import described
 from generations.errors import LineFull, NotYours, TooManyRequests
-from ui.answers import SENTENCES, CardRefused, RequestFailed, answer_for, described, unanswerable
+from ui.interactions.errors import SENTENCES, CardRefused, RequestFailed, answer_for, unanswerable
 
 # These never reach a person by this way: the worker takes them as endings, or they are faults of ours, which are
 # answered with a reference and logged.
@@ -49,7 +50,7 @@ def exceptions_of(module: ModuleType) -> list[type[BaseException]]:
     "kind",
     [
         kind
-        for module in (generations.errors, credits.errors, qwen.errors, app_commands, ui.answers)
+        for module in (generations.errors, credits.errors, qwen.errors, app_commands, ui.interactions.errors)
         for kind in exceptions_of(module)
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 
 from generations.model import Ending, State
 from tests.cogs.scene import Scene, private_words, words
-from ui.buttons import CancelButton
+from ui.interactions.buttons import CancelButton
 
 
 async def card(scene: Scene, **options: Any) -> Any:

@@ -8,8 +8,8 @@ import discord
 import pytest
 from discord import app_commands
 
+from discord_api.command_sync import fingerprint_of, sync_commands
 from tests.cogs.scene import API_URL, Scene
-from ui.commands import fingerprint_of, sync_commands
 
 
 def command(scene: Scene, name: str) -> dict[str, Any]:

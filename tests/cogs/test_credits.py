@@ -8,7 +8,7 @@ from credits.allowance import CreditPeriod
 from credits.model import Balance, Entry, EntryKind
 from generations.service import Statement
 from tests.cogs.scene import Scene, words
-from ui.cards_credits import build_credits
+from ui.views.cards_credits import build_credits
 
 
 async def account(scene: Scene) -> str:

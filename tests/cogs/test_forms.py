@@ -13,7 +13,7 @@ from qwen.models import OutputFormat, Size
 from store.tables import generations
 from tests.cogs.scene import Scene, private_words, words
 from tests.cogs.test_buttons import finish, newest, post, result
-from ui.forms import FORM_PREFIX
+from ui.interactions.forms import FORM_PREFIX
 
 
 def field(form: dict[str, Any], custom_id: str) -> dict[str, Any]:

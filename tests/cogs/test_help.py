@@ -8,7 +8,7 @@ from discord import app_commands
 from cogs.help import offered_by
 from credits.allowance import CreditPeriod
 from tests.cogs.scene import Scene, words
-from ui.cards_help import HouseRules, Offered, build_help
+from ui.views.cards_help import HouseRules, Offered, build_help
 
 
 async def shown(scene: Scene) -> str:

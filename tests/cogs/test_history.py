@@ -13,11 +13,11 @@ from generations.archive import Page
 from generations.model import Generation, Image, Origin, Request, State
 from qwen.errors import ImageUnavailable
 from tests.cogs.scene import Scene, private_words, words
-from ui import texts_history
-from ui.breaker import AWAY_AFTER, TRY_FIRST_SECONDS
-from ui.cards_history import build_history
-from ui.history import PostButton, TurnButton
-from ui.texts_history import PICTURES_MISSING
+from ui.delivery.circuit_breaker import AWAY_AFTER, TRY_FIRST_SECONDS
+from ui.interactions.history import PostButton, TurnButton
+from ui.texts import history as texts_history
+from ui.texts.history import PICTURES_MISSING
+from ui.views.cards_history import build_history
 
 SHOWN = "prompt number {}"
 

@@ -14,8 +14,9 @@ import pytest
 from generations.errors import DeliveryDelayed
 from generations.model import DISCORD_EPOCH_MS, Generation, Image, Origin, Outlook, Request
 from tests.doubles import START_MS, ManualClock, Wall
-from ui.answers import CardRefused, RequestFailed
-from ui.opening import Opening
+from ui.interactions.buttons import card_buttons
+from ui.interactions.errors import CardRefused, RequestFailed
+from ui.interactions.first_response import Opening
 
 BORN = (START_MS - DISCORD_EPOCH_MS) << 22
 
@@ -82,7 +83,7 @@ async def no_outlook(generation: Generation) -> Outlook:
 
 
 def opening(counter: Counter, clock: ManualClock) -> Opening:
-    return Opening(counter, Wall(), clock, no_outlook)  # type: ignore[arg-type]
+    return Opening(counter, Wall(), clock, no_outlook, buttons=card_buttons)  # type: ignore[arg-type]
 
 
 async def silence() -> None:
@@ -168,7 +169,7 @@ async def test_a_fault_after_the_request_was_taken_on_undoes_it_and_has_a_card_l
     async def broken_outlook(generation: Generation) -> Outlook:
         raise DeliveryDelayed(1)
 
-    broken = Opening(counter, Wall(), clock, broken_outlook)  # type: ignore[arg-type]
+    broken = Opening(counter, Wall(), clock, broken_outlook, buttons=card_buttons)  # type: ignore[arg-type]
     with pytest.raises(RequestFailed) as raised:
         await broken.open(interaction(FirstResponse(silence)), REQUEST)
     assert raised.value.nothing_held and counter.abandoned == [BORN] == counter.left_open

@@ -13,7 +13,7 @@ from generations.model import State
 from people.model import Ping
 from tests.cogs.scene import DM_PERMISSIONS, Scene, private_words, words
 from tests.doubles import PAINTING
-from ui.texts_places import LEAVING
+from ui.texts.places import LEAVING
 
 EVERY_COMMAND = ("credits", "history", "settings", "help", "privacy show", "privacy export", "privacy delete")
 Change = Callable[[dict[str, Any]], None]

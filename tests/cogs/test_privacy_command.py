@@ -10,8 +10,8 @@ import pytest
 from credits.allowance import CreditPeriod
 from tests.cogs.scene import Scene, private_words, words
 from tests.cogs.test_history import history, keep, make
-from ui.cards_privacy import build_confirmation
-from ui.privacy import DeletionButton
+from ui.interactions.privacy import DeletionButton
+from ui.views.cards_privacy import build_confirmation
 
 
 async def run(scene: Scene, name: str, person: Any = None) -> Any:

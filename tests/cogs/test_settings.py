@@ -11,8 +11,8 @@ from qwen.models import OutputFormat, Size
 from tests.cogs.scene import Scene, private_words, words
 from tests.cogs.test_forms import chosen
 from tests.cogs.test_history import plain
-from ui.cards_settings import build_settings
-from ui.preferences import PreferenceList
+from ui.interactions.preferences import PreferenceList
+from ui.views.cards_settings import build_settings
 
 
 async def opened(scene: Scene) -> Any:

@@ -9,10 +9,10 @@ import pytest
 
 from generations import records
 from generations.archive import PAGE_LENGTH, Archive, Fetched, Page, clean_words
+from generations.delivery_result import Place, Shown
 from generations.errors import LostClaim, NotThere
 from generations.model import Ending, Generation, Origin, Request, State
-from generations.shown import Place, Shown
-from pictures.image_memory import ImageMemory
+from images.image_memory import ImageMemory
 from qwen.errors import ImageUnavailable, QwenError
 from qwen.images import DownloadedImage
 from qwen.models import OutputFormat

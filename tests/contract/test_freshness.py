@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import update
 
 from generations import records
-from generations.freshness import Freshness
 from generations.model import Ending, Generation, State
+from generations.stale_edits import Freshness
 from store.database import Database, Transaction
 from store.errors import DatabaseLost
 from store.tables import generations

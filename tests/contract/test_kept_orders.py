@@ -23,12 +23,12 @@ from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Ledger
 from generations import records
 from generations.archive import Archive
+from generations.delivery_result import Place, Shown
 from generations.errors import LostClaim, NotThere, StillAtWork
 from generations.export import build_export
-from generations.kept import GONE_CHECKS
 from generations.model import Generation, State
 from generations.privacy import Privacy
-from generations.shown import Place, Shown
+from generations.worker.kept_images import GONE_CHECKS
 from qwen.errors import ImageUnavailable
 from qwen.images import DownloadedImage
 from store.database import Database, open_database

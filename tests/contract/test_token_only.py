@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from generations.model import DISCORD_EPOCH_MS, TOKEN_LIFETIME_MS, Generation, Request
-from generations.token_only import CHANNELS_MAX, REMEMBERED_SECONDS, TokenOnlyChannels
+from generations.token_only_channels import CHANNELS_MAX, REMEMBERED_SECONDS, TokenOnlyChannels
 from store.errors import DatabaseLost
 from tests.contract.world import CHANNEL, NOON_MS, MovableClock, World, origin
 

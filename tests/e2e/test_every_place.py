@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from sandbox.image_api.moods import Mood
 from tests.e2e.trial import Json, Trial, buttons, gallery, text
-from ui.texts_places import LEAVING
+from ui.texts.places import LEAVING
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -8,8 +8,8 @@ import pytest
 
 from sandbox.image_api.moods import Mood
 from tests.e2e.trial import Json, Trial, gallery, text
-from ui.texts_history import PICTURES_MISSING
-from ui.texts_places import LEAVING
+from ui.texts.history import PICTURES_MISSING
+from ui.texts.places import LEAVING
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

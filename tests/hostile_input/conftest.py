@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from redaction import RedactingFilter, Redactor
-from secrecy import HELD_BACK, LINE
+from observability.logging import HELD_BACK, LINE
+from observability.redaction import RedactingFilter, Redactor
 from store.database import Database
 from tests.cogs.scene import Scene, open_scene
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import insert, update
 
+from discord_api.errors import described
 from generations.errors import DeliveryDelayed
 from generations.model import Origin, Request
 from generations.records.rows import generation_columns, image_columns
@@ -24,7 +25,6 @@ from tests.integration.delivery_scene import PROMPT, TOKEN, a_scene, declined, r
 from tests.integration.raw_server import Conversation, Wire, raw_server
 from tests.integration.test_qwen_client import KEY, REQUEST, a_client
 from tests.integration.test_qwen_images import a_downloader
-from ui.answers import described
 
 log = logging.getLogger("qwen_imagine.hostile")
 

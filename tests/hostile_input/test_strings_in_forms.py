@@ -11,10 +11,10 @@ from tests.cogs.scene import Scene, private_words, words
 from tests.hostile_input.conftest import Tape
 from tests.hostile_input.corpus import STRINGS
 from tests.hostile_input.test_strings_from_discord import ON_POSTGRESQL, ON_SQLITE, Payload, option, paint, renamed
-from ui.buttons import DYNAMIC_ITEMS
-from ui.history import HISTORY_ITEMS
-from ui.preferences import PREFERENCE_ITEMS
-from ui.privacy import PRIVACY_ITEMS
+from ui.interactions.buttons import DYNAMIC_ITEMS
+from ui.interactions.history import HISTORY_ITEMS
+from ui.interactions.preferences import PREFERENCE_ITEMS
+from ui.interactions.privacy import PRIVACY_ITEMS
 
 NUMBERS = ("0", "1", "9223372036854775808", "99999999999999999999")
 TAILS = ("", ":", ":x", "\n", *(f":{text}" for text in STRINGS))

@@ -10,13 +10,14 @@ from typing import Any
 
 import discord
 
+from generations.delivery_result import Shown
 from generations.model import DISCORD_EPOCH_MS, Ending, Generation, Image, Origin, Outlook, Painting, Request, State
-from generations.shown import Shown
 from qwen.images import DownloadedImage
 from qwen.models import OutputFormat, Size
 from tests.doubles import START_MS, ManualClock
 from tests.integration.discord_rest import DiscordRest, a_discord
-from ui.delivery import DiscordDelivery
+from ui.delivery.cards import DiscordDelivery
+from ui.interactions.buttons import card_buttons
 
 CHANNEL, GUILD, USER, APPLICATION = 88, 99, 77, 500
 TOKEN = "secret-interaction-token"
@@ -63,7 +64,7 @@ async def a_scene() -> AsyncIterator[Scene]:
     async with a_discord() as (rest, client):
         rest.add_message(CARD, CHANNEL)
         clock = ManualClock()
-        yield Scene(rest, client, clock, DiscordDelivery(client, clock))
+        yield Scene(rest, client, clock, DiscordDelivery(client, clock, buttons=card_buttons))
 
 
 def picture(position: int = 0, size: int = 9) -> DownloadedImage:

@@ -13,8 +13,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from discord import app_commands
 
+from discord_api.command_sync import RETRY_SECONDS, RETRY_SECONDS_MAX, keep_commands_current, sync_commands
 from tests.doubles import ManualClock
-from ui.commands import RETRY_SECONDS, RETRY_SECONDS_MAX, keep_commands_current, sync_commands
 
 REFUSED = {
     "code": 50035,

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from generations.delivery_result import Place, Shown
 from generations.errors import DeliveryDelayed
 from generations.model import Apart, Ending, State
-from generations.shown import Place, Shown
 from tests.integration.delivery_scene import (
     APPLICATION,
     AS_BOT,

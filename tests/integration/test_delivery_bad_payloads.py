@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
+from generations.delivery_result import Place, Shown
 from generations.errors import DeliveryDelayed
 from generations.model import Generation
-from generations.shown import Place, Shown
 from tests.integration.delivery_scene import (
     AS_BOT,
     CARD,
@@ -22,7 +22,7 @@ from tests.integration.delivery_scene import (
     painting,
     ready,
 )
-from ui.breaker import AWAY_AFTER, TRY_FIRST_SECONDS
+from ui.delivery.circuit_breaker import AWAY_AFTER, TRY_FIRST_SECONDS
 
 LONG = "a lighthouse in a storm, " * 80
 ASKED = AS_BOT.replace("PATCH", "GET")

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from generations.delivery_result import Place
 from generations.model import Generation, Outlook, Painting, State
-from generations.shown import Place
 from tests.integration.delivery_scene import (
     AS_BOT,
     BY_TOKEN,
@@ -27,7 +27,7 @@ from tests.integration.delivery_scene import (
     picture,
     ready,
 )
-from ui.texts_places import LEAVING
+from ui.texts.places import LEAVING
 
 ONLY_TOKEN: list[dict[str, Any]] = [{"origin": {"bot_in_channel": False}}, {"private": True}]
 LAST_WORD_SECONDS = 15 * 60 - 60 - 45

@@ -10,13 +10,14 @@ from typing import Any
 import discord
 import pytest
 
+from generations.delivery_result import Place, Shown
 from generations.model import Ending, Generation, Image, Line, Origin, Outlook, Request, State
-from generations.shown import Place, Shown
 from qwen.images import DownloadedImage
 from qwen.models import OutputFormat, Size
 from tests.sandbox.discord_bench import PAINT, Bench, open_bench, png
-from ui.cards import build_card
-from ui.delivery import DiscordDelivery
+from ui.delivery.cards import DiscordDelivery
+from ui.interactions.buttons import card_buttons
+from ui.views.cards import build_card
 
 QUARTER_HOUR = 15 * 60.0
 NOTHING = Outlook()
@@ -77,7 +78,7 @@ class World:
         )
         images = tuple(Image(act.id, position, 42 + position) for position in range(count))
         made = Generation(act.id, request, origin, self.bench.clock.now_ms(), images)
-        view = build_card(made, Outlook(Line(1, 0, 3, 1, 20)), attached={})
+        view = build_card(made, Outlook(Line(1, 0, 3, 1, 20)), attached={}, buttons=card_buttons)
         flags = 32768 + (64 if request.private else 0)
         reply = await act.callback({"type": 4, "data": {"components": view.to_components(), "flags": flags}})
         assert reply.status == 200, reply.body
@@ -102,7 +103,7 @@ class World:
         return replace(made, images=images, message_id=shown.message_id or made.message_id), shown
 
     def restart(self, client: discord.Client) -> None:
-        self.delivery = DiscordDelivery(client, WorldClock(self.bench))
+        self.delivery = DiscordDelivery(client, WorldClock(self.bench), buttons=card_buttons)
 
     def seen(self, channel: str = "gallery") -> list[dict[str, Any]]:
         return self.bench.actor(self.person).messages(channel)
@@ -158,7 +159,7 @@ async def bench() -> AsyncIterator[Bench]:
 
 @pytest.fixture
 def world(bench: Bench, client: discord.Client) -> World:
-    return World(bench, client, DiscordDelivery(client, WorldClock(bench)))
+    return World(bench, client, DiscordDelivery(client, WorldClock(bench), buttons=card_buttons))
 
 
 @pytest.mark.parametrize("restarts", [False, True])

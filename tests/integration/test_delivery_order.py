@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import pytest
 
+from generations.delivery_result import Place
 from generations.errors import DeliveryDelayed, LostClaim
 from generations.model import Ending, Generation, Image, Line, Outlook, State
 from generations.ports import Delivery
-from generations.shown import Place
 from store.errors import DatabaseLost
 from tests.integration.delivery_scene import (
     AS_BOT,
@@ -32,8 +32,9 @@ from tests.integration.delivery_scene import (
     picture,
     ready,
 )
-from ui.cadence import PROGRESS_SECONDS
-from ui.delivery import CARDS_REMEMBERED, DiscordDelivery
+from ui.delivery.cards import CARDS_REMEMBERED, DiscordDelivery
+from ui.delivery.progress_interval import PROGRESS_SECONDS
+from ui.interactions.buttons import card_buttons
 
 
 @pytest.fixture
@@ -237,7 +238,7 @@ async def test_pictures_on_the_card_stay_when_others_arrive(scene: Scene) -> Non
 async def test_pictures_stay_over_a_restart(scene: Scene) -> None:
     one = await scene.show(generation(*half_ready(image(State.SUCCEEDED, 0, **READY))), 0)
     both = (image(State.DELIVERED, 0, attachment_id=one.attachments[0]), image(State.SUCCEEDED, 1, **READY))
-    restarted = DiscordDelivery(scene.client, scene.clock)
+    restarted = DiscordDelivery(scene.client, scene.clock, buttons=card_buttons)
     shown = await restarted.show(generation(*both, revision=2), NOTHING, {1: picture(1)})
     assert shown.place is Place.CARD
     assert len(scene.card_names()) == 2
@@ -306,7 +307,7 @@ async def test_a_hidden_picture_is_hidden_by_name_and_in_the_gallery(scene: Scen
     one = await scene.show(generation(*half_ready(image(State.SUCCEEDED, 0, **READY)), spoiler=True), 0)
     assert all(name.startswith("SPOILER_") for name in scene.card_names())
     both = (image(State.DELIVERED, 0, attachment_id=one.attachments[0]), image(State.SUCCEEDED, 1, **READY))
-    restarted = DiscordDelivery(scene.client, scene.clock)
+    restarted = DiscordDelivery(scene.client, scene.clock, buttons=card_buttons)
     await restarted.show(generation(*both, spoiler=True, revision=2), NOTHING, {1: picture(1)})
     assert len(scene.card_names()) == 2
     assert str(scene.rest.edits()[-1].body["components"]).count("'spoiler': True") == 2
@@ -341,7 +342,7 @@ class Overtaken:
 
 
 async def test_what_another_process_has_claimed_is_left_alone(scene: Scene) -> None:
-    delivery = DiscordDelivery(scene.client, scene.clock, Overtaken(current=False))
+    delivery = DiscordDelivery(scene.client, scene.clock, Overtaken(current=False), buttons=card_buttons)
     delivery.show_progress(*painting())
     with pytest.raises(LostClaim):
         await delivery.show(ready(), NOTHING, {0: picture()})
@@ -351,7 +352,7 @@ async def test_what_another_process_has_claimed_is_left_alone(scene: Scene) -> N
 
 async def test_the_rows_hear_of_progress_that_was_shown_but_not_of_news(scene: Scene) -> None:
     rows = Overtaken(current=True)
-    delivery = DiscordDelivery(scene.client, scene.clock, rows)
+    delivery = DiscordDelivery(scene.client, scene.clock, rows, buttons=card_buttons)
     delivery.show_progress(*painting(revision=0))
     await scene.edited(1)
     await delivery.show(ready(), NOTHING, {0: picture()})
@@ -375,7 +376,7 @@ async def test_rows_that_cannot_be_asked_hold_progress_up_without_a_fault_and_th
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
     rows = Unreachable()
-    delivery = DiscordDelivery(scene.client, scene.clock, rows)
+    delivery = DiscordDelivery(scene.client, scene.clock, rows, buttons=card_buttons)
     delivery.show_progress(*painting(0.1))
     with pytest.raises(DatabaseLost):
         await delivery.show(ready(), NOTHING, {0: picture()})

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from generations.delivery_result import Place
 from generations.errors import DeliveryDelayed
-from generations.shown import Place
 from tests.integration.delivery_scene import (
     AS_BOT,
     BY_TOKEN,
@@ -21,7 +21,7 @@ from tests.integration.delivery_scene import (
     painting,
     ready,
 )
-from ui.cadence import PROGRESS_SECONDS
+from ui.delivery.progress_interval import PROGRESS_SECONDS
 
 HOUR_SECONDS = 3600
 

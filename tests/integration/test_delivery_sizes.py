@@ -10,12 +10,12 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+from generations.delivery_result import Place, Shown
 from generations.model import Ending, Generation, State
-from generations.shown import Place, Shown
 from qwen.images import DownloadedImage, FoundImage, OversizedImage
 from qwen.models import OutputFormat, Size
 from tests.integration.delivery_scene import BY_TOKEN, CARD, NOTHING, POST, Scene, a_scene, image, ready
-from ui.file_names import file_name, reencoding_in
+from ui.views.file_names import file_name, reencoding_in
 
 KIB = 1024
 MIB = 1024 * KIB

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from generations.delivery_result import Place, Shown
 from generations.model import Generation, State
-from generations.shown import Place, Shown
 from tests.integration.delivery_scene import CARD, NOTHING, READY, Scene, a_scene, generation, image, picture
-from ui.cadence import PROGRESS_SECONDS
-from ui.delivery import DiscordDelivery
+from ui.delivery.cards import DiscordDelivery
+from ui.delivery.progress_interval import PROGRESS_SECONDS
+from ui.interactions.buttons import card_buttons
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ async def one_by_one(scene: Scene, count: int, *, restarts: bool = False, token:
         made = replace(made, message_id=shown.message_id)
         outcomes.append(shown)
         if restarts:
-            scene.delivery = DiscordDelivery(scene.client, scene.clock)
+            scene.delivery = DiscordDelivery(scene.client, scene.clock, buttons=card_buttons)
     return outcomes
 
 

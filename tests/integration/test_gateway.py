@@ -16,9 +16,9 @@ import yarl
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from discord_api.gateway import GatewayConnection, GatewayRefused, name_of
 from tests.sandbox.discord_bench import PAINT, Bench, open_bench
 from tests.sandbox.test_local_discord_library import pointed_at
-from ui.gateway import GatewayConnection, GatewayRefused, name_of
 
 
 @dataclass

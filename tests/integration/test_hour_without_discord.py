@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from generations.model import Ending, State
-from pictures.image_memory import ImageMemory
+from images.image_memory import ImageMemory
 from qwen.models import TaskStatus
 from store.database import open_database
 from tests.doubles import Bell, ManualClock, ScriptedService, Shelf, Wall, task
 from tests.integration.discord_rest import DiscordRest, a_discord
 from tests.worker.conftest import Workshop
-from ui.delivery import DiscordDelivery
+from ui.delivery.cards import DiscordDelivery
+from ui.interactions.buttons import card_buttons
 
 CARD, CHANNEL = 777, 2  # where the workshop's requests have theirs
 MINUTE, HOUR = 60, 3600
@@ -46,7 +47,7 @@ async def a_town(tmp_path: Path) -> AsyncIterator[Town]:
         await database.migrate()
         town = Town(database, clock, ScriptedService(clock), Shelf(), Wall(), Bell())
         town.rest = rest
-        town.wall = DiscordDelivery(client, clock)  # type: ignore[assignment]
+        town.wall = DiscordDelivery(client, clock, buttons=card_buttons)  # type: ignore[assignment]
         town.restart()
         rest.add_message(CARD, CHANNEL)
         yield town

@@ -13,10 +13,10 @@ import pytest
 from pydantic import SecretStr
 
 from bot import EXTENSIONS, build
+from discord_api.login import log_in
 from settings import Settings
 from tests.doubles import ManualClock
 from tests.integration.discord_rest import DiscordRest, a_discord
-from ui.login import log_in
 
 ME = "GET /users/@me"
 

@@ -9,7 +9,7 @@ import pytest
 
 from generations.ports import Operator
 from tests.integration.delivery_scene import Scene, a_scene
-from ui.operator import QUIET_SECONDS, OwnerAlerts
+from ui.delivery.owner_alerts import QUIET_SECONDS, OwnerAlerts
 
 
 @pytest.fixture

@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from generations.model import Origin, Request, State
-from generations.worker import MAX_STEPS
+from generations.worker.loop import MAX_STEPS
 from store.database import open_database
 from tests.doubles import Bell, ManualClock, ScriptedService, Shelf, Wall
 from tests.integration.discord_rest import DiscordRest, a_discord
 from tests.worker.conftest import Workshop
-from ui.delivery import DiscordDelivery
+from ui.delivery.cards import DiscordDelivery
+from ui.interactions.buttons import card_buttons
 
 CHANNEL = 2
 FIRST_CARD = 10_000
@@ -60,7 +61,7 @@ async def crowd(tmp_path: Path) -> AsyncIterator[Crowd]:
         await database.migrate()
         made = Crowd(database, clock, ScriptedService(clock), Shelf(), Wall(), Bell(), max_in_flight=200)
         made.rest = rest
-        made.wall = DiscordDelivery(client, clock)  # type: ignore[assignment]
+        made.wall = DiscordDelivery(client, clock, buttons=card_buttons)  # type: ignore[assignment]
         made.restart()
         yield made
         rest.gate.set()

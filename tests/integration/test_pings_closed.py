@@ -10,7 +10,7 @@ import pytest
 
 from generations.model import Generation
 from tests.integration.delivery_scene import a_scene, ready
-from ui.pings import CardPings
+from ui.delivery.pings import CardPings
 
 
 class Always:

@@ -11,8 +11,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from ui.arrival import origin_of
-from ui.library import read_leniently
+from discord_api.endpoints import read_leniently
+from ui.interactions.origin import origin_of
 
 ALICE = {"id": "7", "username": "alice", "discriminator": "0", "avatar": None}
 MEMBER = {"user": ALICE, "roles": [], "permissions": "0", "joined_at": None, "flags": 0, "deaf": False, "mute": False}

@@ -17,9 +17,9 @@ from sandbox.world import Sandbox
 from scripts.visitor import DESK, PHONE, Visitor
 from tests.e2e.side_by_side import Books
 from tests.e2e.trial import IMAGE_SECONDS, READY_SECONDS
-from tests.page.chromium import open_chromium
 from tests.journeys.scene import DECLINED, KEPT, MODERATED, SHARED, Scene, Story, until
 from tests.journeys.stories import STORIES
+from tests.page.chromium import open_chromium
 
 log = logging.getLogger(__name__)
 POSTER = "A poster for the summer fair: lanterns over the harbour, room for the date at the top."

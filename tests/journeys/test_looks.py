@@ -13,8 +13,8 @@ from playwright.async_api import Browser, Locator, Page, expect
 from sandbox.world import Sandbox
 from scripts.visitor import DESK, PHONE, Visitor
 from tests.e2e.trial import IMAGE_SECONDS, READY_SECONDS
-from tests.page.chromium import open_chromium
 from tests.journeys.driving import TOO_WIDE, pictures_folder
+from tests.page.chromium import open_chromium
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

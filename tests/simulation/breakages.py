@@ -18,29 +18,23 @@ from credits import ledger
 from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Ledger
 from credits.model import EntryKind
-from generations import (
-    callbacks,
-    freshness,
-    looking,
-    pings,
-    poll_turns,
-    records,
-    recovering,
-    showing,
-    steps,
-    submitting,
-    throttle,
-    worker,
-)
+from generations import callbacks, pings, records
+from generations import stale_edits as freshness
 from generations.callbacks import Callbacks
-from generations.context import LookGuard, StepContext
+from generations.delivery_result import Place, Shown
 from generations.errors import DeliveryDelayed
 from generations.model import Ending, Generation, Image, Outlook, State
 from generations.pings import PingDecisions
 from generations.records import cards, claims, moves
 from generations.service import Generations
-from generations.shown import Place, Shown
-from pictures.image_memory import Room
+from generations.worker import loop as worker
+from generations.worker import poll as looking
+from generations.worker import poll_turns, steps, throttle
+from generations.worker import publish as showing
+from generations.worker import recover as recovering
+from generations.worker import submit as submitting
+from generations.worker.context import LookGuard, StepContext
+from images.image_memory import Room
 from qwen.errors import OutcomeUnknown, ServiceUnavailable
 from qwen.models import Size
 from qwen.protocol import parse_callback
@@ -50,10 +44,14 @@ from tests.simulation.process import Parts
 from tests.simulation.run import play
 from tests.simulation.scenario import Scenario, draw, draw_plain
 from tests.simulation.sweep import DAYS, Death
-from ui import delivery, ladder, memory, opening, places
-from ui.delivery import DiscordDelivery
-from ui.pings import CardPings
-from ui.sizing import Sizing, file_limit, size_of
+from ui.delivery import card_state as memory
+from ui.delivery import cards as delivery
+from ui.delivery import channels as places
+from ui.delivery import fallback as ladder
+from ui.delivery.cards import DiscordDelivery
+from ui.delivery.fitting import Sizing, file_limit, size_of
+from ui.delivery.pings import CardPings
+from ui.interactions import first_response as opening
 
 NOTHING: Mapping[int, Any] = {}
 MOST_SEEDS = 150

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from generations.model import PICTURED, RETURNED, Ending, State
-from generations.pace import LOOK_SECONDS
-from generations.throttle import FIRST_SLOTS, FIRST_TRY_SECONDS
+from generations.poll_schedule import LOOK_SECONDS
+from generations.worker.throttle import FIRST_SLOTS, FIRST_TRY_SECONDS
 from tests.simulation.discord_world import Message
 from tests.simulation.image_api import Look
 from tests.simulation.promises_of_calls import calls_are_hints, was_called_between
@@ -18,8 +18,8 @@ from tests.simulation.promises_of_downloads import pictures_are_fetched_once
 from tests.simulation.promises_of_pings import pings_are_wanted
 from tests.simulation.promises_of_sizes import links_are_needed
 from tests.simulation.rows import GenerationRow, ImageRow, read_rows
-from ui import texts
-from ui.inert import inert
+from ui.texts import card as texts
+from ui.texts.escaping import inert
 
 if TYPE_CHECKING:
     from tests.simulation.run import Run

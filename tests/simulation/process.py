@@ -12,10 +12,11 @@ from discord.webhook.async_ import async_context
 
 from generations.model import Request
 from generations.ports import ImageService
-from generations.worker import IDLE_SECONDS, Worker
+from generations.worker.loop import IDLE_SECONDS, Worker
 from qwen.client import QwenClient
 from qwen.images import ImageDownloader
 from qwen.models import OutputFormat, Size
+from services import Ground, Kinds, join
 from settings import Settings
 from tests.simulation.calls import Call
 from tests.simulation.discord_world import DiscordWorld, Interaction
@@ -24,9 +25,8 @@ from tests.simulation.image_api import API_URL, HOST, PUBLIC_URL, STORE_HOST, Im
 from tests.simulation.loop import Life, VirtualLoop
 from tests.simulation.scenario import Asked, Scenario
 from tests.simulation.wire import Client, Webhooks
-from ui.answers import answering
-from ui.buttons import CancelButton
-from wiring import Ground, Kinds, join
+from ui.interactions.buttons import CancelButton
+from ui.interactions.errors import answering
 
 OWNER = 999  # who is told of what only an operator can mend
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from pictures.shrinking import CannotShrink, shrink
+from images.shrinking import CannotShrink, shrink
 from qwen.models import OutputFormat
 from tests.simulation.paintings import frame_of, number_in, painting_of, task_in
 from tests.simulation.promises_of_sizes import SMALLEST_BYTES

@@ -13,8 +13,8 @@ from discord.http import HTTPClient, Route
 from discord.user import ClientUser
 from discord.webhook.async_ import AsyncWebhookAdapter
 
+from services import Joined
 from tests.simulation.discord_world import APPLICATION, BOT, GUILD, DiscordWorld, Interaction
-from wiring import Joined
 
 
 def _path(route: Route) -> str:

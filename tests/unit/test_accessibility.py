@@ -12,12 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from generations.model import PICTURED, RETURNED, Ending, Generation, Line, Outlook, Painting, State
-from pictures.shrinking import SmallerPicture
+from images.shrinking import SmallerPicture
 from qwen.models import SEED_MAX, OutputFormat
 from tests.unit.test_cards import NOW_MS, READY, card, generation, image, lines, parts
-from ui import texts, texts_buttons, texts_help, texts_history, texts_places, texts_privacy, texts_settings
-from ui.cards import plain_text
-from ui.file_names import Reencoding, file_name, reencoding_in
+from ui.texts import buttons as texts_buttons
+from ui.texts import card as texts
+from ui.texts import help as texts_help
+from ui.texts import history as texts_history
+from ui.texts import places as texts_places
+from ui.texts import privacy as texts_privacy
+from ui.texts import settings as texts_settings
+from ui.views.cards import plain_text
+from ui.views.file_names import Reencoding, file_name, reencoding_in
 
 LINE = Outlook(line=Line(3, 1, 3, 2, 40))
 HALF = Outlook(painting=Painting(NOW_MS, 0.5, (12, 18), NOW_MS))

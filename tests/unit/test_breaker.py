@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ui.breaker import (
+from ui.delivery.circuit_breaker import (
     APART_MAX_SECONDS,
     APART_SECONDS,
     AWAY_AFTER,

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from ui.cadence import PROGRESS_AGE_MS, progress_gap_seconds
+from ui.delivery.progress_interval import PROGRESS_AGE_MS, progress_gap_seconds
 
 MINUTE = 60_000
 

@@ -26,9 +26,9 @@ from generations.callbacks import (
     noted_call,
 )
 from generations.model import Generation, Image, Origin, Request, State
-from generations.pace import BACKSTOP_SECONDS, Pace
+from generations.poll_schedule import BACKSTOP_SECONDS, Pace
 from generations.records import Callback
-from generations.recovering import is_task_of
+from generations.worker.recover import is_task_of
 from qwen.models import Size, Task, TaskRequest, TaskStatus
 from qwen.protocol import parse_callback
 from qwen.public_url import check_public_url, is_loopback

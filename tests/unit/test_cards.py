@@ -26,7 +26,8 @@ from generations.model import (
     State,
 )
 from qwen.models import SEED_MAX, OutputFormat, Size
-from ui.cards import build_card, plain_text
+from ui.interactions.buttons import card_buttons
+from ui.views.cards import build_card, plain_text
 
 NOW_MS = 1_800_000_000_000
 ORIGIN = Origin(1399999999999999999, 5, 77, 88, 99, "token", 10 << 20)
@@ -59,7 +60,7 @@ def generation(*images: Image, prompt: str = "a lighthouse in a storm", **option
 
 
 def card(made: Generation, outlook: Outlook = NOTHING, **more: Any) -> discord.ui.LayoutView:
-    return build_card(made, outlook, attached=more.pop("attached", {}), **more)
+    return build_card(made, outlook, attached=more.pop("attached", {}), **more, buttons=card_buttons)
 
 
 def lines(view: discord.ui.LayoutView) -> list[str]:

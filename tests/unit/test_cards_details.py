@@ -14,8 +14,8 @@ from credits.model import Balance
 from generations.model import Ending, Generation, Image, Origin, Request, State
 from qwen.models import OutputFormat, Size
 from tests.unit.test_cards import HOSTILE, NOW_MS
-from ui.cards_details import build_details
-from ui.inert import inert, inert_parts, units
+from ui.texts.escaping import inert, inert_parts, units
+from ui.views.cards_details import build_details
 
 BALANCE = Balance(77, 35, 5, 50, NOW_MS)
 ORIGIN = Origin(1399999999999999999, 5, 77, 88, 99, "token", 10 << 20)

@@ -6,8 +6,8 @@ from typing import Any
 
 from bot import CLOSE_SECONDS, STOP_SECONDS
 from generations.clock import Deadline
+from services import DRAIN_SECONDS, LAST_CALLS_SECONDS, Joined
 from tests.doubles import ManualClock
-from wiring import DRAIN_SECONDS, LAST_CALLS_SECONDS, Joined
 
 
 class Part:

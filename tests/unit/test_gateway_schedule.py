@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from ui.gateway_schedule import RECONNECT_SECONDS_MAX, IdentifyBudget, reconnect_seconds
+from discord_api.gateway_schedule import RECONNECT_SECONDS_MAX, IdentifyBudget, reconnect_seconds
 
 DAY = 86_400
 

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from pictures.image_memory import IMAGE_BYTES_MAX, KEEP_SECONDS, ImageMemory, Room
+from images.image_memory import IMAGE_BYTES_MAX, KEEP_SECONDS, ImageMemory, Room
 from qwen.images import DownloadedImage, OversizedImage
 from qwen.models import OutputFormat
 

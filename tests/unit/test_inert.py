@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ui.inert import ALT_TEXT_MAX, FILE_STEM_MAX, NO_VISIBLE_TEXT, alt_text, file_stem, inert
+from ui.texts.escaping import ALT_TEXT_MAX, FILE_STEM_MAX, NO_VISIBLE_TEXT, alt_text, file_stem, inert
 
 LIMIT = 300
 FAMILY = "👨‍👩‍👧‍👦"

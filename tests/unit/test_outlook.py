@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from generations.model import Generation, Image, Line, Origin, Request, State
-from generations.outlook import SHARE_MAX, outlook_of
-from generations.pace import Pace
+from generations.poll_schedule import Pace
+from generations.worker.progress import SHARE_MAX, outlook_of
 from qwen.models import Size
 
 NOW_MS = 1_800_000_000_000

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generations.pace import (
+from generations.poll_schedule import (
     FIRST_LOOK_MAX_SECONDS,
     LOOK_SECONDS,
     READY_TARGET,

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redaction import MESSAGE_MAX, RedactingFilter, Redactor, one_line
+from observability.redaction import MESSAGE_MAX, RedactingFilter, Redactor, one_line
 
 BOT_TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4.GabcdE.canaryabcdefghijklmnopqrstuvw"
 API_KEY = "sk-canary0123456789"

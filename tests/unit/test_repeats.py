@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from repeats import KEYS_MAX, REPEATS, RepeatFilter, Repeats
+from observability.repeats import KEYS_MAX, REPEATS, RepeatFilter, Repeats
 
 
 def test_the_first_line_is_said_at_once_and_the_next_a_minute_later_with_the_number_left_out() -> None:

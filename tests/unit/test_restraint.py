@@ -8,11 +8,11 @@ from typing import Any
 import discord
 import pytest
 
+from discord_api.errors import ClientClosed, UnreadableAnswer
 from generations.errors import DeliveryDelayed
 from tests.doubles import ManualClock
-from ui.breaker import AWAY_AFTER, TRY_FIRST_SECONDS
-from ui.faults import ClientClosed, UnreadableAnswer
-from ui.restraint import PAUSE_MAX_SECONDS, REFUSALS_MAX, WINDOW_SECONDS, Restraint
+from ui.delivery.circuit_breaker import AWAY_AFTER, TRY_FIRST_SECONDS
+from ui.delivery.rate_guard import PAUSE_MAX_SECONDS, REFUSALS_MAX, WINDOW_SECONDS, Restraint
 
 
 def refusal(status: int, code: int = 0, **headers: str) -> discord.HTTPException:

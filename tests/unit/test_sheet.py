@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ui.sheet import KeptPicture
+from ui.delivery.payload import KeptPicture
 
 
 def test_a_kept_attachment_is_listed_with_its_id_and_file_name() -> None:

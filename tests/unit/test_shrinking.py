@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from pictures.press import Press
-from pictures.shrinking import CannotShrink, shrink
+from images.reencoder import Press
+from images.shrinking import CannotShrink, shrink
 from qwen.models import OutputFormat
 
 KIB = 1024

@@ -15,15 +15,16 @@ from generations.privacy import Holdings, Tally
 from generations.service import Statement
 from qwen.images import DownloadedImage
 from qwen.models import OutputFormat
-from ui.cards import plain_text
-from ui.cards_credits import build_credits
-from ui.cards_details import build_details
-from ui.cards_history import build_history
-from ui.cards_privacy import build_holdings
-from ui.history import PostButton, TurnButton
-from ui.inert import ALT_TEXT_MAX, units
-from ui.sheet import KeptPicture, Sheet
-from ui.text_budget import SHORT_BYTES_MAX, TEXT_BYTES_MAX, image_descriptions, thumbnail_description, utf8_bytes
+from ui.delivery.payload import KeptPicture, Sheet
+from ui.interactions.buttons import card_buttons
+from ui.interactions.history import PostButton, TurnButton
+from ui.texts.escaping import ALT_TEXT_MAX, units
+from ui.texts.text_budget import SHORT_BYTES_MAX, TEXT_BYTES_MAX, image_descriptions, thumbnail_description, utf8_bytes
+from ui.views.cards import plain_text
+from ui.views.cards_credits import build_credits
+from ui.views.cards_details import build_details
+from ui.views.cards_history import build_history
+from ui.views.cards_privacy import build_holdings
 
 ID = 2**63 - 1
 ORIGIN = Origin(ID, 5, ID, ID, ID, "token", 10 << 20)
@@ -61,7 +62,7 @@ def card_of(prompt: str, state: State, *, linked: bool = False, brief: bool = Fa
     urls = {position: "https://x.example/" + "画" * 200 + "a" * 400 for position in range(4)} if linked else {}
     uploads = {} if linked else {position: DownloadedImage(b"x", OutputFormat.PNG, 1, 1) for position in (0, 3)}
     kept = {} if linked else {position: KeptPicture(ID, f"a-{position}.png") for position in (1, 2)}
-    return Sheet(made, outlook, uploads, kept, urls, leaving=True, brief=brief)
+    return Sheet(made, outlook, card_buttons, uploads, kept, urls, leaving=True, brief=brief)
 
 
 def sent_text(sheet: Sheet) -> int:

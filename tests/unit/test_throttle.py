@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generations.throttle import (
+from generations.worker.throttle import (
     FIRST_SLOTS,
     FIRST_TRY_SECONDS,
     PAUSE_MAX_SECONDS,

@@ -11,7 +11,7 @@ import pytest
 from generations.archive import Page
 from generations.model import Generation, Image, Origin, Request, State
 from tests.doubles import START_MS, ManualClock
-from ui.thumbnails import FETCH_SECONDS, Seen, Thumbnails
+from ui.delivery.image_urls import FETCH_SECONDS, Seen, Thumbnails
 
 VIEWER = 7
 

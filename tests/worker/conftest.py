@@ -15,12 +15,12 @@ from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Ledger
 from credits.model import Balance
 from generations import records
-from generations.context import StepContext
 from generations.model import DISCORD_EPOCH_MS, Generation, Origin, Request, State
-from generations.pace import Pace
+from generations.poll_schedule import Pace
 from generations.service import Generations
-from generations.throttle import Throttle
-from generations.worker import Worker
+from generations.worker.context import StepContext
+from generations.worker.loop import Worker
+from generations.worker.throttle import Throttle
 from store.database import Database, open_database
 from tests.doubles import Bell, ManualClock, ScriptedService, Shelf, Wall
 

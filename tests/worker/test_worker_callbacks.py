@@ -11,8 +11,8 @@ import pytest
 from generations import records
 from generations.callbacks import INTEREST_SECONDS, Callbacks
 from generations.model import State
-from generations.throttle import LOOKS_AT_ONCE_MIN
-from generations.worker import WELL_SECONDS
+from generations.worker.loop import WELL_SECONDS
+from generations.worker.throttle import LOOKS_AT_ONCE_MIN
 from qwen.errors import OutcomeUnknown, RateLimited, ServiceUnavailable, TaskNotFound
 from qwen.models import Size, Task, TaskStatus
 from tests.doubles import PAINTING, READY, task

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import pytest
 from sqlalchemy import func, select
 
+from generations.delivery_result import Place, Shown
 from generations.errors import DeliveryDelayed
 from generations.model import Ending, Generation, Outlook, State
-from generations.shown import Place, Shown
-from generations.worker import LEASE_SECONDS, MAX_STEPS
-from pictures.image_memory import BUDGET_BYTES, KEEP_SECONDS, ImageMemory
+from generations.worker.loop import LEASE_SECONDS, MAX_STEPS
+from images.image_memory import BUDGET_BYTES, KEEP_SECONDS, ImageMemory
 from qwen.errors import ImageUnavailable
 from qwen.images import DownloadedImage
 from qwen.models import OutputFormat

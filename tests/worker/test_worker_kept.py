@@ -7,10 +7,16 @@ import random
 
 import pytest
 
-from generations.kept import CHECKS_AT_ONCE, FIRST_CHECK_SECONDS, GONE_CHECKS, UNREACHABLE_CHECKS, next_check_seconds
+from generations.delivery_result import Place
 from generations.model import Ending, State
 from generations.privacy import Privacy
-from generations.shown import Place
+from generations.worker.kept_images import (
+    CHECKS_AT_ONCE,
+    FIRST_CHECK_SECONDS,
+    GONE_CHECKS,
+    UNREACHABLE_CHECKS,
+    next_check_seconds,
+)
 from qwen.errors import ImageTooLarge, ImageUnavailable, NotAnImage, QwenError
 from qwen.images import DownloadedImage
 from tests.doubles import Shelf

@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 from generations import records
+from generations.delivery_result import Place, Shown
 from generations.errors import DeliveryDelayed
-from generations.kept_pace import PACE_KEY, KeptPace
 from generations.model import Ending, State
-from generations.shown import Place, Shown
+from generations.worker.stored_schedule import PACE_KEY, KeptPace
 from qwen.models import Size
 from store.memory import load_value
 from tests.doubles import PAINTING

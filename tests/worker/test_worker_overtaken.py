@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from generations import records
+from generations.delivery_result import Shown
 from generations.errors import DeliveryDelayed
 from generations.model import Ending, Generation, Outlook, State
-from generations.shown import Shown
 from qwen.errors import ImageUnavailable
 from qwen.images import DownloadedImage
 from qwen.models import Task

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from generations.kept_pace import KeptSlots
 from generations.model import State
-from generations.throttle import FIRST_SLOTS, FIRST_TRY_SECONDS, TaskSlots
+from generations.worker.stored_schedule import KeptSlots
+from generations.worker.throttle import FIRST_SLOTS, FIRST_TRY_SECONDS, TaskSlots
 from qwen.errors import RateLimited
 from qwen.models import Task, TaskRequest, TaskStatus
 from sandbox.image_api.document import GenerateBody, Refused

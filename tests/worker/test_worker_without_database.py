@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 import pytest
 from sqlalchemy import select
 
-from generations.kept_pace import KeptPace
 from generations.model import Outlook, State
+from generations.worker.stored_schedule import KeptPace
 from store.database import Database, Transaction
 from store.errors import DatabaseBroken, DatabaseLost
 from store.tables import generations

@@ -1,0 +1,79 @@
+"""Tells Discord which commands there are, only when they changed, and until it has taken them: it allows 200 new ones
+a day.
+
+Must not know where the last state is kept; load and save are handed in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from discord_api.errors import asking, described
+from generations.clock import Clock
+
+log = logging.getLogger("qwen_imagine.commands")
+
+Load = Callable[[str], Awaitable[str | None]]
+Save = Callable[[str, str], Awaitable[None]]
+
+RETRY_SECONDS = 60.0
+RETRY_SECONDS_MAX = 3600.0  # 24 lists a day that are refused; those that are taken are remembered
+MESSAGE_MAX = 1000  # characters of Discord's message in the log
+
+
+async def keep_commands_current(
+    send: Callable[[], Coroutine[Any, Any, bool]], clock: Clock, *, tried: asyncio.Event
+) -> None:
+    """Try *send* until it succeeds, less and less often. *tried* is set after the first try. Never raises.
+
+    Also a refusal may pass without a restart: the day's 200 new commands (30034), or an install that is switched on in
+    the developer portal.
+    """
+    wait = RETRY_SECONDS
+    while True:
+        [sent] = await asyncio.gather(send(), return_exceptions=True)
+        tried.set()
+        if not isinstance(sent, BaseException):
+            if sent:
+                log.info("the command list was sent to Discord")
+            return
+        log.error("the command list could not be sent to Discord, again in %.0f s: %s", wait, _reason(sent))
+        await clock.sleep(wait)
+        wait = min(RETRY_SECONDS_MAX, wait * 2)
+
+
+def _reason(error: BaseException) -> str:
+    """Class, code, Discord's own message and place; the list holds nothing that a person typed."""
+    message = " ".join(str(error).split())[:MESSAGE_MAX] if isinstance(error, discord.HTTPException) else ""
+    return f"{message} [{described(error)}]" if message else described(error)
+
+
+async def sync_commands(tree: app_commands.CommandTree[Any], *, load: Load, save: Save, api_url: str) -> bool:
+    """Send the commands in one request if they are not those that were sent last. Returns whether they were sent.
+
+    What was sent is remembered for each application at each *api_url*: another bot token, a proxy or the sandbox
+    starts from nothing. Raises discord.HTTPException (of which app_commands.CommandSyncFailure is one) and those of
+    ui.faults.NO_ANSWER; then nothing is remembered.
+    """
+    key = f"commands:{tree.client.application_id}:{api_url}"
+    fingerprint = fingerprint_of(tree)
+    if await load(key) == fingerprint:
+        return False
+    with asking(tree.client):
+        await tree.sync()
+    await save(key, fingerprint)
+    return True
+
+
+def fingerprint_of(tree: app_commands.CommandTree[Any]) -> str:
+    """The SHA-256 of what Discord would be sent; the order of the commands doesn't matter to it."""
+    payloads = [json.dumps(command.to_dict(tree), sort_keys=True) for command in tree.get_commands()]
+    return hashlib.sha256("\n".join(sorted(payloads)).encode()).hexdigest()

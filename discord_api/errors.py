@@ -1,0 +1,144 @@
+"""What a refusal of Discord's means for showing a card. Pure; must not know cards, places or generations.
+
+Codes and statuses: Discord docs, Opcodes and Status Codes; those that the docs leave open were seen in public issue
+threads (401 with 50027 after 15 minutes, 413 with 40005, 429 with 30046, 403 with 40003, 400 with 50083).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Generator, Iterator
+from enum import StrEnum
+from json import JSONDecodeError
+
+import discord
+
+from generations.errors import DeliveryDelayed
+from qwen.connections import NETWORK_FAULTS
+
+UNKNOWN_MESSAGE = 10008
+UNKNOWN_WEBHOOK = 10015
+UNKNOWN_INTERACTION = 10062
+INVALID_WEBHOOK_TOKEN = 50027
+TOO_MANY_OLD_EDITS = 30046
+OPENING_DMS_TOO_FAST = 40003
+THREAD_ARCHIVED = 50083
+ENTITY_TOO_LARGE = 40005
+CLOUDFLARE_BLOCK = 40333
+API_OVERLOADED = 130000
+
+RETRY_SECONDS_MIN = 1.0
+RETRY_SECONDS_MAX = 300.0
+RETRY_SECONDS = 5.0  # where Discord names no time; ui/delivery/cards lets it grow
+
+
+class UnreadableAnswer(Exception):
+    """Something answered in Discord's place, such as a proxy with a page of HTML."""
+
+
+class ClientClosed(Exception):
+    """The library has given up its connections: this process is about to end."""
+
+
+# Discord did not answer, or discord.py did not ask: nobody can say what became of the call. discord.py 2.7.1 lets the
+# faults of its HTTP library through as they are (http.py and webhook/async_.py, `request`).
+NO_ANSWER = (*NETWORK_FAULTS, discord.RateLimited, UnreadableAnswer, ClientClosed)
+
+
+@contextlib.contextmanager
+def asking(client: discord.Client) -> Generator[None]:
+    """Gives names to what discord.py 2.7.1 lets through while it asks Discord: it takes every answer for JSON of the
+    right shape and stumbles over any other (webhook/async_.py, `data['retry_after']`), and the calls of a client that
+    has closed itself are a RuntimeError of its HTTP library. Only the call belongs inside, not what prepares it."""
+    try:
+        yield
+    except (TypeError, KeyError, AttributeError, JSONDecodeError) as fault:
+        raise UnreadableAnswer from fault
+    except RuntimeError as fault:
+        if not client.is_closed():
+            raise
+        raise ClientClosed from fault
+
+
+class Verdict(StrEnum):
+    """What to do after a refusal."""
+
+    TOKEN_DEAD = "token_dead"  # noqa: S105 - the interaction's token will never work again
+    NEXT = "next"  # this place is closed, try the next one
+    ARCHIVED = "archived"  # nothing in this thread can be edited; a new message opens it again
+    REFUSED = "refused"  # the place is open, but not for this payload
+    TOO_LARGE = "too_large"  # not for so many bytes
+    LATER = "later"  # nothing is wrong with the place or the payload
+
+
+def verdict_of(error: discord.HTTPException, *, by_token: bool) -> Verdict:
+    """Judge a refusal; *by_token* says whether the call went by the interaction's token or the bot's own."""
+    if error.status >= 500 or error.code in (CLOUDFLARE_BLOCK, API_OVERLOADED, OPENING_DMS_TOO_FAST):
+        return Verdict.LATER
+    if error.code == THREAD_ARCHIVED:
+        return Verdict.ARCHIVED
+    if error.status == 413 or error.code == ENTITY_TOO_LARGE:
+        return Verdict.TOO_LARGE
+    match error.status:
+        case 429:
+            return Verdict.NEXT if error.code == TOO_MANY_OLD_EDITS else Verdict.LATER
+        case 401:
+            # The bot's own token is mended by its owner, not by going to another place.
+            return Verdict.TOKEN_DEAD if by_token else Verdict.LATER
+        case 404 if by_token and error.code in (UNKNOWN_WEBHOOK, UNKNOWN_INTERACTION):
+            return Verdict.TOKEN_DEAD
+        case 400:
+            return Verdict.REFUSED
+        case _:
+            return Verdict.NEXT
+
+
+def delayed(error: BaseException) -> DeliveryDelayed:
+    """The error that says "later", with the time that Discord asked for where it did. Holds nothing of the call."""
+    return DeliveryDelayed(retry_seconds(error))
+
+
+def retry_seconds(error: BaseException) -> float:
+    """How long Discord asks to wait, 1 to 300 s; RETRY_SECONDS where it does not say."""
+    seconds = RETRY_SECONDS
+    if isinstance(error, discord.RateLimited):
+        seconds = error.retry_after
+    elif isinstance(error, discord.HTTPException) and error.status == 429:
+        seconds = _seconds(error.response.headers.get("Retry-After", ""))
+    return min(RETRY_SECONDS_MAX, max(RETRY_SECONDS_MIN, seconds))
+
+
+def _seconds(header: str) -> float:
+    try:
+        return float(header)
+    except ValueError:
+        return RETRY_SECONDS
+
+
+def described(error: BaseException) -> str:
+    """The classes, codes and places (file:line) of *error* and what caused it, for the log: no message, so no prompt
+    and no token."""
+    return " <- ".join(f"{_named(link)} at {_place(link)}" for link in _chain(error))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+
+
+def _named(error: BaseException) -> str:
+    name, status = f"{type(error).__module__}.{type(error).__qualname__}", getattr(error, "status", None)
+    facts = [f"HTTP {status}"] if isinstance(status, int) else []
+    if isinstance(error, discord.HTTPException | discord.ConnectionClosed):
+        facts.append(f"code {error.code}")
+    return f"{name} ({', '.join(facts)})" if facts else name
+
+
+def _place(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    return " > ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames) or "?"

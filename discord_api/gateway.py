@@ -1,0 +1,275 @@
+"""Keeps the bot connected to Discord's gateway, whatever ends a connection: discord.py 2.7.1's own loop gives up.
+
+There `Shard.reconnect` lets ReconnectWebSocket escape (a gateway that closes before HELLO), an event that can't be
+parsed ends the connection, and each of these closes the client with its HTTP session (shard.py `connect`). Here one
+loop a shard opens the library's websocket again and again; REST calls are not touched. The client's own list of shards
+stays empty: what needs it (presence, voice, chunks of members) is not used here. Knows no command and no event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import random
+import re
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import discord
+import yarl
+from discord.gateway import DiscordWebSocket, ReconnectWebSocket
+
+from discord_api.endpoints import UNREADABLE
+from discord_api.errors import asking, described, retry_seconds
+from discord_api.gateway_schedule import (
+    IDENTIFIES_A_DAY,
+    NEW_SESSION,
+    REFUSALS,
+    STEADY_SECONDS,
+    WRONG_SHARDS,
+    IdentifyBudget,
+    reconnect_seconds,
+)
+from generations.clock import Clock
+from qwen.connections import NETWORK_FAULTS
+
+log = logging.getLogger("qwen_imagine.gateway")
+
+OPEN_SECONDS = 60.0  # from the first byte to HELLO
+CLOSE_SECONDS = 2.0  # aiohttp would wait half a minute for the other side's goodbye
+BRIEF_MAX = 4  # so a gateway that drops every connection soon is tried each 4 to 8 s
+UNHEARD_MAX = 3  # so many resumed connections without one event, and the session is given up
+
+
+class GatewayRefused(Exception):
+    """Discord lets this bot in no more until a person changes something. *code*: the close code, one of REFUSALS."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"{REFUSALS[code]} (gateway close code {code})")
+        self.code = code
+
+
+class WrongShards(Exception):
+    """The number of shards must be asked for again."""
+
+
+class GatewaySocket(DiscordWebSocket):
+    """discord.py's websocket, which outlives an event that it can't read and leaves no socket open before HELLO."""
+
+    async def received_message(self, msg: Any, /) -> None:
+        """Take one frame. What can't be read is logged by its event's name, never with its content, and dropped."""
+        text = self._decompressor.decompress(msg) if type(msg) is bytes else msg
+        if text is None:
+            return
+        try:
+            await super().received_message(text)
+        except UNREADABLE as error:
+            if self._keep_alive is None:  # before HELLO there is no event
+                raise
+            log.error(
+                "shard %s: the event %s can't be read and is dropped: %s",
+                self.shard_id,
+                name_of(text),
+                described(error),
+            )
+
+    async def poll_event(self) -> None:
+        """Take the next frame. Raises discord.ConnectionClosed, with its code, whenever the other side has closed, and
+        ReconnectWebSocket where this side has, since Discord or the library's heartbeat asked for it."""
+        try:
+            await super().poll_event()
+        except ReconnectWebSocket as ended:
+            if self._close_code is not None:
+                raise
+            raise discord.ConnectionClosed(self.socket, shard_id=self.shard_id) from ended
+        finally:
+            if self._keep_alive is None:
+                await close(self, 4000)
+
+
+@dataclass(slots=True)
+class Session:
+    """What one shard needs to resume, and how its connections went."""
+
+    shard_id: int
+    id: str | None = None
+    sequence: int | None = None
+    gateway: yarl.URL | None = None
+    use_default_gateway: bool = False  # the session's own address could not be reached last time
+    heard: bool = False  # whether this connection has brought an event
+    unheard: int = 0  # connections in a row that were opened and brought none
+    brief: int = 0  # connections in a row that brought an event and were over soon
+    failures: int = 0  # what the next wait grows with
+
+    def take(self, socket: DiscordWebSocket) -> None:
+        """Note what the last event said."""
+        if socket.sequence is not None and socket.sequence != self.sequence:
+            if self.failures and not self.heard:
+                log.info("shard %s: events come again", self.shard_id)
+            self.heard, self.unheard = True, 0
+        self.id, self.sequence, self.gateway = socket.session_id, socket.sequence, socket.gateway
+
+    def count(self, lasted_seconds: float) -> None:
+        """A connection has ended. One that brought an event has ended a row of failures, but not one of brief ones."""
+        if self.heard:
+            self.brief = 0 if lasted_seconds >= STEADY_SECONDS else min(self.brief + 1, BRIEF_MAX)
+        self.failures = self.brief if self.heard else self.failures + 1
+
+    def forget(self) -> None:
+        """The next connection identifies anew."""
+        self.id = self.sequence = self.gateway = None
+        self.unheard, self.use_default_gateway = 0, False
+
+
+class GatewayConnection:
+    """Every shard of *client*, which must be logged in. *rng* spreads the tries."""
+
+    def __init__(self, client: discord.AutoShardedClient, clock: Clock, rng: random.Random) -> None:
+        self._client = client
+        self._clock = clock
+        self._rng = rng
+        self._budget = IdentifyBudget()
+        self._identifying = asyncio.Lock()
+
+    async def run(self) -> NoReturn:
+        """Stay connected until cancelled. Raises GatewayRefused."""
+        failures = 0
+        while True:
+            await self._ask_for_shards()
+            shards = range(self._client.shard_count or 1)
+            tasks = [asyncio.create_task(self._keep(Session(number)), name=f"shard {number}") for number in shards]
+            try:
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                ended = await asyncio.gather(*tasks, return_exceptions=True)
+            for error in ended:
+                if isinstance(error, GatewayRefused):
+                    raise error
+                if not isinstance(error, WrongShards | asyncio.CancelledError):
+                    log.error("a shard ended by a fault of our own: %s", described(error))
+            failures += 1
+            await self._clock.sleep(reconnect_seconds(failures, self._rng.random()))
+
+    async def _ask_for_shards(self) -> None:
+        """Learn how many shards there are to be, and how many may still be started, for as long as it takes."""
+        failures = 0
+        while True:
+            [answer] = await asyncio.gather(self._gateway_bot(), return_exceptions=True)
+            if not isinstance(answer, BaseException):
+                self._take_shards(*answer)
+                return
+            cause = answer.__cause__
+            if isinstance(cause, discord.HTTPException) and cause.status == 401:
+                raise GatewayRefused(4004) from answer
+            failures += 1
+            wait = reconnect_seconds(failures, self._rng.random())
+            if isinstance(cause, discord.HTTPException) and cause.status == 429:
+                wait = max(wait, retry_seconds(cause))  # a ban of this address goes on for as long as it is asked about
+            log.warning("Discord can't be asked for its gateway, again in %.1f s: %s", wait, described(answer))
+            await self._clock.sleep(wait)
+
+    async def _gateway_bot(self) -> tuple[int, int, int, float]:
+        """The shards to start; of all IDENTIFYs of a day how many there are, how many are left, and until when."""
+        with asking(self._client):
+            count, _, limit = await self._client.http.get_bot_gateway()
+            total, left = int(limit.get("total", IDENTIFIES_A_DAY)), int(limit.get("remaining", IDENTIFIES_A_DAY))
+            return max(1, int(count)), total, left, float(limit.get("reset_after", 0)) / 1000
+
+    def _take_shards(self, count: int, total: int, left: int, reset_seconds: float) -> None:
+        client: Any = self._client
+        client.shard_count = client._connection.shard_count = count
+        client._connection.shard_ids = range(count)
+        self._budget.a_day, self._budget.shards = total, count
+        if left < count:
+            log.error(
+                "Discord lets this bot start %d sessions in the next %.0f s; it waits for more", left, reset_seconds
+            )
+            self._budget.not_before = self._clock.monotonic() + reset_seconds
+
+    async def _keep(self, session: Session) -> NoReturn:
+        """Keep one shard connected. Raises GatewayRefused and WrongShards."""
+        while True:
+            session.heard, began = False, self._clock.monotonic()
+            [ended] = await asyncio.gather(self._connect(session), return_exceptions=True)
+            session.count(self._clock.monotonic() - began)
+            self._client.dispatch("shard_disconnect", session.shard_id)
+            wait = max(self._wait_for(session, ended), reconnect_seconds(session.failures, self._rng.random()))
+            log.log(
+                logging.INFO if isinstance(ended, ReconnectWebSocket) else logging.WARNING,
+                "shard %s: the connection to Discord's gateway ended, the next one comes in %.1f s: %s",
+                session.shard_id, wait, described(ended),
+            )  # fmt: skip
+            await self._clock.sleep(wait)
+
+    def _wait_for(self, session: Session, ended: BaseException) -> float:
+        """What the end asks for: whether the session goes on, and the least number of seconds before the next try."""
+        code = ended.code if isinstance(ended, discord.ConnectionClosed) else None
+        if code in REFUSALS:
+            raise GatewayRefused(code) from ended
+        if code in WRONG_SHARDS:
+            log.error("shard %s: Discord wants another number of shards (close code %s)", session.shard_id, code)
+            raise WrongShards from ended
+        invalid = isinstance(ended, ReconnectWebSocket) and not ended.resume
+        if invalid or code in NEW_SESSION or session.unheard >= UNHEARD_MAX:
+            session.forget()
+        return 1.0 + 4.0 * self._rng.random() if invalid else 0.0  # Discord docs: Gateway, "Resuming", opcode 9
+
+    async def _connect(self, session: Session) -> NoReturn:
+        """One connection, from its opening to its end, which is always an exception."""
+        socket = await (self._identify(session) if session.id is None else self._resume(session))
+        session.unheard += 1
+        code = 4000  # the session can be resumed
+        try:
+            while True:
+                await socket.poll_event()
+                session.take(socket)
+        except asyncio.CancelledError:
+            code = 1000
+            raise
+        finally:
+            session.take(socket)
+            await close(socket, code)
+
+    async def _identify(self, session: Session) -> GatewaySocket:
+        async with self._identifying:
+            await self._clock.sleep(self._budget.wait_seconds(self._clock.monotonic()))
+            async with asyncio.timeout(OPEN_SECONDS):
+                socket = await GatewaySocket.from_client(self._client, initial=True, shard_id=session.shard_id)
+            self._budget.note(self._clock.monotonic())
+            return socket
+
+    async def _resume(self, session: Session) -> GatewaySocket:
+        """At the address that the session was given, and at the default one every other time that this fails."""
+        use_default, session.use_default_gateway = session.use_default_gateway, not session.use_default_gateway
+        async with asyncio.timeout(OPEN_SECONDS):
+            socket = await GatewaySocket.from_client(
+                self._client,
+                initial=True,
+                gateway=None if use_default else session.gateway,
+                shard_id=session.shard_id,
+                session=session.id,
+                sequence=session.sequence,
+                resume=True,
+            )
+        session.use_default_gateway = False
+        return socket
+
+
+async def close(socket: DiscordWebSocket, code: int) -> None:
+    """End its heartbeat, say goodbye and wait for the answer, not for long. Never raises."""
+    with contextlib.suppress(*NETWORK_FAULTS):
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await socket.close(code)
+
+
+def name_of(frame: str) -> str:
+    """The name of a frame's event, for the log; "?" for what has none."""
+    try:
+        name = json.loads(frame)["t"]
+    except UNREADABLE:
+        return "?"
+    return name if isinstance(name, str) and re.fullmatch(r"[A-Z_]{1,64}", name) else "?"

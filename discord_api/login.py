@@ -1,0 +1,37 @@
+"""Logging in, for as long as it takes. Must not know what is done afterwards."""
+
+from __future__ import annotations
+
+import logging
+
+import discord
+
+from discord_api.errors import NO_ANSWER, asking, described, retry_seconds
+from generations.clock import Clock
+
+log = logging.getLogger("qwen_imagine")
+
+RETRY_SECONDS = 10.0
+RETRY_SECONDS_MAX = 300.0  # a ban of this address goes on for as long as it is asked about
+
+
+async def log_in(client: discord.Client, token: str, clock: Clock) -> None:
+    """Log in, again and again while Discord can't be reached or lets nobody in, less and less often.
+
+    A process that ended instead would be started again at once, and ask again. *client*'s setup_hook, which the last
+    step of each login calls, must ask Discord nothing, or it would be called again. Raises discord.LoginFailure for a
+    refused token.
+    """
+    wait = RETRY_SECONDS
+    while True:
+        try:
+            with asking(client):
+                await client.login(token)
+            return
+        except (*NO_ANSWER, discord.HTTPException) as error:
+            seconds = max(wait, retry_seconds(error))
+            log.warning("Discord can't be reached, again in %.0f s: %s", seconds, described(error))
+        await client.http.close()
+        client.http.connector = discord.utils.MISSING  # closed with its session; the next login makes a new one
+        await clock.sleep(seconds)
+        wait = min(RETRY_SECONDS_MAX, wait * 2)

@@ -1,0 +1,55 @@
+"""Keeps a process that slept, or that another one overtook, from leaving something old on a card.
+
+Progress is shown after the claim was given back, and even a claim runs out while its process is stopped. So the rows
+are asked right before each edit, and after one that the rows could have overtaken meanwhile. Knows no Discord, no SQL.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from generations.clock import Clock
+from generations.model import Generation
+from generations.records import shows
+from observability.repeats import REPEATS
+from store.database import Database
+from store.errors import DatabaseLost
+
+log = logging.getLogger("qwen_imagine.worker")
+
+ASK_AGAIN_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+
+
+class Freshness:
+    """generations.ports.Freshness over the rows."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def is_current(self, generation: Generation) -> bool:
+        """Whether nobody has claimed it since *generation* was read."""
+        async with self._database.transaction() as tx:
+            return await shows.fence_of(tx, generation.id) == generation.fence
+
+    async def was_shown(self, generation: Generation, standing: Mapping[int, int]) -> None:
+        """*generation* was put on its card, with the attachments *standing*. What overtook it is shown again.
+
+        While the database is away that is asked again for half a minute; an old card would stay as it is for ever.
+        """
+        for pause in ASK_AGAIN_SECONDS:
+            try:
+                await self._landed(generation, standing)
+                return
+            except DatabaseLost as lost:
+                said = "generation %s: whether its card is old can't be asked now (%s)"
+                log.warning(said, generation.id, lost, extra=REPEATS)
+                await self._clock.sleep(pause)
+        await self._landed(generation, standing)
+
+    async def _landed(self, generation: Generation, standing: Mapping[int, int]) -> None:
+        async with self._database.transaction() as tx:
+            overtaken = await shows.landed(tx, generation, standing, self._clock.now_ms())
+        if overtaken:
+            log.info("generation %s: what landed on its card was old; the news are shown again", generation.id)

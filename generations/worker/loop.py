@@ -1,0 +1,315 @@
+"""The loop that brings every generation to its end: claim, one step, show, give the claim back.
+
+Work is taken by lease and fence, so any process may finish any image and a killed one is replaced when its lease
+runs out. Knows rows, steps and the Delivery protocol; knows no Discord and no SQL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator
+
+from generations import records
+from generations.clock import Deadline
+from generations.errors import DeliveryDelayed, LostClaim, MovedOn
+from generations.model import Generation, Image, State
+from generations.poll_schedule import LOOK_SECONDS
+from generations.ports import Delivery
+from generations.service import Generations
+from generations.worker.context import StepContext
+from generations.worker.publish import Showing
+from generations.worker.steps import due_images, may_bring_image, step_in_room
+from generations.worker.stored_schedule import KeptPace, KeptSlots
+from images.image_memory import Room
+from observability.repeats import REPEATS
+from qwen.images import FoundImage
+from store.database import Transaction
+from store.errors import DatabaseBroken, DatabaseLost
+
+log = logging.getLogger("qwen_imagine.worker")
+
+LEASE_SECONDS = 10.0  # a killed process's work waits this long at most; far above one loop's stall
+IDLE_SECONDS = 1.0  # rows written by another process are noticed at least this often
+ROUND_SECONDS = 0.02  # the least time between two rounds while steps are in flight
+HOUSEKEEPING_SECONDS = 30.0
+WELL_SECONDS = 10.0  # without a round for so long something is wrong
+MAX_STEPS = 64  # steps in flight in one process
+DRAIN_SECONDS = 18.0  # of the 25 s that bot.py has for a stop
+SAVE_SECONDS = 1.0  # of them for what was learned, also when a step takes too long
+UNANSWERED_RETRY_SECONDS = 10.0
+
+
+class Worker:
+    """One per process. `step()` does what is due and waits for it; `run()` does so until `drain()`.
+
+    *max_per_user*: images of one person that may be made at once; how many in all the context's throttle says.
+    """
+
+    def __init__(
+        self, *, context: StepContext, service: Generations, delivery: Delivery, max_per_user: int, owner: str
+    ) -> None:
+        self._context = context
+        self._service = service
+        self._delivery = delivery
+        self._max_per_user = max_per_user
+        self._owner = owner
+        self._clock = context.clock
+        self._database = context.database
+        self.showing = Showing(context, service, delivery, self._slots)
+        self._wake = asyncio.Event()
+        self._running: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
+        self._kept_pace = KeptPace(context.database, context.pace)
+        self._kept_slots = KeptSlots(context.database, context.throttle.slots, context.clock)
+        self._kept_house_at = float("-inf")
+        self._round_ended_at = float("-inf")
+
+    def nudge(self) -> None:
+        """Something may be due at once: a new request, a cancel."""
+        self._wake.set()
+
+    def is_well(self) -> bool:
+        """Whether the loop goes round and the database answers it: no round takes long, and each asks the database."""
+        return self._clock.monotonic() - self._round_ended_at < WELL_SECONDS
+
+    # -- the loop ----------------------------------------------------------------------------------------------
+
+    async def step(self) -> int:
+        """Do everything that is due now, once, and wait until it is done. Returns the number of generations."""
+        claimed = await self._claim(MAX_STEPS)
+        await asyncio.gather(*(self._advance(generation) for generation in claimed))
+        return len(claimed)
+
+    async def run(self) -> None:
+        """Work until drain() is called. A slow step never holds up the others.
+
+        Raises DatabaseBroken, after the owner was told: no further round could change anything.
+        """
+        while not self._stopping.is_set():
+            self._wake.clear()
+            wait = IDLE_SECONDS
+            try:
+                await self._kept_pace.load()
+                await self._kept_slots.load()
+                for generation in await self._claim(self._free_steps()):
+                    self._start(generation)
+                wait = await self._until_next_due()
+                await self._keep_house()
+                self._round_ended_at = self._clock.monotonic()
+            except DatabaseBroken as broken:
+                self._context.operator.tell("database_broken", f"{broken}. The bot stops now.")
+                raise
+            except DatabaseLost as lost:
+                log.warning("%s; the next try comes in %.0f s", lost, IDLE_SECONDS, extra=REPEATS)
+            except Exception:  # the loop outlives every fault; rows and leases keep the work safe
+                said = "the worker's round failed, the next one comes in %.0f s"
+                log.exception(said, IDLE_SECONDS, extra=REPEATS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), wait)
+            if self._running:  # what ends together is followed by one round, not by one each
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), ROUND_SECONDS)
+
+    async def drain(self, seconds: float = DRAIN_SECONDS, *, save_seconds: float = SAVE_SECONDS) -> None:
+        """Stop taking work, finish the steps in flight (a POST is the one dangerous moment), keep what was learned.
+
+        Waits for *seconds* at most, of which the steps leave *save_seconds* for what was learned. The log says how
+        many steps were cut off.
+        """
+        deadline = Deadline(self._clock, seconds)
+        self._stopping.set()
+        self.nudge()
+        if self._running:
+            for_steps = deadline.left(reserve=save_seconds)
+            _, late = await asyncio.wait(self._running, timeout=for_steps)
+            if late:
+                log.warning("stopping: %d steps cut off after %.0f s; their leases run out", len(late), for_steps)
+        saving = asyncio.create_task(self._save_learned(), name="what was learned")
+        await asyncio.wait({saving}, timeout=deadline.left())
+        if not saving.done() or saving.exception() is not None:
+            log.warning("stopping: what was learned of the image API could not be saved")
+
+    async def _save_learned(self) -> None:
+        await self._kept_pace.save()
+        await self._kept_slots.share()
+
+    def _start(self, generation: Generation) -> None:
+        task = asyncio.create_task(self._advance(generation), name=f"generation {generation.id}")
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        task.add_done_callback(lambda _: self.nudge())
+
+    async def _claim(self, free: int) -> list[Generation]:
+        """Let those whose turn it is out of the line, then take what is due."""
+        self._context.guard.heed_clocks()
+        if free <= 0:
+            return []
+        async with self._database.transaction() as tx:
+            # Read now: the transaction may have waited long for its turn, and a lease counts from when it is taken.
+            now_ms, began = self._clock.now_ms(), self._clock.monotonic()
+            await records.admit(tx, now_ms=now_ms, max_in_flight=self._slots(), max_per_user=self._max_per_user)
+            claimed = await records.claim_due(
+                tx, owner=self._owner, now_ms=now_ms, lease_until_ms=self._lease_until_ms(), limit=free
+            )
+        if self._clock.monotonic() - began < LEASE_SECONDS - LOOK_SECONDS:
+            return claimed
+        # Whoever takes these over when the lease ends may look at their tasks at once.
+        log.warning(
+            "the database took too long to hand out work; it is due again when the lease runs out", extra=REPEATS
+        )
+        return []
+
+    async def _until_next_due(self) -> float:
+        now_ms = self._clock.now_ms()
+        async with self._database.transaction() as tx:
+            due_ms = await records.next_due_at_ms(tx, now_ms)
+        if due_ms is None or self._free_steps() <= 0:
+            return IDLE_SECONDS
+        return min(IDLE_SECONDS, max(0.01, (due_ms - now_ms) / 1000))
+
+    def _free_steps(self) -> int:
+        """How many more may begin. Those that wait for memory hold up nobody who needs none."""
+        return MAX_STEPS - len(self._running) + self._context.images.waiting
+
+    async def _keep_house(self) -> None:
+        now = self._clock.monotonic()
+        if now - self._kept_house_at < HOUSEKEEPING_SECONDS:
+            return
+        self._kept_house_at = now
+        await self._kept_pace.save()
+        await self._kept_slots.share()
+        await self._context.keep_house()
+
+    def _slots(self) -> int:
+        return self._context.throttle.slots.count(self._clock.monotonic())
+
+    # -- one claimed generation ----------------------------------------------------------------------------------
+
+    async def _advance(self, generation: Generation) -> None:
+        """One claim, from taking to giving back. Whatever fails, the lease runs out and the rows say what is next."""
+        try:
+            async with self._lease(generation):
+                if await self._answered(generation):
+                    await self._advance_claimed(generation)
+        except LostClaim as lost:
+            log.warning("%s; this process leaves it alone", lost)
+        except MovedOn as overtaken:
+            log.info("%s: its step is left undone", overtaken)
+            await self._give_back(generation)
+        except DatabaseLost as lost:
+            said = "generation %s: %s; it is due again when the lease runs out"
+            log.warning(said, generation.id, lost, extra=REPEATS)
+        except Exception:  # one generation's fault must not end the others; it is due again by lease
+            said = "generation %s: its step failed, it is due again when the lease runs out"
+            log.exception(said, generation.id, extra=REPEATS)
+
+    async def _give_back(self, generation: Generation) -> None:
+        with contextlib.suppress(LostClaim, DatabaseLost):  # else it is due again when the lease runs out
+            async with self._database.transaction() as tx:
+                await records.release_claim(tx, generation.id, generation.fence)
+
+    async def _advance_claimed(self, generation: Generation) -> None:
+        """Do what is due, and show what is new. While Discord can't be reached no image is fetched again, and those
+        at hand stay in memory."""
+        due = due_images(generation.images, self._clock.now_ms())
+        was_asked = any(image.state is State.SUCCEEDED for image in due)
+        delay = self._delivery.publish_delay_seconds(generation) if was_asked else 0.0
+        if delay:
+            due = [image for image in due if image.state is not State.SUCCEEDED]
+        async with self._context.images.room(image.image_id for image in due if may_bring_image(image)) as room:
+            pictures = await self._step_images(room, generation, due)
+            if pictures and not was_asked:
+                delay = self._delivery.publish_delay_seconds(generation)
+            async with self._database.transaction() as tx:
+                generation = await _reload(tx, generation)
+                has_news = generation.unshown or bool(pictures or delay)
+                if not has_news:
+                    await records.release_claim(tx, generation.id, generation.fence)
+            if not has_news:
+                await self._tell_progress(generation)
+            elif not await self._show_news(generation, pictures, delay):
+                for position, picture in pictures.items():
+                    room.put_off(generation.images[position].image_id, picture, self._clock.monotonic())
+
+    async def _show_news(self, generation: Generation, pictures: dict[int, FoundImage], delay: float) -> bool:
+        """Show what is new, or put it off for *delay* seconds if that is above 0. False: it was put off."""
+        if not delay:
+            return await self.showing.show(generation, pictures)
+        await self.showing.put_off(generation, DeliveryDelayed(delay))
+        return False
+
+    async def _tell_progress(self, generation: Generation) -> None:
+        if generation.finished:
+            await self.showing.tell(generation)  # a process may have died between the show and this
+        else:
+            await self.showing.show_progress(generation)
+
+    async def _step_images(self, room: Room, generation: Generation, due: list[Image]) -> dict[int, FoundImage]:
+        """Do what is *due* for each image. Returns their pictures, by position.
+
+        The claim is kept until all steps have ended: a POST may be under way while the step beside it fails.
+        """
+        context = self._context.in_room(room)
+        steps = (step_in_room(context, generation, image) for image in due)
+        pictures: dict[int, FoundImage] = {}
+        for image, outcome in zip(due, await asyncio.gather(*steps, return_exceptions=True), strict=True):
+            if isinstance(outcome, MovedOn):
+                log.info("%s: its step is left undone", outcome)
+            elif isinstance(outcome, BaseException):
+                raise outcome
+            elif outcome is not None:
+                pictures[image.position] = outcome
+        return pictures
+
+    async def _answered(self, generation: Generation) -> bool:
+        """Whether Discord has taken the card. A process may have died between the answer and its row."""
+        if generation.message_id is not None:
+            return True
+        try:
+            message_id = await self._delivery.find_card(generation)
+        except DeliveryDelayed as delayed:
+            seconds = max(UNANSWERED_RETRY_SECONDS, delayed.retry_after_seconds)
+            retry_at_ms = self._clock.now_ms() + round(seconds * 1000)
+            async with self._database.transaction() as tx:
+                for image in due_images(generation.images, self._clock.now_ms()):
+                    await records.update_image(tx, image, fence=generation.fence, due_at_ms=retry_at_ms)
+                await records.release_claim(tx, generation.id, generation.fence, retry_show_at_ms=retry_at_ms)
+            return False
+        if message_id is None:
+            await self._service.abandon(generation.id)
+        else:
+            await self._service.answered(generation.id, message_id)
+        async with self._database.transaction() as tx:
+            await records.release_claim(tx, generation.id, generation.fence)
+        return False
+
+    @contextlib.asynccontextmanager
+    async def _lease(self, generation: Generation) -> AsyncGenerator[None]:
+        """Keep the claim alive while its step runs: a download or an upload may outlast one lease."""
+        writing = asyncio.Lock()
+        beat = asyncio.create_task(self._renew(generation, writing), name=f"lease of {generation.id}")
+        try:
+            yield
+        finally:
+            async with writing:  # never cancelled inside a transaction
+                beat.cancel()
+
+    async def _renew(self, generation: Generation, writing: asyncio.Lock) -> None:
+        while True:
+            await self._clock.sleep(LEASE_SECONDS / 3)
+            async with writing:
+                with contextlib.suppress(DatabaseLost):  # it may be back in time for the next beat
+                    async with self._database.transaction() as tx:
+                        await records.renew(tx, generation.id, generation.fence, self._lease_until_ms())
+
+    def _lease_until_ms(self) -> int:
+        return self._clock.now_ms() + round(LEASE_SECONDS * 1000)
+
+
+async def _reload(tx: Transaction, generation: Generation) -> Generation:
+    fresh = await records.load(tx, generation.id)
+    if fresh is None or fresh.fence != generation.fence:
+        raise LostClaim(generation.id)
+    return fresh

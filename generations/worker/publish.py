@@ -1,0 +1,141 @@
+"""From the rows to the card: news are shown, what came of it is written down, and the claim is given back.
+
+Knows rows and the Delivery protocol; knows no Discord, no SQL and no loop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, Callable, Mapping
+
+from generations import records
+from generations.delivery_result import Place, Shown
+from generations.errors import DeliveryDelayed, LostClaim
+from generations.model import Generation, Image, Outlook, State
+from generations.ports import Delivery
+from generations.service import Generations
+from generations.stale_edits import Freshness
+from generations.worker.context import StepContext
+from generations.worker.kept_images import FIRST_CHECK_SECONDS
+from generations.worker.progress import outlook_of
+from observability.repeats import REPEATS
+from qwen.images import FoundImage
+from store.database import Transaction
+from store.errors import DatabaseLost
+
+log = logging.getLogger("qwen_imagine.worker")
+
+
+class Showing:
+    """What a worker does once there is something to show. *slots*: how many images may be in flight now."""
+
+    def __init__(
+        self, context: StepContext, service: Generations, delivery: Delivery, slots: Callable[[], int]
+    ) -> None:
+        self._context = context
+        self._service = service
+        self._delivery = delivery
+        self._slots = slots
+        self._clock = context.clock
+        self._database = context.database
+        self._freshness = Freshness(context.database, context.clock)
+
+    async def show_progress(self, generation: Generation) -> None:
+        """Say how it goes, some time soon."""
+        self._delivery.show_progress(generation, await self.outlook(generation))
+
+    async def show(self, generation: Generation, pictures: Mapping[int, FoundImage]) -> bool:
+        """Show what is new and give the claim back. False: Discord could not take it now, and it is due again later.
+
+        *pictures*: by position, those of images that succeeded. Raises LostClaim.
+        """
+        outlook = await self.outlook(generation)
+        try:
+            shown = await self._delivery.show(generation, outlook, pictures)
+        except DeliveryDelayed as delayed:
+            await self.put_off(generation, delayed)
+            return False
+        async with self._landing(generation, shown.attachments):
+            await self._note_shown(generation, pictures, shown)
+        if shown.owed_seconds is None:
+            await self.tell(generation)
+        retry_at_ms = None if shown.owed_seconds is None else self._context.after(shown.owed_seconds)
+        async with self._database.transaction() as tx:
+            await records.release_claim(tx, generation.id, generation.fence, retry_show_at_ms=retry_at_ms)
+        return True
+
+    async def put_off(self, generation: Generation, delayed: DeliveryDelayed) -> None:
+        """Give the claim back; what is to be shown is due again when *delayed* says. Raises LostClaim."""
+        log.warning("generation %s: %s", generation.id, delayed, extra=REPEATS)
+        due_at_ms = self._context.after(delayed.retry_after_seconds)
+        async with self._landing(generation, {}), self._database.transaction() as tx:
+            for image in generation.images:
+                if image.state is State.SUCCEEDED:
+                    await records.update_image(tx, image, fence=generation.fence, due_at_ms=due_at_ms)
+            await records.release_claim(tx, generation.id, generation.fence, retry_show_at_ms=due_at_ms)
+
+    async def tell(self, generation: Generation) -> None:
+        """Tell the person that all has come to an end, if that is wanted. A second time changes nothing."""
+        if generation.finished and self._context.pings is not None:
+            await self._context.pings.arrived(generation)
+
+    async def outlook(self, generation: Generation) -> Outlook:
+        """What can be said of the near future of *generation*."""
+        line, in_flight = await self._service.standing_of(generation)
+        now_ms = self._clock.now_ms()
+        return outlook_of(generation, line, self._context.pace, now_ms=now_ms, slots=self._slots(), in_flight=in_flight)
+
+    async def first_outlook(self, generation: Generation) -> Outlook:
+        """The same for a card that is about to be sent for the first time: a database that is away must not stop it."""
+        try:
+            return await self.outlook(generation)
+        except DatabaseLost:
+            return Outlook()
+
+    @contextlib.asynccontextmanager
+    async def _landing(self, generation: Generation, attachments: Mapping[int, int]) -> AsyncGenerator[None]:
+        """Around the writing down of a show: when the claim is lost, what landed may have covered something newer."""
+        try:
+            yield
+        except LostClaim:
+            standing = generation.standing | dict(attachments)
+            await self._freshness.was_shown(generation, standing)
+            raise
+
+    async def _note_shown(self, generation: Generation, pictures: Mapping[int, FoundImage], shown: Shown) -> None:
+        async with self._database.transaction() as tx:
+            await records.mark_shown(
+                tx,
+                generation.id,
+                generation.fence,
+                generation.revision if shown.owed_seconds is None else generation.revision - 1,
+                message_id=shown.message_id,
+                channel_id=shown.channel_id,
+            )
+            for image in generation.images:
+                if image.state is State.SUCCEEDED and image.position in pictures:
+                    check_at_ms = self._context.after(FIRST_CHECK_SECONDS)
+                    await _note_posted(tx, image, shown, fence=generation.fence, check_at_ms=check_at_ms)
+        log.info("generation %s: shown at %s", generation.id, shown.place.value)
+
+
+async def _note_posted(tx: Transaction, image: Image, shown: Shown, *, fence: int, check_at_ms: int) -> None:
+    """Call an image delivered or kept. *check_at_ms*: when a kept one is checked.
+
+    Of several images that went one by one, those that landed before there was no place left are delivered.
+    """
+    apart = shown.apart.get(image.position)
+    kept = shown.place is Place.NOWHERE and apart is None and image.position not in shown.file_names
+    await records.move(
+        tx,
+        image,
+        State.UNDELIVERED if kept else State.DELIVERED,
+        fence=fence,
+        due_at_ms=check_at_ms if kept else None,
+        failures=0,
+        attachment_id=shown.attachments.get(image.position),
+        file_name=shown.file_names.get(image.position),
+        apart_channel_id=None if apart is None else apart.channel_id,
+        apart_message_id=None if apart is None else apart.message_id,
+    )

@@ -1,0 +1,75 @@
+"""What was learned about the image service, kept in the database from one process to the next. Knows no SQL."""
+
+from __future__ import annotations
+
+from generations import records
+from generations.clock import Clock
+from generations.poll_schedule import Pace
+from generations.worker.throttle import TaskSlots
+from store.database import Database, Transaction
+from store.memory import load_value, save_value
+
+PACE_KEY = "pace:v1"
+SLOTS_KEY = "slots:v1"
+
+
+class KeptPace:
+    """Loads once and saves often; saves nothing before it has loaded, so that nothing learned is forgotten."""
+
+    def __init__(self, database: Database, pace: Pace) -> None:
+        self._database = database
+        self._pace = pace
+        self._is_loaded = False
+
+    async def load(self) -> None:
+        """Take over what earlier processes learned. Does nothing the second time."""
+        if self._is_loaded:
+            return
+        async with self._database.transaction() as tx:
+            stored = await load_value(tx, PACE_KEY)
+        if stored is not None:
+            self._pace.load(stored)
+        self._is_loaded = True
+
+    async def save(self) -> None:
+        """Keep what was learned over a restart."""
+        if self._is_loaded:
+            async with self._database.transaction() as tx:
+                await save_value(tx, PACE_KEY, self._pace.dump())
+
+
+class KeptSlots:
+    """Task slots, one row for all processes of a database: the limit is the key's, and they share the key."""
+
+    def __init__(self, database: Database, slots: TaskSlots, clock: Clock) -> None:
+        self._database = database
+        self._slots = slots
+        self._clock = clock
+        self._stored: str | None = None  # what the row said last
+        self._learned = slots.dump()  # what this process knew then
+
+    async def load(self) -> None:
+        """Take over what was learned before. Does nothing the second time."""
+        if self._stored is None:
+            await self.share()
+
+    async def share(self) -> None:
+        """Write down what this process learned since the last time, or take over what another one did.
+
+        Where nobody has learned anything yet, the tasks that run say how many can.
+        """
+        async with self._database.transaction() as tx:
+            stored = await load_value(tx, SLOTS_KEY)
+            if stored is None:
+                self._slots.accepted(await records.running_count(tx), self._clock.monotonic())
+            if stored is None or (self._stored is not None and self._slots.dump() != self._learned):
+                stored = self._slots.dump()
+                await save_slots(tx, self._slots)
+            elif stored != self._stored:
+                self._slots.load(stored, self._clock.monotonic())
+        self._stored, self._learned = stored, self._slots.dump()
+
+
+async def save_slots(tx: Transaction, slots: TaskSlots) -> None:
+    """Keep what was learned over a restart, and for the other processes."""
+    await save_value(tx, SLOTS_KEY, slots.dump())

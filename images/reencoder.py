@@ -1,0 +1,35 @@
+"""The thread in which pictures are made smaller, within the budget for the bytes of images in memory. One after
+another: 50 million pixels need some hundred megabytes. Knows nothing of how it is done, nor of Discord.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from images.image_memory import ImageMemory
+from images.shrinking import CannotShrink, SmallerPicture, bytes_needed, shrink
+from qwen.models import OutputFormat
+
+log = logging.getLogger("qwen_imagine.pictures")
+
+
+class Press:
+    """One for the whole process. Never cancel `fit()`: its thread would go on beside the next one's."""
+
+    def __init__(self, memory: ImageMemory | None = None) -> None:
+        self._memory = memory or ImageMemory()
+
+    async def fit(self, data: bytes, max_bytes: int, wanted: OutputFormat) -> SmallerPicture | None:
+        """The picture in at most *max_bytes*, as pictures.shrinking.shrink makes it; None: that can't be done."""
+        async with self._memory.reencoding(bytes_needed(data)):
+            try:
+                smaller = await asyncio.to_thread(shrink, data, max_bytes, wanted)
+            except CannotShrink as error:
+                log.warning("a picture of %d bytes can't be made smaller: %s", len(data), error)
+                return None
+        log.info(
+            "a picture of %d bytes was made %d: %s, %d×%d",
+            *(len(data), len(smaller.data), smaller.format.value, smaller.width, smaller.height),
+        )
+        return smaller

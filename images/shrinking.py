@@ -1,0 +1,141 @@
+"""Encode an image anew until it fits: as JPEG or WebP in its own size first, then in smaller ones.
+
+Pure, but slow (seconds for a large image): call it in a thread (images/reencoder). The bytes come from a stranger: sizes
+are checked before anything is decoded, and a decoder that fails raises CannotShrink.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from dataclasses import dataclass, field
+
+from PIL import Image, ImageOps
+
+from qwen.errors import NotAnImage
+from qwen.models import OutputFormat
+from qwen.pictures import PIXELS_MAX, read_picture
+
+# Share of each side, and the encoder's quality; tried in this order.
+RUNGS = ((1.0, 90), (1.0, 75), (0.75, 80), (0.5, 80), (0.35, 80), (0.25, 80))
+HOPELESS = 3.0  # a rung is left out when what was seen so far says that it ends this many times above the limit
+ENCODED_PIXELS_MAX = 12_600_000  # a WebP encoder needs 20 bytes for each, and seconds for a million of noise
+SIDE_MAX = 16_383  # what libwebp encodes
+ICC_BYTES_MAX = 65_536
+
+_DECODERS = ("PNG", "JPEG", "WEBP")
+# Pillow's modes with eight bits or less. Sixteen-bit grey would come out white, so it is left alone.
+_OPAQUE = frozenset({"1", "L", "P", "RGB", "CMYK", "YCbCr"})
+_WITH_ALPHA = frozenset({"LA", "PA", "RGBA"})
+# All that Pillow's decoders raise at broken or hostile bytes. A truncated picture is one of them: OSError.
+_DECODER_FAULTS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    AssertionError,
+    MemoryError,
+    RuntimeError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+class CannotShrink(Exception):
+    """It can't be made small enough, or it is not a picture that may be decoded."""
+
+
+@dataclass(frozen=True, slots=True)
+class SmallerPicture:
+    """A picture's new bytes, with their format and size in pixels, and the size it had before."""
+
+    data: bytes = field(repr=False)
+    format: OutputFormat
+    width: int
+    height: int
+    before: tuple[int, int]
+
+
+def bytes_needed(data: bytes) -> int:
+    """The most memory, in bytes, that shrink() takes for *data*: 4 a pixel that is decoded, as many for a converted or
+    resized copy, and 20 for each that is encoded. None where the header is no image's: nothing is decoded then."""
+    try:
+        header = read_picture(data)
+    except NotAnImage:
+        return 0
+    pixels = header.width * header.height
+    return 8 * pixels + 20 * min(pixels, ENCODED_PIXELS_MAX)
+
+
+def shrink(data: bytes, max_bytes: int, wanted: OutputFormat) -> SmallerPicture:
+    """The largest of RUNGS that has at most *max_bytes*. Raises CannotShrink.
+
+    A JPEG stays one if that was *wanted* and nothing in it is transparent; everything else becomes WebP.
+    """
+    try:
+        read_picture(data)  # the header alone: at most 50 million pixels
+        picture, profile = _decode(data)
+        found = _first_that_fits(picture, profile, max_bytes, wanted)
+    except NotAnImage as error:
+        raise CannotShrink(str(error)) from None
+    except _DECODER_FAULTS as error:
+        raise CannotShrink(f"the decoder gave up ({type(error).__name__})") from None
+    if found is None:
+        raise CannotShrink("even its smallest size is too large")
+    return found
+
+
+def _decode(data: bytes) -> tuple[Image.Image, bytes | None]:
+    """The picture, upright, as RGB or RGBA; and the colour profile that these numbers still mean."""
+    with Image.open(io.BytesIO(data), formats=_DECODERS) as opened:
+        if opened.width * opened.height > PIXELS_MAX:  # a second header inside, larger than the first
+            raise CannotShrink("it has more pixels than its header says")
+        has_alpha = opened.mode in _WITH_ALPHA or (opened.mode in _OPAQUE and "transparency" in opened.info)
+        if not has_alpha and opened.mode not in _OPAQUE:
+            raise CannotShrink(f"its pixels are of the kind {opened.mode}")
+        profile: bytes | None = opened.info.get("icc_profile") if opened.mode in ("RGB", "RGBA") else None
+        opened.load()
+        ImageOps.exif_transpose(opened, in_place=True)
+        mode = "RGBA" if has_alpha else "RGB"
+        picture = opened if opened.mode == mode else opened.convert(mode)  # a copy of 50 million pixels is 200 MB
+        return picture, profile if len(profile or b"") <= ICC_BYTES_MAX else None
+
+
+def _first_that_fits(
+    picture: Image.Image, profile: bytes | None, max_bytes: int, wanted: OutputFormat
+) -> SmallerPicture | None:
+    keeps_jpeg = wanted is OutputFormat.JPEG and picture.mode == "RGB"
+    format = OutputFormat.JPEG if keeps_jpeg else OutputFormat.WEBP
+    bytes_a_pixel = 0.0  # as seen on the rung before
+    for number, (share, quality) in enumerate(RUNGS):
+        width, height = (max(1, round(side * share)) for side in picture.size)
+        is_last = number == len(RUNGS) - 1
+        too_much = width * height > ENCODED_PIXELS_MAX or max(width, height) > SIDE_MAX
+        hopeless = bytes_a_pixel * width * height > HOPELESS * max_bytes
+        if too_much or (hopeless and not is_last):
+            continue
+        data = _encode(_resized(picture, width, height), format, quality, profile)
+        if len(data) <= max_bytes:
+            return SmallerPicture(data, format, width, height, picture.size)
+        bytes_a_pixel = len(data) / (width * height)
+    return None
+
+
+def _resized(picture: Image.Image, width: int, height: int) -> Image.Image:
+    if picture.size == (width, height):
+        return picture
+    # Pillow 13 also takes numpy's arrays here, which are not installed.
+    return picture.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2)  # pyright: ignore[reportUnknownMemberType]
+
+
+def _encode(picture: Image.Image, format: OutputFormat, quality: int, profile: bytes | None) -> bytes:
+    """Without what else the file held: texts, place, camera."""
+    out = io.BytesIO()
+    picture.save(out, format.value, quality=quality, **({"icc_profile": profile} if profile else {}))
+    return out.getvalue()

@@ -1,0 +1,78 @@
+"""Keeps what this process knows inside it: the log, uncaught exceptions and warnings go through the redaction, and a
+crash leaves no picture of the memory behind.
+
+Must not know which values are secret (they are handed in) nor what the bot does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import threading
+from collections.abc import Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from observability.redaction import RedactingFilter, Redactor
+from observability.repeats import RepeatFilter
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
+log = logging.getLogger("qwen_imagine")
+
+LINE = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+# These print whole statements with their values and rows at DEBUG, prompts and tokens among them, by position: no
+# mask could tell them (aiosqlite 0.22 core.py; SQLAlchemy 2.0 engine/cursor.py, "Row %r").
+HELD_BACK = {"aiosqlite": logging.INFO, "sqlalchemy": logging.WARNING, "alembic": logging.WARNING}
+
+
+def set_up_logging(level: str, secrets: Iterable[str]) -> None:
+    """One line an event on standard error, with no secret in it and no control character; tracebacks are indented.
+
+    Lines marked with repeats.REPEATS come once a minute at most.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(LINE))
+    handler.addFilter(RepeatFilter())  # first: it goes by a line's words without their values
+    handler.addFilter(RedactingFilter(Redactor(secrets)))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    for name, least in HELD_BACK.items():
+        logging.getLogger(name).setLevel(least)
+    # asyncio needs no hook: its own handler writes to the logger "asyncio".
+    sys.excepthook = _log_uncaught
+    threading.excepthook = _log_thread
+    sys.unraisablehook = _log_unraisable
+
+
+def forbid_core_files() -> bool:
+    """Whether a crash of this process can leave no core file: it would hold every secret. False where that is unknown
+    (Windows writes none by itself)."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        return True
+    return False
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    log.critical("ended by a fault that nobody handled", exc_info=(kind, error, trace))
+
+
+def _log_thread(fault: threading.ExceptHookArgs) -> None:
+    error = fault.exc_value
+    if error is not None and not isinstance(error, SystemExit):
+        name = fault.thread.name if fault.thread is not None else "?"
+        log.critical("a thread (%s) ended by a fault", name, exc_info=(type(error), error, fault.exc_traceback))
+
+
+def _log_unraisable(fault: UnraisableHookArgs) -> None:
+    error = fault.exc_value
+    if error is not None:
+        trace = (type(error), error, fault.exc_traceback)
+        log.error("a fault where none can be raised: %s", fault.err_msg or "in a finalizer", exc_info=trace)

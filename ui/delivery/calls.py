@@ -1,0 +1,144 @@
+"""Makes one call for a card: asks the rate guard first, tells it how the call ended, finds out what a 5xx means, and
+asks for the ids of pictures that an answer left out.
+
+Must not know what a refusal means for a card, nor where to go on (ui/delivery/fallback).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import discord
+
+from discord_api.errors import NO_ANSWER, delayed
+from generations.errors import DeliveryDelayed
+from generations.model import Generation
+from ui.delivery.card_state import Memory
+from ui.delivery.channels import Places, Way
+from ui.delivery.payload import Sheet, tells_ids
+from ui.delivery.rate_guard import Restraint
+
+log = logging.getLogger("qwen_imagine.delivery")
+
+PAYLOAD_FAILURES = 3  # calls in a row that got a 5xx; discord.py 2.7.1 makes five tries of each, over 25 s
+
+
+class PayloadFails(Exception):
+    """Discord fails over this payload, and answers when it is asked for the card."""
+
+
+class Calls:
+    """The calls of all cards, each under the one rate guard."""
+
+    def __init__(self, places: Places, restraint: Restraint) -> None:
+        self._places = places
+        self._restraint = restraint
+        self._probing = False
+        self._warned = False
+
+    async def make(
+        self,
+        memory: Memory,
+        sheet: Sheet,
+        send: Callable[[], Awaitable[discord.Message]],
+        *,
+        by_token: bool,
+        may_probe: bool = True,
+    ) -> discord.Message:
+        """One call; it is made again at once where Discord failed twice in a row and answers when asked for the card.
+
+        Raises discord.HTTPException, DeliveryDelayed, and PayloadFails for the last of PAYLOAD_FAILURES in a row, if
+        Discord answered before and after it: an outage that ends meanwhile must not be taken for a bad payload.
+        """
+        card = sheet.generation.id
+        while True:
+            self._restraint.check(by_token=by_token)
+            try:
+                message = await send()
+            except discord.HTTPException as error:
+                failed = error.status >= 500
+                memory.failures += failed
+                suspect = (
+                    failed and memory.failures > 1 and may_probe and await self._is_there(memory, sheet.generation)
+                )
+                if not suspect:
+                    self._restraint.refused(error, by_token=by_token, card=card)
+                    raise
+                self._restraint.present()
+                log.warning(
+                    "generation %s: Discord answers %s to this card, and is there otherwise", card, error.status
+                )
+                if memory.failures >= PAYLOAD_FAILURES and memory.seen_there:
+                    raise PayloadFails from None
+                memory.seen_there = True
+            except NO_ANSWER as error:
+                self._restraint.unanswered(error, card=card)
+                log.info("generation %s: no answer from Discord (%s)", card, type(error).__name__)
+                raise delayed(error) from None
+            else:
+                self._restraint.answered(by_token=by_token)
+                memory.failures, memory.seen_there = 0, False
+                return message
+
+    async def tell_ids(self, memory: Memory, sheet: Sheet, way: Way) -> Sheet:
+        """Ask once for a card that holds pictures of which no id is known, as after a restart, before it is edited."""
+        if not sheet.leaves_list:
+            return sheet
+        found = None if memory.asked else await self._look(sheet.generation, way)
+        if found is not None:
+            memory.asked = True
+            memory.note_kept(found)
+            if memory.leaves_list:
+                self._warn_of_no_ids()
+        return replace(sheet, kept=dict(memory.attached))
+
+    async def answer_with_ids(self, memory: Memory, sheet: Sheet, way: Way, answer: discord.Message) -> discord.Message:
+        """*answer* to an edit, or the card asked for anew where that doesn't tell the ids of its pictures."""
+        if not sheet.uploads or tells_ids(answer, sheet.names()):
+            return answer
+        found = await self._look(sheet.generation, way)
+        memory.asked = found is not None
+        if found is None or not tells_ids(found, sheet.names()):
+            self._warn_of_no_ids()
+        return found or answer
+
+    def _warn_of_no_ids(self) -> None:
+        if not self._warned:
+            self._warned = True
+            log.warning("Discord does not tell the ids of pictures on its messages: edits leave the list of them alone")
+
+    async def _look(self, generation: Generation, way: Way) -> discord.Message | None:
+        """The card as it stands, asked for by *way*; None: Discord does not tell now."""
+        try:
+            self._restraint.check(by_token=way.by_token)
+        except DeliveryDelayed:
+            return None
+        try:
+            found = await way.fetch()
+        except discord.HTTPException as error:
+            self._restraint.refused(error, by_token=way.by_token, card=generation.id)
+            log.info("generation %s: its card can't be seen: %s, %s", generation.id, error.status, error.code)
+            return None
+        except NO_ANSWER as error:
+            self._restraint.unanswered(error, card=generation.id)
+            return None
+        self._restraint.answered(by_token=way.by_token)
+        return found
+
+    async def _is_there(self, memory: Memory, generation: Generation) -> bool:
+        """Whether Discord answers when it is asked for the card. One such call at a time; False without it."""
+        way = None if self._probing else next(self._places.ways(memory, generation), None)
+        if way is None:
+            return False
+        self._probing = True
+        try:
+            await way.fetch()
+        except discord.HTTPException as error:
+            return error.status < 500
+        except NO_ANSWER:
+            return False
+        finally:
+            self._probing = False
+        return True

@@ -1,0 +1,115 @@
+"""What this process learned of a card by showing it: where it stands, and which pictures are on it. Pure.
+
+It may be lost at any time: then it is learned again, from the rows or by trying.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import discord
+
+from generations.model import Apart, Generation, State
+from ui.delivery.payload import KeptPicture, Sheet, count_pictures, pictures_on
+from ui.views.file_names import file_name
+
+CLOSED_SECONDS = 60.0  # to the first new try where the bot may not write now; doubled with each
+CLOSED_TRIES = 6  # an hour in all
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A message that took the place of the card. A *plain* one can't become a card."""
+
+    channel_id: int
+    guild_id: int | None
+    message_id: int
+    plain: bool
+
+
+@dataclass(slots=True)
+class Memory:
+    """One card's. *attached*, *linked* and *apart*: by image position."""
+
+    token_dead: bool = False
+    token_missed: int | None = None  # the message that the token did not reach, or was not to be tried on
+    bot_reached: bool = False  # an edit with the bot's own token was taken where the card was asked for
+    home: Home | None = None
+    closed: bool = False  # the bot was refused at the last place there was
+    archived: bool = False  # it stands in a thread that is archived: there it can't be edited
+    failures: int = 0  # calls in a row that got a 5xx, whatever was sent
+    seen_there: bool = False  # Discord answered other calls since the first of them
+    brief: bool = False  # Discord failed over the card with all its words
+    apart_only: bool = False  # and over the brief one with a picture: pictures go in messages of their own
+    tries: int = 0  # how often the card was left alone because of that
+    asked: bool = False  # the card has been asked for ids that no answer told
+    message_id: int | None = None  # what *attached* stands on
+    attached: dict[int, KeptPicture] = field(default_factory=dict[int, KeptPicture])
+    linked: dict[int, str] = field(default_factory=dict[int, str])
+    apart: dict[int, Apart] = field(default_factory=dict[int, Apart])
+
+    def moved(self, home: Home) -> None:
+        """From now on the card is another message, which holds no picture yet."""
+        self.home = home
+        self.message_id = home.message_id
+        self.asked = False
+        self.attached.clear()
+
+    def note_uploads(self, sheet: Sheet, message: discord.Message) -> None:
+        """The pictures of *sheet* stand on *message* now."""
+        names = {position: picture.file_name for position, picture in self.attached.items()}
+        names |= {position: sheet.names()[position] for position in sheet.uploads}
+        found = pictures_on(message, dict(sorted(names.items())))
+        for position, picture in found.items():
+            before = self.attached.get(position)
+            if position in sheet.uploads or (before is not None and before.attachment_id is None):
+                self.attached[position] = picture
+
+    def note_kept(self, message: discord.Message) -> None:
+        """*message* is the card as it stands. What it can't hold is forgotten; of the rest it may tell the ids."""
+        found = pictures_on(
+            message, {position: self.attached[position].file_name for position in sorted(self.attached)}
+        )
+        if message.flags.components_v2 and count_pictures(message) < len(found):
+            found = {position: picture for position, picture in found.items() if picture.attachment_id is not None}
+        self.attached = found
+
+    @property
+    def leaves_list(self) -> bool:
+        """Whether a picture stands on the card whose id is not known."""
+        return any(picture.attachment_id is None for picture in self.attached.values())
+
+    def kept(self, generation: Generation) -> dict[int, KeptPicture]:
+        """The pictures that stand on the message to be edited: by the rows, if they speak of it, else as remembered.
+
+        Other processes write rows too; memory knows what could not be written down.
+        """
+        card = generation.message_id if self.home is None else self.home.message_id
+        if self.message_id != card:
+            self.message_id = card
+            self.attached.clear()
+        if card == generation.message_id:
+            self._heed_rows(generation)
+        return dict(self.attached)
+
+    def seconds_to_reopening(self) -> float | None:
+        """After how long to try again what a card owes whose channel is closed to the bot; None: it is not, or for
+        too long."""
+        if not self.closed or self.tries >= CLOSED_TRIES:
+            return None
+        self.tries += 1
+        return CLOSED_SECONDS * 2 ** (self.tries - 1)
+
+    def _heed_rows(self, generation: Generation) -> None:
+        for image in generation.images:
+            if image.attachment_id is None:
+                # Its name stands in the rows although no answer told its id: it is on the card all the same.
+                if image.state is State.DELIVERED and image.file_name and image.apart is None:
+                    self.attached.setdefault(image.position, KeptPicture(None, image.file_name))
+                continue
+            remembered = self.attached.get(image.position)
+            if image.state is State.DELIVERED:
+                name = image.file_name or file_name(generation, image)
+                self.attached[image.position] = KeptPicture(image.attachment_id, name)
+            elif remembered is not None and remembered.attachment_id == image.attachment_id:
+                del self.attached[image.position]  # a late edit took it off the card: it is to be posted again

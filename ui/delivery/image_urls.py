@@ -1,0 +1,151 @@
+"""Fresh addresses of images that stand on cards. Those that Discord's CDN gives out expire, so the card is asked for.
+
+Only where the bot itself can see the card: not what only one person sees, and not where a person brought the bot along.
+Knows one page at a time; must not know the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import discord
+
+from discord_api.errors import NO_ANSWER, UNKNOWN_MESSAGE
+from discord_api.errors import asking as asking_discord
+from generations.archive import Page
+from generations.clock import Clock, done_within
+from generations.model import CardLink, Generation, State
+
+log = logging.getLogger("qwen_imagine.history")
+
+EARLY_SECONDS = 1.0  # what is found by then is shown at once
+FETCH_SECONDS = 6.0  # for all cards of a page; Discord lets a channel's messages be asked for only so often
+VIEWERS_MAX = 1000
+UNKNOWN_CHANNEL = 10003  # Discord docs: Opcodes and Status Codes, "JSON"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the cards of a page hold now. *urls*: by generation id; *gone*: ids of cards that are not there any more;
+    *refused*: of those that the bot may not look at."""
+
+    urls: Mapping[int, Sequence[str]]
+    gone: frozenset[int]
+    refused: frozenset[int] = frozenset()
+
+    @property
+    def cards(self) -> int:
+        """Of how many cards anything is known."""
+        return len(self.urls) + len(self.gone) + len(self.refused)
+
+
+class Fault(Enum):
+    """Why a card's images can't be shown, for good."""
+
+    GONE = "gone"
+    REFUSED = "refused"  # the bot lacks Read Message History there, or does not see the place
+
+
+class Thumbnails:
+    """Asks for the cards of a page, side by side and not for long."""
+
+    def __init__(self, client: discord.Client, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._asking: set[asyncio.Future[Any]] = set()
+        self._turns: dict[int, int] = {}  # viewer -> their newest page, as long as its images are looked for
+        self._turned = 0
+
+    def turned(self, viewer: int) -> int:
+        """Somebody is about to be shown a page: what is still found for their last one is of no use. Its number."""
+        self._turned += 1
+        self._turns.pop(viewer, None)
+        self._turns[viewer] = self._turned
+        while len(self._turns) > VIEWERS_MAX:
+            del self._turns[next(iter(self._turns))]
+        return self._turned
+
+    async def find(self, page: Page, viewer: int, turn: int, without_history: int | None = None) -> AsyncIterator[Seen]:
+        """What is found early, if there is more to come, and then all that is found in time; nothing when nothing is.
+
+        *turn*: of turned(), for this page. *without_history*: a channel whose messages the bot may not look at. Never
+        raises; what is late goes on and is ignored, and a fault of ours is logged.
+        """
+        wanted = [(generation, link) for generation in page.generations if (link := _visible(page, generation))]
+        if not wanted:
+            return
+        urls: dict[int, Sequence[str]] = {}
+        faults: dict[int, Fault] = {}
+
+        async def ask(generation: Generation, link: CardLink) -> None:
+            refused = link.channel_id == without_history
+            found = Fault.REFUSED if refused else await self._ask(generation, link)
+            if isinstance(found, Fault):
+                faults[generation.id] = found
+            elif found:
+                urls[generation.id] = found
+
+        asking = asyncio.gather(*(ask(*one) for one in wanted), return_exceptions=True)
+        self._asking.add(asking)
+        asking.add_done_callback(self._ended)
+        shown = 0
+        for seconds in (EARLY_SECONDS, FETCH_SECONDS - EARLY_SECONDS):
+            done = await done_within(asking, seconds, self._clock)
+            if self._turns.get(viewer) != turn:
+                return
+            seen = Seen(dict(urls), _those(faults, Fault.GONE), _those(faults, Fault.REFUSED))
+            if seen.cards > shown:
+                shown = seen.cards
+                yield seen
+            if done:
+                break
+        self._turns.pop(viewer, None)
+
+    def _ended(self, asking: asyncio.Future[list[BaseException | None]]) -> None:
+        """Nobody waits for what is late: its exceptions are taken here."""
+        self._asking.discard(asking)
+        for error in () if asking.cancelled() else asking.result():
+            if error is not None and not isinstance(error, asyncio.CancelledError):
+                log.error("a card's images could not be looked for", exc_info=error)
+
+    async def _ask(self, generation: Generation, link: CardLink) -> Sequence[str] | Fault:
+        """The addresses of a card's images; empty: Discord does not say."""
+        place = self._client.get_partial_messageable(link.channel_id, guild_id=link.guild_id)
+        try:
+            with asking_discord(self._client):
+                message = await place.fetch_message(link.message_id)
+        except discord.HTTPException as error:
+            if error.code in (UNKNOWN_MESSAGE, UNKNOWN_CHANNEL):
+                return Fault.GONE
+            log.info("generation %s: its card can't be seen: %s, %s", generation.id, error.status, error.code)
+            return Fault.REFUSED if error.status == 403 else ()
+        except NO_ANSWER as error:
+            log.info("generation %s: its card can't be asked for (%s)", generation.id, type(error).__name__)
+            return ()
+        attached = [file.url for file in message.attachments if (file.content_type or "").startswith("image/")]
+        return [*_media(message.components)] or attached
+
+
+def _those(faults: Mapping[int, Fault], fault: Fault) -> frozenset[int]:
+    return frozenset(generation_id for generation_id, each in faults.items() if each is fault)
+
+
+def _visible(page: Page, generation: Generation) -> CardLink | None:
+    """Where the bot can see images of this generation, if it can."""
+    if not any(image.state is State.DELIVERED for image in generation.images):
+        return None
+    is_bot_there = generation.origin.bot_in_channel or generation.card_channel_id is not None
+    return page.link(generation) if is_bot_there else None
+
+
+def _media(components: Sequence[Any]) -> Iterator[str]:
+    for component in components:
+        if isinstance(component, discord.MediaGalleryComponent):
+            yield from (item.media.url for item in component.items)
+        else:
+            yield from _media(getattr(component, "children", ()))

@@ -1,0 +1,117 @@
+"""Keeps the bot from being shut out of Discord for a flood of refused calls, and from all waiting for one that is away.
+
+Discord bans an address for a while that got 10,000 answers of 401, 403 or 429 within ten minutes (Discord docs: Rate
+Limits, "Invalid Request Limit"). One card's calls are few; many cards that try again are not. Pure but for the clock
+and two lines of log; must not know cards or places.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+
+import discord
+
+from discord_api.errors import CLOUDFLARE_BLOCK, INVALID_WEBHOOK_TOKEN, TOO_MANY_OLD_EDITS, ClientClosed, retry_seconds
+from generations.clock import Clock
+from generations.errors import DeliveryDelayed
+from observability.repeats import REPEATS
+from ui.delivery.circuit_breaker import Breaker
+
+log = logging.getLogger("qwen_imagine.delivery")
+
+WINDOW_SECONDS = 600.0
+REFUSALS_MAX = 1000  # a tenth of what Discord takes; the rest is for what this process does not see
+PAUSE_FIRST_SECONDS = 5.0
+PAUSE_MAX_SECONDS = 300.0
+
+
+class Restraint:
+    """Whether a call may be made now. One for all cards of a process.
+
+    After each check() that lets a call through, one of answered(), refused(), present(), unanswered() and unasked()
+    tells how it ended.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._refusals: deque[float] = deque(maxlen=REFUSALS_MAX)
+        self._all_paused_until = float("-inf")
+        self._bot_paused_until = float("-inf")
+        self._bot_refusals = 0  # of the bot's own token, in a row
+        self._breaker = Breaker()
+
+    def check(self, *, by_token: bool) -> None:
+        """Raises DeliveryDelayed when no call should be made now; *by_token*: one with an interaction's token."""
+        now = self._clock.monotonic()
+        wait = self._paused_seconds(now, by_token=by_token) or self._breaker.wait_seconds(now)
+        if wait > 0:
+            raise DeliveryDelayed(wait)
+
+    def preparing_seconds(self, *, by_token: bool) -> float:
+        """How long a call has to wait for which something must be fetched first; 0: it is fetched now, and check()
+        asked before the call. See Breaker."""
+        now = self._clock.monotonic()
+        return self._paused_seconds(now, by_token=by_token) or self._breaker.preparing_seconds(now)
+
+    def answered(self, *, by_token: bool) -> None:
+        """A call was taken: what it was made with is good again."""
+        if not by_token:
+            self._bot_refusals = 0
+        self._is_there()
+
+    def refused(self, error: discord.HTTPException, *, by_token: bool, card: int | None = None) -> None:
+        """Count a refusal, and pause where it concerns every card and not this one, *card*, alone."""
+        now = self._clock.monotonic()
+        if error.status >= 500:
+            self._is_silent(now, card)
+        else:
+            self._is_there()
+        if error.status in (401, 403, 429):
+            self._refusals.append(now)
+        if error.status == 401 and not by_token and error.code != INVALID_WEBHOOK_TOKEN:
+            pause = min(PAUSE_MAX_SECONDS, PAUSE_FIRST_SECONDS * 2 ** min(self._bot_refusals, 10))
+            self._bot_refusals += 1
+            self._bot_paused_until = now + pause
+        elif error.code == CLOUDFLARE_BLOCK or is_ban(error):
+            self._all_paused_until = now + retry_seconds(error)
+
+    def present(self) -> None:
+        """A call failed, and another one showed that Discord is there all the same."""
+        self._is_there()
+
+    def unasked(self) -> None:
+        """The call was not made after all."""
+        self._breaker.came_to_nothing()
+
+    def unanswered(self, fault: BaseException, *, card: int | None = None) -> None:
+        """A call for *card* ended with one of ui.faults.NO_ANSWER."""
+        if isinstance(fault, discord.RateLimited | ClientClosed):  # discord.py did not even ask
+            self.unasked()
+        else:
+            self._is_silent(self._clock.monotonic(), card)
+
+    def _paused_seconds(self, now: float, *, by_token: bool) -> float:
+        until = self._all_paused_until if by_token else max(self._all_paused_until, self._bot_paused_until)
+        if len(self._refusals) == REFUSALS_MAX:
+            until = max(until, self._refusals[0] + WINDOW_SECONDS)
+        return min(PAUSE_MAX_SECONDS, max(0.0, until - now))
+
+    def _is_there(self) -> None:
+        if self._breaker.away:
+            log.info("Discord answers again", extra=REPEATS)
+        self._breaker.answered()
+
+    def _is_silent(self, now: float, card: int | None) -> None:
+        was_away = self._breaker.away
+        self._breaker.failed(now, card)
+        if self._breaker.away and not was_away:
+            log.warning(
+                "Discord does not answer: until it does, one call at a time is made, and the others are put off",
+                extra=REPEATS,
+            )
+
+
+def is_ban(error: discord.HTTPException) -> bool:
+    """A 429 that does not come from Discord's own servers, which name themselves in Via (discord.py 2.7.1, http.py)."""
+    return error.status == 429 and error.code != TOO_MANY_OLD_EDITS and "Via" not in error.response.headers

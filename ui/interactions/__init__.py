@@ -1,0 +1,1 @@
+"""Handles what comes in from Discord: commands, buttons, forms, and the answers to them."""

@@ -1,0 +1,233 @@
+"""The buttons on a card. They are found by their custom_id alone, so they work for ever, also after a restart.
+
+A custom_id is "imagine:<action>:<generation id>" and nothing else; what a button needs is loaded when it is pressed.
+Must not know the database. A button's errors are answered from the same table as a command's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import re
+from typing import Any, ClassVar, Protocol, Self, cast
+
+import discord
+from discord import ui
+
+from generations.clock import Clock, done_within
+from generations.errors import NotCancellable, NotThere
+from generations.model import PICTURED, Ending, Generation, Request
+from generations.service import Generations
+from ui.interactions.card_deletion import Removal
+from ui.interactions.errors import NOBODY, Refusal, answering, defer
+from ui.interactions.first_response import Opening
+from ui.interactions.forms import Filled, show_form
+from ui.interactions.origin import pressed_in
+from ui.interactions.requests import repeat_request
+from ui.interactions.responses import PATIENCE_SECONDS
+from ui.texts import buttons as texts_buttons
+from ui.views.cards_details import build_details
+
+ID_MAX = 2**63 - 1  # what the database can hold; Discord's snowflakes stay below
+FORM_PATIENCE_SECONDS = 2.0  # a form can't follow a "thinking…", and Discord waits three seconds
+
+
+class ButtonClient(Protocol):
+    """What a pressed button needs of the bot; bot.ImagineBot is it. A button is born without a constructor of ours."""
+
+    @property
+    def generations(self) -> Generations: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def opening(self) -> Opening: ...
+
+    @property
+    def removal(self) -> Removal: ...
+
+    @property
+    def rng(self) -> random.Random: ...
+
+
+class Pressable(ui.DynamicItem[ui.Button[Any]], template=r"imagine:[a-z]+:[0-9]{1,20}"):
+    """A button of ours about one generation. discord.py 2.7.1 only logs what a dynamic item raises (ui/view.py), so it
+    is answered here. Only the subclasses are registered with the client.
+    """
+
+    action: ClassVar[str] = ""
+    label: ClassVar[str] = ""
+    style: ClassVar[discord.ButtonStyle] = discord.ButtonStyle.secondary
+
+    def __init__(self, generation_id: int) -> None:
+        super().__init__(
+            ui.Button(label=self.label, style=self.style, custom_id=f"imagine:{self.action}:{generation_id}")
+        )
+        self.generation_id = generation_id
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        return cls(int(match["id"]))
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        await answering(interaction, self.press(interaction, cast("ButtonClient", interaction.client)))
+
+    async def press(self, interaction: discord.Interaction[Any], client: ButtonClient) -> None:
+        """Do what the button says. Errors are answered by the caller."""
+        raise NotImplementedError
+
+    async def find(self, interaction: discord.Interaction[Any], client: ButtonClient) -> Generation:
+        """The generation that the button is about. Raises NotThere."""
+        if self.generation_id > ID_MAX:
+            raise NotThere
+        return await client.generations.find(self.generation_id, user_id=interaction.user.id)
+
+
+class CancelButton(Pressable, template=r"imagine:cancel:(?P<id>[0-9]{1,20})"):
+    """Takes every image of a generation that still waits out of the line; its credits go back."""
+
+    action, label = "cancel", texts_buttons.CANCEL
+
+    async def press(self, interaction: discord.Interaction[Any], client: ButtonClient) -> None:
+        """Cancel, and leave showing it to the worker: it owns the card.
+
+        Raises NotYours and NotCancellable, with nothing changed.
+        """
+        if self.generation_id > ID_MAX:
+            raise NotCancellable
+        permissions = interaction.permissions
+        cancelling = asyncio.ensure_future(
+            client.generations.cancel(
+                self.generation_id,
+                user_id=interaction.user.id,
+                may_manage=permissions.manage_messages or permissions.administrator,
+                pressed_in=pressed_in(interaction),
+                message_id=None if interaction.message is None else interaction.message.id,
+            )
+        )
+        if not await done_within(cancelling, PATIENCE_SECONDS, client.clock):
+            with contextlib.suppress(discord.HTTPException):  # too late to be answered, not too late to cancel
+                await interaction.response.defer()
+        await cancelling
+        if not interaction.response.is_done():
+            await interaction.response.defer()
+
+
+class AgainButton(Pressable, template=r"imagine:again:(?P<id>[0-9]{1,20})"):
+    """The same prompt and options with a new seed, on the credits of whoever presses."""
+
+    action, label = "again", texts_buttons.AGAIN
+
+    async def press(self, interaction: discord.Interaction[Any], client: ButtonClient) -> None:
+        async def find_request() -> Request:
+            generation = await self.find(interaction, client)
+            return repeat_request(interaction, client.rng, generation.request)
+
+        await client.opening.open_found(interaction, find_request, private=_is_private(interaction))
+
+
+class EditButton(Pressable, template=r"imagine:edit:(?P<id>[0-9]{1,20})"):
+    """Opens the form with everything filled in; what is sent there is paid by whoever sends it."""
+
+    action, label = "edit", texts_buttons.EDIT
+
+    async def press(self, interaction: discord.Interaction[Any], client: ButtonClient) -> None:
+        finding = asyncio.ensure_future(self.find(interaction, client))
+        if not await done_within(finding, FORM_PATIENCE_SECONDS, client.clock):
+            finding.cancel()
+            raise Refusal(texts_buttons.SLOW)
+        await show_form(interaction, Filled.from_request((await finding).request))
+
+
+class DetailsButton(Pressable, template=r"imagine:details:(?P<id>[0-9]{1,20})"):
+    """Shows privately what the card leaves out."""
+
+    action, label = "details", texts_buttons.DETAILS
+
+    async def press(self, interaction: discord.Interaction[Any], client: ButtonClient) -> None:
+        looking = asyncio.ensure_future(self._look(interaction, client))
+        if not await done_within(looking, PATIENCE_SECONDS, client.clock):
+            await defer(interaction, private=True)
+        first, *others = await looking
+        if interaction.response.is_done():
+            await interaction.edit_original_response(view=first, allowed_mentions=NOBODY)
+        else:
+            await interaction.response.send_message(view=first, ephemeral=True, allowed_mentions=NOBODY)
+        for view in others:
+            await interaction.followup.send(view=view, ephemeral=True, allowed_mentions=NOBODY)
+
+    async def _look(self, interaction: discord.Interaction[Any], client: ButtonClient) -> list[ui.LayoutView]:
+        generation = await self.find(interaction, client)
+        statement = await client.generations.statement(interaction.user.id)
+        return build_details(generation, statement.balance)
+
+
+class DeleteButton(Pressable, template=r"imagine:delete:(?P<id>[0-9]{1,20})"):
+    """Asks the requester, or somebody with Manage Messages where the card stands, whether it may go."""
+
+    action, label = "delete", texts_buttons.DELETE
+
+    async def press(self, interaction: discord.Interaction[Any], client: ButtonClient) -> None:
+        await client.removal.ask(interaction, min(self.generation_id, ID_MAX), sure_buttons)
+
+
+class RemoveButton(Pressable, template=r"imagine:remove:(?P<id>[0-9]{1,20})"):
+    """The yes to what Delete asked."""
+
+    action, label, style = "remove", texts_buttons.DELETE, discord.ButtonStyle.danger
+
+    async def press(self, interaction: discord.Interaction[Any], client: ButtonClient) -> None:
+        await client.removal.confirm(interaction, min(self.generation_id, ID_MAX))
+
+
+class KeepButton(Pressable, template=r"imagine:keep:(?P<id>[0-9]{1,20})"):
+    """The no to what Delete asked."""
+
+    action, label = "keep", texts_buttons.KEEP
+
+    async def press(self, interaction: discord.Interaction[Any], client: ButtonClient) -> None:
+        await client.removal.keep(interaction, self.generation_id)
+
+
+def sure_buttons(generation_id: int) -> ui.ActionRow[Any]:
+    """Delete and Keep, for the private question; new ones each time (a view may be sent only once)."""
+    row: ui.ActionRow[Any] = ui.ActionRow()
+    return row.add_item(RemoveButton(generation_id)).add_item(KeepButton(generation_id))
+
+
+def _is_private(interaction: discord.Interaction[Any]) -> bool:
+    return interaction.message is not None and interaction.message.flags.ephemeral
+
+
+# For Client.add_dynamic_items: every button that may stand on a card.
+DYNAMIC_ITEMS: tuple[type[Pressable], ...] = (
+    CancelButton,
+    AgainButton,
+    EditButton,
+    DetailsButton,
+    DeleteButton,
+    RemoveButton,
+    KeepButton,
+)
+
+# What the same prompt would meet again.
+_REFUSALS = frozenset({Ending.DECLINED, Ending.PROMPT_REFUSED})
+
+
+def card_buttons(generation: Generation) -> list[ui.Item[Any]]:
+    """The buttons under a card: Cancel while something waits; once all has come to an end, what can be done with it."""
+    if generation.cancellable:
+        return [CancelButton(generation.id)]
+    if not generation.finished:
+        return []
+    if any(image.state in PICTURED for image in generation.images):
+        kinds = (AgainButton, EditButton, DetailsButton, DeleteButton)
+    elif all(image.ending in _REFUSALS for image in generation.images):
+        kinds = (EditButton,)
+    else:
+        kinds = (AgainButton, EditButton)
+    return [kind(generation.id) for kind in kinds]

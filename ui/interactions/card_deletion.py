@@ -1,0 +1,148 @@
+"""Takes a card away: asks first, privately, then deletes it by whatever way is open, and notes that it is gone. So it
+does with messages that hold what could not be put on it.
+
+The bot's own token reaches a card where the bot is a member. Elsewhere, and for what only one person sees, nothing but
+the token of the press on that very card does (Discord docs: Receiving and Responding, "Delete Original Interaction
+Response"), so that press is remembered for as long as its token lives. After a restart the person presses once more.
+Must not know the database.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import discord
+from discord import ui
+
+from discord_api.errors import NO_ANSWER, UNKNOWN_MESSAGE, Verdict, verdict_of
+from generations.clock import Clock
+from generations.model import DISCORD_EPOCH_MS, TOKEN_LIFETIME_MS, Generation
+from generations.service import Generations
+from ui.interactions.errors import NOBODY, Refusal
+from ui.interactions.origin import pressed_in
+from ui.texts import buttons as texts_buttons
+
+log = logging.getLogger("qwen_imagine.removal")
+
+PRESSES_REMEMBERED = 200
+TOKEN_MARGIN_MS = 30_000
+
+Way = tuple[bool, Callable[[], Awaitable[None]]]  # whether by a token, and the deletion
+SureButtons = Callable[[int], ui.ActionRow[Any]]
+
+
+class Removal:
+    """Takes cards away. Presses that it remembers are an extra way; losing them loses nothing but one more press."""
+
+    def __init__(self, client: discord.Client, generations: Generations, clock: Clock) -> None:
+        self._client = client
+        self._generations = generations
+        self._clock = clock
+        self._presses: OrderedDict[tuple[int, int], discord.Interaction[Any]] = OrderedDict()
+
+    async def ask(self, interaction: discord.Interaction[Any], generation_id: int, buttons: SureButtons) -> None:
+        """Ask privately whether the card on which *interaction* pressed may go. Raises NotThere and NotYours."""
+        await interaction.response.defer()
+        generation = await self._find(interaction, generation_id)
+        self._remember(interaction, generation_id)
+        question = ui.TextDisplay[ui.LayoutView](texts_buttons.sure(len(generation.images)))
+        view = ui.LayoutView(timeout=None).add_item(question).add_item(buttons(generation_id))
+        await interaction.followup.send(view=view, ephemeral=True, allowed_mentions=NOBODY)
+
+    async def confirm(self, interaction: discord.Interaction[Any], generation_id: int) -> None:
+        """Delete the card and say so in place of the question. Raises NotThere, NotYours and Refusal."""
+        await interaction.response.defer()
+        generation = await self._find(interaction, generation_id)
+        press = self._presses.pop((generation_id, interaction.user.id), None)
+        await self._delete_apart(generation)
+        await self._delete(generation, press)
+        if press is not None and press.message is not None and press.message.id != generation.message_id:
+            await _delete_pressed(press)
+        await self._generations.removed(generation_id)
+        log.info("generation %s: its card was removed by user %s", generation_id, interaction.user.id)
+        await interaction.edit_original_response(view=_said(texts_buttons.REMOVED), allowed_mentions=NOBODY)
+
+    async def keep(self, interaction: discord.Interaction[Any], generation_id: int) -> None:
+        """Leave the card alone and say so in place of the question."""
+        self._presses.pop((generation_id, interaction.user.id), None)
+        await interaction.response.defer()
+        await interaction.edit_original_response(view=_said(texts_buttons.KEPT_CARD), allowed_mentions=NOBODY)
+
+    async def _find(self, interaction: discord.Interaction[Any], generation_id: int) -> Generation:
+        permissions = interaction.permissions
+        return await self._generations.find_removable(
+            generation_id,
+            user_id=interaction.user.id,
+            may_manage=permissions.manage_messages or permissions.administrator,
+            pressed_in=pressed_in(interaction),
+        )
+
+    def _remember(self, interaction: discord.Interaction[Any], generation_id: int) -> None:
+        self._presses[generation_id, interaction.user.id] = interaction
+        self._presses.move_to_end((generation_id, interaction.user.id))
+        while len(self._presses) > PRESSES_REMEMBERED:
+            self._presses.popitem(last=False)
+
+    async def _delete_apart(self, generation: Generation) -> None:
+        """Before the card, whose button is the only way to try again. Raises Refusal when Discord can't do it now."""
+        for apart in set(generation.apart_by_position.values()):
+            channel = self._client.get_partial_messageable(apart.channel_id)
+            try:
+                await channel.get_partial_message(apart.message_id).delete()
+            except discord.HTTPException as error:
+                if verdict_of(error, by_token=False) is Verdict.LATER:
+                    raise Refusal(texts_buttons.REMOVE_LATER) from None
+                log.info(
+                    "generation %s: its pictures can't be deleted: %s, code %s",
+                    *(generation.id, error.status, error.code),
+                )
+            except NO_ANSWER:
+                raise Refusal(texts_buttons.REMOVE_LATER) from None
+
+    async def _delete(self, generation: Generation, press: discord.Interaction[Any] | None) -> None:
+        """Raises Refusal when no way is open."""
+        for by_token, delete in self._ways(generation, press):
+            try:
+                await delete()
+                return
+            except discord.HTTPException as error:
+                if error.code == UNKNOWN_MESSAGE:
+                    return  # somebody was quicker
+                if verdict_of(error, by_token=by_token) is Verdict.LATER:
+                    raise Refusal(texts_buttons.REMOVE_LATER) from None
+                log.info(
+                    "generation %s: its card can't be deleted: %s, code %s", generation.id, error.status, error.code
+                )
+            except NO_ANSWER:
+                raise Refusal(texts_buttons.REMOVE_LATER) from None
+        raise Refusal(texts_buttons.PRESS_AGAIN if press is None else texts_buttons.NOT_REMOVABLE)
+
+    def _ways(self, generation: Generation, press: discord.Interaction[Any] | None) -> Iterator[Way]:
+        origin, message_id = generation.origin, generation.message_id
+        moved = generation.card_channel_id is not None  # into the requester's direct messages
+        if message_id is not None and (moved or (origin.bot_in_channel and not generation.request.private)):
+            channel = self._client.get_partial_messageable(
+                generation.card_channel_id or origin.channel_id, guild_id=None if moved else origin.guild_id
+            )
+            yield False, channel.get_partial_message(message_id).delete
+        if press is not None and self._clock.now_ms() < _token_ends_at_ms(press.id) - TOKEN_MARGIN_MS:
+            yield True, press.delete_original_response
+
+
+async def _delete_pressed(press: discord.Interaction[Any]) -> None:
+    """The message that was pressed on, where the card has moved on to another one: it is meant as well."""
+    try:
+        await press.delete_original_response()
+    except (discord.HTTPException, *NO_ANSWER) as error:
+        log.info("an earlier card can't be deleted (%s)", type(error).__name__)
+
+
+def _said(sentence: str) -> ui.LayoutView:
+    return ui.LayoutView(timeout=None).add_item(ui.TextDisplay[ui.LayoutView](sentence))
+
+
+def _token_ends_at_ms(interaction_id: int) -> int:
+    return (interaction_id >> 22) + DISCORD_EPOCH_MS + TOKEN_LIFETIME_MS

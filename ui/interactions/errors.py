@@ -1,0 +1,180 @@
+"""Exception to sentence: the one table, used by the command tree and by the buttons, and the private answer itself.
+
+Must not show an exception's own text to anybody, and must not log what a person typed or an interaction's token.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from credits.errors import InsufficientCredits
+from discord_api.errors import described
+from generations.errors import Draining, LineFull, NotCancellable, NotThere, NotYours, StillAtWork, TooManyRequests
+from generations.prices import price_of
+from ui.texts import buttons as texts_buttons
+from ui.texts import card as texts
+from ui.texts import privacy as texts_privacy
+
+log = logging.getLogger("qwen_imagine.answers")
+
+NOBODY = discord.AllowedMentions.none()
+UNKNOWN_INTERACTION = 10062  # Discord docs: Opcodes and Status Codes, "JSON"; so are the next two
+UNKNOWN_WEBHOOK = 10015
+ALREADY_ACKNOWLEDGED = 40060
+_DEFERRED_PRIVATELY = "deferred privately"  # in Interaction.extras; so is the next
+_TOLD = "told privately"
+
+
+class Refusal(app_commands.AppCommandError):
+    """Refused before anything was held. Its text is the whole sentence to show."""
+
+
+class RequestFailed(app_commands.AppCommandError):
+    """A fault of ours while a request was taken on. *nothing_held*: whether it is sure that no credits are held."""
+
+    def __init__(self, *, nothing_held: bool) -> None:
+        super().__init__("the request could not be taken on")
+        self.nothing_held = nothing_held
+
+
+class CardRefused(RequestFailed):
+    """Discord would not take the card, so the request was undone."""
+
+
+def _request_failed(error: RequestFailed, reference: int) -> str:
+    return texts.failed(reference) if error.nothing_held else texts.failed_unsure(reference)
+
+
+def _card_refused(error: CardRefused, reference: int) -> str:
+    return texts.card_refused(reference) if error.nothing_held else texts.failed_unsure(reference)
+
+
+def _insufficient_credits(error: InsufficientCredits, _: int) -> str:
+    balance = error.balance
+    return texts.too_few_credits(
+        needed=error.needed,
+        available=balance.available,
+        held=balance.held,
+        allowance=balance.allowance,
+        price=price_of(1),
+        refills_at_ms=balance.refills_at_ms,
+    )
+
+
+# Each function gets an error of its key's class and the reference, and gives the whole sentence.
+SENTENCES: Mapping[type[BaseException], Callable[[Any, int], str]] = {
+    Refusal: lambda error, _: str(error),
+    RequestFailed: _request_failed,
+    CardRefused: _card_refused,
+    InsufficientCredits: _insufficient_credits,
+    LineFull: lambda error, _: texts.line_full(error.limit, error.free_at_ms),
+    TooManyRequests: lambda error, _: texts.too_many_requests(error.limit, error.next_at_ms),
+    Draining: lambda error, _: texts.DRAINING,
+    NotCancellable: lambda error, _: texts.NOT_CANCELLABLE,
+    NotYours: lambda error, _: texts.not_yours(error.owner_id),
+    NotThere: lambda error, _: texts_buttons.NOT_THERE,
+    StillAtWork: lambda error, _: texts_privacy.still_at_work(error.images),
+    app_commands.TransformerError: lambda error, _: texts.VALUE_NOT_TAKEN,
+    app_commands.CommandNotFound: lambda error, _: texts.STALE_COMMAND,
+    app_commands.CommandSignatureMismatch: lambda error, _: texts.STALE_COMMAND,
+    app_commands.CheckFailure: lambda error, _: texts.NOT_ALLOWED_HERE,
+    app_commands.NoPrivateMessage: lambda error, _: texts.ONLY_IN_SERVERS,
+    app_commands.MissingRole: lambda error, _: texts.NOT_ALLOWED_HERE,
+    app_commands.MissingAnyRole: lambda error, _: texts.NOT_ALLOWED_HERE,
+    app_commands.MissingPermissions: lambda error, _: texts.NOT_ALLOWED_HERE,
+    app_commands.BotMissingPermissions: lambda error, _: texts.permissions_missing(
+        [name.replace("_", " ").title() for name in error.missing_permissions]
+    ),
+}
+
+
+def answer_for(error: BaseException, reference: int) -> str | None:
+    """The sentence for *error*, found by its class or the nearest base that has one. None: a fault of ours."""
+    for kind in type(error).__mro__:
+        if kind in SENTENCES:
+            return SENTENCES[kind](error, reference)
+    return None
+
+
+async def answer_error(interaction: discord.Interaction[Any], error: BaseException) -> None:
+    """Tell the person, privately, what stood in the way; log what is a fault of ours under the interaction's id."""
+    cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
+    if isinstance(cause, discord.HTTPException) and unanswerable(cause):
+        log.info("interaction %s: Discord takes no answer any more (%s)", interaction.id, cause.code)
+        return
+    sentence = answer_for(cause, interaction.id)
+    if sentence is None or isinstance(cause, RequestFailed):
+        log.error("interaction %s of user %s failed: %s", interaction.id, interaction.user.id, described(cause))
+    await answer_privately(interaction, sentence or texts.failed(interaction.id))
+
+
+async def answering(interaction: discord.Interaction[Any], doing: Awaitable[None]) -> bool:
+    """Do something for *interaction* and answer whatever goes wrong: for what discord.py itself would only log.
+
+    Whether it was done.
+    """
+    try:
+        await doing
+        return True
+    except Exception as error:  # noqa: BLE001 - this is where a fault becomes an answer; nothing is above it
+        await answer_error(interaction, error)
+        return False
+
+
+async def answer_privately(interaction: discord.Interaction[Any], sentence: str) -> None:
+    """Say *sentence* to the person alone, whatever was answered before. Never raises: there is nobody left to tell."""
+    try:
+        await _send_privately(interaction, sentence)
+    except Exception as error:  # noqa: BLE001 - an error's own answer failing must not raise a second error
+        log.info("interaction %s could not be answered: %s", interaction.id, described(error))
+
+
+async def defer(
+    interaction: discord.Interaction[Any], *, private: bool
+) -> discord.InteractionCallbackResponse[Any] | None:
+    """Show "thinking…" for now, to all or to the person alone; an error's answer must know which."""
+    interaction.extras[_DEFERRED_PRIVATELY] = private
+    return await interaction.response.defer(ephemeral=private, thinking=True)
+
+
+async def _send_privately(interaction: discord.Interaction[Any], sentence: str) -> None:
+    already, interaction.extras[_TOLD] = _TOLD in interaction.extras, True
+    if not interaction.response.is_done():
+        await interaction.response.send_message(sentence, ephemeral=True, allowed_mentions=NOBODY)
+    elif already or interaction.response.type is not discord.InteractionResponseType.deferred_channel_message:
+        await interaction.followup.send(sentence, ephemeral=True, allowed_mentions=NOBODY)
+    elif interaction.extras.get(_DEFERRED_PRIVATELY, False):
+        await interaction.edit_original_response(content=sentence, allowed_mentions=NOBODY)
+    else:
+        await _send_after_public_deferral(interaction, sentence)
+
+
+async def _send_after_public_deferral(interaction: discord.Interaction[Any], sentence: str) -> None:
+    """Take the public "thinking…" away and say *sentence* privately.
+
+    A follow-up to a message that is still "thinking…" fills it and is as public as it (Discord docs: Receiving and
+    Responding, "Create Followup Message"), and after its deletion it may find nothing to fill
+    (discord-api-docs#2739). So the message is filled, the follow-up is sent, and then the message is deleted.
+    """
+    await interaction.edit_original_response(content=texts.TOLD_PRIVATELY, allowed_mentions=NOBODY)
+    try:
+        await interaction.followup.send(sentence, ephemeral=True, allowed_mentions=NOBODY)
+    finally:
+        await interaction.delete_original_response()
+
+
+def unanswerable(error: discord.HTTPException) -> bool:
+    """Whether Discord takes no (further) first answer to this interaction: too late, or somebody has answered it."""
+    return error.code in (UNKNOWN_INTERACTION, UNKNOWN_WEBHOOK, ALREADY_ACKNOWLEDGED)
+
+
+class Tree(app_commands.CommandTree[Any]):
+    """The command tree of the bot: whatever goes wrong in a command is answered in words, privately."""
+
+    async def on_error(self, interaction: discord.Interaction[Any], error: app_commands.AppCommandError, /) -> None:
+        await answer_error(interaction, error)

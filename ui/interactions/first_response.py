@@ -1,0 +1,208 @@
+"""The first answer to a request: from the hold on its credits to a card that stands on Discord.
+
+One rule for every ending: either the card stands, or the request is undone, or (when nobody can say) the worker asks
+Discord for the card later. Must not know SQL. Never retries: Discord gives three seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+import discord
+
+from credits.errors import CreditsError
+from discord_api.errors import described
+from generations.clock import Clock, done_within
+from generations.errors import GenerationError
+from generations.model import Generation, Origin, Outlook, Request
+from generations.ports import Delivery
+from generations.service import Generations
+from generations.token_only_channels import TokenOnlyChannels
+from ui.interactions.errors import (
+    ALREADY_ACKNOWLEDGED,
+    NOBODY,
+    CardRefused,
+    Refusal,
+    RequestFailed,
+    defer,
+    unanswerable,
+)
+from ui.interactions.origin import ANSWER_SECONDS, is_late, origin_of
+from ui.interactions.responses import PATIENCE_SECONDS
+from ui.views.cards import CardButtons, build_card
+
+log = logging.getLogger("qwen_imagine.opening")
+
+OutlookOf = Callable[[Generation], Awaitable[Outlook]]
+FindRequest = Callable[[], Awaitable[Request]]
+Callback = Awaitable[discord.InteractionCallbackResponse[Any] | None]
+
+# The connection never came to be, so nothing was sent: refused, no route, no such name.
+_NEVER_SENT = frozenset(
+    {errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH, socket.EAI_AGAIN, socket.EAI_NONAME}
+)
+
+
+class Fate(Enum):
+    """What became of a first answer."""
+
+    TAKEN = "taken"
+    REFUSED = "refused"  # sure: Discord has not taken it and will not
+    OPEN = "open"  # nobody can say, or another handler of the same event has answered
+
+
+@dataclass(frozen=True, slots=True)
+class FirstAnswer:
+    """A first answer and what became of it. *message_id* is known only when it was taken."""
+
+    fate: Fate
+    message_id: int | None = None
+    error: BaseException | None = None
+
+
+class Opening:
+    """Takes requests on. *outlook_of*: what the first card can say of the near future; *buttons*: those under it."""
+
+    def __init__(
+        self,
+        generations: Generations,
+        delivery: Delivery,
+        clock: Clock,
+        outlook_of: OutlookOf,
+        token_only: TokenOnlyChannels | None = None,
+        *,
+        buttons: CardButtons,
+    ) -> None:
+        self._generations = generations
+        self._delivery = delivery
+        self._clock = clock
+        self._outlook_of = outlook_of
+        self._buttons = buttons
+        self._token_only = token_only or TokenOnlyChannels(clock)
+        self._unfinished: set[asyncio.Future[Any]] = set()
+
+    async def open(self, interaction: discord.Interaction[Any], request: Request) -> None:
+        """Answer with the card, within a second or after a "thinking…".
+
+        Raises what the service and the ledger refuse, RequestFailed and CardRefused; each means that no card stands.
+        """
+
+        async def find() -> Request:
+            return request
+
+        await self.open_found(interaction, find, private=request.private)
+
+    async def open_found(self, interaction: discord.Interaction[Any], find: FindRequest, *, private: bool) -> None:
+        """The same for a request that must be looked up first: *find* is called once, and may refuse.
+
+        *private*: whether a "thinking…" before it is found is for the person alone. Raises also what *find* refuses.
+        """
+        began = self._clock.monotonic()
+        place: FirstAnswer | None = None
+        if is_late(interaction.id, self._clock.now_ms()):
+            # Replayed or delayed: nothing is held unless Discord, whose clock counts, still takes the answer.
+            place = await self._first_answer(defer(interaction, private=private), ANSWER_SECONDS)
+            if place.fate is not Fate.TAKEN:
+                log.info("interaction %s came too late, nothing was done", interaction.id)
+                return
+        origin = self._token_only.corrected(origin_of(interaction))
+        taking = asyncio.ensure_future(self._take(find, origin))
+        if place is None and not await done_within(taking, PATIENCE_SECONDS, self._clock):
+            place = await self._first_answer(defer(interaction, private=private), self._left(began))
+        generation, outlook, card = await self._taken(taking, origin)
+        if place is None:
+            ephemeral = generation.request.private
+            sending = interaction.response.send_message(view=card, ephemeral=ephemeral, allowed_mentions=NOBODY)
+            place = await self._first_answer(sending, self._left(began))
+            await self._conclude(generation, place)
+        elif await self._conclude(generation, place):
+            self._delivery.show_progress(replace(generation, message_id=place.message_id), outlook)
+
+    def _left(self, began: float) -> float:
+        return ANSWER_SECONDS - (self._clock.monotonic() - began)
+
+    # -- the request -------------------------------------------------------------------------------------------
+
+    async def _take(self, find: FindRequest, origin: Origin) -> tuple[Generation, Outlook, discord.ui.LayoutView]:
+        generation = await self._generations.request(await find(), origin)
+        outlook = await self._outlook_of(generation)
+        return generation, outlook, build_card(generation, outlook, attached={}, buttons=self._buttons)
+
+    async def _taken(
+        self, taking: asyncio.Future[tuple[Generation, Outlook, discord.ui.LayoutView]], origin: Origin
+    ) -> tuple[Generation, Outlook, discord.ui.LayoutView]:
+        """What was taken on, or the reason why not. After a fault of ours the request is undone, to be sure."""
+        await asyncio.wait({taking})
+        error = taking.exception()
+        if error is None or isinstance(error, GenerationError | CreditsError | Refusal):
+            return taking.result()
+        # Another handler of the same event may have taken it on, and its card may stand.
+        raise RequestFailed(nothing_held=await self._undo(origin.interaction_id, card=True)) from error
+
+    async def _undo(self, generation_id: int, *, card: bool) -> bool:
+        """Give the credits back, if any are held. Whether that is sure; if not, it goes on or the worker does it.
+
+        *card*: as for Generations.abandon.
+        """
+        undoing = asyncio.ensure_future(self._generations.abandon(generation_id, card=card))
+        if not await done_within(undoing, PATIENCE_SECONDS, self._clock):
+            self._unfinished.add(undoing)
+            undoing.add_done_callback(self._undone)
+            return False
+        return self._undone(undoing)
+
+    def _undone(self, undoing: asyncio.Future[None]) -> bool:
+        self._unfinished.discard(undoing)
+        error = None if undoing.cancelled() else undoing.exception()
+        if error is not None:
+            log.error("a request could not be undone, the worker will do it: %s", described(error))
+        return error is None and not undoing.cancelled()
+
+    # -- the answer --------------------------------------------------------------------------------------------
+
+    async def _first_answer(self, callback: Callback, left_seconds: float) -> FirstAnswer:
+        """Send it and see what became of it. discord.py would retry a 5xx for 25 s; that is cut off."""
+        sending = asyncio.ensure_future(callback)
+        if not await done_within(sending, left_seconds, self._clock):
+            sending.cancel()  # unlike an edit: the lock that discord.py leaves behind is this one answer's own
+            return FirstAnswer(Fate.OPEN)
+        error = sending.exception()
+        if error is not None:
+            return FirstAnswer(Fate.REFUSED if is_surely_refused(error) else Fate.OPEN, error=error)
+        response = sending.result()
+        return FirstAnswer(Fate.TAKEN, response.message_id if response is not None else None)
+
+    async def _conclude(self, generation: Generation, place: FirstAnswer) -> bool:
+        """Make the rows agree with Discord. Whether the card stands and is known by its id."""
+        if place.fate is Fate.REFUSED:
+            nothing_held = await self._undo(generation.id, card=False)
+            if isinstance(place.error, discord.HTTPException) and unanswerable(place.error):
+                log.info("generation %s: Discord took no answer any more (%s)", generation.id, place.error.code)
+                return False
+            raise CardRefused(nothing_held=nothing_held) from place.error
+        if place.fate is Fate.OPEN or place.message_id is None:
+            reason = described(place.error) if place.error is not None else "no answer in time"
+            log.info("generation %s: the card is not confirmed, the worker will ask for it (%s)", generation.id, reason)
+            return False
+        confirming = self._generations.answered(generation.id, place.message_id)
+        (error,) = await asyncio.gather(confirming, return_exceptions=True)
+        if error is not None:
+            log.error("generation %s: the worker will ask for its card: %s", generation.id, described(error))
+            return False
+        took_ms = self._clock.now_ms() - generation.created_at_ms
+        log.info("generation %s: card %s stands after %d ms", generation.id, place.message_id, took_ms)
+        return True
+
+
+def is_surely_refused(error: BaseException) -> bool:
+    """Whether Discord surely has not taken the answer. 40060 is no refusal: another handler's answer stands."""
+    if isinstance(error, discord.HTTPException):
+        return 400 <= error.status < 500 and error.code != ALREADY_ACKNOWLEDGED
+    return isinstance(error, OSError) and error.errno in _NEVER_SENT

@@ -1,0 +1,205 @@
+"""The form behind Edit and "Imagine this", and what comes back from it. Nothing of it lives in memory.
+
+Options that the form does not ask for travel in its custom_id, so a form that was opened before a restart is as good as
+any other. Pure but for show_form and give_back. Must not know the database.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import discord
+from discord import ui
+
+from generations.model import MAX_COUNT, Request
+from generations.prices import price_of
+from qwen.models import PROMPT_MAX, OutputFormat, Size
+from ui.interactions.errors import Refusal, answer_privately
+from ui.texts import buttons as texts_buttons
+from ui.texts.escaping import copyable, cut, units
+
+FORM_PREFIX = "imagine:form:"
+BLOCK_MAX = 1900  # UTF-16 units; a message holds 2000 characters
+SEED_CHARACTERS_MAX = 20  # more than a seed has, so that a slip is answered in words and not eaten by the form
+
+_CUSTOM_ID = re.compile(rf"{FORM_PREFIX}([1-{MAX_COUNT}])([p-])([s-]):[0-9]{{1,20}}", re.ASCII)
+_SEED = re.compile(r"-?[0-9]{1,10}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What stands in a form before anybody types. *seed* None: the field is empty, a new one is drawn."""
+
+    prompt: str
+    size: Size = Size.SQUARE
+    seed: int | None = None
+    format: OutputFormat = OutputFormat.JPEG
+    count: int = 1
+    private: bool = False
+    spoiler: bool = False
+
+    @classmethod
+    def from_request(cls, request: Request) -> Filled:
+        return cls(
+            request.prompt,
+            request.size,
+            request.seed,
+            request.format,
+            request.count,
+            request.private,
+            request.spoiler,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """What came back: the texts as they were typed, by field."""
+
+    custom_id: str
+    fields: Mapping[str, str]
+
+    @property
+    def prompt(self) -> str:
+        return self.fields.get("prompt", "")
+
+    @property
+    def private(self) -> bool:
+        """Whether the answer is for the person alone; True too where the form doesn't say it in a known way."""
+        found = _CUSTOM_ID.fullmatch(self.custom_id)
+        return found is None or found[2] == "p"
+
+    def read(self) -> Filled:
+        """What was asked for. Raises Refusal with the reason why it can't be read."""
+        found = _CUSTOM_ID.fullmatch(self.custom_id)
+        if found is None:
+            raise Refusal(texts_buttons.FORM_TOO_OLD)
+        try:
+            size, format = Size(self.fields.get("size", "")), OutputFormat(self.fields.get("format", ""))
+        except ValueError:
+            raise Refusal(texts_buttons.NOT_FROM_THE_LIST) from None
+        return Filled(self.prompt, size, self._read_seed(), format, int(found[1]), found[2] == "p", found[3] == "s")
+
+    def _read_seed(self) -> int | None:
+        text = self.fields.get("seed", "").strip()
+        if not text:
+            return None
+        if _SEED.fullmatch(text) is None:
+            raise Refusal(texts_buttons.SEED_NOT_A_NUMBER)
+        return int(text)
+
+
+def build_form(filled: Filled, interaction_id: int) -> ui.Modal:
+    """The form, new each time. *interaction_id*: of the press that opens it, so that no two forms share a custom_id."""
+    options = f"{filled.count}{'p' if filled.private else '-'}{'s' if filled.spoiler else '-'}"
+    form = ui.Modal(
+        title=texts_buttons.form_title(filled.count, price_of(filled.count)),
+        custom_id=f"{FORM_PREFIX}{options}:{interaction_id}",
+    )
+    form.add_item(_prompt_label(filled.prompt))
+    form.add_item(
+        ui.Label(
+            text=texts_buttons.FORM_SIZE,
+            component=ui.Select(
+                custom_id="size",
+                options=[
+                    discord.SelectOption(label=size.title, value=size.value, default=size is filled.size)
+                    for size in Size
+                ],
+            ),
+        )
+    )
+    form.add_item(_seed_label(filled.seed))
+    form.add_item(
+        ui.Label(
+            text=texts_buttons.FORM_FORMAT,
+            component=ui.Select(
+                custom_id="format",
+                options=[
+                    discord.SelectOption(label=format.value, value=format.value, default=format is filled.format)
+                    for format in OutputFormat
+                ],
+            ),
+        )
+    )
+    return form
+
+
+def _prompt_label(prompt: str) -> ui.Label[ui.Modal]:
+    # Discord's client counts UTF-16 units, other counts are smaller: a default that fits this one fits all.
+    is_cut = units(prompt) > PROMPT_MAX
+    whole = cut(prompt, PROMPT_MAX).encode("utf-8", "replace").decode("utf-8")  # half a character can't be sent
+    return ui.Label(
+        text=texts_buttons.FORM_PROMPT,
+        description=texts_buttons.prompt_meaning(PROMPT_MAX, cut=is_cut),
+        component=ui.TextInput(
+            custom_id="prompt",
+            style=discord.TextStyle.paragraph,
+            default=whole or None,
+            min_length=1,
+            max_length=PROMPT_MAX,
+        ),
+    )
+
+
+def _seed_label(seed: int | None) -> ui.Label[ui.Modal]:
+    return ui.Label(
+        text=texts_buttons.FORM_SEED,
+        description=texts_buttons.SEED_MEANING,
+        component=ui.TextInput(
+            custom_id="seed",
+            placeholder=texts_buttons.SEED_PLACEHOLDER,
+            default=None if seed is None else str(seed),
+            required=False,
+            max_length=SEED_CHARACTERS_MAX,
+        ),
+    )
+
+
+async def show_form(interaction: discord.Interaction[Any], filled: Filled) -> None:
+    """Answer with the form. Must be the first answer, within three seconds.
+
+    The form is stopped first: discord.py 2.7.1 keeps a form that is not (interactions.py, `send_modal`) until it ends,
+    and would handle its submission itself beside ours.
+    """
+    form = build_form(filled, interaction.id)
+    form.stop()
+    await interaction.response.send_modal(form)
+
+
+def read_form(interaction: discord.Interaction[Any]) -> Typed | None:
+    """What was typed into one of our forms; None when this is no submission of one.
+
+    Read from the event itself (Discord docs: Receiving and Responding, "Modal Submit Data"), in whatever nesting.
+    """
+    if interaction.type is not discord.InteractionType.modal_submit:
+        return None
+    data = cast("Mapping[str, Any]", interaction.data or {})
+    custom_id = data.get("custom_id")
+    if not isinstance(custom_id, str) or not custom_id.startswith(FORM_PREFIX):
+        return None
+    return Typed(custom_id, dict(_fields(data.get("components"))))
+
+
+async def give_back(interaction: discord.Interaction[Any], typed: Typed) -> None:
+    """Show privately, to be copied, the prompt of a form whose answer was a refusal: nothing typed is lost."""
+    for number, block in enumerate(copyable(typed.prompt, BLOCK_MAX)):
+        content = block if number else f"{texts_buttons.TYPED}\n{block}"
+        await answer_privately(interaction, content)
+
+
+def _fields(part: object) -> Iterator[tuple[str, str]]:
+    """Field name and text of everything that was filled in; what is of another shape is passed over."""
+    if isinstance(part, list):
+        for each in cast("list[object]", part):
+            yield from _fields(each)
+    elif isinstance(part, dict):
+        component = cast("dict[str, object]", part)
+        name, values = component.get("custom_id"), component.get("values")
+        value = cast("list[object]", values)[0] if isinstance(values, list) and values else component.get("value")
+        if isinstance(name, str) and isinstance(value, str):
+            yield name, value
+        yield from _fields(component.get("component"))
+        yield from _fields(component.get("components"))

@@ -1,0 +1,183 @@
+"""/history: showing a page, turning it, and posting here what could not be posted where it was asked for.
+
+A button carries what to do, an id, and what was searched for; nothing lives in memory. Must not know the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Container, Sequence
+from dataclasses import replace
+from typing import Any, Self
+
+import discord
+from discord import ui
+
+from generations.archive import Archive, Fetched, Page, clean_words, kept_images
+from generations.delivery_result import Place, Shown
+from generations.errors import DeliveryDelayed, LostClaim, NotThere
+from generations.model import Generation, Origin, Outlook, State
+from images.image_memory import Room
+from ui.interactions.errors import NOBODY, Refusal, defer
+from ui.interactions.origin import channel_without_history, missing_permissions, origin_of
+from ui.interactions.responses import Answered, Desk, desk_of, in_time, show, within_patience
+from ui.texts import card as texts
+from ui.texts import history as texts_history
+from ui.views.cards_history import build_history
+
+ID_MAX = 2**63 - 1  # what the database can hold; Discord's snowflakes stay below
+
+
+async def open_history(interaction: discord.Interaction[Any], words: str) -> None:
+    """Answer the command with the first page of what has *words*; empty: of everything."""
+    await _show_page(interaction, desk_of(interaction).archive.page(interaction.user.id, words=clean_words(words)))
+
+
+async def _show_page(interaction: discord.Interaction[Any], looking: Any) -> None:
+    """Show the page at once, and its images as soon as they are found."""
+    desk, viewer = desk_of(interaction), interaction.user.id
+    turn = desk.thumbnails.turned(viewer)
+    page: Page = await within_patience(interaction, asyncio.ensure_future(looking), desk.clock)
+    await show(interaction, build_history(page, _rows(page)))
+    async for seen in desk.thumbnails.find(page, viewer, turn, channel_without_history(interaction)):
+        refused = bool(seen.refused)
+        view = build_history(page, _rows(page), thumbnails=seen.urls, gone=seen.gone, is_refused=refused)
+        with contextlib.suppress(discord.HTTPException):  # closed by the person, or too late: the page stands
+            await interaction.edit_original_response(view=view, allowed_mentions=NOBODY)
+
+
+def _rows(page: Page) -> Sequence[Sequence[ui.Item[Any]]]:
+    turning: list[ui.Item[Any]] = []
+    if page.newer is not None:
+        turning.append(TurnButton("newer", page.newer, page.words))
+    if page.older is not None:
+        turning.append(TurnButton("older", page.older, page.words))
+    posting = [
+        PostButton(generation.id, number)
+        for number, generation in enumerate(page.generations, 1)
+        if kept_images(generation)
+    ]
+    return [turning, posting]
+
+
+class TurnButton(
+    Answered,
+    ui.DynamicItem[ui.Button[Any]],
+    template=re.compile(r"history:(?P<turn>older|newer):(?P<id>[0-9]{1,20})(?::(?P<words>.+))?", re.DOTALL),
+):
+    """The next page in one direction, from an id on."""
+
+    def __init__(self, turn: str, generation_id: int, words: str) -> None:
+        label = texts_history.OLDER if turn == "older" else texts_history.NEWER
+        custom_id = f"history:{turn}:{generation_id}" + (f":{words}" if words else "")
+        super().__init__(ui.Button(label=label, style=discord.ButtonStyle.secondary, custom_id=custom_id))
+        self.turn, self.generation_id, self.words = turn, generation_id, words
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        return cls(match["turn"], int(match["id"]), match["words"] or "")
+
+    async def press(self, interaction: discord.Interaction[Any]) -> None:
+        """Show the page instead of this one."""
+        turn_at = min(self.generation_id, ID_MAX)
+        older, newer = (turn_at, None) if self.turn == "older" else (None, turn_at)
+        archive = desk_of(interaction).archive
+        words = clean_words(self.words)
+        await _show_page(
+            interaction, archive.page(interaction.user.id, words=words, older_than=older, newer_than=newer)
+        )
+
+
+class PostButton(Answered, ui.DynamicItem[ui.Button[Any]], template=r"history:post:(?P<id>[0-9]{1,20})"):
+    """Posts the kept images of one generation in the channel where the button is pressed."""
+
+    def __init__(self, generation_id: int, number: int = 0) -> None:
+        label = texts_history.post_label(number)
+        super().__init__(
+            ui.Button(label=label, style=discord.ButtonStyle.primary, custom_id=f"history:post:{generation_id}")
+        )
+        self.generation_id = generation_id
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        return cls(int(match["id"]))
+
+    async def press(self, interaction: discord.Interaction[Any]) -> None:
+        """Fetch the images again and show them here. Raises Refusal, with the images kept or their price returned."""
+        desk = desk_of(interaction)
+        user_id = interaction.user.id
+        if self.generation_id > ID_MAX:
+            raise Refusal(texts_history.NO_LONGER_KEPT)
+        try:
+            looking = asyncio.ensure_future(desk.archive.is_kept(self.generation_id, user_id))
+            kept = await in_time(looking, desk.clock)
+            private = kept.request.private
+            missing = missing_permissions(interaction, private=private)
+            if missing:
+                raise Refusal(texts.permissions_missing(missing))
+        except NotThere:
+            raise Refusal(texts_history.NO_LONGER_KEPT) from None
+        answer = await defer(interaction, private=private)
+        message_id = None if answer is None else answer.message_id
+        desk.delivery.forget(kept.id)
+        if desk.delivery.publish_delay_seconds(
+            _moved(kept, (), desk.token_only.corrected(origin_of(interaction)), message_id)
+        ):
+            raise Refusal(texts_history.DISCORD_SILENT)
+        async with desk.archive.room_for(kept) as room:
+            try:
+                taken = await desk.archive.take_kept(self.generation_id, user_id)
+            except NotThere:
+                raise Refusal(texts_history.BEING_POSTED) from None
+            try:
+                await _post(desk, interaction, taken, message_id, room)
+            finally:
+                with contextlib.suppress(LostClaim):  # erased meanwhile
+                    await desk.archive.post_ended(taken)
+
+
+async def _post(
+    desk: Desk, interaction: discord.Interaction[Any], taken: Generation, message_id: int | None, room: Room
+) -> None:
+    fetched = await desk.archive.fetch_kept(taken, room)
+    if not fetched.pictures:
+        if fetched.lost:
+            raise Refusal(texts_history.lost(fetched.lost, fetched.refunded))
+        raise Refusal(texts_history.SERVICE_SILENT)
+    home = desk.token_only.corrected(origin_of(interaction))
+    card = _moved(fetched.generation, fetched.pictures, home, message_id)
+    try:
+        shown = await desk.delivery.show(card, Outlook(), fetched.pictures)
+    except DeliveryDelayed:
+        raise Refusal(texts_history.DISCORD_SILENT) from None
+    if shown.place is Place.NOWHERE:
+        raise Refusal(texts_history.NO_PLACE)
+    await _note(desk.archive, fetched, home, shown)
+
+
+async def _note(archive: Archive, fetched: Fetched, home: Origin, shown: Shown) -> None:
+    await archive.posted(fetched.generation, home, shown, fetched.pictures)
+
+
+def _moved(generation: Generation, positions: Container[int], home: Origin, message_id: int | None) -> Generation:
+    """The generation as a card in its new place, with the images at *positions* to be posted, and none there yet."""
+    images = (
+        replace(
+            image,
+            state=State.SUCCEEDED if image.position in positions else image.state,
+            attachment_id=None,
+            file_name=None,
+        )
+        for image in generation.images
+    )
+    return replace(generation, origin=home, message_id=message_id, card_channel_id=None, images=tuple(images))
+
+
+# For Client.add_dynamic_items.
+HISTORY_ITEMS = (TurnButton, PostButton)

@@ -1,0 +1,100 @@
+"""/privacy: what is kept, a copy of it, and its deletion after a question. Must not know the database."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+from collections.abc import Sequence
+from typing import Any, Self
+
+import discord
+from discord import ui
+
+from generations.export import ExportFile, build_export
+from generations.model import State
+from ui.interactions.errors import NOBODY, Refusal, defer
+from ui.interactions.responses import Answered, desk_of, show, within_patience
+from ui.texts import privacy as texts
+from ui.views.cards_privacy import build_confirmation, build_holdings, build_outcome
+
+FILE_BYTES_MAX = 8 * 1024 * 1024  # what every place takes (Discord docs: Uploading Files), three to a request
+FILES_PER_ANSWER = 3  # Discord takes 25 MiB in one request
+FOLLOW_UPS_MAX = 4  # and the answer itself; five are allowed where a person brought the bot along
+
+
+async def open_holdings(interaction: discord.Interaction[Any]) -> None:
+    """Answer `/privacy show`."""
+    desk = desk_of(interaction)
+    looking = asyncio.ensure_future(desk.privacy.holdings(interaction.user.id))
+    holdings = await within_patience(interaction, looking, desk.clock)
+    await show(interaction, build_holdings(holdings))
+
+
+async def send_export(interaction: discord.Interaction[Any]) -> None:
+    """Answer `/privacy export` with the files, for the person alone."""
+    await defer(interaction, private=True)
+    desk, user_id = desk_of(interaction), interaction.user.id
+    collected = await desk.privacy.collect(user_id)
+    files = await asyncio.to_thread(
+        build_export,
+        user_id,
+        collected,
+        exported_at_ms=desk.clock.now_ms(),
+        max_bytes=min(FILE_BYTES_MAX, interaction.filesize_limit),
+    )
+    batches = [files[start : start + FILES_PER_ANSWER] for start in range(0, len(files), FILES_PER_ANSWER)]
+    first, *others = batches
+    kept = any(image["state"] == State.UNDELIVERED for row in collected.generations for image in row["images"])
+    await interaction.edit_original_response(
+        content=texts.exported(len(files), kept=kept), attachments=_attached(first), allowed_mentions=NOBODY
+    )
+    for batch in others[:FOLLOW_UPS_MAX]:
+        await interaction.followup.send(files=_attached(batch), ephemeral=True, allowed_mentions=NOBODY)
+    if len(others) > FOLLOW_UPS_MAX:
+        raise Refusal(texts.TOO_MUCH)
+
+
+async def ask_before_deletion(interaction: discord.Interaction[Any]) -> None:
+    """Answer `/privacy delete` with the question."""
+    await show(interaction, build_confirmation([DeletionButton("delete"), DeletionButton("keep")]))
+
+
+class DeletionButton(Answered, ui.DynamicItem[ui.Button[Any]], template=r"privacy:(?P<answer>delete|keep)"):
+    """One answer to the question. It is about whoever presses it, so it carries no id."""
+
+    def __init__(self, answer: str) -> None:
+        is_delete = answer == "delete"
+        super().__init__(
+            ui.Button(
+                label=texts.DELETE if is_delete else texts.KEEP,
+                style=discord.ButtonStyle.danger if is_delete else discord.ButtonStyle.secondary,
+                custom_id=f"privacy:{answer}",
+            )
+        )
+        self.is_delete = is_delete
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        return cls(match["answer"])
+
+    async def press(self, interaction: discord.Interaction[Any]) -> None:
+        """Delete, or not, and say so in place of the question. Raises StillAtWork while images are under way."""
+        if not self.is_delete:
+            await show(interaction, build_outcome(texts.KEPT))
+            return
+        desk = desk_of(interaction)
+        erasing = asyncio.ensure_future(desk.privacy.erase(interaction.user.id))
+        erased = await within_patience(interaction, erasing, desk.clock)
+        outcome = texts.deleted(erased.generations, erased.kept_credits, erased.forgotten_at_ms)
+        await show(interaction, build_outcome(outcome))
+
+
+def _attached(files: Sequence[ExportFile]) -> list[discord.File]:
+    return [discord.File(io.BytesIO(file.data), file.name) for file in files]
+
+
+# For Client.add_dynamic_items.
+PRIVACY_ITEMS = (DeletionButton,)

@@ -1,0 +1,282 @@
+"""Every sentence a person reads, and nothing else. Pure: takes numbers and finished pieces, gives text.
+
+Must not know Discord's library, the database or the image API. What a person typed reaches these functions only
+after ui.texts.escaping. Times are unix milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from generations.model import Ending, Line, Painting
+from ui.texts.formatting import (
+    bar,
+    credits_text,
+    duration,
+    duration_span,
+    images_text,
+    mention,
+    ordinal,
+    relative_time,
+    signed,
+)
+
+# ---- the card (ui/views/cards) ------------------------------------------------------------------------------------
+
+SENDING = "Sending…"
+POSTING = "Ready, being posted"
+KEPT = "The image is ready and paid for, but there is no place left to post it. It is kept."
+ARRIVED_LATE = "It arrived after its credits had been returned, so it is free."
+
+_ENDINGS = {
+    Ending.DECLINED: "The image service declined this prompt",
+    Ending.SERVICE_FAILED: "The image service tried and failed",
+    Ending.PROMPT_REFUSED: "The image service can't make this",
+    Ending.KEY_REFUSED: "The image service doesn't accept the bot's key. The bot's owner was told",
+    Ending.ACCOUNT_EMPTY: "The bot's account at the image service is empty. The bot's owner was told",
+    Ending.TASK_LOST: "The image service lost this image on the way",
+    Ending.NO_PICTURE: "The image service finished without an image",
+    Ending.PICTURE_UNUSABLE: "What the image service sent is not an image that can be posted",
+    Ending.PICTURE_LOST: "The image was made, but it was lost before it could be posted",
+    Ending.OUTCOME_UNKNOWN: "The image service didn't confirm that it took this. If the image still arrives, "
+    "it is posted here, free",
+    Ending.DEADLINE: "This took longer than an image may take. If it still arrives, it is posted here, free",
+    Ending.LINE_DEADLINE: "This waited in line for too long and was not sent",
+    Ending.CANCELLED: "Cancelled before it was sent",
+    Ending.NOT_ANSWERED: "Discord didn't take the answer in time, so this was not sent",
+}
+_TELLS_WHY = frozenset({Ending.DECLINED, Ending.SERVICE_FAILED, Ending.PROMPT_REFUSED})
+
+
+def ending_sentence(ending: Ending | None, detail: str, hint: str = "") -> str:
+    """Why an image came to nothing. *detail*: the service's own reason, made inert; *hint*: what may help; or empty."""
+    sentence = "The image could not be made" if ending is None else _ENDINGS[ending]
+    reason = detail.rstrip(" .!…") if ending in _TELLS_WHY else ""
+    told = f"{sentence}: {reason}." if reason else f"{sentence}."
+    return f"{told} {hint}" if hint else told
+
+
+def shorter_hint(units: int, limit: int) -> str:
+    """A prompt was refused that may be too long for the service. *units*: of UTF-16, of which most emoji have two."""
+    if units <= limit:
+        return "A shorter prompt may work."
+    counted = f"this prompt then has {units} characters, and {limit} are allowed"
+    return f"The service may count most emoji as two: {counted}. A shorter prompt may work."
+
+
+def returned_sentence(amount: int) -> str:
+    return f"Your {credits_text(amount)} {'was' if amount == 1 else 'were'} returned."
+
+
+def images_label(positions: Sequence[int]) -> str:
+    """For example "Image 2", "Images 1 and 3"; *positions* are 0-based and shown from 1."""
+    numbers = [str(position + 1) for position in positions]
+    if len(numbers) == 1:
+        return f"Image {numbers[0]}"
+    return f"Images {', '.join(numbers[:-1])} and {numbers[-1]}"
+
+
+def image_of(position: int, count: int) -> str:
+    """For example "Image 2 of 4"; *position* is 0-based and shown from 1."""
+    return f"Image {position + 1} of {count}"
+
+
+def ready_of(ready: int, count: int) -> str:
+    return f"{ready} of {count} ready"
+
+
+def waiting_text(line: Line) -> str:
+    """Waiting · 3rd in line · about 40 s."""
+    if line.waits_for_own:
+        made = f"{images_text(line.own_running)} of yours {'is' if line.own_running == 1 else 'are'} being made"
+        return f"Waiting · {made} · {ordinal(line.own_position)} of yours in line"
+    parts = ["Waiting", f"{ordinal(line.position)} in line"]
+    if line.about_seconds is not None:
+        parts.append(f"about {duration(line.about_seconds)}")
+    return " · ".join(parts)
+
+
+def painting_text(painting: Painting | None) -> str:
+    """▰▰▰▰▰▱▱▱▱▱ Painting · usually 12–18 s · ready in 9 seconds. The bar is an estimate and is never full.
+
+    Where nothing can be estimated yet there is no bar, only since when it is being made.
+    """
+    if painting is None:
+        return "Painting"
+    if painting.share is None:
+        parts = ["Painting", f"begun {relative_time(painting.begun_at_ms)}"]
+    else:
+        parts = [f"{bar(painting.share, full=False)}  Painting"]
+    if painting.overdue:
+        parts.append("taking longer than usual")
+    else:
+        if painting.usual_seconds is not None:
+            parts.append(f"usually {duration_span(*painting.usual_seconds)}")
+        if painting.ready_at_ms is not None:
+            parts.append(f"ready {relative_time(painting.ready_at_ms)}")
+    if painting.service_slow:
+        parts.append("the image service is slow")
+    return " · ".join(parts)
+
+
+def seeds_text(seeds: Sequence[int]) -> str:
+    """seed 42 · seeds 42–45 · or each one, where they don't follow one another."""
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    if seeds[-1] - seeds[0] == len(seeds) - 1:
+        return f"seeds {seeds[0]}–{seeds[-1]}"
+    return "seeds " + ", ".join(map(str, seeds))
+
+
+def price_text(*, held: int, charged: int, settled: bool) -> str:
+    """What it costs so far; empty when nothing is held and nothing was *settled*."""
+    if held and settled:
+        return f"{credits_text(charged)} · {held} more held"
+    if held:
+        return f"{credits_text(held)} held"
+    return credits_text(charged) if settled else ""
+
+
+def small_print(parts: Sequence[str]) -> str:
+    """Discord's small print, one line."""
+    return "-# " + " · ".join(part for part in parts if part)
+
+
+def made_for(user_id: int) -> str:
+    return f"for {mention(user_id)}"
+
+
+def too_large(positions: Sequence[int], count: int) -> str:
+    """Stands above the buttons that lead to the images at the image service."""
+    what = "The image" if count == 1 else images_label(positions)
+    if len(positions) > 1:
+        return f"{what} are too large to be posted here. The links lead to the image service and expire soon."
+    return f"{what} is too large to be posted here. The link leads to the image service and expires soon."
+
+
+def open_label(position: int, count: int) -> str:
+    return "Open the image" if count == 1 else f"Open image {position + 1}"
+
+
+def posted_apart(addresses: Sequence[str]) -> str:
+    """*addresses*: of the messages that hold the images."""
+    return f"Posted in a message of its own: {' '.join(addresses)}"
+
+
+def owner_alert(detail: str) -> str:
+    """A direct message to the bot's owner. *detail* is our own words."""
+    return f"Your image bot needs you: {detail} This is said at most every 6 hours."
+
+
+# ---- answers, refusals and /credits (ui/interactions/errors, ui/views/cards_credits) -------------------------------
+
+NOTHING_CHARGED = "Nothing was charged."
+
+DRAINING = f"The bot is restarting. {NOTHING_CHARGED} Try again in a minute."
+NOT_CANCELLABLE = "This can't be cancelled any more: it is already being made, or it is over."
+STALE_COMMAND = f"This command changed since Discord last loaded it. {NOTHING_CHARGED} Restart Discord and try again."
+VALUE_NOT_TAKEN = f"One of the options has a value that it doesn't take. {NOTHING_CHARGED} Pick one from its list."
+NOT_ALLOWED_HERE = f"You may not use this command here. {NOTHING_CHARGED}"
+ONLY_IN_SERVERS = f"This command works in servers only. {NOTHING_CHARGED}"
+TOLD_PRIVATELY = "This could not be taken on; the reason is told privately."
+NO_ENTRIES = "Nothing was booked yet."
+
+
+def bad_input(sentence: str) -> str:
+    """*sentence*: what is wrong with an option, in our own words."""
+    return f"{sentence} {NOTHING_CHARGED}"
+
+
+def not_yours(owner_id: int) -> str:
+    return f"Only {mention(owner_id)}, or somebody with Manage Messages where the card stands, may do this."
+
+
+def line_full(limit: int, free_at_ms: int | None) -> str:
+    again = "in a few minutes" if free_at_ms is None else relative_time(free_at_ms)
+    return f"The line is full: {images_text(limit)} wait already. {NOTHING_CHARGED} Try again {again}."
+
+
+def too_many_requests(limit: int, next_at_ms: int) -> str:
+    """*limit*: requests a minute. The time is rounded up to a whole second: at that time the next one is taken."""
+    many = "1 request" if limit == 1 else f"{limit} requests"
+    return (
+        f"This bot takes {many} a minute from each person. {NOTHING_CHARGED} "
+        f"Your next one is taken {relative_time(next_at_ms + 999)}."
+    )
+
+
+def too_few_credits(
+    *, needed: int, available: int, held: int, allowance: int, price: int, refills_at_ms: int | None
+) -> str:
+    """*price*: of one image. Says what is missing, what is held, what still can be had, and when it refills."""
+    have = f"This needs {credits_text(needed)} and you have {available}"
+    if held:
+        have += f"; {held} more {'is' if held == 1 else 'are'} held by images being made"
+    parts = [f"{have}.", NOTHING_CHARGED]
+    if available >= price:
+        parts.append(f"You have enough for {images_text(available // price)}.")
+    if refills_at_ms is None:
+        parts.append("Credits are given once here; they are not refilled.")
+    else:
+        parts.append(f"Your credits refill to {allowance} {relative_time(refills_at_ms)}.")
+        if needed > allowance >= price:
+            parts.append(f"That is enough for at most {images_text(allowance // price)} at once.")
+    return " ".join(parts)
+
+
+def permissions_missing(names: Sequence[str]) -> str:
+    """*names*: permissions as Discord's own settings name them."""
+    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    several = "permissions" if len(names) > 1 else "permission"
+    return (
+        f"The bot lacks the {several} {listed} in this channel, so the image could not be posted. {NOTHING_CHARGED} "
+        f"Somebody who may manage this channel can grant {'them' if len(names) > 1 else 'it'} in its settings."
+    )
+
+
+def failed(reference: int) -> str:
+    """After a fault of ours that surely cost nothing. *reference* finds it in the log."""
+    return (
+        f"Something on the bot's side failed. {NOTHING_CHARGED} Try again in a minute; if it goes on, "
+        f"tell the bot's owner this number: {reference}"
+    )
+
+
+def failed_unsure(reference: int) -> str:
+    """After a fault of ours when nobody can say yet whether the request was kept."""
+    return (
+        "Something on the bot's side failed before it could confirm your request. In a minute `/credits` shows "
+        "how it ended: either your credits are back, or the image is being made. "
+        f"If neither is so, tell the bot's owner this number: {reference}"
+    )
+
+
+def card_refused(reference: int) -> str:
+    """Discord would not take the card, so the request was undone."""
+    return (
+        f"Discord did not take the answer to this prompt. {NOTHING_CHARGED} Another wording may help; "
+        f"if it goes on, tell the bot's owner this number: {reference}"
+    )
+
+
+def balance_text(*, available: int, allowance: int, price: int) -> str:
+    """▰▰▰▰▰▰▰▱▱▱  **35 of 50 credits · 7 images**"""
+    share = 1.0 if allowance <= 0 else available / allowance
+    amount = f"{available} of {allowance} credits" if available <= allowance else credits_text(available)
+    return f"{bar(share)}  **{amount} · {images_text(available // price)}**"
+
+
+def held_text(held: int, images: int) -> str:
+    return f"{held} held by {images_text(images)} being made"
+
+
+def refill_text(allowance: int, refills_at_ms: int | None) -> str:
+    if refills_at_ms is None:
+        return "Given once, not refilled"
+    return f"Refills to {allowance} {relative_time(refills_at_ms)}"
+
+
+def entry_text(*, amount: int, reason: str, card_url: str | None, at_ms: int) -> str:
+    """One line of /credits. *reason* is one of our own or inert; *card_url* leads to the card."""
+    card = f"[card]({card_url})" if card_url else ""
+    return " · ".join(part for part in (f"**{signed(amount)}**", reason, card, relative_time(at_ms)) if part)

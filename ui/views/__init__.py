@@ -1,0 +1,1 @@
+"""Build Discord components from rows. Pure: no network, no clock."""

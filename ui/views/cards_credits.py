@@ -1,0 +1,51 @@
+"""What /credits shows: the balance and the last entries of one person's account. Pure; must not know the database."""
+
+from __future__ import annotations
+
+from discord import ui
+
+from credits.model import Balance, Entry, EntryKind
+from generations.prices import price_of
+from generations.service import Statement
+from ui.texts import card as texts
+from ui.texts.escaping import inert
+
+REASON_MAX = 60
+_REASONS = {
+    EntryKind.HOLD: "held for an image",
+    EntryKind.SETTLE: "image made, paid from what was held",
+    EntryKind.RELEASE: "returned",
+    EntryKind.REFUND: "refunded",
+}
+
+
+def build_credits(statement: Statement) -> ui.LayoutView:
+    """The whole answer, a new view each time, with nothing to press. Well under 4000 characters with ten entries."""
+    container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=0x5865F2)
+    container.add_item(ui.TextDisplay("\n".join(_balance_lines(statement.balance, statement.held_images))))
+    container.add_item(ui.Separator())
+    lines = [_entry_line(entry, link) for entry, link in statement.entries]
+    container.add_item(ui.TextDisplay("\n".join(lines) or texts.NO_ENTRIES))
+    return ui.LayoutView(timeout=None).add_item(container)
+
+
+def jump_url(guild_id: int | None, channel_id: int, message_id: int) -> str:
+    """Where a message stands, for a browser and the app alike."""
+    return f"https://discord.com/channels/{guild_id or '@me'}/{channel_id}/{message_id}"
+
+
+def _balance_lines(balance: Balance, held_images: int) -> list[str]:
+    lines = [texts.balance_text(available=balance.available, allowance=balance.allowance, price=price_of(1))]
+    if balance.held:
+        lines.append(texts.held_text(balance.held, held_images))
+    lines.append(texts.refill_text(balance.allowance, balance.refills_at_ms))
+    return lines
+
+
+def _entry_line(entry: Entry, link: tuple[int | None, int, int] | None) -> str:
+    return texts.entry_text(
+        amount=entry.available_delta,
+        reason=_REASONS.get(entry.kind) or inert(entry.reason, REASON_MAX),
+        card_url=jump_url(*link) if link is not None else None,
+        at_ms=entry.created_at_ms,
+    )

@@ -1,0 +1,74 @@
+"""What Details shows: everything about one generation that its card leaves out, and the asker's own credits.
+
+Pure; must not know the database. A long prompt takes more than one message: Discord allows 4000 characters of text in
+each (Discord docs: Components, "Text Display").
+"""
+
+from __future__ import annotations
+
+from discord import ui
+
+from credits.model import Balance
+from generations.model import PICTURED, Generation, Image
+from generations.prices import charged_for, price_of
+from ui.texts import buttons as texts_buttons
+from ui.texts import card as texts
+from ui.texts.escaping import inert, inert_parts, units
+from ui.texts.formatting import credits_text, duration
+from ui.texts.text_budget import TEXT_BYTES_MAX, utf8_bytes
+
+PART_MAX = 1900  # UTF-16 units of the prompt in one text display
+MESSAGE_MAX = 3900  # UTF-16 units in one message, with something to spare; TEXT_BYTES_MAX holds as well
+TASK_ID_SHOWN = 80
+_COLOUR = 0x5865F2
+
+
+def build_details(generation: Generation, balance: Balance) -> list[ui.LayoutView]:
+    """One view for each message, in order; new ones each time, with nothing to press."""
+    words = generation.request.prompt
+    prompt = inert_parts(words, PART_MAX) if words else [texts_buttons.PROMPT_GONE]
+    facts = "\n".join(_facts(generation))
+    account = "\n".join(_account(balance))
+    pages: list[list[str]] = [[]]
+    for part in [*prompt, f"{facts}\n\n{account}"]:
+        page = "".join([*pages[-1], part])
+        if pages[-1] and (units(page) > MESSAGE_MAX or utf8_bytes(page) > TEXT_BYTES_MAX):
+            pages.append([])
+        pages[-1].append(part)
+    return [_view(page) for page in pages]
+
+
+def _view(parts: list[str]) -> ui.LayoutView:
+    container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=_COLOUR)
+    for part in parts:
+        container.add_item(ui.TextDisplay(part))
+    return ui.LayoutView(timeout=None).add_item(container)
+
+
+def _facts(generation: Generation) -> list[str]:
+    request = generation.request
+    options = [request.size.title, request.format.value]
+    options += [texts_buttons.PRIVATE] * request.private + [texts_buttons.SPOILER] * request.spoiler
+    return [
+        " · ".join(options),
+        *(_image_line(image) for image in generation.images),
+        texts_buttons.made_line(generation.origin.user_id, generation.created_at_ms),
+        texts.small_print([texts_buttons.generation_number(generation.id)]),
+    ]
+
+
+def _image_line(image: Image) -> str:
+    took = ""
+    if image.state in PICTURED and image.ready_at_ms is not None and image.submitted_at_ms is not None:
+        took = duration((image.ready_at_ms - image.submitted_at_ms) / 1000)
+    price = credits_text(charged_for(image)) if image.state in PICTURED else ""
+    task_id = inert(image.task_id, TASK_ID_SHOWN) if image.task_id else ""
+    return texts_buttons.image_line(image.position + 1, image.seed, image.state, took, price, task_id)
+
+
+def _account(balance: Balance) -> list[str]:
+    return [
+        f"{texts_buttons.YOUR_CREDITS}:",
+        texts.balance_text(available=balance.available, allowance=balance.allowance, price=price_of(1)),
+        texts.refill_text(balance.allowance, balance.refills_at_ms),
+    ]

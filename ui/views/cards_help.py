@@ -1,0 +1,66 @@
+"""What /help shows: one screen with this bot's real limits. Pure; must not know the settings or how it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from discord import ui
+
+from credits.allowance import CreditPeriod
+from generations.model import MAX_COUNT
+from generations.prices import price_of
+from qwen.models import PROMPT_MAX, OutputFormat, Size
+from ui.texts import help as texts
+
+COMMANDS_SHOWN = 2400  # characters; Discord takes 4000 in all
+_COLOUR = 0x5865F2
+
+
+@dataclass(frozen=True, slots=True)
+class HouseRules:
+    """What this bot's operator decided, as far as it concerns people."""
+
+    allowance: int
+    period: CreditPeriod
+    timezone: str
+    per_person: int
+    in_line: int
+    requests_per_minute: int  # 0: any number
+    deadline_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """The commands there are: names with descriptions, and the names of message menus."""
+
+    commands: Sequence[tuple[str, str]]
+    menus: Sequence[str]
+
+
+def build_help(rules: HouseRules, offered: Offered) -> ui.LayoutView:
+    """One screen; nothing to press."""
+    container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=_COLOUR)
+    container.add_item(ui.TextDisplay(f"{texts.TITLE}\n{texts.HOW}"))
+    cost = texts.cost(price=price_of(1), allowance=rules.allowance, period=rules.period, timezone=rules.timezone)
+    limits = texts.limits(
+        at_once=MAX_COUNT,
+        per_person=rules.per_person,
+        in_line=rules.in_line,
+        requests_per_minute=rules.requests_per_minute,
+        deadline_seconds=rules.deadline_seconds,
+    )
+    choices = texts.choices([size.label for size in Size], [kind.value for kind in OutputFormat], PROMPT_MAX)
+    container.add_item(ui.TextDisplay(f"{texts.COST}\n{cost}"))
+    container.add_item(ui.TextDisplay(f"{texts.LIMITS}\n{limits}\n{choices}"))
+    container.add_item(ui.TextDisplay("\n".join([texts.COMMANDS, *_commands(offered), texts.PRIVATE_HINT])))
+    return ui.LayoutView(timeout=None).add_item(container)
+
+
+def _commands(offered: Offered) -> list[str]:
+    """A line for each; where that is too much for one screen, their names alone."""
+    menus = [texts.message_menu(name) for name in offered.menus]
+    lines = [texts.slash_command(name, description) for name, description in offered.commands]
+    if sum(map(len, [*lines, *menus])) <= COMMANDS_SHOWN:
+        return [*lines, *menus]
+    return [" · ".join(texts.slash_command(name, "").strip() for name, _ in offered.commands), *menus]

@@ -1,0 +1,45 @@
+"""What /privacy shows and asks. Pure; must not know the database or how it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from discord import ui
+
+from generations.privacy import Holdings
+from ui.texts import privacy as texts
+
+_COLOUR, _RED = 0x5865F2, 0xED4245
+
+
+def build_holdings(holdings: Holdings) -> ui.LayoutView:
+    """What is kept of a person, and for how long."""
+    tally = holdings.tally
+    kept = texts.kept_lines(
+        prompts=tally.generations,
+        images=tally.images,
+        purged=tally.purged,
+        entries=holdings.entries,
+        has_settings=holdings.preferences is not None,
+        days=holdings.retention_days,
+    )
+    return _card("\n".join([texts.TITLE, kept, texts.NEVER_MORE]), _COLOUR)
+
+
+def build_confirmation(buttons: Sequence[ui.Item[Any]]) -> ui.LayoutView:
+    """The question before everything is deleted. *buttons* are made anew for every view."""
+    return _card(f"{texts.CONFIRM_TITLE}\n{texts.CONFIRM}", _RED, buttons)
+
+
+def build_outcome(sentence: str) -> ui.LayoutView:
+    """What became of it, in place of the question."""
+    return _card(sentence, _COLOUR)
+
+
+def _card(text: str, colour: int, buttons: Sequence[ui.Item[Any]] = ()) -> ui.LayoutView:
+    container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=colour)
+    container.add_item(ui.TextDisplay(text))
+    if buttons:
+        container.add_item(ui.ActionRow(*buttons))
+    return ui.LayoutView(timeout=None).add_item(container)

@@ -1,0 +1,74 @@
+"""What /settings shows: a list for each preference. Pure; must not know the database or how it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import discord
+from discord import ui
+
+from people.model import AS_DISCORD, Language, Ping, Preferences
+from qwen.models import OutputFormat, Size
+from ui.texts import settings as texts
+
+_COLOUR = 0x5865F2
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One preference: its name, what it is about, and what can be picked. The picked one is marked."""
+
+    name: str
+    title: str
+    options: Sequence[discord.SelectOption]
+
+
+def build_settings(preferences: Preferences, list_for: Callable[[Question], ui.Item[Any]]) -> ui.LayoutView:
+    """All preferences. *list_for* makes the list that is shown for one, anew for every view."""
+    container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=_COLOUR)
+    container.add_item(ui.TextDisplay(f"{texts.TITLE}\n{texts.MEANING}"))
+    for question in questions(preferences):
+        container.add_item(ui.TextDisplay(question.title))
+        container.add_item(ui.ActionRow(list_for(question)))
+    return ui.LayoutView(timeout=None).add_item(container)
+
+
+def questions(preferences: Preferences) -> list[Question]:
+    """Everything that can be set, with what is set now."""
+    language = AS_DISCORD if preferences.language is None else preferences.language.value
+    return [
+        _question("size", texts.SIZE, preferences.size, [(size.value, size.title, "") for size in Size]),
+        _question("format", texts.FORMAT, preferences.format, [(kind.value, kind.value, "") for kind in OutputFormat]),
+        _question(
+            "private",
+            texts.PRIVATE,
+            "yes" if preferences.private else "no",
+            [("no", texts.PUBLIC, ""), ("yes", texts.ONLY_ME, texts.ONLY_ME_MEANING)],
+        ),
+        _question(
+            "ping",
+            texts.PING,
+            preferences.ping,
+            [(ping.value, texts.PING_LABELS[ping], texts.PING_MEANINGS[ping]) for ping in Ping],
+        ),
+        _question(
+            "language",
+            texts.LANGUAGE,
+            language,
+            [(AS_DISCORD, texts.AS_DISCORD, texts.AS_DISCORD_MEANING), (Language.ENGLISH.value, texts.ENGLISH, "")],
+        ),
+    ]
+
+
+def _question(name: str, title: str, picked: str, offered: Sequence[tuple[str, str, str]]) -> Question:
+    """*offered*: value, label and what it means, which may be empty."""
+    return Question(
+        name,
+        title,
+        [
+            discord.SelectOption(label=label, value=value, description=meaning or None, default=value == picked)
+            for value, label, meaning in offered
+        ],
+    )
