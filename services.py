@@ -17,10 +17,10 @@ from credits.ledger import Ledger
 from generations.callbacks import Callbacks
 from generations.clock import Clock, Deadline
 from generations.pings import PingDecisions
-from generations.poll_schedule import Pace
+from generations.poll_schedule import PollSchedule
 from generations.ports import ImageService, ImageStore
 from generations.service import Generations
-from generations.stale_edits import Freshness
+from generations.stale_edits import StaleEditGuard
 from generations.token_only_channels import TokenOnlyChannels
 from generations.worker.context import StepContext
 from generations.worker.loop import Worker
@@ -35,8 +35,8 @@ from ui.delivery.cards import DiscordDelivery
 from ui.delivery.owner_alerts import OwnerAlerts
 from ui.delivery.pings import CardPings
 from ui.interactions.buttons import card_buttons
-from ui.interactions.card_deletion import Removal
-from ui.interactions.first_response import Opening
+from ui.interactions.card_deletion import CardDeletion
+from ui.interactions.first_response import FirstResponse
 from ui.interactions.responses import Desk, open_desk
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ class Joined:
     delivery: DiscordDelivery
     operator: OwnerAlerts
     pings: CardPings
-    opening: Opening
-    removal: Removal
+    first_response: FirstResponse
+    card_deletion: CardDeletion
     desk: Desk
     callbacks: Callbacks | None
     clock: Clock
@@ -116,16 +116,16 @@ def join(bot: Joined, settings: Settings, ground: Ground, kinds: Kinds | None = 
     kinds, client, clock = kinds or Kinds(), cast("discord.Client", bot), ground.clock
     bot.settings, bot.database, bot.clock, bot.rng = settings, ground.database, clock, ground.rng
     bot.ledger = kinds.ledger(Allowance(settings.credits_per_period, settings.credit_period, settings.timezone))
-    freshness = Freshness(ground.database, clock) if ground.shared else None
+    stale_edit_guard = StaleEditGuard(ground.database, clock) if ground.shared else None
     images = ImageMemory(settings.image_memory_mb * 1024 * 1024)
     bot.token_only = TokenOnlyChannels(clock, ground.database)
     bot.delivery = kinds.delivery(
-        client, clock, freshness, bot.token_only, rng=ground.rng, images=images, buttons=card_buttons
+        client, clock, stale_edit_guard, bot.token_only, rng=ground.rng, images=images, buttons=card_buttons
     )
     bot.operator = OwnerAlerts(client, clock, settings.owner_ids)
     bot.pings = kinds.pings(client, clock, kinds.decisions(ground.database, clock), bot.token_only)
     bot.callbacks = _callbacks(bot, ground, kinds)
-    pace, throttle = Pace(), Throttle(settings.qwen_max_tasks)
+    schedule, throttle = PollSchedule(), Throttle(settings.qwen_max_tasks)
     bot.generations = kinds.generations(
         ground.database,
         bot.ledger,
@@ -135,7 +135,7 @@ def join(bot: Joined, settings: Settings, ground: Ground, kinds: Kinds | None = 
         slots=lambda: throttle.slots.expected,
         requests_per_minute=settings.requests_per_minute,
         nudge=lambda: bot.worker.nudge(),
-        typical_seconds=pace.typical_seconds,
+        typical_seconds=schedule.typical_seconds,
     )
     bot.desk = open_desk(
         bot,
@@ -147,16 +147,16 @@ def join(bot: Joined, settings: Settings, ground: Ground, kinds: Kinds | None = 
         images=images,
     )
     bot.worker = kinds.worker(
-        context=_context(bot, ground, kinds, pace, throttle, images),
+        context=_context(bot, ground, kinds, schedule, throttle, images),
         service=bot.generations,
         delivery=bot.delivery,
         max_per_user=settings.max_images_per_user,
         owner=ground.owner,
     )
-    bot.opening = Opening(
-        bot.generations, bot.delivery, clock, bot.worker.showing.first_outlook, bot.token_only, buttons=card_buttons
+    bot.first_response = FirstResponse(
+        bot.generations, bot.delivery, clock, bot.worker.publisher.first_progress, bot.token_only, buttons=card_buttons
     )
-    bot.removal = Removal(client, bot.generations, clock)
+    bot.card_deletion = CardDeletion(client, bot.generations, clock)
 
 
 def _callbacks(bot: Joined, ground: Ground, kinds: Kinds) -> Callbacks | None:
@@ -173,7 +173,7 @@ def _callbacks(bot: Joined, ground: Ground, kinds: Kinds) -> Callbacks | None:
 
 
 def _context(
-    bot: Joined, ground: Ground, kinds: Kinds, pace: Pace, throttle: Throttle, images: ImageMemory
+    bot: Joined, ground: Ground, kinds: Kinds, schedule: PollSchedule, throttle: Throttle, images: ImageMemory
 ) -> StepContext:
     return kinds.context(
         database=ground.database.in_background(),
@@ -184,11 +184,11 @@ def _context(
         pings=bot.pings,
         clock=ground.clock,
         rng=ground.rng,
-        pace=pace,
+        schedule=schedule,
         throttle=throttle,
         deadline_seconds=bot.settings.task_deadline_seconds,
         callbacks=bot.callbacks,
         retention_days=bot.settings.retention_days,
         images=images,
-        chores=(bot.desk.privacy.keep_house,),
+        maintenance=(bot.desk.privacy.run_maintenance,),
     )

@@ -78,7 +78,7 @@ class WebSide:
         self._is_well = is_well
         self._budget = CallBudget()
         self._at_once = 0
-        self._heeding: set[asyncio.Task[None]] = set()
+        self._handling: set[asyncio.Task[None]] = set()
         self.app = web.Application(client_max_size=BODY_MAX_BYTES)
         for method in ("POST", "PUT"):  # the API's document doesn't say how it calls; sibling services use either
             self.app.router.add_route(method, f"{PATH}{{token}}", self._called)
@@ -86,8 +86,8 @@ class WebSide:
 
     async def drain(self, seconds: float = DRAIN_SECONDS) -> None:
         """Wait until every call that was answered is noted, for *seconds* at most; a call is a hint and no fact."""
-        if self._heeding:
-            _, late = await asyncio.wait(self._heeding, timeout=seconds)
+        if self._handling:
+            _, late = await asyncio.wait(self._handling, timeout=seconds)
             if late:
                 log.warning("stopping: %d callbacks cut off; their images are looked at in their turn", len(late))
 
@@ -114,17 +114,17 @@ class WebSide:
         callback = await self._callbacks.recognise(request.match_info["token"])
         if callback is None:
             return _answer(404)
-        self._heed(callback, body)
+        self._handle(callback, body)
         return _answer(204)
 
-    def _heed(self, callback: Callback, body: bytes) -> None:
+    def _handle(self, callback: Callback, body: bytes) -> None:
         """The caller has its answer before anything is written."""
-        task = asyncio.create_task(self._callbacks.heed(callback, body), name="callback")
-        self._heeding.add(task)
-        task.add_done_callback(self._heeded)
+        task = asyncio.create_task(self._callbacks.handle(callback, body), name="callback")
+        self._handling.add(task)
+        task.add_done_callback(self._handled)
 
-    def _heeded(self, task: asyncio.Task[None]) -> None:
-        self._heeding.discard(task)
+    def _handled(self, task: asyncio.Task[None]) -> None:
+        self._handling.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
             said = "a callback could not be noted (%s); the image is looked at in its turn"

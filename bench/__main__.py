@@ -47,15 +47,15 @@ class Bench:
 
 async def in_flight(bench: Bench, seconds: float) -> None:
     await asyncio.sleep(WARM_UP_SECONDS)
-    looks, edits, cpu, since_ms = bench.standins.looks, bench.standins.edits, read_cpu_seconds(bench.pid), now_ms()
+    polls, edits, cpu, since_ms = bench.standins.polls, bench.standins.edits, read_cpu_seconds(bench.pid), now_ms()
     await asyncio.sleep(seconds)
     spent = read_cpu_seconds(bench.pid) - cpu
     now_mib, most_mib = read_memory_mib(bench.pid)
     stall = read_stall(bench.probe_file, since_ms=since_ms, until_ms=now_ms())
     print(f"{bench.images} images in flight for {seconds:.0f} s: {stall}")
     print(
-        f"  {(bench.standins.looks - looks) / seconds:.0f} looks a second, closest two of one task "
-        f"{bench.standins.closest_looks_seconds:.2f} s apart; {(bench.standins.edits - edits) / seconds:.0f} edits a "
+        f"  {(bench.standins.polls - polls) / seconds:.0f} looks a second, closest two of one task "
+        f"{bench.standins.closest_polls_seconds:.2f} s apart; {(bench.standins.edits - edits) / seconds:.0f} edits a "
         f"second; memory {now_mib:.0f} MiB, most {most_mib:.0f} MiB; processor {spent / seconds:.0%}"
     )
 

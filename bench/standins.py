@@ -34,11 +34,11 @@ class StandIns:
     url: str = ""
     finished: bool = False  # whether the tasks are done
     posts: int = 0
-    looks: int = 0
+    polls: int = 0
     edits: int = 0
     pictures: int = 0  # files that came with edits
     looked_at: dict[str, float] = field(default_factory=dict)
-    closest_looks_seconds: float = float("inf")
+    closest_polls_seconds: float = float("inf")
 
     def routes(self, app: web.Application) -> None:
         app.router.add_post("/image-api/api/generate", self._generate)
@@ -55,10 +55,10 @@ class StandIns:
 
     async def _status(self, request: web.Request) -> web.Response:
         task_id, now = request.query["task_id"], time.monotonic()
-        self.looks += 1
+        self.polls += 1
         before = self.looked_at.get(task_id)
         if before is not None:
-            self.closest_looks_seconds = min(self.closest_looks_seconds, now - before)
+            self.closest_polls_seconds = min(self.closest_polls_seconds, now - before)
         self.looked_at[task_id] = now
         done = self.finished
         return _said(

@@ -12,7 +12,7 @@ from discord.ext import commands
 from generations.clock import Clock, done_within
 from generations.service import Generations
 from ui.interactions.errors import NOBODY, defer
-from ui.interactions.responses import PATIENCE_SECONDS
+from ui.interactions.responses import DEFER_AFTER_SECONDS
 from ui.views.cards_credits import build_credits
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class CreditsCog(commands.Cog):
     @app_commands.command(name="credits", description="Your credits, when they refill, and where they went")
     async def credits(self, interaction: discord.Interaction[Any]) -> None:
         looking = asyncio.ensure_future(self._generations.statement(interaction.user.id))
-        if await done_within(looking, PATIENCE_SECONDS, self._clock):
+        if await done_within(looking, DEFER_AFTER_SECONDS, self._clock):
             view = build_credits(await looking)
             await interaction.response.send_message(view=view, ephemeral=True, allowed_mentions=NOBODY)
             return

@@ -18,7 +18,7 @@ from generations.prices import price_of
 from people.model import Preferences
 from qwen.models import PROMPT_MAX, SEED_MAX, SEED_RANDOM, OutputFormat, Size
 from ui.interactions.errors import Refusal, answering
-from ui.interactions.first_response import Opening
+from ui.interactions.first_response import FirstResponse
 from ui.interactions.forms import Filled, Typed, give_back, read_form, show_form
 from ui.interactions.preferences import defaults_for
 from ui.interactions.requests import parse_request
@@ -53,8 +53,8 @@ class FormatOption(app_commands.Transformer):
 class ImagineCog(commands.Cog):
     """The command, the menu and the forms that make images."""
 
-    def __init__(self, opening: Opening, rng: random.Random, tree: app_commands.CommandTree[Any]) -> None:
-        self._opening = opening
+    def __init__(self, first_response: FirstResponse, rng: random.Random, tree: app_commands.CommandTree[Any]) -> None:
+        self._first_response = first_response
         self._rng = rng
         self._tree = tree
         # discord.py's decorator for message menus works outside of classes only.
@@ -96,7 +96,7 @@ class ImagineCog(commands.Cog):
             private=own.private if private is None else private,
             spoiler=spoiler,
         )
-        await self._opening.open(interaction, request)
+        await self._first_response.open(interaction, request)
 
     async def imagine_this(self, interaction: discord.Interaction[Any], message: discord.Message) -> None:
         """The message menu: the form with the message's text as the prompt."""
@@ -113,7 +113,7 @@ class ImagineCog(commands.Cog):
         if typed is None:
             return
         find = partial(self._find_typed, interaction, typed)
-        if not await answering(interaction, self._opening.open_found(interaction, find, private=typed.private)):
+        if not await answering(interaction, self._first_response.open_found(interaction, find, private=typed.private)):
             await give_back(interaction, typed)
 
     async def _find_typed(self, interaction: discord.Interaction[Any], typed: Typed) -> Request:
@@ -144,4 +144,4 @@ def text_of(message: discord.Message) -> str:
 
 async def setup(bot: ImagineBot) -> None:
     """Called by discord.py when the extension is loaded."""
-    await bot.add_cog(ImagineCog(bot.opening, bot.rng, bot.tree))
+    await bot.add_cog(ImagineCog(bot.first_response, bot.rng, bot.tree))

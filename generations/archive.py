@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from credits.ledger import Ledger
 from generations import records
 from generations.clock import Clock
-from generations.delivery_result import Shown
+from generations.delivery_result import DeliveryResult
 from generations.errors import NotThere
 from generations.fetching import fetch
 from generations.lost_images import lose
@@ -157,7 +157,9 @@ class Archive:
             raise NotThere
         return Fetched(fresh, pictures, len(gone), sum(refunded))
 
-    async def posted(self, generation: Generation, home: Origin, shown: Shown, positions: Mapping[int, object]) -> None:
+    async def posted(
+        self, generation: Generation, home: Origin, shown: DeliveryResult, positions: Mapping[int, object]
+    ) -> None:
         """The images at *positions* stand on a message now; it is the card, unless some stand elsewhere already.
 
         Raises LostClaim.

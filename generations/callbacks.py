@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from generations import records
 from generations.clock import Clock
 from generations.model import Image, State
-from generations.poll_schedule import LATE_LOOK_SECONDS
+from generations.poll_schedule import LATE_POLL_SECONDS
 from qwen.protocol import parse_callback
 from store.database import Database
 
@@ -29,7 +29,7 @@ TOKEN_BYTES = 32
 TOKEN_FORM = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)  # TOKEN_BYTES in url-safe base64
 SILENCE_IMAGES = 5  # so many ready in a row without a call, and the operator is told
 CALLED_POLLS_APART_MS = 5000  # between two polls of one image that follow calls, whatever polls come beside them
-INTEREST_SECONDS = LATE_LOOK_SECONDS[-1][0]  # a late image is of interest for a day, however it is noticed
+INTEREST_SECONDS = LATE_POLL_SECONDS[-1][0]  # a late image is of interest for a day, however it is noticed
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Callbacks:
         same = hmac.compare_digest(callback.token_hash, token_hash)
         return callback if same and is_awaited(image, self._clock.now_ms()) else None
 
-    async def heed(self, callback: records.Callback, body: bytes) -> None:
+    async def handle(self, callback: records.Callback, body: bytes) -> None:
         """Note the call, and have the image polled: at once, or 5 s after the last poll that followed a call."""
         claim = parse_callback(body)
         async with self._database.transaction() as tx:
@@ -102,8 +102,8 @@ class Callbacks:
             if noted != fresh:  # the same call again writes nothing
                 await records.note_callback(tx, noted)
             due_at_ms = due_after_call(noted, image, now_ms)
-            hastened = due_at_ms is not None and await records.hasten(tx, image, due_at_ms)
-        if hastened:
+            brought_forward = due_at_ms is not None and await records.bring_forward(tx, image, due_at_ms)
+        if brought_forward:
             log.info("image %s: the service called back", image.image_id)
             self._nudge()
 
@@ -141,7 +141,7 @@ def is_awaited(image: Image, now_ms: int) -> bool:
 
 def is_called(known: records.Callback, image: Image) -> bool:
     """Whether a call is still to be followed by a poll: none was begun since."""
-    return known.heard_at_ms is not None and known.heard_at_ms > (image.last_look_at_ms or 0)
+    return known.heard_at_ms is not None and known.heard_at_ms > (image.last_poll_at_ms or 0)
 
 
 def noted_call(known: records.Callback, image: Image, claim: str | None, now_ms: int) -> records.Callback:
@@ -150,7 +150,7 @@ def noted_call(known: records.Callback, image: Image, claim: str | None, now_ms:
     if not is_called(known, image):
         after_last = now_ms if heard_at_ms is None else heard_at_ms + CALLED_POLLS_APART_MS
         heard_at_ms = max(now_ms, min(after_last, now_ms + CALLED_POLLS_APART_MS))  # a clock may have gone back
-        heard_at_ms += heard_at_ms == image.last_look_at_ms  # a poll of this very millisecond was begun before
+        heard_at_ms += heard_at_ms == image.last_poll_at_ms  # a poll of this very millisecond was begun before
     return records.Callback(
         known.generation_id,
         known.position,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from generations.model import Apart
+from generations.model import SeparateMessage
 
 
 class Place(StrEnum):
@@ -19,7 +19,7 @@ class Place(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class DeliveryResult:
     """The outcome of a show. By image position, for the pictures that it uploaded: attachment ids and file names; the
     name is empty where it could only link to a picture. NOWHERE: there was no place left for the last of the pictures;
     those named here landed before."""
@@ -29,5 +29,7 @@ class Shown:
     channel_id: int | None = None
     attachments: Mapping[int, int] = field(default_factory=dict[int, int])
     file_names: Mapping[int, str] = field(default_factory=dict[int, str])
-    apart: Mapping[int, Apart] = field(default_factory=dict[int, Apart])  # those posted in a message of their own
+    apart: Mapping[int, SeparateMessage] = field(
+        default_factory=dict[int, SeparateMessage]
+    )  # those posted in a message of their own
     owed_seconds: float | None = None  # the pictures arrived, but the card must be shown again after so long

@@ -13,5 +13,5 @@ async def lose(tx: Transaction, ledger: Ledger, image: Image, *, fence: int, now
 
     Raises LostClaim, having changed nothing.
     """
-    await records.move(tx, image, State.FAILED, fence=fence, ending=Ending.PICTURE_LOST)
+    await records.move(tx, image, State.FAILED, fence=fence, ending=Ending.IMAGE_LOST)
     return await ledger.refund(tx, image.image_id, now_ms)

@@ -51,7 +51,7 @@ MOVES: Mapping[State, frozenset[State]] = {
 
 WAITING = frozenset({State.REQUESTED})
 IN_FLIGHT = frozenset({State.SUBMITTING, State.RUNNING})
-PICTURED = frozenset({State.SUCCEEDED, State.DELIVERED, State.UNDELIVERED})
+MADE = frozenset({State.SUCCEEDED, State.DELIVERED, State.UNDELIVERED})
 RETURNED = frozenset({State.FAILED, State.EXPIRED, State.UNKNOWN, State.CANCELLED})  # the hold was released
 HELD = WAITING | IN_FLIGHT
 VISIBLE_ENDINGS = RETURNED | {State.SUCCEEDED}  # a move to one of these changes what the card finally says
@@ -66,9 +66,9 @@ class Ending(StrEnum):
     KEY_REFUSED = "key_refused"
     ACCOUNT_EMPTY = "account_empty"
     TASK_LOST = "task_lost"  # the service no longer knows a task it had accepted
-    NO_PICTURE = "no_picture"  # SUCCESS without an image
-    PICTURE_UNUSABLE = "picture_unusable"  # not an image, or from a forbidden address
-    PICTURE_LOST = "picture_lost"  # it was made and paid for, but its link died before it could be posted; refunded
+    NO_IMAGE = "no_picture"  # SUCCESS without an image
+    IMAGE_UNUSABLE = "picture_unusable"  # not an image, or from a forbidden address
+    IMAGE_LOST = "picture_lost"  # it was made and paid for, but its link died before it could be posted; refunded
     OUTCOME_UNKNOWN = "outcome_unknown"
     DEADLINE = "deadline"
     LINE_DEADLINE = "line_deadline"  # waited in line for as long as an image may take
@@ -151,7 +151,7 @@ class Origin:
         return (self.interaction_id >> 22) + DISCORD_EPOCH_MS + TOKEN_LIFETIME_MS
 
 
-class Apart(NamedTuple):
+class SeparateMessage(NamedTuple):
     """A message that holds pictures beside their card."""
 
     channel_id: int
@@ -170,8 +170,8 @@ class Image:
     admitted_at_ms: int | None = None  # its turn came: it counts as in flight from here
     submitted_at_ms: int | None = None
     task_id: str | None = None
-    looks: int = 0  # status looks taken
-    last_look_at_ms: int | None = None
+    polls: int = 0  # status looks taken
+    last_poll_at_ms: int | None = None
     failures: int = 0  # temporary faults in a row, for the backoff
     ready_at_ms: int | None = None
     consumed_credits: int | None = None
@@ -179,16 +179,16 @@ class Image:
     ending: Ending | None = None
     ending_detail: str | None = None  # the service's own words, one short line
     attachment_id: int | None = None  # on the card, once delivered
-    apart_channel_id: int | None = None  # where its picture stands in a message of its own, which the card names
-    apart_message_id: int | None = None
+    separate_channel_id: int | None = None  # where its picture stands in a message of its own, which the card names
+    separate_message_id: int | None = None
     file_name: str | None = None  # there; empty when the card has a link to it instead
 
     @property
-    def apart(self) -> Apart | None:
+    def apart(self) -> SeparateMessage | None:
         """The message of its own that holds its picture, if there is one."""
-        if self.apart_channel_id is None or self.apart_message_id is None:
+        if self.separate_channel_id is None or self.separate_message_id is None:
             return None
-        return Apart(self.apart_channel_id, self.apart_message_id)
+        return SeparateMessage(self.separate_channel_id, self.separate_message_id)
 
     @property
     def image_id(self) -> str:
@@ -208,13 +208,13 @@ class Generation:
     fence: int = 0  # grows with each claim; a write with an older fence touches nothing
     message_id: int | None = None  # the card, once Discord has taken it
     revision: int = 0  # grows with each move that changes what the card finally says
-    shown_revision: int = 0
+    published_revision: int = 0
     card_channel_id: int | None = None  # where the card stands, if not where it was asked for (a direct message)
 
     @property
     def unshown(self) -> bool:
         """Whether the card on Discord still owes the person news."""
-        return self.shown_revision < self.revision
+        return self.published_revision < self.revision
 
     @property
     def standing(self) -> dict[int, int]:
@@ -222,7 +222,7 @@ class Generation:
         return {image.position: image.attachment_id for image in self.images if image.attachment_id is not None}
 
     @property
-    def apart_by_position(self) -> dict[int, Apart]:
+    def separate_by_position(self) -> dict[int, SeparateMessage]:
         """The messages that hold what could not be put on its card, by image position."""
         return {image.position: image.apart for image in self.images if image.apart is not None}
 
@@ -233,12 +233,12 @@ class Generation:
     @property
     def finished(self) -> bool:
         """Whether every image has come to an end, posted or not."""
-        return all(image.state in RETURNED | PICTURED for image in self.images)
+        return all(image.state in RETURNED | MADE for image in self.images)
 
     @property
     def seconds_taken(self) -> float | None:
         """From the first task sent to the last image ready; None while anything is on its way, or without an image."""
-        ready = [image for image in self.images if image.state in PICTURED and image.ready_at_ms is not None]
+        ready = [image for image in self.images if image.state in MADE and image.ready_at_ms is not None]
         if not ready or not self.finished:
             return None
         began = min(image.submitted_at_ms or self.created_at_ms for image in ready)
@@ -282,7 +282,7 @@ class Painting:
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class Progress:
     """What the worker knows of a generation's near future: its line while it waits, its painting while it is made."""
 
     line: Line | None = None

@@ -15,56 +15,56 @@ from dataclasses import dataclass, field
 
 from qwen.models import Size
 
-LOOK_SECONDS = 5.0  # never closer than this for one task
-FIRST_LOOK_MAX_SECONDS = 60.0
+POLL_SECONDS = 5.0  # never closer than this for one task
+FIRST_POLL_MAX_SECONDS = 60.0
 BACKSTOP_SECONDS = 10.0  # between looks that only make up for a lost callback
 BACKSTOP_SHARE = 0.95  # of the images should have called back before their first look
 READY_TARGET = 0.10  # the share of images that should be there at their first look
-WARM_UP_SAMPLES = 50  # with fewer than these nothing is trusted and the first look comes after LOOK_SECONDS
+WARM_UP_SAMPLES = 50  # with fewer than these nothing is trusted and the first look comes after POLL_SECONDS
 USUAL_MIN_SAMPLES = 3  # with fewer than these people are told no range
 REMEMBERED = 64
-LATE_LOOK_SECONDS = ((3600, 60.0), (24 * 3600, 900.0))  # after a deadline: (until this age, look so often)
+LATE_POLL_SECONDS = ((3600, 60.0), (24 * 3600, 900.0))  # after a deadline: (until this age, look so often)
 BACKOFF_MAX_SECONDS = 60.0
 
 
 @dataclass(slots=True)
-class SizePace:
+class SizeSchedule:
     """What is known of one size: seconds to the first look, and how long past images took."""
 
-    first_look_seconds: float = LOOK_SECONDS
+    first_poll_seconds: float = POLL_SECONDS
     samples: int = 0
     durations: deque[float] = field(default_factory=lambda: deque[float](maxlen=REMEMBERED))
 
 
-class Pace:
+class PollSchedule:
     """Learned paces by size. One per process; dump() and load() carry it over a restart."""
 
     def __init__(self) -> None:
-        self._sizes: dict[Size, SizePace] = {size: SizePace() for size in Size}
+        self._sizes: dict[Size, SizeSchedule] = {size: SizeSchedule() for size in Size}
 
-    def first_look_seconds(self, size: Size) -> float:
+    def first_poll_seconds(self, size: Size) -> float:
         """Seconds from the task's birth to its first look: 5 to 60."""
-        pace = self._sizes[size]
-        return pace.first_look_seconds if pace.samples >= WARM_UP_SAMPLES else LOOK_SECONDS
+        schedule = self._sizes[size]
+        return schedule.first_poll_seconds if schedule.samples >= WARM_UP_SAMPLES else POLL_SECONDS
 
-    def observe(self, size: Size, *, looked_seconds: float, noticed_seconds: float, looks: int) -> None:
+    def observe(self, size: Size, *, last_poll_seconds: float, noticed_seconds: float, polls: int) -> None:
         """Learn from one finished image.
 
-        *looked_seconds* is the age at the last look that still found it unfinished (0 when there was none),
+        *last_poll_seconds* is the age at the last look that still found it unfinished (0 when there was none),
         *noticed_seconds* its age when it was found finished, *looks* the looks in all.
         """
-        pace = self._sizes[size]
-        pace.durations.append((looked_seconds + noticed_seconds) / 2)  # the middle of the gap it fell into
-        self._aim(pace, ready_at_first_look=looks == 1)
+        schedule = self._sizes[size]
+        schedule.durations.append((last_poll_seconds + noticed_seconds) / 2)  # the middle of the gap it fell into
+        self._aim(schedule, ready_at_first_poll=polls == 1)
 
     @staticmethod
-    def _aim(pace: SizePace, *, ready_at_first_look: bool) -> None:
-        pace.samples += 1
-        if pace.samples <= WARM_UP_SAMPLES:
-            pace.first_look_seconds = _clamp(quantile(pace.durations, READY_TARGET))
+    def _aim(schedule: SizeSchedule, *, ready_at_first_poll: bool) -> None:
+        schedule.samples += 1
+        if schedule.samples <= WARM_UP_SAMPLES:
+            schedule.first_poll_seconds = _clamp(quantile(schedule.durations, READY_TARGET))
             return
-        gain = max(0.5, 4.0 / (1 + (pace.samples - WARM_UP_SAMPLES) / 20))
-        pace.first_look_seconds = _clamp(pace.first_look_seconds - gain * (ready_at_first_look - READY_TARGET))
+        gain = max(0.5, 4.0 / (1 + (schedule.samples - WARM_UP_SAMPLES) / 20))
+        schedule.first_poll_seconds = _clamp(schedule.first_poll_seconds - gain * (ready_at_first_poll - READY_TARGET))
 
     def backstop_seconds(self, size: Size) -> float:
         """Seconds from the task's birth to its first look when a callback is expected: 5 to 60, 10 while few are known.
@@ -78,9 +78,9 @@ class Pace:
 
     def observe_duration(self, size: Size, seconds: float) -> None:
         """Learn from one image whose time is known without regard to when it was looked at."""
-        pace = self._sizes[size]
-        pace.durations.append(seconds)
-        self._aim(pace, ready_at_first_look=seconds <= pace.first_look_seconds)
+        schedule = self._sizes[size]
+        schedule.durations.append(seconds)
+        self._aim(schedule, ready_at_first_poll=seconds <= schedule.first_poll_seconds)
 
     def usual_seconds(self, size: Size) -> tuple[int, int] | None:
         """What half of the recent images of this size took, as (least, most); None while too few were seen."""
@@ -99,18 +99,18 @@ class Pace:
     def slow_seconds(self, size: Size) -> float | None:
         """The age after which an image takes longer than usual (the 95 % quantile)."""
         durations = self._sizes[size].durations
-        return quantile(durations, 0.95) + LOOK_SECONDS if len(durations) >= USUAL_MIN_SAMPLES else None
+        return quantile(durations, 0.95) + POLL_SECONDS if len(durations) >= USUAL_MIN_SAMPLES else None
 
     def dump(self) -> str:
         """Everything learned, as JSON."""
         return json.dumps(
             {
                 size.value: {
-                    "first_look_seconds": round(pace.first_look_seconds, 3),
-                    "samples": pace.samples,
-                    "durations": [round(seconds, 2) for seconds in pace.durations],
+                    "first_poll_seconds": round(schedule.first_poll_seconds, 3),
+                    "samples": schedule.samples,
+                    "durations": [round(seconds, 2) for seconds in schedule.durations],
                 }
-                for size, pace in self._sizes.items()
+                for size, schedule in self._sizes.items()
             }
         )
 
@@ -121,13 +121,13 @@ class Pace:
             for size in Size:
                 known = stored.get(size.value)
                 if known is not None:
-                    self._sizes[size] = SizePace(
-                        first_look_seconds=_clamp(float(known["first_look_seconds"])),
+                    self._sizes[size] = SizeSchedule(
+                        first_poll_seconds=_clamp(float(known["first_poll_seconds"])),
                         samples=int(known["samples"]),
                         durations=deque((float(seconds) for seconds in known["durations"]), maxlen=REMEMBERED),
                     )
         except (ValueError, KeyError, TypeError, AttributeError):
-            self._sizes = {size: SizePace() for size in Size}
+            self._sizes = {size: SizeSchedule() for size in Size}
 
 
 def quantile(values: Sequence[float] | deque[float], share: float) -> float:
@@ -142,17 +142,17 @@ def backoff_seconds(failures: int, jitter: float) -> float:
     *jitter* is a random number from 0 to 1; it spreads tasks that failed together (never below 5 s, so that the
     looks of one task stay apart).
     """
-    ceiling = min(BACKOFF_MAX_SECONDS, LOOK_SECONDS * 2 ** max(0, failures - 1))
-    return LOOK_SECONDS + (ceiling - LOOK_SECONDS + 1.0) * jitter
+    ceiling = min(BACKOFF_MAX_SECONDS, POLL_SECONDS * 2 ** max(0, failures - 1))
+    return POLL_SECONDS + (ceiling - POLL_SECONDS + 1.0) * jitter
 
 
-def late_look_seconds(age_seconds: float) -> float | None:
+def late_poll_seconds(age_seconds: float) -> float | None:
     """How soon to look again at a task past its deadline; None: give it up."""
-    for until, every in LATE_LOOK_SECONDS:
+    for until, every in LATE_POLL_SECONDS:
         if age_seconds < until:
             return every
     return None
 
 
 def _clamp(seconds: float) -> float:
-    return min(FIRST_LOOK_MAX_SECONDS, max(LOOK_SECONDS, seconds))
+    return min(FIRST_POLL_MAX_SECONDS, max(POLL_SECONDS, seconds))

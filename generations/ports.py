@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from generations.delivery_result import Shown
-from generations.model import Generation, Outlook
+from generations.delivery_result import DeliveryResult
+from generations.model import Generation, Progress
 from qwen.images import DownloadedImage, FoundImage
 from qwen.models import Task, TaskRequest
 
@@ -14,11 +14,13 @@ from qwen.models import Task, TaskRequest
 class Delivery(Protocol):
     """Shows a generation by ids (ui/delivery/cards). Calls that change one message never overlap."""
 
-    def show_progress(self, generation: Generation, outlook: Outlook) -> None:
+    def show_progress(self, generation: Generation, progress: Progress) -> None:
         """Show how it goes, some time soon. Never waits, never raises; a newer one replaces it."""
         ...
 
-    async def show(self, generation: Generation, outlook: Outlook, pictures: Mapping[int, FoundImage]) -> Shown:
+    async def show(
+        self, generation: Generation, progress: Progress, pictures: Mapping[int, FoundImage]
+    ) -> DeliveryResult:
         """Show news that must arrive: endings, and the *pictures* (by position) of its succeeded images.
 
         Raises DeliveryDelayed when Discord can't take it now, LostClaim when somebody else has claimed it. Never raises
@@ -41,14 +43,14 @@ class Delivery(Protocol):
         ...
 
 
-class Freshness(Protocol):
+class StaleEditGuard(Protocol):
     """Whether a card may still be made to say what a process once read; generations.stale_edits is it."""
 
     async def is_current(self, generation: Generation) -> bool:
         """Whether nobody has claimed it since *generation* was read."""
         ...
 
-    async def was_shown(self, generation: Generation, standing: Mapping[int, int]) -> None:
+    async def was_published(self, generation: Generation, standing: Mapping[int, int]) -> None:
         """Progress of *generation* is on its card now: where news overtook it, have them shown again.
 
         *standing*: image position -> id of the attachments that it kept; empty: it left them alone.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from generations.model import PICTURED, Image
+from generations.model import MADE, Image
 from qwen.models import CREDITS_PER_IMAGE
 
 
@@ -13,6 +13,6 @@ def price_of(count: int) -> int:
 
 def charged_for(image: Image) -> int:
     """The credits that *image* took. With an ending they had been returned before it came: late images are free."""
-    if image.state not in PICTURED or image.ending is not None:
+    if image.state not in MADE or image.ending is not None:
         return 0
     return price_of(1) if image.consumed_credits is None else min(image.consumed_credits, price_of(1))

@@ -122,12 +122,12 @@ class Privacy:
                     raise StillAtWork(1)
                 kept, forgotten_at_ms = stayed, self._ledger.allowance.window(now_ms).ends_at_ms
                 await people.note_departure(tx, user_id, forgotten_at_ms)
-        with suppress(DatabaseLost):  # all is deleted, and keep_house() tries again
+        with suppress(DatabaseLost):  # all is deleted, and run_maintenance() tries again
             await self._database.truncate_wal()
         log.info("a person left: %d generations erased", len(own))
         return Erased(len(own), kept, forgotten_at_ms)
 
-    async def keep_house(self) -> None:
+    async def run_maintenance(self) -> None:
         """Purge and forget what is due, a batch at a time. Called every so often; a missed call only delays."""
         if self._retention_days:
             await self._purge()

@@ -174,7 +174,7 @@ class Generations:
         async with self._database.transaction() as tx:
             return await records.line_of(tx, generation.id, max_per_user=self._max_per_user)
 
-    async def standing_of(self, generation: Generation) -> tuple[Line | None, int]:
+    async def place_in_line_of(self, generation: Generation) -> tuple[Line | None, int]:
         """Its place in the line, and how many images had their turn and have not ended; 0 when none of its waits."""
         if not generation.cancellable:
             return None, 0

@@ -21,7 +21,7 @@ log = logging.getLogger("qwen_imagine.worker")
 ASK_AGAIN_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 
 
-class Freshness:
+class StaleEditGuard:
     """generations.ports.Freshness over the rows."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
@@ -33,7 +33,7 @@ class Freshness:
         async with self._database.transaction() as tx:
             return await shows.fence_of(tx, generation.id) == generation.fence
 
-    async def was_shown(self, generation: Generation, standing: Mapping[int, int]) -> None:
+    async def was_published(self, generation: Generation, standing: Mapping[int, int]) -> None:
         """*generation* was put on its card, with the attachments *standing*. What overtook it is shown again.
 
         While the database is away that is asked again for half a minute; an old card would stay as it is for ever.

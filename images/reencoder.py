@@ -8,19 +8,19 @@ import asyncio
 import logging
 
 from images.image_memory import ImageMemory
-from images.shrinking import CannotShrink, SmallerPicture, bytes_needed, shrink
+from images.shrinking import CannotShrink, ReencodedImage, bytes_needed, shrink
 from qwen.models import OutputFormat
 
 log = logging.getLogger("qwen_imagine.pictures")
 
 
-class Press:
+class Reencoder:
     """One for the whole process. Never cancel `fit()`: its thread would go on beside the next one's."""
 
     def __init__(self, memory: ImageMemory | None = None) -> None:
         self._memory = memory or ImageMemory()
 
-    async def fit(self, data: bytes, max_bytes: int, wanted: OutputFormat) -> SmallerPicture | None:
+    async def fit(self, data: bytes, max_bytes: int, wanted: OutputFormat) -> ReencodedImage | None:
         """The picture in at most *max_bytes*, as pictures.shrinking.shrink makes it; None: that can't be done."""
         async with self._memory.reencoding(bytes_needed(data)):
             try:

@@ -1,7 +1,7 @@
 """Encode an image anew until it fits: as JPEG or WebP in its own size first, then in smaller ones.
 
-Pure, but slow (seconds for a large image): call it in a thread (images/reencoder). The bytes come from a stranger: sizes
-are checked before anything is decoded, and a decoder that fails raises CannotShrink.
+Pure, but slow (seconds for a large image): call it in a thread (images/reencoder). The bytes come from a stranger:
+sizes are checked before anything is decoded, and a decoder that fails raises CannotShrink.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 from qwen.errors import NotAnImage
 from qwen.models import OutputFormat
-from qwen.pictures import PIXELS_MAX, read_picture
+from qwen.pictures import PIXELS_MAX, read_image_header
 
 # Share of each side, and the encoder's quality; tried in this order.
 RUNGS = ((1.0, 90), (1.0, 75), (0.75, 80), (0.5, 80), (0.35, 80), (0.25, 80))
@@ -52,7 +52,7 @@ class CannotShrink(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class SmallerPicture:
+class ReencodedImage:
     """A picture's new bytes, with their format and size in pixels, and the size it had before."""
 
     data: bytes = field(repr=False)
@@ -66,20 +66,20 @@ def bytes_needed(data: bytes) -> int:
     """The most memory, in bytes, that shrink() takes for *data*: 4 a pixel that is decoded, as many for a converted or
     resized copy, and 20 for each that is encoded. None where the header is no image's: nothing is decoded then."""
     try:
-        header = read_picture(data)
+        header = read_image_header(data)
     except NotAnImage:
         return 0
     pixels = header.width * header.height
     return 8 * pixels + 20 * min(pixels, ENCODED_PIXELS_MAX)
 
 
-def shrink(data: bytes, max_bytes: int, wanted: OutputFormat) -> SmallerPicture:
+def shrink(data: bytes, max_bytes: int, wanted: OutputFormat) -> ReencodedImage:
     """The largest of RUNGS that has at most *max_bytes*. Raises CannotShrink.
 
     A JPEG stays one if that was *wanted* and nothing in it is transparent; everything else becomes WebP.
     """
     try:
-        read_picture(data)  # the header alone: at most 50 million pixels
+        read_image_header(data)  # the header alone: at most 50 million pixels
         picture, profile = _decode(data)
         found = _first_that_fits(picture, profile, max_bytes, wanted)
     except NotAnImage as error:
@@ -109,7 +109,7 @@ def _decode(data: bytes) -> tuple[Image.Image, bytes | None]:
 
 def _first_that_fits(
     picture: Image.Image, profile: bytes | None, max_bytes: int, wanted: OutputFormat
-) -> SmallerPicture | None:
+) -> ReencodedImage | None:
     keeps_jpeg = wanted is OutputFormat.JPEG and picture.mode == "RGB"
     format = OutputFormat.JPEG if keeps_jpeg else OutputFormat.WEBP
     bytes_a_pixel = 0.0  # as seen on the rung before
@@ -122,7 +122,7 @@ def _first_that_fits(
             continue
         data = _encode(_resized(picture, width, height), format, quality, profile)
         if len(data) <= max_bytes:
-            return SmallerPicture(data, format, width, height, picture.size)
+            return ReencodedImage(data, format, width, height, picture.size)
         bytes_a_pixel = len(data) / (width * height)
     return None
 

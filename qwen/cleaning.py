@@ -26,7 +26,7 @@ def clean_line(text: object, *, limit: int = LINE_MAX, secret: str = "") -> str:
     if not isinstance(text, str):
         return ""
     # Cutting early keeps the cost of a huge text small; ten times the limit leaves room for what is dropped.
-    line = " ".join("".join(map(_inert, text[: limit * 10])).split())
+    line = " ".join("".join(map(_without_unseen, text[: limit * 10])).split())
     if secret:
         line = line.replace(secret, "(key)")
     line = _KEY_SHAPED.sub("(key)", _BEARER.sub("(key)", line))
@@ -34,7 +34,7 @@ def clean_line(text: object, *, limit: int = LINE_MAX, secret: str = "") -> str:
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
-def _inert(character: str) -> str:
+def _without_unseen(character: str) -> str:
     category = unicodedata.category(character)
     if category in _SPACING_CATEGORIES:
         return " "

@@ -22,7 +22,7 @@ from qwen.challenges import is_challenge
 from qwen.connections import NETWORK_FAULTS, USER_AGENT, ConnectionBroke, fault_name, send_once
 from qwen.errors import ImageError, ImageTooLarge, ImageUnavailable, ImageUrlRefused, NotAnImage, NotWhole
 from qwen.models import OutputFormat
-from qwen.pictures import read_picture
+from qwen.pictures import read_image_header
 from qwen.tries import Sleep, build_tries
 
 CONNECT_SECONDS = 10.0
@@ -150,7 +150,7 @@ class ImageDownloader:
 
     async def _fetch(self, url: URL, announced: Callable[[int], None] | None) -> DownloadedImage:
         data = await self._fetch_bytes(url, announced)
-        picture = read_picture(data)
+        picture = read_image_header(data)
         return DownloadedImage(data, picture.format, picture.width, picture.height)
 
     async def _fetch_bytes(self, url: URL, announced: Callable[[int], None] | None) -> bytes:

@@ -37,7 +37,7 @@ class Picture:
     height: int
 
 
-def read_picture(data: bytes) -> Picture:
+def read_image_header(data: bytes) -> Picture:
     """What `data` is. Raises NotAnImage for anything but a still PNG, JPEG or WebP of at most 50 million pixels, and
     NotWhole, which is one, for a file that ends too soon.
     """

@@ -51,7 +51,7 @@ _POST_REFUSALS: Mapping[int, type[RequestRefused]] = {
 # Refusals to pass a request on. Without the envelope nobody can say that the service itself meant them.
 _TURNED_AWAY = frozenset({401, 402, 403, 404, 405, 407, 410, 451})
 # A look called invalid (400) may be a proxy's bad moment while the image is being made: not listed, so temporary.
-_LOOK_REFUSALS: Mapping[int, type[RequestRefused]] = {
+_POLL_REFUSALS: Mapping[int, type[RequestRefused]] = {
     401: KeyRefused,
     402: AccountEmpty,
     403: KeyRefused,
@@ -141,7 +141,7 @@ def parse_status_answer(answer: HttpAnswer, task_id: str, *, key: str = "") -> T
             raise ServiceUnavailable("it answered about another task", **facts)
         return task
     _raise_turned_away(answer, envelope, facts)
-    _raise_refusal(number, _LOOK_REFUSALS, facts, prompt="")
+    _raise_refusal(number, _POLL_REFUSALS, facts, prompt="")
     if number == 429 or (number == 503 and find_header(answer.headers, "retry-after")):
         raise RateLimited(retry_after_seconds=read_retry_after(answer.headers), **facts)
     raise ServiceUnavailable(_reason(answer, envelope), **facts)

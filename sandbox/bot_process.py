@@ -20,7 +20,7 @@ from pathlib import Path
 KEPT_LINES = 200
 LINE_MAX_CHARACTERS = 4000
 STOP_SECONDS = 30.0
-LOOK_SECONDS = 0.05
+POLL_SECONDS = 0.05
 
 log = logging.getLogger(__name__)
 
@@ -172,7 +172,7 @@ class BotProcess:
         if self._is_connected is None:
             return
         while not self._is_connected():  # noqa: ASYNC110 - polling asks nothing more of the other side
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
         self._enter(BotState.RUNNING)
 
     async def _read_lines(self, process: asyncio.subprocess.Process) -> None:

@@ -19,7 +19,7 @@ from sandbox.image_api import CARDS, ImageApi
 
 ROOT = "/sandbox/panel"
 PUSH_SECONDS = 0.5
-PATIENCE_SECONDS = 2.0  # an action that takes longer goes on; its end is seen on the live socket
+DEFER_AFTER_SECONDS = 2.0  # an action that takes longer goes on; its end is seen on the live socket
 
 Json = dict[str, object]
 
@@ -127,7 +127,7 @@ class Panel:
         errand = asyncio.ensure_future(self._actions[action]())
         self._errands.add(errand)
         errand.add_done_callback(self._errands.discard)
-        await asyncio.wait([errand], timeout=PATIENCE_SECONDS)
+        await asyncio.wait([errand], timeout=DEFER_AFTER_SECONDS)
 
     async def _move_clock(self, wanted: Json) -> None:
         seconds = wanted.get("advance_seconds")

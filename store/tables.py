@@ -141,7 +141,7 @@ generations = Table(
     Column("message_id", BigInteger),
     Column("card_channel_id", BigInteger),
     Column("revision", BigInteger, nullable=False),
-    Column("shown_revision", BigInteger, nullable=False),
+    Column("published_revision", BigInteger, nullable=False),
     CheckConstraint(f"count BETWEEN 1 AND {MAX_COUNT}", "count"),
 )
 
@@ -157,8 +157,8 @@ images = Table(
     Column("admitted_at_ms", BigInteger),
     Column("submitted_at_ms", BigInteger),
     Column("task_id", Text),
-    Column("looks", Integer, nullable=False),
-    Column("last_look_at_ms", BigInteger),
+    Column("polls", Integer, nullable=False),
+    Column("last_poll_at_ms", BigInteger),
     Column("failures", Integer, nullable=False),
     Column("ready_at_ms", BigInteger),
     Column("consumed_credits", BigInteger),
@@ -166,8 +166,8 @@ images = Table(
     Column("ending", Text),
     Column("ending_detail", Text),
     Column("attachment_id", BigInteger),
-    Column("apart_channel_id", BigInteger),  # a message of its own beside the card
-    Column("apart_message_id", BigInteger),
+    Column("separate_channel_id", BigInteger),  # a message of its own beside the card
+    Column("separate_message_id", BigInteger),
     Column("file_name", Text),
     UniqueConstraint("task_id"),
     CheckConstraint(f"state IN ({', '.join(repr(state.value) for state in State)})", "state"),

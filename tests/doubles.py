@@ -8,9 +8,9 @@ import itertools
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from generations.delivery_result import Place, Shown
+from generations.delivery_result import DeliveryResult, Place
 from generations.errors import DeliveryDelayed
-from generations.model import Generation, Outlook, State
+from generations.model import Generation, Progress, State
 from qwen.errors import QwenError
 from qwen.images import DownloadedImage
 from qwen.models import OutputFormat, Task, TaskRequest, TaskStatus
@@ -76,11 +76,11 @@ class ScriptedService:
 
     clock: ManualClock
     on_create: list[Answer | BaseException] = field(default_factory=list)
-    on_look: list[Answer] = field(default_factory=list)
+    on_poll: list[Answer] = field(default_factory=list)
     posts: list[TaskRequest] = field(default_factory=list)
-    looks: dict[str, list[float]] = field(default_factory=dict)
+    polls: dict[str, list[float]] = field(default_factory=dict)
     during_create: Callable[[], Awaitable[None]] | None = None  # happens once, before the answer comes
-    during_look: Callable[[], Awaitable[None]] | None = None  # the same
+    during_poll: Callable[[], Awaitable[None]] | None = None  # the same
 
     async def create_task(self, request: TaskRequest) -> Task:
         self.posts.append(request)
@@ -93,18 +93,18 @@ class ScriptedService:
         return task(answer.status, task_id=answer.task_id or f"task-{len(self.posts)}")
 
     async def get_task(self, task_id: str) -> Task:
-        self.looks.setdefault(task_id, []).append(self.clock.monotonic())
-        if self.during_look is not None:
-            meanwhile, self.during_look = self.during_look, None
+        self.polls.setdefault(task_id, []).append(self.clock.monotonic())
+        if self.during_poll is not None:
+            meanwhile, self.during_poll = self.during_poll, None
             await meanwhile()
-        answer = self.on_look.pop(0) if self.on_look else READY
+        answer = self.on_poll.pop(0) if self.on_poll else READY
         if isinstance(answer, BaseException):
             raise answer
         return answer
 
-    def closest_looks(self) -> float:
+    def closest_polls(self) -> float:
         """The least distance between two looks at one task, in seconds."""
-        gaps = [later - earlier for times in self.looks.values() for earlier, later in itertools.pairwise(times)]
+        gaps = [later - earlier for times in self.polls.values() for earlier, later in itertools.pairwise(times)]
         return min(gaps, default=float("inf"))
 
 
@@ -126,22 +126,24 @@ class Shelf:
 class Wall:
     """A delivery that remembers what it was asked to show, in order."""
 
-    places: list[Place | Shown | DeliveryDelayed] = field(default_factory=list)
-    progress: list[tuple[Generation, Outlook]] = field(default_factory=list)
+    places: list[Place | DeliveryResult | DeliveryDelayed] = field(default_factory=list)
+    progress: list[tuple[Generation, Progress]] = field(default_factory=list)
     shows: list[tuple[Generation, dict[int, DownloadedImage]]] = field(default_factory=list)
     card: int | None = 777
     delay_seconds: float = 0.0  # until images can be shown
     finds: list[int | DeliveryDelayed | None] = field(default_factory=list)  # answers of find_card, before *card*
 
-    def show_progress(self, generation: Generation, outlook: Outlook) -> None:
-        self.progress.append((generation, outlook))
+    def show_progress(self, generation: Generation, progress: Progress) -> None:
+        self.progress.append((generation, progress))
 
-    async def show(self, generation: Generation, outlook: Outlook, pictures: Mapping[int, DownloadedImage]) -> Shown:
+    async def show(
+        self, generation: Generation, progress: Progress, pictures: Mapping[int, DownloadedImage]
+    ) -> DeliveryResult:
         place = self.places.pop(0) if self.places else Place.CARD
         if isinstance(place, DeliveryDelayed):
             raise place
         self.shows.append((generation, dict(pictures)))
-        shown = place if isinstance(place, Shown) else Shown(place)
+        shown = place if isinstance(place, DeliveryResult) else DeliveryResult(place)
         if shown.attachments or shown.place is Place.NOWHERE:
             return shown
         return replace(

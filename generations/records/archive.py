@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, delete, exists, func, or_, select, update
 
-from generations.model import DISCORD_EPOCH_MS, HELD, PICTURED, Generation, Origin, State
+from generations.model import DISCORD_EPOCH_MS, HELD, MADE, Generation, Origin, State
 from generations.records.rows import lock_generation, with_images
 from store.database import Transaction
 from store.tables import callbacks, generations, images, metadata, one_of, removed_cards
@@ -17,7 +17,7 @@ ERASED_AT_ONCE = 500  # both databases limit how many values one statement takes
 NEWEST_FIRST, OLDEST_FIRST = generations.c.id.desc(), generations.c.id.asc()
 
 _its_images = images.c.generation_id == generations.c.id
-_made = exists().where(_its_images, one_of(images.c.state, *sorted(PICTURED)))
+_made = exists().where(_its_images, one_of(images.c.state, *sorted(MADE)))
 _keeps = exists().where(_its_images, one_of(images.c.state, State.UNDELIVERED))
 
 # Every table that knows generations, whoever adds one: what refers to others first.
@@ -119,7 +119,7 @@ async def tally(tx: Transaction, user_id: int) -> Tally:
     return Tally(
         await tx.scalar(counted.where(own, generations.c.prompt != "")) or 0,
         await tx.scalar(counted.where(own, generations.c.prompt == "")) or 0,
-        await tx.scalar(made.where(own, one_of(images.c.state, *sorted(PICTURED)))) or 0,
+        await tx.scalar(made.where(own, one_of(images.c.state, *sorted(MADE)))) or 0,
     )
 
 
@@ -150,7 +150,7 @@ async def unfinished_count(tx: Transaction, user_id: int) -> int:
     own = generations.c.user_id == user_id
     under_way = one_of(images.c.state, *sorted(HELD), State.SUCCEEDED)
     busy = select(func.count()).select_from(images).join(generations, _its_images).where(own, under_way)
-    owed = generations.c.shown_revision < generations.c.revision
+    owed = generations.c.published_revision < generations.c.revision
     quiet = ~exists().where(_its_images, under_way)
     news = select(func.count()).select_from(generations).where(own, owed, quiet)
     return (await tx.scalar(busy) or 0) + (await tx.scalar(news) or 0)
@@ -197,7 +197,7 @@ def _is_at_rest(now_ms: int) -> ColumnElement[bool]:
     """Nothing will be done for it or shown of it any more."""
     lease = generations.c.lease_until_ms
     unclaimed = lease.is_(None) | (lease <= now_ms)
-    told = generations.c.shown_revision >= generations.c.revision
+    told = generations.c.published_revision >= generations.c.revision
     return generations.c.due_at_ms.is_(None) & unclaimed & told & ~_keeps
 
 

@@ -70,12 +70,12 @@ async def drop_claim(tx: Transaction, image: Image, claimed_task_id: str) -> Non
     await tx.execute(update(callbacks).where(*_of(image), this_one).values(claimed_task_id=None))
 
 
-async def hasten(tx: Transaction, image: Image, due_at_ms: int) -> bool:
+async def bring_forward(tx: Transaction, image: Image, due_at_ms: int) -> bool:
     """Have a worker see to *image* at *due_at_ms*, if that is sooner than it would. The row must be locked."""
     later = or_(images.c.due_at_ms.is_(None), images.c.due_at_ms > due_at_ms)
     here = (images.c.generation_id == image.generation_id) & (images.c.position == image.position)
-    hastened = await tx.execute(update(images).where(here, later).values(due_at_ms=due_at_ms))
-    if hastened.rowcount == 0:
+    brought_forward = await tx.execute(update(images).where(here, later).values(due_at_ms=due_at_ms))
+    if brought_forward.rowcount == 0:
         return False
     card_later = or_(generations.c.due_at_ms.is_(None), generations.c.due_at_ms > due_at_ms)
     card = update(generations).where(generations.c.id == image.generation_id, card_later)

@@ -58,7 +58,7 @@ async def set_answered(tx: Transaction, generation_id: int, message_id: int, now
     changed = await tx.execute(
         update(generations)
         .where(generations.c.id == generation_id, generations.c.message_id.is_(None))
-        .values(message_id=message_id, shown_revision=0)
+        .values(message_id=message_id, published_revision=0)
     )
     if changed.rowcount == 0:
         return False
@@ -83,7 +83,7 @@ async def make_due(tx: Transaction, generation_id: int, now_ms: int) -> None:
 _NAME_OF_A_LINK = case((images.c.file_name == "", ""), else_=None)
 
 
-async def mark_shown(
+async def mark_published(
     tx: Transaction,
     generation_id: int,
     fence: int,
@@ -98,7 +98,7 @@ async def mark_shown(
     that the one before held: their ids and names go, and the empty name that stands for a link stays. Raises LostClaim.
     """
     row = await lock_generation(tx, generation_id, fence)
-    changes: dict[str, int | None] = {"shown_revision": revision}
+    changes: dict[str, int | None] = {"published_revision": revision}
     if message_id is not None:
         changes["message_id"] = message_id
         if message_id != row["message_id"]:
@@ -116,7 +116,7 @@ async def forget_card(tx: Transaction, generation_id: int) -> None:
     await tx.execute(
         update(generations)
         .where(generations.c.id == generation_id)
-        .values(shown_revision=generations.c.revision, due_at_ms=next_due)
+        .values(published_revision=generations.c.revision, due_at_ms=next_due)
     )
 
 
@@ -152,7 +152,7 @@ async def wipe_tokens(tx: Transaction, now_ms: int) -> None:
     nothing_left = (
         generations.c.due_at_ms.is_(None)
         & generations.c.lease_until_ms.is_(None)
-        & (generations.c.shown_revision >= generations.c.revision)
+        & (generations.c.published_revision >= generations.c.revision)
     )
     useless = or_(generations.c.id < oldest_useful, nothing_left)
     await tx.execute(update(generations).where(has_token, useless).values(token=""))

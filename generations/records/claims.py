@@ -41,18 +41,18 @@ async def renew(tx: Transaction, generation_id: int, fence: int, lease_until_ms:
 
 
 async def release_claim(
-    tx: Transaction, generation_id: int, fence: int, *, retry_show_at_ms: int | None = None
+    tx: Transaction, generation_id: int, fence: int, *, retry_publish_at_ms: int | None = None
 ) -> None:
     """Give a claim back and say when the generation is due again, from what its images say now.
 
-    A card that owes news makes it due at *retry_show_at_ms*, or at once. When nothing will ever be due again, the
+    A card that owes news makes it due at *retry_publish_at_ms*, or at once. When nothing will ever be due again, the
     interaction's token is of no more use and is forgotten. Raises LostClaim.
     """
     row = await lock_generation(tx, generation_id, fence)
     due_at_ms = await tx.scalar(select(func.min(images.c.due_at_ms)).where(images.c.generation_id == generation_id))
-    if row["revision"] > row["shown_revision"]:
-        show_at_ms = retry_show_at_ms or 0
-        due_at_ms = show_at_ms if due_at_ms is None else min(due_at_ms, show_at_ms)
+    if row["revision"] > row["published_revision"]:
+        publish_at_ms = retry_publish_at_ms or 0
+        due_at_ms = publish_at_ms if due_at_ms is None else min(due_at_ms, publish_at_ms)
     changes: dict[str, int | str | None] = {"owner": None, "lease_until_ms": None, "due_at_ms": due_at_ms}
     if due_at_ms is None and row["message_id"] is not None:
         changes["token"] = ""  # an answer that is late to be confirmed still needs it: see records.wipe_tokens

@@ -20,8 +20,8 @@ class ImageChanges(TypedDict, total=False):
     admitted_at_ms: int | None
     submitted_at_ms: int | None
     task_id: str | None
-    looks: int
-    last_look_at_ms: int | None
+    polls: int
+    last_poll_at_ms: int | None
     failures: int
     ready_at_ms: int | None
     consumed_credits: int | None
@@ -30,8 +30,8 @@ class ImageChanges(TypedDict, total=False):
     ending_detail: str | None
     attachment_id: int | None
     file_name: str | None
-    apart_channel_id: int | None
-    apart_message_id: int | None
+    separate_channel_id: int | None
+    separate_message_id: int | None
 
 
 async def move(

@@ -58,7 +58,7 @@ def read_generation(row: RowMapping, its_images: Iterable[Image]) -> Generation:
         fence=row["fence"],
         message_id=row["message_id"],
         revision=row["revision"],
-        shown_revision=row["shown_revision"],
+        published_revision=row["published_revision"],
         card_channel_id=row["card_channel_id"],
     )
 
@@ -109,7 +109,7 @@ def generation_columns(generation: Generation) -> dict[str, Any]:
         "message_id": generation.message_id,
         "card_channel_id": generation.card_channel_id,
         "revision": generation.revision,
-        "shown_revision": generation.shown_revision,
+        "published_revision": generation.published_revision,
     }
 
 

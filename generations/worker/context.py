@@ -18,7 +18,7 @@ from generations import records
 from generations.callbacks import INTEREST_SECONDS, Callbacks
 from generations.clock import Clock
 from generations.model import Ending, Generation, Image, State
-from generations.poll_schedule import BACKSTOP_SECONDS, LOOK_SECONDS, Pace
+from generations.poll_schedule import BACKSTOP_SECONDS, POLL_SECONDS, PollSchedule
 from generations.ports import ImageService, ImageStore, Operator, Pings
 from generations.worker.throttle import Throttle
 from images.image_memory import ImageMemory, Room
@@ -27,12 +27,12 @@ from store.database import Database, Transaction
 
 log = logging.getLogger("qwen_imagine.worker")
 
-FIRST_LATE_LOOK_SECONDS = 2 * LOOK_SECONDS
+FIRST_LATE_POLL_SECONDS = 2 * POLL_SECONDS
 LEAP_SECONDS = 0.25  # more than two readings of clocks lie apart by; a time server steps by half of it and more
 
 
 @dataclass(slots=True)
-class LookGuard:
+class PollGuard:
     """Keeps looks apart even when the wall clock leaps: monotonic seconds of the last one's end, by name.
 
     A name is the id of a task or an image, or poll_turns.called_name. The rows say when an image is due by the wall
@@ -46,11 +46,11 @@ class LookGuard:
 
     def wait_seconds(self, *names: str) -> float:
         """How long there must not be another look of any of these *names*."""
-        self.heed_clocks()
+        self.compare_clocks()
         last = max(self.ends.get(name, self.leapt_at) for name in names)
-        return max(0.0, last + LOOK_SECONDS - self.clock.monotonic())
+        return max(0.0, last + POLL_SECONDS - self.clock.monotonic())
 
-    def heed_clocks(self) -> None:
+    def compare_clocks(self) -> None:
         """Notice a leap of the wall clock since the last time."""
         now = self.clock.monotonic()
         ahead = self.clock.now_ms() / 1000 - now
@@ -65,7 +65,7 @@ class LookGuard:
             self.ends.pop(name, None)
             self.ends[name] = now
         for stale in list(self.ends):
-            if now - self.ends[stale] <= LOOK_SECONDS:
+            if now - self.ends[stale] <= POLL_SECONDS:
                 break
             del self.ends[stale]
 
@@ -81,20 +81,20 @@ class StepContext:
     operator: Operator
     clock: Clock
     rng: random.Random
-    pace: Pace
+    schedule: PollSchedule
     throttle: Throttle
     deadline_seconds: int
     callbacks: Callbacks | None = None  # None: the service is not asked to call back
     pings: Pings | None = None  # None: nobody is pinged
-    chores: Sequence[Callable[[], Awaitable[None]]] = ()  # what else is to be kept in order, every so often
+    maintenance: Sequence[Callable[[], Awaitable[None]]] = ()  # what else is to be kept in order, every so often
     retention_days: int = 0  # after so many days addresses are purged; 0: never
     kept_checks: set[str] = field(default_factory=set[str])  # ids of kept images that are checked in this process now
     images: ImageMemory = field(default_factory=ImageMemory)
-    guard: LookGuard = field(init=False)
+    guard: PollGuard = field(init=False)
     room: Room = field(init=False)  # in `images`, of the one step that this context is for: see in_room()
 
     def __post_init__(self) -> None:
-        self.guard = LookGuard(self.clock)
+        self.guard = PollGuard(self.clock)
 
     def in_room(self, room: Room) -> StepContext:
         """The same for one step, which keeps the images that it fetches in *room*."""
@@ -106,24 +106,24 @@ class StepContext:
         """The moment *seconds* from now, in unix milliseconds."""
         return self.clock.now_ms() + round(seconds * 1000)
 
-    def first_look_seconds(self, size: Size) -> float:
+    def first_poll_seconds(self, size: Size) -> float:
         """Seconds from a POST to the first look at its task: later where a callback should come before."""
         if self.callbacks is None:
-            return self.pace.first_look_seconds(size)
-        return self.pace.backstop_seconds(size)
+            return self.schedule.first_poll_seconds(size)
+        return self.schedule.backstop_seconds(size)
 
     @property
-    def look_seconds(self) -> float:
+    def poll_seconds(self) -> float:
         """Seconds between two looks at one task that is being made."""
-        return LOOK_SECONDS if self.callbacks is None else BACKSTOP_SECONDS
+        return POLL_SECONDS if self.callbacks is None else BACKSTOP_SECONDS
 
-    async def keep_house(self) -> None:
+    async def run_maintenance(self) -> None:
         """Forget what is of no more use, and do the chores."""
         async with self.database.transaction() as tx:
             await records.wipe_tokens(tx, self.clock.now_ms())
             await records.forget_callbacks(tx, self.clock.now_ms() - round(INTEREST_SECONDS * 1000))
         self.images.forget_stale(self.clock.monotonic())
-        for chore in self.chores:
+        for chore in self.maintenance:
             await chore()
 
     async def save(self, generation: Generation, image: Image, **changes: Unpack[records.ImageChanges]) -> None:
@@ -161,11 +161,11 @@ class StepContext:
             ending=ending,
             ending_detail=detail or None,
             failures=0,
-            last_look_at_ms=image.last_look_at_ms,
-            due_at_ms=self.after(FIRST_LATE_LOOK_SECONDS) if late else None,
+            last_poll_at_ms=image.last_poll_at_ms,
+            due_at_ms=self.after(FIRST_LATE_POLL_SECONDS) if late else None,
         )
         if state is State.UNKNOWN:
             callback = await records.load_callback(tx, ended)
             if callback is not None and callback.claimed_task_id is not None:
-                await records.hasten(tx, ended, self.clock.now_ms())
+                await records.bring_forward(tx, ended, self.clock.now_ms())
         await self.ledger.release(tx, image.image_id, self.clock.now_ms())

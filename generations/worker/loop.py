@@ -15,13 +15,13 @@ from generations import records
 from generations.clock import Deadline
 from generations.errors import DeliveryDelayed, LostClaim, MovedOn
 from generations.model import Generation, Image, State
-from generations.poll_schedule import LOOK_SECONDS
+from generations.poll_schedule import POLL_SECONDS
 from generations.ports import Delivery
 from generations.service import Generations
 from generations.worker.context import StepContext
-from generations.worker.publish import Showing
+from generations.worker.publish import Publisher
 from generations.worker.steps import due_images, may_bring_image, step_in_room
-from generations.worker.stored_schedule import KeptPace, KeptSlots
+from generations.worker.stored_schedule import StoredSchedule, StoredSlots
 from images.image_memory import Room
 from observability.repeats import REPEATS
 from qwen.images import FoundImage
@@ -57,13 +57,13 @@ class Worker:
         self._owner = owner
         self._clock = context.clock
         self._database = context.database
-        self.showing = Showing(context, service, delivery, self._slots)
+        self.publisher = Publisher(context, service, delivery, self._slots)
         self._wake = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
-        self._kept_pace = KeptPace(context.database, context.pace)
-        self._kept_slots = KeptSlots(context.database, context.throttle.slots, context.clock)
-        self._kept_house_at = float("-inf")
+        self._stored_schedule = StoredSchedule(context.database, context.schedule)
+        self._stored_slots = StoredSlots(context.database, context.throttle.slots, context.clock)
+        self._maintained_at = float("-inf")
         self._round_ended_at = float("-inf")
 
     def nudge(self) -> None:
@@ -91,12 +91,12 @@ class Worker:
             self._wake.clear()
             wait = IDLE_SECONDS
             try:
-                await self._kept_pace.load()
-                await self._kept_slots.load()
+                await self._stored_schedule.load()
+                await self._stored_slots.load()
                 for generation in await self._claim(self._free_steps()):
                     self._start(generation)
                 wait = await self._until_next_due()
-                await self._keep_house()
+                await self._run_maintenance()
                 self._round_ended_at = self._clock.monotonic()
             except DatabaseBroken as broken:
                 self._context.operator.tell("database_broken", f"{broken}. The bot stops now.")
@@ -132,8 +132,8 @@ class Worker:
             log.warning("stopping: what was learned of the image API could not be saved")
 
     async def _save_learned(self) -> None:
-        await self._kept_pace.save()
-        await self._kept_slots.share()
+        await self._stored_schedule.save()
+        await self._stored_slots.share()
 
     def _start(self, generation: Generation) -> None:
         task = asyncio.create_task(self._advance(generation), name=f"generation {generation.id}")
@@ -143,7 +143,7 @@ class Worker:
 
     async def _claim(self, free: int) -> list[Generation]:
         """Let those whose turn it is out of the line, then take what is due."""
-        self._context.guard.heed_clocks()
+        self._context.guard.compare_clocks()
         if free <= 0:
             return []
         async with self._database.transaction() as tx:
@@ -153,7 +153,7 @@ class Worker:
             claimed = await records.claim_due(
                 tx, owner=self._owner, now_ms=now_ms, lease_until_ms=self._lease_until_ms(), limit=free
             )
-        if self._clock.monotonic() - began < LEASE_SECONDS - LOOK_SECONDS:
+        if self._clock.monotonic() - began < LEASE_SECONDS - POLL_SECONDS:
             return claimed
         # Whoever takes these over when the lease ends may look at their tasks at once.
         log.warning(
@@ -173,14 +173,14 @@ class Worker:
         """How many more may begin. Those that wait for memory hold up nobody who needs none."""
         return MAX_STEPS - len(self._running) + self._context.images.waiting
 
-    async def _keep_house(self) -> None:
+    async def _run_maintenance(self) -> None:
         now = self._clock.monotonic()
-        if now - self._kept_house_at < HOUSEKEEPING_SECONDS:
+        if now - self._maintained_at < HOUSEKEEPING_SECONDS:
             return
-        self._kept_house_at = now
-        await self._kept_pace.save()
-        await self._kept_slots.share()
-        await self._context.keep_house()
+        self._maintained_at = now
+        await self._stored_schedule.save()
+        await self._stored_slots.share()
+        await self._context.run_maintenance()
 
     def _slots(self) -> int:
         return self._context.throttle.slots.count(self._clock.monotonic())
@@ -236,15 +236,15 @@ class Worker:
     async def _show_news(self, generation: Generation, pictures: dict[int, FoundImage], delay: float) -> bool:
         """Show what is new, or put it off for *delay* seconds if that is above 0. False: it was put off."""
         if not delay:
-            return await self.showing.show(generation, pictures)
-        await self.showing.put_off(generation, DeliveryDelayed(delay))
+            return await self.publisher.show(generation, pictures)
+        await self.publisher.put_off(generation, DeliveryDelayed(delay))
         return False
 
     async def _tell_progress(self, generation: Generation) -> None:
         if generation.finished:
-            await self.showing.tell(generation)  # a process may have died between the show and this
+            await self.publisher.tell(generation)  # a process may have died between the show and this
         else:
-            await self.showing.show_progress(generation)
+            await self.publisher.show_progress(generation)
 
     async def _step_images(self, room: Room, generation: Generation, due: list[Image]) -> dict[int, FoundImage]:
         """Do what is *due* for each image. Returns their pictures, by position.
@@ -275,7 +275,7 @@ class Worker:
             async with self._database.transaction() as tx:
                 for image in due_images(generation.images, self._clock.now_ms()):
                     await records.update_image(tx, image, fence=generation.fence, due_at_ms=retry_at_ms)
-                await records.release_claim(tx, generation.id, generation.fence, retry_show_at_ms=retry_at_ms)
+                await records.release_claim(tx, generation.id, generation.fence, retry_publish_at_ms=retry_at_ms)
             return False
         if message_id is None:
             await self._service.abandon(generation.id)

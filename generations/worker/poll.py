@@ -11,7 +11,7 @@ from generations import records
 from generations.callbacks import Poll
 from generations.fetching import fetch
 from generations.model import Ending, Generation, Image, State
-from generations.poll_schedule import backoff_seconds, late_look_seconds
+from generations.poll_schedule import backoff_seconds, late_poll_seconds
 from generations.prices import price_of
 from generations.worker.context import StepContext
 from generations.worker.poll_turns import asking, begin_poll, follow_calls, with_poll_time
@@ -21,8 +21,8 @@ from qwen.models import Task, TaskStatus
 
 log = logging.getLogger("qwen_imagine.worker")
 
-LOST_TASK_LOOKS = 5  # so many "no such task" in a row before it is believed
-MISSING_PICTURE_LOOKS = 5  # so many times a picture that was said to be there may be missing
+LOST_TASK_POLLS = 5  # so many "no such task" in a row before it is believed
+MISSING_IMAGE_POLLS = 5  # so many times a picture that was said to be there may be missing
 KEEP_FETCHING_SECONDS = 3600  # a paid picture whose download fails is asked for again for so long
 POLICY_WORDS = (
     "policy",
@@ -50,7 +50,7 @@ async def look(context: StepContext, generation: Generation, image: Image) -> Fo
         await missing(context, generation, image, poll)
         return None
     except QwenError as error:
-        await look_failed(context, generation, image, poll, error)
+        await poll_failed(context, generation, image, poll, error)
         return None
     context.throttle.poll_answered(context.clock.monotonic())
     return await answered(context, generation, image, poll, task)
@@ -66,22 +66,22 @@ async def answered(
         case TaskStatus.FAILED:
             await _failed(context, generation, image, task)
         case TaskStatus.PENDING | TaskStatus.IN_PROGRESS | TaskStatus.UNKNOWN:
-            await _look_again(context, generation, image, poll, context.look_seconds, failures=0)
+            await _poll_again(context, generation, image, poll, context.poll_seconds, failures=0)
     return None
 
 
 async def missing(context: StepContext, generation: Generation, image: Image, poll: Poll) -> None:
     """404 for a task that was accepted: believed only after several looks, and a late success still counts."""
     failures = image.failures + 1
-    if failures >= LOST_TASK_LOOKS and image.state is State.RUNNING:
+    if failures >= LOST_TASK_POLLS and image.state is State.RUNNING:
         await context.end(generation, with_poll_time(context, image, poll), State.EXPIRED, Ending.TASK_LOST)
         return
-    await _look_again(
+    await _poll_again(
         context, generation, image, poll, backoff_seconds(failures, context.rng.random()), failures=failures
     )
 
 
-async def look_failed(context: StepContext, generation: Generation, image: Image, poll: Poll, error: QwenError) -> None:
+async def poll_failed(context: StepContext, generation: Generation, image: Image, poll: Poll, error: QwenError) -> None:
     """A look without an answer changes nothing but the time of the next one."""
     failures = image.failures + 1
     wait = backoff_seconds(failures, context.rng.random())
@@ -93,10 +93,10 @@ async def look_failed(context: StepContext, generation: Generation, image: Image
     elif isinstance(error, KeyRefused):
         context.operator.tell("key_refused", f"{error}.")
     log.info("task %s: look failed (%s), again in %.1f s", image.task_id, error, wait)
-    await _look_again(context, generation, image, poll, wait, failures=failures)
+    await _poll_again(context, generation, image, poll, wait, failures=failures)
 
 
-async def _look_again(
+async def _poll_again(
     context: StepContext, generation: Generation, image: Image, poll: Poll, wait: float, *, failures: int
 ) -> None:
     """Note the look and say when the next one is due; at the deadline the hold goes back."""
@@ -108,15 +108,15 @@ async def _look_again(
             await context.end(generation, noted, State.EXPIRED, Ending.DEADLINE)
             return
     else:  # past its end: only a late success is still of interest
-        late = late_look_seconds(age_seconds)
+        late = late_poll_seconds(age_seconds)
         wait = max(wait, late) if late is not None else 0.0
     async with context.database.transaction() as tx:
         noted = await records.update_image(
             tx,
             image,
             fence=generation.fence,
-            looks=image.looks + 1,
-            last_look_at_ms=noted.last_look_at_ms,
+            polls=image.polls + 1,
+            last_poll_at_ms=noted.last_poll_at_ms,
             failures=failures,
             due_at_ms=context.after(wait) if wait else None,
         )
@@ -126,7 +126,7 @@ async def _look_again(
 
 async def _failed(context: StepContext, generation: Generation, image: Image, task: Task) -> None:
     if image.state is not State.RUNNING:  # returned long ago; the service agrees
-        await context.save(generation, image, last_look_at_ms=context.clock.now_ms(), due_at_ms=None)
+        await context.save(generation, image, last_poll_at_ms=context.clock.now_ms(), due_at_ms=None)
         return
     message = task.error_message or ""
     await context.end(generation, image, State.FAILED, ending_of_failure(message), message)
@@ -138,7 +138,7 @@ async def _succeeded(
     url, *others = task.image_urls or ("",)
     if not url:
         log.error("task %s: SUCCESS without an image", image.task_id)
-        await _no_picture(context, generation, image, Ending.NO_PICTURE)
+        await _no_image(context, generation, image, Ending.NO_IMAGE)
         return None
     if others:
         log.warning("task %s: %d images in one answer, the first is posted", image.task_id, len(task.image_urls))
@@ -146,13 +146,13 @@ async def _succeeded(
         picture = await _fetch(context, image, url)
     except ImageUnavailable as error:
         if _may_still_come(error, image):
-            await look_failed(context, generation, image, poll, error)
+            await poll_failed(context, generation, image, poll, error)
         else:
-            await _no_picture(context, generation, image, Ending.PICTURE_UNUSABLE)
+            await _no_image(context, generation, image, Ending.IMAGE_UNUSABLE)
         return None
     except ImageError as error:
         log.error("task %s: its image can't be used (%s)", image.task_id, error)
-        await _no_picture(context, generation, image, Ending.PICTURE_UNUSABLE)
+        await _no_image(context, generation, image, Ending.IMAGE_UNUSABLE)
         return None
     await _settle(context, generation, image, poll, task, url)
     return picture
@@ -164,14 +164,14 @@ async def _fetch(context: StepContext, image: Image, url: str) -> FoundImage:
 
 def _may_still_come(error: ImageUnavailable, image: Image) -> bool:
     """A 404 too is no last word: a CDN that hasn't got the picture yet says the same as one that never will."""
-    return error.temporary or (error.http_status == 404 and image.failures < MISSING_PICTURE_LOOKS)
+    return error.temporary or (error.http_status == 404 and image.failures < MISSING_IMAGE_POLLS)
 
 
-async def _no_picture(context: StepContext, generation: Generation, image: Image, ending: Ending) -> None:
+async def _no_image(context: StepContext, generation: Generation, image: Image, ending: Ending) -> None:
     if image.state is State.RUNNING:
         await context.end(generation, image, State.FAILED, ending)
     else:
-        await context.save(generation, image, last_look_at_ms=context.clock.now_ms(), due_at_ms=None)
+        await context.save(generation, image, last_poll_at_ms=context.clock.now_ms(), due_at_ms=None)
 
 
 async def _settle(context: StepContext, generation: Generation, image: Image, poll: Poll, task: Task, url: str) -> None:
@@ -185,7 +185,7 @@ async def _settle(context: StepContext, generation: Generation, image: Image, po
             fence=generation.fence,
             image_url=url,
             ready_at_ms=now_ms,
-            looks=image.looks + 1,
+            polls=image.polls + 1,
             failures=0,
             due_at_ms=now_ms,
         )
@@ -195,7 +195,7 @@ async def _settle(context: StepContext, generation: Generation, image: Image, po
     _check_price(context, task)
     called_at_ms = poll.called_at_ms or (None if callback is None else callback.heard_at_ms)
     _learn(context, generation, image, now_ms, called_at_ms)
-    log.info("image %s: ready after %d look(s), %d credits", image.image_id, image.looks + 1, charged)
+    log.info("image %s: ready after %d look(s), %d credits", image.image_id, image.polls + 1, charged)
 
 
 def _check_price(context: StepContext, task: Task) -> None:
@@ -216,17 +216,17 @@ def _learn(context: StepContext, generation: Generation, image: Image, now_ms: i
     if image.state is not State.RUNNING or image.submitted_at_ms is None or image.failures:
         return
     noticed = (now_ms - image.submitted_at_ms) / 1000
-    looked = ((image.last_look_at_ms or image.submitted_at_ms) - image.submitted_at_ms) / 1000
+    looked = ((image.last_poll_at_ms or image.submitted_at_ms) - image.submitted_at_ms) / 1000
     if not 0 <= looked < noticed < context.deadline_seconds:
         return
     size = generation.request.size
     if context.callbacks is None:
-        context.pace.observe(size, looked_seconds=looked, noticed_seconds=noticed, looks=image.looks + 1)
+        context.schedule.observe(size, last_poll_seconds=looked, noticed_seconds=noticed, polls=image.polls + 1)
         return
     called = looked if called_at_ms is None else (called_at_ms - image.submitted_at_ms) / 1000
     was_called = looked < called <= noticed
     context.callbacks.image_was_ready(called=was_called)
-    context.pace.observe_duration(size, called if was_called else (looked + noticed) / 2)
+    context.schedule.observe_duration(size, called if was_called else (looked + noticed) / 2)
 
 
 async def fetch_again(context: StepContext, generation: Generation, image: Image) -> FoundImage | None:
@@ -248,7 +248,7 @@ async def fetch_again(context: StepContext, generation: Generation, image: Image
 
 async def _lose(context: StepContext, generation: Generation, image: Image) -> None:
     async with context.database.transaction() as tx:
-        await records.move(tx, image, State.FAILED, fence=generation.fence, ending=Ending.PICTURE_LOST, due_at_ms=None)
+        await records.move(tx, image, State.FAILED, fence=generation.fence, ending=Ending.IMAGE_LOST, due_at_ms=None)
         await context.ledger.refund(tx, image.image_id, context.clock.now_ms())
 
 

@@ -32,7 +32,7 @@ async def begin_poll(context: StepContext, generation: Generation, image: Image,
             poll = Poll(now_ms, None if called is None else called.heard_at_ms)
             wait = wait_seconds(context, image, task_id, was_called=poll.was_called)
             if wait == 0 and called is not None:
-                await records.update_image(tx, image, fence=generation.fence, last_look_at_ms=now_ms)
+                await records.update_image(tx, image, fence=generation.fence, last_poll_at_ms=now_ms)
                 await records.note_callback(tx, replace(called, heard_at_ms=now_ms))
     if wait > 0:
         await context.save(generation, image, due_at_ms=context.after(wait))
@@ -47,7 +47,7 @@ def wait_seconds(context: StepContext, image: Image, task_id: str, *, was_called
     """
     now, names = context.clock.monotonic(), (called_name(image),) if was_called else (task_id, image.image_id)
     wait = max(context.guard.wait_seconds(*names), context.throttle.wait_seconds(now))
-    wait = wait or context.throttle.looks.wait_seconds(task_id, now)
+    wait = wait or context.throttle.polls.wait_seconds(task_id, now)
     return max(wait, WAIT_SECONDS_MIN) if wait > 0 else 0.0
 
 
@@ -68,8 +68,8 @@ def called_name(image: Image) -> str:
 
 
 def with_poll_time(context: StepContext, image: Image, poll: Poll) -> Image:
-    """*image* after a poll. A call later than its last_look_at_ms is followed by another poll: callbacks.after_poll."""
-    return replace(image, last_look_at_ms=context.clock.now_ms() if poll.was_called else poll.asked_at_ms)
+    """*image* after a poll. A call later than its last_poll_at_ms is followed by another poll: callbacks.after_poll."""
+    return replace(image, last_poll_at_ms=context.clock.now_ms() if poll.was_called else poll.asked_at_ms)
 
 
 async def follow_calls(tx: Transaction, context: StepContext, image: Image, poll: Poll) -> None:
@@ -77,10 +77,10 @@ async def follow_calls(tx: Transaction, context: StepContext, image: Image, poll
     callback = await records.load_callback(tx, image)
     if callback is None:
         return
-    ended_at_ms = image.last_look_at_ms or poll.asked_at_ms  # not read from the clock again, which would be later
+    ended_at_ms = image.last_poll_at_ms or poll.asked_at_ms  # not read from the clock again, which would be later
     known = after_poll(callback, poll, ended_at_ms)
     if known != callback:
         await records.note_callback(tx, known)
     due_at_ms = due_after_call(known, image, context.clock.now_ms()) if is_called(known, image) else None
     if due_at_ms is not None:
-        await records.hasten(tx, image, due_at_ms)
+        await records.bring_forward(tx, image, due_at_ms)

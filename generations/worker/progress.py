@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from generations.model import IN_FLIGHT, Generation, Image, Line, Outlook, Painting
-from generations.poll_schedule import Pace
+from generations.model import IN_FLIGHT, Generation, Image, Line, Painting, Progress
+from generations.poll_schedule import PollSchedule
 
 SHARE_MAX = 0.95  # the service reports no percentage, so the bar never claims more
 SLOW_AFTER_FAILURES = 2
 
 
-def outlook_of(
-    generation: Generation, line: Line | None, pace: Pace, *, now_ms: int, slots: int, in_flight: int
-) -> Outlook:
+def progress_of(
+    generation: Generation, line: Line | None, schedule: PollSchedule, *, now_ms: int, slots: int, in_flight: int
+) -> Progress:
     """The near future of *generation*. *slots*: images that may be made at once; *in_flight*: whose turn came.
 
     After a 429 more images may have had their turn than can be made: these come before the line.
@@ -27,33 +27,33 @@ def outlook_of(
         line = Line(too_many, own_running=0, own_cap=1, own_position=1, about_seconds=None)
     if line is not None and line.position + in_flight <= slots and not line.waits_for_own:
         line = None  # its turn comes at once: there is no line to speak of
-    return Outlook(
-        line=replace(line, about_seconds=_about_seconds(generation, line, pace, slots)) if line else None,
-        painting=_painting(generation, painting, pace, now_ms) if painting else None,
+    return Progress(
+        line=replace(line, about_seconds=_about_seconds(generation, line, schedule, slots)) if line else None,
+        painting=_painting(generation, painting, schedule, now_ms) if painting else None,
         is_held_up=too_many > 0,
     )
 
 
-def _about_seconds(generation: Generation, line: Line, pace: Pace, slots: int) -> int | None:
-    typical = pace.typical_seconds(generation.request.size)
+def _about_seconds(generation: Generation, line: Line, schedule: PollSchedule, slots: int) -> int | None:
+    typical = schedule.typical_seconds(generation.request.size)
     if typical is None:
         return None
     rounds = math.ceil(line.position / max(1, slots))
     return max(5, 5 * round(rounds * typical / 5))
 
 
-def _painting(generation: Generation, images: list[Image], pace: Pace, now_ms: int) -> Painting:
+def _painting(generation: Generation, images: list[Image], schedule: PollSchedule, now_ms: int) -> Painting:
     """Told by the image that was begun last: the card is ready when that one is."""
     size = generation.request.size
     begun_ms = max(image.submitted_at_ms or now_ms for image in images)
     age = max(0.0, (now_ms - begun_ms) / 1000)
-    typical, slow = pace.typical_seconds(size), pace.slow_seconds(size)
+    typical, slow = schedule.typical_seconds(size), schedule.slow_seconds(size)
     overdue = slow is not None and age > slow
     ready_at_ms = begun_ms + round(typical * 1000) if typical and not overdue else None
     return Painting(
         begun_at_ms=begun_ms,
         share=min(SHARE_MAX, age / (typical * 1.1)) if typical else None,
-        usual_seconds=pace.usual_seconds(size),
+        usual_seconds=schedule.usual_seconds(size),
         ready_at_ms=ready_at_ms if ready_at_ms is not None and ready_at_ms > now_ms else None,  # never "4 seconds ago"
         overdue=overdue,
         service_slow=any(image.failures >= SLOW_AFTER_FAILURES for image in images),

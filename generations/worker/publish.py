@@ -10,15 +10,15 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 
 from generations import records
-from generations.delivery_result import Place, Shown
+from generations.delivery_result import DeliveryResult, Place
 from generations.errors import DeliveryDelayed, LostClaim
-from generations.model import Generation, Image, Outlook, State
+from generations.model import Generation, Image, Progress, State
 from generations.ports import Delivery
 from generations.service import Generations
-from generations.stale_edits import Freshness
+from generations.stale_edits import StaleEditGuard
 from generations.worker.context import StepContext
 from generations.worker.kept_images import FIRST_CHECK_SECONDS
-from generations.worker.progress import outlook_of
+from generations.worker.progress import progress_of
 from observability.repeats import REPEATS
 from qwen.images import FoundImage
 from store.database import Transaction
@@ -27,7 +27,7 @@ from store.errors import DatabaseLost
 log = logging.getLogger("qwen_imagine.worker")
 
 
-class Showing:
+class Publisher:
     """What a worker does once there is something to show. *slots*: how many images may be in flight now."""
 
     def __init__(
@@ -39,30 +39,30 @@ class Showing:
         self._slots = slots
         self._clock = context.clock
         self._database = context.database
-        self._freshness = Freshness(context.database, context.clock)
+        self._stale_edit_guard = StaleEditGuard(context.database, context.clock)
 
     async def show_progress(self, generation: Generation) -> None:
         """Say how it goes, some time soon."""
-        self._delivery.show_progress(generation, await self.outlook(generation))
+        self._delivery.show_progress(generation, await self.progress(generation))
 
     async def show(self, generation: Generation, pictures: Mapping[int, FoundImage]) -> bool:
         """Show what is new and give the claim back. False: Discord could not take it now, and it is due again later.
 
         *pictures*: by position, those of images that succeeded. Raises LostClaim.
         """
-        outlook = await self.outlook(generation)
+        progress = await self.progress(generation)
         try:
-            shown = await self._delivery.show(generation, outlook, pictures)
+            shown = await self._delivery.show(generation, progress, pictures)
         except DeliveryDelayed as delayed:
             await self.put_off(generation, delayed)
             return False
         async with self._landing(generation, shown.attachments):
-            await self._note_shown(generation, pictures, shown)
+            await self._record_result(generation, pictures, shown)
         if shown.owed_seconds is None:
             await self.tell(generation)
         retry_at_ms = None if shown.owed_seconds is None else self._context.after(shown.owed_seconds)
         async with self._database.transaction() as tx:
-            await records.release_claim(tx, generation.id, generation.fence, retry_show_at_ms=retry_at_ms)
+            await records.release_claim(tx, generation.id, generation.fence, retry_publish_at_ms=retry_at_ms)
         return True
 
     async def put_off(self, generation: Generation, delayed: DeliveryDelayed) -> None:
@@ -73,25 +73,27 @@ class Showing:
             for image in generation.images:
                 if image.state is State.SUCCEEDED:
                     await records.update_image(tx, image, fence=generation.fence, due_at_ms=due_at_ms)
-            await records.release_claim(tx, generation.id, generation.fence, retry_show_at_ms=due_at_ms)
+            await records.release_claim(tx, generation.id, generation.fence, retry_publish_at_ms=due_at_ms)
 
     async def tell(self, generation: Generation) -> None:
         """Tell the person that all has come to an end, if that is wanted. A second time changes nothing."""
         if generation.finished and self._context.pings is not None:
             await self._context.pings.arrived(generation)
 
-    async def outlook(self, generation: Generation) -> Outlook:
+    async def progress(self, generation: Generation) -> Progress:
         """What can be said of the near future of *generation*."""
-        line, in_flight = await self._service.standing_of(generation)
+        line, in_flight = await self._service.place_in_line_of(generation)
         now_ms = self._clock.now_ms()
-        return outlook_of(generation, line, self._context.pace, now_ms=now_ms, slots=self._slots(), in_flight=in_flight)
+        return progress_of(
+            generation, line, self._context.schedule, now_ms=now_ms, slots=self._slots(), in_flight=in_flight
+        )
 
-    async def first_outlook(self, generation: Generation) -> Outlook:
+    async def first_progress(self, generation: Generation) -> Progress:
         """The same for a card that is about to be sent for the first time: a database that is away must not stop it."""
         try:
-            return await self.outlook(generation)
+            return await self.progress(generation)
         except DatabaseLost:
-            return Outlook()
+            return Progress()
 
     @contextlib.asynccontextmanager
     async def _landing(self, generation: Generation, attachments: Mapping[int, int]) -> AsyncGenerator[None]:
@@ -100,12 +102,14 @@ class Showing:
             yield
         except LostClaim:
             standing = generation.standing | dict(attachments)
-            await self._freshness.was_shown(generation, standing)
+            await self._stale_edit_guard.was_published(generation, standing)
             raise
 
-    async def _note_shown(self, generation: Generation, pictures: Mapping[int, FoundImage], shown: Shown) -> None:
+    async def _record_result(
+        self, generation: Generation, pictures: Mapping[int, FoundImage], shown: DeliveryResult
+    ) -> None:
         async with self._database.transaction() as tx:
-            await records.mark_shown(
+            await records.mark_published(
                 tx,
                 generation.id,
                 generation.fence,
@@ -120,7 +124,7 @@ class Showing:
         log.info("generation %s: shown at %s", generation.id, shown.place.value)
 
 
-async def _note_posted(tx: Transaction, image: Image, shown: Shown, *, fence: int, check_at_ms: int) -> None:
+async def _note_posted(tx: Transaction, image: Image, shown: DeliveryResult, *, fence: int, check_at_ms: int) -> None:
     """Call an image delivered or kept. *check_at_ms*: when a kept one is checked.
 
     Of several images that went one by one, those that landed before there was no place left are delivered.
@@ -136,6 +140,6 @@ async def _note_posted(tx: Transaction, image: Image, shown: Shown, *, fence: in
         failures=0,
         attachment_id=shown.attachments.get(image.position),
         file_name=shown.file_names.get(image.position),
-        apart_channel_id=None if apart is None else apart.channel_id,
-        apart_message_id=None if apart is None else apart.message_id,
+        separate_channel_id=None if apart is None else apart.channel_id,
+        separate_message_id=None if apart is None else apart.message_id,
     )

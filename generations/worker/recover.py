@@ -64,8 +64,8 @@ async def _no_answer(
 ) -> None:
     """A claim is false when the service does not know the task, several times in a row; other faults say nothing."""
     if not isinstance(error, TaskNotFound):
-        await looking.look_failed(context, generation, image, poll, error)
-    elif image.failures + 1 >= looking.LOST_TASK_LOOKS:
+        await looking.poll_failed(context, generation, image, poll, error)
+    elif image.failures + 1 >= looking.LOST_TASK_POLLS:
         await _refuse(context, generation, image, poll, claimed)
     else:
         await looking.missing(context, generation, image, poll)
@@ -77,9 +77,9 @@ async def _refuse(context: StepContext, generation: Generation, image: Image, po
         if fresh is None or fresh.images[image.position].task_id is not None:
             return  # who made the POST has written its task down meanwhile, and when to look at it
         log.warning("image %s: a callback named task %s, which is not its own", image.image_id, claimed)
-        looked_at_ms = with_poll_time(context, image, poll).last_look_at_ms
+        looked_at_ms = with_poll_time(context, image, poll).last_poll_at_ms
         refused = await records.update_image(
-            tx, image, fence=generation.fence, last_look_at_ms=looked_at_ms, failures=0, due_at_ms=None
+            tx, image, fence=generation.fence, last_poll_at_ms=looked_at_ms, failures=0, due_at_ms=None
         )
         await records.drop_claim(tx, refused, claimed)
         await follow_calls(tx, context, refused, poll)  # another claim may have come while this one was checked

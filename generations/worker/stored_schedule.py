@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from generations import records
 from generations.clock import Clock
-from generations.poll_schedule import Pace
+from generations.poll_schedule import PollSchedule
 from generations.worker.throttle import TaskSlots
 from store.database import Database, Transaction
 from store.memory import load_value, save_value
 
-PACE_KEY = "pace:v1"
+SCHEDULE_KEY = "pace:v1"
 SLOTS_KEY = "slots:v1"
 
 
-class KeptPace:
+class StoredSchedule:
     """Loads once and saves often; saves nothing before it has loaded, so that nothing learned is forgotten."""
 
-    def __init__(self, database: Database, pace: Pace) -> None:
+    def __init__(self, database: Database, schedule: PollSchedule) -> None:
         self._database = database
-        self._pace = pace
+        self._schedule = schedule
         self._is_loaded = False
 
     async def load(self) -> None:
@@ -26,19 +26,19 @@ class KeptPace:
         if self._is_loaded:
             return
         async with self._database.transaction() as tx:
-            stored = await load_value(tx, PACE_KEY)
+            stored = await load_value(tx, SCHEDULE_KEY)
         if stored is not None:
-            self._pace.load(stored)
+            self._schedule.load(stored)
         self._is_loaded = True
 
     async def save(self) -> None:
         """Keep what was learned over a restart."""
         if self._is_loaded:
             async with self._database.transaction() as tx:
-                await save_value(tx, PACE_KEY, self._pace.dump())
+                await save_value(tx, SCHEDULE_KEY, self._schedule.dump())
 
 
-class KeptSlots:
+class StoredSlots:
     """Task slots, one row for all processes of a database: the limit is the key's, and they share the key."""
 
     def __init__(self, database: Database, slots: TaskSlots, clock: Clock) -> None:

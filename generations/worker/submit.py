@@ -10,7 +10,7 @@ import logging
 from generations import records
 from generations.errors import LostClaim
 from generations.model import Ending, Generation, Image, State
-from generations.poll_schedule import LOOK_SECONDS, backoff_seconds
+from generations.poll_schedule import POLL_SECONDS, backoff_seconds
 from generations.worker.context import StepContext
 from generations.worker.stored_schedule import save_slots
 from observability.repeats import REPEATS
@@ -37,7 +37,7 @@ TURNED_AWAY_TRIES = 4  # so many tries of an image turned away in front of the s
 async def wait(context: StepContext, generation: Generation, image: Image) -> None:
     """An image whose turn has not come: keep its place fresh, or give up at the deadline."""
     if not await _waited_too_long(context, generation, image):
-        await context.save(generation, image, due_at_ms=context.after(LOOK_SECONDS))
+        await context.save(generation, image, due_at_ms=context.after(POLL_SECONDS))
 
 
 async def submit(context: StepContext, generation: Generation, image: Image) -> None:
@@ -103,7 +103,7 @@ async def _accepted(context: StepContext, generation: Generation, image: Image, 
 
 async def _keep_task(context: StepContext, generation: Generation, image: Image, task: Task) -> None:
     """Write down whose task it is. Raises LostClaim, DatabaseLost."""
-    first_look = context.first_look_seconds(generation.request.size)
+    first_poll = context.first_poll_seconds(generation.request.size)
     try:
         async with context.database.transaction() as tx:
             running = await records.move(
@@ -113,18 +113,18 @@ async def _keep_task(context: StepContext, generation: Generation, image: Image,
                 fence=generation.fence,
                 task_id=task.task_id,
                 failures=0,
-                due_at_ms=context.after(first_look),
+                due_at_ms=context.after(first_poll),
             )
             callback = await records.load_callback(tx, running)
             if callback is not None and callback.heard_at_ms is not None:  # it came before this answer did
-                await records.hasten(tx, running, context.clock.now_ms())
+                await records.bring_forward(tx, running, context.clock.now_ms())
             tasks = await records.running_count(tx)
         context.throttle.slots.accepted(tasks, context.clock.monotonic())
     except LostClaim:
         # This process slept too long and the image was called unknown meanwhile: keep the task all the same.
         async with context.database.transaction() as tx:
             adopted = await records.adopt_task(
-                tx, generation.id, image.position, task.task_id, context.after(first_look), by_submitter=True
+                tx, generation.id, image.position, task.task_id, context.after(first_poll), by_submitter=True
             )
         log.warning("image %s: task came after the claim was lost, adopted: %s", image.image_id, adopted)
         raise

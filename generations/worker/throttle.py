@@ -10,9 +10,9 @@ import json
 import math
 from dataclasses import dataclass, field
 
-from generations.poll_schedule import LOOK_SECONDS
+from generations.poll_schedule import POLL_SECONDS
 
-LOOKS_AT_ONCE_MIN = 20  # so few are no stampede, and on an ordinary day nobody waits
+POLLS_AT_ONCE_MIN = 20  # so few are no stampede, and on an ordinary day nobody waits
 STALE_TURN_SECONDS = 1.0  # a turn that nobody came for is lost: many kept ones would be a stampede again
 PAUSE_MAX_SECONDS = 300.0
 PAUSE_FIRST_SECONDS = 5.0
@@ -22,8 +22,8 @@ TRY_SECONDS_MAX = 1800.0
 
 
 @dataclass(slots=True)
-class LookBudget:
-    """No more looks a second than *tasks* need that are each looked at every LOOK_SECONDS, one second's worth at once.
+class PollBudget:
+    """No more looks a second than *tasks* need that are each looked at every POLL_SECONDS, one second's worth at once.
 
     Whoever comes when it is spent is given a turn, first come, first served, and finds it kept for them.
     """
@@ -34,13 +34,13 @@ class LookBudget:
 
     @property
     def per_second(self) -> float:
-        return max(1, self.tasks) / LOOK_SECONDS
+        return max(1, self.tasks) / POLL_SECONDS
 
     def wait_seconds(self, task_id: str, now: float) -> float:
         """How long this task has to wait for its turn; 0: it is looked at now, and the look is spent."""
         turn = self.turns.pop(task_id, None)
         if turn is None or now - turn > STALE_TURN_SECONDS:
-            at_once = max(LOOKS_AT_ONCE_MIN, math.ceil(self.per_second))
+            at_once = max(POLLS_AT_ONCE_MIN, math.ceil(self.per_second))
             turn = max(now - (at_once - 1) / self.per_second, self.next_at)
             self.next_at = turn + 1 / self.per_second
         if turn <= now:
@@ -154,11 +154,11 @@ class Throttle:
     calls: Pause = field(default_factory=Pause)  # nothing is asked of the service
     posts: Pause = field(default_factory=Pause)  # no task is asked for, polls go on
     slots: TaskSlots = field(init=False)
-    looks: LookBudget = field(init=False)
+    polls: PollBudget = field(init=False)
 
     def __post_init__(self) -> None:
         self.slots = TaskSlots(self.limit)
-        self.looks = LookBudget(self.limit)
+        self.polls = PollBudget(self.limit)
 
     def poll_refused(self, now: float, retry_after_seconds: float | None, jitter: float) -> float:
         """A poll met a 429: too many calls, so everything waits; of tasks it says nothing. Returns the seconds."""

@@ -56,13 +56,19 @@ class MoodCard:
     help: str
 
 
-_PACE, _REFUSALS, _SERVICE, _RESULT, _CALLBACKS = "Pace", "Refusals", "Service trouble", "The image", "Callbacks"
+_SCHEDULE, _REFUSALS, _SERVICE, _RESULT, _CALLBACKS = (
+    "PollSchedule",
+    "Refusals",
+    "Service trouble",
+    "The image",
+    "Callbacks",
+)
 
 CARDS = (
-    MoodCard(Mood.NORMAL, _PACE, "Normal", "Every task is accepted and becomes an image."),
-    MoodCard(Mood.FAST, _PACE, "Fast", "New tasks take about a second."),
-    MoodCard(Mood.SLOW, _PACE, "Slow", "New tasks take about a minute."),
-    MoodCard(Mood.STUCK, _PACE, "Stuck", "Tasks stay PENDING for as long as this lasts."),
+    MoodCard(Mood.NORMAL, _SCHEDULE, "Normal", "Every task is accepted and becomes an image."),
+    MoodCard(Mood.FAST, _SCHEDULE, "Fast", "New tasks take about a second."),
+    MoodCard(Mood.SLOW, _SCHEDULE, "Slow", "New tasks take about a minute."),
+    MoodCard(Mood.STUCK, _SCHEDULE, "Stuck", "Tasks stay PENDING for as long as this lasts."),
     MoodCard(Mood.DECLINED, _REFUSALS, "Declined", "Tasks end as FAILED: content policy violation; 0 credits used."),
     MoodCard(Mood.BAD_REQUEST, _REFUSALS, "Bad request", "New tasks are refused with 400."),
     MoodCard(Mood.KEY_REFUSED, _REFUSALS, "Key refused", "Every request is refused with 401."),
@@ -147,7 +153,7 @@ class MoodDial:
         mood = self._use()
         return mood, mood if counted and mood not in REQUEST_MOODS else None
 
-    def for_look(self, kept: Mood | None) -> Mood:
+    def for_poll(self, kept: Mood | None) -> Mood:
         """The mood of a status request for a task that keeps `kept`."""
         return self._use() if self.mood in REQUEST_MOODS else self.for_task(kept)
 

@@ -58,7 +58,7 @@ class ImageApi:
     """The stand-in as one object: state for the panel and for tests, and `attach()` for its routes.
 
     `seconds_per_image`: how long a task takes, drawn evenly from this range; `answer_seconds`: how long an answer is on
-    its way, after what was asked for has happened. `posts` holds every POST in order, `looks`
+    its way, after what was asked for has happened. `posts` holds every POST in order, `polls`
     the monotonic milliseconds of every GET /status by task id. `max_tasks`: above so many running tasks a POST is
     answered with 429.
     """
@@ -100,8 +100,8 @@ class ImageApi:
         return self.service.posts
 
     @property
-    def looks(self) -> dict[str, list[int]]:
-        return self.service.looks
+    def polls(self) -> dict[str, list[int]]:
+        return self.service.polls
 
     @property
     def calls(self) -> dict[str, list[int]]:
@@ -192,16 +192,16 @@ class ImageApi:
         try:
             check_authorization(request.headers.get("Authorization"), self.key)
             task_id = parse_status(dict(request.query))
-            self.looks.setdefault(task_id, []).append(self.service.now_ms())
+            self.polls.setdefault(task_id, []).append(self.service.now_ms())
             task = self.service.task(task_id)
-            mood = task.next_looks.pop(0) if task.next_looks else self.service.dial.for_look(task.kept_mood)
-            answer = self._answer_look(task, mood)
+            mood = task.next_polls.pop(0) if task.next_polls else self.service.dial.for_poll(task.kept_mood)
+            answer = self._answer_poll(task, mood)
         except Refused as refused:
             answer = _refuse(refused, mood)
         await asyncio.sleep(self._rng.uniform(*self.answer_seconds))
         return await self._silence.instead_of(answer, request) if mood is Mood.SILENT else answer
 
-    def _answer_look(self, task: Task, mood: Mood) -> web.Response:
+    def _answer_poll(self, task: Task, mood: Mood) -> web.Response:
         if mood in _REFUSING_MOODS:
             raise _REFUSING_MOODS[mood]
         if mood is Mood.LOST_TASK:

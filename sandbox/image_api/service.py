@@ -51,7 +51,7 @@ class Service:
         self.dial = MoodDial()
         self.tasks: dict[str, Task] = {}
         self.posts: list[Post] = []
-        self.looks: dict[str, list[int]] = {}
+        self.polls: dict[str, list[int]] = {}
         self.calls: dict[str, list[int]] = {}
         self.seconds_per_image = (6.0, 9.0)
         self.callbacks = Callbacks()

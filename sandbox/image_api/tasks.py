@@ -15,7 +15,7 @@ from sandbox.image_api.moods import Mood, written_status
 PENDING_SHARE = 0.15
 STRANGE_STATUS = "WARMING_UP"
 FAILING_MOODS = frozenset({Mood.DECLINED, Mood.OTHER_WORDS_FAILED})
-STRANGE_LOOKS = 2
+STRANGE_POLLS = 2
 SEVERAL = 3
 _ID_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -41,9 +41,9 @@ class Task:
     accepted_at_ms: int  # monotonic, as is due_at_ms
     due_at_ms: int
     kept_mood: Mood | None = None
-    strange_looks_left: int = STRANGE_LOOKS
+    strange_polls_left: int = STRANGE_POLLS
     ending: Mood | None = field(default=None)
-    next_looks: list[Mood] = field(default_factory=list[Mood])  # moods that strike the next looks at it, one each
+    next_polls: list[Mood] = field(default_factory=list[Mood])  # moods that strike the next looks at it, one each
 
     def is_due(self, now_ms: int) -> bool:
         return now_ms >= self.due_at_ms
@@ -66,8 +66,8 @@ class Task:
 
     def look(self, now_ms: int, mood: Mood) -> str:
         """The status as a status request tells it: in a strange mood the first looks get one no document names."""
-        if mood is Mood.STRANGE_STATUS and self.strange_looks_left > 0:
-            self.strange_looks_left -= 1
+        if mood is Mood.STRANGE_STATUS and self.strange_polls_left > 0:
+            self.strange_polls_left -= 1
             return STRANGE_STATUS
         return self.status(now_ms, mood)
 

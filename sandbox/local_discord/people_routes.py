@@ -39,7 +39,7 @@ class PeopleRoutes:
         app.router.add_get("/sandbox/requests", self._requests)
         acts: dict[str, _Act] = {
             "command": self._command,
-            "press": self._press,
+            "press": self._reencoder,
             "submit": self._submit,
             "say": self._say,
             "delete": self._delete,
@@ -75,7 +75,7 @@ class PeopleRoutes:
         sent = cast("list[Any]", options)
         return {"interaction_id": str(actor.run_command(channel, kind, _text(body, "name"), sent, target))}
 
-    async def _press(self, actor: Actor, body: Json) -> Json:
+    async def _reencoder(self, actor: Actor, body: Json) -> Json:
         values = read_picks(body.get("values"))
         number = actor.press_custom_id(_id(body, "message_id"), _text(body, "custom_id"), values)
         return {"interaction_id": str(number)}

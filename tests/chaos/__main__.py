@@ -25,10 +25,10 @@ from tests.chaos.arena import Arena, open_arena
 from tests.chaos.plan import draw_plan
 from tests.chaos.rows import Rows, read_rows
 from tests.chaos.story import tell
-from tests.chaos.verdict import LOOKS_APART_MS, broken_promises
+from tests.chaos.verdict import POLLS_APART_MS, broken_promises
 
 SETTLE_SECONDS = 180.0
-LOOK_SECONDS = 2.0
+POLL_SECONDS = 2.0
 # After a jump a bot believes no due time for 5 s: whoever jumps over so little puts it off for ever.
 WORTH_A_JUMP_SECONDS = 15.0
 LATE = frozenset({"expired", "unknown"})
@@ -90,7 +90,7 @@ async def settle(arena: Arena) -> Rows:
             if rows.settled or time.monotonic() > deadline:
                 return rows
             _hasten(arena, rows)
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
 
 def _hasten(arena: Arena, rows: Rows) -> None:
@@ -100,8 +100,8 @@ def _hasten(arena: Arena, rows: Rows) -> None:
     if not waiting or any(image["state"] not in LATE for image in waiting):
         return
     ahead = min(image["due_at_ms"] for image in waiting) - arena.box.clock.now_ms()
-    last_look_ms = max((looks[-1] for looks in arena.box.images.looks.values()), default=0)
-    if ahead > WORTH_A_JUMP_SECONDS * 1000 and arena.box.images.service.now_ms() > last_look_ms + LOOKS_APART_MS + 1000:
+    last_poll_ms = max((polls[-1] for polls in arena.box.images.polls.values()), default=0)
+    if ahead > WORTH_A_JUMP_SECONDS * 1000 and arena.box.images.service.now_ms() > last_poll_ms + POLLS_APART_MS + 1000:
         arena.box.clock.advance(ahead / 1000)
 
 
@@ -112,7 +112,7 @@ def keep_evidence(folder: Path, arena: Arena, rows: Rows, broken: list[str]) -> 
         "rows.json": {name: getattr(rows, name) for name in ("accounts", "entries", "generations", "images")},
         "deeds.json": [asdict(moment) for moment in arena.diary.moments],
         "posts.json": [asdict(post) for post in arena.box.images.posts],
-        "looks.json": arena.box.images.looks,
+        "looks.json": arena.box.images.polls,
         "discord.json": [asdict(request) for request in arena.box.discord.requests],
     }
     for name, content in evidence.items():

@@ -44,7 +44,7 @@ class Rows:
             for row in self.generations
             if (row["due_at_ms"] is not None and (row["id"] in busy or row["id"] not in kept))
             or row["lease_until_ms"] is not None
-            or row["revision"] > row["shown_revision"]
+            or row["revision"] > row["published_revision"]
         ]
 
 

@@ -83,10 +83,10 @@ def _image_api(arena: Arena, seeds: set[int], task_ids: set[str | None]) -> Iter
             sent = f"POST of seed {post.body['seed']} by process {arena.poster_of(post)}"
             yield f"  {_seconds(post.at_ms - began)} {sent}: {post.status}, {post.task_id}"
     for task_id in task_ids - {None}:
-        looks = ", ".join(_seconds(at_ms - began).strip() for at_ms in images.looks.get(task_id or "", []))
+        polls = ", ".join(_seconds(at_ms - began).strip() for at_ms in images.polls.get(task_id or "", []))
         task = images.tasks.get(task_id or "")
         due = "no such task" if task is None else f"ready at {_seconds(task.due_at_ms - began).strip()}"
-        yield f"  task {task_id}: {due}, looks at {looks or 'no time'}"
+        yield f"  task {task_id}: {due}, looks at {polls or 'no time'}"
 
 
 def _discord(arena: Arena, row: Row) -> Iterator[str]:

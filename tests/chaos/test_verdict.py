@@ -46,7 +46,7 @@ def test_the_diary_knows_who_died_and_which_moods_reigned() -> None:
     assert diary.moods_within(15, 30) == {Mood.BUSY, Mood.NORMAL}
 
 
-def test_a_look_may_come_soon_after_another_one_if_a_call_came_between_and_once_in_five_seconds() -> None:
+def test_a_poll_may_come_soon_after_another_one_if_a_call_came_between_and_once_in_five_seconds() -> None:
     assert list(close_looks([0, 5000, 10_000], [])) == []
     assert list(close_looks([0, 5000, 6000], [])) == [(5000, 6000)]
     assert list(close_looks([0, 5000, 6000], [900])) == [(5000, 6000)]

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
-from generations.model import Ending, Generation, Outlook, State
+from generations.model import Ending, Generation, Progress, State
 from sandbox.image_api import ImageApi, Mood
 from sandbox.local_discord import LocalDiscord
 from tests.chaos.arena import Arena
@@ -20,7 +20,7 @@ from ui.interactions.buttons import card_buttons
 from ui.texts.card import NOT_CANCELLABLE
 from ui.views.cards import build_card
 
-LOOKS_APART_MS = 5000
+POLLS_APART_MS = 5000
 SPOILED = {Mood.DECLINED, Mood.NO_URL, Mood.NOT_AN_IMAGE, Mood.REDIRECT}  # the task ends without a usable picture
 STALL_MS = 3000  # a busy machine notes late what happened: a POST may be read after its sender was killed
 WAKING_MS = 5000  # what a process had begun before it was stopped is through by then
@@ -133,26 +133,26 @@ def _tasks(rows: Rows, arena: Arena) -> Iterator[str]:
 def _looks(images: ImageApi, diary: Diary) -> Iterator[str]:
     """Who is stopped between its claim and its look makes it on waking, however late, beside whoever went on: no lease
     can hold that back, since the look may be on its way already."""
-    for task_id, looks in images.looks.items():
-        awake = [look for look in looks if not diary.woke_within(look - WAKING_MS, look)]
-        for early, late in close_looks(looks, images.calls.get(task_id, [])):
+    for task_id, polls in images.polls.items():
+        awake = [look for look in polls if not diary.woke_within(look - WAKING_MS, look)]
+        for early, late in close_looks(polls, images.calls.get(task_id, [])):
             if early in awake and late in awake:
                 yield f"task {task_id} was looked at twice within {late - early} ms"
-    yield from (f"somebody looked at {task_id}, which is no task" for task_id in images.looks.keys() - images.tasks)
+    yield from (f"somebody looked at {task_id}, which is no task" for task_id in images.polls.keys() - images.tasks)
 
 
-def close_looks(looks: Sequence[int], calls: Sequence[int]) -> Iterator[tuple[int, int]]:
+def close_looks(polls: Sequence[int], calls: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Pairs of looks at one task that should have lain 5 s apart. Times: when a look came and a call was sent, in ms.
 
     A look may follow the one before it sooner, if a call came between them: and then 5 s after the last such look.
     """
     called: int | None = None
-    for early, late in itertools.pairwise(looks):
-        if late - early >= LOOKS_APART_MS:
+    for early, late in itertools.pairwise(polls):
+        if late - early >= POLLS_APART_MS:
             continue
         if not any(early - STALL_MS <= sent <= late for sent in calls):
             yield early, late
-        elif called is not None and late - called < LOOKS_APART_MS:
+        elif called is not None and late - called < POLLS_APART_MS:
             yield called, late
         called = late
 
@@ -196,8 +196,8 @@ def _pictures(rows: Rows, images: ImageApi, screen: dict[int, Json], diary: Diar
             yield f"image {name} is called delivered and nobody sees it"
         task = images.tasks.get(image["task_id"] or "")
         exists = task is not None and bool(task.image_names())
-        last_looks = images.looks.get(image["task_id"] or "", [])[-1:]  # late: at a spoiled picture it is the last
-        spoiled = any(diary.moods_within(look, look + STALL_MS) & SPOILED for look in last_looks)
+        last_polls = images.polls.get(image["task_id"] or "", [])[-1:]  # late: at a spoiled picture it is the last
+        spoiled = any(diary.moods_within(look, look + STALL_MS) & SPOILED for look in last_polls)
         if exists and state not in ("delivered", "failed") and not spoiled:
             yield f"image {name} exists as task {image['task_id']}, yet it is {state}, {image['ending']}"
         if state == "delivered" and not exists:
@@ -227,7 +227,7 @@ def _final_text(generation: Generation) -> str:
         for image in generation.images
         if image.state is State.DELIVERED
     }
-    container = build_card(generation, Outlook(), attached=attached, buttons=card_buttons).to_components()[0]
+    container = build_card(generation, Progress(), attached=attached, buttons=card_buttons).to_components()[0]
     return "\n".join(part["content"] for part in container["components"] if part["type"] == 10)
 
 

@@ -30,7 +30,7 @@ from discord_api.command_sync import sync_commands
 from generations import records
 from generations.model import Generation
 from generations.pings import PingDecisions
-from generations.poll_schedule import Pace
+from generations.poll_schedule import PollSchedule
 from generations.service import Generations
 from generations.token_only_channels import TokenOnlyChannels
 from generations.worker.context import StepContext
@@ -42,9 +42,9 @@ from tests.doubles import Bell, ScriptedService, Shelf
 from ui.delivery.cards import DiscordDelivery
 from ui.delivery.pings import CardPings
 from ui.interactions.buttons import DYNAMIC_ITEMS, card_buttons
-from ui.interactions.card_deletion import Removal
+from ui.interactions.card_deletion import CardDeletion
 from ui.interactions.errors import Tree
-from ui.interactions.first_response import Opening
+from ui.interactions.first_response import FirstResponse
 from ui.interactions.responses import open_desk
 
 DM_PERMISSIONS = discord.Permissions(attach_files=True, embed_links=True, mention_everyone=True)
@@ -179,11 +179,11 @@ class SceneBot(commands.AutoShardedBot):
         decisions = PingDecisions(scene.database, scene.clock)  # type: ignore[arg-type]
         self.pings = CardPings(self, scene.clock, decisions, self.token_only)
         self.worker = scene.worker_for(self.delivery, self.pings)
-        first_outlook = self.worker.showing.first_outlook
-        self.opening = Opening(
-            scene.generations, self.delivery, scene.clock, first_outlook, self.token_only, buttons=card_buttons
+        first_progress = self.worker.publisher.first_progress
+        self.first_response = FirstResponse(
+            scene.generations, self.delivery, scene.clock, first_progress, self.token_only, buttons=card_buttons
         )
-        self.removal = Removal(self, scene.generations, scene.clock)
+        self.card_deletion = CardDeletion(self, scene.generations, scene.clock)
         self.settings = scene.settings
         self.desk = open_desk(
             self,
@@ -267,7 +267,7 @@ class Scene:
             pings=pings,
             clock=self.clock,
             rng=random.Random(8),
-            pace=Pace(),
+            schedule=PollSchedule(),
             throttle=Throttle(20),
             deadline_seconds=900,
         )

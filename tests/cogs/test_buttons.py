@@ -266,13 +266,13 @@ async def test_the_requester_deletes_the_card_after_a_private_question(scene: Sc
     assert [link for _, link in statement.entries if link is not None] == []
 
 
-async def test_a_picture_that_stands_in_a_message_of_its_own_is_deleted_with_its_card(scene: Scene) -> None:
+async def test_a_image_that_stands_in_a_message_of_its_own_is_deleted_with_its_card(scene: Scene) -> None:
     card = await result(scene)
     channel = scene.bot.get_partial_messageable(scene.channel.id)
     apart = await channel.send("what Discord would not have on the card")
     async with scene.database.real.transaction() as tx:
         await tx.execute(
-            text("UPDATE images SET apart_channel_id = :channel, apart_message_id = :message"),
+            text("UPDATE images SET separate_channel_id = :channel, separate_message_id = :message"),
             {"channel": channel.id, "message": apart.id},
         )
     question = await sure(await scene.alice.click(card, label="Delete"))

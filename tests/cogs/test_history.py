@@ -74,7 +74,7 @@ async def test_somebody_without_images_is_told_how_to_make_one(scene: Scene) -> 
     assert private_words(result) == "No images yet. `/imagine` makes one."
 
 
-async def test_an_image_is_listed_with_prompt_price_time_link_and_picture(scene: Scene) -> None:
+async def test_an_image_is_listed_with_prompt_price_time_link_and_image(scene: Scene) -> None:
     card = await make(scene, seed=42, format="png")
     shown = (await history(scene)).response
     said = words(shown)
@@ -103,7 +103,7 @@ async def test_a_card_that_is_gone_is_said_to_be_gone(scene: Scene) -> None:
     assert "its card is gone" in words(shown) and "[card]" not in words(shown)
 
 
-async def test_where_the_bot_may_not_look_at_its_cards_the_page_says_why_pictures_are_missing(scene: Scene) -> None:
+async def test_where_the_bot_may_not_poll_at_its_cards_the_page_says_why_images_are_missing(scene: Scene) -> None:
     """Discord docs: Message, "Get Channel Message": it needs Read Message History."""
     await make(scene)
     scene.env.inject_error("GET", f"/channels/{scene.channel.id}/messages/*", status=403, code=50013)
@@ -266,7 +266,7 @@ async def test_while_discord_does_not_answer_nothing_is_fetched_and_it_stays_kep
     listed = (await history(scene)).response
     downloads = len(scene.shelf.downloads)
     for _ in range(AWAY_AFTER):
-        scene.bot.delivery._ladder._restraint.unanswered(TimeoutError())
+        scene.bot.delivery._fallback._rate_guard.unanswered(TimeoutError())
     pressed = await scene.alice.click(listed, label="Post 1 here")
     (said,) = [message for message in pressed.followups if message.ephemeral]
     assert texts_history.DISCORD_SILENT in words(said)

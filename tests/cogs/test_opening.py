@@ -12,11 +12,11 @@ import discord
 import pytest
 
 from generations.errors import DeliveryDelayed
-from generations.model import DISCORD_EPOCH_MS, Generation, Image, Origin, Outlook, Request
+from generations.model import DISCORD_EPOCH_MS, Generation, Image, Origin, Progress, Request
 from tests.doubles import START_MS, ManualClock, Wall
 from ui.interactions.buttons import card_buttons
 from ui.interactions.errors import CardRefused, RequestFailed
-from ui.interactions.first_response import Opening
+from ui.interactions.first_response import FirstResponse
 
 BORN = (START_MS - DISCORD_EPOCH_MS) << 22
 
@@ -45,7 +45,7 @@ class Counter:
             self.left_open.append(generation_id)
 
 
-class FirstResponse:
+class ScriptedResponse:
     """An interaction's response that does what a test says."""
 
     def __init__(self, doing: Callable[[], Awaitable[Any]]) -> None:
@@ -62,7 +62,7 @@ class FirstResponse:
             raise
 
 
-def interaction(response: FirstResponse) -> Any:
+def interaction(response: ScriptedResponse) -> Any:
     return SimpleNamespace(
         id=BORN,
         application_id=1,
@@ -78,12 +78,12 @@ def interaction(response: FirstResponse) -> Any:
     )
 
 
-async def no_outlook(generation: Generation) -> Outlook:
-    return Outlook()
+async def no_progress(generation: Generation) -> Progress:
+    return Progress()
 
 
-def opening(counter: Counter, clock: ManualClock) -> Opening:
-    return Opening(counter, Wall(), clock, no_outlook, buttons=card_buttons)  # type: ignore[arg-type]
+def first_response(counter: Counter, clock: ManualClock) -> FirstResponse:
+    return FirstResponse(counter, Wall(), clock, no_progress, buttons=card_buttons)  # type: ignore[arg-type]
 
 
 async def silence() -> None:
@@ -106,8 +106,8 @@ REQUEST = Request("a lighthouse")
 
 
 async def test_a_silent_discord_is_given_up_after_three_seconds_and_left_to_the_worker() -> None:
-    counter, clock, response = Counter(), ManualClock(), FirstResponse(silence)
-    going = asyncio.create_task(opening(counter, clock).open(interaction(response), REQUEST))
+    counter, clock, response = Counter(), ManualClock(), ScriptedResponse(silence)
+    going = asyncio.create_task(first_response(counter, clock).open(interaction(response), REQUEST))
     await turns()
     clock.advance(2.9)
     await turns()
@@ -121,15 +121,15 @@ async def test_a_silent_discord_is_given_up_after_three_seconds_and_left_to_the_
 
 async def test_a_discord_that_was_never_reached_has_taken_nothing() -> None:
     counter, clock = Counter(), ManualClock()
-    response = FirstResponse(failing(OSError(errno.ECONNREFUSED, "refused")))
+    response = ScriptedResponse(failing(OSError(errno.ECONNREFUSED, "refused")))
     with pytest.raises(CardRefused) as raised:
-        await opening(counter, clock).open(interaction(response), REQUEST)
+        await first_response(counter, clock).open(interaction(response), REQUEST)
     assert raised.value.nothing_held and counter.abandoned == [BORN] and not counter.left_open
 
 
 async def test_a_connection_that_broke_halfway_is_left_to_the_worker() -> None:
     counter, clock = Counter(), ManualClock()
-    await opening(counter, clock).open(interaction(FirstResponse(failing(ConnectionResetError()))), REQUEST)
+    await first_response(counter, clock).open(interaction(ScriptedResponse(failing(ConnectionResetError()))), REQUEST)
     assert counter.abandoned == [] and counter.confirmed == []
 
 
@@ -141,8 +141,8 @@ async def test_an_undoing_that_takes_too_long_promises_nothing_and_goes_on() -> 
         await gate.wait()
 
     counter.on_abandon = wait
-    response = FirstResponse(failing(OSError(errno.ECONNREFUSED, "refused")))
-    going = asyncio.create_task(opening(counter, clock).open(interaction(response), REQUEST))
+    response = ScriptedResponse(failing(OSError(errno.ECONNREFUSED, "refused")))
+    going = asyncio.create_task(first_response(counter, clock).open(interaction(response), REQUEST))
     await turns()
     clock.advance(1.1)
     with pytest.raises(CardRefused) as raised:
@@ -159,17 +159,17 @@ async def test_an_answer_without_a_message_id_is_left_to_the_worker() -> None:
     async def answer() -> Any:
         return SimpleNamespace(message_id=None)
 
-    await opening(counter, clock).open(interaction(FirstResponse(answer)), REQUEST)
+    await first_response(counter, clock).open(interaction(ScriptedResponse(answer)), REQUEST)
     assert counter.abandoned == [] and counter.confirmed == []
 
 
 async def test_a_fault_after_the_request_was_taken_on_undoes_it_and_has_a_card_looked_for() -> None:
     counter, clock = Counter(), ManualClock()
 
-    async def broken_outlook(generation: Generation) -> Outlook:
+    async def broken_progress(generation: Generation) -> Progress:
         raise DeliveryDelayed(1)
 
-    broken = Opening(counter, Wall(), clock, broken_outlook, buttons=card_buttons)  # type: ignore[arg-type]
+    broken = FirstResponse(counter, Wall(), clock, broken_progress, buttons=card_buttons)  # type: ignore[arg-type]
     with pytest.raises(RequestFailed) as raised:
-        await broken.open(interaction(FirstResponse(silence)), REQUEST)
+        await broken.open(interaction(ScriptedResponse(silence)), REQUEST)
     assert raised.value.nothing_held and counter.abandoned == [BORN] == counter.left_open

@@ -34,7 +34,7 @@ async def work(scene: Scene, seconds: int) -> None:
 async def made(scene: Scene, seconds: int, **options: Any) -> None:
     """Alice asks, and it takes so long."""
     await scene.imagine(**options)
-    scene.service.on_look = [PAINTING] * (seconds // 5 * options.get("count", 1))
+    scene.service.on_poll = [PAINTING] * (seconds // 5 * options.get("count", 1))
     await work(scene, seconds + 30)
     assert {image.state for image in (await scene.only_generation()).images} == {State.DELIVERED}
 
@@ -91,7 +91,7 @@ async def test_four_images_ping_once_after_the_last(scene: Scene) -> None:
 async def test_nobody_is_pinged_for_a_prompt_that_was_declined(scene: Scene) -> None:
     await set_ping(scene, Ping.ALWAYS)
     await scene.imagine()
-    scene.service.on_look = [*[PAINTING] * 8, task(TaskStatus.FAILED, error="Content policy violation detected")]
+    scene.service.on_poll = [*[PAINTING] * 8, task(TaskStatus.FAILED, error="Content policy violation detected")]
     await work(scene, 90)
     assert (await scene.only_generation()).finished
     assert pings(scene) == []
@@ -177,7 +177,7 @@ async def test_there_it_is_silent_once_the_token_has_run_out(scene: Scene, age_s
 async def test_in_the_bots_dm_it_is_a_reply_too(scene: Scene) -> None:
     carol = scene.env.create_user("carol")
     await carol.slash("imagine", prompt="a quiet room")
-    scene.service.on_look = [PAINTING] * 8
+    scene.service.on_poll = [PAINTING] * 8
     await work(scene, 80)
     (body,) = sent(scene)
     assert body["content"] == f"<@{carol.id}> your image is ready."

@@ -87,7 +87,7 @@ async def test_in_a_server_the_image_arrives_on_the_card_wherever_it_was_asked_f
 async def test_there_it_arrives_by_the_bots_own_edit_once_the_token_has_run_out(scene: Scene, place: str) -> None:
     channel = PLACES[place](scene)
     await scene.alice.slash(channel, "imagine", prompt="a quiet room")
-    scene.service.on_look = [PAINTING]
+    scene.service.on_poll = [PAINTING]
     await scene.step()
     await scene.env.advance_time(14 * 60 + 30)
     await scene.step()
@@ -115,7 +115,7 @@ async def test_without_a_server_the_image_arrives_on_the_card_too(scene: Scene, 
 async def test_images_that_arrive_one_by_one_stay_on_a_card_whose_channel_discord_py_drops(scene: Scene) -> None:
     scene.postman.change = unknown_kind
     await scene.imagine(count=3)
-    scene.service.on_look = [PAINTING, PAINTING]
+    scene.service.on_poll = [PAINTING, PAINTING]
     for _ in range(8):
         await scene.step()
         await scene.env.advance_time(6)
@@ -158,7 +158,7 @@ async def test_in_a_foreign_server_the_bots_own_token_is_never_tried(scene: Scen
 async def test_there_no_image_uses_more_than_one_of_the_five_follow_ups(scene: Scene) -> None:
     scene.postman.user_install = True
     await scene.imagine(count=4)
-    scene.service.on_look = [PAINTING] * 24
+    scene.service.on_poll = [PAINTING] * 24
     for _ in range(30):
         await scene.step()
         await scene.env.advance_time(5)
@@ -173,12 +173,12 @@ async def test_there_the_card_says_in_time_that_the_image_will_come_elsewhere_an
 ) -> None:
     scene.postman.user_install = not private
     result = await scene.imagine(private=private)
-    scene.service.on_look = [PAINTING] * 500
+    scene.service.on_poll = [PAINTING] * 500
     for _ in range(14 * 4):
         await scene.step()
         await scene.env.advance_time(15)
     assert result.response is not None and LEAVING in words(result.response)
-    scene.service.on_look.clear()
+    scene.service.on_poll.clear()
     for _ in range(6):
         await scene.step()
         await scene.env.advance_time(10)
@@ -206,11 +206,11 @@ def refuse_the_bot(scene: Scene) -> None:
 async def slow_image(scene: Scene, minutes: float, **options: Any) -> simcord.InteractionResult:
     """An image that takes longer than an interaction's token lives, and then arrives."""
     result = await scene.imagine(**options)
-    scene.service.on_look = [PAINTING] * 500
+    scene.service.on_poll = [PAINTING] * 500
     for _ in range(round(minutes * 4)):
         await scene.step()
         await scene.env.advance_time(15)
-    scene.service.on_look.clear()
+    scene.service.on_poll.clear()
     for _ in range(6):
         await scene.step()
         await scene.env.advance_time(10)
@@ -265,14 +265,14 @@ async def test_where_the_bots_own_token_is_refused_the_ping_goes_by_the_interact
 async def test_there_a_late_image_is_announced_by_the_token_and_a_restarted_bot_knows_it(scene: Scene) -> None:
     refuse_the_bot(scene)
     result = await scene.imagine()
-    scene.service.on_look = [PAINTING] * 500
+    scene.service.on_poll = [PAINTING] * 500
     for _ in range(14 * 4):
         await scene.step()
         await scene.env.advance_time(15)
     assert result.response is not None and LEAVING in words(result.response)
     assert [call.split()[0] for call in by_the_bot_itself(scene)] == ["PATCH"]
     await scene.restart()
-    scene.service.on_look.clear()
+    scene.service.on_poll.clear()
     await scene.env.advance_time(60)
     for _ in range(6):
         await scene.step()
@@ -285,13 +285,13 @@ async def test_there_a_second_card_learns_from_the_first_and_keeps_it_for_a_rest
     refuse_the_bot(scene)
     await scene.imagine()
     await scene.bob.slash(scene.channel, "imagine", prompt="a quiet room")
-    scene.service.on_look = [PAINTING] * 500
+    scene.service.on_poll = [PAINTING] * 500
     for _ in range(14 * 4):
         await scene.step()
         await scene.env.advance_time(15)
     assert len(by_the_bot_itself(scene)) == 1
     await scene.restart()
-    scene.service.on_look.clear()
+    scene.service.on_poll.clear()
     await scene.env.advance_time(60)
     for _ in range(6):
         await scene.step()

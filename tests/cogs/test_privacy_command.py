@@ -87,7 +87,7 @@ async def test_credits_that_are_given_once_are_remembered_for_good(scene: Scene)
     asked = await run(scene, "delete")
     await scene.alice.click(asked.response, label="Delete everything")
     assert "given once here, so they stay" in words(asked.response)
-    await scene.bot.desk.privacy.keep_house()
+    await scene.bot.desk.privacy.run_maintenance()
     assert (await scene.balance(scene.alice)).available == 15
 
 

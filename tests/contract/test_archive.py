@@ -9,7 +9,7 @@ import pytest
 
 from generations import records
 from generations.archive import PAGE_LENGTH, Archive, Fetched, Page, clean_words
-from generations.delivery_result import Place, Shown
+from generations.delivery_result import DeliveryResult, Place
 from generations.errors import LostClaim, NotThere
 from generations.model import Ending, Generation, Origin, Request, State
 from images.image_memory import ImageMemory
@@ -68,7 +68,9 @@ async def make(
             await records.move(tx, image, end, fence=None, attachment_id=77 if end is State.DELIVERED else None)
         loaded = await records.load(tx, generation_id)
         assert loaded is not None
-        await records.mark_shown(tx, generation_id, claimed.fence, loaded.revision, message_id=None, channel_id=None)
+        await records.mark_published(
+            tx, generation_id, claimed.fence, loaded.revision, message_id=None, channel_id=None
+        )
         await records.release_claim(tx, generation_id, claimed.fence)
     return await world.load(generation_id)
 
@@ -188,7 +190,7 @@ async def test_a_kept_image_is_posted_once_and_its_card_stands_there_from_then_o
     taken = await archive.take_kept(1, MIRA)
     fetched = await fetch(archive, taken)
     assert store.asked == ["https://cdn/x.png"] and set(fetched.pictures) == {0}
-    shown = Shown(Place.CARD, 5000, 701, {0: 12}, {0: "a.png"})
+    shown = DeliveryResult(Place.CARD, 5000, 701, {0: 12}, {0: "a.png"})
     await archive.posted(fetched.generation, here(), shown, fetched.pictures)
     await archive.post_ended(taken)
     after = await world.load(1)
@@ -220,7 +222,7 @@ async def test_a_process_that_died_while_posting_leaves_it_to_be_taken_again(wor
     world.clock.at_ms += 10 * 60_000
     await archive.take_kept(1, MIRA)
     with pytest.raises(LostClaim):
-        await archive.posted(first, here(), Shown(Place.CARD, 1, 701), {0: None})
+        await archive.posted(first, here(), DeliveryResult(Place.CARD, 1, 701), {0: None})
     assert (await world.image(1)).state is State.UNDELIVERED
 
 
@@ -254,7 +256,7 @@ async def test_an_image_whose_link_died_is_given_up_and_its_price_returned_once(
     await archive.post_ended(taken)
     assert (fetched.lost, fetched.refunded, dict(fetched.pictures)) == (1, 5, {})
     image = await world.image(1)
-    assert (image.state, image.ending) == (State.FAILED, Ending.PICTURE_LOST)
+    assert (image.state, image.ending) == (State.FAILED, Ending.IMAGE_LOST)
     assert await world.numbers() == (50, 0)
     with pytest.raises(NotThere):
         await archive.take_kept(1, MIRA)
@@ -295,7 +297,7 @@ async def test_images_that_stand_elsewhere_keep_their_card(world: World, archive
     await world.move(made.images[0], State.DELIVERED)
     taken = await archive.take_kept(1, MIRA)
     fetched = await fetch(archive, taken)
-    await archive.posted(fetched.generation, here(), Shown(Place.CARD, 5000, 701), fetched.pictures)
+    await archive.posted(fetched.generation, here(), DeliveryResult(Place.CARD, 5000, 701), fetched.pictures)
     await archive.post_ended(taken)
     after = await world.load(1)
     assert {image.state for image in after.images} == {State.DELIVERED}

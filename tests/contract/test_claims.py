@@ -20,9 +20,9 @@ async def ids_of(claiming: Awaitable[list[Generation]]) -> list[int]:
     return [generation.id for generation in await claiming]
 
 
-async def release(world: World, generation: Generation, retry_show_at_ms: int | None = None) -> None:
+async def release(world: World, generation: Generation, retry_publish_at_ms: int | None = None) -> None:
     async with world.database.transaction() as tx:
-        await records.release_claim(tx, generation.id, generation.fence, retry_show_at_ms=retry_show_at_ms)
+        await records.release_claim(tx, generation.id, generation.fence, retry_publish_at_ms=retry_publish_at_ms)
 
 
 async def next_due(world: World) -> int | None:
@@ -85,9 +85,9 @@ async def test_two_processes_never_claim_the_same(world: World, database_address
 Write = Callable[[Transaction, Generation, Image], Awaitable[object]]
 LATE_WRITES: dict[str, Write] = {
     "move": lambda tx, one, image: records.move(tx, image, State.RUNNING, fence=one.fence, task_id="t"),
-    "update": lambda tx, one, image: records.update_image(tx, image, fence=one.fence, looks=9),
+    "update": lambda tx, one, image: records.update_image(tx, image, fence=one.fence, polls=9),
     "release": lambda tx, one, _: records.release_claim(tx, one.id, one.fence),
-    "shown": lambda tx, one, _: records.mark_shown(tx, one.id, one.fence, 7, message_id=1, channel_id=2),
+    "shown": lambda tx, one, _: records.mark_published(tx, one.id, one.fence, 7, message_id=1, channel_id=2),
 }
 
 
@@ -111,7 +111,7 @@ async def test_a_generation_that_is_not_there_is_a_lost_claim(world: World) -> N
     ghost = Image(404, 0, seed=1)
     async with world.database.transaction() as tx:
         for writing in (
-            lambda: records.update_image(tx, ghost, fence=None, looks=1),
+            lambda: records.update_image(tx, ghost, fence=None, polls=1),
             lambda: records.release_claim(tx, 404, 0),
         ):
             with pytest.raises(LostClaim):
@@ -171,7 +171,7 @@ async def test_an_image_that_is_not_where_the_writer_thinks_stays_as_it_is(world
         await world.move(seen, State.SUBMITTING)
     with pytest.raises(MovedOn):
         async with world.database.transaction() as tx:
-            await records.update_image(tx, seen, fence=None, looks=1)
+            await records.update_image(tx, seen, fence=None, polls=1)
     assert (await world.image(1)).state is State.CANCELLED
 
 
@@ -214,14 +214,14 @@ async def test_a_card_that_owes_news_is_due_at_once_or_when_discord_takes_it_aga
     await world.ask(1)
     await world.move(await world.image(1), State.CANCELLED)
     (claimed,) = await world.claim()
-    await release(world, claimed, retry_show_at_ms=NOON_MS + 5000)
+    await release(world, claimed, retry_publish_at_ms=NOON_MS + 5000)
     assert await next_due(world) == NOON_MS + 5000
     world.clock.at_ms += 5000
     (claimed,) = await world.claim()
     await release(world, claimed)
     (claimed,) = await world.claim()
     async with world.database.transaction() as tx:
-        await records.mark_shown(tx, 1, claimed.fence, claimed.revision, message_id=None, channel_id=None)
+        await records.mark_published(tx, 1, claimed.fence, claimed.revision, message_id=None, channel_id=None)
         await records.release_claim(tx, 1, claimed.fence)
     assert await next_due(world) is None
     assert (await world.load(1)).message_id == 9001
@@ -248,7 +248,7 @@ async def test_a_news_that_came_during_a_show_stays_owed(world: World) -> None:
     (claimed,) = await world.claim()
     await world.move(await world.image(1, 1), State.CANCELLED)
     async with world.database.transaction() as tx:
-        await records.mark_shown(tx, 1, claimed.fence, claimed.revision, message_id=None, channel_id=None)
+        await records.mark_published(tx, 1, claimed.fence, claimed.revision, message_id=None, channel_id=None)
     assert (await world.load(1)).unshown
 
 
@@ -258,7 +258,7 @@ async def test_a_card_may_move_and_links_follow_it(world: World) -> None:
     claimed = {generation.id: generation for generation in await world.claim()}
     async with world.database.transaction() as tx:
         for generation_id, message_id, channel_id in ((1, 55, CHANNEL), (2, 66, CHANNEL), (3, 77, 999)):
-            await records.mark_shown(
+            await records.mark_published(
                 tx, generation_id, claimed[generation_id].fence, 0, message_id=message_id, channel_id=channel_id
             )
         links = await records.links(tx, ["1-0", "1-3", "2-0", "3-0", "404-0"])
@@ -295,7 +295,7 @@ async def test_tokens_are_forgotten_when_they_ran_out_or_are_of_no_use(world: Wo
     await world.move(await world.image(finished), State.CANCELLED)
     claimed = {generation.id: generation for generation in await world.claim()}
     async with world.database.transaction() as tx:
-        await records.mark_shown(tx, finished, claimed[finished].fence, 1, message_id=None, channel_id=None)
+        await records.mark_published(tx, finished, claimed[finished].fence, 1, message_id=None, channel_id=None)
         for generation in claimed.values():
             await records.release_claim(tx, generation.id, generation.fence)
         await records.wipe_tokens(tx, NOON_MS)

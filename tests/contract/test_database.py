@@ -21,21 +21,21 @@ from tests.databases import PostgresqlMaker, SqliteMaker
 
 async def test_what_was_saved_last_is_what_is_loaded(database: Database) -> None:
     async with database.transaction() as tx:
-        assert await load_value(tx, "pace") is None
-        await save_value(tx, "pace", "1")
-        await save_value(tx, "pace", "2")
+        assert await load_value(tx, "schedule") is None
+        await save_value(tx, "schedule", "1")
+        await save_value(tx, "schedule", "2")
         await save_value(tx, "tree", "x")
     async with database.transaction() as tx:
-        assert await load_value(tx, "pace") == "2"
+        assert await load_value(tx, "schedule") == "2"
 
 
 async def test_a_block_that_raises_leaves_nothing_behind(database: Database) -> None:
     with pytest.raises(RuntimeError, match="half way"):
         async with database.transaction() as tx:
-            await save_value(tx, "pace", "1")
+            await save_value(tx, "schedule", "1")
             raise RuntimeError("half way")
     async with database.transaction() as tx:
-        assert await load_value(tx, "pace") is None
+        assert await load_value(tx, "schedule") is None
 
 
 async def test_a_cancelled_transaction_leaves_nothing_behind_and_blocks_nobody(database: Database) -> None:
@@ -43,7 +43,7 @@ async def test_a_cancelled_transaction_leaves_nothing_behind_and_blocks_nobody(d
 
     async def write_and_wait() -> None:
         async with database.transaction() as tx:
-            await save_value(tx, "pace", "1")
+            await save_value(tx, "schedule", "1")
             inside.set()
             await asyncio.Event().wait()
 
@@ -53,7 +53,7 @@ async def test_a_cancelled_transaction_leaves_nothing_behind_and_blocks_nobody(d
     with pytest.raises(asyncio.CancelledError):
         await task
     async with asyncio.timeout(5), database.transaction() as tx:
-        assert await load_value(tx, "pace") is None
+        assert await load_value(tx, "schedule") is None
 
 
 async def test_serialize_lets_one_transaction_at_a_time_past(database: Database, database_address: str) -> None:
@@ -183,7 +183,7 @@ async def test_a_sqlite_file_that_another_process_holds_for_too_long_is_lost_for
                 pass
         other.close()
         async with database.transaction() as tx:
-            assert await load_value(tx, "pace") is None
+            assert await load_value(tx, "schedule") is None
 
 
 async def test_a_wrong_statement_is_not_taken_for_a_lost_database(database: Database) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import update
 
 from generations import records
 from generations.model import Ending, Generation, State
-from generations.stale_edits import Freshness
+from generations.stale_edits import StaleEditGuard
 from store.database import Database, Transaction
 from store.errors import DatabaseLost
 from store.tables import generations
@@ -24,8 +24,8 @@ def world(database: Database) -> World:
 
 
 @pytest.fixture
-def freshness(world: World) -> Freshness:
-    return Freshness(world.database, world.clock)
+def stale_edit_guard(world: World) -> StaleEditGuard:
+    return StaleEditGuard(world.database, world.clock)
 
 
 async def fail_first_image(world: World, generation: Generation) -> None:
@@ -35,17 +35,17 @@ async def fail_first_image(world: World, generation: Generation) -> None:
 
 
 async def test_a_claim_is_current_until_the_next_claim_also_after_it_was_given_back(
-    world: World, freshness: Freshness
+    world: World, stale_edit_guard: StaleEditGuard
 ) -> None:
     await world.ask(1)
     (mine,) = await world.claim()
-    assert await freshness.is_current(mine)
+    assert await stale_edit_guard.is_current(mine)
     async with world.database.transaction() as tx:
         await records.release_claim(tx, mine.id, mine.fence)
-    assert await freshness.is_current(mine)
+    assert await stale_edit_guard.is_current(mine)
     (theirs,) = await world.claim()
-    assert not await freshness.is_current(mine)
-    assert await freshness.is_current(theirs)
+    assert not await stale_edit_guard.is_current(mine)
+    assert await stale_edit_guard.is_current(theirs)
 
 
 async def overtaken(world: World) -> Generation:
@@ -55,15 +55,17 @@ async def overtaken(world: World) -> Generation:
     await fail_first_image(world, generation)
     ended = await world.load(1)
     async with world.database.transaction() as tx:
-        await records.mark_shown(tx, 1, generation.fence, ended.revision, message_id=None, channel_id=None)
+        await records.mark_published(tx, 1, generation.fence, ended.revision, message_id=None, channel_id=None)
         await records.release_claim(tx, 1, generation.fence)
     return generation
 
 
-async def test_progress_that_landed_after_the_news_has_them_shown_again(world: World, freshness: Freshness) -> None:
+async def test_progress_that_landed_after_the_news_has_them_shown_again(
+    world: World, stale_edit_guard: StaleEditGuard
+) -> None:
     generation = await overtaken(world)
     assert await world.claim() == []
-    await freshness.was_shown(generation, {})
+    await stale_edit_guard.was_published(generation, {})
     (again,) = await world.claim()
     assert again.unshown
 
@@ -86,7 +88,7 @@ class Away(Database):
 
 async def test_progress_that_landed_after_the_news_is_not_forgotten_while_the_database_is_away(world: World) -> None:
     generation = await overtaken(world)
-    await Freshness(Away(world.database, 5), world.clock).was_shown(generation, {})
+    await StaleEditGuard(Away(world.database, 5), world.clock).was_published(generation, {})
     (again,) = await world.claim()
     assert again.unshown
 
@@ -100,71 +102,73 @@ async def deliver_both(world: World) -> Generation:
             for state in (State.SUBMITTING, State.RUNNING, State.SUCCEEDED):
                 image = await records.move(tx, image, state, fence=claimed.fence)
             await records.move(tx, image, State.DELIVERED, fence=claimed.fence, attachment_id=70 + image.position)
-        await records.mark_shown(tx, 1, claimed.fence, 2, message_id=None, channel_id=None)
+        await records.mark_published(tx, 1, claimed.fence, 2, message_id=None, channel_id=None)
         await records.release_claim(tx, 1, claimed.fence)
     assert await world.claim() == []
     return await world.load(1)
 
 
-async def test_a_picture_that_a_late_edit_took_off_its_card_is_to_be_posted_again(
-    world: World, freshness: Freshness
+async def test_a_image_that_a_late_edit_took_off_its_card_is_to_be_posted_again(
+    world: World, stale_edit_guard: StaleEditGuard
 ) -> None:
     delivered = await deliver_both(world)
-    await freshness.was_shown(replace(delivered, revision=1), {0: 70})
+    await stale_edit_guard.was_published(replace(delivered, revision=1), {0: 70})
     (again,) = await world.claim()
     assert [image.state for image in again.images] == [State.DELIVERED, State.SUCCEEDED]
     assert again.unshown and again.images[1].due_at_ms is not None
 
 
-async def test_a_picture_that_a_late_edit_put_there_anew_is_known_by_its_new_id(
-    world: World, freshness: Freshness
+async def test_a_image_that_a_late_edit_put_there_anew_is_known_by_its_new_id(
+    world: World, stale_edit_guard: StaleEditGuard
 ) -> None:
     delivered = await deliver_both(world)
-    await freshness.was_shown(delivered, {0: 70, 1: 91})
+    await stale_edit_guard.was_published(delivered, {0: 70, 1: 91})
     assert (await world.load(1)).standing == {0: 70, 1: 91}
     assert await world.claim() == []
 
 
 async def test_a_late_edit_brings_the_token_back_that_alone_reaches_a_private_card(
-    world: World, freshness: Freshness
+    world: World, stale_edit_guard: StaleEditGuard
 ) -> None:
     told = replace(await world.ask(1, count=2), revision=0)
     delivered = await deliver_both(world)
     assert (told.origin.token, delivered.origin.token) == ("token of 1", "")
-    await freshness.was_shown(replace(told, message_id=delivered.message_id), {0: 70})
+    await stale_edit_guard.was_published(replace(told, message_id=delivered.message_id), {0: 70})
     (again,) = await world.claim()
     assert again.origin.token == "token of 1"
 
 
 async def test_a_late_edit_brings_nothing_back_of_a_person_who_asked_to_be_forgotten(
-    world: World, freshness: Freshness
+    world: World, stale_edit_guard: StaleEditGuard
 ) -> None:
     told = replace(await world.ask(1, count=2), revision=0)
     delivered = await deliver_both(world)
     async with world.database.transaction() as tx:
         await tx.execute(update(generations).values(prompt=""))
-    await freshness.was_shown(replace(told, message_id=delivered.message_id), {0: 70})
+    await stale_edit_guard.was_published(replace(told, message_id=delivered.message_id), {0: 70})
     assert (await world.load(1)).origin.token == ""
 
 
 @pytest.mark.parametrize("standing", [{0: 60}, {0: 60, 1: 61}, {0: 70, 1: 61}])
-async def test_what_was_on_the_card_before_its_pictures_were_put_up_anew_is_not_believed(
-    world: World, freshness: Freshness, standing: dict[int, int]
+async def test_what_was_on_the_card_before_its_images_were_put_up_anew_is_not_believed(
+    world: World, stale_edit_guard: StaleEditGuard, standing: dict[int, int]
 ) -> None:
     """A process slept between its upload and the rows; another one, which did not know of it, uploaded again."""
     delivered = await deliver_both(world)
-    await freshness.was_shown(delivered, standing)
+    await stale_edit_guard.was_published(delivered, standing)
     assert await world.load(1) == delivered
     assert await world.claim() == []
 
 
-async def test_a_late_edit_of_a_card_that_has_moved_on_changes_nothing(world: World, freshness: Freshness) -> None:
+async def test_a_late_edit_of_a_card_that_has_moved_on_changes_nothing(
+    world: World, stale_edit_guard: StaleEditGuard
+) -> None:
     delivered = await deliver_both(world)
-    await freshness.was_shown(replace(delivered, message_id=1, revision=1), {0: 70})
+    await stale_edit_guard.was_published(replace(delivered, message_id=1, revision=1), {0: 70})
     assert await world.load(1) == delivered
 
 
-async def test_progress_that_nothing_overtook_changes_nothing(world: World, freshness: Freshness) -> None:
+async def test_progress_that_nothing_overtook_changes_nothing(world: World, stale_edit_guard: StaleEditGuard) -> None:
     before = await world.ask(1)
-    await freshness.was_shown(before, {})
+    await stale_edit_guard.was_published(before, {})
     assert await world.load(1) == before

@@ -23,7 +23,7 @@ from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Ledger
 from generations import records
 from generations.archive import Archive
-from generations.delivery_result import Place, Shown
+from generations.delivery_result import DeliveryResult, Place
 from generations.errors import LostClaim, NotThere, StillAtWork
 from generations.export import build_export
 from generations.model import Generation, State
@@ -116,7 +116,7 @@ async def press(case: Case) -> None:
             fetched = await fetch(archive, taken)
             if fetched.pictures:
                 case.has_it = True
-                shown = Shown(Place.CARD, 5000, 2, {0: 12}, {0: "a.png"})
+                shown = DeliveryResult(Place.CARD, 5000, 2, {0: 12}, {0: "a.png"})
                 await archive.posted(fetched.generation, taken.origin, shown, fetched.pictures)
         finally:
             await archive.post_ended(taken)
@@ -134,7 +134,7 @@ async def purge(case: Case) -> None:
     """What happens once RETENTION_DAYS have passed, with the purge always before the worker."""
     case.bot.clock.advance((RETENTION_DAYS + 1) * DAY)
     for _ in range(3):
-        await case.bot.privacy.keep_house()
+        await case.bot.privacy.run_maintenance()
         await case.bot.worker.step()
 
 
@@ -207,7 +207,7 @@ async def test_press_check_purge_and_deletion_at_the_same_moment_refund_once_at_
                 await one.worker.step()
             clock.advance((RETENTION_DAYS + 1) * DAY if is_past_retention else 4 * HOUR)
             deletion = [delete(Case(two, case.user_id, case.generation_id))] if number % 2 else []
-            tried = [press(case), two.worker.step(), two.privacy.keep_house(), one.worker.step(), *deletion]
+            tried = [press(case), two.worker.step(), two.privacy.run_maintenance(), one.worker.step(), *deletion]
             outcomes = await asyncio.gather(*tried, return_exceptions=True)
             assert all(
                 not isinstance(outcome, BaseException) or isinstance(outcome, StillAtWork | LostClaim)

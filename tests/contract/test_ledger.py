@@ -58,7 +58,7 @@ async def the_books_balance(database: Database) -> None:
         assert await LEDGER.audit(tx) == []
 
 
-async def test_a_first_look_opens_the_account_with_one_allowance(database: Database) -> None:
+async def test_a_first_poll_opens_the_account_with_one_allowance(database: Database) -> None:
     assert await numbers(database) == (50, 0)
     assert await numbers(database) == (50, 0)
     async with database.transaction() as tx:

@@ -201,7 +201,7 @@ async def test_nobody_gets_a_credit_by_leaving_however_often(world: World, priva
     with pytest.raises(InsufficientCredits):
         await world.ask(99)
     await privacy.erase(MIRA)
-    await privacy.keep_house()
+    await privacy.run_maintenance()
     assert await world.numbers() == (0, 0)
     await assert_sound(world)
 
@@ -230,10 +230,10 @@ async def test_a_present_is_not_given_twice_by_leaving(world: World, privacy: Pr
 async def test_the_two_numbers_go_when_credits_are_given_anew(world: World, privacy: Privacy) -> None:
     await make(world, 1)
     erased = await privacy.erase(MIRA)
-    await privacy.keep_house()
+    await privacy.run_maintenance()
     assert await rows(world, departures) == [{"user_id": MIRA, "due_at_ms": erased.forgotten_at_ms}]
     world.clock.at_ms += DAY_MS
-    await privacy.keep_house()
+    await privacy.run_maintenance()
     assert await rows(world, departures) == []
     assert [row["user_id"] for row in await rows(world, accounts) if row["user_id"] > 0] == []
     assert f"{MIRA}" not in str(await rows(world, entries))
@@ -247,7 +247,7 @@ async def test_more_than_everybody_gets_stays_until_it_is_spent(world: World, pr
     await privacy.erase(MIRA)
     for _ in range(3):
         world.clock.at_ms += DAY_MS
-        await privacy.keep_house()
+        await privacy.run_maintenance()
     assert await world.numbers() == (150, 0)
     assert len(await rows(world, departures)) == 1
 
@@ -257,7 +257,7 @@ async def test_who_comes_back_is_a_person_again(world: World, privacy: Privacy) 
     await privacy.erase(MIRA)
     await make(world, 2)
     world.clock.at_ms += DAY_MS
-    await privacy.keep_house()
+    await privacy.run_maintenance()
     assert await rows(world, departures) == []
     assert (await privacy.holdings(MIRA)).tally.generations == 1
     assert await world.numbers() == (50, 0)
@@ -324,7 +324,7 @@ async def test_words_go_after_their_time_and_numbers_stay(world: World) -> None:
     await make(world, old, prompt="an old secret")
     await make(world, young, prompt="a young secret")
     privacy = privacy_of(world, days=30)
-    await privacy.keep_house()
+    await privacy.run_maintenance()
     purged, kept = await world.load(old), await world.load(young)
     assert (purged.request.prompt, purged.origin.token, purged.images[0].image_url) == ("", "", None)
     assert (purged.request.seed, purged.images[0].consumed_credits, purged.images[0].state.value) == (5, 5, "delivered")
@@ -336,7 +336,7 @@ async def test_words_go_after_their_time_and_numbers_stay(world: World) -> None:
 
 async def test_without_a_number_of_days_nothing_goes(world: World, privacy: Privacy) -> None:
     await make(world, born(world, 3000), prompt="an old secret")
-    await privacy.keep_house()
+    await privacy.run_maintenance()
     assert "an old secret" in await everything(world)
 
 
@@ -345,7 +345,7 @@ async def test_what_is_not_at_rest_waits_and_is_not_forgotten_later(world: World
     await world.ask(busy)
     await make(world, quiet)
     privacy = privacy_of(world, days=30)
-    await privacy.keep_house()
+    await privacy.run_maintenance()
     assert [(await world.load(one)).request.prompt for one in (busy, quiet)] == ["a lighthouse", ""]
     await world.generations.cancel(busy, user_id=MIRA, may_manage=False)
     world.clock.at_ms += 60_000
@@ -353,11 +353,11 @@ async def test_what_is_not_at_rest_waits_and_is_not_forgotten_later(world: World
     async with world.database.transaction() as tx:
         await tx.execute(
             text(
-                "UPDATE generations SET shown_revision = revision, due_at_ms = NULL, owner = NULL, "
+                "UPDATE generations SET published_revision = revision, due_at_ms = NULL, owner = NULL, "
                 "lease_until_ms = NULL"
             )
         )
-    await privacy.keep_house()
+    await privacy.run_maintenance()
     assert (await world.load(claimed.id)).request.prompt == ""
 
 

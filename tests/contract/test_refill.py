@@ -88,7 +88,7 @@ async def test_a_hold_that_is_released_after_the_refill_gives_nothing_extra(book
     assert await books.numbers(TOMORROW_MS) == (50, 0)
 
 
-async def test_a_hold_whose_end_is_the_first_look_at_the_new_period_is_made_good_too(books: Books) -> None:
+async def test_a_hold_whose_end_is_the_first_poll_at_the_new_period_is_made_good_too(books: Books) -> None:
     await books.hold("1-0", NOON_MS)
     await books.settle("1-0", TOMORROW_MS, 3)
     assert await books.numbers(TOMORROW_MS) == (50, 0)
@@ -184,11 +184,11 @@ async def test_an_allowance_of_nothing_opens_an_account_with_nothing(books: Book
         await nothing.hold("1-0", NOON_MS)
 
 
-async def test_many_first_looks_at_once_refill_once(database: Database, database_address: str) -> None:
+async def test_many_first_polls_at_once_refill_once(database: Database, database_address: str) -> None:
     async with open_database(database_address) as other:
         for now_ms in (NOON_MS, TOMORROW_MS):
-            looks = [Books(each).numbers(now_ms) for each in (database, other) * 5]
-            assert set(await asyncio.gather(*looks)) == {(50, 0)}
+            polls = [Books(each).numbers(now_ms) for each in (database, other) * 5]
+            assert set(await asyncio.gather(*polls)) == {(50, 0)}
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ async def test_only_a_new_message_brings_the_link_back(world: World, message_id:
     await world.ask(1)
     await world.generations.removed(1)
     async with world.database.transaction() as tx:
-        await records.mark_shown(tx, 1, 0, 1, message_id=message_id, channel_id=None)
+        await records.mark_published(tx, 1, 0, 1, message_id=message_id, channel_id=None)
     assert await links(world) == ({"1-0": (GUILD, CHANNEL, message_id)} if linked else {})
 
 
@@ -71,14 +71,14 @@ async def test_a_card_may_be_removed_by_its_requester_and_by_a_moderator_where_i
 
 
 @pytest.mark.parametrize(("message_id", "kept"), [(55, (None, None)), (9001, (7, "a.png")), (None, (7, "a.png"))])
-async def test_a_card_that_moves_to_another_message_leaves_its_pictures_behind_but_not_its_links(
+async def test_a_card_that_moves_to_another_message_leaves_its_images_behind_but_not_its_links(
     world: World, message_id: int | None, kept: tuple[int | None, str | None]
 ) -> None:
     made = await world.ask(1, count=2)
     async with world.database.transaction() as tx:
         await records.update_image(tx, made.images[0], fence=None, attachment_id=7, file_name="a.png")
         await records.update_image(tx, made.images[1], fence=None, file_name="")
-        await records.mark_shown(tx, 1, 0, 1, message_id=message_id, channel_id=None)
+        await records.mark_published(tx, 1, 0, 1, message_id=message_id, channel_id=None)
     picture, link = (await world.load(1)).images
     assert (picture.attachment_id, picture.file_name) == kept
     assert link.file_name == ""

@@ -178,7 +178,7 @@ async def test_a_press_is_refused_once_the_card_has_said_that_all_is_cancelled(w
     await world.generations.cancel(1, user_id=MIRA, may_manage=False)
     (claimed,) = await world.claim()
     async with world.database.transaction() as tx:
-        await records.mark_shown(tx, 1, claimed.fence, claimed.revision, message_id=None, channel_id=None)
+        await records.mark_published(tx, 1, claimed.fence, claimed.revision, message_id=None, channel_id=None)
     with pytest.raises(NotCancellable):
         await world.generations.cancel(1, user_id=MIRA, may_manage=False)
     assert await world.numbers() == (50, 0)

@@ -301,7 +301,7 @@ async def test_no_byte_of_a_prompt_stays_on_the_disk_after_it_was_erased_or_purg
             await privacy.erase(MIRA)
         else:
             world.clock.at_ms += 3 * DAY_MS
-            await privacy.keep_house()
+            await privacy.run_maintenance()
         assert b"canary" not in raw_bytes(path)
 
 

@@ -40,10 +40,10 @@ class Stories:
     async def card(self, mood: Mood) -> dict:
         return await self.trial.card(*self.asked[mood])
 
-    def look_ages(self, mood: Mood) -> list[float]:
+    def poll_ages(self, mood: Mood) -> list[float]:
         """How old the task was at each of its looks, in seconds."""
         task = next(task for task in self.trial.box.images.tasks.values() if task.body.prompt == mood.value)
-        return [(at_ms - task.accepted_at_ms) / 1000 for at_ms in self.trial.box.images.looks[task.task_id]]
+        return [(at_ms - task.accepted_at_ms) / 1000 for at_ms in self.trial.box.images.polls[task.task_id]]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -68,24 +68,24 @@ async def test_a_task_lost_by_a_500_is_brought_back_by_its_call_and_is_free(stor
     assert "50 of 50 credits" in await trial.credits("mira")
 
 
-async def test_a_call_on_time_brings_the_image_with_one_look_long_before_the_bot_would_look(stories: Stories) -> None:
+async def test_a_call_on_time_brings_the_image_with_one_poll_long_before_the_bot_would_poll(stories: Stories) -> None:
     for mood in (Mood.NORMAL, Mood.CALLBACK_TWICE):
         await stories.card(mood)
-        (age,) = stories.look_ages(mood)
+        (age,) = stories.poll_ages(mood)
         assert PAINTING_SECONDS <= age < BACKSTOP_SECONDS - 1
 
 
-async def test_an_early_or_a_forged_call_costs_a_look_and_nothing_more(stories: Stories) -> None:
+async def test_an_early_or_a_forged_call_costs_a_poll_and_nothing_more(stories: Stories) -> None:
     for mood in (Mood.CALLBACK_EARLY, Mood.CALLBACK_FORGED):
         assert len(gallery(await stories.card(mood))) == 1
-        early, *later = stories.look_ages(mood)
+        early, *later = stories.poll_ages(mood)
         assert len(later) <= 1
         assert all(age - early >= 5.0 for age in later)
 
 
-async def test_a_lost_call_is_made_up_for_by_the_bots_own_look(stories: Stories) -> None:
+async def test_a_lost_call_is_made_up_for_by_the_bots_own_poll(stories: Stories) -> None:
     await stories.card(Mood.CALLBACK_LOST)
-    first, *_ = stories.look_ages(Mood.CALLBACK_LOST)
+    first, *_ = stories.poll_ages(Mood.CALLBACK_LOST)
     assert BACKSTOP_SECONDS <= first < BACKSTOP_SECONDS + 3
     assert "25 of 50 credits" in await stories.trial.credits("jonas")
 
@@ -94,7 +94,7 @@ async def test_calls_that_nobody_waits_for_change_nothing_and_tokens_are_written
     images = stories.trial.box.images
     urls = [str(post.body["callback_url"]) for post in images.posts if isinstance(post.body, dict)]
     assert len(set(urls)) == len(MOODS)
-    looks = {task_id: len(looks) for task_id, looks in images.looks.items()}
+    polls = {task_id: len(polls) for task_id, polls in images.polls.items()}
     base, _, _ = urls[0].partition("/callbacks/")
     async with aiohttp.ClientSession() as session:
         for url in [*urls, f"{base}/callbacks/nobody"]:
@@ -102,7 +102,7 @@ async def test_calls_that_nobody_waits_for_change_nothing_and_tokens_are_written
                 assert answer.status == 404
         async with session.get(f"{base}/healthz") as answer:
             assert (answer.status, await answer.text()) == (200, "well\n")
-    assert {task_id: len(looks) for task_id, looks in images.looks.items()} == looks
+    assert {task_id: len(polls) for task_id, polls in images.polls.items()} == polls
     tokens = [url.rpartition("/")[2] for url in urls]
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{43}", token) for token in tokens)
     kept = [path for path in stories.folder.rglob("*") if path.suffix in (".log", ".sqlite3", ".sqlite3-wal")]

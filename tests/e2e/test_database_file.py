@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.bot_process import BotState
-from tests.e2e.test_command_line import BOT, NOWHERE, PATIENCE_SECONDS, SECRETS, run_bot
+from tests.e2e.test_command_line import BOT, DEFER_AFTER_SECONDS, NOWHERE, SECRETS, run_bot
 from tests.e2e.trial import open_trial, text
 
 HOLDER = """
@@ -45,7 +45,7 @@ async def test_a_second_process_is_refused_with_the_file_and_the_process_that_ha
     )
     try:
         assert holder.stdout is not None
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(DEFER_AFTER_SECONDS):
             assert await holder.stdout.readline() == b"held\n"
         for words in ((), ("migrate",)):
             ended = await run_bot(tmp_path, *words, **SECRETS, **NOWHERE)
@@ -77,10 +77,10 @@ async def test_a_file_that_is_deleted_under_the_bot_ends_it_with_exit_code_1_and
     async with open_trial(tmp_path) as trial:
         (tmp_path / "bot.sqlite3").unlink()
         olga = trial.box.discord.actor("olga")
-        (told,) = await olga.wait_for(lambda: olga.messages("dm"), PATIENCE_SECONDS)
+        (told,) = await olga.wait_for(lambda: olga.messages("dm"), DEFER_AFTER_SECONDS)
         assert "bot.sqlite3 was deleted or replaced while the bot was running" in text(told)
         assert "goes on working" not in text(told)
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(DEFER_AFTER_SECONDS):
             while trial.box.bot.state is not BotState.DIED:  # noqa: ASYNC110 - it happens in another process
                 await asyncio.sleep(0.05)
         lines = list(trial.box.bot.log)

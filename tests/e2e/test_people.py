@@ -96,7 +96,7 @@ async def with_pictures(trial: Trial, person: str, message_id: int, *, at_least:
     return await actor.wait_for(shown)
 
 
-async def test_history_has_pages_pictures_and_links_also_after_a_kill(trial: Trial, made: dict[str, int]) -> None:
+async def test_history_has_pages_images_and_links_also_after_a_kill(trial: Trial, made: dict[str, int]) -> None:
     mira = trial.box.discord.actor("mira")
     first = await ask(trial, "mira", "gallery", "history")
     page = int(first["id"])
@@ -119,7 +119,7 @@ async def test_history_finds_words(trial: Trial, made: dict[str, int]) -> None:
     assert "None of your images has" in text(await ask(trial, "mira", "gallery", "history", search="100%"))
 
 
-async def test_history_where_the_bot_was_brought_along_has_links_and_no_pictures(
+async def test_history_where_the_bot_was_brought_along_has_links_and_no_images(
     trial: Trial, made: dict[str, int]
 ) -> None:
     listed = await ask(trial, "jonas", "pier", "history")

@@ -90,13 +90,13 @@ class Trial:
             assert answer.status == 200
             return Image.open(io.BytesIO(await answer.read()))
 
-    def closest_looks_seconds(self) -> float:
+    def closest_polls_seconds(self) -> float:
         """The least distance between two looks at one task without a call between them, as the image service saw it."""
         images = self.box.images
         gaps = [
             late - early
-            for task_id, looks in images.looks.items()
-            for early, late in itertools.pairwise(looks)
+            for task_id, polls in images.polls.items()
+            for early, late in itertools.pairwise(polls)
             if not any(early <= called <= late for called in images.calls.get(task_id, []))
         ]
         return min(gaps, default=1e9) / 1000
@@ -113,7 +113,7 @@ class Trial:
         """What must hold at the end of every story."""
         assert [str(violation) for violation in self.box.discord.violations] == []
         assert len(self.box.images.posts) == posts
-        assert self.closest_looks_seconds() >= 5.0
+        assert self.closest_polls_seconds() >= 5.0
 
 
 @asynccontextmanager

@@ -207,7 +207,7 @@ async def test_what_the_service_says_is_shown_as_a_harmless_line_to_its_person(s
     PEOPLE.add(scene.alice.id)
     await scene.imagine(count=3)
     await scene.step()
-    scene.service.on_look = [task(TaskStatus.FAILED, error=text) for text in (STRINGS[9], STRINGS[17], STRINGS[2])]
+    scene.service.on_poll = [task(TaskStatus.FAILED, error=text) for text in (STRINGS[9], STRINGS[17], STRINGS[2])]
     await scene.env.advance_time(6)
     await scene.step()
     assert {image.state for image in (await scene.only_generation()).images} == {State.FAILED}

@@ -13,7 +13,7 @@ import discord
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generations.model import Ending, Generation, Image, Origin, Outlook, Request, State
+from generations.model import Ending, Generation, Image, Origin, Progress, Request, State
 from generations.worker.poll import ending_of_failure
 from qwen.cleaning import LINE_MAX
 from qwen.errors import QwenError
@@ -52,7 +52,7 @@ def outcomes(answer: HttpAnswer) -> list[Task | QwenError]:
 
 def card_of(ending: Ending, detail: str) -> discord.ui.LayoutView:
     image = Image(1, 0, 42, State.FAILED, ending=ending, ending_detail=detail)
-    return build_card(Generation(1, Request("x"), ORIGIN, 0, (image,)), Outlook(), attached={}, buttons=card_buttons)
+    return build_card(Generation(1, Request("x"), ORIGIN, 0, (image,)), Progress(), attached={}, buttons=card_buttons)
 
 
 def text_of(components: list[Any]) -> str:
@@ -127,7 +127,7 @@ def test_no_image_address_it_names_stands_in_an_error_or_a_repr() -> None:
 def test_an_image_address_cannot_break_out_of_its_line() -> None:
     url = "https://cdn.example.com/a.png>[free](https://evil.example)<@1>@everyone" + "x" * 500
     large = Generation(1, Request("x"), ORIGIN, 0, (Image(1, 0, 42, State.DELIVERED, image_url=url),))
-    card = text_of(build_card(large, Outlook(), attached={}, linked={0: url}, buttons=card_buttons).to_components())
+    card = text_of(build_card(large, Progress(), attached={}, linked={0: url}, buttons=card_buttons).to_components())
     for shown in (card, plain_text(large, {0: url})):
         (line,) = [line for line in shown.split("\n") if "cdn.example.com" in line]
         assert line.startswith("<https://") and line.count("<") == line.count(">") == 1 and line.endswith(">")

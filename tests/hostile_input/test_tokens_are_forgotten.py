@@ -31,7 +31,7 @@ async def test_it_is_forgotten_with_the_card_that_shows_the_image(workshop: Work
 
 
 async def test_it_is_forgotten_with_the_card_that_says_why_there_is_none(workshop: Workshop) -> None:
-    workshop.service.on_look = [task(TaskStatus.FAILED, error="no")]
+    workshop.service.on_poll = [task(TaskStatus.FAILED, error="no")]
     asked = await workshop.imagine()
     await workshop.pass_time(15)
     assert await workshop.states(asked) == [State.FAILED]
@@ -47,7 +47,7 @@ async def test_it_is_forgotten_after_a_cancel(workshop: Workshop) -> None:
 
 
 async def test_one_that_ran_out_is_forgotten_while_the_image_is_still_looked_for(workshop: Workshop) -> None:
-    workshop.service.on_look = [PAINTING] * 1000
+    workshop.service.on_poll = [PAINTING] * 1000
     asked = await workshop.imagine()
     await workshop.pass_time(14 * 60, stride=20)
     await wipe(workshop)

@@ -10,8 +10,8 @@ from typing import Any
 
 import discord
 
-from generations.delivery_result import Shown
-from generations.model import DISCORD_EPOCH_MS, Ending, Generation, Image, Origin, Outlook, Painting, Request, State
+from generations.delivery_result import DeliveryResult
+from generations.model import DISCORD_EPOCH_MS, Ending, Generation, Image, Origin, Painting, Progress, Request, State
 from qwen.images import DownloadedImage
 from qwen.models import OutputFormat, Size
 from tests.doubles import START_MS, ManualClock
@@ -28,7 +28,7 @@ BY_TOKEN = f"PATCH /webhooks/{APPLICATION}/{TOKEN}/messages/{CARD}"
 AS_BOT = f"PATCH /channels/{CHANNEL}/messages/{CARD}"
 POST = f"POST /channels/{CHANNEL}/messages"
 DIRECT = ["POST /users/@me/channels", f"POST /channels/7{USER}/messages"]
-NOTHING = Outlook()
+NOTHING = Progress()
 READY: dict[str, Any] = {"submitted_at_ms": START_MS, "ready_at_ms": START_MS, "image_url": "https://x.example/a.png"}
 
 
@@ -39,7 +39,7 @@ class Scene:
     clock: ManualClock
     delivery: DiscordDelivery
 
-    async def show(self, generation: Generation, *positions: int, size: int = 9) -> Shown:
+    async def show(self, generation: Generation, *positions: int, size: int = 9) -> DeliveryResult:
         pictures = {position: picture(position, size) for position in positions}
         return await self.delivery.show(generation, NOTHING, pictures)
 
@@ -90,5 +90,5 @@ def declined(**options: Any) -> Generation:
     return generation(image(State.FAILED, ending=Ending.DECLINED), **options)
 
 
-def painting(share: float = 0.5, **options: Any) -> tuple[Generation, Outlook]:
-    return generation(image(State.RUNNING), **options), Outlook(None, Painting(0, share, (12, 18), None))
+def painting(share: float = 0.5, **options: Any) -> tuple[Generation, Progress]:
+    return generation(image(State.RUNNING), **options), Progress(None, Painting(0, share, (12, 18), None))

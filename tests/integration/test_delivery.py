@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from generations.delivery_result import Place, Shown
+from generations.delivery_result import DeliveryResult, Place
 from generations.errors import DeliveryDelayed
-from generations.model import Apart, Ending, State
+from generations.model import Ending, SeparateMessage, State
 from tests.integration.delivery_scene import (
     APPLICATION,
     AS_BOT,
@@ -42,7 +42,7 @@ async def scene() -> AsyncIterator[Scene]:
 # ---- the ladder -------------------------------------------------------------------------------------------------
 
 
-async def test_a_fresh_card_is_edited_by_its_token_with_the_picture_in_a_gallery(scene: Scene) -> None:
+async def test_a_fresh_card_is_edited_by_its_token_with_the_image_in_a_gallery(scene: Scene) -> None:
     shown = await scene.show(ready(), 0)
     assert scene.rest.tried() == [BY_TOKEN]
     call = scene.rest.calls[-1]
@@ -53,7 +53,7 @@ async def test_a_fresh_card_is_edited_by_its_token_with_the_picture_in_a_gallery
     assert call.body["flags"] == 32768
     assert not call.authorized
     [attachment_id] = scene.rest.messages[CARD]["attachments"]
-    assert shown == Shown(Place.CARD, CARD, CHANNEL, {0: attachment_id}, {0: shown.file_names[0]})
+    assert shown == DeliveryResult(Place.CARD, CARD, CHANNEL, {0: attachment_id}, {0: shown.file_names[0]})
 
 
 async def test_a_token_near_its_end_is_not_tried(scene: Scene) -> None:
@@ -138,13 +138,13 @@ async def test_direct_messages_that_are_opened_too_fast_mean_later(scene: Scene)
 
 async def test_closed_direct_messages_leave_nowhere(scene: Scene) -> None:
     scene.rest.fault("(PATCH|POST) .*messages", 403, 50007, times=9)
-    assert await scene.show(ready(), 0) == Shown(Place.NOWHERE)
+    assert await scene.show(ready(), 0) == DeliveryResult(Place.NOWHERE)
     assert scene.rest.tried() == [BY_TOKEN, AS_BOT, POST, *DIRECT]
 
 
-async def test_news_without_pictures_go_no_further_than_the_card(scene: Scene) -> None:
+async def test_news_without_images_go_no_further_than_the_card(scene: Scene) -> None:
     scene.rest.fault("PATCH", 404, 10008, times=9)
-    assert await scene.show(declined()) == Shown(Place.NOWHERE)
+    assert await scene.show(declined()) == DeliveryResult(Place.NOWHERE)
     assert scene.rest.tried() == [BY_TOKEN, AS_BOT]
 
 
@@ -203,10 +203,12 @@ async def test_a_refused_gallery_becomes_a_plain_message_and_the_card_leads_to_i
     assert list(posted.files.values()) == [b"picture 0"]
     assert f"for <@{USER}>" in posted.body["content"]
     assert f"https://discord.com/channels/{GUILD}/{CHANNEL}/" in str(noted.body["components"])
-    assert shown == Shown(Place.CHANNEL, CARD, CHANNEL, apart={0: Apart(CHANNEL, min(scene.rest.messages))})
+    assert shown == DeliveryResult(
+        Place.CHANNEL, CARD, CHANNEL, apart={0: SeparateMessage(CHANNEL, min(scene.rest.messages))}
+    )
 
 
-async def test_a_card_that_can_not_say_now_where_its_picture_is_says_so_later(scene: Scene) -> None:
+async def test_a_card_that_can_not_say_now_where_its_image_is_says_so_later(scene: Scene) -> None:
     scene.rest.fault("PATCH", 400, 50035)
     scene.rest.fault("PATCH", 429, 0, times=9)
     shown = await scene.show(ready(), 0)
@@ -219,14 +221,14 @@ async def test_a_card_that_can_not_say_now_where_its_picture_is_says_so_later(sc
     assert f"https://discord.com/channels/{GUILD}/{CHANNEL}/" in str(scene.rest.calls[-1].body["components"])
 
 
-async def test_after_a_restart_the_card_still_leads_to_a_picture_that_stands_apart(scene: Scene) -> None:
-    posted = image(State.DELIVERED, 0, apart_channel_id=CHANNEL, apart_message_id=9999, **READY)
+async def test_after_a_restart_the_card_still_leads_to_a_image_that_stands_apart(scene: Scene) -> None:
+    posted = image(State.DELIVERED, 0, separate_channel_id=CHANNEL, separate_message_id=9999, **READY)
     await scene.show(generation(posted, image(State.FAILED, 1, ending=Ending.DECLINED), revision=2))
     assert f"https://discord.com/channels/{GUILD}/{CHANNEL}/9999" in str(scene.rest.calls[-1].body["components"])
 
 
-async def test_a_picture_in_the_direct_messages_is_led_to_there(scene: Scene) -> None:
-    posted = image(State.DELIVERED, 0, apart_channel_id=777, apart_message_id=9999, **READY)
+async def test_a_image_in_the_direct_messages_is_led_to_there(scene: Scene) -> None:
+    posted = image(State.DELIVERED, 0, separate_channel_id=777, separate_message_id=9999, **READY)
     await scene.show(generation(posted, image(State.FAILED, 1, ending=Ending.DECLINED), revision=2))
     assert "https://discord.com/channels/@me/777/9999" in str(scene.rest.calls[-1].body["components"])
 
@@ -236,15 +238,15 @@ async def test_what_a_card_in_a_closed_channel_owes_is_tried_again_for_an_hour(s
     pauses = [(await scene.show(declined(origin={"token": ""}))).owed_seconds for _ in range(7)]
     assert pauses == [60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, None]
     scene.rest.faults.clear()
-    assert await scene.show(declined(origin={"token": ""})) == Shown(Place.CARD, CARD, CHANNEL)
+    assert await scene.show(declined(origin={"token": ""})) == DeliveryResult(Place.CARD, CARD, CHANNEL)
 
 
 async def test_a_card_that_was_deleted_is_owed_nothing(scene: Scene) -> None:
     scene.rest.fault("PATCH", 404, 10008, times=100)
-    assert await scene.show(declined()) == Shown(Place.NOWHERE)
+    assert await scene.show(declined()) == DeliveryResult(Place.NOWHERE)
 
 
-async def test_every_picture_of_a_refused_gallery_is_posted_with_a_nonce_of_its_own(scene: Scene) -> None:
+async def test_every_image_of_a_refused_gallery_is_posted_with_a_nonce_of_its_own(scene: Scene) -> None:
     first = generation(image(State.SUCCEEDED, 0, **READY), image(State.RUNNING, 1))
     second = generation(image(State.DELIVERED, 0, **READY), image(State.SUCCEEDED, 1, **READY), revision=2)
     for made, position in ((first, 0), (second, 1)):
@@ -258,7 +260,7 @@ async def test_every_picture_of_a_refused_gallery_is_posted_with_a_nonce_of_its_
 async def test_a_gallery_that_is_refused_everywhere_leaves_a_card_that_says_so(scene: Scene) -> None:
     scene.rest.fault("PATCH", 400, 50035)
     scene.rest.fault("POST .*messages", 403, 50013, times=9)
-    assert await scene.show(ready(), 0) == Shown(Place.NOWHERE)
+    assert await scene.show(ready(), 0) == DeliveryResult(Place.NOWHERE)
     assert scene.rest.tried() == [BY_TOKEN, POST, *DIRECT, BY_TOKEN]
     assert "no place left to post it" in str(scene.rest.calls[-1].body["components"])
 
@@ -280,7 +282,7 @@ async def test_a_card_refused_in_the_channel_is_posted_there_plainly(scene: Scen
 
 
 @pytest.mark.parametrize("status", [413, 400])
-async def test_a_picture_that_is_too_large_becomes_a_link_that_expires(scene: Scene, status: int) -> None:
+async def test_a_image_that_is_too_large_becomes_a_link_that_expires(scene: Scene, status: int) -> None:
     scene.rest.fault("PATCH", status, 40005)
     shown = await scene.show(ready(), 0)
     assert scene.rest.tried() == [BY_TOKEN, BY_TOKEN]
@@ -288,16 +290,16 @@ async def test_a_picture_that_is_too_large_becomes_a_link_that_expires(scene: Sc
     assert "too large" in str(body)
     assert "https://x.example/a.png" in str(body)
     assert not scene.rest.calls[-1].files
-    assert shown == Shown(Place.CARD, CARD, CHANNEL, file_names={0: ""})
+    assert shown == DeliveryResult(Place.CARD, CARD, CHANNEL, file_names={0: ""})
 
 
-async def test_a_picture_over_the_places_own_limit_is_not_even_sent(scene: Scene) -> None:
+async def test_a_image_over_the_places_own_limit_is_not_even_sent(scene: Scene) -> None:
     await scene.show(ready(origin={"attachment_size_limit": 100}), 0, size=101)
     assert scene.rest.tried() == [BY_TOKEN]
     assert not scene.rest.calls[-1].files
 
 
-async def test_four_pictures_that_are_too_large_together_go_one_by_one(scene: Scene) -> None:
+async def test_four_images_that_are_too_large_together_go_one_by_one(scene: Scene) -> None:
     scene.rest.fault("PATCH", 413, 40005)
     shown = await scene.show(ready(4), 0, 1, 2, 3)
     assert [len(call.files) for call in scene.rest.edits()] == [4, 1, 1, 1, 1]
@@ -330,25 +332,25 @@ async def test_a_limit_that_the_library_does_not_wait_out_delays_for_as_long_as_
     assert raised.value.retry_after_seconds == 42
 
 
-async def test_a_refused_bot_token_delays_instead_of_giving_up_the_picture(scene: Scene) -> None:
+async def test_a_refused_bot_token_delays_instead_of_giving_up_the_image(scene: Scene) -> None:
     scene.rest.fault("PATCH", 401, 0)
     with pytest.raises(DeliveryDelayed):
         await scene.show(ready(origin={"token": ""}), 0)
 
 
-async def test_a_picture_is_sent_whole_again_after_a_limit(scene: Scene) -> None:
+async def test_a_image_is_sent_whole_again_after_a_limit(scene: Scene) -> None:
     scene.rest.fault("PATCH", 429, headers={"Via": "1.1 google"})
     await scene.show(ready(), 0)
     assert [list(call.files.values()) for call in scene.rest.edits()] == [[b"picture 0"], [b"picture 0"]]
 
 
-async def test_a_picture_is_sent_whole_on_every_step_of_the_ladder(scene: Scene) -> None:
+async def test_a_image_is_sent_whole_on_every_step_of_the_ladder(scene: Scene) -> None:
     scene.rest.fault("PATCH", 403, 50001, times=2)
     await scene.show(ready(), 0)
     assert [list(call.files.values()) for call in scene.rest.calls if call.files] == [[b"picture 0"]] * 3
 
 
-async def test_pictures_that_arrived_before_a_delay_are_not_sent_again(scene: Scene) -> None:
+async def test_images_that_arrived_before_a_delay_are_not_sent_again(scene: Scene) -> None:
     scene.rest.fault("PATCH", 413, 40005)
     scene.rest.fault("PATCH", 503, skip=1)
     with pytest.raises(DeliveryDelayed):

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from generations.delivery_result import Place, Shown
+from generations.delivery_result import DeliveryResult, Place
 from generations.errors import DeliveryDelayed
 from generations.model import Generation
 from tests.integration.delivery_scene import (
@@ -41,7 +41,7 @@ def long_ready(count: int = 1) -> Generation:
     return replace(made, request=replace(made.request, prompt=LONG))
 
 
-async def show_until_taken(scene: Scene, made: Generation, *positions: int) -> Shown:
+async def show_until_taken(scene: Scene, made: Generation, *positions: int) -> DeliveryResult:
     for _ in range(5):
         try:
             return await scene.show(made, *positions)
@@ -68,7 +68,7 @@ async def test_what_discord_fails_over_is_remembered_for_the_card(scene: Scene) 
     assert len(scene.card_names()) == 2
 
 
-async def test_a_card_that_fails_with_a_picture_however_brief_has_it_beside_it(scene: Scene) -> None:
+async def test_a_card_that_fails_with_a_image_however_brief_has_it_beside_it(scene: Scene) -> None:
     scene.rest.fails_with_files = True
     shown = await show_until_taken(scene, ready(2, **LATE), 0)
     assert (shown.place, shown.message_id) == (Place.CHANNEL, CARD)
@@ -91,7 +91,7 @@ async def test_a_card_over_which_discord_fails_in_every_form_is_given_up(scene: 
 
 async def test_an_ending_over_which_discord_fails_is_not_tried_for_ever(scene: Scene) -> None:
     scene.rest.fault("PATCH", FAILS, times=1000)
-    assert await show_until_taken(scene, declined(**LATE)) == Shown(Place.NOWHERE)
+    assert await show_until_taken(scene, declined(**LATE)) == DeliveryResult(Place.NOWHERE)
 
 
 async def test_where_discord_fails_over_every_call_nothing_is_held_against_the_card(scene: Scene) -> None:

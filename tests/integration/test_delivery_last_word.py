@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from generations.delivery_result import Place
-from generations.model import Generation, Outlook, Painting, State
+from generations.model import Generation, Painting, Progress, State
 from tests.integration.delivery_scene import (
     AS_BOT,
     BY_TOKEN,
@@ -107,11 +107,11 @@ async def test_there_the_next_card_of_that_channel_is_not_tried_as_the_bot(scene
     await advance(scene, LAST_WORD_SECONDS - 10, 157)
     await advance(scene, 15)
     scene.rest.calls.clear()
-    made, outlook = painting()
+    made, progress = painting()
     later = GENERATION + (60_000 << 22)  # asked for a minute after the other one
     other = replace(made, id=later, message_id=CARD + 1, origin=replace(made.origin, interaction_id=later))
     scene.rest.add_message(CARD + 1, CHANNEL)
-    scene.delivery.show_progress(other, outlook)
+    scene.delivery.show_progress(other, progress)
     await first_edit(scene)
     await advance(scene, 70)
     assert set(scene.rest.tried()) == {BY_TOKEN.replace(str(CARD), str(CARD + 1))}
@@ -190,8 +190,8 @@ async def test_news_of_one_image_leave_the_last_word_to_the_others(scene: Scene)
         images = (image(State.SUCCEEDED, 0, **READY), image(State.RUNNING, 1))
         return generation(*images, revision=revision, **ONLY_TOKEN[1])
 
-    outlook = Outlook(None, Painting(0, 0.5, (12, 18), None))
-    await scene.delivery.show(two(2), outlook, {0: picture()})
+    progress = Progress(None, Painting(0, 0.5, (12, 18), None))
+    await scene.delivery.show(two(2), progress, {0: picture()})
     await advance(scene, LAST_WORD_SECONDS, 159)
     await scene.settled()
     assert says_it(scene) == [False, True]

@@ -10,8 +10,8 @@ from typing import Any
 import discord
 import pytest
 
-from generations.delivery_result import Place, Shown
-from generations.model import Ending, Generation, Image, Line, Origin, Outlook, Request, State
+from generations.delivery_result import DeliveryResult, Place
+from generations.model import Ending, Generation, Image, Line, Origin, Progress, Request, State
 from qwen.images import DownloadedImage
 from qwen.models import OutputFormat, Size
 from tests.sandbox.discord_bench import PAINT, Bench, open_bench, png
@@ -20,7 +20,7 @@ from ui.interactions.buttons import card_buttons
 from ui.views.cards import build_card
 
 QUARTER_HOUR = 15 * 60.0
-NOTHING = Outlook()
+NOTHING = Progress()
 HOSTILE = [
     "👩‍👩‍👧‍👦" * 285,
     "\u202egnp.exe",
@@ -78,13 +78,13 @@ class World:
         )
         images = tuple(Image(act.id, position, 42 + position) for position in range(count))
         made = Generation(act.id, request, origin, self.bench.clock.now_ms(), images)
-        view = build_card(made, Outlook(Line(1, 0, 3, 1, 20)), attached={}, buttons=card_buttons)
+        view = build_card(made, Progress(Line(1, 0, 3, 1, 20)), attached={}, buttons=card_buttons)
         flags = 32768 + (64 if request.private else 0)
         reply = await act.callback({"type": 4, "data": {"components": view.to_components(), "flags": flags}})
         assert reply.status == 200, reply.body
         return replace(made, message_id=int(reply.body["interaction"]["response_message_id"]))
 
-    async def arrives(self, made: Generation, *positions: int) -> tuple[Generation, Shown]:
+    async def arrives(self, made: Generation, *positions: int) -> tuple[Generation, DeliveryResult]:
         """The images at *positions* succeed and are shown, as the worker would do it."""
         states = {position: State.SUCCEEDED for position in positions}
         made = replace(made, images=tuple(moved(image, states) for image in made.images), revision=made.revision + 1)
@@ -274,7 +274,7 @@ async def test_progress_in_an_archived_thread_is_not_posted(world: World) -> Non
     world.bench.discord.archive("sketches")
     failed = replace(made.images[0], state=State.FAILED, ending=Ending.DECLINED)
     shown = await world.delivery.show(replace(made, images=(failed, made.images[1]), revision=1), NOTHING, {})
-    assert shown == Shown(Place.NOWHERE)
+    assert shown == DeliveryResult(Place.NOWHERE)
     assert len(world.seen("sketches")) == 1
 
 
@@ -292,10 +292,10 @@ async def test_closed_direct_messages_are_the_end_of_the_road(world: World) -> N
     made = await world.asked(private=True)
     world.bench.discord.closed_dms.add(made.origin.user_id)
     world.bench.clock.advance(QUARTER_HOUR)
-    assert (await world.arrives(made, 0))[1] == Shown(Place.NOWHERE)
+    assert (await world.arrives(made, 0))[1] == DeliveryResult(Place.NOWHERE)
 
 
-async def test_a_picture_over_the_limit_of_the_place_is_linked(world: World) -> None:
+async def test_a_image_over_the_limit_of_the_place_is_linked(world: World) -> None:
     made = await world.asked(attachment_size_limit=10)
     _, shown = await world.arrives(made, 0)
     assert shown.place is Place.CARD

@@ -11,7 +11,7 @@ import pytest
 
 from generations.delivery_result import Place
 from generations.errors import DeliveryDelayed, LostClaim
-from generations.model import Ending, Generation, Image, Line, Outlook, State
+from generations.model import Ending, Generation, Image, Line, Progress, State
 from generations.ports import Delivery
 from store.errors import DatabaseLost
 from tests.integration.delivery_scene import (
@@ -89,11 +89,11 @@ async def test_news_never_wait_behind_progress(scene: Scene) -> None:
     scene.delivery.show_progress(*painting(0.1))
     await scene.edited(1)
     scene.delivery.show_progress(*painting(0.2))
-    showing = asyncio.create_task(scene.show(ready(), 0))
+    publisher = asyncio.create_task(scene.show(ready(), 0))
     await scene.settled()
     assert len(scene.rest.edits()) == 1, "an edit began while another was under way"
     scene.rest.gate.set()
-    await showing
+    await publisher
     scene.clock.advance(PROGRESS_SECONDS * 2)
     await scene.settled()
     assert len(scene.rest.edits()) == 2
@@ -147,11 +147,11 @@ async def test_news_wake_the_owner_that_waits_to_show_progress(scene: Scene) -> 
 
 async def test_a_cancelled_caller_does_not_cancel_the_edit(scene: Scene) -> None:
     scene.rest.gate.clear()
-    showing = asyncio.create_task(scene.show(ready(), 0))
+    publisher = asyncio.create_task(scene.show(ready(), 0))
     await scene.edited(1)
-    showing.cancel()
+    publisher.cancel()
     await scene.settled()
-    assert showing.cancelled()
+    assert publisher.cancelled()
     scene.rest.gate.set()
     await scene.delivery.drain()
     assert len(scene.card_names()) == 1
@@ -225,7 +225,7 @@ def half_ready(first: Image, revision: int = 1) -> tuple[Image, Image]:
     return first, image(State.RUNNING, 1)
 
 
-async def test_pictures_on_the_card_stay_when_others_arrive(scene: Scene) -> None:
+async def test_images_on_the_card_stay_when_others_arrive(scene: Scene) -> None:
     one = await scene.show(generation(*half_ready(image(State.SUCCEEDED, 0, **READY))), 0)
     both = (image(State.DELIVERED, 0, attachment_id=one.attachments[0]), image(State.SUCCEEDED, 1, **READY))
     two = await scene.show(generation(*both, revision=2), 1)
@@ -235,7 +235,7 @@ async def test_pictures_on_the_card_stay_when_others_arrive(scene: Scene) -> Non
     assert list(scene.rest.messages[CARD]["attachments"]) == [one.attachments[0], two.attachments[1]]
 
 
-async def test_pictures_stay_over_a_restart(scene: Scene) -> None:
+async def test_images_stay_over_a_restart(scene: Scene) -> None:
     one = await scene.show(generation(*half_ready(image(State.SUCCEEDED, 0, **READY))), 0)
     both = (image(State.DELIVERED, 0, attachment_id=one.attachments[0]), image(State.SUCCEEDED, 1, **READY))
     restarted = DiscordDelivery(scene.client, scene.clock, buttons=card_buttons)
@@ -244,7 +244,7 @@ async def test_pictures_stay_over_a_restart(scene: Scene) -> None:
     assert len(scene.card_names()) == 2
 
 
-async def test_a_picture_that_another_process_put_there_stays(scene: Scene) -> None:
+async def test_a_image_that_another_process_put_there_stays(scene: Scene) -> None:
     one = await scene.show(generation(*half_ready(image(State.SUCCEEDED, 0, **READY))), 0)
     scene.rest.messages[CARD]["attachments"] = {8000: "theirs.png"}
     delivered = image(State.DELIVERED, 0, attachment_id=8000, file_name="theirs.png")
@@ -253,7 +253,7 @@ async def test_a_picture_that_another_process_put_there_stays(scene: Scene) -> N
     assert one.attachments[0] != 8000
 
 
-async def test_a_picture_that_a_late_edit_took_off_is_sent_again(scene: Scene) -> None:
+async def test_a_image_that_a_late_edit_took_off_is_sent_again(scene: Scene) -> None:
     one = await scene.show(generation(*half_ready(image(State.SUCCEEDED, 0, **READY))), 0)
     scene.rest.messages[CARD]["attachments"] = {}
     lost = image(State.SUCCEEDED, 0, attachment_id=one.attachments[0], **READY)
@@ -262,7 +262,7 @@ async def test_a_picture_that_a_late_edit_took_off_is_sent_again(scene: Scene) -
     assert two.attachments[0] != one.attachments[0]
 
 
-async def test_pictures_that_stood_on_the_message_before_are_not_looked_for_on_the_next(scene: Scene) -> None:
+async def test_images_that_stood_on_the_message_before_are_not_looked_for_on_the_next(scene: Scene) -> None:
     await scene.show(generation(*half_ready(image(State.SUCCEEDED, 0, **READY))), 0)
     scene.rest.add_message(CARD + 1, CHANNEL)
     moved = generation(image(State.DELIVERED, 0), image(State.SUCCEEDED, 1, **READY), revision=3, message_id=CARD + 1)
@@ -270,7 +270,7 @@ async def test_pictures_that_stood_on_the_message_before_are_not_looked_for_on_t
     assert list(scene.rest.messages[CARD + 1]["attachments"]) == [shown.attachments[1]]
 
 
-async def test_pictures_stay_when_progress_or_bad_news_are_shown(scene: Scene) -> None:
+async def test_images_stay_when_progress_or_bad_news_are_shown(scene: Scene) -> None:
     one = await scene.show(generation(*half_ready(image(State.SUCCEEDED, 0, **READY))), 0)
     delivered = image(State.DELIVERED, 0, attachment_id=one.attachments[0])
     scene.delivery.show_progress(generation(*half_ready(delivered)), painting()[1])
@@ -281,7 +281,7 @@ async def test_pictures_stay_when_progress_or_bad_news_are_shown(scene: Scene) -
     assert "attachment://" in str(scene.rest.edits()[-1].body["components"])
 
 
-async def test_progress_from_rows_that_do_not_know_the_picture_yet_keeps_it(scene: Scene) -> None:
+async def test_progress_from_rows_that_do_not_know_the_image_yet_keeps_it(scene: Scene) -> None:
     stale = generation(*half_ready(image(State.SUCCEEDED, 0, **READY)))
     await scene.show(stale, 0)
     scene.delivery.show_progress(stale, painting()[1])
@@ -303,7 +303,7 @@ async def test_attachment_ids_are_told_apart_by_place_where_discord_renames_the_
     assert list(shown.attachments.values()) == list(scene.rest.messages[CARD]["attachments"])
 
 
-async def test_a_hidden_picture_is_hidden_by_name_and_in_the_gallery(scene: Scene) -> None:
+async def test_a_hidden_image_is_hidden_by_name_and_in_the_gallery(scene: Scene) -> None:
     one = await scene.show(generation(*half_ready(image(State.SUCCEEDED, 0, **READY)), spoiler=True), 0)
     assert all(name.startswith("SPOILER_") for name in scene.card_names())
     both = (image(State.DELIVERED, 0, attachment_id=one.attachments[0]), image(State.SUCCEEDED, 1, **READY))
@@ -337,7 +337,7 @@ class Overtaken:
     async def is_current(self, generation: Generation) -> bool:
         return self.current
 
-    async def was_shown(self, generation: Generation, standing: Mapping[int, int]) -> None:
+    async def was_published(self, generation: Generation, standing: Mapping[int, int]) -> None:
         self.shown.append(generation.revision)
 
 
@@ -444,6 +444,6 @@ async def test_neither_tokens_nor_prompts_reach_the_log(scene: Scene, caplog: py
 
 
 async def test_a_first_card_from_a_deferred_answer_comes_at_once(scene: Scene) -> None:
-    scene.delivery.show_progress(generation(image(State.REQUESTED)), Outlook(Line(3, 0, 3, 1, 40)))
+    scene.delivery.show_progress(generation(image(State.REQUESTED)), Progress(Line(3, 0, 3, 1, 40)))
     await scene.edited(1)
     assert "3rd in line" in str(scene.rest.edits()[0].body)

@@ -54,7 +54,7 @@ async def test_a_show_is_put_off_for_longer_and_longer_and_arrives_after_an_hour
     assert await delay_of(scene) <= 6.0, "a success starts it over"
 
 
-async def test_the_picture_comes_as_soon_as_a_progress_edit_has_come_through_a_bad_half_minute(scene: Scene) -> None:
+async def test_the_image_comes_as_soon_as_a_progress_edit_has_come_through_a_bad_half_minute(scene: Scene) -> None:
     scene.rest.fault("PATCH", 500, times=1)
     scene.delivery.show_progress(*painting(0.1))
     await scene.edited(1)
@@ -97,8 +97,8 @@ async def test_a_ban_holds_up_every_card_and_its_progress(scene: Scene) -> None:
     other = {"id": 1, "message_id": CARD + 1}
     with pytest.raises(DeliveryDelayed):
         await scene.show(replace(declined(), **other))
-    going, outlook = painting(0.5)
-    scene.delivery.show_progress(replace(going, **other), outlook)
+    going, progress = painting(0.5)
+    scene.delivery.show_progress(replace(going, **other), progress)
     scene.clock.advance(PROGRESS_SECONDS)
     await scene.settled()
     assert scene.rest.tried() == [BY_TOKEN]
@@ -116,10 +116,10 @@ async def test_a_ban_leaves_the_bots_own_edit_alone_too(scene: Scene) -> None:
 
 async def test_a_stop_in_an_outage_does_not_wait_for_discord_to_come_back(scene: Scene) -> None:
     scene.rest.gate.clear()
-    showing = asyncio.create_task(scene.show(ready(), 0))
+    publisher = asyncio.create_task(scene.show(ready(), 0))
     await scene.edited(1)
     began = asyncio.get_running_loop().time()
     await scene.delivery.drain(0.1)
     assert asyncio.get_running_loop().time() - began < 1.0
     scene.rest.gate.set()
-    await showing
+    await publisher

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from generations.delivery_result import Place, Shown
+from generations.delivery_result import DeliveryResult, Place
 from generations.model import Ending, Generation, State
 from qwen.images import DownloadedImage, FoundImage, OversizedImage
 from qwen.models import OutputFormat, Size
@@ -40,7 +40,7 @@ def within(limit: int, count: int = 1) -> Generation:
     return replace(made, request=replace(made.request, size=Size.PORTRAIT))
 
 
-async def shown(scene: Scene, generation: Generation, *pictures: FoundImage) -> Shown:
+async def shown(scene: Scene, generation: Generation, *pictures: FoundImage) -> DeliveryResult:
     return await scene.delivery.show(generation, NOTHING, dict(enumerate(pictures)))
 
 
@@ -48,7 +48,7 @@ def last(scene: Scene) -> str:
     return str(scene.rest.calls[-1].body)
 
 
-async def test_a_picture_within_the_limit_is_posted_as_it_came(scene: Scene) -> None:
+async def test_a_image_within_the_limit_is_posted_as_it_came(scene: Scene) -> None:
     picture = png()
     await shown(scene, within(len(picture.data)), picture)
     assert list(scene.rest.calls[-1].files.values()) == [picture.data]
@@ -107,12 +107,12 @@ async def test_the_link_outlives_the_process_that_made_it(scene: Scene) -> None:
         assert len(other.rest.calls[-1].files) == 1
 
 
-async def test_where_the_other_pictures_have_no_place_the_link_is_not_told_either(scene: Scene) -> None:
+async def test_where_the_other_images_have_no_place_the_link_is_not_told_either(scene: Scene) -> None:
     """All of them are kept then, and a kept image may be refunded."""
     scene.rest.fault("PATCH", 400, 50035)
     scene.rest.fault("POST .*messages", 403, 50013, times=9)
     result = await shown(scene, within(10 * MIB, 2), OversizedImage(), png(8, 8))
-    assert result == Shown(Place.NOWHERE)
+    assert result == DeliveryResult(Place.NOWHERE)
     assert "no place left to post it" in last(scene) and "https://x.example/a.png" not in last(scene)
 
 
@@ -121,7 +121,7 @@ async def test_a_kept_image_that_is_lost_is_not_linked_by_the_process_that_found
     scene.rest.fault("POST .*messages", 403, 50013, times=9)
     made = within(10 * MIB)
     assert (await shown(scene, made, OversizedImage())).place is Place.NOWHERE
-    lost = replace(made.images[0], state=State.FAILED, ending=Ending.PICTURE_LOST)
+    lost = replace(made.images[0], state=State.FAILED, ending=Ending.IMAGE_LOST)
     after = await scene.delivery.show(replace(made, images=(lost,), revision=2), NOTHING, {})
     assert after.place is Place.CARD
     assert "lost before it could be posted" in last(scene) and "https://x.example/a.png" not in last(scene)
@@ -143,7 +143,7 @@ async def test_beside_it_the_others_are_posted(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("status", [413, 400])
-async def test_where_discord_takes_less_than_it_said_the_picture_is_made_smaller_once_more(
+async def test_where_discord_takes_less_than_it_said_the_image_is_made_smaller_once_more(
     scene: Scene, status: int
 ) -> None:
     scene.rest.fault("PATCH", status, 40005)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from generations.delivery_result import Place, Shown
+from generations.delivery_result import DeliveryResult, Place
 from generations.model import Generation, State
 from tests.integration.delivery_scene import CARD, NOTHING, READY, Scene, a_scene, generation, image, picture
 from ui.delivery.cards import DiscordDelivery
@@ -22,11 +22,13 @@ async def scene() -> AsyncIterator[Scene]:
         yield made
 
 
-async def one_by_one(scene: Scene, count: int, *, restarts: bool = False, token: str | None = None) -> list[Shown]:
+async def one_by_one(
+    scene: Scene, count: int, *, restarts: bool = False, token: str | None = None
+) -> list[DeliveryResult]:
     """So many images arrive and are shown, each noted in the rows as the worker does it."""
     origin = None if token is None else {"token": token}
     images = [image(State.RUNNING, position) for position in range(count)]
-    outcomes: list[Shown] = []
+    outcomes: list[DeliveryResult] = []
     made: Generation | None = None
     for position in range(count):
         images[position] = image(State.SUCCEEDED, position, **READY)
@@ -74,7 +76,7 @@ async def test_progress_between_two_images_leaves_the_first_one_where_it_is(scen
 
 
 @pytest.mark.parametrize("restarts", [False, True])
-async def test_where_a_kept_picture_can_not_be_named_either_the_next_one_gets_a_message_of_its_own(
+async def test_where_a_kept_image_can_not_be_named_either_the_next_one_gets_a_message_of_its_own(
     scene: Scene, restarts: bool
 ) -> None:
     scene.rest.resolves_kept = False

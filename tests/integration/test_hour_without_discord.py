@@ -119,7 +119,7 @@ async def test_an_image_made_in_the_hour_arrives_from_another_process_too(town: 
 
 async def test_an_ending_without_an_image_is_told_after_the_hour_and_the_credits_were_back_at_once(town: Town) -> None:
     generation_id = await town.imagine()
-    town.service.on_look = [task(TaskStatus.FAILED, error="Content policy violation detected")]
+    town.service.on_poll = [task(TaskStatus.FAILED, error="Content policy violation detected")]
     await town.worker.step()
     town.discord_goes_away()
     await town.pass_time(20, stride=5)

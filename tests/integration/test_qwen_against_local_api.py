@@ -44,7 +44,7 @@ POST_MEETS: dict[Mood, type[QwenError]] = {
     Mood.GARBAGE: OutcomeUnknown,
     Mood.CHALLENGE: ServiceUnavailable,
 }
-LOOK_MEETS: dict[Mood, type[QwenError]] = {
+POLL_MEETS: dict[Mood, type[QwenError]] = {
     Mood.KEY_REFUSED: KeyRefused,
     Mood.LOST_TASK: TaskNotFound,
     Mood.BUSY: RateLimited,
@@ -127,7 +127,7 @@ async def bench() -> AsyncIterator[Bench]:
 
 
 def test_every_mood_of_the_local_api_is_met_in_this_file() -> None:
-    assert {*POST_MEETS, *LOOK_MEETS, *PICTURE_MEETS, *MAKES_AN_IMAGE, *ENDS_OTHERWISE} == set(Mood)
+    assert {*POST_MEETS, *POLL_MEETS, *PICTURE_MEETS, *MAKES_AN_IMAGE, *ENDS_OTHERWISE} == set(Mood)
 
 
 @pytest.mark.parametrize(("size", "output_format"), SHAPES)
@@ -158,7 +158,7 @@ async def test_a_callback_address_is_called(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("mood", MAKES_AN_IMAGE)
-async def test_a_day_that_only_looks_odd_still_makes_the_image(bench: Bench, mood: Mood) -> None:
+async def test_a_day_that_only_polls_odd_still_makes_the_image(bench: Bench, mood: Mood) -> None:
     bench.images.set_mood(mood)
     answers = await bench.seen_through(await bench.client.create_task(REQUEST))
     if mood is Mood.OTHER_WORDS:
@@ -196,8 +196,8 @@ async def test_a_service_that_counts_utf16_units_says_so_in_its_refusal(bench: B
     assert caught.value.service_message == "Bad Request: 'prompt' must be at most 2000 characters, got 2002."
 
 
-@pytest.mark.parametrize(("mood", "error"), LOOK_MEETS.items())
-async def test_a_look_on_a_bad_day_is_one_look_and_the_next_good_one_finds_the_task(
+@pytest.mark.parametrize(("mood", "error"), POLL_MEETS.items())
+async def test_a_poll_on_a_bad_day_is_one_poll_and_the_next_good_one_finds_the_task(
     bench: Bench, mood: Mood, error: type[QwenError]
 ) -> None:
     task = await bench.client.create_task(REQUEST)
@@ -205,7 +205,7 @@ async def test_a_look_on_a_bad_day_is_one_look_and_the_next_good_one_finds_the_t
     with pytest.raises(error) as caught:
         await bench.client.get_task(task.task_id)
     assert type(caught.value) is error
-    assert len(bench.images.looks[task.task_id]) == 1
+    assert len(bench.images.polls[task.task_id]) == 1
     bench.images.set_mood(Mood.NORMAL)
     assert (await bench.seen_through(task))[-1].status is TaskStatus.SUCCESS
 
@@ -233,7 +233,7 @@ async def test_a_success_without_an_address_is_told_as_such(bench: Bench) -> Non
 
 
 @pytest.mark.parametrize(("mood", "error"), PICTURE_MEETS.items())
-async def test_a_bad_picture_does_not_get_in(bench: Bench, mood: Mood, error: type[QwenError]) -> None:
+async def test_a_bad_image_does_not_get_in(bench: Bench, mood: Mood, error: type[QwenError]) -> None:
     bench.images.set_mood(mood)
     task = await bench.made()
     with pytest.raises(error) as caught:
@@ -259,7 +259,7 @@ async def test_a_wrong_address_of_the_api_is_the_operators_fault_and_nobodys_pro
             await client.create_task(REQUEST)
 
 
-async def test_without_named_hosts_the_local_picture_is_not_fetched(bench: Bench) -> None:
+async def test_without_named_hosts_the_local_image_is_not_fetched(bench: Bench) -> None:
     task = await bench.made()
     async with open_download_session() as session:
         with pytest.raises(ImageUrlRefused):

@@ -74,7 +74,7 @@ async def test_a_post_arrives_once_with_key_and_body_on_a_connection_of_its_own(
     assert json.loads(body)["prompt"] == REQUEST.prompt
 
 
-async def test_a_look_names_its_task_and_reads_the_answer() -> None:
+async def test_a_poll_names_its_task_and_reads_the_answer() -> None:
     async def converse(wire: Wire) -> None:
         await wire.hear()
         await wire.answer_json(200, {"task_id": "a&b/c", "status": "SUCCESS", "response": ["https://x.example/1.png"]})
@@ -314,7 +314,7 @@ async def test_a_post_that_may_have_been_taken_is_unknown_and_never_sent_again(c
 @pytest.mark.parametrize(
     "converse", [c for c in UNSURE if c is not answer_without_a_task], ids=lambda conversation: conversation.__name__
 )
-async def test_the_same_faults_of_a_look_are_temporary_and_it_looked_once(converse) -> None:
+async def test_the_same_faults_of_a_poll_are_temporary_and_it_looked_once(converse) -> None:
     async with raw_server(converse) as server, a_client(server.url, timeout_seconds=patience(converse)) as client:
         with pytest.raises(ServiceUnavailable) as caught:
             await client.get_task("t-1")

@@ -96,7 +96,7 @@ async def fault_of(converse, **options: Any) -> tuple[QwenError, int]:
 # --- what gets in ---------------------------------------------------------------------------------------------------
 
 
-async def test_a_picture_arrives_whole_with_the_type_its_bytes_tell() -> None:
+async def test_a_image_arrives_whole_with_the_type_its_bytes_tell() -> None:
     async with raw_server(the_picture) as server, a_downloader() as downloader:
         image = await downloader.download(f"{server.url}/cdn/i.jpg?X-Sig=a%2Bb")
     assert image == DownloadedImage(PNG, OutputFormat.PNG, 64, 96)
@@ -138,7 +138,7 @@ async def test_a_proxy_of_the_environment_is_not_used() -> None:
         assert session.trust_env is False
 
 
-async def test_a_picture_in_chunks_without_a_length_arrives() -> None:
+async def test_a_image_in_chunks_without_a_length_arrives() -> None:
     async def converse(wire: Wire) -> None:
         await wire.hear()
         await wire.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -292,7 +292,7 @@ async def test_other_answers_of_300_lead_nowhere(status: int) -> None:
     assert (error.http_status, connections) == (status, 1)
 
 
-async def test_a_challenge_page_instead_of_the_picture_is_tried_again() -> None:
+async def test_a_challenge_page_instead_of_the_image_is_tried_again() -> None:
     async def converse(wire: Wire) -> None:
         await wire.hear()
         challenged = len(wire.server.requests) == 1
@@ -316,7 +316,7 @@ async def test_an_announced_size_above_the_limit_is_refused_before_the_body() ->
     assert (error.limit_bytes, error.size_bytes, connections) == (1999, 2000, 1)
 
 
-async def test_a_picture_of_exactly_the_limit_is_taken() -> None:
+async def test_a_image_of_exactly_the_limit_is_taken() -> None:
     async with raw_server(the_picture) as server, a_downloader(max_bytes=len(PNG)) as downloader:
         assert (await downloader.download(f"{server.url}/i.png")).data == PNG
 
@@ -347,7 +347,7 @@ async def test_a_compressed_body_is_refused_unread(encoding: str) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>gone</html>", b"GIF89a" + bytes(50), PNG[:20]])
-async def test_what_is_no_picture_is_told_whatever_the_server_calls_it(body: bytes) -> None:
+async def test_what_is_no_image_is_told_whatever_the_server_calls_it(body: bytes) -> None:
     async def converse(wire: Wire) -> None:
         await wire.hear()
         await wire.answer(200, body, Content_Type="image/png")
@@ -357,7 +357,7 @@ async def test_what_is_no_picture_is_told_whatever_the_server_calls_it(body: byt
     assert connections == 1
 
 
-async def test_a_picture_whose_end_is_missing_is_asked_for_again() -> None:
+async def test_a_image_whose_end_is_missing_is_asked_for_again() -> None:
     async def converse(wire: Wire) -> None:
         await wire.hear()
         await wire.answer(200, PNG[:-20] if len(wire.server.requests) < 3 else PNG)
@@ -435,7 +435,7 @@ async def test_each_status_is_tried_again_as_often_as_it_may_help(
     assert (error.http_status, error.temporary, asked) == (status, temporary, connections)
 
 
-async def test_a_picture_that_comes_at_the_third_try_is_a_picture() -> None:
+async def test_a_image_that_comes_at_the_third_try_is_a_image() -> None:
     async def converse(wire: Wire) -> None:
         await wire.hear()
         await (wire.answer(503) if len(wire.server.requests) < 3 else wire.answer(200, PNG))

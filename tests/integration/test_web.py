@@ -22,7 +22,7 @@ async def door(database: Database) -> AsyncIterator[Door]:
         yield opened
 
 
-async def test_a_call_is_answered_with_nothing_and_makes_the_look_due(door: Door) -> None:
+async def test_a_call_is_answered_with_nothing_and_makes_the_poll_due(door: Door) -> None:
     door.world.clock.at_ms += 7000
     assert await door.post(json={"code": 200, "data": {"task_id": TASK, "status": "SUCCESS"}}) == 204
     assert await door.due_in_ms() == 0
@@ -112,7 +112,7 @@ async def test_many_calls_at_once_and_a_worker_in_between_never_wait_for_each_ot
             found = await records.load_callback(tx, image)
         assert found is not None
         door.world.clock.at_ms += 9000
-        calls = [each.heed(found, b"{}") for each in (door.callbacks, elsewhere) * 6]
+        calls = [each.handle(found, b"{}") for each in (door.callbacks, elsewhere) * 6]
         await asyncio.gather(*calls, *(door.post() for _ in range(6)), door.world.claim(), door.world.claim())
     assert (await door.world.image(1)).due_at_ms == door.clock.now_ms()
 

@@ -67,7 +67,7 @@ FAINT = """(least) => {
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def box(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sandbox]:
-    async with Sandbox(data_dir=tmp_path_factory.mktemp("looks"), seconds_per_image=IMAGE_SECONDS) as opened:
+    async with Sandbox(data_dir=tmp_path_factory.mktemp("polls"), seconds_per_image=IMAGE_SECONDS) as opened:
         await opened.bot.start()
         await opened.bot.wait_ready(READY_SECONDS)
         yield opened
@@ -82,7 +82,7 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def visit(browser: Browser, box: Sandbox) -> AsyncIterator[Visit]:
     """Opens a page as somebody; at the end none may have complained in its console."""
-    folder, visitors = pictures_folder("looks"), list[Visitor]()
+    folder, visitors = pictures_folder("polls"), list[Visitor]()
 
     async def arrive(name: str, **look: Any) -> Visitor:
         visitors.append(await Visitor.arrive(browser, box.url, name, folder=folder, **look))

@@ -102,7 +102,7 @@ async def test_a_task_goes_from_pending_over_in_progress_to_success_in_the_docum
     data = (await desk.look(task_id))[1]["data"]
     assert data["status"] == "SUCCESS"
     assert data["response"] == [f"{desk.url}/image-api/cdn/{task_id}.jpeg"]
-    assert len(desk.images.looks[task_id]) == 2
+    assert len(desk.images.polls[task_id]) == 2
     assert [post.task_id for post in desk.images.posts] == [task_id]
 
 
@@ -222,7 +222,7 @@ async def test_an_endpoint_the_document_does_not_name_is_a_loud_404(
     [("png", b"\x89PNG\r\n\x1a\n"), ("jpeg", b"\xff\xd8\xff"), ("webp", b"RIFF")],
 )
 @pytest.mark.parametrize("size", ["1024*1536", "1536*1024", "768*1024"])
-async def test_a_picture_has_the_size_and_format_that_were_asked_for(
+async def test_a_image_has_the_size_and_format_that_were_asked_for(
     desk: Desk, size: str, output_format: str, magic: bytes
 ) -> None:
     data = await desk.finished(size=size, output_format=output_format, seed=3)
@@ -245,7 +245,7 @@ async def test_the_same_request_twice_gives_the_same_bytes_and_another_seed_give
 
 
 @pytest.mark.parametrize("output_format", ["png", "jpeg", "webp"])
-def test_a_picture_painted_anew_has_the_same_bytes_and_another_prompt_gives_others(output_format: str) -> None:
+def test_a_image_painted_anew_has_the_same_bytes_and_another_prompt_gives_others(output_format: str) -> None:
     once, again, other = [paint(prompt, 42, (256, 256), output_format) for prompt in ("a", "a", "b")]
     assert once == again
     assert once != other
@@ -268,14 +268,14 @@ async def test_a_random_seed_is_drawn_anew_for_each_task(desk: Desk) -> None:
     assert first.body.echo()["seed"] == -1
 
 
-async def test_no_picture_is_served_before_its_task_has_ended_nor_under_another_name(desk: Desk) -> None:
+async def test_no_image_is_served_before_its_task_has_ended_nor_under_another_name(desk: Desk) -> None:
     task_id = await desk.make()
     for name in (f"{task_id}.jpeg", f"{task_id}.png", "n43abc123def456qwenimg.jpeg", "x"):
         async with desk.session.get(f"{desk.url}/image-api/cdn/{name}") as answer:
             assert answer.status == 404
 
 
-async def test_the_gallery_keeps_only_the_latest_pictures() -> None:
+async def test_the_gallery_keeps_only_the_latest_images() -> None:
     gallery = Gallery(kept_pictures=2)
     pictures = [await gallery.picture("x", seed, "768*1024", "jpeg") for seed in range(4)]
     assert len(gallery) == 2

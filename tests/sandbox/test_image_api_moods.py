@@ -93,7 +93,7 @@ def test_every_mood_has_a_card_with_label_and_help() -> None:
     assert all(card.label and card.help.endswith(".") and card.group for card in CARDS)
 
 
-async def test_while_few_tasks_are_let_run_a_fourth_one_gets_429_and_looks_go_on(service: Service) -> None:
+async def test_while_few_tasks_are_let_run_a_fourth_one_gets_429_and_polls_go_on(service: Service) -> None:
     service.images.seconds_per_image = (60.0, 60.0)
     service.images.set_mood(Mood.FEW_TASKS)
     tasks = [await service.make() for _ in range(3)]
@@ -133,7 +133,7 @@ async def test_a_mood_refuses_the_next_task_only_and_then_is_over(
     ("mood", "status"),
     [(Mood.KEY_REFUSED, 401), (Mood.LOST_TASK, 404), (Mood.BUSY, 429), (Mood.BUSY_WAIT, 429), (Mood.ERROR_BEFORE, 500)],
 )
-async def test_a_lasting_mood_strikes_looks_at_tasks_that_exist_until_it_is_changed(
+async def test_a_lasting_mood_strikes_polls_at_tasks_that_exist_until_it_is_changed(
     service: Service, mood: Mood, status: int
 ) -> None:
     task_id = await service.make()
@@ -145,7 +145,7 @@ async def test_a_lasting_mood_strikes_looks_at_tasks_that_exist_until_it_is_chan
     assert (await service.look(task_id)).status == 200
 
 
-async def test_a_mood_for_the_next_requests_counts_looks_as_well(service: Service) -> None:
+async def test_a_mood_for_the_next_requests_counts_polls_as_well(service: Service) -> None:
     task_id = await service.make()
     service.images.set_mood(Mood.GARBAGE, 2)
     answers = [await service.look(task_id) for _ in range(3)]
@@ -401,7 +401,7 @@ async def test_a_counted_task_keeps_its_mood_when_the_dial_goes_on(service: Serv
     ]
 
 
-async def test_a_mood_that_is_aimed_at_a_prompt_strikes_no_other_and_no_look(service: Service) -> None:
+async def test_a_mood_that_is_aimed_at_a_prompt_strikes_no_other_and_no_poll(service: Service) -> None:
     for mood in (Mood.DECLINED, Mood.ERROR_BEFORE):
         service.images.aim_mood(f"of {mood}", mood)
     other = await service.make(prompt="of nothing")
@@ -412,9 +412,9 @@ async def test_a_mood_that_is_aimed_at_a_prompt_strikes_no_other_and_no_look(ser
     assert (await service.post(prompt=f"a day of {Mood.ERROR_BEFORE}")).status == 200, "it is spent"
 
 
-async def test_moods_of_the_next_looks_strike_one_task_alone_one_look_each(service: Service) -> None:
+async def test_moods_of_the_next_polls_strike_one_task_alone_one_poll_each(service: Service) -> None:
     struck, other = await service.make(), await service.make()
-    service.images.tasks[struck].next_looks = [Mood.BUSY, Mood.GARBAGE]
+    service.images.tasks[struck].next_polls = [Mood.BUSY, Mood.GARBAGE]
     answers = [await service.look(task_id) for task_id in (other, struck, other, struck, struck)]
     assert [answer.status for answer in answers] == [200, 429, 200, 200, 200]
     assert [answer.content_type for answer in answers[3:]] == ["text/html", "application/json"]

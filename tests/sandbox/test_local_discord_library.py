@@ -58,11 +58,11 @@ class EditForm(discord.ui.Modal, title="Edit"):
         await interaction.response.send_message(f"form: {self.prompt.component.value}", ephemeral=True)
 
 
-def card(text: str, seed: int, showing: discord.File | discord.Message | None = None) -> discord.ui.LayoutView:
+def card(text: str, seed: int, publisher: discord.File | discord.Message | None = None) -> discord.ui.LayoutView:
     view = discord.ui.LayoutView(timeout=None)
     container: discord.ui.Container[Any] = discord.ui.Container(accent_colour=0xAA3300)
-    if isinstance(showing, discord.File):
-        container.add_item(discord.ui.MediaGallery(discord.MediaGalleryItem(showing)))
+    if isinstance(publisher, discord.File):
+        container.add_item(discord.ui.MediaGallery(discord.MediaGalleryItem(publisher)))
     container.add_item(discord.ui.TextDisplay(text))
     container.add_item(discord.ui.Separator())
     container.add_item(discord.ui.ActionRow(Again(seed)))
@@ -144,7 +144,7 @@ def texts(message: dict[str, Any]) -> list[str]:
     return [part["content"] for part in message["components"][0]["components"] if part["type"] == 10]
 
 
-async def test_a_command_becomes_a_card_with_its_picture_and_a_private_follow_up(bench: Bench) -> None:
+async def test_a_command_becomes_a_card_with_its_image_and_a_private_follow_up(bench: Bench) -> None:
     async with running(bench, TinyBot()):
         mira = bench.actor("mira")
         number = await mira.command("gallery", "paint", prompt="a castle", seed=7)

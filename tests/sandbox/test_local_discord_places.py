@@ -75,7 +75,7 @@ async def test_a_private_thread_is_seen_by_its_members_and_by_moderators_alone(b
     assert int(event["app_permissions"]) & p.VIEW_CHANNEL  # of its channel: they do not tell that the bot is outside
 
 
-async def test_a_reply_and_a_look_at_a_message_need_read_message_history(bench: Bench) -> None:
+async def test_a_reply_and_a_poll_at_a_message_need_read_message_history(bench: Bench) -> None:
     path = f"/channels/{bench.channel_id('ferry')}/messages"
     posted = await bench.rest("POST", path, HELLO)
     assert posted.status == 200

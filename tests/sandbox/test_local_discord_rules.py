@@ -284,7 +284,7 @@ def test_shards_follow_the_documented_formula() -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF"])
-def test_a_pictures_size_and_type_are_read_from_its_bytes(kind: str) -> None:
+def test_a_images_size_and_type_are_read_from_its_bytes(kind: str) -> None:
     data = io.BytesIO()
     Image.new("RGB", (64, 96), "teal").save(data, kind)
     facts = look_at(data.getvalue(), "lies.txt")
@@ -292,7 +292,7 @@ def test_a_pictures_size_and_type_are_read_from_its_bytes(kind: str) -> None:
 
 
 @given(st.binary(max_size=40))
-def test_broken_bytes_are_no_picture_and_no_fault(data: bytes) -> None:
+def test_broken_bytes_are_no_image_and_no_fault(data: bytes) -> None:
     for head in (b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF0000WEBPVP8X", b"GIF89a"):
         assert look_at(head + data, "a.bin").content_type
 

@@ -19,21 +19,21 @@ from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Ledger
 from credits.model import EntryKind
 from generations import callbacks, pings, records
-from generations import stale_edits as freshness
+from generations import stale_edits as stale_edit_guard
 from generations.callbacks import Callbacks
-from generations.delivery_result import Place, Shown
+from generations.delivery_result import DeliveryResult, Place
 from generations.errors import DeliveryDelayed
-from generations.model import Ending, Generation, Image, Outlook, State
+from generations.model import Ending, Generation, Image, Progress, State
 from generations.pings import PingDecisions
 from generations.records import cards, claims, moves
 from generations.service import Generations
 from generations.worker import loop as worker
 from generations.worker import poll as looking
 from generations.worker import poll_turns, steps, throttle
-from generations.worker import publish as showing
+from generations.worker import publish as publisher
 from generations.worker import recover as recovering
 from generations.worker import submit as submitting
-from generations.worker.context import LookGuard, StepContext
+from generations.worker.context import PollGuard, StepContext
 from images.image_memory import Room
 from qwen.errors import OutcomeUnknown, ServiceUnavailable
 from qwen.models import Size
@@ -49,9 +49,9 @@ from ui.delivery import cards as delivery
 from ui.delivery import channels as places
 from ui.delivery import fallback as ladder
 from ui.delivery.cards import DiscordDelivery
-from ui.delivery.fitting import Sizing, file_limit, size_of
+from ui.delivery.fitting import ImageFitter, file_limit, size_of
 from ui.delivery.pings import CardPings
-from ui.interactions import first_response as opening
+from ui.interactions import first_response as first_response
 
 NOTHING: Mapping[int, Any] = {}
 MOST_SEEDS = 150
@@ -221,9 +221,11 @@ async def claim_whatever_is_due(tx: Any, **wishes: Any) -> list[Generation]:
     return await claim_really(tx, **wishes)
 
 
-async def release_and_forget(tx: Any, generation_id: int, fence: int, *, retry_show_at_ms: int | None = None) -> None:
-    await claims.release_claim(tx, generation_id, fence, retry_show_at_ms=retry_show_at_ms)
-    owed = (generations.c.id == generation_id) & (generations.c.revision > generations.c.shown_revision)
+async def release_and_forget(
+    tx: Any, generation_id: int, fence: int, *, retry_publish_at_ms: int | None = None
+) -> None:
+    await claims.release_claim(tx, generation_id, fence, retry_publish_at_ms=retry_publish_at_ms)
+    owed = (generations.c.id == generation_id) & (generations.c.revision > generations.c.published_revision)
     await tx.execute(update(generations).where(owed).values(due_at_ms=None))
 
 
@@ -231,11 +233,11 @@ class Impatient(StepContext):
     def __post_init__(self) -> None:
         self.guard = _NoGuard(self.clock)
 
-    def first_look_seconds(self, size: Size) -> float:
+    def first_poll_seconds(self, size: Size) -> float:
         return 1.0
 
 
-class _NoGuard(LookGuard):
+class _NoGuard(PollGuard):
     def wait_seconds(self, task_id: str) -> float:
         return 0.0
 
@@ -256,24 +258,24 @@ def give_up_at_once(age_seconds: float) -> None:
 
 
 class Believes(Callbacks):
-    async def heed(self, callback: Any, body: bytes) -> None:
+    async def handle(self, callback: Any, body: bytes) -> None:
         """The task that is named is taken for the image's own, unasked."""
         claim = parse_callback(body)
         if claim is not None:
             async with self._database.transaction() as tx:
                 now_ms = self._clock.now_ms()
                 await records.adopt_task(tx, callback.generation_id, callback.position, claim, now_ms)
-        await super().heed(callback, body)
+        await super().handle(callback, body)
 
 
 FREE = Ledger(Allowance(0, CreditPeriod.NEVER, ZoneInfo("UTC")))
 
 
 class TakesTheStatus(Callbacks):
-    async def heed(self, callback: Any, body: bytes) -> None:
+    async def handle(self, callback: Any, body: bytes) -> None:
         """What is said to have failed has failed."""
         if b"FAILED" not in body:
-            return await super().heed(callback, body)
+            return await super().handle(callback, body)
         async with self._database.transaction() as tx:
             generation = await records.load_locked(tx, callback.generation_id)
             assert generation is not None
@@ -288,7 +290,7 @@ noted_really = callbacks.noted_call
 
 
 class HearsNothing(Callbacks):
-    async def heed(self, callback: Any, body: bytes) -> None:
+    async def handle(self, callback: Any, body: bytes) -> None:
         pass
 
 
@@ -353,14 +355,14 @@ def always(*_: Any) -> bool:
 # -- large pictures ---------------------------------------------------------------
 
 
-class Drops(Sizing):
+class Drops(ImageFitter):
     async def fit(self, generation: Generation, pictures: Any) -> Any:
         """What is too large is left out."""
         limit = file_limit(generation)
         return {at: picture for at, picture in pictures.items() if 0 < size_of(picture) <= limit}
 
 
-class LinksOnly(Sizing):
+class LinksOnly(ImageFitter):
     async def _smaller(self, *_: Any) -> None:
         return None
 
@@ -384,20 +386,20 @@ def held_for_ever(*told: Any, **more: Any) -> str:
 
 
 async def note_first(self: Any, generation: Generation, pictures: Any) -> None:
-    shown = Shown(Place.CARD, generation.message_id, generation.origin.channel_id)
-    await self._note_shown(generation, pictures, shown)
+    shown = DeliveryResult(Place.CARD, generation.message_id, generation.origin.channel_id)
+    await self._record_result(generation, pictures, shown)
     with contextlib.suppress(DeliveryDelayed):
-        await self._delivery.show(generation, Outlook(), pictures)
+        await self._delivery.show(generation, Progress(), pictures)
     async with self._database.transaction() as tx:
         await records.release_claim(tx, generation.id, generation.fence)
 
 
 class ForgetsDelays(DiscordDelivery):
-    async def show(self, generation: Generation, outlook: Outlook, pictures: Any) -> Shown:
+    async def show(self, generation: Generation, progress: Progress, pictures: Any) -> DeliveryResult:
         try:
-            return await super().show(generation, outlook, pictures)
+            return await super().show(generation, progress, pictures)
         except DeliveryDelayed:
-            return Shown(Place.CARD, generation.message_id, generation.origin.channel_id)
+            return DeliveryResult(Place.CARD, generation.message_id, generation.origin.channel_id)
 
 
 class CancelsAnything(Generations):
@@ -442,21 +444,21 @@ BREAKAGES: dict[str, Breakage] = {
     "drop the lease": Breakage((13,), replaced=((records, "claim_due", claim_whatever_is_due),)),
     "forget what is owed": Breakage((65,), replaced=((records, "release_claim", release_and_forget),)),
     "look too early": Breakage((2,), lambda: Parts(context=Impatient)),
-    "give up late images": Breakage((56,), replaced=((looking, "late_look_seconds", give_up_at_once),)),
-    "mark delivered before showing": Breakage((47,), replaced=((showing.Showing, "show", note_first),)),
+    "give up late images": Breakage((56,), replaced=((looking, "late_poll_seconds", give_up_at_once),)),
+    "mark delivered before showing": Breakage((47,), replaced=((publisher.Publisher, "show", note_first),)),
     "take a delay for a success": Breakage((65,), lambda: Parts(delivery=ForgetsDelays)),
     "return credits of what is being made": Breakage((43,), lambda: Parts(generations=CancelsAnything)),
     "let old progress overtake": Breakage(
         (68,),
         replaced=(
-            (freshness.Freshness, "is_current", always_current),
-            (freshness.Freshness, "was_shown", never_mind),
+            (stale_edit_guard.StaleEditGuard, "is_current", always_current),
+            (stale_edit_guard.StaleEditGuard, "was_published", never_mind),
         ),
     ),
     "say on a plain message that credits are held": Breakage((200,), replaced=((places, "plain_text", held_for_ever),)),
     "drop the pictures that stand": Breakage((10,), replaced=((memory.Memory, "kept", keep_nothing),)),
     "take no answer for a refusal": Breakage(
-        (466, 150, 506), replaced=((opening, "is_surely_refused", surely_refused),)
+        (466, 150, 506), replaced=((first_response, "is_surely_refused", surely_refused),)
     ),
     "believe the task that a callback names": Breakage((70,), lambda: Parts(callbacks=Believes)),
     "believe the status that a callback names": Breakage((59,), lambda: Parts(callbacks=TakesTheStatus)),
@@ -477,11 +479,11 @@ BREAKAGES: dict[str, Breakage] = {
     ),
     "ping whoever it is": Breakage((5,), replaced=((pings, "wants_ping", always),)),
     "ping before all is there": Breakage(
-        (25,), replaced=((showing.Showing, "tell", tell_at_once), (pings, "has_arrived", always))
+        (25,), replaced=((publisher.Publisher, "tell", tell_at_once), (pings, "has_arrived", always))
     ),
     "ping nobody": Breakage((25,), lambda: Parts(pings=NeverPings)),
-    "drop what is too large": Breakage((5,), replaced=((delivery, "Sizing", Drops),)),
-    "link to what could be made smaller": Breakage((5,), replaced=((delivery, "Sizing", LinksOnly),)),
+    "drop what is too large": Breakage((5,), replaced=((delivery, "ImageFitter", Drops),)),
+    "link to what could be made smaller": Breakage((5,), replaced=((delivery, "ImageFitter", LinksOnly),)),
     "download at each try": Breakage((65, 134), replaced=((Room, "put_off", drop),)),
     "forget the links that stand": Breakage((480,), replaced=((ladder, "_linked_in_rows", no_links),), day=LINKED),
 }

@@ -82,7 +82,7 @@ class ImageApi:
     healed: bool = False  # nothing is stuck or gone any more
     posts: list[Post] = field(default_factory=list)
     tasks: dict[str, ApiTask] = field(default_factory=dict)
-    looks: dict[str, list[Look]] = field(default_factory=dict)
+    polls: dict[str, list[Look]] = field(default_factory=dict)
     downloads: Counter[tuple[str, str]] = field(default_factory=Counter)  # of whole pictures, by (life, task)
 
     def dice(self, what: str) -> random.Random:
@@ -227,11 +227,11 @@ class Session:
     async def _look(self, task_id: str) -> _Reply:
         api = self._api
         fault = api.trouble("look")
-        looks = api.looks.setdefault(task_id, [])
+        polls = api.polls.setdefault(task_id, [])
         look = Look(api.loop.time(), self._life)
-        looks.append(look)
-        dice = api.dice(f"look {task_id} {len(looks)}")
-        reply = await self._exchange(fault, dice, lambda: _answer_look(api, task_id, fault))
+        polls.append(look)
+        dice = api.dice(f"look {task_id} {len(polls)}")
+        reply = await self._exchange(fault, dice, lambda: _answer_poll(api, task_id, fault))
         look.said = _said(reply)
         api.note(f"{self._life.name} looks at {task_id}: {fault or 'ok'} {reply.status} {reply.body[:90]!r}")
         return reply
@@ -311,14 +311,14 @@ def _answer_post(api: ImageApi, post: Post, fault: str | None) -> _Reply:
     return _envelope(data)
 
 
-def _answer_look(api: ImageApi, task_id: str, fault: str | None) -> _Reply:
-    refusal = _refusal(fault, turned_away=len(api.looks[task_id]) % 2 == 0)
+def _answer_poll(api: ImageApi, task_id: str, fault: str | None) -> _Reply:
+    refusal = _refusal(fault, turned_away=len(api.polls[task_id]) % 2 == 0)
     task = api.tasks.get(task_id)
     if refusal is not None:
         return refusal
     if task is None or api.outcome_of(task) == "gone":
         return _refusal("404") or _envelope({})
-    if fault == "odd" and len(api.looks[task_id]) % 2 == 0:
+    if fault == "odd" and len(api.polls[task_id]) % 2 == 0:
         status = api.status(task)
         return _envelope({**status, "status": _OTHER_WORDS[status["status"]]})
     if fault == "odd":

@@ -8,8 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from generations.model import PICTURED, RETURNED, Ending, State
-from generations.poll_schedule import LOOK_SECONDS
+from generations.model import MADE, RETURNED, Ending, State
+from generations.poll_schedule import POLL_SECONDS
 from generations.worker.throttle import FIRST_SLOTS, FIRST_TRY_SECONDS
 from tests.simulation.discord_world import Message
 from tests.simulation.image_api import Look
@@ -19,7 +19,7 @@ from tests.simulation.promises_of_pings import pings_are_wanted
 from tests.simulation.promises_of_sizes import links_are_needed
 from tests.simulation.rows import GenerationRow, ImageRow, read_rows
 from ui.texts import card as texts
-from ui.texts.escaping import inert
+from ui.texts.escaping import escape
 
 if TYPE_CHECKING:
     from tests.simulation.run import Run
@@ -37,7 +37,7 @@ def check(run: Run) -> Iterator[str]:
     yield from _each_hold_ended_once(run, images)
     yield from _each_image_was_posted_once(run)
     yield from _the_limit_of_tasks_is_not_stormed(run)
-    yield from _looks_keep_their_distance(run)
+    yield from _polls_keep_their_distance(run)
     yield from _everything_came_to_an_end(images)
     yield from _no_task_was_forgotten(run, images)
     yield from _each_charge_is_right(run, images)
@@ -99,11 +99,11 @@ def _each_charge_is_right(run: Run, images: list[ImageRow]) -> Iterator[str]:
     charged = _charges(run)
     for image in images:
         task = run.world.api.tasks.get(image.task_id or "")
-        paid = image.state in PICTURED and image.ending is None
+        paid = image.state in MADE and image.ending is None
         expected = min(task.consumed, PRICE) if paid and task is not None else 0
         if charged[image.id] != expected:
             yield f"image {image.id} ({image.state}, {image.ending}) was charged {charged[image.id]}, not {expected}"
-        if image.state in PICTURED and (task is None or run.world.api.outcome_of(task) != "success"):
+        if image.state in MADE and (task is None or run.world.api.outcome_of(task) != "success"):
             yield f"image {image.id} is {image.state} but its task never had a picture"
 
 
@@ -161,14 +161,14 @@ def _the_limit_of_tasks_is_not_stormed(run: Run) -> Iterator[str]:
             yield f"{name} met the limit of tasks {times} times"
 
 
-def _looks_keep_their_distance(run: Run) -> Iterator[str]:
+def _polls_keep_their_distance(run: Run) -> Iterator[str]:
     """The looks of one image, whatever task they were for: a call may name another one.
 
     A look less than 5 s after the one before it follows a call that came since, and lies 5 s after the last such look.
     """
-    for image, looks in _looks(run).items():
+    for image, polls in _looks(run).items():
         called: Look | None = None
-        for earlier, later in itertools.pairwise(sorted(looks, key=lambda look: look.at)):
+        for earlier, later in itertools.pairwise(sorted(polls, key=lambda look: look.at)):
             if not _too_close(run, earlier, later):
                 continue
             if not was_called_between(run, image, earlier.at, later.at):
@@ -182,7 +182,7 @@ def _too_close(run: Run, earlier: Look, later: Look) -> bool:
     """Whether two looks are less than 5 s apart by anybody's fault: who is stopped before a look makes it on waking."""
     stopped = {name for name, _, _ in run.paused}
     awake = run.scenario.even_clocks and not {earlier.life.name, later.life.name} & stopped
-    return later.at - earlier.at < LOOK_SECONDS - 0.01 and (awake or earlier.life is later.life)
+    return later.at - earlier.at < POLL_SECONDS - 0.01 and (awake or earlier.life is later.life)
 
 
 def _looks(run: Run) -> dict[str, list[Look]]:
@@ -190,10 +190,10 @@ def _looks(run: Run) -> dict[str, list[Look]]:
     for post in api.posts:
         if post.told is not None:  # the answer to the POST tells as much
             found[post.image].append(Look(post.at, post.life))
-    for task_id, looks in api.looks.items():
+    for task_id, polls in api.polls.items():
         task = api.tasks.get(task_id)
         image = run.calls.claimed_for.get(task_id) or (task.image if task else task_id)
-        found[image].extend(looks)
+        found[image].extend(polls)
     return found
 
 
@@ -211,10 +211,10 @@ def _no_task_was_forgotten(run: Run, images: list[ImageRow]) -> Iterator[str]:
             yield f"{post.told} was told to {post.life.name}, which lived on and forgot it"
     for image in rows.values():
         task = run.world.api.tasks.get(image.task_id or "")
-        if task is None or run.world.api.outcome_of(task) != "success" or image.state in PICTURED:
+        if task is None or run.world.api.outcome_of(task) != "success" or image.state in MADE:
             continue
         jumped = not run.scenario.even_clocks  # a clock that leaps over an hour ends what may take an hour
-        if not (image.ending is Ending.PICTURE_LOST and jumped):
+        if not (image.ending is Ending.IMAGE_LOST and jumped):
             yield f"{task.id} was made, but its image is {image.state} ({image.ending})"
 
 
@@ -251,7 +251,7 @@ def _each_ending_has_a_cause(run: Run, generations: list[GenerationRow]) -> Iter
                     cause = "post" in troubled
                 case Ending.DECLINED | Ending.SERVICE_FAILED:
                     cause = bool(outcomes & {"declined", "failed"})
-                case Ending.NO_PICTURE | Ending.PICTURE_UNUSABLE:
+                case Ending.NO_IMAGE | Ending.IMAGE_UNUSABLE:
                     cause = bool(outcomes & {"no picture", "not a picture"}) or "picture" in troubled
                 case Ending.NOT_ANSWERED:
                     cause = "discord" in troubled or disturbed or bool(run.scenario.asked[0].late)
@@ -275,7 +275,7 @@ def _the_card_is_right(run: Run, generation: GenerationRow) -> Iterator[str]:
         if stands and not (excused and not run.scenario.even_clocks):
             yield f"the card of {generation.id} stands and nobody knows it"
         return
-    if generation.shown_revision < generation.revision:
+    if generation.published_revision < generation.revision:
         yield f"the card of {generation.id} still owes news"
     card = world.messages.get(generation.message_id)
     if card is None:
@@ -288,7 +288,7 @@ def _the_card_is_right(run: Run, generation: GenerationRow) -> Iterator[str]:
         yield f"the card of {generation.id} still offers Cancel"
     for image in generation.images:
         if image.state in RETURNED and card.components:
-            sentence = texts.ending_sentence(image.ending, inert(image.detail, 200) if image.detail else "")
+            sentence = texts.ending_sentence(image.ending, escape(image.detail, 200) if image.detail else "")
             if sentence not in last.text:
                 yield f"the card of {generation.id} does not say how image {image.position} ended: {sentence!r}"
     yield from _no_word_is_left_over(run, generation, card)
@@ -350,7 +350,7 @@ def _pictures_are_where_they_belong(run: Run, generation: GenerationRow) -> Iter
             yield f"image {image.id} is called undeliverable, but its person could have been written to"
         for message in holding:
             yield from _may_hold(generation, image, message)
-        if image.state not in PICTURED and holding:
+        if image.state not in MADE and holding:
             yield f"image {image.id} is {image.state} but was shown"
     for message in messages:
         if message.interaction is generation.told and not message.deleted:

@@ -129,7 +129,7 @@ class Process:
             prompt=f"a lighthouse in a storm {asked.number}", size=Size.SQUARE, seed=0, format=OutputFormat.PNG,
             count=asked.count, private=asked.private,
         )  # fmt: skip
-        await answering(event, self.bot.opening.open(event, request))
+        await answering(event, self.bot.first_response.open(event, request))
 
     async def press(self, generation_id: int, interaction: Interaction, card: dict[str, Any]) -> None:
         event = self.bot.interaction(interaction, {"component_type": 2, "custom_id": "x"}, 3, message=card)
@@ -145,7 +145,7 @@ class Process:
         callback = await callbacks.recognise(call.token)
         if callback is not None:
             call.known = True
-            await callbacks.heed(callback, call.body)
+            await callbacks.handle(callback, call.body)
             call.heeded, call.heeded_at = True, self.world.loop.time()
 
     async def run(self) -> None:

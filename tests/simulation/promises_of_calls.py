@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from generations.model import PICTURED, Ending, State
+from generations.model import MADE, Ending, State
 from tests.simulation.rows import ImageRow
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def was_called_between(run: Run, image: str, earlier: float, later: float) -> bo
 def calls_are_hints(run: Run, images: list[ImageRow]) -> Iterator[str]:
     """Every sentence that is not true."""
     yield from _each_task_is_its_own_images(run, images)
-    yield from _nothing_is_known_without_a_look(run, images)
+    yield from _nothing_is_known_without_a_poll(run, images)
     yield from _nobody_is_heard_without_an_address(run)
     yield from _true_calls_bring_back_what_was_lost(run, images)
 
@@ -42,10 +42,10 @@ def _each_task_is_its_own_images(run: Run, images: list[ImageRow]) -> Iterator[s
             yield f"image {image.id} has the task {image.task_id}, which was never its own"
 
 
-def _nothing_is_known_without_a_look(run: Run, images: list[ImageRow]) -> Iterator[str]:
+def _nothing_is_known_without_a_poll(run: Run, images: list[ImageRow]) -> Iterator[str]:
     for image in images:
-        said = {look.said for look in run.world.api.looks.get(image.task_id or "", [])}
-        if image.state in PICTURED and "SUCCESS" not in said:
+        said = {look.said for look in run.world.api.polls.get(image.task_id or "", [])}
+        if image.state in MADE and "SUCCESS" not in said:
             yield f"image {image.id} is {image.state}, but no look has ever said so"
         failed = image.task_id is not None and image.ending in (Ending.DECLINED, Ending.SERVICE_FAILED)
         if failed and "FAILED" not in said:
@@ -66,6 +66,6 @@ def _true_calls_bring_back_what_was_lost(run: Run, images: list[ImageRow]) -> It
         task = run.world.api.tasks.get(next(iter(claims)))
         if task is None or task.image != image.key or run.world.api.outcome_of(task) != "success":
             continue
-        looks = run.world.api.looks.get(task.id, [])
-        if sum(look.said == "404" for look in looks) < NOT_FOUND_TIMES:
+        polls = run.world.api.polls.get(task.id, [])
+        if sum(look.said == "404" for look in polls) < NOT_FOUND_TIMES:
             yield f"{task.id} was made and called back about, but its image {image.id} is {image.state}"

@@ -33,7 +33,7 @@ class GenerationRow:
     id: int
     message_id: int | None
     revision: int
-    shown_revision: int
+    published_revision: int
     private: bool
     told: Interaction
     images: tuple[ImageRow, ...]
@@ -42,7 +42,9 @@ class GenerationRow:
 def read_rows(run: Run) -> list[GenerationRow]:
     found: list[GenerationRow] = []
     ask = run.world.disk.ask
-    for row in ask("SELECT id, message_id, revision, shown_revision, private, user_id FROM generations ORDER BY id"):
+    for row in ask(
+        "SELECT id, message_id, revision, published_revision, private, user_id FROM generations ORDER BY id"
+    ):
         told = run.world.discord.interactions[row[0]]
         rows = ask(
             "SELECT position, state, ending, ending_detail, task_id, due_at_ms FROM images"

@@ -30,7 +30,7 @@ SETTLE_SECONDS = 1.5 * 3600.0
 QUIET_SECONDS = 10.0  # nothing may be left to do for so long
 # A kept image is asked about now and then for as long as it is kept: its generation alone keeps nobody busy.
 UNDONE = """
-    SELECT count(*) FROM generations WHERE due_at_ms IS NOT NULL AND (revision > shown_revision OR EXISTS (
+    SELECT count(*) FROM generations WHERE due_at_ms IS NOT NULL AND (revision > published_revision OR EXISTS (
         SELECT 1 FROM images WHERE generation_id = generations.id AND due_at_ms IS NOT NULL AND state <> 'undelivered'
     ) OR NOT EXISTS (SELECT 1 FROM images WHERE generation_id = generations.id AND state = 'undelivered'))
 """
@@ -212,7 +212,7 @@ class Run:
             self.note(f"the event of request {asked.number} comes again")
             self._deliver(asked.number + 1, lambda process: process.imagine(asked, interaction))
 
-    async def _press(self, pressed: Pressed) -> None:
+    async def _reencoder(self, pressed: Pressed) -> None:
         await asyncio.sleep(pressed.at)
         card = self._card_of(pressed.number)
         if card is None or card.deleted or not card.versions[-1].cancellable:
@@ -320,7 +320,7 @@ class Run:
             self.start(slot)
         plans = [
             *(self._ask(asked) for asked in scenario.asked),
-            *(self._press(pressed) for pressed in scenario.pressed),
+            *(self._reencoder(pressed) for pressed in scenario.pressed),
             *(self._happen(event) for event in scenario.events),
         ]
         for plan in plans:

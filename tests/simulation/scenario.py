@@ -16,13 +16,13 @@ POST_FAULTS = (
     "refused", "cut before", "cut after", "500 before", "500 after", "503", "429", "429 wait", "html", "400", "401",
     "402", "silent", "slow", "no task id",
 )  # fmt: skip
-LOOK_FAULTS = ("refused", "cut before", "500 before", "429", "429 wait", "404", "401", "html", "silent", "slow", "odd")
+POLL_FAULTS = ("refused", "cut before", "500 before", "429", "429 wait", "404", "401", "html", "silent", "slow", "odd")
 PICTURE_FAULTS = ("refused", "cut before", "500 before", "404", "slow", "silent")
 DISCORD_FAULTS = ("cut before", "cut after", "500 before", "500 after", "429", "slow", "outage", "outage", "400")
 DATABASE_FAULTS = ("slow", "slow", "locked", "lost")
 FAULTS = {
     "post": POST_FAULTS,
-    "look": LOOK_FAULTS,
+    "look": POLL_FAULTS,
     "picture": PICTURE_FAULTS,
     "discord": DISCORD_FAULTS,
     "database": DATABASE_FAULTS,

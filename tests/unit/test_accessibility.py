@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generations.model import PICTURED, RETURNED, Ending, Generation, Line, Outlook, Painting, State
-from images.shrinking import SmallerPicture
+from generations.model import MADE, RETURNED, Ending, Generation, Line, Painting, Progress, State
+from images.shrinking import ReencodedImage
 from qwen.models import SEED_MAX, OutputFormat
 from tests.unit.test_cards import NOW_MS, READY, card, generation, image, lines, parts
 from ui.texts import buttons as texts_buttons
@@ -25,28 +25,28 @@ from ui.texts import settings as texts_settings
 from ui.views.cards import plain_text
 from ui.views.file_names import Reencoding, file_name, reencoding_in
 
-LINE = Outlook(line=Line(3, 1, 3, 2, 40))
-HALF = Outlook(painting=Painting(NOW_MS, 0.5, (12, 18), NOW_MS))
+LINE = Progress(line=Line(3, 1, 3, 2, 40))
+HALF = Progress(painting=Painting(NOW_MS, 0.5, (12, 18), NOW_MS))
 
 
-def every_state() -> dict[str, tuple[Generation, Outlook, dict[int, str]]]:
+def every_state() -> dict[str, tuple[Generation, Progress, dict[int, str]]]:
     """A card of each kind that there is."""
-    cards: dict[str, tuple[Generation, Outlook, dict[int, str]]] = {
+    cards: dict[str, tuple[Generation, Progress, dict[int, str]]] = {
         "waiting": (generation(image(State.REQUESTED)), LINE, {}),
-        "being sent": (generation(image(State.SUBMITTING)), Outlook(), {}),
+        "being sent": (generation(image(State.SUBMITTING)), Progress(), {}),
         "being made": (generation(image(State.RUNNING)), HALF, {}),
-        "being posted": (generation(image(State.SUCCEEDED, **READY)), Outlook(), {}),
-        "ready": (generation(image(State.DELIVERED, **READY)), Outlook(), {0: "attachment://a-42.png"}),
-        "kept": (generation(image(State.UNDELIVERED, **READY)), Outlook(), {}),
+        "being posted": (generation(image(State.SUCCEEDED, **READY)), Progress(), {}),
+        "ready": (generation(image(State.DELIVERED, **READY)), Progress(), {0: "attachment://a-42.png"}),
+        "kept": (generation(image(State.UNDELIVERED, **READY)), Progress(), {}),
     }
     for ending in Ending:
         state = State.CANCELLED if ending is Ending.CANCELLED else State.FAILED
-        cards[f"ended: {ending}"] = (generation(image(state, ending=ending, ending_detail="a reason")), Outlook(), {})
+        cards[f"ended: {ending}"] = (generation(image(state, ending=ending, ending_detail="a reason")), Progress(), {})
     return cards
 
 
-def words(made: Generation, outlook: Outlook, attached: dict[int, str]) -> str:
-    return "\n".join(lines(card(made, outlook, attached=attached)))
+def words(made: Generation, progress: Progress, attached: dict[int, str]) -> str:
+    return "\n".join(lines(card(made, progress, attached=attached)))
 
 
 # ---- colour and emoji -----------------------------------------------------------------------------------------------
@@ -61,11 +61,11 @@ def test_no_two_states_are_told_apart_by_colour_or_emoji_alone() -> None:
 
 @pytest.mark.parametrize("name", every_state())
 def test_no_card_needs_an_emoji(name: str) -> None:
-    made, outlook, attached = every_state()[name]
-    for part in parts(card(made, outlook, attached=attached)):
+    made, progress, attached = every_state()[name]
+    for part in parts(card(made, progress, attached=attached)):
         assert "emoji" not in part or part["emoji"] is None
         assert part["type"] != discord.ComponentType.button.value or re.search(r"\w", part["label"])
-    assert not [c for c in words(made, outlook, attached) if unicodedata.category(c) == "So" and c not in "▰▱"]
+    assert not [c for c in words(made, progress, attached) if unicodedata.category(c) == "So" and c not in "▰▱"]
 
 
 def test_the_bar_says_nothing_that_the_words_beside_it_leave_out() -> None:
@@ -97,9 +97,9 @@ def test_a_card_reads_from_what_was_asked_to_what_became_of_it_to_the_small_prin
 
 
 @pytest.mark.parametrize("name", every_state())
-def test_pictures_come_first_then_words_then_what_can_be_done(name: str) -> None:
-    made, outlook, attached = every_state()[name]
-    (container,) = card(made, outlook, attached=attached).to_components()
+def test_images_come_first_then_words_then_what_can_be_done(name: str) -> None:
+    made, progress, attached = every_state()[name]
+    (container,) = card(made, progress, attached=attached).to_components()
     kinds = [part["type"] for part in container["components"]]
     gallery, text, row = (
         discord.ComponentType.media_gallery.value,
@@ -111,7 +111,7 @@ def test_pictures_come_first_then_words_then_what_can_be_done(name: str) -> None
 
 
 @given(st.text(min_size=1, max_size=2000).filter(str.strip), st.integers(1, 4))
-def test_every_picture_has_a_description(prompt: str, count: int) -> None:
+def test_every_image_has_a_description(prompt: str, count: int) -> None:
     images = (image(State.DELIVERED, position, **READY) for position in range(count))
     attached = {position: f"attachment://{position}.png" for position in range(count)}
     for part in parts(card(generation(*images, prompt=prompt), attached=attached)):
@@ -163,7 +163,7 @@ RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d|clock\$)(\.|$)")  # on
 ODD_PROMPTS = ["CON", "nul", "../../x", "a.exe", "-rf", ".", "aux.png", "~", "42-768x1152.webp", "42-1x1-768x1152.webp"]
 AFTER = st.integers(1, 16_383)
 BEFORE = st.tuples(st.integers(1, 65_535), st.integers(1, 65_535))  # a quarter of each side may have 16,383 pixels
-SMALLER = st.builds(SmallerPicture, st.just(b""), st.sampled_from(list(OutputFormat)), AFTER, AFTER, BEFORE)
+SMALLER = st.builds(ReencodedImage, st.just(b""), st.sampled_from(list(OutputFormat)), AFTER, AFTER, BEFORE)
 
 
 @given(
@@ -173,7 +173,7 @@ SMALLER = st.builds(SmallerPicture, st.just(b""), st.sampled_from(list(OutputFor
     smaller=st.one_of(st.none(), SMALLER),
 )
 def test_file_names_are_safe_on_every_system(
-    prompt: str, seed: int, spoiler: bool, smaller: SmallerPicture | None
+    prompt: str, seed: int, spoiler: bool, smaller: ReencodedImage | None
 ) -> None:
     made = generation(image(State.DELIVERED, seed=seed, **READY), prompt=prompt or "x", spoiler=spoiler)
     name = file_name(made, made.images[0], smaller)
@@ -188,7 +188,7 @@ def test_what_a_name_tells_is_what_was_done(
 ) -> None:
     made = generation(image(State.DELIVERED, seed=seed, **READY), prompt=prompt or "x")
     after = (width, height)
-    smaller = SmallerPicture(b"", OutputFormat.WEBP, width, height, after if format_only else before)
+    smaller = ReencodedImage(b"", OutputFormat.WEBP, width, height, after if format_only else before)
     found = reencoding_in(file_name(made, made.images[0], smaller), seed)
     assert found == Reencoding(OutputFormat.WEBP, after if format_only else before, after)
     assert reencoding_in(file_name(made, made.images[0]), seed) is None
@@ -202,5 +202,5 @@ def test_the_files_of_one_card_have_different_names() -> None:
 def test_states_are_all_there() -> None:
     """The table above is about every state and ending."""
     shown = {one.state for made, _, _ in every_state().values() for one in made.images}
-    assert shown >= PICTURED | {State.REQUESTED, State.SUBMITTING, State.RUNNING}
+    assert shown >= MADE | {State.REQUESTED, State.SUBMITTING, State.RUNNING}
     assert shown & RETURNED

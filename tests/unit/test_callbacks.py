@@ -26,7 +26,7 @@ from generations.callbacks import (
     noted_call,
 )
 from generations.model import Generation, Image, Origin, Request, State
-from generations.poll_schedule import BACKSTOP_SECONDS, Pace
+from generations.poll_schedule import BACKSTOP_SECONDS, PollSchedule
 from generations.records import Callback
 from generations.worker.recover import is_task_of
 from qwen.models import Size, Task, TaskRequest, TaskStatus
@@ -68,16 +68,16 @@ def test_a_token_lives_as_long_as_its_image_is_of_interest(state: State) -> None
     assert not is_awaited(image(State.EXPIRED, submitted_at_ms=None), START_MS)
 
 
-def test_a_call_makes_a_look_due_at_once_whenever_the_last_one_was() -> None:
+def test_a_call_makes_a_poll_due_at_once_whenever_the_last_one_was() -> None:
     for last_ms in (None, START_MS + 8 * SECOND):
-        running = image(State.RUNNING, task_id="t", last_look_at_ms=last_ms)
+        running = image(State.RUNNING, task_id="t", last_poll_at_ms=last_ms)
         called = noted_call(WAITING_FOR, running, None, START_MS + 9 * SECOND)
         assert due_after_call(called, running, START_MS + 9 * SECOND) == START_MS + 9 * SECOND
         assert is_called(called, running)
 
 
-def test_the_next_look_that_follows_a_call_comes_five_seconds_after_the_last_one_that_did() -> None:
-    looked = image(State.RUNNING, task_id="t", last_look_at_ms=START_MS)
+def test_the_next_poll_that_follows_a_call_comes_five_seconds_after_the_last_one_that_did() -> None:
+    looked = image(State.RUNNING, task_id="t", last_poll_at_ms=START_MS)
     spent = Callback(1, 0, "hash", START_MS)
     assert not is_called(spent, looked)
     soon = noted_call(spent, looked, None, START_MS + SECOND)
@@ -87,18 +87,18 @@ def test_the_next_look_that_follows_a_call_comes_five_seconds_after_the_last_one
     assert due_after_call(later, looked, START_MS + 6 * SECOND) == START_MS + 6 * SECOND
 
 
-def test_a_call_in_the_millisecond_of_a_look_comes_after_it() -> None:
-    looked = image(State.RUNNING, task_id="t", last_look_at_ms=START_MS)
+def test_a_call_in_the_millisecond_of_a_poll_comes_after_it() -> None:
+    looked = image(State.RUNNING, task_id="t", last_poll_at_ms=START_MS)
     assert is_called(noted_call(WAITING_FOR, looked, None, START_MS), looked)
 
 
 def test_a_wall_clock_that_went_back_delays_no_call_for_longer_than_that() -> None:
-    looked = image(State.RUNNING, task_id="t", last_look_at_ms=START_MS + 600 * SECOND)
+    looked = image(State.RUNNING, task_id="t", last_poll_at_ms=START_MS + 600 * SECOND)
     spent = Callback(1, 0, "hash", START_MS + 600 * SECOND)
     assert noted_call(spent, looked, None, START_MS).heard_at_ms == START_MS + 5 * SECOND
 
 
-def test_a_look_that_followed_a_call_has_spent_it_when_it_ends_and_a_call_meanwhile_counts_from_there() -> None:
+def test_a_poll_that_followed_a_call_has_spent_it_when_it_ends_and_a_call_meanwhile_counts_from_there() -> None:
     look, ended_ms = Poll(START_MS, START_MS - SECOND), START_MS + 2 * SECOND
     spent, again = Callback(1, 0, "hash", START_MS), Callback(1, 0, "hash", START_MS + 5 * SECOND)
     assert after_poll(spent, look, ended_ms).heard_at_ms == ended_ms
@@ -107,8 +107,8 @@ def test_a_look_that_followed_a_call_has_spent_it_when_it_ends_and_a_call_meanwh
 
 
 @given(st.lists(st.tuples(st.integers(0, 9000), st.sampled_from(["call", "look"])), max_size=60))
-def test_however_many_calls_come_their_looks_are_five_seconds_apart(moments: list[tuple[int, str]]) -> None:
-    known, running, now_ms, looks = WAITING_FOR, image(State.RUNNING, task_id="t"), START_MS, list[int]()
+def test_however_many_calls_come_their_polls_are_five_seconds_apart(moments: list[tuple[int, str]]) -> None:
+    known, running, now_ms, polls = WAITING_FOR, image(State.RUNNING, task_id="t"), START_MS, list[int]()
     for pause, what in moments:
         now_ms += pause
         if what == "call":
@@ -118,20 +118,20 @@ def test_however_many_calls_come_their_looks_are_five_seconds_apart(moments: lis
         elif is_called(known, running) and now_ms >= (known.heard_at_ms or 0):
             look = Poll(now_ms, known.heard_at_ms)
             known = after_poll(replace(known, heard_at_ms=now_ms), look, now_ms)
-            running = replace(running, last_look_at_ms=now_ms)
-            looks.append(now_ms)
-    assert all(later - earlier >= 5 * SECOND for earlier, later in itertools.pairwise(looks))
+            running = replace(running, last_poll_at_ms=now_ms)
+            polls.append(now_ms)
+    assert all(later - earlier >= 5 * SECOND for earlier, later in itertools.pairwise(polls))
 
 
-def test_where_there_is_no_task_there_is_nothing_to_look_at() -> None:
+def test_where_there_is_no_task_there_is_nothing_to_poll_at() -> None:
     claimed = Callback(1, 0, "hash", START_MS, "t")
     assert due_after_call(claimed, image(State.SUBMITTING), START_MS) is None
     assert due_after_call(WAITING_FOR, image(State.UNKNOWN), START_MS) is None
     assert due_after_call(claimed, image(State.UNKNOWN), START_MS + 6 * SECOND) == START_MS + 6 * SECOND
 
 
-def test_of_several_calls_that_wait_for_one_look_the_first_counts_and_the_rest_write_nothing() -> None:
-    running = image(State.RUNNING, task_id="t", last_look_at_ms=START_MS)
+def test_of_several_calls_that_wait_for_one_poll_the_first_counts_and_the_rest_write_nothing() -> None:
+    running = image(State.RUNNING, task_id="t", last_poll_at_ms=START_MS)
     first = noted_call(WAITING_FOR, running, "claim", START_MS + SECOND)
     assert (first.heard_at_ms, first.claimed_task_id) == (START_MS + SECOND, None)
     assert noted_call(first, running, None, START_MS + 2 * SECOND) == first
@@ -195,19 +195,19 @@ def test_a_claimed_task_must_have_been_asked_for_what_the_image_asked_for() -> N
     assert not is_task_of(task("a lighthouse in a storm", 42), generation, second)
 
 
-def test_the_backstop_looks_when_nearly_every_image_should_have_called() -> None:
-    pace = Pace()
-    assert pace.backstop_seconds(Size.SQUARE) == BACKSTOP_SECONDS
+def test_the_backstop_polls_when_nearly_every_image_should_have_called() -> None:
+    schedule = PollSchedule()
+    assert schedule.backstop_seconds(Size.SQUARE) == BACKSTOP_SECONDS
     for seconds in range(10, 30):
-        pace.observe_duration(Size.SQUARE, float(seconds))
-    assert pace.backstop_seconds(Size.SQUARE) == 29.0
-    assert pace.first_look_seconds(Size.SQUARE) == 5.0, "without callbacks the first look is learned as ever"
+        schedule.observe_duration(Size.SQUARE, float(seconds))
+    assert schedule.backstop_seconds(Size.SQUARE) == 29.0
+    assert schedule.first_poll_seconds(Size.SQUARE) == 5.0, "without callbacks the first look is learned as ever"
     for _ in range(64):
-        pace.observe_duration(Size.SQUARE, 0.1)
-    assert pace.backstop_seconds(Size.SQUARE) == 5.0
+        schedule.observe_duration(Size.SQUARE, 0.1)
+    assert schedule.backstop_seconds(Size.SQUARE) == 5.0
     for _ in range(64):
-        pace.observe_duration(Size.SQUARE, 500.0)
-    assert pace.backstop_seconds(Size.SQUARE) == 60.0
+        schedule.observe_duration(Size.SQUARE, 500.0)
+    assert schedule.backstop_seconds(Size.SQUARE) == 60.0
 
 
 def test_a_flood_is_heard_at_a_steady_rate_and_no_more() -> None:

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from generations.model import (
     HELD,
-    PICTURED,
+    MADE,
     RETURNED,
     Ending,
     Generation,
     Image,
     Line,
     Origin,
-    Outlook,
     Painting,
+    Progress,
     Request,
     State,
 )
@@ -31,7 +31,7 @@ from ui.views.cards import build_card, plain_text
 
 NOW_MS = 1_800_000_000_000
 ORIGIN = Origin(1399999999999999999, 5, 77, 88, 99, "token", 10 << 20)
-NOTHING = Outlook()
+NOTHING = Progress()
 READY: dict[str, Any] = {"submitted_at_ms": NOW_MS, "ready_at_ms": NOW_MS + 14_000, "consumed_credits": 5}
 PAINTING = Painting(NOW_MS, 0.52, (12, 18), NOW_MS)
 HOSTILE = [
@@ -59,8 +59,8 @@ def generation(*images: Image, prompt: str = "a lighthouse in a storm", **option
     return Generation(ORIGIN.interaction_id, request, ORIGIN, NOW_MS - 60_000, images)
 
 
-def card(made: Generation, outlook: Outlook = NOTHING, **more: Any) -> discord.ui.LayoutView:
-    return build_card(made, outlook, attached=more.pop("attached", {}), **more, buttons=card_buttons)
+def card(made: Generation, progress: Progress = NOTHING, **more: Any) -> discord.ui.LayoutView:
+    return build_card(made, progress, attached=more.pop("attached", {}), **more, buttons=card_buttons)
 
 
 def lines(view: discord.ui.LayoutView) -> list[str]:
@@ -89,7 +89,7 @@ def gallery(view: discord.ui.LayoutView) -> list[dict[str, Any]]:
 
 
 def test_a_waiting_card_says_its_place_and_can_be_cancelled() -> None:
-    view = card(generation(image(State.REQUESTED)), Outlook(Line(3, 0, 3, 1, 40)))
+    view = card(generation(image(State.REQUESTED)), Progress(Line(3, 0, 3, 1, 40)))
     assert lines(view) == [
         "**a lighthouse in a storm**",
         "Waiting · 3rd in line · about 40 s",
@@ -109,12 +109,12 @@ def test_a_waiting_card_says_its_place_and_can_be_cancelled() -> None:
     ],
 )
 def test_the_line_is_told_in_words(line: Line, sentence: str) -> None:
-    assert lines(card(generation(image(State.REQUESTED)), Outlook(line)))[1] == sentence
+    assert lines(card(generation(image(State.REQUESTED)), Progress(line)))[1] == sentence
 
 
 @pytest.mark.parametrize("state", [State.REQUESTED, State.SUBMITTING])
 def test_an_image_whose_turn_it_is_is_being_sent(state: State) -> None:
-    view = card(generation(image(state, admitted_at_ms=NOW_MS)), Outlook(Line(3, 0, 3, 1, 40)))
+    view = card(generation(image(state, admitted_at_ms=NOW_MS)), Progress(Line(3, 0, 3, 1, 40)))
     assert lines(view)[1] == "Sending…"
     assert len(buttons(view)) == (state is State.REQUESTED)
 
@@ -132,7 +132,7 @@ def test_an_image_whose_turn_it_is_is_being_sent(state: State) -> None:
     ],
 )  # fmt: skip
 def test_a_painting_card_claims_no_more_than_is_known(painting: Painting | None, sentence: str) -> None:
-    view = card(generation(image(State.RUNNING)), Outlook(None, painting))
+    view = card(generation(image(State.RUNNING)), Progress(None, painting))
     assert lines(view)[1] == sentence
     assert buttons(view) == []
 
@@ -194,7 +194,7 @@ def test_four_images_in_four_states_stand_in_one_card() -> None:
         image(State.FAILED, 2, ending=Ending.DECLINED, ending_detail="No."),
         image(State.REQUESTED, 3),
     )
-    view = card(made, Outlook(Line(3, 0, 3, 1, 40), PAINTING), attached={0: "attachment://a.png"})
+    view = card(made, Progress(Line(3, 0, 3, 1, 40), PAINTING), attached={0: "attachment://a.png"})
     assert lines(view) == [
         "**a lighthouse in a storm**",
         "1 of 4 ready",
@@ -207,7 +207,7 @@ def test_four_images_in_four_states_stand_in_one_card() -> None:
     assert [button["label"] for button in buttons(view)] == ["Cancel"]
 
 
-@pytest.mark.parametrize("state", sorted(PICTURED))
+@pytest.mark.parametrize("state", sorted(MADE))
 def test_a_result_can_be_made_again_edited_looked_into_and_deleted(state: State) -> None:
     view = card(generation(image(state, **READY), image(State.FAILED, 1, ending=Ending.DECLINED)))
     assert pressables(view) == ["Again", "Edit", "Details", "Delete"]
@@ -227,7 +227,7 @@ ENDED_OTHERWISE = [
     (State.EXPIRED, Ending.TASK_LOST),
     (State.CANCELLED, Ending.CANCELLED),
     *((State.FAILED, ending) for ending in (Ending.SERVICE_FAILED, Ending.KEY_REFUSED, Ending.ACCOUNT_EMPTY)),
-    *((State.FAILED, ending) for ending in (Ending.NO_PICTURE, Ending.PICTURE_UNUSABLE, Ending.PICTURE_LOST)),
+    *((State.FAILED, ending) for ending in (Ending.NO_IMAGE, Ending.IMAGE_UNUSABLE, Ending.IMAGE_LOST)),
 ]
 
 
@@ -340,7 +340,7 @@ def test_no_prompt_breaks_a_limit_or_pings(prompt: str, state: State) -> None:
         {"linked": links},
         {"elsewhere": ["https://discord.com/channels/1/2/3"] * 4},
     ):
-        view = card(generation(*images, prompt=prompt), Outlook(Line(3, 0, 3, 1, 40), PAINTING), **more)
+        view = card(generation(*images, prompt=prompt), Progress(Line(3, 0, 3, 1, 40), PAINTING), **more)
         assert view.content_length() <= 4000
         assert sum(1 for _ in parts(view)) <= 40
         assert all(len(item["description"]) <= 1024 for item in gallery(view))
@@ -365,8 +365,8 @@ def test_two_builds_of_the_same_card_are_equal_and_new_objects(
     states: list[tuple[State, Ending | None]], painting: Painting
 ) -> None:
     made = generation(*(image(state, at, ending=ending) for at, (state, ending) in enumerate(states)))
-    outlook = Outlook(Line(3, 0, 3, 1, 40), painting)
-    first, second = card(made, outlook), card(made, outlook)
+    progress = Progress(Line(3, 0, 3, 1, 40), painting)
+    first, second = card(made, progress), card(made, progress)
     assert first.to_components() == second.to_components()
     assert not {id(item) for item in first.walk_children()} & {id(item) for item in second.walk_children()}
     assert first.timeout is None

@@ -14,7 +14,7 @@ from credits.model import Balance
 from generations.model import Ending, Generation, Image, Origin, Request, State
 from qwen.models import OutputFormat, Size
 from tests.unit.test_cards import HOSTILE, NOW_MS
-from ui.texts.escaping import inert, inert_parts, units
+from ui.texts.escaping import escape, escape_parts, units
 from ui.views.cards_details import build_details
 
 BALANCE = Balance(77, 35, 5, 50, NOW_MS)
@@ -69,9 +69,9 @@ def test_no_prompt_breaks_a_limit_or_pings(prompt: str) -> None:
 @settings(deadline=None)
 @given(st.text(max_size=2000), st.integers(40, 200))
 def test_the_parts_of_a_text_are_all_of_it_and_each_fits(text: str, limit: int) -> None:
-    parts = inert_parts(text, limit)
+    parts = escape_parts(text, limit)
     assert all(0 < units(part) <= limit for part in parts)
-    whole = inert(text, 10**6)
+    whole = escape(text, 10**6)
     assert squeezed("".join(parts)) == squeezed(whole)
 
 
@@ -81,5 +81,5 @@ def squeezed(shown: str) -> str:
 
 
 def test_a_word_is_not_divided_between_two_parts() -> None:
-    parts = inert_parts("storm " * 100, 64)
+    parts = escape_parts("storm " * 100, 64)
     assert {word for part in parts for word in part.split()} == {"storm"}

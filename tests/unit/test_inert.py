@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ui.texts.escaping import ALT_TEXT_MAX, FILE_STEM_MAX, NO_VISIBLE_TEXT, alt_text, file_stem, inert
+from ui.texts.escaping import ALT_TEXT_MAX, FILE_STEM_MAX, NO_VISIBLE_TEXT, alt_text, escape, file_stem
 
 LIMIT = 300
 FAMILY = "👨‍👩‍👧‍👦"
@@ -93,7 +93,7 @@ def rendered(shown: str) -> str:
 
 @given(HOSTILE, st.integers(20, 400))
 def test_whatever_was_typed_is_one_line_of_escaped_visible_text_within_the_limit(text: str, limit: int) -> None:
-    shown = inert(text, limit)
+    shown = escape(text, limit)
     assert 0 < units(shown) <= limit
     if shown != NO_VISIBLE_TEXT:
         rendered(shown)
@@ -105,14 +105,14 @@ def test_whatever_was_typed_is_one_line_of_escaped_visible_text_within_the_limit
 
 @given(HOSTILE)
 def test_nothing_that_was_typed_can_ping_link_or_start_a_block(text: str) -> None:
-    shown = inert(text, LIMIT)
+    shown = escape(text, LIMIT)
     assert not re.search(r"@everyone|@here|(?<!\\)<|https?://|\]\(|discord\.gg/", shown)
     assert not re.match(r"[-+>#]|\d+\.", shown)
 
 
 @given(HOSTILE)
 def test_joiners_stay_only_inside_emoji(text: str) -> None:
-    for left, right in re.findall("(.)\u200d(.?)", inert(text, LIMIT), re.DOTALL):
+    for left, right in re.findall("(.)\u200d(.?)", escape(text, LIMIT), re.DOTALL):
         assert unicodedata.category(right or "x") in ("So", "Sk")
         assert unicodedata.category(left) in ("So", "Sk", "Mn")
 
@@ -159,24 +159,24 @@ def test_a_file_stem_is_short_ascii_and_ends_with_the_seed(text: str, seed: int)
     ],
 )
 def test_a_prompt_shows_exactly_itself(text: str, shown: str) -> None:
-    assert inert(text, LIMIT) == shown
+    assert escape(text, LIMIT) == shown
 
 
 @pytest.mark.parametrize("text", ["", "\n\n\n", " \t ", "\u200b\u200d\u2060", "\u3164\u2800", "\u202e", "\u0301"])
 def test_a_prompt_of_invisible_characters_says_so(text: str) -> None:
-    assert inert(text, LIMIT) == NO_VISIBLE_TEXT
+    assert escape(text, LIMIT) == NO_VISIBLE_TEXT
     assert alt_text(text) == NO_VISIBLE_TEXT
 
 
 def test_two_thousand_emoji_are_cut_between_emoji() -> None:
-    shown = inert(FAMILY * 285, LIMIT)
+    shown = escape(FAMILY * 285, LIMIT)
     assert shown.endswith("…")
     assert set(shown.removesuffix("…").split(FAMILY)) == {""}
 
 
 @given(st.integers(10, 60))
 def test_a_cut_never_leaves_half_an_escape(limit: int) -> None:
-    shown = inert("*" * 100, limit)
+    shown = escape("*" * 100, limit)
     assert rendered(shown) == "*" * ((limit - 1) // 2) + "…"
 
 

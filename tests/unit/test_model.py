@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from generations.model import (
     HELD,
     IN_FLIGHT,
+    MADE,
     MOVES,
-    PICTURED,
     RETURNED,
     VISIBLE_ENDINGS,
     WAITING,
@@ -106,7 +106,7 @@ def test_a_token_is_in_no_text_about_its_origin() -> None:
 
 def test_every_state_has_its_moves_and_belongs_to_one_kind() -> None:
     assert set(MOVES) == set(State)
-    kinds = (WAITING, IN_FLIGHT, PICTURED, RETURNED)
+    kinds = (WAITING, IN_FLIGHT, MADE, RETURNED)
     assert sorted(state for kind in kinds for state in kind) == sorted(State)
 
 
@@ -136,9 +136,9 @@ def test_a_generation_is_finished_when_nothing_holds_credits_any_more() -> None:
 
 
 def test_a_card_owes_news_until_the_newest_is_shown() -> None:
-    made = replace(generation(State.CANCELLED), revision=2, shown_revision=1)
+    made = replace(generation(State.CANCELLED), revision=2, published_revision=1)
     assert made.unshown
-    assert not replace(made, shown_revision=2).unshown
+    assert not replace(made, published_revision=2).unshown
 
 
 def test_the_ledger_knows_an_image_by_generation_and_position() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from generations.model import Generation, Image, Line, Origin, Request, State
-from generations.poll_schedule import Pace
-from generations.worker.progress import SHARE_MAX, outlook_of
+from generations.poll_schedule import PollSchedule
+from generations.worker.progress import SHARE_MAX, progress_of
 from qwen.models import Size
 
 NOW_MS = 1_800_000_000_000
@@ -22,31 +22,41 @@ def generation(*states: State, age_seconds: float = 0, failures: int = 0) -> Gen
     return Generation(1, Request("a fox", count=len(states)), ORIGIN, begun, images)
 
 
-def pace_of(seconds: float, images: int = 20) -> Pace:
-    pace = Pace()
+def schedule_of(seconds: float, images: int = 20) -> PollSchedule:
+    schedule = PollSchedule()
     for _ in range(images):
-        pace.observe(Size.SQUARE, looked_seconds=seconds, noticed_seconds=seconds, looks=3)
-    return pace
+        schedule.observe(Size.SQUARE, last_poll_seconds=seconds, noticed_seconds=seconds, polls=3)
+    return schedule
 
 
 def test_without_experience_nothing_is_promised() -> None:
-    outlook = outlook_of(generation(State.RUNNING, age_seconds=9), None, Pace(), now_ms=NOW_MS, slots=5, in_flight=1)
-    assert outlook.painting is not None
-    assert (outlook.painting.share, outlook.painting.usual_seconds, outlook.painting.ready_at_ms) == (None, None, None)
+    progress = progress_of(
+        generation(State.RUNNING, age_seconds=9), None, PollSchedule(), now_ms=NOW_MS, slots=5, in_flight=1
+    )
+    assert progress.painting is not None
+    assert (progress.painting.share, progress.painting.usual_seconds, progress.painting.ready_at_ms) == (
+        None,
+        None,
+        None,
+    )
 
 
 def test_the_bar_follows_past_images_and_never_claims_to_be_full() -> None:
     shares = [
-        outlook_of(generation(State.RUNNING, age_seconds=age), None, pace_of(15), now_ms=NOW_MS, slots=5, in_flight=1)
+        progress_of(
+            generation(State.RUNNING, age_seconds=age), None, schedule_of(15), now_ms=NOW_MS, slots=5, in_flight=1
+        )
         for age in (0, 5, 10, 15, 600)
     ]
-    values = [outlook.painting.share or 0.0 for outlook in shares if outlook.painting]
+    values = [progress.painting.share or 0.0 for progress in shares if progress.painting]
     assert values == sorted(values)
     assert values[-1] == SHARE_MAX
 
 
 def test_past_the_usual_time_it_says_so_and_promises_no_moment() -> None:
-    late = outlook_of(generation(State.RUNNING, age_seconds=40), None, pace_of(15), now_ms=NOW_MS, slots=5, in_flight=1)
+    late = progress_of(
+        generation(State.RUNNING, age_seconds=40), None, schedule_of(15), now_ms=NOW_MS, slots=5, in_flight=1
+    )
     assert late.painting is not None
     assert late.painting.overdue
     assert late.painting.ready_at_ms is None
@@ -54,7 +64,9 @@ def test_past_the_usual_time_it_says_so_and_promises_no_moment() -> None:
 
 def test_a_moment_that_has_passed_is_not_promised_any_more() -> None:
     soon, past = (
-        outlook_of(generation(State.RUNNING, age_seconds=age), None, pace_of(15), now_ms=NOW_MS, slots=5, in_flight=1)
+        progress_of(
+            generation(State.RUNNING, age_seconds=age), None, schedule_of(15), now_ms=NOW_MS, slots=5, in_flight=1
+        )
         for age in (10, 16)
     )
     assert soon.painting is not None and soon.painting.ready_at_ms is not None
@@ -62,34 +74,45 @@ def test_a_moment_that_has_passed_is_not_promised_any_more() -> None:
 
 
 def test_a_service_that_does_not_answer_is_called_slow() -> None:
-    outlook = outlook_of(generation(State.RUNNING, failures=2), None, Pace(), now_ms=NOW_MS, slots=5, in_flight=1)
-    assert outlook.painting is not None
-    assert outlook.painting.service_slow
+    progress = progress_of(
+        generation(State.RUNNING, failures=2), None, PollSchedule(), now_ms=NOW_MS, slots=5, in_flight=1
+    )
+    assert progress.painting is not None
+    assert progress.painting.service_slow
 
 
 def test_a_place_in_line_comes_with_a_time_once_images_were_seen() -> None:
-    told = outlook_of(generation(State.REQUESTED), LINE, pace_of(15), now_ms=NOW_MS, slots=1, in_flight=1)
+    told = progress_of(generation(State.REQUESTED), LINE, schedule_of(15), now_ms=NOW_MS, slots=1, in_flight=1)
     assert told.line is not None
     assert told.line.about_seconds == 45
-    unknown = outlook_of(generation(State.REQUESTED), LINE, Pace(), now_ms=NOW_MS, slots=1, in_flight=1)
+    unknown = progress_of(generation(State.REQUESTED), LINE, PollSchedule(), now_ms=NOW_MS, slots=1, in_flight=1)
     assert unknown.line is not None
     assert unknown.line.about_seconds is None
 
 
 def test_who_had_their_turn_waits_in_line_again_when_the_service_takes_fewer_and_stands_before_all_others() -> None:
-    held = outlook_of(generation(State.REQUESTED), None, pace_of(15), now_ms=NOW_MS, slots=3, in_flight=5)
+    held = progress_of(generation(State.REQUESTED), None, schedule_of(15), now_ms=NOW_MS, slots=3, in_flight=5)
     assert held.line is not None and held.is_held_up
     assert (held.line.position, held.line.waits_for_own, held.line.about_seconds) == (2, False, 15)
-    third = outlook_of(generation(State.REQUESTED), LINE, pace_of(15), now_ms=NOW_MS, slots=3, in_flight=5)
+    third = progress_of(generation(State.REQUESTED), LINE, schedule_of(15), now_ms=NOW_MS, slots=3, in_flight=5)
     assert third.line is not None
     assert (third.line.position, third.line.about_seconds) == (5, 30)
-    sent = outlook_of(generation(State.RUNNING), None, pace_of(15), now_ms=NOW_MS, slots=3, in_flight=5)
+    sent = progress_of(generation(State.RUNNING), None, schedule_of(15), now_ms=NOW_MS, slots=3, in_flight=5)
     assert sent.line is None
 
 
 def test_whose_turn_comes_at_once_stands_in_no_line() -> None:
     first = replace(LINE, position=1)
-    assert outlook_of(generation(State.REQUESTED), first, Pace(), now_ms=NOW_MS, slots=5, in_flight=4).line is None
-    assert outlook_of(generation(State.REQUESTED), first, Pace(), now_ms=NOW_MS, slots=5, in_flight=5).line is not None
+    assert (
+        progress_of(generation(State.REQUESTED), first, PollSchedule(), now_ms=NOW_MS, slots=5, in_flight=4).line
+        is None
+    )
+    assert (
+        progress_of(generation(State.REQUESTED), first, PollSchedule(), now_ms=NOW_MS, slots=5, in_flight=5).line
+        is not None
+    )
     own = replace(first, own_running=3)
-    assert outlook_of(generation(State.REQUESTED), own, Pace(), now_ms=NOW_MS, slots=50, in_flight=3).line is not None
+    assert (
+        progress_of(generation(State.REQUESTED), own, PollSchedule(), now_ms=NOW_MS, slots=50, in_flight=3).line
+        is not None
+    )

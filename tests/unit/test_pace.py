@@ -10,103 +10,103 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from generations.poll_schedule import (
-    FIRST_LOOK_MAX_SECONDS,
-    LOOK_SECONDS,
+    FIRST_POLL_MAX_SECONDS,
+    POLL_SECONDS,
     READY_TARGET,
     WARM_UP_SAMPLES,
-    Pace,
+    PollSchedule,
     backoff_seconds,
-    late_look_seconds,
+    late_poll_seconds,
 )
 from qwen.models import Size
 
 
-def look_until_ready(pace: Pace, duration: float) -> tuple[bool, float]:
+def poll_until_ready(schedule: PollSchedule, duration: float) -> tuple[bool, float]:
     """Play one image of *duration* seconds as the worker would; (ready at the first look, delay until noticed)."""
-    looks, at, before = 1, pace.first_look_seconds(Size.SQUARE), 0.0
+    polls, at, before = 1, schedule.first_poll_seconds(Size.SQUARE), 0.0
     while at < duration:
-        looks, before, at = looks + 1, at, at + LOOK_SECONDS
-    pace.observe(Size.SQUARE, looked_seconds=before, noticed_seconds=at, looks=looks)
-    return looks == 1, at - duration
+        polls, before, at = polls + 1, at, at + POLL_SECONDS
+    schedule.observe(Size.SQUARE, last_poll_seconds=before, noticed_seconds=at, polls=polls)
+    return polls == 1, at - duration
 
 
-def play(pace: Pace, rng: random.Random, median: float, sigma: float, images: int) -> tuple[float, float]:
+def play(schedule: PollSchedule, rng: random.Random, median: float, sigma: float, images: int) -> tuple[float, float]:
     """(share ready at the first look, mean delay) over *images* with log-normal durations."""
-    outcomes = [look_until_ready(pace, median * math.exp(rng.gauss(0, sigma))) for _ in range(images)]
+    outcomes = [poll_until_ready(schedule, median * math.exp(rng.gauss(0, sigma))) for _ in range(images)]
     return sum(ready for ready, _ in outcomes) / images, sum(delay for _, delay in outcomes) / images
 
 
 @pytest.mark.parametrize(("median", "sigma"), [(15.0, 0.4), (30.0, 0.2), (30.0, 0.4)])
-def test_about_one_image_in_ten_is_there_at_its_first_look(median: float, sigma: float) -> None:
-    pace, rng = Pace(), random.Random(1)
-    play(pace, rng, median, sigma, 400)
-    share, delay = play(pace, rng, median, sigma, 2000)
+def test_about_one_image_in_ten_is_there_at_its_first_poll(median: float, sigma: float) -> None:
+    schedule, rng = PollSchedule(), random.Random(1)
+    play(schedule, rng, median, sigma, 400)
+    share, delay = play(schedule, rng, median, sigma, 2000)
     assert share == pytest.approx(READY_TARGET, abs=0.06)
     assert delay < 3.2  # five seconds between looks cost two and a half on average; more would be a ratchet
 
 
 def test_a_service_that_became_faster_is_followed_down() -> None:
-    pace, rng = Pace(), random.Random(2)
-    play(pace, rng, 30.0, 0.2, 500)
-    slow_first_look = pace.first_look_seconds(Size.SQUARE)
-    play(pace, rng, 10.0, 0.2, 300)
-    _, delay = play(pace, rng, 10.0, 0.2, 300)
-    assert slow_first_look > 18
-    assert pace.first_look_seconds(Size.SQUARE) < 11
+    schedule, rng = PollSchedule(), random.Random(2)
+    play(schedule, rng, 30.0, 0.2, 500)
+    slow_first_poll = schedule.first_poll_seconds(Size.SQUARE)
+    play(schedule, rng, 10.0, 0.2, 300)
+    _, delay = play(schedule, rng, 10.0, 0.2, 300)
+    assert slow_first_poll > 18
+    assert schedule.first_poll_seconds(Size.SQUARE) < 11
     assert delay < 3.5
 
 
 def test_a_service_that_became_slower_is_followed_up() -> None:
-    pace, rng = Pace(), random.Random(3)
-    play(pace, rng, 8.0, 0.2, 300)
-    play(pace, rng, 40.0, 0.2, 2000)
-    assert 25 < pace.first_look_seconds(Size.SQUARE) < 40
+    schedule, rng = PollSchedule(), random.Random(3)
+    play(schedule, rng, 8.0, 0.2, 300)
+    play(schedule, rng, 40.0, 0.2, 2000)
+    assert 25 < schedule.first_poll_seconds(Size.SQUARE) < 40
 
 
-def test_with_few_images_seen_the_first_look_comes_after_five_seconds_and_nothing_is_promised() -> None:
-    pace = Pace()
+def test_with_few_images_seen_the_first_poll_comes_after_five_seconds_and_nothing_is_promised() -> None:
+    schedule = PollSchedule()
     for _ in range(2):
-        look_until_ready(pace, 20.0)
-    assert pace.first_look_seconds(Size.SQUARE) == LOOK_SECONDS
-    assert pace.usual_seconds(Size.SQUARE) is None
+        poll_until_ready(schedule, 20.0)
+    assert schedule.first_poll_seconds(Size.SQUARE) == POLL_SECONDS
+    assert schedule.usual_seconds(Size.SQUARE) is None
     for _ in range(WARM_UP_SAMPLES):
-        look_until_ready(pace, 20.0)
-    assert pace.first_look_seconds(Size.SQUARE) > LOOK_SECONDS
-    assert pace.first_look_seconds(Size.PORTRAIT) == LOOK_SECONDS, "each size is learned by itself"
+        poll_until_ready(schedule, 20.0)
+    assert schedule.first_poll_seconds(Size.SQUARE) > POLL_SECONDS
+    assert schedule.first_poll_seconds(Size.PORTRAIT) == POLL_SECONDS, "each size is learned by itself"
 
 
 def test_what_was_learned_survives_a_restart() -> None:
-    pace, rng = Pace(), random.Random(4)
-    play(pace, rng, 15.0, 0.3, 120)
-    reborn = Pace()
-    reborn.load(pace.dump())
-    assert reborn.first_look_seconds(Size.SQUARE) == pytest.approx(pace.first_look_seconds(Size.SQUARE), abs=0.01)
-    assert reborn.usual_seconds(Size.SQUARE) == pace.usual_seconds(Size.SQUARE)
+    schedule, rng = PollSchedule(), random.Random(4)
+    play(schedule, rng, 15.0, 0.3, 120)
+    reborn = PollSchedule()
+    reborn.load(schedule.dump())
+    assert reborn.first_poll_seconds(Size.SQUARE) == pytest.approx(schedule.first_poll_seconds(Size.SQUARE), abs=0.01)
+    assert reborn.usual_seconds(Size.SQUARE) == schedule.usual_seconds(Size.SQUARE)
 
 
 @given(st.text() | st.sampled_from(['{"1024*1024": 3}', "[]", "null", '{"1024*1024": {"samples": "x"}}']))
 def test_experience_that_cannot_be_read_is_forgotten_without_a_fuss(text: str) -> None:
-    pace = Pace()
-    pace.load(text)
-    assert pace.first_look_seconds(Size.SQUARE) == LOOK_SECONDS
+    schedule = PollSchedule()
+    schedule.load(text)
+    assert schedule.first_poll_seconds(Size.SQUARE) == POLL_SECONDS
 
 
 @given(st.lists(st.tuples(st.floats(0, 1e6), st.floats(0, 1e6), st.integers(1, 200)), max_size=80))
-def test_whatever_is_seen_the_first_look_stays_between_five_and_sixty_seconds(
+def test_whatever_is_seen_the_first_poll_stays_between_five_and_sixty_seconds(
     seen: list[tuple[float, float, int]],
 ) -> None:
-    pace = Pace()
-    for before, gap, looks in seen:
-        pace.observe(Size.SQUARE, looked_seconds=before, noticed_seconds=before + gap, looks=looks)
-    assert LOOK_SECONDS <= pace.first_look_seconds(Size.SQUARE) <= FIRST_LOOK_MAX_SECONDS
+    schedule = PollSchedule()
+    for before, gap, polls in seen:
+        schedule.observe(Size.SQUARE, last_poll_seconds=before, noticed_seconds=before + gap, polls=polls)
+    assert POLL_SECONDS <= schedule.first_poll_seconds(Size.SQUARE) <= FIRST_POLL_MAX_SECONDS
 
 
 @given(st.integers(1, 1000), st.floats(0, 1))
-def test_a_backoff_keeps_looks_five_seconds_apart_and_ends_near_a_minute(failures: int, jitter: float) -> None:
-    assert LOOK_SECONDS <= backoff_seconds(failures, jitter) <= 61
+def test_a_backoff_keeps_polls_five_seconds_apart_and_ends_near_a_minute(failures: int, jitter: float) -> None:
+    assert POLL_SECONDS <= backoff_seconds(failures, jitter) <= 61
 
 
 def test_a_late_image_is_looked_for_during_a_day() -> None:
-    assert late_look_seconds(10) == 60
-    assert late_look_seconds(2 * 3600) == 900
-    assert late_look_seconds(25 * 3600) is None
+    assert late_poll_seconds(10) == 60
+    assert late_poll_seconds(2 * 3600) == 900
+    assert late_poll_seconds(25 * 3600) is None

@@ -13,7 +13,7 @@ from PIL import Image
 
 from qwen.errors import NotAnImage, NotWhole
 from qwen.models import OutputFormat
-from qwen.pictures import SIDE_MAX, Picture, read_picture
+from qwen.pictures import SIDE_MAX, Picture, read_image_header
 
 
 @cache
@@ -39,26 +39,26 @@ SAMPLES = {
 
 
 @pytest.mark.parametrize(("data", "format_"), SAMPLES.values(), ids=SAMPLES.keys())
-def test_real_pictures_are_told_apart_and_measured(data: bytes, format_: OutputFormat) -> None:
-    assert read_picture(data) == Picture(format_, 33, 17)
+def test_real_images_are_told_apart_and_measured(data: bytes, format_: OutputFormat) -> None:
+    assert read_image_header(data) == Picture(format_, 33, 17)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_the_sizes_the_api_draws_are_read(kind: str) -> None:
-    picture = read_picture(drawn(kind, 1024, 1536))
+    picture = read_image_header(drawn(kind, 1024, 1536))
     assert (picture.width, picture.height) == (1024, 1536)
 
 
 @pytest.mark.parametrize("data", [data for data, _ in SAMPLES.values()], ids=SAMPLES.keys())
-def test_every_cut_through_a_header_is_no_picture_and_never_another_error(data: bytes) -> None:
-    whole = read_picture(data)
+def test_every_cut_through_a_header_is_no_image_and_never_another_error(data: bytes) -> None:
+    whole = read_image_header(data)
     for length in range(len(data)):
         try:
-            assert read_picture(data[:length]) == whole
+            assert read_image_header(data[:length]) == whole
         except NotAnImage:
             assert length < 6000
     with pytest.raises(NotAnImage):
-        read_picture(data[:16])
+        read_image_header(data[:16])
 
 
 @given(
@@ -67,9 +67,9 @@ def test_every_cut_through_a_header_is_no_picture_and_never_another_error(data: 
         [b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF0000WEBPVP8 ", b"RIFF0000WEBPVP8L", b"RIFF0000WEBPVP8X"]
     ),
 )
-def test_any_bytes_are_a_picture_or_told_as_none(data: bytes, start: bytes) -> None:
+def test_any_bytes_are_a_image_or_told_as_none(data: bytes, start: bytes) -> None:
     try:
-        picture = read_picture(start + data)
+        picture = read_image_header(start + data)
     except NotAnImage as error:
         assert error.reason
     else:
@@ -81,7 +81,7 @@ def test_a_changed_byte_never_raises_another_error(data: bytes, at: int, value: 
     changed = bytearray(data)
     changed[at % len(data)] = value
     try:
-        read_picture(bytes(changed))
+        read_image_header(bytes(changed))
     except NotAnImage as error:
         assert error.reason
 
@@ -98,17 +98,17 @@ IDAT, IEND = a_chunk(b"IDAT", b"pixels"), a_chunk(b"IEND")
 
 
 def test_fifty_million_pixels_are_taken_and_more_are_not() -> None:
-    assert read_picture(a_png_header(10_000, 5_000) + IDAT + IEND).width == 10_000
+    assert read_image_header(a_png_header(10_000, 5_000) + IDAT + IEND).width == 10_000
     with pytest.raises(NotAnImage, match="50 million"):
-        read_picture(a_png_header(10_000, 5_001))
+        read_image_header(a_png_header(10_000, 5_001))
     with pytest.raises(NotAnImage, match="50 million"):
-        read_picture(a_png_header(2**31, 2**31))
+        read_image_header(a_png_header(2**31, 2**31))
 
 
 @pytest.mark.parametrize("size", [(0, 5), (5, 0), (0, 0)])
-def test_a_picture_without_an_area_is_none(size: tuple[int, int]) -> None:
+def test_a_image_without_an_area_is_none(size: tuple[int, int]) -> None:
     with pytest.raises(NotAnImage, match="names no size"):
-        read_picture(a_png_header(*size))
+        read_image_header(a_png_header(*size))
 
 
 @pytest.mark.parametrize(
@@ -129,39 +129,39 @@ def test_a_picture_without_an_area_is_none(size: tuple[int, int]) -> None:
         (b"\xff\xd8" + b"\xff\x01" * 2_000_000, "has no end"),
     ],
 )
-def test_what_is_no_picture_is_refused_with_its_reason(data: bytes, reason: str) -> None:
+def test_what_is_no_image_is_refused_with_its_reason(data: bytes, reason: str) -> None:
     with pytest.raises(NotAnImage, match=reason):
-        read_picture(data)
+        read_image_header(data)
 
 
 @pytest.mark.parametrize("data", [data for data, _ in SAMPLES.values()], ids=SAMPLES.keys())
-def test_a_picture_that_ends_too_soon_is_told_wherever_it_was_cut(data: bytes) -> None:
+def test_a_image_that_ends_too_soon_is_told_wherever_it_was_cut(data: bytes) -> None:
     for length in [*range(len(data) // 2, len(data), max(1, len(data) // 50)), len(data) - 1]:
         with pytest.raises(NotAnImage):
-            read_picture(data[:length])
+            read_image_header(data[:length])
     with pytest.raises(NotWhole):
-        read_picture(data[:-1])
+        read_image_header(data[:-1])
 
 
 @pytest.mark.parametrize("data", [data for data, _ in SAMPLES.values()], ids=SAMPLES.keys())
 def test_what_follows_the_end_does_no_harm(data: bytes) -> None:
-    assert read_picture(data + b"<script>alert(1)</script>") == Picture(read_picture(data).format, 33, 17)
+    assert read_image_header(data + b"<script>alert(1)</script>") == Picture(read_image_header(data).format, 33, 17)
 
 
-def test_the_end_of_a_thumbnail_is_not_the_end_of_the_picture() -> None:
+def test_the_end_of_a_thumbnail_is_not_the_end_of_the_image() -> None:
     whole = drawn("JPEG", exif=b"Exif\0\0" + drawn("JPEG", 8, 8))
-    assert read_picture(whole).width == 33
+    assert read_image_header(whole).width == 33
     with pytest.raises(NotWhole):
-        read_picture(whole[:-2])
+        read_image_header(whole[:-2])
 
 
-def test_moving_pictures_are_refused() -> None:
+def test_moving_images_are_refused() -> None:
     frames = [Image.new("RGB", (33, 17), colour) for colour in ("red", "blue")]
     for kind in ("PNG", "WEBP"):
         file = io.BytesIO()
         frames[0].save(file, kind, save_all=True, append_images=frames[1:])
         with pytest.raises(NotAnImage, match="animated"):
-            read_picture(file.getvalue())
+            read_image_header(file.getvalue())
 
 
 @pytest.mark.parametrize(
@@ -176,10 +176,10 @@ def test_moving_pictures_are_refused() -> None:
 )
 def test_a_png_without_a_sane_body_is_refused(body: bytes, reason: str) -> None:
     with pytest.raises(NotAnImage, match=reason):
-        read_picture(a_png_header(10, 10) + body)
+        read_image_header(a_png_header(10, 10) + body)
 
 
 def test_a_side_that_nothing_draws_is_refused() -> None:
-    assert read_picture(a_png_header(SIDE_MAX, 1) + IDAT + IEND).width == SIDE_MAX
+    assert read_image_header(a_png_header(SIDE_MAX, 1) + IDAT + IEND).width == SIDE_MAX
     with pytest.raises(NotAnImage, match="longer than"):
-        read_picture(a_png_header(1, SIDE_MAX + 1) + IDAT + IEND)
+        read_image_header(a_png_header(1, SIDE_MAX + 1) + IDAT + IEND)

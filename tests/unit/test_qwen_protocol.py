@@ -66,14 +66,14 @@ def test_a_callback_address_is_sent_only_when_there_is_one() -> None:
     )
 
 
-def test_the_look_names_the_task_and_escapes_whatever_its_id_holds() -> None:
+def test_the_poll_names_the_task_and_escapes_whatever_its_id_holds() -> None:
     sent = build_status("https://qwen.example/api", KEY, "a&b=c /é")
     assert (sent.method, sent.body) == ("GET", b"")
     assert sent.url == "https://qwen.example/api/status?task_id=a%26b%3Dc+%2F%C3%A9"
     assert sent.headers["Authorization"] == f"Bearer {KEY}"
 
 
-def test_a_look_at_no_task_is_refused() -> None:
+def test_a_poll_at_no_task_is_refused() -> None:
     with pytest.raises(ValueError, match="id must not be empty"):
         build_status("https://qwen.example/api", KEY, "")
 
@@ -271,7 +271,7 @@ def test_the_envelope_decides_against_the_http_status() -> None:
         b"\xff\xfe\x00",
     ],
 )
-def test_an_answer_without_the_envelope_leaves_the_post_unknown_and_a_look_temporary(body: bytes) -> None:
+def test_an_answer_without_the_envelope_leaves_the_post_unknown_and_a_poll_temporary(body: bytes) -> None:
     with pytest.raises(OutcomeUnknown):
         parse_create(bare(200, body))
     with pytest.raises(ServiceUnavailable):
@@ -292,7 +292,7 @@ def test_an_answer_about_somebody_elses_task_is_not_taken() -> None:
         parse_status_answer(look("SUCCESS", task_id="other"), TASK_ID)
 
 
-def test_a_looks_answer_that_leaves_out_the_id_is_about_the_task_that_was_asked_for() -> None:
+def test_a_polls_answer_that_leaves_out_the_id_is_about_the_task_that_was_asked_for() -> None:
     assert parse_status_answer(envelope(200, data={"status": "PENDING"}), TASK_ID).task_id == TASK_ID
     assert parse_status_answer(look("PENDING", task_id=None), TASK_ID).task_id == TASK_ID
 
@@ -385,7 +385,7 @@ def test_the_wait_is_read_in_seconds_or_as_a_date_beside_the_answers_own_date(
     assert caught.value.retry_after_seconds == seconds
 
 
-def test_a_503_that_names_a_wait_is_a_rate_limit_for_a_look_and_leaves_a_post_in_doubt() -> None:
+def test_a_503_that_names_a_wait_is_a_rate_limit_for_a_poll_and_leaves_a_post_in_doubt() -> None:
     for answer in (bare(503, Retry_After="3"), envelope(503, "busy", Retry_After="3")):
         with pytest.raises(OutcomeUnknown):
             parse_create(answer)

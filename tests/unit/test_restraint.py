@@ -12,7 +12,7 @@ from discord_api.errors import ClientClosed, UnreadableAnswer
 from generations.errors import DeliveryDelayed
 from tests.doubles import ManualClock
 from ui.delivery.circuit_breaker import AWAY_AFTER, TRY_FIRST_SECONDS
-from ui.delivery.rate_guard import PAUSE_MAX_SECONDS, REFUSALS_MAX, WINDOW_SECONDS, Restraint
+from ui.delivery.rate_guard import PAUSE_MAX_SECONDS, REFUSALS_MAX, WINDOW_SECONDS, RateGuard
 
 
 def refusal(status: int, code: int = 0, **headers: str) -> discord.HTTPException:
@@ -20,17 +20,17 @@ def refusal(status: int, code: int = 0, **headers: str) -> discord.HTTPException
     return discord.HTTPException(response, {"code": code, "message": "no"})
 
 
-def wait_of(restraint: Restraint, *, by_token: bool) -> float:
+def wait_of(rate_guard: RateGuard, *, by_token: bool) -> float:
     try:
-        restraint.check(by_token=by_token)
+        rate_guard.check(by_token=by_token)
     except DeliveryDelayed as delayed:
         return delayed.retry_after_seconds
     return 0.0
 
 
-def waits(restraint: Restraint) -> tuple[float, float]:
+def waits(rate_guard: RateGuard) -> tuple[float, float]:
     """For a call with an interaction's token, and for one with the bot's."""
-    return wait_of(restraint, by_token=True), wait_of(restraint, by_token=False)
+    return wait_of(rate_guard, by_token=True), wait_of(rate_guard, by_token=False)
 
 
 @pytest.fixture
@@ -39,126 +39,128 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def restraint(clock: ManualClock) -> Restraint:
-    return Restraint(clock)
+def rate_guard(clock: ManualClock) -> RateGuard:
+    return RateGuard(clock)
 
 
 @pytest.mark.parametrize(
     ("status", "code", "by_token"),
     [(401, 50027, True), (403, 50001, False), (403, 50013, False), (404, 10008, False), (429, 30046, False)],
 )
-def test_what_concerns_one_card_holds_up_no_other(restraint: Restraint, status: int, code: int, by_token: bool) -> None:
-    restraint.refused(refusal(status, code), by_token=by_token)
-    assert waits(restraint) == (0.0, 0.0)
+def test_what_concerns_one_card_holds_up_no_other(
+    rate_guard: RateGuard, status: int, code: int, by_token: bool
+) -> None:
+    rate_guard.refused(refusal(status, code), by_token=by_token)
+    assert waits(rate_guard) == (0.0, 0.0)
 
 
 def test_a_refused_bot_token_is_tried_less_and_less_while_interactions_go_on(
-    restraint: Restraint, clock: ManualClock
+    rate_guard: RateGuard, clock: ManualClock
 ) -> None:
     paused: list[float] = []
     for _ in range(9):
-        restraint.refused(refusal(401), by_token=False)
-        by_token, by_bot = waits(restraint)
+        rate_guard.refused(refusal(401), by_token=False)
+        by_token, by_bot = waits(rate_guard)
         assert by_token == 0.0
         paused.append(by_bot)
         clock.advance(by_bot)
-        assert waits(restraint) == (0.0, 0.0)
+        assert waits(rate_guard) == (0.0, 0.0)
     assert paused == [5.0, 10.0, 20.0, 40.0, 80.0, 160.0, PAUSE_MAX_SECONDS, PAUSE_MAX_SECONDS, PAUSE_MAX_SECONDS]
-    restraint.answered(by_token=False)
-    restraint.refused(refusal(401), by_token=False)
-    assert waits(restraint) == (0.0, 5.0)
+    rate_guard.answered(by_token=False)
+    rate_guard.refused(refusal(401), by_token=False)
+    assert waits(rate_guard) == (0.0, 5.0)
 
 
-def test_a_ban_holds_up_everything_for_as_long_as_it_says(restraint: Restraint, clock: ManualClock) -> None:
-    restraint.refused(refusal(429, **{"Retry-After": "42"}), by_token=True)
-    assert waits(restraint) == (42.0, 42.0)
+def test_a_ban_holds_up_everything_for_as_long_as_it_says(rate_guard: RateGuard, clock: ManualClock) -> None:
+    rate_guard.refused(refusal(429, **{"Retry-After": "42"}), by_token=True)
+    assert waits(rate_guard) == (42.0, 42.0)
     clock.advance(42)
-    assert waits(restraint) == (0.0, 0.0)
+    assert waits(rate_guard) == (0.0, 0.0)
 
 
-def test_a_limit_of_discords_own_servers_is_no_ban(restraint: Restraint) -> None:
-    restraint.refused(refusal(429, Via="1.1 google"), by_token=True)
-    assert waits(restraint) == (0.0, 0.0)
+def test_a_limit_of_discords_own_servers_is_no_ban(rate_guard: RateGuard) -> None:
+    rate_guard.refused(refusal(429, Via="1.1 google"), by_token=True)
+    assert waits(rate_guard) == (0.0, 0.0)
 
 
 def test_far_fewer_calls_are_refused_in_ten_minutes_than_discord_takes(
-    restraint: Restraint, clock: ManualClock
+    rate_guard: RateGuard, clock: ManualClock
 ) -> None:
     refused = 0
     for _ in range(20 * 600):
-        if waits(restraint) == (0.0, 0.0):
-            restraint.refused(refusal(403, 50001), by_token=False)
+        if waits(rate_guard) == (0.0, 0.0):
+            rate_guard.refused(refusal(403, 50001), by_token=False)
             refused += 1
         clock.advance(0.05)
     assert refused == REFUSALS_MAX
     clock.advance(WINDOW_SECONDS / 2)
-    assert waits(restraint) == (0.0, 0.0)
+    assert waits(rate_guard) == (0.0, 0.0)
 
 
-def is_away(restraint: Restraint) -> bool:
+def is_away(rate_guard: RateGuard) -> bool:
     """Whether calls are put off, asked without making one."""
-    return wait_of(restraint, by_token=True) > 0
+    return wait_of(rate_guard, by_token=True) > 0
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
-def test_errors_of_discords_own_in_a_row_put_off_calls_of_every_kind(restraint: Restraint, status: int) -> None:
+def test_errors_of_discords_own_in_a_row_put_off_calls_of_every_kind(rate_guard: RateGuard, status: int) -> None:
     for by_token in (True, False, True):
-        restraint.check(by_token=by_token)
-        restraint.refused(refusal(status), by_token=by_token)
-    by_token, by_bot = waits(restraint)
+        rate_guard.check(by_token=by_token)
+        rate_guard.refused(refusal(status), by_token=by_token)
+    by_token, by_bot = waits(rate_guard)
     assert by_token >= TRY_FIRST_SECONDS
     assert by_bot >= TRY_FIRST_SECONDS
 
 
 @pytest.mark.parametrize("error", [refusal(500), ConnectionResetError()])
-def test_calls_for_one_card_alone_put_off_no_others(restraint: Restraint, error: Exception) -> None:
+def test_calls_for_one_card_alone_put_off_no_others(rate_guard: RateGuard, error: Exception) -> None:
     for _ in range(10 * AWAY_AFTER):
-        restraint.check(by_token=True)
+        rate_guard.check(by_token=True)
         if isinstance(error, discord.HTTPException):
-            restraint.refused(error, by_token=True, card=1)
+            rate_guard.refused(error, by_token=True, card=1)
         else:
-            restraint.unanswered(error, card=1)
-    assert not is_away(restraint)
+            rate_guard.unanswered(error, card=1)
+    assert not is_away(rate_guard)
 
 
 @pytest.mark.parametrize("fault", [ConnectionResetError(), TimeoutError(), UnreadableAnswer()])
-def test_calls_without_an_answer_count_like_errors(restraint: Restraint, fault: Exception) -> None:
+def test_calls_without_an_answer_count_like_errors(rate_guard: RateGuard, fault: Exception) -> None:
     for _ in range(AWAY_AFTER):
-        restraint.check(by_token=True)
-        restraint.unanswered(fault)
-    assert is_away(restraint)
+        rate_guard.check(by_token=True)
+        rate_guard.unanswered(fault)
+    assert is_away(rate_guard)
 
 
 @pytest.mark.parametrize("fault", [ClientClosed(), discord.RateLimited(40.0)])
-def test_calls_that_discord_py_did_not_make_say_nothing_of_discord(restraint: Restraint, fault: Exception) -> None:
+def test_calls_that_discord_py_did_not_make_say_nothing_of_discord(rate_guard: RateGuard, fault: Exception) -> None:
     for _ in range(10 * AWAY_AFTER):
-        restraint.check(by_token=True)
-        restraint.unanswered(fault)
-    assert not is_away(restraint)
+        rate_guard.check(by_token=True)
+        rate_guard.unanswered(fault)
+    assert not is_away(rate_guard)
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 413])
-def test_a_refusal_is_an_answer(restraint: Restraint, clock: ManualClock, status: int) -> None:
+def test_a_refusal_is_an_answer(rate_guard: RateGuard, clock: ManualClock, status: int) -> None:
     for _ in range(AWAY_AFTER):
-        restraint.check(by_token=True)
-        restraint.refused(refusal(500), by_token=True)
+        rate_guard.check(by_token=True)
+        rate_guard.refused(refusal(500), by_token=True)
     clock.advance(TRY_FIRST_SECONDS)
-    restraint.check(by_token=True)
-    assert is_away(restraint), "one call at a time"
-    restraint.refused(refusal(status), by_token=True)
-    assert not is_away(restraint)
+    rate_guard.check(by_token=True)
+    assert is_away(rate_guard), "one call at a time"
+    rate_guard.refused(refusal(status), by_token=True)
+    assert not is_away(rate_guard)
 
 
 def test_the_log_tells_when_discord_goes_and_when_it_comes_back(
-    restraint: Restraint, clock: ManualClock, caplog: pytest.LogCaptureFixture
+    rate_guard: RateGuard, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "qwen_imagine.delivery")
     for _ in range(10):
-        if not is_away(restraint):
-            restraint.refused(refusal(500), by_token=True)
+        if not is_away(rate_guard):
+            rate_guard.refused(refusal(500), by_token=True)
         clock.advance(TRY_FIRST_SECONDS)
-    restraint.answered(by_token=True)
-    restraint.answered(by_token=True)
+    rate_guard.answered(by_token=True)
+    rate_guard.answered(by_token=True)
     assert [record.getMessage().split(":")[0] for record in caplog.records] == [
         "Discord does not answer",
         "Discord answers again",
@@ -166,15 +168,15 @@ def test_the_log_tells_when_discord_goes_and_when_it_comes_back(
 
 
 def test_whether_to_fetch_something_for_a_call_is_known_without_making_it(
-    restraint: Restraint, clock: ManualClock
+    rate_guard: RateGuard, clock: ManualClock
 ) -> None:
-    restraint.refused(refusal(401), by_token=False)
-    assert restraint.preparing_seconds(by_token=True) == 0.0
-    assert restraint.preparing_seconds(by_token=False) == wait_of(restraint, by_token=False) > 0
+    rate_guard.refused(refusal(401), by_token=False)
+    assert rate_guard.preparing_seconds(by_token=True) == 0.0
+    assert rate_guard.preparing_seconds(by_token=False) == wait_of(rate_guard, by_token=False) > 0
     for _ in range(AWAY_AFTER):
-        restraint.unanswered(TimeoutError())
-    assert restraint.preparing_seconds(by_token=True) >= TRY_FIRST_SECONDS
+        rate_guard.unanswered(TimeoutError())
+    assert rate_guard.preparing_seconds(by_token=True) >= TRY_FIRST_SECONDS
     clock.advance(TRY_FIRST_SECONDS)
-    assert restraint.preparing_seconds(by_token=True) == 0.0
-    assert restraint.preparing_seconds(by_token=True) > 0, "one at a time"
-    assert wait_of(restraint, by_token=True) == 0.0, "the try is still free for the call"
+    assert rate_guard.preparing_seconds(by_token=True) == 0.0
+    assert rate_guard.preparing_seconds(by_token=True) > 0, "one at a time"
+    assert wait_of(rate_guard, by_token=True) == 0.0, "the try is still free for the call"

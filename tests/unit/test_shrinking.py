@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from images.reencoder import Press
+from images.reencoder import Reencoder
 from images.shrinking import CannotShrink, shrink
 from qwen.models import OutputFormat
 
@@ -76,7 +76,7 @@ def test_what_is_transparent_stays_so(wanted: OutputFormat) -> None:
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P"])
-def test_pictures_of_few_colours_can_be_made_smaller_too(mode: str) -> None:
+def test_images_of_few_colours_can_be_made_smaller_too(mode: str) -> None:
     data = encoded(noise(300, 300).convert(mode), "PNG")
     assert shrink(data, 40 * KIB, OutputFormat.PNG).width <= 300
 
@@ -86,7 +86,7 @@ def test_sixteen_bit_grey_is_left_alone_since_it_would_come_out_white() -> None:
         shrink(encoded(Image.new("I;16", (300, 300), 30_000), "PNG"), 40 * KIB, OutputFormat.PNG)
 
 
-def test_a_picture_on_its_side_comes_out_upright() -> None:
+def test_a_image_on_its_side_comes_out_upright() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter turn, as cameras note it
     data = encoded(noise(200, 100), "JPEG", quality=100, exif=exif)
@@ -126,7 +126,7 @@ def test_a_second_header_that_makes_it_larger_is_found_before_it_is_decoded() ->
         shrink(two + chunk(b"IEND", b""), KIB, OutputFormat.PNG)
 
 
-def test_a_truncated_picture_is_not_filled_up_with_grey() -> None:
+def test_a_truncated_image_is_not_filled_up_with_grey() -> None:
     data = zlib.compress(random.Random(1).randbytes(50 * 301))  # half of the rows
     half = b"\x89PNG\r\n\x1a\n" + header(100, 100) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
     with pytest.raises(CannotShrink, match="decoder gave up"):
@@ -157,7 +157,7 @@ SMALL = [
     st.integers(0, 2000),
     st.integers(1, 2000),
 )
-def test_broken_bytes_end_in_a_picture_or_in_a_clear_no(
+def test_broken_bytes_end_in_a_image_or_in_a_clear_no(
     good: bytes, changes: list[tuple[int, int]], length: int, limit: int
 ) -> None:
     data = bytearray(good)
@@ -177,7 +177,7 @@ def test_broken_bytes_end_in_a_picture_or_in_a_clear_no(
 
 
 async def test_the_press_says_none_where_nothing_can_be_done_and_goes_on() -> None:
-    press = Press()
+    press = Reencoder()
     assert await press.fit(b"not a picture", 10, OutputFormat.PNG) is None
     smaller = await press.fit(PNG, 60 * KIB, OutputFormat.PNG)
     assert smaller is not None and len(smaller.data) <= 60 * KIB

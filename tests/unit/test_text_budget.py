@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from credits.model import Balance, Entry, EntryKind
 from generations.archive import Page
-from generations.model import Ending, Generation, Image, Line, Origin, Outlook, Painting, Request, State
+from generations.model import Ending, Generation, Image, Line, Origin, Painting, Progress, Request, State
 from generations.privacy import Holdings, Tally
 from generations.service import Statement
 from qwen.images import DownloadedImage
 from qwen.models import OutputFormat
-from ui.delivery.payload import KeptPicture, Sheet
+from ui.delivery.payload import KeptAttachment, Payload
 from ui.interactions.buttons import card_buttons
 from ui.interactions.history import PostButton, TurnButton
 from ui.texts.escaping import ALT_TEXT_MAX, units
@@ -44,7 +44,7 @@ def all_text(part: Any) -> int:
     return utf8_bytes(*own) + all_text([value for value in part.values() if isinstance(value, dict | list | tuple)])
 
 
-def card_of(prompt: str, state: State, *, linked: bool = False, brief: bool = False) -> Sheet:
+def card_of(prompt: str, state: State, *, linked: bool = False, brief: bool = False) -> Payload:
     """A card with four images, three of them on it already: the most text that one can carry."""
     facts: dict[str, Any] = {
         "ending": Ending.DEADLINE,
@@ -58,16 +58,16 @@ def card_of(prompt: str, state: State, *, linked: bool = False, brief: bool = Fa
         for position in range(4)
     )
     made = Generation(ID, Request(prompt, format=OutputFormat.PNG, count=4), ORIGIN, 1, images, message_id=ID)
-    outlook = Outlook(Line(3, 0, 3, 1, 40), Painting(0, 0.5, (12, 18), None))
+    progress = Progress(Line(3, 0, 3, 1, 40), Painting(0, 0.5, (12, 18), None))
     urls = {position: "https://x.example/" + "画" * 200 + "a" * 400 for position in range(4)} if linked else {}
     uploads = {} if linked else {position: DownloadedImage(b"x", OutputFormat.PNG, 1, 1) for position in (0, 3)}
-    kept = {} if linked else {position: KeptPicture(ID, f"a-{position}.png") for position in (1, 2)}
-    return Sheet(made, outlook, card_buttons, uploads, kept, urls, leaving=True, brief=brief)
+    kept = {} if linked else {position: KeptAttachment(ID, f"a-{position}.png") for position in (1, 2)}
+    return Payload(made, progress, card_buttons, uploads, kept, urls, leaving=True, brief=brief)
 
 
-def sent_text(sheet: Sheet) -> int:
+def sent_text(payload: Payload) -> int:
     """What one request of this card carries: its components and the descriptions of its files."""
-    return all_text(sheet.view().to_components()) + utf8_bytes(*(file.description or "" for file in sheet.files()))
+    return all_text(payload.view().to_components()) + utf8_bytes(*(file.description or "" for file in payload.files()))
 
 
 @settings(deadline=None)
@@ -85,9 +85,9 @@ def test_a_brief_card_has_a_fraction_of_the_budget(prompt: str) -> None:
 @settings(deadline=None)
 @given(prompts)
 def test_a_plain_message_and_its_files_stay_within_the_budget(prompt: str) -> None:
-    sheet = card_of(prompt, State.DELIVERED)
-    content = plain_text(sheet.generation, {}, sheet.names())
-    described = [file.description or "" for file in sheet.files(beside=content)]
+    payload = card_of(prompt, State.DELIVERED)
+    content = plain_text(payload.generation, {}, payload.names())
+    described = [file.description or "" for file in payload.files(beside=content)]
     assert utf8_bytes(content, *described) <= TEXT_BYTES_MAX
 
 

@@ -13,8 +13,8 @@ from generations.worker.throttle import (
     FIRST_TRY_SECONDS,
     PAUSE_MAX_SECONDS,
     TRY_SECONDS_MAX,
-    LookBudget,
     Pause,
+    PollBudget,
     TaskSlots,
     Throttle,
 )
@@ -182,14 +182,14 @@ def test_whatever_the_limit_it_is_used_to_the_full_and_rarely_passed(
     assert len(refused) <= 9 + now / TRY_SECONDS_MAX * 2
 
 
-def test_on_an_ordinary_day_no_look_waits() -> None:
-    budget = LookBudget(20)
+def test_on_an_ordinary_day_no_poll_waits() -> None:
+    budget = PollBudget(20)
     for turn in range(50):
         assert [budget.wait_seconds(f"task {number}", 100 + 5.01 * turn) for number in range(20)] == [0.0] * 20
 
 
 def test_what_comes_all_at_once_is_looked_at_in_turn_first_come_first_served() -> None:
-    budget = LookBudget(500)
+    budget = PollBudget(500)
     waits = [budget.wait_seconds(f"task {number}", 1000.0) for number in range(500)]
     assert waits[:100] == [0.0] * 100
     assert waits == sorted(waits)
@@ -197,7 +197,7 @@ def test_what_comes_all_at_once_is_looked_at_in_turn_first_come_first_served() -
 
 
 def test_a_turn_is_kept_for_the_task_it_was_given_to() -> None:
-    budget = LookBudget(1)
+    budget = PollBudget(1)
     tasks = [f"task {number}" for number in range(22)]
     waits = {task: budget.wait_seconds(task, 1000.0) for task in tasks}
     late = tasks[-1]
@@ -209,7 +209,7 @@ def test_a_turn_is_kept_for_the_task_it_was_given_to() -> None:
 
 
 def test_a_turn_that_nobody_comes_for_is_forgotten() -> None:
-    budget = LookBudget(1)
+    budget = PollBudget(1)
     for number in range(40):
         budget.wait_seconds(f"task {number}", 1000.0)
     budget.wait_seconds("task 39", 1090.0)
@@ -217,7 +217,7 @@ def test_a_turn_that_nobody_comes_for_is_forgotten() -> None:
 
 
 def test_turns_that_were_slept_through_do_not_pile_up() -> None:
-    budget = LookBudget(500)
+    budget = PollBudget(500)
     tasks = [f"task {number}" for number in range(500)]
     for task in tasks:
         budget.wait_seconds(task, 1000.0)
@@ -225,11 +225,11 @@ def test_turns_that_were_slept_through_do_not_pile_up() -> None:
 
 
 @given(st.integers(1, 60), st.lists(st.tuples(st.integers(0, 99), st.floats(0, 2)), max_size=200))
-def test_no_second_sees_more_looks_than_the_budget_has(tasks: int, asked: list[tuple[int, float]]) -> None:
-    budget, now, looks = LookBudget(tasks), 0.0, list[float]()
+def test_no_second_sees_more_polls_than_the_budget_has(tasks: int, asked: list[tuple[int, float]]) -> None:
+    budget, now, polls = PollBudget(tasks), 0.0, list[float]()
     for task, pause in asked:
         now += pause
         if budget.wait_seconds(f"task {task}", now) == 0.0:
-            looks.append(now)
-    for began in looks:
-        assert sum(began <= look < began + 1 for look in looks) <= 20 + budget.per_second + 1
+            polls.append(now)
+    for began in polls:
+        assert sum(began <= look < began + 1 for look in polls) <= 20 + budget.per_second + 1

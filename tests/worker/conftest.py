@@ -16,7 +16,7 @@ from credits.ledger import Ledger
 from credits.model import Balance
 from generations import records
 from generations.model import DISCORD_EPOCH_MS, Generation, Origin, Request, State
-from generations.poll_schedule import Pace
+from generations.poll_schedule import PollSchedule
 from generations.service import Generations
 from generations.worker.context import StepContext
 from generations.worker.loop import Worker
@@ -65,7 +65,7 @@ class Workshop:
             operator=self.bell,
             clock=self.clock,
             rng=random.Random(7),
-            pace=Pace(),
+            schedule=PollSchedule(),
             throttle=Throttle(self.max_in_flight),
             deadline_seconds=self.deadline_seconds,
         )

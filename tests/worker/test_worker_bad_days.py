@@ -25,7 +25,7 @@ from tests.worker.conftest import Workshop
 
 async def test_a_declined_prompt_gives_the_credits_back_with_the_services_reason(workshop: Workshop) -> None:
     generation_id = await workshop.imagine()
-    workshop.service.on_look = [task(TaskStatus.FAILED, credits=0, error="Content policy violation detected")]
+    workshop.service.on_poll = [task(TaskStatus.FAILED, credits=0, error="Content policy violation detected")]
     await workshop.worker.step()
     await workshop.pass_time(6)
     image = (await workshop.load(generation_id)).images[0]
@@ -37,7 +37,7 @@ async def test_a_declined_prompt_gives_the_credits_back_with_the_services_reason
 
 async def test_a_failure_of_the_services_own_is_not_called_a_declined_prompt(workshop: Workshop) -> None:
     generation_id = await workshop.imagine()
-    workshop.service.on_look = [task(TaskStatus.FAILED, error="GPU worker restarted")]
+    workshop.service.on_poll = [task(TaskStatus.FAILED, error="GPU worker restarted")]
     await workshop.worker.step()
     await workshop.pass_time(6)
     assert (await workshop.load(generation_id)).images[0].ending is Ending.SERVICE_FAILED
@@ -121,21 +121,21 @@ async def test_a_service_that_is_out_for_longer_than_the_deadline_gives_the_cred
     assert await workshop.money() == (50, 0)
 
 
-async def test_failed_looks_change_nothing_but_the_time_of_the_next_one(workshop: Workshop) -> None:
+async def test_failed_polls_change_nothing_but_the_time_of_the_next_one(workshop: Workshop) -> None:
     generation_id = await workshop.imagine()
-    workshop.service.on_look = [ServiceUnavailable(), RateLimited(), KeyRefused(), ServiceUnavailable()]
+    workshop.service.on_poll = [ServiceUnavailable(), RateLimited(), KeyRefused(), ServiceUnavailable()]
     await workshop.worker.step()
     await workshop.pass_time(20)
     assert await workshop.states(generation_id) == [State.RUNNING]
     assert await workshop.money() == (45, 5)
     await workshop.pass_time(240)
     assert await workshop.states(generation_id) == [State.DELIVERED]
-    assert workshop.service.closest_looks() >= 5.0
+    assert workshop.service.closest_polls() >= 5.0
 
 
 async def test_an_unknown_status_is_taken_as_still_running(workshop: Workshop) -> None:
     generation_id = await workshop.imagine()
-    workshop.service.on_look = [task(TaskStatus.UNKNOWN)] * 2
+    workshop.service.on_poll = [task(TaskStatus.UNKNOWN)] * 2
     await workshop.worker.step()
     await workshop.pass_time(20)
     assert await workshop.states(generation_id) == [State.DELIVERED]
@@ -143,9 +143,9 @@ async def test_an_unknown_status_is_taken_as_still_running(workshop: Workshop) -
 
 async def test_a_status_that_goes_backwards_changes_nothing(workshop: Workshop) -> None:
     generation_id = await workshop.imagine()
-    workshop.service.on_look = [PAINTING, task(TaskStatus.PENDING), PAINTING, task(TaskStatus.PENDING), READY]
+    workshop.service.on_poll = [PAINTING, task(TaskStatus.PENDING), PAINTING, task(TaskStatus.PENDING), READY]
     workshop.shelf.faults = [ImageUnavailable(temporary=True)]
-    workshop.service.on_look += [task(TaskStatus.PENDING), PAINTING]
+    workshop.service.on_poll += [task(TaskStatus.PENDING), PAINTING]
     await workshop.worker.step()
     await workshop.pass_time(28)
     assert await workshop.states(generation_id) == [State.RUNNING]
@@ -157,7 +157,7 @@ async def test_a_status_that_goes_backwards_changes_nothing(workshop: Workshop) 
 
 async def test_a_single_no_such_task_is_not_believed(workshop: Workshop) -> None:
     generation_id = await workshop.imagine()
-    workshop.service.on_look = [TaskNotFound(http_status=404), PAINTING]
+    workshop.service.on_poll = [TaskNotFound(http_status=404), PAINTING]
     await workshop.worker.step()
     await workshop.pass_time(40)
     assert await workshop.states(generation_id) == [State.DELIVERED]
@@ -165,7 +165,7 @@ async def test_a_single_no_such_task_is_not_believed(workshop: Workshop) -> None
 
 async def test_a_task_that_stays_lost_gives_the_credits_back_and_is_free_when_it_turns_up(workshop: Workshop) -> None:
     generation_id = await workshop.imagine()
-    workshop.service.on_look = [TaskNotFound(http_status=404)] * 6
+    workshop.service.on_poll = [TaskNotFound(http_status=404)] * 6
     await workshop.worker.step()
     await workshop.pass_time(150)
     assert (await workshop.load(generation_id)).images[0].ending is Ending.TASK_LOST
@@ -179,12 +179,12 @@ async def test_a_success_after_the_deadline_is_posted_for_free(workshop: Worksho
     workshop.deadline_seconds = 60
     workshop.restart()
     generation_id = await workshop.imagine()
-    workshop.service.on_look = [PAINTING] * 20
+    workshop.service.on_poll = [PAINTING] * 20
     await workshop.worker.step()
     await workshop.pass_time(66)
     assert await workshop.states(generation_id) == [State.EXPIRED]
     assert await workshop.money() == (50, 0)
-    workshop.service.on_look = [PAINTING, READY]
+    workshop.service.on_poll = [PAINTING, READY]
     await workshop.pass_time(200)
     assert await workshop.states(generation_id) == [State.DELIVERED]
     assert (await workshop.load(generation_id)).images[0].consumed_credits == 0
@@ -193,21 +193,21 @@ async def test_a_success_after_the_deadline_is_posted_for_free(workshop: Worksho
 
 
 async def test_a_task_that_never_ends_is_given_up_after_a_day(workshop: Workshop) -> None:
-    workshop.service.on_look = [PAINTING] * 5000
+    workshop.service.on_poll = [PAINTING] * 5000
     await workshop.imagine()
     await workshop.worker.step()
     await workshop.pass_time(25 * 3600, stride=300)
-    looks = len(workshop.service.looks["task-1"])
+    polls = len(workshop.service.polls["task-1"])
     await workshop.pass_time(10 * 3600, stride=300)
-    assert len(workshop.service.looks["task-1"]) == looks
+    assert len(workshop.service.polls["task-1"]) == polls
 
 
 async def test_a_success_without_an_image_costs_nothing(workshop: Workshop) -> None:
     generation_id = await workshop.imagine()
-    workshop.service.on_look = [task(TaskStatus.SUCCESS, urls=())]
+    workshop.service.on_poll = [task(TaskStatus.SUCCESS, urls=())]
     await workshop.worker.step()
     await workshop.pass_time(6)
-    assert (await workshop.load(generation_id)).images[0].ending is Ending.NO_PICTURE
+    assert (await workshop.load(generation_id)).images[0].ending is Ending.NO_IMAGE
     assert await workshop.money() == (50, 0)
 
 
@@ -216,7 +216,7 @@ async def test_something_that_is_no_image_costs_nothing(workshop: Workshop) -> N
     workshop.shelf.faults = [NotAnImage("it is text")]
     await workshop.worker.step()
     await workshop.pass_time(6)
-    assert (await workshop.load(generation_id)).images[0].ending is Ending.PICTURE_UNUSABLE
+    assert (await workshop.load(generation_id)).images[0].ending is Ending.IMAGE_UNUSABLE
     assert await workshop.money() == (50, 0)
 
 
@@ -234,7 +234,7 @@ async def test_a_person_pays_what_the_service_consumed_and_never_more_than_the_p
     workshop: Workshop, consumed: int | None, left: int
 ) -> None:
     await workshop.imagine()
-    workshop.service.on_look = [task(TaskStatus.SUCCESS, credits=consumed, urls=READY.image_urls)]
+    workshop.service.on_poll = [task(TaskStatus.SUCCESS, credits=consumed, urls=READY.image_urls)]
     await workshop.worker.step()
     await workshop.pass_time(6)
     assert await workshop.money() == (left, 0)
@@ -244,7 +244,7 @@ async def test_the_owner_is_told_when_the_service_takes_more_than_people_pay(
     workshop: Workshop, caplog: pytest.LogCaptureFixture
 ) -> None:
     await workshop.imagine()
-    workshop.service.on_look = [task(TaskStatus.SUCCESS, task_id="task-1", credits=9, urls=READY.image_urls)]
+    workshop.service.on_poll = [task(TaskStatus.SUCCESS, task_id="task-1", credits=9, urls=READY.image_urls)]
     await workshop.worker.step()
     await workshop.pass_time(6)
     assert workshop.bell.matters == ["price_exceeded"]
@@ -254,17 +254,17 @@ async def test_the_owner_is_told_when_the_service_takes_more_than_people_pay(
 
 
 async def test_a_price_as_agreed_or_below_it_is_nothing_to_tell(workshop: Workshop) -> None:
-    workshop.service.on_look = [
+    workshop.service.on_poll = [
         task(TaskStatus.SUCCESS, credits=credits, urls=READY.image_urls) for credits in (5, 3, None)
     ]
     await workshop.imagine(count=3)
     await workshop.worker.step()
     await workshop.pass_time(6)
-    assert workshop.service.on_look == []
+    assert workshop.service.on_poll == []
     assert workshop.bell.matters == []
 
 
-async def test_a_paid_picture_that_is_lost_before_it_is_posted_is_refunded(workshop: Workshop) -> None:
+async def test_a_paid_image_that_is_lost_before_it_is_posted_is_refunded(workshop: Workshop) -> None:
     generation_id = await workshop.imagine()
     workshop.wall.places = [DeliveryDelayed(5.0)]
     await workshop.worker.step()
@@ -274,7 +274,7 @@ async def test_a_paid_picture_that_is_lost_before_it_is_posted_is_refunded(works
     workshop.shelf.faults = [ImageUnavailable(temporary=False)]
     await workshop.pass_time(10)
     image = (await workshop.load(generation_id)).images[0]
-    assert (image.state, image.ending) == (State.FAILED, Ending.PICTURE_LOST)
+    assert (image.state, image.ending) == (State.FAILED, Ending.IMAGE_LOST)
     assert await workshop.money() == (50, 0)
     assert workshop.wall.last_states() == [State.FAILED]
 

@@ -12,7 +12,7 @@ from generations import records
 from generations.callbacks import INTEREST_SECONDS, Callbacks
 from generations.model import State
 from generations.worker.loop import WELL_SECONDS
-from generations.worker.throttle import LOOKS_AT_ONCE_MIN
+from generations.worker.throttle import POLLS_AT_ONCE_MIN
 from qwen.errors import OutcomeUnknown, RateLimited, ServiceUnavailable, TaskNotFound
 from qwen.models import Size, Task, TaskStatus
 from tests.doubles import PAINTING, READY, task
@@ -34,11 +34,11 @@ class Line:
         callback = await self.callbacks.recognise(url.rpartition("/")[2])
         if callback is None:
             return False
-        await self.callbacks.heed(callback, json.dumps({"data": {"task_id": claim}}).encode())
+        await self.callbacks.handle(callback, json.dumps({"data": {"task_id": claim}}).encode())
         return True
 
-    def look_ages(self, task_id: str = "task-1", *, since: float = 1000.0) -> list[float]:
-        return [at - since for at in self.shop.service.looks.get(task_id, [])]
+    def poll_ages(self, task_id: str = "task-1", *, since: float = 1000.0) -> list[float]:
+        return [at - since for at in self.shop.service.polls.get(task_id, [])]
 
 
 @pytest.fixture
@@ -68,69 +68,69 @@ async def test_without_an_address_of_our_own_the_service_is_not_asked_to_call(wo
     assert workshop.service.posts[0].callback_url is None
 
 
-async def test_a_call_brings_the_look_and_the_image_at_once(line: Line) -> None:
+async def test_a_call_brings_the_poll_and_the_image_at_once(line: Line) -> None:
     generation_id = await line.shop.imagine()
     await line.shop.worker.step()
     await line.shop.pass_time(7)
-    assert line.look_ages() == []
+    assert line.poll_ages() == []
     assert await line.call()
     assert line.nudges
     await line.shop.worker.step()
-    assert line.look_ages() == [7.0]
+    assert line.poll_ages() == [7.0]
     assert await line.shop.states(generation_id) == [State.DELIVERED]
     assert await line.shop.money() == (45, 0)
 
 
-async def test_without_a_call_the_first_look_comes_late_and_then_one_every_ten_seconds(line: Line) -> None:
+async def test_without_a_call_the_first_poll_comes_late_and_then_one_every_ten_seconds(line: Line) -> None:
     for seconds in range(1, 21):
-        line.shop.context.pace.observe_duration(Size.SQUARE, float(seconds))
-    line.shop.service.on_look = [PAINTING, PAINTING]
+        line.shop.context.schedule.observe_duration(Size.SQUARE, float(seconds))
+    line.shop.service.on_poll = [PAINTING, PAINTING]
     generation_id = await line.shop.imagine()
     await line.shop.worker.step()
     await line.shop.pass_time(41)
-    assert line.look_ages() == [20.0, 30.0, 40.0]
+    assert line.poll_ages() == [20.0, 30.0, 40.0]
     assert await line.shop.states(generation_id) == [State.DELIVERED]
 
 
-async def test_calls_without_end_bring_a_look_every_five_seconds_and_no_more(line: Line) -> None:
-    line.shop.service.on_look = [PAINTING] * 5
+async def test_calls_without_end_bring_a_poll_every_five_seconds_and_no_more(line: Line) -> None:
+    line.shop.service.on_poll = [PAINTING] * 5
     await line.shop.imagine()
     await line.shop.worker.step()
     for _ in range(60):
         await line.call()
         await line.call()
         await line.shop.pass_time(0.5, stride=0.5)
-    assert line.look_ages() == [0.5, 5.5, 10.5, 15.5, 20.5, 25.5]
+    assert line.poll_ages() == [0.5, 5.5, 10.5, 15.5, 20.5, 25.5]
 
 
 @pytest.mark.parametrize("claim", [None, "task-1", "task-of-another"])
-async def test_a_call_is_followed_by_a_look_at_once_however_short_ago_the_last_one_was(
+async def test_a_call_is_followed_by_a_poll_at_once_however_short_ago_the_last_one_was(
     line: Line, claim: str | None
 ) -> None:
-    line.shop.service.on_look = [PAINTING]
+    line.shop.service.on_poll = [PAINTING]
     generation_id = await line.shop.imagine()
     await line.shop.worker.step()
     await line.shop.pass_time(10)
-    assert line.look_ages() == [10.0]
+    assert line.poll_ages() == [10.0]
     line.shop.clock.advance(0.5)
     assert await line.call(claim=claim)
     await line.shop.worker.step()
-    assert line.look_ages() == [10.0, 10.5]
+    assert line.poll_ages() == [10.0, 10.5]
     assert await line.shop.states(generation_id) == [State.DELIVERED]
 
 
-async def test_after_a_look_that_followed_a_call_the_next_look_of_its_own_comes_as_ever(line: Line) -> None:
-    line.shop.service.on_look = [PAINTING] * 3
+async def test_after_a_poll_that_followed_a_call_the_next_poll_of_its_own_comes_as_ever(line: Line) -> None:
+    line.shop.service.on_poll = [PAINTING] * 3
     await line.shop.imagine()
     await line.shop.worker.step()
     await line.shop.pass_time(3)
     await line.call()
     await line.shop.pass_time(22)
-    assert line.look_ages() == [4.0, 14.0, 24.0]
+    assert line.poll_ages() == [4.0, 14.0, 24.0]
 
 
-async def test_of_calls_to_several_processes_one_is_followed_by_a_look_in_five_seconds(line: Line) -> None:
-    line.shop.service.on_look = [PAINTING] * 9
+async def test_of_calls_to_several_processes_one_is_followed_by_a_poll_in_five_seconds(line: Line) -> None:
+    line.shop.service.on_poll = [PAINTING] * 9
     await line.shop.imagine()
     await line.shop.worker.step()
     await line.shop.pass_time(2)
@@ -139,17 +139,17 @@ async def test_of_calls_to_several_processes_one_is_followed_by_a_look_in_five_s
         line.shop.context.callbacks = line.callbacks
         await line.call()
         await line.shop.pass_time(0.5, stride=0.5)
-    assert line.look_ages() == [2.5, 7.5, 12.5, 17.5]
+    assert line.poll_ages() == [2.5, 7.5, 12.5, 17.5]
 
 
-async def test_a_process_that_dies_in_the_look_that_followed_a_call_has_spent_it(line: Line) -> None:
+async def test_a_process_that_dies_in_the_poll_that_followed_a_call_has_spent_it(line: Line) -> None:
     class Death(BaseException):
         pass
 
     async def die() -> None:
         raise Death
 
-    line.shop.service.during_look = die
+    line.shop.service.during_poll = die
     await line.shop.imagine()
     await line.shop.worker.step()
     await line.call()
@@ -159,28 +159,28 @@ async def test_a_process_that_dies_in_the_look_that_followed_a_call_has_spent_it
     line.shop.context.callbacks = line.callbacks
     await line.call()
     await line.shop.pass_time(12)
-    assert line.look_ages() == [0.0, 10.0], "the lease of the dead one ends then"
+    assert line.poll_ages() == [0.0, 10.0], "the lease of the dead one ends then"
 
 
 async def test_a_call_does_not_cut_the_pause_short_that_the_service_asked_for(line: Line) -> None:
-    line.shop.service.on_look = [RateLimited(http_status=429, retry_after_seconds=30.0)]
+    line.shop.service.on_poll = [RateLimited(http_status=429, retry_after_seconds=30.0)]
     generation_id = await line.shop.imagine()
     await line.shop.worker.step()
     await line.shop.pass_time(10)
     for _ in range(28):
         await line.call()
         await line.shop.pass_time(1)
-    assert line.look_ages() == [10.0]
+    assert line.poll_ages() == [10.0]
     await line.shop.pass_time(3)
-    assert line.look_ages() == [10.0, 40.0]
+    assert line.poll_ages() == [10.0, 40.0]
     assert await line.shop.states(generation_id) == [State.DELIVERED]
 
 
-async def test_calls_for_many_images_at_once_stay_within_the_budget_of_looks(line: Line) -> None:
+async def test_calls_for_many_images_at_once_stay_within_the_budget_of_polls(line: Line) -> None:
     line.shop.max_in_flight = 40
     line.shop.restart()
     line.shop.context.callbacks = line.callbacks
-    line.shop.service.on_look = [PAINTING] * 200
+    line.shop.service.on_poll = [PAINTING] * 200
     for person in range(40):
         await line.shop.imagine(user_id=1000 + person)
     while await line.shop.worker.step():
@@ -189,20 +189,20 @@ async def test_calls_for_many_images_at_once_stay_within_the_budget_of_looks(lin
         await line.call(number)
     while await line.shop.worker.step():
         pass
-    assert len(line.shop.service.looks) == LOOKS_AT_ONCE_MIN
+    assert len(line.shop.service.polls) == POLLS_AT_ONCE_MIN
     await line.shop.pass_time(4)
-    assert len(line.shop.service.looks) == 40
+    assert len(line.shop.service.polls) == 40
 
 
-async def test_a_call_that_comes_during_a_look_brings_another_one_at_once(line: Line) -> None:
+async def test_a_call_that_comes_during_a_poll_brings_another_one_at_once(line: Line) -> None:
     await line.shop.imagine()
     await line.shop.worker.step()
     await line.shop.pass_time(9)
 
     answer = line.shop.service.get_task
 
-    async def slow_look(task_id: str) -> Task:
-        line.shop.service.on_look = [PAINTING]
+    async def slow_poll(task_id: str) -> Task:
+        line.shop.service.on_poll = [PAINTING]
         found = await answer(task_id)
         line.shop.clock.advance(1)
         assert await line.call()
@@ -212,45 +212,45 @@ async def test_a_call_that_comes_during_a_look_brings_another_one_at_once(line: 
     @dataclass
     class Slow:
         create_task = line.shop.service.create_task
-        get_task = staticmethod(slow_look)
+        get_task = staticmethod(slow_poll)
 
     line.shop.context.service = Slow()
     await line.shop.pass_time(10)
-    assert line.look_ages() == [10.0, 12.0]
+    assert line.poll_ages() == [10.0, 12.0]
 
 
-async def test_a_call_that_comes_during_a_look_that_followed_a_call_brings_another_one_five_seconds_later(
+async def test_a_call_that_comes_during_a_poll_that_followed_a_call_brings_another_one_five_seconds_later(
     line: Line,
 ) -> None:
     async def call_again() -> None:
         line.shop.clock.advance(1)
         assert await line.call()
 
-    line.shop.service.on_look = [PAINTING]
-    line.shop.service.during_look = call_again
+    line.shop.service.on_poll = [PAINTING]
+    line.shop.service.during_poll = call_again
     await line.shop.imagine()
     await line.shop.worker.step()
     await line.shop.pass_time(2)
     await line.call()
     await line.shop.pass_time(10)
-    assert line.look_ages() == [3.0, 9.0]
+    assert line.poll_ages() == [3.0, 9.0]
 
 
-async def test_a_call_that_comes_during_a_look_that_fails_is_followed_by_another_one_too(line: Line) -> None:
+async def test_a_call_that_comes_during_a_poll_that_fails_is_followed_by_another_one_too(line: Line) -> None:
     async def call() -> None:
         line.shop.clock.advance(1)
         assert await line.call()
 
-    line.shop.service.on_look = [ServiceUnavailable()]
-    line.shop.service.during_look = call
+    line.shop.service.on_poll = [ServiceUnavailable()]
+    line.shop.service.during_poll = call
     generation_id = await line.shop.imagine()
     await line.shop.worker.step()
     await line.shop.pass_time(12)
-    assert line.look_ages() == [10.0, 12.0]
+    assert line.poll_ages() == [10.0, 12.0]
     assert await line.shop.states(generation_id) == [State.DELIVERED]
 
 
-async def test_a_call_before_the_posts_own_answer_is_followed_by_a_look_right_after_it(line: Line) -> None:
+async def test_a_call_before_the_posts_own_answer_is_followed_by_a_poll_right_after_it(line: Line) -> None:
     async def call_early() -> None:
         assert await line.call()
 
@@ -258,7 +258,7 @@ async def test_a_call_before_the_posts_own_answer_is_followed_by_a_look_right_af
     await line.shop.imagine()
     await line.shop.worker.step()
     await line.shop.worker.step()
-    assert line.look_ages() == [0.0]
+    assert line.poll_ages() == [0.0]
 
 
 async def test_a_lost_task_is_brought_back_looked_at_once_and_posted_for_free(line: Line) -> None:
@@ -267,12 +267,12 @@ async def test_a_lost_task_is_brought_back_looked_at_once_and_posted_for_free(li
     await line.shop.worker.step()
     await line.shop.pass_time(12)
     assert await line.shop.states(generation_id) == [State.UNKNOWN]
-    line.shop.service.on_look = [replace(READY, asked_prompt="a lighthouse in a storm", asked_seed=42)]
+    line.shop.service.on_poll = [replace(READY, asked_prompt="a lighthouse in a storm", asked_seed=42)]
     assert await line.call(claim="task-lost")
     await line.shop.worker.step()
     assert await line.shop.states(generation_id) == [State.DELIVERED]
     assert (await line.shop.load(generation_id)).images[0].task_id == "task-lost"
-    assert line.look_ages("task-lost") == [12.0]
+    assert line.poll_ages("task-lost") == [12.0]
     assert len(line.shop.service.posts) == 1
     assert await line.shop.money() == (50, 0)
 
@@ -288,7 +288,7 @@ async def test_a_claim_that_the_poster_itself_writes_down_meanwhile_is_not_refus
             due_at_ms = line.shop.clock.now_ms() + 8000
             assert await records.adopt_task(tx, generation_id, 0, "task-late", due_at_ms, by_submitter=True)
 
-    line.shop.service.during_look = wake_up
+    line.shop.service.during_poll = wake_up
     assert await line.call(claim="task-late")
     await line.shop.worker.step()
     await line.shop.pass_time(20)
@@ -298,7 +298,7 @@ async def test_a_claim_that_the_poster_itself_writes_down_meanwhile_is_not_refus
 
 async def test_a_lost_task_that_is_not_ready_is_looked_at_again_when_it_calls_again(line: Line) -> None:
     generation_id = await line.shop.imagine()
-    line.shop.service.on_create, line.shop.service.on_look = [OutcomeUnknown()], [PAINTING]
+    line.shop.service.on_create, line.shop.service.on_poll = [OutcomeUnknown()], [PAINTING]
     await line.shop.worker.step()
     await line.shop.pass_time(6)
     await line.call(claim="task-lost")
@@ -306,7 +306,7 @@ async def test_a_lost_task_that_is_not_ready_is_looked_at_again_when_it_calls_ag
     assert await line.shop.states(generation_id) == [State.UNKNOWN]
     await line.call()
     await line.shop.pass_time(5)
-    assert line.look_ages("task-lost") == [7.0, 12.0]
+    assert line.poll_ages("task-lost") == [7.0, 12.0]
     assert await line.shop.states(generation_id) == [State.DELIVERED]
     assert await line.shop.money() == (50, 0)
 
@@ -314,14 +314,14 @@ async def test_a_lost_task_that_is_not_ready_is_looked_at_again_when_it_calls_ag
 @pytest.mark.parametrize("echo", [{"asked_prompt": "somebody else's prompt"}, {"asked_seed": 43}])
 async def test_a_task_that_was_asked_for_something_else_is_not_taken_over(line: Line, echo: dict) -> None:
     generation_id = await line.shop.imagine()
-    line.shop.service.on_create, line.shop.service.on_look = [OutcomeUnknown()], [replace(READY, **echo)]
+    line.shop.service.on_create, line.shop.service.on_poll = [OutcomeUnknown()], [replace(READY, **echo)]
     await line.shop.worker.step()
     await line.shop.pass_time(6)
     await line.call(claim="task-of-another")
     await line.shop.pass_time(60)
     image = (await line.shop.load(generation_id)).images[0]
     assert (image.state, image.task_id, image.due_at_ms) == (State.UNKNOWN, None, None)
-    assert len(line.look_ages("task-of-another")) == 1
+    assert len(line.poll_ages("task-of-another")) == 1
     await line.call(claim="task-of-mine")
     await line.shop.pass_time(6)
     assert await line.shop.states(generation_id) == [State.DELIVERED], "a false claim does not keep the true one out"
@@ -329,7 +329,7 @@ async def test_a_task_that_was_asked_for_something_else_is_not_taken_over(line: 
 
 async def test_a_task_that_is_another_images_is_not_taken_over(line: Line) -> None:
     line.shop.service.on_create = [OutcomeUnknown(), task(TaskStatus.PENDING, task_id="task-of-mira")]
-    line.shop.service.on_look = [PAINTING] * 9
+    line.shop.service.on_poll = [PAINTING] * 9
     lost = await line.shop.imagine(user_id=700)
     await line.shop.worker.step()
     running = await line.shop.imagine(user_id=MIRA)
@@ -338,22 +338,22 @@ async def test_a_task_that_is_another_images_is_not_taken_over(line: Line) -> No
     await line.shop.pass_time(8)
     assert [image.task_id for image in (await line.shop.load(lost)).images] == [None]
     assert [image.task_id for image in (await line.shop.load(running)).images] == ["task-of-mira"]
-    assert line.shop.service.closest_looks() >= 5.0
+    assert line.shop.service.closest_polls() >= 5.0
 
 
-async def test_a_claim_that_the_service_never_heard_of_is_dropped_after_a_few_looks(line: Line) -> None:
+async def test_a_claim_that_the_service_never_heard_of_is_dropped_after_a_few_polls(line: Line) -> None:
     generation_id = await line.shop.imagine()
-    line.shop.service.on_create, line.shop.service.on_look = [OutcomeUnknown()], [TaskNotFound(http_status=404)] * 50
+    line.shop.service.on_create, line.shop.service.on_poll = [OutcomeUnknown()], [TaskNotFound(http_status=404)] * 50
     await line.shop.worker.step()
     await line.call(claim="task-of-fantasy")
     await line.shop.pass_time(3600, stride=20)
-    assert len(line.look_ages("task-of-fantasy")) == 5
+    assert len(line.poll_ages("task-of-fantasy")) == 5
     assert (await line.shop.load(generation_id)).images[0].due_at_ms is None
 
 
 async def test_a_claim_that_can_not_be_checked_now_is_checked_later(line: Line) -> None:
     generation_id = await line.shop.imagine()
-    line.shop.service.on_create, line.shop.service.on_look = [OutcomeUnknown()], [ServiceUnavailable()] * 3
+    line.shop.service.on_create, line.shop.service.on_poll = [OutcomeUnknown()], [ServiceUnavailable()] * 3
     await line.shop.worker.step()
     await line.call(claim="task-lost")
     await line.shop.pass_time(600, stride=5)
@@ -394,16 +394,16 @@ async def test_a_process_that_died_inside_its_post_still_gets_its_image_by_the_c
     assert await line.shop.money() == (50, 0)
 
 
-async def test_a_call_for_an_image_that_was_given_up_brings_its_late_look_forward(line: Line) -> None:
+async def test_a_call_for_an_image_that_was_given_up_brings_its_late_poll_forward(line: Line) -> None:
     line.shop.deadline_seconds = 60
     line.shop.restart()
     line.shop.context.callbacks = line.callbacks
-    line.shop.service.on_look = [PAINTING] * 7
+    line.shop.service.on_poll = [PAINTING] * 7
     generation_id = await line.shop.imagine()
     await line.shop.worker.step()
     await line.shop.pass_time(90)
     assert await line.shop.states(generation_id) == [State.EXPIRED]
-    line.shop.service.on_look = []
+    line.shop.service.on_poll = []
     assert await line.call()
     await line.shop.worker.step()
     assert await line.shop.states(generation_id) == [State.DELIVERED]
@@ -411,11 +411,11 @@ async def test_a_call_for_an_image_that_was_given_up_brings_its_late_look_forwar
 
 
 @pytest.mark.parametrize("last", [PAINTING, task(TaskStatus.FAILED), task(TaskStatus.SUCCESS)])
-async def test_past_its_end_too_an_image_gets_one_look_in_five_seconds_for_its_calls(line: Line, last: Task) -> None:
+async def test_past_its_end_too_an_image_gets_one_poll_in_five_seconds_for_its_calls(line: Line, last: Task) -> None:
     line.shop.deadline_seconds = 60
     line.shop.restart()
     line.shop.context.callbacks = line.callbacks
-    line.shop.service.on_look = [*[PAINTING] * 6, last, *[PAINTING] * 3]
+    line.shop.service.on_poll = [*[PAINTING] * 6, last, *[PAINTING] * 3]
     await line.shop.imagine()
     await line.shop.worker.step()
     await line.shop.pass_time(60 if last is PAINTING else 70)
@@ -424,7 +424,7 @@ async def test_past_its_end_too_an_image_gets_one_look_in_five_seconds_for_its_c
         line.shop.context.callbacks = line.callbacks
         assert await line.call()
         await line.shop.pass_time(1)
-    *_, before, first, second = line.look_ages()
+    *_, before, first, second = line.poll_ages()
     assert first - before < 5.0 <= second - first
 
 
@@ -447,7 +447,7 @@ async def test_a_call_that_was_recognised_before_its_image_ended_changes_nothing
     assert callback is not None
     await line.shop.pass_time(11)
     before = await line.shop.load(generation_id)
-    await line.callbacks.heed(callback, b'{"task_id": "another"}')
+    await line.callbacks.handle(callback, b'{"task_id": "another"}')
     assert await line.shop.load(generation_id) == before
 
 
@@ -479,14 +479,14 @@ async def test_what_ended_is_forgotten_and_what_is_waited_for_is_kept(line: Line
     assert await expected() == [False, False]
 
 
-async def test_the_times_are_learned_from_the_calls_and_not_from_the_looks(line: Line) -> None:
+async def test_the_times_are_learned_from_the_calls_and_not_from_the_polls(line: Line) -> None:
     for _ in range(6):
         await line.shop.imagine(user_id=line.shop.new_id())
         await line.shop.worker.step()
         await line.shop.pass_time(7)
         await line.call()
         await line.shop.pass_time(1)
-    assert line.shop.context.pace.typical_seconds(Size.SQUARE) == 7.0
+    assert line.shop.context.schedule.typical_seconds(Size.SQUARE) == 7.0
 
 
 async def test_when_no_call_ever_comes_the_log_says_so_once(line: Line, caplog: pytest.LogCaptureFixture) -> None:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import pytest
 from sqlalchemy import func, select
 
-from generations.delivery_result import Place, Shown
+from generations.delivery_result import DeliveryResult, Place
 from generations.errors import DeliveryDelayed
-from generations.model import Ending, Generation, Outlook, State
+from generations.model import Ending, Generation, Progress, State
 from generations.worker.loop import LEASE_SECONDS, MAX_STEPS
 from images.image_memory import BUDGET_BYTES, KEEP_SECONDS, ImageMemory
 from qwen.errors import ImageUnavailable
@@ -49,9 +49,11 @@ class Uploads(Wall):
 
     warehouse: Warehouse = field(default_factory=Warehouse)
 
-    async def show(self, generation: Generation, outlook: Outlook, pictures: Mapping[int, DownloadedImage]) -> Shown:
+    async def show(
+        self, generation: Generation, progress: Progress, pictures: Mapping[int, DownloadedImage]
+    ) -> DeliveryResult:
         await asyncio.sleep(0)
-        shown = await super().show(generation, outlook, pictures)
+        shown = await super().show(generation, progress, pictures)
         self.warehouse.bytes_now -= len(LARGE.data) * len(pictures)
         return shown
 
@@ -103,7 +105,7 @@ async def test_while_images_wait_for_memory_other_tasks_are_asked_about_and_leas
         pass
     workshop.clock.advance(6)
     running = asyncio.create_task(workshop.worker.run())
-    await until(workshop, lambda: len(workshop.service.looks) == MAX_STEPS + 1)
+    await until(workshop, lambda: len(workshop.service.polls) == MAX_STEPS + 1)
     for _ in range(4):
         workshop.clock.advance(4)
         async with asyncio.timeout(60):
@@ -176,7 +178,7 @@ async def test_an_image_that_becomes_ready_meanwhile_is_paid_for_and_kept_in_mem
 async def test_the_other_images_of_its_card_are_asked_about_meanwhile(workshop: Workshop) -> None:
     generation_id = await workshop.imagine(count=2)
     await workshop.worker.step()
-    workshop.service.on_look = [READY, PAINTING, PAINTING]
+    workshop.service.on_poll = [READY, PAINTING, PAINTING]
     workshop.wall.delay_seconds = 7.0
     await workshop.pass_time(60)
     assert await workshop.states(generation_id) == [State.SUCCEEDED] * 2
@@ -209,7 +211,7 @@ async def test_images_that_nobody_asks_for_leave_the_memory(workshop: Workshop) 
     first = workshop.context
     assert first.images.bytes_held
     workshop.clock.advance(KEEP_SECONDS + 1)
-    await first.keep_house()
+    await first.run_maintenance()
     assert first.images.bytes_held == 0
 
 
@@ -227,7 +229,7 @@ async def test_an_image_that_can_not_be_used_leaves_the_memory_and_its_hold_is_r
     workshop.shelf.faults = [ImageUnavailable(temporary=False)]
     await workshop.worker.step()
     await workshop.pass_time(6)
-    assert (await workshop.load(generation_id)).images[0].ending is Ending.PICTURE_UNUSABLE
+    assert (await workshop.load(generation_id)).images[0].ending is Ending.IMAGE_UNUSABLE
     assert workshop.context.images.bytes_held == 0
 
 
@@ -236,7 +238,7 @@ async def test_an_image_that_lies_in_memory_stays_there_while_the_next_one_of_it
 ) -> None:
     generation_id = await workshop.imagine(count=2)
     await workshop.worker.step()
-    workshop.service.on_look = [READY, *[PAINTING] * 3]
+    workshop.service.on_poll = [READY, *[PAINTING] * 3]
     workshop.wall.delay_seconds = 1.0  # so that it is due again in the step in which the other one comes
     await workshop.pass_time(60)
     assert await workshop.states(generation_id) == [State.SUCCEEDED] * 2

@@ -90,7 +90,7 @@ async def test_a_dead_link_is_refunded_once_without_a_press_and_the_card_is_told
     workshop.shelf.faults = [fault] * 100
     await workshop.pass_time(4 * HOUR, stride=60)
     generation = await workshop.load(generation_id)
-    assert (generation.images[0].state, generation.images[0].ending) == (State.FAILED, Ending.PICTURE_LOST)
+    assert (generation.images[0].state, generation.images[0].ending) == (State.FAILED, Ending.IMAGE_LOST)
     assert workshop.wall.last_states() == [State.FAILED] and not generation.unshown
     assert len(workshop.shelf.downloads) == GONE_CHECKS
     await workshop.pass_time(2 * DAY, stride=3600)
@@ -129,14 +129,14 @@ async def test_what_is_purged_for_its_age_is_refunded_first_and_then_purged(work
     workshop.context.retention_days = 3
     privacy = Privacy(workshop.database, workshop.ledger, workshop.clock, random.Random(1), retention_days=3)
     await workshop.pass_time(3 * DAY - HOUR, stride=600)
-    await privacy.keep_house()
+    await privacy.run_maintenance()
     assert await workshop.states(generation_id) == [State.UNDELIVERED]
     workshop.clock.advance(HOUR)
-    await privacy.keep_house()
+    await privacy.run_maintenance()
     kept = await workshop.load(generation_id)
     assert kept.images[0].image_url and kept.request.prompt, "the purge waits for the refund"
     await workshop.pass_time(120, stride=30)
-    await privacy.keep_house()
+    await privacy.run_maintenance()
     purged = await workshop.load(generation_id)
     assert (purged.images[0].state, purged.images[0].image_url, purged.request.prompt) == (State.FAILED, None, "")
     assert await settled(workshop) == {"hold": 1, "refund": 1, "settle": 1}

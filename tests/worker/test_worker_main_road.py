@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 from generations import records
-from generations.delivery_result import Place, Shown
+from generations.delivery_result import DeliveryResult, Place
 from generations.errors import DeliveryDelayed
 from generations.model import Ending, State
-from generations.worker.stored_schedule import PACE_KEY, KeptPace
+from generations.worker.stored_schedule import SCHEDULE_KEY, StoredSchedule
 from qwen.models import Size
 from store.memory import load_value
 from tests.doubles import PAINTING
@@ -23,7 +23,7 @@ class Killed(BaseException):
 
 async def test_an_image_is_posted_once_looked_at_and_paid_for_once(workshop: Workshop) -> None:
     generation_id = await workshop.imagine()
-    workshop.service.on_look = [PAINTING]
+    workshop.service.on_poll = [PAINTING]
     await workshop.worker.step()
     assert await workshop.states(generation_id) == [State.RUNNING]
     assert await workshop.money() == (45, 5)
@@ -37,30 +37,30 @@ async def test_an_image_is_posted_once_looked_at_and_paid_for_once(workshop: Wor
     assert (image.attachment_id, image.file_name, image.consumed_credits) == (9000, "picture-0.png", 5)
 
 
-async def test_looks_of_one_task_stay_five_seconds_apart_and_nothing_is_looked_at_after_its_end(
+async def test_polls_of_one_task_stay_five_seconds_apart_and_nothing_is_looked_at_after_its_end(
     workshop: Workshop,
 ) -> None:
     await workshop.imagine()
-    workshop.service.on_look = [PAINTING] * 6
+    workshop.service.on_poll = [PAINTING] * 6
     await workshop.worker.step()
     await workshop.pass_time(60, stride=0.5)
-    assert workshop.service.closest_looks() >= 5.0
-    assert len(workshop.service.looks["task-1"]) == 7
+    assert workshop.service.closest_polls() >= 5.0
+    assert len(workshop.service.polls["task-1"]) == 7
 
 
-async def test_looks_stay_apart_even_when_the_wall_clock_jumps(workshop: Workshop) -> None:
+async def test_polls_stay_apart_even_when_the_wall_clock_jumps(workshop: Workshop) -> None:
     await workshop.imagine()
-    workshop.service.on_look = [PAINTING] * 10
+    workshop.service.on_poll = [PAINTING] * 10
     await workshop.worker.step()
     for _ in range(30):
         workshop.clock.jump(3600 if _ % 2 else -3000)
         await workshop.pass_time(1)
-    assert workshop.service.closest_looks() >= 5.0
+    assert workshop.service.closest_polls() >= 5.0
 
 
 async def test_progress_is_shown_while_it_is_made_and_never_after_the_end(workshop: Workshop) -> None:
     await workshop.imagine()
-    workshop.service.on_look = [PAINTING] * 2
+    workshop.service.on_poll = [PAINTING] * 2
     await workshop.worker.step()
     await workshop.pass_time(16)
     assert [generation.images[0].state for generation, _ in workshop.wall.progress] == [State.RUNNING] * 3
@@ -70,7 +70,7 @@ async def test_progress_is_shown_while_it_is_made_and_never_after_the_end(worksh
 
 async def test_a_restart_between_any_two_steps_changes_nothing(workshop: Workshop) -> None:
     generation_id = await workshop.imagine(count=2)
-    workshop.service.on_look = [PAINTING] * 3
+    workshop.service.on_poll = [PAINTING] * 3
     for _ in range(40):
         workshop.restart()
         await workshop.pass_time(1)
@@ -109,7 +109,7 @@ async def test_two_processes_share_the_work_and_no_image_is_posted_twice(worksho
 
 
 async def test_one_person_has_three_images_in_the_making_and_the_fourth_waits(workshop: Workshop) -> None:
-    workshop.service.on_look = [PAINTING] * 100
+    workshop.service.on_poll = [PAINTING] * 100
     await workshop.imagine(count=4)
     await workshop.worker.step()
     assert len(workshop.service.posts) == 3
@@ -125,7 +125,7 @@ async def test_one_person_has_three_images_in_the_making_and_the_fourth_waits(wo
 async def test_the_whole_bot_has_no_more_tasks_in_flight_than_its_limit(workshop: Workshop) -> None:
     workshop.max_in_flight = 2
     workshop.restart()
-    workshop.service.on_look = [PAINTING] * 100
+    workshop.service.on_poll = [PAINTING] * 100
     for person in range(5):
         await workshop.imagine(user_id=600 + person)
     await workshop.pass_time(8)
@@ -146,7 +146,7 @@ async def test_an_image_that_discord_cannot_take_now_is_shown_later(workshop: Wo
 
 async def test_a_card_that_owes_news_after_its_image_arrived_is_shown_again(workshop: Workshop) -> None:
     generation_id = await workshop.imagine()
-    workshop.wall.places = [Shown(Place.CHANNEL, owed_seconds=20.0)]
+    workshop.wall.places = [DeliveryResult(Place.CHANNEL, owed_seconds=20.0)]
     await workshop.worker.step()
     await workshop.pass_time(8)
     assert await workshop.states(generation_id) == [State.DELIVERED]
@@ -163,8 +163,8 @@ async def test_a_card_owes_news_also_when_it_was_up_to_date_before(workshop: Wor
     await workshop.pass_time(6)
     seen = await workshop.load(generation_id)
     async with workshop.database.transaction() as tx:  # a sister image's news has told all there was to tell
-        await records.mark_shown(tx, generation_id, seen.fence, seen.revision, message_id=None, channel_id=None)
-    workshop.wall.places = [Shown(Place.CHANNEL, owed_seconds=20.0)]
+        await records.mark_published(tx, generation_id, seen.fence, seen.revision, message_id=None, channel_id=None)
+    workshop.wall.places = [DeliveryResult(Place.CHANNEL, owed_seconds=20.0)]
     await workshop.pass_time(60)
     assert await workshop.states(generation_id) == [State.DELIVERED]
     assert [len(pictures) for _, pictures in workshop.wall.shows] == [1, 0]
@@ -181,7 +181,7 @@ async def test_an_image_with_no_place_left_is_kept(workshop: Workshop) -> None:
 
 async def test_of_several_images_the_one_that_landed_before_no_place_was_left_is_delivered(workshop: Workshop) -> None:
     generation_id = await workshop.imagine(count=2)
-    workshop.wall.places = [Shown(Place.NOWHERE, attachments={0: 9000}, file_names={0: "picture-0.png"})]
+    workshop.wall.places = [DeliveryResult(Place.NOWHERE, attachments={0: 9000}, file_names={0: "picture-0.png"})]
     await workshop.worker.step()
     await workshop.pass_time(60)
     assert await workshop.states(generation_id) == [State.DELIVERED, State.UNDELIVERED]
@@ -208,7 +208,7 @@ async def test_a_card_that_discord_never_took_costs_nothing_and_is_never_submitt
 
 
 async def test_a_cancelled_image_is_shown_as_such_and_never_submitted(workshop: Workshop) -> None:
-    workshop.service.on_look = [PAINTING] * 100
+    workshop.service.on_poll = [PAINTING] * 100
     generation_id = await workshop.imagine(count=4)
     await workshop.worker.step()
     await workshop.generations.cancel(generation_id, user_id=MIRA, may_manage=False)
@@ -224,14 +224,14 @@ async def test_what_was_learned_about_the_pace_is_there_after_a_restart(workshop
     for turn in range(6):
         await workshop.imagine(user_id=700 + turn)
         await workshop.pass_time(8)
-    usual = workshop.context.pace.usual_seconds((await workshop.load(await workshop.imagine())).request.size)
+    usual = workshop.context.schedule.usual_seconds((await workshop.load(await workshop.imagine())).request.size)
     assert usual is not None
-    kept = KeptPace(workshop.database, workshop.context.pace)
+    kept = StoredSchedule(workshop.database, workshop.context.schedule)
     await kept.load()
     await kept.save()
     workshop.restart()
-    await KeptPace(workshop.database, workshop.context.pace).load()
-    assert workshop.context.pace.dump().count('"samples": 6') == 1
+    await StoredSchedule(workshop.database, workshop.context.schedule).load()
+    assert workshop.context.schedule.dump().count('"samples": 6') == 1
 
 
 async def test_draining_finishes_what_is_in_flight_and_takes_nothing_more(workshop: Workshop) -> None:
@@ -263,11 +263,11 @@ async def test_a_step_that_does_not_end_is_cut_off_and_what_was_learned_is_saved
     await workshop.imagine()
     running = asyncio.create_task(workshop.worker.run())
     await asyncio.wait_for(posted.wait(), 5)
-    workshop.context.pace.observe_duration(Size.SQUARE, 9.0)
-    learned = workshop.context.pace.dump()
+    workshop.context.schedule.observe_duration(Size.SQUARE, 9.0)
+    learned = workshop.context.schedule.dump()
     await workshop.worker.drain(60.1, save_seconds=60)
     assert "stopping: 1 steps cut off" in caplog.text
     async with workshop.database.transaction() as tx:
-        assert await load_value(tx, PACE_KEY) == learned
+        assert await load_value(tx, SCHEDULE_KEY) == learned
     never.set()
     await asyncio.wait_for(running, 5)

@@ -21,11 +21,11 @@ class FlakyService(ScriptedService):
 
     async def get_task(self, task_id: str) -> Task:
         if self.away:
-            self.on_look.insert(0, ServiceUnavailable("nobody answers"))
+            self.on_poll.insert(0, ServiceUnavailable("nobody answers"))
         return await super().get_task(task_id)
 
-    def looks_by_second(self, since: float) -> Counter[int]:
-        times = [int(at) for looks in self.looks.values() for at in looks if at >= since]
+    def polls_by_second(self, since: float) -> Counter[int]:
+        times = [int(at) for polls in self.polls.values() for at in polls if at >= since]
         return Counter(times)
 
 
@@ -55,10 +55,10 @@ async def test_after_an_hours_outage_with_500_images_in_flight_nothing_is_lost_a
 
     service.away, back_at = False, workshop.clock.monotonic()
     await live(workshop, 66, stride=1)
-    seconds = service.looks_by_second(back_at)
+    seconds = service.polls_by_second(back_at)
     assert sum(seconds.values()) >= IMAGES
     assert max(seconds.values()) <= 2 * IMAGES / 5, "twice a second's worth, once, and then one"
-    assert service.closest_looks() >= 5.0
+    assert service.closest_polls() >= 5.0
     for person, generation_id in asked.items():
         assert set(await workshop.states(generation_id)) == {State.DELIVERED}
         assert (await workshop.balance(person)).available == 30

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from generations import records
-from generations.delivery_result import Shown
+from generations.delivery_result import DeliveryResult
 from generations.errors import DeliveryDelayed
-from generations.model import Ending, Generation, Outlook, State
+from generations.model import Ending, Generation, Progress, State
 from qwen.errors import ImageUnavailable
 from qwen.images import DownloadedImage
 from qwen.models import Task
@@ -43,7 +43,7 @@ async def test_a_task_that_comes_between_anothers_claim_and_its_verdict_runs_on(
     assert len(workshop.service.posts) == 1
 
 
-async def test_a_picture_that_the_cdn_does_not_have_yet_is_asked_for_again(workshop: Workshop) -> None:
+async def test_a_image_that_the_cdn_does_not_have_yet_is_asked_for_again(workshop: Workshop) -> None:
     generation_id = await workshop.imagine()
     workshop.shelf.faults = [ImageUnavailable(temporary=False, http_status=404) for _ in range(2)]
     await workshop.worker.step()
@@ -52,12 +52,12 @@ async def test_a_picture_that_the_cdn_does_not_have_yet_is_asked_for_again(works
     assert await workshop.money() == (45, 0)
 
 
-async def test_a_picture_that_stays_missing_costs_nothing(workshop: Workshop) -> None:
+async def test_a_image_that_stays_missing_costs_nothing(workshop: Workshop) -> None:
     generation_id = await workshop.imagine()
     workshop.shelf.faults = [ImageUnavailable(temporary=False, http_status=404) for _ in range(20)]
     await workshop.worker.step()
     await workshop.pass_time(600, stride=5)
-    assert (await workshop.load(generation_id)).images[0].ending is Ending.PICTURE_UNUSABLE
+    assert (await workshop.load(generation_id)).images[0].ending is Ending.IMAGE_UNUSABLE
     assert await workshop.money() == (50, 0)
 
 
@@ -76,32 +76,32 @@ class InterruptedService(ScriptedService):
         return answer
 
 
-async def test_a_look_under_way_is_not_doubled_when_the_wall_clock_leaps(workshop: Workshop) -> None:
+async def test_a_poll_under_way_is_not_doubled_when_the_wall_clock_leaps(workshop: Workshop) -> None:
     service = workshop.service = InterruptedService(workshop.clock)
     workshop.restart()
     await workshop.imagine()
     await workshop.worker.step()
     service.workshop = workshop
     await workshop.pass_time(6)
-    assert len(service.looks["task-1"]) == 1
+    assert len(service.polls["task-1"]) == 1
     await workshop.pass_time(60)
-    assert service.closest_looks() >= 5.0
+    assert service.closest_polls() >= 5.0
 
 
-async def test_after_a_leap_of_the_wall_clock_no_process_looks_right_after_another(workshop: Workshop) -> None:
+async def test_after_a_leap_of_the_wall_clock_no_process_polls_right_after_another(workshop: Workshop) -> None:
     await workshop.imagine()
     first = workshop.worker
     workshop.restart()
-    workshop.service.on_look = [PAINTING] * 3
+    workshop.service.on_poll = [PAINTING] * 3
     await first.step()
     await workshop.worker.step()
     workshop.clock.advance(5)
     await first.step()
-    assert len(workshop.service.looks["task-1"]) == 1
+    assert len(workshop.service.polls["task-1"]) == 1
     workshop.clock.jump(30)
     await workshop.pass_time(60)
-    assert len(workshop.service.looks["task-1"]) == 4
-    assert workshop.service.closest_looks() >= 5.0
+    assert len(workshop.service.polls["task-1"]) == 4
+    assert workshop.service.closest_polls() >= 5.0
 
 
 async def test_a_cancel_that_overtakes_the_submit_is_shown_at_once_and_is_no_fault(
@@ -162,25 +162,27 @@ class SleepyWall(Wall):
     workshop: Workshop | None = None
     standing: list[list[int]] = field(default_factory=list)  # the positions on the card after each show
 
-    async def show(self, generation: Generation, outlook: Outlook, pictures: Mapping[int, DownloadedImage]) -> Shown:
+    async def show(
+        self, generation: Generation, progress: Progress, pictures: Mapping[int, DownloadedImage]
+    ) -> DeliveryResult:
         if self.workshop is not None:
             workshop, self.workshop = self.workshop, None
             workshop.restart()
             workshop.clock.jump(30)  # past the lease, without waking its renewal
             await workshop.pass_time(20)
-        shown = await super().show(generation, outlook, pictures)
+        shown = await super().show(generation, progress, pictures)
         self.standing.append(sorted(generation.standing.keys() | shown.attachments.keys()))
         return shown
 
 
-async def test_what_a_stopped_process_shows_too_late_is_shown_anew_with_the_picture_it_took_away(
+async def test_what_a_stopped_process_shows_too_late_is_shown_anew_with_the_image_it_took_away(
     workshop: Workshop,
 ) -> None:
     wall = workshop.wall = SleepyWall()
     workshop.restart()
     generation_id = await workshop.imagine(count=2)
     await workshop.worker.step()
-    workshop.service.on_look = [READY, PAINTING]
+    workshop.service.on_poll = [READY, PAINTING]
     wall.workshop = workshop
     await workshop.pass_time(60)
     assert wall.standing[-3:] == [[0, 1], [0], [0, 1]], "the other one's, the late one, and the last"

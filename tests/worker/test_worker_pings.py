@@ -46,7 +46,7 @@ def with_horn(workshop: Workshop) -> Horn:
 
 async def slow_image(workshop: Workshop) -> int:
     generation_id = await workshop.imagine()
-    workshop.service.on_look = [PAINTING] * 6
+    workshop.service.on_poll = [PAINTING] * 6
     return generation_id
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from generations.model import State
-from generations.worker.stored_schedule import KeptSlots
+from generations.worker.stored_schedule import StoredSlots
 from generations.worker.throttle import FIRST_SLOTS, FIRST_TRY_SECONDS, TaskSlots
 from qwen.errors import RateLimited
 from qwen.models import Task, TaskRequest, TaskStatus
@@ -125,12 +125,12 @@ async def test_an_image_that_had_its_turn_is_not_sent_above_the_number_that_was_
     asked = await ask(workshop, 6)
     await live(workshop, FIRST_TRY_SECONDS - 2)
     assert len({round(at) for at in service.refused_at}) == 1, "one wave, and nobody of it came again too early"
-    first = [outlook.line for one, outlook in workshop.wall.progress if one.id == asked[3] and outlook.line]
+    first = [progress.line for one, progress in workshop.wall.progress if one.id == asked[3] and progress.line]
     assert first, "its card says that it waits in line"
 
 
-async def test_a_429_on_a_look_says_nothing_about_tasks(workshop: Workshop) -> None:
-    workshop.service.on_look = [PAINTING, RateLimited(), *[PAINTING] * 50]
+async def test_a_429_on_a_poll_says_nothing_about_tasks(workshop: Workshop) -> None:
+    workshop.service.on_poll = [PAINTING, RateLimited(), *[PAINTING] * 50]
     await ask(workshop, 8)
     await live(workshop, 1)
     before = workshop.context.throttle.slots.count(workshop.clock.monotonic())
@@ -139,31 +139,31 @@ async def test_a_429_on_a_look_says_nothing_about_tasks(workshop: Workshop) -> N
 
 
 @pytest.mark.parametrize(("named", "looks_go_on"), [(20.0, False), (None, True)])
-async def test_a_429_on_a_post_pauses_looks_only_where_it_names_a_time(
+async def test_a_429_on_a_post_pauses_polls_only_where_it_names_a_time(
     workshop: Workshop, named: float | None, looks_go_on: bool
 ) -> None:
-    workshop.service.on_look = [PAINTING] * 100
+    workshop.service.on_poll = [PAINTING] * 100
     await ask(workshop, 1)
     await live(workshop, 1)
     workshop.service.on_create = [RateLimited(http_status=429, retry_after_seconds=named)]
     await workshop.imagine(user_id=6000)
     await live(workshop, 15)
-    assert bool(workshop.service.looks) is looks_go_on
+    assert bool(workshop.service.polls) is looks_go_on
     await live(workshop, 20)
-    assert workshop.service.looks
+    assert workshop.service.polls
 
 
 async def test_what_was_learned_is_there_after_a_kill_and_in_the_other_process(workshop: Workshop) -> None:
     service = open_service(workshop, 3)
     await ask(workshop, 12)
     other = TaskSlots(20)
-    kept_by_other = KeptSlots(workshop.database, other, workshop.clock)
+    kept_by_other = StoredSlots(workshop.database, other, workshop.clock)
     await kept_by_other.load()
     await live(workshop, 3)
     assert len(service.refused_at) == 1
     workshop.restart()
     slots = workshop.context.throttle.slots
-    await KeptSlots(workshop.database, slots, workshop.clock).load()
+    await StoredSlots(workshop.database, slots, workshop.clock).load()
     await kept_by_other.share()
     for learned in (slots, other):
         assert learned.count(workshop.clock.monotonic()) == 3
@@ -174,7 +174,7 @@ async def test_what_was_learned_is_there_after_a_kill_and_in_the_other_process(w
 
 async def test_a_process_that_learned_nothing_new_does_not_write_over_what_another_one_did(workshop: Workshop) -> None:
     first, second = TaskSlots(20), TaskSlots(20)
-    kept_first, kept_second = (KeptSlots(workshop.database, slots, workshop.clock) for slots in (first, second))
+    kept_first, kept_second = (StoredSlots(workshop.database, slots, workshop.clock) for slots in (first, second))
     await kept_first.load()
     await kept_second.load()
     first.refused(6, workshop.clock.monotonic())
@@ -187,10 +187,10 @@ async def test_a_process_that_learned_nothing_new_does_not_write_over_what_anoth
 
 
 async def test_where_nothing_was_learned_yet_the_tasks_that_run_say_how_many_can(workshop: Workshop) -> None:
-    workshop.service.on_look = [PAINTING] * 100
+    workshop.service.on_poll = [PAINTING] * 100
     await ask(workshop, 10)
     await live(workshop, 1)
     workshop.restart()
     slots = workshop.context.throttle.slots
-    await KeptSlots(workshop.database, slots, workshop.clock).load()
+    await StoredSlots(workshop.database, slots, workshop.clock).load()
     assert slots.count(workshop.clock.monotonic()) == 10 + FIRST_SLOTS

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 import pytest
 from sqlalchemy import select
 
-from generations.model import Outlook, State
-from generations.worker.stored_schedule import KeptPace
+from generations.model import Progress, State
+from generations.worker.stored_schedule import StoredSchedule
 from store.database import Database, Transaction
 from store.errors import DatabaseBroken, DatabaseLost
 from store.tables import generations
@@ -121,11 +121,11 @@ async def test_a_claim_whose_lease_was_half_used_up_by_its_commit_is_left_to_run
 
 async def test_what_was_learned_is_not_overwritten_before_it_was_loaded(workshop: Workshop) -> None:
     flaky = Flaky(workshop.database)
-    kept = KeptPace(flaky, workshop.context.pace)
+    kept = StoredSchedule(flaky, workshop.context.schedule)
     await kept.load()
     await kept.save()
     flaky.failures = 1
-    other = KeptPace(flaky, workshop.context.pace)
+    other = StoredSchedule(flaky, workshop.context.schedule)
     with pytest.raises(DatabaseLost):
         await other.load()
     flaky.failures = 1  # a save would fail; none is tried
@@ -139,8 +139,8 @@ async def test_a_database_that_is_away_leaves_the_first_card_without_an_outlook(
     generation = await workshop.load(await workshop.imagine())
     workshop.database = Flaky(workshop.database, failures=1)
     workshop.restart()
-    assert await workshop.worker.showing.first_outlook(generation) == Outlook()
-    assert (await workshop.worker.showing.first_outlook(generation)).line is not None
+    assert await workshop.worker.publisher.first_progress(generation) == Progress()
+    assert (await workshop.worker.publisher.first_progress(generation)).line is not None
 
 
 class Broken(Database):

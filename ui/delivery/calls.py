@@ -17,8 +17,8 @@ from generations.errors import DeliveryDelayed
 from generations.model import Generation
 from ui.delivery.card_state import Memory
 from ui.delivery.channels import Places, Way
-from ui.delivery.payload import Sheet, tells_ids
-from ui.delivery.rate_guard import Restraint
+from ui.delivery.payload import Payload, tells_ids
+from ui.delivery.rate_guard import RateGuard
 
 log = logging.getLogger("qwen_imagine.delivery")
 
@@ -32,16 +32,16 @@ class PayloadFails(Exception):
 class Calls:
     """The calls of all cards, each under the one rate guard."""
 
-    def __init__(self, places: Places, restraint: Restraint) -> None:
+    def __init__(self, places: Places, rate_guard: RateGuard) -> None:
         self._places = places
-        self._restraint = restraint
+        self._rate_guard = rate_guard
         self._probing = False
         self._warned = False
 
     async def make(
         self,
         memory: Memory,
-        sheet: Sheet,
+        payload: Payload,
         send: Callable[[], Awaitable[discord.Message]],
         *,
         by_token: bool,
@@ -52,21 +52,21 @@ class Calls:
         Raises discord.HTTPException, DeliveryDelayed, and PayloadFails for the last of PAYLOAD_FAILURES in a row, if
         Discord answered before and after it: an outage that ends meanwhile must not be taken for a bad payload.
         """
-        card = sheet.generation.id
+        card = payload.generation.id
         while True:
-            self._restraint.check(by_token=by_token)
+            self._rate_guard.check(by_token=by_token)
             try:
                 message = await send()
             except discord.HTTPException as error:
                 failed = error.status >= 500
                 memory.failures += failed
                 suspect = (
-                    failed and memory.failures > 1 and may_probe and await self._is_there(memory, sheet.generation)
+                    failed and memory.failures > 1 and may_probe and await self._is_there(memory, payload.generation)
                 )
                 if not suspect:
-                    self._restraint.refused(error, by_token=by_token, card=card)
+                    self._rate_guard.refused(error, by_token=by_token, card=card)
                     raise
-                self._restraint.present()
+                self._rate_guard.present()
                 log.warning(
                     "generation %s: Discord answers %s to this card, and is there otherwise", card, error.status
                 )
@@ -74,33 +74,35 @@ class Calls:
                     raise PayloadFails from None
                 memory.seen_there = True
             except NO_ANSWER as error:
-                self._restraint.unanswered(error, card=card)
+                self._rate_guard.unanswered(error, card=card)
                 log.info("generation %s: no answer from Discord (%s)", card, type(error).__name__)
                 raise delayed(error) from None
             else:
-                self._restraint.answered(by_token=by_token)
+                self._rate_guard.answered(by_token=by_token)
                 memory.failures, memory.seen_there = 0, False
                 return message
 
-    async def tell_ids(self, memory: Memory, sheet: Sheet, way: Way) -> Sheet:
+    async def tell_ids(self, memory: Memory, payload: Payload, way: Way) -> Payload:
         """Ask once for a card that holds pictures of which no id is known, as after a restart, before it is edited."""
-        if not sheet.leaves_list:
-            return sheet
-        found = None if memory.asked else await self._look(sheet.generation, way)
+        if not payload.leaves_list:
+            return payload
+        found = None if memory.asked else await self._look(payload.generation, way)
         if found is not None:
             memory.asked = True
             memory.note_kept(found)
             if memory.leaves_list:
                 self._warn_of_no_ids()
-        return replace(sheet, kept=dict(memory.attached))
+        return replace(payload, kept=dict(memory.attached))
 
-    async def answer_with_ids(self, memory: Memory, sheet: Sheet, way: Way, answer: discord.Message) -> discord.Message:
+    async def answer_with_ids(
+        self, memory: Memory, payload: Payload, way: Way, answer: discord.Message
+    ) -> discord.Message:
         """*answer* to an edit, or the card asked for anew where that doesn't tell the ids of its pictures."""
-        if not sheet.uploads or tells_ids(answer, sheet.names()):
+        if not payload.uploads or tells_ids(answer, payload.names()):
             return answer
-        found = await self._look(sheet.generation, way)
+        found = await self._look(payload.generation, way)
         memory.asked = found is not None
-        if found is None or not tells_ids(found, sheet.names()):
+        if found is None or not tells_ids(found, payload.names()):
             self._warn_of_no_ids()
         return found or answer
 
@@ -112,19 +114,19 @@ class Calls:
     async def _look(self, generation: Generation, way: Way) -> discord.Message | None:
         """The card as it stands, asked for by *way*; None: Discord does not tell now."""
         try:
-            self._restraint.check(by_token=way.by_token)
+            self._rate_guard.check(by_token=way.by_token)
         except DeliveryDelayed:
             return None
         try:
             found = await way.fetch()
         except discord.HTTPException as error:
-            self._restraint.refused(error, by_token=way.by_token, card=generation.id)
+            self._rate_guard.refused(error, by_token=way.by_token, card=generation.id)
             log.info("generation %s: its card can't be seen: %s, %s", generation.id, error.status, error.code)
             return None
         except NO_ANSWER as error:
-            self._restraint.unanswered(error, card=generation.id)
+            self._rate_guard.unanswered(error, card=generation.id)
             return None
-        self._restraint.answered(by_token=way.by_token)
+        self._rate_guard.answered(by_token=way.by_token)
         return found
 
     async def _is_there(self, memory: Memory, generation: Generation) -> bool:

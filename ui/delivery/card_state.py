@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import discord
 
-from generations.model import Apart, Generation, State
-from ui.delivery.payload import KeptPicture, Sheet, count_pictures, pictures_on
+from generations.model import Generation, SeparateMessage, State
+from ui.delivery.payload import KeptAttachment, Payload, count_pictures, pictures_on
 from ui.views.file_names import file_name
 
 CLOSED_SECONDS = 60.0  # to the first new try where the bot may not write now; doubled with each
@@ -44,9 +44,9 @@ class Memory:
     tries: int = 0  # how often the card was left alone because of that
     asked: bool = False  # the card has been asked for ids that no answer told
     message_id: int | None = None  # what *attached* stands on
-    attached: dict[int, KeptPicture] = field(default_factory=dict[int, KeptPicture])
+    attached: dict[int, KeptAttachment] = field(default_factory=dict[int, KeptAttachment])
     linked: dict[int, str] = field(default_factory=dict[int, str])
-    apart: dict[int, Apart] = field(default_factory=dict[int, Apart])
+    apart: dict[int, SeparateMessage] = field(default_factory=dict[int, SeparateMessage])
 
     def moved(self, home: Home) -> None:
         """From now on the card is another message, which holds no picture yet."""
@@ -55,14 +55,14 @@ class Memory:
         self.asked = False
         self.attached.clear()
 
-    def note_uploads(self, sheet: Sheet, message: discord.Message) -> None:
+    def note_uploads(self, payload: Payload, message: discord.Message) -> None:
         """The pictures of *sheet* stand on *message* now."""
         names = {position: picture.file_name for position, picture in self.attached.items()}
-        names |= {position: sheet.names()[position] for position in sheet.uploads}
+        names |= {position: payload.names()[position] for position in payload.uploads}
         found = pictures_on(message, dict(sorted(names.items())))
         for position, picture in found.items():
             before = self.attached.get(position)
-            if position in sheet.uploads or (before is not None and before.attachment_id is None):
+            if position in payload.uploads or (before is not None and before.attachment_id is None):
                 self.attached[position] = picture
 
     def note_kept(self, message: discord.Message) -> None:
@@ -79,7 +79,7 @@ class Memory:
         """Whether a picture stands on the card whose id is not known."""
         return any(picture.attachment_id is None for picture in self.attached.values())
 
-    def kept(self, generation: Generation) -> dict[int, KeptPicture]:
+    def kept(self, generation: Generation) -> dict[int, KeptAttachment]:
         """The pictures that stand on the message to be edited: by the rows, if they speak of it, else as remembered.
 
         Other processes write rows too; memory knows what could not be written down.
@@ -89,7 +89,7 @@ class Memory:
             self.message_id = card
             self.attached.clear()
         if card == generation.message_id:
-            self._heed_rows(generation)
+            self._take_from_rows(generation)
         return dict(self.attached)
 
     def seconds_to_reopening(self) -> float | None:
@@ -100,16 +100,16 @@ class Memory:
         self.tries += 1
         return CLOSED_SECONDS * 2 ** (self.tries - 1)
 
-    def _heed_rows(self, generation: Generation) -> None:
+    def _take_from_rows(self, generation: Generation) -> None:
         for image in generation.images:
             if image.attachment_id is None:
                 # Its name stands in the rows although no answer told its id: it is on the card all the same.
                 if image.state is State.DELIVERED and image.file_name and image.apart is None:
-                    self.attached.setdefault(image.position, KeptPicture(None, image.file_name))
+                    self.attached.setdefault(image.position, KeptAttachment(None, image.file_name))
                 continue
             remembered = self.attached.get(image.position)
             if image.state is State.DELIVERED:
                 name = image.file_name or file_name(generation, image)
-                self.attached[image.position] = KeptPicture(image.attachment_id, name)
+                self.attached[image.position] = KeptAttachment(image.attachment_id, name)
             elif remembered is not None and remembered.attachment_id == image.attachment_id:
                 del self.attached[image.position]  # a late edit took it off the card: it is to be posted again

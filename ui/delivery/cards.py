@@ -20,23 +20,23 @@ from typing import Any, TypeVar
 import discord
 
 from generations.clock import Clock
-from generations.delivery_result import Shown
+from generations.delivery_result import DeliveryResult
 from generations.errors import DeliveryDelayed, LostClaim
-from generations.model import Generation, Outlook
+from generations.model import Generation, Progress
 from generations.poll_schedule import backoff_seconds
-from generations.ports import Freshness
+from generations.ports import StaleEditGuard
 from generations.token_only_channels import TokenOnlyChannels
 from images.image_memory import ImageMemory
-from images.reencoder import Press
+from images.reencoder import Reencoder
 from observability.repeats import REPEATS
 from qwen.images import FoundImage
 from store.errors import DatabaseLost
 from ui.delivery.card_state import Memory
 from ui.delivery.channels import Places
-from ui.delivery.fallback import Ladder
-from ui.delivery.fitting import Sizing
+from ui.delivery.fallback import Fallback
+from ui.delivery.fitting import ImageFitter
 from ui.delivery.progress_interval import PROGRESS_AGE_MS, born_at_ms, progress_gap_seconds
-from ui.delivery.rate_guard import Restraint
+from ui.delivery.rate_guard import RateGuard
 from ui.views.cards import CardButtons
 
 log = logging.getLogger("qwen_imagine.delivery")
@@ -54,8 +54,8 @@ class _Card:
     generation_id: int
     memory: Memory = field(default_factory=Memory)
     editing: asyncio.Lock = field(default_factory=asyncio.Lock)  # held around every call that changes the card
-    slot: tuple[Generation, Outlook] | None = None  # the newest progress that is not shown yet
-    latest: tuple[Generation, Outlook] | None = None  # the newest at all, for the last word; none when that is said
+    slot: tuple[Generation, Progress] | None = None  # the newest progress that is not shown yet
+    latest: tuple[Generation, Progress] | None = None  # the newest at all, for the last word; none when that is said
     owner: asyncio.Task[None] | None = None  # shows what is in the slot; none while it is empty
     nap: asyncio.Task[None] | None = None  # the owner's wait between two progress edits
     shows: int = 0  # news on their way
@@ -79,7 +79,7 @@ class _Card:
         if self.nap is not None:
             self.nap.cancel()
 
-    def take_progress(self) -> tuple[Generation, Outlook] | None:
+    def take_progress(self) -> tuple[Generation, Progress] | None:
         """The waiting progress, if it would not take the card back to something older. The slot is empty then."""
         waiting, self.slot = self.slot, None
         return waiting if waiting is not None and self.takes(waiting[0]) else None
@@ -92,16 +92,16 @@ class _Card:
 class DiscordDelivery:
     """generations.ports.Delivery over Discord's REST API. Needs a client that is logged in, not one that is connected.
 
-    *buttons*: those under a card. *freshness*: asked before each edit whether another process has gone on; None: there is
-    no other process. *token_margin_seconds*: how long before its end an interaction's token is no longer used. *rng* spreads the shows
-    that an outage has put off. *images*: the budget that re-encoding takes its memory from.
+    *buttons*: those under a card. *stale_edit_guard*: asked before each edit whether another process has gone on; None:
+    there is no other process. *token_margin_seconds*: how long before its end an interaction's token is no longer used.
+    *rng* spreads what an outage has put off. *images*: the budget that re-encoding takes its memory from.
     """
 
     def __init__(
         self,
         client: discord.Client,
         clock: Clock,
-        freshness: Freshness | None = None,
+        stale_edit_guard: StaleEditGuard | None = None,
         token_only: TokenOnlyChannels | None = None,
         *,
         buttons: CardButtons,
@@ -110,25 +110,27 @@ class DiscordDelivery:
         images: ImageMemory | None = None,
     ) -> None:
         self._clock = clock
-        self._freshness = freshness
+        self._stale_edit_guard = stale_edit_guard
         self._rng = rng or random.Random(0)  # noqa: S311 (spreads pauses; no secret depends on it)
         channels = token_only or TokenOnlyChannels(clock)
         self._places = Places(client, clock, channels, token_margin_seconds=token_margin_seconds)
-        self._ladder = Ladder(self._places, Restraint(clock), Sizing(Press(images)), buttons)
+        self._fallback = Fallback(self._places, RateGuard(clock), ImageFitter(Reencoder(images)), buttons)
         self._cards: OrderedDict[int, _Card] = OrderedDict()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._draining = False
 
-    def show_progress(self, generation: Generation, outlook: Outlook) -> None:
+    def show_progress(self, generation: Generation, progress: Progress) -> None:
         """Show how it goes, some time soon. Never waits, never raises; a newer one replaces it."""
         card = self._card(generation.id)
         if self._draining or generation.message_id is None or not card.takes(generation):
             return
-        card.slot = card.latest = (generation, outlook)
+        card.slot = card.latest = (generation, progress)
         card.wake()
         self._see_to(card)
 
-    async def show(self, generation: Generation, outlook: Outlook, pictures: Mapping[int, FoundImage]) -> Shown:
+    async def show(
+        self, generation: Generation, progress: Progress, pictures: Mapping[int, FoundImage]
+    ) -> DeliveryResult:
         """Show news, before any progress that waits. Goes on to its end even when the caller is cancelled.
 
         Raises DeliveryDelayed when Discord can't take it now, for longer and longer (5 s to a minute, or as long as
@@ -137,7 +139,7 @@ class DiscordDelivery:
         card = self._card(generation.id)
         card.drop_progress()
         card.shows += 1
-        return await asyncio.shield(self._start(self._show(card, generation, outlook, pictures)))
+        return await asyncio.shield(self._start(self._show(card, generation, progress, pictures)))
 
     def publish_delay_seconds(self, generation: Generation) -> float:
         """How long its images can't be shown yet, as far as is known; 0: they may be fetched, and then shown.
@@ -145,7 +147,7 @@ class DiscordDelivery:
         Makes no call. Counts as a show that is put off, for longer and longer (see show).
         """
         card = self._card(generation.id)
-        seconds = self._ladder.preparing_seconds(card.memory, generation)
+        seconds = self._fallback.preparing_seconds(card.memory, generation)
         return self._put_off(card, seconds) if seconds > 0 else 0.0
 
     async def find_card(self, generation: Generation) -> int | None:
@@ -153,7 +155,7 @@ class DiscordDelivery:
 
         Raises DeliveryDelayed when Discord can't say now.
         """
-        return await asyncio.shield(self._start(self._ladder.find_card(generation)))
+        return await asyncio.shield(self._start(self._fallback.find_card(generation)))
 
     def forget(self, generation_id: int) -> None:
         """The card is about to stand somewhere else: what was learned of the old one is of no use."""
@@ -196,19 +198,19 @@ class DiscordDelivery:
             log.error("a show ended by a fault of our own", exc_info=error, extra=REPEATS)
 
     async def _show(
-        self, card: _Card, generation: Generation, outlook: Outlook, pictures: Mapping[int, FoundImage]
-    ) -> Shown:
+        self, card: _Card, generation: Generation, progress: Progress, pictures: Mapping[int, FoundImage]
+    ) -> DeliveryResult:
         try:
             async with card.editing:
                 if not await self._is_current(generation):
                     raise LostClaim(generation.id)
                 card.revision = max(card.revision, generation.revision)
                 card.sent = None
-                shown = await self._ladder.show(card.memory, generation, outlook, pictures)
+                shown = await self._fallback.show(card.memory, generation, progress, pictures)
                 card.edited_at = self._clock.monotonic()
                 card.over = card.over or generation.finished
                 card.delays = 0
-                card.latest = None if card.over else (generation, outlook)
+                card.latest = None if card.over else (generation, progress)
                 card.wake()
                 self._see_to(card)
                 return shown
@@ -272,35 +274,35 @@ class DiscordDelivery:
         await asyncio.wait({card.nap})
         card.nap = None
 
-    async def _edit_progress(self, card: _Card, generation: Generation, outlook: Outlook) -> None:
+    async def _edit_progress(self, card: _Card, generation: Generation, progress: Progress) -> None:
         if self._clock.now_ms() - born_at_ms(generation.message_id or 0) > PROGRESS_AGE_MS:
             card.over = True
             return
         if self._places.is_unsure(card.memory, generation):
             card.edited_at = self._clock.monotonic()
-            if not await self._ladder.try_as_bot(card.memory, generation, outlook):
-                card.slot = card.slot or (generation, outlook)  # again, as long as the token lives
-        sheet = self._ladder.sheet(card.memory, generation, outlook, {})
-        components = sheet.view().to_components()
+            if not await self._fallback.try_as_bot(card.memory, generation, progress):
+                card.slot = card.slot or (generation, progress)  # again, as long as the token lives
+        payload = self._fallback.payload(card.memory, generation, progress, {})
+        components = payload.view().to_components()
         if components == card.sent:
             return
         card.sent = None
         try:
-            message = await self._ladder.edit(card.memory, sheet, is_progress=True)
+            message = await self._fallback.edit(card.memory, payload, is_progress=True)
         except DeliveryDelayed as delayed:
             log.info("generation %s: no progress shown: %s", generation.id, delayed)
-            if sheet.leaving:  # the last word is tried again as long as the token lives
-                card.slot = card.slot or (generation, outlook)
+            if payload.leaving:  # the last word is tried again as long as the token lives
+                card.slot = card.slot or (generation, progress)
         else:
             card.sent = components
             card.over = message is None  # nothing reaches the card; news will look for another place
         card.edited_at = self._clock.monotonic()
-        if self._freshness is not None:
-            standing = {} if sheet.leaves_list else sheet.standing
-            await self._freshness.was_shown(generation, standing)
+        if self._stale_edit_guard is not None:
+            standing = {} if payload.leaves_list else payload.standing
+            await self._stale_edit_guard.was_published(generation, standing)
 
     async def _is_current(self, generation: Generation) -> bool:
-        return self._freshness is None or await self._freshness.is_current(generation)
+        return self._stale_edit_guard is None or await self._stale_edit_guard.is_current(generation)
 
     def _forget_idle(self) -> None:
         """Keep the memory of the cards that were used last."""

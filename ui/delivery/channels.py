@@ -18,13 +18,13 @@ from generations.delivery_result import Place
 from generations.model import Generation
 from generations.token_only_channels import TokenOnlyChannels
 from ui.delivery.card_state import Home, Memory
-from ui.delivery.payload import Sheet
+from ui.delivery.payload import Payload
 from ui.views.cards import plain_text
 
 NOBODY = discord.AllowedMentions.none()
 LAST_WORD_MS = 45_000  # before the token's last use: discord.py may try for half a minute
 
-Send = Callable[[Sheet], Awaitable[discord.Message]]
+Send = Callable[[Payload], Awaitable[discord.Message]]
 OpenChannel = Callable[[], Awaitable[discord.abc.Messageable]]
 
 
@@ -84,15 +84,15 @@ class Places:
             yield Place.CHANNEL, channel
         yield Place.DIRECT_MESSAGE, direct
 
-    async def send(self, channel: discord.abc.Messageable, sheet: Sheet, *, plain: bool) -> discord.Message:
+    async def send(self, channel: discord.abc.Messageable, payload: Payload, *, plain: bool) -> discord.Message:
         """Post *sheet* as a message of its own: as a card, or *plain*, as text with attachments."""
-        nonce = _nonce(sheet)
+        nonce = _nonce(payload)
         if not plain:
-            view, files = sheet.view(), sheet.files()
+            view, files = payload.view(), payload.files()
             with asking(self._client):
                 return await channel.send(view=view, files=files, nonce=nonce, allowed_mentions=NOBODY)
-        content = plain_text(sheet.generation, sheet.linked, sheet.names(), brief=sheet.brief)
-        files = sheet.files(beside=content)
+        content = plain_text(payload.generation, payload.linked, payload.names(), brief=payload.brief)
+        files = payload.files(beside=content)
         with asking(self._client):
             return await channel.send(content, files=files, nonce=nonce, allowed_mentions=NOBODY, suppress_embeds=True)
 
@@ -151,11 +151,11 @@ class Places:
     def _by_token(self, generation: Generation, message_id: int) -> Way:
         webhook = self._webhook(generation)
 
-        async def send(sheet: Sheet) -> discord.Message:
-            attachments, view = sheet.attachments(), sheet.view()
+        async def send(payload: Payload) -> discord.Message:
+            attachments, view = payload.attachments(), payload.view()
             with asking(self._client):
-                if sheet.appends:
-                    return await append_by_token(webhook, message_id, sheet.files(), view)
+                if payload.appends:
+                    return await append_by_token(webhook, message_id, payload.files(), view)
                 return await webhook.edit_message(
                     message_id, attachments=attachments, view=view, allowed_mentions=NOBODY
                 )
@@ -169,11 +169,11 @@ class Places:
     def _as_bot(self, channel_id: int, guild_id: int | None, message_id: int) -> Way:
         message = self._client.get_partial_messageable(channel_id, guild_id=guild_id).get_partial_message(message_id)
 
-        async def send(sheet: Sheet) -> discord.Message:
-            attachments, view = sheet.attachments(), sheet.view()
+        async def send(payload: Payload) -> discord.Message:
+            attachments, view = payload.attachments(), payload.view()
             with asking(self._client):
-                if sheet.appends:
-                    return await append_as_bot(self._client, message, sheet.files(), view)
+                if payload.appends:
+                    return await append_as_bot(self._client, message, payload.files(), view)
                 return await message.edit(attachments=attachments, view=view, allowed_mentions=NOBODY)
 
         async def fetch() -> discord.Message:
@@ -204,10 +204,10 @@ def is_closed_to_bot(error: discord.HTTPException) -> bool:
     return is_refused and verdict_of(error, by_token=False) is Verdict.NEXT
 
 
-def _nonce(sheet: Sheet) -> str:
+def _nonce(payload: Payload) -> str:
     """The same for the same pictures of the same generation, so that Discord makes one message of two tries.
 
     At most 25 characters; Discord looks for it because discord.py sends enforce_nonce (Discord docs: "Create Message").
     """
-    positions = {*sheet.uploads, *sheet.linked}
-    return f"{sheet.generation.id}-{sum(1 << position for position in positions):x}"
+    positions = {*payload.uploads, *payload.linked}
+    return f"{payload.generation.id}-{sum(1 << position for position in positions):x}"

@@ -22,16 +22,16 @@ from discord_api.errors import (
     delayed,
     verdict_of,
 )
-from generations.delivery_result import Place, Shown
+from generations.delivery_result import DeliveryResult, Place
 from generations.errors import DeliveryDelayed
-from generations.model import Apart, Generation, Outlook, State
+from generations.model import Generation, Progress, SeparateMessage, State
 from qwen.images import FoundImage, OversizedImage
 from ui.delivery.calls import Calls, PayloadFails
 from ui.delivery.card_state import Home, Memory
 from ui.delivery.channels import OpenChannel, Places
-from ui.delivery.fitting import Sizing, posts_of, size_of, too_large
-from ui.delivery.payload import Sheet
-from ui.delivery.rate_guard import Restraint
+from ui.delivery.fitting import ImageFitter, posts_of, size_of, too_large
+from ui.delivery.payload import Payload
+from ui.delivery.rate_guard import RateGuard
 from ui.views.cards import CardButtons
 from ui.views.file_names import Picture
 
@@ -48,34 +48,34 @@ class PayloadTooLarge(Exception):
     """Discord would take a card here, but not so many bytes."""
 
 
-class Ladder:
+class Fallback:
     """Shows one sheet after another, wherever that is possible."""
 
-    def __init__(self, places: Places, restraint: Restraint, sizing: Sizing, buttons: CardButtons) -> None:
+    def __init__(self, places: Places, rate_guard: RateGuard, sizing: ImageFitter, buttons: CardButtons) -> None:
         self._places = places
-        self._restraint = restraint
-        self._calls = Calls(places, restraint)
-        self._sizing = sizing
+        self._rate_guard = rate_guard
+        self._calls = Calls(places, rate_guard)
+        self._fitter = sizing
         self._buttons = buttons
 
     async def show(
-        self, memory: Memory, generation: Generation, outlook: Outlook, pictures: Mapping[int, FoundImage]
-    ) -> Shown:
+        self, memory: Memory, generation: Generation, progress: Progress, pictures: Mapping[int, FoundImage]
+    ) -> DeliveryResult:
         """Bring the card, and the *pictures* above all, to the person. Raises DeliveryDelayed.
 
         What is too large for this place is made smaller. Where Discord still refuses so many bytes, pictures go one
         by one; one that is refused alone is made smaller once more, and then becomes a link.
         """
-        fitted = await self._sizing.fit(generation, pictures)
+        fitted = await self._fitter.fit(generation, pictures)
         squeezed: set[int] = set()
         landed: set[int] = set()
         posts = posts_of(fitted)
-        shown = Shown(Place.NOWHERE)
+        shown = DeliveryResult(Place.NOWHERE)
         while posts:
             positions = posts.pop(0)
             try:
                 shown = await self._show_batch(
-                    memory, generation, outlook, {position: fitted[position] for position in positions}
+                    memory, generation, progress, {position: fitted[position] for position in positions}
                 )
             except PayloadTooLarge:
                 if len(positions) > 1:
@@ -86,7 +86,7 @@ class Ladder:
                 if position not in squeezed:
                     squeezed.add(position)
                     refused_bytes = size_of(fitted[position])
-                    smaller = await self._sizing.squeeze(generation, pictures[position], refused_bytes)
+                    smaller = await self._fitter.squeeze(generation, pictures[position], refused_bytes)
                 if smaller is None:
                     memory.linked[position] = generation.images[position].image_url or ""
                 else:
@@ -108,55 +108,57 @@ class Ladder:
         )
 
     async def edit(
-        self, memory: Memory, sheet: Sheet, *, is_progress: bool = False, as_bot: bool = False
+        self, memory: Memory, payload: Payload, *, is_progress: bool = False, as_bot: bool = False
     ) -> discord.Message | None:
         """Edit the card where it stands. None: nothing can reach it. *as_bot*: without the interaction's token.
 
         A card over which Discord fails is sent brief from then on. Raises DeliveryDelayed, and for a sheet with uploads
         PayloadRefused and PayloadTooLarge. *is_progress*: nothing is lost if it is never shown.
         """
-        if sheet.uploads and memory.apart_only:
+        if payload.uploads and memory.apart_only:
             raise PayloadRefused
-        for way in self._places.ways(memory, sheet.generation):
+        for way in self._places.ways(memory, payload.generation):
             if as_bot and way.by_token:
                 continue
             where = "edit by token" if way.by_token else "edit as the bot"
             try:
-                sheet = await self._calls.tell_ids(memory, sheet, way)
-                send = partial(way.send, sheet)
-                message = await self._calls.make(memory, sheet, send, by_token=way.by_token, may_probe=not is_progress)
+                payload = await self._calls.tell_ids(memory, payload, way)
+                send = partial(way.send, payload)
+                message = await self._calls.make(
+                    memory, payload, send, by_token=way.by_token, may_probe=not is_progress
+                )
             except PayloadFails:
-                if not sheet.brief:
+                if not payload.brief:
                     memory.brief = True
-                    shorter = replace(sheet, brief=True)
+                    shorter = replace(payload, brief=True)
                     return await self.edit(memory, shorter, is_progress=is_progress, as_bot=as_bot)
-                if sheet.uploads:
+                if payload.uploads:
                     memory.apart_only = True
                     raise PayloadRefused from None
                 return None
             except discord.HTTPException as error:
-                verdict = _judge(error, sheet, where, by_token=way.by_token)
+                verdict = _judge(error, payload, where, by_token=way.by_token)
                 memory.token_dead = memory.token_dead or verdict is Verdict.TOKEN_DEAD
-                if verdict is Verdict.REFUSED and sheet.uploads:
+                if verdict is Verdict.REFUSED and payload.uploads:
                     raise PayloadRefused from None
                 memory.closed = verdict is Verdict.NEXT and error.status == 403
                 memory.archived = verdict is Verdict.ARCHIVED
                 if memory.archived:
                     return None  # whichever token edits
                 if not way.by_token:
-                    await self._places.refused_bot(memory, sheet.generation, error)
+                    await self._places.refused_bot(memory, payload.generation, error)
             else:
                 memory.closed, memory.archived, memory.tries = False, False, 0
                 memory.bot_reached = memory.bot_reached or not way.by_token
-                if sheet.leaving:
-                    await self._places.said_last_word(sheet.generation)
-                return await self._calls.answer_with_ids(memory, sheet, way, message)
+                if payload.leaving:
+                    await self._places.said_last_word(payload.generation)
+                return await self._calls.answer_with_ids(memory, payload, way, message)
         return None
 
-    async def try_as_bot(self, memory: Memory, generation: Generation, outlook: Outlook) -> bool:
+    async def try_as_bot(self, memory: Memory, generation: Generation, progress: Progress) -> bool:
         """Learn whether the bot's own token reaches the card, by an edit. False: Discord can't say now."""
         try:
-            await self.edit(memory, self.sheet(memory, generation, outlook, {}), as_bot=True)
+            await self.edit(memory, self.payload(memory, generation, progress, {}), as_bot=True)
         except DeliveryDelayed as delayed:
             log.info("generation %s: not tried as the bot: %s", generation.id, delayed)
             return False
@@ -165,7 +167,7 @@ class Ladder:
     def preparing_seconds(self, memory: Memory, generation: Generation) -> float:
         """How long the rate guard holds up the first call of a show; 0: pictures may be fetched for it now."""
         way = next(self._places.ways(memory, generation), None)
-        return self._restraint.preparing_seconds(by_token=way is not None and way.by_token)
+        return self._rate_guard.preparing_seconds(by_token=way is not None and way.by_token)
 
     async def find_card(self, generation: Generation) -> int | None:
         """The id of the answer to the interaction; None: Discord has none, no longer tells, or it is no card.
@@ -173,35 +175,35 @@ class Ladder:
         Another process may have answered with a refusal what this one took on: the person has been told no.
         Raises DeliveryDelayed.
         """
-        self._restraint.check(by_token=True)
+        self._rate_guard.check(by_token=True)
         try:
             message = await self._places.fetch_answer(generation)
         except discord.HTTPException as error:
-            self._restraint.refused(error, by_token=True, card=generation.id)
+            self._rate_guard.refused(error, by_token=True, card=generation.id)
             if error.status == 401 or error.code in (UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, UNKNOWN_INTERACTION):
                 return None
             log.info("generation %s: its card can't be asked for: %s, %s", generation.id, error.status, error.code)
             raise delayed(error) from None
         except NO_ANSWER as error:
-            self._restraint.unanswered(error, card=generation.id)
+            self._rate_guard.unanswered(error, card=generation.id)
             raise delayed(error) from None
         if message is None:
-            self._restraint.unasked()
+            self._rate_guard.unasked()
             return None
-        self._restraint.answered(by_token=True)
+        self._rate_guard.answered(by_token=True)
         is_card = message.flags.components_v2 or message.flags.loading
         return message.id if is_card else None
 
-    def sheet(
+    def payload(
         self,
         memory: Memory,
         generation: Generation,
-        outlook: Outlook,
+        progress: Progress,
         pictures: Mapping[int, Picture | OversizedImage],
-    ) -> Sheet:
+    ) -> Payload:
         """What to send: pictures that stand on the card are kept, those too large for this place become links."""
         kept = memory.kept(generation)
-        apart = generation.apart_by_position | memory.apart
+        apart = generation.separate_by_position | memory.apart
         for position in too_large(pictures, generation):
             if position not in kept:
                 memory.linked[position] = generation.images[position].image_url or ""
@@ -213,29 +215,29 @@ class Ladder:
         leaving = self._places.is_leaving(memory, generation)
         found = _linked_in_rows(generation) | memory.linked
         linked = {at: url for at, url in found.items() if generation.images[at].state in _POSTED}
-        return Sheet(generation, outlook, self._buttons, uploads, kept, linked, apart, leaving, memory.brief)
+        return Payload(generation, progress, self._buttons, uploads, kept, linked, apart, leaving, memory.brief)
 
     async def _show_batch(
         self,
         memory: Memory,
         generation: Generation,
-        outlook: Outlook,
+        progress: Progress,
         pictures: Mapping[int, Picture | OversizedImage],
-    ) -> Shown:
-        sheet = self.sheet(memory, generation, outlook, pictures)
+    ) -> DeliveryResult:
+        payload = self.payload(memory, generation, progress, pictures)
         refused = False
         try:
-            message = await self.edit(memory, sheet)
+            message = await self.edit(memory, payload)
         except PayloadRefused:
             message, refused = None, True
         if message is not None:
-            memory.note_uploads(sheet, message)
-            return Shown(Place.CARD, message.id, _channel_of(message, generation))
+            memory.note_uploads(payload, message)
+            return DeliveryResult(Place.CARD, message.id, _channel_of(message, generation))
         if not pictures and not (memory.archived and generation.finished):
-            return Shown(Place.NOWHERE, owed_seconds=memory.seconds_to_reopening())
-        return await self._post(memory, sheet, sheet.on_new_message(pictures), refused=refused)
+            return DeliveryResult(Place.NOWHERE, owed_seconds=memory.seconds_to_reopening())
+        return await self._post(memory, payload, payload.on_new_message(pictures), refused=refused)
 
-    async def _post(self, memory: Memory, card: Sheet, apart: Sheet, *, refused: bool) -> Shown:
+    async def _post(self, memory: Memory, card: Payload, apart: Payload, *, refused: bool) -> DeliveryResult:
         """Post *apart* in a message of its own; *refused*: Discord would not have its pictures on the *card*.
 
         An ending without a picture goes no further than the channel of its card.
@@ -249,8 +251,10 @@ class Ladder:
                 if isinstance(outcome, discord.Message):
                     log.info("generation %s: posted apart from its card (%s)", generation.id, place.value)
                     if refused:
-                        where = Shown(place, generation.message_id, generation.origin.channel_id)
-                        noted = await self._leave_note(memory, card, Apart(outcome.channel.id, outcome.id), where)
+                        where = DeliveryResult(place, generation.message_id, generation.origin.channel_id)
+                        noted = await self._leave_note(
+                            memory, card, SeparateMessage(outcome.channel.id, outcome.id), where
+                        )
                         if noted is not None:
                             return noted
                     return _moved(memory, apart, place, outcome, plain=plain)
@@ -258,25 +262,27 @@ class Ladder:
                     break  # the place is closed: another form would not help
         if refused:
             await self._edit_if_possible(memory, card.kept_back())
-        return Shown(Place.NOWHERE)
+        return DeliveryResult(Place.NOWHERE)
 
     async def _try_post(
-        self, memory: Memory, place: Place, open_channel: OpenChannel, sheet: Sheet, *, plain: bool
+        self, memory: Memory, place: Place, open_channel: OpenChannel, payload: Payload, *, plain: bool
     ) -> discord.Message | Verdict:
 
         async def send() -> discord.Message:
-            return await self._places.send(await open_channel(), sheet, plain=plain)
+            return await self._places.send(await open_channel(), payload, plain=plain)
 
         try:
-            return await self._calls.make(memory, sheet, send, by_token=False)
+            return await self._calls.make(memory, payload, send, by_token=False)
         except PayloadFails:
             return Verdict.REFUSED
         except discord.HTTPException as error:
             if place is Place.CHANNEL:
-                await self._places.refused_bot(memory, sheet.generation, error)
-            return _judge(error, sheet, place.value, by_token=False)
+                await self._places.refused_bot(memory, payload.generation, error)
+            return _judge(error, payload, place.value, by_token=False)
 
-    async def _leave_note(self, memory: Memory, card: Sheet, apart: Apart, shown: Shown) -> Shown | None:
+    async def _leave_note(
+        self, memory: Memory, card: Payload, apart: SeparateMessage, shown: DeliveryResult
+    ) -> DeliveryResult | None:
         """Say on the card where its pictures are, now or, where Discord can't take it, later. None: it is gone."""
         card = card.posted_at(apart)
         try:
@@ -287,10 +293,10 @@ class Ladder:
         memory.apart |= card.apart
         return shown
 
-    async def _edit_if_possible(self, memory: Memory, sheet: Sheet) -> bool:
+    async def _edit_if_possible(self, memory: Memory, payload: Payload) -> bool:
         """Edit a card whose pictures are seen to already, so nothing is lost when that fails."""
         try:
-            return await self.edit(memory, sheet) is not None
+            return await self.edit(memory, payload) is not None
         except DeliveryDelayed:
             return False
 
@@ -310,23 +316,23 @@ def _linked_in_rows(generation: Generation) -> dict[int, str]:
     }
 
 
-def _moved(memory: Memory, sheet: Sheet, place: Place, message: discord.Message, *, plain: bool) -> Shown:
+def _moved(memory: Memory, payload: Payload, place: Place, message: discord.Message, *, plain: bool) -> DeliveryResult:
     """From now on *message* is the card."""
-    guild_id = sheet.generation.origin.guild_id if place is Place.CHANNEL else None
+    guild_id = payload.generation.origin.guild_id if place is Place.CHANNEL else None
     memory.moved(Home(message.channel.id, guild_id, message.id, plain))
-    memory.note_uploads(sheet, message)
-    return Shown(place, message.id, message.channel.id)
+    memory.note_uploads(payload, message)
+    return DeliveryResult(place, message.id, message.channel.id)
 
 
-def _judge(error: discord.HTTPException, sheet: Sheet, where: str, *, by_token: bool) -> Verdict:
+def _judge(error: discord.HTTPException, payload: Payload, where: str, *, by_token: bool) -> Verdict:
     """The verdict, where going on is possible. Raises DeliveryDelayed and PayloadTooLarge where it is not."""
     verdict = verdict_of(error, by_token=by_token)
     log.info(
         "generation %s: %s: Discord answered %s, code %s: %s",
-        *(sheet.generation.id, where, error.status, error.code, verdict.value),
+        *(payload.generation.id, where, error.status, error.code, verdict.value),
     )
     if verdict is Verdict.LATER:
         raise delayed(error) from None
-    if verdict is Verdict.TOO_LARGE and sheet.uploads:
+    if verdict is Verdict.TOO_LARGE and payload.uploads:
         raise PayloadTooLarge from None
     return verdict

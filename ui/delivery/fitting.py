@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from generations.model import Generation
-from images.reencoder import Press
-from images.shrinking import SmallerPicture
+from images.reencoder import Reencoder
+from images.shrinking import ReencodedImage
 from qwen.images import FoundImage, OversizedImage
 from ui.views.file_names import Picture
 
@@ -43,11 +43,11 @@ def size_of(picture: Picture | OversizedImage) -> int:
     return 0 if isinstance(picture, OversizedImage) else len(picture.data)
 
 
-class Sizing:
+class ImageFitter:
     """Makes pictures fit."""
 
-    def __init__(self, press: Press) -> None:
-        self._press = press
+    def __init__(self, press: Reencoder) -> None:
+        self._reencoder = press
 
     async def fit(
         self, generation: Generation, pictures: Mapping[int, FoundImage]
@@ -61,15 +61,15 @@ class Sizing:
             fitted[position] = smaller or picture
         return fitted
 
-    async def squeeze(self, generation: Generation, picture: FoundImage, refused_bytes: int) -> SmallerPicture | None:
+    async def squeeze(self, generation: Generation, picture: FoundImage, refused_bytes: int) -> ReencodedImage | None:
         """The same picture for a place that takes less than was said: Discord has refused *refused_bytes* of it."""
         limit = DEFAULT_LIMIT if refused_bytes > DEFAULT_LIMIT else refused_bytes // 2
         return await self._smaller(generation, picture, limit)
 
-    async def _smaller(self, generation: Generation, picture: FoundImage, limit: int) -> SmallerPicture | None:
+    async def _smaller(self, generation: Generation, picture: FoundImage, limit: int) -> ReencodedImage | None:
         if isinstance(picture, OversizedImage):
             return None
-        return await self._press.fit(picture.data, limit, generation.request.format)
+        return await self._reencoder.fit(picture.data, limit, generation.request.format)
 
 
 def too_large(pictures: Mapping[int, Picture | OversizedImage], generation: Generation) -> Iterable[int]:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import discord
 
-from generations.model import Apart, Generation, Outlook, State
+from generations.model import Generation, Progress, SeparateMessage, State
 from qwen.images import OversizedImage
 from ui.texts.text_budget import FILES_BYTES_MAX, TEXT_BYTES_MAX, image_descriptions, utf8_bytes
 from ui.views.cards import CardButtons, build_card
@@ -21,7 +21,7 @@ from ui.views.file_names import SPOILER_PREFIX, Picture, file_name
 
 
 @dataclass(frozen=True, slots=True)
-class KeptPicture:
+class KeptAttachment:
     """A picture that stands on the card already. discord.py asks such an object only for to_dict (http.py,
     `handle_message_parameters`); Discord keeps what is listed by its id (Discord docs: Message, "Edit Message").
 
@@ -44,7 +44,7 @@ class KeptPicture:
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class Payload:
     """One state of a card, ready to be sent. All keys are image positions.
 
     *uploads*: pictures to send now; *kept*: those on the message already; *linked*: addresses of images too large to
@@ -53,12 +53,12 @@ class Sheet:
     """
 
     generation: Generation
-    outlook: Outlook
+    progress: Progress
     buttons: CardButtons
     uploads: Mapping[int, Picture]
-    kept: Mapping[int, KeptPicture]
+    kept: Mapping[int, KeptAttachment]
     linked: Mapping[int, str]
-    apart: Mapping[int, Apart] = field(default_factory=dict[int, Apart])
+    apart: Mapping[int, SeparateMessage] = field(default_factory=dict[int, SeparateMessage])
     leaving: bool = False
     brief: bool = False
 
@@ -69,7 +69,7 @@ class Sheet:
         attached |= {position: picture.reference for position, picture in self.kept.items()}
         return build_card(
             self.generation,
-            self.outlook,
+            self.progress,
             buttons=self.buttons,
             attached=attached,
             names=names,
@@ -128,11 +128,11 @@ class Sheet:
         kept = [cast("discord.Attachment", self.kept[position]) for position in sorted(self.kept)]
         return [*kept, *self.files()] or discord.utils.MISSING
 
-    def posted_at(self, message: Apart) -> Sheet:
+    def posted_at(self, message: SeparateMessage) -> Payload:
         """The same card without the new pictures, saying that they are in *message*."""
         return replace(self, uploads={}, apart={**self.apart, **dict.fromkeys(self.uploads, message)})
 
-    def kept_back(self) -> Sheet:
+    def kept_back(self) -> Payload:
         """The same card without the new pictures, saying that there is no place for them.
 
         Nor does it link to new ones: an image that is kept may be refunded, so nobody is told its address.
@@ -145,7 +145,7 @@ class Sheet:
         )
         return replace(self, generation=replace(self.generation, images=tuple(images)), uploads={}, linked=linked)
 
-    def on_new_message(self, pictures: Mapping[int, Picture | OversizedImage]) -> Sheet:
+    def on_new_message(self, pictures: Mapping[int, Picture | OversizedImage]) -> Payload:
         """The same state on a message that holds nothing yet but *pictures*."""
         uploads = {
             position: picture
@@ -158,7 +158,7 @@ class Sheet:
         return file_name(self.generation, self.generation.images[position], picture)
 
 
-def addresses(generation: Generation, apart: Mapping[int, Apart]) -> list[str]:
+def addresses(generation: Generation, apart: Mapping[int, SeparateMessage]) -> list[str]:
     """Where clicks lead to the messages *apart*. A message's own jump_url says "@me" for a server no cache knows."""
     origin = generation.origin
     places = dict.fromkeys(apart[position] for position in sorted(apart))
@@ -169,7 +169,7 @@ def addresses(generation: Generation, apart: Mapping[int, Apart]) -> list[str]:
     ]
 
 
-def pictures_on(message: discord.Message, names: Mapping[int, str]) -> dict[int, KeptPicture]:
+def pictures_on(message: discord.Message, names: Mapping[int, str]) -> dict[int, KeptAttachment]:
     """The pictures *names*, by position, as far as *message* tells of them: all of them, with the ids it tells.
 
     A message that shows its attachments in components lists none of them in `attachments` (discord-api-docs#8277),
@@ -179,12 +179,12 @@ def pictures_on(message: discord.Message, names: Mapping[int, str]) -> dict[int,
     by_name = {attachment.filename: attachment.id for attachment in message.attachments}
     by_name |= {_name_in(item.url): found for item in media if (found := _id_of(item)) is not None}
     by_place = dict(zip(names, media, strict=True)) if len(media) == len(names) else {}
-    pictures: dict[int, KeptPicture] = {}
+    pictures: dict[int, KeptAttachment] = {}
     for position, name in names.items():
         item = by_place.get(position)
         found = by_name.get(name) or (_id_of(item) if item is not None else None)
         address = item.url if item is not None and item.url.startswith(("http://", "https://")) else ""
-        pictures[position] = KeptPicture(found, name, "" if found is not None else address)
+        pictures[position] = KeptAttachment(found, name, "" if found is not None else address)
     return pictures
 
 

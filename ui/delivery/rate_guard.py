@@ -26,7 +26,7 @@ PAUSE_FIRST_SECONDS = 5.0
 PAUSE_MAX_SECONDS = 300.0
 
 
-class Restraint:
+class RateGuard:
     """Whether a call may be made now. One for all cards of a process.
 
     After each check() that lets a call through, one of answered(), refused(), present(), unanswered() and unasked()

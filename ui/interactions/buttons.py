@@ -17,20 +17,20 @@ from discord import ui
 
 from generations.clock import Clock, done_within
 from generations.errors import NotCancellable, NotThere
-from generations.model import PICTURED, Ending, Generation, Request
+from generations.model import MADE, Ending, Generation, Request
 from generations.service import Generations
-from ui.interactions.card_deletion import Removal
+from ui.interactions.card_deletion import CardDeletion
 from ui.interactions.errors import NOBODY, Refusal, answering, defer
-from ui.interactions.first_response import Opening
+from ui.interactions.first_response import FirstResponse
 from ui.interactions.forms import Filled, show_form
 from ui.interactions.origin import pressed_in
 from ui.interactions.requests import repeat_request
-from ui.interactions.responses import PATIENCE_SECONDS
+from ui.interactions.responses import DEFER_AFTER_SECONDS
 from ui.texts import buttons as texts_buttons
 from ui.views.cards_details import build_details
 
 ID_MAX = 2**63 - 1  # what the database can hold; Discord's snowflakes stay below
-FORM_PATIENCE_SECONDS = 2.0  # a form can't follow a "thinking…", and Discord waits three seconds
+FORM_TIMEOUT_SECONDS = 2.0  # a form can't follow a "thinking…", and Discord waits three seconds
 
 
 class ButtonClient(Protocol):
@@ -43,10 +43,10 @@ class ButtonClient(Protocol):
     def clock(self) -> Clock: ...
 
     @property
-    def opening(self) -> Opening: ...
+    def first_response(self) -> FirstResponse: ...
 
     @property
-    def removal(self) -> Removal: ...
+    def card_deletion(self) -> CardDeletion: ...
 
     @property
     def rng(self) -> random.Random: ...
@@ -109,7 +109,7 @@ class CancelButton(Pressable, template=r"imagine:cancel:(?P<id>[0-9]{1,20})"):
                 message_id=None if interaction.message is None else interaction.message.id,
             )
         )
-        if not await done_within(cancelling, PATIENCE_SECONDS, client.clock):
+        if not await done_within(cancelling, DEFER_AFTER_SECONDS, client.clock):
             with contextlib.suppress(discord.HTTPException):  # too late to be answered, not too late to cancel
                 await interaction.response.defer()
         await cancelling
@@ -127,7 +127,7 @@ class AgainButton(Pressable, template=r"imagine:again:(?P<id>[0-9]{1,20})"):
             generation = await self.find(interaction, client)
             return repeat_request(interaction, client.rng, generation.request)
 
-        await client.opening.open_found(interaction, find_request, private=_is_private(interaction))
+        await client.first_response.open_found(interaction, find_request, private=_is_private(interaction))
 
 
 class EditButton(Pressable, template=r"imagine:edit:(?P<id>[0-9]{1,20})"):
@@ -137,7 +137,7 @@ class EditButton(Pressable, template=r"imagine:edit:(?P<id>[0-9]{1,20})"):
 
     async def press(self, interaction: discord.Interaction[Any], client: ButtonClient) -> None:
         finding = asyncio.ensure_future(self.find(interaction, client))
-        if not await done_within(finding, FORM_PATIENCE_SECONDS, client.clock):
+        if not await done_within(finding, FORM_TIMEOUT_SECONDS, client.clock):
             finding.cancel()
             raise Refusal(texts_buttons.SLOW)
         await show_form(interaction, Filled.from_request((await finding).request))
@@ -150,7 +150,7 @@ class DetailsButton(Pressable, template=r"imagine:details:(?P<id>[0-9]{1,20})"):
 
     async def press(self, interaction: discord.Interaction[Any], client: ButtonClient) -> None:
         looking = asyncio.ensure_future(self._look(interaction, client))
-        if not await done_within(looking, PATIENCE_SECONDS, client.clock):
+        if not await done_within(looking, DEFER_AFTER_SECONDS, client.clock):
             await defer(interaction, private=True)
         first, *others = await looking
         if interaction.response.is_done():
@@ -172,7 +172,7 @@ class DeleteButton(Pressable, template=r"imagine:delete:(?P<id>[0-9]{1,20})"):
     action, label = "delete", texts_buttons.DELETE
 
     async def press(self, interaction: discord.Interaction[Any], client: ButtonClient) -> None:
-        await client.removal.ask(interaction, min(self.generation_id, ID_MAX), sure_buttons)
+        await client.card_deletion.ask(interaction, min(self.generation_id, ID_MAX), sure_buttons)
 
 
 class RemoveButton(Pressable, template=r"imagine:remove:(?P<id>[0-9]{1,20})"):
@@ -181,7 +181,7 @@ class RemoveButton(Pressable, template=r"imagine:remove:(?P<id>[0-9]{1,20})"):
     action, label, style = "remove", texts_buttons.DELETE, discord.ButtonStyle.danger
 
     async def press(self, interaction: discord.Interaction[Any], client: ButtonClient) -> None:
-        await client.removal.confirm(interaction, min(self.generation_id, ID_MAX))
+        await client.card_deletion.confirm(interaction, min(self.generation_id, ID_MAX))
 
 
 class KeepButton(Pressable, template=r"imagine:keep:(?P<id>[0-9]{1,20})"):
@@ -190,7 +190,7 @@ class KeepButton(Pressable, template=r"imagine:keep:(?P<id>[0-9]{1,20})"):
     action, label = "keep", texts_buttons.KEEP
 
     async def press(self, interaction: discord.Interaction[Any], client: ButtonClient) -> None:
-        await client.removal.keep(interaction, self.generation_id)
+        await client.card_deletion.keep(interaction, self.generation_id)
 
 
 def sure_buttons(generation_id: int) -> ui.ActionRow[Any]:
@@ -224,7 +224,7 @@ def card_buttons(generation: Generation) -> list[ui.Item[Any]]:
         return [CancelButton(generation.id)]
     if not generation.finished:
         return []
-    if any(image.state in PICTURED for image in generation.images):
+    if any(image.state in MADE for image in generation.images):
         kinds = (AgainButton, EditButton, DetailsButton, DeleteButton)
     elif all(image.ending in _REFUSALS for image in generation.images):
         kinds = (EditButton,)

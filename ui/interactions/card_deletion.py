@@ -34,7 +34,7 @@ Way = tuple[bool, Callable[[], Awaitable[None]]]  # whether by a token, and the 
 SureButtons = Callable[[int], ui.ActionRow[Any]]
 
 
-class Removal:
+class CardDeletion:
     """Takes cards away. Presses that it remembers are an extra way; losing them loses nothing but one more press."""
 
     def __init__(self, client: discord.Client, generations: Generations, clock: Clock) -> None:
@@ -57,7 +57,7 @@ class Removal:
         await interaction.response.defer()
         generation = await self._find(interaction, generation_id)
         press = self._presses.pop((generation_id, interaction.user.id), None)
-        await self._delete_apart(generation)
+        await self._delete_separate(generation)
         await self._delete(generation, press)
         if press is not None and press.message is not None and press.message.id != generation.message_id:
             await _delete_pressed(press)
@@ -86,9 +86,9 @@ class Removal:
         while len(self._presses) > PRESSES_REMEMBERED:
             self._presses.popitem(last=False)
 
-    async def _delete_apart(self, generation: Generation) -> None:
+    async def _delete_separate(self, generation: Generation) -> None:
         """Before the card, whose button is the only way to try again. Raises Refusal when Discord can't do it now."""
-        for apart in set(generation.apart_by_position.values()):
+        for apart in set(generation.separate_by_position.values()):
             channel = self._client.get_partial_messageable(apart.channel_id)
             try:
                 await channel.get_partial_message(apart.message_id).delete()

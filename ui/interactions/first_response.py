@@ -21,7 +21,7 @@ from credits.errors import CreditsError
 from discord_api.errors import described
 from generations.clock import Clock, done_within
 from generations.errors import GenerationError
-from generations.model import Generation, Origin, Outlook, Request
+from generations.model import Generation, Origin, Progress, Request
 from generations.ports import Delivery
 from generations.service import Generations
 from generations.token_only_channels import TokenOnlyChannels
@@ -35,12 +35,12 @@ from ui.interactions.errors import (
     unanswerable,
 )
 from ui.interactions.origin import ANSWER_SECONDS, is_late, origin_of
-from ui.interactions.responses import PATIENCE_SECONDS
+from ui.interactions.responses import DEFER_AFTER_SECONDS
 from ui.views.cards import CardButtons, build_card
 
 log = logging.getLogger("qwen_imagine.opening")
 
-OutlookOf = Callable[[Generation], Awaitable[Outlook]]
+ProgressOf = Callable[[Generation], Awaitable[Progress]]
 FindRequest = Callable[[], Awaitable[Request]]
 Callback = Awaitable[discord.InteractionCallbackResponse[Any] | None]
 
@@ -67,15 +67,15 @@ class FirstAnswer:
     error: BaseException | None = None
 
 
-class Opening:
-    """Takes requests on. *outlook_of*: what the first card can say of the near future; *buttons*: those under it."""
+class FirstResponse:
+    """Takes requests on. *progress_of*: what the first card can say of the near future; *buttons*: those under it."""
 
     def __init__(
         self,
         generations: Generations,
         delivery: Delivery,
         clock: Clock,
-        outlook_of: OutlookOf,
+        progress_of: ProgressOf,
         token_only: TokenOnlyChannels | None = None,
         *,
         buttons: CardButtons,
@@ -83,7 +83,7 @@ class Opening:
         self._generations = generations
         self._delivery = delivery
         self._clock = clock
-        self._outlook_of = outlook_of
+        self._progress_of = progress_of
         self._buttons = buttons
         self._token_only = token_only or TokenOnlyChannels(clock)
         self._unfinished: set[asyncio.Future[Any]] = set()
@@ -114,30 +114,30 @@ class Opening:
                 return
         origin = self._token_only.corrected(origin_of(interaction))
         taking = asyncio.ensure_future(self._take(find, origin))
-        if place is None and not await done_within(taking, PATIENCE_SECONDS, self._clock):
+        if place is None and not await done_within(taking, DEFER_AFTER_SECONDS, self._clock):
             place = await self._first_answer(defer(interaction, private=private), self._left(began))
-        generation, outlook, card = await self._taken(taking, origin)
+        generation, progress, card = await self._taken(taking, origin)
         if place is None:
             ephemeral = generation.request.private
             sending = interaction.response.send_message(view=card, ephemeral=ephemeral, allowed_mentions=NOBODY)
             place = await self._first_answer(sending, self._left(began))
             await self._conclude(generation, place)
         elif await self._conclude(generation, place):
-            self._delivery.show_progress(replace(generation, message_id=place.message_id), outlook)
+            self._delivery.show_progress(replace(generation, message_id=place.message_id), progress)
 
     def _left(self, began: float) -> float:
         return ANSWER_SECONDS - (self._clock.monotonic() - began)
 
     # -- the request -------------------------------------------------------------------------------------------
 
-    async def _take(self, find: FindRequest, origin: Origin) -> tuple[Generation, Outlook, discord.ui.LayoutView]:
+    async def _take(self, find: FindRequest, origin: Origin) -> tuple[Generation, Progress, discord.ui.LayoutView]:
         generation = await self._generations.request(await find(), origin)
-        outlook = await self._outlook_of(generation)
-        return generation, outlook, build_card(generation, outlook, attached={}, buttons=self._buttons)
+        progress = await self._progress_of(generation)
+        return generation, progress, build_card(generation, progress, attached={}, buttons=self._buttons)
 
     async def _taken(
-        self, taking: asyncio.Future[tuple[Generation, Outlook, discord.ui.LayoutView]], origin: Origin
-    ) -> tuple[Generation, Outlook, discord.ui.LayoutView]:
+        self, taking: asyncio.Future[tuple[Generation, Progress, discord.ui.LayoutView]], origin: Origin
+    ) -> tuple[Generation, Progress, discord.ui.LayoutView]:
         """What was taken on, or the reason why not. After a fault of ours the request is undone, to be sure."""
         await asyncio.wait({taking})
         error = taking.exception()
@@ -152,7 +152,7 @@ class Opening:
         *card*: as for Generations.abandon.
         """
         undoing = asyncio.ensure_future(self._generations.abandon(generation_id, card=card))
-        if not await done_within(undoing, PATIENCE_SECONDS, self._clock):
+        if not await done_within(undoing, DEFER_AFTER_SECONDS, self._clock):
             self._unfinished.add(undoing)
             undoing.add_done_callback(self._undone)
             return False

@@ -16,13 +16,13 @@ import discord
 from discord import ui
 
 from generations.archive import Archive, Fetched, Page, clean_words, kept_images
-from generations.delivery_result import Place, Shown
+from generations.delivery_result import DeliveryResult, Place
 from generations.errors import DeliveryDelayed, LostClaim, NotThere
-from generations.model import Generation, Origin, Outlook, State
+from generations.model import Generation, Origin, Progress, State
 from images.image_memory import Room
 from ui.interactions.errors import NOBODY, Refusal, defer
 from ui.interactions.origin import channel_without_history, missing_permissions, origin_of
-from ui.interactions.responses import Answered, Desk, desk_of, in_time, show, within_patience
+from ui.interactions.responses import Answered, Desk, defer_if_slow, desk_of, in_time, show
 from ui.texts import card as texts
 from ui.texts import history as texts_history
 from ui.views.cards_history import build_history
@@ -39,7 +39,7 @@ async def _show_page(interaction: discord.Interaction[Any], looking: Any) -> Non
     """Show the page at once, and its images as soon as they are found."""
     desk, viewer = desk_of(interaction), interaction.user.id
     turn = desk.thumbnails.turned(viewer)
-    page: Page = await within_patience(interaction, asyncio.ensure_future(looking), desk.clock)
+    page: Page = await defer_if_slow(interaction, asyncio.ensure_future(looking), desk.clock)
     await show(interaction, build_history(page, _rows(page)))
     async for seen in desk.thumbnails.find(page, viewer, turn, channel_without_history(interaction)):
         refused = bool(seen.refused)
@@ -153,7 +153,7 @@ async def _post(
     home = desk.token_only.corrected(origin_of(interaction))
     card = _moved(fetched.generation, fetched.pictures, home, message_id)
     try:
-        shown = await desk.delivery.show(card, Outlook(), fetched.pictures)
+        shown = await desk.delivery.show(card, Progress(), fetched.pictures)
     except DeliveryDelayed:
         raise Refusal(texts_history.DISCORD_SILENT) from None
     if shown.place is Place.NOWHERE:
@@ -161,7 +161,7 @@ async def _post(
     await _note(desk.archive, fetched, home, shown)
 
 
-async def _note(archive: Archive, fetched: Fetched, home: Origin, shown: Shown) -> None:
+async def _note(archive: Archive, fetched: Fetched, home: Origin, shown: DeliveryResult) -> None:
     await archive.posted(fetched.generation, home, shown, fetched.pictures)
 
 

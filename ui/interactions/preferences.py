@@ -15,7 +15,7 @@ from discord import ui
 
 from people.model import Preferences, parse_change
 from ui.interactions.errors import Refusal
-from ui.interactions.responses import Answered, desk_of, in_time, show, within_patience
+from ui.interactions.responses import Answered, defer_if_slow, desk_of, in_time, show
 from ui.texts import settings as texts_settings
 from ui.views.cards_settings import Question, build_settings
 
@@ -69,7 +69,7 @@ class PreferenceList(
 
 async def _show(interaction: discord.Interaction[Any], looking: Coroutine[Any, Any, Preferences]) -> None:
     desk = desk_of(interaction)
-    preferences = await within_patience(interaction, asyncio.ensure_future(looking), desk.clock)
+    preferences = await defer_if_slow(interaction, asyncio.ensure_future(looking), desk.clock)
     await show(interaction, build_settings(preferences, PreferenceList))
 
 

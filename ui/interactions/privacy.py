@@ -14,7 +14,7 @@ from discord import ui
 from generations.export import ExportFile, build_export
 from generations.model import State
 from ui.interactions.errors import NOBODY, Refusal, defer
-from ui.interactions.responses import Answered, desk_of, show, within_patience
+from ui.interactions.responses import Answered, defer_if_slow, desk_of, show
 from ui.texts import privacy as texts
 from ui.views.cards_privacy import build_confirmation, build_holdings, build_outcome
 
@@ -27,7 +27,7 @@ async def open_holdings(interaction: discord.Interaction[Any]) -> None:
     """Answer `/privacy show`."""
     desk = desk_of(interaction)
     looking = asyncio.ensure_future(desk.privacy.holdings(interaction.user.id))
-    holdings = await within_patience(interaction, looking, desk.clock)
+    holdings = await defer_if_slow(interaction, looking, desk.clock)
     await show(interaction, build_holdings(holdings))
 
 
@@ -87,7 +87,7 @@ class DeletionButton(Answered, ui.DynamicItem[ui.Button[Any]], template=r"privac
             return
         desk = desk_of(interaction)
         erasing = asyncio.ensure_future(desk.privacy.erase(interaction.user.id))
-        erased = await within_patience(interaction, erasing, desk.clock)
+        erased = await defer_if_slow(interaction, erasing, desk.clock)
         outcome = texts.deleted(erased.generations, erased.kept_credits, erased.forgotten_at_ms)
         await show(interaction, build_outcome(outcome))
 

@@ -28,7 +28,7 @@ from ui.interactions.errors import NOBODY, Refusal, answering, defer
 from ui.texts import history as texts_history
 
 T = TypeVar("T")
-PATIENCE_SECONDS = 1.0  # as long as this an answer may take before the person is told that one is coming
+DEFER_AFTER_SECONDS = 1.0  # as long as this an answer may take before the person is told that one is coming
 NO_DEFER_SECONDS = 2.0  # where nothing may be shown before it is known what; Discord waits three
 
 
@@ -110,9 +110,9 @@ class Answered:
         raise NotImplementedError
 
 
-async def within_patience(interaction: discord.Interaction[Any], looking: asyncio.Future[T], clock: Clock) -> T:
+async def defer_if_slow(interaction: discord.Interaction[Any], looking: asyncio.Future[T], clock: Clock) -> T:
     """What *looking* finds. After a second the person is told, privately, that an answer is coming."""
-    if not await done_within(looking, PATIENCE_SECONDS, clock):
+    if not await done_within(looking, DEFER_AFTER_SECONDS, clock):
         if interaction.type is discord.InteractionType.application_command:
             await defer(interaction, private=True)
         else:

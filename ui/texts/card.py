@@ -35,9 +35,9 @@ _ENDINGS = {
     Ending.KEY_REFUSED: "The image service doesn't accept the bot's key. The bot's owner was told",
     Ending.ACCOUNT_EMPTY: "The bot's account at the image service is empty. The bot's owner was told",
     Ending.TASK_LOST: "The image service lost this image on the way",
-    Ending.NO_PICTURE: "The image service finished without an image",
-    Ending.PICTURE_UNUSABLE: "What the image service sent is not an image that can be posted",
-    Ending.PICTURE_LOST: "The image was made, but it was lost before it could be posted",
+    Ending.NO_IMAGE: "The image service finished without an image",
+    Ending.IMAGE_UNUSABLE: "What the image service sent is not an image that can be posted",
+    Ending.IMAGE_LOST: "The image was made, but it was lost before it could be posted",
     Ending.OUTCOME_UNKNOWN: "The image service didn't confirm that it took this. If the image still arrives, "
     "it is posted here, free",
     Ending.DEADLINE: "This took longer than an image may take. If it still arrives, it is posted here, free",
@@ -158,7 +158,7 @@ def open_label(position: int, count: int) -> str:
     return "Open the image" if count == 1 else f"Open image {position + 1}"
 
 
-def posted_apart(addresses: Sequence[str]) -> str:
+def posted_separately(addresses: Sequence[str]) -> str:
     """*addresses*: of the messages that hold the images."""
     return f"Posted in a message of its own: {' '.join(addresses)}"
 

@@ -32,7 +32,7 @@ _LEADING = re.compile(r"[-+]|\d+(?=\.)")  # what makes a list or small print, at
 _PINGING = re.compile(r"@(?=everyone|here)")
 
 
-def inert(text: str, limit: int) -> str:
+def escape(text: str, limit: int) -> str:
     """*text* as one line that only shows itself, of at most *limit* UTF-16 units after escaping, "…" where it was cut.
 
     Never empty, and never ends inside an escape or a visible character. UTF-16 units are the widest of the counts
@@ -46,7 +46,7 @@ def inert(text: str, limit: int) -> str:
     return _cut(shown, limit)
 
 
-def inert_parts(text: str, limit: int) -> list[str]:
+def escape_parts(text: str, limit: int) -> list[str]:
     """All of *text* as inert() shows it, in parts of at most *limit* UTF-16 units, each for the start of a line.
 
     Never empty; no part begins or ends inside an escape or a visible character.

@@ -17,13 +17,13 @@ from typing import Any
 import discord
 from discord import ui
 
-from generations.model import HELD, IN_FLIGHT, PICTURED, RETURNED, Ending, Generation, Image, Outlook, State
+from generations.model import HELD, IN_FLIGHT, MADE, RETURNED, Ending, Generation, Image, Progress, State
 from generations.prices import charged_for, price_of
 from qwen.models import PROMPT_MAX
 from qwen.refusals import speaks_of_length
 from ui.texts import card as texts
 from ui.texts import places as texts_places
-from ui.texts.escaping import inert, units
+from ui.texts.escaping import escape, units
 from ui.texts.formatting import duration
 from ui.texts.text_budget import FILES_BYTES_MAX, TEXT_BYTES_MAX, image_descriptions, utf8_bytes
 from ui.views.file_names import reencoding_in
@@ -47,7 +47,7 @@ CardButtons = Callable[[Generation], Sequence[ui.Item[Any]]]
 
 def build_card(
     generation: Generation,
-    outlook: Outlook,
+    progress: Progress,
     *,
     buttons: CardButtons,
     attached: Mapping[int, str],
@@ -69,9 +69,9 @@ def build_card(
     """
     container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=_accent(generation))
     lines = [
-        f"**{inert(generation.request.prompt, PROMPT_BRIEF if brief else PROMPT_SHOWN)}**",
+        f"**{escape(generation.request.prompt, PROMPT_BRIEF if brief else PROMPT_SHOWN)}**",
         *_ready_lines(generation, attached, linked, elsewhere),
-        *_live_lines(generation.images, outlook),
+        *_live_lines(generation.images, progress),
         *_ending_lines(generation),
         *([texts_places.LEAVING] if leaving else []),
         *_fitting_lines(generation, names or attached),
@@ -92,7 +92,7 @@ def plain_text(
     generation: Generation, linked: Mapping[int, str], names: Mapping[int, str] = _NOTHING, *, brief: bool = False
 ) -> str:
     """The text beside pictures, known by their *names*, in a message without components; at most 2000 characters."""
-    lines = [f"**{inert(generation.request.prompt, PROMPT_BRIEF if brief else PROMPT_SHOWN)}**"]
+    lines = [f"**{escape(generation.request.prompt, PROMPT_BRIEF if brief else PROMPT_SHOWN)}**"]
     if linked:
         lines.append(texts.too_large(sorted(linked), len(generation.images)))
         lines.extend(_text_urls(linked, above=0))
@@ -115,7 +115,7 @@ def _ready_lines(
     generation: Generation, attached: Mapping[int, str], linked: Mapping[int, str], elsewhere: Sequence[str]
 ) -> list[str]:
     images = generation.images
-    pictured = [image for image in images if image.state in PICTURED]
+    pictured = [image for image in images if image.state in MADE]
     lines: list[str] = []
     if 0 < len(pictured) < len(images):
         lines.append(texts.ready_of(len(pictured), len(images)))
@@ -123,7 +123,7 @@ def _ready_lines(
         lines.append(texts.too_large(sorted(linked), len(images)))
         lines.extend(_text_urls(linked, above=BUTTON_URL_MAX))
     if elsewhere:
-        lines.append(texts.posted_apart(elsewhere))
+        lines.append(texts.posted_separately(elsewhere))
     else:
         apart = [image for image in pictured if image.position not in attached and image.position not in linked]
         lines.extend(
@@ -136,23 +136,23 @@ def _ready_lines(
     return lines
 
 
-def _live_lines(images: Sequence[Image], outlook: Outlook) -> list[str]:
+def _live_lines(images: Sequence[Image], progress: Progress) -> list[str]:
     """What happens to the images that are on their way, one line for each kind of happening."""
     groups: dict[str, list[Image]] = {}
     for image in images:
         if image.state in HELD:
-            groups.setdefault(_happening(image, outlook), []).append(image)
+            groups.setdefault(_happening(image, progress), []).append(image)
     if len(groups) == 1:
         return list(groups)
     return [_labelled(images, group, text) for text, group in groups.items()]
 
 
-def _happening(image: Image, outlook: Outlook) -> str:
+def _happening(image: Image, progress: Progress) -> str:
     if image.state is State.RUNNING:
-        return texts.painting_text(outlook.painting)
-    waits = image.admitted_at_ms is None or outlook.is_held_up
-    if image.state is State.REQUESTED and waits and outlook.line is not None:
-        return texts.waiting_text(outlook.line)
+        return texts.painting_text(progress.painting)
+    waits = image.admitted_at_ms is None or progress.is_held_up
+    if image.state is State.REQUESTED and waits and progress.line is not None:
+        return texts.waiting_text(progress.line)
     return texts.SENDING
 
 
@@ -160,7 +160,7 @@ def _ending_lines(generation: Generation) -> list[str]:
     groups: dict[str, list[Image]] = {}
     for image in generation.images:
         if image.state in RETURNED:
-            detail = inert(image.ending_detail, DETAIL_SHOWN) if image.ending_detail else ""
+            detail = escape(image.ending_detail, DETAIL_SHOWN) if image.ending_detail else ""
             hint = _length_hint(generation.request.prompt, image) if image.ending is Ending.PROMPT_REFUSED else ""
             groups.setdefault(texts.ending_sentence(image.ending, detail, hint), []).append(image)
     lines = [_labelled(generation.images, group, sentence) for sentence, group in groups.items()]
@@ -206,7 +206,7 @@ def _small_print(generation: Generation) -> str:
             texts.price_text(
                 held=price_of(sum(1 for image in images if image.state in HELD)),
                 charged=sum(charged_for(image) for image in images),
-                settled=any(image.state in PICTURED for image in images),
+                settled=any(image.state in MADE for image in images),
             ),
             texts.made_for(generation.origin.user_id),
         ]
@@ -238,6 +238,6 @@ def _accent(generation: Generation) -> int:
         return _BLUE
     if not generation.finished or states == {State.CANCELLED}:
         return _GREY
-    if states <= PICTURED:
+    if states <= MADE:
         return _GREEN
-    return _AMBER if states & PICTURED else _RED
+    return _AMBER if states & MADE else _RED

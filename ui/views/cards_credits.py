@@ -8,7 +8,7 @@ from credits.model import Balance, Entry, EntryKind
 from generations.prices import price_of
 from generations.service import Statement
 from ui.texts import card as texts
-from ui.texts.escaping import inert
+from ui.texts.escaping import escape
 
 REASON_MAX = 60
 _REASONS = {
@@ -45,7 +45,7 @@ def _balance_lines(balance: Balance, held_images: int) -> list[str]:
 def _entry_line(entry: Entry, link: tuple[int | None, int, int] | None) -> str:
     return texts.entry_text(
         amount=entry.available_delta,
-        reason=_REASONS.get(entry.kind) or inert(entry.reason, REASON_MAX),
+        reason=_REASONS.get(entry.kind) or escape(entry.reason, REASON_MAX),
         card_url=jump_url(*link) if link is not None else None,
         at_ms=entry.created_at_ms,
     )

@@ -9,11 +9,11 @@ from __future__ import annotations
 from discord import ui
 
 from credits.model import Balance
-from generations.model import PICTURED, Generation, Image
+from generations.model import MADE, Generation, Image
 from generations.prices import charged_for, price_of
 from ui.texts import buttons as texts_buttons
 from ui.texts import card as texts
-from ui.texts.escaping import inert, inert_parts, units
+from ui.texts.escaping import escape, escape_parts, units
 from ui.texts.formatting import credits_text, duration
 from ui.texts.text_budget import TEXT_BYTES_MAX, utf8_bytes
 
@@ -26,7 +26,7 @@ _COLOUR = 0x5865F2
 def build_details(generation: Generation, balance: Balance) -> list[ui.LayoutView]:
     """One view for each message, in order; new ones each time, with nothing to press."""
     words = generation.request.prompt
-    prompt = inert_parts(words, PART_MAX) if words else [texts_buttons.PROMPT_GONE]
+    prompt = escape_parts(words, PART_MAX) if words else [texts_buttons.PROMPT_GONE]
     facts = "\n".join(_facts(generation))
     account = "\n".join(_account(balance))
     pages: list[list[str]] = [[]]
@@ -59,10 +59,10 @@ def _facts(generation: Generation) -> list[str]:
 
 def _image_line(image: Image) -> str:
     took = ""
-    if image.state in PICTURED and image.ready_at_ms is not None and image.submitted_at_ms is not None:
+    if image.state in MADE and image.ready_at_ms is not None and image.submitted_at_ms is not None:
         took = duration((image.ready_at_ms - image.submitted_at_ms) / 1000)
-    price = credits_text(charged_for(image)) if image.state in PICTURED else ""
-    task_id = inert(image.task_id, TASK_ID_SHOWN) if image.task_id else ""
+    price = credits_text(charged_for(image)) if image.state in MADE else ""
+    task_id = escape(image.task_id, TASK_ID_SHOWN) if image.task_id else ""
     return texts_buttons.image_line(image.position + 1, image.seed, image.state, took, price, task_id)
 
 

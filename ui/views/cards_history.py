@@ -12,11 +12,11 @@ import discord
 from discord import ui
 
 from generations.archive import Page, kept_images
-from generations.model import PICTURED, Generation
+from generations.model import MADE, Generation
 from generations.prices import charged_for
 from ui.texts import card as texts
 from ui.texts import history as texts_history
-from ui.texts.escaping import inert
+from ui.texts.escaping import escape
 from ui.texts.formatting import images_text
 from ui.texts.text_budget import thumbnail_description
 from ui.views.cards_credits import jump_url
@@ -41,7 +41,7 @@ def build_history(
     """One page. *thumbnails*: generation id -> addresses of its images; *gone*: ids whose message is not there;
     *is_refused*: the bot may not look at some of the messages."""
     container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=_COLOUR)
-    words = inert(page.words, WORDS_SHOWN) if page.words else ""
+    words = escape(page.words, WORDS_SHOWN) if page.words else ""
     if not page.generations:
         container.add_item(ui.TextDisplay(texts_history.nothing_found(words)))
         return ui.LayoutView(timeout=None).add_item(container)
@@ -70,14 +70,14 @@ def _gallery_items(page: Page, thumbnails: Mapping[int, Sequence[str]]) -> list[
 
 
 def _entry(number: int, page: Page, generation: Generation, gone: frozenset[int]) -> str:
-    request, made = generation.request, [image for image in generation.images if image.state in PICTURED]
+    request, made = generation.request, [image for image in generation.images if image.state in MADE]
     link = page.link(generation)
     where = "" if link is None else texts_history.card_link(jump_url(*link))
     if generation.id in gone or generation.id in page.removed:
         where = texts_history.CARD_GONE
     return texts_history.entry(
         number=number,
-        prompt=inert(request.prompt, PROMPT_SHOWN),
+        prompt=escape(request.prompt, PROMPT_SHOWN),
         parts=[
             images_text(len(made)) if len(made) > 1 else "",
             request.size.label,

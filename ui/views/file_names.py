@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from generations.model import Generation, Image
-from images.shrinking import SmallerPicture
+from images.shrinking import ReencodedImage
 from qwen.images import DownloadedImage
 from qwen.models import OutputFormat
 from ui.texts.escaping import file_stem
@@ -19,7 +19,7 @@ SPOILER_PREFIX = "SPOILER_"  # what discord.File puts before the name of a hidde
 
 _SIZE = r"\d{1,5}x\d{1,5}"
 
-Picture = DownloadedImage | SmallerPicture
+Picture = DownloadedImage | ReencodedImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def file_name(generation: Generation, image: Image, picture: Picture | None = No
     """
     prefix = SPOILER_PREFIX if generation.request.spoiler else ""
     stem = file_stem(generation.request.prompt, image.seed)
-    sizes = _sizes_of(picture) if isinstance(picture, SmallerPicture) else ""
+    sizes = _sizes_of(picture) if isinstance(picture, ReencodedImage) else ""
     format = generation.request.format if picture is None else picture.format
     return f"{prefix}{stem}{sizes}.{format.extension}"
 
@@ -54,7 +54,7 @@ def reencoding_in(name: str, seed: int) -> Reencoding | None:
     return Reencoding(format, _read_size(before or after), _read_size(after))
 
 
-def _sizes_of(picture: SmallerPicture) -> str:
+def _sizes_of(picture: ReencodedImage) -> str:
     after = (picture.width, picture.height)
     sizes = (after,) if picture.before == after else (picture.before, after)
     return "".join(f"-{width}x{height}" for width, height in sizes)

@@ -12,10 +12,10 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("images", sa.Column("apart_channel_id", sa.BigInteger()))
-    op.add_column("images", sa.Column("apart_message_id", sa.BigInteger()))
+    op.add_column("images", sa.Column("separate_channel_id", sa.BigInteger()))
+    op.add_column("images", sa.Column("separate_message_id", sa.BigInteger()))
 
 
 def downgrade() -> None:
-    op.drop_column("images", "apart_message_id")
-    op.drop_column("images", "apart_channel_id")
+    op.drop_column("images", "separate_message_id")
+    op.drop_column("images", "separate_channel_id")

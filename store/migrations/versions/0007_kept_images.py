@@ -34,7 +34,7 @@ def downgrade() -> None:
     op.execute(
         sa.text(
             "UPDATE generations SET due_at_ms = (SELECT min(images.due_at_ms) FROM images "
-            "WHERE images.generation_id = generations.id) WHERE shown_revision >= revision AND id IN "
+            "WHERE images.generation_id = generations.id) WHERE published_revision >= revision AND id IN "
             "(SELECT generation_id FROM images WHERE state = 'undelivered')"
         )
     )
