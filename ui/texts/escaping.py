@@ -207,7 +207,8 @@ def _is_regional(character: str) -> bool:
 
 
 def _is_pictorial(character: str) -> bool:
-    return unicodedata.category(character) in ("So", "Sk")
+    """A picture, or a skin tone; other modifier symbols, such as the backtick, are signs of Markdown or plain text."""
+    return unicodedata.category(character) == "So" or "\U0001f3fb" <= character <= "\U0001f3ff"
 
 
 def _escape(cluster: str) -> str:
