@@ -121,7 +121,7 @@ def raised(error: Exception, cause: Exception | None = None) -> Exception:
 
 def test_the_log_names_classes_and_places_and_no_words() -> None:
     text = described(raised(RuntimeError(SECRET), raised(ValueError(SECRET))))
-    assert "RuntimeError" in text and "ValueError" in text and "test_answers.py" in text
+    assert "RuntimeError" in text and "ValueError" in text and "test_errors.py" in text
     assert SECRET not in text
 
 

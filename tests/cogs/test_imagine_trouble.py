@@ -11,7 +11,7 @@ import pytest
 
 from generations.model import Ending, State
 from tests.cogs.scene import Scene, private_words, words
-from tests.cogs.test_answers import Response
+from tests.cogs.test_errors import Response
 from ui.interactions.first_response import is_surely_refused
 
 # Typed, so that the person's settings need not be looked up: what goes wrong strikes the request itself.

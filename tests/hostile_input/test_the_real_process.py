@@ -116,7 +116,7 @@ async def test_an_env_file_that_everybody_can_read_is_refused_by_the_process(tmp
 
 HOOKS = """
 import asyncio, os, sys, threading, warnings
-from secrecy import forbid_core_files, set_up_logging
+from observability.logging import forbid_core_files, set_up_logging
 set_up_logging("DEBUG", ["canary-secret"])
 
 class Hostile:
@@ -178,7 +178,7 @@ async def test_a_crash_leaves_no_core_file(tmp_path: Path) -> None:
     async def cores_of(statement: str) -> list[Path]:
         folder = tmp_path / str(len(statement))
         folder.mkdir()
-        code = f"{allow}; from secrecy import forbid_core_files; {statement}; os.abort()"
+        code = f"{allow}; from observability.logging import forbid_core_files; {statement}; os.abort()"
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", code), cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
             stderr=asyncio.subprocess.DEVNULL,
