@@ -298,7 +298,7 @@ def _answer_post(api: ImageApi, post: Post, fault: str | None) -> _Reply:
     if refusal is not None:
         return refusal
     if api.is_full():
-        post.above_limit, post.sure = True, fault in (None, "slow")
+        post.above_limit, post.sure = True, fault not in ("cut after", "silent")  # else this answer arrives
         return _refusal("429") or _envelope({})
     task = api.take(post.image)
     post.taken = True
