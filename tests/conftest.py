@@ -12,7 +12,7 @@ settings.load_profile("house")
 pytest_plugins = ["tests.databases"]
 
 # Files that mostly wait come first, so that the others fill their pauses and none of them is left over at the end.
-WAITING_FIRST = ("walk", "e2e", "simulation", "page", "chaos")
+WAITING_FIRST = ("journeys", "e2e", "simulation", "page", "chaos")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

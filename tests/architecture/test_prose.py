@@ -7,6 +7,7 @@ import re
 
 import discord
 
+from scripts import architecture
 from settings import Settings, env_example, markdown_table
 from tests.architecture.laws import ROOT, Module, modules
 
@@ -76,6 +77,18 @@ def test_every_bad_day_names_tests_that_exist() -> None:
 def test_every_decision_has_a_number_of_its_own() -> None:
     numbers = sorted(path.name[:4] for path in (ROOT / "docs/decisions").glob("*.md"))
     assert numbers == [f"{number:04}" for number in range(1, len(numbers) + 1)]
+
+
+def test_the_drawing_of_the_architecture_is_made_from_the_imports_of_today() -> None:
+    page = read("docs/architecture.md")
+    drawn = page.partition(architecture.BEGIN)[2].partition(architecture.END)[0]
+    assert drawn == architecture.block(), "run: python scripts/architecture.py write"
+
+
+def test_every_file_that_the_architecture_names_exists() -> None:
+    named = set(re.findall(r"`((?:[a-z_]+/)+(?:[a-z_]+\.(?:py|md))?)`", read("docs/architecture.md")))
+    assert len(named) > 30
+    assert {name for name in named if not (ROOT / name).exists()} == set()
 
 
 def commands_in(module: Module) -> list[str]:
