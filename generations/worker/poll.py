@@ -11,7 +11,7 @@ from generations import records
 from generations.callbacks import Poll
 from generations.fetching import fetch
 from generations.model import Ending, Generation, Image, State
-from generations.poll_schedule import backoff_seconds, late_poll_seconds
+from generations.poll_schedule import POLL_SECONDS, backoff_seconds, late_poll_seconds
 from generations.prices import price_of
 from generations.worker.context import StepContext
 from generations.worker.poll_turns import asking, begin_poll, follow_calls, with_poll_time
@@ -66,7 +66,9 @@ async def answered(
         case TaskStatus.FAILED:
             await _failed(context, generation, image, task)
         case TaskStatus.PENDING | TaskStatus.IN_PROGRESS | TaskStatus.UNKNOWN:
-            await _poll_again(context, generation, image, poll, context.poll_seconds, failures=0)
+            # A call that ran ahead of the status is not followed by a second one.
+            wait = POLL_SECONDS if poll.was_called else context.poll_seconds
+            await _poll_again(context, generation, image, poll, wait, failures=0)
     return None
 
 

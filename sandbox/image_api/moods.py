@@ -40,6 +40,7 @@ class Mood(StrEnum):
     CALLBACK_LOST = "callback_lost"
     CALLBACK_TWICE = "callback_twice"
     CALLBACK_EARLY = "callback_early"
+    CALLBACK_AHEAD = "callback_ahead"
     CALLBACK_FORGED = "callback_forged"
     CALLBACK_PUT = "callback_put"
     CALLBACK_TASKID = "callback_taskid"
@@ -100,6 +101,7 @@ CARDS = (
     MoodCard(Mood.CALLBACK_LOST, _CALLBACKS, "Callback lost", "The callback never comes."),
     MoodCard(Mood.CALLBACK_TWICE, _CALLBACKS, "Callback twice", "The callback comes two times."),
     MoodCard(Mood.CALLBACK_EARLY, _CALLBACKS, "Callback early", "One callback comes before the task id is known."),
+    MoodCard(Mood.CALLBACK_AHEAD, _CALLBACKS, "Callback ahead", "The callback comes half a second before the status."),
     MoodCard(Mood.CALLBACK_FORGED, _CALLBACKS, "Callback forged", "A false callback claims success too soon."),
     MoodCard(Mood.CALLBACK_PUT, _CALLBACKS, "Callback by PUT", "The callback is a PUT."),
     MoodCard(Mood.CALLBACK_TASKID, _CALLBACKS, "Callback, taskId", "The callback names its task as data.taskId."),

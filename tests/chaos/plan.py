@@ -24,7 +24,9 @@ MOODS = (
     *(Mood.ERROR_BEFORE, Mood.ERROR_AFTER, Mood.SILENT, Mood.GARBAGE, Mood.STRANGE_STATUS, Mood.NO_URL),
     *(Mood.SEVERAL_URLS, Mood.NOT_AN_IMAGE, Mood.REDIRECT, Mood.DRIP),
 )
-CALLBACK_MOODS = (Mood.CALLBACK_LOST, Mood.CALLBACK_TWICE, Mood.CALLBACK_EARLY, Mood.CALLBACK_FORGED)
+CALLBACK_MOODS = (
+    *(Mood.CALLBACK_LOST, Mood.CALLBACK_TWICE, Mood.CALLBACK_EARLY, Mood.CALLBACK_AHEAD, Mood.CALLBACK_FORGED),
+)
 
 DUEL_SECONDS = 20.0  # the end of a run, without kills: what a process that only slept does late must harm nobody
 DUEL_EVERY_SECONDS = 45.0

@@ -342,6 +342,16 @@ async def test_callbacks_come_twice_early_or_forged(service: Service, mood: Mood
         assert heard[0]["data"]["response"] == ["http://127.0.0.1:1/forged.png"]
 
 
+async def test_a_callback_may_run_ahead_of_the_status_by_half_a_second(service: Service) -> None:
+    service.images.set_mood(Mood.CALLBACK_AHEAD, 1)
+    task_id = await service.make(callback_url=f"{service.url}/heard")
+    (said,) = await service.heard(1)
+    assert said["data"]["status"] == "SUCCESS"
+    task = service.images.tasks[task_id]
+    told = [task.look(task.due_at_ms + later_ms, Mood.CALLBACK_AHEAD) for later_ms in (-1, 0, 499, 500)]
+    assert told == ["IN_PROGRESS", "IN_PROGRESS", "IN_PROGRESS", "SUCCESS"]
+
+
 async def test_callbacks_come_in_the_forms_of_other_services(service: Service) -> None:
     told: dict[Mood, dict] = {}
     for mood in (Mood.CALLBACK_PUT, Mood.CALLBACK_TASKID, Mood.CALLBACK_ID):

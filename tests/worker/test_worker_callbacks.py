@@ -119,14 +119,16 @@ async def test_a_call_is_followed_by_a_poll_at_once_however_short_ago_the_last_o
     assert await line.shop.states(generation_id) == [State.DELIVERED]
 
 
-async def test_after_a_poll_that_followed_a_call_the_next_poll_of_its_own_comes_as_ever(line: Line) -> None:
+async def test_a_call_ahead_of_the_status_is_followed_by_a_second_poll_after_five_seconds_and_then_as_ever(
+    line: Line,
+) -> None:
     line.shop.service.on_poll = [PAINTING] * 3
     await line.shop.imagine()
     await line.shop.worker.step()
     await line.shop.pass_time(3)
     await line.call()
-    await line.shop.pass_time(22)
-    assert line.poll_ages() == [4.0, 14.0, 24.0]
+    await line.shop.pass_time(17)
+    assert line.poll_ages() == [4.0, 9.0, 19.0]
 
 
 async def test_of_calls_to_several_processes_one_is_followed_by_a_poll_in_five_seconds(line: Line) -> None:
