@@ -167,11 +167,10 @@ class Throttle:
     def post_refused(self, now: float, retry_after_seconds: float | None, jitter: float) -> float:
         """A POST met a 429. Returns the seconds for which no POST is made.
 
-        With a named time everything waits. Without one it most likely speaks of tasks, and only polls tell when one has
-        ended: they go on, and if there were too many calls the next one meets a 429 of its own.
+        It most likely speaks of tasks, also where it names a time, and only polls tell when one has ended: they go on,
+        and if there were too many calls the next poll meets a 429 of its own.
         """
-        pause = self.posts if retry_after_seconds is None else self.calls
-        return pause.refused(now, retry_after_seconds, jitter)
+        return self.posts.refused(now, retry_after_seconds, jitter)
 
     def poll_answered(self, now: float) -> None:
         """A poll was answered normally."""

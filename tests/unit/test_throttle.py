@@ -42,12 +42,13 @@ def test_a_normal_answer_forgets_earlier_refusals() -> None:
     assert pause.refused(5001.0, None, jitter=1.0) == 10.0
 
 
-def test_a_named_wait_is_kept_by_the_whole_client_whichever_call_met_it() -> None:
+def test_a_named_wait_is_kept_by_every_call_where_a_poll_met_it_and_by_posts_alone_where_a_post_did() -> None:
     for throttle in (polls := Throttle(20), posts := Throttle(20)):
         assert (throttle.wait_seconds(100.0), throttle.post_wait_seconds(100.0)) == (0.0, 0.0)
     assert polls.poll_refused(100.0, 7.0, jitter=0.5) == posts.post_refused(100.0, 7.0, jitter=0.5) == 7.0
+    assert (polls.wait_seconds(100.0), polls.post_wait_seconds(100.0)) == (7.0, 7.0)
+    assert (posts.wait_seconds(100.0), posts.post_wait_seconds(100.0)) == (0.0, 7.0)
     for throttle in (polls, posts):
-        assert (throttle.wait_seconds(100.0), throttle.post_wait_seconds(100.0)) == (7.0, 7.0)
         assert (throttle.wait_seconds(107.0), throttle.post_wait_seconds(107.0)) == (0.0, 0.0)
 
 

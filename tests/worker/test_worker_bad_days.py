@@ -102,7 +102,7 @@ async def test_a_post_turned_away_in_front_of_the_service_is_made_again_and_afte
     assert workshop.bell.matters == ["turned_away"]
 
 
-async def test_too_many_requests_makes_everybody_wait_as_long_as_the_service_asks(workshop: Workshop) -> None:
+async def test_too_many_requests_makes_every_post_wait_as_long_as_the_service_asks(workshop: Workshop) -> None:
     workshop.service.on_create = [RateLimited(http_status=429, retry_after_seconds=30.0)]
     await workshop.imagine()
     await workshop.worker.step()

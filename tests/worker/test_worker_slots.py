@@ -138,19 +138,17 @@ async def test_a_429_on_a_poll_says_nothing_about_tasks(workshop: Workshop) -> N
     assert workshop.context.throttle.slots.count(workshop.clock.monotonic()) == before
 
 
-@pytest.mark.parametrize(("named", "looks_go_on"), [(20.0, False), (None, True)])
-async def test_a_429_on_a_post_pauses_polls_only_where_it_names_a_time(
-    workshop: Workshop, named: float | None, looks_go_on: bool
-) -> None:
+@pytest.mark.parametrize("named", [20.0, None])
+async def test_a_429_on_a_post_pauses_posts_and_no_poll(workshop: Workshop, named: float | None) -> None:
     workshop.service.on_poll = [PAINTING] * 100
     await ask(workshop, 1)
     await live(workshop, 1)
     workshop.service.on_create = [RateLimited(http_status=429, retry_after_seconds=named)]
     await workshop.imagine(user_id=6000)
-    await live(workshop, 15)
-    assert bool(workshop.service.polls) is looks_go_on
-    await live(workshop, 20)
-    assert workshop.service.polls
+    await live(workshop, 18)
+    (times,) = workshop.service.polls.values()
+    assert len(times) == 3
+    assert len(workshop.service.posts) == 2
 
 
 async def test_what_was_learned_is_there_after_a_kill_and_in_the_other_process(workshop: Workshop) -> None:
