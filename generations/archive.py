@@ -17,7 +17,7 @@ from generations.clock import Clock
 from generations.delivery_result import DeliveryResult
 from generations.errors import NotThere
 from generations.fetching import fetch
-from generations.lost_images import lose
+from generations.lost_images import GONE_CHECKS, lose
 from generations.model import CardLink, Generation, Image, Origin, State
 from generations.ports import ImageStore
 from generations.records import archive
@@ -31,6 +31,7 @@ log = logging.getLogger("qwen_imagine.archive")
 
 PAGE_LENGTH = 5
 WORDS_MAX = 60  # UTF-16 units of a search: it travels in a button's custom_id
+CHECK_SOON_SECONDS = 3600  # an image that a press did not get is looked for within this time, unasked
 POSTING_LEASE_SECONDS = 180  # a download and an upload; if the process dies, it can be tried again after that
 
 
@@ -139,8 +140,9 @@ class Archive:
     async def fetch_kept(self, generation: Generation, room: Room) -> Fetched:
         """Download the kept images into *room*. One that is gone for good is given up, and what it cost is refunded.
 
-        One that can't be had just now stays kept, and is in neither number. The claim is renewed, so that the time for
-        posting begins now. Raises NotThere when it was lost meanwhile: then nothing may be posted.
+        One that can't be had just now stays kept, is in neither number, and is looked for within the hour. The claim
+        is renewed, so that the time for posting begins now. Raises NotThere when it was lost meanwhile: then nothing
+        may be posted.
         """
         kept = kept_images(generation)
         found = await asyncio.gather(*(self._download(image, room) for image in kept))
@@ -149,9 +151,13 @@ class Archive:
         }
         gone = [image for image, picture in zip(kept, found, strict=True) if picture is False]
         refunded = [await self._lose(generation, image) for image in gone]
-        lease_until_ms = self._clock.now_ms() + POSTING_LEASE_SECONDS * 1000
+        now_ms = self._clock.now_ms()
+        lease_until_ms = now_ms + POSTING_LEASE_SECONDS * 1000
         async with self._database.transaction() as tx:
             still_ours = await records.renew(tx, generation.id, generation.fence, lease_until_ms)
+            for image, picture in zip(kept, found, strict=True):
+                if still_ours and picture is True:
+                    await records.bring_forward(tx, image, now_ms + CHECK_SOON_SECONDS * 1000)
             fresh = await records.load(tx, generation.id)
         if fresh is None or not still_ours:
             raise NotThere
@@ -193,9 +199,11 @@ class Archive:
         try:
             return await fetch(self._store, room, image.image_id, image.image_url or "")
         except ImageError as error:
-            temporary = isinstance(error, ImageUnavailable) and error.temporary
             log.info("image %s: kept, and can't be fetched (%s)", image.image_id, error)
-            return temporary
+            is_believed = image.failures + 1 >= GONE_CHECKS
+            return isinstance(error, ImageUnavailable) and (
+                error.temporary or (error.may_still_come and not is_believed)
+            )
 
     async def _lose(self, generation: Generation, image: Image) -> int:
         """As for an image that is lost before it could be posted: no picture, no price."""

@@ -7,6 +7,8 @@ from generations import records
 from generations.model import Ending, Image, State
 from store.database import Transaction
 
+GONE_CHECKS = 3  # so many failed checks of a kept image in a row before a "gone for good" is believed
+
 
 async def lose(tx: Transaction, ledger: Ledger, image: Image, *, fence: int, now_ms: int) -> int:
     """Call a paid image lost and refund it, in the caller's transaction. Returns the credits refunded.

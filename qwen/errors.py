@@ -137,6 +137,18 @@ class ImageUnavailable(ImageError):
         super().__init__(reason, http_status=http_status)
         self.temporary = temporary
 
+    @property
+    def may_still_come(self) -> bool:
+        """Whether a picture that was just made may be there later, also where the answer speaks of none.
+
+        A CDN that has not got it yet says 404 as for one that never will come; S3 says 403 for it to whoever may not
+        list the bucket (Amazon S3 API reference, GetObject, "Permissions"), and others put 401 or 410 there.
+        """
+        return self.temporary or self.http_status in _MISSING
+
+
+_MISSING = frozenset({401, 403, 404, 410})
+
 
 def _compose(sentence: str, reason: str, http_status: int | None, code: int | None) -> str:
     numbers = [f"HTTP {http_status}"] if http_status is not None else []

@@ -212,9 +212,7 @@ class ImageDownloader:
 
 
 def _is_worth_another_try(error: BaseException) -> bool:
-    # A 404 too: a picture just made may not have reached every node of a CDN yet.
-    late = isinstance(error, ImageUnavailable) and (error.temporary or error.http_status == 404)
-    return late or isinstance(error, NotWhole)
+    return isinstance(error, NotWhole) or (isinstance(error, ImageUnavailable) and error.may_still_come)
 
 
 def _translate(fault: Exception) -> ImageError:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 
 from generations.fetching import fetch
-from generations.lost_images import lose
+from generations.lost_images import GONE_CHECKS, lose
 from generations.model import DISCORD_EPOCH_MS, Generation, Image
 from generations.worker.context import StepContext
 from qwen.errors import ImageError, ImageUnavailable
@@ -21,7 +21,6 @@ log = logging.getLogger("qwen_imagine.worker")
 FIRST_CHECK_SECONDS = 3600.0  # from the failed delivery; so far apart are two checks at least
 CHECK_SECONDS_MAX = 86_400.0  # and so far at most
 CHECKS_AT_ONCE = 2  # in one process: a check downloads the image
-GONE_CHECKS = 3  # so many failed checks in a row before a "gone for good" is believed
 UNREACHABLE_CHECKS = 30  # so many failed checks in a row, a month, before an image that is never to be had is given up
 DAY_MS = 86_400_000
 

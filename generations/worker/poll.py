@@ -165,8 +165,8 @@ async def _fetch(context: StepContext, image: Image, url: str) -> FoundImage:
 
 
 def _may_still_come(error: ImageUnavailable, image: Image) -> bool:
-    """A 404 too is no last word: a CDN that hasn't got the picture yet says the same as one that never will."""
-    return error.temporary or (error.http_status == 404 and image.failures < MISSING_IMAGE_POLLS)
+    """That a picture is missing is believed only after some tries; that it can't be had just now, never."""
+    return error.temporary or (error.may_still_come and image.failures < MISSING_IMAGE_POLLS)
 
 
 async def _no_image(context: StepContext, generation: Generation, image: Image, ending: Ending) -> None:

@@ -11,6 +11,7 @@ from generations import records
 from generations.archive import PAGE_LENGTH, Archive, Fetched, Page, clean_words
 from generations.delivery_result import DeliveryResult, Place
 from generations.errors import LostClaim, NotThere
+from generations.lost_images import GONE_CHECKS
 from generations.model import Ending, Generation, Origin, Request, State
 from images.image_memory import ImageMemory
 from qwen.errors import ImageUnavailable, QwenError
@@ -275,6 +276,26 @@ async def test_an_image_that_cant_be_had_just_now_stays_kept_and_paid(
     assert (fetched.lost, len(fetched.pictures)) == (0, 1)
     assert {image.state for image in (await world.load(1)).images} == {State.UNDELIVERED}
     assert await world.numbers() == (40, 0)
+
+
+async def test_one_answer_that_an_image_is_missing_is_not_believed_and_it_is_looked_for_within_the_hour(
+    world: World, archive: Archive, store: Store
+) -> None:
+    await make(world, 1, end=State.UNDELIVERED)
+    for failures, is_believed in ((0, False), (GONE_CHECKS - 1, True)):
+        taken = await archive.take_kept(1, MIRA)
+        async with world.database.transaction() as tx:
+            far = world.clock.at_ms + 86_400_000
+            await records.update_image(tx, taken.images[0], fence=taken.fence, failures=failures, due_at_ms=far)
+        await archive.post_ended(taken)
+        store.faults.append(ImageUnavailable(temporary=False, http_status=403))
+        taken = await archive.take_kept(1, MIRA)
+        fetched = await fetch(archive, taken)
+        await archive.post_ended(taken)
+        assert (fetched.lost, fetched.refunded) == ((1, 5) if is_believed else (0, 0))
+        if not is_believed:
+            assert (await world.image(1)).due_at_ms == world.clock.at_ms + 3_600_000
+    assert (await world.image(1)).ending is Ending.IMAGE_LOST
 
 
 async def test_kept_images_are_fetched_as_soon_as_there_is_memory_for_them(world: World, store: Store) -> None:

@@ -26,9 +26,9 @@ from generations.archive import Archive
 from generations.delivery_result import DeliveryResult, Place
 from generations.errors import LostClaim, NotThere, StillAtWork
 from generations.export import build_export
+from generations.lost_images import GONE_CHECKS
 from generations.model import Generation, State
 from generations.privacy import Privacy
-from generations.worker.kept_images import GONE_CHECKS
 from qwen.errors import ImageUnavailable
 from qwen.images import DownloadedImage
 from store.database import Database, open_database

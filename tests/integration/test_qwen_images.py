@@ -412,9 +412,10 @@ async def test_a_broken_connection_is_tried_again_then_told_as_temporary(convers
     ("status", "temporary", "connections"),
     [
         (400, False, 1),
-        (403, False, 1),
+        (401, False, 3),
+        (403, False, 3),
         (404, False, 3),
-        (410, False, 1),
+        (410, False, 3),
         (204, False, 1),
         (206, False, 1),
         (408, True, 3),

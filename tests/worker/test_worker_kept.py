@@ -8,12 +8,12 @@ import random
 import pytest
 
 from generations.delivery_result import Place
+from generations.lost_images import GONE_CHECKS
 from generations.model import Ending, State
 from generations.privacy import Privacy
 from generations.worker.kept_images import (
     CHECKS_AT_ONCE,
     FIRST_CHECK_SECONDS,
-    GONE_CHECKS,
     UNREACHABLE_CHECKS,
     next_check_seconds,
 )

@@ -43,9 +43,10 @@ async def test_a_task_that_comes_between_anothers_claim_and_its_verdict_runs_on(
     assert len(workshop.service.posts) == 1
 
 
-async def test_a_image_that_the_cdn_does_not_have_yet_is_asked_for_again(workshop: Workshop) -> None:
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+async def test_a_image_that_the_cdn_does_not_have_yet_is_asked_for_again(workshop: Workshop, status: int) -> None:
     generation_id = await workshop.imagine()
-    workshop.shelf.faults = [ImageUnavailable(temporary=False, http_status=404) for _ in range(2)]
+    workshop.shelf.faults = [ImageUnavailable(temporary=False, http_status=status) for _ in range(2)]
     await workshop.worker.step()
     await workshop.pass_time(120)
     assert await workshop.states(generation_id) == [State.DELIVERED]
