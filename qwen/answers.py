@@ -18,6 +18,7 @@ TASK_ID_MAX = 200
 IMAGE_URLS_MAX = 16
 IMAGE_URL_MAX = 8192
 CREDITS_SANE_MAX = 1_000_000
+URL_FIELDS = ("url", "image_url", "image")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +58,14 @@ def read_task(data: Mapping[str, Any], key: str) -> Task | None:
         return None
     request = data.get("request")  # "request": { ... } in the document, so any part of it may be missing
     asked = cast("dict[str, object]", request) if isinstance(request, dict) else {}
-    consumed = _whole_number(data.get("consumed_credits"))
     error_message = clean_line(data.get("error_message"), secret=key) or None
-    image_urls = _read_urls(data.get("response"))
+    response = data.get("response")
+    image_urls = _read_urls(response)
     return Task(
         task_id=task_id,
-        status=_read_status(data.get("status"), image_urls, error_message),
+        status=_read_status(data.get("status"), response, image_urls, error_message),
         status_text=clean_line(data.get("status"), limit=60, secret=key),
-        consumed_credits=consumed if consumed is not None and 0 <= consumed <= CREDITS_SANE_MAX else None,
+        consumed_credits=_read_credits(data.get("consumed_credits")),
         error_message=error_message,
         image_urls=image_urls,
         asked_prompt=prompt if isinstance(prompt := asked.get("prompt"), str) else None,
@@ -72,9 +73,13 @@ def read_task(data: Mapping[str, Any], key: str) -> Task | None:
     )
 
 
-def _read_status(status: object, image_urls: tuple[str, ...], error_message: str | None) -> TaskStatus:
+def _read_status(
+    status: object, response: object, image_urls: tuple[str, ...], error_message: str | None
+) -> TaskStatus:
     """A status of the document as it is. Any other (sibling services say `completed`, `succeeded`, `fail`, `error`) is
-    judged by what comes with it: an image's address is SUCCESS, else an error message is FAILED, else it still runs.
+    judged by what comes with it: an image's address is SUCCESS, else an error message is FAILED, else any other text
+    in the response is SUCCESS without an image (a result that can't be read), else it still runs. Numbers alone, as in
+    {"progress": 40}, are no result.
 
     Beside PENDING or IN_PROGRESS an error message decides nothing: the service may speak of a try that it makes again,
     and a task that never ends gives its credits back at the deadline.
@@ -84,7 +89,9 @@ def _read_status(status: object, image_urls: tuple[str, ...], error_message: str
         return known
     if image_urls:
         return TaskStatus.SUCCESS
-    return TaskStatus.FAILED if error_message else TaskStatus.UNKNOWN
+    if error_message:
+        return TaskStatus.FAILED
+    return TaskStatus.SUCCESS if _holds_text(response) else TaskStatus.UNKNOWN
 
 
 def read_task_id(value: object) -> str | None:
@@ -95,9 +102,46 @@ def read_task_id(value: object) -> str | None:
 
 
 def _read_urls(response: object) -> tuple[str, ...]:
+    """The addresses in a response: a list of strings, as the document has it; or one string or object, or a list of
+    objects, as sibling services write it. Whether an address may be fetched is judged later: addresses.py.
+    """
     listed = cast("list[object]", response) if isinstance(response, list) else [response]
-    texts = (entry.strip() for entry in listed if isinstance(entry, str) and len(entry) <= IMAGE_URL_MAX)
+    found = (_read_url_field(entry) for entry in listed)
+    texts = (entry.strip() for entry in found if isinstance(entry, str) and len(entry) <= IMAGE_URL_MAX)
     return tuple(text for text in texts if text.isprintable() and text)[:IMAGE_URLS_MAX]
+
+
+def _read_url_field(entry: object) -> object:
+    """The first string among an object's fields for an address; anything that is no object, as it is."""
+    if not isinstance(entry, dict):
+        return entry
+    fields = cast("dict[str, object]", entry)
+    return next((value for name in URL_FIELDS if isinstance(value := fields.get(name), str)), None)
+
+
+def _holds_text(response: object) -> bool:
+    """Whether a string that is not blank stands anywhere in it, however deep."""
+    left = [response]
+    while left:
+        value = left.pop()
+        if isinstance(value, str) and value.strip():
+            return True
+        if isinstance(value, dict):
+            left.extend(cast("dict[str, object]", value).values())
+        elif isinstance(value, list):
+            left.extend(cast("list[object]", value))
+    return False
+
+
+def _read_credits(value: object) -> int | None:
+    """A whole number of 0 or more, also where it is written 5.0 or "5"; at most CREDITS_SANE_MAX: more is read as that,
+    so that somebody is told. Else None."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]+", value):
+        digits = value.lstrip("0") or "0"
+        return min(int(digits[:9]), CREDITS_SANE_MAX)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        return None
+    return int(min(value, CREDITS_SANE_MAX)) if isinstance(value, int) or value.is_integer() else None
 
 
 def _whole_number(value: object) -> int | None:

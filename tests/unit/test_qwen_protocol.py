@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qwen.answers import CREDITS_SANE_MAX
 from qwen.errors import (
     AccountEmpty,
     EndpointRefused,
@@ -105,10 +106,47 @@ def test_a_failed_task_says_why_in_one_clean_line_and_what_it_cost() -> None:
     assert task.error_message == "Content policy violation detected"
 
 
-@pytest.mark.parametrize("response", [None, [], "", [None, 5, {"url": "x"}], [" "], ["a\nb"], ["x" * 9000]])
+@pytest.mark.parametrize(
+    "response", [None, [], "", [None, 5, {"link": "x"}], {"url": ["x"]}, [" "], ["a\nb"], ["x" * 9000]]
+)
 def test_a_success_without_a_usable_address_is_a_task_without_addresses(response: object) -> None:
     task = parse_status_answer(look("SUCCESS", response=response), TASK_ID)
     assert (task.status, task.image_urls) == (TaskStatus.SUCCESS, ())
+
+
+@pytest.mark.parametrize("status", ["SUCCESS", "completed"])
+@pytest.mark.parametrize("name", ["url", "image_url", "image"])
+def test_an_address_inside_an_object_is_read_too(name: str, status: str) -> None:
+    url, other = "https://cdn.example.com/image.png", "https://cdn.example.com/other.png"
+    for response, urls in (
+        ({name: url}, (url,)),
+        ([{name: url, "seed": 7}, {name: other}], (url, other)),
+        ([other, {"id": 3}, {name: url}], (other, url)),
+    ):
+        task = parse_status_answer(look(status, response=response), TASK_ID)
+        assert (task.status, task.image_urls) == (TaskStatus.SUCCESS, urls)
+
+
+@pytest.mark.parametrize(
+    "response", [{"images": ["https://cdn.example.com/i.png"]}, [{"link": "x"}], [["x"]], ["a\nb"]]
+)
+def test_a_status_nobody_knows_with_a_result_that_nobody_can_read_is_a_success_without_an_image(
+    response: object,
+) -> None:
+    task = parse_status_answer(look("completed", response=response), TASK_ID)
+    assert (task.status, task.image_urls) == (TaskStatus.SUCCESS, ())
+
+
+@pytest.mark.parametrize(
+    "response", [[], {}, "", " ", [None], [""], {"images": []}, {"progress": 40}, [[], {"a": None}]]
+)
+def test_a_status_nobody_knows_without_a_word_of_a_result_counts_as_running(response: object) -> None:
+    assert parse_status_answer(look("processing", response=response), TASK_ID).status is TaskStatus.UNKNOWN
+
+
+def test_brackets_without_end_in_a_response_break_nothing() -> None:
+    body = '{"code":200,"data":{"status":"odd","response":' + "[" * 900 + '"x"' + "]" * 900 + "}}"
+    assert parse_status_answer(HttpAnswer(200, {}, body.encode()), TASK_ID).status is TaskStatus.SUCCESS
 
 
 def test_a_status_nobody_knows_counts_as_running_and_is_kept_as_written() -> None:
@@ -149,11 +187,19 @@ def test_a_status_of_the_document_stands_whatever_comes_with_it(written: str) ->
         (2.5, None),
         (None, None),
         ([], None),
-        (10**30, None),
-        (1e300, None),
+        (-(10**30), None),
+        ("-5", None),
+        (float("inf"), None),
+        (1_000_001, CREDITS_SANE_MAX),
+        (10**30, CREDITS_SANE_MAX),
+        (1e300, CREDITS_SANE_MAX),
+        ("9" * 5000, CREDITS_SANE_MAX),
+        ("0" * 5000 + "5", 5),
     ],
 )
-def test_only_a_sane_whole_number_of_credits_is_believed(written: object, read: int | None) -> None:
+def test_only_a_whole_number_of_credits_is_believed_and_one_beyond_reason_is_read_as_the_largest(
+    written: object, read: int | None
+) -> None:
     assert parse_status_answer(look("SUCCESS", consumed_credits=written), TASK_ID).consumed_credits == read
 
 
