@@ -1,7 +1,8 @@
 """How hard the image service may be pressed just now. Pure: time comes in as monotonic seconds.
 
 Three limits: pauses after a 429, the number of tasks that may run at once (its limit is not documented, so it is
-learned: docs/decisions/0024), and a budget for looks, so that what an outage has held up comes back in turn.
+learned: docs/decisions/0018-task-slots.md), and a budget for looks, so that what an outage has held up
+comes back in turn.
 """
 
 from __future__ import annotations

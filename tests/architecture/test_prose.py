@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 
 import discord
 
@@ -89,6 +90,20 @@ def test_every_file_that_the_architecture_names_exists() -> None:
     named = set(re.findall(r"`((?:[a-z_]+/)+(?:[a-z_]+\.(?:py|md))?)`", read("docs/architecture.md")))
     assert len(named) > 30
     assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
+def test_every_decision_that_is_named_anywhere_exists() -> None:
+    kept = {path.stem for path in (ROOT / "docs/decisions").glob("*.md")}
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    named: dict[str, set[str]] = {}
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).is_file() and name.endswith((".py", ".md", ".txt", ".toml", ".mako", "run", "Makefile")):
+            for decision in re.findall(r"\bdecisions/([0-9]{4}(?:-[a-z0-9-]+)?)", read(name)):
+                named.setdefault(decision, set()).add(name)
+    assert len(named) > 10
+    for decision, names in named.items():
+        known = decision in kept or decision in {stem[:4] for stem in kept}
+        assert known, f"{', '.join(sorted(names))}: there is no docs/decisions/{decision}"
 
 
 def commands_in(module: Module) -> list[str]:
