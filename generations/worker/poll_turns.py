@@ -43,11 +43,13 @@ async def begin_poll(context: StepContext, generation: Generation, image: Image,
 def wait_seconds(context: StepContext, image: Image, task_id: str, *, was_called: bool = False) -> float:
     """How long this task must not be polled yet: for its own sake, for the key's, for the polls of all.
 
-    A poll that follows a call keeps its 5 s from others that do, and from no other poll.
+    A poll that follows a call keeps its 5 s from others that do, and from no other poll. It neither waits for the
+    budget nor spends it: those 5 s bound it enough, and its image is ready. A pause after a 429 holds for it too.
     """
     now, names = context.clock.monotonic(), (called_name(image),) if was_called else (task_id, image.image_id)
     wait = max(context.guard.wait_seconds(*names), context.throttle.wait_seconds(now))
-    wait = wait or context.throttle.polls.wait_seconds(task_id, now)
+    if not was_called:
+        wait = wait or context.throttle.polls.wait_seconds(task_id, now)
     return max(wait, WAIT_SECONDS_MIN) if wait > 0 else 0.0
 
 
