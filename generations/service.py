@@ -204,7 +204,8 @@ class Generations:
             return
         asked_at_ms = await records.earlier_request_at_ms(tx, user_id, limit, but=new.id)
         for at_ms in (asked_at_ms, await people.left_at_ms(tx, user_id)):
-            if at_ms is not None and 0 <= now_ms - at_ms < MINUTE_MS:  # later than now: the clock was set back
+            # Later than now: another process's clock is ahead of ours. Much later: the clock was set back.
+            if at_ms is not None and abs(now_ms - at_ms) < MINUTE_MS:
                 raise TooManyRequests(limit, at_ms + MINUTE_MS)
 
     def _free_at_ms(self, too_many: int) -> int | None:

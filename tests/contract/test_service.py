@@ -135,6 +135,15 @@ async def test_of_many_requests_at_once_in_two_processes_no_more_are_taken_than_
     assert await worlds[0].numbers() == (35, 15)
 
 
+@pytest.mark.parametrize("ahead_ms", [59_999, -59_999])
+async def test_processes_whose_clocks_differ_have_one_limit_of_requests(database: Database, ahead_ms: int) -> None:
+    world = make_world(database, requests_per_minute=1)
+    await world.ask(1)
+    world.clock.at_ms += ahead_ms
+    with pytest.raises(TooManyRequests):
+        await world.ask(2)
+
+
 async def test_a_clock_that_was_set_back_refuses_nobody(database: Database) -> None:
     world = make_world(database, requests_per_minute=1)
     await world.ask(1)
