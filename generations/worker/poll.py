@@ -15,6 +15,7 @@ from generations.poll_schedule import POLL_SECONDS, backoff_seconds, late_poll_s
 from generations.prices import price_of
 from generations.worker.context import StepContext
 from generations.worker.poll_turns import asking, begin_poll, follow_calls, with_poll_time
+from observability.repeats import REPEATS
 from qwen.errors import ImageError, ImageUnavailable, KeyRefused, QwenError, RateLimited, TaskNotFound
 from qwen.images import FoundImage
 from qwen.models import Task, TaskStatus
@@ -205,7 +206,11 @@ def _check_price(context: StepContext, task: Task) -> None:
     consumed, price = task.consumed_credits, price_of(1)
     if consumed is None or consumed <= price:
         return
-    log.warning("task %s: the service took %d credits, its person pays at most %d", task.task_id, consumed, price)
+    log.warning(
+        "task %s: the service took %d credits, its person pays at most %d",
+        *(task.task_id, consumed, price),
+        extra=REPEATS,
+    )
     context.operator.tell(
         "price_exceeded",
         f"The image service took {consumed} credits for one image (task {task.task_id}), and people pay {price} for "

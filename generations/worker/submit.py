@@ -70,6 +70,8 @@ async def submit(context: StepContext, generation: Generation, image: Image) -> 
         await _submit_again_later(context, generation, image, error)
     except OutcomeUnknown as error:
         log.warning("image %s: the outcome of the submit is unknown (%s)", image.image_id, error)
+        if error.http_status is not None and 300 <= error.http_status < 400:  # so will every other POST be
+            context.operator.tell("turned_away", f"{error}. {TURNED_AWAY}")
         await context.end(generation, image, State.UNKNOWN, Ending.OUTCOME_UNKNOWN)
     except QwenError as error:
         await _refused(context, generation, image, error)

@@ -102,6 +102,18 @@ async def test_a_post_turned_away_in_front_of_the_service_is_made_again_and_afte
     assert workshop.bell.matters == ["turned_away"]
 
 
+@pytest.mark.parametrize(("status", "matters"), [(302, ["turned_away"]), (308, ["turned_away"]), (502, [])])
+async def test_a_post_that_is_redirected_stays_unknown_and_the_owner_is_told(
+    workshop: Workshop, status: int, matters: list[str]
+) -> None:
+    generation_id = await workshop.imagine()
+    workshop.service.on_create = [OutcomeUnknown("it leads elsewhere", http_status=status)]
+    await workshop.worker.step()
+    assert (await workshop.load(generation_id)).images[0].ending is Ending.OUTCOME_UNKNOWN
+    assert await workshop.money() == (50, 0)
+    assert workshop.bell.matters == matters
+
+
 async def test_too_many_requests_makes_every_post_wait_as_long_as_the_service_asks(workshop: Workshop) -> None:
     workshop.service.on_create = [RateLimited(http_status=429, retry_after_seconds=30.0)]
     await workshop.imagine()
@@ -248,8 +260,9 @@ async def test_the_owner_is_told_when_the_service_takes_more_than_people_pay(
     await workshop.worker.step()
     await workshop.pass_time(6)
     assert workshop.bell.matters == ["price_exceeded"]
-    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert said == ["task task-1: the service took 9 credits, its person pays at most 5"]
+    (said,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert said.getMessage() == "task task-1: the service took 9 credits, its person pays at most 5"
+    assert said.__dict__["repeats"], "it may come for every image"
     assert await workshop.money() == (45, 0)
 
 
