@@ -69,6 +69,7 @@ async def arrives(scene: Scene) -> None:
     await scene.step()
     await scene.env.advance_time(10)
     await scene.step()
+    await scene.bot.pings.drain()
     assert [image.state for image in (await scene.only_generation()).images] == [State.DELIVERED]
 
 
@@ -298,6 +299,19 @@ async def test_there_a_second_card_learns_from_the_first_and_keeps_it_for_a_rest
         await scene.env.advance_time(10)
     assert [image.state for image in (await scene.only_generation()).images] == [State.DELIVERED]
     assert len([call for call in by_the_bot_itself(scene) if str(scene.channel.id) in call]) == 1
+
+
+async def test_there_a_restarted_bot_makes_a_new_request_token_only_from_the_start(scene: Scene) -> None:
+    refuse_the_bot(scene)
+    await scene.bot.desk.people.change(scene.alice.id, ping=Ping.ALWAYS)
+    await scene.imagine()
+    await arrives(scene)
+    tried = by_the_bot_itself(scene)
+    assert tried
+    await scene.restart()
+    await scene.imagine()
+    await arrives(scene)
+    assert by_the_bot_itself(scene) == tried
 
 
 async def test_a_refusal_of_the_bots_token_as_a_whole_makes_no_place_token_only(scene: Scene) -> None:

@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from generations.model import DISCORD_EPOCH_MS, TOKEN_LIFETIME_MS, Generation, Request
-from generations.token_only_channels import CHANNELS_MAX, REMEMBERED_SECONDS, TokenOnlyChannels
+from generations.token_only_channels import CHANNELS_MAX, KEY, REMEMBERED_SECONDS, TokenOnlyChannels
 from store.errors import DatabaseLost
+from store.memory import load_values
 from tests.contract.world import CHANNEL, NOON_MS, MovableClock, World, origin
 
 NUMBER = (NOON_MS - DISCORD_EPOCH_MS) << 22
@@ -49,10 +50,32 @@ async def test_a_new_request_from_that_channel_is_token_only_for_an_hour(world: 
     await channels.refused(await asked(world))
     fresh, beside = origin(NUMBER + 1), replace(origin(NUMBER + 2), channel_id=CHANNEL + 1)
     world.clock.at_ms += round(REMEMBERED_SECONDS * 1000) - 1
-    assert not channels.corrected(fresh).bot_in_channel
-    assert channels.corrected(beside) == beside
+    assert not (await channels.corrected(fresh)).bot_in_channel
+    assert await channels.corrected(beside) == beside
     world.clock.at_ms += 1
-    assert channels.corrected(fresh) == fresh
+    assert await channels.corrected(fresh) == fresh
+
+
+async def test_another_process_knows_that_channel_for_the_rest_of_the_hour(world: World) -> None:
+    await TokenOnlyChannels(world.clock, world.database).refused(await asked(world))
+    fresh, beside = origin(NUMBER + 1), replace(origin(NUMBER + 2), channel_id=CHANNEL + 1)
+    world.clock.at_ms += round(REMEMBERED_SECONDS * 1000) - 1
+    started = TokenOnlyChannels(world.clock, world.database)
+    assert await started.corrected(fresh) == replace(fresh, bot_in_channel=False)
+    assert await started.corrected(beside) == beside
+    world.clock.at_ms += 1
+    assert await started.corrected(fresh) == fresh
+    assert await TokenOnlyChannels(world.clock, world.database).corrected(fresh) == fresh
+
+
+async def test_channels_whose_hour_is_over_are_deleted_with_the_next_refusal(world: World) -> None:
+    channels = TokenOnlyChannels(world.clock, world.database)
+    made = await asked(world)
+    for number in range(3):
+        await channels.refused(replace(made, origin=replace(made.origin, channel_id=CHANNEL + number)))
+        world.clock.at_ms += round(REMEMBERED_SECONDS * 1000) // 2
+    async with world.database.transaction() as tx:
+        assert sorted(await load_values(tx, KEY)) == [f"{KEY}{CHANNEL + 1}", f"{KEY}{CHANNEL + 2}"]
 
 
 async def test_another_card_of_that_channel_is_kept_as_token_only_once_it_has_said_so(world: World) -> None:
@@ -70,7 +93,7 @@ async def test_a_bounded_number_of_channels_is_remembered(world: World) -> None:
     made = await asked(world)
     for number in range(CHANNELS_MAX + 1):
         await channels.refused(replace(made, origin=replace(made.origin, channel_id=CHANNEL + number)))
-    assert channels.corrected(made.origin).bot_in_channel
+    assert (await channels.corrected(made.origin)).bot_in_channel
     assert len(channels._until) == CHANNELS_MAX
 
 
@@ -89,3 +112,5 @@ async def test_a_database_that_is_away_loses_nothing_but_the_row(world: World) -
     channels = TokenOnlyChannels(world.clock, away)
     await channels.refused(made)
     assert not channels.bot_may_enter(made.origin)
+    beside = replace(made.origin, channel_id=CHANNEL + 1)
+    assert await channels.corrected(beside) == beside

@@ -78,7 +78,7 @@ async def test_a_dead_token_is_tried_once_and_never_again(scene: Scene, status: 
     assert scene.rest.tried() == [BY_TOKEN, AS_BOT, AS_BOT]
 
 
-@pytest.mark.parametrize(("status", "code"), [(404, 10008), (403, 50001), (403, 50013), (404, 10003), (429, 30046)])
+@pytest.mark.parametrize(("status", "code"), [(404, 10008), (429, 30046)])
 async def test_a_card_out_of_reach_is_followed_by_a_message_in_the_channel(
     scene: Scene, status: int, code: int
 ) -> None:
@@ -94,6 +94,15 @@ async def test_a_card_out_of_reach_is_followed_by_a_message_in_the_channel(
     assert len(body["nonce"]) <= 25
     assert body["allowed_mentions"] == {"parse": []}
     assert f"for <@{USER}>" in str(body["components"])
+
+
+@pytest.mark.parametrize(("status", "code"), [(403, 50001), (403, 50013), (404, 10003)])
+async def test_a_channel_that_refused_the_bot_is_not_posted_to_with_its_own_token(
+    scene: Scene, status: int, code: int
+) -> None:
+    scene.rest.fault(f"PATCH .*/messages/{CARD}", status, code, times=9)
+    assert (await scene.show(ready(), 0)).place is Place.DIRECT_MESSAGE
+    assert scene.rest.tried() == [BY_TOKEN, AS_BOT, *DIRECT]
 
 
 async def test_the_message_in_the_channel_is_the_card_from_then_on(scene: Scene) -> None:
@@ -121,9 +130,11 @@ async def test_a_new_card_keeps_nothing_of_the_one_that_is_gone(scene: Scene) ->
 
 
 async def test_a_closed_channel_is_followed_by_a_direct_message(scene: Scene) -> None:
+    """After the token's end the channel is tried too, since nothing else is left before the direct message."""
+    scene.clock.advance(900)
     scene.rest.fault(f"(PATCH|POST) .*{CHANNEL}/|webhooks", 403, 50001, times=9)
     shown = await scene.show(ready(), 0)
-    assert scene.rest.tried() == [BY_TOKEN, AS_BOT, POST, *DIRECT]
+    assert scene.rest.tried() == [AS_BOT, POST, *DIRECT]
     assert shown.place is Place.DIRECT_MESSAGE
     assert shown.channel_id == int(f"7{USER}")
 
@@ -139,7 +150,7 @@ async def test_direct_messages_that_are_opened_too_fast_mean_later(scene: Scene)
 async def test_closed_direct_messages_leave_nowhere(scene: Scene) -> None:
     scene.rest.fault("(PATCH|POST) .*messages", 403, 50007, times=9)
     assert await scene.show(ready(), 0) == DeliveryResult(Place.NOWHERE)
-    assert scene.rest.tried() == [BY_TOKEN, AS_BOT, POST, *DIRECT]
+    assert scene.rest.tried() == [BY_TOKEN, AS_BOT, *DIRECT]
 
 
 async def test_news_without_images_go_no_further_than_the_card(scene: Scene) -> None:

@@ -80,7 +80,7 @@ class Places:
             with asking(self._client):
                 return await self._client.create_dm(discord.Object(origin.user_id))
 
-        if origin.bot_in_channel and origin.channel_id and not generation.request.private:
+        if self._bot_may_enter(generation):
             yield Place.CHANNEL, channel
         yield Place.DIRECT_MESSAGE, direct
 

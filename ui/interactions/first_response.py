@@ -112,7 +112,7 @@ class FirstResponse:
             if place.fate is not Fate.TAKEN:
                 log.info("interaction %s came too late, nothing was done", interaction.id)
                 return
-        origin = self._token_only.corrected(origin_of(interaction))
+        origin = origin_of(interaction)
         taking = asyncio.ensure_future(self._take(find, origin))
         if place is None and not await done_within(taking, DEFER_AFTER_SECONDS, self._clock):
             place = await self._first_answer(defer(interaction, private=private), self._left(began))
@@ -131,7 +131,8 @@ class FirstResponse:
     # -- the request -------------------------------------------------------------------------------------------
 
     async def _take(self, find: FindRequest, origin: Origin) -> tuple[Generation, Progress, discord.ui.LayoutView]:
-        generation = await self._generations.request(await find(), origin)
+        request = await find()
+        generation = await self._generations.request(request, await self._token_only.corrected(origin))
         progress = await self._progress_of(generation)
         return generation, progress, build_card(generation, progress, attached={}, buttons=self._buttons)
 

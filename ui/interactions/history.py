@@ -126,9 +126,8 @@ class PostButton(Answered, ui.DynamicItem[ui.Button[Any]], template=r"history:po
         answer = await defer(interaction, private=private)
         message_id = None if answer is None else answer.message_id
         desk.delivery.forget(kept.id)
-        if desk.delivery.publish_delay_seconds(
-            _moved(kept, (), desk.token_only.corrected(origin_of(interaction)), message_id)
-        ):
+        home = await desk.token_only.corrected(origin_of(interaction))
+        if desk.delivery.publish_delay_seconds(_moved(kept, (), home, message_id)):
             raise Refusal(texts_history.DISCORD_SILENT)
         async with desk.archive.room_for(kept) as room:
             try:
@@ -136,21 +135,18 @@ class PostButton(Answered, ui.DynamicItem[ui.Button[Any]], template=r"history:po
             except NotThere:
                 raise Refusal(texts_history.BEING_POSTED) from None
             try:
-                await _post(desk, interaction, taken, message_id, room)
+                await _post(desk, home, taken, message_id, room)
             finally:
                 with contextlib.suppress(LostClaim):  # erased meanwhile
                     await desk.archive.post_ended(taken)
 
 
-async def _post(
-    desk: Desk, interaction: discord.Interaction[Any], taken: Generation, message_id: int | None, room: Room
-) -> None:
+async def _post(desk: Desk, home: Origin, taken: Generation, message_id: int | None, room: Room) -> None:
     fetched = await desk.archive.fetch_kept(taken, room)
     if not fetched.pictures:
         if fetched.lost:
             raise Refusal(texts_history.lost(fetched.lost, fetched.refunded))
         raise Refusal(texts_history.SERVICE_SILENT)
-    home = desk.token_only.corrected(origin_of(interaction))
     card = _moved(fetched.generation, fetched.pictures, home, message_id)
     try:
         shown = await desk.delivery.show(card, Progress(), fetched.pictures)
