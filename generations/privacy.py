@@ -23,6 +23,7 @@ from people.model import Preferences
 from store.database import Database, Transaction
 from store.errors import DatabaseLost
 from store.memory import load_value, save_value
+from store.vacuum import vacuum_if_due, words_deleted
 
 log = logging.getLogger("qwen_imagine.privacy")
 
@@ -115,6 +116,7 @@ class Privacy:
             if under_way:
                 raise StillAtWork(under_way)
             await archive.erase(tx, own)
+            await words_deleted(tx, now_ms)
             await people.delete_preferences(tx, user_id)
             if await accounts.has_account(tx, user_id):
                 stayed = await accounts.leave(tx, self._ledger, user_id, self._nobody(), now_ms)
@@ -136,6 +138,7 @@ class Privacy:
             for user_id in await people.due_departures(tx, now_ms, FORGET_BATCH):
                 await self._forget(tx, user_id, now_ms)
         await self._database.truncate_wal()  # also after a kill between an erasure and its truncation
+        await vacuum_if_due(self._database, self._clock.now_ms())
 
     async def _purge(self) -> None:
         before_ms = self._clock.now_ms() - self._retention_days * DAY_MS
@@ -144,6 +147,7 @@ class Privacy:
             go_on_from = await archive.purge(tx, from_id=from_id, before_ms=before_ms, limit=PURGE_BATCH)
             if go_on_from is not None and go_on_from != from_id:
                 await save_value(tx, PURGED_KEY, str(go_on_from))
+                await words_deleted(tx, self._clock.now_ms())
 
     async def _forget(self, tx: Transaction, user_id: int, now_ms: int) -> None:
         if await accounts.came_back(tx, user_id) or await accounts.forget(

@@ -6,6 +6,7 @@ Knows which database runs, so that nobody else has to; knows nothing of what is 
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
@@ -15,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] - it has none
-from sqlalchemy import event
+from sqlalchemy import delete, event
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
@@ -25,13 +26,20 @@ from store.address import parse_database_url
 from store.errors import DatabaseBroken, DatabaseLost, DatabaseUnreachable
 from store.schema import upgrade
 from store.sqlite_file import APPLICATION_ID, SqliteFile, fault_of
-from store.statements import serialize
+from store.statements import insert_or_replace, serialize
+from store.tables import memory
+
+log = logging.getLogger("qwen_imagine.store")
 
 BUSY_TIMEOUT_SECONDS = 30  # how long a writer waits for another process' write
 IDLE_SECONDS = 5.0  # a process that sleeps inside a transaction keeps its locks from the others no longer: half a lease
 POSTGRESQL_CONNECTIONS = 10  # per process; small hosted plans allow 20 in all
 _BACKGROUND_CONNECTIONS = POSTGRESQL_CONNECTIONS - 3
-WITHOUT_TRANSACTION = "without_transaction"  # an execution option of ours: SQLite takes no checkpoint inside one
+VACUUM_DUE_KEY = "vacuum_due:v1"  # in the key-value store since words were deleted: a mark of the last deletion
+OLDER_FILE = "a file from before secure_delete"  # such a mark
+WITHOUT_TRANSACTION = (
+    "without_transaction"  # an execution option of ours: SQLite takes no checkpoint or VACUUM inside one
+)
 
 # How a server that ends, or is about to answer again, makes itself known.
 _SERVER_GONE: tuple[type[Exception], ...] = (
@@ -123,17 +131,41 @@ class Database:
         """
         if self._file is None:
             return True
+        async with self._without_transaction() as connection:
+            is_empty = await _checkpoint(connection)
+            await connection.exec_driver_sql("PRAGMA shrink_memory")  # so the next reads come from the file
+            self._file.compare((await connection.exec_driver_sql("PRAGMA application_id")).scalar_one())
+        return is_empty
+
+    async def vacuum(self, due: str, *, bytes_max: int | None = None) -> bool:
+        """Write the SQLite file anew, without the free pages and gaps in which deleted words may stand, and empty the
+        log. Then nothing is due any more, unless the mark of the last deletion is not *due* any more.
+
+        Everybody waits meanwhile, and the disk needs room for two more copies (sqlite.org/lang_vacuum.html). False, and
+        nothing is done: the file has more than *bytes_max*. Raises DatabaseLost and DatabaseBroken.
+        """
+        if self._file is not None:
+            if bytes_max is not None and self._file.size() > bytes_max:
+                return False
+            async with self._without_transaction() as connection:
+                await connection.exec_driver_sql("VACUUM")
+                await _checkpoint(connection)  # else truncate_wal() of the next round does it
+        async with self.transaction() as tx:
+            done = (memory.c.key == VACUUM_DUE_KEY) & (memory.c.value == due)
+            await tx.execute(delete(memory).where(done))
+        return True
+
+    @asynccontextmanager
+    async def _without_transaction(self) -> AsyncGenerator[AsyncConnection, None]:
+        """The connection to SQLite, which waits for no other process meanwhile."""
         with self._faults_told():
             async with self._engine.connect() as bare:
                 connection = await bare.execution_options(**{WITHOUT_TRANSACTION: True})
-                await connection.exec_driver_sql("PRAGMA busy_timeout = 0")  # nobody here waits for a reader to end
+                await connection.exec_driver_sql("PRAGMA busy_timeout = 0")
                 try:
-                    row = (await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")).one()
+                    yield connection
                 finally:
                     await connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}")
-                await connection.exec_driver_sql("PRAGMA shrink_memory")  # so the next reads come from the file
-                self._file.compare((await connection.exec_driver_sql("PRAGMA application_id")).scalar_one())
-        return row[0] == 0  # busy, pages in the log, pages written back (sqlite.org/pragma.html)
 
     async def migrate(self) -> None:
         """Bring the schema to the newest revision. Several processes may do so at once: one works, the others wait.
@@ -142,22 +174,39 @@ class Database:
         old for it.
         """
         try:
+            is_older = False
             if self._file is not None:
-                await asyncio.to_thread(self._file.inspect)
+                is_older = await asyncio.to_thread(self._file.inspect)
                 self._file.make_private()
             async with self.transaction() as connection:
                 await serialize(connection, "schema")
                 await connection.run_sync(upgrade)
                 if self._file is not None:
                     await connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+                if is_older:
+                    await note_deletion(connection, OLDER_FILE)
             if self._file is not None:
                 self._file.is_ours = True
+            if is_older:
+                await self._vacuum_older()
         except DatabaseBroken as error:
             raise DatabaseUnreachable(str(error)) from error
         except DatabaseLost as error:
             raise DatabaseUnreachable(_reason(error.__cause__ or error)) from error
         except DBAPIError as error:
             raise DatabaseUnreachable(_reason(error)) from error
+
+    async def _vacuum_older(self) -> None:
+        """Take out what was deleted before secure_delete was on. Where that fails it stays due."""
+        try:
+            await self.vacuum(OLDER_FILE)
+        except DatabaseBroken:
+            raise
+        except DatabaseLost as lost:
+            log.warning(
+                "words that were deleted long ago may still stand in the file, which could not be vacuumed: %s",
+                lost.__cause__ or lost,
+            )
 
     async def close(self) -> None:
         """Close every connection. Nothing may be under way."""
@@ -170,6 +219,12 @@ class Database:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+async def note_deletion(tx: Transaction, mark: str) -> None:
+    """Note on SQLite that words were deleted, so that the file is to be written anew; *mark* tells deletions apart."""
+    if tx.dialect.name == "sqlite":
+        await insert_or_replace(tx, memory, {"key": VACUUM_DUE_KEY, "value": mark}, key=("key",))
 
 
 def open_database(address: str, *, idle_seconds: float = IDLE_SECONDS) -> Database:
@@ -233,6 +288,12 @@ def _begin_immediately(connection: Connection) -> None:
     """Take the write lock first: a transaction that reads and then writes can't wait for it halfway through."""
     if not connection.get_execution_options().get(WITHOUT_TRANSACTION):
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+async def _checkpoint(connection: AsyncConnection) -> bool:
+    """Write the log into the file and empty it. False: somebody is reading, and it stays for now."""
+    row = (await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")).one()
+    return row[0] == 0  # busy, pages in the log, pages written back (sqlite.org/pragma.html)
 
 
 def _is_gone(error: DBAPIError) -> bool:

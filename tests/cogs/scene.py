@@ -86,6 +86,9 @@ class UnsteadyDatabase:
     async def truncate_wal(self) -> bool:
         return await self.real.truncate_wal()
 
+    async def vacuum(self, due: str, *, bytes_max: int | None = None) -> bool:
+        return await self.real.vacuum(due, bytes_max=bytes_max)
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         if self.delays:

@@ -13,16 +13,19 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text, update
+from sqlalchemy.exc import OperationalError
 
 from generations.model import DISCORD_EPOCH_MS
 from generations.privacy import Privacy
-from store.database import open_database
+from store.database import VACUUM_DUE_KEY, open_database
 from store.errors import DatabaseBroken, DatabaseLost, DatabaseUnreachable
 from store.memory import load_value, save_value
 from store.sqlite_file import APPLICATION_ID, fault_of
+from store.tables import generations
+from store.vacuum import vacuum_if_due, words_deleted
 from tests.contract.test_archive import make as make_generation
-from tests.contract.world import DAY_MS, MIRA, make_world
+from tests.contract.world import DAY_MS, MIRA, OTTO, make_world
 from tests.databases import SqliteMaker
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="an open file can't be deleted elsewhere")
@@ -303,6 +306,106 @@ async def test_no_byte_of_a_prompt_stays_on_the_disk_after_it_was_erased_or_purg
             world.clock.at_ms += 3 * DAY_MS
             await privacy.run_maintenance()
         assert b"canary" not in raw_bytes(path)
+
+
+def leave_words(path: Path) -> None:
+    """What SQLite leaves of deleted rows when nothing overwrites them: free pages with every word."""
+    make(path, "PRAGMA application_id = 0", "PRAGMA secure_delete = OFF", "CREATE TABLE old (words)")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA secure_delete = OFF")
+        connection.executemany("INSERT INTO old VALUES (?)", [(f"canary {number} " * 40,) for number in range(200)])
+        connection.execute("DELETE FROM old")
+        connection.execute("DROP TABLE old")
+        connection.commit()
+
+
+async def test_what_an_older_bot_deleted_is_gone_once_its_file_was_taken_over(sqlite_maker: SqliteMaker) -> None:
+    path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
+    leave_words(path)
+    assert b"canary 7 " in raw_bytes(path)
+    async with open_database(f"sqlite:///{path}") as database:
+        await database.migrate()
+        assert b"canary" not in raw_bytes(path)
+        async with database.transaction() as tx:
+            assert await load_value(tx, VACUUM_DUE_KEY) is None
+            assert await tx.scalar(text("PRAGMA application_id")) == APPLICATION_ID
+
+
+async def test_a_file_that_can_not_be_written_anew_now_is_used_and_stays_due(
+    sqlite_maker: SqliteMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
+    leave_words(path)
+
+    async with open_database(f"sqlite:///{path}") as database:
+        event.listen(database._engine.sync_engine, "before_cursor_execute", refuse_vacuum)
+        with caplog.at_level(logging.WARNING):
+            await database.migrate()
+        event.remove(database._engine.sync_engine, "before_cursor_execute", refuse_vacuum)
+        assert "could not be vacuumed" in caplog.text
+        assert b"canary" in raw_bytes(path)
+        await vacuum_if_due(database, DAY_MS)
+        assert b"canary" not in raw_bytes(path)
+
+
+def refuse_vacuum(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
+    """As SQLite does on a disk without room for a copy of the file."""
+    if statement == "VACUUM":
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise OperationalError(statement, None, error)
+
+
+async def test_single_words_in_gaps_of_pages_are_gone_after_the_next_maintenance(sqlite_maker: SqliteMaker) -> None:
+    """Rows that grow are moved within their page, and SQLite overwrites only the place where they stood last."""
+    path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
+    async with open_database(f"sqlite:///{path}") as database:
+        world = make_world(database, credits=5000)
+        rng = random.Random(5)
+        numbers = [(world.clock.at_ms - DISCORD_EPOCH_MS) << 22 | number for number in range(300)]
+        for index, number in enumerate(numbers):
+            prompt = f"canary {index} " + "x" * rng.choice([20, 80, 200, 500, 1200])
+            await make_generation(world, number, MIRA if index % 10 == 3 else OTTO, prompt=prompt)
+            async with database.transaction() as tx:
+                for grown in rng.sample(numbers[max(0, index - 8) : index + 1], min(3, index + 1)):
+                    values = {"token": "t" * rng.choice([100, 180]), "owner": "host-name:12345"}
+                    await tx.execute(update(generations).where(generations.c.id == grown).values(values))
+        privacy = Privacy(database, world.ledger, world.clock, rng, retention_days=0)
+        await privacy.erase(MIRA)
+        await privacy.run_maintenance()
+        left = raw_bytes(path)
+        assert not [index for index in range(3, 300, 10) if f"canary {index} ".encode() in left]
+        assert b"canary 4 " in left
+
+
+async def test_the_file_is_written_anew_at_most_once_an_hour_and_only_after_a_deletion(
+    sqlite_maker: SqliteMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    hour_ms = 3_600_000
+    async with open_database(await sqlite_maker.create()) as database:
+        written: list[int] = []
+        for at_ms, deletes in ((0, False), (1, True), (2, False), (3, True), (hour_ms, False), (hour_ms + 1, False)):
+            async with database.transaction() as tx:
+                if deletes:
+                    await words_deleted(tx, at_ms)
+            caplog.clear()
+            await vacuum_if_due(database, DAY_MS + at_ms)
+            if "written anew" in caplog.text:
+                written.append(at_ms)
+        assert written == [1, hour_ms + 1]
+
+
+async def test_a_file_above_the_limit_is_not_written_anew_and_stays_due(sqlite_maker: SqliteMaker) -> None:
+    async with open_database(await sqlite_maker.create()) as database:
+        async with database.transaction() as tx:
+            await words_deleted(tx, 5)
+        assert not await database.vacuum("5", bytes_max=100)
+        async with database.transaction() as tx:
+            assert await load_value(tx, VACUUM_DUE_KEY) == "5"
+        assert await database.vacuum("4")
+        async with database.transaction() as tx:
+            assert await load_value(tx, VACUUM_DUE_KEY) == "5"  # something was deleted meanwhile
 
 
 async def test_a_log_that_somebody_reads_is_left_for_later_and_nobody_waits(sqlite_maker: SqliteMaker) -> None:

@@ -1,0 +1,44 @@
+"""Write a SQLite file anew after words were deleted: secure_delete overwrites whole rows, but single words may stay in
+the gaps of a page after SQLite moved its rows about (sqlite.org/fileformat2.html, "B-tree Pages").
+
+That a deletion happened is kept in the database, so that a restart forgets none. PostgreSQL sees to its own pages.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from store.database import VACUUM_DUE_KEY, Database, Transaction, note_deletion
+from store.memory import load_value, save_value
+
+log = logging.getLogger("qwen_imagine.store")
+
+EVERY_MS = 3_600_000  # at most so often
+BYTES_MAX = 64 << 20  # a larger file would hold up everybody for more than about a second
+TRIED_KEY = "vacuum_tried:v1"  # when, unix milliseconds
+
+
+async def words_deleted(tx: Transaction, now_ms: int) -> None:
+    """Note, in the transaction that deletes them, that the file is to be written anew."""
+    await note_deletion(tx, str(now_ms))
+
+
+async def vacuum_if_due(database: Database, now_ms: int) -> None:
+    """Write the file anew if words were deleted, it is not too large, and this was not tried within the last hour.
+
+    Raises DatabaseLost, for example on a full disk; the next try comes in an hour.
+    """
+    if database.is_postgresql:
+        return
+    async with database.transaction() as tx:
+        due = await load_value(tx, VACUUM_DUE_KEY)
+        if due is None or 0 <= now_ms - int(await load_value(tx, TRIED_KEY) or 0) < EVERY_MS:
+            return
+        await save_value(tx, TRIED_KEY, str(now_ms))
+    if await database.vacuum(due, bytes_max=BYTES_MAX):
+        log.info("the SQLite file was written anew after words were deleted")
+    else:
+        log.info(
+            "the SQLite file is too large to be written anew while the bot runs: single deleted words may stay in it "
+            "until somebody stops the bot and runs VACUUM"
+        )
