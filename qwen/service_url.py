@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 # "0xa000005" are spellings of 10.0.0.5 (inet_aton(3)).
 _NAME_WITHOUT_DOTS = re.compile(r"[a-z][a-z0-9_-]*\Z")
 
+_NAME = re.compile(r"(?=.{1,254}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE)
+
 
 def check_service_url(text: str, secure: str, plain: str) -> str:
     """Return *text* without spaces around it. Raises ValueError with the end of a sentence.
@@ -21,9 +23,16 @@ def check_service_url(text: str, secure: str, plain: str) -> str:
     dots: everywhere else the token or key in each request could be read on the way, also in a private network.
     """
     text = text.strip()
-    parts = urlsplit(text)
-    if parts.scheme not in (secure, plain) or not parts.hostname:
-        raise ValueError(f"must be an address that starts with {secure}://")
+    example = ValueError(f"must be an address that starts with {secure}://")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:  # also a port that is no number from 0 to 65535
+        raise example from None
+    if parts.scheme not in (secure, plain) or not parts.hostname or port == 0:
+        raise example
+    if not text.isprintable() or " " in text or "\\" in text or not _is_host(parts.hostname):
+        raise example
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("must hold no user name, password, ? or # part")
     if parts.scheme == plain and not is_near(parts.hostname):
@@ -32,6 +41,18 @@ def check_service_url(text: str, secure: str, plain: str) -> str:
             "without dots, such as a container's"
         )
     return text
+
+
+def _is_host(host: str) -> bool:
+    """Whether *host* is an IP address, or a name that can be asked for: labels of 1 to 63 bytes in IDNA, 253 in all."""
+    try:
+        ip_address(host)
+    except ValueError:
+        try:
+            return bool(_NAME.fullmatch(host.encode("idna").decode("ascii")))
+        except UnicodeError:
+            return False
+    return True
 
 
 def is_near(host: str) -> bool:

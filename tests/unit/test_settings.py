@@ -89,6 +89,26 @@ def test_an_address_that_nobody_could_call_securely_is_refused() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "host:99999/api", "host:0/api", "host:port/api", "a..b/api", ".example.com", "ho st/api", "host/a b",
+        "host\t/api", "host\\api", "[::1/api", "-" * 64, f"{'a' * 64}.example.com", "ho\u00adst\u200b.example.com/\x7f",
+        "ex ample.com", "a/b\nc", "exa%mple.com",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(("name", "scheme"), [("QWEN_API_URL", "https"), ("DISCORD_GATEWAY_URL", "wss")])
+def test_an_address_that_cannot_be_called_is_refused_with_a_sentence(name: str, scheme: str, rest: str) -> None:
+    assert faults_of(**{name: f"{scheme}://{rest}"}) == (f"{name} must be an address that starts with {scheme}://.",)
+
+
+@pytest.mark.parametrize(
+    "host", ["example.com:8443", "example.com.", "bücher.example", "[2001:db8::1]:443", "a_b.example"]
+)
+def test_an_address_that_can_be_called_is_taken(host: str) -> None:
+    assert load(DISCORD_API_URL=f"https://{host}/api").discord_api_url == f"https://{host}/api"
+
+
 def test_a_missing_token_points_to_the_way_without_one() -> None:
     with pytest.raises(SettingsError) as caught:
         load_settings()
