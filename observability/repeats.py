@@ -48,7 +48,8 @@ class Repeats:
 class RepeatFilter(logging.Filter):
     """Belongs on a handler. Drops repeated lines that are marked with REPEATS, and says how many in the next one.
 
-    Lines are the same when logger, level, words before their values are put in, and kind of exception are the same.
+    Lines are the same when logger, level and words before their values are put in are the same, and an exception's
+    class and the file and line that raised it.
     """
 
     def __init__(self) -> None:
@@ -58,8 +59,18 @@ class RepeatFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if not getattr(record, "repeats", False):
             return True
-        kind = record.exc_info[0] if record.exc_info else None
-        ending = self._repeats.ending((record.name, record.levelno, str(record.msg), kind), record.created)
+        fault = _fault_of(record)
+        ending = self._repeats.ending((record.name, record.levelno, str(record.msg), fault), record.created)
         if ending:
             record.msg = f"{record.msg}{ending}"
         return ending is not None
+
+
+def _fault_of(record: logging.LogRecord) -> Hashable:
+    """The class of the exception that is told with *record*, and the file and line that raised it."""
+    if not record.exc_info:
+        return None
+    kind, _, trace = record.exc_info
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return kind, None if trace is None else (trace.tb_frame.f_code.co_filename, trace.tb_lineno)

@@ -73,6 +73,24 @@ def test_lines_are_the_same_whatever_their_values_are() -> None:
     assert lines.texts == ["generation 0: 100% lost", "generation 60: 100% lost (59 more in the last minute)"]
 
 
+def test_the_same_exception_from_another_place_is_said_at_once() -> None:
+    lines = Lines()
+    for fault in (raised(0), raised(0), raised(1), raised(0)):
+        record = record_of("the round failed", at=0.0, repeats=True)
+        record.exc_info = (type(fault), fault, fault.__traceback__)
+        lines.handle(record)
+    assert lines.texts == ["the round failed"] * 2
+
+
+def raised(place: int) -> Exception:
+    try:
+        if place:
+            raise RuntimeError("one")
+        raise RuntimeError("other")
+    except RuntimeError as error:
+        return error
+
+
 def test_a_line_that_is_not_marked_is_said_each_time() -> None:
     lines = Lines()
     for second in range(5):
