@@ -10,12 +10,13 @@ import logging
 import os
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
 from store.address import parse_database_url
 from store.errors import DatabaseUnreachable
+from store.sqlite_file import real_path
 
 log = logging.getLogger("qwen_imagine.store")
 
@@ -36,13 +37,15 @@ def sole_use(address: str) -> Generator[None]:
     path = Path(str(url.database))
     with _open_lock_file(path) as lock:
         _take(lock, path)
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
+        with suppress(OSError):  # a full disk: a second process is refused without this one's id
+            os.ftruncate(lock.fileno(), 0)
+            os.write(lock.fileno(), f"{os.getpid()}\n".encode())
         yield
 
 
 def _open_lock_file(path: Path) -> TextIO:
+    """Beside the file itself, whatever links lead to it: one file has one lock."""
+    path = real_path(path)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return open(os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="ascii", errors="replace")

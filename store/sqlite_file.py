@@ -35,7 +35,16 @@ BROKEN = {
 }
 GONE = "%s was deleted or replaced while the bot was running: put it back, then start the bot again"
 FOREIGN = "%s is a database of another program: name another file in DATABASE_URL"
+LINKED = (  # each name would have a log of its own (sqlite.org/howtocorrupt.html, "Multiple links to the same file")
+    "%s has a second name, a hard link, by which another process could damage it: "
+    "copy it, and put the copy in its place"
+)
 NO_FILE = "%s is not a file: name another one in DATABASE_URL"
+
+
+def real_path(path: Path) -> Path:
+    """The file itself, in full, behind every symbolic link. SQLite too puts -wal and -shm beside that."""
+    return Path(os.path.realpath(path))
 
 
 def fault_of(path: Path | str, error: BaseException | None) -> str | None:
@@ -56,14 +65,14 @@ class SqliteFile:
     def __init__(self, path: Path) -> None:
         """Make the file if there is none, for its owner alone. Raises DatabaseUnreachable."""
         self.path = path
-        self._absolute = path.absolute()
+        self._absolute = real_path(path)
         self.is_ours = False  # since the migrations have run
         self._broken: str | None = None
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._absolute.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # -wal and -shm are made with the rights of the file (sqlite.org/src, findCreateFileMode in os_unix.c).
             with suppress(FileExistsError):
-                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+                os.close(os.open(self._absolute, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         except OSError as error:
             raise DatabaseUnreachable(f"{path} can't be opened: {error.strerror}") from error
         if not path.is_file():
@@ -71,6 +80,8 @@ class SqliteFile:
         if not os.access(path, os.R_OK | os.W_OK):
             raise DatabaseUnreachable(BROKEN[sqlite3.SQLITE_READONLY] % path)
         found = path.stat()
+        if found.st_nlink > 1:
+            raise DatabaseUnreachable(LINKED % path)
         self._identity = found.st_dev, found.st_ino
 
     def check(self) -> None:
@@ -131,7 +142,7 @@ class SqliteFile:
         """Let the owner alone read the database, what is beside it, and the folder if that is named data."""
         if os.name != "posix":  # elsewhere there are no such bits
             return
-        for part in (self.path.with_name(self.path.name + ending) for ending in BESIDE):
+        for part in (self._absolute.with_name(self._absolute.name + ending) for ending in BESIDE):
             if part.is_file():
                 _tighten(part)
         folder = self._absolute.parent

@@ -21,6 +21,7 @@ from generations.privacy import Privacy
 from store.database import VACUUM_DUE_KEY, open_database
 from store.errors import DatabaseBroken, DatabaseLost, DatabaseUnreachable
 from store.memory import load_value, save_value
+from store.sole_use import sole_use
 from store.sqlite_file import APPLICATION_ID, fault_of
 from store.tables import generations
 from store.vacuum import vacuum_if_due, words_deleted
@@ -112,6 +113,32 @@ async def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:
 async def test_a_file_in_the_place_of_its_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file", "utf-8")
     assert (await start(tmp_path / "data" / "imagine.db")).endswith("can't be opened: File exists")
+
+
+async def test_a_file_with_a_second_name_is_refused(sqlite_maker: SqliteMaker) -> None:
+    path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
+    os.link(path, f"{path}.second")
+    assert (await start(path)).startswith(f"{path} has a second name, a hard link")
+    os.remove(f"{path}.second")
+    assert await start(path) == ""
+
+
+async def test_a_link_leads_to_the_lock_of_the_file_itself(sqlite_maker: SqliteMaker, tmp_path: Path) -> None:
+    path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    with sole_use(f"sqlite:///{path}"), pytest.raises(DatabaseUnreachable) as caught, sole_use(f"sqlite:///{link}"):
+        pass
+    assert str(caught.value).startswith(f"{link} is in use by process {os.getpid()}")
+    assert await start(link) == ""
+    assert os.listdir(tmp_path) == ["link.db"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device")
+def test_a_disk_that_is_full_keeps_nobody_from_the_lock(tmp_path: Path) -> None:
+    (tmp_path / "imagine.db.lock").symlink_to("/dev/full")  # each write to it fails with ENOSPC
+    with sole_use(f"sqlite:///{tmp_path}/imagine.db"):
+        pass
 
 
 @pytest.mark.parametrize("of_the_folder", [False, True])
