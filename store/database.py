@@ -237,7 +237,7 @@ def open_database(address: str, *, idle_seconds: float = IDLE_SECONDS) -> Databa
     if url.get_backend_name() != "sqlite":
         return Database(_open_postgresql(url, idle_seconds))
     file = SqliteFile(Path(str(url.database)))
-    return Database(_open_sqlite(url), file=file)
+    return Database(_open_sqlite(url, file), file=file)
 
 
 def _open_postgresql(url: URL, idle_seconds: float) -> AsyncEngine:
@@ -249,7 +249,7 @@ def _open_postgresql(url: URL, idle_seconds: float) -> AsyncEngine:
     return engine
 
 
-def _open_sqlite(url: URL) -> AsyncEngine:
+def _open_sqlite(url: URL, file: SqliteFile) -> AsyncEngine:
     """One connection: transactions of this process queue fairly instead of polling for SQLite's write lock."""
     engine = create_async_engine(
         url,
@@ -260,6 +260,9 @@ def _open_sqlite(url: URL) -> AsyncEngine:
         connect_args={"timeout": BUSY_TIMEOUT_SECONDS},
     )
     event.listen(engine.sync_engine, "connect", _set_sqlite_rules)
+    event.listen(engine.sync_engine, "connect", file.log_opened)
+    event.listen(engine.sync_engine, "close", file.log_closes)
+    event.listen(engine.sync_engine, "close_detached", file.log_closes)
     event.listen(engine.sync_engine, "begin", _begin_immediately)
     return engine
 
@@ -281,6 +284,8 @@ def _set_sqlite_rules(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     for rule in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
         cursor.execute(f"PRAGMA {rule}")
+    cursor.execute("PRAGMA schema_version")  # the first read opens the log
+    cursor.fetchall()
     cursor.close()
 
 

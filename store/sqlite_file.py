@@ -68,6 +68,7 @@ class SqliteFile:
         self._absolute = real_path(path)
         self.is_ours = False  # since the migrations have run
         self._broken: str | None = None
+        self._log_identity: tuple[int, int] | None = None  # of -wal, while the connection is open
         try:
             self._absolute.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # -wal and -shm are made with the rights of the file (sqlite.org/src, findCreateFileMode in os_unix.c).
@@ -100,8 +101,26 @@ class SqliteFile:
                 gone = False
             if gone:
                 self._broken = GONE % self.path
+            elif self._log_identity is not None and self._log_identity != self._found_log():
+                self._broken = GONE % f"{self.path}-wal"
         if self._broken is not None:
             raise DatabaseBroken(self._broken)
+
+    def log_opened(self, *_event: object) -> None:
+        """Note which -wal SQLite has opened. Until its last connection closes, it stays the same file
+        (sqlite.org/walformat.html, "Lifecycle of the WAL file")."""
+        self._log_identity = self._found_log()
+
+    def log_closes(self, *_event: object) -> None:
+        """The connection is about to be closed, and SQLite will delete -wal."""
+        self._log_identity = None
+
+    def _found_log(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(f"{self._absolute}-wal")
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def broke(self, sentence: str) -> None:
         """Use it no more: from now on check() raises this sentence."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import event, text, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, PendingRollbackError
 
 from generations.model import DISCORD_EPOCH_MS
 from generations.privacy import Privacy
@@ -186,6 +186,11 @@ def spoil(path: Path, fault: str) -> None:
         case "replaced":
             shutil.copy(path, f"{path}.new")
             os.replace(f"{path}.new", path)
+        case "log deleted":
+            Path(f"{path}-wal").unlink()
+        case "log replaced":
+            shutil.copy(f"{path}-wal", f"{path}.new")
+            os.replace(f"{path}.new", f"{path}-wal")
         case "a folder":
             path.unlink()
             path.mkdir()
@@ -211,6 +216,8 @@ GONE = "was deleted or replaced while the bot was running"
         ("a folder", GONE),
         ("emptied", GONE),
         ("overwritten", GONE),
+        ("log deleted", ""),
+        ("log replaced", ""),
         ("noise", "is not a SQLite database"),
         ("damaged", "is damaged"),
     ],
@@ -234,8 +241,28 @@ async def test_a_file_that_breaks_under_the_running_bot_is_given_up_for_good(
                     await load_value(tx, "key 7")
                     await tx.execute(text("DELETE FROM memory"))
             said.append(str(caught.value))
-        assert said[0].startswith(f"{path} {sentence}")
+        assert said[0].startswith(f"{path} {sentence}" if sentence else f"{path}-wal {GONE}")
         assert len(set(said)) == 1
+
+
+async def test_a_log_that_sqlite_itself_makes_anew_is_no_fault(sqlite_maker: SqliteMaker) -> None:
+    path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
+    async with open_database(f"sqlite:///{path}") as database:
+        for number in range(5):
+            async with database.transaction() as tx:
+                await save_value(tx, "key", str(number))
+            await database.truncate_wal()
+            await database.vacuum("nothing")
+            ask(path, "PRAGMA integrity_check")  # another connection that comes and goes
+            if number == 2:
+                await database.close()
+                assert f"{path.name}-wal" not in os.listdir(path.parent)
+            if number == 3:  # as after a transaction that was cancelled: the pool opens another connection
+                with pytest.raises(PendingRollbackError):
+                    async with database.transaction() as tx:
+                        await tx.invalidate()
+        async with database.transaction() as tx:
+            assert await load_value(tx, "key") == "4"
 
 
 async def test_a_file_that_can_only_be_read_is_given_up(sqlite_maker: SqliteMaker) -> None:
