@@ -36,9 +36,11 @@ from qwen.images import ImageDownloader, open_download_session
 from services import Ground, Joined, join
 from settings import Settings, SettingsError, load_settings
 from store.database import open_database
-from store.errors import StoreError
+from store.errors import DatabaseInUse, DatabaseUnreachable, StoreError
 from store.memory import load_value, save_value
 from store.sole_use import sole_use
+from store.told import forget_telling, note_telling
+from ui.delivery.owner_alerts import OwnerAlerts
 from ui.interactions.buttons import DYNAMIC_ITEMS
 from ui.interactions.errors import Tree
 from web import PortUnavailable, WebSide, listen_host, open_web
@@ -104,6 +106,7 @@ async def build(settings: Settings, stack: contextlib.AsyncExitStack) -> Imagine
     stack.enter_context(sole_use(settings.database_url))
     database = await stack.enter_async_context(open_database(settings.database_url))
     await database.migrate()
+    forget_telling(settings.database_url)
     api_session = await stack.enter_async_context(open_session())
     hosts = frozenset(settings.qwen_image_hosts)
     image_session = await stack.enter_async_context(open_download_session(hosts))
@@ -146,7 +149,11 @@ async def run(settings: Settings) -> int:
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C ends it the plain way
             asyncio.get_running_loop().add_signal_handler(number, begin_to_stop)
     async with contextlib.AsyncExitStack() as stack:
-        bot = await build(settings, stack)
+        try:
+            bot = await build(settings, stack)
+        except DatabaseUnreachable as error:
+            await _tell_owner(settings, error)
+            raise
         await _open_web(bot, stack)
         stack.push_async_callback(bot.close)  # not sooner: the library can't close what never began to log in
         if not await _unless_stopped(log_in(bot, settings.discord_token.get_secret_value(), bot.clock), stop):
@@ -166,6 +173,17 @@ async def run(settings: Settings) -> int:
         if work.done() and not work.cancelled():
             work.result()  # raises DatabaseBroken
         return verdict
+
+
+async def _tell_owner(settings: Settings, error: DatabaseUnreachable) -> None:
+    """Tell the owner of a SQLite file that can't be used, once in six hours over all starts."""
+    clock = SystemClock()
+    if isinstance(error, DatabaseInUse) or not note_telling(settings.database_url, clock.now_ms()):
+        return
+    logging.getLogger("discord").setLevel(logging.WARNING)  # the sentence is the only line
+    client = discord.Client(intents=discord.Intents.none())
+    alerts = OwnerAlerts(client, clock, settings.owner_ids)
+    await alerts.tell_before_start(settings.discord_token.get_secret_value(), f"{error}. The bot did not start.")
 
 
 async def _listen(bot: ImagineBot) -> None:

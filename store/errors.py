@@ -3,6 +3,7 @@
 StoreError
 ├── BadDatabaseUrl        the address can't be understood; also a ValueError
 ├── DatabaseUnreachable   nobody answers there, or it answers with a refusal
+│   └── DatabaseInUse     another process has the SQLite file
 ├── DatabaseLost          it answered before, and may again: the transaction under way may or may not have counted
 │   └── DatabaseBroken    its file was damaged, deleted or made read-only: it stays so until somebody mends it
 └── SchemaTooNew          a newer version of this bot has been here
@@ -21,6 +22,10 @@ class BadDatabaseUrl(StoreError, ValueError):
 
 class DatabaseUnreachable(StoreError):
     """The database can't be opened: no server, no permission, no disk, or not a database."""
+
+
+class DatabaseInUse(DatabaseUnreachable):
+    """Another process uses the SQLite file; the text names it."""
 
 
 class DatabaseLost(StoreError):

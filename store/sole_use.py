@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 from store.address import parse_database_url
-from store.errors import DatabaseUnreachable
+from store.errors import DatabaseInUse, DatabaseUnreachable
 from store.sqlite_file import real_path
 
 log = logging.getLogger("qwen_imagine.store")
@@ -28,7 +28,7 @@ BEHIND_THE_TEXT = 1 << 20  # Windows lets nobody read bytes that are locked, so 
 def sole_use(address: str) -> Generator[None]:
     """Keep other processes from the database at *address* until the block ends. PostgreSQL is shared: nothing is done.
 
-    Raises DatabaseUnreachable, with the file and the id of the process that has it.
+    Raises DatabaseInUse, with the file and the id of the process that has it, and DatabaseUnreachable.
     """
     url = parse_database_url(address)
     if url.get_backend_name() != "sqlite":
@@ -59,7 +59,7 @@ def _take(lock: TextIO, path: Path) -> None:
     except OSError as error:
         if error.errno in TAKEN:
             holder = lock.read(20).strip()
-            raise DatabaseUnreachable(
+            raise DatabaseInUse(
                 f"{path} is in use by {f'process {holder}' if holder.isdigit() else 'another process'}: stop that one "
                 "first. Several processes at once need PostgreSQL"
             ) from None

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.bot_process import BotState
+from sandbox.world import Sandbox
 from tests.e2e.test_command_line import BOT, DEFER_AFTER_SECONDS, NOWHERE, SECRETS, run_bot
 from tests.e2e.trial import open_trial, text
 
@@ -32,6 +33,20 @@ async def test_a_file_that_is_no_database_ends_the_start_with_one_sentence(
     ended = await run_bot(tmp_path, *words, **SECRETS, **NOWHERE)
     assert ended.code == 1
     assert re.fullmatch(r"data/imagine\.db is not a SQLite database: .*DATABASE_URL\n", ended.said)
+
+
+async def test_the_owner_is_told_of_it_once_however_often_it_is_started(tmp_path: Path) -> None:
+    async with Sandbox(data_dir=tmp_path) as box:
+        settings = box.bot_environment()
+        (tmp_path / "bot.sqlite3").write_text("shopping list\n" * 500, "utf-8")
+        for _ in range(2):
+            ended = await run_bot(tmp_path, **settings)
+            assert ended.code == 1
+            assert ended.said.count("\n") == 1, ended.said
+        olga = box.discord.actor("olga")
+        (told,) = await olga.wait_for(lambda: olga.messages("dm"), DEFER_AFTER_SECONDS)
+        assert "bot.sqlite3 is not a SQLite database" in text(told)
+        assert not box.discord.is_connected
 
 
 async def test_a_second_process_is_refused_with_the_file_and_the_process_that_has_it_until_that_is_killed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Collection
 
@@ -16,6 +17,7 @@ log = logging.getLogger("qwen_imagine.operator")
 
 QUIET_SECONDS = 6 * 3600.0
 DRAIN_SECONDS = 2.0
+BEFORE_START_SECONDS = 8.0
 
 
 class OwnerAlerts:
@@ -41,6 +43,14 @@ class OwnerAlerts:
         task = asyncio.create_task(self._send(matter, detail))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
+
+    async def tell_before_start(self, token: str, detail: str) -> None:
+        """Say *detail* by REST alone, from a process that is about to end. Gives up where Discord does not answer."""
+        with contextlib.suppress(discord.LoginFailure, discord.HTTPException, TimeoutError, *NO_ANSWER):
+            async with asyncio.timeout(BEFORE_START_SECONDS), self._client:
+                with asking(self._client):
+                    await self._client.login(token)
+                await self._send("start", detail)
 
     async def drain(self, seconds: float = DRAIN_SECONDS) -> None:
         """Wait for the messages that are under way, but not for an outage to end: the log has said it too."""
