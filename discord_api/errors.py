@@ -2,6 +2,10 @@
 
 Codes and statuses: Discord docs, Opcodes and Status Codes; those that the docs leave open were seen in public issue
 threads (401 with 50027 after 15 minutes, 413 with 40005, 429 with 30046, 403 with 40003, 400 with 50083).
+
+A refusal of a place, a message or a token has a code of its own. Without one, a 401 speaks of the bot's token and a 404
+of an address that Discord does not have ("404: Not Found", code 0), which none of ours is; and so answers a proxy or a
+CDN with a page of its own, for which discord.py 2.7.1 says code 0 too (errors.py, HTTPException).
 """
 
 from __future__ import annotations
@@ -72,9 +76,16 @@ class Verdict(StrEnum):
     LATER = "later"  # nothing is wrong with the place or the payload
 
 
+def names_no_cause(error: discord.HTTPException) -> bool:
+    """Whether a 401, 403 or 404 comes without a code: it says nothing of the place, the message or the token."""
+    return error.status in (401, 403, 404) and not error.code
+
+
 def verdict_of(error: discord.HTTPException, *, by_token: bool) -> Verdict:
     """Judge a refusal; *by_token* says whether the call went by the interaction's token or the bot's own."""
     if error.status >= 500 or error.code in (CLOUDFLARE_BLOCK, API_OVERLOADED, OPENING_DMS_TOO_FAST):
+        return Verdict.LATER
+    if names_no_cause(error):
         return Verdict.LATER
     if error.code == THREAD_ARCHIVED:
         return Verdict.ARCHIVED
@@ -84,7 +95,6 @@ def verdict_of(error: discord.HTTPException, *, by_token: bool) -> Verdict:
         case 429:
             return Verdict.NEXT if error.code == TOO_MANY_OLD_EDITS else Verdict.LATER
         case 401:
-            # The bot's own token is mended by its owner, not by going to another place.
             return Verdict.TOKEN_DEAD if by_token else Verdict.LATER
         case 404 if by_token and error.code in (UNKNOWN_WEBHOOK, UNKNOWN_INTERACTION):
             return Verdict.TOKEN_DEAD

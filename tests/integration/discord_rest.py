@@ -46,6 +46,7 @@ class Fault:
     skip: int = 0  # so many matching calls pass first
     headers: dict[str, str] = field(default_factory=dict)
     drop: bool = False  # cut the connection instead
+    page: bool = False  # answer with a page of HTML, as a proxy or a CDN in front of Discord
 
 
 class DiscordRest:
@@ -106,6 +107,8 @@ class DiscordRest:
                 if fault.drop:
                     assert request.transport is not None
                     request.transport.close()
+                if fault.page:
+                    return web.Response(status=fault.status, text="<html>Attention</html>", content_type="text/html")
                 body = {"code": fault.code, "message": NAMES_OF_CODES.get(fault.code, "no"), "retry_after": 0.05}
                 return _json(body, fault.status, fault.headers)
         return None

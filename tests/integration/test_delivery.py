@@ -31,6 +31,7 @@ from tests.integration.delivery_scene import (
     image,
     ready,
 )
+from ui.delivery.rate_guard import PAUSE_FIRST_SECONDS
 
 
 @pytest.fixture
@@ -334,6 +335,36 @@ async def test_a_connection_that_breaks_delays_the_show(scene: Scene) -> None:
     with pytest.raises(DeliveryDelayed):
         await scene.show(ready(), 0)
     assert scene.rest.tried() == [BY_TOKEN]
+
+
+@pytest.mark.parametrize("page", [True, False], ids=["page", "code 0"])
+@pytest.mark.parametrize("status", [401, 403, 404])
+@pytest.mark.parametrize("token", [TOKEN, ""], ids=["by token", "as the bot"])
+async def test_a_refusal_without_a_code_delays_the_show_and_closes_nothing(
+    scene: Scene, status: int, page: bool, token: str
+) -> None:
+    """As from a proxy or a CDN in front of Discord."""
+    made = ready(origin={"token": token})
+    scene.rest.fault("PATCH", status, page=page)
+    with pytest.raises(DeliveryDelayed):
+        await scene.show(made, 0)
+    [first] = scene.rest.tried()
+    scene.clock.advance(PAUSE_FIRST_SECONDS)
+    assert (await scene.show(made, 0)).place is Place.CARD
+    assert scene.rest.tried() == [first, first]
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+async def test_nor_does_it_close_a_channel_or_direct_messages(scene: Scene, status: int) -> None:
+    scene.rest.fault("PATCH", 404, 10008, times=9)
+    scene.rest.fault(f"POST .*{CHANNEL}/messages", status, page=True)
+    scene.rest.fault(f"POST .*{CHANNEL}/messages", 403, 50013, times=9)
+    scene.rest.fault("POST /users/@me/channels", status, page=True)
+    for _ in range(2):
+        with pytest.raises(DeliveryDelayed):
+            await scene.show(ready(), 0)
+        scene.clock.advance(60)
+    assert (await scene.show(ready(), 0)).place is Place.DIRECT_MESSAGE
 
 
 async def test_a_limit_that_the_library_does_not_wait_out_delays_for_as_long_as_discord_says(scene: Scene) -> None:

@@ -400,7 +400,9 @@ async def test_nobody_asks_for_a_card_with_a_token_that_ran_out(scene: Scene) ->
     assert scene.rest.tried() == []
 
 
-@pytest.mark.parametrize("fault", [{"status": 429}, {"status": 500, "drop": True, "times": 9}])
+@pytest.mark.parametrize(
+    "fault", [{"status": 429}, {"status": 500, "drop": True, "times": 9}, {"status": 401, "page": True}]
+)
 async def test_a_card_that_discord_cannot_tell_of_now_is_asked_for_later(scene: Scene, fault: dict[str, int]) -> None:
     scene.rest.fault("GET", **fault)
     with pytest.raises(DeliveryDelayed):

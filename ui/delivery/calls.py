@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import discord
 
-from discord_api.errors import NO_ANSWER, delayed
+from discord_api.errors import NO_ANSWER, delayed, names_no_cause
 from generations.errors import DeliveryDelayed
 from generations.model import Generation
 from ui.delivery.card_state import Memory
@@ -138,7 +138,7 @@ class Calls:
         try:
             await way.fetch()
         except discord.HTTPException as error:
-            return error.status < 500
+            return error.status < 500 and not names_no_cause(error)
         except NO_ANSWER:
             return False
         finally:

@@ -15,9 +15,7 @@ import discord
 
 from discord_api.errors import (
     NO_ANSWER,
-    UNKNOWN_INTERACTION,
     UNKNOWN_MESSAGE,
-    UNKNOWN_WEBHOOK,
     Verdict,
     delayed,
     verdict_of,
@@ -180,7 +178,7 @@ class Fallback:
             message = await self._places.fetch_answer(generation)
         except discord.HTTPException as error:
             self._rate_guard.refused(error, by_token=True, card=generation.id)
-            if error.status == 401 or error.code in (UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, UNKNOWN_INTERACTION):
+            if error.code == UNKNOWN_MESSAGE or verdict_of(error, by_token=True) is Verdict.TOKEN_DEAD:
                 return None
             log.info("generation %s: its card can't be asked for: %s, %s", generation.id, error.status, error.code)
             raise delayed(error) from None

@@ -123,7 +123,7 @@ class Thumbnails:
             if error.code in (UNKNOWN_MESSAGE, UNKNOWN_CHANNEL):
                 return Fault.GONE
             log.info("generation %s: its card can't be seen: %s, %s", generation.id, error.status, error.code)
-            return Fault.REFUSED if error.status == 403 else ()
+            return Fault.REFUSED if error.status == 403 and error.code else ()
         except NO_ANSWER as error:
             log.info("generation %s: its card can't be asked for (%s)", generation.id, type(error).__name__)
             return ()
