@@ -32,4 +32,4 @@ class DeliveryResult:
     apart: Mapping[int, SeparateMessage] = field(
         default_factory=dict[int, SeparateMessage]
     )  # those posted in a message of their own
-    owed_seconds: float | None = None  # the pictures arrived, but the card must be shown again after so long
+    owed_seconds: float | None = None  # the pictures are seen to, but the card must be shown again after so long

@@ -149,9 +149,23 @@ async def test_direct_messages_that_are_opened_too_fast_mean_later(scene: Scene)
 
 
 async def test_closed_direct_messages_leave_nowhere(scene: Scene) -> None:
+    """The card can't say so now: it is owed until its channel is open again."""
     scene.rest.fault("(PATCH|POST) .*messages", 403, 50007, times=9)
-    assert await scene.show(ready(), 0) == DeliveryResult(Place.NOWHERE)
+    assert await scene.show(ready(), 0) == DeliveryResult(Place.NOWHERE, owed_seconds=60)
     assert scene.rest.tried() == [BY_TOKEN, AS_BOT, *DIRECT]
+    scene.rest.faults.clear()
+    kept = generation(image(State.UNDELIVERED, 0, **READY), revision=2)
+    assert (await scene.show(kept)).place is Place.CARD
+    assert "no place left to post it" in str(scene.rest.calls[-1].body["components"])
+
+
+async def test_a_card_that_can_not_say_now_that_its_image_is_kept_says_so_later(scene: Scene) -> None:
+    scene.rest.fault("PATCH", 400, 50035)
+    scene.rest.fault("PATCH", 503, times=9)
+    scene.rest.fault("POST .*messages", 403, 50013, times=9)
+    shown = await scene.show(ready(origin={"token": ""}), 0)
+    assert shown.place is Place.NOWHERE
+    assert shown.owed_seconds is not None
 
 
 async def test_news_without_images_go_no_further_than_the_card(scene: Scene) -> None:

@@ -144,12 +144,15 @@ async def test_an_image_that_discord_cannot_take_now_is_shown_later(workshop: Wo
     assert len(workshop.wall.shows) == 1
 
 
-async def test_a_card_that_owes_news_after_its_image_arrived_is_shown_again(workshop: Workshop) -> None:
+@pytest.mark.parametrize(("place", "state"), [(Place.CHANNEL, State.DELIVERED), (Place.NOWHERE, State.UNDELIVERED)])
+async def test_a_card_that_owes_news_after_its_image_arrived_or_is_kept_is_shown_again(
+    workshop: Workshop, place: Place, state: State
+) -> None:
     generation_id = await workshop.imagine()
-    workshop.wall.places = [DeliveryResult(Place.CHANNEL, owed_seconds=20.0)]
+    workshop.wall.places = [DeliveryResult(place, owed_seconds=20.0)]
     await workshop.worker.step()
     await workshop.pass_time(8)
-    assert await workshop.states(generation_id) == [State.DELIVERED]
+    assert await workshop.states(generation_id) == [state]
     assert len(workshop.wall.shows) == 1
     await workshop.pass_time(30)
     assert [len(pictures) for _, pictures in workshop.wall.shows] == [1, 0]

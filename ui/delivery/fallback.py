@@ -258,9 +258,8 @@ class Fallback:
                     return _moved(memory, apart, place, outcome, plain=plain)
                 if outcome is not Verdict.REFUSED:
                     break  # the place is closed: another form would not help
-        if refused:
-            await self._edit_if_possible(memory, card.kept_back())
-        return DeliveryResult(Place.NOWHERE)
+        owed_seconds = await self._say_kept(memory, card) if refused else memory.seconds_to_reopening()
+        return DeliveryResult(Place.NOWHERE, owed_seconds=owed_seconds)
 
     async def _try_post(
         self, memory: Memory, place: Place, open_channel: OpenChannel, payload: Payload, *, plain: bool
@@ -291,12 +290,13 @@ class Fallback:
         memory.apart |= card.apart
         return shown
 
-    async def _edit_if_possible(self, memory: Memory, payload: Payload) -> bool:
-        """Edit a card whose pictures are seen to already, so nothing is lost when that fails."""
+    async def _say_kept(self, memory: Memory, card: Payload) -> float | None:
+        """Say on the card that there is no place for its pictures. After how long to try again; None: never."""
         try:
-            return await self.edit(memory, payload) is not None
-        except DeliveryDelayed:
-            return False
+            said = await self.edit(memory, card.kept_back())
+        except DeliveryDelayed as delayed:
+            return delayed.retry_after_seconds
+        return memory.seconds_to_reopening() if said is None else None
 
 
 def _channel_of(message: discord.Message, generation: Generation) -> int:
