@@ -140,6 +140,8 @@ class DiscordRest:
                 return self._write(self._next_id, call)
             case "GET", ["webhooks", _, _, "messages", "@original"]:
                 return self._show(min(self.messages))
+            case "GET", ["channels", channel_id]:
+                return _json({"id": channel_id, "type": 1})
             case "GET", [("webhooks" | "channels"), *_, message_id]:
                 found = int(message_id) in self.messages
                 return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.integration.delivery_scene import (
     CARD,
     CHANNEL,
     POST,
+    USER,
     Scene,
     a_scene,
     declined,
@@ -92,6 +94,34 @@ async def test_a_card_over_which_discord_fails_in_every_form_is_given_up(scene: 
 async def test_an_ending_over_which_discord_fails_is_not_tried_for_ever(scene: Scene) -> None:
     scene.rest.fault("PATCH", FAILS, times=1000)
     assert await show_until_taken(scene, declined(**LATE)) == DeliveryResult(Place.NOWHERE)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [{"private": True, **LATE}, {"origin": {"token": "", "bot_in_channel": False}}],
+    ids=["private", "without the bot"],
+)
+async def test_a_direct_message_over_which_discord_fails_is_followed_by_a_plain_one(
+    scene: Scene, where: dict[str, Any]
+) -> None:
+    """Nothing reaches the card any more, so Discord is asked for the channel of the direct messages."""
+    scene.rest.fails_over_components = True
+    shown = await show_until_taken(scene, ready(**where), 0)
+    assert shown.place is Place.DIRECT_MESSAGE
+    assert [call for call in scene.rest.tried() if call.startswith("GET")] == [f"GET /channels/7{USER}"] * 2
+    assert scene.rest.calls[-1].files and not scene.rest.calls[-1].body["components"]
+
+
+async def test_nor_is_an_outage_held_against_a_direct_message(scene: Scene) -> None:
+    scene.rest.fault(".", FAILS, times=1000)
+    made = ready(private=True, **LATE)
+    for _ in range(5):
+        with pytest.raises(DeliveryDelayed) as raised:
+            await scene.show(made, 0)
+        scene.clock.advance(raised.value.retry_after_seconds)
+    scene.rest.faults.clear()
+    assert (await scene.show(made, 0)).place is Place.DIRECT_MESSAGE
+    assert scene.rest.calls[-1].body["components"]
 
 
 async def test_where_discord_fails_over_every_call_nothing_is_held_against_the_card(scene: Scene) -> None:

@@ -186,6 +186,8 @@ class DiscordWorld:
                 return 200, {"id": str(person * 10), "type": 1, "recipients": [{**BOT, "id": str(person)}]}
             case "POST", ["channels", channel, "messages"]:
                 return self._post(int(channel), payload, files)
+            case "GET", ["channels", channel]:
+                return self._closed(int(channel)) or (200, {"id": channel, "type": 1})
             case "GET", ["channels", channel, "messages", message]:
                 asked = self.messages.get(int(message))
                 gone = asked is None or asked.deleted or asked.ephemeral

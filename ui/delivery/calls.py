@@ -25,6 +25,9 @@ log = logging.getLogger("qwen_imagine.delivery")
 PAYLOAD_FAILURES = 3  # calls in a row that got a 5xx; discord.py 2.7.1 makes five tries of each, over 25 s
 
 
+Ask = Callable[[], Awaitable[object] | None]  # a cheap call about the place; None: there is nothing to ask for
+
+
 class PayloadFails(Exception):
     """Discord fails over this payload, and answers when it is asked for the card."""
 
@@ -46,8 +49,10 @@ class Calls:
         *,
         by_token: bool,
         may_probe: bool = True,
+        ask: Ask | None = None,
     ) -> discord.Message:
-        """One call; it is made again at once where Discord failed twice in a row and answers when asked for the card.
+        """One call; it is made again at once where Discord failed twice in a row and answers when asked for the card,
+        or with *ask* where nothing can ask for that.
 
         Raises discord.HTTPException, DeliveryDelayed, and PayloadFails for the last of PAYLOAD_FAILURES in a row, if
         Discord answered before and after it: an outage that ends meanwhile must not be taken for a bad payload.
@@ -60,10 +65,8 @@ class Calls:
             except discord.HTTPException as error:
                 failed = error.status >= 500
                 memory.failures += failed
-                suspect = (
-                    failed and memory.failures > 1 and may_probe and await self._is_there(memory, payload.generation)
-                )
-                if not suspect:
+                suspect = failed and memory.failures > 1 and may_probe
+                if not (suspect and await self._is_there(memory, payload.generation, ask)):
                     self._rate_guard.refused(error, by_token=by_token, card=card)
                     raise
                 self._rate_guard.present()
@@ -129,14 +132,18 @@ class Calls:
         self._rate_guard.answered(by_token=way.by_token)
         return found
 
-    async def _is_there(self, memory: Memory, generation: Generation) -> bool:
-        """Whether Discord answers when it is asked for the card. One such call at a time; False without it."""
-        way = None if self._probing else next(self._places.ways(memory, generation), None)
-        if way is None:
+    async def _is_there(self, memory: Memory, generation: Generation, ask: Ask | None) -> bool:
+        """Whether Discord answers when it is asked for the card, or by *ask*. One such call at a time; False without
+        it."""
+        if self._probing:
+            return False
+        way = next(self._places.ways(memory, generation), None)
+        asked = way.fetch() if way is not None else ask() if ask is not None else None
+        if asked is None:
             return False
         self._probing = True
         try:
-            await way.fetch()
+            await asked
         except discord.HTTPException as error:
             return error.status < 500 and not names_no_cause(error)
         except NO_ANSWER:

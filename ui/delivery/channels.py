@@ -25,7 +25,7 @@ NOBODY = discord.AllowedMentions.none()
 LAST_WORD_MS = 45_000  # before the token's last use: discord.py may try for half a minute
 
 Send = Callable[[Payload], Awaitable[discord.Message]]
-OpenChannel = Callable[[], Awaitable[discord.abc.Messageable]]
+OpenChannel = Callable[[], Awaitable[discord.PartialMessageable | discord.DMChannel]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +73,10 @@ class Places:
         """Where the pictures can be posted in a message of their own, best first."""
         origin = generation.origin
 
-        async def channel() -> discord.abc.Messageable:
+        async def channel() -> discord.PartialMessageable:
             return self._client.get_partial_messageable(origin.channel_id, guild_id=origin.guild_id)
 
-        async def direct() -> discord.abc.Messageable:
+        async def direct() -> discord.DMChannel:
             with asking(self._client):
                 return await self._client.create_dm(discord.Object(origin.user_id))
 
@@ -95,6 +95,11 @@ class Places:
         files = payload.files(beside=content)
         with asking(self._client):
             return await channel.send(content, files=files, nonce=nonce, allowed_mentions=NOBODY, suppress_embeds=True)
+
+    async def ask_for(self, channel_id: int) -> object:
+        """The channel as Discord tells of it; the library's own call for it needs a cache of servers."""
+        with asking(self._client):
+            return await self._client.http.get_channel(channel_id)
 
     def last_word_at_ms(self, memory: Memory, generation: Generation) -> int | None:
         """When a card must say where its images will come, if only the token reaches it; None: the bot reached it.

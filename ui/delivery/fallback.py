@@ -7,7 +7,7 @@ Publishes one card at a time; ui/delivery/cards decides when and in what order. 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -264,12 +264,18 @@ class Fallback:
     async def _try_post(
         self, memory: Memory, place: Place, open_channel: OpenChannel, payload: Payload, *, plain: bool
     ) -> discord.Message | Verdict:
+        opened: list[int] = []
 
         async def send() -> discord.Message:
-            return await self._places.send(await open_channel(), payload, plain=plain)
+            channel = await open_channel()
+            opened.append(channel.id)
+            return await self._places.send(channel, payload, plain=plain)
+
+        def ask() -> Awaitable[object] | None:
+            return self._places.ask_for(opened[-1]) if opened else None
 
         try:
-            return await self._calls.make(memory, payload, send, by_token=False)
+            return await self._calls.make(memory, payload, send, by_token=False, ask=ask)
         except PayloadFails:
             return Verdict.REFUSED
         except discord.HTTPException as error:
