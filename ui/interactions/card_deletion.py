@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import discord
@@ -19,8 +19,9 @@ from discord import ui
 
 from discord_api.errors import NO_ANSWER, UNKNOWN_MESSAGE, Verdict, verdict_of
 from generations.clock import Clock
-from generations.model import DISCORD_EPOCH_MS, TOKEN_LIFETIME_MS, Generation
+from generations.model import DISCORD_EPOCH_MS, TOKEN_LIFETIME_MS, Generation, SeparateMessage
 from generations.service import Generations
+from ui.delivery.payload import addresses
 from ui.interactions.errors import NOBODY, Refusal
 from ui.interactions.origin import pressed_in
 from ui.texts import buttons as texts_buttons
@@ -48,7 +49,9 @@ class CardDeletion:
         await interaction.response.defer()
         generation = await self._find(interaction, generation_id)
         self._remember(interaction, generation_id)
-        question = ui.TextDisplay[ui.LayoutView](texts_buttons.sure(len(generation.images)))
+        going = _separate_of(generation, interaction.user.id)
+        staying = len(generation.separate_by_position) - len(going)
+        question = ui.TextDisplay[ui.LayoutView](texts_buttons.sure(len(generation.images) - staying, staying))
         view = ui.LayoutView(timeout=None).add_item(question).add_item(buttons(generation_id))
         await interaction.followup.send(view=view, ephemeral=True, allowed_mentions=NOBODY)
 
@@ -57,13 +60,14 @@ class CardDeletion:
         await interaction.response.defer()
         generation = await self._find(interaction, generation_id)
         press = self._presses.pop((generation_id, interaction.user.id), None)
-        await self._delete_separate(generation)
+        left = await self._delete_separate(generation, _separate_of(generation, interaction.user.id))
         await self._delete(generation, press)
         if press is not None and press.message is not None and press.message.id != generation.message_id:
             await _delete_pressed(press)
         await self._generations.removed(generation_id)
         log.info("generation %s: its card was removed by user %s", generation_id, interaction.user.id)
-        await interaction.edit_original_response(view=_said(texts_buttons.REMOVED), allowed_mentions=NOBODY)
+        said = texts_buttons.removed_but(addresses(generation, left)) if left else texts_buttons.REMOVED
+        await interaction.edit_original_response(view=_said(said), allowed_mentions=NOBODY)
 
     async def keep(self, interaction: discord.Interaction[Any], generation_id: int) -> None:
         """Leave the card alone and say so in place of the question."""
@@ -86,21 +90,30 @@ class CardDeletion:
         while len(self._presses) > PRESSES_REMEMBERED:
             self._presses.popitem(last=False)
 
-    async def _delete_separate(self, generation: Generation) -> None:
-        """Before the card, whose button is the only way to try again. Raises Refusal when Discord can't do it now."""
-        for apart in set(generation.separate_by_position.values()):
+    async def _delete_separate(
+        self, generation: Generation, going: Mapping[int, SeparateMessage]
+    ) -> dict[int, SeparateMessage]:
+        """Before the card, whose button is the only way to try again. Those that Discord doesn't let the bot delete.
+
+        Raises Refusal when Discord can't do it now.
+        """
+        refused: set[SeparateMessage] = set()
+        for apart in set(going.values()):
             channel = self._client.get_partial_messageable(apart.channel_id)
             try:
                 await channel.get_partial_message(apart.message_id).delete()
             except discord.HTTPException as error:
                 if verdict_of(error, by_token=False) is Verdict.LATER:
                     raise Refusal(texts_buttons.REMOVE_LATER) from None
+                if error.code != UNKNOWN_MESSAGE:
+                    refused.add(apart)
                 log.info(
                     "generation %s: its pictures can't be deleted: %s, code %s",
                     *(generation.id, error.status, error.code),
                 )
             except NO_ANSWER:
                 raise Refusal(texts_buttons.REMOVE_LATER) from None
+        return {position: apart for position, apart in going.items() if apart in refused}
 
     async def _delete(self, generation: Generation, press: discord.Interaction[Any] | None) -> None:
         """Raises Refusal when no way is open."""
@@ -130,6 +143,17 @@ class CardDeletion:
             yield False, channel.get_partial_message(message_id).delete
         if press is not None and self._clock.now_ms() < _token_ends_at_ms(press.id) - TOKEN_MARGIN_MS:
             yield True, press.delete_original_response
+
+
+def _separate_of(generation: Generation, user_id: int) -> dict[int, SeparateMessage]:
+    """The messages beside the card that this person may take away with it: its requester all of them, somebody else
+    those in the card's own channel, so nothing out of the requester's direct messages."""
+    channel_id = generation.card_channel_id or generation.origin.channel_id
+    return {
+        position: apart
+        for position, apart in generation.separate_by_position.items()
+        if user_id == generation.origin.user_id or apart.channel_id == channel_id
+    }
 
 
 async def _delete_pressed(press: discord.Interaction[Any]) -> None:

@@ -5,6 +5,8 @@ Pure. Must not know Discord's library, the database or the image API. Times are 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from generations.model import State
 from ui.texts.card import NOTHING_CHARGED
 from ui.texts.formatting import credits_text, images_text, mention, relative_time
@@ -100,6 +102,16 @@ NOT_REMOVABLE = (
 REMOVE_LATER = "Discord can't remove the card just now; it stands as it was. Press Delete again in a minute."
 
 
-def sure(count: int) -> str:
-    what = "the image" if count == 1 else f"all {count} images"
-    return f"Remove this card with {what} for everybody? No credits come back, and it can't be undone."
+def sure(count: int, staying: int = 0) -> str:
+    """*count*: images that go with the card; *staying*: those that stand in the direct messages of its person."""
+    if staying:
+        what = f" with {images_text(count)}" if count else ""
+    else:
+        what = " with the image" if count == 1 else f" with all {count} images"
+    stay = f" What was sent as a direct message stays there ({images_text(staying)})." if staying else ""
+    return f"Remove this card{what} for everybody?{stay} No credits come back, and it can't be undone."
+
+
+def removed_but(addresses: Sequence[str]) -> str:
+    """*addresses*: of messages beside the card that Discord did not let the bot delete."""
+    return f"{REMOVED} Discord didn't let the bot remove what stands beside it: {' '.join(addresses)}"
