@@ -14,7 +14,6 @@ import contextlib
 import traceback
 from collections.abc import Generator, Iterator
 from enum import StrEnum
-from json import JSONDecodeError
 
 import discord
 
@@ -53,11 +52,12 @@ NO_ANSWER = (*NETWORK_FAULTS, discord.RateLimited, UnreadableAnswer, ClientClose
 @contextlib.contextmanager
 def asking(client: discord.Client) -> Generator[None]:
     """Gives names to what discord.py 2.7.1 lets through while it asks Discord: it takes every answer for JSON of the
-    right shape and stumbles over any other (webhook/async_.py, `data['retry_after']`), and the calls of a client that
-    has closed itself are a RuntimeError of its HTTP library. Only the call belongs inside, not what prepares it."""
+    right shape and stumbles over any other (webhook/async_.py, `data['retry_after']`; message.py, `int(data['id'])`),
+    and the calls of a client that has closed itself are a RuntimeError of its HTTP library. Only the call belongs
+    inside, not what prepares it."""
     try:
         yield
-    except (TypeError, KeyError, AttributeError, JSONDecodeError) as fault:
+    except (TypeError, LookupError, AttributeError, ValueError) as fault:
         raise UnreadableAnswer from fault
     except RuntimeError as fault:
         if not client.is_closed():

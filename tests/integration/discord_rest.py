@@ -46,6 +46,7 @@ class Fault:
     skip: int = 0  # so many matching calls pass first
     headers: dict[str, str] = field(default_factory=dict)
     drop: bool = False  # cut the connection instead
+    body: Any = ...  # answer with this JSON
     page: bool = False  # answer with a page of HTML, as a proxy or a CDN in front of Discord
 
 
@@ -109,6 +110,8 @@ class DiscordRest:
                     request.transport.close()
                 if fault.page:
                     return web.Response(status=fault.status, text="<html>Attention</html>", content_type="text/html")
+                if fault.body is not ...:
+                    return _json(fault.body, fault.status)
                 body = {"code": fault.code, "message": NAMES_OF_CODES.get(fault.code, "no"), "retry_after": 0.05}
                 return _json(body, fault.status, fault.headers)
         return None

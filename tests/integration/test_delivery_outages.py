@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -67,6 +68,14 @@ async def test_the_image_comes_as_soon_as_a_progress_edit_has_come_through_a_bad
 
 async def test_an_answer_that_discord_py_cannot_read_delays_the_show(scene: Scene) -> None:
     scene.rest.fault("PATCH", 429, headers={"Via": "1.1 google", "Content-Type": "text/html"})
+    with pytest.raises(DeliveryDelayed):
+        await scene.show(ready(), 0)
+    assert (await scene.show(ready(), 0)).place is Place.CARD
+
+
+@pytest.mark.parametrize("body", [{"id": "abc", "channel_id": "20"}, {}, [], None])
+async def test_so_does_a_200_with_anything_but_a_message(scene: Scene, body: Any) -> None:
+    scene.rest.fault("PATCH", 200, body=body)
     with pytest.raises(DeliveryDelayed):
         await scene.show(ready(), 0)
     assert (await scene.show(ready(), 0)).place is Place.CARD

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import discord
 import pytest
@@ -87,8 +88,9 @@ async def test_a_refused_token_is_not_tried_again(door: Door) -> None:
 
 
 @pytest.mark.parametrize("path", [ME, "GET /oauth2/applications/@me"])
-async def test_an_answer_without_ids_is_asked_for_again(door: Door, path: str) -> None:
-    door.rest.fault(path, 200)
+@pytest.mark.parametrize("body", [{"name": "imagine"}, {"id": "abc", "username": "imagine"}, []])
+async def test_an_answer_without_ids_is_asked_for_again(door: Door, path: str, body: Any) -> None:
+    door.rest.fault(path, 200, body=body)
     door.knock()
     await door.knocked()
     door.clock.advance(10)
