@@ -65,6 +65,13 @@ def asking(client: discord.Client) -> Generator[None]:
         raise ClientClosed from fault
 
 
+@contextlib.contextmanager
+def trying(client: discord.Client) -> Generator[None]:
+    """Around a call on which nothing depends: that Discord refuses it, or doesn't answer, is passed over."""
+    with contextlib.suppress(discord.HTTPException, *NO_ANSWER), asking(client):
+        yield
+
+
 class Verdict(StrEnum):
     """What to do after a refusal."""
 

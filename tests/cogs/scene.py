@@ -100,6 +100,16 @@ class UnsteadyDatabase:
             yield transaction
 
 
+class BrokenLine(dict[str, Any]):
+    """A fault for Env.backend.faults: the connection breaks at the next call of *method* to *path* (fnmatch)."""
+
+    def __init__(self, method: str, path: str) -> None:
+        super().__init__(method=method, path=path, times=1)
+
+    def __missing__(self, key: str) -> Any:
+        raise ConnectionResetError(key)
+
+
 @dataclass
 class Postman:
     """Completes each interaction before the bot gets it, and can deliver the last one again."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from generations.model import Ending, State
-from tests.cogs.scene import Scene, private_words, words
+from tests.cogs.scene import BrokenLine, Scene, private_words, words
 from ui.interactions.buttons import CancelButton
 
 
@@ -148,6 +148,20 @@ async def test_a_failing_database_is_answered_and_cancels_nothing(scene: Scene) 
     scene.database.failures = 1
     assert "failed" in private_words(await scene.alice.click(shown, label="Cancel"))
     assert (await scene.only_generation()).cancellable
+
+
+@pytest.mark.parametrize("delays", [[], [1.2]], ids=["fast", "slow"])
+async def test_what_was_cancelled_is_not_called_failed_where_discord_does_not_take_the_answer(
+    scene: Scene, delays: list[float]
+) -> None:
+    shown = await card(scene)
+    scene.database.delays = delays
+    scene.env.backend.faults.append(BrokenLine("POST", "/interactions/*/callback"))
+    result = await scene.alice.click(shown, label="Cancel")
+    await scene.env.advance_time(2)
+    said = [str(call.json) for call in scene.env.http_requests if call.path.endswith("/callback")]
+    assert not any("failed" in each for each in said) and result.followups == []
+    assert not (await scene.only_generation()).cancellable
 
 
 async def test_buttons_stay_known_after_many_cards_and_edits(scene: Scene) -> None:

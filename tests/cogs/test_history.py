@@ -12,7 +12,7 @@ from sqlalchemy import text
 from generations.archive import Page
 from generations.model import Generation, Image, Origin, Request, State
 from qwen.errors import ImageUnavailable
-from tests.cogs.scene import Scene, private_words, words
+from tests.cogs.scene import BrokenLine, Scene, private_words, words
 from ui.delivery.circuit_breaker import AWAY_AFTER, TRY_FIRST_SECONDS
 from ui.interactions.history import PostButton, TurnButton
 from ui.texts import history as texts_history
@@ -124,6 +124,14 @@ async def test_where_nothing_is_missing_nothing_is_said_of_it(scene: Scene) -> N
     await make(scene)
     await make(scene, private=True)
     assert PICTURES_MISSING not in words((await history(scene)).response)
+
+
+async def test_images_that_can_not_be_shown_now_change_nothing_on_the_page(scene: Scene) -> None:
+    await make(scene)
+    scene.env.backend.faults.append(BrokenLine("PATCH", "/webhooks/*/messages/@original"))
+    result = await history(scene)
+    assert result.response is not None and "a lighthouse" in words(result.response)
+    assert result.followups == []
 
 
 async def test_the_pages_turn_in_both_directions_in_place_and_after_a_restart(scene: Scene) -> None:

@@ -7,7 +7,6 @@ Must not know the database. A button's errors are answered from the same table a
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import re
 from typing import Any, ClassVar, Protocol, Self, cast
@@ -15,6 +14,7 @@ from typing import Any, ClassVar, Protocol, Self, cast
 import discord
 from discord import ui
 
+from discord_api.errors import trying
 from generations.clock import Clock, done_within
 from generations.errors import NotCancellable, NotThere
 from generations.model import MADE, Ending, Generation, Request
@@ -110,11 +110,12 @@ class CancelButton(Pressable, template=r"imagine:cancel:(?P<id>[0-9]{1,20})"):
             )
         )
         if not await done_within(cancelling, DEFER_AFTER_SECONDS, client.clock):
-            with contextlib.suppress(discord.HTTPException):  # too late to be answered, not too late to cancel
+            with trying(interaction.client):  # too late to be answered, not too late to cancel
                 await interaction.response.defer()
         await cancelling
         if not interaction.response.is_done():
-            await interaction.response.defer()
+            with trying(interaction.client):  # it is cancelled, and its card will say so
+                await interaction.response.defer()
 
 
 class AgainButton(Pressable, template=r"imagine:again:(?P<id>[0-9]{1,20})"):

@@ -15,6 +15,7 @@ from typing import Any, Self
 import discord
 from discord import ui
 
+from discord_api.errors import trying
 from generations.archive import Archive, Fetched, Page, clean_words, kept_images
 from generations.delivery_result import DeliveryResult, Place
 from generations.errors import DeliveryDelayed, LostClaim, NotThere
@@ -44,7 +45,7 @@ async def _show_page(interaction: discord.Interaction[Any], looking: Any) -> Non
     async for seen in desk.thumbnails.find(page, viewer, turn, channel_without_history(interaction)):
         refused = bool(seen.refused)
         view = build_history(page, _rows(page), thumbnails=seen.urls, gone=seen.gone, is_refused=refused)
-        with contextlib.suppress(discord.HTTPException):  # closed by the person, or too late: the page stands
+        with trying(interaction.client):  # closed by the person, or too late: the page stands
             await interaction.edit_original_response(view=view, allowed_mentions=NOBODY)
 
 
