@@ -141,6 +141,11 @@ class DiscordRest:
                 self.messages[self._next_id]["flags"] = call.body.get("flags", 0)
                 self.posted.add(self._next_id)
                 return self._write(self._next_id, call)
+            case "POST", ["webhooks", _, _]:
+                self._next_id += 1
+                self.add_message(self._next_id, 0)
+                self.messages[self._next_id]["flags"] = call.body.get("flags", 0)
+                return self._write(self._next_id, call)
             case "GET", ["webhooks", _, _, "messages", "@original"]:
                 return self._show(min(self.messages))
             case "GET", ["channels", channel_id]:

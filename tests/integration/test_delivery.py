@@ -10,6 +10,7 @@ import pytest
 from generations.delivery_result import DeliveryResult, Place
 from generations.errors import DeliveryDelayed
 from generations.model import Ending, SeparateMessage, State
+from generations.token_only_channels import TokenOnlyChannels
 from tests.integration.delivery_scene import (
     APPLICATION,
     AS_BOT,
@@ -19,6 +20,7 @@ from tests.integration.delivery_scene import (
     DIRECT,
     GENERATION,
     GUILD,
+    NOTHING,
     POST,
     PROMPT,
     READY,
@@ -29,9 +31,12 @@ from tests.integration.delivery_scene import (
     declined,
     generation,
     image,
+    picture,
     ready,
 )
+from ui.delivery.cards import DiscordDelivery
 from ui.delivery.rate_guard import PAUSE_FIRST_SECONDS
+from ui.interactions.buttons import card_buttons
 
 
 @pytest.fixture
@@ -138,6 +143,19 @@ async def test_a_closed_channel_is_followed_by_a_direct_message(scene: Scene) ->
     assert scene.rest.tried() == [AS_BOT, POST, *DIRECT]
     assert shown.place is Place.DIRECT_MESSAGE
     assert shown.channel_id == int(f"7{USER}")
+
+
+@pytest.mark.parametrize(("code", "is_open"), [(50013, True), (50001, False)])
+async def test_only_a_channel_that_the_bot_can_not_see_is_left_to_the_token(
+    scene: Scene, code: int, is_open: bool
+) -> None:
+    channels = TokenOnlyChannels(scene.clock)
+    delivery = DiscordDelivery(scene.client, scene.clock, token_only=channels, buttons=card_buttons)
+    scene.rest.fault("PATCH", 404, 10008, times=9)
+    scene.rest.fault(POST, 403, code)
+    made = ready()
+    assert (await delivery.show(made, NOTHING, {0: picture()})).place is Place.DIRECT_MESSAGE
+    assert channels.bot_may_enter(made.origin) is is_open
 
 
 async def test_direct_messages_that_are_opened_too_fast_mean_later(scene: Scene) -> None:

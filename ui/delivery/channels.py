@@ -12,7 +12,15 @@ from dataclasses import dataclass
 import discord
 
 from discord_api.appending import append_as_bot, append_by_token
-from discord_api.errors import UNKNOWN_MESSAGE, Verdict, asking, verdict_of
+from discord_api.errors import (
+    MISSING_ACCESS,
+    UNKNOWN_CHANNEL,
+    UNKNOWN_GUILD,
+    UNKNOWN_MESSAGE,
+    Verdict,
+    asking,
+    verdict_of,
+)
 from generations.clock import Clock
 from generations.delivery_result import Place
 from generations.model import Generation
@@ -124,9 +132,15 @@ class Places:
         if not generation.request.private:
             await self._token_only.keep(generation)
 
-    async def refused_bot(self, memory: Memory, generation: Generation, error: discord.HTTPException) -> None:
-        """Note that the bot's own token was refused where the card stands, if *error* is about that place."""
-        if is_closed_to_bot(error) and memory.home is None and _home_in_rows(generation) is None:
+    async def refused_bot(
+        self, memory: Memory, generation: Generation, error: discord.HTTPException, *, posting: bool = False
+    ) -> None:
+        """Note that the bot's own token was refused where the card stands, if *error* is about that place.
+
+        *posting*: a new message, which may lack no more than a permission; edits need none.
+        """
+        is_closed = keeps_bot_out(error) if posting else is_closed_to_bot(error)
+        if is_closed and memory.home is None and _home_in_rows(generation) is None:
             await self._token_only.refused(generation)
 
     async def fetch_answer(self, generation: Generation) -> discord.Message | None:
@@ -207,6 +221,11 @@ def is_closed_to_bot(error: discord.HTTPException) -> bool:
     """
     is_refused = error.status in (403, 404) and error.code != UNKNOWN_MESSAGE
     return is_refused and verdict_of(error, by_token=False) is Verdict.NEXT
+
+
+def keeps_bot_out(error: discord.HTTPException) -> bool:
+    """Whether the bot can't even see the place: Missing Access, Unknown Channel, Unknown Guild."""
+    return error.code in (MISSING_ACCESS, UNKNOWN_CHANNEL, UNKNOWN_GUILD)
 
 
 def _nonce(payload: Payload) -> str:

@@ -280,7 +280,7 @@ class Fallback:
             return Verdict.REFUSED
         except discord.HTTPException as error:
             if place is Place.CHANNEL:
-                await self._places.refused_bot(memory, payload.generation, error)
+                await self._places.refused_bot(memory, payload.generation, error, posting=True)
             return _judge(error, payload, place.value, by_token=False)
 
     async def _leave_note(

@@ -17,7 +17,7 @@ from generations.clock import Clock
 from generations.model import Generation, State
 from generations.pings import PingDecisions
 from generations.token_only_channels import TokenOnlyChannels
-from ui.delivery.channels import is_closed_to_bot
+from ui.delivery.channels import is_closed_to_bot, keeps_bot_out
 from ui.texts.places import ready, ready_there
 
 log = logging.getLogger("qwen_imagine.delivery")
@@ -76,7 +76,7 @@ class CardPings:
             if error.status != 401 and not is_closed_to_bot(error):
                 raise
             log.info("generation %s: the bot's own ping: %s, %s", generation.id, error.status, error.code)
-            if error.status != 401:  # that is the matter of the bot's token, not of this channel
+            if keeps_bot_out(error):  # and does not only deny it a permission there
                 await self._token_only.refused(generation)
             return False
         return True
