@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from generations.ports import Operator
 from tests.integration.delivery_scene import Scene, a_scene
-from ui.delivery.owner_alerts import QUIET_SECONDS, OwnerAlerts
+from ui.delivery.owner_alerts import QUIET_SECONDS, RETRY_SECONDS, OwnerAlerts
 
 
 @pytest.fixture
@@ -71,6 +72,43 @@ async def test_an_owner_who_cannot_be_told_stops_neither_the_others_nor_the_bot(
     await told.drain()
     assert scene.rest.calls[-1].path == "/channels/743/messages"
     assert "the owner 41 can't be told" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "fault", [{"status": 403, "code": 40003}, {"status": 503}, {"status": 500, "drop": True}, {"status": 403}]
+)
+@pytest.mark.parametrize("path", ["POST /users/@me/channels", "POST /channels/741/"])
+async def test_an_alert_that_discord_can_not_take_now_is_sent_later_once(
+    scene: Scene, path: str, fault: dict[str, Any]
+) -> None:
+    scene.rest.fault(path, **fault)
+    told = alerts(scene, 41)
+    told.tell("account_empty", "The account is empty.")
+    await scene.settled()
+    failed = len(scene.rest.calls)
+    scene.clock.advance(RETRY_SECONDS[0] - 1)
+    await scene.settled()
+    assert len(scene.rest.calls) == failed
+    scene.clock.advance(1)
+    await scene.settled()
+    scene.clock.advance(QUIET_SECONDS / 2)
+    await told.drain()
+    assert scene.rest.tried()[failed - len(scene.rest.calls) :].count("POST /channels/741/messages") == 1
+
+
+async def test_an_alert_that_came_to_nothing_is_tried_a_few_times_and_then_counts_as_not_told(scene: Scene) -> None:
+    scene.rest.fault("POST", 503, times=1000)
+    told = alerts(scene, 41)
+    told.tell("account_empty", "The account is empty.")
+    await scene.settled()
+    for seconds in RETRY_SECONDS:
+        scene.clock.advance(seconds)
+        await scene.settled()
+    assert len(scene.rest.tried()) == len(RETRY_SECONDS) + 1
+    scene.rest.faults.clear()
+    told.tell("account_empty", "The account is empty.")
+    await told.drain()
+    assert scene.rest.tried()[-1] == "POST /channels/741/messages"
 
 
 async def test_a_client_that_has_closed_itself_is_no_fault_of_ours(

@@ -9,13 +9,14 @@ from collections.abc import Collection
 
 import discord
 
-from discord_api.errors import NO_ANSWER, asking
+from discord_api.errors import NO_ANSWER, ClientClosed, Verdict, asking, verdict_of
 from generations.clock import Clock
 from ui.texts.card import owner_alert
 
 log = logging.getLogger("qwen_imagine.operator")
 
 QUIET_SECONDS = 6 * 3600.0
+RETRY_SECONDS = (30.0, 120.0, 480.0, 1800.0)  # after each try that Discord could not take
 DRAIN_SECONDS = 2.0
 BEFORE_START_SECONDS = 8.0
 
@@ -32,6 +33,8 @@ class OwnerAlerts:
         self._owner_ids = frozenset(owner_ids)
         self._told_at: dict[str, float] = {}
         self._telling: set[asyncio.Task[None]] = set()
+        self._naps: set[asyncio.Future[None]] = set()  # between two tries
+        self._draining = False
 
     def tell(self, matter: str, detail: str) -> None:
         """Say *detail*, a full sentence of our own, unless *matter* (a short constant) was told of lately."""
@@ -54,24 +57,57 @@ class OwnerAlerts:
 
     async def drain(self, seconds: float = DRAIN_SECONDS) -> None:
         """Wait for the messages that are under way, but not for an outage to end: the log has said it too."""
+        self._draining = True
+        for nap in self._naps:
+            nap.cancel()
         if self._telling:
             _, late = await asyncio.wait(self._telling, timeout=seconds)
             if late:
                 log.warning("stopping: %d messages to the owner cut off after %.0f s", len(late), seconds)
 
     async def _send(self, matter: str, detail: str) -> None:
+        """Tell every owner, again a little later where Discord can't take it now.
+
+        After the last try the matter counts as not told, and its next alert is sent.
+        """
+        nonce, done = f"alert-{self._clock.now_ms()}", set[int]()
+        for seconds in (*RETRY_SECONDS, None):
+            if await self._try(matter, detail, nonce, done):
+                return
+            if seconds is None or not await self._rested(seconds):
+                break
+        self._told_at.pop(matter, None)
+
+    async def _try(self, matter: str, detail: str, nonce: str, done: set[int]) -> bool:
+        """Tell those owners who are not *done*. Whether nobody is left for later."""
         try:
             owner_ids = self._owner_ids or await self._application_owners()
         except (discord.HTTPException, *NO_ANSWER) as error:
             log.warning("%s: the application's owner can't be asked for (%s)", matter, type(error).__name__)
-            return
-        for owner_id in sorted(owner_ids):
+            return not _passes(error)
+        for owner_id in sorted(owner_ids - done):
             try:
                 with asking(self._client):
                     channel = await self._client.create_dm(discord.Object(owner_id))
-                    await channel.send(owner_alert(detail), allowed_mentions=discord.AllowedMentions.none())
+                    # The nonce makes one message of two tries (Discord docs: "Create Message").
+                    nobody = discord.AllowedMentions.none()
+                    await channel.send(owner_alert(detail), allowed_mentions=nobody, nonce=nonce)
             except (discord.HTTPException, *NO_ANSWER) as error:
                 log.warning("%s: the owner %s can't be told (%s)", matter, owner_id, type(error).__name__)
+                if _passes(error):
+                    continue
+            done.add(owner_id)
+        return owner_ids <= done
+
+    async def _rested(self, seconds: float) -> bool:
+        """Wait. False: the bot stops."""
+        if self._draining:
+            return False
+        nap = asyncio.ensure_future(self._clock.sleep(seconds))
+        self._naps.add(nap)
+        await asyncio.wait({nap})
+        self._naps.discard(nap)
+        return not nap.cancelled()
 
     async def _application_owners(self) -> frozenset[int]:
         with asking(self._client):
@@ -80,3 +116,10 @@ class OwnerAlerts:
         if team is not None and team.owner_id is not None:
             return frozenset({team.owner_id})
         return frozenset({application.owner.id})
+
+
+def _passes(error: BaseException) -> bool:
+    """Whether the same may be taken later."""
+    if isinstance(error, discord.HTTPException):
+        return verdict_of(error, by_token=False) is Verdict.LATER
+    return not isinstance(error, ClientClosed)
