@@ -256,7 +256,8 @@ async def test_in_an_archived_thread_an_image_is_posted_anew_as_a_card_that_goes
     made, first = await world.arrives(made, 0)
     made, second = await world.arrives(made, 1)
     assert (first.place, second.place) == (Place.CHANNEL, Place.CARD)
-    _, anew = world.seen("sketches")
+    old, anew = world.seen("sketches")
+    assert f"/{anew['id']}" in str(old["components"]), "the old card leads to the new one"
     assert await world.pictures_on(anew) == [picture(0).data, picture(1).data]
 
 
@@ -266,7 +267,7 @@ async def test_in_an_archived_thread_an_ending_without_an_image_is_told_anew(wor
     failed = replace(made.images[0], state=State.FAILED, ending=Ending.DECLINED)
     shown = await world.delivery.show(replace(made, images=(failed,), revision=1), NOTHING, {})
     assert shown.place is Place.CHANNEL
-    assert "were returned" in text_of(world.seen("sketches")[-1])
+    assert ["were returned" in text_of(card) for card in world.seen("sketches")] == [True, True]
 
 
 async def test_progress_in_an_archived_thread_is_not_posted(world: World) -> None:

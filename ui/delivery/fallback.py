@@ -6,6 +6,7 @@ Publishes one card at a time; ui/delivery/cards decides when and in what order. 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Awaitable, Mapping
 from dataclasses import replace
@@ -255,6 +256,8 @@ class Fallback:
                         )
                         if noted is not None:
                             return noted
+                    if memory.archived and place is Place.CHANNEL:
+                        await self._point_to(memory, card, outcome)
                     return _moved(memory, apart, place, outcome, plain=plain)
                 if outcome is not Verdict.REFUSED:
                     break  # the place is closed: another form would not help
@@ -295,6 +298,11 @@ class Fallback:
             shown = replace(shown, owed_seconds=delayed.retry_after_seconds)
         memory.apart |= card.apart
         return shown
+
+    async def _point_to(self, memory: Memory, card: Payload, posted: discord.Message) -> None:
+        """Bring the old *card* up to date once: *posted* has opened its thread again. Nothing depends on it."""
+        with contextlib.suppress(DeliveryDelayed):
+            await self.edit(memory, card.posted_at(SeparateMessage(posted.channel.id, posted.id)))
 
     async def _say_kept(self, memory: Memory, card: Payload) -> float | None:
         """Say on the card that there is no place for its pictures. After how long to try again; None: never."""
