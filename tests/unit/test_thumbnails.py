@@ -17,7 +17,7 @@ VIEWER = 7
 
 
 class Channels:
-    """A client whose messages are asked for until *answer* is set, and then can't be understood."""
+    """A client whose messages are asked for until *answer* is set, and then fail by a fault of ours."""
 
     def __init__(self) -> None:
         self.answer = asyncio.Event()
@@ -27,7 +27,7 @@ class Channels:
 
     async def fetch_message(self, message_id: int) -> Any:
         await self.answer.wait()
-        raise ValueError(f"message {message_id} is of no known shape")
+        raise ArithmeticError(f"message {message_id} is of no known shape")
 
     def is_closed(self) -> bool:
         return False
