@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import weakref
 from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass
 
 from qwen.images import FoundImage, OversizedImage
@@ -90,6 +91,11 @@ class ImageMemory:
         finally:
             self._encoding -= 1
             self._let_in()
+
+    def count_until_dropped(self, holder: object, size_bytes: int) -> None:
+        """Count *size_bytes* until nobody refers to *holder* any more, whichever thread notices that. Never waits."""
+        self.count(size_bytes)
+        weakref.finalize(holder, _soon, asyncio.get_running_loop(), self.count, -size_bytes).atexit = False
 
     def forget_stale(self, now: float) -> None:
         """Drop the images that nobody asked for in KEEP_SECONDS. *now*: monotonic seconds."""
@@ -177,6 +183,11 @@ class ImageMemory:
 
     def _bytes_of(self, image: FoundImage | None) -> int:
         return IMAGE_BYTES_MAX if image is None else size_in_memory(image)
+
+
+def _soon(loop: asyncio.AbstractEventLoop, count: Callable[[int], None], more_bytes: int) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop has ended, and the count with it
+        loop.call_soon_threadsafe(count, more_bytes)
 
 
 class Room:

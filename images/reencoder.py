@@ -28,6 +28,7 @@ class Reencoder:
             except CannotShrink as error:
                 log.warning("a picture of %d bytes can't be made smaller: %s", len(data), error)
                 return None
+        self._memory.count_until_dropped(smaller, len(smaller.data))
         log.info(
             "a picture of %d bytes was made %d: %s, %d×%d",
             *(len(data), len(smaller.data), smaller.format.value, smaller.width, smaller.height),

@@ -51,7 +51,7 @@ class CannotShrink(Exception):
     """It can't be made small enough, or it is not a picture that may be decoded."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class ReencodedImage:
     """A picture's new bytes, with their format and size in pixels, and the size it had before."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import random
 import struct
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from images.image_memory import ImageMemory
 from images.reencoder import Reencoder
 from images.shrinking import CannotShrink, shrink
 from qwen.models import OutputFormat
@@ -181,3 +183,14 @@ async def test_the_press_says_none_where_nothing_can_be_done_and_goes_on() -> No
     assert await press.fit(b"not a picture", 10, OutputFormat.PNG) is None
     smaller = await press.fit(PNG, 60 * KIB, OutputFormat.PNG)
     assert smaller is not None and len(smaller.data) <= 60 * KIB
+
+
+async def test_a_re_encoded_image_counts_in_the_budget_of_memory_until_it_is_dropped() -> None:
+    memory = ImageMemory()
+    smaller = await Reencoder(memory).fit(PNG, 60 * KIB, OutputFormat.PNG)
+    assert smaller is not None
+    assert memory.bytes_held == len(smaller.data)
+    del smaller
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert memory.bytes_held == 0
