@@ -19,12 +19,14 @@ from observability.repeats import REPEATS
 from qwen.errors import ImageError, ImageUnavailable, KeyRefused, QwenError, RateLimited, TaskNotFound
 from qwen.images import FoundImage
 from qwen.models import Task, TaskStatus
+from store.memory import load_value, save_value
 
 log = logging.getLogger("qwen_imagine.worker")
 
 LOST_TASK_POLLS = 5  # so many "no such task" in a row before it is believed
 MISSING_IMAGE_POLLS = 5  # so many times a picture that was said to be there may be missing
 KEEP_FETCHING_SECONDS = 3600  # a paid picture whose download fails is asked for again for so long
+PRICE_TOLD_KEY = "price_told:v1"  # the most credits for one image that the owner was told of
 POLICY_WORDS = (
     "policy",
     "moderation",
@@ -195,14 +197,17 @@ async def _settle(context: StepContext, generation: Generation, image: Image, po
         callback = await records.load_callback(tx, image)
         charged = await context.ledger.settle(tx, image.image_id, task.consumed_credits, now_ms)
         await records.update_image(tx, ready, fence=generation.fence, consumed_credits=charged)
-    _check_price(context, task)
+    await _check_price(context, task)
     called_at_ms = poll.called_at_ms or (None if callback is None else callback.heard_at_ms)
     _learn(context, generation, image, now_ms, called_at_ms)
-    log.info("image %s: ready after %d look(s), %d credits", image.image_id, image.polls + 1, charged)
+    log.info("image %s: ready after %d poll(s), %d credits", image.image_id, image.polls + 1, charged)
 
 
-def _check_price(context: StepContext, task: Task) -> None:
-    """Tell the owner when the service took more than people pay: they pay the price shown, the owner the rest."""
+async def _check_price(context: StepContext, task: Task) -> None:
+    """Tell the owner when the service took more than people pay: they pay the price shown, the owner the rest.
+
+    Once for each price, also over restarts and processes: told again only when it is higher than what was told.
+    """
     consumed, price = task.consumed_credits, price_of(1)
     if consumed is None or consumed <= price:
         return
@@ -211,6 +216,10 @@ def _check_price(context: StepContext, task: Task) -> None:
         *(task.task_id, consumed, price),
         extra=REPEATS,
     )
+    async with context.database.transaction() as tx:
+        if consumed <= int(await load_value(tx, PRICE_TOLD_KEY) or 0):
+            return
+        await save_value(tx, PRICE_TOLD_KEY, str(consumed))
     context.operator.tell(
         "price_exceeded",
         f"The image service took {consumed} credits for one image (task {task.task_id}), and people pay {price} for "

@@ -266,6 +266,18 @@ async def test_the_owner_is_told_when_the_service_takes_more_than_people_pay(
     assert await workshop.money() == (45, 0)
 
 
+async def test_the_owner_is_told_once_of_each_price_also_after_a_restart(workshop: Workshop) -> None:
+    for number, (credits, told) in enumerate([(9, 1), (9, 1), (8, 1), (10, 2), (10, 2)], 1):
+        await workshop.imagine()
+        dear = task(TaskStatus.SUCCESS, task_id=f"task-{number}", credits=credits, urls=READY.image_urls)
+        workshop.service.on_poll = [dear]
+        await workshop.worker.step()
+        await workshop.pass_time(6)
+        assert workshop.service.on_poll == []
+        assert workshop.bell.matters == ["price_exceeded"] * told
+        workshop.restart()
+
+
 async def test_a_price_as_agreed_or_below_it_is_nothing_to_tell(workshop: Workshop) -> None:
     workshop.service.on_poll = [
         task(TaskStatus.SUCCESS, credits=credits, urls=READY.image_urls) for credits in (5, 3, None)
