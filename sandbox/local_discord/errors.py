@@ -134,6 +134,11 @@ def not_the_author() -> DiscordError:
     return DiscordError(403, 50005, "Cannot edit a message authored by another user")
 
 
+def direct_messages_too_fast() -> DiscordError:
+    """That it is a 403 was seen on Discord."""
+    return DiscordError(403, 40003, "You are opening direct messages too fast")
+
+
 def closed_direct_messages() -> DiscordError:
     return DiscordError(403, 50007, "Cannot send messages to this user")
 

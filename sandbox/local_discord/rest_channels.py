@@ -184,9 +184,20 @@ class ChannelRoutes:
         self._messages.delete(message)
         return Answer(204)
 
+    def _count_dm_opening(self) -> None:
+        if self._state.dm_openings is None:
+            return
+        count, seconds = self._state.dm_openings
+        now_ms = self._state.clock.now_ms()
+        recent = [at_ms for at_ms in self._state.dms_opened_at_ms if at_ms > now_ms - seconds * 1000]
+        if len(recent) >= count:
+            raise errors.direct_messages_too_fast()
+        self._state.dms_opened_at_ms = [*recent, now_ms]
+
     def _open_dm(self, call: Call) -> Answer:
         """The DM exists from the start; closed DMs show when something is sent there (403/50007), as in Discord."""
         recipient = int(call.checked(private_channel)["recipient_id"])
+        self._count_dm_opening()
         for channel in self._state.channels.values():
             if channel.kind is ChannelKind.DM and channel.recipient_id == recipient:
                 return Answer(200, self._places.channel(channel))

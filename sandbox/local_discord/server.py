@@ -121,6 +121,11 @@ class LocalDiscord:
         """Whether answers to REST calls name the ids of attachments, as Discord's do; without, nothing there does."""
         self._payloads.tells_attachment_ids = told
 
+    def limit_dm_openings(self, count: int, seconds: int) -> None:
+        """Let the bot open (or ask for) *count* direct messages in *seconds*; more are 403 with 40003, as was seen on
+        Discord, which names no numbers."""
+        self._state.dm_openings = (count, seconds)
+
     def archive(self, thread: str) -> None:
         """Archives a thread by name; the next message in it opens it again. Raises KeyError for no such thread."""
         channel = self._state.channels[thread]

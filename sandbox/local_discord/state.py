@@ -40,6 +40,8 @@ class State:
         self.archived_threads: set[int] = set()
         self.dismissed: set[tuple[int, int]] = set()
         self.attachment_size_limit = DEFAULT_ATTACHMENT_SIZE_LIMIT
+        self.dm_openings: tuple[int, int] | None = None  # so many in so many seconds; Discord tells no numbers
+        self.dms_opened_at_ms: list[int] = []
         self._listeners: list[Listener] = []
         for message in cast.messages:
             self.add_message(message)

@@ -265,3 +265,13 @@ async def test_a_user_can_be_looked_up(bench: Bench) -> None:
     mira = bench.discord.people["mira"].id
     assert (await bench.rest("GET", f"/users/{mira}")).body["username"] == "mira"
     assert (await bench.rest("GET", "/users/1")).code == 10013
+
+
+async def test_direct_messages_that_are_opened_too_fast_are_refused_for_a_while(bench: Bench) -> None:
+    bench.discord.limit_dm_openings(2, 10)
+    recipient = {"recipient_id": str(bench.discord.people["mira"].id)}
+    replies = [await bench.rest("POST", "/users/@me/channels", recipient) for _ in range(3)]
+    assert [(reply.status, reply.code) for reply in replies[2:]] == [(403, 40003)]
+    assert [reply.status for reply in replies[:2]] == [200, 200]
+    bench.clock.advance(10)
+    assert (await bench.rest("POST", "/users/@me/channels", recipient)).status == 200
