@@ -30,18 +30,21 @@ class Envelope:
     data: Mapping[str, Any] = field(repr=False)
 
 
-def read_envelope(body: bytes) -> Envelope | None:
-    """The envelope of an answer, or None: not JSON, no object, or without a whole number as its code."""
+def read_object(body: bytes) -> Mapping[str, object] | None:
+    """The JSON object that a body is, or None: not JSON, or no object."""
     try:
         # Bytes that are no text, no JSON, or numbers too long are ValueErrors; brackets without end are the other.
         content: object = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(content, dict):
-        return None
-    fields = cast("dict[str, object]", content)
-    code = _whole_number(fields.get("code"))
-    if code is None:
+    return cast("dict[str, object]", content) if isinstance(content, dict) else None
+
+
+def read_envelope(body: bytes) -> Envelope | None:
+    """The envelope of an answer, or None: not JSON, no object, or without a whole number as its code."""
+    fields = read_object(body)
+    code = None if fields is None else _whole_number(fields.get("code"))
+    if fields is None or code is None:
         return None
     message, data = fields.get("message"), fields.get("data")
     return Envelope(

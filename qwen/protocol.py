@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import urlencode
 
-from qwen.answers import Envelope, read_envelope, read_task, read_task_id
+from qwen.answers import Envelope, read_envelope, read_object, read_task, read_task_id
 from qwen.challenges import is_challenge
 from qwen.cleaning import clean_line
 from qwen.errors import (
@@ -154,13 +154,9 @@ def parse_callback(body: bytes) -> str | None:
     it (`data`), then from the top, in either of the two usual spellings; last from a top-level `id`, which sibling
     services use, and which may as well be the id of the call.
     """
-    try:
-        content: object = json.loads(body)
-    except (ValueError, RecursionError):
+    top = read_object(body)
+    if top is None:
         return None
-    if not isinstance(content, dict):
-        return None
-    top = cast("dict[str, object]", content)
     data = top.get("data")
     inner = cast("dict[str, object]", data) if isinstance(data, dict) else {}
     named = (fields.get(name) for fields in (inner, top) for name in ("task_id", "taskId"))
