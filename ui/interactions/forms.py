@@ -99,31 +99,13 @@ def build_form(filled: Filled, interaction_id: int) -> ui.Modal:
         custom_id=f"{FORM_PREFIX}{options}:{interaction_id}",
     )
     form.add_item(_prompt_label(filled.prompt))
-    form.add_item(
-        ui.Label(
-            text=texts_buttons.FORM_SIZE,
-            component=ui.Select(
-                custom_id="size",
-                options=[
-                    discord.SelectOption(label=size.title, value=size.value, default=size is filled.size)
-                    for size in Size
-                ],
-            ),
-        )
-    )
+    sizes = [discord.SelectOption(label=size.title, value=size.value, default=size is filled.size) for size in Size]
+    form.add_item(ui.Label(text=texts_buttons.FORM_SIZE, component=ui.Select(custom_id="size", options=sizes)))
     form.add_item(_seed_label(filled.seed))
-    form.add_item(
-        ui.Label(
-            text=texts_buttons.FORM_FORMAT,
-            component=ui.Select(
-                custom_id="format",
-                options=[
-                    discord.SelectOption(label=format.value, value=format.value, default=format is filled.format)
-                    for format in OutputFormat
-                ],
-            ),
-        )
-    )
+    formats = [
+        discord.SelectOption(label=kind.value, value=kind.value, default=kind is filled.format) for kind in OutputFormat
+    ]
+    form.add_item(ui.Label(text=texts_buttons.FORM_FORMAT, component=ui.Select(custom_id="format", options=formats)))
     return form
 
 
