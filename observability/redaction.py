@@ -1,4 +1,4 @@
-"""What must not be read in a log: secrets are masked, and no text can look like a line that the bot wrote.
+"""Mask secrets in log lines, and escape what people typed so that it cannot look like a line of the bot.
 
 Pure. Must not know where the secrets come from (they are handed in) nor where the lines go (observability/logging.py).
 """
