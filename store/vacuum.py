@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 
 from store.database import VACUUM_DUE_KEY, Database, Transaction, note_deletion
+from store.errors import DatabaseBroken, DatabaseLost
 from store.memory import load_value, save_value
 
 log = logging.getLogger("qwen_imagine.store")
@@ -26,7 +27,8 @@ async def words_deleted(tx: Transaction, now_ms: int) -> None:
 async def vacuum_if_due(database: Database, now_ms: int) -> None:
     """Write the file anew if words were deleted, it is not too large, and this was not tried within the last hour.
 
-    Raises DatabaseLost, for example on a full disk; the next try comes in an hour.
+    Where that is not possible now, because another program uses the file or the disk is full, log it: the next try
+    comes in an hour. Raises DatabaseLost when the database can't be used at all.
     """
     if database.is_postgresql:
         return
@@ -35,7 +37,14 @@ async def vacuum_if_due(database: Database, now_ms: int) -> None:
         if due is None or 0 <= now_ms - int(await load_value(tx, TRIED_KEY) or 0) < EVERY_MS:
             return
         await save_value(tx, TRIED_KEY, str(now_ms))
-    if await database.vacuum(due, bytes_max=BYTES_MAX):
+    try:
+        is_done = await database.vacuum(due, bytes_max=BYTES_MAX)
+    except DatabaseBroken:
+        raise
+    except DatabaseLost as lost:
+        log.warning("the SQLite file could not be written anew; next try in an hour: %s", lost.__cause__ or lost)
+        return
+    if is_done:
         log.info("the SQLite file was written anew after words were deleted")
     else:
         log.info(

@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import stat
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -460,6 +461,30 @@ async def test_a_file_above_the_limit_is_not_written_anew_and_stays_due(sqlite_m
         assert await database.vacuum("4")
         async with database.transaction() as tx:
             assert await load_value(tx, VACUUM_DUE_KEY) == "5"  # something was deleted meanwhile
+
+
+async def test_a_file_that_another_program_writes_is_written_anew_an_hour_later(
+    sqlite_maker: SqliteMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
+    async with open_database(f"sqlite:///{path}") as database:
+        async with database.transaction() as tx:
+            await words_deleted(tx, 5)
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            event.listen(database._engine.sync_engine, "before_cursor_execute", partial(write_before_vacuum, other))
+            with caplog.at_level(logging.WARNING):
+                await vacuum_if_due(database, DAY_MS)
+            other.execute("ROLLBACK")
+        assert "next try in an hour: (sqlite3.OperationalError) database is locked" in caplog.text
+        async with database.transaction() as tx:
+            assert await load_value(tx, VACUUM_DUE_KEY) == "5"
+
+
+def write_before_vacuum(
+    other: sqlite3.Connection, _connection: object, _cursor: object, statement: str, *_: object
+) -> None:
+    if statement == "VACUUM":
+        other.execute("BEGIN IMMEDIATE")
 
 
 async def test_a_log_that_somebody_reads_is_left_for_later_and_nobody_waits(sqlite_maker: SqliteMaker) -> None:
