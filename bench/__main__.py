@@ -92,17 +92,17 @@ async def commands(bench: Bench, count: int) -> None:
     )
 
 
-async def all_done(bench: Bench, patience_seconds: float) -> None:
+async def all_done(bench: Bench, timeout_seconds: float) -> None:
     began, since_ms = time.monotonic(), now_ms()
     bench.standins.finished = True
-    while bench.standins.pictures < bench.images and time.monotonic() - began < patience_seconds:  # noqa: ASYNC110 - the stand-ins only count
+    while bench.standins.images < bench.images and time.monotonic() - began < timeout_seconds:  # noqa: ASYNC110 - the stand-ins only count
         await asyncio.sleep(0.5)
     seconds = time.monotonic() - began
     stall = read_stall(bench.probe_file, since_ms=since_ms, until_ms=now_ms())
     now_mib, most_mib = read_memory_mib(bench.pid)
     print(
-        f"all done at once: {bench.standins.pictures} pictures posted within {seconds:.0f} s, "
-        f"{bench.standins.pictures / seconds:.0f} a second; {stall}; memory {now_mib:.0f} MiB, most {most_mib:.0f} MiB"
+        f"all done at once: {bench.standins.images} pictures posted within {seconds:.0f} s, "
+        f"{bench.standins.images / seconds:.0f} a second; {stall}; memory {now_mib:.0f} MiB, most {most_mib:.0f} MiB"
     )
 
 

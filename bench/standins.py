@@ -36,14 +36,14 @@ class StandIns:
     posts: int = 0
     polls: int = 0
     edits: int = 0
-    pictures: int = 0  # files that came with edits
-    looked_at: dict[str, float] = field(default_factory=dict)
+    images: int = 0  # files that came with edits
+    polled: dict[str, float] = field(default_factory=dict)
     closest_polls_seconds: float = float("inf")
 
     def routes(self, app: web.Application) -> None:
         app.router.add_post("/image-api/api/generate", self._generate)
         app.router.add_get("/image-api/api/status", self._status)
-        app.router.add_get("/image-api/cdn/{name}", self._picture)
+        app.router.add_get("/image-api/cdn/{name}", self._image)
         app.router.add_patch(
             "/api/v10/webhooks/{application}/" + TOKEN_START + "{token}/messages/{message}", self._edit
         )
@@ -56,10 +56,10 @@ class StandIns:
     async def _status(self, request: web.Request) -> web.Response:
         task_id, now = request.query["task_id"], time.monotonic()
         self.polls += 1
-        before = self.looked_at.get(task_id)
+        before = self.polled.get(task_id)
         if before is not None:
             self.closest_polls_seconds = min(self.closest_polls_seconds, now - before)
-        self.looked_at[task_id] = now
+        self.polled[task_id] = now
         done = self.finished
         return _said(
             {
@@ -73,14 +73,14 @@ class StandIns:
             }
         )
 
-    async def _picture(self, request: web.Request) -> web.Response:
-        return web.Response(body=PICTURE, content_type="image/png")
+    async def _image(self, request: web.Request) -> web.Response:
+        return web.Response(body=IMAGE, content_type="image/png")
 
     async def _edit(self, request: web.Request) -> web.Response:
         body = await request.read()
         self.edits += 1
         with_file = b"filename=" in body[:4000] or b"files[0]" in body
-        self.pictures += with_file
+        self.images += with_file
         message_id = request.match_info["message"]
         media = {"url": f"https://cdn.example/attachments/1/{message_id}/a-1.png", "attachment_id": message_id}
         gallery = [{"type": 12, "id": 2, "items": [{"media": media}]}] if with_file else []
@@ -146,4 +146,4 @@ def _png(side: int, size_bytes: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + padding + rows + chunk(b"IEND", b"")
 
 
-PICTURE = _png(1024, 300_000)
+IMAGE = _png(1024, 300_000)

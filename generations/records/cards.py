@@ -94,7 +94,7 @@ async def mark_published(
 ) -> None:
     """The card now says *revision*; with an earlier one than before it owes the difference again.
 
-    *message_id* and *channel_id*: where it stands; None: where it stood. On another message stand none of the pictures
+    *message_id* and *channel_id*: where it stands; None: where it stood. On another message stand none of the images
     that the one before held: their ids and names go, and the empty name that stands for a link stays. Raises LostClaim.
     """
     row = await lock_generation(tx, generation_id, fence)

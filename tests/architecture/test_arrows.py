@@ -13,8 +13,8 @@ FLOORS = (
      "credits.allowance", "generations.model", "generations.errors", "generations.prices", "generations.poll_schedule",
      "generations.delivery_result", "generations.worker.throttle", "generations.worker.progress", "people.model",
      "qwen.models", "qwen.errors", "qwen.protocol", "qwen.answers", "qwen.refusals", "qwen.cleaning",
-     "qwen.retry_after", "qwen.addresses", "qwen.public_url", "qwen.service_url", "qwen.pictures", "qwen.challenges",
-     "images.shrinking", "store.address", "store.errors", "store.hosts"),
+     "qwen.retry_after", "qwen.addresses", "qwen.public_url", "qwen.service_url", "qwen.image_header",
+     "qwen.challenges", "images.shrinking", "store.address", "store.errors", "store.hosts"),
     # One I/O library a module.
     ("observability", "store", "qwen", "images", "credits", "people", "generations.clock", "generations.records"),
     ("generations",),

@@ -21,7 +21,7 @@ from ui.texts.card import NOT_CANCELLABLE
 from ui.views.cards import build_card
 
 POLLS_APART_MS = 5000
-SPOILED = {Mood.DECLINED, Mood.NO_URL, Mood.NOT_AN_IMAGE, Mood.REDIRECT}  # the task ends without a usable picture
+SPOILED = {Mood.DECLINED, Mood.NO_URL, Mood.NOT_AN_IMAGE, Mood.REDIRECT}  # the task ends without a usable image
 STALL_MS = 3000  # a busy machine notes late what happened: a POST may be read after its sender was killed
 WAKING_MS = 5000  # what a process had begun before it was stopped is through by then
 RETURNED = frozenset({"failed", "expired", "unknown", "cancelled"})
@@ -46,7 +46,7 @@ def broken_promises(rows: Rows, arena: Arena) -> list[str]:
         *_posts(rows, images),
         *_tasks(rows, arena),
         *_looks(images, arena.diary),
-        *_pictures(rows, images, screen, arena.diary),
+        *_images(rows, images, screen, arena.diary),
         *_cards(rows, screen),
         *_answers(rows, asked, discord),
         *_cancels(rows, arena),
@@ -76,7 +76,7 @@ def _image_money(image: Row, kinds: Counter[str]) -> Iterator[str]:
         yield f"image {name} has {kinds['hold']} holds"
     if kinds["settle"] + kinds["release"] != 1:
         yield f"image {name} has {kinds['settle']} settles and {kinds['release']} releases"
-    lost = image["ending"] == "picture_lost"
+    lost = image["ending"] == "image_lost"
     charged = kinds["settle"] > kinds["refund"]
     late = image["ending"] is not None and state not in RETURNED
     if charged and (state in RETURNED or late):
@@ -179,7 +179,7 @@ def _file_names(message: Json) -> Iterator[str]:
         yield from (attachment["filename"] for attachment in message["attachments"])
 
 
-def _pictures(rows: Rows, images: ImageApi, screen: dict[int, Json], diary: Diary) -> Iterator[str]:
+def _images(rows: Rows, images: ImageApi, screen: dict[int, Json], diary: Diary) -> Iterator[str]:
     """Every image that exists for a task that a row knows was posted, once; or its row says why not."""
     shown = Counter[int]()
     for message in screen.values():
@@ -196,13 +196,13 @@ def _pictures(rows: Rows, images: ImageApi, screen: dict[int, Json], diary: Diar
             yield f"image {name} is called delivered and nobody sees it"
         task = images.tasks.get(image["task_id"] or "")
         exists = task is not None and bool(task.image_names())
-        last_polls = images.polls.get(image["task_id"] or "", [])[-1:]  # late: at a spoiled picture it is the last
+        last_polls = images.polls.get(image["task_id"] or "", [])[-1:]  # late: at a spoiled image it is the last
         spoiled = any(diary.moods_within(look, look + STALL_MS) & SPOILED for look in last_polls)
         if exists and state not in ("delivered", "failed") and not spoiled:
             yield f"image {name} exists as task {image['task_id']}, yet it is {state}, {image['ending']}"
         if state == "delivered" and not exists:
             yield f"image {name} is delivered from nowhere"
-    yield from (f"a picture of seed {seed} is shown for no image" for seed in shown)
+    yield from (f"an image of seed {seed} is shown for no image" for seed in shown)
 
 
 def _cards(rows: Rows, screen: dict[int, Json]) -> Iterator[str]:
@@ -239,7 +239,7 @@ def _answers(rows: Rows, asked: dict[int, Imagine], discord: LocalDiscord) -> It
         generation = rows.loaded.get(interaction_id)
         if generation is None:
             if card is not None and gallery(card):
-                yield f"interaction {interaction_id} has pictures and no row"
+                yield f"interaction {interaction_id} has images and no row"
             continue
         if generation.request.seed != deed.number * SEEDS_PER_REQUEST:
             yield f"generation {interaction_id} is not what was asked for"

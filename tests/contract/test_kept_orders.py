@@ -114,10 +114,10 @@ async def press(case: Case) -> None:
         taken = await archive.take_kept(case.generation_id, case.user_id)
         try:
             fetched = await fetch(archive, taken)
-            if fetched.pictures:
+            if fetched.image_files:
                 case.has_it = True
                 shown = DeliveryResult(Place.CARD, 5000, 2, {0: 12}, {0: "a.png"})
-                await archive.posted(fetched.generation, taken.origin, shown, fetched.pictures)
+                await archive.posted(fetched.generation, taken.origin, shown, fetched.image_files)
         finally:
             await archive.post_ended(taken)
 

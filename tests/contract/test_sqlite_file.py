@@ -21,7 +21,7 @@ from generations.model import DISCORD_EPOCH_MS
 from generations.privacy import Privacy
 from store.database import VACUUM_DUE_KEY, open_database
 from store.errors import DatabaseBroken, DatabaseLost, DatabaseUnreachable
-from store.memory import load_value, save_value
+from store.key_values import load_value, save_value
 from store.sole_use import sole_use
 from store.sqlite_file import APPLICATION_ID, fault_of
 from store.tables import generations

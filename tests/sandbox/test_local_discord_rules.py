@@ -284,7 +284,7 @@ def test_shards_follow_the_documented_formula() -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF"])
-def test_a_images_size_and_type_are_read_from_its_bytes(kind: str) -> None:
+def test_an_images_size_and_type_are_read_from_its_bytes(kind: str) -> None:
     data = io.BytesIO()
     Image.new("RGB", (64, 96), "teal").save(data, kind)
     facts = look_at(data.getvalue(), "lies.txt")

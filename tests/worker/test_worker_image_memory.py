@@ -50,11 +50,11 @@ class Uploads(Wall):
     warehouse: Warehouse = field(default_factory=Warehouse)
 
     async def show(
-        self, generation: Generation, progress: Progress, pictures: Mapping[int, DownloadedImage]
+        self, generation: Generation, progress: Progress, image_files: Mapping[int, DownloadedImage]
     ) -> DeliveryResult:
         await asyncio.sleep(0)
-        shown = await super().show(generation, progress, pictures)
-        self.warehouse.bytes_now -= len(LARGE.data) * len(pictures)
+        shown = await super().show(generation, progress, image_files)
+        self.warehouse.bytes_now -= len(LARGE.data) * len(image_files)
         return shown
 
 
@@ -191,7 +191,7 @@ async def test_the_other_images_of_its_card_are_asked_about_meanwhile(workshop: 
 async def test_what_does_not_fit_into_the_budget_is_fetched_once_more_when_its_turn_comes(workshop: Workshop) -> None:
     workshop.max_per_user = 3
     workshop.restart()
-    workshop.context.images = ImageMemory(len(b"\x89PNG picture"))
+    workshop.context.images = ImageMemory(len(b"\x89PNG image"))
     asked = [await workshop.imagine(user_id=1000 + person) for person in range(3)]
     await workshop.worker.step()
     workshop.wall.delay_seconds = 30.0

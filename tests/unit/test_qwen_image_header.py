@@ -1,4 +1,4 @@
-"""Format and size are read from a picture's first bytes, whatever those bytes are."""
+"""Format and size are read from an image's first bytes, whatever those bytes are."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from qwen.errors import NotAnImage, NotWhole
+from qwen.image_header import SIDE_MAX, ImageHeader, read_image_header
 from qwen.models import OutputFormat
-from qwen.pictures import SIDE_MAX, Picture, read_image_header
 
 
 @cache
 def drawn(kind: str, width: int = 33, height: int = 17, **options: object) -> bytes:
-    """A picture made by Pillow, an encoder that is not ours."""
+    """An image made by Pillow, an encoder that is not ours."""
     file = io.BytesIO()
     mode = "RGBA" if options.pop("alpha", False) else "RGB"
     Image.new(mode, (width, height), (200, 30, 60)).save(file, kind, **options)
@@ -40,13 +40,13 @@ SAMPLES = {
 
 @pytest.mark.parametrize(("data", "format_"), SAMPLES.values(), ids=SAMPLES.keys())
 def test_real_images_are_told_apart_and_measured(data: bytes, format_: OutputFormat) -> None:
-    assert read_image_header(data) == Picture(format_, 33, 17)
+    assert read_image_header(data) == ImageHeader(format_, 33, 17)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_the_sizes_the_api_draws_are_read(kind: str) -> None:
-    picture = read_image_header(drawn(kind, 1024, 1536))
-    assert (picture.width, picture.height) == (1024, 1536)
+    header = read_image_header(drawn(kind, 1024, 1536))
+    assert (header.width, header.height) == (1024, 1536)
 
 
 @pytest.mark.parametrize("data", [data for data, _ in SAMPLES.values()], ids=SAMPLES.keys())
@@ -67,13 +67,13 @@ def test_every_cut_through_a_header_is_no_image_and_never_another_error(data: by
         [b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF0000WEBPVP8 ", b"RIFF0000WEBPVP8L", b"RIFF0000WEBPVP8X"]
     ),
 )
-def test_any_bytes_are_a_image_or_told_as_none(data: bytes, start: bytes) -> None:
+def test_any_bytes_are_an_image_or_told_as_none(data: bytes, start: bytes) -> None:
     try:
-        picture = read_image_header(start + data)
+        header = read_image_header(start + data)
     except NotAnImage as error:
         assert error.reason
     else:
-        assert 0 < picture.width * picture.height <= 50_000_000
+        assert 0 < header.width * header.height <= 50_000_000
 
 
 @given(st.sampled_from([data for data, _ in SAMPLES.values()]), st.integers(0, 200), st.integers(0, 255))
@@ -106,7 +106,7 @@ def test_fifty_million_pixels_are_taken_and_more_are_not() -> None:
 
 
 @pytest.mark.parametrize("size", [(0, 5), (5, 0), (0, 0)])
-def test_a_image_without_an_area_is_none(size: tuple[int, int]) -> None:
+def test_an_image_without_an_area_is_none(size: tuple[int, int]) -> None:
     with pytest.raises(NotAnImage, match="names no size"):
         read_image_header(a_png_header(*size))
 
@@ -135,7 +135,7 @@ def test_what_is_no_image_is_refused_with_its_reason(data: bytes, reason: str) -
 
 
 @pytest.mark.parametrize("data", [data for data, _ in SAMPLES.values()], ids=SAMPLES.keys())
-def test_a_image_that_ends_too_soon_is_told_wherever_it_was_cut(data: bytes) -> None:
+def test_an_image_that_ends_too_soon_is_told_wherever_it_was_cut(data: bytes) -> None:
     for length in [*range(len(data) // 2, len(data), max(1, len(data) // 50)), len(data) - 1]:
         with pytest.raises(NotAnImage):
             read_image_header(data[:length])
@@ -145,7 +145,7 @@ def test_a_image_that_ends_too_soon_is_told_wherever_it_was_cut(data: bytes) -> 
 
 @pytest.mark.parametrize("data", [data for data, _ in SAMPLES.values()], ids=SAMPLES.keys())
 def test_what_follows_the_end_does_no_harm(data: bytes) -> None:
-    assert read_image_header(data + b"<script>alert(1)</script>") == Picture(read_image_header(data).format, 33, 17)
+    assert read_image_header(data + b"<script>alert(1)</script>") == ImageHeader(read_image_header(data).format, 33, 17)
 
 
 def test_the_end_of_a_thumbnail_is_not_the_end_of_the_image() -> None:

@@ -1,4 +1,4 @@
-"""Reads what a picture is from its bytes, and never decodes it: format, width, height, and that its end is there.
+"""Reads what an image is from its bytes, and never decodes it: format, width, height, and that its end is there.
 
 Pure. The bytes decide, not what a server called them. Must not know where the bytes came from. Sources: PNG
 specification (W3C, third edition) 5.2 and 11.2.1; ITU-T T.81 (JPEG) annex B; RFC 9649 (WebP) 2.5 to 2.7.
@@ -29,7 +29,7 @@ _WEBP_MOVES = 0x02
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class ImageHeader:
     """Format, and size in pixels."""
 
     format: OutputFormat
@@ -37,26 +37,26 @@ class Picture:
     height: int
 
 
-def read_image_header(data: bytes) -> Picture:
+def read_image_header(data: bytes) -> ImageHeader:
     """What `data` is. Raises NotAnImage for anything but a still PNG, JPEG or WebP of at most 50 million pixels, and
     NotWhole, which is one, for a file that ends too soon.
     """
     try:
-        picture, body_at = _read_header(data)
+        header, body_at = _read_header(data)
     except (struct.error, IndexError):
         raise NotAnImage("its header is cut off") from None
-    if picture.width == 0 or picture.height == 0:
+    if header.width == 0 or header.height == 0:
         raise NotAnImage("its header names no size")
-    if picture.width * picture.height > PIXELS_MAX:
-        raise NotAnImage(f"{picture.width}×{picture.height} is more than {PIXELS_MAX // 1_000_000} million pixels")
-    if max(picture.width, picture.height) > SIDE_MAX:
-        raise NotAnImage(f"{picture.width}×{picture.height} is longer than {SIDE_MAX} pixels")
-    _check_end(data, picture.format, body_at)
-    return picture
+    if header.width * header.height > PIXELS_MAX:
+        raise NotAnImage(f"{header.width}×{header.height} is more than {PIXELS_MAX // 1_000_000} million pixels")
+    if max(header.width, header.height) > SIDE_MAX:
+        raise NotAnImage(f"{header.width}×{header.height} is longer than {SIDE_MAX} pixels")
+    _check_end(data, header.format, body_at)
+    return header
 
 
-def _read_header(data: bytes) -> tuple[Picture, int]:
-    """The picture, and where its body begins."""
+def _read_header(data: bytes) -> tuple[ImageHeader, int]:
+    """The image, and where its body begins."""
     if data.startswith(_PNG_SIGNATURE):
         return _read_png(data)
     if data.startswith(_JPEG_START):
@@ -66,15 +66,15 @@ def _read_header(data: bytes) -> tuple[Picture, int]:
     raise NotAnImage("nothing was sent" if not data else "it is neither PNG, JPEG nor WebP")
 
 
-def _read_png(data: bytes) -> tuple[Picture, int]:
+def _read_png(data: bytes) -> tuple[ImageHeader, int]:
     length, kind, width, height = struct.unpack_from(">I4sII", data, 8)
     # 8 for the signature, 8 for the chunk's head, 13 for the header, 4 for its checksum.
     if kind != b"IHDR" or length != 13 or len(data) < 33:
         raise NotAnImage("its PNG header is broken")
-    return Picture(OutputFormat.PNG, width, height), 33
+    return ImageHeader(OutputFormat.PNG, width, height), 33
 
 
-def _read_jpeg(data: bytes) -> tuple[Picture, int]:
+def _read_jpeg(data: bytes) -> tuple[ImageHeader, int]:
     at = 2
     for _ in range(_JPEG_STEPS_MAX):
         if data[at] != 0xFF:
@@ -88,7 +88,7 @@ def _read_jpeg(data: bytes) -> tuple[Picture, int]:
             length, _precision, height, width = struct.unpack_from(">HBHH", data, at + 2)
             if length < 8:
                 raise NotAnImage("its JPEG frame is broken")
-            return Picture(OutputFormat.JPEG, width, height), at + 2 + length
+            return ImageHeader(OutputFormat.JPEG, width, height), at + 2 + length
         elif marker in (0x00, 0xD8, _JPEG_SCAN, _JPEG_END):
             raise NotAnImage("its JPEG header names no frame")
         else:
@@ -99,7 +99,7 @@ def _read_jpeg(data: bytes) -> tuple[Picture, int]:
     raise NotAnImage("its JPEG header has no end")
 
 
-def _read_webp(data: bytes) -> tuple[Picture, int]:
+def _read_webp(data: bytes) -> tuple[ImageHeader, int]:
     kind = data[12:16]
     if kind == b"VP8X":
         flags, measures = struct.unpack_from("<B3x6s", data, 20)
@@ -119,7 +119,7 @@ def _read_webp(data: bytes) -> tuple[Picture, int]:
         width, height = width & 0x3FFF, height & 0x3FFF
     else:
         raise NotAnImage("its WebP header is cut off" if len(kind) < 4 else "its WebP header is broken")
-    return Picture(OutputFormat.WEBP, width, height), 12
+    return ImageHeader(OutputFormat.WEBP, width, height), 12
 
 
 def _check_end(data: bytes, format: OutputFormat, body_at: int) -> None:
