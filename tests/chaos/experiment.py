@@ -1,6 +1,6 @@
-"""The real bot, one process or two, in a sandbox; and the hands that carry out a plan there.
+"""Run one or two real bot processes in a sandbox, and carry out a plan there.
 
-Knows how to hurt and how to ask, and writes down when it did; judges nothing.
+Each action is recorded in a Timeline; the verdict is made elsewhere (verdict.py).
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ from sandbox.image_api.service import Post
 from sandbox.local_discord.people_commands import Refused
 from sandbox.world import Sandbox
 from tests.chaos.bots import find_ports, folder_of, make_bot
-from tests.chaos.diary import Diary
 from tests.chaos.plan import (
-    AskCredits,
-    Deed,
+    Action,
+    CheckCredits,
     DiscordTrouble,
     Event,
     Imagine,
@@ -32,15 +31,16 @@ from tests.chaos.plan import (
     RestartDatabase,
     SetMood,
     Stop,
-    StopPoster,
+    StopWhilePosting,
 )
 from tests.chaos.postgres import Postgres, open_postgres
+from tests.chaos.timeline import Timeline
 
 READY_SECONDS = 60.0
 SECONDS_PER_IMAGE = (1.0, 5.0)
-ANSWER_SECONDS = (0.05, 0.5)  # as over a real network, so that a kill can fall into a request
-DUEL_ANSWER_SECONDS = (2.0, 3.0)  # so that a busy machine too can stop a process before its answer comes
-POSTER_SECONDS = 10.0  # so long a POST is waited for; people ask more often
+ANSWER_SECONDS = (0.05, 0.5)  # as over a real network, so that a kill can happen during a request
+STOP_PHASE_ANSWER_SECONDS = (2.0, 3.0)  # long enough to stop a process before the answer comes, also on a busy machine
+POSTER_SECONDS = 10.0  # how long to wait for a POST; requests come more often
 NO_DATABASE = "the database can't be opened"
 PORTS = range(
     12_000, 30_000
@@ -51,131 +51,133 @@ SETTINGS = {
     "MAX_QUEUE": "40",
     "REQUESTS_PER_MINUTE": "0",
     "CREDITS_PER_PERIOD": "5000",
-    "TASK_DEADLINE_SECONDS": "40",  # short, so that deadlines and late images happen too
+    "TASK_DEADLINE_SECONDS": "40",  # short, so that deadlines pass and late images come
     "LOG_LEVEL": "INFO",
 }
 
 
 @dataclass
-class Arena:
-    """One world for one run. `counts`: what was done to it and what was asked of it."""
+class Experiment:
+    """The processes and stand-ins of one run. `counts`: how many actions of each kind."""
 
     folder: Path
     box: Sandbox
     bots: list[BotProcess]
     address: str
     postgres: Postgres | None
-    ports: list[int]  # where each bot is called back; none without callbacks
-    diary: Diary
+    ports: list[int]  # the callback port of each bot; empty without callbacks
+    timeline: Timeline
     counts: Counter[str] = field(default_factory=Counter)
     asked: dict[int, Imagine] = field(default_factory=dict)  # by interaction id
-    cancels: dict[int, int] = field(default_factory=dict)  # the press's interaction id to that of the request
-    ends_of_its_own: list[str] = field(default_factory=list)
-    _keeping: bool = True
-    _held_down: set[int] = field(default_factory=set)
+    cancels: dict[int, int] = field(
+        default_factory=dict
+    )  # interaction id of the button press -> interaction id of the request
+    unexpected_ends: list[str] = field(default_factory=list)
+    _is_restarting: bool = True
+    _kept_down: set[int] = field(default_factory=set)
 
     def poster_of(self, post: Post) -> int | None:
-        """Which process sent it, by the address where it wants to be called back. None: nobody can say."""
+        """Return which process sent *post*, by the port of its callback URL; None where that can't be told."""
         if len(self.bots) == 1:
             return 0
         url = str(post.body.get("callback_url")) if isinstance(post.body, dict) else ""
         return next((number for number, port in enumerate(self.ports) if f":{port}/" in url), None)
 
     def log_of(self, process: int) -> list[str]:
-        """Every line that this bot has written, over all its starts."""
+        """Return the log lines of one bot over all its starts."""
         log = folder_of(self.folder, process) / "bot.log"
         return log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
 
-    async def carry_out(self, plan: list[Event]) -> None:
-        """Do everything in its time; returns when all of it is done."""
+    async def run_plan(self, plan: list[Event]) -> None:
+        """Start each action at its time; return when all have ended."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        self.diary.begin()
-        async with asyncio.TaskGroup() as deeds:
+        self.timeline.begin()
+        async with asyncio.TaskGroup() as actions:
             for event in plan:
                 await asyncio.sleep(max(0.0, began + event.at_seconds - loop.time()))
-                deeds.create_task(self.do(event.deed))
+                actions.create_task(self.do(event.action))
 
-    async def do(self, deed: Deed) -> None:
-        match deed:
+    async def do(self, action: Action) -> None:
+        match action:
             case Kill():
-                await self._kill(deed)
+                await self._kill(action)
             case Stop():
-                await self._stop(deed)
-            case StopPoster():
-                await self._stop_poster(deed)
+                await self._stop(action)
+            case StopWhilePosting():
+                await self._stop_while_posting(action)
             case RestartDatabase():
-                await self._restart_database(deed)
+                await self._restart_database(action)
             case SetMood(mood):
-                self.diary.note(f"mood {mood.value}", mood=mood)
+                self.timeline.note(f"mood {mood.value}", mood=mood)
                 self.box.images.set_mood(mood)
             case DiscordTrouble(kind):
                 self._trouble_discord(kind)
             case Imagine():
-                await self._imagine(deed)
-            case AskCredits(person):
-                await self._ask_credits(person)
+                await self._imagine(action)
+            case CheckCredits(person):
+                await self._check_credits(person)
 
-    def make_peace(self) -> None:
-        """No fault lasts."""
-        self.diary.note("peace", mood=Mood.NORMAL)
+    def clear_faults(self) -> None:
+        """End every fault of the stand-ins."""
+        self.timeline.note("no more faults", mood=Mood.NORMAL)
         self.box.images.set_mood(Mood.NORMAL)
         self.box.discord.faults.clear()
 
-    async def keep_running(self) -> None:
-        """What a host does: start again whatever ended. Until the arena closes."""
-        while self._keeping:
+    async def restart_ended_bots(self) -> None:
+        """Start every process that ended again, as a host does, until the run closes."""
+        while self._is_restarting:
             for number, bot in enumerate(self.bots):
-                if number not in self._held_down and bot.state in (BotState.DIED, BotState.STOPPED):
+                if number not in self._kept_down and bot.state in (BotState.DIED, BotState.STOPPED):
                     self._note_end(number, list(bot.log)[-4:])
                     await bot.start()
             await asyncio.sleep(1.0)
 
     def _note_end(self, number: int, last_lines: list[str]) -> None:
-        """A bot may end with a sentence when it is started while no database is there; it may not end otherwise."""
+        """Count an end. A bot may end with a sentence when it starts without a database; other ends are unexpected."""
         if self.postgres is not None and any(NO_DATABASE in line for line in last_lines):
             self.counts["starts without a database"] += 1
         else:
-            self.ends_of_its_own.append(f"process {number}: {' | '.join(last_lines)}")
+            self.unexpected_ends.append(f"process {number}: {' | '.join(last_lines)}")
 
-    # -- blows -------------------------------------------------------------------------------------------------
+    # -- faults -----------------------------------------------------------------------------------------------
 
-    async def _kill(self, deed: Kill) -> None:
-        bot = self.bots[deed.process]
-        self._held_down.add(deed.process)
-        self.diary.note(f"kill -9 of process {deed.process}", killed=deed.process)
+    async def _kill(self, action: Kill) -> None:
+        bot = self.bots[action.process]
+        self._kept_down.add(action.process)
+        self.timeline.note(f"kill -9 of process {action.process}", killed=action.process)
         await bot.kill()
         self.counts["kills"] += 1
-        await asyncio.sleep(deed.down_seconds)
-        self.diary.note(f"start of process {deed.process}")
+        await asyncio.sleep(action.down_seconds)
+        self.timeline.note(f"start of process {action.process}")
         await bot.start()
-        self._held_down.discard(deed.process)
+        self._kept_down.discard(action.process)
 
-    async def _stop(self, deed: Stop) -> None:
-        group = self.bots[deed.process].pid
+    async def _stop(self, action: Stop) -> None:
+        group = self.bots[action.process].pid
         if group is None:
             return
         self.counts["stops"] += 1
-        self.diary.note(f"SIGSTOP of process {deed.process}")
+        self.timeline.note(f"SIGSTOP of process {action.process}")
         self._signal(group, signal.SIGSTOP)
         try:
-            await asyncio.sleep(deed.seconds)
+            await asyncio.sleep(action.seconds)
         finally:
-            self.diary.note(f"SIGCONT of process {deed.process}", woke=True)
+            self.timeline.note(f"SIGCONT of process {action.process}", resumed=True)
             self._signal(group, signal.SIGCONT)
 
-    async def _stop_poster(self, deed: StopPoster) -> None:
-        self.box.images.answer_seconds = DUEL_ANSWER_SECONDS
+    async def _stop_while_posting(self, action: StopWhilePosting) -> None:
+        self.box.images.answer_seconds = STOP_PHASE_ANSWER_SECONDS
         try:
             poster = await self._next_poster()
         finally:
             self.box.images.answer_seconds = ANSWER_SECONDS
         if poster is not None:
             self.counts["stops within a POST"] += 1
-            await self._stop(Stop(poster, deed.seconds))
+            await self._stop(Stop(poster, action.seconds))
 
     async def _next_poster(self) -> int | None:
-        """Whose POST is taken next; None: there was none in time."""
+        """Return which process sends the next POST that is taken; None after POSTER_SECONDS."""
         posts = self.box.images.posts
         seen, until = len(posts), asyncio.get_running_loop().time() + POSTER_SECONDS
         while asyncio.get_running_loop().time() < until:
@@ -191,14 +193,14 @@ class Arena:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(group, number)
 
-    async def _restart_database(self, deed: RestartDatabase) -> None:
+    async def _restart_database(self, action: RestartDatabase) -> None:
         assert self.postgres is not None
         self.counts["database restarts"] += 1
-        self.diary.note("PostgreSQL ends")
-        await self.postgres.end_without_goodbye()
-        await asyncio.sleep(deed.down_seconds)
+        self.timeline.note("PostgreSQL ends")
+        await self.postgres.stop_immediately()
+        await asyncio.sleep(action.down_seconds)
         await self.postgres.start()
-        self.diary.note("PostgreSQL is back")
+        self.timeline.note("PostgreSQL is back")
 
     def _trouble_discord(self, kind: str) -> None:
         faults = self.box.discord.faults
@@ -213,41 +215,41 @@ class Arena:
             "event_twice": partial(faults.gateway_repeat, times=2),
         }
         self.counts["troubles of Discord"] += 1
-        self.diary.note(f"Discord: {kind}")
+        self.timeline.note(f"Discord: {kind}")
         troubles[kind]()
 
-    # -- people --------------------------------------------------------------------------------------------------
+    # -- requests ------------------------------------------------------------------------------------------------
 
-    async def _imagine(self, deed: Imagine) -> None:
-        actor = self.box.discord.actor(deed.person)
-        interaction_id = await actor.command(deed.channel, "imagine", **deed.options)
-        self.asked[interaction_id] = deed
+    async def _imagine(self, action: Imagine) -> None:
+        actor = self.box.discord.actor(action.person)
+        interaction_id = await actor.command(action.channel, "imagine", **action.options)
+        self.asked[interaction_id] = action
         self.counts["requests"] += 1
-        if deed.cancel_after_seconds is None:
+        if action.cancel_after_seconds is None:
             return
-        await asyncio.sleep(deed.cancel_after_seconds)
+        await asyncio.sleep(action.cancel_after_seconds)
         card = actor.answer(interaction_id)
         if card is None:
             return
-        with contextlib.suppress(Refused):  # nothing waits any more
+        with contextlib.suppress(Refused):  # no image waits any more
             self.cancels[await actor.press(int(card["id"]), "Cancel")] = interaction_id
             self.counts["cancels"] += 1
 
-    async def _ask_credits(self, person: str) -> None:
+    async def _check_credits(self, person: str) -> None:
         await self.box.discord.actor(person).command("gallery", "credits")
-        self.counts["looks at credits"] += 1
+        self.counts["/credits"] += 1
 
     async def close(self) -> None:
-        """End the bots in order, while the database still answers."""
-        self._keeping = False
+        """Stop the bots while the database still answers."""
+        self._is_restarting = False
         await asyncio.gather(*(bot.stop(25) for bot in self.bots))
 
 
 @contextlib.asynccontextmanager
-async def open_arena(
+async def open_experiment(
     folder: Path, *, processes: int, postgresql: bool, callbacks: bool, seed: int, bot_script: Path
-) -> AsyncIterator[Arena]:
-    """A fresh world whose bots are ready and have told Discord their commands. *callbacks*: each can be called back."""
+) -> AsyncIterator[Experiment]:
+    """Open a run whose bots are ready and have synced their commands. *callbacks*: the image API can call each back."""
     async with contextlib.AsyncExitStack() as stack:
         postgres = await stack.enter_async_context(open_postgres()) if postgresql else None
         address = postgres.address if postgres else f"sqlite:///{folder / 'bot.sqlite3'}"
@@ -258,11 +260,13 @@ async def open_arena(
         box.images.answer_seconds = ANSWER_SECONDS
         ports = find_ports(processes) if callbacks else []
         bots = [make_bot(box, bot_script, folder_of(folder, number), ports[number:]) for number in range(processes)]
-        arena = Arena(folder, box, bots, address, postgres, ports, Diary(box.images.service.now_ms, box.clock.now_ms))
-        stack.push_async_callback(arena.close)
+        experiment = Experiment(
+            folder, box, bots, address, postgres, ports, Timeline(box.images.service.now_ms, box.clock.now_ms)
+        )
+        stack.push_async_callback(experiment.close)
         for bot in bots:
             await bot.start()
             await bot.wait_ready(READY_SECONDS)
-        keeper = asyncio.create_task(arena.keep_running())
-        stack.callback(keeper.cancel)
-        yield arena
+        restarting = asyncio.create_task(experiment.restart_ended_bots())
+        stack.callback(restarting.cancel)
+        yield experiment
