@@ -1,4 +1,4 @@
-"""Becomes the given Python program, so bound to its parent that it can't outlive it: `leash.py PARENT_PID ARGUMENT…`.
+"""Run a Python program that ends when its parent process ends: `exit_with_parent.py PARENT_PID ARGUMENT…`.
 
 On Linux the kernel kills the program when the parent ends, however that happens (prctl(2), PR_SET_PDEATHSIG; it
 survives execve). Elsewhere the program ends only when the sandbox ends in order. Run with -I -S, to start quickly.

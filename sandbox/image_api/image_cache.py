@@ -6,7 +6,7 @@ import asyncio
 from collections import OrderedDict
 
 from sandbox.image_api.document import SIZES
-from sandbox.image_api.painter import paint
+from sandbox.image_api.synthetic_image import paint
 
 KEPT_PICTURES = 32
 

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 from aiohttp import WSMsgType, web
 
-from sandbox.local_discord.gateway_session import Session
-from sandbox.local_discord.model import Json
+from sandbox.local_discord.gateway.session import Session
+from sandbox.local_discord.state.model import Json
 
 HEARTBEAT_INTERVAL_MS = 41_250
 LARGEST_PAYLOAD = 4096

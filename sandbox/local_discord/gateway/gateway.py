@@ -12,16 +12,16 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from sandbox.local_discord import permissions as p
-from sandbox.local_discord.gateway_connection import Closing, Connection
-from sandbox.local_discord.gateway_session import GUILDS, Session, identify_fault
-from sandbox.local_discord.happenings import EntitlementChanged, Happening, InteractionSent, MessageGone, MessageSaved
-from sandbox.local_discord.model import Channel, Json, Message
-from sandbox.local_discord.payloads import Payloads
-from sandbox.local_discord.payloads_interactions import InteractionPayloads
-from sandbox.local_discord.payloads_places import Places
+from sandbox.local_discord.gateway.connection import Closing, Connection
+from sandbox.local_discord.gateway.session import GUILDS, Session, identify_fault
+from sandbox.local_discord.payloads.channels import Places
+from sandbox.local_discord.payloads.interactions import InteractionPayloads
+from sandbox.local_discord.payloads.messages import Payloads
 from sandbox.local_discord.recording import Recording
-from sandbox.local_discord.state import State
+from sandbox.local_discord.state import permissions as p
+from sandbox.local_discord.state.events import EntitlementChanged, Happening, InteractionSent, MessageGone, MessageSaved
+from sandbox.local_discord.state.model import Channel, Json, Message
+from sandbox.local_discord.state.state import State
 
 RESUME_WITHIN_MS = 180_000
 IDENTIFY_SPACING_MS = 5_000

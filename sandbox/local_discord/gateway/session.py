@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from sandbox.local_discord.model import Json
-from sandbox.local_discord.snowflakes import shard_of
+from sandbox.local_discord.state.model import Json
+from sandbox.local_discord.state.snowflakes import shard_of
 
 GUILDS, GUILD_MEMBERS, GUILD_PRESENCES = 1 << 0, 1 << 1, 1 << 8
 GUILD_MESSAGES, DIRECT_MESSAGES, MESSAGE_CONTENT = 1 << 9, 1 << 12, 1 << 15

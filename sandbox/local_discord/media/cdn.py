@@ -10,8 +10,8 @@ import hmac
 from collections.abc import Callable, Mapping
 from urllib.parse import quote, unquote, urlsplit
 
-from sandbox.local_discord.model import Attachment
-from sandbox.local_discord.snowflakes import Clock
+from sandbox.local_discord.state.model import Attachment
+from sandbox.local_discord.state.snowflakes import Clock
 
 LIFETIME_SECONDS = 24 * 3600
 """Discord names no number; a day is what addresses live in practice."""

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.local_discord import permissions as p
-from sandbox.local_discord.model import Channel, ChannelKind, Guild, Json, Person
-from sandbox.local_discord.payloads import BOT_NAME, Payloads, iso_time
-from sandbox.local_discord.snowflakes import snowflake_time_ms
-from sandbox.local_discord.state import State
+from sandbox.local_discord.payloads.messages import BOT_NAME, Payloads, iso_time
+from sandbox.local_discord.state import permissions as p
+from sandbox.local_discord.state.model import Channel, ChannelKind, Guild, Json, Person
+from sandbox.local_discord.state.snowflakes import snowflake_time_ms
+from sandbox.local_discord.state.state import State
 
 
 class Places:

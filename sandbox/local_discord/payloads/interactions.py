@@ -5,11 +5,11 @@ Source: Discord docs, Receiving and Responding ('Interaction Object', 'Interacti
 
 from __future__ import annotations
 
-from sandbox.local_discord.model import Ack, Channel, Guild, Interaction, InteractionKind, Json
-from sandbox.local_discord.payloads import Payloads
-from sandbox.local_discord.payloads_places import Places
-from sandbox.local_discord.rules_messages import EPHEMERAL, LOADING
-from sandbox.local_discord.state import State
+from sandbox.local_discord.payloads.channels import Places
+from sandbox.local_discord.payloads.messages import Payloads
+from sandbox.local_discord.rules.message_body import EPHEMERAL, LOADING
+from sandbox.local_discord.state.model import Ack, Channel, Guild, Interaction, InteractionKind, Json
+from sandbox.local_discord.state.state import State
 
 
 class InteractionPayloads:

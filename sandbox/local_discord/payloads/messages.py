@@ -6,11 +6,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from sandbox.local_discord.cdn import Cdn
-from sandbox.local_discord.model import Attachment, Guild, Json, Message
-from sandbox.local_discord.rules_messages import EPHEMERAL, LOADING
-from sandbox.local_discord.snowflakes import snowflake_time_ms
-from sandbox.local_discord.state import State
+from sandbox.local_discord.media.cdn import Cdn
+from sandbox.local_discord.rules.message_body import EPHEMERAL, LOADING
+from sandbox.local_discord.state.model import Attachment, Guild, Json, Message
+from sandbox.local_discord.state.snowflakes import snowflake_time_ms
+from sandbox.local_discord.state.state import State
 
 BOT_NAME = "Qwen Imagine"
 

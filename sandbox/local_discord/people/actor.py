@@ -9,22 +9,8 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sandbox.local_discord import permissions as p
-from sandbox.local_discord import shapes_commands as kinds
-from sandbox.local_discord import shapes_components as parts
 from sandbox.local_discord.errors import DiscordError
-from sandbox.local_discord.messages import Draft
-from sandbox.local_discord.model import (
-    Channel,
-    ChannelKind,
-    Interaction,
-    InteractionKind,
-    Json,
-    Message,
-    Outcome,
-    Person,
-)
-from sandbox.local_discord.people_commands import (
+from sandbox.local_discord.people.command_checks import (
     NO_POST_CHOSEN,
     Refused,
     check_options,
@@ -34,10 +20,24 @@ from sandbox.local_discord.people_commands import (
     owners,
     why_not_here,
 )
-from sandbox.local_discord.people_forms import check_picks, fill_form
-from sandbox.local_discord.people_resolved import Resolving
-from sandbox.local_discord.rules_messages import walk
-from sandbox.local_discord.stage import ShownForm, Stage
+from sandbox.local_discord.people.context import ShownForm, Stage
+from sandbox.local_discord.people.forms import check_picks, fill_form
+from sandbox.local_discord.people.resolved import Resolving
+from sandbox.local_discord.rules.message_body import walk
+from sandbox.local_discord.rules.messages import Draft
+from sandbox.local_discord.schemas import commands as kinds
+from sandbox.local_discord.schemas import components as parts
+from sandbox.local_discord.state import permissions as p
+from sandbox.local_discord.state.model import (
+    Channel,
+    ChannelKind,
+    Interaction,
+    InteractionKind,
+    Json,
+    Message,
+    Outcome,
+    Person,
+)
 
 T = TypeVar("T")
 LOOK_AGAIN_SECONDS = 0.05

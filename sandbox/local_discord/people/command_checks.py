@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-from sandbox.local_discord import shapes_commands as kinds
-from sandbox.local_discord.model import Channel, ChannelKind, Guild, Json, Person
+from sandbox.local_discord.schemas import commands as kinds
+from sandbox.local_discord.state.model import Channel, ChannelKind, Guild, Json, Person
 
 GUILD_INSTALL, USER_INSTALL = 0, 1
 GUILD_CONTEXT = 0

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from sandbox.local_discord.happenings import Happening
-from sandbox.local_discord.interactions import Interactions
-from sandbox.local_discord.messages import Messages
-from sandbox.local_discord.model import Json
-from sandbox.local_discord.payloads import Payloads
-from sandbox.local_discord.payloads_places import Places
-from sandbox.local_discord.state import State
+from sandbox.local_discord.payloads.channels import Places
+from sandbox.local_discord.payloads.messages import Payloads
+from sandbox.local_discord.rules.interactions import Interactions
+from sandbox.local_discord.rules.messages import Messages
+from sandbox.local_discord.state.events import Happening
+from sandbox.local_discord.state.model import Json
+from sandbox.local_discord.state.state import State
 
 
 class Changes:

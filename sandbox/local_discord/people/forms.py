@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from sandbox.local_discord import shapes_components as parts
-from sandbox.local_discord.components import with_ids
-from sandbox.local_discord.model import Json
-from sandbox.local_discord.people_commands import Refused
+from sandbox.local_discord.people.command_checks import Refused
+from sandbox.local_discord.rules.components import with_ids
+from sandbox.local_discord.schemas import components as parts
+from sandbox.local_discord.state.model import Json
 
 _MANY = frozenset({3, 5, 6, 7, 8, parts.FILE_UPLOAD, parts.CHECKBOX_GROUP})
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from sandbox.local_discord.actors import NO_ANSWER
-from sandbox.local_discord.happenings import (
+from sandbox.local_discord.payloads.channels import Places
+from sandbox.local_discord.payloads.messages import Payloads
+from sandbox.local_discord.people.actor import NO_ANSWER
+from sandbox.local_discord.state.events import (
     CommandsChanged,
     Happening,
     InteractionChanged,
@@ -14,10 +16,8 @@ from sandbox.local_discord.happenings import (
     MessageSaved,
     ModalShown,
 )
-from sandbox.local_discord.model import Interaction, Json, Outcome, Person
-from sandbox.local_discord.payloads import Payloads
-from sandbox.local_discord.payloads_places import Places
-from sandbox.local_discord.state import State
+from sandbox.local_discord.state.model import Interaction, Json, Outcome, Person
+from sandbox.local_discord.state.state import State
 
 
 class Seat:

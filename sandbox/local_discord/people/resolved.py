@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sandbox.local_discord import shapes_commands as kinds
-from sandbox.local_discord.model import Channel, Guild, Json, Person
-from sandbox.local_discord.payloads import Payloads
-from sandbox.local_discord.payloads_places import Places
-from sandbox.local_discord.people_commands import Refused
-from sandbox.local_discord.state import State
+from sandbox.local_discord.payloads.channels import Places
+from sandbox.local_discord.payloads.messages import Payloads
+from sandbox.local_discord.people.command_checks import Refused
+from sandbox.local_discord.schemas import commands as kinds
+from sandbox.local_discord.state.model import Channel, Guild, Json, Person
+from sandbox.local_discord.state.state import State
 
 
 class Resolving:

@@ -12,14 +12,14 @@ from typing import Any, cast
 from aiohttp import web
 
 from sandbox.guard import refusal
-from sandbox.local_discord.actors import Actor
-from sandbox.local_discord.audience import Audience
-from sandbox.local_discord.model import Json, Person
-from sandbox.local_discord.people_commands import Refused
-from sandbox.local_discord.people_forms import read_picks, values_sent
+from sandbox.local_discord.people.actor import Actor
+from sandbox.local_discord.people.command_checks import Refused
+from sandbox.local_discord.people.forms import read_picks, values_sent
+from sandbox.local_discord.people.live_feed import Audience
 from sandbox.local_discord.recording import Recording
-from sandbox.local_discord.shapes_commands import CHAT_INPUT
-from sandbox.local_discord.state import State
+from sandbox.local_discord.schemas.commands import CHAT_INPUT
+from sandbox.local_discord.state.model import Json, Person
+from sandbox.local_discord.state.state import State
 
 _Act = Callable[[Actor, Json], Awaitable[Json]]
 

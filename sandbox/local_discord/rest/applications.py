@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sandbox.local_discord import errors
-from sandbox.local_discord.entitlements import Entitlements
-from sandbox.local_discord.happenings import CommandsChanged
-from sandbox.local_discord.model import Json, objects
-from sandbox.local_discord.payloads import BOT_NAME, Payloads
-from sandbox.local_discord.routing import Answer, Call, Route, refuse
-from sandbox.local_discord.rules_commands import examine_commands
-from sandbox.local_discord.shapes_commands import CHAT_INPUT
-from sandbox.local_discord.state import State
+from sandbox.local_discord.payloads.messages import BOT_NAME, Payloads
+from sandbox.local_discord.rest.routing import Answer, Call, Route, refuse
+from sandbox.local_discord.rules.command_list import examine_commands
+from sandbox.local_discord.rules.entitlements import Entitlements
+from sandbox.local_discord.schemas.commands import CHAT_INPUT
+from sandbox.local_discord.state.events import CommandsChanged
+from sandbox.local_discord.state.model import Json, objects
+from sandbox.local_discord.state.state import State
 
 _APPLICATION = "/applications/{application_id}"
 _GLOBAL = f"{_APPLICATION}/commands"

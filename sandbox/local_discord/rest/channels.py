@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from sandbox.local_discord import errors
-from sandbox.local_discord import permissions as p
-from sandbox.local_discord.messages import Draft, Messages
-from sandbox.local_discord.model import Channel, ChannelKind, Json, Message, MessageKind
-from sandbox.local_discord.payloads import Payloads
-from sandbox.local_discord.payloads_places import Places
-from sandbox.local_discord.ratelimits import CHANNEL_MESSAGES, too_many_late_edits
-from sandbox.local_discord.routing import Answer, Call, Route
-from sandbox.local_discord.rules_messages import CREATE_FLAGS, EDIT_FLAGS
-from sandbox.local_discord.shapes_messages import message_create, message_edit, private_channel
-from sandbox.local_discord.state import State
+from sandbox.local_discord.payloads.channels import Places
+from sandbox.local_discord.payloads.messages import Payloads
+from sandbox.local_discord.rest.routing import Answer, Call, Route
+from sandbox.local_discord.rules.message_body import CREATE_FLAGS, EDIT_FLAGS
+from sandbox.local_discord.rules.messages import Draft, Messages
+from sandbox.local_discord.rules.rate_limits import CHANNEL_MESSAGES, too_many_late_edits
+from sandbox.local_discord.schemas.messages import message_create, message_edit, private_channel
+from sandbox.local_discord.state import permissions as p
+from sandbox.local_discord.state.model import Channel, ChannelKind, Json, Message, MessageKind
+from sandbox.local_discord.state.state import State
 
 HOUR_MS = 3_600_000
 LATE_EDITS_ALLOWED, LATE_WINDOW_MS = 3, 6_000

@@ -6,13 +6,13 @@ No authorization but the token.
 from __future__ import annotations
 
 from sandbox.local_discord import errors
-from sandbox.local_discord.interactions import Interactions
-from sandbox.local_discord.model import Interaction, Message
-from sandbox.local_discord.payloads import Payloads
-from sandbox.local_discord.payloads_interactions import InteractionPayloads
-from sandbox.local_discord.ratelimits import WEBHOOK
-from sandbox.local_discord.routing import Answer, Call, Route
-from sandbox.local_discord.shapes_messages import follow_up_create, interaction_callback, message_edit
+from sandbox.local_discord.payloads.interactions import InteractionPayloads
+from sandbox.local_discord.payloads.messages import Payloads
+from sandbox.local_discord.rest.routing import Answer, Call, Route
+from sandbox.local_discord.rules.interactions import Interactions
+from sandbox.local_discord.rules.rate_limits import WEBHOOK
+from sandbox.local_discord.schemas.messages import follow_up_create, interaction_callback, message_edit
+from sandbox.local_discord.state.model import Interaction, Message
 
 _WEBHOOK = "/webhooks/{webhook_id}/{token}"
 

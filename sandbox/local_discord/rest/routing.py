@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.local_discord.errors import DiscordError, invalid_form
-from sandbox.local_discord.model import Json
-from sandbox.local_discord.ratelimits import ORDINARY, Limit
-from sandbox.local_discord.shapes import Check, Findings, Problem, examine
-from sandbox.local_discord.uploads import Upload
+from sandbox.local_discord.media.uploads import Upload
+from sandbox.local_discord.rules.rate_limits import ORDINARY, Limit
+from sandbox.local_discord.schemas.checks import Check, Findings, Problem, examine
+from sandbox.local_discord.state.model import Json
 
 
 @dataclass(frozen=True, slots=True)

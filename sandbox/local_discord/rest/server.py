@@ -1,6 +1,7 @@
 """The REST entrance: reads a call, checks route, token and rate limit, lets a handler act, answers and records.
 
-It knows no single route; those are in the rest_* modules. Handlers never await, so each call is one step of the world.
+It knows no single route; those are in the other modules of this folder. Handlers never await, so no other call can come
+in between.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from aiohttp import web
 from sandbox.local_discord import errors
 from sandbox.local_discord.errors import BREAKS_A_RULE, DiscordError
 from sandbox.local_discord.faults import Faults, RestFault
-from sandbox.local_discord.ratelimits import EVERYTHING, RateLimits, rate_limited
+from sandbox.local_discord.media.uploads import LARGEST_REQUEST, Body, parse_body
 from sandbox.local_discord.recording import RecordedFile, RecordedRequest, Recording
-from sandbox.local_discord.routing import Answer, Call, Route, find_route, top_level_resource
-from sandbox.local_discord.snowflakes import Clock
-from sandbox.local_discord.uploads import LARGEST_REQUEST, Body, parse_body
+from sandbox.local_discord.rest.routing import Answer, Call, Route, find_route, top_level_resource
+from sandbox.local_discord.rules.rate_limits import EVERYTHING, RateLimits, rate_limited
+from sandbox.local_discord.state.snowflakes import Clock
 
 PREFIX = "/api/v10"
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from sandbox.local_discord.errors import Path
-from sandbox.local_discord.model import objects
-from sandbox.local_discord.shapes import Findings, examine
-from sandbox.local_discord.shapes_commands import CHAT_INPUT, SUB_COMMAND, SUB_COMMAND_GROUP, bulk
+from sandbox.local_discord.schemas.checks import Findings, examine
+from sandbox.local_discord.schemas.commands import CHAT_INPUT, SUB_COMMAND, SUB_COMMAND_GROUP, bulk
+from sandbox.local_discord.state.model import objects
 
 _NAME = re.compile(r"^[-_'\w]{1,32}$")
 _MOST_PER_TYPE = {1: 100, 2: 15, 3: 15}

@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sandbox.local_discord import shapes_components as parts
 from sandbox.local_discord.errors import Path, Problem
-from sandbox.local_discord.model import Attachment, Json
-from sandbox.local_discord.rules_messages import walk
+from sandbox.local_discord.rules.message_body import walk
+from sandbox.local_discord.schemas import components as parts
+from sandbox.local_discord.state.model import Attachment, Json
 
 SCHEME = "attachment://"
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from sandbox.local_discord.errors import unknown_thing
-from sandbox.local_discord.happenings import EntitlementChanged
-from sandbox.local_discord.model import Json
-from sandbox.local_discord.payloads import iso_time
-from sandbox.local_discord.state import State
+from sandbox.local_discord.payloads.messages import iso_time
+from sandbox.local_discord.state.events import EntitlementChanged
+from sandbox.local_discord.state.model import Json
+from sandbox.local_discord.state.state import State
 
 PURCHASE, TEST_MODE_PURCHASE, APPLICATION_SUBSCRIPTION = 1, 4, 8
 

@@ -9,9 +9,12 @@ import base64
 
 from sandbox.local_discord import errors
 from sandbox.local_discord.errors import DiscordError
-from sandbox.local_discord.happenings import InteractionChanged, InteractionSent, ModalShown
-from sandbox.local_discord.messages import Draft, Messages
-from sandbox.local_discord.model import (
+from sandbox.local_discord.media.uploads import Upload
+from sandbox.local_discord.payloads.interactions import InteractionPayloads
+from sandbox.local_discord.rules.message_body import EPHEMERAL, LOADING, RESPONSE_FLAGS
+from sandbox.local_discord.rules.messages import Draft, Messages
+from sandbox.local_discord.state.events import InteractionChanged, InteractionSent, ModalShown
+from sandbox.local_discord.state.model import (
     Ack,
     Channel,
     Interaction,
@@ -22,10 +25,7 @@ from sandbox.local_discord.model import (
     Outcome,
     Person,
 )
-from sandbox.local_discord.payloads_interactions import InteractionPayloads
-from sandbox.local_discord.rules_messages import EPHEMERAL, LOADING, RESPONSE_FLAGS
-from sandbox.local_discord.state import State
-from sandbox.local_discord.uploads import Upload
+from sandbox.local_discord.state.state import State
 
 ANSWER_WITHIN_MS = 3_000
 TOKEN_LIVES_MS = 15 * 60 * 1000

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
-from sandbox.local_discord import shapes_components as parts
 from sandbox.local_discord.errors import Path
-from sandbox.local_discord.model import Json, objects
-from sandbox.local_discord.shapes import Findings
+from sandbox.local_discord.schemas import components as parts
+from sandbox.local_discord.schemas.checks import Findings
+from sandbox.local_discord.state.model import Json, objects
 
 SUPPRESS_EMBEDS, EPHEMERAL, LOADING = 1 << 2, 1 << 6, 1 << 7
 SUPPRESS_NOTIFICATIONS, VOICE_MESSAGE, COMPONENTS_V2 = 1 << 12, 1 << 13, 1 << 15

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sandbox.local_discord import errors, media
-from sandbox.local_discord import permissions as p
-from sandbox.local_discord.cdn import Cdn
-from sandbox.local_discord.components import clean_filename, lost_media, resolve_media, text_of, with_ids
-from sandbox.local_discord.happenings import MessageDismissed, MessageGone, MessageSaved
-from sandbox.local_discord.mentions import contradictions, find_mentions
-from sandbox.local_discord.model import Attachment, Channel, Json, Message, MessageKind, objects
-from sandbox.local_discord.rules_messages import (
+from sandbox.local_discord import errors
+from sandbox.local_discord.media import file_types as media
+from sandbox.local_discord.media.cdn import Cdn
+from sandbox.local_discord.media.uploads import Upload
+from sandbox.local_discord.rules.components import clean_filename, lost_media, resolve_media, text_of, with_ids
+from sandbox.local_discord.rules.mentions import contradictions, find_mentions
+from sandbox.local_discord.rules.message_body import (
     COMPONENTS_V2,
     EPHEMERAL,
     LOADING,
@@ -24,9 +23,11 @@ from sandbox.local_discord.rules_messages import (
     examine_message,
     text_bytes,
 )
-from sandbox.local_discord.shapes import Findings
-from sandbox.local_discord.state import State
-from sandbox.local_discord.uploads import Upload
+from sandbox.local_discord.schemas.checks import Findings
+from sandbox.local_discord.state import permissions as p
+from sandbox.local_discord.state.events import MessageDismissed, MessageGone, MessageSaved
+from sandbox.local_discord.state.model import Attachment, Channel, Json, Message, MessageKind, objects
+from sandbox.local_discord.state.state import State
 
 MOST_ATTACHMENTS = 10
 

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 from sandbox.local_discord.errors import DiscordError
-from sandbox.local_discord.snowflakes import Clock
+from sandbox.local_discord.state.snowflakes import Clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,11 @@
 """The shape of application commands (Discord docs: Application Commands).
 
-Pure tables; cross-field rules are in rules_commands.
+Pure tables; cross-field rules are in rules/command_list.py.
 """
 
 from __future__ import annotations
 
-from sandbox.local_discord.shapes import (
+from sandbox.local_discord.schemas.checks import (
     Check,
     an_object,
     boolean,

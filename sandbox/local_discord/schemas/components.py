@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox.local_discord.shapes import (
+from sandbox.local_discord.schemas.checks import (
     Check,
     an_object,
     anything,

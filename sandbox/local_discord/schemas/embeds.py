@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox.local_discord.shapes import (
+from sandbox.local_discord.schemas.checks import (
     an_object,
     anything,
     boolean,

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.local_discord import shapes_components as parts
-from sandbox.local_discord import shapes_embeds
 from sandbox.local_discord.errors import Path
-from sandbox.local_discord.shapes import (
+from sandbox.local_discord.schemas import components as parts
+from sandbox.local_discord.schemas import embeds
+from sandbox.local_discord.schemas.checks import (
     Check,
     Findings,
     an_object,
@@ -58,10 +58,10 @@ def _nonce(value: Any, at: Path, found: Findings) -> None:
 
 _EDIT: dict[str, Check] = {
     "content": nullable(text(0, 2000)),
-    "embeds": nullable(list_of(shapes_embeds.embed, 0, 10)),
+    "embeds": nullable(list_of(embeds.embed, 0, 10)),
     "allowed_mentions": _allowed_mentions,
     "components": parts.message_components,
-    "attachments": nullable(list_of(shapes_embeds.attachment, 0, 10)),
+    "attachments": nullable(list_of(embeds.attachment, 0, 10)),
     "flags": nullable(integer(0)),
 }
 _WEBHOOK: dict[str, Check] = _EDIT | {"tts": nullable(boolean), "poll": anything}

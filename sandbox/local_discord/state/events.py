@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sandbox.local_discord.model import Interaction, Json, Message
+from sandbox.local_discord.state.model import Interaction, Json, Message
 
 
 @dataclass(frozen=True, slots=True)

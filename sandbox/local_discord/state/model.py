@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
-from sandbox.local_discord.permissions import Overwrite
+from sandbox.local_discord.state.permissions import Overwrite
 
 Json = dict[str, Any]
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sandbox.local_discord import permissions as p
-from sandbox.local_discord.model import Channel, ChannelKind, Guild, Message, MessageKind, Person, Role
-from sandbox.local_discord.snowflakes import snowflake_at, snowflake_time_ms
+from sandbox.local_discord.state import permissions as p
+from sandbox.local_discord.state.model import Channel, ChannelKind, Guild, Message, MessageKind, Person, Role
+from sandbox.local_discord.state.snowflakes import snowflake_at, snowflake_time_ms
 
 _OPENED_AT_MS = 1_704_067_200_000
 """2024-01-01T00:00:00Z. Even, so that Lighthouse is on shard 0 of 2 and Harbour, a millisecond later, on shard 1."""

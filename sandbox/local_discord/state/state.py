@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import random
 
-from sandbox.local_discord import permissions as p
-from sandbox.local_discord.cast import APPLICATION_ID, open_cast
 from sandbox.local_discord.errors import unknown_thing
-from sandbox.local_discord.happenings import Happening, Listener
-from sandbox.local_discord.model import Channel, ChannelKind, Guild, Interaction, Json, Message, Person
-from sandbox.local_discord.snowflakes import Clock, Snowflakes
+from sandbox.local_discord.state import permissions as p
+from sandbox.local_discord.state.events import Happening, Listener
+from sandbox.local_discord.state.model import Channel, ChannelKind, Guild, Interaction, Json, Message, Person
+from sandbox.local_discord.state.seed_data import APPLICATION_ID, open_cast
+from sandbox.local_discord.state.snowflakes import Clock, Snowflakes
 
 DEFAULT_ATTACHMENT_SIZE_LIMIT = 10 * 1024 * 1024
 """Bytes of one file without Nitro or boosts (Discord docs: Reference, 'Uploading Files')."""
