@@ -18,7 +18,7 @@ from pathlib import Path
 from sandbox.bot_process import BotProcess, BotState
 from sandbox.image_api import Mood
 from sandbox.image_api.service import Post
-from sandbox.local_discord.people_commands import Refused
+from sandbox.local_discord.people.command_checks import Refused
 from sandbox.world import Sandbox
 from tests.chaos.bots import find_ports, folder_of, make_bot
 from tests.chaos.plan import (

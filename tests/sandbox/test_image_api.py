@@ -15,8 +15,8 @@ from PIL import Image
 from sandbox.clock import SandboxClock
 from sandbox.image_api import ImageApi
 from sandbox.image_api.document import SIZES, TASK_ID_PATTERN, Refused, parse_generate
-from sandbox.image_api.gallery import Gallery
-from sandbox.image_api.painter import paint
+from sandbox.image_api.image_cache import Gallery
+from sandbox.image_api.synthetic_image import paint
 
 
 class ByHand:
