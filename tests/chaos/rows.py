@@ -10,10 +10,11 @@ from sqlalchemy import Table, select
 
 from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Discrepancy, Ledger
+from credits.tables import accounts, entries
 from generations import records
 from generations.model import Generation
+from generations.records.tables import generations, images
 from store.database import Database
-from store.tables import accounts, entries, generations, images
 
 Row = dict[str, Any]
 
