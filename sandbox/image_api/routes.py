@@ -1,22 +1,17 @@
-"""The routes of the local image API: POST /generate, GET /status and the CDN, in the document's words.
+"""The routes of the local image API: POST /generate, GET /status and the CDN.
 
-Knows nothing of Discord or of the bot. What it answers on a good day is the document to the letter; anything that the
-document does not name is refused loudly.
+In the mood "normal" they answer exactly as the document says; what the document does not name is refused.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
 import logging
-import random
-import time
 from collections.abc import Callable
 from http import HTTPStatus
 
 from aiohttp import web
 
-from sandbox.clock import Clock
+from sandbox.image_api.api import ImageApi, Post
 from sandbox.image_api.document import (
     GenerateBody,
     Json,
@@ -28,13 +23,14 @@ from sandbox.image_api.document import (
     parse_status,
 )
 from sandbox.image_api.downloads import serve
-from sandbox.image_api.image_cache import Gallery
+from sandbox.image_api.image_cache import ImageCache
 from sandbox.image_api.moods import Mood, written_status
-from sandbox.image_api.service import Post, Service
 from sandbox.image_api.tasks import Task
-from sandbox.image_api.unanswered import Silence
+from sandbox.image_api.unanswered import UnansweredRequests
+from sandbox.json_bodies import read_json
 
 ROOT = "/image-api"
+API_PATH = f"{ROOT}/api"
 RETRY_AFTER_SECONDS = 7
 HTML_PAGE = "<!doctype html><title>Please wait</title><h1>Checking your browser before accessing this site</h1>\n"
 
@@ -54,128 +50,61 @@ _POST_REFUSING_MOODS = {
 }
 
 
-class ImageApi:
-    """The stand-in as one object: state for the panel and for tests, and `attach()` for its routes.
+def attach_image_api(app: web.Application, images: ImageApi, public_url: Callable[[], str]) -> None:
+    """Add the routes under /image-api. *public_url* gives the server's address once it listens."""
+    Routes(images, public_url).attach(app)
 
-    `seconds_per_image`: how long a task takes, drawn evenly from this range; `answer_seconds`: how long an answer is on
-    its way, after what was asked for has happened. `posts` holds every POST in order, `polls`
-    the monotonic milliseconds of every GET /status by task id. `max_tasks`: above so many running tasks a POST is
-    answered with 429.
-    """
 
-    def __init__(
-        self,
-        clock: Clock,
-        *,
-        rng: random.Random,
-        monotonic: Callable[[], float] = time.monotonic,
-        max_tasks: int | None = None,
-    ) -> None:
-        self.service = Service(clock, rng=rng, monotonic=monotonic, max_tasks=max_tasks)
-        self.answer_seconds = (0.0, 0.0)
-        self._rng = random.Random(rng.getrandbits(64))
-        self._gallery = Gallery()
-        self._silence = Silence()
-        self._public_url: Callable[[], str] = str
+class Routes:
+    """The routes of one image API. When the application shuts down they end its callbacks and its open requests."""
 
-    @property
-    def key(self) -> str:
-        return self.service.key
-
-    @property
-    def mood(self) -> Mood:
-        return self.service.dial.mood
-
-    @property
-    def remaining(self) -> int | None:
-        """How many more tasks the mood is for, or None when it lasts."""
-        return self.service.dial.remaining
-
-    @property
-    def tasks(self) -> dict[str, Task]:
-        return self.service.tasks
-
-    @property
-    def posts(self) -> list[Post]:
-        return self.service.posts
-
-    @property
-    def polls(self) -> dict[str, list[int]]:
-        return self.service.polls
-
-    @property
-    def calls(self) -> dict[str, list[int]]:
-        """The monotonic milliseconds of every callback, by task id, as it was sent."""
-        return self.service.calls
-
-    @property
-    def seconds_per_image(self) -> tuple[float, float]:
-        return self.service.seconds_per_image
-
-    @seconds_per_image.setter
-    def seconds_per_image(self, span: tuple[float, float]) -> None:
-        self.service.seconds_per_image = span
-
-    def set_mood(self, mood: Mood | str, count: int | None = None) -> None:
-        """Change the mood, for good or for the next `count` tasks. Raises ValueError for an unknown mood or count."""
-        self.service.dial.set(Mood(mood), count)
-
-    def aim_mood(self, words: str, mood: Mood | str) -> None:
-        """A mood for the next POST whose prompt holds *words* and no other. Raises ValueError for an unknown one."""
-        self.service.dial.aim(words, Mood(mood))
-
-    def advance(self, seconds: float) -> None:
-        """Let so much time pass for every task at once; the wall clock's jumps don't reach them."""
-        for task in self.tasks.values():
-            task.advance(seconds)
-
-    def attach(self, app: web.Application, public_url: Callable[[], str]) -> None:
-        """Add the routes under /image-api. `public_url()` gives the server's address once it listens."""
+    def __init__(self, images: ImageApi, public_url: Callable[[], str]) -> None:
+        self._images = images
         self._public_url = public_url
-        app.router.add_post(f"{ROOT}/api/generate", self._generate)
-        app.router.add_get(f"{ROOT}/api/status", self._status, allow_head=False)
+        self._cache = ImageCache()
+        self._unanswered = UnansweredRequests()
+
+    def attach(self, app: web.Application) -> None:
+        app.router.add_post(f"{API_PATH}/generate", self._generate)
+        app.router.add_get(f"{API_PATH}/status", self._status, allow_head=False)
         app.router.add_get(f"{ROOT}/cdn/{{name}}", self._image, allow_head=False)
         app.router.add_route("*", f"{ROOT}/{{rest:.*}}", self._unknown)
         app.on_shutdown.append(self._shut_down)
 
-    async def close(self) -> None:
-        """End callbacks under way and requests kept in silence."""
-        self._silence.end()
-        await self.service.close()
-
     async def _shut_down(self, _: web.Application) -> None:
-        await self.close()
+        self._unanswered.end()
+        await self._images.close()
 
     @property
     def _cdn_url(self) -> str:
         return f"{self._public_url()}{ROOT}/cdn"
 
     async def _generate(self, request: web.Request) -> web.StreamResponse:
-        at_ms = self.service.now_ms()
+        at_ms = self._images.now_ms()
         body: object = None
         task: Task | None = None
         mood = Mood.NORMAL
         try:
-            check_authorization(request.headers.get("Authorization"), self.key)
-            body = await _read_json(request)
+            check_authorization(request.headers.get("Authorization"), self._images.key)
+            body = await _read_body(request)
             wanted = parse_generate(request.content_type, body)
-            mood, kept_mood = self.service.dial.for_post(wanted.prompt)
+            mood, kept_mood = self._images.dial.for_post(wanted.prompt)
             task = await self._accept(wanted, mood, kept_mood)
             answer = self._answer_post(task, mood)
         except Refused as refused:
             answer = _refuse(refused, mood)
         sent = None if mood is Mood.SILENT else answer.status
-        self.posts.append(Post(at_ms, body, sent, task.task_id if task else None))
-        await asyncio.sleep(self._rng.uniform(*self.answer_seconds))
-        return await self._silence.instead_of(answer, request) if mood is Mood.SILENT else answer
+        self._images.posts.append(Post(at_ms, body, sent, task.task_id if task else None))
+        await self._images.delay_answer()
+        return await self._unanswered.keep(request, answer) if mood is Mood.SILENT else answer
 
     async def _accept(self, wanted: GenerateBody, mood: Mood, kept_mood: Mood | None) -> Task:
         if mood in _POST_REFUSING_MOODS:
             raise _POST_REFUSING_MOODS[mood]
         if mood is Mood.COUNTS_UTF16:
             check_utf16_length(wanted.prompt)
-        task = self.service.accept(wanted, mood, kept_mood)
-        await self.service.call_back(task, self._cdn_url)
+        task = self._images.accept(wanted, mood, kept_mood)
+        await self._images.call_back(task, self._cdn_url)
         return task
 
     def _answer_post(self, task: Task, mood: Mood) -> web.Response:
@@ -183,23 +112,23 @@ class ImageApi:
             return web.Response(text=HTML_PAGE, content_type="text/html")
         if mood is Mood.ERROR_AFTER:
             return _refuse(Refused(500, "Internal Server Error."), mood)
-        mood = self.service.mood_of(task)
-        status = written_status(task.status(self.service.now_ms(), mood), mood)
+        mood = self._images.mood_of(task)
+        status = written_status(task.status(self._images.now_ms(), mood), mood)
         return _json(200, envelope(200, "success", {"task_id": task.task_id, "status": status}))
 
     async def _status(self, request: web.Request) -> web.StreamResponse:
         mood = Mood.NORMAL
         try:
-            check_authorization(request.headers.get("Authorization"), self.key)
+            check_authorization(request.headers.get("Authorization"), self._images.key)
             task_id = parse_status(dict(request.query))
-            self.polls.setdefault(task_id, []).append(self.service.now_ms())
-            task = self.service.task(task_id)
-            mood = task.next_polls.pop(0) if task.next_polls else self.service.dial.for_poll(task.kept_mood)
+            self._images.polls.setdefault(task_id, []).append(self._images.now_ms())
+            task = self._images.task(task_id)
+            mood = task.next_polls.pop(0) if task.next_polls else self._images.dial.for_poll(task.kept_mood)
             answer = self._answer_poll(task, mood)
         except Refused as refused:
             answer = _refuse(refused, mood)
-        await asyncio.sleep(self._rng.uniform(*self.answer_seconds))
-        return await self._silence.instead_of(answer, request) if mood is Mood.SILENT else answer
+        await self._images.delay_answer()
+        return await self._unanswered.keep(request, answer) if mood is Mood.SILENT else answer
 
     def _answer_poll(self, task: Task, mood: Mood) -> web.Response:
         if mood in _REFUSING_MOODS:
@@ -208,21 +137,21 @@ class ImageApi:
             raise Refused(404, "Not Found: task ID does not exist.")
         if mood is Mood.GARBAGE:
             return web.Response(text=HTML_PAGE, content_type="text/html")
-        status = task.look(self.service.now_ms(), mood)
+        status = task.poll(self._images.now_ms(), mood)
         return _json(200, envelope(200, "success", task.report(status, self._cdn_url, mood)))
 
     async def _image(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
-        task = self.tasks.get(name.split(".")[0].split("-")[0])
+        task = self._images.tasks.get(name.split(".")[0].split("-")[0])
         if task is None or name not in task.image_names():
             return web.Response(status=404, text="No such image.\n")
         body = task.body
         seed = task.seed + task.image_names().index(name)
         return await serve(
             request,
-            self.service.mood_of(task),
+            self._images.mood_of(task),
             f"image/{body.output_format}",
-            lambda: self._gallery.picture(body.prompt, seed, body.size, body.output_format),
+            lambda: self._cache.get(body.prompt, seed, body.size, body.output_format),
         )
 
     async def _unknown(self, request: web.Request) -> web.Response:
@@ -230,12 +159,11 @@ class ImageApi:
         return _json(404, envelope(404, "Not Found: no such endpoint.", None))
 
 
-async def _read_json(request: web.Request) -> object:
+async def _read_body(request: web.Request) -> object:
     try:
-        body: object = json.loads(await request.read())
-    except (ValueError, RecursionError):  # not JSON, not UTF-8, or nested without end
+        return await read_json(request)
+    except ValueError:
         raise Refused(400, "Bad Request: the body must be a JSON object.") from None
-    return body
 
 
 def _refuse(refused: Refused, mood: Mood) -> web.Response:

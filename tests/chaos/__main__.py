@@ -101,7 +101,7 @@ def _hasten(arena: Arena, rows: Rows) -> None:
         return
     ahead = min(image["due_at_ms"] for image in waiting) - arena.box.clock.now_ms()
     last_poll_ms = max((polls[-1] for polls in arena.box.images.polls.values()), default=0)
-    if ahead > WORTH_A_JUMP_SECONDS * 1000 and arena.box.images.service.now_ms() > last_poll_ms + POLLS_APART_MS + 1000:
+    if ahead > WORTH_A_JUMP_SECONDS * 1000 and arena.box.images.now_ms() > last_poll_ms + POLLS_APART_MS + 1000:
         arena.box.clock.advance(ahead / 1000)
 
 

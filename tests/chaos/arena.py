@@ -16,8 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from sandbox.bot_process import BotProcess, BotState
-from sandbox.image_api import Mood
-from sandbox.image_api.service import Post
+from sandbox.image_api import Mood, Post
 from sandbox.local_discord.people.command_checks import Refused
 from sandbox.world import Sandbox
 from tests.chaos.bots import find_ports, folder_of, make_bot
@@ -258,7 +257,7 @@ async def open_arena(
         box.images.answer_seconds = ANSWER_SECONDS
         ports = find_ports(processes) if callbacks else []
         bots = [make_bot(box, bot_script, folder_of(folder, number), ports[number:]) for number in range(processes)]
-        arena = Arena(folder, box, bots, address, postgres, ports, Diary(box.images.service.now_ms, box.clock.now_ms))
+        arena = Arena(folder, box, bots, address, postgres, ports, Diary(box.images.now_ms, box.clock.now_ms))
         stack.push_async_callback(arena.close)
         for bot in bots:
             await bot.start()
