@@ -89,49 +89,42 @@ def _guilds(people: dict[str, Person]) -> dict[int, Guild]:
 
 
 def _channels(people: dict[str, Person]) -> dict[str, Channel]:
-    def channel_id(number: int) -> int:
+    def id_of(number: int) -> int:
         return snowflake_at(_OPENED_AT_MS + 1000 + number)
 
     no_posting = p.Overwrite(_APP_ROLE_ID, 0, allow=0, deny=p.SEND_MESSAGES | p.ATTACH_FILES)
     no_history = p.Overwrite(_APP_ROLE_ID, 0, allow=0, deny=p.READ_MESSAGE_HISTORY)
-    gallery = Channel(channel_id(0), "gallery", ChannelKind.TEXT, LIGHTHOUSE_ID, topic="What we made today")
+    gallery = Channel(id_of(0), "gallery", ChannelKind.TEXT, LIGHTHOUSE_ID, topic="What we made today")
     channels = [
         gallery,
-        Channel(channel_id(1), "studio", ChannelKind.TEXT, LIGHTHOUSE_ID, topic="Try things out here"),
+        Channel(id_of(1), "studio", ChannelKind.TEXT, LIGHTHOUSE_ID, topic="Try things out here"),
+        Channel(id_of(2), "after-dark", ChannelKind.TEXT, LIGHTHOUSE_ID, topic="After ten in the evening", nsfw=True),
         Channel(
-            channel_id(2), "after-dark", ChannelKind.TEXT, LIGHTHOUSE_ID, topic="After ten in the evening", nsfw=True
+            id_of(3), "no-posting", ChannelKind.TEXT, LIGHTHOUSE_ID, topic="News of the house", overwrites=(no_posting,)
         ),
+        Channel(id_of(4), "sketches", ChannelKind.THREAD, LIGHTHOUSE_ID, parent_id=gallery.id),
+        Channel(id_of(5), "pier", ChannelKind.TEXT, HARBOUR_ID, topic="Boats, tides and weather"),
+        Channel(id_of(6), "lounge", ChannelKind.VOICE, LIGHTHOUSE_ID),
+        forum := Channel(id_of(7), "requests", ChannelKind.FORUM, LIGHTHOUSE_ID, topic="One post for each wish"),
+        Channel(id_of(8), "summer-poster", ChannelKind.THREAD, LIGHTHOUSE_ID, parent_id=forum.id),
         Channel(
-            channel_id(3),
-            "no-posting",
-            ChannelKind.TEXT,
-            LIGHTHOUSE_ID,
-            topic="News of the house",
-            overwrites=(no_posting,),
-        ),
-        Channel(channel_id(4), "sketches", ChannelKind.THREAD, LIGHTHOUSE_ID, parent_id=gallery.id),
-        Channel(channel_id(5), "pier", ChannelKind.TEXT, HARBOUR_ID, topic="Boats, tides and weather"),
-        Channel(channel_id(6), "lounge", ChannelKind.VOICE, LIGHTHOUSE_ID),
-        forum := Channel(channel_id(7), "requests", ChannelKind.FORUM, LIGHTHOUSE_ID, topic="One post for each wish"),
-        Channel(channel_id(8), "summer-poster", ChannelKind.THREAD, LIGHTHOUSE_ID, parent_id=forum.id),
-        Channel(
-            channel_id(9),
+            id_of(9),
             "boat-crew",
             ChannelKind.GROUP_DM,
             member_ids=tuple(people[name].id for name in ("mira", "jonas", "olga")),
         ),
-        Channel(channel_id(10), "mira-and-jonas", ChannelKind.DM, member_ids=(people["mira"].id, people["jonas"].id)),
+        Channel(id_of(10), "mira-and-jonas", ChannelKind.DM, member_ids=(people["mira"].id, people["jonas"].id)),
         Channel(
-            channel_id(11),
+            id_of(11),
             "quay",
             ChannelKind.TEXT,
             HARBOUR_ID,
             topic="Who is in, who is out",
             overwrites=(p.Overwrite(HARBOUR_ID, 0, allow=0, deny=p.USE_EXTERNAL_APPS),),
         ),
-        Channel(channel_id(12), "slipway", ChannelKind.TEXT, BOATYARD_ID, topic="Hulls, masts and paint"),
+        Channel(id_of(12), "slipway", ChannelKind.TEXT, BOATYARD_ID, topic="Hulls, masts and paint"),
         Channel(
-            channel_id(13),
+            id_of(13),
             "night-watch",
             ChannelKind.PRIVATE_THREAD,
             LIGHTHOUSE_ID,
@@ -139,16 +132,11 @@ def _channels(people: dict[str, Person]) -> dict[str, Channel]:
             member_ids=tuple(people[name].id for name in ("mira", "olga")),
         ),
         Channel(
-            channel_id(14),
-            "ferry",
-            ChannelKind.TEXT,
-            LIGHTHOUSE_ID,
-            topic="Arrivals of today",
-            overwrites=(no_history,),
+            id_of(14), "ferry", ChannelKind.TEXT, LIGHTHOUSE_ID, topic="Arrivals of today", overwrites=(no_history,)
         ),
     ]
     for number, person in enumerate(people.values()):
-        channels.append(Channel(channel_id(20 + number), f"dm-{person.name}", ChannelKind.DM, recipient_id=person.id))
+        channels.append(Channel(id_of(20 + number), f"dm-{person.name}", ChannelKind.DM, recipient_id=person.id))
     return {channel.name: channel for channel in channels}
 
 
