@@ -1,4 +1,4 @@
-"""Places beside text channels: group DMs, voice channels' chats, forums and their posts, each with its own rules."""
+"""Group DMs, voice channels' chats, forums and their posts, each with its own rules."""
 
 from __future__ import annotations
 
