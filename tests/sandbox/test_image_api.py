@@ -4,6 +4,7 @@ import asyncio
 import io
 import random
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aiohttp
 import pytest
@@ -36,10 +37,9 @@ class Desk:
         self.images, self.url, self.session, self.time = images, url, session, time
         self.headers = {"Authorization": f"Bearer {images.key}"}
 
-    async def post(self, body: object, **more: object) -> tuple[int, dict]:
-        async with self.session.post(
-            f"{self.url}/image-api/api/generate", **{"json": body, "headers": self.headers, **more}
-        ) as answer:
+    async def post(self, body: object, **more: Any) -> tuple[int, dict]:
+        options: dict[str, Any] = {"json": body, "headers": self.headers, **more}
+        async with self.session.post(f"{self.url}/image-api/api/generate", **options) as answer:
             return answer.status, await answer.json()
 
     async def look(self, task_id: str | None, headers: dict[str, str] | None = None) -> tuple[int, dict]:
@@ -162,7 +162,7 @@ def test_whatever_the_body_is_it_is_taken_within_the_documents_limits_or_refused
         assert taken.size in SIZES
         assert -1 <= taken.seed <= 2147483647
         assert taken.output_format in {"jpeg", "png", "webp"}
-        assert taken.echo()["prompt"] == body["prompt"]
+        assert isinstance(body, dict) and taken.echo()["prompt"] == body["prompt"]
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff\xfe", b"[" * 100_000])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,9 @@ class LocalService:
         return Task(task.task_id, TaskStatus.PENDING, "PENDING", None, None, ())
 
     async def get_task(self, task_id: str) -> Task:
-        told = self.local.task(task_id).report(self.local.task(task_id).status(self.local.now_ms(), Mood.NORMAL), "x:/")
+        told: dict[str, Any] = self.local.task(task_id).report(
+            self.local.task(task_id).status(self.local.now_ms(), Mood.NORMAL), "x:/"
+        )
         urls = tuple(told["response"] or ())
         return Task(task_id, TaskStatus(told["status"]), told["status"], told["consumed_credits"], None, urls)
 
