@@ -12,8 +12,8 @@ from pathlib import Path
 
 from playwright.async_api import Browser
 
+from sandbox.image_api.api import Post
 from sandbox.image_api.moods import Mood
-from sandbox.image_api.service import Post
 from sandbox.world import Sandbox
 from scripts.visitor import DESK, PHONE, Visitor
 from tests.e2e.side_by_side import Books
