@@ -26,7 +26,7 @@ from store.errors import DatabaseBroken, DatabaseLost, DatabaseUnreachable
 from store.schema import upgrade
 from store.sqlite_file import APPLICATION_ID, SqliteFile, fault_of
 from store.statements import serialize
-from store.tables import memory
+from store.tables import key_values
 
 BUSY_TIMEOUT_SECONDS = 30  # how long a writer waits for another process' write
 IDLE_SECONDS = 5.0  # a process that sleeps inside a transaction keeps its locks from the others no longer: half a lease
@@ -147,8 +147,8 @@ class Database:
                 await connection.exec_driver_sql("VACUUM")
                 await _checkpoint(connection)  # else truncate_wal() of the next round does it
         async with self.transaction() as tx:
-            done = (memory.c.key == VACUUM_DUE_KEY) & (memory.c.value == due)
-            await tx.execute(delete(memory).where(done))
+            done = (key_values.c.key == VACUUM_DUE_KEY) & (key_values.c.value == due)
+            await tx.execute(delete(key_values).where(done))
         return True
 
     @asynccontextmanager

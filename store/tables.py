@@ -54,8 +54,8 @@ def one_of(column: Column[str], *values: StrEnum) -> ColumnElement[bool]:
     return column == spelt[0] if len(spelt) == 1 else column.in_(spelt)
 
 
-memory = Table(
-    "memory",
+key_values = Table(
+    "key_values",
     metadata,
     Column("key", Text, primary_key=True),
     Column("value", Text, nullable=False),

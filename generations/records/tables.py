@@ -44,7 +44,7 @@ generations = Table(
     Column("bot_in_channel", Boolean, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("fence", BigInteger, nullable=False),
-    Column("owner", Text),  # the worker that holds the lease, for people who look
+    Column("lease_holder", Text),  # a process, for people who look
     Column("lease_until_ms", BigInteger),
     Column("due_at_ms", BigInteger),  # the least of its images' and of a show that is owed
     Column("message_id", BigInteger),
@@ -90,7 +90,7 @@ callbacks = Table(
     Column("generation_id", BigInteger, primary_key=True, autoincrement=False),
     Column("position", Integer, primary_key=True, autoincrement=False),
     Column("token_hash", Text, nullable=False),  # SHA-256 in hex; the token itself is written nowhere
-    Column("heard_at_ms", BigInteger),
+    Column("called_at_ms", BigInteger),
     Column("claimed_task_id", Text),  # what a callback said its task is; nothing is believed of it
     ForeignKeyConstraint(["generation_id", "position"], ["images.generation_id", "images.position"]),
     UniqueConstraint("token_hash"),

@@ -240,7 +240,7 @@ async def test_a_file_that_breaks_under_the_running_bot_is_given_up_for_good(
                 await through.truncate_wal()
                 async with through.transaction() as tx:
                     await load_value(tx, "key 7")
-                    await tx.execute(text("DELETE FROM memory"))
+                    await tx.execute(text("DELETE FROM key_values"))
             said.append(str(caught.value))
         assert said[0].startswith(f"{path} {sentence}" if sentence else f"{path}-wal {GONE}")
         assert len(set(said)) == 1
@@ -375,7 +375,7 @@ async def test_single_words_in_gaps_of_pages_are_gone_after_the_next_maintenance
             await make_generation(world, number, MIRA if index % 10 == 3 else OTTO, prompt=prompt)
             async with database.transaction() as tx:
                 for grown in rng.sample(numbers[max(0, index - 8) : index + 1], min(3, index + 1)):
-                    values = {"token": "t" * rng.choice([100, 180]), "owner": "host-name:12345"}
+                    values = {"token": "t" * rng.choice([100, 180]), "lease_holder": "host-name:12345"}
                     await tx.execute(update(generations).where(generations.c.id == grown).values(values))
         privacy = Privacy(database, world.ledger, world.clock, rng, retention_days=0)
         await privacy.erase(MIRA)
@@ -446,9 +446,9 @@ async def test_a_log_that_somebody_reads_is_left_for_later_and_nobody_waits(sqli
             await save_value(tx, "word", "canary in the log")
         with closing(sqlite3.connect(path, isolation_level=None)) as backup:
             backup.execute("BEGIN")
-            backup.execute("SELECT * FROM memory").fetchall()
+            backup.execute("SELECT * FROM key_values").fetchall()
             async with database.transaction() as tx:
-                await tx.execute(text("DELETE FROM memory"))
+                await tx.execute(text("DELETE FROM key_values"))
             assert not await database.truncate_wal()
         assert b"canary" in raw_bytes(path)
         assert await database.truncate_wal()
