@@ -5,7 +5,7 @@ StoreError
 ├── DatabaseUnreachable   it can't be opened
 │   └── DatabaseInUse     another process has the SQLite file
 ├── DatabaseLost          it can't be used at the moment; an open transaction may or may not have been committed
-│   └── DatabaseBroken    its file was damaged, deleted or made read-only: it stays so until somebody mends it
+│   └── DatabaseBroken    its file was damaged, deleted or made read-only: it stays so until the operator repairs it
 └── SchemaTooNew          a newer version of this bot has migrated it
 """
 

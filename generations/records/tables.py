@@ -96,7 +96,7 @@ callbacks = Table(
     UniqueConstraint("token_hash"),
 )
 
-removed_cards = Table(  # deleted by somebody, so nothing links to them; a row is deleted when a new card is posted
+removed_cards = Table(  # nothing links to them any more; a row is deleted when a new card is posted
     "removed_cards",
     metadata,
     Column("generation_id", BigInteger, ForeignKey("generations.id"), primary_key=True, autoincrement=False),

@@ -71,9 +71,9 @@ def damage(path: Path, page: int) -> None:
 async def test_a_file_that_is_no_database_is_refused_and_not_changed(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "notes.txt"
     path.write_bytes(content)
-    said = await start(path)
-    assert said.startswith(f"{path} is not a SQLite database")
-    assert "DATABASE_URL" in said
+    refusal = await start(path)
+    assert refusal.startswith(f"{path} is not a SQLite database")
+    assert "DATABASE_URL" in refusal
     assert path.read_bytes() == content
 
 
@@ -91,7 +91,7 @@ async def test_a_database_of_another_program_is_refused_and_not_changed(
     tmp_path: Path, statements: tuple[str, ...]
 ) -> None:
     path = make(tmp_path / "other.db", *statements)
-    path.chmod(0o664)  # not ours to tighten either
+    path.chmod(0o664)  # must not be restricted either
     before = path.read_bytes()
     assert (await start(path)).startswith(f"{path} is a database of another program")
     assert path.read_bytes() == before
@@ -102,9 +102,9 @@ async def test_a_database_of_another_program_is_refused_and_not_changed(
 async def test_a_damaged_file_is_refused_before_anything_is_written(sqlite_maker: SqliteMaker) -> None:
     path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
     damage(path, 3)
-    said = await start(path)
-    assert said.startswith(f"{path} is damaged")
-    assert "backup" in said
+    refusal = await start(path)
+    assert refusal.startswith(f"{path} is damaged")
+    assert "backup" in refusal
 
 
 async def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
@@ -152,10 +152,10 @@ async def test_a_file_without_write_permission_is_refused(sqlite_maker: SqliteMa
     closed.chmod(0o500)
     if os.access(closed, os.W_OK):
         pytest.skip("this user may write everything")
-    said = await start(path)
+    refusal = await start(path)
     folder.chmod(0o700)
-    assert said.startswith(f"{path} can't be ")
-    assert "right to write" in said
+    assert refusal.startswith(f"{path} can't be ")
+    assert "right to write" in refusal
 
 
 def test_an_io_error_on_a_disk_that_was_made_read_only_is_permanent(tmp_path: Path) -> None:
@@ -234,16 +234,16 @@ async def test_a_file_that_breaks_while_the_bot_runs_is_not_used_again(
                 await save_value(tx, f"key {number}", "x" * 500)
         await database.truncate_wal()
         spoil(path, fault)
-        said = list[str]()
+        raised = list[str]()
         for through in (database, database, database.in_background()):
             with pytest.raises(DatabaseBroken) as caught:
                 await through.truncate_wal()
                 async with through.transaction() as tx:
                     await load_value(tx, "key 7")
                     await tx.execute(text("DELETE FROM key_values"))
-            said.append(str(caught.value))
-        assert said[0].startswith(f"{path} {sentence}" if sentence else f"{path}-wal {GONE}")
-        assert len(set(said)) == 1
+            raised.append(str(caught.value))
+        assert raised[0].startswith(f"{path} {sentence}" if sentence else f"{path}-wal {GONE}")
+        assert len(set(raised)) == 1
 
 
 async def test_a_log_that_sqlite_itself_recreates_is_no_fault(sqlite_maker: SqliteMaker) -> None:
