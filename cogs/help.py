@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import discord
 from discord import app_commands
 from discord.ext import commands
 
 from settings import Settings
+from ui.interactions.client import ImagineClient
 from ui.interactions.responses import show
 from ui.views.cards_help import HouseRules, Offered, build_help
-
-if TYPE_CHECKING:
-    from bot import ImagineBot
 
 FIRST = "imagine"  # of the list; the others follow by name
 
@@ -26,7 +24,7 @@ class HelpCog(commands.Cog):
         self._rules = rules
 
     @app_commands.command(name="help", description="What this bot does, what it costs here, and its commands")
-    async def help(self, interaction: discord.Interaction[Any]) -> None:
+    async def help(self, interaction: discord.Interaction[ImagineClient]) -> None:
         await show(interaction, build_help(self._rules, offered_by(interaction.client.tree)))
 
 
@@ -63,6 +61,6 @@ def house_rules(settings: Settings) -> HouseRules:
     )
 
 
-async def setup(bot: ImagineBot) -> None:
+async def setup(bot: ImagineClient) -> None:
     """Called by discord.py when the extension is loaded."""
-    await bot.add_cog(HelpCog(house_rules(bot.settings)))
+    await bot.add_cog(HelpCog(house_rules(bot.services.settings)))

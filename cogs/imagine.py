@@ -5,9 +5,8 @@ Knows neither rows nor the image API.
 
 from __future__ import annotations
 
-import random
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import discord
 from discord import app_commands
@@ -17,15 +16,12 @@ from generations.model import MAX_COUNT, Request
 from generations.prices import price_of
 from people.model import Preferences
 from qwen.models import PROMPT_MAX, SEED_MAX, SEED_RANDOM, OutputFormat, Size
-from ui.interactions.errors import Refusal, answering
-from ui.interactions.first_response import FirstResponse
+from ui.interactions.client import ImagineClient, InteractionServices
+from ui.interactions.errors import Refusal, handle_errors
 from ui.interactions.forms import Filled, Typed, give_back, read_form, show_form
 from ui.interactions.preferences import defaults_for
 from ui.interactions.requests import parse_request
 from ui.texts import buttons as texts_buttons
-
-if TYPE_CHECKING:
-    from bot import ImagineBot
 
 
 class SizeOption(app_commands.Transformer):
@@ -53,9 +49,8 @@ class FormatOption(app_commands.Transformer):
 class ImagineCog(commands.Cog):
     """The command, the menu and the forms that make images."""
 
-    def __init__(self, first_response: FirstResponse, rng: random.Random, tree: app_commands.CommandTree[Any]) -> None:
-        self._first_response = first_response
-        self._rng = rng
+    def __init__(self, services: InteractionServices, tree: app_commands.CommandTree[Any]) -> None:
+        self._services = services
         self._tree = tree
         # discord.py's decorator for message menus works outside of classes only.
         self._menu = app_commands.ContextMenu(name=texts_buttons.MENU_NAME, callback=self.imagine_this)
@@ -74,7 +69,7 @@ class ImagineCog(commands.Cog):
     )
     async def imagine(
         self,
-        interaction: discord.Interaction[Any],
+        interaction: discord.Interaction[ImagineClient],
         prompt: app_commands.Range[str, 1, PROMPT_MAX],
         size: app_commands.Transform[Size, SizeOption] | None = None,
         seed: app_commands.Range[int, SEED_RANDOM, SEED_MAX] | None = None,
@@ -84,10 +79,10 @@ class ImagineCog(commands.Cog):
         spoiler: bool = False,
     ) -> None:
         all_typed = size is not None and format is not None and private is not None
-        own = Preferences() if all_typed else await defaults_for(interaction)
+        own = Preferences() if all_typed else await defaults_for(interaction.user.id, self._services)
         request = parse_request(
             interaction,
-            self._rng,
+            self._services.rng,
             prompt=prompt,
             size=size or own.size,
             seed=seed,
@@ -96,31 +91,33 @@ class ImagineCog(commands.Cog):
             private=own.private if private is None else private,
             spoiler=spoiler,
         )
-        await self._first_response.open(interaction, request)
+        await self._services.first_response.open(interaction, request)
 
-    async def imagine_this(self, interaction: discord.Interaction[Any], message: discord.Message) -> None:
+    async def imagine_this(self, interaction: discord.Interaction[ImagineClient], message: discord.Message) -> None:
         """The message menu: the form with the message's text as the prompt."""
         text = text_of(message)
         if not text.strip():
             raise Refusal(texts_buttons.NO_TEXT)
-        own = await defaults_for(interaction)
+        own = await defaults_for(interaction.user.id, self._services)
         await show_form(interaction, Filled(text, size=own.size, format=own.format, private=own.private))
 
     @commands.Cog.listener()
-    async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
+    async def on_interaction(self, interaction: discord.Interaction[ImagineClient]) -> None:
         """Every form of ours comes back here, opened by whichever process and however long ago."""
         typed = read_form(interaction)
         if typed is None:
             return
         find = partial(self._find_typed, interaction, typed)
-        if not await answering(interaction, self._first_response.open_found(interaction, find, private=typed.private)):
+        if not await handle_errors(
+            interaction, self._services.first_response.open_found(interaction, find, private=typed.private)
+        ):
             await give_back(interaction, typed)
 
-    async def _find_typed(self, interaction: discord.Interaction[Any], typed: Typed) -> Request:
+    async def _find_typed(self, interaction: discord.Interaction[ImagineClient], typed: Typed) -> Request:
         filled = typed.read()
         return parse_request(
             interaction,
-            self._rng,
+            self._services.rng,
             prompt=filled.prompt,
             size=filled.size,
             seed=filled.seed,
@@ -142,6 +139,6 @@ def text_of(message: discord.Message) -> str:
     return message.content or next((each.content for each in message.message_snapshots if each.content), "")
 
 
-async def setup(bot: ImagineBot) -> None:
+async def setup(bot: ImagineClient) -> None:
     """Called by discord.py when the extension is loaded."""
-    await bot.add_cog(ImagineCog(bot.first_response, bot.rng, bot.tree))
+    await bot.add_cog(ImagineCog(bot.services, bot.tree))

@@ -101,7 +101,7 @@ def answer_for(error: BaseException, reference: int) -> str | None:
     return None
 
 
-async def answer_error(interaction: discord.Interaction[Any], error: BaseException) -> None:
+async def answer_error(interaction: discord.Interaction, error: BaseException) -> None:
     """Tell the person, privately, what stood in the way; log what is a fault of ours under the interaction's id."""
     cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
     if isinstance(cause, discord.HTTPException) and unanswerable(cause):
@@ -113,7 +113,7 @@ async def answer_error(interaction: discord.Interaction[Any], error: BaseExcepti
     await answer_privately(interaction, sentence or texts.failed(interaction.id))
 
 
-async def answering(interaction: discord.Interaction[Any], doing: Awaitable[None]) -> bool:
+async def handle_errors(interaction: discord.Interaction, doing: Awaitable[None]) -> bool:
     """Do something for *interaction* and answer whatever goes wrong: for what discord.py itself would only log.
 
     Whether it was done.
@@ -126,7 +126,7 @@ async def answering(interaction: discord.Interaction[Any], doing: Awaitable[None
         return False
 
 
-async def answer_privately(interaction: discord.Interaction[Any], sentence: str) -> None:
+async def answer_privately(interaction: discord.Interaction, sentence: str) -> None:
     """Say *sentence* to the person alone, whatever was answered before. Never raises: there is nobody left to tell."""
     try:
         await _send_privately(interaction, sentence)
@@ -134,15 +134,13 @@ async def answer_privately(interaction: discord.Interaction[Any], sentence: str)
         log.info("interaction %s could not be answered: %s", interaction.id, described(error))
 
 
-async def defer(
-    interaction: discord.Interaction[Any], *, private: bool
-) -> discord.InteractionCallbackResponse[Any] | None:
+async def defer(interaction: discord.Interaction, *, private: bool) -> discord.InteractionCallbackResponse[Any] | None:
     """Show "thinking…" for now, to all or to the person alone; an error's answer must know which."""
     interaction.extras[_DEFERRED_PRIVATELY] = private
     return await interaction.response.defer(ephemeral=private, thinking=True)
 
 
-async def _send_privately(interaction: discord.Interaction[Any], sentence: str) -> None:
+async def _send_privately(interaction: discord.Interaction, sentence: str) -> None:
     already, interaction.extras[_TOLD] = _TOLD in interaction.extras, True
     if not interaction.response.is_done():
         await interaction.response.send_message(sentence, ephemeral=True, allowed_mentions=NOBODY)
@@ -154,7 +152,7 @@ async def _send_privately(interaction: discord.Interaction[Any], sentence: str) 
         await _send_after_public_deferral(interaction, sentence)
 
 
-async def _send_after_public_deferral(interaction: discord.Interaction[Any], sentence: str) -> None:
+async def _send_after_public_deferral(interaction: discord.Interaction, sentence: str) -> None:
     """Take the public "thinking…" away and say *sentence* privately.
 
     A follow-up to a message that is still "thinking…" fills it and is as public as it (Discord docs: Receiving and
@@ -173,8 +171,8 @@ def unanswerable(error: discord.HTTPException) -> bool:
     return error.code in (UNKNOWN_INTERACTION, UNKNOWN_WEBHOOK, ALREADY_ACKNOWLEDGED)
 
 
-class Tree(app_commands.CommandTree[Any]):
+class Tree(app_commands.CommandTree[discord.Client]):
     """The command tree of the bot: whatever goes wrong in a command is answered in words, privately."""
 
-    async def on_error(self, interaction: discord.Interaction[Any], error: app_commands.AppCommandError, /) -> None:
+    async def on_error(self, interaction: discord.Interaction, error: app_commands.AppCommandError, /) -> None:
         await answer_error(interaction, error)

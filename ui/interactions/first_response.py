@@ -88,7 +88,7 @@ class FirstResponse:
         self._token_only = token_only or TokenOnlyChannels(clock)
         self._unfinished: set[asyncio.Future[Any]] = set()
 
-    async def open(self, interaction: discord.Interaction[Any], request: Request) -> None:
+    async def open(self, interaction: discord.Interaction, request: Request) -> None:
         """Answer with the card, within a second or after a "thinking…".
 
         Raises what the service and the ledger refuse, RequestFailed and CardRefused; each means that no card stands.
@@ -99,7 +99,7 @@ class FirstResponse:
 
         await self.open_found(interaction, find, private=request.private)
 
-    async def open_found(self, interaction: discord.Interaction[Any], find: FindRequest, *, private: bool) -> None:
+    async def open_found(self, interaction: discord.Interaction, find: FindRequest, *, private: bool) -> None:
         """The same for a request that must be looked up first: *find* is called once, and may refuse.
 
         *private*: whether a "thinking…" before it is found is for the person alone. Raises also what *find* refuses.

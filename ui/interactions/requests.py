@@ -6,7 +6,6 @@ Pure. Must not know the database; what a person may spend is checked where it is
 from __future__ import annotations
 
 import random
-from typing import Any
 
 import discord
 
@@ -19,7 +18,7 @@ from ui.texts import card as texts
 
 
 def parse_request(
-    interaction: discord.Interaction[Any],
+    interaction: discord.Interaction,
     rng: random.Random,
     *,
     prompt: str,
@@ -50,7 +49,7 @@ def parse_request(
     return request
 
 
-def repeat_request(interaction: discord.Interaction[Any], rng: random.Random, earlier: Request) -> Request:
+def repeat_request(interaction: discord.Interaction, rng: random.Random, earlier: Request) -> Request:
     """The same prompt and options with a new seed. Raises Refusal, also when the prompt is no longer kept."""
     if not earlier.prompt.strip():
         raise Refusal(texts_buttons.PROMPT_FORGOTTEN)
