@@ -262,9 +262,8 @@ async def open_scene(
     scene = Scene(
         database, allowance=allowance, period=period, max_queue=max_queue, requests_per_minute=requests_per_minute
     )
-    env = simcord.Env(
-        scene.bot, shard_count=1, check_errors=False
-    )  # refusals are exceptions too; the log tells faults apart
+    # Refusals are exceptions too; the log tells faults apart.
+    env = simcord.Env(scene.bot, shard_count=1, check_errors=False, settle_timeout=120)
     scene.clock.env = scene.env = env  # the bot reads the clock while it starts
     await env.start()
     await sync_stored_commands(scene.bot.tree, database, API_URL)
@@ -278,8 +277,9 @@ async def open_scene(
         await env.shutdown()
 
 
-def words(message: simcord.ResponseMessage | discord.Message) -> str:
+def words(message: simcord.ResponseMessage | discord.Message | None) -> str:
     """Everything that can be read in a message, Components V2 or plain."""
+    assert message is not None
     if message.content:
         return message.content
     components = message.components

@@ -18,6 +18,7 @@ import pytest
 from sqlalchemy import func, select
 
 from credits.allowance import CreditPeriod
+from credits.tables import entries
 from generations import records
 from generations.delivery_result import DeliveryResult, Place
 from generations.errors import LostClaim, NotThere, StillAtWork
@@ -28,7 +29,6 @@ from qwen.errors import ImageUnavailable
 from qwen.images import DownloadedImage
 from settings import Settings
 from store.database import Database, open_database
-from store.tables import entries
 from tests.contract.test_archive import fetch
 from tests.doubles import Bell, ManualClock, ScriptedService, Shelf, Wall
 from tests.worker.conftest import Workshop

@@ -20,6 +20,7 @@ from credits import ledger
 from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Ledger
 from credits.model import EntryKind
+from credits.tables import accounts
 from generations import callbacks, pings, records
 from generations import stale_edits as stale_edit_guard
 from generations.callbacks import Callbacks
@@ -28,6 +29,8 @@ from generations.errors import DeliveryDelayed
 from generations.model import Ending, Generation, Image, Progress, State
 from generations.pings import PingDecisions
 from generations.records import cards, claims, moves
+from generations.records.tables import generations
+from generations.records.tables import pings as decisions
 from generations.service import Generations
 from generations.worker import loop as worker
 from generations.worker import poll as looking
@@ -41,8 +44,6 @@ from qwen.client import QwenClient
 from qwen.errors import OutcomeUnknown, ServiceUnavailable
 from qwen.models import Size
 from qwen.protocol import parse_callback
-from store.tables import accounts, generations
-from store.tables import pings as decisions
 from tests.simulation.run import play
 from tests.simulation.scenario import Scenario, draw, draw_plain
 from tests.simulation.sweep import DAYS, Death
