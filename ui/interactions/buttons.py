@@ -19,10 +19,10 @@ from generations.errors import NotCancellable, NotThere
 from generations.model import MADE, Ending, Generation, Request
 from ui.interactions.client import ImagineClient
 from ui.interactions.errors import NOBODY, Refusal, defer
-from ui.interactions.forms import Filled, show_form
+from ui.interactions.forms import show_form
 from ui.interactions.items import InteractionItem
 from ui.interactions.origin import pressed_in
-from ui.interactions.requests import repeat_request
+from ui.interactions.requests import Options, repeat_request
 from ui.interactions.responses import DEFER_AFTER_SECONDS
 from ui.texts import buttons as texts_buttons
 from ui.views.cards_details import build_details
@@ -113,7 +113,7 @@ class EditButton(CardButton, template=r"imagine:edit:(?P<id>[0-9]{1,20})"):
         if not await done_within(finding, FORM_TIMEOUT_SECONDS, interaction.client.services.clock):
             finding.cancel()
             raise Refusal(texts_buttons.SLOW)
-        await show_form(interaction, Filled.from_request((await finding).request))
+        await show_form(interaction, Options.from_request((await finding).request))
 
 
 class DetailsButton(CardButton, template=r"imagine:details:(?P<id>[0-9]{1,20})"):
