@@ -8,7 +8,7 @@ from discord.ext import commands
 
 from generations.archive import WORDS_MAX
 from ui.interactions.client import ImagineClient, InteractionServices
-from ui.interactions.history import HISTORY_ITEMS, open_history
+from ui.interactions.history import HISTORY_ITEMS, send_history
 
 
 class HistoryCog(commands.Cog):
@@ -24,7 +24,7 @@ class HistoryCog(commands.Cog):
         interaction: discord.Interaction[ImagineClient],
         search: app_commands.Range[str, 1, WORDS_MAX] | None = None,
     ) -> None:
-        await open_history(interaction, self._services, search or "")
+        await send_history(interaction, self._services, search or "")
 
 
 async def setup(bot: ImagineClient) -> None:

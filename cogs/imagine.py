@@ -19,7 +19,7 @@ from people.model import Preferences
 from qwen.models import PROMPT_MAX, SEED_MAX, SEED_RANDOM, OutputFormat, Size
 from ui.interactions.client import ImagineClient, InteractionServices
 from ui.interactions.errors import Refusal, handle_errors
-from ui.interactions.forms import Typed, give_back, read_form, show_form
+from ui.interactions.forms import SubmittedForm, parse_form, send_back_prompt, send_form
 from ui.interactions.preferences import defaults_for
 from ui.interactions.requests import Options, parse_request
 from ui.texts import buttons as texts_buttons
@@ -77,7 +77,7 @@ class ImagineCog(commands.Cog):
             spoiler,
         )
         request = parse_request(interaction, self._services.rng, chosen)
-        await self._services.first_response.open(interaction, request)
+        await self._services.first_response.respond(interaction, request)
 
     async def imagine_this(self, interaction: discord.Interaction[ImagineClient], message: discord.Message) -> None:
         """The message menu: the form with the message's text as the prompt."""
@@ -85,22 +85,22 @@ class ImagineCog(commands.Cog):
         if not text.strip():
             raise Refusal(texts_buttons.NO_TEXT)
         own = await defaults_for(interaction.user.id, self._services)
-        await show_form(interaction, Options(text, size=own.size, format=own.format, private=own.private))
+        await send_form(interaction, Options(text, size=own.size, format=own.format, private=own.private))
 
     @commands.Cog.listener()
     async def on_interaction(self, interaction: discord.Interaction[ImagineClient]) -> None:
         """Every form of ours comes back here, opened by whichever process and however long ago."""
-        typed = read_form(interaction)
+        typed = parse_form(interaction)
         if typed is None:
             return
         find = partial(self._find_typed, interaction, typed)
         if not await handle_errors(
-            interaction, self._services.first_response.open_found(interaction, find, private=typed.private)
+            interaction, self._services.first_response.respond_when_found(interaction, find, private=typed.private)
         ):
-            await give_back(interaction, typed)
+            await send_back_prompt(interaction, typed)
 
-    async def _find_typed(self, interaction: discord.Interaction[ImagineClient], typed: Typed) -> Request:
-        return parse_request(interaction, self._services.rng, typed.read())
+    async def _find_typed(self, interaction: discord.Interaction[ImagineClient], typed: SubmittedForm) -> Request:
+        return parse_request(interaction, self._services.rng, typed.parse())
 
     async def cog_load(self) -> None:
         self._tree.add_command(self._menu)

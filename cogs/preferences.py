@@ -7,7 +7,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from ui.interactions.client import ImagineClient, InteractionServices
-from ui.interactions.preferences import PREFERENCE_ITEMS, open_settings
+from ui.interactions.preferences import PREFERENCE_ITEMS, send_settings
 
 
 class PreferencesCog(commands.Cog):
@@ -18,7 +18,7 @@ class PreferencesCog(commands.Cog):
 
     @app_commands.command(name="settings", description="Your own defaults: size, format, private, pings, language")
     async def settings(self, interaction: discord.Interaction[ImagineClient]) -> None:
-        await open_settings(interaction, self._services)
+        await send_settings(interaction, self._services)
 
 
 async def setup(bot: ImagineClient) -> None:

@@ -7,7 +7,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from ui.interactions.client import ImagineClient, InteractionServices
-from ui.interactions.privacy import PRIVACY_ITEMS, ask_before_deletion, open_holdings, send_export
+from ui.interactions.privacy import PRIVACY_ITEMS, send_deletion_question, send_export, send_holdings
 
 
 class PrivacyCog(commands.Cog):
@@ -20,7 +20,7 @@ class PrivacyCog(commands.Cog):
 
     @privacy.command(name="show", description="What the bot keeps of you, and for how long")
     async def show(self, interaction: discord.Interaction[ImagineClient]) -> None:
-        await open_holdings(interaction, self._services)
+        await send_holdings(interaction, self._services)
 
     @privacy.command(name="export", description="All that the bot keeps of you, as a JSON file")
     async def export(self, interaction: discord.Interaction[ImagineClient]) -> None:
@@ -28,7 +28,7 @@ class PrivacyCog(commands.Cog):
 
     @privacy.command(name="delete", description="Delete your prompts, your history and your settings; asks first")
     async def delete(self, interaction: discord.Interaction[ImagineClient]) -> None:
-        await ask_before_deletion(interaction)
+        await send_deletion_question(interaction)
 
 
 async def setup(bot: ImagineClient) -> None:

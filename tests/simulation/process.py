@@ -115,7 +115,7 @@ class Process:
             prompt=f"a lighthouse in a storm {asked.number}", size=Size.SQUARE, seed=0, format=OutputFormat.PNG,
             count=asked.count, private=asked.private,
         )  # fmt: skip
-        await handle_errors(event, self.services.first_response.open(event, request))
+        await handle_errors(event, self.services.first_response.respond(event, request))
 
     async def press(self, generation_id: int, interaction: Interaction, card: dict[str, Any]) -> None:
         event = self.client.interaction(interaction, {"component_type": 2, "custom_id": "x"}, 3, message=card)

@@ -19,7 +19,7 @@ from generations.errors import NotCancellable, NotThere
 from generations.model import MADE, Ending, Generation, Request
 from ui.interactions.client import ImagineClient
 from ui.interactions.errors import NOBODY, Refusal, defer
-from ui.interactions.forms import show_form
+from ui.interactions.forms import send_form
 from ui.interactions.items import InteractionItem
 from ui.interactions.origin import pressed_in
 from ui.interactions.requests import Options, repeat_request
@@ -100,7 +100,7 @@ class AgainButton(CardButton, template=r"imagine:again:(?P<id>[0-9]{1,20})"):
             generation = await self.find(interaction)
             return repeat_request(interaction, services.rng, generation.request)
 
-        await services.first_response.open_found(interaction, find_request, private=_is_private(interaction))
+        await services.first_response.respond_when_found(interaction, find_request, private=_is_private(interaction))
 
 
 class EditButton(CardButton, template=r"imagine:edit:(?P<id>[0-9]{1,20})"):
@@ -113,7 +113,7 @@ class EditButton(CardButton, template=r"imagine:edit:(?P<id>[0-9]{1,20})"):
         if not await done_within(finding, FORM_TIMEOUT_SECONDS, interaction.client.services.clock):
             finding.cancel()
             raise Refusal(texts_buttons.SLOW)
-        await show_form(interaction, Options.from_request((await finding).request))
+        await send_form(interaction, Options.from_request((await finding).request))
 
 
 class DetailsButton(CardButton, template=r"imagine:details:(?P<id>[0-9]{1,20})"):
@@ -146,7 +146,9 @@ class DeleteButton(CardButton, template=r"imagine:delete:(?P<id>[0-9]{1,20})"):
     action, label = "delete", texts_buttons.DELETE
 
     async def respond(self, interaction: discord.Interaction[ImagineClient]) -> None:
-        await interaction.client.services.card_deletion.ask(interaction, min(self.generation_id, ID_MAX), sure_buttons)
+        await interaction.client.services.card_deletion.ask(
+            interaction, min(self.generation_id, ID_MAX), confirmation_buttons
+        )
 
 
 class RemoveButton(CardButton, template=r"imagine:remove:(?P<id>[0-9]{1,20})"):
@@ -167,7 +169,7 @@ class KeepButton(CardButton, template=r"imagine:keep:(?P<id>[0-9]{1,20})"):
         await interaction.client.services.card_deletion.keep(interaction, self.generation_id)
 
 
-def sure_buttons(generation_id: int) -> ui.ActionRow[Any]:
+def confirmation_buttons(generation_id: int) -> ui.ActionRow[Any]:
     """Delete and Keep, for the private question; new ones each time (a view may be sent only once)."""
     row: ui.ActionRow[Any] = ui.ActionRow()
     return row.add_item(RemoveButton(generation_id)).add_item(KeepButton(generation_id))

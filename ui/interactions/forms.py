@@ -1,7 +1,7 @@
 """The form behind Edit and "Imagine this", and what comes back from it. Nothing of it lives in memory.
 
 Options that the form does not ask for travel in its custom_id, so a form that was opened before a restart is as good as
-any other. Pure but for show_form and give_back. Must not know the database.
+any other. Pure but for send_form and send_back_prompt. Must not know the database.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from discord import ui
 from generations.model import MAX_COUNT
 from generations.prices import price_of
 from qwen.models import PROMPT_MAX, OutputFormat, Size
-from ui.interactions.errors import Refusal, answer_privately
+from ui.interactions.errors import Refusal, respond_privately
 from ui.interactions.requests import Options
 from ui.texts import buttons as texts_buttons
 from ui.texts import options
@@ -32,7 +32,7 @@ _SEED = re.compile(r"-?[0-9]{1,10}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Typed:
+class SubmittedForm:
     """What came back: the texts as they were typed, by field."""
 
     custom_id: str
@@ -48,7 +48,7 @@ class Typed:
         found = _CUSTOM_ID.fullmatch(self.custom_id)
         return found is None or found[2] == "p"
 
-    def read(self) -> Options:
+    def parse(self) -> Options:
         """What was asked for. Raises Refusal with the reason why it can't be read."""
         found = _CUSTOM_ID.fullmatch(self.custom_id)
         if found is None:
@@ -58,9 +58,9 @@ class Typed:
             format = OutputFormat(self.fields.get(options.FORMAT.name, ""))
         except ValueError:
             raise Refusal(texts_buttons.NOT_FROM_THE_LIST) from None
-        return Options(self.prompt, size, self._read_seed(), format, int(found[1]), found[2] == "p", found[3] == "s")
+        return Options(self.prompt, size, self._parse_seed(), format, int(found[1]), found[2] == "p", found[3] == "s")
 
-    def _read_seed(self) -> int | None:
+    def _parse_seed(self) -> int | None:
         text = self.fields.get(options.SEED.name, "").strip()
         if not text:
             return None
@@ -121,7 +121,7 @@ def _list_label(option: options.Option, picked: str) -> ui.Label[ui.Modal]:
     return ui.Label(text=option.title, component=ui.Select(custom_id=option.name, options=offered))
 
 
-async def show_form(interaction: discord.Interaction[Any], filled: Options) -> None:
+async def send_form(interaction: discord.Interaction[Any], filled: Options) -> None:
     """Answer with the form. Must be the first answer, within three seconds.
 
     The form is stopped first: discord.py 2.7.1 keeps a form that is not (interactions.py, `send_modal`) until it ends,
@@ -132,7 +132,7 @@ async def show_form(interaction: discord.Interaction[Any], filled: Options) -> N
     await interaction.response.send_modal(form)
 
 
-def read_form(interaction: discord.Interaction[Any]) -> Typed | None:
+def parse_form(interaction: discord.Interaction[Any]) -> SubmittedForm | None:
     """What was typed into one of our forms; None when this is no submission of one.
 
     Read from the event itself (Discord docs: Receiving and Responding, "Modal Submit Data"), in whatever nesting.
@@ -143,14 +143,14 @@ def read_form(interaction: discord.Interaction[Any]) -> Typed | None:
     custom_id = data.get("custom_id")
     if not isinstance(custom_id, str) or not custom_id.startswith(FORM_PREFIX):
         return None
-    return Typed(custom_id, dict(_fields(data.get("components"))))
+    return SubmittedForm(custom_id, dict(_fields(data.get("components"))))
 
 
-async def give_back(interaction: discord.Interaction[Any], typed: Typed) -> None:
+async def send_back_prompt(interaction: discord.Interaction[Any], typed: SubmittedForm) -> None:
     """Show privately, to be copied, the prompt of a form whose answer was a refusal: nothing typed is lost."""
     for number, block in enumerate(copyable(typed.prompt, BLOCK_MAX)):
         content = block if number else f"{texts_buttons.TYPED}\n{block}"
-        await answer_privately(interaction, content)
+        await respond_privately(interaction, content)
 
 
 def _fields(part: object) -> Iterator[tuple[str, str]]:

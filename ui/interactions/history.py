@@ -25,7 +25,7 @@ from ui.interactions.client import ImagineClient, InteractionServices
 from ui.interactions.errors import NOBODY, Refusal, defer
 from ui.interactions.items import InteractionItem
 from ui.interactions.origin import channel_without_history, missing_permissions, origin_of
-from ui.interactions.responses import defer_if_slow, in_time, show
+from ui.interactions.responses import defer_if_slow, in_time, send_view
 from ui.texts import card as texts
 from ui.texts import history as texts_history
 from ui.views.cards_history import build_history
@@ -33,7 +33,7 @@ from ui.views.cards_history import build_history
 ID_MAX = 2**63 - 1  # what the database can hold; Discord's snowflakes stay below
 
 
-async def open_history(interaction: discord.Interaction, services: InteractionServices, words: str) -> None:
+async def send_history(interaction: discord.Interaction, services: InteractionServices, words: str) -> None:
     """Answer the command with the first page of what has *words*; empty: of everything."""
     page = services.archive.page(interaction.user.id, words=clean_words(words))
     await _send_page(interaction, services, page)
@@ -46,7 +46,7 @@ async def _send_page(
     viewer = interaction.user.id
     turn = services.thumbnails.turned(viewer)
     page = await defer_if_slow(interaction, asyncio.ensure_future(loading), services.clock)
-    await show(interaction, build_history(page, _rows(page)))
+    await send_view(interaction, build_history(page, _rows(page)))
     async for seen in services.thumbnails.find(page, viewer, turn, channel_without_history(interaction)):
         refused = bool(seen.refused)
         view = build_history(page, _rows(page), thumbnails=seen.urls, gone=seen.gone, is_refused=refused)

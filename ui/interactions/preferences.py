@@ -17,16 +17,16 @@ from people.model import Preferences, parse_change
 from ui.interactions.client import ImagineClient, InteractionServices
 from ui.interactions.errors import Refusal
 from ui.interactions.items import InteractionItem
-from ui.interactions.responses import defer_if_slow, in_time, show
+from ui.interactions.responses import defer_if_slow, in_time, send_view
 from ui.texts import settings as texts_settings
 from ui.views.cards_settings import Question, build_settings
 
 DEFAULTS_SECONDS = 1.5  # of Discord's three; the rest is for the request
 
 
-async def open_settings(interaction: discord.Interaction, services: InteractionServices) -> None:
+async def send_settings(interaction: discord.Interaction, services: InteractionServices) -> None:
     """Answer the command with all lists."""
-    await _send_settings(interaction, services, services.people.defaults_for(interaction.user.id))
+    await _send_lists(interaction, services, services.people.defaults_for(interaction.user.id))
 
 
 async def defaults_for(user_id: int, services: InteractionServices) -> Preferences:
@@ -64,14 +64,14 @@ class PreferenceList(
             change = parse_change(self.name, picked)
         except ValueError:
             raise Refusal(texts_settings.NOT_ON_OFFER) from None
-        await _send_settings(interaction, services, services.people.change(interaction.user.id, **change))
+        await _send_lists(interaction, services, services.people.change(interaction.user.id, **change))
 
 
-async def _send_settings(
+async def _send_lists(
     interaction: discord.Interaction, services: InteractionServices, loading: Coroutine[Any, Any, Preferences]
 ) -> None:
     preferences = await defer_if_slow(interaction, asyncio.ensure_future(loading), services.clock)
-    await show(interaction, build_settings(preferences, PreferenceList))
+    await send_view(interaction, build_settings(preferences, PreferenceList))
 
 
 # For Client.add_dynamic_items.

@@ -16,7 +16,7 @@ from generations.model import State
 from ui.interactions.client import ImagineClient, InteractionServices
 from ui.interactions.errors import NOBODY, Refusal, defer
 from ui.interactions.items import InteractionItem
-from ui.interactions.responses import defer_if_slow, show
+from ui.interactions.responses import defer_if_slow, send_view
 from ui.texts import privacy as texts
 from ui.views.cards_privacy import build_confirmation, build_holdings, build_outcome
 
@@ -25,11 +25,11 @@ FILES_PER_ANSWER = 3  # Discord takes 25 MiB in one request
 FOLLOW_UPS_MAX = 4  # and the answer itself; five are allowed where a person brought the bot along
 
 
-async def open_holdings(interaction: discord.Interaction, services: InteractionServices) -> None:
+async def send_holdings(interaction: discord.Interaction, services: InteractionServices) -> None:
     """Answer `/privacy show`."""
     loading = asyncio.ensure_future(services.privacy.holdings(interaction.user.id))
     holdings = await defer_if_slow(interaction, loading, services.clock)
-    await show(interaction, build_holdings(holdings))
+    await send_view(interaction, build_holdings(holdings))
 
 
 async def send_export(interaction: discord.Interaction, services: InteractionServices) -> None:
@@ -56,9 +56,9 @@ async def send_export(interaction: discord.Interaction, services: InteractionSer
         raise Refusal(texts.TOO_MUCH)
 
 
-async def ask_before_deletion(interaction: discord.Interaction) -> None:
+async def send_deletion_question(interaction: discord.Interaction) -> None:
     """Answer `/privacy delete` with the question."""
-    await show(interaction, build_confirmation([DeletionButton("delete"), DeletionButton("keep")]))
+    await send_view(interaction, build_confirmation([DeletionButton("delete"), DeletionButton("keep")]))
 
 
 class DeletionButton(InteractionItem, ui.DynamicItem[ui.Button[Any]], template=r"privacy:(?P<answer>delete|keep)"):
@@ -84,13 +84,13 @@ class DeletionButton(InteractionItem, ui.DynamicItem[ui.Button[Any]], template=r
     async def respond(self, interaction: discord.Interaction[ImagineClient]) -> None:
         """Delete, or not, and say so in place of the question. Raises StillAtWork while images are under way."""
         if not self.is_delete:
-            await show(interaction, build_outcome(texts.KEPT))
+            await send_view(interaction, build_outcome(texts.KEPT))
             return
         services = interaction.client.services
         erasing = asyncio.ensure_future(services.privacy.erase(interaction.user.id))
         erased = await defer_if_slow(interaction, erasing, services.clock)
         outcome = texts.deleted(erased.generations, erased.kept_credits, erased.forgotten_at_ms)
-        await show(interaction, build_outcome(outcome))
+        await send_view(interaction, build_outcome(outcome))
 
 
 def _attached(files: Sequence[ExportFile]) -> list[discord.File]:

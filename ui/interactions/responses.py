@@ -35,7 +35,7 @@ async def in_time(looking: asyncio.Future[T], clock: Clock, seconds: float = NO_
     return await looking
 
 
-async def show(interaction: discord.Interaction, view: ui.LayoutView) -> None:
+async def send_view(interaction: discord.Interaction, view: ui.LayoutView) -> None:
     """Answer a command with *view*, for the person alone; or put it in place of the page whose button was pressed."""
     response = interaction.response
     if not response.is_done():
