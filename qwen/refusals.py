@@ -27,6 +27,23 @@ _LENGTH = re.compile(
     r"|\bcharacters?\W+(?:limit|maximum|max|or less|or fewer)\b",
     re.IGNORECASE,
 )
+_POLICY = (
+    "policy",
+    "moderation",
+    "violat",
+    "safety",
+    "nsfw",
+    "prohibited",
+    "sensitive",
+    "not allowed",
+    "inappropriate",
+)
+
+
+def speaks_of_policy(message: str) -> bool:
+    """Whether the message of a failed task says that its prompt was refused."""
+    lowered = message.lower()
+    return any(word in lowered for word in _POLICY)
 
 
 def speaks_of_an_empty_account(message: str, prompt: str) -> bool:

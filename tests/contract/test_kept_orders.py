@@ -26,7 +26,7 @@ from generations.archive import Archive
 from generations.delivery_result import DeliveryResult, Place
 from generations.errors import LostClaim, NotThere, StillAtWork
 from generations.export import build_export
-from generations.lost_images import GONE_CHECKS
+from generations.finished_images import GONE_CHECKS
 from generations.model import Generation, State
 from generations.privacy import Privacy
 from qwen.errors import ImageUnavailable
