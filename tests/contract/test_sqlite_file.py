@@ -15,16 +15,16 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import event, text, update
-from sqlalchemy.exc import OperationalError, PendingRollbackError
+from sqlalchemy.exc import PendingRollbackError
 
 from generations.model import DISCORD_EPOCH_MS
 from generations.privacy import Privacy
+from generations.records.tables import generations
 from store.database import VACUUM_DUE_KEY, open_database
 from store.errors import DatabaseBroken, DatabaseLost, DatabaseUnreachable
 from store.key_values import load_value, save_value
 from store.sole_use import sole_use
 from store.sqlite_file import APPLICATION_ID, fault_of
-from store.tables import generations
 from store.vacuum import vacuum_if_due, words_deleted
 from tests.contract.test_archive import make as make_generation
 from tests.contract.world import DAY_MS, MIRA, OTTO, make_world
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="an open file can't b
 
 
 def make(path: Path, *statements: str) -> Path:
-    """A file that another program made, or an older bot."""
+    """Make a SQLite file, or change one, as another program would."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for statement in statements:
             connection.execute(statement)
@@ -82,7 +82,7 @@ async def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path:
     [
         ("CREATE TABLE bookmarks (url)",),
         ("CREATE TABLE generations (id)",),
-        ("CREATE TABLE alembic_version (version_num)", "CREATE TABLE users (id)"),
+        ("CREATE TABLE alembic_version (version_num)", "CREATE TABLE entries (id)", "CREATE TABLE generations (id)"),
         ("PRAGMA application_id = 77", "CREATE TABLE entries (id)"),
         ("PRAGMA user_version = 3",),
     ],
@@ -169,11 +169,11 @@ def test_an_input_output_error_of_a_disk_that_was_made_read_only_does_not_pass(t
     assert str(fault_of(path, error)).startswith(f"{path} can't be written")
 
 
-async def test_a_file_of_an_older_bot_is_taken_and_marked_as_ours(sqlite_maker: SqliteMaker) -> None:
-    path = make(Path((await sqlite_maker.create()).removeprefix("sqlite:///")), "PRAGMA application_id = 0")
+async def test_a_file_without_tables_is_taken_as_a_first_start_that_was_killed_leaves_it(tmp_path: Path) -> None:
+    path = make(tmp_path / "imagine.db", "PRAGMA journal_mode = WAL")
+    assert path.stat().st_size > 0
     assert await start(path) == ""
     assert ask(path, "PRAGMA application_id") == APPLICATION_ID
-    assert await start(path) == ""
 
 
 # -- while the bot runs ------------------------------------------------------------------------------------------------
@@ -361,54 +361,6 @@ async def test_no_byte_of_a_prompt_stays_on_the_disk_after_it_was_erased_or_purg
             world.clock.at_ms += 3 * DAY_MS
             await privacy.run_maintenance()
         assert b"canary" not in raw_bytes(path)
-
-
-def leave_words(path: Path) -> None:
-    """What SQLite leaves of deleted rows when nothing overwrites them: free pages with every word."""
-    make(path, "PRAGMA application_id = 0", "PRAGMA secure_delete = OFF", "CREATE TABLE old (words)")
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA secure_delete = OFF")
-        connection.executemany("INSERT INTO old VALUES (?)", [(f"canary {number} " * 40,) for number in range(200)])
-        connection.execute("DELETE FROM old")
-        connection.execute("DROP TABLE old")
-        connection.commit()
-
-
-async def test_what_an_older_bot_deleted_is_gone_once_its_file_was_taken_over(sqlite_maker: SqliteMaker) -> None:
-    path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
-    leave_words(path)
-    assert b"canary 7 " in raw_bytes(path)
-    async with open_database(f"sqlite:///{path}") as database:
-        await database.migrate()
-        assert b"canary" not in raw_bytes(path)
-        async with database.transaction() as tx:
-            assert await load_value(tx, VACUUM_DUE_KEY) is None
-            assert await tx.scalar(text("PRAGMA application_id")) == APPLICATION_ID
-
-
-async def test_a_file_that_can_not_be_written_anew_now_is_used_and_stays_due(
-    sqlite_maker: SqliteMaker, caplog: pytest.LogCaptureFixture
-) -> None:
-    path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
-    leave_words(path)
-
-    async with open_database(f"sqlite:///{path}") as database:
-        event.listen(database._engine.sync_engine, "before_cursor_execute", refuse_vacuum)
-        with caplog.at_level(logging.WARNING):
-            await database.migrate()
-        event.remove(database._engine.sync_engine, "before_cursor_execute", refuse_vacuum)
-        assert "could not be vacuumed" in caplog.text
-        assert b"canary" in raw_bytes(path)
-        await vacuum_if_due(database, DAY_MS)
-        assert b"canary" not in raw_bytes(path)
-
-
-def refuse_vacuum(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
-    """As SQLite does on a disk without room for a copy of the file."""
-    if statement == "VACUUM":
-        error = sqlite3.OperationalError("database or disk is full")
-        error.sqlite_errorcode = sqlite3.SQLITE_FULL
-        raise OperationalError(statement, None, error)
 
 
 async def test_single_words_in_gaps_of_pages_are_gone_after_the_next_maintenance(sqlite_maker: SqliteMaker) -> None:

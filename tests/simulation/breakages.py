@@ -18,6 +18,7 @@ from credits import ledger
 from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Ledger
 from credits.model import EntryKind
+from credits.tables import accounts
 from generations import callbacks, pings, records
 from generations import stale_edits as stale_edit_guard
 from generations.callbacks import Callbacks
@@ -26,6 +27,8 @@ from generations.errors import DeliveryDelayed
 from generations.model import Ending, Generation, Image, Progress, State
 from generations.pings import PingDecisions
 from generations.records import cards, claims, moves
+from generations.records.tables import generations
+from generations.records.tables import pings as decisions
 from generations.service import Generations
 from generations.worker import loop as worker
 from generations.worker import poll as looking
@@ -39,8 +42,6 @@ from images.image_memory import Room
 from qwen.errors import OutcomeUnknown, ServiceUnavailable
 from qwen.models import Size
 from qwen.protocol import parse_callback
-from store.tables import accounts, generations
-from store.tables import pings as decisions
 from tests.simulation.process import Parts
 from tests.simulation.run import play
 from tests.simulation.scenario import Scenario, draw, draw_plain

@@ -29,7 +29,7 @@ from generations.model import Generation, Image, Origin, Request, State
 from generations.poll_schedule import BACKSTOP_SECONDS, PollSchedule
 from generations.records import Callback
 from generations.worker.recover import is_task_of
-from qwen.models import Size, Task, TaskRequest, TaskStatus
+from qwen.models import OutputFormat, Size, Task, TaskRequest, TaskStatus
 from qwen.protocol import parse_callback
 from qwen.public_url import check_public_url, is_loopback
 from tests.doubles import START_MS
@@ -232,7 +232,7 @@ def test_a_flood_is_heard_at_a_steady_rate_and_no_more() -> None:
 def test_a_public_url_is_an_address_of_ones_own(text: str, url: str) -> None:
     assert check_public_url(text) == url
     if url:
-        TaskRequest("x", Size.SQUARE, 1, "png", f"{url}/callbacks/{'x' * 43}")
+        TaskRequest("x", Size.SQUARE, 1, OutputFormat.PNG, f"{url}/callbacks/{'x' * 43}")
 
 
 @pytest.mark.parametrize(
