@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from qwen.cleaning import clean_line
+from qwen.cleaning import clean_line, is_ascii_word
 from qwen.models import Task, TaskStatus, parse_status
 
 TASK_ID_MAX = 200
@@ -101,7 +101,7 @@ def read_task_id(value: object) -> str | None:
     """A task's id: 1 to 200 printable ASCII characters without a space; else None."""
     if not isinstance(value, str) or not 0 < len(value) <= TASK_ID_MAX:
         return None
-    return value if value.isascii() and value.isprintable() and " " not in value else None
+    return value if is_ascii_word(value) else None
 
 
 def _read_urls(response: object) -> tuple[str, ...]:

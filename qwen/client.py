@@ -13,6 +13,7 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
+from qwen.cleaning import is_ascii_word
 from qwen.connections import NETWORK_FAULTS, USER_AGENT, fault_name, send_once
 from qwen.errors import OutcomeUnknown, QwenError, ServiceUnavailable
 from qwen.models import Task, TaskRequest, TaskStatus, parse_status
@@ -59,7 +60,7 @@ class QwenClient:
         sleep: Sleep | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
+        if not api_key or not is_ascii_word(api_key):
             raise ValueError("The API key must be printable ASCII without spaces.")
         if not timeout_seconds > 0:
             raise ValueError("The timeout must be more than 0 seconds.")

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import urlsplit
 
+from qwen.cleaning import is_ascii_word
+
 PROMPT_MAX = 2000
 SEED_MAX = 2_147_483_647
 SEED_RANDOM = -1
@@ -154,7 +156,7 @@ def _member(enum: type[Size | OutputFormat], value: str, name: str) -> Size | Ou
 
 def _check_callback_url(url: object) -> None:
     sentence = "The callback address must be a full http or https address."
-    if not isinstance(url, str) or not url.isascii() or not url.isprintable() or " " in url:
+    if not isinstance(url, str) or not is_ascii_word(url):
         raise ValueError(sentence)
     try:
         parts = urlsplit(url)

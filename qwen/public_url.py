@@ -8,6 +8,8 @@ from __future__ import annotations
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from qwen.cleaning import is_ascii_word
+
 
 def check_public_url(text: str) -> str:
     """The address without a slash at its end; nothing stays nothing. Raises ValueError with the end of a sentence.
@@ -19,7 +21,7 @@ def check_public_url(text: str) -> str:
         return ""
     try:
         parts = urlsplit(text)
-        usable = bool(parts.hostname) and parts.port != 0 and text.isascii() and text.isprintable() and " " not in text
+        usable = bool(parts.hostname) and parts.port != 0 and is_ascii_word(text)
     except ValueError:
         raise ValueError("must be an address such as https://imagine.example.com") from None
     if not usable or parts.scheme not in ("https", "http"):
