@@ -72,11 +72,6 @@ class TaskStatus(StrEnum):
     FAILED = "FAILED"
     UNKNOWN = "UNKNOWN"
 
-    @property
-    def is_final(self) -> bool:
-        """Whether the service will change nothing any more."""
-        return self in (TaskStatus.SUCCESS, TaskStatus.FAILED)
-
 
 def parse_status(text: object) -> TaskStatus:
     """Read a status of the API; whatever it is, this never raises: what is not known is UNKNOWN."""
