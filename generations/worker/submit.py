@@ -127,7 +127,7 @@ class SubmitStep(ImageStep):
                     due_at_ms=context.after(first_poll),
                 )
                 callback = await records.load_callback(tx, running)
-                if callback is not None and callback.heard_at_ms is not None:  # it came before the POST's answer
+                if callback is not None and callback.called_at_ms is not None:  # it came before the POST's answer
                     await records.bring_forward(tx, running, context.clock.now_ms())
                 tasks = await records.running_count(tx)
             context.throttle.slots.accepted(tasks, context.clock.monotonic())
