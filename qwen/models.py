@@ -1,7 +1,7 @@
-"""What the image API can be asked for and what it says of a task.
+"""Requests to the image API and the tasks it answers with.
 
 Pure values; must not know HTTP, Discord or the database. Source of every limit: the Qwen-Image-2512 API document
-("Create Task", "Check Status", "Pricing"); the seed's range is our reading of it, since it names none.
+("Create Task", "Check Status", "Pricing"); the seed's range is an assumption, since it names none.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Size(StrEnum):
 
 
 class OutputFormat(StrEnum):
-    """The file formats the API delivers."""
+    """The file formats of the API."""
 
     JPEG = "jpeg"
     PNG = "png"
@@ -74,7 +74,7 @@ class TaskStatus(StrEnum):
 
 
 def parse_status(text: object) -> TaskStatus:
-    """Read a status of the API; whatever it is, this never raises: what is not known is UNKNOWN."""
+    """Return the status that *text* names; UNKNOWN for anything else. Never raises."""
     if not isinstance(text, str):
         return TaskStatus.UNKNOWN
     try:
@@ -99,7 +99,7 @@ class TaskRequest:
 
     def __post_init__(self) -> None:
         _check_prompt(self.prompt)
-        # Callers outside the type checker's reach may hand over plain strings; those that name a member are accepted.
+        # Plain strings that name a member are accepted: not every caller is type-checked.
         object.__setattr__(self, "size", _member(Size, self.size, "size"))
         object.__setattr__(self, "output_format", _member(OutputFormat, self.output_format, "output format"))
         if type(self.seed) is not int or not SEED_RANDOM <= self.seed <= SEED_MAX:

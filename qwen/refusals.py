@@ -1,7 +1,7 @@
-"""What the words of a refusal are about. Pure. The document names no words but its examples; these are guesses.
+"""Find out what a refusal is about from its message. Pure. The API document has examples only, so these are guesses.
 
-A service may repeat the prompt in its message, and a person could write such words into one: words that stand in the
-prompt as well are not taken for the service's own.
+A message may repeat the prompt, and a person could write such words into a prompt: words that are in the prompt too
+are ignored.
 """
 
 from __future__ import annotations
