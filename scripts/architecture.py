@@ -50,8 +50,9 @@ def read_arrows() -> dict[str, set[str]]:
         room = room_of(".".join(Path(name).with_suffix("").parts).removesuffix(".__init__"))
         if room is None or not (ROOT / name).is_file():
             continue
-        # Only the top level, so that imports under TYPE_CHECKING are left out.
-        for node in ast.parse((ROOT / name).read_text("utf-8")).body:
+        for node in ast.parse(
+            (ROOT / name).read_text("utf-8")
+        ).body:  # imports under TYPE_CHECKING are not at the top level
             rooms = {room_of(module) for module in _imported(node)}
             arrows[room] |= {found for found in rooms if found is not None and found != room}
     return arrows
