@@ -152,7 +152,7 @@ async def test_the_pages_turn_in_both_directions_in_place_and_after_a_restart(sc
 
 async def test_images_of_an_earlier_page_never_replace_the_page_that_was_turned_to(scene: Scene) -> None:
     await make(scene)
-    thumbnails, archive = scene.bot.desk.thumbnails, scene.bot.desk.archive
+    thumbnails, archive = scene.services.thumbnails, scene.services.archive
     first = await archive.page(scene.alice.id)
     looking = thumbnails.find(first, scene.alice.id, thumbnails.turned(scene.alice.id))
     thumbnails.turned(scene.alice.id)
@@ -274,7 +274,7 @@ async def test_while_discord_does_not_answer_nothing_is_fetched_and_it_stays_kep
     listed = (await history(scene)).response
     downloads = len(scene.shelf.downloads)
     for _ in range(AWAY_AFTER):
-        scene.bot.delivery._fallback._rate_guard.unanswered(TimeoutError())
+        scene.services.delivery._fallback._rate_guard.unanswered(TimeoutError())
     pressed = await scene.alice.click(listed, label="Post 1 here")
     (said,) = [message for message in pressed.followups if message.ephemeral]
     assert texts_history.DISCORD_SILENT in words(said)

@@ -17,7 +17,7 @@ from qwen.errors import ImageUnavailable
 from qwen.images import DownloadedImage
 from qwen.models import Task
 from store.database import Database, Transaction
-from tests.doubles import PAINTING, READY, ScriptedService, Wall
+from tests.doubles import PAINTING, READY, DatabaseInFront, ScriptedService, Wall
 from tests.worker.conftest import MIRA, Workshop
 
 
@@ -138,11 +138,12 @@ async def test_a_step_that_fails_does_not_end_the_claim_while_a_post_beside_it_i
     assert await workshop.money() == (45, 0)
 
 
-class MeanwhileCancelled(Database):
+class MeanwhileCancelled(DatabaseInFront):
     """The same database, in which the person cancels right after so many transactions; the first is the claim."""
 
     def __init__(self, database: Database, workshop: Workshop, generation_id: int, *, after: int = 1) -> None:
-        self._database, self._generation_id, self._left = database, generation_id, after
+        super().__init__(database)
+        self._generation_id, self._left = generation_id, after
         self._service = workshop.generations
         self._turn = asyncio.Lock()
 
