@@ -32,4 +32,4 @@ class DeliveryResult:
     separate: Mapping[int, SeparateMessage] = field(
         default_factory=dict[int, SeparateMessage]
     )  # those posted in a message of their own
-    owed_seconds: float | None = None  # the images are seen to, but the card must be shown again after so long
+    card_retry_seconds: float | None = None  # the images are seen to, but the card must be shown again after so long

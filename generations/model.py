@@ -212,7 +212,7 @@ class Generation:
     card_channel_id: int | None = None  # where the card stands, if not where it was asked for (a direct message)
 
     @property
-    def unshown(self) -> bool:
+    def is_unpublished(self) -> bool:
         """Whether the card on Discord still owes the person news."""
         return self.published_revision < self.revision
 

@@ -14,11 +14,11 @@ from qwen.models import Task, TaskRequest
 class Delivery(Protocol):
     """Shows a generation by ids (ui/delivery/cards). Calls that change one message never overlap."""
 
-    def show_progress(self, generation: Generation, progress: Progress) -> None:
+    def publish_progress(self, generation: Generation, progress: Progress) -> None:
         """Show how it goes, some time soon. Never waits, never raises; a newer one replaces it."""
         ...
 
-    async def show(
+    async def publish(
         self, generation: Generation, progress: Progress, image_files: Mapping[int, FoundImage]
     ) -> DeliveryResult:
         """Show news that must arrive: endings, and the *images* (by position) of its succeeded images.

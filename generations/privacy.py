@@ -155,7 +155,7 @@ class Privacy:
         ):
             await people.delete_departure(tx, user_id)
         else:
-            await people.put_off_departure(tx, user_id, self._ledger.allowance.window(now_ms).ends_at_ms)
+            await people.postpone_departure(tx, user_id, self._ledger.allowance.window(now_ms).ends_at_ms)
 
     async def _read_all(self, read: Callable[[Transaction, int], Awaitable[Rows]], key: str) -> Rows:
         rows: Rows = []

@@ -20,7 +20,7 @@ from people import records as people
 from store.database import Database, Transaction
 from store.statements import serialize
 
-ANSWER_GRACE_MS = 20_000  # when nobody has confirmed the card by then, the worker asks Discord for it
+CONFIRM_GRACE_MS = 20_000  # when nobody has confirmed the card by then, the worker asks Discord for it
 STATEMENT_ENTRIES = 10
 MINUTE_MS = 60_000
 
@@ -92,10 +92,10 @@ class Generations:
             await self._hold(tx, generation)
         return generation
 
-    async def answered(self, generation_id: int, message_id: int) -> None:
+    async def confirm_card(self, generation_id: int, message_id: int) -> None:
         """Discord has taken the card as *message_id*: its images may have their turn."""
         async with self._database.transaction() as tx:
-            await records.set_answered(tx, generation_id, message_id, self._clock.now_ms())
+            await records.confirm_card(tx, generation_id, message_id, self._clock.now_ms())
         self._nudge()
 
     async def abandon(self, generation_id: int, *, card: bool = False) -> None:
@@ -134,13 +134,13 @@ class Generations:
                 raise NotCancellable
             _check_owner(generation, user_id, pressed_in if may_manage else None)
             if not generation.cancellable:
-                if generation.unshown and any(image.ending is Ending.CANCELLED for image in generation.images):
+                if generation.is_unpublished and any(image.ending is Ending.CANCELLED for image in generation.images):
                     return generation
                 raise NotCancellable
             await self._cancel_waiting(tx, generation, Ending.CANCELLED)
             await records.make_due(tx, generation_id, self._clock.now_ms())
             if message_id is not None:
-                await records.set_answered(tx, generation_id, message_id, self._clock.now_ms())
+                await records.confirm_card(tx, generation_id, message_id, self._clock.now_ms())
             cancelled = await _must_load(tx, generation_id)
         self._nudge()
         return cancelled
@@ -247,7 +247,7 @@ def _check_owner(generation: Generation, user_id: int, managed: tuple[int, int] 
 def _new_generation(request: Request, origin: Origin, now_ms: int) -> Generation:
     generation_id = origin.interaction_id
     images = tuple(
-        Image(generation_id, position, request.seed_at(position), due_at_ms=now_ms + ANSWER_GRACE_MS)
+        Image(generation_id, position, request.seed_at(position), due_at_ms=now_ms + CONFIRM_GRACE_MS)
         for position in range(request.count)
     )
     return Generation(generation_id, request, origin, now_ms, images)

@@ -57,7 +57,7 @@ async def make(
     """A generation whose images were made, paid for, and ended as *end*."""
     request = Request(prompt, seed=5, count=count, private=private)
     await world.generations.request(request, origin(generation_id, user_id))
-    await world.generations.answered(generation_id, 9000 + generation_id)
+    await world.generations.confirm_card(generation_id, 9000 + generation_id)
     await world.admit()
     claimed = next(one for one in await world.claim() if one.id == generation_id)
     async with world.database.transaction() as tx:

@@ -160,7 +160,7 @@ async def verdict(case: Case, refunds_before: int) -> int:
     left = await bot.find(case.generation_id)
     if left is not None:
         assert left.images[0].state is (State.DELIVERED if case.has_it else State.FAILED), case.done
-        assert left.images[0].image_url is None and not left.unshown, case.done
+        assert left.images[0].image_url is None and not left.is_unpublished, case.done
     return refunded
 
 

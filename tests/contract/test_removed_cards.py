@@ -35,7 +35,7 @@ async def test_nothing_links_to_a_removed_card_and_a_second_time_changes_nothing
 
 async def test_nothing_links_to_a_channel_that_is_not_known(world: World) -> None:
     await world.generations.request(Request("a lighthouse"), replace(origin(1), channel_id=0))
-    await world.generations.answered(1, 9001)
+    await world.generations.confirm_card(1, 9001)
     assert await links(world) == {}
 
 

@@ -39,9 +39,9 @@ class Scene:
     clock: ManualClock
     delivery: DiscordDelivery
 
-    async def show(self, generation: Generation, *positions: int, size: int = 7) -> DeliveryResult:
+    async def publish(self, generation: Generation, *positions: int, size: int = 7) -> DeliveryResult:
         image_files = {position: image_file(position, size) for position in positions}
-        return await self.delivery.show(generation, NOTHING, image_files)
+        return await self.delivery.publish(generation, NOTHING, image_files)
 
     async def settled(self) -> None:
         """Let everything happen that needs no time to pass."""

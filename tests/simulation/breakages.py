@@ -379,15 +379,15 @@ async def note_first(self: Any, generation: Generation, image_files: Any) -> Non
     shown = DeliveryResult(Place.CARD, generation.message_id, generation.origin.channel_id)
     await self._record_result(generation, image_files, shown)
     with contextlib.suppress(DeliveryDelayed):
-        await self._delivery.show(generation, Progress(), image_files)
+        await self._delivery.publish(generation, Progress(), image_files)
     async with self._database.transaction() as tx:
         await records.release_claim(tx, generation.id, generation.fence)
 
 
 class ForgetsDelays(DiscordDelivery):
-    async def show(self, generation: Generation, progress: Progress, image_files: Any) -> DeliveryResult:
+    async def publish(self, generation: Generation, progress: Progress, image_files: Any) -> DeliveryResult:
         try:
-            return await super().show(generation, progress, image_files)
+            return await super().publish(generation, progress, image_files)
         except DeliveryDelayed:
             return DeliveryResult(Place.CARD, generation.message_id, generation.origin.channel_id)
 
@@ -440,7 +440,7 @@ BREAKAGES: dict[str, Breakage] = {
     "forget what is owed": Breakage((65,), ((records, "release_claim", release_and_forget),)),
     "look too early": Breakage((2,), parts(StepContext=Impatient)),
     "give up late images": Breakage((56,), ((looking, "late_poll_seconds", give_up_at_once),)),
-    "mark delivered before showing": Breakage((47,), ((publisher.Publisher, "show", note_first),)),
+    "mark delivered before showing": Breakage((47,), ((publisher.Publisher, "publish", note_first),)),
     "take a delay for a success": Breakage((65,), parts(DiscordDelivery=ForgetsDelays)),
     "return credits of what is being made": Breakage((43,), parts(Generations=CancelsAnything)),
     "let old progress overtake": Breakage(

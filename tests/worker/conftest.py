@@ -77,7 +77,7 @@ class Workshop:
         request = Request(prompt="a lighthouse in a storm", seed=42, count=count)
         generation = await self.generations.request(request, origin)
         if answered:
-            await self.generations.answered(generation.id, 777)
+            await self.generations.confirm_card(generation.id, 777)
         return generation.id
 
     async def pass_time(self, seconds: float, *, stride: float = 1.0) -> None:

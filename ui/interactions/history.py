@@ -156,7 +156,7 @@ async def _post(
         raise Refusal(texts_history.SERVICE_SILENT)
     card = _moved(fetched.generation, fetched.image_files, home, message_id)
     try:
-        result = await services.delivery.show(card, Progress(), fetched.image_files)
+        result = await services.delivery.publish(card, Progress(), fetched.image_files)
     except DeliveryDelayed:
         raise Refusal(texts_history.DISCORD_SILENT) from None
     if result.place is Place.NOWHERE:
