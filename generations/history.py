@@ -20,14 +20,14 @@ from generations.errors import NotThere
 from generations.finished_images import GONE_CHECKS, fetch, lose, may_still_come
 from generations.model import CardLink, Generation, Image, Origin, State
 from generations.ports import ImageStore
-from generations.records import archive
+from generations.records import history
 from images.image_memory import ImageMemory, Room
 from qwen.errors import ImageError
 from qwen.images import FoundImage
 from store.database import Database
 from store.statements import storable
 
-log = logging.getLogger("qwen_imagine.archive")
+log = logging.getLogger("qwen_imagine.history")
 
 PAGE_LENGTH = 5
 WORDS_MAX = 60  # UTF-16 units of a search: it travels in a button's custom_id
@@ -77,7 +77,7 @@ class Missing(Enum):
     GONE = auto()  # for good
 
 
-class Archive:
+class History:
     """The use-cases. *owner*: this process, for people who look at leases. *images*: the budget for images' bytes."""
 
     def __init__(
@@ -103,17 +103,17 @@ class Archive:
         """One page. The first one where the asked one is empty: what was there may be gone by now."""
         parts = words.split()
         async with self._database.transaction() as tx:
-            found = await archive.history(
+            found = await history.history(
                 tx, user_id, words=parts, older_than=older_than, newer_than=newer_than, limit=PAGE_LENGTH
             )
             if not found and (older_than is not None or newer_than is not None):
-                found = await archive.history(tx, user_id, words=parts, limit=PAGE_LENGTH)
+                found = await history.history(tx, user_id, words=parts, limit=PAGE_LENGTH)
             if not found:
                 return Page((), None, None, words)
             newest, oldest = found[0].id, found[-1].id
-            more = await archive.has_listed(tx, user_id, words=parts, newer_than=newest)
-            less = await archive.has_listed(tx, user_id, words=parts, older_than=oldest)
-            removed = await archive.removed_among(tx, [generation.id for generation in found])
+            more = await history.has_listed(tx, user_id, words=parts, newer_than=newest)
+            less = await history.has_listed(tx, user_id, words=parts, older_than=oldest)
+            removed = await history.removed_among(tx, [generation.id for generation in found])
         return Page(tuple(found), newest if more else None, oldest if less else None, words, removed)
 
     async def is_kept(self, generation_id: int, user_id: int) -> Generation:
@@ -137,7 +137,7 @@ class Archive:
         now_ms = self._clock.now_ms()
         lease_until_ms = now_ms + POSTING_LEASE_SECONDS * 1000
         async with self._database.transaction() as tx:
-            generation = await archive.claim_one(
+            generation = await history.claim_one(
                 tx, generation_id, lease_holder=self._owner, now_ms=now_ms, lease_until_ms=lease_until_ms
             )
             if generation is None or generation.origin.user_id != user_id or not kept_images(generation):
@@ -192,7 +192,7 @@ class Archive:
                 channel_id = result.channel_id or home.channel_id
                 moved = channel_id != home.channel_id  # into the direct messages
                 place = replace(home, channel_id=channel_id, guild_id=None if moved else home.guild_id)
-                await archive.set_home(tx, generation, message_id=result.message_id, home=place)
+                await history.set_home(tx, generation, message_id=result.message_id, home=place)
         log.info("generation %s: kept images posted at %s", generation.id, result.place.value)
 
     async def post_ended(self, generation: Generation) -> None:

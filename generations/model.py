@@ -270,7 +270,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Painting:
+class Estimate:
     """How far the images in flight are, as an estimate from past images. With too few seen, only when it was begun."""
 
     begun_at_ms: int
@@ -283,8 +283,8 @@ class Painting:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What the worker knows of a generation's near future: its line while it waits, its painting while it is made."""
+    """The near future of a generation: its place in line while it waits, an estimate while it is made."""
 
     line: Line | None = None
-    painting: Painting | None = None
+    estimate: Estimate | None = None
     is_held_up: bool = False  # more images had their turn than the service takes now: those not sent wait in line too

@@ -61,7 +61,7 @@ class StaleEditGuard(Protocol):
 class Pings(Protocol):
     """Tells a person that their images are there, if they want to be told; ui/delivery/pings is it."""
 
-    async def arrived(self, generation: Generation) -> None:
+    async def handle_finished(self, generation: Generation) -> None:
         """Nothing of *generation* is on its way any more. Decides at once, sends some time soon; raises nothing of
         Discord's."""
         ...

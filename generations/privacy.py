@@ -16,8 +16,8 @@ from credits import accounts
 from credits.ledger import Ledger
 from generations.clock import Clock
 from generations.errors import StillAtWork
-from generations.records import archive
-from generations.records.archive import Tally
+from generations.records import personal_data
+from generations.records.personal_data import Tally
 from people import records as people
 from people.model import Preferences
 from store.database import Database, Transaction
@@ -81,7 +81,7 @@ class Privacy:
         """Count what is kept of a person. Makes no account for somebody who was never seen."""
         async with self._database.transaction() as tx:
             return Holdings(
-                await archive.tally(tx, user_id),
+                await personal_data.tally(tx, user_id),
                 await accounts.entry_count(tx, user_id),
                 await people.load_preferences(tx, user_id),
                 self._retention_days,
@@ -94,7 +94,7 @@ class Privacy:
             account = await accounts.account_row(tx, user_id)
 
         async def generations(tx: Transaction, above: int) -> Rows:
-            return await archive.full_rows(tx, user_id, above=above, limit=READ_BATCH)
+            return await personal_data.full_rows(tx, user_id, above=above, limit=READ_BATCH)
 
         async def entries(tx: Transaction, above: int) -> Rows:
             return await accounts.entry_rows(tx, user_id, above=above, limit=READ_BATCH)
@@ -111,11 +111,11 @@ class Privacy:
         now_ms = self._clock.now_ms()
         kept, forgotten_at_ms = 0, None
         async with self._database.transaction() as tx:
-            own = await archive.lock_own(tx, user_id)
-            under_way = await archive.unfinished_count(tx, user_id)
+            own = await personal_data.lock_own(tx, user_id)
+            under_way = await personal_data.unfinished_count(tx, user_id)
             if under_way:
                 raise StillAtWork(under_way)
-            await archive.erase(tx, own)
+            await personal_data.erase(tx, own)
             await words_deleted(tx, now_ms)
             await people.delete_preferences(tx, user_id)
             if await accounts.has_account(tx, user_id):
@@ -144,7 +144,7 @@ class Privacy:
         before_ms = self._clock.now_ms() - self._retention_days * DAY_MS
         async with self._database.transaction() as tx:
             from_id = int(await load_value(tx, PURGED_KEY) or 0)
-            go_on_from = await archive.purge(tx, from_id=from_id, before_ms=before_ms, limit=PURGE_BATCH)
+            go_on_from = await personal_data.purge(tx, from_id=from_id, before_ms=before_ms, limit=PURGE_BATCH)
             if go_on_from is not None and go_on_from != from_id:
                 await save_value(tx, PURGED_KEY, str(go_on_from))
                 await words_deleted(tx, self._clock.now_ms())

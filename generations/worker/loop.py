@@ -242,7 +242,7 @@ class Worker:
 
     async def _publish_progress(self, generation: Generation) -> None:
         if generation.finished:
-            await self.publisher.tell(generation)  # a process may have died between the show and this
+            await self.publisher.ping(generation)  # a process may have died between the show and this
         else:
             await self.publisher.publish_progress(generation)
 

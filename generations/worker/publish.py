@@ -59,7 +59,7 @@ class Publisher:
         async with self._landing(generation, result.attachments):
             await self._record_result(generation, image_files, result)
         if result.card_retry_seconds is None:
-            await self.tell(generation)
+            await self.ping(generation)
         retry_at_ms = None if result.card_retry_seconds is None else self._context.after(result.card_retry_seconds)
         async with self._database.transaction() as tx:
             await records.release_claim(tx, generation.id, generation.fence, retry_publish_at_ms=retry_at_ms)
@@ -75,10 +75,10 @@ class Publisher:
                     await records.update_image(tx, image, fence=generation.fence, due_at_ms=due_at_ms)
             await records.release_claim(tx, generation.id, generation.fence, retry_publish_at_ms=due_at_ms)
 
-    async def tell(self, generation: Generation) -> None:
+    async def ping(self, generation: Generation) -> None:
         """Tell the person that all has come to an end, if that is wanted. A second time changes nothing."""
         if generation.finished and self._context.pings is not None:
-            await self._context.pings.arrived(generation)
+            await self._context.pings.handle_finished(generation)
 
     async def progress(self, generation: Generation) -> Progress:
         """What can be said of the near future of *generation*."""

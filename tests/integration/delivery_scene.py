@@ -11,7 +11,7 @@ from typing import Any
 import discord
 
 from generations.delivery_result import DeliveryResult
-from generations.model import DISCORD_EPOCH_MS, Ending, Generation, Image, Origin, Painting, Progress, Request, State
+from generations.model import DISCORD_EPOCH_MS, Ending, Estimate, Generation, Image, Origin, Progress, Request, State
 from qwen.images import DownloadedImage
 from qwen.models import OutputFormat, Size
 from tests.doubles import START_MS, ManualClock
@@ -91,4 +91,4 @@ def declined(**options: Any) -> Generation:
 
 
 def painting(share: float = 0.5, **options: Any) -> tuple[Generation, Progress]:
-    return generation(image(State.RUNNING), **options), Progress(None, Painting(0, share, (12, 18), None))
+    return generation(image(State.RUNNING), **options), Progress(None, Estimate(0, share, (12, 18), None))

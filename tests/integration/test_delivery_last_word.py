@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from generations.delivery_result import Place
-from generations.model import Generation, Painting, Progress, State
+from generations.model import Estimate, Generation, Progress, State
 from tests.integration.delivery_scene import (
     AS_BOT,
     BY_TOKEN,
@@ -190,7 +190,7 @@ async def test_news_of_one_image_leave_the_last_word_to_the_others(scene: Scene)
         images = (image(State.SUCCEEDED, 0, **READY), image(State.RUNNING, 1))
         return generation(*images, revision=revision, **ONLY_TOKEN[1])
 
-    progress = Progress(None, Painting(0, 0.5, (12, 18), None))
+    progress = Progress(None, Estimate(0, 0.5, (12, 18), None))
     await scene.delivery.publish(two(2), progress, {0: image_file()})
     await advance(scene, LAST_WORD_SECONDS, 159)
     await scene.settled()

@@ -329,13 +329,13 @@ class WithoutNonce(CardPings):
 
 
 class NeverPings(CardPings):
-    async def arrived(self, generation: Generation) -> None:
+    async def handle_finished(self, generation: Generation) -> None:
         await self._decisions.decide(generation)
 
 
 async def tell_at_once(self: Any, generation: Generation) -> None:
     if self._context.pings is not None:
-        await self._context.pings.arrived(generation)
+        await self._context.pings.handle_finished(generation)
 
 
 def always(*_: Any) -> bool:
@@ -472,7 +472,7 @@ BREAKAGES: dict[str, Breakage] = {
     ),
     "ping whoever it is": Breakage((5,), ((pings, "wants_ping", always),)),
     "ping before all is there": Breakage(
-        (25,), ((publisher.Publisher, "tell", tell_at_once), (pings, "has_arrived", always))
+        (25,), ((publisher.Publisher, "ping", tell_at_once), (pings, "has_arrived", always))
     ),
     "ping nobody": Breakage((25,), parts(CardPings=NeverPings)),
     "drop what is too large": Breakage((5,), ((delivery, "ImageFitter", Drops),)),

@@ -54,7 +54,7 @@ class Workshop:
         core = build_core(self.settings(), resources, ImageMemory(), self.wall, self.bell, None)
         self.ledger, self.generations = core.ledger, core.generations
         self.context, self.worker = core.context, core.worker
-        self.archive, self.privacy = core.archive, core.privacy
+        self.history, self.privacy = core.history, core.privacy
 
     def settings(self) -> Settings:
         return make_settings(

@@ -64,7 +64,7 @@ async def test_progress_is_shown_while_it_is_made_and_never_after_the_end(worksh
     await workshop.worker.step()
     await workshop.pass_time(16)
     assert [generation.images[0].state for generation, _ in workshop.wall.progress] == [State.RUNNING] * 3
-    assert workshop.wall.progress[0][1].painting is not None
+    assert workshop.wall.progress[0][1].estimate is not None
     assert workshop.wall.last_states() == [State.SUCCEEDED]
 
 
