@@ -21,7 +21,7 @@ from generations.finished_images import GONE_CHECKS, fetch, lose, may_still_come
 from generations.model import CardLink, Generation, Image, Origin, State
 from generations.ports import ImageStore
 from generations.records import history
-from images.image_memory import ImageMemory, Room
+from images.image_memory import ImageMemory, Reservation
 from qwen.errors import ImageError
 from qwen.images import FoundImage
 from store.database import Database
@@ -125,12 +125,12 @@ class History:
         return generation
 
     @contextlib.asynccontextmanager
-    async def room_for(self, generation: Generation) -> AsyncGenerator[Room]:
-        """Room in memory for its kept images, as soon as there is some. Wait for it before take_kept(), whose lease
+    async def reserve_memory(self, generation: Generation) -> AsyncGenerator[Reservation]:
+        """Memory for its kept images, as soon as it is free. Wait for it before take_kept(), whose lease
         leaves time for a download and an upload only."""
-        async with self._images.room(image.image_id for image in kept_images(generation)) as room:
-            await room.enter()
-            yield room
+        async with self._images.reserve(image.image_id for image in kept_images(generation)) as reservation:
+            await reservation.acquire()
+            yield reservation
 
     async def take_kept(self, generation_id: int, user_id: int) -> Generation:
         """The same, and nobody else posts it until post_ended(). Raises NotThere, also while somebody does."""
@@ -144,15 +144,15 @@ class History:
                 raise NotThere  # takes the claim back with it
         return generation
 
-    async def fetch_kept(self, generation: Generation, room: Room) -> Fetched:
-        """Download the kept images into *room*. One that is gone for good is given up, and what it cost is refunded.
+    async def fetch_kept(self, generation: Generation, reservation: Reservation) -> Fetched:
+        """Download the kept images within *reservation*. One that is gone for good is refunded.
 
         One that can't be had just now stays kept, is in neither number, and is looked for within the hour. The claim
         is renewed, so that the time for posting begins now. Raises NotThere when it was lost meanwhile: then nothing
         may be posted.
         """
         kept = kept_images(generation)
-        downloads = await asyncio.gather(*(self._download(image, room) for image in kept))
+        downloads = await asyncio.gather(*(self._download(image, reservation) for image in kept))
         found = list(zip(kept, downloads, strict=True))
         image_files = {image.position: result for image, result in found if not isinstance(result, Missing)}
         gone = [image for image, result in found if result is Missing.GONE]
@@ -200,9 +200,9 @@ class History:
         async with self._database.transaction() as tx:
             await records.release_claim(tx, generation.id, generation.fence)
 
-    async def _download(self, image: Image, room: Room) -> FoundImage | Missing:
+    async def _download(self, image: Image, reservation: Reservation) -> FoundImage | Missing:
         try:
-            return await fetch(self._store, room, image.image_id, image.image_url or "")
+            return await fetch(self._store, reservation, image.image_id, image.image_url or "")
         except ImageError as error:
             log.info("image %s: kept, and can't be fetched (%s)", image.image_id, error)
             is_there = may_still_come(error, failures=image.failures + 1, limit=GONE_CHECKS)

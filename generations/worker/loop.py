@@ -22,7 +22,7 @@ from generations.worker.context import StepContext
 from generations.worker.publish import Publisher
 from generations.worker.steps import due_images, may_bring_image, step_image
 from generations.worker.stored_schedule import StoredSchedule, StoredSlots
-from images.image_memory import Room
+from images.image_memory import Reservation
 from observability.repeats import REPEATS
 from qwen.images import FoundImage
 from store.database import Transaction
@@ -218,8 +218,10 @@ class Worker:
         delay = self._delivery.publish_delay_seconds(generation) if was_asked else 0.0
         if delay:
             due = [image for image in due if image.state is not State.SUCCEEDED]
-        async with self._context.images.room(image.image_id for image in due if may_bring_image(image)) as room:
-            image_files = await self._step_images(room, generation, due)
+        async with self._context.images.reserve(
+            image.image_id for image in due if may_bring_image(image)
+        ) as reservation:
+            image_files = await self._step_images(reservation, generation, due)
             if image_files and not was_asked:
                 delay = self._delivery.publish_delay_seconds(generation)
             async with self._database.transaction() as tx:
@@ -231,7 +233,7 @@ class Worker:
                 await self._publish_progress(generation)
             elif not await self._publish(generation, image_files, delay):
                 for position, image_file in image_files.items():
-                    room.put_off(generation.images[position].image_id, image_file, self._clock.monotonic())
+                    reservation.keep(generation.images[position].image_id, image_file, self._clock.monotonic())
 
     async def _publish(self, generation: Generation, image_files: dict[int, FoundImage], delay: float) -> bool:
         """Show what is new, or put it off for *delay* seconds if that is above 0. False: it was put off."""
@@ -246,12 +248,14 @@ class Worker:
         else:
             await self.publisher.publish_progress(generation)
 
-    async def _step_images(self, room: Room, generation: Generation, due: list[Image]) -> dict[int, FoundImage]:
+    async def _step_images(
+        self, reservation: Reservation, generation: Generation, due: list[Image]
+    ) -> dict[int, FoundImage]:
         """Do what is *due* for each image. Returns their images, by position.
 
         The claim is kept until all steps have ended: a POST may be under way while the step beside it fails.
         """
-        steps = (step_image(self._context, generation, image, room) for image in due)
+        steps = (step_image(self._context, generation, image, reservation) for image in due)
         image_files: dict[int, FoundImage] = {}
         for image, outcome in zip(due, await asyncio.gather(*steps, return_exceptions=True), strict=True):
             if isinstance(outcome, MovedOn):

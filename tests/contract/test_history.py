@@ -176,8 +176,8 @@ async def test_a_card_in_the_direct_messages_is_linked_there(world: World, histo
 
 
 async def fetch(history: History, taken: Generation) -> Fetched:
-    async with history.room_for(taken) as room:
-        return await history.fetch_kept(taken, room)
+    async with history.reserve_memory(taken) as reservation:
+        return await history.fetch_kept(taken, reservation)
 
 
 def here(number: int = 4242) -> Origin:
@@ -303,8 +303,8 @@ async def test_kept_images_are_fetched_as_soon_as_there_is_memory_for_them(world
     history = History(world.database, world.ledger, world.clock, store, owner="history", images=images)
     await make(world, 1, end=State.UNDELIVERED)
     taken = await history.take_kept(1, MIRA)
-    async with images.room(["another"]) as other:
-        await other.enter()
+    async with images.reserve(["another"]) as other:
+        await other.acquire()
         fetching = asyncio.create_task(fetch(history, taken))
         for _ in range(10):
             await asyncio.sleep(0)

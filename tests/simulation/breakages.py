@@ -40,7 +40,7 @@ from generations.worker import recover as recovering
 from generations.worker import submit as submitting
 from generations.worker.context import PollGuard, StepContext
 from generations.worker.image_step import ImageStep
-from images.image_memory import Room
+from images.image_memory import Reservation
 from qwen.client import QwenClient
 from qwen.errors import OutcomeUnknown, ServiceUnavailable
 from qwen.models import Size
@@ -477,6 +477,6 @@ BREAKAGES: dict[str, Breakage] = {
     "ping nobody": Breakage((25,), parts(CardPings=NeverPings)),
     "drop what is too large": Breakage((5,), ((delivery, "ImageFitter", Drops),)),
     "link to what could be made smaller": Breakage((5,), ((delivery, "ImageFitter", LinksOnly),)),
-    "download at each try": Breakage((65, 134), ((Room, "put_off", drop),)),
+    "download at each try": Breakage((65, 134), ((Reservation, "keep", drop),)),
     "forget the links that stand": Breakage((480,), ((ladder, "_linked_in_rows", no_links),), day=LINKED),
 }

@@ -20,7 +20,7 @@ from generations.delivery_result import DeliveryResult, Place
 from generations.errors import DeliveryDelayed, LostClaim, NotThere
 from generations.history import Fetched, History, Page, clean_words, kept_images
 from generations.model import Generation, Origin, Progress, State
-from images.image_memory import Room
+from images.image_memory import Reservation
 from ui.interactions.client import ImagineClient, InteractionServices
 from ui.interactions.errors import NOBODY, Refusal, defer
 from ui.interactions.items import InteractionItem
@@ -134,22 +134,22 @@ class PostButton(InteractionItem, ui.DynamicItem[ui.Button[Any]], template=r"his
         home = await services.token_only.corrected(origin_of(interaction))
         if services.delivery.publish_delay_seconds(_moved(kept, (), home, message_id)):
             raise Refusal(texts_history.DISCORD_SILENT)
-        async with services.history.room_for(kept) as room:
+        async with services.history.reserve_memory(kept) as reservation:
             try:
                 taken = await services.history.take_kept(self.generation_id, user_id)
             except NotThere:
                 raise Refusal(texts_history.BEING_POSTED) from None
             try:
-                await _post(services, home, taken, message_id, room)
+                await _post(services, home, taken, message_id, reservation)
             finally:
                 with contextlib.suppress(LostClaim):  # erased meanwhile
                     await services.history.post_ended(taken)
 
 
 async def _post(
-    services: InteractionServices, home: Origin, taken: Generation, message_id: int | None, room: Room
+    services: InteractionServices, home: Origin, taken: Generation, message_id: int | None, reservation: Reservation
 ) -> None:
-    fetched = await services.history.fetch_kept(taken, room)
+    fetched = await services.history.fetch_kept(taken, reservation)
     if not fetched.image_files:
         if fetched.lost:
             raise Refusal(texts_history.lost(fetched.lost, fetched.refunded))
