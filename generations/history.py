@@ -1,6 +1,6 @@
-"""What a person had made: to be leafed through, and to be posted after all where there was no place before.
+"""The pages of /history, and the posting of kept images.
 
-Knows rows, credits and the place of finished images; knows no Discord library and no SQL.
+Knows rows, credits and the image store; knows no Discord library and no SQL.
 """
 
 from __future__ import annotations
@@ -30,23 +30,24 @@ from store.statements import storable
 log = logging.getLogger("qwen_imagine.history")
 
 PAGE_LENGTH = 5
-WORDS_MAX = 60  # UTF-16 units of a search: it travels in a button's custom_id
-CHECK_SOON_SECONDS = 3600  # an image that a press did not get is looked for within this time, unasked
+WORDS_MAX = 60  # UTF-16 units of a search: it is part of a button's custom_id
+CHECK_SOON_SECONDS = 3600  # an image that could not be downloaded is checked again by a worker within this time
 POSTING_LEASE_SECONDS = 180  # a download and an upload; if the process dies, it can be tried again after that
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some of a person's generations, newest first. *newer*, *older*: from which id there are more; None: no more."""
+    """Some of a person's generations, newest first. *newer*, *older*: the id from which there are more; None: no
+    more."""
 
     generations: tuple[Generation, ...]
     newer: int | None
     older: int | None
     words: str = ""
-    removed: frozenset[int] = frozenset()  # ids of those whose card somebody took away
+    removed: frozenset[int] = frozenset()  # ids of those whose card was removed
 
     def link(self, generation: Generation) -> CardLink | None:
-        """Where the card can be jumped to; Discord links to no message that only one person sees."""
+        """Return the link to the card; Discord links to no message that only one person sees."""
         elsewhere = generation.card_channel_id
         if generation.message_id is None or generation.id in self.removed:
             return None
@@ -59,9 +60,9 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What became of kept images: the images by position; how many were lost for good, and what that gave back.
+    """The downloaded kept images by position, how many were lost for good, and the credits refunded for those.
 
-    *generation*: as it is then.
+    *generation*: as its rows are afterwards.
     """
 
     generation: Generation
@@ -78,7 +79,7 @@ class Missing(Enum):
 
 
 class History:
-    """The use-cases. *owner*: this process, for people who look at leases. *images*: the budget for images' bytes."""
+    """The use-cases of /history. *owner*: the name of this process in leases. *images*: the memory budget."""
 
     def __init__(
         self,
@@ -100,7 +101,7 @@ class History:
     async def page(
         self, user_id: int, *, words: str = "", older_than: int | None = None, newer_than: int | None = None
     ) -> Page:
-        """One page. The first one where the asked one is empty: what was there may be gone by now."""
+        """Return one page; the first one where that is empty, since its generations may have been deleted."""
         parts = words.split()
         async with self._database.transaction() as tx:
             found = await history.history(
@@ -117,7 +118,7 @@ class History:
         return Page(tuple(found), newest if more else None, oldest if less else None, words, removed)
 
     async def is_kept(self, generation_id: int, user_id: int) -> Generation:
-        """A person's own generation, if images of it are kept for want of a place. Raises NotThere."""
+        """Return a person's own generation if images of it are kept. Raises NotThere."""
         async with self._database.transaction() as tx:
             generation = await records.load(tx, generation_id)
         if generation is None or generation.origin.user_id != user_id or not kept_images(generation):
@@ -133,7 +134,7 @@ class History:
             yield reservation
 
     async def take_kept(self, generation_id: int, user_id: int) -> Generation:
-        """The same, and nobody else posts it until post_ended(). Raises NotThere, also while somebody does."""
+        """Return the same and claim it until post_ended(). Raises NotThere, also while it is claimed."""
         now_ms = self._clock.now_ms()
         lease_until_ms = now_ms + POSTING_LEASE_SECONDS * 1000
         async with self._database.transaction() as tx:
@@ -141,15 +142,15 @@ class History:
                 tx, generation_id, lease_holder=self._owner, now_ms=now_ms, lease_until_ms=lease_until_ms
             )
             if generation is None or generation.origin.user_id != user_id or not kept_images(generation):
-                raise NotThere  # takes the claim back with it
+                raise NotThere  # rolls the claim back
         return generation
 
     async def fetch_kept(self, generation: Generation, reservation: Reservation) -> Fetched:
         """Download the kept images within *reservation*. One that is gone for good is refunded.
 
-        One that can't be had just now stays kept, is in neither number, and is looked for within the hour. The claim
-        is renewed, so that the time for posting begins now. Raises NotThere when it was lost meanwhile: then nothing
-        may be posted.
+        One that can't be had now stays kept, is in neither number, and is checked within the hour. The claim is
+        renewed, so that the time for posting begins now. Raises NotThere when the claim was lost: then nothing may be
+        posted.
         """
         kept = kept_images(generation)
         downloads = await asyncio.gather(*(self._download(image, reservation) for image in kept))
@@ -172,7 +173,8 @@ class History:
     async def posted(
         self, generation: Generation, home: Origin, result: DeliveryResult, positions: Mapping[int, object]
     ) -> None:
-        """The images at *positions* stand on a message now; it is the card, unless some stand elsewhere already.
+        """Note that the images at *positions* are on a message now; it is the card, unless others were delivered
+        before.
 
         Raises LostClaim.
         """
@@ -196,7 +198,7 @@ class History:
         log.info("generation %s: kept images posted at %s", generation.id, result.place.value)
 
     async def post_ended(self, generation: Generation) -> None:
-        """Give the claim back, however it went. Raises LostClaim."""
+        """Give the claim back. Raises LostClaim."""
         async with self._database.transaction() as tx:
             await records.release_claim(tx, generation.id, generation.fence)
 
@@ -209,13 +211,12 @@ class History:
             return Missing.NOT_NOW if is_there else Missing.GONE
 
     async def _lose(self, generation: Generation, image: Image) -> int:
-        """As for an image that is lost before it could be posted: no image, no price."""
         async with self._database.transaction() as tx:
             return await lose(tx, self._ledger, image, fence=generation.fence, now_ms=self._clock.now_ms())
 
 
 def clean_words(text: str) -> str:
-    """What to search for: one line, of at most WORDS_MAX UTF-16 units, that any database takes."""
+    """Return the words to search for as one line of at most WORDS_MAX UTF-16 units that any database takes."""
     kept = ""
     for character in " ".join(storable(text).split()):
         if len((kept + character).encode("utf-16-le")) > 2 * WORDS_MAX:
@@ -225,5 +226,5 @@ def clean_words(text: str) -> str:
 
 
 def kept_images(generation: Generation) -> list[Image]:
-    """Those that were made and paid for, and had no place to be posted."""
+    """Return the images that were paid for and had no place to be posted."""
     return [image for image in generation.images if image.state is State.UNDELIVERED]

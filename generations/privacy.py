@@ -1,4 +1,4 @@
-"""What is kept of a person: to be counted, read out and erased, and to be forgotten by itself after a while.
+"""Count, export and erase what is kept of a person, and purge old words.
 
 The ledger keeps its numbers without the person: docs/decisions/0012-leaving.md. Knows no Discord library and no SQL.
 """
@@ -30,8 +30,8 @@ log = logging.getLogger("qwen_imagine.privacy")
 DAY_MS = 86_400_000
 PURGE_BATCH = 200
 FORGET_BATCH = 50
-READ_BATCH = 500  # rows read out in one transaction: on SQLite everybody else waits for it
-PURGED_KEY = "purged:v1"  # everything before this id was seen to
+READ_BATCH = 500  # rows read in one transaction: on SQLite all other work waits for it
+PURGED_KEY = "purged:v1"  # everything before this id was purged
 
 Rows = list[dict[str, Any]]
 
@@ -66,7 +66,7 @@ class Erased:
 
 
 class Privacy:
-    """The use-cases. *retention_days*: after so many days words go by themselves; 0: never. *rng* makes pseudonyms."""
+    """The use-cases of /privacy. *retention_days*: after so many days words are purged; 0: never. *rng*: pseudonyms."""
 
     def __init__(
         self, database: Database, ledger: Ledger, clock: Clock, rng: random.Random, *, retention_days: int
@@ -78,7 +78,7 @@ class Privacy:
         self._retention_days = retention_days
 
     async def holdings(self, user_id: int) -> Holdings:
-        """Count what is kept of a person. Makes no account for somebody who was never seen."""
+        """Count what is kept of a person. Creates no account."""
         async with self._database.transaction() as tx:
             return Holdings(
                 await personal_data.tally(tx, user_id),
@@ -88,7 +88,7 @@ class Privacy:
             )
 
     async def collect(self, user_id: int) -> Collected:
-        """Read all of it, in batches."""
+        """Read everything that is kept of a person, in batches."""
         async with self._database.transaction() as tx:
             preferences = await people.load_preferences(tx, user_id)
             account = await accounts.account_row(tx, user_id)
@@ -130,7 +130,7 @@ class Privacy:
         return Erased(len(own), kept, forgotten_at_ms)
 
     async def run_maintenance(self) -> None:
-        """Purge and forget what is due, a batch at a time. Called every so often; a missed call only delays."""
+        """Purge and forget what is due, a batch at a time. Called regularly; a missed call only delays it."""
         if self._retention_days:
             await self._purge()
         async with self._database.transaction() as tx:
