@@ -16,11 +16,11 @@ import discord
 from discord import ui
 
 from discord_api.errors import trying
-from generations.archive import Archive, Fetched, Page, clean_words, kept_images
 from generations.delivery_result import DeliveryResult, Place
 from generations.errors import DeliveryDelayed, LostClaim, NotThere
+from generations.history import Fetched, History, Page, clean_words, kept_images
 from generations.model import Generation, Origin, Progress, State
-from images.image_memory import Room
+from images.image_memory import Reservation
 from ui.interactions.client import ImagineClient, InteractionServices
 from ui.interactions.errors import NOBODY, Refusal, defer
 from ui.interactions.items import InteractionItem
@@ -35,7 +35,7 @@ ID_MAX = 2**63 - 1  # what the database can hold; Discord's snowflakes stay belo
 
 async def send_history(interaction: discord.Interaction, services: InteractionServices, words: str) -> None:
     """Answer the command with the first page of what has *words*; empty: of everything."""
-    page = services.archive.page(interaction.user.id, words=clean_words(words))
+    page = services.history.page(interaction.user.id, words=clean_words(words))
     await _send_page(interaction, services, page)
 
 
@@ -93,7 +93,7 @@ class TurnButton(
         older, newer = (turn_at, None) if self.turn == "older" else (None, turn_at)
         services = interaction.client.services
         words = clean_words(self.words)
-        page = services.archive.page(interaction.user.id, words=words, older_than=older, newer_than=newer)
+        page = services.history.page(interaction.user.id, words=words, older_than=older, newer_than=newer)
         await _send_page(interaction, services, page)
 
 
@@ -120,7 +120,7 @@ class PostButton(InteractionItem, ui.DynamicItem[ui.Button[Any]], template=r"his
         if self.generation_id > ID_MAX:
             raise Refusal(texts_history.NO_LONGER_KEPT)
         try:
-            finding = asyncio.ensure_future(services.archive.is_kept(self.generation_id, user_id))
+            finding = asyncio.ensure_future(services.history.is_kept(self.generation_id, user_id))
             kept = await in_time(finding, services.clock)
             private = kept.request.private
             missing = missing_permissions(interaction, private=private)
@@ -134,38 +134,38 @@ class PostButton(InteractionItem, ui.DynamicItem[ui.Button[Any]], template=r"his
         home = await services.token_only.corrected(origin_of(interaction))
         if services.delivery.publish_delay_seconds(_moved(kept, (), home, message_id)):
             raise Refusal(texts_history.DISCORD_SILENT)
-        async with services.archive.room_for(kept) as room:
+        async with services.history.reserve_memory(kept) as reservation:
             try:
-                taken = await services.archive.take_kept(self.generation_id, user_id)
+                taken = await services.history.take_kept(self.generation_id, user_id)
             except NotThere:
                 raise Refusal(texts_history.BEING_POSTED) from None
             try:
-                await _post(services, home, taken, message_id, room)
+                await _post(services, home, taken, message_id, reservation)
             finally:
                 with contextlib.suppress(LostClaim):  # erased meanwhile
-                    await services.archive.post_ended(taken)
+                    await services.history.post_ended(taken)
 
 
 async def _post(
-    services: InteractionServices, home: Origin, taken: Generation, message_id: int | None, room: Room
+    services: InteractionServices, home: Origin, taken: Generation, message_id: int | None, reservation: Reservation
 ) -> None:
-    fetched = await services.archive.fetch_kept(taken, room)
+    fetched = await services.history.fetch_kept(taken, reservation)
     if not fetched.image_files:
         if fetched.lost:
             raise Refusal(texts_history.lost(fetched.lost, fetched.refunded))
         raise Refusal(texts_history.SERVICE_SILENT)
     card = _moved(fetched.generation, fetched.image_files, home, message_id)
     try:
-        result = await services.delivery.show(card, Progress(), fetched.image_files)
+        result = await services.delivery.publish(card, Progress(), fetched.image_files)
     except DeliveryDelayed:
         raise Refusal(texts_history.DISCORD_SILENT) from None
     if result.place is Place.NOWHERE:
         raise Refusal(texts_history.NO_PLACE)
-    await _note(services.archive, fetched, home, result)
+    await _note(services.history, fetched, home, result)
 
 
-async def _note(archive: Archive, fetched: Fetched, home: Origin, result: DeliveryResult) -> None:
-    await archive.posted(fetched.generation, home, result, fetched.image_files)
+async def _note(history: History, fetched: Fetched, home: Origin, result: DeliveryResult) -> None:
+    await history.posted(fetched.generation, home, result, fetched.image_files)
 
 
 def _moved(generation: Generation, positions: Container[int], home: Origin, message_id: int | None) -> Generation:
