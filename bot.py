@@ -37,9 +37,9 @@ from services import Resources, Services, build_services
 from settings import Settings, SettingsError, load_settings
 from store.database import Database, open_database
 from store.errors import DatabaseInUse, DatabaseUnreachable, StoreError
+from store.fault_mark import forget_report, note_report
 from store.key_values import load_value, save_value
 from store.sole_use import sole_use
-from store.told import forget_telling, note_telling
 from ui.delivery.owner_alerts import OwnerAlerts
 from ui.interactions.buttons import DYNAMIC_ITEMS
 from ui.interactions.client import ImagineClient
@@ -77,7 +77,7 @@ async def open_resources(settings: Settings, stack: contextlib.AsyncExitStack) -
     stack.enter_context(sole_use(settings.database_url))
     database = await stack.enter_async_context(open_database(settings.database_url))
     await database.migrate()
-    forget_telling(settings.database_url)
+    forget_report(settings.database_url)
     api_session = await stack.enter_async_context(open_session())
     hosts = frozenset(settings.qwen_image_hosts)
     image_session = await stack.enter_async_context(open_download_session(hosts))
@@ -150,7 +150,7 @@ async def run(settings: Settings) -> int:
 async def _alert_owner(settings: Settings, error: DatabaseUnreachable) -> None:
     """Send the owner a message about a SQLite file that can't be used, once in six hours over all starts."""
     clock = SystemClock()
-    if isinstance(error, DatabaseInUse) or not note_telling(settings.database_url, clock.now_ms()):
+    if isinstance(error, DatabaseInUse) or not note_report(settings.database_url, clock.now_ms()):
         return
     logging.getLogger("discord").setLevel(logging.WARNING)  # keep the alert the only line
     client = discord.Client(intents=discord.Intents.none())

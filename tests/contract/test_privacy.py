@@ -75,7 +75,7 @@ async def test_what_is_set_stays_and_changes_nothing_else(world: World) -> None:
 async def test_a_value_that_only_a_newer_bot_knows_is_no_fault(world: World) -> None:
     await People(world.database).change(MIRA, size=Size.PORTRAIT)
     async with world.database.transaction() as tx:
-        await tx.execute(text("UPDATE preferences SET size = '4096*4096', ping = 'sometimes', locale = 'de'"))
+        await tx.execute(text("UPDATE preferences SET size = '4096*4096', ping = 'sometimes', language = 'de'"))
     assert await People(world.database).defaults_for(MIRA) == Preferences(language=Language.ENGLISH)
 
 
@@ -356,7 +356,7 @@ async def test_what_is_not_at_rest_waits_and_is_not_forgotten_later(world: World
     async with world.database.transaction() as tx:
         await tx.execute(
             text(
-                "UPDATE generations SET published_revision = revision, due_at_ms = NULL, owner = NULL, "
+                "UPDATE generations SET published_revision = revision, due_at_ms = NULL, lease_holder = NULL, "
                 "lease_until_ms = NULL"
             )
         )

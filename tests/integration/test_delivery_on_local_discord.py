@@ -66,7 +66,7 @@ class World:
         self, channel: str = "gallery", *, prompt: str = "a castle", count: int = 1, **options: Any
     ) -> Generation:
         """Somebody asks, and the first card is the answer."""
-        act = await self.bench.painted(self.person, channel)
+        act = await self.bench.paint(self.person, channel)
         local = self.bench.discord
         place = local.channels[channel]
         user_id = local.people[self.person].id
@@ -309,7 +309,7 @@ async def test_an_image_over_the_limit_of_the_place_is_linked(world: World) -> N
 async def test_the_card_of_an_answer_that_nobody_noted_is_found(world: World) -> None:
     made = await world.asked()
     assert await world.delivery.find_card(replace(made, message_id=None)) == made.message_id
-    act = await world.bench.painted()
+    act = await world.bench.paint()
     unanswered = replace(made, origin=replace(made.origin, interaction_id=act.id, token=act.token), message_id=None)
     assert await world.delivery.find_card(unanswered) is None
 

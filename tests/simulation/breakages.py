@@ -294,7 +294,7 @@ class HearsAnybody(Callbacks):
 
 
 def always_called(known: Any, image: Image, claim: str | None, now_ms: int) -> Any:
-    return replace(noted_really(known, image, claim, now_ms), heard_at_ms=now_ms)
+    return replace(noted_really(known, image, claim, now_ms), called_at_ms=now_ms)
 
 
 def anybodys(*_: Any) -> bool:

@@ -64,10 +64,6 @@ class Actor:
         """Pick a command from a message's menu. Return the interaction's id."""
         return self.run_command(self.find_channel(channel), kinds.MESSAGE_MENU, name, [], message_id)
 
-    async def user_menu(self, channel: str | int, name: str, user_id: int) -> int:
-        """Pick a command from a person's menu. Return the interaction's id."""
-        return self.run_command(self.find_channel(channel), kinds.USER_MENU, name, [], user_id)
-
     def run_command(
         self, channel: Channel, kind: int, name: str, options: Sequence[Json], target_id: int | None = None
     ) -> int:

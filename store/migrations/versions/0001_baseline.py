@@ -44,10 +44,10 @@ def upgrade() -> None:
         )
     _create_people()
     op.create_table(
-        "memory",
+        "key_values",
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("value", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("key", name=op.f("pk_memory")),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_key_values")),
     )
 
 
@@ -118,7 +118,7 @@ def _create_generations() -> None:
         sa.Column("bot_in_channel", sa.Boolean(), nullable=False),
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("fence", sa.BigInteger(), nullable=False),
-        sa.Column("owner", sa.Text()),
+        sa.Column("lease_holder", sa.Text()),
         sa.Column("lease_until_ms", sa.BigInteger()),
         sa.Column("due_at_ms", sa.BigInteger()),
         sa.Column("message_id", sa.BigInteger()),
@@ -174,7 +174,7 @@ def _create_callbacks() -> None:
         sa.Column("generation_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("token_hash", sa.Text(), nullable=False),
-        sa.Column("heard_at_ms", sa.BigInteger()),
+        sa.Column("called_at_ms", sa.BigInteger()),
         sa.Column("claimed_task_id", sa.Text()),
         sa.ForeignKeyConstraint(
             ["generation_id", "position"],
@@ -194,7 +194,7 @@ def _create_people() -> None:
         sa.Column("format", sa.Text(), nullable=False),
         sa.Column("private", sa.Boolean(), nullable=False),
         sa.Column("ping", sa.Text(), nullable=False),
-        sa.Column("locale", sa.Text()),
+        sa.Column("language", sa.Text()),
         sa.PrimaryKeyConstraint("user_id", name=op.f("pk_preferences")),
     )
     op.create_table(
