@@ -159,7 +159,7 @@ async def _send_after_public_deferral(interaction: discord.Interaction, sentence
     Responding, "Create Followup Message"). After the message is deleted, Discord may refuse the follow-up
     (discord-api-docs#2739). So: edit the message, send the follow-up, delete the message.
     """
-    await interaction.edit_original_response(content=texts.TOLD_PRIVATELY, allowed_mentions=NOBODY)
+    await interaction.edit_original_response(content=texts.EXPLAINED_PRIVATELY, allowed_mentions=NOBODY)
     try:
         await interaction.followup.send(sentence, ephemeral=True, allowed_mentions=NOBODY)
     finally:
