@@ -16,6 +16,7 @@ from credits.allowance import Allowance
 from credits.ledger import Ledger
 from generations.callbacks import Callbacks
 from generations.clock import Clock, Deadline
+from generations.follow_ups import FollowUps
 from generations.pings import PingDecisions
 from generations.poll_schedule import PollSchedule
 from generations.ports import ImageService, ImageStore
@@ -120,7 +121,14 @@ def join(bot: Joined, settings: Settings, ground: Ground, kinds: Kinds | None = 
     images = ImageMemory(settings.image_memory_mb * 1024 * 1024)
     bot.token_only = TokenOnlyChannels(clock, ground.database)
     bot.delivery = kinds.delivery(
-        client, clock, stale_edit_guard, bot.token_only, rng=ground.rng, images=images, buttons=card_buttons
+        client,
+        clock,
+        stale_edit_guard,
+        bot.token_only,
+        FollowUps(ground.database, clock),
+        rng=ground.rng,
+        images=images,
+        buttons=card_buttons,
     )
     bot.operator = OwnerAlerts(client, clock, settings.owner_ids)
     bot.pings = kinds.pings(client, clock, kinds.decisions(ground.database, clock), bot.token_only)

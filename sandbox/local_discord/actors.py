@@ -184,7 +184,7 @@ class Actor:
     async def archive(self, channel: str | int) -> None:
         """Archives a thread: its moderators may."""
         place = self.place(channel)
-        if place.kind is not ChannelKind.THREAD:
+        if not place.is_thread:
             raise Refused("Only a thread can be archived.")
         if not self._state.permissions(self.person.id, place) & p.MANAGE_THREADS:
             raise Refused("You may not archive this thread.")

@@ -17,7 +17,7 @@ from sandbox.local_discord.faults import Faults
 from sandbox.local_discord.gateway import Gateway
 from sandbox.local_discord.interactions import Interactions
 from sandbox.local_discord.messages import Messages
-from sandbox.local_discord.model import Channel, ChannelKind, Person
+from sandbox.local_discord.model import Channel, Person
 from sandbox.local_discord.payloads import Payloads
 from sandbox.local_discord.payloads_interactions import InteractionPayloads
 from sandbox.local_discord.payloads_places import Places
@@ -129,7 +129,7 @@ class LocalDiscord:
     def archive(self, thread: str) -> None:
         """Archives a thread by name; the next message in it opens it again. Raises KeyError for no such thread."""
         channel = self._state.channels[thread]
-        if channel.kind is not ChannelKind.THREAD:
+        if not channel.is_thread:
             raise KeyError(thread)
         self._state.archived_threads.add(channel.id)
 

@@ -341,3 +341,32 @@ async def test_in_a_thread_its_own_permission_is_what_counts(scene: Scene) -> No
     thread = thread_in(scene, scene.channel)
     result = await scene.alice.slash(thread, "imagine", prompt="a quiet room")
     assert result.response is not None and "5 credits held" in words(result.response)
+
+
+async def refused_gallery(scene: Scene, **options: Any) -> simcord.InteractionResult:
+    """An image that Discord refuses on its card."""
+    result = await scene.imagine(**options)
+    await scene.step()
+    await scene.env.advance_time(10)
+    scene.env.inject_error("PATCH", "/webhooks/*/messages/*", status=400, code=50035)
+    await scene.step()
+    return result
+
+
+@pytest.mark.parametrize("minutes", [1, 15])
+async def test_where_only_the_token_reaches_delete_takes_a_follow_up_away_while_the_token_lives(
+    scene: Scene, minutes: int
+) -> None:
+    scene.postman.change = commands_only
+    await refused_gallery(scene)
+    card, posted = scene.posts()
+    assert posted.attachments and f"/{posted.id}" in words(card)
+    assert by_the_bot_itself(scene) == []
+    await scene.env.advance_time(minutes * 60)
+    question = await scene.alice.click(card, label="Delete")
+    assert question.followups
+    await scene.alice.click(question.followups[-1], label="Delete")
+    left = [message.id for message in scene.posts()]
+    assert left == ([] if minutes == 1 else [posted.id])
+    said = [request.json for request in scene.env.http_requests if request.path.endswith("/@original")][-1]
+    assert (f"/{posted.id}" in str(said)) is (minutes == 15)
