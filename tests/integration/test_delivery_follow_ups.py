@@ -13,6 +13,7 @@ from generations.errors import DeliveryDelayed, LostClaim
 from generations.model import Generation, SeparateMessage, State
 from tests.integration.delivery_scene import (
     APPLICATION,
+    AS_BOT,
     BY_TOKEN,
     CHANNEL,
     DIRECT,
@@ -213,6 +214,17 @@ async def test_nothing_is_sent_by_a_process_that_has_lost_the_claim(scene: Scene
     with pytest.raises(LostClaim):
         await delivery.show(ready(**OUTSIDE), NOTHING, {0: image_file()})
     assert scene.rest.tried() == [BY_TOKEN]
+
+
+async def test_a_missing_permission_for_one_call_leaves_the_channel_to_the_bot(scene: Scene) -> None:
+    """This card goes by the token, since the bot's edit of it was refused; another one there is tried as before."""
+    scene.rest.fault("PATCH", *DELETED)
+    scene.rest.fault(AS_BOT, 403, 50013)
+    assert (await scene.show(ready(), 0)).place is Place.FOLLOW_UP
+    other = replace(ready(origin={"token": ""}), id=ready().id + 1)
+    scene.rest.calls.clear()
+    assert (await scene.show(other, 0)).place is Place.CARD
+    assert scene.rest.tried() == [AS_BOT]
 
 
 async def test_the_note_of_a_second_image_names_both_messages(scene: Scene) -> None:

@@ -36,6 +36,7 @@ class Memory:
     token_dead: bool = False
     token_missed: int | None = None  # the message that the token did not reach, or was not to be tried on
     bot_reached: bool = False  # an edit with the bot's own token was taken where the card was asked for
+    bot_refused: bool = False  # the bot's own edit was refused there
     follow_up_lost: bool = False  # a message by the token was sent, and whether Discord took it is not known
     follow_up_known_at_ms: int | None = None  # the note in the row of the last one that this process sent
     home: Home | None = None

@@ -146,11 +146,18 @@ class Places:
     ) -> None:
         """Note that the bot's own token was refused where the card stands, if *error* is about that place.
 
-        *posting*: a new message, which may lack no more than a permission; edits need none.
+        *posting*: a new message, not an edit of the card. A permission that is missing there concerns this card alone.
         """
-        is_closed = keeps_bot_out(error) if posting else is_closed_to_bot(error)
-        if is_closed and _elsewhere(memory, generation) is None:
+        if _elsewhere(memory, generation) is not None:
+            return
+        memory.bot_refused = memory.bot_refused or (not posting and is_closed_to_bot(error))
+        if keeps_bot_out(error):
             await self._token_only.refused(generation)
+
+    async def reached_as_bot(self, memory: Memory, generation: Generation) -> None:
+        """Note that the bot's own token reached the place of the card."""
+        if _elsewhere(memory, generation) is None:
+            await self._token_only.reached(generation.origin.channel_id)
 
     async def fetch_answer(self, generation: Generation) -> discord.Message | None:
         """The answer to the interaction; None without asking, when the token can't tell any more."""
@@ -168,7 +175,9 @@ class Places:
     def _bot_may_enter(self, memory: Memory, generation: Generation) -> bool:
         """Whether the bot itself, without the token, can see the card and post beside it. A private card only the token
         reaches (discord-api-docs#3090), and nothing private goes into a channel."""
-        return not generation.request.private and self._token_only.bot_may_enter(generation.origin)
+        if generation.request.private or (memory.bot_refused and self._token_is_fresh(memory, generation)):
+            return False
+        return self._token_only.bot_may_enter(generation.origin)
 
     def _token_is_fresh(self, memory: Memory, generation: Generation) -> bool:
         """By the clock, without a try: each 401 counts towards Discord's limit of 10,000 invalid requests."""

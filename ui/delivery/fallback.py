@@ -158,7 +158,9 @@ class Fallback:
                     await self._places.refused_bot(memory, payload.generation, error)
             else:
                 memory.closed, memory.archived, memory.tries = False, False, 0
-                memory.bot_reached = memory.bot_reached or not way.by_token
+                if not way.by_token:
+                    memory.bot_reached = True
+                    await self._places.reached_as_bot(memory, payload.generation)
                 if payload.leaving:
                     await self._places.said_last_word(payload.generation)
                 return await self._calls.answer_with_ids(memory, payload, way, message)

@@ -22,7 +22,7 @@ from generations.errors import DeliveryDelayed, LostClaim, NotThere
 from generations.model import Generation, Origin, Progress, State
 from images.image_memory import Room
 from ui.interactions.errors import NOBODY, Refusal, defer
-from ui.interactions.origin import channel_without_history, missing_permissions, origin_of
+from ui.interactions.origin import channel_without_history, may_bot_post, missing_permissions, origin_of
 from ui.interactions.responses import Answered, Desk, defer_if_slow, desk_of, in_time, show
 from ui.texts import card as texts
 from ui.texts import history as texts_history
@@ -127,7 +127,7 @@ class PostButton(Answered, ui.DynamicItem[ui.Button[Any]], template=r"history:po
         answer = await defer(interaction, private=private)
         message_id = None if answer is None else answer.message_id
         desk.delivery.forget(kept.id)
-        home = await desk.token_only.corrected(origin_of(interaction))
+        home = await desk.token_only.corrected(origin_of(interaction), bot_may_post=may_bot_post(interaction))
         if desk.delivery.publish_delay_seconds(_moved(kept, (), home, message_id)):
             raise Refusal(texts_history.DISCORD_SILENT)
         async with desk.archive.room_for(kept) as room:
