@@ -37,9 +37,9 @@ from services import Ground, Joined, join
 from settings import Settings, SettingsError, load_settings
 from store.database import open_database
 from store.errors import DatabaseInUse, DatabaseUnreachable, StoreError
+from store.fault_mark import forget_report, note_report
 from store.key_values import load_value, save_value
 from store.sole_use import sole_use
-from store.told import forget_telling, note_telling
 from ui.delivery.owner_alerts import OwnerAlerts
 from ui.interactions.buttons import DYNAMIC_ITEMS
 from ui.interactions.errors import Tree
@@ -106,7 +106,7 @@ async def build(settings: Settings, stack: contextlib.AsyncExitStack) -> Imagine
     stack.enter_context(sole_use(settings.database_url))
     database = await stack.enter_async_context(open_database(settings.database_url))
     await database.migrate()
-    forget_telling(settings.database_url)
+    forget_report(settings.database_url)
     api_session = await stack.enter_async_context(open_session())
     hosts = frozenset(settings.qwen_image_hosts)
     image_session = await stack.enter_async_context(open_download_session(hosts))
@@ -178,7 +178,7 @@ async def run(settings: Settings) -> int:
 async def _tell_owner(settings: Settings, error: DatabaseUnreachable) -> None:
     """Tell the owner of a SQLite file that can't be used, once in six hours over all starts."""
     clock = SystemClock()
-    if isinstance(error, DatabaseInUse) or not note_telling(settings.database_url, clock.now_ms()):
+    if isinstance(error, DatabaseInUse) or not note_report(settings.database_url, clock.now_ms()):
         return
     logging.getLogger("discord").setLevel(logging.WARNING)  # the sentence is the only line
     client = discord.Client(intents=discord.Intents.none())

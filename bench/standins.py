@@ -1,6 +1,6 @@
-"""Leaner stand-ins for one machine: an image API whose tasks end all at once, and cards that only take edits.
+"""Fast stand-ins: an image API whose tasks all end at once, and a webhook route that only takes edits.
 
-Logins, the gateway and everything else of Discord come from the sandbox's local Discord.
+The rest of Discord is the sandbox's local Discord.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from sandbox.local_discord import LocalDiscord
 
 HOST = "127.0.0.1"
 KEY = "sk-bench"
-TOKEN_START = "bench-"  # what the interaction tokens of the cards that only take edits begin with
+TOKEN_START = "bench-"  # prefix of the interaction tokens that the fast webhook route takes
 
 
 @dataclass
 class StandIns:
-    """Everything that the bot speaks to, and what was seen of it."""
+    """The servers that the bot speaks to, and counts of its calls."""
 
     discord: LocalDiscord
     url: str = ""
@@ -51,7 +51,7 @@ class StandIns:
     async def _generate(self, request: web.Request) -> web.Response:
         await request.read()
         self.posts += 1
-        return _said({"task_id": f"n01{self.posts:012d}qwenimg", "status": "PENDING"})
+        return _success({"task_id": f"n01{self.posts:012d}qwenimg", "status": "PENDING"})
 
     async def _status(self, request: web.Request) -> web.Response:
         task_id, now = request.query["task_id"], time.monotonic()
@@ -61,7 +61,7 @@ class StandIns:
             self.closest_polls_seconds = min(self.closest_polls_seconds, now - before)
         self.polled[task_id] = now
         done = self.finished
-        return _said(
+        return _success(
             {
                 "task_id": task_id,
                 "status": "SUCCESS" if done else "IN_PROGRESS",
@@ -97,7 +97,7 @@ class StandIns:
             **{name: False for name in ("pinned", "tts", "mention_everyone")},
             "components": [{"type": 17, "id": 1, "components": gallery, "spoiler": False}],
         }
-        # Without a charset, as Discord has it: discord.py takes anything else for text.
+        # Without a charset, as Discord sends it: discord.py reads JSON with a charset as text.
         return web.Response(body=json.dumps(message).encode(), content_type="application/json")
 
     def settings(self) -> dict[str, str]:
@@ -113,7 +113,7 @@ class StandIns:
 
 @contextlib.asynccontextmanager
 async def open_standins() -> AsyncIterator[StandIns]:
-    """Listens while open."""
+    """Open the stand-ins; they listen until the block ends."""
     standins = StandIns(LocalDiscord(SandboxClock(), rng=random.Random(0)))
     app = web.Application(client_max_size=32 << 20)
     standins.routes(app)
@@ -130,12 +130,12 @@ async def open_standins() -> AsyncIterator[StandIns]:
         await asyncio.sleep(0)
 
 
-def _said(data: dict[str, object]) -> web.Response:
+def _success(data: dict[str, object]) -> web.Response:
     return web.json_response({"code": 200, "message": "success", "data": data})
 
 
 def _png(side: int, size_bytes: int) -> bytes:
-    """A valid grey PNG, made as long as a real picture by a text chunk."""
+    """Return a valid grey PNG, made as long as a real image by a text chunk."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

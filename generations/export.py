@@ -17,7 +17,7 @@ from generations.privacy import Collected
 NAME = "qwen-imagine"
 # Never handed out: a credential, and what one process notes for another.
 LEFT_OUT = frozenset(
-    {"token", "owner", "lease_until_ms", "fence", "due_at_ms", "revision", "published_revision"}
+    {"token", "lease_holder", "lease_until_ms", "fence", "due_at_ms", "revision", "published_revision"}
     | {"follow_up_begun_at_ms"}
 )
 _ID_COLUMNS = frozenset(

@@ -19,7 +19,7 @@ from playwright.async_api import Browser, FloatRect, Locator, async_playwright, 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from sandbox.local_discord.state import DEFAULT_ATTACHMENT_SIZE_LIMIT  # noqa: E402  (not installed: the root comes first)
+from sandbox.local_discord.state.state import DEFAULT_ATTACHMENT_SIZE_LIMIT  # noqa: E402  (not installed: the root comes first)
 from sandbox.world import Sandbox  # noqa: E402
 from scripts.visitor import DESK, PHONE, Visitor  # noqa: E402
 
@@ -57,14 +57,14 @@ async def picture_cards(album: Album) -> None:
     first = await mira.command(
         "imagine", prompt="a quiet harbour at dawn, gouache", size="Portrait 1024×1536", seed="7"
     )
-    await mira.pictures(first)
+    await mira.image_files(first)
     await mira.page.get_by_test_id("composer").fill("/")
     await mira.page.get_by_test_id("picker-item-imagine").wait_for()
     await mira.keep("picker", mira.page.locator("body"))
     card = await mira.command("imagine", prompt=PROMPT, size="Portrait 1024×1536", seed="42", format="png")
     await card.get_by_text("Painting").wait_for()
     await mira.keep("card-painting", inside(card))
-    await mira.pictures(card)
+    await mira.image_files(card)
     await mira.page.get_by_test_id("composer").blur()
     await mira.keep("sandbox", mira.page.locator("body"))
     await mira.keep("card-ready", inside(card))
@@ -105,7 +105,7 @@ async def picture_lines(album: Album) -> None:
     await jonas.keep("card-cancelled", inside(waiting))
     await expect(four).to_contain_text("of 4 ready", timeout=30_000)
     await jonas.keep("card-partial", inside(four))
-    await jonas.pictures(four, 4)
+    await jonas.image_files(four, 4)
     await jonas.keep("card-four", inside(four))
     await jonas.page.get_by_test_id("panel-mood").select_option("declined")
     declined = await jonas.command("imagine", prompt="a prompt that the service declines")
@@ -125,7 +125,7 @@ async def picture_sizes(album: Album) -> None:
     prompt = "a lantern parade over a harbour, fine detail"
     smaller = await sam.command("imagine", prompt=prompt, size="Portrait 1024×1536", seed="7", format="png")
     discord.set_attachment_size_limit(DEFAULT_ATTACHMENT_SIZE_LIMIT)
-    await sam.pictures(smaller)
+    await sam.image_files(smaller)
     await sam.keep("card-reencoded", inside(smaller))
     await sam.page.get_by_test_id("panel-mood").select_option("huge_image")
     huge = await sam.command("imagine", prompt="a mural for a whole house", size="Portrait 1024×1536", format="png")
@@ -144,7 +144,7 @@ async def picture_time(album: Album) -> None:
     card = await sam.command("imagine", prompt="a train over a viaduct, seen from below", size=WIDE)
     await expect(card).to_contain_text("▰▰▰▰", timeout=30_000)
     await sam.keep("card-progress", inside(card))
-    await sam.pictures(card)
+    await sam.image_files(card)
     await olga.go("pier")
     await olga.page.get_by_test_id("panel-mood").select_option("stuck")
     slow = await olga.command("imagine", prompt="the last ferry of the evening", size=WIDE)
@@ -158,13 +158,13 @@ async def picture_time(album: Album) -> None:
     await olga.page.get_by_test_id("panel-mood").select_option("normal")
     await olga.go("dm")
     direct = await olga.find([], "the last ferry", inside="[data-testid=gallery-image]", seconds=60)
-    await olga.pictures(direct)
+    await olga.image_files(direct)
     await olga.keep("card-direct", inside(direct))
 
 
 async def paint_three(visitor: Visitor) -> None:
     card = await visitor.command("imagine", prompt=f"three stations, as {visitor.name} sees them", size=WIDE, count="3")
-    await visitor.pictures(card, 3)
+    await visitor.image_files(card, 3)
 
 
 async def move_clock(visitor: Visitor, minutes: int) -> None:
@@ -180,16 +180,16 @@ async def picture_own_pages(album: Album) -> None:
     await mira.keep("settings", settings)
     known = await mira.known()
     hidden = await mira.command("imagine", prompt="a surprise for the party", size="Landscape 1024×768", spoiler="Yes")
-    await mira.pictures(hidden)
+    await mira.image_files(hidden)
     await mira.keep("card-spoiler", inside(hidden))
     await mira.keep("ping", await mira.find(known, "is ready"))
     private = await mira.command("imagine", prompt="for my eyes only", size="Landscape 1024×768", private="Yes")
-    await mira.pictures(private)
+    await mira.image_files(private)
     await mira.keep("card-private", private)
     history = await mira.command("history")
     await expect(history.get_by_test_id("gallery-image")).not_to_have_count(0)
     await mira.page.wait_for_timeout(1500)  # the other pictures of the page
-    await mira.pictures(history, await history.get_by_test_id("gallery-image").count())
+    await mira.image_files(history, await history.get_by_test_id("gallery-image").count())
     await mira.keep("history", history)
     for name, command in (("help", "help"), ("privacy", "privacy show"), ("privacy-delete", "privacy delete")):
         await mira.keep(name, await mira.command(command))

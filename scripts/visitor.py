@@ -152,7 +152,7 @@ class Visitor:
         await expect(self.page.get_by_test_id("modal")).to_be_hidden()
         return await self.find(known, words, **wanted)
 
-    async def pictures(self, message: Locator, count: int = 1) -> list[int]:
+    async def image_files(self, message: Locator, count: int = 1) -> list[int]:
         """Wait until a message shows so many loaded pictures. Their widths in pixels."""
         images = message.get_by_test_id("gallery-image")
         await expect(images).to_have_count(count, timeout=PATIENCE_MS)

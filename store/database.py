@@ -6,7 +6,6 @@ Knows which database runs, so that nobody else has to; knows nothing of what is 
 from __future__ import annotations
 
 import asyncio
-import logging
 import sqlite3
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
@@ -26,17 +25,14 @@ from store.address import parse_database_url
 from store.errors import DatabaseBroken, DatabaseLost, DatabaseUnreachable
 from store.schema import upgrade
 from store.sqlite_file import APPLICATION_ID, SqliteFile, fault_of
-from store.statements import insert_or_replace, serialize
-from store.tables import memory
-
-log = logging.getLogger("qwen_imagine.store")
+from store.statements import serialize
+from store.tables import key_values
 
 BUSY_TIMEOUT_SECONDS = 30  # how long a writer waits for another process' write
 IDLE_SECONDS = 5.0  # a process that sleeps inside a transaction keeps its locks from the others no longer: half a lease
 POSTGRESQL_CONNECTIONS = 10  # per process; small hosted plans allow 20 in all
 _BACKGROUND_CONNECTIONS = POSTGRESQL_CONNECTIONS - 3
 VACUUM_DUE_KEY = "vacuum_due:v1"  # in the key-value store since words were deleted: a mark of the last deletion
-OLDER_FILE = "a file from before secure_delete"  # such a mark
 WITHOUT_TRANSACTION = (
     "without_transaction"  # an execution option of ours: SQLite takes no checkpoint or VACUUM inside one
 )
@@ -151,8 +147,8 @@ class Database:
                 await connection.exec_driver_sql("VACUUM")
                 await _checkpoint(connection)  # else truncate_wal() of the next round does it
         async with self.transaction() as tx:
-            done = (memory.c.key == VACUUM_DUE_KEY) & (memory.c.value == due)
-            await tx.execute(delete(memory).where(done))
+            done = (key_values.c.key == VACUUM_DUE_KEY) & (key_values.c.value == due)
+            await tx.execute(delete(key_values).where(done))
         return True
 
     @asynccontextmanager
@@ -174,39 +170,22 @@ class Database:
         old for it.
         """
         try:
-            is_older = False
             if self._file is not None:
-                is_older = await asyncio.to_thread(self._file.inspect)
+                await asyncio.to_thread(self._file.inspect)
                 self._file.make_private()
             async with self.transaction() as connection:
                 await serialize(connection, "schema")
                 await connection.run_sync(upgrade)
                 if self._file is not None:
                     await connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
-                if is_older:
-                    await note_deletion(connection, OLDER_FILE)
             if self._file is not None:
                 self._file.is_ours = True
-            if is_older:
-                await self._vacuum_older()
         except DatabaseBroken as error:
             raise DatabaseUnreachable(str(error)) from error
         except DatabaseLost as error:
             raise DatabaseUnreachable(_reason(error.__cause__ or error)) from error
         except DBAPIError as error:
             raise DatabaseUnreachable(_reason(error)) from error
-
-    async def _vacuum_older(self) -> None:
-        """Take out what was deleted before secure_delete was on. Where that fails it stays due."""
-        try:
-            await self.vacuum(OLDER_FILE)
-        except DatabaseBroken:
-            raise
-        except DatabaseLost as lost:
-            log.warning(
-                "words that were deleted long ago may still stand in the file, which could not be vacuumed: %s",
-                lost.__cause__ or lost,
-            )
 
     async def close(self) -> None:
         """Close every connection. Nothing may be under way."""
@@ -219,12 +198,6 @@ class Database:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-
-async def note_deletion(tx: Transaction, mark: str) -> None:
-    """Note on SQLite that words were deleted, so that the file is to be written anew; *mark* tells deletions apart."""
-    if tx.dialect.name == "sqlite":
-        await insert_or_replace(tx, memory, {"key": VACUUM_DUE_KEY, "value": mark}, key=("key",))
 
 
 def open_database(address: str, *, idle_seconds: float = IDLE_SECONDS) -> Database:

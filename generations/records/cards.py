@@ -15,9 +15,10 @@ from generations.records.rows import (
     needs_token_to_delete,
     with_images,
 )
+from generations.records.tables import generations, has_token, images, pings, removed_cards
 from store.database import Transaction
 from store.statements import insert_if_new
-from store.tables import generations, has_token, images, one_of, pings, removed_cards
+from store.tables import one_of
 
 
 async def insert(tx: Transaction, generation: Generation) -> bool:

@@ -9,9 +9,9 @@ from sqlalchemy import RowMapping, exists, select
 
 from generations.errors import LostClaim
 from generations.model import Ending, Generation, Image, Origin, Request, State
+from generations.records.tables import generations, images
 from qwen.models import OutputFormat, Size
 from store.database import Transaction
-from store.tables import generations, images
 
 # A separate message beside a card that the bot's own token does not reach: only the interaction's can delete it.
 _separate = exists(select(images.c.position)).where(

@@ -10,8 +10,8 @@ from sqlalchemy import select, update
 from generations.model import Generation, Image, State
 from generations.records.cards import load_locked
 from generations.records.moves import move, update_image
+from generations.records.tables import generations
 from store.database import Transaction
-from store.tables import generations
 
 
 async def fence_of(tx: Transaction, generation_id: int) -> int | None:

@@ -357,7 +357,7 @@ async def open_scene(
         database, allowance=allowance, period=period, max_queue=max_queue, requests_per_minute=requests_per_minute
     )
     scene.bot = SceneBot(scene)
-    env = simcord.Env(scene.bot, check_errors=False)  # refusals are exceptions too; the log tells faults apart
+    env = simcord.Env(scene.bot, check_errors=False, settle_timeout=120)  # refusals are exceptions too; see the log
     scene.clock.env = scene.env = env  # the bot reads the clock while it starts
     await env.start()
     try:
@@ -370,8 +370,9 @@ async def open_scene(
         await env.shutdown()
 
 
-def words(message: simcord.ResponseMessage | discord.Message) -> str:
+def words(message: simcord.ResponseMessage | discord.Message | None) -> str:
     """Everything that can be read in a message, Components V2 or plain."""
+    assert message is not None
     if message.content:
         return message.content
     components = message.components

@@ -216,7 +216,7 @@ async def test_a_kept_image_is_posted_here_and_then_has_its_card_here(scene: Sce
     before = len(scene.posts())
     pressed = await scene.alice.click(listed.response, label="Post 1 here")
     posts = scene.posts()
-    assert len(posts) == before + 1 and not pressed.response.ephemeral
+    assert len(posts) == before + 1 and pressed.response is not None and not pressed.response.ephemeral
     assert image_files(posts[-1]) and "a lighthouse" in words(posts[-1])
     generation = await loaded(scene, kept)
     assert (generation.images[0].state, generation.message_id) == (State.DELIVERED, posts[-1].id)
@@ -240,7 +240,7 @@ async def test_a_private_image_is_shown_to_its_person_alone(scene: Scene) -> Non
     await keep(scene)
     listed = (await history(scene)).response
     pressed = await scene.alice.click(listed, label="Post 1 here")
-    assert pressed.response.ephemeral and image_files(pressed.response)
+    assert pressed.response is not None and pressed.response.ephemeral and image_files(pressed.response)
     assert scene.posts() == []
 
 

@@ -42,7 +42,7 @@ async def made(scene: Scene, seconds: int, **options: Any) -> None:
 def sent(scene: Scene) -> list[dict[str, Any]]:
     """The bodies of the messages that the bot posted by itself."""
     return [
-        request.json
+        request.json or {}
         for request in scene.env.http_requests
         if request.method == "POST" and request.path.endswith("/messages")
     ]

@@ -350,7 +350,7 @@ async def test_a_refusal_of_the_bots_token_as_a_whole_makes_no_place_token_only(
 
 def follow_up_texts(scene: Scene) -> list[str]:
     calls = [c for c in scene.env.http_requests if c.method == "POST" and c.path.startswith("/webhooks/")]
-    return [call.json["content"] for call in calls]
+    return [(call.json or {})["content"] for call in calls]
 
 
 async def test_an_age_restricted_channel_is_a_channel_like_any_other(scene: Scene) -> None:

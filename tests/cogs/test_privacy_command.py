@@ -43,8 +43,7 @@ async def test_an_export_is_a_file_for_the_person_alone(scene: Scene) -> None:
     result = await run(scene, "export")
     assert words(result.response) == "Everything the bot keeps of you."
     (file,) = result.response.attachments
-    data = scene.env.backend.attachments[file.id] if hasattr(scene.env.backend, "attachments") else await file.read()
-    content = json.loads(data)
+    content = json.loads(await file.read())
     assert file.filename == "qwen-imagine.json"
     assert [one["prompt"] for one in content["generations"]] == ["mine, “ünï”"]
 

@@ -11,10 +11,10 @@ from sqlalchemy import update
 
 from generations import records
 from generations.model import Ending, Generation, State
+from generations.records.tables import generations
 from generations.stale_edits import StaleEditGuard
 from store.database import Database, Transaction
 from store.errors import DatabaseLost
-from store.tables import generations
 from tests.contract.world import World, make_world
 
 

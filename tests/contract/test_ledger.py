@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy import delete, insert, update
@@ -11,8 +12,8 @@ from sqlalchemy.exc import IntegrityError
 from credits.errors import InsufficientCredits, UnknownHold
 from credits.ledger import Ledger
 from credits.model import EntryKind
+from credits.tables import accounts, entries
 from store.database import Database, open_database
-from store.tables import accounts, entries
 from tests.contract.world import DAY_MS, MIRA, NOON_MS, OTTO, daily
 
 LEDGER = Ledger(daily(50))
@@ -51,7 +52,7 @@ async def numbers(database: Database, user_id: int = MIRA, now_ms: int = NOON_MS
 
 
 @pytest.fixture(autouse=True)
-async def the_books_balance(database: Database) -> None:
+async def the_books_balance(database: Database) -> AsyncIterator[None]:
     """After every test: each account is the sum of its entries."""
     yield
     async with database.transaction() as tx:

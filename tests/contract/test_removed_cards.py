@@ -10,7 +10,7 @@ from sqlalchemy import update
 from generations import records
 from generations.errors import NotThere, NotYours
 from generations.model import Request
-from store.tables import generations
+from generations.records.tables import generations
 from tests.contract.world import CHANNEL, GUILD, MIRA, OTTO, World, origin
 
 HERE = (GUILD, CHANNEL)

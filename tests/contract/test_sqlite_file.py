@@ -15,16 +15,16 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import event, text, update
-from sqlalchemy.exc import OperationalError, PendingRollbackError
+from sqlalchemy.exc import PendingRollbackError
 
 from generations.model import DISCORD_EPOCH_MS
 from generations.privacy import Privacy
+from generations.records.tables import generations
 from store.database import VACUUM_DUE_KEY, open_database
 from store.errors import DatabaseBroken, DatabaseLost, DatabaseUnreachable
 from store.key_values import load_value, save_value
 from store.sole_use import sole_use
 from store.sqlite_file import APPLICATION_ID, fault_of
-from store.tables import generations
 from store.vacuum import vacuum_if_due, words_deleted
 from tests.contract.test_archive import make as make_generation
 from tests.contract.world import DAY_MS, MIRA, OTTO, make_world
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="an open file can't b
 
 
 def make(path: Path, *statements: str) -> Path:
-    """A file that another program made, or an older bot."""
+    """Make a SQLite file, or change one, as another program would."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for statement in statements:
             connection.execute(statement)
@@ -82,7 +82,7 @@ async def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path:
     [
         ("CREATE TABLE bookmarks (url)",),
         ("CREATE TABLE generations (id)",),
-        ("CREATE TABLE alembic_version (version_num)", "CREATE TABLE users (id)"),
+        ("CREATE TABLE alembic_version (version_num)", "CREATE TABLE entries (id)", "CREATE TABLE generations (id)"),
         ("PRAGMA application_id = 77", "CREATE TABLE entries (id)"),
         ("PRAGMA user_version = 3",),
     ],
@@ -169,11 +169,11 @@ def test_an_input_output_error_of_a_disk_that_was_made_read_only_does_not_pass(t
     assert str(fault_of(path, error)).startswith(f"{path} can't be written")
 
 
-async def test_a_file_of_an_older_bot_is_taken_and_marked_as_ours(sqlite_maker: SqliteMaker) -> None:
-    path = make(Path((await sqlite_maker.create()).removeprefix("sqlite:///")), "PRAGMA application_id = 0")
+async def test_a_file_without_tables_is_taken_as_a_first_start_that_was_killed_leaves_it(tmp_path: Path) -> None:
+    path = make(tmp_path / "imagine.db", "PRAGMA journal_mode = WAL")
+    assert path.stat().st_size > 0
     assert await start(path) == ""
     assert ask(path, "PRAGMA application_id") == APPLICATION_ID
-    assert await start(path) == ""
 
 
 # -- while the bot runs ------------------------------------------------------------------------------------------------
@@ -240,7 +240,7 @@ async def test_a_file_that_breaks_under_the_running_bot_is_given_up_for_good(
                 await through.truncate_wal()
                 async with through.transaction() as tx:
                     await load_value(tx, "key 7")
-                    await tx.execute(text("DELETE FROM memory"))
+                    await tx.execute(text("DELETE FROM key_values"))
             said.append(str(caught.value))
         assert said[0].startswith(f"{path} {sentence}" if sentence else f"{path}-wal {GONE}")
         assert len(set(said)) == 1
@@ -363,54 +363,6 @@ async def test_no_byte_of_a_prompt_stays_on_the_disk_after_it_was_erased_or_purg
         assert b"canary" not in raw_bytes(path)
 
 
-def leave_words(path: Path) -> None:
-    """What SQLite leaves of deleted rows when nothing overwrites them: free pages with every word."""
-    make(path, "PRAGMA application_id = 0", "PRAGMA secure_delete = OFF", "CREATE TABLE old (words)")
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA secure_delete = OFF")
-        connection.executemany("INSERT INTO old VALUES (?)", [(f"canary {number} " * 40,) for number in range(200)])
-        connection.execute("DELETE FROM old")
-        connection.execute("DROP TABLE old")
-        connection.commit()
-
-
-async def test_what_an_older_bot_deleted_is_gone_once_its_file_was_taken_over(sqlite_maker: SqliteMaker) -> None:
-    path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
-    leave_words(path)
-    assert b"canary 7 " in raw_bytes(path)
-    async with open_database(f"sqlite:///{path}") as database:
-        await database.migrate()
-        assert b"canary" not in raw_bytes(path)
-        async with database.transaction() as tx:
-            assert await load_value(tx, VACUUM_DUE_KEY) is None
-            assert await tx.scalar(text("PRAGMA application_id")) == APPLICATION_ID
-
-
-async def test_a_file_that_can_not_be_written_anew_now_is_used_and_stays_due(
-    sqlite_maker: SqliteMaker, caplog: pytest.LogCaptureFixture
-) -> None:
-    path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
-    leave_words(path)
-
-    async with open_database(f"sqlite:///{path}") as database:
-        event.listen(database._engine.sync_engine, "before_cursor_execute", refuse_vacuum)
-        with caplog.at_level(logging.WARNING):
-            await database.migrate()
-        event.remove(database._engine.sync_engine, "before_cursor_execute", refuse_vacuum)
-        assert "could not be vacuumed" in caplog.text
-        assert b"canary" in raw_bytes(path)
-        await vacuum_if_due(database, DAY_MS)
-        assert b"canary" not in raw_bytes(path)
-
-
-def refuse_vacuum(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
-    """As SQLite does on a disk without room for a copy of the file."""
-    if statement == "VACUUM":
-        error = sqlite3.OperationalError("database or disk is full")
-        error.sqlite_errorcode = sqlite3.SQLITE_FULL
-        raise OperationalError(statement, None, error)
-
-
 async def test_single_words_in_gaps_of_pages_are_gone_after_the_next_maintenance(sqlite_maker: SqliteMaker) -> None:
     """Rows that grow are moved within their page, and SQLite overwrites only the place where they stood last."""
     path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
@@ -423,7 +375,7 @@ async def test_single_words_in_gaps_of_pages_are_gone_after_the_next_maintenance
             await make_generation(world, number, MIRA if index % 10 == 3 else OTTO, prompt=prompt)
             async with database.transaction() as tx:
                 for grown in rng.sample(numbers[max(0, index - 8) : index + 1], min(3, index + 1)):
-                    values = {"token": "t" * rng.choice([100, 180]), "owner": "host-name:12345"}
+                    values = {"token": "t" * rng.choice([100, 180]), "lease_holder": "host-name:12345"}
                     await tx.execute(update(generations).where(generations.c.id == grown).values(values))
         privacy = Privacy(database, world.ledger, world.clock, rng, retention_days=0)
         await privacy.erase(MIRA)
@@ -494,9 +446,9 @@ async def test_a_log_that_somebody_reads_is_left_for_later_and_nobody_waits(sqli
             await save_value(tx, "word", "canary in the log")
         with closing(sqlite3.connect(path, isolation_level=None)) as backup:
             backup.execute("BEGIN")
-            backup.execute("SELECT * FROM memory").fetchall()
+            backup.execute("SELECT * FROM key_values").fetchall()
             async with database.transaction() as tx:
-                await tx.execute(text("DELETE FROM memory"))
+                await tx.execute(text("DELETE FROM key_values"))
             assert not await database.truncate_wal()
         assert b"canary" in raw_bytes(path)
         assert await database.truncate_wal()

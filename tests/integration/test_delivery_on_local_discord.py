@@ -9,6 +9,7 @@ from typing import Any
 
 import discord
 import pytest
+from discord.http import Route
 
 from generations.delivery_result import DeliveryResult, Place
 from generations.model import Ending, Generation, Image, Line, Origin, Progress, Request, State
@@ -138,15 +139,15 @@ def text_of(message: dict[str, Any]) -> str:
 
 @pytest.fixture
 async def client(bench: Bench) -> AsyncIterator[discord.Client]:
-    before = discord.http.Route.BASE
-    discord.http.Route.BASE = f"{bench.url}/api/v10"
+    before = Route.BASE
+    Route.BASE = f"{bench.url}/api/v10"
     made = discord.Client(intents=discord.Intents.none())
     try:
         await made.login(bench.discord.token)
         yield made
     finally:
         await made.close()
-        discord.http.Route.BASE = before
+        Route.BASE = before
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import pytest
 import yarl
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from discord.gateway import DiscordWebSocket
 
 from discord_api.gateway import GatewayConnection, GatewayRefused, name_of
 from tests.sandbox.discord_bench import PAINT, Bench, open_bench
@@ -73,7 +74,7 @@ async def connected(bench: Bench, client: Listener, gateway_url: str = "") -> As
     clock = HurriedClock()
     with pointed_at(bench.url):
         if gateway_url:
-            discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway_url)
+            DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway_url)
         await client.login(bench.discord.token)
         running = asyncio.create_task(GatewayConnection(client, clock, random.Random(1)).run())
         try:

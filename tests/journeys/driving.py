@@ -12,6 +12,7 @@ from pathlib import Path
 
 from playwright.async_api import Browser
 
+from sandbox.image_api.api import Post
 from sandbox.image_api.moods import Mood
 from sandbox.world import Sandbox
 from scripts.visitor import DESK, PHONE, Visitor
@@ -62,9 +63,14 @@ async def open_scene(data_dir: Path, name: str) -> AsyncIterator[Scene]:
             await keeping
             assert [line for each in visitors.values() for line in each.complaints] == []
             Books(data_dir / "bot.sqlite3").assert_sound()
-            prompts = [str(post.body["prompt"]) for post in box.images.posts]
+            prompts = [_prompt_of(post) for post in box.images.posts]
             assert sorted(prompts) == sorted(PAINTED)
     assert [str(violation) for violation in box.discord.violations] == []
+
+
+def _prompt_of(post: Post) -> str:
+    assert isinstance(post.body, dict)
+    return str(post.body["prompt"])
 
 
 async def _arrive(browser: Browser, box: Sandbox, folder: Path) -> dict[str, Visitor]:

@@ -56,7 +56,10 @@ async def visit(browser: Browser, box: Sandbox) -> AsyncIterator[Visit]:
         page = await context.new_page()
         page.set_default_timeout(5000)
         page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-        page.on("console", lambda it: it.type in ("error", "warning") and complaints.append(f"{it.type}: {it.text}"))
+        page.on(
+            "console",
+            lambda it: complaints.append(f"{it.type}: {it.text}") if it.type in ("error", "warning") else None,
+        )
         await page.goto(f"{box.url}/#as={person}&in={channel}")
         await page.wait_for_selector("body[data-ready]")
         return page

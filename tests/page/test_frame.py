@@ -33,7 +33,7 @@ async def test_the_page_says_who_you_are_where_you_are_and_what_is_special_there
     await expect(page.locator("#header")).to_contain_text("the bot may not post here")
     await page.get_by_test_id("channel-pier").click()
     await expect(page.locator("#header")).to_contain_text("app not installed in this server")
-    await expect(page.get_by_test_id("honest")).to_contain_text("not by Qwen-Image")
+    await expect(page.get_by_test_id("disclaimer")).to_contain_text("not by Qwen-Image")
     await page.get_by_test_id("person-sam").click()
     await expect(page.get_by_test_id("me")).to_have_text("sam · moderator")
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ Make = Callable[..., BotProcess]
 async def make(tmp_path: Path) -> AsyncIterator[Make]:
     made: list[BotProcess] = []
 
-    def make_one(source: str | None, *, environment: dict[str, str] | None = None, **more: object) -> BotProcess:
+    def make_one(source: str | None, *, environment: dict[str, str] | None = None, **more: Any) -> BotProcess:
         script = tmp_path / "bot.py"
         if source is not None:
             script.write_text(source)
@@ -41,7 +42,7 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
         await bot.kill()
 
 
-def exists(process_id: int) -> bool:
+def exists(process_id: int | None) -> bool:
     """True while the process lives; one that has ended but is not waited for (a zombie) does not."""
     try:
         return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -249,6 +250,7 @@ def test_a_killed_sandbox_leaves_no_bot_behind(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
     )
     with parent:
+        assert parent.stdout is not None
         bot_id = int(parent.stdout.readline())
         assert exists(bot_id)
         parent.send_signal(signal.SIGKILL)

@@ -4,6 +4,7 @@ import asyncio
 import io
 import random
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aiohttp
 import pytest
@@ -13,10 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sandbox.clock import SandboxClock
-from sandbox.image_api import ImageApi
+from sandbox.image_api import ImageApi, attach_image_api
 from sandbox.image_api.document import SIZES, TASK_ID_PATTERN, Refused, parse_generate
-from sandbox.image_api.gallery import Gallery
-from sandbox.image_api.painter import paint
+from sandbox.image_api.image_cache import ImageCache
+from sandbox.image_api.synthetic_image import draw_image
 
 
 class ByHand:
@@ -36,10 +37,9 @@ class Desk:
         self.images, self.url, self.session, self.time = images, url, session, time
         self.headers = {"Authorization": f"Bearer {images.key}"}
 
-    async def post(self, body: object, **more: object) -> tuple[int, dict]:
-        async with self.session.post(
-            f"{self.url}/image-api/api/generate", **{"json": body, "headers": self.headers, **more}
-        ) as answer:
+    async def post(self, body: object, **more: Any) -> tuple[int, dict]:
+        options: dict[str, Any] = {"json": body, "headers": self.headers, **more}
+        async with self.session.post(f"{self.url}/image-api/api/generate", **options) as answer:
             return answer.status, await answer.json()
 
     async def look(self, task_id: str | None, headers: dict[str, str] | None = None) -> tuple[int, dict]:
@@ -71,7 +71,7 @@ async def desk() -> AsyncIterator[Desk]:
     images = ImageApi(SandboxClock(), rng=random.Random(7), monotonic=time)
     app = web.Application()
     url = ""
-    images.attach(app, lambda: url)
+    attach_image_api(app, images, lambda: url)
     runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -109,9 +109,9 @@ async def test_a_task_goes_from_pending_over_in_progress_to_success_in_the_docum
 async def test_a_jump_of_the_wall_clock_finishes_no_task() -> None:
     clock = SandboxClock()
     images = ImageApi(clock, rng=random.Random(1), monotonic=ByHand())
-    task = images.service.accept(parse_generate("application/json", {"prompt": "x"}), images.mood, None)
+    task = images.accept(parse_generate("application/json", {"prompt": "x"}), images.mood, None)
     clock.advance(86_400)
-    assert task.status(images.service.now_ms(), images.mood) == "PENDING"
+    assert task.status(images.now_ms(), images.mood) == "PENDING"
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_whatever_the_body_is_it_is_taken_within_the_documents_limits_or_refused
         assert taken.size in SIZES
         assert -1 <= taken.seed <= 2147483647
         assert taken.output_format in {"jpeg", "png", "webp"}
-        assert taken.echo()["prompt"] == body["prompt"]
+        assert isinstance(body, dict) and taken.echo()["prompt"] == body["prompt"]
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
@@ -246,13 +246,13 @@ async def test_the_same_request_twice_gives_the_same_bytes_and_another_seed_give
 
 @pytest.mark.parametrize("output_format", ["png", "jpeg", "webp"])
 def test_an_image_painted_anew_has_the_same_bytes_and_another_prompt_gives_others(output_format: str) -> None:
-    once, again, other = [paint(prompt, 42, (256, 256), output_format) for prompt in ("a", "a", "b")]
+    once, again, other = [draw_image(prompt, 42, (256, 256), output_format) for prompt in ("a", "a", "b")]
     assert once == again
     assert once != other
 
 
 async def test_above_its_limit_of_tasks_at_once_a_post_gets_429_until_one_has_ended(desk: Desk) -> None:
-    desk.images.service.max_tasks = 2
+    desk.images.max_tasks = 2
     for _ in range(2):
         await desk.make()
     status, answer = await desk.post({"prompt": "a lighthouse"})
@@ -275,11 +275,11 @@ async def test_no_image_is_served_before_its_task_has_ended_nor_under_another_na
             assert answer.status == 404
 
 
-async def test_the_gallery_keeps_only_the_latest_images() -> None:
-    gallery = Gallery(kept_pictures=2)
-    pictures = [await gallery.picture("x", seed, "768*1024", "jpeg") for seed in range(4)]
-    assert len(gallery) == 2
-    assert await gallery.picture("x", 3, "768*1024", "jpeg") is pictures[3]
-    assert await gallery.picture("x", 0, "768*1024", "jpeg") == pictures[0]
-    await asyncio.gather(*(gallery.picture("y", 1, "768*1024", "jpeg") for _ in range(3)))
-    assert len(gallery) == 2
+async def test_the_cache_keeps_only_the_latest_images() -> None:
+    cache = ImageCache(kept_images=2)
+    pictures = [await cache.get("x", seed, "768*1024", "jpeg") for seed in range(4)]
+    assert len(cache) == 2
+    assert await cache.get("x", 3, "768*1024", "jpeg") is pictures[3]
+    assert await cache.get("x", 0, "768*1024", "jpeg") == pictures[0]
+    await asyncio.gather(*(cache.get("y", 1, "768*1024", "jpeg") for _ in range(3)))
+    assert len(cache) == 2

@@ -268,7 +268,7 @@ async def test_a_user_can_be_looked_up(bench: Bench) -> None:
 
 
 async def test_direct_messages_that_are_opened_too_fast_are_refused_for_a_while(bench: Bench) -> None:
-    bench.discord.limit_dm_openings(2, 10)
+    bench.discord.limit_new_dms(2, 10)
     recipient = {"recipient_id": str(bench.discord.people["mira"].id)}
     replies = [await bench.rest("POST", "/users/@me/channels", recipient) for _ in range(3)]
     assert [(reply.status, reply.code) for reply in replies[2:]] == [(403, 40003)]

@@ -14,6 +14,8 @@ import discord
 import pytest
 import yarl
 from discord import app_commands
+from discord.gateway import DiscordWebSocket
+from discord.http import Route
 
 from tests.sandbox.discord_bench import Bench, open_bench, png
 
@@ -24,7 +26,7 @@ BOTH_INSTALLS = app_commands.AppInstallationType(guild=True, user=True)
 @contextlib.contextmanager
 def pointed_at(url: str) -> Iterator[None]:
     """discord.py's two class attributes, put back afterwards."""
-    route, socket = discord.http.Route, discord.gateway.DiscordWebSocket
+    route, socket = Route, DiscordWebSocket
     before = route.BASE, socket.DEFAULT_GATEWAY
     route.BASE = f"{url}/api/v10"
     socket.DEFAULT_GATEWAY = yarl.URL(url.replace("http", "ws", 1)) / "gateway"
@@ -55,6 +57,7 @@ class EditForm(discord.ui.Modal, title="Edit"):
     )
 
     async def on_submit(self, interaction: discord.Interaction[Any]) -> None:
+        assert isinstance(self.prompt.component, discord.ui.TextInput)
         await interaction.response.send_message(f"form: {self.prompt.component.value}", ephemeral=True)
 
 
@@ -65,7 +68,8 @@ def card(text: str, seed: int, publisher: discord.File | discord.Message | None 
         container.add_item(discord.ui.MediaGallery(discord.MediaGalleryItem(publisher)))
     container.add_item(discord.ui.TextDisplay(text))
     container.add_item(discord.ui.Separator())
-    container.add_item(discord.ui.ActionRow(Again(seed)))
+    row: discord.ui.ActionRow[Any] = discord.ui.ActionRow()
+    container.add_item(row.add_item(Again(seed)))
     view.add_item(container)
     return view
 

@@ -122,6 +122,7 @@ async def test_when_it_closes_the_bot_is_gone_and_so_is_the_port(tmp_path: Path)
     async with Sandbox(data_dir=tmp_path, bot_script=tmp_path / "bot.py") as box:
         await box.bot.start()
         process_id = box.bot.pid
+        assert process_id is not None
     with pytest.raises(ProcessLookupError):
         os.kill(process_id, 0)
     with pytest.raises(OSError):
@@ -163,6 +164,7 @@ def program(*arguments: str, environment: dict[str, str] | None = None) -> subpr
 def test_the_program_prints_one_address_and_ends_with_0_on_ctrl_c_and_sigterm(number: int, tmp_path: Path) -> None:
     with program("--port", "0", "--no-bot", "--data-dir", str(tmp_path / "new" / "data")) as running:
         try:
+            assert running.stdout is not None
             first, second = running.stdout.readline(), running.stdout.readline()
             assert re.fullmatch(r"Open http://127\.0\.0\.1:\d+/\n", first)
             assert second == "Ctrl-C ends everything.\n"
@@ -177,6 +179,7 @@ def test_the_program_prints_one_address_and_ends_with_0_on_ctrl_c_and_sigterm(nu
 
 def test_without_a_data_folder_it_leaves_nothing_behind(tmp_path: Path) -> None:
     with program("--port", "0", "--no-bot", environment={"TMPDIR": str(tmp_path)}) as running:
+        assert running.stdout is not None
         running.stdout.readline()
         assert [path.name[:8] for path in tmp_path.iterdir()] == ["qwen-ima"]
         running.terminate()

@@ -18,6 +18,7 @@ from credits import ledger
 from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Ledger
 from credits.model import EntryKind
+from credits.tables import accounts
 from generations import callbacks, pings, records
 from generations import stale_edits as stale_edit_guard
 from generations.callbacks import Callbacks
@@ -26,6 +27,8 @@ from generations.errors import DeliveryDelayed
 from generations.model import Ending, Generation, Image, Progress, State
 from generations.pings import PingDecisions
 from generations.records import cards, claims, moves
+from generations.records.tables import generations
+from generations.records.tables import pings as decisions
 from generations.service import Generations
 from generations.worker import loop as worker
 from generations.worker import poll as looking
@@ -38,8 +41,6 @@ from images.image_memory import Room
 from qwen.errors import OutcomeUnknown, ServiceUnavailable
 from qwen.models import Size
 from qwen.protocol import parse_callback
-from store.tables import accounts, generations
-from store.tables import pings as decisions
 from tests.simulation.process import Parts
 from tests.simulation.run import play
 from tests.simulation.scenario import Scenario, draw, draw_plain
@@ -302,7 +303,7 @@ class HearsAnybody(Callbacks):
 
 
 def always_called(known: Any, image: Image, claim: str | None, now_ms: int) -> Any:
-    return replace(noted_really(known, image, claim, now_ms), heard_at_ms=now_ms)
+    return replace(noted_really(known, image, claim, now_ms), called_at_ms=now_ms)
 
 
 def anybodys(*_: Any) -> bool:

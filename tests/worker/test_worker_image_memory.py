@@ -12,12 +12,12 @@ from sqlalchemy import func, select
 from generations.delivery_result import DeliveryResult, Place
 from generations.errors import DeliveryDelayed
 from generations.model import Ending, Generation, Progress, State
+from generations.records.tables import generations
 from generations.worker.loop import LEASE_SECONDS, MAX_STEPS
 from images.image_memory import BUDGET_BYTES, KEEP_SECONDS, ImageMemory
 from qwen.errors import ImageUnavailable
 from qwen.images import DownloadedImage
 from qwen.models import OutputFormat
-from store.tables import generations
 from tests.doubles import PAINTING, READY, Shelf, Wall
 from tests.worker.conftest import Workshop
 
@@ -79,6 +79,7 @@ async def shortest_lease(workshop: Workshop) -> float:
     """Seconds until the first lease of those that are worked on runs out."""
     async with workshop.database.transaction() as tx:
         until_ms = await tx.scalar(select(func.min(generations.c.lease_until_ms)))
+    assert until_ms is not None
     return (until_ms - workshop.clock.now_ms()) / 1000
 
 

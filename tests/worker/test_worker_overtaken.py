@@ -30,7 +30,7 @@ async def test_a_task_that_comes_between_anothers_claim_and_its_verdict_runs_on(
         workshop.clock.advance(30)
         now_ms = workshop.clock.now_ms()
         async with workshop.database.transaction() as tx:
-            await records.claim_due(tx, owner="another", now_ms=now_ms, lease_until_ms=now_ms + 10_000, limit=5)
+            await records.claim_due(tx, lease_holder="another", now_ms=now_ms, lease_until_ms=now_ms + 10_000, limit=5)
 
     workshop.service.during_create = oversleep
     await workshop.worker.step()
