@@ -15,6 +15,7 @@ from credits.allowance import Allowance
 from credits.ledger import Ledger
 from generations.callbacks import Callbacks
 from generations.clock import Clock, Deadline
+from generations.follow_ups import FollowUps
 from generations.history import History
 from generations.pings import PingDecisions
 from generations.poll_schedule import PollSchedule
@@ -110,7 +111,14 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
     token_only = TokenOnlyChannels(clock, database)
     stale_edit_guard = StaleEditGuard(database, clock) if resources.shared else None
     delivery = DiscordDelivery(
-        client, clock, stale_edit_guard, token_only, rng=rng, images=images, buttons=card_buttons
+        client,
+        clock,
+        stale_edit_guard,
+        token_only,
+        FollowUps(database, clock),
+        rng=rng,
+        images=images,
+        buttons=card_buttons,
     )
     operator = OwnerAlerts(client, clock, settings.owner_ids)
     card_pings = CardPings(client, clock, PingDecisions(database, clock), token_only)

@@ -33,6 +33,7 @@ THREAD_ARCHIVED = 50083
 ENTITY_TOO_LARGE = 40005
 CLOUDFLARE_BLOCK = 40333
 API_OVERLOADED = 130000
+TOO_MANY_FOLLOW_UPS = 40094  # at most 5 for an app of the person's own; its HTTP status is not documented
 
 RETRY_SECONDS_MIN = 1.0
 RETRY_SECONDS_MAX = 300.0
@@ -97,6 +98,8 @@ def verdict_of(error: discord.HTTPException, *, by_token: bool) -> Verdict:
         return Verdict.LATER
     if names_no_cause(error):
         return Verdict.LATER
+    if error.code == TOO_MANY_FOLLOW_UPS:
+        return Verdict.NEXT
     if error.code == THREAD_ARCHIVED:
         return Verdict.ARCHIVED
     if error.status == 413 or error.code == ENTITY_TOO_LARGE:

@@ -14,6 +14,7 @@ class Place(StrEnum):
 
     CARD = "card"
     CHANNEL = "channel"
+    FOLLOW_UP = "follow_up"  # a new message by the interaction's token, where the card was asked for
     DIRECT_MESSAGE = "direct_message"
     NOWHERE = "nowhere"
 

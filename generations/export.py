@@ -18,6 +18,7 @@ NAME = "qwen-imagine"
 # Never handed out: a credential, and what one process notes for another.
 LEFT_OUT = frozenset(
     {"token", "lease_holder", "lease_until_ms", "fence", "due_at_ms", "revision", "published_revision"}
+    | {"follow_up_begun_at_ms"}
 )
 _ID_COLUMNS = frozenset(
     {"id", "user_id", "application_id", "channel_id", "guild_id", "message_id", "card_channel_id"}

@@ -210,6 +210,7 @@ class Generation:
     revision: int = 0  # grows with each move that changes the card's final text
     published_revision: int = 0
     card_channel_id: int | None = None  # where the card stands, if not where it was asked for (a direct message)
+    follow_up_begun_at_ms: int | None = None  # a message by the interaction's token, whose outcome is not written yet
 
     @property
     def is_unpublished(self) -> bool:

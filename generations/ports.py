@@ -58,6 +58,17 @@ class StaleEditGuard(Protocol):
         ...
 
 
+class FollowUps(Protocol):
+    """Note a message by an interaction's token before it is sent; generations.follow_ups is it."""
+
+    async def begin(self, generation: Generation) -> int:
+        """Commit that a follow-up of *generation* begins now, and return what its row says of it: unix milliseconds.
+
+        Raises LostClaim and DatabaseLost.
+        """
+        ...
+
+
 class Pings(Protocol):
     """Pings a person when their images are ready, if they want that (ui/delivery/pings)."""
 

@@ -1,8 +1,9 @@
 """Channels where Discord refused the bot's own token, so that only an interaction's token reaches the cards there:
-a private thread without the bot (Discord docs: Threads, "Private Threads"), or a server without the bot user.
+a private thread without the bot (Discord docs: Threads, "Private Threads"), or a place that was closed to the bot after
+a request.
 
-The generation that met the refusal keeps it in its row. The channel is remembered for an hour, since somebody may
-invite the bot: by this process, and in the key-value store for the next one and for those beside it. Knows rows and
+The generation that met the refusal keeps it in its row. The channel is remembered until something shows that the bot
+may post there: by this process, and in the key-value store for the next one and for those beside it. Knows rows and
 time; knows no Discord library and no SQL.
 """
 
@@ -22,9 +23,10 @@ from store.key_values import delete_values, load_value, load_values, save_value
 
 log = logging.getLogger("qwen_imagine.delivery")
 
-REMEMBERED_SECONDS = 3600.0
-CHANNELS_MAX = 1000
-KEY = "token_only:"  # and the channel's id -> until when it is remembered, unix milliseconds
+CHANNELS_MAX = 1000  # in this process; the key-value store has all of them
+DAY_MS = 24 * 3600 * 1000
+UNUSED_MS = 30 * DAY_MS  # a channel from which nothing came for so long is forgotten
+KEY = "token_only:"  # and the channel's id -> when a refusal or a request last came from there, unix milliseconds
 
 
 class TokenOnlyChannels:
@@ -33,7 +35,7 @@ class TokenOnlyChannels:
     def __init__(self, clock: Clock, database: Database | None = None) -> None:
         self._clock = clock
         self._database = database
-        self._until: OrderedDict[int, float] = OrderedDict()  # channel id -> monotonic seconds, the oldest first
+        self._channels: OrderedDict[int, int] = OrderedDict()  # channel id -> as in the key-value store, oldest first
 
     def bot_may_enter(self, origin: Origin) -> bool:
         """Whether a call with the bot's own token may reach the channel of *origin*.
@@ -42,21 +44,35 @@ class TokenOnlyChannels:
         """
         if not origin.bot_in_channel or not origin.channel_id:
             return False
-        return not self._is_remembered(origin.channel_id) or not self._token_lives(origin)
+        return origin.channel_id not in self._channels or not self._token_lives(origin)
 
-    async def corrected(self, origin: Origin) -> Origin:
+    async def corrected(self, origin: Origin, *, bot_may_post: bool) -> Origin:
         """*origin* of a new interaction, as token-only where its channel is known to be. Never raises.
 
-        Asks the database for one row by its key, unless this process knows it already.
+        *bot_may_post*: whether the interaction shows that the bot may post there; then the channel is forgotten. Asks
+        the database for one row by its key, unless this process knows it already.
         """
-        if not origin.bot_in_channel or self._is_remembered(origin.channel_id) or await self._is_kept(origin):
-            return replace(origin, bot_in_channel=False)
-        return origin
+        if not origin.bot_in_channel or not await self._is_known(origin.channel_id):
+            return origin
+        if bot_may_post:
+            await self.reached(origin.channel_id)
+            return origin
+        await self._renew(origin.channel_id)
+        return replace(origin, bot_in_channel=False)
 
     async def refused(self, generation: Generation) -> None:
         """Discord refused the bot's own token in the channel of *generation*. Never raises."""
-        self._remember(generation.origin.channel_id, REMEMBERED_SECONDS)
+        self._remember(generation.origin.channel_id, self._clock.now_ms())
         await self._write(generation, channel_too=True)
+
+    async def reached(self, channel_id: int) -> None:
+        """The bot's own token is good in that channel: forget that it was refused there. Never raises."""
+        if self._channels.pop(channel_id, None) is None or self._database is None:
+            return
+        log.info("channel %s: the bot's own token is used there again", channel_id)
+        with contextlib.suppress(DatabaseLost):  # the next request from there tries again
+            async with self._database.transaction() as tx:
+                await delete_values(tx, [f"{KEY}{channel_id}"])
 
     async def keep(self, generation: Generation) -> None:
         """Have the row say that only the token reaches the card, as long as it can tell the person. Never raises."""
@@ -79,36 +95,45 @@ class TokenOnlyChannels:
                 generation.id,
             )
 
-    def _remember(self, channel_id: int, seconds: float) -> None:
-        self._until[channel_id] = self._clock.monotonic() + seconds
-        self._until.move_to_end(channel_id)
-        while len(self._until) > CHANNELS_MAX:
-            self._until.popitem(last=False)
+    def _remember(self, channel_id: int, at_ms: int) -> None:
+        self._channels[channel_id] = at_ms
+        self._channels.move_to_end(channel_id)
+        while len(self._channels) > CHANNELS_MAX:
+            self._channels.popitem(last=False)
 
-    async def _is_kept(self, origin: Origin) -> bool:
-        """Whether an earlier process or another one met a refusal there; then this one remembers it as long."""
-        if self._database is None or not origin.channel_id:
+    async def _is_known(self, channel_id: int) -> bool:
+        """Whether this process, an earlier one or another one met a refusal there; then this one remembers it."""
+        if channel_id in self._channels:
+            return True
+        if self._database is None or not channel_id:
             return False
         try:
             async with self._database.transaction() as tx:
-                kept = await load_value(tx, f"{KEY}{origin.channel_id}")
+                kept = await load_value(tx, f"{KEY}{channel_id}")
         except DatabaseLost:
             return False
-        left_ms = int(kept or 0) - self._clock.now_ms()
-        if left_ms <= 0:
+        if kept is None:
             return False
-        self._remember(origin.channel_id, min(left_ms / 1000, REMEMBERED_SECONDS))  # at most: clocks may be set back
+        self._remember(channel_id, int(kept))
         return True
 
-    def _is_remembered(self, channel_id: int) -> bool:
-        return self._until.get(channel_id, float("-inf")) > self._clock.monotonic()
+    async def _renew(self, channel_id: int) -> None:
+        """Note, once a day, that requests still come from there."""
+        now_ms = self._clock.now_ms()
+        if now_ms - self._channels[channel_id] < DAY_MS:
+            return
+        self._remember(channel_id, now_ms)
+        if self._database is not None:
+            with contextlib.suppress(DatabaseLost):
+                async with self._database.transaction() as tx:
+                    await _keep_channel(tx, channel_id, now_ms)
 
     def _token_lives(self, origin: Origin) -> bool:
         return bool(origin.token) and self._clock.now_ms() < origin.token_expires_at_ms
 
 
 async def _keep_channel(tx: Transaction, channel_id: int, now_ms: int) -> None:
-    """Keep the channel for an hour, and forget those whose hour is over."""
+    """Keep the channel, and forget those from which nothing came for UNUSED_MS."""
     kept = await load_values(tx, KEY)
-    await delete_values(tx, [key for key, until_ms in kept.items() if int(until_ms) <= now_ms])
-    await save_value(tx, f"{KEY}{channel_id}", str(now_ms + round(REMEMBERED_SECONDS * 1000)))
+    await delete_values(tx, [key for key, at_ms in kept.items() if int(at_ms) <= now_ms - UNUSED_MS])
+    await save_value(tx, f"{KEY}{channel_id}", str(now_ms))

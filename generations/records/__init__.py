@@ -24,6 +24,7 @@ from generations.records.callbacks import (
     note_callback,
 )
 from generations.records.cards import (
+    begin_follow_up,
     confirm_card,
     decide_ping,
     earlier_request_at_ms,
@@ -60,6 +61,7 @@ __all__ = [
     "ImageChanges",
     "admit",
     "adopt_task",
+    "begin_follow_up",
     "bring_forward",
     "claim_due",
     "confirm_card",

@@ -12,6 +12,7 @@ from generations.records.rows import (
     generation_columns,
     image_columns,
     lock_generation,
+    needs_token_to_delete,
     with_images,
 )
 from generations.records.tables import generations, has_token, images, pings, removed_cards
@@ -99,7 +100,7 @@ async def mark_published(
     that the one before held: their ids and names go, and the empty name that stands for a link stays. Raises LostClaim.
     """
     row = await lock_generation(tx, generation_id, fence)
-    changes: dict[str, int | None] = {"published_revision": revision}
+    changes: dict[str, int | None] = {"published_revision": revision, "follow_up_begun_at_ms": None}
     if message_id is not None:
         changes["message_id"] = message_id
         if message_id != row["message_id"]:
@@ -109,6 +110,16 @@ async def mark_published(
     if channel_id is not None:
         changes["card_channel_id"] = channel_id if channel_id != row["channel_id"] else None
     await tx.execute(update(generations).where(generations.c.id == generation_id).values(changes))
+
+
+async def begin_follow_up(tx: Transaction, generation_id: int, fence: int, now_ms: int) -> None:
+    """Note that a message by the interaction's token is about to be sent. mark_published() takes the note back.
+
+    Raises LostClaim.
+    """
+    await lock_generation(tx, generation_id, fence)
+    changed = update(generations).where(generations.c.id == generation_id)
+    await tx.execute(changed.values(follow_up_begun_at_ms=now_ms))
 
 
 async def forget_card(tx: Transaction, generation_id: int) -> None:
@@ -142,12 +153,13 @@ async def decide_ping(tx: Transaction, generation_id: int, now_ms: int) -> bool:
 
 
 async def wipe_tokens(tx: Transaction, now_ms: int) -> None:
-    """Forget the interaction tokens that are of no use: run out, or nothing is left to be shown with them."""
+    """Forget the interaction tokens that are of no use: run out, or nothing is left to be shown or deleted by them."""
     oldest_useful = (now_ms - TOKEN_LIFETIME_MS - DISCORD_EPOCH_MS + 1) << 22
     nothing_left = (
         generations.c.due_at_ms.is_(None)
         & generations.c.lease_until_ms.is_(None)
         & (generations.c.published_revision >= generations.c.revision)
+        & ~needs_token_to_delete
     )
     useless = or_(generations.c.id < oldest_useful, nothing_left)
     await tx.execute(update(generations).where(has_token, useless).values(token=""))

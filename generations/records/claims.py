@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import case, func, or_, select, update
 
 from generations.model import Generation
-from generations.records.rows import lock_generation, with_images
+from generations.records.rows import lock_generation, needs_token_to_delete, with_images
 from generations.records.tables import generations, images
 from store.database import Transaction
 
@@ -48,16 +50,18 @@ async def release_claim(
     """Give a claim back and say when the generation is due again, from what its images say now.
 
     A card that owes news makes it due at *retry_publish_at_ms*, or at once. When nothing will ever be due again, the
-    interaction's token is of no more use and is forgotten. Raises LostClaim.
+    interaction's token is of no more use and is forgotten, unless it alone can delete a message beside the card.
+    Raises LostClaim.
     """
     row = await lock_generation(tx, generation_id, fence)
     due_at_ms = await tx.scalar(select(func.min(images.c.due_at_ms)).where(images.c.generation_id == generation_id))
     if row["revision"] > row["published_revision"]:
         publish_at_ms = retry_publish_at_ms or 0
         due_at_ms = publish_at_ms if due_at_ms is None else min(due_at_ms, publish_at_ms)
-    changes: dict[str, int | str | None] = {"lease_holder": None, "lease_until_ms": None, "due_at_ms": due_at_ms}
+    changes: dict[str, Any] = {"lease_holder": None, "lease_until_ms": None, "due_at_ms": due_at_ms}
     if due_at_ms is None and row["message_id"] is not None:
-        changes["token"] = ""  # an answer that is late to be confirmed still needs it: see records.wipe_tokens
+        # An answer that is late to be confirmed still needs it: see records.wipe_tokens.
+        changes["token"] = case((needs_token_to_delete, generations.c.token), else_="")
     await tx.execute(update(generations).where(generations.c.id == generation_id).values(changes))
 
 

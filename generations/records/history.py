@@ -91,6 +91,7 @@ async def set_home(tx: Transaction, generation: Generation, *, message_id: int, 
             guild_id=home.guild_id,
             card_channel_id=None,
             bot_in_channel=home.bot_in_channel,
+            follow_up_begun_at_ms=None,
         )
     )
 

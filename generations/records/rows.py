@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import RowMapping, select
+from sqlalchemy import RowMapping, exists, select
 
 from generations.errors import LostClaim
 from generations.model import Ending, Generation, Image, Origin, Request, State
 from generations.records.tables import generations, images
 from qwen.models import OutputFormat, Size
 from store.database import Transaction
+
+# A separate message beside a card that the bot's own token does not reach: only the interaction's can delete it.
+_separate = exists(select(images.c.position)).where(
+    images.c.generation_id == generations.c.id, images.c.separate_channel_id == generations.c.channel_id
+)
+needs_token_to_delete = _separate.correlate(generations) & (generations.c.private | ~generations.c.bot_in_channel)
 
 
 async def lock_generation(tx: Transaction, generation_id: int, fence: int | None) -> RowMapping:
@@ -60,6 +66,7 @@ def read_generation(row: RowMapping, its_images: Iterable[Image]) -> Generation:
         revision=row["revision"],
         published_revision=row["published_revision"],
         card_channel_id=row["card_channel_id"],
+        follow_up_begun_at_ms=row["follow_up_begun_at_ms"],
     )
 
 
@@ -110,6 +117,7 @@ def generation_columns(generation: Generation) -> dict[str, Any]:
         "card_channel_id": generation.card_channel_id,
         "revision": generation.revision,
         "published_revision": generation.published_revision,
+        "follow_up_begun_at_ms": generation.follow_up_begun_at_ms,
     }
 
 

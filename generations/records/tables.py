@@ -51,6 +51,7 @@ generations = Table(
     Column("card_channel_id", BigInteger),
     Column("revision", BigInteger, nullable=False),
     Column("published_revision", BigInteger, nullable=False),
+    Column("follow_up_begun_at_ms", BigInteger),  # NULL again once its outcome is written
     CheckConstraint(f"count BETWEEN 1 AND {MAX_COUNT}", "count"),
 )
 

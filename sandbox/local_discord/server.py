@@ -28,7 +28,7 @@ from sandbox.local_discord.rest.server import PREFIX, Rest
 from sandbox.local_discord.rules.entitlements import Entitlements
 from sandbox.local_discord.rules.interactions import Interactions
 from sandbox.local_discord.rules.messages import Messages
-from sandbox.local_discord.state.model import Channel, ChannelKind, Person
+from sandbox.local_discord.state.model import Channel, Person
 from sandbox.local_discord.state.state import State
 
 SWEEP_SECONDS = 0.05
@@ -135,7 +135,7 @@ class LocalDiscord:
     def archive(self, thread: str) -> None:
         """Archive a thread by name; the next message in it opens it again. Raises KeyError for no such thread."""
         channel = self._state.channels[thread]
-        if channel.kind is not ChannelKind.THREAD:
+        if not channel.is_thread:
             raise KeyError(thread)
         self._state.archived_threads.add(channel.id)
 

@@ -199,6 +199,15 @@ def commands_only(payload: dict[str, Any]) -> None:
     payload["app_permissions"] = str(may.value)
 
 
+def private_thread(payload: dict[str, Any]) -> None:
+    """Discord docs: Channel, "Channel Types" 12. Its permissions are those of its channel."""
+    facts = {"archived": False, "auto_archive_duration": 1440, "archive_timestamp": "2026-01-01T00:00:00+00:00"}
+    payload["channel"] |= {"type": 12, "parent_id": "5", "owner_id": "6", "message_count": 1, "member_count": 1,
+                           "rate_limit_per_user": 0, "thread_metadata": {**facts, "locked": False}}  # fmt: skip
+    may = discord.Permissions(view_channel=True, send_messages=True, attach_files=True, send_messages_in_threads=True)
+    payload["app_permissions"] = str(may.value)
+
+
 def refuse_the_bot(scene: Scene) -> None:
     for method in ("PATCH", "POST", "GET", "DELETE"):
         scene.env.inject_error(method, f"/channels/{scene.channel.id}/*", status=403, code=50001, times=99)
@@ -251,6 +260,7 @@ async def test_there_what_everybody_is_denied_is_still_found_before_anything_is_
 
 async def test_where_the_bots_own_token_is_refused_the_ping_goes_by_the_interactions(scene: Scene) -> None:
     """As in a private thread without the bot, of which the event says nothing."""
+    scene.postman.change = private_thread
     refuse_the_bot(scene)
     await scene.services.people.change(scene.alice.id, ping=Ping.ALWAYS)
     await scene.imagine()
@@ -301,7 +311,10 @@ async def test_there_a_second_card_learns_from_the_first_and_keeps_it_for_a_rest
     assert len([call for call in by_the_bot_itself(scene) if str(scene.channel.id) in call]) == 1
 
 
-async def test_there_a_restarted_bot_makes_a_new_request_token_only_from_the_start(scene: Scene) -> None:
+async def test_there_a_restarted_bot_makes_a_new_request_token_only_until_it_sees_that_it_may_post(
+    scene: Scene,
+) -> None:
+    scene.postman.change = private_thread
     refuse_the_bot(scene)
     await scene.services.people.change(scene.alice.id, ping=Ping.ALWAYS)
     await scene.imagine()
@@ -312,6 +325,18 @@ async def test_there_a_restarted_bot_makes_a_new_request_token_only_from_the_sta
     await scene.imagine()
     await arrives(scene)
     assert by_the_bot_itself(scene) == tried
+
+    def sees_every_thread(payload: dict[str, Any]) -> None:
+        private_thread(payload)
+        payload["app_permissions"] = str(
+            int(payload["app_permissions"]) | discord.Permissions(manage_threads=True).value
+        )
+
+    scene.postman.change = sees_every_thread
+    await scene.imagine()
+    assert (await scene.only_generation()).origin.bot_in_channel
+    await arrives(scene)
+    assert len(by_the_bot_itself(scene)) == len(tried) + 1
 
 
 async def test_a_refusal_of_the_bots_token_as_a_whole_makes_no_place_token_only(scene: Scene) -> None:
@@ -341,3 +366,32 @@ async def test_in_a_thread_its_own_permission_is_what_counts(scene: Scene) -> No
     thread = thread_in(scene, scene.channel)
     result = await scene.alice.slash(thread, "imagine", prompt="a quiet room")
     assert result.response is not None and "5 credits held" in words(result.response)
+
+
+async def refused_gallery(scene: Scene, **options: Any) -> simcord.InteractionResult:
+    """An image that Discord refuses on its card."""
+    result = await scene.imagine(**options)
+    await scene.step()
+    await scene.env.advance_time(10)
+    scene.env.inject_error("PATCH", "/webhooks/*/messages/*", status=400, code=50035)
+    await scene.step()
+    return result
+
+
+@pytest.mark.parametrize("minutes", [1, 15])
+async def test_where_only_the_token_reaches_delete_takes_a_follow_up_away_while_the_token_lives(
+    scene: Scene, minutes: int
+) -> None:
+    scene.postman.change = commands_only
+    await refused_gallery(scene)
+    card, posted = scene.posts()
+    assert posted.attachments and f"/{posted.id}" in words(card)
+    assert by_the_bot_itself(scene) == []
+    await scene.env.advance_time(minutes * 60)
+    question = await scene.alice.click(card, label="Delete")
+    assert question.followups
+    await scene.alice.click(question.followups[-1], label="Delete")
+    left = [message.id for message in scene.posts()]
+    assert left == ([] if minutes == 1 else [posted.id])
+    said = [request.json for request in scene.env.http_requests if request.path.endswith("/@original")][-1]
+    assert (f"/{posted.id}" in str(said)) is (minutes == 15)

@@ -1,4 +1,4 @@
-"""A channel that refused the bot's own token: saved in the generation's row, and remembered for an hour."""
+"""A channel that refused the bot's own token: kept in the generation's row, and remembered until the bot may post."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from generations.model import DISCORD_EPOCH_MS, TOKEN_LIFETIME_MS, Generation, Request
-from generations.token_only_channels import CHANNELS_MAX, KEY, REMEMBERED_SECONDS, TokenOnlyChannels
+from generations.token_only_channels import CHANNELS_MAX, DAY_MS, KEY, UNUSED_MS, TokenOnlyChannels
 from store.errors import DatabaseLost
 from store.key_values import load_values
 from tests.contract.world import CHANNEL, NOON_MS, MovableClock, World, origin
@@ -47,37 +47,72 @@ async def test_a_card_that_was_posted_in_another_channel_meanwhile_is_not_change
     assert (await world.load(NUMBER)).origin.bot_in_channel
 
 
-async def test_a_new_request_from_a_token_only_channel_is_token_only_for_an_hour(world: World) -> None:
+async def kept_channels(world: World) -> list[str]:
+    async with world.database.transaction() as tx:
+        return sorted(await load_values(tx, KEY))
+
+
+async def test_new_requests_from_that_channel_are_token_only_however_late_they_come(world: World) -> None:
     channels = TokenOnlyChannels(world.clock, world.database)
     await channels.refused(await asked(world))
     fresh, beside = origin(NUMBER + 1), replace(origin(NUMBER + 2), channel_id=CHANNEL + 1)
-    world.clock.at_ms += round(REMEMBERED_SECONDS * 1000) - 1
-    assert not (await channels.corrected(fresh)).bot_in_channel
-    assert await channels.corrected(beside) == beside
-    world.clock.at_ms += 1
-    assert await channels.corrected(fresh) == fresh
+    for _ in range(3):
+        world.clock.at_ms += UNUSED_MS - 1
+        assert await channels.corrected(fresh, bot_may_post=False) == replace(fresh, bot_in_channel=False)
+        assert await channels.corrected(beside, bot_may_post=False) == beside
 
 
-async def test_another_process_knows_a_token_only_channel_for_the_rest_of_the_hour(world: World) -> None:
+async def test_so_they_are_in_another_process_and_in_a_restarted_one(world: World) -> None:
     await TokenOnlyChannels(world.clock, world.database).refused(await asked(world))
     fresh, beside = origin(NUMBER + 1), replace(origin(NUMBER + 2), channel_id=CHANNEL + 1)
-    world.clock.at_ms += round(REMEMBERED_SECONDS * 1000) - 1
+    world.clock.at_ms += UNUSED_MS - 1
     started = TokenOnlyChannels(world.clock, world.database)
-    assert await started.corrected(fresh) == replace(fresh, bot_in_channel=False)
-    assert await started.corrected(beside) == beside
-    world.clock.at_ms += 1
-    assert await started.corrected(fresh) == fresh
-    assert await TokenOnlyChannels(world.clock, world.database).corrected(fresh) == fresh
+    assert await started.corrected(fresh, bot_may_post=False) == replace(fresh, bot_in_channel=False)
+    assert await started.corrected(beside, bot_may_post=False) == beside
 
 
-async def test_channels_whose_hour_is_over_are_deleted_with_the_next_refusal(world: World) -> None:
+async def test_a_request_that_shows_that_the_bot_may_post_there_ends_it_for_every_process(world: World) -> None:
+    other = TokenOnlyChannels(world.clock, world.database)
+    await TokenOnlyChannels(world.clock, world.database).refused(await asked(world))
+    fresh = origin(NUMBER + 1)
+    assert await other.corrected(fresh, bot_may_post=True) == fresh
+    assert await kept_channels(world) == []
+    assert await other.corrected(fresh, bot_may_post=False) == fresh
+    assert await TokenOnlyChannels(world.clock, world.database).corrected(fresh, bot_may_post=False) == fresh
+
+
+async def test_a_call_of_the_bots_own_that_was_taken_there_ends_it_too(world: World) -> None:
+    channels = TokenOnlyChannels(world.clock, world.database)
+    made = await asked(world)
+    await channels.refused(made)
+    await channels.reached(CHANNEL + 1)
+    assert not channels.bot_may_enter(made.origin)
+    await channels.reached(CHANNEL)
+    assert channels.bot_may_enter(made.origin)
+    assert await kept_channels(world) == []
+
+
+async def test_channels_from_which_nothing_came_for_thirty_days_are_deleted_with_the_next_refusal(world: World) -> None:
     channels = TokenOnlyChannels(world.clock, world.database)
     made = await asked(world)
     for number in range(3):
         await channels.refused(replace(made, origin=replace(made.origin, channel_id=CHANNEL + number)))
-        world.clock.at_ms += round(REMEMBERED_SECONDS * 1000) // 2
+        world.clock.at_ms += UNUSED_MS // 2
+    assert await kept_channels(world) == [f"{KEY}{CHANNEL + 1}", f"{KEY}{CHANNEL + 2}"]
+
+
+async def test_a_request_renews_its_channel_once_a_day(world: World) -> None:
+    channels = TokenOnlyChannels(world.clock, world.database)
+    made = await asked(world)
+    await channels.refused(made)
+    for _ in range(2):
+        world.clock.at_ms += DAY_MS - 1
+        await channels.corrected(origin(NUMBER + 1), bot_may_post=False)
     async with world.database.transaction() as tx:
-        assert sorted(await load_values(tx, KEY)) == [f"{KEY}{CHANNEL + 1}", f"{KEY}{CHANNEL + 2}"]
+        assert await load_values(tx, KEY) == {f"{KEY}{CHANNEL}": str(world.clock.at_ms)}
+    world.clock.at_ms += UNUSED_MS - 1
+    await channels.refused(replace(made, origin=replace(made.origin, channel_id=CHANNEL + 1)))
+    assert len(await kept_channels(world)) == 2
 
 
 async def test_another_card_of_a_token_only_channel_is_saved_as_token_only_by_keep(world: World) -> None:
@@ -95,8 +130,8 @@ async def test_the_number_of_remembered_channels_is_limited(world: World) -> Non
     made = await asked(world)
     for number in range(CHANNELS_MAX + 1):
         await channels.refused(replace(made, origin=replace(made.origin, channel_id=CHANNEL + number)))
-    assert (await channels.corrected(made.origin)).bot_in_channel
-    assert len(channels._until) == CHANNELS_MAX
+    assert (await channels.corrected(made.origin, bot_may_post=False)).bot_in_channel
+    assert len(channels._channels) == CHANNELS_MAX
 
 
 async def test_the_bot_may_not_enter_an_unknown_channel() -> None:
@@ -115,4 +150,4 @@ async def test_a_refusal_is_remembered_in_memory_while_the_database_is_lost(worl
     await channels.refused(made)
     assert not channels.bot_may_enter(made.origin)
     beside = replace(made.origin, channel_id=CHANNEL + 1)
-    assert await channels.corrected(beside) == beside
+    assert await channels.corrected(beside, bot_may_post=False) == beside

@@ -27,6 +27,7 @@ GENERATION = ((START_MS - DISCORD_EPOCH_MS) << 22) + 7
 BY_TOKEN = f"PATCH /webhooks/{APPLICATION}/{TOKEN}/messages/{CARD}"
 AS_BOT = f"PATCH /channels/{CHANNEL}/messages/{CARD}"
 POST = f"POST /channels/{CHANNEL}/messages"
+FOLLOW_UP = f"POST /webhooks/{APPLICATION}/{TOKEN}"
 DIRECT = ["POST /users/@me/channels", f"POST /channels/7{USER}/messages"]
 NOTHING = Progress()
 READY: dict[str, Any] = {"submitted_at_ms": START_MS, "ready_at_ms": START_MS, "image_url": "https://x.example/a.png"}
@@ -63,6 +64,7 @@ class Scene:
 async def a_scene() -> AsyncIterator[Scene]:
     async with a_discord() as (rest, client):
         rest.add_message(CARD, CHANNEL)
+        rest.asked_in = CHANNEL
         clock = ManualClock()
         yield Scene(rest, client, clock, DiscordDelivery(client, clock, buttons=card_buttons))
 

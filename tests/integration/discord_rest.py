@@ -69,6 +69,7 @@ class DiscordRest:
         self.resolves_kept = True  # without a list, a gallery may name what the message holds
         self.fails_over_text: int | None = None  # 503 to components with more characters than that
         self.fails_over_components = False  # 503 to a new message that has any
+        self.asked_in = 0  # the channel of follow-ups
         self.fails_with_files = False  # 503 to an edit that brings files
         self._now = 0
         self._next_id = 9000
@@ -144,7 +145,7 @@ class DiscordRest:
                 return self._write(self._next_id, call)
             case "POST", ["webhooks", _, _]:
                 self._next_id += 1
-                self.add_message(self._next_id, 0)
+                self.add_message(self._next_id, self.asked_in)
                 self.messages[self._next_id]["flags"] = call.body.get("flags", 0)
                 return self._write(self._next_id, call)
             case "GET", ["webhooks", _, _, "messages", "@original"]:

@@ -18,6 +18,7 @@ from tests.integration.delivery_scene import (
     CARD,
     CHANNEL,
     DIRECT,
+    FOLLOW_UP,
     GENERATION,
     GUILD,
     NOTHING,
@@ -107,8 +108,8 @@ async def test_a_channel_that_refused_the_bot_is_not_posted_to_with_its_own_toke
     scene: Scene, status: int, code: int
 ) -> None:
     scene.rest.fault(f"PATCH .*/messages/{CARD}", status, code, times=9)
-    assert (await scene.publish(ready(), 0)).place is Place.DIRECT_MESSAGE
-    assert scene.rest.tried() == [BY_TOKEN, AS_BOT, *DIRECT]
+    assert (await scene.publish(ready(), 0)).place is Place.FOLLOW_UP
+    assert scene.rest.tried() == [BY_TOKEN, AS_BOT, FOLLOW_UP]
 
 
 async def test_the_message_in_the_channel_is_the_card_from_then_on(scene: Scene) -> None:
@@ -154,7 +155,7 @@ async def test_only_a_channel_that_the_bot_can_not_see_is_left_to_the_token(
     scene.rest.fault("PATCH", 404, 10008, times=9)
     scene.rest.fault(POST, 403, code)
     made = ready()
-    assert (await delivery.publish(made, NOTHING, {0: image_file()})).place is Place.DIRECT_MESSAGE
+    assert (await delivery.publish(made, NOTHING, {0: image_file()})).place is Place.FOLLOW_UP
     assert channels.bot_may_enter(made.origin) is is_open
 
 
@@ -168,9 +169,9 @@ async def test_direct_messages_that_are_opened_too_fast_mean_later(scene: Scene)
 
 async def test_closed_direct_messages_leave_nowhere(scene: Scene) -> None:
     """The card can't say so now: it is owed until its channel is open again."""
-    scene.rest.fault("(PATCH|POST) .*messages", 403, 50007, times=9)
+    scene.rest.fault("(PATCH|POST) .*(messages|webhooks)", 403, 50007, times=9)
     assert await scene.publish(ready(), 0) == DeliveryResult(Place.NOWHERE, card_retry_seconds=60)
-    assert scene.rest.tried() == [BY_TOKEN, AS_BOT, *DIRECT]
+    assert scene.rest.tried() == [BY_TOKEN, AS_BOT, FOLLOW_UP, *DIRECT]
     scene.rest.faults.clear()
     kept = generation(image(State.UNDELIVERED, 0, **READY), revision=2)
     assert (await scene.publish(kept)).place is Place.CARD
@@ -303,9 +304,9 @@ async def test_every_image_of_a_refused_gallery_is_posted_with_a_nonce_of_its_ow
 
 async def test_a_gallery_that_is_refused_everywhere_leaves_a_card_that_says_so(scene: Scene) -> None:
     scene.rest.fault("PATCH", 400, 50035)
-    scene.rest.fault("POST .*messages", 403, 50013, times=9)
+    scene.rest.fault("POST .*(messages|webhooks)", 403, 50013, times=9)
     assert await scene.publish(ready(), 0) == DeliveryResult(Place.NOWHERE)
-    assert scene.rest.tried() == [BY_TOKEN, POST, *DIRECT, BY_TOKEN]
+    assert scene.rest.tried() == [BY_TOKEN, POST, FOLLOW_UP, *DIRECT, BY_TOKEN]
     assert "no place left to post it" in str(scene.rest.calls[-1].body["components"])
 
 
@@ -391,6 +392,7 @@ async def test_nor_does_it_close_a_channel_or_direct_messages(scene: Scene, stat
     scene.rest.fault("PATCH", 404, 10008, times=9)
     scene.rest.fault(f"POST .*{CHANNEL}/messages", status, page=True)
     scene.rest.fault(f"POST .*{CHANNEL}/messages", 403, 50013, times=9)
+    scene.rest.fault(FOLLOW_UP, 403, 50013, times=9)
     scene.rest.fault("POST /users/@me/channels", status, page=True)
     for _ in range(2):
         with pytest.raises(DeliveryDelayed):

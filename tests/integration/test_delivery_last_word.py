@@ -10,6 +10,7 @@ import pytest
 
 from generations.delivery_result import Place
 from generations.model import Estimate, Generation, Progress, State
+from generations.token_only_channels import TokenOnlyChannels
 from tests.integration.delivery_scene import (
     AS_BOT,
     BY_TOKEN,
@@ -27,6 +28,8 @@ from tests.integration.delivery_scene import (
     painting,
     ready,
 )
+from ui.delivery.cards import DiscordDelivery
+from ui.interactions.buttons import card_buttons
 from ui.texts.places import LEAVING
 
 ONLY_TOKEN: list[dict[str, Any]] = [{"origin": {"bot_in_channel": False}}, {"private": True}]
@@ -116,6 +119,19 @@ async def test_there_the_next_card_of_that_channel_is_not_tried_as_the_bot(scene
     await advance(scene, 70)
     assert set(scene.rest.tried()) == {BY_TOKEN.replace(str(CARD), str(CARD + 1))}
     assert says_it(scene) == [False, True]
+
+
+async def test_an_edit_that_lacks_a_permission_leaves_only_this_card_to_the_token(scene: Scene) -> None:
+    channels = TokenOnlyChannels(scene.clock)
+    scene.delivery = DiscordDelivery(scene.client, scene.clock, token_only=channels, buttons=card_buttons)
+    scene.rest.fault(AS_BOT, 403, 50013, times=9)
+    made, progress = painting()
+    scene.delivery.publish_progress(made, progress)
+    await first_edit(scene)
+    await advance(scene, LAST_WORD_SECONDS - 10, 157)
+    await advance(scene, 15)
+    assert says_it(scene) == [False, False, True]
+    assert channels.bot_may_enter(made.origin)
 
 
 @pytest.mark.parametrize(("status", "code"), [(429, 0), (401, 0)])

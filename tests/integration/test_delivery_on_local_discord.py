@@ -271,6 +271,31 @@ async def test_in_an_archived_thread_an_ending_without_an_image_is_told_anew(wor
     assert ["were returned" in text_of(card) for card in world.seen("sketches")] == [True, True]
 
 
+async def test_where_only_the_token_reaches_an_archived_thread_is_opened_by_a_follow_up(world: World) -> None:
+    made = await world.asked("night-watch", count=2, installed=False)
+    world.bench.discord.archive("night-watch")
+    made, first = await world.arrives(made, 0)
+    world.restart(world.client)
+    made, second = await world.arrives(made, 1)
+    assert (first.place, second.place) == (Place.FOLLOW_UP, Place.CARD)
+    old, anew = world.seen("night-watch")
+    assert f"/{anew['id']}" in str(old["components"]), "the old card leads to the new one"
+    assert await world.images_on(anew) == [image_file(0).data, image_file(1).data]
+    assert not any(
+        request.authorized for request in world.bench.discord.requests if request.path.startswith("/channels")
+    )
+
+
+async def test_there_what_is_private_is_followed_up_for_its_person_alone(world: World) -> None:
+    made = await world.asked("night-watch", private=True, installed=False)
+    world.bench.discord.archive("night-watch")
+    _, shown = await world.arrives(made, 0)
+    assert shown.place is Place.FOLLOW_UP
+    assert await world.images_on(world.seen("night-watch")[-1]) == [image_file(0).data]
+    world.person = "sam"
+    assert world.seen("night-watch") == []
+
+
 async def test_progress_in_an_archived_thread_is_not_posted(world: World) -> None:
     made = await world.asked("sketches", count=2)
     world.bench.discord.archive("sketches")

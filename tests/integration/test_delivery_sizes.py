@@ -110,7 +110,7 @@ async def test_the_link_outlives_the_process_that_made_it(scene: Scene) -> None:
 async def test_where_the_other_images_have_no_place_the_link_is_not_told_either(scene: Scene) -> None:
     """All of them are kept then, and a kept image may be refunded."""
     scene.rest.fault("PATCH", 400, 50035)
-    scene.rest.fault("POST .*messages", 403, 50013, times=9)
+    scene.rest.fault("POST .*(messages|webhooks)", 403, 50013, times=9)
     result = await shown(scene, within(10 * MIB, 2), OversizedImage(), png(8, 8))
     assert result == DeliveryResult(Place.NOWHERE)
     assert "no place left to post it" in last(scene) and "https://x.example/a.png" not in last(scene)
@@ -118,7 +118,7 @@ async def test_where_the_other_images_have_no_place_the_link_is_not_told_either(
 
 async def test_a_kept_image_that_is_lost_is_not_linked_by_the_process_that_found_it_too_large(scene: Scene) -> None:
     scene.rest.fault("PATCH", 403, 50001, times=2)
-    scene.rest.fault("POST .*messages", 403, 50013, times=9)
+    scene.rest.fault("POST .*(messages|webhooks)", 403, 50013, times=9)
     made = within(10 * MIB)
     assert (await shown(scene, made, OversizedImage())).place is Place.NOWHERE
     lost = replace(made.images[0], state=State.FAILED, ending=Ending.IMAGE_LOST)
@@ -130,7 +130,7 @@ async def test_a_kept_image_that_is_lost_is_not_linked_by_the_process_that_found
 async def test_what_landed_before_there_was_no_place_for_the_rest_is_named(scene: Scene) -> None:
     large = DownloadedImage(b"x" * 9 * MIB, OutputFormat.PNG, 1024, 1536)
     scene.rest.fault("PATCH", 404, 10008, times=2, skip=1)
-    scene.rest.fault("POST .*messages", 403, 50013, times=9)
+    scene.rest.fault("POST .*(messages|webhooks)", 403, 50013, times=9)
     result = await shown(scene, within(10 * MIB, 4), large, large, large, large)
     assert result.place is Place.NOWHERE
     assert list(result.file_names) == list(result.attachments) == [0, 1]

@@ -229,6 +229,19 @@ async def test_messages_in_an_archived_thread_cannot_be_edited_until_a_message_i
     assert bench.discord.violations == []
 
 
+@pytest.mark.parametrize(("flags", "status"), [(0, 200), (64, 400)], ids=["public", "ephemeral"])
+async def test_a_public_follow_up_opens_an_archived_thread_that_the_bot_can_not_see(
+    bench: Bench, flags: int, status: int
+) -> None:
+    """Discord docs: Threads, "Active & Archived Threads"."""
+    act = await bench.paint(channel="night-watch")
+    await act.callback({"type": 4, "data": HELLO})
+    bench.discord.archive("night-watch")
+    assert (await act.edit(HELLO)).code == 50083
+    assert (await act.follow_up(HELLO | {"flags": flags})).status == 200
+    assert (await act.edit(HELLO)).status == status
+
+
 def test_only_a_thread_can_be_archived(bench: Bench) -> None:
     with pytest.raises(KeyError):
         bench.discord.archive("gallery")

@@ -99,6 +99,7 @@ class DiscordWorld:
     closed_dms: set[int] = field(default_factory=set)
     uploads: Counter[tuple[str, str]] = field(default_factory=Counter)  # that were answered well, by (life, task)
     secluded: set[int] = field(default_factory=set)  # where the interaction's token alone reaches
+    archived: set[int] = field(default_factory=set)  # threads in which nothing can be edited until something is sent
     _number: int = 0
 
     def now_ms(self) -> int:
@@ -119,8 +120,13 @@ class DiscordWorld:
 
     # -- one call, with what may become of it ---------------------------------------------------------------
 
-    async def call(self, method: str, path: str, payload: dict[str, Any], files: dict[str, bytes]) -> Any:
-        """What discord.py does with one call: send it, judge the status, try again where it would."""
+    async def call(
+        self, method: str, path: str, payload: dict[str, Any], files: dict[str, bytes], *, repeats: bool = True
+    ) -> Any:
+        """What discord.py does with one call: send it, judge the status, try again where it would.
+
+        *repeats*: False for a call that is not sent again after a 5xx.
+        """
         self._number += 1
         dice = random.Random(f"{self.seed} {method} {path} {self._number}")
         status, data = 500, {}
@@ -135,7 +141,7 @@ class DiscordWorld:
                 return data
             if status == 429:
                 await asyncio.sleep(data["retry_after"])
-            elif status >= 500:
+            elif status >= 500 and repeats:
                 await asyncio.sleep(1 + attempt * 2)
             else:
                 break
@@ -232,7 +238,7 @@ class DiscordWorld:
         if not interaction.answered:
             return 404, {"code": 10015, "message": "Unknown Webhook"}
         if not rest:
-            return self._follow_up(interaction, payload)
+            return _too_large(files, interaction.limit) or self._follow_up(interaction, payload, files)
         number = interaction.message_id if rest[1] == "@original" else int(rest[1])
         message = None if number is None else self.messages.get(number)
         if method == "GET":
@@ -244,14 +250,17 @@ class DiscordWorld:
             return 204, {}
         return _too_large(files, interaction.limit) or self._edit(message, payload, files, token=True)
 
-    def _follow_up(self, interaction: Interaction, payload: dict[str, Any]) -> Answer:
+    def _follow_up(self, interaction: Interaction, payload: dict[str, Any], files: dict[str, bytes]) -> Answer:
         """A message by the interaction's token, which reaches its channel also where the bot's own is refused. Discord
-        shows it as a reply to the answer; it has no nonce (Discord docs: Webhook, "Execute Webhook")."""
+        shows it as a reply to the answer; it has no nonce (Discord docs: Webhook, "Execute Webhook"). It opens an
+        archived thread again, unless only its person sees it (Discord docs: Threads, "Active & Archived Threads")."""
         message = Message(self.new_id(), interaction.channel_id, interaction, born=self.loop.time())
         message.ephemeral = bool(payload.get("flags", 0) & 64)
         if not message.ephemeral:
+            self.archived.discard(interaction.channel_id)
+        if not message.ephemeral or files or payload.get("flags", 0) & 32768:
             self.messages[message.id] = message
-            self._write(message, payload, {})
+            self._write(message, payload, files)
             message.pinged = _pinged(message.versions[-1].text, payload)
             message.replies_to = interaction.message_id
         return 200, self.shown(message)
@@ -276,6 +285,7 @@ class DiscordWorld:
             if nonce and payload.get("enforce_nonce") and message.nonce == nonce and fresh:
                 return 200, self.shown(message)
         message = Message(self.new_id(), channel_id, nonce=nonce, born=self.loop.time())
+        self.archived.discard(channel_id)
         self.messages[message.id] = message
         self._write(message, payload, files)
         message.pinged = _pinged(message.versions[-1].text, payload)
@@ -288,6 +298,8 @@ class DiscordWorld:
     ) -> Answer:
         if message is None or message.deleted or (message.ephemeral and not token):
             return 404, {"code": 10008, "message": "Unknown Message"}
+        if message.channel_id in self.archived:
+            return 400, {"code": 50083, "message": "Thread is archived"}
         listed = self._attached(message, payload, files)
         shown, names = set(_media(payload.get("components", []))), {name for name, _ in listed.values()}
         told = {entry.get("filename") for entry in payload.get("attachments", [])} | set(files)

@@ -244,6 +244,8 @@ class Run:
                 self.world.discord.closed_channels.add(FIRST_CHANNEL + event.target)
                 await asyncio.sleep(event.amount)
                 self.world.discord.closed_channels.discard(FIRST_CHANNEL + event.target)
+            case "archive":
+                self.world.discord.archived.add(FIRST_CHANNEL + event.target)
             case "delete":
                 card = self._card_of(event.target)
                 if card is not None:
@@ -344,6 +346,7 @@ class Run:
         self._settling = True
         self.world.api.healed = True
         self.world.discord.closed_channels.clear()
+        self.world.discord.archived.clear()
         for life in self.lives:
             life.dies_at_step, life.steps_in_danger = NEVER, life.steps
 

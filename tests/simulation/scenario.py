@@ -92,8 +92,9 @@ class Event:
     """Something that happens to a process slot, a channel or a message at one moment.
 
     drain (SIGTERM, and a new process after *amount* seconds) · pause (SIGSTOP for so long) · jump (its wall clock moves
-    by so much) · close (nobody may post into channel *target* for so long) · delete (a person deletes the card of
-    request *target*) · look (person *target* asks for the balance)
+    by so much) · close (nobody may post into channel *target* for so long) · archive (channel *target* becomes a thread
+    in which nothing can be edited until something is sent) · delete (a person deletes the card of request *target*)
+    · look (person *target* asks for the balance)
     """
 
     kind: str
@@ -199,6 +200,12 @@ def furnish(scenario: Scenario) -> Scenario:
         scenario = replace(scenario, task_limit=tasks.choice((1, 1, 2)))
     if has.random() < 0.15:
         scenario = replace(scenario, secluded=(has.choice(scenario.asked).channel,))
+    archived = random.Random(f"{seed}:archive")
+    token_only = [asked for asked in scenario.asked if asked.private or asked.channel in scenario.secluded]
+    if archived.random() < 0.3:  # where the token alone reaches, if there is such a card
+        asked = archived.choice(token_only or scenario.asked)
+        at = asked.at + archived.uniform(1.0, 8.0)
+        scenario = replace(scenario, events=(*scenario.events, Event("archive", at, asked.channel, 0.0)))
     return scenario
 
 

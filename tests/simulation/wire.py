@@ -13,6 +13,7 @@ from discord.http import HTTPClient, Route
 from discord.user import ClientUser
 from discord.webhook.async_ import AsyncWebhookAdapter
 
+from discord_api.follow_ups import SingleTry
 from tests.simulation.discord_world import APPLICATION, BOT, GUILD, DiscordWorld, Interaction
 from ui.interactions.client import ImagineClient
 
@@ -56,7 +57,9 @@ class Webhooks(AsyncWebhookAdapter):
     ) -> Any:
         turn = self._turns.setdefault(str(route.webhook_token), asyncio.Lock())
         async with turn:
-            return await self._world.call(route.method, _path(route), _payload(payload, multipart), _files(files))
+            sent = _payload(payload, multipart), _files(files)
+            repeats = not isinstance(session, SingleTry)
+            return await self._world.call(route.method, _path(route), *sent, repeats=repeats)
 
 
 class BotCalls(HTTPClient):

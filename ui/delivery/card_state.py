@@ -19,12 +19,14 @@ CLOSED_TRIES = 6  # an hour in all
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """A message that took the place of the card. A *plain* one can't become a card."""
+    """A message that took the place of the card. A *plain* one can't become a card. *by_token*: it was sent by the
+    interaction's token, where the card was asked for."""
 
     channel_id: int
     guild_id: int | None
     message_id: int
     plain: bool
+    by_token: bool = False
 
 
 @dataclass(slots=True)
@@ -34,6 +36,9 @@ class Memory:
     token_dead: bool = False
     token_missed: int | None = None  # the message that the token did not reach, or was not to be tried on
     bot_reached: bool = False  # an edit with the bot's own token was taken where the card was asked for
+    bot_refused: bool = False  # the bot's own edit was refused there
+    follow_up_lost: bool = False  # a message by the token was sent, and whether Discord took it is not known
+    follow_up_known_at_ms: int | None = None  # the note in the row of the last one that this process sent
     home: Home | None = None
     closed: bool = False  # the bot was refused at the last place there was
     archived: bool = False  # it stands in a thread that is archived: there it can't be edited
@@ -73,6 +78,10 @@ class Memory:
                 position: image_file for position, image_file in found.items() if image_file.attachment_id is not None
             }
         self.attached = found
+
+    def may_follow_up(self, generation: Generation) -> bool:
+        """Whether no message by the token may have been posted of which only the note in the row is known."""
+        return not self.follow_up_lost and generation.follow_up_begun_at_ms in (None, self.follow_up_known_at_ms)
 
     @property
     def leaves_list(self) -> bool:

@@ -24,7 +24,7 @@ from generations.delivery_result import DeliveryResult
 from generations.errors import DeliveryDelayed, LostClaim
 from generations.model import Generation, Progress
 from generations.poll_schedule import backoff_seconds
-from generations.ports import StaleEditGuard
+from generations.ports import FollowUps, StaleEditGuard
 from generations.token_only_channels import TokenOnlyChannels
 from images.image_memory import ImageMemory
 from images.reencoder import Reencoder
@@ -92,6 +92,7 @@ class _Card:
 class DiscordDelivery:
     """generations.ports.Delivery over Discord's REST API. Needs a client that is logged in, not one that is connected.
 
+    *follow_ups*: notes each message by an interaction's token in the row; None: only this process knows of them.
     *buttons*: those under a card. *stale_edit_guard*: asked before each edit whether another process has gone on; None:
     there is no other process. *token_margin_seconds*: how long before its end an interaction's token is no longer used.
     *rng* spreads what an outage has put off. *images*: the budget that re-encoding takes its memory from.
@@ -103,6 +104,7 @@ class DiscordDelivery:
         clock: Clock,
         stale_edit_guard: StaleEditGuard | None = None,
         token_only: TokenOnlyChannels | None = None,
+        follow_ups: FollowUps | None = None,
         *,
         buttons: CardButtons,
         token_margin_seconds: float = 60.0,
@@ -114,7 +116,8 @@ class DiscordDelivery:
         self._rng = rng or random.Random(0)  # noqa: S311 (spreads pauses; no secret depends on it)
         channels = token_only or TokenOnlyChannels(clock)
         self._places = Places(client, clock, channels, token_margin_seconds=token_margin_seconds)
-        self._fallback = Fallback(self._places, RateGuard(clock), ImageFitter(Reencoder(images)), buttons)
+        fitter = ImageFitter(Reencoder(images))
+        self._fallback = Fallback(self._places, RateGuard(clock), fitter, buttons, follow_ups)
         self._cards: OrderedDict[int, _Card] = OrderedDict()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._draining = False

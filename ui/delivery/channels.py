@@ -1,5 +1,5 @@
 """Where a card can be shown, by ids over REST: by the interaction's token, by the bot's own edit, in a message of its
-own in the channel, in a direct message.
+own in the channel, in a follow-up by the token, in a direct message.
 
 A thin shell on discord.py: it offers calls, ui/delivery/fallback makes them and judges what comes of it. Logs nothing.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import discord
 
@@ -21,6 +22,7 @@ from discord_api.errors import (
     asking,
     verdict_of,
 )
+from discord_api.follow_ups import send_follow_up
 from generations.clock import Clock
 from generations.delivery_result import Place
 from generations.model import Generation
@@ -63,22 +65,25 @@ class Places:
         reaches a card proves where it stands.
         """
         origin, message_id = generation.origin, generation.message_id
-        is_missed = memory.home is not None or memory.token_missed == message_id
+        home = memory.home
+        if home is not None and home.by_token:
+            message_id = None if home.plain else home.message_id
+        is_missed = (home is not None and not home.by_token) or memory.token_missed == message_id
         if message_id is not None and not is_missed and self._token_is_fresh(memory, generation):
             yield self._by_token(generation, message_id)
-        home = memory.home or _home_in_rows(generation)
-        if home is not None:
+        elsewhere = _elsewhere(memory, generation)
+        if elsewhere is not None:
             memory.token_missed = message_id
-            if not home.plain:
-                yield self._as_bot(home.channel_id, home.guild_id, home.message_id)
+            if not elsewhere.plain:
+                yield self._as_bot(elsewhere.channel_id, elsewhere.guild_id, elsewhere.message_id)
             return
         if message_id is None:
             return
-        if self._bot_may_enter(generation):
+        if self._bot_may_enter(memory, generation):
             yield self._as_bot(origin.channel_id, origin.guild_id, message_id)
 
-    def destinations(self, generation: Generation) -> Iterator[tuple[Place, OpenChannel]]:
-        """Where the images can be posted in a message of their own, best first."""
+    def destinations(self, memory: Memory, generation: Generation) -> Iterator[tuple[Place, OpenChannel | None]]:
+        """Where the images can be posted in a message of their own, best first. No channel: see follow_up()."""
         origin = generation.origin
 
         async def channel() -> discord.PartialMessageable:
@@ -88,21 +93,25 @@ class Places:
             with asking(self._client):
                 return await self._client.create_dm(discord.Object(origin.user_id))
 
-        if self._bot_may_enter(generation):
+        if self._bot_may_enter(memory, generation):
             yield Place.CHANNEL, channel
+        if memory.may_follow_up(generation) and self._token_is_fresh(memory, generation):
+            yield Place.FOLLOW_UP, None
         yield Place.DIRECT_MESSAGE, direct
 
     async def send(self, channel: discord.abc.Messageable, payload: Payload, *, plain: bool) -> discord.Message:
-        """Post *sheet* as a message of its own: as a card, or *plain*, as text with attachments."""
-        nonce = _nonce(payload)
-        if not plain:
-            view, files = payload.view(), payload.files()
-            with asking(self._client):
-                return await channel.send(view=view, files=files, nonce=nonce, allowed_mentions=NOBODY)
-        content = plain_text(payload.generation, payload.linked, payload.names(), brief=payload.brief)
-        files = payload.files(beside=content)
+        """Post *payload* as a message of its own: as a card, or *plain*, as text with attachments."""
+        content = _new_message(payload, plain=plain)
         with asking(self._client):
-            return await channel.send(content, files=files, nonce=nonce, allowed_mentions=NOBODY, suppress_embeds=True)
+            return await channel.send(**content, nonce=_nonce(payload))
+
+    async def follow_up(self, payload: Payload, *, plain: bool) -> discord.Message:
+        """The same by the interaction's token; what is private stays so. Sent once: an error may leave it posted."""
+        generation = payload.generation
+        origin, content = generation.origin, _new_message(payload, plain=plain)
+        private = generation.request.private
+        with asking(self._client):
+            return await send_follow_up(self._client, origin.application_id, origin.token, ephemeral=private, **content)
 
     async def ask_for(self, channel_id: int) -> object:
         """The channel as Discord tells of it; the library's own call for it needs a cache of servers."""
@@ -114,18 +123,18 @@ class Places:
 
         At that time a card that the bot is believed to reach is tried with the bot's own token: see is_unsure.
         """
-        if memory.home is not None or _home_in_rows(generation) is not None or memory.bot_reached:
+        if _elsewhere(memory, generation) is not None or memory.bot_reached:
             return None
         return generation.origin.token_expires_at_ms - self._margin_ms - LAST_WORD_MS
 
     def is_leaving(self, memory: Memory, generation: Generation) -> bool:
         """Whether that time has come for a card that only the token reaches, and something is still to be shown."""
-        return self._is_last_word(memory, generation) and not self._bot_may_enter(generation)
+        return self._is_last_word(memory, generation) and not self._bot_may_enter(memory, generation)
 
     def is_unsure(self, memory: Memory, generation: Generation) -> bool:
         """Whether that time has come for a card that the bot never reached, and the token can still change it."""
         is_due = self._is_last_word(memory, generation) and self._token_is_fresh(memory, generation)
-        return is_due and self._bot_may_enter(generation)
+        return is_due and self._bot_may_enter(memory, generation)
 
     async def said_last_word(self, generation: Generation) -> None:
         """Keep in the row what another card of its channel has met: the bot is not to be tried for this one either."""
@@ -137,11 +146,18 @@ class Places:
     ) -> None:
         """Note that the bot's own token was refused where the card stands, if *error* is about that place.
 
-        *posting*: a new message, which may lack no more than a permission; edits need none.
+        *posting*: a new message, not an edit of the card. A permission that is missing there concerns this card alone.
         """
-        is_closed = keeps_bot_out(error) if posting else is_closed_to_bot(error)
-        if is_closed and memory.home is None and _home_in_rows(generation) is None:
+        if _elsewhere(memory, generation) is not None:
+            return
+        memory.bot_refused = memory.bot_refused or (not posting and is_closed_to_bot(error))
+        if keeps_bot_out(error):
             await self._token_only.refused(generation)
+
+    async def reached_as_bot(self, memory: Memory, generation: Generation) -> None:
+        """Note that the bot's own token reached the place of the card."""
+        if _elsewhere(memory, generation) is None:
+            await self._token_only.reached(generation.origin.channel_id)
 
     async def fetch_answer(self, generation: Generation) -> discord.Message | None:
         """The answer to the interaction; None without asking, when the token can't tell any more."""
@@ -156,10 +172,12 @@ class Places:
         at_ms = self.last_word_at_ms(memory, generation)
         return at_ms is not None and not generation.finished and self._clock.now_ms() >= at_ms
 
-    def _bot_may_enter(self, generation: Generation) -> bool:
+    def _bot_may_enter(self, memory: Memory, generation: Generation) -> bool:
         """Whether the bot itself, without the token, can see the card and post beside it. A private card only the token
         reaches (discord-api-docs#3090), and nothing private goes into a channel."""
-        return not generation.request.private and self._token_only.bot_may_enter(generation.origin)
+        if generation.request.private or (memory.bot_refused and self._token_is_fresh(memory, generation)):
+            return False
+        return self._token_only.bot_may_enter(generation.origin)
 
     def _token_is_fresh(self, memory: Memory, generation: Generation) -> bool:
         """By the clock, without a try: each 401 counts towards Discord's limit of 10,000 invalid requests."""
@@ -212,6 +230,22 @@ def _home_in_rows(generation: Generation) -> Home | None:
     if channel_id is None or message_id is None or channel_id == generation.origin.channel_id:
         return None
     return Home(channel_id, None, message_id, plain=False)
+
+
+def _elsewhere(memory: Memory, generation: Generation) -> Home | None:
+    """The message that took the card's place by the bot's own token; None: the interaction's made the card."""
+    if memory.home is not None:
+        return None if memory.home.by_token else memory.home
+    return _home_in_rows(generation)
+
+
+def _new_message(payload: Payload, *, plain: bool) -> dict[str, Any]:
+    """What discord.py sends as a new message."""
+    if not plain:
+        return {"view": payload.view(), "files": payload.files(), "allowed_mentions": NOBODY}
+    content = plain_text(payload.generation, payload.linked, payload.names(), brief=payload.brief)
+    files = payload.files(beside=content)
+    return {"content": content, "files": files, "allowed_mentions": NOBODY, "suppress_embeds": True}
 
 
 def is_closed_to_bot(error: discord.HTTPException) -> bool:

@@ -1,5 +1,5 @@
 """Try one place after the other until a card or an image is published: edit by token, edit as the bot, a new message in
-the channel, a direct message, nowhere.
+the channel, a follow-up by token, a direct message, nowhere.
 
 Publishes one card at a time; ui/delivery/cards decides when and in what order. Tokens and prompts never reach the log.
 """
@@ -22,9 +22,11 @@ from discord_api.errors import (
     verdict_of,
 )
 from generations.delivery_result import DeliveryResult, Place
-from generations.errors import DeliveryDelayed
+from generations.errors import DeliveryDelayed, LostClaim
 from generations.model import Generation, Progress, SeparateMessage, State
+from generations.ports import FollowUps
 from qwen.images import FoundImage, OversizedImage
+from store.errors import DatabaseLost
 from ui.delivery.calls import Calls, PayloadFails
 from ui.delivery.card_state import Home, Memory
 from ui.delivery.channels import OpenChannel, Places
@@ -50,7 +52,15 @@ class PayloadTooLarge(Exception):
 class Fallback:
     """Shows one sheet after another, wherever that is possible."""
 
-    def __init__(self, places: Places, rate_guard: RateGuard, sizing: ImageFitter, buttons: CardButtons) -> None:
+    def __init__(
+        self,
+        places: Places,
+        rate_guard: RateGuard,
+        sizing: ImageFitter,
+        buttons: CardButtons,
+        follow_ups: FollowUps | None = None,
+    ) -> None:
+        self._follow_ups = follow_ups
         self._places = places
         self._rate_guard = rate_guard
         self._calls = Calls(places, rate_guard)
@@ -148,7 +158,9 @@ class Fallback:
                     await self._places.refused_bot(memory, payload.generation, error)
             else:
                 memory.closed, memory.archived, memory.tries = False, False, 0
-                memory.bot_reached = memory.bot_reached or not way.by_token
+                if not way.by_token:
+                    memory.bot_reached = True
+                    await self._places.reached_as_bot(memory, payload.generation)
                 if payload.leaving:
                     await self._places.said_last_word(payload.generation)
                 return await self._calls.answer_with_ids(memory, payload, way, message)
@@ -242,7 +254,7 @@ class Fallback:
         An ending without an image goes no further than the channel of its card.
         """
         generation = card.generation
-        for place, open_channel in self._places.destinations(generation):
+        for place, open_channel in self._places.destinations(memory, generation):
             if place is Place.DIRECT_MESSAGE and not (separate.uploads or separate.linked):
                 break
             for plain in (True,) if refused else (False, True):
@@ -256,7 +268,7 @@ class Fallback:
                         )
                         if noted is not None:
                             return noted
-                    if memory.archived and place is Place.CHANNEL:
+                    if memory.archived and place is not Place.DIRECT_MESSAGE:
                         await self._point_to(memory, card, outcome)
                     return _moved(memory, separate, place, outcome, plain=plain)
                 if outcome is not Verdict.REFUSED:
@@ -265,8 +277,10 @@ class Fallback:
         return DeliveryResult(Place.NOWHERE, card_retry_seconds=card_retry_seconds)
 
     async def _try_post(
-        self, memory: Memory, place: Place, open_channel: OpenChannel, payload: Payload, *, plain: bool
+        self, memory: Memory, place: Place, open_channel: OpenChannel | None, payload: Payload, *, plain: bool
     ) -> discord.Message | Verdict:
+        if open_channel is None:
+            return await self._try_follow_up(memory, payload, plain=plain)
         opened: list[int] = []
 
         async def send() -> discord.Message:
@@ -285,6 +299,28 @@ class Fallback:
             if place is Place.CHANNEL:
                 await self._places.refused_bot(memory, payload.generation, error, posting=True)
             return _judge(error, payload, place.value, by_token=False)
+
+    async def _try_follow_up(self, memory: Memory, payload: Payload, *, plain: bool) -> discord.Message | Verdict:
+        """Post *payload* by the interaction's token, once: what may have been posted is never sent there again."""
+
+        async def send() -> discord.Message:
+            if self._follow_ups is not None:
+                memory.follow_up_known_at_ms = await self._follow_ups.begin(payload.generation)
+            memory.follow_up_lost = True
+            return await self._places.follow_up(payload, plain=plain)
+
+        try:
+            message = await self._calls.make(memory, payload, send, by_token=True, may_probe=False)
+        except (DatabaseLost, LostClaim):
+            self._rate_guard.unasked()
+            raise
+        except discord.HTTPException as error:
+            memory.follow_up_lost = error.status >= 500
+            verdict = _judge(error, payload, Place.FOLLOW_UP.value, by_token=True)
+            memory.token_dead = memory.token_dead or verdict is Verdict.TOKEN_DEAD
+            return verdict
+        memory.follow_up_lost = False
+        return message
 
     async def _leave_note(
         self, memory: Memory, card: Payload, separate: SeparateMessage, result: DeliveryResult
@@ -330,10 +366,11 @@ def _linked_in_rows(generation: Generation) -> dict[int, str]:
 
 def _moved(memory: Memory, payload: Payload, place: Place, message: discord.Message, *, plain: bool) -> DeliveryResult:
     """From now on *message* is the card."""
-    guild_id = payload.generation.origin.guild_id if place is Place.CHANNEL else None
-    memory.moved(Home(message.channel.id, guild_id, message.id, plain))
+    channel_id = _channel_of(message, payload.generation)
+    guild_id = None if place is Place.DIRECT_MESSAGE else payload.generation.origin.guild_id
+    memory.moved(Home(channel_id, guild_id, message.id, plain, by_token=place is Place.FOLLOW_UP))
     memory.note_uploads(payload, message)
-    return DeliveryResult(place, message.id, message.channel.id)
+    return DeliveryResult(place, message.id, channel_id)
 
 
 def _judge(error: discord.HTTPException, payload: Payload, where: str, *, by_token: bool) -> Verdict:

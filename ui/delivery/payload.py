@@ -159,14 +159,25 @@ class Payload:
 
 
 def addresses(generation: Generation, separate: Mapping[int, SeparateMessage]) -> list[str]:
-    """Where clicks lead to the messages *apart*. A message's own jump_url says "@me" for a server no cache knows."""
-    origin = generation.origin
+    """Where clicks lead to the messages *apart*; empty for one that only its person sees, which has no address.
+
+    A message's own jump_url says "@me" for a server no cache knows.
+    """
     places = dict.fromkeys(separate[position] for position in sorted(separate))
-    return [
-        f"https://discord.com/channels/{(origin.channel_id == place.channel_id and origin.guild_id) or '@me'}"
-        f"/{place.channel_id}/{place.message_id}"
-        for place in places
-    ]
+    return [_address(generation, place) for place in places]
+
+
+def is_ephemeral(generation: Generation, separate: SeparateMessage) -> bool:
+    """Whether only its person sees that message: a private one that is not in the direct messages."""
+    return generation.request.private and separate.channel_id == generation.origin.channel_id
+
+
+def _address(generation: Generation, separate: SeparateMessage) -> str:
+    if is_ephemeral(generation, separate):
+        return ""
+    origin = generation.origin
+    guild = (origin.channel_id == separate.channel_id and origin.guild_id) or "@me"
+    return f"https://discord.com/channels/{guild}/{separate.channel_id}/{separate.message_id}"
 
 
 def images_on(message: discord.Message, names: Mapping[int, str]) -> dict[int, KeptAttachment]:

@@ -79,6 +79,7 @@ class CardPings:
             if keeps_bot_out(error):  # and does not only deny it a permission there
                 await self._token_only.refused(generation)
             return False
+        await self._token_only.reached(generation.origin.channel_id)
         return True
 
     async def _reply(self, generation: Generation) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import discord
@@ -97,23 +98,41 @@ class CardDeletion:
 
         Raises Refusal when Discord can't do it now.
         """
-        refused: set[SeparateMessage] = set()
-        for separate in set(going.values()):
-            channel = self._client.get_partial_messageable(separate.channel_id)
+        gone = {separate for separate in set(going.values()) if await self._is_deleted(generation, separate)}
+        return {position: separate for position, separate in going.items() if separate not in gone}
+
+    async def _is_deleted(self, generation: Generation, separate: SeparateMessage) -> bool:
+        """Delete *separate* by whatever way is open. False: none is. Raises Refusal when Discord can't do it now."""
+        refused = False
+        for by_token, delete in self._ways_to_separate(generation, separate):
             try:
-                await channel.get_partial_message(separate.message_id).delete()
+                await delete()
+                return True
             except discord.HTTPException as error:
-                if verdict_of(error, by_token=False) is Verdict.LATER:
+                if verdict_of(error, by_token=by_token) is Verdict.LATER:
                     raise Refusal(texts_buttons.REMOVE_LATER) from None
-                if error.code != UNKNOWN_MESSAGE:
-                    refused.add(separate)
                 log.info(
                     "generation %s: its images can't be deleted: %s, code %s",
                     *(generation.id, error.status, error.code),
                 )
+                # A token knows only what it sent itself: after a refusal of the bot's own it says nothing of the rest.
+                if error.code == UNKNOWN_MESSAGE and not refused:
+                    return True  # somebody was quicker
+                refused = True
             except NO_ANSWER:
                 raise Refusal(texts_buttons.REMOVE_LATER) from None
-        return {position: separate for position, separate in going.items() if separate in refused}
+        return False
+
+    def _ways_to_separate(self, generation: Generation, separate: SeparateMessage) -> Iterator[Way]:
+        """As the bot, where it may be; by the token of the request, for what was sent by that."""
+        origin = generation.origin
+        is_beside = separate.channel_id == origin.channel_id
+        if not is_beside or (origin.bot_in_channel and not generation.request.private):
+            channel = self._client.get_partial_messageable(separate.channel_id)
+            yield False, channel.get_partial_message(separate.message_id).delete
+        if is_beside and origin.token and self._clock.now_ms() < origin.token_expires_at_ms - TOKEN_MARGIN_MS:
+            webhook = discord.Webhook.partial(origin.application_id, origin.token, client=self._client)
+            yield True, partial(webhook.delete_message, separate.message_id)
 
     async def _delete(self, generation: Generation, press: discord.Interaction[Any] | None) -> None:
         """Raises Refusal when no way is open."""

@@ -34,7 +34,7 @@ from ui.interactions.errors import (
     defer,
     is_unanswerable,
 )
-from ui.interactions.origin import ANSWER_SECONDS, is_late, origin_of
+from ui.interactions.origin import ANSWER_SECONDS, is_late, may_bot_post, origin_of
 from ui.interactions.responses import DEFER_AFTER_SECONDS
 from ui.views.cards import CardButtons, build_card
 
@@ -113,7 +113,7 @@ class FirstResponse:
                 log.info("interaction %s came too late, nothing was done", interaction.id)
                 return
         origin = origin_of(interaction)
-        accepting = asyncio.ensure_future(self._accept(find, origin))
+        accepting = asyncio.ensure_future(self._accept(find, origin, bot_may_post=may_bot_post(interaction)))
         if sent is None and not await done_within(accepting, DEFER_AFTER_SECONDS, self._clock):
             sent = await self._send(defer(interaction, private=private), self._seconds_left(began))
         generation, progress, card = await self._accepted(accepting, origin)
@@ -130,9 +130,12 @@ class FirstResponse:
 
     # -- the request -------------------------------------------------------------------------------------------
 
-    async def _accept(self, find: FindRequest, origin: Origin) -> tuple[Generation, Progress, discord.ui.LayoutView]:
+    async def _accept(
+        self, find: FindRequest, origin: Origin, *, bot_may_post: bool
+    ) -> tuple[Generation, Progress, discord.ui.LayoutView]:
         request = await find()
-        generation = await self._generations.request(request, await self._token_only.corrected(origin))
+        corrected = await self._token_only.corrected(origin, bot_may_post=bot_may_post)
+        generation = await self._generations.request(request, corrected)
         progress = await self._progress_of(generation)
         return generation, progress, build_card(generation, progress, attached={}, buttons=self._buttons)
 

@@ -25,7 +25,7 @@ from images.image_memory import Reservation
 from ui.interactions.client import ImagineClient, InteractionServices
 from ui.interactions.errors import NOBODY, Refusal, defer
 from ui.interactions.items import InteractionItem
-from ui.interactions.origin import channel_without_history, missing_permissions, origin_of
+from ui.interactions.origin import channel_without_history, may_bot_post, missing_permissions, origin_of
 from ui.interactions.responses import defer_if_slow, in_time, send_view
 from ui.texts import card as texts
 from ui.texts import history as texts_history
@@ -132,7 +132,7 @@ class PostButton(InteractionItem, ui.DynamicItem[ui.Button[Any]], template=r"his
         deferred = await defer(interaction, private=private)
         message_id = None if deferred is None else deferred.message_id
         services.delivery.forget(kept.id)
-        origin = await services.token_only.corrected(origin_of(interaction))
+        origin = await services.token_only.corrected(origin_of(interaction), bot_may_post=may_bot_post(interaction))
         if services.delivery.publish_delay_seconds(_build_card_here(kept, (), origin, message_id)):
             raise Refusal(texts_history.DISCORD_SILENT)
         async with services.history.reserve_memory(kept) as reservation:

@@ -47,6 +47,21 @@ def is_bot_there(interaction: discord.Interaction[Any]) -> bool:
     return installed and (interaction.app_permissions.view_channel or interaction.app_permissions.administrator)
 
 
+def may_bot_post(interaction: discord.Interaction[Any]) -> bool:
+    """Whether the event shows that the bot itself may post in the place with its own token.
+
+    In a private thread the permissions say nothing of whether the bot was invited: there only Manage Threads shows that
+    the bot sees it (Discord docs: Threads, "Private Threads"). Nor does a channel of an unknown kind show anything.
+    """
+    channel = interaction.channel
+    if channel is None or isinstance(channel, discord.PartialMessageable) or not is_bot_there(interaction):
+        return False
+    has = interaction.app_permissions
+    if isinstance(channel, discord.Thread) and channel.is_private() and not (has.manage_threads or has.administrator):
+        return False
+    return not missing_permissions(interaction, private=False)
+
+
 def missing_permissions(interaction: discord.Interaction[Any], *, private: bool) -> list[str]:
     """The names, as Discord's settings show them, of the permissions without which the image could not be posted.
 

@@ -107,5 +107,8 @@ def sure(count: int, staying: int = 0) -> str:
 
 
 def removed_but(addresses: Sequence[str]) -> str:
-    """*addresses*: of separate messages that Discord did not let the bot delete."""
-    return f"{REMOVED} Discord didn't let the bot remove what stands beside it: {' '.join(addresses)}"
+    """*addresses*: of separate messages that Discord did not let the bot delete; empty for one that only its person
+    sees."""
+    known = [address for address in addresses if address]
+    left = f": {' '.join(known)}" if known else ", which only you see."
+    return f"{REMOVED} Discord didn't let the bot remove what stands beside it{left}"

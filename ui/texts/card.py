@@ -159,8 +159,10 @@ def open_label(position: int, count: int) -> str:
 
 
 def posted_separately(addresses: Sequence[str]) -> str:
-    """*addresses*: of the messages that hold the images."""
-    return f"Posted in a message of its own: {' '.join(addresses)}"
+    """*addresses*: of the messages that hold the images; empty for one below that only its person sees."""
+    known = [address for address in addresses if address]
+    what = "Posted in a message of its own" + (", below" if len(known) < len(addresses) else "")
+    return f"{what}: {' '.join(known)}" if known else f"{what}."
 
 
 def owner_alert(detail: str) -> str:

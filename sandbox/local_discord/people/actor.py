@@ -175,7 +175,7 @@ class Actor:
     async def archive(self, channel: str | int) -> None:
         """Archive a thread; needs MANAGE_THREADS."""
         place = self.find_channel(channel)
-        if place.kind is not ChannelKind.THREAD:
+        if not place.is_thread:
             raise Refused("Only a thread can be archived.")
         if not self._state.permissions(self.person.id, place) & p.MANAGE_THREADS:
             raise Refused("You may not archive this thread.")

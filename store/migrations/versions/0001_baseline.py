@@ -125,6 +125,7 @@ def _create_generations() -> None:
         sa.Column("card_channel_id", sa.BigInteger()),
         sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.Column("published_revision", sa.BigInteger(), nullable=False),
+        sa.Column("follow_up_begun_at_ms", sa.BigInteger()),
         sa.CheckConstraint("count BETWEEN 1 AND 4", name=op.f("ck_generations_count")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_generations")),
     )

@@ -1,0 +1,31 @@
+"""Notes that a message is about to be sent by an interaction's token, before it is sent.
+
+Discord has no nonce for such a message and lists none of them, so nobody can find out later whether a lost one was
+posted. Where the note stands and the outcome does not, the next place is tried instead of a second message. Knows no
+Discord and no SQL.
+"""
+
+from __future__ import annotations
+
+from generations import records
+from generations.clock import Clock
+from generations.model import Generation
+from store.database import Database
+
+
+class FollowUps:
+    """generations.ports.FollowUps over the rows."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def begin(self, generation: Generation) -> int:
+        """Commit that a follow-up of *generation* begins now, and return what its row says of it: unix milliseconds.
+
+        Raises LostClaim and DatabaseLost.
+        """
+        now_ms = self._clock.now_ms()
+        async with self._database.transaction() as tx:
+            await records.begin_follow_up(tx, generation.id, generation.fence, now_ms)
+        return now_ms
