@@ -1,0 +1,160 @@
+"""`python -m tests.mutants [ROOM ...]`: plant small faults in the modules of a room and see whether its tests fail.
+
+mutmut makes the mutants and runs the tests, in a copy of the tree under .mutants/ROOM. Printed: killed, survived, and
+each survivor with its change. What is written in equivalent.toml changes nothing that could be seen and is not counted.
+Exit code 0 when 85 % or more of all were killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.mutants.rooms import ROOMS, Room
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRATCH = ROOT / ".mutants"
+WANTED_SHARE = 0.85
+KILLED = frozenset({"killed", "timeout", "segfault", "suspicious"})  # a test that never ends finds it too
+
+
+class Mutant(NamedTuple):
+    """One planted fault. *before* and *after* are the changed lines, each stripped, joined by a space."""
+
+    file: str
+    line: int
+    function: str
+    before: str
+    after: str
+    status: str
+
+    def matches(self, entry: dict[str, str]) -> bool:
+        return all(entry[name] == getattr(self, name) for name in ("file", "function", "before", "after"))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__.partition("\n")[0])
+    parser.add_argument("rooms", nargs="*", metavar="ROOM", help=f"one of {', '.join(ROOMS)}; all by default")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes that share the work")
+    parser.add_argument("--report", action="store_true", help="print what the last run found, and run nothing")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.rooms) - set(ROOMS):
+        parser.error(f"no room is called {', '.join(sorted(unknown))}")
+    equivalent = tomllib.loads((Path(__file__).parent / "equivalent.toml").read_text("utf-8"))["mutant"]
+    whole = Counter[str]()
+    for name in arguments.rooms or ROOMS:
+        if not arguments.report:
+            run(name, ROOMS[name], arguments.jobs)
+        whole += report(name, ROOMS[name], equivalent)
+    print(f"all: {summary(whole)}")
+    return 0 if whole["killed"] >= WANTED_SHARE * whole.total() else 1
+
+
+def run(name: str, room: Room, jobs: int) -> None:
+    """Mutate the modules of *room* in a copy of the tree and run its tests on each mutant."""
+    folder = SCRATCH / name
+    shutil.rmtree(folder, ignore_errors=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
+    for path in filter(None, listed):
+        if (ROOT / path).is_file():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / path, folder / path)
+    with (folder / "pyproject.toml").open("a", encoding="utf-8") as file:
+        file.write(mutmut_settings(room, sorted({path.split("/")[0] for path in listed if path})))
+    with (folder / "log").open("w", encoding="utf-8") as log:
+        mutmut = [str(Path(sys.executable).with_name("mutmut")), "run", "--max-children", str(jobs)]
+        done = subprocess.run(mutmut, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
+    if done.returncode:
+        sys.exit(f"{name}: mutmut failed, see {folder / 'log'}")
+
+
+def mutmut_settings(room: Room, top: list[str]) -> str:
+    values = {
+        "source_paths": sorted({module.split("/")[0] for module in room.modules}),
+        "only_mutate": room.modules,
+        "also_copy": [path for path in top if path != "pyproject.toml"],
+        "pytest_add_cli_args": ["-m", "not postgres", "-p", "no:cacheprovider", "-p", "no:xdist"],
+        "pytest_add_cli_args_test_selection": room.tests,
+        "timeout_constant": 5.0,  # seconds; a mutant may take this and its tests' own time, times the multiplier
+        "timeout_multiplier": 3.0,
+        "use_git_change_detection": False,
+    }
+    lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
+    return "\n".join(["", "[tool.mutmut]", *lines, ""])
+
+
+def report(name: str, room: Room, equivalent: list[dict[str, str]]) -> Counter[str]:
+    """Print the figures of *room* and each survivor; return the figures."""
+    found = Counter[str]()
+    used: list[dict[str, str]] = []
+    for mutant in mutants(name, room):
+        if mutant.status in KILLED:
+            found["killed"] += 1
+        elif reasons := [entry for entry in equivalent if mutant.matches(entry)]:
+            used += reasons
+        else:
+            found["survived"] += 1
+            print(f"{mutant.file}:{mutant.line} {mutant.function} ({mutant.status})")
+            print(f"    - {mutant.before}\n    + {mutant.after}")
+    for entry in equivalent:
+        if entry["file"] in room.modules and entry not in used:
+            print(f"equivalent.toml names what is killed or gone: {entry['file']} {entry['function']}: {entry['after']}")
+    print(f"{name}: {summary(found)}, {len(used)} equivalent", flush=True)
+    return found
+
+
+def summary(found: Counter[str]) -> str:
+    share = 100 * found["killed"] / max(1, found.total())
+    return f"{found['killed']} killed, {found['survived']} survived, {share:.1f} %"
+
+
+def mutants(name: str, room: Room) -> Iterator[Mutant]:
+    """What mutmut left in the folder of a room."""
+    os.chdir(SCRATCH / name)
+    from mutmut.mutation.data import SourceFileMutationData
+    from mutmut.mutation.diff_apply import get_diff_for_mutant
+    from mutmut.stats import status_by_exit_code
+
+    for file in room.modules:
+        data = SourceFileMutationData(path=file)
+        data.load()
+        source = Path(file).read_text("utf-8").splitlines()
+        for key, code in data.exit_code_by_key.items():
+            status = status_by_exit_code[code]
+            shown = get_diff_for_mutant(key, path=file) if status not in KILLED else ""
+            yield read_mutant(file, source, key, shown, status)
+
+
+def read_mutant(file: str, source: list[str], key: str, shown: str, status: str) -> Mutant:
+    """*key* as mutmut writes it: module.x_function__mutmut_7 or module.xǁClassǁmethod__mutmut_7."""
+    dotted = re.sub(r"__mutmut_\d+\Z", "", key.rpartition(".")[2]).removeprefix("x")
+    function = dotted.removeprefix("_") if "ǁ" not in dotted else dotted.removeprefix("ǁ").replace("ǁ", ".")
+    lines = shown.splitlines()[2:]
+    before = " ".join(line[1:].strip() for line in lines if line.startswith("-"))
+    after = " ".join(line[1:].strip() for line in lines if line.startswith("+"))
+    return Mutant(file, line_of(source, function, lines), function, before, after, status)
+
+
+def line_of(source: list[str], function: str, shown: list[str]) -> int:
+    """Where the change is in the file: the diff counts from the function's first line."""
+    name = function.rpartition(".")[2]
+    starts = [number for number, line in enumerate(source, 1) if re.match(rf"\s*(async )?def {re.escape(name)}\(", line)]
+    within = next((int(found[1]) for line in shown if (found := re.match(r"@@ -(\d+)", line))), 1)
+    before = next((index for index, line in enumerate(shown[1:]) if line.startswith("-")), 0)
+    return (starts[0] if starts else 1) + within - 1 + before
+
+
+if __name__ == "__main__":
+    sys.exit(main())
