@@ -37,7 +37,7 @@ from services import Ground, Joined, join
 from settings import Settings, SettingsError, load_settings
 from store.database import open_database
 from store.errors import DatabaseInUse, DatabaseUnreachable, StoreError
-from store.memory import load_value, save_value
+from store.key_values import load_value, save_value
 from store.sole_use import sole_use
 from store.told import forget_telling, note_telling
 from ui.delivery.owner_alerts import OwnerAlerts

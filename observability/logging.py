@@ -1,5 +1,5 @@
 """Keeps what this process knows inside it: the log, uncaught exceptions and warnings go through the redaction, and a
-crash leaves no picture of the memory behind.
+crash leaves no image of the memory behind.
 
 Must not know which values are secret (they are handed in) nor what the bot does.
 """

@@ -7,11 +7,12 @@ from typing import Any, TypeVar
 
 from sqlalchemy import RowMapping, delete, select, update
 
+from credits.tables import accounts
 from people.model import Language, Ping, Preferences
+from people.tables import departures, preferences
 from qwen.models import OutputFormat, Size
 from store.database import Transaction
 from store.statements import insert_or_replace
-from store.tables import accounts, departures, preferences
 
 Choice = TypeVar("Choice", bound=StrEnum)
 

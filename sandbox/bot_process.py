@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 _READY = re.compile(r"\bready\b", re.IGNORECASE)
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # discord.py colours its log in a container
-_LEASH = Path(__file__).with_name("leash.py")
+_EXIT_WITH_PARENT = Path(__file__).with_name("exit_with_parent.py")
 
 
 class BotState(StrEnum):
@@ -159,7 +159,7 @@ class BotProcess:
     async def _spawn(self) -> asyncio.subprocess.Process:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         return await asyncio.create_subprocess_exec(
-            *[sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), str(self._script)],
+            *[sys.executable, "-I", "-S", str(_EXIT_WITH_PARENT), str(os.getpid()), str(self._script)],
             cwd=self._data_dir,
             env={**kept, "PYTHONUNBUFFERED": "1", **self._environment()},
             stdin=asyncio.subprocess.DEVNULL,

@@ -19,7 +19,7 @@ from playwright.async_api import Browser, FloatRect, Locator, async_playwright, 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from sandbox.local_discord.state import DEFAULT_ATTACHMENT_SIZE_LIMIT  # noqa: E402  (not installed: the root comes first)
+from sandbox.local_discord.state.state import DEFAULT_ATTACHMENT_SIZE_LIMIT  # noqa: E402  (not installed: the root comes first)
 from sandbox.world import Sandbox  # noqa: E402
 from scripts.visitor import DESK, PHONE, Visitor  # noqa: E402
 

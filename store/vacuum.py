@@ -10,7 +10,7 @@ import logging
 
 from store.database import VACUUM_DUE_KEY, Database, Transaction, note_deletion
 from store.errors import DatabaseBroken, DatabaseLost
-from store.memory import load_value, save_value
+from store.key_values import load_value, save_value
 
 log = logging.getLogger("qwen_imagine.store")
 

@@ -137,19 +137,19 @@ class Wall:
         self.progress.append((generation, progress))
 
     async def show(
-        self, generation: Generation, progress: Progress, pictures: Mapping[int, DownloadedImage]
+        self, generation: Generation, progress: Progress, image_files: Mapping[int, DownloadedImage]
     ) -> DeliveryResult:
         place = self.places.pop(0) if self.places else Place.CARD
         if isinstance(place, DeliveryDelayed):
             raise place
-        self.shows.append((generation, dict(pictures)))
+        self.shows.append((generation, dict(image_files)))
         shown = place if isinstance(place, DeliveryResult) else DeliveryResult(place)
         if shown.attachments or shown.place is Place.NOWHERE:
             return shown
         return replace(
             shown,
-            attachments={position: 9000 + position for position in pictures},
-            file_names={position: f"picture-{position}.png" for position in pictures},
+            attachments={position: 9000 + position for position in image_files},
+            file_names={position: f"image-{position}.png" for position in image_files},
         )
 
     def publish_delay_seconds(self, generation: Generation) -> float:

@@ -10,8 +10,9 @@ from sqlalchemy import ColumnElement, delete, exists, func, or_, select, update
 
 from generations.model import DISCORD_EPOCH_MS, HELD, MADE, Generation, Origin, State
 from generations.records.rows import lock_generation, with_images
+from generations.records.tables import callbacks, generations, images, removed_cards
 from store.database import Transaction
-from store.tables import callbacks, generations, images, metadata, one_of, removed_cards
+from store.tables import metadata, one_of
 
 ERASED_AT_ONCE = 500  # both databases limit how many values one statement takes
 NEWEST_FIRST, OLDEST_FIRST = generations.c.id.desc(), generations.c.id.asc()

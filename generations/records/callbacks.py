@@ -9,9 +9,10 @@ from sqlalchemy import RowMapping, delete, exists, or_, select, update
 
 from generations.model import Image, State
 from generations.records.rows import read_image
+from generations.records.tables import callbacks, generations, images
 from store.database import Transaction
 from store.statements import insert_or_replace
-from store.tables import callbacks, generations, images, one_of
+from store.tables import one_of
 
 
 @dataclass(frozen=True, slots=True)

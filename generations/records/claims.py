@@ -6,8 +6,8 @@ from sqlalchemy import case, func, or_, select, update
 
 from generations.model import Generation
 from generations.records.rows import lock_generation, with_images
+from generations.records.tables import generations, images
 from store.database import Transaction
-from store.tables import generations, images
 
 
 async def claim_due(tx: Transaction, *, owner: str, now_ms: int, lease_until_ms: int, limit: int) -> list[Generation]:

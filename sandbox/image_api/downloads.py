@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from sandbox.image_api.bad_pictures import NOT_AN_IMAGE, bomb_png, huge_png
+from sandbox.image_api.bad_images import NOT_AN_IMAGE, bomb_png, huge_png
 from sandbox.image_api.moods import Mood
 
 DRIP_BYTES = 10

@@ -28,11 +28,11 @@ from sandbox.image_api.document import (
     parse_status,
 )
 from sandbox.image_api.downloads import serve
-from sandbox.image_api.gallery import Gallery
+from sandbox.image_api.image_cache import Gallery
 from sandbox.image_api.moods import Mood, written_status
 from sandbox.image_api.service import Post, Service
-from sandbox.image_api.silence import Silence
 from sandbox.image_api.tasks import Task
+from sandbox.image_api.unanswered import Silence
 
 ROOT = "/image-api"
 RETRY_AFTER_SECONDS = 7

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from sandbox.local_discord.errors import DiscordError
-from sandbox.local_discord.ratelimits import rate_limited
+from sandbox.local_discord.rules.rate_limits import rate_limited
 
 
 @dataclass(slots=True)

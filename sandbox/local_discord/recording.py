@@ -6,8 +6,8 @@ import logging
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sandbox.local_discord.model import Json
-from sandbox.local_discord.snowflakes import Clock
+from sandbox.local_discord.state.model import Json
+from sandbox.local_discord.state.snowflakes import Clock
 
 _log = logging.getLogger("sandbox.local_discord")
 

@@ -9,27 +9,27 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 from aiohttp import web
 
-from sandbox.local_discord.actors import Actor
-from sandbox.local_discord.audience import Audience
-from sandbox.local_discord.cdn import Cdn
-from sandbox.local_discord.entitlements import Entitlements
 from sandbox.local_discord.faults import Faults
-from sandbox.local_discord.gateway import Gateway
-from sandbox.local_discord.interactions import Interactions
-from sandbox.local_discord.messages import Messages
-from sandbox.local_discord.model import Channel, ChannelKind, Person
-from sandbox.local_discord.payloads import Payloads
-from sandbox.local_discord.payloads_interactions import InteractionPayloads
-from sandbox.local_discord.payloads_places import Places
-from sandbox.local_discord.people_routes import PeopleRoutes
+from sandbox.local_discord.gateway.gateway import Gateway
+from sandbox.local_discord.media.cdn import Cdn
+from sandbox.local_discord.payloads.channels import Places
+from sandbox.local_discord.payloads.interactions import InteractionPayloads
+from sandbox.local_discord.payloads.messages import Payloads
+from sandbox.local_discord.people.actor import Actor
+from sandbox.local_discord.people.context import Changes, Stage
+from sandbox.local_discord.people.live_feed import Audience
+from sandbox.local_discord.people.routes import PeopleRoutes
 from sandbox.local_discord.recording import RecordedRequest, Recording, Violation
-from sandbox.local_discord.rest import PREFIX, Rest
-from sandbox.local_discord.rest_applications import ApplicationRoutes
-from sandbox.local_discord.rest_channels import ChannelRoutes
-from sandbox.local_discord.rest_interactions import InteractionRoutes
-from sandbox.local_discord.snowflakes import Clock
-from sandbox.local_discord.stage import Changes, Stage
-from sandbox.local_discord.state import State
+from sandbox.local_discord.rest.applications import ApplicationRoutes
+from sandbox.local_discord.rest.channels import ChannelRoutes
+from sandbox.local_discord.rest.interactions import InteractionRoutes
+from sandbox.local_discord.rest.server import PREFIX, Rest
+from sandbox.local_discord.rules.entitlements import Entitlements
+from sandbox.local_discord.rules.interactions import Interactions
+from sandbox.local_discord.rules.messages import Messages
+from sandbox.local_discord.state.model import Channel, ChannelKind, Person
+from sandbox.local_discord.state.snowflakes import Clock
+from sandbox.local_discord.state.state import State
 
 SWEEP_SECONDS = 0.05
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from store.database import Database, open_database
 from store.errors import DatabaseLost, DatabaseUnreachable
-from store.memory import load_value, save_value
+from store.key_values import load_value, save_value
 from store.statements import serialize
 from tests.databases import PostgresqlMaker, SqliteMaker
 

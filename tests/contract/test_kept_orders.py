@@ -21,6 +21,7 @@ from sqlalchemy import func, select
 
 from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Ledger
+from credits.tables import entries
 from generations import records
 from generations.archive import Archive
 from generations.delivery_result import DeliveryResult, Place
@@ -32,7 +33,6 @@ from generations.privacy import Privacy
 from qwen.errors import ImageUnavailable
 from qwen.images import DownloadedImage
 from store.database import Database, open_database
-from store.tables import entries
 from tests.contract.test_archive import fetch
 from tests.doubles import Bell, ManualClock, ScriptedService, Shelf, Wall
 from tests.worker.conftest import Workshop
@@ -114,10 +114,10 @@ async def press(case: Case) -> None:
         taken = await archive.take_kept(case.generation_id, case.user_id)
         try:
             fetched = await fetch(archive, taken)
-            if fetched.pictures:
+            if fetched.image_files:
                 case.has_it = True
                 shown = DeliveryResult(Place.CARD, 5000, 2, {0: 12}, {0: "a.png"})
-                await archive.posted(fetched.generation, taken.origin, shown, fetched.pictures)
+                await archive.posted(fetched.generation, taken.origin, shown, fetched.image_files)
         finally:
             await archive.post_ended(taken)
 

@@ -11,17 +11,20 @@ import pytest
 from sqlalchemy import select, text
 
 from credits.errors import InsufficientCredits
+from credits.tables import accounts, entries
 from generations import records
 from generations.errors import LostClaim, StillAtWork, TooManyRequests
 from generations.export import LEFT_OUT, build_export
 from generations.model import DISCORD_EPOCH_MS
 from generations.privacy import Privacy
 from generations.records import archive
+from generations.records.tables import generations, images
 from people.model import Language, Ping, PreferenceChanges, Preferences, parse_change
 from people.service import People
+from people.tables import departures
 from qwen.models import OutputFormat, Size
 from store.database import Database
-from store.tables import accounts, departures, entries, generations, images, metadata
+from store.tables import metadata
 from tests.contract.test_archive import make
 from tests.contract.world import DAY_MS, MIRA, OTTO, World, make_world
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import re
 from collections.abc import Iterator
 
@@ -17,9 +18,14 @@ from store.database import Database, open_database
 from store.errors import DatabaseUnreachable, SchemaTooNew
 from store.schema import downgrade, upgrade
 from store.tables import metadata
+from tests.architecture.laws import product
 from tests.contract.test_archive import make
 from tests.contract.world import make_world
 from tests.databases import DatabaseMaker
+
+for module in product():  # a table belongs to the metadata once its module is imported
+    if module.name.endswith(".tables"):
+        importlib.import_module(module.name)
 
 SQLITE_CATALOG = "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE '%alembic%' ORDER BY type, name"
 POSTGRESQL_CATALOG = """

@@ -19,12 +19,12 @@ from sqlalchemy.exc import OperationalError, PendingRollbackError
 
 from generations.model import DISCORD_EPOCH_MS
 from generations.privacy import Privacy
+from generations.records.tables import generations
 from store.database import VACUUM_DUE_KEY, open_database
 from store.errors import DatabaseBroken, DatabaseLost, DatabaseUnreachable
-from store.memory import load_value, save_value
+from store.key_values import load_value, save_value
 from store.sole_use import sole_use
 from store.sqlite_file import APPLICATION_ID, fault_of
-from store.tables import generations
 from store.vacuum import vacuum_if_due, words_deleted
 from tests.contract.test_archive import make as make_generation
 from tests.contract.world import DAY_MS, MIRA, OTTO, make_world

@@ -8,7 +8,7 @@ from typing import Any
 from generations.model import DISCORD_EPOCH_MS, TOKEN_LIFETIME_MS, Generation, Request
 from generations.token_only_channels import CHANNELS_MAX, KEY, REMEMBERED_SECONDS, TokenOnlyChannels
 from store.errors import DatabaseLost
-from store.memory import load_values
+from store.key_values import load_values
 from tests.contract.world import CHANNEL, NOON_MS, MovableClock, World, origin
 
 NUMBER = (NOON_MS - DISCORD_EPOCH_MS) << 22

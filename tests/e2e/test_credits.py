@@ -35,7 +35,7 @@ async def test_a_waiting_image_can_be_cancelled_by_its_requester_and_by_no_stran
     await jonas.press(int(card["id"]), "Cancel")
     card = await trial.card_saying("jonas", asked, "Cancelled before it was sent")
     assert "Your 5 credits were returned." in text(card)
-    await trial.card("jonas", asked, pictures=3)
+    await trial.card("jonas", asked, image_files=3)
     assert "35 of 50 credits" in await trial.credits("jonas")
 
 

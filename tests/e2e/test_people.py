@@ -102,7 +102,7 @@ async def test_history_has_pages_images_and_links_also_after_a_kill(trial: Trial
     page = int(first["id"])
     listed = await with_pictures(trial, "mira", page, at_least=3)
     assert "a boat in the dark" in text(listed) and "boat 5" in text(listed) and "[card](" in text(listed)
-    assert (await trial.picture(gallery(listed)[0])).size == (768, 1024)
+    assert (await trial.image_file(gallery(listed)[0])).size == (768, 1024)
     assert buttons(listed) == ["Older"]
     await restart(trial)
     await mira.press(page, "Older")

@@ -15,7 +15,7 @@ from generations.model import DISCORD_EPOCH_MS, Ending, Generation, Origin, Requ
 from generations.service import Generations
 from qwen.models import OutputFormat, Size
 from store.database import Database
-from store.memory import load_value, save_value
+from store.key_values import load_value, save_value
 from tests.doubles import START_MS, ManualClock
 from tests.hostile_input.corpus import ANY_TEXT, ODD_VALUES, STRINGS
 

@@ -54,7 +54,7 @@ POLL_MEETS: dict[Mood, type[QwenError]] = {
     Mood.GARBAGE: ServiceUnavailable,
     Mood.CHALLENGE: ServiceUnavailable,
 }
-PICTURE_MEETS: dict[Mood, type[QwenError]] = {
+IMAGE_MEETS: dict[Mood, type[QwenError]] = {
     Mood.HUGE_IMAGE: ImageTooLarge,
     Mood.NOT_AN_IMAGE: NotAnImage,
     Mood.BOMB: NotAnImage,
@@ -128,7 +128,7 @@ async def bench() -> AsyncIterator[Bench]:
 
 
 def test_every_mood_of_the_local_api_is_met_in_this_file() -> None:
-    assert {*POST_MEETS, *POLL_MEETS, *PICTURE_MEETS, *MAKES_AN_IMAGE, *ENDS_OTHERWISE} == set(Mood)
+    assert {*POST_MEETS, *POLL_MEETS, *IMAGE_MEETS, *MAKES_AN_IMAGE, *ENDS_OTHERWISE} == set(Mood)
 
 
 @pytest.mark.parametrize(("size", "output_format"), SHAPES)
@@ -233,7 +233,7 @@ async def test_a_success_without_an_address_is_told_as_such(bench: Bench) -> Non
     assert (task.status, task.image_urls) == (TaskStatus.SUCCESS, ())
 
 
-@pytest.mark.parametrize(("mood", "error"), PICTURE_MEETS.items())
+@pytest.mark.parametrize(("mood", "error"), IMAGE_MEETS.items())
 async def test_a_bad_image_does_not_get_in(bench: Bench, mood: Mood, error: type[QwenError]) -> None:
     bench.images.set_mood(mood)
     task = await bench.made()

@@ -91,7 +91,7 @@ async def test_a_post_and_a_poll_through_noise_give_a_task_or_an_error_of_the_tr
     assert len(server.requests) == len(pairs), "each call was sent once"
 
 
-async def test_a_image_through_noise_is_an_error_of_the_tree() -> None:
+async def test_an_image_through_noise_is_an_error_of_the_tree() -> None:
     answers = noise()
     hosts = frozenset({"127.0.0.1"})
     async with raw_server(saying(answers)) as server, open_download_session(hosts) as session:

@@ -106,7 +106,7 @@ async def test_nothing_jumps_while_a_card_becomes_an_image(visit: Visit, box: Sa
     await expect(mira.page.get_by_test_id("composer")).to_be_focused()
     await mira.page.evaluate(WATCH_SHIFTS)
     await expect(card).to_contain_text("Painting", timeout=30_000)
-    await mira.pictures(card, 2)
+    await mira.image_files(card, 2)
     await expect(card.get_by_test_id("button-again")).to_be_in_viewport()
     assert await reading.evaluate("it => it.getBoundingClientRect().top") == top
     for visitor in (mira, jonas):
@@ -124,7 +124,7 @@ async def test_a_command_a_button_and_a_form_are_used_by_keyboard_alone_and_the_
     await page.keyboard.type("by keyboard alone")
     await page.keyboard.press("Enter")
     card = await jonas.find(known, "by keyboard alone")
-    await jonas.pictures(card)
+    await jonas.image_files(card)
     known = await jonas.known()
     await _tab_back_to(page, card.get_by_test_id("button-edit"))
     await page.keyboard.press("Enter")
@@ -163,7 +163,7 @@ async def test_every_card_is_readable_on_a_phone_and_a_desk_in_the_dark_and_in_l
     sam = await visit("sam", size=size, dark=dark, channel="studio")
     if not await sam.page.get_by_test_id("only-you").count():
         card = await sam.command("imagine", prompt="W" * 120 + " a long word and many more words " * 8, size=SMALL)
-        await sam.pictures(card)
+        await sam.image_files(card)
         await sam.press_for(card, "Details", "Your credits", private=True)
         await sam.press_for(card, "Delete", "Remove this card", private=True)
         for command in COMMANDS:

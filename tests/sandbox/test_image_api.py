@@ -15,8 +15,8 @@ from PIL import Image
 from sandbox.clock import SandboxClock
 from sandbox.image_api import ImageApi
 from sandbox.image_api.document import SIZES, TASK_ID_PATTERN, Refused, parse_generate
-from sandbox.image_api.gallery import Gallery
-from sandbox.image_api.painter import paint
+from sandbox.image_api.image_cache import Gallery
+from sandbox.image_api.synthetic_image import paint
 
 
 class ByHand:
@@ -222,7 +222,7 @@ async def test_an_endpoint_the_document_does_not_name_is_a_loud_404(
     [("png", b"\x89PNG\r\n\x1a\n"), ("jpeg", b"\xff\xd8\xff"), ("webp", b"RIFF")],
 )
 @pytest.mark.parametrize("size", ["1024*1536", "1536*1024", "768*1024"])
-async def test_a_image_has_the_size_and_format_that_were_asked_for(
+async def test_an_image_has_the_size_and_format_that_were_asked_for(
     desk: Desk, size: str, output_format: str, magic: bytes
 ) -> None:
     data = await desk.finished(size=size, output_format=output_format, seed=3)
@@ -245,7 +245,7 @@ async def test_the_same_request_twice_gives_the_same_bytes_and_another_seed_give
 
 
 @pytest.mark.parametrize("output_format", ["png", "jpeg", "webp"])
-def test_a_image_painted_anew_has_the_same_bytes_and_another_prompt_gives_others(output_format: str) -> None:
+def test_an_image_painted_anew_has_the_same_bytes_and_another_prompt_gives_others(output_format: str) -> None:
     once, again, other = [paint(prompt, 42, (256, 256), output_format) for prompt in ("a", "a", "b")]
     assert once == again
     assert once != other

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from sandbox.local_discord.people_commands import Refused
+from sandbox.local_discord.people.command_checks import Refused
 from tests.sandbox.discord_bench import PAINT, Bench
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from sandbox.clock import SandboxClock
-from sandbox.local_discord import permissions as p
-from sandbox.local_discord.model import Channel, ChannelKind
-from sandbox.local_discord.people_commands import Refused
-from sandbox.local_discord.state import State
+from sandbox.local_discord.people.command_checks import Refused
+from sandbox.local_discord.state import permissions as p
+from sandbox.local_discord.state.model import Channel, ChannelKind
+from sandbox.local_discord.state.state import State
 from tests.sandbox.discord_bench import PAINT, Bench
 
 HELLO: dict[str, Any] = {"content": "hello"}

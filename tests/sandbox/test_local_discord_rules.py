@@ -10,17 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from sandbox.local_discord import permissions as p
-from sandbox.local_discord.components import clean_filename, with_ids
 from sandbox.local_discord.errors import Problem, error_tree
-from sandbox.local_discord.media import look_at
-from sandbox.local_discord.mentions import find_mentions
-from sandbox.local_discord.rules_commands import characters, examine_commands
-from sandbox.local_discord.rules_messages import COMPONENTS_V2, examine_message, text_bytes, walk
-from sandbox.local_discord.shapes import Findings, examine
-from sandbox.local_discord.shapes_components import modal
-from sandbox.local_discord.shapes_messages import message_create
-from sandbox.local_discord.snowflakes import Snowflakes, shard_of, snowflake_at, snowflake_time_ms
+from sandbox.local_discord.media.file_types import look_at
+from sandbox.local_discord.rules.command_list import characters, examine_commands
+from sandbox.local_discord.rules.components import clean_filename, with_ids
+from sandbox.local_discord.rules.mentions import find_mentions
+from sandbox.local_discord.rules.message_body import COMPONENTS_V2, examine_message, text_bytes, walk
+from sandbox.local_discord.schemas.checks import Findings, examine
+from sandbox.local_discord.schemas.components import modal
+from sandbox.local_discord.schemas.messages import message_create
+from sandbox.local_discord.state import permissions as p
+from sandbox.local_discord.state.snowflakes import Snowflakes, shard_of, snowflake_at, snowflake_time_ms
 
 
 def text(content: str = "x") -> dict[str, Any]:
@@ -284,7 +284,7 @@ def test_shards_follow_the_documented_formula() -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF"])
-def test_a_images_size_and_type_are_read_from_its_bytes(kind: str) -> None:
+def test_an_images_size_and_type_are_read_from_its_bytes(kind: str) -> None:
     data = io.BytesIO()
     Image.new("RGB", (64, 96), "teal").save(data, kind)
     facts = look_at(data.getvalue(), "lies.txt")

@@ -18,6 +18,7 @@ from credits import ledger
 from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Ledger
 from credits.model import EntryKind
+from credits.tables import accounts
 from generations import callbacks, pings, records
 from generations import stale_edits as stale_edit_guard
 from generations.callbacks import Callbacks
@@ -26,6 +27,8 @@ from generations.errors import DeliveryDelayed
 from generations.model import Ending, Generation, Image, Progress, State
 from generations.pings import PingDecisions
 from generations.records import cards, claims, moves
+from generations.records.tables import generations
+from generations.records.tables import pings as decisions
 from generations.service import Generations
 from generations.worker import loop as worker
 from generations.worker import poll as looking
@@ -38,8 +41,6 @@ from images.image_memory import Room
 from qwen.errors import OutcomeUnknown, ServiceUnavailable
 from qwen.models import Size
 from qwen.protocol import parse_callback
-from store.tables import accounts, generations
-from store.tables import pings as decisions
 from tests.simulation.process import Parts
 from tests.simulation.run import play
 from tests.simulation.scenario import Scenario, draw, draw_plain
@@ -352,14 +353,14 @@ def always(*_: Any) -> bool:
     return True
 
 
-# -- large pictures ---------------------------------------------------------------
+# -- large images ---------------------------------------------------------------
 
 
 class Drops(ImageFitter):
-    async def fit(self, generation: Generation, pictures: Any) -> Any:
+    async def fit(self, generation: Generation, image_files: Any) -> Any:
         """What is too large is left out."""
         limit = file_limit(generation)
-        return {at: picture for at, picture in pictures.items() if 0 < size_of(picture) <= limit}
+        return {at: image_file for at, image_file in image_files.items() if 0 < size_of(image_file) <= limit}
 
 
 class LinksOnly(ImageFitter):
@@ -385,19 +386,19 @@ def held_for_ever(*told: Any, **more: Any) -> str:
 # -- what people see ---------------------------------------------------------------
 
 
-async def note_first(self: Any, generation: Generation, pictures: Any) -> None:
+async def note_first(self: Any, generation: Generation, image_files: Any) -> None:
     shown = DeliveryResult(Place.CARD, generation.message_id, generation.origin.channel_id)
-    await self._record_result(generation, pictures, shown)
+    await self._record_result(generation, image_files, shown)
     with contextlib.suppress(DeliveryDelayed):
-        await self._delivery.show(generation, Progress(), pictures)
+        await self._delivery.show(generation, Progress(), image_files)
     async with self._database.transaction() as tx:
         await records.release_claim(tx, generation.id, generation.fence)
 
 
 class ForgetsDelays(DiscordDelivery):
-    async def show(self, generation: Generation, progress: Progress, pictures: Any) -> DeliveryResult:
+    async def show(self, generation: Generation, progress: Progress, image_files: Any) -> DeliveryResult:
         try:
-            return await super().show(generation, progress, pictures)
+            return await super().show(generation, progress, image_files)
         except DeliveryDelayed:
             return DeliveryResult(Place.CARD, generation.message_id, generation.origin.channel_id)
 
@@ -414,7 +415,7 @@ async def always_current(self: Any, generation: Generation) -> bool:
     return True
 
 
-async def never_mind(self: Any, generation: Generation, standing: Any) -> None:
+async def never_mind(self: Any, generation: Generation, attachment_ids: Any) -> None:
     return None
 
 
@@ -456,7 +457,7 @@ BREAKAGES: dict[str, Breakage] = {
         ),
     ),
     "say on a plain message that credits are held": Breakage((200,), replaced=((places, "plain_text", held_for_ever),)),
-    "drop the pictures that stand": Breakage((10,), replaced=((memory.Memory, "kept", keep_nothing),)),
+    "drop the images that stand": Breakage((10,), replaced=((memory.Memory, "kept", keep_nothing),)),
     "take no answer for a refusal": Breakage(
         (466, 150, 506), replaced=((first_response, "is_surely_refused", surely_refused),)
     ),

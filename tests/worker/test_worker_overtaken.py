@@ -44,7 +44,7 @@ async def test_a_task_that_comes_between_anothers_claim_and_its_verdict_runs_on(
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
-async def test_a_image_that_the_cdn_does_not_have_yet_is_asked_for_again(workshop: Workshop, status: int) -> None:
+async def test_an_image_that_the_cdn_does_not_have_yet_is_asked_for_again(workshop: Workshop, status: int) -> None:
     generation_id = await workshop.imagine()
     workshop.shelf.faults = [ImageUnavailable(temporary=False, http_status=status) for _ in range(2)]
     await workshop.worker.step()
@@ -53,7 +53,7 @@ async def test_a_image_that_the_cdn_does_not_have_yet_is_asked_for_again(worksho
     assert await workshop.money() == (45, 0)
 
 
-async def test_a_image_that_stays_missing_costs_nothing(workshop: Workshop) -> None:
+async def test_an_image_that_stays_missing_costs_nothing(workshop: Workshop) -> None:
     generation_id = await workshop.imagine()
     workshop.shelf.faults = [ImageUnavailable(temporary=False, http_status=404) for _ in range(20)]
     await workshop.worker.step()
@@ -161,18 +161,18 @@ class SleepyWall(Wall):
     """Its process is stopped in the middle of its first show, until another one has shown all there is."""
 
     workshop: Workshop | None = None
-    standing: list[list[int]] = field(default_factory=list)  # the positions on the card after each show
+    attachment_ids: list[list[int]] = field(default_factory=list)  # the positions on the card after each show
 
     async def show(
-        self, generation: Generation, progress: Progress, pictures: Mapping[int, DownloadedImage]
+        self, generation: Generation, progress: Progress, image_files: Mapping[int, DownloadedImage]
     ) -> DeliveryResult:
         if self.workshop is not None:
             workshop, self.workshop = self.workshop, None
             workshop.restart()
             workshop.clock.jump(30)  # past the lease, without waking its renewal
             await workshop.pass_time(20)
-        shown = await super().show(generation, progress, pictures)
-        self.standing.append(sorted(generation.standing.keys() | shown.attachments.keys()))
+        shown = await super().show(generation, progress, image_files)
+        self.attachment_ids.append(sorted(generation.attachment_ids.keys() | shown.attachments.keys()))
         return shown
 
 
@@ -186,7 +186,7 @@ async def test_what_a_stopped_process_shows_too_late_is_shown_anew_with_the_imag
     workshop.service.on_poll = [READY, PAINTING]
     wall.workshop = workshop
     await workshop.pass_time(60)
-    assert wall.standing[-3:] == [[0, 1], [0], [0, 1]], "the other one's, the late one, and the last"
+    assert wall.attachment_ids[-3:] == [[0, 1], [0], [0, 1]], "the other one's, the late one, and the last"
     assert await workshop.states(generation_id) == [State.DELIVERED, State.DELIVERED]
     assert await workshop.money() == (40, 0)
 

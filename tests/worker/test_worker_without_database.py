@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import select
 
 from generations.model import Progress, State
+from generations.records.tables import generations
 from generations.worker.stored_schedule import StoredSchedule
 from store.database import Database, Transaction
 from store.errors import DatabaseBroken, DatabaseLost
-from store.tables import generations
 from tests.worker.conftest import Workshop
 
 

@@ -144,22 +144,22 @@ class PostButton(Answered, ui.DynamicItem[ui.Button[Any]], template=r"history:po
 
 async def _post(desk: Desk, home: Origin, taken: Generation, message_id: int | None, room: Room) -> None:
     fetched = await desk.archive.fetch_kept(taken, room)
-    if not fetched.pictures:
+    if not fetched.image_files:
         if fetched.lost:
             raise Refusal(texts_history.lost(fetched.lost, fetched.refunded))
         raise Refusal(texts_history.SERVICE_SILENT)
-    card = _moved(fetched.generation, fetched.pictures, home, message_id)
+    card = _moved(fetched.generation, fetched.image_files, home, message_id)
     try:
-        shown = await desk.delivery.show(card, Progress(), fetched.pictures)
+        result = await desk.delivery.show(card, Progress(), fetched.image_files)
     except DeliveryDelayed:
         raise Refusal(texts_history.DISCORD_SILENT) from None
-    if shown.place is Place.NOWHERE:
+    if result.place is Place.NOWHERE:
         raise Refusal(texts_history.NO_PLACE)
-    await _note(desk.archive, fetched, home, shown)
+    await _note(desk.archive, fetched, home, result)
 
 
-async def _note(archive: Archive, fetched: Fetched, home: Origin, shown: DeliveryResult) -> None:
-    await archive.posted(fetched.generation, home, shown, fetched.pictures)
+async def _note(archive: Archive, fetched: Fetched, home: Origin, result: DeliveryResult) -> None:
+    await archive.posted(fetched.generation, home, result, fetched.image_files)
 
 
 def _moved(generation: Generation, positions: Container[int], home: Origin, message_id: int | None) -> Generation:

@@ -91,7 +91,7 @@ def build_card(
 def plain_text(
     generation: Generation, linked: Mapping[int, str], names: Mapping[int, str] = _NOTHING, *, brief: bool = False
 ) -> str:
-    """The text beside pictures, known by their *names*, in a message without components; at most 2000 characters."""
+    """The text beside images, known by their *names*, in a message without components; at most 2000 characters."""
     lines = [f"**{escape(generation.request.prompt, PROMPT_BRIEF if brief else PROMPT_SHOWN)}**"]
     if linked:
         lines.append(texts.too_large(sorted(linked), len(generation.images)))
@@ -115,23 +115,23 @@ def _ready_lines(
     generation: Generation, attached: Mapping[int, str], linked: Mapping[int, str], elsewhere: Sequence[str]
 ) -> list[str]:
     images = generation.images
-    pictured = [image for image in images if image.state in MADE]
+    made = [image for image in images if image.state in MADE]
     lines: list[str] = []
-    if 0 < len(pictured) < len(images):
-        lines.append(texts.ready_of(len(pictured), len(images)))
+    if 0 < len(made) < len(images):
+        lines.append(texts.ready_of(len(made), len(images)))
     if linked:
         lines.append(texts.too_large(sorted(linked), len(images)))
         lines.extend(_text_urls(linked, above=BUTTON_URL_MAX))
     if elsewhere:
         lines.append(texts.posted_separately(elsewhere))
     else:
-        apart = [image for image in pictured if image.position not in attached and image.position not in linked]
+        separate = [image for image in made if image.position not in attached and image.position not in linked]
         lines.extend(
-            _labelled(images, [image for image in apart if image.state is state], sentence)
+            _labelled(images, [image for image in separate if image.state is state], sentence)
             for state, sentence in ((State.SUCCEEDED, texts.POSTING), (State.UNDELIVERED, texts.KEPT))
-            if any(image.state is state for image in apart)
+            if any(image.state is state for image in separate)
         )
-    if any(image.ending is not None for image in pictured):
+    if any(image.ending is not None for image in made):
         lines.append(texts.ARRIVED_LATE)
     return lines
 

@@ -50,7 +50,7 @@ def build_history(
     if items:
         container.add_item(ui.MediaGallery(*items))
     entries = [_entry(number, page, generation, gone) for number, generation in enumerate(page.generations, 1)]
-    container.add_item(ui.TextDisplay("\n".join([*entries, *([texts_history.PICTURES_MISSING] if is_refused else [])])))
+    container.add_item(ui.TextDisplay("\n".join([*entries, *([texts_history.IMAGES_MISSING] if is_refused else [])])))
     for row in rows:
         if row:
             container.add_item(ui.ActionRow(*row))
