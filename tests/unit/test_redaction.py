@@ -100,6 +100,18 @@ def test_what_the_operator_needs_stays_readable(text: str) -> None:
     assert REDACTOR.line(text) == text
 
 
+def test_a_password_with_an_at_sign_is_masked_up_to_the_host() -> None:
+    assert REDACTOR.line("postgresql://bot:can@ary@db.example/bot") == "postgresql://bot:(password)@db.example/bot"
+
+
+def test_of_a_secret_that_begins_with_another_nothing_is_left() -> None:
+    redactor = Redactor(["canary", "canary-and-its-tail", "canary-and"])
+    assert (
+        redactor.line("one canary-and-its-tail, one canary-and, one canary")
+        == "one (secret), one (secret), one (secret)"
+    )
+
+
 def test_what_surrounds_a_secret_stays() -> None:
     assert (
         REDACTOR.line("PATCH /webhooks/12/abc/messages/@original 404")
