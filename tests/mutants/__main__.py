@@ -110,7 +110,7 @@ def report(name: str, room: Room, equivalent: list[dict[str, str]]) -> Counter[s
             print(f"    - {mutant.before}\n    + {mutant.after}")
     for entry in equivalent:
         if entry["file"] in room.modules and entry not in used:
-            print(f"equivalent.toml names what is killed or gone: {entry['file']} {entry['function']}: {entry['after']}")
+            print("equivalent.toml names what is killed or gone:", entry["file"], entry["function"], entry["after"])
     print(f"{name}: {summary(found)}, {len(used)} equivalent", flush=True)
     return found
 
@@ -150,7 +150,9 @@ def read_mutant(file: str, source: list[str], key: str, shown: str, status: str)
 def line_of(source: list[str], function: str, shown: list[str]) -> int:
     """Where the change is in the file: the diff counts from the function's first line."""
     name = function.rpartition(".")[2]
-    starts = [number for number, line in enumerate(source, 1) if re.match(rf"\s*(async )?def {re.escape(name)}\(", line)]
+    starts = [
+        number for number, line in enumerate(source, 1) if re.match(rf"\s*(async )?def {re.escape(name)}\(", line)
+    ]
     within = next((int(found[1]) for line in shown if (found := re.match(r"@@ -(\d+)", line))), 1)
     before = next((index for index, line in enumerate(shown[1:]) if line.startswith("-")), 0)
     return (starts[0] if starts else 1) + within - 1 + before

@@ -54,9 +54,13 @@ ROOMS = {
     ),
     "client": Room(("qwen/client.py",), ("tests/integration/test_qwen_client.py",)),
     "images": Room(
-        ("qwen/addresses.py", "qwen/images.py", "qwen/pictures.py", "images/shrinking.py"),
+        ("qwen/addresses.py", "qwen/images.py", "qwen/image_header.py", "images/shrinking.py"),
         (
-            *("tests/unit/test_qwen_addresses.py", "tests/unit/test_qwen_pictures.py", "tests/unit/test_shrinking.py"),
+            *(
+                "tests/unit/test_qwen_addresses.py",
+                "tests/unit/test_qwen_image_header.py",
+                "tests/unit/test_shrinking.py",
+            ),
             *("tests/integration/test_qwen_images.py", "tests/hostile_input/test_the_download_guard.py"),
         ),
     ),
