@@ -73,6 +73,14 @@ async def test_a_renewed_lease_lasts_longer(world: World) -> None:
     assert await ids_of(world.claim()) == [1]
 
 
+async def test_a_claim_that_was_given_back_is_not_renewed_by_a_beat_that_came_late(world: World) -> None:
+    await world.ask(1)
+    (mine,) = await world.claim()
+    async with world.database.transaction() as tx:
+        await records.release_claim(tx, 1, mine.fence)
+        assert not await records.renew(tx, 1, mine.fence, world.clock.at_ms + LEASE_MS)
+
+
 async def test_two_processes_never_claim_the_same(world: World, database_address: str) -> None:
     for generation_id in range(1, 31):
         await world.ask(generation_id, user_id=1000 + generation_id)

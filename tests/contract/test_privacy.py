@@ -18,7 +18,7 @@ from generations.export import LEFT_OUT, build_export
 from generations.model import DISCORD_EPOCH_MS
 from generations.privacy import Privacy
 from generations.records import archive
-from generations.records.tables import generations, images
+from generations.records.tables import callbacks, generations, images
 from people.model import Language, Ping, PreferenceChanges, Preferences, parse_change
 from people.service import People
 from people.tables import departures
@@ -326,9 +326,17 @@ async def test_words_go_after_their_time_and_numbers_stay(world: World) -> None:
     old, young = born(world, 31), born(world, 29)
     await make(world, old, prompt="an old secret")
     await make(world, young, prompt="a young secret")
+    async with world.database.transaction() as tx:
+        for generation_id in (old, young):
+            (image,) = (await records.load(tx, generation_id)).images
+            await records.update_image(tx, image, fence=None, file_name="a-secret-5.png", ending_detail="a secret")
+            await records.expect_callback(tx, image, f"hash of {generation_id}")
     privacy = privacy_of(world, days=30)
     await privacy.run_maintenance()
     purged, kept = await world.load(old), await world.load(young)
+    assert (purged.images[0].file_name, purged.images[0].task_id, purged.images[0].ending_detail) == (None, None, None)
+    assert purged.origin.locale == "" and kept.images[0].file_name == "a-secret-5.png"
+    assert [row["token_hash"] for row in await rows(world, callbacks)] == [f"hash of {young}"]
     assert (purged.request.prompt, purged.origin.token, purged.images[0].image_url) == ("", "", None)
     assert (purged.request.seed, purged.images[0].consumed_credits, purged.images[0].state.value) == (5, 5, "delivered")
     assert kept.request.prompt == "a young secret" and kept.images[0].image_url

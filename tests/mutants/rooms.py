@@ -26,7 +26,10 @@ ROOMS = {
     ),
     "schedule": Room(
         ("generations/poll_schedule.py", "generations/worker/progress.py", "generations/worker/throttle.py"),
-        ("tests/unit/test_poll_schedule.py", "tests/unit/test_progress.py", "tests/unit/test_throttle.py"),
+        (
+            *("tests/unit/test_callbacks.py", "tests/unit/test_poll_schedule.py", "tests/unit/test_progress.py"),
+            "tests/unit/test_throttle.py",
+        ),
     ),
     "records": Room(
         (
