@@ -195,6 +195,7 @@ async def test_a_message_of_its_own_says_it_too_plain_or_not(scene: Scene) -> No
     await shown(scene, within(40 * KIB), png())
     posted = next(call for call in scene.rest.calls if f"{call.method} {call.path}" == POST)
     assert "Re-encoded to fit: webp, 256×384 → 192×288" in posted.body["content"]
+    assert posted.body["allowed_mentions"] == {"parse": []}
 
 
 @pytest.mark.parametrize(

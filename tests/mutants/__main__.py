@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -28,6 +29,28 @@ WANTED_SHARE = 0.85
 KILLED = frozenset({"killed", "timeout", "segfault", "suspicious"})  # a test that never ends finds it too
 
 
+class Equivalents(NamedTuple):
+    """What equivalent.toml says: single mutants, and patterns of text that may be changed at will."""
+
+    mutants: list[dict[str, str]]
+    patterns: list[re.Pattern[str]]
+
+    @classmethod
+    def load(cls) -> Equivalents:
+        listed = tomllib.loads((Path(__file__).parent / "equivalent.toml").read_text("utf-8"))
+        return cls(listed["mutant"], [re.compile(rule["pattern"]) for rule in listed["rule"]])
+
+    def hold(self, mutant: Mutant) -> bool:
+        """Whether *mutant* changes nothing that anybody could see."""
+        by_rule = (rule.sub("", mutant.before) == rule.sub("", mutant.after) for rule in self.patterns)
+        return any(mutant.matches(entry) for entry in self.mutants) or any(by_rule)
+
+    def unused(self, room: Room, used: list[Mutant]) -> list[dict[str, str]]:
+        """Entries for *room* that no survivor was."""
+        own = (entry for entry in self.mutants if entry["file"] in room.modules)
+        return [entry for entry in own if not any(mutant.matches(entry) for mutant in used)]
+
+
 class Mutant(NamedTuple):
     """One planted fault. *before* and *after* are the changed lines, each stripped, joined by a space."""
 
@@ -43,25 +66,28 @@ class Mutant(NamedTuple):
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.mutants", description="Plant small faults and see whether tests fail."
+    )
     parser.add_argument("rooms", nargs="*", metavar="ROOM", help=f"one of {', '.join(ROOMS)}; all by default")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes that share the work")
+    parser.add_argument("--percent", type=int, default=100, help="of the mutants, drawn at random but always the same")
     parser.add_argument("--report", action="store_true", help="print what the last run found, and run nothing")
     arguments = parser.parse_args()
     if unknown := set(arguments.rooms) - set(ROOMS):
         parser.error(f"no room is called {', '.join(sorted(unknown))}")
-    equivalent = tomllib.loads((Path(__file__).parent / "equivalent.toml").read_text("utf-8"))["mutant"]
+    equivalents = Equivalents.load()
     whole = Counter[str]()
     for name in arguments.rooms or ROOMS:
         if not arguments.report:
-            run(name, ROOMS[name], arguments.jobs)
-        whole += report(name, ROOMS[name], equivalent)
+            run(name, ROOMS[name], arguments.jobs, arguments.percent)
+        whole += report(name, ROOMS[name], equivalents)
     print(f"all: {summary(whole)}")
     return 0 if whole["killed"] >= WANTED_SHARE * whole.total() else 1
 
 
-def run(name: str, room: Room, jobs: int) -> None:
-    """Mutate the modules of *room* in a copy of the tree and run its tests on each mutant."""
+def run(name: str, room: Room, jobs: int, percent: int) -> None:
+    """Mutate the modules of *room* in a copy of the tree and run its tests on *percent* of the mutants."""
     folder = SCRATCH / name
     shutil.rmtree(folder, ignore_errors=True)
     listed = subprocess.run(
@@ -75,9 +101,25 @@ def run(name: str, room: Room, jobs: int) -> None:
         file.write(mutmut_settings(room, sorted({path.split("/")[0] for path in listed if path})))
     with (folder / "log").open("w", encoding="utf-8") as log:
         mutmut = [str(Path(sys.executable).with_name("mutmut")), "run", "--max-children", str(jobs)]
+        if percent < 100:
+            mutmut += drawn(folder, room, percent)
         done = subprocess.run(mutmut, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
     if done.returncode:
         sys.exit(f"{name}: mutmut failed, see {folder / 'log'}")
+
+
+def drawn(folder: Path, room: Room, percent: int) -> list[str]:
+    """The names of *percent* of the mutants."""
+    os.chdir(folder)
+    from mutmut.mutation.file_mutation import mutate_file_contents  # pyright: ignore[reportMissingImports]
+    from mutmut.utils.format_utils import get_mutant_name  # pyright: ignore[reportMissingImports]
+
+    names = [
+        get_mutant_name(Path(file), mutant)
+        for file in room.modules
+        for mutant in mutate_file_contents(file, Path(file).read_text("utf-8")).mutant_names
+    ]
+    return sorted(random.Random(0).sample(names, max(1, len(names) * percent // 100)))
 
 
 def mutmut_settings(room: Room, top: list[str]) -> str:
@@ -95,23 +137,21 @@ def mutmut_settings(room: Room, top: list[str]) -> str:
     return "\n".join(["", "[tool.mutmut]", *lines, ""])
 
 
-def report(name: str, room: Room, equivalent: list[dict[str, str]]) -> Counter[str]:
+def report(name: str, room: Room, equivalents: Equivalents) -> Counter[str]:
     """Print the figures of *room* and each survivor; return the figures."""
-    found = Counter[str]()
-    used: list[dict[str, str]] = []
+    found, left_out = Counter[str](), list[Mutant]()
     for mutant in mutants(name, room):
         if mutant.status in KILLED:
             found["killed"] += 1
-        elif reasons := [entry for entry in equivalent if mutant.matches(entry)]:
-            used += reasons
+        elif equivalents.hold(mutant):
+            left_out.append(mutant)
         else:
             found["survived"] += 1
             print(f"{mutant.file}:{mutant.line} {mutant.function} ({mutant.status})")
             print(f"    - {mutant.before}\n    + {mutant.after}")
-    for entry in equivalent:
-        if entry["file"] in room.modules and entry not in used:
-            print("equivalent.toml names what is killed or gone:", entry["file"], entry["function"], entry["after"])
-    print(f"{name}: {summary(found)}, {len(used)} equivalent", flush=True)
+    for entry in equivalents.unused(room, left_out):
+        print("equivalent.toml names what was not drawn, is killed or gone:", entry["file"], entry["after"])
+    print(f"{name}: {summary(found)}, {len(left_out)} equivalent", flush=True)
     return found
 
 
@@ -123,9 +163,9 @@ def summary(found: Counter[str]) -> str:
 def mutants(name: str, room: Room) -> Iterator[Mutant]:
     """What mutmut left in the folder of a room."""
     os.chdir(SCRATCH / name)
-    from mutmut.mutation.data import SourceFileMutationData
-    from mutmut.mutation.diff_apply import get_diff_for_mutant
-    from mutmut.stats import status_by_exit_code
+    from mutmut.mutation.data import SourceFileMutationData  # pyright: ignore[reportMissingImports]
+    from mutmut.mutation.diff_apply import get_diff_for_mutant  # pyright: ignore[reportMissingImports]
+    from mutmut.stats import status_by_exit_code  # pyright: ignore[reportMissingImports]
 
     for file in room.modules:
         data = SourceFileMutationData(path=file)
@@ -133,6 +173,8 @@ def mutants(name: str, room: Room) -> Iterator[Mutant]:
         source = Path(file).read_text("utf-8").splitlines()
         for key, code in data.exit_code_by_key.items():
             status = status_by_exit_code[code]
+            if status == "not checked":
+                continue
             shown = get_diff_for_mutant(key, path=file) if status not in KILLED else ""
             yield read_mutant(file, source, key, shown, status)
 

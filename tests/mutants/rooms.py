@@ -52,7 +52,7 @@ ROOMS = {
         ),
         (
             *("tests/unit/test_qwen_protocol.py", "tests/unit/test_qwen_models.py", "tests/unit/test_qwen_cleaning.py"),
-            *("tests/unit/test_qwen_refusals.py", "tests/unit/test_settings.py"),
+            *("tests/unit/test_qwen_refusals.py", "tests/unit/test_settings.py", "tests/unit/test_callbacks.py"),
         ),
     ),
     "client": Room(("qwen/client.py",), ("tests/integration/test_qwen_client.py",)),

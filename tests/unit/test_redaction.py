@@ -202,6 +202,13 @@ def test_a_record_that_two_handlers_share_is_masked_once() -> None:
     assert tape.text.split("\n", 1)[1] == again.stream.getvalue().split("\n", 1)[1]
 
 
+def test_a_secret_in_the_name_of_a_logger_is_masked() -> None:
+    tape = Tape("canary-secret")
+    tape.log.name = "tape of canary-secret"
+    tape.log.error("hello")
+    assert tape.text == "HEAD tape of (secret): hello\n"
+
+
 def test_a_percent_sign_in_a_finished_message_is_a_percent_sign() -> None:
     tape = Tape()
     tape.log.error("%s", "100 %s done %(x)d")
