@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from zoneinfo import ZoneInfo
 
 from bench.standins import TOKEN_START
 from credits.allowance import Allowance, CreditPeriod
@@ -19,7 +19,7 @@ APPLICATION, CHANNEL, GUILD = 1, 2, 3
 
 async def seed_images(address: str, count: int, now_ms: int) -> None:
     """Insert *count* generations of one running image each, their next polls spread over five seconds."""
-    ledger = Ledger(Allowance(CREDITS, CreditPeriod.DAY, UTC))
+    ledger = Ledger(Allowance(CREDITS, CreditPeriod.DAY, ZoneInfo("UTC")))
     async with open_database(address) as database:
         await database.migrate()
         for start in range(0, count, 500):

@@ -131,7 +131,7 @@ class Archive:
         lease_until_ms = now_ms + POSTING_LEASE_SECONDS * 1000
         async with self._database.transaction() as tx:
             generation = await archive.claim_one(
-                tx, generation_id, owner=self._owner, now_ms=now_ms, lease_until_ms=lease_until_ms
+                tx, generation_id, lease_holder=self._owner, now_ms=now_ms, lease_until_ms=lease_until_ms
             )
             if generation is None or generation.origin.user_id != user_id or not kept_images(generation):
                 raise NotThere  # takes the claim back with it

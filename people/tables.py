@@ -15,7 +15,7 @@ preferences = Table(
     Column("format", Text, nullable=False),
     Column("private", Boolean, nullable=False),
     Column("ping", Text, nullable=False),
-    Column("locale", Text),  # NULL: as Discord is set
+    Column("language", Text),  # NULL: as Discord is set
 )
 
 # Who had everything deleted, until their account may be forgotten too: docs/decisions/0012-leaving.md.

@@ -1,8 +1,8 @@
 """Run a Python program that ends when its parent process ends: `exit_with_parent.py PARENT_PID ARGUMENT…`.
 
 On Linux the kernel kills the program when the parent ends, however that happens (prctl(2), PR_SET_PDEATHSIG; it
-survives execve). Elsewhere the program ends only when the sandbox ends in order. Run with -I -S, to start quickly.
-A wrapper of its own, because code between fork and exec is not safe in a process with threads.
+survives execve). Elsewhere the program ends only when the sandbox stops it. Run with -I -S, to start quickly. It is a
+program of its own, because code between fork and exec is not safe in a process with threads.
 """
 
 from __future__ import annotations

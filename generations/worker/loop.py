@@ -151,7 +151,7 @@ class Worker:
             now_ms, began = self._clock.now_ms(), self._clock.monotonic()
             await records.admit(tx, now_ms=now_ms, max_in_flight=self._slots(), max_per_user=self._max_per_user)
             claimed = await records.claim_due(
-                tx, owner=self._owner, now_ms=now_ms, lease_until_ms=self._lease_until_ms(), limit=free
+                tx, lease_holder=self._owner, now_ms=now_ms, lease_until_ms=self._lease_until_ms(), limit=free
             )
         if self._clock.monotonic() - began < LEASE_SECONDS - POLL_SECONDS:
             return claimed

@@ -26,7 +26,7 @@ log = logging.getLogger("qwen_imagine.worker")
 LOST_TASK_POLLS = 5  # so many "no such task" in a row before it is believed
 MISSING_IMAGE_POLLS = 5  # so many times an image that was said to be there may be missing
 KEEP_FETCHING_SECONDS = 3600  # a paid image whose download fails is asked for again for so long
-PRICE_TOLD_KEY = "price_told:v1"  # the most credits for one image that the owner was told of
+PRICE_ALERTED_KEY = "price_alerted:v1"  # the most credits for one image that the owner was told of
 POLICY_WORDS = (
     "policy",
     "moderation",
@@ -198,7 +198,7 @@ async def _settle(context: StepContext, generation: Generation, image: Image, po
         charged = await context.ledger.settle(tx, image.image_id, task.consumed_credits, now_ms)
         await records.update_image(tx, ready, fence=generation.fence, consumed_credits=charged)
     await _check_price(context, task)
-    called_at_ms = poll.called_at_ms or (None if callback is None else callback.heard_at_ms)
+    called_at_ms = poll.called_at_ms or (None if callback is None else callback.called_at_ms)
     _learn(context, generation, image, now_ms, called_at_ms)
     log.info("image %s: ready after %d poll(s), %d credits", image.image_id, image.polls + 1, charged)
 
@@ -217,9 +217,9 @@ async def _check_price(context: StepContext, task: Task) -> None:
         extra=REPEATS,
     )
     async with context.database.transaction() as tx:
-        if consumed <= int(await load_value(tx, PRICE_TOLD_KEY) or 0):
+        if consumed <= int(await load_value(tx, PRICE_ALERTED_KEY) or 0):
             return
-        await save_value(tx, PRICE_TOLD_KEY, str(consumed))
+        await save_value(tx, PRICE_ALERTED_KEY, str(consumed))
     context.operator.tell(
         "price_exceeded",
         f"The image service took {consumed} credits for one image (task {task.task_id}), and people pay {price} for "

@@ -9,8 +9,8 @@ from generations.worker.throttle import TaskSlots
 from store.database import Database, Transaction
 from store.key_values import load_value, save_value
 
-SCHEDULE_KEY = "pace:v1"
-SLOTS_KEY = "slots:v1"
+SCHEDULE_KEY = "poll_schedule:v1"
+SLOTS_KEY = "task_slots:v1"
 
 
 class StoredSchedule:

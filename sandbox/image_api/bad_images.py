@@ -1,6 +1,6 @@
-"""Files that no client should swallow whole: a huge picture, a decompression bomb, and text in a picture's clothes.
+"""Files that a client must refuse: a huge image, a decompression bomb, and text that is served as an image.
 
-Pure. The first two are valid PNGs (PNG specification, chapters 10 to 12), so that only a client's own limits stop them.
+The first two are valid PNGs (PNG specification, chapters 10 to 12), so that only a client's own limits stop them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _BOMB_ROWS_PER_BLOCK = 100
 
 
 def huge_png() -> Iterator[bytes]:
-    """A noisy true-colour PNG of more than 30 MiB, piece by piece."""
+    """Return a noisy true-colour PNG of more than 30 MiB, in pieces."""
     yield _SIGNATURE + _header(HUGE_SIDE_PIXELS, _COLOUR)
     stored = zlib.compressobj(level=0)
     row_bytes = HUGE_SIDE_PIXELS * 3
@@ -34,14 +34,14 @@ def huge_png() -> Iterator[bytes]:
 
 
 def bomb_png() -> bytes:
-    """A black grey-scale PNG of 30000 x 30000 pixels in less than 1 MiB.
+    """Return a black grey-scale PNG of 30000 x 30000 pixels in less than 1 MiB.
 
     All rows are zeros, so one compressed block is repeated instead of compressing 858 MiB.
     """
     row_bytes = BOMB_SIDE_PIXELS + 1
-    squeezer = zlib.compressobj(level=9, wbits=-15)
-    block = squeezer.compress(bytes(row_bytes * _BOMB_ROWS_PER_BLOCK)) + squeezer.flush(zlib.Z_FULL_FLUSH)
-    last_block = squeezer.flush(zlib.Z_FINISH)
+    compressor = zlib.compressobj(level=9, wbits=-15)
+    block = compressor.compress(bytes(row_bytes * _BOMB_ROWS_PER_BLOCK)) + compressor.flush(zlib.Z_FULL_FLUSH)
+    last_block = compressor.flush(zlib.Z_FINISH)
     total_bytes = row_bytes * BOMB_SIDE_PIXELS
     adler32_of_zeros = struct.pack(">HH", total_bytes % 65521, 1)  # RFC 1950, section 8.2
     data = b"\x78\xda" + block * (BOMB_SIDE_PIXELS // _BOMB_ROWS_PER_BLOCK) + last_block + adler32_of_zeros

@@ -1,4 +1,4 @@
-"""The pictures that the stand-in has painted: drawn in a thread, the latest kept. Knows no request and no mood."""
+"""Draws the stand-in's images in a thread and keeps the latest."""
 
 from __future__ import annotations
 
@@ -6,28 +6,25 @@ import asyncio
 from collections import OrderedDict
 
 from sandbox.image_api.document import SIZES
-from sandbox.image_api.synthetic_image import paint
+from sandbox.image_api.synthetic_image import draw_image
 
-KEPT_PICTURES = 32
+KEPT_IMAGES = 32
 
 
-class Gallery:
-    """`picture()` gives the same bytes for the same prompt, seed, size and format."""
-
-    def __init__(self, kept_pictures: int = KEPT_PICTURES) -> None:
-        self._kept_pictures = kept_pictures
-        self._pictures: OrderedDict[tuple[str, int, str, str], bytes] = OrderedDict()
+class ImageCache:
+    def __init__(self, kept_images: int = KEPT_IMAGES) -> None:
+        self._kept_images = kept_images
+        self._images: OrderedDict[tuple[str, int, str, str], bytes] = OrderedDict()
 
     def __len__(self) -> int:
-        """How many pictures are kept."""
-        return len(self._pictures)
+        return len(self._images)
 
-    async def picture(self, prompt: str, seed: int, size: str, output_format: str) -> bytes:
-        """The encoded picture; `size` is one of the document's, like 1024*1536."""
-        wanted = (prompt, seed, size, output_format)
-        if wanted not in self._pictures:
-            self._pictures[wanted] = await asyncio.to_thread(paint, prompt, seed, SIZES[size], output_format)
-            while len(self._pictures) > self._kept_pictures:
-                self._pictures.popitem(last=False)
-        self._pictures.move_to_end(wanted)
-        return self._pictures[wanted]
+    async def get(self, prompt: str, seed: int, size: str, output_format: str) -> bytes:
+        """Return the encoded image, the same bytes for the same arguments. *size*: one of the document's."""
+        key = (prompt, seed, size, output_format)
+        if key not in self._images:
+            self._images[key] = await asyncio.to_thread(draw_image, prompt, seed, SIZES[size], output_format)
+            while len(self._images) > self._kept_images:
+                self._images.popitem(last=False)
+        self._images.move_to_end(key)
+        return self._images[key]

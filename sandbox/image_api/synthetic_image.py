@@ -1,6 +1,6 @@
-"""Draws the stand-in's pictures: a quiet landscape out of prompt and seed. Pure: the same input gives the same bytes.
+"""Draws the stand-in's images: a landscape from prompt and seed. The same input gives the same bytes.
 
-It does not try to show what the prompt says; a small label says that it is a stand-in. Knows no server and no task.
+The image does not show what the prompt says; a small label says that it comes from the sandbox.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SMOOTH = 2  # shapes are drawn this much larger and then reduced, for soft edge
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Everything that chance decides. Lengths are shares of the picture's height or width."""
+    """The random choices of one image. Lengths are shares of its height or width."""
 
     sky_top: Rgb
     sky_low: Rgb
@@ -36,8 +36,8 @@ class Scene:
     night: bool
 
 
-def paint(prompt: str, seed: int, size: Size, output_format: str) -> bytes:
-    """An encoded picture of exactly `size` pixels in `output_format` (jpeg, png or webp)."""
+def draw_image(prompt: str, seed: int, size: Size, output_format: str) -> bytes:
+    """Return an encoded image of exactly *size* pixels in *output_format* (jpeg, png or webp)."""
     digest = hashlib.sha256(f"{seed}\n{prompt}".encode("utf-8", "surrogatepass")).digest()
     rng = random.Random(int.from_bytes(digest, "big"))
     scene = _draw_scene(rng)
@@ -136,7 +136,7 @@ def _ridges(canvas: Image.Image, scene: Scene, rng: random.Random) -> Image.Imag
 
 
 def _ridge_line(rng: random.Random, base: float, roughness: float) -> list[tuple[float, float]]:
-    """Midpoint displacement from the left edge to the right, as shares of width and height."""
+    """Return a line from the left edge to the right by midpoint displacement, as shares of width and height."""
     heights = [rng.uniform(-1, 1), rng.uniform(-1, 1)]
     spread = 1.0
     while len(heights) < 200:
@@ -148,17 +148,17 @@ def _ridge_line(rng: random.Random, base: float, roughness: float) -> list[tuple
     return [(i / (len(heights) - 1), base + roughness * 0.5 * h) for i, h in enumerate(heights)]
 
 
-def _pines(draw: ImageDraw.ImageDraw, rng: random.Random, ground: list[tuple[float, float]], tall: float) -> None:
-    for x, y in ground[1:-1]:
+def _pines(draw: ImageDraw.ImageDraw, rng: random.Random, ridge: list[tuple[float, float]], height: float) -> None:
+    for x, y in ridge[1:-1]:
         if rng.random() < 0.55:
             continue
-        reach = tall * rng.uniform(0.5, 1.2)
-        x += rng.uniform(-1, 1) * tall * 0.2
+        reach = height * rng.uniform(0.5, 1.2)
+        x += rng.uniform(-1, 1) * height * 0.2
         draw.polygon([(x - reach * 0.2, y + reach * 0.3), (x, y - reach), (x + reach * 0.2, y + reach * 0.3)], fill=255)
 
 
 def _water(canvas: Image.Image, scene: Scene, rng: random.Random) -> None:
-    """The lowest part mirrors what stands above it, darker and softer, with a few lines of light."""
+    """Mirror in the lowest part what is above it, darker and softer, with a few lines of light."""
     width, height = canvas.size
     shore = round(height * 0.84)
     depth = height - shore

@@ -1,4 +1,4 @@
-"""A request that is never answered: kept open until the client gives up or the server ends. Knows nothing else."""
+"""Requests that are never answered: they stay open until the client gives up or the server ends."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import asyncio
 
 from aiohttp import web
 
-LISTEN_SECONDS = 0.25  # aiohttp does not tell a handler that its client has gone, so it has to look
+CHECK_SECONDS = 0.25  # aiohttp does not tell a handler that its client has gone
 
 
-class Silence:
+class UnansweredRequests:
     def __init__(self) -> None:
         self._ended = asyncio.Event()
 
-    async def instead_of(self, answer: web.Response, request: web.Request) -> web.Response:
-        """Wait until nobody is there to hear; only then return `answer`, for aiohttp to throw away."""
+    async def keep(self, request: web.Request, answer: web.Response) -> web.Response:
+        """Keep a request open, then abort its connection. Return *answer*, which aiohttp can no longer send."""
         while not self._ended.is_set() and request.transport is not None and not request.transport.is_closing():
             try:
-                async with asyncio.timeout(LISTEN_SECONDS):
+                async with asyncio.timeout(CHECK_SECONDS):
                     await self._ended.wait()
             except TimeoutError:
                 continue
@@ -26,5 +26,5 @@ class Silence:
         return answer
 
     def end(self) -> None:
-        """Cut every silent connection."""
+        """Abort every connection that is kept open."""
         self._ended.set()

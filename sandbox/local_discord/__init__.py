@@ -1,6 +1,6 @@
 """A local Discord: REST, gateway, CDN and people, on one aiohttp application.
 
-It knows neither the product nor discord.py.
+Imports neither the product nor discord.py.
 """
 
 from __future__ import annotations

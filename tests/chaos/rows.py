@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Table, select
 
@@ -51,7 +51,7 @@ class Rows:
 
 async def read_rows(database: Database) -> Rows:
     """Read everything in one transaction."""
-    ledger = Ledger(Allowance(5000, CreditPeriod.DAY, UTC))
+    ledger = Ledger(Allowance(5000, CreditPeriod.DAY, ZoneInfo("UTC")))
     async with database.transaction() as tx:
 
         async def all_of(table: Table) -> list[Row]:
@@ -60,4 +60,5 @@ async def read_rows(database: Database) -> Rows:
         found = [await all_of(table) for table in (accounts, entries, generations, images)]
         loaded = {row["id"]: await records.load(tx, row["id"]) for row in found[2]}
         discrepancies = await ledger.audit(tx)
-    return Rows(*found, {key: value for key, value in loaded.items() if value is not None}, discrepancies)
+    there = {key: value for key, value in loaded.items() if value is not None}
+    return Rows(found[0], found[1], found[2], found[3], there, discrepancies)

@@ -6,6 +6,7 @@ import pytest
 
 from credits.allowance import CreditPeriod
 from credits.model import Balance, Entry, EntryKind
+from generations.model import CardLink
 from generations.service import Statement
 from tests.cogs.scene import Scene, words
 from ui.views.cards_credits import build_credits
@@ -35,6 +36,7 @@ async def test_what_is_held_is_shown_apart_with_a_link_to_the_card(scene: Scene)
 
 async def test_returned_credits_are_shown_with_their_sign(scene: Scene) -> None:
     result = await scene.imagine(count=2)
+    assert result.response is not None
     await scene.alice.click(result.response, label="Cancel")
     text = await account(scene)
     assert "**50 of 50 credits · 10 images**" in text
@@ -54,6 +56,7 @@ async def test_a_made_image_is_paid_from_what_was_held(scene: Scene) -> None:
 async def test_only_the_last_ten_entries_are_shown_newest_first(scene: Scene) -> None:
     for _ in range(3):
         result = await scene.imagine(count=2)
+        assert result.response is not None
         await scene.alice.click(result.response, label="Cancel")
     lines = [line for line in (await account(scene)).splitlines() if line.startswith(("**+", "**−", "**0"))]
     assert len(lines) == 10
@@ -94,7 +97,7 @@ async def test_a_failing_database_is_answered_in_private(scene: Scene) -> None:
 
 def statement(available: int, *, allowance: int = 50, reason: str = "refill", entries: int = 1) -> Statement:
     entry = Entry("grant:x", 1, EntryKind.GRANT, 10, 0, None, reason, 0)
-    longest = (2**63 - 1, 2**63 - 1, 2**63 - 1)
+    longest = CardLink(2**63 - 1, 2**63 - 1, 2**63 - 1)
     return Statement(
         balance=Balance(1, available, 0, allowance, None),
         held_images=0,

@@ -16,11 +16,12 @@ from tests.cogs.test_buttons import finish, newest, post, result
 from ui.interactions.forms import FORM_PREFIX
 
 
-def field(form: dict[str, Any], custom_id: str) -> dict[str, Any]:
+def field(form: dict[str, Any] | None, custom_id: str) -> dict[str, Any]:
+    assert form is not None
     return next(part for part in form["components"] if part["component"]["custom_id"] == custom_id)
 
 
-def chosen(form: dict[str, Any], custom_id: str) -> list[str]:
+def chosen(form: dict[str, Any] | None, custom_id: str) -> list[str]:
     return [option["value"] for option in field(form, custom_id)["component"]["options"] if option.get("default")]
 
 

@@ -152,7 +152,7 @@ async def test_the_pages_turn_in_both_directions_in_place_and_after_a_restart(sc
 
 async def test_images_of_an_earlier_page_never_replace_the_page_that_was_turned_to(scene: Scene) -> None:
     await make(scene)
-    thumbnails, archive = scene.bot.desk.thumbnails, scene.bot.desk.archive
+    thumbnails, archive = scene.services.thumbnails, scene.services.archive
     first = await archive.page(scene.alice.id)
     looking = thumbnails.find(first, scene.alice.id, thumbnails.turned(scene.alice.id))
     thumbnails.turned(scene.alice.id)
@@ -216,7 +216,7 @@ async def test_a_kept_image_is_posted_here_and_then_has_its_card_here(scene: Sce
     before = len(scene.posts())
     pressed = await scene.alice.click(listed.response, label="Post 1 here")
     posts = scene.posts()
-    assert len(posts) == before + 1 and not pressed.response.ephemeral
+    assert len(posts) == before + 1 and pressed.response is not None and not pressed.response.ephemeral
     assert image_files(posts[-1]) and "a lighthouse" in words(posts[-1])
     generation = await loaded(scene, kept)
     assert (generation.images[0].state, generation.message_id) == (State.DELIVERED, posts[-1].id)
@@ -240,7 +240,7 @@ async def test_a_private_image_is_shown_to_its_person_alone(scene: Scene) -> Non
     await keep(scene)
     listed = (await history(scene)).response
     pressed = await scene.alice.click(listed, label="Post 1 here")
-    assert pressed.response.ephemeral and image_files(pressed.response)
+    assert pressed.response is not None and pressed.response.ephemeral and image_files(pressed.response)
     assert scene.posts() == []
 
 
@@ -274,7 +274,7 @@ async def test_while_discord_does_not_answer_nothing_is_fetched_and_it_stays_kep
     listed = (await history(scene)).response
     downloads = len(scene.shelf.downloads)
     for _ in range(AWAY_AFTER):
-        scene.bot.delivery._fallback._rate_guard.unanswered(TimeoutError())
+        scene.services.delivery._fallback._rate_guard.unanswered(TimeoutError())
     pressed = await scene.alice.click(listed, label="Post 1 here")
     (said,) = [message for message in pressed.followups if message.ephemeral]
     assert texts_history.DISCORD_SILENT in words(said)

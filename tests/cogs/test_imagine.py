@@ -14,7 +14,7 @@ from tests.cogs.scene import Scene, words
 
 def callbacks(scene: Scene) -> list[dict[str, Any]]:
     """The first answers that the bot sent, as Discord got them."""
-    return [request.json for request in scene.env.http_requests if request.path.endswith("/callback")]
+    return [request.json or {} for request in scene.env.http_requests if request.path.endswith("/callback")]
 
 
 async def test_the_first_answer_is_the_card(scene: Scene) -> None:
@@ -58,7 +58,7 @@ async def test_four_images_stand_on_one_card_with_one_seed_after_the_other(scene
 
 
 @pytest.mark.parametrize("options", [{}, {"seed": -1}])
-async def test_a_seed_that_was_left_out_is_drawn_and_shown(scene: Scene, options: dict[str, int]) -> None:
+async def test_a_seed_that_was_left_out_is_drawn_and_shown(scene: Scene, options: dict[str, Any]) -> None:
     result = await scene.imagine(**options)
     seed = (await scene.only_generation()).request.seed
     assert seed >= 0 and result.response is not None and f"seed {seed}" in words(result.response)

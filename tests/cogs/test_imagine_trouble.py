@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import socket
+from typing import Any
 
 import discord
 import pytest
@@ -15,7 +16,7 @@ from tests.cogs.test_errors import Response
 from ui.interactions.first_response import is_surely_refused
 
 # Typed, so that the person's settings need not be looked up: what goes wrong strikes the request itself.
-TYPED = {"size": "1024*1024", "format": "jpeg", "private": False}
+TYPED: dict[str, Any] = {"size": "1024*1024", "format": "jpeg", "private": False}
 
 
 async def test_the_same_event_twice_makes_one_card_and_holds_once(scene: Scene) -> None:
@@ -65,7 +66,7 @@ async def test_a_machine_whose_clock_is_ahead_still_makes_images(scene: Scene) -
 @pytest.mark.parametrize("private", [False, True])
 async def test_a_slow_database_is_waited_for_behind_thinking(scene: Scene, private: bool) -> None:
     scene.database.delays = [1.2]
-    result = await scene.imagine(**TYPED | {"private": private})
+    result = await scene.imagine(**{**TYPED, "private": private})
     await scene.env.advance_time(2)
     assert result.response is not None and result.response.ephemeral is private
     assert "5 credits held" in words(result.response)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy import delete, insert, update
@@ -51,7 +52,7 @@ async def numbers(database: Database, user_id: int = MIRA, now_ms: int = NOON_MS
 
 
 @pytest.fixture(autouse=True)
-async def the_books_balance(database: Database) -> None:
+async def the_books_balance(database: Database) -> AsyncIterator[None]:
     """After every test: each account is the sum of its entries."""
     yield
     async with database.transaction() as tx:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
+from credits.accounts import Nobody, leave
 from credits.errors import InsufficientCredits
 from credits.tables import accounts, entries
 from generations import records
@@ -75,7 +76,7 @@ async def test_what_is_set_stays_and_changes_nothing_else(world: World) -> None:
 async def test_a_value_that_only_a_newer_bot_knows_is_no_fault(world: World) -> None:
     await People(world.database).change(MIRA, size=Size.PORTRAIT)
     async with world.database.transaction() as tx:
-        await tx.execute(text("UPDATE preferences SET size = '4096*4096', ping = 'sometimes', locale = 'de'"))
+        await tx.execute(text("UPDATE preferences SET size = '4096*4096', ping = 'sometimes', language = 'de'"))
     assert await People(world.database).defaults_for(MIRA) == Preferences(language=Language.ENGLISH)
 
 
@@ -255,6 +256,36 @@ async def test_more_than_everybody_gets_stays_until_it_is_spent(world: World, pr
     assert len(await rows(world, departures)) == 1
 
 
+async def test_a_single_credit_more_than_everybody_gets_stays_too(world: World, privacy: Privacy) -> None:
+    async with world.database.transaction() as tx:
+        await world.ledger.grant(tx, MIRA, 1, "present", "", world.clock.at_ms)
+    await privacy.erase(MIRA)
+    world.clock.at_ms += DAY_MS
+    await privacy.run_maintenance()
+    assert await world.numbers() == (51, 0)
+
+
+async def test_whoever_is_given_something_after_leaving_is_a_person_again(world: World, privacy: Privacy) -> None:
+    await make(world, 1)
+    await privacy.erase(MIRA)
+    async with world.database.transaction() as tx:
+        await world.ledger.grant(tx, MIRA, 3, "present", "thanks", world.clock.at_ms)
+    world.clock.at_ms += DAY_MS
+    await privacy.run_maintenance()
+    assert await rows(world, departures) == []
+    assert "grant:present" in [row["id"] for row in await rows(world, entries) if row["user_id"] == MIRA]
+    await assert_sound(world)
+
+
+async def test_an_account_with_credits_held_is_not_taken_from_its_person(world: World) -> None:
+    await world.ask(1)
+    before = await rows(world, accounts), await rows(world, entries)
+    async with world.database.transaction() as tx:
+        nobody = Nobody(-5, "somebody else's name")
+        assert await leave(tx, world.ledger, MIRA, nobody, world.clock.at_ms) is None
+    assert (await rows(world, accounts), await rows(world, entries)) == before
+
+
 async def test_who_comes_back_is_a_person_again(world: World, privacy: Privacy) -> None:
     await make(world, 1)
     await privacy.erase(MIRA)
@@ -328,7 +359,9 @@ async def test_words_go_after_their_time_and_numbers_stay(world: World) -> None:
     await make(world, young, prompt="a young secret")
     async with world.database.transaction() as tx:
         for generation_id in (old, young):
-            (image,) = (await records.load(tx, generation_id)).images
+            made = await records.load(tx, generation_id)
+            assert made is not None
+            (image,) = made.images
             await records.update_image(tx, image, fence=None, file_name="a-secret-5.png", ending_detail="a secret")
             await records.expect_callback(tx, image, f"hash of {generation_id}")
     privacy = privacy_of(world, days=30)
@@ -364,7 +397,7 @@ async def test_what_is_not_at_rest_waits_and_is_not_forgotten_later(world: World
     async with world.database.transaction() as tx:
         await tx.execute(
             text(
-                "UPDATE generations SET published_revision = revision, due_at_ms = NULL, owner = NULL, "
+                "UPDATE generations SET published_revision = revision, due_at_ms = NULL, lease_holder = NULL, "
                 "lease_until_ms = NULL"
             )
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -261,7 +261,7 @@ some_cost = st.sampled_from([40, 5, 3, 0, None])
 class RefillMachine(RuleBasedStateMachine):
     """The ledger beside the rule: *worth* is the account as if each hold ended in the moment it was made."""
 
-    def __init__(self, run: Callable[[Awaitable[Any]], Any], database: Database, user_ids: list[int]) -> None:
+    def __init__(self, run: Callable[[Coroutine[Any, Any, Any]], Any], database: Database, user_ids: list[int]) -> None:
         super().__init__()
         self.run, self.database, self.ledger = run, database, Ledger(daily(ALLOWANCE))
         user_ids.append(len(user_ids) + 1)
@@ -285,7 +285,7 @@ class RefillMachine(RuleBasedStateMachine):
         return self.run(transaction())
 
     @initialize(target=held, present=st.integers(1, 30), amount=st.integers(1, 30), consumes=some_cost)
-    def begin_with_a_present_and_a_hold(self, present: int, amount: int, consumes: int | None) -> Held:
+    def begin_with_a_present_and_a_hold(self, present: int, amount: int, consumes: int | None) -> Any:
         self.give_a_present(present)
         return self.hold(amount, consumes)
 
@@ -361,8 +361,13 @@ def test_whatever_happens_the_account_is_what_the_rule_says(make_database: Datab
         database = open_database(runner.run(make_database.create()))
         user_ids: list[int] = []
         try:
+
+            class Machine(RefillMachine):
+                def __init__(self) -> None:
+                    super().__init__(runner.run, database, user_ids)
+
             run_machine(
-                lambda: RefillMachine(runner.run, database, user_ids),
+                Machine,
                 # Shrinking takes minutes here; add Phase.shrink to find the smallest case of a failure.
                 settings=settings(
                     max_examples=30, stateful_step_count=20, deadline=None, phases=[Phase.reuse, Phase.generate]

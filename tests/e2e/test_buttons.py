@@ -93,12 +93,12 @@ async def test_a_wrong_seed_is_told_and_the_prompt_comes_back_to_be_copied(
     form = await olga.wait_for(lambda: olga.form(edit))
     before = {message["id"] for message in olga.messages("gallery")}
     await olga.submit(form, {"Prompt": "typed for minutes", "Seed": "many"})
-    new = await olga.wait_for(
-        lambda: (
-            len(found := [message for message in olga.messages("gallery") if message["id"] not in before]) == 2
-            and found
-        )
-    )
+
+    def told() -> list[Json]:
+        found = [message for message in olga.messages("gallery") if message["id"] not in before]
+        return found if len(found) == 2 else []
+
+    new = await olga.wait_for(told)
     assert all(message["x_sandbox"]["ephemeral"] for message in new)
     assert "whole number" in text(new[0])
     assert "```\ntyped for minutes\n```" in text(new[1])

@@ -69,7 +69,7 @@ async def test_an_image_appears_and_another_one_survives_a_kill_from_the_panel()
         page = await browser.new_page(viewport={"width": 1280, "height": 900})
         complaints: list[str] = []
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda said: said.type == "error" and complaints.append(said.text))
+        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
         await page.goto(address)
         await expect(page.get_by_test_id("bot-state")).to_have_attribute("data-state", "running", timeout=PATIENCE_MS)
 

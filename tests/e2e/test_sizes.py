@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -17,7 +18,7 @@ TOO_LARGE = "too large to be posted here"
 DEFAULT_LIMIT = 10 * 1024 * 1024
 
 
-async def asked_within(trial: Trial, limit: int, person: str, **options: str | int) -> int:
+async def asked_within(trial: Trial, limit: int, person: str, **options: Any) -> int:
     """/imagine where a file may have *limit* bytes, which is what its card keeps to for ever."""
     discord = trial.box.discord
     discord.set_attachment_size_limit(limit)

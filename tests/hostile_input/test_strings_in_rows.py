@@ -68,7 +68,7 @@ async def try_every_column(desk: Desk, text: str) -> None:
         await save_value(tx, f"{desk.number}{text}", text)
         await save_value(tx, f"{desk.number}{text}", text)
         assert await load_value(tx, f"{desk.number}{text}") is not None
-        await records.claim_due(tx, owner=text, now_ms=0, lease_until_ms=1, limit=1)
+        await records.claim_due(tx, lease_holder=text, now_ms=0, lease_until_ms=1, limit=1)
     await desk.service.statement(kept.origin.user_id)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import discord
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from discord.http import Route
 
 BOT = {"id": "500", "username": "imagine", "discriminator": "0", "avatar": None, "bot": True}
 NAMES_OF_CODES = {10008: "Unknown Message", 50027: "Invalid Webhook Token"}
@@ -280,8 +281,8 @@ async def a_discord() -> AsyncIterator[tuple[DiscordRest, discord.Client]]:
     app.router.add_route("*", "/{tail:.*}", rest.handle)
     server = TestServer(app)
     await server.start_server()
-    real = discord.http.Route.BASE
-    discord.http.Route.BASE = str(server.make_url("/api/v10"))
+    real = Route.BASE
+    Route.BASE = str(server.make_url("/api/v10"))
     client = discord.Client(intents=discord.Intents.none())
     try:
         await client.login("token.of.the-bot")
@@ -289,5 +290,5 @@ async def a_discord() -> AsyncIterator[tuple[DiscordRest, discord.Client]]:
     finally:
         rest.gate.set()
         await client.close()
-        discord.http.Route.BASE = real
+        Route.BASE = real
         await server.close()

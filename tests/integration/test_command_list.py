@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from discord import app_commands
+from discord.http import Route
 
 from discord_api.command_sync import RETRY_SECONDS, RETRY_SECONDS_MAX, keep_commands_current, sync_commands
 from tests.doubles import ManualClock
@@ -79,7 +80,7 @@ async def trying() -> Any:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", portal.handle)
     async with TestServer(app) as server:
-        before, discord.http.Route.BASE = discord.http.Route.BASE, str(server.make_url("/api/v10"))
+        before, Route.BASE = Route.BASE, str(server.make_url("/api/v10"))
         client = discord.Client(intents=discord.Intents.none(), application_id=5)
         client.http.loop = asyncio.get_running_loop()
         await client.http.static_login("token")
@@ -95,7 +96,7 @@ async def trying() -> Any:
 
         yield begin
         await client.http.close()
-        discord.http.Route.BASE = before
+        Route.BASE = before
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from ui.delivery.circuit_breaker import AWAY_AFTER, TRY_FIRST_SECONDS
 LONG = "a lighthouse in a storm, " * 80
 ASKED = AS_BOT.replace("PATCH", "GET")
 FAILS = 503  # to a call with the bot's own token discord.py 2.7.1 makes one try of it, and five of 500, 502 and 504
-LATE = {"origin": {"token": ""}}  # so all edits here go by the bot's own token
+LATE: dict[str, Any] = {"origin": {"token": ""}}  # so all edits here go by the bot's own token
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 
 import discord
 import pytest
+from discord.http import Route
 
 from generations.delivery_result import DeliveryResult, Place
 from generations.model import Ending, Generation, Image, Line, Origin, Progress, Request, State
@@ -65,7 +66,7 @@ class World:
         self, channel: str = "gallery", *, prompt: str = "a castle", count: int = 1, **options: Any
     ) -> Generation:
         """Somebody asks, and the first card is the answer."""
-        act = await self.bench.painted(self.person, channel)
+        act = await self.bench.paint(self.person, channel)
         local = self.bench.discord
         place = local.channels[channel]
         user_id = local.people[self.person].id
@@ -138,15 +139,15 @@ def text_of(message: dict[str, Any]) -> str:
 
 @pytest.fixture
 async def client(bench: Bench) -> AsyncIterator[discord.Client]:
-    before = discord.http.Route.BASE
-    discord.http.Route.BASE = f"{bench.url}/api/v10"
+    before = Route.BASE
+    Route.BASE = f"{bench.url}/api/v10"
     made = discord.Client(intents=discord.Intents.none())
     try:
         await made.login(bench.discord.token)
         yield made
     finally:
         await made.close()
-        discord.http.Route.BASE = before
+        Route.BASE = before
 
 
 @pytest.fixture
@@ -308,7 +309,7 @@ async def test_an_image_over_the_limit_of_the_place_is_linked(world: World) -> N
 async def test_the_card_of_an_answer_that_nobody_noted_is_found(world: World) -> None:
     made = await world.asked()
     assert await world.delivery.find_card(replace(made, message_id=None)) == made.message_id
-    act = await world.bench.painted()
+    act = await world.bench.paint()
     unanswered = replace(made, origin=replace(made.origin, interaction_id=act.id, token=act.token), message_id=None)
     assert await world.delivery.find_card(unanswered) is None
 

@@ -15,6 +15,7 @@ import pytest
 import yarl
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from discord.gateway import DiscordWebSocket
 
 from discord_api.gateway import GatewayConnection, GatewayRefused, name_of
 from tests.sandbox.discord_bench import PAINT, Bench, open_bench
@@ -64,7 +65,7 @@ class Line:
                 await asyncio.sleep(0.005)
 
     async def assert_commands_work(self) -> None:
-        act = await self.bench.painted()
+        act = await self.bench.paint()
         await self.until(lambda: act.id in self.client.heard)
 
 
@@ -73,7 +74,7 @@ async def connected(bench: Bench, client: Listener, gateway_url: str = "") -> As
     clock = HurriedClock()
     with pointed_at(bench.url):
         if gateway_url:
-            discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway_url)
+            DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway_url)
         await client.login(bench.discord.token)
         running = asyncio.create_task(GatewayConnection(client, clock, random.Random(1)).run())
         try:
@@ -99,7 +100,7 @@ async def test_a_gateway_that_drops_refuses_and_closes_before_hello_is_connected
 ) -> None:
     gateway, upgrades = line.bench.discord.gateway, line.bench.discord.gateway.upgrades
     line.bench.discord.faults.gateway_restart(refused=2, closed_before_hello=1)
-    missed = await line.bench.painted()
+    missed = await line.bench.paint()
     await line.until(lambda: missed.id in line.client.heard)
     assert (gateway.upgrades - upgrades, gateway.resumes, gateway.identifies) == (4, 1, 1), "the session is kept"
     assert [round(wait) for wait in line.clock.waits] == sorted(round(wait) for wait in line.clock.waits)
@@ -154,7 +155,7 @@ async def test_after_4011_as_many_shards_as_discord_asks_for_are_started_one_aft
     assert gateway.identifies == identifies + 2
     assert [wait for wait in clock.waits if wait > 4], "5 s between two IDENTIFYs"
     for channel in ("gallery", "pier"):
-        act = await line.bench.painted(channel=channel)
+        act = await line.bench.paint(channel=channel)
         await line.until(lambda act=act: act.id in line.client.heard)
 
 

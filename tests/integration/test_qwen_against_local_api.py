@@ -27,7 +27,7 @@ from qwen.errors import (
 from qwen.images import ImageDownloader, open_download_session
 from qwen.models import SEED_MAX, SEED_RANDOM, OutputFormat, Size, Task, TaskRequest, TaskStatus
 from sandbox.clock import SandboxClock
-from sandbox.image_api import ImageApi, Mood
+from sandbox.image_api import ImageApi, Mood, attach_image_api
 
 LOOPBACK = frozenset({"127.0.0.1"})
 REQUEST = TaskRequest("a lighthouse at dusk", Size.PORTRAIT_SMALL, 7, OutputFormat.JPEG)
@@ -108,7 +108,7 @@ async def bench() -> AsyncIterator[Bench]:
     images = ImageApi(SandboxClock(), rng=random.Random(7))
     images.seconds_per_image = (0.08, 0.1)
     app, urls = web.Application(), [""]
-    images.attach(app, lambda: urls[0])
+    attach_image_api(app, images, lambda: urls[0])
     runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -10,6 +10,8 @@ import discord
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from discord import state as discord_state
+from discord.http import Route
 
 from discord_api.endpoints import read_leniently
 from ui.interactions.origin import origin_of
@@ -24,7 +26,7 @@ TEXT = {"id": "30", "type": 0, "name": "sea", "position": 0, "permission_overwri
 @pytest.fixture(autouse=True)
 def lenient() -> Iterator[None]:
     """As bot.py sets it up; put back for the tests that have nothing to do with it."""
-    state: Any = discord.state
+    state: Any = discord_state
     interactions: Any = discord.interactions
     before = state.Interaction, interactions.InteractionCallbackResponse
     read_leniently()
@@ -111,14 +113,14 @@ async def said(listener: Listener) -> AsyncIterator[list[str]]:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
     async with TestServer(app) as server:
-        before = discord.http.Route.BASE
-        discord.http.Route.BASE = str(server.make_url("/api/v10"))
+        before = Route.BASE
+        Route.BASE = str(server.make_url("/api/v10"))
         bodies += ['{"id": "5", "username": "imagine", "discriminator": "0", "avatar": null}']
         listener.http.loop = asyncio.get_running_loop()
         await listener.http.static_login("token")
         yield bodies
         await listener.http.close()
-        discord.http.Route.BASE = before
+        Route.BASE = before
 
 
 @pytest.mark.parametrize("body", ["{}", "[]", "null", '{"interaction": {}}', '{"interaction": {"id": "x"}}'])

@@ -23,7 +23,7 @@ def read_seeds(text: str) -> range:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seeds", type=read_seeds, default=range(500), help="first-end (without the end), or one seed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes that share the work")
     parser.add_argument("--history", action="store_true", help="print the whole history of the first seed and stop")

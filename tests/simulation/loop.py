@@ -7,6 +7,7 @@ awaits (its tasks are simply never resumed, as after SIGKILL) or made to sleep (
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextvars
 import heapq
 import weakref
@@ -118,6 +119,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.now = 0.0
         self.faults: list[BaseException] = []  # of the world outside the processes
         self._clock_resolution = 1e-6
+        self._ready: collections.deque[asyncio.Handle]  # BaseEventLoop's own
+        self._scheduled: list[asyncio.TimerHandle]
         self._selector = _Leap(self)
         self.set_task_factory(_make_task)
 

@@ -154,7 +154,7 @@ def test_a_spoiler_is_hidden_until_it_is_pressed() -> None:
 
 
 def test_a_late_image_says_that_it_is_free() -> None:
-    late = image(State.SUCCEEDED, **(READY | {"ending": Ending.DEADLINE}))
+    late = image(State.SUCCEEDED, ending=Ending.DEADLINE, **READY)
     told = lines(card(generation(late), attached={0: "attachment://a.png"}))
     assert "free" in told[1]
     assert "0 credits" in told[2]

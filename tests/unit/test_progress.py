@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from generations.model import Generation, Image, Line, Origin, Painting, Progress, Request, State
 from generations.poll_schedule import PollSchedule
 from generations.worker.progress import SHARE_MAX, progress_of
@@ -130,7 +128,7 @@ def seen(now: Generation, *, in_flight: int = 1, line: Line | None = None, secon
 def test_everything_that_is_known_of_an_image_on_its_way_is_told() -> None:
     begun_at_ms = NOW_MS - 5500
     painting = seen(generation(State.RUNNING, age_seconds=5.5)).painting
-    assert painting == Painting(begun_at_ms, pytest.approx(5.5 / 16.5), (15, 16), begun_at_ms + 15_000)
+    assert painting == Painting(begun_at_ms, 5.5 / (15.0 * 1.1), (15, 16), begun_at_ms + 15_000)
     assert seen(generation(State.RUNNING)).painting == Painting(NOW_MS, 0.0, (15, 16), NOW_MS + 15_000)
 
 

@@ -15,8 +15,8 @@ from ui.delivery.circuit_breaker import AWAY_AFTER, TRY_FIRST_SECONDS
 from ui.delivery.rate_guard import PAUSE_MAX_SECONDS, REFUSALS_MAX, WINDOW_SECONDS, RateGuard
 
 
-def refusal(status: int, code: int = 0, **headers: str) -> discord.HTTPException:
-    response: Any = SimpleNamespace(status=status, reason="no", headers=headers)
+def refusal(status: int, code: int = 0, headers: dict[str, str] | None = None) -> discord.HTTPException:
+    response: Any = SimpleNamespace(status=status, reason="no", headers=headers or {})
     return discord.HTTPException(response, {"code": code, "message": "no"})
 
 
@@ -72,14 +72,14 @@ def test_a_refused_bot_token_is_tried_less_and_less_while_interactions_go_on(
 
 
 def test_a_ban_holds_up_everything_for_as_long_as_it_says(rate_guard: RateGuard, clock: ManualClock) -> None:
-    rate_guard.refused(refusal(429, **{"Retry-After": "42"}), by_token=True)
+    rate_guard.refused(refusal(429, headers={"Retry-After": "42"}), by_token=True)
     assert waits(rate_guard) == (42.0, 42.0)
     clock.advance(42)
     assert waits(rate_guard) == (0.0, 0.0)
 
 
 def test_a_limit_of_discords_own_servers_is_no_ban(rate_guard: RateGuard) -> None:
-    rate_guard.refused(refusal(429, Via="1.1 google"), by_token=True)
+    rate_guard.refused(refusal(429, headers={"Via": "1.1 google"}), by_token=True)
     assert waits(rate_guard) == (0.0, 0.0)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from credits.model import Balance, Entry, EntryKind
 from generations.archive import Page
-from generations.model import Ending, Generation, Image, Line, Origin, Painting, Progress, Request, State
+from generations.model import CardLink, Ending, Generation, Image, Line, Origin, Painting, Progress, Request, State
 from generations.privacy import Holdings, Tally
 from generations.service import Statement
 from qwen.images import DownloadedImage
@@ -116,7 +116,7 @@ def test_a_page_of_history_with_ten_thumbnails_stays_within_the_budget(five: lis
 @given(prompts)
 def test_credits_with_ten_long_reasons_stay_within_the_budget(reason: str) -> None:
     entry = Entry("grant:x", 1, EntryKind.GRANT, 10, 0, None, reason, 0)
-    statement = Statement(Balance(1, 35, 5, 50, None), 1, tuple((entry, (ID, ID, ID)) for _ in range(10)))
+    statement = Statement(Balance(1, 35, 5, 50, None), 1, tuple((entry, CardLink(ID, ID, ID)) for _ in range(10)))
     assert all_text(build_credits(statement).to_components()) <= TEXT_BYTES_MAX
 
 

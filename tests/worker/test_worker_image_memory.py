@@ -79,6 +79,7 @@ async def shortest_lease(workshop: Workshop) -> float:
     """Seconds until the first lease of those that are worked on runs out."""
     async with workshop.database.transaction() as tx:
         until_ms = await tx.scalar(select(func.min(generations.c.lease_until_ms)))
+    assert until_ms is not None
     return (until_ms - workshop.clock.now_ms()) / 1000
 
 

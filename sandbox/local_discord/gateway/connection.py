@@ -1,7 +1,4 @@
-"""One websocket of the bot: hello, identify or resume, heartbeats, close codes (Discord docs: Gateway).
-
-Knows no events.
-"""
+"""One websocket of the bot: hello, identify or resume, heartbeats, close codes (Discord docs: Gateway)."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ MOST_EVENTS_PER_MINUTE = 120
 
 
 class Closing(Exception):
-    """The server ends the connection with a code of Discord's."""
+    """The connection is to be closed by the server, with one of Discord's close codes."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(f"{code}: {reason}")
@@ -29,8 +26,8 @@ class Closing(Exception):
         self.reason = reason
 
 
-class Host(Protocol):
-    """What a connection needs of the gateway."""
+class ConnectionOwner(Protocol):
+    """The methods of the gateway that a connection calls."""
 
     def identify(self, connection: Connection, body: Json) -> Session | None: ...
     def resume(self, connection: Connection, body: Json) -> Session | None: ...
@@ -38,11 +35,16 @@ class Host(Protocol):
     def closing(self, code: int, reason: str) -> None: ...
 
 
-class Connection:
-    """Frames go out through one queue, so that their order is the order of what happened."""
+def frame(op: int, body: object = None) -> Json:
+    """Return a gateway payload that is not an event."""
+    return {"op": op, "t": None, "s": None, "d": body}
 
-    def __init__(self, host: Host, monotonic: Callable[[], float]) -> None:
-        self._host = host
+
+class Connection:
+    """One websocket. Frames go out through one queue, in the order of `send` and `close`."""
+
+    def __init__(self, owner: ConnectionOwner, monotonic: Callable[[], float]) -> None:
+        self._owner = owner
         self._monotonic = monotonic
         self._socket = web.WebSocketResponse(heartbeat=None, autoping=True, max_msg_size=1 << 20)
         self._outgoing: asyncio.Queue[Json | Closing] = asyncio.Queue()
@@ -58,19 +60,20 @@ class Connection:
         self._outgoing.put_nowait(Closing(code, reason))
 
     async def run(self, request: web.Request, *, code_instead_of_hello: int | None = None) -> web.WebSocketResponse:
-        """Serve it to its end. With a code it is closed at once, before HELLO: a gateway that restarts was seen to."""
+        """Serve the websocket to its end. With *code_instead_of_hello* close it before HELLO (seen on a gateway that
+        restarts)."""
         await self._socket.prepare(request)
         self._transport = request.transport
         if code_instead_of_hello is None:
             hello: Json = {"heartbeat_interval": HEARTBEAT_INTERVAL_MS, "_trace": []}
-            self.send({"op": 10, "t": None, "s": None, "d": hello})
+            self.send(frame(10, hello))
         else:
             self.close(code_instead_of_hello, "Closed on purpose.")
         writer = asyncio.create_task(self._write())
         try:
             await self._read()
         except Closing as closing:
-            self._host.closing(closing.code, closing.reason)
+            self._owner.closing(closing.code, closing.reason)
             self._server_closed = True
             self.close(closing.code, closing.reason)
             await writer
@@ -78,41 +81,41 @@ class Connection:
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
             by_client = not self._server_closed and self._socket.close_code in (1000, 1001)
-            self._host.left(self, by_client=by_client)
+            self._owner.left(self, by_client=by_client)
         return self._socket
 
     async def _write(self) -> None:
         while True:
-            frame = await self._outgoing.get()
-            if isinstance(frame, Closing):
+            following = await self._outgoing.get()
+            if isinstance(following, Closing):
                 self._server_closed = True
-                await self._end(frame)
+                await self._end(following)
                 return
             try:
-                await self._socket.send_str(json.dumps(frame, separators=(",", ":")))
+                await self._socket.send_str(json.dumps(following, separators=(",", ":")))
             except ConnectionError:
                 return
 
     async def _end(self, closing: Closing) -> None:
-        """1006 is no code to send: it is a line that just breaks."""
+        """Send the close frame; for 1006, which is never sent, abort the connection instead."""
         if closing.code == 1006 and self._transport is not None:
             self._transport.abort()
             return
         await self._socket.close(code=closing.code, message=closing.reason.encode())
 
     async def _read(self) -> None:
-        patience = HEARTBEAT_INTERVAL_MS / 1000 * 2
+        timeout_seconds = HEARTBEAT_INTERVAL_MS / 1000 * 2
         while True:
             try:
-                message = await self._socket.receive(timeout=patience)
+                message = await self._socket.receive(timeout=timeout_seconds)
             except TimeoutError:
                 raise Closing(4009, "Session timed out.") from None
             if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                 return
-            self._count()
-            self._act(self._decode(message.data))
+            self._limit_events()
+            self._handle(self._decode(message.data))
 
-    def _count(self) -> None:
+    def _limit_events(self) -> None:
         now = self._monotonic()
         self._received_at = [moment for moment in self._received_at if moment > now - 60] + [now]
         if len(self._received_at) > MOST_EVENTS_PER_MINUTE:
@@ -122,25 +125,25 @@ class Connection:
         if len(raw) > LARGEST_PAYLOAD:
             raise Closing(4002, "Error while decoding payload.")
         try:
-            frame: Any = json.loads(raw)
+            decoded: Any = json.loads(raw)
         except ValueError:
             raise Closing(4002, "Error while decoding payload.") from None
-        if not isinstance(frame, dict) or not isinstance(frame.get("op"), int):  # pyright: ignore[reportUnknownMemberType]  # JSON
+        if not isinstance(decoded, dict) or not isinstance(decoded.get("op"), int):  # pyright: ignore[reportUnknownMemberType]  # JSON
             raise Closing(4002, "Error while decoding payload.")
-        return frame  # pyright: ignore[reportUnknownVariableType]  # JSON
+        return decoded  # pyright: ignore[reportUnknownVariableType]  # JSON
 
-    def _act(self, frame: Json) -> None:
-        op, body = frame["op"], frame.get("d")
+    def _handle(self, received: Json) -> None:
+        op, body = received["op"], received.get("d")
         if op == 1:
-            self.send({"op": 11, "t": None, "s": None, "d": None})
+            self.send(frame(11))
         elif op == 2:
             if self.session is not None:
                 raise Closing(4005, "Already authenticated.")
-            self.session = self._host.identify(self, body or {})
+            self.session = self._owner.identify(self, body or {})
         elif op == 6:
             if self.session is not None:
                 raise Closing(4005, "Already authenticated.")
-            self.session = self._host.resume(self, body or {})
+            self.session = self._owner.resume(self, body or {})
         elif op in (3, 4, 8, 31):
             if self.session is None:
                 raise Closing(4003, "Not authenticated.")

@@ -1,7 +1,6 @@
-"""The gateway: sessions, shards, and which happening becomes which event for the bot (Discord docs: Gateway, Gateway
-Events).
+"""The gateway: sessions, shards, and the event that each change of the state becomes for the bot.
 
-It knows neither REST nor the people's page.
+Source: Discord docs, Gateway and Gateway Events.
 """
 
 from __future__ import annotations
@@ -12,31 +11,40 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from sandbox.local_discord.gateway.connection import Closing, Connection
+from sandbox.local_discord.gateway.connection import Closing, Connection, frame
 from sandbox.local_discord.gateway.session import GUILDS, Session, identify_fault
-from sandbox.local_discord.payloads.channels import Places
+from sandbox.local_discord.payloads.channels import ChannelPayloads
 from sandbox.local_discord.payloads.interactions import InteractionPayloads
 from sandbox.local_discord.payloads.messages import Payloads
 from sandbox.local_discord.recording import Recording
 from sandbox.local_discord.state import permissions as p
-from sandbox.local_discord.state.events import EntitlementChanged, Happening, InteractionSent, MessageGone, MessageSaved
+from sandbox.local_discord.state.changes import (
+    Change,
+    EntitlementChanged,
+    InteractionSent,
+    MessageDeleted,
+    MessageSaved,
+)
 from sandbox.local_discord.state.model import Channel, Json, Message
 from sandbox.local_discord.state.state import State
 
 RESUME_WITHIN_MS = 180_000
 IDENTIFY_SPACING_MS = 5_000
 DAY_MS, MOST_IDENTIFIES = 86_400_000, 1000
-_NOT_THE_BOTS_FAULT = frozenset({4000, 4007, 4009})
+_NO_VIOLATION = frozenset({4000, 4007, 4009})
 
 
 class Gateway:
-    """`max_concurrency` and `identify_spacing_ms` are Discord's start limits; tests may loosen them."""
+    """Holds the bot's sessions.
+
+    `max_concurrency` and `identify_spacing_ms` are Discord's limits for starting shards.
+    """
 
     def __init__(
         self,
         state: State,
         payloads: Payloads,
-        places: Places,
+        channel_payloads: ChannelPayloads,
         interactions: InteractionPayloads,
         recording: Recording,
         token: str,
@@ -44,7 +52,7 @@ class Gateway:
     ) -> None:
         self._state = state
         self._payloads = payloads
-        self._places = places
+        self._channel_payloads = channel_payloads
         self._interactions = interactions
         self._recording = recording
         self._token = token
@@ -63,11 +71,11 @@ class Gateway:
         self.identifies = 0
         self.resumes = 0
         self.upgrades = 0  # requests for a websocket, those that were refused as well
-        state.listen(self._on_happening)
+        state.listen(self._on_change)
 
     @property
     def connected(self) -> bool:
-        """Whether the bot is on the line with at least one session."""
+        """Whether at least one session has a socket."""
         return any(session.connected for session in self._sessions.values())
 
     @property
@@ -84,11 +92,12 @@ class Gateway:
         code = self._closed_before_hello.popleft() if self._closed_before_hello else None
         return await connection.run(request, code_instead_of_hello=code)
 
-    # --- what a connection asks ---
+    # --- called by a connection ---
 
     def identify(self, connection: Connection, body: Json) -> Session | None:
-        """Raises Closing for a bad token, shard or intents;
-        op 9 when shards start faster than `max_concurrency` allows.
+        """Start a session, or send op 9 and return None when shards start faster than `max_concurrency` allows.
+
+        Raises Closing for a bad token, shard or intents.
         """
         if str(body.get("token", "")).removeprefix("Bot ") != self._token:
             raise Closing(4004, "Authentication failed.")
@@ -98,14 +107,14 @@ class Gateway:
             raise Closing(*fault)
         shard = None if body.get("shard") is None else (int(body["shard"][0]), int(body["shard"][1]))
         if not self._may_start(shard):
-            connection.send({"op": 9, "t": None, "s": None, "d": False})
+            connection.send(frame(9, False))
             return None
         self.identifies += 1
         self._identified_today_ms.append(self._state.clock.now_ms())
         session = Session(f"{self._state.rng.getrandbits(128):032x}", body["intents"], shard)
         self._sessions[session.id] = session
         session.take_socket(connection.send)
-        self._welcome(session)
+        self._send_ready(session)
         return session
 
     def _may_start(self, shard: tuple[int, int] | None) -> bool:
@@ -116,13 +125,13 @@ class Gateway:
         self._identified_at_ms[key] = now
         return True
 
-    def _welcome(self, session: Session) -> None:
+    def _send_ready(self, session: Session) -> None:
         guilds = [guild for guild in self._state.guilds.values() if guild.has_bot and session.serves(guild.id)]
         ready: Json = {
             "v": 10,
             "user": self._payloads.user(self._state.application_id) | {"verified": True, "mfa_enabled": True},
             "user_settings": {},
-            "guilds": [self._places.guild_stub(guild) for guild in guilds],
+            "guilds": [self._channel_payloads.guild_stub(guild) for guild in guilds],
             "private_channels": [],
             "relationships": [],
             "presences": [],
@@ -136,10 +145,10 @@ class Gateway:
         session.dispatch("READY", ready)
         if session.intents & GUILDS:
             for guild in guilds:
-                session.dispatch("GUILD_CREATE", self._places.guild(guild))
+                session.dispatch("GUILD_CREATE", self._channel_payloads.guild(guild))
 
     def start_limit(self) -> Json:
-        """`session_start_limit` of GET /gateway/bot: 1000 IDENTIFYs in 24 h."""
+        """Return `session_start_limit` of GET /gateway/bot: 1000 IDENTIFYs in 24 h."""
         now = self._state.clock.now_ms()
         self._identified_today_ms = [at_ms for at_ms in self._identified_today_ms if now - at_ms < DAY_MS]
         first = self._identified_today_ms[0] if self._identified_today_ms else now
@@ -151,12 +160,12 @@ class Gateway:
         }
 
     def resume(self, connection: Connection, body: Json) -> Session | None:
-        """Replays what was missed; op 9 for a session that is gone."""
+        """Take a session up again and replay what it missed, or send op 9 and return None when it is gone."""
         if str(body.get("token", "")).removeprefix("Bot ") != self._token:
             raise Closing(4004, "Authentication failed.")
         session, sequence = self._sessions.get(str(body.get("session_id"))), body.get("seq")
         if session is None or not isinstance(sequence, int) or self._expired(session):
-            connection.send({"op": 9, "t": None, "s": None, "d": False})
+            connection.send(frame(9, False))
             return None
         if not session.can_resume_from(sequence):
             raise Closing(4007, "Invalid seq.")
@@ -170,7 +179,9 @@ class Gateway:
         return left is not None and self._state.clock.now_ms() - left > RESUME_WITHIN_MS
 
     def left(self, connection: Connection, *, by_client: bool) -> None:
-        """A close by the client with 1000 or 1001 ends the session; any other end keeps it for a while."""
+        """Note that a connection has ended. A close by the client with 1000 or 1001 ends its session; any other end
+        keeps the session for 3 minutes.
+        """
         self._connections.remove(connection)
         session = connection.session
         if session is None:
@@ -182,23 +193,23 @@ class Gateway:
             self._sessions.pop(session.id, None)
 
     def closing(self, code: int, reason: str) -> None:
-        if code not in _NOT_THE_BOTS_FAULT:
+        if code not in _NO_VIOLATION:
             self._recording.violation("gateway", f"closed with {code}: {reason}")
 
     # --- events ---
 
-    def _on_happening(self, happening: Happening) -> None:
-        if isinstance(happening, InteractionSent):
-            event = self._interactions.event(happening.interaction)
+    def _on_change(self, change: Change) -> None:
+        if isinstance(change, InteractionSent):
+            event = self._interactions.event(change.interaction)
             if self._channel_type is not None:
                 event |= {"channel": event["channel"] | {"type": self._channel_type}}
-            self._emit("INTERACTION_CREATE", event, happening.interaction.guild_id)
-        elif isinstance(happening, EntitlementChanged):
-            self._emit(happening.event, dict(happening.entitlement), None)
-        elif isinstance(happening, MessageSaved):
-            self._emit_message("MESSAGE_CREATE" if happening.created else "MESSAGE_UPDATE", happening.message)
-        elif isinstance(happening, MessageGone) and happening.message.only_for is None:
-            self._emit_gone(happening.message)
+            self._emit("INTERACTION_CREATE", event, change.interaction.guild_id)
+        elif isinstance(change, EntitlementChanged):
+            self._emit(change.event, dict(change.entitlement), None)
+        elif isinstance(change, MessageSaved):
+            self._emit_message("MESSAGE_CREATE" if change.created else "MESSAGE_UPDATE", change.message)
+        elif isinstance(change, MessageDeleted) and change.message.only_for is None:
+            self._emit_deleted(change.message)
 
     def _emit(self, event: str, body: Json, guild_id: int | None) -> None:
         times = 1
@@ -231,7 +242,7 @@ class Gateway:
                 bot_id = self._state.application_id
                 session.dispatch(event, session.without_content(body, bot_id, channel.guild_id))
 
-    def _emit_gone(self, message: Message) -> None:
+    def _emit_deleted(self, message: Message) -> None:
         channel = self._state.channel(message.channel_id)
         if not self._sees(channel):
             return
@@ -242,30 +253,30 @@ class Gateway:
             if session.wants_messages(channel.guild_id):
                 session.dispatch("MESSAGE_DELETE", body)
 
-    # --- faults on purpose ---
+    # --- faults, see FaultyGateway ---
 
     def reconnect(self) -> None:
         for connection in self._connections:
-            connection.send({"op": 7, "t": None, "s": None, "d": None})
+            connection.send(frame(7))
 
     def invalidate(self, *, resumable: bool) -> None:
         for connection in self._connections:
-            connection.send({"op": 9, "t": None, "s": None, "d": resumable})
+            connection.send(frame(9, resumable))
             if not resumable and connection.session is not None:
                 self._sessions.pop(connection.session.id, None)
 
-    def cut(self, code: int) -> None:
+    def close_sockets(self, code: int) -> None:
         for connection in self._connections:
             connection.close(code, "Closed on purpose.")
 
     def repeat(self, event: str, times: int) -> None:
         self._repeats[event] = self._repeats.get(event, 0) + times
 
-    def call_channels(self, channel_type: int | None) -> None:
+    def set_channel_type(self, channel_type: int | None) -> None:
         self._channel_type = channel_type
 
     def refuse_upgrades(self, times: int) -> None:
-        """Answer so many upgrades with 503 from now on; 0: none."""
+        """Answer the next *times* upgrades with 503; 0: none."""
         self._refused_upgrades = times
 
     def close_before_hello(self, times: int, code: int) -> None:
@@ -276,4 +287,4 @@ class Gateway:
             session.dispatch(event, body)
 
     async def close(self) -> None:
-        self.cut(1001)
+        self.close_sockets(1001)

@@ -1,4 +1,4 @@
-"""One gateway session: its numbered events, kept for a resume, and who may see what. No socket and no clock of its own.
+"""One gateway session: its numbered events, kept for a resume, and which events it gets.
 
 Source: Discord docs, Gateway ('Resuming', 'Gateway Intents', 'Sharding').
 """
@@ -21,7 +21,7 @@ Send = Callable[[Json], None]
 
 
 class Session:
-    """Lives on without a socket for a while; events gather and are replayed on resume."""
+    """A session; without a socket its events are kept and replayed on resume."""
 
     def __init__(self, session_id: str, intents: int, shard: tuple[int, int] | None) -> None:
         self.id = session_id
@@ -55,7 +55,7 @@ class Session:
         return sequence == self.sequence or (bool(self._kept) and self._kept[0]["s"] <= sequence + 1)
 
     def replay_from(self, sequence: int) -> None:
-        """Sends what was missed, then RESUMED."""
+        """Send the events after *sequence*, then RESUMED."""
         if self._send is None:
             return
         for frame in list(self._kept):
@@ -64,7 +64,7 @@ class Session:
         self.dispatch("RESUMED", {"_trace": ["local"]})
 
     def serves(self, guild_id: int | None) -> bool:
-        """Whether this session's shard gets events of that guild; None means a DM."""
+        """Return whether this session's shard gets events of a guild; None means a DM."""
         number, count = self.shard or (0, 1)
         return shard_of(guild_id, count) == number
 
@@ -72,7 +72,7 @@ class Session:
         return bool(self.intents & (DIRECT_MESSAGES if guild_id is None else GUILD_MESSAGES))
 
     def without_content(self, message: Json, bot_id: int, guild_id: int | None) -> Json:
-        """A message as an app without MESSAGE_CONTENT gets it: whole when its own, in a DM, or mentioning it."""
+        """Return a message as an app without MESSAGE_CONTENT gets it: whole when its own, in a DM, or mentioning it."""
         mentioned = any(user["id"] == str(bot_id) for user in message["mentions"])
         whole = self.intents & MESSAGE_CONTENT or guild_id is None or message["author"]["id"] == str(bot_id)
         if whole or mentioned:
@@ -81,7 +81,7 @@ class Session:
 
 
 def identify_fault(body: Json, shard_limit: int = 16) -> tuple[int, str] | None:
-    """A close code and reason when the `intents` or `shard` of an IDENTIFY are not acceptable."""
+    """Return a close code and reason where `intents` or `shard` of an IDENTIFY are wrong, else None."""
     intents, shard = body.get("intents"), body.get("shard")
     if not isinstance(intents, int) or isinstance(intents, bool) or not 0 <= intents <= ALL_INTENTS:
         return 4013, "Invalid intent(s)."

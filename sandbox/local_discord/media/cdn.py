@@ -1,7 +1,4 @@
-"""Signed attachment addresses and the files behind them (Discord docs: Reference, 'Signed Attachment CDN URLs').
-
-No HTTP.
-"""
+"""Signed attachment addresses and the files behind them (Discord docs: Reference, 'Signed Attachment CDN URLs')."""
 
 from __future__ import annotations
 
@@ -10,11 +7,11 @@ import hmac
 from collections.abc import Callable, Mapping
 from urllib.parse import quote, unquote, urlsplit
 
+from sandbox.clock import Clock
 from sandbox.local_discord.state.model import Attachment
-from sandbox.local_discord.state.snowflakes import Clock
 
 LIFETIME_SECONDS = 24 * 3600
-"""Discord names no number; a day is what addresses live in practice."""
+"""Discord names no number; in practice an address works for a day."""
 
 
 class Cdn:
@@ -32,7 +29,7 @@ class Cdn:
         self._files.pop(attachment.id, None)
 
     def signed_url(self, attachment: Attachment) -> str:
-        """An absolute address that works for a day from now, with `ex`, `is` (hex seconds) and `hm`."""
+        """Return an absolute address that works for a day from now, with `ex`, `is` (hex seconds) and `hm`."""
         path = _path(attachment)
         issued = self._clock.now_ms() // 1000
         expires = issued + LIFETIME_SECONDS
@@ -40,13 +37,13 @@ class Cdn:
         return f"{self._public_url()}{quote(path)}?{query}"
 
     def opaque_url(self, attachment_id: int) -> str:
-        """Another address of the same file, which does not tell its id and has no end."""
+        """Return an address of the same file that does not contain its id and never expires."""
         name = hmac.new(self._secret, str(attachment_id).encode(), hashlib.sha256).hexdigest()
         self._opaque[f"/cdn/media/{name}"] = attachment_id
         return f"{self._public_url()}/cdn/media/{name}"
 
     def find(self, path: str, query: Mapping[str, str]) -> Attachment | None:
-        """The file at an address, None when it is unknown, tampered with or expired."""
+        """Return the file at an address, None when the address is unknown, changed or expired."""
         if path in self._opaque:
             return self._files.get(self._opaque[path])
         attachment = self._files.get(attachment_id_in(path) or 0)
@@ -61,7 +58,7 @@ class Cdn:
         return self._public_url()
 
     def own_attachment_id(self, url: str) -> int | None:
-        """The attachment that an address of this CDN names, None for any other address."""
+        """Return the id of the attachment that an address of this CDN names, None for any other address."""
         if not url.startswith(f"{self._public_url()}/cdn/"):
             return None
         path = urlsplit(url).path

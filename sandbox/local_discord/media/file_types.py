@@ -1,4 +1,4 @@
-"""What a file is, from its first bytes: content type and size in pixels. Pure; no image is decoded."""
+"""The content type and size in pixels of a file, read from its first bytes. No image is decoded."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class MediaFacts:
     height: int | None = None
 
 
-def look_at(data: bytes, filename: str) -> MediaFacts:
-    """PNG, JPEG, WebP and GIF are recognised by content; the rest by the name's ending."""
+def read_facts(data: bytes, filename: str) -> MediaFacts:
+    """Return type and size: PNG, JPEG, WebP and GIF by content, the rest by the file name's ending."""
     try:
         return _image(data) or MediaFacts(_by_name(filename))
     except (struct.error, IndexError):
@@ -46,7 +46,7 @@ def _webp(data: bytes) -> MediaFacts:
 
 
 def _jpeg(data: bytes) -> MediaFacts:
-    """Walks the segments to the frame header (SOF0-SOF15 without DHT, JPG, DAC)."""
+    """Read the size from the frame header (SOF0-SOF15 without DHT, JPG, DAC)."""
     at = 2
     while at + 9 < len(data):
         if data[at] != 0xFF:

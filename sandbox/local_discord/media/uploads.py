@@ -1,6 +1,5 @@
-"""Request bodies: JSON, or multipart with `payload_json` and `files[n]` (Discord docs: Reference, 'Uploading Files').
-
-Pure.
+"""Request bodies: JSON, or multipart with `payload_json` and `files[n]` (Discord docs: Reference,
+'Uploading Files').
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _FILE_KEY = re.compile(r"^files?\[(\d+)\]$")
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """`name` is the form's key (`files[0]`), `number` the n in it."""
+    """One uploaded file. `name` is the form's key (`files[0]`), `number` the n in it."""
 
     name: str
     number: int
@@ -36,7 +35,10 @@ class Body:
 
 
 def parse_body(content_type: str, raw: bytes) -> Body:
-    """Raises 400/50109 for broken JSON and 400/50035 for a Content-Type that Discord does not take."""
+    """Return the JSON and the files of a request.
+
+    Raises 400/50109 for broken JSON, 400/50035 for another Content-Type.
+    """
     if not raw:
         return Body()
     kind = content_type.partition(";")[0].strip().lower()

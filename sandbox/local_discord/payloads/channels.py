@@ -1,7 +1,4 @@
-"""The wire form of guilds and channels, as Discord sends them and as the page gets them.
-
-Reads the state, changes nothing.
-"""
+"""The JSON of guilds, roles and channels, as Discord sends it and as the page gets it."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from sandbox.local_discord.state.snowflakes import snowflake_time_ms
 from sandbox.local_discord.state.state import State
 
 
-class Places:
+class ChannelPayloads:
     def __init__(self, state: State, payloads: Payloads) -> None:
         self._state = state
         self._payloads = payloads
@@ -83,7 +80,9 @@ class Places:
         return {"id": str(guild.id), "unavailable": True}
 
     def guild(self, guild: Guild) -> Json:
-        """GUILD_CREATE's body (Discord docs: Gateway Events, 'Guild Create'); of threads those that the bot can see."""
+        """Return GUILD_CREATE's body, with the threads that the bot can see (Discord docs: Gateway Events, 'Guild
+        Create').
+        """
         inside = [each for each in self._state.channels.values() if each.guild_id == guild.id]
         return {
             **_GUILD_DEFAULTS,
@@ -117,11 +116,11 @@ class Places:
         }
 
     def _has_bot(self, channel: Channel) -> bool:
-        """Whether the bot user is a member of the place and sees it."""
+        """Return whether the bot user is in the channel and sees it."""
         return bool(self._state.permissions(self._state.application_id, channel) & p.VIEW_CHANNEL)
 
     def _name_for(self, channel: Channel, person: Person) -> str:
-        """A DM is called by who else is in it."""
+        """Return a channel's name; a DM is named after the other person in it."""
         if channel.kind is not ChannelKind.DM:
             return channel.name
         others = [self._state.people_by_id[member].name for member in channel.member_ids if member != person.id]

@@ -1,25 +1,33 @@
-"""The wire form of interactions: the INTERACTION_CREATE event, message metadata and callback answers. Changes nothing.
+"""The JSON of interactions: the INTERACTION_CREATE event, message metadata and callback answers.
 
 Source: Discord docs, Receiving and Responding ('Interaction Object', 'Interaction Callback Response Object').
 """
 
 from __future__ import annotations
 
-from sandbox.local_discord.payloads.channels import Places
+from sandbox.local_discord.payloads.channels import ChannelPayloads
 from sandbox.local_discord.payloads.messages import Payloads
-from sandbox.local_discord.rules.message_body import EPHEMERAL, LOADING
-from sandbox.local_discord.state.model import Ack, Channel, Guild, Interaction, InteractionKind, Json
+from sandbox.local_discord.state.model import (
+    EPHEMERAL,
+    LOADING,
+    Ack,
+    Channel,
+    Guild,
+    Interaction,
+    InteractionKind,
+    Json,
+)
 from sandbox.local_discord.state.state import State
 
 
 class InteractionPayloads:
-    def __init__(self, state: State, payloads: Payloads, places: Places) -> None:
+    def __init__(self, state: State, payloads: Payloads, channel_payloads: ChannelPayloads) -> None:
         self._state = state
         self._payloads = payloads
-        self._places = places
+        self._channel_payloads = channel_payloads
 
     def event(self, interaction: Interaction) -> Json:
-        """The body of INTERACTION_CREATE; permissions are computed for the channel it came from."""
+        """Return the body of INTERACTION_CREATE; permissions are those in the channel that it came from."""
         state = self._state
         channel = state.channel(interaction.channel_id)
         guild = state.guild_of(channel)
@@ -53,7 +61,7 @@ class InteractionPayloads:
         return body
 
     def _channel(self, channel: Channel, person_id: int) -> Json:
-        body = self._places.channel(channel)
+        body = self._channel_payloads.channel(channel)
         body.pop("permission_overwrites", None)
         return body | {"permissions": str(self._state.permissions(person_id, channel))}
 
@@ -66,7 +74,7 @@ class InteractionPayloads:
         ]
 
     def metadata(self, interaction: Interaction) -> Json:
-        """`interaction_metadata` of messages that this interaction makes."""
+        """Return `interaction_metadata` of the messages that this interaction makes."""
         body: Json = {
             "id": str(interaction.id),
             "type": int(interaction.kind),
@@ -84,7 +92,7 @@ class InteractionPayloads:
         return body
 
     def callback(self, interaction: Interaction) -> Json:
-        """The answer to a callback with `with_response=true`; `resource.message` only for types 4 and 7."""
+        """Return the answer to a callback with `with_response=true`; `resource.message` only for types 4 and 7."""
         about: Json = {
             "id": str(interaction.id),
             "type": int(interaction.kind),

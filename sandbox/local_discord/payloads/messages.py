@@ -1,4 +1,4 @@
-"""The wire form of people and messages, as Discord sends them. Reads the state, changes nothing."""
+"""The JSON of users, members, messages and attachments."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from sandbox.local_discord.media.cdn import Cdn
-from sandbox.local_discord.rules.message_body import EPHEMERAL, LOADING
-from sandbox.local_discord.state.model import Attachment, Guild, Json, Message
+from sandbox.local_discord.state.model import EPHEMERAL, LOADING, Attachment, Guild, Json, Message
 from sandbox.local_discord.state.snowflakes import snowflake_time_ms
 from sandbox.local_discord.state.state import State
 
@@ -20,7 +19,7 @@ def iso_time(unix_ms: int) -> str:
 
 
 class Payloads:
-    """Builds JSON; attachment addresses are signed freshly each time."""
+    """Builds JSON from the state. Attachment addresses are signed anew each time."""
 
     def __init__(self, state: State, cdn: Cdn) -> None:
         self._state = state
@@ -59,10 +58,10 @@ class Payloads:
         }
 
     def answer(self, message: Message) -> Json:
-        """A message as a REST call gets it.
+        """Return a message as a REST call gets it.
 
-        Where attachment ids are not told, galleries have addresses without them and no attachment is listed: a server
-        that is compatible with Discord was seen to answer like that.
+        Without attachment ids, galleries have addresses that do not contain them and no attachment is listed (seen on
+        a server that is compatible with Discord).
         """
         body = self.message(message)
         return body if self.tells_attachment_ids else _without_ids(body, self._cdn.opaque_url) | {"attachments": []}
@@ -130,18 +129,18 @@ class Payloads:
         return body | ({"ephemeral": True} if attachment.ephemeral else {})
 
     def _embed(self, embed: Json, message: Message, used: set[int]) -> Json:
-        """An embed whose `attachment://` pictures have addresses; those attachments are then not listed apart."""
-        shown = dict(embed)
+        """Return an embed with addresses for its `attachment://` images; add the ids of those attachments to *used*."""
+        body = dict(embed)
         for key in ("image", "thumbnail"):
-            url = str(shown.get(key, {}).get("url", ""))
+            url = str(body.get(key, {}).get("url", ""))
             for attachment in message.attachments:
                 if url == f"attachment://{attachment.filename}":
                     used.add(attachment.id)
-                    shown[key] = self._media({"attachment": attachment.id}, message)
-        return shown
+                    body[key] = self._media({"attachment": attachment.id}, message)
+        return body
 
     def _component(self, component: Json, message: Message) -> Json:
-        """A stored component with addresses in place of attachment ids."""
+        """Return a stored component with addresses in place of attachment ids."""
         body = dict(component)
         for key in ("components", "items"):
             if key in body:
@@ -171,7 +170,7 @@ class Payloads:
         return {"id": str(message.id), "url": url, "proxy_url": url, **empty}
 
     def for_person(self, message: Message) -> Json:
-        """A message as the page gets it, with what Discord's client knows beside the payload."""
+        """Return a message as the page gets it, with what Discord's client knows beside the payload."""
         seen = {
             "ephemeral": bool(message.flags & EPHEMERAL),
             "loading": bool(message.flags & LOADING),
@@ -181,7 +180,7 @@ class Payloads:
 
 
 def _attachments_used(components: list[Json]) -> list[int]:
-    """Ids of the attachments that components show, so that they are not listed a second time."""
+    """Return the ids of the attachments in components; Discord does not list these a second time."""
     found: list[int] = []
     for component in components:
         for key in ("media", "file"):
@@ -195,7 +194,7 @@ def _attachments_used(components: list[Json]) -> list[int]:
 
 
 def _without_ids(part: Any, opaque_url: Callable[[int], str]) -> Any:
-    """A copy in which nothing tells the id of an attachment."""
+    """Return a copy without attachment ids."""
     if isinstance(part, list):
         return [_without_ids(each, opaque_url) for each in cast("list[Any]", part)]
     if not isinstance(part, dict):

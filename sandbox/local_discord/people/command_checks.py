@@ -1,4 +1,4 @@
-"""What Discord's client checks before a command leaves it: is it offered here, are its options right. Pure.
+"""What Discord's client checks before it sends a command: is it offered here, are its options right.
 
 Sources: Discord docs, Application Commands ('Contexts', 'Permissions', 'Option Structure').
 """
@@ -18,11 +18,11 @@ NO_POST_CHOSEN = "A forum holds posts only. Open one of them."
 
 
 class Refused(Exception):
-    """A sentence for the person: why their client would not let them do this."""
+    """Discord's client would not let the person do this; the text is a sentence for them."""
 
 
 def why_not_here(command: Json, person: Person, channel: Channel, guild: Guild | None, held: int) -> str | None:
-    """Why this command is not offered to this person in this channel, None when it is. `held` are their permissions."""
+    """Return why a command is not offered to a person in a channel, None when it is. *held*: their permissions."""
     name = command["name"]
     if "guild_id" in command and command["guild_id"] != str(channel.guild_id):
         return f"/{name} belongs to another server."
@@ -49,8 +49,9 @@ def _contexts(command: Json) -> Sequence[int]:
 
 
 def owners(command: Json, person: Person, channel: Channel, guild: Guild | None) -> dict[str, str]:
-    """`authorizing_integration_owners`: key "0" the guild ("0" in a DM with the bot), key "1" the person;
-    empty when neither allows it. Among people it is never installed.
+    """Return `authorizing_integration_owners`: key "0" the guild ("0" in a DM with the bot), key "1" the person.
+
+    Empty when neither allows the command. A group or a DM among people has nothing installed.
     """
     types = command.get("integration_types", [GUILD_INSTALL])
     found: dict[str, str] = {}
@@ -63,17 +64,17 @@ def owners(command: Json, person: Person, channel: Channel, guild: Guild | None)
 
 
 def find_command(commands: Sequence[Json], kind: int, name: str, guild_id: int | None) -> Json:
-    """The registered command; one of the guild goes before a global one of the same name."""
+    """Return the registered command; the guild's own goes before a global one of the same name."""
     fitting = [command for command in commands if command["type"] == kind and command["name"] == name]
     fitting = [command for command in fitting if command.get("guild_id") in (None, str(guild_id))]
     if not fitting:
-        shown = f"/{name}" if kind == kinds.CHAT_INPUT else name
-        raise Refused(f"There is no command {shown} here. Has the bot registered its commands yet?")
+        label = f"/{name}" if kind == kinds.CHAT_INPUT else name
+        raise Refused(f"There is no command {label} here. Has the bot registered its commands yet?")
     return max(fitting, key=lambda command: "guild_id" in command)
 
 
 def check_options(defined: Sequence[Json], sent: Sequence[Any]) -> list[Json]:
-    """The options of an event, sub-commands nested. Raises Refused as the client would, before anything is sent."""
+    """Return the options of an event, sub-commands nested. Raises Refused as the client would."""
     by_name = {option["name"]: option for option in defined}
     result: list[Json] = []
     for given in sent:
@@ -128,7 +129,7 @@ def _check_value(option: Json, value: Any) -> Any:
 
 
 def _check_text(option: Json, value: Any) -> str:
-    """Discord's client trims what was typed and counts what is left."""
+    """Return the text as Discord's client sends it: trimmed, its length checked afterwards."""
     if not isinstance(value, str):
         raise Refused(f"{option['name']} must be text.")
     least, most = option.get("min_length") or 0, option.get("max_length") or 6000
@@ -148,7 +149,7 @@ def _in_range(option: Json, value: float) -> float:
 
 
 def from_keywords(command: Json, path: Sequence[str], values: dict[str, Any]) -> list[Json]:
-    """Options as a form sends them, from `name=value`; `path` names the sub-commands below the command."""
+    """Return options as a client sends them, from `name=value`. *path*: the sub-commands below the command."""
     defined: Sequence[Json] = command.get("options") or []
     if not path:
         kinds_by_name = {option["name"]: option["type"] for option in defined}
@@ -161,7 +162,7 @@ def from_keywords(command: Json, path: Sequence[str], values: dict[str, Any]) ->
 
 
 def chosen_leaves(options: Sequence[Json]) -> list[Json]:
-    """The options that carry values, whatever sub-command they are in."""
+    """Return the options that carry values, of all sub-commands."""
     leaves: list[Json] = []
     for option in options:
         leaves += chosen_leaves(option["options"]) if "options" in option else [option]

@@ -1,4 +1,4 @@
-"""What Discord's client checks and sends when someone submits a form, or picks from a select. Pure.
+"""What Discord's client checks and sends when a person submits a form or picks from a select.
 
 Source: Discord docs, Component Reference ('Modal Submit Interaction', each component's response structure).
 """
@@ -13,11 +13,11 @@ from sandbox.local_discord.rules.components import with_ids
 from sandbox.local_discord.schemas import components as parts
 from sandbox.local_discord.state.model import Json
 
-_MANY = frozenset({3, 5, 6, 7, 8, parts.FILE_UPLOAD, parts.CHECKBOX_GROUP})
+_MANY = frozenset({*parts.SELECTS, parts.FILE_UPLOAD, parts.CHECKBOX_GROUP})
 
 
 def values_sent(components: Any) -> dict[str, Any]:
-    """What was filled in, by custom_id, from a form in any nesting that a client may send; odd things are passed."""
+    """Return what was filled in, by custom_id, however a client nests the form; unknown parts are passed over."""
     found: dict[str, Any] = {}
     if isinstance(components, dict):
         part = cast(Json, components)
@@ -31,8 +31,7 @@ def values_sent(components: Any) -> dict[str, Any]:
 
 
 def fill_form(modal: Json, values: Mapping[str, Any]) -> list[Json]:
-    """The `components` of a MODAL_SUBMIT.
-    `values` are keyed by custom_id or by label; what is missing keeps its default.
+    """Return the `components` of a MODAL_SUBMIT. *values*: by custom_id or label; a missing one keeps its default.
 
     Raises Refused for what a client would not let through.
     """
@@ -100,14 +99,14 @@ def _check_radio(field: Json, value: Any, label: str) -> str | None:
 
 
 def read_picks(given: Any) -> list[str]:
-    """A select's values as a client sends them: a list, or nothing."""
+    """Return a select's values; *given* is a list or None."""
     if not isinstance(given, (list, tuple)) and given is not None:
         raise Refused("Several values must be sent as a list.")
     return [str(value) for value in cast("list[Any]", given or [])]
 
 
 def check_picks(field: Json, picked: Sequence[str], label: str) -> None:
-    """A select's or group's values: from its options, as many as it takes."""
+    """Refuse values that are not among the options of a select or group, or too few, or too many."""
     if "options" in field and not set(picked) <= {option["value"] for option in field["options"]}:
         raise Refused(f"{label}: choose from the list.")
     optional = field.get("required") is False

@@ -1,54 +1,54 @@
-"""What each person's page is told: a snapshot first, then every change that this person may see. Knows no HTTP."""
+"""What each open page gets: a snapshot first, then an event for every change that its person may see."""
 
 from __future__ import annotations
 
 import asyncio
 
-from sandbox.local_discord.payloads.channels import Places
+from sandbox.local_discord.payloads.channels import ChannelPayloads
 from sandbox.local_discord.payloads.messages import Payloads
 from sandbox.local_discord.people.actor import NO_ANSWER
-from sandbox.local_discord.state.events import (
+from sandbox.local_discord.state.changes import (
+    Change,
     CommandsChanged,
-    Happening,
     InteractionChanged,
+    MessageDeleted,
     MessageDismissed,
-    MessageGone,
     MessageSaved,
-    ModalShown,
+    ModalOpened,
 )
 from sandbox.local_discord.state.model import Interaction, Json, Outcome, Person
 from sandbox.local_discord.state.state import State
 
 
-class Seat:
-    """One open page of one person; events wait here until they are sent."""
+class Subscription:
+    """One open page of one person, with the events that are still to be sent."""
 
     def __init__(self, person: Person) -> None:
         self.person = person
         self.events: asyncio.Queue[Json | None] = asyncio.Queue()
 
 
-class Audience:
-    def __init__(self, state: State, payloads: Payloads, places: Places) -> None:
+class LiveFeed:
+    def __init__(self, state: State, payloads: Payloads, channel_payloads: ChannelPayloads) -> None:
         self._state = state
         self._payloads = payloads
-        self._places = places
-        self._seats: list[Seat] = []
-        state.listen(self._on_happening)
+        self._channel_payloads = channel_payloads
+        self._subscriptions: list[Subscription] = []
+        state.listen(self._on_change)
 
-    def sit(self, person: Person) -> Seat:
-        seat = Seat(person)
-        self._seats.append(seat)
-        seat.events.put_nowait(self._snapshot(person))
-        return seat
+    def subscribe(self, person: Person) -> Subscription:
+        subscription = Subscription(person)
+        self._subscriptions.append(subscription)
+        subscription.events.put_nowait(self._snapshot(person))
+        return subscription
 
-    def leave(self, seat: Seat) -> None:
-        self._seats.remove(seat)
+    def unsubscribe(self, subscription: Subscription) -> None:
+        self._subscriptions.remove(subscription)
 
     def close(self) -> None:
-        """Ends every page's stream."""
-        for seat in self._seats:
-            seat.events.put_nowait(None)
+        """End the stream of every page."""
+        for subscription in self._subscriptions:
+            subscription.events.put_nowait(None)
 
     def _snapshot(self, person: Person) -> Json:
         state = self._state
@@ -62,7 +62,7 @@ class Audience:
                 {"id": str(each.id), "name": each.name, "installed": each.installed, "has_bot": each.has_bot}
                 for each in state.guilds.values()
             ],
-            "channels": [self._places.channel_for_person(channel, person) for channel in visible],
+            "channels": [self._channel_payloads.channel_for_person(channel, person) for channel in visible],
             "commands": self._commands(),
             "messages": {
                 str(channel.id): [
@@ -77,13 +77,13 @@ class Audience:
     def _commands(self) -> list[Json]:
         return [command for scope in self._state.commands.values() for command in scope]
 
-    def _on_happening(self, happening: Happening) -> None:
-        for seat in self._seats:
-            for event in self._events_for(seat.person, happening):
-                seat.events.put_nowait(event)
+    def _on_change(self, change: Change) -> None:
+        for subscription in self._subscriptions:
+            for event in self._events_for(subscription.person, change):
+                subscription.events.put_nowait(event)
 
-    def _events_for(self, person: Person, happening: Happening) -> list[Json]:
-        match happening:
+    def _events_for(self, person: Person, change: Change) -> list[Json]:
+        match change:
             case MessageSaved(message, _, pings):
                 if not self._state.may_read(person, message):
                     return []
@@ -92,13 +92,13 @@ class Audience:
                 if person.id in pings:
                     events.append({"type": "ping", "message_id": str(message.id)})
                 return events
-            case MessageGone(message):
-                return [_gone(message.channel_id, message.id)] if self._state.may_read(person, message) else []
+            case MessageDeleted(message):
+                return [_deleted(message.channel_id, message.id)] if self._state.may_read(person, message) else []
             case MessageDismissed(message, person_id):
-                return [_gone(message.channel_id, message.id)] if person.id == person_id else []
+                return [_deleted(message.channel_id, message.id)] if person.id == person_id else []
             case InteractionChanged(interaction):
                 return [_interaction(interaction)] if person.id == interaction.person_id else []
-            case ModalShown(interaction):
+            case ModalOpened(interaction):
                 modal: Json = {
                     "type": "modal",
                     "interaction_id": str(interaction.id),
@@ -121,7 +121,7 @@ def person_json(person: Person) -> Json:
     }
 
 
-def _gone(channel_id: int, message_id: int) -> Json:
+def _deleted(channel_id: int, message_id: int) -> Json:
     return {"type": "message_delete", "channel_id": str(channel_id), "message_id": str(message_id)}
 
 

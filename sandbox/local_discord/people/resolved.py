@@ -1,4 +1,4 @@
-"""`resolved`: the people, roles, channels and messages that a command's options name, as whole objects.
+"""`resolved`: the users, roles, channels and messages that a command's options name, as whole objects.
 
 Source: Discord docs, Receiving and Responding ('Resolved Data Structure').
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sandbox.local_discord.payloads.channels import Places
+from sandbox.local_discord.payloads.channels import ChannelPayloads
 from sandbox.local_discord.payloads.messages import Payloads
 from sandbox.local_discord.people.command_checks import Refused
 from sandbox.local_discord.schemas import commands as kinds
@@ -15,14 +15,14 @@ from sandbox.local_discord.state.model import Channel, Guild, Json, Person
 from sandbox.local_discord.state.state import State
 
 
-class Resolving:
-    def __init__(self, state: State, payloads: Payloads, places: Places) -> None:
+class ResolvedData:
+    def __init__(self, state: State, payloads: Payloads, channel_payloads: ChannelPayloads) -> None:
         self._state = state
         self._payloads = payloads
-        self._places = places
+        self._channel_payloads = channel_payloads
 
     def target(self, person: Person, channel: Channel, kind: int, target_id: int | None) -> Json:
-        """`target_id` and `resolved` of a message's or person's menu."""
+        """Return `target_id` and `resolved` of a command of a message's or person's menu."""
         if kind == kinds.MESSAGE_MENU:
             message = self._state.messages.get(target_id or 0)
             if message is None or message.channel_id != channel.id or not self._state.may_read(person, message):
@@ -33,14 +33,14 @@ class Resolving:
         return {"target_id": str(target_id), "resolved": resolved}
 
     def resolved(self, person: Person, channel: Channel, picked: Sequence[tuple[int, str]]) -> Json:
-        """`{"resolved": …}` for option values (type, value) that name something; empty when none does."""
+        """Return `{"resolved": …}` for option values (type, value) that name something; empty when none does."""
         found: dict[str, Json] = {}
         guild = self._state.guild_of(channel)
         for kind, value in picked:
             if kind in (kinds.USER, kinds.MENTIONABLE) and self._is_user(value):
                 self._add_user(found, guild, channel, value)
             elif kind in (kinds.ROLE, kinds.MENTIONABLE) and guild is not None:
-                role = next((role for role in self._places.roles(guild) if role["id"] == value), None)
+                role = next((role for role in self._channel_payloads.roles(guild) if role["id"] == value), None)
                 if role is None:
                     raise Refused("There is no such role.")
                 found.setdefault("roles", {})[value] = role
@@ -63,7 +63,7 @@ class Resolving:
         target = self._state.channels_by_id.get(int(value))
         if target is None or not self._state.may_see(person, target):
             raise Refused("You cannot see that channel.")
-        return self._places.channel(target) | {"permissions": str(self._state.permissions(person.id, target))}
+        return self._channel_payloads.channel(target) | {"permissions": str(self._state.permissions(person.id, target))}
 
     def _is_user(self, value: str) -> bool:
         return int(value) in self._state.people_by_id or int(value) == self._state.application_id

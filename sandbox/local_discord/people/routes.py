@@ -1,7 +1,4 @@
-"""The page's routes: people act by POST and see by one websocket.
-
-Loopback only; everything real is in actors and audience.
-"""
+"""The page's routes: a person acts by POST and sees by one websocket. They answer pages of this machine only."""
 
 from __future__ import annotations
 
@@ -11,14 +8,16 @@ from typing import Any, cast
 
 from aiohttp import web
 
-from sandbox.guard import refusal
+from sandbox.guard import guarded
+from sandbox.json_bodies import NotAnObject, error_response, read_object
 from sandbox.local_discord.people.actor import Actor
 from sandbox.local_discord.people.command_checks import Refused
 from sandbox.local_discord.people.forms import read_picks, values_sent
-from sandbox.local_discord.people.live_feed import Audience
+from sandbox.local_discord.people.live_feed import LiveFeed
 from sandbox.local_discord.recording import Recording
 from sandbox.local_discord.schemas.commands import CHAT_INPUT
 from sandbox.local_discord.state.model import Json, Person
+from sandbox.local_discord.state.snowflakes import is_snowflake
 from sandbox.local_discord.state.state import State
 
 _Act = Callable[[Actor, Json], Awaitable[Json]]
@@ -26,47 +25,44 @@ _Act = Callable[[Actor, Json], Awaitable[Json]]
 
 class PeopleRoutes:
     def __init__(
-        self, state: State, audience: Audience, recording: Recording, actor: Callable[[Person], Actor]
+        self, state: State, live_feed: LiveFeed, recording: Recording, actor: Callable[[Person], Actor]
     ) -> None:
         self._state = state
-        self._audience = audience
+        self._live_feed = live_feed
         self._recording = recording
         self._actor = actor
 
     def attach(self, app: web.Application) -> None:
-        app.router.add_get("/sandbox/live", self._live)
-        app.router.add_get("/sandbox/violations", self._violations)
-        app.router.add_get("/sandbox/requests", self._requests)
+        for name, handler in (("live", self._live), ("violations", self._violations), ("requests", self._requests)):
+            app.router.add_get(f"/sandbox/{name}", guarded(handler))
         acts: dict[str, _Act] = {
             "command": self._command,
-            "press": self._reencoder,
+            "press": self._press,
             "submit": self._submit,
             "say": self._say,
             "delete": self._delete,
             "archive": self._archive,
         }
         for name, act in acts.items():
-            app.router.add_post(f"/sandbox/{name}", self._acting(act))
+            app.router.add_post(f"/sandbox/{name}", guarded(self._acting(act)))
 
     def _acting(self, act: _Act) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        """Guards, reads the body and the person, and turns a refusal into 400 with its sentence."""
+        """Return a handler that reads the body and the person, and answers a refusal with 400 and its sentence."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            if (refused := _guard(request)) is not None:
-                return refused
             try:
-                body = await _read(request)
+                body = await read_object(request)
                 person = self._state.person(str(body.get("as", "")))
                 if person is None:
                     raise Refused("There is no such person.")
                 return web.json_response(await act(self._actor(person), body))
-            except Refused as refused_by_client:
-                return web.json_response({"error": str(refused_by_client)}, status=400)
+            except (Refused, NotAnObject) as refused:
+                return error_response(400, str(refused))
 
         return handle
 
     async def _command(self, actor: Actor, body: Json) -> Json:
-        channel = actor.place(_id(body, "channel_id"))
+        channel = actor.find_channel(_id(body, "channel_id"))
         target = _id(body, "target_id") if "target_id" in body else None
         options: Any = body.get("options") or []
         if not isinstance(options, list):
@@ -75,7 +71,7 @@ class PeopleRoutes:
         sent = cast("list[Any]", options)
         return {"interaction_id": str(actor.run_command(channel, kind, _text(body, "name"), sent, target))}
 
-    async def _reencoder(self, actor: Actor, body: Json) -> Json:
+    async def _press(self, actor: Actor, body: Json) -> Json:
         values = read_picks(body.get("values"))
         number = actor.press_custom_id(_id(body, "message_id"), _text(body, "custom_id"), values)
         return {"interaction_id": str(number)}
@@ -96,45 +92,33 @@ class PeopleRoutes:
         return {}
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
-        if (refused := _guard(request)) is not None:
-            return refused
         person = self._state.person(request.query.get("as", ""))
         if person is None:
-            return web.json_response({"error": "There is no such person."}, status=400)
+            return error_response(400, "There is no such person.")
         socket = web.WebSocketResponse(heartbeat=30)
         await socket.prepare(request)
-        seat = self._audience.sit(person)
-        sending = asyncio.create_task(_send_all(socket, seat.events))
+        subscription = self._live_feed.subscribe(person)
+        sending = asyncio.create_task(_send_all(socket, subscription.events))
         try:
             async for _ in socket:
                 pass
         finally:
-            self._audience.leave(seat)
+            self._live_feed.unsubscribe(subscription)
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
         return socket
 
     async def _violations(self, request: web.Request) -> web.StreamResponse:
-        return _guard(request) or web.json_response({"violations": self._recording.violations_as_json()})
+        return web.json_response({"violations": self._recording.violations_as_json()})
 
     async def _requests(self, request: web.Request) -> web.StreamResponse:
-        return _guard(request) or web.json_response({"requests": self._recording.requests_as_json()})
-
-
-async def _read(request: web.Request) -> Json:
-    try:
-        body: Any = await request.json()
-    except ValueError:
-        raise Refused("The body must be JSON.") from None
-    if not isinstance(body, dict):
-        raise Refused("The body must be a JSON object.")
-    return cast(Json, body)
+        return web.json_response({"requests": self._recording.requests_as_json()})
 
 
 def _id(body: Json, key: str) -> int:
-    """A snowflake or small number, as text or as a number."""
+    """Return a snowflake or small number, sent as text or as a number."""
     value = str(body.get(key, ""))
-    if not (value.isascii() and value.isdigit() and len(value) <= 20):
+    if not is_snowflake(value):
         raise Refused(f"{key} must be a whole number.")
     return int(value)
 
@@ -144,11 +128,6 @@ def _text(body: Json, key: str) -> str:
     if not isinstance(value, str):
         raise Refused(f"{key} must be text.")
     return value
-
-
-def _guard(request: web.Request) -> web.Response | None:
-    reason = refusal(request.headers.get("Host", ""), request.headers.get("Origin"))
-    return None if reason is None else web.json_response({"error": reason}, status=403)
 
 
 async def _send_all(socket: web.WebSocketResponse, events: asyncio.Queue[Json | None]) -> None:

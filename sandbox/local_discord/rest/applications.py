@@ -1,4 +1,4 @@
-"""REST routes of the application: itself, its commands, its entitlements, and where its gateway is."""
+"""REST routes of the application: itself, its commands, its entitlements, and its gateway's address."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sandbox.local_discord.rest.routing import Answer, Call, Route, refuse
 from sandbox.local_discord.rules.command_list import examine_commands
 from sandbox.local_discord.rules.entitlements import Entitlements
 from sandbox.local_discord.schemas.commands import CHAT_INPUT
-from sandbox.local_discord.state.events import CommandsChanged
+from sandbox.local_discord.state.changes import CommandsChanged
 from sandbox.local_discord.state.model import Json, objects
 from sandbox.local_discord.state.state import State
 
@@ -20,8 +20,7 @@ _GUILD = f"{_APPLICATION}/guilds/{{guild_id}}/commands"
 
 
 class ApplicationRoutes:
-    """`owner` is the name of the person whose application it is; `gateway_url` where its sockets go; `shards` how many
-    of them Discord recommends."""
+    """*owner*: the name of the person whose application it is. *shards*: how many shards Discord recommends."""
 
     def __init__(
         self,
@@ -108,7 +107,9 @@ class ApplicationRoutes:
         return Answer(200, {"url": self._gateway_url(), "shards": self._shards(), "session_start_limit": limit})
 
     def _scope(self, call: Call) -> int | None:
-        """404/10002 for another application; 403/50001 for a guild without it."""
+        """Return the guild id of the path, None for global commands. Raises 404/10002 for another application,
+        403/50001 for a guild without it.
+        """
         if call.id("application_id") != self._state.application_id:
             raise errors.unknown_thing(10002, "Application")
         if "guild_id" not in call.parts:
@@ -128,7 +129,7 @@ class ApplicationRoutes:
         raise errors.unknown_thing(10063, "application command")
 
     def _put_commands(self, call: Call) -> Answer:
-        """Overwrites all commands of a scope; a command of the same type and name keeps its id."""
+        """Overwrite all commands of a guild, or all global ones; a command of the same type and name keeps its id."""
         scope = self._scope(call)
         refuse(examine_commands(call.json))
         before = {(command["type"], command["name"]): command for command in self._state.commands.get(scope, [])}

@@ -1,9 +1,9 @@
-"""REST routes of channels and messages with the bot's token: everything is bound by the bot's permissions there."""
+"""REST routes of channels and messages, called with the bot's token and limited by the bot's permissions."""
 
 from __future__ import annotations
 
 from sandbox.local_discord import errors
-from sandbox.local_discord.payloads.channels import Places
+from sandbox.local_discord.payloads.channels import ChannelPayloads
 from sandbox.local_discord.payloads.messages import Payloads
 from sandbox.local_discord.rest.routing import Answer, Call, Route
 from sandbox.local_discord.rules.message_body import CREATE_FLAGS, EDIT_FLAGS
@@ -16,18 +16,18 @@ from sandbox.local_discord.state.state import State
 
 HOUR_MS = 3_600_000
 LATE_EDITS_ALLOWED, LATE_WINDOW_MS = 3, 6_000
-"""Edits of messages older than an hour, in one channel and so many milliseconds (userdoccers, an unofficial reference).
-Discord keeps its numbers to itself; a bot must not rely on any."""
+"""How many edits of messages older than an hour one channel allows, and in how long (userdoccers, an unofficial
+reference). Discord publishes no numbers; a bot must not rely on these."""
 
 _MESSAGES = "/channels/{channel_id}/messages"
 
 
 class ChannelRoutes:
-    def __init__(self, state: State, messages: Messages, payloads: Payloads, places: Places) -> None:
+    def __init__(self, state: State, messages: Messages, payloads: Payloads, channel_payloads: ChannelPayloads) -> None:
         self._state = state
         self._messages = messages
         self._payloads = payloads
-        self._places = places
+        self._channel_payloads = channel_payloads
         self._late_edits_at_ms: dict[int, list[int]] = {}
 
     def routes(self) -> list[Route]:
@@ -43,7 +43,10 @@ class ChannelRoutes:
         ]
 
     def _channel(self, call: Call, needed: int = p.VIEW_CHANNEL) -> Channel:
-        """404/10003, 403/50001 where the bot can't look, 403/50013 where it lacks what the call needs."""
+        """Return the channel of the path.
+
+        Raises 404/10003, 403/50001 without VIEW_CHANNEL, 403/50013 without *needed*.
+        """
         channel = self._state.channel(call.id("channel_id"))
         held = self._state.permissions(self._state.application_id, channel)
         if not held & p.VIEW_CHANNEL:
@@ -53,21 +56,24 @@ class ChannelRoutes:
         return channel
 
     def _message(self, call: Call, needed: int = p.VIEW_CHANNEL) -> Message:
-        """404/10008 also for ephemeral messages: the bot's token does not reach them."""
+        """Return the message of the path.
+
+        Raises 404/10008 for ephemeral ones too: the bot's token does not reach them.
+        """
         channel = self._channel(call, needed)
         message = self._state.messages.get(call.id("message_id"))
         if message is None or message.channel_id != channel.id or message.only_for is not None:
-            raise errors.unknown_thing(10008, "Message")
+            raise errors.unknown_message()
         return message
 
     def _get_channel(self, call: Call) -> Answer:
-        return Answer(200, self._places.channel(self._channel(call)))
+        return Answer(200, self._channel_payloads.channel(self._channel(call)))
 
     def _get(self, call: Call) -> Answer:
         return Answer(200, self._payloads.answer(self._message(call, p.READ_MESSAGE_HISTORY)))
 
     def _list(self, call: Call) -> Answer:
-        """Newest first, at most `limit` (1-100, default 50)."""
+        """Return messages, newest first, at most `limit` (1-100, default 50)."""
         channel, limit = self._channel(call), call.number("limit", 50, 1, 100)
         if not self._state.permissions(self._state.application_id, channel) & p.READ_MESSAGE_HISTORY:
             return Answer(200, [])
@@ -117,7 +123,9 @@ class ChannelRoutes:
             raise errors.missing_permissions()
 
     def _same_nonce(self, channel: Channel, body: Json) -> Message | None:
-        """With `enforce_nonce` the same author's message of the last few minutes is returned instead of a new one."""
+        """Return the bot's message of the last 5 minutes with this nonce where `enforce_nonce` asks for it,
+        else None.
+        """
         nonce, since = body.get("nonce"), self._state.clock.now_ms() - 5 * 60_000
         if nonce is None or not body.get("enforce_nonce"):
             return None
@@ -133,8 +141,8 @@ class ChannelRoutes:
         return None
 
     def _reference(self, channel: Channel, body: Json) -> int | None:
-        """The message that is replied to. 403/160002 without READ_MESSAGE_HISTORY (Discord docs: Message, "Create
-        Message": replies need it; the status as seen in public reports of discord.py).
+        """Return the id of the message that is replied to, or None. Raises 403/160002 without READ_MESSAGE_HISTORY
+        (Discord docs: Message, "Create Message": replies need it; the status was seen in reports of discord.py).
         """
         reference: Json | None = body.get("message_reference")
         if reference is None:
@@ -165,8 +173,8 @@ class ChannelRoutes:
         return Answer(200, self._payloads.answer(message))
 
     def _count_late_edit(self, message: Message) -> list[int]:
-        """429/30046 when messages older than an hour were edited too often in this channel; the times of its late edits
-        with this one else.
+        """Return the times of this channel's late edits, this one included. Raises 429/30046 when messages older than
+        an hour were edited too often there.
         """
         now, before = self._state.clock.now_ms(), self._late_edits_at_ms.get(message.channel_id, [])
         recent = [at_ms for at_ms in before if now - at_ms < LATE_WINDOW_MS]
@@ -184,10 +192,10 @@ class ChannelRoutes:
         self._messages.delete(message)
         return Answer(204)
 
-    def _count_dm_opening(self) -> None:
-        if self._state.dm_openings is None:
+    def _limit_new_dms(self) -> None:
+        if self._state.new_dm_limit is None:
             return
-        count, seconds = self._state.dm_openings
+        count, seconds = self._state.new_dm_limit
         now_ms = self._state.clock.now_ms()
         recent = [at_ms for at_ms in self._state.dms_opened_at_ms if at_ms > now_ms - seconds * 1000]
         if len(recent) >= count:
@@ -195,10 +203,11 @@ class ChannelRoutes:
         self._state.dms_opened_at_ms = [*recent, now_ms]
 
     def _open_dm(self, call: Call) -> Answer:
-        """The DM exists from the start; closed DMs show when something is sent there (403/50007), as in Discord."""
+        """Return the DM with a person. Closed DMs are refused only when a message is sent there (403/50007), as in
+        Discord."""
         recipient = int(call.checked(private_channel)["recipient_id"])
-        self._count_dm_opening()
+        self._limit_new_dms()
         for channel in self._state.channels.values():
             if channel.kind is ChannelKind.DM and channel.recipient_id == recipient:
-                return Answer(200, self._places.channel(channel))
+                return Answer(200, self._channel_payloads.channel(channel))
         raise errors.unknown_thing(10013, "User")

@@ -1,7 +1,4 @@
-"""REST routes of interactions: the callback, and the webhook of an interaction's token.
-
-No authorization but the token.
-"""
+"""REST routes of interactions: the callback, and the webhook of an interaction's token. They need no bot token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table form of REST routes: template, limits, who may call; and the call that a handler gets. Pure."""
+"""REST routes as a table: template, rate limit, who may call; and the call that a handler gets."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sandbox.local_discord.errors import DiscordError, invalid_form
+from sandbox.local_discord.errors import invalid_field, invalid_form, method_not_allowed, no_such_route
 from sandbox.local_discord.media.uploads import Upload
 from sandbox.local_discord.rules.rate_limits import ORDINARY, Limit
 from sandbox.local_discord.schemas.checks import Check, Findings, Problem, examine
 from sandbox.local_discord.state.model import Json
+from sandbox.local_discord.state.snowflakes import is_snowflake
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`body` None with 204 is an empty answer."""
+    """What a handler answers; `body` is None with 204."""
 
     status: int
     body: Any = None
@@ -24,7 +25,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One REST call, read and found authorized. `ids` and `texts` are the parts of the path."""
+    """One REST call, read and authorized. `parts`: the variable parts of the path."""
 
     method: str
     path: str
@@ -34,35 +35,36 @@ class Call:
     uploads: tuple[Upload, ...]
 
     def id(self, name: str) -> int:
-        """A snowflake of the path; routes match digits only."""
+        """Return a snowflake of the path; routes match digits only."""
         return int(self.parts[name])
 
     def flag(self, name: str) -> bool:
-        """Discord takes True, true and 1 (Reference, 'Boolean Query Strings')."""
+        """Return a boolean of the query: True, true and 1 (Discord docs: Reference, 'Boolean Query Strings')."""
         return self.query.get(name) in ("True", "true", "1")
 
     def number(self, name: str, default: int, least: int, most: int) -> int:
         value = self.query.get(name, str(default))
         if not (value.isascii() and value.isdigit()) or not least <= int(value) <= most:
-            raise invalid_form([Problem((name,), "NUMBER_TYPE_MAX", f"must be between {least} and {most}.")])
+            raise invalid_field((name,), "NUMBER_TYPE_MAX", f"must be between {least} and {most}.")
         return int(value)
 
     def snowflake(self, name: str) -> int | None:
-        """A snowflake of the query, None when it is not given."""
+        """Return a snowflake of the query, None when it is not given."""
         value = self.query.get(name)
-        if value is not None and not (value.isascii() and value.isdigit() and len(value) <= 20):
-            raise invalid_form([Problem((name,), "NUMBER_TYPE_COERCE", f'Value "{value}" is not snowflake.')])
+        if value is not None and not is_snowflake(value):
+            raise invalid_field((name,), "NUMBER_TYPE_COERCE", f'Value "{value}" is not snowflake.')
         return None if value is None else int(value)
 
     def checked(self, shape: Check) -> Json:
-        """The JSON body, which must have this shape."""
+        """Return the JSON body. Raises 400/50035 when it does not have this shape."""
         refuse(examine(self.json if self.json is not None else {}, shape))
         return self.json or {}
 
 
 def refuse(found: Findings) -> None:
-    """Raises 400/50035 for faults and for keys that nothing here knows: real Discord ignores those, a test must see
-    them.
+    """Raise 400/50035 for problems and for unknown keys.
+
+    Discord ignores unknown keys; here a misspelling must be seen.
     """
     problems = list(found.problems)
     for key in found.unknown_keys:
@@ -76,7 +78,7 @@ Handler = Callable[[Call], Answer]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`bucket` names the rate limit shared by routes of that name; empty means one of its own."""
+    """One route. `bucket`: the name of a rate limit that several routes share; empty: one of its own."""
 
     method: str
     template: str
@@ -104,13 +106,13 @@ def _compile(template: str) -> re.Pattern[str]:
 
 
 def top_level_resource(parts: Mapping[str, str]) -> str:
-    """What a rate limit is counted for beside the route: a channel, a guild, or a webhook with its token."""
+    """Return what a rate limit is counted for beside the route: a channel, a guild, or a webhook with its token."""
     names = ("channel_id", "guild_id", "webhook_id", "interaction_id", "token")
     return "/".join(parts[name] for name in names if name in parts)
 
 
-def find_route(routes: list[Route], method: str, path: str) -> tuple[Route, Mapping[str, str]] | DiscordError:
-    """The route of a call, 404 for a path that nothing knows, 405 for a method that it does not have."""
+def find_route(routes: list[Route], method: str, path: str) -> tuple[Route, Mapping[str, str]]:
+    """Return the route of a call and the parts of its path. Raises 404 for an unknown path, 405 for another method."""
     known_path = False
     for route in routes:
         match = route.pattern.match(path)
@@ -119,6 +121,4 @@ def find_route(routes: list[Route], method: str, path: str) -> tuple[Route, Mapp
         if route.method == method:
             return route, match.groupdict()
         known_path = True
-    if known_path:
-        return DiscordError(405, 0, "405: Method Not Allowed")
-    return DiscordError(404, 0, "404: Not Found")
+    raise method_not_allowed() if known_path else no_such_route()

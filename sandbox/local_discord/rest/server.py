@@ -1,7 +1,6 @@
-"""The REST entrance: reads a call, checks route, token and rate limit, lets a handler act, answers and records.
+"""Serves REST calls: reads one, checks route, token and rate limit, calls the route's handler, answers and records it.
 
-It knows no single route; those are in the other modules of this folder. Handlers never await, so no other call can come
-in between.
+Handlers never await, so no other call runs in between.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
+from sandbox.clock import Clock
 from sandbox.local_discord import errors
 from sandbox.local_discord.errors import BREAKS_A_RULE, DiscordError
 from sandbox.local_discord.faults import Faults, RestFault
@@ -20,7 +20,6 @@ from sandbox.local_discord.media.uploads import LARGEST_REQUEST, Body, parse_bod
 from sandbox.local_discord.recording import RecordedFile, RecordedRequest, Recording
 from sandbox.local_discord.rest.routing import Answer, Call, Route, find_route, top_level_resource
 from sandbox.local_discord.rules.rate_limits import EVERYTHING, RateLimits, rate_limited
-from sandbox.local_discord.state.snowflakes import Clock
 
 PREFIX = "/api/v10"
 
@@ -36,7 +35,7 @@ class Rest:
         self.overall = EVERYTHING
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """Answers one call, whatever it is; never raises for the caller's faults."""
+        """Answer one call; whatever is wrong with it becomes an answer."""
         at_ms, path = self._clock.now_ms(), request.path.removeprefix(PREFIX)
         fault = self._faults.match(request.method, path, uploads=request.content_type.startswith("multipart/"))
         if fault is not None and fault.delay_seconds:
@@ -47,19 +46,19 @@ class Rest:
             if raw is None:
                 raise errors.too_large()
             body = parse_body(request.headers.get("Content-Type", ""), raw)
-            answer = self._act(request.method, path, request.query, request.headers, body, fault, headers)
+            answer = self._handle(request.method, path, request.query, request.headers, body, fault, headers)
         except DiscordError as error:
             answer = Answer(error.status, error.body())
             headers |= error.headers
             injected = fault is not None and (fault.drop is not None or fault.status == error.status)
-            self._judge(f"{request.method} {path}", error, injected=injected)
+            self._record_violation(f"{request.method} {path}", error, injected=injected)
         dropped = fault is not None and fault.drop is not None
         self._record(request, at_ms, path, body, 0 if dropped else answer.status, answer.body)
         if dropped and request.transport is not None:
             request.transport.abort()
         return _response(answer, headers)
 
-    def _act(
+    def _handle(
         self,
         method: str,
         path: str,
@@ -69,11 +68,8 @@ class Rest:
         fault: RestFault | None,
         headers: dict[str, str],
     ) -> Answer:
-        """`headers` is filled with what the answer must carry, also when this raises."""
-        found = find_route(self._routes, method, path)
-        if isinstance(found, DiscordError):
-            raise found
-        route, parts = found
+        """Return the answer of the route's handler. *headers* gets the rate limit's headers, also when this raises."""
+        route, parts = find_route(self._routes, method, path)
         if route.needs_bot and sent_headers.get("Authorization") != f"Bot {self._token}":
             raise errors.unauthorized()
         self._limit(route, parts, headers)
@@ -96,10 +92,8 @@ class Rest:
             if not overall.granted:
                 raise rate_limited(max(1, overall.ends_at_ms - overall.now_ms) / 1000, scope="global")
 
-    def _judge(self, where: str, error: DiscordError, *, injected: bool) -> None:
-        """Broken rules and unknown routes are violations, and what Discord itself fails over; what can happen to a
-        correct bot is not.
-        """
+    def _record_violation(self, where: str, error: DiscordError, *, injected: bool) -> None:
+        """Record a violation for a broken rule, an unknown route or a 500; not for what can happen to a correct bot."""
         unknown_route = error.code == 0 and error.status in (404, 405)
         if not injected and (unknown_route or error.status == 500 or error.code in BREAKS_A_RULE):
             self._recording.violation(where, json.dumps(error.body(), ensure_ascii=False))
@@ -121,8 +115,8 @@ class Rest:
 
 
 async def _read(request: web.Request) -> bytes | None:
-    """The whole body, None when it is over Discord's limit (it is read to its end even so, that the answer gets
-    through).
+    """Return the whole body, None when it is over Discord's limit. It is read to its end all the same: the client
+    reads the answer only then.
     """
     chunks: list[bytes] = []
     size = 0
@@ -134,7 +128,10 @@ async def _read(request: web.Request) -> bytes | None:
 
 
 def _response(answer: Answer, headers: dict[str, str]) -> web.Response:
-    """Content-Type is exactly application/json: with a charset discord.py would not parse the body."""
+    """Return the response.
+
+    Its Content-Type is exactly application/json: with a charset discord.py does not parse it.
+    """
     if answer.status == 204:
         return web.Response(status=204, headers=headers)
     data = json.dumps(answer.body, separators=(",", ":")).encode()

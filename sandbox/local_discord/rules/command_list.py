@@ -1,4 +1,4 @@
-"""What a list of application commands must keep to beyond its shape (Discord docs: Application Commands). Pure."""
+"""The rules of a list of application commands beyond its shape (Discord docs: Application Commands)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST_CHARACTERS = 8000
 
 
 def examine_commands(commands: Any) -> Findings:
-    """Everything wrong with the body of a bulk overwrite."""
+    """Return all that is wrong with the body of a bulk overwrite."""
     found = examine(commands, bulk)
     if not found.problems:
         for index, command in enumerate(commands):
@@ -88,7 +88,9 @@ def _counts(commands: Sequence[dict[str, Any]], found: Findings) -> None:
 
 
 def characters(command: dict[str, Any]) -> int:
-    """Names, descriptions and choice values of a command and all below it, the longest localization counted."""
+    """Count the characters of names, descriptions and choice values of a command and its options; of localizations
+    the longest counts.
+    """
     total = _longest(command, "name") + _longest(command, "description")
     for choice in objects(command, "choices"):
         total += _longest(choice, "name") + len(str(choice["value"]))

@@ -1,4 +1,4 @@
-"""Components on their way into a stored message: ids assigned, defaults filled in, `attachment://` resolved. Pure."""
+"""Prepares components for a stored message: assigns ids, fills in defaults, resolves `attachment://`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,7 @@ SCHEME = "attachment://"
 
 _DEFAULTS: dict[int, Json] = {
     parts.BUTTON: {"disabled": False},
-    parts.STRING_SELECT: {"min_values": 1, "max_values": 1, "disabled": False},
-    parts.USER_SELECT: {"min_values": 1, "max_values": 1, "disabled": False},
-    parts.ROLE_SELECT: {"min_values": 1, "max_values": 1, "disabled": False},
-    parts.MENTIONABLE_SELECT: {"min_values": 1, "max_values": 1, "disabled": False},
-    parts.CHANNEL_SELECT: {"min_values": 1, "max_values": 1, "disabled": False},
+    **{kind: {"min_values": 1, "max_values": 1, "disabled": False} for kind in parts.SELECTS},
     parts.THUMBNAIL: {"description": None, "spoiler": False},
     parts.FILE: {"name": None, "size": None, "spoiler": False},
     parts.SEPARATOR: {"spacing": 1, "divider": True},
@@ -28,7 +24,7 @@ _DEFAULTS: dict[int, Json] = {
 
 
 def with_ids(components: Sequence[Json]) -> list[Json]:
-    """A deep copy in which every component has an id: its own, or the next free number in reading order."""
+    """Return a deep copy in which every component has an id: its own, or the next free number in reading order."""
     copies = [_copy(component) for component in components]
     taken = {part["id"] for _, part in walk(copies) if part.get("id")}
     following = 1
@@ -42,7 +38,7 @@ def with_ids(components: Sequence[Json]) -> list[Json]:
 
 
 def _copy(component: Json) -> Json:
-    """Without nulls and with the defaults that Discord's answers carry."""
+    """Return a deep copy without nulls and with the defaults of Discord's answers."""
     copied: Json = dict(_DEFAULTS.get(component["type"], {}))
     copied |= {key: value for key, value in component.items() if value is not None}
     if "components" in copied:
@@ -68,8 +64,9 @@ def resolve_media(
     named: Mapping[str, Attachment],
     own_attachment_id: Callable[[str], int | None],
 ) -> list[Problem]:
-    """Puts `{"attachment": id}` or `{"url": …}` wherever components (already copied) show media;
-    returns what is wrong. *named*: what `attachment://` may mean, by file name.
+    """Replace the media of components (already copied) by `{"attachment": id}` or `{"url": …}`; return what is wrong.
+
+    *named*: the attachments that `attachment://` may name, by file name.
     """
     by_id = {attachment.id: attachment for attachment in attachments}
     problems: list[Problem] = []
@@ -112,7 +109,7 @@ def _not_found(at: Path, url: str) -> Problem:
 
 
 def lost_media(components: Sequence[Json], attachments: Sequence[Attachment]) -> list[Problem]:
-    """Stored components that show an attachment which an edit took away."""
+    """Return a problem for each stored component whose attachment an edit removes."""
     kept = {attachment.id for attachment in attachments}
     lost: list[Problem] = []
     for at, part in walk(components):
@@ -126,10 +123,10 @@ def lost_media(components: Sequence[Json], attachments: Sequence[Attachment]) ->
 
 
 def text_of(components: Sequence[Json]) -> str:
-    """All text displays, for finding mentions."""
+    """Return the text of all text displays."""
     return "\n".join(part["content"] for _, part in walk(components) if part["type"] == parts.TEXT_DISPLAY)
 
 
 def clean_filename(name: str) -> str:
-    """The name under which Discord keeps an upload: ASCII letters, digits, dot, dash, underscore."""
+    """Return the name under which Discord keeps an upload: ASCII letters, digits, dot, dash, underscore."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".") or "unknown"

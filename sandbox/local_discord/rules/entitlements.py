@@ -1,14 +1,14 @@
-"""Entitlements: what people have bought (Discord docs: Entitlement). Here they are given and taken."""
+"""Entitlements: what people have bought (Discord docs: Entitlement). Tests give them and take them back."""
 
 from __future__ import annotations
 
 from sandbox.local_discord.errors import unknown_thing
 from sandbox.local_discord.payloads.messages import iso_time
-from sandbox.local_discord.state.events import EntitlementChanged
+from sandbox.local_discord.state.changes import EntitlementChanged
 from sandbox.local_discord.state.model import Json
 from sandbox.local_discord.state.state import State
 
-PURCHASE, TEST_MODE_PURCHASE, APPLICATION_SUBSCRIPTION = 1, 4, 8
+PURCHASE = 1
 
 
 class Entitlements:
@@ -16,7 +16,7 @@ class Entitlements:
         self._state = state
 
     def give(self, user_id: int, sku_id: int, kind: int = PURCHASE) -> int:
-        """Someone buys; the bot gets ENTITLEMENT_CREATE on shard 0. Returns the entitlement's id."""
+        """Make a purchase; the bot gets ENTITLEMENT_CREATE on shard 0. Return the entitlement's id."""
         number = self._state.ids.next_id()
         entitlement: Json = {
             "id": str(number),
@@ -34,13 +34,13 @@ class Entitlements:
         return number
 
     def take_back(self, entitlement_id: int) -> None:
-        """A refund: ENTITLEMENT_DELETE on shard 0. 404/10029 for an unknown one."""
+        """Refund a purchase: ENTITLEMENT_DELETE on shard 0. Raises 404/10029 for an unknown one."""
         entitlement = self._find(entitlement_id)
         entitlement["deleted"] = True
         self._state.tell(EntitlementChanged("ENTITLEMENT_DELETE", entitlement))
 
     def consume(self, entitlement_id: int) -> None:
-        """404/10029 for an unknown one."""
+        """Mark a purchase as consumed. Raises 404/10029 for an unknown one."""
         self._find(entitlement_id)["consumed"] = True
 
     def _find(self, entitlement_id: int) -> Json:

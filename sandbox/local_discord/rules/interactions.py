@@ -1,4 +1,4 @@
-"""The life of an interaction: the event, one answer within 3 s, 15 minutes of webhook calls. Knows the rules, no HTTP.
+"""The rules of an interaction: one answer within 3 s, then 15 minutes of webhook calls with its token.
 
 Source: Discord docs, Receiving and Responding ('Responding to an Interaction', 'Followup Messages').
 """
@@ -11,10 +11,12 @@ from sandbox.local_discord import errors
 from sandbox.local_discord.errors import DiscordError
 from sandbox.local_discord.media.uploads import Upload
 from sandbox.local_discord.payloads.interactions import InteractionPayloads
-from sandbox.local_discord.rules.message_body import EPHEMERAL, LOADING, RESPONSE_FLAGS
+from sandbox.local_discord.rules.message_body import RESPONSE_FLAGS
 from sandbox.local_discord.rules.messages import Draft, Messages
-from sandbox.local_discord.state.events import InteractionChanged, InteractionSent, ModalShown
+from sandbox.local_discord.state.changes import InteractionChanged, InteractionSent, ModalOpened
 from sandbox.local_discord.state.model import (
+    EPHEMERAL,
+    LOADING,
     Ack,
     Channel,
     Interaction,
@@ -30,7 +32,7 @@ from sandbox.local_discord.state.state import State
 ANSWER_WITHIN_MS = 3_000
 TOKEN_LIVES_MS = 15 * 60 * 1000
 MOST_FOLLOW_UPS = 5
-"""Follow-ups of an interaction that only a user install authorizes."""
+"""How many follow-ups an interaction may have that only a user install authorizes."""
 
 
 class Interactions:
@@ -52,7 +54,7 @@ class Interactions:
         message: Message | None = None,
         triggered_by: Interaction | None = None,
     ) -> Interaction:
-        """A person acts; the event goes out. `triggered_by` is the interaction that was answered with a form."""
+        """Create an interaction and tell the bot. *triggered_by*: the interaction that was answered with a form."""
         number = self._state.ids.next_id()
         random_part = base64.urlsafe_b64encode(self._state.rng.randbytes(96)).decode()
         interaction = Interaction(
@@ -78,7 +80,9 @@ class Interactions:
         return interaction
 
     def answer(self, interaction_id: int, token: str, body: Json, uploads: tuple[Upload, ...]) -> Interaction:
-        """The one answer. 404/10062 when unknown or later than 3 s, 400/40060 when there was one already."""
+        """Give an interaction its one answer. Raises 404/10062 when it is unknown or older than 3 s, 400/40060 when it
+        has an answer.
+        """
         interaction = self._state.interactions.get(interaction_id)
         if interaction is None or interaction.token != token:
             raise errors.unknown_interaction()
@@ -98,7 +102,7 @@ class Interactions:
             self._open.pop(interaction.id, None)
         self._state.tell(InteractionChanged(interaction))
         if ack is Ack.MODAL:
-            self._state.tell(ModalShown(interaction))
+            self._state.tell(ModalOpened(interaction))
         return interaction
 
     def _perform(self, interaction: Interaction, ack: Ack, data: Json, uploads: tuple[Upload, ...]) -> None:
@@ -164,15 +168,15 @@ class Interactions:
     def _update(self, interaction: Interaction, ack: Ack, data: Json, uploads: tuple[Upload, ...]) -> None:
         message = self._state.messages.get(interaction.message_id or 0)
         if message is None:
-            raise errors.unknown_thing(10008, "Message")
+            raise errors.unknown_message()
         if ack is Ack.UPDATE:
             self._edit(interaction, message, data, uploads)
         interaction.original_id = message.id
         interaction.made_ids.add(message.id)
 
     def by_webhook(self, application_id: int, token: str) -> Interaction:
-        """401/50027 for a token that is unknown or 15 minutes old, 404/10015 before the answer or for another
-        application.
+        """Return the interaction of a webhook call. Raises 401/50027 for a token that is unknown or 15 minutes old,
+        404/10015 before the answer or for another application.
         """
         interaction = self._state.interactions_by_token.get(token)
         if application_id != self._state.application_id:
@@ -184,8 +188,8 @@ class Interactions:
         return interaction
 
     def follow_up(self, interaction: Interaction, body: Json, uploads: tuple[Upload, ...]) -> Message:
-        """Right after a deferral it edits the loading message and keeps that one's ephemeral state (Discord docs,
-        deprecated).
+        """Create a follow-up. Right after a deferral, edit the loading message instead and keep it ephemeral or not
+        (Discord docs, deprecated).
         """
         original = self._state.messages.get(interaction.original_id or 0)
         if original is not None and original.flags & LOADING:
@@ -202,11 +206,11 @@ class Interactions:
         return message
 
     def message_of(self, interaction: Interaction, message_id: int | None) -> Message:
-        """None means `@original`. Only messages of this interaction can be reached; 404/10008 for any other."""
+        """Return a message of this interaction; None means `@original`. Raises 404/10008 for any other message."""
         wanted = interaction.original_id if message_id is None else message_id
         message = self._state.messages.get(wanted or 0)
         if message is None or message.id not in interaction.made_ids:
-            raise errors.unknown_thing(10008, "Message")
+            raise errors.unknown_message()
         return message
 
     def edit(self, interaction: Interaction, message: Message, body: Json, uploads: tuple[Upload, ...]) -> Message:
@@ -225,7 +229,7 @@ class Interactions:
         self._messages.edit(message, body, uploads, interaction.attachment_size_limit, permissions)
 
     def sweep(self) -> None:
-        """Tells people whose interaction got no answer in 3 s, or whose "thinking…" outlived its token."""
+        """Fail interactions that have no answer after 3 s, or are still "thinking" when their token has run out."""
         now = self._state.clock.now_ms()
         for interaction in list(self._open.values()):
             limit = ANSWER_WITHIN_MS if interaction.ack is None else TOKEN_LIVES_MS
@@ -236,7 +240,8 @@ class Interactions:
 
 
 def _refuse_wrong_type(interaction: Interaction, ack: Ack) -> None:
-    """6 and 7 need a component's message, 9 may not answer a form (Discord docs: 'Interaction Callback Type')."""
+    """Refuse types 6 and 7 without a component's message, and 9 as the answer to a form (Discord docs: 'Interaction
+    Callback Type')."""
     if ack in (Ack.DEFERRED_UPDATE, Ack.UPDATE) and interaction.message_id is None:
         raise errors.invalid_field(("type",), "INTERACTION_TYPE_INVALID", "Only a component's message can be updated")
     if ack is Ack.MODAL and interaction.kind is InteractionKind.MODAL_SUBMIT:

@@ -1,4 +1,4 @@
-"""Whom a message mentions and whom it may notify (Discord docs: Message, 'Allowed Mentions Object'). Pure."""
+"""Whom a message mentions and whom it may notify (Discord docs: Message, 'Allowed Mentions Object')."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Mentions:
 def find_mentions(
     text: str, allowed: Mapping[str, Any] | None, known: Iterable[int], *, replied_to: int | None, may_everyone: bool
 ) -> Mentions:
-    """Mentions that count. Without `allowed_mentions` all do; with it only what it names."""
+    """Return the mentions that count. Without `allowed_mentions` all do; with it only what it names."""
     everything: dict[str, Any] = {"parse": ["users", "roles", "everyone"], "replied_user": True}
     rules = everything if allowed is None else allowed
     parse: list[str] = rules.get("parse") or []
@@ -41,7 +41,7 @@ def find_mentions(
 
 
 def contradictions(allowed: Mapping[str, Any] | None) -> list[Problem]:
-    """Naming users while also parsing users is refused by Discord."""
+    """Return what contradicts itself: Discord refuses to parse users or roles that are also listed."""
     problems: list[Problem] = []
     for key in ("users", "roles"):
         if allowed and allowed.get(key) and key in (allowed.get("parse") or []):

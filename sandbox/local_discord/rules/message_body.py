@@ -1,7 +1,7 @@
-"""What a message must keep to beyond the shape of its body: Components V2, limits over the whole, unique ids. Pure.
+"""The rules of a message's body beyond its shape: Components V2, limits over the whole body, unique ids.
 
-Sources: Discord docs, Component Reference and Message. That all text displays together have 4000 characters is what
-discord.py counts and Discord's issue tracker says; it is not in Discord's docs.
+Sources: Discord docs, Component Reference and Message. The limit of 4000 characters for all text displays together is
+the one that discord.py counts and Discord's issue tracker names; it is not in Discord's docs.
 """
 
 from __future__ import annotations
@@ -12,10 +12,15 @@ from typing import Any, cast
 from sandbox.local_discord.errors import Path
 from sandbox.local_discord.schemas import components as parts
 from sandbox.local_discord.schemas.checks import Findings
-from sandbox.local_discord.state.model import Json, objects
-
-SUPPRESS_EMBEDS, EPHEMERAL, LOADING = 1 << 2, 1 << 6, 1 << 7
-SUPPRESS_NOTIFICATIONS, VOICE_MESSAGE, COMPONENTS_V2 = 1 << 12, 1 << 13, 1 << 15
+from sandbox.local_discord.state.model import (
+    COMPONENTS_V2,
+    EPHEMERAL,
+    SUPPRESS_EMBEDS,
+    SUPPRESS_NOTIFICATIONS,
+    VOICE_MESSAGE,
+    Json,
+    objects,
+)
 
 RESPONSE_FLAGS = SUPPRESS_EMBEDS | EPHEMERAL | COMPONENTS_V2 | VOICE_MESSAGE | SUPPRESS_NOTIFICATIONS
 CREATE_FLAGS = SUPPRESS_EMBEDS | SUPPRESS_NOTIFICATIONS | VOICE_MESSAGE | COMPONENTS_V2
@@ -23,17 +28,16 @@ EDIT_FLAGS = SUPPRESS_EMBEDS | COMPONENTS_V2
 
 MOST_TEXT_BYTES = 10_170
 """UTF-8 bytes of all component text of one message; beyond it Discord answers 500 (discord-api-docs#8554; #7310 for
-labels). That descriptions of gallery items count is inferred."""
+labels). That the descriptions of gallery items count is inferred."""
 
 MOST_COMPONENTS, MOST_TEXT, MOST_EMBED_TEXT = 40, 4000, 6000
 _ONLY_V2 = frozenset({parts.SECTION, parts.TEXT_DISPLAY, parts.THUMBNAIL, parts.MEDIA_GALLERY, parts.FILE})
 _ONLY_V2_TOP = _ONLY_V2 | {parts.SEPARATOR, parts.CONTAINER}
 _TEXT_KEYS = ("content", "description", "label", "placeholder")
-_SELECTS = frozenset({3, 5, 6, 7, 8})
 
 
 def walk(components: Sequence[dict[str, Any]], at: Path = ("components",)) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Every component of a message or modal with its path, outer ones first, in the order a person reads them."""
+    """Return every component of a message or modal with its path, outer ones first, in reading order."""
     for index, component in enumerate(components):
         here = (*at, index)
         yield here, component
@@ -44,7 +48,7 @@ def walk(components: Sequence[dict[str, Any]], at: Path = ("components",)) -> It
 
 
 def text_bytes(part: Any) -> int:
-    """UTF-8 bytes of all that can be read in components: contents, descriptions, labels and placeholders."""
+    """Return the UTF-8 bytes of all contents, descriptions, labels and placeholders of components."""
     if isinstance(part, list):
         return sum(text_bytes(each) for each in cast("list[Any]", part))
     if not isinstance(part, dict):
@@ -55,7 +59,7 @@ def text_bytes(part: Any) -> int:
 
 
 def examine_message(body: Mapping[str, Any], flags: int, found: Findings) -> None:
-    """Cross-field rules of a body whose shape is right; `flags` are the message's flags as they will be."""
+    """Check the rules between fields of a body whose shape is right. *flags*: the flags that the message will have."""
     components: list[dict[str, Any]] = objects(body, "components")
     everything = list(walk(components))
     if flags & COMPONENTS_V2:
@@ -98,13 +102,13 @@ def _legacy_components(components: Sequence[dict[str, Any]], found: Findings) ->
 
 
 def examine_components(everything: Sequence[tuple[Path, dict[str, Any]]], found: Findings) -> None:
-    """Buttons and selects, custom ids and component ids of a message or a modal."""
+    """Check buttons, selects, custom ids and component ids of a message or a modal."""
     custom_ids: set[str] = set()
     ids: set[int] = set()
     for at, component in everything:
         if component["type"] == parts.BUTTON:
             _button(component, at, found)
-        elif component["type"] in _SELECTS:
+        elif component["type"] in parts.SELECTS:
             _select(component, at, found)
         elif component["type"] == parts.ACTION_ROW:
             _row(component, at, found)
@@ -149,7 +153,7 @@ def _select(select: dict[str, Any], at: Path, found: Findings) -> None:
 
 
 def _row(row: dict[str, Any], at: Path, found: Findings) -> None:
-    if len(row["components"]) > 1 and any(child["type"] in _SELECTS for child in row["components"]):
+    if len(row["components"]) > 1 and any(child["type"] in parts.SELECTS for child in row["components"]):
         found.add((*at, "components"), "COMPONENT_LAYOUT_WIDTH_EXCEEDED", "The specified component exceeds the width")
 
 

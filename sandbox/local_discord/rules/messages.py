@@ -1,7 +1,4 @@
-"""Makes, changes and removes messages by the rules, whoever asks: interactions, the bot's token or a person.
-
-Knows no HTTP.
-"""
+"""Creates, edits and deletes messages by Discord's rules, for interactions, the bot's token and people."""
 
 from __future__ import annotations
 
@@ -9,24 +6,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sandbox.local_discord import errors
-from sandbox.local_discord.media import file_types as media
 from sandbox.local_discord.media.cdn import Cdn
+from sandbox.local_discord.media.file_types import read_facts
 from sandbox.local_discord.media.uploads import Upload
 from sandbox.local_discord.rules.components import clean_filename, lost_media, resolve_media, text_of, with_ids
 from sandbox.local_discord.rules.mentions import contradictions, find_mentions
-from sandbox.local_discord.rules.message_body import (
+from sandbox.local_discord.rules.message_body import EDIT_FLAGS, MOST_TEXT_BYTES, examine_message, text_bytes
+from sandbox.local_discord.schemas.checks import Findings
+from sandbox.local_discord.state import permissions as p
+from sandbox.local_discord.state.changes import MessageDeleted, MessageDismissed, MessageSaved
+from sandbox.local_discord.state.model import (
     COMPONENTS_V2,
     EPHEMERAL,
     LOADING,
-    MOST_TEXT_BYTES,
+    SUPPRESS_EMBEDS,
     SUPPRESS_NOTIFICATIONS,
-    examine_message,
-    text_bytes,
+    Attachment,
+    Channel,
+    Json,
+    Message,
+    MessageKind,
+    objects,
 )
-from sandbox.local_discord.schemas.checks import Findings
-from sandbox.local_discord.state import permissions as p
-from sandbox.local_discord.state.events import MessageDismissed, MessageGone, MessageSaved
-from sandbox.local_discord.state.model import Attachment, Channel, Json, Message, MessageKind, objects
 from sandbox.local_discord.state.state import State
 
 MOST_ATTACHMENTS = 10
@@ -34,7 +35,7 @@ MOST_ATTACHMENTS = 10
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A new message before it is checked. `size_limit` is in bytes per file."""
+    """A new message before it is checked. `size_limit`: bytes per file. `permissions`: those of the author."""
 
     channel: Channel
     author_id: int
@@ -56,7 +57,9 @@ class Messages:
         self._cdn = cdn
 
     def create(self, draft: Draft) -> Message:
-        """Raises 400/50035, 400/50006, 400/50146, 413/40005 or 500 as Discord does; nothing is stored then."""
+        """Create a message. Raises 400/50035, 400/50006, 400/50146, 413/40005 or 500 as Discord does, and stores
+        nothing.
+        """
         body = draft.body
         self._examine(body, draft.flags)
         message = Message(
@@ -90,9 +93,9 @@ class Messages:
     def edit(
         self, message: Message, body: Json, uploads: tuple[Upload, ...], size_limit: int, permissions: int
     ) -> Message:
-        """Changes what the body names and keeps the rest; same errors as `create`, and nothing is changed then.
+        """Change what the body names and keep the rest. Raises what `create` does, and changes nothing then.
 
-        400/50083 in an archived thread, whichever token edits.
+        Raises 400/50083 in an archived thread, with either token.
         """
         if message.channel_id in self._state.archived_threads:
             raise errors.thread_archived()
@@ -134,10 +137,10 @@ class Messages:
         self._state.remove_message(message)
         for attachment in message.attachments:
             self._cdn.drop(attachment)
-        self._state.tell(MessageGone(message))
+        self._state.tell(MessageDeleted(message))
 
     def dismiss(self, message: Message, person_id: int) -> None:
-        """A person closes an ephemeral message: the message lives on for the bot, as in Discord."""
+        """Hide an ephemeral message from its person; the bot can still edit it, as in Discord."""
         self._state.dismissed.add((message.id, person_id))
         self._state.tell(MessageDismissed(message, person_id))
 
@@ -156,7 +159,7 @@ class Messages:
             message.edited_at_ms = self._state.clock.now_ms()
 
     def _flags_after(self, message: Message, body: Json) -> int:
-        """SUPPRESS_EMBEDS may go and come; IS_COMPONENTS_V2 may only come; the others stay."""
+        """Return the flags after an edit: SUPPRESS_EMBEDS can be set and removed, IS_COMPONENTS_V2 only set."""
         asked = body.get("flags")
         if asked is None:
             return message.flags
@@ -164,8 +167,7 @@ class Messages:
             raise errors.invalid_field(
                 ("flags",), "MESSAGE_COMPONENTS_V2_FLAG_REMOVED", "IS_COMPONENTS_V2 cannot be removed from a message"
             )
-        changeable = COMPONENTS_V2 | (1 << 2)
-        return (message.flags & ~(1 << 2)) | (asked & changeable)
+        return (message.flags & ~SUPPRESS_EMBEDS) | (asked & EDIT_FLAGS)
 
     def _examine(self, body: Json, flags: int) -> None:
         found = Findings()
@@ -187,11 +189,12 @@ class Messages:
     def _attachments(
         self, message: Message, body: Json, uploads: tuple[Upload, ...], size_limit: int
     ) -> tuple[list[Attachment], dict[str, Attachment]]:
-        """The attachments after the write, and those that `attachment://` may name, by file name.
+        """Return the attachments after the write, and those that `attachment://` may name, by file name.
 
-        `attachments` is the whole list to keep and add; without it all are kept and the uploads are appended. Named are
-        only those whose file name stands in this request: uploads, and kept ones that are listed with `filename` (seen
-        on Discord by an operator: with the id alone the reference is not found; discord.py, hikari and JDA send both).
+        `attachments` is the whole list to keep and add; without it all are kept and the uploads are appended. Only
+        those can be named whose file name is in this request: uploads, and kept ones that are listed with `filename`
+        (seen on Discord by an operator: with the id alone the reference is not found; discord.py, hikari and JDA send
+        both).
         """
         if any(len(upload.data) > size_limit for upload in uploads):
             raise errors.too_large()
@@ -220,7 +223,7 @@ class Messages:
 
     def _stored(self, message: Message, upload: Upload, entry: Json) -> Attachment:
         filename = clean_filename(entry.get("filename") or upload.filename)
-        facts = media.look_at(upload.data, filename)
+        facts = read_facts(upload.data, filename)
         return Attachment(
             id=self._state.ids.next_id(),
             channel_id=message.channel_id,

@@ -1,7 +1,6 @@
 """Rate limits as buckets per route and top-level resource, with Discord's headers (Discord docs: Rate Limits).
-Pure but for the clock.
 
-Discord publishes no numbers; these are what its engineers and users report, and a bot must read the headers anyway.
+Discord publishes no numbers; these are what its engineers and users report. A bot must read the headers.
 """
 
 from __future__ import annotations
@@ -10,8 +9,8 @@ import hashlib
 import math
 from dataclasses import dataclass
 
+from sandbox.clock import Clock
 from sandbox.local_discord.errors import DiscordError
-from sandbox.local_discord.state.snowflakes import Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +23,7 @@ WEBHOOK = Limit(5, 2_000)
 CHANNEL_MESSAGES = Limit(5, 5_000)
 ORDINARY = Limit(20, 5_000)
 EVERYTHING = Limit(50, 1_000)
-"""The global limit of one bot; interaction endpoints are not bound to it."""
+"""The global limit of one bot; it does not count interaction endpoints."""
 
 
 @dataclass(slots=True)
@@ -35,7 +34,7 @@ class _Window:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The state of a bucket after one call asked for a place in it."""
+    """The state of a bucket after one call; `granted`: the call is within the limit."""
 
     bucket: str
     limit: int
@@ -65,7 +64,7 @@ class RateLimits:
         self._windows: dict[tuple[str, str], _Window] = {}
 
     def take(self, bucket: str, resource: str, limit: Limit) -> Taken:
-        """One call in a fixed window that opens with its first call."""
+        """Count one call in a fixed window that begins with its first call."""
         now = self._clock.now_ms()
         window = self._windows.get((bucket, resource))
         if window is None or window.ends_at_ms <= now:
@@ -90,10 +89,7 @@ def rate_limited(
     with_via: bool = True,
     message: str = "You are being rate limited.",
 ) -> DiscordError:
-    """429.
-
-    Without a Via header discord.py takes it for Cloudflare's ban and gives up at once, so ordinary ones carry it.
-    """
+    """429. *with_via* False: as Cloudflare bans an address; discord.py gives up at once without a Via header."""
     added = {"Retry-After": str(math.ceil(retry_after)), "X-RateLimit-Scope": scope}
     if with_via:
         added["Via"] = "1.1 google"
@@ -104,6 +100,6 @@ def rate_limited(
 
 
 def too_many_late_edits(retry_after: float) -> DiscordError:
-    """429 with 30046 for a message older than an hour. How many are allowed is not documented, nor how long to wait."""
+    """429 with 30046 for messages older than an hour. Discord documents neither the count nor the wait."""
     message = "Maximum number of edits to messages older than 1 hour reached. Try again later."
     return rate_limited(retry_after, code=30046, scope="shared", message=message)

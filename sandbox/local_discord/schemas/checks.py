@@ -1,7 +1,7 @@
-"""A small language for what a request body may look like, with Discord's own error codes. Pure; knows no concrete body.
+"""Checks from which the shape of a request body is built, with Discord's error codes.
 
-A check looks at one value and writes what it finds into `Findings`. Keys that no shape names are kept apart from
-faults: real Discord ignores them, this stand-in refuses them loudly.
+A check examines one value and adds what is wrong to `Findings`. Keys that no shape names are listed by themselves:
+Discord ignores them, this stand-in refuses them.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ Check = Callable[[Any, Path, Findings], None]
 
 
 def examine(value: Any, check: Check) -> Findings:
-    """Runs one check over a whole body."""
+    """Run one check over a whole body."""
     findings = Findings()
     check(value, (), findings)
     return findings
 
 
 def anything(value: Any, at: Path, found: Findings) -> None:
-    """For parts that the stand-in passes through unread."""
+    """Accept every value: for keys that the stand-in does not read."""
 
 
 def nullable(check: Check) -> Check:
@@ -81,7 +81,7 @@ def boolean(value: Any, at: Path, found: Findings) -> None:
 
 
 def snowflake(value: Any, at: Path, found: Findings) -> None:
-    """A string of digits; whole numbers are taken too, as Discord does for `attachments[].id`."""
+    """Check for a string of digits; whole numbers pass too, as in Discord for `attachments[].id`."""
     whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
     if not whole and not (isinstance(value, str) and value.isascii() and value.isdigit()):
         found.add(at, "NUMBER_TYPE_COERCE", f'Value "{value}" is not snowflake.')
@@ -111,7 +111,7 @@ def list_of(check: Check, least: int = 0, most: int | None = None) -> Check:
 
 
 def map_of(check: Check) -> Check:
-    """An object with free keys (localizations)."""
+    """Return a check of an object with any keys (localizations)."""
 
     def run(value: Any, at: Path, found: Findings) -> None:
         if not isinstance(value, dict):
@@ -145,7 +145,7 @@ def an_object(fields: Mapping[str, Check], required: Iterable[str] = ()) -> Chec
 
 
 def by_type(kinds: Mapping[int, Check]) -> Check:
-    """An object whose `type` decides its shape (components, options)."""
+    """Return a check of an object whose `type` decides its shape (components, options)."""
 
     def run(value: Any, at: Path, found: Findings) -> None:
         if not isinstance(value, dict):

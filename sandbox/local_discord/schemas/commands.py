@@ -1,6 +1,6 @@
 """The shape of application commands (Discord docs: Application Commands).
 
-Pure tables; cross-field rules are in rules/command_list.py.
+Rules between fields: rules/command_list.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The shapes of message and modal components (Discord docs: Component Reference). Pure tables."""
+"""The shapes of message and modal components (Discord docs: Component Reference)."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from sandbox.local_discord.schemas.checks import (
 
 ACTION_ROW, BUTTON, STRING_SELECT, TEXT_INPUT = 1, 2, 3, 4
 USER_SELECT, ROLE_SELECT, MENTIONABLE_SELECT, CHANNEL_SELECT = 5, 6, 7, 8
+SELECTS = (STRING_SELECT, USER_SELECT, ROLE_SELECT, MENTIONABLE_SELECT, CHANNEL_SELECT)
 SECTION, TEXT_DISPLAY, THUMBNAIL, MEDIA_GALLERY, FILE, SEPARATOR, CONTAINER = 9, 10, 11, 12, 13, 14, 17
 LABEL, FILE_UPLOAD, RADIO_GROUP, CHECKBOX_GROUP, CHECKBOX = 18, 19, 21, 22, 23
 
@@ -30,7 +31,7 @@ _ALT_TEXT = nullable(text(1, 1024))
 _MEDIA = an_object(
     {
         "url": text(1, 2048),
-        # What Discord's own answers carry and libraries send back; Discord ignores it.
+        # Keys of Discord's own answers that libraries send back; Discord ignores them.
         "id": anything,
         "proxy_url": anything,
         "width": anything,
@@ -83,7 +84,7 @@ _entity_select = an_object(_SELECT | {"default_values": _DEFAULTS}, ["type", "cu
 _channel_select = an_object(
     _SELECT | {"default_values": _DEFAULTS, "channel_types": nullable(list_of(integer()))}, ["type", "custom_id"]
 )
-_SELECTS: dict[int, Check] = {
+_SELECT_CHECKS: dict[int, Check] = {
     STRING_SELECT: _string_select,
     USER_SELECT: _entity_select,
     ROLE_SELECT: _entity_select,
@@ -117,7 +118,7 @@ _file = an_object(
 )
 _separator = an_object(_BASE | {"spacing": nullable(one_of(1, 2)), "divider": nullable(boolean)}, ["type"])
 _message_row = an_object(
-    _BASE | {"components": list_of(by_type({BUTTON: _button, **_SELECTS}), 1, 5)}, ["type", "components"]
+    _BASE | {"components": list_of(by_type({BUTTON: _button, **_SELECT_CHECKS}), 1, 5)}, ["type", "components"]
 )
 _INSIDE: dict[int, Check] = {
     ACTION_ROW: _message_row,
@@ -171,7 +172,7 @@ _label = an_object(
         "label": text(1, 45),
         "description": nullable(text(1, 100)),
         "component": by_type(
-            _SELECTS
+            _SELECT_CHECKS
             | {
                 TEXT_INPUT: _text_input,
                 FILE_UPLOAD: _file_upload,

@@ -1,4 +1,4 @@
-"""The shapes of embeds and of entries of `attachments` (Discord docs: Message). Pure tables."""
+"""The shapes of embeds and of entries of `attachments` (Discord docs: Message)."""
 
 from __future__ import annotations
 

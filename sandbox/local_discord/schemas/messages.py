@@ -1,4 +1,4 @@
-"""The shapes of bodies that make or change messages, and of interaction callbacks. Pure tables.
+"""The shapes of bodies that create or edit messages, and of interaction callbacks.
 
 Sources: Discord docs, Message ('Create Message', 'Edit Message'), Webhook ('Execute Webhook'),
 Receiving and Responding ('Interaction Response Object').
@@ -51,7 +51,7 @@ _reference = nullable(
 
 
 def _nonce(value: Any, at: Path, found: Findings) -> None:
-    """At most 25 characters, or a whole number (Discord docs: Message, 'Create Message')."""
+    """Check for at most 25 characters, or a whole number (Discord docs: Message, 'Create Message')."""
     if not isinstance(value, int) or isinstance(value, bool):
         text(0, 25)(value, at, found)
 
@@ -94,7 +94,7 @@ DATA_NEEDED = frozenset({4, 9})
 
 
 def interaction_callback(value: Any, at: Path, found: Findings) -> None:
-    """`type` decides what `data` may be. Types 8, 10, 12 answer things that this stand-in never asks."""
+    """Check a callback: `type` decides what `data` may be. Types 8, 10 and 12 answer what this stand-in never sends."""
     an_object({"type": one_of(*_CALLBACK_DATA), "data": anything}, ["type"])(value, at, found)
     if found.problems:
         return

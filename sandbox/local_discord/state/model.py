@@ -1,5 +1,4 @@
-"""The things of the local Discord: people, guilds, channels, messages, interactions.
-Plain data; knows no HTTP and no rules.
+"""The data of the local Discord: people, guilds, channels, messages, interactions.
 
 Ids are int here and become strings only in `payloads`.
 """
@@ -15,14 +14,18 @@ from sandbox.local_discord.state.permissions import Overwrite
 
 Json = dict[str, Any]
 
+# Message flags (Discord docs: Message, 'Message Flags').
+SUPPRESS_EMBEDS, EPHEMERAL, LOADING = 1 << 2, 1 << 6, 1 << 7
+SUPPRESS_NOTIFICATIONS, VOICE_MESSAGE, COMPONENTS_V2 = 1 << 12, 1 << 13, 1 << 15
+
 
 def objects(holder: Mapping[str, Any], key: str) -> list[Json]:
-    """The list of JSON objects under a key; empty when it is absent or null."""
+    """Return the list of JSON objects under a key; empty when it is absent or null."""
     return holder.get(key) or []
 
 
 class ChannelKind(IntEnum):
-    """Discord's channel types (Discord docs: Channel, 'Channel Types'), those that exist here."""
+    """The channel types that exist here (Discord docs: Channel, 'Channel Types')."""
 
     TEXT = 0
     DM = 1
@@ -34,7 +37,7 @@ class ChannelKind(IntEnum):
 
 
 class MessageKind(IntEnum):
-    """Discord's message types that can arise here."""
+    """The message types that exist here (Discord docs: Message, 'Message Types')."""
 
     DEFAULT = 0
     REPLY = 19
@@ -68,7 +71,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Someone who can act. `role` is "member", "moderator" or "owner" (of the bot, not of a guild)."""
+    """A user who can act. `role` is "member", "moderator" or "owner" (of the bot, not of a guild)."""
 
     id: int
     name: str
@@ -127,7 +130,8 @@ class Channel:
     @property
     def context(self) -> int:
         """0 GUILD, 1 BOT_DM, 2 PRIVATE_CHANNEL (Discord docs: Application Commands, 'Interaction Context Types').
-        Into a private channel people can bring an app, but it is never there itself.
+
+        In a private channel people can use an app that they installed; the bot user is never a member.
         """
         if self.guild_id is not None:
             return 0
@@ -136,7 +140,7 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """One stored file. `data` is what the CDN serves; `width` and `height` are set for pictures."""
+    """One stored file. `data` is what the CDN serves; `width` and `height` are set for images."""
 
     id: int
     channel_id: int
@@ -179,7 +183,7 @@ class Message:
 
 @dataclass(slots=True)
 class Interaction:
-    """One act of one person, from the event to the end of its token.
+    """One interaction of one person, until its token runs out.
 
     `original_id` is the message that `@original` means; `made_ids` are all messages that came from it.
     """

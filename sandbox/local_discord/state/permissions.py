@@ -1,4 +1,4 @@
-"""Permission bits and how overwrites change them (Discord docs: Permissions). Pure."""
+"""Permission bits, and how overwrites change them (Discord docs: Permissions)."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Overwrite:
 def effective_permissions(
     base: int, overwrites: Iterable[Overwrite], *, everyone_id: int, role_ids: frozenset[int], member_id: int
 ) -> int:
-    """Permissions in a channel: everyone's overwrite, then the roles' together, then the member's own."""
+    """Return the permissions in a channel: apply everyone's overwrite, then the roles' together, then the member's."""
     if base & ADMINISTRATOR:
         return EVERYTHING
     held = base

@@ -1,4 +1,4 @@
-"""Who and what is there when the local Discord opens: four people, three guilds and their channels, a group, a pair.
+"""The data that a local Discord starts with: four people, three guilds and their channels, a group DM, a DM of two.
 
 Ids are the same every time.
 """
@@ -21,23 +21,23 @@ APPLICATION_ID = snowflake_at(_OPENED_AT_MS - 86_400_000, 7)
 _MODERATORS_ID = snowflake_at(_OPENED_AT_MS + 2)
 _APP_ROLE_ID = snowflake_at(_OPENED_AT_MS + 3)
 _GUILD_OWNER_ID = snowflake_at(_OPENED_AT_MS - 100)
-"""Nobody of the cast: an owner of the guild would be allowed everything there."""
+"""None of the four people: the owner of a guild may do everything in it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Cast:
+class SeedData:
     people: dict[str, Person]
     guilds: dict[int, Guild]
     channels: dict[str, Channel]
-    """By name; that of a DM with the bot is "dm-" and the person's name."""
+    """By name; the name of a DM with the bot is "dm-" and the person's name."""
     messages: tuple[Message, ...]
-    """What was said before: a forum's post begins with the message that has its own id."""
+    """A forum post begins with a message that has the post's id."""
 
 
-def open_cast() -> Cast:
+def build_seed_data() -> SeedData:
     people = _people()
     channels = _channels(people)
-    return Cast(people=people, guilds=_guilds(people), channels=channels, messages=(_first_post(people, channels),))
+    return SeedData(people=people, guilds=_guilds(people), channels=channels, messages=(_first_post(people, channels),))
 
 
 def _people() -> dict[str, Person]:
@@ -89,47 +89,42 @@ def _guilds(people: dict[str, Person]) -> dict[int, Guild]:
 
 
 def _channels(people: dict[str, Person]) -> dict[str, Channel]:
-    def made(number: int) -> int:
+    def id_of(number: int) -> int:
         return snowflake_at(_OPENED_AT_MS + 1000 + number)
 
     no_posting = p.Overwrite(_APP_ROLE_ID, 0, allow=0, deny=p.SEND_MESSAGES | p.ATTACH_FILES)
     no_history = p.Overwrite(_APP_ROLE_ID, 0, allow=0, deny=p.READ_MESSAGE_HISTORY)
-    gallery = Channel(made(0), "gallery", ChannelKind.TEXT, LIGHTHOUSE_ID, topic="What we made today")
+    gallery = Channel(id_of(0), "gallery", ChannelKind.TEXT, LIGHTHOUSE_ID, topic="What we made today")
     channels = [
         gallery,
-        Channel(made(1), "studio", ChannelKind.TEXT, LIGHTHOUSE_ID, topic="Try things out here"),
-        Channel(made(2), "after-dark", ChannelKind.TEXT, LIGHTHOUSE_ID, topic="After ten in the evening", nsfw=True),
+        Channel(id_of(1), "studio", ChannelKind.TEXT, LIGHTHOUSE_ID, topic="Try things out here"),
+        Channel(id_of(2), "after-dark", ChannelKind.TEXT, LIGHTHOUSE_ID, topic="After ten in the evening", nsfw=True),
         Channel(
-            made(3),
-            "no-posting",
-            ChannelKind.TEXT,
-            LIGHTHOUSE_ID,
-            topic="News of the house",
-            overwrites=(no_posting,),
+            id_of(3), "no-posting", ChannelKind.TEXT, LIGHTHOUSE_ID, topic="News of the house", overwrites=(no_posting,)
         ),
-        Channel(made(4), "sketches", ChannelKind.THREAD, LIGHTHOUSE_ID, parent_id=gallery.id),
-        Channel(made(5), "pier", ChannelKind.TEXT, HARBOUR_ID, topic="Boats, tides and weather"),
-        Channel(made(6), "lounge", ChannelKind.VOICE, LIGHTHOUSE_ID),
-        forum := Channel(made(7), "requests", ChannelKind.FORUM, LIGHTHOUSE_ID, topic="One post for each wish"),
-        Channel(made(8), "summer-poster", ChannelKind.THREAD, LIGHTHOUSE_ID, parent_id=forum.id),
+        Channel(id_of(4), "sketches", ChannelKind.THREAD, LIGHTHOUSE_ID, parent_id=gallery.id),
+        Channel(id_of(5), "pier", ChannelKind.TEXT, HARBOUR_ID, topic="Boats, tides and weather"),
+        Channel(id_of(6), "lounge", ChannelKind.VOICE, LIGHTHOUSE_ID),
+        forum := Channel(id_of(7), "requests", ChannelKind.FORUM, LIGHTHOUSE_ID, topic="One post for each wish"),
+        Channel(id_of(8), "summer-poster", ChannelKind.THREAD, LIGHTHOUSE_ID, parent_id=forum.id),
         Channel(
-            made(9),
+            id_of(9),
             "boat-crew",
             ChannelKind.GROUP_DM,
             member_ids=tuple(people[name].id for name in ("mira", "jonas", "olga")),
         ),
-        Channel(made(10), "mira-and-jonas", ChannelKind.DM, member_ids=(people["mira"].id, people["jonas"].id)),
+        Channel(id_of(10), "mira-and-jonas", ChannelKind.DM, member_ids=(people["mira"].id, people["jonas"].id)),
         Channel(
-            made(11),
+            id_of(11),
             "quay",
             ChannelKind.TEXT,
             HARBOUR_ID,
             topic="Who is in, who is out",
             overwrites=(p.Overwrite(HARBOUR_ID, 0, allow=0, deny=p.USE_EXTERNAL_APPS),),
         ),
-        Channel(made(12), "slipway", ChannelKind.TEXT, BOATYARD_ID, topic="Hulls, masts and paint"),
+        Channel(id_of(12), "slipway", ChannelKind.TEXT, BOATYARD_ID, topic="Hulls, masts and paint"),
         Channel(
-            made(13),
+            id_of(13),
             "night-watch",
             ChannelKind.PRIVATE_THREAD,
             LIGHTHOUSE_ID,
@@ -137,11 +132,11 @@ def _channels(people: dict[str, Person]) -> dict[str, Channel]:
             member_ids=tuple(people[name].id for name in ("mira", "olga")),
         ),
         Channel(
-            made(14), "ferry", ChannelKind.TEXT, LIGHTHOUSE_ID, topic="Arrivals of today", overwrites=(no_history,)
+            id_of(14), "ferry", ChannelKind.TEXT, LIGHTHOUSE_ID, topic="Arrivals of today", overwrites=(no_history,)
         ),
     ]
     for number, person in enumerate(people.values()):
-        channels.append(Channel(made(20 + number), f"dm-{person.name}", ChannelKind.DM, recipient_id=person.id))
+        channels.append(Channel(id_of(20 + number), f"dm-{person.name}", ChannelKind.DM, recipient_id=person.id))
     return {channel.name: channel for channel in channels}
 
 

@@ -1,25 +1,16 @@
-"""Snowflakes: ids that carry their own time (Discord docs: Reference, 'Snowflakes').
-
-Knows nothing of what gets an id.
-"""
+"""Snowflakes: ids that contain the time at which they were made (Discord docs: Reference, 'Snowflakes')."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from sandbox.clock import Clock
 
 DISCORD_EPOCH_MS = 1_420_070_400_000
 
 
-class Clock(Protocol):
-    """Unix time in milliseconds. The sandbox's clock can be moved; ids, deadlines and signatures follow it."""
-
-    def now_ms(self) -> int: ...
-
-
 class Snowflakes:
-    """Hands out ids whose upper bits are the clock's time and whose lower 12 bits count within the millisecond.
+    """Makes ids whose upper bits are the clock's time and whose lower 12 bits count within the millisecond.
 
-    Ids never repeat and never fall, even when the clock stands still or goes back.
+    Every id is above the one before, also when the clock stands still or goes back.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -32,15 +23,20 @@ class Snowflakes:
 
 
 def snowflake_at(unix_ms: int, sequence: int = 0) -> int:
-    """The id of a thing made at `unix_ms`."""
+    """Return the id of a thing made at *unix_ms*."""
     return ((unix_ms - DISCORD_EPOCH_MS) << 22) | sequence
 
 
 def snowflake_time_ms(snowflake: int) -> int:
-    """When the thing with this id was made, in unix milliseconds."""
+    """Return when the thing with this id was made, in unix milliseconds."""
     return (snowflake >> 22) + DISCORD_EPOCH_MS
 
 
+def is_snowflake(text: str) -> bool:
+    """Return whether *text* is a whole number of at most 20 digits."""
+    return text.isascii() and text.isdigit() and len(text) <= 20
+
+
 def shard_of(guild_id: int | None, shard_count: int) -> int:
-    """The shard that gets a guild's events; what has no guild goes to shard 0 (Discord docs: Gateway, 'Sharding')."""
+    """Return the shard of a guild's events; without a guild it is shard 0 (Discord docs: Gateway, 'Sharding')."""
     return 0 if guild_id is None else (guild_id >> 22) % shard_count

@@ -1,18 +1,16 @@
-"""Everything that is true in the local Discord right now, and questions about it.
-
-No HTTP, no JSON, no rules of bodies.
-"""
+"""Everything that the local Discord holds now, and who may see and do what in it."""
 
 from __future__ import annotations
 
 import random
 
+from sandbox.clock import Clock
 from sandbox.local_discord.errors import unknown_thing
 from sandbox.local_discord.state import permissions as p
-from sandbox.local_discord.state.events import Happening, Listener
+from sandbox.local_discord.state.changes import Change, Listener
 from sandbox.local_discord.state.model import Channel, ChannelKind, Guild, Interaction, Json, Message, Person
-from sandbox.local_discord.state.seed_data import APPLICATION_ID, open_cast
-from sandbox.local_discord.state.snowflakes import Clock, Snowflakes
+from sandbox.local_discord.state.seed_data import APPLICATION_ID, build_seed_data
+from sandbox.local_discord.state.snowflakes import Snowflakes
 
 DEFAULT_ATTACHMENT_SIZE_LIMIT = 10 * 1024 * 1024
 """Bytes of one file without Nitro or boosts (Discord docs: Reference, 'Uploading Files')."""
@@ -20,16 +18,16 @@ DEFAULT_ATTACHMENT_SIZE_LIMIT = 10 * 1024 * 1024
 
 class State:
     def __init__(self, clock: Clock, rng: random.Random) -> None:
-        cast = open_cast()
+        seed = build_seed_data()
         self.clock = clock
         self.rng = rng
         self.ids = Snowflakes(clock)
         self.application_id = APPLICATION_ID
-        self.people = cast.people
-        self.people_by_id = {person.id: person for person in cast.people.values()}
-        self.guilds = cast.guilds
-        self.channels = cast.channels
-        self.channels_by_id = {channel.id: channel for channel in cast.channels.values()}
+        self.people = seed.people
+        self.people_by_id = {person.id: person for person in seed.people.values()}
+        self.guilds = seed.guilds
+        self.channels = seed.channels
+        self.channels_by_id = {channel.id: channel for channel in seed.channels.values()}
         self.messages: dict[int, Message] = {}
         self._messages_by_channel: dict[int, dict[int, Message]] = {}
         self.interactions: dict[int, Interaction] = {}
@@ -40,21 +38,21 @@ class State:
         self.archived_threads: set[int] = set()
         self.dismissed: set[tuple[int, int]] = set()
         self.attachment_size_limit = DEFAULT_ATTACHMENT_SIZE_LIMIT
-        self.dm_openings: tuple[int, int] | None = None  # so many in so many seconds; Discord tells no numbers
+        self.new_dm_limit: tuple[int, int] | None = None  # count and seconds; Discord publishes no numbers
         self.dms_opened_at_ms: list[int] = []
         self._listeners: list[Listener] = []
-        for message in cast.messages:
+        for message in seed.messages:
             self.add_message(message)
 
     def listen(self, listener: Listener) -> None:
         self._listeners.append(listener)
 
-    def tell(self, happening: Happening) -> None:
+    def tell(self, change: Change) -> None:
         for listener in self._listeners:
-            listener(happening)
+            listener(change)
 
     def channel(self, channel_id: int) -> Channel:
-        """Raises 404/10003 for a channel that does not exist."""
+        """Return a channel. Raises 404/10003 for one that does not exist."""
         found = self.channels_by_id.get(channel_id)
         if found is None:
             raise unknown_thing(10003, "Channel")
@@ -70,7 +68,7 @@ class State:
         return found
 
     def messages_in(self, channel_id: int) -> list[Message]:
-        """Oldest first."""
+        """Return the messages of a channel, oldest first."""
         return list(self._messages_by_channel.get(channel_id, {}).values())
 
     def last_message_id(self, channel_id: int) -> int | None:
@@ -88,7 +86,7 @@ class State:
         self._messages_by_channel.get(message.channel_id, {}).pop(message.id, None)
 
     def permissions(self, user_id: int, channel: Channel) -> int:
-        """What a person or the bot may do in a channel; 0 where they are no member, as the bot among people.
+        """Return the permissions of a person or the bot in a channel; 0 where they are no member.
 
         A private thread is seen by its members and by who has MANAGE_THREADS (Discord docs: Threads, 'Permissions').
         """
@@ -105,7 +103,7 @@ class State:
         return 0 if outside and not may & p.MANAGE_THREADS else may
 
     def _granted(self, guild: Guild, channel: Channel, held: frozenset[int], user_id: int) -> int:
-        """What the roles *held* and the channel's overwrites (a thread's are its parent's) allow."""
+        """Return what the roles *held* and the channel's overwrites (a thread's are its parent's) allow."""
         base = 0
         for role in guild.roles:
             if role.id == guild.id or role.id in held:
@@ -118,10 +116,10 @@ class State:
         return 0 if channel.kind is ChannelKind.VOICE and not may & p.CONNECT else may
 
     def app_permissions(self, person_id: int, channel: Channel) -> int:
-        """What the app may do in answer to this person there; where it is not installed, what the person may do.
+        """Return what the app may do in answer to this person; where it is not installed, what the person may do.
 
-        In a private thread they are those of its channel, also where the bot is no member (unproven: Discord's docs do
-        not say; this is what a bot can learn least from). Without the bot user: what everyone may, of COMMANDS_ONLY.
+        In a private thread they are those of its channel, also where the bot is no member (assumed: Discord's docs do
+        not say, and this tells a bot least). Without the bot user: what everyone may do, within COMMANDS_ONLY.
         """
         guild = self.guild_of(channel)
         if guild is None:
@@ -133,7 +131,7 @@ class State:
         return self._granted(guild, channel, guild.members[self.application_id], self.application_id)
 
     def must_be_private(self, person_id: int, channel: Channel) -> bool:
-        """Whether an app that only this person installed may answer nobody but them (Discord docs: Permissions,
+        """Return whether an app that only this person installed may answer only in private (Discord docs: Permissions,
         'USE_EXTERNAL_APPS'; Application, 'Installation Context').
         """
         held = self.permissions(person_id, channel)
@@ -143,7 +141,7 @@ class State:
         return bool(self.permissions(person.id, channel) & p.VIEW_CHANNEL)
 
     def may_read(self, person: Person, message: Message) -> bool:
-        """Whether a message is on this person's screen: their channel, not someone else's ephemeral, not dismissed."""
+        """Return whether a person sees a message: their channel, not another person's ephemeral one, not dismissed."""
         if message.only_for not in (None, person.id) or (message.id, person.id) in self.dismissed:
             return False
         return self.may_see(person, self.channel(message.channel_id))

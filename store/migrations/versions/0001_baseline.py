@@ -1,4 +1,7 @@
-"""The first tables: accounts, their refills and entries, generations and images, memory."""
+"""Create every table as it is in the first release.
+
+A migration repeats the tables as they were in its time and imports none of them: they change later, and it does not.
+"""
 
 from __future__ import annotations
 
@@ -30,17 +33,22 @@ def upgrade() -> None:
     _create_entries()
     _create_generations()
     _create_images()
+    _create_callbacks()
+    for table, at_ms in (("removed_cards", "removed_at_ms"), ("pings", "decided_at_ms")):
+        op.create_table(
+            table,
+            sa.Column("generation_id", sa.BigInteger(), autoincrement=False, nullable=False),
+            sa.Column(at_ms, sa.BigInteger(), nullable=False),
+            sa.PrimaryKeyConstraint("generation_id", name=op.f(f"pk_{table}")),
+            sa.ForeignKeyConstraint(["generation_id"], ["generations.id"], name=op.f(f"fk_{table}_generation_id")),
+        )
+    _create_people()
     op.create_table(
-        "memory",
+        "key_values",
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("value", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("key", name=op.f("pk_memory")),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_key_values")),
     )
-
-
-def downgrade() -> None:
-    for table in ("memory", "images", "generations", "entries", "refills", "accounts"):
-        op.drop_table(table)
 
 
 def _create_accounts() -> None:
@@ -110,7 +118,7 @@ def _create_generations() -> None:
         sa.Column("bot_in_channel", sa.Boolean(), nullable=False),
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("fence", sa.BigInteger(), nullable=False),
-        sa.Column("owner", sa.Text()),
+        sa.Column("lease_holder", sa.Text()),
         sa.Column("lease_until_ms", sa.BigInteger()),
         sa.Column("due_at_ms", sa.BigInteger()),
         sa.Column("message_id", sa.BigInteger()),
@@ -120,6 +128,7 @@ def _create_generations() -> None:
         sa.CheckConstraint("count BETWEEN 1 AND 4", name=op.f("ck_generations_count")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_generations")),
     )
+    op.create_index("ix_generations_user_id", "generations", ["user_id", "id"])
     _create_partial_index("ix_generations_due", "generations", "due_at_ms", "due_at_ms IS NOT NULL")
     _create_partial_index("ix_generations_lease", "generations", "lease_until_ms", "lease_until_ms IS NOT NULL")
     _create_partial_index("ix_generations_token", "generations", "id", "token != ''")
@@ -146,6 +155,8 @@ def _create_images() -> None:
         sa.Column("ending", sa.Text()),
         sa.Column("ending_detail", sa.Text()),
         sa.Column("attachment_id", sa.BigInteger()),
+        sa.Column("separate_channel_id", sa.BigInteger()),
+        sa.Column("separate_message_id", sa.BigInteger()),
         sa.Column("file_name", sa.Text()),
         sa.CheckConstraint(STATES, name=op.f("ck_images_state")),
         sa.CheckConstraint("position BETWEEN 0 AND 3", name=op.f("ck_images_position")),
@@ -155,6 +166,44 @@ def _create_images() -> None:
     )
     _create_partial_index("ix_images_waiting", "images", "user_id", WAITING)
     _create_partial_index("ix_images_in_flight", "images", "user_id", IN_FLIGHT)
+
+
+def _create_callbacks() -> None:
+    op.create_table(
+        "callbacks",
+        sa.Column("generation_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("token_hash", sa.Text(), nullable=False),
+        sa.Column("called_at_ms", sa.BigInteger()),
+        sa.Column("claimed_task_id", sa.Text()),
+        sa.ForeignKeyConstraint(
+            ["generation_id", "position"],
+            ["images.generation_id", "images.position"],
+            name=op.f("fk_callbacks_generation_id"),
+        ),
+        sa.PrimaryKeyConstraint("generation_id", "position", name=op.f("pk_callbacks")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_callbacks_token_hash")),
+    )
+
+
+def _create_people() -> None:
+    op.create_table(
+        "preferences",
+        sa.Column("user_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("size", sa.Text(), nullable=False),
+        sa.Column("format", sa.Text(), nullable=False),
+        sa.Column("private", sa.Boolean(), nullable=False),
+        sa.Column("ping", sa.Text(), nullable=False),
+        sa.Column("language", sa.Text()),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_preferences")),
+    )
+    op.create_table(
+        "departures",
+        sa.Column("user_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("due_at_ms", sa.BigInteger()),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_departures")),
+    )
+    op.create_index("ix_departures_due_at_ms", "departures", ["due_at_ms"])
 
 
 def _create_partial_index(name: str, table: str, column: str, where: str, *, unique: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Remember across starts that the owner was told of a SQLite file that can't be used: a mark, `<file>.told`, beside it.
+"""Keep a mark, `<file>.reported`, beside a SQLite file that can't be used, so that restarts don't report it again.
 
 A supervisor starts the process again and again meanwhile.
 """
@@ -15,10 +15,9 @@ from store.sqlite_file import real_path
 QUIET_MS = 6 * 3_600_000
 
 
-def note_telling(address: str, now_ms: int) -> bool:
-    """Whether the owner may be told now, which is noted. False: it was within six hours, or the mark can't be written.
-
-    Also False for PostgreSQL, which has no folder here.
+def note_report(address: str, now_ms: int) -> bool:
+    """Note that the fault is reported now. Return False where it must not be: it was reported within QUIET_MS, the mark
+    can't be written, or *address* is a PostgreSQL server, beside which there is no file.
     """
     mark = _mark(address)
     if mark is None:
@@ -34,8 +33,8 @@ def note_telling(address: str, now_ms: int) -> bool:
     return True
 
 
-def forget_telling(address: str) -> None:
-    """The file can be used again: the next fault is told at once."""
+def forget_report(address: str) -> None:
+    """Delete the mark, since the file can be used: the next fault is reported at once."""
     mark = _mark(address)
     if mark is not None:
         with suppress(OSError):
@@ -44,4 +43,4 @@ def forget_telling(address: str) -> None:
 
 def _mark(address: str) -> Path | None:
     url = parse_database_url(address)
-    return Path(f"{real_path(Path(str(url.database)))}.told") if url.get_backend_name() == "sqlite" else None
+    return Path(f"{real_path(Path(str(url.database)))}.reported") if url.get_backend_name() == "sqlite" else None

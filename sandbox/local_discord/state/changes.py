@@ -1,7 +1,4 @@
-"""What happens in the local Discord, as values: the gateway tells the bot, the audience tells the people.
-
-No behaviour.
-"""
+"""Changes of the state. The gateway sends them to the bot as events, the live feed to the page."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from sandbox.local_discord.state.model import Interaction, Json, Message
 
 @dataclass(frozen=True, slots=True)
 class MessageSaved:
-    """A message is new (`created`) or has changed. `pings` are the people whom a new message really notifies."""
+    """A message is new (`created`) or was edited. `pings`: the people whom a new message notifies."""
 
     message: Message
     created: bool
@@ -21,13 +18,13 @@ class MessageSaved:
 
 
 @dataclass(frozen=True, slots=True)
-class MessageGone:
+class MessageDeleted:
     message: Message
 
 
 @dataclass(frozen=True, slots=True)
 class MessageDismissed:
-    """A person closed an ephemeral message: gone for their eyes only."""
+    """A person dismissed an ephemeral message."""
 
     message: Message
     person_id: int
@@ -44,7 +41,7 @@ class InteractionChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class ModalShown:
+class ModalOpened:
     interaction: Interaction
 
 
@@ -55,20 +52,20 @@ class CommandsChanged:
 
 @dataclass(frozen=True, slots=True)
 class EntitlementChanged:
-    """`event` is the gateway's name for it."""
+    """`event` is the name of the gateway event."""
 
     event: str
     entitlement: Json
 
 
-Happening = (
+Change = (
     MessageSaved
-    | MessageGone
+    | MessageDeleted
     | MessageDismissed
     | InteractionSent
     | InteractionChanged
-    | ModalShown
+    | ModalOpened
     | CommandsChanged
     | EntitlementChanged
 )
-Listener = Callable[[Happening], None]
+Listener = Callable[[Change], None]

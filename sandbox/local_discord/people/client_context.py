@@ -1,27 +1,27 @@
-"""What people act on, and a way to wait until something happens there. No behaviour of people."""
+"""What a person's client works with: the parts of the local Discord, a signal of changes, an open form."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
 
-from sandbox.local_discord.payloads.channels import Places
+from sandbox.local_discord.payloads.channels import ChannelPayloads
 from sandbox.local_discord.payloads.messages import Payloads
 from sandbox.local_discord.rules.interactions import Interactions
 from sandbox.local_discord.rules.messages import Messages
-from sandbox.local_discord.state.events import Happening
+from sandbox.local_discord.state.changes import Change
 from sandbox.local_discord.state.model import Json
 from sandbox.local_discord.state.state import State
 
 
-class Changes:
-    """Wakes those who wait for anything to happen."""
+class ChangeSignal:
+    """Wakes whoever waits for the next change."""
 
     def __init__(self, state: State) -> None:
         self._waiting: set[asyncio.Future[None]] = set()
         state.listen(self._wake)
 
-    def _wake(self, happening: Happening) -> None:
+    def _wake(self, change: Change) -> None:
         for future in self._waiting:
             if not future.done():
                 future.set_result(None)
@@ -34,20 +34,20 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """Everything that people act on."""
+class ClientContext:
+    """The parts that a person's client calls."""
 
     state: State
     messages: Messages
     interactions: Interactions
     payloads: Payloads
-    places: Places
-    changes: Changes
+    channel_payloads: ChannelPayloads
+    changes: ChangeSignal
 
 
 @dataclass(frozen=True, slots=True)
-class ShownForm:
-    """A modal on a person's screen."""
+class OpenForm:
+    """A modal that is open in a person's client."""
 
     interaction_id: int
     custom_id: str
