@@ -97,6 +97,7 @@ def run(name: str, room: Room, jobs: int, percent: int) -> None:
         if (ROOT / path).is_file():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / path, folder / path)
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)  # tests ask it for the files of the tree
     with (folder / "pyproject.toml").open("a", encoding="utf-8") as file:
         file.write(mutmut_settings(room, sorted({path.split("/")[0] for path in listed if path})))
     with (folder / "log").open("w", encoding="utf-8") as log:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Room(NamedTuple):
-    """Paths from the root of the tree. A test runs on SQLite only."""
+    """Paths from the root of the tree; of a test module also one test, after "::". A test runs on SQLite only."""
 
     modules: tuple[str, ...]
     tests: tuple[str, ...]
@@ -33,16 +33,20 @@ ROOMS = {
     ),
     "records": Room(
         (
-            *("generations/records/archive.py", "generations/records/callbacks.py", "generations/records/cards.py"),
-            *("generations/records/claims.py", "generations/records/line.py", "generations/records/moves.py"),
+            *("generations/records/archive.py", "generations/records/cards.py", "generations/records/claims.py"),
+            *("generations/records/line.py", "generations/records/moves.py"),
             *("generations/records/rows.py", "generations/records/shows.py"),
         ),
         (
             *("tests/contract/test_archive.py", "tests/contract/test_claims.py", "tests/contract/test_freshness.py"),
             *("tests/contract/test_kept_orders.py", "tests/contract/test_line.py", "tests/contract/test_privacy.py"),
             *("tests/contract/test_removed_cards.py", "tests/contract/test_service.py"),
-            *("tests/contract/test_token_only.py", "tests/unit/test_callbacks.py"),
+            "tests/contract/test_token_only.py",
         ),
+    ),
+    "callbacks": Room(
+        ("generations/callbacks.py", "generations/records/callbacks.py"),
+        ("tests/unit/test_callbacks.py", "tests/worker/test_worker_callbacks.py"),
     ),
     "protocol": Room(
         (
@@ -69,7 +73,11 @@ ROOMS = {
     ),
     "settings": Room(
         ("settings.py", "store/address.py", "store/errors.py", "store/hosts.py"),
-        ("tests/unit/test_settings.py", "tests/unit/test_store_address.py"),
+        (
+            *("tests/unit/test_settings.py", "tests/unit/test_store_address.py"),
+            "tests/architecture/test_prose.py::test_env_example_is_what_the_settings_print",
+            "tests/architecture/test_prose.py::test_readme_holds_the_settings_table_word_for_word",
+        ),
     ),
     "observability": Room(
         ("observability/redaction.py", "observability/repeats.py"),
