@@ -22,7 +22,11 @@ ROOMS = {
             *("generations/model.py", "generations/errors.py", "generations/prices.py"),
             *("generations/delivery_result.py", "people/model.py"),
         ),
-        ("tests/unit/test_model.py", "tests/contract/test_service.py", "tests/contract/test_claims.py"),
+        (
+            *("tests/unit/test_model.py", "tests/contract/test_service.py", "tests/contract/test_claims.py"),
+            "tests/contract/test_privacy.py::test_a_pick_is_read",
+            "tests/contract/test_privacy.py::test_what_is_not_on_offer_is_refused",
+        ),
     ),
     "schedule": Room(
         ("generations/poll_schedule.py", "generations/worker/progress.py", "generations/worker/throttle.py"),
