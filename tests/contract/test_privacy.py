@@ -19,6 +19,7 @@ from generations.export import LEFT_OUT, build_export
 from generations.model import DISCORD_EPOCH_MS
 from generations.privacy import Privacy
 from generations.records import archive
+from generations.records.archive import Tally
 from generations.records.tables import callbacks, generations, images
 from people.model import Language, Ping, PreferenceChanges, Preferences, parse_change
 from people.service import People
@@ -110,8 +111,27 @@ async def test_holdings_are_counted_and_looking_makes_no_account(world: World, p
     assert (nothing.tally.generations, nothing.entries, nothing.preferences) == (0, 0, None)
     assert await rows(world, accounts) == []
     await make(world, 1, count=2)
+    await make(world, 2, OTTO)
     held = await privacy.holdings(MIRA)
     assert (held.tally.generations, held.tally.images, held.tally.purged, held.entries) == (1, 2, 0, 5)
+    await world.ask(3)
+    await world.generations.cancel(3, user_id=MIRA, may_manage=False)
+    assert (await privacy.holdings(MIRA)).tally == Tally(2, 0, 2), "what was cancelled was not made"
+
+
+async def test_an_export_is_in_the_order_of_time_and_tells_which_cards_were_removed(
+    world: World, privacy: Privacy
+) -> None:
+    for generation_id, user_id in ((5, MIRA), (3, MIRA), (4, OTTO)):
+        await make(world, generation_id, user_id)
+    for generation_id in (5, 4):
+        await world.generations.removed(generation_id)
+    collected = await privacy.collect(MIRA)
+    assert [(row["id"], row["card_removed_at_ms"]) for row in collected.generations] == [
+        *((3, None), (5, world.clock.at_ms)),
+    ]
+    async with world.database.transaction() as tx:
+        assert [row["id"] for row in await archive.full_rows(tx, MIRA, above=-1, limit=1)] == [3]
 
 
 async def test_an_export_has_every_column_but_credentials_and_leases(world: World, privacy: Privacy) -> None:
