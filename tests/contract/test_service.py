@@ -11,6 +11,7 @@ from credits.model import EntryKind
 from generations import records
 from generations.errors import Draining, LineFull, MovedOn, NotCancellable, NotYours, TooManyRequests
 from generations.model import CardLink, Ending, Generation, Image, Request, State
+from generations.service import ANSWER_GRACE_MS
 from store.database import Database, open_database
 from tests.contract.world import CHANNEL, GUILD, MIRA, NOON_MS, OTTO, World, make_world, origin
 
@@ -304,6 +305,20 @@ async def test_a_card_that_turns_up_after_all_is_told_how_it_ended(world: World)
     await world.generations.confirm_card(1, 9001)
     assert (await world.load(1)).is_unpublished
     assert [generation.id for generation in await world.claim()] == [1]
+
+
+async def test_a_card_that_turns_up_after_the_worker_gave_its_request_up_can_still_be_reached_by_its_token(
+    world: World,
+) -> None:
+    await world.ask(1, answered=False)
+    world.clock.at_ms += ANSWER_GRACE_MS
+    (claimed,) = await world.claim()
+    await world.generations.abandon(1)
+    async with world.database.transaction() as tx:
+        await records.release_claim(tx, 1, claimed.fence)
+    await world.generations.answered(1, 9001)
+    (claimed,) = await world.claim()
+    assert claimed.unshown and claimed.origin.token == "token of 1"
 
 
 async def test_a_press_of_cancel_tells_which_card_stands(world: World) -> None:
