@@ -30,7 +30,7 @@ from tests.contract.test_archive import make as make_generation
 from tests.contract.world import DAY_MS, MIRA, OTTO, make_world
 from tests.databases import SqliteMaker
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="an open file can't be deleted elsewhere")
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="only POSIX lets an open file be deleted")
 
 
 def make(path: Path, *statements: str) -> Path:
@@ -135,7 +135,7 @@ async def test_a_link_leads_to_the_lock_of_the_file_itself(sqlite_maker: SqliteM
     assert os.listdir(tmp_path) == ["link.db"]
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device")
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
 def test_a_disk_that_is_full_keeps_nobody_from_the_lock(tmp_path: Path) -> None:
     (tmp_path / "imagine.db.lock").symlink_to("/dev/full")  # each write to it fails with ENOSPC
     with sole_use(f"sqlite:///{tmp_path}/imagine.db"):
@@ -151,7 +151,7 @@ async def test_a_file_that_may_not_be_written_is_refused(sqlite_maker: SqliteMak
     closed = folder if of_the_folder else path
     closed.chmod(0o500)
     if os.access(closed, os.W_OK):
-        pytest.skip("this user may write everything")
+        pytest.skip("root may write every file: run the tests as another user")
     said = await start(path)
     folder.chmod(0o700)
     assert said.startswith(f"{path} can't be ")
@@ -165,7 +165,7 @@ def test_an_input_output_error_of_a_disk_that_was_made_read_only_does_not_pass(t
     assert fault_of(path, error) is None
     path.chmod(0o400)
     if os.access(path, os.W_OK):
-        pytest.skip("this user may write everything")
+        pytest.skip("root may write every file: run the tests as another user")
     assert str(fault_of(path, error)).startswith(f"{path} can't be written")
 
 

@@ -85,7 +85,7 @@ async def test_a_running_bot_keeps_other_processes_out_and_a_killed_one_lets_the
         assert ended.code == 0, ended.said
 
 
-@pytest.mark.skipif(os.name != "posix", reason="an open file can't be deleted elsewhere")
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX lets an open file be deleted")
 async def test_a_file_that_is_deleted_under_the_bot_ends_it_with_exit_code_1_and_the_owner_is_told(
     tmp_path: Path,
 ) -> None:

@@ -36,7 +36,7 @@ def require_chromium() -> str:
     """The path of Chromium; skips the test where there is none, but fails in CI: there it has to be."""
     path = find_chromium()
     if path is None:
-        reason = "no Chromium is installed (Debian: apt install chromium); the page is not tested here"
+        reason = "the browser tests need Chromium: sudo apt install chromium"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
