@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import stat
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,13 +11,11 @@ import pytest
 import pytest_asyncio
 
 from sandbox.bot_process import BotState
-from sandbox.image_api.moods import Mood
 from sandbox.world import Sandbox
 from tests.e2e.side_by_side import PAID, Books, Stage
 from tests.e2e.trial import IMAGE_SECONDS, open_trial
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-HOST_KILLS_SECONDS = 30.0
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -103,24 +99,6 @@ async def test_a_refused_command_list_and_a_gateway_that_cannot_be_asked_for_end
         assert not any("Traceback" in line or "ExtensionAlreadyLoaded" in line for line in box.bot.log)
         assert box.bot.restarts == 0
         assert [str(violation) for violation in box.discord.violations] == []
-
-
-async def test_a_stop_while_nothing_answers_ends_before_a_host_would_kill(tmp_path: Path) -> None:
-    async with open_trial(tmp_path) as trial:
-        stage = Stage(trial, Books(tmp_path / "bot.sqlite3"))
-        asked = await stage.ask("mira", mood=Mood.STUCK)
-        await trial.card_saying("mira", asked, "Painting")
-        calls = len(trial.box.discord.requests)
-        trial.box.discord.faults.rest("*", ".", delay_seconds=120, times=None)
-        stage.task_of(asked).kept_mood = Mood.NORMAL
-        await stage.state(asked, "succeeded")
-        await asyncio.sleep(1)  # the upload has begun, and nobody answers it
-        began = time.monotonic()
-        await trial.box.bot.stop()
-        assert time.monotonic() - began < HOST_KILLS_SECONDS
-        assert any("stopping: 1 steps cut off" in line for line in trial.box.bot.log)
-        assert any("stopped" in line for line in trial.box.bot.log)
-        assert len(trial.box.discord.requests) >= calls
 
 
 async def test_what_the_bot_writes_is_for_its_owner_alone(stage: Stage) -> None:
