@@ -172,10 +172,14 @@ async def verdict(case: Case, refunds_before: int) -> int:
 
 
 async def test_no_order_gives_anybody_a_credit_for_an_image_they_have(database: Database) -> None:
-    """All orders; in each the link dies at another moment, or never before the end."""
+    """All orders on SQLite, one in five on PostgreSQL; in each the link dies at another moment, or not before the end.
+
+    The statements of each action are tried on both databases by test_archive.py and test_privacy.py.
+    """
     bot = new_bot(database, ManualClock(), MortalShelf())
     seen: Counter[tuple[bool, int]] = Counter()
-    for number, order in enumerate(orders()):
+    every = 5 if database.is_postgresql else 1
+    for number, order in list(enumerate(orders()))[::every]:
         case = await begin(bot, 1000 + number)
         before = await bot.refunds()
         for step, action in enumerate(order):

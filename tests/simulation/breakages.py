@@ -472,10 +472,10 @@ BREAKAGES: dict[str, Breakage] = {
     "look whenever a callback comes": Breakage(
         (1,), lambda: Parts(context=Unguarded), replaced=((callbacks, "noted_call", always_called),)
     ),
-    "look without end because of one call": Breakage((1,), replaced=((poll_turns, "is_called", always),)),
+    "look without end because of one call": Breakage((7,), replaced=((poll_turns, "is_called", always),)),
     "ping twice": Breakage((21,), lambda: Parts(pings=PingsTwice)),
     "decide on a ping again": Breakage(
-        (497, 498, 496), lambda: Parts(decisions=DecidesAgain, pings=WithoutNonce), day=CANCELLED
+        (556, 555, 554), lambda: Parts(decisions=DecidesAgain, pings=WithoutNonce), day=CANCELLED
     ),
     "ping whoever it is": Breakage((5,), replaced=((pings, "wants_ping", always),)),
     "ping before all is there": Breakage(
