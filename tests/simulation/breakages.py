@@ -443,13 +443,13 @@ BREAKAGES: dict[str, Breakage] = {
     "skip the fence": Breakage((56,), replaced=(*LOCKS, (worker, "_reload", reload_without_fence))),
     "drop the lease": Breakage((13,), replaced=((records, "claim_due", claim_whatever_is_due),)),
     "forget what is owed": Breakage((65,), replaced=((records, "release_claim", release_and_forget),)),
-    "look too early": Breakage((2,), lambda: Parts(context=Impatient)),
+    "look too early": Breakage((7,), lambda: Parts(context=Impatient)),
     "give up late images": Breakage((56,), replaced=((looking, "late_poll_seconds", give_up_at_once),)),
     "mark delivered before showing": Breakage((47,), replaced=((publisher.Publisher, "show", note_first),)),
     "take a delay for a success": Breakage((65,), lambda: Parts(delivery=ForgetsDelays)),
     "return credits of what is being made": Breakage((43,), lambda: Parts(generations=CancelsAnything)),
     "let old progress overtake": Breakage(
-        (68,),
+        (20, 68),
         replaced=(
             (stale_edit_guard.StaleEditGuard, "is_current", always_current),
             (stale_edit_guard.StaleEditGuard, "was_published", never_mind),
@@ -470,7 +470,7 @@ BREAKAGES: dict[str, Breakage] = {
         replaced=((throttle.TaskSlots, "refused", learn_nothing), (throttle.Throttle, "post_refused", wait_no_time)),
     ),
     "look whenever a callback comes": Breakage(
-        (1,), lambda: Parts(context=Unguarded), replaced=((callbacks, "noted_call", always_called),)
+        (2,), lambda: Parts(context=Unguarded), replaced=((callbacks, "noted_call", always_called),)
     ),
     "look without end because of one call": Breakage((7,), replaced=((poll_turns, "is_called", always),)),
     "ping twice": Breakage((21,), lambda: Parts(pings=PingsTwice)),
@@ -483,7 +483,7 @@ BREAKAGES: dict[str, Breakage] = {
     ),
     "ping nobody": Breakage((25,), lambda: Parts(pings=NeverPings)),
     "drop what is too large": Breakage((5,), replaced=((delivery, "ImageFitter", Drops),)),
-    "link to what could be made smaller": Breakage((5,), replaced=((delivery, "ImageFitter", LinksOnly),)),
+    "link to what could be made smaller": Breakage((7,), replaced=((delivery, "ImageFitter", LinksOnly),)),
     "download at each try": Breakage((65, 134), replaced=((Room, "put_off", drop),)),
     "forget the links that stand": Breakage((480,), replaced=((ladder, "_linked_in_rows", no_links),), day=LINKED),
 }
