@@ -12,7 +12,7 @@ from typing import Any
 
 from playwright.async_api import Browser, Locator, Page, expect
 
-PATIENCE_MS = 30_000
+PATIENCE_MS = 90_000
 LOOK_AGAIN_SECONDS = 0.05
 DESK = (1280, 900)
 PHONE = (390, 844)

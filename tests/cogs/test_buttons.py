@@ -266,7 +266,7 @@ async def test_the_requester_deletes_the_card_after_a_private_question(scene: Sc
     assert [link for _, link in statement.entries if link is not None] == []
 
 
-async def test_a_image_that_stands_in_a_message_of_its_own_is_deleted_with_its_card(scene: Scene) -> None:
+async def test_an_image_that_stands_in_a_message_of_its_own_is_deleted_with_its_card(scene: Scene) -> None:
     card = await result(scene)
     channel = scene.bot.get_partial_messageable(scene.channel.id)
     apart = await channel.send("what Discord would not have on the card")

@@ -109,7 +109,7 @@ async def test_who_sleeps_inside_a_transaction_does_not_hold_the_others_up(
     postgresql_maker: PostgresqlMaker, asks_again: bool
 ) -> None:
     address = await postgresql_maker.create()
-    async with open_database(address, idle_seconds=0.2) as sleeper, open_database(address) as other:
+    async with open_database(address, idle_seconds=3.0) as sleeper, open_database(address) as other:
         with pytest.raises(DatabaseLost):
             async with sleeper.transaction() as asleep:
                 await serialize(asleep, "line")

@@ -108,7 +108,7 @@ async def deliver_both(world: World) -> Generation:
     return await world.load(1)
 
 
-async def test_a_image_that_a_late_edit_took_off_its_card_is_to_be_posted_again(
+async def test_an_image_that_a_late_edit_took_off_its_card_is_to_be_posted_again(
     world: World, stale_edit_guard: StaleEditGuard
 ) -> None:
     delivered = await deliver_both(world)
@@ -118,7 +118,7 @@ async def test_a_image_that_a_late_edit_took_off_its_card_is_to_be_posted_again(
     assert again.unshown and again.images[1].due_at_ms is not None
 
 
-async def test_a_image_that_a_late_edit_put_there_anew_is_known_by_its_new_id(
+async def test_an_image_that_a_late_edit_put_there_anew_is_known_by_its_new_id(
     world: World, stale_edit_guard: StaleEditGuard
 ) -> None:
     delivered = await deliver_both(world)

@@ -270,7 +270,7 @@ async def test_a_cancel_and_a_settle_of_the_same_card_never_wait_for_each_other(
             await world.admit(max_in_flight=1)
             (claimed,) = await world.claim()
             running = await world.move(claimed.images[0], State.SUBMITTING, State.RUNNING, fence=claimed.fence)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 await asyncio.gather(
                     settle(running, claimed.fence),
                     make_world(other).generations.cancel(generation_id, user_id=MIRA, may_manage=False),

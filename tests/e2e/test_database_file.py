@@ -11,7 +11,7 @@ import pytest
 
 from sandbox.bot_process import BotState
 from sandbox.world import Sandbox
-from tests.e2e.test_command_line import DEFER_AFTER_SECONDS, NOWHERE, SECRETS, run_bot
+from tests.e2e.test_command_line import LONGEST_SECONDS, NOWHERE, SECRETS, run_bot
 from tests.e2e.trial import open_trial, text
 
 
@@ -32,7 +32,7 @@ async def test_the_owner_is_told_of_it_once_however_often_it_is_started(tmp_path
             assert ended.code == 1
             assert ended.said.count("\n") == 1, ended.said
         olga = box.discord.actor("olga")
-        (told,) = await olga.wait_for(lambda: olga.messages("dm"), DEFER_AFTER_SECONDS)
+        (told,) = await olga.wait_for(lambda: olga.messages("dm"), LONGEST_SECONDS)
         assert "bot.sqlite3 is not a SQLite database" in text(told)
         assert not box.discord.is_connected
 
@@ -57,10 +57,10 @@ async def test_a_file_that_is_deleted_under_the_bot_ends_it_with_exit_code_1_and
     async with open_trial(tmp_path) as trial:
         (tmp_path / "bot.sqlite3").unlink()
         olga = trial.box.discord.actor("olga")
-        (told,) = await olga.wait_for(lambda: olga.messages("dm"), DEFER_AFTER_SECONDS)
+        (told,) = await olga.wait_for(lambda: olga.messages("dm"), LONGEST_SECONDS)
         assert "bot.sqlite3 was deleted or replaced while the bot was running" in text(told)
         assert "goes on working" not in text(told)
-        async with asyncio.timeout(DEFER_AFTER_SECONDS):
+        async with asyncio.timeout(LONGEST_SECONDS):
             while trial.box.bot.state is not BotState.DIED:  # noqa: ASYNC110 - it happens in another process
                 await asyncio.sleep(0.05)
         lines = list(trial.box.bot.log)

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from sandbox.image_api.moods import Mood
-from tests.e2e.trial import Json, Trial, buttons, gallery, text
+from tests.e2e.trial import LONG_SECONDS, Json, Trial, buttons, gallery, text
 from ui.texts.places import LEAVING
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -131,7 +131,7 @@ async def test_after_fifteen_minutes_a_member_bot_edits_the_card_itself_and_a_gu
             found = (each for each in guests[place].messages("dm") if f"slow for {place}" in text(each))
             return next((message for message in found if gallery(message)), None)
 
-        return await guests[place].wait_for(arrived, 60)
+        return await guests[place].wait_for(arrived, LONG_SECONDS)
 
     *direct, lounge, poster = await asyncio.gather(
         *map(direct_message, guests),

@@ -13,7 +13,7 @@ import pytest_asyncio
 from sandbox.bot_process import BotState
 from sandbox.world import Sandbox
 from tests.e2e.side_by_side import PAID, Books, Stage
-from tests.e2e.trial import IMAGE_SECONDS, open_trial
+from tests.e2e.trial import IMAGE_SECONDS, READY_SECONDS, open_trial
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -36,7 +36,7 @@ async def test_a_gateway_that_drops_answers_503_and_closes_before_hello_costs_no
     await stage.until(lambda: not box.discord.gateway.connected)
     card = await trial.card("mira", asked)
     assert card["id"] == first["id"]
-    await stage.until(lambda: box.discord.gateway.connected, 90)
+    await stage.until(lambda: box.discord.gateway.connected)
     assert box.discord.gateway.upgrades - upgrades == 4
     assert "credits" in await trial.credits("mira")
     assert (box.bot.pid, box.bot.restarts, box.bot.state) == (pid, 0, BotState.RUNNING)
@@ -53,7 +53,7 @@ async def test_an_image_is_delivered_while_the_gateway_is_away(stage: Stage) -> 
     await stage.trial.card("jonas", asked)
     assert not box.discord.gateway.connected, "nothing but REST brought it"
     box.discord.gateway.refuse_upgrades(0)
-    await stage.until(lambda: box.discord.gateway.connected, 120)
+    await stage.until(lambda: box.discord.gateway.connected)
     assert "credits" in await stage.trial.credits("jonas")
 
 
@@ -93,7 +93,7 @@ async def test_a_refused_command_list_and_a_gateway_that_cannot_be_asked_for_end
         faults.rest("PUT", "/commands$", status=400, code=50035, message="Invalid Form Body: a canary", times=None)
         faults.rest("GET", "/gateway/bot", drop="before", times=3)
         await box.bot.start()
-        await box.bot.wait_ready(90)
+        await box.bot.wait_ready(READY_SECONDS)
         refused = [line for line in box.bot.log if "the command list could not be sent" in line]
         assert len(refused) == 1 and "50035" in refused[0] and "HTTP 400" in refused[0] and ".py:" in refused[0]
         assert not any("Traceback" in line or "ExtensionAlreadyLoaded" in line for line in box.bot.log)

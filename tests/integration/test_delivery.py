@@ -265,13 +265,13 @@ async def test_a_card_that_can_not_say_now_where_its_image_is_says_so_later(scen
     assert f"https://discord.com/channels/{GUILD}/{CHANNEL}/" in str(scene.rest.calls[-1].body["components"])
 
 
-async def test_after_a_restart_the_card_still_leads_to_a_image_that_stands_apart(scene: Scene) -> None:
+async def test_after_a_restart_the_card_still_leads_to_an_image_that_stands_apart(scene: Scene) -> None:
     posted = image(State.DELIVERED, 0, separate_channel_id=CHANNEL, separate_message_id=9999, **READY)
     await scene.show(generation(posted, image(State.FAILED, 1, ending=Ending.DECLINED), revision=2))
     assert f"https://discord.com/channels/{GUILD}/{CHANNEL}/9999" in str(scene.rest.calls[-1].body["components"])
 
 
-async def test_a_image_in_the_direct_messages_is_led_to_there(scene: Scene) -> None:
+async def test_an_image_in_the_direct_messages_is_led_to_there(scene: Scene) -> None:
     posted = image(State.DELIVERED, 0, separate_channel_id=777, separate_message_id=9999, **READY)
     await scene.show(generation(posted, image(State.FAILED, 1, ending=Ending.DECLINED), revision=2))
     assert "https://discord.com/channels/@me/777/9999" in str(scene.rest.calls[-1].body["components"])
@@ -326,7 +326,7 @@ async def test_a_card_refused_in_the_channel_is_posted_there_plainly(scene: Scen
 
 
 @pytest.mark.parametrize("status", [413, 400])
-async def test_a_image_that_is_too_large_becomes_a_link_that_expires(scene: Scene, status: int) -> None:
+async def test_an_image_that_is_too_large_becomes_a_link_that_expires(scene: Scene, status: int) -> None:
     scene.rest.fault("PATCH", status, 40005)
     shown = await scene.show(ready(), 0)
     assert scene.rest.tried() == [BY_TOKEN, BY_TOKEN]
@@ -337,7 +337,7 @@ async def test_a_image_that_is_too_large_becomes_a_link_that_expires(scene: Scen
     assert shown == DeliveryResult(Place.CARD, CARD, CHANNEL, file_names={0: ""})
 
 
-async def test_a_image_over_the_places_own_limit_is_not_even_sent(scene: Scene) -> None:
+async def test_an_image_over_the_places_own_limit_is_not_even_sent(scene: Scene) -> None:
     await scene.show(ready(origin={"attachment_size_limit": 100}), 0, size=101)
     assert scene.rest.tried() == [BY_TOKEN]
     assert not scene.rest.calls[-1].files
@@ -412,13 +412,13 @@ async def test_a_refused_bot_token_delays_instead_of_giving_up_the_image(scene: 
         await scene.show(ready(origin={"token": ""}), 0)
 
 
-async def test_a_image_is_sent_whole_again_after_a_limit(scene: Scene) -> None:
+async def test_an_image_is_sent_whole_again_after_a_limit(scene: Scene) -> None:
     scene.rest.fault("PATCH", 429, headers={"Via": "1.1 google"})
     await scene.show(ready(), 0)
     assert [list(call.files.values()) for call in scene.rest.edits()] == [[b"picture 0"], [b"picture 0"]]
 
 
-async def test_a_image_is_sent_whole_on_every_step_of_the_ladder(scene: Scene) -> None:
+async def test_an_image_is_sent_whole_on_every_step_of_the_ladder(scene: Scene) -> None:
     scene.rest.fault("PATCH", 403, 50001, times=2)
     await scene.show(ready(), 0)
     assert [list(call.files.values()) for call in scene.rest.calls if call.files] == [[b"picture 0"]] * 3

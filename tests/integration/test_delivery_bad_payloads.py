@@ -70,7 +70,7 @@ async def test_what_discord_fails_over_is_remembered_for_the_card(scene: Scene) 
     assert len(scene.card_names()) == 2
 
 
-async def test_a_card_that_fails_with_a_image_however_brief_has_it_beside_it(scene: Scene) -> None:
+async def test_a_card_that_fails_with_an_image_however_brief_has_it_beside_it(scene: Scene) -> None:
     scene.rest.fails_with_files = True
     shown = await show_until_taken(scene, ready(2, **LATE), 0)
     assert (shown.place, shown.message_id) == (Place.CHANNEL, CARD)

@@ -297,7 +297,7 @@ async def test_closed_direct_messages_are_the_end_of_the_road(world: World) -> N
     assert (await world.arrives(made, 0))[1] == DeliveryResult(Place.NOWHERE)
 
 
-async def test_a_image_over_the_limit_of_the_place_is_linked(world: World) -> None:
+async def test_an_image_over_the_limit_of_the_place_is_linked(world: World) -> None:
     made = await world.asked(attachment_size_limit=10)
     _, shown = await world.arrives(made, 0)
     assert shown.place is Place.CARD

@@ -48,7 +48,7 @@ def last(scene: Scene) -> str:
     return str(scene.rest.calls[-1].body)
 
 
-async def test_a_image_within_the_limit_is_posted_as_it_came(scene: Scene) -> None:
+async def test_an_image_within_the_limit_is_posted_as_it_came(scene: Scene) -> None:
     picture = png()
     await shown(scene, within(len(picture.data)), picture)
     assert list(scene.rest.calls[-1].files.values()) == [picture.data]

@@ -106,7 +106,7 @@ async def test_a_card_changes_in_place_and_the_reader_stays_where_they_read(
     assert await log.evaluate("it => it.scrollHeight - it.scrollTop - it.clientHeight") < 2
 
 
-async def test_a_image_has_its_place_before_its_bytes_and_opens_large(
+async def test_an_image_has_its_place_before_its_bytes_and_opens_large(
     visit: Visit, bot: TinyBot, picture: Callable[[int, int], bytes]
 ) -> None:
     names = ("one", "two", "three", "four")

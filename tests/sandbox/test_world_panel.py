@@ -79,7 +79,7 @@ async def test_the_bot_is_started_killed_started_again_and_stopped(room: Room) -
         status, panel = await room.act("bot", {"action": action})
         assert (status, panel["bot"]["state"]) in {(200, state), (200, "running" if action == "start" else state)}
         if action == "start":
-            await room.bot.wait_ready(5)
+            await room.bot.wait_ready(60)
         panel = await room.show()
         pids.append(panel["bot"]["pid"])
     assert panel["bot"]["restarts"] == 1
@@ -130,9 +130,9 @@ async def test_a_body_that_is_no_json_gets_400(room: Room) -> None:
 
 async def test_the_live_panel_is_pushed_when_something_changes_and_only_then(room: Room) -> None:
     async with room.session.ws_connect(f"{room.url}/sandbox/panel/live") as socket:
-        assert (await socket.receive_json(timeout=2))["image_api"]["mood"] == "normal"
+        assert (await socket.receive_json(timeout=60))["image_api"]["mood"] == "normal"
         await room.act("mood", {"mood": "slow"})
-        assert (await socket.receive_json(timeout=2))["image_api"]["mood"] == "slow"
+        assert (await socket.receive_json(timeout=60))["image_api"]["mood"] == "slow"
         with pytest.raises(TimeoutError):
             await socket.receive(timeout=1.2)
 

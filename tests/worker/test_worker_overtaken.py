@@ -44,7 +44,7 @@ async def test_a_task_that_comes_between_anothers_claim_and_its_verdict_runs_on(
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
-async def test_a_image_that_the_cdn_does_not_have_yet_is_asked_for_again(workshop: Workshop, status: int) -> None:
+async def test_an_image_that_the_cdn_does_not_have_yet_is_asked_for_again(workshop: Workshop, status: int) -> None:
     generation_id = await workshop.imagine()
     workshop.shelf.faults = [ImageUnavailable(temporary=False, http_status=status) for _ in range(2)]
     await workshop.worker.step()
@@ -53,7 +53,7 @@ async def test_a_image_that_the_cdn_does_not_have_yet_is_asked_for_again(worksho
     assert await workshop.money() == (45, 0)
 
 
-async def test_a_image_that_stays_missing_costs_nothing(workshop: Workshop) -> None:
+async def test_an_image_that_stays_missing_costs_nothing(workshop: Workshop) -> None:
     generation_id = await workshop.imagine()
     workshop.shelf.faults = [ImageUnavailable(temporary=False, http_status=404) for _ in range(20)]
     await workshop.worker.step()
