@@ -1,7 +1,7 @@
-"""`python -m bench`: prints figures of the real bot process under load, and judges nothing.
+"""`python -m bench`: print figures of the real bot process under load.
 
-1. 5,000 images are in flight when the bot starts (as after a restart): how late its event loop comes, looks a second,
-   memory. 2. 200 commands within one second, beside that. 3. All images are done at once: how soon they are posted.
+1. 5,000 images in flight when the bot starts (as after a restart): event loop delay, polls a second, memory.
+2. 200 commands within one second, beside that. 3. All tasks finish at once: how soon the images are posted.
 """
 
 from __future__ import annotations
@@ -54,55 +54,55 @@ async def in_flight(bench: Bench, seconds: float) -> None:
     stall = read_stall(bench.probe_file, since_ms=since_ms, until_ms=now_ms())
     print(f"{bench.images} images in flight for {seconds:.0f} s: {stall}")
     print(
-        f"  {(bench.standins.polls - polls) / seconds:.0f} looks a second, closest two of one task "
+        f"  {(bench.standins.polls - polls) / seconds:.0f} polls a second, closest two of one task "
         f"{bench.standins.closest_polls_seconds:.2f} s apart; {(bench.standins.edits - edits) / seconds:.0f} edits a "
         f"second; memory {now_mib:.0f} MiB, most {most_mib:.0f} MiB; processor {spent / seconds:.0%}"
     )
 
 
 async def commands(bench: Bench, count: int) -> None:
-    """Evenly spread over one second; one in four asks for credits, the rest for an image."""
+    """Send *count* commands, spread evenly over one second: every fourth is /credits, the rest /imagine."""
     discord = bench.standins.discord
     loop = asyncio.get_running_loop()
     began, since_ms = loop.time(), now_ms()
-    asked: dict[int, str] = {}
+    requests: dict[int, str] = {}
     for number in range(count):
         await asyncio.sleep(max(0.0, began + number / count - loop.time()))
         person = PEOPLE[number % len(PEOPLE)]
         actor = discord.actor(person)
         if number % 4 == 3:
-            asked[await actor.command("gallery", "credits")] = person
+            requests[await actor.command("gallery", "credits")] = person
         else:
-            asked[await actor.command("gallery", "imagine", prompt=f"bench {number}")] = person
-    asking = loop.time() - began
+            requests[await actor.command("gallery", "imagine", prompt=f"bench {number}")] = person
+    sending_seconds = loop.time() - began
     await asyncio.sleep(LATEST_ANSWER_MS / 1000 + 1)
     answers = [request for request in discord.requests if request.path.endswith("/callback")]
     first: dict[int, int] = {}
     for request in answers:
         interaction_id = int(request.path.split("/")[2])
-        if interaction_id in asked and request.status < 300:
+        if interaction_id in requests and request.status < 300:
             first.setdefault(interaction_id, request.at_ms)
-    waits = sorted(at_ms - _born_at_ms(interaction_id) for interaction_id, at_ms in first.items())
+    waits = sorted(at_ms - _created_at_ms(interaction_id) for interaction_id, at_ms in first.items())
     too_late = sum(_code(request.response) == 10062 for request in answers)
     stall = read_stall(bench.probe_file, since_ms=since_ms, until_ms=now_ms())
     print(
-        f"{count} commands within {asking:.1f} s: {len(waits)} answered within 3 s, {count - len(waits)} not; "
+        f"{count} commands within {sending_seconds:.1f} s: {len(waits)} answered within 3 s, {count - len(waits)} not; "
         f"10062 {too_late} times; median {_share(waits, 0.5)} ms, p99 {_share(waits, 0.99)} ms, "
         f"most {_share(waits, 1.0)} ms; {stall}"
     )
 
 
-async def all_done(bench: Bench, patience_seconds: float) -> None:
+async def all_done(bench: Bench, timeout_seconds: float) -> None:
     began, since_ms = time.monotonic(), now_ms()
     bench.standins.finished = True
-    while bench.standins.pictures < bench.images and time.monotonic() - began < patience_seconds:  # noqa: ASYNC110 - the stand-ins only count
+    while bench.standins.images < bench.images and time.monotonic() - began < timeout_seconds:  # noqa: ASYNC110 - the stand-ins only count
         await asyncio.sleep(0.5)
     seconds = time.monotonic() - began
     stall = read_stall(bench.probe_file, since_ms=since_ms, until_ms=now_ms())
     now_mib, most_mib = read_memory_mib(bench.pid)
     print(
-        f"all done at once: {bench.standins.pictures} pictures posted within {seconds:.0f} s, "
-        f"{bench.standins.pictures / seconds:.0f} a second; {stall}; memory {now_mib:.0f} MiB, most {most_mib:.0f} MiB"
+        f"all done at once: {bench.standins.images} images posted within {seconds:.0f} s, "
+        f"{bench.standins.images / seconds:.0f} a second; {stall}; memory {now_mib:.0f} MiB, most {most_mib:.0f} MiB"
     )
 
 
@@ -144,7 +144,7 @@ def now_ms() -> int:
     return system_now_ms()
 
 
-def _born_at_ms(snowflake: int) -> int:
+def _created_at_ms(snowflake: int) -> int:
     return (snowflake >> 22) + 1_420_070_400_000
 
 
@@ -161,7 +161,7 @@ async def main() -> int:
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--commands", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=30.0, help="how long the images stay in flight")
-    parser.add_argument("--patience", type=float, default=120.0, help="how long to wait until all are posted")
+    parser.add_argument("--timeout", type=float, default=120.0, help="how long to wait until all are posted")
     parser.add_argument("--postgresql", action="store_true", help="PostgreSQL instead of SQLite")
     chosen = parser.parse_args()
     logging.basicConfig(level=logging.CRITICAL)
@@ -171,7 +171,7 @@ async def main() -> int:
                 await in_flight(bench, chosen.seconds)
             await commands(bench, chosen.commands)
             if chosen.images:
-                await all_done(bench, chosen.patience)
+                await all_done(bench, chosen.timeout)
             print("\n".join(line for line in bench.bot.log if "ERROR" in line or "Traceback" in line))
     return 0
 

@@ -1,4 +1,4 @@
-"""What was measured of the bot process, read from outside: delays of its event loop, memory, processor time."""
+"""Read figures of the bot process from outside: event loop delays, memory, processor time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """How late the event loop came to a timer that was due every 10 ms, in milliseconds."""
+    """How late a timer that is due every 10 ms fired, in milliseconds."""
 
     samples: int
     median: float
@@ -23,7 +23,7 @@ class Stall:
 
 
 def read_stall(probe_file: Path, *, since_ms: int, until_ms: int) -> Stall:
-    """Of the seconds that ended between the two moments (unix milliseconds)."""
+    """Return the delays of the seconds that ended between two times (unix milliseconds)."""
     delays: list[float] = []
     for line in probe_file.read_text("ascii").splitlines():
         at_ms, *micros = line.split()
@@ -36,13 +36,13 @@ def read_stall(probe_file: Path, *, since_ms: int, until_ms: int) -> Stall:
 
 
 def read_memory_mib(pid: int) -> tuple[float, float]:
-    """Resident memory now and at its most (proc(5): VmRSS, VmHWM)."""
+    """Return resident memory now and its maximum, in MiB (proc(5): VmRSS, VmHWM)."""
     lines = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
     now, most = (int(lines[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))
     return now, most
 
 
 def read_cpu_seconds(pid: int) -> float:
-    """Processor time of all its threads since its start (proc(5): utime and stime)."""
+    """Return the processor time of all threads since the start (proc(5): utime and stime)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

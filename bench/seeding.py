@@ -1,4 +1,4 @@
-"""Thousands of images that were being made when the bot was last stopped, written as the bot itself writes them."""
+"""Write rows of thousands of running images, as the bot itself writes them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ APPLICATION, CHANNEL, GUILD = 1, 2, 3
 
 
 async def seed_images(address: str, count: int, now_ms: int) -> None:
-    """*count* generations of one image each, all running, their looks spread over the first five seconds."""
+    """Insert *count* generations of one running image each, their next polls spread over five seconds."""
     ledger = Ledger(Allowance(CREDITS, CreditPeriod.DAY, ZoneInfo("UTC")))
     async with open_database(address) as database:
         await database.migrate()

@@ -1,6 +1,6 @@
-"""Leaner stand-ins for one machine: an image API whose tasks end all at once, and cards that only take edits.
+"""Fast stand-ins: an image API whose tasks all end at once, and a webhook route that only takes edits.
 
-Logins, the gateway and everything else of Discord come from the sandbox's local Discord.
+The rest of Discord is the sandbox's local Discord.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from sandbox.local_discord import LocalDiscord
 
 HOST = "127.0.0.1"
 KEY = "sk-bench"
-TOKEN_START = "bench-"  # what the interaction tokens of the cards that only take edits begin with
+TOKEN_START = "bench-"  # prefix of the interaction tokens that the fast webhook route takes
 
 
 @dataclass
 class StandIns:
-    """Everything that the bot speaks to, and what was seen of it."""
+    """The servers that the bot speaks to, and counts of its calls."""
 
     discord: LocalDiscord
     url: str = ""
@@ -36,14 +36,14 @@ class StandIns:
     posts: int = 0
     polls: int = 0
     edits: int = 0
-    pictures: int = 0  # files that came with edits
-    looked_at: dict[str, float] = field(default_factory=dict)
+    images: int = 0  # files that came with edits
+    polled: dict[str, float] = field(default_factory=dict)
     closest_polls_seconds: float = float("inf")
 
     def routes(self, app: web.Application) -> None:
         app.router.add_post("/image-api/api/generate", self._generate)
         app.router.add_get("/image-api/api/status", self._status)
-        app.router.add_get("/image-api/cdn/{name}", self._picture)
+        app.router.add_get("/image-api/cdn/{name}", self._image)
         app.router.add_patch(
             "/api/v10/webhooks/{application}/" + TOKEN_START + "{token}/messages/{message}", self._edit
         )
@@ -51,17 +51,17 @@ class StandIns:
     async def _generate(self, request: web.Request) -> web.Response:
         await request.read()
         self.posts += 1
-        return _said({"task_id": f"n01{self.posts:012d}qwenimg", "status": "PENDING"})
+        return _success({"task_id": f"n01{self.posts:012d}qwenimg", "status": "PENDING"})
 
     async def _status(self, request: web.Request) -> web.Response:
         task_id, now = request.query["task_id"], time.monotonic()
         self.polls += 1
-        before = self.looked_at.get(task_id)
+        before = self.polled.get(task_id)
         if before is not None:
             self.closest_polls_seconds = min(self.closest_polls_seconds, now - before)
-        self.looked_at[task_id] = now
+        self.polled[task_id] = now
         done = self.finished
-        return _said(
+        return _success(
             {
                 "task_id": task_id,
                 "status": "SUCCESS" if done else "IN_PROGRESS",
@@ -73,14 +73,14 @@ class StandIns:
             }
         )
 
-    async def _picture(self, request: web.Request) -> web.Response:
-        return web.Response(body=PICTURE, content_type="image/png")
+    async def _image(self, request: web.Request) -> web.Response:
+        return web.Response(body=IMAGE, content_type="image/png")
 
     async def _edit(self, request: web.Request) -> web.Response:
         body = await request.read()
         self.edits += 1
         with_file = b"filename=" in body[:4000] or b"files[0]" in body
-        self.pictures += with_file
+        self.images += with_file
         message_id = request.match_info["message"]
         media = {"url": f"https://cdn.example/attachments/1/{message_id}/a-1.png", "attachment_id": message_id}
         gallery = [{"type": 12, "id": 2, "items": [{"media": media}]}] if with_file else []
@@ -97,7 +97,7 @@ class StandIns:
             **{name: False for name in ("pinned", "tts", "mention_everyone")},
             "components": [{"type": 17, "id": 1, "components": gallery, "spoiler": False}],
         }
-        # Without a charset, as Discord has it: discord.py takes anything else for text.
+        # Without a charset, as Discord sends it: discord.py reads JSON with a charset as text.
         return web.Response(body=json.dumps(message).encode(), content_type="application/json")
 
     def settings(self) -> dict[str, str]:
@@ -113,7 +113,7 @@ class StandIns:
 
 @contextlib.asynccontextmanager
 async def open_standins() -> AsyncIterator[StandIns]:
-    """Listens while open."""
+    """Open the stand-ins; they listen until the block ends."""
     standins = StandIns(LocalDiscord(SandboxClock(), rng=random.Random(0)))
     app = web.Application(client_max_size=32 << 20)
     standins.routes(app)
@@ -130,12 +130,12 @@ async def open_standins() -> AsyncIterator[StandIns]:
         await asyncio.sleep(0)
 
 
-def _said(data: dict[str, object]) -> web.Response:
+def _success(data: dict[str, object]) -> web.Response:
     return web.json_response({"code": 200, "message": "success", "data": data})
 
 
 def _png(side: int, size_bytes: int) -> bytes:
-    """A valid grey PNG, made as long as a real picture by a text chunk."""
+    """Return a valid grey PNG, made as long as a real image by a text chunk."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -146,4 +146,4 @@ def _png(side: int, size_bytes: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + padding + rows + chunk(b"IEND", b"")
 
 
-PICTURE = _png(1024, 300_000)
+IMAGE = _png(1024, 300_000)

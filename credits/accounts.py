@@ -13,8 +13,8 @@ from sqlalchemy import BigInteger, String, case, cast, delete, func, insert, lit
 
 from credits.ledger import REFILL, Ledger
 from credits.model import EntryKind
+from credits.tables import accounts, entries, refills
 from store.database import Transaction
-from store.tables import accounts, entries, refills
 
 DAY_MS = 86_400_000
 KEPT = "kept"  # the reason of the grant that stands for everything earlier

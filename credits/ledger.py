@@ -17,9 +17,9 @@ from sqlalchemy import Row, delete, func, insert, select, update
 from credits.allowance import Allowance
 from credits.errors import InsufficientCredits, UnknownHold
 from credits.model import Balance, Entry, EntryKind
+from credits.tables import accounts, entries, refills
 from store.database import Transaction
 from store.statements import insert_if_new
-from store.tables import accounts, entries, refills
 
 REFILL = "refill"  # the reason of a grant that nobody made by hand
 

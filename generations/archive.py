@@ -59,13 +59,13 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What became of kept images: the pictures by position; how many were lost for good, and what that gave back.
+    """What became of kept images: the images by position; how many were lost for good, and what that gave back.
 
     *generation*: as it is then.
     """
 
     generation: Generation
-    pictures: Mapping[int, FoundImage]
+    image_files: Mapping[int, FoundImage]
     lost: int
     refunded: int
 
@@ -131,7 +131,7 @@ class Archive:
         lease_until_ms = now_ms + POSTING_LEASE_SECONDS * 1000
         async with self._database.transaction() as tx:
             generation = await archive.claim_one(
-                tx, generation_id, owner=self._owner, now_ms=now_ms, lease_until_ms=lease_until_ms
+                tx, generation_id, lease_holder=self._owner, now_ms=now_ms, lease_until_ms=lease_until_ms
             )
             if generation is None or generation.origin.user_id != user_id or not kept_images(generation):
                 raise NotThere  # takes the claim back with it
@@ -146,25 +146,27 @@ class Archive:
         """
         kept = kept_images(generation)
         found = await asyncio.gather(*(self._download(image, room) for image in kept))
-        pictures = {
-            image.position: picture for image, picture in zip(kept, found, strict=True) if not isinstance(picture, bool)
+        image_files = {
+            image.position: image_file
+            for image, image_file in zip(kept, found, strict=True)
+            if not isinstance(image_file, bool)
         }
-        gone = [image for image, picture in zip(kept, found, strict=True) if picture is False]
+        gone = [image for image, image_file in zip(kept, found, strict=True) if image_file is False]
         refunded = [await self._lose(generation, image) for image in gone]
         now_ms = self._clock.now_ms()
         lease_until_ms = now_ms + POSTING_LEASE_SECONDS * 1000
         async with self._database.transaction() as tx:
             still_ours = await records.renew(tx, generation.id, generation.fence, lease_until_ms)
-            for image, picture in zip(kept, found, strict=True):
-                if still_ours and picture is True:
+            for image, image_file in zip(kept, found, strict=True):
+                if still_ours and image_file is True:
                     await records.bring_forward(tx, image, now_ms + CHECK_SOON_SECONDS * 1000)
             fresh = await records.load(tx, generation.id)
         if fresh is None or not still_ours:
             raise NotThere
-        return Fetched(fresh, pictures, len(gone), sum(refunded))
+        return Fetched(fresh, image_files, len(gone), sum(refunded))
 
     async def posted(
-        self, generation: Generation, home: Origin, shown: DeliveryResult, positions: Mapping[int, object]
+        self, generation: Generation, home: Origin, result: DeliveryResult, positions: Mapping[int, object]
     ) -> None:
         """The images at *positions* stand on a message now; it is the card, unless some stand elsewhere already.
 
@@ -179,15 +181,15 @@ class Archive:
                         image,
                         State.DELIVERED,
                         fence=generation.fence,
-                        attachment_id=shown.attachments.get(image.position),
-                        file_name=shown.file_names.get(image.position),
+                        attachment_id=result.attachments.get(image.position),
+                        file_name=result.file_names.get(image.position),
                     )
-            if alone and shown.message_id is not None:
-                channel_id = shown.channel_id or home.channel_id
+            if alone and result.message_id is not None:
+                channel_id = result.channel_id or home.channel_id
                 moved = channel_id != home.channel_id  # into the direct messages
                 place = replace(home, channel_id=channel_id, guild_id=None if moved else home.guild_id)
-                await archive.set_home(tx, generation, message_id=shown.message_id, home=place)
-        log.info("generation %s: kept images posted at %s", generation.id, shown.place.value)
+                await archive.set_home(tx, generation, message_id=result.message_id, home=place)
+        log.info("generation %s: kept images posted at %s", generation.id, result.place.value)
 
     async def post_ended(self, generation: Generation) -> None:
         """Give the claim back, however it went. Raises LostClaim."""
@@ -195,7 +197,7 @@ class Archive:
             await records.release_claim(tx, generation.id, generation.fence)
 
     async def _download(self, image: Image, room: Room) -> FoundImage | bool:
-        """The picture; False: it is gone for good; True: it is not to be had just now."""
+        """The image; False: it is gone for good; True: it is not to be had just now."""
         try:
             return await fetch(self._store, room, image.image_id, image.image_url or "")
         except ImageError as error:
@@ -206,7 +208,7 @@ class Archive:
             )
 
     async def _lose(self, generation: Generation, image: Image) -> int:
-        """As for an image that is lost before it could be posted: no picture, no price."""
+        """As for an image that is lost before it could be posted: no image, no price."""
         async with self._database.transaction() as tx:
             return await lose(tx, self._ledger, image, fence=generation.fence, now_ms=self._clock.now_ms())
 

@@ -141,21 +141,21 @@ def is_awaited(image: Image, now_ms: int) -> bool:
 
 def is_called(known: records.Callback, image: Image) -> bool:
     """Whether a call is still to be followed by a poll: none was begun since."""
-    return known.heard_at_ms is not None and known.heard_at_ms > (image.last_poll_at_ms or 0)
+    return known.called_at_ms is not None and known.called_at_ms > (image.last_poll_at_ms or 0)
 
 
 def noted_call(known: records.Callback, image: Image, claim: str | None, now_ms: int) -> records.Callback:
     """What is known after one more call. Of several calls that wait for one poll the first one's time counts."""
-    heard_at_ms = known.heard_at_ms
+    called_at_ms = known.called_at_ms
     if not is_called(known, image):
-        after_last = now_ms if heard_at_ms is None else heard_at_ms + CALLED_POLLS_APART_MS
-        heard_at_ms = max(now_ms, min(after_last, now_ms + CALLED_POLLS_APART_MS))  # a clock may have gone back
-        heard_at_ms += heard_at_ms == image.last_poll_at_ms  # a poll of this very millisecond was begun before
+        after_last = now_ms if called_at_ms is None else called_at_ms + CALLED_POLLS_APART_MS
+        called_at_ms = max(now_ms, min(after_last, now_ms + CALLED_POLLS_APART_MS))  # a clock may have gone back
+        called_at_ms += called_at_ms == image.last_poll_at_ms  # a poll of this very millisecond was begun before
     return records.Callback(
         known.generation_id,
         known.position,
         known.token_hash,
-        heard_at_ms=heard_at_ms,
+        called_at_ms=called_at_ms,
         claimed_task_id=(claim or known.claimed_task_id) if image.task_id is None else None,
     )
 
@@ -164,7 +164,7 @@ def due_after_call(known: records.Callback, image: Image, now_ms: int) -> int | 
     """When a called image may be polled, whenever it was polled last. None: there is no task to poll."""
     if image.state is State.SUBMITTING or (image.task_id is None and known.claimed_task_id is None):
         return None
-    return max(now_ms, known.heard_at_ms or 0)
+    return max(now_ms, known.called_at_ms or 0)
 
 
 def after_poll(known: records.Callback, poll: Poll, ended_at_ms: int) -> records.Callback:
@@ -174,6 +174,6 @@ def after_poll(known: records.Callback, poll: Poll, ended_at_ms: int) -> records
     """
     if not poll.was_called:
         return known
-    is_called_again = (known.heard_at_ms or 0) > poll.asked_at_ms
-    again_at_ms = max(known.heard_at_ms or 0, ended_at_ms + CALLED_POLLS_APART_MS)
-    return replace(known, heard_at_ms=again_at_ms if is_called_again else ended_at_ms)
+    is_called_again = (known.called_at_ms or 0) > poll.asked_at_ms
+    again_at_ms = max(known.called_at_ms or 0, ended_at_ms + CALLED_POLLS_APART_MS)
+    return replace(known, called_at_ms=again_at_ms if is_called_again else ended_at_ms)

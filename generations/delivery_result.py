@@ -20,8 +20,8 @@ class Place(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryResult:
-    """The outcome of a show. By image position, for the pictures that it uploaded: attachment ids and file names; the
-    name is empty where it could only link to a picture. NOWHERE: there was no place left for the last of the pictures;
+    """The outcome of a show. By image position, for the images that it uploaded: attachment ids and file names; the
+    name is empty where it could only link to an image. NOWHERE: there was no place left for the last of the images;
     those named here landed before."""
 
     place: Place
@@ -29,7 +29,7 @@ class DeliveryResult:
     channel_id: int | None = None
     attachments: Mapping[int, int] = field(default_factory=dict[int, int])
     file_names: Mapping[int, str] = field(default_factory=dict[int, str])
-    apart: Mapping[int, SeparateMessage] = field(
+    separate: Mapping[int, SeparateMessage] = field(
         default_factory=dict[int, SeparateMessage]
     )  # those posted in a message of their own
-    owed_seconds: float | None = None  # the pictures are seen to, but the card must be shown again after so long
+    owed_seconds: float | None = None  # the images are seen to, but the card must be shown again after so long

@@ -16,7 +16,9 @@ from generations.privacy import Collected
 
 NAME = "qwen-imagine"
 # Never handed out: a credential, and what one process notes for another.
-LEFT_OUT = frozenset({"token", "owner", "lease_until_ms", "fence", "due_at_ms", "revision", "published_revision"})
+LEFT_OUT = frozenset(
+    {"token", "lease_holder", "lease_until_ms", "fence", "due_at_ms", "revision", "published_revision"}
+)
 _ID_COLUMNS = frozenset(
     {"id", "user_id", "application_id", "channel_id", "guild_id", "message_id", "card_channel_id"}
     | {"generation_id", "attachment_id", "separate_channel_id", "separate_message_id"}

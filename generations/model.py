@@ -37,9 +37,9 @@ MOVES: Mapping[State, frozenset[State]] = {
     State.REQUESTED: frozenset({State.SUBMITTING, State.CANCELLED, State.EXPIRED}),
     State.SUBMITTING: frozenset({State.RUNNING, State.REQUESTED, State.FAILED, State.UNKNOWN}),
     State.RUNNING: frozenset({State.SUCCEEDED, State.FAILED, State.EXPIRED}),
-    # SUCCEEDED -> FAILED when the picture was lost before it could be posted; what was charged is refunded.
+    # SUCCEEDED -> FAILED when the image was lost before it could be posted; what was charged is refunded.
     State.SUCCEEDED: frozenset({State.DELIVERED, State.UNDELIVERED, State.FAILED}),
-    # DELIVERED -> SUCCEEDED when an older edit that came late took the picture off its card: it is shown again.
+    # DELIVERED -> SUCCEEDED when an older edit that came late took the image off its card: it is shown again.
     State.DELIVERED: frozenset({State.SUCCEEDED}),
     # UNDELIVERED -> FAILED when its link has died, or is about to be purged; refunded too.
     State.UNDELIVERED: frozenset({State.DELIVERED, State.FAILED}),
@@ -66,9 +66,9 @@ class Ending(StrEnum):
     KEY_REFUSED = "key_refused"
     ACCOUNT_EMPTY = "account_empty"
     TASK_LOST = "task_lost"  # the service no longer knows a task it had accepted
-    NO_IMAGE = "no_picture"  # SUCCESS without an image
-    IMAGE_UNUSABLE = "picture_unusable"  # not an image, or from a forbidden address
-    IMAGE_LOST = "picture_lost"  # it was made and paid for, but its link died before it could be posted; refunded
+    NO_IMAGE = "no_image"  # SUCCESS without an image
+    IMAGE_UNUSABLE = "image_unusable"  # not an image, or from a forbidden address
+    IMAGE_LOST = "image_lost"  # it was made and paid for, but its link died before it could be posted; refunded
     OUTCOME_UNKNOWN = "outcome_unknown"
     DEADLINE = "deadline"
     LINE_DEADLINE = "line_deadline"  # waited in line for as long as an image may take
@@ -152,7 +152,7 @@ class Origin:
 
 
 class SeparateMessage(NamedTuple):
-    """A message that holds pictures beside their card."""
+    """A message that holds images beside their card."""
 
     channel_id: int
     message_id: int
@@ -179,13 +179,13 @@ class Image:
     ending: Ending | None = None
     ending_detail: str | None = None  # the service's own words, one short line
     attachment_id: int | None = None  # on the card, once delivered
-    separate_channel_id: int | None = None  # where its picture stands in a message of its own, which the card names
+    separate_channel_id: int | None = None  # where its image stands in a message of its own, which the card names
     separate_message_id: int | None = None
     file_name: str | None = None  # there; empty when the card has a link to it instead
 
     @property
-    def apart(self) -> SeparateMessage | None:
-        """The message of its own that holds its picture, if there is one."""
+    def separate_message(self) -> SeparateMessage | None:
+        """The message of its own that holds its image, if there is one."""
         if self.separate_channel_id is None or self.separate_message_id is None:
             return None
         return SeparateMessage(self.separate_channel_id, self.separate_message_id)
@@ -217,14 +217,14 @@ class Generation:
         return self.published_revision < self.revision
 
     @property
-    def standing(self) -> dict[int, int]:
+    def attachment_ids(self) -> dict[int, int]:
         """The attachments that its card holds, as far as the rows know: image position -> attachment id."""
         return {image.position: image.attachment_id for image in self.images if image.attachment_id is not None}
 
     @property
     def separate_by_position(self) -> dict[int, SeparateMessage]:
         """The messages that hold what could not be put on its card, by image position."""
-        return {image.position: image.apart for image in self.images if image.apart is not None}
+        return {image.position: image.separate_message for image in self.images if image.separate_message is not None}
 
     @property
     def cancellable(self) -> bool:

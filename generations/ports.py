@@ -19,9 +19,9 @@ class Delivery(Protocol):
         ...
 
     async def show(
-        self, generation: Generation, progress: Progress, pictures: Mapping[int, FoundImage]
+        self, generation: Generation, progress: Progress, image_files: Mapping[int, FoundImage]
     ) -> DeliveryResult:
-        """Show news that must arrive: endings, and the *pictures* (by position) of its succeeded images.
+        """Show news that must arrive: endings, and the *images* (by position) of its succeeded images.
 
         Raises DeliveryDelayed when Discord can't take it now, LostClaim when somebody else has claimed it. Never raises
         for a place that is gone: it goes on to the next one, and says NOWHERE when there is none left.
@@ -50,7 +50,7 @@ class StaleEditGuard(Protocol):
         """Whether nobody has claimed it since *generation* was read."""
         ...
 
-    async def was_published(self, generation: Generation, standing: Mapping[int, int]) -> None:
+    async def was_published(self, generation: Generation, attachment_ids: Mapping[int, int]) -> None:
         """Progress of *generation* is on its card now: where news overtook it, have them shown again.
 
         *standing*: image position -> id of the attachments that it kept; empty: it left them alone.

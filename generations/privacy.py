@@ -22,7 +22,7 @@ from people import records as people
 from people.model import Preferences
 from store.database import Database, Transaction
 from store.errors import DatabaseLost
-from store.memory import load_value, save_value
+from store.key_values import load_value, save_value
 from store.vacuum import vacuum_if_due, words_deleted
 
 log = logging.getLogger("qwen_imagine.privacy")

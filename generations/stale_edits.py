@@ -33,23 +33,23 @@ class StaleEditGuard:
         async with self._database.transaction() as tx:
             return await shows.fence_of(tx, generation.id) == generation.fence
 
-    async def was_published(self, generation: Generation, standing: Mapping[int, int]) -> None:
+    async def was_published(self, generation: Generation, attachment_ids: Mapping[int, int]) -> None:
         """*generation* was put on its card, with the attachments *standing*. What overtook it is shown again.
 
         While the database is away that is asked again for half a minute; an old card would stay as it is for ever.
         """
         for pause in ASK_AGAIN_SECONDS:
             try:
-                await self._landed(generation, standing)
+                await self._landed(generation, attachment_ids)
                 return
             except DatabaseLost as lost:
                 said = "generation %s: whether its card is old can't be asked now (%s)"
                 log.warning(said, generation.id, lost, extra=REPEATS)
                 await self._clock.sleep(pause)
-        await self._landed(generation, standing)
+        await self._landed(generation, attachment_ids)
 
-    async def _landed(self, generation: Generation, standing: Mapping[int, int]) -> None:
+    async def _landed(self, generation: Generation, attachment_ids: Mapping[int, int]) -> None:
         async with self._database.transaction() as tx:
-            overtaken = await shows.landed(tx, generation, standing, self._clock.now_ms())
+            overtaken = await shows.landed(tx, generation, attachment_ids, self._clock.now_ms())
         if overtaken:
             log.info("generation %s: what landed on its card was old; the news are shown again", generation.id)

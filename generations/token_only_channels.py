@@ -18,7 +18,7 @@ from generations.clock import Clock
 from generations.model import Generation, Origin
 from store.database import Database, Transaction
 from store.errors import DatabaseLost
-from store.memory import delete_values, load_value, load_values, save_value
+from store.key_values import delete_values, load_value, load_values, save_value
 
 log = logging.getLogger("qwen_imagine.delivery")
 

@@ -1,4 +1,4 @@
-"""The thread in which pictures are made smaller, within the budget for the bytes of images in memory. One after
+"""The thread in which images are made smaller, within the budget for the bytes of images in memory. One after
 another: 50 million pixels need some hundred megabytes. Knows nothing of how it is done, nor of Discord.
 """
 
@@ -11,7 +11,7 @@ from images.image_memory import ImageMemory
 from images.shrinking import CannotShrink, ReencodedImage, bytes_needed, shrink
 from qwen.models import OutputFormat
 
-log = logging.getLogger("qwen_imagine.pictures")
+log = logging.getLogger("qwen_imagine.images")
 
 
 class Reencoder:
@@ -21,16 +21,16 @@ class Reencoder:
         self._memory = memory or ImageMemory()
 
     async def fit(self, data: bytes, max_bytes: int, wanted: OutputFormat) -> ReencodedImage | None:
-        """The picture in at most *max_bytes*, as pictures.shrinking.shrink makes it; None: that can't be done."""
+        """The image in at most *max_bytes*, as images.shrinking.shrink makes it; None: that can't be done."""
         async with self._memory.reencoding(bytes_needed(data)):
             try:
                 smaller = await asyncio.to_thread(shrink, data, max_bytes, wanted)
             except CannotShrink as error:
-                log.warning("a picture of %d bytes can't be made smaller: %s", len(data), error)
+                log.warning("an image of %d bytes can't be made smaller: %s", len(data), error)
                 return None
         self._memory.count_until_dropped(smaller, len(smaller.data))
         log.info(
-            "a picture of %d bytes was made %d: %s, %d×%d",
+            "an image of %d bytes was made %d: %s, %d×%d",
             *(len(data), len(smaller.data), smaller.format.value, smaller.width, smaller.height),
         )
         return smaller

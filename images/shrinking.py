@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from PIL import Image, ImageOps
 
 from qwen.errors import NotAnImage
+from qwen.image_header import PIXELS_MAX, read_image_header
 from qwen.models import OutputFormat
-from qwen.pictures import PIXELS_MAX, read_image_header
 
 # Share of each side, and the encoder's quality; tried in this order.
 RUNGS = ((1.0, 90), (1.0, 75), (0.75, 80), (0.5, 80), (0.35, 80), (0.25, 80))
@@ -28,7 +28,7 @@ _DECODERS = ("PNG", "JPEG", "WEBP")
 # Pillow's modes with eight bits or less. Sixteen-bit grey would come out white, so it is left alone.
 _OPAQUE = frozenset({"1", "L", "P", "RGB", "CMYK", "YCbCr"})
 _WITH_ALPHA = frozenset({"LA", "PA", "RGBA"})
-# All that Pillow's decoders raise at broken or hostile bytes. A truncated picture is one of them: OSError.
+# All that Pillow's decoders raise at broken or hostile bytes. A truncated image is one of them: OSError.
 _DECODER_FAULTS = (
     OSError,
     SyntaxError,
@@ -48,12 +48,12 @@ _DECODER_FAULTS = (
 
 
 class CannotShrink(Exception):
-    """It can't be made small enough, or it is not a picture that may be decoded."""
+    """It can't be made small enough, or it is not an image that may be decoded."""
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class ReencodedImage:
-    """A picture's new bytes, with their format and size in pixels, and the size it had before."""
+    """An image's new bytes, with their format and size in pixels, and the size it had before."""
 
     data: bytes = field(repr=False)
     format: OutputFormat
@@ -80,8 +80,8 @@ def shrink(data: bytes, max_bytes: int, wanted: OutputFormat) -> ReencodedImage:
     """
     try:
         read_image_header(data)  # the header alone: at most 50 million pixels
-        picture, profile = _decode(data)
-        found = _first_that_fits(picture, profile, max_bytes, wanted)
+        decoded, profile = _decode(data)
+        found = _first_that_fits(decoded, profile, max_bytes, wanted)
     except NotAnImage as error:
         raise CannotShrink(str(error)) from None
     except _DECODER_FAULTS as error:
@@ -92,7 +92,7 @@ def shrink(data: bytes, max_bytes: int, wanted: OutputFormat) -> ReencodedImage:
 
 
 def _decode(data: bytes) -> tuple[Image.Image, bytes | None]:
-    """The picture, upright, as RGB or RGBA; and the colour profile that these numbers still mean."""
+    """The image, upright, as RGB or RGBA; and the colour profile that these numbers still mean."""
     with Image.open(io.BytesIO(data), formats=_DECODERS) as opened:
         if opened.width * opened.height > PIXELS_MAX:  # a second header inside, larger than the first
             raise CannotShrink("it has more pixels than its header says")
@@ -103,39 +103,39 @@ def _decode(data: bytes) -> tuple[Image.Image, bytes | None]:
         opened.load()
         ImageOps.exif_transpose(opened, in_place=True)
         mode = "RGBA" if has_alpha else "RGB"
-        picture = opened if opened.mode == mode else opened.convert(mode)  # a copy of 50 million pixels is 200 MB
-        return picture, profile if len(profile or b"") <= ICC_BYTES_MAX else None
+        decoded = opened if opened.mode == mode else opened.convert(mode)  # a copy of 50 million pixels is 200 MB
+        return decoded, profile if len(profile or b"") <= ICC_BYTES_MAX else None
 
 
 def _first_that_fits(
-    picture: Image.Image, profile: bytes | None, max_bytes: int, wanted: OutputFormat
+    decoded: Image.Image, profile: bytes | None, max_bytes: int, wanted: OutputFormat
 ) -> ReencodedImage | None:
-    keeps_jpeg = wanted is OutputFormat.JPEG and picture.mode == "RGB"
+    keeps_jpeg = wanted is OutputFormat.JPEG and decoded.mode == "RGB"
     format = OutputFormat.JPEG if keeps_jpeg else OutputFormat.WEBP
     bytes_a_pixel = 0.0  # as seen on the rung before
     for number, (share, quality) in enumerate(RUNGS):
-        width, height = (max(1, round(side * share)) for side in picture.size)
+        width, height = (max(1, round(side * share)) for side in decoded.size)
         is_last = number == len(RUNGS) - 1
         too_much = width * height > ENCODED_PIXELS_MAX or max(width, height) > SIDE_MAX
         hopeless = bytes_a_pixel * width * height > HOPELESS * max_bytes
         if too_much or (hopeless and not is_last):
             continue
-        data = _encode(_resized(picture, width, height), format, quality, profile)
+        data = _encode(_resized(decoded, width, height), format, quality, profile)
         if len(data) <= max_bytes:
-            return ReencodedImage(data, format, width, height, picture.size)
+            return ReencodedImage(data, format, width, height, decoded.size)
         bytes_a_pixel = len(data) / (width * height)
     return None
 
 
-def _resized(picture: Image.Image, width: int, height: int) -> Image.Image:
-    if picture.size == (width, height):
-        return picture
+def _resized(decoded: Image.Image, width: int, height: int) -> Image.Image:
+    if decoded.size == (width, height):
+        return decoded
     # Pillow 13 also takes numpy's arrays here, which are not installed.
-    return picture.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2)  # pyright: ignore[reportUnknownMemberType]
+    return decoded.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2)  # pyright: ignore[reportUnknownMemberType]
 
 
-def _encode(picture: Image.Image, format: OutputFormat, quality: int, profile: bytes | None) -> bytes:
+def _encode(decoded: Image.Image, format: OutputFormat, quality: int, profile: bytes | None) -> bytes:
     """Without what else the file held: texts, place, camera."""
     out = io.BytesIO()
-    picture.save(out, format.value, quality=quality, **({"icc_profile": profile} if profile else {}))
+    decoded.save(out, format.value, quality=quality, **({"icc_profile": profile} if profile else {}))
     return out.getvalue()

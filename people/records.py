@@ -7,11 +7,12 @@ from typing import Any, TypeVar
 
 from sqlalchemy import RowMapping, delete, select, update
 
+from credits.tables import accounts
 from people.model import Language, Ping, Preferences
+from people.tables import departures, preferences
 from qwen.models import OutputFormat, Size
 from store.database import Transaction
 from store.statements import insert_or_replace
-from store.tables import accounts, departures, preferences
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -31,7 +32,7 @@ async def save_preferences(tx: Transaction, user_id: int, set_by_person: Prefere
         "format": set_by_person.format.value,
         "private": set_by_person.private,
         "ping": set_by_person.ping.value,
-        "locale": None if set_by_person.language is None else set_by_person.language.value,
+        "language": None if set_by_person.language is None else set_by_person.language.value,
     }
     await insert_or_replace(tx, preferences, columns, key=("user_id",))
 
@@ -83,7 +84,7 @@ def _read_preferences(row: RowMapping) -> Preferences:
         format=_known(OutputFormat, row["format"], default.format),
         private=row["private"],
         ping=_known(Ping, row["ping"], default.ping),
-        language=None if row["locale"] is None else _known(Language, row["locale"], Language.ENGLISH),
+        language=None if row["language"] is None else _known(Language, row["language"], Language.ENGLISH),
     )
 
 

@@ -1,4 +1,4 @@
-"""Which addresses a picture may be fetched from. Pure: it resolves nothing and opens nothing.
+"""Which addresses an image may be fetched from. Pure: it resolves nothing and opens nothing.
 
 The service's answer names the address, so it could name anything inside our own network. Must not know aiohttp's
 client. What each rule stops is measured in the tests beside the downloader; the resolver applies `is_public` to the

@@ -1,4 +1,4 @@
-"""What the image API's calls and the picture's download share about aiohttp: faults, and no silent repeats.
+"""What the image API's calls and the image's download share about aiohttp: faults, and no silent repeats.
 
 Must not know what is sent or fetched.
 """

@@ -11,7 +11,7 @@ QwenError
 ├── ServiceUnavailable        temporary, and it is sure that nothing was taken; `http_status` where something in front
 │                             of the service turned the request away (a challenge page, a proxy's 403 or 404)
 ├── OutcomeUnknown            only for the POST: it may have been taken. Never to be posted again by itself
-└── ImageError                about fetching the finished picture
+└── ImageError                about fetching the finished image
     ├── ImageUrlRefused       the guard does not let this address be fetched
     ├── ImageTooLarge         more bytes than limit_bytes
     ├── NotAnImage            the bytes are no PNG, JPEG or WebP that can be shown
@@ -101,17 +101,17 @@ class OutcomeUnknown(QwenError):
 
 
 class ImageError(QwenError):
-    sentence = "The finished picture could not be fetched"
+    sentence = "The finished image could not be fetched"
 
 
 class ImageUrlRefused(ImageError):
-    sentence = "The picture's address is not one that may be fetched"
+    sentence = "The image's address is not one that may be fetched"
 
 
 class ImageTooLarge(ImageError):
-    """`limit_bytes` was to be kept; `size_bytes` is the picture's size where it was announced, else None."""
+    """`limit_bytes` was to be kept; `size_bytes` is the image's size where it was announced, else None."""
 
-    sentence = "The picture is too large"
+    sentence = "The image is too large"
 
     def __init__(self, limit_bytes: int, size_bytes: int | None = None) -> None:
         announced = "" if size_bytes is None else f"{size_bytes} bytes, "
@@ -121,17 +121,17 @@ class ImageTooLarge(ImageError):
 
 
 class NotAnImage(ImageError):
-    sentence = "What was fetched is not a picture that can be shown"
+    sentence = "What was fetched is not an image that can be shown"
 
 
 class NotWhole(NotAnImage):
-    sentence = "Only a part of the picture came"
+    sentence = "Only a part of the image came"
 
 
 class ImageUnavailable(ImageError):
     """`temporary`: whether trying again later may help."""
 
-    sentence = "The picture could not be fetched"
+    sentence = "The image could not be fetched"
 
     def __init__(self, reason: str = "", *, temporary: bool, http_status: int | None = None) -> None:
         super().__init__(reason, http_status=http_status)
@@ -139,7 +139,7 @@ class ImageUnavailable(ImageError):
 
     @property
     def may_still_come(self) -> bool:
-        """Whether a picture that was just made may be there later, also where the answer speaks of none.
+        """Whether an image that was just made may be there later, also where the answer speaks of none.
 
         A CDN that has not got it yet says 404 as for one that never will come; S3 says 403 for it to whoever may not
         list the bucket (Amazon S3 API reference, GetObject, "Permissions"), and others put 401 or 410 there.

@@ -1,4 +1,4 @@
-"""Fetches the finished picture: guarded, capped, checked. A thin shell over aiohttp; the rules are in addresses.py
+"""Fetches the finished image: guarded, capped, checked. A thin shell over aiohttp; the rules are in addresses.py
 and images.py.
 
 Must not know the image API's key, Discord or the database. Never logs an address: it may be signed.
@@ -21,8 +21,8 @@ from qwen.addresses import AllowedHosts, check_image_url, check_redirect, is_pub
 from qwen.challenges import is_challenge
 from qwen.connections import NETWORK_FAULTS, USER_AGENT, ConnectionBroke, fault_name, send_once
 from qwen.errors import ImageError, ImageTooLarge, ImageUnavailable, ImageUrlRefused, NotAnImage, NotWhole
+from qwen.image_header import read_image_header
 from qwen.models import OutputFormat
-from qwen.pictures import read_image_header
 from qwen.tries import Sleep, build_tries
 
 CONNECT_SECONDS = 10.0
@@ -37,7 +37,7 @@ _HEADERS = {"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "ident
 
 @dataclass(frozen=True, slots=True)
 class DownloadedImage:
-    """A picture's bytes as they came, with the format and size in pixels that the bytes themselves name."""
+    """An image's bytes as they came, with the format and size in pixels that the bytes themselves name."""
 
     data: bytes = field(repr=False)
     format: OutputFormat
@@ -47,7 +47,7 @@ class DownloadedImage:
 
 @dataclass(frozen=True, slots=True)
 class OversizedImage:
-    """A picture that is there and has more bytes than are ever fetched: only its address can be handed on."""
+    """An image that is there and has more bytes than are ever fetched: only its address can be handed on."""
 
 
 FoundImage = DownloadedImage | OversizedImage
@@ -96,7 +96,7 @@ def open_download_session(
 
 
 class ImageDownloader:
-    """Fetches pictures of at most `max_bytes` over a session of open_download_session() with the same hosts.
+    """Fetches images of at most `max_bytes` over a session of open_download_session() with the same hosts.
 
     `total_timeout_seconds` is for all tries together. After `grace_seconds` a download must have come in at
     `min_bytes_per_second` or faster, or it is given up as too slow.
@@ -128,7 +128,7 @@ class ImageDownloader:
         self._rng = rng or random.Random()  # noqa: S311 (spreads pauses; no secret depends on it)
 
     async def download(self, url: str, announced: Callable[[int], None] | None = None) -> DownloadedImage:
-        """Fetch one picture. Temporary faults are tried again with growing, fully jittered pauses.
+        """Fetch one image. Temporary faults are tried again with growing, fully jittered pauses.
 
         *announced*: told of the Content-Length of each try, if there is one, before the bytes are read.
         At most 3 redirects are followed, each through the same guard as `url`; each try begins at `url` again.
@@ -145,13 +145,13 @@ class ImageDownloader:
         except TimeoutError:
             raise ImageUnavailable(f"it took more than {self._total_seconds:g} s", temporary=True) from None
         milliseconds = (asyncio.get_running_loop().time() - started) * 1000
-        _log.debug("picture of %d bytes fetched in %.0f ms", len(image.data), milliseconds)
+        _log.debug("image of %d bytes fetched in %.0f ms", len(image.data), milliseconds)
         return image
 
     async def _fetch(self, url: URL, announced: Callable[[int], None] | None) -> DownloadedImage:
         data = await self._fetch_bytes(url, announced)
-        picture = read_image_header(data)
-        return DownloadedImage(data, picture.format, picture.width, picture.height)
+        header = read_image_header(data)
+        return DownloadedImage(data, header.format, header.width, header.height)
 
     async def _fetch_bytes(self, url: URL, announced: Callable[[int], None] | None) -> bytes:
         for _ in range(REDIRECTS_MAX + 1):

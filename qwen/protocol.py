@@ -129,7 +129,7 @@ def parse_create(answer: HttpAnswer, *, key: str = "", prompt: str = "") -> Task
 def parse_status_answer(answer: HttpAnswer, task_id: str, *, key: str = "") -> Task:
     """The task as it stands, or the QwenError of this look; nothing else is ever raised.
 
-    An answer about another task than `task_id` is a fault of the service (somebody else's picture): temporary.
+    An answer about another task than `task_id` is a fault of the service (somebody else's image): temporary.
     """
     envelope = read_envelope(answer.body)
     number, facts = _number(answer, envelope), _facts(answer, envelope, key)

@@ -1,4 +1,4 @@
-"""`python -m sandbox`: try the bot in a browser, with no account, no key and no cost. Ctrl-C ends all of it."""
+"""`python -m sandbox`: opens the sandbox and starts the bot in it, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
 
 
 async def run(port: int, data_dir: Path, *, start_bot: bool, callbacks: bool = False) -> int:
-    """Open the sandbox until Ctrl-C or SIGTERM. Gives the exit code."""
+    """Keep the sandbox open until Ctrl-C or SIGTERM. Return the exit code."""
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
@@ -53,7 +53,7 @@ async def run(port: int, data_dir: Path, *, start_bot: bool, callbacks: bool = F
 
 
 def find_callback_settings() -> dict[str, str]:
-    """The bot's settings for being called back on a port that is free just now."""
+    """Return the bot's settings for callbacks on a port that is free now."""
     with socket.socket() as found:
         found.bind((HOST, 0))
         port = found.getsockname()[1]
@@ -61,7 +61,7 @@ def find_callback_settings() -> dict[str, str]:
 
 
 def explain(error: OSError, port: int) -> str:
-    """Why the sandbox could not be opened, in one sentence."""
+    """Return why the sandbox could not be opened, in one sentence."""
     if error.errno == errno.EADDRINUSE:
         return f"Port {port} is taken by another program; choose another with --port."
     if error.filename is not None:

@@ -1,6 +1,6 @@
-"""The bot as a process of its own: unmodified, with a clean environment, started, stopped and killed from here.
+"""Starts, stops and kills the unmodified bot as a process of its own, with a clean environment.
 
-Knows nothing of Discord or images. It never starts the bot again by itself, and leaves no process behind.
+It never starts the bot again by itself, and no process outlives it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 _READY = re.compile(r"\bready\b", re.IGNORECASE)
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # discord.py colours its log in a container
-_LEASH = Path(__file__).with_name("leash.py")
+_EXIT_WITH_PARENT = Path(__file__).with_name("exit_with_parent.py")
 
 
 class BotState(StrEnum):
@@ -37,14 +37,14 @@ class BotState(StrEnum):
 
 
 class BotNotReady(Exception):
-    """The bot did not get ready in time, or ended first. The text ends with its last lines."""
+    """The bot was not ready in time, or ended first. The text ends with the bot's last lines."""
 
 
 class BotProcess:
-    """`python <script>` in `data_dir`, so that no .env of a developer is read.
+    """Runs `python <script>` in *data_dir*, so that no .env of a developer is read.
 
-    `environment()` gives all of its variables beside PATH, HOME and LANG; it is asked at each start. It counts as
-    running once `is_connected()` says so, or without one, once it prints a line with the word "ready".
+    *environment*: called at each start for the variables beside PATH, HOME and LANG. The bot is running once
+    *is_connected* returns true; without it, once it prints a line with the word "ready".
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class BotProcess:
 
     @property
     def pid(self) -> int | None:
-        """The process id while it lives."""
+        """The process id, None where no process runs."""
         return self._process.pid if self._process else None
 
     @property
@@ -81,7 +81,7 @@ class BotProcess:
         return max(0, self.starts - 1)
 
     async def start(self) -> None:
-        """Start it; does nothing while it lives. One that is being stopped is waited for first."""
+        """Start the bot, unless it runs. Wait first for one that is being stopped."""
         if self._wanted_end is not None:
             await self._end()
         async with self._spawning:
@@ -101,12 +101,12 @@ class BotProcess:
             self._watch = asyncio.create_task(self._watch_over(self._process))
 
     async def kill(self) -> None:
-        """kill -9 of the whole process group, and wait until it is gone."""
+        """Send SIGKILL to the whole process group and wait for its end."""
         self._wanted_end = BotState.DIED
         await self._end(signal.SIGKILL)
 
     async def stop(self, timeout_seconds: float = STOP_SECONDS) -> None:
-        """SIGTERM, so that it can finish what it is doing; kill -9 when that takes longer than the timeout."""
+        """Send SIGTERM, so that the bot can finish its work; SIGKILL after *timeout_seconds*."""
         self._wanted_end = BotState.STOPPED
         try:
             async with asyncio.timeout(timeout_seconds):
@@ -120,7 +120,7 @@ class BotProcess:
         await self.start()
 
     async def wait_ready(self, timeout_seconds: float) -> None:
-        """Raises BotNotReady when it is not running within the timeout, or has ended."""
+        """Wait until the bot is running. Raises BotNotReady when it is not within the timeout, or has ended."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
                 await self._settled.wait()
@@ -131,7 +131,7 @@ class BotProcess:
             )
 
     async def _end(self, signal_number: int | None = None) -> None:
-        """Send the signal, if any, and wait for the end. The watching task itself is never cancelled."""
+        """Send the signal, if any, and wait for the end. The watching task is never cancelled."""
         async with self._spawning:
             watch, process = self._watch, self._process
         if watch is None or process is None:
@@ -141,11 +141,11 @@ class BotProcess:
         await asyncio.shield(watch)
 
     async def _watch_over(self, process: asyncio.subprocess.Process) -> None:
-        """The life of one process, to its end."""
+        """Read the output of one process, note when it runs, and wait for its end."""
         reading = asyncio.create_task(self._read_lines(process))
         readiness = asyncio.create_task(self._become_running())
         code = await process.wait()
-        self._signal_group(process.pid, signal.SIGKILL)  # whatever it started goes with it
+        self._signal_group(process.pid, signal.SIGKILL)  # also ends what the bot started
         await asyncio.wait([reading], timeout=2)
         reading.cancel()
         readiness.cancel()
@@ -159,7 +159,7 @@ class BotProcess:
     async def _spawn(self) -> asyncio.subprocess.Process:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         return await asyncio.create_subprocess_exec(
-            *[sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), str(self._script)],
+            *[sys.executable, "-I", "-S", str(_EXIT_WITH_PARENT), str(os.getpid()), str(self._script)],
             cwd=self._data_dir,
             env={**kept, "PYTHONUNBUFFERED": "1", **self._environment()},
             stdin=asyncio.subprocess.DEVNULL,
@@ -182,12 +182,12 @@ class BotProcess:
         while piece := await process.stdout.read(65_536):
             *lines, rest = (rest + piece).split(b"\n")
             for line in lines:
-                self._hear(line)
+                self._take_line(line)
             rest = rest[:LINE_MAX_CHARACTERS]
         if rest:
-            self._hear(rest)
+            self._take_line(rest)
 
-    def _hear(self, line: bytes) -> None:
+    def _take_line(self, line: bytes) -> None:
         text = _COLOURS.sub("", line.decode("utf-8", "replace")).rstrip("\r")[:LINE_MAX_CHARACTERS]
         self._keep(text)
         if self._is_connected is None and self.state is BotState.STARTING and _READY.search(text):
@@ -196,7 +196,7 @@ class BotProcess:
     def _keep(self, line: str) -> None:
         self.log.append(line)
         with contextlib.suppress(OSError), (self._data_dir / "bot.log").open("a", encoding="utf-8") as file:
-            file.write(line + "\n")  # a full disk must not end the watch over the process
+            file.write(line + "\n")  # a full disk must not end the watching task
 
     def _enter(self, state: BotState) -> None:
         self.state = state

@@ -1,7 +1,7 @@
 """The sandbox's wall clock: the machine's own time plus an offset that the panel can move forward.
 
-Knows nothing of Discord, images or the bot. The bot process follows the same clock by reading the offset's file
-(see clock_shim/sitecustomize.py). Durations never come from here: how long an image takes is monotonic time.
+The bot process follows the same clock by reading the offset's file (see clock_shim/sitecustomize.py). Durations are
+monotonic time and never come from this clock.
 """
 
 from __future__ import annotations
@@ -17,22 +17,21 @@ LONGEST_JUMP_SECONDS = 366 * 24 * 3600
 
 
 class Clock(Protocol):
-    """Unix time in milliseconds."""
+    """Unix time in milliseconds. The sandbox's clock can jump forward; ids, deadlines and signatures follow it."""
 
     def now_ms(self) -> int: ...
 
 
 def system_now_ms() -> int:
-    """The machine's own unix time in milliseconds."""
+    """Return the machine's own unix time in milliseconds."""
     return time.time_ns() // 1_000_000
 
 
 class SandboxClock:
     """A clock that only moves forward: `now_ms()` is the machine's time plus `offset_ms`.
 
-    With an `offset_file` (milliseconds, as decimal text) the offset is kept there, for the bot process to read
-    and for the next run in the same data folder, so that time never goes backwards for a kept database. Raises OSError
-    when that file holds no number.
+    *offset_file*: keeps the offset (milliseconds, as decimal text) for the bot process and for the next run in the same
+    data folder, so that time never goes backwards for its database. Raises OSError when it holds no number.
     """
 
     def __init__(self, offset_file: Path | None = None, *, real_now_ms: Callable[[], int] = system_now_ms) -> None:
@@ -49,7 +48,7 @@ class SandboxClock:
         return self._real_now_ms() + self._offset_ms
 
     def advance(self, seconds: float) -> None:
-        """Jump forward. Raises ValueError for a step that is not above 0 and at most a year."""
+        """Move the clock forward. Raises ValueError for a step that is not above 0 and at most 366 days."""
         if not 0 < seconds <= LONGEST_JUMP_SECONDS:
             raise ValueError("The clock moves forward only, by more than 0 seconds and at most 366 days at a time.")
         self._offset_ms += round(seconds * 1000)

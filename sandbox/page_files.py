@@ -1,4 +1,4 @@
-"""Serves the page's own files: nothing is cached, and nothing of another site may run or be loaded in it."""
+"""Serves the page's files, uncached and with a policy that lets nothing of another site run or load."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ HEADERS = {
 
 
 def attach_page(app: web.Application, public_url: Callable[[], str], folder: Path = PAGE_FOLDER) -> None:
-    """`/` is the folder's index.html, `/page/…` are its files."""
+    """Serve the folder's index.html at `/` and its files at `/page/…`."""
 
-    async def show_page(request: web.Request) -> web.StreamResponse:
+    async def serve_page(request: web.Request) -> web.StreamResponse:
         if request.headers.get("Host") != public_url().partition("//")[2]:
-            # localhost is another origin than 127.0.0.1: the page's pictures would not count as its own.
+            # localhost is another origin than 127.0.0.1: the policy would refuse the page's images.
             return web.Response(status=302, headers={"Location": f"{public_url()}/"})
         return web.FileResponse(folder / "index.html")
 
@@ -30,6 +30,6 @@ def attach_page(app: web.Application, public_url: Callable[[], str], folder: Pat
         if request.path == "/" or request.path.startswith("/page/"):
             answer.headers.update(HEADERS)
 
-    app.router.add_get("/", show_page)
+    app.router.add_get("/", serve_page)
     app.router.add_static("/page/", folder)
     app.on_response_prepare.append(add_headers)

@@ -1,12 +1,11 @@
-"""The panel's routes: the image API's mood, the bot process and the clock, for the page and for nobody else.
+"""The routes of the page's panel: the image API's mood, the bot process and the clock.
 
-Every answer is the whole panel as one JSON object. Knows nothing of Discord.
+Every answer is the whole panel as one JSON object.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import cast
 
@@ -16,23 +15,22 @@ from aiohttp import web
 from sandbox.bot_process import BotProcess
 from sandbox.clock import SandboxClock
 from sandbox.image_api import CARDS, ImageApi
+from sandbox.json_bodies import error_response, read_object
 
 ROOT = "/sandbox/panel"
 PUSH_SECONDS = 0.5
-DEFER_AFTER_SECONDS = 2.0  # an action that takes longer goes on; its end is seen on the live socket
+ANSWER_AFTER_SECONDS = 2.0  # an action that takes longer goes on; the live socket tells its end
 
 Json = dict[str, object]
 
 
 class Panel:
-    """What the panel shows and does. `attach()` adds its routes."""
-
     def __init__(self, *, bot: BotProcess, images: ImageApi, clock: SandboxClock) -> None:
         self._bot = bot
         self._images = images
         self._clock = clock
         self._sockets: set[web.WebSocketResponse] = set()
-        self._errands: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[None]] = set()
         self._actions: Mapping[str, Callable[[], Awaitable[None]]] = {
             "start": bot.start,
             "kill": bot.kill,
@@ -41,7 +39,7 @@ class Panel:
         }
 
     def attach(self, app: web.Application) -> None:
-        app.router.add_get(ROOT, self._show, allow_head=False)
+        app.router.add_get(ROOT, self._get, allow_head=False)
         app.router.add_get(f"{ROOT}/live", self._live, allow_head=False)
         app.router.add_post(f"{ROOT}/mood", self._answering(self._set_mood))
         app.router.add_post(f"{ROOT}/bot", self._answering(self._act_on_bot))
@@ -49,7 +47,7 @@ class Panel:
         app.on_shutdown.append(self._shut_down)
 
     def describe(self) -> Json:
-        """The panel object, as the page reads it. Times in unix milliseconds of the sandbox's clock."""
+        """Return the panel as JSON. Times are unix milliseconds of the sandbox's clock."""
         images = self._images
         return {
             "bot": {
@@ -66,30 +64,30 @@ class Panel:
                     for card in CARDS
                 ],
                 "remaining": images.remaining,
-                "tasks": images.service.count_tasks(),
+                "tasks": images.count_tasks(),
                 "posts": len(images.posts),
             },
             "clock": {"offset_ms": self._clock.offset_ms, "now_ms": self._clock.now_ms()},
         }
 
-    async def _show(self, _: web.Request) -> web.Response:
+    async def _get(self, _: web.Request) -> web.Response:
         return web.json_response(self.describe())
 
     async def _live(self, request: web.Request) -> web.WebSocketResponse:
-        """Push the panel when something but the time of day has changed, at most twice a second."""
+        """Send the panel when anything but the time of day has changed, at most twice a second."""
         socket = web.WebSocketResponse(heartbeat=30)
         await socket.prepare(request)
         self._sockets.add(socket)
-        shown = None
+        sent = None
         try:
             while not socket.closed:
                 panel = self.describe()
-                if _without_time(panel) != shown:
-                    shown = _without_time(panel)
+                if _without_time(panel) != sent:
+                    sent = _without_time(panel)
                     await socket.send_json(panel)
                 await _listen(socket, PUSH_SECONDS)
         except ConnectionError:
-            pass  # the page has gone
+            pass  # the page was closed
         finally:
             self._sockets.discard(socket)
         return socket
@@ -97,17 +95,17 @@ class Panel:
     async def _shut_down(self, _: web.Application) -> None:
         for socket in list(self._sockets):
             await socket.close(code=aiohttp.WSCloseCode.GOING_AWAY)
-        for errand in list(self._errands):
-            errand.cancel()
+        for action in list(self._running):
+            action.cancel()
 
     def _answering(
         self, act: Callable[[Json], Awaitable[None]]
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def answer(request: web.Request) -> web.StreamResponse:
             try:
-                await act(await _read_object(request))
+                await act(await read_object(request))
             except ValueError as error:
-                return web.json_response({"error": str(error)}, status=400)
+                return error_response(400, str(error))
             return web.json_response(self.describe())
 
         return answer
@@ -124,10 +122,10 @@ class Panel:
         action = wanted.get("action")
         if not isinstance(action, str) or action not in self._actions:
             raise ValueError(f"The bot can be told to {', '.join(self._actions)}; nothing else.")
-        errand = asyncio.ensure_future(self._actions[action]())
-        self._errands.add(errand)
-        errand.add_done_callback(self._errands.discard)
-        await asyncio.wait([errand], timeout=DEFER_AFTER_SECONDS)
+        running = asyncio.ensure_future(self._actions[action]())
+        self._running.add(running)
+        running.add_done_callback(self._running.discard)
+        await asyncio.wait([running], timeout=ANSWER_AFTER_SECONDS)
 
     async def _move_clock(self, wanted: Json) -> None:
         seconds = wanted.get("advance_seconds")
@@ -142,20 +140,10 @@ def _without_time(panel: Json) -> Json:
 
 
 async def _listen(socket: web.WebSocketResponse, seconds: float) -> None:
-    """Wait, while noticing that the page closes; what it says is not for us."""
+    """Wait for *seconds* or until the page closes; what the page sends is ignored."""
     try:
         async with asyncio.timeout(seconds):
             while not socket.closed:
                 await socket.receive()
     except TimeoutError:
         return
-
-
-async def _read_object(request: web.Request) -> Json:
-    try:
-        body: object = json.loads(await request.read())
-    except (ValueError, RecursionError):
-        body = None
-    if not isinstance(body, dict):
-        raise ValueError("The body must be a JSON object.")
-    return cast("Json", body)

@@ -1,4 +1,4 @@
-"""The sandbox as one thing: local Discord, image API, page and panel on one port, and the real bot beside them.
+"""The sandbox: local Discord, image API, page and panel on one port, and the real bot as a process beside them.
 
 Used by `python -m sandbox` and by the end-to-end tests. Everything listens on 127.0.0.1 only.
 """
@@ -16,7 +16,7 @@ from aiohttp import web
 from sandbox.bot_process import BotProcess
 from sandbox.clock import SandboxClock
 from sandbox.guard import guard
-from sandbox.image_api import ImageApi
+from sandbox.image_api import API_PATH, ImageApi, attach_image_api
 from sandbox.local_discord import LocalDiscord
 from sandbox.page_files import attach_page
 from sandbox.panel import Panel
@@ -25,14 +25,14 @@ HOST = "127.0.0.1"
 BOT_SCRIPT = Path(__file__).resolve().parents[1] / "bot.py"
 CLOCK_SHIM = Path(__file__).resolve().with_name("clock_shim")
 LARGEST_REQUEST_BYTES = 32 * 1024 * 1024  # above Discord's 25 MiB, so that the local Discord itself refuses more
-GOODBYE_SECONDS = 5.0
+STOP_SECONDS = 5.0
 
 
 class Sandbox:
     """An async context manager that listens while open. It does not start the bot: `await box.bot.start()`.
 
-    `port` 0 takes any free one. `bot_settings` are added to the bot's own and win over them. `seed` decides all that
-    chance decides; `seconds_per_image` is how long the image API takes. A fresh `data_dir` means a fresh world.
+    *port* 0: any free port. *bot_settings* override the bot's other settings. *seed* decides all that is random.
+    *seconds_per_image*: how long the image API takes. *data_dir*: the bot's database, its log and the clock.
     """
 
     def __init__(
@@ -79,9 +79,9 @@ class Sandbox:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the bot first, while it can still finish its work, then the rest."""
+        """Stop the bot first, while it can still finish its work, then the rest."""
         try:
-            await self.bot.stop(GOODBYE_SECONDS)
+            await self.bot.stop(STOP_SECONDS)
         finally:
             await self.discord.close()
             await self._runner.cleanup()
@@ -89,19 +89,19 @@ class Sandbox:
     def _build_app(self) -> web.Application:
         app = web.Application(middlewares=[guard], client_max_size=LARGEST_REQUEST_BYTES)
         self.discord.attach(app, lambda: self.url)
-        self.images.attach(app, lambda: self.url)
+        attach_image_api(app, self.images, lambda: self.url)
         Panel(bot=self.bot, images=self.images, clock=self.clock).attach(app)
         attach_page(app, lambda: self.url)
         return app
 
     def bot_environment(self) -> dict[str, str]:
-        """The settings that production has, pointed at this sandbox and its clock. Also for a second bot."""
+        """Return the bot's environment: the settings of production, for this sandbox and its clock."""
         settings = {
             "DISCORD_TOKEN": self.discord.token,
-            "DISCORD_API_URL": f"{self.url}/api/v10",
-            "DISCORD_GATEWAY_URL": f"{self.url.replace('http', 'ws', 1)}/gateway",
+            "DISCORD_API_URL": self.discord.api_url,
+            "DISCORD_GATEWAY_URL": self.discord.gateway_url,
             "QWEN_API_KEY": self.images.key,
-            "QWEN_API_URL": f"{self.url}/image-api/api",
+            "QWEN_API_URL": f"{self.url}{API_PATH}",
             "QWEN_IMAGE_HOSTS": HOST,
             "DATABASE_URL": f"sqlite:///{self._data_dir / 'bot.sqlite3'}",
             "OWNER_IDS": str(self.discord.people["olga"].id),

@@ -1,4 +1,4 @@
-"""Bring the tables to a revision, with Alembic, inside a transaction that is open already.
+"""Bring the tables to the newest revision, with Alembic, inside a transaction that is open already.
 
 Both databases roll back changes of tables, so a migration that fails leaves nothing behind.
 """
@@ -18,8 +18,8 @@ from store.errors import SchemaTooNew
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def upgrade(connection: Connection, revision: str = "head") -> None:
-    """Run every migration up to *revision* that the database has not seen. Raises SchemaTooNew."""
+def upgrade(connection: Connection) -> None:
+    """Run every migration that the database has not seen. Raises SchemaTooNew."""
     config = _config(connection)
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     unknown = set(MigrationContext.configure(connection).get_current_heads()) - known
@@ -28,12 +28,7 @@ def upgrade(connection: Connection, revision: str = "head") -> None:
             f"the database is of a newer version of this bot (schema {', '.join(sorted(unknown))}): "
             "update the bot, or point DATABASE_URL to another database"
         )
-    command.upgrade(config, revision)
-
-
-def downgrade(connection: Connection, revision: str) -> None:
-    """Undo every migration after *revision*; `base` undoes them all, and the data with them."""
-    command.downgrade(_config(connection), revision)
+    command.upgrade(config, "head")
 
 
 def _config(connection: Connection) -> Config:

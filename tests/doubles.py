@@ -7,6 +7,8 @@ import heapq
 import itertools
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
+from zoneinfo import ZoneInfo
 
 from generations.delivery_result import DeliveryResult, Place
 from generations.errors import DeliveryDelayed
@@ -14,8 +16,15 @@ from generations.model import Generation, Progress, State
 from qwen.errors import QwenError
 from qwen.images import DownloadedImage, FoundImage
 from qwen.models import OutputFormat, Task, TaskRequest, TaskStatus
+from settings import Settings
+from store.database import Database
 
 START_MS = 1_800_000_000_000
+
+
+def make_settings(**values: Any) -> Settings:
+    """The defaults and *values*, unchecked; the environment of this machine has no say in it."""
+    return Settings.model_construct(**{"timezone": ZoneInfo("UTC"), **values})
 
 
 class ManualClock:
@@ -137,19 +146,19 @@ class Wall:
         self.progress.append((generation, progress))
 
     async def show(
-        self, generation: Generation, progress: Progress, pictures: Mapping[int, FoundImage]
+        self, generation: Generation, progress: Progress, image_files: Mapping[int, FoundImage]
     ) -> DeliveryResult:
         place = self.places.pop(0) if self.places else Place.CARD
         if isinstance(place, DeliveryDelayed):
             raise place
-        self.shows.append((generation, dict(pictures)))
+        self.shows.append((generation, dict(image_files)))
         shown = place if isinstance(place, DeliveryResult) else DeliveryResult(place)
         if shown.attachments or shown.place is Place.NOWHERE:
             return shown
         return replace(
             shown,
-            attachments={position: 9000 + position for position in pictures},
-            file_names={position: f"picture-{position}.png" for position in pictures},
+            attachments={position: 9000 + position for position in image_files},
+            file_names={position: f"image-{position}.png" for position in image_files},
         )
 
     def publish_delay_seconds(self, generation: Generation) -> float:
@@ -174,3 +183,13 @@ class Bell:
 
     def tell(self, matter: str, detail: str) -> None:
         self.matters.append(matter)
+
+
+class DatabaseInFront(Database):
+    """A real database with something in front of it: subclasses slow its transactions down or break them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def in_background(self) -> Database:
+        return self

@@ -1,6 +1,6 @@
-"""Put on the bot's PYTHONPATH by the bench: measures how late a timer of its event loop comes, every 10 ms.
+"""Measure, inside the bot process, how late a timer of its event loop fires, every 10 ms.
 
-Python imports a module of this name by itself at start. The bot's own code is untouched and knows nothing of this.
+The bench puts this folder on the bot's PYTHONPATH; Python imports a module of this name at start by itself.
 Appends one line a second to the file that BENCH_PROBE_FILE names: unix milliseconds, then each delay in microseconds.
 """
 

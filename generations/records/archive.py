@@ -10,8 +10,9 @@ from sqlalchemy import ColumnElement, delete, exists, func, or_, select, update
 
 from generations.model import DISCORD_EPOCH_MS, HELD, MADE, Generation, Origin, State
 from generations.records.rows import lock_generation, with_images
+from generations.records.tables import callbacks, generations, images, removed_cards
 from store.database import Transaction
-from store.tables import callbacks, generations, images, metadata, one_of, removed_cards
+from store.tables import metadata, one_of
 
 ERASED_AT_ONCE = 500  # both databases limit how many values one statement takes
 NEWEST_FIRST, OLDEST_FIRST = generations.c.id.desc(), generations.c.id.asc()
@@ -81,14 +82,14 @@ async def removed_among(tx: Transaction, ids: Sequence[int]) -> frozenset[int]:
 
 
 async def claim_one(
-    tx: Transaction, generation_id: int, *, owner: str, now_ms: int, lease_until_ms: int
+    tx: Transaction, generation_id: int, *, lease_holder: str, now_ms: int, lease_until_ms: int
 ) -> Generation | None:
     """Take one generation with a new fence, for what is not a worker's step; None: it is not there, or claimed."""
     free = generations.c.lease_until_ms.is_(None) | (generations.c.lease_until_ms <= now_ms)
     claimed = await tx.execute(
         update(generations)
         .where(generations.c.id == generation_id, free)
-        .values(fence=generations.c.fence + 1, owner=owner, lease_until_ms=lease_until_ms)
+        .values(fence=generations.c.fence + 1, lease_holder=lease_holder, lease_until_ms=lease_until_ms)
         .returning(generations)
     )
     return next(iter(await with_images(tx, claimed.mappings())), None)

@@ -9,9 +9,10 @@ from sqlalchemy import RowMapping, delete, exists, or_, select, update
 
 from generations.model import Image, State
 from generations.records.rows import read_image
+from generations.records.tables import callbacks, generations, images
 from store.database import Transaction
 from store.statements import insert_or_replace
-from store.tables import callbacks, generations, images, one_of
+from store.tables import one_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Callback:
     generation_id: int
     position: int
     token_hash: str
-    heard_at_ms: int | None = None  # from when on it may be looked at because of a call, or was: callbacks.is_called
+    called_at_ms: int | None = None  # from when on it may be looked at because of a call, or was: callbacks.is_called
     claimed_task_id: str | None = None
 
 
@@ -31,7 +32,7 @@ async def expect_callback(tx: Transaction, image: Image, token_hash: str) -> Non
         "generation_id": image.generation_id,
         "position": image.position,
         "token_hash": token_hash,
-        "heard_at_ms": None,
+        "called_at_ms": None,
         "claimed_task_id": None,
     }
     await insert_or_replace(tx, callbacks, fresh, key=("generation_id", "position"))
@@ -40,7 +41,7 @@ async def expect_callback(tx: Transaction, image: Image, token_hash: str) -> Non
 async def find_callback(tx: Transaction, token_hash: str) -> tuple[Callback, Image] | None:
     """Whom a call with this token is for, and how far that image is. One statement, found or not."""
     its_image = (images.c.generation_id == callbacks.c.generation_id) & (images.c.position == callbacks.c.position)
-    said = (callbacks.c.token_hash, callbacks.c.heard_at_ms, callbacks.c.claimed_task_id)
+    said = (callbacks.c.token_hash, callbacks.c.called_at_ms, callbacks.c.claimed_task_id)
     found = await tx.execute(
         select(images, *said).join(callbacks, its_image).where(callbacks.c.token_hash == token_hash)
     )
@@ -60,7 +61,7 @@ async def load_callback(tx: Transaction, image: Image) -> Callback | None:
 
 async def note_callback(tx: Transaction, noted: Callback) -> None:
     """Keep when a call came and what it claims. The generation's row must be locked."""
-    said: dict[str, Any] = {"heard_at_ms": noted.heard_at_ms, "claimed_task_id": noted.claimed_task_id}
+    said: dict[str, Any] = {"called_at_ms": noted.called_at_ms, "claimed_task_id": noted.claimed_task_id}
     await tx.execute(update(callbacks).where(callbacks.c.token_hash == noted.token_hash).values(said))
 
 

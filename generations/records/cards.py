@@ -14,9 +14,10 @@ from generations.records.rows import (
     lock_generation,
     with_images,
 )
+from generations.records.tables import generations, has_token, images, pings, removed_cards
 from store.database import Transaction
 from store.statements import insert_if_new
-from store.tables import generations, has_token, images, one_of, pings, removed_cards
+from store.tables import one_of
 
 
 async def insert(tx: Transaction, generation: Generation) -> bool:
@@ -94,7 +95,7 @@ async def mark_published(
 ) -> None:
     """The card now says *revision*; with an earlier one than before it owes the difference again.
 
-    *message_id* and *channel_id*: where it stands; None: where it stood. On another message stand none of the pictures
+    *message_id* and *channel_id*: where it stands; None: where it stood. On another message stand none of the images
     that the one before held: their ids and names go, and the empty name that stands for a link stays. Raises LostClaim.
     """
     row = await lock_generation(tx, generation_id, fence)

@@ -6,11 +6,13 @@ from sqlalchemy import case, func, or_, select, update
 
 from generations.model import Generation
 from generations.records.rows import lock_generation, with_images
+from generations.records.tables import generations, images
 from store.database import Transaction
-from store.tables import generations, images
 
 
-async def claim_due(tx: Transaction, *, owner: str, now_ms: int, lease_until_ms: int, limit: int) -> list[Generation]:
+async def claim_due(
+    tx: Transaction, *, lease_holder: str, now_ms: int, lease_until_ms: int, limit: int
+) -> list[Generation]:
     """Take up to *limit* generations that are due and nobody's, the longest due first, each with a new fence."""
     free = or_(generations.c.lease_until_ms.is_(None), generations.c.lease_until_ms <= now_ms)
     due = (
@@ -26,7 +28,7 @@ async def claim_due(tx: Transaction, *, owner: str, now_ms: int, lease_until_ms:
     claimed = await tx.execute(
         update(generations)
         .where(generations.c.id.in_(ids))
-        .values(fence=generations.c.fence + 1, owner=owner, lease_until_ms=lease_until_ms)
+        .values(fence=generations.c.fence + 1, lease_holder=lease_holder, lease_until_ms=lease_until_ms)
         .returning(generations)
     )
     return await with_images(tx, sorted(claimed.mappings(), key=lambda row: ids.index(row["id"])))
@@ -53,7 +55,7 @@ async def release_claim(
     if row["revision"] > row["published_revision"]:
         publish_at_ms = retry_publish_at_ms or 0
         due_at_ms = publish_at_ms if due_at_ms is None else min(due_at_ms, publish_at_ms)
-    changes: dict[str, int | str | None] = {"owner": None, "lease_until_ms": None, "due_at_ms": due_at_ms}
+    changes: dict[str, int | str | None] = {"lease_holder": None, "lease_until_ms": None, "due_at_ms": due_at_ms}
     if due_at_ms is None and row["message_id"] is not None:
         changes["token"] = ""  # an answer that is late to be confirmed still needs it: see records.wipe_tokens
     await tx.execute(update(generations).where(generations.c.id == generation_id).values(changes))

@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Integer, Subquery, func, literal_column, select, tuple_, union_all, update
 
 from generations.model import Line, State
+from generations.records.tables import generations, images, is_in_flight, is_waiting
 from store.database import Transaction
 from store.statements import serialize
-from store.tables import generations, images, is_in_flight, is_waiting, one_of
+from store.tables import one_of
 
 LINE = "line"  # who counts the line and then changes it does so alone: serialize(tx, LINE)
 

@@ -9,8 +9,8 @@ from sqlalchemy import case, exists, select, update
 from generations.errors import IllegalMove, MovedOn
 from generations.model import HELD, MOVES, VISIBLE_ENDINGS, Ending, Image, State
 from generations.records.rows import lock_generation, plain, read_image
+from generations.records.tables import generations, images
 from store.database import Transaction
-from store.tables import generations, images
 
 
 class ImageChanges(TypedDict, total=False):

@@ -9,9 +9,9 @@ from sqlalchemy import RowMapping, select
 
 from generations.errors import LostClaim
 from generations.model import Ending, Generation, Image, Origin, Request, State
+from generations.records.tables import generations, images
 from qwen.models import OutputFormat, Size
 from store.database import Transaction
-from store.tables import generations, images
 
 
 async def lock_generation(tx: Transaction, generation_id: int, fence: int | None) -> RowMapping:

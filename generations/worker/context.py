@@ -134,7 +134,7 @@ class StepContext:
     async def end(
         self, generation: Generation, image: Image, state: State, ending: Ending, detail: str | None = None
     ) -> None:
-        """Bring an image to an end without a picture, and return its hold."""
+        """Bring an image to an end without an image, and return its hold."""
         async with self.database.transaction() as tx:
             await self.end_in(tx, generation, image, state, ending, detail)
         log.info("image %s: %s (%s)", image.image_id, state.value, ending.value)

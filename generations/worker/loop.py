@@ -151,7 +151,7 @@ class Worker:
             now_ms, began = self._clock.now_ms(), self._clock.monotonic()
             await records.admit(tx, now_ms=now_ms, max_in_flight=self._slots(), max_per_user=self._max_per_user)
             claimed = await records.claim_due(
-                tx, owner=self._owner, now_ms=now_ms, lease_until_ms=self._lease_until_ms(), limit=free
+                tx, lease_holder=self._owner, now_ms=now_ms, lease_until_ms=self._lease_until_ms(), limit=free
             )
         if self._clock.monotonic() - began < LEASE_SECONDS - POLL_SECONDS:
             return claimed
@@ -219,24 +219,24 @@ class Worker:
         if delay:
             due = [image for image in due if image.state is not State.SUCCEEDED]
         async with self._context.images.room(image.image_id for image in due if may_bring_image(image)) as room:
-            pictures = await self._step_images(room, generation, due)
-            if pictures and not was_asked:
+            image_files = await self._step_images(room, generation, due)
+            if image_files and not was_asked:
                 delay = self._delivery.publish_delay_seconds(generation)
             async with self._database.transaction() as tx:
                 generation = await _reload(tx, generation)
-                has_news = generation.unshown or bool(pictures or delay)
+                has_news = generation.unshown or bool(image_files or delay)
                 if not has_news:
                     await records.release_claim(tx, generation.id, generation.fence)
             if not has_news:
                 await self._tell_progress(generation)
-            elif not await self._show_news(generation, pictures, delay):
-                for position, picture in pictures.items():
-                    room.put_off(generation.images[position].image_id, picture, self._clock.monotonic())
+            elif not await self._show_news(generation, image_files, delay):
+                for position, image_file in image_files.items():
+                    room.put_off(generation.images[position].image_id, image_file, self._clock.monotonic())
 
-    async def _show_news(self, generation: Generation, pictures: dict[int, FoundImage], delay: float) -> bool:
+    async def _show_news(self, generation: Generation, image_files: dict[int, FoundImage], delay: float) -> bool:
         """Show what is new, or put it off for *delay* seconds if that is above 0. False: it was put off."""
         if not delay:
-            return await self.publisher.show(generation, pictures)
+            return await self.publisher.show(generation, image_files)
         await self.publisher.put_off(generation, DeliveryDelayed(delay))
         return False
 
@@ -247,21 +247,21 @@ class Worker:
             await self.publisher.show_progress(generation)
 
     async def _step_images(self, room: Room, generation: Generation, due: list[Image]) -> dict[int, FoundImage]:
-        """Do what is *due* for each image. Returns their pictures, by position.
+        """Do what is *due* for each image. Returns their images, by position.
 
         The claim is kept until all steps have ended: a POST may be under way while the step beside it fails.
         """
         context = self._context.in_room(room)
         steps = (step_in_room(context, generation, image) for image in due)
-        pictures: dict[int, FoundImage] = {}
+        image_files: dict[int, FoundImage] = {}
         for image, outcome in zip(due, await asyncio.gather(*steps, return_exceptions=True), strict=True):
             if isinstance(outcome, MovedOn):
                 log.info("%s: its step is left undone", outcome)
             elif isinstance(outcome, BaseException):
                 raise outcome
             elif outcome is not None:
-                pictures[image.position] = outcome
-        return pictures
+                image_files[image.position] = outcome
+        return image_files
 
     async def _answered(self, generation: Generation) -> bool:
         """Whether Discord has taken the card. A process may have died between the answer and its row."""

@@ -1,4 +1,4 @@
-"""From the task to the picture: one status look, and all that follows from its answer.
+"""From the task to the image: one status look, and all that follows from its answer.
 
 Knows the image service, the ledger and the rows; knows no Discord and no loop.
 """
@@ -19,14 +19,14 @@ from observability.repeats import REPEATS
 from qwen.errors import ImageError, ImageUnavailable, KeyRefused, QwenError, RateLimited, TaskNotFound
 from qwen.images import FoundImage
 from qwen.models import Task, TaskStatus
-from store.memory import load_value, save_value
+from store.key_values import load_value, save_value
 
 log = logging.getLogger("qwen_imagine.worker")
 
 LOST_TASK_POLLS = 5  # so many "no such task" in a row before it is believed
-MISSING_IMAGE_POLLS = 5  # so many times a picture that was said to be there may be missing
-KEEP_FETCHING_SECONDS = 3600  # a paid picture whose download fails is asked for again for so long
-PRICE_TOLD_KEY = "price_told:v1"  # the most credits for one image that the owner was told of
+MISSING_IMAGE_POLLS = 5  # so many times an image that was said to be there may be missing
+KEEP_FETCHING_SECONDS = 3600  # a paid image whose download fails is asked for again for so long
+PRICE_ALERTED_KEY = "price_alerted:v1"  # the most credits for one image that the owner was told of
 POLICY_WORDS = (
     "policy",
     "moderation",
@@ -41,7 +41,7 @@ POLICY_WORDS = (
 
 
 async def look(context: StepContext, generation: Generation, image: Image) -> FoundImage | None:
-    """One status look at a task, and all that follows from its answer. Returns the picture when it is ready."""
+    """One status look at a task, and all that follows from its answer. Returns the image when it is ready."""
     assert image.task_id is not None  # noqa: S101 - the rows guarantee it; this is for the reader and pyright
     poll = await begin_poll(context, generation, image, image.task_id)
     if poll is None:
@@ -62,7 +62,7 @@ async def look(context: StepContext, generation: Generation, image: Image) -> Fo
 async def answered(
     context: StepContext, generation: Generation, image: Image, poll: Poll, task: Task
 ) -> FoundImage | None:
-    """All that follows from what the service said of a task. Returns the picture when it is ready."""
+    """All that follows from what the service said of a task. Returns the image when it is ready."""
     match task.status:
         case TaskStatus.SUCCESS:
             return await _succeeded(context, generation, image, poll, task)
@@ -148,7 +148,7 @@ async def _succeeded(
     if others:
         log.warning("task %s: %d images in one answer, the first is posted", image.task_id, len(task.image_urls))
     try:
-        picture = await _fetch(context, image, url)
+        image_file = await _fetch(context, image, url)
     except ImageUnavailable as error:
         if _may_still_come(error, image):
             await poll_failed(context, generation, image, poll, error)
@@ -160,7 +160,7 @@ async def _succeeded(
         await _no_image(context, generation, image, Ending.IMAGE_UNUSABLE)
         return None
     await _settle(context, generation, image, poll, task, url)
-    return picture
+    return image_file
 
 
 async def _fetch(context: StepContext, image: Image, url: str) -> FoundImage:
@@ -168,7 +168,7 @@ async def _fetch(context: StepContext, image: Image, url: str) -> FoundImage:
 
 
 def _may_still_come(error: ImageUnavailable, image: Image) -> bool:
-    """That a picture is missing is believed only after some tries; that it can't be had just now, never."""
+    """That an image is missing is believed only after some tries; that it can't be had just now, never."""
     return error.temporary or (error.may_still_come and image.failures < MISSING_IMAGE_POLLS)
 
 
@@ -198,7 +198,7 @@ async def _settle(context: StepContext, generation: Generation, image: Image, po
         charged = await context.ledger.settle(tx, image.image_id, task.consumed_credits, now_ms)
         await records.update_image(tx, ready, fence=generation.fence, consumed_credits=charged)
     await _check_price(context, task)
-    called_at_ms = poll.called_at_ms or (None if callback is None else callback.heard_at_ms)
+    called_at_ms = poll.called_at_ms or (None if callback is None else callback.called_at_ms)
     _learn(context, generation, image, now_ms, called_at_ms)
     log.info("image %s: ready after %d poll(s), %d credits", image.image_id, image.polls + 1, charged)
 
@@ -217,9 +217,9 @@ async def _check_price(context: StepContext, task: Task) -> None:
         extra=REPEATS,
     )
     async with context.database.transaction() as tx:
-        if consumed <= int(await load_value(tx, PRICE_TOLD_KEY) or 0):
+        if consumed <= int(await load_value(tx, PRICE_ALERTED_KEY) or 0):
             return
-        await save_value(tx, PRICE_TOLD_KEY, str(consumed))
+        await save_value(tx, PRICE_ALERTED_KEY, str(consumed))
     context.operator.tell(
         "price_exceeded",
         f"The image service took {consumed} credits for one image (task {task.task_id}), and people pay {price} for "
@@ -246,7 +246,7 @@ def _learn(context: StepContext, generation: Generation, image: Image, now_ms: i
 
 
 async def fetch_again(context: StepContext, generation: Generation, image: Image) -> FoundImage | None:
-    """The picture of an image that succeeded before this process came to it; None: not now."""
+    """The image of an image that succeeded before this process came to it; None: not now."""
     try:
         return await _fetch(context, image, image.image_url or "")
     except ImageError as error:

@@ -29,11 +29,11 @@ async def begin_poll(context: StepContext, generation: Generation, image: Image,
         async with context.database.transaction() as tx:
             callback, now_ms = await records.load_callback(tx, image), context.clock.now_ms()
             called = callback if callback is not None and is_called(callback, image) else None
-            poll = Poll(now_ms, None if called is None else called.heard_at_ms)
+            poll = Poll(now_ms, None if called is None else called.called_at_ms)
             wait = wait_seconds(context, image, task_id, was_called=poll.was_called)
             if wait == 0 and called is not None:
                 await records.update_image(tx, image, fence=generation.fence, last_poll_at_ms=now_ms)
-                await records.note_callback(tx, replace(called, heard_at_ms=now_ms))
+                await records.note_callback(tx, replace(called, called_at_ms=now_ms))
     if wait > 0:
         await context.save(generation, image, due_at_ms=context.after(wait))
         return None

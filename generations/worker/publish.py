@@ -45,22 +45,22 @@ class Publisher:
         """Say how it goes, some time soon."""
         self._delivery.show_progress(generation, await self.progress(generation))
 
-    async def show(self, generation: Generation, pictures: Mapping[int, FoundImage]) -> bool:
+    async def show(self, generation: Generation, image_files: Mapping[int, FoundImage]) -> bool:
         """Show what is new and give the claim back. False: Discord could not take it now, and it is due again later.
 
-        *pictures*: by position, those of images that succeeded. Raises LostClaim.
+        *images*: by position, those of images that succeeded. Raises LostClaim.
         """
         progress = await self.progress(generation)
         try:
-            shown = await self._delivery.show(generation, progress, pictures)
+            result = await self._delivery.show(generation, progress, image_files)
         except DeliveryDelayed as delayed:
             await self.put_off(generation, delayed)
             return False
-        async with self._landing(generation, shown.attachments):
-            await self._record_result(generation, pictures, shown)
-        if shown.owed_seconds is None:
+        async with self._landing(generation, result.attachments):
+            await self._record_result(generation, image_files, result)
+        if result.owed_seconds is None:
             await self.tell(generation)
-        retry_at_ms = None if shown.owed_seconds is None else self._context.after(shown.owed_seconds)
+        retry_at_ms = None if result.owed_seconds is None else self._context.after(result.owed_seconds)
         async with self._database.transaction() as tx:
             await records.release_claim(tx, generation.id, generation.fence, retry_publish_at_ms=retry_at_ms)
         return True
@@ -101,36 +101,36 @@ class Publisher:
         try:
             yield
         except LostClaim:
-            standing = generation.standing | dict(attachments)
-            await self._stale_edit_guard.was_published(generation, standing)
+            attachment_ids = generation.attachment_ids | dict(attachments)
+            await self._stale_edit_guard.was_published(generation, attachment_ids)
             raise
 
     async def _record_result(
-        self, generation: Generation, pictures: Mapping[int, FoundImage], shown: DeliveryResult
+        self, generation: Generation, image_files: Mapping[int, FoundImage], result: DeliveryResult
     ) -> None:
         async with self._database.transaction() as tx:
             await records.mark_published(
                 tx,
                 generation.id,
                 generation.fence,
-                generation.revision if shown.owed_seconds is None else generation.revision - 1,
-                message_id=shown.message_id,
-                channel_id=shown.channel_id,
+                generation.revision if result.owed_seconds is None else generation.revision - 1,
+                message_id=result.message_id,
+                channel_id=result.channel_id,
             )
             for image in generation.images:
-                if image.state is State.SUCCEEDED and image.position in pictures:
+                if image.state is State.SUCCEEDED and image.position in image_files:
                     check_at_ms = self._context.after(FIRST_CHECK_SECONDS)
-                    await _note_posted(tx, image, shown, fence=generation.fence, check_at_ms=check_at_ms)
-        log.info("generation %s: shown at %s", generation.id, shown.place.value)
+                    await _note_posted(tx, image, result, fence=generation.fence, check_at_ms=check_at_ms)
+        log.info("generation %s: shown at %s", generation.id, result.place.value)
 
 
-async def _note_posted(tx: Transaction, image: Image, shown: DeliveryResult, *, fence: int, check_at_ms: int) -> None:
+async def _note_posted(tx: Transaction, image: Image, result: DeliveryResult, *, fence: int, check_at_ms: int) -> None:
     """Call an image delivered or kept. *check_at_ms*: when a kept one is checked.
 
     Of several images that went one by one, those that landed before there was no place left are delivered.
     """
-    apart = shown.apart.get(image.position)
-    kept = shown.place is Place.NOWHERE and apart is None and image.position not in shown.file_names
+    separate = result.separate.get(image.position)
+    kept = result.place is Place.NOWHERE and separate is None and image.position not in result.file_names
     await records.move(
         tx,
         image,
@@ -138,8 +138,8 @@ async def _note_posted(tx: Transaction, image: Image, shown: DeliveryResult, *, 
         fence=fence,
         due_at_ms=check_at_ms if kept else None,
         failures=0,
-        attachment_id=shown.attachments.get(image.position),
-        file_name=shown.file_names.get(image.position),
-        separate_channel_id=None if apart is None else apart.channel_id,
-        separate_message_id=None if apart is None else apart.message_id,
+        attachment_id=result.attachments.get(image.position),
+        file_name=result.file_names.get(image.position),
+        separate_channel_id=None if separate is None else separate.channel_id,
+        separate_message_id=None if separate is None else separate.message_id,
     )

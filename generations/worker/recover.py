@@ -23,7 +23,7 @@ log = logging.getLogger("qwen_imagine.worker")
 
 
 async def check_claim(context: StepContext, generation: Generation, image: Image) -> FoundImage | None:
-    """One question about the task that a callback claimed for *image*. Returns its picture when it is ready."""
+    """One question about the task that a callback claimed for *image*. Returns its image when it is ready."""
     async with context.database.transaction() as tx:
         callback = await records.load_callback(tx, image)
     claimed = None if callback is None else callback.claimed_task_id

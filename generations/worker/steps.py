@@ -19,17 +19,17 @@ log = logging.getLogger("qwen_imagine.worker")
 
 
 async def step_in_room(context: StepContext, generation: Generation, image: Image) -> FoundImage | None:
-    """step_image(), after which only the bytes of its picture are counted, and none where it brought none."""
-    picture = None
+    """step_image(), after which only the bytes of its image are counted, and none where it brought none."""
+    image_file = None
     try:
-        picture = await step_image(context, generation, image)
+        image_file = await step_image(context, generation, image)
     finally:
-        context.room.resize(image.image_id, size_in_memory(picture))
-    return picture
+        context.room.resize(image.image_id, size_in_memory(image_file))
+    return image_file
 
 
 async def step_image(context: StepContext, generation: Generation, image: Image) -> FoundImage | None:
-    """Do what is due for *image*. Returns its picture when that is at hand now."""
+    """Do what is due for *image*. Returns its image when that is at hand now."""
     match image.state:
         case State.REQUESTED if image.admitted_at_ms is None:
             await submitting.wait(context, generation, image)
@@ -51,7 +51,7 @@ async def step_image(context: StepContext, generation: Generation, image: Image)
 
 
 def may_bring_image(image: Image) -> bool:
-    """Whether the next step of *image* may end with its picture at hand."""
+    """Whether the next step of *image* may end with its image at hand."""
     return image.state not in (State.REQUESTED, State.SUBMITTING)
 
 

@@ -7,10 +7,10 @@ from generations.clock import Clock
 from generations.poll_schedule import PollSchedule
 from generations.worker.throttle import TaskSlots
 from store.database import Database, Transaction
-from store.memory import load_value, save_value
+from store.key_values import load_value, save_value
 
-SCHEDULE_KEY = "pace:v1"
-SLOTS_KEY = "slots:v1"
+SCHEDULE_KEY = "poll_schedule:v1"
+SLOTS_KEY = "task_slots:v1"
 
 
 class StoredSchedule:

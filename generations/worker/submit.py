@@ -118,7 +118,7 @@ async def _keep_task(context: StepContext, generation: Generation, image: Image,
                 due_at_ms=context.after(first_poll),
             )
             callback = await records.load_callback(tx, running)
-            if callback is not None and callback.heard_at_ms is not None:  # it came before this answer did
+            if callback is not None and callback.called_at_ms is not None:  # it came before this answer did
                 await records.bring_forward(tx, running, context.clock.now_ms())
             tasks = await records.running_count(tx)
         context.throttle.slots.accepted(tasks, context.clock.monotonic())

@@ -1,8 +1,8 @@
-"""Put on the bot's PYTHONPATH by the sandbox: time.time() and time.time_ns() follow the sandbox's clock.
+"""Makes time.time() and time.time_ns() follow the sandbox's clock in the bot process.
 
-Python imports a module of this name by itself at start. Adds the offset (milliseconds, decimal text) in the file that
-SANDBOX_CLOCK_FILE names, read again at most every 50 ms; no file means no offset. Monotonic time is left alone, and so
-is datetime.now(), which asks the system itself. The bot's own code is untouched and knows nothing of this.
+The sandbox puts this folder on the bot's PYTHONPATH; Python imports a module of this name at start. It adds the offset
+(milliseconds, decimal text) in the file that SANDBOX_CLOCK_FILE names, read again at most every 50 ms; no file means no
+offset. Monotonic time does not change, nor does datetime.now(), which asks the system itself.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _install(path: str) -> None:
                 with open(path, encoding="ascii") as file:
                     offset_ns = int(file.read()) * 1_000_000
             except (OSError, ValueError):
-                pass  # keeps the last known offset: a clock must never fail
+                pass  # keep the last known offset
         return offset_ns
 
     def sandbox_time() -> float:

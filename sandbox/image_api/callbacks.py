@@ -1,8 +1,7 @@
-"""The image API calling back: on time, twice, early or forged. Knows no server.
+"""Sends callbacks: on time, twice, early or forged.
 
 The document names callback_url and nothing else: one POST of JSON, with the same envelope as a status answer, is this
-stand-in's choice; some moods call as services of the same kind do. Only addresses of this machine are ever called,
-whatever a request asks for.
+stand-in's choice; some moods call as similar services do. Only addresses of this machine are ever called.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def is_loopback_url(url: str) -> bool:
-    """True when the URL's host is localhost or a loopback address, as it stands, with no look-up."""
+    """Return whether the URL's host is localhost or a loopback address; no name is resolved."""
     try:
         host = urlsplit(url).hostname or ""
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -33,13 +32,12 @@ def is_loopback_url(url: str) -> bool:
 
 
 def forged_data(task: Task) -> Json:
-    """What an attacker who knows only the callback's URL would claim."""
-    claim = task.report("SUCCESS", "")
-    return {**claim, "response": [FORGED_URL]}
+    """Return what an attacker who knows only the callback's URL would send."""
+    return {**task.report("SUCCESS", ""), "response": [FORGED_URL]}
 
 
-def written_call(data: Json, mood: Mood) -> Json:
-    """The body of a call about a task whose status answer would have *data*."""
+def callback_body(data: Json, mood: Mood) -> Json:
+    """Return the body of a callback about a task whose status answer would have *data*."""
     others = {name: value for name, value in data.items() if name != "task_id"}
     if mood is Mood.CALLBACK_ID:
         return {"id": data["task_id"], **others}
@@ -47,16 +45,14 @@ def written_call(data: Json, mood: Mood) -> Json:
 
 
 class Callbacks:
-    """Sends callbacks through one session of its own; `close()` ends those under way."""
+    """Sends callbacks through one HTTP session of its own."""
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
         self.sent = 0
 
     async def send(self, url: str, data: Json, mood: Mood = Mood.NORMAL) -> None:
-        """One POST, or PUT where the mood says so. A callback that can't be delivered is dropped: the document promises
-        no retries.
-        """
+        """Send one POST, or a PUT where the mood says so. There are no retries: the document promises none."""
         if not is_loopback_url(url):
             log.error("callback_url names another machine; the sandbox never calls it")
             return
@@ -64,7 +60,7 @@ class Callbacks:
         try:
             method = "PUT" if mood is Mood.CALLBACK_PUT else "POST"
             async with self._open_session().request(
-                method, url, json=written_call(data, mood), allow_redirects=False
+                method, url, json=callback_body(data, mood), allow_redirects=False
             ) as answer:
                 await answer.read()
         except (aiohttp.ClientError, TimeoutError) as error:

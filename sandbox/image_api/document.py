@@ -1,7 +1,7 @@
-"""The image API's document as pure functions: what a request may hold, and what an answer looks like.
+"""The rules of the image API's document: what a request may hold, and what an answer looks like.
 
-Source of every rule: the Qwen-Image-2512 API documentation ("Create Task", "Check Status", "Error Codes"). Knows no
-server, no clock and no mood. Written from the document alone, apart from the product's own reading of it.
+Source of every rule: the Qwen-Image-2512 API documentation ("Create Task", "Check Status", "Error Codes"). Written from
+the document alone, independently of the product's own reading of it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Json = dict[str, object]
 
 
 class Refused(Exception):
-    """An answer that is not a success: `code` is both the HTTP status and the envelope's code."""
+    """An answer that is no success. `code`: the HTTP status and the envelope's code."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -40,7 +40,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class GenerateBody:
-    """The five body parameters of POST /api/generate, with the document's defaults filled in."""
+    """The five body parameters of POST /api/generate, with the document's defaults."""
 
     prompt: str
     size: str
@@ -49,7 +49,7 @@ class GenerateBody:
     callback_url: str | None
 
     def echo(self) -> Json:
-        """The `request` object of a status answer. The document shows it only as `{ ... }`."""
+        """Return the `request` object of a status answer. The document shows it only as `{ ... }`."""
         given: Json = {
             "prompt": self.prompt,
             "size": self.size,
@@ -70,7 +70,7 @@ def check_authorization(header: str | None, key: str) -> None:
 
 
 def parse_generate(content_type: str, body: object) -> GenerateBody:
-    """Check a decoded JSON body. Raises Refused(400) with a sentence; an unknown key is refused, never ignored."""
+    """Return the parameters of a decoded JSON body. Raises Refused(400), also for an unknown key."""
     if content_type != "application/json":
         raise _bad("Content-Type must be application/json.")
     if not isinstance(body, dict):
@@ -89,12 +89,12 @@ def parse_generate(content_type: str, body: object) -> GenerateBody:
 
 
 def check_utf16_length(prompt: str) -> None:
-    """Raise Refused(400) for more than 2000 UTF-16 units: what `length` of a string is in JavaScript."""
+    """Raise Refused(400) for more than 2000 UTF-16 units, as `length` counts in JavaScript."""
     _check_length(len(prompt.encode("utf-16-le")) // 2)
 
 
 def parse_status(query: dict[str, str]) -> str:
-    """The task id of GET /api/status. Raises Refused(400) when it is missing or something else is asked."""
+    """Return the task id of GET /api/status. Raises Refused(400) without one, or with another parameter."""
     if not query.get("task_id"):
         raise _bad("'task_id' is required.")
     unknown = sorted(query.keys() - {"task_id"})

@@ -1,4 +1,4 @@
-"""How an image is served, on good days and bad ones. Knows moods and bytes; no task, no API."""
+"""Serves an image as the mood says."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from sandbox.image_api.bad_pictures import NOT_AN_IMAGE, bomb_png, huge_png
+from sandbox.image_api.bad_images import NOT_AN_IMAGE, bomb_png, huge_png
 from sandbox.image_api.moods import Mood
 
 DRIP_BYTES = 10
 DRIP_SECONDS = 0.3
-INSIDE_URL = "http://[::1]:1/"  # this machine, by another name than the bot is told to fetch from
+INSIDE_URL = "http://[::1]:1/"  # this machine, by another name than the bot may download from
 REDIRECT_STATUSES = (301, 302, 307)
 
 
 async def serve(
-    request: web.Request, mood: Mood, content_type: str, picture: Callable[[], Awaitable[bytes]]
+    request: web.Request, mood: Mood, content_type: str, get_image: Callable[[], Awaitable[bytes]]
 ) -> web.StreamResponse:
-    """Answer a GET for an image. `picture` is only asked for where the mood lets it through."""
+    """Answer a GET for an image. *get_image* is called only where the mood serves the image itself."""
     if mood is Mood.REDIRECT:
         return web.Response(status=302, headers={"Location": INSIDE_URL})
     hops = int(hop) if (hop := request.query.get("hop", "0")).isdecimal() else 0
@@ -31,21 +31,21 @@ async def serve(
         return web.Response(body=await asyncio.to_thread(bomb_png), content_type="image/png")
     if mood is Mood.NOT_AN_IMAGE:
         return web.Response(body=NOT_AN_IMAGE, content_type=content_type)
-    body = await picture()
+    body = await get_image()
     if mood is Mood.DRIP:
         return await _serve_drip(request, body, content_type)
     return web.Response(body=body, content_type=content_type)
 
 
 def _redirect(request: web.Request, hops: int) -> web.Response:
-    """RFC 9110, 10.2.2: the address may be whole, or relative to the one that was asked for."""
+    """Redirect to a path, a query, or a whole address (RFC 9110, 10.2.2: all three are allowed)."""
     place = f"{request.path}?hop={hops + 1}"
     location = (place, f"?hop={hops + 1}", str(request.url.origin()) + place)[hops % 3]
     return web.Response(status=REDIRECT_STATUSES[hops % 3], headers={"Location": location})
 
 
 async def _serve_huge(request: web.Request) -> web.StreamResponse:
-    """No Content-Length, so that only a cap that counts while reading can stop it."""
+    """Send without Content-Length, so that only a limit that counts while reading can stop it."""
     answer = web.StreamResponse(headers={"Content-Type": "image/png"})
     await answer.prepare(request)
     try:
@@ -53,7 +53,7 @@ async def _serve_huge(request: web.Request) -> web.StreamResponse:
             await answer.write(piece)
         await answer.write_eof()
     except ConnectionError:
-        pass  # the client has seen enough, as it should
+        pass  # the client closed the connection, as it should
     return answer
 
 
@@ -65,5 +65,5 @@ async def _serve_drip(request: web.Request, body: bytes, content_type: str) -> w
             await answer.write(body[start : start + DRIP_BYTES])
             await asyncio.sleep(DRIP_SECONDS)
     except ConnectionError:
-        pass  # the client gave up, as it should
+        pass  # the client closed the connection, as it should
     return answer

@@ -1,4 +1,4 @@
-"""The image API's good and bad days, and the dial that says which one it is now. Pure: no server, no clock."""
+"""The moods of the image API, the ways in which it can behave, and the dial that holds the present one."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Mood(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MoodCard:
-    """How the page shows a mood."""
+    """The label and the help of a mood in the page."""
 
     mood: Mood
     group: str
@@ -57,19 +57,13 @@ class MoodCard:
     help: str
 
 
-_SCHEDULE, _REFUSALS, _SERVICE, _RESULT, _CALLBACKS = (
-    "PollSchedule",
-    "Refusals",
-    "Service trouble",
-    "The image",
-    "Callbacks",
-)
+_SPEED, _REFUSALS, _SERVICE, _RESULT, _CALLBACKS = "Speed", "Refusals", "Service trouble", "The image", "Callbacks"
 
 CARDS = (
-    MoodCard(Mood.NORMAL, _SCHEDULE, "Normal", "Every task is accepted and becomes an image."),
-    MoodCard(Mood.FAST, _SCHEDULE, "Fast", "New tasks take about a second."),
-    MoodCard(Mood.SLOW, _SCHEDULE, "Slow", "New tasks take about a minute."),
-    MoodCard(Mood.STUCK, _SCHEDULE, "Stuck", "Tasks stay PENDING for as long as this lasts."),
+    MoodCard(Mood.NORMAL, _SPEED, "Normal", "Every task is accepted and becomes an image."),
+    MoodCard(Mood.FAST, _SPEED, "Fast", "New tasks take about a second."),
+    MoodCard(Mood.SLOW, _SPEED, "Slow", "New tasks take about a minute."),
+    MoodCard(Mood.STUCK, _SPEED, "Stuck", "Tasks stay PENDING for as long as this lasts."),
     MoodCard(Mood.DECLINED, _REFUSALS, "Declined", "Tasks end as FAILED: content policy violation; 0 credits used."),
     MoodCard(Mood.BAD_REQUEST, _REFUSALS, "Bad request", "New tasks are refused with 400."),
     MoodCard(Mood.KEY_REFUSED, _REFUSALS, "Key refused", "Every request is refused with 401."),
@@ -86,7 +80,7 @@ CARDS = (
     MoodCard(
         Mood.CHALLENGE, _SERVICE, "Challenge page", "A CDN answers every request with a 403 page; no task is made."
     ),
-    MoodCard(Mood.STRANGE_STATUS, _SERVICE, "Strange status", "The first looks show a status no document names."),
+    MoodCard(Mood.STRANGE_STATUS, _SERVICE, "Strange status", "The first polls get a status that no document names."),
     MoodCard(Mood.OTHER_WORDS, _SERVICE, "Other words", "Statuses are queued, processing and completed."),
     MoodCard(Mood.OTHER_WORDS_FAILED, _SERVICE, "Other words, failed", "Statuses are queued, processing and error."),
     MoodCard(Mood.NO_URL, _RESULT, "No image URL", "Tasks end as SUCCESS with an empty list of URLs."),
@@ -108,24 +102,27 @@ CARDS = (
     MoodCard(Mood.CALLBACK_ID, _CALLBACKS, "Callback, id", "The callback has no envelope and names its task as id."),
 )
 
-# The statuses in the words of services of the same kind.
+# The statuses in the words of similar services.
 OTHER_WORDS = {"PENDING": "queued", "IN_PROGRESS": "processing", "SUCCESS": "completed", "FAILED": "error"}
 
-# These strike any API request, not a task: for them, "the next N" counts requests.
+# These moods hold for every request, not for a task: "the next N" counts requests.
 REQUEST_MOODS = frozenset(
     {Mood.KEY_REFUSED, Mood.BUSY, Mood.BUSY_WAIT, Mood.ERROR_BEFORE, Mood.SILENT, Mood.GARBAGE, Mood.CHALLENGE}
 )
 
 
 def written_status(status: str, mood: Mood) -> str:
-    """A status of the document as it is written in an answer."""
+    """Return a status of the document as an answer writes it."""
     return OTHER_WORDS.get(status, status) if mood in (Mood.OTHER_WORDS, Mood.OTHER_WORDS_FAILED) else status
 
 
 class MoodDial:
-    """The mood of now. Lasting: it holds for every task, old and new, until changed. Counted: only for the next N
-    tasks (or requests, for moods that strike requests), then back to normal; such a task keeps its mood for life.
-    Aimed: only for the task whose prompt holds certain words, whatever else is asked for meanwhile."""
+    """The present mood.
+
+    Lasting: it holds for every task, old and new, until it is changed. Counted: for the next N tasks (or requests, see
+    REQUEST_MOODS), then back to normal; such a task keeps its mood. Aimed: for the one task whose prompt contains
+    certain words.
+    """
 
     def __init__(self) -> None:
         self.mood = Mood.NORMAL
@@ -133,20 +130,21 @@ class MoodDial:
         self._aimed: dict[str, Mood] = {}
 
     def set(self, mood: Mood, count: int | None = None) -> None:
-        """Raises ValueError when `count` is below 1."""
+        """Set the mood. Raises ValueError for a *count* below 1."""
         if count is not None and count < 1:
             raise ValueError("The count of tasks must be 1 or more.")
         self.mood = mood
         self.remaining = None if mood is Mood.NORMAL else count
 
     def aim(self, words: str, mood: Mood) -> None:
-        """The next good POST whose prompt holds *words* meets *mood*, and the dial does not count it. A mood that
-        strikes requests strikes this one alone; in any other the task lives for good.
+        """Set the mood of the next valid POST whose prompt contains *words*.
+
+        It is not counted. A request mood holds for this request only; any other mood is kept by the task.
         """
         self._aimed[words] = mood
 
     def for_post(self, prompt: str) -> tuple[Mood, Mood | None]:
-        """The mood of a good POST now, and the mood that its task keeps for life (None: it follows the dial)."""
+        """Return the mood of a valid POST, and the mood that its task keeps (None: it follows the dial)."""
         for words in self._aimed:
             if words in prompt:
                 mood = self._aimed.pop(words)
@@ -156,11 +154,11 @@ class MoodDial:
         return mood, mood if counted and mood not in REQUEST_MOODS else None
 
     def for_poll(self, kept: Mood | None) -> Mood:
-        """The mood of a status request for a task that keeps `kept`."""
+        """Return the mood of a status request for a task that keeps *kept*."""
         return self._use() if self.mood in REQUEST_MOODS else self.for_task(kept)
 
     def for_task(self, kept: Mood | None) -> Mood:
-        """The mood in which a task lives, and its image is served."""
+        """Return the mood of a task and of its image's download."""
         if kept is not None:
             return kept
         return self.mood if self.remaining is None else Mood.NORMAL

@@ -1,4 +1,4 @@
-"""Discord's errors as values: HTTP status, JSON code and message (Discord docs: Opcodes and Status Codes). No I/O."""
+"""Discord's errors: HTTP status, JSON code and message (Discord docs: Opcodes and Status Codes)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 Path = tuple[str | int, ...]
 
 BREAKS_A_RULE = frozenset({50006, 50035, 50109, 50146})
-"""Codes that a correct bot never meets, whatever people do: they are recorded as violations."""
+"""Codes that a correct bot never gets, whatever people do: they are recorded as violations."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One fault of a form body: where (keys and indexes), Discord's short code and a sentence."""
+    """One fault of a request body: where (keys and indexes), Discord's short code, a sentence."""
 
     at: Path
     code: str
@@ -22,7 +22,7 @@ class Problem:
 
 
 class DiscordError(Exception):
-    """An answer other than 2xx. `extra` is added to the body (`retry_after`, `global`), `errors` is the nested tree."""
+    """An answer other than 2xx. `errors` is the nested tree; `extra` is added to the body (`retry_after`, `global`)."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class DiscordError(Exception):
         self.headers = headers or {}
 
     def within(self, key: str) -> DiscordError:
-        """The same error for a form body that is one part of a larger one."""
+        """Return the same error for a body that lies under *key* of a larger one."""
         if self.errors is not None:
             self.errors = {key: self.errors}
         return self
@@ -56,9 +56,7 @@ class DiscordError(Exception):
 
 
 def error_tree(problems: Sequence[Problem]) -> dict[str, Any]:
-    """Problems as Discord nests them: by JSON key and array index, ending in `_errors` (Reference, 'Error
-    Messages').
-    """
+    """Nest problems by JSON key and array index, ending in `_errors` (Discord docs: Reference, 'Error Messages')."""
     tree: dict[str, Any] = {}
     for problem in problems:
         node = tree
@@ -109,13 +107,17 @@ def invalid_webhook_token() -> DiscordError:
 
 
 def too_many_follow_ups() -> DiscordError:
-    """The status is not in Discord's docs; 400 is our reading."""
+    """Discord's docs do not name the status; 400 is assumed."""
     return DiscordError(400, 40094, "Maximum number of follow-up messages for this interaction reached")
 
 
 def unknown_thing(code: int, name: str) -> DiscordError:
-    """404 with one of 10002 application, 10003 channel, 10004 guild, 10008 message, 10013 user, 10063 command."""
+    """404; codes: 10002 application, 10003 channel, 10004 guild, 10013 user, 10029 entitlement, 10063 command."""
     return DiscordError(404, code, f"Unknown {name}")
+
+
+def unknown_message() -> DiscordError:
+    return unknown_thing(10008, "Message")
 
 
 def missing_access() -> DiscordError:
@@ -135,7 +137,7 @@ def not_the_author() -> DiscordError:
 
 
 def direct_messages_too_fast() -> DiscordError:
-    """That it is a 403 was seen on Discord."""
+    """The status 403 was seen on Discord."""
     return DiscordError(403, 40003, "You are opening direct messages too fast")
 
 
@@ -144,7 +146,7 @@ def closed_direct_messages() -> DiscordError:
 
 
 def thread_archived() -> DiscordError:
-    """That it is a 400 was seen on Discord."""
+    """The status 400 was seen on Discord."""
     return DiscordError(400, 50083, "Thread is archived")
 
 

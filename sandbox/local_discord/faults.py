@@ -1,7 +1,4 @@
-"""Faults on purpose, for tests and for the panel: REST answers that fail, and gateway troubles.
-
-Off unless asked for.
-"""
+"""Faults that tests switch on: REST calls that fail, and gateway connections that break. All are off at first."""
 
 from __future__ import annotations
 
@@ -10,13 +7,15 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from sandbox.local_discord.errors import DiscordError
-from sandbox.local_discord.ratelimits import rate_limited
+from sandbox.local_discord.rules.rate_limits import rate_limited
 
 
 @dataclass(slots=True)
 class RestFault:
-    """What happens to matching REST calls. `drop` closes the connection before or after the call took effect;
-    `after` lets the call take effect and then answers with `status`. `left` None means lasting.
+    """What happens to matching REST calls.
+
+    `drop`: close the connection before or after the call took effect. `after`: let the call take effect, then answer
+    with `status`. `left`: for how many more calls, None for all.
     """
 
     method: str
@@ -46,21 +45,21 @@ class RestFault:
         return DiscordError(self.status, self.code, self.message or f"{self.status}: Injected fault")
 
 
-class GatewaySwitch(Protocol):
-    """What the faults need of the gateway."""
+class FaultyGateway(Protocol):
+    """The methods of the gateway that switch faults on."""
 
     def reconnect(self) -> None: ...
     def invalidate(self, *, resumable: bool) -> None: ...
-    def cut(self, code: int) -> None: ...
+    def close_sockets(self, code: int) -> None: ...
     def repeat(self, event: str, times: int) -> None: ...
-    def call_channels(self, channel_type: int | None) -> None: ...
+    def set_channel_type(self, channel_type: int | None) -> None: ...
     def refuse_upgrades(self, times: int) -> None: ...
     def close_before_hello(self, times: int, code: int) -> None: ...
     def send(self, event: str, body: object) -> None: ...
 
 
 class Faults:
-    def __init__(self, gateway: GatewaySwitch) -> None:
+    def __init__(self, gateway: FaultyGateway) -> None:
         self._gateway = gateway
         self._faults: list[RestFault] = []
 
@@ -81,10 +80,10 @@ class Faults:
         after: bool = False,
         uploads_only: bool = False,
     ) -> RestFault:
-        """The next `times` calls (None: all) whose method is `method` ("*": any) and whose path matches `route`.
+        """Make the next *times* calls (None: all) fail whose method is *method* ("*": any) and whose path matches
+        *route*.
 
-        `route` is a regular expression, searched in the path without /api/v10. With `uploads_only` a call without files
-        is left alone.
+        *route* is a regular expression, searched in the path without /api/v10. *uploads_only*: only calls with files.
         """
         fault = RestFault(
             method,
@@ -108,7 +107,7 @@ class Faults:
         self._faults.clear()
 
     def match(self, method: str, path: str, *, uploads: bool = False) -> RestFault | None:
-        """Takes one use of the first fault that fits."""
+        """Return the first fault that fits and count its use, or None."""
         for fault in self._faults:
             meant = fault.method in ("*", method) and (uploads or not fault.uploads_only)
             if meant and fault.route.search(path):
@@ -120,33 +119,33 @@ class Faults:
         return None
 
     def gateway_reconnect(self) -> None:
-        """Op 7 to every session."""
+        """Send op 7 to every session."""
         self._gateway.reconnect()
 
     def gateway_invalidate(self, *, resumable: bool = False) -> None:
-        """Op 9 to every session."""
+        """Send op 9 to every session."""
         self._gateway.invalidate(resumable=resumable)
 
     def gateway_close(self, code: int = 4000) -> None:
-        """Closes every socket with this code. 1006 drops the connection without a word."""
-        self._gateway.cut(code)
+        """Close every socket with this code; 1006 drops the connection without a close frame."""
+        self._gateway.close_sockets(code)
 
     def gateway_repeat(self, event: str = "INTERACTION_CREATE", times: int = 1) -> None:
-        """The next `times` events of this name are sent twice."""
+        """Send the next *times* events of this name twice."""
         self._gateway.repeat(event, times)
 
     def gateway_restart(self, *, refused: int = 2, closed_before_hello: int = 1, code: int = 1006) -> None:
-        """Drops every socket, answers the next `refused` upgrades with 503 and closes the next `closed_before_hello`
-        sockets before HELLO, as an independent Discord-compatible server was seen to do while it restarted."""
+        """Drop every socket, answer the next *refused* upgrades with 503 and close the next *closed_before_hello*
+        sockets before HELLO. Seen on an independent Discord-compatible server while it restarted."""
         self._gateway.refuse_upgrades(refused)
         self._gateway.close_before_hello(closed_before_hello, code)
-        self._gateway.cut(1006)
+        self._gateway.close_sockets(1006)
 
     def gateway_channel_type(self, channel_type: int | None = 777) -> None:
-        """From now on every interaction's channel is of this type; None: of its own. Discord adds types now and then,
-        and discord.py 2.7.1 drops a channel of one that it doesn't know (interactions.py `_from_data`)."""
-        self._gateway.call_channels(channel_type)
+        """Give every interaction's channel this type from now on; None: its own. Discord adds types now and then, and
+        discord.py 2.7.1 drops a channel whose type it does not know (interactions.py `_from_data`)."""
+        self._gateway.set_channel_type(channel_type)
 
     def gateway_send(self, event: str = "INTERACTION_CREATE", body: object = None) -> None:
-        """This event to every session, whatever its body. Left as it is, no library can read it."""
+        """Send an event with this body to every session. No library can read the default, None."""
         self._gateway.send(event, body)

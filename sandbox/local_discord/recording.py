@@ -1,4 +1,4 @@
-"""What the bot asked and what it did wrong, kept for tests and for the page. Logs violations at ERROR."""
+"""Keeps the bot's REST calls and its violations, for tests and for the page. Violations are logged at ERROR."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import logging
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sandbox.local_discord.model import Json
-from sandbox.local_discord.snowflakes import Clock
+from sandbox.clock import Clock
+from sandbox.local_discord.state.model import Json
 
 _log = logging.getLogger("sandbox.local_discord")
 
@@ -21,9 +21,9 @@ class RecordedFile:
 
 @dataclass(frozen=True, slots=True)
 class RecordedRequest:
-    """One REST call. `path` is without /api/v10; `authorized` says whether it carried the right bot token.
+    """One REST call. `path` is without /api/v10. `authorized`: it carried the right bot token.
 
-    `status` is 0 when the connection was dropped instead of an answer.
+    `status` is 0 where the connection was dropped instead of an answer.
     """
 
     at_ms: int
@@ -39,7 +39,7 @@ class RecordedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """Something that a correct bot never does."""
+    """One thing that a correct bot never does."""
 
     at_ms: int
     where: str

@@ -1,4 +1,4 @@
-"""LocalDiscord: puts the parts together and hangs them into an aiohttp application. Knows no rules itself."""
+"""LocalDiscord: builds the parts and adds them to an aiohttp application."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 from aiohttp import web
 
-from sandbox.local_discord.actors import Actor
-from sandbox.local_discord.audience import Audience
-from sandbox.local_discord.cdn import Cdn
-from sandbox.local_discord.entitlements import Entitlements
+from sandbox.clock import Clock
 from sandbox.local_discord.faults import Faults
-from sandbox.local_discord.gateway import Gateway
-from sandbox.local_discord.interactions import Interactions
-from sandbox.local_discord.messages import Messages
-from sandbox.local_discord.model import Channel, ChannelKind, Person
-from sandbox.local_discord.payloads import Payloads
-from sandbox.local_discord.payloads_interactions import InteractionPayloads
-from sandbox.local_discord.payloads_places import Places
-from sandbox.local_discord.people_routes import PeopleRoutes
+from sandbox.local_discord.gateway.gateway import Gateway
+from sandbox.local_discord.media.cdn import Cdn
+from sandbox.local_discord.payloads.channels import ChannelPayloads
+from sandbox.local_discord.payloads.interactions import InteractionPayloads
+from sandbox.local_discord.payloads.messages import Payloads
+from sandbox.local_discord.people.actor import Actor
+from sandbox.local_discord.people.client_context import ChangeSignal, ClientContext
+from sandbox.local_discord.people.live_feed import LiveFeed
+from sandbox.local_discord.people.routes import PeopleRoutes
 from sandbox.local_discord.recording import RecordedRequest, Recording, Violation
-from sandbox.local_discord.rest import PREFIX, Rest
-from sandbox.local_discord.rest_applications import ApplicationRoutes
-from sandbox.local_discord.rest_channels import ChannelRoutes
-from sandbox.local_discord.rest_interactions import InteractionRoutes
-from sandbox.local_discord.snowflakes import Clock
-from sandbox.local_discord.stage import Changes, Stage
-from sandbox.local_discord.state import State
+from sandbox.local_discord.rest.applications import ApplicationRoutes
+from sandbox.local_discord.rest.channels import ChannelRoutes
+from sandbox.local_discord.rest.interactions import InteractionRoutes
+from sandbox.local_discord.rest.server import PREFIX, Rest
+from sandbox.local_discord.rules.entitlements import Entitlements
+from sandbox.local_discord.rules.interactions import Interactions
+from sandbox.local_discord.rules.messages import Messages
+from sandbox.local_discord.state.model import Channel, ChannelKind, Person
+from sandbox.local_discord.state.state import State
 
 SWEEP_SECONDS = 0.05
 
 
 class LocalDiscord:
-    """One local Discord. `token` is the only bot token it accepts; `rng` decides tokens and session ids."""
+    """One local Discord. `token` is the only bot token that it accepts. *rng* makes tokens and session ids."""
 
     def __init__(self, clock: Clock, *, rng: random.Random) -> None:
         self._public_url: Callable[[], str] = lambda: "http://127.0.0.1"
@@ -44,16 +44,18 @@ class LocalDiscord:
         self.token = _make_token(self._state.application_id, rng)
         self.cdn = Cdn(clock, rng.randbytes(32), lambda: self._public_url())
         payloads = self._payloads = Payloads(self._state, self.cdn)
-        places = Places(self._state, payloads)
-        bodies = InteractionPayloads(self._state, payloads, places)
+        channel_payloads = ChannelPayloads(self._state, payloads)
+        bodies = InteractionPayloads(self._state, payloads, channel_payloads)
         messages = Messages(self._state, self.cdn)
         self._interactions = Interactions(self._state, messages, bodies)
         self.gateway = Gateway(
-            self._state, payloads, places, bodies, self._recording, self.token, lambda: self.gateway_url
+            self._state, payloads, channel_payloads, bodies, self._recording, self.token, lambda: self.gateway_url
         )
         self.faults = Faults(self.gateway)
-        self._stage = Stage(self._state, messages, self._interactions, payloads, places, Changes(self._state))
-        self._audience = Audience(self._state, payloads, places)
+        self._context = ClientContext(
+            self._state, messages, self._interactions, payloads, channel_payloads, ChangeSignal(self._state)
+        )
+        self._live_feed = LiveFeed(self._state, payloads, channel_payloads)
         self.entitlements = Entitlements(self._state)
         applications = ApplicationRoutes(
             self._state,
@@ -66,7 +68,7 @@ class LocalDiscord:
         )
         routes = [
             *InteractionRoutes(self._interactions, payloads, bodies).routes(),
-            *ChannelRoutes(self._state, messages, payloads, places).routes(),
+            *ChannelRoutes(self._state, messages, payloads, channel_payloads).routes(),
             *applications.routes(),
         ]
         self.rest = Rest(routes, clock, self._recording, self.faults, self.token)
@@ -81,7 +83,7 @@ class LocalDiscord:
 
     @property
     def channels(self) -> Mapping[str, Channel]:
-        """By name; the DM of the bot with mira is "dm-mira"."""
+        """Channels by name; the DM of the bot with mira is "dm-mira"."""
         return self._state.channels
 
     @property
@@ -99,57 +101,61 @@ class LocalDiscord:
 
     @property
     def is_connected(self) -> bool:
-        """Whether a bot holds an identified gateway session."""
+        """Whether the bot has an identified gateway session with a socket."""
         return self.gateway.connected
+
+    @property
+    def api_url(self) -> str:
+        return f"{self._public_url()}{PREFIX}"
 
     @property
     def gateway_url(self) -> str:
         return f"{self._public_url().replace('http', 'ws', 1)}/gateway"
 
     def actor(self, person: str) -> Actor:
-        """A person by name or id. Raises KeyError for nobody."""
+        """Return a person by name or id. Raises KeyError for an unknown one."""
         found = self._state.person(person)
         if found is None:
             raise KeyError(person)
-        return Actor(found, self._stage)
+        return Actor(found, self._context)
 
     def set_attachment_size_limit(self, size: int) -> None:
-        """Bytes of one file in interactions from now on (a boosted server, a subscriber)."""
+        """Set how many bytes one file may have in interactions from now on (a boosted server, a subscriber)."""
         self._state.attachment_size_limit = size
 
     def tell_attachment_ids(self, told: bool) -> None:
-        """Whether answers to REST calls name the ids of attachments, as Discord's do; without, nothing there does."""
+        """Set whether answers to REST calls name the ids of attachments. Discord's do."""
         self._payloads.tells_attachment_ids = told
 
-    def limit_dm_openings(self, count: int, seconds: int) -> None:
-        """Let the bot open (or ask for) *count* direct messages in *seconds*; more are 403 with 40003, as was seen on
-        Discord, which names no numbers."""
-        self._state.dm_openings = (count, seconds)
+    def limit_new_dms(self, count: int, seconds: int) -> None:
+        """Let the bot open (or ask for) *count* direct messages in *seconds*; more are refused with 403/40003. Seen on
+        Discord, which publishes no numbers."""
+        self._state.new_dm_limit = (count, seconds)
 
     def archive(self, thread: str) -> None:
-        """Archives a thread by name; the next message in it opens it again. Raises KeyError for no such thread."""
+        """Archive a thread by name; the next message in it opens it again. Raises KeyError for no such thread."""
         channel = self._state.channels[thread]
         if channel.kind is not ChannelKind.THREAD:
             raise KeyError(thread)
         self._state.archived_threads.add(channel.id)
 
     def attach(self, app: web.Application, public_url: Callable[[], str]) -> None:
-        """Adds /api/v10/*, /gateway, /cdn/* and the people's routes. `public_url()` is asked once the port is known."""
+        """Add /api/v10/*, /gateway, /cdn/* and /sandbox/*. *public_url* gives the server's address once it listens."""
         self._public_url = public_url
         app.router.add_route("*", f"{PREFIX}/{{path:.*}}", self.rest.serve)
         app.router.add_get("/gateway", self.gateway.serve)
         app.router.add_get("/gateway/", self.gateway.serve)
         app.router.add_get("/cdn/{path:.*}", self._serve_file)
-        PeopleRoutes(self._state, self._audience, self._recording, lambda person: Actor(person, self._stage)).attach(
+        PeopleRoutes(self._state, self._live_feed, self._recording, lambda person: Actor(person, self._context)).attach(
             app
         )
         app.cleanup_ctx.append(self._sweeping)
         app.on_shutdown.append(self._on_shutdown)
 
     async def close(self) -> None:
-        """Ends all sockets."""
+        """Close all websockets."""
         await self.gateway.close()
-        self._audience.close()
+        self._live_feed.close()
 
     async def _on_shutdown(self, app: web.Application) -> None:
         await self.close()
@@ -161,13 +167,15 @@ class LocalDiscord:
         await asyncio.gather(task, return_exceptions=True)
 
     async def _sweep(self) -> None:
-        """Deadlines follow the clock, which can be moved: so it is looked at often instead of slept for."""
+        """Check deadlines every 50 ms: they follow the sandbox's clock, which can jump, so sleeping until
+        one is wrong.
+        """
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             self._interactions.sweep()
 
     async def _serve_file(self, request: web.Request) -> web.Response:
-        """404 for an address that is unknown, tampered with or expired, as Discord's CDN answers."""
+        """Serve a file; 404 for an address that is unknown, changed or expired, as on Discord's CDN."""
         found = self.cdn.find(request.path, request.query)
         if found is None:
             return web.Response(status=404, text="This content is no longer available.")
@@ -176,7 +184,7 @@ class LocalDiscord:
 
 
 def _make_token(application_id: int, rng: random.Random) -> str:
-    """Three parts as in a real one: the id, a time, a signature."""
+    """Return a bot token with the three parts of a real one: id, time, signature."""
 
     def encode(data: bytes) -> str:
         return base64.urlsafe_b64encode(data).decode().rstrip("=")

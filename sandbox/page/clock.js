@@ -1,4 +1,4 @@
-// The sandbox's clock as this page knows it, and Discord's timestamps, which count by themselves in the reader's zone.
+// The sandbox's clock, and Discord's timestamps in the reader's time zone.
 
 const UNITS = [["year", 31536000], ["month", 2592000], ["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 const FORMATS = {
@@ -39,7 +39,7 @@ export function relative(unix, now_ms) {
   return new Intl.RelativeTimeFormat("en", { numeric: "always" }).format(count, unit);
 }
 
-/** The text of `<t:unix:style>`; R counts, everything else is a date or time in the reader's zone and habit. */
+/** The text of `<t:unix:style>`: for R relative to now, else a date or time in the reader's zone and language. */
 export function stamp(unix, style, now_ms) {
   if (style === "R") return relative(unix, now_ms);
   return new Intl.DateTimeFormat(undefined, FORMATS[style] ?? FORMATS.f).format(new Date(unix * 1000));
@@ -57,7 +57,7 @@ export function timeOf(date) {
   return new Intl.DateTimeFormat(undefined, FORMATS.t).format(date);
 }
 
-/** Once a second every counting timestamp on the page is written again, if its words changed. */
+/** Updates all timestamps on the page once a second; returns a function that does it at once. */
 export function startCounting(clock) {
   const tick = () => {
     for (const node of document.querySelectorAll("time[data-unix]")) {

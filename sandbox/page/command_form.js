@@ -1,4 +1,4 @@
-// A picked command being filled in: required options first, optional ones offered, Enter sends, Escape leaves.
+// The form of a picked command: required options first, optional ones offered; Enter sends, Escape closes.
 import { h, icon } from "./dom.js";
 import { commandBody } from "./commands.js";
 import { OptionEditor } from "./options.js";
@@ -6,7 +6,7 @@ import { OptionEditor } from "./options.js";
 export class CommandForm {
   #editors = [];
 
-  /** `send(body)` resolves when it was accepted and throws a sentence when not; `leave()` puts the text field back. */
+  /** `send(body)` resolves when it was accepted and throws Refused when not; `leave()` puts the text field back. */
   constructor(entry, state, { send, leave }) {
     this.entry = entry;
     this.state = state;
@@ -44,7 +44,7 @@ export class CommandForm {
     (this.#editors[at - 1] ?? this.#editors[0] ?? this.button).focus();
   }
 
-  /** After a choice: on to the next empty editor, else to what else is offered, so that Tab or Enter go on. */
+  /** After a choice: focuses the next empty editor, else keeps the focus. */
   #after(editor) {
     const next = this.#editors.slice(this.#editors.indexOf(editor) + 1).find((each) => each.field.value === "");
     (next ?? editor).focus();

@@ -1,11 +1,11 @@
-// Commands as they can be picked, and the checks that a Discord client makes before it sends one. Pure.
+// The commands to pick from, and the checks that Discord's client makes before it sends one.
 import { AMONG_PEOPLE } from "./places.js";
 
 export const OPTION = { SUB: 1, GROUP: 2, STRING: 3, INTEGER: 4, BOOLEAN: 5, USER: 6, CHANNEL: 7, ROLE: 8, MENTIONABLE: 9, NUMBER: 10, ATTACHMENT: 11 };
 const SLASH = 1;
 const USER_INSTALL = 1;
 
-/** One entry for each thing that can be typed: sub-commands count by themselves. */
+/** One entry for each command that can be typed; each sub-command has its own. */
 export function entriesOf(commands) {
   return commands.filter((command) => (command.type ?? SLASH) === SLASH).flatMap((command) => unfold(command, command, [])).sort((a, b) => (a.name < b.name ? -1 : 1));
 }
@@ -27,7 +27,7 @@ export function isOffered(command, channel, guild, me) {
   return !(guild && needed !== null && needed !== undefined && me.role === "member");
 }
 
-/** Best first: the name begins with the words, a part of it does, it or the description contains them. */
+/** Entries that fit, best first: the name begins with the words, a part of it does, name or description contain them. */
 export function filterEntries(entries, words) {
   const wanted = words.trim().toLowerCase();
   const rank = ({ name, description }) => {

@@ -1,4 +1,4 @@
-// Discord's message components as DOM. A part whose data did not change keeps its node, and with it focus and picture.
+// Draws message components. One whose data did not change keeps its node, and with it focus and loaded images.
 import { arrange, h, slug } from "./dom.js";
 import { markdown } from "./markdown_dom.js";
 import { drawFile, drawGallery, drawThumbnail, localAddress, mediumOf } from "./media.js";
@@ -11,25 +11,25 @@ export const TYPE = {
 const LINK_STYLE = 5;
 const PREMIUM_STYLE = 6;
 
-/** Draws a message's components; `memory` (a Map kept per message, place -> part) hands unchanged parts their old nodes. */
-export function drawComponents(components, message, memory, world) {
+/** Draws a message's components. `cache`: a Map kept per message, from a component's place to its node. */
+export function drawComponents(components, message, cache, app) {
   const draw = (component, place) => {
-    const sign = signOf(component);
-    const known = memory.get(place);
-    if (known?.sign === sign) return known.node;
+    const written = writeComponent(component);
+    const known = cache.get(place);
+    if (known?.written === written) return known.node;
     const old = known?.type === component.type ? known.node : null;
     const inside = (children) => children.map((child, index) => draw(child, `${place}.${index}`));
-    const node = (DRAW[component.type] ?? drawUnknown)(component, { message, world, inside, old });
-    memory.set(place, { type: component.type, sign, node });
+    const node = (DRAW[component.type] ?? drawUnknown)(component, { message, app, inside, old });
+    cache.set(place, { type: component.type, written, node });
     return node;
   };
   const nodes = components.map((component, index) => draw(component, String(index)));
-  for (const [place, { node }] of [...memory]) if (!nodes.some((each) => each.contains(node))) memory.delete(place);
+  for (const [place, { node }] of [...cache]) if (!nodes.some((each) => each.contains(node))) cache.delete(place);
   return nodes;
 }
 
-/** What makes a part the same: all of it, but for its number, and for signatures in addresses, which change at every fetch. */
-function signOf(component) {
+/** A component as text, for comparison: without its id and without signatures in addresses, which always change. */
+function writeComponent(component) {
   return JSON.stringify(component, (name, value) => {
     if (name === "id" && typeof value === "number") return undefined;
     if ((name === "url" || name === "proxy_url") && typeof value === "string") return localAddress(value)?.split("?")[0] ?? value;
@@ -40,15 +40,15 @@ function signOf(component) {
 const DRAW = {
   [TYPE.ROW]: drawRow,
   [TYPE.BUTTON]: drawButton,
-  [TYPE.STRING]: (select, { message, world }) => drawSelect(select, message, world),
-  [TYPE.USER]: (select, { message, world }) => drawSelect(select, message, world),
-  [TYPE.ROLE]: (select, { message, world }) => drawSelect(select, message, world),
-  [TYPE.MENTIONABLE]: (select, { message, world }) => drawSelect(select, message, world),
-  [TYPE.CHANNEL]: (select, { message, world }) => drawSelect(select, message, world),
+  [TYPE.STRING]: (select, { message, app }) => drawSelect(select, message, app),
+  [TYPE.USER]: (select, { message, app }) => drawSelect(select, message, app),
+  [TYPE.ROLE]: (select, { message, app }) => drawSelect(select, message, app),
+  [TYPE.MENTIONABLE]: (select, { message, app }) => drawSelect(select, message, app),
+  [TYPE.CHANNEL]: (select, { message, app }) => drawSelect(select, message, app),
   [TYPE.SECTION]: drawSection,
-  [TYPE.TEXT]: (text, { world }) => h("div", { class: "text-display" }, markdown(text.content, world)),
-  [TYPE.THUMBNAIL]: (thumbnail, { message, world }) => drawThumbnail(mediumOf(thumbnail, message), world),
-  [TYPE.GALLERY]: (gallery, { message, world, old }) => drawGallery(gallery.items.map((item) => mediumOf(item, message)), world, old),
+  [TYPE.TEXT]: (text, { app }) => h("div", { class: "text-display" }, markdown(text.content, app)),
+  [TYPE.THUMBNAIL]: (thumbnail, { message, app }) => drawThumbnail(mediumOf(thumbnail, message), app),
+  [TYPE.GALLERY]: (gallery, { message, app, old }) => drawGallery(gallery.items.map((item) => mediumOf(item, message)), app, old),
   [TYPE.FILE]: (file, { message }) => drawFile(mediumOf(file, message)),
   [TYPE.SEPARATOR]: (it) => h("div", { class: `separator ${it.divider === false ? "" : "line"} ${it.spacing === 2 ? "wide" : ""}`, role: it.divider === false ? null : "separator" }),
   [TYPE.CONTAINER]: drawContainer,
@@ -64,7 +64,7 @@ function drawRow(row, { inside, old }) {
   return node;
 }
 
-/** A container that stays keeps its box, so that only what changed in it is touched. */
+/** Draws a container; one that stays keeps its node, so that only what changed in it is drawn anew. */
 function drawContainer(container, { inside, old }) {
   const kept = container.spoiler || old?.querySelector(".cover-word") ? null : old;
   const box = kept ?? h("div", { class: "container", "data-testid": "container" }, h("div", { class: "container-inside" }));
@@ -94,7 +94,7 @@ function drawSection(section, { inside }) {
   return h("div", { class: "section" }, texts, parts);
 }
 
-function drawButton(button, { message, world }) {
+function drawButton(button, { message, app }) {
   const label = button.label ?? "";
   const emoji = button.emoji ? h("span", { "aria-hidden": label ? "true" : null }, button.emoji.id ? `:${button.emoji.name}:` : button.emoji.name) : null;
   const props = { class: `button button-${button.style}`, "data-testid": `button-${slug(label || button.emoji?.name || "unnamed")}` };
@@ -102,11 +102,11 @@ function drawButton(button, { message, world }) {
   if (button.style === LINK_STYLE) return drawLinkButton(button, props, [emoji, name]);
   if (button.style === PREMIUM_STYLE) return h("button", { ...props, type: "button", disabled: true }, "Buy (there is no store in the sandbox)");
   const node = h("button", { ...props, type: "button", disabled: button.disabled, "data-custom-id": button.custom_id }, emoji, name);
-  node.addEventListener("click", () => world.press(message.id, button, null, node));
+  node.addEventListener("click", () => app.press(message.id, button, null, node));
   return node;
 }
 
-/** Only web addresses are links; anything else stays a dead button. */
+/** Draws a link for web addresses; any other address becomes a disabled button. */
 function drawLinkButton(button, props, inside) {
   const live = !button.disabled && /^https?:\/\//i.test(button.url ?? "");
   if (!live) return h("button", { ...props, type: "button", disabled: true }, inside);

@@ -1,4 +1,4 @@
-// The line at the foot of a channel: plain text says something, a slash opens the picker of commands.
+// The text field of a channel: plain text is sent as a message, a slash opens the list of commands.
 import { h, icon, slug } from "./dom.js";
 import { CommandForm } from "./command_form.js";
 import { entriesOf, filterEntries, isOffered } from "./commands.js";
@@ -8,9 +8,9 @@ import { titleOf } from "./places.js";
 export class Composer {
   #form = null;
 
-  constructor(root, world) {
+  constructor(root, app) {
     this.root = root;
-    this.world = world;
+    this.app = app;
     this.field = h("textarea", { class: "say", rows: 1, "aria-label": "Message", "data-testid": "composer", autocomplete: "off", maxlength: 2000 });
     this.button = h("button", { class: "icon-button send", type: "button", "aria-label": "Send message", "data-testid": "send", onclick: () => this.#say() }, icon("send"));
     const draw = (entry) => [h("span", { class: "pick-name" }, `/${entry.name}`), h("span", { class: "quiet" }, entry.description)];
@@ -26,7 +26,7 @@ export class Composer {
   }
 
   #listen() {
-    const { state } = this.world;
+    const { state } = this.app;
     state.on("snapshot", ({ samePerson }) => (samePerson ? this.#name() : this.#clear()));
     state.on("channel", () => this.#clear());
     state.on("commands", () => document.activeElement === this.field && this.#typed());
@@ -47,7 +47,7 @@ export class Composer {
   }
 
   #name() {
-    const { channel } = this.world.state;
+    const { channel } = this.app.state;
     if (!channel) return;
     const name = titleOf(channel);
     this.field.placeholder = `Message ${name}, or type /`;
@@ -55,7 +55,7 @@ export class Composer {
   }
 
   #entries() {
-    const { state } = this.world;
+    const { state } = this.app;
     const guild = state.guilds.find((each) => each.id === state.channel?.guild_id);
     return entriesOf(state.commands.filter((command) => isOffered(command, state.channel, guild, state.me)));
   }
@@ -80,7 +80,7 @@ export class Composer {
   #pick(entry, rest = "") {
     this.#hide();
     this.field.value = "";
-    this.#form = new CommandForm(entry, this.world.state, { send: (body) => this.#run(body), leave: () => this.#leave(true) });
+    this.#form = new CommandForm(entry, this.app.state, { send: (body) => this.#run(body), leave: () => this.#leave(true) });
     this.line.replaceWith(this.#form.node);
     this.#form.focus();
     const first = this.#form.node.querySelector("textarea");
@@ -98,7 +98,7 @@ export class Composer {
   }
 
   async #run(body) {
-    await this.world.runCommand(body);
+    await this.app.runCommand(body);
     this.#leave(true);
   }
 
@@ -116,6 +116,6 @@ export class Composer {
   async #say() {
     const text = this.field.value.trim();
     if (!text) return;
-    if (await this.world.say(text)) this.field.value = "";
+    if (await this.app.say(text)) this.field.value = "";
   }
 }

@@ -1,4 +1,4 @@
-// Builds DOM nodes. Text always becomes a text node: nothing on this page is ever parsed as HTML.
+// Builds DOM nodes. Text always becomes a text node; nothing on this page is parsed as HTML.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -23,7 +23,7 @@ const ICONS = {
   eye: "M2 12s4-7 10-7 10 7 10 7-4 7-10 7S2 12 2 12zM12 9a3 3 0 1 0 0 6 3 3 0 0 0 0-6z",
 };
 
-/** An element: `props` are attributes, `on…` listeners, `style` custom properties; children are nodes, strings or null. */
+/** Builds an element. `props`: attributes, `on…` listeners, `style` custom properties; children: nodes, strings, null. */
 export function h(tag, props = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(props)) {
@@ -53,7 +53,7 @@ export function icon(name) {
   return svg;
 }
 
-/** Puts `wanted` into `parent` in this order, touching only what moved: a node that stays keeps focus, images and scroll. */
+/** Puts `wanted` into `parent` in this order and moves only what must move: other nodes keep focus, images and scroll. */
 export function arrange(parent, wanted) {
   const keep = new Set(wanted);
   for (const child of [...parent.childNodes]) if (!keep.has(child)) child.remove();

@@ -1,23 +1,23 @@
-// A form that the bot opened (a modal): labels with fields, sent or left as a whole. Focus stays inside, Escape leaves.
+// A form that the bot opened (a modal): labels with fields. Focus stays inside, Escape closes it.
 import { h } from "./dom.js";
 import { TYPE } from "./components.js";
 import { markdown } from "./markdown_dom.js";
-import { choicesOf, countProblem, drawMeaning, drawMenu, drawTicks } from "./selects.js";
+import { choicesOf, countProblem, drawDescription, drawMenu, drawTicks } from "./selects.js";
 
 const PARAGRAPH = 2;
 
 export class ModalForm {
-  constructor(world) {
-    this.world = world;
+  constructor(app) {
+    this.app = app;
     this.dialog = h("dialog", { class: "modal", "data-testid": "modal", "aria-labelledby": "modal-title" });
     document.body.append(this.dialog);
-    world.state.on("modal", (event) => this.open(event));
-    world.state.on("snapshot", ({ samePerson }) => samePerson || this.dialog.close());
+    app.state.on("modal", (event) => this.open(event));
+    app.state.on("snapshot", ({ samePerson }) => samePerson || this.dialog.close());
   }
 
   open({ interaction_id, modal }) {
     const fields = [];
-    const parts = modal.components.map((component) => drawTop(component, fields, this.world));
+    const parts = modal.components.map((component) => drawTop(component, fields, this.app));
     const error = h("p", { class: "problem", role: "alert", "data-testid": "modal-error" });
     const cancel = h("button", { class: "button button-2", type: "button", "data-testid": "modal-cancel", onclick: () => this.dialog.close() }, "Cancel");
     const submit = h("button", { class: "button button-1", type: "submit", "data-testid": "modal-submit" }, "Submit");
@@ -41,7 +41,7 @@ export class ModalForm {
     submit.disabled = true;
     try {
       const values = modal.components.map((component) => valueOf(component, fields)).filter(Boolean);
-      await this.world.submitForm(interaction_id, modal.custom_id, values);
+      await this.app.submitForm(interaction_id, modal.custom_id, values);
       this.dialog.close();
     } catch (refused) {
       error.textContent = refused.message;
@@ -51,14 +51,14 @@ export class ModalForm {
   }
 }
 
-/** Labels and (older) rows hold fields; text displays only show something. */
-function drawTop(component, fields, world) {
-  if (component.type === TYPE.TEXT) return markdown(component.content, world);
+/** Draws one component of a form: a label or an (older) row with its field, or a text display. */
+function drawTop(component, fields, app) {
+  if (component.type === TYPE.TEXT) return markdown(component.content, app);
   const inner = component.component ?? component.components?.[0];
   const draw = FIELDS[inner?.type];
   if (!draw) return h("p", { class: "elsewhere" }, `This page does not know form fields of type ${inner?.type ?? component.type}.`);
   const label = component.label ?? inner.label ?? "";
-  const field = draw(inner, label, world);
+  const field = draw(inner, label, app);
   field.component = inner;
   fields.push(field);
   const hint = component.description ? h("p", { class: "quiet", dir: "auto" }, component.description) : null;
@@ -106,13 +106,13 @@ function drawText(input, label) {
   };
 }
 
-function drawPick(input, label, world) {
-  const choices = choicesOf(input, world.state);
+function drawPick(input, label, app) {
+  const choices = choicesOf(input, app.state);
   if ((input.max_values ?? 1) > 1) return drawSeveral(input, label, choices);
   const field = drawMenu(input, choices, { id: `field-${input.custom_id}`, "data-testid": `field-${input.custom_id}` });
   const error = h("p", { class: "problem", role: "alert" });
   return {
-    node: h("div", {}, field, drawMeaning(field, choices), error),
+    node: h("div", {}, field, drawDescription(field, choices), error),
     input: field,
     check: () => (field.value === "" && input.required !== false ? "Choose one." : null),
     problem: (words) => (error.textContent = words ?? ""),

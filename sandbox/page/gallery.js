@@ -1,4 +1,4 @@
-// The large view: one image at a time over the page, arrows for the others, its alt text, a way to keep it.
+// The large view: one image at a time over the page, with arrows to the others, its alt text and a download link.
 import { h, icon } from "./dom.js";
 
 export class Gallery {
@@ -15,9 +15,9 @@ export class Gallery {
     this.close = this.#button("close", "Close", () => this.dialog.close());
     const actual = h("button", { class: "button button-2", type: "button", onclick: () => this.dialog.classList.toggle("actual") }, "Actual size");
     const bar = h("div", { class: "large-bar" }, this.count, actual, this.keep, this.close);
-    const stage = h("div", { class: "large-stage" }, this.previous, h("div", { class: "large-frame" }, this.image), this.next);
-    this.dialog = h("dialog", { class: "large", "aria-label": "Image", "data-testid": "large-view", onkeydown: (event) => this.#key(event) }, bar, stage, this.caption);
-    stage.addEventListener("click", (event) => event.target.closest("img, button") || this.dialog.close());
+    const area = h("div", { class: "large-area" }, this.previous, h("div", { class: "large-frame" }, this.image), this.next);
+    this.dialog = h("dialog", { class: "large", "aria-label": "Image", "data-testid": "large-view", onkeydown: (event) => this.#key(event) }, bar, area, this.caption);
+    area.addEventListener("click", (event) => event.target.closest("img, button") || this.dialog.close());
     document.body.append(this.dialog);
   }
 

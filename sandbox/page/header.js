@@ -1,11 +1,11 @@
-// The bar over the messages: where you are, what is special here, and the two drawers of a narrow screen.
+// The bar over the messages: the channel, what is special about it, and the two drawers of a narrow screen.
 import { h, icon } from "./dom.js";
-import { aboutOf, badgesOf, remarkOn, titleOf } from "./places.js";
+import { aboutOf, badgesOf, channelNote, titleOf } from "./places.js";
 
-export function startHeader(root, world) {
-  const { state } = world;
+export function startHeader(root, app) {
+  const { state } = app;
   const drawerButton = (name, label, test, which) =>
-    h("button", { class: `icon-button drawer-${which}`, type: "button", "aria-label": label, title: label, "data-testid": test, "aria-expanded": "false", "aria-controls": which, onclick: (event) => world.drawers.toggle(which, event.currentTarget) }, icon(name));
+    h("button", { class: `icon-button drawer-${which}`, type: "button", "aria-label": label, title: label, "data-testid": test, "aria-expanded": "false", "aria-controls": which, onclick: (event) => app.drawers.toggle(which, event.currentTarget) }, icon(name));
   const title = h("h1", { class: "title" });
   const about = h("p", { class: "topic" });
   const render = () => {
@@ -13,19 +13,19 @@ export function startHeader(root, world) {
     if (!channel) return;
     const guild = state.guilds.find((it) => it.id === channel.guild_id);
     const words = badgesOf(channel).map((badge) => badge.words);
-    const remark = remarkOn(channel, guild);
+    const remark = channelNote(channel, guild);
     if (remark) words.push(remark);
     title.replaceChildren(titleOf(channel) === channel.name ? "" : h("span", { class: "quiet" }, "#"), h("bdi", {}, channel.name));
     about.replaceChildren(...words.map((each) => h("span", { class: "badge warn" }, each)), h("span", { dir: "auto" }, aboutOf(channel, state.channels.get(channel.parent_id))));
     document.title = `${titleOf(channel)} · Qwen Imagine sandbox`;
     document.getElementById("messages").setAttribute("aria-label", `Messages in ${channel.name}`);
   };
-  root.append(drawerButton("menu", "People and channels", "open-sidebar", "sidebar"), h("div", { class: "where" }, title, about), drawerButton("tools", "Trouble on purpose", "open-panel", "panel"));
+  root.append(drawerButton("menu", "People and channels", "open-sidebar", "sidebar"), h("div", { class: "where" }, title, about), drawerButton("tools", "Simulated faults", "open-panel", "panel"));
   state.on("snapshot", render);
   state.on("channel", render);
 }
 
-/** On narrow screens the side parts are drawers over the page: one open at a time, closed by Escape or a press beside it. */
+/** On narrow screens sidebar and panel are drawers: one open at a time, closed by Escape or a click beside it. */
 export class Drawers {
   #button = null;
 

@@ -1,4 +1,4 @@
-// A websocket that the server only speaks on, and that comes back by itself.
+// A websocket that receives JSON and connects again by itself.
 
 const FIRST_WAIT_MS = 300;
 const LONGEST_WAIT_MS = 4000;
@@ -12,14 +12,14 @@ export class Live {
   #wait = FIRST_WAIT_MS;
   #query = "";
 
-  /** `receive(data)` for each JSON frame, `changed(connected)` when the line comes up or goes down. */
+  /** Calls `receive(data)` for each JSON frame, and `changed(connected)` when the connection opens or closes. */
   constructor(path, receive, changed = () => {}) {
     this.#path = path;
     this.#receive = receive;
     this.#changed = changed;
   }
 
-  /** Connects, or connects anew with another query ("?as=…"). Frames of the old connection are dropped. */
+  /** Connects, or connects anew with another query ("?as=…"). Frames of the old connection are ignored. */
   open(query = "") {
     this.#query = query;
     this.#wait = FIRST_WAIT_MS;

@@ -1,4 +1,4 @@
-// Puts the page together: what a person does goes out as requests, what happens comes in over the live line.
+// Builds the page. A person's actions are sent as requests; changes are received over the live socket.
 import { h } from "./dom.js";
 import { Clock, startCounting } from "./clock.js";
 import { Composer } from "./composer.js";
@@ -15,15 +15,15 @@ import { State } from "./state.js";
 
 const NOTICE_MS = 7000;
 const FIRST_PERSON = "mira";
-const PRESS_PATIENCE_MS = 16000;
+const PRESS_TIMEOUT_MS = 16000;
 const part = (id) => document.getElementById(id);
 
 const state = new State();
 const clock = new Clock();
 const tick = startCounting(clock);
-const busy = new Map(); // message id -> pressed node
+const busy = new Map(); // message id -> pressed control
 
-const world = {
+const app = {
   state,
   clock,
   tick,
@@ -31,7 +31,7 @@ const world = {
   drawers: new Drawers(part("shade")),
   notice,
 
-  become(person) {
+  switchPerson(person) {
     remember({ as: person.name });
     live.open(`?as=${encodeURIComponent(person.name)}`);
     this.drawers.close();
@@ -43,7 +43,7 @@ const world = {
     this.drawers.close();
   },
 
-  /** Shows a channel, and one message of it. */
+  /** Opens a channel, scrolled to one of its messages. */
   jump(channelId, messageId) {
     if (channelId !== state.channelId) this.openChannel(channelId);
     if (messageId && !list.reveal(messageId)) notice("That message is not here any more.");
@@ -52,10 +52,10 @@ const world = {
   async press(messageId, component, values, node) {
     const message = state.findMessage(messageId);
     if (!message || node.getAttribute("aria-busy") === "true") return;
-    wait(messageId, node);
+    markBusy(messageId, node);
     const answer = await attempt(() => requests.press(state.me.id, message, component, values));
     if (answer) state.pressed(answer.interaction_id, messageId);
-    else rest(messageId);
+    else clearBusy(messageId);
   },
 
   messageCommand(command, message) {
@@ -64,7 +64,7 @@ const world = {
   },
 
   deleteMessage: (message) => attempt(() => requests.deleteMessage(state.me.id, message)),
-  /** Gone here at once, and by the sandbox's word for good. */
+  /** Hides the message at once; the sandbox then removes it for good. */
   dismiss(message) {
     state.dismiss(message.id);
     return attempt(() => requests.deleteMessage(state.me.id, message));
@@ -83,7 +83,7 @@ const world = {
   submitForm: (interactionId, customId, values) => requests.submitForm(state.me.id, interactionId, customId, values),
 };
 
-/** Runs a request; a refusal becomes a notice and null. */
+/** Runs a request; shows a refusal as a notice and returns null. */
 async function attempt(request) {
   try {
     return await request();
@@ -100,64 +100,64 @@ function notice(text) {
   setTimeout(() => line.remove(), NOTICE_MS);
 }
 
-/** A pressed control waits until its interaction was answered or failed. */
-function wait(messageId, node) {
+/** Marks a pressed control as busy until its interaction is answered or fails. */
+function markBusy(messageId, node) {
   node.setAttribute("aria-busy", "true");
   busy.set(messageId, node);
-  setTimeout(() => busy.get(messageId) === node && rest(messageId), PRESS_PATIENCE_MS);
+  setTimeout(() => busy.get(messageId) === node && clearBusy(messageId), PRESS_TIMEOUT_MS);
 }
 
-function rest(messageId) {
+function clearBusy(messageId) {
   busy.get(messageId)?.removeAttribute("aria-busy");
   busy.delete(messageId);
 }
 
-/** Ends the waiting of what was pressed; a failed form has no place of its own, so a notice tells it. */
-function settle({ state: how, interaction_id, command_name, error } = {}) {
+/** Ends the busy state of controls whose interaction has an outcome; a failed form is shown as a notice. */
+function showOutcome({ state: how, interaction_id, command_name, error } = {}) {
   if (how === "failed" && !command_name && !state.presses.has(interaction_id)) notice(error ?? "The application did not respond");
   for (const [interactionId, messageId] of state.presses) {
     const it = state.interactions.get(interactionId);
-    if (it && it.state !== "sent") rest(messageId);
+    if (it && it.state !== "sent") clearBusy(messageId);
   }
 }
 
-/** Who and where, kept in the address: a reload stays, a second tab can be someone else. */
+/** Keeps person and channel in the address: a reload keeps them, a second tab can have others. */
 function remember(change) {
   const known = new URLSearchParams(location.hash.slice(1));
   for (const [key, value] of Object.entries(change)) known.set(key, value);
   history.replaceState(null, "", `#${known}`);
 }
 
-function choosePlace() {
-  if (state.channel) return; // a line that came back, or another person who sees the same channel
+function chooseChannel() {
+  if (state.channel) return; // connected again, or another person who sees the same channel
   const wanted = new URLSearchParams(location.hash.slice(1)).get("in");
   const all = [...state.channels.values()];
-  const place = all.find((channel) => channel.name === wanted && channel.kind !== "forum") ?? all.find((channel) => channel.guild_id) ?? all[0];
-  if (place) state.open(place.id);
+  const found = all.find((channel) => channel.name === wanted && channel.kind !== "forum") ?? all.find((channel) => channel.guild_id) ?? all[0];
+  if (found) state.open(found.id);
 }
 
-world.menu = new MessageMenu(world);
-startHeader(part("header"), world);
-new Sidebar(part("sidebar"), world);
-const list = new MessageList(part("messages"), world);
-new Composer(part("composer"), world);
-new ModalForm(world);
-new Panel(part("panel"), world);
+app.menu = new MessageMenu(app);
+startHeader(part("header"), app);
+new Sidebar(part("sidebar"), app);
+const list = new MessageList(part("messages"), app);
+new Composer(part("composer"), app);
+new ModalForm(app);
+new Panel(part("panel"), app);
 
 state.on("notice", ({ text }) => notice(text));
-state.on("interaction", settle);
-state.on("messages", () => settle());
+state.on("interaction", showOutcome);
+state.on("messages", () => showOutcome());
 state.on("snapshot", ({ now_ms }) => {
   clock.set(now_ms);
   remember({ as: state.me.name });
-  choosePlace();
+  chooseChannel();
   document.body.dataset.ready = "true";
 });
 
 const banner = part("banner");
 const live = new Live("/sandbox/live", (event) => state.receive(event), (connected) => {
   banner.hidden = connected;
-  if (!connected && !state.me && me !== FIRST_PERSON) open(FIRST_PERSON); // the address named nobody of the sandbox
+  if (!connected && !state.me && me !== FIRST_PERSON) open(FIRST_PERSON); // the address named an unknown person
 });
 let me = null;
 

@@ -1,4 +1,4 @@
-// Discord's Markdown as a tree. Pure: knows no DOM, no people, no clock. Unknown or broken syntax stays plain text.
+// Parses Discord's Markdown into a tree. Unknown or broken syntax stays plain text.
 
 const DEEPEST = 8;
 const BLOCK_CODE = /```(?:([\w+-]+)\n)?\n?([\s\S]*?[^\n`][\s\S]*?)\n?```/y;
@@ -98,7 +98,7 @@ function leading(lines, test) {
   return stop < 0 ? lines.length : stop;
 }
 
-// Inline rules in order; each regular expression has disjoint alternatives, so that no text makes it slow.
+// Inline rules in order. Each regular expression has disjoint alternatives, so that no text makes it slow.
 const RULES = [
   [/\\([^\p{L}\p{N}\s])/uy, (m) => ({ type: "text", text: m[1] })],
   [/(`+)([^`](?:[\s\S]*?[^`])?)\1(?!`)/y, (m) => ({ type: "code", text: m[2].trim() || m[2] })],
@@ -120,13 +120,13 @@ const RULES = [
   [/(?<!\w)_((?:\\[\s\S]|__|[^\\_])+?)_(?!\w)/y, span("em")],
   [/\n/y, () => ({ type: "break" })],
 ];
-const DULL = /[^\\`<[@*_~|\nh]+/y;
+const PLAIN = /[^\\`<[@*_~|\nh]+/y;
 
 function span(type) {
   return (found, depth) => ({ type, children: parseInline(found[1], depth + 1) });
 }
 
-/** A label that itself looks like an address is not believed: Discord shows such a link unmasked, too. */
+/** A link with a label; one whose label contains an address stays plain text, as in Discord. */
 function masked(found, depth) {
   if (/https?:\/\//i.test(found[1])) return null;
   return { type: "link", href: found[2], children: parseInline(found[1], depth + 1), masked: true };
@@ -150,9 +150,9 @@ export function parseInline(text, depth = 0) {
 }
 
 function take(text, at, depth) {
-  DULL.lastIndex = at;
-  const dull = DULL.exec(text);
-  if (dull) return [{ type: "text", text: dull[0] }, DULL.lastIndex];
+  PLAIN.lastIndex = at;
+  const plain = PLAIN.exec(text);
+  if (plain) return [{ type: "text", text: plain[0] }, PLAIN.lastIndex];
   for (const [pattern, build] of RULES) {
     pattern.lastIndex = at;
     const found = pattern.exec(text);

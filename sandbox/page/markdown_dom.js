@@ -1,4 +1,4 @@
-// The Markdown tree as DOM nodes: names as chips, times that count, spoilers that open. Text only ever becomes text nodes.
+// Draws the Markdown tree. Text only becomes text nodes.
 import { h } from "./dom.js";
 import { fullDate, isDate, stamp } from "./clock.js";
 import { parse, parseInline } from "./markdown.js";
@@ -6,34 +6,34 @@ import { titleOf } from "./places.js";
 
 const JUMP = /^https:\/\/(?:\w+\.)?discord\.com\/channels\/(?:\d+|@me)\/(\d+)(?:\/(\d+))?$/;
 
-/** `world` = { state, clock }: who and where the ids are, and what time it is. */
-export function markdown(text, world) {
-  return h("div", { class: "md", dir: "auto" }, parse(text).map((block) => drawBlock(block, world)));
+/** Draws Markdown. `app` = { state, clock }: names for ids, and the time. */
+export function markdown(text, app) {
+  return h("div", { class: "md", dir: "auto" }, parse(text).map((block) => drawBlock(block, app)));
 }
 
-/** One line without blocks, for reply previews and small places. */
-export function markdownLine(text, world) {
-  return h("span", { class: "md-line", dir: "auto" }, drawAll(parseInline(text.replace(/\s+/g, " ")), world));
+/** Draws one line without blocks, for reply previews. */
+export function markdownLine(text, app) {
+  return h("span", { class: "md-line", dir: "auto" }, drawAll(parseInline(text.replace(/\s+/g, " ")), app));
 }
 
-const drawAll = (nodes, world) => nodes.map((node) => DRAW[node.type](node, world));
+const drawAll = (nodes, app) => nodes.map((node) => DRAW[node.type](node, app));
 
-function drawBlock(block, world) {
-  const inside = () => drawAll(block.children, world);
+function drawBlock(block, app) {
+  const inside = () => drawAll(block.children, app);
   if (block.type === "heading") return h("p", { class: `md-h${block.level}`, role: "heading", "aria-level": block.level + 2 }, inside());
   if (block.type === "small") return h("p", { class: "md-small" }, inside());
-  if (block.type === "quote") return h("blockquote", {}, block.children.map((child) => drawBlock(child, world)));
+  if (block.type === "quote") return h("blockquote", {}, block.children.map((child) => drawBlock(child, app)));
   if (block.type === "code") return h("pre", {}, h("code", {}, block.text));
-  if (block.type === "list") return drawList(block, world);
+  if (block.type === "list") return drawList(block, app);
   return h("p", {}, inside());
 }
 
-function drawList(list, world) {
-  const items = list.items.map((blocks) => h("li", {}, blocks.map((block) => drawBlock(block, world))));
+function drawList(list, app) {
+  const items = list.items.map((blocks) => h("li", {}, blocks.map((block) => drawBlock(block, app))));
   return list.ordered ? h("ol", { start: list.start }, items) : h("ul", {}, items);
 }
 
-const wrap = (tag) => (node, world) => h(tag, {}, drawAll(node.children, world));
+const wrap = (tag) => (node, app) => h(tag, {}, drawAll(node.children, app));
 
 const DRAW = {
   text: (node) => node.text,
@@ -63,26 +63,26 @@ const DRAW = {
     const props = { class: "chip chip-time", datetime: date.toISOString(), title: fullDate(date) };
     return h("time", { ...props, "data-unix": node.unix, "data-style": node.style }, words);
   },
-  link(node, world) {
+  link(node, app) {
     const inside = JUMP.exec(node.href);
-    if (inside) return drawJump(node, inside[1], inside[2], world);
+    if (inside) return drawJump(node, inside[1], inside[2], app);
     const props = { href: node.href, target: "_blank", rel: "noopener noreferrer nofollow", title: node.masked ? node.href : null };
-    return h("a", props, h("bdi", {}, drawAll(node.children, world)));
+    return h("a", props, h("bdi", {}, drawAll(node.children, app)));
   },
 };
 
-/** A link to a message or channel of Discord stays on this page: it is one of the sandbox's own, or of nobody. */
-function drawJump(node, channelId, messageId, world) {
-  const channel = world.state.channels.get(channelId);
+/** Draws a link to a message or channel of Discord: it opens the sandbox's own, and never another site. */
+function drawJump(node, channelId, messageId, app) {
+  const channel = app.state.channels.get(channelId);
   const name = channel ? `${titleOf(channel)}${messageId ? " › message" : ""}` : "#no-access";
   if (!channel) return h("bdi", { class: "chip" }, name);
-  const words = node.masked ? h("bdi", {}, drawAll(node.children, world)) : name;
-  return h("button", { class: node.masked ? "link" : "chip", type: "button", title: name, "data-testid": "jump", onclick: () => world.jump(channelId, messageId) }, words);
+  const words = node.masked ? h("bdi", {}, drawAll(node.children, app)) : name;
+  return h("button", { class: node.masked ? "link" : "chip", type: "button", title: name, "data-testid": "jump", onclick: () => app.jump(channelId, messageId) }, words);
 }
 
-function drawSpoiler(node, world) {
+function drawSpoiler(node, app) {
   const cover = h("span", { class: "spoiler", role: "button", tabindex: 0, "aria-label": "Spoiler, press to reveal" });
-  const inner = h("span", { class: "spoiler-inside" }, drawAll(node.children, world));
+  const inner = h("span", { class: "spoiler-inside" }, drawAll(node.children, app));
   const reveal = (event) => {
     if (cover.classList.contains("open") || (event.type === "keydown" && event.key !== "Enter" && event.key !== " ")) return;
     event.preventDefault();

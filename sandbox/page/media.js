@@ -1,11 +1,11 @@
-// Pictures and files inside messages. Space is reserved from width and height, so that nothing jumps when the bytes arrive.
+// Images and files of messages. Space is reserved by width and height, so that nothing moves when an image has loaded.
 import { h, icon } from "./dom.js";
 
-const WIDEST = 460;
-const TALLEST = 420;
+const MOST_WIDTH = 460;
+const MOST_HEIGHT = 420;
 const SPOILER_NAME = /^SPOILER_/;
 
-/** The address of a medium on this machine, or null: the sandbox shows nothing from elsewhere. */
+/** The address of a medium on this machine; null for any other, which the page does not load. */
 export function localAddress(url) {
   let address;
   try {
@@ -47,40 +47,40 @@ function nameIn(address) {
   }
 }
 
-/** The pictures of a gallery that is drawn anew: an image that stays keeps its element, so that it is not loaded again. */
+/** The images of a gallery that is drawn anew, by address: one that stays keeps its element and is not loaded again. */
 function imagesOf(old) {
   const images = [...(old?.querySelectorAll("img") ?? [])];
   return new Map(images.map((image) => [image.getAttribute("src").split("?")[0], image]));
 }
 
-/** One picture large, two to four as a grid of equal cells, more in three columns. */
-export function drawGallery(media, world, old = null) {
+/** Draws one image large, two to four as a grid of equal cells, more in three columns. */
+export function drawGallery(media, app, old = null) {
   const images = imagesOf(old);
   const grid = h("div", { class: `gallery gallery-${Math.min(media.length, 5)}`, role: "group", "aria-label": `${media.length} ${media.length === 1 ? "image" : "images"}` });
   const { width, height } = media.find((each) => each.width && each.height) ?? { width: 1, height: 1 };
   if (media.length === 1) {
-    const scale = Math.min(1, WIDEST / width, TALLEST / height);
-    const shown = media[0].width ? Math.round(width * scale) : WIDEST;
-    grid.style.setProperty("--width", `${shown}px`);
+    const scale = Math.min(1, MOST_WIDTH / width, MOST_HEIGHT / height);
+    const pixels = media[0].width ? Math.round(width * scale) : MOST_WIDTH;
+    grid.style.setProperty("--width", `${pixels}px`);
     grid.style.setProperty("--shape", `${width} / ${height}`);
   } else grid.style.setProperty("--shape", String(Math.min(4 / 3, Math.max(3 / 4, width / height))));
-  media.forEach((medium, index) => grid.append(drawPicture(medium, () => world.gallery.show(media, index), images)));
+  media.forEach((medium, index) => grid.append(drawImage(medium, () => app.gallery.show(media, index), images)));
   return grid;
 }
 
-function drawPicture(medium, open, images = new Map()) {
+function drawImage(medium, open, images = new Map()) {
   if (!medium.address) return drawElsewhere(medium);
   const image = images.get(medium.address.split("?")[0]) ?? h("img", { src: medium.address, width: medium.width, height: medium.height, "data-testid": "gallery-image", decoding: "async" });
   image.alt = medium.alt;
   const label = medium.alt ? `Open image: ${medium.alt.slice(0, 120)}` : "Open image";
-  const button = h("button", { class: "picture", type: "button", "aria-label": label, onclick: open }, image);
+  const button = h("button", { class: "image-button", type: "button", "aria-label": label, onclick: open }, image);
   image.addEventListener("error", () => button.classList.add("broken"));
   image.addEventListener("load", () => button.classList.remove("broken"));
   if (medium.spoiler) cover(button, medium);
   return button;
 }
 
-/** A spoiler is blurred until it is pressed once; the next press opens it. */
+/** Blurs a spoiler until it is pressed; the next press opens it. */
 function cover(button, medium) {
   const label = button.getAttribute("aria-label");
   button.classList.add("covered");
@@ -102,10 +102,10 @@ function drawElsewhere(medium) {
   return h("div", { class: "elsewhere" }, "This image lies outside the sandbox and is not loaded: ", h("bdi", {}, medium.elsewhere ?? "no address"));
 }
 
-export function drawThumbnail(medium, world) {
-  const picture = drawPicture(medium, () => world.gallery.show([medium], 0));
-  picture.classList.add("thumbnail");
-  return picture;
+export function drawThumbnail(medium, app) {
+  const image = drawImage(medium, () => app.gallery.show([medium], 0));
+  image.classList.add("thumbnail");
+  return image;
 }
 
 export function drawFile(medium) {

@@ -1,12 +1,12 @@
-// What can be done with one message: the bot's message commands, deleting, dismissing. Arrow keys move, Escape closes.
+// The menu of one message: the bot's message commands, delete, dismiss. Arrow keys move, Escape closes.
 import { h, slug } from "./dom.js";
 import { isEphemeral } from "./message.js";
 
 const MESSAGE_COMMAND = 3;
 
 export class MessageMenu {
-  constructor(world) {
-    this.world = world;
+  constructor(app) {
+    this.app = app;
     this.node = h("div", { class: "popup menu-popup", role: "menu", "aria-label": "Message", hidden: true, onkeydown: (event) => this.#key(event) });
     document.body.append(this.node);
     document.addEventListener("pointerdown", (event) => this.node.contains(event.target) || this.close());
@@ -32,11 +32,11 @@ export class MessageMenu {
   }
 
   #items(message) {
-    const { state } = this.world;
+    const { state } = this.app;
     const commands = state.commands.filter((command) => command.type === MESSAGE_COMMAND);
-    const items = isEphemeral(message) ? [] : commands.map((command) => this.#item(command.name, `menu-${slug(command.name)}`, () => this.world.messageCommand(command, message)));
-    if (isEphemeral(message)) items.push(this.#item("Dismiss", "menu-dismiss", () => this.world.dismiss(message)));
-    else if (mayDelete(message, state)) items.push(this.#item("Delete message", "menu-delete", () => this.world.deleteMessage(message), "danger"));
+    const items = isEphemeral(message) ? [] : commands.map((command) => this.#item(command.name, `menu-${slug(command.name)}`, () => this.app.messageCommand(command, message)));
+    if (isEphemeral(message)) items.push(this.#item("Dismiss", "menu-dismiss", () => this.app.dismiss(message)));
+    else if (mayDelete(message, state)) items.push(this.#item("Delete message", "menu-delete", () => this.app.deleteMessage(message), "danger"));
     items.push(this.#item("Copy message id", "menu-copy-id", () => navigator.clipboard?.writeText(message.id).catch(() => {})));
     return items;
   }
@@ -60,7 +60,7 @@ export class MessageMenu {
   }
 }
 
-/** The author, or who may manage messages in that server; the sandbox has the last word. */
+/** Whether to offer Delete: to the author and to who manages messages. The sandbox checks it again. */
 function mayDelete(message, state) {
   if (message.author.id === state.me.id) return true;
   return state.me.role === "moderator" && Boolean(state.channels.get(message.channel_id)?.guild_id);

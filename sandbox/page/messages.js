@@ -1,12 +1,12 @@
-// The message list of the open channel: kept in order, changed in place, pinned to the bottom only while the reader is there.
+// The messages of the open channel: in order, changed in place, scrolled to the end only while the reader is there.
 import { arrange, h } from "./dom.js";
 import { dayOf } from "./clock.js";
 import { MessageView, drawAvatar, isEphemeral } from "./message.js";
 import { titleOf } from "./places.js";
 
-const SAME_BREATH_MS = 7 * 60 * 1000;
+const GROUP_WITHIN_MS = 7 * 60 * 1000;
 const NEAR_PX = 48;
-const SHOWN_MS = 1800;
+const HIGHLIGHT_MS = 1800;
 
 export class MessageList {
   #views = new Map();
@@ -15,8 +15,8 @@ export class MessageList {
   #stayedAt = "";
   #scheduled = false;
 
-  constructor(root, world) {
-    this.world = world;
+  constructor(root, app) {
+    this.app = app;
     this.list = h("ol", { class: "list" });
     this.root = root;
     root.append(this.list);
@@ -24,7 +24,7 @@ export class MessageList {
     new ResizeObserver(() => this.#stay()).observe(this.list);
     new ResizeObserver(() => this.#stay()).observe(root);
     root.addEventListener("contextmenu", (event) => this.#menu(event));
-    const { state } = world;
+    const { state } = app;
     state.on("snapshot", () => this.#startOver());
     state.on("channel", () => this.#startOver());
     state.on("messages", ({ channelId }) => channelId === state.channelId && this.#soon());
@@ -32,15 +32,15 @@ export class MessageList {
     state.on("wrote", () => this.#goToEnd());
   }
 
-  /** Scrolls to a message of the open channel and marks it for a moment; false when it is not there. */
+  /** Scrolls to a message of the open channel and highlights it for a moment; false when it is not there. */
   reveal(messageId) {
     const node = this.#views.get(messageId)?.node;
     if (!node) return false;
     this.#pinned = false;
     node.scrollIntoView({ block: "center" });
     node.focus({ preventScroll: true });
-    node.classList.add("shown");
-    setTimeout(() => node.classList.remove("shown"), SHOWN_MS);
+    node.classList.add("highlighted");
+    setTimeout(() => node.classList.remove("highlighted"), HIGHLIGHT_MS);
     return true;
   }
 
@@ -52,7 +52,7 @@ export class MessageList {
     return `${this.root.scrollHeight} ${this.root.clientHeight}`;
   }
 
-  /** Only the reader unpins: a scroll that comes from a change of layout does not count. */
+  /** Unpins the list when the reader scrolls up; a scroll that a change of layout causes does not count. */
   #scrolled() {
     if (this.#nearBottom()) this.#pinned = true;
     else if (this.#size() === this.#stayedAt) this.#pinned = false;
@@ -63,7 +63,7 @@ export class MessageList {
     this.#stayedAt = this.#size();
   }
 
-  /** Who says or asks something wants to see what comes of it. */
+  /** After a message or a command of one's own. */
   #goToEnd() {
     this.#pinned = true;
     this.#stay();
@@ -80,7 +80,7 @@ export class MessageList {
     this.#scheduled = true;
     queueMicrotask(() => {
       this.#scheduled = false;
-      this.#scrolled(); // the reader may have scrolled in this very frame: the event for it comes later
+      this.#scrolled(); // the reader may have scrolled in this frame: the event for it comes later
       this.render();
     });
   }
@@ -90,11 +90,11 @@ export class MessageList {
     const view = node && [...this.#views.values()].find((each) => each.node === node);
     if (!view || event.target.closest("a, img")) return;
     event.preventDefault();
-    this.world.menu.open(view.message, view.node, { x: event.clientX, y: event.clientY });
+    this.app.menu.open(view.message, view.node, { x: event.clientX, y: event.clientY });
   }
 
   render() {
-    const { state } = this.world;
+    const { state } = this.app;
     if (!state.channel) return;
     const messages = state.messagesOf(state.channelId);
     const failures = this.#failures();
@@ -104,7 +104,7 @@ export class MessageList {
       const day = dayOf(new Date(message.timestamp));
       const newDay = !before || dayOf(new Date(before.timestamp)) !== day;
       if (newDay) nodes.push(this.#day(day));
-      const view = this.#views.get(message.id) ?? new MessageView(this.world);
+      const view = this.#views.get(message.id) ?? new MessageView(this.app);
       this.#views.set(message.id, view);
       view.update(message, { compact: !newDay && follows(before, message), failure: failures.get(message.id) });
       nodes.push(view.node);
@@ -112,7 +112,7 @@ export class MessageList {
     }
     const ids = new Set(messages.map((message) => message.id));
     for (const id of this.#views.keys()) if (!ids.has(id)) this.#views.delete(id);
-    arrange(this.list, [...(messages.length ? [] : [this.#welcome()]), ...nodes, ...this.#waiting()]);
+    arrange(this.list, [...(messages.length ? [] : [this.#emptyChannel()]), ...nodes, ...this.#waiting()]);
     this.#stay();
   }
 
@@ -121,15 +121,15 @@ export class MessageList {
     return this.#days.get(words);
   }
 
-  #welcome() {
-    const { channel } = this.world.state;
+  #emptyChannel() {
+    const { channel } = this.app.state;
     const name = titleOf(channel);
-    return h("li", { class: "welcome" }, h("p", { class: "md-h2" }, h("bdi", {}, name)), h("p", { class: "quiet" }, "Nothing here yet. Type / and choose a command, for example /imagine."));
+    return h("li", { class: "empty-channel" }, h("p", { class: "md-h2" }, h("bdi", {}, name)), h("p", { class: "quiet" }, "Nothing here yet. Type / and choose a command, for example /imagine."));
   }
 
-  /** Interactions pressed on a message that nobody answered: message id -> sentence. */
+  /** Failed interactions of controls on a message: message id -> sentence. */
   #failures() {
-    const { interactions, presses } = this.world.state;
+    const { interactions, presses } = this.app.state;
     const found = new Map();
     for (const [id, messageId] of presses) {
       const it = interactions.get(id);
@@ -138,16 +138,16 @@ export class MessageList {
     return found;
   }
 
-  /** Commands on their way, or unanswered, as lines at the end. */
+  /** Commands without an answer, pending or failed, as lines at the end. */
   #waiting() {
-    const { state } = this.world;
+    const { state } = this.app;
     return [...state.interactions.values()]
       .filter((it) => it.channel_id === state.channelId && it.state !== "answered" && it.command_name && !state.presses.has(it.interaction_id))
       .map((it) => this.#waitingLine(it));
   }
 
   #waitingLine(it) {
-    const { state } = this.world;
+    const { state } = this.app;
     const failed = it.state === "failed";
     const dismiss = h("button", { class: "link", type: "button", onclick: () => state.forget(it.interaction_id) }, "dismiss");
     const words = failed ? [h("span", { class: "problem", role: "alert" }, it.error ?? "The application did not respond"), " · ", dismiss] : [h("span", { class: "thinking" }, "Sending command", h("span", { class: "dots", "aria-hidden": "true" }))];
@@ -156,9 +156,9 @@ export class MessageList {
   }
 }
 
-/** A message right after one of the same author needs no new head line. */
+/** Whether a message follows one of the same author closely, and so needs no head line. */
 function follows(before, message) {
   if (before.author.id !== message.author.id || isEphemeral(before) !== isEphemeral(message)) return false;
   if (message.message_reference || message.interaction_metadata?.name || message.interaction) return false;
-  return Date.parse(message.timestamp) - Date.parse(before.timestamp) < SAME_BREATH_MS;
+  return Date.parse(message.timestamp) - Date.parse(before.timestamp) < GROUP_WITHIN_MS;
 }

@@ -3,7 +3,7 @@ import { h, icon, slug } from "./dom.js";
 import { OPTION, checkOption, choicesFor, rangeWords } from "./commands.js";
 import { Picklist } from "./picklist.js";
 
-/** An option being filled in. `leave(editor)` is asked when Backspace is pressed in an empty optional one. */
+/** Edits one option. `remove(editor)` is called for Backspace in an empty optional one, `changed(editor)` after a choice. */
 export class OptionEditor {
   constructor(option, state, { remove, changed }) {
     this.option = option;
@@ -89,7 +89,7 @@ export class OptionEditor {
     this.field.focus();
   }
 
-  /** True when the key was used here. */
+  /** Handles a key; true when it was used here. */
   key(event) {
     if (this.list?.key(event)) return true;
     if (event.key === "ArrowDown" && this.choices && !this.list.open) {

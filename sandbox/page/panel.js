@@ -1,4 +1,4 @@
-// "Trouble on purpose": the image service's mood, the bot's process, the clock.
+// The panel: the image service's mood, the bot's process, the clock.
 import { h, slug } from "./dom.js";
 import { Live } from "./live.js";
 import { timeOf, dayOf } from "./clock.js";
@@ -12,9 +12,9 @@ export class Panel {
   #moods = "";
   #panel = null;
 
-  constructor(root, world) {
-    this.world = world;
-    root.append(h("h2", { class: "panel-title" }, "Trouble on purpose"), this.#imagePart(), this.#botPart(), this.#clockPart(), this.#honestPart());
+  constructor(root, app) {
+    this.app = app;
+    root.append(h("h2", { class: "panel-title" }, "Simulated faults"), this.#imagePart(), this.#botPart(), this.#clockPart(), this.#disclaimerPart());
     new Live("/sandbox/panel/live", (panel) => this.show(panel)).open();
     setInterval(() => this.#time(), 1000);
   }
@@ -54,9 +54,9 @@ export class Panel {
     return h("section", { class: "card" }, h("h3", {}, "Clock"), this.time, this.offset, h("div", { class: "panel-row" }, button("1 hour on", "panel-clock-hour", HOUR), button("1 day on", "panel-clock-day", DAY)), custom);
   }
 
-  #honestPart() {
-    const words = "Pictures here are drawn by a stand-in from the prompt and the seed, not by Qwen-Image: the same seed gives the same picture. Nothing leaves this machine and nothing costs anything.";
-    return h("p", { class: "honest", "data-testid": "honest" }, words);
+  #disclaimerPart() {
+    const words = "Images here are drawn by a program from the prompt and the seed, not by Qwen-Image: the same seed gives the same image. Nothing leaves this machine and nothing costs anything.";
+    return h("p", { class: "disclaimer", "data-testid": "disclaimer" }, words);
   }
 
   #setMood() {
@@ -69,31 +69,31 @@ export class Panel {
       this.show(await request());
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
-      this.world.notice(error.message);
+      this.app.notice(error.message);
       if (this.#panel) this.show(this.#panel);
     }
   }
 
   show(panel) {
     this.#panel = panel;
-    this.world.clock.set(panel.clock.now_ms);
+    this.app.clock.set(panel.clock.now_ms);
     this.#showImageService(panel.image_api);
     this.#showBot(panel.bot);
     this.#time();
-    this.world.tick();
+    this.app.tick();
   }
 
   #showImageService({ mood, moods, remaining, tasks, posts }) {
-    const sign = JSON.stringify(moods);
-    if (sign !== this.#moods) {
-      this.#moods = sign;
+    const written = JSON.stringify(moods);
+    if (written !== this.#moods) {
+      this.#moods = written;
       this.mood.replaceChildren(...grouped(moods));
     }
     if (this.mood.value !== mood) this.mood.value = mood;
     if (remaining === null && document.activeElement !== this.only) this.only.checked = false;
     const left = remaining === null ? "" : ` For the next ${remaining} only.`;
     this.help.textContent = `${moods.find((each) => each.id === mood)?.help ?? ""}${left}`;
-    this.tasks.textContent = `${posts} asked · ${tasks.running} running · ${tasks.done} done · ${tasks.failed} failed`;
+    this.tasks.textContent = `${posts} requested · ${tasks.running} running · ${tasks.done} done · ${tasks.failed} failed`;
   }
 
   #showBot(bot) {
@@ -113,7 +113,7 @@ export class Panel {
 
   #time() {
     if (!this.#panel) return;
-    const now = new Date(this.world.clock.now());
+    const now = new Date(this.app.clock.now());
     const words = `${dayOf(now)}, ${timeOf(now)}`;
     if (this.time.textContent !== words) this.time.textContent = words;
     const { offset_ms } = this.#panel.clock;

@@ -1,9 +1,9 @@
-// A text field with a list under (or over) it: the picker of commands and the choices of options are both one of these.
+// A list below (or above) a text field, for the commands and for the choices of options.
 import { h } from "./dom.js";
 
 let count = 0;
 
-/** Keeps the list of one field: arrow keys move, Enter or Tab take, the field keeps the focus (ARIA's combobox pattern). */
+/** The list of one field: arrow keys move, Enter or Tab choose, the field keeps the focus (ARIA's combobox pattern). */
 export class Picklist {
   #items = [];
   #at = -1;

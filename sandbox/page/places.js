@@ -1,15 +1,15 @@
-// What kinds of places there are, in words and signs. Pure.
+// Names, icons and notes of the kinds of channels.
 
 export const KIND_ICON = { text: "hash", thread: "thread", dm: "at", voice: "voice", group: "group", forum: "forum" };
 export const AMONG_PEOPLE = 2; // Discord's context PRIVATE_CHANNEL
 const WITH_HASH = new Set(["text", "thread"]);
 
-/** "#gallery", but "lounge" for a voice channel's chat, and people's names as they are. */
+/** A channel's title: "#gallery", but "lounge" for a voice channel's chat, and people's names as they are. */
 export function titleOf(channel) {
   return `${WITH_HASH.has(channel.kind) ? "#" : ""}${channel.name}`;
 }
 
-/** What is special about a channel, in words. */
+/** What is special about a channel: a short word for the list, and a sentence. */
 export function badgesOf(channel) {
   const found = [];
   if (channel.nsfw) found.push({ short: "18+", words: "age-restricted" });
@@ -18,21 +18,21 @@ export function badgesOf(channel) {
   return found;
 }
 
-/** The same for the place as a whole: where the bot only answers who brought it along. */
-export function remarkOn(channel, guild) {
+/** Why the bot is no member of a channel, or null where it is one. */
+export function channelNote(channel, guild) {
   if (channel.context === AMONG_PEOPLE) return `the bot is no member of this ${channel.kind === "group" ? "group" : "conversation"}`;
   if (guild && !guild.installed) return "app not installed in this server";
   if (guild && !guild.has_bot) return "only the app's commands are installed in this server, not the bot";
   return channel.kind === "thread" && !channel.has_bot ? "the bot is no member of this private thread" : null;
 }
 
-/** What is special about a server, in few words; null for one that the app was added to as a whole. */
-export function remarkOnServer(guild) {
+/** How far the app is installed in a server; null where commands and bot are. */
+export function serverNote(guild) {
   if (!guild.installed) return "app not installed here";
   return guild.has_bot ? null : "commands only";
 }
 
-/** What a place is for: its topic, or what kind of place it is. */
+/** A channel's topic, or what kind of channel it is. */
 export function aboutOf(channel, parent) {
   if (channel.topic) return channel.topic;
   if (channel.kind === "voice") return "The chat of a voice channel";
@@ -40,7 +40,7 @@ export function aboutOf(channel, parent) {
   return "";
 }
 
-/** Threads and posts right after their channel where it is known, else last. */
+/** Sorts threads and posts after their channel; those of an unknown channel come last. */
 export function inTree(channels) {
   const top = channels.filter((it) => it.kind !== "thread");
   const threads = channels.filter((it) => it.kind === "thread");

@@ -1,4 +1,4 @@
-// What a person does, as requests to the sandbox. Each throws Refused with a sentence that can be shown.
+// A person's actions as requests to the sandbox. Each throws Refused with a sentence for the person.
 
 export class Refused extends Error {}
 

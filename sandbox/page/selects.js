@@ -1,4 +1,4 @@
-// Select menus of messages and forms: one value as a native menu, several as a list of ticks.
+// Select menus of messages and forms: a native menu for one value, checkboxes for several.
 import { h, slug } from "./dom.js";
 
 const STRING = 3;
@@ -19,15 +19,15 @@ function defaultsOf(select) {
   return new Set([...fixed, ...(select.options ?? []).filter((each) => each.default).map((each) => each.value)]);
 }
 
-/** In a message: picking one sends it at once, several are sent by a button. */
-export function drawSelect(select, message, world) {
-  const choices = choicesOf(select, world.state);
+/** Draws a select of a message: one value is sent at once, several by a button. */
+export function drawSelect(select, message, app) {
+  const choices = choicesOf(select, app.state);
   const test = `select-${slug(select.placeholder ?? select.custom_id)}`;
-  const send = (values, node) => world.press(message.id, select, values, node);
+  const send = (values, node) => app.press(message.id, select, values, node);
   if ((select.max_values ?? 1) <= 1) {
     const node = drawMenu(select, choices, { "data-testid": test, disabled: select.disabled, "aria-label": select.placeholder ?? "Choose" });
     node.addEventListener("change", () => node.value !== "" && send([node.value], node));
-    return h("div", { class: "menu-box" }, node, drawMeaning(node, choices));
+    return h("div", { class: "menu-box" }, node, drawDescription(node, choices));
   }
   const ticks = drawTicks(select, choices, select.placeholder ?? "Choose");
   const button = h("button", { class: "button button-2", type: "button" }, "Send choice");
@@ -51,8 +51,8 @@ export function drawMenu(select, choices, props) {
   return menu;
 }
 
-/** What the picked choice means, below its menu: in the menu itself it would be cut off. */
-export function drawMeaning(menu, choices) {
+/** Draws the chosen option's description below its menu; in the menu itself it would be cut off. */
+export function drawDescription(menu, choices) {
   const line = h("p", { class: "quiet", "aria-live": "polite" });
   const tell = () => (line.textContent = choices.find((choice) => choice.value === menu.value)?.description ?? "");
   menu.addEventListener("change", tell);

@@ -1,18 +1,18 @@
-// Who you are and where you are: the people to be, and the channels grouped by server.
+// The sidebar: the people to act as, and the channels grouped by server.
 import { h, icon, slug } from "./dom.js";
-import { KIND_ICON, badgesOf, inTree, remarkOnServer } from "./places.js";
+import { KIND_ICON, badgesOf, inTree, serverNote } from "./places.js";
 
 const ROLE_WORDS = { member: "member", moderator: "moderator", owner: "owns the bot" };
 
 export class Sidebar {
-  constructor(root, world) {
-    this.world = world;
+  constructor(root, app) {
+    this.app = app;
     this.people = h("div", { class: "people", role: "radiogroup", "aria-label": "Who you are" });
     this.you = h("p", { class: "you", "data-testid": "me" });
     this.channels = h("nav", { class: "channels", "aria-label": "Channels" });
     root.append(h("section", { class: "who" }, h("p", { class: "caption" }, "You are"), this.people, this.you), this.channels);
     this.people.addEventListener("keydown", (event) => this.#arrow(event));
-    const { state } = world;
+    const { state } = app;
     state.on("snapshot", () => this.render());
     for (const what of ["channel", "unread"]) state.on(what, () => this.#renderChannels());
   }
@@ -23,7 +23,7 @@ export class Sidebar {
   }
 
   #renderPeople() {
-    const { state } = this.world;
+    const { state } = this.app;
     const focused = this.people.contains(document.activeElement);
     const buttons = [...state.people.values()].map((person) => this.#person(person, person.id === state.me.id));
     this.people.replaceChildren(...buttons);
@@ -35,10 +35,10 @@ export class Sidebar {
     const label = `${person.name}, ${ROLE_WORDS[person.role] ?? person.role}`;
     const props = { class: "person", type: "button", role: "radio", "aria-checked": String(chosen), "aria-label": label, title: label, tabindex: chosen ? 0 : -1 };
     const avatar = h("span", { class: "avatar", "aria-hidden": "true", style: { "--person": person.color } }, person.initials);
-    return h("button", { ...props, "data-testid": `person-${slug(person.name)}`, onclick: () => chosen || this.world.become(person) }, avatar);
+    return h("button", { ...props, "data-testid": `person-${slug(person.name)}`, onclick: () => chosen || this.app.switchPerson(person) }, avatar);
   }
 
-  /** Arrow keys move the choice, as in any group of radio buttons. */
+  /** Moves the choice by arrow keys, as in any group of radio buttons. */
   #arrow(event) {
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
     if (!step) return;
@@ -51,10 +51,10 @@ export class Sidebar {
   }
 
   #renderChannels() {
-    const { state } = this.world;
+    const { state } = this.app;
     const all = [...state.channels.values()];
     const focused = this.channels.contains(document.activeElement) ? document.activeElement.dataset.testid : null;
-    const groups = state.guilds.map((guild) => this.#group(guild.name, remarkOnServer(guild), inTree(all.filter((it) => it.guild_id === guild.id))));
+    const groups = state.guilds.map((guild) => this.#group(guild.name, serverNote(guild), inTree(all.filter((it) => it.guild_id === guild.id))));
     const direct = all.filter((it) => !it.guild_id);
     if (direct.length) groups.push(this.#group("Direct messages", null, direct));
     this.channels.replaceChildren(...groups);
@@ -66,9 +66,9 @@ export class Sidebar {
     return h("section", { class: "guild" }, head, h("ul", {}, channels.map((channel) => h("li", {}, this.#channel(channel)))));
   }
 
-  /** A forum is a heading only: what can be opened are its posts. */
+  /** Draws a forum as a heading: only its posts can be opened. */
   #channel(channel) {
-    const { state } = this.world;
+    const { state } = this.app;
     const here = channel.id === state.channelId;
     const unread = state.unread.get(channel.id);
     const badges = badgesOf(channel).map(({ words, short }) => h("span", { class: "badge warn", title: words }, short));
@@ -76,6 +76,6 @@ export class Sidebar {
     const inside = [icon(KIND_ICON[channel.kind] ?? "hash"), h("bdi", { class: "channel-name" }, channel.name)];
     if (channel.kind === "forum") return h("p", { class: "channel forum", title: channel.topic, "data-testid": `channel-${slug(channel.name)}` }, inside, h("span", { class: "caption" }, "forum"));
     const props = { class: `channel ${channel.parent_id ? "nested" : ""} ${unread ? "unread" : ""}`, type: "button", "aria-current": here ? "page" : null, "data-testid": `channel-${slug(channel.name)}` };
-    return h("button", { ...props, onclick: () => this.world.openChannel(channel.id) }, inside, pings, badges);
+    return h("button", { ...props, onclick: () => this.app.openChannel(channel.id) }, inside, pings, badges);
   }
 }

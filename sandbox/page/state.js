@@ -1,4 +1,4 @@
-// What this person knows: people, channels, commands, messages. Views read it and listen to it; only live events change it.
+// What this person sees: people, channels, commands, messages. Only live events change it; views listen to it.
 
 export const EPHEMERAL = 1 << 6;
 export const LOADING = 1 << 7;
@@ -12,7 +12,7 @@ export class State extends EventTarget {
   messages = new Map();
   channelId = null;
   interactions = new Map(); // interaction id -> { state, error, command_name, channel_id }
-  presses = new Map(); // interaction id -> message id, for what was pressed here
+  presses = new Map(); // interaction id -> message id, of controls pressed on this page
   pinged = new Set();
   unread = new Map(); // channel id -> { count, pings }
   dismissed = new Set();
@@ -63,7 +63,7 @@ export class State extends EventTarget {
     this.tell("messages", { channelId: this.channelId });
   }
 
-  /** Joins the answer of a press with the interaction's own events, whichever came first. */
+  /** Notes which message an interaction belongs to; its live events may have come before. */
   pressed(interactionId, messageId) {
     this.presses.set(interactionId, messageId);
     this.tell("messages", { channelId: this.channelId });

@@ -1,15 +1,9 @@
-"""Alembic's entry: runs the migrations on the connection that store.schema hands over."""
+"""Run the migrations on the connection that store.schema hands over. Alembic executes this file."""
 
 from __future__ import annotations
 
 from alembic import context
 
-from store.tables import metadata
-
-context.configure(
-    connection=context.config.attributes["connection"],
-    target_metadata=metadata,
-    compare_server_default=True,
-)
+context.configure(connection=context.config.attributes["connection"])
 with context.begin_transaction():
     context.run_migrations()

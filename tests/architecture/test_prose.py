@@ -98,7 +98,7 @@ def test_every_decision_that_is_named_anywhere_exists() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
     named: dict[str, set[str]] = {}
     for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file() and name.endswith((".py", ".md", ".txt", ".toml", ".mako", "run", "Makefile")):
+        if (ROOT / name).is_file() and name.endswith((".py", ".md", ".txt", ".toml", "run", "Makefile")):
             for decision in re.findall(r"\bdecisions/([0-9]{4}(?:-[a-z0-9-]+)?)", read(name)):
                 named.setdefault(decision, set()).add(name)
     assert len(named) > 10

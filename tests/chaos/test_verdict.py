@@ -1,12 +1,12 @@
-"""What the arena's witnesses say is read rightly: logs, the diary, and whom a broken promise is about."""
+"""Reading logs and the timeline, and finding the generation that a broken promise names."""
 
 from __future__ import annotations
 
 from sandbox.image_api import Mood
-from tests.chaos.diary import Diary
+from tests.chaos.report import named_generations
 from tests.chaos.rows import Rows
-from tests.chaos.story import named_generations
-from tests.chaos.verdict import close_looks, unexpected_faults
+from tests.chaos.timeline import Timeline
+from tests.chaos.verdict import polls_too_close, unexpected_faults
 
 OURS = "2026-11-22 12:00:01,000 ERROR   qwen_imagine.worker: generation 7: its step failed"
 LIBRARY = "2026-11-22 12:00:02,000 ERROR   discord.shard: Attempting a reconnect for shard ID 0 in 0.18s"
@@ -18,43 +18,43 @@ def indented(lines: list[str]) -> list[str]:
     return [f"    {line}" for line in lines]
 
 
-def test_a_traceback_is_told_with_its_entry_and_the_error_that_it_names() -> None:
+def test_a_traceback_is_reported_with_its_log_entry_and_its_error() -> None:
     assert list(unexpected_faults([OURS, *indented([*TRACE, "KeyError: 1"]), OURS])) == [f"{OURS}: KeyError: 1"]
     assert list(unexpected_faults([OURS, *TRACE, "x.Wrong: no"])) == [f"{OURS}: x.Wrong: no"]
 
 
-def test_of_a_chain_the_last_error_is_told() -> None:
+def test_of_a_chain_of_errors_the_last_is_reported() -> None:
     assert list(unexpected_faults([OURS, *indented([*CHAINED, "ValueError: 2"]), OURS])) == [f"{OURS}: ValueError: 2"]
 
 
-def test_what_the_library_says_of_its_own_reconnects_is_no_fault_but_what_follows_it_may_be() -> None:
+def test_reconnects_of_the_library_are_not_reported_but_later_errors_are() -> None:
     assert not list(unexpected_faults([LIBRARY, *indented([*CHAINED, "ValueError: 2"])]))
     assert len(list(unexpected_faults([LIBRARY, *indented([*TRACE, "E: 1"]), OURS, *indented([*TRACE, "E: 2"])]))) == 1
 
 
-def test_the_diary_knows_who_died_and_which_moods_reigned() -> None:
+def test_the_timeline_knows_which_process_was_killed_and_which_mood_applied() -> None:
     times = iter((0, 10, 20, 30, 40))
-    diary = Diary(lambda: next(times), lambda: 0)
+    timeline = Timeline(lambda: next(times), lambda: 0)
     for killed, mood in ((None, Mood.BUSY), (1, None), (None, Mood.NORMAL)):
-        diary.note("deed", killed=killed, mood=mood)
-    diary.note("SIGCONT", woke=True)
-    assert [diary.was_killed_within(1, *span) for span in ((0, 19), (20, 20), (21, 40))] == [False, True, False]
-    assert [diary.was_killed_within(process, 0, 40) for process in (0, None)] == [False, True]
-    assert [diary.woke_within(*span) for span in ((0, 39), (40, 41))] == [False, True]
-    assert diary.moods_within(0, 5) == {Mood.NORMAL}
-    assert diary.moods_within(15, 25) == {Mood.BUSY}
-    assert diary.moods_within(15, 30) == {Mood.BUSY, Mood.NORMAL}
+        timeline.note("action", killed=killed, mood=mood)
+    timeline.note("SIGCONT", resumed=True)
+    assert [timeline.was_killed_within(1, *span) for span in ((0, 19), (20, 20), (21, 40))] == [False, True, False]
+    assert [timeline.was_killed_within(process, 0, 40) for process in (0, None)] == [False, True]
+    assert [timeline.resumed_within(*span) for span in ((0, 39), (40, 41))] == [False, True]
+    assert timeline.moods_within(0, 5) == {Mood.NORMAL}
+    assert timeline.moods_within(15, 25) == {Mood.BUSY}
+    assert timeline.moods_within(15, 30) == {Mood.BUSY, Mood.NORMAL}
 
 
-def test_a_poll_may_come_soon_after_another_one_if_a_call_came_between_and_once_in_five_seconds() -> None:
-    assert list(close_looks([0, 5000, 10_000], [])) == []
-    assert list(close_looks([0, 5000, 6000], [])) == [(5000, 6000)]
-    assert list(close_looks([0, 5000, 6000], [900])) == [(5000, 6000)]
-    assert list(close_looks([0, 5000, 6000, 11_000], [5900])) == []
-    assert list(close_looks([0, 5000, 6000, 8000], [5900, 7900])) == [(6000, 8000)]
+def test_a_poll_may_come_soon_after_another_one_if_a_callback_came_between_them_once_in_five_seconds() -> None:
+    assert list(polls_too_close([0, 5000, 10_000], [])) == []
+    assert list(polls_too_close([0, 5000, 6000], [])) == [(5000, 6000)]
+    assert list(polls_too_close([0, 5000, 6000], [900])) == [(5000, 6000)]
+    assert list(polls_too_close([0, 5000, 6000, 11_000], [5900])) == []
+    assert list(polls_too_close([0, 5000, 6000, 8000], [5900, 7900])) == [(6000, 8000)]
 
 
-def test_a_broken_promise_names_its_generation_by_its_id_its_image_its_task_or_its_seed() -> None:
+def test_a_broken_promise_names_its_generation_by_id_image_task_or_seed() -> None:
     images = [
         {"generation_id": 70, "seed": 20, "task_id": "n1-a"},
         {"generation_id": 80, "seed": 30, "task_id": None},
@@ -62,5 +62,5 @@ def test_a_broken_promise_names_its_generation_by_its_id_its_image_its_task_or_i
     ]
     rows = Rows([], [], [{"id": image["generation_id"]} for image in images], images, {}, [])
     assert named_generations(rows, ["seed 30 was posted 2 times", "image 70-3 has 2 holds"]) == [80, 70]
-    assert named_generations(rows, ["task n1-a was looked at twice within 8 ms", "the card of 90 is gone"]) == [70, 90]
+    assert named_generations(rows, ["task n1-a was polled twice within 8 ms", "the card of 90 is gone"]) == [70, 90]
     assert named_generations(rows, ["credits are still held: seed 300"]) == []

@@ -1,4 +1,4 @@
-"""The promises, and whether they were kept: from the rows and from what the stand-ins saw. Reads only."""
+"""Check every promise against the rows and the records of the stand-ins. Reads only."""
 
 from __future__ import annotations
 
@@ -11,46 +11,46 @@ from urllib.parse import urlsplit
 from generations.model import Ending, Generation, Progress, State
 from sandbox.image_api import ImageApi, Mood
 from sandbox.local_discord import LocalDiscord
-from tests.chaos.arena import Arena
-from tests.chaos.diary import Diary
+from tests.chaos.experiment import Experiment
 from tests.chaos.plan import CHANNELS, PEOPLE, SEEDS_PER_REQUEST, Imagine
 from tests.chaos.rows import Row, Rows
+from tests.chaos.timeline import Timeline
 from tests.e2e.trial import Json, buttons, gallery, text
 from ui.interactions.buttons import card_buttons
 from ui.texts.card import NOT_CANCELLABLE
 from ui.views.cards import build_card
 
-POLLS_APART_MS = 5000
-SPOILED = {Mood.DECLINED, Mood.NO_URL, Mood.NOT_AN_IMAGE, Mood.REDIRECT}  # the task ends without a usable picture
-STALL_MS = 3000  # a busy machine notes late what happened: a POST may be read after its sender was killed
-WAKING_MS = 5000  # what a process had begun before it was stopped is through by then
+POLL_INTERVAL_MS = 5000
+NO_USABLE_IMAGE = {Mood.DECLINED, Mood.NO_URL, Mood.NOT_AN_IMAGE, Mood.REDIRECT}  # the task ends without a usable image
+STALL_MS = 3000  # a busy machine records late: a POST may be read after its sender was killed
+WAKING_MS = 5000  # a call that was begun before SIGSTOP has ended by then
 RETURNED = frozenset({"failed", "expired", "unknown", "cancelled"})
 ENDED = RETURNED | {"delivered", "undelivered"}
 IS_COMPONENTS_V2 = 1 << 15
-TOO_MANY = 429  # the one answer to a POST that says it was surely not taken
-UNREADABLE = {Mood.ERROR_AFTER, Mood.SILENT, Mood.GARBAGE}  # the task was made, and nobody was told its id
-REMEMBER_MS = 35_000  # after a stop, or while the database is away, so long may it take until a task is written down
+TOO_MANY_REQUESTS = 429  # the only answer to a POST that means it was surely not taken
+UNREADABLE = {Mood.ERROR_AFTER, Mood.SILENT, Mood.GARBAGE}  # the task was created, but its id was not returned
+RECORD_MS = 35_000  # how long it may take until a task id is stored, after a stop or without a database
 TRACEBACK = "Traceback (most recent call last):"
 LOG_ENTRY = re.compile(r"\d{4}-\d\d-\d\d |\[sandbox\] ")
 TOKENS = re.compile(r"(?<=/)[\w-]{60,}(?=/|$)")  # an interaction's, in an address
 RECONNECTS = re.compile(r" discord\.(shard|gateway): | discord\.client: Attempting a reconnect")
 
 
-def broken_promises(rows: Rows, arena: Arena) -> list[str]:
-    """One sentence for each promise that was broken; none: nobody was wronged."""
-    images, discord, asked = arena.box.images, arena.box.discord, arena.asked
+def broken_promises(rows: Rows, experiment: Experiment) -> list[str]:
+    """Return one sentence for each broken promise."""
+    images, discord, asked = experiment.box.images, experiment.box.discord, experiment.asked
     screen = _everything_on_screen(discord)
     return [
         *_ledger(rows),
         *_states(rows),
         *_posts(rows, images),
-        *_tasks(rows, arena),
-        *_looks(images, arena.diary),
-        *_pictures(rows, images, screen, arena.diary),
+        *_tasks(rows, experiment),
+        *_polls(images, experiment.timeline),
+        *_images(rows, images, screen, experiment.timeline),
         *_cards(rows, screen),
         *_answers(rows, asked, discord),
-        *_cancels(rows, arena),
-        *_processes(rows, arena),
+        *_cancels(rows, experiment),
+        *_processes(rows, experiment),
         *(f"Discord's rule broken at {TOKENS.sub('TOKEN', v.where)}: {v.what}" for v in discord.violations),
     ]
 
@@ -76,7 +76,7 @@ def _image_money(image: Row, kinds: Counter[str]) -> Iterator[str]:
         yield f"image {name} has {kinds['hold']} holds"
     if kinds["settle"] + kinds["release"] != 1:
         yield f"image {name} has {kinds['settle']} settles and {kinds['release']} releases"
-    lost = image["ending"] == "picture_lost"
+    lost = image["ending"] == "image_lost"
     charged = kinds["settle"] > kinds["refund"]
     late = image["ending"] is not None and state not in RETURNED
     if charged and (state in RETURNED or late):
@@ -91,11 +91,11 @@ def _image_id(image: Row) -> str:
     return f"{image['generation_id']}-{image['position']}"
 
 
-# -- states, posts, looks ----------------------------------------------------------------------------------------
+# -- states, posts, polls ----------------------------------------------------------------------------------------
 
 
 def _states(rows: Rows) -> Iterator[str]:
-    yield from (f"generation {row['id']} never came to rest: {row}" for row in rows.unsettled())
+    yield from (f"generation {row['id']} has work left: {row}" for row in rows.unsettled())
     for image in rows.images:
         if image["state"] not in ENDED:
             yield f"image {_image_id(image)} ended as {image['state']}"
@@ -104,64 +104,64 @@ def _states(rows: Rows) -> Iterator[str]:
 
 
 def _posts(rows: Rows, images: ImageApi) -> Iterator[str]:
-    """By the seed, which each image has for itself."""
+    """Check by seed, which is unique for each image, that each image was posted once."""
     taken, sent = Counter[int](), Counter[int]()
     for post in images.posts:
         seed = int(post.body["seed"])  # type: ignore[index]
         taken[seed] += post.task_id is not None
-        sent[seed] += post.status != TOO_MANY
+        sent[seed] += post.status != TOO_MANY_REQUESTS
     known = {image["seed"] for image in rows.images}
     yield from (f"seed {seed} became {count} tasks" for seed, count in taken.items() if count > 1)
     yield from (f"seed {seed} was posted {count} times" for seed, count in sent.items() if count > 1)
     yield from (f"seed {seed} was posted for no image" for seed in sent if seed not in known)
 
 
-def _tasks(rows: Rows, arena: Arena) -> Iterator[str]:
-    """What the image API told a process that lived on, some row knows: also when that process slept for so long that
-    another one had given the image up."""
+def _tasks(rows: Rows, experiment: Experiment) -> Iterator[str]:
+    """Check that a task id which a process received is in a row, unless that process was killed soon after. A process
+    that was stopped must store it too, even when another one has given the image up meanwhile."""
     known = {image["task_id"] for image in rows.images}
-    for post in arena.box.images.posts:
+    for post in experiment.box.images.posts:
         if post.status != 200 or post.task_id is None or post.task_id in known:
             continue
-        poster = arena.poster_of(post)
-        died = arena.diary.was_killed_within(poster, post.at_ms - STALL_MS, post.at_ms + REMEMBER_MS)
-        if not died and not arena.diary.moods_within(post.at_ms, post.at_ms + STALL_MS) & UNREADABLE:
+        poster = experiment.poster_of(post)
+        died = experiment.timeline.was_killed_within(poster, post.at_ms - STALL_MS, post.at_ms + RECORD_MS)
+        if not died and not experiment.timeline.moods_within(post.at_ms, post.at_ms + STALL_MS) & UNREADABLE:
             seed = post.body["seed"] if isinstance(post.body, dict) else None
-            yield f"task {post.task_id}, seed {seed}, was told to process {poster}, which lived on, and no row knows it"
+            yield f"task {post.task_id}, seed {seed}, went to process {poster}, which was not killed, and is in no row"
 
 
-def _looks(images: ImageApi, diary: Diary) -> Iterator[str]:
-    """Who is stopped between its claim and its look makes it on waking, however late, beside whoever went on: no lease
-    can hold that back, since the look may be on its way already."""
+def _polls(images: ImageApi, timeline: Timeline) -> Iterator[str]:
+    """Check that polls of one task are 5 s apart. Polls soon after SIGCONT are left out: a process stopped between its
+    claim and its poll sends the poll when it goes on, and no lease can prevent that."""
     for task_id, polls in images.polls.items():
-        awake = [look for look in polls if not diary.woke_within(look - WAKING_MS, look)]
-        for early, late in close_looks(polls, images.calls.get(task_id, [])):
+        awake = [poll for poll in polls if not timeline.resumed_within(poll - WAKING_MS, poll)]
+        for early, late in polls_too_close(polls, images.calls.get(task_id, [])):
             if early in awake and late in awake:
-                yield f"task {task_id} was looked at twice within {late - early} ms"
-    yield from (f"somebody looked at {task_id}, which is no task" for task_id in images.polls.keys() - images.tasks)
+                yield f"task {task_id} was polled twice within {late - early} ms"
+    yield from (f"{task_id} was polled and is no task" for task_id in images.polls.keys() - images.tasks)
 
 
-def close_looks(polls: Sequence[int], calls: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Pairs of looks at one task that should have lain 5 s apart. Times: when a look came and a call was sent, in ms.
+def polls_too_close(polls: Sequence[int], calls: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield pairs of polls of one task that came within 5 s. *polls*: their times; *calls*: times of callbacks, in ms.
 
-    A look may follow the one before it sooner, if a call came between them: and then 5 s after the last such look.
+    A poll may come sooner after another one if a callback was sent between them, at most one such poll in 5 s.
     """
     called: int | None = None
     for early, late in itertools.pairwise(polls):
-        if late - early >= POLLS_APART_MS:
+        if late - early >= POLL_INTERVAL_MS:
             continue
         if not any(early - STALL_MS <= sent <= late for sent in calls):
             yield early, late
-        elif called is not None and late - called < POLLS_APART_MS:
+        elif called is not None and late - called < POLL_INTERVAL_MS:
             yield called, late
         called = late
 
 
-# -- what people see -----------------------------------------------------------------------------------------------
+# -- messages ------------------------------------------------------------------------------------------------------
 
 
 def _everything_on_screen(discord: LocalDiscord) -> dict[int, Json]:
-    """Every message that anybody sees, by id."""
+    """Return every message that any person can see, by id."""
     seen: dict[int, Json] = {}
     for person in PEOPLE:
         actor = discord.actor(person)
@@ -171,42 +171,44 @@ def _everything_on_screen(discord: LocalDiscord) -> dict[int, Json]:
 
 
 def _file_names(message: Json) -> Iterator[str]:
-    """What is to be seen: beside components, an attachment that none of them names is not (Discord docs: Component
-    Reference, "Component Types")."""
+    """Yield the file names of visible images. In a message with components, an attachment that no component names is
+    hidden (Discord docs: Component Reference, "Component Types")."""
     for item in gallery(message):
         yield urlsplit(item["media"]["url"]).path.rpartition("/")[2]
     if not message["flags"] & IS_COMPONENTS_V2:
         yield from (attachment["filename"] for attachment in message["attachments"])
 
 
-def _pictures(rows: Rows, images: ImageApi, screen: dict[int, Json], diary: Diary) -> Iterator[str]:
-    """Every image that exists for a task that a row knows was posted, once; or its row says why not."""
-    shown = Counter[int]()
+def _images(rows: Rows, images: ImageApi, screen: dict[int, Json], timeline: Timeline) -> Iterator[str]:
+    """Check that every finished task of a known image is posted once, or that its row says why not."""
+    posted = Counter[int]()
     for message in screen.values():
         for name in _file_names(message):
             found = re.search(r"-(\d+)\.[a-z]+$", name)
-            shown[int(found[1]) if found else -1] += 1
+            posted[int(found[1]) if found else -1] += 1
     for image in rows.images:
-        count, name, state = shown.pop(image["seed"], 0), _image_id(image), image["state"]
+        count, name, state = posted.pop(image["seed"], 0), _image_id(image), image["state"]
         if count > 1:
-            yield f"image {name} is shown {count} times"
+            yield f"image {name} is posted {count} times"
         if count and state != "delivered":
-            yield f"image {name} is shown although it is {state}"
+            yield f"image {name} is posted although it is {state}"
         if not count and state == "delivered":
-            yield f"image {name} is called delivered and nobody sees it"
+            yield f"image {name} is delivered and on no message"
         task = images.tasks.get(image["task_id"] or "")
         exists = task is not None and bool(task.image_names())
-        last_polls = images.polls.get(image["task_id"] or "", [])[-1:]  # late: at a spoiled picture it is the last
-        spoiled = any(diary.moods_within(look, look + STALL_MS) & SPOILED for look in last_polls)
-        if exists and state not in ("delivered", "failed") and not spoiled:
+        last_polls = images.polls.get(image["task_id"] or "", [])[
+            -1:
+        ]  # an image that can't be used ends with its last poll
+        unusable = any(timeline.moods_within(poll, poll + STALL_MS) & NO_USABLE_IMAGE for poll in last_polls)
+        if exists and state not in ("delivered", "failed") and not unusable:
             yield f"image {name} exists as task {image['task_id']}, yet it is {state}, {image['ending']}"
         if state == "delivered" and not exists:
-            yield f"image {name} is delivered from nowhere"
-    yield from (f"a picture of seed {seed} is shown for no image" for seed in shown)
+            yield f"image {name} is delivered without a finished task"
+    yield from (f"an image of seed {seed} is posted for no image" for seed in posted)
 
 
 def _cards(rows: Rows, screen: dict[int, Json]) -> Iterator[str]:
-    """A card says what the rows say, and nothing on it waits."""
+    """Check that each card agrees with its rows and offers nothing to cancel."""
     for generation in rows.loaded.values():
         if generation.message_id is None:
             continue
@@ -232,46 +234,45 @@ def _final_text(generation: Generation) -> str:
 
 
 def _answers(rows: Rows, asked: dict[int, Imagine], discord: LocalDiscord) -> Iterator[str]:
-    """Whoever has a card has a row that knows it, and the row is of what was asked. A plain text is no card: one
-    process may have told the person that it could not, while another one had taken the request on, and gave it up."""
-    for interaction_id, deed in asked.items():
-        card = discord.actor(deed.person).answer(interaction_id)
+    """Check that each card has a row, with the seed that was requested. A message without components is no card: one
+    process may have answered that it could not take the request while another had taken it and then cancelled it."""
+    for interaction_id, action in asked.items():
+        card = discord.actor(action.person).answer(interaction_id)
         generation = rows.loaded.get(interaction_id)
         if generation is None:
             if card is not None and gallery(card):
-                yield f"interaction {interaction_id} has pictures and no row"
+                yield f"interaction {interaction_id} has images and no row"
             continue
-        if generation.request.seed != deed.number * SEEDS_PER_REQUEST:
-            yield f"generation {interaction_id} is not what was asked for"
+        if generation.request.seed != action.number * SEEDS_PER_REQUEST:
+            yield f"generation {interaction_id} has another seed than was requested"
         if card is not None and card["flags"] & IS_COMPONENTS_V2 and generation.message_id is None:
-            yield f"the card of {interaction_id} stands and no row knows it"
+            yield f"the card of {interaction_id} exists and no row names it"
 
 
-def _cancels(rows: Rows, arena: Arena) -> Iterator[str]:
-    """Each card is cancelled by one press at most, so nobody whose press took effect may read that it came too late."""
-    for press, interaction_id in arena.cancels.items():
+def _cancels(rows: Rows, experiment: Experiment) -> Iterator[str]:
+    """Check that nobody whose Cancel took effect was answered that it came too late."""
+    for press, interaction_id in experiment.cancels.items():
         generation = rows.loaded.get(interaction_id)
         if generation is None or all(image.ending is not Ending.CANCELLED for image in generation.images):
             continue
-        answer = arena.box.discord.actor(arena.asked[interaction_id].person).answer(press)
+        answer = experiment.box.discord.actor(experiment.asked[interaction_id].person).answer(press)
         if answer is not None and NOT_CANCELLABLE in text(answer):
-            yield f"{interaction_id} was cancelled by a press that was told it came too late"
+            yield f"{interaction_id} was cancelled, but the press was answered as too late"
 
 
-# -- the processes themselves --------------------------------------------------------------------------------------
+# -- processes ----------------------------------------------------------------------------------------------------
 
 
-def _processes(rows: Rows, arena: Arena) -> Iterator[str]:
-    """No process ends by itself, and none meets a fault that it has no sentence for."""
-    yield from (f"a bot ended by itself: {end}" for end in arena.ends_of_its_own)
-    for number in range(len(arena.bots)):
-        for fault in unexpected_faults(arena.log_of(number)):
-            yield f"process {number} met a fault that it did not expect: {fault}"
+def _processes(rows: Rows, experiment: Experiment) -> Iterator[str]:
+    """Check that no process ended by itself and that no log has an unexpected traceback."""
+    yield from (f"a bot ended by itself: {end}" for end in experiment.unexpected_ends)
+    for number in range(len(experiment.bots)):
+        for fault in unexpected_faults(experiment.log_of(number)):
+            yield f"process {number} logged an unexpected error: {fault}"
 
 
 def unexpected_faults(lines: Sequence[str]) -> Iterator[str]:
-    """The entries of a bot's log that hold a traceback, each with the error that it ends in. Not those in which
-    discord.py says why it connects anew: what it does then is its own affair."""
+    """Yield log entries with a traceback, each with its last error. Reconnects logged by discord.py are left out."""
     entry, indent, error = "", None, ""
     for line in [*lines, "[sandbox] end"]:
         if LOG_ENTRY.match(line):

@@ -116,7 +116,7 @@ async def test_again_where_the_bot_may_no_longer_post_holds_nothing(scene: Scene
 
 async def test_a_stopping_bot_takes_no_button_either(scene: Scene) -> None:
     card = await result(scene)
-    scene.generations.drain()
+    scene.services.generations.drain()
     assert "restarting" in private_words(await scene.bob.click(card, label="Again"))
 
 
@@ -262,22 +262,22 @@ async def test_the_requester_deletes_the_card_after_a_private_question(scene: Sc
     await scene.alice.click(question, label="Delete")
     assert post(scene, card.id) is None
     assert (await scene.balance(scene.alice)).available == 45
-    statement = await scene.generations.statement(scene.alice.id)
+    statement = await scene.services.generations.statement(scene.alice.id)
     assert [link for _, link in statement.entries if link is not None] == []
 
 
 async def test_an_image_that_stands_in_a_message_of_its_own_is_deleted_with_its_card(scene: Scene) -> None:
     card = await result(scene)
     channel = scene.bot.get_partial_messageable(scene.channel.id)
-    apart = await channel.send("what Discord would not have on the card")
-    await put_apart(scene, apart)
+    separate = await channel.send("what Discord would not have on the card")
+    await put_separate(scene, separate)
     question = await sure(await scene.alice.click(card, label="Delete"))
-    assert post(scene, apart.id) is not None
+    assert post(scene, separate.id) is not None
     await scene.alice.click(question, label="Delete")
-    assert post(scene, card.id) is None and post(scene, apart.id) is None
+    assert post(scene, card.id) is None and post(scene, separate.id) is None
 
 
-async def put_apart(scene: Scene, message: discord.Message) -> None:
+async def put_separate(scene: Scene, message: discord.Message) -> None:
     """Have the rows say that the image stands in *message*."""
     async with scene.database.real.transaction() as tx:
         await tx.execute(
@@ -289,24 +289,24 @@ async def put_apart(scene: Scene, message: discord.Message) -> None:
 async def test_a_moderator_deletes_no_image_in_the_direct_messages_of_its_requester(scene: Scene) -> None:
     card = await result(scene)
     direct = await scene.bot.create_dm(discord.Object(scene.alice.id))
-    apart = await direct.send("what Discord would not have on the card")
-    await put_apart(scene, apart)
+    separate = await direct.send("what Discord would not have on the card")
+    await put_separate(scene, separate)
     question = await sure(await scene.moderator.click(card, label="Delete"))
     assert "with" not in words(question) and "stays there (1 image)" in words(question)
     await scene.moderator.click(question, label="Delete")
     assert post(scene, card.id) is None
-    assert apart.id in [message.id async for message in direct.history()]
+    assert separate.id in [message.id async for message in direct.history()]
 
 
 async def test_the_requester_deletes_it_there_too(scene: Scene) -> None:
     card = await result(scene)
     direct = await scene.bot.create_dm(discord.Object(scene.alice.id))
-    apart = await direct.send("what Discord would not have on the card")
-    await put_apart(scene, apart)
+    separate = await direct.send("what Discord would not have on the card")
+    await put_separate(scene, separate)
     question = await sure(await scene.alice.click(card, label="Delete"))
     assert "with the image for everybody? No" in words(question)
     await scene.alice.click(question, label="Delete")
-    assert apart.id not in [message.id async for message in direct.history()]
+    assert separate.id not in [message.id async for message in direct.history()]
 
 
 @pytest.mark.parametrize(("status", "code", "told_of"), [(403, 50001, True), (404, 10003, True), (404, 10008, False)])
@@ -315,16 +315,16 @@ async def test_an_image_beside_the_card_that_can_not_be_deleted_is_not_called_re
 ) -> None:
     card = await result(scene)
     channel = scene.bot.get_partial_messageable(scene.channel.id)
-    apart = await channel.send("what Discord would not have on the card")
-    await put_apart(scene, apart)
+    separate = await channel.send("what Discord would not have on the card")
+    await put_separate(scene, separate)
     question = await sure(await scene.alice.click(card, label="Delete"))
-    path = f"/channels/{channel.id}/messages/{apart.id}"
+    path = f"/channels/{channel.id}/messages/{separate.id}"
     scene.env.inject_error("DELETE", path, status=status, code=code)
     await scene.alice.click(question, label="Delete")
     assert post(scene, card.id) is None
     [said] = [request.json for request in scene.env.http_requests[-3:] if request.path.endswith("/@original")]
     assert "The card was removed." in str(said)
-    assert (f"/{apart.id}" in str(said)) is told_of
+    assert (f"/{separate.id}" in str(said)) is told_of
 
 
 async def test_keep_leaves_the_card_and_says_so(scene: Scene) -> None:
@@ -362,7 +362,7 @@ async def test_a_card_that_somebody_else_deleted_meanwhile_counts_as_removed(sce
     await scene.moderator.delete(card)
     said = await scene.alice.click(question, label="Delete")
     assert said.followups == []
-    statement = await scene.generations.statement(scene.alice.id)
+    statement = await scene.services.generations.statement(scene.alice.id)
     assert [link for _, link in statement.entries if link is not None] == []
 
 

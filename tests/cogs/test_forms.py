@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import update
 
 from generations.model import State
+from generations.records.tables import generations
 from qwen.models import OutputFormat, Size
-from store.tables import generations
 from tests.cogs.scene import Scene, private_words, words
 from tests.cogs.test_buttons import finish, newest, post, result
 from ui.interactions.forms import FORM_PREFIX

@@ -16,7 +16,7 @@ from tests.cogs.scene import BrokenLine, Scene, private_words, words
 from ui.delivery.circuit_breaker import AWAY_AFTER, TRY_FIRST_SECONDS
 from ui.interactions.history import PostButton, TurnButton
 from ui.texts import history as texts_history
-from ui.texts.history import PICTURES_MISSING
+from ui.texts.history import IMAGES_MISSING
 from ui.views.cards_history import build_history
 
 SHOWN = "prompt number {}"
@@ -64,7 +64,7 @@ def plain(message: Any) -> list[Any]:
     return [part if isinstance(part, dict) else part.to_dict() for part in message.components]
 
 
-def pictures(message: Any) -> list[str]:
+def image_files(message: Any) -> list[str]:
     (container,) = plain(message)
     return [item["media"]["url"] for part in container["components"] if part["type"] == 12 for item in part["items"]]
 
@@ -82,7 +82,7 @@ async def test_an_image_is_listed_with_prompt_price_time_link_and_image(scene: S
     assert re.search(r"1024×1024 · seed 42 · png · 5 credits · <t:\d+:R>", said)
     url = f"https://discord.com/channels/{scene.guild.id}/{scene.channel.id}/{card.response.id}"
     assert f"[card]({url})" in said
-    assert len(pictures(shown)) == 1 and pictures(shown)[0].startswith("https://")
+    assert len(image_files(shown)) == 1 and image_files(shown)[0].startswith("https://")
 
 
 async def test_nobody_sees_the_images_of_others(scene: Scene) -> None:
@@ -93,7 +93,7 @@ async def test_nobody_sees_the_images_of_others(scene: Scene) -> None:
 async def test_a_private_image_is_listed_without_a_link(scene: Scene) -> None:
     await make(scene, private=True)
     shown = (await history(scene)).response
-    assert "a lighthouse" in words(shown) and "[card]" not in words(shown) and pictures(shown) == []
+    assert "a lighthouse" in words(shown) and "[card]" not in words(shown) and image_files(shown) == []
 
 
 async def test_a_card_that_is_gone_is_said_to_be_gone(scene: Scene) -> None:
@@ -108,7 +108,7 @@ async def test_where_the_bot_may_not_poll_at_its_cards_the_page_says_why_images_
     await make(scene)
     scene.env.inject_error("GET", f"/channels/{scene.channel.id}/messages/*", status=403, code=50013)
     shown = (await history(scene)).response
-    assert PICTURES_MISSING in words(shown) and pictures(shown) == [] and "[card]" in words(shown)
+    assert IMAGES_MISSING in words(shown) and image_files(shown) == [] and "[card]" in words(shown)
 
 
 async def test_what_the_event_says_of_that_is_believed_without_a_try(scene: Scene) -> None:
@@ -116,14 +116,14 @@ async def test_what_the_event_says_of_that_is_believed_without_a_try(scene: Scen
     may = discord.Permissions(view_channel=True, attach_files=True, send_messages=True)
     scene.postman.change = lambda payload: payload.update(app_permissions=str(may.value))
     shown = (await history(scene)).response
-    assert PICTURES_MISSING in words(shown)
+    assert IMAGES_MISSING in words(shown)
     assert [call for call in scene.env.http_requests if call.method == "GET" and "/channels/" in call.path] == []
 
 
 async def test_where_nothing_is_missing_nothing_is_said_of_it(scene: Scene) -> None:
     await make(scene)
     await make(scene, private=True)
-    assert PICTURES_MISSING not in words((await history(scene)).response)
+    assert IMAGES_MISSING not in words((await history(scene)).response)
 
 
 async def test_images_that_can_not_be_shown_now_change_nothing_on_the_page(scene: Scene) -> None:
@@ -152,7 +152,7 @@ async def test_the_pages_turn_in_both_directions_in_place_and_after_a_restart(sc
 
 async def test_images_of_an_earlier_page_never_replace_the_page_that_was_turned_to(scene: Scene) -> None:
     await make(scene)
-    thumbnails, archive = scene.bot.desk.thumbnails, scene.bot.desk.archive
+    thumbnails, archive = scene.services.thumbnails, scene.services.archive
     first = await archive.page(scene.alice.id)
     looking = thumbnails.find(first, scene.alice.id, thumbnails.turned(scene.alice.id))
     thumbnails.turned(scene.alice.id)
@@ -182,7 +182,7 @@ async def test_it_works_in_the_bots_dm_and_for_who_brought_the_bot_along(scene: 
     scene.postman.user_install = True
     await make(scene)
     shown = (await history(scene)).response
-    assert "[card]" in words(shown) and pictures(shown) == []  # the bot can't see cards there
+    assert "[card]" in words(shown) and image_files(shown) == []  # the bot can't see cards there
 
 
 def private_or_dm(result: Any) -> str:
@@ -217,11 +217,11 @@ async def test_a_kept_image_is_posted_here_and_then_has_its_card_here(scene: Sce
     pressed = await scene.alice.click(listed.response, label="Post 1 here")
     posts = scene.posts()
     assert len(posts) == before + 1 and pressed.response is not None and not pressed.response.ephemeral
-    assert pictures(posts[-1]) and "a lighthouse" in words(posts[-1])
+    assert image_files(posts[-1]) and "a lighthouse" in words(posts[-1])
     generation = await loaded(scene, kept)
     assert (generation.images[0].state, generation.message_id) == (State.DELIVERED, posts[-1].id)
     assert (await scene.balance(scene.alice)).available == 45
-    assert len(pictures((await history(scene)).response)) == 1
+    assert len(image_files((await history(scene)).response)) == 1
 
 
 async def test_a_second_press_posts_nothing_and_says_so(scene: Scene) -> None:
@@ -240,7 +240,7 @@ async def test_a_private_image_is_shown_to_its_person_alone(scene: Scene) -> Non
     await keep(scene)
     listed = (await history(scene)).response
     pressed = await scene.alice.click(listed, label="Post 1 here")
-    assert pressed.response is not None and pressed.response.ephemeral and pictures(pressed.response)
+    assert pressed.response is not None and pressed.response.ephemeral and image_files(pressed.response)
     assert scene.posts() == []
 
 
@@ -274,7 +274,7 @@ async def test_while_discord_does_not_answer_nothing_is_fetched_and_it_stays_kep
     listed = (await history(scene)).response
     downloads = len(scene.shelf.downloads)
     for _ in range(AWAY_AFTER):
-        scene.bot.delivery._fallback._rate_guard.unanswered(TimeoutError())
+        scene.services.delivery._fallback._rate_guard.unanswered(TimeoutError())
     pressed = await scene.alice.click(listed, label="Post 1 here")
     (said,) = [message for message in pressed.followups if message.ephemeral]
     assert texts_history.DISCORD_SILENT in words(said)
@@ -331,9 +331,9 @@ def test_the_longest_page_keeps_discords_limits() -> None:
     view = build_history(page, rows, thumbnails={2**63 - 1: ["https://cdn.example.com/a.png"] * 4})
     assert view.content_length() <= 4000 and view.total_children_count <= 40
     assert all(len(button.custom_id) <= 100 for row in rows for button in row)
-    assert len(pictures_of(view)) == 10
+    assert len(images_of(view)) == 10
 
 
-def pictures_of(view: Any) -> list[Any]:
+def images_of(view: Any) -> list[Any]:
     (container,) = view.to_components()
     return [item for part in container["components"] if part["type"] == 12 for item in part["items"]]

@@ -22,7 +22,7 @@ from tests.contract.world import CHANNEL, GUILD, MIRA, OTTO, World, origin
 
 @dataclass
 class Store:
-    """Where finished images are fetched; answers in the order of *faults*, then with a picture."""
+    """Where finished images are fetched; answers in the order of *faults*, then with an image."""
 
     faults: list[QwenError] = field(default_factory=list[QwenError])
     asked: list[str] = field(default_factory=list[str])
@@ -31,7 +31,7 @@ class Store:
         self.asked.append(url)
         if self.faults:
             raise self.faults.pop(0)
-        return DownloadedImage(b"picture", OutputFormat.PNG, 1024, 1024)
+        return DownloadedImage(b"image", OutputFormat.PNG, 1024, 1024)
 
 
 @pytest.fixture
@@ -190,9 +190,9 @@ async def test_a_kept_image_is_posted_once_and_its_card_stands_there_from_then_o
     await make(world, 1, end=State.UNDELIVERED)
     taken = await archive.take_kept(1, MIRA)
     fetched = await fetch(archive, taken)
-    assert store.asked == ["https://cdn/x.png"] and set(fetched.pictures) == {0}
+    assert store.asked == ["https://cdn/x.png"] and set(fetched.image_files) == {0}
     shown = DeliveryResult(Place.CARD, 5000, 701, {0: 12}, {0: "a.png"})
-    await archive.posted(fetched.generation, here(), shown, fetched.pictures)
+    await archive.posted(fetched.generation, here(), shown, fetched.image_files)
     await archive.post_ended(taken)
     after = await world.load(1)
     assert (after.images[0].state, after.images[0].attachment_id) == (State.DELIVERED, 12)
@@ -255,7 +255,7 @@ async def test_an_image_whose_link_died_is_given_up_and_its_price_returned_once(
     taken = await archive.take_kept(1, MIRA)
     fetched = await fetch(archive, taken)
     await archive.post_ended(taken)
-    assert (fetched.lost, fetched.refunded, dict(fetched.pictures)) == (1, 5, {})
+    assert (fetched.lost, fetched.refunded, dict(fetched.image_files)) == (1, 5, {})
     image = await world.image(1)
     assert (image.state, image.ending) == (State.FAILED, Ending.IMAGE_LOST)
     assert await world.numbers() == (50, 0)
@@ -273,7 +273,7 @@ async def test_an_image_that_cant_be_had_just_now_stays_kept_and_paid(
     taken = await archive.take_kept(1, MIRA)
     fetched = await fetch(archive, taken)
     await archive.post_ended(taken)
-    assert (fetched.lost, len(fetched.pictures)) == (0, 1)
+    assert (fetched.lost, len(fetched.image_files)) == (0, 1)
     assert {image.state for image in (await world.load(1)).images} == {State.UNDELIVERED}
     assert await world.numbers() == (40, 0)
 
@@ -309,7 +309,7 @@ async def test_kept_images_are_fetched_as_soon_as_there_is_memory_for_them(world
         for _ in range(10):
             await asyncio.sleep(0)
         assert (images.waiting, store.asked) == (1, [])
-    assert set((await fetching).pictures) == {0}
+    assert set((await fetching).image_files) == {0}
     assert images.bytes_held == 0
 
 
@@ -318,7 +318,7 @@ async def test_images_that_stand_elsewhere_keep_their_card(world: World, archive
     await world.move(made.images[0], State.DELIVERED)
     taken = await archive.take_kept(1, MIRA)
     fetched = await fetch(archive, taken)
-    await archive.posted(fetched.generation, here(), DeliveryResult(Place.CARD, 5000, 701), fetched.pictures)
+    await archive.posted(fetched.generation, here(), DeliveryResult(Place.CARD, 5000, 701), fetched.image_files)
     await archive.post_ended(taken)
     after = await world.load(1)
     assert {image.state for image in after.images} == {State.DELIVERED}

@@ -52,11 +52,11 @@ async def test_a_claim_comes_with_its_images_in_order_and_a_new_fence(world: Wor
 
 async def test_a_claim_is_nobody_elses_until_its_lease_runs_out(world: World) -> None:
     await world.ask(1)
-    (mine,) = await world.claim(owner="one")
-    assert await world.claim(owner="two") == []
+    (mine,) = await world.claim(lease_holder="one")
+    assert await world.claim(lease_holder="two") == []
     assert await next_due(world) == NOON_MS + LEASE_MS
     world.clock.at_ms += LEASE_MS
-    (theirs,) = await world.claim(owner="two")
+    (theirs,) = await world.claim(lease_holder="two")
     assert (mine.fence, theirs.fence) == (1, 2)
 
 
@@ -97,7 +97,7 @@ async def test_an_older_fence_touches_nothing_money_neither(world: World, name: 
     (late,) = await world.claim()
     image = await world.move(late.images[0], State.SUBMITTING, fence=late.fence)
     world.clock.at_ms += LEASE_MS
-    await world.claim(owner="two")
+    await world.claim(lease_holder="two")
     before = await world.load(1)
     with pytest.raises(LostClaim):
         async with world.database.transaction() as tx:
@@ -311,5 +311,5 @@ async def test_a_lost_process_leaves_its_submit_where_it_was(database: Database)
     (claimed,) = await world.claim()
     await world.move(claimed.images[0], State.SUBMITTING, fence=claimed.fence)
     world.clock.at_ms += LEASE_MS
-    (again,) = await world.claim(owner="two")
+    (again,) = await world.claim(lease_holder="two")
     assert [(image.state, image.due_at_ms) for image in again.images] == [(State.SUBMITTING, NOON_MS)]

@@ -11,10 +11,10 @@ from sqlalchemy import update
 
 from generations import records
 from generations.model import Ending, Generation, State
+from generations.records.tables import generations
 from generations.stale_edits import StaleEditGuard
 from store.database import Database, Transaction
 from store.errors import DatabaseLost
-from store.tables import generations
 from tests.contract.world import World, make_world
 
 
@@ -123,7 +123,7 @@ async def test_an_image_that_a_late_edit_put_there_anew_is_known_by_its_new_id(
 ) -> None:
     delivered = await deliver_both(world)
     await stale_edit_guard.was_published(delivered, {0: 70, 1: 91})
-    assert (await world.load(1)).standing == {0: 70, 1: 91}
+    assert (await world.load(1)).attachment_ids == {0: 70, 1: 91}
     assert await world.claim() == []
 
 
@@ -149,13 +149,13 @@ async def test_a_late_edit_brings_nothing_back_of_a_person_who_asked_to_be_forgo
     assert (await world.load(1)).origin.token == ""
 
 
-@pytest.mark.parametrize("standing", [{0: 60}, {0: 60, 1: 61}, {0: 70, 1: 61}])
+@pytest.mark.parametrize("attachment_ids", [{0: 60}, {0: 60, 1: 61}, {0: 70, 1: 61}])
 async def test_what_was_on_the_card_before_its_images_were_put_up_anew_is_not_believed(
-    world: World, stale_edit_guard: StaleEditGuard, standing: dict[int, int]
+    world: World, stale_edit_guard: StaleEditGuard, attachment_ids: dict[int, int]
 ) -> None:
     """A process slept between its upload and the rows; another one, which did not know of it, uploaded again."""
     delivered = await deliver_both(world)
-    await stale_edit_guard.was_published(delivered, standing)
+    await stale_edit_guard.was_published(delivered, attachment_ids)
     assert await world.load(1) == delivered
     assert await world.claim() == []
 

@@ -9,30 +9,26 @@ import asyncio
 import contextlib
 import itertools
 import json
-import random
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import func, select
 
-from credits.allowance import Allowance, CreditPeriod
-from credits.ledger import Ledger
+from credits.allowance import CreditPeriod
+from credits.tables import entries
 from generations import records
-from generations.archive import Archive
 from generations.delivery_result import DeliveryResult, Place
 from generations.errors import LostClaim, NotThere, StillAtWork
 from generations.export import build_export
 from generations.lost_images import GONE_CHECKS
 from generations.model import Generation, State
-from generations.privacy import Privacy
 from qwen.errors import ImageUnavailable
 from qwen.images import DownloadedImage
+from settings import Settings
 from store.database import Database, open_database
-from store.tables import entries
 from tests.contract.test_archive import fetch
 from tests.doubles import Bell, ManualClock, ScriptedService, Shelf, Wall
 from tests.worker.conftest import Workshop
@@ -57,12 +53,9 @@ class Bot(Workshop):
 
     shelf: MortalShelf
 
-    def __post_init__(self) -> None:
-        self.ledger = Ledger(Allowance(50, CreditPeriod.NEVER, ZoneInfo("UTC")))
-        self.restart()
-        self.context.retention_days = RETENTION_DAYS
-        self.archive = Archive(self.database, self.ledger, self.clock, self.shelf, owner="archive")
-        self.privacy = Privacy(self.database, self.ledger, self.clock, random.Random(5), retention_days=RETENTION_DAYS)
+    def settings(self) -> Settings:
+        settings = super().settings()
+        return settings.model_copy(update={"credit_period": CreditPeriod.NEVER, "retention_days": RETENTION_DAYS})
 
     async def find(self, generation_id: int) -> Generation | None:
         async with self.database.transaction() as tx:
@@ -114,10 +107,10 @@ async def press(case: Case) -> None:
         taken = await archive.take_kept(case.generation_id, case.user_id)
         try:
             fetched = await fetch(archive, taken)
-            if fetched.pictures:
+            if fetched.image_files:
                 case.has_it = True
                 shown = DeliveryResult(Place.CARD, 5000, 2, {0: 12}, {0: "a.png"})
-                await archive.posted(fetched.generation, taken.origin, shown, fetched.pictures)
+                await archive.posted(fetched.generation, taken.origin, shown, fetched.image_files)
         finally:
             await archive.post_ended(taken)
 

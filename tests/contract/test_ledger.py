@@ -12,8 +12,8 @@ from sqlalchemy.exc import IntegrityError
 from credits.errors import InsufficientCredits, UnknownHold
 from credits.ledger import Ledger
 from credits.model import EntryKind
+from credits.tables import accounts, entries
 from store.database import Database, open_database
-from store.tables import accounts, entries
 from tests.contract.world import DAY_MS, MIRA, NOON_MS, OTTO, daily
 
 LEDGER = Ledger(daily(50))

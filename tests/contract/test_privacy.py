@@ -11,17 +11,20 @@ import pytest
 from sqlalchemy import select, text
 
 from credits.errors import InsufficientCredits
+from credits.tables import accounts, entries
 from generations import records
 from generations.errors import LostClaim, StillAtWork, TooManyRequests
 from generations.export import LEFT_OUT, build_export
 from generations.model import DISCORD_EPOCH_MS
 from generations.privacy import Privacy
 from generations.records import archive
+from generations.records.tables import generations, images
 from people.model import Language, Ping, PreferenceChanges, Preferences, parse_change
 from people.service import People
+from people.tables import departures
 from qwen.models import OutputFormat, Size
 from store.database import Database
-from store.tables import accounts, departures, entries, generations, images, metadata
+from store.tables import metadata
 from tests.contract.test_archive import make
 from tests.contract.world import DAY_MS, MIRA, OTTO, World, make_world
 
@@ -72,7 +75,7 @@ async def test_what_is_set_stays_and_changes_nothing_else(world: World) -> None:
 async def test_a_value_that_only_a_newer_bot_knows_is_no_fault(world: World) -> None:
     await People(world.database).change(MIRA, size=Size.PORTRAIT)
     async with world.database.transaction() as tx:
-        await tx.execute(text("UPDATE preferences SET size = '4096*4096', ping = 'sometimes', locale = 'de'"))
+        await tx.execute(text("UPDATE preferences SET size = '4096*4096', ping = 'sometimes', language = 'de'"))
     assert await People(world.database).defaults_for(MIRA) == Preferences(language=Language.ENGLISH)
 
 
@@ -353,7 +356,7 @@ async def test_what_is_not_at_rest_waits_and_is_not_forgotten_later(world: World
     async with world.database.transaction() as tx:
         await tx.execute(
             text(
-                "UPDATE generations SET published_revision = revision, due_at_ms = NULL, owner = NULL, "
+                "UPDATE generations SET published_revision = revision, due_at_ms = NULL, lease_holder = NULL, "
                 "lease_until_ms = NULL"
             )
         )

@@ -10,7 +10,7 @@ from sqlalchemy import update
 from generations import records
 from generations.errors import NotThere, NotYours
 from generations.model import Request
-from store.tables import generations
+from generations.records.tables import generations
 from tests.contract.world import CHANNEL, GUILD, MIRA, OTTO, World, origin
 
 HERE = (GUILD, CHANNEL)
@@ -79,8 +79,8 @@ async def test_a_card_that_moves_to_another_message_leaves_its_images_behind_but
         await records.update_image(tx, made.images[0], fence=None, attachment_id=7, file_name="a.png")
         await records.update_image(tx, made.images[1], fence=None, file_name="")
         await records.mark_published(tx, 1, 0, 1, message_id=message_id, channel_id=None)
-    picture, link = (await world.load(1)).images
-    assert (picture.attachment_id, picture.file_name) == kept
+    image_file, link = (await world.load(1)).images
+    assert (image_file.attachment_id, image_file.file_name) == kept
     assert link.file_name == ""
 
 

@@ -1,5 +1,5 @@
-"""The file of a SQLite database: refused at the start or given up while running with one sentence, readable by its
-owner alone, and without a trace of what was erased. Every fault here also happens to root."""
+"""The file of a SQLite database: its faults at the start and while the bot runs, its permissions, and what stays of
+deleted words. Every fault here also happens to root."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import event, text, update
-from sqlalchemy.exc import OperationalError, PendingRollbackError
+from sqlalchemy.exc import PendingRollbackError
 
 from generations.model import DISCORD_EPOCH_MS
 from generations.privacy import Privacy
+from generations.records.tables import generations
 from store.database import VACUUM_DUE_KEY, open_database
 from store.errors import DatabaseBroken, DatabaseLost, DatabaseUnreachable
-from store.memory import load_value, save_value
+from store.key_values import load_value, save_value
 from store.sole_use import sole_use
 from store.sqlite_file import APPLICATION_ID, fault_of
-from store.tables import generations
 from store.vacuum import vacuum_if_due, words_deleted
 from tests.contract.test_archive import make as make_generation
 from tests.contract.world import DAY_MS, MIRA, OTTO, make_world
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="only POSIX lets an o
 
 
 def make(path: Path, *statements: str) -> Path:
-    """A file that another program made, or an older bot."""
+    """Make a SQLite file, or change one, as another program would."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for statement in statements:
             connection.execute(statement)
@@ -47,7 +47,7 @@ def ask(path: Path, statement: str) -> object:
 
 
 async def start(path: Path) -> str:
-    """What the bot says of this file at its start; empty: it takes it."""
+    """Open and migrate the file as the bot does at its start. Return the sentence of a refusal, or an empty string."""
     try:
         async with open_database(f"sqlite:///{path}") as database:
             await database.migrate()
@@ -57,7 +57,7 @@ async def start(path: Path) -> str:
 
 
 def damage(path: Path, page: int) -> None:
-    """Write noise over one page and all that follow it; pages count from 1."""
+    """Overwrite one page and all that follow it; pages count from 1."""
     with path.open("r+b") as file:
         size = 4096
         file.seek((page - 1) * size)
@@ -68,12 +68,12 @@ def damage(path: Path, page: int) -> None:
 
 
 @pytest.mark.parametrize("content", [b"this is no database" * 500, b"short"])
-async def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path, content: bytes) -> None:
+async def test_a_file_that_is_no_database_is_refused_and_not_changed(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "notes.txt"
     path.write_bytes(content)
-    said = await start(path)
-    assert said.startswith(f"{path} is not a SQLite database")
-    assert "DATABASE_URL" in said
+    refusal = await start(path)
+    assert refusal.startswith(f"{path} is not a SQLite database")
+    assert "DATABASE_URL" in refusal
     assert path.read_bytes() == content
 
 
@@ -82,16 +82,16 @@ async def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path:
     [
         ("CREATE TABLE bookmarks (url)",),
         ("CREATE TABLE generations (id)",),
-        ("CREATE TABLE alembic_version (version_num)", "CREATE TABLE users (id)"),
+        ("CREATE TABLE alembic_version (version_num)", "CREATE TABLE entries (id)", "CREATE TABLE generations (id)"),
         ("PRAGMA application_id = 77", "CREATE TABLE entries (id)"),
         ("PRAGMA user_version = 3",),
     ],
 )
-async def test_a_database_of_another_program_is_refused_and_left_as_it_is(
+async def test_a_database_of_another_program_is_refused_and_not_changed(
     tmp_path: Path, statements: tuple[str, ...]
 ) -> None:
     path = make(tmp_path / "other.db", *statements)
-    path.chmod(0o664)  # not ours to tighten either
+    path.chmod(0o664)  # must not be restricted either
     before = path.read_bytes()
     assert (await start(path)).startswith(f"{path} is a database of another program")
     assert path.read_bytes() == before
@@ -102,21 +102,21 @@ async def test_a_database_of_another_program_is_refused_and_left_as_it_is(
 async def test_a_damaged_file_is_refused_before_anything_is_written(sqlite_maker: SqliteMaker) -> None:
     path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
     damage(path, 3)
-    said = await start(path)
-    assert said.startswith(f"{path} is damaged")
-    assert "backup" in said
+    refusal = await start(path)
+    assert refusal.startswith(f"{path} is damaged")
+    assert "backup" in refusal
 
 
-async def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:
+async def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
     assert await start(tmp_path) == f"{tmp_path} is not a file: name another one in DATABASE_URL"
 
 
-async def test_a_file_in_the_place_of_its_folder_is_refused(tmp_path: Path) -> None:
+async def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file", "utf-8")
     assert (await start(tmp_path / "data" / "imagine.db")).endswith("can't be opened: File exists")
 
 
-async def test_a_file_with_a_second_name_is_refused(sqlite_maker: SqliteMaker) -> None:
+async def test_a_file_with_a_hard_link_is_refused(sqlite_maker: SqliteMaker) -> None:
     path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
     os.link(path, f"{path}.second")
     assert (await start(path)).startswith(f"{path} has a second name, a hard link")
@@ -124,7 +124,7 @@ async def test_a_file_with_a_second_name_is_refused(sqlite_maker: SqliteMaker) -
     assert await start(path) == ""
 
 
-async def test_a_link_leads_to_the_lock_of_the_file_itself(sqlite_maker: SqliteMaker, tmp_path: Path) -> None:
+async def test_a_symbolic_link_shares_the_lock_of_its_file(sqlite_maker: SqliteMaker, tmp_path: Path) -> None:
     path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
     link = tmp_path / "link.db"
     link.symlink_to(path)
@@ -136,14 +136,14 @@ async def test_a_link_leads_to_the_lock_of_the_file_itself(sqlite_maker: SqliteM
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
-def test_a_disk_that_is_full_keeps_nobody_from_the_lock(tmp_path: Path) -> None:
+def test_the_file_can_be_locked_on_a_full_disk(tmp_path: Path) -> None:
     (tmp_path / "imagine.db.lock").symlink_to("/dev/full")  # each write to it fails with ENOSPC
     with sole_use(f"sqlite:///{tmp_path}/imagine.db"):
         pass
 
 
 @pytest.mark.parametrize("of_the_folder", [False, True])
-async def test_a_file_that_may_not_be_written_is_refused(sqlite_maker: SqliteMaker, of_the_folder: bool) -> None:
+async def test_a_file_without_write_permission_is_refused(sqlite_maker: SqliteMaker, of_the_folder: bool) -> None:
     path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
     folder = path.parent / f"closed-{path.stem}"
     os.renames(path, folder / path.name)  # makes the folder
@@ -152,13 +152,13 @@ async def test_a_file_that_may_not_be_written_is_refused(sqlite_maker: SqliteMak
     closed.chmod(0o500)
     if os.access(closed, os.W_OK):
         pytest.skip("root may write every file: run the tests as another user")
-    said = await start(path)
+    refusal = await start(path)
     folder.chmod(0o700)
-    assert said.startswith(f"{path} can't be ")
-    assert "right to write" in said
+    assert refusal.startswith(f"{path} can't be ")
+    assert "right to write" in refusal
 
 
-def test_an_input_output_error_of_a_disk_that_was_made_read_only_does_not_pass(tmp_path: Path) -> None:
+def test_an_io_error_on_a_disk_that_was_made_read_only_is_permanent(tmp_path: Path) -> None:
     path = make(tmp_path / "imagine.db", "CREATE TABLE entries (id)")
     error = sqlite3.OperationalError("disk I/O error")
     error.sqlite_errorcode = sqlite3.SQLITE_IOERR_WRITE
@@ -169,18 +169,18 @@ def test_an_input_output_error_of_a_disk_that_was_made_read_only_does_not_pass(t
     assert str(fault_of(path, error)).startswith(f"{path} can't be written")
 
 
-async def test_a_file_of_an_older_bot_is_taken_and_marked_as_ours(sqlite_maker: SqliteMaker) -> None:
-    path = make(Path((await sqlite_maker.create()).removeprefix("sqlite:///")), "PRAGMA application_id = 0")
+async def test_a_file_without_tables_as_a_killed_first_start_leaves_it_is_accepted(tmp_path: Path) -> None:
+    path = make(tmp_path / "imagine.db", "PRAGMA journal_mode = WAL")
+    assert path.stat().st_size > 0
     assert await start(path) == ""
     assert ask(path, "PRAGMA application_id") == APPLICATION_ID
-    assert await start(path) == ""
 
 
 # -- while the bot runs ------------------------------------------------------------------------------------------------
 
 
 def spoil(path: Path, fault: str) -> None:
-    """What an operator, another program or a bad disk does to a file that is in use."""
+    """Change a file in use as an operator, another program or a bad disk would."""
     match fault:
         case "deleted":
             path.unlink()
@@ -223,7 +223,7 @@ GONE = "was deleted or replaced while the bot was running"
         ("damaged", "is damaged"),
     ],
 )
-async def test_a_file_that_breaks_under_the_running_bot_is_given_up_for_good(
+async def test_a_file_that_breaks_while_the_bot_runs_is_not_used_again(
     sqlite_maker: SqliteMaker, fault: str, sentence: str
 ) -> None:
     path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
@@ -234,19 +234,19 @@ async def test_a_file_that_breaks_under_the_running_bot_is_given_up_for_good(
                 await save_value(tx, f"key {number}", "x" * 500)
         await database.truncate_wal()
         spoil(path, fault)
-        said = list[str]()
+        raised = list[str]()
         for through in (database, database, database.in_background()):
             with pytest.raises(DatabaseBroken) as caught:
                 await through.truncate_wal()
                 async with through.transaction() as tx:
                     await load_value(tx, "key 7")
-                    await tx.execute(text("DELETE FROM memory"))
-            said.append(str(caught.value))
-        assert said[0].startswith(f"{path} {sentence}" if sentence else f"{path}-wal {GONE}")
-        assert len(set(said)) == 1
+                    await tx.execute(text("DELETE FROM key_values"))
+            raised.append(str(caught.value))
+        assert raised[0].startswith(f"{path} {sentence}" if sentence else f"{path}-wal {GONE}")
+        assert len(set(raised)) == 1
 
 
-async def test_a_log_that_sqlite_itself_makes_anew_is_no_fault(sqlite_maker: SqliteMaker) -> None:
+async def test_a_log_that_sqlite_itself_recreates_is_no_fault(sqlite_maker: SqliteMaker) -> None:
     path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
     async with open_database(f"sqlite:///{path}") as database:
         for number in range(5):
@@ -266,7 +266,7 @@ async def test_a_log_that_sqlite_itself_makes_anew_is_no_fault(sqlite_maker: Sql
             assert await load_value(tx, "key") == "4"
 
 
-async def test_a_file_that_can_only_be_read_is_given_up(sqlite_maker: SqliteMaker) -> None:
+async def test_a_file_that_becomes_read_only_is_not_used_again(sqlite_maker: SqliteMaker) -> None:
     async with open_database(await sqlite_maker.create()) as database:
         async with database.transaction() as tx:
             await tx.exec_driver_sql("PRAGMA query_only = ON")
@@ -276,7 +276,7 @@ async def test_a_file_that_can_only_be_read_is_given_up(sqlite_maker: SqliteMake
                     await save_value(tx, "word", "x")
 
 
-async def test_a_full_disk_is_a_lost_database_and_may_pass(sqlite_maker: SqliteMaker) -> None:
+async def test_a_full_disk_is_a_lost_database_that_can_be_used_again(sqlite_maker: SqliteMaker) -> None:
     async with open_database(await sqlite_maker.create()) as database:
         async with database.transaction() as tx:
             await tx.exec_driver_sql("PRAGMA max_page_count = 1")  # no page more than there are
@@ -296,7 +296,7 @@ def rights(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-async def test_a_new_database_and_all_beside_it_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
+async def test_a_new_database_and_its_files_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:
         async with open_database(f"sqlite:///{tmp_path}/fresh/imagine.db") as database:
@@ -308,7 +308,7 @@ async def test_a_new_database_and_all_beside_it_is_readable_by_its_owner_alone(t
     assert rights(tmp_path / "fresh") == 0o700
 
 
-async def test_what_others_could_read_is_tightened_and_nothing_else(tmp_path: Path) -> None:
+async def test_the_files_of_the_database_and_no_others_are_restricted_to_their_owner(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir(mode=0o755)
     folder.chmod(0o755)
@@ -322,7 +322,7 @@ async def test_what_others_could_read_is_tightened_and_nothing_else(tmp_path: Pa
     }  # fmt: skip
 
 
-async def test_a_folder_that_holds_other_things_too_is_left_alone_and_warned_about(
+async def test_a_folder_with_another_name_is_not_changed_and_a_warning_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "shared"
@@ -338,15 +338,13 @@ async def test_a_folder_that_holds_other_things_too_is_left_alone_and_warned_abo
 
 
 def raw_bytes(path: Path) -> bytes:
-    """Everything that SQLite keeps on the disk."""
+    """Return all bytes that SQLite has on the disk."""
     parts = [path.with_name(path.name + ending) for ending in ("", "-wal", "-shm")]
     return b"".join(part.read_bytes() for part in parts if part.exists())
 
 
 @pytest.mark.parametrize("way", ["erased", "purged"])
-async def test_no_byte_of_a_prompt_stays_on_the_disk_after_it_was_erased_or_purged(
-    sqlite_maker: SqliteMaker, way: str
-) -> None:
+async def test_no_prompt_stays_on_the_disk_after_it_was_erased_or_purged(sqlite_maker: SqliteMaker, way: str) -> None:
     path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
     async with open_database(f"sqlite:///{path}") as database:
         world = make_world(database, credits=500)
@@ -363,56 +361,8 @@ async def test_no_byte_of_a_prompt_stays_on_the_disk_after_it_was_erased_or_purg
         assert b"canary" not in raw_bytes(path)
 
 
-def leave_words(path: Path) -> None:
-    """What SQLite leaves of deleted rows when nothing overwrites them: free pages with every word."""
-    make(path, "PRAGMA application_id = 0", "PRAGMA secure_delete = OFF", "CREATE TABLE old (words)")
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA secure_delete = OFF")
-        connection.executemany("INSERT INTO old VALUES (?)", [(f"canary {number} " * 40,) for number in range(200)])
-        connection.execute("DELETE FROM old")
-        connection.execute("DROP TABLE old")
-        connection.commit()
-
-
-async def test_what_an_older_bot_deleted_is_gone_once_its_file_was_taken_over(sqlite_maker: SqliteMaker) -> None:
-    path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
-    leave_words(path)
-    assert b"canary 7 " in raw_bytes(path)
-    async with open_database(f"sqlite:///{path}") as database:
-        await database.migrate()
-        assert b"canary" not in raw_bytes(path)
-        async with database.transaction() as tx:
-            assert await load_value(tx, VACUUM_DUE_KEY) is None
-            assert await tx.scalar(text("PRAGMA application_id")) == APPLICATION_ID
-
-
-async def test_a_file_that_can_not_be_written_anew_now_is_used_and_stays_due(
-    sqlite_maker: SqliteMaker, caplog: pytest.LogCaptureFixture
-) -> None:
-    path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
-    leave_words(path)
-
-    async with open_database(f"sqlite:///{path}") as database:
-        event.listen(database._engine.sync_engine, "before_cursor_execute", refuse_vacuum)
-        with caplog.at_level(logging.WARNING):
-            await database.migrate()
-        event.remove(database._engine.sync_engine, "before_cursor_execute", refuse_vacuum)
-        assert "could not be vacuumed" in caplog.text
-        assert b"canary" in raw_bytes(path)
-        await vacuum_if_due(database, DAY_MS)
-        assert b"canary" not in raw_bytes(path)
-
-
-def refuse_vacuum(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
-    """As SQLite does on a disk without room for a copy of the file."""
-    if statement == "VACUUM":
-        error = sqlite3.OperationalError("database or disk is full")
-        error.sqlite_errorcode = sqlite3.SQLITE_FULL
-        raise OperationalError(statement, None, error)
-
-
-async def test_single_words_in_gaps_of_pages_are_gone_after_the_next_maintenance(sqlite_maker: SqliteMaker) -> None:
-    """Rows that grow are moved within their page, and SQLite overwrites only the place where they stood last."""
+async def test_words_in_gaps_of_pages_are_removed_by_the_next_maintenance(sqlite_maker: SqliteMaker) -> None:
+    """Rows that grow are moved within their page, and secure_delete overwrites only their last place."""
     path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
     async with open_database(f"sqlite:///{path}") as database:
         world = make_world(database, credits=5000)
@@ -423,7 +373,7 @@ async def test_single_words_in_gaps_of_pages_are_gone_after_the_next_maintenance
             await make_generation(world, number, MIRA if index % 10 == 3 else OTTO, prompt=prompt)
             async with database.transaction() as tx:
                 for grown in rng.sample(numbers[max(0, index - 8) : index + 1], min(3, index + 1)):
-                    values = {"token": "t" * rng.choice([100, 180]), "owner": "host-name:12345"}
+                    values = {"token": "t" * rng.choice([100, 180]), "lease_holder": "host-name:12345"}
                     await tx.execute(update(generations).where(generations.c.id == grown).values(values))
         privacy = Privacy(database, world.ledger, world.clock, rng, retention_days=0)
         await privacy.erase(MIRA)
@@ -433,7 +383,7 @@ async def test_single_words_in_gaps_of_pages_are_gone_after_the_next_maintenance
         assert b"canary 4 " in left
 
 
-async def test_the_file_is_written_anew_at_most_once_an_hour_and_only_after_a_deletion(
+async def test_the_file_is_rewritten_at_most_once_an_hour_and_only_after_a_deletion(
     sqlite_maker: SqliteMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -451,7 +401,7 @@ async def test_the_file_is_written_anew_at_most_once_an_hour_and_only_after_a_de
         assert written == [1, hour_ms + 1]
 
 
-async def test_a_file_above_the_limit_is_not_written_anew_and_stays_due(sqlite_maker: SqliteMaker) -> None:
+async def test_a_file_above_the_limit_is_not_rewritten_and_stays_due(sqlite_maker: SqliteMaker) -> None:
     async with open_database(await sqlite_maker.create()) as database:
         async with database.transaction() as tx:
             await words_deleted(tx, 5)
@@ -463,7 +413,7 @@ async def test_a_file_above_the_limit_is_not_written_anew_and_stays_due(sqlite_m
             assert await load_value(tx, VACUUM_DUE_KEY) == "5"  # something was deleted meanwhile
 
 
-async def test_a_file_that_another_program_writes_is_written_anew_an_hour_later(
+async def test_rewriting_a_file_that_another_program_writes_is_put_off_for_an_hour(
     sqlite_maker: SqliteMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
@@ -487,16 +437,16 @@ def write_before_vacuum(
         other.execute("BEGIN IMMEDIATE")
 
 
-async def test_a_log_that_somebody_reads_is_left_for_later_and_nobody_waits(sqlite_maker: SqliteMaker) -> None:
+async def test_a_log_that_another_connection_reads_is_emptied_later_without_waiting(sqlite_maker: SqliteMaker) -> None:
     path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
     async with open_database(f"sqlite:///{path}") as database:
         async with database.transaction() as tx:
             await save_value(tx, "word", "canary in the log")
         with closing(sqlite3.connect(path, isolation_level=None)) as backup:
             backup.execute("BEGIN")
-            backup.execute("SELECT * FROM memory").fetchall()
+            backup.execute("SELECT * FROM key_values").fetchall()
             async with database.transaction() as tx:
-                await tx.execute(text("DELETE FROM memory"))
+                await tx.execute(text("DELETE FROM key_values"))
             assert not await database.truncate_wal()
         assert b"canary" in raw_bytes(path)
         assert await database.truncate_wal()

@@ -74,11 +74,11 @@ class World:
                 tx, now_ms=self.clock.at_ms, max_in_flight=max_in_flight, max_per_user=max_per_user
             )
 
-    async def claim(self, *, owner: str = "one", limit: int = 100, lease_ms: int = 20_000) -> list[Generation]:
+    async def claim(self, *, lease_holder: str = "one", limit: int = 100, lease_ms: int = 20_000) -> list[Generation]:
         now_ms = self.clock.at_ms
         async with self.database.transaction() as tx:
             return await records.claim_due(
-                tx, owner=owner, now_ms=now_ms, lease_until_ms=now_ms + lease_ms, limit=limit
+                tx, lease_holder=lease_holder, now_ms=now_ms, lease_until_ms=now_ms + lease_ms, limit=limit
             )
 
     async def move(self, image: Image, *targets: State, fence: int | None = None) -> Image:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sandbox.image_api import Post
 from sandbox.image_api.moods import Mood
-from sandbox.image_api.service import Post
 from sandbox.image_api.tasks import Task
 from sandbox.local_discord.faults import RestFault
 from tests.e2e.trial import LONG_SECONDS, Json, Trial

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from settings import Settings
 from store.database import open_database
-from store.memory import save_value
+from store.key_values import save_value
 
 BOT = Path(__file__).resolve().parents[2] / "bot.py"
 SECRETS = {"DISCORD_TOKEN": "canary-token", "QWEN_API_KEY": "sk-canary"}

@@ -167,8 +167,8 @@ async def the_gallery_is_refused_400(stage: Stage) -> None:
     stage.fault_of("jonas", asked, status=400, code=50035, uploads_only=True)
     card = await stage.trial.card_saying("jonas", asked, "Posted in a message of its own")
     assert card["id"] == first["id"]
-    apart = [message for message in seen(stage, "jonas", "gallery") if message["id"] in text(card).split("/")[-1]]
-    assert [len(message["attachments"]) for message in apart] == [1]
+    separate = [message for message in seen(stage, "jonas", "gallery") if message["id"] in text(card).split("/")[-1]]
+    assert [len(message["attachments"]) for message in separate] == [1]
     await stage.state(asked, "delivered")
     assert stage.books.money(asked) == PAID
 

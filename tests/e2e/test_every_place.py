@@ -68,7 +68,7 @@ async def test_the_image_arrives_on_the_card_where_it_was_asked_for(
 ) -> None:
     card = cards[place]
     assert f"for {PLACES[place]}" in text(card) and buttons(card) == RESULT
-    assert (await trial.picture(gallery(card)[0])).size == (768, 1024)
+    assert (await trial.image_file(gallery(card)[0])).size == (768, 1024)
     on_screen = [message["id"] for message in trial.box.discord.actor("mira").messages(place)]
     assert card["id"] in on_screen
 

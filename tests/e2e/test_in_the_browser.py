@@ -75,8 +75,8 @@ async def test_an_image_appears_and_another_one_survives_a_kill_from_the_panel()
 
         card = await imagine(page, "a lighthouse in a storm", size="Portrait 1024", format="png")
         await expect(card).to_contain_text("Painting", timeout=PATIENCE_MS)
-        picture = await picture_in(page, card)
-        assert (picture.format, picture.size) == ("PNG", (1024, 1536))
+        image_file = await picture_in(page, card)
+        assert (image_file.format, image_file.size) == ("PNG", (1024, 1536))
 
         second = await imagine(page, "a phoenix")
         await expect(second).to_contain_text("Painting", timeout=PATIENCE_MS)

@@ -23,8 +23,8 @@ async def test_a_portrait_png_arrives_in_the_message_that_was_the_first_answer(t
     card = await trial.card("mira", asked)
     assert card["id"] == first["id"]
     assert "1024×1536 · seed 42 · png" in text(card)
-    picture = await trial.picture(gallery(card)[0])
-    assert (picture.format, picture.size) == ("PNG", (1024, 1536))
+    image_file = await trial.image_file(gallery(card)[0])
+    assert (image_file.format, image_file.size) == ("PNG", (1024, 1536))
     assert gallery(card)[0]["description"] == "a lighthouse in a storm"
     assert "995 of 1000 credits" in await trial.credits("mira")
     assert trial.edits(int(first["id"]))[-1].files, "the last edit is the image"
@@ -32,7 +32,7 @@ async def test_a_portrait_png_arrives_in_the_message_that_was_the_first_answer(t
 
 async def test_four_images_fill_one_gallery_with_seeds_that_follow_each_other(trial: Trial) -> None:
     asked = await trial.imagine("jonas", prompt="four foxes", count=4, seed=7, size=SMALL, spoiler=True)
-    card = await trial.card("jonas", asked, pictures=4)
+    card = await trial.card("jonas", asked, image_files=4)
     assert "seeds 7–10" in text(card)
     assert all(item["spoiler"] for item in gallery(card))
     assert len({item["media"]["url"] for item in gallery(card)}) == 4

@@ -8,7 +8,7 @@ import pytest
 
 from sandbox.image_api.moods import Mood
 from tests.e2e.trial import LONG_SECONDS, Json, Trial, gallery, text
-from ui.texts.history import PICTURES_MISSING
+from ui.texts.history import IMAGES_MISSING
 from ui.texts.places import LEAVING
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -69,7 +69,7 @@ async def test_where_the_bot_may_not_read_the_past_the_ping_names_the_card_and_h
     card = await trial.card("mira", await trial.imagine("mira", "ferry", prompt="a boat at the ferry", size=SMALL))
     await actor.wait_for(lambda: [each for each in actor.messages("ferry") if str(card["id"]) in each["content"]])
     asked = await actor.command("gallery", "history", search="ferry")
-    page = await trial.card_saying("mira", asked, PICTURES_MISSING)
+    page = await trial.card_saying("mira", asked, IMAGES_MISSING)
     assert gallery(page) == []
 
 

@@ -64,8 +64,8 @@ async def cards(trial: Trial) -> dict[str, Json]:
 async def test_a_large_png_is_posted_as_a_webp_and_the_card_says_so(trial: Trial, cards: dict[str, Json]) -> None:
     card = cards["png"]
     assert file_of(card) == "a-large-lighthouse-42-1024x1536.webp"
-    picture = await trial.picture(gallery(card)[0])
-    assert (picture.format, picture.size) == ("WEBP", (1024, 1536))
+    image_file = await trial.image_file(gallery(card)[0])
+    assert (image_file.format, image_file.size) == ("WEBP", (1024, 1536))
     assert "Re-encoded to fit: webp, 1024×1536" in text(card)
     assert gallery(card)[0]["description"] == "a large lighthouse"
 
@@ -74,10 +74,10 @@ async def test_a_large_png_is_posted_as_a_webp_and_the_card_says_so(trial: Trial
 async def test_a_large_jpeg_stays_one_and_gets_smaller_where_it_must(
     trial: Trial, cards: dict[str, Json], which: str
 ) -> None:
-    picture = await trial.picture(gallery(cards[which])[0])
-    assert picture.format == "JPEG"
-    assert f"Re-encoded to fit: jpeg, {from_portrait(picture.size)}\n" in text(cards[which])
-    assert (picture.size < (1024, 1536)) is (which == "smaller jpeg")
+    image_file = await trial.image_file(gallery(cards[which])[0])
+    assert image_file.format == "JPEG"
+    assert f"Re-encoded to fit: jpeg, {from_portrait(image_file.size)}\n" in text(cards[which])
+    assert (image_file.size < (1024, 1536)) is (which == "smaller jpeg")
 
 
 @pytest.mark.parametrize("which", ["keyhole", "house"])

@@ -60,13 +60,15 @@ class Trial:
         actor = self.box.discord.actor(person)
         return await actor.wait_for(lambda: actor.answer(interaction_id))
 
-    async def card(self, person: str, interaction_id: int, *, pictures: int = 1, seconds: float = LONG_SECONDS) -> Json:
+    async def card(
+        self, person: str, interaction_id: int, *, image_files: int = 1, seconds: float = LONG_SECONDS
+    ) -> Json:
         """The card once it shows so many pictures."""
         actor = self.box.discord.actor(person)
 
         def ready() -> Json | None:
             card = actor.answer(interaction_id)
-            return card if card is not None and len(gallery(card)) == pictures else None
+            return card if card is not None and len(gallery(card)) == image_files else None
 
         return await actor.wait_for(ready, seconds)
 
@@ -85,7 +87,7 @@ class Trial:
         interaction_id = await self.box.discord.actor(person).command("gallery", "credits")
         return text(await self.answer(person, interaction_id))
 
-    async def picture(self, item: Json) -> Image.Image:
+    async def image_file(self, item: Json) -> Image.Image:
         """The image behind an entry of a gallery, as Discord serves it."""
         async with aiohttp.ClientSession() as session, session.get(item["media"]["url"]) as answer:
             assert answer.status == 200

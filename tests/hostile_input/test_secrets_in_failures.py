@@ -11,15 +11,16 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import insert, update
 
+from credits.tables import accounts
 from discord_api.errors import described
 from generations.errors import DeliveryDelayed
 from generations.model import Origin, Request
 from generations.records.rows import generation_columns, image_columns
+from generations.records.tables import generations, images
 from generations.service import _new_generation
 from qwen.errors import ImageError, QwenError
 from store.database import Database, open_database
 from store.errors import StoreError
-from store.tables import accounts, generations, images
 from tests.hostile_input.conftest import Tape
 from tests.integration.delivery_scene import PROMPT, TOKEN, a_scene, declined, ready
 from tests.integration.raw_server import Conversation, Wire, raw_server

@@ -15,7 +15,7 @@ from generations.model import DISCORD_EPOCH_MS, Ending, Generation, Origin, Requ
 from generations.service import Generations
 from qwen.models import OutputFormat, Size
 from store.database import Database
-from store.memory import load_value, save_value
+from store.key_values import load_value, save_value
 from tests.doubles import START_MS, ManualClock
 from tests.hostile_input.corpus import ANY_TEXT, ODD_VALUES, STRINGS
 
@@ -68,7 +68,7 @@ async def try_every_column(desk: Desk, text: str) -> None:
         await save_value(tx, f"{desk.number}{text}", text)
         await save_value(tx, f"{desk.number}{text}", text)
         assert await load_value(tx, f"{desk.number}{text}") is not None
-        await records.claim_due(tx, owner=text, now_ms=0, lease_until_ms=1, limit=1)
+        await records.claim_due(tx, lease_holder=text, now_ms=0, lease_until_ms=1, limit=1)
     await desk.service.statement(kept.origin.user_id)
 
 

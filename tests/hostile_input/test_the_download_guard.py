@@ -1,5 +1,5 @@
-"""The picture's download against a hostile image service: wherever an address leads, nothing but the public internet is
-dialled, and nothing but a whole picture of a sane size comes back."""
+"""The image's download against a hostile image service: wherever an address leads, nothing but the public internet is
+dialled, and nothing but a whole image of a sane size comes back."""
 
 from __future__ import annotations
 
@@ -167,13 +167,13 @@ def redirect(location: bytes | None) -> bytes:
     return b"HTTP/1.1 302 Found\r\n%sContent-Length: 0\r\n\r\n" % header
 
 
-PICTURE = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(PNG), PNG)
+IMAGE = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(PNG), PNG)
 URL = "https://cdn.example.com/deep/" + "d" * 100 + "/i.png?sig=canary"
 
 
 async def test_a_redirect_between_public_hosts_is_followed() -> None:
     resolver = ScriptedResolver(["8.8.8.8"], ["8.8.4.4"])
-    async with led(resolver, redirect(b"https://store.example.com/i.png"), PICTURE) as (downloader, dialled):
+    async with led(resolver, redirect(b"https://store.example.com/i.png"), IMAGE) as (downloader, dialled):
         assert (await downloader.download(URL)).data == PNG
         assert (resolver.asked, dialled) == (["cdn.example.com", "store.example.com"], ["8.8.8.8", "8.8.4.4"])
 
@@ -181,7 +181,7 @@ async def test_a_redirect_between_public_hosts_is_followed() -> None:
 async def test_no_redirect_leads_to_what_the_first_address_could_not_be() -> None:
     for location in REDIRECTS:
         resolver = ScriptedResolver(["8.8.8.8"])
-        async with led(resolver, redirect(location), redirect(location), PICTURE) as (downloader, dialled):
+        async with led(resolver, redirect(location), redirect(location), IMAGE) as (downloader, dialled):
             with pytest.raises(ImageError) as caught:
                 await downloader.download(URL)
             assert "canary" not in str(caught.value)
@@ -195,7 +195,7 @@ async def test_no_redirect_leads_inside_however_the_address_is_written() -> None
         resolver = ScriptedResolver(["8.8.8.8"], ["127.0.0.1"])
         for location in (f"https://{bracketed}/i.png", f"//{bracketed}/i.png"):
             resolver.answers = [["8.8.8.8"], ["127.0.0.1"]]
-            async with led(resolver, redirect(location.encode()), PICTURE) as (downloader, dialled):
+            async with led(resolver, redirect(location.encode()), IMAGE) as (downloader, dialled):
                 with pytest.raises(ImageError):
                     await downloader.download(URL)
                 assert dialled == ["8.8.8.8"], location
@@ -206,7 +206,7 @@ async def test_a_name_that_resolves_inside_at_any_hop_is_not_dialled(address: st
     hop = redirect(b"https://store.example.com/i.png")
     for hops in (1, 2, 3):
         resolver = ScriptedResolver(*[["8.8.8.8"]] * hops, [address])
-        async with led(resolver, *[hop] * hops, PICTURE) as (downloader, dialled):
+        async with led(resolver, *[hop] * hops, IMAGE) as (downloader, dialled):
             with pytest.raises(ImageUrlRefused, match="not public"):
                 await downloader.download(URL)
             assert (dialled, len(resolver.asked)) == (["8.8.8.8"] * hops, hops + 1)
@@ -214,7 +214,7 @@ async def test_a_name_that_resolves_inside_at_any_hop_is_not_dialled(address: st
 
 async def test_two_places_to_go_to_are_none() -> None:
     answer = redirect(b"https://store.example.com/i.png").replace(b"Content", b"Location: /i.png\r\nContent")
-    async with led(ScriptedResolver(["8.8.8.8"]), answer, PICTURE) as (downloader, dialled):
+    async with led(ScriptedResolver(["8.8.8.8"]), answer, IMAGE) as (downloader, dialled):
         with pytest.raises(ImageUrlRefused, match="without saying where"):
             await downloader.download(URL)
         assert dialled == ["8.8.8.8"]

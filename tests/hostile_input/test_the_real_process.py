@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from generations.records.tables import generations
 from sandbox.image_api.moods import Mood
 from store.database import open_database
-from store.tables import generations
 from tests.e2e.test_command_line import NOWHERE, run_bot
 from tests.e2e.trial import READY_SECONDS, Trial, open_trial, text
 from tests.integration.raw_server import Wire, raw_server

@@ -39,9 +39,9 @@ class Scene:
     clock: ManualClock
     delivery: DiscordDelivery
 
-    async def show(self, generation: Generation, *positions: int, size: int = 9) -> DeliveryResult:
-        pictures = {position: picture(position, size) for position in positions}
-        return await self.delivery.show(generation, NOTHING, pictures)
+    async def show(self, generation: Generation, *positions: int, size: int = 7) -> DeliveryResult:
+        image_files = {position: image_file(position, size) for position in positions}
+        return await self.delivery.show(generation, NOTHING, image_files)
 
     async def settled(self) -> None:
         """Let everything happen that needs no time to pass."""
@@ -67,8 +67,8 @@ async def a_scene() -> AsyncIterator[Scene]:
         yield Scene(rest, client, clock, DiscordDelivery(client, clock, buttons=card_buttons))
 
 
-def picture(position: int = 0, size: int = 9) -> DownloadedImage:
-    return DownloadedImage(f"picture {position}".encode().ljust(size, b"."), OutputFormat.PNG, 1024, 1024)
+def image_file(position: int = 0, size: int = 7) -> DownloadedImage:
+    return DownloadedImage(f"image {position}".encode().ljust(size, b"."), OutputFormat.PNG, 1024, 1024)
 
 
 def generation(*images: Image, origin: Mapping[str, Any] | None = None, **options: Any) -> Generation:

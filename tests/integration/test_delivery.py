@@ -31,7 +31,7 @@ from tests.integration.delivery_scene import (
     declined,
     generation,
     image,
-    picture,
+    image_file,
     ready,
 )
 from ui.delivery.cards import DiscordDelivery
@@ -53,7 +53,7 @@ async def test_a_fresh_card_is_edited_by_its_token_with_the_image_in_a_gallery(s
     assert scene.rest.tried() == [BY_TOKEN]
     call = scene.rest.calls[-1]
     name = "a-lighthouse-everyone-in-a-storm-42.png"
-    assert call.files == {name: b"picture 0"}
+    assert call.files == {name: b"image 0"}
     assert call.body["attachments"] == [{"id": 0, "filename": name, "description": PROMPT}]
     assert call.body["allowed_mentions"] == {"parse": []}
     assert call.body["flags"] == 32768
@@ -131,8 +131,8 @@ async def test_a_new_card_keeps_nothing_of_the_one_that_is_gone(scene: Scene) ->
     three = await scene.show(generation(*states, revision=3), 2)
     assert (two.place, three.place) == (Place.CHANNEL, Place.CARD)
     assert two.message_id == three.message_id
-    standing = scene.rest.messages[two.message_id or 0]["attachments"]
-    assert list(standing) == [two.attachments[1], three.attachments[2]]
+    attachment_ids = scene.rest.messages[two.message_id or 0]["attachments"]
+    assert list(attachment_ids) == [two.attachments[1], three.attachments[2]]
 
 
 async def test_a_closed_channel_is_followed_by_a_direct_message(scene: Scene) -> None:
@@ -154,7 +154,7 @@ async def test_only_a_channel_that_the_bot_can_not_see_is_left_to_the_token(
     scene.rest.fault("PATCH", 404, 10008, times=9)
     scene.rest.fault(POST, 403, code)
     made = ready()
-    assert (await delivery.show(made, NOTHING, {0: picture()})).place is Place.DIRECT_MESSAGE
+    assert (await delivery.show(made, NOTHING, {0: image_file()})).place is Place.DIRECT_MESSAGE
     assert channels.bot_may_enter(made.origin) is is_open
 
 
@@ -244,11 +244,11 @@ async def test_a_refused_gallery_becomes_a_plain_message_and_the_card_leads_to_i
     posted, noted = scene.rest.calls[-2:]
     assert posted.body["components"] == []
     assert posted.body["flags"] == 4, "a link in it would unfurl"
-    assert list(posted.files.values()) == [b"picture 0"]
+    assert list(posted.files.values()) == [b"image 0"]
     assert f"for <@{USER}>" in posted.body["content"]
     assert f"https://discord.com/channels/{GUILD}/{CHANNEL}/" in str(noted.body["components"])
     assert shown == DeliveryResult(
-        Place.CHANNEL, CARD, CHANNEL, apart={0: SeparateMessage(CHANNEL, min(scene.rest.messages))}
+        Place.CHANNEL, CARD, CHANNEL, separate={0: SeparateMessage(CHANNEL, min(scene.rest.messages))}
     )
 
 
@@ -415,13 +415,13 @@ async def test_a_refused_bot_token_delays_instead_of_giving_up_the_image(scene: 
 async def test_an_image_is_sent_whole_again_after_a_limit(scene: Scene) -> None:
     scene.rest.fault("PATCH", 429, headers={"Via": "1.1 google"})
     await scene.show(ready(), 0)
-    assert [list(call.files.values()) for call in scene.rest.edits()] == [[b"picture 0"], [b"picture 0"]]
+    assert [list(call.files.values()) for call in scene.rest.edits()] == [[b"image 0"], [b"image 0"]]
 
 
 async def test_an_image_is_sent_whole_on_every_step_of_the_ladder(scene: Scene) -> None:
     scene.rest.fault("PATCH", 403, 50001, times=2)
     await scene.show(ready(), 0)
-    assert [list(call.files.values()) for call in scene.rest.calls if call.files] == [[b"picture 0"]] * 3
+    assert [list(call.files.values()) for call in scene.rest.calls if call.files] == [[b"image 0"]] * 3
 
 
 async def test_images_that_arrived_before_a_delay_are_not_sent_again(scene: Scene) -> None:
@@ -430,6 +430,6 @@ async def test_images_that_arrived_before_a_delay_are_not_sent_again(scene: Scen
     with pytest.raises(DeliveryDelayed):
         await scene.show(ready(2, origin={"token": ""}), 0, 1)
     shown = await scene.show(ready(2, origin={"token": ""}), 0, 1)
-    assert [sorted(call.files.values()) for call in scene.rest.edits()][-1] == [b"picture 1"]
+    assert [sorted(call.files.values()) for call in scene.rest.edits()][-1] == [b"image 1"]
     assert sorted(shown.attachments) == [0, 1]
     assert len(scene.card_names()) == 2

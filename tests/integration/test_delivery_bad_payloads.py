@@ -74,12 +74,12 @@ async def test_a_card_that_fails_with_an_image_however_brief_has_it_beside_it(sc
     scene.rest.fails_with_files = True
     shown = await show_until_taken(scene, ready(2, **LATE), 0)
     assert (shown.place, shown.message_id) == (Place.CHANNEL, CARD)
-    assert list(shown.apart) == [0]
+    assert list(shown.separate) == [0]
     assert scene.rest.tried()[-2:] == [POST, AS_BOT]
     assert "Posted in a message of its own" in str(scene.rest.messages[CARD]["components"])
     scene.rest.calls.clear()
     await scene.show(ready(2, revision=2, **LATE), 1)
-    assert scene.rest.tried() == [POST, AS_BOT], "the card is not tried with a picture again"
+    assert scene.rest.tried() == [POST, AS_BOT], "the card is not tried with an image again"
 
 
 async def test_a_card_over_which_discord_fails_in_every_form_is_given_up(scene: Scene) -> None:
@@ -87,7 +87,7 @@ async def test_a_card_over_which_discord_fails_in_every_form_is_given_up(scene: 
     shown = await show_until_taken(scene, ready(**LATE), 0)
     assert shown.place is Place.CHANNEL
     [posted] = [call for call in scene.rest.calls if call.method == "POST"]
-    assert posted.files and not posted.body["components"], "a plain message with the picture"
+    assert posted.files and not posted.body["components"], "a plain message with the image"
     assert (await scene.show(declined(revision=2, **LATE))).place is Place.NOWHERE
 
 

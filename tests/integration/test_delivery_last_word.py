@@ -23,8 +23,8 @@ from tests.integration.delivery_scene import (
     a_scene,
     generation,
     image,
+    image_file,
     painting,
-    picture,
     ready,
 )
 from ui.texts.places import LEAVING
@@ -179,7 +179,7 @@ async def test_what_is_finished_before_has_nothing_to_say(scene: Scene) -> None:
     where = ONLY_TOKEN[0]
     scene.delivery.show_progress(*painting(**where))
     await first_edit(scene)
-    await scene.delivery.show(ready(revision=2, **where), NOTHING, {0: picture()})
+    await scene.delivery.show(ready(revision=2, **where), NOTHING, {0: image_file()})
     await advance(scene, 20 * 60, 400)
     assert says_it(scene) == [False, False]
     assert scene.delivery._cards[ready().id].owner is None
@@ -191,7 +191,7 @@ async def test_news_of_one_image_leave_the_last_word_to_the_others(scene: Scene)
         return generation(*images, revision=revision, **ONLY_TOKEN[1])
 
     progress = Progress(None, Painting(0, 0.5, (12, 18), None))
-    await scene.delivery.show(two(2), progress, {0: picture()})
+    await scene.delivery.show(two(2), progress, {0: image_file()})
     await advance(scene, LAST_WORD_SECONDS, 159)
     await scene.settled()
     assert says_it(scene) == [False, True]
@@ -204,7 +204,7 @@ async def test_and_then_the_image_does_come_as_a_direct_message(scene: Scene) ->
     await first_edit(scene)
     await advance(scene, 16 * 60, 480)
     scene.rest.calls.clear()
-    shown = await scene.delivery.show(ready(revision=2, **where), NOTHING, {0: picture()})
+    shown = await scene.delivery.show(ready(revision=2, **where), NOTHING, {0: image_file()})
     assert shown.place is Place.DIRECT_MESSAGE
     assert scene.rest.tried() == DIRECT
     assert LEAVING not in str(scene.rest.calls[-1].body)
@@ -238,4 +238,4 @@ async def test_news_never_wait_for_that(scene: Scene) -> None:
     scene.clock.advance(11 * 60)
     scene.delivery.show_progress(*painting(0.1))
     await first_edit(scene)
-    assert (await scene.delivery.show(replace(ready(), revision=2), NOTHING, {0: picture()})).place is Place.CARD
+    assert (await scene.delivery.show(replace(ready(), revision=2), NOTHING, {0: image_file()})).place is Place.CARD

@@ -66,7 +66,7 @@ class World:
         self, channel: str = "gallery", *, prompt: str = "a castle", count: int = 1, **options: Any
     ) -> Generation:
         """Somebody asks, and the first card is the answer."""
-        act = await self.bench.painted(self.person, channel)
+        act = await self.bench.paint(self.person, channel)
         local = self.bench.discord
         place = local.channels[channel]
         user_id = local.people[self.person].id
@@ -89,7 +89,7 @@ class World:
         """The images at *positions* succeed and are shown, as the worker would do it."""
         states = {position: State.SUCCEEDED for position in positions}
         made = replace(made, images=tuple(moved(image, states) for image in made.images), revision=made.revision + 1)
-        shown = await self.delivery.show(made, NOTHING, {position: picture(position) for position in positions})
+        shown = await self.delivery.show(made, NOTHING, {position: image_file(position) for position in positions})
         images = tuple(
             replace(
                 image,
@@ -109,7 +109,7 @@ class World:
     def seen(self, channel: str = "gallery") -> list[dict[str, Any]]:
         return self.bench.actor(self.person).messages(channel)
 
-    async def pictures_on(self, message: dict[str, Any]) -> list[bytes]:
+    async def images_on(self, message: dict[str, Any]) -> list[bytes]:
         """The bytes behind the gallery, as a reader's client would load them."""
         loaded: list[bytes] = []
         for item in (item for part in parts(message["components"]) for item in part.get("items", ())):
@@ -123,7 +123,7 @@ def moved(image: Image, states: dict[int, State]) -> Image:
     return replace(image, state=states[image.position], **now) if image.position in states else image
 
 
-def picture(position: int) -> DownloadedImage:
+def image_file(position: int) -> DownloadedImage:
     return DownloadedImage(png(2 + position, 3), OutputFormat.PNG, 2 + position, 3)
 
 
@@ -175,7 +175,7 @@ async def test_images_fill_one_gallery_as_they_arrive_and_no_edit_is_refused(
         if restarts:
             world.restart(client)
     [message] = world.seen()
-    assert await world.pictures_on(message) == [picture(position).data for position in range(len(order))]
+    assert await world.images_on(message) == [image_file(position).data for position in range(len(order))]
     assert all(request.status < 300 for request in world.bench.discord.requests)
 
 
@@ -204,7 +204,7 @@ async def test_where_no_answer_tells_attachment_ids_images_fill_one_gallery_all_
         if restarts:
             world.restart(client)
     [message] = world.seen()
-    assert await world.pictures_on(message) == [picture(position).data for position in range(len(order))]
+    assert await world.images_on(message) == [image_file(position).data for position in range(len(order))]
     edits = [request for request in world.bench.discord.requests if request.method == "PATCH"]
     assert all("attachments" not in edit.json for edit in edits[1:])
     assert all(request.status < 300 for request in world.bench.discord.requests)
@@ -228,7 +228,7 @@ async def test_the_hand_over_from_the_token_to_the_bot_keeps_what_is_there(world
     _, shown = await world.arrives(made, 1)
     assert shown.place is Place.CARD
     [message] = world.seen()
-    assert len(await world.pictures_on(message)) == 2
+    assert len(await world.images_on(message)) == 2
     assert world.bench.discord.requests[-1].authorized
 
 
@@ -237,7 +237,7 @@ async def test_a_private_image_that_is_late_comes_as_a_direct_message(world: Wor
     world.bench.clock.advance(QUARTER_HOUR)
     _, shown = await world.arrives(made, 0)
     assert shown.place is Place.DIRECT_MESSAGE
-    assert await world.pictures_on(world.seen("dm-mira")[-1]) == [picture(0).data]
+    assert await world.images_on(world.seen("dm-mira")[-1]) == [image_file(0).data]
     world.person = "jonas"
     assert world.seen() == []
 
@@ -259,7 +259,7 @@ async def test_in_an_archived_thread_an_image_is_posted_anew_as_a_card_that_goes
     assert (first.place, second.place) == (Place.CHANNEL, Place.CARD)
     old, anew = world.seen("sketches")
     assert f"/{anew['id']}" in str(old["components"]), "the old card leads to the new one"
-    assert await world.pictures_on(anew) == [picture(0).data, picture(1).data]
+    assert await world.images_on(anew) == [image_file(0).data, image_file(1).data]
 
 
 async def test_in_an_archived_thread_an_ending_without_an_image_is_told_anew(world: World) -> None:
@@ -287,7 +287,7 @@ async def test_a_deleted_card_is_followed_by_a_new_one_in_the_channel(world: Wor
     assert shown.place is Place.CHANNEL
     [message] = world.seen()
     assert "for <@" in text_of(message)
-    assert await world.pictures_on(message) == [picture(0).data]
+    assert await world.images_on(message) == [image_file(0).data]
 
 
 async def test_closed_direct_messages_are_the_end_of_the_road(world: World) -> None:
@@ -309,7 +309,7 @@ async def test_an_image_over_the_limit_of_the_place_is_linked(world: World) -> N
 async def test_the_card_of_an_answer_that_nobody_noted_is_found(world: World) -> None:
     made = await world.asked()
     assert await world.delivery.find_card(replace(made, message_id=None)) == made.message_id
-    act = await world.bench.painted()
+    act = await world.bench.paint()
     unanswered = replace(made, origin=replace(made.origin, interaction_id=act.id, token=act.token), message_id=None)
     assert await world.delivery.find_card(unanswered) is None
 
@@ -326,4 +326,4 @@ async def test_a_hostile_prompt_is_shown_inert_in_every_state(world: World, prom
     assert not message["mention_everyone"]
     assert {user["id"] for user in message["mentions"]} <= {str(made.origin.user_id)}
     assert message["embeds"] == []
-    assert len(await world.pictures_on(message)) == 1
+    assert len(await world.images_on(message)) == 1

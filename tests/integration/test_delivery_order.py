@@ -1,4 +1,4 @@
-"""DiscordDelivery over real HTTP: progress gives way to news, edits never overlap, pictures stay, secrets too."""
+"""DiscordDelivery over real HTTP: progress gives way to news, edits never overlap, images stay, secrets too."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from tests.integration.delivery_scene import (
     declined,
     generation,
     image,
+    image_file,
     painting,
-    picture,
     ready,
 )
 from ui.delivery.cards import CARDS_REMEMBERED, DiscordDelivery
@@ -218,7 +218,7 @@ async def test_progress_of_an_unanswered_generation_waits(scene: Scene) -> None:
     assert scene.rest.edits() == []
 
 
-# ---- pictures that stand on the card -------------------------------------------------------------------------------
+# ---- images that stand on the card -------------------------------------------------------------------------------
 
 
 def half_ready(first: Image, revision: int = 1) -> tuple[Image, Image]:
@@ -231,7 +231,7 @@ async def test_images_on_the_card_stay_when_others_arrive(scene: Scene) -> None:
     two = await scene.show(generation(*both, revision=2), 1)
     last = scene.rest.edits()[-1]
     assert last.body["attachments"][0] == {"id": str(one.attachments[0]), "filename": one.file_names[0]}
-    assert list(last.files.values()) == [b"picture 1"]
+    assert list(last.files.values()) == [b"image 1"]
     assert list(scene.rest.messages[CARD]["attachments"]) == [one.attachments[0], two.attachments[1]]
 
 
@@ -239,7 +239,7 @@ async def test_images_stay_over_a_restart(scene: Scene) -> None:
     one = await scene.show(generation(*half_ready(image(State.SUCCEEDED, 0, **READY))), 0)
     both = (image(State.DELIVERED, 0, attachment_id=one.attachments[0]), image(State.SUCCEEDED, 1, **READY))
     restarted = DiscordDelivery(scene.client, scene.clock, buttons=card_buttons)
-    shown = await restarted.show(generation(*both, revision=2), NOTHING, {1: picture(1)})
+    shown = await restarted.show(generation(*both, revision=2), NOTHING, {1: image_file(1)})
     assert shown.place is Place.CARD
     assert len(scene.card_names()) == 2
 
@@ -308,7 +308,7 @@ async def test_a_hidden_image_is_hidden_by_name_and_in_the_gallery(scene: Scene)
     assert all(name.startswith("SPOILER_") for name in scene.card_names())
     both = (image(State.DELIVERED, 0, attachment_id=one.attachments[0]), image(State.SUCCEEDED, 1, **READY))
     restarted = DiscordDelivery(scene.client, scene.clock, buttons=card_buttons)
-    await restarted.show(generation(*both, spoiler=True, revision=2), NOTHING, {1: picture(1)})
+    await restarted.show(generation(*both, spoiler=True, revision=2), NOTHING, {1: image_file(1)})
     assert len(scene.card_names()) == 2
     assert str(scene.rest.edits()[-1].body["components"]).count("'spoiler': True") == 2
 
@@ -337,7 +337,7 @@ class Overtaken:
     async def is_current(self, generation: Generation) -> bool:
         return self.current
 
-    async def was_published(self, generation: Generation, standing: Mapping[int, int]) -> None:
+    async def was_published(self, generation: Generation, attachment_ids: Mapping[int, int]) -> None:
         self.shown.append(generation.revision)
 
 
@@ -345,7 +345,7 @@ async def test_what_another_process_has_claimed_is_left_alone(scene: Scene) -> N
     delivery = DiscordDelivery(scene.client, scene.clock, Overtaken(current=False), buttons=card_buttons)
     delivery.show_progress(*painting())
     with pytest.raises(LostClaim):
-        await delivery.show(ready(), NOTHING, {0: picture()})
+        await delivery.show(ready(), NOTHING, {0: image_file()})
     await scene.settled()
     assert scene.rest.edits() == []
 
@@ -355,7 +355,7 @@ async def test_the_rows_hear_of_progress_that_was_shown_but_not_of_news(scene: S
     delivery = DiscordDelivery(scene.client, scene.clock, rows, buttons=card_buttons)
     delivery.show_progress(*painting(revision=0))
     await scene.edited(1)
-    await delivery.show(ready(), NOTHING, {0: picture()})
+    await delivery.show(ready(), NOTHING, {0: image_file()})
     assert rows.shown == [0]
 
 
@@ -379,7 +379,7 @@ async def test_rows_that_cannot_be_asked_hold_progress_up_without_a_fault_and_th
     delivery = DiscordDelivery(scene.client, scene.clock, rows, buttons=card_buttons)
     delivery.show_progress(*painting(0.1))
     with pytest.raises(DatabaseLost):
-        await delivery.show(ready(), NOTHING, {0: picture()})
+        await delivery.show(ready(), NOTHING, {0: image_file()})
     await scene.settled()
     assert scene.rest.edits() == []
     assert not [record for record in caplog.records if record.levelname == "ERROR"]

@@ -1,4 +1,4 @@
-"""Pictures that are too large for where they are to be posted: smaller, then a link; never a lost image."""
+"""Images that are too large for where they are to be posted: smaller, then a link; never a lost image."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def within(limit: int, count: int = 1) -> Generation:
     return replace(made, request=replace(made.request, size=Size.PORTRAIT))
 
 
-async def shown(scene: Scene, generation: Generation, *pictures: FoundImage) -> DeliveryResult:
-    return await scene.delivery.show(generation, NOTHING, dict(enumerate(pictures)))
+async def shown(scene: Scene, generation: Generation, *image_files: FoundImage) -> DeliveryResult:
+    return await scene.delivery.show(generation, NOTHING, dict(enumerate(image_files)))
 
 
 def last(scene: Scene) -> str:
@@ -49,9 +49,9 @@ def last(scene: Scene) -> str:
 
 
 async def test_an_image_within_the_limit_is_posted_as_it_came(scene: Scene) -> None:
-    picture = png()
-    await shown(scene, within(len(picture.data)), picture)
-    assert list(scene.rest.calls[-1].files.values()) == [picture.data]
+    image_file = png()
+    await shown(scene, within(len(image_file.data)), image_file)
+    assert list(scene.rest.calls[-1].files.values()) == [image_file.data]
     assert "Re-encoded" not in last(scene)
 
 
@@ -61,8 +61,8 @@ async def test_a_larger_one_is_encoded_anew_before_anything_is_sent_and_the_card
     [(name, data)] = scene.rest.calls[-1].files.items()
     assert name == "a-lighthouse-everyone-in-a-storm-42-256x384-192x288.webp"
     assert len(data) <= 40 * KIB
-    with Image.open(io.BytesIO(data)) as picture:
-        assert (picture.format, picture.size) == ("WEBP", (192, 288))
+    with Image.open(io.BytesIO(data)) as image_file:
+        assert (image_file.format, image_file.size) == ("WEBP", (192, 288))
     assert "-# Re-encoded to fit: webp, 256×384 → 192×288" in last(scene)
 
 
@@ -147,11 +147,11 @@ async def test_where_discord_takes_less_than_it_said_the_image_is_made_smaller_o
     scene: Scene, status: int
 ) -> None:
     scene.rest.fault("PATCH", status, 40005)
-    picture = png()
-    result = await shown(scene, within(10 * MIB), picture)
+    image_file = png()
+    result = await shown(scene, within(10 * MIB), image_file)
     assert scene.rest.tried() == [BY_TOKEN, BY_TOKEN]
     [data] = scene.rest.calls[-1].files.values()
-    assert len(data) <= len(picture.data) // 2
+    assert len(data) <= len(image_file.data) // 2
     assert list(result.attachments) == [0]
 
 

@@ -1,4 +1,4 @@
-"""DiscordDelivery where no answer names the ids of attachments: no picture that was posted is lost from its card."""
+"""DiscordDelivery where no answer names the ids of attachments: no image that was posted is lost from its card."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from generations.delivery_result import DeliveryResult, Place
 from generations.model import Generation, State
-from tests.integration.delivery_scene import CARD, NOTHING, READY, Scene, a_scene, generation, image, picture
+from tests.integration.delivery_scene import CARD, NOTHING, READY, Scene, a_scene, generation, image, image_file
 from ui.delivery.cards import DiscordDelivery
 from ui.delivery.progress_interval import PROGRESS_SECONDS
 from ui.interactions.buttons import card_buttons
@@ -33,7 +33,7 @@ async def one_by_one(
     for position in range(count):
         images[position] = image(State.SUCCEEDED, position, **READY)
         made = generation(*images, revision=position + 1, origin=origin, message_id=made.message_id if made else CARD)
-        shown = await scene.delivery.show(made, NOTHING, {position: picture(position)})
+        shown = await scene.delivery.show(made, NOTHING, {position: image_file(position)})
         images[position] = replace(
             images[position],
             state=State.DELIVERED,
@@ -64,7 +64,7 @@ async def test_each_image_is_added_to_a_list_that_is_left_alone(
 
 async def test_progress_between_two_images_leaves_the_first_one_where_it_is(scene: Scene) -> None:
     shown = await scene.delivery.show(
-        made := generation(image(State.SUCCEEDED, 0, **READY), image(State.RUNNING, 1)), NOTHING, {0: picture(0)}
+        made := generation(image(State.SUCCEEDED, 0, **READY), image(State.RUNNING, 1)), NOTHING, {0: image_file(0)}
     )
     delivered = replace(made.images[0], state=State.DELIVERED, file_name=shown.file_names[0])
     scene.delivery.show_progress(replace(made, images=(delivered, made.images[1])), NOTHING)

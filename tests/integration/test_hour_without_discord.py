@@ -34,7 +34,7 @@ class Town(Workshop):
         self.rest.faults.clear()
         self.rest.calls.clear()
 
-    def pictures_on_the_card(self) -> int:
+    def images_on_the_card(self) -> int:
         return len(self.rest.messages[CARD]["attachments"])
 
     def words_on_the_card(self) -> str:
@@ -73,7 +73,7 @@ async def test_an_image_made_in_the_hour_arrives_within_a_minute_of_its_end_char
     town.discord_comes_back()
     await town.pass_time(MINUTE + 5, stride=5)
     assert await town.states(generation_id) == [State.DELIVERED]
-    assert town.pictures_on_the_card() == 1
+    assert town.images_on_the_card() == 1
     assert len(town.rest.edits()) == 1
     assert await town.money() == (45, 0)
     assert len(town.service.posts) == 1
@@ -113,7 +113,7 @@ async def test_an_image_made_in_the_hour_arrives_from_another_process_too(town: 
     town.discord_comes_back()
     await town.pass_time(MINUTE + 5, stride=5)
     assert await town.states(generation_id) == [State.DELIVERED]
-    assert town.pictures_on_the_card() == 1
+    assert town.images_on_the_card() == 1
     assert await town.money() == (45, 0)
 
 

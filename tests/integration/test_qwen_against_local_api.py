@@ -27,7 +27,7 @@ from qwen.errors import (
 from qwen.images import ImageDownloader, open_download_session
 from qwen.models import SEED_MAX, SEED_RANDOM, OutputFormat, Size, Task, TaskRequest, TaskStatus
 from sandbox.clock import SandboxClock
-from sandbox.image_api import ImageApi, Mood
+from sandbox.image_api import ImageApi, Mood, attach_image_api
 
 LOOPBACK = frozenset({"127.0.0.1"})
 REQUEST = TaskRequest("a lighthouse at dusk", Size.PORTRAIT_SMALL, 7, OutputFormat.JPEG)
@@ -54,7 +54,7 @@ POLL_MEETS: dict[Mood, type[QwenError]] = {
     Mood.GARBAGE: ServiceUnavailable,
     Mood.CHALLENGE: ServiceUnavailable,
 }
-PICTURE_MEETS: dict[Mood, type[QwenError]] = {
+IMAGE_MEETS: dict[Mood, type[QwenError]] = {
     Mood.HUGE_IMAGE: ImageTooLarge,
     Mood.NOT_AN_IMAGE: NotAnImage,
     Mood.BOMB: NotAnImage,
@@ -108,7 +108,7 @@ async def bench() -> AsyncIterator[Bench]:
     images = ImageApi(SandboxClock(), rng=random.Random(7))
     images.seconds_per_image = (0.08, 0.1)
     app, urls = web.Application(), [""]
-    images.attach(app, lambda: urls[0])
+    attach_image_api(app, images, lambda: urls[0])
     runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -128,7 +128,7 @@ async def bench() -> AsyncIterator[Bench]:
 
 
 def test_every_mood_of_the_local_api_is_met_in_this_file() -> None:
-    assert {*POST_MEETS, *POLL_MEETS, *PICTURE_MEETS, *MAKES_AN_IMAGE, *ENDS_OTHERWISE} == set(Mood)
+    assert {*POST_MEETS, *POLL_MEETS, *IMAGE_MEETS, *MAKES_AN_IMAGE, *ENDS_OTHERWISE} == set(Mood)
 
 
 @pytest.mark.parametrize(("size", "output_format"), SHAPES)
@@ -233,7 +233,7 @@ async def test_a_success_without_an_address_is_told_as_such(bench: Bench) -> Non
     assert (task.status, task.image_urls) == (TaskStatus.SUCCESS, ())
 
 
-@pytest.mark.parametrize(("mood", "error"), PICTURE_MEETS.items())
+@pytest.mark.parametrize(("mood", "error"), IMAGE_MEETS.items())
 async def test_a_bad_image_does_not_get_in(bench: Bench, mood: Mood, error: type[QwenError]) -> None:
     bench.images.set_mood(mood)
     task = await bench.made()

@@ -1,4 +1,4 @@
-"""The picture's download over real sockets: what gets in, and every way to get somewhere else or too much."""
+"""The image's download over real sockets: what gets in, and every way to get somewhere else or too much."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def a_downloader(
         yield ImageDownloader(session, allowed_hosts=hosts, **(values | options))
 
 
-async def the_picture(wire: Wire) -> None:
+async def the_image(wire: Wire) -> None:
     await wire.hear()
     await wire.answer(200, PNG, Content_Type="text/plain")
 
@@ -97,7 +97,7 @@ async def fault_of(converse, **options: Any) -> tuple[QwenError, int]:
 
 
 async def test_an_image_arrives_whole_with_the_type_its_bytes_tell() -> None:
-    async with raw_server(the_picture) as server, a_downloader() as downloader:
+    async with raw_server(the_image) as server, a_downloader() as downloader:
         image = await downloader.download(f"{server.url}/cdn/i.jpg?X-Sig=a%2Bb")
     assert image == DownloadedImage(PNG, OutputFormat.PNG, 64, 96)
     assert b"GET /cdn/i.jpg?X-Sig=a%2Bb HTTP/1.1\r\n" in server.requests[0]
@@ -165,7 +165,7 @@ async def test_content_encoding_identity_is_no_encoding() -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::ffff:127.0.0.1]", "[::1]", "2130706433", "127.1", "0", "localhost"])
 async def test_our_own_machine_is_not_fetched_from_however_it_is_written(host: str) -> None:
-    async with raw_server(the_picture) as server, a_downloader(hosts=frozenset()) as downloader:
+    async with raw_server(the_image) as server, a_downloader(hosts=frozenset()) as downloader:
         for url in (f"https://{host}/i.png", f"https://{host}:{server.port}/i.png", f"http://{host}:{server.port}/"):
             with pytest.raises(ImageUrlRefused):
                 await downloader.download(url)
@@ -199,7 +199,7 @@ async def test_a_name_that_answers_public_first_and_private_then_is_refused_the_
 async def test_a_named_host_may_resolve_to_a_private_address_and_only_that_one() -> None:
     resolver = ScriptedResolver(["127.0.0.1"])
     hosts = frozenset({"mirror.example"})
-    async with raw_server(the_picture) as server, a_downloader(hosts=hosts, resolver=resolver) as downloader:
+    async with raw_server(the_image) as server, a_downloader(hosts=hosts, resolver=resolver) as downloader:
         assert (await downloader.download(f"http://mirror.example:{server.port}/i.png")).height == 96
         with pytest.raises(ImageUrlRefused, match="QWEN_IMAGE_HOSTS"):
             await downloader.download(f"http://other.example:{server.port}/i.png")
@@ -224,7 +224,7 @@ async def test_a_redirect_is_followed_with_a_request_that_holds_nothing_of_the_f
 
 
 def leading_on(times: int) -> Conversation:
-    """Redirect so many times, then give the picture."""
+    """Redirect so many times, then give the image."""
 
     async def converse(wire: Wire) -> None:
         await wire.hear()
@@ -302,7 +302,7 @@ async def test_a_challenge_page_instead_of_the_image_is_tried_again() -> None:
         assert (await downloader.download(f"{server.url}/i.png")).data == PNG
 
 
-# --- too much, or no picture ----------------------------------------------------------------------------------------
+# --- too much, or no image ----------------------------------------------------------------------------------------
 
 
 async def test_an_announced_size_above_the_limit_is_refused_before_the_body() -> None:
@@ -317,7 +317,7 @@ async def test_an_announced_size_above_the_limit_is_refused_before_the_body() ->
 
 
 async def test_an_image_of_exactly_the_limit_is_taken() -> None:
-    async with raw_server(the_picture) as server, a_downloader(max_bytes=len(PNG)) as downloader:
+    async with raw_server(the_image) as server, a_downloader(max_bytes=len(PNG)) as downloader:
         assert (await downloader.download(f"{server.url}/i.png")).data == PNG
 
 
@@ -386,7 +386,7 @@ async def hang_up(wire: Wire) -> None:
     await wire.hear()
 
 
-async def break_off_in_the_picture(wire: Wire) -> None:
+async def break_off_in_the_image(wire: Wire) -> None:
     await wire.hear()
     await wire.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(PNG), PNG[:500]))
 
@@ -396,9 +396,7 @@ async def answer_no_http(wire: Wire) -> None:
     await wire.say(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
 
 
-@pytest.mark.parametrize(
-    "converse", [reset, hang_up, break_off_in_the_picture, answer_no_http], ids=lambda c: c.__name__
-)
+@pytest.mark.parametrize("converse", [reset, hang_up, break_off_in_the_image, answer_no_http], ids=lambda c: c.__name__)
 async def test_a_broken_connection_is_tried_again_then_told_as_temporary(converse) -> None:
     pauses = Pauses()
     error, connections = await fault_of(converse, sleep=pauses)
@@ -523,8 +521,8 @@ async def test_limits_of_nothing_are_refused(options: dict[str, Any]) -> None:
 
 async def test_the_log_holds_bytes_and_milliseconds_and_no_address(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, logger="qwen_imagine.qwen")
-    async with raw_server(the_picture) as server, a_downloader() as downloader:
+    async with raw_server(the_image) as server, a_downloader() as downloader:
         image = await downloader.download(f"{server.url}/i.png?sig=canary")
     (line,) = [record.getMessage() for record in caplog.records if record.name == "qwen_imagine.qwen"]
-    assert line.startswith(f"picture of {len(PNG)} bytes fetched in ")
+    assert line.startswith(f"image of {len(PNG)} bytes fetched in ")
     assert "canary" not in line + repr(image)

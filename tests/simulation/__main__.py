@@ -27,7 +27,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=read_seeds, default=range(500), help="first-end (without the end), or one seed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes that share the work")
     parser.add_argument("--history", action="store_true", help="print the whole history of the first seed and stop")
-    parser.add_argument("--plain", action="store_true", help="days without callbacks, own settings and large pictures")
+    parser.add_argument("--plain", action="store_true", help="days without callbacks, own settings and large images")
     parser.add_argument("--sweep", action="store_true", help="a few small days instead, with a death at every await")
     arguments = parser.parse_args()
     if arguments.sweep:

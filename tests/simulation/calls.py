@@ -83,7 +83,7 @@ class Calls:
             await self._call(dice.uniform(0.0, 2.0), None, body, "", dice, token=token)
 
     async def _lie(self, post: Post, task: ApiTask, dice: random.Random) -> None:
-        """The address is right and nothing else is: statuses, costs, pictures and tasks that are not this image's."""
+        """The address is right and nothing else is: statuses, costs, images and tasks that are not this image's."""
         stranger = self.api.take_strangers(f"stranger-{task.id}").id
         nobody = f"nobody-{task.id}"
         self.claimed_for |= {stranger: post.image, nobody: post.image}

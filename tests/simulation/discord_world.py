@@ -51,18 +51,18 @@ class Interaction:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What a message said at one time. *pictures* and *links* are ids of tasks."""
+    """What a message said at one time. *images* and *links* are ids of tasks."""
 
     at: float
     text: str
-    pictures: frozenset[str]
+    image_files: frozenset[str]
     cancellable: bool
     links: frozenset[str] = frozenset()
 
     @property
     def holds(self) -> frozenset[str]:
         """What a person gets to see from here, at once or after a click."""
-        return self.pictures | self.links
+        return self.image_files | self.links
 
 
 @dataclass(slots=True)
@@ -321,20 +321,20 @@ class DiscordWorld:
         message.components = payload.get("components", message.components)
         message.content = payload.get("content") or message.content
         shown = set(_media(message.components))
-        pictures = [
+        image_files = [
             self.task_of(data) for name, data in message.attachments.values() if name in shown or not message.components
         ]
-        assert len(pictures) == len(set(pictures)), "one picture twice on one message"
+        assert len(image_files) == len(set(image_files)), "one image twice on one message"
         text = "\n".join([message.content, *_texts(message.components)])
         version = Version(
             self.loop.time(),
             text,
-            frozenset(pictures),
+            frozenset(image_files),
             "imagine:cancel:" in json.dumps(message.components),
             frozenset(_LINK.findall(text)),
         )
         message.versions.append(version)
-        self.note(f"message {message.id} now shows {sorted(version.pictures)} {version.text!r}")
+        self.note(f"message {message.id} now shows {sorted(version.image_files)} {version.text!r}")
 
     def shown(self, message: Message | None) -> dict[str, Any]:
         """The message as Discord sends it."""

@@ -23,7 +23,7 @@ from tests.simulation.loop import Life, VirtualLoop
 from tests.simulation.paintings import frame_of, number_in, painting_of, task_in
 
 HOST = "cdn.example.com"
-STORE_HOST = "store.example.com"  # where every address of a picture redirects to
+STORE_HOST = "store.example.com"  # where every address of an image redirects to
 API_URL = "https://api.example.com/api"
 PUBLIC_URL = "https://bot.example.com"
 HUGE_BYTES = 30 << 20
@@ -76,14 +76,14 @@ class ImageApi:
     paints: tuple[float, float]
     trouble: Trouble
     note: Note
-    sizes: tuple[str, ...] = ()  # of the pictures, taken in turn; none: frames without a picture in them
+    sizes: tuple[str, ...] = ()  # of the images, taken in turn; none: frames without an image in them
     task_limit: int = 0  # tasks that may run at once; 0: any number
     on_take: Callable[[Post, ApiTask], None] = lambda post, task: None
     healed: bool = False  # nothing is stuck or gone any more
     posts: list[Post] = field(default_factory=list)
     tasks: dict[str, ApiTask] = field(default_factory=dict)
     polls: dict[str, list[Look]] = field(default_factory=dict)
-    downloads: Counter[tuple[str, str]] = field(default_factory=Counter)  # of whole pictures, by (life, task)
+    downloads: Counter[tuple[str, str]] = field(default_factory=Counter)  # of whole images, by (life, task)
 
     def dice(self, what: str) -> random.Random:
         """Chances that depend on what they are about, not on what else happens in the run."""
@@ -105,8 +105,8 @@ class ImageApi:
         if self.sizes:
             number = len(self.tasks) - 1
             task.data = painting_of(task.id, number, self.dice(f"painting {task.id}"))
-            # What nobody fetches nobody can look into: such a task has a picture, or none at all.
-            task.huge = self.sizes[number % len(self.sizes)] == "huge" and task.outcome != "not a picture"
+            # What nobody fetches nobody can look into: such a task has an image, or none at all.
+            task.huge = self.sizes[number % len(self.sizes)] == "huge" and task.outcome != "not an image"
         return task
 
     def is_full(self) -> bool:
@@ -118,13 +118,13 @@ class ImageApi:
         return self.loop.time() >= task.ready_at and self.outcome_of(task) not in ("stuck", "gone")
 
     def take_strangers(self, name: str) -> ApiTask:
-        """A task of another customer's that is ready, with a picture of its own."""
+        """A task of another customer's that is ready, with an image of its own."""
         asked = {"prompt": "somebody else's idea", "seed": 7}
         task = ApiTask(name, "", "success", self.loop.time(), 5, frame_of(name), asked=asked)
         return self.tasks.setdefault(name, task)
 
     def task_shown(self, data: bytes) -> str:
-        """Whose picture this is, also after it was made smaller."""
+        """Whose image this is, also after it was made smaller."""
         return task_in(data) or list(self.tasks)[number_in(data)]
 
     def outcome_of(self, task: ApiTask) -> str:
@@ -139,7 +139,7 @@ class ImageApi:
         if outcome in ("declined", "failed"):
             words = "Content policy violation detected" if outcome == "declined" else "the worker restarted"
             return {**data, "status": "FAILED", "error_message": words}
-        urls = [] if outcome == "no picture" else [f"https://{HOST}/{task.id}.png"]
+        urls = [] if outcome == "no image" else [f"https://{HOST}/{task.id}.png"]
         return {**data, "status": "SUCCESS", "consumed_credits": task.consumed, "response": urls}
 
 
@@ -203,7 +203,7 @@ class Session:
     @asynccontextmanager
     async def get(self, url: Any, **_: Any) -> AsyncIterator[_Reply]:
         async with asyncio.timeout(15.0):
-            yield await self._picture(str(url))
+            yield await self._image(str(url))
 
     async def _post(self, body: Any) -> _Reply:
         api, asked = self._api, json.loads(body.decode())
@@ -236,11 +236,11 @@ class Session:
         api.note(f"{self._life.name} looks at {task_id}: {fault or 'ok'} {reply.status} {reply.body[:90]!r}")
         return reply
 
-    async def _picture(self, url: str) -> _Reply:
+    async def _image(self, url: str) -> _Reply:
         api = self._api
-        fault = api.trouble("picture")
-        dice = api.dice(f"picture {url} {api.loop.time()}")
-        reply = await self._exchange(fault, dice, lambda: _answer_picture(api, url, fault))
+        fault = api.trouble("image")
+        dice = api.dice(f"image {url} {api.loop.time()}")
+        reply = await self._exchange(fault, dice, lambda: _answer_image(api, url, fault))
         api.note(f"{self._life.name} downloads {url}: {fault or 'ok'} {reply.status}")
         if reply.status == 200:
             api.downloads[self._life.name, _task_at(url)] += 1
@@ -326,7 +326,7 @@ def _answer_poll(api: ImageApi, task_id: str, fault: str | None) -> _Reply:
     return _envelope(api.status(task))
 
 
-def _answer_picture(api: ImageApi, url: str, fault: str | None) -> _Reply:
+def _answer_image(api: ImageApi, url: str, fault: str | None) -> _Reply:
     refusal = _refusal(fault)
     name = url.rpartition("/")[2]
     task = api.tasks.get(_task_at(url))
@@ -337,7 +337,7 @@ def _answer_picture(api: ImageApi, url: str, fault: str | None) -> _Reply:
     if task is None:
         return _Reply(404, b"")
     more_bytes = HUGE_BYTES if task.huge else 0
-    return _Reply(200, b"just text" if task.outcome == "not a picture" else task.data, more_bytes=more_bytes)
+    return _Reply(200, b"just text" if task.outcome == "not an image" else task.data, more_bytes=more_bytes)
 
 
 def _task_at(url: str) -> str:

@@ -14,7 +14,7 @@ from generations.worker.throttle import FIRST_SLOTS, FIRST_TRY_SECONDS
 from tests.simulation.discord_world import Message
 from tests.simulation.image_api import Look
 from tests.simulation.promises_of_calls import calls_are_hints, was_called_between
-from tests.simulation.promises_of_downloads import pictures_are_fetched_once
+from tests.simulation.promises_of_downloads import images_are_fetched_once
 from tests.simulation.promises_of_pings import pings_are_wanted
 from tests.simulation.promises_of_sizes import links_are_needed
 from tests.simulation.rows import GenerationRow, ImageRow, read_rows
@@ -46,11 +46,11 @@ def check(run: Run) -> Iterator[str]:
     yield from calls_are_hints(run, images)
     yield from pings_are_wanted(run, generations)
     yield from links_are_needed(run, generations)
-    yield from pictures_are_fetched_once(run, images)
+    yield from images_are_fetched_once(run, images)
     for generation in generations:
         yield from _the_card_is_right(run, generation)
         yield from _plain_messages_are_right(run, generation)
-        yield from _pictures_are_where_they_belong(run, generation)
+        yield from _images_are_where_they_belong(run, generation)
 
 
 # -- money ---------------------------------------------------------------
@@ -104,7 +104,7 @@ def _each_charge_is_right(run: Run, images: list[ImageRow]) -> Iterator[str]:
         if charged[image.id] != expected:
             yield f"image {image.id} ({image.state}, {image.ending}) was charged {charged[image.id]}, not {expected}"
         if image.state in MADE and (task is None or run.world.api.outcome_of(task) != "success"):
-            yield f"image {image.id} is {image.state} but its task never had a picture"
+            yield f"image {image.id} is {image.state} but its task never had an image"
 
 
 def _each_refill_is_right(run: Run) -> Iterator[str]:
@@ -252,7 +252,7 @@ def _each_ending_has_a_cause(run: Run, generations: list[GenerationRow]) -> Iter
                 case Ending.DECLINED | Ending.SERVICE_FAILED:
                     cause = bool(outcomes & {"declined", "failed"})
                 case Ending.NO_IMAGE | Ending.IMAGE_UNUSABLE:
-                    cause = bool(outcomes & {"no picture", "not a picture"}) or "picture" in troubled
+                    cause = bool(outcomes & {"no image", "not an image"}) or "image" in troubled
                 case Ending.NOT_ANSWERED:
                     cause = "discord" in troubled or disturbed or bool(run.scenario.asked[0].late)
                     cause = cause or any(asked.late or asked.again_after is not None for asked in run.scenario.asked)
@@ -295,7 +295,7 @@ def _the_card_is_right(run: Run, generation: GenerationRow) -> Iterator[str]:
 
 
 def _plain_messages_are_right(run: Run, generation: GenerationRow) -> Iterator[str]:
-    """Pictures that found no other place than a message of their own, which is never edited."""
+    """Images that found no other place than a message of their own, which is never edited."""
     tasks = {image.task_id for image in generation.images} - {None}
     for message in run.world.discord.messages.values():
         plain = message.id != generation.message_id and not message.components
@@ -335,7 +335,7 @@ def _within_reach(run: Run, card: Message) -> bool:
     return card.channel_id // 10 not in run.world.discord.closed_dms
 
 
-def _pictures_are_where_they_belong(run: Run, generation: GenerationRow) -> Iterator[str]:
+def _images_are_where_they_belong(run: Run, generation: GenerationRow) -> Iterator[str]:
     messages = [message for message in run.world.discord.messages.values() if message.versions]
     for image in generation.images:
         if image.task_id is None:
@@ -343,8 +343,8 @@ def _pictures_are_where_they_belong(run: Run, generation: GenerationRow) -> Iter
         holding = [message for message in messages if any(image.task_id in v.holds for v in message.versions)]
         if image.state is State.DELIVERED and not holding:
             yield f"image {image.id} is called delivered, but nobody ever saw it"
-        standing = [message for message in holding if image.task_id in message.versions[-1].holds]
-        if image.state is State.DELIVERED and holding and not standing:
+        attachment_ids = [message for message in holding if image.task_id in message.versions[-1].holds]
+        if image.state is State.DELIVERED and holding and not attachment_ids:
             yield f"image {image.id} was shown and then taken away"
         if image.state is State.UNDELIVERED and image.user_id not in run.world.discord.closed_dms:
             yield f"image {image.id} is called undeliverable, but its person could have been written to"
@@ -356,15 +356,15 @@ def _pictures_are_where_they_belong(run: Run, generation: GenerationRow) -> Iter
         if message.interaction is generation.told and not message.deleted:
             # An edit whose answer was lost may be followed by one that knows less, but that is not the last one.
             lost = (
-                frozenset[str]().union(*(version.pictures for version in message.versions))
-                - message.versions[-1].pictures
+                frozenset[str]().union(*(version.image_files for version in message.versions))
+                - message.versions[-1].image_files
             )
             # What Discord would not have on the card again stands in a message of its own, which the card names.
             lost -= {
-                picture
+                image_file
                 for other in messages
                 if f"/{other.id}" in message.versions[-1].text and not other.deleted
-                for picture in other.versions[-1].pictures
+                for image_file in other.versions[-1].image_files
             }
             if lost:
                 yield f"message {message.id} showed {sorted(lost)} and ends without"

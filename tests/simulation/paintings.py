@@ -1,4 +1,4 @@
-"""The pictures of the simulated service, each of which can be told from every other, also after it was made smaller."""
+"""The images of the simulated service, each of which can be told from every other, also after it was made smaller."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PIXELS = zlib.compress(b"")
 
 
 def frame_of(task_id: str) -> bytes:
-    """The frame of a PNG without pixels, with the task's id in it: the quickest that passes for a picture."""
+    """The frame of a PNG without pixels, with the task's id in it: the quickest that passes for an image."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -29,20 +29,20 @@ def frame_of(task_id: str) -> bytes:
 def painting_of(task_id: str, number: int, dice: random.Random) -> bytes:
     """A PNG of some six thousand bytes that can be decoded and made smaller. *number*: below 256."""
     assert number < 1 << (COLUMNS * ROWS)
-    picture = Image.frombytes("RGB", (SIDE, SIDE), dice.randbytes(SIDE * SIDE * 3))
+    image_file = Image.frombytes("RGB", (SIDE, SIDE), dice.randbytes(SIDE * SIDE * 3))
     for bit in range(COLUMNS * ROWS):
         colour = (255, 255, 255) if number >> bit & 1 else (0, 0, 0)
         left, top = bit % COLUMNS * BLOCK, bit // COLUMNS * BLOCK
-        picture.paste(colour, (left, top, left + BLOCK, top + BLOCK))
+        image_file.paste(colour, (left, top, left + BLOCK, top + BLOCK))
     marks = PngImagePlugin.PngInfo()
     marks.add_text("task", f"{task_id}\n")
     out = io.BytesIO()
-    picture.save(out, "PNG", pnginfo=marks, compress_level=1)
+    image_file.save(out, "PNG", pnginfo=marks, compress_level=1)
     return out.getvalue()
 
 
 def task_in(data: bytes) -> str:
-    """The task whose picture this is, as it came; empty: it was encoded anew."""
+    """The task whose image this is, as it came; empty: it was encoded anew."""
     return data.partition(b"task\0")[2].partition(b"\n")[0].decode()
 
 

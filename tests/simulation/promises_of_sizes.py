@@ -1,4 +1,4 @@
-"""What must be true of large pictures: they are made to fit, and a link stands in for those alone that can't be."""
+"""What must be true of large images: they are made to fit, and a link stands in for those alone that can't be."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SMALLEST_BYTES = 350  # any painting can be made so small
 def links_are_needed(run: Run, generations: list[GenerationRow]) -> Iterator[str]:
     """Every sentence that is not true."""
     versions = [version for message in run.world.discord.messages.values() for version in message.versions]
-    shown = {picture for version in versions for picture in version.pictures}
+    shown = {image_file for version in versions for image_file in version.image_files}
     for generation in generations:
         limit = generation.told.limit
         if limit > run.world.discord.bot_limit:  # the event said more than the place takes: there is one more try

@@ -17,23 +17,23 @@ POST_FAULTS = (
     "402", "silent", "slow", "no task id",
 )  # fmt: skip
 POLL_FAULTS = ("refused", "cut before", "500 before", "429", "429 wait", "404", "401", "html", "silent", "slow", "odd")
-PICTURE_FAULTS = ("refused", "cut before", "500 before", "404", "slow", "silent")
+IMAGE_FAULTS = ("refused", "cut before", "500 before", "404", "slow", "silent")
 DISCORD_FAULTS = ("cut before", "cut after", "500 before", "500 after", "429", "slow", "outage", "outage", "400")
 DATABASE_FAULTS = ("slow", "slow", "locked", "lost")
 FAULTS = {
     "post": POST_FAULTS,
     "look": POLL_FAULTS,
-    "picture": PICTURE_FAULTS,
+    "image": IMAGE_FAULTS,
     "discord": DISCORD_FAULTS,
     "database": DATABASE_FAULTS,
 }
-MOMENTS = ("post", "post", "look", "picture", "discord", "commit")  # what a life may be doing when it is cut short
+MOMENTS = ("post", "post", "look", "image", "discord", "commit")  # what a life may be doing when it is cut short
 CALLS = ("in time", "in time", "late", "too soon", "twice", "often", "guessed", "lies", "lies", "lost")
 LOST_ANSWERS = ("cut after", "500 after", "no task id", "silent")
 PINGS = ("always", "always", "slow", "never", "")  # "": never set
 USUAL_LIMIT = 10 << 20
 LIMITS = (USUAL_LIMIT, 5000, 1500, 600, 350, 90)  # a painting has some 6400 bytes, at its smallest 110
-OUTCOMES = ("success",) * 12 + ("declined", "failed", "no picture", "not a picture", "stuck", "gone")
+OUTCOMES = ("success",) * 12 + ("declined", "failed", "no image", "not an image", "stuck", "gone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class Scenario:
     outcomes: tuple[str, ...] = ("success",)
     calls: tuple[str, ...] = ()  # how the tasks are called back, in turn; none: nobody asks to be called
     pings: tuple[str, ...] = ()  # what each person set; none: nobody ever set anything
-    sizes: tuple[str, ...] = ()  # of the pictures, in turn: "painting" or "huge"; none: too small to matter
+    sizes: tuple[str, ...] = ()  # of the images, in turn: "painting" or "huge"; none: too small to matter
     task_limit: int = 0  # tasks that the service lets run at once; 0: any number
     bot_limit: int = USUAL_LIMIT  # bytes a file may have that the bot posts without a token
     secluded: tuple[int, ...] = ()  # channels that the bot is no member of, of which no event says so
@@ -172,7 +172,7 @@ def draw(seed: int) -> Scenario:
 
 
 def furnish(scenario: Scenario) -> Scenario:
-    """The same day with what not every bot has: callbacks, own settings, pictures too large for their place, few tasks,
+    """The same day with what not every bot has: callbacks, own settings, images too large for their place, few tasks,
     a private thread.
 
     Each is drawn by dice of its own, so that the rest of the day stays what it was.
@@ -254,7 +254,7 @@ def _pressed(rng: random.Random, asked: Asked) -> Pressed:
 
 
 def _window(rng: random.Random, asked_at: float, ends: float) -> Window:
-    kind = rng.choice(("post", "post", "look", "picture", "discord", "discord", "discord", "database"))
+    kind = rng.choice(("post", "post", "look", "image", "discord", "discord", "discord", "database"))
     begins = max(0.0, asked_at + (rng.uniform(-3.0, 1.0) if kind == "post" else rng.uniform(-3.0, 25.0)))
     way = rng.choice(FAULTS[kind]) if rng.random() < 0.6 else ""
     probability = rng.choice((0.2, 0.5, 0.9) if kind != "database" else (0.03, 0.1, 0.3))

@@ -1,4 +1,4 @@
-"""That the simulation can tell its pictures apart, however small they were made."""
+"""That the simulation can tell its images apart, however small they were made."""
 
 from __future__ import annotations
 

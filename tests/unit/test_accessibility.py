@@ -53,7 +53,7 @@ def words(made: Generation, progress: Progress, attached: dict[int, str]) -> str
 
 
 def test_no_two_states_are_told_apart_by_colour_or_emoji_alone() -> None:
-    """Words alone, without colour and pictures, say which state it is."""
+    """Words alone, without colour and images, say which state it is."""
     said = {name: re.sub(r"[^\w ]", "", words(*made)) for name, made in every_state().items()}
     for one, other in itertools.combinations(said, 2):
         assert said[one] != said[other], (one, other)

@@ -95,14 +95,14 @@ def test_a_call_in_the_millisecond_of_a_poll_comes_after_it() -> None:
 def test_a_wall_clock_that_went_back_delays_no_call_for_longer_than_that() -> None:
     looked = image(State.RUNNING, task_id="t", last_poll_at_ms=START_MS + 600 * SECOND)
     spent = Callback(1, 0, "hash", START_MS + 600 * SECOND)
-    assert noted_call(spent, looked, None, START_MS).heard_at_ms == START_MS + 5 * SECOND
+    assert noted_call(spent, looked, None, START_MS).called_at_ms == START_MS + 5 * SECOND
 
 
 def test_a_poll_that_followed_a_call_has_spent_it_when_it_ends_and_a_call_meanwhile_counts_from_there() -> None:
     look, ended_ms = Poll(START_MS, START_MS - SECOND), START_MS + 2 * SECOND
     spent, again = Callback(1, 0, "hash", START_MS), Callback(1, 0, "hash", START_MS + 5 * SECOND)
-    assert after_poll(spent, look, ended_ms).heard_at_ms == ended_ms
-    assert after_poll(again, look, ended_ms).heard_at_ms == ended_ms + 5 * SECOND
+    assert after_poll(spent, look, ended_ms).called_at_ms == ended_ms
+    assert after_poll(again, look, ended_ms).called_at_ms == ended_ms + 5 * SECOND
     assert after_poll(again, Poll(START_MS), ended_ms) == again, "a look of its own has no say in it"
 
 
@@ -115,9 +115,9 @@ def test_however_many_calls_come_their_polls_are_five_seconds_apart(moments: lis
             known = noted_call(known, running, None, now_ms)
             assert is_called(known, running), "each is followed by a look, at the latest 5 s from now"
             assert (due_after_call(known, running, now_ms) or 0) <= now_ms + 5 * SECOND
-        elif is_called(known, running) and now_ms >= (known.heard_at_ms or 0):
-            look = Poll(now_ms, known.heard_at_ms)
-            known = after_poll(replace(known, heard_at_ms=now_ms), look, now_ms)
+        elif is_called(known, running) and now_ms >= (known.called_at_ms or 0):
+            look = Poll(now_ms, known.called_at_ms)
+            known = after_poll(replace(known, called_at_ms=now_ms), look, now_ms)
             running = replace(running, last_poll_at_ms=now_ms)
             polls.append(now_ms)
     assert all(later - earlier >= 5 * SECOND for earlier, later in itertools.pairwise(polls))
@@ -133,7 +133,7 @@ def test_where_there_is_no_task_there_is_nothing_to_poll_at() -> None:
 def test_of_several_calls_that_wait_for_one_poll_the_first_counts_and_the_rest_write_nothing() -> None:
     running = image(State.RUNNING, task_id="t", last_poll_at_ms=START_MS)
     first = noted_call(WAITING_FOR, running, "claim", START_MS + SECOND)
-    assert (first.heard_at_ms, first.claimed_task_id) == (START_MS + SECOND, None)
+    assert (first.called_at_ms, first.claimed_task_id) == (START_MS + SECOND, None)
     assert noted_call(first, running, None, START_MS + 2 * SECOND) == first
 
 

@@ -333,10 +333,10 @@ def test_no_prompt_breaks_a_limit_or_pings(prompt: str, state: State) -> None:
         if state in RETURNED:
             images[number] = replace(images[number], ending=ending)
     links = {position: "https://images.example/" + "a" * 500 * position for position in range(4)}
-    pictures = {position: f"attachment://{position}.png" for position in range(4)}
+    image_files = {position: f"attachment://{position}.png" for position in range(4)}
     for more in (
         {},
-        {"attached": pictures},
+        {"attached": image_files},
         {"linked": links},
         {"elsewhere": ["https://discord.com/channels/1/2/3"] * 4},
     ):

@@ -390,9 +390,9 @@ def test_a_prompt_that_the_service_repeats_cannot_pass_for_an_empty_account(prom
         "Bad Request: 'prompt' is required.",
         "Invalid size",
         "Content policy violation",
-        "credit card pictures are not allowed",
+        "credit card images are not allowed",
         "forbidden words: top up",
-        "pictures with no photo credits are not allowed",
+        "images with no photo credits are not allowed",
     ],
 )
 def test_other_refusals_are_about_the_request(message: str) -> None:

@@ -1,4 +1,4 @@
-"""Pictures that are too large, made smaller; and bytes that pretend to be pictures."""
+"""Images that are too large, made smaller; and bytes that pretend to be images."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def noise(width: int, height: int, mode: str = "RGB") -> Image.Image:
     return Image.frombytes(mode, (width, height), random.Random(5).randbytes(width * height * channels))
 
 
-def encoded(picture: Image.Image, format: str, **options: object) -> bytes:
+def encoded(image_file: Image.Image, format: str, **options: object) -> bytes:
     out = io.BytesIO()
-    picture.save(out, format, **options)
+    image_file.save(out, format, **options)
     return out.getvalue()
 
 
 def opened(data: bytes) -> Image.Image:
-    picture = Image.open(io.BytesIO(data))
-    picture.load()
-    return picture
+    image_file = Image.open(io.BytesIO(data))
+    image_file.load()
+    return image_file
 
 
 PNG = encoded(noise(400, 600), "PNG")
@@ -70,9 +70,9 @@ def test_what_can_not_be_made_small_enough_is_given_up() -> None:
 
 @pytest.mark.parametrize("wanted", OutputFormat)
 def test_what_is_transparent_stays_so(wanted: OutputFormat) -> None:
-    picture = noise(300, 300, "RGBA")
-    picture.putpixel((0, 0), (255, 0, 0, 0))
-    smaller = shrink(encoded(picture, "PNG"), 200 * KIB, wanted)
+    image_file = noise(300, 300, "RGBA")
+    image_file.putpixel((0, 0), (255, 0, 0, 0))
+    smaller = shrink(encoded(image_file, "PNG"), 200 * KIB, wanted)
     assert smaller.format is OutputFormat.WEBP
     assert opened(smaller.data).mode == "RGBA"
 
@@ -88,7 +88,7 @@ def test_sixteen_bit_grey_is_left_alone_since_it_would_come_out_white() -> None:
         shrink(encoded(Image.new("I;16", (300, 300), 30_000), "PNG"), 40 * KIB, OutputFormat.PNG)
 
 
-def test_a_image_on_its_side_comes_out_upright() -> None:
+def test_an_image_on_its_side_comes_out_upright() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter turn, as cameras note it
     data = encoded(noise(200, 100), "JPEG", quality=100, exif=exif)
@@ -159,7 +159,7 @@ SMALL = [
     st.integers(0, 2000),
     st.integers(1, 2000),
 )
-def test_broken_bytes_end_in_a_image_or_in_a_clear_no(
+def test_broken_bytes_end_in_an_image_or_in_a_clear_no(
     good: bytes, changes: list[tuple[int, int]], length: int, limit: int
 ) -> None:
     data = bytearray(good)
@@ -180,7 +180,7 @@ def test_broken_bytes_end_in_a_image_or_in_a_clear_no(
 
 async def test_the_press_says_none_where_nothing_can_be_done_and_goes_on() -> None:
     press = Reencoder()
-    assert await press.fit(b"not a picture", 10, OutputFormat.PNG) is None
+    assert await press.fit(b"not an image", 10, OutputFormat.PNG) is None
     smaller = await press.fit(PNG, 60 * KIB, OutputFormat.PNG)
     assert smaller is not None and len(smaller.data) <= 60 * KIB
 

@@ -12,12 +12,12 @@ from sqlalchemy import func, select
 from generations.delivery_result import DeliveryResult, Place
 from generations.errors import DeliveryDelayed
 from generations.model import Ending, Generation, Progress, State
+from generations.records.tables import generations
 from generations.worker.loop import LEASE_SECONDS, MAX_STEPS
 from images.image_memory import BUDGET_BYTES, KEEP_SECONDS, ImageMemory
 from qwen.errors import ImageUnavailable
 from qwen.images import DownloadedImage
 from qwen.models import OutputFormat
-from store.tables import generations
 from tests.doubles import PAINTING, READY, Shelf, Wall
 from tests.worker.conftest import Workshop
 
@@ -50,11 +50,11 @@ class Uploads(Wall):
     warehouse: Warehouse = field(default_factory=Warehouse)
 
     async def show(
-        self, generation: Generation, progress: Progress, pictures: Mapping[int, DownloadedImage]
+        self, generation: Generation, progress: Progress, image_files: Mapping[int, DownloadedImage]
     ) -> DeliveryResult:
         await asyncio.sleep(0)
-        shown = await super().show(generation, progress, pictures)
-        self.warehouse.bytes_now -= len(LARGE.data) * len(pictures)
+        shown = await super().show(generation, progress, image_files)
+        self.warehouse.bytes_now -= len(LARGE.data) * len(image_files)
         return shown
 
 
@@ -192,7 +192,7 @@ async def test_the_other_images_of_its_card_are_asked_about_meanwhile(workshop: 
 async def test_what_does_not_fit_into_the_budget_is_fetched_once_more_when_its_turn_comes(workshop: Workshop) -> None:
     workshop.max_per_user = 3
     workshop.restart()
-    workshop.context.images = ImageMemory(len(b"\x89PNG picture"))
+    workshop.context.images = ImageMemory(len(b"\x89PNG image"))
     asked = [await workshop.imagine(user_id=1000 + person) for person in range(3)]
     await workshop.worker.step()
     workshop.wall.delay_seconds = 30.0

@@ -12,7 +12,7 @@ from generations.errors import DeliveryDelayed
 from generations.model import Ending, State
 from generations.worker.stored_schedule import SCHEDULE_KEY, StoredSchedule
 from qwen.models import Size
-from store.memory import load_value
+from store.key_values import load_value
 from tests.doubles import PAINTING
 from tests.worker.conftest import JONAS, MIRA, Workshop
 
@@ -32,9 +32,9 @@ async def test_an_image_is_posted_once_looked_at_and_paid_for_once(workshop: Wor
     assert await workshop.money() == (45, 0)
     assert len(workshop.service.posts) == 1
     assert workshop.service.posts[0].seed == 42
-    assert [list(pictures) for _, pictures in workshop.wall.shows] == [[0]]
+    assert [list(image_files) for _, image_files in workshop.wall.shows] == [[0]]
     image = (await workshop.load(generation_id)).images[0]
-    assert (image.attachment_id, image.file_name, image.consumed_credits) == (9000, "picture-0.png", 5)
+    assert (image.attachment_id, image.file_name, image.consumed_credits) == (9000, "image-0.png", 5)
 
 
 async def test_polls_of_one_task_stay_five_seconds_apart_and_nothing_is_looked_at_after_its_end(
@@ -104,7 +104,7 @@ async def test_two_processes_share_the_work_and_no_image_is_posted_twice(worksho
         workshop.clock.advance(1)
         await asyncio.gather(first.step(), workshop.worker.step())
     assert len(workshop.service.posts) == 8
-    assert sum(len(pictures) for _, pictures in workshop.wall.shows) == 8
+    assert sum(len(image_files) for _, image_files in workshop.wall.shows) == 8
     assert await workshop.money() == (10, 0)
 
 
@@ -155,7 +155,7 @@ async def test_a_card_that_owes_news_after_its_image_arrived_or_is_kept_is_shown
     assert await workshop.states(generation_id) == [state]
     assert len(workshop.wall.shows) == 1
     await workshop.pass_time(30)
-    assert [len(pictures) for _, pictures in workshop.wall.shows] == [1, 0]
+    assert [len(image_files) for _, image_files in workshop.wall.shows] == [1, 0]
     assert not (await workshop.load(generation_id)).unshown
 
 
@@ -170,7 +170,7 @@ async def test_a_card_owes_news_also_when_it_was_up_to_date_before(workshop: Wor
     workshop.wall.places = [DeliveryResult(Place.CHANNEL, owed_seconds=20.0)]
     await workshop.pass_time(60)
     assert await workshop.states(generation_id) == [State.DELIVERED]
-    assert [len(pictures) for _, pictures in workshop.wall.shows] == [1, 0]
+    assert [len(image_files) for _, image_files in workshop.wall.shows] == [1, 0]
 
 
 async def test_an_image_with_no_place_left_is_kept(workshop: Workshop) -> None:
@@ -184,7 +184,7 @@ async def test_an_image_with_no_place_left_is_kept(workshop: Workshop) -> None:
 
 async def test_of_several_images_the_one_that_landed_before_no_place_was_left_is_delivered(workshop: Workshop) -> None:
     generation_id = await workshop.imagine(count=2)
-    workshop.wall.places = [DeliveryResult(Place.NOWHERE, attachments={0: 9000}, file_names={0: "picture-0.png"})]
+    workshop.wall.places = [DeliveryResult(Place.NOWHERE, attachments={0: 9000}, file_names={0: "image-0.png"})]
     await workshop.worker.step()
     await workshop.pass_time(60)
     assert await workshop.states(generation_id) == [State.DELIVERED, State.UNDELIVERED]

@@ -17,7 +17,7 @@ from qwen.errors import ImageUnavailable
 from qwen.images import DownloadedImage
 from qwen.models import Task
 from store.database import Database, Transaction
-from tests.doubles import PAINTING, READY, ScriptedService, Wall
+from tests.doubles import PAINTING, READY, DatabaseInFront, ScriptedService, Wall
 from tests.worker.conftest import MIRA, Workshop
 
 
@@ -30,7 +30,7 @@ async def test_a_task_that_comes_between_anothers_claim_and_its_verdict_runs_on(
         workshop.clock.advance(30)
         now_ms = workshop.clock.now_ms()
         async with workshop.database.transaction() as tx:
-            await records.claim_due(tx, owner="another", now_ms=now_ms, lease_until_ms=now_ms + 10_000, limit=5)
+            await records.claim_due(tx, lease_holder="another", now_ms=now_ms, lease_until_ms=now_ms + 10_000, limit=5)
 
     workshop.service.during_create = oversleep
     await workshop.worker.step()
@@ -138,11 +138,12 @@ async def test_a_step_that_fails_does_not_end_the_claim_while_a_post_beside_it_i
     assert await workshop.money() == (45, 0)
 
 
-class MeanwhileCancelled(Database):
+class MeanwhileCancelled(DatabaseInFront):
     """The same database, in which the person cancels right after so many transactions; the first is the claim."""
 
     def __init__(self, database: Database, workshop: Workshop, generation_id: int, *, after: int = 1) -> None:
-        self._database, self._generation_id, self._left = database, generation_id, after
+        super().__init__(database)
+        self._generation_id, self._left = generation_id, after
         self._service = workshop.generations
         self._turn = asyncio.Lock()
 
@@ -161,18 +162,18 @@ class SleepyWall(Wall):
     """Its process is stopped in the middle of its first show, until another one has shown all there is."""
 
     workshop: Workshop | None = None
-    standing: list[list[int]] = field(default_factory=list)  # the positions on the card after each show
+    attachment_ids: list[list[int]] = field(default_factory=list)  # the positions on the card after each show
 
     async def show(
-        self, generation: Generation, progress: Progress, pictures: Mapping[int, DownloadedImage]
+        self, generation: Generation, progress: Progress, image_files: Mapping[int, DownloadedImage]
     ) -> DeliveryResult:
         if self.workshop is not None:
             workshop, self.workshop = self.workshop, None
             workshop.restart()
             workshop.clock.jump(30)  # past the lease, without waking its renewal
             await workshop.pass_time(20)
-        shown = await super().show(generation, progress, pictures)
-        self.standing.append(sorted(generation.standing.keys() | shown.attachments.keys()))
+        shown = await super().show(generation, progress, image_files)
+        self.attachment_ids.append(sorted(generation.attachment_ids.keys() | shown.attachments.keys()))
         return shown
 
 
@@ -186,7 +187,7 @@ async def test_what_a_stopped_process_shows_too_late_is_shown_anew_with_the_imag
     workshop.service.on_poll = [READY, PAINTING]
     wall.workshop = workshop
     await workshop.pass_time(60)
-    assert wall.standing[-3:] == [[0, 1], [0], [0, 1]], "the other one's, the late one, and the last"
+    assert wall.attachment_ids[-3:] == [[0, 1], [0], [0, 1]], "the other one's, the late one, and the last"
     assert await workshop.states(generation_id) == [State.DELIVERED, State.DELIVERED]
     assert await workshop.money() == (40, 0)
 

@@ -102,8 +102,8 @@ async def test_an_image_that_is_too_large_to_be_fetched_is_paid_for_and_shown_as
     await workshop.pass_time(20)
     assert await workshop.states(generation_id) == [State.DELIVERED]
     assert await workshop.money() == (45, 0)
-    [(shown, pictures)] = workshop.wall.shows
-    assert pictures == {0: OversizedImage()}
+    [(shown, image_files)] = workshop.wall.shows
+    assert image_files == {0: OversizedImage()}
     assert shown.images[0].image_url == "https://cdn.example.com/image.png"
 
 

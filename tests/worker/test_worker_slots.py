@@ -13,9 +13,9 @@ from generations.worker.stored_schedule import StoredSlots
 from generations.worker.throttle import FIRST_SLOTS, FIRST_TRY_SECONDS, TaskSlots
 from qwen.errors import RateLimited
 from qwen.models import Task, TaskRequest, TaskStatus
+from sandbox.image_api import ImageApi
 from sandbox.image_api.document import GenerateBody, Refused
 from sandbox.image_api.moods import Mood
-from sandbox.image_api.service import Service
 from tests.doubles import PAINTING, ManualClock
 from tests.worker.conftest import Workshop
 
@@ -32,7 +32,9 @@ class LocalService:
     running: list[int] = field(default_factory=list)  # at each POST that was taken, it included
 
     def __post_init__(self) -> None:
-        self.local = Service(self.clock, rng=random.Random(7), monotonic=self.clock.monotonic, max_tasks=self.max_tasks)
+        self.local = ImageApi(
+            self.clock, rng=random.Random(7), monotonic=self.clock.monotonic, max_tasks=self.max_tasks
+        )
         self.local.seconds_per_image = (PAINTING_SECONDS, PAINTING_SECONDS)
 
     async def create_task(self, request: TaskRequest) -> Task:

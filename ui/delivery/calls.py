@@ -1,5 +1,5 @@
 """Makes one call for a card: asks the rate guard first, tells it how the call ended, finds out what a 5xx means, and
-asks for the ids of pictures that an answer left out.
+asks for the ids of images that an answer left out.
 
 Must not know what a refusal means for a card, nor where to go on (ui/delivery/fallback).
 """
@@ -86,7 +86,7 @@ class Calls:
                 return message
 
     async def tell_ids(self, memory: Memory, payload: Payload, way: Way) -> Payload:
-        """Ask once for a card that holds pictures of which no id is known, as after a restart, before it is edited."""
+        """Ask once for a card that holds images of which no id is known, as after a restart, before it is edited."""
         if not payload.leaves_list:
             return payload
         found = None if memory.asked else await self._look(payload.generation, way)
@@ -100,7 +100,7 @@ class Calls:
     async def answer_with_ids(
         self, memory: Memory, payload: Payload, way: Way, answer: discord.Message
     ) -> discord.Message:
-        """*answer* to an edit, or the card asked for anew where that doesn't tell the ids of its pictures."""
+        """*answer* to an edit, or the card asked for anew where that doesn't tell the ids of its images."""
         if not payload.uploads or tells_ids(answer, payload.names()):
             return answer
         found = await self._look(payload.generation, way)
@@ -112,7 +112,7 @@ class Calls:
     def _warn_of_no_ids(self) -> None:
         if not self._warned:
             self._warned = True
-            log.warning("Discord does not tell the ids of pictures on its messages: edits leave the list of them alone")
+            log.warning("Discord does not tell the ids of images on its messages: edits leave the list of them alone")
 
     async def _look(self, generation: Generation, way: Way) -> discord.Message | None:
         """The card as it stands, asked for by *way*; None: Discord does not tell now."""

@@ -1,4 +1,4 @@
-"""What this process learned of a card by showing it: where it stands, and which pictures are on it. Pure.
+"""What this process learned of a card by showing it: where it stands, and which images are on it. Pure.
 
 It may be lost at any time: then it is learned again, from the rows or by trying.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import discord
 
 from generations.model import Generation, SeparateMessage, State
-from ui.delivery.payload import KeptAttachment, Payload, count_pictures, pictures_on
+from ui.delivery.payload import KeptAttachment, Payload, count_images, images_on
 from ui.views.file_names import file_name
 
 CLOSED_SECONDS = 60.0  # to the first new try where the bot may not write now; doubled with each
@@ -40,47 +40,47 @@ class Memory:
     failures: int = 0  # calls in a row that got a 5xx, whatever was sent
     seen_there: bool = False  # Discord answered other calls since the first of them
     brief: bool = False  # Discord failed over the card with all its words
-    apart_only: bool = False  # and over the brief one with a picture: pictures go in messages of their own
+    separate_only: bool = False  # and over the brief one with an image: images go in messages of their own
     tries: int = 0  # how often the card was left alone because of that
     asked: bool = False  # the card has been asked for ids that no answer told
     message_id: int | None = None  # what *attached* stands on
     attached: dict[int, KeptAttachment] = field(default_factory=dict[int, KeptAttachment])
     linked: dict[int, str] = field(default_factory=dict[int, str])
-    apart: dict[int, SeparateMessage] = field(default_factory=dict[int, SeparateMessage])
+    separate: dict[int, SeparateMessage] = field(default_factory=dict[int, SeparateMessage])
 
     def moved(self, home: Home) -> None:
-        """From now on the card is another message, which holds no picture yet."""
+        """From now on the card is another message, which holds no image yet."""
         self.home = home
         self.message_id = home.message_id
         self.asked = False
         self.attached.clear()
 
     def note_uploads(self, payload: Payload, message: discord.Message) -> None:
-        """The pictures of *sheet* stand on *message* now."""
-        names = {position: picture.file_name for position, picture in self.attached.items()}
+        """The images of *sheet* stand on *message* now."""
+        names = {position: image_file.file_name for position, image_file in self.attached.items()}
         names |= {position: payload.names()[position] for position in payload.uploads}
-        found = pictures_on(message, dict(sorted(names.items())))
-        for position, picture in found.items():
+        found = images_on(message, dict(sorted(names.items())))
+        for position, image_file in found.items():
             before = self.attached.get(position)
             if position in payload.uploads or (before is not None and before.attachment_id is None):
-                self.attached[position] = picture
+                self.attached[position] = image_file
 
     def note_kept(self, message: discord.Message) -> None:
         """*message* is the card as it stands. What it can't hold is forgotten; of the rest it may tell the ids."""
-        found = pictures_on(
-            message, {position: self.attached[position].file_name for position in sorted(self.attached)}
-        )
-        if message.flags.components_v2 and count_pictures(message) < len(found):
-            found = {position: picture for position, picture in found.items() if picture.attachment_id is not None}
+        found = images_on(message, {position: self.attached[position].file_name for position in sorted(self.attached)})
+        if message.flags.components_v2 and count_images(message) < len(found):
+            found = {
+                position: image_file for position, image_file in found.items() if image_file.attachment_id is not None
+            }
         self.attached = found
 
     @property
     def leaves_list(self) -> bool:
-        """Whether a picture stands on the card whose id is not known."""
-        return any(picture.attachment_id is None for picture in self.attached.values())
+        """Whether an image stands on the card whose id is not known."""
+        return any(image_file.attachment_id is None for image_file in self.attached.values())
 
     def kept(self, generation: Generation) -> dict[int, KeptAttachment]:
-        """The pictures that stand on the message to be edited: by the rows, if they speak of it, else as remembered.
+        """The images that stand on the message to be edited: by the rows, if they speak of it, else as remembered.
 
         Other processes write rows too; memory knows what could not be written down.
         """
@@ -104,7 +104,7 @@ class Memory:
         for image in generation.images:
             if image.attachment_id is None:
                 # Its name stands in the rows although no answer told its id: it is on the card all the same.
-                if image.state is State.DELIVERED and image.file_name and image.apart is None:
+                if image.state is State.DELIVERED and image.file_name and image.separate_message is None:
                     self.attached.setdefault(image.position, KeptAttachment(None, image.file_name))
                 continue
             remembered = self.attached.get(image.position)

@@ -129,7 +129,7 @@ class DiscordDelivery:
         self._see_to(card)
 
     async def show(
-        self, generation: Generation, progress: Progress, pictures: Mapping[int, FoundImage]
+        self, generation: Generation, progress: Progress, image_files: Mapping[int, FoundImage]
     ) -> DeliveryResult:
         """Show news, before any progress that waits. Goes on to its end even when the caller is cancelled.
 
@@ -139,7 +139,7 @@ class DiscordDelivery:
         card = self._card(generation.id)
         card.drop_progress()
         card.shows += 1
-        return await asyncio.shield(self._start(self._show(card, generation, progress, pictures)))
+        return await asyncio.shield(self._start(self._show(card, generation, progress, image_files)))
 
     def publish_delay_seconds(self, generation: Generation) -> float:
         """How long its images can't be shown yet, as far as is known; 0: they may be fetched, and then shown.
@@ -198,7 +198,7 @@ class DiscordDelivery:
             log.error("a show ended by a fault of our own", exc_info=error, extra=REPEATS)
 
     async def _show(
-        self, card: _Card, generation: Generation, progress: Progress, pictures: Mapping[int, FoundImage]
+        self, card: _Card, generation: Generation, progress: Progress, image_files: Mapping[int, FoundImage]
     ) -> DeliveryResult:
         try:
             async with card.editing:
@@ -206,14 +206,14 @@ class DiscordDelivery:
                     raise LostClaim(generation.id)
                 card.revision = max(card.revision, generation.revision)
                 card.sent = None
-                shown = await self._fallback.show(card.memory, generation, progress, pictures)
+                result = await self._fallback.show(card.memory, generation, progress, image_files)
                 card.edited_at = self._clock.monotonic()
                 card.over = card.over or generation.finished
                 card.delays = 0
                 card.latest = None if card.over else (generation, progress)
                 card.wake()
                 self._see_to(card)
-                return shown
+                return result
         except DeliveryDelayed as delayed:
             raise DeliveryDelayed(self._put_off(card, delayed.retry_after_seconds)) from None
         finally:
@@ -298,8 +298,8 @@ class DiscordDelivery:
             card.over = message is None  # nothing reaches the card; news will look for another place
         card.edited_at = self._clock.monotonic()
         if self._stale_edit_guard is not None:
-            standing = {} if payload.leaves_list else payload.standing
-            await self._stale_edit_guard.was_published(generation, standing)
+            attachment_ids = {} if payload.leaves_list else payload.attachment_ids
+            await self._stale_edit_guard.was_published(generation, attachment_ids)
 
     async def _is_current(self, generation: Generation) -> bool:
         return self._stale_edit_guard is None or await self._stale_edit_guard.is_current(generation)

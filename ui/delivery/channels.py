@@ -78,7 +78,7 @@ class Places:
             yield self._as_bot(origin.channel_id, origin.guild_id, message_id)
 
     def destinations(self, generation: Generation) -> Iterator[tuple[Place, OpenChannel]]:
-        """Where the pictures can be posted in a message of their own, best first."""
+        """Where the images can be posted in a message of their own, best first."""
         origin = generation.origin
 
         async def channel() -> discord.PartialMessageable:
@@ -229,7 +229,7 @@ def keeps_bot_out(error: discord.HTTPException) -> bool:
 
 
 def _nonce(payload: Payload) -> str:
-    """The same for the same pictures of the same generation, so that Discord makes one message of two tries.
+    """The same for the same images of the same generation, so that Discord makes one message of two tries.
 
     At most 25 characters; Discord looks for it because discord.py sends enforce_nonce (Discord docs: "Create Message").
     """

@@ -32,7 +32,7 @@ from ui.delivery.fitting import ImageFitter, posts_of, size_of, too_large
 from ui.delivery.payload import Payload
 from ui.delivery.rate_guard import RateGuard
 from ui.views.cards import CardButtons
-from ui.views.file_names import Picture
+from ui.views.file_names import ImageFile
 
 log = logging.getLogger("qwen_imagine.delivery")
 
@@ -58,22 +58,22 @@ class Fallback:
         self._buttons = buttons
 
     async def show(
-        self, memory: Memory, generation: Generation, progress: Progress, pictures: Mapping[int, FoundImage]
+        self, memory: Memory, generation: Generation, progress: Progress, image_files: Mapping[int, FoundImage]
     ) -> DeliveryResult:
-        """Bring the card, and the *pictures* above all, to the person. Raises DeliveryDelayed.
+        """Bring the card, and the *images* above all, to the person. Raises DeliveryDelayed.
 
-        What is too large for this place is made smaller. Where Discord still refuses so many bytes, pictures go one
+        What is too large for this place is made smaller. Where Discord still refuses so many bytes, images go one
         by one; one that is refused alone is made smaller once more, and then becomes a link.
         """
-        fitted = await self._fitter.fit(generation, pictures)
+        fitted = await self._fitter.fit(generation, image_files)
         squeezed: set[int] = set()
         landed: set[int] = set()
         posts = posts_of(fitted)
-        shown = DeliveryResult(Place.NOWHERE)
+        result = DeliveryResult(Place.NOWHERE)
         while posts:
             positions = posts.pop(0)
             try:
-                shown = await self._show_batch(
+                result = await self._show_batch(
                     memory, generation, progress, {position: fitted[position] for position in positions}
                 )
             except PayloadTooLarge:
@@ -85,25 +85,25 @@ class Fallback:
                 if position not in squeezed:
                     squeezed.add(position)
                     refused_bytes = size_of(fitted[position])
-                    smaller = await self._fitter.squeeze(generation, pictures[position], refused_bytes)
+                    smaller = await self._fitter.squeeze(generation, image_files[position], refused_bytes)
                 if smaller is None:
                     memory.linked[position] = generation.images[position].image_url or ""
                 else:
                     fitted[position] = smaller
                 posts.insert(0, positions)
                 continue
-            landed.update(positions if shown.place is not Place.NOWHERE else ())
-        attached = {position: memory.attached[position] for position in pictures if position in memory.attached}
+            landed.update(positions if result.place is not Place.NOWHERE else ())
+        attached = {position: memory.attached[position] for position in image_files if position in memory.attached}
         return replace(
-            shown,
+            result,
             attachments={
-                position: picture.attachment_id
-                for position, picture in attached.items()
-                if picture.attachment_id is not None
+                position: image_file.attachment_id
+                for position, image_file in attached.items()
+                if image_file.attachment_id is not None
             },
             file_names={position: "" for position in memory.linked if position in landed}
-            | {position: picture.file_name for position, picture in attached.items()},
-            apart={position: memory.apart[position] for position in pictures if position in memory.apart},
+            | {position: image_file.file_name for position, image_file in attached.items()},
+            separate={position: memory.separate[position] for position in image_files if position in memory.separate},
         )
 
     async def edit(
@@ -114,7 +114,7 @@ class Fallback:
         A card over which Discord fails is sent brief from then on. Raises DeliveryDelayed, and for a sheet with uploads
         PayloadRefused and PayloadTooLarge. *is_progress*: nothing is lost if it is never shown.
         """
-        if payload.uploads and memory.apart_only:
+        if payload.uploads and memory.separate_only:
             raise PayloadRefused
         for way in self._places.ways(memory, payload.generation):
             if as_bot and way.by_token:
@@ -132,7 +132,7 @@ class Fallback:
                     shorter = replace(payload, brief=True)
                     return await self.edit(memory, shorter, is_progress=is_progress, as_bot=as_bot)
                 if payload.uploads:
-                    memory.apart_only = True
+                    memory.separate_only = True
                     raise PayloadRefused from None
                 return None
             except discord.HTTPException as error:
@@ -164,7 +164,7 @@ class Fallback:
         return True
 
     def preparing_seconds(self, memory: Memory, generation: Generation) -> float:
-        """How long the rate guard holds up the first call of a show; 0: pictures may be fetched for it now."""
+        """How long the rate guard holds up the first call of a show; 0: images may be fetched for it now."""
         way = next(self._places.ways(memory, generation), None)
         return self._rate_guard.preparing_seconds(by_token=way is not None and way.by_token)
 
@@ -198,32 +198,32 @@ class Fallback:
         memory: Memory,
         generation: Generation,
         progress: Progress,
-        pictures: Mapping[int, Picture | OversizedImage],
+        image_files: Mapping[int, ImageFile | OversizedImage],
     ) -> Payload:
-        """What to send: pictures that stand on the card are kept, those too large for this place become links."""
+        """What to send: images that stand on the card are kept, those too large for this place become links."""
         kept = memory.kept(generation)
-        apart = generation.separate_by_position | memory.apart
-        for position in too_large(pictures, generation):
+        separate = generation.separate_by_position | memory.separate
+        for position in too_large(image_files, generation):
             if position not in kept:
                 memory.linked[position] = generation.images[position].image_url or ""
         uploads = {
-            position: picture
-            for position, picture in pictures.items()
-            if position not in kept and position not in memory.linked and not isinstance(picture, OversizedImage)
+            position: image_file
+            for position, image_file in image_files.items()
+            if position not in kept and position not in memory.linked and not isinstance(image_file, OversizedImage)
         }
         leaving = self._places.is_leaving(memory, generation)
         found = _linked_in_rows(generation) | memory.linked
         linked = {at: url for at, url in found.items() if generation.images[at].state in _POSTED}
-        return Payload(generation, progress, self._buttons, uploads, kept, linked, apart, leaving, memory.brief)
+        return Payload(generation, progress, self._buttons, uploads, kept, linked, separate, leaving, memory.brief)
 
     async def _show_batch(
         self,
         memory: Memory,
         generation: Generation,
         progress: Progress,
-        pictures: Mapping[int, Picture | OversizedImage],
+        image_files: Mapping[int, ImageFile | OversizedImage],
     ) -> DeliveryResult:
-        payload = self.payload(memory, generation, progress, pictures)
+        payload = self.payload(memory, generation, progress, image_files)
         refused = False
         try:
             message = await self.edit(memory, payload)
@@ -232,21 +232,21 @@ class Fallback:
         if message is not None:
             memory.note_uploads(payload, message)
             return DeliveryResult(Place.CARD, message.id, _channel_of(message, generation))
-        if not pictures and not (memory.archived and generation.finished):
+        if not image_files and not (memory.archived and generation.finished):
             return DeliveryResult(Place.NOWHERE, owed_seconds=memory.seconds_to_reopening())
-        return await self._post(memory, payload, payload.on_new_message(pictures), refused=refused)
+        return await self._post(memory, payload, payload.on_new_message(image_files), refused=refused)
 
-    async def _post(self, memory: Memory, card: Payload, apart: Payload, *, refused: bool) -> DeliveryResult:
-        """Post *apart* in a message of its own; *refused*: Discord would not have its pictures on the *card*.
+    async def _post(self, memory: Memory, card: Payload, separate: Payload, *, refused: bool) -> DeliveryResult:
+        """Post *apart* in a message of its own; *refused*: Discord would not have its images on the *card*.
 
-        An ending without a picture goes no further than the channel of its card.
+        An ending without an image goes no further than the channel of its card.
         """
         generation = card.generation
         for place, open_channel in self._places.destinations(generation):
-            if place is Place.DIRECT_MESSAGE and not (apart.uploads or apart.linked):
+            if place is Place.DIRECT_MESSAGE and not (separate.uploads or separate.linked):
                 break
             for plain in (True,) if refused else (False, True):
-                outcome = await self._try_post(memory, place, open_channel, apart, plain=plain)
+                outcome = await self._try_post(memory, place, open_channel, separate, plain=plain)
                 if isinstance(outcome, discord.Message):
                     log.info("generation %s: posted apart from its card (%s)", generation.id, place.value)
                     if refused:
@@ -258,7 +258,7 @@ class Fallback:
                             return noted
                     if memory.archived and place is Place.CHANNEL:
                         await self._point_to(memory, card, outcome)
-                    return _moved(memory, apart, place, outcome, plain=plain)
+                    return _moved(memory, separate, place, outcome, plain=plain)
                 if outcome is not Verdict.REFUSED:
                     break  # the place is closed: another form would not help
         owed_seconds = await self._say_kept(memory, card) if refused else memory.seconds_to_reopening()
@@ -287,17 +287,17 @@ class Fallback:
             return _judge(error, payload, place.value, by_token=False)
 
     async def _leave_note(
-        self, memory: Memory, card: Payload, apart: SeparateMessage, shown: DeliveryResult
+        self, memory: Memory, card: Payload, separate: SeparateMessage, result: DeliveryResult
     ) -> DeliveryResult | None:
-        """Say on the card where its pictures are, now or, where Discord can't take it, later. None: it is gone."""
-        card = card.posted_at(apart)
+        """Say on the card where its images are, now or, where Discord can't take it, later. None: it is gone."""
+        card = card.posted_at(separate)
         try:
             if await self.edit(memory, card) is None:
                 return None
         except DeliveryDelayed as delayed:
-            shown = replace(shown, owed_seconds=delayed.retry_after_seconds)
-        memory.apart |= card.apart
-        return shown
+            result = replace(result, owed_seconds=delayed.retry_after_seconds)
+        memory.separate |= card.separate
+        return result
 
     async def _point_to(self, memory: Memory, card: Payload, posted: discord.Message) -> None:
         """Bring the old *card* up to date once: *posted* has opened its thread again. Nothing depends on it."""
@@ -305,7 +305,7 @@ class Fallback:
             await self.edit(memory, card.posted_at(SeparateMessage(posted.channel.id, posted.id)))
 
     async def _say_kept(self, memory: Memory, card: Payload) -> float | None:
-        """Say on the card that there is no place for its pictures. After how long to try again; None: never."""
+        """Say on the card that there is no place for its images. After how long to try again; None: never."""
         try:
             said = await self.edit(memory, card.kept_back())
         except DeliveryDelayed as delayed:

@@ -1,4 +1,4 @@
-"""How large a picture may be where it is to be posted, and what becomes of one that is larger.
+"""How large an image may be where it is to be posted, and what becomes of one that is larger.
 
 Decided before anything is uploaded, from the limit that came with the interaction. Must not know cards or calls.
 """
@@ -11,7 +11,7 @@ from generations.model import Generation
 from images.reencoder import Reencoder
 from images.shrinking import ReencodedImage
 from qwen.images import FoundImage, OversizedImage
-from ui.views.file_names import Picture
+from ui.views.file_names import ImageFile
 
 DEFAULT_LIMIT = (
     10 * 1024 * 1024
@@ -24,12 +24,12 @@ def file_limit(generation: Generation) -> int:
     return min(generation.origin.attachment_size_limit, REQUEST_BYTES)
 
 
-def posts_of(pictures: Mapping[int, Picture | OversizedImage]) -> list[list[int]]:
+def posts_of(image_files: Mapping[int, ImageFile | OversizedImage]) -> list[list[int]]:
     """The positions in order, in as few requests as hold their bytes; one empty request where there is nothing."""
     posts: list[list[int]] = [[]]
     room = REQUEST_BYTES
-    for position in sorted(pictures):
-        needed = size_of(pictures[position])
+    for position in sorted(image_files):
+        needed = size_of(image_files[position])
         if needed > room and posts[-1]:
             posts.append([])
             room = REQUEST_BYTES
@@ -38,45 +38,47 @@ def posts_of(pictures: Mapping[int, Picture | OversizedImage]) -> list[list[int]
     return posts
 
 
-def size_of(picture: Picture | OversizedImage) -> int:
+def size_of(image_file: ImageFile | OversizedImage) -> int:
     """What it adds to a request; nothing, if it was never fetched."""
-    return 0 if isinstance(picture, OversizedImage) else len(picture.data)
+    return 0 if isinstance(image_file, OversizedImage) else len(image_file.data)
 
 
 class ImageFitter:
-    """Makes pictures fit."""
+    """Makes images fit."""
 
     def __init__(self, press: Reencoder) -> None:
         self._reencoder = press
 
     async def fit(
-        self, generation: Generation, pictures: Mapping[int, FoundImage]
-    ) -> dict[int, Picture | OversizedImage]:
+        self, generation: Generation, image_files: Mapping[int, FoundImage]
+    ) -> dict[int, ImageFile | OversizedImage]:
         """Each as it came if it fits, else as large as may be; as it came also where it can't be made to fit."""
-        fitted: dict[int, Picture | OversizedImage] = {}
-        for position, picture in pictures.items():
+        fitted: dict[int, ImageFile | OversizedImage] = {}
+        for position, image_file in image_files.items():
             smaller = None
-            if size_of(picture) > file_limit(generation):
-                smaller = await self._smaller(generation, picture, file_limit(generation))
-            fitted[position] = smaller or picture
+            if size_of(image_file) > file_limit(generation):
+                smaller = await self._smaller(generation, image_file, file_limit(generation))
+            fitted[position] = smaller or image_file
         return fitted
 
-    async def squeeze(self, generation: Generation, picture: FoundImage, refused_bytes: int) -> ReencodedImage | None:
-        """The same picture for a place that takes less than was said: Discord has refused *refused_bytes* of it."""
+    async def squeeze(
+        self, generation: Generation, image_file: FoundImage, refused_bytes: int
+    ) -> ReencodedImage | None:
+        """The same image for a place that takes less than was said: Discord has refused *refused_bytes* of it."""
         limit = DEFAULT_LIMIT if refused_bytes > DEFAULT_LIMIT else refused_bytes // 2
-        return await self._smaller(generation, picture, limit)
+        return await self._smaller(generation, image_file, limit)
 
-    async def _smaller(self, generation: Generation, picture: FoundImage, limit: int) -> ReencodedImage | None:
-        if isinstance(picture, OversizedImage):
+    async def _smaller(self, generation: Generation, image_file: FoundImage, limit: int) -> ReencodedImage | None:
+        if isinstance(image_file, OversizedImage):
             return None
-        return await self._reencoder.fit(picture.data, limit, generation.request.format)
+        return await self._reencoder.fit(image_file.data, limit, generation.request.format)
 
 
-def too_large(pictures: Mapping[int, Picture | OversizedImage], generation: Generation) -> Iterable[int]:
+def too_large(image_files: Mapping[int, ImageFile | OversizedImage], generation: Generation) -> Iterable[int]:
     """The positions of those that can't be attached here, whatever is done."""
     limit = file_limit(generation)
     return (
         position
-        for position, picture in pictures.items()
-        if isinstance(picture, OversizedImage) or len(picture.data) > limit
+        for position, image_file in image_files.items()
+        if isinstance(image_file, OversizedImage) or len(image_file.data) > limit
     )

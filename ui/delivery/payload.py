@@ -1,4 +1,4 @@
-"""What one try to show a card sends: its components and its pictures. No network.
+"""What one try to show a card sends: its components and its images. No network.
 
 A discord.File can be sent once only (a second send uploads nothing, silently), so every try takes new ones from here.
 """
@@ -17,12 +17,12 @@ from generations.model import Generation, Progress, SeparateMessage, State
 from qwen.images import OversizedImage
 from ui.texts.text_budget import FILES_BYTES_MAX, TEXT_BYTES_MAX, image_descriptions, utf8_bytes
 from ui.views.cards import CardButtons, build_card
-from ui.views.file_names import SPOILER_PREFIX, Picture, file_name
+from ui.views.file_names import SPOILER_PREFIX, ImageFile, file_name
 
 
 @dataclass(frozen=True, slots=True)
 class KeptAttachment:
-    """A picture that stands on the card already. discord.py asks such an object only for to_dict (http.py,
+    """An image that stands on the card already. discord.py asks such an object only for to_dict (http.py,
     `handle_message_parameters`); Discord keeps what is listed by its id (Discord docs: Message, "Edit Message").
 
     The file name must stand beside the id: Discord resolves `attachment://name` from the request alone. With the id
@@ -47,7 +47,7 @@ class KeptAttachment:
 class Payload:
     """One state of a card, ready to be sent. All keys are image positions.
 
-    *uploads*: pictures to send now; *kept*: those on the message already; *linked*: addresses of images too large to
+    *uploads*: images to send now; *kept*: those on the message already; *linked*: addresses of images too large to
     be attached; *apart*: messages that hold what could not be put on this card; *leaving*: soon it can't be changed any
     more, and not all is ready; *brief*: with little text, for a Discord that fails over more.
     """
@@ -55,18 +55,18 @@ class Payload:
     generation: Generation
     progress: Progress
     buttons: CardButtons
-    uploads: Mapping[int, Picture]
+    uploads: Mapping[int, ImageFile]
     kept: Mapping[int, KeptAttachment]
     linked: Mapping[int, str]
-    apart: Mapping[int, SeparateMessage] = field(default_factory=dict[int, SeparateMessage])
+    separate: Mapping[int, SeparateMessage] = field(default_factory=dict[int, SeparateMessage])
     leaving: bool = False
     brief: bool = False
 
     def view(self) -> discord.ui.LayoutView:
-        """New components. The gallery names the pictures of this message by their file names."""
+        """New components. The gallery names the images of this message by their file names."""
         names = self.names()
         attached = {position: f"attachment://{name}" for position, name in names.items()}
-        attached |= {position: picture.reference for position, picture in self.kept.items()}
+        attached |= {position: image_file.reference for position, image_file in self.kept.items()}
         return build_card(
             self.generation,
             self.progress,
@@ -74,7 +74,7 @@ class Payload:
             attached=attached,
             names=names,
             linked=self.linked,
-            elsewhere=addresses(self.generation, self.apart),
+            elsewhere=addresses(self.generation, self.separate),
             leaving=self.leaving,
             brief=self.brief,
         )
@@ -82,12 +82,12 @@ class Payload:
     @property
     def leaves_list(self) -> bool:
         """Whether no list of attachments can be sent: without one Discord keeps them all (Discord docs: Message)."""
-        return any(picture.attachment_id is None for picture in self.kept.values())
+        return any(image_file.attachment_id is None for image_file in self.kept.values())
 
     @property
-    def standing(self) -> dict[int, int]:
+    def attachment_ids(self) -> dict[int, int]:
         """The attachments that an edit keeps, by image position, as far as their ids are known."""
-        known = ((position, picture.attachment_id) for position, picture in self.kept.items())
+        known = ((position, image_file.attachment_id) for position, image_file in self.kept.items())
         return {position: found for position, found in known if found is not None}
 
     @property
@@ -97,12 +97,12 @@ class Payload:
 
     def names(self) -> dict[int, str]:
         """The file names on the message, in gallery order."""
-        names = {position: picture.file_name for position, picture in self.kept.items()}
-        names |= {position: self._file_name(position, picture) for position, picture in self.uploads.items()}
+        names = {position: image_file.file_name for position, image_file in self.kept.items()}
+        names |= {position: self._file_name(position, image_file) for position, image_file in self.uploads.items()}
         return dict(sorted(names.items()))
 
     def files(self, *, beside: str = "") -> list[discord.File]:
-        """New files of the pictures to send, with the prompt as their description.
+        """New files of the images to send, with the prompt as their description.
 
         *beside*: the text of a message without components, whose only alt text these descriptions are.
         """
@@ -129,11 +129,11 @@ class Payload:
         return [*kept, *self.files()] or discord.utils.MISSING
 
     def posted_at(self, message: SeparateMessage) -> Payload:
-        """The same card without the new pictures, saying that they are in *message*."""
-        return replace(self, uploads={}, apart={**self.apart, **dict.fromkeys(self.uploads, message)})
+        """The same card without the new images, saying that they are in *message*."""
+        return replace(self, uploads={}, separate={**self.separate, **dict.fromkeys(self.uploads, message)})
 
     def kept_back(self) -> Payload:
-        """The same card without the new pictures, saying that there is no place for them.
+        """The same card without the new images, saying that there is no place for them.
 
         Nor does it link to new ones: an image that is kept may be refunded, so nobody is told its address.
         """
@@ -145,23 +145,23 @@ class Payload:
         )
         return replace(self, generation=replace(self.generation, images=tuple(images)), uploads={}, linked=linked)
 
-    def on_new_message(self, pictures: Mapping[int, Picture | OversizedImage]) -> Payload:
-        """The same state on a message that holds nothing yet but *pictures*."""
+    def on_new_message(self, image_files: Mapping[int, ImageFile | OversizedImage]) -> Payload:
+        """The same state on a message that holds nothing yet but *images*."""
         uploads = {
-            position: picture
-            for position, picture in pictures.items()
-            if position not in self.linked and not isinstance(picture, OversizedImage)
+            position: image_file
+            for position, image_file in image_files.items()
+            if position not in self.linked and not isinstance(image_file, OversizedImage)
         }
-        return replace(self, uploads=uploads, kept={}, apart={}, leaving=False)
+        return replace(self, uploads=uploads, kept={}, separate={}, leaving=False)
 
-    def _file_name(self, position: int, picture: Picture) -> str:
-        return file_name(self.generation, self.generation.images[position], picture)
+    def _file_name(self, position: int, image_file: ImageFile) -> str:
+        return file_name(self.generation, self.generation.images[position], image_file)
 
 
-def addresses(generation: Generation, apart: Mapping[int, SeparateMessage]) -> list[str]:
+def addresses(generation: Generation, separate: Mapping[int, SeparateMessage]) -> list[str]:
     """Where clicks lead to the messages *apart*. A message's own jump_url says "@me" for a server no cache knows."""
     origin = generation.origin
-    places = dict.fromkeys(apart[position] for position in sorted(apart))
+    places = dict.fromkeys(separate[position] for position in sorted(separate))
     return [
         f"https://discord.com/channels/{(origin.channel_id == place.channel_id and origin.guild_id) or '@me'}"
         f"/{place.channel_id}/{place.message_id}"
@@ -169,8 +169,8 @@ def addresses(generation: Generation, apart: Mapping[int, SeparateMessage]) -> l
     ]
 
 
-def pictures_on(message: discord.Message, names: Mapping[int, str]) -> dict[int, KeptAttachment]:
-    """The pictures *names*, by position, as far as *message* tells of them: all of them, with the ids it tells.
+def images_on(message: discord.Message, names: Mapping[int, str]) -> dict[int, KeptAttachment]:
+    """The images *names*, by position, as far as *message* tells of them: all of them, with the ids it tells.
 
     A message that shows its attachments in components lists none of them in `attachments` (discord-api-docs#8277),
     so they are read from the gallery: by file name, and by place where the name was changed.
@@ -179,22 +179,22 @@ def pictures_on(message: discord.Message, names: Mapping[int, str]) -> dict[int,
     by_name = {attachment.filename: attachment.id for attachment in message.attachments}
     by_name |= {_name_in(item.url): found for item in media if (found := _id_of(item)) is not None}
     by_place = dict(zip(names, media, strict=True)) if len(media) == len(names) else {}
-    pictures: dict[int, KeptAttachment] = {}
+    image_files: dict[int, KeptAttachment] = {}
     for position, name in names.items():
         item = by_place.get(position)
         found = by_name.get(name) or (_id_of(item) if item is not None else None)
         address = item.url if item is not None and item.url.startswith(("http://", "https://")) else ""
-        pictures[position] = KeptAttachment(found, name, "" if found is not None else address)
-    return pictures
+        image_files[position] = KeptAttachment(found, name, "" if found is not None else address)
+    return image_files
 
 
 def tells_ids(message: discord.Message, names: Mapping[int, str]) -> bool:
-    """Whether *message* tells the id of each of the pictures *names*."""
-    return all(picture.attachment_id is not None for picture in pictures_on(message, names).values())
+    """Whether *message* tells the id of each of the images *names*."""
+    return all(image_file.attachment_id is not None for image_file in images_on(message, names).values())
 
 
-def count_pictures(message: discord.Message) -> int:
-    """How many pictures *message* shows."""
+def count_images(message: discord.Message) -> int:
+    """How many images *message* shows."""
     return len(message.attachments) + sum(1 for _ in _media(message.components))
 
 

@@ -98,22 +98,22 @@ class CardDeletion:
         Raises Refusal when Discord can't do it now.
         """
         refused: set[SeparateMessage] = set()
-        for apart in set(going.values()):
-            channel = self._client.get_partial_messageable(apart.channel_id)
+        for separate in set(going.values()):
+            channel = self._client.get_partial_messageable(separate.channel_id)
             try:
-                await channel.get_partial_message(apart.message_id).delete()
+                await channel.get_partial_message(separate.message_id).delete()
             except discord.HTTPException as error:
                 if verdict_of(error, by_token=False) is Verdict.LATER:
                     raise Refusal(texts_buttons.REMOVE_LATER) from None
                 if error.code != UNKNOWN_MESSAGE:
-                    refused.add(apart)
+                    refused.add(separate)
                 log.info(
-                    "generation %s: its pictures can't be deleted: %s, code %s",
+                    "generation %s: its images can't be deleted: %s, code %s",
                     *(generation.id, error.status, error.code),
                 )
             except NO_ANSWER:
                 raise Refusal(texts_buttons.REMOVE_LATER) from None
-        return {position: apart for position, apart in going.items() if apart in refused}
+        return {position: separate for position, separate in going.items() if separate in refused}
 
     async def _delete(self, generation: Generation, press: discord.Interaction[Any] | None) -> None:
         """Raises Refusal when no way is open."""
@@ -150,9 +150,9 @@ def _separate_of(generation: Generation, user_id: int) -> dict[int, SeparateMess
     those in the card's own channel, so nothing out of the requester's direct messages."""
     channel_id = generation.card_channel_id or generation.origin.channel_id
     return {
-        position: apart
-        for position, apart in generation.separate_by_position.items()
-        if user_id == generation.origin.user_id or apart.channel_id == channel_id
+        position: separate
+        for position, separate in generation.separate_by_position.items()
+        if user_id == generation.origin.user_id or separate.channel_id == channel_id
     }
 
 

@@ -12,7 +12,7 @@ EMPTY = "No images yet. `/imagine` makes one."
 NEWER = "Newer"
 OLDER = "Older"
 CARD_GONE = "its card is gone"
-PICTURES_MISSING = (
+IMAGES_MISSING = (
     "-# Some pictures are missing: the bot needs View Channel and Read Message History where their cards stand."
 )
 KEPT_HINT = (

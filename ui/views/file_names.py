@@ -1,6 +1,6 @@
-"""The names under which Discord knows the pictures. Safe on every system: ASCII [A-Za-z0-9_.-], never reserved, short.
+"""The names under which Discord knows the images. Safe on every system: ASCII [A-Za-z0-9_.-], never reserved, short.
 
-Pure. A picture that was made to fit carries its size in its name, and the size it had before, if that was another: so
+Pure. An image that was made to fit carries its size in its name, and the size it had before, if that was another: so
 the card can say so for ever, also after a restart, from the name alone.
 """
 
@@ -15,37 +15,37 @@ from qwen.images import DownloadedImage
 from qwen.models import OutputFormat
 from ui.texts.escaping import file_stem
 
-SPOILER_PREFIX = "SPOILER_"  # what discord.File puts before the name of a hidden picture
+SPOILER_PREFIX = "SPOILER_"  # what discord.File puts before the name of a hidden image
 
 _SIZE = r"\d{1,5}x\d{1,5}"
 
-Picture = DownloadedImage | ReencodedImage
+ImageFile = DownloadedImage | ReencodedImage
 
 
 @dataclass(frozen=True, slots=True)
 class Reencoding:
-    """What a picture was made to fit: its format, and its size before and after, as (width, height) in pixels."""
+    """What an image was made to fit: its format, and its size before and after, as (width, height) in pixels."""
 
     format: OutputFormat
     before: tuple[int, int]
     after: tuple[int, int]
 
 
-def file_name(generation: Generation, image: Image, picture: Picture | None = None) -> str:
+def file_name(generation: Generation, image: Image, image_file: ImageFile | None = None) -> str:
     """For example a-lighthouse-42.png; a-lighthouse-42-1024x1536-768x1152.webp for one that was made smaller, and
     a-lighthouse-42-1024x1536.webp where only the format changed.
 
-    Without a *picture*: the name of one in the format that was asked for.
+    Without a *image*: the name of one in the format that was asked for.
     """
     prefix = SPOILER_PREFIX if generation.request.spoiler else ""
     stem = file_stem(generation.request.prompt, image.seed)
-    sizes = _sizes_of(picture) if isinstance(picture, ReencodedImage) else ""
-    format = generation.request.format if picture is None else picture.format
+    sizes = _sizes_of(image_file) if isinstance(image_file, ReencodedImage) else ""
+    format = generation.request.format if image_file is None else image_file.format
     return f"{prefix}{stem}{sizes}.{format.extension}"
 
 
 def reencoding_in(name: str, seed: int) -> Reencoding | None:
-    """What the name of a picture with this *seed* tells; None: it is as it came."""
+    """What the name of an image with this *seed* tells; None: it is as it came."""
     found = re.search(rf"-{seed}(?:-({_SIZE}))?-({_SIZE})\.(jpg|webp)$", name)
     if found is None:
         return None
@@ -54,9 +54,9 @@ def reencoding_in(name: str, seed: int) -> Reencoding | None:
     return Reencoding(format, _read_size(before or after), _read_size(after))
 
 
-def _sizes_of(picture: ReencodedImage) -> str:
-    after = (picture.width, picture.height)
-    sizes = (after,) if picture.before == after else (picture.before, after)
+def _sizes_of(image_file: ReencodedImage) -> str:
+    after = (image_file.width, image_file.height)
+    sizes = (after,) if image_file.before == after else (image_file.before, after)
     return "".join(f"-{width}x{height}" for width, height in sizes)
 
 

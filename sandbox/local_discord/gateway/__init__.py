@@ -1,0 +1,1 @@
+"""The gateway: its websockets, sessions and events."""

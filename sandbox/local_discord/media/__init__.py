@@ -1,0 +1,1 @@
+"""Files: what an upload is, and the signed addresses that serve it."""

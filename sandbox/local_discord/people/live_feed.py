@@ -1,0 +1,136 @@
+"""What each open page gets: a snapshot first, then an event for every change that its person may see."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sandbox.local_discord.payloads.channels import ChannelPayloads
+from sandbox.local_discord.payloads.messages import Payloads
+from sandbox.local_discord.people.actor import NO_ANSWER
+from sandbox.local_discord.state.changes import (
+    Change,
+    CommandsChanged,
+    InteractionChanged,
+    MessageDeleted,
+    MessageDismissed,
+    MessageSaved,
+    ModalOpened,
+)
+from sandbox.local_discord.state.model import Interaction, Json, Outcome, Person
+from sandbox.local_discord.state.state import State
+
+
+class Subscription:
+    """One open page of one person, with the events that are still to be sent."""
+
+    def __init__(self, person: Person) -> None:
+        self.person = person
+        self.events: asyncio.Queue[Json | None] = asyncio.Queue()
+
+
+class LiveFeed:
+    def __init__(self, state: State, payloads: Payloads, channel_payloads: ChannelPayloads) -> None:
+        self._state = state
+        self._payloads = payloads
+        self._channel_payloads = channel_payloads
+        self._subscriptions: list[Subscription] = []
+        state.listen(self._on_change)
+
+    def subscribe(self, person: Person) -> Subscription:
+        subscription = Subscription(person)
+        self._subscriptions.append(subscription)
+        subscription.events.put_nowait(self._snapshot(person))
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        self._subscriptions.remove(subscription)
+
+    def close(self) -> None:
+        """End the stream of every page."""
+        for subscription in self._subscriptions:
+            subscription.events.put_nowait(None)
+
+    def _snapshot(self, person: Person) -> Json:
+        state = self._state
+        visible = [channel for channel in state.channels.values() if state.may_see(person, channel)]
+        return {
+            "type": "snapshot",
+            "now_ms": state.clock.now_ms(),
+            "me": person_json(person),
+            "people": [person_json(each) for each in state.people.values()],
+            "guilds": [
+                {"id": str(each.id), "name": each.name, "installed": each.installed, "has_bot": each.has_bot}
+                for each in state.guilds.values()
+            ],
+            "channels": [self._channel_payloads.channel_for_person(channel, person) for channel in visible],
+            "commands": self._commands(),
+            "messages": {
+                str(channel.id): [
+                    self._payloads.for_person(message)
+                    for message in state.messages_in(channel.id)
+                    if state.may_read(person, message)
+                ]
+                for channel in visible
+            },
+        }
+
+    def _commands(self) -> list[Json]:
+        return [command for scope in self._state.commands.values() for command in scope]
+
+    def _on_change(self, change: Change) -> None:
+        for subscription in self._subscriptions:
+            for event in self._events_for(subscription.person, change):
+                subscription.events.put_nowait(event)
+
+    def _events_for(self, person: Person, change: Change) -> list[Json]:
+        match change:
+            case MessageSaved(message, _, pings):
+                if not self._state.may_read(person, message):
+                    return []
+                body = self._payloads.for_person(message)
+                events: list[Json] = [{"type": "message", "channel_id": str(message.channel_id), "message": body}]
+                if person.id in pings:
+                    events.append({"type": "ping", "message_id": str(message.id)})
+                return events
+            case MessageDeleted(message):
+                return [_deleted(message.channel_id, message.id)] if self._state.may_read(person, message) else []
+            case MessageDismissed(message, person_id):
+                return [_deleted(message.channel_id, message.id)] if person.id == person_id else []
+            case InteractionChanged(interaction):
+                return [_interaction(interaction)] if person.id == interaction.person_id else []
+            case ModalOpened(interaction):
+                modal: Json = {
+                    "type": "modal",
+                    "interaction_id": str(interaction.id),
+                    "modal": interaction.modal,
+                }
+                return [modal] if person.id == interaction.person_id else []
+            case CommandsChanged():
+                return [{"type": "commands", "commands": self._commands()}]
+            case _:
+                return []
+
+
+def person_json(person: Person) -> Json:
+    return {
+        "id": str(person.id),
+        "name": person.name,
+        "color": person.color,
+        "role": person.role,
+        "initials": person.initials,
+    }
+
+
+def _deleted(channel_id: int, message_id: int) -> Json:
+    return {"type": "message_delete", "channel_id": str(channel_id), "message_id": str(message_id)}
+
+
+def _interaction(interaction: Interaction) -> Json:
+    return {
+        "type": "interaction",
+        "interaction_id": str(interaction.id),
+        "channel_id": str(interaction.channel_id),
+        "state": interaction.outcome.value,
+        "error": NO_ANSWER if interaction.outcome is Outcome.FAILED else None,
+        "command_name": interaction.command_name,
+    }

@@ -1,0 +1,1 @@
+"""The REST API: its routes, and what is checked before a route is called."""

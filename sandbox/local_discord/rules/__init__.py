@@ -1,0 +1,1 @@
+"""Discord's rules of messages, components, interactions, commands, mentions, entitlements and rate limits."""

@@ -1,0 +1,1 @@
+"""The shapes of request bodies, as tables of checks."""

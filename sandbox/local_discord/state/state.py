@@ -1,0 +1,147 @@
+"""Everything that the local Discord holds now, and who may see and do what in it."""
+
+from __future__ import annotations
+
+import random
+
+from sandbox.clock import Clock
+from sandbox.local_discord.errors import unknown_thing
+from sandbox.local_discord.state import permissions as p
+from sandbox.local_discord.state.changes import Change, Listener
+from sandbox.local_discord.state.model import Channel, ChannelKind, Guild, Interaction, Json, Message, Person
+from sandbox.local_discord.state.seed_data import APPLICATION_ID, build_seed_data
+from sandbox.local_discord.state.snowflakes import Snowflakes
+
+DEFAULT_ATTACHMENT_SIZE_LIMIT = 10 * 1024 * 1024
+"""Bytes of one file without Nitro or boosts (Discord docs: Reference, 'Uploading Files')."""
+
+
+class State:
+    def __init__(self, clock: Clock, rng: random.Random) -> None:
+        seed = build_seed_data()
+        self.clock = clock
+        self.rng = rng
+        self.ids = Snowflakes(clock)
+        self.application_id = APPLICATION_ID
+        self.people = seed.people
+        self.people_by_id = {person.id: person for person in seed.people.values()}
+        self.guilds = seed.guilds
+        self.channels = seed.channels
+        self.channels_by_id = {channel.id: channel for channel in seed.channels.values()}
+        self.messages: dict[int, Message] = {}
+        self._messages_by_channel: dict[int, dict[int, Message]] = {}
+        self.interactions: dict[int, Interaction] = {}
+        self.interactions_by_token: dict[str, Interaction] = {}
+        self.commands: dict[int | None, list[Json]] = {None: []}
+        self.entitlements: list[Json] = []
+        self.closed_dms: set[int] = set()
+        self.archived_threads: set[int] = set()
+        self.dismissed: set[tuple[int, int]] = set()
+        self.attachment_size_limit = DEFAULT_ATTACHMENT_SIZE_LIMIT
+        self.new_dm_limit: tuple[int, int] | None = None  # count and seconds; Discord publishes no numbers
+        self.dms_opened_at_ms: list[int] = []
+        self._listeners: list[Listener] = []
+        for message in seed.messages:
+            self.add_message(message)
+
+    def listen(self, listener: Listener) -> None:
+        self._listeners.append(listener)
+
+    def tell(self, change: Change) -> None:
+        for listener in self._listeners:
+            listener(change)
+
+    def channel(self, channel_id: int) -> Channel:
+        """Return a channel. Raises 404/10003 for one that does not exist."""
+        found = self.channels_by_id.get(channel_id)
+        if found is None:
+            raise unknown_thing(10003, "Channel")
+        return found
+
+    def guild_of(self, channel: Channel) -> Guild | None:
+        return None if channel.guild_id is None else self.guilds[channel.guild_id]
+
+    def person(self, name_or_id: str | int) -> Person | None:
+        found = self.people.get(str(name_or_id))
+        if found is None and str(name_or_id).isdigit():
+            found = self.people_by_id.get(int(name_or_id))
+        return found
+
+    def messages_in(self, channel_id: int) -> list[Message]:
+        """Return the messages of a channel, oldest first."""
+        return list(self._messages_by_channel.get(channel_id, {}).values())
+
+    def last_message_id(self, channel_id: int) -> int | None:
+        return next(reversed(self._messages_by_channel.get(channel_id, {})), None)
+
+    def message_count(self, channel_id: int) -> int:
+        return len(self._messages_by_channel.get(channel_id, {}))
+
+    def add_message(self, message: Message) -> None:
+        self.messages[message.id] = message
+        self._messages_by_channel.setdefault(message.channel_id, {})[message.id] = message
+
+    def remove_message(self, message: Message) -> None:
+        self.messages.pop(message.id, None)
+        self._messages_by_channel.get(message.channel_id, {}).pop(message.id, None)
+
+    def permissions(self, user_id: int, channel: Channel) -> int:
+        """Return the permissions of a person or the bot in a channel; 0 where they are no member.
+
+        A private thread is seen by its members and by who has MANAGE_THREADS (Discord docs: Threads, 'Permissions').
+        """
+        guild = self.guild_of(channel)
+        if guild is None:
+            insiders = channel.member_ids or (channel.recipient_id, self.application_id)
+            inside = user_id in insiders
+            return (p.DIRECT_MESSAGE | p.VIEW_CHANNEL | p.SEND_MESSAGES | p.READ_MESSAGE_HISTORY) if inside else 0
+        held = guild.members.get(user_id)
+        if held is None:
+            return 0
+        may = self._granted(guild, channel, held, user_id)
+        outside = channel.kind is ChannelKind.PRIVATE_THREAD and user_id not in channel.member_ids
+        return 0 if outside and not may & p.MANAGE_THREADS else may
+
+    def _granted(self, guild: Guild, channel: Channel, held: frozenset[int], user_id: int) -> int:
+        """Return what the roles *held* and the channel's overwrites (a thread's are its parent's) allow."""
+        base = 0
+        for role in guild.roles:
+            if role.id == guild.id or role.id in held:
+                base |= role.permissions
+        overwrites = channel.overwrites
+        if channel.is_thread and channel.parent_id is not None:
+            overwrites = self.channel(channel.parent_id).overwrites
+        may = p.effective_permissions(base, overwrites, everyone_id=guild.id, role_ids=held, member_id=user_id)
+        # Discord docs: Message, "Get Channel Messages": a voice channel's text needs CONNECT as well.
+        return 0 if channel.kind is ChannelKind.VOICE and not may & p.CONNECT else may
+
+    def app_permissions(self, person_id: int, channel: Channel) -> int:
+        """Return what the app may do in answer to this person; where it is not installed, what the person may do.
+
+        In a private thread they are those of its channel, also where the bot is no member (assumed: Discord's docs do
+        not say, and this tells a bot least). Without the bot user: what everyone may do, within COMMANDS_ONLY.
+        """
+        guild = self.guild_of(channel)
+        if guild is None:
+            return p.PRIVATE_CHANNEL if channel.member_ids else p.DIRECT_MESSAGE
+        if not guild.installed:
+            return self.permissions(person_id, channel)
+        if not guild.has_bot:
+            return self._granted(guild, channel, frozenset(), 0) & p.COMMANDS_ONLY
+        return self._granted(guild, channel, guild.members[self.application_id], self.application_id)
+
+    def must_be_private(self, person_id: int, channel: Channel) -> bool:
+        """Return whether an app that only this person installed may answer only in private (Discord docs: Permissions,
+        'USE_EXTERNAL_APPS'; Application, 'Installation Context').
+        """
+        held = self.permissions(person_id, channel)
+        return channel.guild_id is not None and not (held & p.USE_EXTERNAL_APPS and held & p.SEND_MESSAGES)
+
+    def may_see(self, person: Person, channel: Channel) -> bool:
+        return bool(self.permissions(person.id, channel) & p.VIEW_CHANNEL)
+
+    def may_read(self, person: Person, message: Message) -> bool:
+        """Return whether a person sees a message: their channel, not another person's ephemeral one, not dismissed."""
+        if message.only_for not in (None, person.id) or (message.id, person.id) in self.dismissed:
+            return False
+        return self.may_see(person, self.channel(message.channel_id))

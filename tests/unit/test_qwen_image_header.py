@@ -1,0 +1,185 @@
+"""Format and size are read from an image's first bytes, whatever those bytes are."""
+
+from __future__ import annotations
+
+import io
+import struct
+from functools import cache
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from qwen.errors import NotAnImage, NotWhole
+from qwen.image_header import SIDE_MAX, ImageHeader, read_image_header
+from qwen.models import OutputFormat
+
+
+@cache
+def drawn(kind: str, width: int = 33, height: int = 17, **options: object) -> bytes:
+    """An image made by Pillow, an encoder that is not ours."""
+    file = io.BytesIO()
+    mode = "RGBA" if options.pop("alpha", False) else "RGB"
+    Image.new(mode, (width, height), (200, 30, 60)).save(file, kind, **options)
+    return file.getvalue()
+
+
+SAMPLES = {
+    "png": (drawn("PNG"), OutputFormat.PNG),
+    "png with alpha": (drawn("PNG", alpha=True), OutputFormat.PNG),
+    "jpeg": (drawn("JPEG"), OutputFormat.JPEG),
+    "progressive jpeg": (drawn("JPEG", progressive=True), OutputFormat.JPEG),
+    "jpeg with exif": (drawn("JPEG", exif=b"Exif\0\0" + b"x" * 5000), OutputFormat.JPEG),
+    "lossy webp": (drawn("WEBP"), OutputFormat.WEBP),
+    "lossless webp": (drawn("WEBP", lossless=True), OutputFormat.WEBP),
+    "extended webp": (drawn("WEBP", exif=b"Exif\0\0xyz"), OutputFormat.WEBP),
+    "webp with alpha": (drawn("WEBP", alpha=True), OutputFormat.WEBP),
+}
+
+
+@pytest.mark.parametrize(("data", "format_"), SAMPLES.values(), ids=SAMPLES.keys())
+def test_real_images_are_told_apart_and_measured(data: bytes, format_: OutputFormat) -> None:
+    assert read_image_header(data) == ImageHeader(format_, 33, 17)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_the_sizes_the_api_draws_are_read(kind: str) -> None:
+    header = read_image_header(drawn(kind, 1024, 1536))
+    assert (header.width, header.height) == (1024, 1536)
+
+
+@pytest.mark.parametrize("data", [data for data, _ in SAMPLES.values()], ids=SAMPLES.keys())
+def test_every_cut_through_a_header_is_no_image_and_never_another_error(data: bytes) -> None:
+    whole = read_image_header(data)
+    for length in range(len(data)):
+        try:
+            assert read_image_header(data[:length]) == whole
+        except NotAnImage:
+            assert length < 6000
+    with pytest.raises(NotAnImage):
+        read_image_header(data[:16])
+
+
+@given(
+    st.binary(max_size=300),
+    st.sampled_from(
+        [b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF0000WEBPVP8 ", b"RIFF0000WEBPVP8L", b"RIFF0000WEBPVP8X"]
+    ),
+)
+def test_any_bytes_are_an_image_or_told_as_none(data: bytes, start: bytes) -> None:
+    try:
+        header = read_image_header(start + data)
+    except NotAnImage as error:
+        assert error.reason
+    else:
+        assert 0 < header.width * header.height <= 50_000_000
+
+
+@given(st.sampled_from([data for data, _ in SAMPLES.values()]), st.integers(0, 200), st.integers(0, 255))
+def test_a_changed_byte_never_raises_another_error(data: bytes, at: int, value: int) -> None:
+    changed = bytearray(data)
+    changed[at % len(data)] = value
+    try:
+        read_image_header(bytes(changed))
+    except NotAnImage as error:
+        assert error.reason
+
+
+def a_png_header(width: int, height: int) -> bytes:
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", width, height) + b"\x08\x02\0\0\0" + b"crc."
+
+
+def a_chunk(kind: bytes, data: bytes = b"") -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + b"crc."
+
+
+IDAT, IEND = a_chunk(b"IDAT", b"pixels"), a_chunk(b"IEND")
+
+
+def test_fifty_million_pixels_are_taken_and_more_are_not() -> None:
+    assert read_image_header(a_png_header(10_000, 5_000) + IDAT + IEND).width == 10_000
+    with pytest.raises(NotAnImage, match="50 million"):
+        read_image_header(a_png_header(10_000, 5_001))
+    with pytest.raises(NotAnImage, match="50 million"):
+        read_image_header(a_png_header(2**31, 2**31))
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5, 0), (0, 0)])
+def test_an_image_without_an_area_is_none(size: tuple[int, int]) -> None:
+    with pytest.raises(NotAnImage, match="names no size"):
+        read_image_header(a_png_header(*size))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "nothing was sent"),
+        (drawn("GIF"), "neither PNG, JPEG nor WebP"),
+        (drawn("BMP"), "neither PNG, JPEG nor WebP"),
+        (b"<html><body>Not found</body></html>", "neither PNG, JPEG nor WebP"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "neither PNG, JPEG nor WebP"),
+        (b"RIFF\x24\0\0\0WAVEfmt ", "neither PNG, JPEG nor WebP"),
+        (b"RIFF\x24\0\0\0WEBPICCP" + bytes(30), "WebP header is broken"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(40), "PNG header is broken"),
+        (b"\xff\xd8\xff\xda" + bytes(40), "names no frame"),
+        (b"\xff\xd8\xff\xe0\0\0" + bytes(40), "segments are broken"),
+        (b"\xff\xd8\xff\xe0\0\x04ab" + bytes(40), "segments are broken"),
+        (b"\xff\xd8" + b"\xff" * 5_000_000, "has no end"),
+        (b"\xff\xd8" + b"\xff\x01" * 2_000_000, "has no end"),
+    ],
+)
+def test_what_is_no_image_is_refused_with_its_reason(data: bytes, reason: str) -> None:
+    with pytest.raises(NotAnImage, match=reason):
+        read_image_header(data)
+
+
+@pytest.mark.parametrize("data", [data for data, _ in SAMPLES.values()], ids=SAMPLES.keys())
+def test_an_image_that_ends_too_soon_is_told_wherever_it_was_cut(data: bytes) -> None:
+    for length in [*range(len(data) // 2, len(data), max(1, len(data) // 50)), len(data) - 1]:
+        with pytest.raises(NotAnImage):
+            read_image_header(data[:length])
+    with pytest.raises(NotWhole):
+        read_image_header(data[:-1])
+
+
+@pytest.mark.parametrize("data", [data for data, _ in SAMPLES.values()], ids=SAMPLES.keys())
+def test_what_follows_the_end_does_no_harm(data: bytes) -> None:
+    assert read_image_header(data + b"<script>alert(1)</script>") == ImageHeader(read_image_header(data).format, 33, 17)
+
+
+def test_the_end_of_a_thumbnail_is_not_the_end_of_the_image() -> None:
+    whole = drawn("JPEG", exif=b"Exif\0\0" + drawn("JPEG", 8, 8))
+    assert read_image_header(whole).width == 33
+    with pytest.raises(NotWhole):
+        read_image_header(whole[:-2])
+
+
+def test_moving_images_are_refused() -> None:
+    frames = [Image.new("RGB", (33, 17), colour) for colour in ("red", "blue")]
+    for kind in ("PNG", "WEBP"):
+        file = io.BytesIO()
+        frames[0].save(file, kind, save_all=True, append_images=frames[1:])
+        with pytest.raises(NotAnImage, match="animated"):
+            read_image_header(file.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (IEND, "holds no pixels"),
+        (a_chunk(b"tEXt") * 60_000, "holds no pixels"),
+        (b"\0\0\0\0\0\0\0\0crc." + IDAT + IEND, "chunks are broken"),
+        (struct.pack(">I", 2**32 - 1) + b"IDAT" + bytes(50), "end is missing"),
+        (IDAT, "end is missing"),
+    ],
+)
+def test_a_png_without_a_sane_body_is_refused(body: bytes, reason: str) -> None:
+    with pytest.raises(NotAnImage, match=reason):
+        read_image_header(a_png_header(10, 10) + body)
+
+
+def test_a_side_that_nothing_draws_is_refused() -> None:
+    assert read_image_header(a_png_header(SIDE_MAX, 1) + IDAT + IEND).width == SIDE_MAX
+    with pytest.raises(NotAnImage, match="longer than"):
+        read_image_header(a_png_header(1, SIDE_MAX + 1) + IDAT + IEND)
