@@ -10,19 +10,19 @@ import contextlib
 import logging
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 
 from credits.ledger import Ledger
 from generations import records
 from generations.clock import Clock
 from generations.delivery_result import DeliveryResult
 from generations.errors import NotThere
-from generations.fetching import fetch
-from generations.lost_images import GONE_CHECKS, lose
+from generations.finished_images import GONE_CHECKS, fetch, lose, may_still_come
 from generations.model import CardLink, Generation, Image, Origin, State
 from generations.ports import ImageStore
 from generations.records import archive
 from images.image_memory import ImageMemory, Room
-from qwen.errors import ImageError, ImageUnavailable
+from qwen.errors import ImageError
 from qwen.images import FoundImage
 from store.database import Database
 from store.statements import storable
@@ -68,6 +68,13 @@ class Fetched:
     image_files: Mapping[int, FoundImage]
     lost: int
     refunded: int
+
+
+class Missing(Enum):
+    """Why a kept image was not downloaded."""
+
+    NOT_NOW = auto()  # it can't be had now, and may be later
+    GONE = auto()  # for good
 
 
 class Archive:
@@ -145,20 +152,17 @@ class Archive:
         may be posted.
         """
         kept = kept_images(generation)
-        found = await asyncio.gather(*(self._download(image, room) for image in kept))
-        image_files = {
-            image.position: image_file
-            for image, image_file in zip(kept, found, strict=True)
-            if not isinstance(image_file, bool)
-        }
-        gone = [image for image, image_file in zip(kept, found, strict=True) if image_file is False]
+        downloads = await asyncio.gather(*(self._download(image, room) for image in kept))
+        found = list(zip(kept, downloads, strict=True))
+        image_files = {image.position: result for image, result in found if not isinstance(result, Missing)}
+        gone = [image for image, result in found if result is Missing.GONE]
         refunded = [await self._lose(generation, image) for image in gone]
         now_ms = self._clock.now_ms()
         lease_until_ms = now_ms + POSTING_LEASE_SECONDS * 1000
         async with self._database.transaction() as tx:
             still_ours = await records.renew(tx, generation.id, generation.fence, lease_until_ms)
-            for image, image_file in zip(kept, found, strict=True):
-                if still_ours and image_file is True:
+            for image, result in found:
+                if still_ours and result is Missing.NOT_NOW:
                     await records.bring_forward(tx, image, now_ms + CHECK_SOON_SECONDS * 1000)
             fresh = await records.load(tx, generation.id)
         if fresh is None or not still_ours:
@@ -196,16 +200,13 @@ class Archive:
         async with self._database.transaction() as tx:
             await records.release_claim(tx, generation.id, generation.fence)
 
-    async def _download(self, image: Image, room: Room) -> FoundImage | bool:
-        """The image; False: it is gone for good; True: it is not to be had just now."""
+    async def _download(self, image: Image, room: Room) -> FoundImage | Missing:
         try:
             return await fetch(self._store, room, image.image_id, image.image_url or "")
         except ImageError as error:
             log.info("image %s: kept, and can't be fetched (%s)", image.image_id, error)
-            is_believed = image.failures + 1 >= GONE_CHECKS
-            return isinstance(error, ImageUnavailable) and (
-                error.temporary or (error.may_still_come and not is_believed)
-            )
+            is_there = may_still_come(error, failures=image.failures + 1, limit=GONE_CHECKS)
+            return Missing.NOT_NOW if is_there else Missing.GONE
 
     async def _lose(self, generation: Generation, image: Image) -> int:
         """As for an image that is lost before it could be posted: no image, no price."""

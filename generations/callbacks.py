@@ -10,7 +10,6 @@ import base64
 import hashlib
 import hmac
 import logging
-import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -26,7 +25,6 @@ log = logging.getLogger("qwen_imagine.callbacks")
 
 PATH = "/callbacks/"
 TOKEN_BYTES = 32
-TOKEN_FORM = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)  # TOKEN_BYTES in url-safe base64
 SILENCE_IMAGES = 5  # so many ready in a row without a call, and the operator is told
 CALLED_POLLS_APART_MS = 5000  # between two polls of one image that follow calls, whatever polls come beside them
 INTEREST_SECONDS = LATE_POLL_SECONDS[-1][0]  # a late image is of interest for a day, however it is noticed

@@ -169,11 +169,6 @@ class Generations:
         async with self._database.transaction() as tx:
             await records.set_removed(tx, generation_id, self._clock.now_ms())
 
-    async def line_of(self, generation: Generation) -> Line | None:
-        """Its place in the line; None when none of its images waits for a turn."""
-        async with self._database.transaction() as tx:
-            return await records.line_of(tx, generation.id, max_per_user=self._max_per_user)
-
     async def place_in_line_of(self, generation: Generation) -> tuple[Line | None, int]:
         """Its place in the line, and how many images had their turn and have not ended; 0 when none of its waits."""
         if not generation.cancellable:

@@ -136,12 +136,6 @@ async def set_removed(tx: Transaction, generation_id: int, now_ms: int) -> None:
     await insert_if_new(tx, removed_cards, {"generation_id": generation_id, "removed_at_ms": now_ms})
 
 
-async def is_removed(tx: Transaction, generation_id: int) -> bool:
-    """Whether the card was taken away, and none was shown since."""
-    found = select(removed_cards.c.generation_id).where(removed_cards.c.generation_id == generation_id)
-    return await tx.scalar(found) is not None
-
-
 async def decide_ping(tx: Transaction, generation_id: int, now_ms: int) -> bool:
     """Note that it is decided now whether the person is pinged. False: it was decided before."""
     return await insert_if_new(tx, pings, {"generation_id": generation_id, "decided_at_ms": now_ms})

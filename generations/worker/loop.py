@@ -20,7 +20,7 @@ from generations.ports import Delivery
 from generations.service import Generations
 from generations.worker.context import StepContext
 from generations.worker.publish import Publisher
-from generations.worker.steps import due_images, may_bring_image, step_in_room
+from generations.worker.steps import due_images, may_bring_image, step_image
 from generations.worker.stored_schedule import StoredSchedule, StoredSlots
 from images.image_memory import Room
 from observability.repeats import REPEATS
@@ -251,8 +251,7 @@ class Worker:
 
         The claim is kept until all steps have ended: a POST may be under way while the step beside it fails.
         """
-        context = self._context.in_room(room)
-        steps = (step_in_room(context, generation, image) for image in due)
+        steps = (step_image(self._context, generation, image, room) for image in due)
         image_files: dict[int, FoundImage] = {}
         for image, outcome in zip(due, await asyncio.gather(*steps, return_exceptions=True), strict=True):
             if isinstance(outcome, MovedOn):

@@ -11,7 +11,7 @@ from generations import records
 from generations.archive import PAGE_LENGTH, Archive, Fetched, Page, clean_words
 from generations.delivery_result import DeliveryResult, Place
 from generations.errors import LostClaim, NotThere
-from generations.lost_images import GONE_CHECKS
+from generations.finished_images import GONE_CHECKS
 from generations.model import Ending, Generation, Origin, Request, State
 from images.image_memory import ImageMemory
 from qwen.errors import ImageUnavailable, QwenError

@@ -23,7 +23,7 @@ from generations import records
 from generations.delivery_result import DeliveryResult, Place
 from generations.errors import LostClaim, NotThere, StillAtWork
 from generations.export import build_export
-from generations.lost_images import GONE_CHECKS
+from generations.finished_images import GONE_CHECKS
 from generations.model import Generation, State
 from qwen.errors import ImageUnavailable
 from qwen.images import DownloadedImage

@@ -16,7 +16,8 @@ from tests.contract.world import MIRA, NOON_MS, OTTO, YUKI, World, make_world
 
 
 async def line_of(world: World, generation_id: int) -> Line | None:
-    return await world.generations.line_of(await world.load(generation_id))
+    line, _ = await world.generations.place_in_line_of(await world.load(generation_id))
+    return line
 
 
 async def place(world: World, generation_id: int) -> tuple[int, int, int] | None:

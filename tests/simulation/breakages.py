@@ -34,11 +34,12 @@ from generations.records.tables import pings as decisions
 from generations.service import Generations
 from generations.worker import loop as worker
 from generations.worker import poll as looking
-from generations.worker import poll_turns, steps, throttle
+from generations.worker import poll_turns, throttle
 from generations.worker import publish as publisher
 from generations.worker import recover as recovering
 from generations.worker import submit as submitting
 from generations.worker.context import PollGuard, StepContext
+from generations.worker.image_step import ImageStep
 from images.image_memory import Room
 from qwen.client import QwenClient
 from qwen.errors import OutcomeUnknown, ServiceUnavailable
@@ -146,14 +147,11 @@ class RefundsToo(Ledger):
             await self.grant(tx, account.user_id, amount, f"sorry:{image_id}", EntryKind.GRANT, now_ms)
 
 
-class TwoCommits(StepContext):
-    async def end(
-        self, generation: Generation, image: Image, state: State, ending: Ending, detail: str | None = None
-    ) -> None:
-        async with self.database.transaction() as tx:
-            await records.move(tx, image, state, fence=generation.fence, ending=ending, ending_detail=detail)
-        async with self.database.transaction() as tx:
-            await self.ledger.release(tx, image.image_id, self.clock.now_ms())
+async def end_in_two_commits(self: ImageStep, state: State, ending: Ending, detail: str | None = None) -> None:
+    async with self.context.database.transaction() as tx:
+        await records.move(tx, self.image, state, fence=self.fence, ending=ending, ending_detail=detail)
+    async with self.context.database.transaction() as tx:
+        await self.context.ledger.release(tx, self.image.image_id, self.context.clock.now_ms())
 
 
 # -- the one POST ---------------------------------------------------------------
@@ -180,10 +178,10 @@ async def create_again(self: QwenClient, request: Any) -> Any:
         raise ServiceUnavailable from None
 
 
-async def post_again(context: StepContext, generation: Generation, image: Image) -> None:
-    async with context.database.transaction() as tx:
-        due = context.clock.now_ms()
-        await records.move(tx, image, State.REQUESTED, fence=generation.fence, due_at_ms=due)
+async def post_again(self: ImageStep) -> None:
+    async with self.context.database.transaction() as tx:
+        due = self.context.clock.now_ms()
+        await records.move(tx, self.image, State.REQUESTED, fence=self.fence, due_at_ms=due)
 
 
 async def adopt_nothing(*_: Any, **__: Any) -> bool:
@@ -432,10 +430,10 @@ BREAKAGES: dict[str, Breakage] = {
     "refill over holds": Breakage((2,), parts(Ledger=RefillsOverHolds)),
     "never make a refill good": Breakage((2,), parts(Ledger=NeverMakesGood)),
     "give something extra": Breakage((0,), parts(Ledger=RefundsToo)),
-    "state and money in two commits": Breakage((29,), parts(StepContext=TwoCommits)),
+    "state and money in two commits": Breakage((29,), ((ImageStep, "end", end_in_two_commits),)),
     "post before the commit": Breakage((15,), ((submitting.records, "move", move_lazily),)),
     "repeat an unknown post": Breakage((0,), ((QwenClient, "create_task", create_again),)),
-    "post again after a crash": Breakage((44,), ((steps.submitting, "crashed_submit", post_again),)),
+    "post again after a crash": Breakage((44,), ((submitting.SubmitStep, "end_crashed_submit", post_again),)),
     "forget a task that came late": Breakage((56,), ((records, "adopt_task", adopt_nothing),)),
     "skip the fence": Breakage((56,), (*LOCKS, (worker, "_reload", reload_without_fence))),
     "drop the lease": Breakage((13,), ((records, "claim_due", claim_whatever_is_due),)),

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from generations.delivery_result import Place
-from generations.lost_images import GONE_CHECKS
+from generations.finished_images import GONE_CHECKS
 from generations.model import Ending, State
 from generations.privacy import Privacy
 from generations.worker.kept_images import (
