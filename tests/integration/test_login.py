@@ -13,7 +13,7 @@ import discord
 import pytest
 from pydantic import SecretStr
 
-from bot import EXTENSIONS
+from bot import EXTENSIONS, ImagineBot, open_resources
 from discord_api.login import log_in
 from services import build_services
 from settings import Settings
