@@ -104,7 +104,7 @@ DatabaseMaker = SqliteMaker | PostgresqlMaker
 
 
 async def _migrate(address: str) -> None:
-    async with open_database(address) as database:
+    async with open_database(address, idle_seconds=0) as database:
         await database.migrate()
 
 
@@ -180,5 +180,5 @@ async def database_address(make_database: DatabaseMaker) -> AsyncIterator[str]:
 @pytest.fixture
 async def database(database_address: str) -> AsyncIterator[Database]:
     """Open a new, migrated database."""
-    async with open_database(database_address) as opened:
+    async with open_database(database_address, idle_seconds=0) as opened:
         yield opened

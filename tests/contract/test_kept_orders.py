@@ -193,7 +193,7 @@ async def test_press_check_purge_and_deletion_at_the_same_moment_refund_once_at_
     database: Database, database_address: str, is_past_retention: bool
 ) -> None:
     clock, shelf = ManualClock(), MortalShelf()
-    async with open_database(database_address) as other:
+    async with open_database(database_address, idle_seconds=0) as other:
         one, two = new_bot(database, clock, shelf), new_bot(other, clock, shelf)
         for number in range(6):
             case = await begin(one, 2000 + number)
