@@ -12,7 +12,7 @@ from credits.ledger import Ledger
 from generations import records
 from generations.model import Ending, Image, State
 from generations.ports import ImageStore
-from images.image_memory import Room, size_in_memory
+from images.image_memory import Reservation, size_in_memory
 from qwen.errors import ImageError, ImageTooLarge, ImageUnavailable
 from qwen.images import FoundImage, OversizedImage
 from store.database import Transaction
@@ -22,21 +22,21 @@ log = logging.getLogger("qwen_imagine.worker")
 GONE_CHECKS = 3  # failed checks of a kept image in a row before a "gone for good" is believed
 
 
-async def fetch(store: ImageStore, room: Room, image_id: str, url: str) -> FoundImage:
-    """Return the image from memory if it was kept there, else download it as soon as *room* has its bytes.
+async def fetch(store: ImageStore, reservation: Reservation, image_id: str, url: str) -> FoundImage:
+    """Return the image from memory if it was kept there, else download it as soon as *reservation* has its bytes.
 
     One that is too large to be downloaded is an OversizedImage: it can be linked to. Raises qwen.errors.ImageError.
     """
-    await room.enter()
-    image: FoundImage | None = room.recall(image_id)
+    await reservation.acquire()
+    image: FoundImage | None = reservation.recall(image_id)
     try:
-        image = image or await store.download(url, partial(room.resize, image_id))
+        image = image or await store.download(url, partial(reservation.resize, image_id))
         return image
     except ImageTooLarge as error:
         log.warning("image %s: only its address can be handed on (%s)", image_id, error)
         return OversizedImage()
     finally:
-        room.resize(image_id, size_in_memory(image))
+        reservation.resize(image_id, size_in_memory(image))
 
 
 def may_still_come(error: ImageError, *, failures: int, limit: int) -> bool:

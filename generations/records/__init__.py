@@ -24,6 +24,7 @@ from generations.records.callbacks import (
     note_callback,
 )
 from generations.records.cards import (
+    confirm_card,
     decide_ping,
     earlier_request_at_ms,
     forget_card,
@@ -33,7 +34,6 @@ from generations.records.cards import (
     load_locked,
     make_due,
     mark_published,
-    set_answered,
     set_removed,
     set_token_only,
     wipe_tokens,
@@ -62,6 +62,7 @@ __all__ = [
     "adopt_task",
     "bring_forward",
     "claim_due",
+    "confirm_card",
     "decide_ping",
     "demands",
     "drop_claim",
@@ -87,7 +88,6 @@ __all__ = [
     "release_claim",
     "renew",
     "running_count",
-    "set_answered",
     "set_removed",
     "set_token_only",
     "update_image",

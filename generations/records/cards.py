@@ -51,7 +51,7 @@ async def load_locked(tx: Transaction, generation_id: int) -> Generation | None:
     return next(iter(await with_images(tx, rows.mappings())), None)
 
 
-async def set_answered(tx: Transaction, generation_id: int, message_id: int, now_ms: int) -> bool:
+async def confirm_card(tx: Transaction, generation_id: int, message_id: int, now_ms: int) -> bool:
     """Discord has taken the card: its images may have their turn. False when that was known, or nothing is there.
 
     A generation that was given up meanwhile owes this card its ending, so it counts as not shown.

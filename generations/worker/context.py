@@ -47,7 +47,7 @@ class PollGuard:
             self.leapt_at = now
         self.ahead = ahead
 
-    def looked(self, *names: str) -> None:
+    def poll_ended(self, *names: str) -> None:
         """A look has just ended. Entries past their use are dropped as new ones come, oldest first."""
         now = self.clock.monotonic()
         for name in names:

@@ -11,7 +11,7 @@ from generations.finished_images import fetch
 from generations.model import Ending, Generation, Image, State
 from generations.poll_schedule import POLL_SECONDS
 from generations.worker.context import StepContext
-from images.image_memory import Room
+from images.image_memory import Reservation
 from qwen.images import FoundImage
 from store.database import Transaction
 
@@ -25,13 +25,13 @@ class ImageStep:
     """Do what is due for one image of a claimed generation.
 
     Credits and state change in one transaction, and each write carries the claim's fence: a step whose claim was lost
-    changes nothing. *image*: as the rows have it. *room*: the part of the image memory that the image is fetched into.
+    changes nothing. *image*: as the rows have it. *reservation*: of the image memory, for the downloaded image.
     """
 
     context: StepContext
     generation: Generation
     image: Image
-    room: Room
+    reservation: Reservation
 
     @property
     def fence(self) -> int:
@@ -39,7 +39,7 @@ class ImageStep:
 
     async def fetch(self, url: str) -> FoundImage:
         """Download the image from *url*. Raises qwen.errors.ImageError."""
-        return await fetch(self.context.store, self.room, self.image.image_id, url)
+        return await fetch(self.context.store, self.reservation, self.image.image_id, url)
 
     async def save(self, **changes: Unpack[records.ImageChanges]) -> None:
         """Change the image's columns, not its state. Raises LostClaim."""

@@ -70,7 +70,7 @@ class KeptImageStep(ImageStep):
         log.info("image %s: kept for too long, %d credits refunded", self.image.image_id, refunded)
 
     def _purged_at_ms(self) -> int | None:
-        """When the retention purge deletes the address, unix milliseconds, from the id as records.archive.purge does.
+        """When the retention purge deletes the address, unix milliseconds, from the id as personal_data.purge does.
 
         None: never.
         """

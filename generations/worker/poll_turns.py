@@ -59,12 +59,12 @@ class TaskStep(ImageStep):
         """Ask for the status. The guard counts the poll from its beginning, since a wall clock that leaps lets this
         process claim the image twice. Raises QwenError."""
         names = (task_id, self.image.image_id, *((self._called_name,) if poll.was_called else ()))
-        self.context.guard.looked(*names)
+        self.context.guard.poll_ended(*names)
         try:
             task = await self.context.service.get_task(task_id)
         finally:
-            self.context.guard.looked(*names)
-        self.context.throttle.poll_answered(self.context.clock.monotonic())
+            self.context.guard.poll_ended(*names)
+        self.context.throttle.poll_succeeded(self.context.clock.monotonic())
         return task
 
     @property

@@ -11,25 +11,30 @@ from generations.worker.kept_images import KeptImageStep
 from generations.worker.poll import PollStep
 from generations.worker.recover import RecoverStep
 from generations.worker.submit import SubmitStep
-from images.image_memory import Room, size_in_memory
+from images.image_memory import Reservation, size_in_memory
 from observability.repeats import REPEATS
 from qwen.images import FoundImage
 
 log = logging.getLogger("qwen_imagine.worker")
 
 
-async def step_image(context: StepContext, generation: Generation, image: Image, room: Room) -> FoundImage | None:
-    """Do what is due for *image*. Returns the image file if the step brought one, counted in *room* from then on."""
+async def step_image(
+    context: StepContext, generation: Generation, image: Image, reservation: Reservation
+) -> FoundImage | None:
+    """Do what is due for *image*. Returns the image file if the step brought one, counted in *reservation* from then
+    on."""
     image_file = None
     try:
-        image_file = await _run_step(context, generation, image, room)
+        image_file = await _run_step(context, generation, image, reservation)
     finally:
-        room.resize(image.image_id, size_in_memory(image_file))
+        reservation.resize(image.image_id, size_in_memory(image_file))
     return image_file
 
 
-async def _run_step(context: StepContext, generation: Generation, image: Image, room: Room) -> FoundImage | None:
-    held = (context, generation, image, room)
+async def _run_step(
+    context: StepContext, generation: Generation, image: Image, reservation: Reservation
+) -> FoundImage | None:
+    held = (context, generation, image, reservation)
     match image.state:
         case State.REQUESTED if image.admitted_at_ms is None:
             await SubmitStep(*held).wait_in_line()

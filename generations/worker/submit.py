@@ -98,8 +98,10 @@ class SubmitStep(ImageStep):
 
     async def _handle_accepted(self, task: Task) -> None:
         clock = self.context.clock
-        self.context.throttle.post_answered(clock.monotonic())
-        self.context.guard.looked(task.task_id)  # the POST's answer counts as a poll: the first one comes 5 s after it
+        self.context.throttle.post_succeeded(clock.monotonic())
+        self.context.guard.poll_ended(
+            task.task_id
+        )  # the POST's answer counts as a poll: the first one comes 5 s after it
         for pause in WRITE_AGAIN_SECONDS:
             try:
                 await self._save_task(task)
