@@ -86,7 +86,7 @@ async def test_a_claim_that_was_given_back_is_not_renewed_by_a_beat_that_came_la
 async def test_two_processes_never_claim_the_same(world: World, database_address: str) -> None:
     for generation_id in range(1, 31):
         await world.ask(generation_id, user_id=1000 + generation_id)
-    async with open_database(database_address) as other:
+    async with open_database(database_address, idle_seconds=0) as other:
         claims = await asyncio.gather(*(each.claim(limit=4) for each in [world, make_world(other)] * 4))
     claimed = [generation.id for claim in claims for generation in claim]
     assert sorted(claimed) == list(range(1, 31))

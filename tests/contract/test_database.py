@@ -64,7 +64,7 @@ async def test_serialize_runs_transactions_one_after_another(database: Database,
             await asyncio.sleep(0)
             await save_value(tx, "count", str(value + 1))
 
-    async with open_database(database_address) as other:
+    async with open_database(database_address, idle_seconds=0) as other:
         await asyncio.gather(*(count_up(through) for _ in range(8) for through in (database, other)))
     async with database.transaction() as tx:
         assert await load_value(tx, "count") == "16"
@@ -111,7 +111,7 @@ async def test_an_idle_transaction_is_ended_and_releases_its_locks(
     postgresql_maker: PostgresqlMaker, asks_again: bool
 ) -> None:
     address = await postgresql_maker.create()
-    async with open_database(address, idle_seconds=0.2) as sleeper, open_database(address) as other:
+    async with open_database(address, idle_seconds=3.0) as sleeper, open_database(address) as other:
         with pytest.raises(DatabaseLost):
             async with sleeper.transaction() as asleep:
                 await serialize(asleep, "line")

@@ -131,7 +131,7 @@ async def test_a_hold_beyond_the_account_changes_nothing(database: Database) -> 
 async def test_of_fifty_holds_at_once_exactly_the_affordable_ten_succeed(
     database: Database, database_address: str
 ) -> None:
-    async with open_database(database_address) as other:
+    async with open_database(database_address, idle_seconds=0) as other:
         outcomes = await asyncio.gather(
             *(hold((database, other)[number % 2], f"{number}-0") for number in range(50)), return_exceptions=True
         )
@@ -141,7 +141,7 @@ async def test_of_fifty_holds_at_once_exactly_the_affordable_ten_succeed(
 
 
 async def test_settle_and_release_at_once_are_one_of_the_two(database: Database, database_address: str) -> None:
-    async with open_database(database_address) as other:
+    async with open_database(database_address, idle_seconds=0) as other:
         for number in range(5):
             await hold(database, f"{number}-0")
             charged, returned = await asyncio.gather(settle(database, f"{number}-0"), release(other, f"{number}-0"))

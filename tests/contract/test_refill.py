@@ -236,7 +236,7 @@ async def test_an_allowance_of_nothing_opens_an_account_with_nothing(books: Book
 
 
 async def test_many_first_polls_at_once_refill_once(database: Database, database_address: str) -> None:
-    async with open_database(database_address) as other:
+    async with open_database(database_address, idle_seconds=0) as other:
         for now_ms in (NOON_MS, TOMORROW_MS):
             polls = [Books(each).numbers(now_ms) for each in (database, other) * 5]
             assert set(await asyncio.gather(*polls)) == {(50, 0)}

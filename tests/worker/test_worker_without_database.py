@@ -177,7 +177,7 @@ async def test_a_database_that_is_broken_for_good_ends_the_loop_and_the_owner_is
     workshop.database = broken = Broken(workshop.database)
     workshop.restart()
     with pytest.raises(DatabaseBroken):
-        await asyncio.wait_for(workshop.worker.run(), 30)
+        await asyncio.wait_for(workshop.worker.run(), 60)
     assert workshop.bell.matters == ["database_broken"]
     assert broken.tries == 1
     await workshop.worker.drain()
@@ -209,7 +209,7 @@ async def test_a_stop_while_the_database_is_away_ends_as_any_other(workshop: Wor
         await asyncio.sleep(0.01)
     flaky.failures = 1000
     await workshop.worker.drain()
-    await asyncio.wait_for(running, 30)
+    await asyncio.wait_for(running, 60)
 
 
 async def test_the_worker_is_not_well_while_the_database_is_away(workshop: Workshop) -> None:
