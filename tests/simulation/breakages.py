@@ -450,7 +450,7 @@ BREAKAGES: dict[str, Breakage] = {
             (stale_edit_guard.StaleEditGuard, "was_published", never_mind),
         ),
     ),
-    "say on a plain message that credits are held": Breakage((200,), ((places, "plain_text", held_for_ever),)),
+    "say on a plain message that credits are held": Breakage((1140, 1306), ((places, "plain_text", held_for_ever),)),
     "drop the images that stand": Breakage((10,), ((memory.Memory, "kept", keep_nothing),)),
     "take no answer for a refusal": Breakage((466, 150, 506), ((first_response, "is_surely_refused", surely_refused),)),
     "believe the task that a callback names": Breakage((70,), parts(Callbacks=Believes)),
