@@ -132,7 +132,7 @@ async def test_a_hold_over_two_refills_is_made_good_by_both(books: Books) -> Non
     assert await books.numbers(TOMORROW_MS + DAY_MS) == (51, 0), "51 - 2, filled up to 50, + 1, more than 50"
 
 
-async def test_a_present_comes_on_top_of_a_refill_that_nobody_has_looked_at(books: Books) -> None:
+async def test_a_present_is_added_to_a_refill_that_is_due(books: Books) -> None:
     await books.hold("1-0", NOON_MS, 20)
     await books.settle("1-0", NOON_MS)
     await books.do(books.ledger.grant, MIRA, 7, "present", "thanks", TOMORROW_MS)
@@ -305,7 +305,7 @@ class RefillMachine(RuleBasedStateMachine):
         del self.open[held.image_id]
 
 
-def test_whatever_happens_the_account_is_what_the_rule_says(make_database: DatabaseMaker) -> None:
+def test_the_account_follows_the_rule_after_any_sequence(make_database: DatabaseMaker) -> None:
     with asyncio.Runner() as runner:
         database = open_database(runner.run(make_database.create()))
         user_ids: list[int] = []

@@ -106,7 +106,7 @@ def test_a_backoff_keeps_polls_five_seconds_apart_and_ends_near_a_minute(failure
     assert POLL_SECONDS <= backoff_seconds(failures, jitter) <= 61
 
 
-def test_a_late_image_is_looked_for_during_a_day() -> None:
+def test_a_late_image_is_polled_for_a_day() -> None:
     assert late_poll_seconds(10) == 60
     assert late_poll_seconds(2 * 3600) == 900
     assert late_poll_seconds(25 * 3600) is None

@@ -37,7 +37,7 @@ async def live(workshop: Workshop, seconds: float, *, stride: float) -> None:
             pass
 
 
-async def test_after_an_hours_outage_with_500_images_in_flight_nothing_is_lost_and_nobody_storms_back(
+async def test_after_an_hours_outage_500_images_are_polled_within_the_budget_and_none_is_lost(
     workshop: Workshop,
 ) -> None:
     workshop.service = service = FlakyService(workshop.clock)
