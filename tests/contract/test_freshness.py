@@ -1,4 +1,4 @@
-"""A process that was overtaken shows nothing old, and what it showed too late is set right."""
+"""Stale edits are not made, and one that was made too late is published again."""
 
 from __future__ import annotations
 

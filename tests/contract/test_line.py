@@ -1,4 +1,4 @@
-"""Turns: fair between people, within their own cap and the whole's, and told truly."""
+"""The line: fair between people, within the limits of a person and of all, and with true places."""
 
 from __future__ import annotations
 

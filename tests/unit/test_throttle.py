@@ -1,4 +1,4 @@
-"""The throttle: pauses after "too many", task slots that are learned, and the budget of looks."""
+"""The throttle: pauses after "too many", task slots that are learned, and the budget of polls."""
 
 from __future__ import annotations
 
@@ -233,4 +233,4 @@ def test_no_second_sees_more_polls_than_the_budget_has(tasks: int, asked: list[t
         if budget.wait_seconds(f"task {task}", now) == 0.0:
             polls.append(now)
     for began in polls:
-        assert sum(began <= look < began + 1 for look in polls) <= 20 + budget.per_second + 1
+        assert sum(began <= poll < began + 1 for poll in polls) <= 20 + budget.per_second + 1

@@ -1,4 +1,4 @@
-"""What the worker does when the image service does not do what it should: nobody pays twice, nobody for nothing."""
+"""Faults of the image service: nobody pays twice, and nobody pays for nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Callbacks and the worker: a call brings a look forward or a lost task back, and no call can do more than that."""
+"""Callbacks and the worker: a call makes a poll due earlier or names a lost task, and can do no more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes of images in memory: within the budget over all steps, and fetched again only when they can be shown."""
+"""The image memory: within the budget over all steps, and no download before publishing is possible."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Uploads(Wall):
 def warehouse(workshop: Workshop) -> Warehouse:
     made = Warehouse()
     workshop.shelf, workshop.wall = made, Uploads(warehouse=made)
-    workshop.max_in_flight, workshop.max_per_user = 10 * MAX_STEPS, 4  # so many looks a second may be taken at once
+    workshop.max_in_flight, workshop.max_per_user = 10 * MAX_STEPS, 4  # so many polls a second may be taken at once
     workshop.restart()
     return made
 

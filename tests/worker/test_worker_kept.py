@@ -1,4 +1,4 @@
-"""Kept images: looked for by themselves, and refunded once when they are gone for good."""
+"""Kept images: checked regularly, and refunded once when they are gone for good."""
 
 from __future__ import annotations
 

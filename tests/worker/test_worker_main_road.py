@@ -1,4 +1,4 @@
-"""From the request to the posted image, as the worker walks it."""
+"""The usual steps of the worker, from the request to the posted image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The image service is away for an hour with 500 images in flight: nobody is charged for it, and nobody storms back."""
+"""One hour without the image service, with 500 images in flight: nobody is charged, and polls keep the budget."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOUR_SECONDS = 3600
 
 
 class FlakyService(ScriptedService):
-    """Answers no look while it is away. Remembers when each look came."""
+    """Answers no poll while it is away. Records when each poll came."""
 
     away = False
 

@@ -1,4 +1,4 @@
-"""Found by tests/simulation: what the worker does when it is overtaken in the narrowest places."""
+"""Races found by tests/simulation: another process or a cancel comes between two steps of the worker."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def test_an_image_that_stays_missing_costs_nothing(workshop: Workshop) -> 
 
 @dataclass
 class InterruptedService(ScriptedService):
-    """While the first look is under way the wall clock leaps, and the worker's loop goes round once more."""
+    """While the first poll is under way the wall clock jumps, and the worker's loop begins a round once more."""
 
     workshop: Workshop | None = None
 

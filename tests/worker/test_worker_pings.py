@@ -1,4 +1,4 @@
-"""Telling a person that their images are there, and being killed around it."""
+"""Pings when images are ready, and kills before and after them."""
 
 from __future__ import annotations
 

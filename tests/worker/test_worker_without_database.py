@@ -1,4 +1,4 @@
-"""The connection to the database breaks at the worst moments: nothing that only this process knows is lost."""
+"""The database is lost between two steps: nothing that only this process knows is lost."""
 
 from __future__ import annotations
 
