@@ -6,7 +6,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from generations.archive import WORDS_MAX
+from generations.history import WORDS_MAX
 from ui.interactions.client import ImagineClient, InteractionServices
 from ui.interactions.history import HISTORY_ITEMS, send_history
 

@@ -123,7 +123,7 @@ class FirstResponse:
             sent = await self._send(sending, self._seconds_left(began))
             await self._record(generation, sent)
         elif await self._record(generation, sent):
-            self._delivery.show_progress(replace(generation, message_id=sent.message_id), progress)
+            self._delivery.publish_progress(replace(generation, message_id=sent.message_id), progress)
 
     def _seconds_left(self, began: float) -> float:
         return ANSWER_SECONDS - (self._clock.monotonic() - began)
@@ -192,7 +192,7 @@ class FirstResponse:
             reason = described(sent.error) if sent.error is not None else "no response in time"
             log.info("generation %s: the card is not confirmed, the worker will ask for it (%s)", generation.id, reason)
             return False
-        confirming = self._generations.answered(generation.id, sent.message_id)
+        confirming = self._generations.confirm_card(generation.id, sent.message_id)
         (error,) = await asyncio.gather(confirming, return_exceptions=True)
         if error is not None:
             log.error("generation %s: the worker will ask for its card: %s", generation.id, described(error))

@@ -17,11 +17,11 @@ import discord
 from discord import ui
 
 from discord_api.errors import trying
-from generations.archive import Page, clean_words, kept_images
 from generations.delivery_result import Place
 from generations.errors import DeliveryDelayed, LostClaim, NotThere
+from generations.history import Page, clean_words, kept_images
 from generations.model import Generation, Origin, Progress, State
-from images.image_memory import Room
+from images.image_memory import Reservation
 from ui.interactions.client import ImagineClient, InteractionServices
 from ui.interactions.errors import NOBODY, Refusal, defer
 from ui.interactions.items import InteractionItem
@@ -36,7 +36,7 @@ ID_MAX = 2**63 - 1  # the database holds no larger one; Discord's snowflakes are
 
 async def send_history(interaction: discord.Interaction, services: InteractionServices, words: str) -> None:
     """Send the first page of the generations whose prompt has all *words*; empty: of all."""
-    page = services.archive.page(interaction.user.id, words=clean_words(words))
+    page = services.history.page(interaction.user.id, words=clean_words(words))
     await _send_page(interaction, services, page)
 
 
@@ -94,7 +94,7 @@ class TurnButton(
         older, newer = (turn_at, None) if self.turn == "older" else (None, turn_at)
         services = interaction.client.services
         words = clean_words(self.words)
-        page = services.archive.page(interaction.user.id, words=words, older_than=older, newer_than=newer)
+        page = services.history.page(interaction.user.id, words=words, older_than=older, newer_than=newer)
         await _send_page(interaction, services, page)
 
 
@@ -121,7 +121,7 @@ class PostButton(InteractionItem, ui.DynamicItem[ui.Button[Any]], template=r"his
         if self.generation_id > ID_MAX:
             raise Refusal(texts_history.NO_LONGER_KEPT)
         try:
-            finding = asyncio.ensure_future(services.archive.is_kept(self.generation_id, user_id))
+            finding = asyncio.ensure_future(services.history.is_kept(self.generation_id, user_id))
             kept = await in_time(finding, services.clock)
             private = kept.request.private
             missing = missing_permissions(interaction, private=private)
@@ -135,34 +135,34 @@ class PostButton(InteractionItem, ui.DynamicItem[ui.Button[Any]], template=r"his
         origin = await services.token_only.corrected(origin_of(interaction))
         if services.delivery.publish_delay_seconds(_build_card_here(kept, (), origin, message_id)):
             raise Refusal(texts_history.DISCORD_SILENT)
-        async with services.archive.room_for(kept) as room:
+        async with services.history.reserve_memory(kept) as reservation:
             try:
-                claimed = await services.archive.take_kept(self.generation_id, user_id)
+                claimed = await services.history.take_kept(self.generation_id, user_id)
             except NotThere:
                 raise Refusal(texts_history.BEING_POSTED) from None
             try:
-                await _post(services, origin, claimed, message_id, room)
+                await _post(services, origin, claimed, message_id, reservation)
             finally:
                 with contextlib.suppress(LostClaim):  # erased meanwhile
-                    await services.archive.post_ended(claimed)
+                    await services.history.post_ended(claimed)
 
 
 async def _post(
-    services: InteractionServices, origin: Origin, claimed: Generation, message_id: int | None, room: Room
+    services: InteractionServices, origin: Origin, claimed: Generation, message_id: int | None, reservation: Reservation
 ) -> None:
-    fetched = await services.archive.fetch_kept(claimed, room)
+    fetched = await services.history.fetch_kept(claimed, reservation)
     if not fetched.image_files:
         if fetched.lost:
             raise Refusal(texts_history.lost(fetched.lost, fetched.refunded))
         raise Refusal(texts_history.SERVICE_SILENT)
     card = _build_card_here(fetched.generation, fetched.image_files, origin, message_id)
     try:
-        result = await services.delivery.show(card, Progress(), fetched.image_files)
+        result = await services.delivery.publish(card, Progress(), fetched.image_files)
     except DeliveryDelayed:
         raise Refusal(texts_history.DISCORD_SILENT) from None
     if result.place is Place.NOWHERE:
         raise Refusal(texts_history.NO_PLACE)
-    await services.archive.posted(fetched.generation, origin, result, fetched.image_files)
+    await services.history.posted(fetched.generation, origin, result, fetched.image_files)
 
 
 def _build_card_here(

@@ -11,7 +11,7 @@ from typing import Any
 import discord
 from discord import ui
 
-from generations.archive import Page, kept_images
+from generations.history import Page, kept_images
 from generations.model import MADE, Generation
 from generations.prices import charged_for
 from ui.texts import card as texts
