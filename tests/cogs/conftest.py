@@ -1,4 +1,4 @@
-"""The scene that every test of this folder plays in."""
+"""The fixture of this folder: a virtual Discord with the bot."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.databases import SqliteMaker
 
 @pytest.fixture
 async def scene(sqlite_maker: SqliteMaker, request: pytest.FixtureRequest) -> AsyncIterator[Scene]:
-    """A fresh scene; @pytest.mark.scene(allowance=…, period=…, max_queue=…) sets it up otherwise."""
+    """A new scene; @pytest.mark.scene(allowance=…, period=…, max_queue=…) changes its settings."""
     marker = request.node.get_closest_marker("scene")
     address = await sqlite_maker.create()
     async with open_database(address) as database, open_scene(database, **(marker.kwargs if marker else {})) as opened:

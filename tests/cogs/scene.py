@@ -1,9 +1,8 @@
 """A virtual Discord with the real cogs, cards, buttons, delivery, service and worker over SQLite.
 
-The worker never runs by itself here: a test calls `await scene.step()`; time passes with
-`await scene.env.advance_time(5)`.
-What simcord 3.2.1 leaves out of an interaction (who authorized the app, the bot's permissions in DMs) is put in by the
-Postman below, as Discord's documents have it ("Receiving and Responding", Interaction object).
+The worker does not run by itself: a test calls `await scene.step()`. Time passes with
+`await scene.env.advance_time(5)`. EventCompleter adds to an interaction what simcord 3.2.1 leaves out (who authorized
+the app, the bot's permissions in DMs), as documented (Discord docs: Receiving and Responding, Interaction object).
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ API_URL = "https://discord.com/api/v10"
 
 
 class SimulatedClock:
-    """The virtual Discord's time as the bot's clock. *ahead_seconds*: how wrong this machine's wall clock is."""
+    """The virtual Discord's time as the bot's clock. *ahead_seconds*: how far this machine's wall clock is ahead."""
 
     def __init__(self) -> None:
         self.env: simcord.Env | None = None
@@ -52,8 +51,8 @@ class SimulatedClock:
 
 
 @dataclass
-class UnsteadyDatabase:
-    """The real database, slow or failing when a test says so."""
+class FaultyDatabase:
+    """The real database, slow or failing as a test sets it."""
 
     real: Database
     clock: SimulatedClock
@@ -64,7 +63,7 @@ class UnsteadyDatabase:
     def is_postgresql(self) -> bool:
         return self.real.is_postgresql
 
-    def in_background(self) -> UnsteadyDatabase:
+    def in_background(self) -> FaultyDatabase:
         return self
 
     async def truncate_wal(self) -> bool:
@@ -84,7 +83,7 @@ class UnsteadyDatabase:
             yield transaction
 
 
-class BrokenLine(dict[str, Any]):
+class BrokenConnection(dict[str, Any]):
     """A fault for Env.backend.faults: the connection breaks at the next call of *method* to *path* (fnmatch)."""
 
     def __init__(self, method: str, path: str) -> None:
@@ -95,11 +94,11 @@ class BrokenLine(dict[str, Any]):
 
 
 @dataclass
-class Postman:
+class EventCompleter:
     """Completes each interaction before the bot gets it, and can deliver the last one again."""
 
     env: simcord.Env
-    user_install: bool = False  # the app is not in the server: the person brought it along
+    user_install: bool = False  # the app is installed by the person and not in the server
     change: Callable[[dict[str, Any]], None] | None = None
     twice: bool = False  # the next event comes twice at the same moment
     last: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -130,7 +129,7 @@ class Postman:
             payload["app_permissions"] = str(DM_PERMISSIONS.value)
 
     async def deliver_anew(self, earlier: dict[str, Any], person_id: int) -> simcord.InteractionResult:
-        """What *earlier* said, said now by somebody: as from a client that still shows the message as it was then."""
+        """Deliver *earlier* anew, as by a client that still shows the message as it was then. Return its result."""
         backend, payload = self.env.backend, copy.deepcopy(earlier)
         record = backend.new_interaction(
             payload["type"], int(payload["channel_id"]), person_id, int(payload["guild_id"])
@@ -143,7 +142,7 @@ class Postman:
         return simcord.InteractionResult(self.env, record)
 
     async def deliver_again(self) -> None:
-        """The same event a second time, as a gateway may send it (Discord docs: Reference, "N times")."""
+        """Deliver the last event a second time, as the gateway may (Discord docs: Reference, "N times")."""
         change, self.change = self.change, None
         self.env.backend.emit("INTERACTION_CREATE", copy.deepcopy(self.last))
         self.change = change
@@ -151,12 +150,12 @@ class Postman:
 
 
 class Scene:
-    """One server with a channel and three people, a bot, and everything behind it."""
+    """One server with a channel and three people, the bot and its services."""
 
     env: simcord.Env
     bot: ImagineBot
     services: Services
-    postman: Postman
+    completer: EventCompleter
     guild: simcord.GuildHandle
     channel: simcord.ChannelHandle
     alice: simcord.MemberActor
@@ -173,7 +172,7 @@ class Scene:
         requests_per_minute: int,
     ) -> None:
         self.clock = SimulatedClock()
-        self.database = UnsteadyDatabase(database, self.clock)
+        self.database = FaultyDatabase(database, self.clock)
         self.settings = make_settings(
             credits_per_period=allowance,
             credit_period=period,
@@ -213,18 +212,18 @@ class Scene:
         return await self.alice.slash(self.channel, "imagine", prompt=prompt, **options)
 
     async def step(self) -> int:
-        """One step of the worker, and then everything that it set going."""
+        """Do one step of the worker, and wait for everything that it started."""
         with self.env.time_context():
             done = await self.services.worker.step()
         await self.env.settle()
         return done
 
     async def restart(self) -> None:
-        """The bot's process ends and another one starts; the database and Discord stay."""
+        """Replace the bot by a new process. The database and Discord stay."""
         self.start_process()
         await self.env.restart_bot(self.bot)
 
-    # -- what a test looks at ----------------------------------------------------------------------------------
+    # -- what a test reads ----------------------------------------------------------------------------------
 
     async def balance(self, person: simcord.MemberActor | simcord.UserHandle) -> Balance:
         async with self.database.real.transaction() as tx:
@@ -235,13 +234,13 @@ class Scene:
             return await records.load(tx, generation_id)
 
     async def only_generation(self) -> Generation:
-        """The row of the last /imagine."""
-        found = await self.generation(self.postman.command_id)
+        """Return the generation of the last /imagine."""
+        found = await self.generation(self.completer.command_id)
         assert found is not None
         return found
 
     def posts(self) -> list[discord.Message]:
-        """What everybody sees in the channel."""
+        """Return the messages that everybody sees in the channel."""
         return [message for message in self.channel.history() if not message.flags.ephemeral]
 
     async def ledger_is_sound(self) -> bool:
@@ -258,7 +257,7 @@ async def open_scene(
     max_queue: int = 500,
     requests_per_minute: int = 0,
 ) -> AsyncIterator[Scene]:
-    """Raise the curtain. At its fall the ledger must be sound."""
+    """Open a scene. When it ends, the ledger must be sound."""
     scene = Scene(
         database, allowance=allowance, period=period, max_queue=max_queue, requests_per_minute=requests_per_minute
     )
@@ -268,8 +267,8 @@ async def open_scene(
     await env.start()
     await sync_stored_commands(scene.bot.tree, database, API_URL)
     try:
-        scene.postman = Postman(env)
-        env.backend.subscribers.insert(0, scene.postman)
+        scene.completer = EventCompleter(env)
+        env.backend.subscribers.insert(0, scene.completer)
         scene.people()
         yield scene
         assert await scene.ledger_is_sound()
@@ -278,7 +277,7 @@ async def open_scene(
 
 
 def words(message: simcord.ResponseMessage | discord.Message | None) -> str:
-    """Everything that can be read in a message, Components V2 or plain."""
+    """Return everything that can be read in a message, Components V2 or plain."""
     assert message is not None
     if message.content:
         return message.content
@@ -295,7 +294,7 @@ def _texts(components: list[Any]) -> Iterator[str]:
 
 
 def private_words(result: simcord.InteractionResult) -> str:
-    """What only the person reads in answer to *result*; it must be private and the only thing said."""
+    """Return the text of the response in *result*, which must be private and the only one."""
     said = [message for message in (result.response, *result.followups) if message is not None]
     assert [message.ephemeral for message in said] == [True], said
     return words(said[0])

@@ -1,4 +1,4 @@
-"""The buttons under a result: on whose credits, for whom, and that a restart between any two steps changes nothing."""
+"""The buttons under a card: who pays, who may press, and that they work after a restart."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.cogs.scene import Scene, private_words, words
 
 
 async def result(scene: Scene, prompt: str = "a lighthouse in a storm", **options: Any) -> Any:
-    """Alice's finished card, with the bot restarted since."""
+    """Return the result of Alice's finished /imagine, after a restart of the bot."""
     made = await scene.imagine(prompt, **options)
     await finish(scene)
     await scene.restart()
@@ -24,18 +24,18 @@ async def result(scene: Scene, prompt: str = "a lighthouse in a storm", **option
 
 
 async def finish(scene: Scene) -> None:
-    """Let the worker finish what is there."""
+    """Let the worker finish all images."""
     for _ in range(6):
         await scene.step()
-        made = await scene.generation(int(scene.postman.last["id"]))
+        made = await scene.generation(int(scene.completer.last["id"]))
         if made is not None and all(image.state is State.DELIVERED for image in made.images):
             return
         await scene.env.advance_time(5)
 
 
 async def newest(scene: Scene) -> Generation:
-    """The row of the last interaction."""
-    found = await scene.generation(int(scene.postman.last["id"]))
+    """Return the generation of the last interaction."""
+    found = await scene.generation(int(scene.completer.last["id"]))
     assert found is not None
     return found
 
@@ -51,7 +51,7 @@ def labels(message: Any) -> list[str]:
 
 
 def told(pressed: simcord.InteractionResult) -> str:
-    """What only the person reads, where the press itself changed nothing on the card."""
+    """Return the private follow-up to a press that changed nothing on the card."""
     if not pressed.followups:
         return private_words(pressed)
     (said,) = pressed.followups
@@ -71,7 +71,7 @@ async def test_a_finished_card_offers_the_four_buttons(scene: Scene) -> None:
 # -- Again ------------------------------------------------------------------------------------------------------------
 
 
-async def test_again_makes_the_same_with_a_new_seed(scene: Scene) -> None:
+async def test_again_repeats_the_request_with_a_new_seed(scene: Scene) -> None:
     card = await result(scene, seed=42, size="1024*1536", format="png", count=2, spoiler=True)
     first = await scene.only_generation()
     pressed = await scene.alice.click(card, label="Again")
@@ -97,7 +97,7 @@ async def test_again_is_paid_by_whoever_presses_it(scene: Scene) -> None:
 
 
 @pytest.mark.scene(allowance=5)
-async def test_again_without_credits_is_refused_as_the_command_is(scene: Scene) -> None:
+async def test_again_without_credits_is_refused_with_the_sentence_of_the_command(scene: Scene) -> None:
     card = await result(scene)
     text = private_words(await scene.alice.click(card, label="Again"))
     assert text == private_words(await scene.imagine())
@@ -107,20 +107,20 @@ async def test_again_without_credits_is_refused_as_the_command_is(scene: Scene) 
 
 async def test_again_where_the_bot_may_no_longer_post_holds_nothing(scene: Scene) -> None:
     card = await result(scene)
-    scene.postman.change = lambda payload: payload.update(
+    scene.completer.change = lambda payload: payload.update(
         app_permissions=str(discord.Permissions(view_channel=True).value)
     )
     assert "Attach Files" in private_words(await scene.alice.click(card, label="Again"))
     assert (await scene.balance(scene.alice)).held == 0
 
 
-async def test_a_stopping_bot_takes_no_button_either(scene: Scene) -> None:
+async def test_again_is_refused_while_the_bot_stops(scene: Scene) -> None:
     card = await result(scene)
     scene.services.generations.drain()
     assert "restarting" in private_words(await scene.bob.click(card, label="Again"))
 
 
-async def test_a_private_result_stays_private_when_it_is_made_again(scene: Scene) -> None:
+async def test_again_on_a_private_result_is_private(scene: Scene) -> None:
     card = await result(scene, private=True)
     pressed = await scene.alice.click(card, label="Again")
     assert pressed.response is not None and pressed.response.ephemeral
@@ -133,13 +133,13 @@ async def test_two_presses_are_two_requests_and_one_event_delivered_twice_is_one
     await scene.alice.click(card, label="Again")
     await scene.alice.click(card, label="Again")
     assert (await scene.balance(scene.alice)).held == 10
-    scene.postman.twice = True
+    scene.completer.twice = True
     await scene.alice.click(card, label="Again")
-    await scene.postman.deliver_again()
+    await scene.completer.deliver_again()
     assert (await scene.balance(scene.alice)).held == 15
 
 
-async def test_a_slow_database_is_waited_for_behind_thinking(scene: Scene) -> None:
+async def test_a_slow_database_is_waited_for_with_thinking_shown(scene: Scene) -> None:
     card = await result(scene)
     scene.database.delays = [1.2]
     pressed = await scene.bob.click(card, label="Again")
@@ -148,7 +148,7 @@ async def test_a_slow_database_is_waited_for_behind_thinking(scene: Scene) -> No
     assert (await newest(scene)).message_id == pressed.response.id
 
 
-async def test_a_failing_database_is_told_and_holds_nothing(scene: Scene) -> None:
+async def test_after_a_database_fault_the_person_is_told_and_nothing_is_held(scene: Scene) -> None:
     card = await result(scene)
     scene.database.failures = 1
     assert "Nothing was charged." in private_words(await scene.bob.click(card, label="Again"))
@@ -167,37 +167,43 @@ async def test_buttons_work_in_the_bots_dm(scene: Scene) -> None:
     assert (await scene.balance(carol)).held == 5
 
 
-async def test_where_only_somebody_brought_the_bot_a_strangers_press_does_not_make_it_a_member(scene: Scene) -> None:
-    scene.postman.user_install = True
+async def test_a_press_by_another_person_where_the_app_is_user_installed_does_not_make_the_bot_a_member(
+    scene: Scene,
+) -> None:
+    scene.completer.user_install = True
     card = await result(scene)
-    scene.postman.user_install = False
+    scene.completer.user_install = False
     brought = {"1": str(scene.alice.id)}
-    scene.postman.change = lambda payload: payload.update(authorizing_integration_owners=brought)
+    scene.completer.change = lambda payload: payload.update(authorizing_integration_owners=brought)
     await scene.bob.click(card, label="Again")
     assert not (await newest(scene)).origin.bot_in_channel
 
 
 @pytest.mark.parametrize("label", ["Again", "Edit", "Details", "Delete"])
 @pytest.mark.parametrize("number", [1, 2**63 - 1, 10**20 - 1])
-async def test_a_button_of_a_generation_that_never_was_is_answered(scene: Scene, label: str, number: int) -> None:
+async def test_a_button_of_an_unknown_generation_is_refused_with_a_sentence(
+    scene: Scene, label: str, number: int
+) -> None:
     card = await result(scene)
     action = f"imagine:{label.lower()}"
-    scene.postman.change = forged(action, number)
+    scene.completer.change = forged(action, number)
     assert "no longer knows this image" in told(await scene.alice.click(card, label=label))
 
 
 @pytest.mark.parametrize("label", ["Again", "Edit", "Details", "Delete"])
-async def test_somebody_elses_private_image_is_as_good_as_not_there(scene: Scene, label: str) -> None:
+async def test_a_button_of_another_persons_private_image_is_refused_as_of_an_unknown_one(
+    scene: Scene, label: str
+) -> None:
     await result(scene, "a secret garden", private=True)
-    private_id = scene.postman.command_id
+    private_id = scene.completer.command_id
     card = await result(scene)
-    scene.postman.change = forged(f"imagine:{label.lower()}", private_id)
+    scene.completer.change = forged(f"imagine:{label.lower()}", private_id)
     text = told(await scene.moderator.click(card, label=label))
     assert "no longer knows this image" in text and "garden" not in text
 
 
 def forged(action: str, number: int) -> Any:
-    """The press of a button that no card has."""
+    """Press a button that no card has."""
 
     def change(payload: dict[str, Any]) -> None:
         payload["data"]["custom_id"] = f"{action}:{number}"
@@ -212,7 +218,7 @@ def forged(action: str, number: int) -> Any:
 # -- Details ----------------------------------------------------------------------------------------------------------
 
 
-async def test_details_tell_everything_privately_and_the_askers_own_credits(scene: Scene) -> None:
+async def test_details_are_private_and_show_the_credits_of_whoever_pressed(scene: Scene) -> None:
     card = await result(scene, seed=42, count=2, size="1024*1536", format="png")
     pressed = await scene.bob.click(card, label="Details")
     text = private_words(pressed)
@@ -226,7 +232,7 @@ async def test_details_tell_everything_privately_and_the_askers_own_credits(scen
     assert (await scene.balance(scene.bob)).available == 50
 
 
-async def test_a_prompt_of_two_thousand_awkward_characters_is_shown_whole(scene: Scene) -> None:
+async def test_details_show_all_of_a_prompt_of_2000_characters_that_need_escaping(scene: Scene) -> None:
     card = await result(scene, "*_" * 1000)
     pressed = await scene.alice.click(card, label="Details")
     said = [message for message in (pressed.response, *pressed.followups) if message is not None]
@@ -236,7 +242,7 @@ async def test_a_prompt_of_two_thousand_awkward_characters_is_shown_whole(scene:
     assert "Your credits" in words(said[-1])
 
 
-async def test_details_of_a_slow_database_come_after_thinking(scene: Scene) -> None:
+async def test_details_from_a_slow_database_come_after_thinking(scene: Scene) -> None:
     card = await result(scene)
     scene.database.delays = [1.2]
     pressed = await scene.bob.click(card, label="Details")
@@ -248,7 +254,7 @@ async def test_details_of_a_slow_database_come_after_thinking(scene: Scene) -> N
 
 
 async def sure(pressed: simcord.InteractionResult) -> Any:
-    """The private question."""
+    """Return the private question."""
     (question,) = pressed.followups
     assert question.ephemeral and labels(question) == ["Delete", "Keep"] and "can't be undone" in words(question)
     return question
@@ -266,7 +272,7 @@ async def test_the_requester_deletes_the_card_after_a_private_question(scene: Sc
     assert [link for _, link in statement.entries if link is not None] == []
 
 
-async def test_an_image_that_stands_in_a_message_of_its_own_is_deleted_with_its_card(scene: Scene) -> None:
+async def test_a_separate_message_is_deleted_with_its_card(scene: Scene) -> None:
     card = await result(scene)
     channel = scene.bot.get_partial_messageable(scene.channel.id)
     separate = await channel.send("what Discord would not have on the card")
@@ -278,7 +284,7 @@ async def test_an_image_that_stands_in_a_message_of_its_own_is_deleted_with_its_
 
 
 async def put_separate(scene: Scene, message: discord.Message) -> None:
-    """Have the rows say that the image stands in *message*."""
+    """Write into the rows that the image is in *message*."""
     async with scene.database.real.transaction() as tx:
         await tx.execute(
             text("UPDATE images SET separate_channel_id = :channel, separate_message_id = :message"),
@@ -298,7 +304,7 @@ async def test_a_moderator_deletes_no_image_in_the_direct_messages_of_its_reques
     assert separate.id in [message.id async for message in direct.history()]
 
 
-async def test_the_requester_deletes_it_there_too(scene: Scene) -> None:
+async def test_the_requester_deletes_the_image_in_their_direct_messages_too(scene: Scene) -> None:
     card = await result(scene)
     direct = await scene.bot.create_dm(discord.Object(scene.alice.id))
     separate = await direct.send("what Discord would not have on the card")
@@ -310,7 +316,7 @@ async def test_the_requester_deletes_it_there_too(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize(("status", "code", "told_of"), [(403, 50001, True), (404, 10003, True), (404, 10008, False)])
-async def test_an_image_beside_the_card_that_can_not_be_deleted_is_not_called_removed(
+async def test_a_separate_message_that_can_not_be_deleted_is_linked_in_the_response(
     scene: Scene, status: int, code: int, told_of: bool
 ) -> None:
     card = await result(scene)
@@ -327,7 +333,7 @@ async def test_an_image_beside_the_card_that_can_not_be_deleted_is_not_called_re
     assert (f"/{separate.id}" in str(said)) is told_of
 
 
-async def test_keep_leaves_the_card_and_says_so(scene: Scene) -> None:
+async def test_keep_leaves_the_card_and_confirms_it(scene: Scene) -> None:
     card = await result(scene)
     question = await sure(await scene.alice.click(card, label="Delete"))
     await scene.restart()
@@ -336,7 +342,7 @@ async def test_keep_leaves_the_card_and_says_so(scene: Scene) -> None:
     assert post(scene, card.id) is not None
 
 
-async def test_a_stranger_is_told_no_and_a_moderator_may(scene: Scene) -> None:
+async def test_a_stranger_may_not_delete_a_card_and_a_moderator_may(scene: Scene) -> None:
     card = await result(scene)
     assert f"Only <@{scene.alice.id}>" in told(await scene.bob.click(card, label="Delete"))
     question = await sure(await scene.moderator.click(card, label="Delete"))
@@ -346,7 +352,7 @@ async def test_a_stranger_is_told_no_and_a_moderator_may(scene: Scene) -> None:
 
 async def test_an_administrator_may_delete_what_is_somebody_elses(scene: Scene) -> None:
     card = await result(scene)
-    scene.postman.change = administrator
+    scene.completer.change = administrator
     question = await sure(await scene.bob.click(card, label="Delete"))
     await scene.bob.click(question, label="Delete")
     assert post(scene, card.id) is None
@@ -357,14 +363,14 @@ def administrator(payload: dict[str, Any]) -> None:
     payload["member"]["permissions"] = str(discord.Permissions(administrator=True).value)
 
 
-async def test_who_lost_the_right_before_saying_yes_deletes_nothing(scene: Scene) -> None:
+async def test_a_moderator_who_lost_the_permission_before_confirming_deletes_nothing(scene: Scene) -> None:
     card = await result(scene)
     question = await sure(await scene.moderator.click(card, label="Delete"))
 
     def demoted(payload: dict[str, Any]) -> None:
         payload["member"]["permissions"] = str(discord.Permissions(view_channel=True).value)
 
-    scene.postman.change = demoted
+    scene.completer.change = demoted
     said = await scene.moderator.click(question, label="Delete")
     assert "Only" in words(said.followups[0]) and post(scene, card.id) is not None
 
@@ -379,7 +385,7 @@ async def test_a_card_that_somebody_else_deleted_meanwhile_counts_as_removed(sce
     assert [link for _, link in statement.entries if link is not None] == []
 
 
-async def test_a_private_card_is_deleted_by_the_press_on_it(scene: Scene) -> None:
+async def test_a_private_card_is_deleted_by_the_token_of_the_press_on_it(scene: Scene) -> None:
     card = await result(scene, private=True)
     await scene.env.advance_time(3600)
     question = await sure(await scene.alice.click(card, label="Delete"))
@@ -399,7 +405,7 @@ async def test_after_a_restart_a_private_card_needs_one_more_press(scene: Scene)
     assert (await scene.alice.click(question, label="Delete")).followups == []
 
 
-async def test_delete_takes_away_the_card_that_was_pressed_on_and_the_one_that_took_its_place(scene: Scene) -> None:
+async def test_delete_removes_the_pressed_card_and_the_one_that_replaced_it(scene: Scene) -> None:
     card = await result(scene, private=True)
     direct = await scene.bot.create_dm(discord.Object(scene.alice.id))
     moved = await direct.send("the same image")
@@ -418,7 +424,7 @@ async def test_delete_takes_away_the_card_that_was_pressed_on_and_the_one_that_t
 async def test_a_moderator_may_not_delete_a_card_that_has_moved_into_the_requesters_direct_messages(
     scene: Scene,
 ) -> None:
-    """Also not by the button on what it left behind where they moderate."""
+    """Also not by the button on the old card in the channel that they moderate."""
     card = await result(scene)
     direct = await scene.bot.create_dm(discord.Object(scene.alice.id))
     moved = await direct.send("the same image")
@@ -438,12 +444,12 @@ async def test_a_moderator_of_another_channel_may_not_delete_a_card(scene: Scene
     def from_there(payload: dict[str, Any]) -> None:
         payload["channel_id"] = payload["channel"]["id"] = str(elsewhere.id)
 
-    scene.postman.change = from_there
+    scene.completer.change = from_there
     pressed = await scene.moderator.click(card, label="Delete")
     assert f"<@{scene.alice.id}>" in words(pressed.followups[0])
 
 
-async def test_many_presses_unregister_no_button(scene: Scene) -> None:
+async def test_buttons_still_work_after_many_presses(scene: Scene) -> None:
     card = await result(scene)
     for _ in range(3):
         question = await sure(await scene.alice.click(card, label="Delete"))
@@ -460,7 +466,7 @@ async def test_a_private_card_that_moved_into_the_direct_messages_can_be_used_an
     member = scene.guild.add_member(carol)
     await member.slash(scene.channel, "imagine", prompt="a late secret", private=True)
     await scene.step()
-    await scene.env.advance_time(14.5 * 60)  # the token is as good as dead, the image is not given up yet
+    await scene.env.advance_time(14.5 * 60)  # the token is about to run out, the image is not given up yet
     await finish(scene)
     await scene.restart()
     (moved,) = [message for message in carol.dm_channel.history() if "a late secret" in words(message)]

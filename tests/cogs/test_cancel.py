@@ -1,4 +1,4 @@
-"""The Cancel button: who may press it, when it still works, and that it works for ever."""
+"""The Cancel button: who may press it, when it works, and that it works after a restart."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from generations.model import Ending, State
-from tests.cogs.scene import BrokenLine, Scene, private_words, words
+from tests.cogs.scene import BrokenConnection, Scene, private_words, words
 from tests.cogs.test_buttons import administrator
 from ui.interactions.buttons import CancelButton
 
@@ -28,7 +28,7 @@ async def test_the_requester_cancels_and_the_credits_come_back(scene: Scene) -> 
     assert (balance.available, balance.held) == (50, 0)
 
 
-async def test_the_worker_then_shows_it_on_the_same_card_without_the_button(scene: Scene) -> None:
+async def test_the_worker_edits_the_cancelled_card_and_removes_its_button(scene: Scene) -> None:
     shown = await card(scene)
     await scene.alice.click(shown, label="Cancel")
     await scene.step()
@@ -39,7 +39,7 @@ async def test_the_worker_then_shows_it_on_the_same_card_without_the_button(scen
     assert scene.service.posts == []
 
 
-async def test_a_stranger_is_told_no_and_nothing_changes(scene: Scene) -> None:
+async def test_a_stranger_may_not_cancel_and_nothing_changes(scene: Scene) -> None:
     result = await scene.bob.click(await card(scene), label="Cancel")
     assert f"<@{scene.alice.id}>" in private_words(result)
     assert (await scene.only_generation()).cancellable
@@ -54,14 +54,14 @@ async def test_a_moderator_may_cancel_for_somebody_else(scene: Scene) -> None:
 
 async def test_an_administrator_may_cancel_for_somebody_else(scene: Scene) -> None:
     shown = await card(scene)
-    scene.postman.change = administrator
+    scene.completer.change = administrator
     await scene.bob.click(shown, label="Cancel")
     assert not (await scene.only_generation()).cancellable
     assert (await scene.balance(scene.alice)).available == 50
 
 
-async def test_a_second_handling_of_a_press_is_left_to_the_card_that_is_about_to_say_it(scene: Scene) -> None:
-    """Two processes on one shard both get the press, and either may be the first to answer it."""
+async def test_a_press_that_two_processes_handle_cancels_once_without_an_error_sentence(scene: Scene) -> None:
+    """Two processes on one shard both get the press, and either may be the first to respond."""
     shown = await card(scene)
     await scene.alice.click(shown, label="Cancel")
     before = await scene.only_generation()
@@ -71,7 +71,7 @@ async def test_a_second_handling_of_a_press_is_left_to_the_card_that_is_about_to
     assert (await scene.balance(scene.alice)).available == 50
 
 
-async def test_a_press_on_a_card_that_said_it_is_cancelled_changes_nothing_and_says_so(scene: Scene) -> None:
+async def test_a_press_on_a_card_that_shows_the_cancel_is_refused_with_a_sentence(scene: Scene) -> None:
     shown = await card(scene)
     await scene.alice.click(shown, label="Cancel")
     await scene.step()
@@ -82,7 +82,7 @@ async def test_a_press_on_a_card_that_said_it_is_cancelled_changes_nothing_and_s
         for part in ("data", "message"):
             payload[part] = json.loads(json.dumps(payload[part]).replace("imagine:again:", "imagine:cancel:"))
 
-    scene.postman.change = from_an_old_screen
+    scene.completer.change = from_an_old_screen
     assert "can't be cancelled" in private_words(await scene.alice.click(post, label="Again"))
     assert await scene.only_generation() == before
     assert (await scene.balance(scene.alice)).available == 50
@@ -90,16 +90,16 @@ async def test_a_press_on_a_card_that_said_it_is_cancelled_changes_nothing_and_s
 
 async def test_an_image_that_is_being_made_is_not_cancelled(scene: Scene) -> None:
     await scene.bob.click(await card(scene), label="Cancel")
-    pressed = scene.postman.last
+    pressed = scene.completer.last
     await scene.step()
     assert (await scene.only_generation()).images[0].state is State.RUNNING
-    result = await scene.postman.deliver_anew(pressed, scene.alice.id)
+    result = await scene.completer.deliver_anew(pressed, scene.alice.id)
     assert "already being made" in private_words(result)
     assert (await scene.only_generation()).images[0].state is State.RUNNING
     assert (await scene.balance(scene.alice)).held == 5
 
 
-async def test_of_four_images_only_those_that_still_wait_are_cancelled(scene: Scene) -> None:
+async def test_cancel_ends_only_the_images_that_still_wait(scene: Scene) -> None:
     shown = await card(scene, count=4)
     await scene.step()
     assert [image.state for image in (await scene.only_generation()).images] == [*[State.RUNNING] * 3, State.REQUESTED]
@@ -123,14 +123,14 @@ async def test_the_button_works_in_the_bots_dm(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 2**63 - 1, 10**20 - 1])
-async def test_a_button_of_a_generation_that_never_was_is_answered(scene: Scene, number: int) -> None:
+async def test_a_button_of_an_unknown_generation_is_refused_with_a_sentence(scene: Scene, number: int) -> None:
     shown = await card(scene)
 
     def forged(payload: dict[str, Any]) -> None:
         payload["data"]["custom_id"] = f"imagine:cancel:{number}"
         payload["message"]["components"][0]["components"][-1]["components"][0]["custom_id"] = f"imagine:cancel:{number}"
 
-    scene.postman.change = forged
+    scene.completer.change = forged
     assert "can't be cancelled" in private_words(await scene.alice.click(shown, label="Cancel"))
 
 
@@ -152,7 +152,7 @@ async def test_a_refusal_from_a_slow_database_is_still_private(scene: Scene) -> 
     assert f"<@{scene.alice.id}>" in words(result.followups[0])
 
 
-async def test_a_failing_database_is_answered_and_cancels_nothing(scene: Scene) -> None:
+async def test_after_a_database_fault_the_person_is_told_and_nothing_is_cancelled(scene: Scene) -> None:
     shown = await card(scene)
     scene.database.failures = 1
     assert "failed" in private_words(await scene.alice.click(shown, label="Cancel"))
@@ -160,12 +160,12 @@ async def test_a_failing_database_is_answered_and_cancels_nothing(scene: Scene) 
 
 
 @pytest.mark.parametrize("delays", [[], [1.2]], ids=["fast", "slow"])
-async def test_what_was_cancelled_is_not_called_failed_where_discord_does_not_take_the_answer(
+async def test_a_cancel_whose_response_discord_refuses_is_not_reported_as_failed(
     scene: Scene, delays: list[float]
 ) -> None:
     shown = await card(scene)
     scene.database.delays = delays
-    scene.env.backend.faults.append(BrokenLine("POST", "/interactions/*/callback"))
+    scene.env.backend.faults.append(BrokenConnection("POST", "/interactions/*/callback"))
     result = await scene.alice.click(shown, label="Cancel")
     await scene.env.advance_time(2)
     said = [str(call.json) for call in scene.env.http_requests if call.path.endswith("/callback")]
@@ -173,7 +173,7 @@ async def test_what_was_cancelled_is_not_called_failed_where_discord_does_not_ta
     assert not (await scene.only_generation()).cancellable
 
 
-async def test_buttons_stay_known_after_many_cards_and_edits(scene: Scene) -> None:
+async def test_buttons_stay_registered_after_many_cards_and_edits(scene: Scene) -> None:
     for _ in range(3):
         shown = await card(scene)
         await scene.alice.click(shown, label="Cancel")

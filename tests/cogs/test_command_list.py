@@ -1,4 +1,4 @@
-"""What Discord is told of the commands, and when."""
+"""The command list: what is sent to Discord, and when."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_the_commands_are_those_of_this_release(scene: Scene) -> None:
     }
 
 
-def test_a_messages_menu_has_one_entry_that_works_wherever_the_commands_do(scene: Scene) -> None:
+def test_the_message_menu_has_one_entry_with_the_contexts_of_the_commands(scene: Scene) -> None:
     ((name, kind),) = [key for key in scene.env.backend.commands[None] if key[1] != 1]
     assert (name, kind) == ("Imagine this", 3)
     assert scene.env.backend.commands[None][name, kind]["contexts"] == [0, 1, 2]
@@ -35,7 +35,7 @@ def test_a_messages_menu_has_one_entry_that_works_wherever_the_commands_do(scene
 
 
 @pytest.mark.parametrize("name", ["imagine", "credits"])
-def test_a_command_works_in_servers_in_the_bots_dm_and_wherever_a_person_brings_it(scene: Scene, name: str) -> None:
+def test_a_command_has_all_contexts_and_both_install_types(scene: Scene, name: str) -> None:
     assert command(scene, name)["contexts"] == [0, 1, 2]
     assert command(scene, name)["integration_types"] == [0, 1]
 
@@ -46,7 +46,7 @@ def test_only_the_prompt_is_required_and_it_comes_first(scene: Scene) -> None:
     assert [part.get("required", False) for part in options] == [True] + [False] * 6
 
 
-def test_discord_itself_enforces_the_ranges(scene: Scene) -> None:
+def test_the_ranges_of_options_are_sent_to_discord(scene: Scene) -> None:
     assert (option(scene, "prompt")["min_length"], option(scene, "prompt")["max_length"]) == (1, 2000)
     assert (option(scene, "seed")["min_value"], option(scene, "seed")["max_value"]) == (-1, 2_147_483_647)
     assert (option(scene, "count")["min_value"], option(scene, "count")["max_value"]) == (1, 4)
@@ -91,8 +91,8 @@ async def test_the_list_is_sent_once_and_not_again_after_a_restart(scene: Scene)
     assert puts(scene) == 1
 
 
-class Somewhere:
-    """A memory that a test can look into."""
+class Store:
+    """Keeps values in memory."""
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}
@@ -105,7 +105,7 @@ class Somewhere:
 
 
 class CountingTree(app_commands.CommandTree[Any]):
-    """A tree whose sending is counted instead of sent."""
+    """A command tree that counts syncs instead of sending them."""
 
     sent = 0
     refused = False
@@ -127,25 +127,25 @@ def tree_of(*names: str) -> CountingTree:
     return tree
 
 
-async def synced(tree: CountingTree, memory: Somewhere, api_url: str = API_URL) -> bool:
+async def synced(tree: CountingTree, memory: Store, api_url: str = API_URL) -> bool:
     return await sync_commands(tree, load=memory.load, save=memory.save, api_url=api_url)
 
 
 async def test_a_changed_command_is_sent_again() -> None:
-    memory = Somewhere()
+    memory = Store()
     assert await synced(tree_of("one"), memory)
     assert not await synced(tree_of("one"), memory)
     assert await synced(tree_of("one", "two"), memory)
 
 
-async def test_another_api_address_starts_from_nothing() -> None:
-    memory = Somewhere()
+async def test_for_another_api_address_the_list_is_sent_again() -> None:
+    memory = Store()
     assert await synced(tree_of("one"), memory)
     assert await synced(tree_of("one"), memory, api_url="http://127.0.0.1:1/api/v10")
 
 
-async def test_what_discord_refused_is_sent_again_next_time() -> None:
-    memory, tree = Somewhere(), tree_of("one")
+async def test_a_list_that_discord_refused_is_sent_again() -> None:
+    memory, tree = Store(), tree_of("one")
     tree.refused = True
     with pytest.raises(RuntimeError):
         await synced(tree, memory)

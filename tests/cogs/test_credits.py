@@ -1,4 +1,4 @@
-"""/credits: the account in every state, for the person alone."""
+"""/credits: the account in every state, always private."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ async def account(scene: Scene) -> str:
     return words(result.response)
 
 
-async def test_a_new_person_has_everything_and_the_entry_that_gave_it(scene: Scene) -> None:
+async def test_a_new_person_has_the_whole_allowance_and_its_entry(scene: Scene) -> None:
     text = await account(scene)
     assert "▰▰▰▰▰▰▰▰▰▰  **50 of 50 credits · 10 images**" in text
     assert "Refills to 50 <t:1767312000:R>" in text
     assert "held" not in text
 
 
-async def test_what_is_held_is_shown_apart_with_a_link_to_the_card(scene: Scene) -> None:
+async def test_held_credits_are_listed_separately_with_a_link_to_the_card(scene: Scene) -> None:
     result = await scene.imagine()
     assert result.response is not None
     text = await account(scene)
@@ -43,7 +43,7 @@ async def test_returned_credits_are_shown_with_their_sign(scene: Scene) -> None:
     assert text.count("**+5** · returned") == 2 and text.count("**−5** · held for an image") == 2
 
 
-async def test_a_made_image_is_paid_from_what_was_held(scene: Scene) -> None:
+async def test_an_image_that_was_made_is_paid_from_its_hold(scene: Scene) -> None:
     await scene.imagine()
     for _ in range(8):
         await scene.step()
@@ -64,14 +64,14 @@ async def test_only_the_last_ten_entries_are_shown_newest_first(scene: Scene) ->
 
 
 @pytest.mark.scene(allowance=20, period=CreditPeriod.NEVER)
-async def test_credits_that_are_given_once_say_so(scene: Scene) -> None:
+async def test_credits_that_are_given_once_are_described_as_such(scene: Scene) -> None:
     text = await account(scene)
     assert "**20 of 20 credits · 4 images**" in text
     assert "Given once, not refilled" in text and "Refills" not in text
 
 
 @pytest.mark.scene(allowance=0)
-async def test_an_allowance_of_nothing_is_shown_as_nothing(scene: Scene) -> None:
+async def test_an_allowance_of_zero_is_listed_as_zero(scene: Scene) -> None:
     assert "0 of 0 credits · 0 images" in await account(scene)
 
 
@@ -80,7 +80,7 @@ async def test_it_works_in_the_bots_dm(scene: Scene) -> None:
     assert result.response is not None and "50 of 50 credits" in words(result.response)
 
 
-async def test_a_slow_database_is_waited_for_in_private(scene: Scene) -> None:
+async def test_a_slow_database_is_waited_for_with_a_private_deferral(scene: Scene) -> None:
     scene.database.delays = [1.2]
     result = await scene.alice.slash(scene.channel, "credits")
     await scene.env.advance_time(2)
@@ -88,7 +88,7 @@ async def test_a_slow_database_is_waited_for_in_private(scene: Scene) -> None:
     assert "50 of 50 credits" in words(result.response)
 
 
-async def test_a_failing_database_is_answered_in_private(scene: Scene) -> None:
+async def test_after_a_database_fault_the_person_is_told_privately(scene: Scene) -> None:
     scene.database.failures = 1
     result = await scene.alice.slash(scene.channel, "credits")
     assert result.response is not None and result.response.ephemeral
@@ -110,16 +110,16 @@ def shown(of: Statement) -> str:
     return "\n".join(part["content"] for part in container["components"] if part["type"] == 10)  # type: ignore[typeddict-item]
 
 
-def test_more_than_the_allowance_fills_the_bar_and_no_more() -> None:
+def test_a_balance_above_the_allowance_fills_the_bar() -> None:
     assert "▰▰▰▰▰▰▰▰▰▰  **80 credits · 16 images**" in shown(statement(80))
 
 
-def test_an_owners_reason_is_shown_inert() -> None:
+def test_the_reason_of_a_grant_is_escaped() -> None:
     text = shown(statement(10, reason="[free](https://evil.example) @everyone"))
     assert "](https" not in text.replace("[card](https", "") and "@everyone" not in text
 
 
-def test_ten_of_the_longest_entries_keep_discords_limit() -> None:
+def test_ten_of_the_longest_entries_stay_within_discords_limit() -> None:
     view = build_credits(statement(10, reason="*" * 500, entries=10))
     assert view.content_length() <= 4000 and view.total_children_count <= 40
 

@@ -1,4 +1,4 @@
-"""Every exception that can reach a person has a sentence, and no exception's own text ever does."""
+"""Every exception that can reach a person has a sentence; an exception's own text is never sent."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from discord_api.errors import described
 from generations.errors import LineFull, NotYours, TooManyRequests
 from ui.interactions.errors import SENTENCES, CardRefused, RequestFailed, is_unanswerable, sentence_for
 
-# These never reach a person by this way: the worker takes them as endings, or they are faults of ours, which are
-# answered with a reference and logged.
+# These have no sentence: the worker turns them into endings, or they are faults of the bot, which are logged and sent
+# as a reference number.
 INTERNAL = {
     generations.errors.GenerationError,
     generations.errors.IllegalMove,
@@ -54,11 +54,11 @@ def exceptions_of(module: ModuleType) -> list[type[BaseException]]:
         for kind in exceptions_of(module)
     ],
 )
-def test_every_exception_is_either_answered_or_known_to_be_internal(kind: type[BaseException]) -> None:
+def test_every_exception_has_a_sentence_or_is_listed_as_internal(kind: type[BaseException]) -> None:
     assert (kind in SENTENCES) != (kind in INTERNAL), f"{kind.__name__} stands in neither list, or in both"
 
 
-def test_a_fault_of_ours_has_no_sentence_of_its_own() -> None:
+def test_a_fault_of_the_bot_has_no_sentence_of_its_own() -> None:
     assert sentence_for(RuntimeError(SECRET), 1) is None
 
 
@@ -76,36 +76,36 @@ def test_a_refusal_for_credits_says_how_many_images_are_still_affordable() -> No
     assert "not refilled" in sentence
 
 
-def test_a_refill_that_can_never_be_enough_is_not_promised_as_the_way_out() -> None:
+def test_a_refusal_for_credits_says_how_many_images_a_refill_affords() -> None:
     sentence = sentence_for(InsufficientCredits(20, Balance(1, 0, 0, 10, 1_767_312_000_000)), 1) or ""
     assert "at most 2 images at once" in sentence
 
 
 @pytest.mark.parametrize(("free_at_ms", "when"), [(None, "in a few minutes"), (1_767_312_000_000, "<t:1767312000:R>")])
-def test_a_full_line_says_when_to_come_back(free_at_ms: int | None, when: str) -> None:
+def test_a_full_line_says_when_to_try_again(free_at_ms: int | None, when: str) -> None:
     sentence = sentence_for(LineFull(500, free_at_ms), 1) or ""
     assert "500 images" in sentence and "Nothing was charged." in sentence and when in sentence
 
 
-def test_too_many_requests_are_told_when_the_next_one_is_taken_in_whole_seconds_rounded_up() -> None:
+def test_too_many_requests_says_when_the_next_one_is_accepted_rounded_up_to_seconds() -> None:
     assert sentence_for(TooManyRequests(10, 1_767_312_000_001), 1) == (
         "This bot takes 10 requests a minute from each person. Nothing was charged. "
         "Your next one is taken <t:1767312001:R>."
     )
 
 
-def test_a_stranger_is_told_whose_it_is() -> None:
+def test_a_refusal_to_a_stranger_names_the_requester() -> None:
     assert "<@42>" in (sentence_for(NotYours(42), 1) or "")
 
 
 @pytest.mark.parametrize("kind", [RequestFailed, CardRefused])
-def test_nothing_was_charged_is_said_only_when_it_is_sure(kind: type[RequestFailed]) -> None:
+def test_nothing_was_charged_is_written_only_if_it_is_sure(kind: type[RequestFailed]) -> None:
     sure, unsure = sentence_for(kind(nothing_held=True), 9), sentence_for(kind(nothing_held=False), 9)
     assert sure and "Nothing was charged." in sure and "9" in sure
     assert unsure and "charged" not in unsure and "/credits" in unsure and "9" in unsure
 
 
-def test_the_nearest_base_class_gives_the_sentence() -> None:
+def test_the_sentence_is_that_of_the_nearest_base_class() -> None:
     class Particular(app_commands.CheckFailure):
         pass
 
@@ -119,20 +119,20 @@ def raised(error: Exception, cause: Exception | None = None) -> Exception:
         return caught
 
 
-def test_the_log_names_classes_and_places_and_no_words() -> None:
+def test_the_log_has_the_class_and_place_of_an_exception_and_not_its_text() -> None:
     text = described(raised(RuntimeError(SECRET), raised(ValueError(SECRET))))
     assert "RuntimeError" in text and "ValueError" in text and "test_errors.py" in text
     assert SECRET not in text
 
 
-def test_the_log_of_an_error_that_causes_itself_ends() -> None:
+def test_logging_an_exception_that_is_its_own_cause_ends() -> None:
     one, two = RuntimeError("1"), RuntimeError("2")
     one.__cause__, two.__cause__ = two, one
     assert described(one).count("RuntimeError") == 2
 
 
 class Response:
-    """As much of an HTTP response as discord.py's exceptions read."""
+    """The part of an HTTP response that discord.py's exceptions read."""
 
     def __init__(self, status: int) -> None:
         self.status = status
@@ -142,7 +142,7 @@ class Response:
 @pytest.mark.parametrize(
     ("status", "code", "expected"), [(404, 10062, True), (404, 10015, True), (400, 40060, True), (400, 50035, False)]
 )
-def test_what_discord_takes_no_answer_for(status: int, code: int, expected: bool) -> None:
+def test_which_errors_mean_that_discord_takes_no_response(status: int, code: int, expected: bool) -> None:
     error = discord.HTTPException(Response(status), {"code": code, "message": SECRET})  # type: ignore[arg-type]
     assert is_unanswerable(error) is expected
     assert SECRET not in described(error) and str(code) in described(error)

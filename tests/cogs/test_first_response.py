@@ -1,4 +1,4 @@
-"""The first answer against a Discord that keeps silent or can't be reached: what simcord can't play."""
+"""The first response to a Discord that does not answer or can't be reached, which simcord can't simulate."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BORN = (START_MS - DISCORD_EPOCH_MS) << 22
 
 
 class Counter:
-    """Takes every request and remembers what became of it."""
+    """Accepts every request and records what became of it."""
 
     def __init__(self) -> None:
         self.abandoned: list[int] = []
@@ -46,7 +46,7 @@ class Counter:
 
 
 class ScriptedResponse:
-    """An interaction's response that does what a test says."""
+    """An interaction's response that does what a test sets."""
 
     def __init__(self, doing: Callable[[], Awaitable[Any]]) -> None:
         self._doing = doing
@@ -105,7 +105,7 @@ async def turns(count: int = 20) -> None:
 REQUEST = Request("a lighthouse")
 
 
-async def test_a_silent_discord_is_given_up_after_three_seconds_and_left_to_the_worker() -> None:
+async def test_without_a_response_of_discord_in_three_seconds_the_worker_asks_for_the_card() -> None:
     counter, clock, response = Counter(), ManualClock(), ScriptedResponse(silence)
     going = asyncio.create_task(first_response(counter, clock).respond(interaction(response), REQUEST))
     await turns()
@@ -119,7 +119,7 @@ async def test_a_silent_discord_is_given_up_after_three_seconds_and_left_to_the_
     assert counter.abandoned == [] and counter.confirmed == []
 
 
-async def test_a_discord_that_was_never_reached_has_taken_nothing() -> None:
+async def test_where_discord_was_not_reached_the_request_is_undone() -> None:
     counter, clock = Counter(), ManualClock()
     response = ScriptedResponse(failing(OSError(errno.ECONNREFUSED, "refused")))
     with pytest.raises(CardRefused) as raised:
@@ -127,7 +127,7 @@ async def test_a_discord_that_was_never_reached_has_taken_nothing() -> None:
     assert raised.value.nothing_held and counter.abandoned == [BORN] and not counter.left_open
 
 
-async def test_a_connection_that_broke_halfway_is_left_to_the_worker() -> None:
+async def test_after_a_broken_connection_the_worker_asks_for_the_card() -> None:
     counter, clock = Counter(), ManualClock()
     await first_response(counter, clock).respond(
         interaction(ScriptedResponse(failing(ConnectionResetError()))), REQUEST
@@ -135,7 +135,7 @@ async def test_a_connection_that_broke_halfway_is_left_to_the_worker() -> None:
     assert counter.abandoned == [] and counter.confirmed == []
 
 
-async def test_an_undoing_that_takes_too_long_promises_nothing_and_goes_on() -> None:
+async def test_an_undo_that_takes_too_long_goes_on_and_is_reported_as_unsure() -> None:
     counter, clock = Counter(), ManualClock()
     gate = asyncio.Event()
 
@@ -155,7 +155,7 @@ async def test_an_undoing_that_takes_too_long_promises_nothing_and_goes_on() -> 
     assert counter.abandoned == [BORN]
 
 
-async def test_an_answer_without_a_message_id_is_left_to_the_worker() -> None:
+async def test_a_response_without_a_message_id_is_left_to_the_worker() -> None:
     counter, clock = Counter(), ManualClock()
 
     async def answer() -> Any:
@@ -165,7 +165,7 @@ async def test_an_answer_without_a_message_id_is_left_to_the_worker() -> None:
     assert counter.abandoned == [] and counter.confirmed == []
 
 
-async def test_a_fault_after_the_request_was_taken_on_undoes_it_and_has_a_card_looked_for() -> None:
+async def test_a_fault_after_the_request_was_accepted_undoes_it_and_has_the_worker_ask_for_a_card() -> None:
     counter, clock = Counter(), ManualClock()
 
     async def broken_progress(generation: Generation) -> Progress:

@@ -1,4 +1,4 @@
-"""The form of Edit and of "Imagine this": nothing of it lives in memory, and nothing that was typed is ever lost."""
+"""The form of Edit and "Imagine this": it works after a restart, and a prompt that was typed is never lost."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def chosen(form: dict[str, Any] | None, custom_id: str) -> list[str]:
 
 
 async def opened(scene: Scene, **options: Any) -> Any:
-    """Alice's press on Edit, with the bot restarted since, so that no form lives in its memory."""
+    """Press Edit as Alice, and restart the bot, so that no form is in memory. Return the result."""
     shown = await scene.alice.click(await result(scene, **options), label="Edit")
     await scene.restart()
     return shown
 
 
 async def said(scene: Scene, pressed: Any) -> list[str]:
-    """Everything that was answered; all of it private."""
+    """Return the texts of all responses, which must be private."""
     messages = [message for message in (pressed.response, *pressed.followups) if message is not None]
     assert all(message.ephemeral for message in messages)
     return [words(message) for message in messages]
@@ -49,7 +49,7 @@ async def test_edit_opens_a_form_with_everything_filled_in(scene: Scene) -> None
     assert {part["type"] for part in form["components"]} == {discord.ComponentType.label.value}
 
 
-async def test_a_form_is_kept_nowhere_and_no_two_have_the_same_custom_id(scene: Scene) -> None:
+async def test_a_form_is_not_kept_in_memory_and_its_custom_id_is_unique(scene: Scene) -> None:
     card = await result(scene)
     first = await scene.alice.click(card, label="Edit")
     second = await scene.alice.click(card, label="Edit")
@@ -58,7 +58,7 @@ async def test_a_form_is_kept_nowhere_and_no_two_have_the_same_custom_id(scene: 
     assert scene.bot._connection._view_store._modals == {}
 
 
-async def test_what_was_changed_in_the_form_is_made(scene: Scene) -> None:
+async def test_the_request_has_the_values_of_the_form(scene: Scene) -> None:
     shown = await opened(scene, seed=42, count=2, spoiler=True)
     made = await scene.alice.submit_modal(
         shown, {"prompt": "a red bicycle", "size": ["1536*1024"], "seed": "7", "format": ["webp"]}
@@ -87,7 +87,7 @@ def unchanged() -> dict[str, Any]:
     return {"prompt": "a lighthouse in a storm", "size": ["1024*1024"], "format": ["jpeg"]}
 
 
-async def test_a_stranger_edits_on_their_own_credits(scene: Scene) -> None:
+async def test_a_form_is_paid_by_whoever_sends_it(scene: Scene) -> None:
     card = await result(scene)
     shown = await scene.bob.click(card, label="Edit")
     await scene.bob.submit_modal(shown, unchanged())
@@ -95,7 +95,7 @@ async def test_a_stranger_edits_on_their_own_credits(scene: Scene) -> None:
     assert (await scene.balance(scene.bob)).held == 5
 
 
-async def test_the_form_of_a_private_image_makes_a_private_one(scene: Scene) -> None:
+async def test_a_form_of_a_private_image_makes_a_private_image(scene: Scene) -> None:
     shown = await opened(scene, private=True)
     made = await scene.alice.submit_modal(shown, unchanged())
     assert made.response is not None and made.response.ephemeral
@@ -103,7 +103,7 @@ async def test_the_form_of_a_private_image_makes_a_private_one(scene: Scene) -> 
 
 
 @pytest.mark.parametrize("seed", ["fourty-two", "4.2", "-7", "2147483648", "9" * 20, "٤٢", "1e3"])
-async def test_a_seed_that_is_none_is_told_and_the_prompt_given_back(scene: Scene, seed: str) -> None:
+async def test_an_invalid_seed_is_refused_and_the_prompt_sent_back(scene: Scene, seed: str) -> None:
     shown = await opened(scene)
     pressed = await scene.alice.submit_modal(shown, {**unchanged(), "prompt": "typed for *minutes*", "seed": seed})
     refusal, kept = await said(scene, pressed)
@@ -113,7 +113,7 @@ async def test_a_seed_that_is_none_is_told_and_the_prompt_given_back(scene: Scen
 
 
 @pytest.mark.scene(allowance=5)
-async def test_a_form_without_credits_is_refused_as_the_command_is_and_the_prompt_given_back(scene: Scene) -> None:
+async def test_a_form_without_credits_is_refused_and_the_prompt_sent_back(scene: Scene) -> None:
     shown = await opened(scene)
     pressed = await scene.alice.submit_modal(shown, {**unchanged(), "prompt": "typed for minutes"})
     refusal, kept = await said(scene, pressed)
@@ -121,15 +121,15 @@ async def test_a_form_without_credits_is_refused_as_the_command_is_and_the_promp
     assert "typed for minutes" in kept
 
 
-async def test_a_form_where_the_bot_may_not_post_gives_the_prompt_back(scene: Scene) -> None:
+async def test_where_the_bot_may_not_post_the_form_is_refused_and_the_prompt_sent_back(scene: Scene) -> None:
     shown = await opened(scene)
     granted = str(discord.Permissions(view_channel=True).value)
-    scene.postman.change = lambda payload: payload.update(app_permissions=granted)
+    scene.completer.change = lambda payload: payload.update(app_permissions=granted)
     refusal, kept = await said(scene, await scene.alice.submit_modal(shown, unchanged()))
     assert "Attach Files" in refusal and "a lighthouse" in kept
 
 
-async def test_a_refusal_after_thinking_gives_the_prompt_back_privately(scene: Scene) -> None:
+async def test_a_refusal_after_thinking_sends_the_prompt_back_privately(scene: Scene) -> None:
     shown = await opened(scene)
     before = len(scene.posts())
     scene.database.delays = [1.2]
@@ -142,7 +142,7 @@ async def test_a_refusal_after_thinking_gives_the_prompt_back_privately(scene: S
 
 
 @pytest.mark.parametrize("prompt", ["🦊" * 1000, "`" * 2000, "``` x ``` " * 200, "a\nb\n" * 500, "\u202e" * 2000])
-async def test_any_typed_prompt_comes_back_whole_within_discords_limits(scene: Scene, prompt: str) -> None:
+async def test_any_prompt_is_sent_back_whole_within_discords_limits(scene: Scene, prompt: str) -> None:
     shown = await opened(scene)
     texts = await said(scene, await scene.alice.submit_modal(shown, {**unchanged(), "prompt": prompt, "seed": "x"}))
     assert all(len(text.encode("utf-16-le")) // 2 <= 2000 for text in texts)
@@ -153,13 +153,13 @@ async def test_any_typed_prompt_comes_back_whole_within_discords_limits(scene: S
 
 async def test_the_same_submission_delivered_twice_is_one_request(scene: Scene) -> None:
     shown = await opened(scene)
-    scene.postman.twice = True
+    scene.completer.twice = True
     await scene.alice.submit_modal(shown, unchanged())
-    await scene.postman.deliver_again()
+    await scene.completer.deliver_again()
     assert (await scene.balance(scene.alice)).held == 5
 
 
-async def test_a_form_waits_for_a_slow_database_and_then_says_that_it_can_not_be_opened(scene: Scene) -> None:
+async def test_where_the_database_is_too_slow_the_form_is_refused_with_a_sentence(scene: Scene) -> None:
     card = await result(scene)
     scene.database.delays = [2.5]
     pressed = await scene.alice.click(card, label="Edit")
@@ -169,7 +169,7 @@ async def test_a_form_waits_for_a_slow_database_and_then_says_that_it_can_not_be
 
 
 def odd(**changes: Any) -> Any:
-    """A submission as no client of Discord's would send it."""
+    """Submit a form as no client of Discord's would."""
 
     def change(payload: dict[str, Any]) -> None:
         payload["data"].update(changes)
@@ -189,28 +189,28 @@ def odd(**changes: Any) -> Any:
         {"components": [{"type": 1, "components": [{"type": 4, "custom_id": "prompt", "value": 5}, {}]}]},
     ],
 )
-async def test_an_odd_submission_is_answered_in_words(scene: Scene, changes: dict[str, Any]) -> None:
+async def test_an_invalid_submission_is_refused_with_a_sentence(scene: Scene, changes: dict[str, Any]) -> None:
     shown = await opened(scene)
-    scene.postman.change = odd(**changes)
+    scene.completer.change = odd(**changes)
     texts = await said(scene, await scene.alice.submit_modal(shown, unchanged()))
     assert "Nothing was charged." in texts[0]
     assert (await scene.balance(scene.alice)).held == 0
 
 
-async def test_a_late_submission_that_can_not_be_read_is_thought_about_and_answered_privately(scene: Scene) -> None:
+async def test_a_late_submission_that_can_not_be_read_is_deferred_privately(scene: Scene) -> None:
     shown = await opened(scene)
     before = len(scene.posts())
     scene.clock.ahead_seconds = 10.0
-    scene.postman.change = odd(custom_id=f"{FORM_PREFIX}9")
+    scene.completer.change = odd(custom_id=f"{FORM_PREFIX}9")
     pressed = await scene.alice.submit_modal(shown, unchanged())
     assert pressed.response is not None and pressed.response.ephemeral
     assert "another version" in words(pressed.response)
     assert len(scene.posts()) == before
 
 
-async def test_somebody_elses_form_is_left_alone(scene: Scene) -> None:
+async def test_a_form_with_a_foreign_custom_id_is_ignored(scene: Scene) -> None:
     shown = await opened(scene)
-    scene.postman.change = odd(custom_id="another:form")
+    scene.completer.change = odd(custom_id="another:form")
     assert not (await scene.alice.submit_modal(shown, unchanged())).acknowledged
 
 
@@ -221,7 +221,7 @@ async def menu(scene: Scene, message: Any) -> Any:
     return await scene.bob.context_menu(scene.channel, "Imagine this", message)
 
 
-async def test_imagine_this_makes_a_messages_text_the_prompt(scene: Scene) -> None:
+async def test_imagine_this_opens_the_form_with_the_messages_text(scene: Scene) -> None:
     shown = await menu(scene, await scene.alice.send(scene.channel, "a fox in the snow"))
     form = shown.modal
     assert form is not None and field(form, "prompt")["component"]["value"] == "a fox in the snow"
@@ -254,14 +254,14 @@ async def test_the_limit_of_requests_counts_the_command_again_and_both_forms_tog
 
 
 @pytest.mark.parametrize(("text", "kept"), [("x" * 2001, "x" * 2000), ("🦊" * 1500, "🦊" * 1000), ("x" * 2000, None)])
-async def test_a_longer_text_is_cut_and_the_form_says_so(scene: Scene, text: str, kept: str | None) -> None:
+async def test_a_text_above_the_limit_is_cut_and_the_form_says_so(scene: Scene, text: str, kept: str | None) -> None:
     message = await scene.alice.send(scene.channel, "something")
 
     def longer(payload: dict[str, Any]) -> None:
         (resolved,) = payload["data"]["resolved"]["messages"].values()
         resolved["content"] = text
 
-    scene.postman.change = longer
+    scene.completer.change = longer
     label = field((await menu(scene, message)).modal, "prompt")
     assert label["component"]["value"] == (kept or text)
     assert ("only its first 2000 characters" in label["description"]) == (kept is not None)
@@ -272,7 +272,7 @@ async def test_a_message_without_text_is_refused_privately(scene: Scene) -> None
     assert "no text" in private_words(await menu(scene, card))
 
 
-async def test_a_forwarded_message_gives_its_text(scene: Scene) -> None:
+async def test_imagine_this_takes_the_text_of_a_forwarded_message(scene: Scene) -> None:
     other = scene.guild.create_text_channel("other")
     forwarded = await scene.alice.forward(await scene.alice.send(other, "a moon over water"), scene.channel)
     form = (await menu(scene, forwarded)).modal
@@ -287,14 +287,14 @@ async def test_imagine_this_works_outside_of_servers(scene: Scene) -> None:
         del payload["guild_id"]
         payload.update(user=member["user"], context=2, authorizing_integration_owners={"1": member["user"]["id"]})
 
-    scene.postman.change = elsewhere
+    scene.completer.change = elsewhere
     assert (await menu(scene, message)).modal is not None
 
 
 # -- when the words are gone ------------------------------------------------------------------------------------------
 
 
-async def test_of_a_prompt_that_is_no_longer_kept_again_says_so_and_edit_opens_an_empty_form(scene: Scene) -> None:
+async def test_for_a_purged_prompt_again_is_refused_and_edit_opens_an_empty_form(scene: Scene) -> None:
     card = await result(scene, seed=42)
     async with scene.database.real.transaction() as tx:
         await tx.execute(update(generations).values(prompt=""))

@@ -1,4 +1,4 @@
-"""/help: one screen with this bot's real limits and every command that is for everybody."""
+"""/help: this bot's limits, and every command that needs no permission."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ async def shown(scene: Scene) -> str:
 
 
 @pytest.mark.scene(allowance=20, period=CreditPeriod.WEEK, max_queue=7, requests_per_minute=6)
-async def test_it_names_the_limits_of_this_bot(scene: Scene) -> None:
+async def test_help_names_the_limits_of_this_bot(scene: Scene) -> None:
     said = await shown(scene)
     assert "5 credits an image. Everybody has 20 credits a week, given anew on Monday at midnight (UTC)" in said
     assert "enough for 4 images" in said and "up to 7 images of everybody" in said
@@ -27,7 +27,7 @@ async def test_it_names_the_limits_of_this_bot(scene: Scene) -> None:
     assert "1024×1536" in said and "jpeg, png, webp" in said
 
 
-async def test_it_lists_every_command_there_is(scene: Scene) -> None:
+async def test_help_lists_every_command(scene: Scene) -> None:
     said = await shown(scene)
     for name, description in list_commands(scene.bot.tree).commands:
         assert f"`/{name}` {description}" in said
@@ -36,17 +36,17 @@ async def test_it_lists_every_command_there_is(scene: Scene) -> None:
     assert "Imagine this" in said
 
 
-async def test_it_answers_without_a_database_in_a_dm_and_for_who_brought_the_bot_along(scene: Scene) -> None:
+async def test_help_works_without_a_database_in_a_dm_and_for_a_user_install(scene: Scene) -> None:
     scene.database.failures = 99
     assert "`/imagine`" in await shown(scene)
     result = await scene.env.create_user("carol").slash("help")
     assert result.response is not None and "`/imagine`" in words(result.response)
-    scene.postman.user_install = True
+    scene.completer.user_install = True
     assert "`/imagine`" in await shown(scene)
     scene.database.failures = 0
 
 
-async def test_commands_that_ask_for_a_permission_are_left_out(scene: Scene) -> None:
+async def test_commands_that_need_a_permission_are_left_out(scene: Scene) -> None:
     @app_commands.command(name="manage", description="For moderators")
     @app_commands.default_permissions(manage_guild=True)
     async def manage(interaction: object) -> None: ...
@@ -57,7 +57,7 @@ async def test_commands_that_ask_for_a_permission_are_left_out(scene: Scene) -> 
 
 
 @pytest.mark.parametrize("period", list(CreditPeriod))
-def test_every_period_is_one_screen(period: CreditPeriod) -> None:
+def test_help_stays_within_discords_limits_for_every_period(period: CreditPeriod) -> None:
     rules = BotLimits(1_000_000, period, "America/Argentina/ComodRivadavia", 1000, 0, 10_000, 86_400)
     view = build_help(rules, CommandList([("x" * 98, "y" * 100)] * 15, ["m" * 32] * 5))
     assert view.content_length() <= 4000

@@ -1,4 +1,4 @@
-"""/history: leafing, searching, images of cards, and posting what was kept; for the person alone."""
+"""/history: pages, search, thumbnails and posting of kept images; always private."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy import text
 from generations.history import Page
 from generations.model import Generation, Image, Origin, Request, State
 from qwen.errors import ImageUnavailable
-from tests.cogs.scene import BrokenLine, Scene, private_words, words
+from tests.cogs.scene import BrokenConnection, Scene, private_words, words
 from ui.delivery.circuit_breaker import AWAY_AFTER, TRY_FIRST_SECONDS
 from ui.interactions.history import PostButton, TurnButton
 from ui.texts import history as texts_history
@@ -23,7 +23,7 @@ SHOWN = "prompt number {}"
 
 
 async def make(scene: Scene, prompt: str = "a lighthouse in a storm", person: Any = None, **options: Any) -> Any:
-    """An image, asked for and posted; the answer to its command."""
+    """Make and post an image. Return the result of its command."""
     result = await (person or scene.alice).slash(scene.channel, "imagine", prompt=prompt, **options)
     for _ in range(3):
         await scene.step()
@@ -33,8 +33,8 @@ async def make(scene: Scene, prompt: str = "a lighthouse in a storm", person: An
 
 
 async def keep(scene: Scene) -> int:
-    """As if the last image had found no place to be posted. Its generation's id."""
-    kept = scene.postman.command_id
+    """Mark the last image as kept, as if it could not be posted. Return its generation's id."""
+    kept = scene.completer.command_id
     async with scene.database.real.transaction() as tx:
         await tx.execute(
             text("UPDATE images SET state = 'undelivered', attachment_id = NULL WHERE generation_id = :id"),
@@ -50,7 +50,7 @@ async def loaded(scene: Scene, generation_id: int) -> Generation:
 
 
 async def history(scene: Scene, person: Any = None, **options: Any) -> Any:
-    """The answer to /history once its images are found."""
+    """Return the response to /history after its thumbnails were loaded."""
     result = await (person or scene.alice).slash(scene.channel, "history", **options)
     assert result.response is not None and result.response.ephemeral
     return result
@@ -96,39 +96,39 @@ async def test_a_private_image_is_listed_without_a_link(scene: Scene) -> None:
     assert "a lighthouse" in words(shown) and "[card]" not in words(shown) and image_files(shown) == []
 
 
-async def test_a_card_that_is_gone_is_said_to_be_gone(scene: Scene) -> None:
+async def test_a_deleted_card_is_listed_as_gone(scene: Scene) -> None:
     await make(scene)
     await scene.moderator.delete(scene.posts()[0])
     shown = (await history(scene)).response
     assert "its card is gone" in words(shown) and "[card]" not in words(shown)
 
 
-async def test_where_the_bot_may_not_poll_at_its_cards_the_page_says_why_images_are_missing(scene: Scene) -> None:
-    """Discord docs: Message, "Get Channel Message": it needs Read Message History."""
+async def test_without_read_message_history_the_page_says_why_images_are_missing(scene: Scene) -> None:
+    """Discord docs: Message, "Get Channel Message" needs Read Message History."""
     await make(scene)
     scene.env.inject_error("GET", f"/channels/{scene.channel.id}/messages/*", status=403, code=50013)
     shown = (await history(scene)).response
     assert IMAGES_MISSING in words(shown) and image_files(shown) == [] and "[card]" in words(shown)
 
 
-async def test_what_the_event_says_of_that_is_believed_without_a_try(scene: Scene) -> None:
+async def test_where_the_event_lacks_read_message_history_no_message_is_requested(scene: Scene) -> None:
     await make(scene)
     may = discord.Permissions(view_channel=True, attach_files=True, send_messages=True)
-    scene.postman.change = lambda payload: payload.update(app_permissions=str(may.value))
+    scene.completer.change = lambda payload: payload.update(app_permissions=str(may.value))
     shown = (await history(scene)).response
     assert IMAGES_MISSING in words(shown)
     assert [call for call in scene.env.http_requests if call.method == "GET" and "/channels/" in call.path] == []
 
 
-async def test_where_nothing_is_missing_nothing_is_said_of_it(scene: Scene) -> None:
+async def test_with_all_images_the_page_has_no_hint_about_missing_ones(scene: Scene) -> None:
     await make(scene)
     await make(scene, private=True)
     assert IMAGES_MISSING not in words((await history(scene)).response)
 
 
-async def test_images_that_can_not_be_shown_now_change_nothing_on_the_page(scene: Scene) -> None:
+async def test_a_fault_while_images_are_loaded_leaves_the_page_as_it_is(scene: Scene) -> None:
     await make(scene)
-    scene.env.backend.faults.append(BrokenLine("PATCH", "/webhooks/*/messages/@original"))
+    scene.env.backend.faults.append(BrokenConnection("PATCH", "/webhooks/*/messages/@original"))
     result = await history(scene)
     assert result.response is not None and "a lighthouse" in words(result.response)
     assert result.followups == []
@@ -150,7 +150,7 @@ async def test_the_pages_turn_in_both_directions_in_place_and_after_a_restart(sc
     assert "number 6" in words(result.response)
 
 
-async def test_images_of_an_earlier_page_never_replace_the_page_that_was_turned_to(scene: Scene) -> None:
+async def test_late_images_of_an_earlier_page_do_not_replace_the_newer_page(scene: Scene) -> None:
     await make(scene)
     thumbnails, history = scene.services.thumbnails, scene.services.history
     first = await history.page(scene.alice.id)
@@ -160,7 +160,7 @@ async def test_images_of_an_earlier_page_never_replace_the_page_that_was_turned_
         assert [seen async for seen in looking] == []
 
 
-async def test_a_search_finds_words_and_keeps_them_from_page_to_page(scene: Scene) -> None:
+async def test_a_search_finds_words_and_keeps_them_over_pages(scene: Scene) -> None:
     for number in range(6):
         await make(scene, f"{SHOWN.format(number)} cat")
     await make(scene, "a dog")
@@ -170,16 +170,16 @@ async def test_a_search_finds_words_and_keeps_them_from_page_to_page(scene: Scen
     assert "number 0 cat" in words(result.response) and "a dog" not in words(result.response)
 
 
-async def test_a_search_without_a_hit_says_so_inertly(scene: Scene) -> None:
+async def test_a_search_without_a_hit_escapes_its_words(scene: Scene) -> None:
     await make(scene)
     said = words((await history(scene, search="**@everyone**")).response)
     assert "None of your images has" in said and "@everyone" not in said and "**" not in said.replace("\\*", "")
 
 
-async def test_it_works_in_the_bots_dm_and_for_who_brought_the_bot_along(scene: Scene) -> None:
+async def test_it_works_in_the_bots_dm_and_for_a_user_install(scene: Scene) -> None:
     carol = scene.env.create_user("carol")
     assert private_or_dm(await carol.slash("history")) == "No images yet. `/imagine` makes one."
-    scene.postman.user_install = True
+    scene.completer.user_install = True
     await make(scene)
     shown = (await history(scene)).response
     assert "[card]" in words(shown) and image_files(shown) == []  # the bot can't see cards there
@@ -190,7 +190,7 @@ def private_or_dm(result: Any) -> str:
     return words(result.response)
 
 
-async def test_a_slow_database_is_waited_for_in_private(scene: Scene) -> None:
+async def test_a_slow_database_is_waited_for_with_a_private_deferral(scene: Scene) -> None:
     await make(scene)
     scene.database.delays = [1.2]
     result = await scene.alice.slash(scene.channel, "history")
@@ -199,7 +199,7 @@ async def test_a_slow_database_is_waited_for_in_private(scene: Scene) -> None:
     assert "a lighthouse" in words(result.response)
 
 
-async def test_a_failing_database_is_answered_in_private(scene: Scene) -> None:
+async def test_after_a_database_fault_the_person_is_told_privately(scene: Scene) -> None:
     scene.database.failures = 1
     assert "failed" in private_words(await scene.alice.slash(scene.channel, "history"))
 
@@ -207,7 +207,7 @@ async def test_a_failing_database_is_answered_in_private(scene: Scene) -> None:
 # ---- Post it here ------------------------------------------------------------------------------------------------
 
 
-async def test_a_kept_image_is_posted_here_and_then_has_its_card_here(scene: Scene) -> None:
+async def test_a_kept_image_is_posted_in_the_channel_of_the_press_and_its_card_is_there(scene: Scene) -> None:
     await make(scene)
     kept = await keep(scene)
     listed = await history(scene)
@@ -235,7 +235,7 @@ async def test_a_second_press_posts_nothing_and_says_so(scene: Scene) -> None:
     assert len(scene.posts()) == posted
 
 
-async def test_a_private_image_is_shown_to_its_person_alone(scene: Scene) -> None:
+async def test_a_kept_private_image_is_posted_privately(scene: Scene) -> None:
     await make(scene, private=True)
     await keep(scene)
     listed = (await history(scene)).response
@@ -244,7 +244,7 @@ async def test_a_private_image_is_shown_to_its_person_alone(scene: Scene) -> Non
     assert scene.posts() == []
 
 
-async def test_an_image_whose_link_died_gives_its_price_back(scene: Scene) -> None:
+async def test_a_kept_image_that_the_service_lost_is_refunded(scene: Scene) -> None:
     await make(scene)
     kept = await keep(scene)
     listed = (await history(scene)).response
@@ -256,7 +256,7 @@ async def test_an_image_whose_link_died_gives_its_price_back(scene: Scene) -> No
     assert (await loaded(scene, kept)).images[0].state is State.FAILED
 
 
-async def test_a_silent_image_service_leaves_it_kept(scene: Scene) -> None:
+async def test_where_the_image_service_does_not_answer_the_image_stays_kept(scene: Scene) -> None:
     await make(scene)
     kept = await keep(scene)
     listed = (await history(scene)).response
@@ -268,7 +268,7 @@ async def test_a_silent_image_service_leaves_it_kept(scene: Scene) -> None:
     assert (await loaded(scene, kept)).images[0].state is State.DELIVERED
 
 
-async def test_while_discord_does_not_answer_nothing_is_fetched_and_it_stays_kept(scene: Scene) -> None:
+async def test_while_discord_does_not_answer_nothing_is_downloaded_and_the_image_stays_kept(scene: Scene) -> None:
     await make(scene)
     kept = await keep(scene)
     listed = (await history(scene)).response
@@ -293,13 +293,13 @@ async def test_a_channel_without_a_permission_is_refused_before_anything_happens
     def without_files(payload: dict[str, Any]) -> None:
         payload["app_permissions"] = "3072"  # View Channel, Send Messages
 
-    scene.postman.change = without_files
+    scene.completer.change = without_files
     assert "Attach Files" in private_words(await scene.alice.click(listed, label="Post 1 here"))
     assert (await loaded(scene, kept)).images[0].state is State.UNDELIVERED
 
 
 @pytest.mark.parametrize("number", [1, 2**63 - 1, 10**20 - 1])
-async def test_buttons_with_ids_that_never_were_are_answered(scene: Scene, number: int) -> None:
+async def test_buttons_with_unknown_ids_are_refused_with_a_sentence(scene: Scene, number: int) -> None:
     await make(scene)
     await keep(scene)
     listed = (await history(scene)).response
@@ -309,14 +309,14 @@ async def test_buttons_with_ids_that_never_were_are_answered(scene: Scene, numbe
         rows = payload["message"]["components"][0]["components"]
         rows[-1]["components"][0]["custom_id"] = f"history:post:{number}"
 
-    scene.postman.change = forged
+    scene.completer.change = forged
     assert "nothing left to post" in private_words(await scene.alice.click(listed, label="Post 1 here"))
 
 
 # ---- the page, pure ----------------------------------------------------------------------------------------------
 
 
-def test_the_longest_page_keeps_discords_limits() -> None:
+def test_the_longest_page_stays_within_discords_limits() -> None:
     origin = Origin(1, 1, 1, 2**63 - 1, 2**63 - 1, "", 1)
     image = Image(2**63 - 1, 0, 2**31 - 1, state=State.UNDELIVERED)
     long = tuple(

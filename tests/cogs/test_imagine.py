@@ -1,4 +1,4 @@
-"""/imagine when all is well: the first answer is the card, and the request is a row before it is anything else."""
+"""/imagine without faults: the first response is the card, and the request is in the database before it is sent."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tests.cogs.scene import Scene, words
 
 
 def callbacks(scene: Scene) -> list[dict[str, Any]]:
-    """The first answers that the bot sent, as Discord got them."""
+    """Return the bodies of the first responses that the bot sent."""
     return [request.json or {} for request in scene.env.http_requests if request.path.endswith("/callback")]
 
 
-async def test_the_first_answer_is_the_card(scene: Scene) -> None:
+async def test_the_first_response_is_the_card(scene: Scene) -> None:
     result = await scene.imagine(seed=42, size="1024*1536", format="png")
     assert not result.deferred and result.response is not None and not result.response.ephemeral
     text = words(result.response)
@@ -27,7 +27,7 @@ async def test_the_first_answer_is_the_card(scene: Scene) -> None:
     assert len(scene.posts()) == 1
 
 
-async def test_the_row_knows_everything_that_was_typed_and_where_the_card_stands(scene: Scene) -> None:
+async def test_the_row_has_all_options_and_the_origin(scene: Scene) -> None:
     result = await scene.imagine(
         "a red bicycle", size="1536*1024", seed=7, format="webp", count=2, private=True, spoiler=True
     )
@@ -45,20 +45,20 @@ async def test_the_row_knows_everything_that_was_typed_and_where_the_card_stands
     assert origin.bot_in_channel and origin.attachment_size_limit == 26_214_400 and origin.token
 
 
-async def test_the_credits_are_held_not_spent(scene: Scene) -> None:
+async def test_the_credits_are_held_and_not_settled(scene: Scene) -> None:
     await scene.imagine(count=4)
     balance = await scene.balance(scene.alice)
     assert (balance.available, balance.held) == (30, 20)
 
 
-async def test_four_images_stand_on_one_card_with_one_seed_after_the_other(scene: Scene) -> None:
+async def test_four_images_have_one_card_and_consecutive_seeds(scene: Scene) -> None:
     result = await scene.imagine(seed=42, count=4)
     assert result.response is not None and "seeds 42–45" in words(result.response)
     assert [image.seed for image in (await scene.only_generation()).images] == [42, 43, 44, 45]
 
 
 @pytest.mark.parametrize("options", [{}, {"seed": -1}])
-async def test_a_seed_that_was_left_out_is_drawn_and_shown(scene: Scene, options: dict[str, Any]) -> None:
+async def test_a_seed_that_was_left_out_is_drawn_and_on_the_card(scene: Scene, options: dict[str, Any]) -> None:
     result = await scene.imagine(**options)
     seed = (await scene.only_generation()).request.seed
     assert seed >= 0 and result.response is not None and f"seed {seed}" in words(result.response)
@@ -71,7 +71,7 @@ async def test_two_seeds_that_were_left_out_differ(scene: Scene) -> None:
     assert (await scene.only_generation()).request.seed != first
 
 
-async def test_a_private_image_is_seen_by_nobody_else(scene: Scene) -> None:
+async def test_the_card_of_a_private_image_is_ephemeral(scene: Scene) -> None:
     result = await scene.imagine(private=True)
     assert result.response is not None and result.response.ephemeral
     assert scene.posts() == []
@@ -86,15 +86,15 @@ async def test_it_works_in_the_bots_dm(scene: Scene) -> None:
     assert (await scene.balance(carol)).held == 5
 
 
-async def test_a_person_may_bring_it_to_a_server_that_does_not_have_it(scene: Scene) -> None:
-    scene.postman.user_install = True
+async def test_a_user_install_works_in_a_server_without_the_bot(scene: Scene) -> None:
+    scene.completer.user_install = True
     result = await scene.imagine()
     assert result.response is not None and "Sending" in words(result.response)
     assert not (await scene.only_generation()).origin.bot_in_channel
 
 
-async def test_a_server_counts_as_having_the_bot_unless_only_the_person_brought_it(scene: Scene) -> None:
-    scene.postman.change = lambda payload: payload.update(authorizing_integration_owners={})
+async def test_with_a_server_install_the_bot_is_in_the_channel(scene: Scene) -> None:
+    scene.completer.change = lambda payload: payload.update(authorizing_integration_owners={})
     await scene.imagine()
     assert (await scene.only_generation()).origin.bot_in_channel
 
@@ -104,12 +104,12 @@ async def test_between_two_people_only_the_token_reaches_the_card(scene: Scene) 
         payload["context"] = 2
         payload["authorizing_integration_owners"] = {"1": payload["user"]["id"]}
 
-    scene.postman.change = between_people
+    scene.completer.change = between_people
     await scene.env.create_user("dora").slash("imagine", prompt="a letter")
     assert not (await scene.only_generation()).origin.bot_in_channel
 
 
-async def test_nothing_the_bot_says_can_ping(scene: Scene) -> None:
+async def test_no_message_of_the_bot_can_ping(scene: Scene) -> None:
     await scene.imagine("@everyone look <@&1>", count=5 - 1)
     await scene.bob.slash(scene.channel, "credits")
     await scene.imagine("\n\n")
@@ -148,14 +148,14 @@ async def test_any_prompt_gives_a_card_within_discords_limits(scene: Scene, prom
 
 
 @pytest.mark.parametrize("prompt", ["\n\n\n", "   ", "\t"])
-async def test_a_prompt_of_nothing_is_refused_and_costs_nothing(scene: Scene, prompt: str) -> None:
+async def test_an_empty_prompt_is_refused_and_costs_nothing(scene: Scene, prompt: str) -> None:
     result = await scene.imagine(prompt)
     assert result.response is not None and result.response.ephemeral
     assert "Nothing was charged." in words(result.response)
     assert (await scene.balance(scene.alice)).held == 0
 
 
-async def test_the_whole_way_to_the_posted_image(scene: Scene) -> None:
+async def test_a_request_leads_to_a_posted_image_and_a_settled_hold(scene: Scene) -> None:
     result = await scene.imagine(seed=42)
     assert result.response is not None
     for _ in range(8):
@@ -172,8 +172,8 @@ async def test_the_whole_way_to_the_posted_image(scene: Scene) -> None:
     assert (balance.available, balance.held) == (45, 0)
 
 
-async def test_a_card_that_was_never_confirmed_is_asked_for_by_the_worker(scene: Scene) -> None:
-    """The process dies between Discord's answer and the row: the image is made all the same, in the same message."""
+async def test_after_a_crash_before_the_message_id_was_written_the_worker_finds_the_card(scene: Scene) -> None:
+    """The image is still made, and posted in the same message."""
     scene.env.inject_error("POST", "/interactions/*/callback", status=500)
     await scene.imagine()
     assert (await scene.only_generation()).message_id is None

@@ -1,4 +1,4 @@
-"""/imagine when something is in the way: a private sentence, and nothing is held."""
+"""/imagine that is refused: a private sentence, and no credits are held."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def test_the_eleventh_image_is_refused_with_the_time_of_the_refill(scene: 
 
 
 @pytest.mark.scene(allowance=5, period=CreditPeriod.NEVER)
-async def test_credits_that_are_given_once_promise_no_refill(scene: Scene) -> None:
+async def test_a_refusal_for_credits_that_are_given_once_promises_no_refill(scene: Scene) -> None:
     await scene.imagine()
     text = private_words(await scene.imagine())
     assert "not refilled" in text and "<t:" not in text
@@ -62,7 +62,7 @@ async def test_a_full_line_refuses_and_names_a_time(scene: Scene) -> None:
     assert refused is not None and "line is full" in refused and "Nothing was charged." in refused
 
 
-async def test_a_bot_that_is_stopping_takes_nothing_new(scene: Scene) -> None:
+async def test_imagine_is_refused_while_the_bot_stops(scene: Scene) -> None:
     scene.services.generations.drain()
     assert "restarting" in private_words(await scene.imagine())
     assert await nothing_held(scene)
@@ -76,7 +76,7 @@ async def test_a_bot_that_is_stopping_takes_nothing_new(scene: Scene) -> None:
         ({"attach_files": False, "send_messages": False}, "Attach Files and Send Messages"),
     ],
 )
-async def test_a_missing_permission_is_found_before_anything_is_held(
+async def test_without_a_permission_imagine_is_refused_and_nothing_is_held(
     scene: Scene, denied: dict[str, bool], name: str
 ) -> None:
     assert scene.bot.user is not None
@@ -87,7 +87,7 @@ async def test_a_missing_permission_is_found_before_anything_is_held(
     assert await nothing_held(scene)
 
 
-async def test_a_private_image_needs_no_right_to_post(scene: Scene) -> None:
+async def test_a_private_image_needs_no_permission_to_send_messages(scene: Scene) -> None:
     assert scene.bot.user is not None
     overwrites: Any = {scene.bot.user: discord.PermissionOverwrite(send_messages=False, view_channel=False)}
     channel = scene.guild.create_text_channel("listening", overwrites=overwrites)
@@ -95,16 +95,16 @@ async def test_a_private_image_needs_no_right_to_post(scene: Scene) -> None:
     assert result.response is not None and "5 credits held" in words(result.response)
 
 
-async def test_where_the_bot_was_only_brought_along_the_right_to_post_is_the_persons(scene: Scene) -> None:
-    scene.postman.user_install = True
-    scene.postman.change = lambda payload: payload.update(
+async def test_for_a_user_install_the_persons_permission_decides(scene: Scene) -> None:
+    scene.completer.user_install = True
+    scene.completer.change = lambda payload: payload.update(
         app_permissions=str(discord.Permissions(attach_files=True).value)
     )
     result = await scene.imagine()
     assert result.response is not None and "5 credits held" in words(result.response)
 
 
-async def test_in_a_thread_the_right_to_write_in_threads_counts(scene: Scene) -> None:
+async def test_in_a_thread_send_messages_in_threads_decides(scene: Scene) -> None:
     def in_thread(payload: dict[str, Any]) -> None:
         payload["channel"] = {
             "id": payload["channel_id"],
@@ -127,7 +127,7 @@ async def test_in_a_thread_the_right_to_write_in_threads_counts(scene: Scene) ->
         granted = discord.Permissions(view_channel=True, attach_files=True, send_messages=True)
         payload["app_permissions"] = str(granted.value)
 
-    scene.postman.change = in_thread
+    scene.completer.change = in_thread
     assert "Send Messages in Threads" in private_words(await scene.imagine())
     assert await nothing_held(scene)
 
@@ -155,25 +155,25 @@ def with_option(name: str, value: object) -> Any:
         ("format", "gif"),
     ],
 )
-async def test_what_discord_should_have_kept_out_is_refused_in_words(scene: Scene, name: str, value: object) -> None:
-    scene.postman.change = with_option(name, value)
+async def test_a_value_out_of_range_is_refused_with_a_sentence(scene: Scene, name: str, value: object) -> None:
+    scene.completer.change = with_option(name, value)
     text = private_words(await scene.imagine())
     assert "Nothing was charged." in text and re.match(r"[A-Z].*\.$", text), text
     assert await nothing_held(scene)
 
 
-async def test_a_command_that_discord_still_shows_but_the_bot_dropped_is_explained(scene: Scene) -> None:
-    scene.postman.change = lambda payload: payload["data"].update(name="imagine-old")
+async def test_a_command_that_the_bot_no_longer_has_is_refused_with_a_sentence(scene: Scene) -> None:
+    scene.completer.change = lambda payload: payload["data"].update(name="imagine-old")
     assert "changed" in private_words(await scene.imagine())
 
 
-async def test_a_command_without_its_required_option_is_explained(scene: Scene) -> None:
-    scene.postman.change = lambda payload: payload["data"].update(options=[])
+async def test_a_command_without_its_required_option_is_refused_with_a_sentence(scene: Scene) -> None:
+    scene.completer.change = lambda payload: payload["data"].update(options=[])
     assert "changed" in private_words(await scene.imagine())
 
 
 @pytest.mark.parametrize("kind", [2, 13], ids=["voice", "stage"])
-async def test_the_chat_of_a_voice_channel_asks_for_the_permission_to_connect(scene: Scene, kind: int) -> None:
+async def test_in_the_chat_of_a_voice_channel_connect_is_needed(scene: Scene, kind: int) -> None:
     def in_voice_channel(payload: dict[str, Any]) -> None:
         payload["channel"] = {
             **{"id": payload["channel_id"], "type": kind, "name": "lounge", "guild_id": payload["guild_id"]},
@@ -182,6 +182,6 @@ async def test_the_chat_of_a_voice_channel_asks_for_the_permission_to_connect(sc
         granted = discord.Permissions(view_channel=True, attach_files=True, send_messages=True)
         payload["app_permissions"] = str(granted.value)
 
-    scene.postman.change = in_voice_channel
+    scene.completer.change = in_voice_channel
     assert "Connect" in private_words(await scene.imagine())
     assert await nothing_held(scene)

@@ -1,4 +1,4 @@
-"""/imagine when a part fails: late events, a slow or missing database, a Discord that takes no answer."""
+"""/imagine during faults: late events, a slow or lost database, a Discord that takes no response."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.cogs.scene import Scene, private_words, words
 from tests.cogs.test_errors import Response
 from ui.interactions.first_response import is_surely_refused
 
-# Typed, so that the person's settings need not be looked up: what goes wrong strikes the request itself.
+# All given, so that no preferences are loaded and a database fault strikes the request itself.
 TYPED: dict[str, Any] = {"size": "1024*1024", "format": "jpeg", "private": False}
 
 
 async def test_the_same_event_twice_makes_one_card_and_holds_once(scene: Scene) -> None:
     result = await scene.imagine()
-    await scene.postman.deliver_again()
+    await scene.completer.deliver_again()
     assert len(scene.posts()) == 1 and result.response is not None
     generation = await scene.only_generation()
     assert generation.message_id == result.response.id
@@ -30,7 +30,7 @@ async def test_the_same_event_twice_makes_one_card_and_holds_once(scene: Scene) 
 
 
 async def test_the_same_event_twice_at_the_same_moment_makes_one_card(scene: Scene) -> None:
-    scene.postman.twice = True
+    scene.completer.twice = True
     await scene.imagine(count=2)
     assert len(scene.posts()) == 1
     generation = await scene.only_generation()
@@ -43,20 +43,20 @@ async def test_an_event_replayed_much_later_changes_nothing(scene: Scene) -> Non
     await scene.imagine()
     before = await scene.only_generation()
     await scene.env.advance_time(60)
-    await scene.postman.deliver_again()
+    await scene.completer.deliver_again()
     assert await scene.only_generation() == before
     assert (await scene.balance(scene.alice)).held == 5
 
 
 async def test_an_event_that_comes_too_late_holds_nothing(scene: Scene) -> None:
-    scene.postman.change = lambda payload: scene.env.backend.advance_clock(4)
+    scene.completer.change = lambda payload: scene.env.backend.advance_clock(4)
     result = await scene.imagine()
     assert not result.acknowledged
-    assert await scene.generation(int(scene.postman.last["id"])) is None
+    assert await scene.generation(int(scene.completer.last["id"])) is None
     assert (await scene.balance(scene.alice)).available == 50
 
 
-async def test_a_machine_whose_clock_is_ahead_still_makes_images(scene: Scene) -> None:
+async def test_a_wall_clock_that_is_ahead_still_lets_images_be_made(scene: Scene) -> None:
     scene.clock.ahead_seconds = 30.0
     result = await scene.imagine()
     assert result.response is not None and "5 credits held" in words(result.response)
@@ -64,7 +64,7 @@ async def test_a_machine_whose_clock_is_ahead_still_makes_images(scene: Scene) -
 
 
 @pytest.mark.parametrize("private", [False, True])
-async def test_a_slow_database_is_waited_for_behind_thinking(scene: Scene, private: bool) -> None:
+async def test_a_slow_database_is_waited_for_with_thinking_shown(scene: Scene, private: bool) -> None:
     scene.database.delays = [1.2]
     result = await scene.imagine(**{**TYPED, "private": private})
     await scene.env.advance_time(2)
@@ -75,7 +75,7 @@ async def test_a_slow_database_is_waited_for_behind_thinking(scene: Scene, priva
 
 
 @pytest.mark.parametrize("private", [False, True])
-async def test_a_refusal_after_thinking_is_private_and_leaves_nothing_behind(scene: Scene, private: bool) -> None:
+async def test_a_refusal_after_thinking_is_private_and_deletes_the_deferral(scene: Scene, private: bool) -> None:
     for count in (4, 4, 2):
         await scene.bob.slash(scene.channel, "imagine", prompt="all of it", count=count)
     shown = len(scene.posts())
@@ -86,7 +86,7 @@ async def test_a_refusal_after_thinking_is_private_and_leaves_nothing_behind(sce
     assert len(scene.posts()) == shown
 
 
-async def test_an_answer_that_comes_too_late_gives_the_credits_back(scene: Scene) -> None:
+async def test_a_response_that_comes_too_late_returns_the_credits(scene: Scene) -> None:
     scene.env.inject_error("POST", "/interactions/*/callback", status=404, code=10062, message="Unknown interaction")
     result = await scene.imagine()
     assert not result.acknowledged and scene.posts() == []
@@ -98,7 +98,7 @@ async def test_an_answer_that_comes_too_late_gives_the_credits_back(scene: Scene
     assert scene.service.posts == []
 
 
-async def test_thinking_that_comes_too_late_gives_the_credits_back(scene: Scene) -> None:
+async def test_a_deferral_that_comes_too_late_returns_the_credits(scene: Scene) -> None:
     scene.database.delays = [1.2]
     scene.env.inject_error("POST", "/interactions/*/callback", status=404, code=10062, message="Unknown interaction")
     await scene.imagine(**TYPED)
@@ -106,14 +106,14 @@ async def test_thinking_that_comes_too_late_gives_the_credits_back(scene: Scene)
     assert (await scene.balance(scene.alice)).available == 50
 
 
-async def test_a_card_that_discord_refuses_is_explained_and_costs_nothing(scene: Scene) -> None:
+async def test_a_card_that_discord_refuses_costs_nothing_and_the_person_is_told(scene: Scene) -> None:
     scene.env.inject_error("POST", "/interactions/*/callback", status=400, code=200_000, message="blocked")
     text = private_words(await scene.imagine())
     assert "Discord did not take the answer" in text and "Nothing was charged." in text
     assert (await scene.balance(scene.alice)).available == 50
 
 
-async def test_an_outage_of_discord_leaves_the_question_to_the_worker(scene: Scene) -> None:
+async def test_in_an_outage_of_discord_the_worker_asks_for_the_card(scene: Scene) -> None:
     scene.env.inject_error("POST", "/interactions/*/callback", status=503)
     await scene.imagine()
     generation = await scene.only_generation()
@@ -121,18 +121,20 @@ async def test_an_outage_of_discord_leaves_the_question_to_the_worker(scene: Sce
     assert (await scene.balance(scene.alice)).held == 5
 
 
-async def test_a_failing_database_costs_nothing_and_says_so(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+async def test_after_a_database_fault_nothing_is_charged_and_the_person_is_told(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
     scene.database.failures = 1
     with caplog.at_level(logging.INFO):
         text = private_words(await scene.imagine("a very private prompt", **TYPED))
-    assert "Nothing was charged." in text and scene.postman.last["id"] in text
+    assert "Nothing was charged." in text and scene.completer.last["id"] in text
     assert (await scene.balance(scene.alice)).available == 50
     ours = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("qwen_imagine"))
-    assert "ConnectionError" in ours and scene.postman.last["id"] in ours
-    assert "secret" not in ours and "private prompt" not in ours and scene.postman.last["token"] not in ours
+    assert "ConnectionError" in ours and scene.completer.last["id"] in ours
+    assert "secret" not in ours and "private prompt" not in ours and scene.completer.last["token"] not in ours
 
 
-async def test_a_database_that_is_gone_promises_nothing(scene: Scene) -> None:
+async def test_while_the_database_is_lost_the_sentence_promises_nothing(scene: Scene) -> None:
     scene.database.failures = 10
     text = private_words(await scene.imagine(**TYPED))
     assert "charged" not in text and "/credits" in text
@@ -140,7 +142,7 @@ async def test_a_database_that_is_gone_promises_nothing(scene: Scene) -> None:
     assert (await scene.balance(scene.alice)).available == 50
 
 
-async def test_a_card_whose_row_could_not_be_confirmed_still_stands(scene: Scene) -> None:
+async def test_a_card_whose_message_id_could_not_be_written_is_found_by_the_worker(scene: Scene) -> None:
     """The database fails just when the message id is written; the worker asks Discord for the card later."""
     scene.env.backend.subscribers.append(lambda event, _: _fail_once_posted(scene, event))
     result = await scene.imagine()
@@ -167,7 +169,7 @@ def http_error(status: int, code: int = 0) -> discord.HTTPException:
         (http_error(404, 10015), True),
         (http_error(400, 50035), True),
         (http_error(401, 50027), True),
-        (http_error(400, 40060), False),  # another handler of the same event has answered
+        (http_error(400, 40060), False),  # another handler of the same event has responded
         (http_error(500), False),
         (http_error(503), False),
         (OSError(errno.ECONNREFUSED, "refused"), True),
@@ -178,5 +180,5 @@ def http_error(status: int, code: int = 0) -> discord.HTTPException:
     ],
     ids=repr,
 )
-def test_only_a_sure_no_counts_as_a_refusal(error: BaseException, sure: bool) -> None:
+def test_which_errors_are_sure_refusals(error: BaseException, sure: bool) -> None:
     assert is_surely_refused(error) is sure

@@ -1,4 +1,4 @@
-"""The one message that pings: when, whom, how often, and in which places."""
+"""The ping: when, whom, how often, and in which channels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def set_ping(scene: Scene, ping: Ping) -> None:
 
 
 async def work(scene: Scene, seconds: int) -> None:
-    """Time passes and the worker works."""
+    """Let time pass with steps of the worker."""
     for _ in range(seconds // 5):
         await scene.step()
         await scene.env.advance_time(5)
@@ -32,7 +32,7 @@ async def work(scene: Scene, seconds: int) -> None:
 
 
 async def made(scene: Scene, seconds: int, **options: Any) -> None:
-    """Alice asks, and it takes so long."""
+    """Have Alice make images that take *seconds*."""
     await scene.imagine(**options)
     scene.service.on_poll = [PAINTING] * (seconds // 5 * options.get("count", 1))
     await work(scene, seconds + 30)
@@ -40,7 +40,7 @@ async def made(scene: Scene, seconds: int, **options: Any) -> None:
 
 
 def sent(scene: Scene) -> list[dict[str, Any]]:
-    """The bodies of the messages that the bot posted by itself."""
+    """Return the bodies of the messages that the bot posted with its own token."""
     return [
         request.json or {}
         for request in scene.env.http_requests
@@ -48,7 +48,7 @@ def sent(scene: Scene) -> list[dict[str, Any]]:
     ]
 
 
-async def test_after_a_slow_image_one_reply_mentions_the_person_and_nobody_else(scene: Scene) -> None:
+async def test_after_a_slow_image_one_reply_mentions_the_requester_alone(scene: Scene) -> None:
     await made(scene, 40)
     (ping,) = pings(scene)
     generation = await scene.only_generation()
@@ -69,13 +69,13 @@ async def test_a_quick_image_pings_nobody(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("ping", "seconds", "expected"), [(Ping.ALWAYS, 0, 1), (Ping.NEVER, 60, 0), (Ping.SLOW, 60, 1)]
 )
-async def test_it_is_as_the_person_set_it(scene: Scene, ping: Ping, seconds: int, expected: int) -> None:
+async def test_the_ping_follows_the_preference(scene: Scene, ping: Ping, seconds: int, expected: int) -> None:
     await set_ping(scene, ping)
     await made(scene, seconds)
     assert len(pings(scene)) == expected
 
 
-async def test_what_only_one_person_sees_pings_nobody(scene: Scene) -> None:
+async def test_a_private_image_pings_nobody(scene: Scene) -> None:
     await set_ping(scene, Ping.ALWAYS)
     await made(scene, 60, private=True)
     assert sent(scene) == []
@@ -97,7 +97,7 @@ async def test_nobody_is_pinged_for_a_prompt_that_was_declined(scene: Scene) -> 
     assert pings(scene) == []
 
 
-async def test_it_comes_once_for_ever_whatever_is_claimed_again(scene: Scene) -> None:
+async def test_a_ping_is_sent_once_also_if_the_generation_is_claimed_again(scene: Scene) -> None:
     await made(scene, 40)
     generation = await scene.only_generation()
     for _ in range(3):
@@ -108,7 +108,7 @@ async def test_it_comes_once_for_ever_whatever_is_claimed_again(scene: Scene) ->
     assert len(pings(scene)) == 1
 
 
-async def test_a_decision_against_a_ping_is_for_ever_too(scene: Scene) -> None:
+async def test_a_decision_against_a_ping_is_kept(scene: Scene) -> None:
     await set_ping(scene, Ping.NEVER)
     await made(scene, 40)
     await set_ping(scene, Ping.ALWAYS)
@@ -118,7 +118,7 @@ async def test_a_decision_against_a_ping_is_for_ever_too(scene: Scene) -> None:
     assert pings(scene) == []
 
 
-async def test_a_ping_that_discord_refuses_is_forgotten_and_the_image_stays_paid(scene: Scene) -> None:
+async def test_a_ping_that_discord_refuses_is_not_repeated_and_the_image_stays_paid(scene: Scene) -> None:
     scene.env.inject_error("POST", "/channels/*/messages", status=400, code=50035)
     await made(scene, 40)
     assert pings(scene) == []
@@ -128,7 +128,7 @@ async def test_a_ping_that_discord_refuses_is_forgotten_and_the_image_stays_paid
 
 
 @pytest.mark.parametrize("status", [400, 403])  # 403: as public reports have it
-async def test_where_the_bot_may_not_read_the_past_it_names_the_card_instead_of_replying(
+async def test_without_read_message_history_the_ping_links_to_the_card_instead_of_replying(
     scene: Scene, status: int
 ) -> None:
     scene.env.inject_error("POST", "/channels/*/messages", status=status, code=160002)
@@ -139,8 +139,8 @@ async def test_where_the_bot_may_not_read_the_past_it_names_the_card_instead_of_
     assert "message_reference" not in sent(scene)[-1]
 
 
-async def test_where_only_the_person_brought_the_bot_it_is_one_follow_up(scene: Scene) -> None:
-    scene.postman.user_install = True
+async def test_for_a_user_install_the_ping_is_one_follow_up(scene: Scene) -> None:
+    scene.completer.user_install = True
     await made(scene, 40)
     assert sent(scene) == []
     (follow_up,) = follow_ups(scene)
@@ -159,8 +159,10 @@ def follow_ups(scene: Scene) -> list[Any]:
 
 
 @pytest.mark.parametrize(("age_seconds", "expected"), [(14 * 60, 1), (15 * 60, 0)])
-async def test_there_it_is_silent_once_the_token_has_run_out(scene: Scene, age_seconds: int, expected: int) -> None:
-    scene.postman.user_install = True
+async def test_for_a_user_install_no_ping_is_sent_after_the_token_has_run_out(
+    scene: Scene, age_seconds: int, expected: int
+) -> None:
+    scene.completer.user_install = True
     await scene.imagine()
     with_token = await scene.only_generation()
     await work(scene, 20)
@@ -174,7 +176,7 @@ async def test_there_it_is_silent_once_the_token_has_run_out(scene: Scene, age_s
     assert sent(scene) == []
 
 
-async def test_in_the_bots_dm_it_is_a_reply_too(scene: Scene) -> None:
+async def test_in_the_bots_dm_the_ping_is_a_reply(scene: Scene) -> None:
     carol = scene.env.create_user("carol")
     await carol.slash("imagine", prompt="a quiet room")
     scene.service.on_poll = [PAINTING] * 8

@@ -1,4 +1,4 @@
-"""Every kind of place Discord has: the command works there, and the image arrives there or is announced elsewhere."""
+"""Every kind of channel: the command works, and the image is posted there or announced as a direct message."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ NO_GUILD: dict[str, Change | None] = {
 
 
 def by_the_bot_itself(scene: Scene) -> list[str]:
-    """Calls with the bot's own token that try to reach a channel."""
+    """Return the calls with the bot's own token to a channel."""
     return [f"{call.method} {call.path}" for call in scene.env.http_requests if call.path.startswith("/channels/")]
 
 
@@ -74,7 +74,7 @@ async def arrives(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("place", PLACES)
-async def test_in_a_server_the_image_arrives_on_the_card_wherever_it_was_asked_for(scene: Scene, place: str) -> None:
+async def test_in_every_kind_of_channel_of_a_server_the_image_is_posted_on_the_card(scene: Scene, place: str) -> None:
     channel = PLACES[place](scene)
     result = await scene.alice.slash(channel, "imagine", prompt="a quiet room")
     assert result.response is not None and "5 credits held" in words(result.response)
@@ -85,7 +85,7 @@ async def test_in_a_server_the_image_arrives_on_the_card_wherever_it_was_asked_f
 
 
 @pytest.mark.parametrize("place", PLACES)
-async def test_there_it_arrives_by_the_bots_own_edit_once_the_token_has_run_out(scene: Scene, place: str) -> None:
+async def test_in_a_server_the_bot_edits_the_card_itself_after_the_token_has_run_out(scene: Scene, place: str) -> None:
     channel = PLACES[place](scene)
     await scene.alice.slash(channel, "imagine", prompt="a quiet room")
     scene.service.on_poll = [PAINTING]
@@ -98,14 +98,14 @@ async def test_there_it_arrives_by_the_bots_own_edit_once_the_token_has_run_out(
 
 
 @pytest.mark.parametrize("place", NO_GUILD)
-async def test_without_a_server_the_image_arrives_on_the_card_too(scene: Scene, place: str) -> None:
+async def test_without_a_server_the_image_is_posted_on_the_card(scene: Scene, place: str) -> None:
     carol = scene.env.create_user("carol")
-    scene.postman.change = NO_GUILD[place]
+    scene.completer.change = NO_GUILD[place]
     result = await carol.slash("imagine", prompt="a quiet room")
     assert result.response is not None and "5 credits held" in words(result.response)
     generation = await scene.only_generation()
     assert generation.origin.guild_id is None
-    assert generation.origin.bot_in_channel is (place == "the bot's DM")  # elsewhere the token is what reaches it
+    assert generation.origin.bot_in_channel is (place == "the bot's DM")  # elsewhere only the token reaches it
     await arrives(scene)
     assert (
         await scene.only_generation()
@@ -113,8 +113,8 @@ async def test_without_a_server_the_image_arrives_on_the_card_too(scene: Scene, 
     assert (await scene.balance(carol)).available == 45
 
 
-async def test_images_that_arrive_one_by_one_stay_on_a_card_whose_channel_discord_py_drops(scene: Scene) -> None:
-    scene.postman.change = unknown_kind
+async def test_images_that_come_one_by_one_stay_on_a_card_whose_channel_discord_py_drops(scene: Scene) -> None:
+    scene.completer.change = unknown_kind
     await scene.imagine(count=3)
     scene.service.on_poll = [PAINTING, PAINTING]
     for _ in range(8):
@@ -129,17 +129,17 @@ async def test_images_that_arrive_one_by_one_stay_on_a_card_whose_channel_discor
 
 @pytest.mark.parametrize("place", NO_GUILD)
 @pytest.mark.parametrize("command", EVERY_COMMAND)
-async def test_every_command_answers_without_a_server(scene: Scene, command: str, place: str) -> None:
+async def test_every_command_works_without_a_server(scene: Scene, command: str, place: str) -> None:
     carol = scene.env.create_user("carol")
-    scene.postman.change = NO_GUILD[place]
+    scene.completer.change = NO_GUILD[place]
     result = await carol.slash(command)
     assert result.response is not None and result.response.ephemeral
     assert "failed" not in words(result.response)
 
 
 @pytest.mark.parametrize("command", EVERY_COMMAND)
-async def test_every_command_answers_where_only_the_person_brought_the_bot(scene: Scene, command: str) -> None:
-    scene.postman.user_install = True
+async def test_every_command_works_for_a_user_install(scene: Scene, command: str) -> None:
+    scene.completer.user_install = True
     result = await scene.alice.slash(scene.channel, command)
     assert result.response is not None and result.response.ephemeral
     assert "failed" not in words(result.response)
@@ -148,16 +148,16 @@ async def test_every_command_answers_where_only_the_person_brought_the_bot(scene
 # ---- where only the token reaches -----------------------------------------------------------------------------------
 
 
-async def test_in_a_foreign_server_the_bots_own_token_is_never_tried(scene: Scene) -> None:
-    """There Discord lets it do nothing by itself, and each refusal would count against it."""
-    scene.postman.user_install = True
+async def test_in_a_server_without_the_bot_its_own_token_is_never_used(scene: Scene) -> None:
+    """Discord would refuse each call and count it as an invalid request."""
+    scene.completer.user_install = True
     await scene.imagine()
     await arrives(scene)
     assert by_the_bot_itself(scene) == []
 
 
-async def test_there_no_image_uses_more_than_one_of_the_five_follow_ups(scene: Scene) -> None:
-    scene.postman.user_install = True
+async def test_in_a_server_without_the_bot_an_image_uses_at_most_one_follow_up(scene: Scene) -> None:
+    scene.completer.user_install = True
     await scene.imagine(count=4)
     scene.service.on_poll = [PAINTING] * 24
     for _ in range(30):
@@ -169,10 +169,10 @@ async def test_there_no_image_uses_more_than_one_of_the_five_follow_ups(scene: S
 
 
 @pytest.mark.parametrize("private", [False, True])
-async def test_there_the_card_says_in_time_that_the_image_will_come_elsewhere_and_it_does(
+async def test_in_a_server_without_the_bot_the_card_announces_the_direct_message_in_time(
     scene: Scene, private: bool
 ) -> None:
-    scene.postman.user_install = not private
+    scene.completer.user_install = not private
     result = await scene.imagine(private=private)
     scene.service.on_poll = [PAINTING] * 500
     for _ in range(14 * 4):
@@ -194,7 +194,7 @@ async def test_there_the_card_says_in_time_that_the_image_will_come_elsewhere_an
 
 
 def commands_only(payload: dict[str, Any]) -> None:
-    """A server that was given the commands without the bot user (Discord docs: Change Log, 2024-06-27)."""
+    """Make a server with the commands but without the bot user (Discord docs: Change Log, 2024-06-27)."""
     may = discord.Permissions(attach_files=True, embed_links=True, use_external_emojis=True)
     payload["app_permissions"] = str(may.value)
 
@@ -214,7 +214,7 @@ def refuse_the_bot(scene: Scene) -> None:
 
 
 async def slow_image(scene: Scene, minutes: float, **options: Any) -> simcord.InteractionResult:
-    """An image that takes longer than an interaction's token lives, and then arrives."""
+    """Make an image that takes longer than an interaction's token is valid."""
     result = await scene.imagine(**options)
     scene.service.on_poll = [PAINTING] * 500
     for _ in range(round(minutes * 4)):
@@ -228,8 +228,8 @@ async def slow_image(scene: Scene, minutes: float, **options: Any) -> simcord.In
     return result
 
 
-async def test_in_a_server_with_the_commands_alone_the_token_does_all(scene: Scene) -> None:
-    scene.postman.change = commands_only
+async def test_in_a_server_with_the_commands_alone_every_edit_uses_the_token(scene: Scene) -> None:
+    scene.completer.change = commands_only
     refuse_the_bot(scene)
     await scene.services.people.change(scene.alice.id, ping=Ping.ALWAYS)
     await scene.imagine(count=2)
@@ -242,8 +242,10 @@ async def test_in_a_server_with_the_commands_alone_the_token_does_all(scene: Sce
     assert follow_up_texts(scene) == [f"<@{scene.alice.id}> your 2 images are ready."]
 
 
-async def test_there_a_late_image_is_announced_in_time_and_comes_as_a_direct_message(scene: Scene) -> None:
-    scene.postman.change = commands_only
+async def test_in_a_server_with_the_commands_alone_a_late_image_comes_as_an_announced_direct_message(
+    scene: Scene,
+) -> None:
+    scene.completer.change = commands_only
     refuse_the_bot(scene)
     result = await slow_image(scene, 14)
     assert result.response is not None and LEAVING in words(result.response)
@@ -251,16 +253,18 @@ async def test_there_a_late_image_is_announced_in_time_and_comes_as_a_direct_mes
     assert not [call for call in by_the_bot_itself(scene) if str(scene.channel.id) in call]
 
 
-async def test_there_what_everybody_is_denied_is_still_found_before_anything_is_held(scene: Scene) -> None:
-    scene.postman.change = lambda payload: payload.update(app_permissions=str(discord.Permissions().value))
+async def test_in_a_server_with_the_commands_alone_a_missing_permission_is_found_before_credits_are_held(
+    scene: Scene,
+) -> None:
+    scene.completer.change = lambda payload: payload.update(app_permissions=str(discord.Permissions().value))
     refusal = private_words(await scene.imagine())
     assert "Attach Files" in refusal and "View Channel" not in refusal and "Send Messages" not in refusal
     assert (await scene.balance(scene.alice)).held == 0
 
 
-async def test_where_the_bots_own_token_is_refused_the_ping_goes_by_the_interactions(scene: Scene) -> None:
-    """As in a private thread without the bot, of which the event says nothing."""
-    scene.postman.change = private_thread
+async def test_where_the_bots_own_token_is_refused_the_ping_uses_the_interactions_token(scene: Scene) -> None:
+    """As in a private thread without the bot; the event does not show it."""
+    scene.completer.change = private_thread
     refuse_the_bot(scene)
     await scene.services.people.change(scene.alice.id, ping=Ping.ALWAYS)
     await scene.imagine()
@@ -270,10 +274,10 @@ async def test_where_the_bots_own_token_is_refused_the_ping_goes_by_the_interact
     tried = by_the_bot_itself(scene)
     await scene.imagine()
     await arrives(scene)
-    assert len(follow_up_texts(scene)) == 2 and by_the_bot_itself(scene) == tried  # it has learned
+    assert len(follow_up_texts(scene)) == 2 and by_the_bot_itself(scene) == tried  # noted after the first refusal
 
 
-async def test_there_a_late_image_is_announced_by_the_token_and_a_restarted_bot_knows_it(scene: Scene) -> None:
+async def test_in_a_token_only_channel_a_late_image_is_announced_also_by_a_restarted_bot(scene: Scene) -> None:
     refuse_the_bot(scene)
     result = await scene.imagine()
     scene.service.on_poll = [PAINTING] * 500
@@ -292,7 +296,7 @@ async def test_there_a_late_image_is_announced_by_the_token_and_a_restarted_bot_
     assert [call.split()[0] for call in by_the_bot_itself(scene) if str(scene.channel.id) in call] == ["PATCH"]
 
 
-async def test_there_a_second_card_learns_from_the_first_and_keeps_it_for_a_restarted_bot(scene: Scene) -> None:
+async def test_in_a_token_only_channel_a_second_card_uses_the_token_also_after_a_restart(scene: Scene) -> None:
     refuse_the_bot(scene)
     await scene.imagine()
     await scene.bob.slash(scene.channel, "imagine", prompt="a quiet room")
@@ -311,10 +315,10 @@ async def test_there_a_second_card_learns_from_the_first_and_keeps_it_for_a_rest
     assert len([call for call in by_the_bot_itself(scene) if str(scene.channel.id) in call]) == 1
 
 
-async def test_there_a_restarted_bot_makes_a_new_request_token_only_until_it_sees_that_it_may_post(
+async def test_in_a_token_only_channel_a_restarted_bot_starts_token_only_until_it_may_post(
     scene: Scene,
 ) -> None:
-    scene.postman.change = private_thread
+    scene.completer.change = private_thread
     refuse_the_bot(scene)
     await scene.services.people.change(scene.alice.id, ping=Ping.ALWAYS)
     await scene.imagine()
@@ -332,14 +336,14 @@ async def test_there_a_restarted_bot_makes_a_new_request_token_only_until_it_see
             int(payload["app_permissions"]) | discord.Permissions(manage_threads=True).value
         )
 
-    scene.postman.change = sees_every_thread
+    scene.completer.change = sees_every_thread
     await scene.imagine()
     assert (await scene.only_generation()).origin.bot_in_channel
     await arrives(scene)
     assert len(by_the_bot_itself(scene)) == len(tried) + 1
 
 
-async def test_a_refusal_of_the_bots_token_as_a_whole_makes_no_place_token_only(scene: Scene) -> None:
+async def test_a_refused_bot_token_makes_no_channel_token_only(scene: Scene) -> None:
     scene.env.inject_error("POST", "/channels/*/messages", status=401, code=0, times=9)
     await scene.services.people.change(scene.alice.id, ping=Ping.ALWAYS)
     await scene.imagine()
@@ -353,16 +357,16 @@ def follow_up_texts(scene: Scene) -> list[str]:
     return [(call.json or {})["content"] for call in calls]
 
 
-async def test_an_age_restricted_channel_is_a_channel_like_any_other(scene: Scene) -> None:
-    scene.postman.change = lambda payload: payload["channel"].update(nsfw=True)
+async def test_an_image_is_posted_in_an_age_restricted_channel(scene: Scene) -> None:
+    scene.completer.change = lambda payload: payload["channel"].update(nsfw=True)
     await scene.imagine()
     await arrives(scene)
 
 
-async def test_in_a_thread_its_own_permission_is_what_counts(scene: Scene) -> None:
+async def test_in_a_thread_only_send_messages_in_threads_counts(scene: Scene) -> None:
     """Discord docs: Threads, "SEND_MESSAGES has no effect in threads"."""
     may = discord.Permissions(view_channel=True, attach_files=True, send_messages_in_threads=True)
-    scene.postman.change = lambda payload: payload.update(app_permissions=str(may.value))
+    scene.completer.change = lambda payload: payload.update(app_permissions=str(may.value))
     thread = thread_in(scene, scene.channel)
     result = await scene.alice.slash(thread, "imagine", prompt="a quiet room")
     assert result.response is not None and "5 credits held" in words(result.response)
@@ -382,7 +386,7 @@ async def refused_gallery(scene: Scene, **options: Any) -> simcord.InteractionRe
 async def test_where_only_the_token_reaches_delete_takes_a_follow_up_away_while_the_token_lives(
     scene: Scene, minutes: int
 ) -> None:
-    scene.postman.change = commands_only
+    scene.completer.change = commands_only
     await refused_gallery(scene)
     card, posted = scene.posts()
     assert posted.attachments and f"/{posted.id}" in words(card)

@@ -1,4 +1,4 @@
-"""/privacy: what is kept, a copy of it, and its deletion after a question; for the person alone."""
+"""/privacy: what is kept, a copy of it, and its deletion after a question; always private."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ui.views.cards_privacy import build_confirmation
 
 
 async def run(scene: Scene, name: str, person: Any = None) -> Any:
-    """The answer, for the person alone; with a *person*: in their direct messages."""
+    """Return the private response; with a *person*: in their direct messages."""
     if person is not None:
         return await person.slash(f"privacy {name}")
     result = await scene.alice.slash(scene.channel, f"privacy {name}")
@@ -23,7 +23,7 @@ async def run(scene: Scene, name: str, person: Any = None) -> Any:
     return result
 
 
-async def test_what_is_kept_is_told_in_numbers(scene: Scene) -> None:
+async def test_privacy_show_gives_what_is_kept_in_numbers(scene: Scene) -> None:
     await make(scene, count=2)
     await scene.services.people.change(scene.alice.id, private=False)
     said = words((await run(scene, "show")).response)
@@ -32,12 +32,12 @@ async def test_what_is_kept_is_told_in_numbers(scene: Scene) -> None:
     assert "**5 entries**" in said and "**Your settings**" in said
 
 
-async def test_somebody_unknown_is_told_so_and_stays_unknown(scene: Scene) -> None:
+async def test_privacy_show_makes_no_account_for_an_unknown_person(scene: Scene) -> None:
     said = words((await run(scene, "show")).response)
     assert "**0 prompts**" in said and "No settings" in said and "**0 entries**" in said
 
 
-async def test_an_export_is_a_file_for_the_person_alone(scene: Scene) -> None:
+async def test_an_export_is_a_private_file(scene: Scene) -> None:
     await make(scene, "mine, “ünï”")
     await make(scene, "not mine", scene.bob)
     result = await run(scene, "export")
@@ -48,7 +48,7 @@ async def test_an_export_is_a_file_for_the_person_alone(scene: Scene) -> None:
     assert [one["prompt"] for one in content["generations"]] == ["mine, “ünï”"]
 
 
-async def test_an_export_says_that_links_of_kept_images_are_left_out_and_the_question_that_they_are_given_up(
+async def test_an_export_names_links_that_are_left_out_and_the_question_names_kept_images(
     scene: Scene,
 ) -> None:
     await make(scene)
@@ -57,7 +57,7 @@ async def test_an_export_says_that_links_of_kept_images_are_left_out_and_the_que
     assert "what they cost does not come back" in words((await run(scene, "delete")).response)
 
 
-async def test_keeping_it_deletes_nothing(scene: Scene) -> None:
+async def test_declining_the_deletion_deletes_nothing(scene: Scene) -> None:
     await make(scene)
     asked = await run(scene, "delete")
     await scene.alice.click(asked.response, label="Keep it")
@@ -65,7 +65,7 @@ async def test_keeping_it_deletes_nothing(scene: Scene) -> None:
     assert "a lighthouse" in words((await history(scene)).response)
 
 
-async def test_deleting_takes_words_history_and_settings_and_leaves_the_credits(scene: Scene) -> None:
+async def test_a_deletion_removes_prompts_history_and_settings_and_leaves_the_credits(scene: Scene) -> None:
     await make(scene)
     await scene.services.people.change(scene.alice.id, private=True)
     asked = await run(scene, "delete")
@@ -81,7 +81,7 @@ async def test_deleting_takes_words_history_and_settings_and_leaves_the_credits(
 
 
 @pytest.mark.scene(allowance=20, period=CreditPeriod.NEVER)
-async def test_credits_that_are_given_once_are_remembered_for_good(scene: Scene) -> None:
+async def test_after_a_deletion_credits_that_are_given_once_are_kept(scene: Scene) -> None:
     await make(scene)
     asked = await run(scene, "delete")
     await scene.alice.click(asked.response, label="Delete everything")
@@ -90,7 +90,7 @@ async def test_credits_that_are_given_once_are_remembered_for_good(scene: Scene)
     assert (await scene.balance(scene.alice)).available == 15
 
 
-async def test_nothing_is_deleted_while_an_image_is_under_way(scene: Scene) -> None:
+async def test_nothing_is_deleted_while_an_image_is_being_made(scene: Scene) -> None:
     await scene.imagine()
     asked = await run(scene, "delete")
     refused = await scene.alice.click(asked.response, label="Delete everything")
@@ -98,7 +98,7 @@ async def test_nothing_is_deleted_while_an_image_is_under_way(scene: Scene) -> N
     assert (await scene.balance(scene.alice)).held == 5
 
 
-async def test_buttons_of_a_card_that_was_erased_are_answered(scene: Scene) -> None:
+async def test_buttons_of_an_erased_generation_are_refused_with_a_sentence(scene: Scene) -> None:
     card = await make(scene)
     asked = await run(scene, "delete")
     await scene.alice.click(asked.response, label="Delete everything")
@@ -107,21 +107,21 @@ async def test_buttons_of_a_card_that_was_erased_are_answered(scene: Scene) -> N
     assert (await scene.balance(scene.alice)).available == 45
 
 
-async def test_it_works_in_the_bots_dm_and_for_who_brought_the_bot_along(scene: Scene) -> None:
+async def test_it_works_in_the_bots_dm_and_for_a_user_install(scene: Scene) -> None:
     carol = scene.env.create_user("carol")
     for user_install, person in ((False, carol), (True, None)):
-        scene.postman.user_install = user_install
+        scene.completer.user_install = user_install
         for name, said in (("show", "What the bot keeps"), ("export", "Everything"), ("delete", "Delete everything")):
             assert said in words((await run(scene, name, person)).response)
 
 
 @pytest.mark.parametrize("name", ["show", "export"])
-async def test_a_failing_database_is_answered_in_private(scene: Scene, name: str) -> None:
+async def test_after_a_database_fault_the_person_is_told_privately(scene: Scene, name: str) -> None:
     scene.database.failures = 1
     assert "failed" in private_words(await scene.alice.slash(scene.channel, f"privacy {name}"))
 
 
-async def test_a_failing_database_deletes_nothing(scene: Scene) -> None:
+async def test_after_a_database_fault_nothing_is_deleted(scene: Scene) -> None:
     await make(scene)
     asked = await run(scene, "delete")
     scene.database.failures = 1
@@ -129,6 +129,6 @@ async def test_a_failing_database_deletes_nothing(scene: Scene) -> None:
     assert "a lighthouse" in words((await history(scene)).response)
 
 
-def test_the_question_keeps_discords_limits() -> None:
+def test_the_question_stays_within_discords_limits() -> None:
     view = build_confirmation([DeletionButton("delete"), DeletionButton("keep")])
     assert view.content_length() <= 4000 and view.total_children_count <= 40

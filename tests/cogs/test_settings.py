@@ -1,4 +1,4 @@
-"""/settings: every list, kept over restarts, for the person alone."""
+"""/settings: every list; values are kept over restarts; always private."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ async def opened(scene: Scene) -> Any:
 
 
 def picked(message: Any) -> dict[str, str]:
-    """What each list marks as picked."""
+    """Return the value that each list marks as picked."""
     (container,) = plain(message)
     lists = [row["components"][0] for row in container["components"] if row["type"] == 1]
     return {one["custom_id"]: option["value"] for one in lists for option in one["options"] if option.get("default")}
 
 
-async def test_whoever_set_nothing_sees_what_everybody_has(scene: Scene) -> None:
+async def test_without_preferences_the_defaults_are_marked(scene: Scene) -> None:
     shown = (await opened(scene)).response
     assert "Your settings" in words(shown) and "What you type there wins" in words(shown)
     assert picked(shown) == {
@@ -41,7 +41,7 @@ async def test_whoever_set_nothing_sees_what_everybody_has(scene: Scene) -> None
     }
 
 
-async def test_what_is_picked_is_kept_shown_in_place_and_survives_restarts(scene: Scene) -> None:
+async def test_a_picked_value_is_saved_marked_and_kept_over_a_restart(scene: Scene) -> None:
     result = await opened(scene)
     picks = {"size": "768*1024", "format": "webp", "private": "yes", "ping": "always", "language": "en"}
     for name, value in picks.items():
@@ -62,21 +62,21 @@ async def test_it_works_in_the_bots_dm(scene: Scene) -> None:
     assert (await scene.services.people.defaults_for(carol.id)).ping is Ping.NEVER
 
 
-async def test_it_works_for_who_brought_the_bot_along(scene: Scene) -> None:
-    scene.postman.user_install = True
+async def test_settings_work_for_a_user_install(scene: Scene) -> None:
+    scene.completer.user_install = True
     result = await opened(scene)
     await scene.alice.select(result.response, ["png"], custom_id="settings:format")
     assert picked(result.response)["settings:format"] == "png"
 
 
 @pytest.mark.parametrize("value", ["4096*4096", "", "x" * 100, "\ud800"])
-async def test_a_value_that_is_not_on_offer_changes_nothing(scene: Scene, value: str) -> None:
+async def test_a_value_that_is_not_in_the_list_changes_nothing(scene: Scene, value: str) -> None:
     result = await opened(scene)
 
     def forged(payload: dict[str, Any]) -> None:
         payload["data"]["values"] = [value]
 
-    scene.postman.change = forged
+    scene.completer.change = forged
     refused = await scene.alice.select(result.response, ["768*1024"], custom_id="settings:size")
     assert "not on the list" in private_words(refused)
     assert await scene.services.people.defaults_for(scene.alice.id) == Preferences()
@@ -90,7 +90,7 @@ async def test_a_slow_database_is_waited_for(scene: Scene) -> None:
     assert picked(result.response)["settings:format"] == "png"
 
 
-async def test_a_failing_database_is_answered_and_changes_nothing(scene: Scene) -> None:
+async def test_after_a_database_fault_the_person_is_told_and_nothing_is_changed(scene: Scene) -> None:
     result = await opened(scene)
     scene.database.failures = 1
     refused = await scene.alice.select(result.response, ["png"], custom_id="settings:format")
@@ -98,7 +98,7 @@ async def test_a_failing_database_is_answered_and_changes_nothing(scene: Scene) 
     assert picked(result.response)["settings:format"] == "jpeg"
 
 
-def test_the_card_keeps_discords_limits() -> None:
+def test_the_view_stays_within_discords_limits() -> None:
     view = build_settings(Preferences(), PreferenceList)
     assert view.content_length() <= 4000 and view.total_children_count <= 40
     assert all(item.is_persistent() for item in view.walk_children() if item.is_dispatchable())
@@ -111,7 +111,7 @@ async def choose(scene: Scene, **picks: Any) -> None:
     await scene.services.people.change(scene.alice.id, **picks)
 
 
-async def test_options_that_are_left_out_are_as_in_the_settings_and_what_is_typed_wins(scene: Scene) -> None:
+async def test_left_out_options_come_from_the_preferences_and_given_ones_win(scene: Scene) -> None:
     await choose(scene, size=Size.PORTRAIT, format=OutputFormat.WEBP, private=True)
     result = await scene.imagine()
     assert result.response is not None and result.response.ephemeral
@@ -123,13 +123,13 @@ async def test_options_that_are_left_out_are_as_in_the_settings_and_what_is_type
     assert (request.size, request.format, request.private) == (Size.SQUARE, OutputFormat.JPEG, False)
 
 
-async def test_the_settings_of_one_are_not_those_of_another(scene: Scene) -> None:
+async def test_preferences_apply_to_their_person_alone(scene: Scene) -> None:
     await choose(scene, private=True)
     result = await scene.bob.slash(scene.channel, "imagine", prompt="for all to see")
     assert result.response is not None and not result.response.ephemeral
 
 
-async def test_nobody_is_shown_to_all_because_the_database_is_slow(scene: Scene) -> None:
+async def test_where_preferences_load_too_slowly_imagine_is_refused_and_not_public(scene: Scene) -> None:
     await choose(scene, private=True)
     scene.database.delays = [1.6]
     result = await scene.imagine()
@@ -138,13 +138,13 @@ async def test_nobody_is_shown_to_all_because_the_database_is_slow(scene: Scene)
     assert (await scene.balance(scene.alice)).available == 50
 
 
-async def test_a_database_that_fails_before_anything_was_held_says_so(scene: Scene) -> None:
+async def test_where_preferences_can_not_be_loaded_nothing_is_charged(scene: Scene) -> None:
     scene.database.failures = 1
     assert "Nothing was charged." in private_words(await scene.imagine())
     assert (await scene.balance(scene.alice)).held == 0
 
 
-async def test_the_form_of_a_message_menu_starts_with_the_settings(scene: Scene) -> None:
+async def test_the_form_of_imagine_this_starts_with_the_preferences(scene: Scene) -> None:
     await choose(scene, size=Size.PORTRAIT, format=OutputFormat.PNG, private=True)
     message = await scene.bob.send(scene.channel, "a fox in the snow")
     shown = await scene.alice.context_menu(scene.channel, "Imagine this", message)

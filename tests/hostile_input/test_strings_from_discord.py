@@ -125,15 +125,15 @@ async def test_every_prompt_becomes_a_card_or_a_sentence_and_an_image(scene: Sce
     PEOPLE.add(scene.alice.id)
     asked = 0
     for text in STRINGS:
-        scene.postman.change = option("prompt", text)
+        scene.completer.change = option("prompt", text)
         result = await scene.imagine()
         for message in said_by(result):
             check(message)
-        made = await scene.generation(scene.postman.command_id)
+        made = await scene.generation(scene.completer.command_id)
         asked += made is not None
         if made is None:
             assert "Nothing was charged." in private_words(result)
-    scene.postman.change = None
+    scene.completer.change = None
     assert asked > len(STRINGS) / 2
     await paint(scene, images=9)
     posts = scene.posts()
@@ -153,11 +153,11 @@ async def test_names_locales_and_topics_change_nothing(scene: Scene, tape: Tape)
     PEOPLE.add(scene.alice.id)
     others = itertools.cycle(commands_without_options(scene))
     for number, text in enumerate(STRINGS):
-        scene.postman.change = everywhere(text)
+        scene.completer.change = everywhere(text)
         result = await (scene.imagine() if number % 2 else scene.alice.slash(scene.channel, next(others)))
         for message in said_by(result):
             check(message)
-    scene.postman.change = None
+    scene.completer.change = None
     await paint(scene, images=3)
     assert len(scene.posts()) == len(STRINGS) // 2
     assert len(scene.shelf.downloads) == 3
@@ -169,17 +169,17 @@ async def test_names_locales_and_topics_change_nothing(scene: Scene, tape: Tape)
 async def test_options_of_a_wrong_kind_are_answered_in_words_and_hold_nothing(scene: Scene, tape: Tape) -> None:
     for name in ("prompt", "size", "seed", "format", "count", "private", "spoiler"):
         for value in (None, -1, 2**64, 10**400, 1.5, [], {}, STRINGS[0], STRINGS[2]):
-            scene.postman.change = option(name, value)
+            scene.completer.change = option(name, value)
             result = await scene.imagine()
             assert [*said_by(result)], (name, value)
-            made = await scene.generation(scene.postman.command_id)
+            made = await scene.generation(scene.completer.command_id)
             if made is None:
                 assert re.search(r"Nothing was charged\.|Restart Discord", private_words(result)), (name, value)
             else:
                 assert made.request.count == len(made.images)
-    scene.postman.change = lambda payload: payload["data"].update(options=[{"name": "x\ny", "type": 3, "value": "z"}])
+    scene.completer.change = lambda payload: payload["data"].update(options=[{"name": "x\ny", "type": 3, "value": "z"}])
     assert "Nothing was charged." in private_words(await scene.imagine())
-    scene.postman.change = None
+    scene.completer.change = None
     assert tape.faults == []
     tape.assert_well_formed()
 
@@ -189,14 +189,14 @@ async def test_no_custom_id_cancels_what_it_does_not_name(scene: Scene, tape: Ta
     result = await scene.imagine()
     assert result.response is not None
     await scene.bob.click(result.response, label="Cancel")
-    pressed = scene.postman.last
-    own = f"imagine:cancel:{scene.postman.command_id}"
+    pressed = scene.completer.last
+    own = f"imagine:cancel:{scene.completer.command_id}"
     for custom_id in (*CUSTOM_IDS, f"{own}\n", f" {own}", own.replace("1", "١"), f"{own}0"):
-        answered = await scene.postman.deliver_anew(renamed(pressed, custom_id), scene.alice.id)
+        answered = await scene.completer.deliver_anew(renamed(pressed, custom_id), scene.alice.id)
         said = [words(message) for message in (answered.response, *answered.followups) if message]
         assert all("can't be cancelled" in text for text in said), custom_id
     assert [image.state for image in (await scene.only_generation()).images] == [State.REQUESTED]
-    await scene.postman.deliver_anew(renamed(pressed, own), scene.alice.id)
+    await scene.completer.deliver_anew(renamed(pressed, own), scene.alice.id)
     assert [image.state for image in (await scene.only_generation()).images] == [State.CANCELLED]
     assert tape.faults == []
     tape.assert_well_formed()

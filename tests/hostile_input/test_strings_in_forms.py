@@ -62,11 +62,11 @@ def filled_in(event: Payload, **values: str) -> Payload:
 async def test_whatever_is_typed_into_the_form_is_made_or_given_back(scene: Scene, tape: Tape) -> None:
     shown = await scene.alice.click(await result(scene), label="Edit")
     await scene.alice.submit_modal(shown, UNCHANGED)
-    submission = scene.postman.last
+    submission = scene.completer.last
     for number, text in enumerate(STRINGS):
         name = ("prompt", "seed", "size", "format")[number % 4]
-        within_limits(await scene.postman.deliver_anew(filled_in(submission, **{name: text}), scene.alice.id))
-        within_limits(await scene.postman.deliver_anew(filled_in(submission, prompt=text), scene.alice.id))
+        within_limits(await scene.completer.deliver_anew(filled_in(submission, **{name: text}), scene.alice.id))
+        within_limits(await scene.completer.deliver_anew(filled_in(submission, prompt=text), scene.alice.id))
     assert tape.faults == []
     tape.assert_well_formed()
 
@@ -83,7 +83,7 @@ async def test_any_message_can_be_imagined_or_is_refused_in_words(scene: Scene, 
         return change
 
     for text in STRINGS:
-        scene.postman.change = says(text)
+        scene.completer.change = says(text)
         pressed = await scene.alice.context_menu(scene.channel, "Imagine this", message)
         if pressed.modal is None:
             assert private_words(pressed)
@@ -98,7 +98,7 @@ async def test_any_message_can_be_imagined_or_is_refused_in_words(scene: Scene, 
 async def test_any_search_finds_something_or_nothing(scene: Scene, tape: Tape) -> None:
     await result(scene)
     for text in STRINGS:
-        scene.postman.change = option("search", text)
+        scene.completer.change = option("search", text)
         within_limits(await scene.alice.slash(scene.channel, "history"))
     assert tape.faults == []
     tape.assert_well_formed()
@@ -120,10 +120,10 @@ def custom_ids() -> Iterator[str]:
 async def test_no_button_fails_whatever_its_custom_id_says(scene: Scene, tape: Tape) -> None:
     card = await result(scene)
     await scene.bob.click(card, label="Details")
-    pressed = scene.postman.last
+    pressed = scene.completer.last
     before = await scene.balance(scene.alice)
     for custom_id in custom_ids():
-        answered = await scene.postman.deliver_anew(renamed(pressed, custom_id), scene.bob.id)
+        answered = await scene.completer.deliver_anew(renamed(pressed, custom_id), scene.bob.id)
         for message in (answered.response, *answered.followups):
             assert message is None or message.ephemeral or message.id == card.id, custom_id
     assert tape.faults == [], tape.faults[:3]

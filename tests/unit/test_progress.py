@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from generations.model import Generation, Image, Line, Origin, Estimate, Progress, Request, State
+from generations.model import Estimate, Generation, Image, Line, Origin, Progress, Request, State
 from generations.poll_schedule import PollSchedule
 from generations.worker.progress import SHARE_MAX, progress_of
 from qwen.models import Size
