@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CHECKED := bench bot.py cogs credits discord_api generations images observability people qwen sandbox scripts services.py settings.py store tests ui web.py
 
-.PHONY: help try run test simulate chaos bench journeys pictures check format clean
+.PHONY: help try run test simulate chaos bench journeys screenshots check format clean
 
 help:
 	@echo "make try     the bot in your browser, with a local Discord and a local image service: no account needed"
@@ -14,7 +14,7 @@ help:
 	@echo "make chaos   the bot killed and stopped at random, then every promise checked; SECONDS=90, SEED=... if you like"
 	@echo "make bench   5000 images in flight, and 200 commands in one second: figures, no verdict"
 	@echo "make journeys  every command, button and form used in a browser; its pictures stay in the folder journeys"
-	@echo "make pictures  takes the pictures of docs/gallery.md anew"
+	@echo "make screenshots  takes the screenshots of docs/gallery.md anew"
 	@echo "make check   style, types and the laws of the house, in under a minute"
 	@echo "make format  put the code into its usual form"
 
@@ -41,7 +41,7 @@ simulate: $(VENV)/dev.stamp
 journeys: $(VENV)/dev.stamp
 	JOURNEY_SCREENSHOTS=journeys $(BIN)/python -m pytest --numprocesses 3 --dist loadfile tests/journeys
 
-pictures: $(VENV)/dev.stamp
+screenshots: $(VENV)/dev.stamp
 	$(BIN)/python scripts/screenshots.py
 
 check: $(VENV)/dev.stamp

@@ -16,11 +16,11 @@ import socket
 import sys
 import threading
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 import discord
 from discord import app_commands
-from discord.ext import commands
 
 from discord_api.command_sync import keep_commands_current, sync_commands
 from discord_api.endpoints import point_library_at, quiet_library, read_leniently
@@ -33,16 +33,16 @@ from observability.logging import forbid_core_files, set_up_logging
 from observability.redaction import Redactor
 from qwen.client import QwenClient, open_session
 from qwen.images import ImageDownloader, open_download_session
-from services import Ground, Joined, join
+from services import Resources, Services, build_services
 from settings import Settings, SettingsError, load_settings
-from store.database import open_database
+from store.database import Database, open_database
 from store.errors import DatabaseInUse, DatabaseUnreachable, StoreError
 from store.fault_mark import forget_report, note_report
 from store.key_values import load_value, save_value
 from store.sole_use import sole_use
 from ui.delivery.owner_alerts import OwnerAlerts
 from ui.interactions.buttons import DYNAMIC_ITEMS
-from ui.interactions.errors import Tree
+from ui.interactions.client import ImagineClient
 from web import PortUnavailable, WebSide, listen_host, open_web
 
 log = logging.getLogger("qwen_imagine")
@@ -55,54 +55,25 @@ EXIT_SETTINGS = 78  # sysexits.h EX_CONFIG
 EXTENSIONS = tuple(f"cogs.{name}" for name in ("imagine", "credits", "history", "preferences", "privacy", "help"))
 
 
-class ImagineBot(commands.AutoShardedBot, Joined):
-    """The bot and what its cogs are given. It holds these and no state of its own."""
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(
-            command_prefix=commands.when_mentioned,
-            help_command=None,
-            tree_cls=Tree,
-            intents=discord.Intents.none(),  # slash commands and buttons need none
-            allowed_mentions=discord.AllowedMentions.none(),
-            allowed_installs=app_commands.AppInstallationType(guild=True, user=True),
-            allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True),
-            max_messages=None,
-            member_cache_flags=discord.MemberCacheFlags.none(),
-            chunk_guilds_at_startup=False,
-        )
-        self.settings = settings
+class ImagineBot(ImagineClient):
+    """The client with the cogs, and with a connection to the gateway that outlives faults."""
 
     async def setup_hook(self) -> None:
-        """At the end of the login: cogs and buttons. Asks Discord nothing: a login that fails is begun again."""
+        """Load cogs and buttons at the end of the login. Asks Discord nothing: a failed login is begun again."""
         self.add_dynamic_items(*DYNAMIC_ITEMS)
         for extension in EXTENSIONS:
             await self.load_extension(extension)
 
     async def connect(self, *, reconnect: bool = True) -> None:
         """Stay connected to the gateway, whatever ends a connection. Raises GatewayRefused."""
-        await GatewayConnection(self, self.clock, self.rng).run()
-
-    async def sync_commands(self) -> bool:
-        """Send the command list if it changed. Whether it was sent. Raises what ui.commands.sync_commands and the
-        database raise."""
-
-        async def load(key: str) -> str | None:
-            async with self.database.transaction() as tx:
-                return await load_value(tx, key)
-
-        async def save(key: str, value: str) -> None:
-            async with self.database.transaction() as tx:
-                await save_value(tx, key, value)
-
-        return await sync_commands(self.tree, load=load, save=save, api_url=self.settings.discord_api_url)
+        await GatewayConnection(self, self.services.clock, self.services.rng).run()
 
     async def on_ready(self) -> None:
         log.info("ready: %s shard(s), application %s", self.shard_count, self.application_id)
 
 
-async def build(settings: Settings, stack: contextlib.AsyncExitStack) -> ImagineBot:
-    """Open what must be opened and join the parts. Whatever is opened here is closed by *stack*."""
+async def open_resources(settings: Settings, stack: contextlib.AsyncExitStack) -> Resources:
+    """Open what the services share. *stack* closes it."""
     stack.enter_context(sole_use(settings.database_url))
     database = await stack.enter_async_context(open_database(settings.database_url))
     await database.migrate()
@@ -111,7 +82,7 @@ async def build(settings: Settings, stack: contextlib.AsyncExitStack) -> Imagine
     hosts = frozenset(settings.qwen_image_hosts)
     image_session = await stack.enter_async_context(open_download_session(hosts))
     key = settings.qwen_api_key.get_secret_value()
-    ground = Ground(
+    return Resources(
         database,
         shared=database.is_postgresql,  # SQLite has one process
         service=QwenClient(api_session, api_url=settings.qwen_api_url, api_key=key),
@@ -120,18 +91,16 @@ async def build(settings: Settings, stack: contextlib.AsyncExitStack) -> Imagine
         rng=random.SystemRandom(),
         owner=f"{socket.gethostname()}:{os.getpid()}",
     )
-    bot = ImagineBot(settings)
-    join(bot, settings, ground)
-    return bot
 
 
-async def _open_web(bot: ImagineBot, stack: contextlib.AsyncExitStack) -> None:
+async def _open_web(services: Services, stack: contextlib.AsyncExitStack) -> None:
     """Open the HTTP side, if there is one. Raises PortUnavailable."""
-    if bot.callbacks is None:
+    if services.callbacks is None:
         return
-    side = WebSide(bot.callbacks, bot.clock, bot.worker.is_well)
-    host = listen_host(bot.settings.public_url, port_is_given=bool(os.environ.get("PORT")))
-    port = await stack.enter_async_context(open_web(side, host=host, port=bot.settings.port))
+    side = WebSide(services.callbacks, services.clock, services.worker.is_well)
+    settings = services.settings
+    host = listen_host(settings.public_url, port_is_given=bool(os.environ.get("PORT")))
+    port = await stack.enter_async_context(open_web(side, host=host, port=settings.port))
     log.info("callbacks and /healthz are served on %s:%s", host, port)
 
 
@@ -150,22 +119,25 @@ async def run(settings: Settings) -> int:
             asyncio.get_running_loop().add_signal_handler(number, begin_to_stop)
     async with contextlib.AsyncExitStack() as stack:
         try:
-            bot = await build(settings, stack)
+            resources = await open_resources(settings, stack)
         except DatabaseUnreachable as error:
             await _tell_owner(settings, error)
             raise
-        await _open_web(bot, stack)
+        bot = ImagineBot()
+        services = build_services(settings, resources, bot)
+        clock = services.clock
+        await _open_web(services, stack)
         stack.push_async_callback(bot.close)  # not sooner: the library can't close what never began to log in
-        if not await _unless_stopped(log_in(bot, settings.discord_token.get_secret_value(), bot.clock), stop):
+        if not await _unless_stopped(log_in(bot, settings.discord_token.get_secret_value(), clock), stop):
             return 0
-        work = asyncio.create_task(bot.worker.run(), name="worker")
-        listen = asyncio.create_task(_listen(bot), name="gateway")
+        work = asyncio.create_task(services.worker.run(), name="worker")
+        listen = asyncio.create_task(_listen(bot, services), name="gateway")
         stopped = asyncio.create_task(stop.wait(), name="stop")
         await asyncio.wait({work, listen, stopped}, return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping: finishing what is in flight")
-        deadline = Deadline(bot.clock, STOP_SECONDS)
+        deadline = Deadline(clock, STOP_SECONDS)
         verdict = _verdict({listen, work}, stop)
-        await bot.drain(deadline.left(reserve=CLOSE_SECONDS))
+        await services.drain(deadline.left(reserve=CLOSE_SECONDS))
         listen.cancel()
         await asyncio.wait({listen, work}, timeout=deadline.left(reserve=CLOSE_SECONDS / 2))
         await asyncio.wait({asyncio.create_task(bot.close())}, timeout=deadline.left())
@@ -186,16 +158,34 @@ async def _tell_owner(settings: Settings, error: DatabaseUnreachable) -> None:
     await alerts.tell_before_start(settings.discord_token.get_secret_value(), f"{error}. The bot did not start.")
 
 
-async def _listen(bot: ImagineBot) -> None:
-    """Tell Discord the commands, then stay connected. A list that isn't taken soon is sent meanwhile."""
+async def _listen(bot: ImagineBot, services: Services) -> None:
+    """Send the command list, then stay connected. A list that Discord does not take soon is sent meanwhile."""
     tried = asyncio.Event()
-    syncing = asyncio.create_task(keep_commands_current(bot.sync_commands, bot.clock, tried=tried), name="commands")
+    sync = partial(sync_stored_commands, bot.tree, services.database, services.settings.discord_api_url)
+    syncing = asyncio.create_task(keep_commands_current(sync, services.clock, tried=tried), name="commands")
     try:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(tried.wait(), FIRST_SYNC_SECONDS)
         await bot.connect()
     finally:
         syncing.cancel()
+
+
+async def sync_stored_commands(tree: app_commands.CommandTree[Any], database: Database, api_url: str) -> bool:
+    """Send the command list if it changed since the database noted it. Return whether it was sent.
+
+    Raises what discord_api.command_sync.sync_commands and the database raise.
+    """
+
+    async def load(key: str) -> str | None:
+        async with database.transaction() as tx:
+            return await load_value(tx, key)
+
+    async def save(key: str, value: str) -> None:
+        async with database.transaction() as tx:
+            await save_value(tx, key, value)
+
+    return await sync_commands(tree, load=load, save=save, api_url=api_url)
 
 
 async def _unless_stopped(coroutine: Coroutine[Any, Any, None], stop: asyncio.Event) -> bool:

@@ -24,6 +24,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from credits.allowance import CreditPeriod
 from qwen.addresses import AllowedHosts
+from qwen.cleaning import is_ascii_word
 from qwen.public_url import check_public_url
 from qwen.service_url import check_service_url
 from store.address import parse_database_url
@@ -43,7 +44,7 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 def _secret(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
-    if not text.isascii() or any(character.isspace() for character in text):
+    if not is_ascii_word(text):
         raise ValueError("must be one word of plain letters, digits and signs, with no spaces inside")
     return value
 

@@ -3,41 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
 
 import discord
 from discord import app_commands
 from discord.ext import commands
 
-from generations.clock import Clock, done_within
-from generations.service import Generations
+from generations.clock import done_within
+from ui.interactions.client import ImagineClient, InteractionServices
 from ui.interactions.errors import NOBODY, defer
 from ui.interactions.responses import DEFER_AFTER_SECONDS
 from ui.views.cards_credits import build_credits
-
-if TYPE_CHECKING:
-    from bot import ImagineBot
 
 
 class CreditsCog(commands.Cog):
     """The command that shows the account."""
 
-    def __init__(self, generations: Generations, clock: Clock) -> None:
-        self._generations = generations
-        self._clock = clock
+    def __init__(self, services: InteractionServices) -> None:
+        self._services = services
 
     @app_commands.command(name="credits", description="Your credits, when they refill, and where they went")
-    async def credits(self, interaction: discord.Interaction[Any]) -> None:
-        looking = asyncio.ensure_future(self._generations.statement(interaction.user.id))
-        if await done_within(looking, DEFER_AFTER_SECONDS, self._clock):
-            view = build_credits(await looking)
+    async def credits(self, interaction: discord.Interaction[ImagineClient]) -> None:
+        loading = asyncio.ensure_future(self._services.generations.statement(interaction.user.id))
+        if await done_within(loading, DEFER_AFTER_SECONDS, self._services.clock):
+            view = build_credits(await loading)
             await interaction.response.send_message(view=view, ephemeral=True, allowed_mentions=NOBODY)
             return
         await defer(interaction, private=True)
-        view = build_credits(await looking)
+        view = build_credits(await loading)
         await interaction.edit_original_response(view=view, allowed_mentions=NOBODY)
 
 
-async def setup(bot: ImagineBot) -> None:
+async def setup(bot: ImagineClient) -> None:
     """Called by discord.py when the extension is loaded."""
-    await bot.add_cog(CreditsCog(bot.generations, bot.clock))
+    await bot.add_cog(CreditsCog(bot.services))

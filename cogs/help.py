@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import discord
 from discord import app_commands
 from discord.ext import commands
 
 from settings import Settings
-from ui.interactions.responses import show
-from ui.views.cards_help import HouseRules, Offered, build_help
-
-if TYPE_CHECKING:
-    from bot import ImagineBot
+from ui.interactions.client import ImagineClient
+from ui.interactions.responses import send_view
+from ui.views.cards_help import BotLimits, CommandList, build_help
 
 FIRST = "imagine"  # of the list; the others follow by name
 
@@ -22,21 +20,21 @@ FIRST = "imagine"  # of the list; the others follow by name
 class HelpCog(commands.Cog):
     """The command that explains the others. It asks no database, so it answers whatever is wrong."""
 
-    def __init__(self, rules: HouseRules) -> None:
+    def __init__(self, rules: BotLimits) -> None:
         self._rules = rules
 
     @app_commands.command(name="help", description="What this bot does, what it costs here, and its commands")
-    async def help(self, interaction: discord.Interaction[Any]) -> None:
-        await show(interaction, build_help(self._rules, offered_by(interaction.client.tree)))
+    async def help(self, interaction: discord.Interaction[ImagineClient]) -> None:
+        await send_view(interaction, build_help(self._rules, list_commands(interaction.client.tree)))
 
 
-def offered_by(tree: app_commands.CommandTree[Any]) -> Offered:
+def list_commands(tree: app_commands.CommandTree[Any]) -> CommandList:
     """Every command that is for everybody: those that ask for a permission are left out."""
     everything = tree.get_commands(type=discord.AppCommandType.chat_input)
     roots = sorted(everything, key=lambda command: (command.name != FIRST, command.name))
     found = [leaf for root in roots if root.default_permissions is None for leaf in _leaves(root)]
     menus = tree.get_commands(type=discord.AppCommandType.message)
-    return Offered(
+    return CommandList(
         [(command.qualified_name, command.description) for command in found],
         [menu.name for menu in menus if menu.default_permissions is None],
     )
@@ -50,9 +48,9 @@ def _leaves(command: app_commands.Command[Any, ..., Any] | app_commands.Group) -
         yield command
 
 
-def house_rules(settings: Settings) -> HouseRules:
+def bot_limits(settings: Settings) -> BotLimits:
     """What the settings say to people."""
-    return HouseRules(
+    return BotLimits(
         allowance=settings.credits_per_period,
         period=settings.credit_period,
         timezone=settings.timezone.key,
@@ -63,6 +61,6 @@ def house_rules(settings: Settings) -> HouseRules:
     )
 
 
-async def setup(bot: ImagineBot) -> None:
+async def setup(bot: ImagineClient) -> None:
     """Called by discord.py when the extension is loaded."""
-    await bot.add_cog(HelpCog(house_rules(bot.settings)))
+    await bot.add_cog(HelpCog(bot_limits(bot.services.settings)))

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import discord
 from discord import app_commands
 from discord.ext import commands
 
-from generations.archive import WORDS_MAX
-from ui.interactions.history import HISTORY_ITEMS, open_history
-
-if TYPE_CHECKING:
-    from bot import ImagineBot
+from generations.history import WORDS_MAX
+from ui.interactions.client import ImagineClient, InteractionServices
+from ui.interactions.history import HISTORY_ITEMS, send_history
 
 
 class HistoryCog(commands.Cog):
     """The command that leafs through what was made."""
 
+    def __init__(self, services: InteractionServices) -> None:
+        self._services = services
+
     @app_commands.command(name="history", description="Your images, newest first; post those that had no place")
     @app_commands.describe(search="Only images whose prompt has all of these words")
     async def history(
-        self, interaction: discord.Interaction[Any], search: app_commands.Range[str, 1, WORDS_MAX] | None = None
+        self,
+        interaction: discord.Interaction[ImagineClient],
+        search: app_commands.Range[str, 1, WORDS_MAX] | None = None,
     ) -> None:
-        await open_history(interaction, search or "")
+        await send_history(interaction, self._services, search or "")
 
 
-async def setup(bot: ImagineBot) -> None:
+async def setup(bot: ImagineClient) -> None:
     """Called by discord.py when the extension is loaded."""
     bot.add_dynamic_items(*HISTORY_ITEMS)
-    await bot.add_cog(HistoryCog())
+    await bot.add_cog(HistoryCog(bot.services))

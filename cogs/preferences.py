@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import discord
 from discord import app_commands
 from discord.ext import commands
 
-from ui.interactions.preferences import PREFERENCE_ITEMS, open_settings
-
-if TYPE_CHECKING:
-    from bot import ImagineBot
+from ui.interactions.client import ImagineClient, InteractionServices
+from ui.interactions.preferences import PREFERENCE_ITEMS, send_settings
 
 
 class PreferencesCog(commands.Cog):
     """The command that sets what /imagine takes for options that are left out."""
 
+    def __init__(self, services: InteractionServices) -> None:
+        self._services = services
+
     @app_commands.command(name="settings", description="Your own defaults: size, format, private, pings, language")
-    async def settings(self, interaction: discord.Interaction[Any]) -> None:
-        await open_settings(interaction)
+    async def settings(self, interaction: discord.Interaction[ImagineClient]) -> None:
+        await send_settings(interaction, self._services)
 
 
-async def setup(bot: ImagineBot) -> None:
+async def setup(bot: ImagineClient) -> None:
     """Called by discord.py when the extension is loaded."""
     bot.add_dynamic_items(*PREFERENCE_ITEMS)
-    await bot.add_cog(PreferencesCog())
+    await bot.add_cog(PreferencesCog(bot.services))

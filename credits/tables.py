@@ -9,7 +9,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Table, UniqueConstraint
 
 from credits.model import EntryKind
-from store.tables import GrowingNumber, Text, metadata, one_of
+from store.tables import AutoNumber, Text, metadata, one_of
 
 accounts = Table(
     "accounts",
@@ -23,7 +23,7 @@ accounts = Table(
     CheckConstraint("held >= 0", "held"),
 )
 
-refills = Table(  # only those that found something held: docs/decisions/0002-refill-across-a-hold.md
+refills = Table(  # only those at which something was held: docs/decisions/0002-refill-across-a-hold.md
     "refills",
     metadata,
     Column("user_id", BigInteger, ForeignKey("accounts.user_id"), primary_key=True, autoincrement=False),
@@ -35,7 +35,7 @@ refills = Table(  # only those that found something held: docs/decisions/0002-re
 entries = Table(
     "entries",
     metadata,
-    Column("number", GrowingNumber, primary_key=True),  # the order in which one account's entries were made
+    Column("number", AutoNumber, primary_key=True),  # the order in which one account's entries were made
     Column("id", Text, nullable=False),
     Column("user_id", BigInteger, ForeignKey("accounts.user_id"), nullable=False),
     Column("kind", Text, nullable=False),

@@ -1,1 +1,1 @@
-"""What the process says about itself: the log, with secrets masked and repeated lines left out."""
+"""The log: secrets are masked, repeated lines are left out."""

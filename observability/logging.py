@@ -1,5 +1,4 @@
-"""Keeps what this process knows inside it: the log, uncaught exceptions and warnings go through the redaction, and a
-crash leaves no image of the memory behind.
+"""Set up the log: its lines, uncaught exceptions and warnings are redacted. Forbid core files.
 
 Must not know which values are secret (they are handed in) nor what the bot does.
 """
@@ -23,19 +22,19 @@ if TYPE_CHECKING:
 log = logging.getLogger("qwen_imagine")
 
 LINE = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-# These print whole statements with their values and rows at DEBUG, prompts and tokens among them, by position: no
-# mask could tell them (aiosqlite 0.22 core.py; SQLAlchemy 2.0 engine/cursor.py, "Row %r").
+# At DEBUG these log statements with values and rows, prompts and tokens among them, and no name by which they could be
+# masked (aiosqlite 0.22 core.py; SQLAlchemy 2.0 engine/cursor.py, "Row %r").
 HELD_BACK = {"aiosqlite": logging.INFO, "sqlalchemy": logging.WARNING, "alembic": logging.WARNING}
 
 
 def set_up_logging(level: str, secrets: Iterable[str]) -> None:
-    """One line an event on standard error, with no secret in it and no control character; tracebacks are indented.
+    """Log one line per event to standard error, without secrets and control characters; tracebacks are indented.
 
-    Lines marked with repeats.REPEATS come once a minute at most.
+    Lines marked with repeats.REPEATS are logged once a minute at most.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter(LINE))
-    handler.addFilter(RepeatFilter())  # first: it goes by a line's words without their values
+    handler.addFilter(RepeatFilter())  # first: it compares lines before values are put in
     handler.addFilter(RedactingFilter(Redactor(secrets)))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(True)
@@ -48,8 +47,8 @@ def set_up_logging(level: str, secrets: Iterable[str]) -> None:
 
 
 def forbid_core_files() -> bool:
-    """Whether a crash of this process can leave no core file: it would hold every secret. False where that is unknown
-    (Windows writes none by itself)."""
+    """Let a crash of this process leave no core file, which would hold every secret. Return whether that could be set;
+    Windows has no such limit and writes none by itself."""
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 

@@ -11,12 +11,14 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus, unquote
 
+from qwen.cleaning import KEY_SHAPE
+
 SECRET_MIN = 6  # a shorter one would be found in half of all words
 MESSAGE_MAX = 3_500
 TRACE_MAX = 64_000
 TRACE_INDENT = "    "
 
-# A quoted text as repr() and JSON write it, the same inside another quoted text, and one whose end is missing.
+# A quoted text as repr() and JSON write it, one inside another quoted text, and one whose end is missing.
 _VALUE = r"""(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|\\{1,8}"[^"\\\n]*\\{0,8}"?|['"][^\n]*)"""
 _HIDDEN_NAMES = (
     r"(?:[a-z0-9_-]{0,40}(?:token|secret|password)|passwd|passphrase|api[_-]?key|qwen_api_key|session_id"
@@ -26,7 +28,7 @@ _HIDDEN_NAMES = (
 _TYPED_NAMES = r"(?:value|content|prompt|description|placeholder|label|topic|global_name|username|nick)"
 _SIGNATURE_NAMES = r"(?:x-[a-z0-9-]+|sig|signature|token|api_?key|key|access_token|hm|policy|key-pair-id|password)"
 
-# Shape, and what stays of it. In this order: whole values first, then what may stand inside other text.
+# Pattern and replacement, applied in this order: whole values first, then what may be a part of other text.
 _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(shape, re.IGNORECASE | re.DOTALL), kept)
     for shape, kept in (
@@ -44,7 +46,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(\b[a-z][a-z0-9+.-]{0,20}://[^\s/:@'\"]{0,200}:)[^\s/'\"]{1,1000}@", r"\1(password)@"),
         (r"(\b(?:https?|wss?)://[^\s?#\"'<>]{1,2000}\?)[^\s\"'<>]+", r"\1(query)"),
         (rf"([?&]{_SIGNATURE_NAMES}=)[^&\s\"'<>]+", r"\1(secret)"),
-        # What PostgreSQL and asyncpg repeat of a row: prompts and tokens are in it.
+        # PostgreSQL and asyncpg repeat rows, with prompts and tokens, in their errors.
         (r"(Failing row contains )\(.{0,4000}?\)(?=\.?(?:\s|$))", r"\1(row)"),
         (r"(invalid input for query argument \$\d+: )[^\n]*", r"\1(value)"),
         (r"(\[parameters: )[^\n]*", r"\1(values)]"),
@@ -53,12 +55,12 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(shape), kept)
     for shape, kept in (
         (r"\b(?:mfa\.[\w-]{20,}|[A-Za-z\d_-]{23,28}\.[\w-]{6,7}\.[\w-]{27,})", "(bot token)"),
-        (r"\b(?:sk|pk|rk)-[A-Za-z0-9_-]{6,}", "(key)"),
+        (KEY_SHAPE, "(key)"),
         (r"\baW50ZXJhY3Rpb24[A-Za-z0-9+/_=-]{8,}", "(token)"),  # base64 of "interaction": how Discord's begin
     )
 )
 
-# Line ends, terminal codes, what changes the direction of a line, what nobody sees, and halves of characters.
+# Line ends, control codes, characters that change the text's direction, invisible ones, and unpaired surrogates.
 _UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
     "\U000e0000-\U000e007f]"
@@ -66,7 +68,7 @@ _UNSEEN = re.compile(
 
 
 class Redactor:
-    """Masks known *secrets*, however they are quoted, and whatever is shaped like one."""
+    """Masks known *secrets* in every quoting, and text that has the form of a secret."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         forms = {form for secret in secrets for form in _forms(secret) if len(form) >= SECRET_MIN}
@@ -74,7 +76,7 @@ class Redactor:
         self._known = re.compile("|".join(map(re.escape, longest_first))) if forms else None
 
     def mask(self, text: str) -> str:
-        """*text* with each secret replaced by a word in brackets."""
+        """Return *text* with each secret replaced by a word in brackets."""
         if self._known is not None:
             text = self._known.sub("(secret)", text)
         for shape, kept in _SHAPES:
@@ -82,19 +84,19 @@ class Redactor:
         return text
 
     def line(self, text: str, limit: int = MESSAGE_MAX) -> str:
-        """The same as one line without control characters: they are spelt out, so that nobody can forge a line."""
+        """Return masked *text* as one line: control characters are escaped, so that it can't look like two."""
         return _cut(one_line(self.mask(_head(text, limit))), limit)
 
     def lines(self, text: str, limit: int = TRACE_MAX) -> str:
-        """The same for a traceback: its lines stay lines, indented, so that none of them looks like an event's."""
+        """Return a masked traceback: its lines are kept and indented, so that none looks like an event's."""
         shown = (TRACE_INDENT + one_line(line) for line in self.mask(_head(text, limit)).split("\n"))
         return _cut("\n".join(shown), limit)
 
 
 class RedactingFilter(logging.Filter):
-    """Belongs on a handler: there it meets the records of every logger, also those of libraries.
+    """Formats each record and masks all of its texts. Never drops a record, never raises.
 
-    It completes each record, masks all of its texts and never drops or raises anything.
+    Put it on a handler, which gets the records of every logger, also those of libraries.
     """
 
     def __init__(self, redactor: Redactor) -> None:
@@ -103,13 +105,13 @@ class RedactingFilter(logging.Filter):
         self._formatter = logging.Formatter()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if getattr(record, "redacted", False):  # a second handler has the same record
+        if getattr(record, "redacted", False):  # by the filter of another handler
             return True
         record.msg, record.args = self._redactor.line(_message_of(record)), None
         record.name = self._redactor.line(record.name)
         if record.exc_info and record.exc_info[0] is not None:
             record.exc_text = self._formatter.formatException(record.exc_info)
-        record.exc_info = None  # nobody shall print it again, unmasked
+        record.exc_info = None  # else a formatter would format it again, unmasked
         if record.exc_text:
             record.exc_text = self._redactor.lines(record.exc_text)
         if record.stack_info:
@@ -119,7 +121,7 @@ class RedactingFilter(logging.Filter):
 
 
 def one_line(text: str) -> str:
-    """*text* with every control, invisible and direction character spelt out, as in a Python literal."""
+    """Return *text* with every control, invisible and direction character escaped as in a Python literal."""
     return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
@@ -132,13 +134,13 @@ def _message_of(record: logging.LogRecord) -> str:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """A secret as it may stand in an address, in JSON and in repr()."""
+    """Yield a secret as it may be written in an address, in JSON and in repr()."""
     for plain in {secret, unquote(secret)}:
         yield from (plain, quote(plain, safe=""), quote_plus(plain), json.dumps(plain)[1:-1], repr(plain)[1:-1])
 
 
 def _head(text: str, limit: int) -> str:
-    """So much of *text* that masking takes milliseconds, ending between two words: half a secret has no shape."""
+    """Cut *text* so that masking takes milliseconds, between two words: half a secret would not be recognised."""
     if len(text) <= 4 * limit:
         return text
     return text[: 4 * limit].rpartition(" ")[0] or text[:limit]

@@ -1,7 +1,7 @@
 """Leave out log lines that a fault repeats many times a second. Pure: time comes with each line.
 
-A line is left out only where its logging call says so: `log.warning("...", extra=REPEATS)`. Lines that are said once
-for an image or a request are not marked.
+A line is left out only where its logging call says so: `log.warning("...", extra=REPEATS)`. Lines that are logged once
+per image or request are not marked.
 """
 
 from __future__ import annotations
@@ -10,35 +10,35 @@ import logging
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-REPEATS = {"repeats": True}  # `extra` of a logging call: this line may come again and again
+REPEATS = {"repeats": True}  # `extra` of a logging call: the line may be left out when it repeats
 QUIET_SECONDS = 60.0
 KEYS_MAX = 1_000
 
 
 @dataclass(slots=True)
-class _Said:
+class _Logged:
     at: float
     left_out: int = 0
 
 
 @dataclass(slots=True)
 class Repeats:
-    """Say a line at once when it is new, then at most every QUIET_SECONDS."""
+    """Decide which lines are logged: a new one at once, a repeated one at most every QUIET_SECONDS."""
 
-    said: dict[Hashable, _Said] = field(default_factory=dict[Hashable, _Said])
+    logged: dict[Hashable, _Logged] = field(default_factory=dict[Hashable, _Logged])
 
     def ending(self, key: Hashable, now: float) -> str | None:
-        """What to add to a line of *key*: nothing, or how many were left out before it. None: leave it out too.
+        """Return what to append to a line of *key*: "", or how many were left out before it; None: leave it out too.
 
-        *now*: in seconds. A clock that was set back makes the line new.
+        *now*: in seconds. After the clock was set back, the line counts as new.
         """
-        last = self.said.get(key)
+        last = self.logged.get(key)
         if last is not None and 0 <= now - last.at < QUIET_SECONDS:
             last.left_out += 1
             return None
-        if len(self.said) >= KEYS_MAX:
-            self.said.clear()
-        self.said[key] = _Said(now)
+        if len(self.logged) >= KEYS_MAX:
+            self.logged.clear()
+        self.logged[key] = _Logged(now)
         if last is None or not last.left_out:
             return ""
         minutes = round((now - last.at) / 60)
@@ -46,10 +46,9 @@ class Repeats:
 
 
 class RepeatFilter(logging.Filter):
-    """Belongs on a handler. Drops repeated lines that are marked with REPEATS, and says how many in the next one.
+    """Drops repeated lines that are marked with REPEATS, and appends their number to the next one. Put it on a handler.
 
-    Lines are the same when logger, level and words before their values are put in are the same, and an exception's
-    class and the file and line that raised it.
+    Lines are equal when logger, level, format string, and the exception's class, file and line are equal.
     """
 
     def __init__(self) -> None:
@@ -67,7 +66,7 @@ class RepeatFilter(logging.Filter):
 
 
 def _fault_of(record: logging.LogRecord) -> Hashable:
-    """The class of the exception that is told with *record*, and the file and line that raised it."""
+    """Return the class of the exception logged with *record*, and the file and line that raised it."""
     if not record.exc_info:
         return None
     kind, _, trace = record.exc_info

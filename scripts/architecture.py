@@ -33,7 +33,7 @@ PURE = (
 
 
 def room_of(module: str) -> str | None:
-    """The room that *module* (a dotted name) belongs to; None for what is no part of the product."""
+    """Return the room of *module* (a dotted name), None for what is no part of the product."""
     if any(module == name or module.startswith(f"{name}.") for name in PURE):
         return VALUES
     found = [room for room in ROOMS if module == room or module.startswith(f"{room}.")]
@@ -41,7 +41,7 @@ def room_of(module: str) -> str | None:
 
 
 def read_arrows() -> dict[str, set[str]]:
-    """Room -> the rooms that its modules import when they run."""
+    """Return for each room the rooms that its modules import, for type checking too."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
@@ -50,13 +50,13 @@ def read_arrows() -> dict[str, set[str]]:
         room = room_of(".".join(Path(name).with_suffix("").parts).removesuffix(".__init__"))
         if room is None or not (ROOT / name).is_file():
             continue
-        for node in ast.parse((ROOT / name).read_text("utf-8")).body:  # what is under TYPE_CHECKING is not at the top
+        for node in ast.walk(ast.parse((ROOT / name).read_text("utf-8"))):
             rooms = {room_of(module) for module in _imported(node)}
             arrows[room] |= {found for found in rooms if found is not None and found != room}
     return arrows
 
 
-def _imported(node: ast.stmt) -> list[str]:
+def _imported(node: ast.AST) -> list[str]:
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
     if isinstance(node, ast.ImportFrom) and node.module:
@@ -65,7 +65,7 @@ def _imported(node: ast.stmt) -> list[str]:
 
 
 def draw(arrows: Mapping[str, Set[str]]) -> str:
-    """The drawing as Mermaid text, without arrows that follow from others."""
+    """Return the drawing as Mermaid text, without arrows that follow from others."""
     lines = ["flowchart TD"]
     for room in ROOMS:
         reached = {far for near in arrows[room] for far in _all_below(near, arrows)}
@@ -89,7 +89,7 @@ def _id(room: str) -> str:
 
 
 def block() -> str:
-    """What stands between BEGIN and END in docs/architecture.md."""
+    """Return the text between BEGIN and END in docs/architecture.md."""
     return f"```mermaid\n{draw(read_arrows())}```\n"
 
 

@@ -1,6 +1,6 @@
-"""A person at the sandbox's page, in a few words: types commands, presses buttons, fills forms, keeps pictures.
+"""Drives the sandbox's page as one person: types commands, presses buttons, fills forms, takes screenshots.
 
-For scripts/screenshots.py and the scripted walk of the tests. Sees only what the page shows. Must not know the bot.
+For scripts/screenshots.py and tests/journeys. It reads only what the page displays, and imports nothing of the bot.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 from playwright.async_api import Browser, Locator, Page, expect
 
-PATIENCE_MS = 30_000
-LOOK_AGAIN_SECONDS = 0.05
-DESK = (1280, 900)
+TIMEOUT_MS = 60_000
+POLL_SECONDS = 0.05
+DESKTOP = (1280, 900)
 PHONE = (390, 844)
 
 _IDS = "() => [...document.querySelectorAll('[data-message-id]')].map((it) => it.dataset.messageId)"
@@ -27,34 +27,39 @@ _DECODED = "it => it.decode().then(() => it.naturalWidth)"
 
 
 class Visitor:
-    """One person with one open page. Answers are found among the messages that were not there before."""
+    """One person with one open page. An answer is a message that was not there before the action."""
 
     def __init__(self, name: str, page: Page, folder: Path | None = None) -> None:
         self.name = name
         self.page = page
-        self.complaints: list[str] = []
+        self.console_errors: list[str] = []
         self._folder = folder
-        self._kept = 0
-        page.set_default_timeout(PATIENCE_MS)
-        page.on("pageerror", lambda error: self.complaints.append(f"{name}: {error}"))
+        self._saved = 0
+        page.set_default_timeout(TIMEOUT_MS)
+        page.on("pageerror", lambda error: self.console_errors.append(f"{name}: {error}"))
         page.on(
             "console",
-            lambda said: self.complaints.append(f"{name}: {said.text}") if said.type in ("error", "warning") else None,
+            lambda entry: (
+                self.console_errors.append(f"{name}: {entry.text}") if entry.type in ("error", "warning") else None
+            ),
         )
 
     @classmethod
-    async def arrive(
+    async def open(
         cls,
         browser: Browser,
         url: str,
         name: str,
         *,
         channel: str = "gallery",
-        size: tuple[int, int] = DESK,
+        size: tuple[int, int] = DESKTOP,
         dark: bool = True,
         folder: Path | None = None,
     ) -> Visitor:
-        """Open the page as *name* in a browser context of their own. *folder*: where `keep` puts pictures."""
+        """Open the page as *name* in a browser context of their own.
+
+        *folder*: where `screenshot` saves; None: nowhere.
+        """
         context = await browser.new_context(
             viewport={"width": size[0], "height": size[1]},
             color_scheme="dark" if dark else "light",
@@ -68,16 +73,16 @@ class Visitor:
         return visitor
 
     async def go(self, channel: str) -> None:
-        """Open a channel, on a phone by way of the drawer. "dm" is the one with the bot."""
+        """Open a channel, on a phone through the drawer. "dm" is the one with the bot."""
         button = self.page.get_by_test_id(f"channel-{'qwen-imagine' if channel == 'dm' else channel}")
-        drawer = self.page.get_by_test_id("open-sidebar")  # there is none where the list stands beside the messages
+        drawer = self.page.get_by_test_id("open-sidebar")  # hidden where the list stands beside the messages
         if await drawer.is_visible() and not await button.evaluate("it => it.getBoundingClientRect().right > 0"):
             await drawer.click()
         await button.click()
         await expect(button).to_have_attribute("aria-current", "page")
 
-    async def known(self) -> list[str]:
-        """The ids of the messages that are shown now."""
+    async def message_ids(self) -> list[str]:
+        """Return the ids of the messages on the page."""
         return await self.page.evaluate(_IDS)
 
     async def find(
@@ -90,19 +95,19 @@ class Visitor:
         inside: str = "",
         seconds: float = 30.0,
     ) -> Locator:
-        """A message that is not *known*, once it says *words* and holds what the selector *inside* finds."""
+        """Wait for a message that is not *known*, contains *words* and holds what the selector *inside* finds."""
         wanted = {"known": known, "used": used, "words": words, "ephemeral": private, "inside": inside}
         try:
             async with asyncio.timeout(seconds):
                 while (found := await self.page.evaluate(_FIND, wanted)) is None:  # noqa: ASYNC110 - in the browser
-                    await asyncio.sleep(LOOK_AGAIN_SECONDS)
+                    await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
-            raise AssertionError(f"{self.name} waited {seconds:g} s in vain for a message with {wanted}") from None
+            raise AssertionError(f"{self.name} waited {seconds:g} s for a message with {wanted}") from None
         return self.page.locator(f'[data-message-id="{found}"]')
 
     async def command(self, name: str, **options: str) -> Locator:
-        """Type a command with its options, send it, and wait for the answer."""
-        known = await self.known()
+        """Type a command with its options, send it, and return its answer."""
+        known = await self.message_ids()
         await self.page.get_by_test_id("composer").fill(f"/{name} ")
         for option, value in options.items():
             field = self.page.get_by_test_id(f"option-{option}")
@@ -118,8 +123,8 @@ class Visitor:
         await message.get_by_test_id(f"button-{slug(label)}").click()
 
     async def press_for(self, message: Locator, label: str, words: str = "", **wanted: Any) -> Locator:
-        """Press a button and wait for the message that comes of it; *wanted* as in `find`."""
-        known = await self.known()
+        """Press a button and return the message that answers it; *wanted* as in `find`."""
+        known = await self.message_ids()
         await self.press(message, label)
         return await self.find(known, words, **wanted)
 
@@ -128,7 +133,7 @@ class Visitor:
         return await self._form()
 
     async def open_menu_form(self, message: Locator, item: str) -> Locator:
-        """Pick *item* in a message's own menu, and wait for its form."""
+        """Pick *item* in a message's menu and return its form."""
         await message.hover()
         await message.get_by_test_id("message-menu").click()
         await self.page.get_by_test_id(f"menu-{slug(item)}").click()
@@ -140,8 +145,8 @@ class Visitor:
         return form
 
     async def submit(self, fields: Mapping[str, str], words: str = "", **wanted: Any) -> Locator:
-        """Fill the open form (by custom id; lists by value), send it, wait for the message that comes of it."""
-        known = await self.known()
+        """Fill the open form (by custom id; lists by value), send it, and return the message that answers it."""
+        known = await self.message_ids()
         for name, value in fields.items():
             field = self.page.get_by_test_id(f"field-{name}")
             if await field.evaluate("it => it.tagName") == "SELECT":
@@ -152,22 +157,22 @@ class Visitor:
         await expect(self.page.get_by_test_id("modal")).to_be_hidden()
         return await self.find(known, words, **wanted)
 
-    async def image_files(self, message: Locator, count: int = 1) -> list[int]:
-        """Wait until a message shows so many loaded pictures. Their widths in pixels."""
+    async def wait_for_images(self, message: Locator, count: int = 1) -> list[int]:
+        """Wait until a message has *count* loaded images. Return their widths in pixels."""
         images = message.get_by_test_id("gallery-image")
-        await expect(images).to_have_count(count, timeout=PATIENCE_MS)
+        await expect(images).to_have_count(count, timeout=TIMEOUT_MS)
         return [await image.evaluate(_DECODED) for image in await images.all()]
 
-    async def keep(self, name: str, part: Locator | None = None) -> None:
-        """Save what is on the screen, or *part* of it, if pictures are wanted at all."""
+    async def screenshot(self, name: str, part: Locator | None = None) -> None:
+        """Save the page, or *part* of it, where a folder was given."""
         if self._folder is None:
             return
-        self._kept += 1
-        path = self._folder / (f"{name}.png" if part else f"{self.name}-{self._kept:02}-{name}.png")
+        self._saved += 1
+        path = self._folder / (f"{name}.png" if part else f"{self.name}-{self._saved:02}-{name}.png")
         await self.page.mouse.move(0, 0)
         await (part or self.page).screenshot(path=path, animations="disabled")
 
 
 def slug(words: str) -> str:
-    """A label as the page names it for tests."""
+    """Return a label as it appears in the page's test ids."""
     return "-".join("".join(letter if letter.isalnum() else " " for letter in words.lower()).split())

@@ -1,1 +1,1 @@
-"""The only place that knows which database runs. Knows no Discord, no image API and no rules about credits."""
+"""The database, SQLite or PostgreSQL: only here matters which of them runs. Imports no other room."""

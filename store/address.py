@@ -1,6 +1,6 @@
-"""What a person writes as DATABASE_URL -> what SQLAlchemy takes. Pure; opens nothing.
+"""Parse DATABASE_URL into the address that SQLAlchemy takes. Pure; opens nothing.
 
-Understood: `sqlite:///data/bot.sqlite3`, `sqlite+aiosqlite:///…`, `postgres://…` (Heroku), `postgresql://…` and
+Accepted: `sqlite:///data/bot.sqlite3`, `sqlite+aiosqlite:///…`, `postgres://…` (Heroku), `postgresql://…` and
 `postgresql+asyncpg://…`. Errors never repeat the address, since it holds a password.
 """
 
@@ -22,7 +22,7 @@ KEPT_PARAMETERS = frozenset({"host", "port", "ssl", "prepared_statement_cache_si
 
 
 def parse_database_url(text: str) -> URL:
-    """The address with an async driver and only parameters that driver takes.
+    """Return the address with an async driver and only parameters that driver takes.
 
     Raises BadDatabaseUrl with a sentence for the operator.
     """

@@ -1,6 +1,6 @@
-"""Open the database, give out transactions, bring the schema up to date.
+"""Open the database, give out transactions and migrate the schema.
 
-Knows which database runs, so that nobody else has to; knows nothing of what is in the tables.
+Handles what differs between SQLite and PostgreSQL, except for store.statements. Knows no table of a feature.
 """
 
 from __future__ import annotations
@@ -29,25 +29,24 @@ from store.statements import serialize
 from store.tables import key_values
 
 BUSY_TIMEOUT_SECONDS = 30  # how long a writer waits for another process' write
-IDLE_SECONDS = 5.0  # a process that sleeps inside a transaction keeps its locks from the others no longer: half a lease
+IDLE_SECONDS = 5.0  # an idle transaction of a suspended process keeps its locks no longer than this: half a lease
 POSTGRESQL_CONNECTIONS = 10  # per process; small hosted plans allow 20 in all
 _BACKGROUND_CONNECTIONS = POSTGRESQL_CONNECTIONS - 3
-VACUUM_DUE_KEY = "vacuum_due:v1"  # in the key-value store since words were deleted: a mark of the last deletion
-WITHOUT_TRANSACTION = (
-    "without_transaction"  # an execution option of ours: SQLite takes no checkpoint or VACUUM inside one
-)
+VACUUM_DUE_KEY = "vacuum_due:v1"  # of store.key_values: identifies the last deletion since the file was rewritten
+WITHOUT_TRANSACTION = "without_transaction"  # our execution option: SQLite refuses checkpoint and VACUUM inside one
 
-# How a server that ends, or is about to answer again, makes itself known.
+# Raised when the server ends, shuts down or starts up.
 _SERVER_GONE: tuple[type[Exception], ...] = (
     OSError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
 )
-_NO_CONNECTION = (*_SERVER_GONE, asyncpg.InterfaceError)  # while a connection is opened; else a wrong use is one too
+# While a connection is opened. Later an InterfaceError may be wrong use.
+_NO_CONNECTION = (*_SERVER_GONE, asyncpg.InterfaceError)
 
-# What SQLite says of its file and not of the statement (sqlite.org/rescode.html), as primary result codes, and what
-# may pass by itself; what does not is in store.sqlite_file.
-_FILE_TROUBLE = frozenset(
+# Primary result codes of faults of the file, not of the statement, that may be temporary (sqlite.org/rescode.html).
+# Permanent ones are in store.sqlite_file.
+_TEMPORARY_CODES = frozenset(
     {
         sqlite3.SQLITE_BUSY,
         sqlite3.SQLITE_LOCKED,
@@ -58,24 +57,24 @@ _FILE_TROUBLE = frozenset(
     }
 )
 
-Transaction = AsyncConnection  # what every method of ledger and records takes first
+Transaction = AsyncConnection  # first parameter of every function that reads or writes rows
 
 
 class Database:
-    """An engine with its rules set. Use it as an async context manager, or call close()."""
+    """Transactions on one database. Use it as an async context manager, or call close()."""
 
     def __init__(
         self, engine: AsyncEngine, gate: asyncio.Semaphore | None = None, file: SqliteFile | None = None
     ) -> None:
         self._engine = engine
         self._gate = gate
-        self._file = file  # of SQLite
+        self._file = file  # SQLite's
 
     def in_background(self) -> Database:
-        """The same database for work that no person waits for: it keeps out of the way of the rest.
+        """Return the same database for background work, which leaves connections free for commands.
 
-        Connections are given out first come, first served, so a hundred steps of the worker would stand before one
-        command: of these, only as many queue as leave room.
+        The pool serves in order of arrival, so a hundred steps of the worker would delay a command. Only a few of them
+        may use the pool at a time.
         """
         gate = asyncio.Semaphore(_BACKGROUND_CONNECTIONS if self.is_postgresql else 1)
         return Database(self._engine, gate, self._file)
@@ -87,19 +86,19 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Transaction, None]:
-        """One transaction: committed at the end of the block, rolled back when the block raises.
+        """Open a transaction: commit it at the end of the block, roll it back when the block raises.
 
-        On SQLite it holds the write lock from its first moment, and this process has one connection: never open
-        a second transaction inside the first. Raises DatabaseLost; DatabaseBroken, now and for good, when the file
-        of a SQLite database can't be used any more.
+        On SQLite it holds the write lock from its start, and this process has one connection: never open a second
+        transaction inside the first. Raises DatabaseLost; DatabaseBroken, in every later call too, when the SQLite
+        file can't be used any more.
         """
-        with self._faults_told():
+        with self._errors_translated():
             async with self._gate or nullcontext(), self._engine.begin() as connection:
                 yield connection
 
     @contextmanager
-    def _faults_told(self) -> Generator[None]:
-        """Around the use of a connection: say of which kind a fault is."""
+    def _errors_translated(self) -> Generator[None]:
+        """Raise DatabaseLost or DatabaseBroken for the driver's errors in the block that mean so."""
         if self._file is not None:
             self._file.check()
         try:
@@ -108,44 +107,44 @@ class Database:
             broken = fault_of(self._engine.url.database or "the database", error.orig)
             if broken is not None:
                 if self._file is not None:
-                    self._file.broke(broken)
+                    self._file.mark_broken(broken)
                 raise DatabaseBroken(broken) from error
-            if not (error.connection_invalidated or _is_gone(error) or _may_pass(error)):
+            if not (error.connection_invalidated or _is_server_gone(error) or _is_temporary(error)):
                 raise
             raise DatabaseLost(f"the connection to the database broke: {type(error.orig).__name__}") from error
-        except NoFreeConnection as error:  # also after the machine slept through the pool's patience
+        except NoFreeConnection as error:  # also after the machine was suspended for that long
             raise DatabaseLost("no connection to the database became free in time") from error
         except _NO_CONNECTION as error:
             raise DatabaseLost(f"the database can't be reached: {type(error).__name__}") from error
 
     async def truncate_wal(self) -> bool:
-        """Write what SQLite has in its write-ahead log into the file and empty the log: what was deleted stands there
-        until then. Then look whether the file is still ours: until now SQLite may have known it from memory alone.
+        """Write SQLite's write-ahead log into the file and empty it: until then the log holds what was deleted.
 
-        False: somebody else, such as a backup, is reading, and the log stays for now. Raises DatabaseLost and
-        DatabaseBroken. PostgreSQL sees to its own log, and nothing is done there.
+        Then read the application id from the disk, because SQLite may have served a small file, overwritten since, from
+        its cache. Return False when another reader, such as a backup, keeps the log from being emptied. Nothing is done
+        on PostgreSQL. Raises DatabaseLost and DatabaseBroken.
         """
         if self._file is None:
             return True
         async with self._without_transaction() as connection:
             is_empty = await _checkpoint(connection)
-            await connection.exec_driver_sql("PRAGMA shrink_memory")  # so the next reads come from the file
+            await connection.exec_driver_sql("PRAGMA shrink_memory")  # the next read comes from the disk
             self._file.compare((await connection.exec_driver_sql("PRAGMA application_id")).scalar_one())
         return is_empty
 
     async def vacuum(self, due: str, *, bytes_max: int | None = None) -> bool:
-        """Write the SQLite file anew, without the free pages and gaps in which deleted words may stand, and empty the
-        log. Then nothing is due any more, unless the mark of the last deletion is not *due* any more.
+        """Rewrite the SQLite file without the free pages and gaps that may hold deleted words, and empty the log.
 
-        Everybody waits meanwhile, and the disk needs room for two more copies (sqlite.org/lang_vacuum.html). False, and
-        nothing is done: the file has more than *bytes_max*. Raises DatabaseLost and DatabaseBroken.
+        Then delete the note of the deletion *due*; the note of a later one stays. All transactions wait meanwhile, and
+        the disk needs room for two more copies (sqlite.org/lang_vacuum.html). Return False and do nothing when the file
+        is larger than *bytes_max*. Raises DatabaseLost and DatabaseBroken.
         """
         if self._file is not None:
             if bytes_max is not None and self._file.size() > bytes_max:
                 return False
             async with self._without_transaction() as connection:
                 await connection.exec_driver_sql("VACUUM")
-                await _checkpoint(connection)  # else truncate_wal() of the next round does it
+                await _checkpoint(connection)  # where a reader prevents it, the next truncate_wal() does it
         async with self.transaction() as tx:
             done = (key_values.c.key == VACUUM_DUE_KEY) & (key_values.c.value == due)
             await tx.execute(delete(key_values).where(done))
@@ -153,8 +152,8 @@ class Database:
 
     @asynccontextmanager
     async def _without_transaction(self) -> AsyncGenerator[AsyncConnection, None]:
-        """The connection to SQLite, which waits for no other process meanwhile."""
-        with self._faults_told():
+        """Give the connection to SQLite outside of a transaction. It waits for no lock of another process meanwhile."""
+        with self._errors_translated():
             async with self._engine.connect() as bare:
                 connection = await bare.execution_options(**{WITHOUT_TRANSACTION: True})
                 await connection.exec_driver_sql("PRAGMA busy_timeout = 0")
@@ -164,10 +163,10 @@ class Database:
                     await connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}")
 
     async def migrate(self) -> None:
-        """Bring the schema to the newest revision. Several processes may do so at once: one works, the others wait.
+        """Migrate the schema to the newest revision. Of several processes that do so at once, all but one wait.
 
-        Raises DatabaseUnreachable when the database can't be opened or is not ours, SchemaTooNew when this bot is too
-        old for it.
+        Raises DatabaseUnreachable when the database can't be opened or is another program's, SchemaTooNew when a newer
+        version of this bot has migrated it.
         """
         try:
             if self._file is not None:
@@ -188,7 +187,7 @@ class Database:
             raise DatabaseUnreachable(_reason(error)) from error
 
     async def close(self) -> None:
-        """Close every connection. Nothing may be under way."""
+        """Close every connection. No transaction may be open."""
         await self._engine.dispose()
 
     async def __aenter__(self) -> Database:
@@ -201,9 +200,9 @@ class Database:
 
 
 def open_database(address: str, *, idle_seconds: float = IDLE_SECONDS) -> Database:
-    """The database at *address* (see store.address). Connects at the first transaction.
+    """Return the database at *address* (see store.address). It connects at the first transaction.
 
-    *idle_seconds*: PostgreSQL ends a transaction that asks nothing for so long; 0: never.
+    *idle_seconds*: PostgreSQL ends a transaction that sends no statement for so long; 0: never.
     Raises BadDatabaseUrl, or DatabaseUnreachable when a SQLite file can't be made or written.
     """
     url = parse_database_url(address)
@@ -223,7 +222,7 @@ def _open_postgresql(url: URL, idle_seconds: float) -> AsyncEngine:
 
 
 def _open_sqlite(url: URL, file: SqliteFile) -> AsyncEngine:
-    """One connection: transactions of this process queue fairly instead of polling for SQLite's write lock."""
+    """Open with one connection: transactions of this process queue in order and don't poll for SQLite's write lock."""
     engine = create_async_engine(
         url,
         pool_size=1,
@@ -241,7 +240,7 @@ def _open_sqlite(url: URL, file: SqliteFile) -> AsyncEngine:
 
 
 def _limit_idleness(seconds: float, connection: Any, _record: object) -> None:
-    """Said once the connection stands: poolers such as PgBouncer refuse it as a parameter of its start."""
+    """Set the limit with a statement: poolers such as PgBouncer refuse it as a parameter of the connection's start."""
     cursor = connection.cursor()
     cursor.execute(f"SET idle_in_transaction_session_timeout = {round(seconds * 1000)}")
     cursor.close()
@@ -249,44 +248,45 @@ def _limit_idleness(seconds: float, connection: Any, _record: object) -> None:
 
 
 def _set_sqlite_rules(connection: Any, _record: object) -> None:
-    """WAL survives a kill, synchronous=FULL survives a power cut too (SQLite docs: PRAGMA synchronous).
+    """Set the pragmas of a new connection.
 
-    secure_delete writes zeros over what is deleted; in the log it stays until truncate_wal().
+    WAL survives a kill, synchronous=FULL a power cut too (SQLite docs: PRAGMA synchronous). secure_delete writes zeros
+    over what is deleted; the log holds it until truncate_wal().
     """
-    connection.isolation_level = None  # BEGIN is ours to say, below
+    connection.isolation_level = None  # the driver sends no BEGIN; _begin_immediately does
     cursor = connection.cursor()
     for rule in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
         cursor.execute(f"PRAGMA {rule}")
-    cursor.execute("PRAGMA schema_version")  # the first read opens the log
+    cursor.execute("PRAGMA schema_version")  # the first read opens -wal, whose identity is noted next
     cursor.fetchall()
     cursor.close()
 
 
 def _begin_immediately(connection: Connection) -> None:
-    """Take the write lock first: a transaction that reads and then writes can't wait for it halfway through."""
+    """Take the write lock at the start: a transaction that has read can't wait for it any more."""
     if not connection.get_execution_options().get(WITHOUT_TRANSACTION):
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 async def _checkpoint(connection: AsyncConnection) -> bool:
-    """Write the log into the file and empty it. False: somebody is reading, and it stays for now."""
+    """Write the log into the file and empty it. Return False when a reader keeps it from being emptied."""
     row = (await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")).one()
-    return row[0] == 0  # busy, pages in the log, pages written back (sqlite.org/pragma.html)
+    return row[0] == 0  # the columns: busy, pages in the log, pages written back (sqlite.org/pragma.html)
 
 
-def _is_gone(error: DBAPIError) -> bool:
-    """Whether PostgreSQL's server went away, or wasn't up yet. Where that happens while a connection is opened,
-    SQLAlchemy 2.1 tells it as an error of the statement (asyncpg.py, `_handle_exception_no_connection`)."""
+def _is_server_gone(error: DBAPIError) -> bool:
+    """Whether the PostgreSQL server ended the connection or is not up yet. While a connection is opened, SQLAlchemy 2.1
+    raises that as an error of the statement (asyncpg.py, `_handle_exception_no_connection`)."""
     return error.orig is not None and isinstance(error.orig.__cause__, _SERVER_GONE)
 
 
-def _may_pass(error: DBAPIError) -> bool:
-    """Whether SQLite could not use its file just now: another process' long write, a full or failing disk."""
+def _is_temporary(error: DBAPIError) -> bool:
+    """Whether SQLite can't use its file at the moment: another process' long write, a full or failing disk."""
     code: int | None = getattr(error.orig, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF in _FILE_TROUBLE
+    return code is not None and code & 0xFF in _TEMPORARY_CODES
 
 
 def _reason(error: BaseException) -> str:
-    """The driver's own words, without SQLAlchemy's statement and links."""
+    """Return the driver's own message, without SQLAlchemy's statement and links."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     return f"the database can't be opened: {cause}"

@@ -1,12 +1,12 @@
-"""What the database refuses as a whole. Texts are for the operator and never hold a password.
+"""Errors of the database as a whole. Their texts are for the operator and never hold a password.
 
 StoreError
 ├── BadDatabaseUrl        the address can't be understood; also a ValueError
-├── DatabaseUnreachable   nobody answers there, or it answers with a refusal
+├── DatabaseUnreachable   it can't be opened
 │   └── DatabaseInUse     another process has the SQLite file
-├── DatabaseLost          it answered before, and may again: the transaction under way may or may not have counted
-│   └── DatabaseBroken    its file was damaged, deleted or made read-only: it stays so until somebody mends it
-└── SchemaTooNew          a newer version of this bot has been here
+├── DatabaseLost          it can't be used at the moment; an open transaction may or may not have been committed
+│   └── DatabaseBroken    its file was damaged, deleted or made read-only: it stays so until the operator repairs it
+└── SchemaTooNew          a newer version of this bot has migrated it
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ class DatabaseInUse(DatabaseUnreachable):
 
 
 class DatabaseLost(StoreError):
-    """The connection broke or none can be had now. If it broke during the commit, that may have happened all the same:
-    whoever tries again must find the rows as they are."""
+    """The connection broke, or none can be opened now. If it broke during the commit, the transaction may have been
+    committed: read the rows again before a second try."""
 
 
 class DatabaseBroken(DatabaseLost):
-    """The SQLite file can't be used any more, and waiting does not help; the text names the file and the way out.
+    """The SQLite file can't be used any more, and waiting does not help; the text names the file and what to do.
 
-    Whoever copes with a lost database copes with this too; the worker's loop ends the process.
+    Code that handles a lost database handles this too; only the worker's loop tells them apart, and ends the process.
     """
 
 
 class SchemaTooNew(StoreError):
-    """The tables are of a newer version of this bot, which this one would not understand."""
+    """A newer version of this bot has migrated the database; this one does not know its tables."""

@@ -1,6 +1,6 @@
-"""Tell whether the host that runs this process keeps its disk, from the variables that hosts document.
+"""Tell from documented environment variables whether the host of this process empties its disk at a restart.
 
-Pure but for the current folder, to which a relative file belongs.
+Pure, but for the current folder, from which a relative path counts.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from store.address import parse_database_url
 
-# Host -> variables of which it sets at least one in every process, and the names of what keeps data there.
+# Host -> variables of which it sets at least one in every process.
 # Heroku: devcenter.heroku.com/articles/dynos, "Local environment variables".
 # Railway: docs.railway.com/variables/reference, "Railway-provided variables".
 # Render: render.com/docs/environment-variables, "All runtimes".
@@ -29,7 +29,7 @@ VOLUME_VARIABLES = ("RAILWAY_VOLUME_MOUNT_PATH",)
 
 
 def lost_disk(address: str, environment: Mapping[str, str]) -> str | None:
-    """A sentence when *address* is a SQLite file on a disk that its host empties; None: nothing is known against it."""
+    """Return a sentence when *address* is a SQLite file on a disk that its host empties; None when nothing says so."""
     url = parse_database_url(address)
     if url.get_backend_name() != "sqlite":
         return None
@@ -44,7 +44,7 @@ def lost_disk(address: str, environment: Mapping[str, str]) -> str | None:
 
 
 def _is_inside(file: str, folder: str) -> bool:
-    """Whether *file* lies in *folder*, as both are written. Both are POSIX paths: these hosts run Linux."""
+    """Whether *file* is in *folder*, without following links. Both are POSIX paths: these hosts run Linux."""
     if not folder:
         return False
     folder, file = posixpath.normpath(folder), posixpath.normpath(posixpath.join(os.getcwd(), file))

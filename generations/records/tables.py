@@ -46,7 +46,7 @@ generations = Table(
     Column("fence", BigInteger, nullable=False),
     Column("lease_holder", Text),  # a process, for people who look
     Column("lease_until_ms", BigInteger),
-    Column("due_at_ms", BigInteger),  # the least of its images' and of a show that is owed
+    Column("due_at_ms", BigInteger),  # the earliest of its images', or of a publish that is due
     Column("message_id", BigInteger),
     Column("card_channel_id", BigInteger),
     Column("revision", BigInteger, nullable=False),
@@ -84,7 +84,7 @@ images = Table(
     CheckConstraint(f"position BETWEEN 0 AND {MAX_COUNT - 1}", "position"),
 )
 
-# What the image service was given to call back on, as long as the image is of interest to anybody.
+# Tokens in the addresses that the image API calls back, until the image needs no call any more.
 callbacks = Table(
     "callbacks",
     metadata,
@@ -92,19 +92,19 @@ callbacks = Table(
     Column("position", Integer, primary_key=True, autoincrement=False),
     Column("token_hash", Text, nullable=False),  # SHA-256 in hex; the token itself is written nowhere
     Column("called_at_ms", BigInteger),
-    Column("claimed_task_id", Text),  # what a callback said its task is; nothing is believed of it
+    Column("claimed_task_id", Text),  # the task that a callback named; to be checked
     ForeignKeyConstraint(["generation_id", "position"], ["images.generation_id", "images.position"]),
     UniqueConstraint("token_hash"),
 )
 
-removed_cards = Table(  # taken away by somebody: there is nothing to link to. A row goes when a new card is shown
+removed_cards = Table(  # nothing links to them any more; a row is deleted when a new card is posted
     "removed_cards",
     metadata,
     Column("generation_id", BigInteger, ForeignKey("generations.id"), primary_key=True, autoincrement=False),
     Column("removed_at_ms", BigInteger, nullable=False),
 )
 
-# Of which generations it was decided whether their person is pinged: once, whatever was decided.
+# Generations for which it was decided, once, whether to ping the person.
 pings = Table(
     "pings",
     metadata,
@@ -112,7 +112,7 @@ pings = Table(
     Column("decided_at_ms", BigInteger, nullable=False),
 )
 
-# What the worker asks for again and again. Of a million rows a few thousand match, and only those are indexed.
+# Conditions of the worker's frequent queries. Of a million rows a few thousand match, and only those are indexed.
 is_due = generations.c.due_at_ms.is_not(None)
 is_leased = generations.c.lease_until_ms.is_not(None)
 has_token = generations.c.token != literal_column("''")
@@ -121,7 +121,7 @@ is_in_flight = or_(
     one_of(images.c.state, State.SUBMITTING, State.RUNNING),
     one_of(images.c.state, State.REQUESTED) & images.c.admitted_at_ms.is_not(None),
 )
-Index("ix_generations_user_id", generations.c.user_id, generations.c.id)  # a person's own, in the order of time
+Index("ix_generations_user_id", generations.c.user_id, generations.c.id)  # a person's own in order of time
 Index("ix_generations_due", generations.c.due_at_ms, postgresql_where=is_due, sqlite_where=is_due)
 Index("ix_generations_lease", generations.c.lease_until_ms, postgresql_where=is_leased, sqlite_where=is_leased)
 Index("ix_generations_token", generations.c.id, postgresql_where=has_token, sqlite_where=has_token)

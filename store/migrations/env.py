@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection that store.schema hands over."""
+"""Run the migrations on the connection that store.schema hands over. Alembic executes this file."""
 
 from __future__ import annotations
 

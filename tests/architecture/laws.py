@@ -28,8 +28,8 @@ class Module:
         return self.name.split(".")[0]
 
     def imports(self) -> set[str]:
-        """Modules imported at run time, in full names; imports for type checking only do not count."""
-        return set(_imported(self.tree.body, self))
+        """Modules imported anywhere in this one, in full names; those for type checking alone count too."""
+        return set(_imported(self))
 
     def uses(self, library: str) -> bool:
         return any(name == library or name.startswith(f"{library}.") for name in self.imports())
@@ -58,24 +58,15 @@ def product() -> tuple[Module, ...]:
     return tuple(module for module in modules() if module.room not in ("sandbox", "scripts"))
 
 
-def _imported(body: list[ast.stmt], module: Module) -> Iterator[str]:
-    for statement in body:
-        yield from _imported_by(statement, module)
-
-
-def _imported_by(node: ast.AST, module: Module) -> Iterator[str]:
-    if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-        yield from _imported(node.orelse, module)
-    elif isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom):
-        assert node.level == 0, f"{module.name} imports relatively; the house names its rooms in full"
-        for alias in node.names:
-            inner = f"{node.module}.{alias.name}"
-            yield inner if _is_module(inner) else str(node.module)
-    else:
-        for child in ast.iter_child_nodes(node):
-            yield from _imported_by(child, module)
+def _imported(module: Module) -> Iterator[str]:
+    for node in module.nodes():
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module.name} imports relatively; modules are named in full"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if _is_module(inner) else str(node.module)
 
 
 @cache

@@ -15,37 +15,18 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import discord
 import simcord
-from discord import app_commands
-from discord.ext import commands
-from pydantic import SecretStr
 
-from credits.allowance import Allowance, CreditPeriod
-from credits.ledger import Ledger
+from bot import ImagineBot, sync_stored_commands
+from credits.allowance import CreditPeriod
 from credits.model import Balance
-from discord_api.command_sync import sync_commands
 from generations import records
 from generations.model import Generation
-from generations.pings import PingDecisions
-from generations.poll_schedule import PollSchedule
-from generations.service import Generations
-from generations.token_only_channels import TokenOnlyChannels
-from generations.worker.context import StepContext
-from generations.worker.loop import Worker
-from generations.worker.throttle import Throttle
-from settings import Settings
+from services import Resources, Services, build_services
 from store.database import Database, Transaction
-from tests.doubles import Bell, ScriptedService, Shelf
-from ui.delivery.cards import DiscordDelivery
-from ui.delivery.pings import CardPings
-from ui.interactions.buttons import DYNAMIC_ITEMS, card_buttons
-from ui.interactions.card_deletion import CardDeletion
-from ui.interactions.errors import Tree
-from ui.interactions.first_response import FirstResponse
-from ui.interactions.responses import open_desk
+from tests.doubles import ScriptedService, Shelf, make_settings
 
 DM_PERMISSIONS = discord.Permissions(attach_files=True, embed_links=True, mention_everyone=True)
 API_URL = "https://discord.com/api/v10"
@@ -82,6 +63,9 @@ class UnsteadyDatabase:
     @property
     def is_postgresql(self) -> bool:
         return self.real.is_postgresql
+
+    def in_background(self) -> UnsteadyDatabase:
+        return self
 
     async def truncate_wal(self) -> bool:
         return await self.real.truncate_wal()
@@ -166,67 +150,12 @@ class Postman:
         await self.env.settle()
 
 
-class SceneBot(commands.AutoShardedBot):
-    """A bot of the product's shape, with the product's extensions, buttons and command tree."""
-
-    def __init__(self, scene: Scene) -> None:
-        super().__init__(
-            command_prefix=commands.when_mentioned,
-            help_command=None,
-            tree_cls=Tree,
-            shard_count=1,
-            intents=discord.Intents.none(),
-            allowed_mentions=discord.AllowedMentions.none(),
-            allowed_installs=app_commands.AppInstallationType(guild=True, user=True),
-            allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True),
-            max_messages=None,
-            member_cache_flags=discord.MemberCacheFlags.none(),
-            chunk_guilds_at_startup=False,
-        )
-        self.scene = scene
-        self.generations = scene.generations
-        self.clock = scene.clock
-        self.rng = random.Random(7)
-        self.token_only = TokenOnlyChannels(scene.clock, scene.database)  # type: ignore[arg-type]
-        self.delivery = DiscordDelivery(self, scene.clock, None, self.token_only, buttons=card_buttons)
-        decisions = PingDecisions(scene.database, scene.clock)  # type: ignore[arg-type]
-        self.pings = CardPings(self, scene.clock, decisions, self.token_only)
-        self.worker = scene.worker_for(self.delivery, self.pings)
-        first_progress = self.worker.publisher.first_progress
-        self.first_response = FirstResponse(
-            scene.generations, self.delivery, scene.clock, first_progress, self.token_only, buttons=card_buttons
-        )
-        self.card_deletion = CardDeletion(self, scene.generations, scene.clock)
-        self.settings = scene.settings
-        self.desk = open_desk(
-            self,
-            scene.database,  # type: ignore[arg-type]
-            scene.ledger,
-            scene.shelf,
-            owner="scene",
-            retention_days=scene.settings.retention_days,
-        )
-
-    async def setup_hook(self) -> None:
-        self.add_dynamic_items(*DYNAMIC_ITEMS)
-        for name in ("imagine", "credits", "history", "preferences", "privacy", "help"):
-            await self.load_extension(f"cogs.{name}")
-        memory = self.scene.memory
-
-        async def load(key: str) -> str | None:
-            return memory.get(key)
-
-        async def save(key: str, value: str) -> None:
-            memory[key] = value
-
-        await sync_commands(self.tree, load=load, save=save, api_url=API_URL)
-
-
 class Scene:
     """One server with a channel and three people, a bot, and everything behind it."""
 
     env: simcord.Env
-    bot: SceneBot
+    bot: ImagineBot
+    services: Services
     postman: Postman
     guild: simcord.GuildHandle
     channel: simcord.ChannelHandle
@@ -245,52 +174,29 @@ class Scene:
     ) -> None:
         self.clock = SimulatedClock()
         self.database = UnsteadyDatabase(database, self.clock)
-        self.ledger = Ledger(Allowance(allowance, period, ZoneInfo("UTC")))
-        self.settings = Settings(
-            _env_file=None,  # type: ignore[call-arg]
-            discord_token=SecretStr("token"),
-            qwen_api_key=SecretStr("sk-key"),
+        self.settings = make_settings(
             credits_per_period=allowance,
             credit_period=period,
             max_queue=max_queue,
             requests_per_minute=requests_per_minute,
         )
-        self.memory: dict[str, str] = {}
         self.service = ScriptedService(self.clock)  # type: ignore[arg-type]
         self.shelf = Shelf()
-        self.operator = Bell()
-        self.generations = Generations(
-            self.database,  # type: ignore[arg-type]
-            self.ledger,
-            self.clock,
-            max_queue=max_queue,
-            max_per_user=3,
-            slots=lambda: 20,
-            requests_per_minute=requests_per_minute,
-            nudge=lambda: None,
-        )
+        self.start_process()
 
-    def worker_for(self, delivery: DiscordDelivery, pings: CardPings) -> Worker:
-        context = StepContext(
-            database=self.database,  # type: ignore[arg-type]
-            ledger=self.ledger,
+    def start_process(self) -> None:
+        """Build a bot and its services, as a new process does."""
+        resources = Resources(
+            self.database,  # type: ignore[arg-type]
+            shared=False,
             service=self.service,
             store=self.shelf,
-            operator=self.operator,
-            pings=pings,
             clock=self.clock,
-            rng=random.Random(8),
-            schedule=PollSchedule(),
-            throttle=Throttle(20),
-            deadline_seconds=900,
-        )
-        return Worker(
-            context=context,
-            service=self.generations,
-            delivery=delivery,
-            max_per_user=3,
+            rng=random.Random(7),
             owner="scene",
         )
+        self.bot = ImagineBot()
+        self.services = build_services(self.settings, resources, self.bot)
 
     def people(self) -> None:
         self.guild = self.env.create_guild()
@@ -309,20 +215,20 @@ class Scene:
     async def step(self) -> int:
         """One step of the worker, and then everything that it set going."""
         with self.env.time_context():
-            done = await self.bot.worker.step()
+            done = await self.services.worker.step()
         await self.env.settle()
         return done
 
     async def restart(self) -> None:
         """The bot's process ends and another one starts; the database and Discord stay."""
-        self.bot = SceneBot(self)
+        self.start_process()
         await self.env.restart_bot(self.bot)
 
     # -- what a test looks at ----------------------------------------------------------------------------------
 
     async def balance(self, person: simcord.MemberActor | simcord.UserHandle) -> Balance:
         async with self.database.real.transaction() as tx:
-            return await self.ledger.balance(tx, person.id, self.clock.now_ms())
+            return await self.services.ledger.balance(tx, person.id, self.clock.now_ms())
 
     async def generation(self, generation_id: int) -> Generation | None:
         async with self.database.real.transaction() as tx:
@@ -340,7 +246,7 @@ class Scene:
 
     async def ledger_is_sound(self) -> bool:
         async with self.database.real.transaction() as tx:
-            return not await self.ledger.audit(tx)
+            return not await self.services.ledger.audit(tx)
 
 
 @asynccontextmanager
@@ -356,10 +262,11 @@ async def open_scene(
     scene = Scene(
         database, allowance=allowance, period=period, max_queue=max_queue, requests_per_minute=requests_per_minute
     )
-    scene.bot = SceneBot(scene)
-    env = simcord.Env(scene.bot, check_errors=False, settle_timeout=120)  # refusals are exceptions too; see the log
+    # Refusals are exceptions too; the log tells faults apart.
+    env = simcord.Env(scene.bot, shard_count=1, check_errors=False, settle_timeout=120)
     scene.clock.env = scene.env = env  # the bot reads the clock while it starts
     await env.start()
+    await sync_stored_commands(scene.bot.tree, database, API_URL)
     try:
         scene.postman = Postman(env)
         env.backend.subscribers.insert(0, scene.postman)

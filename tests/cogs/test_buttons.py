@@ -116,7 +116,7 @@ async def test_again_where_the_bot_may_no_longer_post_holds_nothing(scene: Scene
 
 async def test_a_stopping_bot_takes_no_button_either(scene: Scene) -> None:
     card = await result(scene)
-    scene.generations.drain()
+    scene.services.generations.drain()
     assert "restarting" in private_words(await scene.bob.click(card, label="Again"))
 
 
@@ -262,7 +262,7 @@ async def test_the_requester_deletes_the_card_after_a_private_question(scene: Sc
     await scene.alice.click(question, label="Delete")
     assert post(scene, card.id) is None
     assert (await scene.balance(scene.alice)).available == 45
-    statement = await scene.generations.statement(scene.alice.id)
+    statement = await scene.services.generations.statement(scene.alice.id)
     assert [link for _, link in statement.entries if link is not None] == []
 
 
@@ -362,7 +362,7 @@ async def test_a_card_that_somebody_else_deleted_meanwhile_counts_as_removed(sce
     await scene.moderator.delete(card)
     said = await scene.alice.click(question, label="Delete")
     assert said.followups == []
-    statement = await scene.generations.statement(scene.alice.id)
+    statement = await scene.services.generations.statement(scene.alice.id)
     assert [link for _, link in statement.entries if link is not None] == []
 
 

@@ -10,6 +10,7 @@ from discord import app_commands
 
 from discord_api.command_sync import fingerprint_of, sync_commands
 from tests.cogs.scene import API_URL, Scene
+from ui.texts.options import OPTIONS
 
 
 def command(scene: Scene, name: str) -> dict[str, Any]:
@@ -67,6 +68,11 @@ def test_the_five_sizes_and_three_formats_are_offered_by_name(scene: Scene) -> N
         "1024*768",
     ]
     assert [choice["value"] for choice in option(scene, "format")["choices"]] == ["jpeg", "png", "webp"]
+
+
+def test_imagine_takes_the_options_of_the_table_and_no_other(scene: Scene) -> None:
+    listed = scene.env.backend.commands[None]["imagine", 1]["options"]
+    assert {each["name"]: each["description"] for each in listed} == {each.name: each.description for each in OPTIONS}
 
 
 def test_every_command_and_option_is_described_within_discords_limit(scene: Scene) -> None:

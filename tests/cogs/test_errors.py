@@ -17,7 +17,7 @@ from credits.errors import InsufficientCredits
 from credits.model import Balance
 from discord_api.errors import described
 from generations.errors import LineFull, NotYours, TooManyRequests
-from ui.interactions.errors import SENTENCES, CardRefused, RequestFailed, answer_for, unanswerable
+from ui.interactions.errors import SENTENCES, CardRefused, RequestFailed, is_unanswerable, sentence_for
 
 # These never reach a person by this way: the worker takes them as endings, or they are faults of ours, which are
 # answered with a reference and logged.
@@ -59,11 +59,11 @@ def test_every_exception_is_either_answered_or_known_to_be_internal(kind: type[B
 
 
 def test_a_fault_of_ours_has_no_sentence_of_its_own() -> None:
-    assert answer_for(RuntimeError(SECRET), 1) is None
+    assert sentence_for(RuntimeError(SECRET), 1) is None
 
 
 def test_a_refusal_for_credits_says_what_is_missing_held_and_when_it_refills() -> None:
-    sentence = answer_for(InsufficientCredits(5, Balance(1, 3, 2, 50, 1_767_312_000_000)), 1)
+    sentence = sentence_for(InsufficientCredits(5, Balance(1, 3, 2, 50, 1_767_312_000_000)), 1)
     assert sentence == (
         "This needs 5 credits and you have 3; 2 more are held by images being made. Nothing was charged. "
         "Your credits refill to 50 <t:1767312000:R>."
@@ -71,36 +71,36 @@ def test_a_refusal_for_credits_says_what_is_missing_held_and_when_it_refills() -
 
 
 def test_a_refusal_for_credits_says_how_many_images_are_still_affordable() -> None:
-    sentence = answer_for(InsufficientCredits(20, Balance(1, 12, 0, 50, None)), 1) or ""
+    sentence = sentence_for(InsufficientCredits(20, Balance(1, 12, 0, 50, None)), 1) or ""
     assert "You have enough for 2 images." in sentence
     assert "not refilled" in sentence
 
 
 def test_a_refill_that_can_never_be_enough_is_not_promised_as_the_way_out() -> None:
-    sentence = answer_for(InsufficientCredits(20, Balance(1, 0, 0, 10, 1_767_312_000_000)), 1) or ""
+    sentence = sentence_for(InsufficientCredits(20, Balance(1, 0, 0, 10, 1_767_312_000_000)), 1) or ""
     assert "at most 2 images at once" in sentence
 
 
 @pytest.mark.parametrize(("free_at_ms", "when"), [(None, "in a few minutes"), (1_767_312_000_000, "<t:1767312000:R>")])
 def test_a_full_line_says_when_to_come_back(free_at_ms: int | None, when: str) -> None:
-    sentence = answer_for(LineFull(500, free_at_ms), 1) or ""
+    sentence = sentence_for(LineFull(500, free_at_ms), 1) or ""
     assert "500 images" in sentence and "Nothing was charged." in sentence and when in sentence
 
 
 def test_too_many_requests_are_told_when_the_next_one_is_taken_in_whole_seconds_rounded_up() -> None:
-    assert answer_for(TooManyRequests(10, 1_767_312_000_001), 1) == (
+    assert sentence_for(TooManyRequests(10, 1_767_312_000_001), 1) == (
         "This bot takes 10 requests a minute from each person. Nothing was charged. "
         "Your next one is taken <t:1767312001:R>."
     )
 
 
 def test_a_stranger_is_told_whose_it_is() -> None:
-    assert "<@42>" in (answer_for(NotYours(42), 1) or "")
+    assert "<@42>" in (sentence_for(NotYours(42), 1) or "")
 
 
 @pytest.mark.parametrize("kind", [RequestFailed, CardRefused])
 def test_nothing_was_charged_is_said_only_when_it_is_sure(kind: type[RequestFailed]) -> None:
-    sure, unsure = answer_for(kind(nothing_held=True), 9), answer_for(kind(nothing_held=False), 9)
+    sure, unsure = sentence_for(kind(nothing_held=True), 9), sentence_for(kind(nothing_held=False), 9)
     assert sure and "Nothing was charged." in sure and "9" in sure
     assert unsure and "charged" not in unsure and "/credits" in unsure and "9" in unsure
 
@@ -109,7 +109,7 @@ def test_the_nearest_base_class_gives_the_sentence() -> None:
     class Particular(app_commands.CheckFailure):
         pass
 
-    assert answer_for(Particular(SECRET), 1) == answer_for(app_commands.CheckFailure(SECRET), 1)
+    assert sentence_for(Particular(SECRET), 1) == sentence_for(app_commands.CheckFailure(SECRET), 1)
 
 
 def raised(error: Exception, cause: Exception | None = None) -> Exception:
@@ -144,5 +144,5 @@ class Response:
 )
 def test_what_discord_takes_no_answer_for(status: int, code: int, expected: bool) -> None:
     error = discord.HTTPException(Response(status), {"code": code, "message": SECRET})  # type: ignore[arg-type]
-    assert unanswerable(error) is expected
+    assert is_unanswerable(error) is expected
     assert SECRET not in described(error) and str(code) in described(error)

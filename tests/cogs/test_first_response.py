@@ -34,7 +34,7 @@ class Counter:
         images = (Image(origin.interaction_id, 0, request.seed),)
         return Generation(origin.interaction_id, request, origin, START_MS, images)
 
-    async def answered(self, generation_id: int, message_id: int) -> None:
+    async def confirm_card(self, generation_id: int, message_id: int) -> None:
         self.confirmed.append((generation_id, message_id))
 
     async def abandon(self, generation_id: int, *, card: bool) -> None:
@@ -107,7 +107,7 @@ REQUEST = Request("a lighthouse")
 
 async def test_a_silent_discord_is_given_up_after_three_seconds_and_left_to_the_worker() -> None:
     counter, clock, response = Counter(), ManualClock(), ScriptedResponse(silence)
-    going = asyncio.create_task(first_response(counter, clock).open(interaction(response), REQUEST))
+    going = asyncio.create_task(first_response(counter, clock).respond(interaction(response), REQUEST))
     await turns()
     clock.advance(2.9)
     await turns()
@@ -123,13 +123,15 @@ async def test_a_discord_that_was_never_reached_has_taken_nothing() -> None:
     counter, clock = Counter(), ManualClock()
     response = ScriptedResponse(failing(OSError(errno.ECONNREFUSED, "refused")))
     with pytest.raises(CardRefused) as raised:
-        await first_response(counter, clock).open(interaction(response), REQUEST)
+        await first_response(counter, clock).respond(interaction(response), REQUEST)
     assert raised.value.nothing_held and counter.abandoned == [BORN] and not counter.left_open
 
 
 async def test_a_connection_that_broke_halfway_is_left_to_the_worker() -> None:
     counter, clock = Counter(), ManualClock()
-    await first_response(counter, clock).open(interaction(ScriptedResponse(failing(ConnectionResetError()))), REQUEST)
+    await first_response(counter, clock).respond(
+        interaction(ScriptedResponse(failing(ConnectionResetError()))), REQUEST
+    )
     assert counter.abandoned == [] and counter.confirmed == []
 
 
@@ -142,7 +144,7 @@ async def test_an_undoing_that_takes_too_long_promises_nothing_and_goes_on() -> 
 
     counter.on_abandon = wait
     response = ScriptedResponse(failing(OSError(errno.ECONNREFUSED, "refused")))
-    going = asyncio.create_task(first_response(counter, clock).open(interaction(response), REQUEST))
+    going = asyncio.create_task(first_response(counter, clock).respond(interaction(response), REQUEST))
     await turns()
     clock.advance(1.1)
     with pytest.raises(CardRefused) as raised:
@@ -159,7 +161,7 @@ async def test_an_answer_without_a_message_id_is_left_to_the_worker() -> None:
     async def answer() -> Any:
         return SimpleNamespace(message_id=None)
 
-    await first_response(counter, clock).open(interaction(ScriptedResponse(answer)), REQUEST)
+    await first_response(counter, clock).respond(interaction(ScriptedResponse(answer)), REQUEST)
     assert counter.abandoned == [] and counter.confirmed == []
 
 
@@ -171,5 +173,5 @@ async def test_a_fault_after_the_request_was_taken_on_undoes_it_and_has_a_card_l
 
     broken = FirstResponse(counter, Wall(), clock, broken_progress, buttons=card_buttons)  # type: ignore[arg-type]
     with pytest.raises(RequestFailed) as raised:
-        await broken.open(interaction(ScriptedResponse(silence)), REQUEST)
+        await broken.respond(interaction(ScriptedResponse(silence)), REQUEST)
     assert raised.value.nothing_held and counter.abandoned == [BORN] == counter.left_open

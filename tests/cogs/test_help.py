@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from discord import app_commands
 
-from cogs.help import offered_by
+from cogs.help import list_commands
 from credits.allowance import CreditPeriod
 from tests.cogs.scene import Scene, words
-from ui.views.cards_help import HouseRules, Offered, build_help
+from ui.views.cards_help import BotLimits, CommandList, build_help
 
 
 async def shown(scene: Scene) -> str:
@@ -29,7 +29,7 @@ async def test_it_names_the_limits_of_this_bot(scene: Scene) -> None:
 
 async def test_it_lists_every_command_there_is(scene: Scene) -> None:
     said = await shown(scene)
-    for name, description in offered_by(scene.bot.tree).commands:
+    for name, description in list_commands(scene.bot.tree).commands:
         assert f"`/{name}` {description}" in said
     for name in ("imagine", "credits", "history", "settings", "privacy show", "privacy export", "privacy delete"):
         assert f"`/{name}` " in said
@@ -52,12 +52,12 @@ async def test_commands_that_ask_for_a_permission_are_left_out(scene: Scene) -> 
     async def manage(interaction: object) -> None: ...
 
     scene.bot.tree.add_command(manage)  # type: ignore[arg-type]
-    assert "manage" not in [name for name, _ in offered_by(scene.bot.tree).commands]
+    assert "manage" not in [name for name, _ in list_commands(scene.bot.tree).commands]
     scene.bot.tree.remove_command("manage")
 
 
 @pytest.mark.parametrize("period", list(CreditPeriod))
 def test_every_period_is_one_screen(period: CreditPeriod) -> None:
-    rules = HouseRules(1_000_000, period, "America/Argentina/ComodRivadavia", 1000, 0, 10_000, 86_400)
-    view = build_help(rules, Offered([("x" * 98, "y" * 100)] * 15, ["m" * 32] * 5))
+    rules = BotLimits(1_000_000, period, "America/Argentina/ComodRivadavia", 1000, 0, 10_000, 86_400)
+    view = build_help(rules, CommandList([("x" * 98, "y" * 100)] * 15, ["m" * 32] * 5))
     assert view.content_length() <= 4000

@@ -9,7 +9,7 @@ import discord
 import pytest
 from sqlalchemy import text
 
-from generations.archive import Page
+from generations.history import Page
 from generations.model import Generation, Image, Origin, Request, State
 from qwen.errors import ImageUnavailable
 from tests.cogs.scene import BrokenLine, Scene, private_words, words
@@ -152,8 +152,8 @@ async def test_the_pages_turn_in_both_directions_in_place_and_after_a_restart(sc
 
 async def test_images_of_an_earlier_page_never_replace_the_page_that_was_turned_to(scene: Scene) -> None:
     await make(scene)
-    thumbnails, archive = scene.bot.desk.thumbnails, scene.bot.desk.archive
-    first = await archive.page(scene.alice.id)
+    thumbnails, history = scene.services.thumbnails, scene.services.history
+    first = await history.page(scene.alice.id)
     looking = thumbnails.find(first, scene.alice.id, thumbnails.turned(scene.alice.id))
     thumbnails.turned(scene.alice.id)
     with scene.env.time_context():
@@ -274,7 +274,7 @@ async def test_while_discord_does_not_answer_nothing_is_fetched_and_it_stays_kep
     listed = (await history(scene)).response
     downloads = len(scene.shelf.downloads)
     for _ in range(AWAY_AFTER):
-        scene.bot.delivery._fallback._rate_guard.unanswered(TimeoutError())
+        scene.services.delivery._fallback._rate_guard.unanswered(TimeoutError())
     pressed = await scene.alice.click(listed, label="Post 1 here")
     (said,) = [message for message in pressed.followups if message.ephemeral]
     assert texts_history.DISCORD_SILENT in words(said)

@@ -63,7 +63,7 @@ async def test_a_full_line_refuses_and_names_a_time(scene: Scene) -> None:
 
 
 async def test_a_bot_that_is_stopping_takes_nothing_new(scene: Scene) -> None:
-    scene.generations.drain()
+    scene.services.generations.drain()
     assert "restarting" in private_words(await scene.imagine())
     assert await nothing_held(scene)
 

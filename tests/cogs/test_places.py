@@ -69,7 +69,7 @@ async def arrives(scene: Scene) -> None:
     await scene.step()
     await scene.env.advance_time(10)
     await scene.step()
-    await scene.bot.pings.drain()
+    await scene.services.pings.drain()
     assert [image.state for image in (await scene.only_generation()).images] == [State.DELIVERED]
 
 
@@ -231,7 +231,7 @@ async def slow_image(scene: Scene, minutes: float, **options: Any) -> simcord.In
 async def test_in_a_server_with_the_commands_alone_the_token_does_all(scene: Scene) -> None:
     scene.postman.change = commands_only
     refuse_the_bot(scene)
-    await scene.bot.desk.people.change(scene.alice.id, ping=Ping.ALWAYS)
+    await scene.services.people.change(scene.alice.id, ping=Ping.ALWAYS)
     await scene.imagine(count=2)
     assert not (await scene.only_generation()).origin.bot_in_channel
     for _ in range(3):
@@ -262,7 +262,7 @@ async def test_where_the_bots_own_token_is_refused_the_ping_goes_by_the_interact
     """As in a private thread without the bot, of which the event says nothing."""
     scene.postman.change = private_thread
     refuse_the_bot(scene)
-    await scene.bot.desk.people.change(scene.alice.id, ping=Ping.ALWAYS)
+    await scene.services.people.change(scene.alice.id, ping=Ping.ALWAYS)
     await scene.imagine()
     await arrives(scene)
     assert follow_up_texts(scene) == [f"<@{scene.alice.id}> your image is ready."]
@@ -316,7 +316,7 @@ async def test_there_a_restarted_bot_makes_a_new_request_token_only_until_it_see
 ) -> None:
     scene.postman.change = private_thread
     refuse_the_bot(scene)
-    await scene.bot.desk.people.change(scene.alice.id, ping=Ping.ALWAYS)
+    await scene.services.people.change(scene.alice.id, ping=Ping.ALWAYS)
     await scene.imagine()
     await arrives(scene)
     tried = by_the_bot_itself(scene)
@@ -341,7 +341,7 @@ async def test_there_a_restarted_bot_makes_a_new_request_token_only_until_it_see
 
 async def test_a_refusal_of_the_bots_token_as_a_whole_makes_no_place_token_only(scene: Scene) -> None:
     scene.env.inject_error("POST", "/channels/*/messages", status=401, code=0, times=9)
-    await scene.bot.desk.people.change(scene.alice.id, ping=Ping.ALWAYS)
+    await scene.services.people.change(scene.alice.id, ping=Ping.ALWAYS)
     await scene.imagine()
     await arrives(scene)
     assert follow_up_texts(scene) == [f"<@{scene.alice.id}> your image is ready."]

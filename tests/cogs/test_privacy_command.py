@@ -25,7 +25,7 @@ async def run(scene: Scene, name: str, person: Any = None) -> Any:
 
 async def test_what_is_kept_is_told_in_numbers(scene: Scene) -> None:
     await make(scene, count=2)
-    await scene.bot.desk.people.change(scene.alice.id, private=False)
+    await scene.services.people.change(scene.alice.id, private=False)
     said = words((await run(scene, "show")).response)
     assert "**1 prompt** with options" in said and "2 images made of them" in said
     assert "Kept until you have it deleted." in said
@@ -67,7 +67,7 @@ async def test_keeping_it_deletes_nothing(scene: Scene) -> None:
 
 async def test_deleting_takes_words_history_and_settings_and_leaves_the_credits(scene: Scene) -> None:
     await make(scene)
-    await scene.bot.desk.people.change(scene.alice.id, private=True)
+    await scene.services.people.change(scene.alice.id, private=True)
     asked = await run(scene, "delete")
     assert "Delete everything the bot keeps of you?" in words(asked.response)
     await scene.restart()
@@ -86,7 +86,7 @@ async def test_credits_that_are_given_once_are_remembered_for_good(scene: Scene)
     asked = await run(scene, "delete")
     await scene.alice.click(asked.response, label="Delete everything")
     assert "given once here, so they stay" in words(asked.response)
-    await scene.bot.desk.privacy.run_maintenance()
+    await scene.services.privacy.run_maintenance()
     assert (await scene.balance(scene.alice)).available == 15
 
 

@@ -48,17 +48,17 @@ async def test_what_is_picked_is_kept_shown_in_place_and_survives_restarts(scene
         pressed = await scene.alice.select(result.response, [value], custom_id=f"settings:{name}")
         assert pressed.followups == []
     assert picked(result.response) == {f"settings:{name}": value for name, value in picks.items()}
-    assert await scene.bot.desk.people.defaults_for(scene.alice.id) == Preferences(
+    assert await scene.services.people.defaults_for(scene.alice.id) == Preferences(
         Size.PORTRAIT_SMALL, OutputFormat.WEBP, True, Ping.ALWAYS, Language.ENGLISH
     )
-    assert await scene.bot.desk.people.defaults_for(scene.bob.id) == Preferences()
+    assert await scene.services.people.defaults_for(scene.bob.id) == Preferences()
 
 
 async def test_it_works_in_the_bots_dm(scene: Scene) -> None:
     carol = scene.env.create_user("carol")
     result = await carol.slash("settings")
     await carol.select(result.response, ["never"], custom_id="settings:ping")
-    assert (await scene.bot.desk.people.defaults_for(carol.id)).ping is Ping.NEVER
+    assert (await scene.services.people.defaults_for(carol.id)).ping is Ping.NEVER
 
 
 async def test_it_works_for_who_brought_the_bot_along(scene: Scene) -> None:
@@ -78,7 +78,7 @@ async def test_a_value_that_is_not_on_offer_changes_nothing(scene: Scene, value:
     scene.postman.change = forged
     refused = await scene.alice.select(result.response, ["768*1024"], custom_id="settings:size")
     assert "not on the list" in private_words(refused)
-    assert await scene.bot.desk.people.defaults_for(scene.alice.id) == Preferences()
+    assert await scene.services.people.defaults_for(scene.alice.id) == Preferences()
 
 
 async def test_a_slow_database_is_waited_for(scene: Scene) -> None:
@@ -107,7 +107,7 @@ def test_the_card_keeps_discords_limits() -> None:
 
 
 async def choose(scene: Scene, **picks: Any) -> None:
-    await scene.bot.desk.people.change(scene.alice.id, **picks)
+    await scene.services.people.change(scene.alice.id, **picks)
 
 
 async def test_options_that_are_left_out_are_as_in_the_settings_and_what_is_typed_wins(scene: Scene) -> None:

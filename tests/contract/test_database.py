@@ -1,4 +1,4 @@
-"""Transactions, and the few statements that the two databases spell differently."""
+"""Transactions, the key-value store, and the statements that differ between the two databases."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from store.statements import serialize
 from tests.databases import PostgresqlMaker, SqliteMaker
 
 
-async def test_what_was_saved_last_is_what_is_loaded(database: Database) -> None:
+async def test_the_value_that_was_saved_last_is_loaded(database: Database) -> None:
     async with database.transaction() as tx:
         assert await load_value(tx, "schedule") is None
         await save_value(tx, "schedule", "1")
@@ -29,7 +29,7 @@ async def test_what_was_saved_last_is_what_is_loaded(database: Database) -> None
         assert await load_value(tx, "schedule") == "2"
 
 
-async def test_a_block_that_raises_leaves_nothing_behind(database: Database) -> None:
+async def test_a_block_that_raises_is_rolled_back(database: Database) -> None:
     with pytest.raises(RuntimeError, match="half way"):
         async with database.transaction() as tx:
             await save_value(tx, "schedule", "1")
@@ -38,7 +38,7 @@ async def test_a_block_that_raises_leaves_nothing_behind(database: Database) -> 
         assert await load_value(tx, "schedule") is None
 
 
-async def test_a_cancelled_transaction_leaves_nothing_behind_and_blocks_nobody(database: Database) -> None:
+async def test_a_cancelled_transaction_is_rolled_back_and_blocks_no_other(database: Database) -> None:
     inside = asyncio.Event()
 
     async def write_and_wait() -> None:
@@ -56,7 +56,7 @@ async def test_a_cancelled_transaction_leaves_nothing_behind_and_blocks_nobody(d
         assert await load_value(tx, "schedule") is None
 
 
-async def test_serialize_lets_one_transaction_at_a_time_past(database: Database, database_address: str) -> None:
+async def test_serialize_runs_transactions_one_after_another(database: Database, database_address: str) -> None:
     async def count_up(through: Database) -> None:
         async with through.transaction() as tx:
             await serialize(tx, "line")
@@ -70,7 +70,9 @@ async def test_serialize_lets_one_transaction_at_a_time_past(database: Database,
         assert await load_value(tx, "count") == "16"
 
 
-async def test_sqlite_survives_a_power_cut_and_overwrites_what_is_deleted(sqlite_maker: SqliteMaker) -> None:
+async def test_a_sqlite_connection_has_the_pragmas_for_power_cuts_foreign_keys_and_deletion(
+    sqlite_maker: SqliteMaker,
+) -> None:
     async with open_database(await sqlite_maker.create()) as database, database.transaction() as tx:
         names = ("journal_mode", "synchronous", "foreign_keys", "secure_delete")
         rules = [await tx.scalar(text(f"PRAGMA {name}")) for name in names]
@@ -78,7 +80,7 @@ async def test_sqlite_survives_a_power_cut_and_overwrites_what_is_deleted(sqlite
 
 
 @pytest.mark.postgres
-async def test_a_broken_connection_says_so_and_the_next_transaction_has_a_new_one(
+async def test_a_broken_connection_is_a_lost_database_and_the_next_transaction_opens_a_new_one(
     postgresql_maker: PostgresqlMaker,
 ) -> None:
     address = await postgresql_maker.create()
@@ -92,7 +94,7 @@ async def test_a_broken_connection_says_so_and_the_next_transaction_has_a_new_on
 
 
 @pytest.mark.postgres
-async def test_a_server_that_is_not_there_is_lost_for_a_transaction_and_unreachable_at_the_start(
+async def test_a_missing_server_is_a_lost_database_for_a_transaction_and_an_unreachable_one_for_migrate(
     tmp_path: Path,
 ) -> None:
     async with open_database(f"postgresql://postgres@/nobody?host={tmp_path}") as database:
@@ -105,7 +107,7 @@ async def test_a_server_that_is_not_there_is_lost_for_a_transaction_and_unreacha
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("asks_again", [True, False])
-async def test_who_sleeps_inside_a_transaction_does_not_hold_the_others_up(
+async def test_an_idle_transaction_is_ended_and_releases_its_locks(
     postgresql_maker: PostgresqlMaker, asks_again: bool
 ) -> None:
     address = await postgresql_maker.create()
@@ -139,7 +141,7 @@ def refusal(code: str, sentence: str) -> bytes:
     ],
     ids=["hangs_up", "starts_up", "ends"],
 )
-async def test_a_server_that_goes_away_while_a_connection_is_opened_is_lost(answer: bytes) -> None:
+async def test_a_server_that_ends_while_a_connection_is_opened_is_a_lost_database(answer: bytes) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1024)
         writer.write(answer)
@@ -153,8 +155,8 @@ async def test_a_server_that_goes_away_while_a_connection_is_opened_is_lost(answ
                     pass
 
 
-async def test_work_that_nobody_waits_for_lets_a_person_pass(database: Database) -> None:
-    """Thirty steps of a worker are under way or queued, and one of them ends: a person's transaction comes next."""
+async def test_a_transaction_waits_for_at_most_one_transaction_of_background_work(database: Database) -> None:
+    """Thirty background transactions are open or queued. When one of them ends, another transaction is next."""
     background, ended, may_end = database.in_background(), list[str](), asyncio.Semaphore(0)
     arrived, all_in = list[None](), asyncio.Event()
 
@@ -180,7 +182,9 @@ async def test_work_that_nobody_waits_for_lets_a_person_pass(database: Database)
     assert len(ended) == 30
 
 
-async def test_a_sqlite_file_that_another_process_holds_for_too_long_is_lost_for_now(sqlite_maker: SqliteMaker) -> None:
+async def test_a_sqlite_file_that_another_process_locks_for_too_long_is_a_lost_database(
+    sqlite_maker: SqliteMaker,
+) -> None:
     address = await sqlite_maker.create()
     async with open_database(address) as database:
         async with database.transaction() as tx:
@@ -195,13 +199,13 @@ async def test_a_sqlite_file_that_another_process_holds_for_too_long_is_lost_for
             assert await load_value(tx, "schedule") is None
 
 
-async def test_a_wrong_statement_is_not_taken_for_a_lost_database(database: Database) -> None:
+async def test_a_wrong_statement_is_not_a_lost_database(database: Database) -> None:
     with pytest.raises(DBAPIError):
         async with database.transaction() as tx:
             await tx.execute(text("SELECT nothing FROM nowhere"))
 
 
-async def test_a_connection_that_nobody_gives_back_in_time_is_a_lost_database(sqlite_maker: SqliteMaker) -> None:
+async def test_a_connection_that_is_not_returned_in_time_is_a_lost_database(sqlite_maker: SqliteMaker) -> None:
     engine = create_async_engine(
         (await sqlite_maker.create()).replace("sqlite:", "sqlite+aiosqlite:"),
         pool_size=1,

@@ -1,4 +1,4 @@
-"""The migrations and the metadata must make the same database, to the last index."""
+"""The migrations create the same schema as the metadata, on both databases; how Alembic is run."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ POSTGRESQL_CATALOG = """
 
 
 def read_catalog(connection: Connection) -> list[tuple[str, ...]]:
-    """What the database itself says it holds: every column, index, CHECK and predicate in its own words."""
+    """Return every column, index, CHECK and predicate as the database itself describes them."""
     statement = POSTGRESQL_CATALOG if connection.dialect.name == "postgresql" else SQLITE_CATALOG
     return [tuple(_in_one_order(str(part)) for part in row) for row in connection.execute(text(statement))]
 
 
 def _in_one_order(sql: str) -> str:
-    """SQLite keeps the text of CREATE TABLE, to which later columns were added, in whatever order and lines."""
+    """Sort the parts of CREATE TABLE, which SQLite keeps as text: constraints and added columns may be in any order."""
     if not sql.startswith("CREATE TABLE"):
         return sql
     head, _, parts = " ".join(sql.split()).removesuffix(")").partition("(")
@@ -53,7 +53,7 @@ def _in_one_order(sql: str) -> str:
 
 
 def _top_level(parts: str) -> Iterator[str]:
-    """*parts* at those commas that stand in no parenthesis; the texts of CHECKs here hold none."""
+    """Split *parts* at the commas outside of parentheses. No string in a CHECK here contains a comma or parenthesis."""
     depth, begun = 0, 0
     for position, character in enumerate(parts):
         depth += (character == "(") - (character == ")")
@@ -63,7 +63,9 @@ def _top_level(parts: str) -> Iterator[str]:
     yield parts[begun:]
 
 
-async def test_the_migrations_make_what_the_metadata_says(database: Database, make_database: DatabaseMaker) -> None:
+async def test_the_migrations_create_the_same_schema_as_the_metadata(
+    database: Database, make_database: DatabaseMaker
+) -> None:
     async with database.transaction() as tx:
         migrated = await tx.run_sync(read_catalog)
     async with open_database(await make_database.create(empty=True)) as other, other.transaction() as tx:
@@ -72,7 +74,7 @@ async def test_the_migrations_make_what_the_metadata_says(database: Database, ma
     assert {name for _, name, _ in migrated if re.match("ix_|uq_", name)} >= {"ix_images_waiting", "uq_entries_closing"}
 
 
-async def test_alembic_finds_nothing_left_to_migrate(database: Database) -> None:
+async def test_alembic_finds_no_difference_after_the_migrations(database: Database) -> None:
     def differences(connection: Connection) -> list[object]:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
         return compare_metadata(context, metadata)
@@ -94,7 +96,7 @@ async def test_a_migration_that_is_interrupted_leaves_nothing_behind(make_databa
             assert await tx.run_sync(read_catalog) != []
 
 
-async def test_processes_that_start_together_migrate_once(make_database: DatabaseMaker) -> None:
+async def test_processes_that_start_at_once_migrate_once(make_database: DatabaseMaker) -> None:
     address = await make_database.create(empty=True)
     databases = [open_database(address) for _ in range(4)]
     try:
@@ -106,14 +108,14 @@ async def test_processes_that_start_together_migrate_once(make_database: Databas
             await database.close()
 
 
-async def test_a_database_of_a_newer_bot_is_left_alone(database: Database) -> None:
+async def test_a_database_that_a_newer_version_migrated_is_refused(database: Database) -> None:
     async with database.transaction() as tx:
         await tx.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(SchemaTooNew, match="schema 9999"):
         await database.migrate()
 
 
-async def test_a_database_that_is_not_there_is_a_plain_sentence(make_database: DatabaseMaker) -> None:
+async def test_a_missing_database_is_refused_with_a_sentence(make_database: DatabaseMaker) -> None:
     address = (await make_database.create(empty=True)).replace("test_", "missing/test_")
     with pytest.raises(DatabaseUnreachable, match=r"can't be opened: "):
         async with open_database(address.replace("sqlite:////", "sqlite:////proc/")) as database:

@@ -1,5 +1,5 @@
-"""The file of a SQLite database: refused at the start or given up while running with one sentence, readable by its
-owner alone, and without a trace of what was erased. Every fault here also happens to root."""
+"""The file of a SQLite database: its faults at the start and while the bot runs, its permissions, and what stays of
+deleted words. Every fault here also happens to root."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from store.key_values import load_value, save_value
 from store.sole_use import sole_use
 from store.sqlite_file import APPLICATION_ID, fault_of
 from store.vacuum import vacuum_if_due, words_deleted
-from tests.contract.test_archive import make as make_generation
+from tests.contract.test_history import make as make_generation
 from tests.contract.world import DAY_MS, MIRA, OTTO, make_world
 from tests.databases import SqliteMaker
 
@@ -47,7 +47,7 @@ def ask(path: Path, statement: str) -> object:
 
 
 async def start(path: Path) -> str:
-    """What the bot says of this file at its start; empty: it takes it."""
+    """Open and migrate the file as the bot does at its start. Return the sentence of a refusal, or an empty string."""
     try:
         async with open_database(f"sqlite:///{path}") as database:
             await database.migrate()
@@ -57,7 +57,7 @@ async def start(path: Path) -> str:
 
 
 def damage(path: Path, page: int) -> None:
-    """Write noise over one page and all that follow it; pages count from 1."""
+    """Overwrite one page and all that follow it; pages count from 1."""
     with path.open("r+b") as file:
         size = 4096
         file.seek((page - 1) * size)
@@ -68,12 +68,12 @@ def damage(path: Path, page: int) -> None:
 
 
 @pytest.mark.parametrize("content", [b"this is no database" * 500, b"short"])
-async def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path, content: bytes) -> None:
+async def test_a_file_that_is_no_database_is_refused_and_not_changed(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "notes.txt"
     path.write_bytes(content)
-    said = await start(path)
-    assert said.startswith(f"{path} is not a SQLite database")
-    assert "DATABASE_URL" in said
+    refusal = await start(path)
+    assert refusal.startswith(f"{path} is not a SQLite database")
+    assert "DATABASE_URL" in refusal
     assert path.read_bytes() == content
 
 
@@ -87,11 +87,11 @@ async def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path:
         ("PRAGMA user_version = 3",),
     ],
 )
-async def test_a_database_of_another_program_is_refused_and_left_as_it_is(
+async def test_a_database_of_another_program_is_refused_and_not_changed(
     tmp_path: Path, statements: tuple[str, ...]
 ) -> None:
     path = make(tmp_path / "other.db", *statements)
-    path.chmod(0o664)  # not ours to tighten either
+    path.chmod(0o664)  # must not be restricted either
     before = path.read_bytes()
     assert (await start(path)).startswith(f"{path} is a database of another program")
     assert path.read_bytes() == before
@@ -102,21 +102,21 @@ async def test_a_database_of_another_program_is_refused_and_left_as_it_is(
 async def test_a_damaged_file_is_refused_before_anything_is_written(sqlite_maker: SqliteMaker) -> None:
     path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
     damage(path, 3)
-    said = await start(path)
-    assert said.startswith(f"{path} is damaged")
-    assert "backup" in said
+    refusal = await start(path)
+    assert refusal.startswith(f"{path} is damaged")
+    assert "backup" in refusal
 
 
-async def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:
+async def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
     assert await start(tmp_path) == f"{tmp_path} is not a file: name another one in DATABASE_URL"
 
 
-async def test_a_file_in_the_place_of_its_folder_is_refused(tmp_path: Path) -> None:
+async def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file", "utf-8")
     assert (await start(tmp_path / "data" / "imagine.db")).endswith("can't be opened: File exists")
 
 
-async def test_a_file_with_a_second_name_is_refused(sqlite_maker: SqliteMaker) -> None:
+async def test_a_file_with_a_hard_link_is_refused(sqlite_maker: SqliteMaker) -> None:
     path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
     os.link(path, f"{path}.second")
     assert (await start(path)).startswith(f"{path} has a second name, a hard link")
@@ -124,7 +124,7 @@ async def test_a_file_with_a_second_name_is_refused(sqlite_maker: SqliteMaker) -
     assert await start(path) == ""
 
 
-async def test_a_link_leads_to_the_lock_of_the_file_itself(sqlite_maker: SqliteMaker, tmp_path: Path) -> None:
+async def test_a_symbolic_link_shares_the_lock_of_its_file(sqlite_maker: SqliteMaker, tmp_path: Path) -> None:
     path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
     link = tmp_path / "link.db"
     link.symlink_to(path)
@@ -136,14 +136,14 @@ async def test_a_link_leads_to_the_lock_of_the_file_itself(sqlite_maker: SqliteM
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device")
-def test_a_disk_that_is_full_keeps_nobody_from_the_lock(tmp_path: Path) -> None:
+def test_the_file_can_be_locked_on_a_full_disk(tmp_path: Path) -> None:
     (tmp_path / "imagine.db.lock").symlink_to("/dev/full")  # each write to it fails with ENOSPC
     with sole_use(f"sqlite:///{tmp_path}/imagine.db"):
         pass
 
 
 @pytest.mark.parametrize("of_the_folder", [False, True])
-async def test_a_file_that_may_not_be_written_is_refused(sqlite_maker: SqliteMaker, of_the_folder: bool) -> None:
+async def test_a_file_without_write_permission_is_refused(sqlite_maker: SqliteMaker, of_the_folder: bool) -> None:
     path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
     folder = path.parent / f"closed-{path.stem}"
     os.renames(path, folder / path.name)  # makes the folder
@@ -152,13 +152,13 @@ async def test_a_file_that_may_not_be_written_is_refused(sqlite_maker: SqliteMak
     closed.chmod(0o500)
     if os.access(closed, os.W_OK):
         pytest.skip("this user may write everything")
-    said = await start(path)
+    refusal = await start(path)
     folder.chmod(0o700)
-    assert said.startswith(f"{path} can't be ")
-    assert "right to write" in said
+    assert refusal.startswith(f"{path} can't be ")
+    assert "right to write" in refusal
 
 
-def test_an_input_output_error_of_a_disk_that_was_made_read_only_does_not_pass(tmp_path: Path) -> None:
+def test_an_io_error_on_a_disk_that_was_made_read_only_is_permanent(tmp_path: Path) -> None:
     path = make(tmp_path / "imagine.db", "CREATE TABLE entries (id)")
     error = sqlite3.OperationalError("disk I/O error")
     error.sqlite_errorcode = sqlite3.SQLITE_IOERR_WRITE
@@ -169,7 +169,7 @@ def test_an_input_output_error_of_a_disk_that_was_made_read_only_does_not_pass(t
     assert str(fault_of(path, error)).startswith(f"{path} can't be written")
 
 
-async def test_a_file_without_tables_is_taken_as_a_first_start_that_was_killed_leaves_it(tmp_path: Path) -> None:
+async def test_a_file_without_tables_as_a_killed_first_start_leaves_it_is_accepted(tmp_path: Path) -> None:
     path = make(tmp_path / "imagine.db", "PRAGMA journal_mode = WAL")
     assert path.stat().st_size > 0
     assert await start(path) == ""
@@ -180,7 +180,7 @@ async def test_a_file_without_tables_is_taken_as_a_first_start_that_was_killed_l
 
 
 def spoil(path: Path, fault: str) -> None:
-    """What an operator, another program or a bad disk does to a file that is in use."""
+    """Change a file in use as an operator, another program or a bad disk would."""
     match fault:
         case "deleted":
             path.unlink()
@@ -223,7 +223,7 @@ GONE = "was deleted or replaced while the bot was running"
         ("damaged", "is damaged"),
     ],
 )
-async def test_a_file_that_breaks_under_the_running_bot_is_given_up_for_good(
+async def test_a_file_that_breaks_while_the_bot_runs_is_not_used_again(
     sqlite_maker: SqliteMaker, fault: str, sentence: str
 ) -> None:
     path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
@@ -234,19 +234,19 @@ async def test_a_file_that_breaks_under_the_running_bot_is_given_up_for_good(
                 await save_value(tx, f"key {number}", "x" * 500)
         await database.truncate_wal()
         spoil(path, fault)
-        said = list[str]()
+        raised = list[str]()
         for through in (database, database, database.in_background()):
             with pytest.raises(DatabaseBroken) as caught:
                 await through.truncate_wal()
                 async with through.transaction() as tx:
                     await load_value(tx, "key 7")
                     await tx.execute(text("DELETE FROM key_values"))
-            said.append(str(caught.value))
-        assert said[0].startswith(f"{path} {sentence}" if sentence else f"{path}-wal {GONE}")
-        assert len(set(said)) == 1
+            raised.append(str(caught.value))
+        assert raised[0].startswith(f"{path} {sentence}" if sentence else f"{path}-wal {GONE}")
+        assert len(set(raised)) == 1
 
 
-async def test_a_log_that_sqlite_itself_makes_anew_is_no_fault(sqlite_maker: SqliteMaker) -> None:
+async def test_a_log_that_sqlite_itself_recreates_is_no_fault(sqlite_maker: SqliteMaker) -> None:
     path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
     async with open_database(f"sqlite:///{path}") as database:
         for number in range(5):
@@ -266,7 +266,7 @@ async def test_a_log_that_sqlite_itself_makes_anew_is_no_fault(sqlite_maker: Sql
             assert await load_value(tx, "key") == "4"
 
 
-async def test_a_file_that_can_only_be_read_is_given_up(sqlite_maker: SqliteMaker) -> None:
+async def test_a_file_that_becomes_read_only_is_not_used_again(sqlite_maker: SqliteMaker) -> None:
     async with open_database(await sqlite_maker.create()) as database:
         async with database.transaction() as tx:
             await tx.exec_driver_sql("PRAGMA query_only = ON")
@@ -276,7 +276,7 @@ async def test_a_file_that_can_only_be_read_is_given_up(sqlite_maker: SqliteMake
                     await save_value(tx, "word", "x")
 
 
-async def test_a_full_disk_is_a_lost_database_and_may_pass(sqlite_maker: SqliteMaker) -> None:
+async def test_a_full_disk_is_a_lost_database_that_can_be_used_again(sqlite_maker: SqliteMaker) -> None:
     async with open_database(await sqlite_maker.create()) as database:
         async with database.transaction() as tx:
             await tx.exec_driver_sql("PRAGMA max_page_count = 1")  # no page more than there are
@@ -296,7 +296,7 @@ def rights(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-async def test_a_new_database_and_all_beside_it_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
+async def test_a_new_database_and_its_files_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:
         async with open_database(f"sqlite:///{tmp_path}/fresh/imagine.db") as database:
@@ -308,7 +308,7 @@ async def test_a_new_database_and_all_beside_it_is_readable_by_its_owner_alone(t
     assert rights(tmp_path / "fresh") == 0o700
 
 
-async def test_what_others_could_read_is_tightened_and_nothing_else(tmp_path: Path) -> None:
+async def test_the_files_of_the_database_and_no_others_are_restricted_to_their_owner(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir(mode=0o755)
     folder.chmod(0o755)
@@ -322,7 +322,7 @@ async def test_what_others_could_read_is_tightened_and_nothing_else(tmp_path: Pa
     }  # fmt: skip
 
 
-async def test_a_folder_that_holds_other_things_too_is_left_alone_and_warned_about(
+async def test_a_folder_with_another_name_is_not_changed_and_a_warning_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "shared"
@@ -338,15 +338,13 @@ async def test_a_folder_that_holds_other_things_too_is_left_alone_and_warned_abo
 
 
 def raw_bytes(path: Path) -> bytes:
-    """Everything that SQLite keeps on the disk."""
+    """Return all bytes that SQLite has on the disk."""
     parts = [path.with_name(path.name + ending) for ending in ("", "-wal", "-shm")]
     return b"".join(part.read_bytes() for part in parts if part.exists())
 
 
 @pytest.mark.parametrize("way", ["erased", "purged"])
-async def test_no_byte_of_a_prompt_stays_on_the_disk_after_it_was_erased_or_purged(
-    sqlite_maker: SqliteMaker, way: str
-) -> None:
+async def test_no_prompt_stays_on_the_disk_after_it_was_erased_or_purged(sqlite_maker: SqliteMaker, way: str) -> None:
     path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
     async with open_database(f"sqlite:///{path}") as database:
         world = make_world(database, credits=500)
@@ -363,8 +361,8 @@ async def test_no_byte_of_a_prompt_stays_on_the_disk_after_it_was_erased_or_purg
         assert b"canary" not in raw_bytes(path)
 
 
-async def test_single_words_in_gaps_of_pages_are_gone_after_the_next_maintenance(sqlite_maker: SqliteMaker) -> None:
-    """Rows that grow are moved within their page, and SQLite overwrites only the place where they stood last."""
+async def test_words_in_gaps_of_pages_are_removed_by_the_next_maintenance(sqlite_maker: SqliteMaker) -> None:
+    """Rows that grow are moved within their page, and secure_delete overwrites only their last place."""
     path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
     async with open_database(f"sqlite:///{path}") as database:
         world = make_world(database, credits=5000)
@@ -385,7 +383,7 @@ async def test_single_words_in_gaps_of_pages_are_gone_after_the_next_maintenance
         assert b"canary 4 " in left
 
 
-async def test_the_file_is_written_anew_at_most_once_an_hour_and_only_after_a_deletion(
+async def test_the_file_is_rewritten_at_most_once_an_hour_and_only_after_a_deletion(
     sqlite_maker: SqliteMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -403,7 +401,7 @@ async def test_the_file_is_written_anew_at_most_once_an_hour_and_only_after_a_de
         assert written == [1, hour_ms + 1]
 
 
-async def test_a_file_above_the_limit_is_not_written_anew_and_stays_due(sqlite_maker: SqliteMaker) -> None:
+async def test_a_file_above_the_limit_is_not_rewritten_and_stays_due(sqlite_maker: SqliteMaker) -> None:
     async with open_database(await sqlite_maker.create()) as database:
         async with database.transaction() as tx:
             await words_deleted(tx, 5)
@@ -415,7 +413,7 @@ async def test_a_file_above_the_limit_is_not_written_anew_and_stays_due(sqlite_m
             assert await load_value(tx, VACUUM_DUE_KEY) == "5"  # something was deleted meanwhile
 
 
-async def test_a_file_that_another_program_writes_is_written_anew_an_hour_later(
+async def test_rewriting_a_file_that_another_program_writes_is_put_off_for_an_hour(
     sqlite_maker: SqliteMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
@@ -439,7 +437,7 @@ def write_before_vacuum(
         other.execute("BEGIN IMMEDIATE")
 
 
-async def test_a_log_that_somebody_reads_is_left_for_later_and_nobody_waits(sqlite_maker: SqliteMaker) -> None:
+async def test_a_log_that_another_connection_reads_is_emptied_later_without_waiting(sqlite_maker: SqliteMaker) -> None:
     path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
     async with open_database(f"sqlite:///{path}") as database:
         async with database.transaction() as tx:

@@ -18,7 +18,9 @@ async def asked(world: World) -> Generation:
     return await world.generations.request(Request("a lighthouse"), origin(NUMBER))
 
 
-async def test_a_refusal_while_the_token_lives_makes_the_card_token_only_for_other_processes_too(world: World) -> None:
+async def test_a_refusal_while_the_token_is_valid_makes_the_card_token_only_in_other_processes_too(
+    world: World,
+) -> None:
     made = await asked(world)
     channels = TokenOnlyChannels(world.clock, world.database)
     assert channels.bot_may_enter(made.origin)
@@ -29,7 +31,7 @@ async def test_a_refusal_while_the_token_lives_makes_the_card_token_only_for_oth
     assert not TokenOnlyChannels(world.clock).bot_may_enter(kept)
 
 
-async def test_a_refusal_after_its_end_leaves_the_card_to_the_bot_which_alone_is_left(world: World) -> None:
+async def test_a_refusal_after_the_token_expired_leaves_the_card_to_the_bot(world: World) -> None:
     made = await asked(world)
     channels = TokenOnlyChannels(world.clock, world.database)
     world.clock.at_ms += TOKEN_LIFETIME_MS
@@ -38,7 +40,7 @@ async def test_a_refusal_after_its_end_leaves_the_card_to_the_bot_which_alone_is
     assert (await world.load(NUMBER)).origin.bot_in_channel
 
 
-async def test_a_card_that_was_posted_elsewhere_meanwhile_is_not_changed(world: World) -> None:
+async def test_a_card_that_was_posted_in_another_channel_meanwhile_is_not_changed(world: World) -> None:
     made = await asked(world)
     before = replace(made, origin=replace(made.origin, channel_id=CHANNEL + 1))
     await TokenOnlyChannels(world.clock, world.database).refused(before)
@@ -113,7 +115,7 @@ async def test_a_request_renews_its_channel_once_a_day(world: World) -> None:
     assert len(await kept_channels(world)) == 2
 
 
-async def test_another_card_of_that_channel_is_kept_as_token_only_once_it_has_said_so(world: World) -> None:
+async def test_another_card_of_a_token_only_channel_is_saved_as_token_only_by_keep(world: World) -> None:
     channels = TokenOnlyChannels(world.clock, world.database)
     other = await world.generations.request(Request("a ship"), origin(NUMBER + 1))
     await channels.refused(await asked(world))
@@ -123,7 +125,7 @@ async def test_another_card_of_that_channel_is_kept_as_token_only_once_it_has_sa
     assert not (await world.load(NUMBER + 1)).origin.bot_in_channel
 
 
-async def test_a_bounded_number_of_channels_is_remembered(world: World) -> None:
+async def test_the_number_of_remembered_channels_is_limited(world: World) -> None:
     channels = TokenOnlyChannels(world.clock)
     made = await asked(world)
     for number in range(CHANNELS_MAX + 1):
@@ -132,11 +134,11 @@ async def test_a_bounded_number_of_channels_is_remembered(world: World) -> None:
     assert len(channels._channels) == CHANNELS_MAX
 
 
-async def test_a_channel_that_is_not_known_is_never_a_place_for_the_bot() -> None:
+async def test_the_bot_may_not_enter_an_unknown_channel() -> None:
     assert not TokenOnlyChannels(MovableClock()).bot_may_enter(replace(origin(NUMBER), channel_id=0))
 
 
-async def test_a_database_that_is_away_loses_nothing_but_the_row(world: World) -> None:
+async def test_a_refusal_is_remembered_in_memory_while_the_database_is_lost(world: World) -> None:
     made = await asked(world)
 
     class Away:

@@ -50,7 +50,7 @@ async def test_where_the_card_can_not_be_edited_the_image_comes_in_a_new_card_by
     scene: Scene, why: tuple[int, int]
 ) -> None:
     scene.rest.fault("PATCH", *why, times=9)
-    shown = await scene.show(ready(**OUTSIDE), 0)
+    shown = await scene.publish(ready(**OUTSIDE), 0)
     assert [call for call in scene.rest.tried() if call != BY_TOKEN] == [FOLLOW_UP]
     sent = next(call for call in scene.rest.calls if call.method == "POST")
     assert (shown.place, shown.channel_id, list(shown.attachments)) == (Place.FOLLOW_UP, CHANNEL, [0])
@@ -62,14 +62,14 @@ async def test_where_the_card_can_not_be_edited_the_image_comes_in_a_new_card_by
 async def test_that_card_is_edited_by_the_token_from_then_on_also_by_the_next_process(scene: Scene) -> None:
     scene.rest.fault("PATCH", *DELETED)
     first = generation(image(State.SUCCEEDED, 0, **READY), image(State.RUNNING, 1), **OUTSIDE)
-    moved = await scene.show(first, 0)
+    moved = await scene.publish(first, 0)
     by_token = f"PATCH /webhooks/{APPLICATION}/{TOKEN}/messages/{moved.message_id}"
     posted = image(State.DELIVERED, 0, attachment_id=moved.attachments[0], file_name=moved.file_names[0], **READY)
     second = generation(posted, image(State.SUCCEEDED, 1, **READY), revision=2, message_id=moved.message_id, **OUTSIDE)
     scene.rest.calls.clear()
-    assert (await scene.show(second, 1)).place is Place.CARD
+    assert (await scene.publish(second, 1)).place is Place.CARD
     restarted = DiscordDelivery(scene.client, scene.clock, buttons=card_buttons)
-    assert (await restarted.show(replace(second, revision=3), NOTHING, {1: image_file(1)})).place is Place.CARD
+    assert (await restarted.publish(replace(second, revision=3), NOTHING, {1: image_file(1)})).place is Place.CARD
     assert scene.rest.tried() == [by_token, by_token]
     assert b"image 0" not in scene.rest.calls[-1].files.values()
 
@@ -77,9 +77,9 @@ async def test_that_card_is_edited_by_the_token_from_then_on_also_by_the_next_pr
 async def test_progress_that_was_read_before_the_move_goes_to_the_new_card(scene: Scene) -> None:
     scene.rest.fault("PATCH", *DELETED)
     before = generation(image(State.SUCCEEDED, 0, **READY), image(State.RUNNING, 1), **OUTSIDE)
-    moved = await scene.show(before, 0)
+    moved = await scene.publish(before, 0)
     scene.rest.calls.clear()
-    scene.delivery.show_progress(replace(before, revision=2), NOTHING)
+    scene.delivery.publish_progress(replace(before, revision=2), NOTHING)
     scene.clock.advance(5)
     await scene.edited(1)
     assert scene.rest.tried() == [f"PATCH /webhooks/{APPLICATION}/{TOKEN}/messages/{moved.message_id}"]
@@ -88,17 +88,17 @@ async def test_progress_that_was_read_before_the_move_goes_to_the_new_card(scene
 async def test_once_the_token_has_run_out_such_a_card_is_followed_by_a_direct_message(scene: Scene) -> None:
     scene.rest.fault("PATCH", *DELETED)
     first = generation(image(State.SUCCEEDED, 0, **READY), image(State.RUNNING, 1), **OUTSIDE)
-    await scene.show(first, 0)
+    await scene.publish(first, 0)
     scene.clock.advance(15 * 60)
     scene.rest.calls.clear()
     second = generation(image(State.DELIVERED, 0, **READY), image(State.SUCCEEDED, 1, **READY), revision=2, **OUTSIDE)
-    assert (await scene.show(second, 1)).place is Place.DIRECT_MESSAGE
+    assert (await scene.publish(second, 1)).place is Place.DIRECT_MESSAGE
     assert scene.rest.tried() == DIRECT
 
 
 async def test_a_refused_gallery_becomes_a_plain_follow_up_and_the_card_leads_to_it(scene: Scene) -> None:
     scene.rest.fault("PATCH", *REFUSED)
-    shown = await scene.show(ready(**OUTSIDE), 0)
+    shown = await scene.publish(ready(**OUTSIDE), 0)
     assert scene.rest.tried() == [BY_TOKEN, FOLLOW_UP, BY_TOKEN]
     posted, noted = scene.rest.calls[-2:]
     [separate] = shown.separate.values()
@@ -110,7 +110,7 @@ async def test_a_refused_gallery_becomes_a_plain_follow_up_and_the_card_leads_to
 
 async def test_what_is_private_is_followed_up_for_its_person_alone_and_has_no_address(scene: Scene) -> None:
     scene.rest.fault("PATCH", *REFUSED)
-    shown = await scene.show(ready(private=True), 0)
+    shown = await scene.publish(ready(private=True), 0)
     posted, noted = scene.rest.calls[-2:]
     assert posted.body["flags"] == SUPPRESS_EMBEDS | EPHEMERAL
     assert list(shown.separate) == [0]
@@ -120,13 +120,13 @@ async def test_what_is_private_is_followed_up_for_its_person_alone_and_has_no_ad
 
 async def test_a_private_card_that_is_gone_is_followed_by_a_private_one(scene: Scene) -> None:
     scene.rest.fault("PATCH", *DELETED)
-    assert (await scene.show(ready(private=True), 0)).place is Place.FOLLOW_UP
+    assert (await scene.publish(ready(private=True), 0)).place is Place.FOLLOW_UP
     assert scene.rest.calls[-1].body["flags"] == COMPONENTS_V2 | EPHEMERAL
 
 
 async def test_an_ending_without_an_image_is_told_by_a_follow_up_in_an_archived_thread(scene: Scene) -> None:
     scene.rest.fault("PATCH", *ARCHIVED)
-    assert (await scene.show(declined(**OUTSIDE))).place is Place.FOLLOW_UP
+    assert (await scene.publish(declined(**OUTSIDE))).place is Place.FOLLOW_UP
     assert scene.rest.tried() == [BY_TOKEN, FOLLOW_UP, BY_TOKEN], "the old card is brought up to date, now that it can"
 
 
@@ -136,29 +136,29 @@ async def test_a_follow_up_that_may_have_been_posted_is_not_sent_twice(scene: Sc
     scene.rest.fault(FOLLOW_UP, **lost, times=9)
     made = ready(**OUTSIDE)
     with pytest.raises(DeliveryDelayed):
-        await scene.show(made, 0)
+        await scene.publish(made, 0)
     scene.clock.advance(60)
-    assert (await scene.show(made, 0)).place is Place.DIRECT_MESSAGE
+    assert (await scene.publish(made, 0)).place is Place.DIRECT_MESSAGE
     assert scene.rest.tried().count(FOLLOW_UP) == 1
 
 
 async def test_a_limit_is_waited_out_and_then_the_follow_up_is_sent(scene: Scene) -> None:
     scene.rest.fault("PATCH", *DELETED, times=9)
     scene.rest.fault(FOLLOW_UP, 429, headers={"Via": "1.1 google"})
-    assert (await scene.show(ready(**OUTSIDE), 0)).place is Place.FOLLOW_UP
+    assert (await scene.publish(ready(**OUTSIDE), 0)).place is Place.FOLLOW_UP
     scene.rest.fault(FOLLOW_UP, 429)
     other = replace(ready(**OUTSIDE), id=ready().id + 1)
     with pytest.raises(DeliveryDelayed):
-        await scene.show(other, 0)
+        await scene.publish(other, 0)
     scene.clock.advance(300)
-    assert (await scene.show(other, 0)).place is Place.FOLLOW_UP
+    assert (await scene.publish(other, 0)).place is Place.FOLLOW_UP
 
 
 async def test_too_many_follow_ups_lead_to_a_direct_message_at_once(scene: Scene) -> None:
     """Five for an app of the person's own (Discord docs: Receiving and Responding, "Create Followup Message")."""
     scene.rest.fault("PATCH", *DELETED, times=9)
     scene.rest.fault(FOLLOW_UP, 400, 40094, times=9)
-    assert (await scene.show(ready(**OUTSIDE), 0)).place is Place.DIRECT_MESSAGE
+    assert (await scene.publish(ready(**OUTSIDE), 0)).place is Place.DIRECT_MESSAGE
     assert scene.rest.tried() == [BY_TOKEN, FOLLOW_UP, *DIRECT]
 
 
@@ -166,14 +166,14 @@ async def test_a_dead_token_is_found_out_by_the_follow_up_too(scene: Scene) -> N
     scene.rest.fault("PATCH", *DELETED, times=9)
     scene.rest.fault(FOLLOW_UP, 401, 50027)
     made = ready(**OUTSIDE)
-    assert (await scene.show(made, 0)).place is Place.DIRECT_MESSAGE
+    assert (await scene.publish(made, 0)).place is Place.DIRECT_MESSAGE
     assert scene.rest.tried() == [BY_TOKEN, FOLLOW_UP, *DIRECT]
 
 
 async def test_a_follow_up_of_an_earlier_process_with_no_known_outcome_is_not_repeated(scene: Scene) -> None:
     scene.rest.fault("PATCH", *DELETED, times=9)
     begun = replace(ready(**OUTSIDE), follow_up_begun_at_ms=1)
-    assert (await scene.show(begun, 0)).place is Place.DIRECT_MESSAGE
+    assert (await scene.publish(begun, 0)).place is Place.DIRECT_MESSAGE
     assert FOLLOW_UP not in scene.rest.tried()
 
 
@@ -199,10 +199,10 @@ async def test_each_follow_up_is_noted_before_it_is_sent_and_one_with_a_known_ou
     delivery = DiscordDelivery(scene.client, scene.clock, follow_ups=noting, buttons=card_buttons)
     scene.rest.fault("PATCH", *DELETED)
     first = generation(image(State.SUCCEEDED, 0, **READY), image(State.SUCCEEDED, 1, **READY), **OUTSIDE)
-    await delivery.show(first, NOTHING, {0: image_file()})
+    await delivery.publish(first, NOTHING, {0: image_file()})
     scene.rest.fault("PATCH", *DELETED)
     again = replace(first, revision=2, follow_up_begun_at_ms=1001)
-    assert (await delivery.show(again, NOTHING, {1: image_file(1)})).place is Place.FOLLOW_UP
+    assert (await delivery.publish(again, NOTHING, {1: image_file(1)})).place is Place.FOLLOW_UP
     assert noting.calls_before == [0, 1]
 
 
@@ -212,7 +212,7 @@ async def test_nothing_is_sent_by_a_process_that_has_lost_the_claim(scene: Scene
     delivery = DiscordDelivery(scene.client, scene.clock, follow_ups=noting, buttons=card_buttons)
     scene.rest.fault("PATCH", *DELETED)
     with pytest.raises(LostClaim):
-        await delivery.show(ready(**OUTSIDE), NOTHING, {0: image_file()})
+        await delivery.publish(ready(**OUTSIDE), NOTHING, {0: image_file()})
     assert scene.rest.tried() == [BY_TOKEN]
 
 
@@ -220,10 +220,10 @@ async def test_a_missing_permission_for_one_call_leaves_the_channel_to_the_bot(s
     """This card goes by the token, since the bot's edit of it was refused; another one there is tried as before."""
     scene.rest.fault("PATCH", *DELETED)
     scene.rest.fault(AS_BOT, 403, 50013)
-    assert (await scene.show(ready(), 0)).place is Place.FOLLOW_UP
+    assert (await scene.publish(ready(), 0)).place is Place.FOLLOW_UP
     other = replace(ready(origin={"token": ""}), id=ready().id + 1)
     scene.rest.calls.clear()
-    assert (await scene.show(other, 0)).place is Place.CARD
+    assert (await scene.publish(other, 0)).place is Place.CARD
     assert scene.rest.tried() == [AS_BOT]
 
 
@@ -234,6 +234,6 @@ async def test_the_note_of_a_second_image_names_both_messages(scene: Scene) -> N
         made = generation(
             *(image(state, at, **READY) for at, state in enumerate(states)), revision=1 + position, **OUTSIDE
         )
-        shown = await scene.show(made, position)
+        shown = await scene.publish(made, position)
     assert all(isinstance(each, SeparateMessage) for each in shown.separate.values())
     assert str(scene.rest.calls[-1].body["components"]).count("https://discord.com/channels/") == 2

@@ -65,7 +65,7 @@ class Line:
                 await asyncio.sleep(0.005)
 
     async def assert_commands_work(self) -> None:
-        act = await self.bench.painted()
+        act = await self.bench.paint()
         await self.until(lambda: act.id in self.client.heard)
 
 
@@ -100,7 +100,7 @@ async def test_a_gateway_that_drops_refuses_and_closes_before_hello_is_connected
 ) -> None:
     gateway, upgrades = line.bench.discord.gateway, line.bench.discord.gateway.upgrades
     line.bench.discord.faults.gateway_restart(refused=2, closed_before_hello=1)
-    missed = await line.bench.painted()
+    missed = await line.bench.paint()
     await line.until(lambda: missed.id in line.client.heard)
     assert (gateway.upgrades - upgrades, gateway.resumes, gateway.identifies) == (4, 1, 1), "the session is kept"
     assert [round(wait) for wait in line.clock.waits] == sorted(round(wait) for wait in line.clock.waits)
@@ -155,7 +155,7 @@ async def test_after_4011_as_many_shards_as_discord_asks_for_are_started_one_aft
     assert gateway.identifies == identifies + 2
     assert [wait for wait in clock.waits if wait > 4], "5 s between two IDENTIFYs"
     for channel in ("gallery", "pier"):
-        act = await line.bench.painted(channel=channel)
+        act = await line.bench.paint(channel=channel)
         await line.until(lambda act=act: act.id in line.client.heard)
 
 

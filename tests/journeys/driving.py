@@ -15,7 +15,7 @@ from playwright.async_api import Browser
 from sandbox.image_api.api import Post
 from sandbox.image_api.moods import Mood
 from sandbox.world import Sandbox
-from scripts.visitor import DESK, PHONE, Visitor
+from scripts.visitor import DESKTOP, PHONE, Visitor
 from tests.e2e.side_by_side import Books
 from tests.e2e.trial import IMAGE_SECONDS, READY_SECONDS
 from tests.journeys.scene import DECLINED, KEPT, MODERATED, SHARED, Scene, Story, until
@@ -31,7 +31,7 @@ PAINTED = [  # each of these once for every image, however often the bot was kil
     *("asked in a voice channel", POSTER, "three in a boat"),
     *("a boat far away", *["four in a thread"] * 4, "a street after dark", "a fox in deep snow"),
 ]
-LOOKS = {"mira": (DESK, True), "jonas": (PHONE, False), "sam": (DESK, False), "olga": (PHONE, True)}
+LOOKS = {"mira": (DESKTOP, True), "jonas": (PHONE, False), "sam": (DESKTOP, False), "olga": (PHONE, True)}
 SMALL = "768*1024"
 TOO_WIDE = """() => [...document.querySelectorAll('html, #app, #main, #messages, .container, .modal, .body')]
   .filter((it) => it.scrollWidth > it.clientWidth + 1).map((it) => it.id || it.className)"""
@@ -61,7 +61,7 @@ async def open_scene(data_dir: Path, name: str) -> AsyncIterator[Scene]:
             await until(lambda: SHARED in scene.said)
             yield scene
             await keeping
-            assert [line for each in visitors.values() for line in each.complaints] == []
+            assert [line for each in visitors.values() for line in each.console_errors] == []
             Books(data_dir / "bot.sqlite3").assert_sound()
             prompts = [_prompt_of(post) for post in box.images.posts]
             assert sorted(prompts) == sorted(PAINTED)
@@ -75,7 +75,7 @@ def _prompt_of(post: Post) -> str:
 
 async def _arrive(browser: Browser, box: Sandbox, folder: Path) -> dict[str, Visitor]:
     people = {
-        name: Visitor.arrive(browser, box.url, name, size=size, dark=dark, folder=folder)
+        name: Visitor.open(browser, box.url, name, size=size, dark=dark, folder=folder)
         for name, (size, dark) in LOOKS.items()
     }
     return dict(zip(people, await asyncio.gather(*people.values()), strict=True))
@@ -135,9 +135,9 @@ async def _step(name: str, story: Story, scene: Scene) -> bool:
         step = await anext(story, None)
     except BaseException as error:  # also when somebody else's story went wrong: what was on this screen then?
         error.add_note(f"in the story of {name}")
-        await visitor.keep("went-wrong")
+        await visitor.screenshot("went-wrong")
         raise
     if step is not None:
-        await visitor.keep(step)
+        await visitor.screenshot(step)
         assert await visitor.page.evaluate(TOO_WIDE) == [], (name, step)
     return step is not None

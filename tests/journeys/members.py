@@ -31,7 +31,7 @@ async def mira(scene: Scene, me: Visitor) -> Story:
     await says(card, "1024×768", "png", "5 credits held", "Painting")
     yield "private-painting"
 
-    assert await me.image_files(card) == [1024]
+    assert await me.wait_for_images(card) == [1024]
     await offers(card, *RESULT)
     again = await me.press_for(card, "Again", "as mira likes it", private=True)
     await says(again, "Painting")
@@ -41,7 +41,7 @@ async def mira(scene: Scene, me: Visitor) -> Story:
     for title, value in chosen.items():
         await expect(settings.get_by_label(title)).to_have_value(value)
     await pick(me, settings, "Who sees your images", "no")
-    await me.image_files(again)
+    await me.wait_for_images(again)
     yield "settings-again"
 
     full = await me.command(
@@ -58,7 +58,7 @@ async def mira(scene: Scene, me: Visitor) -> Story:
     await says(full, "768×1024 · seeds 42–43 · webp", "Painting")
     yield "every-option"
 
-    assert await me.image_files(full, 2) == [768, 768]
+    assert await me.wait_for_images(full, 2) == [768, 768]
     cover = full.get_by_role("button", name="Spoiler image, press to reveal")
     await cover.first.click()
     await expect(cover).to_have_count(1)
@@ -77,7 +77,7 @@ async def mira(scene: Scene, me: Visitor) -> Story:
     await says(edited, "1024×1024 · seeds 7–8 · webp", "Painting")
     yield "edited"
 
-    await me.image_files(edited, 2)
+    await me.wait_for_images(edited, 2)
     sure = await me.press_for(edited, "Delete", "Remove this card", private=True)
     await offers(sure, "Delete", "Keep")
     await me.press(sure, "Keep")
@@ -95,7 +95,7 @@ async def mira(scene: Scene, me: Visitor) -> Story:
     await says(direct, "Painting")
     yield "direct-message"
 
-    await me.image_files(direct)
+    await me.wait_for_images(direct)
     found = await me.command("history", search="LIKES mira")
     await is_private(found)
     await says(found, "as mira likes it")
@@ -103,7 +103,7 @@ async def mira(scene: Scene, me: Visitor) -> Story:
     yield "history-search"
 
     await me.go("gallery")
-    await me.image_files(sixth)
+    await me.wait_for_images(sixth)
     page = await me.command("history")
     await is_private(page)
     await says(page, "one more for a second page", "edited by mira", "its card is gone")
@@ -150,7 +150,7 @@ async def jonas(scene: Scene, me: Visitor) -> Story:
     await says(card, "Painting")
     yield "brought-along"
 
-    await me.image_files(card)
+    await me.wait_for_images(card)
     await offers(card, *RESULT)
     await says(await me.press_for(card, "Details", "Your credits", private=True), "a boat far away")
     yield "brought-along-details"
@@ -170,7 +170,7 @@ async def jonas(scene: Scene, me: Visitor) -> Story:
     await says(second, "Cancelled before it was sent", "returned")
     yield "line-full-and-cancelled"
 
-    await me.image_files(first, 4)
+    await me.wait_for_images(first, 4)
     await says(await me.command("credits"), "credits", "returned")
     yield "four-in-a-thread"
 

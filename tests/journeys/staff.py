@@ -35,7 +35,7 @@ async def sam(scene: Scene, me: Visitor) -> Story:
     await says(late, "Painting")
     yield "age-restricted"
 
-    await me.image_files(late)
+    await me.wait_for_images(late)
     await me.page.get_by_test_id("composer").fill("a fox in the snow")
     await me.page.keyboard.press("Enter")
     said = me.page.get_by_test_id("message").filter(has_text="a fox in the snow").first
@@ -55,7 +55,7 @@ async def sam(scene: Scene, me: Visitor) -> Story:
     await says(fox, "Painting")
     yield "from-a-message"
 
-    await me.image_files(fox)
+    await me.wait_for_images(fox)
     nothing = await _menu_answer(me, fox, "Imagine this")
     await says(nothing, "no text")
     yield "nothing-to-imagine"
@@ -72,9 +72,9 @@ async def sam(scene: Scene, me: Visitor) -> Story:
     await says(poster, "Painting")
     yield "forum-post"
 
-    await me.image_files(poster)
+    await me.wait_for_images(poster)
     await me.go("lounge")
-    await me.image_files(spoken)
+    await me.wait_for_images(spoken)
     await me.go("gallery")
     again = await me.press_for(scene.card(me, SHARED), "Again", SHARED)
     await says(again, "for @sam", "Painting")
@@ -87,7 +87,7 @@ async def sam(scene: Scene, me: Visitor) -> Story:
     await me.press(sure, "Delete")
     await says(sure, "was removed")
     await expect(scene.card(scene.visitors["olga"], MODERATED)).to_have_count(0)
-    await me.image_files(again)
+    await me.wait_for_images(again)
     await says(await me.command("credits"), "25 of 50 credits")
     yield "moderator-deleted"
 
@@ -109,10 +109,10 @@ async def olga(scene: Scene, me: Visitor) -> Story:
     await says(together, "Painting")
     yield "group"
 
-    await me.image_files(together)
+    await me.wait_for_images(together)
     await offers(together, *RESULT)
     await me.go("gallery")
-    await me.image_files(allowed)
+    await me.wait_for_images(allowed)
     await says(await me.command("help"), "1 to 4 images")
     yield "help"
 
@@ -123,7 +123,7 @@ async def olga(scene: Scene, me: Visitor) -> Story:
 
     (post,) = [label for label in await labels(page) if label.startswith("Post ")]
     posted = await me.press_for(page, post, KEPT, private=False, inside="[data-testid=gallery-image]")
-    await me.image_files(posted)
+    await me.wait_for_images(posted)
     yield "posted-here"
 
     await says(await me.command("settings"), "Your settings")
@@ -133,7 +133,7 @@ async def olga(scene: Scene, me: Visitor) -> Story:
 
 
 async def _menu_answer(me: Visitor, message: Locator, item: str) -> Locator:
-    known = await me.known()
+    known = await me.message_ids()
     await message.hover()
     await message.get_by_test_id("message-menu").click()
     await me.page.get_by_test_id(f"menu-{item.lower().replace(' ', '-')}").click()

@@ -11,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Locator, Page, expect
 
 from sandbox.world import Sandbox
-from scripts.visitor import DESK, PHONE, Visitor
+from scripts.visitor import DESKTOP, PHONE, Visitor
 from tests.e2e.trial import IMAGE_SECONDS, READY_SECONDS
 from tests.journeys.driving import TOO_WIDE, pictures_folder
 from tests.page.chromium import open_chromium
@@ -85,11 +85,11 @@ async def visit(browser: Browser, box: Sandbox) -> AsyncIterator[Visit]:
     folder, visitors = pictures_folder("polls"), list[Visitor]()
 
     async def arrive(name: str, **look: Any) -> Visitor:
-        visitors.append(await Visitor.arrive(browser, box.url, name, folder=folder, **look))
+        visitors.append(await Visitor.open(browser, box.url, name, folder=folder, **look))
         return visitors[-1]
 
     yield arrive
-    assert [line for each in visitors for line in each.complaints] == []
+    assert [line for each in visitors for line in each.console_errors] == []
     await asyncio.gather(*(each.page.context.close() for each in visitors))
 
 
@@ -106,7 +106,7 @@ async def test_nothing_jumps_while_a_card_becomes_an_image(visit: Visit, box: Sa
     await expect(mira.page.get_by_test_id("composer")).to_be_focused()
     await mira.page.evaluate(WATCH_SHIFTS)
     await expect(card).to_contain_text("Painting", timeout=30_000)
-    await mira.image_files(card, 2)
+    await mira.wait_for_images(card, 2)
     await expect(card.get_by_test_id("button-again")).to_be_in_viewport()
     assert await reading.evaluate("it => it.getBoundingClientRect().top") == top
     for visitor in (mira, jonas):
@@ -117,15 +117,15 @@ async def test_nothing_jumps_while_a_card_becomes_an_image(visit: Visit, box: Sa
 async def test_a_command_a_button_and_a_form_are_used_by_keyboard_alone_and_the_focus_is_seen(visit: Visit) -> None:
     jonas = await visit("jonas", dark=False)
     page = jonas.page
-    known = await jonas.known()
+    known = await jonas.message_ids()
     await page.keyboard.press("/")
     await page.keyboard.type("imagine")
     await page.keyboard.press("Enter")
     await page.keyboard.type("by keyboard alone")
     await page.keyboard.press("Enter")
     card = await jonas.find(known, "by keyboard alone")
-    await jonas.image_files(card)
-    known = await jonas.known()
+    await jonas.wait_for_images(card)
+    known = await jonas.message_ids()
     await _tab_back_to(page, card.get_by_test_id("button-edit"))
     await page.keyboard.press("Enter")
     await expect(page.get_by_test_id("field-prompt")).to_be_focused()
@@ -155,7 +155,7 @@ async def _tab_back_to(page: Page, wanted: Locator) -> None:
     raise AssertionError("not reached by Tab")
 
 
-@pytest.mark.parametrize(("size", "dark"), [(PHONE, True), (PHONE, False), (DESK, True), (DESK, False)])
+@pytest.mark.parametrize(("size", "dark"), [(PHONE, True), (PHONE, False), (DESKTOP, True), (DESKTOP, False)])
 async def test_every_card_is_readable_on_a_phone_and_a_desk_in_the_dark_and_in_light(
     visit: Visit, size: tuple[int, int], dark: bool
 ) -> None:
@@ -163,7 +163,7 @@ async def test_every_card_is_readable_on_a_phone_and_a_desk_in_the_dark_and_in_l
     sam = await visit("sam", size=size, dark=dark, channel="studio")
     if not await sam.page.get_by_test_id("only-you").count():
         card = await sam.command("imagine", prompt="W" * 120 + " a long word and many more words " * 8, size=SMALL)
-        await sam.image_files(card)
+        await sam.wait_for_images(card)
         await sam.press_for(card, "Details", "Your credits", private=True)
         await sam.press_for(card, "Delete", "Remove this card", private=True)
         for command in COMMANDS:
@@ -177,6 +177,6 @@ async def test_every_card_is_readable_on_a_phone_and_a_desk_in_the_dark_and_in_l
     await expect(form.get_by_test_id("modal-submit")).to_be_in_viewport(ratio=1)
     assert await sam.page.evaluate(TOO_WIDE) == []
     assert await sam.page.evaluate(CUT_OFF) == []
-    await sam.keep(f"form-{size[0]}-{'dark' if dark else 'light'}")
+    await sam.screenshot(f"form-{size[0]}-{'dark' if dark else 'light'}")
     await sam.page.keyboard.press("Escape")
     await expect(form).to_be_hidden()

@@ -1,4 +1,4 @@
-"""Finds and opens a Chromium for tests of the page. A browser's own calls home are switched off."""
+"""Finds and opens Chromium for tests of the page, without its own background network calls."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ ARGUMENTS = (
 
 
 def find_chromium() -> str | None:
-    """The path of an installed Chromium, or None."""
+    """Return the path of an installed Chromium, or None."""
     return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
 def require_chromium() -> str:
-    """The path of Chromium; skips the test where there is none, but fails in CI: there it has to be."""
+    """Return the path of Chromium. Without one, skip the test; in CI, fail it."""
     path = find_chromium()
     if path is None:
         reason = "no Chromium is installed (Debian: apt install chromium); the page is not tested here"

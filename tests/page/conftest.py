@@ -1,4 +1,4 @@
-"""The page in a real Chromium, over the real sandbox, without the product's bot."""
+"""Fixtures: the page in Chromium, on the real sandbox, with TinyBot in the place of the product's bot."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ async def bot(box: Sandbox) -> AsyncIterator[TinyBot]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def visit(browser: Browser, box: Sandbox) -> AsyncIterator[Visit]:
-    """Opens the page as a person in a channel; at the end, no page may have complained in its console."""
+    """Return a function that opens the page as a person in a channel. The test fails on any error in a console."""
     contexts = []
-    complaints: list[str] = []
+    console_errors: list[str] = []
 
     async def open_page(
         person: str = "mira", channel: str = "gallery", *, width: int = 1280, height: int = 800
@@ -55,10 +55,10 @@ async def visit(browser: Browser, box: Sandbox) -> AsyncIterator[Visit]:
         contexts.append(context)
         page = await context.new_page()
         page.set_default_timeout(5000)
-        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+        page.on("pageerror", lambda error: console_errors.append(f"error: {error}"))
         page.on(
             "console",
-            lambda it: complaints.append(f"{it.type}: {it.text}") if it.type in ("error", "warning") else None,
+            lambda it: console_errors.append(f"{it.type}: {it.text}") if it.type in ("error", "warning") else None,
         )
         await page.goto(f"{box.url}/#as={person}&in={channel}")
         await page.wait_for_selector("body[data-ready]")
@@ -67,12 +67,12 @@ async def visit(browser: Browser, box: Sandbox) -> AsyncIterator[Visit]:
     yield open_page
     for context in contexts:
         await context.close()
-    assert complaints == []
+    assert console_errors == []
 
 
 @pytest.fixture
-def picture() -> Callable[[int, int], bytes]:
-    """A PNG of this width and height."""
+def make_image() -> Callable[[int, int], bytes]:
+    """Return a function that makes a PNG of a width and height."""
 
     def draw(width: int, height: int) -> bytes:
         file = io.BytesIO()

@@ -1,4 +1,4 @@
-"""The page around the messages: people, channels, panel, a phone's width, coming back after the line broke."""
+"""The page around the messages: people, channels, panel, a phone's width, reconnecting."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TOO_WIDE = """[...document.querySelectorAll("html, #app, #main, #messages, .cont
   .filter((it) => it.scrollWidth > it.clientWidth + 1).map((it) => it.id || it.className)"""
 
 
-async def test_the_page_says_who_you_are_where_you_are_and_what_is_special_there(visit: Visit) -> None:
+async def test_the_page_shows_person_channel_and_notes_on_the_channel(visit: Visit) -> None:
     page = await visit()
     await expect(page.get_by_test_id("me")).to_have_text("mira · member")
     await expect(page.get_by_test_id("channel-gallery")).to_have_attribute("aria-current", "page")
@@ -38,7 +38,7 @@ async def test_the_page_says_who_you_are_where_you_are_and_what_is_special_there
     await expect(page.get_by_test_id("me")).to_have_text("sam · moderator")
 
 
-async def test_every_kind_of_place_stands_in_the_list_and_is_opened_by_keyboard(visit: Visit, bot: TinyBot) -> None:
+async def test_every_kind_of_channel_is_listed_and_opened_by_keyboard(visit: Visit, bot: TinyBot) -> None:
     page = await visit()
     places = page.get_by_role("navigation", name="Channels")
     await expect(places.get_by_role("button")).to_have_text(
@@ -75,7 +75,7 @@ async def _tab_to(page: Page, test_id: str) -> None:
     raise AssertionError(f"{test_id} is not reached by Tab")
 
 
-async def test_what_one_person_says_reaches_the_other_and_a_moderator_may_delete_it(visit: Visit) -> None:
+async def test_a_message_reaches_other_people_and_a_moderator_can_delete_it(visit: Visit) -> None:
     mira, sam = await visit("mira"), await visit("sam")
     await mira.get_by_test_id("composer").fill("good morning")
     await mira.keyboard.press("Enter")
@@ -86,7 +86,7 @@ async def test_what_one_person_says_reaches_the_other_and_a_moderator_may_delete
     await expect(mira.get_by_test_id("message")).to_have_count(0)
 
 
-async def test_timestamps_count_with_the_sandboxs_clock(visit: Visit, bot: TinyBot, box: Sandbox) -> None:
+async def test_relative_timestamps_follow_the_sandboxs_clock(visit: Visit, bot: TinyBot, box: Sandbox) -> None:
     soon = box.clock.now_ms() // 1000 + 2 * 3600 + 30
     await bot.post("gallery", text(f"refills <t:{soon}:R>"))
     page = await visit()
@@ -98,7 +98,7 @@ async def test_timestamps_count_with_the_sandboxs_clock(visit: Visit, bot: TinyB
     await expect(page.locator(".md")).to_have_text("refills 22 hours ago")
 
 
-async def test_the_image_services_mood_is_set_for_good_or_for_the_next_few(visit: Visit, box: Sandbox) -> None:
+async def test_the_mood_is_set_until_changed_or_for_the_next_tasks(visit: Visit, box: Sandbox) -> None:
     page = await visit()
     await page.get_by_test_id("panel-mood").select_option("declined")
     await expect(page.get_by_test_id("panel-mood-help")).to_contain_text("content policy")
@@ -134,7 +134,7 @@ async def test_a_phone_shows_everything_without_sideways_scrolling(visit: Visit,
     assert await page.evaluate(TOO_WIDE) == []
 
 
-async def test_the_page_comes_back_by_itself(browser: Browser, tmp_path: Path) -> None:
+async def test_the_page_reconnects_by_itself(browser: Browser, tmp_path: Path) -> None:
     async with Sandbox(data_dir=tmp_path / "first") as box:
         page = await browser.new_page()
         await page.goto(box.url)

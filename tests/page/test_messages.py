@@ -1,4 +1,4 @@
-"""What messages look like and do: hostile text, cards that change in place, pictures, forms, private answers."""
+"""Messages on the page: hostile text, cards that change in place, images, forms, private answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HOSTILE = (
 )
 
 
-async def test_hostile_text_stays_inert(visit: Visit, bot: TinyBot) -> None:
+async def test_hostile_text_has_no_effect(visit: Visit, bot: TinyBot) -> None:
     await bot.say("gallery", HOSTILE)
     await bot.post("gallery", card(text(HOSTILE), text("-# the line after")))
     page = await visit()
@@ -44,7 +44,7 @@ async def test_hostile_text_stays_inert(visit: Visit, bot: TinyBot) -> None:
     await expect(page.locator(".message.pinged")).to_have_count(0)
 
 
-async def test_no_text_makes_the_reader_slow(visit: Visit) -> None:
+async def test_no_text_makes_the_markdown_parser_slow(visit: Visit) -> None:
     page = await visit()
     slowest = await page.evaluate(
         """async () => {
@@ -61,7 +61,7 @@ async def test_no_text_makes_the_reader_slow(visit: Visit) -> None:
     assert slowest < 400, f"{slowest} ms"
 
 
-async def test_markdown_is_shown_as_discord_shows_it(visit: Visit, bot: TinyBot, box: Sandbox) -> None:
+async def test_markdown_is_rendered_as_in_discord(visit: Visit, bot: TinyBot, box: Sandbox) -> None:
     sam = box.discord.people["sam"].id
     await bot.post(
         "gallery", text(f"# Head\n**bold** *it* __un__ ~~st~~ `co` ||sp||\n> quote\n- one\n- two\n-# small <@{sam}>")
@@ -74,13 +74,13 @@ async def test_markdown_is_shown_as_discord_shows_it(visit: Visit, bot: TinyBot,
     assert found == ["Head", "bold", "it", "un", "st", "co", "sp", "quote", "one", "two", "small @sam", "@sam"]
 
 
-async def test_a_card_changes_in_place_and_the_reader_stays_where_they_read(
-    visit: Visit, bot: TinyBot, box: Sandbox, picture: Callable[[int, int], bytes]
+async def test_an_edited_card_keeps_image_focus_and_scroll_position(
+    visit: Visit, bot: TinyBot, box: Sandbox, make_image: Callable[[int, int], bytes]
 ) -> None:
     first = await bot.post(
         "gallery",
         card(gallery(("one", "a harbour")), text("**a harbour**"), row(button("Again"))),
-        one=picture(768, 1024),
+        one=make_image(768, 1024),
     )
     for number in range(6):
         await box.discord.actor("sam").say("gallery", f"line {number}\n" * 8)
@@ -89,14 +89,14 @@ async def test_a_card_changes_in_place_and_the_reader_stays_where_they_read(
     await page.get_by_test_id("button-again").focus()
     log = page.get_by_role("log")
     await log.evaluate("it => { it.scrollTop = 60 }")
-    picture_top = await page.get_by_test_id("gallery-image").evaluate("it => it.getBoundingClientRect().top")
+    image_top = await page.get_by_test_id("gallery-image").evaluate("it => it.getBoundingClientRect().top")
     kept = [{"type": 12, "items": first["components"][0]["components"][0]["items"]}]
     await bot.edit(first, card(*kept, text("**a harbour, changed**"), row(button("Again"), button("Edit"))))
     await expect(page.get_by_test_id("button-edit")).to_be_visible()
     await expect(page.get_by_test_id("button-again")).to_be_focused()
     assert await page.get_by_test_id("gallery-image").evaluate(
         "it => [it.dataset.same, it.getBoundingClientRect().top]"
-    ) == ["yes", picture_top]
+    ) == ["yes", image_top]
     await bot.say("gallery", "news at the end")
     await expect(page.get_by_test_id("message")).to_have_count(8)
     assert await log.evaluate("it => it.scrollTop") == 60
@@ -106,11 +106,11 @@ async def test_a_card_changes_in_place_and_the_reader_stays_where_they_read(
     assert await log.evaluate("it => it.scrollHeight - it.scrollTop - it.clientHeight") < 2
 
 
-async def test_an_image_has_its_place_before_its_bytes_and_opens_large(
-    visit: Visit, bot: TinyBot, picture: Callable[[int, int], bytes]
+async def test_an_images_space_is_reserved_before_it_loads_and_a_click_opens_it_large(
+    visit: Visit, bot: TinyBot, make_image: Callable[[int, int], bytes]
 ) -> None:
     names = ("one", "two", "three", "four")
-    files = {name: picture(512, 768) for name in names}
+    files = {name: make_image(512, 768) for name in names}
     await bot.post("gallery", gallery(*((name, f"view {name}") for name in names)), **files)
     page = await visit()
     shapes = await page.eval_on_selector_all(
@@ -134,11 +134,11 @@ async def test_an_image_has_its_place_before_its_bytes_and_opens_large(
 
 
 async def test_a_spoiler_is_covered_until_it_is_pressed(
-    visit: Visit, bot: TinyBot, picture: Callable[[int, int], bytes]
+    visit: Visit, bot: TinyBot, make_image: Callable[[int, int], bytes]
 ) -> None:
     hidden = gallery(("one", "a secret"))
     hidden["items"][0]["spoiler"] = True
-    await bot.post("gallery", hidden, one=picture(64, 64))
+    await bot.post("gallery", hidden, one=make_image(64, 64))
     page = await visit()
     cover = page.get_by_role("button", name="Spoiler image, press to reveal")
     assert "blur" in await page.get_by_test_id("gallery-image").evaluate("it => getComputedStyle(it).filter")
@@ -162,7 +162,7 @@ async def test_a_link_to_a_message_stays_on_the_page(visit: Visit, bot: TinyBot,
     await expect(page.get_by_test_id("message").first).to_contain_text("the card")
 
 
-async def test_a_ping_is_marked_counted_elsewhere_and_leads_to_its_card(
+async def test_a_ping_is_marked_counted_in_other_channels_and_links_to_its_card(
     visit: Visit, bot: TinyBot, box: Sandbox
 ) -> None:
     target = await bot.post("gallery", card(text("**a cat**")))

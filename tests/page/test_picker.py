@@ -1,4 +1,4 @@
-"""The slash picker and its options, by keyboard alone."""
+"""The list of commands and the options of a command, by keyboard."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def test_a_command_is_picked_filled_and_sent_by_keyboard_alone(visit: Visi
     assert given == {"prompt": "a lighthouse in a storm", "size": "1024*1536"}
 
 
-async def test_a_wrong_number_is_told_beside_its_option_and_nothing_is_sent(visit: Visit, bot: TinyBot) -> None:
+async def test_a_wrong_number_shows_an_error_at_its_option_and_nothing_is_sent(visit: Visit, bot: TinyBot) -> None:
     page = await visit()
     await page.get_by_test_id("composer").fill("/imagine a cat")
     await page.get_by_test_id("add-option-seed").click()
@@ -56,7 +56,7 @@ async def test_a_wrong_number_is_told_beside_its_option_and_nothing_is_sent(visi
     assert bot.interactions == []
 
 
-async def test_a_text_one_too_long_is_refused_and_the_longest_is_sent_whole(visit: Visit, bot: TinyBot) -> None:
+async def test_a_text_above_the_limit_is_refused_and_one_at_the_limit_is_sent(visit: Visit, bot: TinyBot) -> None:
     page = await visit()
     await page.get_by_test_id("composer").fill("/imagine x")
     await page.get_by_test_id("option-prompt").fill("🙂" * 2001)
@@ -68,7 +68,7 @@ async def test_a_text_one_too_long_is_refused_and_the_longest_is_sent_whole(visi
     assert bot.interactions[0]["data"]["options"][0]["value"] == "🙂" * 2000
 
 
-async def test_escape_leaves_and_backspace_removes_an_empty_option(visit: Visit, bot: TinyBot) -> None:
+async def test_escape_closes_the_command_and_backspace_removes_an_empty_option(visit: Visit, bot: TinyBot) -> None:
     page = await visit()
     await page.get_by_test_id("composer").fill("/imagine x")
     await page.get_by_test_id("add-option-seed").click()
@@ -81,7 +81,7 @@ async def test_escape_leaves_and_backspace_removes_an_empty_option(visit: Visit,
     assert bot.interactions == []
 
 
-async def test_a_command_that_nobody_answers_says_so(visit: Visit, bot: TinyBot, box: Sandbox) -> None:
+async def test_an_unanswered_command_shows_the_error(visit: Visit, bot: TinyBot, box: Sandbox) -> None:
     bot.answer = lambda _: None
     for _ in range(4):
         await box.discord.actor("sam").say("gallery", "a long message\n" * 9)

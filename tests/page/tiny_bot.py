@@ -1,4 +1,4 @@
-"""A bot of a few lines over raw HTTP and a raw websocket: the page's tests need answers, not the product."""
+"""A small bot over raw HTTP and a raw websocket, for the tests of the page."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ COMMANDS: list[Json] = [
 
 
 class TinyBot:
-    """Answers each interaction with what `answer(interaction)` gives: an interaction callback, or None for silence."""
+    """Answers each interaction with what `answer(interaction)` returns: an interaction callback, or None
+    for no answer.
+    """
 
     def __init__(self, box: Sandbox) -> None:
         self._box = box
@@ -87,7 +89,7 @@ class TinyBot:
         return self._box.discord.channels[name].id
 
     async def post(self, channel: str, *components: Json, **files: bytes) -> Json:
-        """Post a Components V2 message; `files` are name=bytes, reached as attachment://name.png."""
+        """Post a Components V2 message; *files*: name=bytes, named by attachment://name.png."""
         payload = {"flags": V2, "components": list(components)}
         return await self._send(channel, payload, files)
 
@@ -123,9 +125,9 @@ class TinyBot:
             await socket.send_json({"op": 2, "d": identify})
             async for frame in socket:
                 if frame.type is aiohttp.WSMsgType.TEXT:
-                    await self._hear(frame.json())
+                    await self._receive(frame.json())
 
-    async def _hear(self, event: Json) -> None:
+    async def _receive(self, event: Json) -> None:
         if event.get("t") == "READY":
             self._ready.set()
         if event.get("t") != "INTERACTION_CREATE":

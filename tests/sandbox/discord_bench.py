@@ -1,4 +1,4 @@
-"""A local Discord on a port of its own, a raw REST and gateway client for it, and the real discord.py pointed at it."""
+"""A local Discord on a port of its own, with a raw REST client and a raw gateway client."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PAINT: dict[str, Any] = {
 
 
 def png(width: int = 2, height: int = 3, padding: int = 0) -> bytes:
-    """A PNG that any decoder takes, made larger by a text chunk when asked."""
+    """Return a valid PNG; *padding*: the bytes of a text chunk that makes it larger."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -65,7 +65,7 @@ class Reply:
         return self.body["code"]
 
     def error_codes(self) -> set[str]:
-        """All short codes in the nested errors tree."""
+        """Return all short codes in the nested errors tree."""
 
         def gather(node: Any) -> set[str]:
             found = {error["code"] for error in node.get("_errors", [])} if isinstance(node, dict) else set()
@@ -76,8 +76,8 @@ class Reply:
 
 
 @dataclass
-class Line:
-    """A raw gateway connection that keeps every frame it received."""
+class GatewayClient:
+    """A raw gateway connection; `frames`: all that it received."""
 
     socket: aiohttp.ClientWebSocketResponse
     frames: list[dict[str, Any]] = field(default_factory=list)
@@ -153,20 +153,18 @@ class Bench:
         return await self.rest("PUT", f"/applications/{self.discord.application_id}/commands", list(commands))
 
     @contextlib.asynccontextmanager
-    async def line(self, *, identify: bool = True, **changes: Any) -> AsyncIterator[Line]:
+    async def connect(self, *, identify: bool = True, **changes: Any) -> AsyncIterator[GatewayClient]:
         async with self.http.ws_connect(f"{self.url}/gateway?v=10&encoding=json") as socket:
-            line = Line(socket)
-            hello = await line.next()
+            client = GatewayClient(socket)
+            hello = await client.next()
             assert hello["op"] == 10
             if identify:
-                await line.identify(self.discord.token, **changes)
-                await line.event("READY")
-            yield line
+                await client.identify(self.discord.token, **changes)
+                await client.event("READY")
+            yield client
 
-    # --- interactions by hand ---
-
-    async def painted(self, person: str = "mira", channel: str = "gallery", **options: Any) -> Act:
-        """Someone types /paint; nobody has answered yet."""
+    async def paint(self, person: str = "mira", channel: str = "gallery", **options: Any) -> Act:
+        """Use the command /paint as a person; it is not answered yet."""
         number = await self.actor(person).command(channel, "paint", **({"prompt": "a castle"} | options))
         return self.act(person, number)
 
@@ -177,7 +175,7 @@ class Bench:
 
 @dataclass
 class Act:
-    """One interaction as the bot sees it: its id and token, and the calls that go with them."""
+    """One interaction as the bot gets it: its id, its token, and the calls with them."""
 
     bench: Bench
     person: str

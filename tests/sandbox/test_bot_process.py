@@ -1,4 +1,4 @@
-"""The supervisor of the bot process, with small scripts in the bot's place; and the clock that such a process sees."""
+"""BotProcess with small scripts in the bot's place, and the clock in such a process."""
 
 import asyncio
 import os
@@ -43,7 +43,7 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
 
 
 def exists(process_id: int | None) -> bool:
-    """True while the process lives; one that has ended but is not waited for (a zombie) does not."""
+    """Return whether the process runs; a zombie does not."""
     try:
         return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -66,7 +66,7 @@ async def ended(bot: BotProcess) -> None:
     raise AssertionError("the process did not end")
 
 
-async def test_a_process_is_starting_until_it_says_that_it_is_ready(make: Make) -> None:
+async def test_a_process_is_starting_until_it_prints_ready(make: Make) -> None:
     bot = make("import time; time.sleep(0.2); print('already up'); time.sleep(0.2)\n" + SLEEPER)
     assert (bot.state, bot.pid) == (BotState.STOPPED, None)
     await bot.start()
@@ -77,7 +77,7 @@ async def test_a_process_is_starting_until_it_says_that_it_is_ready(make: Make) 
     assert list(bot.log)[-2:] == ["already up", "I am ready"]
 
 
-async def test_a_process_is_running_once_it_is_seen_to_be_connected_whatever_it_prints(make: Make) -> None:
+async def test_with_is_connected_a_process_is_running_once_connected_whatever_it_prints(make: Make) -> None:
     connected = False
     bot = make(SLEEPER, is_connected=lambda: connected)
     await bot.start()
@@ -88,7 +88,7 @@ async def test_a_process_is_running_once_it_is_seen_to_be_connected_whatever_it_
     assert bot.state is BotState.RUNNING
 
 
-async def test_kill_ends_it_at_once_even_when_it_ignores_sigterm(make: Make) -> None:
+async def test_kill_ends_a_process_that_ignores_sigterm(make: Make) -> None:
     bot = make(STUBBORN)
     await bot.start()
     await bot.wait_ready(5)
@@ -98,7 +98,7 @@ async def test_kill_ends_it_at_once_even_when_it_ignores_sigterm(make: Make) -> 
     assert bot.log[-1] == "[sandbox] ended by signal 9"
 
 
-async def test_stop_lets_it_finish_and_calls_that_stopped(make: Make) -> None:
+async def test_stop_lets_the_process_finish_its_work(make: Make) -> None:
     bot = make(
         "import signal, sys, time\n"
         "signal.signal(signal.SIGTERM, lambda *_: (print('drained', flush=True), sys.exit(0)))\n" + SLEEPER
@@ -110,7 +110,7 @@ async def test_stop_lets_it_finish_and_calls_that_stopped(make: Make) -> None:
     assert list(bot.log)[-2:] == ["drained", "[sandbox] ended with exit code 0"]
 
 
-async def test_stop_kills_what_does_not_listen(make: Make) -> None:
+async def test_stop_kills_a_process_that_ignores_sigterm(make: Make) -> None:
     bot = make(STUBBORN)
     await bot.start()
     await bot.wait_ready(5)
@@ -119,7 +119,7 @@ async def test_stop_kills_what_does_not_listen(make: Make) -> None:
     assert bot.log[-1] == "[sandbox] ended by signal 9"
 
 
-async def test_one_that_ends_by_itself_has_died_or_stopped_by_its_exit_code_and_is_not_started_again(
+async def test_a_process_that_ends_by_itself_is_stopped_for_exit_code_0_else_died_and_is_not_restarted(
     make: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     bot = make("import sys; print('no token'); sys.exit(78)")
@@ -148,7 +148,7 @@ async def test_starting_twice_starts_once_and_a_restart_is_another_process(make:
     assert bot.pid != first
 
 
-async def test_a_start_while_it_is_being_stopped_waits_for_the_end_and_starts_anew(make: Make) -> None:
+async def test_a_start_during_a_stop_waits_for_the_end_and_then_starts(make: Make) -> None:
     bot = make(STUBBORN)
     await bot.start()
     await bot.wait_ready(5)
@@ -161,7 +161,7 @@ async def test_a_start_while_it_is_being_stopped_waits_for_the_end_and_starts_an
 
 
 @pytest.mark.parametrize("end", [BotProcess.kill, BotProcess.stop])
-async def test_what_the_bot_started_ends_with_it(make: Make, end: Callable[[BotProcess], Awaitable[None]]) -> None:
+async def test_child_processes_of_the_bot_end_with_it(make: Make, end: Callable[[BotProcess], Awaitable[None]]) -> None:
     bot = make(
         "import subprocess, sys\n"
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
@@ -175,7 +175,7 @@ async def test_what_the_bot_started_ends_with_it(make: Make, end: Callable[[BotP
     assert await gone(child)
 
 
-async def test_it_sees_only_the_given_environment_and_runs_in_its_data_folder(make: Make, tmp_path: Path) -> None:
+async def test_the_process_gets_only_the_given_environment_and_its_data_folder(make: Make, tmp_path: Path) -> None:
     bot = make(
         "import os, sys\nfor name in sorted(os.environ): print(name)\nprint(os.getcwd())\nprint(sys.argv[0])\n",
         environment={"DISCORD_TOKEN": "a.b.c"},
@@ -191,7 +191,7 @@ async def test_it_sees_only_the_given_environment_and_runs_in_its_data_folder(ma
     assert (folder, script) == (str(tmp_path / "data"), str(tmp_path / "bot.py"))
 
 
-async def test_the_last_200_lines_are_kept_and_all_of_them_stand_in_the_log_file(make: Make, tmp_path: Path) -> None:
+async def test_the_last_200_lines_are_kept_and_all_lines_are_in_the_log_file(make: Make, tmp_path: Path) -> None:
     bot = make("import sys\nfor n in range(500): print(n)\nprint('x' * 100_000)\nsys.stdout.buffer.write(b'\\xff')\n")
     await bot.start()
     await ended(bot)
@@ -202,14 +202,14 @@ async def test_the_last_200_lines_are_kept_and_all_of_them_stand_in_the_log_file
     assert list(bot.log) == lines[-200:]
 
 
-async def test_colours_are_taken_out_of_the_lines(make: Make) -> None:
+async def test_colour_codes_are_removed_from_lines(make: Make) -> None:
     bot = make("print('\\x1b[34;1mINFO\\x1b[0m logged \\x1b[35min\\x1b[0m')")
     await bot.start()
     await ended(bot)
     assert bot.log[1] == "INFO logged in"
 
 
-async def test_a_script_that_is_not_there_has_died_and_says_why(make: Make) -> None:
+async def test_a_missing_script_is_died_with_the_reason_in_the_log(make: Make) -> None:
     bot = make(None)
     await bot.start()
     await ended(bot)
@@ -217,7 +217,7 @@ async def test_a_script_that_is_not_there_has_died_and_says_why(make: Make) -> N
     assert any("can't open file" in line for line in bot.log)
 
 
-async def test_a_folder_that_is_not_there_has_died_and_says_why(tmp_path: Path) -> None:
+async def test_a_missing_data_folder_is_died_with_the_reason_in_the_log(tmp_path: Path) -> None:
     nowhere = tmp_path / "gone"
     nowhere.mkdir()
     bot = BotProcess(tmp_path / "bot.py", environment=dict, data_dir=nowhere, now_ms=int)
@@ -228,7 +228,7 @@ async def test_a_folder_that_is_not_there_has_died_and_says_why(tmp_path: Path) 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills a child with its parent")
-def test_a_killed_sandbox_leaves_no_bot_behind(tmp_path: Path) -> None:
+def test_the_bot_ends_when_the_sandbox_is_killed(tmp_path: Path) -> None:
     (tmp_path / "bot.py").write_text(SLEEPER)
     parent = subprocess.Popen(
         [
@@ -267,7 +267,7 @@ def run_with_shim(source: str, clock_file: Path | None) -> str:
     ).stdout
 
 
-def test_the_process_sees_the_sandbox_clock_and_each_of_its_jumps_but_monotonic_time_stays(tmp_path: Path) -> None:
+def test_time_in_the_process_follows_the_sandbox_clock_and_monotonic_time_does_not(tmp_path: Path) -> None:
     clock = SandboxClock(tmp_path / "offset")
     clock.advance(3600)
     told = run_with_shim(
@@ -286,7 +286,7 @@ def test_the_process_sees_the_sandbox_clock_and_each_of_its_jumps_but_monotonic_
     assert monotonic_seconds < 10
 
 
-def test_without_a_clock_file_time_is_left_alone() -> None:
+def test_without_a_clock_file_time_is_unchanged() -> None:
     assert run_with_shim("import time; print(time.time.__module__)", None).strip() == "time"
 
 

@@ -16,7 +16,7 @@ def messages(bench: Bench, channel: str, message_id: str | int = "") -> str:
     return f"/channels/{bench.channel_id(channel)}/messages{tail}"
 
 
-async def test_the_bot_posts_edits_reads_and_deletes_where_it_may(bench: Bench) -> None:
+async def test_the_bot_posts_edits_reads_and_deletes_where_it_has_permission(bench: Bench) -> None:
     posted = await bench.rest("POST", messages(bench, "gallery"), HELLO)
     assert posted.status == 200 and posted.body["author"]["bot"] is True
     one = messages(bench, "gallery", posted.body["id"])
@@ -34,7 +34,7 @@ async def test_without_the_bots_token_every_bot_route_is_401(bench: Bench, autho
     assert (reply.status, reply.body) == (401, {"message": "401: Unauthorized", "code": 0})
 
 
-async def test_a_channel_that_the_bot_may_not_post_in_refuses_with_50013(bench: Bench) -> None:
+async def test_a_post_without_permission_is_refused_with_50013(bench: Bench) -> None:
     reply = await bench.rest("POST", messages(bench, "no-posting"), HELLO)
     assert (reply.status, reply.code) == (403, 50013)
     files = await bench.rest("POST", messages(bench, "no-posting"), HELLO, files=[("a.txt", b"a")])
@@ -54,18 +54,18 @@ async def test_a_server_without_the_bot_refuses_with_50001(bench: Bench) -> None
         assert (reply.status, reply.code) == (403, 50001), path
 
 
-async def test_an_answer_in_a_server_without_the_bot_can_not_be_edited_by_the_bots_token(bench: Bench) -> None:
-    act = await bench.painted(channel="pier")
+async def test_an_answer_in_a_server_without_the_bot_cannot_be_edited_with_the_bots_token(bench: Bench) -> None:
+    act = await bench.paint(channel="pier")
     shown = await act.callback({"type": 4, "data": HELLO})
     path = messages(bench, "pier", shown.body["resource"]["message"]["id"])
     assert (await bench.rest("PATCH", path, HELLO)).code == 50001
     assert (await act.edit({"content": "by the token it can"})).status == 200
 
 
-async def test_a_public_answer_can_be_edited_by_the_bots_token_after_the_interactions_token_has_died(
+async def test_a_public_answer_can_be_edited_with_the_bots_token_after_the_interactions_token_has_expired(
     bench: Bench,
 ) -> None:
-    act = await bench.painted()
+    act = await bench.paint()
     shown = await act.callback({"type": 4, "data": HELLO})
     bench.clock.advance(16 * 60)
     path = messages(bench, "gallery", shown.body["resource"]["message"]["id"])
@@ -85,7 +85,7 @@ async def test_unknown_things_are_404_with_their_own_code(bench: Bench) -> None:
     assert bench.discord.violations == []
 
 
-async def test_someone_elses_message_can_be_neither_edited_nor_deleted(bench: Bench) -> None:
+async def test_another_authors_message_cannot_be_edited_or_deleted(bench: Bench) -> None:
     number = await bench.actor("mira").say("gallery", "mine")
     assert (await bench.rest("PATCH", messages(bench, "gallery", number), HELLO)).code == 50005
     assert (await bench.rest("DELETE", messages(bench, "gallery", number))).code == 50013
@@ -97,7 +97,7 @@ async def test_an_empty_message_is_refused_with_50006(bench: Bench, body: dict[s
     assert (reply.status, reply.code) == (400, 50006)
 
 
-async def test_the_v2_flag_cannot_be_taken_back_and_text_must_go_when_it_comes(bench: Bench) -> None:
+async def test_the_v2_flag_cannot_be_removed_and_content_must_be_cleared_when_it_is_set(bench: Bench) -> None:
     parts = [{"type": 10, "content": "card"}]
     posted = await bench.rest("POST", messages(bench, "gallery"), HELLO)
     path = messages(bench, "gallery", posted.body["id"])
@@ -116,7 +116,7 @@ async def test_a_failed_edit_changes_nothing(bench: Bench) -> None:
     assert (await bench.rest("GET", path)).body["content"] == "hello"
 
 
-async def test_the_same_nonce_makes_one_message_when_it_is_enforced(bench: Bench) -> None:
+async def test_with_enforce_nonce_the_same_nonce_makes_one_message(bench: Bench) -> None:
     sent = {"content": "once", "nonce": "img-1", "enforce_nonce": True}
     first = await bench.rest("POST", messages(bench, "gallery"), sent)
     again = await bench.rest("POST", messages(bench, "gallery"), sent)
@@ -126,7 +126,7 @@ async def test_the_same_nonce_makes_one_message_when_it_is_enforced(bench: Bench
     assert (await bench.rest("POST", messages(bench, "gallery"), HELLO | {"nonce": "x" * 26})).code == 50035
 
 
-async def test_a_channel_takes_three_edits_of_messages_older_than_an_hour_in_six_seconds(bench: Bench) -> None:
+async def test_a_channel_allows_three_edits_of_messages_older_than_an_hour_in_six_seconds(bench: Bench) -> None:
     old = [(await bench.rest("POST", messages(bench, "gallery"), HELLO)).body["id"] for _ in range(2)]
     elsewhere = (await bench.rest("POST", messages(bench, "studio"), HELLO)).body["id"]
     bench.clock.advance(3601)
@@ -143,7 +143,7 @@ async def test_a_channel_takes_three_edits_of_messages_older_than_an_hour_in_six
     assert (await bench.rest("PATCH", messages(bench, "gallery", old[0]), HELLO)).status == 200
 
 
-async def test_a_closed_dm_refuses_the_bot_with_50007_and_an_open_one_takes_its_message(bench: Bench) -> None:
+async def test_a_closed_dm_refuses_a_message_with_50007_and_an_open_one_accepts_it(bench: Bench) -> None:
     mira = bench.discord.people["mira"].id
     opened = await bench.rest("POST", "/users/@me/channels", {"recipient_id": str(mira)})
     assert opened.status == 200 and opened.body["type"] == 1
@@ -156,7 +156,7 @@ async def test_a_closed_dm_refuses_the_bot_with_50007_and_an_open_one_takes_its_
     assert (await bench.rest("POST", "/users/@me/channels", {"recipient_id": "1"})).code == 10013
 
 
-async def test_a_reply_pings_whom_it_may_and_a_ghost_reference_is_refused_unless_waived(bench: Bench) -> None:
+async def test_a_reply_pings_only_allowed_users_and_an_unknown_reference_is_refused_unless_waived(bench: Bench) -> None:
     number = await bench.actor("mira").say("gallery", "look")
     silent = {"message_reference": {"message_id": str(number)}, "allowed_mentions": {"parse": []}}
     quiet = await bench.rest("POST", messages(bench, "gallery"), HELLO | silent)
@@ -174,7 +174,9 @@ async def test_a_reply_pings_whom_it_may_and_a_ghost_reference_is_refused_unless
     ("method", "path", "status"),
     [("GET", "/guilds/1/members", 404), ("POST", "/channels/1/typing", 404), ("PUT", "/users/@me", 405)],
 )
-async def test_a_route_that_is_not_here_is_a_loud_failure(bench: Bench, method: str, path: str, status: int) -> None:
+async def test_an_unknown_route_is_refused_and_recorded_as_a_violation(
+    bench: Bench, method: str, path: str, status: int
+) -> None:
     reply = await bench.rest(method, path)
     assert reply.status == status
     assert [violation.where for violation in bench.discord.violations] == [f"{method} {path}"]
@@ -191,13 +193,13 @@ async def test_a_route_that_is_not_here_is_a_loud_failure(bench: Bench, method: 
         (b'{"content": "a", "tts": "yes"}', "application/json", 50035),
     ],
 )
-async def test_bodies_that_cannot_be_read_are_400(bench: Bench, raw: bytes, content_type: str, code: int) -> None:
+async def test_unreadable_bodies_are_400(bench: Bench, raw: bytes, content_type: str, code: int) -> None:
     reply = await bench.rest("POST", messages(bench, "gallery"), raw=raw, headers={"Content-Type": content_type})
     assert (reply.status, reply.code) == (400, code)
     assert len(bench.discord.violations) == 1
 
 
-async def test_commands_are_overwritten_as_a_whole_and_keep_their_ids(bench: Bench) -> None:
+async def test_overwritten_commands_keep_their_ids(bench: Bench) -> None:
     path = f"/applications/{bench.discord.application_id}/commands"
     first = (await bench.rest("GET", path)).body
     menu = {"name": "Imagine this", "type": 3}
@@ -210,34 +212,34 @@ async def test_commands_are_overwritten_as_a_whole_and_keep_their_ids(bench: Ben
     assert bad.code == 50035 and [each["name"] for each in (await bench.rest("GET", path)).body] == ["Imagine this"]
 
 
-async def test_entitlements_are_listed_filtered_consumed_and_told_on_shard_0(bench: Bench) -> None:
+async def test_entitlements_are_listed_filtered_consumed_and_sent_on_shard_0(bench: Bench) -> None:
     application, mira = bench.discord.application_id, bench.discord.people["mira"].id
     path = f"/applications/{application}/entitlements"
-    async with bench.line(shard=[0, 2]) as line:
+    async with bench.connect(shard=[0, 2]) as gateway:
         number = bench.discord.entitlements.give(mira, sku_id=7)
-        assert (await line.event("ENTITLEMENT_CREATE"))["id"] == str(number)
-        await bench.painted()
-        assert [each["sku_id"] for each in (await line.event("INTERACTION_CREATE"))["entitlements"]] == ["7"]
+        assert (await gateway.event("ENTITLEMENT_CREATE"))["id"] == str(number)
+        await bench.paint()
+        assert [each["sku_id"] for each in (await gateway.event("INTERACTION_CREATE"))["entitlements"]] == ["7"]
         assert len((await bench.rest("GET", f"{path}?sku_ids=7&limit=10")).body) == 1
         assert (await bench.rest("GET", f"{path}?sku_ids=8")).body == []
         assert (await bench.rest("POST", f"{path}/{number}/consume")).status == 204
         assert (await bench.rest("GET", path)).body[0]["consumed"] is True
         assert (await bench.rest("POST", f"{path}/6/consume")).code == 10029
         bench.discord.entitlements.take_back(number)
-        assert (await line.event("ENTITLEMENT_DELETE"))["deleted"] is True
+        assert (await gateway.event("ENTITLEMENT_DELETE"))["deleted"] is True
         assert (await bench.rest("GET", path)).body == []
         assert len((await bench.rest("GET", f"{path}?exclude_deleted=false")).body) == 1
 
 
-async def test_faults_of_an_answer_are_named_below_data(bench: Bench) -> None:
-    act = await bench.painted()
+async def test_errors_of_a_callback_are_nested_below_data(bench: Bench) -> None:
+    act = await bench.paint()
     body = {"content": "x", "flags": 1 << 15, "components": [{"type": 10, "content": "y"}]}
     reply = await act.callback({"type": 4, "data": body})
     assert set(reply.body["errors"]) == {"data"} and set(reply.body["errors"]["data"]) == {"content"}
     assert (await act.callback({"type": 4, "data": HELLO})).status == 200, "a refused answer is no answer"
 
 
-async def test_pages_of_messages_are_cut_by_before_after_and_around(bench: Bench) -> None:
+async def test_messages_are_listed_before_after_and_around_an_id(bench: Bench) -> None:
     numbers = [await bench.actor("mira").say("gallery", str(each)) for each in range(5)]
 
     async def page(query: str) -> list[int]:
@@ -254,20 +256,20 @@ async def test_pages_of_messages_are_cut_by_before_after_and_around(bench: Bench
         assert (reply.status, reply.code) == (400, 50035), query
 
 
-async def test_text_that_no_terminal_likes_goes_through_rest_gateway_and_page(bench: Bench) -> None:
+async def test_unusual_characters_pass_unchanged_through_rest_gateway_and_page(bench: Bench) -> None:
     odd = "\ud83d \u202e\u0000 \U0001f3f0 ﷽"
-    async with bench.line(intents=1 << 9) as line:
+    async with bench.connect(intents=1 << 9) as gateway:
         assert (await bench.rest("POST", messages(bench, "gallery"), {"content": odd})).body["content"] == odd
-        assert (await line.event("MESSAGE_CREATE"))["content"] == odd
+        assert (await gateway.event("MESSAGE_CREATE"))["content"] == odd
 
 
-async def test_a_user_can_be_looked_up(bench: Bench) -> None:
+async def test_a_user_can_be_fetched(bench: Bench) -> None:
     mira = bench.discord.people["mira"].id
     assert (await bench.rest("GET", f"/users/{mira}")).body["username"] == "mira"
     assert (await bench.rest("GET", "/users/1")).code == 10013
 
 
-async def test_direct_messages_that_are_opened_too_fast_are_refused_for_a_while(bench: Bench) -> None:
+async def test_direct_messages_opened_too_fast_are_refused_until_the_window_ends(bench: Bench) -> None:
     bench.discord.limit_new_dms(2, 10)
     recipient = {"recipient_id": str(bench.discord.people["mira"].id)}
     replies = [await bench.rest("POST", "/users/@me/channels", recipient) for _ in range(3)]

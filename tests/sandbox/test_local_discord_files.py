@@ -1,4 +1,4 @@
-"""Uploads, galleries and the CDN: what is kept, how it is shown, what its signed addresses are worth."""
+"""Uploads, galleries and the CDN: attachments, media of components, signed addresses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def media_of(reply: Reply) -> list[dict[str, Any]]:
 
 @pytest.fixture
 async def act(bench: Bench) -> Act:
-    deferred = await bench.painted()
+    deferred = await bench.paint()
     await deferred.callback({"type": 5})
     return deferred
 
@@ -32,7 +32,7 @@ async def fetch(bench: Bench, url: str) -> tuple[int, bytes, str]:
         return response.status, await response.read(), response.headers["Content-Type"]
 
 
-async def test_a_gallery_shows_its_upload_and_the_message_lists_no_attachment_beside_it(bench: Bench, act: Act) -> None:
+async def test_an_upload_in_a_gallery_is_not_listed_as_an_attachment(bench: Bench, act: Act) -> None:
     body = card("attachment://castle.png") | {"attachments": [{"id": 0, "filename": "castle.png", "description": "a"}]}
     reply = await act.edit(body, files=[("castle.png", png(64, 96))])
     (media,) = media_of(reply)
@@ -42,7 +42,7 @@ async def test_a_gallery_shows_its_upload_and_the_message_lists_no_attachment_be
     assert await fetch(bench, media["url"]) == (200, png(64, 96), "image/png")
 
 
-async def test_an_address_that_is_tampered_with_or_too_old_is_404(bench: Bench, act: Act) -> None:
+async def test_a_changed_or_expired_address_is_404(bench: Bench, act: Act) -> None:
     (media,) = media_of(await act.edit(card("attachment://a.png"), files=[("a.png", png())]))
     url = media["url"]
     for wrong in (
@@ -58,7 +58,7 @@ async def test_an_address_that_is_tampered_with_or_too_old_is_404(bench: Bench, 
     assert (await fetch(bench, fresh))[0] == 200
 
 
-async def test_an_edit_keeps_what_it_names_adds_what_is_new_and_drops_the_rest(bench: Bench, act: Act) -> None:
+async def test_an_edit_keeps_the_listed_attachments_adds_uploads_and_removes_the_rest(bench: Bench, act: Act) -> None:
     first = await act.edit(card("attachment://a.png"), files=[("a.png", png(1, 1))])
     kept = media_of(first)[0]["attachment_id"]
     body = card("attachment://a.png", "attachment://b.png")
@@ -73,7 +73,7 @@ async def test_an_edit_keeps_what_it_names_adds_what_is_new_and_drops_the_rest(b
     assert (await fetch(bench, media_of(second)[0]["url"]))[0] == 404, "the dropped file is gone"
 
 
-async def test_a_gallery_cannot_show_what_was_not_uploaded_or_is_being_taken_away(act: Act) -> None:
+async def test_a_gallery_cannot_name_a_missing_or_removed_attachment(act: Act) -> None:
     code = "UNFURLED_MEDIA_ITEM_REFERENCED_ATTACHMENT_NOT_FOUND"
     missing = await act.edit(card("attachment://none.png"))
     assert missing.code == 50035 and missing.error_codes() == {code}
@@ -82,7 +82,7 @@ async def test_a_gallery_cannot_show_what_was_not_uploaded_or_is_being_taken_awa
     assert (await act.edit(card("ftp://x/a.png"))).error_codes() == {"URL_TYPE_INVALID_SCHEME"}
 
 
-async def test_a_gallery_names_a_kept_attachment_only_where_the_request_lists_it_with_its_file_name(act: Act) -> None:
+async def test_a_gallery_can_name_a_kept_attachment_only_if_the_request_lists_its_file_name(act: Act) -> None:
     code = "UNFURLED_MEDIA_ITEM_REFERENCED_ATTACHMENT_NOT_FOUND"
     (media,) = media_of(await act.edit(card("attachment://a.png"), files=[("a.png", png())]))
     kept = {"id": media["attachment_id"]}
@@ -94,7 +94,7 @@ async def test_a_gallery_names_a_kept_attachment_only_where_the_request_lists_it
     assert media_of(listed)[0]["attachment_id"] == media["attachment_id"]
 
 
-async def test_more_text_than_discord_bears_is_a_500_and_changes_nothing(bench: Bench, act: Act) -> None:
+async def test_text_above_the_byte_limit_is_a_500_and_changes_nothing(bench: Bench, act: Act) -> None:
     def described(alt: str) -> dict[str, Any]:
         return card("attachment://a.png", "attachment://b.png", alt=alt)
 
@@ -122,9 +122,9 @@ async def test_ten_mebibytes_fit_and_one_byte_more_is_413(bench: Bench, act: Act
     assert bench.discord.violations == [], "a file that is too large may happen to a correct bot"
 
 
-async def test_the_interaction_says_how_large_a_file_may_be_and_that_is_what_counts(bench: Bench) -> None:
+async def test_an_interactions_attachment_size_limit_is_applied_to_its_uploads(bench: Bench) -> None:
     bench.discord.set_attachment_size_limit(1000)
-    act = await bench.painted()
+    act = await bench.paint()
     assert bench.actor("mira").interaction(act.id).attachment_size_limit == 1000
     reply = await act.callback({"type": 4, "data": {"content": "x"}}, files=[("a.bin", b"x" * 1001)])
     assert (reply.status, reply.code) == (413, 40005)
@@ -141,8 +141,8 @@ async def test_eleven_files_are_too_many(act: Act) -> None:
     assert reply.code == 50035
 
 
-async def test_a_file_component_names_its_file_and_an_ephemeral_file_lives_in_its_own_folder(bench: Bench) -> None:
-    act = await bench.painted()
+async def test_a_file_component_has_name_and_size_and_ephemeral_files_have_their_own_folder(bench: Bench) -> None:
+    act = await bench.paint()
     parts = [{"type": 13, "file": {"url": "attachment://data.json"}}]
     body = {"type": 4, "data": {"flags": (1 << 15) | 64, "components": parts}}
     reply = await act.callback(body, files=[("data.json", b"{}")])
@@ -162,7 +162,7 @@ async def test_legacy_messages_list_their_attachments_with_alt_text_and_spoiler(
     assert (await act.edit(long, files=[("a.png", png())])).code == 50035
 
 
-async def test_a_part_of_a_form_that_discord_does_not_know_is_refused(bench: Bench, act: Act) -> None:
+async def test_an_unknown_part_of_a_multipart_form_is_refused(bench: Bench, act: Act) -> None:
     raw = b'--b\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\nx\r\n--b--\r\n'
     reply = await act.webhook(
         "PATCH", "/messages/@original", raw=raw, headers={"Content-Type": "multipart/form-data; boundary=b"}

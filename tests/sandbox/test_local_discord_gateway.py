@@ -13,66 +13,66 @@ from tests.sandbox.discord_bench import Bench
 GUILD_MESSAGES, DIRECT_MESSAGES = 1 << 9, 1 << 12
 
 
-async def test_ready_carries_what_a_library_needs_and_no_guild_comes_without_the_intent(bench: Bench) -> None:
-    async with bench.line() as line:
-        ready = line.frames[-1]["d"]
+async def test_ready_has_the_fields_that_libraries_need_and_no_guild_is_sent_without_the_intent(bench: Bench) -> None:
+    async with bench.connect() as gateway:
+        ready = gateway.frames[-1]["d"]
         assert ready["resume_gateway_url"].startswith("ws://127.0.0.1:")
         assert ready["user"]["bot"] is True and ready["application"]["id"] == ready["user"]["id"]
         assert len(ready["guilds"]) == 1 and "shard" not in ready
         with pytest.raises(TimeoutError):
-            await line.next(timeout=0.1)
+            await gateway.next(timeout=0.1)
     bench.clock.advance(6)
-    async with bench.line(intents=1, shard=[0, 1]) as line:
-        assert line.frames[-1]["d"]["shard"] == [0, 1]
-        guild = await line.event("GUILD_CREATE")
+    async with bench.connect(intents=1, shard=[0, 1]) as gateway:
+        assert gateway.frames[-1]["d"]["shard"] == [0, 1]
+        guild = await gateway.event("GUILD_CREATE")
         assert guild["name"] == "Lighthouse" and len(guild["channels"]) == 7 and len(guild["threads"]) == 2
 
 
-async def test_interactions_come_without_any_intent_with_permissions_of_their_channel(bench: Bench) -> None:
-    async with bench.line() as line:
-        act = await bench.painted(channel="no-posting")
-        event = await line.event("INTERACTION_CREATE")
+async def test_interactions_need_no_intent_and_carry_the_permissions_of_their_channel(bench: Bench) -> None:
+    async with bench.connect() as gateway:
+        act = await bench.paint(channel="no-posting")
+        event = await gateway.event("INTERACTION_CREATE")
         assert (event["id"], event["token"]) == (str(act.id), act.token)
         assert not int(event["app_permissions"]) & (1 << 11) and int(event["member"]["permissions"]) & (1 << 11)
         assert event["attachment_size_limit"] == 10 * 1024 * 1024 and event["context"] == 0
         assert event["data"]["options"] == [{"name": "prompt", "type": 3, "value": "a castle"}]
         assert set(event["authorizing_integration_owners"]) == {"0", "1"}
-        await bench.painted(channel="dm")
-        event = await line.event("INTERACTION_CREATE")
+        await bench.paint(channel="dm")
+        event = await gateway.event("INTERACTION_CREATE")
         assert event["context"] == 1 and "member" not in event and event["user"]["username"] == "mira"
         assert event["authorizing_integration_owners"]["0"] == "0"
-        await bench.painted("sam", channel="pier")
-        event = await line.event("INTERACTION_CREATE")
+        await bench.paint("sam", channel="pier")
+        event = await gateway.event("INTERACTION_CREATE")
         assert set(event["authorizing_integration_owners"]) == {"1"}
-        await bench.painted("sam", channel="after-dark")
-        event = await line.event("INTERACTION_CREATE")
+        await bench.paint("sam", channel="after-dark")
+        event = await gateway.event("INTERACTION_CREATE")
         assert event["channel"]["nsfw"] is True and int(event["member"]["permissions"]) & (1 << 13)
-        await bench.painted(channel="sketches")
-        event = await line.event("INTERACTION_CREATE")
+        await bench.paint(channel="sketches")
+        event = await gateway.event("INTERACTION_CREATE")
         assert event["channel"]["type"] == 11 and event["channel"]["parent_id"] == str(bench.channel_id("gallery"))
 
 
 async def test_each_shard_gets_its_own_guilds_and_shard_0_the_dms(bench: Bench) -> None:
     bench.discord.gateway.max_concurrency = 2
-    async with bench.line(shard=[0, 2]) as zero, bench.line(shard=[1, 2]) as one:
+    async with bench.connect(shard=[0, 2]) as zero, bench.connect(shard=[1, 2]) as one:
         assert len(zero.frames[-1]["d"]["guilds"]) == 1 and one.frames[-1]["d"]["guilds"] == []
         for channel in ("gallery", "pier", "dm"):
-            await bench.painted(channel=channel)
+            await bench.paint(channel=channel)
         got = [(await zero.event("INTERACTION_CREATE"))["channel_id"] for _ in range(2)]
         assert got == [str(bench.channel_id("gallery")), str(bench.channel_id("dm-mira"))]
         assert (await one.event("INTERACTION_CREATE"))["channel_id"] == str(bench.channel_id("pier"))
 
 
 async def test_a_dropped_session_resumes_and_missed_events_are_replayed_in_order(bench: Bench) -> None:
-    async with bench.line() as line:
-        ready, sequence = line.frames[-1]["d"], line.frames[-1]["s"]
+    async with bench.connect() as gateway:
+        ready, sequence = gateway.frames[-1]["d"], gateway.frames[-1]["s"]
         bench.discord.faults.gateway_close(1006)
-        assert await line.close_code() == 1006
+        assert await gateway.close_code() == 1006
     assert not bench.discord.is_connected
-    missed = [(await bench.painted()).id for _ in range(3)]
-    async with bench.line(identify=False) as line:
-        await line.send(6, {"token": bench.discord.token, "session_id": ready["session_id"], "seq": sequence})
-        frames = [await line.next() for _ in range(4)]
+    missed = [(await bench.paint()).id for _ in range(3)]
+    async with bench.connect(identify=False) as gateway:
+        await gateway.send(6, {"token": bench.discord.token, "session_id": ready["session_id"], "seq": sequence})
+        frames = [await gateway.next() for _ in range(4)]
         assert [frame["t"] for frame in frames] == ["INTERACTION_CREATE"] * 3 + ["RESUMED"]
         assert [int(frame["d"]["id"]) for frame in frames[:3]] == missed
         assert [frame["s"] for frame in frames] == [sequence + 1 + step for step in range(4)]
@@ -80,38 +80,38 @@ async def test_a_dropped_session_resumes_and_missed_events_are_replayed_in_order
 
 
 @pytest.mark.parametrize("code", [1000, 1001])
-async def test_a_client_that_says_goodbye_ends_its_session(bench: Bench, code: int) -> None:
-    async with bench.line() as line:
-        ready, sequence = line.frames[-1]["d"], line.frames[-1]["s"]
-        await line.socket.close(code=code)
-    async with bench.line(identify=False) as line:
-        await line.send(6, {"token": bench.discord.token, "session_id": ready["session_id"], "seq": sequence})
-        frame = await line.next()
+async def test_a_close_with_1000_or_1001_ends_the_session(bench: Bench, code: int) -> None:
+    async with bench.connect() as gateway:
+        ready, sequence = gateway.frames[-1]["d"], gateway.frames[-1]["s"]
+        await gateway.socket.close(code=code)
+    async with bench.connect(identify=False) as gateway:
+        await gateway.send(6, {"token": bench.discord.token, "session_id": ready["session_id"], "seq": sequence})
+        frame = await gateway.next()
         assert (frame["op"], frame["d"]) == (9, False)
 
 
-async def test_a_session_that_was_away_too_long_is_gone(bench: Bench) -> None:
-    async with bench.line() as line:
-        ready, sequence = line.frames[-1]["d"], line.frames[-1]["s"]
-        await line.socket.close(code=4000)
+async def test_a_session_without_a_socket_for_over_three_minutes_cannot_be_resumed(bench: Bench) -> None:
+    async with bench.connect() as gateway:
+        ready, sequence = gateway.frames[-1]["d"], gateway.frames[-1]["s"]
+        await gateway.socket.close(code=4000)
     await asyncio.sleep(0.05)
     bench.clock.advance(600)
-    async with bench.line(identify=False) as line:
-        await line.send(6, {"token": bench.discord.token, "session_id": ready["session_id"], "seq": sequence})
-        assert (await line.next())["op"] == 9
+    async with bench.connect(identify=False) as gateway:
+        await gateway.send(6, {"token": bench.discord.token, "session_id": ready["session_id"], "seq": sequence})
+        assert (await gateway.next())["op"] == 9
 
 
-async def test_a_second_identify_within_five_seconds_is_told_to_wait(bench: Bench) -> None:
-    async with bench.line() as first, bench.line(identify=False) as second:
+async def test_a_second_identify_within_five_seconds_gets_op_9(bench: Bench) -> None:
+    async with bench.connect() as first, bench.connect(identify=False) as second:
         await second.identify(bench.discord.token)
         frame = await second.next()
         assert (frame["op"], frame["d"]) == (9, False)
         bench.clock.advance(5)
         await second.identify(bench.discord.token)
         assert await second.event("READY")
-        await bench.painted()
-        for line in (first, second):
-            assert await line.event("INTERACTION_CREATE"), "the same shard may have two sessions"
+        await bench.paint()
+        for gateway in (first, second):
+            assert await gateway.event("INTERACTION_CREATE"), "the same shard may have two sessions"
 
 
 @pytest.mark.parametrize(
@@ -130,87 +130,87 @@ async def test_a_second_identify_within_five_seconds_is_told_to_wait(bench: Benc
 async def test_bad_frames_are_answered_with_discords_close_codes(
     bench: Bench, op: int, body: dict[str, Any], code: int
 ) -> None:
-    async with bench.line(identify=False) as line:
-        await line.send(op, {"token": bench.discord.token} | body)
-        assert await line.close_code() == code
+    async with bench.connect(identify=False) as gateway:
+        await gateway.send(op, {"token": bench.discord.token} | body)
+        assert await gateway.close_code() == code
     assert len(bench.discord.violations) == 1
 
 
-async def test_what_is_no_payload_is_4002_and_a_second_identify_on_one_line_4005(bench: Bench) -> None:
+async def test_an_invalid_payload_is_4002_and_a_second_identify_on_one_socket_4005(bench: Bench) -> None:
     for raw in ("{", "[]", '{"op": "x"}', '{"op": 1, "d": "' + "x" * 4096 + '"}'):
-        async with bench.line(identify=False) as line:
-            await line.socket.send_str(raw)
-            assert await line.close_code() == 4002
-    async with bench.line() as line:
-        await line.identify(bench.discord.token)
-        assert await line.close_code() == 4005
+        async with bench.connect(identify=False) as gateway:
+            await gateway.socket.send_str(raw)
+            assert await gateway.close_code() == 4002
+    async with bench.connect() as gateway:
+        await gateway.identify(bench.discord.token)
+        assert await gateway.close_code() == 4005
 
 
 async def test_heartbeats_are_acknowledged_and_too_many_frames_are_4008(bench: Bench) -> None:
-    async with bench.line() as line:
-        await line.send(1, None)
-        assert (await line.next())["op"] == 11
+    async with bench.connect() as gateway:
+        await gateway.send(1, None)
+        assert (await gateway.next())["op"] == 11
         for _ in range(119):
-            await line.send(1, None)
-        assert await line.close_code() == 4008
+            await gateway.send(1, None)
+        assert await gateway.close_code() == 4008
 
 
-async def test_message_events_follow_the_intents_and_hide_what_others_wrote(bench: Bench) -> None:
-    async with bench.line(intents=GUILD_MESSAGES) as line:
+async def test_message_events_follow_the_intents_and_hide_the_content_of_others(bench: Bench) -> None:
+    async with bench.connect(intents=GUILD_MESSAGES) as gateway:
         await bench.actor("mira").say("gallery", "hidden")
-        assert (await line.event("MESSAGE_CREATE"))["content"] == ""
+        assert (await gateway.event("MESSAGE_CREATE"))["content"] == ""
         mention = f"<@{bench.discord.application_id}> hi"
         await bench.actor("mira").say("gallery", mention)
-        assert (await line.event("MESSAGE_CREATE"))["content"] == mention
+        assert (await gateway.event("MESSAGE_CREATE"))["content"] == mention
         number = await bench.actor("mira").say("dm", "unheard: no intent for DMs")
         await bench.rest("POST", f"/channels/{bench.channel_id('gallery')}/messages", {"content": "own"})
-        own = await line.event("MESSAGE_CREATE")
+        own = await gateway.event("MESSAGE_CREATE")
         assert own["content"] == "own" and own["id"] != str(number)
         await bench.rest("DELETE", f"/channels/{bench.channel_id('gallery')}/messages/{own['id']}")
-        assert (await line.event("MESSAGE_DELETE"))["id"] == own["id"]
+        assert (await gateway.event("MESSAGE_DELETE"))["id"] == own["id"]
 
 
-async def test_an_ephemeral_answer_is_no_event(bench: Bench) -> None:
-    async with bench.line(intents=GUILD_MESSAGES) as line:
-        act = await bench.painted()
+async def test_an_ephemeral_answer_sends_no_event(bench: Bench) -> None:
+    async with bench.connect(intents=GUILD_MESSAGES) as gateway:
+        act = await bench.paint()
         await act.callback({"type": 4, "data": {"content": "only you", "flags": 64}})
         await act.follow_up({"content": "all of you"})
-        assert (await line.event("MESSAGE_CREATE"))["content"] == "all of you"
+        assert (await gateway.event("MESSAGE_CREATE"))["content"] == "all of you"
 
 
-async def test_reconnect_invalidation_and_doubled_events_come_on_demand(bench: Bench) -> None:
+async def test_faults_send_reconnect_invalid_session_and_doubled_events(bench: Bench) -> None:
     faults = bench.discord.faults
-    async with bench.line() as line:
+    async with bench.connect() as gateway:
         faults.gateway_repeat()
-        await bench.painted()
-        first, second = await line.event("INTERACTION_CREATE"), await line.event("INTERACTION_CREATE")
+        await bench.paint()
+        first, second = await gateway.event("INTERACTION_CREATE"), await gateway.event("INTERACTION_CREATE")
         assert first == second
         faults.gateway_reconnect()
-        assert (await line.next())["op"] == 7
+        assert (await gateway.next())["op"] == 7
         faults.gateway_invalidate()
-        frame = await line.next()
+        frame = await gateway.next()
         assert (frame["op"], frame["d"]) == (9, False)
         faults.gateway_close(4000)
-        assert await line.close_code() == 4000
+        assert await gateway.close_code() == 4000
     assert bench.discord.violations == []
 
 
-async def test_without_a_bot_on_the_line_the_person_learns_that_nothing_answers(bench: Bench) -> None:
-    act, mira = await bench.painted(), bench.actor("mira")
+async def test_without_a_connected_bot_the_interaction_fails_for_the_person(bench: Bench) -> None:
+    act, mira = await bench.paint(), bench.actor("mira")
     assert mira.error(act.id) is None
     bench.clock.advance(3.1)
     assert await mira.wait_for(lambda: mira.error(act.id)) == "The application did not respond"
 
 
-async def test_gateway_bot_says_where_and_how_fast_to_start(bench: Bench) -> None:
+async def test_gateway_bot_returns_url_shards_and_session_start_limit(bench: Bench) -> None:
     reply = await bench.rest("GET", "/gateway/bot")
     assert reply.body["url"].startswith("ws://127.0.0.1") and reply.body["session_start_limit"]["max_concurrency"] == 1
 
 
-async def test_a_gateway_that_restarts_drops_answers_503_and_closes_before_hello(bench: Bench) -> None:
-    async with bench.line() as line:
+async def test_a_gateway_restart_drops_sockets_answers_503_and_closes_before_hello(bench: Bench) -> None:
+    async with bench.connect() as gateway:
         bench.discord.faults.gateway_restart(refused=2, closed_before_hello=2, code=4000)
-        assert await line.close_code() == 1006
+        assert await gateway.close_code() == 1006
     for _ in range(2):
         with pytest.raises(aiohttp.WSServerHandshakeError, match="503"):
             await bench.http.ws_connect(f"{bench.url}/gateway")
@@ -219,24 +219,24 @@ async def test_a_gateway_that_restarts_drops_answers_503_and_closes_before_hello
             assert (await socket.receive(timeout=3)).type is aiohttp.WSMsgType.CLOSE
             assert socket.close_code == 4000
     bench.clock.advance(6)
-    async with bench.line():
+    async with bench.connect():
         assert bench.discord.is_connected
     assert bench.discord.violations == []
 
 
-async def test_an_event_of_any_shape_comes_on_demand(bench: Bench) -> None:
-    async with bench.line() as line:
+async def test_a_fault_sends_an_event_with_any_body(bench: Bench) -> None:
+    async with bench.connect() as gateway:
         bench.discord.faults.gateway_send("INTERACTION_CREATE", None)
-        frame = await line.next()
+        frame = await gateway.next()
         assert (frame["op"], frame["t"], frame["d"]) == (0, "INTERACTION_CREATE", None)
 
 
-async def test_channels_of_another_type_come_on_demand_under_their_own_ids(bench: Bench) -> None:
-    async with bench.line() as line:
+async def test_a_fault_changes_the_channel_type_of_interactions_and_keeps_the_id(bench: Bench) -> None:
+    async with bench.connect() as gateway:
         bench.discord.faults.gateway_channel_type(777)
-        await bench.painted()
-        event = await line.event("INTERACTION_CREATE")
+        await bench.paint()
+        event = await gateway.event("INTERACTION_CREATE")
         assert (event["channel"]["type"], event["channel_id"]) == (777, str(bench.channel_id("gallery")))
         bench.discord.faults.gateway_channel_type(None)
-        await bench.painted()
-        assert (await line.event("INTERACTION_CREATE"))["channel"]["type"] == 0
+        await bench.paint()
+        assert (await gateway.event("INTERACTION_CREATE"))["channel"]["type"] == 0

@@ -1,4 +1,4 @@
-"""The life of an interaction, driven by raw REST: one answer, 3 seconds, 15 minutes, follow-ups, ephemerals."""
+"""Interactions by raw REST: one answer, 3 seconds, 15 minutes, follow-ups, ephemeral messages."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def button(custom_id: str, label: str = "Again") -> dict[str, Any]:
     return {"type": 1, "components": [{"type": 2, "style": 2, "custom_id": custom_id, "label": label}]}
 
 
-async def test_an_answer_is_shown_to_everyone_and_comes_back_with_its_message(bench: Bench) -> None:
-    act = await bench.painted()
+async def test_a_public_answer_is_seen_by_everyone_and_returned_with_its_message(bench: Bench) -> None:
+    act = await bench.paint()
     reply = await act.callback({"type": 4, "data": {"content": "here"}})
     assert reply.status == 200 and reply.headers["Content-Type"] == "application/json"
     assert reply.body["interaction"]["id"] == str(act.id)
@@ -30,15 +30,15 @@ async def test_an_answer_is_shown_to_everyone_and_comes_back_with_its_message(be
 
 
 async def test_without_with_response_the_answer_has_no_body(bench: Bench) -> None:
-    act = await bench.painted()
+    act = await bench.paint()
     reply = await act.callback({"type": 4, "data": {"content": "here"}}, with_response=False)
     assert (reply.status, reply.body) == (204, None)
 
 
-async def test_after_three_seconds_the_interaction_is_unknown_and_the_person_reads_that_nothing_came(
+async def test_after_three_seconds_the_interaction_is_unknown_and_the_person_sees_the_error(
     bench: Bench,
 ) -> None:
-    act = await bench.painted()
+    act = await bench.paint()
     bench.clock.advance(3.2)
     reply = await act.callback({"type": 5})
     assert (reply.status, reply.code) == (404, 10062)
@@ -47,20 +47,20 @@ async def test_after_three_seconds_the_interaction_is_unknown_and_the_person_rea
 
 
 async def test_a_second_answer_is_refused(bench: Bench) -> None:
-    act = await bench.painted()
+    act = await bench.paint()
     await act.callback({"type": 5})
     reply = await act.callback({"type": 4, "data": {"content": "again"}})
     assert (reply.status, reply.code) == (400, 40060)
 
 
 async def test_a_wrong_token_finds_no_interaction(bench: Bench) -> None:
-    act = await bench.painted()
+    act = await bench.paint()
     reply = await Act(bench, "mira", act.id, "forged").callback({"type": 5})
     assert (reply.status, reply.code) == (404, 10062)
 
 
 async def test_the_webhook_is_unknown_before_the_answer_and_for_another_application(bench: Bench) -> None:
-    act = await bench.painted()
+    act = await bench.paint()
     before = await act.follow_up({"content": "too early"})
     assert (before.status, before.code) == (404, 10015)
     await act.callback({"type": 5})
@@ -69,7 +69,7 @@ async def test_the_webhook_is_unknown_before_the_answer_and_for_another_applicat
 
 
 async def test_after_fifteen_minutes_the_token_is_invalid_and_thinking_ends(bench: Bench) -> None:
-    act = await bench.painted()
+    act = await bench.paint()
     await act.callback({"type": 5})
     bench.clock.advance(15 * 60 + 1)
     for reply in (await act.edit({"content": "late"}), await act.follow_up({"content": "late"})):
@@ -78,8 +78,8 @@ async def test_after_fifteen_minutes_the_token_is_invalid_and_thinking_ends(benc
     assert await mira.wait_for(lambda: mira.error(act.id))
 
 
-async def test_a_deferral_shows_thinking_until_the_original_is_edited(bench: Bench) -> None:
-    act = await bench.painted()
+async def test_a_deferral_is_loading_until_the_original_is_edited(bench: Bench) -> None:
+    act = await bench.paint()
     reply = await act.callback({"type": 5})
     assert reply.body["interaction"]["response_message_loading"] is True and "resource" not in reply.body
     thinking = act.seen()
@@ -93,7 +93,7 @@ async def test_a_deferral_shows_thinking_until_the_original_is_edited(bench: Ben
 async def test_the_first_follow_up_after_a_deferral_edits_the_thinking_message_and_keeps_it_public(
     bench: Bench,
 ) -> None:
-    act = await bench.painted()
+    act = await bench.paint()
     deferred = await act.callback({"type": 5})
     first = await act.follow_up({"content": "first", "flags": 64})
     assert first.body["id"] == deferred.body["interaction"]["response_message_id"]
@@ -103,8 +103,8 @@ async def test_the_first_follow_up_after_a_deferral_edits_the_thinking_message_a
     assert [message["content"] for message in bench.actor("mira").messages("gallery")] == ["first", "second"]
 
 
-async def test_an_ephemeral_stays_with_its_person_and_out_of_reach_of_the_bots_token(bench: Bench) -> None:
-    act = await bench.painted()
+async def test_an_ephemeral_message_is_seen_by_its_person_only_and_not_reached_by_the_bots_token(bench: Bench) -> None:
+    act = await bench.paint()
     reply = await act.callback({"type": 4, "data": {"content": "only you", "flags": 64}})
     number = reply.body["resource"]["message"]["id"]
     assert reply.body["interaction"]["response_message_ephemeral"] is True
@@ -117,8 +117,8 @@ async def test_an_ephemeral_stays_with_its_person_and_out_of_reach_of_the_bots_t
     assert (await act.edit({"content": "gone"})).code == 10008
 
 
-async def test_a_dismissed_ephemeral_is_gone_for_the_person_and_not_for_the_bot(bench: Bench) -> None:
-    act = await bench.painted()
+async def test_a_dismissed_ephemeral_message_is_hidden_from_the_person_and_kept_for_the_bot(bench: Bench) -> None:
+    act = await bench.paint()
     reply = await act.callback({"type": 4, "data": {"content": "only you", "flags": 64}})
     await bench.actor("mira").delete_message(int(reply.body["resource"]["message"]["id"]))
     assert bench.actor("mira").messages("gallery") == []
@@ -127,15 +127,15 @@ async def test_a_dismissed_ephemeral_is_gone_for_the_person_and_not_for_the_bot(
 
 
 @pytest.mark.parametrize("flags", [1 << 15, (1 << 6) | (1 << 15), 1 << 2])
-async def test_a_deferral_takes_no_flag_but_ephemeral(bench: Bench, flags: int) -> None:
-    act = await bench.painted()
+async def test_a_deferral_allows_only_the_flag_ephemeral(bench: Bench, flags: int) -> None:
+    act = await bench.paint()
     reply = await act.callback({"type": 5, "data": {"flags": flags}})
     assert (reply.status, reply.code) == (400, 50035)
     assert (await act.callback({"type": 5, "data": {"flags": 64}})).status == 200
 
 
 async def test_a_button_can_be_answered_silently_in_place_or_with_a_new_message(bench: Bench) -> None:
-    act = await bench.painted()
+    act = await bench.paint()
     shown = await act.callback({"type": 4, "data": card({"type": 10, "content": "a card"}, button("again"))})
     number = int(shown.body["resource"]["message"]["id"])
     jonas = bench.actor("jonas")
@@ -158,14 +158,14 @@ async def test_a_button_can_be_answered_silently_in_place_or_with_a_new_message(
 
 
 async def test_only_components_can_update_their_message(bench: Bench) -> None:
-    act = await bench.painted()
+    act = await bench.paint()
     for kind in (6, 7):
         reply = await act.callback({"type": kind})
         assert (reply.status, reply.code) == (400, 50035)
 
 
-async def test_a_form_is_shown_filled_and_sent_and_cannot_be_answered_with_another(bench: Bench) -> None:
-    act = await bench.painted()
+async def test_a_form_is_opened_and_submitted_and_cannot_be_answered_with_a_form(bench: Bench) -> None:
+    act = await bench.paint()
     field = {"type": 4, "custom_id": "text", "style": 1, "min_length": 2, "max_length": 5}
     modal = {
         "custom_id": "form",
@@ -187,7 +187,7 @@ async def test_a_form_is_shown_filled_and_sent_and_cannot_be_answered_with_anoth
 
 
 async def test_a_token_reaches_only_the_messages_of_its_own_interaction(bench: Bench) -> None:
-    one, two = await bench.painted(), await bench.painted("jonas")
+    one, two = await bench.paint(), await bench.paint("jonas")
     await one.callback({"type": 4, "data": {"content": "one"}})
     other = await two.callback({"type": 4, "data": {"content": "two"}})
     number = other.body["resource"]["message"]["id"]
@@ -196,8 +196,8 @@ async def test_a_token_reaches_only_the_messages_of_its_own_interaction(bench: B
     assert (await two.webhook("GET", f"/messages/{number}")).body["content"] == "mine"
 
 
-async def test_where_only_the_person_installed_the_app_five_follow_ups_are_all(bench: Bench) -> None:
-    act = await bench.painted(channel="pier")
+async def test_a_user_installed_app_may_send_five_follow_ups(bench: Bench) -> None:
+    act = await bench.paint(channel="pier")
     assert set(bench.actor("mira").interaction(act.id).owners) == {"1"}
     await act.callback({"type": 4, "data": {"content": "one"}})
     bench.clock.advance(2)
@@ -212,8 +212,8 @@ async def test_where_only_the_person_installed_the_app_five_follow_ups_are_all(b
     assert (await act.edit({"content": "edits are not counted"})).status == 200
 
 
-async def test_a_normal_run_breaks_no_rule_and_a_broken_body_is_written_down(bench: Bench) -> None:
-    act = await bench.painted()
+async def test_a_correct_answer_is_no_violation_and_a_wrong_body_is_recorded_as_one(bench: Bench) -> None:
+    act = await bench.paint()
     await act.callback({"type": 5})
     await act.edit({"content": "fine"})
     assert bench.discord.violations == []

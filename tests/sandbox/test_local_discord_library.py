@@ -1,4 +1,4 @@
-"""The real discord.py against the local Discord: the proof that an unmodified bot can live there."""
+"""The unmodified discord.py against the local Discord."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BOTH_INSTALLS = app_commands.AppInstallationType(guild=True, user=True)
 
 @contextlib.contextmanager
 def pointed_at(url: str) -> Iterator[None]:
-    """discord.py's two class attributes, put back afterwards."""
+    """Point discord.py at the local Discord by its two class attributes; put them back afterwards."""
     route, socket = Route, DiscordWebSocket
     before = route.BASE, socket.DEFAULT_GATEWAY
     route.BASE = f"{url}/api/v10"
@@ -61,11 +61,11 @@ class EditForm(discord.ui.Modal, title="Edit"):
         await interaction.response.send_message(f"form: {self.prompt.component.value}", ephemeral=True)
 
 
-def card(text: str, seed: int, publisher: discord.File | discord.Message | None = None) -> discord.ui.LayoutView:
+def card(text: str, seed: int, image: discord.File | discord.Message | None = None) -> discord.ui.LayoutView:
     view = discord.ui.LayoutView(timeout=None)
     container: discord.ui.Container[Any] = discord.ui.Container(accent_colour=0xAA3300)
-    if isinstance(publisher, discord.File):
-        container.add_item(discord.ui.MediaGallery(discord.MediaGalleryItem(publisher)))
+    if isinstance(image, discord.File):
+        container.add_item(discord.ui.MediaGallery(discord.MediaGalleryItem(image)))
     container.add_item(discord.ui.TextDisplay(text))
     container.add_item(discord.ui.Separator())
     row: discord.ui.ActionRow[Any] = discord.ui.ActionRow()
@@ -75,7 +75,7 @@ def card(text: str, seed: int, publisher: discord.File | discord.Message | None 
 
 
 class TinyBot(discord.AutoShardedClient):
-    """A slash command with defer, edit with a gallery and follow-up; a dynamic button; a form; a plain failure."""
+    """A bot with a command that defers, edits and follows up, a dynamic button, a form, and a command of facts."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(intents=discord.Intents.none(), max_messages=None, **options)
@@ -148,7 +148,7 @@ def texts(message: dict[str, Any]) -> list[str]:
     return [part["content"] for part in message["components"][0]["components"] if part["type"] == 10]
 
 
-async def test_a_command_becomes_a_card_with_its_image_and_a_private_follow_up(bench: Bench) -> None:
+async def test_a_command_is_answered_with_an_image_and_a_private_follow_up(bench: Bench) -> None:
     async with running(bench, TinyBot()):
         mira = bench.actor("mira")
         number = await mira.command("gallery", "paint", prompt="a castle", seed=7)
@@ -164,7 +164,7 @@ async def test_a_command_becomes_a_card_with_its_image_and_a_private_follow_up(b
         assert not any(request.authorized for request in bench.discord.requests[-3:])
 
 
-async def test_a_button_still_works_in_the_process_after_the_one_that_made_it(bench: Bench) -> None:
+async def test_a_button_works_after_the_bot_has_restarted(bench: Bench) -> None:
     mira = bench.actor("mira")
     async with running(bench, TinyBot()):
         number = await mira.command("dm", "paint", prompt="a boat")
@@ -199,7 +199,7 @@ async def test_a_form_is_opened_filled_and_answered(bench: Bench) -> None:
         ("mira", "night-watch", "True False True True 10485760 Thread Member False"),
     ],
 )
-async def test_the_library_reads_permissions_installs_and_places_from_the_event(
+async def test_discord_py_reads_permissions_installs_and_channel_from_the_event(
     bench: Bench, person: str, channel: str, facts: str
 ) -> None:
     async with running(bench, TinyBot()):
@@ -219,7 +219,7 @@ async def test_two_shards_share_the_guilds(bench: Bench) -> None:
         assert set(bot.shards) == {0, 1} and bench.discord.gateway.identifies == 2
 
 
-async def test_a_dropped_line_is_resumed_and_the_command_typed_meanwhile_is_answered_once(
+async def test_a_dropped_socket_is_resumed_and_a_command_typed_meanwhile_is_answered_once(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL, "discord")
@@ -235,7 +235,7 @@ async def test_a_dropped_line_is_resumed_and_the_command_typed_meanwhile_is_answ
         await mira.wait_for(lambda: bench.discord.gateway.resumes == 2)
 
 
-async def test_a_doubled_event_reaches_the_bot_twice_and_only_the_first_answer_counts(
+async def test_a_doubled_event_is_received_twice_and_only_the_first_answer_is_accepted(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL, "discord")
@@ -250,9 +250,7 @@ async def test_a_doubled_event_reaches_the_bot_twice_and_only_the_first_answer_c
         assert sorted(callbacks) == [200, 400]
 
 
-async def test_a_rate_limited_edit_is_waited_for_and_retried_by_the_library(
-    bench: Bench, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_discord_py_waits_and_retries_a_rate_limited_edit(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, "discord")
     async with running(bench, TinyBot()):
         bench.discord.faults.rest("PATCH", "@original", status=429, retry_after=0.2)
@@ -263,7 +261,7 @@ async def test_a_rate_limited_edit_is_waited_for_and_retried_by_the_library(
         assert patches == [429, 200] and texts(mira.answer(number) or {}) == ["patience"]
 
 
-async def test_the_bots_own_token_edits_a_card_by_its_message_id_and_opens_a_dm(bench: Bench) -> None:
+async def test_the_bots_token_edits_a_message_by_its_id_and_opens_a_dm(bench: Bench) -> None:
     bot = TinyBot()
     async with running(bench, bot):
         mira = bench.actor("mira")

@@ -1,4 +1,4 @@
-"""Rate limits with Discord's headers, faults on purpose, and the record of what was asked."""
+"""Rate limits with Discord's headers, injected faults, and the recorded calls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.sandbox.discord_bench import Bench
 
 
 async def test_each_interactions_webhook_has_a_bucket_of_its_own(bench: Bench) -> None:
-    one, two = await bench.painted(), await bench.painted("jonas")
+    one, two = await bench.paint(), await bench.paint("jonas")
     for act in (one, two):
         await act.callback({"type": 5})
     replies = [await one.edit({"content": str(number)}) for number in range(6)]
@@ -36,20 +36,20 @@ async def test_channel_routes_are_limited_per_channel(bench: Bench) -> None:
     assert (await bench.rest("POST", path("studio"), {"content": "x"})).status == 200
 
 
-async def test_more_than_fifty_calls_in_a_second_meet_the_global_limit_but_interactions_do_not(bench: Bench) -> None:
+async def test_over_fifty_calls_in_a_second_meet_the_global_limit_except_interactions(bench: Bench) -> None:
     bench.discord.rest.limits.take("", "", bench.discord.rest.overall)
     for _ in range(49):
         bench.discord.rest.limits.take("", "", bench.discord.rest.overall)
     reply = await bench.rest("GET", "/users/@me")
     assert reply.status == 429 and reply.body["global"] is True and reply.headers["X-RateLimit-Global"] == "true"
-    act = await bench.painted()
+    act = await bench.paint()
     assert (await act.callback({"type": 5})).status == 200
 
 
-async def test_a_fault_answers_as_told_as_often_as_told(bench: Bench) -> None:
+async def test_a_fault_gives_its_answer_as_often_as_set(bench: Bench) -> None:
     faults = bench.discord.faults
     faults.rest("PATCH", r"/messages/@original$", times=2, status=429, retry_after=7.5, with_via=False)
-    act = await bench.painted()
+    act = await bench.paint()
     await act.callback({"type": 5})
     for _ in range(2):
         reply = await act.edit({"content": "x"})
@@ -57,8 +57,8 @@ async def test_a_fault_answers_as_told_as_often_as_told(bench: Bench) -> None:
     assert (await act.edit({"content": "x"})).status == 200
 
 
-async def test_a_fault_after_the_call_leaves_its_effect(bench: Bench) -> None:
-    act = await bench.painted()
+async def test_a_fault_after_the_call_keeps_the_calls_effect(bench: Bench) -> None:
+    act = await bench.paint()
     await act.callback({"type": 5})
     bench.discord.faults.rest("*", r"/webhooks/", status=502, after=True)
     assert (await act.edit({"content": "stays"})).status == 502
@@ -72,7 +72,7 @@ async def test_a_fault_after_the_call_leaves_its_effect(bench: Bench) -> None:
 
 @pytest.mark.parametrize(("drop", "content"), [("before", ""), ("after", "stays")])
 async def test_a_dropped_connection_before_or_after_the_call(bench: Bench, drop: str, content: str) -> None:
-    act = await bench.painted()
+    act = await bench.paint()
     await act.callback({"type": 5})
     bench.discord.faults.rest("PATCH", "/webhooks/", drop=drop)  # type: ignore[arg-type]
     with pytest.raises(aiohttp.ClientError):
@@ -90,7 +90,7 @@ async def test_a_lasting_fault_ends_when_it_is_cleared(bench: Bench) -> None:
 
 
 async def test_every_call_is_recorded_with_its_body_files_answer_and_whether_it_was_authorized(bench: Bench) -> None:
-    act = await bench.painted()
+    act = await bench.paint()
     before = len(bench.discord.requests)
     await act.callback({"type": 4, "data": {"content": "x"}}, files=[("a.txt", b"abc")])
     await bench.rest("GET", "/users/@me")

@@ -1,4 +1,4 @@
-"""What people see and do: through actors, and through the page's routes."""
+"""What people see and do, through Actor and through the page's routes."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def open_page(bench: Bench, person: str) -> Page:
         ("dm-jonas", {"prompt": "x"}, "You cannot see that channel."),
     ],
 )
-async def test_a_client_refuses_what_discords_would(
+async def test_the_client_refuses_wrong_options_as_discords_does(
     bench: Bench, channel: str, options: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(Refused) as refused:
@@ -88,7 +88,7 @@ async def test_commands_are_offered_where_installs_contexts_and_permissions_allo
             await person.command(channel, name)
 
 
-async def test_sub_commands_and_people_options_are_sent_as_discord_nests_them(bench: Bench) -> None:
+async def test_sub_commands_and_user_options_are_nested_as_in_discord(bench: Bench) -> None:
     user = {"type": 6, "name": "who", "description": "d", "required": True}
     sub = {"type": 1, "name": "block", "description": "d", "options": [user]}
     group = {"type": 2, "name": "people", "description": "d", "options": [sub]}
@@ -102,7 +102,7 @@ async def test_sub_commands_and_people_options_are_sent_as_discord_nests_them(be
         await sam.command("gallery", "admin people")
 
 
-async def test_a_message_menu_brings_the_whole_message(bench: Bench) -> None:
+async def test_a_message_command_carries_the_whole_message(bench: Bench) -> None:
     await bench.register({"name": "Imagine this", "type": 3})
     number = await bench.actor("mira").say("gallery", "a boat")
     jonas = bench.actor("jonas")
@@ -125,7 +125,7 @@ async def test_people_delete_their_own_messages_and_moderators_any(bench: Bench)
         await mira.delete_message(number)
 
 
-async def test_switched_off_linked_and_missing_buttons_cannot_be_pressed(bench: Bench) -> None:
+async def test_disabled_link_and_missing_buttons_cannot_be_pressed(bench: Bench) -> None:
     row = {
         "type": 1,
         "components": [
@@ -133,7 +133,7 @@ async def test_switched_off_linked_and_missing_buttons_cannot_be_pressed(bench: 
             {"type": 2, "style": 5, "url": "https://x", "label": "Go"},
         ],
     }
-    act = await bench.painted()
+    act = await bench.paint()
     shown = await act.callback({"type": 4, "data": {"content": "x", "components": [row]}})
     number = int(shown.body["resource"]["message"]["id"])
     for label in ("Off", "Go", "None"):
@@ -141,13 +141,13 @@ async def test_switched_off_linked_and_missing_buttons_cannot_be_pressed(bench: 
             await bench.actor("jonas").press(number, label)
 
 
-async def test_selects_take_only_their_options_and_resolve_people(bench: Bench) -> None:
+async def test_selects_accept_only_their_options_and_resolve_users(bench: Bench) -> None:
     options = [{"label": "A", "value": "a"}, {"label": "B", "value": "b"}]
     rows = [
         {"type": 1, "components": [{"type": 3, "custom_id": "s", "options": options, "max_values": 2}]},
         {"type": 1, "components": [{"type": 5, "custom_id": "u"}]},
     ]
-    act = await bench.painted()
+    act = await bench.paint()
     shown = await act.callback({"type": 4, "data": {"content": "x", "components": rows}})
     number, mira = int(shown.body["resource"]["message"]["id"]), bench.actor("mira")
     data = mira.interaction(await mira.press(number, "s", ["a", "b"])).data
@@ -159,7 +159,7 @@ async def test_selects_take_only_their_options_and_resolve_people(bench: Bench) 
             await mira.press(number, "s", values)
 
 
-async def test_a_page_gets_a_snapshot_of_what_its_person_may_see_and_then_every_change(bench: Bench) -> None:
+async def test_a_page_gets_a_snapshot_for_its_person_and_then_every_change(bench: Bench) -> None:
     await bench.actor("jonas").say("dm", "private to jonas")
     page = await open_page(bench, "mira")
     snapshot = await page.next()
@@ -183,7 +183,7 @@ async def test_a_page_gets_a_snapshot_of_what_its_person_may_see_and_then_every_
     assert (by_name["lounge"]["kind"], by_name["boat-crew"]["kind"]) == ("voice", "group")
     assert [channel for channel, messages in snapshot["messages"].items() if messages] == [post["id"]]
 
-    act = await bench.painted()
+    act = await bench.paint()
     sent = await page.next()
     assert (sent["type"], sent["state"], sent["command_name"]) == ("interaction", "sent", "paint")
     await act.callback({"type": 5})
@@ -198,24 +198,24 @@ async def test_a_page_gets_a_snapshot_of_what_its_person_may_see_and_then_every_
     assert await page.next() == {"type": "commands", "commands": []}
 
 
-async def test_a_page_hears_nothing_of_other_peoples_ephemerals_forms_and_failures(bench: Bench) -> None:
+async def test_a_page_gets_nothing_of_other_peoples_ephemeral_messages_forms_and_failures(bench: Bench) -> None:
     page = await open_page(bench, "jonas")
     await page.next("snapshot")
-    act = await bench.painted()
+    act = await bench.paint()
     await act.callback({"type": 4, "data": {"content": "only mira", "flags": 64}})
-    form = await bench.painted()
+    form = await bench.paint()
     field = {"type": 4, "custom_id": "t", "style": 1, "label": "T"}
     modal = {"custom_id": "f", "title": "F", "components": [{"type": 1, "components": [field]}]}
     await form.callback({"type": 9, "data": modal})
-    await bench.painted()
+    await bench.paint()
     bench.clock.advance(4)
     assert await page.silence()
 
 
-async def test_a_failed_interaction_and_a_real_ping_reach_the_page(bench: Bench) -> None:
+async def test_a_page_gets_failed_interactions_and_pings(bench: Bench) -> None:
     page = await open_page(bench, "mira")
     await page.next("snapshot")
-    await bench.painted()
+    await bench.paint()
     assert (await page.next("interaction"))["error"] is None
     bench.clock.advance(4)
     failed = await page.next("interaction")
@@ -271,7 +271,9 @@ async def test_the_page_can_run_press_submit_say_and_delete(bench: Bench) -> Non
         ("delete", {"as": "mira", "message_id": "1"}),
     ],
 )
-async def test_odd_requests_of_the_page_get_a_sentence(bench: Bench, act: str, body: dict[str, Any]) -> None:
+async def test_invalid_requests_of_the_page_are_400_with_a_sentence(
+    bench: Bench, act: str, body: dict[str, Any]
+) -> None:
     status, answer = await post(bench, act, body)
     assert status == 400 and len(answer["error"]) > 10
 
@@ -279,7 +281,7 @@ async def test_odd_requests_of_the_page_get_a_sentence(bench: Bench, act: str, b
 @pytest.mark.parametrize(
     "headers", [{"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Origin": "http://127.0.0.1:1"}]
 )
-async def test_nothing_from_outside_this_machines_own_page_comes_in(bench: Bench, headers: dict[str, str]) -> None:
+async def test_requests_of_other_sites_and_hosts_are_refused(bench: Bench, headers: dict[str, str]) -> None:
     assert (await post(bench, "say", {"as": "mira"}, **headers))[0] == 403
     for path in ("violations", "requests", "live?as=mira"):
         async with bench.http.get(f"{bench.url}/sandbox/{path}", headers=headers) as response:
@@ -298,7 +300,7 @@ async def test_requests_and_violations_can_be_read(bench: Bench) -> None:
         assert (await response.json())["requests"][-1]["path"] == "/nowhere"
 
 
-async def test_waiting_ends_with_a_timeout_when_nothing_comes(bench: Bench) -> None:
+async def test_wait_for_raises_timeout_error_when_nothing_happens(bench: Bench) -> None:
     with pytest.raises(TimeoutError):
         await bench.actor("mira").wait_for(lambda: None, timeout_seconds=0.1)
     waiting = asyncio.create_task(bench.actor("mira").wait_for(lambda: bench.actor("mira").messages("gallery")))

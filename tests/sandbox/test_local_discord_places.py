@@ -18,10 +18,10 @@ HELLO: dict[str, Any] = {"content": "hello"}
 
 
 async def event_in(bench: Bench, channel: str, person: str = "mira") -> dict[str, Any]:
-    """The INTERACTION_CREATE of a command in a channel."""
-    async with bench.line() as line:
-        await bench.painted(person, channel)
-        return await line.event("INTERACTION_CREATE")
+    """Return the INTERACTION_CREATE of a command in a channel."""
+    async with bench.connect() as gateway:
+        await bench.paint(person, channel)
+        return await gateway.event("INTERACTION_CREATE")
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ async def event_in(bench: Bench, channel: str, person: str = "mira") -> dict[str
         ("mira-and-jonas", 1, 2, {"1"}),
     ],
 )
-async def test_an_event_says_what_kind_of_place_it_comes_from_and_who_brought_the_app_there(
+async def test_an_interaction_names_its_context_and_who_installed_the_app(
     bench: Bench, channel: str, kind: int, context: int, owners: set[str]
 ) -> None:
     event = await event_in(bench, channel)
@@ -50,14 +50,14 @@ async def test_an_event_says_what_kind_of_place_it_comes_from_and_who_brought_th
     assert ("user" in event) is (context != 0)
 
 
-async def test_a_group_dm_names_its_people_and_grants_what_discord_grants_there(bench: Bench) -> None:
+async def test_a_group_dm_lists_its_recipients_and_grants_discords_permissions(bench: Bench) -> None:
     event = await event_in(bench, "boat-crew")
     assert [user["username"] for user in event["channel"]["recipients"]] == ["mira", "jonas", "olga"]
     assert event["channel"]["owner_id"] == str(bench.discord.people["mira"].id)
     assert int(event["app_permissions"]) == p.ATTACH_FILES | p.EMBED_LINKS | p.MENTION_EVERYONE
 
 
-async def test_a_server_with_the_commands_alone_grants_at_most_what_an_answer_needs(bench: Bench) -> None:
+async def test_a_server_without_the_bot_user_grants_only_attach_embed_and_emoji(bench: Bench) -> None:
     """Discord docs: Change Log, 2024-06-27."""
     event = await event_in(bench, "slipway")
     held = int(event["app_permissions"])
@@ -66,16 +66,16 @@ async def test_a_server_with_the_commands_alone_grants_at_most_what_an_answer_ne
     assert event["authorizing_integration_owners"]["0"] == event["guild_id"]
 
 
-async def test_a_private_thread_is_seen_by_its_members_and_by_moderators_alone(bench: Bench) -> None:
+async def test_a_private_thread_is_seen_only_by_its_members_and_moderators(bench: Bench) -> None:
     await bench.actor("mira").say("night-watch", "quiet tonight")
     assert [each["content"] for each in bench.actor("sam").messages("night-watch")] == ["quiet tonight"]
     with pytest.raises(Refused, match="cannot see"):
         bench.actor("jonas").messages("night-watch")
     event = await event_in(bench, "night-watch")
-    assert int(event["app_permissions"]) & p.VIEW_CHANNEL  # of its channel: they do not tell that the bot is outside
+    assert int(event["app_permissions"]) & p.VIEW_CHANNEL  # those of its channel, also where the bot is no member
 
 
-async def test_a_reply_and_a_poll_at_a_message_need_read_message_history(bench: Bench) -> None:
+async def test_replying_and_reading_messages_need_read_message_history(bench: Bench) -> None:
     path = f"/channels/{bench.channel_id('ferry')}/messages"
     posted = await bench.rest("POST", path, HELLO)
     assert posted.status == 200
@@ -87,8 +87,8 @@ async def test_a_reply_and_a_poll_at_a_message_need_read_message_history(bench: 
 
 
 @pytest.mark.parametrize("place", ["boat-crew", "mira-and-jonas"])
-async def test_five_follow_ups_are_all_that_a_persons_own_app_may_send(bench: Bench, place: str) -> None:
-    act = await bench.painted(channel=place)
+async def test_a_user_installed_app_may_send_five_follow_ups_among_people(bench: Bench, place: str) -> None:
+    act = await bench.paint(channel=place)
     await act.callback({"type": 4, "data": HELLO})
     for _ in range(5):
         bench.clock.advance(3)
@@ -101,10 +101,10 @@ async def test_five_follow_ups_are_all_that_a_persons_own_app_may_send(bench: Be
     ("place", "neighbour"),
     [("boat-crew", "jonas"), ("mira-and-jonas", "jonas"), ("slipway", "jonas"), ("night-watch", "olga")],
 )
-async def test_where_it_is_no_member_the_bots_own_token_does_not_reach_but_the_interactions_does(
+async def test_where_the_bot_is_no_member_only_the_interactions_token_reaches_the_message(
     bench: Bench, place: str, neighbour: str
 ) -> None:
-    act = await bench.painted(channel=place)
+    act = await bench.paint(channel=place)
     shown = await act.callback({"type": 4, "data": HELLO})
     path = f"/channels/{bench.channel_id(place)}"
     message = f"{path}/messages/{shown.body['resource']['message']['id']}"
@@ -121,56 +121,56 @@ async def test_where_it_is_no_member_the_bots_own_token_does_not_reach_but_the_i
     assert [each["content"] for each in bench.actor(neighbour).messages(place)] == ["by the token it can"]
 
 
-async def test_what_people_say_in_a_group_is_told_neither_to_strangers_nor_to_the_bot(bench: Bench) -> None:
+async def test_messages_in_a_group_are_sent_to_its_members_only_and_not_to_the_bot(bench: Bench) -> None:
     with pytest.raises(Refused, match="cannot see"):
         await bench.actor("sam").say("boat-crew", "let me in")
-    async with bench.line(intents=1 << 9 | 1 << 12) as line:
+    async with bench.connect(intents=1 << 9 | 1 << 12) as gateway:
         await bench.actor("jonas").say("boat-crew", "only us")
         await bench.actor("jonas").say("dm", "you too")
-        assert (await line.event("MESSAGE_CREATE"))["channel_id"] == str(bench.channel_id("dm-jonas"))
-    assert [frame["t"] for frame in line.frames].count("MESSAGE_CREATE") == 1
+        assert (await gateway.event("MESSAGE_CREATE"))["channel_id"] == str(bench.channel_id("dm-jonas"))
+    assert [frame["t"] for frame in gateway.frames].count("MESSAGE_CREATE") == 1
 
 
 @pytest.mark.parametrize(
     ("change", "reason"), [({"contexts": [0, 1]}, "among people"), ({"integration_types": [0]}, "this place")]
 )
-async def test_a_command_is_offered_in_a_group_only_if_people_may_bring_it_there(
+async def test_a_command_is_offered_in_a_group_only_if_users_can_install_it(
     bench: Bench, change: dict[str, Any], reason: str
 ) -> None:
     await bench.register(PAINT | change)
     with pytest.raises(Refused, match=reason):
-        await bench.painted(channel="boat-crew")
-    await bench.painted(channel="dm")
+        await bench.paint(channel="boat-crew")
+    await bench.paint(channel="dm")
 
 
-async def test_a_component_in_a_group_is_authorized_by_whoever_brought_its_message(bench: Bench) -> None:
-    act = await bench.painted(channel="boat-crew")
+async def test_a_component_in_a_group_has_the_owners_of_its_message(bench: Bench) -> None:
+    act = await bench.paint(channel="boat-crew")
     row = {"type": 1, "components": [{"type": 2, "style": 1, "label": "Go", "custom_id": "go"}]}
     shown = await act.callback({"type": 4, "data": HELLO | {"components": [row]}})
-    async with bench.line() as line:
+    async with bench.connect() as gateway:
         await bench.actor("jonas").press(int(shown.body["resource"]["message"]["id"]), "Go")
-        event = await line.event("INTERACTION_CREATE")
+        event = await gateway.event("INTERACTION_CREATE")
     assert event["user"]["username"] == "jonas" and event["context"] == 2
     assert event["authorizing_integration_owners"] == {"1": str(bench.discord.people["mira"].id)}
 
 
-async def test_where_external_apps_may_not_speak_an_answer_is_for_the_person_alone(bench: Bench) -> None:
-    """Discord docs: Permissions, USE_EXTERNAL_APPS. Also a follow-up's; elsewhere in that server it is public."""
-    act = await bench.painted(channel="quay")
+async def test_without_use_external_apps_an_answer_is_ephemeral(bench: Bench) -> None:
+    """Discord docs: Permissions, USE_EXTERNAL_APPS. Follow-ups too; elsewhere in that server an answer is public."""
+    act = await bench.paint(channel="quay")
     shown = await act.callback({"type": 4, "data": HELLO})
     assert shown.body["resource"]["message"]["flags"] & 1 << 6
     assert (await act.follow_up(HELLO)).body["flags"] & 1 << 6
     assert len(bench.actor("mira").messages("quay")) == 2 and bench.actor("jonas").messages("quay") == []
-    public = await (await bench.painted(channel="pier")).callback({"type": 4, "data": HELLO})
+    public = await (await bench.paint(channel="pier")).callback({"type": 4, "data": HELLO})
     assert not public.body["resource"]["message"]["flags"] & 1 << 6
 
 
-async def test_a_forum_takes_no_messages_itself_but_its_posts_do(bench: Bench) -> None:
+async def test_a_forum_refuses_messages_and_its_posts_accept_them(bench: Bench) -> None:
     forum, post = bench.channel_id("requests"), bench.channel_id("summer-poster")
     reply = await bench.rest("POST", f"/channels/{forum}/messages", HELLO)
     assert (reply.status, reply.code) == (400, 50008)
     with pytest.raises(Refused, match="posts only"):
-        await bench.painted(channel="requests")
+        await bench.paint(channel="requests")
     with pytest.raises(Refused, match="posts only"):
         await bench.actor("mira").say("requests", "hello")
     first = (await bench.rest("GET", f"/channels/{post}/messages")).body[0]
@@ -181,15 +181,15 @@ async def test_a_forum_takes_no_messages_itself_but_its_posts_do(bench: Bench) -
 
 
 async def test_the_gateway_lists_voice_channels_and_forums_as_channels_and_posts_as_threads(bench: Bench) -> None:
-    async with bench.line(intents=1, identify=False) as line:
-        await line.identify(bench.discord.token, intents=1)
-        guild = await line.event("GUILD_CREATE")
+    async with bench.connect(intents=1, identify=False) as gateway:
+        await gateway.identify(bench.discord.token, intents=1)
+        guild = await gateway.event("GUILD_CREATE")
     kinds = {channel["name"]: channel["type"] for channel in guild["channels"]}
     assert (kinds["lounge"], kinds["requests"]) == (2, 15)
     assert {thread["name"] for thread in guild["threads"]} == {"sketches", "summer-poster"}
 
 
-async def test_a_voice_channels_chat_is_a_chat_like_any_other(bench: Bench) -> None:
+async def test_a_voice_channels_chat_accepts_commands_and_messages(bench: Bench) -> None:
     path = f"/channels/{bench.channel_id('lounge')}/messages"
     posted = await bench.rest("POST", path, HELLO)
     assert posted.status == 200
@@ -199,8 +199,8 @@ async def test_a_voice_channels_chat_is_a_chat_like_any_other(bench: Bench) -> N
 
 
 @pytest.mark.parametrize("lacking", [p.CONNECT, p.VIEW_CHANNEL])
-def test_who_may_not_connect_to_a_voice_channel_does_not_see_its_chat(lacking: int) -> None:
-    """Discord docs: Message, "Get Channel Messages"; connecting means nothing in a text channel."""
+def test_without_connect_a_voice_channels_chat_is_not_seen(lacking: int) -> None:
+    """Discord docs: Message, "Get Channel Messages". CONNECT has no effect in a text channel."""
     state = State(SandboxClock(), random.Random(0))
     lounge, mira = state.channels["lounge"], state.people["mira"]
     assert lounge.guild_id is not None and state.may_see(mira, lounge)
@@ -212,8 +212,8 @@ def test_who_may_not_connect_to_a_voice_channel_does_not_see_its_chat(lacking: i
     assert state.may_see(mira, text) is (lacking == p.CONNECT)
 
 
-async def test_nothing_in_an_archived_thread_can_be_edited_until_somebody_writes_there(bench: Bench) -> None:
-    act = await bench.painted("mira", "sketches")
+async def test_messages_in_an_archived_thread_cannot_be_edited_until_a_message_is_sent_there(bench: Bench) -> None:
+    act = await bench.paint("mira", "sketches")
     await act.callback({"type": 4, "data": HELLO})
     thread = bench.discord.channels["sketches"].id
     posted = await bench.rest("POST", f"/channels/{thread}/messages", HELLO)
@@ -234,7 +234,7 @@ async def test_a_public_follow_up_opens_an_archived_thread_that_the_bot_can_not_
     bench: Bench, flags: int, status: int
 ) -> None:
     """Discord docs: Threads, "Active & Archived Threads"."""
-    act = await bench.painted(channel="night-watch")
+    act = await bench.paint(channel="night-watch")
     await act.callback({"type": 4, "data": HELLO})
     bench.discord.archive("night-watch")
     assert (await act.edit(HELLO)).code == 50083

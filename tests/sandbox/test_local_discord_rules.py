@@ -1,4 +1,4 @@
-"""The pure rules: components, commands, mentions, permissions, ids, file facts."""
+"""The rules as functions: components, commands, mentions, permissions, ids, file types."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def row(*children: dict[str, Any]) -> dict[str, Any]:
 
 
 def faults(*components: dict[str, Any], flags: int = COMPONENTS_V2, **body: Any) -> set[str]:
-    """Codes of everything wrong with a message."""
+    """Return the codes of all that is wrong with a message."""
     whole = {"components": list(components), **body}
     found = examine(whole, message_create)
     if not found.problems:
@@ -73,7 +73,7 @@ GOOD: list[list[dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize("components", GOOD)
-def test_what_discord_takes_is_taken(components: list[dict[str, Any]]) -> None:
+def test_valid_components_are_accepted(components: list[dict[str, Any]]) -> None:
     assert faults(*components) == set()
 
 
@@ -108,11 +108,11 @@ BAD: list[tuple[list[dict[str, Any]], str]] = [
 
 
 @pytest.mark.parametrize(("components", "code"), BAD)
-def test_what_discord_refuses_is_refused_with_its_code(components: list[dict[str, Any]], code: str) -> None:
+def test_invalid_components_are_refused_with_discords_code(components: list[dict[str, Any]], code: str) -> None:
     assert faults(*components) == {code}
 
 
-def test_components_v2_stand_alone_and_legacy_messages_do_not_know_them() -> None:
+def test_v2_messages_have_no_legacy_fields_and_legacy_messages_no_v2_components() -> None:
     legacy = "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2"
     assert faults(text(), content="beside") == {legacy}
     assert faults(text(), embeds=[{"title": "beside"}]) == {legacy}
@@ -121,7 +121,7 @@ def test_components_v2_stand_alone_and_legacy_messages_do_not_know_them() -> Non
     assert faults(*[row(button(custom_id=str(each))) for each in range(6)], flags=0) == {"BASE_TYPE_BAD_LENGTH"}
 
 
-def test_legacy_text_and_embeds_have_their_limits() -> None:
+def test_legacy_text_and_embeds_have_limits() -> None:
     assert faults(flags=0, content="x" * 2000) == set()
     assert faults(flags=0, content="x" * 2001) == {"BASE_TYPE_MAX_LENGTH"}
     assert faults(flags=0, embeds=[{"description": "x" * 4096}, {"description": "x" * 1905}]) == {
@@ -139,7 +139,7 @@ def test_legacy_text_and_embeds_have_their_limits() -> None:
         ),
     )
 )
-def test_no_body_however_odd_makes_the_checks_stumble(body: Any) -> None:
+def test_the_checks_raise_nothing_for_any_body(body: Any) -> None:
     found = examine(body, message_create)
     assert isinstance(error_tree(found.problems), dict)
     examine(body, modal)
@@ -214,11 +214,11 @@ def command(**changes: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_commands_that_discord_would_not_register(commands: list[dict[str, Any]], code: str) -> None:
+def test_invalid_commands_are_refused_with_discords_code(commands: list[dict[str, Any]], code: str) -> None:
     assert {problem.code for problem in examine_commands(commands).problems} == {code}
 
 
-def test_a_sound_command_passes_and_its_characters_count_with_the_longest_translation() -> None:
+def test_a_valid_command_is_accepted_and_its_longest_translation_is_counted() -> None:
     sound = command(options=[OPTION | {"required": True}], description_localizations={"de": "lang und länger"})
     assert examine_commands([sound]).problems == []
     assert characters(sound) == len("imagine") + len("lang und länger") + len("prompt") + len("d")
@@ -246,7 +246,7 @@ def test_text_is_counted_in_utf8_over_contents_descriptions_labels_and_placehold
     assert text_bytes(whole) == 6 + 2 * 3 + 1 + 4 + 3
 
 
-def test_mentioning_everyone_takes_the_permission() -> None:
+def test_mentioning_everyone_needs_the_permission() -> None:
     assert not find_mentions("@here", None, [], replied_to=None, may_everyone=False).everyone
 
 
@@ -264,7 +264,7 @@ def test_overwrites_apply_in_discords_order() -> None:
     assert held(p.Overwrite(1, 0, 0, p.VIEW_CHANNEL)) == 0
 
 
-def test_ids_carry_the_time_and_never_fall_back() -> None:
+def test_ids_contain_the_time_and_always_grow() -> None:
     class Still:
         at_ms = 1_800_000_000_000
 
@@ -293,7 +293,7 @@ def test_an_images_size_and_type_are_read_from_its_bytes(kind: str) -> None:
 
 
 @given(st.binary(max_size=40))
-def test_broken_bytes_are_no_image_and_no_fault(data: bytes) -> None:
+def test_broken_images_raise_nothing(data: bytes) -> None:
     for head in (b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF0000WEBPVP8X", b"GIF89a"):
         assert read_facts(head + data, "a.bin").content_type
 

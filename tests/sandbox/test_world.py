@@ -1,4 +1,4 @@
-"""The sandbox as one thing: one port, the page, the bot's settings, and `python -m sandbox` as a program."""
+"""The whole sandbox: its port, the page, the bot's settings, and `python -m sandbox` as a program."""
 
 import asyncio
 import os
@@ -42,7 +42,7 @@ async def settings_seen_by_the_bot(box: Sandbox) -> dict[str, str]:
     return dict(line.split("=", 1) for line in box.bot.log if "=" in line)
 
 
-async def test_the_bot_gets_every_setting_of_its_own_and_nothing_of_the_developer(box: Sandbox, tmp_path: Path) -> None:
+async def test_the_bot_gets_its_settings_and_none_of_the_developers_environment(box: Sandbox, tmp_path: Path) -> None:
     seen = await settings_seen_by_the_bot(box)
     assert seen["DISCORD_TOKEN"] == box.discord.token
     assert seen["DISCORD_API_URL"] == f"{box.url}/api/v10"
@@ -56,14 +56,14 @@ async def test_the_bot_gets_every_setting_of_its_own_and_nothing_of_the_develope
     assert set(os.environ) & set(seen) <= {"PATH", "HOME", "LANG", "LC_CTYPE", "PYTHONPATH", "PYTHONUNBUFFERED"}
 
 
-async def test_the_bot_lives_by_the_clock_of_the_sandbox(box: Sandbox) -> None:
+async def test_the_bots_clock_is_the_sandboxs(box: Sandbox) -> None:
     box.clock.advance(86_400)
     await settings_seen_by_the_bot(box)
     told = next(float(line.split()[1]) for line in box.bot.log if line.startswith("now"))
     assert abs(told * 1000 - box.clock.now_ms()) < 10_000
 
 
-async def test_the_page_is_served_from_its_own_folder_only_uncached_and_closed_to_other_sites(box: Sandbox) -> None:
+async def test_the_page_is_served_from_its_folder_uncached_with_a_strict_policy(box: Sandbox) -> None:
     async with aiohttp.ClientSession() as session:
         async with session.get(box.url) as answer:
             assert (answer.status, answer.content_type) == (200, "text/html")
@@ -82,7 +82,7 @@ async def test_the_page_is_served_from_its_own_folder_only_uncached_and_closed_t
                 assert answer.status in {403, 404}, path
 
 
-async def test_a_visit_by_the_name_localhost_is_led_to_the_address_itself(box: Sandbox) -> None:
+async def test_a_request_for_localhost_is_redirected_to_127_0_0_1(box: Sandbox) -> None:
     async with aiohttp.ClientSession() as session:
         port = box.url.rpartition(":")[2]
         async with session.get(box.url, headers={"Host": f"localhost:{port}"}, allow_redirects=False) as answer:
@@ -92,14 +92,14 @@ async def test_a_visit_by_the_name_localhost_is_led_to_the_address_itself(box: S
 @pytest.mark.parametrize(
     "path", ["/", "/sandbox/panel", "/sandbox/violations", "/api/v10/gateway/bot", "/image-api/api/status"]
 )
-async def test_every_part_of_it_is_closed_to_other_sites(box: Sandbox, path: str) -> None:
+async def test_every_part_refuses_other_sites(box: Sandbox, path: str) -> None:
     async with aiohttp.ClientSession() as session:
         for headers in ({"Origin": "http://example.com"}, {"Host": "example.com"}):
             async with session.get(box.url + path, headers=headers) as answer:
                 assert answer.status == 403
 
 
-async def test_one_port_carries_discord_image_api_and_panel(box: Sandbox) -> None:
+async def test_discord_image_api_and_panel_share_one_port(box: Sandbox) -> None:
     async with aiohttp.ClientSession() as session:
         bot = {"Authorization": f"Bot {box.discord.token}"}
         async with session.get(f"{box.url}/api/v10/gateway/bot", headers=bot) as answer:
@@ -111,13 +111,13 @@ async def test_one_port_carries_discord_image_api_and_panel(box: Sandbox) -> Non
             assert (await answer.json())["image_api"]["tasks"]["running"] == 1
 
 
-async def test_the_same_seed_gives_the_same_world_and_another_gives_another(tmp_path: Path) -> None:
+async def test_the_same_seed_gives_the_same_secrets_and_another_seed_gives_others(tmp_path: Path) -> None:
     first, again, other = [Sandbox(data_dir=tmp_path / str(n), seed=seed) for n, seed in enumerate((1, 1, 2))]
     assert first.discord.token == again.discord.token
     assert first.images.key == again.images.key != other.images.key
 
 
-async def test_when_it_closes_the_bot_is_gone_and_so_is_the_port(tmp_path: Path) -> None:
+async def test_closing_the_sandbox_ends_the_bot_and_frees_the_port(tmp_path: Path) -> None:
     (tmp_path / "bot.py").write_text("import time\nprint('up', flush=True)\ntime.sleep(60)\n")
     async with Sandbox(data_dir=tmp_path, bot_script=tmp_path / "bot.py") as box:
         await box.bot.start()
@@ -129,7 +129,7 @@ async def test_when_it_closes_the_bot_is_gone_and_so_is_the_port(tmp_path: Path)
         socket.create_connection(("127.0.0.1", int(box.url.rpartition(":")[2])), timeout=1)
 
 
-async def test_a_page_that_is_open_and_a_request_in_silence_do_not_keep_it_from_closing(tmp_path: Path) -> None:
+async def test_open_pages_and_unanswered_requests_do_not_delay_closing(tmp_path: Path) -> None:
     async with aiohttp.ClientSession() as session:
         async with Sandbox(data_dir=tmp_path) as box:
             live = await session.ws_connect(f"{box.url}/sandbox/panel/live")
@@ -177,7 +177,7 @@ def test_the_program_prints_one_address_and_ends_with_0_on_ctrl_c_and_sigterm(nu
     assert (running.returncode, rest, errors) == (0, "", "")
 
 
-def test_without_a_data_folder_it_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_without_a_data_folder_the_temporary_folder_is_deleted(tmp_path: Path) -> None:
     with program("--port", "0", "--no-bot", environment={"TMPDIR": str(tmp_path)}) as running:
         assert running.stdout is not None
         running.stdout.readline()
@@ -187,7 +187,7 @@ def test_without_a_data_folder_it_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_port_that_is_taken_ends_it_with_one_sentence_and_1() -> None:
+def test_a_taken_port_ends_the_program_with_a_sentence_and_exit_code_1() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -198,14 +198,14 @@ def test_a_port_that_is_taken_ends_it_with_one_sentence_and_1() -> None:
     assert errors == f"Port {port} is taken by another program; choose another with --port.\n"
 
 
-def test_a_port_that_cannot_be_is_refused_with_a_sentence() -> None:
+def test_an_invalid_port_is_refused_with_a_sentence() -> None:
     with program("--port", "99999") as running:
         told, errors = running.communicate(timeout=10)
     assert (running.returncode, told) == (2, "")
     assert "--port must be from 0 to 65535" in errors
 
 
-def test_a_data_folder_that_cannot_be_used_ends_it_with_one_sentence_and_1(tmp_path: Path) -> None:
+def test_an_unusable_data_folder_ends_the_program_with_a_sentence_and_exit_code_1(tmp_path: Path) -> None:
     (tmp_path / "clock_offset_ms").write_text("an hour")
     (tmp_path / "file").write_text("")
     told_of = {

@@ -1,4 +1,4 @@
-"""The panel's routes and the guard before them, on a small application without a Discord."""
+"""The panel's routes and the guard, in an application without the local Discord."""
 
 import asyncio
 import random
@@ -18,7 +18,7 @@ from sandbox.panel import Panel
 READY = "import time\nprint('ready', flush=True)\ntime.sleep(60)\n"
 
 
-class Room:
+class PanelApp:
     def __init__(self, folder: Path) -> None:
         (folder / "bot.py").write_text(READY)
         self.url = ""
@@ -38,8 +38,8 @@ class Room:
 
 
 @pytest.fixture
-async def room(tmp_path: Path) -> AsyncIterator[Room]:
-    made = Room(tmp_path)
+async def panel_app(tmp_path: Path) -> AsyncIterator[PanelApp]:
+    made = PanelApp(tmp_path)
     app = web.Application(middlewares=[guard])
     Panel(bot=made.bot, images=made.images, clock=made.clock).attach(app)
     runner = web.AppRunner(app, shutdown_timeout=1)
@@ -52,8 +52,8 @@ async def room(tmp_path: Path) -> AsyncIterator[Room]:
     await runner.cleanup()
 
 
-async def test_the_panel_describes_bot_image_api_and_clock(room: Room) -> None:
-    panel = await room.show()
+async def test_the_panel_describes_bot_image_api_and_clock(panel_app: PanelApp) -> None:
+    panel = await panel_app.show()
     assert panel["bot"]["state"] == "stopped"
     assert (panel["bot"]["pid"], panel["bot"]["restarts"], panel["bot"]["log"]) == (None, 0, [])
     assert panel["image_api"]["mood"] == "normal"
@@ -62,25 +62,25 @@ async def test_the_panel_describes_bot_image_api_and_clock(room: Room) -> None:
     assert panel["image_api"]["tasks"] == {"running": 0, "done": 0, "failed": 0}
     assert (panel["image_api"]["remaining"], panel["image_api"]["posts"]) == (None, 0)
     assert panel["clock"]["offset_ms"] == 0
-    assert abs(panel["clock"]["now_ms"] - room.clock.now_ms()) < 10_000
+    assert abs(panel["clock"]["now_ms"] - panel_app.clock.now_ms()) < 10_000
 
 
-async def test_a_mood_is_set_for_good_or_for_a_few_tasks(room: Room) -> None:
-    status, panel = await room.act("mood", {"mood": "declined"})
+async def test_a_mood_is_set_until_changed_or_for_a_count_of_tasks(panel_app: PanelApp) -> None:
+    status, panel = await panel_app.act("mood", {"mood": "declined"})
     assert (status, panel["image_api"]["mood"], panel["image_api"]["remaining"]) == (200, "declined", None)
-    status, panel = await room.act("mood", {"mood": "busy", "count": 3})
+    status, panel = await panel_app.act("mood", {"mood": "busy", "count": 3})
     assert (status, panel["image_api"]["mood"], panel["image_api"]["remaining"]) == (200, "busy", 3)
-    assert room.images.mood is Mood.BUSY
+    assert panel_app.images.mood is Mood.BUSY
 
 
-async def test_the_bot_is_started_killed_started_again_and_stopped(room: Room) -> None:
+async def test_the_bot_is_started_killed_started_again_and_stopped(panel_app: PanelApp) -> None:
     pids = []
     for action, state in [("start", "starting"), ("kill", "died"), ("start", "starting"), ("stop", "stopped")]:
-        status, panel = await room.act("bot", {"action": action})
+        status, panel = await panel_app.act("bot", {"action": action})
         assert (status, panel["bot"]["state"]) in {(200, state), (200, "running" if action == "start" else state)}
         if action == "start":
-            await room.bot.wait_ready(5)
-        panel = await room.show()
+            await panel_app.bot.wait_ready(5)
+        panel = await panel_app.show()
         pids.append(panel["bot"]["pid"])
     assert panel["bot"]["restarts"] == 1
     assert pids[1] is pids[3] is None
@@ -88,10 +88,10 @@ async def test_the_bot_is_started_killed_started_again_and_stopped(room: Room) -
     assert "ready" in panel["bot"]["log"]
 
 
-async def test_the_clock_jumps_forward_and_the_panel_tells_by_how_much(room: Room) -> None:
-    status, panel = await room.act("clock", {"advance_seconds": 3600})
+async def test_the_clock_moves_forward_and_the_panel_shows_the_offset(panel_app: PanelApp) -> None:
+    status, panel = await panel_app.act("clock", {"advance_seconds": 3600})
     assert (status, panel["clock"]["offset_ms"]) == (200, 3_600_000)
-    assert (await room.act("clock", {"advance_seconds": 0.5}))[1]["clock"]["offset_ms"] == 3_600_500
+    assert (await panel_app.act("clock", {"advance_seconds": 0.5}))[1]["clock"]["offset_ms"] == 3_600_500
 
 
 @pytest.mark.parametrize(
@@ -114,36 +114,38 @@ async def test_the_clock_jumps_forward_and_the_panel_tells_by_how_much(room: Roo
         ("clock", None),
     ],
 )
-async def test_a_bad_wish_gets_400_and_a_sentence_and_changes_nothing(room: Room, what: str, body: object) -> None:
-    status, answer = await room.act(what, body)
+async def test_an_invalid_request_gets_400_with_a_sentence_and_changes_nothing(
+    panel_app: PanelApp, what: str, body: object
+) -> None:
+    status, answer = await panel_app.act(what, body)
     assert status == 400
     assert answer["error"].endswith(".")
-    assert room.images.mood is Mood.NORMAL
-    assert room.clock.offset_ms == 0
-    assert room.bot.starts == 0
+    assert panel_app.images.mood is Mood.NORMAL
+    assert panel_app.clock.offset_ms == 0
+    assert panel_app.bot.starts == 0
 
 
-async def test_a_body_that_is_no_json_gets_400(room: Room) -> None:
-    async with room.session.post(f"{room.url}/sandbox/panel/mood", data=b"{") as answer:
+async def test_a_body_that_is_not_json_gets_400(panel_app: PanelApp) -> None:
+    async with panel_app.session.post(f"{panel_app.url}/sandbox/panel/mood", data=b"{") as answer:
         assert (answer.status, await answer.json()) == (400, {"error": "The body must be a JSON object."})
 
 
-async def test_the_live_panel_is_pushed_when_something_changes_and_only_then(room: Room) -> None:
-    async with room.session.ws_connect(f"{room.url}/sandbox/panel/live") as socket:
+async def test_the_live_panel_is_pushed_when_something_changes_and_only_then(panel_app: PanelApp) -> None:
+    async with panel_app.session.ws_connect(f"{panel_app.url}/sandbox/panel/live") as socket:
         assert (await socket.receive_json(timeout=2))["image_api"]["mood"] == "normal"
-        await room.act("mood", {"mood": "slow"})
+        await panel_app.act("mood", {"mood": "slow"})
         assert (await socket.receive_json(timeout=2))["image_api"]["mood"] == "slow"
         with pytest.raises(TimeoutError):
             await socket.receive(timeout=1.2)
 
 
-async def test_the_live_panel_comes_at_most_twice_a_second(room: Room) -> None:
-    async with room.session.ws_connect(f"{room.url}/sandbox/panel/live") as socket:
+async def test_the_live_panel_comes_at_most_twice_a_second(panel_app: PanelApp) -> None:
+    async with panel_app.session.ws_connect(f"{panel_app.url}/sandbox/panel/live") as socket:
         pushes = 0
         loop = asyncio.get_running_loop()
         end = loop.time() + 1.2
         while loop.time() < end:
-            await room.act("clock", {"advance_seconds": 1})
+            await panel_app.act("clock", {"advance_seconds": 1})
             await socket.send_str("noise")
             try:
                 await socket.receive(timeout=0.05)
@@ -154,7 +156,7 @@ async def test_the_live_panel_comes_at_most_twice_a_second(room: Room) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:8025", "localhost", "LOCALHOST:1", "[::1]", "[::1]:8025"])
-def test_hosts_of_this_machine_may_come_in(host: str) -> None:
+def test_host_headers_of_this_machine_are_accepted(host: str) -> None:
     assert is_loopback_host(host)
     assert refusal(host, f"http://{host}") is None
 
@@ -163,7 +165,7 @@ def test_hosts_of_this_machine_may_come_in(host: str) -> None:
     "host",
     ["", "example.com", "127.0.0.1.example.com", "example.com:8025", "localhost:x", "localhost:", "::1", "[::1]x", "@"],
 )
-def test_other_hosts_may_not(host: str) -> None:
+def test_other_host_headers_are_refused(host: str) -> None:
     assert not is_loopback_host(host)
 
 
@@ -178,20 +180,22 @@ def test_other_hosts_may_not(host: str) -> None:
         ("rebound.example.com:8025", "http://rebound.example.com:8025"),
     ],
 )
-async def test_another_site_or_a_rebound_name_gets_403_on_pages_and_sockets(
-    room: Room, host: str | None, origin: str | None
+async def test_a_wrong_origin_or_host_gets_403_on_routes_and_sockets(
+    panel_app: PanelApp, host: str | None, origin: str | None
 ) -> None:
-    own = room.url.partition("//")[2]
+    own = panel_app.url.partition("//")[2]
     headers = {"Host": host or own, **({"Origin": origin.format(own=own)} if origin else {})}
-    async with room.session.get(f"{room.url}/sandbox/panel", headers=headers) as answer:
+    async with panel_app.session.get(f"{panel_app.url}/sandbox/panel", headers=headers) as answer:
         assert answer.status == 403
-    async with room.session.post(f"{room.url}/sandbox/panel/bot", json={"action": "start"}, headers=headers) as answer:
+    async with panel_app.session.post(
+        f"{panel_app.url}/sandbox/panel/bot", json={"action": "start"}, headers=headers
+    ) as answer:
         assert answer.status == 403
     with pytest.raises(aiohttp.WSServerHandshakeError):
-        await room.session.ws_connect(f"{room.url}/sandbox/panel/live", headers=headers)
-    assert room.bot.starts == 0
+        await panel_app.session.ws_connect(f"{panel_app.url}/sandbox/panel/live", headers=headers)
+    assert panel_app.bot.starts == 0
 
 
-async def test_the_page_itself_may_come_in(room: Room) -> None:
-    async with room.session.get(f"{room.url}/sandbox/panel", headers={"Origin": room.url}) as answer:
+async def test_the_sandboxs_own_page_is_accepted(panel_app: PanelApp) -> None:
+    async with panel_app.session.get(f"{panel_app.url}/sandbox/panel", headers={"Origin": panel_app.url}) as answer:
         assert answer.status == 200

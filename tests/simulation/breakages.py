@@ -1,19 +1,21 @@
 """Deliberate breakages of the product, each of which the simulation must notice. Nothing here is a test by itself.
 
-Where the product has a seam another object is handed in; a plain function is replaced for the time of the runs.
+A breakage names what it replaces for the time of its runs: (where, name, what stands there then). Classes that
+services.py builds are replaced in services, functions and methods where they are looked up.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import delete, select, update
 
+import services
 from credits import ledger
 from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Ledger
@@ -32,16 +34,17 @@ from generations.records.tables import pings as decisions
 from generations.service import Generations
 from generations.worker import loop as worker
 from generations.worker import poll as looking
-from generations.worker import poll_turns, steps, throttle
+from generations.worker import poll_turns, throttle
 from generations.worker import publish as publisher
 from generations.worker import recover as recovering
 from generations.worker import submit as submitting
 from generations.worker.context import PollGuard, StepContext
-from images.image_memory import Room
+from generations.worker.image_step import ImageStep
+from images.image_memory import Reservation
+from qwen.client import QwenClient
 from qwen.errors import OutcomeUnknown, ServiceUnavailable
 from qwen.models import Size
 from qwen.protocol import parse_callback
-from tests.simulation.process import Parts
 from tests.simulation.run import play
 from tests.simulation.scenario import Scenario, draw, draw_plain
 from tests.simulation.sweep import DAYS, Death
@@ -61,14 +64,10 @@ CANCELLED, _, LINKED = DAYS
 
 @dataclass(frozen=True)
 class Breakage:
-    """*parts*: what processes are made of then; *replaced*: (module, name of a function, what stands in its place).
-
-    *seen_at*: seeds that noticed it once, which are tried first; with a *day* of the sweep: awaits at which to die.
-    """
+    """*seen_at*: seeds that noticed it once, which are tried first; with a *day* of the sweep: awaits to die at."""
 
     seen_at: tuple[int, ...]
-    parts: Callable[[], Parts] = Parts
-    replaced: tuple[tuple[Any, str, Any], ...] = field(default=())
+    replaced: tuple[tuple[Any, str, Any], ...]
     day: str = ""
 
     def scenarios(self) -> Iterator[Scenario]:
@@ -83,13 +82,13 @@ class Breakage:
             yield from map(draw, range(MOST_SEEDS))
 
     @contextmanager
-    def in_place(self) -> Iterator[Callable[[], Parts]]:
+    def in_place(self) -> Iterator[None]:
+        """Break the product until the block ends. Raises AttributeError where the product has no such name."""
         with ExitStack() as stack:
-            for module, name, value in self.replaced:
-                before = getattr(module, name)  # an AttributeError here says that the product has moved on
-                stack.callback(setattr, module, name, before)
-                setattr(module, name, value)
-            yield self.parts
+            for where, name, value in self.replaced:
+                stack.callback(setattr, where, name, getattr(where, name))
+                setattr(where, name, value)
+            yield
 
 
 # -- money ---------------------------------------------------------------
@@ -148,14 +147,11 @@ class RefundsToo(Ledger):
             await self.grant(tx, account.user_id, amount, f"sorry:{image_id}", EntryKind.GRANT, now_ms)
 
 
-class TwoCommits(StepContext):
-    async def end(
-        self, generation: Generation, image: Image, state: State, ending: Ending, detail: str | None = None
-    ) -> None:
-        async with self.database.transaction() as tx:
-            await records.move(tx, image, state, fence=generation.fence, ending=ending, ending_detail=detail)
-        async with self.database.transaction() as tx:
-            await self.ledger.release(tx, image.image_id, self.clock.now_ms())
+async def end_in_two_commits(self: ImageStep, state: State, ending: Ending, detail: str | None = None) -> None:
+    async with self.context.database.transaction() as tx:
+        await records.move(tx, self.image, state, fence=self.fence, ending=ending, ending_detail=detail)
+    async with self.context.database.transaction() as tx:
+        await self.context.ledger.release(tx, self.image.image_id, self.context.clock.now_ms())
 
 
 # -- the one POST ---------------------------------------------------------------
@@ -172,27 +168,20 @@ async def move_lazily(tx: Any, image: Image, target: State, **changes: Any) -> I
     return await moves.move(tx, image, target, **changes)
 
 
-class RepeatsUnknown:
-    def __init__(self, client: Any) -> None:
-        self._client = client
-        self.get_task = client.get_task
-
-    async def create_task(self, request: Any) -> Any:
-        try:
-            return await self._client.create_task(request)
-        except OutcomeUnknown:
-            raise ServiceUnavailable from None
+create_really = QwenClient.create_task
 
 
-class RepeatingParts(Parts):
-    def service(self, client: Any) -> Any:
-        return RepeatsUnknown(client)
+async def create_again(self: QwenClient, request: Any) -> Any:
+    try:
+        return await create_really(self, request)
+    except OutcomeUnknown:
+        raise ServiceUnavailable from None
 
 
-async def post_again(context: StepContext, generation: Generation, image: Image) -> None:
-    async with context.database.transaction() as tx:
-        due = context.clock.now_ms()
-        await records.move(tx, image, State.REQUESTED, fence=generation.fence, due_at_ms=due)
+async def post_again(self: ImageStep) -> None:
+    async with self.context.database.transaction() as tx:
+        due = self.context.clock.now_ms()
+        await records.move(tx, self.image, State.REQUESTED, fence=self.fence, due_at_ms=due)
 
 
 async def adopt_nothing(*_: Any, **__: Any) -> bool:
@@ -340,13 +329,13 @@ class WithoutNonce(CardPings):
 
 
 class NeverPings(CardPings):
-    async def arrived(self, generation: Generation) -> None:
+    async def handle_finished(self, generation: Generation) -> None:
         await self._decisions.decide(generation)
 
 
 async def tell_at_once(self: Any, generation: Generation) -> None:
     if self._context.pings is not None:
-        await self._context.pings.arrived(generation)
+        await self._context.pings.handle_finished(generation)
 
 
 def always(*_: Any) -> bool:
@@ -390,15 +379,15 @@ async def note_first(self: Any, generation: Generation, image_files: Any) -> Non
     shown = DeliveryResult(Place.CARD, generation.message_id, generation.origin.channel_id)
     await self._record_result(generation, image_files, shown)
     with contextlib.suppress(DeliveryDelayed):
-        await self._delivery.show(generation, Progress(), image_files)
+        await self._delivery.publish(generation, Progress(), image_files)
     async with self._database.transaction() as tx:
         await records.release_claim(tx, generation.id, generation.fence)
 
 
 class ForgetsDelays(DiscordDelivery):
-    async def show(self, generation: Generation, progress: Progress, image_files: Any) -> DeliveryResult:
+    async def publish(self, generation: Generation, progress: Progress, image_files: Any) -> DeliveryResult:
         try:
-            return await super().show(generation, progress, image_files)
+            return await super().publish(generation, progress, image_files)
         except DeliveryDelayed:
             return DeliveryResult(Place.CARD, generation.message_id, generation.origin.channel_id)
 
@@ -427,64 +416,67 @@ def surely_refused(error: BaseException) -> bool:
     return True
 
 
+def parts(**classes: type) -> tuple[tuple[Any, str, Any], ...]:
+    """Other classes than those that services.py builds, by the names that it knows them by."""
+    return tuple((services, name, kind) for name, kind in classes.items())
+
+
 LOCKS = tuple((module, "lock_generation", lock_without_fence) for module in (moves, claims, cards))
 
 BREAKAGES: dict[str, Breakage] = {
-    "late images are charged": Breakage((21,), lambda: Parts(ledger=ChargesLateImages)),
-    "settle twice": Breakage((2,), lambda: Parts(ledger=SettlesTwice)),
-    "forget the release": Breakage((0,), lambda: Parts(ledger=ForgetsToRelease)),
-    "refill over holds": Breakage((2,), lambda: Parts(ledger=RefillsOverHolds)),
-    "never make a refill good": Breakage((2,), lambda: Parts(ledger=NeverMakesGood)),
-    "give something extra": Breakage((0,), lambda: Parts(ledger=RefundsToo)),
-    "state and money in two commits": Breakage((29,), lambda: Parts(context=TwoCommits)),
-    "post before the commit": Breakage((15,), replaced=((submitting.records, "move", move_lazily),)),
-    "repeat an unknown post": Breakage((0,), RepeatingParts),
-    "post again after a crash": Breakage((44,), replaced=((steps.submitting, "crashed_submit", post_again),)),
-    "forget a task that came late": Breakage((56,), replaced=((records, "adopt_task", adopt_nothing),)),
-    "skip the fence": Breakage((56,), replaced=(*LOCKS, (worker, "_reload", reload_without_fence))),
-    "drop the lease": Breakage((13,), replaced=((records, "claim_due", claim_whatever_is_due),)),
-    "forget what is owed": Breakage((65,), replaced=((records, "release_claim", release_and_forget),)),
-    "look too early": Breakage((2,), lambda: Parts(context=Impatient)),
-    "give up late images": Breakage((56,), replaced=((looking, "late_poll_seconds", give_up_at_once),)),
-    "mark delivered before showing": Breakage((47,), replaced=((publisher.Publisher, "show", note_first),)),
-    "take a delay for a success": Breakage((65,), lambda: Parts(delivery=ForgetsDelays)),
-    "return credits of what is being made": Breakage((43,), lambda: Parts(generations=CancelsAnything)),
+    "late images are charged": Breakage((21,), parts(Ledger=ChargesLateImages)),
+    "settle twice": Breakage((2,), parts(Ledger=SettlesTwice)),
+    "forget the release": Breakage((0,), parts(Ledger=ForgetsToRelease)),
+    "refill over holds": Breakage((2,), parts(Ledger=RefillsOverHolds)),
+    "never make a refill good": Breakage((2,), parts(Ledger=NeverMakesGood)),
+    "give something extra": Breakage((0,), parts(Ledger=RefundsToo)),
+    "state and money in two commits": Breakage((29,), ((ImageStep, "end", end_in_two_commits),)),
+    "post before the commit": Breakage((15,), ((submitting.records, "move", move_lazily),)),
+    "repeat an unknown post": Breakage((0,), ((QwenClient, "create_task", create_again),)),
+    "post again after a crash": Breakage((44,), ((submitting.SubmitStep, "end_crashed_submit", post_again),)),
+    "forget a task that came late": Breakage((56,), ((records, "adopt_task", adopt_nothing),)),
+    "skip the fence": Breakage((56,), (*LOCKS, (worker, "_reload", reload_without_fence))),
+    "drop the lease": Breakage((13,), ((records, "claim_due", claim_whatever_is_due),)),
+    "forget what is owed": Breakage((65,), ((records, "release_claim", release_and_forget),)),
+    "look too early": Breakage((2,), parts(StepContext=Impatient)),
+    "give up late images": Breakage((56,), ((looking, "late_poll_seconds", give_up_at_once),)),
+    "mark delivered before showing": Breakage((47,), ((publisher.Publisher, "publish", note_first),)),
+    "take a delay for a success": Breakage((65,), parts(DiscordDelivery=ForgetsDelays)),
+    "return credits of what is being made": Breakage((43,), parts(Generations=CancelsAnything)),
     "let old progress overtake": Breakage(
         (68,),
-        replaced=(
+        (
             (stale_edit_guard.StaleEditGuard, "is_current", always_current),
             (stale_edit_guard.StaleEditGuard, "was_published", never_mind),
         ),
     ),
-    "say on a plain message that credits are held": Breakage((200,), replaced=((places, "plain_text", held_for_ever),)),
-    "drop the images that stand": Breakage((10,), replaced=((memory.Memory, "kept", keep_nothing),)),
-    "take no answer for a refusal": Breakage(
-        (466, 150, 506), replaced=((first_response, "is_surely_refused", surely_refused),)
-    ),
-    "believe the task that a callback names": Breakage((70,), lambda: Parts(callbacks=Believes)),
-    "believe the status that a callback names": Breakage((59,), lambda: Parts(callbacks=TakesTheStatus)),
-    "hear no callback": Breakage((121,), lambda: Parts(callbacks=HearsNothing)),
-    "hear a callback of anybody's": Breakage((6,), lambda: Parts(callbacks=HearsAnybody)),
-    "take any task that a callback names": Breakage((70,), replaced=((recovering, "is_task_of", anybodys),)),
+    "say on a plain message that credits are held": Breakage((200,), ((places, "plain_text", held_for_ever),)),
+    "drop the images that stand": Breakage((10,), ((memory.Memory, "kept", keep_nothing),)),
+    "take no answer for a refusal": Breakage((466, 150, 506), ((first_response, "is_surely_refused", surely_refused),)),
+    "believe the task that a callback names": Breakage((70,), parts(Callbacks=Believes)),
+    "believe the status that a callback names": Breakage((59,), parts(Callbacks=TakesTheStatus)),
+    "hear no callback": Breakage((121,), parts(Callbacks=HearsNothing)),
+    "hear a callback of anybody's": Breakage((6,), parts(Callbacks=HearsAnybody)),
+    "take any task that a callback names": Breakage((70,), ((recovering, "is_task_of", anybodys),)),
     "post on above the limit of tasks": Breakage(
         (84,),
-        replaced=((throttle.TaskSlots, "refused", learn_nothing), (throttle.Throttle, "post_refused", wait_no_time)),
+        ((throttle.TaskSlots, "refused", learn_nothing), (throttle.Throttle, "post_refused", wait_no_time)),
     ),
     "look whenever a callback comes": Breakage(
-        (1,), lambda: Parts(context=Unguarded), replaced=((callbacks, "noted_call", always_called),)
+        (1,), (*parts(StepContext=Unguarded), (callbacks, "noted_call", always_called))
     ),
-    "look without end because of one call": Breakage((1,), replaced=((poll_turns, "is_called", always),)),
-    "ping twice": Breakage((21,), lambda: Parts(pings=PingsTwice)),
+    "look without end because of one call": Breakage((1,), ((poll_turns, "is_called", always),)),
+    "ping twice": Breakage((21,), parts(CardPings=PingsTwice)),
     "decide on a ping again": Breakage(
-        (497, 498, 496), lambda: Parts(decisions=DecidesAgain, pings=WithoutNonce), day=CANCELLED
+        (497, 498, 496), parts(PingDecisions=DecidesAgain, CardPings=WithoutNonce), day=CANCELLED
     ),
-    "ping whoever it is": Breakage((5,), replaced=((pings, "wants_ping", always),)),
+    "ping whoever it is": Breakage((5,), ((pings, "wants_ping", always),)),
     "ping before all is there": Breakage(
-        (25,), replaced=((publisher.Publisher, "tell", tell_at_once), (pings, "has_arrived", always))
+        (25,), ((publisher.Publisher, "ping", tell_at_once), (pings, "has_arrived", always))
     ),
-    "ping nobody": Breakage((25,), lambda: Parts(pings=NeverPings)),
-    "drop what is too large": Breakage((5,), replaced=((delivery, "ImageFitter", Drops),)),
-    "link to what could be made smaller": Breakage((5,), replaced=((delivery, "ImageFitter", LinksOnly),)),
-    "download at each try": Breakage((65, 134), replaced=((Room, "put_off", drop),)),
-    "forget the links that stand": Breakage((480,), replaced=((ladder, "_linked_in_rows", no_links),), day=LINKED),
+    "ping nobody": Breakage((25,), parts(CardPings=NeverPings)),
+    "drop what is too large": Breakage((5,), ((delivery, "ImageFitter", Drops),)),
+    "link to what could be made smaller": Breakage((5,), ((delivery, "ImageFitter", LinksOnly),)),
+    "download at each try": Breakage((65, 134), ((Reservation, "keep", drop),)),
+    "forget the links that stand": Breakage((480,), ((ladder, "_linked_in_rows", no_links),), day=LINKED),
 }

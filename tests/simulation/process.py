@@ -6,18 +6,17 @@ import asyncio
 import random
 from dataclasses import dataclass
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from discord.webhook.async_ import async_context
 
 from generations.model import Request
-from generations.ports import ImageService
-from generations.worker.loop import IDLE_SECONDS, Worker
+from generations.worker.loop import IDLE_SECONDS
 from qwen.client import QwenClient
 from qwen.images import ImageDownloader
 from qwen.models import OutputFormat, Size
-from services import Ground, Kinds, join
+from services import Resources, build_services
 from settings import Settings
+from tests.doubles import make_settings
 from tests.simulation.calls import Call
 from tests.simulation.discord_world import DiscordWorld, Interaction
 from tests.simulation.disk import Databases, Disk
@@ -26,7 +25,7 @@ from tests.simulation.loop import Life, VirtualLoop
 from tests.simulation.scenario import Asked, Scenario
 from tests.simulation.wire import Client, Webhooks
 from ui.interactions.buttons import CancelButton
-from ui.interactions.errors import answering
+from ui.interactions.errors import handle_errors
 
 OWNER = 999  # who is told of what only an operator can mend
 
@@ -50,34 +49,24 @@ class SimulatedClock:
         await asyncio.sleep(seconds)
 
 
-class LeapingWorker(Worker):
-    """The worker as it is, but asleep while nothing can fall due: an idle second of a simulation costs as much as a
-    busy one. What other processes do is noticed when it wakes, *leap* seconds later at most."""
+def let_leap(worker: Any, seconds: float, disk: Disk) -> None:
+    """Let *worker* sleep while nothing can fall due: an idle second of a simulation costs as much as a busy one.
 
-    leap = 10.0
-    disk: Disk
+    It notices what other processes do when it wakes, *seconds* later at most.
+    """
+    real_until_next_due = worker._until_next_due
 
-    async def _until_next_due(self) -> float:
-        wait = await super()._until_next_due()
-        if wait < IDLE_SECONDS or self._running:
+    async def until_next_due() -> float:
+        wait = await real_until_next_due()
+        if wait < IDLE_SECONDS or worker._running:
             return wait
-        (due_ms,) = self.disk.ask("SELECT min(max(due_at_ms, coalesce(lease_until_ms, 0))) FROM generations")[0]
-        (waiting,) = self.disk.ask("SELECT count(*) FROM images WHERE state = 'requested' AND admitted_at_ms IS NULL")[
-            0
-        ]
+        (due_ms,) = disk.ask("SELECT min(max(due_at_ms, coalesce(lease_until_ms, 0))) FROM generations")[0]
+        (waiting,) = disk.ask("SELECT count(*) FROM images WHERE state = 'requested' AND admitted_at_ms IS NULL")[0]
         if waiting:
-            return wait if wait < IDLE_SECONDS else min(self.leap, 3.0)
-        return min(self.leap, max(wait, (due_ms - self._clock.now_ms()) / 1000)) if due_ms else self.leap
+            return min(seconds, 3.0)
+        return min(seconds, max(wait, (due_ms - worker._clock.now_ms()) / 1000)) if due_ms else seconds
 
-
-@dataclass(frozen=True)
-class Parts(Kinds):
-    """What a process is made of. A breakage puts something else in its place."""
-
-    worker: type[Worker] = LeapingWorker
-
-    def service(self, client: ImageService) -> ImageService:
-        return client
+    worker._until_next_due = until_next_due
 
 
 @dataclass
@@ -90,7 +79,6 @@ class World:
     databases: Databases
     api: ImageApi
     discord: DiscordWorld
-    parts: Parts
     start_ms: int
 
 
@@ -106,41 +94,39 @@ class Process:
         async_context.set(Webhooks(world.discord))
         session: Any = Session(world.api, life)
         sleep, hosts = self.clock.sleep, frozenset({HOST, STORE_HOST})
-        client = QwenClient(session, api_url=API_URL, api_key="key", sleep=sleep, rng=rng)
-        ground = Ground(
+        resources = Resources(
             world.databases.open(world.disk, life),
             shared=True,
-            service=world.parts.service(client),
+            service=QwenClient(session, api_url=API_URL, api_key="key", sleep=sleep, rng=rng),
             store=ImageDownloader(session, allowed_hosts=hosts, max_bytes=1 << 20, sleep=sleep, rng=rng),
             clock=self.clock,
             rng=rng,
             owner=life.name,
             token_bytes=random.Random(f"{scenario.seed} {life.name} tokens").randbytes,
         )
-        self.bot = Client(world.loop, world.discord)
-        join(self.bot, settings_of(scenario), ground, world.parts)
-        worker: Any = self.bot.worker
-        worker.leap, worker.disk = scenario.leap, world.disk
+        self.client = Client(world.loop, world.discord)
+        self.services = build_services(settings_of(scenario), resources, self.client)
+        let_leap(self.services.worker, scenario.leap, world.disk)
 
     async def imagine(self, asked: Asked, interaction: Interaction) -> None:
         """What cogs/imagine.py does with a command."""
-        event = self.bot.interaction(interaction, {"id": "1", "name": "imagine", "type": 1}, 2)
+        event = self.client.interaction(interaction, {"id": "1", "name": "imagine", "type": 1}, 2)
         request = Request(
             prompt=f"a lighthouse in a storm {asked.number}", size=Size.SQUARE, seed=0, format=OutputFormat.PNG,
             count=asked.count, private=asked.private,
         )  # fmt: skip
-        await answering(event, self.bot.first_response.open(event, request))
+        await handle_errors(event, self.services.first_response.respond(event, request))
 
     async def press(self, generation_id: int, interaction: Interaction, card: dict[str, Any]) -> None:
-        event = self.bot.interaction(interaction, {"component_type": 2, "custom_id": "x"}, 3, message=card)
+        event = self.client.interaction(interaction, {"component_type": 2, "custom_id": "x"}, 3, message=card)
         await CancelButton(generation_id).callback(event)
 
     async def balance(self, user_id: int) -> None:
-        await self.bot.generations.statement(user_id)
+        await self.services.generations.statement(user_id)
 
     async def called(self, call: Call) -> None:
         """What web.py does with a call."""
-        callbacks = self.bot.callbacks
+        callbacks = self.services.callbacks
         assert callbacks is not None
         callback = await callbacks.recognise(call.token)
         if callback is not None:
@@ -149,26 +135,25 @@ class Process:
             call.heeded, call.heeded_at = True, self.world.loop.time()
 
     async def run(self) -> None:
-        await self.bot.worker.run()
+        await self.services.worker.run()
 
     async def drain(self) -> None:
         """What bot.py does after SIGTERM."""
-        await self.bot.drain()
+        await self.services.drain()
 
     @property
     def rests(self) -> bool:
         """Whether nothing is under way."""
-        bot = self.bot
-        return not (bot.worker._running or bot.delivery._tasks or bot.pings._sending or bot.operator._telling)
+        parts = self.services
+        return not (parts.worker._running or parts.delivery._tasks or parts.pings._sending or parts.operator._telling)
 
 
 def settings_of(scenario: Scenario) -> Settings:
     """What the operator of the simulated bot set; the environment of this machine has no say in it."""
-    return Settings.model_construct(
+    return make_settings(
         qwen_max_tasks=scenario.in_flight,
         credits_per_period=scenario.allowance,
         credit_period=scenario.period,
-        timezone=ZoneInfo("UTC"),
         max_images_per_user=scenario.per_user,
         max_queue=scenario.queue,
         requests_per_minute=0,

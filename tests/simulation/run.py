@@ -23,7 +23,7 @@ from tests.simulation.disk import Databases, Disk
 from tests.simulation.image_api import ImageApi
 from tests.simulation.invariants import check
 from tests.simulation.loop import LIFE, NEVER, Deadlock, Life, VirtualLoop
-from tests.simulation.process import Parts, Process, World
+from tests.simulation.process import Process, World
 from tests.simulation.scenario import FAULTS, Asked, Event, Pressed, Scenario, Window
 
 SETTLE_SECONDS = 1.5 * 3600.0
@@ -67,7 +67,7 @@ class Slot:
 class Run:
     """One run of one scenario."""
 
-    def __init__(self, scenario: Scenario, parts: Parts, databases: Databases, *, record: bool) -> None:
+    def __init__(self, scenario: Scenario, databases: Databases, *, record: bool) -> None:
         self.scenario = scenario
         self.loop = VirtualLoop()
         self.loop.set_exception_handler(lambda loop, context: None)  # what the dead leave unfinished
@@ -93,7 +93,7 @@ class Run:
         )
         discord.closed_dms = {FIRST_PERSON + person for person in scenario.closed_dms}
         discord.secluded = {FIRST_CHANNEL + channel for channel in scenario.secluded}
-        self.world = World(scenario, self.loop, disk, databases, api, discord, parts, start_ms)
+        self.world = World(scenario, self.loop, disk, databases, api, discord, start_ms)
         for person, ping in enumerate(scenario.pings):
             disk.set_ping(FIRST_PERSON + person, ping)
         self.slots = [Slot(number) for number in range(scenario.processes)]
@@ -388,12 +388,12 @@ def databases() -> Databases:
 _runs = itertools.count(1)
 
 
-def play(scenario: Scenario, parts: Parts | None = None, *, record: bool = False) -> Verdict:
-    """Run *scenario* with the product as it is, or with other *parts*."""
+def play(scenario: Scenario, *, record: bool = False) -> Verdict:
+    """Run *scenario*. With *record* its history is kept."""
     logging.disable(logging.NOTSET if record else logging.CRITICAL)
     gc.disable()
     try:
-        return Run(scenario, parts or Parts(), databases(), record=record).play()
+        return Run(scenario, databases(), record=record).play()
     finally:
         if next(_runs) % 20 == 0:
             gc.collect()

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from tests.simulation.process import Parts
 from tests.simulation.run import Verdict, play
 from tests.simulation.scenario import Scenario
 
 TRIES = 150
 
 
-def shrink(scenario: Scenario, make_parts: Callable[[], Parts] = Parts) -> Verdict:
+def shrink(scenario: Scenario) -> Verdict:
     """Leave out one thing after another while something is still broken; the history of what is left."""
     tries = 0
     found = True
@@ -21,7 +18,7 @@ def shrink(scenario: Scenario, make_parts: Callable[[], Parts] = Parts) -> Verdi
             tries += 1
             if tries > TRIES:
                 break
-            if play(smaller, make_parts()).broken:
+            if play(smaller).broken:
                 scenario, found = smaller, True
                 break
-    return play(scenario, make_parts(), record=True)
+    return play(scenario, record=True)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from multiprocessing import get_context
 
 from credits.allowance import CreditPeriod
-from tests.simulation.process import Parts
 from tests.simulation.run import Verdict, play
 from tests.simulation.scenario import Asked, Crash, Pressed, Scenario, Window
 
@@ -70,9 +69,9 @@ class Death:
         return replace(DAYS[self.day], crashes=(Crash(self.life, self.step, 0.5, sleeps=self.sleeps),))
 
 
-def deaths(day: str, make_parts: Callable[[], Parts] = Parts) -> Iterator[Death]:
+def deaths(day: str) -> Iterator[Death]:
     """All of a day's: each await of each process, as they are when nobody dies; stopped where another one is there."""
-    steps = play(DAYS[day], make_parts()).steps_of_lives
+    steps = play(DAYS[day]).steps_of_lives
     for life, most in enumerate(steps):
         for step in range(1, most + 1):
             yield Death(day, life, step)
@@ -80,8 +79,8 @@ def deaths(day: str, make_parts: Callable[[], Parts] = Parts) -> Iterator[Death]
                 yield Death(day, life, step, STOPPED_SECONDS)
 
 
-def play_death(death: Death, make_parts: Callable[[], Parts] = Parts, *, record: bool = False) -> Verdict:
-    return play(death.scenario(), make_parts(), record=record)
+def play_death(death: Death, *, record: bool = False) -> Verdict:
+    return play(death.scenario(), record=record)
 
 
 def is_survived(death: Death) -> bool:

@@ -22,5 +22,5 @@ def test_a_process_may_die_at_any_await(day: str) -> None:
 def test_the_sweep_notices_what_a_death_brings_to_light() -> None:
     breakage = BREAKAGES["post again after a crash"]
     day = next(iter(DAYS))
-    with breakage.in_place() as make_parts:
-        assert any(play_death(death, make_parts).broken for death in islice(deaths(day), 0, None, 10))
+    with breakage.in_place():
+        assert any(play_death(death).broken for death in islice(deaths(day), 0, None, 10))

@@ -14,8 +14,8 @@ from discord.user import ClientUser
 from discord.webhook.async_ import AsyncWebhookAdapter
 
 from discord_api.follow_ups import SingleTry
-from services import Joined
 from tests.simulation.discord_world import APPLICATION, BOT, GUILD, DiscordWorld, Interaction
+from ui.interactions.client import ImagineClient
 
 
 def _path(route: Route) -> str:
@@ -73,11 +73,11 @@ class BotCalls(HTTPClient):
         return await self._world.call(route.method, _path(route), _payload(kwargs.get("json"), form), _files(files))
 
 
-class Client(discord.Client, Joined):
-    """The bot, as its parts need it."""
+class Client(ImagineClient):
+    """The bot's client, whose calls go to the simulated Discord."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, world: DiscordWorld) -> None:
-        super().__init__(intents=discord.Intents.none(), max_messages=None)
+        super().__init__()
         state: Any = self._connection
         calls: Any = BotCalls(loop, world)
         calls._HTTPClient__session = object()  # asked for, and never used

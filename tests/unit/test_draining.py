@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from bot import CLOSE_SECONDS, STOP_SECONDS
 from generations.clock import Deadline
-from services import DRAIN_SECONDS, LAST_CALLS_SECONDS, Joined
+from services import DRAIN_SECONDS, LAST_CALLS_SECONDS, Services
 from tests.doubles import ManualClock
 
 
@@ -27,12 +28,12 @@ class Nothing:
     def drain(self) -> None: ...
 
 
-def bot_of(worker_seconds: float) -> Any:
-    bot: Any = Joined()
+def services_of(worker_seconds: float) -> Any:
     clock = ManualClock()
-    bot.clock, bot.generations, bot.worker = clock, Nothing(), Part(clock, worker_seconds)
-    bot.delivery, bot.pings, bot.operator = Part(clock, 0), Part(clock, 0), Part(clock, 0)
-    return bot
+    parts: dict[str, Any] = {field.name: None for field in fields(Services)}
+    parts |= {"clock": clock, "generations": Nothing(), "worker": Part(clock, worker_seconds)}
+    parts |= {name: Part(clock, 0) for name in ("delivery", "pings", "operator")}
+    return Services(**parts)
 
 
 def test_a_deadline_keeps_a_reserve_and_never_falls_below_nothing() -> None:
@@ -45,22 +46,22 @@ def test_a_deadline_keeps_a_reserve_and_never_falls_below_nothing() -> None:
 
 
 async def test_the_worker_leaves_the_last_calls_their_seconds_and_nothing_adds_up() -> None:
-    bot = bot_of(1e9)
-    await bot.drain(20.0)
-    assert bot.worker.given == [20 - LAST_CALLS_SECONDS]
-    assert (bot.delivery.given, bot.pings.given, bot.operator.given) == ([3], [2], [2]), "side by side"
+    services = services_of(1e9)
+    await services.drain(20.0)
+    assert services.worker.given == [20 - LAST_CALLS_SECONDS]
+    assert (services.delivery.given, services.pings.given, services.operator.given) == ([3], [2], [2]), "side by side"
 
 
 async def test_what_is_over_soon_does_not_make_an_outage_of_discord_wait_longer() -> None:
-    bot = bot_of(0.0)
-    await bot.drain(DRAIN_SECONDS)
-    assert (bot.delivery.given, bot.pings.given, bot.operator.given) == ([5], [2], [2])
+    services = services_of(0.0)
+    await services.drain(DRAIN_SECONDS)
+    assert (services.delivery.given, services.pings.given, services.operator.given) == ([5], [2], [2])
 
 
 async def test_without_time_left_everything_is_still_told_to_stop() -> None:
-    bot = bot_of(1e9)
-    await bot.drain(0.0)
-    assert all(part.given == [0] for part in (bot.worker, bot.delivery, bot.pings, bot.operator))
+    services = services_of(1e9)
+    await services.drain(0.0)
+    assert all(part.given == [0] for part in (services.worker, services.delivery, services.pings, services.operator))
 
 
 def test_the_shares_fit_into_what_hosts_give() -> None:

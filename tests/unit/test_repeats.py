@@ -43,7 +43,7 @@ def test_what_is_remembered_is_bounded() -> None:
     repeats = Repeats()
     for number in range(3 * KEYS_MAX):
         repeats.ending(number, 0.0)
-        assert len(repeats.said) <= KEYS_MAX
+        assert len(repeats.logged) <= KEYS_MAX
 
 
 class Lines(logging.Handler):

@@ -7,22 +7,17 @@ import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import pytest
 
-from credits.allowance import Allowance, CreditPeriod
-from credits.ledger import Ledger
 from credits.model import Balance
 from generations import records
 from generations.model import DISCORD_EPOCH_MS, Generation, Origin, Request, State
-from generations.poll_schedule import PollSchedule
-from generations.service import Generations
-from generations.worker.context import StepContext
-from generations.worker.loop import Worker
-from generations.worker.throttle import Throttle
+from images.image_memory import ImageMemory
+from services import Resources, build_core
+from settings import Settings
 from store.database import Database, open_database
-from tests.doubles import Bell, ManualClock, ScriptedService, Shelf, Wall
+from tests.doubles import Bell, ManualClock, ScriptedService, Shelf, Wall, make_settings
 
 MIRA, JONAS = 501, 502
 
@@ -43,38 +38,31 @@ class Workshop:
     numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
-        self.ledger = Ledger(Allowance(50, CreditPeriod.DAY, ZoneInfo("UTC")))
         self.restart()
 
     def restart(self) -> None:
         """Begin again with nothing but the rows, as a new process does."""
-        self.generations = Generations(
+        resources = Resources(
             self.database,
-            self.ledger,
-            self.clock,
-            max_queue=100,
-            max_per_user=self.max_per_user,
-            slots=lambda: self.context.throttle.slots.expected,
-            nudge=lambda: None,
-        )
-        self.context = StepContext(
-            database=self.database,
-            ledger=self.ledger,
+            shared=False,
             service=self.service,
             store=self.shelf,
-            operator=self.bell,
             clock=self.clock,
             rng=random.Random(7),
-            schedule=PollSchedule(),
-            throttle=Throttle(self.max_in_flight),
-            deadline_seconds=self.deadline_seconds,
-        )
-        self.worker = Worker(
-            context=self.context,
-            service=self.generations,
-            delivery=self.wall,
-            max_per_user=self.max_per_user,
             owner=f"process-{next(self.numbers)}",
+        )
+        core = build_core(self.settings(), resources, ImageMemory(), self.wall, self.bell, None)
+        self.ledger, self.generations = core.ledger, core.generations
+        self.context, self.worker = core.context, core.worker
+        self.history, self.privacy = core.history, core.privacy
+
+    def settings(self) -> Settings:
+        return make_settings(
+            qwen_max_tasks=self.max_in_flight,
+            max_images_per_user=self.max_per_user,
+            task_deadline_seconds=self.deadline_seconds,
+            requests_per_minute=0,
+            retention_days=0,
         )
 
     def new_id(self) -> int:
@@ -89,7 +77,7 @@ class Workshop:
         request = Request(prompt="a lighthouse in a storm", seed=42, count=count)
         generation = await self.generations.request(request, origin)
         if answered:
-            await self.generations.answered(generation.id, 777)
+            await self.generations.confirm_card(generation.id, 777)
         return generation.id
 
     async def pass_time(self, seconds: float, *, stride: float = 1.0) -> None:

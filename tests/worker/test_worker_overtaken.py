@@ -17,7 +17,7 @@ from qwen.errors import ImageUnavailable
 from qwen.images import DownloadedImage
 from qwen.models import Task
 from store.database import Database, Transaction
-from tests.doubles import PAINTING, READY, ScriptedService, Wall
+from tests.doubles import PAINTING, READY, DatabaseInFront, ScriptedService, Wall
 from tests.worker.conftest import MIRA, Workshop
 
 
@@ -138,11 +138,12 @@ async def test_a_step_that_fails_does_not_end_the_claim_while_a_post_beside_it_i
     assert await workshop.money() == (45, 0)
 
 
-class MeanwhileCancelled(Database):
+class MeanwhileCancelled(DatabaseInFront):
     """The same database, in which the person cancels right after so many transactions; the first is the claim."""
 
     def __init__(self, database: Database, workshop: Workshop, generation_id: int, *, after: int = 1) -> None:
-        self._database, self._generation_id, self._left = database, generation_id, after
+        super().__init__(database)
+        self._generation_id, self._left = generation_id, after
         self._service = workshop.generations
         self._turn = asyncio.Lock()
 
@@ -163,7 +164,7 @@ class SleepyWall(Wall):
     workshop: Workshop | None = None
     attachment_ids: list[list[int]] = field(default_factory=list)  # the positions on the card after each show
 
-    async def show(
+    async def publish(
         self, generation: Generation, progress: Progress, image_files: Mapping[int, DownloadedImage]
     ) -> DeliveryResult:
         if self.workshop is not None:
@@ -171,7 +172,7 @@ class SleepyWall(Wall):
             workshop.restart()
             workshop.clock.jump(30)  # past the lease, without waking its renewal
             await workshop.pass_time(20)
-        shown = await super().show(generation, progress, image_files)
+        shown = await super().publish(generation, progress, image_files)
         self.attachment_ids.append(sorted(generation.attachment_ids.keys() | shown.attachments.keys()))
         return shown
 
@@ -208,5 +209,5 @@ async def test_a_request_that_was_undone_and_has_no_card_owes_nobody_anything(wo
     await workshop.generations.abandon(generation_id, card=True)
     workshop.wall.finds = [None]
     await workshop.pass_time(60)
-    assert not (await workshop.load(generation_id)).unshown
+    assert not (await workshop.load(generation_id)).is_unpublished
     assert workshop.wall.finds == [] and workshop.wall.shows == []

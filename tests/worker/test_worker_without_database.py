@@ -14,14 +14,15 @@ from generations.records.tables import generations
 from generations.worker.stored_schedule import StoredSchedule
 from store.database import Database, Transaction
 from store.errors import DatabaseBroken, DatabaseLost
+from tests.doubles import DatabaseInFront
 from tests.worker.conftest import Workshop
 
 
-class Flaky(Database):
+class Flaky(DatabaseInFront):
     """The same database, whose next *failures* transactions find no connection."""
 
     def __init__(self, database: Database, failures: int = 0) -> None:
-        self._database = database
+        super().__init__(database)
         self.failures = failures
 
     @asynccontextmanager
@@ -33,11 +34,12 @@ class Flaky(Database):
             yield tx
 
 
-class Sluggish(Database):
+class Sluggish(DatabaseInFront):
     """The same database, whose next transaction waits *before* it begins, and *after* its end, in seconds."""
 
     def __init__(self, workshop: Workshop) -> None:
-        self._database, self._clock = workshop.database, workshop.clock
+        super().__init__(workshop.database)
+        self._clock = workshop.clock
         self.before, self.after = 0.0, 0.0
 
     @asynccontextmanager
@@ -143,11 +145,10 @@ async def test_a_database_that_is_away_leaves_the_first_card_without_an_outlook(
     assert (await workshop.worker.publisher.first_progress(generation)).line is not None
 
 
-class Broken(Database):
+class Broken(DatabaseInFront):
     """A database whose file can't be used any more."""
 
-    def __init__(self) -> None:
-        self.tries = 0
+    tries = 0
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Transaction, None]:
@@ -172,7 +173,7 @@ class Breakable(Flaky):
 async def test_a_database_that_is_broken_for_good_ends_the_loop_and_the_owner_is_told_once(
     workshop: Workshop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    workshop.database = broken = Broken()
+    workshop.database = broken = Broken(workshop.database)
     workshop.restart()
     with pytest.raises(DatabaseBroken):
         await asyncio.wait_for(workshop.worker.run(), 30)

@@ -7,24 +7,22 @@ Must not know the database. A button's errors are answered from the same table a
 from __future__ import annotations
 
 import asyncio
-import random
 import re
-from typing import Any, ClassVar, Protocol, Self, cast
+from typing import Any, ClassVar, Self
 
 import discord
 from discord import ui
 
 from discord_api.errors import trying
-from generations.clock import Clock, done_within
+from generations.clock import done_within
 from generations.errors import NotCancellable, NotThere
 from generations.model import MADE, Ending, Generation, Request
-from generations.service import Generations
-from ui.interactions.card_deletion import CardDeletion
-from ui.interactions.errors import NOBODY, Refusal, answering, defer
-from ui.interactions.first_response import FirstResponse
-from ui.interactions.forms import Filled, show_form
+from ui.interactions.client import ImagineClient
+from ui.interactions.errors import NOBODY, Refusal, defer
+from ui.interactions.forms import send_form
+from ui.interactions.items import InteractionItem
 from ui.interactions.origin import pressed_in
-from ui.interactions.requests import repeat_request
+from ui.interactions.requests import Options, repeat_request
 from ui.interactions.responses import DEFER_AFTER_SECONDS
 from ui.texts import buttons as texts_buttons
 from ui.views.cards_details import build_details
@@ -33,29 +31,8 @@ ID_MAX = 2**63 - 1  # what the database can hold; Discord's snowflakes stay belo
 FORM_TIMEOUT_SECONDS = 2.0  # a form can't follow a "thinking…", and Discord waits three seconds
 
 
-class ButtonClient(Protocol):
-    """What a pressed button needs of the bot; bot.ImagineBot is it. A button is born without a constructor of ours."""
-
-    @property
-    def generations(self) -> Generations: ...
-
-    @property
-    def clock(self) -> Clock: ...
-
-    @property
-    def first_response(self) -> FirstResponse: ...
-
-    @property
-    def card_deletion(self) -> CardDeletion: ...
-
-    @property
-    def rng(self) -> random.Random: ...
-
-
-class Pressable(ui.DynamicItem[ui.Button[Any]], template=r"imagine:[a-z]+:[0-9]{1,20}"):
-    """A button of ours about one generation. discord.py 2.7.1 only logs what a dynamic item raises (ui/view.py), so it
-    is answered here. Only the subclasses are registered with the client.
-    """
+class CardButton(InteractionItem, ui.DynamicItem[ui.Button[Any]], template=r"imagine:[a-z]+:[0-9]{1,20}"):
+    """A button about one generation. Only the subclasses are registered with the client."""
 
     action: ClassVar[str] = ""
     label: ClassVar[str] = ""
@@ -73,35 +50,28 @@ class Pressable(ui.DynamicItem[ui.Button[Any]], template=r"imagine:[a-z]+:[0-9]{
     ) -> Self:
         return cls(int(match["id"]))
 
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await answering(interaction, self.press(interaction, cast("ButtonClient", interaction.client)))
-
-    async def press(self, interaction: discord.Interaction[Any], client: ButtonClient) -> None:
-        """Do what the button says. Errors are answered by the caller."""
-        raise NotImplementedError
-
-    async def find(self, interaction: discord.Interaction[Any], client: ButtonClient) -> Generation:
+    async def find(self, interaction: discord.Interaction[ImagineClient]) -> Generation:
         """The generation that the button is about. Raises NotThere."""
         if self.generation_id > ID_MAX:
             raise NotThere
-        return await client.generations.find(self.generation_id, user_id=interaction.user.id)
+        return await interaction.client.services.generations.find(self.generation_id, user_id=interaction.user.id)
 
 
-class CancelButton(Pressable, template=r"imagine:cancel:(?P<id>[0-9]{1,20})"):
+class CancelButton(CardButton, template=r"imagine:cancel:(?P<id>[0-9]{1,20})"):
     """Takes every image of a generation that still waits out of the line; its credits go back."""
 
     action, label = "cancel", texts_buttons.CANCEL
 
-    async def press(self, interaction: discord.Interaction[Any], client: ButtonClient) -> None:
+    async def respond(self, interaction: discord.Interaction[ImagineClient]) -> None:
         """Cancel, and leave showing it to the worker: it owns the card.
 
         Raises NotYours and NotCancellable, with nothing changed.
         """
         if self.generation_id > ID_MAX:
             raise NotCancellable
-        permissions = interaction.permissions
+        services, permissions = interaction.client.services, interaction.permissions
         cancelling = asyncio.ensure_future(
-            client.generations.cancel(
+            services.generations.cancel(
                 self.generation_id,
                 user_id=interaction.user.id,
                 may_manage=permissions.manage_messages or permissions.administrator,
@@ -109,7 +79,7 @@ class CancelButton(Pressable, template=r"imagine:cancel:(?P<id>[0-9]{1,20})"):
                 message_id=None if interaction.message is None else interaction.message.id,
             )
         )
-        if not await done_within(cancelling, DEFER_AFTER_SECONDS, client.clock):
+        if not await done_within(cancelling, DEFER_AFTER_SECONDS, services.clock):
             with trying(interaction.client):  # too late to be answered, not too late to cancel
                 await interaction.response.defer()
         await cancelling
@@ -118,42 +88,45 @@ class CancelButton(Pressable, template=r"imagine:cancel:(?P<id>[0-9]{1,20})"):
                 await interaction.response.defer()
 
 
-class AgainButton(Pressable, template=r"imagine:again:(?P<id>[0-9]{1,20})"):
+class AgainButton(CardButton, template=r"imagine:again:(?P<id>[0-9]{1,20})"):
     """The same prompt and options with a new seed, on the credits of whoever presses."""
 
     action, label = "again", texts_buttons.AGAIN
 
-    async def press(self, interaction: discord.Interaction[Any], client: ButtonClient) -> None:
+    async def respond(self, interaction: discord.Interaction[ImagineClient]) -> None:
+        services = interaction.client.services
+
         async def find_request() -> Request:
-            generation = await self.find(interaction, client)
-            return repeat_request(interaction, client.rng, generation.request)
+            generation = await self.find(interaction)
+            return repeat_request(interaction, services.rng, generation.request)
 
-        await client.first_response.open_found(interaction, find_request, private=_is_private(interaction))
+        await services.first_response.respond_when_found(interaction, find_request, private=_is_private(interaction))
 
 
-class EditButton(Pressable, template=r"imagine:edit:(?P<id>[0-9]{1,20})"):
+class EditButton(CardButton, template=r"imagine:edit:(?P<id>[0-9]{1,20})"):
     """Opens the form with everything filled in; what is sent there is paid by whoever sends it."""
 
     action, label = "edit", texts_buttons.EDIT
 
-    async def press(self, interaction: discord.Interaction[Any], client: ButtonClient) -> None:
-        finding = asyncio.ensure_future(self.find(interaction, client))
-        if not await done_within(finding, FORM_TIMEOUT_SECONDS, client.clock):
+    async def respond(self, interaction: discord.Interaction[ImagineClient]) -> None:
+        finding = asyncio.ensure_future(self.find(interaction))
+        if not await done_within(finding, FORM_TIMEOUT_SECONDS, interaction.client.services.clock):
             finding.cancel()
             raise Refusal(texts_buttons.SLOW)
-        await show_form(interaction, Filled.from_request((await finding).request))
+        await send_form(interaction, Options.from_request((await finding).request))
 
 
-class DetailsButton(Pressable, template=r"imagine:details:(?P<id>[0-9]{1,20})"):
+class DetailsButton(CardButton, template=r"imagine:details:(?P<id>[0-9]{1,20})"):
     """Shows privately what the card leaves out."""
 
     action, label = "details", texts_buttons.DETAILS
 
-    async def press(self, interaction: discord.Interaction[Any], client: ButtonClient) -> None:
-        looking = asyncio.ensure_future(self._look(interaction, client))
-        if not await done_within(looking, DEFER_AFTER_SECONDS, client.clock):
+    async def respond(self, interaction: discord.Interaction[ImagineClient]) -> None:
+        services = interaction.client.services
+        finding = asyncio.ensure_future(self._find_details(interaction))
+        if not await done_within(finding, DEFER_AFTER_SECONDS, services.clock):
             await defer(interaction, private=True)
-        first, *others = await looking
+        first, *others = await finding
         if interaction.response.is_done():
             await interaction.edit_original_response(view=first, allowed_mentions=NOBODY)
         else:
@@ -161,40 +134,42 @@ class DetailsButton(Pressable, template=r"imagine:details:(?P<id>[0-9]{1,20})"):
         for view in others:
             await interaction.followup.send(view=view, ephemeral=True, allowed_mentions=NOBODY)
 
-    async def _look(self, interaction: discord.Interaction[Any], client: ButtonClient) -> list[ui.LayoutView]:
-        generation = await self.find(interaction, client)
-        statement = await client.generations.statement(interaction.user.id)
+    async def _find_details(self, interaction: discord.Interaction[ImagineClient]) -> list[ui.LayoutView]:
+        generation = await self.find(interaction)
+        statement = await interaction.client.services.generations.statement(interaction.user.id)
         return build_details(generation, statement.balance)
 
 
-class DeleteButton(Pressable, template=r"imagine:delete:(?P<id>[0-9]{1,20})"):
+class DeleteButton(CardButton, template=r"imagine:delete:(?P<id>[0-9]{1,20})"):
     """Asks the requester, or somebody with Manage Messages where the card stands, whether it may go."""
 
     action, label = "delete", texts_buttons.DELETE
 
-    async def press(self, interaction: discord.Interaction[Any], client: ButtonClient) -> None:
-        await client.card_deletion.ask(interaction, min(self.generation_id, ID_MAX), sure_buttons)
+    async def respond(self, interaction: discord.Interaction[ImagineClient]) -> None:
+        await interaction.client.services.card_deletion.ask(
+            interaction, min(self.generation_id, ID_MAX), confirmation_buttons
+        )
 
 
-class RemoveButton(Pressable, template=r"imagine:remove:(?P<id>[0-9]{1,20})"):
+class RemoveButton(CardButton, template=r"imagine:remove:(?P<id>[0-9]{1,20})"):
     """The yes to what Delete asked."""
 
     action, label, style = "remove", texts_buttons.DELETE, discord.ButtonStyle.danger
 
-    async def press(self, interaction: discord.Interaction[Any], client: ButtonClient) -> None:
-        await client.card_deletion.confirm(interaction, min(self.generation_id, ID_MAX))
+    async def respond(self, interaction: discord.Interaction[ImagineClient]) -> None:
+        await interaction.client.services.card_deletion.confirm(interaction, min(self.generation_id, ID_MAX))
 
 
-class KeepButton(Pressable, template=r"imagine:keep:(?P<id>[0-9]{1,20})"):
+class KeepButton(CardButton, template=r"imagine:keep:(?P<id>[0-9]{1,20})"):
     """The no to what Delete asked."""
 
     action, label = "keep", texts_buttons.KEEP
 
-    async def press(self, interaction: discord.Interaction[Any], client: ButtonClient) -> None:
-        await client.card_deletion.keep(interaction, self.generation_id)
+    async def respond(self, interaction: discord.Interaction[ImagineClient]) -> None:
+        await interaction.client.services.card_deletion.keep(interaction, self.generation_id)
 
 
-def sure_buttons(generation_id: int) -> ui.ActionRow[Any]:
+def confirmation_buttons(generation_id: int) -> ui.ActionRow[Any]:
     """Delete and Keep, for the private question; new ones each time (a view may be sent only once)."""
     row: ui.ActionRow[Any] = ui.ActionRow()
     return row.add_item(RemoveButton(generation_id)).add_item(KeepButton(generation_id))
@@ -205,7 +180,7 @@ def _is_private(interaction: discord.Interaction[Any]) -> bool:
 
 
 # For Client.add_dynamic_items: every button that may stand on a card.
-DYNAMIC_ITEMS: tuple[type[Pressable], ...] = (
+DYNAMIC_ITEMS: tuple[type[CardButton], ...] = (
     CancelButton,
     AgainButton,
     EditButton,

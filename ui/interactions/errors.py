@@ -20,7 +20,7 @@ from ui.texts import buttons as texts_buttons
 from ui.texts import card as texts
 from ui.texts import privacy as texts_privacy
 
-log = logging.getLogger("qwen_imagine.answers")
+log = logging.getLogger("qwen_imagine.interactions")
 
 NOBODY = discord.AllowedMentions.none()
 UNKNOWN_INTERACTION = 10062  # Discord docs: Opcodes and Status Codes, "JSON"; so are the next two
@@ -93,7 +93,7 @@ SENTENCES: Mapping[type[BaseException], Callable[[Any, int], str]] = {
 }
 
 
-def answer_for(error: BaseException, reference: int) -> str | None:
+def sentence_for(error: BaseException, reference: int) -> str | None:
     """The sentence for *error*, found by its class or the nearest base that has one. None: a fault of ours."""
     for kind in type(error).__mro__:
         if kind in SENTENCES:
@@ -101,19 +101,19 @@ def answer_for(error: BaseException, reference: int) -> str | None:
     return None
 
 
-async def answer_error(interaction: discord.Interaction[Any], error: BaseException) -> None:
+async def respond_to_error(interaction: discord.Interaction, error: BaseException) -> None:
     """Tell the person, privately, what stood in the way; log what is a fault of ours under the interaction's id."""
     cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
-    if isinstance(cause, discord.HTTPException) and unanswerable(cause):
+    if isinstance(cause, discord.HTTPException) and is_unanswerable(cause):
         log.info("interaction %s: Discord takes no answer any more (%s)", interaction.id, cause.code)
         return
-    sentence = answer_for(cause, interaction.id)
+    sentence = sentence_for(cause, interaction.id)
     if sentence is None or isinstance(cause, RequestFailed):
         log.error("interaction %s of user %s failed: %s", interaction.id, interaction.user.id, described(cause))
-    await answer_privately(interaction, sentence or texts.failed(interaction.id))
+    await respond_privately(interaction, sentence or texts.failed(interaction.id))
 
 
-async def answering(interaction: discord.Interaction[Any], doing: Awaitable[None]) -> bool:
+async def handle_errors(interaction: discord.Interaction, doing: Awaitable[None]) -> bool:
     """Do something for *interaction* and answer whatever goes wrong: for what discord.py itself would only log.
 
     Whether it was done.
@@ -122,11 +122,11 @@ async def answering(interaction: discord.Interaction[Any], doing: Awaitable[None
         await doing
         return True
     except Exception as error:  # noqa: BLE001 - this is where a fault becomes an answer; nothing is above it
-        await answer_error(interaction, error)
+        await respond_to_error(interaction, error)
         return False
 
 
-async def answer_privately(interaction: discord.Interaction[Any], sentence: str) -> None:
+async def respond_privately(interaction: discord.Interaction, sentence: str) -> None:
     """Say *sentence* to the person alone, whatever was answered before. Never raises: there is nobody left to tell."""
     try:
         await _send_privately(interaction, sentence)
@@ -134,15 +134,13 @@ async def answer_privately(interaction: discord.Interaction[Any], sentence: str)
         log.info("interaction %s could not be answered: %s", interaction.id, described(error))
 
 
-async def defer(
-    interaction: discord.Interaction[Any], *, private: bool
-) -> discord.InteractionCallbackResponse[Any] | None:
+async def defer(interaction: discord.Interaction, *, private: bool) -> discord.InteractionCallbackResponse[Any] | None:
     """Show "thinking…" for now, to all or to the person alone; an error's answer must know which."""
     interaction.extras[_DEFERRED_PRIVATELY] = private
     return await interaction.response.defer(ephemeral=private, thinking=True)
 
 
-async def _send_privately(interaction: discord.Interaction[Any], sentence: str) -> None:
+async def _send_privately(interaction: discord.Interaction, sentence: str) -> None:
     already, interaction.extras[_TOLD] = _TOLD in interaction.extras, True
     if not interaction.response.is_done():
         await interaction.response.send_message(sentence, ephemeral=True, allowed_mentions=NOBODY)
@@ -154,7 +152,7 @@ async def _send_privately(interaction: discord.Interaction[Any], sentence: str) 
         await _send_after_public_deferral(interaction, sentence)
 
 
-async def _send_after_public_deferral(interaction: discord.Interaction[Any], sentence: str) -> None:
+async def _send_after_public_deferral(interaction: discord.Interaction, sentence: str) -> None:
     """Take the public "thinking…" away and say *sentence* privately.
 
     A follow-up to a message that is still "thinking…" fills it and is as public as it (Discord docs: Receiving and
@@ -168,13 +166,13 @@ async def _send_after_public_deferral(interaction: discord.Interaction[Any], sen
         await interaction.delete_original_response()
 
 
-def unanswerable(error: discord.HTTPException) -> bool:
+def is_unanswerable(error: discord.HTTPException) -> bool:
     """Whether Discord takes no (further) first answer to this interaction: too late, or somebody has answered it."""
     return error.code in (UNKNOWN_INTERACTION, UNKNOWN_WEBHOOK, ALREADY_ACKNOWLEDGED)
 
 
-class Tree(app_commands.CommandTree[Any]):
+class Tree(app_commands.CommandTree[discord.Client]):
     """The command tree of the bot: whatever goes wrong in a command is answered in words, privately."""
 
-    async def on_error(self, interaction: discord.Interaction[Any], error: app_commands.AppCommandError, /) -> None:
-        await answer_error(interaction, error)
+    async def on_error(self, interaction: discord.Interaction, error: app_commands.AppCommandError, /) -> None:
+        await respond_to_error(interaction, error)

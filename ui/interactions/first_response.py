@@ -32,13 +32,13 @@ from ui.interactions.errors import (
     Refusal,
     RequestFailed,
     defer,
-    unanswerable,
+    is_unanswerable,
 )
 from ui.interactions.origin import ANSWER_SECONDS, is_late, may_bot_post, origin_of
 from ui.interactions.responses import DEFER_AFTER_SECONDS
 from ui.views.cards import CardButtons, build_card
 
-log = logging.getLogger("qwen_imagine.opening")
+log = logging.getLogger("qwen_imagine.first_response")
 
 ProgressOf = Callable[[Generation], Awaitable[Progress]]
 FindRequest = Callable[[], Awaitable[Request]]
@@ -50,19 +50,19 @@ _NEVER_SENT = frozenset(
 )
 
 
-class Fate(Enum):
+class Outcome(Enum):
     """What became of a first answer."""
 
     TAKEN = "taken"
     REFUSED = "refused"  # sure: Discord has not taken it and will not
-    OPEN = "open"  # nobody can say, or another handler of the same event has answered
+    UNKNOWN = "unknown"  # nobody can say, or another handler of the same event has answered
 
 
 @dataclass(frozen=True, slots=True)
-class FirstAnswer:
+class SentResponse:
     """A first answer and what became of it. *message_id* is known only when it was taken."""
 
-    fate: Fate
+    outcome: Outcome
     message_id: int | None = None
     error: BaseException | None = None
 
@@ -88,7 +88,7 @@ class FirstResponse:
         self._token_only = token_only or TokenOnlyChannels(clock)
         self._unfinished: set[asyncio.Future[Any]] = set()
 
-    async def open(self, interaction: discord.Interaction[Any], request: Request) -> None:
+    async def respond(self, interaction: discord.Interaction, request: Request) -> None:
         """Answer with the card, within a second or after a "thinking…".
 
         Raises what the service and the ledger refuse, RequestFailed and CardRefused; each means that no card stands.
@@ -97,40 +97,40 @@ class FirstResponse:
         async def find() -> Request:
             return request
 
-        await self.open_found(interaction, find, private=request.private)
+        await self.respond_when_found(interaction, find, private=request.private)
 
-    async def open_found(self, interaction: discord.Interaction[Any], find: FindRequest, *, private: bool) -> None:
+    async def respond_when_found(self, interaction: discord.Interaction, find: FindRequest, *, private: bool) -> None:
         """The same for a request that must be looked up first: *find* is called once, and may refuse.
 
         *private*: whether a "thinking…" before it is found is for the person alone. Raises also what *find* refuses.
         """
         began = self._clock.monotonic()
-        place: FirstAnswer | None = None
+        sent: SentResponse | None = None
         if is_late(interaction.id, self._clock.now_ms()):
             # Replayed or delayed: nothing is held unless Discord, whose clock counts, still takes the answer.
-            place = await self._first_answer(defer(interaction, private=private), ANSWER_SECONDS)
-            if place.fate is not Fate.TAKEN:
+            sent = await self._send(defer(interaction, private=private), ANSWER_SECONDS)
+            if sent.outcome is not Outcome.TAKEN:
                 log.info("interaction %s came too late, nothing was done", interaction.id)
                 return
         origin = origin_of(interaction)
-        taking = asyncio.ensure_future(self._take(find, origin, bot_may_post=may_bot_post(interaction)))
-        if place is None and not await done_within(taking, DEFER_AFTER_SECONDS, self._clock):
-            place = await self._first_answer(defer(interaction, private=private), self._left(began))
-        generation, progress, card = await self._taken(taking, origin)
-        if place is None:
+        accepting = asyncio.ensure_future(self._accept(find, origin, bot_may_post=may_bot_post(interaction)))
+        if sent is None and not await done_within(accepting, DEFER_AFTER_SECONDS, self._clock):
+            sent = await self._send(defer(interaction, private=private), self._seconds_left(began))
+        generation, progress, card = await self._accepted(accepting, origin)
+        if sent is None:
             ephemeral = generation.request.private
             sending = interaction.response.send_message(view=card, ephemeral=ephemeral, allowed_mentions=NOBODY)
-            place = await self._first_answer(sending, self._left(began))
-            await self._conclude(generation, place)
-        elif await self._conclude(generation, place):
-            self._delivery.show_progress(replace(generation, message_id=place.message_id), progress)
+            sent = await self._send(sending, self._seconds_left(began))
+            await self._record(generation, sent)
+        elif await self._record(generation, sent):
+            self._delivery.publish_progress(replace(generation, message_id=sent.message_id), progress)
 
-    def _left(self, began: float) -> float:
+    def _seconds_left(self, began: float) -> float:
         return ANSWER_SECONDS - (self._clock.monotonic() - began)
 
     # -- the request -------------------------------------------------------------------------------------------
 
-    async def _take(
+    async def _accept(
         self, find: FindRequest, origin: Origin, *, bot_may_post: bool
     ) -> tuple[Generation, Progress, discord.ui.LayoutView]:
         request = await find()
@@ -139,14 +139,14 @@ class FirstResponse:
         progress = await self._progress_of(generation)
         return generation, progress, build_card(generation, progress, attached={}, buttons=self._buttons)
 
-    async def _taken(
-        self, taking: asyncio.Future[tuple[Generation, Progress, discord.ui.LayoutView]], origin: Origin
+    async def _accepted(
+        self, accepting: asyncio.Future[tuple[Generation, Progress, discord.ui.LayoutView]], origin: Origin
     ) -> tuple[Generation, Progress, discord.ui.LayoutView]:
         """What was taken on, or the reason why not. After a fault of ours the request is undone, to be sure."""
-        await asyncio.wait({taking})
-        error = taking.exception()
+        await asyncio.wait({accepting})
+        error = accepting.exception()
         if error is None or isinstance(error, GenerationError | CreditsError | Refusal):
-            return taking.result()
+            return accepting.result()
         # Another handler of the same event may have taken it on, and its card may stand.
         raise RequestFailed(nothing_held=await self._undo(origin.interaction_id, card=True)) from error
 
@@ -171,37 +171,37 @@ class FirstResponse:
 
     # -- the answer --------------------------------------------------------------------------------------------
 
-    async def _first_answer(self, callback: Callback, left_seconds: float) -> FirstAnswer:
+    async def _send(self, callback: Callback, left_seconds: float) -> SentResponse:
         """Send it and see what became of it. discord.py would retry a 5xx for 25 s; that is cut off."""
         sending = asyncio.ensure_future(callback)
         if not await done_within(sending, left_seconds, self._clock):
             sending.cancel()  # unlike an edit: the lock that discord.py leaves behind is this one answer's own
-            return FirstAnswer(Fate.OPEN)
+            return SentResponse(Outcome.UNKNOWN)
         error = sending.exception()
         if error is not None:
-            return FirstAnswer(Fate.REFUSED if is_surely_refused(error) else Fate.OPEN, error=error)
+            return SentResponse(Outcome.REFUSED if is_surely_refused(error) else Outcome.UNKNOWN, error=error)
         response = sending.result()
-        return FirstAnswer(Fate.TAKEN, response.message_id if response is not None else None)
+        return SentResponse(Outcome.TAKEN, response.message_id if response is not None else None)
 
-    async def _conclude(self, generation: Generation, place: FirstAnswer) -> bool:
+    async def _record(self, generation: Generation, sent: SentResponse) -> bool:
         """Make the rows agree with Discord. Whether the card stands and is known by its id."""
-        if place.fate is Fate.REFUSED:
+        if sent.outcome is Outcome.REFUSED:
             nothing_held = await self._undo(generation.id, card=False)
-            if isinstance(place.error, discord.HTTPException) and unanswerable(place.error):
-                log.info("generation %s: Discord took no answer any more (%s)", generation.id, place.error.code)
+            if isinstance(sent.error, discord.HTTPException) and is_unanswerable(sent.error):
+                log.info("generation %s: Discord took no answer any more (%s)", generation.id, sent.error.code)
                 return False
-            raise CardRefused(nothing_held=nothing_held) from place.error
-        if place.fate is Fate.OPEN or place.message_id is None:
-            reason = described(place.error) if place.error is not None else "no answer in time"
+            raise CardRefused(nothing_held=nothing_held) from sent.error
+        if sent.outcome is Outcome.UNKNOWN or sent.message_id is None:
+            reason = described(sent.error) if sent.error is not None else "no answer in time"
             log.info("generation %s: the card is not confirmed, the worker will ask for it (%s)", generation.id, reason)
             return False
-        confirming = self._generations.answered(generation.id, place.message_id)
+        confirming = self._generations.confirm_card(generation.id, sent.message_id)
         (error,) = await asyncio.gather(confirming, return_exceptions=True)
         if error is not None:
             log.error("generation %s: the worker will ask for its card: %s", generation.id, described(error))
             return False
         took_ms = self._clock.now_ms() - generation.created_at_ms
-        log.info("generation %s: card %s stands after %d ms", generation.id, place.message_id, took_ms)
+        log.info("generation %s: card %s stands after %d ms", generation.id, sent.message_id, took_ms)
         return True
 
 

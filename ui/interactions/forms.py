@@ -1,7 +1,7 @@
 """The form behind Edit and "Imagine this", and what comes back from it. Nothing of it lives in memory.
 
 Options that the form does not ask for travel in its custom_id, so a form that was opened before a restart is as good as
-any other. Pure but for show_form and give_back. Must not know the database.
+any other. Pure but for send_form and send_back_prompt. Must not know the database.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from typing import Any, cast
 import discord
 from discord import ui
 
-from generations.model import MAX_COUNT, Request
+from generations.model import MAX_COUNT
 from generations.prices import price_of
 from qwen.models import PROMPT_MAX, OutputFormat, Size
-from ui.interactions.errors import Refusal, answer_privately
+from ui.interactions.errors import Refusal, respond_privately
+from ui.interactions.requests import Options
 from ui.texts import buttons as texts_buttons
+from ui.texts import options
 from ui.texts.escaping import copyable, cut, units
 
 FORM_PREFIX = "imagine:form:"
@@ -30,32 +32,7 @@ _SEED = re.compile(r"-?[0-9]{1,10}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Filled:
-    """What stands in a form before anybody types. *seed* None: the field is empty, a new one is drawn."""
-
-    prompt: str
-    size: Size = Size.SQUARE
-    seed: int | None = None
-    format: OutputFormat = OutputFormat.JPEG
-    count: int = 1
-    private: bool = False
-    spoiler: bool = False
-
-    @classmethod
-    def from_request(cls, request: Request) -> Filled:
-        return cls(
-            request.prompt,
-            request.size,
-            request.seed,
-            request.format,
-            request.count,
-            request.private,
-            request.spoiler,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Typed:
+class SubmittedForm:
     """What came back: the texts as they were typed, by field."""
 
     custom_id: str
@@ -63,7 +40,7 @@ class Typed:
 
     @property
     def prompt(self) -> str:
-        return self.fields.get("prompt", "")
+        return self.fields.get(options.PROMPT.name, "")
 
     @property
     def private(self) -> bool:
@@ -71,19 +48,20 @@ class Typed:
         found = _CUSTOM_ID.fullmatch(self.custom_id)
         return found is None or found[2] == "p"
 
-    def read(self) -> Filled:
+    def parse(self) -> Options:
         """What was asked for. Raises Refusal with the reason why it can't be read."""
         found = _CUSTOM_ID.fullmatch(self.custom_id)
         if found is None:
             raise Refusal(texts_buttons.FORM_TOO_OLD)
         try:
-            size, format = Size(self.fields.get("size", "")), OutputFormat(self.fields.get("format", ""))
+            size = Size(self.fields.get(options.SIZE.name, ""))
+            format = OutputFormat(self.fields.get(options.FORMAT.name, ""))
         except ValueError:
             raise Refusal(texts_buttons.NOT_FROM_THE_LIST) from None
-        return Filled(self.prompt, size, self._read_seed(), format, int(found[1]), found[2] == "p", found[3] == "s")
+        return Options(self.prompt, size, self._parse_seed(), format, int(found[1]), found[2] == "p", found[3] == "s")
 
-    def _read_seed(self) -> int | None:
-        text = self.fields.get("seed", "").strip()
+    def _parse_seed(self) -> int | None:
+        text = self.fields.get(options.SEED.name, "").strip()
         if not text:
             return None
         if _SEED.fullmatch(text) is None:
@@ -91,21 +69,17 @@ class Typed:
         return int(text)
 
 
-def build_form(filled: Filled, interaction_id: int) -> ui.Modal:
+def build_form(filled: Options, interaction_id: int) -> ui.Modal:
     """The form, new each time. *interaction_id*: of the press that opens it, so that no two forms share a custom_id."""
-    options = f"{filled.count}{'p' if filled.private else '-'}{'s' if filled.spoiler else '-'}"
+    hidden = f"{filled.count}{'p' if filled.private else '-'}{'s' if filled.spoiler else '-'}"
     form = ui.Modal(
         title=texts_buttons.form_title(filled.count, price_of(filled.count)),
-        custom_id=f"{FORM_PREFIX}{options}:{interaction_id}",
+        custom_id=f"{FORM_PREFIX}{hidden}:{interaction_id}",
     )
     form.add_item(_prompt_label(filled.prompt))
-    sizes = [discord.SelectOption(label=size.title, value=size.value, default=size is filled.size) for size in Size]
-    form.add_item(ui.Label(text=texts_buttons.FORM_SIZE, component=ui.Select(custom_id="size", options=sizes)))
+    form.add_item(_list_label(options.SIZE, filled.size))
     form.add_item(_seed_label(filled.seed))
-    formats = [
-        discord.SelectOption(label=kind.value, value=kind.value, default=kind is filled.format) for kind in OutputFormat
-    ]
-    form.add_item(ui.Label(text=texts_buttons.FORM_FORMAT, component=ui.Select(custom_id="format", options=formats)))
+    form.add_item(_list_label(options.FORMAT, filled.format))
     return form
 
 
@@ -114,10 +88,10 @@ def _prompt_label(prompt: str) -> ui.Label[ui.Modal]:
     is_cut = units(prompt) > PROMPT_MAX
     whole = cut(prompt, PROMPT_MAX).encode("utf-8", "replace").decode("utf-8")  # half a character can't be sent
     return ui.Label(
-        text=texts_buttons.FORM_PROMPT,
-        description=texts_buttons.prompt_meaning(PROMPT_MAX, cut=is_cut),
+        text=options.PROMPT.title,
+        description=texts_buttons.prompt_was_cut(PROMPT_MAX) if is_cut else options.PROMPT.description,
         component=ui.TextInput(
-            custom_id="prompt",
+            custom_id=options.PROMPT.name,
             style=discord.TextStyle.paragraph,
             default=whole or None,
             min_length=1,
@@ -128,10 +102,10 @@ def _prompt_label(prompt: str) -> ui.Label[ui.Modal]:
 
 def _seed_label(seed: int | None) -> ui.Label[ui.Modal]:
     return ui.Label(
-        text=texts_buttons.FORM_SEED,
+        text=options.SEED.title,
         description=texts_buttons.SEED_MEANING,
         component=ui.TextInput(
-            custom_id="seed",
+            custom_id=options.SEED.name,
             placeholder=texts_buttons.SEED_PLACEHOLDER,
             default=None if seed is None else str(seed),
             required=False,
@@ -140,7 +114,14 @@ def _seed_label(seed: int | None) -> ui.Label[ui.Modal]:
     )
 
 
-async def show_form(interaction: discord.Interaction[Any], filled: Filled) -> None:
+def _list_label(option: options.Option, picked: str) -> ui.Label[ui.Modal]:
+    offered = [
+        discord.SelectOption(label=label, value=value, default=value == picked) for value, label in option.choices
+    ]
+    return ui.Label(text=option.title, component=ui.Select(custom_id=option.name, options=offered))
+
+
+async def send_form(interaction: discord.Interaction[Any], filled: Options) -> None:
     """Answer with the form. Must be the first answer, within three seconds.
 
     The form is stopped first: discord.py 2.7.1 keeps a form that is not (interactions.py, `send_modal`) until it ends,
@@ -151,7 +132,7 @@ async def show_form(interaction: discord.Interaction[Any], filled: Filled) -> No
     await interaction.response.send_modal(form)
 
 
-def read_form(interaction: discord.Interaction[Any]) -> Typed | None:
+def parse_form(interaction: discord.Interaction[Any]) -> SubmittedForm | None:
     """What was typed into one of our forms; None when this is no submission of one.
 
     Read from the event itself (Discord docs: Receiving and Responding, "Modal Submit Data"), in whatever nesting.
@@ -162,14 +143,14 @@ def read_form(interaction: discord.Interaction[Any]) -> Typed | None:
     custom_id = data.get("custom_id")
     if not isinstance(custom_id, str) or not custom_id.startswith(FORM_PREFIX):
         return None
-    return Typed(custom_id, dict(_fields(data.get("components"))))
+    return SubmittedForm(custom_id, dict(_fields(data.get("components"))))
 
 
-async def give_back(interaction: discord.Interaction[Any], typed: Typed) -> None:
+async def send_back_prompt(interaction: discord.Interaction[Any], typed: SubmittedForm) -> None:
     """Show privately, to be copied, the prompt of a form whose answer was a refusal: nothing typed is lost."""
     for number, block in enumerate(copyable(typed.prompt, BLOCK_MAX)):
         content = block if number else f"{texts_buttons.TYPED}\n{block}"
-        await answer_privately(interaction, content)
+        await respond_privately(interaction, content)
 
 
 def _fields(part: object) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Container, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
@@ -16,14 +16,16 @@ import discord
 from discord import ui
 
 from discord_api.errors import trying
-from generations.archive import Archive, Fetched, Page, clean_words, kept_images
 from generations.delivery_result import DeliveryResult, Place
 from generations.errors import DeliveryDelayed, LostClaim, NotThere
+from generations.history import Fetched, History, Page, clean_words, kept_images
 from generations.model import Generation, Origin, Progress, State
-from images.image_memory import Room
+from images.image_memory import Reservation
+from ui.interactions.client import ImagineClient, InteractionServices
 from ui.interactions.errors import NOBODY, Refusal, defer
+from ui.interactions.items import InteractionItem
 from ui.interactions.origin import channel_without_history, may_bot_post, missing_permissions, origin_of
-from ui.interactions.responses import Answered, Desk, defer_if_slow, desk_of, in_time, show
+from ui.interactions.responses import defer_if_slow, in_time, send_view
 from ui.texts import card as texts
 from ui.texts import history as texts_history
 from ui.views.cards_history import build_history
@@ -31,18 +33,21 @@ from ui.views.cards_history import build_history
 ID_MAX = 2**63 - 1  # what the database can hold; Discord's snowflakes stay below
 
 
-async def open_history(interaction: discord.Interaction[Any], words: str) -> None:
+async def send_history(interaction: discord.Interaction, services: InteractionServices, words: str) -> None:
     """Answer the command with the first page of what has *words*; empty: of everything."""
-    await _show_page(interaction, desk_of(interaction).archive.page(interaction.user.id, words=clean_words(words)))
+    page = services.history.page(interaction.user.id, words=clean_words(words))
+    await _send_page(interaction, services, page)
 
 
-async def _show_page(interaction: discord.Interaction[Any], looking: Any) -> None:
+async def _send_page(
+    interaction: discord.Interaction, services: InteractionServices, loading: Coroutine[Any, Any, Page]
+) -> None:
     """Show the page at once, and its images as soon as they are found."""
-    desk, viewer = desk_of(interaction), interaction.user.id
-    turn = desk.thumbnails.turned(viewer)
-    page: Page = await defer_if_slow(interaction, asyncio.ensure_future(looking), desk.clock)
-    await show(interaction, build_history(page, _rows(page)))
-    async for seen in desk.thumbnails.find(page, viewer, turn, channel_without_history(interaction)):
+    viewer = interaction.user.id
+    turn = services.thumbnails.turned(viewer)
+    page = await defer_if_slow(interaction, asyncio.ensure_future(loading), services.clock)
+    await send_view(interaction, build_history(page, _rows(page)))
+    async for seen in services.thumbnails.find(page, viewer, turn, channel_without_history(interaction)):
         refused = bool(seen.refused)
         view = build_history(page, _rows(page), thumbnails=seen.urls, gone=seen.gone, is_refused=refused)
         with trying(interaction.client):  # closed by the person, or too late: the page stands
@@ -64,7 +69,7 @@ def _rows(page: Page) -> Sequence[Sequence[ui.Item[Any]]]:
 
 
 class TurnButton(
-    Answered,
+    InteractionItem,
     ui.DynamicItem[ui.Button[Any]],
     template=re.compile(r"history:(?P<turn>older|newer):(?P<id>[0-9]{1,20})(?::(?P<words>.+))?", re.DOTALL),
 ):
@@ -82,18 +87,17 @@ class TurnButton(
     ) -> Self:
         return cls(match["turn"], int(match["id"]), match["words"] or "")
 
-    async def press(self, interaction: discord.Interaction[Any]) -> None:
+    async def respond(self, interaction: discord.Interaction[ImagineClient]) -> None:
         """Show the page instead of this one."""
         turn_at = min(self.generation_id, ID_MAX)
         older, newer = (turn_at, None) if self.turn == "older" else (None, turn_at)
-        archive = desk_of(interaction).archive
+        services = interaction.client.services
         words = clean_words(self.words)
-        await _show_page(
-            interaction, archive.page(interaction.user.id, words=words, older_than=older, newer_than=newer)
-        )
+        page = services.history.page(interaction.user.id, words=words, older_than=older, newer_than=newer)
+        await _send_page(interaction, services, page)
 
 
-class PostButton(Answered, ui.DynamicItem[ui.Button[Any]], template=r"history:post:(?P<id>[0-9]{1,20})"):
+class PostButton(InteractionItem, ui.DynamicItem[ui.Button[Any]], template=r"history:post:(?P<id>[0-9]{1,20})"):
     """Posts the kept images of one generation in the channel where the button is pressed."""
 
     def __init__(self, generation_id: int, number: int = 0) -> None:
@@ -109,15 +113,15 @@ class PostButton(Answered, ui.DynamicItem[ui.Button[Any]], template=r"history:po
     ) -> Self:
         return cls(int(match["id"]))
 
-    async def press(self, interaction: discord.Interaction[Any]) -> None:
+    async def respond(self, interaction: discord.Interaction[ImagineClient]) -> None:
         """Fetch the images again and show them here. Raises Refusal, with the images kept or their price returned."""
-        desk = desk_of(interaction)
+        services = interaction.client.services
         user_id = interaction.user.id
         if self.generation_id > ID_MAX:
             raise Refusal(texts_history.NO_LONGER_KEPT)
         try:
-            looking = asyncio.ensure_future(desk.archive.is_kept(self.generation_id, user_id))
-            kept = await in_time(looking, desk.clock)
+            finding = asyncio.ensure_future(services.history.is_kept(self.generation_id, user_id))
+            kept = await in_time(finding, services.clock)
             private = kept.request.private
             missing = missing_permissions(interaction, private=private)
             if missing:
@@ -126,40 +130,42 @@ class PostButton(Answered, ui.DynamicItem[ui.Button[Any]], template=r"history:po
             raise Refusal(texts_history.NO_LONGER_KEPT) from None
         answer = await defer(interaction, private=private)
         message_id = None if answer is None else answer.message_id
-        desk.delivery.forget(kept.id)
-        home = await desk.token_only.corrected(origin_of(interaction), bot_may_post=may_bot_post(interaction))
-        if desk.delivery.publish_delay_seconds(_moved(kept, (), home, message_id)):
+        services.delivery.forget(kept.id)
+        home = await services.token_only.corrected(origin_of(interaction), bot_may_post=may_bot_post(interaction))
+        if services.delivery.publish_delay_seconds(_moved(kept, (), home, message_id)):
             raise Refusal(texts_history.DISCORD_SILENT)
-        async with desk.archive.room_for(kept) as room:
+        async with services.history.reserve_memory(kept) as reservation:
             try:
-                taken = await desk.archive.take_kept(self.generation_id, user_id)
+                taken = await services.history.take_kept(self.generation_id, user_id)
             except NotThere:
                 raise Refusal(texts_history.BEING_POSTED) from None
             try:
-                await _post(desk, home, taken, message_id, room)
+                await _post(services, home, taken, message_id, reservation)
             finally:
                 with contextlib.suppress(LostClaim):  # erased meanwhile
-                    await desk.archive.post_ended(taken)
+                    await services.history.post_ended(taken)
 
 
-async def _post(desk: Desk, home: Origin, taken: Generation, message_id: int | None, room: Room) -> None:
-    fetched = await desk.archive.fetch_kept(taken, room)
+async def _post(
+    services: InteractionServices, home: Origin, taken: Generation, message_id: int | None, reservation: Reservation
+) -> None:
+    fetched = await services.history.fetch_kept(taken, reservation)
     if not fetched.image_files:
         if fetched.lost:
             raise Refusal(texts_history.lost(fetched.lost, fetched.refunded))
         raise Refusal(texts_history.SERVICE_SILENT)
     card = _moved(fetched.generation, fetched.image_files, home, message_id)
     try:
-        result = await desk.delivery.show(card, Progress(), fetched.image_files)
+        result = await services.delivery.publish(card, Progress(), fetched.image_files)
     except DeliveryDelayed:
         raise Refusal(texts_history.DISCORD_SILENT) from None
     if result.place is Place.NOWHERE:
         raise Refusal(texts_history.NO_PLACE)
-    await _note(desk.archive, fetched, home, result)
+    await _note(services.history, fetched, home, result)
 
 
-async def _note(archive: Archive, fetched: Fetched, home: Origin, result: DeliveryResult) -> None:
-    await archive.posted(fetched.generation, home, result, fetched.image_files)
+async def _note(history: History, fetched: Fetched, home: Origin, result: DeliveryResult) -> None:
+    await history.posted(fetched.generation, home, result, fetched.image_files)
 
 
 def _moved(generation: Generation, positions: Container[int], home: Origin, message_id: int | None) -> Generation:

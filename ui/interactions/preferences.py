@@ -14,30 +14,30 @@ import discord
 from discord import ui
 
 from people.model import Preferences, parse_change
+from ui.interactions.client import ImagineClient, InteractionServices
 from ui.interactions.errors import Refusal
-from ui.interactions.responses import Answered, defer_if_slow, desk_of, in_time, show
+from ui.interactions.items import InteractionItem
+from ui.interactions.responses import defer_if_slow, in_time, send_view
 from ui.texts import settings as texts_settings
 from ui.views.cards_settings import Question, build_settings
 
 DEFAULTS_SECONDS = 1.5  # of Discord's three; the rest is for the request
 
 
-async def open_settings(interaction: discord.Interaction[Any]) -> None:
+async def send_settings(interaction: discord.Interaction, services: InteractionServices) -> None:
     """Answer the command with all lists."""
-    desk = desk_of(interaction)
-    await _show(interaction, desk.people.defaults_for(interaction.user.id))
+    await _send_lists(interaction, services, services.people.defaults_for(interaction.user.id))
 
 
-async def defaults_for(interaction: discord.Interaction[Any]) -> Preferences:
+async def defaults_for(user_id: int, services: InteractionServices) -> Preferences:
     """What /imagine takes for the options that the person left out. Raises Refusal where nobody can say in time:
     who wants to be alone with their images must not be shown to all because the database is slow."""
-    desk = desk_of(interaction)
-    looking = asyncio.ensure_future(desk.people.defaults_for(interaction.user.id))
-    return await in_time(looking, desk.clock, DEFAULTS_SECONDS)
+    loading = asyncio.ensure_future(services.people.defaults_for(user_id))
+    return await in_time(loading, services.clock, DEFAULTS_SECONDS)
 
 
 class PreferenceList(
-    Answered, ui.DynamicItem[ui.Select[Any]], template=r"settings:(?P<name>size|format|private|ping|language)"
+    InteractionItem, ui.DynamicItem[ui.Select[Any]], template=r"settings:(?P<name>size|format|private|ping|language)"
 ):
     """Sets one preference."""
 
@@ -56,21 +56,22 @@ class PreferenceList(
         options = item.options if isinstance(item, ui.Select) else []
         return cls(Question(match["name"], "", options))
 
-    async def press(self, interaction: discord.Interaction[Any]) -> None:
+    async def respond(self, interaction: discord.Interaction[ImagineClient]) -> None:
         """Keep what was picked, and show all lists as they are then. Raises Refusal, with nothing changed."""
-        desk = desk_of(interaction)
+        services = interaction.client.services
         picked = self.item.values[0] if self.item.values else ""
         try:
             change = parse_change(self.name, picked)
         except ValueError:
             raise Refusal(texts_settings.NOT_ON_OFFER) from None
-        await _show(interaction, desk.people.change(interaction.user.id, **change))
+        await _send_lists(interaction, services, services.people.change(interaction.user.id, **change))
 
 
-async def _show(interaction: discord.Interaction[Any], looking: Coroutine[Any, Any, Preferences]) -> None:
-    desk = desk_of(interaction)
-    preferences = await defer_if_slow(interaction, asyncio.ensure_future(looking), desk.clock)
-    await show(interaction, build_settings(preferences, PreferenceList))
+async def _send_lists(
+    interaction: discord.Interaction, services: InteractionServices, loading: Coroutine[Any, Any, Preferences]
+) -> None:
+    preferences = await defer_if_slow(interaction, asyncio.ensure_future(loading), services.clock)
+    await send_view(interaction, build_settings(preferences, PreferenceList))
 
 
 # For Client.add_dynamic_items.

@@ -13,8 +13,10 @@ from discord import ui
 
 from generations.export import ExportFile, build_export
 from generations.model import State
+from ui.interactions.client import ImagineClient, InteractionServices
 from ui.interactions.errors import NOBODY, Refusal, defer
-from ui.interactions.responses import Answered, defer_if_slow, desk_of, show
+from ui.interactions.items import InteractionItem
+from ui.interactions.responses import defer_if_slow, send_view
 from ui.texts import privacy as texts
 from ui.views.cards_privacy import build_confirmation, build_holdings, build_outcome
 
@@ -23,24 +25,23 @@ FILES_PER_ANSWER = 3  # Discord takes 25 MiB in one request
 FOLLOW_UPS_MAX = 4  # and the answer itself; five are allowed where a person brought the bot along
 
 
-async def open_holdings(interaction: discord.Interaction[Any]) -> None:
+async def send_holdings(interaction: discord.Interaction, services: InteractionServices) -> None:
     """Answer `/privacy show`."""
-    desk = desk_of(interaction)
-    looking = asyncio.ensure_future(desk.privacy.holdings(interaction.user.id))
-    holdings = await defer_if_slow(interaction, looking, desk.clock)
-    await show(interaction, build_holdings(holdings))
+    loading = asyncio.ensure_future(services.privacy.holdings(interaction.user.id))
+    holdings = await defer_if_slow(interaction, loading, services.clock)
+    await send_view(interaction, build_holdings(holdings))
 
 
-async def send_export(interaction: discord.Interaction[Any]) -> None:
+async def send_export(interaction: discord.Interaction, services: InteractionServices) -> None:
     """Answer `/privacy export` with the files, for the person alone."""
     await defer(interaction, private=True)
-    desk, user_id = desk_of(interaction), interaction.user.id
-    collected = await desk.privacy.collect(user_id)
+    user_id = interaction.user.id
+    collected = await services.privacy.collect(user_id)
     files = await asyncio.to_thread(
         build_export,
         user_id,
         collected,
-        exported_at_ms=desk.clock.now_ms(),
+        exported_at_ms=services.clock.now_ms(),
         max_bytes=min(FILE_BYTES_MAX, interaction.filesize_limit),
     )
     batches = [files[start : start + FILES_PER_ANSWER] for start in range(0, len(files), FILES_PER_ANSWER)]
@@ -55,12 +56,12 @@ async def send_export(interaction: discord.Interaction[Any]) -> None:
         raise Refusal(texts.TOO_MUCH)
 
 
-async def ask_before_deletion(interaction: discord.Interaction[Any]) -> None:
+async def send_deletion_question(interaction: discord.Interaction) -> None:
     """Answer `/privacy delete` with the question."""
-    await show(interaction, build_confirmation([DeletionButton("delete"), DeletionButton("keep")]))
+    await send_view(interaction, build_confirmation([DeletionButton("delete"), DeletionButton("keep")]))
 
 
-class DeletionButton(Answered, ui.DynamicItem[ui.Button[Any]], template=r"privacy:(?P<answer>delete|keep)"):
+class DeletionButton(InteractionItem, ui.DynamicItem[ui.Button[Any]], template=r"privacy:(?P<answer>delete|keep)"):
     """One answer to the question. It is about whoever presses it, so it carries no id."""
 
     def __init__(self, answer: str) -> None:
@@ -80,16 +81,16 @@ class DeletionButton(Answered, ui.DynamicItem[ui.Button[Any]], template=r"privac
     ) -> Self:
         return cls(match["answer"])
 
-    async def press(self, interaction: discord.Interaction[Any]) -> None:
+    async def respond(self, interaction: discord.Interaction[ImagineClient]) -> None:
         """Delete, or not, and say so in place of the question. Raises StillAtWork while images are under way."""
         if not self.is_delete:
-            await show(interaction, build_outcome(texts.KEPT))
+            await send_view(interaction, build_outcome(texts.KEPT))
             return
-        desk = desk_of(interaction)
-        erasing = asyncio.ensure_future(desk.privacy.erase(interaction.user.id))
-        erased = await defer_if_slow(interaction, erasing, desk.clock)
+        services = interaction.client.services
+        erasing = asyncio.ensure_future(services.privacy.erase(interaction.user.id))
+        erased = await defer_if_slow(interaction, erasing, services.clock)
         outcome = texts.deleted(erased.generations, erased.kept_credits, erased.forgotten_at_ms)
-        await show(interaction, build_outcome(outcome))
+        await send_view(interaction, build_outcome(outcome))
 
 
 def _attached(files: Sequence[ExportFile]) -> list[discord.File]:

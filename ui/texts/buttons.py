@@ -35,10 +35,6 @@ NOT_FROM_THE_LIST = f"The form came without a size or a format from its lists. {
 # ---- the form; Discord docs: a title and a label have at most 45 characters, a description and a placeholder 100 ----
 
 MENU_NAME = "Imagine this"  # Discord docs: Application Commands, at most 32 characters
-FORM_PROMPT = "Prompt"
-FORM_SIZE = "Size"
-FORM_SEED = "Seed"
-FORM_FORMAT = "File format"
 SEED_PLACEHOLDER = "Empty: a new one"
 SEED_MEANING = "The same seed and prompt make the same image again"
 TYPED = "What you typed, to be copied and used again:"
@@ -49,10 +45,8 @@ def form_title(count: int, price: int) -> str:
     return f"Make {images_text(count)} · {credits_text(price)}"
 
 
-def prompt_meaning(limit: int, *, cut: bool) -> str:
-    if cut:
-        return f"The text was longer: only its first {limit} characters are here"
-    return f"What the image shows, up to {limit} characters"
+def prompt_was_cut(limit: int) -> str:
+    return f"The text was longer: only its first {limit} characters are here"
 
 
 # ---- Details -------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from generations.model import Ending, Line, Painting
+from generations.model import Ending, Estimate, Line
 from ui.texts.formatting import (
     bar,
     credits_text,
@@ -96,7 +96,7 @@ def waiting_text(line: Line) -> str:
     return " · ".join(parts)
 
 
-def painting_text(painting: Painting | None) -> str:
+def painting_text(painting: Estimate | None) -> str:
     """▰▰▰▰▰▱▱▱▱▱ Painting · usually 12–18 s · ready in 9 seconds. The bar is an estimate and is never full.
 
     Where nothing can be estimated yet there is no bar, only since when it is being made.

@@ -12,6 +12,8 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 
+from qwen.cleaning import DROPPED_CATEGORIES, SPACING_CATEGORIES
+
 NO_VISIBLE_TEXT = "(no visible text)"
 ALT_TEXT_MAX = 1024  # Discord docs: Message, "Attachment object", description
 FILE_STEM_MAX = 40
@@ -25,8 +27,6 @@ _BLACK_FLAG = "\U0001f3f4"  # starts the flags that are spelled with tag charact
 # Letters that draw nothing: Hangul fillers, Khmer inherent vowels, the combining grapheme joiner.
 _BLANK_LETTERS = frozenset("\u115f\u1160\u3164\uffa0\u17b4\u17b5\u034f")
 _BLANK_SPACES = frozenset("\u2800")  # the Braille pattern without dots
-_SPACING_CATEGORIES = frozenset({"Cc", "Zl", "Zp", "Zs"})
-_DROPPED_CATEGORIES = frozenset({"Cf", "Cs", "Co"})
 _ESCAPED = frozenset("\\*_~|`<>[]()@:/#")
 _LEADING = re.compile(r"[-+]|\d+(?=\.)")  # what makes a list or small print, at the start of a line only
 _PINGING = re.compile(r"@(?=everyone|here)")
@@ -144,7 +144,7 @@ def _visible(text: str) -> str:
     kept: list[str] = []
     for character in text:
         category = unicodedata.category(character)
-        if category in _SPACING_CATEGORIES or character in _BLANK_SPACES:
+        if category in SPACING_CATEGORIES or character in _BLANK_SPACES:
             kept.append(" ")
         elif character == _JOINER or _is_tag(character) or _draws(character, category):
             kept.append(character)
@@ -154,7 +154,7 @@ def _visible(text: str) -> str:
 def _draws(character: str, category: str) -> bool:
     point = ord(character)
     noncharacter = point & 0xFFFE == 0xFFFE or 0xFDD0 <= point <= 0xFDEF
-    return category not in _DROPPED_CATEGORIES and character not in _BLANK_LETTERS and not noncharacter
+    return category not in DROPPED_CATEGORIES and character not in _BLANK_LETTERS and not noncharacter
 
 
 def _clusters(text: str) -> Iterator[str]:

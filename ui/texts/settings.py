@@ -6,9 +6,6 @@ from people.model import Ping
 
 TITLE = "**Your settings**"
 MEANING = "-# What `/imagine` takes for the options you leave out. What you type there wins. Kept until you change it."
-SIZE = "Size"
-FORMAT = "File format"
-PRIVATE = "Who sees your images"
 PING = "When a finished image mentions you"
 LANGUAGE = "Language of the bot"
 PUBLIC = "Everybody in the channel"

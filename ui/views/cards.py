@@ -28,9 +28,9 @@ from ui.texts.formatting import duration
 from ui.texts.text_budget import FILES_BYTES_MAX, TEXT_BYTES_MAX, image_descriptions, utf8_bytes
 from ui.views.file_names import reencoding_in
 
-PROMPT_SHOWN = 300  # UTF-16 units after escaping; all of it stands in Details and, where it fits, in the alt text
+PROMPT_EXCERPT = 300  # UTF-16 units after escaping; all of it stands in Details and, where it fits, in the alt text
 PROMPT_BRIEF = 100  # of a brief card
-DETAIL_SHOWN = 200
+DETAIL_EXCERPT = 200
 BUTTON_URL_MAX = 512  # Discord docs: Components, "Button"
 TEXT_URL_MAX = 1200  # UTF-8 bytes; longer addresses would not leave room for the sentences
 
@@ -69,7 +69,7 @@ def build_card(
     """
     container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=_accent(generation))
     lines = [
-        f"**{escape(generation.request.prompt, PROMPT_BRIEF if brief else PROMPT_SHOWN)}**",
+        f"**{escape(generation.request.prompt, PROMPT_BRIEF if brief else PROMPT_EXCERPT)}**",
         *_ready_lines(generation, attached, linked, elsewhere),
         *_live_lines(generation.images, progress),
         *_ending_lines(generation),
@@ -92,7 +92,7 @@ def plain_text(
     generation: Generation, linked: Mapping[int, str], names: Mapping[int, str] = _NOTHING, *, brief: bool = False
 ) -> str:
     """The text beside images, known by their *names*, in a message without components; at most 2000 characters."""
-    lines = [f"**{escape(generation.request.prompt, PROMPT_BRIEF if brief else PROMPT_SHOWN)}**"]
+    lines = [f"**{escape(generation.request.prompt, PROMPT_BRIEF if brief else PROMPT_EXCERPT)}**"]
     if linked:
         lines.append(texts.too_large(sorted(linked), len(generation.images)))
         lines.extend(_text_urls(linked, above=0))
@@ -149,7 +149,7 @@ def _live_lines(images: Sequence[Image], progress: Progress) -> list[str]:
 
 def _happening(image: Image, progress: Progress) -> str:
     if image.state is State.RUNNING:
-        return texts.painting_text(progress.painting)
+        return texts.painting_text(progress.estimate)
     waits = image.admitted_at_ms is None or progress.is_held_up
     if image.state is State.REQUESTED and waits and progress.line is not None:
         return texts.waiting_text(progress.line)
@@ -160,7 +160,7 @@ def _ending_lines(generation: Generation) -> list[str]:
     groups: dict[str, list[Image]] = {}
     for image in generation.images:
         if image.state in RETURNED:
-            detail = escape(image.ending_detail, DETAIL_SHOWN) if image.ending_detail else ""
+            detail = escape(image.ending_detail, DETAIL_EXCERPT) if image.ending_detail else ""
             hint = _length_hint(generation.request.prompt, image) if image.ending is Ending.PROMPT_REFUSED else ""
             groups.setdefault(texts.ending_sentence(image.ending, detail, hint), []).append(image)
     lines = [_labelled(generation.images, group, sentence) for sentence, group in groups.items()]

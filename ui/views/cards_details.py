@@ -19,7 +19,7 @@ from ui.texts.text_budget import TEXT_BYTES_MAX, utf8_bytes
 
 PART_MAX = 1900  # UTF-16 units of the prompt in one text display
 MESSAGE_MAX = 3900  # UTF-16 units in one message, with something to spare; TEXT_BYTES_MAX holds as well
-TASK_ID_SHOWN = 80
+TASK_ID_EXCERPT = 80
 _COLOUR = 0x5865F2
 
 
@@ -62,7 +62,7 @@ def _image_line(image: Image) -> str:
     if image.state in MADE and image.ready_at_ms is not None and image.submitted_at_ms is not None:
         took = duration((image.ready_at_ms - image.submitted_at_ms) / 1000)
     price = credits_text(charged_for(image)) if image.state in MADE else ""
-    task_id = escape(image.task_id, TASK_ID_SHOWN) if image.task_id else ""
+    task_id = escape(image.task_id, TASK_ID_EXCERPT) if image.task_id else ""
     return texts_buttons.image_line(image.position + 1, image.seed, image.state, took, price, task_id)
 
 

@@ -13,12 +13,12 @@ from generations.prices import price_of
 from qwen.models import PROMPT_MAX, OutputFormat, Size
 from ui.texts import help as texts
 
-COMMANDS_SHOWN = 2400  # characters; Discord takes 4000 in all
+COMMANDS_MAX = 2400  # characters; Discord takes 4000 in all
 _COLOUR = 0x5865F2
 
 
 @dataclass(frozen=True, slots=True)
-class HouseRules:
+class BotLimits:
     """What this bot's operator decided, as far as it concerns people."""
 
     allowance: int
@@ -31,14 +31,14 @@ class HouseRules:
 
 
 @dataclass(frozen=True, slots=True)
-class Offered:
+class CommandList:
     """The commands there are: names with descriptions, and the names of message menus."""
 
     commands: Sequence[tuple[str, str]]
     menus: Sequence[str]
 
 
-def build_help(rules: HouseRules, offered: Offered) -> ui.LayoutView:
+def build_help(rules: BotLimits, offered: CommandList) -> ui.LayoutView:
     """One screen; nothing to press."""
     container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=_COLOUR)
     container.add_item(ui.TextDisplay(f"{texts.TITLE}\n{texts.HOW}"))
@@ -57,10 +57,10 @@ def build_help(rules: HouseRules, offered: Offered) -> ui.LayoutView:
     return ui.LayoutView(timeout=None).add_item(container)
 
 
-def _commands(offered: Offered) -> list[str]:
+def _commands(offered: CommandList) -> list[str]:
     """A line for each; where that is too much for one screen, their names alone."""
     menus = [texts.message_menu(name) for name in offered.menus]
     lines = [texts.slash_command(name, description) for name, description in offered.commands]
-    if sum(map(len, [*lines, *menus])) <= COMMANDS_SHOWN:
+    if sum(map(len, [*lines, *menus])) <= COMMANDS_MAX:
         return [*lines, *menus]
     return [" · ".join(texts.slash_command(name, "").strip() for name, _ in offered.commands), *menus]

@@ -11,7 +11,7 @@ from typing import Any
 import discord
 from discord import ui
 
-from generations.archive import Page, kept_images
+from generations.history import Page, kept_images
 from generations.model import MADE, Generation
 from generations.prices import charged_for
 from ui.texts import card as texts
@@ -21,8 +21,8 @@ from ui.texts.formatting import images_text
 from ui.texts.text_budget import thumbnail_description
 from ui.views.cards_credits import jump_url
 
-PROMPT_SHOWN = 120  # UTF-16 units after escaping
-WORDS_SHOWN = 80
+PROMPT_EXCERPT = 120  # UTF-16 units after escaping
+WORDS_EXCERPT = 80
 GALLERY_MAX = 10  # Discord docs: Components, "Media Gallery"
 _COLOUR = 0x5865F2
 
@@ -41,7 +41,7 @@ def build_history(
     """One page. *thumbnails*: generation id -> addresses of its images; *gone*: ids whose message is not there;
     *is_refused*: the bot may not look at some of the messages."""
     container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=_COLOUR)
-    words = escape(page.words, WORDS_SHOWN) if page.words else ""
+    words = escape(page.words, WORDS_EXCERPT) if page.words else ""
     if not page.generations:
         container.add_item(ui.TextDisplay(texts_history.nothing_found(words)))
         return ui.LayoutView(timeout=None).add_item(container)
@@ -77,7 +77,7 @@ def _entry(number: int, page: Page, generation: Generation, gone: frozenset[int]
         where = texts_history.CARD_GONE
     return texts_history.entry(
         number=number,
-        prompt=escape(request.prompt, PROMPT_SHOWN),
+        prompt=escape(request.prompt, PROMPT_EXCERPT),
         parts=[
             images_text(len(made)) if len(made) > 1 else "",
             request.size.label,

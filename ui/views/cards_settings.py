@@ -10,7 +10,7 @@ import discord
 from discord import ui
 
 from people.model import AS_DISCORD, Language, Ping, Preferences
-from qwen.models import OutputFormat, Size
+from ui.texts import options
 from ui.texts import settings as texts
 
 _COLOUR = 0x5865F2
@@ -39,11 +39,11 @@ def questions(preferences: Preferences) -> list[Question]:
     """Everything that can be set, with what is set now."""
     language = AS_DISCORD if preferences.language is None else preferences.language.value
     return [
-        _question("size", texts.SIZE, preferences.size, [(size.value, size.title, "") for size in Size]),
-        _question("format", texts.FORMAT, preferences.format, [(kind.value, kind.value, "") for kind in OutputFormat]),
+        _list_of(options.SIZE, preferences.size),
+        _list_of(options.FORMAT, preferences.format),
         _question(
-            "private",
-            texts.PRIVATE,
+            options.PRIVATE.name,
+            options.PRIVATE.title,
             "yes" if preferences.private else "no",
             [("no", texts.PUBLIC, ""), ("yes", texts.ONLY_ME, texts.ONLY_ME_MEANING)],
         ),
@@ -60,6 +60,10 @@ def questions(preferences: Preferences) -> list[Question]:
             [(AS_DISCORD, texts.AS_DISCORD, texts.AS_DISCORD_MEANING), (Language.ENGLISH.value, texts.ENGLISH, "")],
         ),
     ]
+
+
+def _list_of(option: options.Option, picked: str) -> Question:
+    return _question(option.name, option.title, picked, [(value, label, "") for value, label in option.choices])
 
 
 def _question(name: str, title: str, picked: str, offered: Sequence[tuple[str, str, str]]) -> Question:

@@ -8,7 +8,7 @@ from sandbox.local_discord.state.changes import EntitlementChanged
 from sandbox.local_discord.state.model import Json
 from sandbox.local_discord.state.state import State
 
-PURCHASE, TEST_MODE_PURCHASE, APPLICATION_SUBSCRIPTION = 1, 4, 8
+PURCHASE = 1
 
 
 class Entitlements:
