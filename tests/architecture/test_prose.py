@@ -11,6 +11,7 @@ import discord
 from scripts import architecture
 from settings import Settings, env_example, markdown_table
 from tests.architecture.laws import ROOT, Module, modules
+from tests.conftest import LONGEST_FIRST
 
 
 def read(name: str) -> str:
@@ -113,3 +114,7 @@ def commands_in(module: Module) -> list[str]:
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("app_commands.command", "app_commands.Group"):
             found += [str(ast.literal_eval(word.value)) for word in node.keywords if word.arg == "name"]
     return found
+
+
+def test_the_files_that_are_to_be_run_first_exist() -> None:
+    assert set(LONGEST_FIRST) <= {path.name for path in (ROOT / "tests").rglob("test_*.py")}

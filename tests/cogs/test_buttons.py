@@ -344,6 +344,19 @@ async def test_a_stranger_is_told_no_and_a_moderator_may(scene: Scene) -> None:
     assert post(scene, card.id) is None
 
 
+async def test_an_administrator_may_delete_what_is_somebody_elses(scene: Scene) -> None:
+    card = await result(scene)
+    scene.postman.change = administrator
+    question = await sure(await scene.bob.click(card, label="Delete"))
+    await scene.bob.click(question, label="Delete")
+    assert post(scene, card.id) is None
+
+
+def administrator(payload: dict[str, Any]) -> None:
+    """Who presses has this permission and no other."""
+    payload["member"]["permissions"] = str(discord.Permissions(administrator=True).value)
+
+
 async def test_who_lost_the_right_before_saying_yes_deletes_nothing(scene: Scene) -> None:
     card = await result(scene)
     question = await sure(await scene.moderator.click(card, label="Delete"))

@@ -9,6 +9,7 @@ import pytest
 
 from generations.model import Ending, State
 from tests.cogs.scene import BrokenLine, Scene, private_words, words
+from tests.cogs.test_buttons import administrator
 from ui.interactions.buttons import CancelButton
 
 
@@ -47,6 +48,14 @@ async def test_a_stranger_is_told_no_and_nothing_changes(scene: Scene) -> None:
 
 async def test_a_moderator_may_cancel_for_somebody_else(scene: Scene) -> None:
     await scene.moderator.click(await card(scene), label="Cancel")
+    assert not (await scene.only_generation()).cancellable
+    assert (await scene.balance(scene.alice)).available == 50
+
+
+async def test_an_administrator_may_cancel_for_somebody_else(scene: Scene) -> None:
+    shown = await card(scene)
+    scene.postman.change = administrator
+    await scene.bob.click(shown, label="Cancel")
     assert not (await scene.only_generation()).cancellable
     assert (await scene.balance(scene.alice)).available == 50
 

@@ -197,6 +197,17 @@ async def test_an_odd_submission_is_answered_in_words(scene: Scene, changes: dic
     assert (await scene.balance(scene.alice)).held == 0
 
 
+async def test_a_late_submission_that_can_not_be_read_is_thought_about_and_answered_privately(scene: Scene) -> None:
+    shown = await opened(scene)
+    before = len(scene.posts())
+    scene.clock.ahead_seconds = 10.0
+    scene.postman.change = odd(custom_id=f"{FORM_PREFIX}9")
+    pressed = await scene.alice.submit_modal(shown, unchanged())
+    assert pressed.response is not None and pressed.response.ephemeral
+    assert "another version" in words(pressed.response)
+    assert len(scene.posts()) == before
+
+
 async def test_somebody_elses_form_is_left_alone(scene: Scene) -> None:
     shown = await opened(scene)
     scene.postman.change = odd(custom_id="another:form")

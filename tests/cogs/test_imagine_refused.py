@@ -44,11 +44,11 @@ async def test_four_images_with_credits_for_two_hold_nothing(scene: Scene) -> No
     assert (await scene.balance(scene.alice)).available == 10
 
 
-async def test_the_refill_lets_the_person_go_on(scene: Scene) -> None:
+async def test_a_refill_counts_what_is_held_so_that_all_credits_in_flight_still_refuse(scene: Scene) -> None:
     for count in (4, 4, 2):
         await scene.imagine(count=count)
     await scene.env.advance_time(24 * 3600 + 1)
-    private_words(await scene.imagine())  # a refill tops up what is available and held together
+    assert "needs 5 credits and you have 0" in private_words(await scene.imagine())
 
 
 @pytest.mark.scene(max_queue=0, allowance=1000)

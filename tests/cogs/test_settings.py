@@ -9,7 +9,8 @@ import pytest
 from people.model import Language, Ping, Preferences
 from qwen.models import OutputFormat, Size
 from tests.cogs.scene import Scene, private_words, words
-from tests.cogs.test_forms import chosen
+from tests.cogs.test_buttons import newest
+from tests.cogs.test_forms import chosen, unchanged
 from tests.cogs.test_history import plain
 from ui.interactions.preferences import PreferenceList
 from ui.views.cards_settings import build_settings
@@ -144,7 +145,10 @@ async def test_a_database_that_fails_before_anything_was_held_says_so(scene: Sce
 
 
 async def test_the_form_of_a_message_menu_starts_with_the_settings(scene: Scene) -> None:
-    await choose(scene, size=Size.PORTRAIT, format=OutputFormat.PNG)
+    await choose(scene, size=Size.PORTRAIT, format=OutputFormat.PNG, private=True)
     message = await scene.bob.send(scene.channel, "a fox in the snow")
     shown = await scene.alice.context_menu(scene.channel, "Imagine this", message)
     assert (chosen(shown.modal, "size"), chosen(shown.modal, "format")) == (["1024*1536"], ["png"])
+    made = await scene.alice.submit_modal(shown, unchanged())
+    assert made.response is not None and made.response.ephemeral
+    assert (await newest(scene)).request.private

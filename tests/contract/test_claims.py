@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+from sqlalchemy import update
 
 from generations import records
 from generations.errors import IllegalMove, LostClaim, MovedOn
-from generations.model import MOVES, Ending, Generation, Image, State
+from generations.model import DISCORD_EPOCH_MS, MOVES, Ending, Generation, Image, State
+from generations.records.tables import generations
 from store.database import Database, Transaction, open_database
 from tests.contract.world import CHANNEL, GUILD, MIRA, NOON_MS, OTTO, World, make_world
 
@@ -73,10 +75,18 @@ async def test_a_renewed_lease_lasts_longer(world: World) -> None:
     assert await ids_of(world.claim()) == [1]
 
 
+async def test_a_claim_that_was_given_back_is_not_renewed_by_a_beat_that_came_late(world: World) -> None:
+    await world.ask(1)
+    (mine,) = await world.claim()
+    async with world.database.transaction() as tx:
+        await records.release_claim(tx, 1, mine.fence)
+        assert not await records.renew(tx, 1, mine.fence, world.clock.at_ms + LEASE_MS)
+
+
 async def test_two_processes_never_claim_the_same(world: World, database_address: str) -> None:
     for generation_id in range(1, 31):
         await world.ask(generation_id, user_id=1000 + generation_id)
-    async with open_database(database_address) as other:
+    async with open_database(database_address, idle_seconds=0) as other:
         claims = await asyncio.gather(*(each.claim(limit=4) for each in [world, make_world(other)] * 4))
     claimed = [generation.id for claim in claims for generation in claim]
     assert sorted(claimed) == list(range(1, 31))
@@ -313,3 +323,49 @@ async def test_a_lost_process_leaves_its_submit_where_it_was(database: Database)
     world.clock.at_ms += LEASE_MS
     (again,) = await world.claim(lease_holder="two")
     assert [(image.state, image.due_at_ms) for image in again.images] == [(State.SUBMITTING, NOON_MS)]
+
+
+async def test_a_ping_is_decided_once(world: World) -> None:
+    await world.ask(1)
+    await world.ask(2)
+    async with world.database.transaction() as tx:
+        decided = [await records.decide_ping(tx, generation_id, NOON_MS) for generation_id in (1, 1, 2)]
+    assert decided == [True, False, True]
+
+
+async def test_a_card_that_owes_news_is_due_at_its_retry_or_when_an_image_is_whichever_comes_first(
+    world: World,
+) -> None:
+    await world.ask(1, count=2)
+    await world.generations.cancel(1, user_id=MIRA, may_manage=False)
+    (mine,) = await world.claim()
+    now_ms = world.clock.at_ms
+    async with world.database.transaction() as tx:
+        await records.update_image(tx, mine.images[0], fence=mine.fence, due_at_ms=now_ms + 500)
+        await records.release_claim(tx, 1, mine.fence, retry_publish_at_ms=now_ms + 900)
+        assert await records.next_due_at_ms(tx, now_ms) == now_ms + 500
+        await records.release_claim(tx, 1, mine.fence, retry_publish_at_ms=now_ms + 100)
+        assert await records.next_due_at_ms(tx, now_ms) == now_ms + 100
+        await records.release_claim(tx, 1, mine.fence)
+        assert await records.next_due_at_ms(tx, now_ms) == 0
+
+
+async def test_what_a_lost_process_had_claimed_is_due_when_its_lease_has_run_out(world: World) -> None:
+    await world.ask(1)
+    await world.admit()
+    await world.claim(lease_ms=LEASE_MS)
+    now_ms = world.clock.at_ms
+    async with world.database.transaction() as tx:
+        assert await records.next_due_at_ms(tx, now_ms) == now_ms + LEASE_MS
+        assert await records.next_due_at_ms(tx, now_ms + LEASE_MS) == now_ms
+
+
+async def test_a_token_is_forgotten_once_all_is_shown_however_young_it_is(world: World) -> None:
+    generation_id = ((world.clock.at_ms - DISCORD_EPOCH_MS) << 22) + 1
+    await world.ask(generation_id)
+    shown = {"due_at_ms": None, "revision": 3, "published_revision": 3}
+    for owed, token in ((2, f"token of {generation_id}"), (3, "")):
+        async with world.database.transaction() as tx:
+            await tx.execute(update(generations).values(shown | {"published_revision": owed}))
+            await records.wipe_tokens(tx, world.clock.at_ms)
+        assert (await world.load(generation_id)).origin.token == token

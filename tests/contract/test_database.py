@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from store.database import Database, open_database
-from store.errors import DatabaseLost, DatabaseUnreachable
+from store.errors import DatabaseBroken, DatabaseLost, DatabaseUnreachable
 from store.key_values import load_value, save_value
 from store.statements import serialize
 from tests.databases import PostgresqlMaker, SqliteMaker
@@ -64,7 +64,7 @@ async def test_serialize_runs_transactions_one_after_another(database: Database,
             await asyncio.sleep(0)
             await save_value(tx, "count", str(value + 1))
 
-    async with open_database(database_address) as other:
+    async with open_database(database_address, idle_seconds=0) as other:
         await asyncio.gather(*(count_up(through) for _ in range(8) for through in (database, other)))
     async with database.transaction() as tx:
         assert await load_value(tx, "count") == "16"
@@ -111,7 +111,7 @@ async def test_an_idle_transaction_is_ended_and_releases_its_locks(
     postgresql_maker: PostgresqlMaker, asks_again: bool
 ) -> None:
     address = await postgresql_maker.create()
-    async with open_database(address, idle_seconds=0.2) as sleeper, open_database(address) as other:
+    async with open_database(address, idle_seconds=3.0) as sleeper, open_database(address) as other:
         with pytest.raises(DatabaseLost):
             async with sleeper.transaction() as asleep:
                 await serialize(asleep, "line")
@@ -121,6 +121,24 @@ async def test_an_idle_transaction_is_ended_and_releases_its_locks(
                     await asleep.execute(text("SELECT 1"))
         async with sleeper.transaction() as tx:
             assert await tx.scalar(text("SELECT 1")) == 1
+    await postgresql_maker.drop(address)
+
+
+@pytest.mark.postgres
+async def test_the_limit_for_sleeping_holds_also_after_the_first_transaction_was_rolled_back(
+    postgresql_maker: PostgresqlMaker,
+) -> None:
+    address = await postgresql_maker.create()
+    pids = list[int]()
+    async with open_database(address, idle_seconds=77) as database:
+        with pytest.raises(RuntimeError):
+            async with database.transaction() as tx:
+                pids.append(await tx.scalar(text("SELECT pg_backend_pid()")))
+                raise RuntimeError
+        async with database.transaction() as tx:
+            pids.append(await tx.scalar(text("SELECT pg_backend_pid()")))
+            assert await tx.scalar(text("SHOW idle_in_transaction_session_timeout")) == "77s"
+    assert len(set(pids)) == 1, "the same connection"
     await postgresql_maker.drop(address)
 
 
@@ -197,6 +215,30 @@ async def test_a_sqlite_file_that_another_process_locks_for_too_long_is_a_lost_d
         other.close()
         async with database.transaction() as tx:
             assert await load_value(tx, "schedule") is None
+
+
+def of_sqlite(code: int) -> DBAPIError:
+    """What SQLAlchemy raises for an extended result code (sqlite.org/rescode.html)."""
+    error = sqlite3.OperationalError("as SQLite says it")
+    error.sqlite_errorcode = code
+    return DBAPIError("a statement", None, error)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        *(sqlite3.SQLITE_BUSY_SNAPSHOT, sqlite3.SQLITE_BUSY_RECOVERY, sqlite3.SQLITE_LOCKED_SHAREDCACHE),
+        *(sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_SHMMAP),
+    ],
+)
+async def test_a_file_that_sqlite_can_not_use_just_now_is_lost_however_exactly_it_says_so(
+    sqlite_maker: SqliteMaker, code: int
+) -> None:
+    async with open_database(await sqlite_maker.create()) as database:
+        with pytest.raises(DatabaseLost) as caught:
+            async with database.transaction():
+                raise of_sqlite(code)
+        assert not isinstance(caught.value, DatabaseBroken)
 
 
 async def test_a_wrong_statement_is_not_a_lost_database(database: Database) -> None:

@@ -165,10 +165,14 @@ async def verdict(case: Case, refunds_before: int) -> int:
 
 
 async def test_no_order_gives_anybody_a_credit_for_an_image_they_have(database: Database) -> None:
-    """All orders; in each the link dies at another moment, or never before the end."""
+    """All orders on SQLite, one in five on PostgreSQL; in each the link dies at another moment, or not before the end.
+
+    The statements of each action are tried on both databases by test_archive.py and test_privacy.py.
+    """
     bot = new_bot(database, ManualClock(), MortalShelf())
     seen: Counter[tuple[bool, int]] = Counter()
-    for number, order in enumerate(orders()):
+    every = 5 if database.is_postgresql else 1
+    for number, order in list(enumerate(orders()))[::every]:
         case = await begin(bot, 1000 + number)
         before = await bot.refunds()
         for step, action in enumerate(order):
@@ -189,7 +193,7 @@ async def test_press_check_purge_and_deletion_at_the_same_moment_refund_once_at_
     database: Database, database_address: str, is_past_retention: bool
 ) -> None:
     clock, shelf = ManualClock(), MortalShelf()
-    async with open_database(database_address) as other:
+    async with open_database(database_address, idle_seconds=0) as other:
         one, two = new_bot(database, clock, shelf), new_bot(other, clock, shelf)
         for number in range(6):
             case = await begin(one, 2000 + number)

@@ -10,8 +10,8 @@ from sqlalchemy import delete, insert, update
 from sqlalchemy.exc import IntegrityError
 
 from credits.errors import InsufficientCredits, UnknownHold
-from credits.ledger import Ledger
-from credits.model import EntryKind
+from credits.ledger import Discrepancy, Ledger
+from credits.model import Entry, EntryKind
 from credits.tables import accounts, entries
 from store.database import Database, open_database
 from tests.contract.world import DAY_MS, MIRA, NOON_MS, OTTO, daily
@@ -131,7 +131,7 @@ async def test_a_hold_beyond_the_account_changes_nothing(database: Database) -> 
 async def test_of_fifty_holds_at_once_exactly_the_affordable_ten_succeed(
     database: Database, database_address: str
 ) -> None:
-    async with open_database(database_address) as other:
+    async with open_database(database_address, idle_seconds=0) as other:
         outcomes = await asyncio.gather(
             *(hold((database, other)[number % 2], f"{number}-0") for number in range(50)), return_exceptions=True
         )
@@ -141,7 +141,7 @@ async def test_of_fifty_holds_at_once_exactly_the_affordable_ten_succeed(
 
 
 async def test_settle_and_release_at_once_are_one_of_the_two(database: Database, database_address: str) -> None:
-    async with open_database(database_address) as other:
+    async with open_database(database_address, idle_seconds=0) as other:
         for number in range(5):
             await hold(database, f"{number}-0")
             charged, returned = await asyncio.gather(settle(database, f"{number}-0"), release(other, f"{number}-0"))
@@ -164,8 +164,21 @@ async def test_accounts_do_not_touch_each_other(database: Database) -> None:
 
 async def test_what_was_never_held_can_not_end(database: Database) -> None:
     for ending in (settle, release, refund):
-        with pytest.raises(UnknownHold):
+        with pytest.raises(UnknownHold, match="404-0") as caught:
             await ending(database, "404-0")
+        assert caught.value.image_id == "404-0"
+
+
+async def test_the_history_tells_every_entry_whole_and_no_more_than_were_asked_for(database: Database) -> None:
+    await hold(database, "1-0", now_ms=NOON_MS + 1)
+    await grant(database, 7, "order-7", now_ms=NOON_MS + 2)
+    async with database.transaction() as tx:
+        newest = await LEDGER.history(tx, MIRA, 2)
+        assert (await LEDGER.balance(tx, MIRA, NOON_MS)).user_id == MIRA
+    assert newest == [
+        Entry("grant:order-7", MIRA, EntryKind.GRANT, 7, 0, None, "a present", NOON_MS + 2),
+        Entry("1-0:hold", MIRA, EntryKind.HOLD, -5, 5, "1-0", "", NOON_MS + 1),
+    ]
 
 
 @pytest.mark.parametrize("amount", [0, -5])
@@ -197,6 +210,18 @@ async def test_the_audit_finds_an_account_that_is_not_its_entries(database: Data
         await tx.execute(update(accounts).values(available=45))
     assert (found.user_id, found.available, found.available_by_entries) == (MIRA, 46, 45)
     assert found.held == found.held_by_entries == 5
+
+
+async def test_the_audit_finds_an_account_that_has_something_without_an_entry(database: Database) -> None:
+    empty = {"available": 0, "held": 0, "created_at_ms": NOON_MS}
+    async with database.transaction() as tx:
+        await tx.execute(insert(accounts), [{"user_id": MIRA, **empty}, {"user_id": OTTO, **empty}])
+        assert await LEDGER.audit(tx) == []
+        await tx.execute(update(accounts).where(accounts.c.user_id == MIRA).values(available=3))
+        await tx.execute(update(accounts).where(accounts.c.user_id == OTTO).values(held=4))
+        found = sorted(await LEDGER.audit(tx), key=lambda one: one.user_id)
+        await tx.execute(update(accounts).values(available=0, held=0))
+    assert found == [Discrepancy(MIRA, 3, 0, 0, 0), Discrepancy(OTTO, 0, 4, 0, 0)]
 
 
 @pytest.mark.parametrize(

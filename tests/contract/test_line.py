@@ -108,7 +108,7 @@ async def test_what_is_sent_back_to_the_line_keeps_its_turn(world: World) -> Non
 
 async def test_processes_that_give_turns_at_once_never_give_too_many(world: World, database_address: str) -> None:
     await ask_in_turn(world, *[(1000 + number, 3) for number in range(8)])
-    async with open_database(database_address) as other:
+    async with open_database(database_address, idle_seconds=0) as other:
         worlds = [world, make_world(other)] * 4
         given = await asyncio.gather(*(each.admit(max_in_flight=10, max_per_user=2) for each in worlds))
     assert await counts(world) == (14, 10)
@@ -131,7 +131,7 @@ async def test_processes_that_ask_for_free_slots_at_once_never_take_too_many(
             await records.move(tx, image, State.SUBMITTING, fence=None)
             return True
 
-    async with open_database(database_address) as other:
+    async with open_database(database_address, idle_seconds=0) as other:
         databases = [world.database, other] * 4
         taken = await asyncio.gather(*(submit(databases[number], number) for number in range(2, 8)))
     assert sum(taken) == 3, "one of the four runs already"

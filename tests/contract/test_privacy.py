@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
+from credits.accounts import Nobody, leave
 from credits.errors import InsufficientCredits
 from credits.tables import accounts, entries
 from generations import records
@@ -18,7 +19,8 @@ from generations.export import LEFT_OUT, build_export
 from generations.model import DISCORD_EPOCH_MS
 from generations.privacy import Privacy
 from generations.records import personal_data
-from generations.records.tables import generations, images
+from generations.records.personal_data import Tally
+from generations.records.tables import callbacks, generations, images
 from people.model import Language, Ping, PreferenceChanges, Preferences, parse_change
 from people.service import People
 from people.tables import departures
@@ -109,8 +111,27 @@ async def test_holdings_are_counted_and_looking_makes_no_account(world: World, p
     assert (nothing.tally.generations, nothing.entries, nothing.preferences) == (0, 0, None)
     assert await rows(world, accounts) == []
     await make(world, 1, count=2)
+    await make(world, 2, OTTO)
     held = await privacy.holdings(MIRA)
     assert (held.tally.generations, held.tally.images, held.tally.purged, held.entries) == (1, 2, 0, 5)
+    await world.ask(3)
+    await world.generations.cancel(3, user_id=MIRA, may_manage=False)
+    assert (await privacy.holdings(MIRA)).tally == Tally(2, 0, 2), "what was cancelled was not made"
+
+
+async def test_an_export_is_in_the_order_of_time_and_tells_which_cards_were_removed(
+    world: World, privacy: Privacy
+) -> None:
+    for generation_id, user_id in ((5, MIRA), (3, MIRA), (4, OTTO)):
+        await make(world, generation_id, user_id)
+    for generation_id in (5, 4):
+        await world.generations.removed(generation_id)
+    collected = await privacy.collect(MIRA)
+    assert [(row["id"], row["card_removed_at_ms"]) for row in collected.generations] == [
+        *((3, None), (5, world.clock.at_ms)),
+    ]
+    async with world.database.transaction() as tx:
+        assert [row["id"] for row in await personal_data.full_rows(tx, MIRA, above=-1, limit=1)] == [3]
 
 
 async def test_an_export_has_every_column_but_credentials_and_leases(world: World, privacy: Privacy) -> None:
@@ -255,6 +276,36 @@ async def test_more_than_everybody_gets_stays_until_it_is_spent(world: World, pr
     assert len(await rows(world, departures)) == 1
 
 
+async def test_a_single_credit_more_than_everybody_gets_stays_too(world: World, privacy: Privacy) -> None:
+    async with world.database.transaction() as tx:
+        await world.ledger.grant(tx, MIRA, 1, "present", "", world.clock.at_ms)
+    await privacy.erase(MIRA)
+    world.clock.at_ms += DAY_MS
+    await privacy.run_maintenance()
+    assert await world.numbers() == (51, 0)
+
+
+async def test_whoever_is_given_something_after_leaving_is_a_person_again(world: World, privacy: Privacy) -> None:
+    await make(world, 1)
+    await privacy.erase(MIRA)
+    async with world.database.transaction() as tx:
+        await world.ledger.grant(tx, MIRA, 3, "present", "thanks", world.clock.at_ms)
+    world.clock.at_ms += DAY_MS
+    await privacy.run_maintenance()
+    assert await rows(world, departures) == []
+    assert "grant:present" in [row["id"] for row in await rows(world, entries) if row["user_id"] == MIRA]
+    await assert_sound(world)
+
+
+async def test_an_account_with_credits_held_is_not_taken_from_its_person(world: World) -> None:
+    await world.ask(1)
+    before = await rows(world, accounts), await rows(world, entries)
+    async with world.database.transaction() as tx:
+        nobody = Nobody(-5, "somebody else's name")
+        assert await leave(tx, world.ledger, MIRA, nobody, world.clock.at_ms) is None
+    assert (await rows(world, accounts), await rows(world, entries)) == before
+
+
 async def test_who_comes_back_is_a_person_again(world: World, privacy: Privacy) -> None:
     await make(world, 1)
     await privacy.erase(MIRA)
@@ -326,9 +377,19 @@ async def test_words_go_after_their_time_and_numbers_stay(world: World) -> None:
     old, young = born(world, 31), born(world, 29)
     await make(world, old, prompt="an old secret")
     await make(world, young, prompt="a young secret")
+    async with world.database.transaction() as tx:
+        for generation_id in (old, young):
+            made = await records.load(tx, generation_id)
+            assert made is not None
+            (image,) = made.images
+            await records.update_image(tx, image, fence=None, file_name="a-secret-5.png", ending_detail="a secret")
+            await records.expect_callback(tx, image, f"hash of {generation_id}")
     privacy = privacy_of(world, days=30)
     await privacy.run_maintenance()
     purged, kept = await world.load(old), await world.load(young)
+    assert (purged.images[0].file_name, purged.images[0].task_id, purged.images[0].ending_detail) == (None, None, None)
+    assert purged.origin.locale == "" and kept.images[0].file_name == "a-secret-5.png"
+    assert [row["token_hash"] for row in await rows(world, callbacks)] == [f"hash of {young}"]
     assert (purged.request.prompt, purged.origin.token, purged.images[0].image_url) == ("", "", None)
     assert (purged.request.seed, purged.images[0].consumed_credits, purged.images[0].state.value) == (5, 5, "delivered")
     assert kept.request.prompt == "a young secret" and kept.images[0].image_url

@@ -13,13 +13,15 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 from hypothesis.stateful import run_state_machine_as_test as run_machine
+from sqlalchemy import select
 
 from credits.allowance import Allowance, CreditPeriod
 from credits.errors import InsufficientCredits
 from credits.ledger import Ledger
 from credits.model import Balance
+from credits.tables import refills
 from store.database import Database, open_database
-from tests.contract.world import DAY_MS, MIRA, NOON_MS, daily
+from tests.contract.world import DAY_MS, MIRA, NOON_MS, OTTO, daily
 from tests.databases import DatabaseMaker
 
 TOMORROW_MS = NOON_MS + DAY_MS
@@ -132,6 +134,55 @@ async def test_a_hold_over_two_refills_is_made_good_by_both(books: Books) -> Non
     assert await books.numbers(TOMORROW_MS + DAY_MS) == (51, 0), "51 - 2, filled up to 50, + 1, more than 50"
 
 
+async def test_of_two_refills_the_one_with_less_above_the_allowance_still_counts_for_a_hold_before_both(
+    books: Books,
+) -> None:
+    await books.hold("1-0", NOON_MS)
+    await books.hold("2-0", TOMORROW_MS)  # after the first refill, which it does not concern
+    await books.do(books.ledger.grant, MIRA, 10, "present", "thanks", TOMORROW_MS)
+    later_ms = TOMORROW_MS + DAY_MS
+    await books.settle("2-0", later_ms)
+    assert await books.numbers(later_ms) == (50, 5), "60 - 5, more than 50"
+    await books.settle("1-0", later_ms)
+    assert await books.numbers(later_ms) == (55, 0), "50 - 5, filled up to 50, - 5 + 10, more than 50"
+
+
+async def test_a_hold_that_is_settled_after_a_refill_that_gave_something_gets_its_own_price_back_and_no_more(
+    books: Books,
+) -> None:
+    await books.hold("1-0", NOON_MS, 20)
+    await books.settle("1-0", NOON_MS)
+    await books.hold("2-0", NOON_MS)
+    assert await books.numbers(TOMORROW_MS) == (45, 5)
+    await books.settle("2-0", TOMORROW_MS)
+    assert await books.numbers(TOMORROW_MS) == (50, 0)
+
+
+async def test_a_single_credit_that_is_missing_is_filled_up(books: Books) -> None:
+    await books.hold("1-0", NOON_MS, 1)
+    await books.settle("1-0", NOON_MS)
+    assert await books.numbers(TOMORROW_MS) == (50, 0)
+
+
+async def test_a_refill_is_remembered_only_while_something_is_held_and_for_its_person_alone(books: Books) -> None:
+    async def remembered() -> list[int]:
+        async with books.database.transaction() as tx:
+            return sorted(await tx.scalars(select(refills.c.user_id)))
+
+    await books.hold("1-0", NOON_MS)
+    await books.do(books.ledger.hold, OTTO, "2-0", 5, NOON_MS)
+    await books.balance(TOMORROW_MS)
+    await books.do(books.ledger.balance, OTTO, TOMORROW_MS)
+    assert await remembered() == [MIRA, OTTO]
+    await books.balance(TOMORROW_MS + DAY_MS)
+    assert await remembered() == [MIRA, OTTO], "the later one asks for as much"
+    await books.settle("1-0", TOMORROW_MS + DAY_MS)
+    await books.balance(TOMORROW_MS + 2 * DAY_MS)
+    assert await remembered() == [OTTO]
+    await books.do(books.ledger.settle, "2-0", None, TOMORROW_MS + DAY_MS)
+    assert (await books.do(books.ledger.balance, OTTO, TOMORROW_MS + DAY_MS)).available == 50
+
+
 async def test_a_present_comes_on_top_of_a_refill_that_nobody_has_looked_at(books: Books) -> None:
     await books.hold("1-0", NOON_MS, 20)
     await books.settle("1-0", NOON_MS)
@@ -185,7 +236,7 @@ async def test_an_allowance_of_nothing_opens_an_account_with_nothing(books: Book
 
 
 async def test_many_first_polls_at_once_refill_once(database: Database, database_address: str) -> None:
-    async with open_database(database_address) as other:
+    async with open_database(database_address, idle_seconds=0) as other:
         for now_ms in (NOON_MS, TOMORROW_MS):
             polls = [Books(each).numbers(now_ms) for each in (database, other) * 5]
             assert set(await asyncio.gather(*polls)) == {(50, 0)}

@@ -11,6 +11,7 @@ from credits.model import EntryKind
 from generations import records
 from generations.errors import Draining, LineFull, MovedOn, NotCancellable, NotYours, TooManyRequests
 from generations.model import CardLink, Ending, Generation, Image, Request, State
+from generations.service import ANSWER_GRACE_MS
 from store.database import Database, open_database
 from tests.contract.world import CHANNEL, GUILD, MIRA, NOON_MS, OTTO, World, make_world, origin
 
@@ -37,7 +38,7 @@ async def test_the_same_interaction_again_changes_nothing(world: World) -> None:
 async def test_the_same_interaction_many_times_at_once_is_one_request(
     world: World, database: Database, database_address: str
 ) -> None:
-    async with open_database(database_address) as other:
+    async with open_database(database_address, idle_seconds=0) as other:
         worlds = [world, make_world(other)] * 4
         made = await asyncio.gather(*(each.generations.request(Request("x", seed=5), origin(1)) for each in worlds))
     assert {(generation.id, len(generation.images)) for generation in made} == {(1, 1)}
@@ -112,7 +113,7 @@ async def test_cancelled_requests_count_and_refused_ones_do_not(database: Databa
 async def test_the_same_interaction_delivered_many_times_at_once_is_one_of_the_requests_of_its_minute(
     database: Database, database_address: str
 ) -> None:
-    async with open_database(database_address) as other:
+    async with open_database(database_address, idle_seconds=0) as other:
         worlds = [make_world(each, requests_per_minute=2) for each in (database, other)] * 4
         for generation_id in (1, 2):
             asked = (each.generations.request(Request("x", seed=5), origin(generation_id)) for each in worlds)
@@ -124,7 +125,7 @@ async def test_the_same_interaction_delivered_many_times_at_once_is_one_of_the_r
 async def test_of_many_requests_at_once_in_two_processes_no_more_are_taken_than_the_limit(
     database: Database, database_address: str
 ) -> None:
-    async with open_database(database_address) as other:
+    async with open_database(database_address, idle_seconds=0) as other:
         worlds = [make_world(each, requests_per_minute=3) for each in (database, other)] * 4
         asked = (
             each.generations.request(Request("x", seed=5), origin(number)) for number, each in enumerate(worlds, 1)
@@ -206,7 +207,7 @@ async def test_of_many_presses_at_once_one_cancels_and_none_is_told_that_it_came
 ) -> None:
     await world.ask(1, count=2)
     world.nudges.clear()
-    async with open_database(database_address) as other:
+    async with open_database(database_address, idle_seconds=0) as other:
         others = make_world(other)
         presses = [each.generations.cancel(1, user_id=MIRA, may_manage=False) for each in [world, others] * 4]
         outcomes = await asyncio.gather(*presses)
@@ -235,7 +236,7 @@ async def test_what_never_was_can_not_be_cancelled(world: World) -> None:
 
 
 async def test_a_cancel_and_a_submit_at_once_are_one_of_the_two(world: World, database_address: str) -> None:
-    async with open_database(database_address) as other:
+    async with open_database(database_address, idle_seconds=0) as other:
         for generation_id in range(1, 6):
             await world.ask(generation_id)
             await world.admit()
@@ -264,13 +265,13 @@ async def test_a_cancel_and_a_settle_of_the_same_card_never_wait_for_each_other(
             await records.move(tx, image, State.SUCCEEDED, fence=fence)
             await world.ledger.settle(tx, image.image_id, None, NOON_MS)
 
-    async with open_database(database_address) as other:
+    async with open_database(database_address, idle_seconds=0) as other:
         for generation_id in range(1, 5):
             await world.ask(generation_id, count=2)
             await world.admit(max_in_flight=1)
             (claimed,) = await world.claim()
             running = await world.move(claimed.images[0], State.SUBMITTING, State.RUNNING, fence=claimed.fence)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 await asyncio.gather(
                     settle(running, claimed.fence),
                     make_world(other).generations.cancel(generation_id, user_id=MIRA, may_manage=False),
@@ -304,6 +305,20 @@ async def test_a_card_that_turns_up_after_all_is_told_how_it_ended(world: World)
     await world.generations.confirm_card(1, 9001)
     assert (await world.load(1)).is_unpublished
     assert [generation.id for generation in await world.claim()] == [1]
+
+
+async def test_a_card_that_turns_up_after_the_worker_gave_its_request_up_can_still_be_reached_by_its_token(
+    world: World,
+) -> None:
+    await world.ask(1, answered=False)
+    world.clock.at_ms += ANSWER_GRACE_MS
+    (claimed,) = await world.claim()
+    await world.generations.abandon(1)
+    async with world.database.transaction() as tx:
+        await records.release_claim(tx, 1, claimed.fence)
+    await world.generations.answered(1, 9001)
+    (claimed,) = await world.claim()
+    assert claimed.unshown and claimed.origin.token == "token of 1"
 
 
 async def test_a_press_of_cancel_tells_which_card_stands(world: World) -> None:

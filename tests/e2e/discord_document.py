@@ -117,5 +117,5 @@ def discord_document() -> DiscordDocument:
     """The document named by DISCORD_OPENAPI; the test is skipped without one."""
     named = os.environ.get(VARIABLE)
     if not named:
-        pytest.skip(f"{VARIABLE} names no copy of specs/openapi.json of github.com/discord/discord-api-spec")
+        pytest.skip(f"set {VARIABLE} to a copy of specs/openapi.json of github.com/discord/discord-api-spec")
     return DiscordDocument(Path(named))

@@ -14,7 +14,7 @@ from sandbox.image_api import Post
 from sandbox.image_api.moods import Mood
 from sandbox.image_api.tasks import Task
 from sandbox.local_discord.faults import RestFault
-from tests.e2e.trial import Json, Trial
+from tests.e2e.trial import LONG_SECONDS, Json, Trial
 
 CALLBACK = r"^/interactions/\d+/[^/]+/callback$"
 
@@ -135,11 +135,11 @@ class Stage:
         async with self.moving:
             yield
 
-    async def state(self, asked: int, state: str, *, seconds: float = 30.0) -> None:
+    async def state(self, asked: int, state: str, *, seconds: float = LONG_SECONDS) -> None:
         """Wait until the books say so."""
         await self.until(lambda: self.books.states(asked) == [state], seconds)
 
-    async def until(self, happened: Callable[[], object], seconds: float = 20.0) -> None:
+    async def until(self, happened: Callable[[], object], seconds: float = LONG_SECONDS) -> None:
         async with asyncio.timeout(seconds):
             while not happened():  # noqa: ASYNC110 - it happens in another process
                 await asyncio.sleep(0.02)

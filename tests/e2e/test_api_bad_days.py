@@ -102,7 +102,7 @@ async def an_image_of_thirty_mebibytes(stage: Stage) -> None:
 async def a_task_that_is_not_known_for_two_polls(stage: Stage) -> None:
     asked = await stage.ask("sam", mood=Mood.LOST_TASK)
     task = stage.task_of(asked)
-    await stage.until(lambda: len(stage.trial.box.images.polls.get(task.task_id, [])) >= 2, 40)
+    await stage.until(lambda: len(stage.trial.box.images.polls.get(task.task_id, [])) >= 2)
     task.kept_mood = Mood.NORMAL
     await stage.trial.card("sam", asked)
     assert stage.books.money(asked) == PAID
@@ -145,9 +145,9 @@ async def a_slow_image_of_a_minute(stage: Stage) -> None:
 async def pending_past_its_deadline_and_then_a_success(stage: Stage) -> None:
     asked = await stage.ask("jonas", mood=Mood.STUCK)
     images, task, clock = stage.trial.box.images, stage.task_of(asked), stage.trial.box.clock
-    await stage.until(lambda: len(images.polls.get(task.task_id, [])) >= 2, 40)
+    await stage.until(lambda: len(images.polls.get(task.task_id, [])) >= 2)
     task.next_polls = [Mood.GARBAGE, Mood.ERROR_BEFORE, Mood.BUSY]  # and nobody is the wiser
-    await stage.until(lambda: not task.next_polls, 90)
+    await stage.until(lambda: not task.next_polls)
     assert (stage.books.states(asked), stage.books.money(asked)) == (["running"], [HELD])
     async with stage.the_clock():
         clock.advance(DEADLINE_SECONDS)

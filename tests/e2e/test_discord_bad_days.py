@@ -17,7 +17,6 @@ from tests.e2e.trial import READY_SECONDS, Json, buttons, gallery, open_trial, t
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 STORIES: dict[str, Story] = {}
-AFTER_TWENTY_SECONDS = 75.0  # the worker asks for a card that nobody confirmed after 20 s; then it makes the image
 
 
 def story(told: Story) -> Story:
@@ -53,21 +52,21 @@ async def too_late_10062(stage: Stage) -> None:
 @story
 async def already_answered_40060_and_a_card_stands(stage: Stage) -> None:
     asked = await stage.ask("jonas", callback={"status": 400, "code": 40060, "after": True}, taken=False)
-    await stage.trial.card("jonas", asked, seconds=AFTER_TWENTY_SECONDS)
+    await stage.trial.card("jonas", asked)
     assert stage.books.money(asked) == PAID
 
 
 @story
 async def already_answered_40060_and_no_card_stands(stage: Stage) -> None:
     asked = await stage.ask("mira", callback={"status": 400, "code": 40060}, taken=False)
-    await stage.state(asked, "cancelled", seconds=AFTER_TWENTY_SECONDS)
+    await stage.state(asked, "cancelled")
     assert stage.books.money(asked) == RETURNED
 
 
 @story
 async def the_line_breaks_after_the_answer_was_taken(stage: Stage) -> None:
     asked = await stage.ask("jonas", callback={"drop": "after"}, taken=False)
-    await stage.trial.card("jonas", asked, seconds=AFTER_TWENTY_SECONDS)
+    await stage.trial.card("jonas", asked)
     assert stage.books.money(asked) == PAID
 
 

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from sandbox.image_api.moods import Mood
-from tests.e2e.trial import Json, Trial, buttons, gallery, text
+from tests.e2e.trial import LONG_SECONDS, Json, Trial, buttons, gallery, text
 from ui.texts.places import LEAVING
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -131,7 +131,7 @@ async def test_after_fifteen_minutes_a_member_bot_edits_the_card_itself_and_a_gu
             found = (each for each in guests[place].messages("dm") if f"slow for {place}" in text(each))
             return next((message for message in found if gallery(message)), None)
 
-        return await guests[place].wait_for(arrived, 60)
+        return await guests[place].wait_for(arrived, LONG_SECONDS)
 
     *direct, lounge, poster = await asyncio.gather(
         *map(direct_message, guests),
@@ -144,6 +144,33 @@ async def test_after_fifteen_minutes_a_member_bot_edits_the_card_itself_and_a_gu
         assert "PATCH" in by_the_bot_itself(trial, place)
     assert by_the_bot_itself(trial, "boat-crew") == by_the_bot_itself(trial, "slipway") == []
     assert by_the_bot_itself(trial, "night-watch")[len(before) :] == tried
+
+
+@pytest.mark.parametrize("place", ["pier", "quay", "dm"])
+async def test_later_a_card_can_be_deleted_where_the_bot_is_no_member_and_where_only_one_person_sees_it(
+    trial: Trial, cards: dict[str, Json], place: str
+) -> None:
+    """The token that made the card is dead by now."""
+    mira = trial.box.discord.actor("mira")
+    sure = await question(trial, place, cards[place])
+    await mira.press(sure, "Delete")
+    await mira.wait_for(lambda: "was removed" in text(mira.message(sure)))
+    assert cards[place]["id"] not in [message["id"] for message in mira.messages(place)]
+
+
+async def question(trial: Trial, place: str, card: Json) -> int:
+    """The private "sure?" after mira's press on Delete; its message id."""
+    mira = trial.box.discord.actor("mira")
+    before = {message["id"] for message in mira.messages(place)}
+    await mira.press(int(card["id"]), "Delete")
+
+    def asked() -> list[Json]:
+        new = [message for message in mira.messages(place) if message["id"] not in before]
+        return [message for message in new if buttons(message) == ["Delete", "Keep"]]
+
+    (found,) = await mira.wait_for(asked)
+    assert found["x_sandbox"]["ephemeral"]
+    return int(found["id"])
 
 
 async def test_at_the_end_no_rule_was_broken(trial: Trial) -> None:

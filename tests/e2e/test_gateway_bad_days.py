@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import stat
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,13 +11,11 @@ import pytest
 import pytest_asyncio
 
 from sandbox.bot_process import BotState
-from sandbox.image_api.moods import Mood
 from sandbox.world import Sandbox
 from tests.e2e.side_by_side import PAID, Books, Stage
-from tests.e2e.trial import IMAGE_SECONDS, open_trial
+from tests.e2e.trial import IMAGE_SECONDS, READY_SECONDS, open_trial
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-HOST_KILLS_SECONDS = 30.0
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -40,7 +36,7 @@ async def test_a_gateway_that_drops_answers_503_and_closes_before_hello_costs_no
     await stage.until(lambda: not box.discord.gateway.connected)
     card = await trial.card("mira", asked)
     assert card["id"] == first["id"]
-    await stage.until(lambda: box.discord.gateway.connected, 90)
+    await stage.until(lambda: box.discord.gateway.connected)
     assert box.discord.gateway.upgrades - upgrades == 4
     assert "credits" in await trial.credits("mira")
     assert (box.bot.pid, box.bot.restarts, box.bot.state) == (pid, 0, BotState.RUNNING)
@@ -57,7 +53,7 @@ async def test_an_image_is_delivered_while_the_gateway_is_away(stage: Stage) -> 
     await stage.trial.card("jonas", asked)
     assert not box.discord.gateway.connected, "nothing but REST brought it"
     box.discord.gateway.refuse_upgrades(0)
-    await stage.until(lambda: box.discord.gateway.connected, 120)
+    await stage.until(lambda: box.discord.gateway.connected)
     assert "credits" in await stage.trial.credits("jonas")
 
 
@@ -97,30 +93,12 @@ async def test_a_refused_command_list_and_a_gateway_that_cannot_be_asked_for_end
         faults.rest("PUT", "/commands$", status=400, code=50035, message="Invalid Form Body: a canary", times=None)
         faults.rest("GET", "/gateway/bot", drop="before", times=3)
         await box.bot.start()
-        await box.bot.wait_ready(90)
+        await box.bot.wait_ready(READY_SECONDS)
         refused = [line for line in box.bot.log if "the command list could not be sent" in line]
         assert len(refused) == 1 and "50035" in refused[0] and "HTTP 400" in refused[0] and ".py:" in refused[0]
         assert not any("Traceback" in line or "ExtensionAlreadyLoaded" in line for line in box.bot.log)
         assert box.bot.restarts == 0
         assert [str(violation) for violation in box.discord.violations] == []
-
-
-async def test_a_stop_while_nothing_answers_ends_before_a_host_would_kill(tmp_path: Path) -> None:
-    async with open_trial(tmp_path) as trial:
-        stage = Stage(trial, Books(tmp_path / "bot.sqlite3"))
-        asked = await stage.ask("mira", mood=Mood.STUCK)
-        await trial.card_saying("mira", asked, "Painting")
-        calls = len(trial.box.discord.requests)
-        trial.box.discord.faults.rest("*", ".", delay_seconds=120, times=None)
-        stage.task_of(asked).kept_mood = Mood.NORMAL
-        await stage.state(asked, "succeeded")
-        await asyncio.sleep(1)  # the upload has begun, and nobody answers it
-        began = time.monotonic()
-        await trial.box.bot.stop()
-        assert time.monotonic() - began < HOST_KILLS_SECONDS
-        assert any("stopping: 1 steps cut off" in line for line in trial.box.bot.log)
-        assert any("stopped" in line for line in trial.box.bot.log)
-        assert len(trial.box.discord.requests) >= calls
 
 
 async def test_what_the_bot_writes_is_for_its_owner_alone(stage: Stage) -> None:

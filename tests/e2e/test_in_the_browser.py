@@ -19,7 +19,7 @@ from playwright.async_api import Locator, Page, expect
 from tests.page.chromium import open_chromium
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_MS = 60_000
+PATIENCE_MS = 120_000
 
 
 @asynccontextmanager
@@ -30,14 +30,14 @@ async def running_sandbox() -> AsyncIterator[str]:
     )
     assert process.stdout is not None
     try:
-        line = await asyncio.wait_for(process.stdout.readline(), 30)
+        line = await asyncio.wait_for(process.stdout.readline(), 120)
         found = re.search(rb"http://127\.0\.0\.1:\d+/", line)
         assert found is not None, line
         yield found.group().decode()
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGINT)
-        assert await asyncio.wait_for(process.wait(), 40) == 0
+        assert await asyncio.wait_for(process.wait(), 120) == 0
 
 
 async def imagine(page: Page, prompt: str, **options: str) -> Locator:

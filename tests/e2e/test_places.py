@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from sandbox.image_api.moods import Mood
-from tests.e2e.trial import Json, Trial, gallery, text
+from tests.e2e.trial import LONG_SECONDS, Json, Trial, gallery, text
 from ui.texts.history import IMAGES_MISSING
 from ui.texts.places import LEAVING
 
@@ -98,7 +98,7 @@ async def test_before_the_token_runs_out_the_card_says_where_the_image_will_come
     def arrived() -> Json | None:
         return next((message for message in jonas.messages("dm") if gallery(message)), None)
 
-    message = await jonas.wait_for(arrived, 60)
+    message = await jonas.wait_for(arrived, LONG_SECONDS)
     assert "a boat that takes its time" in text(message)
     assert LEAVING not in text(message)
     assert "995 of 1000 credits" in await trial.credits("jonas")

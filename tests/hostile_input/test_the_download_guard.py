@@ -228,7 +228,7 @@ async def refusal_of(converse: Any, **options: Any) -> ImageError:
         return caught.value
 
 
-async def test_a_length_that_lies_brings_no_part_of_a_image() -> None:
+async def test_a_length_that_lies_brings_no_part_of_an_image() -> None:
     async def less(wire: Wire) -> None:
         await wire.hear()
         await wire.say(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\nConnection: close\r\n\r\n" + PNG)

@@ -101,7 +101,9 @@ async def test_no_way_to_fail_at_the_start_tells_a_secret(tmp_path: Path) -> Non
         )
     for ended in endings:
         assert "canary" not in ended.said.replace("canary9999", "") and "canäry" not in ended.said, ended.said
-        assert ended.said.count("\n") >= 1
+        assert ended.said.count("\n") >= 1 and "Traceback" not in ended.said
+    assert "database" in endings[1].said
+    assert endings[4].said.count("\n") == 4, "all faults are told together"
     assert [ended.code for ended in endings] == [78, 1, 1, 1, 78], [ended.said for ended in endings]
 
 

@@ -51,7 +51,7 @@ class Scene:
 
     async def edited(self, times: int) -> None:
         """Wait until so many edits have come in."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while len(self.rest.edits()) < times:
                 self.rest.arrived.clear()
                 await self.rest.arrived.wait()

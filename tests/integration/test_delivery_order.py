@@ -140,7 +140,7 @@ async def test_news_wake_the_owner_that_waits_to_show_progress(scene: Scene) -> 
     scene.delivery.publish_progress(*painting(0.2))
     await scene.settled()
     await scene.publish(declined())
-    async with asyncio.timeout(1):  # the clock stands still: an owner that went on sleeping would sleep for ever
+    async with asyncio.timeout(60):  # the clock stands still: an owner that went on sleeping would sleep for ever
         await scene.delivery.drain()
     assert len(scene.rest.edits()) == 2
 
@@ -414,7 +414,7 @@ async def test_draining_waits_for_what_is_under_way_and_drops_progress(scene: Sc
     await scene.edited(1)
     scene.delivery.publish_progress(*painting(0.2))
     await scene.settled()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(60):
         await scene.delivery.drain()
     scene.delivery.publish_progress(*painting(0.3))
     await scene.settled()

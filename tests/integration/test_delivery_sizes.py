@@ -15,6 +15,7 @@ from generations.model import Ending, Generation, State
 from qwen.images import DownloadedImage, FoundImage, OversizedImage
 from qwen.models import OutputFormat, Size
 from tests.integration.delivery_scene import BY_TOKEN, CARD, NOTHING, POST, Scene, a_scene, image, ready
+from ui.delivery.fitting import REQUEST_BYTES, file_limit
 from ui.views.file_names import file_name, reencoding_in
 
 KIB = 1024
@@ -64,6 +65,16 @@ async def test_a_larger_one_is_encoded_anew_before_anything_is_sent_and_the_card
     with Image.open(io.BytesIO(data)) as image_file:
         assert (image_file.format, image_file.size) == ("WEBP", (192, 288))
     assert "-# Re-encoded to fit: webp, 256×384 → 192×288" in last(scene)
+
+
+async def test_a_hidden_image_that_is_encoded_anew_is_named_alike_in_its_upload_and_in_the_gallery(
+    scene: Scene,
+) -> None:
+    made = within(40 * KIB)
+    await shown(scene, replace(made, request=replace(made.request, spoiler=True)), png())
+    [name] = scene.rest.calls[-1].files
+    assert name == "SPOILER_a-lighthouse-everyone-in-a-storm-42-256x384-192x288.webp"
+    assert f"attachment://{name}" in last(scene)
 
 
 async def test_the_card_says_so_for_ever_also_after_a_restart_with_other_images_to_come(scene: Scene) -> None:
@@ -171,11 +182,20 @@ async def test_four_that_are_too_much_for_one_request_go_in_several(scene: Scene
     assert list(result.attachments) == [0, 1, 2, 3]
 
 
+async def test_where_a_file_may_be_larger_than_a_request_it_is_still_made_to_fit_the_request(scene: Scene) -> None:
+    made = within(500 * MIB)
+    assert file_limit(made) == REQUEST_BYTES < 25 * MIB
+    await shown(scene, made, DownloadedImage(b"x" * (REQUEST_BYTES + 1), OutputFormat.PNG, 1024, 1536))
+    assert scene.rest.calls[-1].files == {}
+    assert "too large to be posted here" in last(scene)
+
+
 async def test_a_message_of_its_own_says_it_too_plain_or_not(scene: Scene) -> None:
     scene.rest.fault(f"messages/{CARD}$", 400, 50035, times=9)
     await shown(scene, within(40 * KIB), png())
     posted = next(call for call in scene.rest.calls if f"{call.method} {call.path}" == POST)
     assert "Re-encoded to fit: webp, 256×384 → 192×288" in posted.body["content"]
+    assert posted.body["allowed_mentions"] == {"parse": []}
 
 
 @pytest.mark.parametrize(

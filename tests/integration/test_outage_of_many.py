@@ -42,7 +42,7 @@ class Crowd(Workshop):
 
     async def until(self, happened: Callable[[], object]) -> None:
         """Let the worker go round until something has happened."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not happened():
                 self.worker.nudge()
                 await asyncio.sleep(0.01)

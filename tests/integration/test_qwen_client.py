@@ -35,7 +35,7 @@ TASK = {"task_id": "t-1", "status": "PENDING"}
 
 @asynccontextmanager
 async def a_client(
-    url: str, *, timeout_seconds: float = 5.0, pauses: Pauses | None = None
+    url: str, *, timeout_seconds: float = 60.0, pauses: Pauses | None = None
 ) -> AsyncIterator[QwenClient]:
     async with open_session() as session:
         yield QwenClient(
@@ -138,7 +138,7 @@ async def test_waiting_in_vain_for_a_free_connection_of_our_own_is_temporary() -
 
     connector = aiohttp.TCPConnector(limit=1, force_close=True)
     async with raw_server(converse) as server, aiohttp.ClientSession(connector=connector) as session:
-        patient = QwenClient(session, api_url=server.url, api_key=KEY, timeout_seconds=2.0)
+        patient = QwenClient(session, api_url=server.url, api_key=KEY, timeout_seconds=60.0)
         hasty = QwenClient(session, api_url=server.url, api_key=KEY, timeout_seconds=0.15, sleep=Pauses())
         first = asyncio.ensure_future(patient.create_task(REQUEST))
         await server.heard.wait()
@@ -294,7 +294,7 @@ ENDLESS = (never_answer, stop_in_the_body, drip)
 
 
 def patience(converse: Conversation) -> float:
-    return 0.75 if converse in ENDLESS else 5.0
+    return 3.0 if converse in ENDLESS else 60.0
 
 
 @pytest.mark.parametrize("converse", UNSURE, ids=lambda conversation: conversation.__name__)

@@ -70,7 +70,7 @@ async def a_downloader(
 ) -> AsyncIterator[ImageDownloader]:
     values: dict[str, Any] = {
         "max_bytes": 1_000_000,
-        "total_timeout_seconds": 3.0,
+        "total_timeout_seconds": 60.0,
         "sleep": Pauses(),
         "rng": random.Random(1),
     }
@@ -434,7 +434,7 @@ async def test_each_status_is_tried_again_as_often_as_it_may_help(
     assert (error.http_status, error.temporary, asked) == (status, temporary, connections)
 
 
-async def test_an_image_that_comes_at_the_third_try_is_a_image() -> None:
+async def test_an_image_that_comes_at_the_third_try_is_an_image() -> None:
     async def converse(wire: Wire) -> None:
         await wire.hear()
         await (wire.answer(503) if len(wire.server.requests) < 3 else wire.answer(200, PNG))
@@ -459,9 +459,9 @@ async def test_a_server_that_never_answers_ends_at_the_total_deadline() -> None:
         await wire.hear()
         await wire.stay_silent()
 
-    error, connections = await fault_of(converse, total_timeout_seconds=0.2)
+    error, connections = await fault_of(converse, total_timeout_seconds=2)
     assert isinstance(error, ImageUnavailable)
-    assert (error.temporary, error.reason, connections) == (True, "it took more than 0.2 s", 1)
+    assert (error.temporary, error.reason, connections) == (True, "it took more than 2 s", 1)
 
 
 async def test_the_deadline_holds_for_all_tries_and_pauses_together() -> None:
@@ -469,9 +469,9 @@ async def test_the_deadline_holds_for_all_tries_and_pauses_together() -> None:
         await wire.hear()
         await wire.answer(500)
 
-    error, connections = await fault_of(converse, total_timeout_seconds=0.3, sleep=lambda _: asyncio.sleep(5))
+    error, connections = await fault_of(converse, total_timeout_seconds=2, sleep=lambda _: asyncio.sleep(600))
     assert isinstance(error, ImageUnavailable)
-    assert (error.reason, connections) == ("it took more than 0.3 s", 1)
+    assert (error.reason, connections) == ("it took more than 2 s", 1)
 
 
 async def drip(wire: Wire) -> None:
@@ -484,16 +484,16 @@ async def drip(wire: Wire) -> None:
 
 async def test_a_slow_drip_is_given_up_for_its_rate_long_before_the_deadline() -> None:
     error, connections = await fault_of(
-        drip, grace_seconds=0.1, min_bytes_per_second=10_000, total_timeout_seconds=30.0
+        drip, grace_seconds=0.1, min_bytes_per_second=10_000, total_timeout_seconds=600.0
     )
     assert isinstance(error, ImageUnavailable)
     assert (error.temporary, error.reason, connections) == (True, "it came too slowly", 3)
 
 
 async def test_a_drip_just_fast_enough_still_ends_at_the_deadline() -> None:
-    error, _ = await fault_of(drip, min_bytes_per_second=1, total_timeout_seconds=0.3)
+    error, _ = await fault_of(drip, min_bytes_per_second=1, total_timeout_seconds=2)
     assert isinstance(error, ImageUnavailable)
-    assert error.reason == "it took more than 0.3 s"
+    assert error.reason == "it took more than 2 s"
 
 
 async def test_a_cancelled_download_stays_cancelled() -> None:

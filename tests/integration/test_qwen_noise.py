@@ -75,7 +75,7 @@ async def test_a_post_and_a_poll_through_noise_give_a_task_or_an_error_of_the_tr
     answers = noise()
     pairs = [answer for answer in answers for _ in range(2)]
     async with raw_server(saying(pairs)) as server, open_session() as session:
-        client = QwenClient(session, api_url=server.url, api_key="canary-key-0123456789", timeout_seconds=2.0)
+        client = QwenClient(session, api_url=server.url, api_key="canary-key-0123456789", timeout_seconds=60.0)
         for answer in answers:
             for call, told in (
                 (lambda: client.create_task(REQUEST), (OutcomeUnknown, RequestRefused)),
@@ -95,7 +95,9 @@ async def test_an_image_through_noise_is_an_error_of_the_tree() -> None:
     answers = noise()
     hosts = frozenset({"127.0.0.1"})
     async with raw_server(saying(answers)) as server, open_download_session(hosts) as session:
-        downloader = ImageDownloader(session, allowed_hosts=hosts, max_bytes=10_000, tries=1, total_timeout_seconds=2.0)
+        downloader = ImageDownloader(
+            session, allowed_hosts=hosts, max_bytes=10_000, tries=1, total_timeout_seconds=60.0
+        )
         for _ in answers:
             with pytest.raises(ImageError):
                 await downloader.download(f"{server.url}/i.png")

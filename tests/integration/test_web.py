@@ -105,7 +105,7 @@ async def test_an_image_that_has_ended_is_called_by_nobody(door: Door) -> None:
 async def test_many_calls_at_once_and_a_worker_in_between_never_wait_for_each_other(
     door: Door, database_address: str
 ) -> None:
-    async with open_database(database_address) as other, asyncio.timeout(20):
+    async with open_database(database_address, idle_seconds=0) as other, asyncio.timeout(60):
         elsewhere = Callbacks(other, door.clock, public_url="https://imagine.example.com", nudge=lambda: None)
         image = await door.world.image(1)
         async with other.transaction() as tx:

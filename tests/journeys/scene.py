@@ -37,12 +37,12 @@ async def labels(message: Locator) -> list[str]:
 
 async def offers(message: Locator, *wanted: str) -> None:
     """Wait until these are its buttons, in this order."""
-    await expect(message.locator("button.button")).to_have_text(list(wanted), timeout=30_000)
+    await expect(message.locator("button.button")).to_have_text(list(wanted))
 
 
 async def says(message: Locator, *words: str) -> None:
     for each in words:
-        await expect(message).to_contain_text(each, timeout=30_000)
+        await expect(message).to_contain_text(each)
 
 
 async def is_private(message: Locator) -> None:
@@ -57,7 +57,7 @@ async def pick(visitor: Visitor, card: Locator, title: str, value: str) -> None:
     await expect(card.get_by_test_id("failure")).to_have_count(0)
 
 
-async def until(happened: Callable[[], object], seconds: float = 45.0) -> None:
+async def until(happened: Callable[[], object], seconds: float = 180.0) -> None:
     async with asyncio.timeout(seconds):
         while not happened():  # noqa: ASYNC110 - it happens in another process
             await asyncio.sleep(0.1)

@@ -105,7 +105,7 @@ async def test_nothing_jumps_while_a_card_becomes_an_image(visit: Visit, box: Sa
     card = await mira.command("imagine", prompt="nothing jumps", size=SMALL, count="2")
     await expect(mira.page.get_by_test_id("composer")).to_be_focused()
     await mira.page.evaluate(WATCH_SHIFTS)
-    await expect(card).to_contain_text("Painting", timeout=30_000)
+    await expect(card).to_contain_text("Painting")
     await mira.wait_for_images(card, 2)
     await expect(card.get_by_test_id("button-again")).to_be_in_viewport()
     assert await reading.evaluate("it => it.getBoundingClientRect().top") == top
@@ -141,7 +141,7 @@ async def test_a_command_a_button_and_a_form_are_used_by_keyboard_alone_and_the_
     assert await page.evaluate(OUTLINED) is None
     await page.keyboard.press("Enter")
     edited = await jonas.find(known, "edited")
-    await expect(edited).to_contain_text("Painting", timeout=30_000)
+    await expect(edited).to_contain_text("Painting")
 
 
 async def _tab_back_to(page: Page, wanted: Locator) -> None:

@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.async_api import async_playwright
+from playwright.async_api import async_playwright, expect
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from playwright.async_api import Browser
 
+PATIENCE_MS = 90_000  # for what has to happen, however busy the machine is
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = (
     "--no-sandbox",
@@ -36,7 +37,7 @@ def require_chromium() -> str:
     """Return the path of Chromium. Without one, skip the test; in CI, fail it."""
     path = find_chromium()
     if path is None:
-        reason = "no Chromium is installed (Debian: apt install chromium); the page is not tested here"
+        reason = "the browser tests need Chromium: sudo apt install chromium"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
@@ -46,6 +47,7 @@ def require_chromium() -> str:
 @asynccontextmanager
 async def open_chromium() -> AsyncIterator[Browser]:
     path = require_chromium()
+    expect.set_options(timeout=PATIENCE_MS)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
         try:

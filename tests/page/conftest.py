@@ -54,7 +54,7 @@ async def visit(browser: Browser, box: Sandbox) -> AsyncIterator[Visit]:
         )
         contexts.append(context)
         page = await context.new_page()
-        page.set_default_timeout(5000)
+        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: console_errors.append(f"error: {error}"))
         page.on(
             "console",

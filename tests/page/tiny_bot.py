@@ -66,7 +66,7 @@ class TinyBot:
 
     async def __aenter__(self) -> Self:
         self._listening = asyncio.create_task(self._listen())
-        await asyncio.wait_for(self._ready.wait(), 5)
+        await asyncio.wait_for(self._ready.wait(), 60)
         await self.call("PUT", f"/applications/{self._box.discord.application_id}/commands", json=COMMANDS)
         return self
 

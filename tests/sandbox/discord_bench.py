@@ -85,7 +85,7 @@ class GatewayClient:
     async def send(self, op: int, body: Any) -> None:
         await self.socket.send_str(json.dumps({"op": op, "d": body}))
 
-    async def next(self, timeout: float = 3.0) -> dict[str, Any]:
+    async def next(self, timeout: float = 60.0) -> dict[str, Any]:
         message = await self.socket.receive(timeout=timeout)
         assert message.type is aiohttp.WSMsgType.TEXT, (message, self.socket.close_code)
         frame = json.loads(message.data)
@@ -103,7 +103,7 @@ class GatewayClient:
 
     async def close_code(self) -> int | None:
         while True:
-            message = await self.socket.receive(timeout=3.0)
+            message = await self.socket.receive(timeout=60)
             if message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED):
                 return self.socket.close_code
 

@@ -26,7 +26,7 @@ class Page:
 
     async def next(self, kind: str | None = None) -> dict[str, Any]:
         while True:
-            event = json.loads((await self.socket.receive(timeout=3)).data)
+            event = json.loads((await self.socket.receive(timeout=60)).data)
             if kind in (None, event["type"]):
                 return event
 

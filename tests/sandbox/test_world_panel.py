@@ -79,7 +79,7 @@ async def test_the_bot_is_started_killed_started_again_and_stopped(panel_app: Pa
         status, panel = await panel_app.act("bot", {"action": action})
         assert (status, panel["bot"]["state"]) in {(200, state), (200, "running" if action == "start" else state)}
         if action == "start":
-            await panel_app.bot.wait_ready(5)
+            await panel_app.bot.wait_ready(60)
         panel = await panel_app.show()
         pids.append(panel["bot"]["pid"])
     assert panel["bot"]["restarts"] == 1
@@ -132,9 +132,9 @@ async def test_a_body_that_is_not_json_gets_400(panel_app: PanelApp) -> None:
 
 async def test_the_live_panel_is_pushed_when_something_changes_and_only_then(panel_app: PanelApp) -> None:
     async with panel_app.session.ws_connect(f"{panel_app.url}/sandbox/panel/live") as socket:
-        assert (await socket.receive_json(timeout=2))["image_api"]["mood"] == "normal"
+        assert (await socket.receive_json(timeout=60))["image_api"]["mood"] == "normal"
         await panel_app.act("mood", {"mood": "slow"})
-        assert (await socket.receive_json(timeout=2))["image_api"]["mood"] == "slow"
+        assert (await socket.receive_json(timeout=60))["image_api"]["mood"] == "slow"
         with pytest.raises(TimeoutError):
             await socket.receive(timeout=1.2)
 

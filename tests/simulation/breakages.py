@@ -438,19 +438,19 @@ BREAKAGES: dict[str, Breakage] = {
     "skip the fence": Breakage((56,), (*LOCKS, (worker, "_reload", reload_without_fence))),
     "drop the lease": Breakage((13,), ((records, "claim_due", claim_whatever_is_due),)),
     "forget what is owed": Breakage((65,), ((records, "release_claim", release_and_forget),)),
-    "look too early": Breakage((2,), parts(StepContext=Impatient)),
+    "look too early": Breakage((7,), parts(StepContext=Impatient)),
     "give up late images": Breakage((56,), ((looking, "late_poll_seconds", give_up_at_once),)),
     "mark delivered before showing": Breakage((47,), ((publisher.Publisher, "publish", note_first),)),
     "take a delay for a success": Breakage((65,), parts(DiscordDelivery=ForgetsDelays)),
     "return credits of what is being made": Breakage((43,), parts(Generations=CancelsAnything)),
     "let old progress overtake": Breakage(
-        (68,),
+        (20, 68),
         (
             (stale_edit_guard.StaleEditGuard, "is_current", always_current),
             (stale_edit_guard.StaleEditGuard, "was_published", never_mind),
         ),
     ),
-    "say on a plain message that credits are held": Breakage((200,), ((places, "plain_text", held_for_ever),)),
+    "say on a plain message that credits are held": Breakage((1140, 1306), ((places, "plain_text", held_for_ever),)),
     "drop the images that stand": Breakage((10,), ((memory.Memory, "kept", keep_nothing),)),
     "take no answer for a refusal": Breakage((466, 150, 506), ((first_response, "is_surely_refused", surely_refused),)),
     "believe the task that a callback names": Breakage((70,), parts(Callbacks=Believes)),
@@ -463,12 +463,12 @@ BREAKAGES: dict[str, Breakage] = {
         ((throttle.TaskSlots, "refused", learn_nothing), (throttle.Throttle, "post_refused", wait_no_time)),
     ),
     "look whenever a callback comes": Breakage(
-        (1,), (*parts(StepContext=Unguarded), (callbacks, "noted_call", always_called))
+        (2,), (*parts(StepContext=Unguarded), (callbacks, "noted_call", always_called))
     ),
-    "look without end because of one call": Breakage((1,), ((poll_turns, "is_called", always),)),
+    "look without end because of one call": Breakage((7,), ((poll_turns, "is_called", always),)),
     "ping twice": Breakage((21,), parts(CardPings=PingsTwice)),
     "decide on a ping again": Breakage(
-        (497, 498, 496), parts(PingDecisions=DecidesAgain, CardPings=WithoutNonce), day=CANCELLED
+        (556, 555, 554), parts(PingDecisions=DecidesAgain, CardPings=WithoutNonce), day=CANCELLED
     ),
     "ping whoever it is": Breakage((5,), ((pings, "wants_ping", always),)),
     "ping before all is there": Breakage(
@@ -476,7 +476,7 @@ BREAKAGES: dict[str, Breakage] = {
     ),
     "ping nobody": Breakage((25,), parts(CardPings=NeverPings)),
     "drop what is too large": Breakage((5,), ((delivery, "ImageFitter", Drops),)),
-    "link to what could be made smaller": Breakage((5,), ((delivery, "ImageFitter", LinksOnly),)),
+    "link to what could be made smaller": Breakage((7,), ((delivery, "ImageFitter", LinksOnly),)),
     "download at each try": Breakage((65, 134), ((Reservation, "keep", drop),)),
     "forget the links that stand": Breakage((480,), ((ladder, "_linked_in_rows", no_links),), day=LINKED),
 }

@@ -9,7 +9,7 @@ import pytest
 from tests.simulation.breakages import BREAKAGES
 from tests.simulation.sweep import DAYS, deaths, play_death
 
-EACH = 47  # so many are played; a prime, so that other awaits are met when the days grow by a few
+EACH = 97  # so many are played; a prime, so that other awaits are met when the days grow by a few
 
 
 @pytest.mark.parametrize("day", DAYS)

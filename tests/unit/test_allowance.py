@@ -100,6 +100,29 @@ def test_a_midnight_that_is_left_out_begins_when_the_clock_jumps_over_it() -> No
     assert found.starts_at_ms == at("2018-11-04T03:00")  # 00:00 became 01:00
 
 
+def test_an_hour_whose_beginning_is_left_out_begins_when_the_clock_jumps_over_it() -> None:
+    zone, jump_ms = "America/St_Johns", at("2010-03-14T03:31")  # 00:01 became 01:01
+    assert window(CreditPeriod.HOUR, jump_ms - 1, zone) == Window(jump_ms - 60_000, jump_ms)
+    assert window(CreditPeriod.HOUR, jump_ms, zone) == Window(jump_ms, jump_ms + HOUR_MS - 60_000)
+
+
+@pytest.mark.parametrize("period", [CreditPeriod.HOUR, CreditPeriod.DAY])
+def test_a_date_that_is_reached_twice_begins_the_first_time(period: CreditPeriod) -> None:
+    zone, back_ms = "America/St_Johns", at("2010-11-07T02:31")  # 00:01 became 23:01 of the day before
+    midnight_ms = back_ms - 60_000
+    ends_at_ms = at("2010-11-07T01:00", zone) if period is CreditPeriod.HOUR else at("2010-11-08T00:00", zone)
+    for now_ms in (midnight_ms, back_ms, back_ms + HOUR_MS // 2, back_ms + HOUR_MS):
+        assert window(period, now_ms, zone) == Window(midnight_ms, ends_at_ms)
+    assert window(period, midnight_ms - 1, zone).ends_at_ms == midnight_ms
+
+
+@pytest.mark.parametrize(("day", "period"), [("2026-07-20", CreditPeriod.WEEK), ("2026-02-01", CreditPeriod.MONTH)])
+def test_a_period_begins_at_midnight_sharp_and_ends_at_the_next_ones(day: str, period: CreditPeriod) -> None:
+    ends = {CreditPeriod.WEEK: "2026-07-27", CreditPeriod.MONTH: "2026-03-01"}
+    for now_ms in (at(day), at(ends[period]) - 1):
+        assert window(period, now_ms) == Window(at(day), at(ends[period]))
+
+
 def test_a_day_that_is_left_out_has_no_window() -> None:
     found = window(CreditPeriod.DAY, at("2011-12-29T12:00", "Pacific/Apia"), "Pacific/Apia")
     assert found.ends_at_ms == at("2011-12-31T00:00", "Pacific/Apia")

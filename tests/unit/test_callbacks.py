@@ -255,3 +255,40 @@ def test_it_listens_everywhere_only_where_a_platform_hands_over_the_port() -> No
     assert listen_host("https://imagine.example.com", port_is_given=True) == "0.0.0.0"
     assert listen_host("http://127.0.0.1:1", port_is_given=True) == "127.0.0.1"
     assert not is_loopback("https://imagine.example.com")
+
+
+HOST_ONLY = "must hold a host and perhaps a port, and nothing after them"
+EXAMPLE = "must be an address such as https://imagine.example.com"
+SECRET = "must start with https://: a callback's address is a secret"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        *(
+            (text, EXAMPLE)
+            for text in ("ftp://x", "https://", "https://x:0", "https://x:a", "https://ü.example", "https://a b")
+        ),
+        *((text, HOST_ONLY) for text in ("https://u@x", "https://x/path", "https://x?", "https://x/?", "https://x/#")),
+        *(
+            (text, SECRET)
+            for text in ("http://10.0.0.1", "http://imagine.example.com", "http://[::2]", "http://1.example")
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_public_url_is_said(text: str, sentence: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        check_public_url(text)
+    assert str(caught.value) == sentence
+
+
+def test_only_this_machine_is_a_loopback() -> None:
+    names = (
+        "http://localhost",
+        "http://127.3.2.1:80",
+        "http://[::1]",
+        "http://localhost.example",
+        "http://10.0.0.1",
+        "x",
+    )
+    assert [is_loopback(name) for name in names] == [True, True, True, False, False, False]

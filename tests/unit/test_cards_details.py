@@ -83,3 +83,9 @@ def squeezed(shown: str) -> str:
 def test_a_word_is_not_divided_between_two_parts() -> None:
     parts = escape_parts("storm " * 100, 64)
     assert {word for part in parts for word in part.split()} == {"storm"}
+
+
+def test_a_long_word_is_divided_at_the_limit_and_no_later() -> None:
+    parts = escape_parts("storm " * 10 + "x" * 200, 64)
+    assert parts == ["storm " * 9 + "storm", "x" * 63, "x" * 63, "x" * 63, "x" * 11]
+    assert max(map(units, escape_parts("storm " * 9 + "x" * 200, 64))) <= 64

@@ -10,6 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from generations.errors import (
+    DeliveryDelayed,
+    IllegalMove,
+    LineFull,
+    LostClaim,
+    MovedOn,
+    NotYours,
+    StillAtWork,
+    TooManyRequests,
+)
 from generations.model import (
     HELD,
     IN_FLIGHT,
@@ -18,6 +28,7 @@ from generations.model import (
     RETURNED,
     VISIBLE_ENDINGS,
     WAITING,
+    Ending,
     Generation,
     Image,
     Line,
@@ -25,6 +36,7 @@ from generations.model import (
     Request,
     State,
 )
+from generations.prices import charged_for
 from qwen.models import SEED_MAX, OutputFormat, Size
 
 ORIGIN = Origin(175928847299117063, 1, 2, 3, 4, "a secret", 10_000_000)
@@ -148,3 +160,39 @@ def test_the_ledger_knows_an_image_by_generation_and_position() -> None:
 def test_a_place_waits_for_ones_own_images_only_at_the_cap() -> None:
     assert Line(4, own_running=3, own_cap=3, own_position=1, about_seconds=None).waits_for_own
     assert not Line(4, own_running=2, own_cap=3, own_position=1, about_seconds=None).waits_for_own
+
+
+@pytest.mark.parametrize(
+    ("state", "ending", "consumed", "charged"),
+    [
+        *(
+            (state, None, consumed, charged)
+            for state in sorted(MADE)
+            for consumed, charged in ((None, 5), (3, 3), (9, 5), (0, 0))
+        ),
+        *((state, Ending.DEADLINE, 5, 0) for state in sorted(MADE)),
+        *((state, None, 5, 0) for state in sorted(HELD | RETURNED)),
+    ],
+)
+def test_an_image_took_what_was_consumed_and_never_more_than_its_price(
+    state: State, ending: Ending | None, consumed: int | None, charged: int
+) -> None:
+    assert charged_for(Image(1, 0, 42, state, ending=ending, consumed_credits=consumed)) == charged
+
+
+def test_a_refusal_carries_what_it_is_about() -> None:
+    full, many, busy = LineFull(7, 99), TooManyRequests(3, 99), StillAtWork(2)
+    assert (full.limit, full.free_at_ms, str(full)) == (7, 99, "7 images wait already")
+    assert (many.limit, many.next_at_ms, str(many)) == (3, 99, "3 requests were taken on within a minute")
+    assert (busy.images, str(busy)) == (2, "2 images are under way")
+    assert (NotYours(5).owner_id, str(NotYours(5))) == (5, "it belongs to somebody else")
+    assert (DeliveryDelayed(7.4).retry_after_seconds, str(DeliveryDelayed(7.4))) == (
+        *(7.4, "Discord can't take it now, again in 7 s"),
+    )
+
+
+def test_a_writer_that_was_overtaken_learns_by_which_row() -> None:
+    lost, moved, illegal = LostClaim(5), MovedOn("5-0", "running"), IllegalMove("5-0", "running", "requested")
+    assert (lost.generation_id, str(lost)) == (5, "generation 5 is claimed by another worker")
+    assert (moved.image_id, str(moved)) == ("5-0", "image 5-0 is no longer running")
+    assert (illegal.image_id, str(illegal)) == ("5-0", "image 5-0 can't go from running to requested")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from generations.poll_schedule import (
+    BACKSTOP_SECONDS,
     FIRST_POLL_MAX_SECONDS,
     POLL_SECONDS,
     READY_TARGET,
@@ -17,6 +19,7 @@ from generations.poll_schedule import (
     PollSchedule,
     backoff_seconds,
     late_poll_seconds,
+    quantile,
 )
 from qwen.models import Size
 
@@ -110,3 +113,69 @@ def test_a_late_image_is_looked_for_during_a_day() -> None:
     assert late_poll_seconds(10) == 60
     assert late_poll_seconds(2 * 3600) == 900
     assert late_poll_seconds(25 * 3600) is None
+    assert [late_poll_seconds(age) for age in (3599, 3600, 86_399, 86_400)] == [60, 900, 900, None]
+
+
+def test_a_backoff_doubles_from_five_seconds_to_a_minute() -> None:
+    assert [backoff_seconds(failures, 1.0) for failures in (0, 1, 2, 3, 4, 5, 9)] == [6, 6, 11, 21, 41, 61, 61]
+    assert backoff_seconds(3, 0.5) == 13.0
+    assert backoff_seconds(9, 0.0) == POLL_SECONDS
+
+
+def test_a_quantile_is_the_nearest_rank() -> None:
+    assert [quantile([5.0, 1.0, 3.0, 2.0, 4.0], share) for share in (0.0, 0.25, 0.5, 0.95, 1.0)] == [1, 2, 3, 5, 5]
+    assert quantile([7.0], 0.5) == 7
+
+
+def seen(*durations: float, size: Size = Size.SQUARE) -> PollSchedule:
+    schedule = PollSchedule()
+    for seconds in durations:
+        schedule.observe_duration(size, seconds)
+    return schedule
+
+
+def test_three_images_are_enough_to_say_how_long_one_takes_and_two_are_not() -> None:
+    two, three, five = seen(10, 20), seen(10, 20, 30), seen(10, 20, 30, 40, 50)
+    assert two.usual_seconds(Size.SQUARE) == two.typical_seconds(Size.SQUARE) == two.slow_seconds(Size.SQUARE) is None
+    assert (three.usual_seconds(Size.SQUARE), three.typical_seconds(Size.SQUARE)) == ((10, 30), 20)
+    assert (five.usual_seconds(Size.SQUARE), five.typical_seconds(Size.SQUARE)) == ((20, 40), 30)
+    assert three.slow_seconds(Size.SQUARE) == 30 + POLL_SECONDS
+    assert seen(*range(1, 22)).slow_seconds(Size.SQUARE) == 20 + POLL_SECONDS
+    assert (two.backstop_seconds(Size.SQUARE), three.backstop_seconds(Size.SQUARE)) == (BACKSTOP_SECONDS, 30)
+
+
+def test_a_range_is_never_empty_nor_begins_below_a_second() -> None:
+    assert seen(0.2, 0.2, 0.2).usual_seconds(Size.SQUARE) == (1, 2)
+    assert seen(7, 7, 7).usual_seconds(Size.SQUARE) == (7, 8)
+
+
+def test_the_median_is_of_one_size_or_of_all() -> None:
+    schedule = seen(10, 10, 10)
+    for _ in range(5):
+        schedule.observe_duration(Size.PORTRAIT, 60)
+    assert [schedule.typical_seconds(size) for size in (Size.SQUARE, Size.PORTRAIT, Size.LANDSCAPE, None)] == [
+        *(10, 60, None, 60)
+    ]
+
+
+def test_the_first_poll_is_aimed_from_the_fiftieth_image_on_in_steps_that_become_smaller() -> None:
+    schedule = seen(*[20.0] * 49)
+    assert schedule.first_poll_seconds(Size.SQUARE) == POLL_SECONDS
+    schedule.observe_duration(Size.SQUARE, 20.0)
+    assert schedule.first_poll_seconds(Size.SQUARE) == 20.0
+    schedule.observe_duration(Size.SQUARE, 30.0)  # was not ready at 20 s
+    assert schedule.first_poll_seconds(Size.SQUARE) == pytest.approx(20.0 + 0.1 * 4 / (1 + 1 / 20))
+    for _ in range(200):
+        schedule.observe_duration(Size.SQUARE, 60.0)
+    before = schedule.first_poll_seconds(Size.SQUARE)
+    schedule.observe_duration(Size.SQUARE, before)  # ready in time
+    assert schedule.first_poll_seconds(Size.SQUARE) == pytest.approx(before - 0.9 * 0.5)
+
+
+def test_what_is_kept_is_short_and_only_the_newest_durations_are_taken_over() -> None:
+    schedule = seen(7.1251, 8.0)
+    stored = json.loads(schedule.dump())[Size.SQUARE.value]
+    assert stored == {"first_poll_seconds": 7.125, "samples": 2, "durations": [7.13, 8.0]}
+    many = {"first_poll_seconds": 9, "samples": 70, "durations": [5.0] * 6 + [50.0] * 64}
+    schedule.load(json.dumps({Size.SQUARE.value: many}))
+    assert json.loads(schedule.dump())[Size.SQUARE.value]["durations"] == [50.0] * 64

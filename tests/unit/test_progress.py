@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from generations.model import Generation, Image, Line, Origin, Request, State
+from generations.model import Generation, Image, Line, Origin, Painting, Progress, Request, State
 from generations.poll_schedule import PollSchedule
 from generations.worker.progress import SHARE_MAX, progress_of
 from qwen.models import Size
@@ -116,3 +116,37 @@ def test_whose_turn_comes_at_once_stands_in_no_line() -> None:
         progress_of(generation(State.REQUESTED), own, PollSchedule(), now_ms=NOW_MS, slots=50, in_flight=3).line
         is not None
     )
+
+
+def seen(now: Generation, *, in_flight: int = 1, line: Line | None = None, seconds: float = 15) -> Progress:
+    schedule = schedule_of(seconds)
+    for _ in range(50):
+        schedule.observe_duration(Size.PORTRAIT, 60)  # another size, which says nothing of this one
+    return progress_of(now, line, schedule, now_ms=NOW_MS, slots=5, in_flight=in_flight)
+
+
+def test_everything_that_is_known_of_an_image_on_its_way_is_told() -> None:
+    begun_at_ms = NOW_MS - 5500
+    painting = seen(generation(State.RUNNING, age_seconds=5.5)).painting
+    assert painting == Painting(begun_at_ms, 5.5 / (15.0 * 1.1), (15, 16), begun_at_ms + 15_000)
+    assert seen(generation(State.RUNNING)).painting == Painting(NOW_MS, 0.0, (15, 16), NOW_MS + 15_000)
+
+
+def test_a_moment_is_promised_until_it_has_come_and_an_image_is_late_after_the_slowest_have_come() -> None:
+    on_time = seen(generation(State.RUNNING, age_seconds=15)).painting
+    assert on_time is not None and on_time.ready_at_ms is None and not on_time.overdue
+    lates = [seen(generation(State.RUNNING, age_seconds=age)).painting for age in (20, 20.1)]
+    assert [late.overdue for late in lates if late is not None] == [False, True]
+
+
+def test_images_that_had_their_turn_too_early_wait_in_line_and_hold_up_the_others() -> None:
+    waiting = generation(State.REQUESTED)
+    held_up = seen(waiting, in_flight=6)
+    assert held_up.is_held_up
+    assert held_up.line == Line(1, own_running=0, own_cap=1, own_position=1, about_seconds=15)
+    assert not seen(waiting, in_flight=5, line=LINE).is_held_up
+
+
+def test_a_wait_is_told_in_steps_of_five_seconds_and_never_as_none() -> None:
+    waits = [seen(generation(State.REQUESTED), in_flight=5, line=LINE, seconds=each).line for each in (1, 12, 13)]
+    assert [line.about_seconds for line in waits if line is not None] == [5, 10, 15]

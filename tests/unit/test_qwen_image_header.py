@@ -120,6 +120,7 @@ def test_an_image_without_an_area_is_none(size: tuple[int, int]) -> None:
         (b"<html><body>Not found</body></html>", "neither PNG, JPEG nor WebP"),
         (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "neither PNG, JPEG nor WebP"),
         (b"RIFF\x24\0\0\0WAVEfmt ", "neither PNG, JPEG nor WebP"),
+        (drawn("WEBP").replace(b"WEBP", b"WEBX", 1), "neither PNG, JPEG nor WebP"),
         (b"RIFF\x24\0\0\0WEBPICCP" + bytes(30), "WebP header is broken"),
         (b"\x89PNG\r\n\x1a\n" + bytes(40), "PNG header is broken"),
         (b"\xff\xd8\xff\xda" + bytes(40), "names no frame"),

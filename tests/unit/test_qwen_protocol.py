@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwen.answers import CREDITS_SANE_MAX
+from qwen.answers import CREDITS_SANE_MAX, IMAGE_URL_MAX, TASK_ID_MAX
 from qwen.errors import (
     AccountEmpty,
     EndpointRefused,
@@ -499,3 +499,138 @@ def test_an_answer_makes_the_post_repeatable_only_where_something_in_front_of_th
         assert error.http_status in (401, 402, 403, 404, 405, 407, 410, 451)
     except QwenError:
         pass
+
+
+# --- what is told of an answer ---------------------------------------------------------------------------------------
+
+UNKNOWN = "The image service may or may not have taken the request"
+FOR_NOW = "The image service cannot be reached or used for now"
+
+
+@pytest.mark.parametrize(
+    ("answer", "of_post", "of_poll"),
+    [
+        (
+            envelope(200, data={"status": "PENDING", "task_id": "a b"}),
+            f"{UNKNOWN}: it answered success without a task id (HTTP 200, code 200)",
+            f"{FOR_NOW}: it answered about another task (HTTP 200, code 200)",
+        ),
+        (
+            envelope(200, status=207),
+            f"{UNKNOWN}: it answered success without a task id (HTTP 207, code 200)",
+            f"{FOR_NOW}: it answered success without the task (HTTP 207, code 200)",
+        ),
+        (
+            envelope(300, data={"task_id": TASK_ID}),
+            f"{UNKNOWN} (HTTP 200, code 300)",
+            f"{FOR_NOW} (HTTP 200, code 300)",
+        ),
+        (
+            envelope(429, status=400),
+            "The image service asks to slow down (HTTP 400, code 429)",
+            "The image service asks to slow down (HTTP 400, code 429)",
+        ),
+        *(
+            (bare(status), f"{UNKNOWN}: {reason} (HTTP {status})", f"{FOR_NOW}: {reason} (HTTP {status})")
+            for status, reason in (
+                (299, "its answer is not in the API's form"),
+                (300, "it leads elsewhere"),
+                (399, "it leads elsewhere"),
+                (500, "its answer is not in the API's form"),
+            )
+        ),
+        (
+            bare(403),
+            f"{FOR_NOW}: the request was turned away in front of it (HTTP 403)",
+            f"{FOR_NOW}: the request was turned away in front of it (HTTP 403)",
+        ),
+    ],
+)
+def test_an_error_tells_its_reason_and_both_numbers(answer: HttpAnswer, of_post: str, of_poll: str) -> None:
+    with pytest.raises(QwenError) as post:
+        parse_create(answer, key=KEY, prompt=PROMPT)
+    with pytest.raises(QwenError) as poll:
+        parse_status_answer(answer, TASK_ID, key=KEY)
+    assert (str(post.value), str(poll.value)) == (of_post, of_poll)
+
+
+def test_a_wait_that_a_refused_poll_names_is_told() -> None:
+    with pytest.raises(RateLimited) as caught:
+        parse_status_answer(envelope(429, "slowly", retry_after="7"), TASK_ID)
+    assert (caught.value.retry_after_seconds, caught.value.service_message) == (7.0, "slowly")
+    assert (caught.value.http_status, caught.value.code) == (200, 429)
+
+
+@pytest.mark.parametrize("message", [f"your {KEY} is old", f"{KEY}"])
+def test_the_key_is_hidden_wherever_the_service_repeats_it(message: str) -> None:
+    hidden = message.replace(KEY, "(key)")
+    for parse in (
+        lambda answer: parse_create(answer, key=KEY),
+        lambda answer: parse_status_answer(answer, "t", key=KEY),
+    ):
+        with pytest.raises(QwenError) as caught:
+            parse(envelope(500, message))
+        assert caught.value.service_message == hidden
+        task = parse(envelope(200, data={"task_id": "t", "status": message, "error_message": message}))
+        assert (task.status_text, task.error_message) == (hidden, hidden)
+
+
+def test_what_the_service_says_a_task_was_asked_for_is_read_as_far_as_it_says_so() -> None:
+    def asked(request: object) -> tuple[str | None, int | None]:
+        task = parse_status_answer(look("PENDING", request=request), TASK_ID)
+        return task.asked_prompt, task.asked_seed
+
+    assert asked({"prompt": "a fox", "seed": 42}) == ("a fox", 42)
+    assert asked({"prompt": "a fox", "seed": "42"}) == ("a fox", 42)
+    assert asked({"prompt": 5, "seed": "forty-two"}) == (None, None)
+    assert asked("a fox") == asked(None) == asked({}) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        *(
+            (999_999_999, 999_999_999),
+            (-999_999_999, -999_999_999),
+            (1e9, None),
+            (-1e9, None),
+            ("999999999", 999_999_999),
+        ),
+        *(("1000000000", None), (5.0, 5), (5.5, None), (True, None), (None, None)),
+    ],
+)
+def test_a_whole_number_has_nine_digits_at_most(written: object, read: int | None) -> None:
+    assert parse_status_answer(look("PENDING", request={"seed": written}), TASK_ID).asked_seed == read
+
+
+def test_the_longest_id_and_address_and_status_are_taken_whole() -> None:
+    for task_id in ("x", "x" * TASK_ID_MAX):
+        assert parse_create(envelope(200, data={"task_id": task_id})).task_id == task_id
+    longest = "https://cdn.example.com/" + "x" * (IMAGE_URL_MAX - 24)
+    task = parse_status_answer(look("SUCCESS", response=[f"{longest}x", longest]), TASK_ID)
+    assert task.image_urls == (longest,)
+    assert parse_status_answer(look("x" * 60), TASK_ID).status_text == "x" * 60
+    assert parse_status_answer(look("x" * 61), TASK_ID).status_text == "x" * 59 + "…"
+
+
+def test_zeros_before_a_number_of_credits_change_nothing() -> None:
+    assert [
+        parse_status_answer(look("SUCCESS", consumed_credits=text), TASK_ID).consumed_credits
+        for text in ("007", "0", "000", "0000000000005")
+    ] == [7, 0, 0, 5]
+
+
+def test_a_message_that_is_no_text_says_nothing() -> None:
+    with pytest.raises(PromptRefused) as caught:
+        parse_create(envelope(400, {"no": "text"}), key=KEY)
+    assert caught.value.service_message == ""
+
+
+def test_both_requests_ask_for_json_at_addresses_without_a_second_slash_and_send_letters_as_they_are() -> None:
+    post = build_create(
+        "https://qwen.example/api/", KEY, TaskRequest("ein Füchschen", Size.SQUARE, 1, OutputFormat.PNG)
+    )
+    poll = build_status("https://qwen.example/api/", KEY, "t")
+    assert poll.url == "https://qwen.example/api/status?task_id=t"
+    assert post.headers["Accept"] == poll.headers["Accept"] == "application/json"
+    assert "ein Füchschen".encode() in post.body

@@ -100,6 +100,18 @@ def test_what_the_operator_needs_stays_readable(text: str) -> None:
     assert REDACTOR.line(text) == text
 
 
+def test_a_password_with_an_at_sign_is_masked_up_to_the_host() -> None:
+    assert REDACTOR.line("postgresql://bot:can@ary@db.example/bot") == "postgresql://bot:(password)@db.example/bot"
+
+
+def test_of_a_secret_that_begins_with_another_nothing_is_left() -> None:
+    redactor = Redactor(["canary", "canary-and-its-tail", "canary-and"])
+    assert (
+        redactor.line("one canary-and-its-tail, one canary-and, one canary")
+        == "one (secret), one (secret), one (secret)"
+    )
+
+
 def test_what_surrounds_a_secret_stays() -> None:
     assert (
         REDACTOR.line("PATCH /webhooks/12/abc/messages/@original 404")
@@ -188,6 +200,13 @@ def test_a_record_that_two_handlers_share_is_masked_once() -> None:
         tape.log.exception("100 %% of it")
     assert "canary" not in tape.text + again.stream.getvalue()
     assert tape.text.split("\n", 1)[1] == again.stream.getvalue().split("\n", 1)[1]
+
+
+def test_a_secret_in_the_name_of_a_logger_is_masked() -> None:
+    tape = Tape("canary-secret")
+    tape.log.name = "tape of canary-secret"
+    tape.log.error("hello")
+    assert tape.text == "HEAD tape of (secret): hello\n"
 
 
 def test_a_percent_sign_in_a_finished_message_is_a_percent_sign() -> None:

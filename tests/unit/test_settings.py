@@ -231,3 +231,32 @@ def test_a_file_of_secrets_that_everybody_can_open_is_refused_and_one_for_the_gr
 def test_the_secrets_are_named_to_the_log() -> None:
     assert set(load(DATABASE_URL="postgresql://u:pa%40ss@h/n").secrets()) == {*GOOD.values(), "pa%40ss"}
     assert set(load(DATABASE_URL="sqlite:///x.db").secrets()) == set(GOOD.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("PORT", "0", "PORT must be at least 1."),
+        ("PORT", "65536", "PORT must be at most 65535."),
+        ("PORT", "8080.5", "PORT must be a whole number."),
+        ("ALLOW_EPHEMERAL_DATABASE", "perhaps", "ALLOW_EPHEMERAL_DATABASE must be yes or no."),
+        ("CREDIT_PERIOD", "fortnight", "CREDIT_PERIOD must be 'hour', 'day', 'week', 'month' or 'never'."),
+        ("LOG_LEVEL", "LOUD", "LOG_LEVEL must be one of DEBUG, INFO, WARNING, ERROR."),
+        ("TIMEZONE", "Mars/Olympus", "TIMEZONE must be a time zone such as UTC or Europe/Berlin."),
+        ("DATABASE_URL", "postgres://h:0/b", "The port in DATABASE_URL must be a number from 1 to 65535."),
+        ("PUBLIC_URL", "https://x/y", "PUBLIC_URL must hold a host and perhaps a port, and nothing after them."),
+    ],
+)
+def test_a_fault_is_one_sentence_with_the_name_of_its_setting(name: str, value: str, sentence: str) -> None:
+    assert faults_of(**{name: value}) == (sentence,)
+
+
+def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"DISCORD_TOKEN=\xff")
+    (tmp_path / ".env").chmod(0o600)
+    assert faults_of() == (".env can't be read (UnicodeDecodeError).",)
+
+
+def test_a_password_of_the_database_with_any_sign_is_named_to_the_log() -> None:
+    assert load(DATABASE_URL="postgres://me:a:b:c@host/bot").secrets()[-1] == "a:b:c"
+    assert len(load(DATABASE_URL="postgres://me@host/bot").secrets()) == 2

@@ -14,6 +14,8 @@ UNDERSTOOD = {
     "postgresql://me@host/bot?sslmode=require": "postgresql+asyncpg://me@host/bot?ssl=require",
     "postgresql+asyncpg://me@host/bot?ssl=verify-full": "postgresql+asyncpg://me@host/bot?ssl=verify-full",
     "postgres://me@host/bot?channel_binding=prefer": "postgresql+asyncpg://me@host/bot",
+    "postgresql://me@host:1/bot": "postgresql+asyncpg://me@host:1/bot",
+    "postgresql://me@host:65535/bot": "postgresql+asyncpg://me@host:65535/bot",
     "postgresql://me@/bot?host=%2Frun%2Fpg": "postgresql+asyncpg://me@/bot?host=%2Frun%2Fpg",
 }
 REFUSED = {
@@ -24,7 +26,12 @@ REFUSED = {
     "sqlite://data/bot.sqlite3": "three slashes",
     "sqlite://": "must name a file",
     "sqlite:///:memory:": "must name a file",
-    "sqlite:///bot.sqlite3?mode=ro": "no parameters",
+    "sqlite://me@/bot.sqlite3": "three slashes",
+    "sqlite://:secret@/bot.sqlite3": "three slashes",
+    "sqlite:///file:bot.sqlite3": "must name a file",
+    "sqlite:///bot.sqlite3?mode=ro": "^A SQLite address takes no parameters after a question mark.$",
+    "postgres://me@host:0/bot": "^The port in DATABASE_URL must be a number from 1 to 65535.$",
+    "postgres://me@host:65536/bot": "must be a number from 1 to 65535",
     "postgres://me:secret@host": "names no database",
     "postgres://me:secret@host/bot?sslmode=secret": "sslmode",
     "postgres://me:secret@host/bot?sslmode=require&sslmode=disable": "sslmode",

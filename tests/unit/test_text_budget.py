@@ -99,7 +99,7 @@ def test_details_stay_within_the_budget_in_each_message_and_leave_nothing_out(pr
     assert len(views) <= 5  # follow-ups that an app of the person's own has
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.lists(prompts, min_size=5, max_size=5))
 def test_a_page_of_history_with_ten_thumbnails_stays_within_the_budget(five: list[str]) -> None:
     image = Image(ID, 0, 2**31 - 1, State.UNDELIVERED)

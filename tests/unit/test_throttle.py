@@ -234,3 +234,60 @@ def test_no_second_sees_more_polls_than_the_budget_has(tasks: int, asked: list[t
             polls.append(now)
     for began in polls:
         assert sum(began <= look < began + 1 for look in polls) <= 20 + budget.per_second + 1
+
+
+def test_a_wave_ends_when_its_pause_does() -> None:
+    pause = Pause()
+    assert pause.refused(50.0, None, jitter=0.5) == 7.5
+    assert pause.refused(57.5, None, jitter=0.5) == 10.0
+    pause.answered(67.5)
+    assert pause.refused(67.5, None, jitter=1.0) == 10.0, "the first again"
+
+
+def test_a_named_wait_is_a_second_at_least() -> None:
+    assert [Pause().refused(0.0, named, jitter=1.0) for named in (0.0, 0.5, 1.5, 9e9)] == [1, 1, 1.5, PAUSE_MAX_SECONDS]
+
+
+def test_a_429_of_the_same_wave_does_not_make_the_interval_longer() -> None:
+    slots = TaskSlots(20)
+    slots.refused(3, 100.0)
+    slots.refused(3, 101.0)
+    assert (slots.allowed, slots.try_seconds, slots.try_at) == (3, FIRST_TRY_SECONDS, 101.0 + FIRST_TRY_SECONDS)
+    slots.refused(3, 101.0 + FIRST_TRY_SECONDS)
+    assert slots.try_seconds == 2 * FIRST_TRY_SECONDS
+
+
+def test_a_429_that_lies_no_longer_behind_than_the_longest_interval_still_counts() -> None:
+    slots = TaskSlots(20)
+    slots.refused(3, 0.0)
+    slots.refused(3, FIRST_TRY_SECONDS + TRY_SECONDS_MAX)
+    assert slots.try_seconds == 2 * FIRST_TRY_SECONDS
+
+
+def test_a_try_is_taken_only_when_one_more_task_runs_than_was_allowed() -> None:
+    slots = TaskSlots(20)
+    slots.refused(3, 0.0)
+    slots.accepted(3, FIRST_TRY_SECONDS)
+    assert slots.is_limited and slots.allowed == 3
+    slots.accepted(4, FIRST_TRY_SECONDS)
+    assert not slots.is_limited and slots.allowed == 5
+
+
+def test_slots_are_taken_over_as_they_were_kept() -> None:
+    slots = TaskSlots(20)
+    slots.load('{"allowed": 1, "is_limited": true, "try_seconds": 0.5}', 7.0)
+    assert (slots.count(7.0), slots.try_seconds, slots.try_at) == (1, FIRST_TRY_SECONDS, 7.0 + FIRST_TRY_SECONDS)
+    slots.load('{"allowed": 0, "is_limited": false, "try_seconds": 0}', 8.0)
+    assert (slots.allowed, slots.try_seconds, slots.try_at) == (1, 0.0, 8.0)
+
+
+def test_the_budget_of_polls_grows_with_the_tasks() -> None:
+    assert Throttle(7).polls.tasks == 7
+
+
+def test_a_turn_is_kept_for_a_whole_second() -> None:
+    budget = PollBudget(5)  # one poll a second
+    for number in range(20):
+        assert budget.wait_seconds(f"early {number}", 0.0) == 0.0
+    assert [budget.wait_seconds(name, 0.0) for name in ("late", "later")] == [1.0, 2.0]
+    assert budget.wait_seconds("late", 2.0) == 0.0

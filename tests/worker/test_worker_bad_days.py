@@ -204,6 +204,27 @@ async def test_a_success_after_the_deadline_is_posted_for_free(workshop: Worksho
     assert len(workshop.service.posts) == 1
 
 
+async def test_a_task_that_is_lost_past_its_deadline_is_polled_on_and_fails_nothing(
+    workshop: Workshop, caplog: pytest.LogCaptureFixture
+) -> None:
+    workshop.deadline_seconds = 60
+    workshop.restart()
+    generation_id = await workshop.imagine()
+    workshop.service.on_poll = [PAINTING] * 20
+    await workshop.worker.step()
+    await workshop.pass_time(66)
+    assert (await workshop.load(generation_id)).images[0].ending is Ending.DEADLINE
+    polled = len(workshop.service.polls["task-1"])
+    workshop.service.on_poll = [TaskNotFound(http_status=404)] * 7
+    await workshop.pass_time(60 * 6)
+    assert 5 <= len(workshop.service.polls["task-1"]) - polled <= 7
+    assert (await workshop.load(generation_id)).images[0].ending is Ending.DEADLINE
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+    await workshop.pass_time(180)
+    assert await workshop.states(generation_id) == [State.DELIVERED]
+    assert await workshop.money() == (50, 0)
+
+
 async def test_a_task_that_never_ends_is_given_up_after_a_day(workshop: Workshop) -> None:
     workshop.service.on_poll = [PAINTING] * 5000
     await workshop.imagine()

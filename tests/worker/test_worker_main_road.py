@@ -246,9 +246,9 @@ async def test_draining_finishes_what_is_in_flight_and_takes_nothing_more(worksh
     workshop.service.during_create = note
     await workshop.imagine()
     running = asyncio.create_task(workshop.worker.run())
-    await asyncio.wait_for(posted.wait(), 5)
+    await asyncio.wait_for(posted.wait(), 60)
     await workshop.worker.drain()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, 60)
     await workshop.imagine()
     assert len(workshop.service.posts) == 1
 
@@ -265,7 +265,7 @@ async def test_a_step_that_does_not_end_is_cut_off_and_what_was_learned_is_saved
     workshop.service.during_create = hang
     await workshop.imagine()
     running = asyncio.create_task(workshop.worker.run())
-    await asyncio.wait_for(posted.wait(), 5)
+    await asyncio.wait_for(posted.wait(), 60)
     workshop.context.schedule.observe_duration(Size.SQUARE, 9.0)
     learned = workshop.context.schedule.dump()
     await workshop.worker.drain(60.1, save_seconds=60)
@@ -273,4 +273,4 @@ async def test_a_step_that_does_not_end_is_cut_off_and_what_was_learned_is_saved
     async with workshop.database.transaction() as tx:
         assert await load_value(tx, SCHEDULE_KEY) == learned
     never.set()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, 60)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from generations.errors import DeliveryDelayed
 from generations.model import Generation, State
-from generations.pings import PingDecisions
+from generations.pings import PingDecisions, wants_ping
+from people.model import Ping
 from qwen.errors import ImageTooLarge
 from qwen.images import OversizedImage
 from tests.doubles import PAINTING
@@ -114,3 +115,10 @@ async def test_so_it_is_after_a_process_died_on_the_way(workshop: Workshop) -> N
     await workshop.pass_time(30)
     assert await workshop.states(generation_id) == [State.DELIVERED]
     assert await workshop.money() == (45, 0)
+
+
+async def test_a_person_whose_card_moved_into_their_direct_messages_was_told_by_it(workshop: Workshop) -> None:
+    generation = await workshop.load(await workshop.imagine())
+    now_ms = generation.created_at_ms + 60_000
+    assert wants_ping(generation, Ping.SLOW, now_ms)
+    assert not wants_ping(replace(generation, card_channel_id=5), Ping.ALWAYS, now_ms)

@@ -74,7 +74,7 @@ def open_service(workshop: Workshop, max_tasks: int | None) -> LocalService:
     return service
 
 
-@pytest.mark.parametrize(("max_tasks", "rounds"), [(1, 12), (3, 12), (10, 5)])
+@pytest.mark.parametrize(("max_tasks", "rounds"), [(1, 12), (10, 5)])
 async def test_the_bot_settles_just_under_a_limit_that_the_service_does_not_name(
     workshop: Workshop, max_tasks: int, rounds: int
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from generations.model import Progress, State
 from generations.records.tables import generations
+from generations.worker.loop import WELL_SECONDS
 from generations.worker.stored_schedule import StoredSchedule
 from store.database import Database, Transaction
 from store.errors import DatabaseBroken, DatabaseLost
@@ -176,7 +177,7 @@ async def test_a_database_that_is_broken_for_good_ends_the_loop_and_the_owner_is
     workshop.database = broken = Broken(workshop.database)
     workshop.restart()
     with pytest.raises(DatabaseBroken):
-        await asyncio.wait_for(workshop.worker.run(), 30)
+        await asyncio.wait_for(workshop.worker.run(), 60)
     assert workshop.bell.matters == ["database_broken"]
     assert broken.tries == 1
     await workshop.worker.drain()
@@ -208,4 +209,29 @@ async def test_a_stop_while_the_database_is_away_ends_as_any_other(workshop: Wor
         await asyncio.sleep(0.01)
     flaky.failures = 1000
     await workshop.worker.drain()
-    await asyncio.wait_for(running, 30)
+    await asyncio.wait_for(running, 60)
+
+
+async def test_the_worker_is_not_well_while_the_database_is_away(workshop: Workshop) -> None:
+    flaky = workshop.database = Flaky(workshop.database)
+    workshop.restart()
+    running = asyncio.create_task(workshop.worker.run())
+
+    async def until(condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(60):
+            while not condition():
+                workshop.worker.nudge()
+                await asyncio.sleep(0.01)
+
+    await until(workshop.worker.is_well)
+    flaky.failures = 1000
+    workshop.clock.advance(WELL_SECONDS - 1)
+    await until(lambda: flaky.failures < 998)
+    assert workshop.worker.is_well()
+    workshop.clock.advance(1)
+    await until(lambda: flaky.failures < 995)
+    assert not workshop.worker.is_well()
+    flaky.failures = 0
+    await until(workshop.worker.is_well)
+    await workshop.worker.drain()
+    await running

@@ -214,7 +214,7 @@ class Actor:
     def error(self, interaction_id: int) -> str | None:
         return NO_ANSWER if self.interaction(interaction_id).outcome is Outcome.FAILED else None
 
-    async def wait_for(self, predicate: Callable[[], T | None], timeout_seconds: float = 10.0) -> T:
+    async def wait_for(self, predicate: Callable[[], T | None], timeout_seconds: float = 90.0) -> T:
         """Return what *predicate* gives once it is true; it is called at every change and every 50 ms.
 
         Raises TimeoutError after *timeout_seconds* of real time.

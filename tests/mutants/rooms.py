@@ -1,0 +1,90 @@
+"""The modules that are mutated, and the tests that must find it: for each room its modules, and its tests alone."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Room(NamedTuple):
+    """Paths from the root of the tree; of a test module also one test, after "::". A test runs on SQLite only."""
+
+    modules: tuple[str, ...]
+    tests: tuple[str, ...]
+
+
+ROOMS = {
+    "credits": Room(
+        ("credits/ledger.py", "credits/allowance.py", "credits/errors.py", "credits/model.py"),
+        ("tests/unit/test_allowance.py", "tests/contract/test_ledger.py", "tests/contract/test_refill.py"),
+    ),
+    "model": Room(
+        (
+            *("generations/model.py", "generations/errors.py", "generations/prices.py"),
+            *("generations/delivery_result.py", "people/model.py"),
+        ),
+        (
+            *("tests/unit/test_model.py", "tests/contract/test_service.py", "tests/contract/test_claims.py"),
+            "tests/contract/test_privacy.py::test_a_pick_is_read",
+            "tests/contract/test_privacy.py::test_what_is_not_on_offer_is_refused",
+        ),
+    ),
+    "schedule": Room(
+        ("generations/poll_schedule.py", "generations/worker/progress.py", "generations/worker/throttle.py"),
+        (
+            *("tests/unit/test_callbacks.py", "tests/unit/test_poll_schedule.py", "tests/unit/test_progress.py"),
+            "tests/unit/test_throttle.py",
+        ),
+    ),
+    "records": Room(
+        (
+            *("generations/records/archive.py", "generations/records/cards.py", "generations/records/claims.py"),
+            *("generations/records/line.py", "generations/records/moves.py"),
+            *("generations/records/rows.py", "generations/records/shows.py"),
+        ),
+        (
+            *("tests/contract/test_archive.py", "tests/contract/test_claims.py", "tests/contract/test_freshness.py"),
+            *("tests/contract/test_kept_orders.py", "tests/contract/test_line.py", "tests/contract/test_privacy.py"),
+            *("tests/contract/test_removed_cards.py", "tests/contract/test_service.py"),
+            "tests/contract/test_token_only.py",
+        ),
+    ),
+    "callbacks": Room(
+        ("generations/callbacks.py", "generations/records/callbacks.py"),
+        ("tests/unit/test_callbacks.py", "tests/worker/test_worker_callbacks.py"),
+    ),
+    "protocol": Room(
+        (
+            *("qwen/answers.py", "qwen/challenges.py", "qwen/cleaning.py", "qwen/errors.py", "qwen/models.py"),
+            *("qwen/protocol.py", "qwen/public_url.py", "qwen/refusals.py", "qwen/retry_after.py"),
+            "qwen/service_url.py",
+        ),
+        (
+            *("tests/unit/test_qwen_protocol.py", "tests/unit/test_qwen_models.py", "tests/unit/test_qwen_cleaning.py"),
+            *("tests/unit/test_qwen_refusals.py", "tests/unit/test_settings.py", "tests/unit/test_callbacks.py"),
+        ),
+    ),
+    "client": Room(("qwen/client.py",), ("tests/integration/test_qwen_client.py",)),
+    "images": Room(
+        ("qwen/addresses.py", "qwen/images.py", "qwen/image_header.py", "images/shrinking.py"),
+        (
+            *(
+                "tests/unit/test_qwen_addresses.py",
+                "tests/unit/test_qwen_image_header.py",
+                "tests/unit/test_shrinking.py",
+            ),
+            *("tests/integration/test_qwen_images.py", "tests/hostile_input/test_the_download_guard.py"),
+        ),
+    ),
+    "settings": Room(
+        ("settings.py", "store/address.py", "store/errors.py", "store/hosts.py"),
+        (
+            *("tests/unit/test_settings.py", "tests/unit/test_store_address.py"),
+            "tests/architecture/test_prose.py::test_env_example_is_what_the_settings_print",
+            "tests/architecture/test_prose.py::test_readme_holds_the_settings_table_word_for_word",
+        ),
+    ),
+    "observability": Room(
+        ("observability/redaction.py", "observability/repeats.py"),
+        ("tests/unit/test_redaction.py", "tests/unit/test_repeats.py"),
+    ),
+}
