@@ -1,7 +1,7 @@
-"""A person's whole account: read it out, and take the person out of it. Knows no images and no Discord.
+"""Export a person's account, and anonymise it when they leave. Knows no images and no Discord.
 
-Nobody gains by leaving: what a person has stays under their id, as two numbers, until it is no more than everybody is
-given anew (docs/decisions/0012-leaving.md). Each function takes the open transaction first.
+Leaving brings no new credits: what a person has stays under their id, as two numbers, until it is no more than a new
+account gets (docs/decisions/0012-leaving.md). Each function takes the open transaction first.
 """
 
 from __future__ import annotations
@@ -17,42 +17,42 @@ from credits.tables import accounts, entries, refills
 from store.database import Transaction
 
 DAY_MS = 86_400_000
-KEPT = "kept"  # the reason of the grant that stands for everything earlier
+KEPT = "kept"  # the reason of the grant that replaces all earlier entries
 _KEPT_IDS = f"grant:{KEPT}:"
 
 
 @dataclass(frozen=True, slots=True)
 class Nobody:
-    """Who takes over the entries of somebody who left. Random, so that nothing leads back. *number* is below zero."""
+    """The account that takes over the entries of somebody who left: a random *number* below zero."""
 
     number: int
-    kept_as: str  # another random name, for what stays with the person
+    kept_as: str  # another random id, for what stays with the person
 
 
 async def has_account(tx: Transaction, user_id: int) -> bool:
-    """Whether the person was ever seen by the ledger. Looking at a balance would make an account."""
+    """Whether the person has an account. Ledger.balance would create one."""
     return await tx.scalar(select(accounts.c.user_id).where(accounts.c.user_id == user_id)) is not None
 
 
 async def entry_count(tx: Transaction, user_id: int) -> int:
-    """How many entries the ledger has of a person."""
+    """Count the ledger's entries of a person."""
     return await tx.scalar(select(func.count()).select_from(entries).where(entries.c.user_id == user_id)) or 0
 
 
 async def entry_rows(tx: Transaction, user_id: int, *, above: int, limit: int) -> list[dict[str, Any]]:
-    """A person's entries, oldest first, every column; those whose number is *above* the last one that was read."""
+    """Return a person's entries, oldest first, every column; only numbers above *above*, the last one that was read."""
     page = select(entries).where(entries.c.user_id == user_id, entries.c.number > above)
     return [dict(row) for row in (await tx.execute(page.order_by(entries.c.number).limit(limit))).mappings()]
 
 
 async def account_row(tx: Transaction, user_id: int) -> dict[str, Any] | None:
-    """A person's account as it stands in the table, without a refill that may be due."""
+    """Return a person's account as in the table, without a refill that may be due."""
     row = (await tx.execute(select(accounts).where(accounts.c.user_id == user_id))).mappings().one_or_none()
     return None if row is None else dict(row)
 
 
 async def leave(tx: Transaction, ledger: Ledger, user_id: int, nobody: Nobody, now_ms: int) -> int | None:
-    """Hand every entry of a person over to *nobody*; what is available stays with them, as one grant.
+    """Move every entry of a person to *nobody*; what is available stays with the person, as one grant.
 
     Returns what stayed, or None, having changed nothing, while credits are held. The account must exist.
     """
@@ -69,16 +69,16 @@ async def leave(tx: Transaction, ledger: Ledger, user_id: int, nobody: Nobody, n
 
 
 async def came_back(tx: Transaction, user_id: int) -> bool:
-    """Whether the ledger has anything of a person who left but what was kept for them. Locks their account."""
+    """Whether a person who left has any entry but the grant that was kept for them. Locks their account."""
     await tx.execute(select(accounts.c.user_id).where(accounts.c.user_id == user_id).with_for_update())
     anew = select(entries.c.number).where(entries.c.user_id == user_id, ~entries.c.id.startswith(_KEPT_IDS))
     return await tx.scalar(anew.limit(1)) is not None
 
 
 async def forget(tx: Transaction, ledger: Ledger, user_id: int, nobody: Nobody, now_ms: int) -> bool:
-    """Take away what was kept for somebody who left, if the next look at the account would give as much anew.
+    """Delete what was kept for somebody who left, if a new account would get as much.
 
-    False, and nothing changed, while it is worth more than nothing: before the next period, and above the allowance.
+    False, and nothing changed, before the next period and above the allowance.
     """
     account = await account_row(tx, user_id)
     if account is None:
@@ -93,8 +93,8 @@ async def forget(tx: Transaction, ledger: Ledger, user_id: int, nobody: Nobody, 
 
 
 async def _hand_over(tx: Transaction, user_id: int, nobody: Nobody, available: int, now_ms: int) -> None:
-    """Numbers stay; the person, their images and the hour go. Only the names of presents and purchases stay: they keep
-    one occasion from being granted twice."""
+    """Move the entries: amounts stay; person, images and time of day are deleted. The ids of presents and purchases
+    stay, so that none is granted twice."""
     today = now_ms - now_ms % DAY_MS
     await tx.execute(delete(refills).where(refills.c.user_id == user_id))
     new = {"user_id": nobody.number, "available": available, "held": 0, "created_at_ms": today}
@@ -120,7 +120,7 @@ async def _hand_over(tx: Transaction, user_id: int, nobody: Nobody, available: i
 
 
 async def _spend_all(tx: Transaction, nobody: Nobody, amount: int, now_ms: int) -> None:
-    """What stays with the person leaves the account of nobody, so that the sum over all accounts is what it was."""
+    """Take what stays with the person from the account of nobody, so that the sum over all accounts stays the same."""
     image_id = f"erased{nobody.number}-{KEPT}"
     shared = {
         "user_id": nobody.number,

@@ -1,4 +1,4 @@
-"""How many credits a period gives, and when periods begin. Pure; knows no database and no clock of its own."""
+"""The credits of a period, and when periods begin. Pure; knows no database and no clock of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class CreditPeriod(StrEnum):
-    """How often the allowance is given anew; the values are what CREDIT_PERIOD takes."""
+    """How often accounts are refilled; the values are those of CREDIT_PERIOD."""
 
     HOUR = "hour"
     DAY = "day"
@@ -41,11 +41,11 @@ class Allowance:
             raise ValueError("An allowance can't be below zero.")
 
     def window(self, now_ms: int) -> Window:
-        """The period that *now_ms* falls into.
+        """Return the period that *now_ms* falls into.
 
         A period has a local name (this hour, this day, the week of this Monday, this month) and lasts from the first
-        moment at which the local clock reaches that name until it reaches the next one. So windows tile time, also
-        where clocks are put back (that hour is two hours long) or a whole day is left out (it has no window).
+        moment at which the local clock reaches that name until it reaches the next one. So there are no gaps and no
+        overlaps, also where clocks are put back (that hour has two hours) or a whole day is left out (no window).
         """
         if self.period is CreditPeriod.NEVER:
             return Window(0, None)
@@ -57,15 +57,15 @@ class Allowance:
         return Window(self._first_moment(name), ends_at_ms)
 
     def _local(self, at_ms: int) -> datetime:
-        """What the local clock shows, without a zone."""
+        """Return the local wall clock time, without a zone."""
         return (EPOCH + timedelta(milliseconds=at_ms)).astimezone(self.timezone).replace(tzinfo=None)
 
     def _first_moment(self, name: datetime) -> int:
-        """When the local clock first shows *name* or later; unix milliseconds."""
+        """Return when the local clock first shows *name* or later, in unix milliseconds."""
         before, after = (self._reading(name, fold) for fold in (0, 1))
         if self._local(before) == name:
             return before
-        early, late = after, before  # *name* is left out when clocks are put forward: find that moment in between
+        early, late = after, before  # *name* is left out when clocks are put forward: bisect
         while late - early > 1:
             middle = (early + late) // 2
             if self._local(middle) >= name:
@@ -75,7 +75,8 @@ class Allowance:
         return late
 
     def _reading(self, name: datetime, fold: int) -> int:
-        """*name* read with the offset before (fold 0) or after (fold 1) a change of the clock, PEP 495."""
+        """Return *name* as unix milliseconds, with the offset before (fold 0) or after (fold 1) a change of the clock,
+        PEP 495."""
         return (name.replace(tzinfo=self.timezone, fold=fold) - EPOCH) // timedelta(milliseconds=1)
 
 
@@ -91,7 +92,7 @@ def _floor(local: datetime, period: CreditPeriod) -> datetime:
 
 
 def _next(name: datetime, period: CreditPeriod) -> datetime:
-    """The name after *name*, which must be one."""
+    """Return the name of the period after *name*."""
     longest = {CreditPeriod.HOUR: timedelta(hours=1), CreditPeriod.DAY: timedelta(days=1)}
     longest |= {CreditPeriod.WEEK: timedelta(days=7), CreditPeriod.MONTH: timedelta(days=31)}
     return _floor(name + longest[period], period)

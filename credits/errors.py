@@ -1,4 +1,4 @@
-"""What the ledger refuses. Errors carry facts; the sentences are made in ui/interactions/errors.
+"""The errors of the ledger, with facts only; their sentences are in ui/interactions/errors.
 
 CreditsError
 ├── InsufficientCredits   the account holds less than the price
@@ -24,7 +24,7 @@ class InsufficientCredits(CreditsError):
 
 
 class UnknownHold(CreditsError):
-    """No hold with this image id exists: a programming fault, never a person's."""
+    """No hold with this image id exists: a fault in the program."""
 
     def __init__(self, image_id: str) -> None:
         super().__init__(f"no hold for image {image_id}")

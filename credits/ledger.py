@@ -1,8 +1,8 @@
-"""Every move of credits: grant, hold, settle, release, refund, and all SQL about them. Knows no images and no Discord.
+"""Move credits: grant, hold, settle, release, refund, and all SQL about them. Knows no images and no Discord.
 
-Each method takes the open transaction first, so that money and state move in one commit. It locks the person's account
-before it reads, so what it decides is still true when it writes; the tables refuse the rest. An entry's id is made
-from what caused it, so the same call twice is one entry and one effect. Entries are only ever added.
+Each method takes the open transaction first, so that credits and state change in one commit. It locks the person's
+account before it reads. An entry's id is made from its cause, so the same call twice is one entry and one effect.
+Entries are only ever added.
 
 How a refill treats credits that are held meanwhile: docs/decisions/0002-refill-across-a-hold.md.
 """
@@ -21,12 +21,12 @@ from credits.tables import accounts, entries, refills
 from store.database import Transaction
 from store.statements import insert_if_new
 
-REFILL = "refill"  # the reason of a grant that nobody made by hand
+REFILL = "refill"  # the reason of the grants that a new period makes
 
 
 @dataclass(frozen=True, slots=True)
 class Discrepancy:
-    """An account whose numbers are not the sum of its entries. There must never be one."""
+    """An account whose numbers differ from the sum of its entries: a fault of the ledger."""
 
     user_id: int
     available: int
@@ -36,22 +36,22 @@ class Discrepancy:
 
 
 class Ledger:
-    """The one way in which credits move. *allowance* is what everybody is refilled to."""
+    """Moves all credits. *allowance*: what each account is refilled to."""
 
     def __init__(self, allowance: Allowance) -> None:
         self._allowance = allowance
 
     @property
     def allowance(self) -> Allowance:
-        """What everybody is refilled to, and when."""
+        """What each account is refilled to, and when."""
         return self._allowance
 
     async def balance(self, tx: Transaction, user_id: int, now_ms: int) -> Balance:
-        """What the person has, after the refill that may be due."""
+        """Return the person's balance, after the refill that may be due."""
         return self._balance(await self._open_account(tx, user_id, now_ms), now_ms)
 
     async def hold(self, tx: Transaction, user_id: int, image_id: str, amount: int, now_ms: int) -> None:
-        """Set *amount* aside for one image.
+        """Hold *amount* for one image.
 
         Raises InsufficientCredits, having changed nothing, when less is available.
         """
@@ -65,9 +65,9 @@ class Ledger:
         await _write(tx, account, EntryKind.HOLD, image_id, -amount, amount, now_ms)
 
     async def settle(self, tx: Transaction, image_id: str, consumed: int | None, now_ms: int) -> int:
-        """Take what the image consumed (None: all that was held; never more) and give the rest back.
+        """Charge what the image consumed (None: all that was held; never more) and give the rest back.
 
-        Returns the credits charged; of the earlier settle, if there was one; 0 after a release.
+        Returns the credits charged, also when an earlier settle did it; 0 after a release.
         """
         hold, account = await self._open_hold(tx, image_id, now_ms)
         earlier = await _entry(tx, f"{image_id}:settle")
@@ -114,7 +114,7 @@ class Ledger:
     async def grant(self, tx: Transaction, user_id: int, amount: int, reason_id: str, reason: str, now_ms: int) -> bool:
         """Give *amount* credits; *reason_id* names the one occasion for which they are given.
 
-        False, and nothing changed, when that occasion was granted before. `refill:…` is the ledger's own.
+        False, and nothing changed, when that occasion was granted before. Ids `refill:…` are reserved for refills.
         """
         if amount <= 0 or reason_id.startswith(f"{REFILL}:"):
             raise ValueError(f"a grant of {amount} credits for {reason_id!r}")
@@ -127,7 +127,7 @@ class Ledger:
         return [_read_entry(row) for row in await tx.execute(newest)]
 
     async def audit(self, tx: Transaction) -> list[Discrepancy]:
-        """Every account whose numbers differ from the sum of its entries. Reads the whole ledger."""
+        """Return the accounts whose numbers differ from the sum of their entries. Reads the whole ledger."""
         available = func.coalesce(func.sum(entries.c.available_delta), 0)
         held = func.coalesce(func.sum(entries.c.held_delta), 0)
         sums = (
@@ -152,11 +152,11 @@ class Ledger:
         return await self._refill(tx, account, starts_at_ms, now_ms)
 
     async def _refill(self, tx: Transaction, account: Row[Any], starts_at_ms: int, now_ms: int) -> Row[Any]:
-        """Top up what is available and held together; if something is held, remember what stood above the allowance."""
+        """Refill what is available and held together; if something is held, note what was above the allowance."""
         missing = self._allowance.credits - account.available - account.held
         surplus = max(0, -missing)
         own = refills.c.user_id == account.user_id
-        # An older refill with as much surplus or more can never ask for more than this one.
+        # An older refill with as much surplus or more never grants more than this one.
         await tx.execute(delete(refills).where(own if account.held == 0 else own & (refills.c.surplus >= surplus)))
         if account.held:
             new = {"user_id": account.user_id, "starts_at_ms": starts_at_ms, "surplus": surplus}
@@ -169,7 +169,7 @@ class Ledger:
         return (await tx.execute(select(accounts).where(accounts.c.user_id == account.user_id))).one()
 
     async def _make_good(self, tx: Transaction, account: Row[Any], hold: Row[Any], charged: int, now_ms: int) -> None:
-        """Grant what refills since the hold kept back for it, now that it is known to be spent."""
+        """Grant what refills since the hold kept back for it, now that its charge is known."""
         own = refills.c.user_id == account.user_id
         found = (await tx.execute(select(refills).where(own))).all()
         spent = {row.starts_at_ms: charged if row.starts_at_ms > hold.refilled_from_ms else 0 for row in found}

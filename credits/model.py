@@ -1,4 +1,4 @@
-"""What the ledger speaks of: balances and entries. Pure; knows no database."""
+"""Balances and entries of the ledger. Pure; knows no database."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class EntryKind(StrEnum):
-    """The five ways in which credits move; there are no others and no synonyms."""
+    """The five ways in which credits move."""
 
     GRANT = "grant"  # available +n
     HOLD = "hold"  # available -n, held +n
@@ -29,7 +29,7 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the ledger. Lines are only ever added; their sum is the account."""
+    """One entry of the ledger. Entries are only ever added; their sum is the account."""
 
     id: str
     user_id: int

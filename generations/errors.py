@@ -1,4 +1,4 @@
-"""What the generation service refuses. Errors carry facts; the sentences are made in ui/interactions/errors.
+"""The errors of generations, with facts only; their sentences are in ui/interactions/errors.
 
 GenerationError
 ├── LineFull           the line holds all it may hold

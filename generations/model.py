@@ -39,7 +39,7 @@ MOVES: Mapping[State, frozenset[State]] = {
     State.RUNNING: frozenset({State.SUCCEEDED, State.FAILED, State.EXPIRED}),
     # SUCCEEDED -> FAILED when the image was lost before it could be posted; what was charged is refunded.
     State.SUCCEEDED: frozenset({State.DELIVERED, State.UNDELIVERED, State.FAILED}),
-    # DELIVERED -> SUCCEEDED when an older edit that came late took the image off its card: it is shown again.
+    # DELIVERED -> SUCCEEDED when an older edit that came late removed the image from its card: it is posted again.
     State.DELIVERED: frozenset({State.SUCCEEDED}),
     # UNDELIVERED -> FAILED when its link has died, or is about to be purged; refunded too.
     State.UNDELIVERED: frozenset({State.DELIVERED, State.FAILED}),

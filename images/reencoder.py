@@ -1,5 +1,5 @@
-"""The thread in which images are made smaller, within the budget for the bytes of images in memory. One after
-another: 50 million pixels need some hundred megabytes. Knows nothing of how it is done, nor of Discord.
+"""Re-encode images in a thread, within the memory budget, one after another: 50 million pixels need some hundred
+megabytes. Knows no encoder and no Discord.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ log = logging.getLogger("qwen_imagine.images")
 
 
 class Reencoder:
-    """One for the whole process. Never cancel `fit()`: its thread would go on beside the next one's."""
+    """Use one for the whole process. Never cancel `fit()`: its thread would go on beside the next one's."""
 
     def __init__(self, memory: ImageMemory | None = None) -> None:
         self._memory = memory or ImageMemory()
 
     async def fit(self, data: bytes, max_bytes: int, wanted: OutputFormat) -> ReencodedImage | None:
-        """The image in at most *max_bytes*, as images.shrinking.shrink makes it; None: that can't be done."""
+        """Return the image in at most *max_bytes*, made by images.shrinking.shrink; None: that is not possible."""
         async with self._memory.reencoding(bytes_needed(data)):
             try:
                 smaller = await asyncio.to_thread(shrink, data, max_bytes, wanted)

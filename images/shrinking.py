@@ -1,7 +1,7 @@
 """Encode an image anew until it fits: as JPEG or WebP in its own size first, then in smaller ones.
 
-Pure, but slow (seconds for a large image): call it in a thread (images/reencoder). The bytes come from a stranger:
-sizes are checked before anything is decoded, and a decoder that fails raises CannotShrink.
+Pure, but slow (seconds for a large image): call it in a thread (images/reencoder). The bytes are untrusted: sizes
+are checked before anything is decoded, and a decoder that fails raises CannotShrink.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from qwen.image_header import PIXELS_MAX, read_image_header
 from qwen.models import OutputFormat
 
 # Share of each side, and the encoder's quality; tried in this order.
-RUNGS = ((1.0, 90), (1.0, 75), (0.75, 80), (0.5, 80), (0.35, 80), (0.25, 80))
-HOPELESS = 3.0  # a rung is left out when what was seen so far says that it ends this many times above the limit
+ATTEMPTS = ((1.0, 90), (1.0, 75), (0.75, 80), (0.5, 80), (0.35, 80), (0.25, 80))
+HOPELESS = 3.0  # an attempt is skipped when the last one predicts so many times the limit
 ENCODED_PIXELS_MAX = 12_600_000  # a WebP encoder needs 20 bytes for each, and seconds for a million of noise
 SIDE_MAX = 16_383  # what libwebp encodes
 ICC_BYTES_MAX = 65_536
@@ -28,7 +28,7 @@ _DECODERS = ("PNG", "JPEG", "WEBP")
 # Pillow's modes with eight bits or less. Sixteen-bit grey would come out white, so it is left alone.
 _OPAQUE = frozenset({"1", "L", "P", "RGB", "CMYK", "YCbCr"})
 _WITH_ALPHA = frozenset({"LA", "PA", "RGBA"})
-# All that Pillow's decoders raise at broken or hostile bytes. A truncated image is one of them: OSError.
+# All that Pillow's decoders raise for broken or hostile bytes; OSError for a truncated image.
 _DECODER_FAULTS = (
     OSError,
     SyntaxError,
@@ -63,8 +63,8 @@ class ReencodedImage:
 
 
 def bytes_needed(data: bytes) -> int:
-    """The most memory, in bytes, that shrink() takes for *data*: 4 a pixel that is decoded, as many for a converted or
-    resized copy, and 20 for each that is encoded. None where the header is no image's: nothing is decoded then."""
+    """Return the most memory, in bytes, that shrink() takes for *data*: 4 a decoded pixel, as many for a converted or
+    resized copy, and 20 for each encoded pixel. 0 where the header is no image's: nothing is decoded then."""
     try:
         header = read_image_header(data)
     except NotAnImage:
@@ -74,7 +74,7 @@ def bytes_needed(data: bytes) -> int:
 
 
 def shrink(data: bytes, max_bytes: int, wanted: OutputFormat) -> ReencodedImage:
-    """The largest of RUNGS that has at most *max_bytes*. Raises CannotShrink.
+    """Return the first of ATTEMPTS that has at most *max_bytes*. Raises CannotShrink.
 
     A JPEG stays one if that was *wanted* and nothing in it is transparent; everything else becomes WebP.
     """
@@ -92,7 +92,7 @@ def shrink(data: bytes, max_bytes: int, wanted: OutputFormat) -> ReencodedImage:
 
 
 def _decode(data: bytes) -> tuple[Image.Image, bytes | None]:
-    """The image, upright, as RGB or RGBA; and the colour profile that these numbers still mean."""
+    """Return the image, upright, as RGB or RGBA, and its colour profile if that still applies."""
     with Image.open(io.BytesIO(data), formats=_DECODERS) as opened:
         if opened.width * opened.height > PIXELS_MAX:  # a second header inside, larger than the first
             raise CannotShrink("it has more pixels than its header says")
@@ -112,10 +112,10 @@ def _first_that_fits(
 ) -> ReencodedImage | None:
     keeps_jpeg = wanted is OutputFormat.JPEG and decoded.mode == "RGB"
     format = OutputFormat.JPEG if keeps_jpeg else OutputFormat.WEBP
-    bytes_a_pixel = 0.0  # as seen on the rung before
-    for number, (share, quality) in enumerate(RUNGS):
+    bytes_a_pixel = 0.0  # of the last attempt
+    for number, (share, quality) in enumerate(ATTEMPTS):
         width, height = (max(1, round(side * share)) for side in decoded.size)
-        is_last = number == len(RUNGS) - 1
+        is_last = number == len(ATTEMPTS) - 1
         too_much = width * height > ENCODED_PIXELS_MAX or max(width, height) > SIDE_MAX
         hopeless = bytes_a_pixel * width * height > HOPELESS * max_bytes
         if too_much or (hopeless and not is_last):
@@ -135,7 +135,7 @@ def _resized(decoded: Image.Image, width: int, height: int) -> Image.Image:
 
 
 def _encode(decoded: Image.Image, format: OutputFormat, quality: int, profile: bytes | None) -> bytes:
-    """Without what else the file held: texts, place, camera."""
+    """Encode without the file's other metadata: texts, place, camera."""
     out = io.BytesIO()
     decoded.save(out, format.value, quality=quality, **({"icc_profile": profile} if profile else {}))
     return out.getvalue()

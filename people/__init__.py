@@ -1,1 +1,1 @@
-"""What a person set for themselves, and that they left. Knows no images, no credits and no Discord library."""
+"""People: their preferences, and who left. Knows no images, no credits and no Discord library."""

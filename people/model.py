@@ -8,14 +8,14 @@ from typing import TypedDict
 
 from qwen.models import OutputFormat, Size
 
-AS_DISCORD = "discord"  # the choice of the language that Discord itself shows
+AS_DISCORD = "discord"  # the choice of Discord's own language
 
 
 class Ping(StrEnum):
     """When a finished image may mention the person who asked for it. Never for private ones."""
 
     ALWAYS = "always"
-    SLOW = "slow"  # when the whole took longer than people like to watch
+    SLOW = "slow"  # when it took longer than generations.pings.SLOW_SECONDS
     NEVER = "never"
 
 
@@ -27,7 +27,7 @@ class Language(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """What /imagine takes for the options that are left out, and how the bot behaves towards this person."""
+    """The defaults of /imagine's options, pings and language of one person."""
 
     size: Size = Size.SQUARE
     format: OutputFormat = OutputFormat.JPEG
@@ -37,7 +37,7 @@ class Preferences:
 
 
 class PreferenceChanges(TypedDict, total=False):
-    """Some of them anew."""
+    """Some preferences, to be changed."""
 
     size: Size
     format: OutputFormat
@@ -47,7 +47,7 @@ class PreferenceChanges(TypedDict, total=False):
 
 
 def parse_change(name: str, value: str) -> PreferenceChanges:
-    """Read what was picked for one preference. Raises ValueError for anything that is not on offer."""
+    """Parse the value picked for one preference. Raises ValueError for anything that is not offered."""
     match name:
         case "size":
             return {"size": Size(value)}

@@ -18,14 +18,14 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 
 async def load_preferences(tx: Transaction, user_id: int) -> Preferences | None:
-    """What the person set; None: nothing ever."""
+    """Load the person's preferences; None: nothing was ever set."""
     found = await tx.execute(select(preferences).where(preferences.c.user_id == user_id))
     row = found.mappings().one_or_none()
     return None if row is None else _read_preferences(row)
 
 
 async def save_preferences(tx: Transaction, user_id: int, set_by_person: Preferences) -> None:
-    """Keep them; earlier ones are forgotten."""
+    """Store the preferences in place of earlier ones."""
     columns = {
         "user_id": user_id,
         "size": set_by_person.size.value,
@@ -38,25 +38,25 @@ async def save_preferences(tx: Transaction, user_id: int, set_by_person: Prefere
 
 
 async def delete_preferences(tx: Transaction, user_id: int) -> bool:
-    """Whether there were any."""
+    """Delete the preferences. Returns whether there were any."""
     deleted = await tx.execute(delete(preferences).where(preferences.c.user_id == user_id))
     return deleted.rowcount == 1
 
 
 async def note_departure(tx: Transaction, user_id: int, due_at_ms: int | None) -> None:
-    """The person left, and their account may be forgotten at *due_at_ms*; None: never."""
+    """Note that the person left, and that their account may be deleted at *due_at_ms*; None: never."""
     await insert_or_replace(tx, departures, {"user_id": user_id, "due_at_ms": due_at_ms}, key=("user_id",))
 
 
 async def left_at_ms(tx: Transaction, user_id: int) -> int | None:
-    """When a person had everything deleted, unix milliseconds: their account was begun anew then. None: they didn't,
-    or it is so long ago that it is forgotten."""
+    """Return when a person had everything deleted, in unix milliseconds: the time of their new account. None: they
+    didn't, or the departure is deleted by now."""
     left = select(accounts.c.created_at_ms).join(departures, departures.c.user_id == accounts.c.user_id)
     return await tx.scalar(left.where(accounts.c.user_id == user_id))
 
 
 async def due_departures(tx: Transaction, now_ms: int, limit: int) -> list[int]:
-    """People who left and whose accounts may be forgotten now; nobody else gets them until the transaction ends."""
+    """Return and lock people who left and whose accounts may be deleted now."""
     due = (
         select(departures.c.user_id)
         .where(departures.c.due_at_ms <= now_ms)
@@ -68,12 +68,12 @@ async def due_departures(tx: Transaction, now_ms: int, limit: int) -> list[int]:
 
 
 async def postpone_departure(tx: Transaction, user_id: int, due_at_ms: int | None) -> None:
-    """Look at this one again later."""
+    """Make this departure due later."""
     await tx.execute(update(departures).where(departures.c.user_id == user_id).values(due_at_ms=due_at_ms))
 
 
 async def delete_departure(tx: Transaction, user_id: int) -> None:
-    """Either nothing is left to be forgotten, or the person came back."""
+    """Delete the departure: the account is deleted, or the person came back."""
     await tx.execute(delete(departures).where(departures.c.user_id == user_id))
 
 
@@ -89,7 +89,7 @@ def _read_preferences(row: RowMapping) -> Preferences:
 
 
 def _known(kind: type[Choice], value: Any, otherwise: Choice) -> Choice:
-    """A value that a newer bot wrote, and this one doesn't know, is not a fault."""
+    """Parse *value*; *otherwise* for one that this version doesn't know, since a newer one may have written it."""
     try:
         return kind(value)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a person can set for themselves. Each method is one transaction. Knows no SQL and no Discord library."""
+"""The use-cases of /settings. Each method is one transaction. Knows no SQL and no Discord library."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from store.statements import serialize
 
 
 class People:
-    """Everybody's preferences."""
+    """The preferences of all people."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def defaults_for(self, user_id: int) -> Preferences:
-        """What this person set, and for the rest what everybody has."""
+        """Return this person's preferences, or the common ones."""
         async with self._database.transaction() as tx:
             return await records.load_preferences(tx, user_id) or Preferences()
 
     async def change(self, user_id: int, **changes: Unpack[PreferenceChanges]) -> Preferences:
-        """Set some of them anew; the others stay. Returns all."""
+        """Change some preferences; the others stay. Returns all."""
         async with self._database.transaction() as tx:
             await serialize(tx, f"preferences:{user_id}")
             changed = replace(await records.load_preferences(tx, user_id) or Preferences(), **changes)

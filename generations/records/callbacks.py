@@ -1,4 +1,4 @@
-"""What the image service was given to call back on, and what it then said. Tokens come in hashed, always."""
+"""The callbacks that images expect, and what calls said. Tokens are always hashed."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Callback:
     generation_id: int
     position: int
     token_hash: str
-    called_at_ms: int | None = None  # from when on it may be looked at because of a call, or was: callbacks.is_called
+    called_at_ms: int | None = None  # from when on a call may be followed by a poll, or was: callbacks.is_called
     claimed_task_id: str | None = None
 
 
 async def expect_callback(tx: Transaction, image: Image, token_hash: str) -> None:
-    """From now on *image* is called back with this token, and with no earlier one."""
+    """Expect the callback of *image* with this token, and with no earlier one."""
     fresh = {
         "generation_id": image.generation_id,
         "position": image.position,
@@ -39,7 +39,7 @@ async def expect_callback(tx: Transaction, image: Image, token_hash: str) -> Non
 
 
 async def find_callback(tx: Transaction, token_hash: str) -> tuple[Callback, Image] | None:
-    """Whom a call with this token is for, and how far that image is. One statement, found or not."""
+    """Return the callback with this token and its image. One statement, found or not."""
     its_image = (images.c.generation_id == callbacks.c.generation_id) & (images.c.position == callbacks.c.position)
     said = (callbacks.c.token_hash, callbacks.c.called_at_ms, callbacks.c.claimed_task_id)
     found = await tx.execute(
@@ -53,26 +53,26 @@ async def find_callback(tx: Transaction, token_hash: str) -> tuple[Callback, Ima
 
 
 async def load_callback(tx: Transaction, image: Image) -> Callback | None:
-    """The callback that *image* expects, and what is known of it."""
+    """Load the callback that *image* expects."""
     found = await tx.execute(select(callbacks).where(*_of(image)))
     row: RowMapping | None = found.mappings().one_or_none()
     return None if row is None else Callback(**row)
 
 
 async def note_callback(tx: Transaction, noted: Callback) -> None:
-    """Keep when a call came and what it claims. The generation's row must be locked."""
+    """Store the time of a call and the task that it names. The generation's row must be locked."""
     said: dict[str, Any] = {"called_at_ms": noted.called_at_ms, "claimed_task_id": noted.claimed_task_id}
     await tx.execute(update(callbacks).where(callbacks.c.token_hash == noted.token_hash).values(said))
 
 
 async def drop_claim(tx: Transaction, image: Image, claimed_task_id: str) -> None:
-    """This claim was false. One that came meanwhile stays."""
+    """Delete this false claim. One that came meanwhile stays."""
     this_one = callbacks.c.claimed_task_id == claimed_task_id
     await tx.execute(update(callbacks).where(*_of(image), this_one).values(claimed_task_id=None))
 
 
 async def bring_forward(tx: Transaction, image: Image, due_at_ms: int) -> bool:
-    """Have a worker see to *image* at *due_at_ms*, if that is sooner than it would. The row must be locked."""
+    """Make *image* due at *due_at_ms* if that is sooner than before. The row must be locked."""
     later = or_(images.c.due_at_ms.is_(None), images.c.due_at_ms > due_at_ms)
     here = (images.c.generation_id == image.generation_id) & (images.c.position == image.position)
     brought_forward = await tx.execute(update(images).where(here, later).values(due_at_ms=due_at_ms))
@@ -85,7 +85,7 @@ async def bring_forward(tx: Transaction, image: Image, due_at_ms: int) -> bool:
 
 
 async def forget_callbacks(tx: Transaction, submitted_before_ms: int) -> None:
-    """Nothing is heard any more for images that ended, nor for those that were given up and are older than this."""
+    """Delete the callbacks of images that ended, and of expired or unknown ones submitted before this."""
     its_image = (images.c.generation_id == callbacks.c.generation_id) & (images.c.position == callbacks.c.position)
     under_way = one_of(images.c.state, State.REQUESTED, State.SUBMITTING, State.RUNNING)
     given_up = one_of(images.c.state, State.EXPIRED, State.UNKNOWN)

@@ -31,13 +31,13 @@ async def insert(tx: Transaction, generation: Generation) -> bool:
 
 
 async def load(tx: Transaction, generation_id: int) -> Generation | None:
-    """The generation as it stands, or None."""
+    """Load the generation and its images, or None."""
     rows = await tx.execute(select(generations).where(generations.c.id == generation_id))
     return next(iter(await with_images(tx, rows.mappings())), None)
 
 
 async def earlier_request_at_ms(tx: Transaction, user_id: int, number: int, *, but: int) -> int | None:
-    """When a person's request was taken on, unix milliseconds: the *number*-th newest, counted from 1.
+    """Return when the *number*-th newest request of a person was taken on, counted from 1, in unix milliseconds.
 
     None: there are fewer. *but*: a generation that is not counted.
     """
@@ -47,15 +47,15 @@ async def earlier_request_at_ms(tx: Transaction, user_id: int, number: int, *, b
 
 
 async def load_locked(tx: Transaction, generation_id: int) -> Generation | None:
-    """The same, and nobody else changes it until this transaction ends. For decisions that are not a worker's."""
+    """Load it locked until this transaction ends. For decisions that are not a worker's."""
     rows = await tx.execute(select(generations).where(generations.c.id == generation_id).with_for_update())
     return next(iter(await with_images(tx, rows.mappings())), None)
 
 
 async def confirm_card(tx: Transaction, generation_id: int, message_id: int, now_ms: int) -> bool:
-    """Discord has taken the card: its images may have their turn. False when that was known, or nothing is there.
+    """Note that Discord has the card: its images can be admitted. False when that was known, or there is no such row.
 
-    A generation that was given up meanwhile owes this card its ending, so it counts as not shown.
+    A generation that was cancelled meanwhile still has to publish its ending, so published_revision becomes 0.
     """
     changed = await tx.execute(
         update(generations)
@@ -71,7 +71,7 @@ async def confirm_card(tx: Transaction, generation_id: int, message_id: int, now
 async def make_due(tx: Transaction, generation_id: int, now_ms: int) -> None:
     """Have a worker see to the generation at once, and to its images in line.
 
-    Images in flight keep their time: status looks of one task are never closer than the pace allows.
+    Images in flight keep their time, so that polls of one task stay apart.
     """
     await tx.execute(
         update(generations)
@@ -94,10 +94,11 @@ async def mark_published(
     message_id: int | None,
     channel_id: int | None,
 ) -> None:
-    """The card now says *revision*; with an earlier one than before it owes the difference again.
+    """Note that the card shows *revision*; an earlier one than before makes it due again.
 
-    *message_id* and *channel_id*: where it stands; None: where it stood. On another message stand none of the images
-    that the one before held: their ids and names go, and the empty name that stands for a link stays. Raises LostClaim.
+    *message_id* and *channel_id*: where it stands; None: where it stood. Another message has none of
+    the images of the one before: their ids and names are cleared, and the empty name that stands for a link stays.
+    Raises LostClaim.
     """
     row = await lock_generation(tx, generation_id, fence)
     changes: dict[str, int | None] = {"published_revision": revision, "follow_up_begun_at_ms": None}
@@ -123,7 +124,7 @@ async def begin_follow_up(tx: Transaction, generation_id: int, fence: int, now_m
 
 
 async def forget_card(tx: Transaction, generation_id: int) -> None:
-    """There is no card and there won't be one: nothing is owed to it."""
+    """Note that there is no card and won't be one, so nothing is to be published."""
     next_due = select(func.min(images.c.due_at_ms)).where(images.c.generation_id == generation_id).scalar_subquery()
     await tx.execute(
         update(generations)
@@ -133,8 +134,8 @@ async def forget_card(tx: Transaction, generation_id: int) -> None:
 
 
 async def set_token_only(tx: Transaction, generation_id: int, channel_id: int) -> None:
-    """Discord refused the bot's own token in this channel: only the interaction's reaches the card as long as it is
-    there. Once it has moved to another channel nothing changes."""
+    """Note that Discord refused the bot's own token in this channel: only the interaction's token reaches the card.
+    Changes nothing once the card is in another channel."""
     await tx.execute(
         update(generations)
         .where(generations.c.id == generation_id, generations.c.channel_id == channel_id)
@@ -143,17 +144,17 @@ async def set_token_only(tx: Transaction, generation_id: int, channel_id: int) -
 
 
 async def set_removed(tx: Transaction, generation_id: int, now_ms: int) -> None:
-    """Somebody took the card away: nothing links to it from now on. A second time changes nothing."""
+    """Note that the card was removed: nothing links to it any more. A second call changes nothing."""
     await insert_if_new(tx, removed_cards, {"generation_id": generation_id, "removed_at_ms": now_ms})
 
 
 async def decide_ping(tx: Transaction, generation_id: int, now_ms: int) -> bool:
-    """Note that it is decided now whether the person is pinged. False: it was decided before."""
+    """Note that the ping of a generation is decided now. False: it was decided before."""
     return await insert_if_new(tx, pings, {"generation_id": generation_id, "decided_at_ms": now_ms})
 
 
 async def wipe_tokens(tx: Transaction, now_ms: int) -> None:
-    """Forget the interaction tokens that are of no use: run out, or nothing is left to be shown or deleted by them."""
+    """Delete interaction tokens that are of no use: expired, or with nothing left to publish or delete."""
     oldest_useful = (now_ms - TOKEN_LIFETIME_MS - DISCORD_EPOCH_MS + 1) << 22
     nothing_left = (
         generations.c.due_at_ms.is_(None)
@@ -166,7 +167,7 @@ async def wipe_tokens(tx: Transaction, now_ms: int) -> None:
 
 
 async def links(tx: Transaction, image_ids: Iterable[str]) -> Mapping[str, CardLink]:
-    """Where the cards of these images stand; images without a card that can be jumped to are left out."""
+    """Return the links to the cards of these images; images whose card has no link are left out."""
     wanted = {image_id: int(image_id.partition("-")[0]) for image_id in image_ids}
     columns = [generations.c[name] for name in ("id", "guild_id", "channel_id", "message_id", "card_channel_id")]
     in_place = generations.c.card_channel_id.is_(None)

@@ -1,4 +1,4 @@
-"""Whose work a generation is: a lease that runs out, and a fence that makes a late writer harmless."""
+"""Claims on generations: a lease that runs out, and a fence that stops late writes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from store.database import Transaction
 async def claim_due(
     tx: Transaction, *, lease_holder: str, now_ms: int, lease_until_ms: int, limit: int
 ) -> list[Generation]:
-    """Take up to *limit* generations that are due and nobody's, the longest due first, each with a new fence."""
+    """Claim up to *limit* generations that are due and unclaimed, the longest due first, each with a new fence."""
     free = or_(generations.c.lease_until_ms.is_(None), generations.c.lease_until_ms <= now_ms)
     due = (
         select(generations.c.id)
@@ -37,7 +37,7 @@ async def claim_due(
 
 
 async def renew(tx: Transaction, generation_id: int, fence: int, lease_until_ms: int) -> bool:
-    """Keep a claim for longer. False when it is somebody else's by now, or was given back."""
+    """Extend a claim. False when another process has it by now, or it was given back."""
     mine = (generations.c.id == generation_id) & (generations.c.fence == fence)
     held = generations.c.lease_until_ms.is_not(None)
     renewed = await tx.execute(update(generations).where(mine, held).values(lease_until_ms=lease_until_ms))
@@ -49,9 +49,8 @@ async def release_claim(
 ) -> None:
     """Give a claim back and say when the generation is due again, from what its images say now.
 
-    A card that owes news makes it due at *retry_publish_at_ms*, or at once. When nothing will ever be due again, the
-    interaction's token is of no more use and is forgotten, unless it alone can delete a message beside the card.
-    Raises LostClaim.
+    An unpublished revision makes it due at *retry_publish_at_ms*, or at once. When nothing will be due again, the
+    interaction's token is deleted, unless it alone can delete a message beside the card. Raises LostClaim.
     """
     row = await lock_generation(tx, generation_id, fence)
     due_at_ms = await tx.scalar(select(func.min(images.c.due_at_ms)).where(images.c.generation_id == generation_id))
@@ -66,7 +65,7 @@ async def release_claim(
 
 
 async def next_due_at_ms(tx: Transaction, now_ms: int) -> int | None:
-    """When there is something to claim next: a generation falls due, or the lease of a due one runs out."""
+    """Return when there is something to claim next: a generation falls due, or the lease of a due one runs out."""
     due, lease = generations.c.due_at_ms, generations.c.lease_until_ms
     free = or_(lease.is_(None), lease <= now_ms)
     free_at_ms = await tx.scalar(select(due).where(due.is_not(None), free).order_by(due).limit(1))

@@ -26,9 +26,9 @@ async def history(
     newer_than: int | None = None,
     limit: int,
 ) -> list[Generation]:
-    """A person's generations of which something was made and that still have their words, newest first.
+    """Return a person's generations with a finished image and their words, newest first.
 
-    Either the newest before *older_than*, or the ones next after *newer_than*; those whose prompt holds all *words*.
+    Either the newest before *older_than*, or the next after *newer_than*; only those whose prompt has all *words*.
     """
     found = select(generations).where(_listed(user_id, words))
     if newer_than is not None:
@@ -59,7 +59,7 @@ async def has_listed(
 
 
 async def removed_among(tx: Transaction, ids: Sequence[int]) -> frozenset[int]:
-    """Those of *ids* whose card somebody took away."""
+    """Return those of *ids* whose card was removed."""
     found = select(removed_cards.c.generation_id).where(removed_cards.c.generation_id.in_(ids))
     return frozenset(await tx.scalars(found))
 
@@ -67,7 +67,7 @@ async def removed_among(tx: Transaction, ids: Sequence[int]) -> frozenset[int]:
 async def claim_one(
     tx: Transaction, generation_id: int, *, lease_holder: str, now_ms: int, lease_until_ms: int
 ) -> Generation | None:
-    """Take one generation with a new fence, for what is not a worker's step; None: it is not there, or claimed."""
+    """Claim one generation with a new fence, outside of the worker; None: it does not exist, or is claimed."""
     free = generations.c.lease_until_ms.is_(None) | (generations.c.lease_until_ms <= now_ms)
     claimed = await tx.execute(
         update(generations)
@@ -79,7 +79,7 @@ async def claim_one(
 
 
 async def set_home(tx: Transaction, generation: Generation, *, message_id: int, home: Origin) -> None:
-    """The card stands somewhere else from now on, in the place that *home* names. Raises LostClaim."""
+    """Note that the card is now in the place that *home* names. Raises LostClaim."""
     await lock_generation(tx, generation.id, generation.fence)
     await tx.execute(delete(removed_cards).where(removed_cards.c.generation_id == generation.id))
     await tx.execute(
@@ -104,7 +104,7 @@ def _listed(user_id: int, words: Sequence[str]) -> ColumnElement[bool]:
 
 
 def _holds(word: str) -> ColumnElement[bool]:
-    """Whether the prompt holds *word*, in any case. SQLite knows the case of A to Z only, so the usual spellings of
-    other letters are asked for one by one."""
+    """Whether the prompt holds *word*, in any case. SQLite ignores the case of A to Z only, so the usual
+    spellings of other letters are matched one by one."""
     spellings = {word, word.lower(), word.upper(), word.capitalize()}
     return or_(*(generations.c.prompt.icontains(spelling, autoescape=True) for spelling in sorted(spellings)))

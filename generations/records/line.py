@@ -1,4 +1,4 @@
-"""Whose turn it is: the line before the image service, fair between people."""
+"""The line before the image service: who is admitted next, fair between people."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from store.database import Transaction
 from store.statements import serialize
 from store.tables import one_of
 
-LINE = "line"  # who counts the line and then changes it does so alone: serialize(tx, LINE)
+LINE = "line"  # the lock for counting and then changing the line: serialize(tx, LINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """One person's images before the service: waiting for their turn, and past it."""
+    """One person's images: waiting in line, and in flight."""
 
     user_id: int
     waiting: int
@@ -26,37 +26,37 @@ class Demand:
 
 
 async def waiting_count(tx: Transaction) -> int:
-    """Images whose turn has not come."""
+    """Count the images that are not admitted."""
     return await _count(tx, is_waiting)
 
 
 async def in_flight_count(tx: Transaction) -> int:
-    """Images whose turn has come and that have not ended."""
+    """Count the images that are admitted and have not ended."""
     return await _count(tx, is_in_flight)
 
 
 async def running_count(tx: Transaction) -> int:
-    """Tasks that the service has taken and that are not known to have ended, over all processes."""
+    """Count the tasks that the service has taken and that are not known to have ended, over all processes."""
     return await _count(tx, is_in_flight & one_of(images.c.state, State.RUNNING))
 
 
 async def has_free_slot(tx: Transaction, slots: int) -> bool:
     """Whether one more POST may be made when *slots* tasks may run at once: running, or about to be posted.
 
-    Nobody else decides so until this transaction ends, so whoever gets True moves its image to SUBMITTING in it.
+    Locks the line until this transaction ends; a caller that gets True moves its image to SUBMITTING in it.
     """
     await serialize(tx, LINE)
     return await _count(tx, is_in_flight & one_of(images.c.state, State.SUBMITTING, State.RUNNING)) < slots
 
 
 async def held_count(tx: Transaction, user_id: int) -> int:
-    """Images of one person that credits are held for."""
+    """Count the images of one person that credits are held for."""
     own = images.c.user_id == user_id
     return await _count(tx, own & is_waiting) + await _count(tx, own & is_in_flight)
 
 
 async def demands(tx: Transaction) -> list[Demand]:
-    """What everybody has before the service, in no order."""
+    """Return the demand of every person, in no order."""
     one, none = literal_column("1", Integer), literal_column("0", Integer)
     both = union_all(
         select(images.c.user_id, one.label("waiting"), none.label("in_flight")).where(is_waiting),
@@ -67,7 +67,7 @@ async def demands(tx: Transaction) -> list[Demand]:
 
 
 async def admit(tx: Transaction, *, now_ms: int, max_in_flight: int, max_per_user: int) -> list[int]:
-    """Give their turn to as many images as may be made at once, and make them due now.
+    """Admit as many images as may be made at once, and make them due now.
 
     Only generations whose card Discord has taken; at most *max_per_user* of one person. Everybody's first image comes
     before anybody's second, counting those being made; among equals, first come, first served. Returns the ids of the
@@ -87,11 +87,11 @@ async def admit(tx: Transaction, *, now_ms: int, max_in_flight: int, max_per_use
         .limit(free)
     )
     chosen = [(row.generation_id, row.position) for row in await tx.execute(next_ones)]
-    return await _give_turns(tx, chosen, now_ms)
+    return await _admit_chosen(tx, chosen, now_ms)
 
 
 async def line_of(tx: Transaction, generation_id: int, *, max_per_user: int) -> Line | None:
-    """The place of the generation's first waiting image, in the order in which turns are given; None: none waits."""
+    """Return the place of the generation's first waiting image, in the order of admission; None: none waits."""
     line = _line()
     numbered = select(line, func.row_number().over(order_by=_order(line)).label("number")).subquery()
     mine = select(numbered).where(numbered.c.generation_id == generation_id).order_by(numbered.c.number).limit(1)
@@ -102,7 +102,7 @@ async def line_of(tx: Transaction, generation_id: int, *, max_per_user: int) -> 
 
 
 def _line(*conditions: ColumnElement[bool]) -> Subquery:
-    """Every waiting image with its place among its person's own, and its turn: that place after those in flight."""
+    """Select every waiting image, its place among its person's own, and its turn: that place plus those in flight."""
     flying = (
         select(images.c.user_id, func.count().label("images"))
         .where(is_in_flight)
@@ -132,7 +132,7 @@ def _order(line: Subquery) -> list[ColumnElement[Any]]:
     return [line.c.turn, line.c.created_at_ms, line.c.generation_id, line.c.position]
 
 
-async def _give_turns(tx: Transaction, chosen: list[tuple[int, int]], now_ms: int) -> list[int]:
+async def _admit_chosen(tx: Transaction, chosen: list[tuple[int, int]], now_ms: int) -> list[int]:
     ids = sorted({generation_id for generation_id, _ in chosen})
     if not ids:
         return []

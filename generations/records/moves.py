@@ -1,4 +1,4 @@
-"""An image's way from state to state. The row says where it is; a writer that thinks otherwise changes nothing."""
+"""Move images from state to state. A writer that expects another state than the row has changes nothing."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def move(
     """Bring *image* from the state it is believed to be in to *target*, and return it as it is then.
 
     *fence*: the worker's claim; None for a decision that is not a worker's (a person's cancel). Where nothing is left
-    to do, *due_at_ms* is None unless given. A move to one of VISIBLE_ENDINGS gives the card news to show.
+    to do, *due_at_ms* is None unless given. A move to one of VISIBLE_ENDINGS makes a new revision.
     Raises LostClaim; MovedOn when the image was cancelled or given its task meanwhile; IllegalMove when MOVES has no
     such move, or the image is not where the caller thought for any other reason.
     """
@@ -50,8 +50,8 @@ async def move(
         changes.setdefault("due_at_ms", None)
     moved = await _write(tx, image, target, fence, changes)
     if target in VISIBLE_ENDINGS:
-        news = update(generations).where(generations.c.id == image.generation_id)
-        await tx.execute(news.values(revision=generations.c.revision + 1))
+        revised = update(generations).where(generations.c.id == image.generation_id)
+        await tx.execute(revised.values(revision=generations.c.revision + 1))
     return moved
 
 
@@ -63,10 +63,10 @@ async def update_image(tx: Transaction, image: Image, *, fence: int | None, **ch
 async def adopt_task(
     tx: Transaction, generation_id: int, position: int, task_id: str, due_at_ms: int, *, by_submitter: bool = False
 ) -> bool:
-    """Note the task of an image whose submit had no known outcome, and look at it at *due_at_ms*.
+    """Note the task of an image whose submit had no known outcome, and poll it at *due_at_ms*.
 
-    *by_submitter*: who asks made the one POST of this image, and has its answer; then an image that another claim has
-    not called unknown yet runs on as if nothing had happened.
+    *by_submitter*: the caller made the one POST of this image and has its answer; then an image that no other claim
+    has ended as unknown yet becomes RUNNING.
     False, and nothing changed, for any other image, or when another image has this task.
     """
     await lock_generation(tx, generation_id, None)

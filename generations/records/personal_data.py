@@ -19,8 +19,8 @@ _oldest_first = generations.c.id.asc()
 _its_images = images.c.generation_id == generations.c.id
 _keeps = exists().where(_its_images, one_of(images.c.state, State.UNDELIVERED))
 
-# Every table that knows generations, whoever adds one: what refers to others first.
-_HANGING = [table for table in reversed(metadata.sorted_tables) if "generation_id" in table.c]
+# Every table with a generation_id; tables that refer to others come first.
+_DEPENDENT = [table for table in reversed(metadata.sorted_tables) if "generation_id" in table.c]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ async def tally(tx: Transaction, user_id: int) -> Tally:
 async def full_rows(tx: Transaction, user_id: int, *, above: int, limit: int) -> list[dict[str, Any]]:
     """Every column of a person's generations, oldest first; each with its images' columns under "images".
 
-    Those whose id is *above* the last one that was read.
+    Only those with an id above *above*, the last one that was read.
     """
     page = select(generations).where(generations.c.user_id == user_id, generations.c.id > above)
     rows = [dict(row) for row in (await tx.execute(page.order_by(_oldest_first).limit(limit))).mappings()]
@@ -61,45 +61,45 @@ async def full_rows(tx: Transaction, user_id: int, *, above: int, limit: int) ->
 
 
 async def lock_own(tx: Transaction, user_id: int) -> list[int]:
-    """Nobody else changes any of a person's generations until this transaction ends. Their ids."""
+    """Lock all generations of a person until this transaction ends. Returns their ids."""
     own = select(generations.c.id).where(generations.c.user_id == user_id)
     return list(await tx.scalars(own.order_by(_oldest_first).with_for_update()))
 
 
 async def unfinished_count(tx: Transaction, user_id: int) -> int:
-    """A person's images that wait, are made, or are about to be posted; and one for each card that owes them news."""
+    """Count a person's images that wait, are made or are about to be posted, and one for each unpublished revision."""
     own = generations.c.user_id == user_id
     under_way = one_of(images.c.state, *sorted(HELD), State.SUCCEEDED)
     busy = select(func.count()).select_from(images).join(generations, _its_images).where(own, under_way)
-    owed = generations.c.published_revision < generations.c.revision
+    unpublished = generations.c.published_revision < generations.c.revision
     quiet = ~exists().where(_its_images, under_way)
-    news = select(func.count()).select_from(generations).where(own, owed, quiet)
-    return (await tx.scalar(busy) or 0) + (await tx.scalar(news) or 0)
+    cards = select(func.count()).select_from(generations).where(own, unpublished, quiet)
+    return (await tx.scalar(busy) or 0) + (await tx.scalar(cards) or 0)
 
 
 async def erase(tx: Transaction, locked_ids: Sequence[int]) -> None:
-    """Delete generations with all that hangs on them; a claim of one of them is lost.
+    """Delete generations and their rows in all dependent tables; claims on them are lost.
 
-    They go by their ids, so that one that is asked for at this moment stays whole.
+    Only these ids are deleted, so a generation that is requested at this moment stays whole.
     """
     for start in range(0, len(locked_ids), ERASED_AT_ONCE):
         ids = locked_ids[start : start + ERASED_AT_ONCE]
-        for table in _HANGING:
+        for table in _DEPENDENT:
             await tx.execute(delete(table).where(table.c.generation_id.in_(ids)))
         await tx.execute(delete(generations).where(generations.c.id.in_(ids)))
 
 
 async def purge(tx: Transaction, *, from_id: int, before_ms: int, limit: int) -> int | None:
-    """Take the words, links, tokens and details out of up to *limit* generations older than *before_ms*.
+    """Delete the words, links, tokens and details of up to *limit* generations older than *before_ms*.
 
     Those that are not at rest yet are left for later: without its address a kept image could never be posted, so it is
     refunded first (generations.worker.kept_images). Returns the id to go on from; None: there is no more now.
     """
     born_before = max(0, before_ms - DISCORD_EPOCH_MS) << 22  # ids are snowflakes: Discord docs, Reference
-    told = select(generations.c.id, _is_at_rest(before_ms).label("at_rest")).where(
+    old = select(generations.c.id, _is_at_rest(before_ms).label("at_rest")).where(
         generations.c.id >= from_id, generations.c.id < born_before, generations.c.prompt != ""
     )
-    rows = (await tx.execute(told.order_by(_oldest_first).limit(limit).with_for_update())).all()
+    rows = (await tx.execute(old.order_by(_oldest_first).limit(limit).with_for_update())).all()
     ids = [row.id for row in rows if row.at_rest]
     await tx.execute(delete(callbacks).where(callbacks.c.generation_id.in_(ids)))
     await tx.execute(
@@ -115,8 +115,8 @@ async def purge(tx: Transaction, *, from_id: int, before_ms: int, limit: int) ->
 
 
 def _is_at_rest(now_ms: int) -> ColumnElement[bool]:
-    """Nothing will be done for it or shown of it any more."""
+    """Whether it is not due, unclaimed, published, and without kept images."""
     lease = generations.c.lease_until_ms
     unclaimed = lease.is_(None) | (lease <= now_ms)
-    told = generations.c.published_revision >= generations.c.revision
-    return generations.c.due_at_ms.is_(None) & unclaimed & told & ~_keeps
+    published = generations.c.published_revision >= generations.c.revision
+    return generations.c.due_at_ms.is_(None) & unclaimed & published & ~_keeps

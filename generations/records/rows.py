@@ -1,4 +1,4 @@
-"""Rows <-> the frozen dataclasses of generations.model, and the lock on one generation's row."""
+"""Convert rows to the dataclasses of generations.model and back, and lock the row of a generation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ needs_token_to_delete = _separate.correlate(generations) & (generations.c.privat
 
 
 async def lock_generation(tx: Transaction, generation_id: int, fence: int | None) -> RowMapping:
-    """The generation's row, nobody else's to change until this transaction ends.
+    """Lock the generation's row until this transaction ends, and return it.
 
     Raises LostClaim when it has another fence than *fence* (None: any will do), or is not there.
     """
@@ -33,7 +33,7 @@ async def lock_generation(tx: Transaction, generation_id: int, fence: int | None
 
 
 async def with_images(tx: Transaction, rows: Iterable[RowMapping]) -> list[Generation]:
-    """The generations of *rows*, in their order, each with its images."""
+    """Return the generations of *rows*, in their order, each with its images."""
     rows = list(rows)
     if not rows:
         return []
@@ -91,7 +91,7 @@ def read_image(row: Mapping[Any, Any]) -> Image:
 
 
 def generation_columns(generation: Generation) -> dict[str, Any]:
-    """What a new generation's row holds: no lease yet, and due when the first of its images is."""
+    """Return the columns of a new generation: no lease, and due when the first of its images is."""
     request, origin = generation.request, generation.origin
     return {
         "id": generation.id,
@@ -127,5 +127,5 @@ def image_columns(image: Image, user_id: int) -> dict[str, Any]:
 
 
 def plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Enums as their values."""
+    """Replace enums by their values."""
     return {name: str(value) if isinstance(value, str) else value for name, value in values.items()}

@@ -1,4 +1,4 @@
-"""Whether what is about to be shown is still true, and what an edit that came too late makes necessary."""
+"""Find out whether an edit of a card is or was stale, and make the rows agree with the card after a stale one."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ from store.database import Transaction
 
 
 async def load_fence(tx: Transaction, generation_id: int) -> int | None:
-    """The number of the newest claim; None for a generation that is not there."""
+    """Load the fence of the newest claim; None: there is no such generation."""
     return await tx.scalar(select(generations.c.fence).where(generations.c.id == generation_id))
 
 
-async def reconcile_card(tx: Transaction, told: Generation, attachment_ids: Mapping[int, int], now_ms: int) -> bool:
-    """The card says what *told* said, perhaps after something newer. Whether it must be shown again.
+async def reconcile_card(tx: Transaction, edited: Generation, attachment_ids: Mapping[int, int], now_ms: int) -> bool:
+    """Note that the card shows *edited*, perhaps over something newer. Returns whether it has to be published again.
 
-    *standing*: the attachments that it holds now, by image position; empty: those it held were left alone. Images
-    that it held before are to be posted again.
+    *attachment_ids*: the attachments that are on it now, by image position; empty: they were left alone. Images that
+    the edit removed become SUCCEEDED, so that they are posted again.
     """
-    now = await load_locked(tx, told.id)
-    if now is None or (now.message_id, now.card_channel_id) != (told.message_id, told.card_channel_id):
+    now = await load_locked(tx, edited.id)
+    if now is None or (now.message_id, now.card_channel_id) != (edited.message_id, edited.card_channel_id):
         return False
     believed = attachment_ids and not _replaced_since(now, attachment_ids)
-    lost = [await _set_right(tx, image, attachment_ids, now_ms) for image in now.images] if believed else []
-    if not any(lost) and now.revision <= told.revision:
+    lost = [await _correct_image(tx, image, attachment_ids, now_ms) for image in now.images] if believed else []
+    if not any(lost) and now.revision <= edited.revision:
         return False
-    owed: dict[str, Any] = {"revision": generations.c.revision + 1, "due_at_ms": now_ms}
+    changes: dict[str, Any] = {"revision": generations.c.revision + 1, "due_at_ms": now_ms}
     if now.request.prompt:  # or its person has asked to be forgotten
-        # The token may have been wiped when all was shown; it alone reaches a private card, and it is still known here.
-        owed["token"] = now.origin.token or told.origin.token
-    await tx.execute(update(generations).where(generations.c.id == told.id).values(owed))
+        # The token may have been wiped since; it alone reaches a private card, and *edited* still has it.
+        changes["token"] = now.origin.token or edited.origin.token
+    await tx.execute(update(generations).where(generations.c.id == edited.id).values(changes))
     return True
 
 
 def _replaced_since(now: Generation, attachment_ids: Mapping[int, int]) -> bool:
-    """Whether *standing* was on the card before what the rows know: ids grow, and an image that is put up anew has a
-    new one (Discord docs: Reference, "Snowflakes")."""
+    """Whether *attachment_ids* are older than those in the rows: ids grow, and an image that is posted again has a new
+    one (Discord docs: Reference, "Snowflakes")."""
     known = now.attachment_ids
     return any(found < known.get(position, found) for position, found in attachment_ids.items())
 
 
-async def _set_right(tx: Transaction, image: Image, attachment_ids: Mapping[int, int], now_ms: int) -> bool:
-    """Make the row of *image* agree with the card. Whether its image is there no more."""
+async def _correct_image(tx: Transaction, image: Image, attachment_ids: Mapping[int, int], now_ms: int) -> bool:
+    """Make the row of *image* agree with the card. Returns whether its image is no longer there."""
     if image.state is not State.DELIVERED or image.attachment_id is None:
         return False
     found = attachment_ids.get(image.position)

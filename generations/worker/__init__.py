@@ -1,1 +1,1 @@
-"""Brings every generation to its end: claims, submits, polls, publishes. Knows no Discord library."""
+"""The worker: claims generations, submits, polls and publishes. Knows no Discord library."""

@@ -17,15 +17,15 @@ from images.image_memory import ImageMemory
 from qwen.models import Size
 from store.database import Database
 
-LEAP_SECONDS = 0.25  # more than two readings of clocks lie apart by; a time server steps by half of it and more
+LEAP_SECONDS = 0.25  # more than passes between two readings; a time server steps by half of it and more
 
 
 @dataclass(slots=True)
 class PollGuard:
-    """Keeps looks apart even when the wall clock leaps: monotonic seconds of the last one's end, by name.
+    """Keep polls apart even when the wall clock jumps: the monotonic seconds of the last poll's end, by name.
 
-    A name is the id of a task or an image, or poll_turns.called_name. The rows say when an image is due by the wall
-    clock. After it has leapt they are not believed for one pause: another process on this machine may just have looked.
+    A name is the id of a task or an image, or that of an image's polls after calls. Rows say when an image is due by
+    the wall clock. After a jump they are not trusted for POLL_SECONDS: another process here may just have polled.
     """
 
     clock: Clock
@@ -34,13 +34,13 @@ class PollGuard:
     ahead: float | None = None  # the wall clock's seconds less the monotonic clock's, when they were last compared
 
     def wait_seconds(self, *names: str) -> float:
-        """How long there must not be another look of any of these *names*."""
+        """How long there must be no other poll under any of these *names*."""
         self.compare_clocks()
         last = max(self.ends.get(name, self.leapt_at) for name in names)
         return max(0.0, last + POLL_SECONDS - self.clock.monotonic())
 
     def compare_clocks(self) -> None:
-        """Notice a leap of the wall clock since the last time."""
+        """Notice a jump of the wall clock since the last call."""
         now = self.clock.monotonic()
         ahead = self.clock.now_ms() / 1000 - now
         if self.ahead is not None and ahead - self.ahead > LEAP_SECONDS:
@@ -48,7 +48,7 @@ class PollGuard:
         self.ahead = ahead
 
     def poll_ended(self, *names: str) -> None:
-        """A look has just ended. Entries past their use are dropped as new ones come, oldest first."""
+        """Note that a poll has just ended. Old entries are dropped."""
         now = self.clock.monotonic()
         for name in names:
             self.ends.pop(name, None)
@@ -61,7 +61,7 @@ class PollGuard:
 
 @dataclass(slots=True)
 class StepContext:
-    """Everything a step needs, by name."""
+    """Services, clocks and limits, shared by all steps of a process."""
 
     database: Database
     ledger: Ledger
@@ -75,8 +75,8 @@ class StepContext:
     deadline_seconds: int
     callbacks: Callbacks | None = None  # None: the service is not asked to call back
     pings: Pings | None = None  # None: nobody is pinged
-    maintenance: Sequence[Callable[[], Awaitable[None]]] = ()  # what else is to be kept in order, every so often
-    retention_days: int = 0  # after so many days addresses are purged; 0: never
+    maintenance: Sequence[Callable[[], Awaitable[None]]] = ()  # maintenance of other services, run regularly
+    retention_days: int = 0  # days after which addresses are purged; 0: never
     kept_checks: set[str] = field(default_factory=set[str])  # ids of kept images that are checked in this process now
     images: ImageMemory = field(default_factory=ImageMemory)
     guard: PollGuard = field(init=False)
@@ -89,21 +89,21 @@ class StepContext:
         return self.clock.now_ms() + round(seconds * 1000)
 
     def first_poll_seconds(self, size: Size) -> float:
-        """Seconds from a POST to the first look at its task: later where a callback should come before."""
+        """Seconds from a POST to the first poll of its task: later where a callback should come before."""
         if self.callbacks is None:
             return self.schedule.first_poll_seconds(size)
         return self.schedule.backstop_seconds(size)
 
     @property
     def poll_seconds(self) -> float:
-        """Seconds between two looks at one task that is being made."""
+        """Seconds between two polls of one task that is being made."""
         return POLL_SECONDS if self.callbacks is None else BACKSTOP_SECONDS
 
     async def run_maintenance(self) -> None:
-        """Forget what is of no more use, and do the chores."""
+        """Delete old tokens, callbacks and kept images, and run the *maintenance* of other services."""
         async with self.database.transaction() as tx:
             await records.wipe_tokens(tx, self.clock.now_ms())
             await records.forget_callbacks(tx, self.clock.now_ms() - round(INTEREST_SECONDS * 1000))
         self.images.forget_stale(self.clock.monotonic())
-        for chore in self.maintenance:
-            await chore()
+        for run in self.maintenance:
+            await run()

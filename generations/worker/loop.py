@@ -1,4 +1,4 @@
-"""The loop that brings every generation to its end: claim, one step, show, give the claim back.
+"""The loop that brings every generation to its end: claim, do one step, publish, give the claim back.
 
 Work is taken by lease and fence, so any process may finish any image and a killed one is replaced when its lease
 runs out. Knows rows, steps and the Delivery protocol; knows no Discord and no SQL.
@@ -30,15 +30,15 @@ from store.errors import DatabaseBroken, DatabaseLost
 
 log = logging.getLogger("qwen_imagine.worker")
 
-LEASE_SECONDS = 10.0  # a killed process's work waits this long at most; far above one loop's stall
-IDLE_SECONDS = 1.0  # rows written by another process are noticed at least this often
+LEASE_SECONDS = 10.0  # the work of a killed process waits this long at most
+IDLE_SECONDS = 1.0  # rows of other processes are noticed at least this often
 ROUND_SECONDS = 0.02  # the least time between two rounds while steps are in flight
 MAINTENANCE_SECONDS = 30.0
 WELL_SECONDS = 10.0  # without a round for so long something is wrong
 MAX_STEPS = 64  # steps in flight in one process
 DRAIN_SECONDS = 18.0  # of the 25 s that bot.py has for a stop
-SAVE_SECONDS = 1.0  # of them for what was learned, also when a step takes too long
-UNANSWERED_RETRY_SECONDS = 10.0
+SAVE_SECONDS = 1.0  # of these, for saving what was learned, also when a step takes too long
+FIND_CARD_RETRY_SECONDS = 10.0
 
 
 class Worker:
@@ -67,25 +67,25 @@ class Worker:
         self._round_ended_at = float("-inf")
 
     def nudge(self) -> None:
-        """Something may be due at once: a new request, a cancel."""
+        """Begin a round now: something may be due, such as a new request or a cancel."""
         self._wake.set()
 
     def is_well(self) -> bool:
-        """Whether the loop goes round and the database answers it: no round takes long, and each asks the database."""
+        """Whether a round ended within the last WELL_SECONDS. Each round reads the database."""
         return self._clock.monotonic() - self._round_ended_at < WELL_SECONDS
 
     # -- the loop ----------------------------------------------------------------------------------------------
 
     async def step(self) -> int:
-        """Do everything that is due now, once, and wait until it is done. Returns the number of generations."""
+        """Do everything that is due now and wait until it is done. Returns the number of generations."""
         claimed = await self._claim(MAX_STEPS)
         await asyncio.gather(*(self._advance(generation) for generation in claimed))
         return len(claimed)
 
     async def run(self) -> None:
-        """Work until drain() is called. A slow step never holds up the others.
+        """Work until drain() is called. A slow step does not delay the others.
 
-        Raises DatabaseBroken, after the owner was told: no further round could change anything.
+        Raises DatabaseBroken after alerting the owner: no further round could change anything.
         """
         while not self._stopping.is_set():
             self._wake.clear()
@@ -108,7 +108,7 @@ class Worker:
                 log.exception(said, IDLE_SECONDS, extra=REPEATS)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), wait)
-            if self._running:  # what ends together is followed by one round, not by one each
+            if self._running:  # steps that end together are followed by one round
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), ROUND_SECONDS)
 
@@ -142,7 +142,7 @@ class Worker:
         task.add_done_callback(lambda _: self.nudge())
 
     async def _claim(self, free: int) -> list[Generation]:
-        """Let those whose turn it is out of the line, then take what is due."""
+        """Admit images from the line, then claim what is due."""
         self._context.guard.compare_clocks()
         if free <= 0:
             return []
@@ -155,7 +155,7 @@ class Worker:
             )
         if self._clock.monotonic() - began < LEASE_SECONDS - POLL_SECONDS:
             return claimed
-        # Whoever takes these over when the lease ends may look at their tasks at once.
+        # The process that takes these over when the lease ends may poll their tasks at once.
         log.warning(
             "the database took too long to hand out work; it is due again when the lease runs out", extra=REPEATS
         )
@@ -170,7 +170,7 @@ class Worker:
         return min(IDLE_SECONDS, max(0.01, (due_ms - now_ms) / 1000))
 
     def _free_steps(self) -> int:
-        """How many more may begin. Those that wait for memory hold up nobody who needs none."""
+        """How many more steps may begin. Those that wait for memory don't count."""
         return MAX_STEPS - len(self._running) + self._context.images.waiting
 
     async def _run_maintenance(self) -> None:
@@ -188,7 +188,8 @@ class Worker:
     # -- one claimed generation ----------------------------------------------------------------------------------
 
     async def _advance(self, generation: Generation) -> None:
-        """One claim, from taking to giving back. Whatever fails, the lease runs out and the rows say what is next."""
+        """Work on one claim until it is given back. After any failure the lease runs out and the rows say what is
+        next."""
         try:
             async with self._lease(generation):
                 if await self._has_card(generation):
@@ -211,8 +212,8 @@ class Worker:
                 await records.release_claim(tx, generation.id, generation.fence)
 
     async def _advance_claimed(self, generation: Generation) -> None:
-        """Do what is due, and show what is new. While Discord can't be reached no image is fetched again, and those
-        at hand stay in memory."""
+        """Do what is due, and publish what is new. While Discord can't be reached no image is downloaded again, and
+        those in memory stay there."""
         due = due_images(generation.images, self._clock.now_ms())
         was_asked = any(image.state is State.SUCCEEDED for image in due)
         delay = self._delivery.publish_delay_seconds(generation) if was_asked else 0.0
@@ -226,17 +227,17 @@ class Worker:
                 delay = self._delivery.publish_delay_seconds(generation)
             async with self._database.transaction() as tx:
                 generation = await _reload(tx, generation)
-                has_news = generation.is_unpublished or bool(image_files or delay)
-                if not has_news:
+                has_changes = generation.is_unpublished or bool(image_files or delay)
+                if not has_changes:
                     await records.release_claim(tx, generation.id, generation.fence)
-            if not has_news:
+            if not has_changes:
                 await self._publish_progress(generation)
             elif not await self._publish(generation, image_files, delay):
                 for position, image_file in image_files.items():
                     reservation.keep(generation.images[position].image_id, image_file, self._clock.monotonic())
 
     async def _publish(self, generation: Generation, image_files: dict[int, FoundImage], delay: float) -> bool:
-        """Show what is new, or put it off for *delay* seconds if that is above 0. False: it was put off."""
+        """Publish what is new, or postpone it for *delay* seconds if that is above 0. False: it was postponed."""
         if not delay:
             return await self.publisher.publish(generation, image_files)
         await self.publisher.postpone(generation, DeliveryDelayed(delay))
@@ -244,7 +245,7 @@ class Worker:
 
     async def _publish_progress(self, generation: Generation) -> None:
         if generation.finished:
-            await self.publisher.ping(generation)  # a process may have died between the show and this
+            await self.publisher.ping(generation)  # a process may have died after publishing and before this
         else:
             await self.publisher.publish_progress(generation)
 
@@ -267,13 +268,14 @@ class Worker:
         return image_files
 
     async def _has_card(self, generation: Generation) -> bool:
-        """Whether Discord has taken the card. A process may have died between the answer and its row."""
+        """Whether Discord has the card; looks it up where it is not confirmed, since a process may have died in
+        between."""
         if generation.message_id is not None:
             return True
         try:
             message_id = await self._delivery.find_card(generation)
         except DeliveryDelayed as delayed:
-            seconds = max(UNANSWERED_RETRY_SECONDS, delayed.retry_after_seconds)
+            seconds = max(FIND_CARD_RETRY_SECONDS, delayed.retry_after_seconds)
             retry_at_ms = self._clock.now_ms() + round(seconds * 1000)
             async with self._database.transaction() as tx:
                 for image in due_images(generation.images, self._clock.now_ms()):

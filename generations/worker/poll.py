@@ -24,10 +24,10 @@ from store.key_values import load_value, save_value
 
 log = logging.getLogger("qwen_imagine.worker")
 
-LOST_TASK_POLLS = 5  # so many "no such task" in a row before it is believed
-MISSING_IMAGE_POLLS = 5  # so many times an image that was said to be there may be missing
-KEEP_FETCHING_SECONDS = 3600  # a paid image whose download fails is asked for again for so long
-PRICE_ALERTED_KEY = "price_alerted:v1"  # the most credits for one image that the owner was told of
+LOST_TASK_POLLS = 5  # 404s in a row before a task counts as lost
+MISSING_IMAGE_POLLS = 5  # failed downloads of a finished image before it counts as missing
+KEEP_FETCHING_SECONDS = 3600  # how long the download of a paid image is tried again
+PRICE_ALERTED_KEY = "price_alerted:v1"  # the highest price of one image that the owner was alerted to
 
 
 class PollStep(TaskStep):
@@ -171,7 +171,7 @@ class PollStep(TaskStep):
         log.info("image %s: ready after %d poll(s), %d credits", image.image_id, image.polls + 1, charged)
 
     async def _check_price(self, task: Task) -> None:
-        """Tell the owner when the service took more than people pay: they pay the price shown, the owner the rest.
+        """Alert the owner when the service took more than people pay: they pay the price shown, the owner the rest.
 
         Once for each price, also over restarts and processes: again only when it is higher than the last one.
         """

@@ -1,4 +1,4 @@
-"""When a task may be polled: its distance to earlier polls, pauses, the budget, and the calls that polls follow.
+"""Decide when a task may be polled: intervals, pauses, the budget, and the calls that polls follow.
 
 Knows rows and clocks; knows no answer of the service.
 """

@@ -1,4 +1,4 @@
-"""What can honestly be said about an image that is not there yet. Pure: estimates from past images only."""
+"""Estimate the progress of a generation from past images. Pure."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import replace
 from generations.model import IN_FLIGHT, Estimate, Generation, Image, Line, Progress
 from generations.poll_schedule import PollSchedule
 
-SHARE_MAX = 0.95  # the service reports no percentage, so the bar never claims more
+SHARE_MAX = 0.95  # the service reports no percentage, so the bar is never full
 SLOW_AFTER_FAILURES = 2
 
 
 def progress_of(
     generation: Generation, line: Line | None, schedule: PollSchedule, *, now_ms: int, slots: int, in_flight: int
 ) -> Progress:
-    """The near future of *generation*. *slots*: images that may be made at once; *in_flight*: whose turn came.
+    """Return the progress of *generation*. *slots*: images that may be made at once; *in_flight*: images admitted.
 
-    After a 429 more images may have had their turn than can be made: these come before the line.
+    After a 429 more images may be admitted than can be made: these come before the line.
     """
     being_made = [image for image in generation.images if image.state in IN_FLIGHT]
     too_many = max(0, in_flight - slots)
@@ -26,7 +26,7 @@ def progress_of(
     elif too_many and generation.cancellable:
         line = Line(too_many, own_running=0, own_cap=1, own_position=1, about_seconds=None)
     if line is not None and line.position + in_flight <= slots and not line.waits_for_own:
-        line = None  # its turn comes at once: there is no line to speak of
+        line = None  # it is admitted at once
     return Progress(
         line=replace(line, about_seconds=_about_seconds(generation, line, schedule, slots)) if line else None,
         estimate=_estimate(generation, being_made, schedule, now_ms) if being_made else None,
@@ -43,7 +43,7 @@ def _about_seconds(generation: Generation, line: Line, schedule: PollSchedule, s
 
 
 def _estimate(generation: Generation, images: list[Image], schedule: PollSchedule, now_ms: int) -> Estimate:
-    """Told by the image that was begun last: the card is ready when that one is."""
+    """Estimate by the image that was begun last: the card is ready when that one is."""
     size = generation.request.size
     begun_ms = max(image.submitted_at_ms or now_ms for image in images)
     age = max(0.0, (now_ms - begun_ms) / 1000)

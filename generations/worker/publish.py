@@ -1,4 +1,4 @@
-"""From the rows to the card: news are shown, what came of it is written down, and the claim is given back.
+"""Publish a generation: hand it to Delivery, note the result, give the claim back.
 
 Knows rows and the Delivery protocol; knows no Discord, no SQL and no loop.
 """
@@ -28,7 +28,7 @@ log = logging.getLogger("qwen_imagine.worker")
 
 
 class Publisher:
-    """What a worker does once there is something to show. *slots*: how many images may be in flight now."""
+    """Publishes for a worker. *slots*: how many images may be in flight now."""
 
     def __init__(
         self, context: StepContext, service: Generations, delivery: Delivery, slots: Callable[[], int]
@@ -42,13 +42,13 @@ class Publisher:
         self._stale_edit_guard = StaleEditGuard(context.database, context.clock)
 
     async def publish_progress(self, generation: Generation) -> None:
-        """Say how it goes, some time soon."""
+        """Have the card edited to the present progress, soon."""
         self._delivery.publish_progress(generation, await self.progress(generation))
 
     async def publish(self, generation: Generation, image_files: Mapping[int, FoundImage]) -> bool:
-        """Show what is new and give the claim back. False: Discord could not take it now, and it is due again later.
+        """Publish what is new and give the claim back. False: Discord could not take it now, and it is due again later.
 
-        *images*: by position, those of images that succeeded. Raises LostClaim.
+        *image_files*: by position, those of images that succeeded. Raises LostClaim.
         """
         progress = await self.progress(generation)
         try:
@@ -56,7 +56,7 @@ class Publisher:
         except DeliveryDelayed as delayed:
             await self.postpone(generation, delayed)
             return False
-        async with self._landing(generation, result.attachments):
+        async with self._reconciling(generation, result.attachments):
             await self._record_result(generation, image_files, result)
         if result.card_retry_seconds is None:
             await self.ping(generation)
@@ -66,22 +66,22 @@ class Publisher:
         return True
 
     async def postpone(self, generation: Generation, delayed: DeliveryDelayed) -> None:
-        """Give the claim back; what is to be shown is due again when *delayed* says. Raises LostClaim."""
+        """Give the claim back; publishing is due again when *delayed* says. Raises LostClaim."""
         log.warning("generation %s: %s", generation.id, delayed, extra=REPEATS)
         due_at_ms = self._context.after(delayed.retry_after_seconds)
-        async with self._landing(generation, {}), self._database.transaction() as tx:
+        async with self._reconciling(generation, {}), self._database.transaction() as tx:
             for image in generation.images:
                 if image.state is State.SUCCEEDED:
                     await records.update_image(tx, image, fence=generation.fence, due_at_ms=due_at_ms)
             await records.release_claim(tx, generation.id, generation.fence, retry_publish_at_ms=due_at_ms)
 
     async def ping(self, generation: Generation) -> None:
-        """Tell the person that all has come to an end, if that is wanted. A second time changes nothing."""
+        """Ping the person once all has ended, if they want that. A second call changes nothing."""
         if generation.finished and self._context.pings is not None:
             await self._context.pings.handle_finished(generation)
 
     async def progress(self, generation: Generation) -> Progress:
-        """What can be said of the near future of *generation*."""
+        """Return the progress of *generation*."""
         line, in_flight = await self._service.place_in_line_of(generation)
         now_ms = self._clock.now_ms()
         return progress_of(
@@ -89,15 +89,15 @@ class Publisher:
         )
 
     async def first_progress(self, generation: Generation) -> Progress:
-        """The same for a card that is about to be sent for the first time: a database that is away must not stop it."""
+        """Return the same for a card that is sent for the first time; a lost database must not stop it."""
         try:
             return await self.progress(generation)
         except DatabaseLost:
             return Progress()
 
     @contextlib.asynccontextmanager
-    async def _landing(self, generation: Generation, attachments: Mapping[int, int]) -> AsyncGenerator[None]:
-        """Around the writing down of a show: when the claim is lost, what landed may have covered something newer."""
+    async def _reconciling(self, generation: Generation, attachments: Mapping[int, int]) -> AsyncGenerator[None]:
+        """Around noting a result: when the claim is lost, the edit may have replaced something newer."""
         try:
             yield
         except LostClaim:
@@ -121,13 +121,13 @@ class Publisher:
                 if image.state is State.SUCCEEDED and image.position in image_files:
                     check_at_ms = self._context.after(FIRST_CHECK_SECONDS)
                     await _note_posted(tx, image, result, fence=generation.fence, check_at_ms=check_at_ms)
-        log.info("generation %s: shown at %s", generation.id, result.place.value)
+        log.info("generation %s: published at %s", generation.id, result.place.value)
 
 
 async def _note_posted(tx: Transaction, image: Image, result: DeliveryResult, *, fence: int, check_at_ms: int) -> None:
-    """Call an image delivered or kept. *check_at_ms*: when a kept one is checked.
+    """Move an image to DELIVERED or UNDELIVERED (kept). *check_at_ms*: when a kept one is checked.
 
-    Of several images that went one by one, those that landed before there was no place left are delivered.
+    Of several images that were posted one by one, those posted before there was no place left are delivered.
     """
     separate = result.separate.get(image.position)
     kept = result.place is Place.NOWHERE and separate is None and image.position not in result.file_names

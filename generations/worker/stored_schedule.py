@@ -1,4 +1,4 @@
-"""What was learned about the image service, kept in the database from one process to the next. Knows no SQL."""
+"""Keep what was learned about the image service in the database. Knows no SQL."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SLOTS_KEY = "task_slots:v1"
 
 
 class StoredSchedule:
-    """Loads once and saves often; saves nothing before it has loaded, so that nothing learned is forgotten."""
+    """The poll schedule in the database. Saves nothing before it has loaded, so that nothing is overwritten."""
 
     def __init__(self, database: Database, schedule: PollSchedule) -> None:
         self._database = database
@@ -22,7 +22,7 @@ class StoredSchedule:
         self._is_loaded = False
 
     async def load(self) -> None:
-        """Take over what earlier processes learned. Does nothing the second time."""
+        """Load what earlier processes learned. Does nothing the second time."""
         if self._is_loaded:
             return
         async with self._database.transaction() as tx:
@@ -32,31 +32,31 @@ class StoredSchedule:
         self._is_loaded = True
 
     async def save(self) -> None:
-        """Keep what was learned over a restart."""
+        """Store what was learned."""
         if self._is_loaded:
             async with self._database.transaction() as tx:
                 await save_value(tx, SCHEDULE_KEY, self._schedule.dump())
 
 
 class StoredSlots:
-    """Task slots, one row for all processes of a database: the limit is the key's, and they share the key."""
+    """The task slots in the database, one row for all processes, since they share the API key and its limit."""
 
     def __init__(self, database: Database, slots: TaskSlots, clock: Clock) -> None:
         self._database = database
         self._slots = slots
         self._clock = clock
-        self._stored: str | None = None  # what the row said last
+        self._stored: str | None = None  # the row as last read or written
         self._learned = slots.dump()  # what this process knew then
 
     async def load(self) -> None:
-        """Take over what was learned before. Does nothing the second time."""
+        """Load what was learned before. Does nothing the second time."""
         if self._stored is None:
             await self.share()
 
     async def share(self) -> None:
-        """Write down what this process learned since the last time, or take over what another one did.
+        """Store what this process learned since the last call, or load what another one stored.
 
-        Where nobody has learned anything yet, the tasks that run say how many can.
+        Where nothing is stored yet, the tasks that run show how many can.
         """
         async with self._database.transaction() as tx:
             stored = await load_value(tx, SLOTS_KEY)
@@ -71,5 +71,5 @@ class StoredSlots:
 
 
 async def save_slots(tx: Transaction, slots: TaskSlots) -> None:
-    """Keep what was learned over a restart, and for the other processes."""
+    """Store what was learned, for later and other processes."""
     await save_value(tx, SLOTS_KEY, slots.dump())

@@ -31,7 +31,7 @@ log = logging.getLogger("qwen_imagine.worker")
 SLOT_WAIT_SECONDS = 1.0  # until an admitted image looks again for a free task slot
 WRITE_AGAIN_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # pauses while the database is away: nobody else knows the task
 TURNED_AWAY = "QWEN_API_URL or QWEN_API_KEY may be wrong, or this machine is blocked."
-TURNED_AWAY_TRIES = 4  # tries of one image turned away before the API itself, until the operator is told
+TURNED_AWAY_TRIES = 4  # tries of one image turned away before the API itself, until the owner is alerted
 
 
 class SubmitStep(ImageStep):

@@ -1,8 +1,7 @@
-"""How hard the image service may be pressed just now. Pure: time comes in as monotonic seconds.
+"""Limit the calls to the image service. Pure: time comes in as monotonic seconds.
 
-Three limits: pauses after a 429, the number of tasks that may run at once (its limit is not documented, so it is
-learned: docs/decisions/0018-task-slots.md), and a budget for looks, so that what an outage has held up
-comes back in turn.
+Three limits: pauses after a 429, the number of tasks that may run at once (not documented, so it is learned:
+docs/decisions/0018-task-slots.md), and a budget of polls, so that polls after an outage come one after another.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from dataclasses import dataclass, field
 
 from generations.poll_schedule import POLL_SECONDS
 
-POLLS_AT_ONCE_MIN = 20  # so few are no stampede, and on an ordinary day nobody waits
-STALE_TURN_SECONDS = 1.0  # a turn that nobody came for is lost: many kept ones would be a stampede again
+POLLS_AT_ONCE_MIN = 20  # polls that are always allowed at once
+STALE_TURN_SECONDS = 1.0  # a turn that was not taken is dropped: many kept ones would come at once again
 PAUSE_MAX_SECONDS = 300.0
 PAUSE_FIRST_SECONDS = 5.0
 FIRST_SLOTS = 4  # tasks that are tried at once before anything is known; and so many more than are known to run
@@ -24,21 +23,21 @@ TRY_SECONDS_MAX = 1800.0
 
 @dataclass(slots=True)
 class PollBudget:
-    """No more looks a second than *tasks* need that are each looked at every POLL_SECONDS, one second's worth at once.
+    """Allow as many polls a second as *tasks* need that are each polled every POLL_SECONDS, one second's worth at once.
 
-    Whoever comes when it is spent is given a turn, first come, first served, and finds it kept for them.
+    Without budget a poll gets a turn, first come, first served, which is kept for it.
     """
 
     tasks: int
     next_at: float = -math.inf
-    turns: dict[str, float] = field(default_factory=dict[str, float])  # task id -> when it may be looked at
+    turns: dict[str, float] = field(default_factory=dict[str, float])  # task id -> when it may be polled
 
     @property
     def per_second(self) -> float:
         return max(1, self.tasks) / POLL_SECONDS
 
     def wait_seconds(self, task_id: str, now: float) -> float:
-        """How long this task has to wait for its turn; 0: it is looked at now, and the look is spent."""
+        """How long this task has to wait for its turn; 0: it is polled now, and the poll is spent."""
         turn = self.turns.pop(task_id, None)
         if turn is None or now - turn > STALE_TURN_SECONDS:
             at_once = max(POLLS_AT_ONCE_MIN, math.ceil(self.per_second))
@@ -51,7 +50,7 @@ class PollBudget:
         return turn - now
 
     def _forget_stale(self, now: float) -> None:
-        """Turns stand in the order of their times, but for those that were asked for again."""
+        """Drop old turns. They are in the order of their times, but for those that were asked for again."""
         for task_id in list(self.turns):
             if now - self.turns[task_id] <= STALE_TURN_SECONDS:
                 break
@@ -69,7 +68,7 @@ class TaskSlots:
     ceiling: int
     allowed: int = FIRST_SLOTS
     is_limited: bool = False  # by a 429, and no more than `allowed` are tried before try_at
-    try_seconds: float = 0.0  # 0: no 429 was ever met
+    try_seconds: float = 0.0  # 0: there was no 429
     try_at: float = -math.inf
 
     def __post_init__(self) -> None:
@@ -82,20 +81,20 @@ class TaskSlots:
 
     @property
     def expected(self) -> int:
-        """How many may be able to run in a while: all of the ceiling, as long as nothing speaks against it."""
+        """How many may run later: the ceiling, unless a 429 has set a limit."""
         return self.allowed if self.is_limited else self.ceiling
 
     def accepted(self, running: int, now: float) -> None:
-        """A POST was taken, and *running* tasks run with it."""
+        """Learn from an accepted POST; *running* tasks run, this one included."""
         if self.is_limited and now >= self.try_at and running > self.allowed:
             self.is_limited = False
         more = 0 if self.is_limited else 1 if self.try_seconds else FIRST_SLOTS
         self.allowed = min(self.ceiling, max(self.allowed, running + more))
 
     def refused(self, running: int, now: float) -> None:
-        """A POST met a 429 while *running* tasks ran. All of one wave count as one, and the last one knows best."""
+        """Learn from a 429 on a POST while *running* tasks ran. All of one wave count as one; the last one decides."""
         if not self.is_limited or now >= self.try_at:
-            was_quiet = now - self.try_at > TRY_SECONDS_MAX  # the last 429 is history
+            was_quiet = now - self.try_at > TRY_SECONDS_MAX  # the last 429 was long ago
             grown = FIRST_TRY_SECONDS if was_quiet else self.try_seconds * 2
             self.try_seconds = min(TRY_SECONDS_MAX, max(FIRST_TRY_SECONDS, grown))
         self.is_limited = True
@@ -103,7 +102,7 @@ class TaskSlots:
         self.allowed = max(1, min(self.allowed, running))
 
     def dump(self) -> str:
-        """What was learned, as JSON."""
+        """Return what was learned, as JSON."""
         learned = {"allowed": self.allowed, "is_limited": self.is_limited, "try_seconds": self.try_seconds}
         return json.dumps(learned)
 
@@ -122,14 +121,14 @@ class TaskSlots:
 
 @dataclass(slots=True)
 class Pause:
-    """A wait that the service asked for by a 429. Without a named time it grows from wave to wave, 5 s to 5 min."""
+    """A pause after a 429. Without a named time it grows from wave to wave, from 5 s to 5 min."""
 
     until: float = 0.0
     refusals: int = 0
 
     def refused(self, now: float, retry_after_seconds: float | None, jitter: float) -> float:
-        """The service said "too many". Returns the seconds to wait."""
-        if now >= self.until:  # requests that were under way when the pause began are of the same wave
+        """Begin or extend the pause after a 429. Returns the seconds to wait."""
+        if now >= self.until:  # requests that were under way when the pause began belong to the same wave
             self.refusals += 1
         grown = min(PAUSE_MAX_SECONDS, PAUSE_FIRST_SECONDS * 2 ** min(max(0, self.refusals - 1), 6))
         wait = retry_after_seconds if retry_after_seconds is not None else PAUSE_FIRST_SECONDS + grown * jitter
@@ -138,7 +137,7 @@ class Pause:
         return wait
 
     def succeeded(self, now: float) -> None:
-        """The service answered normally."""
+        """End the growth of pauses after a normal answer."""
         if now >= self.until:
             self.refusals = 0
 
@@ -149,11 +148,11 @@ class Pause:
 
 @dataclass(slots=True)
 class Throttle:
-    """The whole client's state of grace. *limit* is QWEN_MAX_TASKS."""
+    """All limits of one process. *limit*: QWEN_MAX_TASKS."""
 
     limit: int
-    calls: Pause = field(default_factory=Pause)  # nothing is asked of the service
-    posts: Pause = field(default_factory=Pause)  # no task is asked for, polls go on
+    calls: Pause = field(default_factory=Pause)  # after a 429 on a poll: no call is made
+    posts: Pause = field(default_factory=Pause)  # after a 429 on a POST: no POST is made, polls go on
     slots: TaskSlots = field(init=False)
     polls: PollBudget = field(init=False)
 
@@ -162,23 +161,23 @@ class Throttle:
         self.polls = PollBudget(self.limit)
 
     def poll_refused(self, now: float, retry_after_seconds: float | None, jitter: float) -> float:
-        """A poll met a 429: too many calls, so everything waits; of tasks it says nothing. Returns the seconds."""
+        """Pause all calls after a 429 on a poll; it says nothing of tasks. Returns the seconds."""
         return self.calls.refused(now, retry_after_seconds, jitter)
 
     def post_refused(self, now: float, retry_after_seconds: float | None, jitter: float) -> float:
-        """A POST met a 429. Returns the seconds for which no POST is made.
+        """Pause POSTs after a 429 on a POST. Returns the seconds.
 
-        It most likely speaks of tasks, also where it names a time, and only polls tell when one has ended: they go on,
-        and if there were too many calls the next poll meets a 429 of its own.
+        It is most likely about tasks, also where it names a time, and only polls tell when one has ended: they go on.
+        If there were too many calls, the next poll gets a 429 too.
         """
         return self.posts.refused(now, retry_after_seconds, jitter)
 
     def poll_succeeded(self, now: float) -> None:
-        """A poll was answered normally."""
+        """Note a normal answer to a poll."""
         self.calls.succeeded(now)
 
     def post_succeeded(self, now: float) -> None:
-        """A POST was answered normally."""
+        """Note a normal answer to a POST."""
         self.calls.succeeded(now)
         self.posts.succeeded(now)
 

@@ -52,7 +52,7 @@ async def test_a_claim_comes_with_its_images_in_order_and_a_new_fence(world: Wor
     assert claimed == await world.load(1)
 
 
-async def test_a_claim_is_nobody_elses_until_its_lease_runs_out(world: World) -> None:
+async def test_a_claim_excludes_others_until_its_lease_runs_out(world: World) -> None:
     await world.ask(1)
     (mine,) = await world.claim(lease_holder="one")
     assert await world.claim(lease_holder="two") == []
@@ -165,7 +165,7 @@ async def test_an_image_whose_task_came_after_all_is_not_called_unknown(world: W
     assert (await world.image(1)).state is State.RUNNING
 
 
-async def test_a_writer_that_is_not_overtaken_but_wrong_is_told_so(world: World) -> None:
+async def test_a_writer_that_expects_a_wrong_state_gets_illegal_move(world: World) -> None:
     await world.ask(1)
     seen = await world.move(await world.image(1), State.SUBMITTING)
     await world.move(seen, State.UNKNOWN)
@@ -199,7 +199,7 @@ async def test_a_move_carries_its_changes_and_returns_the_row(world: World) -> N
     assert failed == await world.image(1)
 
 
-async def test_only_what_the_card_must_say_makes_it_owe_news(world: World) -> None:
+async def test_only_visible_endings_make_a_new_revision(world: World) -> None:
     await world.ask(1)
     image, revisions = await world.image(1), []
     for state in (State.SUBMITTING, State.RUNNING, State.EXPIRED, State.SUCCEEDED, State.DELIVERED):
@@ -220,7 +220,7 @@ async def test_a_released_claim_is_due_when_the_first_of_its_images_is(world: Wo
     assert await ids_of(world.claim()) == [1]
 
 
-async def test_a_card_that_owes_news_is_due_at_once_or_when_discord_takes_it_again(world: World) -> None:
+async def test_an_unpublished_card_is_due_at_once_or_at_the_retry_time(world: World) -> None:
     await world.ask(1)
     await world.move(await world.image(1), State.CANCELLED)
     (claimed,) = await world.claim()
@@ -252,7 +252,7 @@ async def test_what_happens_during_a_claim_is_not_forgotten_by_its_release(world
     assert await ids_of(world.claim()) == [1], "its cancel is not shown yet"
 
 
-async def test_a_news_that_came_during_a_show_stays_owed(world: World) -> None:
+async def test_a_revision_made_during_publishing_stays_unpublished(world: World) -> None:
     await world.ask(1, count=2)
     await world.move(await world.image(1, 0), State.CANCELLED)
     (claimed,) = await world.claim()

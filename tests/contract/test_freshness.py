@@ -1,4 +1,4 @@
-"""A process that was overtaken shows nothing old, and what it showed too late is set right."""
+"""Stale edits are not made, and one that was made too late is published again."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def overtaken(world: World) -> Generation:
     return generation
 
 
-async def test_progress_that_landed_after_the_news_has_them_shown_again(
+async def test_progress_published_after_a_newer_revision_makes_that_due_again(
     world: World, stale_edit_guard: StaleEditGuard
 ) -> None:
     generation = await overtaken(world)
@@ -86,7 +86,7 @@ class Away(Database):
             yield tx
 
 
-async def test_progress_that_landed_after_the_news_is_not_forgotten_while_the_database_is_away(world: World) -> None:
+async def test_progress_published_after_a_newer_revision_is_noted_once_the_database_is_back(world: World) -> None:
     generation = await overtaken(world)
     await StaleEditGuard(Away(world.database, 5), world.clock).was_published(generation, {})
     (again,) = await world.claim()
@@ -108,7 +108,7 @@ async def deliver_both(world: World) -> Generation:
     return await world.load(1)
 
 
-async def test_an_image_that_a_late_edit_took_off_its_card_is_to_be_posted_again(
+async def test_an_image_that_a_stale_edit_removed_from_its_card_is_due_again(
     world: World, stale_edit_guard: StaleEditGuard
 ) -> None:
     delivered = await deliver_both(world)
@@ -168,7 +168,9 @@ async def test_a_late_edit_of_a_card_that_has_moved_on_changes_nothing(
     assert await world.load(1) == delivered
 
 
-async def test_progress_that_nothing_overtook_changes_nothing(world: World, stale_edit_guard: StaleEditGuard) -> None:
+async def test_progress_without_a_newer_revision_changes_nothing(
+    world: World, stale_edit_guard: StaleEditGuard
+) -> None:
     before = await world.ask(1)
     await stale_edit_guard.was_published(before, {})
     assert await world.load(1) == before

@@ -80,7 +80,7 @@ def ids(page: Page) -> list[int]:
     return [generation.id for generation in page.generations]
 
 
-async def test_own_images_come_newest_first_and_nobody_elses(world: World, history: History) -> None:
+async def test_only_own_images_are_listed_newest_first(world: World, history: History) -> None:
     for number in (1, 2, 3):
         await make(world, number)
     await make(world, 4, OTTO)
@@ -154,9 +154,7 @@ def test_what_is_searched_for_fits_into_a_button(text: str) -> None:
     assert words and len(words.encode("utf-16-le")) <= 120 and words == " ".join(words.split())
 
 
-async def test_a_card_can_be_jumped_to_unless_only_one_person_sees_it_or_it_was_taken_away(
-    world: World, history: History
-) -> None:
+async def test_a_card_is_linked_unless_it_is_private_or_removed(world: World, history: History) -> None:
     for number, private in ((1, False), (2, True), (3, False)):
         await make(world, number, private=private)
     await world.generations.removed(3)
@@ -278,7 +276,7 @@ async def test_an_image_that_cant_be_had_just_now_stays_kept_and_paid(
     assert await world.numbers() == (40, 0)
 
 
-async def test_one_answer_that_an_image_is_missing_is_not_believed_and_it_is_looked_for_within_the_hour(
+async def test_one_missing_answer_is_not_believed_and_the_image_is_checked_within_the_hour(
     world: World, history: History, store: Store
 ) -> None:
     await make(world, 1, end=State.UNDELIVERED)

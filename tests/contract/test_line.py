@@ -1,4 +1,4 @@
-"""Turns: fair between people, within their own cap and the whole's, and told truly."""
+"""The line: fair between people, within the limits of a person and of all, and with true places."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def test_first_come_first_served_among_equals(world: World) -> None:
     assert [await world.admit(max_in_flight=slots) for slots in (1, 2, 3)] == [[1], [2], [3]]
 
 
-async def test_nobody_is_given_more_turns_than_their_cap(world: World) -> None:
+async def test_nobody_is_admitted_above_their_cap(world: World) -> None:
     await ask_in_turn(world, (MIRA, 4), (OTTO, 1))
     await world.admit(max_per_user=2)
     assert await turns(world, range(1, 3)) == ["1-0", "1-1", "2-0"]
@@ -140,7 +140,7 @@ async def test_processes_that_ask_for_free_slots_at_once_never_take_too_many(
         assert await records.has_free_slot(tx, 5)
 
 
-async def test_places_are_told_in_the_order_in_which_turns_are_given(world: World) -> None:
+async def test_places_in_line_follow_the_order_of_admission(world: World) -> None:
     await ask_in_turn(world, (MIRA, 4), (MIRA, 1), (OTTO, 2), (YUKI, 1))
     assert [await place(world, number) for number in (1, 2, 3, 4)] == [(1, 1, 0), (8, 5, 0), (2, 1, 0), (3, 1, 0)]
     await world.admit(max_in_flight=3)
@@ -159,7 +159,7 @@ async def test_a_place_says_when_only_ones_own_images_are_in_the_way(world: Worl
     assert line.waits_for_own
 
 
-async def test_whoever_has_just_asked_has_a_place_before_discord_has_the_card(world: World) -> None:
+async def test_a_request_has_a_place_in_line_before_discord_has_the_card(world: World) -> None:
     await world.ask(1)
     await world.ask(2, OTTO, answered=False)
     assert await place(world, 2) == (2, 1, 0)
@@ -170,7 +170,7 @@ async def test_whoever_has_just_asked_has_a_place_before_discord_has_the_card(wo
     st.integers(1, 5),
     st.integers(0, 30),
 )
-def test_whoever_can_start_at_once_does_not_count_as_waiting(
+def test_images_that_can_start_at_once_do_not_count_as_waiting(
     demands: list[Demand], max_per_user: int, max_in_flight: int
 ) -> None:
     free = max(0, max_in_flight - sum(demand.in_flight for demand in demands))

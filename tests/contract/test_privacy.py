@@ -106,7 +106,7 @@ def test_what_is_not_on_offer_is_refused(pick: tuple[str, str]) -> None:
 # ---- show and export -----------------------------------------------------------------------------------------------
 
 
-async def test_holdings_are_counted_and_looking_makes_no_account(world: World, privacy: Privacy) -> None:
+async def test_holdings_are_counted_without_creating_an_account(world: World, privacy: Privacy) -> None:
     nothing = await privacy.holdings(OTTO)
     assert (nothing.tally.generations, nothing.entries, nothing.preferences) == (0, 0, None)
     assert await rows(world, accounts) == []
@@ -217,7 +217,7 @@ async def test_the_ledger_keeps_its_sums_without_the_person(world: World, privac
     assert sorted(held) == sorted(row["image_id"] for row in after if row["kind"] == "settle") and len(set(held)) == 3
 
 
-async def test_nobody_gets_a_credit_by_leaving_however_often(world: World, privacy: Privacy) -> None:
+async def test_leaving_brings_no_credits_however_often(world: World, privacy: Privacy) -> None:
     for number in range(1, 11):
         await make(world, number)
         await privacy.erase(MIRA)

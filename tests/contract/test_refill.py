@@ -183,7 +183,7 @@ async def test_a_refill_is_remembered_only_while_something_is_held_and_for_its_p
     assert (await books.do(books.ledger.balance, OTTO, TOMORROW_MS + DAY_MS)).available == 50
 
 
-async def test_a_present_comes_on_top_of_a_refill_that_nobody_has_looked_at(books: Books) -> None:
+async def test_a_present_is_added_to_a_refill_that_is_due(books: Books) -> None:
     await books.hold("1-0", NOON_MS, 20)
     await books.settle("1-0", NOON_MS)
     await books.do(books.ledger.grant, MIRA, 7, "present", "thanks", TOMORROW_MS)
@@ -356,7 +356,7 @@ class RefillMachine(RuleBasedStateMachine):
         del self.open[held.image_id]
 
 
-def test_whatever_happens_the_account_is_what_the_rule_says(make_database: DatabaseMaker) -> None:
+def test_the_account_follows_the_rule_after_any_sequence(make_database: DatabaseMaker) -> None:
     with asyncio.Runner() as runner:
         database = open_database(runner.run(make_database.create()))
         user_ids: list[int] = []

@@ -1,4 +1,4 @@
-"""A card that was taken away or moved: who may, and what the rows still say of it."""
+"""A removed or moved card: who may remove it, and what the rows say of it then."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from credits.model import EntryKind
 from generations import records
 from generations.errors import Draining, LineFull, MovedOn, NotCancellable, NotYours, TooManyRequests
 from generations.model import CardLink, Ending, Generation, Image, Request, State
-from generations.service import ANSWER_GRACE_MS
+from generations.service import CONFIRM_GRACE_MS
 from store.database import Database, open_database
 from tests.contract.world import CHANNEL, GUILD, MIRA, NOON_MS, OTTO, World, make_world, origin
 
@@ -72,14 +72,14 @@ async def test_the_line_counts_only_images_that_could_not_start_at_once(database
     await world.ask(3, OTTO)
 
 
-async def test_a_line_of_no_length_still_serves_whoever_can_start(database: Database) -> None:
+async def test_with_a_line_of_length_zero_images_that_can_start_are_taken_on(database: Database) -> None:
     world = make_world(database, max_queue=0, max_in_flight=2)
     await world.ask(1, count=2)
     with pytest.raises(LineFull):
         await world.ask(2, OTTO)
 
 
-async def test_a_person_has_so_many_requests_a_minute_and_is_told_when_the_next_is_taken(database: Database) -> None:
+async def test_requests_above_the_limit_a_minute_are_refused_with_the_time_of_the_next(database: Database) -> None:
     world = make_world(database, requests_per_minute=2)
     await world.ask(1, count=4)
     world.clock.at_ms += 20_000
@@ -145,7 +145,7 @@ async def test_processes_whose_clocks_differ_have_one_limit_of_requests(database
         await world.ask(2)
 
 
-async def test_a_clock_that_was_set_back_refuses_nobody(database: Database) -> None:
+async def test_a_clock_that_was_set_back_refuses_no_request(database: Database) -> None:
     world = make_world(database, requests_per_minute=1)
     await world.ask(1)
     world.clock.at_ms -= 3_600_000
@@ -202,9 +202,7 @@ async def test_a_press_on_what_was_given_up_for_another_reason_is_refused(world:
         await world.generations.cancel(1, user_id=MIRA, may_manage=False)
 
 
-async def test_of_many_presses_at_once_one_cancels_and_none_is_told_that_it_came_too_late(
-    world: World, database_address: str
-) -> None:
+async def test_of_many_cancels_at_once_one_cancels_and_none_is_refused(world: World, database_address: str) -> None:
     await world.ask(1, count=2)
     world.nudges.clear()
     async with open_database(database_address, idle_seconds=0) as other:
@@ -299,7 +297,7 @@ async def test_a_card_that_stands_is_not_given_up(world: World) -> None:
     assert await world.numbers() == (45, 5)
 
 
-async def test_a_card_that_turns_up_after_all_is_told_how_it_ended(world: World) -> None:
+async def test_a_card_found_late_is_published_with_its_ending(world: World) -> None:
     await world.ask(1, answered=False)
     await world.generations.abandon(1)
     await world.generations.confirm_card(1, 9001)
@@ -311,17 +309,17 @@ async def test_a_card_that_turns_up_after_the_worker_gave_its_request_up_can_sti
     world: World,
 ) -> None:
     await world.ask(1, answered=False)
-    world.clock.at_ms += ANSWER_GRACE_MS
+    world.clock.at_ms += CONFIRM_GRACE_MS
     (claimed,) = await world.claim()
     await world.generations.abandon(1)
     async with world.database.transaction() as tx:
         await records.release_claim(tx, 1, claimed.fence)
-    await world.generations.answered(1, 9001)
+    await world.generations.confirm_card(1, 9001)
     (claimed,) = await world.claim()
-    assert claimed.unshown and claimed.origin.token == "token of 1"
+    assert claimed.is_unpublished and claimed.origin.token == "token of 1"
 
 
-async def test_a_press_of_cancel_tells_which_card_stands(world: World) -> None:
+async def test_a_cancel_confirms_the_card(world: World) -> None:
     await world.ask(1, answered=False)
     await world.generations.cancel(1, user_id=MIRA, may_manage=False, message_id=9001)
     assert (await world.load(1)).message_id == 9001

@@ -209,7 +209,7 @@ def test_the_backstop_polls_when_nearly_every_image_should_have_called() -> None
     assert schedule.backstop_seconds(Size.SQUARE) == 60.0
 
 
-def test_a_flood_is_heard_at_a_steady_rate_and_no_more() -> None:
+def test_a_flood_of_calls_is_polled_at_a_steady_rate() -> None:
     budget = CallBudget(per_second=10.0, burst=5.0, left=5.0)
     assert [budget.spend(100.0) for _ in range(7)] == [True] * 5 + [False] * 2
     assert sum(budget.spend(100.0 + step / 1000) for step in range(1, 2001)) == 20

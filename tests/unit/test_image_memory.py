@@ -38,7 +38,7 @@ async def use(memory: ImageMemory, name: str, log: list[str], leave: asyncio.Eve
         await leave.wait()
 
 
-async def test_rooms_are_let_in_in_the_order_in_which_they_came_also_past_a_large_one(memory: ImageMemory) -> None:
+async def test_reservations_are_granted_in_order_also_past_a_large_one(memory: ImageMemory) -> None:
     log, first, rest = list[str](), asyncio.Event(), asyncio.Event()
     rest.set()
     tasks = [asyncio.create_task(use(memory, "first", log, first))]
@@ -63,7 +63,7 @@ async def test_one_that_needs_more_than_the_whole_budget_is_let_in_alone(memory:
     assert log == ["one", "two"]
 
 
-async def test_images_of_one_room_are_let_in_together_so_that_two_rooms_never_wait_for_each_other(
+async def test_images_of_one_reservation_are_granted_together_so_that_two_never_deadlock(
     memory: ImageMemory,
 ) -> None:
     async def download(reservation: Reservation, key: str) -> None:
@@ -83,7 +83,7 @@ async def test_images_of_one_room_are_let_in_together_so_that_two_rooms_never_wa
     assert memory.bytes_held == 0
 
 
-async def test_an_announced_size_makes_room_for_others_before_the_bytes_are_in(memory: ImageMemory) -> None:
+async def test_an_announced_size_frees_memory_for_others_before_the_bytes_are_in(memory: ImageMemory) -> None:
     log, leave = list[str](), asyncio.Event()
     async with memory.reserve(["a", "b", "c", "d"]) as reservation:
         await reservation.acquire()
@@ -101,7 +101,7 @@ async def test_an_announced_size_makes_room_for_others_before_the_bytes_are_in(m
     assert memory.bytes_held == 0
 
 
-async def test_whoever_stops_waiting_holds_up_nobody_and_takes_nothing(memory: ImageMemory) -> None:
+async def test_a_cancelled_reservation_delays_nobody_and_takes_nothing(memory: ImageMemory) -> None:
     log, leave = list[str](), asyncio.Event()
     async with memory.reserve(["a"]) as reservation:
         await reservation.acquire()
@@ -150,7 +150,7 @@ async def test_those_that_were_put_off_give_way_to_downloads_oldest_first(memory
         assert [reservation.recall(key) is None for key in "wy"] == [False, False]
 
 
-async def test_one_that_nobody_asks_for_again_is_forgotten(memory: ImageMemory) -> None:
+async def test_a_kept_image_is_dropped_after_a_while(memory: ImageMemory) -> None:
     for key, now in (("a", 0.0), ("b", KEEP_SECONDS)):
         async with memory.reserve(key) as reservation:
             await reservation.acquire()
@@ -172,7 +172,7 @@ async def test_one_that_was_too_large_to_be_fetched_takes_nothing_and_is_recalle
 # ---- re-encoding -------------------------------------------------------------------------------------------------
 
 
-async def test_re_encoding_waits_for_bytes_of_those_who_go_on_and_comes_before_the_next_room(
+async def test_re_encoding_waits_for_granted_bytes_and_comes_before_the_next_reservation(
     memory: ImageMemory,
 ) -> None:
     log, leave, rest = list[str](), asyncio.Event(), asyncio.Event()
@@ -217,7 +217,7 @@ async def test_re_encodings_that_alone_need_more_than_the_budget_go_one_after_an
     assert memory.bytes_held == 0
 
 
-async def test_re_encoding_waits_for_nobody_for_ever() -> None:
+async def test_re_encoding_waits_for_a_limited_time() -> None:
     memory = ImageMemory(BUDGET, encoder_wait_seconds=0.05)
     done = asyncio.Event()
 

@@ -129,7 +129,7 @@ def test_credits_that_went_back_are_never_held_again_and_nothing_is_asked_for_tw
     assert reachable(State.UNKNOWN).isdisjoint({State.REQUESTED, State.SUBMITTING})
 
 
-def test_every_state_leads_to_an_end_and_every_end_is_shown() -> None:
+def test_every_state_leads_to_an_ending_and_every_ending_is_visible() -> None:
     ends = {state for state in State if not MOVES[state]}
     assert all(reachable(state) & ends for state in State)
     assert VISIBLE_ENDINGS.isdisjoint(HELD)
@@ -147,7 +147,7 @@ def test_a_generation_is_finished_when_nothing_holds_credits_any_more() -> None:
         assert generation(State.DELIVERED, state).finished == (state not in HELD)
 
 
-def test_a_card_owes_news_until_the_newest_is_shown() -> None:
+def test_a_generation_is_unpublished_until_its_newest_revision_is() -> None:
     made = replace(generation(State.CANCELLED), revision=2, published_revision=1)
     assert made.is_unpublished
     assert not replace(made, published_revision=2).is_unpublished

@@ -1,4 +1,4 @@
-"""The pace: what is learned about how long images take, and when to look."""
+"""The poll schedule: what is learned about the duration of images, and when to poll."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from qwen.models import Size
 
 
 def poll_until_ready(schedule: PollSchedule, duration: float) -> tuple[bool, float]:
-    """Play one image of *duration* seconds as the worker would; (ready at the first look, delay until noticed)."""
+    """Play one image of *duration* seconds as the worker would; (ready at the first poll, delay until noticed)."""
     polls, at, before = 1, schedule.first_poll_seconds(Size.SQUARE), 0.0
     while at < duration:
         polls, before, at = polls + 1, at, at + POLL_SECONDS
@@ -34,7 +34,7 @@ def poll_until_ready(schedule: PollSchedule, duration: float) -> tuple[bool, flo
 
 
 def play(schedule: PollSchedule, rng: random.Random, median: float, sigma: float, images: int) -> tuple[float, float]:
-    """(share ready at the first look, mean delay) over *images* with log-normal durations."""
+    """(share ready at the first poll, mean delay) over *images* with log-normal durations."""
     outcomes = [poll_until_ready(schedule, median * math.exp(rng.gauss(0, sigma))) for _ in range(images)]
     return sum(ready for ready, _ in outcomes) / images, sum(delay for _, delay in outcomes) / images
 
@@ -45,7 +45,7 @@ def test_about_one_image_in_ten_is_there_at_its_first_poll(median: float, sigma:
     play(schedule, rng, median, sigma, 400)
     share, delay = play(schedule, rng, median, sigma, 2000)
     assert share == pytest.approx(READY_TARGET, abs=0.06)
-    assert delay < 3.2  # five seconds between looks cost two and a half on average; more would be a ratchet
+    assert delay < 3.2  # five seconds between polls cost two and a half on average; more would be a ratchet
 
 
 def test_a_service_that_became_faster_is_followed_down() -> None:
@@ -109,7 +109,7 @@ def test_a_backoff_keeps_polls_five_seconds_apart_and_ends_near_a_minute(failure
     assert POLL_SECONDS <= backoff_seconds(failures, jitter) <= 61
 
 
-def test_a_late_image_is_looked_for_during_a_day() -> None:
+def test_a_late_image_is_polled_for_a_day() -> None:
     assert late_poll_seconds(10) == 60
     assert late_poll_seconds(2 * 3600) == 900
     assert late_poll_seconds(25 * 3600) is None

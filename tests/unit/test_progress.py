@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from generations.model import Generation, Image, Line, Origin, Painting, Progress, Request, State
+from generations.model import Generation, Image, Line, Origin, Estimate, Progress, Request, State
 from generations.poll_schedule import PollSchedule
 from generations.worker.progress import SHARE_MAX, progress_of
 from qwen.models import Size
@@ -127,15 +127,15 @@ def seen(now: Generation, *, in_flight: int = 1, line: Line | None = None, secon
 
 def test_everything_that_is_known_of_an_image_on_its_way_is_told() -> None:
     begun_at_ms = NOW_MS - 5500
-    painting = seen(generation(State.RUNNING, age_seconds=5.5)).painting
-    assert painting == Painting(begun_at_ms, 5.5 / (15.0 * 1.1), (15, 16), begun_at_ms + 15_000)
-    assert seen(generation(State.RUNNING)).painting == Painting(NOW_MS, 0.0, (15, 16), NOW_MS + 15_000)
+    estimate = seen(generation(State.RUNNING, age_seconds=5.5)).estimate
+    assert estimate == Estimate(begun_at_ms, 5.5 / (15.0 * 1.1), (15, 16), begun_at_ms + 15_000)
+    assert seen(generation(State.RUNNING)).estimate == Estimate(NOW_MS, 0.0, (15, 16), NOW_MS + 15_000)
 
 
 def test_a_moment_is_promised_until_it_has_come_and_an_image_is_late_after_the_slowest_have_come() -> None:
-    on_time = seen(generation(State.RUNNING, age_seconds=15)).painting
+    on_time = seen(generation(State.RUNNING, age_seconds=15)).estimate
     assert on_time is not None and on_time.ready_at_ms is None and not on_time.overdue
-    lates = [seen(generation(State.RUNNING, age_seconds=age)).painting for age in (20, 20.1)]
+    lates = [seen(generation(State.RUNNING, age_seconds=age)).estimate for age in (20, 20.1)]
     assert [late.overdue for late in lates if late is not None] == [False, True]
 
 

@@ -178,7 +178,7 @@ def test_broken_bytes_end_in_an_image_or_in_a_clear_no(
 # ---- the thread -------------------------------------------------------------------------------------------------
 
 
-async def test_the_press_says_none_where_nothing_can_be_done_and_goes_on() -> None:
+async def test_the_reencoder_returns_none_where_it_cannot_shrink_and_goes_on() -> None:
     press = Reencoder()
     assert await press.fit(b"not an image", 10, OutputFormat.PNG) is None
     smaller = await press.fit(PNG, 60 * KIB, OutputFormat.PNG)

@@ -1,4 +1,4 @@
-"""The throttle: pauses after "too many", task slots that are learned, and the budget of looks."""
+"""The throttle: pauses after "too many", task slots that are learned, and the budget of polls."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_normal_answer_forgets_earlier_refusals() -> None:
     assert pause.refused(5001.0, None, jitter=1.0) == 10.0
 
 
-def test_a_named_wait_is_kept_by_every_call_where_a_poll_met_it_and_by_posts_alone_where_a_post_did() -> None:
+def test_a_named_wait_pauses_all_calls_after_a_poll_and_posts_alone_after_a_post() -> None:
     for throttle in (polls := Throttle(20), posts := Throttle(20)):
         assert (throttle.wait_seconds(100.0), throttle.post_wait_seconds(100.0)) == (0.0, 0.0)
     assert polls.poll_refused(100.0, 7.0, jitter=0.5) == posts.post_refused(100.0, 7.0, jitter=0.5) == 7.0
@@ -189,7 +189,7 @@ def test_on_an_ordinary_day_no_poll_waits() -> None:
         assert [budget.wait_seconds(f"task {number}", 100 + 5.01 * turn) for number in range(20)] == [0.0] * 20
 
 
-def test_what_comes_all_at_once_is_looked_at_in_turn_first_come_first_served() -> None:
+def test_polls_that_come_at_once_get_turns_in_order() -> None:
     budget = PollBudget(500)
     waits = [budget.wait_seconds(f"task {number}", 1000.0) for number in range(500)]
     assert waits[:100] == [0.0] * 100
@@ -209,7 +209,7 @@ def test_a_turn_is_kept_for_the_task_it_was_given_to() -> None:
     assert budget.turns.keys() == {tasks[-2], "newcomer"}
 
 
-def test_a_turn_that_nobody_comes_for_is_forgotten() -> None:
+def test_a_turn_that_is_not_taken_is_dropped() -> None:
     budget = PollBudget(1)
     for number in range(40):
         budget.wait_seconds(f"task {number}", 1000.0)
@@ -217,7 +217,7 @@ def test_a_turn_that_nobody_comes_for_is_forgotten() -> None:
     assert list(budget.turns) == [f"task {number}" for number in range(37, 40)]
 
 
-def test_turns_that_were_slept_through_do_not_pile_up() -> None:
+def test_missed_turns_do_not_pile_up() -> None:
     budget = PollBudget(500)
     tasks = [f"task {number}" for number in range(500)]
     for task in tasks:
@@ -233,14 +233,14 @@ def test_no_second_sees_more_polls_than_the_budget_has(tasks: int, asked: list[t
         if budget.wait_seconds(f"task {task}", now) == 0.0:
             polls.append(now)
     for began in polls:
-        assert sum(began <= look < began + 1 for look in polls) <= 20 + budget.per_second + 1
+        assert sum(began <= poll < began + 1 for poll in polls) <= 20 + budget.per_second + 1
 
 
 def test_a_wave_ends_when_its_pause_does() -> None:
     pause = Pause()
     assert pause.refused(50.0, None, jitter=0.5) == 7.5
     assert pause.refused(57.5, None, jitter=0.5) == 10.0
-    pause.answered(67.5)
+    pause.succeeded(67.5)
     assert pause.refused(67.5, None, jitter=1.0) == 10.0, "the first again"
 
 

@@ -1,4 +1,4 @@
-"""What the worker does when the image service does not do what it should: nobody pays twice, nobody for nothing."""
+"""Faults of the image service: nobody pays twice, and nobody pays for nothing."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ async def test_a_post_that_surely_never_left_is_made_again_later(workshop: Works
     assert len(workshop.service.posts) == 3
 
 
-async def test_a_post_turned_away_in_front_of_the_service_is_made_again_and_after_four_the_owner_is_told(
+async def test_a_post_refused_by_a_proxy_is_made_again_and_the_fourth_alerts_the_owner(
     workshop: Workshop,
 ) -> None:
     generation_id = await workshop.imagine()
@@ -103,7 +103,7 @@ async def test_a_post_turned_away_in_front_of_the_service_is_made_again_and_afte
 
 
 @pytest.mark.parametrize(("status", "matters"), [(302, ["turned_away"]), (308, ["turned_away"]), (502, [])])
-async def test_a_post_that_is_redirected_stays_unknown_and_the_owner_is_told(
+async def test_a_redirected_post_is_unknown_and_alerts_the_owner(
     workshop: Workshop, status: int, matters: list[str]
 ) -> None:
     generation_id = await workshop.imagine()
@@ -273,7 +273,7 @@ async def test_a_person_pays_what_the_service_consumed_and_never_more_than_the_p
     assert await workshop.money() == (left, 0)
 
 
-async def test_the_owner_is_told_when_the_service_takes_more_than_people_pay(
+async def test_the_owner_is_alerted_when_the_service_takes_more_than_people_pay(
     workshop: Workshop, caplog: pytest.LogCaptureFixture
 ) -> None:
     await workshop.imagine()
@@ -287,7 +287,7 @@ async def test_the_owner_is_told_when_the_service_takes_more_than_people_pay(
     assert await workshop.money() == (45, 0)
 
 
-async def test_the_owner_is_told_once_of_each_price_also_after_a_restart(workshop: Workshop) -> None:
+async def test_the_owner_is_alerted_once_of_each_price_also_after_a_restart(workshop: Workshop) -> None:
     for number, (credits, told) in enumerate([(9, 1), (9, 1), (8, 1), (10, 2), (10, 2)], 1):
         await workshop.imagine()
         dear = task(TaskStatus.SUCCESS, task_id=f"task-{number}", credits=credits, urls=READY.image_urls)

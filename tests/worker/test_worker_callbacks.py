@@ -1,4 +1,4 @@
-"""Callbacks and the worker: a call brings a look forward or a lost task back, and no call can do more than that."""
+"""Callbacks and the worker: a call makes a poll due earlier or names a lost task, and can do no more."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ async def test_a_call_is_followed_by_a_poll_at_once_however_short_ago_the_last_o
     assert await line.shop.states(generation_id) == [State.DELIVERED]
 
 
-async def test_a_call_ahead_of_the_status_is_followed_by_a_second_poll_after_five_seconds_and_then_as_ever(
+async def test_a_call_before_the_status_changes_is_followed_by_a_second_poll_after_five_seconds(
     line: Line,
 ) -> None:
     line.shop.service.on_poll = [PAINTING] * 3
@@ -263,7 +263,7 @@ async def test_a_call_before_the_posts_own_answer_is_followed_by_a_poll_right_af
     assert line.poll_ages() == [0.0]
 
 
-async def test_a_lost_task_is_brought_back_looked_at_once_and_posted_for_free(line: Line) -> None:
+async def test_a_task_named_by_a_callback_is_polled_once_and_posted_for_free(line: Line) -> None:
     generation_id = await line.shop.imagine()
     line.shop.service.on_create = [OutcomeUnknown()]
     await line.shop.worker.step()
@@ -298,7 +298,7 @@ async def test_a_claim_that_the_poster_itself_writes_down_meanwhile_is_not_refus
     assert await line.shop.money() == (50, 0)
 
 
-async def test_a_lost_task_that_is_not_ready_is_looked_at_again_when_it_calls_again(line: Line) -> None:
+async def test_a_task_named_by_a_callback_that_is_not_ready_is_polled_again_at_the_next_call(line: Line) -> None:
     generation_id = await line.shop.imagine()
     line.shop.service.on_create, line.shop.service.on_poll = [OutcomeUnknown()], [PAINTING]
     await line.shop.worker.step()
@@ -343,7 +343,7 @@ async def test_a_task_that_is_another_images_is_not_taken_over(line: Line) -> No
     assert line.shop.service.closest_polls() >= 5.0
 
 
-async def test_a_claim_that_the_service_never_heard_of_is_dropped_after_a_few_polls(line: Line) -> None:
+async def test_a_claim_of_an_unknown_task_is_dropped_after_a_few_polls(line: Line) -> None:
     generation_id = await line.shop.imagine()
     line.shop.service.on_create, line.shop.service.on_poll = [OutcomeUnknown()], [TaskNotFound(http_status=404)] * 50
     await line.shop.worker.step()
@@ -446,7 +446,7 @@ async def test_past_its_end_too_an_image_gets_one_poll_in_five_seconds_for_its_c
     assert first - before < 5.0 <= second - first
 
 
-async def test_a_call_about_an_image_that_has_ended_is_nobodys(line: Line) -> None:
+async def test_a_call_about_an_ended_image_is_not_recognised(line: Line) -> None:
     generation_id = await line.shop.imagine()
     await line.shop.worker.step()
     await line.call()

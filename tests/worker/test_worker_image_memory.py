@@ -1,4 +1,4 @@
-"""Bytes of images in memory: within the budget over all steps, and fetched again only when they can be shown."""
+"""The image memory: within the budget over all steps, and no download before publishing is possible."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Uploads(Wall):
 def warehouse(workshop: Workshop) -> Warehouse:
     made = Warehouse()
     workshop.shelf, workshop.wall = made, Uploads(warehouse=made)
-    workshop.max_in_flight, workshop.max_per_user = 10 * MAX_STEPS, 4  # so many looks a second may be taken at once
+    workshop.max_in_flight, workshop.max_per_user = 10 * MAX_STEPS, 4  # so many polls a second may be taken at once
     workshop.restart()
     return made
 
@@ -125,7 +125,7 @@ async def test_while_images_wait_for_memory_other_tasks_are_asked_about_and_leas
 # ---- an image that can't be shown now ------------------------------------------------------------------------------
 
 
-async def test_an_image_that_was_put_off_is_shown_from_memory(workshop: Workshop) -> None:
+async def test_a_postponed_image_is_published_from_memory(workshop: Workshop) -> None:
     generation_id = await workshop.imagine()
     workshop.wall.places = [DeliveryDelayed(5.0)] * 20
     await workshop.worker.step()
@@ -135,7 +135,7 @@ async def test_an_image_that_was_put_off_is_shown_from_memory(workshop: Workshop
     assert workshop.context.images.bytes_held == 0
 
 
-async def test_an_image_that_was_put_off_is_shown_from_memory_also_when_its_link_has_died(workshop: Workshop) -> None:
+async def test_a_postponed_image_is_published_from_memory_also_when_its_link_has_died(workshop: Workshop) -> None:
     generation_id = await workshop.imagine()
     workshop.wall.places = [DeliveryDelayed(5.0)]
     await workshop.worker.step()
@@ -146,7 +146,7 @@ async def test_an_image_that_was_put_off_is_shown_from_memory_also_when_its_link
     assert await workshop.money() == (45, 0)
 
 
-async def test_nothing_is_fetched_again_and_nothing_shown_while_discord_can_not_be_reached(workshop: Workshop) -> None:
+async def test_nothing_is_downloaded_or_published_while_discord_can_not_be_reached(workshop: Workshop) -> None:
     generation_id = await workshop.imagine()
     workshop.wall.places = [DeliveryDelayed(5.0)]
     await workshop.worker.step()
@@ -204,7 +204,7 @@ async def test_what_does_not_fit_into_the_budget_is_fetched_once_more_when_its_t
     assert len(workshop.shelf.downloads) <= 6
 
 
-async def test_images_that_nobody_asks_for_leave_the_memory(workshop: Workshop) -> None:
+async def test_images_that_are_not_published_again_leave_the_memory(workshop: Workshop) -> None:
     await workshop.imagine()
     workshop.wall.places = [DeliveryDelayed(5.0)]
     await workshop.worker.step()

@@ -1,4 +1,4 @@
-"""Kept images: looked for by themselves, and refunded once when they are gone for good."""
+"""Kept images: checked regularly, and refunded once when they are gone for good."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def settled(workshop: Workshop) -> dict[str, int]:
     return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
 
 
-async def test_a_kept_image_is_looked_for_in_growing_intervals_and_stays_paid_while_it_is_there(
+async def test_a_kept_image_is_checked_in_growing_intervals_and_stays_paid_while_it_is_there(
     workshop: Workshop,
 ) -> None:
     generation_id = await keep(workshop)
@@ -83,7 +83,7 @@ async def test_a_kept_image_is_looked_for_in_growing_intervals_and_stays_paid_wh
 
 
 @pytest.mark.parametrize("fault", [gone(), NotAnImage()])
-async def test_a_dead_link_is_refunded_once_without_a_press_and_the_card_is_told(
+async def test_a_kept_image_with_a_dead_link_is_refunded_once_and_its_card_is_published(
     workshop: Workshop, fault: QwenError
 ) -> None:
     generation_id = await keep(workshop)

@@ -1,4 +1,4 @@
-"""From the request to the posted image, as the worker walks it."""
+"""The usual steps of the worker, from the request to the posted image."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Killed(BaseException):
     """A kill leaves no trace: not even the worker's broad except may see it."""
 
 
-async def test_an_image_is_posted_once_looked_at_and_paid_for_once(workshop: Workshop) -> None:
+async def test_an_image_is_posted_polled_and_paid_for_once(workshop: Workshop) -> None:
     generation_id = await workshop.imagine()
     workshop.service.on_poll = [PAINTING]
     await workshop.worker.step()
@@ -37,7 +37,7 @@ async def test_an_image_is_posted_once_looked_at_and_paid_for_once(workshop: Wor
     assert (image.attachment_id, image.file_name, image.consumed_credits) == (9000, "image-0.png", 5)
 
 
-async def test_polls_of_one_task_stay_five_seconds_apart_and_nothing_is_looked_at_after_its_end(
+async def test_polls_of_one_task_stay_five_seconds_apart_and_end_with_it(
     workshop: Workshop,
 ) -> None:
     await workshop.imagine()
@@ -58,7 +58,7 @@ async def test_polls_stay_apart_even_when_the_wall_clock_jumps(workshop: Worksho
     assert workshop.service.closest_polls() >= 5.0
 
 
-async def test_progress_is_shown_while_it_is_made_and_never_after_the_end(workshop: Workshop) -> None:
+async def test_progress_is_published_while_an_image_is_made_and_never_after_its_end(workshop: Workshop) -> None:
     await workshop.imagine()
     workshop.service.on_poll = [PAINTING] * 2
     await workshop.worker.step()
@@ -132,7 +132,7 @@ async def test_the_whole_bot_has_no_more_tasks_in_flight_than_its_limit(workshop
     assert len(workshop.service.posts) == 2
 
 
-async def test_an_image_that_discord_cannot_take_now_is_shown_later(workshop: Workshop) -> None:
+async def test_an_image_that_discord_cannot_take_now_is_published_later(workshop: Workshop) -> None:
     generation_id = await workshop.imagine()
     workshop.wall.places = [DeliveryDelayed(8.0), DeliveryDelayed(8.0)]
     await workshop.worker.step()
@@ -145,7 +145,7 @@ async def test_an_image_that_discord_cannot_take_now_is_shown_later(workshop: Wo
 
 
 @pytest.mark.parametrize(("place", "state"), [(Place.CHANNEL, State.DELIVERED), (Place.NOWHERE, State.UNDELIVERED)])
-async def test_a_card_that_owes_news_after_its_image_arrived_or_is_kept_is_shown_again(
+async def test_a_card_to_retry_after_its_image_was_posted_or_kept_is_published_again(
     workshop: Workshop, place: Place, state: State
 ) -> None:
     generation_id = await workshop.imagine()
@@ -159,7 +159,7 @@ async def test_a_card_that_owes_news_after_its_image_arrived_or_is_kept_is_shown
     assert not (await workshop.load(generation_id)).is_unpublished
 
 
-async def test_a_card_owes_news_also_when_it_was_up_to_date_before(workshop: Workshop) -> None:
+async def test_a_card_to_retry_is_unpublished_also_when_it_was_up_to_date_before(workshop: Workshop) -> None:
     generation_id = await workshop.imagine()
     workshop.wall.places = [DeliveryDelayed(5.0)]
     await workshop.worker.step()
@@ -182,7 +182,7 @@ async def test_an_image_with_no_place_left_is_kept(workshop: Workshop) -> None:
     assert len(workshop.wall.shows) == 1
 
 
-async def test_of_several_images_the_one_that_landed_before_no_place_was_left_is_delivered(workshop: Workshop) -> None:
+async def test_an_image_posted_before_no_place_was_left_is_delivered(workshop: Workshop) -> None:
     generation_id = await workshop.imagine(count=2)
     workshop.wall.places = [DeliveryResult(Place.NOWHERE, attachments={0: 9000}, file_names={0: "image-0.png"})]
     await workshop.worker.step()
@@ -210,7 +210,7 @@ async def test_a_card_that_discord_never_took_costs_nothing_and_is_never_submitt
     assert workshop.wall.shows == []
 
 
-async def test_a_cancelled_image_is_shown_as_such_and_never_submitted(workshop: Workshop) -> None:
+async def test_a_cancelled_image_is_published_as_cancelled_and_never_submitted(workshop: Workshop) -> None:
     workshop.service.on_poll = [PAINTING] * 100
     generation_id = await workshop.imagine(count=4)
     await workshop.worker.step()
@@ -223,7 +223,7 @@ async def test_a_cancelled_image_is_shown_as_such_and_never_submitted(workshop: 
     assert len(workshop.service.posts) == 3
 
 
-async def test_what_was_learned_about_the_pace_is_there_after_a_restart(workshop: Workshop) -> None:
+async def test_the_poll_schedule_is_loaded_after_a_restart(workshop: Workshop) -> None:
     for turn in range(6):
         await workshop.imagine(user_id=700 + turn)
         await workshop.pass_time(8)

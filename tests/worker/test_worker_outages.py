@@ -1,4 +1,4 @@
-"""The image service is away for an hour with 200 images in flight: nobody is charged for it, and nobody storms back."""
+"""One hour without the image service, with 200 images in flight: nobody is charged, and polls keep the budget."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOUR_SECONDS = 3600
 
 
 class FlakyService(ScriptedService):
-    """Answers no look while it is away. Remembers when each look came."""
+    """Answers no poll while it is away. Records when each poll came."""
 
     away = False
 
@@ -37,7 +37,7 @@ async def live(workshop: Workshop, seconds: float, *, stride: float) -> None:
             pass
 
 
-async def test_after_an_hours_outage_with_200_images_in_flight_nothing_is_lost_and_nobody_storms_back(
+async def test_after_an_hours_outage_200_images_are_polled_within_the_budget_and_none_is_lost(
     workshop: Workshop,
 ) -> None:
     workshop.service = service = FlakyService(workshop.clock)

@@ -1,4 +1,4 @@
-"""Found by tests/simulation: what the worker does when it is overtaken in the narrowest places."""
+"""Races found by tests/simulation: another process or a cancel comes between two steps of the worker."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def test_an_image_that_stays_missing_costs_nothing(workshop: Workshop) -> 
 
 @dataclass
 class InterruptedService(ScriptedService):
-    """While the first look is under way the wall clock leaps, and the worker's loop goes round once more."""
+    """While the first poll is under way the wall clock jumps, and the worker's loop begins a round once more."""
 
     workshop: Workshop | None = None
 
@@ -77,7 +77,7 @@ class InterruptedService(ScriptedService):
         return answer
 
 
-async def test_a_poll_under_way_is_not_doubled_when_the_wall_clock_leaps(workshop: Workshop) -> None:
+async def test_a_poll_under_way_is_not_repeated_when_the_wall_clock_jumps(workshop: Workshop) -> None:
     service = workshop.service = InterruptedService(workshop.clock)
     workshop.restart()
     await workshop.imagine()
@@ -89,7 +89,7 @@ async def test_a_poll_under_way_is_not_doubled_when_the_wall_clock_leaps(worksho
     assert service.closest_polls() >= 5.0
 
 
-async def test_after_a_leap_of_the_wall_clock_no_process_polls_right_after_another(workshop: Workshop) -> None:
+async def test_after_a_jump_of_the_wall_clock_no_process_polls_right_after_another(workshop: Workshop) -> None:
     await workshop.imagine()
     first = workshop.worker
     workshop.restart()
@@ -105,7 +105,7 @@ async def test_after_a_leap_of_the_wall_clock_no_process_polls_right_after_anoth
     assert workshop.service.closest_polls() >= 5.0
 
 
-async def test_a_cancel_that_overtakes_the_submit_is_shown_at_once_and_is_no_fault(
+async def test_a_cancel_before_the_submit_is_published_at_once_and_logs_no_error(
     workshop: Workshop, caplog: pytest.LogCaptureFixture
 ) -> None:
     generation_id = await workshop.imagine()
@@ -177,7 +177,7 @@ class SleepyWall(Wall):
         return shown
 
 
-async def test_what_a_stopped_process_shows_too_late_is_shown_anew_with_the_image_it_took_away(
+async def test_a_stale_edit_of_a_stopped_process_is_published_again_with_the_image_it_removed(
     workshop: Workshop,
 ) -> None:
     wall = workshop.wall = SleepyWall()
@@ -192,7 +192,7 @@ async def test_what_a_stopped_process_shows_too_late_is_shown_anew_with_the_imag
     assert await workshop.money() == (40, 0)
 
 
-async def test_what_one_handler_undid_is_told_on_the_card_that_another_had_sent(workshop: Workshop) -> None:
+async def test_a_request_cancelled_by_one_handler_is_published_on_the_card_of_another(workshop: Workshop) -> None:
     generation_id = await workshop.imagine(answered=False)
     await workshop.generations.abandon(generation_id, card=True)
     assert await workshop.money() == (50, 0)
@@ -204,7 +204,7 @@ async def test_what_one_handler_undid_is_told_on_the_card_that_another_had_sent(
     assert workshop.service.posts == []
 
 
-async def test_a_request_that_was_undone_and_has_no_card_owes_nobody_anything(workshop: Workshop) -> None:
+async def test_a_cancelled_request_without_a_card_has_nothing_to_publish(workshop: Workshop) -> None:
     generation_id = await workshop.imagine(answered=False)
     await workshop.generations.abandon(generation_id, card=True)
     workshop.wall.finds = [None]

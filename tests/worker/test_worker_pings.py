@@ -1,4 +1,4 @@
-"""Telling a person that their images are there, and being killed around it."""
+"""Pings when images are ready, and kills before and after them."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ async def slow_image(workshop: Workshop) -> int:
     return generation_id
 
 
-async def test_a_person_is_told_once_when_it_is_on_the_card(workshop: Workshop) -> None:
+async def test_a_person_is_pinged_once_when_the_image_is_on_the_card(workshop: Workshop) -> None:
     horn = with_horn(workshop)
     generation_id = await slow_image(workshop)
     await workshop.pass_time(120)
     assert horn.told == [generation_id]
 
 
-async def test_nobody_is_told_before_discord_has_taken_the_image(workshop: Workshop) -> None:
+async def test_nobody_is_pinged_before_discord_has_the_image(workshop: Workshop) -> None:
     horn = with_horn(workshop)
     generation_id = await slow_image(workshop)
     workshop.wall.places = [DeliveryDelayed(20)] * 3
@@ -81,7 +81,7 @@ async def test_a_process_that_dies_before_the_decision_leaves_it_to_the_next(wor
     assert len(workshop.wall.shows) == 1
 
 
-async def test_a_process_that_dies_after_the_decision_takes_the_ping_along_and_nobody_is_told_twice(
+async def test_a_process_that_dies_after_the_decision_loses_the_ping_and_none_is_sent_twice(
     workshop: Workshop,
 ) -> None:
     with_horn(workshop).die_after = True
@@ -97,7 +97,9 @@ async def test_a_process_that_dies_after_the_decision_takes_the_ping_along_and_n
 # ---- images that are too large to be fetched ----------------------------------------------------------------------
 
 
-async def test_an_image_that_is_too_large_to_be_fetched_is_paid_for_and_shown_as_one(workshop: Workshop) -> None:
+async def test_an_image_that_is_too_large_to_download_is_paid_for_and_published_as_oversized(
+    workshop: Workshop,
+) -> None:
     generation_id = await workshop.imagine()
     workshop.shelf.faults = [ImageTooLarge(25 << 20)]
     await workshop.pass_time(20)

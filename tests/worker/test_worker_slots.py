@@ -111,7 +111,7 @@ async def test_no_more_than_a_few_are_tried_at_once_before_one_is_taken(workshop
     assert {state for one in asked for state in await workshop.states(one)} == {State.REQUESTED}
 
 
-async def test_the_image_that_met_the_429_keeps_its_turn_before_those_that_wait(workshop: Workshop) -> None:
+async def test_an_image_refused_with_429_keeps_its_turn_before_waiting_ones(workshop: Workshop) -> None:
     service = open_service(workshop, 1)
     _, second = await ask(workshop, 2)
     await live(workshop, 1)

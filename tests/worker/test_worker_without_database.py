@@ -1,4 +1,4 @@
-"""The connection to the database breaks at the worst moments: nothing that only this process knows is lost."""
+"""The database is lost between two steps: nothing that only this process knows is lost."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ async def test_what_was_learned_is_not_overwritten_before_it_was_loaded(workshop
     assert flaky.failures == 1
 
 
-async def test_a_database_that_is_away_leaves_the_first_card_without_an_outlook(workshop: Workshop) -> None:
+async def test_without_a_database_the_first_card_has_no_progress(workshop: Workshop) -> None:
     await workshop.imagine(count=3)
     await workshop.worker.step()
     generation = await workshop.load(await workshop.imagine())
@@ -171,7 +171,7 @@ class Breakable(Flaky):
             yield tx
 
 
-async def test_a_database_that_is_broken_for_good_ends_the_loop_and_the_owner_is_told_once(
+async def test_a_broken_database_ends_the_loop_and_alerts_the_owner_once(
     workshop: Workshop, caplog: pytest.LogCaptureFixture
 ) -> None:
     workshop.database = broken = Broken(workshop.database)
