@@ -1,7 +1,7 @@
-"""Qwen Imagine: the composition root. Everything is opened, joined and closed here; nothing else imports it.
+"""Qwen Imagine: open the resources, build the services, run them, and close everything. Nothing imports this module.
 
 `python bot.py` runs the bot, `python bot.py migrate` only brings the database to the newest schema.
-Exit codes: 0 stopped on purpose, 1 a fault (start it again), 78 the settings are wrong (mend them first).
+Exit codes: 0 stopped by a signal, 1 a fault (start it again), 78 wrong settings (correct them first).
 """
 
 from __future__ import annotations
@@ -43,29 +43,29 @@ from store.sole_use import sole_use
 from ui.delivery.owner_alerts import OwnerAlerts
 from ui.interactions.buttons import DYNAMIC_ITEMS
 from ui.interactions.client import ImagineClient
-from web import PortUnavailable, WebSide, listen_host, open_web
+from web import PortUnavailable, WebServer, listen_host, open_web
 
 log = logging.getLogger("qwen_imagine")
 
 STOP_SECONDS = 25.0  # from SIGTERM to the end; hosts kill after 30 s
-CLOSE_SECONDS = 4.0  # of them for the gateway's goodbye and the HTTP side; the rest is for what is in flight
-FORCE_SECONDS = 2.0  # after these 25; nothing is waited for any longer
-FIRST_SYNC_SECONDS = 10.0  # a bot that connects before its commands are known is of no use to a new server
+CLOSE_SECONDS = 4.0  # of these 25, to close the gateway and the HTTP server; the rest is for work in flight
+FORCE_SECONDS = 2.0  # after these 25, until the process is ended by force
+FIRST_SYNC_SECONDS = 10.0  # how long to wait for Discord to take the command list before connecting
 EXIT_SETTINGS = 78  # sysexits.h EX_CONFIG
 EXTENSIONS = tuple(f"cogs.{name}" for name in ("imagine", "credits", "history", "preferences", "privacy", "help"))
 
 
 class ImagineBot(ImagineClient):
-    """The client with the cogs, and with a connection to the gateway that outlives faults."""
+    """The client with the cogs, and with a gateway connection that is opened again after every fault."""
 
     async def setup_hook(self) -> None:
-        """Load cogs and buttons at the end of the login. Asks Discord nothing: a failed login is begun again."""
+        """Load cogs and buttons at the end of the login. Makes no call to Discord: a failed login is begun again."""
         self.add_dynamic_items(*DYNAMIC_ITEMS)
         for extension in EXTENSIONS:
             await self.load_extension(extension)
 
     async def connect(self, *, reconnect: bool = True) -> None:
-        """Stay connected to the gateway, whatever ends a connection. Raises GatewayRefused."""
+        """Stay connected to the gateway. Raises GatewayRefused."""
         await GatewayConnection(self, self.services.clock, self.services.rng).run()
 
     async def on_ready(self) -> None:
@@ -73,7 +73,7 @@ class ImagineBot(ImagineClient):
 
 
 async def open_resources(settings: Settings, stack: contextlib.AsyncExitStack) -> Resources:
-    """Open what the services share. *stack* closes it."""
+    """Open the resources. *stack* closes them."""
     stack.enter_context(sole_use(settings.database_url))
     database = await stack.enter_async_context(open_database(settings.database_url))
     await database.migrate()
@@ -94,18 +94,18 @@ async def open_resources(settings: Settings, stack: contextlib.AsyncExitStack) -
 
 
 async def _open_web(services: Services, stack: contextlib.AsyncExitStack) -> None:
-    """Open the HTTP side, if there is one. Raises PortUnavailable."""
+    """Open the HTTP server for callbacks, if PUBLIC_URL is set. Raises PortUnavailable."""
     if services.callbacks is None:
         return
-    side = WebSide(services.callbacks, services.clock, services.worker.is_well)
+    server = WebServer(services.callbacks, services.clock, services.worker.is_well)
     settings = services.settings
     host = listen_host(settings.public_url, port_is_given=bool(os.environ.get("PORT")))
-    port = await stack.enter_async_context(open_web(side, host=host, port=settings.port))
+    port = await stack.enter_async_context(open_web(server, host=host, port=settings.port))
     log.info("callbacks and /healthz are served on %s:%s", host, port)
 
 
 async def run(settings: Settings) -> int:
-    """Run until SIGTERM or Ctrl-C, then drain. Returns the exit code."""
+    """Run until SIGTERM or Ctrl-C, then drain. Return the exit code."""
     point_library_at(settings.discord_api_url, settings.discord_gateway_url)
     read_leniently()
     stop = asyncio.Event()
@@ -115,19 +115,19 @@ async def run(settings: Settings) -> int:
         end_by_force(STOP_SECONDS + FORCE_SECONDS, 0)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C ends it the plain way
+        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt
             asyncio.get_running_loop().add_signal_handler(number, begin_to_stop)
     async with contextlib.AsyncExitStack() as stack:
         try:
             resources = await open_resources(settings, stack)
         except DatabaseUnreachable as error:
-            await _tell_owner(settings, error)
+            await _alert_owner(settings, error)
             raise
         bot = ImagineBot()
         services = build_services(settings, resources, bot)
         clock = services.clock
         await _open_web(services, stack)
-        stack.push_async_callback(bot.close)  # not sooner: the library can't close what never began to log in
+        stack.push_async_callback(bot.close)  # not sooner: discord.py can't close a client that never began to log in
         if not await _unless_stopped(log_in(bot, settings.discord_token.get_secret_value(), clock), stop):
             return 0
         work = asyncio.create_task(services.worker.run(), name="worker")
@@ -136,7 +136,7 @@ async def run(settings: Settings) -> int:
         await asyncio.wait({work, listen, stopped}, return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping: finishing what is in flight")
         deadline = Deadline(clock, STOP_SECONDS)
-        verdict = _verdict({listen, work}, stop)
+        exit_code = _exit_code({listen, work}, stop)
         await services.drain(deadline.left(reserve=CLOSE_SECONDS))
         listen.cancel()
         await asyncio.wait({listen, work}, timeout=deadline.left(reserve=CLOSE_SECONDS / 2))
@@ -144,15 +144,15 @@ async def run(settings: Settings) -> int:
         log.info("stopped" if stop.is_set() else "ended")
         if work.done() and not work.cancelled():
             work.result()  # raises DatabaseBroken
-        return verdict
+        return exit_code
 
 
-async def _tell_owner(settings: Settings, error: DatabaseUnreachable) -> None:
-    """Tell the owner of a SQLite file that can't be used, once in six hours over all starts."""
+async def _alert_owner(settings: Settings, error: DatabaseUnreachable) -> None:
+    """Send the owner a message about a SQLite file that can't be used, once in six hours over all starts."""
     clock = SystemClock()
     if isinstance(error, DatabaseInUse) or not note_report(settings.database_url, clock.now_ms()):
         return
-    logging.getLogger("discord").setLevel(logging.WARNING)  # the sentence is the only line
+    logging.getLogger("discord").setLevel(logging.WARNING)  # keep the alert the only line
     client = discord.Client(intents=discord.Intents.none())
     alerts = OwnerAlerts(client, clock, settings.owner_ids)
     await alerts.tell_before_start(settings.discord_token.get_secret_value(), f"{error}. The bot did not start.")
@@ -189,7 +189,7 @@ async def sync_stored_commands(tree: app_commands.CommandTree[Any], database: Da
 
 
 async def _unless_stopped(coroutine: Coroutine[Any, Any, None], stop: asyncio.Event) -> bool:
-    """Run *coroutine* to its end, or until the stop comes first; False then."""
+    """Run *coroutine* to its end. Return False if *stop* came first and cancelled it."""
     task = asyncio.create_task(coroutine)
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -202,8 +202,8 @@ async def _unless_stopped(coroutine: Coroutine[Any, Any, None], stop: asyncio.Ev
 
 
 def end_by_force(seconds: float, code: int) -> None:
-    """End the process with *code* after *seconds* if it is still there: a thread that hangs, such as a name lookup in
-    an outage, can't be cancelled, and Python would wait for it. What was committed is kept."""
+    """End the process with *code* after *seconds* if it still runs. A thread that hangs, such as a name lookup in an
+    outage, can't be cancelled, and Python would wait for it. Committed rows are kept."""
 
     def end() -> None:
         log.warning("stopping: a thread or the database is cut off after %.0f s", seconds)
@@ -214,8 +214,8 @@ def end_by_force(seconds: float, code: int) -> None:
     timer.start()
 
 
-def _verdict(tasks: set[asyncio.Task[None]], stop: asyncio.Event) -> int:
-    """The exit code; the log says which task ended by itself, and why."""
+def _exit_code(tasks: set[asyncio.Task[None]], stop: asyncio.Event) -> int:
+    """Return the exit code. Log which task ended by itself, and why."""
     for task in tasks:
         error = task.exception() if task.done() else None
         if isinstance(error, GatewayRefused):
@@ -226,7 +226,7 @@ def _verdict(tasks: set[asyncio.Task[None]], stop: asyncio.Event) -> int:
 
 
 async def migrate(settings: Settings) -> int:
-    """Bring the database to the newest schema."""
+    """Migrate the database to the newest schema."""
     with sole_use(settings.database_url):
         async with open_database(settings.database_url) as database:
             await database.migrate()
@@ -235,8 +235,8 @@ async def migrate(settings: Settings) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """Read the settings, then do what was asked for. Returns the exit code."""
-    os.umask(0o077)  # the data folder and the database with its -wal and -shm are for their owner alone
+    """Read the settings, then run or migrate. Return the exit code."""
+    os.umask(0o077)  # only this user may read the data folder and the database with its -wal and -shm
     forbid_core_files()
     if arguments not in ([], ["migrate"]):
         print("usage: python bot.py [migrate]", file=sys.stderr)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from credits.allowance import Allowance
 from credits.ledger import Ledger
-from generations.archive import Archive
 from generations.callbacks import Callbacks
 from generations.clock import Clock, Deadline
+from generations.history import History
 from generations.pings import PingDecisions
 from generations.poll_schedule import PollSchedule
 from generations.ports import Delivery, ImageService, ImageStore, Operator, Pings
@@ -68,7 +68,7 @@ class Core:
 
     ledger: Ledger
     generations: Generations
-    archive: Archive
+    history: History
     people: People
     privacy: Privacy
     callbacks: Callbacks | None  # None: the image API is not asked to call back
@@ -121,7 +121,7 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
         clock=clock,
         rng=rng,
         generations=core.generations,
-        archive=core.archive,
+        history=core.history,
         people=core.people,
         privacy=core.privacy,
         token_only=token_only,
@@ -198,8 +198,8 @@ def build_core(
         max_per_user=settings.max_images_per_user,
         owner=resources.owner,
     )
-    archive = Archive(database, ledger, clock, resources.store, owner=resources.owner, images=images)
-    return Core(ledger, generations, archive, People(database), privacy, callbacks, context, worker)
+    history = History(database, ledger, clock, resources.store, owner=resources.owner, images=images)
+    return Core(ledger, generations, history, People(database), privacy, callbacks, context, worker)
 
 
 def _build_callbacks(settings: Settings, resources: Resources, nudge: Callable[[], None]) -> Callbacks | None:

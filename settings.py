@@ -1,7 +1,7 @@
-"""Every setting, once: its name, default, meaning and secrecy. Read from the environment and from .env.
+"""Every setting: its name, default and meaning. Read from the environment and from .env.
 
-`python settings.py env` prints .env.example, `python settings.py markdown` the table in README.
-Must not know what the settings are used for: it checks shapes, never reaches out.
+`python settings.py env` prints .env.example, `python settings.py markdown` the table in README. Checks the form of
+values only; makes no connection.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from credits.allowance import CreditPeriod
 from qwen.addresses import AllowedHosts
+from qwen.cleaning import is_ascii_word
 from qwen.public_url import check_public_url
 from qwen.service_url import check_service_url
 from store.address import parse_database_url
@@ -43,7 +44,7 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 def _secret(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
-    if not text.isascii() or any(character.isspace() for character in text):
+    if not is_ascii_word(text):
         raise ValueError("must be one word of plain letters, digits and signs, with no spaces inside")
     return value
 
@@ -90,7 +91,7 @@ def _hosts(value: Sequence[str]) -> tuple[str, ...]:
 
 
 class Settings(BaseSettings):
-    """What the operator decides. Frozen; secrets hide themselves in every text."""
+    """The settings. Frozen. Secrets are hidden in every text of it."""
 
     model_config = SettingsConfigDict(
         env_file=ENV_FILE,
@@ -116,18 +117,19 @@ class Settings(BaseSettings):
         description="The key of the image API, sk-… (secret)."
     )
     qwen_api_url: Annotated[str, _url("https", "http"), AfterValidator(_no_slash)] = Field(
-        default="https://qwen-image-2512.org/api", description="Where the image API answers."
+        default="https://qwen-image-2512.org/api", description="The address of the image API."
     )
     qwen_image_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words), AfterValidator(_hosts)] = Field(
         default=(),
-        description="The only hosts that images are fetched from, redirects included, separated by commas; hosts named "
-        "here may be plain http or private. Empty: any public https host.",
+        description="The only hosts that images are downloaded from, redirects included, separated by commas; these "
+        "may use plain http or be private. Empty: any public https host.",
     )
     qwen_max_tasks: int = Field(
         default=20,
         ge=1,
         le=10_000,
-        description="The most images that are made at once, over everybody. How many the image API takes is found out.",
+        description="The most images that are made at once, over everybody. The image API may take fewer; the bot "
+        "learns how many.",
     )
     database_url: Annotated[str, AfterValidator(_database)] = Field(
         default="sqlite:///data/imagine.db",
@@ -136,10 +138,10 @@ class Settings(BaseSettings):
     )
     allow_ephemeral_database: bool = Field(
         default=False,
-        description="yes: take a SQLite file also on a host whose disk is not known to be kept.",
+        description="yes: allow a SQLite file on a host that may not keep its disk.",
     )
     credits_per_period: int = Field(
-        default=50, ge=0, le=1_000_000, description="What each person's credits are refilled to; an image costs 5."
+        default=50, ge=0, le=1_000_000, description="How many credits each person has after a refill; an image costs 5."
     )
     credit_period: Annotated[CreditPeriod, BeforeValidator(_lower)] = Field(
         default=CreditPeriod.DAY, description="How often credits are refilled: hour, day, week, month or never."
@@ -148,40 +150,44 @@ class Settings(BaseSettings):
         default=ZoneInfo("UTC"), description="The zone whose midnight refills the credits, such as Europe/Berlin."
     )
     max_images_per_user: int = Field(
-        default=3, ge=1, le=1000, description="Images of one person that are made at once; more wait in line."
+        default=3, ge=1, le=1000, description="The most images of one person that are made at once; more wait in line."
     )
-    max_queue: int = Field(default=500, ge=0, le=100_000, description="Images that may wait in line, over everybody.")
+    max_queue: int = Field(
+        default=500, ge=0, le=100_000, description="The most images that wait in line, over everybody."
+    )
     requests_per_minute: int = Field(
-        default=10, ge=0, le=10_000, description="Requests of one person that are taken on in a minute. 0: any number."
+        default=10, ge=0, le=10_000, description="The most requests of one person in a minute. 0: no limit."
     )
     image_memory_mb: int = Field(
-        default=128, ge=32, le=65_536, description="MiB of images that are held in memory at once; more wait."
+        default=128, ge=32, le=65_536, description="The most MiB of images in memory at once; more wait."
     )
     task_deadline_seconds: int = Field(
-        default=900, ge=30, le=86_400, description="An image that takes longer is given up and its credits returned."
+        default=900,
+        ge=30,
+        le=86_400,
+        description="An image that takes longer is given up, and its credits are returned.",
     )
     retention_days: int = Field(
-        default=0, ge=0, le=36_500, description="After so many days prompts and links go by themselves. 0: never."
+        default=0, ge=0, le=36_500, description="Prompts and links are deleted after so many days. 0: never."
     )
     owner_ids: Annotated[tuple[int, ...], NoDecode, BeforeValidator(_words)] = Field(
         default=(),
-        description="User ids, separated by commas, that are told when the bot needs its operator. Empty: the "
-        "application's owner.",
+        description="User ids, separated by commas, of those who get the bot's alerts. Empty: the application's owner.",
     )
     public_url: Annotated[str, AfterValidator(check_public_url)] = Field(
         default="",
-        description="The bot's own https address, if the image API is to call back when an image is ready. Empty: it "
-        "is only asked.",
+        description="The bot's own https address, where the image API calls back when an image is ready. Empty: no "
+        "callbacks, only polls.",
     )
     port: int = Field(
-        default=8080, ge=1, le=65_535, description="Where callbacks and /healthz are served, if PUBLIC_URL is set."
+        default=8080, ge=1, le=65_535, description="The port for callbacks and /healthz, if PUBLIC_URL is set."
     )
     log_level: Annotated[str, AfterValidator(_level)] = Field(
         default="INFO", description="DEBUG, INFO, WARNING or ERROR."
     )
 
     def secrets(self) -> tuple[str, ...]:
-        """Every value that must never be shown, for the log's redaction."""
+        """Return every secret value, for the log's redaction."""
         password = re.match(r"[^:]*://[^:/@]*:(.*)@", self.database_url, re.DOTALL)
         known = (self.discord_token.get_secret_value(), self.qwen_api_key.get_secret_value())
         return (*known, password[1]) if password else known
@@ -189,14 +195,14 @@ class Settings(BaseSettings):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The settings and the warnings that came with them."""
+    """The settings, and warnings for the log."""
 
     settings: Settings
     warnings: tuple[str, ...]
 
 
 class SettingsError(Exception):
-    """The settings have faults. `faults` is one plain sentence each, with no secret in any."""
+    """The settings are wrong. `faults`: one sentence each, without secrets."""
 
     def __init__(self, faults: Sequence[str]) -> None:
         super().__init__("; ".join(faults))
@@ -204,7 +210,7 @@ class SettingsError(Exception):
 
 
 def load_settings() -> Loaded:
-    """Read the environment, and below it the .env of the current folder. Raises SettingsError with every fault."""
+    """Read the environment, then .env for what is not set there. Raises SettingsError with every fault."""
     faults: list[str] = []
     try:
         if _is_open(Path(ENV_FILE), OPEN_TO_ALL):
@@ -225,7 +231,7 @@ def load_settings() -> Loaded:
 
 
 def _is_open(env_file: Path, bits: int) -> bool:
-    """Whether the file has any of these mode *bits*. POSIX only: elsewhere there are none."""
+    """Return whether the file has any of these mode *bits*; False on systems other than POSIX."""
     return os.name == "posix" and env_file.is_file() and bool(env_file.stat().st_mode & bits)
 
 
@@ -256,12 +262,12 @@ def _sentence(name: str, kind: str, message: str, context: Mapping[str, Any]) ->
         case "enum":
             return f"{name} must be {context['expected']}."
         case _:
-            said = message.removeprefix("Value error, ").rstrip(".")
-            return f"{said}." if name in said else f"{name} {said}." if said[:1].islower() else f"{name}: {said}."
+            text = message.removeprefix("Value error, ").rstrip(".")
+            return f"{text}." if name in text else f"{name} {text}." if text[:1].islower() else f"{name}: {text}."
 
 
 def _unknown(values: Mapping[str, str]) -> list[str]:
-    """A sentence for each name that looks like one of ours and is none: most often a slip of the pen."""
+    """Return a sentence for each name that has the form of a setting and is none."""
     known = [name.upper() for name in Settings.model_fields]
     sentences: list[str] = []
     for name in sorted(values):
@@ -273,14 +279,14 @@ def _unknown(values: Mapping[str, str]) -> list[str]:
 
 
 def default_text(field: FieldInfo) -> str:
-    """A default as it would be written in .env."""
+    """Return the default as it is written in .env."""
     if field.is_required() or field.default in ((), ""):
         return ""
     return ("no", "yes")[field.default] if isinstance(field.default, bool) else str(field.default)
 
 
 def env_example() -> str:
-    """The text of .env.example."""
+    """Return the text of .env.example."""
     lines = ["# Settings of Qwen Imagine. Copy to .env and fill in the two secrets; the rest has defaults.", ""]
     for name, field in Settings.model_fields.items():
         lines += [f"# {field.description}"]
@@ -290,7 +296,7 @@ def env_example() -> str:
 
 
 def markdown_table() -> str:
-    """The settings table of README."""
+    """Return the settings table of README."""
     rows = ["| setting | default | what it is |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         default = "required" if field.is_required() else f"`{default_text(field)}`" if default_text(field) else "empty"

@@ -1,1 +1,1 @@
-"""What people can type. Each file is an extension with setup(); nothing else lives here. Knows no SQL, no image API."""
+"""The slash commands and the message menu, one file a feature. Must not know SQL or the image API."""

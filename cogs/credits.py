@@ -1,4 +1,4 @@
-"""/credits: what a person has, what is held, when it refills, and the last entries; always private."""
+"""/credits: balance, held credits, the next refill and the last entries; always private."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ui.views.cards_credits import build_credits
 
 
 class CreditsCog(commands.Cog):
-    """The command that shows the account."""
+    """The command /credits."""
 
     def __init__(self, services: InteractionServices) -> None:
         self._services = services
@@ -34,5 +34,5 @@ class CreditsCog(commands.Cog):
 
 
 async def setup(bot: ImagineClient) -> None:
-    """Called by discord.py when the extension is loaded."""
+    """Add the cog. discord.py calls this when the extension is loaded."""
     await bot.add_cog(CreditsCog(bot.services))

@@ -1,4 +1,4 @@
-"""/help: one screen with what this bot does, what it costs here, and its commands; always private."""
+"""/help: what this bot does, what it costs here, and its commands; always private."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from ui.interactions.client import ImagineClient
 from ui.interactions.responses import send_view
 from ui.views.cards_help import BotLimits, CommandList, build_help
 
-FIRST = "imagine"  # of the list; the others follow by name
+FIRST = "imagine"  # in the list; the others follow by name
 
 
 class HelpCog(commands.Cog):
-    """The command that explains the others. It asks no database, so it answers whatever is wrong."""
+    """The command /help. Uses no database, so that it works in an outage."""
 
-    def __init__(self, rules: BotLimits) -> None:
-        self._rules = rules
+    def __init__(self, limits: BotLimits) -> None:
+        self._limits = limits
 
     @app_commands.command(name="help", description="What this bot does, what it costs here, and its commands")
     async def help(self, interaction: discord.Interaction[ImagineClient]) -> None:
-        await send_view(interaction, build_help(self._rules, list_commands(interaction.client.tree)))
+        await send_view(interaction, build_help(self._limits, list_commands(interaction.client.tree)))
 
 
 def list_commands(tree: app_commands.CommandTree[Any]) -> CommandList:
-    """Every command that is for everybody: those that ask for a permission are left out."""
+    """Return every command that needs no permission."""
     everything = tree.get_commands(type=discord.AppCommandType.chat_input)
     roots = sorted(everything, key=lambda command: (command.name != FIRST, command.name))
     found = [leaf for root in roots if root.default_permissions is None for leaf in _leaves(root)]
@@ -49,7 +49,7 @@ def _leaves(command: app_commands.Command[Any, ..., Any] | app_commands.Group) -
 
 
 def bot_limits(settings: Settings) -> BotLimits:
-    """What the settings say to people."""
+    """Return what people should know of the settings."""
     return BotLimits(
         allowance=settings.credits_per_period,
         period=settings.credit_period,
@@ -62,5 +62,5 @@ def bot_limits(settings: Settings) -> BotLimits:
 
 
 async def setup(bot: ImagineClient) -> None:
-    """Called by discord.py when the extension is loaded."""
+    """Add the cog. discord.py calls this when the extension is loaded."""
     await bot.add_cog(HelpCog(bot_limits(bot.services.settings)))

@@ -6,13 +6,13 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from generations.archive import WORDS_MAX
+from generations.history import WORDS_MAX
 from ui.interactions.client import ImagineClient, InteractionServices
 from ui.interactions.history import HISTORY_ITEMS, send_history
 
 
 class HistoryCog(commands.Cog):
-    """The command that leafs through what was made."""
+    """The command /history."""
 
     def __init__(self, services: InteractionServices) -> None:
         self._services = services
@@ -28,6 +28,6 @@ class HistoryCog(commands.Cog):
 
 
 async def setup(bot: ImagineClient) -> None:
-    """Called by discord.py when the extension is loaded."""
+    """Add the cog. discord.py calls this when the extension is loaded."""
     bot.add_dynamic_items(*HISTORY_ITEMS)
     await bot.add_cog(HistoryCog(bot.services))

@@ -1,6 +1,6 @@
-"""/imagine, the message menu "Imagine this", and the forms that come back: what was typed becomes a request.
+"""/imagine, the message menu "Imagine this", and the forms that come back. Each leads to a request.
 
-Knows neither rows nor the image API.
+Must not know rows or the image API.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class ListOption(app_commands.Transformer):
 
 
 class ImagineCog(commands.Cog):
-    """The command, the menu and the forms that make images."""
+    """The command /imagine, the menu "Imagine this" and the forms."""
 
     def __init__(self, services: InteractionServices, tree: app_commands.CommandTree[Any]) -> None:
         self._services = services
         self._tree = tree
-        # discord.py's decorator for message menus works outside of classes only.
+        # discord.py's decorator for message menus does not work inside of classes.
         self._menu = app_commands.ContextMenu(name=texts_buttons.MENU_NAME, callback=self.imagine_this)
 
     @app_commands.command(
@@ -80,7 +80,7 @@ class ImagineCog(commands.Cog):
         await self._services.first_response.respond(interaction, request)
 
     async def imagine_this(self, interaction: discord.Interaction[ImagineClient], message: discord.Message) -> None:
-        """The message menu: the form with the message's text as the prompt."""
+        """Send the form with the text of *message* as the prompt."""
         text = text_of(message)
         if not text.strip():
             raise Refusal(texts_buttons.NO_TEXT)
@@ -89,18 +89,18 @@ class ImagineCog(commands.Cog):
 
     @commands.Cog.listener()
     async def on_interaction(self, interaction: discord.Interaction[ImagineClient]) -> None:
-        """Every form of ours comes back here, opened by whichever process and however long ago."""
-        typed = parse_form(interaction)
-        if typed is None:
+        """Handle a submitted form, whichever process opened it and however long ago."""
+        form = parse_form(interaction)
+        if form is None:
             return
-        find = partial(self._find_typed, interaction, typed)
+        find = partial(self._read_form, interaction, form)
         if not await handle_errors(
-            interaction, self._services.first_response.respond_when_found(interaction, find, private=typed.private)
+            interaction, self._services.first_response.respond_when_found(interaction, find, private=form.private)
         ):
-            await send_back_prompt(interaction, typed)
+            await send_back_prompt(interaction, form)
 
-    async def _find_typed(self, interaction: discord.Interaction[ImagineClient], typed: SubmittedForm) -> Request:
-        return parse_request(interaction, self._services.rng, typed.parse())
+    async def _read_form(self, interaction: discord.Interaction[ImagineClient], form: SubmittedForm) -> Request:
+        return parse_request(interaction, self._services.rng, form.parse())
 
     async def cog_load(self) -> None:
         self._tree.add_command(self._menu)
@@ -110,10 +110,10 @@ class ImagineCog(commands.Cog):
 
 
 def text_of(message: discord.Message) -> str:
-    """What was written in *message*, or in the message that it forwards."""
+    """Return the text of *message*, or of the message that it forwards."""
     return message.content or next((each.content for each in message.message_snapshots if each.content), "")
 
 
 async def setup(bot: ImagineClient) -> None:
-    """Called by discord.py when the extension is loaded."""
+    """Add the cog. discord.py calls this when the extension is loaded."""
     await bot.add_cog(ImagineCog(bot.services, bot.tree))

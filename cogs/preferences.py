@@ -11,7 +11,7 @@ from ui.interactions.preferences import PREFERENCE_ITEMS, send_settings
 
 
 class PreferencesCog(commands.Cog):
-    """The command that sets what /imagine takes for options that are left out."""
+    """The command /settings."""
 
     def __init__(self, services: InteractionServices) -> None:
         self._services = services
@@ -22,6 +22,6 @@ class PreferencesCog(commands.Cog):
 
 
 async def setup(bot: ImagineClient) -> None:
-    """Called by discord.py when the extension is loaded."""
+    """Add the cog. discord.py calls this when the extension is loaded."""
     bot.add_dynamic_items(*PREFERENCE_ITEMS)
     await bot.add_cog(PreferencesCog(bot.services))

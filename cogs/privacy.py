@@ -11,7 +11,7 @@ from ui.interactions.privacy import PRIVACY_ITEMS, send_deletion_question, send_
 
 
 class PrivacyCog(commands.Cog):
-    """The commands about what is kept."""
+    """The commands /privacy show, export and delete."""
 
     privacy = app_commands.Group(name="privacy", description="What the bot keeps of you: see it, take it, delete it")
 
@@ -32,6 +32,6 @@ class PrivacyCog(commands.Cog):
 
 
 async def setup(bot: ImagineClient) -> None:
-    """Called by discord.py when the extension is loaded."""
+    """Add the cog. discord.py calls this when the extension is loaded."""
     bot.add_dynamic_items(*PRIVACY_ITEMS)
     await bot.add_cog(PrivacyCog(bot.services))

@@ -1,1 +1,1 @@
-"""One request, from the hold on its credits to the posted image. Knows no Discord library."""
+"""Generations: their use-cases, rows and worker. Knows no Discord library."""

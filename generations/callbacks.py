@@ -1,7 +1,7 @@
-"""The image service calling us: addresses with a token for one image each, and what a call may bring about.
+"""Callbacks of the image API: an address with a token for each image, and the poll that follows a call.
 
-A call is a hint and never a fact: at most it is followed by one poll, at most one an image in 5 s, or names a task that
-a worker then asks the service about. Knows rows and time; knows no HTTP, no Discord, and never writes a token down.
+A call is only a hint: it is followed by at most one poll of the image in 5 s, or names a task that a worker then asks
+the service about. Knows rows and time; knows no HTTP, no Discord, and stores no token.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import base64
 import hashlib
 import hmac
 import logging
-import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -26,15 +25,14 @@ log = logging.getLogger("qwen_imagine.callbacks")
 
 PATH = "/callbacks/"
 TOKEN_BYTES = 32
-TOKEN_FORM = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)  # TOKEN_BYTES in url-safe base64
-SILENCE_IMAGES = 5  # so many ready in a row without a call, and the operator is told
-CALLED_POLLS_APART_MS = 5000  # between two polls of one image that follow calls, whatever polls come beside them
-INTEREST_SECONDS = LATE_POLL_SECONDS[-1][0]  # a late image is of interest for a day, however it is noticed
+SILENCE_IMAGES = 5  # images ready in a row without a call, until the log warns
+CALLED_POLLS_APART_MS = 5000  # between two polls of one image that follow calls; other polls don't count
+INTEREST_SECONDS = LATE_POLL_SECONDS[-1][0]  # a late image is still posted for a day
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where one image's task is to call back. Only the hash may be kept."""
+    """The address that one image's task calls back. Only the hash may be stored."""
 
     url: str = field(repr=False)
     token_hash: str
@@ -42,7 +40,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """One poll of an image's task: when the service was asked, and which call it follows, if one."""
+    """One poll of an image's task: when it was made, and the time of the call that it follows, if any."""
 
     asked_at_ms: int
     called_at_ms: int | None = None
@@ -53,7 +51,7 @@ class Poll:
 
 
 class Callbacks:
-    """Gives out addresses under *public_url*, recognises calls to them, and notes what they say."""
+    """Create addresses under *public_url*, recognise calls to them, and note what they say."""
 
     def __init__(
         self,
@@ -72,12 +70,12 @@ class Callbacks:
         self._silent_images = 0
 
     def new_address(self) -> Address:
-        """An address that nobody can guess."""
+        """Create an address that nobody can guess."""
         token = encode_token(self._token_bytes(TOKEN_BYTES))
         return Address(f"{self._public_url}{PATH}{token}", hash_token(token))
 
     async def recognise(self, token: str) -> records.Callback | None:
-        """Whom a call is for; None when nobody waits for it (any more). Costs the same for every token."""
+        """Return the expected callback with this token; None if none is expected. Takes as long for every token."""
         token_hash = hash_token(token)
         async with self._database.transaction() as tx:
             found = await records.find_callback(tx, token_hash)
@@ -88,7 +86,7 @@ class Callbacks:
         return callback if same and is_awaited(image, self._clock.now_ms()) else None
 
     async def handle(self, callback: records.Callback, body: bytes) -> None:
-        """Note the call, and have the image polled: at once, or 5 s after the last poll that followed a call."""
+        """Note the call, and make a poll due: at once, or 5 s after the last poll that followed a call."""
         claim = parse_callback(body)
         async with self._database.transaction() as tx:
             generation = await records.load_locked(tx, callback.generation_id)
@@ -108,7 +106,7 @@ class Callbacks:
             self._nudge()
 
     def image_was_ready(self, *, called: bool) -> None:
-        """An image was found ready, after a call about it or without one. Says so once when the calls stay away."""
+        """Count images that were ready without a call. Logs one warning when SILENCE_IMAGES follow each other."""
         self._silent_images = 0 if called else self._silent_images + 1
         if self._silent_images == SILENCE_IMAGES:
             log.warning(
@@ -119,17 +117,17 @@ class Callbacks:
 
 
 def encode_token(raw: bytes) -> str:
-    """*raw* in letters that need no escaping in an address."""
+    """Encode *raw* in characters that need no escaping in an address."""
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
 
 
 def hash_token(token: str) -> str:
-    """What is kept of a token: SHA-256 in hex. A token of 32 random bytes needs no salt."""
+    """Return what is stored of a token: SHA-256 in hex. A token of 32 random bytes needs no salt."""
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def is_awaited(image: Image, now_ms: int) -> bool:
-    """Whether a call about *image* still concerns anybody: it is being made, or was given up less than a day ago."""
+    """Whether a call about *image* still matters: it is being made, or its hold was returned less than a day ago."""
     match image.state:
         case State.SUBMITTING | State.RUNNING:
             return True
@@ -140,12 +138,12 @@ def is_awaited(image: Image, now_ms: int) -> bool:
 
 
 def is_called(known: records.Callback, image: Image) -> bool:
-    """Whether a call is still to be followed by a poll: none was begun since."""
+    """Whether a call still has to be followed by a poll: none was begun since."""
     return known.called_at_ms is not None and known.called_at_ms > (image.last_poll_at_ms or 0)
 
 
 def noted_call(known: records.Callback, image: Image, claim: str | None, now_ms: int) -> records.Callback:
-    """What is known after one more call. Of several calls that wait for one poll the first one's time counts."""
+    """Return the callback after one more call. Of several calls before one poll the first one's time counts."""
     called_at_ms = known.called_at_ms
     if not is_called(known, image):
         after_last = now_ms if called_at_ms is None else called_at_ms + CALLED_POLLS_APART_MS
@@ -161,14 +159,14 @@ def noted_call(known: records.Callback, image: Image, claim: str | None, now_ms:
 
 
 def due_after_call(known: records.Callback, image: Image, now_ms: int) -> int | None:
-    """When a called image may be polled, whenever it was polled last. None: there is no task to poll."""
+    """Return when a called image may be polled, regardless of other polls. None: there is no task to poll."""
     if image.state is State.SUBMITTING or (image.task_id is None and known.claimed_task_id is None):
         return None
     return max(now_ms, known.called_at_ms or 0)
 
 
 def after_poll(known: records.Callback, poll: Poll, ended_at_ms: int) -> records.Callback:
-    """What is known after a poll: a call that came while it was under way is followed by another one.
+    """Return the callback after a poll: a call that came during the poll is followed by another one.
 
     The next poll that follows a call comes 5 s after the end of this one, if this one followed a call too.
     """

@@ -1,4 +1,4 @@
-"""The one source of time. Everything that waits or stamps a row is handed one of these, so tests can move it."""
+"""The clock that everything gets as a parameter which waits or stores a time, so that tests can move it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, Protocol
 
 
 class Clock(Protocol):
-    """Wall time for rows and people, monotonic time for distances, and sleep."""
+    """Wall time for rows and people, monotonic time for durations, and sleep."""
 
     def now_ms(self) -> int:
         """Unix time in milliseconds. May jump, in both directions."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds that only ever grow; only differences mean anything."""
+        """Seconds that never go back; only differences mean anything."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -24,7 +24,7 @@ class Clock(Protocol):
 
 
 class Deadline:
-    """A moment that everything which is to end before it shares. Made *seconds* ahead of now."""
+    """A moment *seconds* from now, shared by everything that has to end before it."""
 
     def __init__(self, clock: Clock, seconds: float) -> None:
         self._clock = clock

@@ -1,4 +1,4 @@
-"""What became of a show: where it ended up, and what Discord calls it there. Pure."""
+"""The outcome of publishing a card: the place, and Discord's ids there. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from generations.model import SeparateMessage
 
 
 class Place(StrEnum):
-    """Where a show ended up."""
+    """Where a card or image was published."""
 
     CARD = "card"
     CHANNEL = "channel"
@@ -20,9 +20,9 @@ class Place(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryResult:
-    """The outcome of a show. By image position, for the images that it uploaded: attachment ids and file names; the
+    """The outcome of publishing. By image position, for the images that it uploaded: attachment ids and file names; the
     name is empty where it could only link to an image. NOWHERE: there was no place left for the last of the images;
-    those named here landed before."""
+    those named here were posted before."""
 
     place: Place
     message_id: int | None = None
@@ -32,4 +32,4 @@ class DeliveryResult:
     separate: Mapping[int, SeparateMessage] = field(
         default_factory=dict[int, SeparateMessage]
     )  # those posted in a message of their own
-    owed_seconds: float | None = None  # the images are seen to, but the card must be shown again after so long
+    card_retry_seconds: float | None = None  # the images are posted, but the card must be published again after so long

@@ -9,9 +9,9 @@ GenerationError
 ├── NotThere           nothing of the kind that this person may see
 ├── StillAtWork        something of this person's is under way, so it can't be erased
 ├── IllegalMove        a state that may not follow (a programming fault)
-├── MovedOn            what was about to be done was overtaken by something that needs no claim
-└── LostClaim          another process took the work over; whoever sees this stops at once
-DeliveryDelayed        Discord can't take it now; the same show is due again later
+├── MovedOn            the image was changed meanwhile by something that needs no claim
+└── LostClaim          another process took the work over; stop at once
+DeliveryDelayed        Discord can't take it now; it is published again later
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Draining(GenerationError):
 
 
 class NotCancellable(GenerationError):
-    """Nothing of it still waits: it is being made, it is over, or it never was."""
+    """Nothing of it waits any more: it is being made, it has ended, or it does not exist."""
 
 
 class NotYours(GenerationError):
@@ -59,7 +59,7 @@ class NotYours(GenerationError):
 
 
 class NotThere(GenerationError):
-    """It never was, or it is private and somebody else's: nobody is told which."""
+    """It does not exist, or it is private and somebody else's: the answer does not say which."""
 
 
 class StillAtWork(GenerationError):
@@ -71,7 +71,7 @@ class StillAtWork(GenerationError):
 
 
 class IllegalMove(GenerationError):
-    """The table of moves does not know this one, or the image is not where only the writer can have brought it."""
+    """MOVES has no such move, or the image is in a state that only another writer can have brought it to."""
 
     def __init__(self, image_id: str, source: str, target: str) -> None:
         super().__init__(f"image {image_id} can't go from {source} to {target}")
@@ -79,8 +79,8 @@ class IllegalMove(GenerationError):
 
 
 class MovedOn(GenerationError):
-    """The image is no longer where the writer thinks: it was cancelled, or its task was written down after all by the
-    process that had posted it. Neither needs a claim. Nothing was changed."""
+    """The image left its state without a claim: it was cancelled, or the process that had posted it noted its task
+    after all. Nothing was changed."""
 
     def __init__(self, image_id: str, source: str) -> None:
         super().__init__(f"image {image_id} is no longer {source}")
@@ -96,7 +96,7 @@ class LostClaim(GenerationError):
 
 
 class DeliveryDelayed(Exception):
-    """Discord can't take it now (an outage, a limit). Nothing is lost: the show is due again."""
+    """Discord can't take it now (an outage, a limit). Nothing is lost: publishing is due again."""
 
     def __init__(self, retry_after_seconds: float) -> None:
         super().__init__(f"Discord can't take it now, again in {retry_after_seconds:.0f} s")

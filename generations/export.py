@@ -1,4 +1,4 @@
-"""Everything that is kept of a person as JSON files. Pure, and slow for much: call it in a thread.
+"""Write everything that is kept of a person as JSON files. Pure, and slow for much data: call it in a thread.
 
 Ids are written as text, since JavaScript's numbers are too short for them.
 """

@@ -1,4 +1,4 @@
-"""What a person asked for and how far it has come. Pure; knows no database, no network, no Discord library."""
+"""Generations and their images: requests, states and moves. Pure; knows no database, network or Discord library."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOKEN_LIFETIME_MS = (
 
 
 class State(StrEnum):
-    """Where one image stands. SQL stores the values; MOVES says what may follow what."""
+    """The state of one image. SQL stores the values; MOVES says what may follow what."""
 
     REQUESTED = "requested"  # credits held, waiting in line; still cancellable
     SUBMITTING = "submitting"  # committed before the POST: from here on a crash means "unknown"
@@ -54,13 +54,13 @@ IN_FLIGHT = frozenset({State.SUBMITTING, State.RUNNING})
 MADE = frozenset({State.SUCCEEDED, State.DELIVERED, State.UNDELIVERED})
 RETURNED = frozenset({State.FAILED, State.EXPIRED, State.UNKNOWN, State.CANCELLED})  # the hold was released
 HELD = WAITING | IN_FLIGHT
-VISIBLE_ENDINGS = RETURNED | {State.SUCCEEDED}  # a move to one of these changes what the card finally says
+VISIBLE_ENDINGS = RETURNED | {State.SUCCEEDED}  # a move to one of these changes the card's final text
 
 
 class Ending(StrEnum):
-    """Why an image came to nothing. ui/texts/card has one sentence for each."""
+    """Why an image ended without a result. ui/texts/card has one sentence for each."""
 
-    DECLINED = "declined"  # the service looked at the prompt and would not
+    DECLINED = "declined"  # the service refused the prompt after taking the task
     SERVICE_FAILED = "service_failed"  # the service tried and failed, for a reason of its own
     PROMPT_REFUSED = "prompt_refused"  # 400 on the submit
     KEY_REFUSED = "key_refused"
@@ -73,7 +73,7 @@ class Ending(StrEnum):
     DEADLINE = "deadline"
     LINE_DEADLINE = "line_deadline"  # waited in line for as long as an image may take
     CANCELLED = "cancelled"
-    NOT_ANSWERED = "not_answered"  # Discord never took the card; nobody saw it
+    NOT_ANSWERED = "not_answered"  # Discord has no card for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +166,11 @@ class Image:
     position: int  # 0-based
     seed: int
     state: State = State.REQUESTED
-    due_at_ms: int | None = None  # when the worker must do something about it; None: never again
-    admitted_at_ms: int | None = None  # its turn came: it counts as in flight from here
+    due_at_ms: int | None = None  # when the worker has to do its next step; None: never
+    admitted_at_ms: int | None = None  # from then on it counts as in flight
     submitted_at_ms: int | None = None
     task_id: str | None = None
-    polls: int = 0  # status looks taken
+    polls: int = 0  # made so far
     last_poll_at_ms: int | None = None
     failures: int = 0  # temporary faults in a row, for the backoff
     ready_at_ms: int | None = None
@@ -198,7 +198,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What a person asked for, shown as one card. Its id is the interaction's id: unique, born at the edge."""
+    """One request and its images, shown as one card. Its id is the interaction's id."""
 
     id: int
     request: Request
@@ -207,23 +207,23 @@ class Generation:
     images: tuple[Image, ...]
     fence: int = 0  # grows with each claim; a write with an older fence touches nothing
     message_id: int | None = None  # the card, once Discord has taken it
-    revision: int = 0  # grows with each move that changes what the card finally says
+    revision: int = 0  # grows with each move that changes the card's final text
     published_revision: int = 0
     card_channel_id: int | None = None  # where the card stands, if not where it was asked for (a direct message)
 
     @property
-    def unshown(self) -> bool:
-        """Whether the card on Discord still owes the person news."""
+    def is_unpublished(self) -> bool:
+        """Whether the newest revision is not on the card yet."""
         return self.published_revision < self.revision
 
     @property
     def attachment_ids(self) -> dict[int, int]:
-        """The attachments that its card holds, as far as the rows know: image position -> attachment id."""
+        """The attachments on its card according to the rows: image position -> attachment id."""
         return {image.position: image.attachment_id for image in self.images if image.attachment_id is not None}
 
     @property
     def separate_by_position(self) -> dict[int, SeparateMessage]:
-        """The messages that hold what could not be put on its card, by image position."""
+        """The messages beside its card that hold images, by image position."""
         return {image.position: image.separate_message for image in self.images if image.separate_message is not None}
 
     @property
@@ -255,7 +255,7 @@ class CardLink(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A waiting card's place. Positions are 1-based among images whose turn has not come."""
+    """The place of a waiting card. Positions are 1-based, among images that are not admitted."""
 
     position: int
     own_running: int  # images of the same person that are being made
@@ -270,7 +270,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Painting:
+class Estimate:
     """How far the images in flight are, as an estimate from past images. With too few seen, only when it was begun."""
 
     begun_at_ms: int
@@ -278,13 +278,13 @@ class Painting:
     usual_seconds: tuple[int, int] | None
     ready_at_ms: int | None
     overdue: bool = False
-    service_slow: bool = False  # the last looks found no answer
+    service_slow: bool = False  # the last polls got no answer
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What the worker knows of a generation's near future: its line while it waits, its painting while it is made."""
+    """The near future of a generation: its place in line while it waits, an estimate while it is made."""
 
     line: Line | None = None
-    painting: Painting | None = None
-    is_held_up: bool = False  # more images had their turn than the service takes now: those not sent wait in line too
+    estimate: Estimate | None = None
+    is_held_up: bool = False  # more images are admitted than the service takes now: those not sent wait in line too

@@ -1,9 +1,9 @@
-"""When to look next at a task, learned from past ones. Pure; knows no clock, no network, no database.
+"""Learn from past tasks when to poll the next ones. Pure; knows no clock, no network, no database.
 
-The first look is aimed so that about one image in ten is already there when it comes; then a look every 5 s, the
-closest the API's document recommends ("polling every 5-10 seconds"). The time of the first look is learned by
-Robbins-Monro on one bit, "was it ready at the first look?". Learning from the times at which images were *noticed*
-would ratchet upwards, since nothing is noticed before the first look.
+The first poll is timed so that about one image in ten is ready by then; further polls follow every 5 s, the shortest
+interval the API's document recommends ("polling every 5-10 seconds"). The time of the first poll is learned by
+Robbins-Monro from one bit, "was it ready at the first poll?". Learning from the times at which images were *noticed*
+would grow without end, since nothing is noticed before the first poll.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from qwen.models import Size
 
 POLL_SECONDS = 5.0  # never closer than this for one task
 FIRST_POLL_MAX_SECONDS = 60.0
-BACKSTOP_SECONDS = 10.0  # between looks that only make up for a lost callback
-BACKSTOP_SHARE = 0.95  # of the images should have called back before their first look
-READY_TARGET = 0.10  # the share of images that should be there at their first look
-WARM_UP_SAMPLES = 50  # with fewer than these nothing is trusted and the first look comes after POLL_SECONDS
-USUAL_MIN_SAMPLES = 3  # with fewer than these people are told no range
+BACKSTOP_SECONDS = 10.0  # between polls that only make up for a lost callback
+BACKSTOP_SHARE = 0.95  # of the images should have called back before their first poll
+READY_TARGET = 0.10  # the share of images that should be ready at their first poll
+WARM_UP_SAMPLES = 50  # with fewer than these the first poll comes after POLL_SECONDS
+USUAL_MIN_SAMPLES = 3  # with fewer than these the card names no range
 REMEMBERED = 64
-LATE_POLL_SECONDS = ((3600, 60.0), (24 * 3600, 900.0))  # after a deadline: (until this age, look so often)
+LATE_POLL_SECONDS = ((3600, 60.0), (24 * 3600, 900.0))  # after a deadline: (until this age, poll so often)
 BACKOFF_MAX_SECONDS = 60.0
 
 
 @dataclass(slots=True)
 class SizeSchedule:
-    """What is known of one size: seconds to the first look, and how long past images took."""
+    """What is known of one size: seconds to the first poll, and how long past images took."""
 
     first_poll_seconds: float = POLL_SECONDS
     samples: int = 0
@@ -37,21 +37,21 @@ class SizeSchedule:
 
 
 class PollSchedule:
-    """Learned paces by size. One per process; dump() and load() carry it over a restart."""
+    """What was learned, by size. One per process; dump() and load() keep it over a restart."""
 
     def __init__(self) -> None:
         self._sizes: dict[Size, SizeSchedule] = {size: SizeSchedule() for size in Size}
 
     def first_poll_seconds(self, size: Size) -> float:
-        """Seconds from the task's birth to its first look: 5 to 60."""
+        """Return the seconds from a task's POST to its first poll: 5 to 60."""
         schedule = self._sizes[size]
         return schedule.first_poll_seconds if schedule.samples >= WARM_UP_SAMPLES else POLL_SECONDS
 
     def observe(self, size: Size, *, last_poll_seconds: float, noticed_seconds: float, polls: int) -> None:
         """Learn from one finished image.
 
-        *last_poll_seconds* is the age at the last look that still found it unfinished (0 when there was none),
-        *noticed_seconds* its age when it was found finished, *looks* the looks in all.
+        *last_poll_seconds* is the age at the last poll that found it unfinished (0 when there was none),
+        *noticed_seconds* its age when it was found finished, *polls* the number of polls.
         """
         schedule = self._sizes[size]
         schedule.durations.append((last_poll_seconds + noticed_seconds) / 2)  # the middle of the gap it fell into
@@ -67,9 +67,9 @@ class PollSchedule:
         schedule.first_poll_seconds = _clamp(schedule.first_poll_seconds - gain * (ready_at_first_poll - READY_TARGET))
 
     def backstop_seconds(self, size: Size) -> float:
-        """Seconds from the task's birth to its first look when a callback is expected: 5 to 60, 10 while few are known.
+        """Return the seconds from a task's POST to its first poll when a callback is expected: 5 to 60; 10 at first.
 
-        Learned from whole durations and not from one bit: a callback tells when an image was ready, look or no look.
+        Learned from whole durations and not from one bit: a callback tells when an image was ready.
         """
         durations = self._sizes[size].durations
         if len(durations) < USUAL_MIN_SAMPLES:
@@ -77,7 +77,7 @@ class PollSchedule:
         return _clamp(quantile(durations, BACKSTOP_SHARE))
 
     def observe_duration(self, size: Size, seconds: float) -> None:
-        """Learn from one image whose time is known without regard to when it was looked at."""
+        """Learn from one image whose duration is known from a callback."""
         schedule = self._sizes[size]
         schedule.durations.append(seconds)
         self._aim(schedule, ready_at_first_poll=seconds <= schedule.first_poll_seconds)
@@ -115,7 +115,7 @@ class PollSchedule:
         )
 
     def load(self, text: str) -> None:
-        """Take over what dump() wrote. What can't be read is forgotten: it is only experience, never truth."""
+        """Take over what dump() wrote. What can't be read is dropped."""
         try:
             stored = json.loads(text)
             for size in Size:
@@ -139,15 +139,15 @@ def quantile(values: Sequence[float] | deque[float], share: float) -> float:
 def backoff_seconds(failures: int, jitter: float) -> float:
     """How long to wait after *failures* temporary faults in a row: 5 s, then growing to a minute.
 
-    *jitter* is a random number from 0 to 1; it spreads tasks that failed together (never below 5 s, so that the
-    looks of one task stay apart).
+    *jitter* is a random number from 0 to 1; it spreads tasks that failed together (never below 5 s, so
+    that the polls of one task stay apart).
     """
     ceiling = min(BACKOFF_MAX_SECONDS, POLL_SECONDS * 2 ** max(0, failures - 1))
     return POLL_SECONDS + (ceiling - POLL_SECONDS + 1.0) * jitter
 
 
 def late_poll_seconds(age_seconds: float) -> float | None:
-    """How soon to look again at a task past its deadline; None: give it up."""
+    """Return the seconds to the next poll of a task past its deadline; None: stop polling."""
     for until, every in LATE_POLL_SECONDS:
         if age_seconds < until:
             return every

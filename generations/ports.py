@@ -1,4 +1,4 @@
-"""What the worker asks of the floors above and beside it, as protocols: bot.py joins them with the real ones."""
+"""What the worker needs of other rooms, as protocols; services.py passes the real ones in."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from qwen.models import Task, TaskRequest
 
 
 class Delivery(Protocol):
-    """Shows a generation by ids (ui/delivery/cards). Calls that change one message never overlap."""
+    """Publish a generation by its ids (ui/delivery/cards). Calls that change one message never overlap."""
 
-    def show_progress(self, generation: Generation, progress: Progress) -> None:
-        """Show how it goes, some time soon. Never waits, never raises; a newer one replaces it."""
+    def publish_progress(self, generation: Generation, progress: Progress) -> None:
+        """Edit the card to *progress* soon. Never waits, never raises; newer progress replaces it."""
         ...
 
-    async def show(
+    async def publish(
         self, generation: Generation, progress: Progress, image_files: Mapping[int, FoundImage]
     ) -> DeliveryResult:
-        """Show news that must arrive: endings, and the *images* (by position) of its succeeded images.
+        """Publish the newest revision: endings, and *image_files* (by position) of its succeeded images.
 
-        Raises DeliveryDelayed when Discord can't take it now, LostClaim when somebody else has claimed it. Never raises
-        for a place that is gone: it goes on to the next one, and says NOWHERE when there is none left.
+        Raises DeliveryDelayed when Discord can't take it now, LostClaim when another process has claimed it. A place
+        that is gone is no error: the next one is tried, and the result is NOWHERE when there is none left.
         """
         ...
 
     def publish_delay_seconds(self, generation: Generation) -> float:
-        """How long its images can't be shown yet, as far as is known; 0: they may be fetched, and then shown.
+        """How long its images can't be published yet, as far as is known; 0: they can be downloaded and published.
 
-        Makes no call. Ask it once before images are fetched: while Discord doesn't answer, one asker at a time gets 0.
+        Makes no request. Call it once before a download: while Discord doesn't answer, one caller at a time gets 0.
         """
         ...
 
     async def find_card(self, generation: Generation) -> int | None:
-        """The id of the card of a generation that was never confirmed as answered; None: Discord has none.
+        """Look up the card of a generation that was never confirmed, and return its id; None: Discord has none.
 
         Raises DeliveryDelayed when Discord can't say now.
         """
@@ -44,37 +44,37 @@ class Delivery(Protocol):
 
 
 class StaleEditGuard(Protocol):
-    """Whether a card may still be made to say what a process once read; generations.stale_edits is it."""
+    """Keeps old data off a card (generations.stale_edits)."""
 
     async def is_current(self, generation: Generation) -> bool:
         """Whether nobody has claimed it since *generation* was read."""
         ...
 
     async def was_published(self, generation: Generation, attachment_ids: Mapping[int, int]) -> None:
-        """Progress of *generation* is on its card now: where news overtook it, have them shown again.
+        """*generation* is on its card now: where a newer revision was there before, have that published again.
 
-        *standing*: image position -> id of the attachments that it kept; empty: it left them alone.
+        *attachment_ids*: image position -> id of the attachments that are on the card; empty: they were left alone.
         """
         ...
 
 
 class Pings(Protocol):
-    """Tells a person that their images are there, if they want to be told; ui/delivery/pings is it."""
+    """Pings a person when their images are ready, if they want that (ui/delivery/pings)."""
 
-    async def arrived(self, generation: Generation) -> None:
-        """Nothing of *generation* is on its way any more. Decides at once, sends some time soon; raises nothing of
-        Discord's."""
+    async def handle_finished(self, generation: Generation) -> None:
+        """Decide at once whether to ping for *generation*, which is finished, and send soon. Raises no Discord
+        errors."""
         ...
 
 
 class Operator(Protocol):
-    """Tells the bot's owner what only they can mend (ui/delivery/owner_alerts): once per matter and six hours."""
+    """Alerts the bot's owner to what only they can fix (ui/delivery/owner_alerts): once per matter and six hours."""
 
     def tell(self, matter: str, detail: str) -> None: ...
 
 
 class ImageService(Protocol):
-    """The image API; qwen.client is it."""
+    """The image API (qwen.client)."""
 
     async def create_task(self, request: TaskRequest) -> Task: ...
 
@@ -82,6 +82,6 @@ class ImageService(Protocol):
 
 
 class ImageStore(Protocol):
-    """Where finished images are fetched; qwen.images is it."""
+    """Downloads finished images (qwen.images)."""
 
     async def download(self, url: str, announced: Callable[[int], None] | None = None) -> DownloadedImage: ...

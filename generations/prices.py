@@ -1,4 +1,4 @@
-"""What an image costs. Pure."""
+"""Prices in credits. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def price_of(count: int) -> int:
 
 
 def charged_for(image: Image) -> int:
-    """The credits that *image* took. With an ending they had been returned before it came: late images are free."""
+    """Return the credits that *image* took: 0 with an ending, since its hold was returned (late images are free)."""
     if image.state not in MADE or image.ending is not None:
         return 0
     return price_of(1) if image.consumed_credits is None else min(image.consumed_credits, price_of(1))

@@ -1,4 +1,4 @@
-"""What is kept of a person: to be counted, read out and erased, and to be forgotten by itself after a while.
+"""Count, export and erase what is kept of a person, and purge old words.
 
 The ledger keeps its numbers without the person: docs/decisions/0012-leaving.md. Knows no Discord library and no SQL.
 """
@@ -16,8 +16,8 @@ from credits import accounts
 from credits.ledger import Ledger
 from generations.clock import Clock
 from generations.errors import StillAtWork
-from generations.records import archive
-from generations.records.archive import Tally
+from generations.records import personal_data
+from generations.records.personal_data import Tally
 from people import records as people
 from people.model import Preferences
 from store.database import Database, Transaction
@@ -30,8 +30,8 @@ log = logging.getLogger("qwen_imagine.privacy")
 DAY_MS = 86_400_000
 PURGE_BATCH = 200
 FORGET_BATCH = 50
-READ_BATCH = 500  # rows read out in one transaction: on SQLite everybody else waits for it
-PURGED_KEY = "purged:v1"  # everything before this id was seen to
+READ_BATCH = 500  # rows read in one transaction: on SQLite all other work waits for it
+PURGED_KEY = "purged:v1"  # everything before this id was purged
 
 Rows = list[dict[str, Any]]
 
@@ -66,7 +66,7 @@ class Erased:
 
 
 class Privacy:
-    """The use-cases. *retention_days*: after so many days words go by themselves; 0: never. *rng* makes pseudonyms."""
+    """The use-cases of /privacy. *retention_days*: after so many days words are purged; 0: never. *rng*: pseudonyms."""
 
     def __init__(
         self, database: Database, ledger: Ledger, clock: Clock, rng: random.Random, *, retention_days: int
@@ -78,23 +78,23 @@ class Privacy:
         self._retention_days = retention_days
 
     async def holdings(self, user_id: int) -> Holdings:
-        """Count what is kept of a person. Makes no account for somebody who was never seen."""
+        """Count what is kept of a person. Creates no account."""
         async with self._database.transaction() as tx:
             return Holdings(
-                await archive.tally(tx, user_id),
+                await personal_data.tally(tx, user_id),
                 await accounts.entry_count(tx, user_id),
                 await people.load_preferences(tx, user_id),
                 self._retention_days,
             )
 
     async def collect(self, user_id: int) -> Collected:
-        """Read all of it, in batches."""
+        """Read everything that is kept of a person, in batches."""
         async with self._database.transaction() as tx:
             preferences = await people.load_preferences(tx, user_id)
             account = await accounts.account_row(tx, user_id)
 
         async def generations(tx: Transaction, above: int) -> Rows:
-            return await archive.full_rows(tx, user_id, above=above, limit=READ_BATCH)
+            return await personal_data.full_rows(tx, user_id, above=above, limit=READ_BATCH)
 
         async def entries(tx: Transaction, above: int) -> Rows:
             return await accounts.entry_rows(tx, user_id, above=above, limit=READ_BATCH)
@@ -111,11 +111,11 @@ class Privacy:
         now_ms = self._clock.now_ms()
         kept, forgotten_at_ms = 0, None
         async with self._database.transaction() as tx:
-            own = await archive.lock_own(tx, user_id)
-            under_way = await archive.unfinished_count(tx, user_id)
+            own = await personal_data.lock_own(tx, user_id)
+            under_way = await personal_data.unfinished_count(tx, user_id)
             if under_way:
                 raise StillAtWork(under_way)
-            await archive.erase(tx, own)
+            await personal_data.erase(tx, own)
             await words_deleted(tx, now_ms)
             await people.delete_preferences(tx, user_id)
             if await accounts.has_account(tx, user_id):
@@ -130,7 +130,7 @@ class Privacy:
         return Erased(len(own), kept, forgotten_at_ms)
 
     async def run_maintenance(self) -> None:
-        """Purge and forget what is due, a batch at a time. Called every so often; a missed call only delays."""
+        """Purge and forget what is due, a batch at a time. Called regularly; a missed call only delays it."""
         if self._retention_days:
             await self._purge()
         async with self._database.transaction() as tx:
@@ -144,7 +144,7 @@ class Privacy:
         before_ms = self._clock.now_ms() - self._retention_days * DAY_MS
         async with self._database.transaction() as tx:
             from_id = int(await load_value(tx, PURGED_KEY) or 0)
-            go_on_from = await archive.purge(tx, from_id=from_id, before_ms=before_ms, limit=PURGE_BATCH)
+            go_on_from = await personal_data.purge(tx, from_id=from_id, before_ms=before_ms, limit=PURGE_BATCH)
             if go_on_from is not None and go_on_from != from_id:
                 await save_value(tx, PURGED_KEY, str(go_on_from))
                 await words_deleted(tx, self._clock.now_ms())
@@ -155,7 +155,7 @@ class Privacy:
         ):
             await people.delete_departure(tx, user_id)
         else:
-            await people.put_off_departure(tx, user_id, self._ledger.allowance.window(now_ms).ends_at_ms)
+            await people.postpone_departure(tx, user_id, self._ledger.allowance.window(now_ms).ends_at_ms)
 
     async def _read_all(self, read: Callable[[Transaction, int], Awaitable[Rows]], key: str) -> Rows:
         rows: Rows = []

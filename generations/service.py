@@ -1,6 +1,7 @@
-"""What a person can do: ask for images, cancel them, see their place and their account.
+"""The use-cases of a generation: request images, cancel them, read the place in line and the account.
 
-Each method is one transaction, so that credits and rows move together. Knows no SQL, no Discord library and no network.
+Each method is one transaction, so that credits and rows change together. Knows no SQL, no Discord library and no
+network.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from people import records as people
 from store.database import Database, Transaction
 from store.statements import serialize
 
-ANSWER_GRACE_MS = 20_000  # when nobody has confirmed the card by then, the worker asks Discord for it
+CONFIRM_GRACE_MS = 20_000  # a card that is not confirmed by then is looked up at Discord by the worker
 STATEMENT_ENTRIES = 10
 MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What /credits shows: the account, how many images hold credits, and the last entries with their cards."""
+    """The account, how many images hold credits, and the last entries with links to their cards: for /credits."""
 
     balance: Balance
     held_images: int
@@ -35,7 +36,7 @@ class Statement:
 
 
 class Generations:
-    """The use-cases. *nudge* wakes this process' worker; whoever misses it finds the rows due.
+    """The use-cases. *nudge* wakes the worker of this process; other processes find the rows due.
 
     *slots*: how many images can be made at once, as far as is known. *typical_seconds*: how long one usually takes,
     None while nobody knows. *requests_per_minute*: how many requests of one person are taken on within any 60 s; 0:
@@ -92,17 +93,17 @@ class Generations:
             await self._hold(tx, generation)
         return generation
 
-    async def answered(self, generation_id: int, message_id: int) -> None:
-        """Discord has taken the card as *message_id*: its images may have their turn."""
+    async def confirm_card(self, generation_id: int, message_id: int) -> None:
+        """Note that Discord has the card as *message_id*: its images can be admitted from now on."""
         async with self._database.transaction() as tx:
-            await records.set_answered(tx, generation_id, message_id, self._clock.now_ms())
+            await records.confirm_card(tx, generation_id, message_id, self._clock.now_ms())
         self._nudge()
 
     async def abandon(self, generation_id: int, *, card: bool = False) -> None:
         """Undo a request whose card is not known. Changes nothing once the card is known, or a second time.
 
-        *card*: Discord may have taken one all the same, by another handler of the same event: a worker asks for it
-        later, so that it says what became of the request.
+        *card*: Discord may have a card all the same, from another handler of the same event: a worker looks it up later
+        and edits it to say how the request ended.
         """
         async with self._database.transaction() as tx:
             generation = await records.load_locked(tx, generation_id)
@@ -124,9 +125,9 @@ class Generations:
         """Cancel every image that still waits, and give back what it holds. Returns the generation as it is then.
 
         *may_manage*: the person has Manage Messages in *pressed_in*, a guild's id and a channel's, which counts if the
-        card stands there now. What is cancelled already, and about to be shown as such, is left alone: two processes
-        may get one and the same press. *message_id*: the card that was pressed on; who answered with it may not have
-        come to write it down. Raises NotYours; NotCancellable when nothing waits any more.
+        card stands there now. What is cancelled and not published yet is left alone: two processes
+        may get the same interaction. *message_id*: the card with the button; the process that sent it may not have
+        confirmed it yet. Raises NotYours; NotCancellable when nothing waits any more.
         """
         async with self._database.transaction() as tx:
             generation = await records.load_locked(tx, generation_id)
@@ -134,19 +135,19 @@ class Generations:
                 raise NotCancellable
             _check_owner(generation, user_id, pressed_in if may_manage else None)
             if not generation.cancellable:
-                if generation.unshown and any(image.ending is Ending.CANCELLED for image in generation.images):
+                if generation.is_unpublished and any(image.ending is Ending.CANCELLED for image in generation.images):
                     return generation
                 raise NotCancellable
             await self._cancel_waiting(tx, generation, Ending.CANCELLED)
             await records.make_due(tx, generation_id, self._clock.now_ms())
             if message_id is not None:
-                await records.set_answered(tx, generation_id, message_id, self._clock.now_ms())
+                await records.confirm_card(tx, generation_id, message_id, self._clock.now_ms())
             cancelled = await _must_load(tx, generation_id)
         self._nudge()
         return cancelled
 
     async def find(self, generation_id: int, *, user_id: int) -> Generation:
-        """The generation, if the person may see it: it is not private, or it is their own. Raises NotThere."""
+        """Return the generation if the person may see it: it is not private, or their own. Raises NotThere."""
         async with self._database.transaction() as tx:
             generation = await records.load(tx, generation_id)
         if generation is None or (generation.request.private and generation.origin.user_id != user_id):
@@ -156,7 +157,7 @@ class Generations:
     async def find_removable(
         self, generation_id: int, *, user_id: int, may_manage: bool, pressed_in: tuple[int, int] | None = None
     ) -> Generation:
-        """The generation, if the person may take its card away. *may_manage* and *pressed_in* as for cancel.
+        """Return the generation if the person may remove its card. *may_manage* and *pressed_in* as for cancel.
 
         Raises NotThere and NotYours.
         """
@@ -165,17 +166,12 @@ class Generations:
         return generation
 
     async def removed(self, generation_id: int) -> None:
-        """The card was taken away: nothing links to it from now on. Nothing is paid back; a second time is nothing."""
+        """Note that the card was removed: nothing links to it any more. No refund; a second call changes nothing."""
         async with self._database.transaction() as tx:
             await records.set_removed(tx, generation_id, self._clock.now_ms())
 
-    async def line_of(self, generation: Generation) -> Line | None:
-        """Its place in the line; None when none of its images waits for a turn."""
-        async with self._database.transaction() as tx:
-            return await records.line_of(tx, generation.id, max_per_user=self._max_per_user)
-
     async def place_in_line_of(self, generation: Generation) -> tuple[Line | None, int]:
-        """Its place in the line, and how many images had their turn and have not ended; 0 when none of its waits."""
+        """Return its place in line, and how many images are in flight; (None, 0) when none of its images waits."""
         if not generation.cancellable:
             return None, 0
         async with self._database.transaction() as tx:
@@ -183,7 +179,7 @@ class Generations:
             return line, await records.in_flight_count(tx)
 
     async def statement(self, user_id: int) -> Statement:
-        """The person's account, refilled if that was due, and its last entries."""
+        """Return the person's account, refilled if that was due, and its last entries."""
         async with self._database.transaction() as tx:
             balance = await self._ledger.balance(tx, user_id, self._clock.now_ms())
             held_images = await records.held_count(tx, user_id)
@@ -209,13 +205,13 @@ class Generations:
                 raise TooManyRequests(limit, at_ms + MINUTE_MS)
 
     def _free_at_ms(self, too_many: int) -> int | None:
-        """When so many images should have left the line; None while nobody knows how long one takes."""
+        """Return when so many images should have left the line; None while too few durations are known."""
         seconds = self._typical_seconds()
         rounds = -(-too_many // self._slots())
         return None if seconds is None else self._clock.now_ms() + round(seconds * rounds * 1000)
 
     async def _hold(self, tx: Transaction, generation: Generation) -> None:
-        """The balance is locked until the transaction ends, so what it says holds for every image."""
+        """Hold the price of each image. The account is locked until the transaction ends."""
         now_ms, user_id = generation.created_at_ms, generation.origin.user_id
         balance = await self._ledger.balance(tx, user_id, now_ms)
         price = price_of(len(generation.images))
@@ -232,7 +228,7 @@ class Generations:
 
 
 def still_waiting(demands: Iterable[records.Demand], max_per_user: int, max_in_flight: int) -> int:
-    """How many images would wait after everybody had their turn who can have it at once. Pure."""
+    """Return how many images would wait after all that can be admitted at once. Pure."""
     demands = list(demands)
     waiting = sum(demand.waiting for demand in demands)
     allowed = sum(min(demand.waiting, max(0, max_per_user - demand.in_flight)) for demand in demands)
@@ -252,7 +248,7 @@ def _check_owner(generation: Generation, user_id: int, managed: tuple[int, int] 
 def _new_generation(request: Request, origin: Origin, now_ms: int) -> Generation:
     generation_id = origin.interaction_id
     images = tuple(
-        Image(generation_id, position, request.seed_at(position), due_at_ms=now_ms + ANSWER_GRACE_MS)
+        Image(generation_id, position, request.seed_at(position), due_at_ms=now_ms + CONFIRM_GRACE_MS)
         for position in range(request.count)
     )
     return Generation(generation_id, request, origin, now_ms, images)
@@ -260,5 +256,5 @@ def _new_generation(request: Request, origin: Origin, now_ms: int) -> Generation
 
 async def _must_load(tx: Transaction, generation_id: int) -> Generation:
     generation = await records.load(tx, generation_id)
-    assert generation is not None  # noqa: S101 (it was seen in this transaction, and rows are never deleted)
+    assert generation is not None  # noqa: S101 (it was read in this transaction)
     return generation

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from generations.clock import Clock
 from generations.model import Generation
-from generations.records import shows
+from generations.records import stale_edits
 from observability.repeats import REPEATS
 from store.database import Database
 from store.errors import DatabaseLost
@@ -31,7 +31,7 @@ class StaleEditGuard:
     async def is_current(self, generation: Generation) -> bool:
         """Whether nobody has claimed it since *generation* was read."""
         async with self._database.transaction() as tx:
-            return await shows.fence_of(tx, generation.id) == generation.fence
+            return await stale_edits.load_fence(tx, generation.id) == generation.fence
 
     async def was_published(self, generation: Generation, attachment_ids: Mapping[int, int]) -> None:
         """*generation* was put on its card, with the attachments *standing*. What overtook it is shown again.
@@ -50,6 +50,6 @@ class StaleEditGuard:
 
     async def _landed(self, generation: Generation, attachment_ids: Mapping[int, int]) -> None:
         async with self._database.transaction() as tx:
-            overtaken = await shows.landed(tx, generation, attachment_ids, self._clock.now_ms())
+            overtaken = await stale_edits.reconcile_card(tx, generation, attachment_ids, self._clock.now_ms())
         if overtaken:
             log.info("generation %s: what landed on its card was old; the news are shown again", generation.id)

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus, unquote
 
+from qwen.cleaning import KEY_SHAPE
+
 SECRET_MIN = 6  # a shorter one would be found in half of all words
 MESSAGE_MAX = 3_500
 TRACE_MAX = 64_000
@@ -53,7 +55,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(shape), kept)
     for shape, kept in (
         (r"\b(?:mfa\.[\w-]{20,}|[A-Za-z\d_-]{23,28}\.[\w-]{6,7}\.[\w-]{27,})", "(bot token)"),
-        (r"\b(?:sk|pk|rk)-[A-Za-z0-9_-]{6,}", "(key)"),
+        (KEY_SHAPE, "(key)"),
         (r"\baW50ZXJhY3Rpb24[A-Za-z0-9+/_=-]{8,}", "(token)"),  # base64 of "interaction": how Discord's begin
     )
 )

@@ -67,7 +67,7 @@ async def due_departures(tx: Transaction, now_ms: int, limit: int) -> list[int]:
     return list(await tx.scalars(due))
 
 
-async def put_off_departure(tx: Transaction, user_id: int, due_at_ms: int | None) -> None:
+async def postpone_departure(tx: Transaction, user_id: int, due_at_ms: int | None) -> None:
     """Look at this one again later."""
     await tx.execute(update(departures).where(departures.c.user_id == user_id).values(due_at_ms=due_at_ms))
 

@@ -1,8 +1,7 @@
-"""Which addresses an image may be fetched from. Pure: it resolves nothing and opens nothing.
+"""Check the addresses that images are downloaded from. Pure: resolves nothing and opens nothing.
 
-The service's answer names the address, so it could name anything inside our own network. Must not know aiohttp's
-client. What each rule stops is measured in the tests beside the downloader; the resolver applies `is_public` to the
-very addresses that are dialled.
+The address comes from the service's answer, so it could be one inside the bot's own network. Must not know aiohttp's
+client. The downloader's resolver applies `is_public` to the addresses that are connected to.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ URL_MAX = 8192
 _NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_](?:[a-z0-9_-]{0,62}))*")
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
 _GLOBAL_UNICAST = IPv6Network("2000::/3")  # RFC 4291, 2.4: all that is assigned for the public internet
-# What Python 3.11's `is_global` lets through: the nearest relay or router (RFC 7723, RFC 7526), examples (RFC 9637).
-_NEAREST = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"))
+# What Python 3.11's `is_global` permits: anycast relays and routers (RFC 7723, RFC 7526), examples (RFC 9637).
+_ANYCAST = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"))
 _EXAMPLES = IPv6Network("3fff::/20")
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address in its last 32 bits
 
@@ -42,7 +41,7 @@ class AllowedHost:
 
 @dataclass(frozen=True, slots=True)
 class AllowedHosts:
-    """The hosts that may be fetched from, with any scheme, port and address; none named: the whole public internet."""
+    """The hosts that images may come from, with any scheme and port; without entries: the whole public internet."""
 
     entries: tuple[AllowedHost, ...] = ()
 
@@ -63,9 +62,9 @@ class AllowedHosts:
 
 
 def check_image_url(text: str, allowed: AllowedHosts) -> URL:
-    """The address as it may be dialled. Raises ImageUrlRefused, whose words never hold the address.
+    """Return the checked address. Raises ImageUrlRefused, whose text never holds the address.
 
-    The URL that is checked is the very object that is dialled: two parsers could disagree about the host.
+    The returned object is the one to connect to: two parsers could disagree about the host.
     """
     url = _parse(text)
     host, port = url.raw_host, url.port
@@ -83,7 +82,7 @@ def check_image_url(text: str, allowed: AllowedHosts) -> URL:
         raise ImageUrlRefused("it is not https")
     if port != 443:
         raise ImageUrlRefused("its port is not 443")
-    if _looks_like_an_address(host):
+    if _counts_as_address(host):
         if not is_public(host):
             raise ImageUrlRefused("its host is not a public address")
     elif not _NAME.fullmatch(_normal(host)):
@@ -92,10 +91,10 @@ def check_image_url(text: str, allowed: AllowedHosts) -> URL:
 
 
 def check_redirect(base: URL, locations: Sequence[str], allowed: AllowedHosts) -> URL:
-    """Where the answer of `base` leads, as it may be dialled; `locations` are the values of its Location header.
+    """Return the checked address that `base` redirects to; `locations`: the values of its Location header.
 
-    A relative one is resolved against `base` (RFC 9110, 10.2.2). Never leads from https to http, even where the host is
-    named in QWEN_IMAGE_HOSTS. Raises ImageUrlRefused, whose words never hold an address.
+    A relative one is resolved against `base` (RFC 9110, 10.2.2). A redirect from https to http is refused, even where
+    the host is named in QWEN_IMAGE_HOSTS. Raises ImageUrlRefused, whose text never holds an address.
     """
     if len(locations) != 1:
         raise ImageUrlRefused("it redirects without saying where")
@@ -112,7 +111,7 @@ def check_redirect(base: URL, locations: Sequence[str], allowed: AllowedHosts) -
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address, given as text, is one of the public internet. What is no address is not.
+    """Whether an IP address, given as text, belongs to the public internet. False for what is no address.
 
     IPv4 addresses wrapped in IPv6 (mapped, 6to4, NAT64) are judged by what they wrap.
     """
@@ -125,8 +124,8 @@ def is_public(address: str) -> bool:
         if wrapped is None:
             return ip in _GLOBAL_UNICAST and ip not in _EXAMPLES and ip.is_global and ip.scope_id is None
         ip = wrapped
-    nearest = any(ip in network for network in _NEAREST)
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved and not nearest
+    anycast = any(ip in network for network in _ANYCAST)
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved and not anycast
 
 
 def _check_form(text: str) -> None:
@@ -144,7 +143,7 @@ def _resolve(base: str, reference: str) -> str:
 def _parse(text: str) -> URL:
     _check_form(text)
     try:
-        # A signed address must be sent as it was written; only one with letters beyond ASCII has to be encoded.
+        # A signed address must be sent as written; only one with characters beyond ASCII has to be encoded.
         url = URL(text, encoded=text.isascii())
         _ = url.port, url.raw_host, url.raw_authority
     except ValueError:
@@ -152,8 +151,8 @@ def _parse(text: str) -> URL:
     return url
 
 
-def _looks_like_an_address(host: str) -> bool:
-    # aiohttp's own rule (helpers.is_ip_address): such a host is dialled without asking the resolver.
+def _counts_as_address(host: str) -> bool:
+    # aiohttp's own rule (helpers.is_ip_address): such a host is not resolved.
     return ":" in host or host.replace(".", "").isdigit()
 
 
@@ -167,7 +166,7 @@ def _parse_entry(entry: str) -> AllowedHost:
         subdomains, name, port = bool(plain[1]), plain[2], plain[3]
     else:
         subdomains, name, port = False, text, None
-    named = _is_address(name) or (_NAME.fullmatch(_normal(name)) is not None and not _looks_like_an_address(name))
+    named = _is_address(name) or (_NAME.fullmatch(_normal(name)) is not None and not _counts_as_address(name))
     if not named or (subdomains and _is_address(name)) or (port is not None and not 0 < int(port) < 65536):
         raise ValueError(f"{entry.strip()!r} is not a host such as cdn.example.com, 127.0.0.1:8025 or .example.com.")
     return AllowedHost(_normal(name), subdomains, None if port is None else int(port))

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from qwen.cleaning import clean_line
+from qwen.cleaning import clean_line, is_ascii_word
 from qwen.models import Task, TaskStatus, parse_status
 
 TASK_ID_MAX = 200
@@ -23,7 +23,7 @@ URL_FIELDS = ("url", "image_url", "image")
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What every answer of the API has around it. `data` is empty where it is null or no object."""
+    """What each answer of the API consists of. `data` is empty where it is null or no object."""
 
     code: int
     message: str = field(repr=False)
@@ -31,9 +31,9 @@ class Envelope:
 
 
 def read_object(body: bytes) -> Mapping[str, object] | None:
-    """The JSON object that a body is, or None: not JSON, or no object."""
+    """Return the JSON object in a body, or None: not JSON, or no object."""
     try:
-        # Bytes that are no text, no JSON, or numbers too long are ValueErrors; brackets without end are the other.
+        # ValueError: no text, no JSON, or a number that is too long; RecursionError: nested too deeply.
         content: object = json.loads(body)
     except (ValueError, RecursionError):
         return None
@@ -41,7 +41,7 @@ def read_object(body: bytes) -> Mapping[str, object] | None:
 
 
 def read_envelope(body: bytes) -> Envelope | None:
-    """The envelope of an answer, or None: not JSON, no object, or without a whole number as its code."""
+    """Return the envelope of an answer, or None: not JSON, no object, or without a whole number as its code."""
     fields = read_object(body)
     code = None if fields is None else _whole_number(fields.get("code"))
     if fields is None or code is None:
@@ -55,7 +55,7 @@ def read_envelope(body: bytes) -> Envelope | None:
 
 
 def read_task(data: Mapping[str, Any], key: str) -> Task | None:
-    """The task that an envelope's data describes, or None without a usable id. `key` is hidden in its texts."""
+    """Return the task that an envelope's data describes, or None without a usable id. `key` is hidden in its texts."""
     task_id = read_task_id(data.get("task_id"))
     if task_id is None:
         return None
@@ -79,13 +79,13 @@ def read_task(data: Mapping[str, Any], key: str) -> Task | None:
 def _read_status(
     status: object, response: object, image_urls: tuple[str, ...], error_message: str | None
 ) -> TaskStatus:
-    """A status of the document as it is. Any other (sibling services say `completed`, `succeeded`, `fail`, `error`) is
-    judged by what comes with it: an image's address is SUCCESS, else an error message is FAILED, else any other text
-    in the response is SUCCESS without an image (a result that can't be read), else it still runs. Numbers alone, as in
-    {"progress": 40}, are no result.
+    """Return a status of the document as it is. Any other (sibling services say `completed`, `succeeded`, `fail`,
+    `error`) is judged by the other fields: an image's address is SUCCESS, else an error message is FAILED, else any
+    other text in the response is SUCCESS without an image (a result that can't be read), else it still runs. Numbers
+    alone, as in {"progress": 40}, are no result.
 
-    Beside PENDING or IN_PROGRESS an error message decides nothing: the service may speak of a try that it makes again,
-    and a task that never ends gives its credits back at the deadline.
+    An error message beside PENDING or IN_PROGRESS is ignored: the service may try again by itself, and the credits of
+    a task that never ends are returned at the deadline.
     """
     known = parse_status(status)
     if known is not TaskStatus.UNKNOWN:
@@ -101,12 +101,12 @@ def read_task_id(value: object) -> str | None:
     """A task's id: 1 to 200 printable ASCII characters without a space; else None."""
     if not isinstance(value, str) or not 0 < len(value) <= TASK_ID_MAX:
         return None
-    return value if value.isascii() and value.isprintable() and " " not in value else None
+    return value if is_ascii_word(value) else None
 
 
 def _read_urls(response: object) -> tuple[str, ...]:
-    """The addresses in a response: a list of strings, as the document has it; or one string or object, or a list of
-    objects, as sibling services write it. Whether an address may be fetched is judged later: addresses.py.
+    """Return the addresses in a response: a list of strings, as the document has it; or one string or object, or a
+    list of objects, as sibling services write it. Whether an address may be fetched is judged later: addresses.py.
     """
     listed = cast("list[object]", response) if isinstance(response, list) else [response]
     found = (_read_url_field(entry) for entry in listed)
@@ -115,7 +115,7 @@ def _read_urls(response: object) -> tuple[str, ...]:
 
 
 def _read_url_field(entry: object) -> object:
-    """The first string among an object's fields for an address; anything that is no object, as it is."""
+    """Return the first string among an object's address fields; anything that is no object, as it is."""
     if not isinstance(entry, dict):
         return entry
     fields = cast("dict[str, object]", entry)
@@ -123,7 +123,7 @@ def _read_url_field(entry: object) -> object:
 
 
 def _holds_text(response: object) -> bool:
-    """Whether a string that is not blank stands anywhere in it, however deep."""
+    """Whether a string that is not blank is anywhere in *response*, at any depth."""
     left = [response]
     while left:
         value = left.pop()
@@ -137,8 +137,8 @@ def _holds_text(response: object) -> bool:
 
 
 def _read_credits(value: object) -> int | None:
-    """A whole number of 0 or more, also where it is written 5.0 or "5"; at most CREDITS_SANE_MAX: more is read as that,
-    so that somebody is told. Else None."""
+    """A whole number of 0 or more, also where it is written 5.0 or "5"; a larger one is read as
+    CREDITS_SANE_MAX, so that the owner is alerted. Else None."""
     if isinstance(value, str) and re.fullmatch(r"[0-9]+", value):
         digits = value.lstrip("0") or "0"
         return min(int(digits[:9]), CREDITS_SANE_MAX)

@@ -1,4 +1,4 @@
-"""Recognise a challenge page: what a CDN answers in place of the service to find out whether a browser asks. Pure."""
+"""Recognise a challenge page, with which a CDN answers in place of the service to tell browsers from programs. Pure."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""QwenClient: the image API's two calls over aiohttp. A thin shell; what is sent and what it means is in protocol.py.
+"""QwenClient: the two calls of the image API over aiohttp. What is sent and how it is read is in protocol.py.
 
-Must not know Discord, credits or the database. Never logs the prompt, the key or an address: only ids and milliseconds.
+Must not know Discord, credits or the database. Logs ids and milliseconds, never the prompt, the key or an address.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
+from qwen.cleaning import is_ascii_word
 from qwen.connections import NETWORK_FAULTS, USER_AGENT, fault_name, send_once
 from qwen.errors import OutcomeUnknown, QwenError, ServiceUnavailable
 from qwen.models import Task, TaskRequest, TaskStatus, parse_status
@@ -28,10 +29,10 @@ _STRANGE_STATUSES_MAX = 20
 
 
 def open_session() -> aiohttp.ClientSession:
-    """A session fit for QwenClient; call it inside the running loop and close it at the end.
+    """Open a session for QwenClient, inside the running loop. The caller closes it.
 
-    Every request gets a fresh connection: on a kept one that the server just closed, nobody could tell whether a
-    POST was read. No cookies, no proxy or netrc from the environment.
+    Each request gets a new connection: on a kept one that the server just closed, it would be unknown whether a POST
+    was read. No cookies, no proxy or netrc from the environment.
     """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(force_close=True),
@@ -42,8 +43,8 @@ def open_session() -> aiohttp.ClientSession:
 
 
 class QwenClient:
-    """Speaks to the image API at `api_url` (for example https://qwen-image-2512.org/api) with `api_key`, over a
-    session of open_session().
+    """Call the image API at `api_url` (for example https://qwen-image-2512.org/api) with `api_key`, over a session of
+    open_session().
 
     `timeout_seconds` is for one request as a whole; a third of it, at most 10 s, is for the connection. `sleep` and
     `rng` serve the pauses between tries. Raises ValueError, without the key in it, when a value cannot be used.
@@ -59,7 +60,7 @@ class QwenClient:
         sleep: Sleep | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
+        if not api_key or not is_ascii_word(api_key):
             raise ValueError("The API key must be printable ASCII without spaces.")
         if not timeout_seconds > 0:
             raise ValueError("The timeout must be more than 0 seconds.")
@@ -76,10 +77,10 @@ class QwenClient:
     async def create_task(self, request: TaskRequest) -> Task:
         """POST /generate. Sent again, at most twice, only while it is sure that no byte of the body was sent.
 
-        What was answered is not sent again here, even where it surely was not taken: whoever turns requests away does
-        so for longer than a second. Raises RequestRefused (PromptRefused, KeyRefused, AccountEmpty), RateLimited,
-        ServiceUnavailable: nothing was taken. Raises OutcomeUnknown: it may have been taken, and must not be posted
-        again by itself.
+        A request that was answered is not sent again here, even where it surely was not taken: a server that refuses
+        requests does so for longer than a second. Raises RequestRefused (PromptRefused, KeyRefused, AccountEmpty),
+        RateLimited, ServiceUnavailable: nothing was taken. Raises OutcomeUnknown: it may have been taken, and must not
+        be posted again by itself.
         """
         tries = build_tries(
             POST_TRIES,
@@ -91,7 +92,7 @@ class QwenClient:
         return await tries(self._post, request)
 
     async def get_task(self, task_id: str) -> Task:
-        """GET /status, once: the caller's pace decides about the next look (5 s apart or more for one task).
+        """GET /status, once. The caller decides when to poll again (5 s apart or more for one task).
 
         Raises TaskNotFound, KeyRefused, AccountEmpty, RateLimited, ServiceUnavailable (any temporary fault).
         """
@@ -101,12 +102,12 @@ class QwenClient:
             answer = await self._exchange(sent, None)
             task = parse_status_answer(answer, task_id, key=self._key)
         except NETWORK_FAULTS as fault:
-            self._note("look", task_id, started, fault_name(fault))
+            self._note("poll", task_id, started, fault_name(fault))
             raise ServiceUnavailable(fault_name(fault)) from None
         except QwenError as error:
-            self._note("look", task_id, started, type(error).__name__)
+            self._note("poll", task_id, started, type(error).__name__)
             raise
-        self._note("look", task_id, started, task.status.value)
+        self._note("poll", task_id, started, task.status.value)
         self._note_strange_status(task)
         return task
 
@@ -155,7 +156,7 @@ class QwenClient:
 
 
 class _WatchedBody(aiohttp.BytesPayload):
-    """The POST's body, which remembers whether aiohttp ever began to write it: before that nothing can be taken."""
+    """The body of the POST. Records whether aiohttp began to write it: before that the service can't have taken it."""
 
     def __init__(self, value: bytes) -> None:
         super().__init__(value, content_type="application/json")
@@ -171,15 +172,15 @@ class _WatchedBody(aiohttp.BytesPayload):
 
 
 async def _read_capped(content: aiohttp.StreamReader) -> bytes:
-    """The body up to the cap. One that breaks off or goes on too long ends early: cut JSON is no envelope, and the
-    HTTP status, which did arrive, then decides.
+    """Return the body up to ANSWER_MAX_BYTES, or none if it broke off. Cut JSON is no envelope: the HTTP status then
+    decides.
     """
     parts: list[bytes] = []
-    room = ANSWER_MAX_BYTES
+    left = ANSWER_MAX_BYTES
     try:
-        while room > 0 and (part := await content.read(room)):
+        while left > 0 and (part := await content.read(left)):
             parts.append(part)
-            room -= len(part)
+            left -= len(part)
     except NETWORK_FAULTS:
         return b""
     return b"".join(parts)

@@ -1,6 +1,6 @@
-"""What the image API's calls and the image's download share about aiohttp: faults, and no silent repeats.
+"""What the API client and the image downloader share about aiohttp: network errors, and no silent repeats.
 
-Must not know what is sent or fetched.
+Must not know what is sent or downloaded.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import aiohttp
 
 USER_AGENT = "qwen-imagine"
-# What aiohttp raises for the network's faults: its own tree, asyncio's timeouts, and bare socket errors.
+# What aiohttp raises for network errors: its own exceptions, timeouts, and plain socket errors.
 NETWORK_FAULTS = (aiohttp.ClientError, TimeoutError, OSError)
 
 
@@ -21,8 +21,8 @@ class ConnectionBroke(aiohttp.ClientError):
 
 
 async def send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """A client middleware under which aiohttp sends once. On its own it sends a GET whose connection broke a second
-    time at once (aiohttp 3.14.5, client.py, `retry_persistent_connection`), which no pace of ours would know of.
+    """Client middleware: keep aiohttp from repeating a request. By itself it repeats a GET whose connection broke
+    at once (aiohttp 3.14.5, client.py, `retry_persistent_connection`), and polls would come too close.
     """
     try:
         return await handler(request)
@@ -31,5 +31,5 @@ async def send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandl
 
 
 def fault_name(fault: BaseException) -> str:
-    """The fault's kind as one word. Never its text, which holds addresses."""
+    """Return the name of the error's class. Never its text, which holds addresses."""
     return type(fault.fault if isinstance(fault, ConnectionBroke) else fault).__name__

@@ -1,25 +1,25 @@
-"""Everything that can go wrong with the image API, as one tree. Must not know HTTP libraries, Discord or money.
+"""The errors of the image API, as one tree. Must not know HTTP libraries, Discord or credits.
 
 QwenError
 ├── RequestRefused            sure: the service answered, took nothing, and would answer the same again
 │   ├── PromptRefused         400 about the request: invalid, or refused by moderation
 │   ├── KeyRefused            401, 403, in the API's envelope
-│   │   └── EndpointRefused   the API's address knows no such path: like a wrong key, the operator's to mend
-│   ├── AccountEmpty          402, or a 400/403 that speaks of missing credits: the operator's account, nobody's prompt
-│   └── TaskNotFound          404 on a status look, in the API's envelope
-├── RateLimited               429, or for a look 503 with Retry-After: nothing was taken; wait for retry_after_seconds
+│   │   └── EndpointRefused   QWEN_API_URL has no such path: like a wrong key, only the owner can fix it
+│   ├── AccountEmpty          402, or a 400/403 that speaks of missing credits: those of the owner's account
+│   └── TaskNotFound          404 for a poll, in the API's envelope
+├── RateLimited               429, or for a poll 503 with Retry-After: nothing was taken; wait for retry_after_seconds
 ├── ServiceUnavailable        temporary, and it is sure that nothing was taken; `http_status` where something in front
-│                             of the service turned the request away (a challenge page, a proxy's 403 or 404)
-├── OutcomeUnknown            only for the POST: it may have been taken. Never to be posted again by itself
-└── ImageError                about fetching the finished image
-    ├── ImageUrlRefused       the guard does not let this address be fetched
+│                             of the service refused the request (a challenge page, a proxy's 403 or 404)
+├── OutcomeUnknown            only for the POST: it may have been taken. Never posted again automatically
+└── ImageError                about downloading the finished image
+    ├── ImageUrlRefused       the guard forbids this address
     ├── ImageTooLarge         more bytes than limit_bytes
     ├── NotAnImage            the bytes are no PNG, JPEG or WebP that can be shown
-    │   └── NotWhole          they begin as one and end too soon; another try may bring the rest
-    └── ImageUnavailable      it could not be fetched; `temporary` says whether later may help
+    │   └── NotWhole          they begin as one and end too soon; another try may help
+    └── ImageUnavailable      it could not be downloaded; `temporary` says whether later may help
 
-str() of each is safe for a log: our own words and numbers only, never the key, the prompt or an address.
-What the service itself said is in `service_message`: one clean line for the person who asked, not for the log.
+str() of each is safe for a log: the bot's own words and numbers, never the key, the prompt or an address.
+The service's own words are in `service_message`: one clean line for the person who asked, not for the log.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from qwen.cleaning import clean_line
 
 
 class QwenError(Exception):
-    """The base of the tree. `reason` must be our own words; `service_message` is the service's and is cleaned here.
+    """The base of the tree. `reason`: the bot's own words. `service_message`: the service's words, cleaned here.
 
     `http_status` is the HTTP status and `code` the envelope's code, each None where there was none.
     """
@@ -139,10 +139,10 @@ class ImageUnavailable(ImageError):
 
     @property
     def may_still_come(self) -> bool:
-        """Whether an image that was just made may be there later, also where the answer speaks of none.
+        """Whether an image that was just made may be there later, also where the answer says that there is none.
 
-        A CDN that has not got it yet says 404 as for one that never will come; S3 says 403 for it to whoever may not
-        list the bucket (Amazon S3 API reference, GetObject, "Permissions"), and others put 401 or 410 there.
+        A CDN that does not have it yet says 404; S3 says 403 for a missing object to a caller that may not list the
+        bucket (Amazon S3 API reference, GetObject, "Permissions"), and others put 401 or 410 there.
         """
         return self.temporary or self.http_status in _MISSING
 

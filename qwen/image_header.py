@@ -1,6 +1,6 @@
-"""Reads what an image is from its bytes, and never decodes it: format, width, height, and that its end is there.
+"""Read an image's format, width and height from its bytes, and check that its end is there, without decoding it.
 
-Pure. The bytes decide, not what a server called them. Must not know where the bytes came from. Sources: PNG
+Pure. Content types are ignored. Must not know where the bytes came from. Sources: PNG
 specification (W3C, third edition) 5.2 and 11.2.1; ITU-T T.81 (JPEG) annex B; RFC 9649 (WebP) 2.5 to 2.7.
 """
 
@@ -21,11 +21,11 @@ _JPEG_START = b"\xff\xd8\xff"
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # Markers without a length: TEM and the restarts.
 _JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD8)})
-# A real header has some dozens of segments; a made-up one could have millions, and would hold up everything else.
+# A real header has some dozens of segments; a hostile one could have millions and block the event loop.
 _JPEG_STEPS_MAX = 4096
 _JPEG_SCAN, _JPEG_END = 0xDA, 0xD9
 _PNG_CHUNKS_MAX = 50_000  # the largest real files have some thousands
-_WEBP_MOVES = 0x02
+_WEBP_ANIMATED = 0x02
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,8 @@ class ImageHeader:
 
 
 def read_image_header(data: bytes) -> ImageHeader:
-    """What `data` is. Raises NotAnImage for anything but a still PNG, JPEG or WebP of at most 50 million pixels, and
-    NotWhole, which is one, for a file that ends too soon.
+    """Return the header of `data`. Raises NotAnImage for anything but a still PNG, JPEG or WebP of at most 50 million
+    pixels, and its subclass NotWhole for a file that ends too soon.
     """
     try:
         header, body_at = _read_header(data)
@@ -56,7 +56,7 @@ def read_image_header(data: bytes) -> ImageHeader:
 
 
 def _read_header(data: bytes) -> tuple[ImageHeader, int]:
-    """The image, and where its body begins."""
+    """Return the header, and where the body begins."""
     if data.startswith(_PNG_SIGNATURE):
         return _read_png(data)
     if data.startswith(_JPEG_START):
@@ -103,7 +103,7 @@ def _read_webp(data: bytes) -> tuple[ImageHeader, int]:
     kind = data[12:16]
     if kind == b"VP8X":
         flags, measures = struct.unpack_from("<B3x6s", data, 20)
-        if flags & _WEBP_MOVES:
+        if flags & _WEBP_ANIMATED:
             raise NotAnImage("it is animated")
         width = int.from_bytes(measures[:3], "little") + 1
         height = int.from_bytes(measures[3:], "little") + 1
@@ -123,7 +123,7 @@ def _read_webp(data: bytes) -> tuple[ImageHeader, int]:
 
 
 def _check_end(data: bytes, format: OutputFormat, body_at: int) -> None:
-    """What follows the end is nobody's, and no decoder reads it."""
+    """Raise NotWhole without the format's end. Bytes after the end are ignored: no decoder reads them."""
     match format:
         case OutputFormat.PNG:
             whole = _has_png_end(data, body_at)
@@ -136,7 +136,7 @@ def _check_end(data: bytes, format: OutputFormat, body_at: int) -> None:
 
 
 def _has_png_end(data: bytes, at: int) -> bool:
-    """Go from chunk to chunk up to the last."""
+    """Walk the chunks up to IEND. Raises NotAnImage."""
     drawn = False
     for _ in range(_PNG_CHUNKS_MAX):
         if at + 12 > len(data):

@@ -1,5 +1,6 @@
-"""Fetches the finished image: guarded, capped, checked. A thin shell over aiohttp; the rules are in addresses.py
-and images.py.
+"""Download the finished image over aiohttp: from permitted addresses, up to a limit of bytes, its header checked.
+
+The rules are in addresses.py and image_header.py.
 
 Must not know the image API's key, Discord or the database. Never logs an address: it may be signed.
 """
@@ -37,7 +38,7 @@ _HEADERS = {"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "ident
 
 @dataclass(frozen=True, slots=True)
 class DownloadedImage:
-    """An image's bytes as they came, with the format and size in pixels that the bytes themselves name."""
+    """An image's bytes as downloaded, with the format and size in pixels from its own header."""
 
     data: bytes = field(repr=False)
     format: OutputFormat
@@ -47,19 +48,19 @@ class DownloadedImage:
 
 @dataclass(frozen=True, slots=True)
 class OversizedImage:
-    """An image that is there and has more bytes than are ever fetched: only its address can be handed on."""
+    """An image that exists and has more bytes than are downloaded: only its address can be posted."""
 
 
 FoundImage = DownloadedImage | OversizedImage
 
 
 class PrivateAddress(OSError):
-    """A name that resolves, also, to an address outside the public internet."""
+    """The name resolves to at least one address outside the public internet."""
 
 
 class GuardedResolver(AbstractResolver):
-    """Hands on the answers of `inner`, all of them public, or none. aiohttp dials exactly what this returns, so a name
-    that answers differently the next time gains nothing.
+    """Return the addresses that `inner` resolves a name to, if all are public. aiohttp connects to exactly these, so a
+    name that resolves differently later (DNS rebinding) does no harm.
     """
 
     def __init__(self, inner: AbstractResolver, allowed: AllowedHosts) -> None:
@@ -81,9 +82,9 @@ class GuardedResolver(AbstractResolver):
 def open_download_session(
     allowed_hosts: frozenset[str] = frozenset(), *, resolver: AbstractResolver | None = None
 ) -> aiohttp.ClientSession:
-    """A session fit for ImageDownloader, apart from the API's: no key, no cookies, no proxy from the environment.
+    """Open a session for ImageDownloader, apart from the API's: no key, no cookies, no proxy from the environment.
 
-    Call it inside the running loop and close it at the end. `resolver` asks the names, by default the system's.
+    Call it inside the running loop; the caller closes it. `resolver`: the system's by default.
     Raises ValueError for a host that is none.
     """
     guarded = GuardedResolver(resolver or aiohttp.DefaultResolver(), AllowedHosts.parse(allowed_hosts))
@@ -96,7 +97,7 @@ def open_download_session(
 
 
 class ImageDownloader:
-    """Fetches images of at most `max_bytes` over a session of open_download_session() with the same hosts.
+    """Download images of at most `max_bytes` over a session of open_download_session() with the same hosts.
 
     `total_timeout_seconds` is for all tries together. After `grace_seconds` a download must have come in at
     `min_bytes_per_second` or faster, or it is given up as too slow.
@@ -128,9 +129,9 @@ class ImageDownloader:
         self._rng = rng or random.Random()  # noqa: S311 (spreads pauses; no secret depends on it)
 
     async def download(self, url: str, announced: Callable[[int], None] | None = None) -> DownloadedImage:
-        """Fetch one image. Temporary faults are tried again with growing, fully jittered pauses.
+        """Download one image. Temporary errors are tried again after growing, fully jittered pauses.
 
-        *announced*: told of the Content-Length of each try, if there is one, before the bytes are read.
+        *announced*: called with the Content-Length of each try, if there is one, before the bytes are read.
         At most 3 redirects are followed, each through the same guard as `url`; each try begins at `url` again.
         Raises ImageUrlRefused (the guard, too many redirects), ImageTooLarge, NotAnImage, ImageUnavailable.
         """
@@ -162,8 +163,9 @@ class ImageDownloader:
         raise ImageUrlRefused(f"it redirects more than {REDIRECTS_MAX} times")
 
     async def _get(self, url: URL, announced: Callable[[int], None] | None) -> bytes | URL:
-        """The bytes at `url`, or the checked address to which it leads. Each request has the same few headers, none of
-        them from an answer: no cookie, no referrer.
+        """Return the bytes at `url`, or the checked address that it redirects to.
+
+        Each request has the same few headers, none of them from an answer: no cookie, no referrer.
         """
         try:
             async with self._session.get(

@@ -1,7 +1,7 @@
-"""What the image API can be asked for and what it says of a task.
+"""Requests to the image API and the tasks it answers with.
 
 Pure values; must not know HTTP, Discord or the database. Source of every limit: the Qwen-Image-2512 API document
-("Create Task", "Check Status", "Pricing"); the seed's range is our reading of it, since it names none.
+("Create Task", "Check Status", "Pricing"); the seed's range is an assumption, since it names none.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import urlsplit
+
+from qwen.cleaning import is_ascii_word
 
 PROMPT_MAX = 2000
 SEED_MAX = 2_147_483_647
@@ -45,7 +47,7 @@ class Size(StrEnum):
 
 
 class OutputFormat(StrEnum):
-    """The file formats the API delivers."""
+    """The file formats of the API."""
 
     JPEG = "jpeg"
     PNG = "png"
@@ -70,14 +72,9 @@ class TaskStatus(StrEnum):
     FAILED = "FAILED"
     UNKNOWN = "UNKNOWN"
 
-    @property
-    def is_final(self) -> bool:
-        """Whether the service will change nothing any more."""
-        return self in (TaskStatus.SUCCESS, TaskStatus.FAILED)
-
 
 def parse_status(text: object) -> TaskStatus:
-    """Read a status of the API; whatever it is, this never raises: what is not known is UNKNOWN."""
+    """Return the status that *text* names; UNKNOWN for anything else. Never raises."""
     if not isinstance(text, str):
         return TaskStatus.UNKNOWN
     try:
@@ -102,7 +99,7 @@ class TaskRequest:
 
     def __post_init__(self) -> None:
         _check_prompt(self.prompt)
-        # Callers outside the type checker's reach may hand over plain strings; those that name a member are accepted.
+        # Plain strings that name a member are accepted: not every caller is type-checked.
         object.__setattr__(self, "size", _member(Size, self.size, "size"))
         object.__setattr__(self, "output_format", _member(OutputFormat, self.output_format, "output format"))
         if type(self.seed) is not int or not SEED_RANDOM <= self.seed <= SEED_MAX:
@@ -154,7 +151,7 @@ def _member(enum: type[Size | OutputFormat], value: str, name: str) -> Size | Ou
 
 def _check_callback_url(url: object) -> None:
     sentence = "The callback address must be a full http or https address."
-    if not isinstance(url, str) or not url.isascii() or not url.isprintable() or " " in url:
+    if not isinstance(url, str) or not is_ascii_word(url):
         raise ValueError(sentence)
     try:
         parts = urlsplit(url)

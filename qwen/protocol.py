@@ -1,6 +1,6 @@
-"""The image API's protocol without any network: builds its two requests, judges its answers.
+"""Build the two requests of the image API and read its answers, without any network.
 
-All knowledge of the service sits here, in answers.py (the JSON) and in refusals.py (its words). Must not know sockets,
+What is known of the API stands here, in answers.py (the JSON) and in refusals.py (its words). Must not know sockets,
 clocks, Discord or the database. Source: the Qwen-Image-2512 API document. What it leaves open is read so: the envelope
 {code, message, data} decides when there is one, whatever the HTTP status. An answer without an envelope may come from a
 CDN or proxy in front of the service: it is judged by its HTTP status, and tells nothing of key, account, path or task.
@@ -48,9 +48,9 @@ _POST_REFUSALS: Mapping[int, type[RequestRefused]] = {
     422: PromptRefused,
     431: PromptRefused,
 }
-# Refusals to pass a request on. Without the envelope nobody can say that the service itself meant them.
+# Without the envelope these may come from a proxy that did not pass the request on.
 _TURNED_AWAY = frozenset({401, 402, 403, 404, 405, 407, 410, 451})
-# A look called invalid (400) may be a proxy's bad moment while the image is being made: not listed, so temporary.
+# A 400 for a poll may be a proxy's fault while the image is being made: not listed, so temporary.
 _POLL_REFUSALS: Mapping[int, type[RequestRefused]] = {
     401: KeyRefused,
     402: AccountEmpty,
@@ -62,7 +62,7 @@ _POLL_REFUSALS: Mapping[int, type[RequestRefused]] = {
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One request to be sent as it is. Its headers hold the key and its body the prompt: neither is in repr."""
+    """One HTTP request. Its headers hold the key and its body the prompt: neither is in repr."""
 
     method: str
     url: str
@@ -72,7 +72,7 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """One answer: HTTP status, headers (looked up in any case), and the body, cut off where it was too long."""
+    """One HTTP response: status, headers (read in any case), and the body, cut off where it was too long."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -102,10 +102,10 @@ def build_status(api_url: str, key: str, task_id: str) -> HttpRequest:
 
 
 def parse_create(answer: HttpAnswer, *, key: str = "", prompt: str = "") -> Task:
-    """The new task, or the QwenError that tells what became of the POST; nothing else is ever raised.
+    """Return the new task, or raise the QwenError that says what became of the POST; nothing else is raised.
 
-    `key` and `prompt` are what was sent: the key is hidden in the service's words, and the prompt's words, when
-    the service repeats them, are not taken for its own.
+    `key` and `prompt` are what was sent: the key is hidden in the service's message, and words of the prompt that the
+    service repeats are not taken for its own.
 
     A refusal without the envelope (a challenge page, a proxy's 403 or 404) raises ServiceUnavailable: surely not taken,
     so it may be posted again later. Whoever answers 401, 403 or 404 has not done what was asked, and a proxy that
@@ -127,7 +127,7 @@ def parse_create(answer: HttpAnswer, *, key: str = "", prompt: str = "") -> Task
 
 
 def parse_status_answer(answer: HttpAnswer, task_id: str, *, key: str = "") -> Task:
-    """The task as it stands, or the QwenError of this look; nothing else is ever raised.
+    """Return the task, or raise the QwenError of this poll; nothing else is raised.
 
     An answer about another task than `task_id` is a fault of the service (somebody else's image): temporary.
     """
@@ -148,7 +148,7 @@ def parse_status_answer(answer: HttpAnswer, task_id: str, *, key: str = "") -> T
 
 
 def parse_callback(body: bytes) -> str | None:
-    """The task id that a callback names, or None. Anybody may have written the body: it is a claim and nothing more.
+    """Return the task id that a callback names, or None. Anybody may have written the body, so the id is only a claim.
 
     The document names callback_url but not what is sent there. An id is taken from where the API's other answers have
     it (`data`), then from the top, in either of the two usual spellings; last from a top-level `id`, which sibling

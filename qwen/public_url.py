@@ -1,6 +1,6 @@
-"""PUBLIC_URL: under which address of ours the image API may call back. Pure: it resolves nothing and opens nothing.
+"""Check PUBLIC_URL, the bot's address for callbacks. Pure: resolves nothing and opens nothing.
 
-It comes from the operator alone. Must not know tokens, rows or servers.
+Must not know tokens, rows or servers.
 """
 
 from __future__ import annotations
@@ -8,18 +8,21 @@ from __future__ import annotations
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from qwen.cleaning import is_ascii_word
+
 
 def check_public_url(text: str) -> str:
-    """The address without a slash at its end; nothing stays nothing. Raises ValueError with the end of a sentence.
+    """Return the address without a slash at its end; an empty text stays empty. Raises ValueError with the end of a
+    sentence.
 
-    https, a host of its own and perhaps a port, nothing more; http only where the host is this very machine.
+    Permitted: https, a host and perhaps a port; http only where the host is this machine.
     """
     text = text.strip()
     if not text:
         return ""
     try:
         parts = urlsplit(text)
-        usable = bool(parts.hostname) and parts.port != 0 and text.isascii() and text.isprintable() and " " not in text
+        usable = bool(parts.hostname) and parts.port != 0 and is_ascii_word(text)
     except ValueError:
         raise ValueError("must be an address such as https://imagine.example.com") from None
     if not usable or parts.scheme not in ("https", "http"):
@@ -32,7 +35,7 @@ def check_public_url(text: str) -> str:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether *url* names this very machine, as it stands."""
+    """Whether the host of *url* is this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return host == "localhost" or ip_address(host).is_loopback

@@ -1,7 +1,7 @@
-"""What the words of a refusal are about. Pure. The document names no words but its examples; these are guesses.
+"""Find out what a refusal is about from its message. Pure. The API document has examples only, so these are guesses.
 
-A service may repeat the prompt in its message, and a person could write such words into one: words that stand in the
-prompt as well are not taken for the service's own.
+A message may repeat the prompt, and a person could write such words into a prompt: words that are in the prompt too
+are ignored.
 """
 
 from __future__ import annotations
@@ -27,6 +27,23 @@ _LENGTH = re.compile(
     r"|\bcharacters?\W+(?:limit|maximum|max|or less|or fewer)\b",
     re.IGNORECASE,
 )
+_POLICY = (
+    "policy",
+    "moderation",
+    "violat",
+    "safety",
+    "nsfw",
+    "prohibited",
+    "sensitive",
+    "not allowed",
+    "inappropriate",
+)
+
+
+def speaks_of_policy(message: str) -> bool:
+    """Whether the message of a failed task says that its prompt was refused."""
+    lowered = message.lower()
+    return any(word in lowered for word in _POLICY)
 
 
 def speaks_of_an_empty_account(message: str, prompt: str) -> bool:

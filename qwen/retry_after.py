@@ -1,4 +1,4 @@
-"""The wait that an HTTP answer names. Pure; must not know the service, nor any clock of ours."""
+"""Read Retry-After of an HTTP answer. Pure; must not know the service, nor the clock of this machine."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _HTTP_DATE = re.compile(r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2
 
 
 def read_retry_after(headers: Mapping[str, str]) -> float | None:
-    """The wait that Retry-After names (RFC 9110, 10.2.3), 0 to 300 seconds; None without one that can be read.
+    """Return the wait that Retry-After names (RFC 9110, 10.2.3), 0 to 300 seconds; None without one that can be read.
 
-    A date is measured against the same answer's Date: the service's clock is never compared with ours.
+    A date is measured against the same answer's Date: the service's clock is never compared with this machine's.
     """
     text = find_header(headers, "retry-after")
     if re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,9})?", text):
@@ -26,7 +26,7 @@ def read_retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def find_header(headers: Mapping[str, str], name: str) -> str:
-    """The value of the header `name` (given in lower case), stripped; empty where there is none."""
+    """Return the value of the header `name` (given in lower case), stripped; empty where there is none."""
     return next((value.strip() for key, value in headers.items() if key.lower() == name), "")
 
 

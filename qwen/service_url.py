@@ -1,6 +1,6 @@
 """Check the address of a service that the bot calls with a secret: Discord's REST API, its gateway, the image API.
 
-Pure: resolves nothing and opens nothing. Addresses come from the operator alone.
+Pure: resolves nothing and opens nothing. Addresses come from the settings.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Trying again: how often, after which faults, with growing and fully jittered pauses. Must not know what is tried."""
+"""Repeat a call after certain errors, with growing, fully jittered pauses. Must not know what is called."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def build_tries(
     rng: random.Random,
     sleep: Sleep | None,
 ) -> AsyncRetrying:
-    """Up to `times` tries of a call while `again` says so of what it raised; the last fault comes out as it is.
+    """Make up to `times` tries of a call, as long as `again` is true of what it raised; the last error is raised.
 
     Each pause is drawn from 0 to a limit that starts at `first_pause_seconds` and doubles, up to 8 s. `sleep` None:
     tenacity's own.

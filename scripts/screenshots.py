@@ -26,7 +26,7 @@ from scripts.visitor import DESKTOP, PHONE, Visitor  # noqa: E402
 PROMPT = "a lighthouse in a storm, oil on canvas"
 SMALL = "Portrait 768×1024"
 WIDE = "Landscape 1536×1024"
-SMALL_LIMIT_BYTES = 15_000  # no image of the stand-in is larger than Discord's 10 MiB
+SMALL_LIMIT_BYTES = 15_000  # below the size of the stand-in's images, which are all far below Discord's 10 MiB
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 

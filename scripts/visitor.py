@@ -12,7 +12,7 @@ from typing import Any
 
 from playwright.async_api import Browser, Locator, Page, expect
 
-TIMEOUT_MS = 30_000
+TIMEOUT_MS = 60_000
 POLL_SECONDS = 0.05
 DESKTOP = (1280, 900)
 PHONE = (390, 844)

@@ -142,10 +142,10 @@ class Wall:
     delay_seconds: float = 0.0  # until images can be shown
     finds: list[int | DeliveryDelayed | None] = field(default_factory=list)  # answers of find_card, before *card*
 
-    def show_progress(self, generation: Generation, progress: Progress) -> None:
+    def publish_progress(self, generation: Generation, progress: Progress) -> None:
         self.progress.append((generation, progress))
 
-    async def show(
+    async def publish(
         self, generation: Generation, progress: Progress, image_files: Mapping[int, FoundImage]
     ) -> DeliveryResult:
         place = self.places.pop(0) if self.places else Place.CARD

@@ -51,7 +51,7 @@ async def load_locked(tx: Transaction, generation_id: int) -> Generation | None:
     return next(iter(await with_images(tx, rows.mappings())), None)
 
 
-async def set_answered(tx: Transaction, generation_id: int, message_id: int, now_ms: int) -> bool:
+async def confirm_card(tx: Transaction, generation_id: int, message_id: int, now_ms: int) -> bool:
     """Discord has taken the card: its images may have their turn. False when that was known, or nothing is there.
 
     A generation that was given up meanwhile owes this card its ending, so it counts as not shown.
@@ -134,12 +134,6 @@ async def set_token_only(tx: Transaction, generation_id: int, channel_id: int) -
 async def set_removed(tx: Transaction, generation_id: int, now_ms: int) -> None:
     """Somebody took the card away: nothing links to it from now on. A second time changes nothing."""
     await insert_if_new(tx, removed_cards, {"generation_id": generation_id, "removed_at_ms": now_ms})
-
-
-async def is_removed(tx: Transaction, generation_id: int) -> bool:
-    """Whether the card was taken away, and none was shown since."""
-    found = select(removed_cards.c.generation_id).where(removed_cards.c.generation_id == generation_id)
-    return await tx.scalar(found) is not None
 
 
 async def decide_ping(tx: Transaction, generation_id: int, now_ms: int) -> bool:

@@ -1,33 +1,22 @@
-"""What a step needs at hand, and the few ways in which steps change rows. Knows the ledger and the rows; no Discord.
-
-Money and state move in one transaction, always, and every write carries the fence of the claim: a step whose claim
-was lost changes nothing.
-"""
+"""What all steps of one process share: services, clocks, limits. Knows no Discord."""
 
 from __future__ import annotations
 
-import copy
-import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Unpack
 
 from credits.ledger import Ledger
 from generations import records
 from generations.callbacks import INTEREST_SECONDS, Callbacks
 from generations.clock import Clock
-from generations.model import Ending, Generation, Image, State
 from generations.poll_schedule import BACKSTOP_SECONDS, POLL_SECONDS, PollSchedule
 from generations.ports import ImageService, ImageStore, Operator, Pings
 from generations.worker.throttle import Throttle
-from images.image_memory import ImageMemory, Room
+from images.image_memory import ImageMemory
 from qwen.models import Size
-from store.database import Database, Transaction
+from store.database import Database
 
-log = logging.getLogger("qwen_imagine.worker")
-
-FIRST_LATE_POLL_SECONDS = 2 * POLL_SECONDS
 LEAP_SECONDS = 0.25  # more than two readings of clocks lie apart by; a time server steps by half of it and more
 
 
@@ -58,7 +47,7 @@ class PollGuard:
             self.leapt_at = now
         self.ahead = ahead
 
-    def looked(self, *names: str) -> None:
+    def poll_ended(self, *names: str) -> None:
         """A look has just ended. Entries past their use are dropped as new ones come, oldest first."""
         now = self.clock.monotonic()
         for name in names:
@@ -91,16 +80,9 @@ class StepContext:
     kept_checks: set[str] = field(default_factory=set[str])  # ids of kept images that are checked in this process now
     images: ImageMemory = field(default_factory=ImageMemory)
     guard: PollGuard = field(init=False)
-    room: Room = field(init=False)  # in `images`, of the one step that this context is for: see in_room()
 
     def __post_init__(self) -> None:
         self.guard = PollGuard(self.clock)
-
-    def in_room(self, room: Room) -> StepContext:
-        """The same for one step, which keeps the images that it fetches in *room*."""
-        ours = copy.copy(self)
-        ours.room = room
-        return ours
 
     def after(self, seconds: float) -> int:
         """The moment *seconds* from now, in unix milliseconds."""
@@ -125,47 +107,3 @@ class StepContext:
         self.images.forget_stale(self.clock.monotonic())
         for chore in self.maintenance:
             await chore()
-
-    async def save(self, generation: Generation, image: Image, **changes: Unpack[records.ImageChanges]) -> None:
-        """Change an image's columns, not its state."""
-        async with self.database.transaction() as tx:
-            await records.update_image(tx, image, fence=generation.fence, **changes)
-
-    async def end(
-        self, generation: Generation, image: Image, state: State, ending: Ending, detail: str | None = None
-    ) -> None:
-        """Bring an image to an end without an image, and return its hold."""
-        async with self.database.transaction() as tx:
-            await self.end_in(tx, generation, image, state, ending, detail)
-        log.info("image %s: %s (%s)", image.image_id, state.value, ending.value)
-
-    async def end_in(
-        self,
-        tx: Transaction,
-        generation: Generation,
-        image: Image,
-        state: State,
-        ending: Ending,
-        detail: str | None = None,
-    ) -> None:
-        """The same in the caller's transaction. An expired task goes on being looked at: a late success is free.
-
-        So is an unknown image's, if a callback named it before its submit was given up.
-        """
-        late = state is State.EXPIRED and image.task_id is not None
-        ended = await records.move(
-            tx,
-            image,
-            state,
-            fence=generation.fence,
-            ending=ending,
-            ending_detail=detail or None,
-            failures=0,
-            last_poll_at_ms=image.last_poll_at_ms,
-            due_at_ms=self.after(FIRST_LATE_POLL_SECONDS) if late else None,
-        )
-        if state is State.UNKNOWN:
-            callback = await records.load_callback(tx, ended)
-            if callback is not None and callback.claimed_task_id is not None:
-                await records.bring_forward(tx, ended, self.clock.now_ms())
-        await self.ledger.release(tx, image.image_id, self.clock.now_ms())

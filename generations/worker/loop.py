@@ -20,9 +20,9 @@ from generations.ports import Delivery
 from generations.service import Generations
 from generations.worker.context import StepContext
 from generations.worker.publish import Publisher
-from generations.worker.steps import due_images, may_bring_image, step_in_room
+from generations.worker.steps import due_images, may_bring_image, step_image
 from generations.worker.stored_schedule import StoredSchedule, StoredSlots
-from images.image_memory import Room
+from images.image_memory import Reservation
 from observability.repeats import REPEATS
 from qwen.images import FoundImage
 from store.database import Transaction
@@ -33,7 +33,7 @@ log = logging.getLogger("qwen_imagine.worker")
 LEASE_SECONDS = 10.0  # a killed process's work waits this long at most; far above one loop's stall
 IDLE_SECONDS = 1.0  # rows written by another process are noticed at least this often
 ROUND_SECONDS = 0.02  # the least time between two rounds while steps are in flight
-HOUSEKEEPING_SECONDS = 30.0
+MAINTENANCE_SECONDS = 30.0
 WELL_SECONDS = 10.0  # without a round for so long something is wrong
 MAX_STEPS = 64  # steps in flight in one process
 DRAIN_SECONDS = 18.0  # of the 25 s that bot.py has for a stop
@@ -175,7 +175,7 @@ class Worker:
 
     async def _run_maintenance(self) -> None:
         now = self._clock.monotonic()
-        if now - self._maintained_at < HOUSEKEEPING_SECONDS:
+        if now - self._maintained_at < MAINTENANCE_SECONDS:
             return
         self._maintained_at = now
         await self._stored_schedule.save()
@@ -191,7 +191,7 @@ class Worker:
         """One claim, from taking to giving back. Whatever fails, the lease runs out and the rows say what is next."""
         try:
             async with self._lease(generation):
-                if await self._answered(generation):
+                if await self._has_card(generation):
                     await self._advance_claimed(generation)
         except LostClaim as lost:
             log.warning("%s; this process leaves it alone", lost)
@@ -218,41 +218,44 @@ class Worker:
         delay = self._delivery.publish_delay_seconds(generation) if was_asked else 0.0
         if delay:
             due = [image for image in due if image.state is not State.SUCCEEDED]
-        async with self._context.images.room(image.image_id for image in due if may_bring_image(image)) as room:
-            image_files = await self._step_images(room, generation, due)
+        async with self._context.images.reserve(
+            image.image_id for image in due if may_bring_image(image)
+        ) as reservation:
+            image_files = await self._step_images(reservation, generation, due)
             if image_files and not was_asked:
                 delay = self._delivery.publish_delay_seconds(generation)
             async with self._database.transaction() as tx:
                 generation = await _reload(tx, generation)
-                has_news = generation.unshown or bool(image_files or delay)
+                has_news = generation.is_unpublished or bool(image_files or delay)
                 if not has_news:
                     await records.release_claim(tx, generation.id, generation.fence)
             if not has_news:
-                await self._tell_progress(generation)
-            elif not await self._show_news(generation, image_files, delay):
+                await self._publish_progress(generation)
+            elif not await self._publish(generation, image_files, delay):
                 for position, image_file in image_files.items():
-                    room.put_off(generation.images[position].image_id, image_file, self._clock.monotonic())
+                    reservation.keep(generation.images[position].image_id, image_file, self._clock.monotonic())
 
-    async def _show_news(self, generation: Generation, image_files: dict[int, FoundImage], delay: float) -> bool:
+    async def _publish(self, generation: Generation, image_files: dict[int, FoundImage], delay: float) -> bool:
         """Show what is new, or put it off for *delay* seconds if that is above 0. False: it was put off."""
         if not delay:
-            return await self.publisher.show(generation, image_files)
-        await self.publisher.put_off(generation, DeliveryDelayed(delay))
+            return await self.publisher.publish(generation, image_files)
+        await self.publisher.postpone(generation, DeliveryDelayed(delay))
         return False
 
-    async def _tell_progress(self, generation: Generation) -> None:
+    async def _publish_progress(self, generation: Generation) -> None:
         if generation.finished:
-            await self.publisher.tell(generation)  # a process may have died between the show and this
+            await self.publisher.ping(generation)  # a process may have died between the show and this
         else:
-            await self.publisher.show_progress(generation)
+            await self.publisher.publish_progress(generation)
 
-    async def _step_images(self, room: Room, generation: Generation, due: list[Image]) -> dict[int, FoundImage]:
+    async def _step_images(
+        self, reservation: Reservation, generation: Generation, due: list[Image]
+    ) -> dict[int, FoundImage]:
         """Do what is *due* for each image. Returns their images, by position.
 
         The claim is kept until all steps have ended: a POST may be under way while the step beside it fails.
         """
-        context = self._context.in_room(room)
-        steps = (step_in_room(context, generation, image) for image in due)
+        steps = (step_image(self._context, generation, image, reservation) for image in due)
         image_files: dict[int, FoundImage] = {}
         for image, outcome in zip(due, await asyncio.gather(*steps, return_exceptions=True), strict=True):
             if isinstance(outcome, MovedOn):
@@ -263,7 +266,7 @@ class Worker:
                 image_files[image.position] = outcome
         return image_files
 
-    async def _answered(self, generation: Generation) -> bool:
+    async def _has_card(self, generation: Generation) -> bool:
         """Whether Discord has taken the card. A process may have died between the answer and its row."""
         if generation.message_id is not None:
             return True
@@ -280,7 +283,7 @@ class Worker:
         if message_id is None:
             await self._service.abandon(generation.id)
         else:
-            await self._service.answered(generation.id, message_id)
+            await self._service.confirm_card(generation.id, message_id)
         async with self._database.transaction() as tx:
             await records.release_claim(tx, generation.id, generation.fence)
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from generations.model import IN_FLIGHT, Generation, Image, Line, Painting, Progress
+from generations.model import IN_FLIGHT, Estimate, Generation, Image, Line, Progress
 from generations.poll_schedule import PollSchedule
 
 SHARE_MAX = 0.95  # the service reports no percentage, so the bar never claims more
@@ -19,7 +19,7 @@ def progress_of(
 
     After a 429 more images may have had their turn than can be made: these come before the line.
     """
-    painting = [image for image in generation.images if image.state in IN_FLIGHT]
+    being_made = [image for image in generation.images if image.state in IN_FLIGHT]
     too_many = max(0, in_flight - slots)
     if line is not None:
         line = replace(line, position=line.position + too_many)
@@ -29,7 +29,7 @@ def progress_of(
         line = None  # its turn comes at once: there is no line to speak of
     return Progress(
         line=replace(line, about_seconds=_about_seconds(generation, line, schedule, slots)) if line else None,
-        painting=_painting(generation, painting, schedule, now_ms) if painting else None,
+        estimate=_estimate(generation, being_made, schedule, now_ms) if being_made else None,
         is_held_up=too_many > 0,
     )
 
@@ -42,7 +42,7 @@ def _about_seconds(generation: Generation, line: Line, schedule: PollSchedule, s
     return max(5, 5 * round(rounds * typical / 5))
 
 
-def _painting(generation: Generation, images: list[Image], schedule: PollSchedule, now_ms: int) -> Painting:
+def _estimate(generation: Generation, images: list[Image], schedule: PollSchedule, now_ms: int) -> Estimate:
     """Told by the image that was begun last: the card is ready when that one is."""
     size = generation.request.size
     begun_ms = max(image.submitted_at_ms or now_ms for image in images)
@@ -50,7 +50,7 @@ def _painting(generation: Generation, images: list[Image], schedule: PollSchedul
     typical, slow = schedule.typical_seconds(size), schedule.slow_seconds(size)
     overdue = slow is not None and age > slow
     ready_at_ms = begun_ms + round(typical * 1000) if typical and not overdue else None
-    return Painting(
+    return Estimate(
         begun_at_ms=begun_ms,
         share=min(SHARE_MAX, age / (typical * 1.1)) if typical else None,
         usual_seconds=schedule.usual_seconds(size),

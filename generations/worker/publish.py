@@ -41,31 +41,31 @@ class Publisher:
         self._database = context.database
         self._stale_edit_guard = StaleEditGuard(context.database, context.clock)
 
-    async def show_progress(self, generation: Generation) -> None:
+    async def publish_progress(self, generation: Generation) -> None:
         """Say how it goes, some time soon."""
-        self._delivery.show_progress(generation, await self.progress(generation))
+        self._delivery.publish_progress(generation, await self.progress(generation))
 
-    async def show(self, generation: Generation, image_files: Mapping[int, FoundImage]) -> bool:
+    async def publish(self, generation: Generation, image_files: Mapping[int, FoundImage]) -> bool:
         """Show what is new and give the claim back. False: Discord could not take it now, and it is due again later.
 
         *images*: by position, those of images that succeeded. Raises LostClaim.
         """
         progress = await self.progress(generation)
         try:
-            result = await self._delivery.show(generation, progress, image_files)
+            result = await self._delivery.publish(generation, progress, image_files)
         except DeliveryDelayed as delayed:
-            await self.put_off(generation, delayed)
+            await self.postpone(generation, delayed)
             return False
         async with self._landing(generation, result.attachments):
             await self._record_result(generation, image_files, result)
-        if result.owed_seconds is None:
-            await self.tell(generation)
-        retry_at_ms = None if result.owed_seconds is None else self._context.after(result.owed_seconds)
+        if result.card_retry_seconds is None:
+            await self.ping(generation)
+        retry_at_ms = None if result.card_retry_seconds is None else self._context.after(result.card_retry_seconds)
         async with self._database.transaction() as tx:
             await records.release_claim(tx, generation.id, generation.fence, retry_publish_at_ms=retry_at_ms)
         return True
 
-    async def put_off(self, generation: Generation, delayed: DeliveryDelayed) -> None:
+    async def postpone(self, generation: Generation, delayed: DeliveryDelayed) -> None:
         """Give the claim back; what is to be shown is due again when *delayed* says. Raises LostClaim."""
         log.warning("generation %s: %s", generation.id, delayed, extra=REPEATS)
         due_at_ms = self._context.after(delayed.retry_after_seconds)
@@ -75,10 +75,10 @@ class Publisher:
                     await records.update_image(tx, image, fence=generation.fence, due_at_ms=due_at_ms)
             await records.release_claim(tx, generation.id, generation.fence, retry_publish_at_ms=due_at_ms)
 
-    async def tell(self, generation: Generation) -> None:
+    async def ping(self, generation: Generation) -> None:
         """Tell the person that all has come to an end, if that is wanted. A second time changes nothing."""
         if generation.finished and self._context.pings is not None:
-            await self._context.pings.arrived(generation)
+            await self._context.pings.handle_finished(generation)
 
     async def progress(self, generation: Generation) -> Progress:
         """What can be said of the near future of *generation*."""
@@ -113,7 +113,7 @@ class Publisher:
                 tx,
                 generation.id,
                 generation.fence,
-                generation.revision if result.owed_seconds is None else generation.revision - 1,
+                generation.revision if result.card_retry_seconds is None else generation.revision - 1,
                 message_id=result.message_id,
                 channel_id=result.channel_id,
             )

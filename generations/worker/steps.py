@@ -1,4 +1,4 @@
-"""The one next step of an image that is due, by its state. Knows which step; knows nothing of how it is done."""
+"""Choose the next step of an image that is due, by its state. Knows nothing of how a step is done."""
 
 from __future__ import annotations
 
@@ -6,55 +6,60 @@ import logging
 from collections.abc import Sequence
 
 from generations.model import Generation, Image, State
-from generations.worker import kept_images as kept
-from generations.worker import poll as looking
-from generations.worker import recover as recovering
-from generations.worker import submit as submitting
 from generations.worker.context import StepContext
-from images.image_memory import size_in_memory
+from generations.worker.kept_images import KeptImageStep
+from generations.worker.poll import PollStep
+from generations.worker.recover import RecoverStep
+from generations.worker.submit import SubmitStep
+from images.image_memory import Reservation, size_in_memory
 from observability.repeats import REPEATS
 from qwen.images import FoundImage
 
 log = logging.getLogger("qwen_imagine.worker")
 
 
-async def step_in_room(context: StepContext, generation: Generation, image: Image) -> FoundImage | None:
-    """step_image(), after which only the bytes of its image are counted, and none where it brought none."""
+async def step_image(
+    context: StepContext, generation: Generation, image: Image, reservation: Reservation
+) -> FoundImage | None:
+    """Do what is due for *image*. Returns the image file if the step brought one, counted in *reservation* from then
+    on."""
     image_file = None
     try:
-        image_file = await step_image(context, generation, image)
+        image_file = await _run_step(context, generation, image, reservation)
     finally:
-        context.room.resize(image.image_id, size_in_memory(image_file))
+        reservation.resize(image.image_id, size_in_memory(image_file))
     return image_file
 
 
-async def step_image(context: StepContext, generation: Generation, image: Image) -> FoundImage | None:
-    """Do what is due for *image*. Returns its image when that is at hand now."""
+async def _run_step(
+    context: StepContext, generation: Generation, image: Image, reservation: Reservation
+) -> FoundImage | None:
+    held = (context, generation, image, reservation)
     match image.state:
         case State.REQUESTED if image.admitted_at_ms is None:
-            await submitting.wait(context, generation, image)
+            await SubmitStep(*held).wait_in_line()
         case State.REQUESTED:
-            await submitting.submit(context, generation, image)
+            await SubmitStep(*held).submit()
         case State.SUBMITTING:
-            await submitting.crashed_submit(context, generation, image)
+            await SubmitStep(*held).end_crashed_submit()
         case State.SUCCEEDED:
-            return await looking.fetch_again(context, generation, image)
+            return await PollStep(*held).fetch_again()
         case State.UNDELIVERED:
-            await kept.check(context, generation, image)
+            await KeptImageStep(*held).check()
         case _ if image.task_id is not None:
-            return await looking.look(context, generation, image)
+            return await PollStep(*held).poll()
         case State.UNKNOWN:
-            return await recovering.check_claim(context, generation, image)
+            return await RecoverStep(*held).check_claim()
         case _:
             log.error("image %s is due in state %s without a task", image.image_id, image.state, extra=REPEATS)
     return None
 
 
 def may_bring_image(image: Image) -> bool:
-    """Whether the next step of *image* may end with its image at hand."""
+    """Whether the next step of *image* may bring an image file."""
     return image.state not in (State.REQUESTED, State.SUBMITTING)
 
 
 def due_images(images: Sequence[Image], now_ms: int) -> list[Image]:
-    """The images that something must be done about now."""
+    """The images that are due now."""
     return [image for image in images if image.due_at_ms is not None and image.due_at_ms <= now_ms]

@@ -1,4 +1,4 @@
-"""From the line to the one POST of an image: its turn, its submit, and what each answer means.
+"""Submit an image: wait in line, make its one POST, and do what follows from each answer.
 
 Knows the image service and the rows; knows no Discord and no loop.
 """
@@ -9,9 +9,9 @@ import logging
 
 from generations import records
 from generations.errors import LostClaim
-from generations.model import Ending, Generation, Image, State
+from generations.model import Ending, State
 from generations.poll_schedule import POLL_SECONDS, backoff_seconds
-from generations.worker.context import StepContext
+from generations.worker.image_step import ImageStep
 from generations.worker.stored_schedule import save_slots
 from observability.repeats import REPEATS
 from qwen.errors import (
@@ -28,154 +28,172 @@ from store.errors import DatabaseLost
 
 log = logging.getLogger("qwen_imagine.worker")
 
-SLOT_WAIT_SECONDS = 1.0  # until an image that has its turn asks again whether a task has ended
-WRITE_AGAIN_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # a task that only this process knows is worth waiting for
+SLOT_WAIT_SECONDS = 1.0  # until an admitted image looks again for a free task slot
+WRITE_AGAIN_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # pauses while the database is away: nobody else knows the task
 TURNED_AWAY = "QWEN_API_URL or QWEN_API_KEY may be wrong, or this machine is blocked."
-TURNED_AWAY_TRIES = 4  # so many tries of an image turned away in front of the service, and the operator is told
+TURNED_AWAY_TRIES = 4  # tries of one image turned away before the API itself, until the operator is told
 
 
-async def wait(context: StepContext, generation: Generation, image: Image) -> None:
-    """An image whose turn has not come: keep its place fresh, or give up at the deadline."""
-    if not await _waited_too_long(context, generation, image):
-        await context.save(generation, image, due_at_ms=context.after(POLL_SECONDS))
+class SubmitStep(ImageStep):
+    """The step of an image that has no task yet."""
 
+    async def wait_in_line(self) -> None:
+        """Look again in 5 s, or give up at the deadline."""
+        if not await self._end_at_deadline():
+            await self.save(due_at_ms=self.context.after(POLL_SECONDS))
 
-async def submit(context: StepContext, generation: Generation, image: Image) -> None:
-    """The one POST of this image. SUBMITTING is committed before a byte leaves.
+    async def submit(self) -> None:
+        """Make the one POST of this image. SUBMITTING is committed before a byte leaves.
 
-    Its turn came, but a 429 of another image may have lowered the number of tasks since: then it waits for a free one.
-    """
-    if await _waited_too_long(context, generation, image):
-        return
-    now = context.clock.monotonic()
-    paused = context.throttle.post_wait_seconds(now)
-    if paused > 0:
-        await context.save(generation, image, due_at_ms=context.after(max(1.0, paused)))
-        return
-    address = None if context.callbacks is None else context.callbacks.new_address()
-    request = _task_request(generation, image, None if address is None else address.url)
-    async with context.database.transaction() as tx:
-        if not await records.has_free_slot(tx, context.throttle.slots.count(now)):
-            due_at_ms = context.after(SLOT_WAIT_SECONDS)
-            await records.update_image(tx, image, fence=generation.fence, due_at_ms=due_at_ms)
+        The image was admitted, but a 429 of another image may have lowered the number of tasks since: then it waits
+        for a free slot.
+        """
+        if await self._end_at_deadline():
             return
-        image = await records.move(
-            tx, image, State.SUBMITTING, fence=generation.fence, submitted_at_ms=context.clock.now_ms()
-        )
-        if address is not None:
-            await records.expect_callback(tx, image, address.token_hash)
-    try:
-        task = await context.service.create_task(request)
-    except (ServiceUnavailable, RateLimited) as error:
-        await _submit_again_later(context, generation, image, error)
-    except OutcomeUnknown as error:
-        log.warning("image %s: the outcome of the submit is unknown (%s)", image.image_id, error)
-        if error.http_status is not None and 300 <= error.http_status < 400:  # so will every other POST be
-            context.operator.tell("turned_away", f"{error}. {TURNED_AWAY}")
-        await context.end(generation, image, State.UNKNOWN, Ending.OUTCOME_UNKNOWN)
-    except QwenError as error:
-        await _refused(context, generation, image, error)
-    else:
-        await _accepted(context, generation, image, task)
+        context = self.context
+        now = context.clock.monotonic()
+        pause = context.throttle.post_wait_seconds(now)
+        if pause > 0:
+            await self.save(due_at_ms=context.after(max(1.0, pause)))
+            return
+        address = None if context.callbacks is None else context.callbacks.new_address()
+        request = self._task_request(None if address is None else address.url)
+        async with context.database.transaction() as tx:
+            if not await records.has_free_slot(tx, context.throttle.slots.count(now)):
+                due_at_ms = context.after(SLOT_WAIT_SECONDS)
+                await records.update_image(tx, self.image, fence=self.fence, due_at_ms=due_at_ms)
+                return
+            submitted_at_ms = context.clock.now_ms()
+            submitting = await records.move(
+                tx, self.image, State.SUBMITTING, fence=self.fence, submitted_at_ms=submitted_at_ms
+            )
+            if address is not None:
+                await records.expect_callback(tx, submitting, address.token_hash)
+        self.image = submitting
+        await self._post(request)
 
+    async def end_crashed_submit(self) -> None:
+        """A process died between committing SUBMITTING and the answer: the outcome is unknown, never posted again."""
+        log.warning("image %s: a process ended inside its submit, the outcome is unknown", self.image.image_id)
+        await self.end(State.UNKNOWN, Ending.OUTCOME_UNKNOWN)
 
-async def crashed_submit(context: StepContext, generation: Generation, image: Image) -> None:
-    """A process died between committing SUBMITTING and the answer: nobody can say; never posted again."""
-    log.warning("image %s: a process ended inside its submit, the outcome is unknown", image.image_id)
-    await context.end(generation, image, State.UNKNOWN, Ending.OUTCOME_UNKNOWN)
+    def _task_request(self, callback_url: str | None) -> TaskRequest:
+        request = self.generation.request
+        return TaskRequest(request.prompt, request.size, self.image.seed, request.format, callback_url)
 
-
-def _task_request(generation: Generation, image: Image, callback_url: str | None) -> TaskRequest:
-    asked = generation.request
-    return TaskRequest(asked.prompt, asked.size, image.seed, asked.format, callback_url)
-
-
-async def _accepted(context: StepContext, generation: Generation, image: Image, task: Task) -> None:
-    context.throttle.post_answered(context.clock.monotonic())
-    context.guard.looked(task.task_id)  # the POST's answer counts as a look: the first one comes 5 s after it
-    for pause in WRITE_AGAIN_SECONDS:
+    async def _post(self, request: TaskRequest) -> None:
         try:
-            await _keep_task(context, generation, image, task)
-            return
-        except DatabaseLost as lost:
-            log.warning("image %s: its task can't be written down now (%s)", image.image_id, lost, extra=REPEATS)
-            await context.clock.sleep(pause)
-    await _keep_task(context, generation, image, task)
+            task = await self.context.service.create_task(request)
+        except (ServiceUnavailable, RateLimited) as error:
+            await self._submit_again_later(error)
+        except OutcomeUnknown as error:
+            log.warning("image %s: the outcome of the submit is unknown (%s)", self.image.image_id, error)
+            if error.http_status is not None and 300 <= error.http_status < 400:  # so will every other POST be
+                self.context.operator.tell("turned_away", f"{error}. {TURNED_AWAY}")
+            await self.end(State.UNKNOWN, Ending.OUTCOME_UNKNOWN)
+        except QwenError as error:
+            await self._end_refused(error)
+        else:
+            await self._handle_accepted(task)
 
+    async def _handle_accepted(self, task: Task) -> None:
+        clock = self.context.clock
+        self.context.throttle.post_succeeded(clock.monotonic())
+        self.context.guard.poll_ended(
+            task.task_id
+        )  # the POST's answer counts as a poll: the first one comes 5 s after it
+        for pause in WRITE_AGAIN_SECONDS:
+            try:
+                await self._save_task(task)
+                return
+            except DatabaseLost as lost:
+                log.warning(
+                    "image %s: its task can't be written down now (%s)", self.image.image_id, lost, extra=REPEATS
+                )
+                await clock.sleep(pause)
+        await self._save_task(task)
 
-async def _keep_task(context: StepContext, generation: Generation, image: Image, task: Task) -> None:
-    """Write down whose task it is. Raises LostClaim, DatabaseLost."""
-    first_poll = context.first_poll_seconds(generation.request.size)
-    try:
+    async def _save_task(self, task: Task) -> None:
+        """Write down whose task it is. Raises LostClaim, DatabaseLost."""
+        context, image = self.context, self.image
+        first_poll = context.first_poll_seconds(self.generation.request.size)
+        try:
+            async with context.database.transaction() as tx:
+                running = await records.move(
+                    tx,
+                    image,
+                    State.RUNNING,
+                    fence=self.fence,
+                    task_id=task.task_id,
+                    failures=0,
+                    due_at_ms=context.after(first_poll),
+                )
+                callback = await records.load_callback(tx, running)
+                if callback is not None and callback.called_at_ms is not None:  # it came before the POST's answer
+                    await records.bring_forward(tx, running, context.clock.now_ms())
+                tasks = await records.running_count(tx)
+            context.throttle.slots.accepted(tasks, context.clock.monotonic())
+        except LostClaim:
+            # This process slept too long and the image was ended as unknown meanwhile: keep the task all the same.
+            async with context.database.transaction() as tx:
+                adopted = await records.adopt_task(
+                    tx,
+                    image.generation_id,
+                    image.position,
+                    task.task_id,
+                    context.after(first_poll),
+                    by_submitter=True,
+                )
+            log.warning("image %s: task came after the claim was lost, adopted: %s", image.image_id, adopted)
+            raise
+        log.info("image %s: submitted as task %s", image.image_id, task.task_id)
+
+    async def _submit_again_later(self, error: QwenError) -> None:
+        """Put the image back: the service surely did not take it. It keeps its turn and can be cancelled again.
+
+        A 429 says how many tasks can run.
+        """
+        context, failures = self.context, self.image.failures + 1
+        now, is_limit = context.clock.monotonic(), isinstance(error, RateLimited)
+        if isinstance(error, RateLimited):
+            seconds = context.throttle.post_refused(now, error.retry_after_seconds, context.rng.random())
+        else:
+            seconds = backoff_seconds(failures, context.rng.random())
+            if error.http_status is not None and failures >= TURNED_AWAY_TRIES:
+                context.operator.tell("turned_away", f"{error}. {TURNED_AWAY}")
+        log.info("image %s: not taken (%s), again in %.1f s", self.image.image_id, error, seconds)
         async with context.database.transaction() as tx:
-            running = await records.move(
+            await records.move(
                 tx,
-                image,
-                State.RUNNING,
-                fence=generation.fence,
-                task_id=task.task_id,
-                failures=0,
-                due_at_ms=context.after(first_poll),
+                self.image,
+                State.REQUESTED,
+                fence=self.fence,
+                submitted_at_ms=None,
+                failures=failures,
+                due_at_ms=context.after(seconds),
             )
-            callback = await records.load_callback(tx, running)
-            if callback is not None and callback.called_at_ms is not None:  # it came before this answer did
-                await records.bring_forward(tx, running, context.clock.now_ms())
-            tasks = await records.running_count(tx)
-        context.throttle.slots.accepted(tasks, context.clock.monotonic())
-    except LostClaim:
-        # This process slept too long and the image was called unknown meanwhile: keep the task all the same.
-        async with context.database.transaction() as tx:
-            adopted = await records.adopt_task(
-                tx, generation.id, image.position, task.task_id, context.after(first_poll), by_submitter=True
-            )
-        log.warning("image %s: task came after the claim was lost, adopted: %s", image.image_id, adopted)
-        raise
-    log.info("image %s: submitted as task %s", image.image_id, task.task_id)
+            if is_limit:
+                context.throttle.slots.refused(await records.running_count(tx), now)
+                await save_slots(tx, context.throttle.slots)
 
+    async def _end_at_deadline(self) -> bool:
+        """Return the credits of an image that has waited for as long as one may take. False: it has not."""
+        if self.context.clock.now_ms() < self.generation.created_at_ms + self.context.deadline_seconds * 1000:
+            return False
+        await self.end(State.EXPIRED, Ending.LINE_DEADLINE)
+        return True
 
-async def _submit_again_later(context: StepContext, generation: Generation, image: Image, error: QwenError) -> None:
-    """It surely was not taken: it keeps its turn, and is still cancellable. A 429 says how many tasks can run."""
-    now, is_limit = context.clock.monotonic(), isinstance(error, RateLimited)
-    if isinstance(error, RateLimited):
-        seconds = context.throttle.post_refused(now, error.retry_after_seconds, context.rng.random())
-    else:
-        seconds = backoff_seconds(image.failures + 1, context.rng.random())
-        if error.http_status is not None and image.failures + 1 >= TURNED_AWAY_TRIES:
-            context.operator.tell("turned_away", f"{error}. {TURNED_AWAY}")
-    log.info("image %s: not taken (%s), again in %.1f s", image.image_id, error, seconds)
-    async with context.database.transaction() as tx:
-        await records.move(
-            tx,
-            image,
-            State.REQUESTED,
-            fence=generation.fence,
-            submitted_at_ms=None,
-            failures=image.failures + 1,
-            due_at_ms=context.after(seconds),
-        )
-        if is_limit:
-            context.throttle.slots.refused(await records.running_count(tx), now)
-            await save_slots(tx, context.throttle.slots)
-
-
-async def _waited_too_long(context: StepContext, generation: Generation, image: Image) -> bool:
-    """An image that waited for as long as one may take gives its credits back, whatever held it up."""
-    if context.clock.now_ms() < generation.created_at_ms + context.deadline_seconds * 1000:
-        return False
-    await context.end(generation, image, State.EXPIRED, Ending.LINE_DEADLINE)
-    return True
-
-
-async def _refused(context: StepContext, generation: Generation, image: Image, error: QwenError) -> None:
-    """A sure refusal of the POST: nothing was made, the hold goes back."""
-    if isinstance(error, KeyRefused):
-        ending = Ending.KEY_REFUSED
-        context.operator.tell("key_refused", f"{error}.")
-    elif isinstance(error, AccountEmpty):
-        ending = Ending.ACCOUNT_EMPTY
-        context.operator.tell("account_empty", f"{error}.")
-    elif isinstance(error, PromptRefused):
-        ending = Ending.PROMPT_REFUSED
-    else:
-        ending = Ending.SERVICE_FAILED
-    await context.end(generation, image, State.FAILED, ending, error.service_message)
+    async def _end_refused(self, error: QwenError) -> None:
+        """Return the hold after a sure refusal of the POST: nothing was made."""
+        operator = self.context.operator
+        if isinstance(error, KeyRefused):
+            ending = Ending.KEY_REFUSED
+            operator.tell("key_refused", f"{error}.")
+        elif isinstance(error, AccountEmpty):
+            ending = Ending.ACCOUNT_EMPTY
+            operator.tell("account_empty", f"{error}.")
+        elif isinstance(error, PromptRefused):
+            ending = Ending.PROMPT_REFUSED
+        else:
+            ending = Ending.SERVICE_FAILED
+        await self.end(State.FAILED, ending, error.service_message)

@@ -137,7 +137,7 @@ class Pause:
         self.until = max(self.until, now + wait)
         return wait
 
-    def answered(self, now: float) -> None:
+    def succeeded(self, now: float) -> None:
         """The service answered normally."""
         if now >= self.until:
             self.refusals = 0
@@ -173,14 +173,14 @@ class Throttle:
         """
         return self.posts.refused(now, retry_after_seconds, jitter)
 
-    def poll_answered(self, now: float) -> None:
+    def poll_succeeded(self, now: float) -> None:
         """A poll was answered normally."""
-        self.calls.answered(now)
+        self.calls.succeeded(now)
 
-    def post_answered(self, now: float) -> None:
+    def post_succeeded(self, now: float) -> None:
         """A POST was answered normally."""
-        self.calls.answered(now)
-        self.posts.answered(now)
+        self.calls.succeeded(now)
+        self.posts.succeeded(now)
 
     def wait_seconds(self, now: float) -> float:
         """How long every call still waits; 0 when polls may go on."""

@@ -34,7 +34,7 @@ class Counter:
         images = (Image(origin.interaction_id, 0, request.seed),)
         return Generation(origin.interaction_id, request, origin, START_MS, images)
 
-    async def answered(self, generation_id: int, message_id: int) -> None:
+    async def confirm_card(self, generation_id: int, message_id: int) -> None:
         self.confirmed.append((generation_id, message_id))
 
     async def abandon(self, generation_id: int, *, card: bool) -> None:

@@ -9,7 +9,7 @@ import discord
 import pytest
 from sqlalchemy import text
 
-from generations.archive import Page
+from generations.history import Page
 from generations.model import Generation, Image, Origin, Request, State
 from qwen.errors import ImageUnavailable
 from tests.cogs.scene import BrokenLine, Scene, private_words, words
@@ -152,8 +152,8 @@ async def test_the_pages_turn_in_both_directions_in_place_and_after_a_restart(sc
 
 async def test_images_of_an_earlier_page_never_replace_the_page_that_was_turned_to(scene: Scene) -> None:
     await make(scene)
-    thumbnails, archive = scene.services.thumbnails, scene.services.archive
-    first = await archive.page(scene.alice.id)
+    thumbnails, history = scene.services.thumbnails, scene.services.history
+    first = await history.page(scene.alice.id)
     looking = thumbnails.find(first, scene.alice.id, thumbnails.turned(scene.alice.id))
     thumbnails.turned(scene.alice.id)
     with scene.env.time_context():

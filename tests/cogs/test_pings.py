@@ -103,7 +103,7 @@ async def test_it_comes_once_for_ever_whatever_is_claimed_again(scene: Scene) ->
     for _ in range(3):
         await scene.restart()
         with scene.env.time_context():
-            await scene.services.pings.arrived(generation)
+            await scene.services.pings.handle_finished(generation)
         await scene.env.settle()
     assert len(pings(scene)) == 1
 
@@ -113,7 +113,7 @@ async def test_a_decision_against_a_ping_is_for_ever_too(scene: Scene) -> None:
     await made(scene, 40)
     await set_ping(scene, Ping.ALWAYS)
     with scene.env.time_context():
-        await scene.services.pings.arrived(await scene.only_generation())
+        await scene.services.pings.handle_finished(await scene.only_generation())
     await scene.env.settle()
     assert pings(scene) == []
 
@@ -168,7 +168,7 @@ async def test_there_it_is_silent_once_the_token_has_run_out(scene: Scene, age_s
         await tx.execute(text("DELETE FROM pings"))
     await scene.env.advance_time(age_seconds - 25)
     with scene.env.time_context():
-        await scene.services.pings.arrived(with_token)
+        await scene.services.pings.handle_finished(with_token)
     await scene.env.settle()
     assert len(follow_ups(scene)) == expected
     assert sent(scene) == []

@@ -259,7 +259,7 @@ async def test_a_news_that_came_during_a_show_stays_owed(world: World) -> None:
     await world.move(await world.image(1, 1), State.CANCELLED)
     async with world.database.transaction() as tx:
         await records.mark_published(tx, 1, claimed.fence, claimed.revision, message_id=None, channel_id=None)
-    assert (await world.load(1)).unshown
+    assert (await world.load(1)).is_unpublished
 
 
 async def test_a_card_may_move_and_links_follow_it(world: World) -> None:

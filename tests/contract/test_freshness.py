@@ -67,7 +67,7 @@ async def test_progress_that_landed_after_the_news_has_them_shown_again(
     assert await world.claim() == []
     await stale_edit_guard.was_published(generation, {})
     (again,) = await world.claim()
-    assert again.unshown
+    assert again.is_unpublished
 
 
 class Away(Database):
@@ -90,7 +90,7 @@ async def test_progress_that_landed_after_the_news_is_not_forgotten_while_the_da
     generation = await overtaken(world)
     await StaleEditGuard(Away(world.database, 5), world.clock).was_published(generation, {})
     (again,) = await world.claim()
-    assert again.unshown
+    assert again.is_unpublished
 
 
 async def deliver_both(world: World) -> Generation:
@@ -115,7 +115,7 @@ async def test_an_image_that_a_late_edit_took_off_its_card_is_to_be_posted_again
     await stale_edit_guard.was_published(replace(delivered, revision=1), {0: 70})
     (again,) = await world.claim()
     assert [image.state for image in again.images] == [State.DELIVERED, State.SUCCEEDED]
-    assert again.unshown and again.images[1].due_at_ms is not None
+    assert again.is_unpublished and again.images[1].due_at_ms is not None
 
 
 async def test_an_image_that_a_late_edit_put_there_anew_is_known_by_its_new_id(

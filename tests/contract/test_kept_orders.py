@@ -1,6 +1,6 @@
 """No order of export, deletion, press, check and purge gives a credit for an image that its person has; both databases.
 
-Real: rows, ledger, archive, privacy, worker. Stand-ins: the clock, the place of finished images, the delivery.
+Real: rows, ledger, history, privacy, worker. Stand-ins: the clock, the place of finished images, the delivery.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from generations import records
 from generations.delivery_result import DeliveryResult, Place
 from generations.errors import LostClaim, NotThere, StillAtWork
 from generations.export import build_export
-from generations.lost_images import GONE_CHECKS
+from generations.finished_images import GONE_CHECKS
 from generations.model import Generation, State
 from qwen.errors import ImageUnavailable
 from qwen.images import DownloadedImage
 from settings import Settings
 from store.database import Database, open_database
-from tests.contract.test_archive import fetch
+from tests.contract.test_history import fetch
 from tests.doubles import Bell, ManualClock, ScriptedService, Shelf, Wall
 from tests.worker.conftest import Workshop
 
@@ -102,17 +102,17 @@ async def export(case: Case) -> None:
 
 async def press(case: Case) -> None:
     """What "Post it here" does."""
-    archive = case.bot.archive
+    history = case.bot.history
     with contextlib.suppress(NotThere, LostClaim):
-        taken = await archive.take_kept(case.generation_id, case.user_id)
+        taken = await history.take_kept(case.generation_id, case.user_id)
         try:
-            fetched = await fetch(archive, taken)
+            fetched = await fetch(history, taken)
             if fetched.image_files:
                 case.has_it = True
                 shown = DeliveryResult(Place.CARD, 5000, 2, {0: 12}, {0: "a.png"})
-                await archive.posted(fetched.generation, taken.origin, shown, fetched.image_files)
+                await history.posted(fetched.generation, taken.origin, shown, fetched.image_files)
         finally:
-            await archive.post_ended(taken)
+            await history.post_ended(taken)
 
 
 async def check(case: Case) -> None:
@@ -160,7 +160,7 @@ async def verdict(case: Case, refunds_before: int) -> int:
     left = await bot.find(case.generation_id)
     if left is not None:
         assert left.images[0].state is (State.DELIVERED if case.has_it else State.FAILED), case.done
-        assert left.images[0].image_url is None and not left.unshown, case.done
+        assert left.images[0].image_url is None and not left.is_unpublished, case.done
     return refunded
 
 

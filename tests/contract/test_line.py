@@ -16,7 +16,8 @@ from tests.contract.world import MIRA, NOON_MS, OTTO, YUKI, World, make_world
 
 
 async def line_of(world: World, generation_id: int) -> Line | None:
-    return await world.generations.line_of(await world.load(generation_id))
+    line, _ = await world.generations.place_in_line_of(await world.load(generation_id))
+    return line
 
 
 async def place(world: World, generation_id: int) -> tuple[int, int, int] | None:
@@ -80,7 +81,7 @@ async def test_a_card_that_discord_has_not_taken_gets_no_turn_and_takes_none(wor
     world.clock.at_ms += 1
     await world.ask(2, count=1)
     assert await world.admit(max_in_flight=1) == [2]
-    await world.generations.answered(1, 9001)
+    await world.generations.confirm_card(1, 9001)
     assert await world.admit(max_in_flight=1) == []
     assert await world.admit(max_in_flight=9) == [1]
 

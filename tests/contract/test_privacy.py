@@ -18,8 +18,8 @@ from generations.errors import LostClaim, StillAtWork, TooManyRequests
 from generations.export import LEFT_OUT, build_export
 from generations.model import DISCORD_EPOCH_MS
 from generations.privacy import Privacy
-from generations.records import archive
-from generations.records.archive import Tally
+from generations.records import personal_data
+from generations.records.personal_data import Tally
 from generations.records.tables import callbacks, generations, images
 from people.model import Language, Ping, PreferenceChanges, Preferences, parse_change
 from people.service import People
@@ -27,7 +27,7 @@ from people.tables import departures
 from qwen.models import OutputFormat, Size
 from store.database import Database
 from store.tables import metadata
-from tests.contract.test_archive import make
+from tests.contract.test_history import make
 from tests.contract.world import DAY_MS, MIRA, OTTO, World, make_world
 
 
@@ -131,7 +131,7 @@ async def test_an_export_is_in_the_order_of_time_and_tells_which_cards_were_remo
         *((3, None), (5, world.clock.at_ms)),
     ]
     async with world.database.transaction() as tx:
-        assert [row["id"] for row in await archive.full_rows(tx, MIRA, above=-1, limit=1)] == [3]
+        assert [row["id"] for row in await personal_data.full_rows(tx, MIRA, above=-1, limit=1)] == [3]
 
 
 async def test_an_export_has_every_column_but_credentials_and_leases(world: World, privacy: Privacy) -> None:
@@ -432,7 +432,7 @@ async def test_a_long_past_is_purged_batch_by_batch(world: World) -> None:
     go_on: int | None = 0
     while go_on is not None:
         async with world.database.transaction() as tx:
-            go_on = await archive.purge(tx, from_id=go_on, before_ms=world.clock.at_ms - DAY_MS, limit=2)
+            go_on = await personal_data.purge(tx, from_id=go_on, before_ms=world.clock.at_ms - DAY_MS, limit=2)
         seen += 1
     assert seen == 4
     assert {row["prompt"] for row in await rows(world, generations)} == {""}

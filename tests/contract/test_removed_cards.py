@@ -10,6 +10,7 @@ from sqlalchemy import update
 from generations import records
 from generations.errors import NotThere, NotYours
 from generations.model import Request
+from generations.records import history
 from generations.records.tables import generations
 from tests.contract.world import CHANNEL, GUILD, MIRA, OTTO, World, origin
 
@@ -28,14 +29,13 @@ async def test_nothing_links_to_a_removed_card_and_a_second_time_changes_nothing
         await world.generations.removed(1)
     assert await links(world) == {"2-0": (GUILD, CHANNEL, 9002)}
     async with world.database.transaction() as tx:
-        assert await records.is_removed(tx, 1)
-        assert not await records.is_removed(tx, 2)
+        assert await history.removed_among(tx, [1, 2]) == {1}
     assert await world.numbers() == (40, 10)
 
 
 async def test_nothing_links_to_a_channel_that_is_not_known(world: World) -> None:
     await world.generations.request(Request("a lighthouse"), replace(origin(1), channel_id=0))
-    await world.generations.answered(1, 9001)
+    await world.generations.confirm_card(1, 9001)
     assert await links(world) == {}
 
 

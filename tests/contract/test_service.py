@@ -11,7 +11,7 @@ from credits.model import EntryKind
 from generations import records
 from generations.errors import Draining, LineFull, MovedOn, NotCancellable, NotYours, TooManyRequests
 from generations.model import CardLink, Ending, Generation, Image, Request, State
-from generations.service import ANSWER_GRACE_MS
+from generations.service import CONFIRM_GRACE_MS
 from store.database import Database, open_database
 from tests.contract.world import CHANNEL, GUILD, MIRA, NOON_MS, OTTO, World, make_world, origin
 
@@ -167,7 +167,7 @@ async def test_cancel_gives_back_what_waits_and_leaves_what_is_being_made(world:
     cancelled = await world.generations.cancel(1, user_id=MIRA, may_manage=False)
     assert [image.state for image in cancelled.images] == [State.RUNNING, State.CANCELLED, State.CANCELLED]
     assert {image.ending for image in cancelled.images[1:]} == {Ending.CANCELLED}
-    assert cancelled.unshown
+    assert cancelled.is_unpublished
     assert await world.numbers() == (45, 5)
     assert world.nudges
 
@@ -285,7 +285,7 @@ async def test_a_request_whose_card_never_stood_is_undone(world: World) -> None:
     await world.generations.abandon(1)
     given_up = await world.load(1)
     assert {(image.state, image.ending) for image in given_up.images} == {(State.CANCELLED, Ending.NOT_ANSWERED)}
-    assert not given_up.unshown
+    assert not given_up.is_unpublished
     assert await world.numbers() == (50, 0)
     world.clock.at_ms += 3_600_000
     assert await world.claim() == []
@@ -302,8 +302,8 @@ async def test_a_card_that_stands_is_not_given_up(world: World) -> None:
 async def test_a_card_that_turns_up_after_all_is_told_how_it_ended(world: World) -> None:
     await world.ask(1, answered=False)
     await world.generations.abandon(1)
-    await world.generations.answered(1, 9001)
-    assert (await world.load(1)).unshown
+    await world.generations.confirm_card(1, 9001)
+    assert (await world.load(1)).is_unpublished
     assert [generation.id for generation in await world.claim()] == [1]
 
 
@@ -311,14 +311,14 @@ async def test_a_card_that_turns_up_after_the_worker_gave_its_request_up_can_sti
     world: World,
 ) -> None:
     await world.ask(1, answered=False)
-    world.clock.at_ms += ANSWER_GRACE_MS
+    world.clock.at_ms += CONFIRM_GRACE_MS
     (claimed,) = await world.claim()
     await world.generations.abandon(1)
     async with world.database.transaction() as tx:
         await records.release_claim(tx, 1, claimed.fence)
-    await world.generations.answered(1, 9001)
+    await world.generations.confirm_card(1, 9001)
     (claimed,) = await world.claim()
-    assert claimed.unshown and claimed.origin.token == "token of 1"
+    assert claimed.is_unpublished and claimed.origin.token == "token of 1"
 
 
 async def test_a_press_of_cancel_tells_which_card_stands(world: World) -> None:
@@ -326,12 +326,12 @@ async def test_a_press_of_cancel_tells_which_card_stands(world: World) -> None:
     await world.generations.cancel(1, user_id=MIRA, may_manage=False, message_id=9001)
     assert (await world.load(1)).message_id == 9001
     (claimed,) = await world.claim()
-    assert claimed.unshown
+    assert claimed.is_unpublished
 
 
 async def test_only_the_first_confirmation_counts(world: World) -> None:
     await world.ask(1)
-    await world.generations.answered(1, 5)
+    await world.generations.confirm_card(1, 5)
     assert (await world.load(1)).message_id == 9001
 
 

@@ -26,7 +26,7 @@ from store.key_values import load_value, save_value
 from store.sole_use import sole_use
 from store.sqlite_file import APPLICATION_ID, fault_of
 from store.vacuum import vacuum_if_due, words_deleted
-from tests.contract.test_archive import make as make_generation
+from tests.contract.test_history import make as make_generation
 from tests.contract.world import DAY_MS, MIRA, OTTO, make_world
 from tests.databases import SqliteMaker
 

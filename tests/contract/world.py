@@ -56,7 +56,7 @@ class World:
         request = Request("a lighthouse", seed=5, count=count, private=private)
         generation = await self.generations.request(request, origin(generation_id, user_id))
         if answered:
-            await self.generations.answered(generation_id, 9000 + generation_id)
+            await self.generations.confirm_card(generation_id, 9000 + generation_id)
         return await self.load(generation.id)
 
     async def load(self, generation_id: int) -> Generation:

@@ -115,7 +115,7 @@ async def test_no_refusal_of_discord_tells_the_interactions_token(status: int, t
         scene.rest.fault(r"", status, codes.get(status, 0), times=99, headers={"Retry-After": "0"})
         for generation in (ready(), declined()):
             try:
-                await scene.show(generation, *([0] if generation.images[0].ending is None else []))
+                await scene.publish(generation, *([0] if generation.images[0].ending is None else []))
             except DeliveryDelayed as error:
                 log.exception("delayed: %s", error)
             with pytest.raises(DeliveryDelayed) if status in (400, 403, 413, 429) else _anything():

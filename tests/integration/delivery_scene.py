@@ -11,7 +11,7 @@ from typing import Any
 import discord
 
 from generations.delivery_result import DeliveryResult
-from generations.model import DISCORD_EPOCH_MS, Ending, Generation, Image, Origin, Painting, Progress, Request, State
+from generations.model import DISCORD_EPOCH_MS, Ending, Estimate, Generation, Image, Origin, Progress, Request, State
 from qwen.images import DownloadedImage
 from qwen.models import OutputFormat, Size
 from tests.doubles import START_MS, ManualClock
@@ -39,9 +39,9 @@ class Scene:
     clock: ManualClock
     delivery: DiscordDelivery
 
-    async def show(self, generation: Generation, *positions: int, size: int = 7) -> DeliveryResult:
+    async def publish(self, generation: Generation, *positions: int, size: int = 7) -> DeliveryResult:
         image_files = {position: image_file(position, size) for position in positions}
-        return await self.delivery.show(generation, NOTHING, image_files)
+        return await self.delivery.publish(generation, NOTHING, image_files)
 
     async def settled(self) -> None:
         """Let everything happen that needs no time to pass."""
@@ -91,4 +91,4 @@ def declined(**options: Any) -> Generation:
 
 
 def painting(share: float = 0.5, **options: Any) -> tuple[Generation, Progress]:
-    return generation(image(State.RUNNING), **options), Progress(None, Painting(0, share, (12, 18), None))
+    return generation(image(State.RUNNING), **options), Progress(None, Estimate(0, share, (12, 18), None))

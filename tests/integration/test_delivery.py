@@ -49,7 +49,7 @@ async def scene() -> AsyncIterator[Scene]:
 
 
 async def test_a_fresh_card_is_edited_by_its_token_with_the_image_in_a_gallery(scene: Scene) -> None:
-    shown = await scene.show(ready(), 0)
+    shown = await scene.publish(ready(), 0)
     assert scene.rest.tried() == [BY_TOKEN]
     call = scene.rest.calls[-1]
     name = "a-lighthouse-everyone-in-a-storm-42.png"
@@ -64,7 +64,7 @@ async def test_a_fresh_card_is_edited_by_its_token_with_the_image_in_a_gallery(s
 
 async def test_a_token_near_its_end_is_not_tried(scene: Scene) -> None:
     scene.clock.advance(14 * 60 + 1)
-    shown = await scene.show(ready(), 0)
+    shown = await scene.publish(ready(), 0)
     assert scene.rest.tried() == [AS_BOT]
     assert scene.rest.calls[-1].authorized
     assert shown.place is Place.CARD
@@ -72,15 +72,15 @@ async def test_a_token_near_its_end_is_not_tried(scene: Scene) -> None:
 
 
 async def test_a_token_that_was_wiped_is_not_tried(scene: Scene) -> None:
-    await scene.show(ready(origin={"token": ""}), 0)
+    await scene.publish(ready(origin={"token": ""}), 0)
     assert scene.rest.tried() == [AS_BOT]
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, 50027), (404, 10015), (404, 10062)])
 async def test_a_dead_token_is_tried_once_and_never_again(scene: Scene, status: int, code: int) -> None:
     scene.rest.fault("PATCH /webhooks", status, code, times=9)
-    assert (await scene.show(ready(), 0)).place is Place.CARD
-    await scene.show(declined(revision=2))
+    assert (await scene.publish(ready(), 0)).place is Place.CARD
+    await scene.publish(declined(revision=2))
     assert scene.rest.tried() == [BY_TOKEN, AS_BOT, AS_BOT]
 
 
@@ -89,7 +89,7 @@ async def test_a_card_out_of_reach_is_followed_by_a_message_in_the_channel(
     scene: Scene, status: int, code: int
 ) -> None:
     scene.rest.fault("PATCH", status, code, times=9)
-    shown = await scene.show(ready(), 0)
+    shown = await scene.publish(ready(), 0)
     assert scene.rest.tried() == [BY_TOKEN, AS_BOT, POST]
     body = scene.rest.calls[-1].body
     assert shown.place is Place.CHANNEL
@@ -107,28 +107,28 @@ async def test_a_channel_that_refused_the_bot_is_not_posted_to_with_its_own_toke
     scene: Scene, status: int, code: int
 ) -> None:
     scene.rest.fault(f"PATCH .*/messages/{CARD}", status, code, times=9)
-    assert (await scene.show(ready(), 0)).place is Place.DIRECT_MESSAGE
+    assert (await scene.publish(ready(), 0)).place is Place.DIRECT_MESSAGE
     assert scene.rest.tried() == [BY_TOKEN, AS_BOT, *DIRECT]
 
 
 async def test_the_message_in_the_channel_is_the_card_from_then_on(scene: Scene) -> None:
     scene.rest.fault(f"messages/{CARD}$", 404, 10008, times=9)
     first = generation(image(State.SUCCEEDED, 0, **READY), image(State.RUNNING, 1))
-    shown = await scene.show(first, 0)
+    shown = await scene.publish(first, 0)
     scene.rest.calls.clear()
     second = generation(image(State.DELIVERED, 0, **READY), image(State.SUCCEEDED, 1, **READY), revision=2)
-    assert (await scene.show(second, 1)).place is Place.CARD
+    assert (await scene.publish(second, 1)).place is Place.CARD
     assert scene.rest.tried() == [f"PATCH /channels/{CHANNEL}/messages/{shown.message_id}"]
     assert len(scene.rest.messages[shown.message_id or 0]["attachments"]) == 2
 
 
 async def test_a_new_card_keeps_nothing_of_the_one_that_is_gone(scene: Scene) -> None:
     states = [image(State.SUCCEEDED, position, **READY) for position in range(3)]
-    one = await scene.show(generation(*states), 0)
+    one = await scene.publish(generation(*states), 0)
     states[0] = replace(states[0], state=State.DELIVERED, attachment_id=one.attachments[0])
     scene.rest.fault(f"messages/{CARD}$", 404, 10008, times=9)
-    two = await scene.show(generation(*states, revision=2), 1)
-    three = await scene.show(generation(*states, revision=3), 2)
+    two = await scene.publish(generation(*states, revision=2), 1)
+    three = await scene.publish(generation(*states, revision=3), 2)
     assert (two.place, three.place) == (Place.CHANNEL, Place.CARD)
     assert two.message_id == three.message_id
     attachment_ids = scene.rest.messages[two.message_id or 0]["attachments"]
@@ -139,7 +139,7 @@ async def test_a_closed_channel_is_followed_by_a_direct_message(scene: Scene) ->
     """After the token's end the channel is tried too, since nothing else is left before the direct message."""
     scene.clock.advance(900)
     scene.rest.fault(f"(PATCH|POST) .*{CHANNEL}/|webhooks", 403, 50001, times=9)
-    shown = await scene.show(ready(), 0)
+    shown = await scene.publish(ready(), 0)
     assert scene.rest.tried() == [AS_BOT, POST, *DIRECT]
     assert shown.place is Place.DIRECT_MESSAGE
     assert shown.channel_id == int(f"7{USER}")
@@ -154,7 +154,7 @@ async def test_only_a_channel_that_the_bot_can_not_see_is_left_to_the_token(
     scene.rest.fault("PATCH", 404, 10008, times=9)
     scene.rest.fault(POST, 403, code)
     made = ready()
-    assert (await delivery.show(made, NOTHING, {0: image_file()})).place is Place.DIRECT_MESSAGE
+    assert (await delivery.publish(made, NOTHING, {0: image_file()})).place is Place.DIRECT_MESSAGE
     assert channels.bot_may_enter(made.origin) is is_open
 
 
@@ -162,18 +162,18 @@ async def test_direct_messages_that_are_opened_too_fast_mean_later(scene: Scene)
     scene.rest.fault(f"(PATCH|POST) .*{CHANNEL}/|webhooks", 403, 50001, times=9)
     scene.rest.fault("POST /users/@me/channels", 403, 40003)
     with pytest.raises(DeliveryDelayed):
-        await scene.show(ready(), 0)
-    assert (await scene.show(ready(), 0)).place is Place.DIRECT_MESSAGE
+        await scene.publish(ready(), 0)
+    assert (await scene.publish(ready(), 0)).place is Place.DIRECT_MESSAGE
 
 
 async def test_closed_direct_messages_leave_nowhere(scene: Scene) -> None:
     """The card can't say so now: it is owed until its channel is open again."""
     scene.rest.fault("(PATCH|POST) .*messages", 403, 50007, times=9)
-    assert await scene.show(ready(), 0) == DeliveryResult(Place.NOWHERE, owed_seconds=60)
+    assert await scene.publish(ready(), 0) == DeliveryResult(Place.NOWHERE, card_retry_seconds=60)
     assert scene.rest.tried() == [BY_TOKEN, AS_BOT, *DIRECT]
     scene.rest.faults.clear()
     kept = generation(image(State.UNDELIVERED, 0, **READY), revision=2)
-    assert (await scene.show(kept)).place is Place.CARD
+    assert (await scene.publish(kept)).place is Place.CARD
     assert "no place left to post it" in str(scene.rest.calls[-1].body["components"])
 
 
@@ -181,28 +181,28 @@ async def test_a_card_that_can_not_say_now_that_its_image_is_kept_says_so_later(
     scene.rest.fault("PATCH", 400, 50035)
     scene.rest.fault("PATCH", 503, times=9)
     scene.rest.fault("POST .*messages", 403, 50013, times=9)
-    shown = await scene.show(ready(origin={"token": ""}), 0)
+    shown = await scene.publish(ready(origin={"token": ""}), 0)
     assert shown.place is Place.NOWHERE
-    assert shown.owed_seconds is not None
+    assert shown.card_retry_seconds is not None
 
 
 async def test_news_without_images_go_no_further_than_the_card(scene: Scene) -> None:
     scene.rest.fault("PATCH", 404, 10008, times=9)
-    assert await scene.show(declined()) == DeliveryResult(Place.NOWHERE)
+    assert await scene.publish(declined()) == DeliveryResult(Place.NOWHERE)
     assert scene.rest.tried() == [BY_TOKEN, AS_BOT]
 
 
 async def test_a_private_image_never_goes_into_the_channel(scene: Scene) -> None:
     scene.clock.advance(900)
-    assert (await scene.show(ready(private=True), 0)).place is Place.DIRECT_MESSAGE
+    assert (await scene.publish(ready(private=True), 0)).place is Place.DIRECT_MESSAGE
     assert scene.rest.tried() == DIRECT
 
 
 async def test_where_the_bot_is_no_member_only_the_token_reaches(scene: Scene) -> None:
     outside = {"bot_in_channel": False}
-    assert (await scene.show(ready(origin=outside), 0)).place is Place.CARD
+    assert (await scene.publish(ready(origin=outside), 0)).place is Place.CARD
     scene.clock.advance(900)
-    assert (await scene.show(ready(origin=outside, revision=2), 0)).place is Place.DIRECT_MESSAGE
+    assert (await scene.publish(ready(origin=outside, revision=2), 0)).place is Place.DIRECT_MESSAGE
     assert scene.rest.tried() == [BY_TOKEN, *DIRECT]
 
 
@@ -211,7 +211,7 @@ async def test_a_card_that_an_earlier_process_moved_is_edited_where_it_is(scene:
     scene.rest.posted.add(4321)
     moved = replace(ready(), message_id=4321, card_channel_id=765)
     for _ in range(2):
-        shown = await scene.show(moved, 0)
+        shown = await scene.publish(moved, 0)
         assert (shown.place, shown.channel_id) == (Place.CARD, 765)
     by_token, *others = scene.rest.tried()
     assert by_token == f"PATCH /webhooks/{APPLICATION}/{TOKEN}/messages/4321"  # the rows may be wrong: it is tried once
@@ -219,7 +219,7 @@ async def test_a_card_that_an_earlier_process_moved_is_edited_where_it_is(scene:
 
 
 async def test_a_token_that_reaches_the_card_comes_before_what_the_rows_say_of_another_channel(scene: Scene) -> None:
-    shown = await scene.show(replace(ready(origin={"channel_id": 0}), card_channel_id=CHANNEL), 0)
+    shown = await scene.publish(replace(ready(origin={"channel_id": 0}), card_channel_id=CHANNEL), 0)
     assert scene.rest.tried() == [BY_TOKEN]
     assert (shown.place, shown.channel_id) == (Place.CARD, 0)  # it stands where it was asked for: no move
 
@@ -227,10 +227,10 @@ async def test_a_token_that_reaches_the_card_comes_before_what_the_rows_say_of_a
 async def test_a_card_in_a_channel_that_was_not_told_is_edited_by_token_and_never_as_the_bot(scene: Scene) -> None:
     """discord.py 2.7.1 drops a channel of a kind that it does not know."""
     unknown = {"channel_id": 0, "bot_in_channel": True}
-    shown = await scene.show(ready(2, origin=unknown), 0)
+    shown = await scene.publish(ready(2, origin=unknown), 0)
     assert (shown.place, shown.message_id, shown.channel_id) == (Place.CARD, CARD, 0)
     scene.clock.advance(900)
-    assert (await scene.show(ready(2, origin=unknown, revision=2), 1)).place is Place.DIRECT_MESSAGE
+    assert (await scene.publish(ready(2, origin=unknown, revision=2), 1)).place is Place.DIRECT_MESSAGE
     assert scene.rest.tried() == [BY_TOKEN, *DIRECT]
 
 
@@ -239,7 +239,7 @@ async def test_a_card_in_a_channel_that_was_not_told_is_edited_by_token_and_neve
 
 async def test_a_refused_gallery_becomes_a_plain_message_and_the_card_leads_to_it(scene: Scene) -> None:
     scene.rest.fault("PATCH", 400, 50035)
-    shown = await scene.show(ready(), 0)
+    shown = await scene.publish(ready(), 0)
     assert scene.rest.tried() == [BY_TOKEN, POST, BY_TOKEN]
     posted, noted = scene.rest.calls[-2:]
     assert posted.body["components"] == []
@@ -255,39 +255,39 @@ async def test_a_refused_gallery_becomes_a_plain_message_and_the_card_leads_to_i
 async def test_a_card_that_can_not_say_now_where_its_image_is_says_so_later(scene: Scene) -> None:
     scene.rest.fault("PATCH", 400, 50035)
     scene.rest.fault("PATCH", 429, 0, times=9)
-    shown = await scene.show(ready(), 0)
+    shown = await scene.publish(ready(), 0)
     assert (shown.place, shown.message_id) == (Place.CHANNEL, CARD)
-    assert shown.owed_seconds is not None
+    assert shown.card_retry_seconds is not None
     scene.rest.faults.clear()
-    scene.clock.advance(shown.owed_seconds)
-    again = await scene.show(generation(image(State.DELIVERED, 0, **READY)))
-    assert (again.place, again.owed_seconds) == (Place.CARD, None)
+    scene.clock.advance(shown.card_retry_seconds)
+    again = await scene.publish(generation(image(State.DELIVERED, 0, **READY)))
+    assert (again.place, again.card_retry_seconds) == (Place.CARD, None)
     assert f"https://discord.com/channels/{GUILD}/{CHANNEL}/" in str(scene.rest.calls[-1].body["components"])
 
 
 async def test_after_a_restart_the_card_still_leads_to_an_image_that_stands_apart(scene: Scene) -> None:
     posted = image(State.DELIVERED, 0, separate_channel_id=CHANNEL, separate_message_id=9999, **READY)
-    await scene.show(generation(posted, image(State.FAILED, 1, ending=Ending.DECLINED), revision=2))
+    await scene.publish(generation(posted, image(State.FAILED, 1, ending=Ending.DECLINED), revision=2))
     assert f"https://discord.com/channels/{GUILD}/{CHANNEL}/9999" in str(scene.rest.calls[-1].body["components"])
 
 
 async def test_an_image_in_the_direct_messages_is_led_to_there(scene: Scene) -> None:
     posted = image(State.DELIVERED, 0, separate_channel_id=777, separate_message_id=9999, **READY)
-    await scene.show(generation(posted, image(State.FAILED, 1, ending=Ending.DECLINED), revision=2))
+    await scene.publish(generation(posted, image(State.FAILED, 1, ending=Ending.DECLINED), revision=2))
     assert "https://discord.com/channels/@me/777/9999" in str(scene.rest.calls[-1].body["components"])
 
 
 async def test_what_a_card_in_a_closed_channel_owes_is_tried_again_for_an_hour(scene: Scene) -> None:
     scene.rest.fault("PATCH", 403, 50013, times=100)
-    pauses = [(await scene.show(declined(origin={"token": ""}))).owed_seconds for _ in range(7)]
+    pauses = [(await scene.publish(declined(origin={"token": ""}))).card_retry_seconds for _ in range(7)]
     assert pauses == [60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, None]
     scene.rest.faults.clear()
-    assert await scene.show(declined(origin={"token": ""})) == DeliveryResult(Place.CARD, CARD, CHANNEL)
+    assert await scene.publish(declined(origin={"token": ""})) == DeliveryResult(Place.CARD, CARD, CHANNEL)
 
 
 async def test_a_card_that_was_deleted_is_owed_nothing(scene: Scene) -> None:
     scene.rest.fault("PATCH", 404, 10008, times=100)
-    assert await scene.show(declined()) == DeliveryResult(Place.NOWHERE)
+    assert await scene.publish(declined()) == DeliveryResult(Place.NOWHERE)
 
 
 async def test_every_image_of_a_refused_gallery_is_posted_with_a_nonce_of_its_own(scene: Scene) -> None:
@@ -295,7 +295,7 @@ async def test_every_image_of_a_refused_gallery_is_posted_with_a_nonce_of_its_ow
     second = generation(image(State.DELIVERED, 0, **READY), image(State.SUCCEEDED, 1, **READY), revision=2)
     for made, position in ((first, 0), (second, 1)):
         scene.rest.fault("PATCH", 400, 50035)
-        await scene.show(made, position)
+        await scene.publish(made, position)
     posted = [call for call in scene.rest.calls if call.method == "POST"]
     assert [call.body["nonce"] for call in posted] == [f"{GENERATION}-1", f"{GENERATION}-2"]
     assert str(scene.rest.calls[-1].body["components"]).count("https://discord.com/channels/") == 2
@@ -304,7 +304,7 @@ async def test_every_image_of_a_refused_gallery_is_posted_with_a_nonce_of_its_ow
 async def test_a_gallery_that_is_refused_everywhere_leaves_a_card_that_says_so(scene: Scene) -> None:
     scene.rest.fault("PATCH", 400, 50035)
     scene.rest.fault("POST .*messages", 403, 50013, times=9)
-    assert await scene.show(ready(), 0) == DeliveryResult(Place.NOWHERE)
+    assert await scene.publish(ready(), 0) == DeliveryResult(Place.NOWHERE)
     assert scene.rest.tried() == [BY_TOKEN, POST, *DIRECT, BY_TOKEN]
     assert "no place left to post it" in str(scene.rest.calls[-1].body["components"])
 
@@ -312,7 +312,7 @@ async def test_a_gallery_that_is_refused_everywhere_leaves_a_card_that_says_so(s
 async def test_a_note_for_a_card_that_is_gone_costs_nothing(scene: Scene) -> None:
     scene.rest.fault("PATCH", 400, 50035)
     scene.rest.fault("PATCH", 404, 10008, times=2)
-    shown = await scene.show(ready(), 0)
+    shown = await scene.publish(ready(), 0)
     assert shown.place is Place.CHANNEL
     assert shown.message_id != CARD
 
@@ -320,7 +320,7 @@ async def test_a_note_for_a_card_that_is_gone_costs_nothing(scene: Scene) -> Non
 async def test_a_card_refused_in_the_channel_is_posted_there_plainly(scene: Scene) -> None:
     scene.rest.fault("PATCH", 404, 10008, times=2)
     scene.rest.fault("POST", 400, 50035)
-    shown = await scene.show(ready(), 0)
+    shown = await scene.publish(ready(), 0)
     assert scene.rest.tried() == [BY_TOKEN, AS_BOT, POST, POST]
     assert (shown.place, list(shown.attachments)) == (Place.CHANNEL, [0])
 
@@ -328,7 +328,7 @@ async def test_a_card_refused_in_the_channel_is_posted_there_plainly(scene: Scen
 @pytest.mark.parametrize("status", [413, 400])
 async def test_an_image_that_is_too_large_becomes_a_link_that_expires(scene: Scene, status: int) -> None:
     scene.rest.fault("PATCH", status, 40005)
-    shown = await scene.show(ready(), 0)
+    shown = await scene.publish(ready(), 0)
     assert scene.rest.tried() == [BY_TOKEN, BY_TOKEN]
     body = scene.rest.calls[-1].body
     assert "too large" in str(body)
@@ -338,14 +338,14 @@ async def test_an_image_that_is_too_large_becomes_a_link_that_expires(scene: Sce
 
 
 async def test_an_image_over_the_places_own_limit_is_not_even_sent(scene: Scene) -> None:
-    await scene.show(ready(origin={"attachment_size_limit": 100}), 0, size=101)
+    await scene.publish(ready(origin={"attachment_size_limit": 100}), 0, size=101)
     assert scene.rest.tried() == [BY_TOKEN]
     assert not scene.rest.calls[-1].files
 
 
 async def test_four_images_that_are_too_large_together_go_one_by_one(scene: Scene) -> None:
     scene.rest.fault("PATCH", 413, 40005)
-    shown = await scene.show(ready(4), 0, 1, 2, 3)
+    shown = await scene.publish(ready(4), 0, 1, 2, 3)
     assert [len(call.files) for call in scene.rest.edits()] == [4, 1, 1, 1, 1]
     assert len(scene.card_names()) == 4
     assert sorted(shown.attachments) == [0, 1, 2, 3]
@@ -357,15 +357,15 @@ async def test_four_images_that_are_too_large_together_go_one_by_one(scene: Scen
 async def test_an_outage_delays_the_show_and_nothing_else_is_tried(scene: Scene) -> None:
     scene.rest.fault("PATCH", 503)
     with pytest.raises(DeliveryDelayed):
-        await scene.show(ready(origin={"token": ""}), 0)
+        await scene.publish(ready(origin={"token": ""}), 0)
     assert scene.rest.tried() == [AS_BOT]
-    assert (await scene.show(ready(origin={"token": ""}), 0)).place is Place.CARD
+    assert (await scene.publish(ready(origin={"token": ""}), 0)).place is Place.CARD
 
 
 async def test_a_connection_that_breaks_delays_the_show(scene: Scene) -> None:
     scene.rest.fault("PATCH", 500, drop=True)
     with pytest.raises(DeliveryDelayed):
-        await scene.show(ready(), 0)
+        await scene.publish(ready(), 0)
     assert scene.rest.tried() == [BY_TOKEN]
 
 
@@ -379,10 +379,10 @@ async def test_a_refusal_without_a_code_delays_the_show_and_closes_nothing(
     made = ready(origin={"token": token})
     scene.rest.fault("PATCH", status, page=page)
     with pytest.raises(DeliveryDelayed):
-        await scene.show(made, 0)
+        await scene.publish(made, 0)
     [first] = scene.rest.tried()
     scene.clock.advance(PAUSE_FIRST_SECONDS)
-    assert (await scene.show(made, 0)).place is Place.CARD
+    assert (await scene.publish(made, 0)).place is Place.CARD
     assert scene.rest.tried() == [first, first]
 
 
@@ -394,33 +394,33 @@ async def test_nor_does_it_close_a_channel_or_direct_messages(scene: Scene, stat
     scene.rest.fault("POST /users/@me/channels", status, page=True)
     for _ in range(2):
         with pytest.raises(DeliveryDelayed):
-            await scene.show(ready(), 0)
+            await scene.publish(ready(), 0)
         scene.clock.advance(60)
-    assert (await scene.show(ready(), 0)).place is Place.DIRECT_MESSAGE
+    assert (await scene.publish(ready(), 0)).place is Place.DIRECT_MESSAGE
 
 
 async def test_a_limit_that_the_library_does_not_wait_out_delays_for_as_long_as_discord_says(scene: Scene) -> None:
     scene.rest.fault("PATCH", 429, headers={"Retry-After": "42"})
     with pytest.raises(DeliveryDelayed) as raised:
-        await scene.show(ready(), 0)
+        await scene.publish(ready(), 0)
     assert raised.value.retry_after_seconds == 42
 
 
 async def test_a_refused_bot_token_delays_instead_of_giving_up_the_image(scene: Scene) -> None:
     scene.rest.fault("PATCH", 401, 0)
     with pytest.raises(DeliveryDelayed):
-        await scene.show(ready(origin={"token": ""}), 0)
+        await scene.publish(ready(origin={"token": ""}), 0)
 
 
 async def test_an_image_is_sent_whole_again_after_a_limit(scene: Scene) -> None:
     scene.rest.fault("PATCH", 429, headers={"Via": "1.1 google"})
-    await scene.show(ready(), 0)
+    await scene.publish(ready(), 0)
     assert [list(call.files.values()) for call in scene.rest.edits()] == [[b"image 0"], [b"image 0"]]
 
 
 async def test_an_image_is_sent_whole_on_every_step_of_the_ladder(scene: Scene) -> None:
     scene.rest.fault("PATCH", 403, 50001, times=2)
-    await scene.show(ready(), 0)
+    await scene.publish(ready(), 0)
     assert [list(call.files.values()) for call in scene.rest.calls if call.files] == [[b"image 0"]] * 3
 
 
@@ -428,8 +428,8 @@ async def test_images_that_arrived_before_a_delay_are_not_sent_again(scene: Scen
     scene.rest.fault("PATCH", 413, 40005)
     scene.rest.fault("PATCH", 503, skip=1)
     with pytest.raises(DeliveryDelayed):
-        await scene.show(ready(2, origin={"token": ""}), 0, 1)
-    shown = await scene.show(ready(2, origin={"token": ""}), 0, 1)
+        await scene.publish(ready(2, origin={"token": ""}), 0, 1)
+    shown = await scene.publish(ready(2, origin={"token": ""}), 0, 1)
     assert [sorted(call.files.values()) for call in scene.rest.edits()][-1] == [b"image 1"]
     assert sorted(shown.attachments) == [0, 1]
     assert len(scene.card_names()) == 2

@@ -46,7 +46,7 @@ def long_ready(count: int = 1) -> Generation:
 async def show_until_taken(scene: Scene, made: Generation, *positions: int) -> DeliveryResult:
     for _ in range(5):
         try:
-            return await scene.show(made, *positions)
+            return await scene.publish(made, *positions)
         except DeliveryDelayed as delayed:
             scene.clock.advance(delayed.retry_after_seconds)
     raise AssertionError("it is put off for ever")
@@ -65,7 +65,7 @@ async def test_what_discord_fails_over_is_remembered_for_the_card(scene: Scene) 
     made = long_ready(count=2)
     await show_until_taken(scene, made, 0)
     scene.rest.calls.clear()
-    assert (await scene.show(replace(made, revision=2), 1)).place is Place.CARD
+    assert (await scene.publish(replace(made, revision=2), 1)).place is Place.CARD
     assert scene.rest.tried() == [AS_BOT]
     assert len(scene.card_names()) == 2
 
@@ -78,7 +78,7 @@ async def test_a_card_that_fails_with_an_image_however_brief_has_it_beside_it(sc
     assert scene.rest.tried()[-2:] == [POST, AS_BOT]
     assert "Posted in a message of its own" in str(scene.rest.messages[CARD]["components"])
     scene.rest.calls.clear()
-    await scene.show(ready(2, revision=2, **LATE), 1)
+    await scene.publish(ready(2, revision=2, **LATE), 1)
     assert scene.rest.tried() == [POST, AS_BOT], "the card is not tried with an image again"
 
 
@@ -88,7 +88,7 @@ async def test_a_card_over_which_discord_fails_in_every_form_is_given_up(scene: 
     assert shown.place is Place.CHANNEL
     [posted] = [call for call in scene.rest.calls if call.method == "POST"]
     assert posted.files and not posted.body["components"], "a plain message with the image"
-    assert (await scene.show(declined(revision=2, **LATE))).place is Place.NOWHERE
+    assert (await scene.publish(declined(revision=2, **LATE))).place is Place.NOWHERE
 
 
 async def test_an_ending_over_which_discord_fails_is_not_tried_for_ever(scene: Scene) -> None:
@@ -117,10 +117,10 @@ async def test_nor_is_an_outage_held_against_a_direct_message(scene: Scene) -> N
     made = ready(private=True, **LATE)
     for _ in range(5):
         with pytest.raises(DeliveryDelayed) as raised:
-            await scene.show(made, 0)
+            await scene.publish(made, 0)
         scene.clock.advance(raised.value.retry_after_seconds)
     scene.rest.faults.clear()
-    assert (await scene.show(made, 0)).place is Place.DIRECT_MESSAGE
+    assert (await scene.publish(made, 0)).place is Place.DIRECT_MESSAGE
     assert scene.rest.calls[-1].body["components"]
 
 
@@ -128,10 +128,10 @@ async def test_where_discord_fails_over_every_call_nothing_is_held_against_the_c
     scene.rest.fault(".", FAILS, times=1000)
     for _ in range(6):
         with pytest.raises(DeliveryDelayed) as raised:
-            await scene.show(long_ready(), 0)
+            await scene.publish(long_ready(), 0)
         scene.clock.advance(raised.value.retry_after_seconds)
     scene.rest.faults.clear()
-    assert (await scene.show(long_ready(), 0)).place is Place.CARD
+    assert (await scene.publish(long_ready(), 0)).place is Place.CARD
     [item] = scene.rest.edits()[-1].body["components"][0]["components"][0]["items"]
     assert len(item["description"]) == 1024, "the card has all its words"
 
@@ -152,22 +152,22 @@ async def test_cards_over_which_discord_fails_hold_up_no_other_card_for_long(sce
         scene.rest.add_message(made.message_id or 0, CHANNEL)
     for made in bad:
         with pytest.raises(DeliveryDelayed):
-            await scene.show(made, 0)
+            await scene.publish(made, 0)
     scene.clock.advance(TRY_FIRST_SECONDS)
     assert [(await show_until_taken(scene, made, 0)).place for made in bad] == [Place.CHANNEL] * cards
-    assert (await scene.show(ready(**LATE), 0)).place is Place.CARD
+    assert (await scene.publish(ready(**LATE), 0)).place is Place.CARD
 
 
 async def test_failing_progress_of_one_card_does_not_make_discord_away(scene: Scene) -> None:
     scene.rest.fault("PATCH", FAILS, times=10)
     for number in range(10):
-        scene.delivery.show_progress(*painting(number / 10, **LATE))
+        scene.delivery.publish_progress(*painting(number / 10, **LATE))
         scene.clock.advance(30)
         await scene.edited(number + 1)
         await scene.settled()
     other = replace(ready(**LATE), id=1, message_id=CARD + 1)
     scene.rest.add_message(CARD + 1, CHANNEL)
-    assert (await scene.show(other, 0)).place is Place.CARD
+    assert (await scene.publish(other, 0)).place is Place.CARD
 
 
 async def test_a_message_in_the_channel_over_which_discord_fails_is_followed_by_a_plain_one(scene: Scene) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from generations.delivery_result import Place
-from generations.model import Generation, Painting, Progress, State
+from generations.model import Estimate, Generation, Progress, State
 from tests.integration.delivery_scene import (
     AS_BOT,
     BY_TOKEN,
@@ -60,7 +60,7 @@ async def test_shortly_before_the_token_runs_out_the_card_says_where_its_image_w
     scene: Scene, where: dict[str, Any]
 ) -> None:
     """Though nobody brings news: the last look at the image service may be long ago."""
-    scene.delivery.show_progress(*painting(0.5, **where))
+    scene.delivery.publish_progress(*painting(0.5, **where))
     await first_edit(scene)
     await advance(scene, LAST_WORD_SECONDS - 10, 157)
     assert says_it(scene) == [False]
@@ -73,14 +73,14 @@ async def test_shortly_before_the_token_runs_out_the_card_says_where_its_image_w
 
 async def test_a_card_that_the_bot_itself_reaches_has_no_last_word(scene: Scene) -> None:
     """Which it learns by one edit with its own token while the interaction's still lives."""
-    scene.delivery.show_progress(*painting())
+    scene.delivery.publish_progress(*painting())
     await first_edit(scene)
     await advance(scene, LAST_WORD_SECONDS - 10, 157)
     assert scene.rest.tried() == [BY_TOKEN]
     await advance(scene, 15)
     assert scene.rest.tried() == [BY_TOKEN, AS_BOT]
     await advance(scene, 5 * 60, 60)
-    scene.delivery.show_progress(*painting(0.7))
+    scene.delivery.publish_progress(*painting(0.7))
     await scene.edited(3)
     assert scene.rest.tried() == [BY_TOKEN, AS_BOT, AS_BOT]
     assert says_it(scene) == [False, False, False]
@@ -90,7 +90,7 @@ async def test_a_card_that_the_bot_itself_reaches_has_no_last_word(scene: Scene)
 async def test_a_card_where_the_bot_is_refused_says_so_by_the_token(scene: Scene, status: int, code: int) -> None:
     """As in a private thread, where commands run although the bot is no member (Discord docs: Threads)."""
     scene.rest.fault(AS_BOT, status, code, times=9)
-    scene.delivery.show_progress(*painting())
+    scene.delivery.publish_progress(*painting())
     await first_edit(scene)
     await advance(scene, LAST_WORD_SECONDS - 10, 157)
     await advance(scene, 15)
@@ -102,7 +102,7 @@ async def test_a_card_where_the_bot_is_refused_says_so_by_the_token(scene: Scene
 
 async def test_there_the_next_card_of_that_channel_is_not_tried_as_the_bot(scene: Scene) -> None:
     scene.rest.fault(AS_BOT, 403, 50001, times=9)
-    scene.delivery.show_progress(*painting())
+    scene.delivery.publish_progress(*painting())
     await first_edit(scene)
     await advance(scene, LAST_WORD_SECONDS - 10, 157)
     await advance(scene, 15)
@@ -111,7 +111,7 @@ async def test_there_the_next_card_of_that_channel_is_not_tried_as_the_bot(scene
     later = GENERATION + (60_000 << 22)  # asked for a minute after the other one
     other = replace(made, id=later, message_id=CARD + 1, origin=replace(made.origin, interaction_id=later))
     scene.rest.add_message(CARD + 1, CHANNEL)
-    scene.delivery.show_progress(other, progress)
+    scene.delivery.publish_progress(other, progress)
     await first_edit(scene)
     await advance(scene, 70)
     assert set(scene.rest.tried()) == {BY_TOKEN.replace(str(CARD), str(CARD + 1))}
@@ -124,7 +124,7 @@ async def test_a_refusal_that_is_not_about_the_place_leaves_the_card_to_the_bot(
 ) -> None:
     """Such as that of the bot's token as a whole: it is tried again as long as the interaction's lives."""
     scene.rest.fault(AS_BOT, status, code, times=2)
-    scene.delivery.show_progress(*painting())
+    scene.delivery.publish_progress(*painting())
     await first_edit(scene)
     await advance(scene, LAST_WORD_SECONDS - 10, 157)
     await advance(scene, 60)
@@ -135,7 +135,7 @@ async def test_a_refusal_that_is_not_about_the_place_leaves_the_card_to_the_bot(
 async def test_the_last_word_of_a_process_that_was_restarted_meanwhile_is_in_time_too(scene: Scene) -> None:
     scene.rest.fault(AS_BOT, 403, 50001, times=9)
     scene.clock.advance(LAST_WORD_SECONDS + 20)
-    scene.delivery.show_progress(*painting())
+    scene.delivery.publish_progress(*painting())
     await scene.edited(2)
     await scene.settled()
     assert scene.rest.tried() == [AS_BOT, BY_TOKEN]
@@ -145,16 +145,16 @@ async def test_the_last_word_of_a_process_that_was_restarted_meanwhile_is_in_tim
 async def test_the_last_word_does_not_wait_for_the_slow_pace_of_an_old_card(scene: Scene) -> None:
     where = ONLY_TOKEN[0]
     scene.clock.advance(LAST_WORD_SECONDS - 20)
-    scene.delivery.show_progress(*painting(0.1, **where))
+    scene.delivery.publish_progress(*painting(0.1, **where))
     await first_edit(scene)
-    scene.delivery.show_progress(*painting(0.2, **where))
+    scene.delivery.publish_progress(*painting(0.2, **where))
     await advance(scene, 25)
     assert says_it(scene) == [False, True]
 
 
 async def test_a_last_word_that_discord_can_not_take_is_tried_again_while_the_token_lives(scene: Scene) -> None:
     where = ONLY_TOKEN[0]
-    scene.delivery.show_progress(*painting(0.1, **where))
+    scene.delivery.publish_progress(*painting(0.1, **where))
     await first_edit(scene)
     scene.rest.fault("PATCH", 429, 0, times=3)  # without Via: discord.py does not try again by itself
     await advance(scene, LAST_WORD_SECONDS, 159)
@@ -166,7 +166,7 @@ async def test_a_last_word_that_discord_can_not_take_is_tried_again_while_the_to
 
 async def test_and_given_up_with_it(scene: Scene) -> None:
     where = ONLY_TOKEN[0]
-    scene.delivery.show_progress(*painting(0.1, **where))
+    scene.delivery.publish_progress(*painting(0.1, **where))
     await first_edit(scene)
     scene.rest.fault("PATCH", 429, 0, times=99)
     await advance(scene, LAST_WORD_SECONDS, 159)
@@ -177,9 +177,9 @@ async def test_and_given_up_with_it(scene: Scene) -> None:
 
 async def test_what_is_finished_before_has_nothing_to_say(scene: Scene) -> None:
     where = ONLY_TOKEN[0]
-    scene.delivery.show_progress(*painting(**where))
+    scene.delivery.publish_progress(*painting(**where))
     await first_edit(scene)
-    await scene.delivery.show(ready(revision=2, **where), NOTHING, {0: image_file()})
+    await scene.delivery.publish(ready(revision=2, **where), NOTHING, {0: image_file()})
     await advance(scene, 20 * 60, 400)
     assert says_it(scene) == [False, False]
     assert scene.delivery._cards[ready().id].owner is None
@@ -190,8 +190,8 @@ async def test_news_of_one_image_leave_the_last_word_to_the_others(scene: Scene)
         images = (image(State.SUCCEEDED, 0, **READY), image(State.RUNNING, 1))
         return generation(*images, revision=revision, **ONLY_TOKEN[1])
 
-    progress = Progress(None, Painting(0, 0.5, (12, 18), None))
-    await scene.delivery.show(two(2), progress, {0: image_file()})
+    progress = Progress(None, Estimate(0, 0.5, (12, 18), None))
+    await scene.delivery.publish(two(2), progress, {0: image_file()})
     await advance(scene, LAST_WORD_SECONDS, 159)
     await scene.settled()
     assert says_it(scene) == [False, True]
@@ -200,18 +200,18 @@ async def test_news_of_one_image_leave_the_last_word_to_the_others(scene: Scene)
 
 async def test_and_then_the_image_does_come_as_a_direct_message(scene: Scene) -> None:
     where = ONLY_TOKEN[0]
-    scene.delivery.show_progress(*painting(**where))
+    scene.delivery.publish_progress(*painting(**where))
     await first_edit(scene)
     await advance(scene, 16 * 60, 480)
     scene.rest.calls.clear()
-    shown = await scene.delivery.show(ready(revision=2, **where), NOTHING, {0: image_file()})
+    shown = await scene.delivery.publish(ready(revision=2, **where), NOTHING, {0: image_file()})
     assert shown.place is Place.DIRECT_MESSAGE
     assert scene.rest.tried() == DIRECT
     assert LEAVING not in str(scene.rest.calls[-1].body)
 
 
 async def test_a_bot_that_stops_keeps_nobody_waiting_for_a_last_word(scene: Scene) -> None:
-    scene.delivery.show_progress(*painting(**ONLY_TOKEN[0]))
+    scene.delivery.publish_progress(*painting(**ONLY_TOKEN[0]))
     await first_edit(scene)
     await scene.delivery.drain()
     await scene.settled()
@@ -225,9 +225,9 @@ async def test_a_bot_that_stops_keeps_nobody_waiting_for_a_last_word(scene: Scen
 @pytest.mark.parametrize(("age_seconds", "gap"), [(0, 5), (3 * 60, 15), (11 * 60, 60)])
 async def test_edits_thin_out_with_the_age_of_the_card(scene: Scene, age_seconds: float, gap: int) -> None:
     scene.clock.advance(age_seconds)
-    scene.delivery.show_progress(*painting(0.1))
+    scene.delivery.publish_progress(*painting(0.1))
     await first_edit(scene)
-    scene.delivery.show_progress(*painting(0.9))
+    scene.delivery.publish_progress(*painting(0.9))
     await advance(scene, gap - 1, gap - 1)
     assert len(scene.rest.edits()) == 1
     await advance(scene, 1, 1)
@@ -236,6 +236,6 @@ async def test_edits_thin_out_with_the_age_of_the_card(scene: Scene, age_seconds
 
 async def test_news_never_wait_for_that(scene: Scene) -> None:
     scene.clock.advance(11 * 60)
-    scene.delivery.show_progress(*painting(0.1))
+    scene.delivery.publish_progress(*painting(0.1))
     await first_edit(scene)
-    assert (await scene.delivery.show(replace(ready(), revision=2), NOTHING, {0: image_file()})).place is Place.CARD
+    assert (await scene.delivery.publish(replace(ready(), revision=2), NOTHING, {0: image_file()})).place is Place.CARD

@@ -89,7 +89,7 @@ class World:
         """The images at *positions* succeed and are shown, as the worker would do it."""
         states = {position: State.SUCCEEDED for position in positions}
         made = replace(made, images=tuple(moved(image, states) for image in made.images), revision=made.revision + 1)
-        shown = await self.delivery.show(made, NOTHING, {position: image_file(position) for position in positions})
+        shown = await self.delivery.publish(made, NOTHING, {position: image_file(position) for position in positions})
         images = tuple(
             replace(
                 image,
@@ -266,7 +266,7 @@ async def test_in_an_archived_thread_an_ending_without_an_image_is_told_anew(wor
     made = await world.asked("sketches")
     world.bench.discord.archive("sketches")
     failed = replace(made.images[0], state=State.FAILED, ending=Ending.DECLINED)
-    shown = await world.delivery.show(replace(made, images=(failed,), revision=1), NOTHING, {})
+    shown = await world.delivery.publish(replace(made, images=(failed,), revision=1), NOTHING, {})
     assert shown.place is Place.CHANNEL
     assert ["were returned" in text_of(card) for card in world.seen("sketches")] == [True, True]
 
@@ -275,7 +275,7 @@ async def test_progress_in_an_archived_thread_is_not_posted(world: World) -> Non
     made = await world.asked("sketches", count=2)
     world.bench.discord.archive("sketches")
     failed = replace(made.images[0], state=State.FAILED, ending=Ending.DECLINED)
-    shown = await world.delivery.show(replace(made, images=(failed, made.images[1]), revision=1), NOTHING, {})
+    shown = await world.delivery.publish(replace(made, images=(failed, made.images[1]), revision=1), NOTHING, {})
     assert shown == DeliveryResult(Place.NOWHERE)
     assert len(world.seen("sketches")) == 1
 
@@ -319,7 +319,7 @@ async def test_a_hostile_prompt_is_shown_inert_in_every_state(world: World, prom
     made = await world.asked(prompt=prompt, count=2)
     failed = replace(made.images[1], state=State.FAILED, ending=Ending.DECLINED, ending_detail=prompt[:300])
     made = replace(made, images=(made.images[0], failed), revision=1)
-    assert (await world.delivery.show(made, NOTHING, {})).place is Place.CARD
+    assert (await world.delivery.publish(made, NOTHING, {})).place is Place.CARD
     _, shown = await world.arrives(made, 0)
     assert shown.place is Place.CARD
     [message] = world.seen()

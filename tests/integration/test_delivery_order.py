@@ -54,7 +54,7 @@ def test_it_is_what_the_worker_asks_for(scene: Scene) -> None:
 
 async def test_of_much_progress_only_the_newest_is_shown(scene: Scene) -> None:
     for share in range(9):
-        scene.delivery.show_progress(*painting(share / 10))
+        scene.delivery.publish_progress(*painting(share / 10))
     await scene.edited(1)
     await scene.settled()
     assert len(scene.rest.edits()) == 1
@@ -62,11 +62,11 @@ async def test_of_much_progress_only_the_newest_is_shown(scene: Scene) -> None:
 
 
 async def test_progress_is_never_shown_faster_than_every_five_seconds(scene: Scene) -> None:
-    scene.delivery.show_progress(*painting(0.1))
+    scene.delivery.publish_progress(*painting(0.1))
     await scene.edited(1)
     for share in (2, 3, 4):
         await scene.settled()
-        scene.delivery.show_progress(*painting(share / 10))
+        scene.delivery.publish_progress(*painting(share / 10))
         scene.clock.advance(PROGRESS_SECONDS / 4)
     await scene.settled()
     assert len(scene.rest.edits()) == 1
@@ -77,7 +77,7 @@ async def test_progress_is_never_shown_faster_than_every_five_seconds(scene: Sce
 
 async def test_progress_that_says_the_same_is_not_sent(scene: Scene) -> None:
     for share in (0.51, 0.52, 0.53):
-        scene.delivery.show_progress(*painting(share))
+        scene.delivery.publish_progress(*painting(share))
         await scene.settled()
         scene.clock.advance(PROGRESS_SECONDS)
     await scene.settled()
@@ -86,10 +86,10 @@ async def test_progress_that_says_the_same_is_not_sent(scene: Scene) -> None:
 
 async def test_news_never_wait_behind_progress(scene: Scene) -> None:
     scene.rest.gate.clear()
-    scene.delivery.show_progress(*painting(0.1))
+    scene.delivery.publish_progress(*painting(0.1))
     await scene.edited(1)
-    scene.delivery.show_progress(*painting(0.2))
-    publisher = asyncio.create_task(scene.show(ready(), 0))
+    scene.delivery.publish_progress(*painting(0.2))
+    publisher = asyncio.create_task(scene.publish(ready(), 0))
     await scene.settled()
     assert len(scene.rest.edits()) == 1, "an edit began while another was under way"
     scene.rest.gate.set()
@@ -102,8 +102,8 @@ async def test_news_never_wait_behind_progress(scene: Scene) -> None:
 
 
 async def test_progress_after_the_end_is_not_shown(scene: Scene) -> None:
-    await scene.show(ready(), 0)
-    scene.delivery.show_progress(*painting(0.9, revision=5))
+    await scene.publish(ready(), 0)
+    scene.delivery.publish_progress(*painting(0.9, revision=5))
     scene.clock.advance(PROGRESS_SECONDS)
     await scene.settled()
     assert len(scene.rest.edits()) == 1
@@ -111,23 +111,23 @@ async def test_progress_after_the_end_is_not_shown(scene: Scene) -> None:
 
 async def test_progress_older_than_the_news_is_not_shown(scene: Scene) -> None:
     news = generation(image(State.SUCCEEDED, 0, **READY), image(State.RUNNING, 1), revision=2)
-    await scene.show(news, 0)
+    await scene.publish(news, 0)
     old = generation(image(State.RUNNING, 0), image(State.RUNNING, 1), revision=1)
-    scene.delivery.show_progress(old, NOTHING)
+    scene.delivery.publish_progress(old, NOTHING)
     scene.clock.advance(PROGRESS_SECONDS)
     await scene.settled()
     assert len(scene.rest.edits()) == 1
-    scene.delivery.show_progress(news, painting()[1])
+    scene.delivery.publish_progress(news, painting()[1])
     await scene.edited(2)
 
 
 async def test_progress_that_waited_is_dropped_by_news(scene: Scene) -> None:
     both = generation(image(State.SUCCEEDED, 0, **READY), image(State.RUNNING, 1))
-    scene.delivery.show_progress(both, painting(0.1)[1])
+    scene.delivery.publish_progress(both, painting(0.1)[1])
     await scene.edited(1)
-    scene.delivery.show_progress(both, painting(0.5)[1])
+    scene.delivery.publish_progress(both, painting(0.5)[1])
     await scene.settled()
-    await scene.show(both, 0)
+    await scene.publish(both, 0)
     scene.clock.advance(PROGRESS_SECONDS)
     await scene.settled()
     assert len(scene.rest.edits()) == 2
@@ -135,11 +135,11 @@ async def test_progress_that_waited_is_dropped_by_news(scene: Scene) -> None:
 
 
 async def test_news_wake_the_owner_that_waits_to_show_progress(scene: Scene) -> None:
-    scene.delivery.show_progress(*painting(0.1))
+    scene.delivery.publish_progress(*painting(0.1))
     await scene.edited(1)
-    scene.delivery.show_progress(*painting(0.2))
+    scene.delivery.publish_progress(*painting(0.2))
     await scene.settled()
-    await scene.show(declined())
+    await scene.publish(declined())
     async with asyncio.timeout(1):  # the clock stands still: an owner that went on sleeping would sleep for ever
         await scene.delivery.drain()
     assert len(scene.rest.edits()) == 2
@@ -147,7 +147,7 @@ async def test_news_wake_the_owner_that_waits_to_show_progress(scene: Scene) -> 
 
 async def test_a_cancelled_caller_does_not_cancel_the_edit(scene: Scene) -> None:
     scene.rest.gate.clear()
-    publisher = asyncio.create_task(scene.show(ready(), 0))
+    publisher = asyncio.create_task(scene.publish(ready(), 0))
     await scene.edited(1)
     publisher.cancel()
     await scene.settled()
@@ -155,14 +155,14 @@ async def test_a_cancelled_caller_does_not_cancel_the_edit(scene: Scene) -> None
     scene.rest.gate.set()
     await scene.delivery.drain()
     assert len(scene.card_names()) == 1
-    await scene.show(declined(revision=2))
+    await scene.publish(declined(revision=2))
 
 
 async def test_shows_of_one_card_take_turns_and_of_two_cards_do_not(scene: Scene) -> None:
     other = replace(declined(), id=1, message_id=CARD + 1)
     scene.rest.add_message(CARD + 1, 88)
     scene.rest.gate.clear()
-    shows = [asyncio.create_task(scene.show(made)) for made in (declined(), declined(revision=2), other)]
+    shows = [asyncio.create_task(scene.publish(made)) for made in (declined(), declined(revision=2), other)]
     await scene.settled()
     assert len(scene.rest.edits()) <= 2
     scene.rest.gate.set()
@@ -175,10 +175,10 @@ async def test_progress_faults_are_swallowed_and_the_next_comes_through(
 ) -> None:
     caplog.set_level(logging.INFO, "qwen_imagine")
     scene.rest.fault("PATCH", 429, headers={"Retry-After": "1"})
-    scene.delivery.show_progress(*painting(0.1))
+    scene.delivery.publish_progress(*painting(0.1))
     await scene.edited(1)
     await scene.settled()
-    scene.delivery.show_progress(*painting(0.1))
+    scene.delivery.publish_progress(*painting(0.1))
     scene.clock.advance(PROGRESS_SECONDS)
     await scene.edited(2)
     assert all(record.levelno <= logging.INFO for record in caplog.records if "qwen" in record.name)
@@ -186,34 +186,34 @@ async def test_progress_faults_are_swallowed_and_the_next_comes_through(
 
 async def test_progress_goes_on_by_the_bots_own_edit_when_the_token_is_dead(scene: Scene) -> None:
     scene.rest.fault("PATCH /webhooks", 401, 50027)
-    scene.delivery.show_progress(*painting(0.1))
+    scene.delivery.publish_progress(*painting(0.1))
     await scene.edited(2)
     await scene.settled()
     scene.clock.advance(PROGRESS_SECONDS)
-    scene.delivery.show_progress(*painting(0.2))
+    scene.delivery.publish_progress(*painting(0.2))
     await scene.edited(3)
     assert scene.rest.tried() == [BY_TOKEN, AS_BOT, AS_BOT]
 
 
 async def test_progress_stops_when_the_card_is_an_hour_old_and_news_do_not(scene: Scene) -> None:
     scene.clock.advance(3601)
-    scene.delivery.show_progress(*painting())
+    scene.delivery.publish_progress(*painting())
     await scene.settled()
     assert scene.rest.edits() == []
-    assert (await scene.show(declined())).place is Place.CARD
+    assert (await scene.publish(declined())).place is Place.CARD
 
 
 async def test_progress_stops_when_nothing_reaches_the_card(scene: Scene) -> None:
     scene.rest.fault("PATCH", 404, 10008, times=99)
     for share in (1, 2, 3):
-        scene.delivery.show_progress(*painting(share / 10))
+        scene.delivery.publish_progress(*painting(share / 10))
         await scene.settled()
         scene.clock.advance(PROGRESS_SECONDS)
     assert len(scene.rest.edits()) == 2
 
 
 async def test_progress_of_an_unanswered_generation_waits(scene: Scene) -> None:
-    scene.delivery.show_progress(*painting(message_id=None))
+    scene.delivery.publish_progress(*painting(message_id=None))
     await scene.settled()
     assert scene.rest.edits() == []
 
@@ -226,9 +226,9 @@ def half_ready(first: Image, revision: int = 1) -> tuple[Image, Image]:
 
 
 async def test_images_on_the_card_stay_when_others_arrive(scene: Scene) -> None:
-    one = await scene.show(generation(*half_ready(image(State.SUCCEEDED, 0, **READY))), 0)
+    one = await scene.publish(generation(*half_ready(image(State.SUCCEEDED, 0, **READY))), 0)
     both = (image(State.DELIVERED, 0, attachment_id=one.attachments[0]), image(State.SUCCEEDED, 1, **READY))
-    two = await scene.show(generation(*both, revision=2), 1)
+    two = await scene.publish(generation(*both, revision=2), 1)
     last = scene.rest.edits()[-1]
     assert last.body["attachments"][0] == {"id": str(one.attachments[0]), "filename": one.file_names[0]}
     assert list(last.files.values()) == [b"image 1"]
@@ -236,55 +236,55 @@ async def test_images_on_the_card_stay_when_others_arrive(scene: Scene) -> None:
 
 
 async def test_images_stay_over_a_restart(scene: Scene) -> None:
-    one = await scene.show(generation(*half_ready(image(State.SUCCEEDED, 0, **READY))), 0)
+    one = await scene.publish(generation(*half_ready(image(State.SUCCEEDED, 0, **READY))), 0)
     both = (image(State.DELIVERED, 0, attachment_id=one.attachments[0]), image(State.SUCCEEDED, 1, **READY))
     restarted = DiscordDelivery(scene.client, scene.clock, buttons=card_buttons)
-    shown = await restarted.show(generation(*both, revision=2), NOTHING, {1: image_file(1)})
+    shown = await restarted.publish(generation(*both, revision=2), NOTHING, {1: image_file(1)})
     assert shown.place is Place.CARD
     assert len(scene.card_names()) == 2
 
 
 async def test_an_image_that_another_process_put_there_stays(scene: Scene) -> None:
-    one = await scene.show(generation(*half_ready(image(State.SUCCEEDED, 0, **READY))), 0)
+    one = await scene.publish(generation(*half_ready(image(State.SUCCEEDED, 0, **READY))), 0)
     scene.rest.messages[CARD]["attachments"] = {8000: "theirs.png"}
     delivered = image(State.DELIVERED, 0, attachment_id=8000, file_name="theirs.png")
-    two = await scene.show(generation(delivered, image(State.SUCCEEDED, 1, **READY), revision=3), 1)
+    two = await scene.publish(generation(delivered, image(State.SUCCEEDED, 1, **READY), revision=3), 1)
     assert list(scene.rest.messages[CARD]["attachments"]) == [8000, two.attachments[1]]
     assert one.attachments[0] != 8000
 
 
 async def test_an_image_that_a_late_edit_took_off_is_sent_again(scene: Scene) -> None:
-    one = await scene.show(generation(*half_ready(image(State.SUCCEEDED, 0, **READY))), 0)
+    one = await scene.publish(generation(*half_ready(image(State.SUCCEEDED, 0, **READY))), 0)
     scene.rest.messages[CARD]["attachments"] = {}
     lost = image(State.SUCCEEDED, 0, attachment_id=one.attachments[0], **READY)
-    two = await scene.show(generation(*half_ready(lost), revision=3), 0)
+    two = await scene.publish(generation(*half_ready(lost), revision=3), 0)
     assert list(scene.rest.messages[CARD]["attachments"]) == [two.attachments[0]]
     assert two.attachments[0] != one.attachments[0]
 
 
 async def test_images_that_stood_on_the_message_before_are_not_looked_for_on_the_next(scene: Scene) -> None:
-    await scene.show(generation(*half_ready(image(State.SUCCEEDED, 0, **READY))), 0)
+    await scene.publish(generation(*half_ready(image(State.SUCCEEDED, 0, **READY))), 0)
     scene.rest.add_message(CARD + 1, CHANNEL)
     moved = generation(image(State.DELIVERED, 0), image(State.SUCCEEDED, 1, **READY), revision=3, message_id=CARD + 1)
-    shown = await scene.show(moved, 1)
+    shown = await scene.publish(moved, 1)
     assert list(scene.rest.messages[CARD + 1]["attachments"]) == [shown.attachments[1]]
 
 
 async def test_images_stay_when_progress_or_bad_news_are_shown(scene: Scene) -> None:
-    one = await scene.show(generation(*half_ready(image(State.SUCCEEDED, 0, **READY))), 0)
+    one = await scene.publish(generation(*half_ready(image(State.SUCCEEDED, 0, **READY))), 0)
     delivered = image(State.DELIVERED, 0, attachment_id=one.attachments[0])
-    scene.delivery.show_progress(generation(*half_ready(delivered)), painting()[1])
+    scene.delivery.publish_progress(generation(*half_ready(delivered)), painting()[1])
     scene.clock.advance(PROGRESS_SECONDS)
     await scene.edited(2)
-    await scene.show(generation(delivered, image(State.FAILED, 1, ending=Ending.DECLINED), revision=2))
+    await scene.publish(generation(delivered, image(State.FAILED, 1, ending=Ending.DECLINED), revision=2))
     assert len(scene.card_names()) == 1
     assert "attachment://" in str(scene.rest.edits()[-1].body["components"])
 
 
 async def test_progress_from_rows_that_do_not_know_the_image_yet_keeps_it(scene: Scene) -> None:
     stale = generation(*half_ready(image(State.SUCCEEDED, 0, **READY)))
-    await scene.show(stale, 0)
-    scene.delivery.show_progress(stale, painting()[1])
+    await scene.publish(stale, 0)
+    scene.delivery.publish_progress(stale, painting()[1])
     scene.clock.advance(PROGRESS_SECONDS)
     await scene.edited(2)
     assert len(scene.card_names()) == 1
@@ -293,22 +293,22 @@ async def test_progress_from_rows_that_do_not_know_the_image_yet_keeps_it(scene:
 
 async def test_attachment_ids_are_read_from_the_address_where_discord_gives_nothing_else(scene: Scene) -> None:
     scene.rest.hides_attachment_ids = True
-    shown = await scene.show(ready(2), 0, 1)
+    shown = await scene.publish(ready(2), 0, 1)
     assert list(shown.attachments.values()) == list(scene.rest.messages[CARD]["attachments"])
 
 
 async def test_attachment_ids_are_told_apart_by_place_where_discord_renames_the_files(scene: Scene) -> None:
     scene.rest.renames_files = True
-    shown = await scene.show(ready(2), 0, 1)
+    shown = await scene.publish(ready(2), 0, 1)
     assert list(shown.attachments.values()) == list(scene.rest.messages[CARD]["attachments"])
 
 
 async def test_a_hidden_image_is_hidden_by_name_and_in_the_gallery(scene: Scene) -> None:
-    one = await scene.show(generation(*half_ready(image(State.SUCCEEDED, 0, **READY)), spoiler=True), 0)
+    one = await scene.publish(generation(*half_ready(image(State.SUCCEEDED, 0, **READY)), spoiler=True), 0)
     assert all(name.startswith("SPOILER_") for name in scene.card_names())
     both = (image(State.DELIVERED, 0, attachment_id=one.attachments[0]), image(State.SUCCEEDED, 1, **READY))
     restarted = DiscordDelivery(scene.client, scene.clock, buttons=card_buttons)
-    await restarted.show(generation(*both, spoiler=True, revision=2), NOTHING, {1: image_file(1)})
+    await restarted.publish(generation(*both, spoiler=True, revision=2), NOTHING, {1: image_file(1)})
     assert len(scene.card_names()) == 2
     assert str(scene.rest.edits()[-1].body["components"]).count("'spoiler': True") == 2
 
@@ -343,9 +343,9 @@ class Overtaken:
 
 async def test_what_another_process_has_claimed_is_left_alone(scene: Scene) -> None:
     delivery = DiscordDelivery(scene.client, scene.clock, Overtaken(current=False), buttons=card_buttons)
-    delivery.show_progress(*painting())
+    delivery.publish_progress(*painting())
     with pytest.raises(LostClaim):
-        await delivery.show(ready(), NOTHING, {0: image_file()})
+        await delivery.publish(ready(), NOTHING, {0: image_file()})
     await scene.settled()
     assert scene.rest.edits() == []
 
@@ -353,9 +353,9 @@ async def test_what_another_process_has_claimed_is_left_alone(scene: Scene) -> N
 async def test_the_rows_hear_of_progress_that_was_shown_but_not_of_news(scene: Scene) -> None:
     rows = Overtaken(current=True)
     delivery = DiscordDelivery(scene.client, scene.clock, rows, buttons=card_buttons)
-    delivery.show_progress(*painting(revision=0))
+    delivery.publish_progress(*painting(revision=0))
     await scene.edited(1)
-    await delivery.show(ready(), NOTHING, {0: image_file()})
+    await delivery.publish(ready(), NOTHING, {0: image_file()})
     assert rows.shown == [0]
 
 
@@ -377,14 +377,14 @@ async def test_rows_that_cannot_be_asked_hold_progress_up_without_a_fault_and_th
 ) -> None:
     rows = Unreachable()
     delivery = DiscordDelivery(scene.client, scene.clock, rows, buttons=card_buttons)
-    delivery.show_progress(*painting(0.1))
+    delivery.publish_progress(*painting(0.1))
     with pytest.raises(DatabaseLost):
-        await delivery.show(ready(), NOTHING, {0: image_file()})
+        await delivery.publish(ready(), NOTHING, {0: image_file()})
     await scene.settled()
     assert scene.rest.edits() == []
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
     rows.back = True
-    delivery.show_progress(*painting(0.5))
+    delivery.publish_progress(*painting(0.5))
     await scene.edited(1)
 
 
@@ -410,13 +410,13 @@ async def test_a_card_that_discord_cannot_tell_of_now_is_asked_for_later(scene: 
 
 
 async def test_draining_waits_for_what_is_under_way_and_drops_progress(scene: Scene) -> None:
-    scene.delivery.show_progress(*painting(0.1))
+    scene.delivery.publish_progress(*painting(0.1))
     await scene.edited(1)
-    scene.delivery.show_progress(*painting(0.2))
+    scene.delivery.publish_progress(*painting(0.2))
     await scene.settled()
     async with asyncio.timeout(1):
         await scene.delivery.drain()
-    scene.delivery.show_progress(*painting(0.3))
+    scene.delivery.publish_progress(*painting(0.3))
     await scene.settled()
     assert len(scene.rest.edits()) == 1
 
@@ -424,7 +424,7 @@ async def test_draining_waits_for_what_is_under_way_and_drops_progress(scene: Sc
 async def test_idle_cards_are_forgotten(scene: Scene) -> None:
     first = replace(declined(), message_id=None)
     for number in range(CARDS_REMEMBERED + 5):
-        await scene.show(replace(first, id=number))
+        await scene.publish(replace(first, id=number))
     assert len(scene.delivery._cards) == CARDS_REMEMBERED
 
 
@@ -434,7 +434,7 @@ async def test_neither_tokens_nor_prompts_reach_the_log(scene: Scene, caplog: py
         scene.rest.fault("PATCH|POST", status, code, times=2)
         for made in (ready(), replace(ready(), id=status)):
             try:
-                await scene.show(made, 0)
+                await scene.publish(made, 0)
             except DeliveryDelayed as delayed:
                 assert TOKEN not in repr(delayed)
                 assert delayed.__suppress_context__
@@ -446,6 +446,6 @@ async def test_neither_tokens_nor_prompts_reach_the_log(scene: Scene, caplog: py
 
 
 async def test_a_first_card_from_a_deferred_answer_comes_at_once(scene: Scene) -> None:
-    scene.delivery.show_progress(generation(image(State.REQUESTED)), Progress(Line(3, 0, 3, 1, 40)))
+    scene.delivery.publish_progress(generation(image(State.REQUESTED)), Progress(Line(3, 0, 3, 1, 40)))
     await scene.edited(1)
     assert "3rd in line" in str(scene.rest.edits()[0].body)

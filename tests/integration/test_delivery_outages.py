@@ -35,7 +35,7 @@ async def scene() -> AsyncIterator[Scene]:
 
 async def delay_of(scene: Scene) -> float:
     with pytest.raises(DeliveryDelayed) as raised:
-        await scene.show(ready(), 0)
+        await scene.publish(ready(), 0)
     return raised.value.retry_after_seconds
 
 
@@ -50,17 +50,17 @@ async def test_a_show_is_put_off_for_longer_and_longer_and_arrives_after_an_hour
     assert 60 <= len(waited) <= 200, "a try a minute at most, and not much less"
     assert len({round(seconds, 3) for seconds in waited}) > 20, "no two cards keep step"
     scene.rest.faults.clear()
-    assert (await scene.show(ready(), 0)).place is Place.CARD
+    assert (await scene.publish(ready(), 0)).place is Place.CARD
     scene.rest.fault("PATCH", 500, drop=True)
     assert await delay_of(scene) <= 6.0, "a success starts it over"
 
 
 async def test_the_image_comes_as_soon_as_a_progress_edit_has_come_through_a_bad_half_minute(scene: Scene) -> None:
     scene.rest.fault("PATCH", 500, times=1)
-    scene.delivery.show_progress(*painting(0.1))
+    scene.delivery.publish_progress(*painting(0.1))
     await scene.edited(1)
     began = asyncio.get_running_loop().time()
-    assert (await scene.show(ready(), 0)).place is Place.CARD
+    assert (await scene.publish(ready(), 0)).place is Place.CARD
     assert asyncio.get_running_loop().time() - began < 2.5, "discord.py waits a second before it tries again"
     assert [bool(call.files) for call in scene.rest.edits()] == [False, False, True]
     assert scene.rest.most_at_once == 1
@@ -69,16 +69,16 @@ async def test_the_image_comes_as_soon_as_a_progress_edit_has_come_through_a_bad
 async def test_an_answer_that_discord_py_cannot_read_delays_the_show(scene: Scene) -> None:
     scene.rest.fault("PATCH", 429, headers={"Via": "1.1 google", "Content-Type": "text/html"})
     with pytest.raises(DeliveryDelayed):
-        await scene.show(ready(), 0)
-    assert (await scene.show(ready(), 0)).place is Place.CARD
+        await scene.publish(ready(), 0)
+    assert (await scene.publish(ready(), 0)).place is Place.CARD
 
 
 @pytest.mark.parametrize("body", [{"id": "abc", "channel_id": "20"}, {}, [], None])
 async def test_so_does_a_200_with_anything_but_a_message(scene: Scene, body: Any) -> None:
     scene.rest.fault("PATCH", 200, body=body)
     with pytest.raises(DeliveryDelayed):
-        await scene.show(ready(), 0)
-    assert (await scene.show(ready(), 0)).place is Place.CARD
+        await scene.publish(ready(), 0)
+    assert (await scene.publish(ready(), 0)).place is Place.CARD
 
 
 async def test_a_client_that_was_closed_delays_the_show(scene: Scene) -> None:
@@ -92,40 +92,40 @@ async def test_a_refused_bot_token_is_asked_about_once_and_then_left_alone(scene
         scene.rest.add_message(CARD + 1 + number, CHANNEL)
         other = replace(ready(origin={"token": ""}), id=number + 1, message_id=CARD + 1 + number)
         with pytest.raises(DeliveryDelayed):
-            await scene.show(other, 0)
+            await scene.publish(other, 0)
     assert len(scene.rest.edits()) == 1
-    assert (await scene.show(ready(), 0)).place is Place.CARD, "an interaction's token is another matter"
+    assert (await scene.publish(ready(), 0)).place is Place.CARD, "an interaction's token is another matter"
     assert scene.rest.tried() == [f"PATCH /channels/{CHANNEL}/messages/{CARD + 1}", BY_TOKEN]
 
 
 async def test_a_ban_holds_up_every_card_and_its_progress(scene: Scene) -> None:
     scene.rest.fault("PATCH", 429, headers={"Retry-After": "30"})
     with pytest.raises(DeliveryDelayed):
-        await scene.show(ready(), 0)
+        await scene.publish(ready(), 0)
     scene.rest.add_message(CARD + 1, CHANNEL)
     other = {"id": 1, "message_id": CARD + 1}
     with pytest.raises(DeliveryDelayed):
-        await scene.show(replace(declined(), **other))
+        await scene.publish(replace(declined(), **other))
     going, progress = painting(0.5)
-    scene.delivery.show_progress(replace(going, **other), progress)
+    scene.delivery.publish_progress(replace(going, **other), progress)
     scene.clock.advance(PROGRESS_SECONDS)
     await scene.settled()
     assert scene.rest.tried() == [BY_TOKEN]
     scene.clock.advance(30)
-    assert (await scene.show(ready(), 0)).place is Place.CARD
+    assert (await scene.publish(ready(), 0)).place is Place.CARD
 
 
 async def test_a_ban_leaves_the_bots_own_edit_alone_too(scene: Scene) -> None:
     scene.rest.fault("PATCH", 403, 40333)
     with pytest.raises(DeliveryDelayed):
-        await scene.show(ready(), 0)
+        await scene.publish(ready(), 0)
     assert scene.rest.tried() == [BY_TOKEN]
     assert AS_BOT not in scene.rest.tried()
 
 
 async def test_a_stop_in_an_outage_does_not_wait_for_discord_to_come_back(scene: Scene) -> None:
     scene.rest.gate.clear()
-    publisher = asyncio.create_task(scene.show(ready(), 0))
+    publisher = asyncio.create_task(scene.publish(ready(), 0))
     await scene.edited(1)
     began = asyncio.get_running_loop().time()
     await scene.delivery.drain(0.1)

@@ -42,7 +42,7 @@ def within(limit: int, count: int = 1) -> Generation:
 
 
 async def shown(scene: Scene, generation: Generation, *image_files: FoundImage) -> DeliveryResult:
-    return await scene.delivery.show(generation, NOTHING, dict(enumerate(image_files)))
+    return await scene.delivery.publish(generation, NOTHING, dict(enumerate(image_files)))
 
 
 def last(scene: Scene) -> str:
@@ -89,7 +89,7 @@ async def test_the_card_says_so_for_ever_also_after_a_restart_with_other_images_
             attachment_id=first.attachments[0],
             file_name=first.file_names[0],
         )
-        await other.delivery.show(replace(one, images=(posted, one.images[1]), revision=2), NOTHING, {})
+        await other.delivery.publish(replace(one, images=(posted, one.images[1]), revision=2), NOTHING, {})
         assert "Image 1: Re-encoded to fit: webp, 256×384 → 192×288" in str(other.rest.calls[-1].body)
 
 
@@ -113,7 +113,7 @@ async def test_the_link_outlives_the_process_that_made_it(scene: Scene) -> None:
     async with a_scene() as other:
         done = replace(two.images[0], state=State.DELIVERED, file_name=first.file_names[0])
         later = replace(two, images=(done, two.images[1]), revision=2)
-        await other.delivery.show(later, NOTHING, {1: png(8, 8)})
+        await other.delivery.publish(later, NOTHING, {1: png(8, 8)})
         assert "Image 1 is too large" in last(other) and "https://x.example/a.png" in last(other)
         assert len(other.rest.calls[-1].files) == 1
 
@@ -133,7 +133,7 @@ async def test_a_kept_image_that_is_lost_is_not_linked_by_the_process_that_found
     made = within(10 * MIB)
     assert (await shown(scene, made, OversizedImage())).place is Place.NOWHERE
     lost = replace(made.images[0], state=State.FAILED, ending=Ending.IMAGE_LOST)
-    after = await scene.delivery.show(replace(made, images=(lost,), revision=2), NOTHING, {})
+    after = await scene.delivery.publish(replace(made, images=(lost,), revision=2), NOTHING, {})
     assert after.place is Place.CARD
     assert "lost before it could be posted" in last(scene) and "https://x.example/a.png" not in last(scene)
 

@@ -33,7 +33,7 @@ async def one_by_one(
     for position in range(count):
         images[position] = image(State.SUCCEEDED, position, **READY)
         made = generation(*images, revision=position + 1, origin=origin, message_id=made.message_id if made else CARD)
-        shown = await scene.delivery.show(made, NOTHING, {position: image_file(position)})
+        shown = await scene.delivery.publish(made, NOTHING, {position: image_file(position)})
         images[position] = replace(
             images[position],
             state=State.DELIVERED,
@@ -63,11 +63,11 @@ async def test_each_image_is_added_to_a_list_that_is_left_alone(
 
 
 async def test_progress_between_two_images_leaves_the_first_one_where_it_is(scene: Scene) -> None:
-    shown = await scene.delivery.show(
+    shown = await scene.delivery.publish(
         made := generation(image(State.SUCCEEDED, 0, **READY), image(State.RUNNING, 1)), NOTHING, {0: image_file(0)}
     )
     delivered = replace(made.images[0], state=State.DELIVERED, file_name=shown.file_names[0])
-    scene.delivery.show_progress(replace(made, images=(delivered, made.images[1])), NOTHING)
+    scene.delivery.publish_progress(replace(made, images=(delivered, made.images[1])), NOTHING)
     scene.clock.advance(PROGRESS_SECONDS)
     await scene.edited(2)
     assert "attachments" not in scene.rest.edits()[-1].body

@@ -126,10 +126,10 @@ async def test_an_ending_without_an_image_is_told_after_the_hour_and_the_credits
     assert await town.states(generation_id) == [State.FAILED]
     assert await town.money() == (50, 0)
     await town.pass_time(HOUR, stride=20)
-    assert (await town.load(generation_id)).unshown
+    assert (await town.load(generation_id)).is_unpublished
     town.discord_comes_back()
     await town.pass_time(MINUTE + 5, stride=5)
-    assert not (await town.load(generation_id)).unshown
+    assert not (await town.load(generation_id)).is_unpublished
     assert "declined this prompt" in town.words_on_the_card()
 
 

@@ -13,8 +13,9 @@ import discord
 import pytest
 from pydantic import SecretStr
 
-from bot import EXTENSIONS, build
+from bot import EXTENSIONS, ImagineBot, open_resources
 from discord_api.login import log_in
+from services import build_services
 from settings import Settings
 from tests.doubles import ManualClock
 from tests.integration.discord_rest import DiscordRest, a_discord
@@ -106,6 +107,7 @@ async def test_what_each_login_ends_with_asks_discord_nothing_so_it_can_only_suc
         database_url=f"sqlite:///{tmp_path}/bot.sqlite3",
     )
     async with AsyncExitStack() as stack:
-        bot = await build(settings, stack)
+        bot = ImagineBot()
+        build_services(settings, await open_resources(settings, stack), bot)
         await bot.setup_hook()  # it has no HTTP session, so any call would be a fault
         assert set(bot.extensions) == set(EXTENSIONS)

@@ -37,7 +37,7 @@ class Crowd(Workshop):
         origin = Origin(self.new_id(), 1, 1000 + number, CHANNEL, 3, token, 10 * 1024 * 1024)
         generation = await self.generations.request(Request(prompt="a lighthouse", seed=number), origin)
         self.rest.add_message(FIRST_CARD + number, CHANNEL)
-        await self.generations.answered(generation.id, FIRST_CARD + number)
+        await self.generations.confirm_card(generation.id, FIRST_CARD + number)
         return generation.id
 
     async def until(self, happened: Callable[[], object]) -> None:

@@ -31,7 +31,7 @@ async def test_a_ping_of_a_client_that_has_closed_itself_is_no_fault_of_ours(
         pings = CardPings(scene.client, scene.clock, decisions)
         made = ready()
         with caplog.at_level(logging.INFO):
-            await pings.arrived(replace(made, origin=replace(made.origin, bot_in_channel=bot_in_channel)))
+            await pings.handle_finished(replace(made, origin=replace(made.origin, bot_in_channel=bot_in_channel)))
             await pings.drain()
     assert "no ping: no answer from Discord (ClientClosed)" in caplog.text
 
@@ -46,7 +46,7 @@ async def test_where_the_reply_lacks_a_permission_the_token_pings_and_the_channe
         channels = TokenOnlyChannels(scene.clock)
         pings = CardPings(scene.client, scene.clock, decisions, channels)
         made = ready()
-        await pings.arrived(made)
+        await pings.handle_finished(made)
         await pings.drain(30)
         assert scene.rest.tried() == [POST, f"POST /webhooks/{APPLICATION}/{TOKEN}"]
         assert channels.bot_may_enter(made.origin) is is_open

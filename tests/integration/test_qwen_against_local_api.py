@@ -94,7 +94,7 @@ class Bench:
         answers = [task]
         for _ in range(200):
             answers.append(await self.client.get_task(task.task_id))
-            if answers[-1].status.is_final:
+            if answers[-1].status in (TaskStatus.SUCCESS, TaskStatus.FAILED):
                 return answers
             await asyncio.sleep(0.02)
         raise AssertionError("the task never ended")

@@ -12,7 +12,7 @@ import pytest
 from store.database import open_database
 from tests.databases import SqliteMaker
 from tests.integration.web_door import Door, open_door, talk
-from web import BODY_MAX_BYTES, CALLS_IN_A_BURST, PortUnavailable, WebLimits, WebSide, open_web
+from web import BODY_MAX_BYTES, CALLS_IN_A_BURST, PortUnavailable, WebLimits, WebServer, open_web
 
 LIMITS = WebLimits(requests_at_once=8)
 SHORT = WebLimits(connection_seconds=0.5)  # only where nothing has to be done within it
@@ -75,7 +75,7 @@ async def test_a_flood_is_turned_away_and_heard_again_a_second_later(door: Door)
 
 async def test_slow_bodies_are_given_up_and_hold_up_nobody_else(door: Door) -> None:
     limits = WebLimits(body_seconds=1.5, requests_at_once=8)
-    side = WebSide(door.callbacks, door.clock, lambda: True, limits)
+    side = WebServer(door.callbacks, door.clock, lambda: True, limits)
     head = b"POST /callbacks/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
     async with open_web(side, host="127.0.0.1", port=0) as port, asyncio.timeout(10):
         url = door.url.replace(str(door.port), str(port))
@@ -98,7 +98,7 @@ async def test_a_request_that_comes_drop_by_drop_is_cut_off(short_door: Door) ->
 
 
 async def test_of_many_silent_connections_only_so_many_are_kept(door: Door) -> None:
-    side = WebSide(door.callbacks, door.clock, lambda: True, WebLimits(connections=5))
+    side = WebServer(door.callbacks, door.clock, lambda: True, WebLimits(connections=5))
     async with open_web(side, host="127.0.0.1", port=0) as port:
         opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(8)]
         async with asyncio.timeout(5):
@@ -112,7 +112,7 @@ async def test_of_many_silent_connections_only_so_many_are_kept(door: Door) -> N
 
 async def test_a_flood_of_connections_is_hung_up_on_whatever_it_asks_for(door: Door) -> None:
     limits = WebLimits(connections_per_second=0.001, connections_in_a_burst=3)
-    side = WebSide(door.callbacks, door.clock, lambda: True, limits)
+    side = WebServer(door.callbacks, door.clock, lambda: True, limits)
     async with open_web(side, host="127.0.0.1", port=0) as port:
         heard = [await talk(port, b"GET /anything HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") for _ in range(6)]
     assert [answer[:12] for answer in heard] == [b"HTTP/1.1 404"] * 3 + [b""] * 3

@@ -15,7 +15,7 @@ from generations.clock import SystemClock
 from generations.model import State
 from store.database import Database
 from tests.contract.world import MovableClock, World, make_world
-from web import WebLimits, WebSide, open_web
+from web import WebLimits, WebServer, open_web
 
 TASK = "n43abc123def456qwenimg"
 
@@ -44,7 +44,7 @@ class Door:
     port: int
     url: str
     clock: Monotonic
-    side: WebSide
+    side: WebServer
     nudges: list[int]
     well: bool = True
 
@@ -83,7 +83,7 @@ async def open_door(database: Database, limits: WebLimits) -> AsyncIterator[Door
             tx, image, State.RUNNING, fence=claimed.fence, task_id=TASK, due_at_ms=clock.now_ms() + 20_000
         )
         await records.release_claim(tx, 1, claimed.fence)
-    side = WebSide(callbacks, clock, lambda: door.well, limits)
+    side = WebServer(callbacks, clock, lambda: door.well, limits)
     async with open_web(side, host="127.0.0.1", port=0) as port, _session() as session:
         url = address.url.replace("http://127.0.0.1/", f"http://127.0.0.1:{port}/")
         door = Door(world, callbacks, session, port, url, clock, side, nudges)

@@ -34,12 +34,13 @@ from generations.records.tables import pings as decisions
 from generations.service import Generations
 from generations.worker import loop as worker
 from generations.worker import poll as looking
-from generations.worker import poll_turns, steps, throttle
+from generations.worker import poll_turns, throttle
 from generations.worker import publish as publisher
 from generations.worker import recover as recovering
 from generations.worker import submit as submitting
 from generations.worker.context import PollGuard, StepContext
-from images.image_memory import Room
+from generations.worker.image_step import ImageStep
+from images.image_memory import Reservation
 from qwen.client import QwenClient
 from qwen.errors import OutcomeUnknown, ServiceUnavailable
 from qwen.models import Size
@@ -146,14 +147,11 @@ class RefundsToo(Ledger):
             await self.grant(tx, account.user_id, amount, f"sorry:{image_id}", EntryKind.GRANT, now_ms)
 
 
-class TwoCommits(StepContext):
-    async def end(
-        self, generation: Generation, image: Image, state: State, ending: Ending, detail: str | None = None
-    ) -> None:
-        async with self.database.transaction() as tx:
-            await records.move(tx, image, state, fence=generation.fence, ending=ending, ending_detail=detail)
-        async with self.database.transaction() as tx:
-            await self.ledger.release(tx, image.image_id, self.clock.now_ms())
+async def end_in_two_commits(self: ImageStep, state: State, ending: Ending, detail: str | None = None) -> None:
+    async with self.context.database.transaction() as tx:
+        await records.move(tx, self.image, state, fence=self.fence, ending=ending, ending_detail=detail)
+    async with self.context.database.transaction() as tx:
+        await self.context.ledger.release(tx, self.image.image_id, self.context.clock.now_ms())
 
 
 # -- the one POST ---------------------------------------------------------------
@@ -180,10 +178,10 @@ async def create_again(self: QwenClient, request: Any) -> Any:
         raise ServiceUnavailable from None
 
 
-async def post_again(context: StepContext, generation: Generation, image: Image) -> None:
-    async with context.database.transaction() as tx:
-        due = context.clock.now_ms()
-        await records.move(tx, image, State.REQUESTED, fence=generation.fence, due_at_ms=due)
+async def post_again(self: ImageStep) -> None:
+    async with self.context.database.transaction() as tx:
+        due = self.context.clock.now_ms()
+        await records.move(tx, self.image, State.REQUESTED, fence=self.fence, due_at_ms=due)
 
 
 async def adopt_nothing(*_: Any, **__: Any) -> bool:
@@ -331,13 +329,13 @@ class WithoutNonce(CardPings):
 
 
 class NeverPings(CardPings):
-    async def arrived(self, generation: Generation) -> None:
+    async def handle_finished(self, generation: Generation) -> None:
         await self._decisions.decide(generation)
 
 
 async def tell_at_once(self: Any, generation: Generation) -> None:
     if self._context.pings is not None:
-        await self._context.pings.arrived(generation)
+        await self._context.pings.handle_finished(generation)
 
 
 def always(*_: Any) -> bool:
@@ -381,15 +379,15 @@ async def note_first(self: Any, generation: Generation, image_files: Any) -> Non
     shown = DeliveryResult(Place.CARD, generation.message_id, generation.origin.channel_id)
     await self._record_result(generation, image_files, shown)
     with contextlib.suppress(DeliveryDelayed):
-        await self._delivery.show(generation, Progress(), image_files)
+        await self._delivery.publish(generation, Progress(), image_files)
     async with self._database.transaction() as tx:
         await records.release_claim(tx, generation.id, generation.fence)
 
 
 class ForgetsDelays(DiscordDelivery):
-    async def show(self, generation: Generation, progress: Progress, image_files: Any) -> DeliveryResult:
+    async def publish(self, generation: Generation, progress: Progress, image_files: Any) -> DeliveryResult:
         try:
-            return await super().show(generation, progress, image_files)
+            return await super().publish(generation, progress, image_files)
         except DeliveryDelayed:
             return DeliveryResult(Place.CARD, generation.message_id, generation.origin.channel_id)
 
@@ -432,17 +430,17 @@ BREAKAGES: dict[str, Breakage] = {
     "refill over holds": Breakage((2,), parts(Ledger=RefillsOverHolds)),
     "never make a refill good": Breakage((2,), parts(Ledger=NeverMakesGood)),
     "give something extra": Breakage((0,), parts(Ledger=RefundsToo)),
-    "state and money in two commits": Breakage((29,), parts(StepContext=TwoCommits)),
+    "state and money in two commits": Breakage((29,), ((ImageStep, "end", end_in_two_commits),)),
     "post before the commit": Breakage((15,), ((submitting.records, "move", move_lazily),)),
     "repeat an unknown post": Breakage((0,), ((QwenClient, "create_task", create_again),)),
-    "post again after a crash": Breakage((44,), ((steps.submitting, "crashed_submit", post_again),)),
+    "post again after a crash": Breakage((44,), ((submitting.SubmitStep, "end_crashed_submit", post_again),)),
     "forget a task that came late": Breakage((56,), ((records, "adopt_task", adopt_nothing),)),
     "skip the fence": Breakage((56,), (*LOCKS, (worker, "_reload", reload_without_fence))),
     "drop the lease": Breakage((13,), ((records, "claim_due", claim_whatever_is_due),)),
     "forget what is owed": Breakage((65,), ((records, "release_claim", release_and_forget),)),
     "look too early": Breakage((2,), parts(StepContext=Impatient)),
     "give up late images": Breakage((56,), ((looking, "late_poll_seconds", give_up_at_once),)),
-    "mark delivered before showing": Breakage((47,), ((publisher.Publisher, "show", note_first),)),
+    "mark delivered before showing": Breakage((47,), ((publisher.Publisher, "publish", note_first),)),
     "take a delay for a success": Breakage((65,), parts(DiscordDelivery=ForgetsDelays)),
     "return credits of what is being made": Breakage((43,), parts(Generations=CancelsAnything)),
     "let old progress overtake": Breakage(
@@ -452,7 +450,7 @@ BREAKAGES: dict[str, Breakage] = {
             (stale_edit_guard.StaleEditGuard, "was_published", never_mind),
         ),
     ),
-    "say on a plain message that credits are held": Breakage((200,), ((places, "plain_text", held_for_ever),)),
+    "say on a plain message that credits are held": Breakage((1140, 1306), ((places, "plain_text", held_for_ever),)),
     "drop the images that stand": Breakage((10,), ((memory.Memory, "kept", keep_nothing),)),
     "take no answer for a refusal": Breakage((466, 150, 506), ((first_response, "is_surely_refused", surely_refused),)),
     "believe the task that a callback names": Breakage((70,), parts(Callbacks=Believes)),
@@ -474,11 +472,11 @@ BREAKAGES: dict[str, Breakage] = {
     ),
     "ping whoever it is": Breakage((5,), ((pings, "wants_ping", always),)),
     "ping before all is there": Breakage(
-        (25,), ((publisher.Publisher, "tell", tell_at_once), (pings, "has_arrived", always))
+        (25,), ((publisher.Publisher, "ping", tell_at_once), (pings, "has_arrived", always))
     ),
     "ping nobody": Breakage((25,), parts(CardPings=NeverPings)),
     "drop what is too large": Breakage((5,), ((delivery, "ImageFitter", Drops),)),
     "link to what could be made smaller": Breakage((5,), ((delivery, "ImageFitter", LinksOnly),)),
-    "download at each try": Breakage((65, 134), ((Room, "put_off", drop),)),
+    "download at each try": Breakage((65, 134), ((Reservation, "keep", drop),)),
     "forget the links that stand": Breakage((480,), ((ladder, "_linked_in_rows", no_links),), day=LINKED),
 }

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generations.model import MADE, RETURNED, Ending, Generation, Line, Painting, Progress, State
+from generations.model import MADE, RETURNED, Ending, Estimate, Generation, Line, Progress, State
 from images.shrinking import ReencodedImage
 from qwen.models import SEED_MAX, OutputFormat
 from tests.unit.test_cards import NOW_MS, READY, card, generation, image, lines, parts
@@ -26,7 +26,7 @@ from ui.views.cards import plain_text
 from ui.views.file_names import Reencoding, file_name, reencoding_in
 
 LINE = Progress(line=Line(3, 1, 3, 2, 40))
-HALF = Progress(painting=Painting(NOW_MS, 0.5, (12, 18), NOW_MS))
+HALF = Progress(estimate=Estimate(NOW_MS, 0.5, (12, 18), NOW_MS))
 
 
 def every_state() -> dict[str, tuple[Generation, Progress, dict[int, str]]]:

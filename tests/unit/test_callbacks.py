@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from generations.callbacks import (
     INTEREST_SECONDS,
     TOKEN_BYTES,
-    TOKEN_FORM,
     Address,
     Poll,
     after_poll,
@@ -46,7 +45,7 @@ def image(state: State, **columns: object) -> Image:
 @given(st.binary(min_size=TOKEN_BYTES, max_size=TOKEN_BYTES))
 def test_a_token_is_one_word_of_an_address_and_its_hash_says_nothing_of_it(raw: bytes) -> None:
     token = encode_token(raw)
-    assert TOKEN_FORM.fullmatch(token)
+    assert re.fullmatch("[A-Za-z0-9_-]{43}", token)
     assert re.fullmatch(r"[0-9a-f]{64}", hash_token(token))
 
 

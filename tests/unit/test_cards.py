@@ -16,11 +16,11 @@ from generations.model import (
     MADE,
     RETURNED,
     Ending,
+    Estimate,
     Generation,
     Image,
     Line,
     Origin,
-    Painting,
     Progress,
     Request,
     State,
@@ -33,7 +33,7 @@ NOW_MS = 1_800_000_000_000
 ORIGIN = Origin(1399999999999999999, 5, 77, 88, 99, "token", 10 << 20)
 NOTHING = Progress()
 READY: dict[str, Any] = {"submitted_at_ms": NOW_MS, "ready_at_ms": NOW_MS + 14_000, "consumed_credits": 5}
-PAINTING = Painting(NOW_MS, 0.52, (12, 18), NOW_MS)
+PAINTING = Estimate(NOW_MS, 0.52, (12, 18), NOW_MS)
 HOSTILE = [
     "👩‍👩‍👧‍👦" * 285,
     "\u202e" * 2000,
@@ -123,15 +123,15 @@ def test_an_image_whose_turn_it_is_is_being_sent(state: State) -> None:
     ("painting", "sentence"),
     [
         (PAINTING, "▰▰▰▰▰▱▱▱▱▱  Painting · usually 12–18 s · ready <t:1800000000:R>"),
-        (Painting(NOW_MS, None, None, None), "Painting · begun <t:1800000000:R>"),
-        (Painting(NOW_MS, 1.0, (14, 14), NOW_MS), "▰▰▰▰▰▰▰▰▰▱  Painting · usually 14 s · ready <t:1800000000:R>"),
-        (Painting(NOW_MS, 0.95, (12, 18), NOW_MS, overdue=True), "▰▰▰▰▰▰▰▰▰▱  Painting · taking longer than usual"),
-        (Painting(NOW_MS, 0.2, (80, 200), None, service_slow=True),
+        (Estimate(NOW_MS, None, None, None), "Painting · begun <t:1800000000:R>"),
+        (Estimate(NOW_MS, 1.0, (14, 14), NOW_MS), "▰▰▰▰▰▰▰▰▰▱  Painting · usually 14 s · ready <t:1800000000:R>"),
+        (Estimate(NOW_MS, 0.95, (12, 18), NOW_MS, overdue=True), "▰▰▰▰▰▰▰▰▰▱  Painting · taking longer than usual"),
+        (Estimate(NOW_MS, 0.2, (80, 200), None, service_slow=True),
          "▰▰▱▱▱▱▱▱▱▱  Painting · usually 80 s to 3 min · the image service is slow"),
         (None, "Painting"),
     ],
 )  # fmt: skip
-def test_a_painting_card_claims_no_more_than_is_known(painting: Painting | None, sentence: str) -> None:
+def test_a_painting_card_claims_no_more_than_is_known(painting: Estimate | None, sentence: str) -> None:
     view = card(generation(image(State.RUNNING)), Progress(None, painting))
     assert lines(view)[1] == sentence
     assert buttons(view) == []
@@ -354,7 +354,7 @@ def test_no_prompt_breaks_a_limit_or_pings(prompt: str, state: State) -> None:
 @given(
     st.lists(st.tuples(st.sampled_from(State), st.none() | st.sampled_from(Ending)), min_size=1, max_size=4),
     st.builds(
-        Painting,
+        Estimate,
         st.just(NOW_MS),
         st.none() | st.floats(0, 2),
         st.none() | st.tuples(st.integers(1, 9), st.integers(9, 999)),
@@ -362,7 +362,7 @@ def test_no_prompt_breaks_a_limit_or_pings(prompt: str, state: State) -> None:
     ),
 )
 def test_two_builds_of_the_same_card_are_equal_and_new_objects(
-    states: list[tuple[State, Ending | None]], painting: Painting
+    states: list[tuple[State, Ending | None]], painting: Estimate
 ) -> None:
     made = generation(*(image(state, at, ending=ending) for at, (state, ending) in enumerate(states)))
     progress = Progress(Line(3, 0, 3, 1, 40), painting)

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from images.image_memory import IMAGE_BYTES_MAX, KEEP_SECONDS, ImageMemory, Room
+from images.image_memory import IMAGE_BYTES_MAX, KEEP_SECONDS, ImageMemory, Reservation
 from qwen.images import DownloadedImage, OversizedImage
 from qwen.models import OutputFormat
 
@@ -31,9 +31,9 @@ async def turns() -> None:
 
 
 async def use(memory: ImageMemory, name: str, log: list[str], leave: asyncio.Event, count: int = 1) -> None:
-    """Hold room for so many images of the largest size until *leave* is set."""
-    async with memory.room(f"{name}-{number}" for number in range(count)) as room:
-        await room.enter()
+    """Hold reservation for so many images of the largest size until *leave* is set."""
+    async with memory.reserve(f"{name}-{number}" for number in range(count)) as reservation:
+        await reservation.acquire()
         log.append(name)
         await leave.wait()
 
@@ -66,16 +66,16 @@ async def test_one_that_needs_more_than_the_whole_budget_is_let_in_alone(memory:
 async def test_images_of_one_room_are_let_in_together_so_that_two_rooms_never_wait_for_each_other(
     memory: ImageMemory,
 ) -> None:
-    async def download(room: Room, key: str) -> None:
-        await room.enter()
+    async def download(reservation: Reservation, key: str) -> None:
+        await reservation.acquire()
         assert memory.bytes_held <= BUDGET
         await asyncio.sleep(0)
-        room.resize(key, 20 * MIB)
+        reservation.resize(key, 20 * MIB)
 
     async def step(name: int) -> None:
         keys = [f"{name}-{number}" for number in range(3)]
-        async with memory.room(keys) as room:
-            await asyncio.gather(*(download(room, key) for key in keys))
+        async with memory.reserve(keys) as reservation:
+            await asyncio.gather(*(download(reservation, key) for key in keys))
             await asyncio.sleep(0)
 
     async with asyncio.timeout(30):
@@ -85,15 +85,15 @@ async def test_images_of_one_room_are_let_in_together_so_that_two_rooms_never_wa
 
 async def test_an_announced_size_makes_room_for_others_before_the_bytes_are_in(memory: ImageMemory) -> None:
     log, leave = list[str](), asyncio.Event()
-    async with memory.room(["a", "b", "c", "d"]) as room:
-        await room.enter()
+    async with memory.reserve(["a", "b", "c", "d"]) as reservation:
+        await reservation.acquire()
         waiting = asyncio.create_task(use(memory, "next", log, leave))
         await turns()
         assert log == []
-        room.resize("a", MIB)
+        reservation.resize("a", MIB)
         await turns()
         assert log == [], "not yet as much as the next one may need"
-        room.resize("b", 0)
+        reservation.resize("b", 0)
         await turns()
         assert log == ["next"]
     leave.set()
@@ -103,8 +103,8 @@ async def test_an_announced_size_makes_room_for_others_before_the_bytes_are_in(m
 
 async def test_whoever_stops_waiting_holds_up_nobody_and_takes_nothing(memory: ImageMemory) -> None:
     log, leave = list[str](), asyncio.Event()
-    async with memory.room(["a"]) as room:
-        await room.enter()
+    async with memory.reserve(["a"]) as reservation:
+        await reservation.acquire()
         gone = asyncio.create_task(use(memory, "gone", log, leave, 4))
         await turns()
         next_one = asyncio.create_task(use(memory, "next", log, leave))
@@ -119,54 +119,54 @@ async def test_whoever_stops_waiting_holds_up_nobody_and_takes_nothing(memory: I
 
 async def test_an_image_that_was_put_off_is_recalled_once_and_counts_meanwhile(memory: ImageMemory) -> None:
     made = image(MIB)
-    async with memory.room(["a"]) as room:
-        await room.enter()
-        assert room.recall("a") is None
-        room.resize("a", MIB)
-        room.put_off("a", made, 0.0)
+    async with memory.reserve(["a"]) as reservation:
+        await reservation.acquire()
+        assert reservation.recall("a") is None
+        reservation.resize("a", MIB)
+        reservation.keep("a", made, 0.0)
     assert memory.bytes_held == MIB
-    async with memory.room(["a"]) as room:
-        await room.enter()
-        assert (room.recall("a"), room.recall("a")) == (made, None)
+    async with memory.reserve(["a"]) as reservation:
+        await reservation.acquire()
+        assert (reservation.recall("a"), reservation.recall("a")) == (made, None)
         assert memory.bytes_held == MIB
     assert memory.bytes_held == 0
 
 
 async def test_those_that_were_put_off_give_way_to_downloads_oldest_first(memory: ImageMemory) -> None:
-    async with memory.room("abc") as room:
-        await room.enter()
+    async with memory.reserve("abc") as reservation:
+        await reservation.acquire()
         for key in "abc":
-            room.put_off(key, image(MIB), 0.0)
-    async with memory.room("wxyz") as full:
-        await full.enter()
+            reservation.keep(key, image(MIB), 0.0)
+    async with memory.reserve("wxyz") as full:
+        await full.acquire()
         assert memory.bytes_held == BUDGET, "nothing is left of them"
         full.resize("w", MIB)
-        full.put_off("w", image(2 * MIB), 0.0)
+        full.keep("w", image(2 * MIB), 0.0)
         full.resize("x", IMAGE_BYTES_MAX - 3 * MIB)
-        full.put_off("y", image(IMAGE_BYTES_MAX), 0.0)
+        full.keep("y", image(IMAGE_BYTES_MAX), 0.0)
         assert memory.bytes_held <= BUDGET
-    async with memory.room("wy") as room:
-        await room.enter()
-        assert [room.recall(key) is None for key in "wy"] == [False, False]
+    async with memory.reserve("wy") as reservation:
+        await reservation.acquire()
+        assert [reservation.recall(key) is None for key in "wy"] == [False, False]
 
 
 async def test_one_that_nobody_asks_for_again_is_forgotten(memory: ImageMemory) -> None:
     for key, now in (("a", 0.0), ("b", KEEP_SECONDS)):
-        async with memory.room(key) as room:
-            await room.enter()
-            room.put_off(key, image(MIB), now)
+        async with memory.reserve(key) as reservation:
+            await reservation.acquire()
+            reservation.keep(key, image(MIB), now)
     memory.forget_stale(KEEP_SECONDS + 1)
     assert memory.bytes_held == MIB
 
 
 async def test_one_that_was_too_large_to_be_fetched_takes_nothing_and_is_recalled(memory: ImageMemory) -> None:
-    async with memory.room("a") as room:
-        await room.enter()
-        room.put_off("a", OversizedImage(), 0.0)
+    async with memory.reserve("a") as reservation:
+        await reservation.acquire()
+        reservation.keep("a", OversizedImage(), 0.0)
     assert memory.bytes_held == 0
-    async with memory.room("a") as room:
-        await room.enter()
-        assert room.recall("a") == OversizedImage()
+    async with memory.reserve("a") as reservation:
+        await reservation.acquire()
+        assert reservation.recall("a") == OversizedImage()
 
 
 # ---- re-encoding -------------------------------------------------------------------------------------------------
@@ -179,8 +179,8 @@ async def test_re_encoding_waits_for_bytes_of_those_who_go_on_and_comes_before_t
     rest.set()
 
     async def reencode() -> None:
-        async with memory.room(["a"]) as room:
-            await room.enter()
+        async with memory.reserve(["a"]) as reservation:
+            await reservation.acquire()
             async with memory.reencoding(2 * IMAGE_BYTES_MAX):
                 log.append("re-encoding")
                 assert memory.bytes_held <= BUDGET
@@ -203,8 +203,8 @@ async def test_re_encodings_that_alone_need_more_than_the_budget_go_one_after_an
 
     async def reencode(name: int) -> None:
         nonlocal at_once, most
-        async with memory.room([str(name)]) as room:
-            await room.enter()
+        async with memory.reserve([str(name)]) as reservation:
+            await reservation.acquire()
             async with memory.reencoding(10 * BUDGET):
                 at_once += 1
                 most = max(most, at_once)
@@ -222,13 +222,13 @@ async def test_re_encoding_waits_for_nobody_for_ever() -> None:
     done = asyncio.Event()
 
     async def reencode() -> None:
-        async with memory.room(["a"]) as room:
-            await room.enter()
+        async with memory.reserve(["a"]) as reservation:
+            await reservation.acquire()
             async with memory.reencoding(BUDGET):
                 done.set()
 
-    async with asyncio.timeout(30), memory.room(["b"]) as waits_for_its_card:
-        await waits_for_its_card.enter()
+    async with asyncio.timeout(30), memory.reserve(["b"]) as waits_for_its_card:
+        await waits_for_its_card.acquire()
         encoding = asyncio.create_task(reencode())
         await done.wait()
         await encoding
@@ -244,18 +244,18 @@ async def test_whatever_comes_in_whatever_order_the_budget_holds_and_everybody_c
     async def step(name: int) -> None:
         keys = [f"{name % 7}-{number}" for number in range(dice.randint(1, 4))]
         alone = len(keys) * IMAGE_BYTES_MAX > budget
-        async with memory.room(keys) as room:
+        async with memory.reserve(keys) as reservation:
             for key in keys:
-                await room.enter()
+                await reservation.acquire()
                 assert memory.bytes_held <= budget or alone
-                found = room.recall(key) or image(dice.randint(0, 100))
+                found = reservation.recall(key) or image(dice.randint(0, 100))
                 await asyncio.sleep(0)
-                room.resize(key, len(found.data))  # type: ignore[union-attr]
+                reservation.resize(key, len(found.data))  # type: ignore[union-attr]
                 if dice.random() < 0.3:
                     async with memory.reencoding(dice.randint(0, 2 * budget)):
                         await asyncio.sleep(0)
                 if dice.random() < 0.3:
-                    room.put_off(key, found, 0.0)
+                    reservation.keep(key, found, 0.0)
 
     async with asyncio.timeout(30):
         tasks = [asyncio.create_task(step(name)) for name in range(40)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from generations.archive import Page
+from generations.history import Page
 from generations.model import Generation, Image, Origin, Request, State
 from tests.doubles import START_MS, ManualClock
 from ui.delivery.image_urls import FETCH_SECONDS, Seen, Thumbnails

@@ -149,8 +149,8 @@ def test_a_generation_is_finished_when_nothing_holds_credits_any_more() -> None:
 
 def test_a_card_owes_news_until_the_newest_is_shown() -> None:
     made = replace(generation(State.CANCELLED), revision=2, published_revision=1)
-    assert made.unshown
-    assert not replace(made, published_revision=2).unshown
+    assert made.is_unpublished
+    assert not replace(made, published_revision=2).is_unpublished
 
 
 def test_the_ledger_knows_an_image_by_generation_and_position() -> None:

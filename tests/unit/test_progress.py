@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from generations.model import Generation, Image, Line, Origin, Painting, Progress, Request, State
+from generations.model import Estimate, Generation, Image, Line, Origin, Progress, Request, State
 from generations.poll_schedule import PollSchedule
 from generations.worker.progress import SHARE_MAX, progress_of
 from qwen.models import Size
@@ -33,8 +33,8 @@ def test_without_experience_nothing_is_promised() -> None:
     progress = progress_of(
         generation(State.RUNNING, age_seconds=9), None, PollSchedule(), now_ms=NOW_MS, slots=5, in_flight=1
     )
-    assert progress.painting is not None
-    assert (progress.painting.share, progress.painting.usual_seconds, progress.painting.ready_at_ms) == (
+    assert progress.estimate is not None
+    assert (progress.estimate.share, progress.estimate.usual_seconds, progress.estimate.ready_at_ms) == (
         None,
         None,
         None,
@@ -48,7 +48,7 @@ def test_the_bar_follows_past_images_and_never_claims_to_be_full() -> None:
         )
         for age in (0, 5, 10, 15, 600)
     ]
-    values = [progress.painting.share or 0.0 for progress in shares if progress.painting]
+    values = [progress.estimate.share or 0.0 for progress in shares if progress.estimate]
     assert values == sorted(values)
     assert values[-1] == SHARE_MAX
 
@@ -57,9 +57,9 @@ def test_past_the_usual_time_it_says_so_and_promises_no_moment() -> None:
     late = progress_of(
         generation(State.RUNNING, age_seconds=40), None, schedule_of(15), now_ms=NOW_MS, slots=5, in_flight=1
     )
-    assert late.painting is not None
-    assert late.painting.overdue
-    assert late.painting.ready_at_ms is None
+    assert late.estimate is not None
+    assert late.estimate.overdue
+    assert late.estimate.ready_at_ms is None
 
 
 def test_a_moment_that_has_passed_is_not_promised_any_more() -> None:
@@ -69,16 +69,16 @@ def test_a_moment_that_has_passed_is_not_promised_any_more() -> None:
         )
         for age in (10, 16)
     )
-    assert soon.painting is not None and soon.painting.ready_at_ms is not None
-    assert past.painting is not None and past.painting.ready_at_ms is None and not past.painting.overdue
+    assert soon.estimate is not None and soon.estimate.ready_at_ms is not None
+    assert past.estimate is not None and past.estimate.ready_at_ms is None and not past.estimate.overdue
 
 
 def test_a_service_that_does_not_answer_is_called_slow() -> None:
     progress = progress_of(
         generation(State.RUNNING, failures=2), None, PollSchedule(), now_ms=NOW_MS, slots=5, in_flight=1
     )
-    assert progress.painting is not None
-    assert progress.painting.service_slow
+    assert progress.estimate is not None
+    assert progress.estimate.service_slow
 
 
 def test_a_place_in_line_comes_with_a_time_once_images_were_seen() -> None:
@@ -127,15 +127,15 @@ def seen(now: Generation, *, in_flight: int = 1, line: Line | None = None, secon
 
 def test_everything_that_is_known_of_an_image_on_its_way_is_told() -> None:
     begun_at_ms = NOW_MS - 5500
-    painting = seen(generation(State.RUNNING, age_seconds=5.5)).painting
-    assert painting == Painting(begun_at_ms, 5.5 / (15.0 * 1.1), (15, 16), begun_at_ms + 15_000)
-    assert seen(generation(State.RUNNING)).painting == Painting(NOW_MS, 0.0, (15, 16), NOW_MS + 15_000)
+    estimate = seen(generation(State.RUNNING, age_seconds=5.5)).estimate
+    assert estimate == Estimate(begun_at_ms, 5.5 / (15.0 * 1.1), (15, 16), begun_at_ms + 15_000)
+    assert seen(generation(State.RUNNING)).estimate == Estimate(NOW_MS, 0.0, (15, 16), NOW_MS + 15_000)
 
 
 def test_a_moment_is_promised_until_it_has_come_and_an_image_is_late_after_the_slowest_have_come() -> None:
-    on_time = seen(generation(State.RUNNING, age_seconds=15)).painting
+    on_time = seen(generation(State.RUNNING, age_seconds=15)).estimate
     assert on_time is not None and on_time.ready_at_ms is None and not on_time.overdue
-    lates = [seen(generation(State.RUNNING, age_seconds=age)).painting for age in (20, 20.1)]
+    lates = [seen(generation(State.RUNNING, age_seconds=age)).estimate for age in (20, 20.1)]
     assert [late.overdue for late in lates if late is not None] == [False, True]
 
 

@@ -48,10 +48,6 @@ def test_the_four_statuses_of_the_document_are_read_in_any_case(written: str) ->
     assert parse_status(f" {written.lower()} ") == TaskStatus(written)
 
 
-def test_only_success_and_failed_are_final() -> None:
-    assert {status for status in TaskStatus if status.is_final} == {TaskStatus.SUCCESS, TaskStatus.FAILED}
-
-
 @given(st.none() | st.integers() | st.text() | st.lists(st.text()))
 def test_any_other_status_is_unknown_and_never_raises(written: object) -> None:
     known = isinstance(written, str) and written.strip().upper() in TaskStatus.__members__

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from credits.model import Balance, Entry, EntryKind
-from generations.archive import Page
-from generations.model import CardLink, Ending, Generation, Image, Line, Origin, Painting, Progress, Request, State
+from generations.history import Page
+from generations.model import CardLink, Ending, Estimate, Generation, Image, Line, Origin, Progress, Request, State
 from generations.privacy import Holdings, Tally
 from generations.service import Statement
 from qwen.images import DownloadedImage
@@ -58,7 +58,7 @@ def card_of(prompt: str, state: State, *, linked: bool = False, brief: bool = Fa
         for position in range(4)
     )
     made = Generation(ID, Request(prompt, format=OutputFormat.PNG, count=4), ORIGIN, 1, images, message_id=ID)
-    progress = Progress(Line(3, 0, 3, 1, 40), Painting(0, 0.5, (12, 18), None))
+    progress = Progress(Line(3, 0, 3, 1, 40), Estimate(0, 0.5, (12, 18), None))
     urls = {position: "https://x.example/" + "画" * 200 + "a" * 400 for position in range(4)} if linked else {}
     uploads = {} if linked else {position: DownloadedImage(b"x", OutputFormat.PNG, 1, 1) for position in (0, 3)}
     kept = {} if linked else {position: KeptAttachment(ID, f"a-{position}.png") for position in (1, 2)}

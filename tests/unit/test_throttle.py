@@ -38,7 +38,7 @@ def test_a_normal_answer_forgets_earlier_refusals() -> None:
     pause = Pause()
     for turn in range(6):
         pause.refused(100.0 * turn, None, jitter=1.0)
-    pause.answered(5000.0)
+    pause.succeeded(5000.0)
     assert pause.refused(5001.0, None, jitter=1.0) == 10.0
 
 
@@ -62,10 +62,10 @@ def test_a_refused_poll_without_a_named_wait_pauses_everything_and_says_nothing_
 def test_a_refused_post_without_a_named_wait_pauses_posts_alone_since_only_polls_tell_when_a_task_has_ended() -> None:
     throttle = Throttle(20)
     throttle.post_refused(100.0, None, jitter=1.0)
-    throttle.poll_answered(103.0)
+    throttle.poll_succeeded(103.0)
     assert (throttle.wait_seconds(104.0), throttle.post_wait_seconds(104.0)) == (0.0, 6.0)
     assert throttle.post_refused(111.0, None, jitter=1.0) == 15.0, "polls that are answered shorten no pause of POSTs"
-    throttle.post_answered(200.0)
+    throttle.post_succeeded(200.0)
     assert throttle.post_refused(201.0, None, jitter=1.0) == 10.0
 
 
@@ -240,7 +240,7 @@ def test_a_wave_ends_when_its_pause_does() -> None:
     pause = Pause()
     assert pause.refused(50.0, None, jitter=0.5) == 7.5
     assert pause.refused(57.5, None, jitter=0.5) == 10.0
-    pause.answered(67.5)
+    pause.succeeded(67.5)
     assert pause.refused(67.5, None, jitter=1.0) == 10.0, "the first again"
 
 

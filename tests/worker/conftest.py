@@ -54,7 +54,7 @@ class Workshop:
         core = build_core(self.settings(), resources, ImageMemory(), self.wall, self.bell, None)
         self.ledger, self.generations = core.ledger, core.generations
         self.context, self.worker = core.context, core.worker
-        self.archive, self.privacy = core.archive, core.privacy
+        self.history, self.privacy = core.history, core.privacy
 
     def settings(self) -> Settings:
         return make_settings(
@@ -77,7 +77,7 @@ class Workshop:
         request = Request(prompt="a lighthouse in a storm", seed=42, count=count)
         generation = await self.generations.request(request, origin)
         if answered:
-            await self.generations.answered(generation.id, 777)
+            await self.generations.confirm_card(generation.id, 777)
         return generation.id
 
     async def pass_time(self, seconds: float, *, stride: float = 1.0) -> None:

@@ -49,11 +49,11 @@ class Uploads(Wall):
 
     warehouse: Warehouse = field(default_factory=Warehouse)
 
-    async def show(
+    async def publish(
         self, generation: Generation, progress: Progress, image_files: Mapping[int, DownloadedImage]
     ) -> DeliveryResult:
         await asyncio.sleep(0)
-        shown = await super().show(generation, progress, image_files)
+        shown = await super().publish(generation, progress, image_files)
         self.warehouse.bytes_now -= len(LARGE.data) * len(image_files)
         return shown
 

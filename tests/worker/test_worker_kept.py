@@ -8,7 +8,7 @@ import random
 import pytest
 
 from generations.delivery_result import Place
-from generations.lost_images import GONE_CHECKS
+from generations.finished_images import GONE_CHECKS
 from generations.model import Ending, State
 from generations.privacy import Privacy
 from generations.worker.kept_images import (
@@ -91,7 +91,7 @@ async def test_a_dead_link_is_refunded_once_without_a_press_and_the_card_is_told
     await workshop.pass_time(4 * HOUR, stride=60)
     generation = await workshop.load(generation_id)
     assert (generation.images[0].state, generation.images[0].ending) == (State.FAILED, Ending.IMAGE_LOST)
-    assert workshop.wall.last_states() == [State.FAILED] and not generation.unshown
+    assert workshop.wall.last_states() == [State.FAILED] and not generation.is_unpublished
     assert len(workshop.shelf.downloads) == GONE_CHECKS
     await workshop.pass_time(2 * DAY, stride=3600)
     assert await settled(workshop) == {"hold": 1, "refund": 1, "settle": 1}

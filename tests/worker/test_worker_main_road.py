@@ -64,7 +64,7 @@ async def test_progress_is_shown_while_it_is_made_and_never_after_the_end(worksh
     await workshop.worker.step()
     await workshop.pass_time(16)
     assert [generation.images[0].state for generation, _ in workshop.wall.progress] == [State.RUNNING] * 3
-    assert workshop.wall.progress[0][1].painting is not None
+    assert workshop.wall.progress[0][1].estimate is not None
     assert workshop.wall.last_states() == [State.SUCCEEDED]
 
 
@@ -149,14 +149,14 @@ async def test_a_card_that_owes_news_after_its_image_arrived_or_is_kept_is_shown
     workshop: Workshop, place: Place, state: State
 ) -> None:
     generation_id = await workshop.imagine()
-    workshop.wall.places = [DeliveryResult(place, owed_seconds=20.0)]
+    workshop.wall.places = [DeliveryResult(place, card_retry_seconds=20.0)]
     await workshop.worker.step()
     await workshop.pass_time(8)
     assert await workshop.states(generation_id) == [state]
     assert len(workshop.wall.shows) == 1
     await workshop.pass_time(30)
     assert [len(image_files) for _, image_files in workshop.wall.shows] == [1, 0]
-    assert not (await workshop.load(generation_id)).unshown
+    assert not (await workshop.load(generation_id)).is_unpublished
 
 
 async def test_a_card_owes_news_also_when_it_was_up_to_date_before(workshop: Workshop) -> None:
@@ -167,7 +167,7 @@ async def test_a_card_owes_news_also_when_it_was_up_to_date_before(workshop: Wor
     seen = await workshop.load(generation_id)
     async with workshop.database.transaction() as tx:  # a sister image's news has told all there was to tell
         await records.mark_published(tx, generation_id, seen.fence, seen.revision, message_id=None, channel_id=None)
-    workshop.wall.places = [DeliveryResult(Place.CHANNEL, owed_seconds=20.0)]
+    workshop.wall.places = [DeliveryResult(Place.CHANNEL, card_retry_seconds=20.0)]
     await workshop.pass_time(60)
     assert await workshop.states(generation_id) == [State.DELIVERED]
     assert [len(image_files) for _, image_files in workshop.wall.shows] == [1, 0]

@@ -164,7 +164,7 @@ class SleepyWall(Wall):
     workshop: Workshop | None = None
     attachment_ids: list[list[int]] = field(default_factory=list)  # the positions on the card after each show
 
-    async def show(
+    async def publish(
         self, generation: Generation, progress: Progress, image_files: Mapping[int, DownloadedImage]
     ) -> DeliveryResult:
         if self.workshop is not None:
@@ -172,7 +172,7 @@ class SleepyWall(Wall):
             workshop.restart()
             workshop.clock.jump(30)  # past the lease, without waking its renewal
             await workshop.pass_time(20)
-        shown = await super().show(generation, progress, image_files)
+        shown = await super().publish(generation, progress, image_files)
         self.attachment_ids.append(sorted(generation.attachment_ids.keys() | shown.attachments.keys()))
         return shown
 
@@ -209,5 +209,5 @@ async def test_a_request_that_was_undone_and_has_no_card_owes_nobody_anything(wo
     await workshop.generations.abandon(generation_id, card=True)
     workshop.wall.finds = [None]
     await workshop.pass_time(60)
-    assert not (await workshop.load(generation_id)).unshown
+    assert not (await workshop.load(generation_id)).is_unpublished
     assert workshop.wall.finds == [] and workshop.wall.shows == []

@@ -29,7 +29,7 @@ class Horn:
     die_before: bool = False
     die_after: bool = False
 
-    async def arrived(self, generation: Generation) -> None:
+    async def handle_finished(self, generation: Generation) -> None:
         if self.die_before:
             raise Killed
         decided = await self.decisions.decide(generation)

@@ -119,7 +119,7 @@ class DiscordDelivery:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._draining = False
 
-    def show_progress(self, generation: Generation, progress: Progress) -> None:
+    def publish_progress(self, generation: Generation, progress: Progress) -> None:
         """Show how it goes, some time soon. Never waits, never raises; a newer one replaces it."""
         card = self._card(generation.id)
         if self._draining or generation.message_id is None or not card.takes(generation):
@@ -128,7 +128,7 @@ class DiscordDelivery:
         card.wake()
         self._see_to(card)
 
-    async def show(
+    async def publish(
         self, generation: Generation, progress: Progress, image_files: Mapping[int, FoundImage]
     ) -> DeliveryResult:
         """Show news, before any progress that waits. Goes on to its end even when the caller is cancelled.
@@ -206,7 +206,7 @@ class DiscordDelivery:
                     raise LostClaim(generation.id)
                 card.revision = max(card.revision, generation.revision)
                 card.sent = None
-                result = await self._fallback.show(card.memory, generation, progress, image_files)
+                result = await self._fallback.publish(card.memory, generation, progress, image_files)
                 card.edited_at = self._clock.monotonic()
                 card.over = card.over or generation.finished
                 card.delays = 0

@@ -57,7 +57,7 @@ class Fallback:
         self._fitter = sizing
         self._buttons = buttons
 
-    async def show(
+    async def publish(
         self, memory: Memory, generation: Generation, progress: Progress, image_files: Mapping[int, FoundImage]
     ) -> DeliveryResult:
         """Bring the card, and the *images* above all, to the person. Raises DeliveryDelayed.
@@ -233,7 +233,7 @@ class Fallback:
             memory.note_uploads(payload, message)
             return DeliveryResult(Place.CARD, message.id, _channel_of(message, generation))
         if not image_files and not (memory.archived and generation.finished):
-            return DeliveryResult(Place.NOWHERE, owed_seconds=memory.seconds_to_reopening())
+            return DeliveryResult(Place.NOWHERE, card_retry_seconds=memory.seconds_to_reopening())
         return await self._post(memory, payload, payload.on_new_message(image_files), refused=refused)
 
     async def _post(self, memory: Memory, card: Payload, separate: Payload, *, refused: bool) -> DeliveryResult:
@@ -261,8 +261,8 @@ class Fallback:
                     return _moved(memory, separate, place, outcome, plain=plain)
                 if outcome is not Verdict.REFUSED:
                     break  # the place is closed: another form would not help
-        owed_seconds = await self._say_kept(memory, card) if refused else memory.seconds_to_reopening()
-        return DeliveryResult(Place.NOWHERE, owed_seconds=owed_seconds)
+        card_retry_seconds = await self._say_kept(memory, card) if refused else memory.seconds_to_reopening()
+        return DeliveryResult(Place.NOWHERE, card_retry_seconds=card_retry_seconds)
 
     async def _try_post(
         self, memory: Memory, place: Place, open_channel: OpenChannel, payload: Payload, *, plain: bool
@@ -295,7 +295,7 @@ class Fallback:
             if await self.edit(memory, card) is None:
                 return None
         except DeliveryDelayed as delayed:
-            result = replace(result, owed_seconds=delayed.retry_after_seconds)
+            result = replace(result, card_retry_seconds=delayed.retry_after_seconds)
         memory.separate |= card.separate
         return result
 

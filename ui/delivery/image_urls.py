@@ -17,8 +17,8 @@ import discord
 
 from discord_api.errors import NO_ANSWER, UNKNOWN_MESSAGE
 from discord_api.errors import asking as asking_discord
-from generations.archive import Page
 from generations.clock import Clock, done_within
+from generations.history import Page
 from generations.model import CardLink, Generation, State
 
 log = logging.getLogger("qwen_imagine.history")

@@ -43,7 +43,7 @@ class CardPings:
         self._token_only = token_only or TokenOnlyChannels(clock)
         self._sending: set[asyncio.Task[None]] = set()
 
-    async def arrived(self, generation: Generation) -> None:
+    async def handle_finished(self, generation: Generation) -> None:
         """Decide whether to ping, and set it going. Never waits for Discord."""
         decided = await self._decisions.decide(generation)
         if decided is None:

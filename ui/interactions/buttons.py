@@ -1,7 +1,7 @@
-"""The buttons on a card. They are found by their custom_id alone, so they work for ever, also after a restart.
+"""The buttons under a card. They work without end, also after a restart: discord.py finds them by their custom_id.
 
-A custom_id is "imagine:<action>:<generation id>" and nothing else; what a button needs is loaded when it is pressed.
-Must not know the database. A button's errors are answered from the same table as a command's.
+A custom_id is "imagine:<action>:<generation id>"; everything else is loaded when the button is pressed.
+Must not know the database.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from ui.interactions.responses import DEFER_AFTER_SECONDS
 from ui.texts import buttons as texts_buttons
 from ui.views.cards_details import build_details
 
-ID_MAX = 2**63 - 1  # what the database can hold; Discord's snowflakes stay below
-FORM_TIMEOUT_SECONDS = 2.0  # a form can't follow a "thinking…", and Discord waits three seconds
+ID_MAX = 2**63 - 1  # the database holds no larger one; Discord's snowflakes are smaller
+FORM_TIMEOUT_SECONDS = 2.0  # a form can't follow a "thinking…"; Discord waits three seconds
 
 
 class CardButton(InteractionItem, ui.DynamicItem[ui.Button[Any]], template=r"imagine:[a-z]+:[0-9]{1,20}"):
@@ -51,19 +51,19 @@ class CardButton(InteractionItem, ui.DynamicItem[ui.Button[Any]], template=r"ima
         return cls(int(match["id"]))
 
     async def find(self, interaction: discord.Interaction[ImagineClient]) -> Generation:
-        """The generation that the button is about. Raises NotThere."""
+        """Load the generation of this button. Raises NotThere."""
         if self.generation_id > ID_MAX:
             raise NotThere
         return await interaction.client.services.generations.find(self.generation_id, user_id=interaction.user.id)
 
 
 class CancelButton(CardButton, template=r"imagine:cancel:(?P<id>[0-9]{1,20})"):
-    """Takes every image of a generation that still waits out of the line; its credits go back."""
+    """Cancels every image of a generation that still waits; its credits are returned."""
 
     action, label = "cancel", texts_buttons.CANCEL
 
     async def respond(self, interaction: discord.Interaction[ImagineClient]) -> None:
-        """Cancel, and leave showing it to the worker: it owns the card.
+        """Cancel. The worker edits the card.
 
         Raises NotYours and NotCancellable, with nothing changed.
         """
@@ -80,16 +80,16 @@ class CancelButton(CardButton, template=r"imagine:cancel:(?P<id>[0-9]{1,20})"):
             )
         )
         if not await done_within(cancelling, DEFER_AFTER_SECONDS, services.clock):
-            with trying(interaction.client):  # too late to be answered, not too late to cancel
+            with trying(interaction.client):  # too late for a response, not too late to cancel
                 await interaction.response.defer()
         await cancelling
         if not interaction.response.is_done():
-            with trying(interaction.client):  # it is cancelled, and its card will say so
+            with trying(interaction.client):  # it is cancelled, and the worker edits its card
                 await interaction.response.defer()
 
 
 class AgainButton(CardButton, template=r"imagine:again:(?P<id>[0-9]{1,20})"):
-    """The same prompt and options with a new seed, on the credits of whoever presses."""
+    """Makes a request with the same prompt and options and a new seed, paid by whoever presses."""
 
     action, label = "again", texts_buttons.AGAIN
 
@@ -104,7 +104,7 @@ class AgainButton(CardButton, template=r"imagine:again:(?P<id>[0-9]{1,20})"):
 
 
 class EditButton(CardButton, template=r"imagine:edit:(?P<id>[0-9]{1,20})"):
-    """Opens the form with everything filled in; what is sent there is paid by whoever sends it."""
+    """Opens the form with the options of this generation."""
 
     action, label = "edit", texts_buttons.EDIT
 
@@ -117,7 +117,7 @@ class EditButton(CardButton, template=r"imagine:edit:(?P<id>[0-9]{1,20})"):
 
 
 class DetailsButton(CardButton, template=r"imagine:details:(?P<id>[0-9]{1,20})"):
-    """Shows privately what the card leaves out."""
+    """Sends privately what the card leaves out."""
 
     action, label = "details", texts_buttons.DETAILS
 
@@ -141,7 +141,7 @@ class DetailsButton(CardButton, template=r"imagine:details:(?P<id>[0-9]{1,20})")
 
 
 class DeleteButton(CardButton, template=r"imagine:delete:(?P<id>[0-9]{1,20})"):
-    """Asks the requester, or somebody with Manage Messages where the card stands, whether it may go."""
+    """Asks the requester, or somebody with Manage Messages in the card's channel, whether to delete the card."""
 
     action, label = "delete", texts_buttons.DELETE
 
@@ -152,7 +152,7 @@ class DeleteButton(CardButton, template=r"imagine:delete:(?P<id>[0-9]{1,20})"):
 
 
 class RemoveButton(CardButton, template=r"imagine:remove:(?P<id>[0-9]{1,20})"):
-    """The yes to what Delete asked."""
+    """Confirms the deletion."""
 
     action, label, style = "remove", texts_buttons.DELETE, discord.ButtonStyle.danger
 
@@ -161,7 +161,7 @@ class RemoveButton(CardButton, template=r"imagine:remove:(?P<id>[0-9]{1,20})"):
 
 
 class KeepButton(CardButton, template=r"imagine:keep:(?P<id>[0-9]{1,20})"):
-    """The no to what Delete asked."""
+    """Declines the deletion."""
 
     action, label = "keep", texts_buttons.KEEP
 
@@ -170,7 +170,7 @@ class KeepButton(CardButton, template=r"imagine:keep:(?P<id>[0-9]{1,20})"):
 
 
 def confirmation_buttons(generation_id: int) -> ui.ActionRow[Any]:
-    """Delete and Keep, for the private question; new ones each time (a view may be sent only once)."""
+    """Build Delete and Keep for the private question, new each time: a view may be sent only once."""
     row: ui.ActionRow[Any] = ui.ActionRow()
     return row.add_item(RemoveButton(generation_id)).add_item(KeepButton(generation_id))
 
@@ -179,7 +179,7 @@ def _is_private(interaction: discord.Interaction[Any]) -> bool:
     return interaction.message is not None and interaction.message.flags.ephemeral
 
 
-# For Client.add_dynamic_items: every button that may stand on a card.
+# For Client.add_dynamic_items: every button under a card.
 DYNAMIC_ITEMS: tuple[type[CardButton], ...] = (
     CancelButton,
     AgainButton,
@@ -190,12 +190,12 @@ DYNAMIC_ITEMS: tuple[type[CardButton], ...] = (
     KeepButton,
 )
 
-# What the same prompt would meet again.
+# Endings that the same prompt would have again.
 _REFUSALS = frozenset({Ending.DECLINED, Ending.PROMPT_REFUSED})
 
 
 def card_buttons(generation: Generation) -> list[ui.Item[Any]]:
-    """The buttons under a card: Cancel while something waits; once all has come to an end, what can be done with it."""
+    """Build the buttons under a card: Cancel while an image waits; the others once all images have ended."""
     if generation.cancellable:
         return [CancelButton(generation.id)]
     if not generation.finished:

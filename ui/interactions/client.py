@@ -13,8 +13,8 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from generations.archive import Archive
 from generations.clock import Clock
+from generations.history import History
 from generations.privacy import Privacy
 from generations.service import Generations
 from generations.token_only_channels import TokenOnlyChannels
@@ -35,7 +35,7 @@ class InteractionServices:
     clock: Clock
     rng: random.Random
     generations: Generations
-    archive: Archive
+    history: History
     people: People
     privacy: Privacy
     token_only: TokenOnlyChannels

@@ -1,4 +1,4 @@
-"""Exception to sentence: the one table, used by the command tree and by the buttons, and the private answer itself.
+"""Turn exceptions into sentences, by one table, and send those privately: for commands, buttons and forms.
 
 Must not show an exception's own text to anybody, and must not log what a person typed or an interaction's token.
 """
@@ -27,7 +27,7 @@ UNKNOWN_INTERACTION = 10062  # Discord docs: Opcodes and Status Codes, "JSON"; s
 UNKNOWN_WEBHOOK = 10015
 ALREADY_ACKNOWLEDGED = 40060
 _DEFERRED_PRIVATELY = "deferred privately"  # in Interaction.extras; so is the next
-_TOLD = "told privately"
+_RESPONDED_PRIVATELY = "responded privately"
 
 
 class Refusal(app_commands.AppCommandError):
@@ -35,15 +35,15 @@ class Refusal(app_commands.AppCommandError):
 
 
 class RequestFailed(app_commands.AppCommandError):
-    """A fault of ours while a request was taken on. *nothing_held*: whether it is sure that no credits are held."""
+    """A fault of the bot while it accepted a request. *nothing_held*: whether it is sure that no credits are held."""
 
     def __init__(self, *, nothing_held: bool) -> None:
-        super().__init__("the request could not be taken on")
+        super().__init__("the request could not be accepted")
         self.nothing_held = nothing_held
 
 
 class CardRefused(RequestFailed):
-    """Discord would not take the card, so the request was undone."""
+    """Discord refused the card, so the request was undone."""
 
 
 def _request_failed(error: RequestFailed, reference: int) -> str:
@@ -66,7 +66,7 @@ def _insufficient_credits(error: InsufficientCredits, _: int) -> str:
     )
 
 
-# Each function gets an error of its key's class and the reference, and gives the whole sentence.
+# Each function takes an error of its key's class and the reference, and returns the whole sentence.
 SENTENCES: Mapping[type[BaseException], Callable[[Any, int], str]] = {
     Refusal: lambda error, _: str(error),
     RequestFailed: _request_failed,
@@ -94,7 +94,7 @@ SENTENCES: Mapping[type[BaseException], Callable[[Any, int], str]] = {
 
 
 def sentence_for(error: BaseException, reference: int) -> str | None:
-    """The sentence for *error*, found by its class or the nearest base that has one. None: a fault of ours."""
+    """Return the sentence for *error*, by its class or the nearest base that has one. None: a fault of the bot."""
     for kind in type(error).__mro__:
         if kind in SENTENCES:
             return SENTENCES[kind](error, reference)
@@ -102,10 +102,10 @@ def sentence_for(error: BaseException, reference: int) -> str | None:
 
 
 async def respond_to_error(interaction: discord.Interaction, error: BaseException) -> None:
-    """Tell the person, privately, what stood in the way; log what is a fault of ours under the interaction's id."""
+    """Send the person the sentence for *error*, privately. Log a fault of the bot with the interaction's id."""
     cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
     if isinstance(cause, discord.HTTPException) and is_unanswerable(cause):
-        log.info("interaction %s: Discord takes no answer any more (%s)", interaction.id, cause.code)
+        log.info("interaction %s: Discord takes no response any more (%s)", interaction.id, cause.code)
         return
     sentence = sentence_for(cause, interaction.id)
     if sentence is None or isinstance(cause, RequestFailed):
@@ -113,35 +113,35 @@ async def respond_to_error(interaction: discord.Interaction, error: BaseExceptio
     await respond_privately(interaction, sentence or texts.failed(interaction.id))
 
 
-async def handle_errors(interaction: discord.Interaction, doing: Awaitable[None]) -> bool:
-    """Do something for *interaction* and answer whatever goes wrong: for what discord.py itself would only log.
+async def handle_errors(interaction: discord.Interaction, work: Awaitable[None]) -> bool:
+    """Await *work*, and send the person a sentence if it raises. Return whether it did not raise.
 
-    Whether it was done.
+    For buttons and forms, whose exceptions discord.py itself would only log.
     """
     try:
-        await doing
+        await work
         return True
-    except Exception as error:  # noqa: BLE001 - this is where a fault becomes an answer; nothing is above it
+    except Exception as error:  # noqa: BLE001 - the last place where a fault can become a sentence
         await respond_to_error(interaction, error)
         return False
 
 
 async def respond_privately(interaction: discord.Interaction, sentence: str) -> None:
-    """Say *sentence* to the person alone, whatever was answered before. Never raises: there is nobody left to tell."""
+    """Send *sentence* to the person alone, whatever was sent before. Never raises."""
     try:
         await _send_privately(interaction, sentence)
-    except Exception as error:  # noqa: BLE001 - an error's own answer failing must not raise a second error
-        log.info("interaction %s could not be answered: %s", interaction.id, described(error))
+    except Exception as error:  # noqa: BLE001 - a failure to report an error must not raise a second one
+        log.info("interaction %s could not be responded to: %s", interaction.id, described(error))
 
 
 async def defer(interaction: discord.Interaction, *, private: bool) -> discord.InteractionCallbackResponse[Any] | None:
-    """Show "thinking…" for now, to all or to the person alone; an error's answer must know which."""
+    """Show "thinking…", to all or to the person alone, and note which: a sentence about an error depends on it."""
     interaction.extras[_DEFERRED_PRIVATELY] = private
     return await interaction.response.defer(ephemeral=private, thinking=True)
 
 
 async def _send_privately(interaction: discord.Interaction, sentence: str) -> None:
-    already, interaction.extras[_TOLD] = _TOLD in interaction.extras, True
+    already, interaction.extras[_RESPONDED_PRIVATELY] = _RESPONDED_PRIVATELY in interaction.extras, True
     if not interaction.response.is_done():
         await interaction.response.send_message(sentence, ephemeral=True, allowed_mentions=NOBODY)
     elif already or interaction.response.type is not discord.InteractionResponseType.deferred_channel_message:
@@ -153,13 +153,13 @@ async def _send_privately(interaction: discord.Interaction, sentence: str) -> No
 
 
 async def _send_after_public_deferral(interaction: discord.Interaction, sentence: str) -> None:
-    """Take the public "thinking…" away and say *sentence* privately.
+    """Delete the public "thinking…" and send *sentence* privately.
 
-    A follow-up to a message that is still "thinking…" fills it and is as public as it (Discord docs: Receiving and
-    Responding, "Create Followup Message"), and after its deletion it may find nothing to fill
-    (discord-api-docs#2739). So the message is filled, the follow-up is sent, and then the message is deleted.
+    A follow-up to a message that is still "thinking…" replaces it and is as public as it (Discord docs: Receiving and
+    Responding, "Create Followup Message"). After the message is deleted, Discord may refuse the follow-up
+    (discord-api-docs#2739). So: edit the message, send the follow-up, delete the message.
     """
-    await interaction.edit_original_response(content=texts.TOLD_PRIVATELY, allowed_mentions=NOBODY)
+    await interaction.edit_original_response(content=texts.EXPLAINED_PRIVATELY, allowed_mentions=NOBODY)
     try:
         await interaction.followup.send(sentence, ephemeral=True, allowed_mentions=NOBODY)
     finally:
@@ -167,12 +167,12 @@ async def _send_after_public_deferral(interaction: discord.Interaction, sentence
 
 
 def is_unanswerable(error: discord.HTTPException) -> bool:
-    """Whether Discord takes no (further) first answer to this interaction: too late, or somebody has answered it."""
+    """Return whether Discord takes no first response to this interaction: too late, or there is one already."""
     return error.code in (UNKNOWN_INTERACTION, UNKNOWN_WEBHOOK, ALREADY_ACKNOWLEDGED)
 
 
 class Tree(app_commands.CommandTree[discord.Client]):
-    """The command tree of the bot: whatever goes wrong in a command is answered in words, privately."""
+    """The bot's command tree: an exception of a command becomes a private sentence."""
 
     async def on_error(self, interaction: discord.Interaction, error: app_commands.AppCommandError, /) -> None:
         await respond_to_error(interaction, error)

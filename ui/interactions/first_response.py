@@ -1,7 +1,7 @@
-"""The first answer to a request: from the hold on its credits to a card that stands on Discord.
+"""Accept a request and send its card as the first response to the interaction.
 
-One rule for every ending: either the card stands, or the request is undone, or (when nobody can say) the worker asks
-Discord for the card later. Must not know SQL. Never retries: Discord gives three seconds.
+In every case either the card stands, or the request is undone, or its outcome is unknown and the worker asks Discord
+for the card later. Never retries: Discord waits three seconds. Must not know SQL.
 """
 
 from __future__ import annotations
@@ -44,23 +44,23 @@ ProgressOf = Callable[[Generation], Awaitable[Progress]]
 FindRequest = Callable[[], Awaitable[Request]]
 Callback = Awaitable[discord.InteractionCallbackResponse[Any] | None]
 
-# The connection never came to be, so nothing was sent: refused, no route, no such name.
+# No connection was made, so nothing was sent: refused, no route, no such name.
 _NEVER_SENT = frozenset(
     {errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH, socket.EAI_AGAIN, socket.EAI_NONAME}
 )
 
 
 class Outcome(Enum):
-    """What became of a first answer."""
+    """What became of a first response."""
 
     TAKEN = "taken"
-    REFUSED = "refused"  # sure: Discord has not taken it and will not
-    UNKNOWN = "unknown"  # nobody can say, or another handler of the same event has answered
+    REFUSED = "refused"  # surely: Discord has not taken it and will not
+    UNKNOWN = "unknown"  # or another handler of the same event has responded
 
 
 @dataclass(frozen=True, slots=True)
 class SentResponse:
-    """A first answer and what became of it. *message_id* is known only when it was taken."""
+    """A first response that was sent. *message_id* is known only when Discord took it."""
 
     outcome: Outcome
     message_id: int | None = None
@@ -68,7 +68,7 @@ class SentResponse:
 
 
 class FirstResponse:
-    """Takes requests on. *progress_of*: what the first card can say of the near future; *buttons*: those under it."""
+    """Accepts requests. *progress_of*: loads the progress for the first card; *buttons*: builds those under it."""
 
     def __init__(
         self,
@@ -89,9 +89,9 @@ class FirstResponse:
         self._unfinished: set[asyncio.Future[Any]] = set()
 
     async def respond(self, interaction: discord.Interaction, request: Request) -> None:
-        """Answer with the card, within a second or after a "thinking…".
+        """Accept *request* and send its card, within a second or after a "thinking…".
 
-        Raises what the service and the ledger refuse, RequestFailed and CardRefused; each means that no card stands.
+        Raises GenerationError, CreditsError, RequestFailed and CardRefused; after each of them no card stands.
         """
 
         async def find() -> Request:
@@ -100,14 +100,14 @@ class FirstResponse:
         await self.respond_when_found(interaction, find, private=request.private)
 
     async def respond_when_found(self, interaction: discord.Interaction, find: FindRequest, *, private: bool) -> None:
-        """The same for a request that must be looked up first: *find* is called once, and may refuse.
+        """Do the same for a request that must be loaded first. *find* is called once.
 
-        *private*: whether a "thinking…" before it is found is for the person alone. Raises also what *find* refuses.
+        *private*: whether a "thinking…" is for the person alone. Raises also what *find* raises.
         """
         began = self._clock.monotonic()
         sent: SentResponse | None = None
         if is_late(interaction.id, self._clock.now_ms()):
-            # Replayed or delayed: nothing is held unless Discord, whose clock counts, still takes the answer.
+            # Replayed or delayed. Discord's clock decides: hold nothing unless it still takes a response.
             sent = await self._send(defer(interaction, private=private), ANSWER_SECONDS)
             if sent.outcome is not Outcome.TAKEN:
                 log.info("interaction %s came too late, nothing was done", interaction.id)
@@ -123,7 +123,7 @@ class FirstResponse:
             sent = await self._send(sending, self._seconds_left(began))
             await self._record(generation, sent)
         elif await self._record(generation, sent):
-            self._delivery.show_progress(replace(generation, message_id=sent.message_id), progress)
+            self._delivery.publish_progress(replace(generation, message_id=sent.message_id), progress)
 
     def _seconds_left(self, began: float) -> float:
         return ANSWER_SECONDS - (self._clock.monotonic() - began)
@@ -139,16 +139,16 @@ class FirstResponse:
     async def _accepted(
         self, accepting: asyncio.Future[tuple[Generation, Progress, discord.ui.LayoutView]], origin: Origin
     ) -> tuple[Generation, Progress, discord.ui.LayoutView]:
-        """What was taken on, or the reason why not. After a fault of ours the request is undone, to be sure."""
+        """Return what was accepted, or raise the reason why not. After a fault of the bot the request is undone."""
         await asyncio.wait({accepting})
         error = accepting.exception()
         if error is None or isinstance(error, GenerationError | CreditsError | Refusal):
             return accepting.result()
-        # Another handler of the same event may have taken it on, and its card may stand.
+        # Another handler of the same event may have accepted it, and its card may stand.
         raise RequestFailed(nothing_held=await self._undo(origin.interaction_id, card=True)) from error
 
     async def _undo(self, generation_id: int, *, card: bool) -> bool:
-        """Give the credits back, if any are held. Whether that is sure; if not, it goes on or the worker does it.
+        """Return the credits, if any are held. Return whether that is sure; if not, it goes on or the worker does it.
 
         *card*: as for Generations.abandon.
         """
@@ -166,13 +166,13 @@ class FirstResponse:
             log.error("a request could not be undone, the worker will do it: %s", described(error))
         return error is None and not undoing.cancelled()
 
-    # -- the answer --------------------------------------------------------------------------------------------
+    # -- the response ------------------------------------------------------------------------------------------
 
     async def _send(self, callback: Callback, left_seconds: float) -> SentResponse:
-        """Send it and see what became of it. discord.py would retry a 5xx for 25 s; that is cut off."""
+        """Await *callback* for *left_seconds* and return its outcome. discord.py would retry a 5xx for 25 s."""
         sending = asyncio.ensure_future(callback)
         if not await done_within(sending, left_seconds, self._clock):
-            sending.cancel()  # unlike an edit: the lock that discord.py leaves behind is this one answer's own
+            sending.cancel()  # safe here: the lock that discord.py leaves taken is used by this one call alone
             return SentResponse(Outcome.UNKNOWN)
         error = sending.exception()
         if error is not None:
@@ -181,18 +181,18 @@ class FirstResponse:
         return SentResponse(Outcome.TAKEN, response.message_id if response is not None else None)
 
     async def _record(self, generation: Generation, sent: SentResponse) -> bool:
-        """Make the rows agree with Discord. Whether the card stands and is known by its id."""
+        """Write the outcome into the rows. Return whether the card stands and its id is known."""
         if sent.outcome is Outcome.REFUSED:
             nothing_held = await self._undo(generation.id, card=False)
             if isinstance(sent.error, discord.HTTPException) and is_unanswerable(sent.error):
-                log.info("generation %s: Discord took no answer any more (%s)", generation.id, sent.error.code)
+                log.info("generation %s: Discord took no response any more (%s)", generation.id, sent.error.code)
                 return False
             raise CardRefused(nothing_held=nothing_held) from sent.error
         if sent.outcome is Outcome.UNKNOWN or sent.message_id is None:
-            reason = described(sent.error) if sent.error is not None else "no answer in time"
+            reason = described(sent.error) if sent.error is not None else "no response in time"
             log.info("generation %s: the card is not confirmed, the worker will ask for it (%s)", generation.id, reason)
             return False
-        confirming = self._generations.answered(generation.id, sent.message_id)
+        confirming = self._generations.confirm_card(generation.id, sent.message_id)
         (error,) = await asyncio.gather(confirming, return_exceptions=True)
         if error is not None:
             log.error("generation %s: the worker will ask for its card: %s", generation.id, described(error))
@@ -203,7 +203,7 @@ class FirstResponse:
 
 
 def is_surely_refused(error: BaseException) -> bool:
-    """Whether Discord surely has not taken the answer. 40060 is no refusal: another handler's answer stands."""
+    """Return whether Discord surely has not taken the response. 40060 is no refusal: another handler's stands."""
     if isinstance(error, discord.HTTPException):
         return 400 <= error.status < 500 and error.code != ALREADY_ACKNOWLEDGED
     return isinstance(error, OSError) and error.errno in _NEVER_SENT

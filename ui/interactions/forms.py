@@ -1,7 +1,7 @@
-"""The form behind Edit and "Imagine this", and what comes back from it. Nothing of it lives in memory.
+"""The form that Edit and "Imagine this" open, and what comes back from it. Nothing is kept in memory.
 
-Options that the form does not ask for travel in its custom_id, so a form that was opened before a restart is as good as
-any other. Pure but for send_form and send_back_prompt. Must not know the database.
+Options without a field stand in the form's custom_id, so a form that was opened before a restart works. Must not know
+the database.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ui.texts.escaping import copyable, cut, units
 
 FORM_PREFIX = "imagine:form:"
 BLOCK_MAX = 1900  # UTF-16 units; a message holds 2000 characters
-SEED_CHARACTERS_MAX = 20  # more than a seed has, so that a slip is answered in words and not eaten by the form
+SEED_CHARACTERS_MAX = 20  # more than a seed has, so that a mistyped one is refused with a sentence and not cut
 
 _CUSTOM_ID = re.compile(rf"{FORM_PREFIX}([1-{MAX_COUNT}])([p-])([s-]):[0-9]{{1,20}}", re.ASCII)
 _SEED = re.compile(r"-?[0-9]{1,10}", re.ASCII)
@@ -33,7 +33,7 @@ _SEED = re.compile(r"-?[0-9]{1,10}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class SubmittedForm:
-    """What came back: the texts as they were typed, by field."""
+    """A form as it came back. *fields*: what was typed or picked, by field name."""
 
     custom_id: str
     fields: Mapping[str, str]
@@ -44,12 +44,12 @@ class SubmittedForm:
 
     @property
     def private(self) -> bool:
-        """Whether the answer is for the person alone; True too where the form doesn't say it in a known way."""
+        """Whether the response is for the person alone; True too where the custom_id can't be read."""
         found = _CUSTOM_ID.fullmatch(self.custom_id)
         return found is None or found[2] == "p"
 
     def parse(self) -> Options:
-        """What was asked for. Raises Refusal with the reason why it can't be read."""
+        """Return the options. Raises Refusal with the reason why they can't be read."""
         found = _CUSTOM_ID.fullmatch(self.custom_id)
         if found is None:
             raise Refusal(texts_buttons.FORM_TOO_OLD)
@@ -70,7 +70,7 @@ class SubmittedForm:
 
 
 def build_form(filled: Options, interaction_id: int) -> ui.Modal:
-    """The form, new each time. *interaction_id*: of the press that opens it, so that no two forms share a custom_id."""
+    """Build the form. *interaction_id*: of the interaction that opens it, so that no two forms share a custom_id."""
     hidden = f"{filled.count}{'p' if filled.private else '-'}{'s' if filled.spoiler else '-'}"
     form = ui.Modal(
         title=texts_buttons.form_title(filled.count, price_of(filled.count)),
@@ -84,7 +84,7 @@ def build_form(filled: Options, interaction_id: int) -> ui.Modal:
 
 
 def _prompt_label(prompt: str) -> ui.Label[ui.Modal]:
-    # Discord's client counts UTF-16 units, other counts are smaller: a default that fits this one fits all.
+    # Discord's client counts UTF-16 units; other counts are smaller.
     is_cut = units(prompt) > PROMPT_MAX
     whole = cut(prompt, PROMPT_MAX).encode("utf-8", "replace").decode("utf-8")  # half a character can't be sent
     return ui.Label(
@@ -122,10 +122,10 @@ def _list_label(option: options.Option, picked: str) -> ui.Label[ui.Modal]:
 
 
 async def send_form(interaction: discord.Interaction[Any], filled: Options) -> None:
-    """Answer with the form. Must be the first answer, within three seconds.
+    """Send the form as the first response, within three seconds.
 
-    The form is stopped first: discord.py 2.7.1 keeps a form that is not (interactions.py, `send_modal`) until it ends,
-    and would handle its submission itself beside ours.
+    Stop the form first: discord.py 2.7.1 would keep one that runs (interactions.py, `send_modal`) and handle its
+    submission beside us.
     """
     form = build_form(filled, interaction.id)
     form.stop()
@@ -133,9 +133,9 @@ async def send_form(interaction: discord.Interaction[Any], filled: Options) -> N
 
 
 def parse_form(interaction: discord.Interaction[Any]) -> SubmittedForm | None:
-    """What was typed into one of our forms; None when this is no submission of one.
+    """Return a submitted form of ours; None: the interaction is something else.
 
-    Read from the event itself (Discord docs: Receiving and Responding, "Modal Submit Data"), in whatever nesting.
+    Reads the event itself (Discord docs: Receiving and Responding, "Modal Submit Data"), whatever the nesting.
     """
     if interaction.type is not discord.InteractionType.modal_submit:
         return None
@@ -146,15 +146,15 @@ def parse_form(interaction: discord.Interaction[Any]) -> SubmittedForm | None:
     return SubmittedForm(custom_id, dict(_fields(data.get("components"))))
 
 
-async def send_back_prompt(interaction: discord.Interaction[Any], typed: SubmittedForm) -> None:
-    """Show privately, to be copied, the prompt of a form whose answer was a refusal: nothing typed is lost."""
-    for number, block in enumerate(copyable(typed.prompt, BLOCK_MAX)):
+async def send_back_prompt(interaction: discord.Interaction[Any], form: SubmittedForm) -> None:
+    """Send the prompt of a refused form back privately, so that the person can copy it."""
+    for number, block in enumerate(copyable(form.prompt, BLOCK_MAX)):
         content = block if number else f"{texts_buttons.TYPED}\n{block}"
         await respond_privately(interaction, content)
 
 
 def _fields(part: object) -> Iterator[tuple[str, str]]:
-    """Field name and text of everything that was filled in; what is of another shape is passed over."""
+    """Yield field name and text of everything that was filled in; skip what has another shape."""
     if isinstance(part, list):
         for each in cast("list[object]", part):
             yield from _fields(each)

@@ -1,6 +1,7 @@
-"""/history: showing a page, turning it, and posting here what could not be posted where it was asked for.
+"""/history: send a page, turn it, and post kept images in the channel where the button is pressed.
 
-A button carries what to do, an id, and what was searched for; nothing lives in memory. Must not know the database.
+A button's custom_id holds the action, an id and the words of the search; nothing is kept in memory. Must not know the
+database.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ import discord
 from discord import ui
 
 from discord_api.errors import trying
-from generations.archive import Archive, Fetched, Page, clean_words, kept_images
-from generations.delivery_result import DeliveryResult, Place
+from generations.delivery_result import Place
 from generations.errors import DeliveryDelayed, LostClaim, NotThere
+from generations.history import Page, clean_words, kept_images
 from generations.model import Generation, Origin, Progress, State
-from images.image_memory import Room
+from images.image_memory import Reservation
 from ui.interactions.client import ImagineClient, InteractionServices
 from ui.interactions.errors import NOBODY, Refusal, defer
 from ui.interactions.items import InteractionItem
@@ -30,19 +31,19 @@ from ui.texts import card as texts
 from ui.texts import history as texts_history
 from ui.views.cards_history import build_history
 
-ID_MAX = 2**63 - 1  # what the database can hold; Discord's snowflakes stay below
+ID_MAX = 2**63 - 1  # the database holds no larger one; Discord's snowflakes are smaller
 
 
 async def send_history(interaction: discord.Interaction, services: InteractionServices, words: str) -> None:
-    """Answer the command with the first page of what has *words*; empty: of everything."""
-    page = services.archive.page(interaction.user.id, words=clean_words(words))
+    """Send the first page of the generations whose prompt has all *words*; empty: of all."""
+    page = services.history.page(interaction.user.id, words=clean_words(words))
     await _send_page(interaction, services, page)
 
 
 async def _send_page(
     interaction: discord.Interaction, services: InteractionServices, loading: Coroutine[Any, Any, Page]
 ) -> None:
-    """Show the page at once, and its images as soon as they are found."""
+    """Send the page at once, and edit its images in as they are found."""
     viewer = interaction.user.id
     turn = services.thumbnails.turned(viewer)
     page = await defer_if_slow(interaction, asyncio.ensure_future(loading), services.clock)
@@ -50,7 +51,7 @@ async def _send_page(
     async for seen in services.thumbnails.find(page, viewer, turn, channel_without_history(interaction)):
         refused = bool(seen.refused)
         view = build_history(page, _rows(page), thumbnails=seen.urls, gone=seen.gone, is_refused=refused)
-        with trying(interaction.client):  # closed by the person, or too late: the page stands
+        with trying(interaction.client):  # the person closed it, or it is too late
             await interaction.edit_original_response(view=view, allowed_mentions=NOBODY)
 
 
@@ -73,7 +74,7 @@ class TurnButton(
     ui.DynamicItem[ui.Button[Any]],
     template=re.compile(r"history:(?P<turn>older|newer):(?P<id>[0-9]{1,20})(?::(?P<words>.+))?", re.DOTALL),
 ):
-    """The next page in one direction, from an id on."""
+    """Sends the next page in one direction, from an id on."""
 
     def __init__(self, turn: str, generation_id: int, words: str) -> None:
         label = texts_history.OLDER if turn == "older" else texts_history.NEWER
@@ -88,17 +89,17 @@ class TurnButton(
         return cls(match["turn"], int(match["id"]), match["words"] or "")
 
     async def respond(self, interaction: discord.Interaction[ImagineClient]) -> None:
-        """Show the page instead of this one."""
+        """Replace this page."""
         turn_at = min(self.generation_id, ID_MAX)
         older, newer = (turn_at, None) if self.turn == "older" else (None, turn_at)
         services = interaction.client.services
         words = clean_words(self.words)
-        page = services.archive.page(interaction.user.id, words=words, older_than=older, newer_than=newer)
+        page = services.history.page(interaction.user.id, words=words, older_than=older, newer_than=newer)
         await _send_page(interaction, services, page)
 
 
 class PostButton(InteractionItem, ui.DynamicItem[ui.Button[Any]], template=r"history:post:(?P<id>[0-9]{1,20})"):
-    """Posts the kept images of one generation in the channel where the button is pressed."""
+    """Posts the kept images of one generation in the channel where it is pressed."""
 
     def __init__(self, generation_id: int, number: int = 0) -> None:
         label = texts_history.post_label(number)
@@ -114,13 +115,13 @@ class PostButton(InteractionItem, ui.DynamicItem[ui.Button[Any]], template=r"his
         return cls(int(match["id"]))
 
     async def respond(self, interaction: discord.Interaction[ImagineClient]) -> None:
-        """Fetch the images again and show them here. Raises Refusal, with the images kept or their price returned."""
+        """Download the images again and post them here. Raises Refusal; then they stay kept or are refunded."""
         services = interaction.client.services
         user_id = interaction.user.id
         if self.generation_id > ID_MAX:
             raise Refusal(texts_history.NO_LONGER_KEPT)
         try:
-            finding = asyncio.ensure_future(services.archive.is_kept(self.generation_id, user_id))
+            finding = asyncio.ensure_future(services.history.is_kept(self.generation_id, user_id))
             kept = await in_time(finding, services.clock)
             private = kept.request.private
             missing = missing_permissions(interaction, private=private)
@@ -128,48 +129,46 @@ class PostButton(InteractionItem, ui.DynamicItem[ui.Button[Any]], template=r"his
                 raise Refusal(texts.permissions_missing(missing))
         except NotThere:
             raise Refusal(texts_history.NO_LONGER_KEPT) from None
-        answer = await defer(interaction, private=private)
-        message_id = None if answer is None else answer.message_id
+        deferred = await defer(interaction, private=private)
+        message_id = None if deferred is None else deferred.message_id
         services.delivery.forget(kept.id)
-        home = await services.token_only.corrected(origin_of(interaction))
-        if services.delivery.publish_delay_seconds(_moved(kept, (), home, message_id)):
+        origin = await services.token_only.corrected(origin_of(interaction))
+        if services.delivery.publish_delay_seconds(_build_card_here(kept, (), origin, message_id)):
             raise Refusal(texts_history.DISCORD_SILENT)
-        async with services.archive.room_for(kept) as room:
+        async with services.history.reserve_memory(kept) as reservation:
             try:
-                taken = await services.archive.take_kept(self.generation_id, user_id)
+                claimed = await services.history.take_kept(self.generation_id, user_id)
             except NotThere:
                 raise Refusal(texts_history.BEING_POSTED) from None
             try:
-                await _post(services, home, taken, message_id, room)
+                await _post(services, origin, claimed, message_id, reservation)
             finally:
                 with contextlib.suppress(LostClaim):  # erased meanwhile
-                    await services.archive.post_ended(taken)
+                    await services.history.post_ended(claimed)
 
 
 async def _post(
-    services: InteractionServices, home: Origin, taken: Generation, message_id: int | None, room: Room
+    services: InteractionServices, origin: Origin, claimed: Generation, message_id: int | None, reservation: Reservation
 ) -> None:
-    fetched = await services.archive.fetch_kept(taken, room)
+    fetched = await services.history.fetch_kept(claimed, reservation)
     if not fetched.image_files:
         if fetched.lost:
             raise Refusal(texts_history.lost(fetched.lost, fetched.refunded))
         raise Refusal(texts_history.SERVICE_SILENT)
-    card = _moved(fetched.generation, fetched.image_files, home, message_id)
+    card = _build_card_here(fetched.generation, fetched.image_files, origin, message_id)
     try:
-        result = await services.delivery.show(card, Progress(), fetched.image_files)
+        result = await services.delivery.publish(card, Progress(), fetched.image_files)
     except DeliveryDelayed:
         raise Refusal(texts_history.DISCORD_SILENT) from None
     if result.place is Place.NOWHERE:
         raise Refusal(texts_history.NO_PLACE)
-    await _note(services.archive, fetched, home, result)
+    await services.history.posted(fetched.generation, origin, result, fetched.image_files)
 
 
-async def _note(archive: Archive, fetched: Fetched, home: Origin, result: DeliveryResult) -> None:
-    await archive.posted(fetched.generation, home, result, fetched.image_files)
-
-
-def _moved(generation: Generation, positions: Container[int], home: Origin, message_id: int | None) -> Generation:
-    """The generation as a card in its new place, with the images at *positions* to be posted, and none there yet."""
+def _build_card_here(
+    generation: Generation, positions: Container[int], origin: Origin, message_id: int | None
+) -> Generation:
+    """Return *generation* with its card at *origin* and the images at *positions* to be posted there."""
     images = (
         replace(
             image,
@@ -179,7 +178,7 @@ def _moved(generation: Generation, positions: Container[int], home: Origin, mess
         )
         for image in generation.images
     )
-    return replace(generation, origin=home, message_id=message_id, card_channel_id=None, images=tuple(images))
+    return replace(generation, origin=origin, message_id=message_id, card_channel_id=None, images=tuple(images))
 
 
 # For Client.add_dynamic_items.

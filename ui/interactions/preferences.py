@@ -1,4 +1,4 @@
-"""/settings: showing the lists, and keeping what is picked. A list carries the name of its preference and nothing else.
+"""/settings: send the lists, and save what is picked. A list's custom_id holds the name of its preference.
 
 Must not know the database.
 """
@@ -21,17 +21,17 @@ from ui.interactions.responses import defer_if_slow, in_time, send_view
 from ui.texts import settings as texts_settings
 from ui.views.cards_settings import Question, build_settings
 
-DEFAULTS_SECONDS = 1.5  # of Discord's three; the rest is for the request
+DEFAULTS_SECONDS = 1.5  # of the three that Discord waits; the rest is for the request
 
 
 async def send_settings(interaction: discord.Interaction, services: InteractionServices) -> None:
-    """Answer the command with all lists."""
+    """Send all lists as the response to the command."""
     await _send_lists(interaction, services, services.people.defaults_for(interaction.user.id))
 
 
 async def defaults_for(user_id: int, services: InteractionServices) -> Preferences:
-    """What /imagine takes for the options that the person left out. Raises Refusal where nobody can say in time:
-    who wants to be alone with their images must not be shown to all because the database is slow."""
+    """Load what /imagine takes for options that were left out. Raises Refusal if it takes longer than
+    DEFAULTS_SECONDS: an image that should be private must not be posted publicly because the database is slow."""
     loading = asyncio.ensure_future(services.people.defaults_for(user_id))
     return await in_time(loading, services.clock, DEFAULTS_SECONDS)
 
@@ -39,10 +39,10 @@ async def defaults_for(user_id: int, services: InteractionServices) -> Preferenc
 class PreferenceList(
     InteractionItem, ui.DynamicItem[ui.Select[Any]], template=r"settings:(?P<name>size|format|private|ping|language)"
 ):
-    """Sets one preference."""
+    """The list for one preference."""
 
     def __init__(self, question: Question) -> None:
-        # One option is always picked, so nobody sees the placeholder, but a screen reader says it.
+        # One option is always picked, so the placeholder is not visible, but a screen reader reads it out.
         placeholder = question.title or None
         super().__init__(
             ui.Select(custom_id=f"settings:{question.name}", placeholder=placeholder, options=list(question.options))
@@ -57,7 +57,7 @@ class PreferenceList(
         return cls(Question(match["name"], "", options))
 
     async def respond(self, interaction: discord.Interaction[ImagineClient]) -> None:
-        """Keep what was picked, and show all lists as they are then. Raises Refusal, with nothing changed."""
+        """Save what was picked and send all lists anew. Raises Refusal, with nothing changed."""
         services = interaction.client.services
         picked = self.item.values[0] if self.item.values else ""
         try:

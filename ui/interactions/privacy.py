@@ -1,4 +1,4 @@
-"""/privacy: what is kept, a copy of it, and its deletion after a question. Must not know the database."""
+"""/privacy: send what is kept, send a copy of it, and delete it after a question. Must not know the database."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from ui.interactions.responses import defer_if_slow, send_view
 from ui.texts import privacy as texts
 from ui.views.cards_privacy import build_confirmation, build_holdings, build_outcome
 
-FILE_BYTES_MAX = 8 * 1024 * 1024  # what every place takes (Discord docs: Uploading Files), three to a request
-FILES_PER_ANSWER = 3  # Discord takes 25 MiB in one request
-FOLLOW_UPS_MAX = 4  # and the answer itself; five are allowed where a person brought the bot along
+FILE_BYTES_MAX = 8 * 1024 * 1024  # the least limit of any channel (Discord docs: Uploading Files)
+FILES_PER_MESSAGE = 3  # Discord takes 25 MiB in one request
+FOLLOW_UPS_MAX = 4  # beside the response; a user-installed app may send five
 
 
 async def send_holdings(interaction: discord.Interaction, services: InteractionServices) -> None:
-    """Answer `/privacy show`."""
+    """Respond to `/privacy show`."""
     loading = asyncio.ensure_future(services.privacy.holdings(interaction.user.id))
     holdings = await defer_if_slow(interaction, loading, services.clock)
     await send_view(interaction, build_holdings(holdings))
 
 
 async def send_export(interaction: discord.Interaction, services: InteractionServices) -> None:
-    """Answer `/privacy export` with the files, for the person alone."""
+    """Respond to `/privacy export` with the files, privately."""
     await defer(interaction, private=True)
     user_id = interaction.user.id
     collected = await services.privacy.collect(user_id)
@@ -44,7 +44,7 @@ async def send_export(interaction: discord.Interaction, services: InteractionSer
         exported_at_ms=services.clock.now_ms(),
         max_bytes=min(FILE_BYTES_MAX, interaction.filesize_limit),
     )
-    batches = [files[start : start + FILES_PER_ANSWER] for start in range(0, len(files), FILES_PER_ANSWER)]
+    batches = [files[start : start + FILES_PER_MESSAGE] for start in range(0, len(files), FILES_PER_MESSAGE)]
     first, *others = batches
     kept = any(image["state"] == State.UNDELIVERED for row in collected.generations for image in row["images"])
     await interaction.edit_original_response(
@@ -57,20 +57,20 @@ async def send_export(interaction: discord.Interaction, services: InteractionSer
 
 
 async def send_deletion_question(interaction: discord.Interaction) -> None:
-    """Answer `/privacy delete` with the question."""
+    """Respond to `/privacy delete` with the question."""
     await send_view(interaction, build_confirmation([DeletionButton("delete"), DeletionButton("keep")]))
 
 
-class DeletionButton(InteractionItem, ui.DynamicItem[ui.Button[Any]], template=r"privacy:(?P<answer>delete|keep)"):
-    """One answer to the question. It is about whoever presses it, so it carries no id."""
+class DeletionButton(InteractionItem, ui.DynamicItem[ui.Button[Any]], template=r"privacy:(?P<choice>delete|keep)"):
+    """Confirms or declines the deletion. It applies to whoever presses it, so its custom_id holds no user id."""
 
-    def __init__(self, answer: str) -> None:
-        is_delete = answer == "delete"
+    def __init__(self, choice: str) -> None:
+        is_delete = choice == "delete"
         super().__init__(
             ui.Button(
                 label=texts.DELETE if is_delete else texts.KEEP,
                 style=discord.ButtonStyle.danger if is_delete else discord.ButtonStyle.secondary,
-                custom_id=f"privacy:{answer}",
+                custom_id=f"privacy:{choice}",
             )
         )
         self.is_delete = is_delete
@@ -79,10 +79,10 @@ class DeletionButton(InteractionItem, ui.DynamicItem[ui.Button[Any]], template=r
     async def from_custom_id(
         cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
     ) -> Self:
-        return cls(match["answer"])
+        return cls(match["choice"])
 
     async def respond(self, interaction: discord.Interaction[ImagineClient]) -> None:
-        """Delete, or not, and say so in place of the question. Raises StillAtWork while images are under way."""
+        """Delete or not, and replace the question by the outcome. Raises StillAtWork while images are being made."""
         if not self.is_delete:
             await send_view(interaction, build_outcome(texts.KEPT))
             return

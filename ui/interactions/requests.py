@@ -1,6 +1,6 @@
-"""From what was typed or pressed to a request that may be taken on: the same checks for the command, buttons and forms.
+"""Check what a person chose and build a request from it: for the command, buttons and forms.
 
-Pure. Must not know the database; what a person may spend is checked where it is held.
+Pure. Must not know the database: credits are checked where they are held.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ui.texts import card as texts
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a person chose, by command or by form. *seed* None: a new one is drawn."""
+    """What a person chose for one request. *seed* None: draw a new one."""
 
     prompt: str
     size: Size = Size.SQUARE
@@ -36,10 +36,10 @@ class Options:
 
 
 def parse_request(interaction: discord.Interaction, rng: random.Random, options: Options) -> Request:
-    """A request with its seed drawn, whose images the bot may post where *interaction* comes from. Raises Refusal."""
+    """Return a request with its seed. Raises Refusal for a bad option, or where the bot lacks a permission to post."""
     try:
         request = Request.parse(**asdict(options), rng=rng)
-    except ValueError as error:  # its text is a sentence of ours, made to be shown
+    except ValueError as error:  # its text is a sentence for people
         raise Refusal(texts.bad_input(str(error))) from None
     missing = missing_permissions(interaction, private=options.private)
     if missing:
@@ -48,7 +48,7 @@ def parse_request(interaction: discord.Interaction, rng: random.Random, options:
 
 
 def repeat_request(interaction: discord.Interaction, rng: random.Random, earlier: Request) -> Request:
-    """The same prompt and options with a new seed. Raises Refusal, also when the prompt is no longer kept."""
+    """Return a request with the same prompt and options and a new seed. Raises Refusal, also for a purged prompt."""
     if not earlier.prompt.strip():
         raise Refusal(texts_buttons.PROMPT_FORGOTTEN)
     return parse_request(interaction, rng, replace(Options.from_request(earlier), seed=None))

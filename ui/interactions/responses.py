@@ -1,4 +1,4 @@
-"""Answers to an interaction: at once, or after Discord was told that one is coming."""
+"""Respond to an interaction, at once or after a deferral."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from ui.interactions.errors import NOBODY, Refusal, defer
 from ui.texts import history as texts_history
 
 T = TypeVar("T")
-DEFER_AFTER_SECONDS = 1.0  # as long as this an answer may take before the person is told that one is coming
-NO_DEFER_SECONDS = 2.0  # where nothing may be shown before it is known what; Discord waits three
+DEFER_AFTER_SECONDS = 1.0  # a response that takes longer is preceded by "thinking…"
+NO_DEFER_SECONDS = 2.0  # where no "thinking…" is possible; Discord waits three
 
 
-async def defer_if_slow(interaction: discord.Interaction, looking: asyncio.Future[T], clock: Clock) -> T:
-    """What *looking* finds. After a second the person is told, privately, that an answer is coming."""
-    if not await done_within(looking, DEFER_AFTER_SECONDS, clock):
+async def defer_if_slow(interaction: discord.Interaction, loading: asyncio.Future[T], clock: Clock) -> T:
+    """Return the result of *loading*. Defer the response privately if it takes longer than DEFER_AFTER_SECONDS."""
+    if not await done_within(loading, DEFER_AFTER_SECONDS, clock):
         if interaction.type is discord.InteractionType.application_command:
             await defer(interaction, private=True)
         else:
             await interaction.response.defer()
-    return await looking
+    return await loading
 
 
-async def in_time(looking: asyncio.Future[T], clock: Clock, seconds: float = NO_DEFER_SECONDS) -> T:
-    """What *looking* finds, if it finds it before Discord stops waiting. Raises Refusal."""
-    if not await done_within(looking, seconds, clock):
-        looking.add_done_callback(_ignore)
+async def in_time(loading: asyncio.Future[T], clock: Clock, seconds: float = NO_DEFER_SECONDS) -> T:
+    """Return the result of *loading* if it comes within *seconds*. Raises Refusal."""
+    if not await done_within(loading, seconds, clock):
+        loading.add_done_callback(_ignore)
         raise Refusal(texts_history.SLOW)
-    return await looking
+    return await loading
 
 
 async def send_view(interaction: discord.Interaction, view: ui.LayoutView) -> None:
-    """Answer a command with *view*, for the person alone; or put it in place of the page whose button was pressed."""
+    """Send *view* privately as the response to a command, or put it in place of the page whose button was pressed."""
     response = interaction.response
     if not response.is_done():
         if interaction.type is discord.InteractionType.application_command:
@@ -47,6 +47,7 @@ async def send_view(interaction: discord.Interaction, view: ui.LayoutView) -> No
     await interaction.edit_original_response(view=view, allowed_mentions=NOBODY)
 
 
-def _ignore(looking: asyncio.Future[Any]) -> None:
-    if not looking.cancelled():
-        looking.exception()
+def _ignore(loading: asyncio.Future[Any]) -> None:
+    """Read the exception, or asyncio would log that nobody did."""
+    if not loading.cancelled():
+        loading.exception()

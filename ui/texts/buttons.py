@@ -41,7 +41,7 @@ TYPED = "What you typed, to be copied and used again:"
 
 
 def form_title(count: int, price: int) -> str:
-    """*price*: of all of them."""
+    """*price*: of all images."""
     return f"Make {images_text(count)} · {credits_text(price)}"
 
 
@@ -80,7 +80,7 @@ def image_line(number: int, seed: int, state: State, took: str, price: str, task
 
 
 def generation_number(generation_id: int) -> str:
-    """The number by which the bot's owner finds it."""
+    """The number by which the bot's owner finds the generation in the log."""
     return f"Number {generation_id}"
 
 
@@ -97,7 +97,7 @@ REMOVE_LATER = "Discord can't remove the card just now; it stands as it was. Pre
 
 
 def sure(count: int, staying: int = 0) -> str:
-    """*count*: images that go with the card; *staying*: those that stand in the direct messages of its person."""
+    """*count*: images that are deleted with the card; *staying*: images in the direct messages of the requester."""
     if staying:
         what = f" with {images_text(count)}" if count else ""
     else:
@@ -107,5 +107,5 @@ def sure(count: int, staying: int = 0) -> str:
 
 
 def removed_but(addresses: Sequence[str]) -> str:
-    """*addresses*: of messages beside the card that Discord did not let the bot delete."""
+    """*addresses*: of separate messages that Discord did not let the bot delete."""
     return f"{REMOVED} Discord didn't let the bot remove what stands beside it: {' '.join(addresses)}"

@@ -1,14 +1,14 @@
-"""Every sentence a person reads, and nothing else. Pure: takes numbers and finished pieces, gives text.
+"""The sentences of the card, of refusals and of /credits. Pure: numbers and escaped text in, text out.
 
-Must not know Discord's library, the database or the image API. What a person typed reaches these functions only
-after ui.texts.escaping. Times are unix milliseconds.
+Must not know Discord's library, the database or the image API. What a person typed must be escaped before
+(ui/texts/escaping). Times are unix milliseconds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from generations.model import Ending, Line, Painting
+from generations.model import Ending, Estimate, Line
 from ui.texts.formatting import (
     bar,
     credits_text,
@@ -45,19 +45,19 @@ _ENDINGS = {
     Ending.CANCELLED: "Cancelled before it was sent",
     Ending.NOT_ANSWERED: "Discord didn't take the answer in time, so this was not sent",
 }
-_TELLS_WHY = frozenset({Ending.DECLINED, Ending.SERVICE_FAILED, Ending.PROMPT_REFUSED})
+_WITH_REASON = frozenset({Ending.DECLINED, Ending.SERVICE_FAILED, Ending.PROMPT_REFUSED})
 
 
 def ending_sentence(ending: Ending | None, detail: str, hint: str = "") -> str:
-    """Why an image came to nothing. *detail*: the service's own reason, made inert; *hint*: what may help; or empty."""
+    """Say why there is no image. *detail*: the service's own reason, escaped, or ""; *hint*: what may help, or ""."""
     sentence = "The image could not be made" if ending is None else _ENDINGS[ending]
-    reason = detail.rstrip(" .!…") if ending in _TELLS_WHY else ""
-    told = f"{sentence}: {reason}." if reason else f"{sentence}."
-    return f"{told} {hint}" if hint else told
+    reason = detail.rstrip(" .!…") if ending in _WITH_REASON else ""
+    whole = f"{sentence}: {reason}." if reason else f"{sentence}."
+    return f"{whole} {hint}" if hint else whole
 
 
 def shorter_hint(units: int, limit: int) -> str:
-    """A prompt was refused that may be too long for the service. *units*: of UTF-16, of which most emoji have two."""
+    """Advise a shorter prompt. *units*: its UTF-16 units, of which most emoji have two."""
     if units <= limit:
         return "A shorter prompt may work."
     counted = f"this prompt then has {units} characters, and {limit} are allowed"
@@ -69,7 +69,7 @@ def returned_sentence(amount: int) -> str:
 
 
 def images_label(positions: Sequence[int]) -> str:
-    """For example "Image 2", "Images 1 and 3"; *positions* are 0-based and shown from 1."""
+    """For example "Image 2", "Images 1 and 3"; *positions* are 0-based."""
     numbers = [str(position + 1) for position in positions]
     if len(numbers) == 1:
         return f"Image {numbers[0]}"
@@ -77,7 +77,7 @@ def images_label(positions: Sequence[int]) -> str:
 
 
 def image_of(position: int, count: int) -> str:
-    """For example "Image 2 of 4"; *position* is 0-based and shown from 1."""
+    """For example "Image 2 of 4"; *position* is 0-based."""
     return f"Image {position + 1} of {count}"
 
 
@@ -96,10 +96,10 @@ def waiting_text(line: Line) -> str:
     return " · ".join(parts)
 
 
-def painting_text(painting: Painting | None) -> str:
+def painting_text(painting: Estimate | None) -> str:
     """▰▰▰▰▰▱▱▱▱▱ Painting · usually 12–18 s · ready in 9 seconds. The bar is an estimate and is never full.
 
-    Where nothing can be estimated yet there is no bar, only since when it is being made.
+    Without an estimate there is no bar, only the time since it began.
     """
     if painting is None:
         return "Painting"
@@ -120,7 +120,7 @@ def painting_text(painting: Painting | None) -> str:
 
 
 def seeds_text(seeds: Sequence[int]) -> str:
-    """seed 42 · seeds 42–45 · or each one, where they don't follow one another."""
+    """For example "seed 42", "seeds 42–45", or each one if they are not consecutive."""
     if len(seeds) == 1:
         return f"seed {seeds[0]}"
     if seeds[-1] - seeds[0] == len(seeds) - 1:
@@ -129,7 +129,7 @@ def seeds_text(seeds: Sequence[int]) -> str:
 
 
 def price_text(*, held: int, charged: int, settled: bool) -> str:
-    """What it costs so far; empty when nothing is held and nothing was *settled*."""
+    """Say what it costs so far; empty if nothing is held and nothing was *settled*."""
     if held and settled:
         return f"{credits_text(charged)} · {held} more held"
     if held:
@@ -138,7 +138,7 @@ def price_text(*, held: int, charged: int, settled: bool) -> str:
 
 
 def small_print(parts: Sequence[str]) -> str:
-    """Discord's small print, one line."""
+    """Return one line of Discord's small print."""
     return "-# " + " · ".join(part for part in parts if part)
 
 
@@ -147,7 +147,7 @@ def made_for(user_id: int) -> str:
 
 
 def too_large(positions: Sequence[int], count: int) -> str:
-    """Stands above the buttons that lead to the images at the image service."""
+    """The sentence above the buttons that link to the images at the image service."""
     what = "The image" if count == 1 else images_label(positions)
     if len(positions) > 1:
         return f"{what} are too large to be posted here. The links lead to the image service and expire soon."
@@ -164,11 +164,11 @@ def posted_separately(addresses: Sequence[str]) -> str:
 
 
 def owner_alert(detail: str) -> str:
-    """A direct message to the bot's owner. *detail* is our own words."""
+    """The direct message to the bot's owner. *detail*: a sentence of the bot's own."""
     return f"Your image bot needs you: {detail} This is said at most every 6 hours."
 
 
-# ---- answers, refusals and /credits (ui/interactions/errors, ui/views/cards_credits) -------------------------------
+# ---- refusals and /credits (ui/interactions/errors, ui/views/cards_credits) -------------------------------
 
 NOTHING_CHARGED = "Nothing was charged."
 
@@ -178,12 +178,12 @@ STALE_COMMAND = f"This command changed since Discord last loaded it. {NOTHING_CH
 VALUE_NOT_TAKEN = f"One of the options has a value that it doesn't take. {NOTHING_CHARGED} Pick one from its list."
 NOT_ALLOWED_HERE = f"You may not use this command here. {NOTHING_CHARGED}"
 ONLY_IN_SERVERS = f"This command works in servers only. {NOTHING_CHARGED}"
-TOLD_PRIVATELY = "This could not be taken on; the reason is told privately."
+EXPLAINED_PRIVATELY = "This could not be taken on; the reason is told privately."
 NO_ENTRIES = "Nothing was booked yet."
 
 
 def bad_input(sentence: str) -> str:
-    """*sentence*: what is wrong with an option, in our own words."""
+    """*sentence*: what is wrong with an option, a sentence of the bot's own."""
     return f"{sentence} {NOTHING_CHARGED}"
 
 
@@ -197,7 +197,7 @@ def line_full(limit: int, free_at_ms: int | None) -> str:
 
 
 def too_many_requests(limit: int, next_at_ms: int) -> str:
-    """*limit*: requests a minute. The time is rounded up to a whole second: at that time the next one is taken."""
+    """*limit*: requests a minute. The time is rounded up to a whole second."""
     many = "1 request" if limit == 1 else f"{limit} requests"
     return (
         f"This bot takes {many} a minute from each person. {NOTHING_CHARGED} "
@@ -208,7 +208,7 @@ def too_many_requests(limit: int, next_at_ms: int) -> str:
 def too_few_credits(
     *, needed: int, available: int, held: int, allowance: int, price: int, refills_at_ms: int | None
 ) -> str:
-    """*price*: of one image. Says what is missing, what is held, what still can be had, and when it refills."""
+    """Say what is needed and held, how many images are affordable and when credits refill. *price*: of one image."""
     have = f"This needs {credits_text(needed)} and you have {available}"
     if held:
         have += f"; {held} more {'is' if held == 1 else 'are'} held by images being made"
@@ -235,7 +235,7 @@ def permissions_missing(names: Sequence[str]) -> str:
 
 
 def failed(reference: int) -> str:
-    """After a fault of ours that surely cost nothing. *reference* finds it in the log."""
+    """After a fault of the bot that surely cost nothing. *reference*: the number in the log."""
     return (
         f"Something on the bot's side failed. {NOTHING_CHARGED} Try again in a minute; if it goes on, "
         f"tell the bot's owner this number: {reference}"
@@ -243,7 +243,7 @@ def failed(reference: int) -> str:
 
 
 def failed_unsure(reference: int) -> str:
-    """After a fault of ours when nobody can say yet whether the request was kept."""
+    """After a fault of the bot where it is unknown whether the request was accepted."""
     return (
         "Something on the bot's side failed before it could confirm your request. In a minute `/credits` shows "
         "how it ended: either your credits are back, or the image is being made. "
@@ -252,7 +252,7 @@ def failed_unsure(reference: int) -> str:
 
 
 def card_refused(reference: int) -> str:
-    """Discord would not take the card, so the request was undone."""
+    """Discord refused the card, so the request was undone."""
     return (
         f"Discord did not take the answer to this prompt. {NOTHING_CHARGED} Another wording may help; "
         f"if it goes on, tell the bot's owner this number: {reference}"
@@ -277,6 +277,6 @@ def refill_text(allowance: int, refills_at_ms: int | None) -> str:
 
 
 def entry_text(*, amount: int, reason: str, card_url: str | None, at_ms: int) -> str:
-    """One line of /credits. *reason* is one of our own or inert; *card_url* leads to the card."""
+    """One line of /credits. *reason*: one of the bot's own, or escaped; *card_url*: the link to the card."""
     card = f"[card]({card_url})" if card_url else ""
     return " · ".join(part for part in (f"**{signed(amount)}**", reason, card, relative_time(at_ms)) if part)

@@ -1,4 +1,4 @@
-"""Makes what a person typed harmless to show: no Markdown, mention, link or hidden character of it does anything.
+"""Escape what a person typed: no Markdown, mention, link or hidden character of it has an effect.
 
 Pure. Must not know Discord's library, cards or sentences.
 
@@ -12,11 +12,13 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 
+from qwen.cleaning import DROPPED_CATEGORIES, SPACING_CATEGORIES
+
 NO_VISIBLE_TEXT = "(no visible text)"
 ALT_TEXT_MAX = 1024  # Discord docs: Message, "Attachment object", description
 FILE_STEM_MAX = 40
-MARKS_MAX = 4  # combining marks on one character; the scripts of the world need three, "zalgo" uses dozens
-WORD_MAX = 40  # visible characters; what is longer is divided where it stands
+MARKS_MAX = 4  # combining marks on one character; real scripts need three, "zalgo" text uses dozens
+WORD_MAX = 40  # visible characters; a longer word is divided at the limit
 CLUSTER_MAX = 16  # code points of one visible character; a family of four with skin tones has eleven
 
 _FENCED = "```\n{}\n```"
@@ -25,34 +27,32 @@ _BLACK_FLAG = "\U0001f3f4"  # starts the flags that are spelled with tag charact
 # Letters that draw nothing: Hangul fillers, Khmer inherent vowels, the combining grapheme joiner.
 _BLANK_LETTERS = frozenset("\u115f\u1160\u3164\uffa0\u17b4\u17b5\u034f")
 _BLANK_SPACES = frozenset("\u2800")  # the Braille pattern without dots
-_SPACING_CATEGORIES = frozenset({"Cc", "Zl", "Zp", "Zs"})
-_DROPPED_CATEGORIES = frozenset({"Cf", "Cs", "Co"})
 _ESCAPED = frozenset("\\*_~|`<>[]()@:/#")
 _LEADING = re.compile(r"[-+]|\d+(?=\.)")  # what makes a list or small print, at the start of a line only
 _PINGING = re.compile(r"@(?=everyone|here)")
 
 
 def escape(text: str, limit: int) -> str:
-    """*text* as one line that only shows itself, of at most *limit* UTF-16 units after escaping, "…" where it was cut.
+    """Escape *text* as one line of at most *limit* UTF-16 units after escaping, with "…" where it was cut.
 
-    Never empty, and never ends inside an escape or a visible character. UTF-16 units are the widest of the counts
-    that Discord's clients and servers use, so the limit holds under each.
+    Never empty; never ends inside an escape or a visible character. Of the counts that Discord's clients and servers
+    use, UTF-16 units give the largest number, so the limit holds under each.
     """
-    plain = _PINGING.sub("＠", _plain(text))  # after what is hidden was dropped, or "@\u200beveryone" would pass
-    shown = [_escape(cluster) for cluster in _clusters(plain)]
-    if not shown:
+    plain = _PINGING.sub("＠", _plain(text))  # after hidden characters were dropped, or "@\u200beveryone" would pass
+    clusters = [_escape(cluster) for cluster in _clusters(plain)]
+    if not clusters:
         return NO_VISIBLE_TEXT
-    shown = _escape_start(shown)
-    return _cut(shown, limit)
+    clusters = _escape_start(clusters)
+    return _cut(clusters, limit)
 
 
 def escape_parts(text: str, limit: int) -> list[str]:
-    """All of *text* as inert() shows it, in parts of at most *limit* UTF-16 units, each for the start of a line.
+    """Escape all of *text* in parts of at most *limit* UTF-16 units, each for the start of a line.
 
     Never empty; no part begins or ends inside an escape or a visible character.
     """
     parts: list[list[str]] = [[]]
-    room = limit - 1  # one is for what takes the meaning from the start of a line
+    room = limit - 1  # one for the backslash at the start of a line
     for cluster in map(_escape, _clusters(_PINGING.sub("＠", _plain(text)))):
         if units(cluster) > room:
             parts.append(_last_word(parts[-1]))
@@ -62,24 +62,25 @@ def escape_parts(text: str, limit: int) -> list[str]:
     return ["".join(_escape_start(part)).strip() for part in parts if part] or [NO_VISIBLE_TEXT]
 
 
-def _last_word(shown: list[str]) -> list[str]:
-    """Take the word that was begun last from the end of *shown*, unless it is longer than any word."""
+def _last_word(clusters: list[str]) -> list[str]:
+    """Remove the last word from *clusters* and return it; nothing if it is longer than WORD_MAX."""
     begun = next(
-        (at for at in range(len(shown), max(0, len(shown) - WORD_MAX), -1) if shown[at - 1] == " "), len(shown)
+        (at for at in range(len(clusters), max(0, len(clusters) - WORD_MAX), -1) if clusters[at - 1] == " "),
+        len(clusters),
     )
-    word = shown[begun:]
-    del shown[begun:]
+    word = clusters[begun:]
+    del clusters[begun:]
     return word
 
 
 def copyable(text: str, limit: int) -> list[str]:
-    """*text* as it was typed, to be copied, in code blocks of at most *limit* UTF-16 units. For the typer's own eyes.
+    """Return *text* in code blocks of at most *limit* UTF-16 units, to be copied by the person who typed it.
 
-    Only what would end a code block gets a character that draws nothing, and half surrogate pairs become "?".
+    It is unchanged but for two things: an invisible character breaks up "```", and half surrogate pairs become "?".
     """
     whole = text.encode("utf-8", "replace").decode("utf-8")
     if "```" in whole:
-        whole = whole.replace("``", "`\u200b`")  # whatever stands beside it, there are never three in a row
+        whole = whole.replace("``", "`\u200b`")  # so that there are never three in a row
     blocks: list[str] = []
     while whole:
         part = cut(whole, limit - len(_FENCED) + 2)
@@ -89,7 +90,7 @@ def copyable(text: str, limit: int) -> list[str]:
 
 
 def cut(text: str, limit: int) -> str:
-    """The start of *text*, at most *limit* UTF-16 units of it, with no character halved."""
+    """Return the start of *text*, at most *limit* UTF-16 units, without halving a character."""
     if units(text) <= limit:
         return text
     room = limit
@@ -101,22 +102,22 @@ def cut(text: str, limit: int) -> str:
 
 
 def units(text: str) -> int:
-    """The length of *text* in UTF-16 code units."""
+    """Return the length of *text* in UTF-16 code units."""
     return len(text) + sum(1 for character in text if character > "\uffff")
 
 
 def alt_text(prompt: str, most_bytes: int = 3 * ALT_TEXT_MAX) -> str:
-    """The prompt as an image's description: one plain line of at most 1024 UTF-16 units and *most_bytes* UTF-8 bytes,
-    "…" where it was cut, never empty."""
-    shown = list(_clusters(_plain(prompt)))
-    text = _cut(shown, ALT_TEXT_MAX)
+    """Return the prompt as an image's description: one plain line of at most 1024 UTF-16 units and *most_bytes* UTF-8
+    bytes, with "…" where it was cut, never empty."""
+    clusters = list(_clusters(_plain(prompt)))
+    text = _cut(clusters, ALT_TEXT_MAX)
     if _utf8_bytes(text) > most_bytes:
-        text = _cut(shown, most_bytes, _utf8_bytes)
+        text = _cut(clusters, most_bytes, _utf8_bytes)
     return text or NO_VISIBLE_TEXT
 
 
 def file_stem(prompt: str, seed: int) -> str:
-    """A file name without its ending: the prompt's first words and the seed, [a-z0-9-], at most 40 characters.
+    """Return a file name without its extension: the prompt's first words and the seed, at most 40 of [a-z0-9-].
 
     Never empty, never one of Windows' reserved names (those have no "-<seed>"), nothing that names a folder.
     """
@@ -144,7 +145,7 @@ def _visible(text: str) -> str:
     kept: list[str] = []
     for character in text:
         category = unicodedata.category(character)
-        if category in _SPACING_CATEGORIES or character in _BLANK_SPACES:
+        if category in SPACING_CATEGORIES or character in _BLANK_SPACES:
             kept.append(" ")
         elif character == _JOINER or _is_tag(character) or _draws(character, category):
             kept.append(character)
@@ -154,7 +155,7 @@ def _visible(text: str) -> str:
 def _draws(character: str, category: str) -> bool:
     point = ord(character)
     noncharacter = point & 0xFFFE == 0xFFFE or 0xFDD0 <= point <= 0xFDEF
-    return category not in _DROPPED_CATEGORIES and character not in _BLANK_LETTERS and not noncharacter
+    return category not in DROPPED_CATEGORIES and character not in _BLANK_LETTERS and not noncharacter
 
 
 def _clusters(text: str) -> Iterator[str]:
@@ -175,7 +176,7 @@ def _clusters(text: str) -> Iterator[str]:
 
 
 def _extends(cluster: str, character: str) -> bool:
-    """Whether *character* is drawn as a part of *cluster*."""
+    """Return whether *character* is drawn as a part of *cluster*."""
     if cluster[-1] == _JOINER:
         return _is_pictorial(character)
     if character == _JOINER:
@@ -207,7 +208,7 @@ def _is_regional(character: str) -> bool:
 
 
 def _is_pictorial(character: str) -> bool:
-    """A picture, or a skin tone; other modifier symbols, such as the backtick, are signs of Markdown or plain text."""
+    """Return whether *character* is an emoji or a skin tone. Other modifier symbols, such as the backtick, are none."""
     return unicodedata.category(character) == "So" or "\U0001f3fb" <= character <= "\U0001f3ff"
 
 
@@ -215,13 +216,13 @@ def _escape(cluster: str) -> str:
     return "".join("\\" + part if part in _ESCAPED else part for part in cluster)
 
 
-def _escape_start(shown: list[str]) -> list[str]:
-    """Take the meaning from what would begin a list, were this put at the start of a line."""
-    found = _LEADING.match("".join(shown[:12]))
+def _escape_start(clusters: list[str]) -> list[str]:
+    """Escape what would begin a list at the start of a line."""
+    found = _LEADING.match("".join(clusters[:12]))
     if found is None:
-        return shown
+        return clusters
     at = found.end() if found.group()[0].isdigit() else 0
-    return [*shown[:at], "\\" + shown[at], *shown[at + 1 :]]
+    return [*clusters[:at], "\\" + clusters[at], *clusters[at + 1 :]]
 
 
 def _utf8_bytes(text: str) -> int:
@@ -229,7 +230,7 @@ def _utf8_bytes(text: str) -> int:
 
 
 def _cut(clusters: list[str], limit: int, length: Callable[[str], int] = units) -> str:
-    """Join as many whole clusters as fit, by the *length* that is limited."""
+    """Join as many whole clusters as fit into *limit*, measured by *length*."""
     if sum(map(length, clusters)) <= limit:
         return "".join(clusters)
     kept: list[str] = []

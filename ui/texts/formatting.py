@@ -1,6 +1,6 @@
-"""Numbers, times and names as people read them. Pure. Must not hold a sentence: those stand in ui/texts/card.
+"""Format numbers, times and names for people. Pure. Sentences belong into the other modules of ui/texts.
 
-Times are unix milliseconds and become Discord timestamps, which each reader sees in their own zone
+Times are unix milliseconds. They become Discord timestamps, which each reader sees in their own time zone
 (Discord docs: Reference, "Timestamp Styles").
 """
 
@@ -39,7 +39,7 @@ def duration(seconds: float) -> str:
 
 
 def mention(user_id: int) -> str:
-    """Shows as a name. It pings nobody, because every message goes out with allowed_mentions none."""
+    """Return a mention. It pings nobody, because every message is sent with allowed_mentions none."""
     return f"<@{user_id}>"
 
 
@@ -50,7 +50,7 @@ def duration_span(low: int, high: int) -> str:
 
 
 def bar(share: float, *, full: bool = True) -> str:
-    """▰▰▰▰▰▱▱▱▱▱ for one half. Without *full* the last cell stays empty: an estimate never claims to be done."""
+    """▰▰▰▰▰▱▱▱▱▱ for one half. Without *full* the last cell stays empty, as for an estimate."""
     filled = min(BAR_CELLS if full else BAR_CELLS - 1, max(0, int(share * BAR_CELLS)))
     return "▰" * filled + "▱" * (BAR_CELLS - filled)
 

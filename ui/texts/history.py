@@ -1,6 +1,6 @@
-"""The sentences of /history. A subject of its own beside ui/texts/card.
+"""The sentences of /history.
 
-Pure. Must not know Discord's library, the database or the image API. What a person typed comes in inert.
+Pure. Must not know Discord's library, the database or the image API. What a person typed must be escaped before.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SLOW = "The bot is slow just now. Nothing was charged; try again in a moment."
 
 
 def title(words: str) -> str:
-    """*words*: what was searched for, inert; empty: all images."""
+    """*words*: those of the search, escaped; empty: all images."""
     return f"**Your images with “{words}”**" if words else TITLE
 
 
@@ -37,7 +37,7 @@ def nothing_found(words: str) -> str:
 
 
 def entry(*, number: int, prompt: str, parts: list[str], kept: int) -> str:
-    """One image or several of one prompt. *parts*: the small print; *kept*: images that could not be posted."""
+    """One entry: the images of one prompt. *parts*: the small print; *kept*: how many could not be posted."""
     lines = [f"{number}\\. **{prompt}**", "-# " + " · ".join(part for part in parts if part)]
     if kept:
         words = {"is_are": "is" if kept == 1 else "are", "it_them": "it" if kept == 1 else "them"}
@@ -63,7 +63,7 @@ def post_label(number: int) -> str:
 
 
 def lost(images: int, refunded: int) -> str:
-    """The image service no longer has them."""
+    """*images*: how many the image service no longer has."""
     gone = "It was" if images == 1 else f"{images_text(images)} were"
     back = f" Your {credits_text(refunded)} {'was' if refunded == 1 else 'were'} returned." if refunded else ""
     return f"{gone} kept for too long: the image service no longer has {'it' if images == 1 else 'them'}.{back}"

@@ -1,6 +1,6 @@
-"""The sentences about where and how an image can be posted: places, sizes, and the word that it is there.
+"""The sentences about where and how an image is posted, and of the ping.
 
-Beside ui/texts/card, which is full. Pure. Must not know Discord's library, the database or the image API.
+Pure. Must not know Discord's library, the database or the image API.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ LEAVING = (
 
 
 def reencoded(format: str, before: tuple[int, int], after: tuple[int, int]) -> str:
-    """*before*, *after*: width and height; alike where only the format changed."""
+    """*before*, *after*: width and height; equal if only the format changed."""
     sizes = (after,) if before == after else (before, after)
     return f"Re-encoded to fit: {format}, {' → '.join(f'{width}×{height}' for width, height in sizes)}"
 
 
 def ready(user_id: int, images: int) -> str:
-    """The one message that pings. Its person alone is mentioned."""
+    """The ping. Mentions the requester alone."""
     what = "your image is" if images == 1 else f"your {images_text(images)} are"
     return f"{mention(user_id)} {what} ready."
 
 
 def ready_there(user_id: int, images: int, address: str) -> str:
-    """The same where the bot may not reply to the card."""
+    """The ping where the bot may not reply to the card. *address*: that of the card."""
     return f"{ready(user_id, images)} {address}"

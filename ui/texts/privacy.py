@@ -1,4 +1,4 @@
-"""The sentences of /privacy. A subject of its own beside ui/texts/card. Pure; must not know Discord's library.
+"""The sentences of /privacy. Pure; must not know Discord's library.
 
 Times are unix milliseconds.
 """
@@ -31,7 +31,7 @@ NEVER_MORE = (
 
 
 def kept_lines(*, prompts: int, images: int, purged: int, entries: int, has_settings: bool, days: int) -> str:
-    """What is kept, in real numbers. *days*: after so many prompts go by themselves; 0: never."""
+    """Say what is kept, in numbers. *days*: prompts are purged after so many; 0: never."""
     many = "1 prompt" if prompts == 1 else f"{prompts} prompts"
     lines = [
         f"- **{many}** with options, times and where the card stands; {images_text(images)} made of them. "
@@ -60,7 +60,7 @@ def still_at_work(images: int) -> str:
 
 
 def deleted(generations: int, credits: int, forgotten_at_ms: int | None) -> str:
-    """*credits*: what stays; *forgotten_at_ms*: when that is forgotten too, if the person doesn't come back."""
+    """*credits*: what stays; *forgotten_at_ms*: when that is deleted too, if the person doesn't come back."""
     what = "1 prompt" if generations == 1 else f"{generations} prompts"
     stays = (
         f"Two numbers stay under your id, so that nobody gets credits twice: {credits_text(credits)}, and since when."
@@ -74,7 +74,7 @@ def deleted(generations: int, credits: int, forgotten_at_ms: int | None) -> str:
 
 
 def exported(files: int, *, kept: bool) -> str:
-    """Stands above the files. *kept*: images are kept for want of a place, whose links are left out."""
+    """The sentence above the files. *kept*: there are kept images, whose links are left out."""
     what = "Everything the bot keeps of you"
     sentence = f"{what}." if files == 1 else f"{what}, in {files} files; each is complete in itself."
     return f"{sentence} {KEPT_LEFT_OUT}" if kept else sentence

@@ -1,4 +1,4 @@
-"""The sentences of /settings. A subject of its own beside ui/texts/card. Pure; must not know Discord's library."""
+"""The sentences of /settings. Pure; must not know Discord's library."""
 
 from __future__ import annotations
 

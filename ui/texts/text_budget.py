@@ -1,4 +1,4 @@
-"""Keeps the text of one message within what Discord takes: component text, alt text and button labels together. Pure.
+"""Keep the text of one message within Discord's limit: component text, alt text and button labels together. Pure.
 
 Discord answers 500, not 400, to a message whose component text has more than about 10,170 UTF-8 bytes
 (discord-api-docs#8554 for text displays, #7310 for labels). Descriptions of gallery items very likely count, and those
@@ -12,33 +12,33 @@ from collections.abc import Collection
 from ui.texts.card import image_of
 from ui.texts.escaping import alt_text
 
-TEXT_BYTES_MAX = 8000  # UTF-8 bytes of one request, with something to spare
+TEXT_BYTES_MAX = 8000  # UTF-8 bytes of one request, with a margin
 FILES_BYTES_MAX = 1000  # of these, the descriptions of the files that are sent beside components
 SHORT_BYTES_MAX = 200  # a description that need not hold the whole prompt
 
 
 def utf8_bytes(*texts: str) -> int:
-    """The length of all *texts* together in UTF-8."""
+    """Return the length of all *texts* together in UTF-8."""
     return sum(len(text.encode("utf-8", "replace")) for text in texts)
 
 
 def image_descriptions(prompt: str, positions: Collection[int], count: int, room: int) -> dict[int, str]:
-    """Alt text for the images at *positions* of *count* made from one prompt, in at most *room* UTF-8 bytes.
+    """Return alt text for the images at *positions* of *count* made from one prompt, in at most *room* UTF-8 bytes.
 
-    The first one has the prompt, in full if there is room; the others say which image they are and how the prompt
-    begins, in SHORT_BYTES_MAX each. Every image has at least such a short one, however small *room* is.
+    The first has the whole prompt if it fits. The others have the number of the image and the start of the prompt, in
+    SHORT_BYTES_MAX each. Every image gets at least the short text, however small *room* is.
     """
-    told = {position: _short(prompt, position, count) for position in sorted(positions)}
-    if told:
-        first = min(told)
-        room -= utf8_bytes(*(text for position, text in told.items() if position != first))
-        if room >= utf8_bytes(told[first]):
-            told[first] = alt_text(prompt, room)
-    return told
+    descriptions = {position: _short(prompt, position, count) for position in sorted(positions)}
+    if descriptions:
+        first = min(descriptions)
+        room -= utf8_bytes(*(text for position, text in descriptions.items() if position != first))
+        if room >= utf8_bytes(descriptions[first]):
+            descriptions[first] = alt_text(prompt, room)
+    return descriptions
 
 
 def thumbnail_description(number: int, prompt: str) -> str:
-    """Alt text for one of many small images: the number of its entry, and how its prompt begins."""
+    """Return alt text for a thumbnail: the number of its entry and the start of its prompt."""
     return alt_text(f"{number}. {prompt}", SHORT_BYTES_MAX)
 
 

@@ -1,11 +1,11 @@
-"""A generation as a card: Discord's Components V2 (Discord docs: Components, Reference), one container.
+"""Build the card of a generation from Discord's Components V2 (Discord docs: Components, Reference): one container.
 
-Pure: no network, no clock. The same generation, outlook and attachments always give the same components.
-Must not know how or where a card is sent. Limits that hold for any prompt: 4000 characters of text, 40 components, and
-TEXT_BYTES_MAX for all text (ui/texts/text_budget).
+Pure: the same generation, progress and attachments always give the same components. Must not know how or where a card
+is sent. For any prompt a card has at most 4000 characters of text, 40 components and TEXT_BYTES_MAX bytes of text
+(ui/texts/text_budget).
 
-Each call builds new objects, with no timeout and no button but dynamic ones: discord.py 2.7.1 (ui/view.py, remove_view
-and add_view) unregisters a dynamic item for good when a view object that mixes kinds ends or is sent a second time.
+Each call builds new objects without a timeout, whose buttons are all dynamic: discord.py 2.7.1 (ui/view.py, remove_view
+and add_view) unregisters a dynamic item for good when a view that mixes kinds ends or is sent a second time.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from ui.texts.formatting import duration
 from ui.texts.text_budget import FILES_BYTES_MAX, TEXT_BYTES_MAX, image_descriptions, utf8_bytes
 from ui.views.file_names import reencoding_in
 
-PROMPT_EXCERPT = 300  # UTF-16 units after escaping; all of it stands in Details and, where it fits, in the alt text
+PROMPT_EXCERPT = 300  # UTF-16 units after escaping; the whole prompt is in Details and, if it fits, in the alt text
 PROMPT_BRIEF = 100  # of a brief card
 DETAIL_EXCERPT = 200
 BUTTON_URL_MAX = 512  # Discord docs: Components, "Button"
-TEXT_URL_MAX = 1200  # UTF-8 bytes; longer addresses would not leave room for the sentences
+TEXT_URL_MAX = 1200  # UTF-8 bytes; longer addresses would leave no room for the sentences
 
-LABELS_BYTES_MAX = 200  # UTF-8 bytes of all buttons' labels; they are ours, and short
+LABELS_BYTES_MAX = 200  # UTF-8 bytes of all buttons' labels
 
-# Colours only underline what the words say.
+# Colours repeat what the words say.
 _GREY, _BLUE, _GREEN, _AMBER, _RED = 0x99AAB5, 0x5865F2, 0x3BA55D, 0xFAA61A, 0xED4245
 _NOTHING: Mapping[int, str] = MappingProxyType({})
 
 
-# The buttons under a card, new ones each time: a button may be sent once only.
+# Builds the buttons under a card, new each time: a button may be sent only once.
 CardButtons = Callable[[Generation], Sequence[ui.Item[Any]]]
 
 
@@ -57,15 +57,15 @@ def build_card(
     leaving: bool = False,
     brief: bool = False,
 ) -> ui.LayoutView:
-    """The card of *generation* as it stands.
+    """Build the card of *generation*.
 
     *buttons*: those under it, at most five.
     *attached*: image position -> media reference ("attachment://name.png") of the images that this message holds.
-    *names*: their file names, where the references don't end in them.
+    *names*: their file names, if the references don't end in them.
     *linked*: image position -> address at the image service, for images too large to be attached.
-    *elsewhere*: addresses of messages that hold what could not be put on this card.
-    *leaving*: soon Discord lets nobody change this card any more, and not all is ready.
-    *brief*: with as little of the prompt as possible, for a Discord that fails over the longer card.
+    *elsewhere*: addresses of the separate messages of this card.
+    *leaving*: the token that edits this card runs out soon, and not all images are ready.
+    *brief*: with the start of the prompt only, after Discord failed to take the longer card.
     """
     container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=_accent(generation))
     lines = [
@@ -91,7 +91,7 @@ def build_card(
 def plain_text(
     generation: Generation, linked: Mapping[int, str], names: Mapping[int, str] = _NOTHING, *, brief: bool = False
 ) -> str:
-    """The text beside images, known by their *names*, in a message without components; at most 2000 characters."""
+    """Return the text of a message with images but no components; at most 2000 characters. *names*: of the images."""
     lines = [f"**{escape(generation.request.prompt, PROMPT_BRIEF if brief else PROMPT_EXCERPT)}**"]
     if linked:
         lines.append(texts.too_large(sorted(linked), len(generation.images)))
@@ -137,19 +137,19 @@ def _ready_lines(
 
 
 def _live_lines(images: Sequence[Image], progress: Progress) -> list[str]:
-    """What happens to the images that are on their way, one line for each kind of happening."""
+    """Return one line for each state of the images that are not ready yet."""
     groups: dict[str, list[Image]] = {}
     for image in images:
         if image.state in HELD:
-            groups.setdefault(_happening(image, progress), []).append(image)
+            groups.setdefault(_progress_text(image, progress), []).append(image)
     if len(groups) == 1:
         return list(groups)
     return [_labelled(images, group, text) for text, group in groups.items()]
 
 
-def _happening(image: Image, progress: Progress) -> str:
+def _progress_text(image: Image, progress: Progress) -> str:
     if image.state is State.RUNNING:
-        return texts.painting_text(progress.painting)
+        return texts.painting_text(progress.estimate)
     waits = image.admitted_at_ms is None or progress.is_held_up
     if image.state is State.REQUESTED and waits and progress.line is not None:
         return texts.waiting_text(progress.line)
@@ -170,7 +170,7 @@ def _ending_lines(generation: Generation) -> list[str]:
 
 
 def _length_hint(prompt: str, image: Image) -> str:
-    """The document's "2000 characters" may be UTF-16 units to the service: nothing is refused here for it, but said."""
+    """Return a hint if the prompt may be too long for the service, whose 2000 characters may be UTF-16 units."""
     counted = units(prompt)
     if counted <= PROMPT_MAX and not speaks_of_length(image.ending_detail or "", prompt):
         return ""
@@ -178,7 +178,7 @@ def _length_hint(prompt: str, image: Image) -> str:
 
 
 def _fitting_lines(generation: Generation, attached: Mapping[int, str]) -> list[str]:
-    """Which images were made smaller to fit, in small print; their names tell."""
+    """Return small print about the images that were re-encoded; their names hold the sizes."""
     groups: dict[str, list[Image]] = {}
     for position, name in attached.items():
         image = generation.images[position]
@@ -189,7 +189,7 @@ def _fitting_lines(generation: Generation, attached: Mapping[int, str]) -> list[
 
 
 def _labelled(images: Sequence[Image], group: Sequence[Image], text: str) -> str:
-    """Say which images *text* is about, unless it is about all."""
+    """Put the numbers of the images before *text*, unless it applies to all."""
     if len(group) == len(images):
         return text
     return f"{texts.images_label([image.position for image in group])}: {text}"
@@ -222,14 +222,14 @@ def _link_buttons(linked: Mapping[int, str], count: int) -> list[ui.Item[Any]]:
 
 
 def _text_urls(linked: Mapping[int, str], *, above: int) -> Iterable[str]:
-    """Addresses with more than *above* characters, which no button can hold, as far as there is room for them."""
+    """Yield the addresses of more than *above* characters that fit into TEXT_URL_MAX: too long for a button."""
     room = TEXT_URL_MAX
     for position in sorted(linked):
         url = linked[position]
-        shown = url.replace("<", "%3C").replace(">", "%3E")  # or what follows would be Markdown of the service's
-        if above < len(url) and utf8_bytes(shown) <= room:
-            room -= utf8_bytes(shown)
-            yield f"<{shown}>"
+        escaped = url.replace("<", "%3C").replace(">", "%3E")  # or the rest of it would be read as Markdown
+        if above < len(url) and utf8_bytes(escaped) <= room:
+            room -= utf8_bytes(escaped)
+            yield f"<{escaped}>"
 
 
 def _accent(generation: Generation) -> int:

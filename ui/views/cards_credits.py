@@ -1,4 +1,4 @@
-"""What /credits shows: the balance and the last entries of one person's account. Pure; must not know the database."""
+"""Build the view of /credits: the balance and the last entries. Pure; must not know the database."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _REASONS = {
 
 
 def build_credits(statement: Statement) -> ui.LayoutView:
-    """The whole answer, a new view each time, with nothing to press. Well under 4000 characters with ten entries."""
+    """Build the view. It has no buttons, and with ten entries far less than 4000 characters."""
     container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=0x5865F2)
     container.add_item(ui.TextDisplay("\n".join(_balance_lines(statement.balance, statement.held_images))))
     container.add_item(ui.Separator())
@@ -30,7 +30,7 @@ def build_credits(statement: Statement) -> ui.LayoutView:
 
 
 def jump_url(guild_id: int | None, channel_id: int, message_id: int) -> str:
-    """Where a message stands, for a browser and the app alike."""
+    """Return the address of a message, for a browser and for the app."""
     return f"https://discord.com/channels/{guild_id or '@me'}/{channel_id}/{message_id}"
 
 

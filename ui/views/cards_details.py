@@ -1,6 +1,6 @@
-"""What Details shows: everything about one generation that its card leaves out, and the asker's own credits.
+"""Build the views of Details: what the card leaves out, and the credits of whoever pressed.
 
-Pure; must not know the database. A long prompt takes more than one message: Discord allows 4000 characters of text in
+Pure; must not know the database. A long prompt needs more than one message: Discord allows 4000 characters of text in
 each (Discord docs: Components, "Text Display").
 """
 
@@ -18,13 +18,13 @@ from ui.texts.formatting import credits_text, duration
 from ui.texts.text_budget import TEXT_BYTES_MAX, utf8_bytes
 
 PART_MAX = 1900  # UTF-16 units of the prompt in one text display
-MESSAGE_MAX = 3900  # UTF-16 units in one message, with something to spare; TEXT_BYTES_MAX holds as well
+MESSAGE_MAX = 3900  # UTF-16 units in one message, with a margin; TEXT_BYTES_MAX holds as well
 TASK_ID_EXCERPT = 80
 _COLOUR = 0x5865F2
 
 
 def build_details(generation: Generation, balance: Balance) -> list[ui.LayoutView]:
-    """One view for each message, in order; new ones each time, with nothing to press."""
+    """Build one view for each message, in order. They have no buttons."""
     words = generation.request.prompt
     prompt = escape_parts(words, PART_MAX) if words else [texts_buttons.PROMPT_GONE]
     facts = "\n".join(_facts(generation))

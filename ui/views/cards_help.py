@@ -1,4 +1,4 @@
-"""What /help shows: one screen with this bot's real limits. Pure; must not know the settings or how it is sent."""
+"""Build the view of /help with this bot's limits. Pure; must not know the settings or how it is sent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COLOUR = 0x5865F2
 
 @dataclass(frozen=True, slots=True)
 class BotLimits:
-    """What this bot's operator decided, as far as it concerns people."""
+    """The settings that people should know of."""
 
     allowance: int
     period: CreditPeriod
@@ -32,35 +32,35 @@ class BotLimits:
 
 @dataclass(frozen=True, slots=True)
 class CommandList:
-    """The commands there are: names with descriptions, and the names of message menus."""
+    """The commands. *commands*: names with descriptions; *menus*: names of message menus."""
 
     commands: Sequence[tuple[str, str]]
     menus: Sequence[str]
 
 
-def build_help(rules: BotLimits, offered: CommandList) -> ui.LayoutView:
-    """One screen; nothing to press."""
+def build_help(limits: BotLimits, commands: CommandList) -> ui.LayoutView:
+    """Build the view. It has no buttons."""
     container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=_COLOUR)
     container.add_item(ui.TextDisplay(f"{texts.TITLE}\n{texts.HOW}"))
-    cost = texts.cost(price=price_of(1), allowance=rules.allowance, period=rules.period, timezone=rules.timezone)
-    limits = texts.limits(
+    cost = texts.cost(price=price_of(1), allowance=limits.allowance, period=limits.period, timezone=limits.timezone)
+    limits_text = texts.limits(
         at_once=MAX_COUNT,
-        per_person=rules.per_person,
-        in_line=rules.in_line,
-        requests_per_minute=rules.requests_per_minute,
-        deadline_seconds=rules.deadline_seconds,
+        per_person=limits.per_person,
+        in_line=limits.in_line,
+        requests_per_minute=limits.requests_per_minute,
+        deadline_seconds=limits.deadline_seconds,
     )
     choices = texts.choices([size.label for size in Size], [kind.value for kind in OutputFormat], PROMPT_MAX)
     container.add_item(ui.TextDisplay(f"{texts.COST}\n{cost}"))
-    container.add_item(ui.TextDisplay(f"{texts.LIMITS}\n{limits}\n{choices}"))
-    container.add_item(ui.TextDisplay("\n".join([texts.COMMANDS, *_commands(offered), texts.PRIVATE_HINT])))
+    container.add_item(ui.TextDisplay(f"{texts.LIMITS}\n{limits_text}\n{choices}"))
+    container.add_item(ui.TextDisplay("\n".join([texts.COMMANDS, *_command_lines(commands), texts.PRIVATE_HINT])))
     return ui.LayoutView(timeout=None).add_item(container)
 
 
-def _commands(offered: CommandList) -> list[str]:
-    """A line for each; where that is too much for one screen, their names alone."""
-    menus = [texts.message_menu(name) for name in offered.menus]
-    lines = [texts.slash_command(name, description) for name, description in offered.commands]
+def _command_lines(listed: CommandList) -> list[str]:
+    """Return a line for each command; if that is too long, their names alone."""
+    menus = [texts.message_menu(name) for name in listed.menus]
+    lines = [texts.slash_command(name, description) for name, description in listed.commands]
     if sum(map(len, [*lines, *menus])) <= COMMANDS_MAX:
         return [*lines, *menus]
-    return [" · ".join(texts.slash_command(name, "").strip() for name, _ in offered.commands), *menus]
+    return [" · ".join(texts.slash_command(name, "").strip() for name, _ in listed.commands), *menus]

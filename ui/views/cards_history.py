@@ -1,4 +1,4 @@
-"""What /history shows: one page of a person's own images. Pure; must not know the database or how it is sent.
+"""Build the view of /history: one page of a person's own images. Pure; must not know the database or how it is sent.
 
 At most 40 components, 4000 characters and TEXT_BYTES_MAX (ui/texts/text_budget) for any five prompts.
 """
@@ -11,7 +11,7 @@ from typing import Any
 import discord
 from discord import ui
 
-from generations.archive import Page, kept_images
+from generations.history import Page, kept_images
 from generations.model import MADE, Generation
 from generations.prices import charged_for
 from ui.texts import card as texts
@@ -26,7 +26,7 @@ WORDS_EXCERPT = 80
 GALLERY_MAX = 10  # Discord docs: Components, "Media Gallery"
 _COLOUR = 0x5865F2
 
-# Each inner list is one row of buttons, made anew for every view: it may be sent only once.
+# Each inner list is one row of buttons, new for every view: a button may be sent only once.
 Rows = Sequence[Sequence[ui.Item[Any]]]
 
 
@@ -38,8 +38,8 @@ def build_history(
     gone: frozenset[int] = frozenset(),
     is_refused: bool = False,
 ) -> ui.LayoutView:
-    """One page. *thumbnails*: generation id -> addresses of its images; *gone*: ids whose message is not there;
-    *is_refused*: the bot may not look at some of the messages."""
+    """Build one page. *thumbnails*: generation id -> addresses of its images; *gone*: ids whose message was deleted;
+    *is_refused*: the bot may not read some of the messages."""
     container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=_COLOUR)
     words = escape(page.words, WORDS_EXCERPT) if page.words else ""
     if not page.generations:

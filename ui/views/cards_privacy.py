@@ -1,4 +1,4 @@
-"""What /privacy shows and asks. Pure; must not know the database or how it is sent."""
+"""Build the views of /privacy. Pure; must not know the database or how they are sent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _COLOUR, _RED = 0x5865F2, 0xED4245
 
 
 def build_holdings(holdings: Holdings) -> ui.LayoutView:
-    """What is kept of a person, and for how long."""
+    """Build the list of what is kept of a person, and for how long."""
     tally = holdings.tally
     kept = texts.kept_lines(
         prompts=tally.generations,
@@ -28,12 +28,12 @@ def build_holdings(holdings: Holdings) -> ui.LayoutView:
 
 
 def build_confirmation(buttons: Sequence[ui.Item[Any]]) -> ui.LayoutView:
-    """The question before everything is deleted. *buttons* are made anew for every view."""
+    """Build the question before everything is deleted. *buttons*: new for every view."""
     return _card(f"{texts.CONFIRM_TITLE}\n{texts.CONFIRM}", _RED, buttons)
 
 
 def build_outcome(sentence: str) -> ui.LayoutView:
-    """What became of it, in place of the question."""
+    """Build the outcome, which replaces the question."""
     return _card(sentence, _COLOUR)
 
 

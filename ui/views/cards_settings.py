@@ -1,4 +1,4 @@
-"""What /settings shows: a list for each preference. Pure; must not know the database or how it is sent."""
+"""Build the view of /settings: a list for each preference. Pure; must not know the database or how it is sent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COLOUR = 0x5865F2
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One preference: its name, what it is about, and what can be picked. The picked one is marked."""
+    """The list of one preference. The option that is set is marked."""
 
     name: str
     title: str
@@ -26,7 +26,7 @@ class Question:
 
 
 def build_settings(preferences: Preferences, list_for: Callable[[Question], ui.Item[Any]]) -> ui.LayoutView:
-    """All preferences. *list_for* makes the list that is shown for one, anew for every view."""
+    """Build the view. *list_for*: makes the component for one preference, new for every view."""
     container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=_COLOUR)
     container.add_item(ui.TextDisplay(f"{texts.TITLE}\n{texts.MEANING}"))
     for question in questions(preferences):
@@ -36,7 +36,7 @@ def build_settings(preferences: Preferences, list_for: Callable[[Question], ui.I
 
 
 def questions(preferences: Preferences) -> list[Question]:
-    """Everything that can be set, with what is set now."""
+    """Return all preferences, with what is set now."""
     language = AS_DISCORD if preferences.language is None else preferences.language.value
     return [
         _list_of(options.SIZE, preferences.size),
@@ -67,7 +67,7 @@ def _list_of(option: options.Option, picked: str) -> Question:
 
 
 def _question(name: str, title: str, picked: str, offered: Sequence[tuple[str, str, str]]) -> Question:
-    """*offered*: value, label and what it means, which may be empty."""
+    """*offered*: value, label and description of each option; the description may be empty."""
     return Question(
         name,
         title,

@@ -1,7 +1,7 @@
-"""The names under which Discord knows the images. Safe on every system: ASCII [A-Za-z0-9_.-], never reserved, short.
+"""The file names of images on Discord. Safe on every system: ASCII [A-Za-z0-9_.-], never reserved, short. Pure.
 
-Pure. An image that was made to fit carries its size in its name, and the size it had before, if that was another: so
-the card can say so for ever, also after a restart, from the name alone.
+The name of a re-encoded image holds its size, and its size before if that was another one. So the card can say so from
+the name alone, also after a restart.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from qwen.images import DownloadedImage
 from qwen.models import OutputFormat
 from ui.texts.escaping import file_stem
 
-SPOILER_PREFIX = "SPOILER_"  # what discord.File puts before the name of a hidden image
+SPOILER_PREFIX = "SPOILER_"  # what discord.File puts before the name of a spoiler
 
 _SIZE = r"\d{1,5}x\d{1,5}"
 
@@ -24,7 +24,7 @@ ImageFile = DownloadedImage | ReencodedImage
 
 @dataclass(frozen=True, slots=True)
 class Reencoding:
-    """What an image was made to fit: its format, and its size before and after, as (width, height) in pixels."""
+    """How an image was re-encoded: its format, and its size before and after, as (width, height) in pixels."""
 
     format: OutputFormat
     before: tuple[int, int]
@@ -35,7 +35,7 @@ def file_name(generation: Generation, image: Image, image_file: ImageFile | None
     """For example a-lighthouse-42.png; a-lighthouse-42-1024x1536-768x1152.webp for one that was made smaller, and
     a-lighthouse-42-1024x1536.webp where only the format changed.
 
-    Without a *image*: the name of one in the format that was asked for.
+    Without *image_file*: the name in the format that was requested.
     """
     prefix = SPOILER_PREFIX if generation.request.spoiler else ""
     stem = file_stem(generation.request.prompt, image.seed)
@@ -45,7 +45,7 @@ def file_name(generation: Generation, image: Image, image_file: ImageFile | None
 
 
 def reencoding_in(name: str, seed: int) -> Reencoding | None:
-    """What the name of an image with this *seed* tells; None: it is as it came."""
+    """Return what the *name* of an image with this *seed* says of its re-encoding; None: it was not re-encoded."""
     found = re.search(rf"-{seed}(?:-({_SIZE}))?-({_SIZE})\.(jpg|webp)$", name)
     if found is None:
         return None

@@ -69,7 +69,7 @@ class Cdn:
 
 
 def attachment_id_in(path: str) -> int | None:
-    """/cdn/attachments/<channel id>/<attachment id>/<filename> -> attachment id."""
+    """Return the attachment id in `/cdn/attachments/<channel id>/<attachment id>/<filename>`, None for another path."""
     segments = path.split("/")
     if len(segments) != 6 or not segments[4].isdigit():
         return None

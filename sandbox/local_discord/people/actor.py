@@ -51,8 +51,6 @@ class Actor:
         self._state = context.state
         self._resolving = ResolvedData(context.state, context.payloads, context.channel_payloads)
 
-    # --- acting ---
-
     async def command(self, channel: str | int, name: str, **options: Any) -> int:
         """Type `/name` with its options; "admin limits" names a sub-command. Return the interaction's id."""
         place = self.find_channel(channel)
@@ -183,8 +181,6 @@ class Actor:
             raise Refused("You may not archive this thread.")
         self._state.archived_threads.add(place.id)
 
-    # --- seeing ---
-
     def messages(self, channel: str | int) -> list[Json]:
         """Return what this person sees in a channel, oldest first, as the page gets it."""
         found = self._state.messages_in(self.find_channel(channel).id)
@@ -227,8 +223,6 @@ class Actor:
             while not (found := predicate()):
                 await asyncio.wait([self._context.changes.next()], timeout=POLL_SECONDS)
             return found
-
-    # --- finding ---
 
     def find_channel(self, channel: str | int) -> Channel:
         """Return a channel by name, id, or "dm"."""

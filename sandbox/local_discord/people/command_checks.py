@@ -13,7 +13,7 @@ from sandbox.local_discord.state.model import Channel, ChannelKind, Guild, Json,
 
 GUILD_INSTALL, USER_INSTALL = 0, 1
 GUILD_CONTEXT = 0
-_PLACES = ("servers", "direct messages with the bot", "messages among people")  # by context
+_CONTEXT_NAMES = ("servers", "direct messages with the bot", "messages among people")
 NO_POST_CHOSEN = "A forum holds posts only. Open one of them."
 
 
@@ -29,7 +29,7 @@ def why_not_here(command: Json, person: Person, channel: Channel, guild: Guild |
     if channel.kind is ChannelKind.FORUM:
         return NO_POST_CHOSEN
     if channel.context not in _contexts(command):
-        return f"/{name} cannot be used in {_PLACES[channel.context]}."
+        return f"/{name} cannot be used in {_CONTEXT_NAMES[channel.context]}."
     if not owners(command, person, channel, guild):
         return f"The app is not installed in {guild.name if guild else 'this place'} in a way that allows /{name}."
     if command.get("nsfw") and not channel.nsfw and guild is not None:

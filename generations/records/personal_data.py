@@ -1,4 +1,4 @@
-"""A person's own generations, read back, read out, purged and erased."""
+"""All that is kept of one person: counted, read out, erased, and purged after a while."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, select, update
 
-from generations.model import DISCORD_EPOCH_MS, HELD, MADE, Generation, Origin, State
-from generations.records.rows import lock_generation, with_images
+from generations.model import DISCORD_EPOCH_MS, HELD, MADE, State
 from generations.records.tables import callbacks, generations, images, removed_cards
 from store.database import Transaction
 from store.tables import metadata, one_of
 
 ERASED_AT_ONCE = 500  # both databases limit how many values one statement takes
-NEWEST_FIRST, OLDEST_FIRST = generations.c.id.desc(), generations.c.id.asc()
 
+_oldest_first = generations.c.id.asc()
 _its_images = images.c.generation_id == generations.c.id
-_made = exists().where(_its_images, one_of(images.c.state, *sorted(MADE)))
 _keeps = exists().where(_its_images, one_of(images.c.state, State.UNDELIVERED))
 
 # Every table that knows generations, whoever adds one: what refers to others first.
@@ -32,84 +30,6 @@ class Tally:
     generations: int  # with their words
     purged: int  # without
     images: int  # that were made
-
-
-async def history(
-    tx: Transaction,
-    user_id: int,
-    *,
-    words: Sequence[str],
-    older_than: int | None = None,
-    newer_than: int | None = None,
-    limit: int,
-) -> list[Generation]:
-    """A person's generations of which something was made and that still have their words, newest first.
-
-    Either the newest before *older_than*, or the ones next after *newer_than*; those whose prompt holds all *words*.
-    """
-    found = select(generations).where(_listed(user_id, words))
-    if newer_than is not None:
-        found = found.where(generations.c.id > newer_than).order_by(OLDEST_FIRST)
-    elif older_than is not None:
-        found = found.where(generations.c.id < older_than).order_by(NEWEST_FIRST)
-    else:
-        found = found.order_by(NEWEST_FIRST)
-    rows = (await tx.execute(found.limit(limit))).mappings().all()
-    return await with_images(tx, rows if newer_than is None else reversed(rows))
-
-
-async def has_listed(
-    tx: Transaction,
-    user_id: int,
-    *,
-    words: Sequence[str],
-    older_than: int | None = None,
-    newer_than: int | None = None,
-) -> bool:
-    """Whether history() would find anything."""
-    found = select(generations.c.id).where(_listed(user_id, words))
-    if newer_than is not None:
-        found = found.where(generations.c.id > newer_than)
-    if older_than is not None:
-        found = found.where(generations.c.id < older_than)
-    return await tx.scalar(found.limit(1)) is not None
-
-
-async def removed_among(tx: Transaction, ids: Sequence[int]) -> frozenset[int]:
-    """Those of *ids* whose card somebody took away."""
-    found = select(removed_cards.c.generation_id).where(removed_cards.c.generation_id.in_(ids))
-    return frozenset(await tx.scalars(found))
-
-
-async def claim_one(
-    tx: Transaction, generation_id: int, *, lease_holder: str, now_ms: int, lease_until_ms: int
-) -> Generation | None:
-    """Take one generation with a new fence, for what is not a worker's step; None: it is not there, or claimed."""
-    free = generations.c.lease_until_ms.is_(None) | (generations.c.lease_until_ms <= now_ms)
-    claimed = await tx.execute(
-        update(generations)
-        .where(generations.c.id == generation_id, free)
-        .values(fence=generations.c.fence + 1, lease_holder=lease_holder, lease_until_ms=lease_until_ms)
-        .returning(generations)
-    )
-    return next(iter(await with_images(tx, claimed.mappings())), None)
-
-
-async def set_home(tx: Transaction, generation: Generation, *, message_id: int, home: Origin) -> None:
-    """The card stands somewhere else from now on, in the place that *home* names. Raises LostClaim."""
-    await lock_generation(tx, generation.id, generation.fence)
-    await tx.execute(delete(removed_cards).where(removed_cards.c.generation_id == generation.id))
-    await tx.execute(
-        update(generations)
-        .where(generations.c.id == generation.id)
-        .values(
-            message_id=message_id,
-            channel_id=home.channel_id,
-            guild_id=home.guild_id,
-            card_channel_id=None,
-            bot_in_channel=home.bot_in_channel,
-        )
-    )
 
 
 async def tally(tx: Transaction, user_id: int) -> Tally:
@@ -130,7 +50,7 @@ async def full_rows(tx: Transaction, user_id: int, *, above: int, limit: int) ->
     Those whose id is *above* the last one that was read.
     """
     page = select(generations).where(generations.c.user_id == user_id, generations.c.id > above)
-    rows = [dict(row) for row in (await tx.execute(page.order_by(OLDEST_FIRST).limit(limit))).mappings()]
+    rows = [dict(row) for row in (await tx.execute(page.order_by(_oldest_first).limit(limit))).mappings()]
     by_id: dict[int, dict[str, Any]] = {row["id"]: row | {"images": [], "card_removed_at_ms": None} for row in rows}
     wanted = select(images).where(images.c.generation_id.in_(by_id)).order_by(images.c.position)
     for image in (await tx.execute(wanted)).mappings():
@@ -143,7 +63,7 @@ async def full_rows(tx: Transaction, user_id: int, *, above: int, limit: int) ->
 async def lock_own(tx: Transaction, user_id: int) -> list[int]:
     """Nobody else changes any of a person's generations until this transaction ends. Their ids."""
     own = select(generations.c.id).where(generations.c.user_id == user_id)
-    return list(await tx.scalars(own.order_by(OLDEST_FIRST).with_for_update()))
+    return list(await tx.scalars(own.order_by(_oldest_first).with_for_update()))
 
 
 async def unfinished_count(tx: Transaction, user_id: int) -> int:
@@ -179,7 +99,7 @@ async def purge(tx: Transaction, *, from_id: int, before_ms: int, limit: int) ->
     told = select(generations.c.id, _is_at_rest(before_ms).label("at_rest")).where(
         generations.c.id >= from_id, generations.c.id < born_before, generations.c.prompt != ""
     )
-    rows = (await tx.execute(told.order_by(OLDEST_FIRST).limit(limit).with_for_update())).all()
+    rows = (await tx.execute(told.order_by(_oldest_first).limit(limit).with_for_update())).all()
     ids = [row.id for row in rows if row.at_rest]
     await tx.execute(delete(callbacks).where(callbacks.c.generation_id.in_(ids)))
     await tx.execute(
@@ -200,17 +120,3 @@ def _is_at_rest(now_ms: int) -> ColumnElement[bool]:
     unclaimed = lease.is_(None) | (lease <= now_ms)
     told = generations.c.published_revision >= generations.c.revision
     return generations.c.due_at_ms.is_(None) & unclaimed & told & ~_keeps
-
-
-def _listed(user_id: int, words: Sequence[str]) -> ColumnElement[bool]:
-    listed = (generations.c.user_id == user_id) & (generations.c.prompt != "") & _made
-    for word in words:
-        listed = listed & _holds(word)
-    return listed
-
-
-def _holds(word: str) -> ColumnElement[bool]:
-    """Whether the prompt holds *word*, in any case. SQLite knows the case of A to Z only, so the usual spellings of
-    other letters are asked for one by one."""
-    spellings = {word, word.lower(), word.upper(), word.capitalize()}
-    return or_(*(generations.c.prompt.icontains(spelling, autoescape=True) for spelling in sorted(spellings)))

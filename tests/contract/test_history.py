@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from generations import records
-from generations.archive import PAGE_LENGTH, Archive, Fetched, Page, clean_words
 from generations.delivery_result import DeliveryResult, Place
 from generations.errors import LostClaim, NotThere
-from generations.lost_images import GONE_CHECKS
+from generations.finished_images import GONE_CHECKS
+from generations.history import PAGE_LENGTH, Fetched, History, Page, clean_words
 from generations.model import Ending, Generation, Origin, Request, State
 from images.image_memory import ImageMemory
 from qwen.errors import ImageUnavailable, QwenError
@@ -40,8 +40,8 @@ def store() -> Store:
 
 
 @pytest.fixture
-def archive(world: World, store: Store) -> Archive:
-    return Archive(world.database, world.ledger, world.clock, store, owner="archive")
+def history(world: World, store: Store) -> History:
+    return History(world.database, world.ledger, world.clock, store, owner="history")
 
 
 async def make(
@@ -57,7 +57,7 @@ async def make(
     """A generation whose images were made, paid for, and ended as *end*."""
     request = Request(prompt, seed=5, count=count, private=private)
     await world.generations.request(request, origin(generation_id, user_id))
-    await world.generations.answered(generation_id, 9000 + generation_id)
+    await world.generations.confirm_card(generation_id, 9000 + generation_id)
     await world.admit()
     claimed = next(one for one in await world.claim() if one.id == generation_id)
     async with world.database.transaction() as tx:
@@ -80,40 +80,40 @@ def ids(page: Page) -> list[int]:
     return [generation.id for generation in page.generations]
 
 
-async def test_own_images_come_newest_first_and_nobody_elses(world: World, archive: Archive) -> None:
+async def test_own_images_come_newest_first_and_nobody_elses(world: World, history: History) -> None:
     for number in (1, 2, 3):
         await make(world, number)
     await make(world, 4, OTTO)
-    assert ids(await archive.page(MIRA)) == [3, 2, 1]
-    assert ids(await archive.page(OTTO)) == [4]
+    assert ids(await history.page(MIRA)) == [3, 2, 1]
+    assert ids(await history.page(OTTO)) == [4]
 
 
-async def test_what_came_to_nothing_or_is_still_made_is_no_image(world: World, archive: Archive) -> None:
+async def test_what_came_to_nothing_or_is_still_made_is_no_image(world: World, history: History) -> None:
     await world.ask(1)
     await world.generations.cancel(1, user_id=MIRA, may_manage=False)
     await world.ask(2)
-    assert await archive.page(MIRA) == Page((), None, None)
+    assert await history.page(MIRA) == Page((), None, None)
 
 
 async def test_pages_lead_to_each_other_by_key_and_stay_right_when_something_new_comes(
-    world: World, archive: Archive
+    world: World, history: History
 ) -> None:
     for number in range(1, 9):
         await make(world, number)
-    first = await archive.page(MIRA)
+    first = await history.page(MIRA)
     assert (ids(first), first.newer, first.older) == ([8, 7, 6, 5, 4], None, 4)
     await make(world, 9)
-    second = await archive.page(MIRA, older_than=first.older)
+    second = await history.page(MIRA, older_than=first.older)
     assert (ids(second), second.newer, second.older) == ([3, 2, 1], 3, None)
-    back = await archive.page(MIRA, newer_than=second.newer)
+    back = await history.page(MIRA, newer_than=second.newer)
     assert (ids(back), back.newer, back.older) == ([8, 7, 6, 5, 4], 8, 4)
     assert len(back.generations) == PAGE_LENGTH
 
 
-async def test_a_page_that_is_gone_becomes_the_first(world: World, archive: Archive) -> None:
+async def test_a_page_that_is_gone_becomes_the_first(world: World, history: History) -> None:
     await make(world, 1)
-    assert ids(await archive.page(MIRA, older_than=1)) == [1]
-    assert ids(await archive.page(MIRA, newer_than=2**63 - 1)) == [1]
+    assert ids(await history.page(MIRA, older_than=1)) == [1]
+    assert ids(await history.page(MIRA, newer_than=2**63 - 1)) == [1]
 
 
 FOUND = [
@@ -133,18 +133,18 @@ FOUND = [
 ]
 
 
-async def test_words_are_searched_for_as_they_are(world: World, archive: Archive) -> None:
+async def test_words_are_searched_for_as_they_are(world: World, history: History) -> None:
     prompts = ["a Lighthouse in a storm", "100% wool", "under_score \\ back", "Über den Wolken"]
     for number, prompt in enumerate(prompts, 1):
         await make(world, number, prompt=prompt)
     for words, found in FOUND:
-        assert (words, ids(await archive.page(MIRA, words=clean_words(words)))) == (words, found)
+        assert (words, ids(await history.page(MIRA, words=clean_words(words)))) == (words, found)
 
 
-async def test_a_search_has_pages_of_its_own(world: World, archive: Archive) -> None:
+async def test_a_search_has_pages_of_its_own(world: World, history: History) -> None:
     for number in range(1, 9):
         await make(world, number, prompt="a cat" if number % 2 else "a dog")
-    page = await archive.page(MIRA, words="cat", older_than=7)
+    page = await history.page(MIRA, words="cat", older_than=7)
     assert (ids(page), page.newer, page.older) == ([5, 3, 1], 5, None)
 
 
@@ -155,29 +155,29 @@ def test_what_is_searched_for_fits_into_a_button(text: str) -> None:
 
 
 async def test_a_card_can_be_jumped_to_unless_only_one_person_sees_it_or_it_was_taken_away(
-    world: World, archive: Archive
+    world: World, history: History
 ) -> None:
     for number, private in ((1, False), (2, True), (3, False)):
         await make(world, number, private=private)
     await world.generations.removed(3)
-    page = await archive.page(MIRA)
+    page = await history.page(MIRA)
     links = {generation.id: page.link(generation) for generation in page.generations}
     assert links == {1: (GUILD, CHANNEL, 9001), 2: None, 3: None}
     assert page.removed == {3}
 
 
-async def test_a_card_in_the_direct_messages_is_linked_there(world: World, archive: Archive) -> None:
+async def test_a_card_in_the_direct_messages_is_linked_there(world: World, history: History) -> None:
     made = await make(world, 1, private=True)
     moved = replace(made, card_channel_id=55, message_id=66)
-    assert (await archive.page(MIRA)).link(moved) == (None, 55, 66)
+    assert (await history.page(MIRA)).link(moved) == (None, 55, 66)
 
 
 # ---- posting what was kept -----------------------------------------------------------------------------------------
 
 
-async def fetch(archive: Archive, taken: Generation) -> Fetched:
-    async with archive.room_for(taken) as room:
-        return await archive.fetch_kept(taken, room)
+async def fetch(history: History, taken: Generation) -> Fetched:
+    async with history.reserve_memory(taken) as reservation:
+        return await history.fetch_kept(taken, reservation)
 
 
 def here(number: int = 4242) -> Origin:
@@ -185,113 +185,113 @@ def here(number: int = 4242) -> Origin:
 
 
 async def test_a_kept_image_is_posted_once_and_its_card_stands_there_from_then_on(
-    world: World, archive: Archive, store: Store
+    world: World, history: History, store: Store
 ) -> None:
     await make(world, 1, end=State.UNDELIVERED)
-    taken = await archive.take_kept(1, MIRA)
-    fetched = await fetch(archive, taken)
+    taken = await history.take_kept(1, MIRA)
+    fetched = await fetch(history, taken)
     assert store.asked == ["https://cdn/x.png"] and set(fetched.image_files) == {0}
     shown = DeliveryResult(Place.CARD, 5000, 701, {0: 12}, {0: "a.png"})
-    await archive.posted(fetched.generation, here(), shown, fetched.image_files)
-    await archive.post_ended(taken)
+    await history.posted(fetched.generation, here(), shown, fetched.image_files)
+    await history.post_ended(taken)
     after = await world.load(1)
     assert (after.images[0].state, after.images[0].attachment_id) == (State.DELIVERED, 12)
     assert (after.message_id, after.origin.channel_id, after.origin.guild_id) == (5000, 701, None)
-    assert (await archive.page(MIRA)).link(after) == (None, 701, 5000)
+    assert (await history.page(MIRA)).link(after) == (None, 701, 5000)
     with pytest.raises(NotThere):
-        await archive.take_kept(1, MIRA)
+        await history.take_kept(1, MIRA)
     assert await world.numbers() == (45, 0)
 
 
-async def test_only_its_person_takes_it_and_only_one_at_a_time(world: World, archive: Archive) -> None:
+async def test_only_its_person_takes_it_and_only_one_at_a_time(world: World, history: History) -> None:
     await make(world, 1, end=State.UNDELIVERED)
     with pytest.raises(NotThere):
-        await archive.is_kept(1, OTTO)
+        await history.is_kept(1, OTTO)
     with pytest.raises(NotThere):
-        await archive.take_kept(1, OTTO)
-    taken = await archive.take_kept(1, MIRA)
+        await history.take_kept(1, OTTO)
+    taken = await history.take_kept(1, MIRA)
     with pytest.raises(NotThere):
-        await archive.take_kept(1, MIRA)
-    await archive.post_ended(taken)
-    again = await archive.take_kept(1, MIRA)
+        await history.take_kept(1, MIRA)
+    await history.post_ended(taken)
+    again = await history.take_kept(1, MIRA)
     assert again.fence > taken.fence
 
 
-async def test_a_process_that_died_while_posting_leaves_it_to_be_taken_again(world: World, archive: Archive) -> None:
+async def test_a_process_that_died_while_posting_leaves_it_to_be_taken_again(world: World, history: History) -> None:
     await make(world, 1, end=State.UNDELIVERED)
-    first = await archive.take_kept(1, MIRA)
+    first = await history.take_kept(1, MIRA)
     world.clock.at_ms += 10 * 60_000
-    await archive.take_kept(1, MIRA)
+    await history.take_kept(1, MIRA)
     with pytest.raises(LostClaim):
-        await archive.posted(first, here(), DeliveryResult(Place.CARD, 1, 701), {0: None})
+        await history.posted(first, here(), DeliveryResult(Place.CARD, 1, 701), {0: None})
     assert (await world.image(1)).state is State.UNDELIVERED
 
 
-async def test_a_press_that_was_overtaken_while_it_fetched_posts_nothing(world: World, archive: Archive) -> None:
+async def test_a_press_that_was_overtaken_while_it_fetched_posts_nothing(world: World, history: History) -> None:
     await make(world, 1, end=State.UNDELIVERED)
-    slow = await archive.take_kept(1, MIRA)
+    slow = await history.take_kept(1, MIRA)
     world.clock.at_ms += 10 * 60_000
-    await archive.take_kept(1, MIRA)
+    await history.take_kept(1, MIRA)
     with pytest.raises(NotThere):
-        await fetch(archive, slow)
+        await fetch(history, slow)
 
 
-async def test_a_slow_download_takes_nothing_from_the_time_for_posting(world: World, archive: Archive) -> None:
+async def test_a_slow_download_takes_nothing_from_the_time_for_posting(world: World, history: History) -> None:
     await make(world, 1, end=State.UNDELIVERED)
-    slow = await archive.take_kept(1, MIRA)
+    slow = await history.take_kept(1, MIRA)
     world.clock.at_ms += 170_000
-    await fetch(archive, slow)
+    await fetch(history, slow)
     world.clock.at_ms += 170_000
     with pytest.raises(NotThere):
-        await archive.take_kept(1, MIRA)
+        await history.take_kept(1, MIRA)
 
 
 async def test_an_image_whose_link_died_is_given_up_and_its_price_returned_once(
-    world: World, archive: Archive, store: Store
+    world: World, history: History, store: Store
 ) -> None:
     await make(world, 1, end=State.UNDELIVERED)
     assert await world.numbers() == (45, 0)
     store.faults.append(ImageUnavailable("gone", temporary=False))
-    taken = await archive.take_kept(1, MIRA)
-    fetched = await fetch(archive, taken)
-    await archive.post_ended(taken)
+    taken = await history.take_kept(1, MIRA)
+    fetched = await fetch(history, taken)
+    await history.post_ended(taken)
     assert (fetched.lost, fetched.refunded, dict(fetched.image_files)) == (1, 5, {})
     image = await world.image(1)
     assert (image.state, image.ending) == (State.FAILED, Ending.IMAGE_LOST)
     assert await world.numbers() == (50, 0)
     with pytest.raises(NotThere):
-        await archive.take_kept(1, MIRA)
+        await history.take_kept(1, MIRA)
     async with world.database.transaction() as tx:
         assert await world.ledger.audit(tx) == []
 
 
 async def test_an_image_that_cant_be_had_just_now_stays_kept_and_paid(
-    world: World, archive: Archive, store: Store
+    world: World, history: History, store: Store
 ) -> None:
     await make(world, 1, end=State.UNDELIVERED, count=2)
     store.faults.append(ImageUnavailable("slow", temporary=True))
-    taken = await archive.take_kept(1, MIRA)
-    fetched = await fetch(archive, taken)
-    await archive.post_ended(taken)
+    taken = await history.take_kept(1, MIRA)
+    fetched = await fetch(history, taken)
+    await history.post_ended(taken)
     assert (fetched.lost, len(fetched.image_files)) == (0, 1)
     assert {image.state for image in (await world.load(1)).images} == {State.UNDELIVERED}
     assert await world.numbers() == (40, 0)
 
 
 async def test_one_answer_that_an_image_is_missing_is_not_believed_and_it_is_looked_for_within_the_hour(
-    world: World, archive: Archive, store: Store
+    world: World, history: History, store: Store
 ) -> None:
     await make(world, 1, end=State.UNDELIVERED)
     for failures, is_believed in ((0, False), (GONE_CHECKS - 1, True)):
-        taken = await archive.take_kept(1, MIRA)
+        taken = await history.take_kept(1, MIRA)
         async with world.database.transaction() as tx:
             far = world.clock.at_ms + 86_400_000
             await records.update_image(tx, taken.images[0], fence=taken.fence, failures=failures, due_at_ms=far)
-        await archive.post_ended(taken)
+        await history.post_ended(taken)
         store.faults.append(ImageUnavailable(temporary=False, http_status=403))
-        taken = await archive.take_kept(1, MIRA)
-        fetched = await fetch(archive, taken)
-        await archive.post_ended(taken)
+        taken = await history.take_kept(1, MIRA)
+        fetched = await fetch(history, taken)
+        await history.post_ended(taken)
         assert (fetched.lost, fetched.refunded) == ((1, 5) if is_believed else (0, 0))
         if not is_believed:
             assert (await world.image(1)).due_at_ms == world.clock.at_ms + 3_600_000
@@ -300,12 +300,12 @@ async def test_one_answer_that_an_image_is_missing_is_not_believed_and_it_is_loo
 
 async def test_kept_images_are_fetched_as_soon_as_there_is_memory_for_them(world: World, store: Store) -> None:
     images = ImageMemory(1)
-    archive = Archive(world.database, world.ledger, world.clock, store, owner="archive", images=images)
+    history = History(world.database, world.ledger, world.clock, store, owner="history", images=images)
     await make(world, 1, end=State.UNDELIVERED)
-    taken = await archive.take_kept(1, MIRA)
-    async with images.room(["another"]) as other:
-        await other.enter()
-        fetching = asyncio.create_task(fetch(archive, taken))
+    taken = await history.take_kept(1, MIRA)
+    async with images.reserve(["another"]) as other:
+        await other.acquire()
+        fetching = asyncio.create_task(fetch(history, taken))
         for _ in range(10):
             await asyncio.sleep(0)
         assert (images.waiting, store.asked) == (1, [])
@@ -313,13 +313,13 @@ async def test_kept_images_are_fetched_as_soon_as_there_is_memory_for_them(world
     assert images.bytes_held == 0
 
 
-async def test_images_that_stand_elsewhere_keep_their_card(world: World, archive: Archive) -> None:
+async def test_images_that_stand_elsewhere_keep_their_card(world: World, history: History) -> None:
     made = await make(world, 1, end=State.UNDELIVERED, count=2)
     await world.move(made.images[0], State.DELIVERED)
-    taken = await archive.take_kept(1, MIRA)
-    fetched = await fetch(archive, taken)
-    await archive.posted(fetched.generation, here(), DeliveryResult(Place.CARD, 5000, 701), fetched.image_files)
-    await archive.post_ended(taken)
+    taken = await history.take_kept(1, MIRA)
+    fetched = await fetch(history, taken)
+    await history.posted(fetched.generation, here(), DeliveryResult(Place.CARD, 5000, 701), fetched.image_files)
+    await history.post_ended(taken)
     after = await world.load(1)
     assert {image.state for image in after.images} == {State.DELIVERED}
     assert after.message_id == 9001

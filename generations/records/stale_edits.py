@@ -14,12 +14,12 @@ from generations.records.tables import generations
 from store.database import Transaction
 
 
-async def fence_of(tx: Transaction, generation_id: int) -> int | None:
+async def load_fence(tx: Transaction, generation_id: int) -> int | None:
     """The number of the newest claim; None for a generation that is not there."""
     return await tx.scalar(select(generations.c.fence).where(generations.c.id == generation_id))
 
 
-async def landed(tx: Transaction, told: Generation, attachment_ids: Mapping[int, int], now_ms: int) -> bool:
+async def reconcile_card(tx: Transaction, told: Generation, attachment_ids: Mapping[int, int], now_ms: int) -> bool:
     """The card says what *told* said, perhaps after something newer. Whether it must be shown again.
 
     *standing*: the attachments that it holds now, by image position; empty: those it held were left alone. Images

@@ -1,0 +1,75 @@
+"""One step of one image: what the steps share. Knows the ledger and the rows; no Discord."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Unpack
+
+from generations import records
+from generations.finished_images import fetch
+from generations.model import Ending, Generation, Image, State
+from generations.poll_schedule import POLL_SECONDS
+from generations.worker.context import StepContext
+from images.image_memory import Reservation
+from qwen.images import FoundImage
+from store.database import Transaction
+
+log = logging.getLogger("qwen_imagine.worker")
+
+FIRST_LATE_POLL_SECONDS = 2 * POLL_SECONDS
+
+
+@dataclass(slots=True)
+class ImageStep:
+    """Do what is due for one image of a claimed generation.
+
+    Credits and state change in one transaction, and each write carries the claim's fence: a step whose claim was lost
+    changes nothing. *image*: as the rows have it. *reservation*: of the image memory, for the downloaded image.
+    """
+
+    context: StepContext
+    generation: Generation
+    image: Image
+    reservation: Reservation
+
+    @property
+    def fence(self) -> int:
+        return self.generation.fence
+
+    async def fetch(self, url: str) -> FoundImage:
+        """Download the image from *url*. Raises qwen.errors.ImageError."""
+        return await fetch(self.context.store, self.reservation, self.image.image_id, url)
+
+    async def save(self, **changes: Unpack[records.ImageChanges]) -> None:
+        """Change the image's columns, not its state. Raises LostClaim."""
+        async with self.context.database.transaction() as tx:
+            await records.update_image(tx, self.image, fence=self.fence, **changes)
+
+    async def end(self, state: State, ending: Ending, detail: str | None = None) -> None:
+        """End the image without a result, and return its hold. Raises LostClaim."""
+        async with self.context.database.transaction() as tx:
+            await self._end_in(tx, state, ending, detail)
+        log.info("image %s: %s (%s)", self.image.image_id, state.value, ending.value)
+
+    async def _end_in(self, tx: Transaction, state: State, ending: Ending, detail: str | None) -> None:
+        """An expired task is polled on: a late success is free. So is that of an unknown image whose task was named by
+        a callback before its submit was given up."""
+        context, image = self.context, self.image
+        late = state is State.EXPIRED and image.task_id is not None
+        ended = await records.move(
+            tx,
+            image,
+            state,
+            fence=self.fence,
+            ending=ending,
+            ending_detail=detail or None,
+            failures=0,
+            last_poll_at_ms=image.last_poll_at_ms,
+            due_at_ms=context.after(FIRST_LATE_POLL_SECONDS) if late else None,
+        )
+        if state is State.UNKNOWN:
+            callback = await records.load_callback(tx, ended)
+            if callback is not None and callback.claimed_task_id is not None:
+                await records.bring_forward(tx, ended, context.clock.now_ms())
+        await context.ledger.release(tx, image.image_id, context.clock.now_ms())
