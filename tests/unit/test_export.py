@@ -19,7 +19,7 @@ RNG = random.Random(3)
 def generation(number: int) -> dict[str, Any]:
     prompt = "".join(RNG.choices("abcdefghijklmnopqrstuvwxyz", k=1000))  # nothing that compresses well
     images = [{"generation_id": number, "position": 0, "seed": 5, "fence": 1}]
-    return {"id": number, "prompt": prompt, "token": "secret", "owner": "host:1", "images": images}
+    return {"id": number, "prompt": prompt, "token": "secret", "lease_holder": "host:1", "images": images}
 
 
 def collected(generations: int, entries: int = 0) -> Collected:
