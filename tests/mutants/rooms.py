@@ -37,12 +37,12 @@ ROOMS = {
     ),
     "records": Room(
         (
-            *("generations/records/archive.py", "generations/records/cards.py", "generations/records/claims.py"),
+            *("generations/records/personal_data.py", "generations/records/cards.py", "generations/records/claims.py"),
             *("generations/records/line.py", "generations/records/moves.py"),
-            *("generations/records/rows.py", "generations/records/shows.py"),
+            *("generations/records/rows.py", "generations/records/stale_edits.py"),
         ),
         (
-            *("tests/contract/test_archive.py", "tests/contract/test_claims.py", "tests/contract/test_freshness.py"),
+            *("tests/contract/test_history.py", "tests/contract/test_claims.py", "tests/contract/test_freshness.py"),
             *("tests/contract/test_kept_orders.py", "tests/contract/test_line.py", "tests/contract/test_privacy.py"),
             *("tests/contract/test_removed_cards.py", "tests/contract/test_service.py"),
             "tests/contract/test_token_only.py",
