@@ -31,7 +31,7 @@ from images.reencoder import Reencoder
 from observability.repeats import REPEATS
 from qwen.images import FoundImage
 from store.errors import DatabaseLost
-from ui.delivery.card_state import Memory
+from ui.delivery.card_state import CardState
 from ui.delivery.channels import Places
 from ui.delivery.fallback import Fallback
 from ui.delivery.fitting import ImageFitter
@@ -77,7 +77,7 @@ class CardEditor:
         self.task: asyncio.Task[None] | None = None  # runs _run(); None while no progress and no last word is due
         self._generation_id = generation_id
         self._context = context
-        self._memory = Memory()
+        self._state = CardState()
         self._editing = asyncio.Lock()  # held around every call that changes the card
         self._slot: tuple[Generation, Progress] | None = None  # the newest progress that is not shown yet
         self._latest: tuple[Generation, Progress] | None = None  # the newest known, for the last word; None afterwards
@@ -111,7 +111,7 @@ class CardEditor:
 
     def publish_delay_seconds(self, generation: Generation) -> float:
         """See DiscordDelivery."""
-        seconds = self._context.fallback.preparing_seconds(self._memory, generation)
+        seconds = self._context.fallback.preparing_seconds(self._state, generation)
         return self._next_delay_seconds(seconds) if seconds > 0 else 0.0
 
     def drop_progress(self) -> None:
@@ -128,7 +128,7 @@ class CardEditor:
                     raise LostClaim(generation.id)
                 self._revision = max(self._revision, generation.revision)
                 self._components = None
-                result = await self._context.fallback.publish(self._memory, generation, progress, image_files)
+                result = await self._context.fallback.publish(self._state, generation, progress, image_files)
                 self._edited_at = self._context.clock.monotonic()
                 self._ended = self._ended or generation.finished
                 self._delays = 0
@@ -176,7 +176,7 @@ class CardEditor:
             return None
         due_in = None
         if self._latest is not None:
-            at_ms = places.last_word_at_ms(self._memory, self._latest[0])
+            at_ms = places.last_word_at_ms(self._state, self._latest[0])
             if at_ms is None:
                 self._latest = None
             elif at_ms > clock.now_ms():
@@ -187,7 +187,7 @@ class CardEditor:
         if self._slot is None:
             return due_in
         generation = self._slot[0]
-        is_urgent = places.is_leaving(self._memory, generation) or places.is_unsure(self._memory, generation)
+        is_urgent = places.is_last_word_due(self._state, generation) or places.is_bot_untried(self._state, generation)
         age_ms = 0 if is_urgent else clock.now_ms() - born_at_ms(generation.message_id or 0)
         gap = self._edited_at + progress_gap_seconds(age_ms) - clock.monotonic()
         return max(0.0, gap if due_in is None else min(gap, due_in))
@@ -217,20 +217,20 @@ class CardEditor:
         if clock.now_ms() - born_at_ms(generation.message_id or 0) > PROGRESS_AGE_MS:
             self._ended = True
             return
-        if self._context.places.is_unsure(self._memory, generation):
+        if self._context.places.is_bot_untried(self._state, generation):
             self._edited_at = clock.monotonic()
-            if not await fallback.try_as_bot(self._memory, generation, progress):
+            if not await fallback.try_as_bot(self._state, generation, progress):
                 self._slot = self._slot or (generation, progress)  # again, as long as the token lives
-        payload = fallback.payload(self._memory, generation, progress, {})
+        payload = fallback.payload(self._state, generation, progress, {})
         components = payload.view().to_components()
         if components == self._components:
             return
         self._components = None
         try:
-            message = await fallback.edit(self._memory, payload, is_progress=True)
+            message = await fallback.edit(self._state, payload, is_progress=True)
         except DeliveryDelayed as delayed:
             log.info("generation %s: no progress shown: %s", generation.id, delayed)
-            if payload.leaving:  # the last word is tried again as long as the token lives
+            if payload.last_word:  # the last word is tried again as long as the token lives
                 self._slot = self._slot or (generation, progress)
         else:
             self._components = components
@@ -251,7 +251,7 @@ class DiscordDelivery:
     *follow_ups*: notes each message by an interaction's token in the row; None: only this process knows of them.
     *buttons*: those under a card. *stale_edit_guard*: asked before each edit whether another process has gone on; None:
     there is no other process. *token_margin_seconds*: how long before its end an interaction's token is no longer used.
-    *rng*: spreads the retries after an outage. *images*: the budget that re-encoding takes its memory from.
+    *rng*: spreads the retries after an outage. *images*: the memory budget of re-encoding.
     """
 
     def __init__(
