@@ -28,7 +28,7 @@ UNKNOWN_INTERACTION = 10062
 MISSING_ACCESS = 50001
 INVALID_WEBHOOK_TOKEN = 50027
 TOO_MANY_OLD_EDITS = 30046
-OPENING_DMS_TOO_FAST = 40003
+DM_CHANNELS_TOO_FAST = 40003
 THREAD_ARCHIVED = 50083
 ENTITY_TOO_LARGE = 40005
 CLOUDFLARE_BLOCK = 40333
@@ -94,7 +94,7 @@ def names_no_cause(error: discord.HTTPException) -> bool:
 
 def verdict_of(error: discord.HTTPException, *, by_token: bool) -> Verdict:
     """Judge a refusal; *by_token* says whether the call went by the interaction's token or the bot's own."""
-    if error.status >= 500 or error.code in (CLOUDFLARE_BLOCK, API_OVERLOADED, OPENING_DMS_TOO_FAST):
+    if error.status >= 500 or error.code in (CLOUDFLARE_BLOCK, API_OVERLOADED, DM_CHANNELS_TOO_FAST):
         return Verdict.LATER
     if names_no_cause(error):
         return Verdict.LATER

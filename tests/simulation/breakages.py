@@ -451,7 +451,7 @@ BREAKAGES: dict[str, Breakage] = {
         ),
     ),
     "say on a plain message that credits are held": Breakage((1140, 1306), ((places, "plain_text", held_for_ever),)),
-    "drop the images that stand": Breakage((10,), ((memory.Memory, "kept", keep_nothing),)),
+    "drop the images that stand": Breakage((10,), ((memory.CardState, "kept", keep_nothing),)),
     "take no answer for a refusal": Breakage((466, 150, 506), ((first_response, "is_surely_refused", surely_refused),)),
     "believe the task that a callback names": Breakage((70,), parts(Callbacks=Believes)),
     "believe the status that a callback names": Breakage((59,), parts(Callbacks=TakesTheStatus)),

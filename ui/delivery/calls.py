@@ -15,9 +15,9 @@ import discord
 from discord_api.errors import NO_ANSWER, delayed, names_no_cause
 from generations.errors import DeliveryDelayed
 from generations.model import Generation
-from ui.delivery.card_state import Memory
+from ui.delivery.card_state import CardState
 from ui.delivery.channels import Places, Way
-from ui.delivery.payload import Payload, tells_ids
+from ui.delivery.payload import Payload, has_ids
 from ui.delivery.rate_guard import RateGuard
 
 log = logging.getLogger("qwen_imagine.delivery")
@@ -43,7 +43,7 @@ class Calls:
 
     async def make(
         self,
-        memory: Memory,
+        state: CardState,
         payload: Payload,
         send: Callable[[], Awaitable[discord.Message]],
         *,
@@ -64,48 +64,48 @@ class Calls:
                 message = await send()
             except discord.HTTPException as error:
                 failed = error.status >= 500
-                memory.failures += failed
-                suspect = failed and memory.failures > 1 and may_probe
-                if not (suspect and await self._is_there(memory, payload.generation, ask)):
+                state.failures += failed
+                suspect = failed and state.failures > 1 and may_probe
+                if not (suspect and await self._is_there(state, payload.generation, ask)):
                     self._rate_guard.refused(error, by_token=by_token, card=card)
                     raise
                 self._rate_guard.present()
                 log.warning(
                     "generation %s: Discord answers %s to this card, and is there otherwise", card, error.status
                 )
-                if memory.failures >= PAYLOAD_FAILURES and memory.seen_there:
+                if state.failures >= PAYLOAD_FAILURES and state.seen_there:
                     raise PayloadFails from None
-                memory.seen_there = True
+                state.seen_there = True
             except NO_ANSWER as error:
                 self._rate_guard.unanswered(error, card=card)
                 log.info("generation %s: no answer from Discord (%s)", card, type(error).__name__)
                 raise delayed(error) from None
             else:
                 self._rate_guard.answered(by_token=by_token)
-                memory.failures, memory.seen_there = 0, False
+                state.failures, state.seen_there = 0, False
                 return message
 
-    async def tell_ids(self, memory: Memory, payload: Payload, way: Way) -> Payload:
+    async def with_ids(self, state: CardState, payload: Payload, way: Way) -> Payload:
         """Ask once for a card that holds images of which no id is known, as after a restart, before it is edited."""
         if not payload.leaves_list:
             return payload
-        found = None if memory.asked else await self._look(payload.generation, way)
+        found = None if state.asked else await self._fetch_card(payload.generation, way)
         if found is not None:
-            memory.asked = True
-            memory.note_kept(found)
-            if memory.leaves_list:
+            state.asked = True
+            state.note_kept(found)
+            if state.leaves_list:
                 self._warn_of_no_ids()
-        return replace(payload, kept=dict(memory.attached))
+        return replace(payload, kept=dict(state.attached))
 
     async def answer_with_ids(
-        self, memory: Memory, payload: Payload, way: Way, answer: discord.Message
+        self, state: CardState, payload: Payload, way: Way, answer: discord.Message
     ) -> discord.Message:
         """*answer* to an edit, or the card asked for anew where that doesn't tell the ids of its images."""
-        if not payload.uploads or tells_ids(answer, payload.names()):
+        if not payload.uploads or has_ids(answer, payload.names()):
             return answer
-        found = await self._look(payload.generation, way)
-        memory.asked = found is not None
-        if found is None or not tells_ids(found, payload.names()):
+        found = await self._fetch_card(payload.generation, way)
+        state.asked = found is not None
+        if found is None or not has_ids(found, payload.names()):
             self._warn_of_no_ids()
         return found or answer
 
@@ -114,7 +114,7 @@ class Calls:
             self._warned = True
             log.warning("Discord does not tell the ids of images on its messages: edits leave the list of them alone")
 
-    async def _look(self, generation: Generation, way: Way) -> discord.Message | None:
+    async def _fetch_card(self, generation: Generation, way: Way) -> discord.Message | None:
         """The card as it stands, asked for by *way*; None: Discord does not tell now."""
         try:
             self._rate_guard.check(by_token=way.by_token)
@@ -132,12 +132,12 @@ class Calls:
         self._rate_guard.answered(by_token=way.by_token)
         return found
 
-    async def _is_there(self, memory: Memory, generation: Generation, ask: Ask | None) -> bool:
+    async def _is_there(self, state: CardState, generation: Generation, ask: Ask | None) -> bool:
         """Whether Discord answers when it is asked for the card, or by *ask*. One such call at a time; False without
         it."""
         if self._probing:
             return False
-        way = next(self._places.ways(memory, generation), None)
+        way = next(self._places.ways(state, generation), None)
         asked = way.fetch() if way is not None else ask() if ask is not None else None
         if asked is None:
             return False

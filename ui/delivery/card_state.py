@@ -18,7 +18,7 @@ CLOSED_TRIES = 6  # an hour in all
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
+class Replacement:
     """A message that took the place of the card. A *plain* one can't become a card. *by_token*: it was sent by the
     interaction's token, where the card was asked for."""
 
@@ -30,7 +30,7 @@ class Home:
 
 
 @dataclass(slots=True)
-class Memory:
+class CardState:
     """One card's. *attached*, *linked* and *apart*: by image position."""
 
     token_dead: bool = False
@@ -39,7 +39,7 @@ class Memory:
     bot_refused: bool = False  # the bot's own edit was refused there
     follow_up_lost: bool = False  # a message by the token was sent, and whether Discord took it is not known
     follow_up_known_at_ms: int | None = None  # the note in the row of the last one that this process sent
-    home: Home | None = None
+    replacement: Replacement | None = None
     closed: bool = False  # the bot was refused at the last place there was
     archived: bool = False  # it stands in a thread that is archived: there it can't be edited
     failures: int = 0  # calls in a row that got a 5xx, whatever was sent
@@ -53,10 +53,10 @@ class Memory:
     linked: dict[int, str] = field(default_factory=dict[int, str])
     separate: dict[int, SeparateMessage] = field(default_factory=dict[int, SeparateMessage])
 
-    def moved(self, home: Home) -> None:
+    def replace_card(self, replacement: Replacement) -> None:
         """From now on the card is another message, which holds no image yet."""
-        self.home = home
-        self.message_id = home.message_id
+        self.replacement = replacement
+        self.message_id = replacement.message_id
         self.asked = False
         self.attached.clear()
 
@@ -91,9 +91,9 @@ class Memory:
     def kept(self, generation: Generation) -> dict[int, KeptAttachment]:
         """The images that stand on the message to be edited: by the rows, if they speak of it, else as remembered.
 
-        Other processes write rows too; memory knows what could not be written down.
+        Other processes write rows too; what could not be written down is known here only.
         """
-        card = generation.message_id if self.home is None else self.home.message_id
+        card = generation.message_id if self.replacement is None else self.replacement.message_id
         if self.message_id != card:
             self.message_id = card
             self.attached.clear()

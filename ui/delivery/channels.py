@@ -27,7 +27,7 @@ from generations.clock import Clock
 from generations.delivery_result import Place
 from generations.model import Generation
 from generations.token_only_channels import TokenOnlyChannels
-from ui.delivery.card_state import Home, Memory
+from ui.delivery.card_state import CardState, Replacement
 from ui.delivery.payload import Payload
 from ui.views.cards import plain_text
 
@@ -58,31 +58,31 @@ class Places:
         self._token_only = token_only
         self._margin_ms = round(token_margin_seconds * 1000)
 
-    def ways(self, memory: Memory, generation: Generation) -> Iterator[Way]:
+    def ways(self, state: CardState, generation: Generation) -> Iterator[Way]:
         """How the card can be edited, best first. Each one is asked for once the one before has been refused.
 
         The token comes first, also where the rows have the card in another channel: they may be wrong, and a token that
         reaches a card proves where it stands.
         """
         origin, message_id = generation.origin, generation.message_id
-        home = memory.home
-        if home is not None and home.by_token:
-            message_id = None if home.plain else home.message_id
-        is_missed = (home is not None and not home.by_token) or memory.token_missed == message_id
-        if message_id is not None and not is_missed and self._token_is_fresh(memory, generation):
+        replacement = state.replacement
+        if replacement is not None and replacement.by_token:
+            message_id = None if replacement.plain else replacement.message_id
+        is_missed = (replacement is not None and not replacement.by_token) or state.token_missed == message_id
+        if message_id is not None and not is_missed and self._token_is_fresh(state, generation):
             yield self._by_token(generation, message_id)
-        elsewhere = _elsewhere(memory, generation)
+        elsewhere = _elsewhere(state, generation)
         if elsewhere is not None:
-            memory.token_missed = message_id
+            state.token_missed = message_id
             if not elsewhere.plain:
                 yield self._as_bot(elsewhere.channel_id, elsewhere.guild_id, elsewhere.message_id)
             return
         if message_id is None:
             return
-        if self._bot_may_enter(memory, generation):
+        if self._bot_may_enter(state, generation):
             yield self._as_bot(origin.channel_id, origin.guild_id, message_id)
 
-    def destinations(self, memory: Memory, generation: Generation) -> Iterator[tuple[Place, OpenChannel | None]]:
+    def destinations(self, state: CardState, generation: Generation) -> Iterator[tuple[Place, OpenChannel | None]]:
         """Where the images can be posted in a message of their own, best first. No channel: see follow_up()."""
         origin = generation.origin
 
@@ -93,9 +93,9 @@ class Places:
             with asking(self._client):
                 return await self._client.create_dm(discord.Object(origin.user_id))
 
-        if self._bot_may_enter(memory, generation):
+        if self._bot_may_enter(state, generation):
             yield Place.CHANNEL, channel
-        if memory.may_follow_up(generation) and self._token_is_fresh(memory, generation):
+        if state.may_follow_up(generation) and self._token_is_fresh(state, generation):
             yield Place.FOLLOW_UP, None
         yield Place.DIRECT_MESSAGE, direct
 
@@ -118,23 +118,23 @@ class Places:
         with asking(self._client):
             return await self._client.http.get_channel(channel_id)
 
-    def last_word_at_ms(self, memory: Memory, generation: Generation) -> int | None:
+    def last_word_at_ms(self, state: CardState, generation: Generation) -> int | None:
         """When a card must say where its images will come, if only the token reaches it; None: the bot reached it.
 
-        At that time a card that the bot is believed to reach is tried with the bot's own token: see is_unsure.
+        At that time a card that the bot is believed to reach is tried with the bot's own token: see is_bot_untried.
         """
-        if _elsewhere(memory, generation) is not None or memory.bot_reached:
+        if _elsewhere(state, generation) is not None or state.bot_reached:
             return None
         return generation.origin.token_expires_at_ms - self._margin_ms - LAST_WORD_MS
 
-    def is_leaving(self, memory: Memory, generation: Generation) -> bool:
+    def is_last_word_due(self, state: CardState, generation: Generation) -> bool:
         """Whether that time has come for a card that only the token reaches, and something is still to be shown."""
-        return self._is_last_word(memory, generation) and not self._bot_may_enter(memory, generation)
+        return self._is_token_ending(state, generation) and not self._bot_may_enter(state, generation)
 
-    def is_unsure(self, memory: Memory, generation: Generation) -> bool:
+    def is_bot_untried(self, state: CardState, generation: Generation) -> bool:
         """Whether that time has come for a card that the bot never reached, and the token can still change it."""
-        is_due = self._is_last_word(memory, generation) and self._token_is_fresh(memory, generation)
-        return is_due and self._bot_may_enter(memory, generation)
+        is_due = self._is_token_ending(state, generation) and self._token_is_fresh(state, generation)
+        return is_due and self._bot_may_enter(state, generation)
 
     async def said_last_word(self, generation: Generation) -> None:
         """Keep in the row what another card of its channel has met: the bot is not to be tried for this one either."""
@@ -142,21 +142,21 @@ class Places:
             await self._token_only.keep(generation)
 
     async def refused_bot(
-        self, memory: Memory, generation: Generation, error: discord.HTTPException, *, posting: bool = False
+        self, state: CardState, generation: Generation, error: discord.HTTPException, *, posting: bool = False
     ) -> None:
         """Note that the bot's own token was refused where the card stands, if *error* is about that place.
 
         *posting*: a new message, not an edit of the card. A permission that is missing there concerns this card alone.
         """
-        if _elsewhere(memory, generation) is not None:
+        if _elsewhere(state, generation) is not None:
             return
-        memory.bot_refused = memory.bot_refused or (not posting and is_closed_to_bot(error))
+        state.bot_refused = state.bot_refused or (not posting and is_closed_to_bot(error))
         if keeps_bot_out(error):
             await self._token_only.refused(generation)
 
-    async def reached_as_bot(self, memory: Memory, generation: Generation) -> None:
+    async def reached_as_bot(self, state: CardState, generation: Generation) -> None:
         """Note that the bot's own token reached the place of the card."""
-        if _elsewhere(memory, generation) is None:
+        if _elsewhere(state, generation) is None:
             await self._token_only.reached(generation.origin.channel_id)
 
     async def fetch_answer(self, generation: Generation) -> discord.Message | None:
@@ -168,21 +168,21 @@ class Places:
         with asking(self._client):
             return await self._webhook(generation).fetch_message("@original")  # pyright: ignore[reportArgumentType]
 
-    def _is_last_word(self, memory: Memory, generation: Generation) -> bool:
-        at_ms = self.last_word_at_ms(memory, generation)
+    def _is_token_ending(self, state: CardState, generation: Generation) -> bool:
+        at_ms = self.last_word_at_ms(state, generation)
         return at_ms is not None and not generation.finished and self._clock.now_ms() >= at_ms
 
-    def _bot_may_enter(self, memory: Memory, generation: Generation) -> bool:
+    def _bot_may_enter(self, state: CardState, generation: Generation) -> bool:
         """Whether the bot itself, without the token, can see the card and post beside it. A private card only the token
         reaches (discord-api-docs#3090), and nothing private goes into a channel."""
-        if generation.request.private or (memory.bot_refused and self._token_is_fresh(memory, generation)):
+        if generation.request.private or (state.bot_refused and self._token_is_fresh(state, generation)):
             return False
         return self._token_only.bot_may_enter(generation.origin)
 
-    def _token_is_fresh(self, memory: Memory, generation: Generation) -> bool:
+    def _token_is_fresh(self, state: CardState, generation: Generation) -> bool:
         """By the clock, without a try: each 401 counts towards Discord's limit of 10,000 invalid requests."""
         origin = generation.origin
-        alive = bool(origin.token) and not memory.token_dead
+        alive = bool(origin.token) and not state.token_dead
         return alive and self._clock.now_ms() < origin.token_expires_at_ms - self._margin_ms
 
     def _by_token(self, generation: Generation, message_id: int) -> Way:
@@ -224,19 +224,19 @@ class Places:
         return discord.Webhook.partial(origin.application_id, origin.token, client=self._client)
 
 
-def _home_in_rows(generation: Generation) -> Home | None:
+def _replacement_in_rows(generation: Generation) -> Replacement | None:
     """Where an earlier process moved the card, if it was into another channel: the requester's direct messages."""
     channel_id, message_id = generation.card_channel_id, generation.message_id
     if channel_id is None or message_id is None or channel_id == generation.origin.channel_id:
         return None
-    return Home(channel_id, None, message_id, plain=False)
+    return Replacement(channel_id, None, message_id, plain=False)
 
 
-def _elsewhere(memory: Memory, generation: Generation) -> Home | None:
+def _elsewhere(state: CardState, generation: Generation) -> Replacement | None:
     """The message that took the card's place by the bot's own token; None: the interaction's made the card."""
-    if memory.home is not None:
-        return None if memory.home.by_token else memory.home
-    return _home_in_rows(generation)
+    if state.replacement is not None:
+        return None if state.replacement.by_token else state.replacement
+    return _replacement_in_rows(generation)
 
 
 def _new_message(payload: Payload, *, plain: bool) -> dict[str, Any]:

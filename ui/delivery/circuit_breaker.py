@@ -12,8 +12,8 @@ TRY_FIRST_SECONDS = 5.0
 TRY_MAX_SECONDS = 30.0
 FORGOTTEN_SECONDS = 60.0  # of a try nothing was heard for so long: it won't tell any more
 INVITED_SECONDS = 10.0  # so long nobody else prepares a call: a download may take as long
-APART_SECONDS = 0.1  # between those that are put off, so that they don't come back all at once
-APART_MAX_SECONDS = 15.0
+SPACING_SECONDS = 0.1  # between those that are put off, so that they don't come back all at once
+SPACING_MAX_SECONDS = 15.0
 
 
 class Breaker:
@@ -104,4 +104,4 @@ class Breaker:
 
     def _gap(self) -> float:
         self._put_off += 1
-        return self._put_off * APART_SECONDS % APART_MAX_SECONDS
+        return self._put_off * SPACING_SECONDS % SPACING_MAX_SECONDS

@@ -46,8 +46,8 @@ def size_of(image_file: ImageFile | OversizedImage) -> int:
 class ImageFitter:
     """Makes images fit."""
 
-    def __init__(self, press: Reencoder) -> None:
-        self._reencoder = press
+    def __init__(self, reencoder: Reencoder) -> None:
+        self._reencoder = reencoder
 
     async def fit(
         self, generation: Generation, image_files: Mapping[int, FoundImage]

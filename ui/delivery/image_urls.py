@@ -93,14 +93,14 @@ class Thumbnails:
         asking = asyncio.gather(*(ask(*one) for one in wanted), return_exceptions=True)
         self._asking.add(asking)
         asking.add_done_callback(self._ended)
-        shown = 0
+        known = 0
         for seconds in (EARLY_SECONDS, FETCH_SECONDS - EARLY_SECONDS):
             done = await done_within(asking, seconds, self._clock)
             if self._turns.get(viewer) != turn:
                 return
             seen = Seen(dict(urls), _those(faults, Fault.GONE), _those(faults, Fault.REFUSED))
-            if seen.cards > shown:
-                shown = seen.cards
+            if seen.cards > known:
+                known = seen.cards
                 yield seen
             if done:
                 break

@@ -31,17 +31,17 @@ class OwnerAlerts:
         self._client = client
         self._clock = clock
         self._owner_ids = frozenset(owner_ids)
-        self._told_at: dict[str, float] = {}
+        self._alerted_at: dict[str, float] = {}
         self._telling: set[asyncio.Task[None]] = set()
-        self._naps: set[asyncio.Future[None]] = set()  # between two tries
+        self._pauses: set[asyncio.Future[None]] = set()  # between two tries
         self._draining = False
 
     def tell(self, matter: str, detail: str) -> None:
         """Say *detail*, a full sentence of our own, unless *matter* (a short constant) was told of lately."""
         now = self._clock.monotonic()
-        if now - self._told_at.get(matter, float("-inf")) < QUIET_SECONDS:
+        if now - self._alerted_at.get(matter, float("-inf")) < QUIET_SECONDS:
             return
-        self._told_at[matter] = now
+        self._alerted_at[matter] = now
         log.error("%s: %s", matter, detail)
         task = asyncio.create_task(self._send(matter, detail))
         self._telling.add(task)
@@ -58,8 +58,8 @@ class OwnerAlerts:
     async def drain(self, seconds: float = DRAIN_SECONDS) -> None:
         """Wait for the messages that are under way, but not for an outage to end: the log has said it too."""
         self._draining = True
-        for nap in self._naps:
-            nap.cancel()
+        for pause in self._pauses:
+            pause.cancel()
         if self._telling:
             _, late = await asyncio.wait(self._telling, timeout=seconds)
             if late:
@@ -74,9 +74,9 @@ class OwnerAlerts:
         for seconds in (*RETRY_SECONDS, None):
             if await self._try(matter, detail, nonce, done):
                 return
-            if seconds is None or not await self._rested(seconds):
+            if seconds is None or not await self._pause(seconds):
                 break
-        self._told_at.pop(matter, None)
+        self._alerted_at.pop(matter, None)
 
     async def _try(self, matter: str, detail: str, nonce: str, done: set[int]) -> bool:
         """Tell those owners who are not *done*. Whether nobody is left for later."""
@@ -99,15 +99,15 @@ class OwnerAlerts:
             done.add(owner_id)
         return owner_ids <= done
 
-    async def _rested(self, seconds: float) -> bool:
+    async def _pause(self, seconds: float) -> bool:
         """Wait. False: the bot stops."""
         if self._draining:
             return False
-        nap = asyncio.ensure_future(self._clock.sleep(seconds))
-        self._naps.add(nap)
-        await asyncio.wait({nap})
-        self._naps.discard(nap)
-        return not nap.cancelled()
+        pause = asyncio.ensure_future(self._clock.sleep(seconds))
+        self._pauses.add(pause)
+        await asyncio.wait({pause})
+        self._pauses.discard(pause)
+        return not pause.cancelled()
 
     async def _application_owners(self) -> frozenset[int]:
         with asking(self._client):

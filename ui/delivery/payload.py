@@ -45,11 +45,11 @@ class KeptAttachment:
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """One state of a card, ready to be sent. All keys are image positions.
+    """One version of a card, ready to be sent. All keys are image positions.
 
     *uploads*: images to send now; *kept*: those on the message already; *linked*: addresses of images too large to
-    be attached; *apart*: messages that hold what could not be put on this card; *leaving*: soon it can't be changed any
-    more, and not all is ready; *brief*: with little text, for a Discord that fails over more.
+    be attached; *separate*: messages that hold what could not be put on this card; *last_word*: the card can't be
+    edited after this, and not all images are ready; *brief*: with little text, where Discord fails over more.
     """
 
     generation: Generation
@@ -59,7 +59,7 @@ class Payload:
     kept: Mapping[int, KeptAttachment]
     linked: Mapping[int, str]
     separate: Mapping[int, SeparateMessage] = field(default_factory=dict[int, SeparateMessage])
-    leaving: bool = False
+    last_word: bool = False
     brief: bool = False
 
     def view(self) -> discord.ui.LayoutView:
@@ -75,7 +75,7 @@ class Payload:
             names=names,
             linked=self.linked,
             elsewhere=addresses(self.generation, self.separate),
-            leaving=self.leaving,
+            last_word=self.last_word,
             brief=self.brief,
         )
 
@@ -152,7 +152,7 @@ class Payload:
             for position, image_file in image_files.items()
             if position not in self.linked and not isinstance(image_file, OversizedImage)
         }
-        return replace(self, uploads=uploads, kept={}, separate={}, leaving=False)
+        return replace(self, uploads=uploads, kept={}, separate={}, last_word=False)
 
     def _file_name(self, position: int, image_file: ImageFile) -> str:
         return file_name(self.generation, self.generation.images[position], image_file)
@@ -199,7 +199,7 @@ def images_on(message: discord.Message, names: Mapping[int, str]) -> dict[int, K
     return image_files
 
 
-def tells_ids(message: discord.Message, names: Mapping[int, str]) -> bool:
+def has_ids(message: discord.Message, names: Mapping[int, str]) -> bool:
     """Whether *message* tells the id of each of the images *names*."""
     return all(image_file.attachment_id is not None for image_file in images_on(message, names).values())
 
