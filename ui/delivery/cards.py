@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import discord
 
+from discord_api.snowflakes import snowflake_time_ms
 from generations.clock import Clock
 from generations.delivery_result import DeliveryResult
 from generations.errors import DeliveryDelayed, LostClaim
@@ -35,7 +36,7 @@ from ui.delivery.card_state import Memory
 from ui.delivery.channels import Places
 from ui.delivery.fallback import Fallback
 from ui.delivery.fitting import ImageFitter
-from ui.delivery.progress_interval import PROGRESS_AGE_MS, born_at_ms, progress_gap_seconds
+from ui.delivery.progress_interval import PROGRESS_AGE_MS, progress_gap_seconds
 from ui.delivery.rate_guard import RateGuard
 from ui.views.cards import CardButtons
 
@@ -267,7 +268,7 @@ class DiscordDelivery:
             return due_in
         generation = card.slot[0]
         hurry = self._places.is_leaving(card.memory, generation) or self._places.is_unsure(card.memory, generation)
-        age_ms = 0 if hurry else self._clock.now_ms() - born_at_ms(generation.message_id or 0)
+        age_ms = 0 if hurry else self._clock.now_ms() - snowflake_time_ms(generation.message_id or 0)
         gap = card.edited_at + progress_gap_seconds(age_ms) - self._clock.monotonic()
         return max(0.0, gap if due_in is None else min(gap, due_in))
 
@@ -278,7 +279,7 @@ class DiscordDelivery:
         card.nap = None
 
     async def _edit_progress(self, card: _Card, generation: Generation, progress: Progress) -> None:
-        if self._clock.now_ms() - born_at_ms(generation.message_id or 0) > PROGRESS_AGE_MS:
+        if self._clock.now_ms() - snowflake_time_ms(generation.message_id or 0) > PROGRESS_AGE_MS:
             card.over = True
             return
         if self._places.is_unsure(card.memory, generation):
