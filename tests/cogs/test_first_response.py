@@ -68,6 +68,7 @@ def interaction(response: ScriptedResponse) -> Any:
         id=BORN,
         application_id=1,
         user=SimpleNamespace(id=2),
+        channel=None,
         channel_id=3,
         guild_id=None,
         token="token",
