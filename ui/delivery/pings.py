@@ -14,6 +14,7 @@ import discord
 
 from discord_api.errors import NO_ANSWER, asking
 from discord_api.follow_ups import send_follow_up
+from discord_api.links import message_link
 from generations.clock import Clock
 from generations.model import Generation, State
 from generations.pings import PingDecisions
@@ -95,9 +96,9 @@ class CardPings:
         except discord.HTTPException as error:
             if error.code != NO_HISTORY:
                 raise
-            address = f"https://discord.com/channels/{origin.guild_id or '@me'}/{origin.channel_id}/{card.message_id}"
+            link = message_link(origin.guild_id, origin.channel_id, generation.message_id or 0)
             with asking(self._client):
-                await channel.send(ready_there(origin.user_id, _count(generation), address), **options)
+                await channel.send(ready_there(origin.user_id, _count(generation), link), **options)
 
     async def _follow_up(self, generation: Generation) -> None:
         """Where only the token reaches: Discord shows a follow-up as a reply to the card by itself. It is one of the
