@@ -14,7 +14,7 @@ from credits.ledger import Discrepancy, Ledger
 from credits.model import Entry, EntryKind
 from credits.tables import accounts, entries
 from store.database import Database, open_database
-from tests.contract.world import DAY_MS, MIRA, NOON_MS, OTTO, daily
+from tests.contract.harness import DAY_MS, MIRA, NOON_MS, OTTO, daily
 
 LEDGER = Ledger(daily(50))
 MIDNIGHT_MS = NOON_MS - DAY_MS // 2
@@ -52,7 +52,7 @@ async def numbers(database: Database, user_id: int = MIRA, now_ms: int = NOON_MS
 
 
 @pytest.fixture(autouse=True)
-async def the_books_balance(database: Database) -> AsyncIterator[None]:
+async def ledger_audit(database: Database) -> AsyncIterator[None]:
     """After every test: each account is the sum of its entries."""
     yield
     async with database.transaction() as tx:

@@ -21,7 +21,7 @@ HEAD = "2026-01-01 00:00:00,000 ERROR   qwen_imagine: "
 REDACTOR = Redactor([BOT_TOKEN, API_KEY, PASSWORD])
 
 
-class Tape:
+class CapturedLog:
     """A logger of its own with the product's filter, and what it wrote."""
 
     def __init__(self, *secrets: str) -> None:
@@ -139,12 +139,12 @@ def test_whatever_is_logged_is_one_line_without_control_characters(text: str, na
 
 @pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"])
 def test_a_line_cannot_be_forged_by_a_message_nor_by_an_exception(end: str) -> None:
-    tape = Tape()
+    captured_log = CapturedLog()
     try:
         raise ValueError(f"no{end}{HEAD}all credits were stolen")
     except ValueError:
-        tape.log.exception("failed for %s", f"mira{end}{HEAD}forged", stack_info=True)
-    lines = tape.text.splitlines()
+        captured_log.log.exception("failed for %s", f"mira{end}{HEAD}forged", stack_info=True)
+    lines = captured_log.text.splitlines()
     assert [line for line in lines if not line.startswith("    ")] == [lines[0]]
     assert lines[0].startswith("HEAD tape: failed for mira\\")
 
@@ -158,7 +158,7 @@ def test_a_terminal_is_not_spoken_to() -> None:
 
 
 def test_exceptions_causes_stacks_and_arguments_are_masked() -> None:
-    tape = Tape("canary-secret")
+    captured_log = CapturedLog("canary-secret")
     try:
         try:
             raise ConnectionError("canary-secret refused")
@@ -166,13 +166,13 @@ def test_exceptions_causes_stacks_and_arguments_are_masked() -> None:
             raise RuntimeError({"token": "canary"}) from error
     except RuntimeError as error:
         error.add_note("tried with Bearer canary-0123456789")
-        tape.log.error("%(what)s", {"what": "canary-secret"}, exc_info=True, stack_info=True)
-        tape.log.error("%s and %r", error, error)
-    assert tape.text.count("HEAD") == 2
-    assert "ConnectionError" in tape.text and "direct cause" in tape.text
-    assert "canary-secret" not in tape.text
-    assert "Bearer (secret)" in tape.text
-    assert "'canary'" not in tape.text
+        captured_log.log.error("%(what)s", {"what": "canary-secret"}, exc_info=True, stack_info=True)
+        captured_log.log.error("%s and %r", error, error)
+    assert captured_log.text.count("HEAD") == 2
+    assert "ConnectionError" in captured_log.text and "direct cause" in captured_log.text
+    assert "canary-secret" not in captured_log.text
+    assert "Bearer (secret)" in captured_log.text
+    assert "'canary'" not in captured_log.text
 
 
 def test_a_message_that_cannot_be_put_together_is_told_and_masked() -> None:
@@ -180,39 +180,39 @@ def test_a_message_that_cannot_be_put_together_is_told_and_masked() -> None:
         def __str__(self) -> str:
             raise OSError("canary")
 
-    tape = Tape("canary-secret")
-    tape.log.error("canary-secret %d", "no number")
-    tape.log.error("%s", Hostile())
-    tape.log.error(Hostile())
-    tape.log.error("%s %s", "one")
-    assert tape.text.count("HEAD tape: a message that could not be put together") == 4
-    assert "canary" not in tape.text
+    captured_log = CapturedLog("canary-secret")
+    captured_log.log.error("canary-secret %d", "no number")
+    captured_log.log.error("%s", Hostile())
+    captured_log.log.error(Hostile())
+    captured_log.log.error("%s %s", "one")
+    assert captured_log.text.count("HEAD tape: a message that could not be put together") == 4
+    assert "canary" not in captured_log.text
 
 
 def test_a_record_that_two_handlers_share_is_masked_once() -> None:
-    tape = Tape("canary-secret")
+    captured_log = CapturedLog("canary-secret")
     again = logging.StreamHandler(io.StringIO())
     again.addFilter(RedactingFilter(Redactor(["canary-secret"])))
-    tape.log.addHandler(again)
+    captured_log.log.addHandler(again)
     try:
         raise ValueError("canary-secret")
     except ValueError:
-        tape.log.exception("100 %% of it")
-    assert "canary" not in tape.text + again.stream.getvalue()
-    assert tape.text.split("\n", 1)[1] == again.stream.getvalue().split("\n", 1)[1]
+        captured_log.log.exception("100 %% of it")
+    assert "canary" not in captured_log.text + again.stream.getvalue()
+    assert captured_log.text.split("\n", 1)[1] == again.stream.getvalue().split("\n", 1)[1]
 
 
 def test_a_secret_in_the_name_of_a_logger_is_masked() -> None:
-    tape = Tape("canary-secret")
-    tape.log.name = "tape of canary-secret"
-    tape.log.error("hello")
-    assert tape.text == "HEAD tape of (secret): hello\n"
+    captured_log = CapturedLog("canary-secret")
+    captured_log.log.name = "tape of canary-secret"
+    captured_log.log.error("hello")
+    assert captured_log.text == "HEAD tape of (secret): hello\n"
 
 
 def test_a_percent_sign_in_a_finished_message_is_a_percent_sign() -> None:
-    tape = Tape()
-    tape.log.error("%s", "100 %s done %(x)d")
-    assert tape.text == "HEAD tape: 100 %s done %(x)d\n"
+    captured_log = CapturedLog()
+    captured_log.log.error("%s", "100 %s done %(x)d")
+    assert captured_log.text == "HEAD tape: 100 %s done %(x)d\n"
 
 
 def test_megabytes_are_cut_and_never_inside_a_secret() -> None:
