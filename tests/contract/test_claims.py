@@ -32,7 +32,7 @@ async def next_due(harness: Harness) -> int | None:
         return await records.next_due_at_ms(tx, harness.clock.at_ms)
 
 
-async def test_what_is_due_longest_is_claimed_first_and_nothing_before_its_time(harness: Harness) -> None:
+async def test_the_longest_due_is_claimed_first_and_nothing_before_it_is_due(harness: Harness) -> None:
     for generation_id, seconds in ((1, 30), (2, 10), (3, 20)):
         harness.clock.at_ms = NOON_MS + seconds * 1000
         await harness.ask(generation_id)
@@ -75,7 +75,7 @@ async def test_a_renewed_lease_lasts_longer(harness: Harness) -> None:
     assert await ids_of(harness.claim()) == [1]
 
 
-async def test_a_claim_that_was_given_back_is_not_renewed_by_a_beat_that_came_late(harness: Harness) -> None:
+async def test_a_released_claim_is_not_renewed_by_a_late_renewal(harness: Harness) -> None:
     await harness.ask(1)
     (mine,) = await harness.claim()
     async with harness.database.transaction() as tx:
@@ -83,7 +83,7 @@ async def test_a_claim_that_was_given_back_is_not_renewed_by_a_beat_that_came_la
         assert not await records.renew(tx, 1, mine.fence, harness.clock.at_ms + LEASE_MS)
 
 
-async def test_two_processes_never_claim_the_same(harness: Harness, database_address: str) -> None:
+async def test_two_processes_never_claim_the_same_generation(harness: Harness, database_address: str) -> None:
     for generation_id in range(1, 31):
         await harness.ask(generation_id, user_id=1000 + generation_id)
     async with open_database(database_address, idle_seconds=0) as other:
@@ -102,7 +102,7 @@ LATE_WRITES: dict[str, Write] = {
 
 
 @pytest.mark.parametrize("name", LATE_WRITES)
-async def test_an_older_fence_touches_nothing_money_neither(harness: Harness, name: str) -> None:
+async def test_a_write_with_an_older_fence_changes_neither_rows_nor_ledger(harness: Harness, name: str) -> None:
     await harness.ask(1)
     (late,) = await harness.claim()
     image = await harness.move(late.images[0], State.SUBMITTING, fence=late.fence)
@@ -155,7 +155,7 @@ async def test_only_the_moves_of_the_table_are_possible(harness: Harness, source
             assert (await harness.image(number)).state is source
 
 
-async def test_an_image_whose_task_came_after_all_is_not_called_unknown(harness: Harness) -> None:
+async def test_an_image_whose_task_is_known_meanwhile_does_not_become_unknown(harness: Harness) -> None:
     await harness.ask(1)
     seen = await harness.move(await harness.image(1), State.SUBMITTING)
     async with harness.database.transaction() as tx:
@@ -173,7 +173,7 @@ async def test_a_writer_that_expects_a_wrong_state_gets_illegal_move(harness: Ha
         await harness.move(seen, State.RUNNING)
 
 
-async def test_an_image_that_is_not_where_the_writer_thinks_stays_as_it_is(harness: Harness) -> None:
+async def test_a_move_from_another_state_than_the_stored_one_changes_nothing(harness: Harness) -> None:
     await harness.ask(1)
     seen = await harness.image(1)
     await harness.move(seen, State.CANCELLED)
@@ -237,7 +237,7 @@ async def test_an_unpublished_card_is_due_at_once_or_at_the_retry_time(harness: 
     assert (await harness.load(1)).message_id == 9001
 
 
-async def test_what_happens_during_a_claim_is_not_forgotten_by_its_release(harness: Harness) -> None:
+async def test_releasing_a_claim_keeps_what_became_due_during_it(harness: Harness) -> None:
     await harness.ask(1, count=2)
     (claimed,) = await harness.claim()
     async with harness.database.transaction() as tx:
@@ -262,7 +262,7 @@ async def test_a_revision_made_during_publishing_stays_unpublished(harness: Harn
     assert (await harness.load(1)).is_unpublished
 
 
-async def test_a_card_may_move_and_links_follow_it(harness: Harness) -> None:
+async def test_links_follow_a_card_that_moves(harness: Harness) -> None:
     for generation_id, private in ((1, False), (2, True), (3, True)):
         await harness.ask(generation_id, private=private)
     claimed = {generation.id: generation for generation in await harness.claim()}
@@ -295,7 +295,7 @@ async def test_a_late_task_is_adopted_once_and_only_where_the_outcome_was_unknow
     assert (image.task_id, image.due_at_ms, image.state) == ("task", NOON_MS + 5, State.UNKNOWN)
 
 
-async def test_tokens_are_forgotten_when_they_ran_out_or_are_of_no_use(harness: Harness) -> None:
+async def test_tokens_are_erased_when_expired_or_no_longer_needed(harness: Harness) -> None:
     discord_now = ((NOON_MS - 1_420_070_400_000) << 22) + 1
     minute = 60_000 << 22
     young, old, finished = discord_now, discord_now - 15 * minute, discord_now - minute
@@ -314,7 +314,7 @@ async def test_tokens_are_forgotten_when_they_ran_out_or_are_of_no_use(harness: 
     assert (await harness.load(young)).origin.token_expires_at_ms == NOON_MS + 15 * 60_000
 
 
-async def test_a_lost_process_leaves_its_submit_where_it_was(database: Database) -> None:
+async def test_an_image_of_a_lost_process_stays_submitting(database: Database) -> None:
     harness = make_harness(database)
     await harness.ask(1)
     await harness.admit()
@@ -333,7 +333,7 @@ async def test_a_ping_is_decided_once(harness: Harness) -> None:
     assert decided == [True, False, True]
 
 
-async def test_a_card_that_owes_news_is_due_at_its_retry_or_when_an_image_is_whichever_comes_first(
+async def test_an_unpublished_card_is_due_at_its_retry_or_with_an_image_whichever_is_first(
     harness: Harness,
 ) -> None:
     await harness.ask(1, count=2)
@@ -350,7 +350,7 @@ async def test_a_card_that_owes_news_is_due_at_its_retry_or_when_an_image_is_whi
         assert await records.next_due_at_ms(tx, now_ms) == 0
 
 
-async def test_what_a_lost_process_had_claimed_is_due_when_its_lease_has_run_out(harness: Harness) -> None:
+async def test_a_generation_claimed_by_a_lost_process_is_due_after_its_lease(harness: Harness) -> None:
     await harness.ask(1)
     await harness.admit()
     await harness.claim(lease_ms=LEASE_MS)
@@ -360,7 +360,7 @@ async def test_what_a_lost_process_had_claimed_is_due_when_its_lease_has_run_out
         assert await records.next_due_at_ms(tx, now_ms + LEASE_MS) == now_ms
 
 
-async def test_a_token_is_forgotten_once_all_is_shown_however_young_it_is(harness: Harness) -> None:
+async def test_a_token_is_erased_once_everything_is_published(harness: Harness) -> None:
     generation_id = ((harness.clock.at_ms - DISCORD_EPOCH_MS) << 22) + 1
     await harness.ask(generation_id)
     shown = {"due_at_ms": None, "revision": 3, "published_revision": 3}

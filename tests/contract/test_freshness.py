@@ -118,7 +118,7 @@ async def test_an_image_that_a_stale_edit_removed_from_its_card_is_due_again(
     assert again.is_unpublished and again.images[1].due_at_ms is not None
 
 
-async def test_an_image_that_a_late_edit_put_there_anew_is_known_by_its_new_id(
+async def test_an_image_uploaded_again_by_a_late_edit_has_its_new_attachment_id(
     harness: Harness, stale_edit_guard: StaleEditGuard
 ) -> None:
     delivered = await deliver_both(harness)
@@ -127,7 +127,7 @@ async def test_an_image_that_a_late_edit_put_there_anew_is_known_by_its_new_id(
     assert await harness.claim() == []
 
 
-async def test_a_late_edit_brings_the_token_back_that_alone_reaches_a_private_card(
+async def test_a_late_edit_restores_the_token_of_a_private_card(
     harness: Harness, stale_edit_guard: StaleEditGuard
 ) -> None:
     told = replace(await harness.ask(1, count=2), revision=0)
@@ -138,7 +138,7 @@ async def test_a_late_edit_brings_the_token_back_that_alone_reaches_a_private_ca
     assert again.origin.token == "token of 1"
 
 
-async def test_a_late_edit_brings_nothing_back_of_a_person_who_asked_to_be_forgotten(
+async def test_a_late_edit_restores_no_token_of_an_erased_person(
     harness: Harness, stale_edit_guard: StaleEditGuard
 ) -> None:
     told = replace(await harness.ask(1, count=2), revision=0)
@@ -150,7 +150,7 @@ async def test_a_late_edit_brings_nothing_back_of_a_person_who_asked_to_be_forgo
 
 
 @pytest.mark.parametrize("attachment_ids", [{0: 60}, {0: 60, 1: 61}, {0: 70, 1: 61}])
-async def test_what_was_on_the_card_before_its_images_were_put_up_anew_is_not_believed(
+async def test_attachments_from_before_a_newer_upload_are_ignored(
     harness: Harness, stale_edit_guard: StaleEditGuard, attachment_ids: dict[int, int]
 ) -> None:
     """A process slept between its upload and the rows; another one, which did not know of it, uploaded again."""

@@ -88,16 +88,14 @@ async def test_only_own_images_are_listed_newest_first(harness: Harness, history
     assert ids(await history.page(OTTO)) == [4]
 
 
-async def test_what_came_to_nothing_or_is_still_made_is_no_image(harness: Harness, history: History) -> None:
+async def test_failed_and_unfinished_images_are_not_listed(harness: Harness, history: History) -> None:
     await harness.ask(1)
     await harness.generations.cancel(1, user_id=MIRA, may_manage=False)
     await harness.ask(2)
     assert await history.page(MIRA) == Page((), None, None)
 
 
-async def test_pages_lead_to_each_other_by_key_and_stay_right_when_something_new_comes(
-    harness: Harness, history: History
-) -> None:
+async def test_pages_stay_correct_when_new_images_are_added(harness: Harness, history: History) -> None:
     for number in range(1, 9):
         await make(harness, number)
     first = await history.page(MIRA)
@@ -110,7 +108,7 @@ async def test_pages_lead_to_each_other_by_key_and_stay_right_when_something_new
     assert len(back.generations) == PAGE_LENGTH
 
 
-async def test_a_page_that_is_gone_becomes_the_first(harness: Harness, history: History) -> None:
+async def test_a_page_that_no_longer_exists_becomes_the_first(harness: Harness, history: History) -> None:
     await make(harness, 1)
     assert ids(await history.page(MIRA, older_than=1)) == [1]
     assert ids(await history.page(MIRA, newer_than=2**63 - 1)) == [1]
@@ -133,7 +131,7 @@ FOUND = [
 ]
 
 
-async def test_words_are_searched_for_as_they_are(harness: Harness, history: History) -> None:
+async def test_a_search_ignores_case_and_has_no_wildcards(harness: Harness, history: History) -> None:
     prompts = ["a Lighthouse in a storm", "100% wool", "under_score \\ back", "Über den Wolken"]
     for number, prompt in enumerate(prompts, 1):
         await make(harness, number, prompt=prompt)
@@ -141,7 +139,7 @@ async def test_words_are_searched_for_as_they_are(harness: Harness, history: His
         assert (words, ids(await history.page(MIRA, words=clean_words(words)))) == (words, found)
 
 
-async def test_a_search_has_pages_of_its_own(harness: Harness, history: History) -> None:
+async def test_a_search_has_its_own_pages(harness: Harness, history: History) -> None:
     for number in range(1, 9):
         await make(harness, number, prompt="a cat" if number % 2 else "a dog")
     page = await history.page(MIRA, words="cat", older_than=7)
@@ -149,7 +147,7 @@ async def test_a_search_has_pages_of_its_own(harness: Harness, history: History)
 
 
 @pytest.mark.parametrize("text", ["x" * 500, "🦊" * 100, "a " * 300, "a\nb\tc"])
-def test_what_is_searched_for_fits_into_a_button(text: str) -> None:
+def test_a_search_text_fits_into_a_button_id(text: str) -> None:
     words = clean_words(text)
     assert words and len(words.encode("utf-16-le")) <= 120 and words == " ".join(words.split())
 
@@ -182,7 +180,7 @@ def here(number: int = 4242) -> Origin:
     return replace(origin(number), channel_id=701, guild_id=None, bot_in_channel=True)
 
 
-async def test_a_kept_image_is_posted_once_and_its_card_stands_there_from_then_on(
+async def test_a_kept_image_is_posted_once_and_its_card_moves_there(
     harness: Harness, history: History, store: Store
 ) -> None:
     await make(harness, 1, end=State.UNDELIVERED)
@@ -201,7 +199,9 @@ async def test_a_kept_image_is_posted_once_and_its_card_stands_there_from_then_o
     assert await harness.numbers() == (45, 0)
 
 
-async def test_only_its_person_takes_it_and_only_one_at_a_time(harness: Harness, history: History) -> None:
+async def test_a_kept_image_is_taken_only_by_its_requester_and_once_at_a_time(
+    harness: Harness, history: History
+) -> None:
     await make(harness, 1, end=State.UNDELIVERED)
     with pytest.raises(NotThere):
         await history.is_kept(1, OTTO)
@@ -215,9 +215,7 @@ async def test_only_its_person_takes_it_and_only_one_at_a_time(harness: Harness,
     assert again.fence > taken.fence
 
 
-async def test_a_process_that_died_while_posting_leaves_it_to_be_taken_again(
-    harness: Harness, history: History
-) -> None:
+async def test_a_kept_image_can_be_taken_again_after_its_process_died(harness: Harness, history: History) -> None:
     await make(harness, 1, end=State.UNDELIVERED)
     first = await history.take_kept(1, MIRA)
     harness.clock.at_ms += 10 * 60_000
@@ -227,7 +225,9 @@ async def test_a_process_that_died_while_posting_leaves_it_to_be_taken_again(
     assert (await harness.image(1)).state is State.UNDELIVERED
 
 
-async def test_a_press_that_was_overtaken_while_it_fetched_posts_nothing(harness: Harness, history: History) -> None:
+async def test_a_press_whose_claim_was_lost_during_the_download_posts_nothing(
+    harness: Harness, history: History
+) -> None:
     await make(harness, 1, end=State.UNDELIVERED)
     slow = await history.take_kept(1, MIRA)
     harness.clock.at_ms += 10 * 60_000
@@ -236,7 +236,7 @@ async def test_a_press_that_was_overtaken_while_it_fetched_posts_nothing(harness
         await fetch(history, slow)
 
 
-async def test_a_slow_download_takes_nothing_from_the_time_for_posting(harness: Harness, history: History) -> None:
+async def test_a_slow_download_does_not_shorten_the_time_for_posting(harness: Harness, history: History) -> None:
     await make(harness, 1, end=State.UNDELIVERED)
     slow = await history.take_kept(1, MIRA)
     harness.clock.at_ms += 170_000
@@ -246,9 +246,7 @@ async def test_a_slow_download_takes_nothing_from_the_time_for_posting(harness: 
         await history.take_kept(1, MIRA)
 
 
-async def test_an_image_whose_link_died_is_given_up_and_its_price_returned_once(
-    harness: Harness, history: History, store: Store
-) -> None:
+async def test_an_image_with_a_dead_link_is_refunded_once(harness: Harness, history: History, store: Store) -> None:
     await make(harness, 1, end=State.UNDELIVERED)
     assert await harness.numbers() == (45, 0)
     store.faults.append(ImageUnavailable("gone", temporary=False))
@@ -265,7 +263,7 @@ async def test_an_image_whose_link_died_is_given_up_and_its_price_returned_once(
         assert await harness.ledger.audit(tx) == []
 
 
-async def test_an_image_that_cant_be_had_just_now_stays_kept_and_paid(
+async def test_an_image_that_is_temporarily_unavailable_stays_kept_and_paid(
     harness: Harness, history: History, store: Store
 ) -> None:
     await make(harness, 1, end=State.UNDELIVERED, count=2)
@@ -278,7 +276,7 @@ async def test_an_image_that_cant_be_had_just_now_stays_kept_and_paid(
     assert await harness.numbers() == (40, 0)
 
 
-async def test_one_missing_answer_is_not_believed_and_the_image_is_checked_within_the_hour(
+async def test_after_one_404_the_image_stays_and_is_checked_within_an_hour(
     harness: Harness, history: History, store: Store
 ) -> None:
     await make(harness, 1, end=State.UNDELIVERED)
@@ -298,7 +296,7 @@ async def test_one_missing_answer_is_not_believed_and_the_image_is_checked_withi
     assert (await harness.image(1)).ending is Ending.IMAGE_LOST
 
 
-async def test_kept_images_are_fetched_as_soon_as_there_is_memory_for_them(harness: Harness, store: Store) -> None:
+async def test_kept_images_wait_for_image_memory_before_they_are_downloaded(harness: Harness, store: Store) -> None:
     images = ImageMemory(1)
     history = History(harness.database, harness.ledger, harness.clock, store, owner="history", images=images)
     await make(harness, 1, end=State.UNDELIVERED)
@@ -313,7 +311,9 @@ async def test_kept_images_are_fetched_as_soon_as_there_is_memory_for_them(harne
     assert images.bytes_held == 0
 
 
-async def test_images_that_stand_elsewhere_keep_their_card(harness: Harness, history: History) -> None:
+async def test_images_on_the_card_stay_there_when_a_kept_one_is_posted_elsewhere(
+    harness: Harness, history: History
+) -> None:
     made = await make(harness, 1, end=State.UNDELIVERED, count=2)
     await harness.move(made.images[0], State.DELIVERED)
     taken = await history.take_kept(1, MIRA)

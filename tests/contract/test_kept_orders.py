@@ -164,7 +164,7 @@ async def verdict(case: Case, refunds_before: int) -> int:
     return refunded
 
 
-async def test_no_order_gives_anybody_a_credit_for_an_image_they_have(database: Database) -> None:
+async def test_no_order_of_actions_refunds_an_image_that_its_person_has(database: Database) -> None:
     """All orders on SQLite, one in five on PostgreSQL; in each the link dies at another moment, or not before the end.
 
     The statements of each action are tried on both databases by test_archive.py and test_privacy.py.

@@ -59,7 +59,7 @@ async def test_images_that_are_being_made_count_for_their_person(harness: Harnes
     assert await turns(harness, range(1, 4)) == ["1-0", "3-0"]
 
 
-async def test_first_come_first_served_among_equals(harness: Harness) -> None:
+async def test_equal_requests_are_admitted_in_order_of_arrival(harness: Harness) -> None:
     await ask_in_turn(harness, (YUKI, 1), (OTTO, 1), (MIRA, 1))
     assert [await harness.admit(max_in_flight=slots) for slots in (1, 2, 3)] == [[1], [2], [3]]
 
@@ -76,7 +76,7 @@ async def test_nobody_is_admitted_above_their_cap(harness: Harness) -> None:
     assert await turns(harness, range(1, 3)) == ["1-0", "1-1", "1-2", "2-0"]
 
 
-async def test_a_card_that_discord_has_not_taken_gets_no_turn_and_takes_none(harness: Harness) -> None:
+async def test_a_request_without_a_confirmed_card_is_not_admitted_and_takes_no_slot(harness: Harness) -> None:
     await harness.ask(1, count=3, answered=False)
     harness.clock.at_ms += 1
     await harness.ask(2, count=1)
@@ -86,7 +86,7 @@ async def test_a_card_that_discord_has_not_taken_gets_no_turn_and_takes_none(har
     assert await harness.admit(max_in_flight=9) == [1]
 
 
-async def test_a_turn_makes_image_and_generation_due_now(harness: Harness) -> None:
+async def test_admission_makes_image_and_generation_due_now(harness: Harness) -> None:
     await harness.ask(1)
     (claimed,) = await harness.claim()
     async with harness.database.transaction() as tx:
@@ -98,7 +98,7 @@ async def test_a_turn_makes_image_and_generation_due_now(harness: Harness) -> No
     assert (claimed.images[0].due_at_ms, claimed.images[0].admitted_at_ms) == (NOON_MS, NOON_MS)
 
 
-async def test_what_is_sent_back_to_the_line_keeps_its_turn(harness: Harness) -> None:
+async def test_an_image_sent_back_to_the_line_stays_admitted(harness: Harness) -> None:
     await ask_in_turn(harness, (MIRA, 1), (OTTO, 1))
     await harness.admit(max_in_flight=1)
     await harness.move(await harness.image(1), State.SUBMITTING, State.REQUESTED)
@@ -106,7 +106,7 @@ async def test_what_is_sent_back_to_the_line_keeps_its_turn(harness: Harness) ->
     assert await harness.admit(max_in_flight=1) == []
 
 
-async def test_processes_that_give_turns_at_once_never_give_too_many(harness: Harness, database_address: str) -> None:
+async def test_processes_that_admit_at_once_never_admit_too_many(harness: Harness, database_address: str) -> None:
     await ask_in_turn(harness, *[(1000 + number, 3) for number in range(8)])
     async with open_database(database_address, idle_seconds=0) as other:
         worlds = [harness, make_harness(other)] * 4
@@ -140,7 +140,7 @@ async def test_processes_that_ask_for_free_slots_at_once_never_take_too_many(
         assert await records.has_free_slot(tx, 5)
 
 
-async def test_places_in_line_follow_the_order_of_admission(harness: Harness) -> None:
+async def test_a_place_in_line_follows_the_order_of_admission(harness: Harness) -> None:
     await ask_in_turn(harness, (MIRA, 4), (MIRA, 1), (OTTO, 2), (YUKI, 1))
     assert [await place(harness, number) for number in (1, 2, 3, 4)] == [(1, 1, 0), (8, 5, 0), (2, 1, 0), (3, 1, 0)]
     await harness.admit(max_in_flight=3)
@@ -150,7 +150,7 @@ async def test_places_in_line_follow_the_order_of_admission(harness: Harness) ->
     assert await place(harness, 2) == (1, 1, 0)
 
 
-async def test_a_place_says_when_only_ones_own_images_are_in_the_way(harness: Harness) -> None:
+async def test_a_place_says_when_only_own_images_are_ahead(harness: Harness) -> None:
     await ask_in_turn(harness, (MIRA, 3), (MIRA, 2))
     await harness.admit()
     assert await line_of(harness, 2) == Line(1, own_running=3, own_cap=3, own_position=1, about_seconds=None)

@@ -59,12 +59,12 @@ async def assert_sound(harness: Harness) -> None:
 # ---- preferences ---------------------------------------------------------------------------------------------------
 
 
-async def test_who_set_nothing_has_what_everybody_has(harness: Harness) -> None:
+async def test_a_person_without_preferences_has_the_defaults(harness: Harness) -> None:
     assert await People(harness.database).defaults_for(MIRA) == Preferences()
     assert await rows(harness, accounts) == []
 
 
-async def test_what_is_set_stays_and_changes_nothing_else(harness: Harness) -> None:
+async def test_a_preference_is_stored_and_changes_no_other(harness: Harness) -> None:
     people = People(harness.database)
     await people.change(MIRA, size=Size.PORTRAIT, private=True)
     await people.change(MIRA, ping=Ping.NEVER, language=Language.ENGLISH)
@@ -74,7 +74,7 @@ async def test_what_is_set_stays_and_changes_nothing_else(harness: Harness) -> N
     assert (await people.change(MIRA, language=None)).language is None
 
 
-async def test_a_value_that_only_a_newer_bot_knows_is_no_fault(harness: Harness) -> None:
+async def test_a_stored_value_of_a_newer_version_is_ignored(harness: Harness) -> None:
     await People(harness.database).change(MIRA, size=Size.PORTRAIT)
     async with harness.database.transaction() as tx:
         await tx.execute(text("UPDATE preferences SET size = '4096*4096', ping = 'sometimes', language = 'de'"))
@@ -93,12 +93,12 @@ async def test_a_value_that_only_a_newer_bot_knows_is_no_fault(harness: Harness)
         ("language", "discord", {"language": None}),
     ],
 )
-def test_a_pick_is_read(name: str, value: str, change: PreferenceChanges) -> None:
+def test_a_selected_value_is_parsed(name: str, value: str, change: PreferenceChanges) -> None:
     assert parse_change(name, value) == change
 
 
 @pytest.mark.parametrize("pick", [("size", "1*1"), ("format", ""), ("private", "1"), ("ping", "x"), ("colour", "red")])
-def test_what_is_not_on_offer_is_refused(pick: tuple[str, str]) -> None:
+def test_a_value_that_is_not_offered_is_refused(pick: tuple[str, str]) -> None:
     with pytest.raises(ValueError):
         parse_change(*pick)
 
@@ -151,7 +151,7 @@ async def test_an_export_has_every_column_but_credentials_and_leases(harness: Ha
     assert "token of" not in file.data.decode() and "not mine" not in file.data.decode()
 
 
-async def test_somebody_unknown_gets_an_empty_export(privacy: Privacy) -> None:
+async def test_an_unknown_person_gets_an_empty_export(privacy: Privacy) -> None:
     (file,) = build_export(OTTO, await privacy.collect(OTTO), exported_at_ms=1, max_bytes=10**6)
     content = json.loads(file.data)
     assert (content["settings"], content["account"], content["generations"], content["ledger"]) == (None, None, [], [])
@@ -160,7 +160,7 @@ async def test_somebody_unknown_gets_an_empty_export(privacy: Privacy) -> None:
 # ---- delete --------------------------------------------------------------------------------------------------------
 
 
-async def test_after_an_erasure_nothing_leads_to_the_person_but_two_numbers(harness: Harness, privacy: Privacy) -> None:
+async def test_after_an_erasure_only_two_numbers_are_kept_of_the_person(harness: Harness, privacy: Privacy) -> None:
     mira = 111_222_333_444_555
     await make(harness, 71_717_171, mira, prompt="a secret garden", count=2)
     await make(harness, 2, OTTO)
@@ -181,7 +181,7 @@ async def test_after_an_erasure_nothing_leads_to_the_person_but_two_numbers(harn
     await assert_sound(harness)
 
 
-async def test_an_erasure_reaches_every_table_that_knows_a_generation(harness: Harness, privacy: Privacy) -> None:
+async def test_an_erasure_covers_every_table_with_a_generation_id(harness: Harness, privacy: Privacy) -> None:
     """Also those that come later: a table that is not reached would keep its row, or refuse the erasure."""
     await make(harness, 1)
     known = [table for table in metadata.sorted_tables if "generation_id" in table.c]
@@ -196,14 +196,14 @@ async def test_an_erasure_reaches_every_table_that_knows_a_generation(harness: H
     assert [await rows(harness, table) for table in [*known, generations]] == [[]] * (len(known) + 1)
 
 
-def test_whoever_adds_a_table_about_people_decides_what_leaving_does_to_it() -> None:
+def test_every_table_about_people_is_listed_with_its_erasure() -> None:
     """A new one here belongs into show, export and erasure too, or into docs/decisions/0012-leaving.md."""
     about_people = {table.name for table in metadata.sorted_tables if "user_id" in table.c}
     ledger = {"accounts", "refills", "entries"}
     assert about_people == ledger | {"generations", "images", "preferences", "departures"}
 
 
-async def test_the_ledger_keeps_its_sums_without_the_person(harness: Harness, privacy: Privacy) -> None:
+async def test_an_erasure_keeps_the_sums_of_the_ledger(harness: Harness, privacy: Privacy) -> None:
     await make(harness, 1, count=3)
     before = await rows(harness, entries)
     total = sum(row["available"] for row in await rows(harness, accounts))
@@ -217,7 +217,7 @@ async def test_the_ledger_keeps_its_sums_without_the_person(harness: Harness, pr
     assert sorted(held) == sorted(row["image_id"] for row in after if row["kind"] == "settle") and len(set(held)) == 3
 
 
-async def test_leaving_brings_no_credits_however_often(harness: Harness, privacy: Privacy) -> None:
+async def test_repeated_erasures_give_no_credits(harness: Harness, privacy: Privacy) -> None:
     for number in range(1, 11):
         await make(harness, number)
         await privacy.erase(MIRA)
@@ -230,7 +230,7 @@ async def test_leaving_brings_no_credits_however_often(harness: Harness, privacy
     await assert_sound(harness)
 
 
-async def test_the_requests_of_a_minute_are_not_forgotten_by_leaving(database: Database) -> None:
+async def test_an_erasure_does_not_reset_the_request_limit(database: Database) -> None:
     harness = make_harness(database, requests_per_minute=1)
     await make(harness, 1)
     harness.clock.at_ms += 30_000
@@ -242,7 +242,7 @@ async def test_the_requests_of_a_minute_are_not_forgotten_by_leaving(database: D
     await harness.ask(2)
 
 
-async def test_a_present_is_not_given_twice_by_leaving(harness: Harness, privacy: Privacy) -> None:
+async def test_an_erasure_does_not_allow_a_second_present(harness: Harness, privacy: Privacy) -> None:
     async with harness.database.transaction() as tx:
         assert await harness.ledger.grant(tx, MIRA, 100, "purchase:7", "purchase", harness.clock.at_ms)
     await privacy.erase(MIRA)
@@ -251,7 +251,7 @@ async def test_a_present_is_not_given_twice_by_leaving(harness: Harness, privacy
     assert await harness.numbers() == (150, 0)
 
 
-async def test_the_two_numbers_go_when_credits_are_given_anew(harness: Harness, privacy: Privacy) -> None:
+async def test_the_two_numbers_are_deleted_after_the_period(harness: Harness, privacy: Privacy) -> None:
     await make(harness, 1)
     erased = await privacy.erase(MIRA)
     await privacy.run_maintenance()
@@ -265,7 +265,9 @@ async def test_the_two_numbers_go_when_credits_are_given_anew(harness: Harness, 
     assert await harness.numbers() == (50, 0)  # what a refill would have given
 
 
-async def test_more_than_everybody_gets_stays_until_it_is_spent(harness: Harness, privacy: Privacy) -> None:
+async def test_a_balance_above_the_allowance_is_kept_after_an_erasure_until_spent(
+    harness: Harness, privacy: Privacy
+) -> None:
     async with harness.database.transaction() as tx:
         await harness.ledger.grant(tx, MIRA, 100, "present", "", harness.clock.at_ms)
     await privacy.erase(MIRA)
@@ -276,7 +278,7 @@ async def test_more_than_everybody_gets_stays_until_it_is_spent(harness: Harness
     assert len(await rows(harness, departures)) == 1
 
 
-async def test_a_single_credit_more_than_everybody_gets_stays_too(harness: Harness, privacy: Privacy) -> None:
+async def test_one_credit_above_the_allowance_is_kept_after_an_erasure(harness: Harness, privacy: Privacy) -> None:
     async with harness.database.transaction() as tx:
         await harness.ledger.grant(tx, MIRA, 1, "present", "", harness.clock.at_ms)
     await privacy.erase(MIRA)
@@ -285,7 +287,7 @@ async def test_a_single_credit_more_than_everybody_gets_stays_too(harness: Harne
     assert await harness.numbers() == (51, 0)
 
 
-async def test_whoever_is_given_something_after_leaving_is_a_person_again(harness: Harness, privacy: Privacy) -> None:
+async def test_a_grant_after_an_erasure_opens_an_account_again(harness: Harness, privacy: Privacy) -> None:
     await make(harness, 1)
     await privacy.erase(MIRA)
     async with harness.database.transaction() as tx:
@@ -297,7 +299,7 @@ async def test_whoever_is_given_something_after_leaving_is_a_person_again(harnes
     await assert_sound(harness)
 
 
-async def test_an_account_with_credits_held_is_not_taken_from_its_person(harness: Harness) -> None:
+async def test_an_account_with_held_credits_is_not_erased(harness: Harness) -> None:
     await harness.ask(1)
     before = await rows(harness, accounts), await rows(harness, entries)
     async with harness.database.transaction() as tx:
@@ -306,7 +308,7 @@ async def test_an_account_with_credits_held_is_not_taken_from_its_person(harness
     assert (await rows(harness, accounts), await rows(harness, entries)) == before
 
 
-async def test_who_comes_back_is_a_person_again(harness: Harness, privacy: Privacy) -> None:
+async def test_a_request_after_an_erasure_opens_an_account_again(harness: Harness, privacy: Privacy) -> None:
     await make(harness, 1)
     await privacy.erase(MIRA)
     await make(harness, 2)
@@ -318,7 +320,7 @@ async def test_who_comes_back_is_a_person_again(harness: Harness, privacy: Priva
     await assert_sound(harness)
 
 
-async def test_nothing_is_erased_while_an_image_is_under_way(harness: Harness, privacy: Privacy) -> None:
+async def test_nothing_is_erased_while_an_image_is_in_progress(harness: Harness, privacy: Privacy) -> None:
     await make(harness, 1)
     await harness.ask(2, count=2)
     with pytest.raises(StillAtWork) as refused:
@@ -330,9 +332,7 @@ async def test_nothing_is_erased_while_an_image_is_under_way(harness: Harness, p
         await privacy.erase(MIRA)
 
 
-async def test_a_request_that_comes_at_the_same_moment_is_kept_whole_or_comes_after(
-    harness: Harness, privacy: Privacy
-) -> None:
+async def test_a_request_during_an_erasure_is_kept_whole_or_comes_after_it(harness: Harness, privacy: Privacy) -> None:
     await make(harness, 1)
     spent = 5
     for number in range(10, 18):
@@ -350,7 +350,7 @@ async def test_a_request_that_comes_at_the_same_moment_is_kept_whole_or_comes_af
     assert await harness.numbers() == (45, 0)
 
 
-async def test_a_late_worker_finds_nothing_to_write(harness: Harness, privacy: Privacy) -> None:
+async def test_a_late_write_of_the_worker_after_an_erasure_changes_nothing(harness: Harness, privacy: Privacy) -> None:
     made = await make(harness, 1)
     await privacy.erase(MIRA)
     with pytest.raises(LostClaim):
@@ -359,7 +359,7 @@ async def test_a_late_worker_finds_nothing_to_write(harness: Harness, privacy: P
     assert await rows(harness, images) == []
 
 
-async def test_somebody_unknown_leaves_no_trace_by_leaving(harness: Harness, privacy: Privacy) -> None:
+async def test_erasing_an_unknown_person_writes_no_rows(harness: Harness, privacy: Privacy) -> None:
     erased = await privacy.erase(OTTO)
     assert (erased.generations, erased.kept_credits) == (0, 0)
     assert await rows(harness, accounts) == [] and await rows(harness, departures) == []
@@ -373,7 +373,7 @@ def born(harness: Harness, days_ago: int, number: int = 0) -> int:
     return ((harness.clock.at_ms - days_ago * DAY_MS - DISCORD_EPOCH_MS) << 22) + number
 
 
-async def test_words_go_after_their_time_and_numbers_stay(harness: Harness) -> None:
+async def test_a_purge_deletes_words_and_keeps_numbers(harness: Harness) -> None:
     old, young = born(harness, 31), born(harness, 29)
     await make(harness, old, prompt="an old secret")
     await make(harness, young, prompt="a young secret")
@@ -398,13 +398,13 @@ async def test_words_go_after_their_time_and_numbers_stay(harness: Harness) -> N
     assert "an old secret" not in await everything(harness)
 
 
-async def test_without_a_number_of_days_nothing_goes(harness: Harness, privacy: Privacy) -> None:
+async def test_without_retention_days_nothing_is_purged(harness: Harness, privacy: Privacy) -> None:
     await make(harness, born(harness, 3000), prompt="an old secret")
     await privacy.run_maintenance()
     assert "an old secret" in await everything(harness)
 
 
-async def test_what_is_not_at_rest_waits_and_is_not_forgotten_later(harness: Harness) -> None:
+async def test_an_unfinished_generation_is_purged_later(harness: Harness) -> None:
     busy, quiet = born(harness, 40), born(harness, 39)
     await harness.ask(busy)
     await make(harness, quiet)
@@ -425,7 +425,7 @@ async def test_what_is_not_at_rest_waits_and_is_not_forgotten_later(harness: Har
     assert (await harness.load(claimed.id)).request.prompt == ""
 
 
-async def test_a_long_past_is_purged_batch_by_batch(harness: Harness) -> None:
+async def test_many_old_generations_are_purged_in_batches(harness: Harness) -> None:
     for number in range(5):
         await make(harness, born(harness, 50, number))
     seen = 0

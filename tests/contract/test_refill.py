@@ -65,7 +65,7 @@ def account(database: Database) -> Account:
     return Account(database)
 
 
-async def test_a_new_period_fills_up_and_does_not_add_up(account: Account) -> None:
+async def test_a_new_period_fills_the_balance_up_to_the_allowance(account: Account) -> None:
     await account.hold("1-0", NOON_MS, 20)
     await account.settle("1-0", NOON_MS)
     assert await account.numbers(NOON_MS + DAY_MS // 2 - 1) == (30, 0)
@@ -90,7 +90,7 @@ async def test_a_hold_that_is_released_after_the_refill_gives_nothing_extra(acco
     assert await account.numbers(TOMORROW_MS) == (50, 0)
 
 
-async def test_a_hold_whose_end_is_the_first_poll_at_the_new_period_is_made_good_too(account: Account) -> None:
+async def test_a_hold_whose_end_triggers_the_refill_is_made_good_too(account: Account) -> None:
     await account.hold("1-0", NOON_MS)
     await account.settle("1-0", TOMORROW_MS, 3)
     assert await account.numbers(TOMORROW_MS) == (50, 0)
@@ -147,7 +147,7 @@ async def test_of_two_refills_the_one_with_less_above_the_allowance_still_counts
     assert await account.numbers(later_ms) == (55, 0), "50 - 5, filled up to 50, - 5 + 10, more than 50"
 
 
-async def test_a_hold_that_is_settled_after_a_refill_that_gave_something_gets_its_own_price_back_and_no_more(
+async def test_a_hold_settled_after_a_refill_is_made_good_by_its_own_price_at_most(
     account: Account,
 ) -> None:
     await account.hold("1-0", NOON_MS, 20)
@@ -190,7 +190,7 @@ async def test_a_present_is_added_to_a_refill_that_is_due(account: Account) -> N
     assert await account.numbers(TOMORROW_MS) == (57, 0)
 
 
-async def test_a_clock_that_jumps_back_refills_nothing_and_gives_nothing_away(account: Account) -> None:
+async def test_a_clock_that_jumps_back_refills_nothing(account: Account) -> None:
     await account.balance(TOMORROW_MS)
     await account.hold("1-0", NOON_MS)  # stamped yesterday, but these are today's credits
     await account.settle("1-0", NOON_MS)
@@ -220,7 +220,7 @@ async def test_a_lowered_allowance_takes_nothing_away_and_a_raised_one_counts_fr
     assert await higher.numbers(TOMORROW_MS + DAY_MS) == (80, 0)
 
 
-async def test_never_gives_once(account: Account) -> None:
+async def test_the_period_never_refills_once(account: Account) -> None:
     once = Account(account.database, Ledger(Allowance(50, CreditPeriod.NEVER, ZoneInfo("UTC"))))
     await once.hold("1-0", NOON_MS)
     await once.settle("1-0", NOON_MS + 1000 * DAY_MS)
@@ -228,14 +228,14 @@ async def test_never_gives_once(account: Account) -> None:
     assert (await once.balance(NOON_MS)).refills_at_ms is None
 
 
-async def test_an_allowance_of_nothing_opens_an_account_with_nothing(account: Account) -> None:
+async def test_an_allowance_of_zero_opens_an_account_with_zero(account: Account) -> None:
     nothing = Account(account.database, Ledger(daily(0)))
     assert await nothing.numbers(NOON_MS) == (0, 0)
     with pytest.raises(InsufficientCredits):
         await nothing.hold("1-0", NOON_MS)
 
 
-async def test_many_first_polls_at_once_refill_once(database: Database, database_address: str) -> None:
+async def test_many_simultaneous_first_uses_refill_once(database: Database, database_address: str) -> None:
     async with open_database(database_address, idle_seconds=0) as other:
         for now_ms in (NOON_MS, TOMORROW_MS):
             polls = [Account(each).numbers(now_ms) for each in (database, other) * 5]
@@ -356,7 +356,7 @@ class RefillMachine(RuleBasedStateMachine):
         del self.open[held.image_id]
 
 
-def test_the_account_follows_the_rule_after_any_sequence(make_database: DatabaseMaker) -> None:
+def test_after_any_sequence_the_account_follows_the_refill_rule(make_database: DatabaseMaker) -> None:
     with asyncio.Runner() as runner:
         database = open_database(runner.run(make_database.create()))
         user_ids: list[int] = []

@@ -33,7 +33,7 @@ async def test_nothing_links_to_a_removed_card_and_a_second_time_changes_nothing
     assert await harness.numbers() == (40, 10)
 
 
-async def test_nothing_links_to_a_channel_that_is_not_known(harness: Harness) -> None:
+async def test_a_card_in_an_unknown_channel_is_not_linked(harness: Harness) -> None:
     await harness.generations.request(Request("a lighthouse"), replace(origin(1), channel_id=0))
     await harness.generations.confirm_card(1, 9001)
     assert await links(harness) == {}
@@ -48,12 +48,12 @@ async def test_only_a_new_message_brings_the_link_back(harness: Harness, message
     assert await links(harness) == ({"1-0": (GUILD, CHANNEL, message_id)} if linked else {})
 
 
-async def test_what_never_was_is_not_there(harness: Harness) -> None:
+async def test_an_unknown_generation_is_not_there(harness: Harness) -> None:
     with pytest.raises(NotThere):
         await harness.generations.find(404, user_id=MIRA)
 
 
-async def test_a_private_generation_is_there_for_its_requester_alone(harness: Harness) -> None:
+async def test_a_private_generation_exists_for_its_requester_alone(harness: Harness) -> None:
     made = await harness.ask(1, private=True)
     assert await harness.generations.find(1, user_id=MIRA) == made
     for may_manage in (False, True):
@@ -61,7 +61,7 @@ async def test_a_private_generation_is_there_for_its_requester_alone(harness: Ha
             await harness.generations.find_removable(1, user_id=OTTO, may_manage=may_manage, pressed_in=HERE)
 
 
-async def test_a_card_may_be_removed_by_its_requester_and_by_a_moderator_where_it_stands(harness: Harness) -> None:
+async def test_a_card_may_be_removed_by_its_requester_and_by_a_moderator_of_its_channel(harness: Harness) -> None:
     made = await harness.ask(1)
     assert await harness.generations.find_removable(1, user_id=MIRA, may_manage=False) == made
     assert await harness.generations.find_removable(1, user_id=OTTO, may_manage=True, pressed_in=HERE) == made
@@ -71,7 +71,7 @@ async def test_a_card_may_be_removed_by_its_requester_and_by_a_moderator_where_i
 
 
 @pytest.mark.parametrize(("message_id", "kept"), [(55, (None, None)), (9001, (7, "a.png")), (None, (7, "a.png"))])
-async def test_a_card_that_moves_to_another_message_leaves_its_images_behind_but_not_its_links(
+async def test_a_card_that_moves_to_another_message_drops_attachment_ids_and_keeps_links(
     harness: Harness, message_id: int | None, kept: tuple[int | None, str | None]
 ) -> None:
     made = await harness.ask(1, count=2)

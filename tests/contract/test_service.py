@@ -24,7 +24,7 @@ async def test_a_request_comes_back_from_the_rows_as_it_was(harness: Harness) ->
     assert await harness.numbers() == (30, 20)
 
 
-async def test_what_no_database_stores_is_replaced_and_not_a_fault(harness: Harness) -> None:
+async def test_characters_that_no_database_stores_are_replaced(harness: Harness) -> None:
     await harness.generations.request(Request("half \ud83d and \x00 nothing", seed=5), origin(1))
     assert (await harness.load(1)).request.prompt == "half ? and \ufffd nothing"
 
@@ -152,14 +152,14 @@ async def test_a_clock_that_was_set_back_refuses_no_request(database: Database) 
     await harness.ask(2)
 
 
-async def test_a_bot_that_stops_takes_nothing_new(harness: Harness) -> None:
+async def test_a_stopping_bot_accepts_no_requests(harness: Harness) -> None:
     harness.generations.drain()
     with pytest.raises(Draining):
         await harness.ask(1)
     assert await harness.numbers() == (50, 0)
 
 
-async def test_cancel_gives_back_what_waits_and_leaves_what_is_being_made(harness: Harness) -> None:
+async def test_cancel_releases_waiting_images_and_leaves_running_ones(harness: Harness) -> None:
     await harness.ask(1, count=3)
     await harness.admit(max_in_flight=1)
     (claimed,) = await harness.claim()
@@ -194,7 +194,7 @@ async def test_a_press_is_refused_once_the_card_has_said_that_all_is_cancelled(h
     assert await harness.numbers() == (50, 0)
 
 
-async def test_a_press_on_what_was_given_up_for_another_reason_is_refused(harness: Harness) -> None:
+async def test_a_press_on_a_card_that_ended_otherwise_is_refused(harness: Harness) -> None:
     await harness.ask(1, answered=False)
     await harness.generations.abandon(1)
     assert (await harness.image(1)).state is State.CANCELLED
@@ -228,12 +228,12 @@ async def test_only_the_requester_or_a_moderator_of_its_channel_may_cancel(harne
     assert await harness.numbers() == (50, 0)
 
 
-async def test_what_never_was_can_not_be_cancelled(harness: Harness) -> None:
+async def test_an_unknown_generation_cannot_be_cancelled(harness: Harness) -> None:
     with pytest.raises(NotCancellable):
         await harness.generations.cancel(404, user_id=MIRA, may_manage=True)
 
 
-async def test_a_cancel_and_a_submit_at_once_are_one_of_the_two(harness: Harness, database_address: str) -> None:
+async def test_a_cancel_and_a_submit_at_once_take_effect_once(harness: Harness, database_address: str) -> None:
     async with open_database(database_address, idle_seconds=0) as other:
         for generation_id in range(1, 6):
             await harness.ask(generation_id)
@@ -277,7 +277,7 @@ async def test_a_cancel_and_a_settle_of_the_same_card_never_wait_for_each_other(
     assert await harness.numbers() == (30, 0)
 
 
-async def test_a_request_whose_card_never_stood_is_undone(harness: Harness) -> None:
+async def test_a_request_without_a_card_is_undone(harness: Harness) -> None:
     await harness.ask(1, count=2, answered=False)
     await harness.generations.abandon(1)
     await harness.generations.abandon(1)
@@ -289,7 +289,7 @@ async def test_a_request_whose_card_never_stood_is_undone(harness: Harness) -> N
     assert await harness.claim() == []
 
 
-async def test_a_card_that_stands_is_not_given_up(harness: Harness) -> None:
+async def test_a_confirmed_card_is_not_given_up(harness: Harness) -> None:
     await harness.ask(1)
     await harness.generations.abandon(1)
     await harness.generations.abandon(404)
@@ -305,7 +305,7 @@ async def test_a_card_found_late_is_published_with_its_ending(harness: Harness) 
     assert [generation.id for generation in await harness.claim()] == [1]
 
 
-async def test_a_card_that_turns_up_after_the_worker_gave_its_request_up_can_still_be_reached_by_its_token(
+async def test_a_card_found_after_its_request_was_given_up_is_reached_by_its_token(
     harness: Harness,
 ) -> None:
     await harness.ask(1, answered=False)
@@ -333,7 +333,7 @@ async def test_only_the_first_confirmation_counts(harness: Harness) -> None:
     assert (await harness.load(1)).message_id == 9001
 
 
-async def test_the_statement_tells_balance_holds_and_linked_entries(harness: Harness) -> None:
+async def test_the_statement_has_balance_holds_and_linked_entries(harness: Harness) -> None:
     await harness.ask(1, count=2)
     await harness.ask(2, private=True)
     await harness.ask(3, answered=False)

@@ -62,7 +62,7 @@ async def test_new_requests_from_that_channel_are_token_only_however_late_they_c
         assert await channels.corrected(beside, bot_may_post=False) == beside
 
 
-async def test_so_they_are_in_another_process_and_in_a_restarted_one(harness: Harness) -> None:
+async def test_new_requests_from_that_channel_are_token_only_in_other_processes_too(harness: Harness) -> None:
     await TokenOnlyChannels(harness.clock, harness.database).refused(await asked(harness))
     fresh, beside = origin(NUMBER + 1), replace(origin(NUMBER + 2), channel_id=CHANNEL + 1)
     harness.clock.at_ms += UNUSED_MS - 1
@@ -71,7 +71,7 @@ async def test_so_they_are_in_another_process_and_in_a_restarted_one(harness: Ha
     assert await started.corrected(beside, bot_may_post=False) == beside
 
 
-async def test_a_request_that_shows_that_the_bot_may_post_there_ends_it_for_every_process(harness: Harness) -> None:
+async def test_a_request_with_access_for_the_bot_ends_token_only_for_every_process(harness: Harness) -> None:
     other = TokenOnlyChannels(harness.clock, harness.database)
     await TokenOnlyChannels(harness.clock, harness.database).refused(await asked(harness))
     fresh = origin(NUMBER + 1)
@@ -81,7 +81,7 @@ async def test_a_request_that_shows_that_the_bot_may_post_there_ends_it_for_ever
     assert await TokenOnlyChannels(harness.clock, harness.database).corrected(fresh, bot_may_post=False) == fresh
 
 
-async def test_a_call_of_the_bots_own_that_was_taken_there_ends_it_too(harness: Harness) -> None:
+async def test_a_successful_call_by_the_bots_token_ends_token_only_too(harness: Harness) -> None:
     channels = TokenOnlyChannels(harness.clock, harness.database)
     made = await asked(harness)
     await channels.refused(made)
@@ -92,7 +92,7 @@ async def test_a_call_of_the_bots_own_that_was_taken_there_ends_it_too(harness: 
     assert await kept_channels(harness) == []
 
 
-async def test_channels_from_which_nothing_came_for_thirty_days_are_deleted_with_the_next_refusal(
+async def test_token_only_channels_unused_for_thirty_days_are_deleted_at_the_next_refusal(
     harness: Harness,
 ) -> None:
     channels = TokenOnlyChannels(harness.clock, harness.database)

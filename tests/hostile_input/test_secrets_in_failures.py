@@ -63,7 +63,7 @@ def conversations() -> Iterator[tuple[str, Conversation]]:
     yield from (("reset", reset), ("no http", no_http))
 
 
-async def test_no_answer_of_the_image_service_brings_its_key_or_the_prompt_into_the_log(
+async def test_no_answer_of_the_image_service_puts_key_or_prompt_into_the_log(
     captured_log: CapturedLog,
 ) -> None:
     kinds: set[type[BaseException]] = set()
@@ -87,7 +87,7 @@ async def test_no_answer_of_the_image_service_brings_its_key_or_the_prompt_into_
     captured_log.assert_well_formed()
 
 
-async def test_no_download_that_fails_tells_its_signed_address(captured_log: CapturedLog) -> None:
+async def test_no_failed_download_logs_its_signed_address(captured_log: CapturedLog) -> None:
     for _, converse in conversations():
         async with raw_server(converse) as server, a_downloader() as downloader:
             with pytest.raises(ImageError) as caught:
@@ -111,7 +111,7 @@ async def test_no_download_that_fails_tells_its_signed_address(captured_log: Cap
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 429])
-async def test_no_refusal_of_discord_tells_the_interactions_token(status: int, captured_log: CapturedLog) -> None:
+async def test_no_refusal_of_discord_logs_the_interaction_token(status: int, captured_log: CapturedLog) -> None:
     codes = {400: 50035, 401: 50027, 403: 50001, 404: 10015, 429: 0}
     async with a_scene() as scene:
         scene.rest.fault(r"", status, codes.get(status, 0), times=99, headers={"Retry-After": "0"})
@@ -134,7 +134,7 @@ class _anything:
     def __exit__(self, *_: object) -> None: ...
 
 
-async def test_no_refusal_of_the_database_tells_a_row(database: Database, captured_log: CapturedLog) -> None:
+async def test_no_database_error_logs_a_row(database: Database, captured_log: CapturedLog) -> None:
     origin = Origin(7, 1, 5, 2, 3, "aW50ZXJhY3Rpb246canary", 10, locale="canary-locale")
     made = _new_generation(Request("a canary in a coal mine"), origin, 1)
     row = generation_columns(made)
@@ -175,7 +175,7 @@ async def test_no_refusal_of_the_database_tells_a_row(database: Database, captur
         "canary-password",
     ],
 )
-async def test_no_database_that_cannot_be_opened_tells_its_password(address: str, captured_log: CapturedLog) -> None:
+async def test_no_failure_to_open_the_database_logs_its_password(address: str, captured_log: CapturedLog) -> None:
     try:
         async with open_database(address) as database:
             await database.migrate()

@@ -149,7 +149,7 @@ async def test_every_prompt_becomes_a_card_or_a_sentence_and_an_image(scene: Sce
 
 
 @ON_POSTGRESQL
-async def test_names_locales_and_topics_change_nothing(scene: Scene, captured_log: CapturedLog) -> None:
+async def test_hostile_names_locales_and_topics_have_no_effect(scene: Scene, captured_log: CapturedLog) -> None:
     PEOPLE.add(scene.alice.id)
     others = itertools.cycle(commands_without_options(scene))
     for number, text in enumerate(STRINGS):
@@ -166,7 +166,7 @@ async def test_names_locales_and_topics_change_nothing(scene: Scene, captured_lo
 
 
 @ON_SQLITE
-async def test_options_of_a_wrong_kind_are_answered_in_words_and_hold_nothing(
+async def test_options_of_a_wrong_type_get_a_sentence_and_hold_no_credits(
     scene: Scene, captured_log: CapturedLog
 ) -> None:
     for name in ("prompt", "size", "seed", "format", "count", "private", "spoiler"):
@@ -187,7 +187,7 @@ async def test_options_of_a_wrong_kind_are_answered_in_words_and_hold_nothing(
 
 
 @ON_SQLITE
-async def test_no_custom_id_cancels_what_it_does_not_name(scene: Scene, captured_log: CapturedLog) -> None:
+async def test_no_custom_id_cancels_another_generation(scene: Scene, captured_log: CapturedLog) -> None:
     result = await scene.imagine()
     assert result.response is not None
     await scene.bob.click(result.response, label="Cancel")
@@ -205,9 +205,7 @@ async def test_no_custom_id_cancels_what_it_does_not_name(scene: Scene, captured
 
 
 @ON_SQLITE
-async def test_what_the_service_says_is_shown_as_a_harmless_line_to_its_person(
-    scene: Scene, captured_log: CapturedLog
-) -> None:
+async def test_a_message_of_the_service_is_shown_as_one_harmless_line(scene: Scene, captured_log: CapturedLog) -> None:
     PEOPLE.add(scene.alice.id)
     await scene.imagine(count=3)
     await scene.step()

@@ -59,7 +59,9 @@ def filled_in(event: Payload, **values: str) -> Payload:
 
 
 @ON_SQLITE
-async def test_whatever_is_typed_into_the_form_is_made_or_given_back(scene: Scene, captured_log: CapturedLog) -> None:
+async def test_any_text_in_the_form_is_accepted_or_returned_with_a_reason(
+    scene: Scene, captured_log: CapturedLog
+) -> None:
     shown = await scene.alice.click(await result(scene), label="Edit")
     await scene.alice.submit_modal(shown, UNCHANGED)
     submission = scene.completer.last
@@ -72,7 +74,9 @@ async def test_whatever_is_typed_into_the_form_is_made_or_given_back(scene: Scen
 
 
 @ON_SQLITE
-async def test_any_message_can_be_imagined_or_is_refused_in_words(scene: Scene, captured_log: CapturedLog) -> None:
+async def test_any_message_can_be_imagined_or_is_refused_with_a_sentence(
+    scene: Scene, captured_log: CapturedLog
+) -> None:
     message = await scene.bob.send(scene.channel, "something")
 
     def says(text: str) -> Any:

@@ -74,7 +74,7 @@ async def try_every_column(service: ServiceHarness, text: str) -> None:
     await service.service.statement(kept.origin.user_id)
 
 
-async def test_every_string_of_the_corpus_can_be_kept(database: Database) -> None:
+async def test_every_string_of_the_corpus_can_be_stored(database: Database) -> None:
     service = ServiceHarness(database)
     for text in STRINGS:
         await try_every_column(service, text)
@@ -82,7 +82,7 @@ async def test_every_string_of_the_corpus_can_be_kept(database: Database) -> Non
 
 @given(texts=ANY_TEXT)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_prompt_is_taken_as_it_is_or_refused_in_words(texts: str) -> None:
+def test_any_prompt_is_stored_unchanged_or_refused_with_a_sentence(texts: str) -> None:
     try:
         request = parse(texts)
     except ValueError as error:
@@ -94,7 +94,7 @@ def test_any_prompt_is_taken_as_it_is_or_refused_in_words(texts: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["prompt", "size", "seed", "format", "count", "private", "spoiler"])
-def test_values_of_a_wrong_kind_are_refused_in_words(name: str) -> None:
+def test_values_of_a_wrong_type_are_refused_with_a_sentence(name: str) -> None:
     for value in ODD_VALUES:
         try:
             request = parse("x", **{name: value})

@@ -21,7 +21,7 @@ async def wipe(harness: WorkerHarness) -> None:
         await records.wipe_tokens(tx, harness.clock.now_ms())
 
 
-async def test_it_is_forgotten_with_the_card_that_shows_the_image(harness: WorkerHarness) -> None:
+async def test_a_token_is_erased_after_the_card_shows_the_image(harness: WorkerHarness) -> None:
     asked = await harness.imagine()
     while (await harness.states(asked)) != [State.DELIVERED]:
         assert await token_of(harness, asked) == "token"
@@ -30,7 +30,7 @@ async def test_it_is_forgotten_with_the_card_that_shows_the_image(harness: Worke
     assert await token_of(harness, asked) == ""
 
 
-async def test_it_is_forgotten_with_the_card_that_says_why_there_is_none(harness: WorkerHarness) -> None:
+async def test_a_token_is_erased_after_the_card_shows_the_ending(harness: WorkerHarness) -> None:
     harness.service.on_poll = [task(TaskStatus.FAILED, error="no")]
     asked = await harness.imagine()
     await harness.pass_time(15)
@@ -38,7 +38,7 @@ async def test_it_is_forgotten_with_the_card_that_says_why_there_is_none(harness
     assert await token_of(harness, asked) == ""
 
 
-async def test_it_is_forgotten_after_a_cancel(harness: WorkerHarness) -> None:
+async def test_a_token_is_erased_after_a_cancel(harness: WorkerHarness) -> None:
     asked = await harness.imagine()
     await harness.generations.cancel(asked, user_id=501, may_manage=False)
     await harness.pass_time(2)
@@ -46,7 +46,7 @@ async def test_it_is_forgotten_after_a_cancel(harness: WorkerHarness) -> None:
     assert await token_of(harness, asked) == ""
 
 
-async def test_one_that_ran_out_is_forgotten_while_the_image_is_still_looked_for(harness: WorkerHarness) -> None:
+async def test_an_expired_token_is_erased_while_the_image_is_still_polled(harness: WorkerHarness) -> None:
     harness.service.on_poll = [RUNNING_TASK] * 1000
     asked = await harness.imagine()
     await harness.pass_time(14 * 60, stride=20)
@@ -57,7 +57,7 @@ async def test_one_that_ran_out_is_forgotten_while_the_image_is_still_looked_for
     assert await token_of(harness, asked) == ""
 
 
-async def test_one_of_a_request_that_nobody_answered_is_forgotten_by_housekeeping(harness: WorkerHarness) -> None:
+async def test_the_token_of_an_unanswered_request_is_erased_by_maintenance(harness: WorkerHarness) -> None:
     harness.delivery.card = None
     asked = await harness.imagine(answered=False)
     await harness.pass_time(25)

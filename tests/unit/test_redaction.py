@@ -78,7 +78,7 @@ class CapturedLog:
         "[parameters: ('canary', 1)]",
     ],
 )
-def test_a_secret_is_masked_wherever_it_stands(text: str) -> None:
+def test_a_secret_is_masked_anywhere_in_a_line(text: str) -> None:
     assert "canary" not in REDACTOR.line(text)
     assert "canary" not in REDACTOR.lines(f"Traceback:\n  {text}\nValueError: {text}")
 
@@ -96,7 +96,7 @@ def test_a_secret_is_masked_wherever_it_stands(text: str) -> None:
         "/webhooks/123",
     ],
 )
-def test_what_the_operator_needs_stays_readable(text: str) -> None:
+def test_text_that_operators_need_stays_readable(text: str) -> None:
     assert REDACTOR.line(text) == text
 
 
@@ -104,7 +104,7 @@ def test_a_password_with_an_at_sign_is_masked_up_to_the_host() -> None:
     assert REDACTOR.line("postgresql://bot:can@ary@db.example/bot") == "postgresql://bot:(password)@db.example/bot"
 
 
-def test_of_a_secret_that_begins_with_another_nothing_is_left() -> None:
+def test_a_secret_that_begins_with_another_secret_is_masked_whole() -> None:
     redactor = Redactor(["canary", "canary-and-its-tail", "canary-and"])
     assert (
         redactor.line("one canary-and-its-tail, one canary-and, one canary")
@@ -112,7 +112,7 @@ def test_of_a_secret_that_begins_with_another_nothing_is_left() -> None:
     )
 
 
-def test_what_surrounds_a_secret_stays() -> None:
+def test_the_text_around_a_secret_stays() -> None:
     assert (
         REDACTOR.line("PATCH /webhooks/12/abc/messages/@original 404")
         == "PATCH /webhooks/12/(token)/messages/@original 404"
@@ -121,7 +121,7 @@ def test_what_surrounds_a_secret_stays() -> None:
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Z", "C"]), min_size=6), st.text(), st.text())
-def test_a_configured_secret_never_gets_through(secret: str, before: str, after: str) -> None:
+def test_no_configured_secret_is_logged(secret: str, before: str, after: str) -> None:
     redactor = Redactor([secret])
     for form in (secret, quote(secret, safe=""), json.dumps(secret), repr(secret)):
         text = f"{before} {form} {after}"
@@ -130,7 +130,7 @@ def test_a_configured_secret_never_gets_through(secret: str, before: str, after:
 
 
 @given(st.text(), st.text())
-def test_whatever_is_logged_is_one_line_without_control_characters(text: str, name: str) -> None:
+def test_every_record_is_one_line_without_control_characters(text: str, name: str) -> None:
     line = REDACTOR.line(text + name)
     assert line.isprintable() or not any(ord(character) < 32 or 0x7F <= ord(character) < 0xA0 for character in line)
     assert len(line.splitlines()) <= 1
@@ -149,7 +149,7 @@ def test_a_line_cannot_be_forged_by_a_message_nor_by_an_exception(end: str) -> N
     assert lines[0].startswith("HEAD tape: failed for mira\\")
 
 
-def test_a_terminal_is_not_spoken_to() -> None:
+def test_terminal_control_sequences_are_escaped() -> None:
     assert (
         one_line("\x1b[2J\x1b]0;title\x07\x9b31m\u202egnp\u200b")
         == "\\x1b[2J\\x1b]0;title\\x07\\x9b31m\\u202egnp\\u200b"
@@ -175,7 +175,7 @@ def test_exceptions_causes_stacks_and_arguments_are_masked() -> None:
     assert "'canary'" not in captured_log.text
 
 
-def test_a_message_that_cannot_be_put_together_is_told_and_masked() -> None:
+def test_a_message_that_cannot_be_formatted_is_logged_and_masked() -> None:
     class Hostile:
         def __str__(self) -> str:
             raise OSError("canary")
@@ -215,7 +215,7 @@ def test_a_percent_sign_in_a_finished_message_is_a_percent_sign() -> None:
     assert captured_log.text == "HEAD tape: 100 %s done %(x)d\n"
 
 
-def test_megabytes_are_cut_and_never_inside_a_secret() -> None:
+def test_a_very_long_message_is_cut_but_not_inside_a_secret() -> None:
     text = ("x" * 97 + " sk-canary0123456789 ") * 60_000
     line = REDACTOR.line(text)
     assert len(line) < MESSAGE_MAX + 100
@@ -240,7 +240,7 @@ def test_megabytes_are_cut_and_never_inside_a_secret() -> None:
         "authorization ",
     ],
 )
-def test_no_text_makes_the_masks_slow(piece: str) -> None:
+def test_no_text_makes_masking_slow(piece: str) -> None:
     """No measure of speed: a mask that grows with the square of the text would take hours of the processor."""
     started = time.process_time()
     REDACTOR.lines(piece * (2_000_000 // len(piece)))

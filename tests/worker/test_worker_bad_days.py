@@ -35,7 +35,7 @@ async def test_a_declined_prompt_gives_the_credits_back_with_the_services_reason
     assert harness.delivery.last_states() == [State.FAILED]
 
 
-async def test_a_failure_of_the_services_own_is_not_called_a_declined_prompt(harness: WorkerHarness) -> None:
+async def test_a_service_failure_is_not_a_declined_prompt(harness: WorkerHarness) -> None:
     generation_id = await harness.imagine()
     harness.service.on_poll = [task(TaskStatus.FAILED, error="GPU worker restarted")]
     await harness.worker.step()
@@ -175,7 +175,7 @@ async def test_a_status_that_goes_backwards_changes_nothing(harness: WorkerHarne
     assert await harness.money() == (45, 0)
 
 
-async def test_a_single_no_such_task_is_not_believed(harness: WorkerHarness) -> None:
+async def test_a_single_404_changes_nothing(harness: WorkerHarness) -> None:
     generation_id = await harness.imagine()
     harness.service.on_poll = [TaskNotFound(http_status=404), RUNNING_TASK]
     await harness.worker.step()
@@ -254,7 +254,7 @@ async def test_a_success_without_an_image_costs_nothing(harness: WorkerHarness) 
     assert await harness.money() == (50, 0)
 
 
-async def test_something_that_is_no_image_costs_nothing(harness: WorkerHarness) -> None:
+async def test_a_file_that_is_no_image_costs_nothing(harness: WorkerHarness) -> None:
     generation_id = await harness.imagine()
     harness.image_store.faults = [NotAnImage("it is text")]
     await harness.worker.step()
@@ -309,7 +309,7 @@ async def test_the_owner_is_alerted_once_of_each_price_also_after_a_restart(harn
         harness.restart()
 
 
-async def test_a_price_as_agreed_or_below_it_is_nothing_to_tell(harness: WorkerHarness) -> None:
+async def test_a_price_up_to_the_agreed_one_alerts_nobody(harness: WorkerHarness) -> None:
     harness.service.on_poll = [
         task(TaskStatus.SUCCESS, credits=credits, urls=READY_TASK.image_urls) for credits in (5, 3, None)
     ]

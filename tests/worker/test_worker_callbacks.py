@@ -92,7 +92,7 @@ async def test_without_a_call_the_first_poll_comes_late_and_then_one_every_ten_s
     assert await caller.harness.states(generation_id) == [State.DELIVERED]
 
 
-async def test_calls_without_end_bring_a_poll_every_five_seconds_and_no_more(caller: Caller) -> None:
+async def test_endless_calls_cause_one_poll_every_five_seconds(caller: Caller) -> None:
     caller.harness.service.on_poll = [RUNNING_TASK] * 5
     await caller.harness.imagine()
     await caller.harness.worker.step()
@@ -144,7 +144,7 @@ async def test_of_calls_to_several_processes_one_is_followed_by_a_poll_in_five_s
     assert caller.poll_ages() == [2.5, 7.5, 12.5, 17.5]
 
 
-async def test_a_process_that_dies_in_the_poll_that_followed_a_call_has_spent_it(caller: Caller) -> None:
+async def test_a_call_is_used_up_by_its_poll_even_if_the_process_dies(caller: Caller) -> None:
     class Death(BaseException):
         pass
 
@@ -164,7 +164,7 @@ async def test_a_process_that_dies_in_the_poll_that_followed_a_call_has_spent_it
     assert caller.poll_ages() == [0.0, 10.0], "the lease of the dead one ends then"
 
 
-async def test_a_call_does_not_cut_the_pause_short_that_the_service_asked_for(caller: Caller) -> None:
+async def test_a_call_does_not_shorten_a_pause_that_the_service_asked_for(caller: Caller) -> None:
     caller.harness.service.on_poll = [RateLimited(http_status=429, retry_after_seconds=30.0)]
     generation_id = await caller.harness.imagine()
     await caller.harness.worker.step()
@@ -178,7 +178,7 @@ async def test_a_call_does_not_cut_the_pause_short_that_the_service_asked_for(ca
     assert await caller.harness.states(generation_id) == [State.DELIVERED]
 
 
-async def test_calls_for_many_images_at_once_wait_for_no_budget_and_leave_it_to_the_other_polls(caller: Caller) -> None:
+async def test_polls_after_calls_do_not_use_the_budget_of_polls(caller: Caller) -> None:
     caller.harness.max_in_flight = 40
     caller.harness.restart()
     caller.harness.context.callbacks = caller.callbacks
@@ -314,7 +314,7 @@ async def test_a_task_named_by_a_callback_that_is_not_ready_is_polled_again_at_t
 
 
 @pytest.mark.parametrize("echo", [{"asked_prompt": "somebody else's prompt"}, {"asked_seed": 43}])
-async def test_a_task_that_was_asked_for_something_else_is_not_taken_over(caller: Caller, echo: dict) -> None:
+async def test_a_task_with_another_prompt_is_not_adopted(caller: Caller, echo: dict) -> None:
     generation_id = await caller.harness.imagine()
     caller.harness.service.on_create, caller.harness.service.on_poll = [OutcomeUnknown()], [replace(READY_TASK, **echo)]
     await caller.harness.worker.step()
@@ -331,7 +331,7 @@ async def test_a_task_that_was_asked_for_something_else_is_not_taken_over(caller
     )
 
 
-async def test_a_task_that_is_another_images_is_not_taken_over(caller: Caller) -> None:
+async def test_the_task_of_another_image_is_not_adopted(caller: Caller) -> None:
     caller.harness.service.on_create = [OutcomeUnknown(), task(TaskStatus.PENDING, task_id="task-of-mira")]
     caller.harness.service.on_poll = [RUNNING_TASK] * 9
     lost = await caller.harness.imagine(user_id=700)
@@ -387,7 +387,7 @@ async def test_a_claim_that_can_not_be_checked_now_is_checked_later(caller: Call
     assert await caller.harness.money() == (50, 0)
 
 
-async def test_a_claim_that_came_before_the_submit_was_given_up_counts(caller: Caller) -> None:
+async def test_a_claim_from_before_the_submit_was_given_up_is_used(caller: Caller) -> None:
     async def call_early() -> None:
         assert await caller.call(claim="task-lost")
 
@@ -437,9 +437,7 @@ async def test_a_call_for_an_image_that_was_given_up_brings_its_late_poll_forwar
 
 
 @pytest.mark.parametrize("last", [RUNNING_TASK, task(TaskStatus.FAILED), task(TaskStatus.SUCCESS)])
-async def test_past_its_end_too_an_image_gets_one_poll_in_five_seconds_for_its_calls(
-    caller: Caller, last: Task
-) -> None:
+async def test_after_its_end_too_an_image_is_polled_every_five_seconds_at_most(caller: Caller, last: Task) -> None:
     caller.harness.deadline_seconds = 60
     caller.harness.restart()
     caller.harness.context.callbacks = caller.callbacks
@@ -479,7 +477,7 @@ async def test_a_call_that_was_recognised_before_its_image_ended_changes_nothing
     assert await caller.harness.load(generation_id) == before
 
 
-async def test_an_address_of_a_post_that_was_surely_not_taken_is_of_no_use(caller: Caller) -> None:
+async def test_the_callback_address_of_a_refused_post_is_not_recognised(caller: Caller) -> None:
     caller.harness.service.on_create = [ServiceUnavailable()]
     await caller.harness.imagine()
     await caller.harness.worker.step()
@@ -489,7 +487,7 @@ async def test_an_address_of_a_post_that_was_surely_not_taken_is_of_no_use(calle
     assert not await caller.call(0, claim="task-other")
 
 
-async def test_what_ended_is_forgotten_and_what_is_waited_for_is_kept(caller: Caller) -> None:
+async def test_tokens_of_ended_images_are_deleted_and_others_kept(caller: Caller) -> None:
     caller.harness.service.on_create = [OutcomeUnknown()]
     await caller.harness.imagine()
     await caller.harness.imagine()
@@ -507,7 +505,7 @@ async def test_what_ended_is_forgotten_and_what_is_waited_for_is_kept(caller: Ca
     assert await expected() == [False, False]
 
 
-async def test_the_times_are_learned_from_the_calls_and_not_from_the_polls(caller: Caller) -> None:
+async def test_durations_are_learned_from_calls_and_not_from_polls(caller: Caller) -> None:
     for _ in range(6):
         await caller.harness.imagine(user_id=caller.harness.new_id())
         await caller.harness.worker.step()
@@ -517,7 +515,7 @@ async def test_the_times_are_learned_from_the_calls_and_not_from_the_polls(calle
     assert caller.harness.context.schedule.typical_seconds(Size.SQUARE) == 7.0
 
 
-async def test_when_no_call_ever_comes_the_log_says_so_once(caller: Caller, caplog: pytest.LogCaptureFixture) -> None:
+async def test_missing_callbacks_are_logged_once(caller: Caller, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(7):
         await caller.harness.imagine(user_id=caller.harness.new_id())
         await caller.harness.worker.step()
@@ -526,7 +524,7 @@ async def test_when_no_call_ever_comes_the_log_says_so_once(caller: Caller, capl
     assert len(said) == 1
 
 
-async def test_the_worker_is_well_only_while_its_rounds_end(caller: Caller) -> None:
+async def test_the_worker_is_healthy_only_while_its_rounds_end(caller: Caller) -> None:
     worker = caller.harness.worker
     assert not worker.is_well()
     running = asyncio.create_task(worker.run())

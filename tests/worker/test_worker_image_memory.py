@@ -176,7 +176,7 @@ async def test_an_image_that_becomes_ready_meanwhile_is_paid_for_and_kept_in_mem
     assert len(harness.image_store.downloads) == 1
 
 
-async def test_the_other_images_of_its_card_are_asked_about_meanwhile(harness: WorkerHarness) -> None:
+async def test_the_other_images_of_a_postponed_card_are_polled_meanwhile(harness: WorkerHarness) -> None:
     generation_id = await harness.imagine(count=2)
     await harness.worker.step()
     harness.service.on_poll = [READY_TASK, RUNNING_TASK, RUNNING_TASK]
@@ -189,7 +189,7 @@ async def test_the_other_images_of_its_card_are_asked_about_meanwhile(harness: W
     assert await harness.states(generation_id) == [State.DELIVERED] * 2
 
 
-async def test_what_does_not_fit_into_the_budget_is_fetched_once_more_when_its_turn_comes(
+async def test_an_image_that_does_not_fit_into_the_budget_is_downloaded_again_later(
     harness: WorkerHarness,
 ) -> None:
     harness.max_per_user = 3

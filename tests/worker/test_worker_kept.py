@@ -98,7 +98,7 @@ async def test_a_kept_image_with_a_dead_link_is_refunded_once_and_its_card_is_pu
     assert len(harness.image_store.downloads) == GONE_CHECKS
 
 
-async def test_one_wrong_answer_gives_no_image_up(harness: WorkerHarness) -> None:
+async def test_one_404_gives_no_image_up(harness: WorkerHarness) -> None:
     generation_id = await keep(harness)
     harness.image_store.faults = [gone(), gone()]
     await harness.pass_time(2 * DAY, stride=600)
@@ -106,14 +106,14 @@ async def test_one_wrong_answer_gives_no_image_up(harness: WorkerHarness) -> Non
     assert (await harness.load(generation_id)).images[0].failures == 0
 
 
-async def test_an_image_that_is_too_large_to_be_fetched_is_there(harness: WorkerHarness) -> None:
+async def test_an_oversized_image_counts_as_available(harness: WorkerHarness) -> None:
     generation_id = await keep(harness)
     harness.image_store.faults = [ImageTooLarge(10)] * 100
     await harness.pass_time(2 * DAY, stride=600)
     assert await harness.states(generation_id) == [State.UNDELIVERED]
 
 
-async def test_an_image_service_that_never_answers_again_is_believed_after_a_month(harness: WorkerHarness) -> None:
+async def test_after_a_month_without_an_answer_the_image_is_refunded(harness: WorkerHarness) -> None:
     generation_id = await keep(harness)
     harness.image_store.faults = [silent()] * 100
     await harness.pass_time(20 * DAY, stride=3600)
@@ -124,7 +124,7 @@ async def test_an_image_service_that_never_answers_again_is_believed_after_a_mon
     assert await settled(harness) == {"hold": 1, "refund": 1, "settle": 1}
 
 
-async def test_what_is_purged_for_its_age_is_refunded_first_and_then_purged(harness: WorkerHarness) -> None:
+async def test_a_kept_image_is_refunded_before_it_is_purged(harness: WorkerHarness) -> None:
     generation_id = await keep(harness)
     harness.context.retention_days = 3
     privacy = Privacy(harness.database, harness.ledger, harness.clock, random.Random(1), retention_days=3)
@@ -142,7 +142,7 @@ async def test_what_is_purged_for_its_age_is_refunded_first_and_then_purged(harn
     assert await settled(harness) == {"hold": 1, "refund": 1, "settle": 1}
 
 
-async def test_many_that_are_due_together_are_downloaded_a_few_at_a_time(harness: WorkerHarness) -> None:
+async def test_many_due_checks_run_a_few_at_a_time(harness: WorkerHarness) -> None:
     harness.max_per_user = 8
     harness.image_store = SlowImageStore()
     harness.restart()

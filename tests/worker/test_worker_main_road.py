@@ -48,7 +48,7 @@ async def test_polls_of_one_task_stay_five_seconds_apart_and_end_with_it(
     assert len(harness.service.polls["task-1"]) == 7
 
 
-async def test_polls_stay_apart_even_when_the_wall_clock_jumps(harness: WorkerHarness) -> None:
+async def test_polls_stay_five_seconds_apart_when_the_wall_clock_jumps(harness: WorkerHarness) -> None:
     await harness.imagine()
     harness.service.on_poll = [RUNNING_TASK] * 10
     await harness.worker.step()
@@ -108,7 +108,7 @@ async def test_two_processes_share_the_work_and_no_image_is_posted_twice(harness
     assert await harness.money() == (10, 0)
 
 
-async def test_one_person_has_three_images_in_the_making_and_the_fourth_waits(harness: WorkerHarness) -> None:
+async def test_one_person_has_three_images_in_flight_and_the_fourth_waits(harness: WorkerHarness) -> None:
     harness.service.on_poll = [RUNNING_TASK] * 100
     await harness.imagine(count=4)
     await harness.worker.step()
@@ -237,7 +237,7 @@ async def test_the_poll_schedule_is_loaded_after_a_restart(harness: WorkerHarnes
     assert harness.context.schedule.dump().count('"samples": 6') == 1
 
 
-async def test_draining_finishes_what_is_in_flight_and_takes_nothing_more(harness: WorkerHarness) -> None:
+async def test_draining_finishes_steps_in_flight_and_starts_no_others(harness: WorkerHarness) -> None:
     posted = asyncio.Event()
 
     async def note() -> None:
@@ -253,7 +253,7 @@ async def test_draining_finishes_what_is_in_flight_and_takes_nothing_more(harnes
     assert len(harness.service.posts) == 1
 
 
-async def test_a_step_that_does_not_end_is_cut_off_and_what_was_learned_is_saved_all_the_same(
+async def test_a_step_that_does_not_end_is_cancelled_and_the_schedule_is_saved(
     harness: WorkerHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     posted, never = asyncio.Event(), asyncio.Event()

@@ -21,7 +21,7 @@ from tests.doubles import READY_TASK, RUNNING_TASK, DatabaseInFront, FakeDeliver
 from tests.worker.conftest import MIRA, WorkerHarness
 
 
-async def test_a_task_that_comes_between_anothers_claim_and_its_verdict_runs_on(
+async def test_a_task_stored_during_a_recovery_is_not_ended(
     harness: WorkerHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     generation_id = await harness.imagine()

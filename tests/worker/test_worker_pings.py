@@ -58,7 +58,7 @@ async def test_a_person_is_pinged_once_when_the_image_is_on_the_card(harness: Wo
     assert fake_pings.pinged == [generation_id]
 
 
-async def test_nobody_is_pinged_before_discord_has_the_image(harness: WorkerHarness) -> None:
+async def test_no_ping_is_sent_before_discord_has_the_image(harness: WorkerHarness) -> None:
     fake_pings = install_fake_pings(harness)
     generation_id = await slow_image(harness)
     harness.delivery.places = [DeliveryDelayed(20)] * 3
@@ -110,7 +110,7 @@ async def test_an_image_that_is_too_large_to_download_is_paid_for_and_published_
     assert shown.images[0].image_url == "https://cdn.example.com/image.png"
 
 
-async def test_so_it_is_after_a_process_died_on_the_way(harness: WorkerHarness) -> None:
+async def test_an_oversized_image_is_paid_for_once_after_a_delayed_publish(harness: WorkerHarness) -> None:
     generation_id = await harness.imagine()
     harness.image_store.faults = [ImageTooLarge(25 << 20), ImageTooLarge(25 << 20)]
     harness.delivery.places = [DeliveryDelayed(1)]
@@ -119,7 +119,7 @@ async def test_so_it_is_after_a_process_died_on_the_way(harness: WorkerHarness) 
     assert await harness.money() == (45, 0)
 
 
-async def test_a_person_whose_card_moved_into_their_direct_messages_was_told_by_it(harness: WorkerHarness) -> None:
+async def test_a_card_in_the_direct_messages_needs_no_ping(harness: WorkerHarness) -> None:
     generation = await harness.load(await harness.imagine())
     now_ms = generation.created_at_ms + 60_000
     assert wants_ping(generation, Ping.SLOW, now_ms)

@@ -75,7 +75,7 @@ def open_service(harness: WorkerHarness, max_tasks: int | None) -> LocalService:
 
 
 @pytest.mark.parametrize(("max_tasks", "rounds"), [(1, 12), (10, 5)])
-async def test_the_bot_settles_just_under_a_limit_that_the_service_does_not_name(
+async def test_the_slots_settle_just_under_a_limit_that_the_service_does_not_name(
     harness: WorkerHarness, max_tasks: int, rounds: int
 ) -> None:
     service = open_service(harness, max_tasks)
@@ -156,7 +156,7 @@ async def test_a_429_on_a_post_pauses_posts_and_no_poll(harness: WorkerHarness, 
     assert len(harness.service.posts) == 2
 
 
-async def test_what_was_learned_is_there_after_a_kill_and_in_the_other_process(harness: WorkerHarness) -> None:
+async def test_learned_slots_are_loaded_after_a_kill_and_by_other_processes(harness: WorkerHarness) -> None:
     service = open_service(harness, 3)
     await ask(harness, 12)
     other = TaskSlots(20)
@@ -175,7 +175,7 @@ async def test_what_was_learned_is_there_after_a_kill_and_in_the_other_process(h
     assert len(service.refused_at) == refused, "a new process does not find the limit out anew"
 
 
-async def test_a_process_that_learned_nothing_new_does_not_write_over_what_another_one_did(
+async def test_a_process_without_new_knowledge_does_not_overwrite_saved_slots(
     harness: WorkerHarness,
 ) -> None:
     first, second = TaskSlots(20), TaskSlots(20)
@@ -191,7 +191,7 @@ async def test_a_process_that_learned_nothing_new_does_not_write_over_what_anoth
     assert second.count(harness.clock.monotonic()) == 6
 
 
-async def test_where_nothing_was_learned_yet_the_tasks_that_run_say_how_many_can(harness: WorkerHarness) -> None:
+async def test_without_learned_slots_the_running_tasks_are_counted(harness: WorkerHarness) -> None:
     harness.service.on_poll = [RUNNING_TASK] * 100
     await ask(harness, 10)
     await live(harness, 1)

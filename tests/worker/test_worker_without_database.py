@@ -60,7 +60,7 @@ async def step_while_time_passes(harness: WorkerHarness) -> None:
     await stepping
 
 
-async def test_a_task_is_written_down_as_soon_as_the_database_is_back(harness: WorkerHarness) -> None:
+async def test_a_task_is_stored_as_soon_as_the_database_is_back(harness: WorkerHarness) -> None:
     generation_id = await harness.imagine()
     flaky = Flaky(harness.database)
     harness.context.database = flaky
@@ -122,7 +122,7 @@ async def test_a_claim_whose_lease_was_half_used_up_by_its_commit_is_left_to_run
     assert len(harness.service.posts) == 1
 
 
-async def test_what_was_learned_is_not_overwritten_before_it_was_loaded(harness: WorkerHarness) -> None:
+async def test_saved_slots_are_not_overwritten_before_they_were_loaded(harness: WorkerHarness) -> None:
     flaky = Flaky(harness.database)
     kept = StoredSchedule(flaky, harness.context.schedule)
     await kept.load()
@@ -184,7 +184,7 @@ async def test_a_broken_database_ends_the_loop_and_alerts_the_owner_once(
     assert [record.message for record in caplog.records if record.exc_info] == []
 
 
-async def test_a_database_that_breaks_in_the_middle_of_a_step_fails_that_step_quietly(
+async def test_a_database_that_breaks_during_a_step_fails_that_step_without_a_traceback(
     harness: WorkerHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     breakable = harness.database = Breakable(harness.database)
@@ -212,7 +212,7 @@ async def test_a_stop_while_the_database_is_away_ends_as_any_other(harness: Work
     await asyncio.wait_for(running, 60)
 
 
-async def test_the_worker_is_not_well_while_the_database_is_away(harness: WorkerHarness) -> None:
+async def test_the_worker_is_not_healthy_while_the_database_is_away(harness: WorkerHarness) -> None:
     flaky = harness.database = Flaky(harness.database)
     harness.restart()
     running = asyncio.create_task(harness.worker.run())
