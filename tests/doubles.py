@@ -75,8 +75,8 @@ def task(
     return Task(task_id, status, status.value, credits, error, urls)
 
 
-PAINTING = task(TaskStatus.IN_PROGRESS)
-READY = task(TaskStatus.SUCCESS, urls=("https://cdn.example.com/image.png",))
+RUNNING_TASK = task(TaskStatus.IN_PROGRESS)
+READY_TASK = task(TaskStatus.SUCCESS, urls=("https://cdn.example.com/image.png",))
 
 
 @dataclass
@@ -96,7 +96,7 @@ class ScriptedService:
         if self.during_create is not None:
             meanwhile, self.during_create = self.during_create, None
             await meanwhile()
-        answer = self.on_create.pop(0) if self.on_create else PAINTING
+        answer = self.on_create.pop(0) if self.on_create else RUNNING_TASK
         if isinstance(answer, BaseException):
             raise answer
         return task(answer.status, task_id=answer.task_id or f"task-{len(self.posts)}")
@@ -106,7 +106,7 @@ class ScriptedService:
         if self.during_poll is not None:
             meanwhile, self.during_poll = self.during_poll, None
             await meanwhile()
-        answer = self.on_poll.pop(0) if self.on_poll else READY
+        answer = self.on_poll.pop(0) if self.on_poll else READY_TASK
         if isinstance(answer, BaseException):
             raise answer
         return answer
@@ -118,7 +118,7 @@ class ScriptedService:
 
 
 @dataclass
-class Shelf:
+class FakeImageStore:
     """A place of finished images; `faults` are raised first, one for each download."""
 
     faults: list[QwenError] = field(default_factory=list)
@@ -132,7 +132,7 @@ class Shelf:
 
 
 @dataclass
-class Wall:
+class FakeDelivery:
     """A delivery that remembers what it was asked to show, in order."""
 
     places: list[Place | DeliveryResult | DeliveryDelayed] = field(default_factory=list)
@@ -176,7 +176,7 @@ class Wall:
 
 
 @dataclass
-class Bell:
+class FakeOperator:
     """An operator that remembers what it was told."""
 
     matters: list[str] = field(default_factory=list)

@@ -25,7 +25,7 @@ from generations import records
 from generations.model import Generation
 from services import Resources, Services, build_services
 from store.database import Database, Transaction
-from tests.doubles import ScriptedService, Shelf, make_settings
+from tests.doubles import FakeImageStore, ScriptedService, make_settings
 
 DM_PERMISSIONS = discord.Permissions(attach_files=True, embed_links=True, mention_everyone=True)
 API_URL = "https://discord.com/api/v10"
@@ -180,7 +180,7 @@ class Scene:
             requests_per_minute=requests_per_minute,
         )
         self.service = ScriptedService(self.clock)  # type: ignore[arg-type]
-        self.shelf = Shelf()
+        self.image_store = FakeImageStore()
         self.start_process()
 
     def start_process(self) -> None:
@@ -189,7 +189,7 @@ class Scene:
             self.database,  # type: ignore[arg-type]
             shared=False,
             service=self.service,
-            store=self.shelf,
+            store=self.image_store,
             clock=self.clock,
             rng=random.Random(7),
             owner="scene",

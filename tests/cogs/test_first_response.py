@@ -14,7 +14,7 @@ import pytest
 from discord_api.snowflakes import snowflake_at
 from generations.errors import DeliveryDelayed
 from generations.model import Generation, Image, Origin, Progress, Request
-from tests.doubles import START_MS, ManualClock, Wall
+from tests.doubles import START_MS, FakeDelivery, ManualClock
 from ui.interactions.buttons import card_buttons
 from ui.interactions.errors import CardRefused, RequestFailed
 from ui.interactions.first_response import FirstResponse
@@ -85,7 +85,7 @@ async def no_progress(generation: Generation) -> Progress:
 
 
 def first_response(counter: Counter, clock: ManualClock) -> FirstResponse:
-    return FirstResponse(counter, Wall(), clock, no_progress, buttons=card_buttons)  # type: ignore[arg-type]
+    return FirstResponse(counter, FakeDelivery(), clock, no_progress, buttons=card_buttons)  # type: ignore[arg-type]
 
 
 async def silence() -> None:
@@ -173,7 +173,7 @@ async def test_a_fault_after_the_request_was_accepted_undoes_it_and_has_the_work
     async def broken_progress(generation: Generation) -> Progress:
         raise DeliveryDelayed(1)
 
-    broken = FirstResponse(counter, Wall(), clock, broken_progress, buttons=card_buttons)  # type: ignore[arg-type]
+    broken = FirstResponse(counter, FakeDelivery(), clock, broken_progress, buttons=card_buttons)  # type: ignore[arg-type]
     with pytest.raises(RequestFailed) as raised:
         await broken.respond(interaction(ScriptedResponse(silence)), REQUEST)
     assert raised.value.nothing_held and counter.abandoned == [BORN] == counter.left_open

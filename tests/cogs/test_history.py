@@ -248,7 +248,7 @@ async def test_a_kept_image_that_the_service_lost_is_refunded(scene: Scene) -> N
     await make(scene)
     kept = await keep(scene)
     listed = (await history(scene)).response
-    scene.shelf.faults = [ImageUnavailable("gone", temporary=False)]
+    scene.image_store.faults = [ImageUnavailable("gone", temporary=False)]
     pressed = await scene.alice.click(listed, label="Post 1 here")
     (said,) = [message for message in pressed.followups if message.ephemeral]
     assert "no longer has it. Your 5 credits were returned." in words(said)
@@ -260,7 +260,7 @@ async def test_where_the_image_service_does_not_answer_the_image_stays_kept(scen
     await make(scene)
     kept = await keep(scene)
     listed = (await history(scene)).response
-    scene.shelf.faults = [ImageUnavailable("slow", temporary=True)]
+    scene.image_store.faults = [ImageUnavailable("slow", temporary=True)]
     pressed = await scene.alice.click(listed, label="Post 1 here")
     (said,) = [message for message in pressed.followups if message.ephemeral]
     assert "stays kept" in words(said)
@@ -272,13 +272,13 @@ async def test_while_discord_does_not_answer_nothing_is_downloaded_and_the_image
     await make(scene)
     kept = await keep(scene)
     listed = (await history(scene)).response
-    downloads = len(scene.shelf.downloads)
+    downloads = len(scene.image_store.downloads)
     for _ in range(AWAY_AFTER):
         scene.services.delivery._fallback._rate_guard.unanswered(TimeoutError())
     pressed = await scene.alice.click(listed, label="Post 1 here")
     (said,) = [message for message in pressed.followups if message.ephemeral]
     assert texts_history.DISCORD_SILENT in words(said)
-    assert len(scene.shelf.downloads) == downloads
+    assert len(scene.image_store.downloads) == downloads
     assert (await loaded(scene, kept)).images[0].state is State.UNDELIVERED
     await scene.env.advance_time(TRY_FIRST_SECONDS)
     await scene.alice.click(listed, label="Post 1 here")

@@ -12,7 +12,7 @@ from generations.model import State
 from people.model import Ping
 from qwen.models import TaskStatus
 from tests.cogs.scene import Scene
-from tests.doubles import PAINTING, task
+from tests.doubles import RUNNING_TASK, task
 
 
 def pings(scene: Scene) -> list[discord.Message]:
@@ -34,7 +34,7 @@ async def work(scene: Scene, seconds: int) -> None:
 async def made(scene: Scene, seconds: int, **options: Any) -> None:
     """Have Alice make images that take *seconds*."""
     await scene.imagine(**options)
-    scene.service.on_poll = [PAINTING] * (seconds // 5 * options.get("count", 1))
+    scene.service.on_poll = [RUNNING_TASK] * (seconds // 5 * options.get("count", 1))
     await work(scene, seconds + 30)
     assert {image.state for image in (await scene.only_generation()).images} == {State.DELIVERED}
 
@@ -91,7 +91,7 @@ async def test_four_images_ping_once_after_the_last(scene: Scene) -> None:
 async def test_nobody_is_pinged_for_a_prompt_that_was_declined(scene: Scene) -> None:
     await set_ping(scene, Ping.ALWAYS)
     await scene.imagine()
-    scene.service.on_poll = [*[PAINTING] * 8, task(TaskStatus.FAILED, error="Content policy violation detected")]
+    scene.service.on_poll = [*[RUNNING_TASK] * 8, task(TaskStatus.FAILED, error="Content policy violation detected")]
     await work(scene, 90)
     assert (await scene.only_generation()).finished
     assert pings(scene) == []
@@ -179,7 +179,7 @@ async def test_for_a_user_install_no_ping_is_sent_after_the_token_has_run_out(
 async def test_in_the_bots_dm_the_ping_is_a_reply(scene: Scene) -> None:
     carol = scene.env.create_user("carol")
     await carol.slash("imagine", prompt="a quiet room")
-    scene.service.on_poll = [PAINTING] * 8
+    scene.service.on_poll = [RUNNING_TASK] * 8
     await work(scene, 80)
     (body,) = sent(scene)
     assert body["content"] == f"<@{carol.id}> your image is ready."

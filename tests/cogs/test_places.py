@@ -12,7 +12,7 @@ import simcord
 from generations.model import State
 from people.model import Ping
 from tests.cogs.scene import DM_PERMISSIONS, Scene, private_words, words
-from tests.doubles import PAINTING
+from tests.doubles import RUNNING_TASK
 from ui.texts.places import LEAVING
 
 EVERY_COMMAND = ("credits", "history", "settings", "help", "privacy show", "privacy export", "privacy delete")
@@ -88,7 +88,7 @@ async def test_in_every_kind_of_channel_of_a_server_the_image_is_posted_on_the_c
 async def test_in_a_server_the_bot_edits_the_card_itself_after_the_token_has_run_out(scene: Scene, place: str) -> None:
     channel = PLACES[place](scene)
     await scene.alice.slash(channel, "imagine", prompt="a quiet room")
-    scene.service.on_poll = [PAINTING]
+    scene.service.on_poll = [RUNNING_TASK]
     await scene.step()
     await scene.env.advance_time(14 * 60 + 30)
     await scene.step()
@@ -116,7 +116,7 @@ async def test_without_a_server_the_image_is_posted_on_the_card(scene: Scene, pl
 async def test_images_that_come_one_by_one_stay_on_a_card_whose_channel_discord_py_drops(scene: Scene) -> None:
     scene.completer.change = unknown_kind
     await scene.imagine(count=3)
-    scene.service.on_poll = [PAINTING, PAINTING]
+    scene.service.on_poll = [RUNNING_TASK, RUNNING_TASK]
     for _ in range(8):
         await scene.step()
         await scene.env.advance_time(6)
@@ -159,7 +159,7 @@ async def test_in_a_server_without_the_bot_its_own_token_is_never_used(scene: Sc
 async def test_in_a_server_without_the_bot_an_image_uses_at_most_one_follow_up(scene: Scene) -> None:
     scene.completer.user_install = True
     await scene.imagine(count=4)
-    scene.service.on_poll = [PAINTING] * 24
+    scene.service.on_poll = [RUNNING_TASK] * 24
     for _ in range(30):
         await scene.step()
         await scene.env.advance_time(5)
@@ -174,7 +174,7 @@ async def test_in_a_server_without_the_bot_the_card_announces_the_direct_message
 ) -> None:
     scene.completer.user_install = not private
     result = await scene.imagine(private=private)
-    scene.service.on_poll = [PAINTING] * 500
+    scene.service.on_poll = [RUNNING_TASK] * 500
     for _ in range(14 * 4):
         await scene.step()
         await scene.env.advance_time(15)
@@ -216,7 +216,7 @@ def refuse_the_bot(scene: Scene) -> None:
 async def slow_image(scene: Scene, minutes: float, **options: Any) -> simcord.InteractionResult:
     """Make an image that takes longer than an interaction's token is valid."""
     result = await scene.imagine(**options)
-    scene.service.on_poll = [PAINTING] * 500
+    scene.service.on_poll = [RUNNING_TASK] * 500
     for _ in range(round(minutes * 4)):
         await scene.step()
         await scene.env.advance_time(15)
@@ -280,7 +280,7 @@ async def test_where_the_bots_own_token_is_refused_the_ping_uses_the_interaction
 async def test_in_a_token_only_channel_a_late_image_is_announced_also_by_a_restarted_bot(scene: Scene) -> None:
     refuse_the_bot(scene)
     result = await scene.imagine()
-    scene.service.on_poll = [PAINTING] * 500
+    scene.service.on_poll = [RUNNING_TASK] * 500
     for _ in range(14 * 4):
         await scene.step()
         await scene.env.advance_time(15)
@@ -300,7 +300,7 @@ async def test_in_a_token_only_channel_a_second_card_uses_the_token_also_after_a
     refuse_the_bot(scene)
     await scene.imagine()
     await scene.bob.slash(scene.channel, "imagine", prompt="a quiet room")
-    scene.service.on_poll = [PAINTING] * 500
+    scene.service.on_poll = [RUNNING_TASK] * 500
     for _ in range(14 * 4):
         await scene.step()
         await scene.env.advance_time(15)

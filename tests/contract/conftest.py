@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from store.database import Database
-from tests.contract.world import World, make_world
+from tests.contract.harness import Harness, make_harness
 
 
 @pytest.fixture
-def world(database: Database) -> World:
-    return make_world(database)
+def harness(database: Database) -> Harness:
+    return make_harness(database)

@@ -14,7 +14,7 @@ from generations.errors import IllegalMove, LostClaim, MovedOn
 from generations.model import MOVES, Ending, Generation, Image, State
 from generations.records.tables import generations
 from store.database import Database, Transaction, open_database
-from tests.contract.world import CHANNEL, GUILD, MIRA, NOON_MS, OTTO, World, make_world
+from tests.contract.harness import CHANNEL, GUILD, MIRA, NOON_MS, OTTO, Harness, make_harness
 
 LEASE_MS = 20_000
 
@@ -23,72 +23,72 @@ async def ids_of(claiming: Awaitable[list[Generation]]) -> list[int]:
     return [generation.id for generation in await claiming]
 
 
-async def release(world: World, generation: Generation, retry_publish_at_ms: int | None = None) -> None:
-    async with world.database.transaction() as tx:
+async def release(harness: Harness, generation: Generation, retry_publish_at_ms: int | None = None) -> None:
+    async with harness.database.transaction() as tx:
         await records.release_claim(tx, generation.id, generation.fence, retry_publish_at_ms=retry_publish_at_ms)
 
 
-async def next_due(world: World) -> int | None:
-    async with world.database.transaction() as tx:
-        return await records.next_due_at_ms(tx, world.clock.at_ms)
+async def next_due(harness: Harness) -> int | None:
+    async with harness.database.transaction() as tx:
+        return await records.next_due_at_ms(tx, harness.clock.at_ms)
 
 
-async def test_what_is_due_longest_is_claimed_first_and_nothing_before_its_time(world: World) -> None:
+async def test_the_longest_due_is_claimed_first_and_nothing_before_it_is_due(harness: Harness) -> None:
     for generation_id, seconds in ((1, 30), (2, 10), (3, 20)):
-        world.clock.at_ms = NOON_MS + seconds * 1000
-        await world.ask(generation_id)
-    world.clock.at_ms = NOON_MS + 30_000
-    assert await ids_of(world.claim(limit=2)) == [2, 3]
-    await world.ask(4, answered=False)  # due in 20 s, when the worker asks Discord for its card
-    assert await ids_of(world.claim()) == [1]
-    world.clock.at_ms += 20_000
-    assert 4 in await ids_of(world.claim())
+        harness.clock.at_ms = NOON_MS + seconds * 1000
+        await harness.ask(generation_id)
+    harness.clock.at_ms = NOON_MS + 30_000
+    assert await ids_of(harness.claim(limit=2)) == [2, 3]
+    await harness.ask(4, answered=False)  # due in 20 s, when the worker asks Discord for its card
+    assert await ids_of(harness.claim()) == [1]
+    harness.clock.at_ms += 20_000
+    assert 4 in await ids_of(harness.claim())
 
 
-async def test_a_claim_comes_with_its_images_in_order_and_a_new_fence(world: World) -> None:
-    await world.ask(1, count=4)
-    (claimed,) = await world.claim()
+async def test_a_claim_comes_with_its_images_in_order_and_a_new_fence(harness: Harness) -> None:
+    await harness.ask(1, count=4)
+    (claimed,) = await harness.claim()
     assert [image.position for image in claimed.images] == [0, 1, 2, 3]
     assert claimed.fence == 1
-    assert claimed == await world.load(1)
+    assert claimed == await harness.load(1)
 
 
-async def test_a_claim_excludes_others_until_its_lease_runs_out(world: World) -> None:
-    await world.ask(1)
-    (mine,) = await world.claim(lease_holder="one")
-    assert await world.claim(lease_holder="two") == []
-    assert await next_due(world) == NOON_MS + LEASE_MS
-    world.clock.at_ms += LEASE_MS
-    (theirs,) = await world.claim(lease_holder="two")
+async def test_a_claim_excludes_others_until_its_lease_runs_out(harness: Harness) -> None:
+    await harness.ask(1)
+    (mine,) = await harness.claim(lease_holder="one")
+    assert await harness.claim(lease_holder="two") == []
+    assert await next_due(harness) == NOON_MS + LEASE_MS
+    harness.clock.at_ms += LEASE_MS
+    (theirs,) = await harness.claim(lease_holder="two")
     assert (mine.fence, theirs.fence) == (1, 2)
 
 
-async def test_a_renewed_lease_lasts_longer(world: World) -> None:
-    await world.ask(1)
-    (mine,) = await world.claim()
-    world.clock.at_ms += LEASE_MS - 1
-    async with world.database.transaction() as tx:
-        assert await records.renew(tx, 1, mine.fence, world.clock.at_ms + LEASE_MS)
-        assert not await records.renew(tx, 1, mine.fence - 1, world.clock.at_ms + 99 * LEASE_MS)
-    world.clock.at_ms += LEASE_MS - 1
-    assert await world.claim() == []
-    world.clock.at_ms += 1
-    assert await ids_of(world.claim()) == [1]
+async def test_a_renewed_lease_lasts_longer(harness: Harness) -> None:
+    await harness.ask(1)
+    (mine,) = await harness.claim()
+    harness.clock.at_ms += LEASE_MS - 1
+    async with harness.database.transaction() as tx:
+        assert await records.renew(tx, 1, mine.fence, harness.clock.at_ms + LEASE_MS)
+        assert not await records.renew(tx, 1, mine.fence - 1, harness.clock.at_ms + 99 * LEASE_MS)
+    harness.clock.at_ms += LEASE_MS - 1
+    assert await harness.claim() == []
+    harness.clock.at_ms += 1
+    assert await ids_of(harness.claim()) == [1]
 
 
-async def test_a_claim_that_was_given_back_is_not_renewed_by_a_beat_that_came_late(world: World) -> None:
-    await world.ask(1)
-    (mine,) = await world.claim()
-    async with world.database.transaction() as tx:
+async def test_a_released_claim_is_not_renewed_by_a_late_renewal(harness: Harness) -> None:
+    await harness.ask(1)
+    (mine,) = await harness.claim()
+    async with harness.database.transaction() as tx:
         await records.release_claim(tx, 1, mine.fence)
-        assert not await records.renew(tx, 1, mine.fence, world.clock.at_ms + LEASE_MS)
+        assert not await records.renew(tx, 1, mine.fence, harness.clock.at_ms + LEASE_MS)
 
 
-async def test_two_processes_never_claim_the_same(world: World, database_address: str) -> None:
+async def test_two_processes_never_claim_the_same_generation(harness: Harness, database_address: str) -> None:
     for generation_id in range(1, 31):
-        await world.ask(generation_id, user_id=1000 + generation_id)
+        await harness.ask(generation_id, user_id=1000 + generation_id)
     async with open_database(database_address, idle_seconds=0) as other:
-        claims = await asyncio.gather(*(each.claim(limit=4) for each in [world, make_world(other)] * 4))
+        claims = await asyncio.gather(*(each.claim(limit=4) for each in [harness, make_harness(other)] * 4))
     claimed = [generation.id for claim in claims for generation in claim]
     assert sorted(claimed) == list(range(1, 31))
 
@@ -103,24 +103,24 @@ LATE_WRITES: dict[str, Write] = {
 
 
 @pytest.mark.parametrize("name", LATE_WRITES)
-async def test_an_older_fence_touches_nothing_money_neither(world: World, name: str) -> None:
-    await world.ask(1)
-    (late,) = await world.claim()
-    image = await world.move(late.images[0], State.SUBMITTING, fence=late.fence)
-    world.clock.at_ms += LEASE_MS
-    await world.claim(lease_holder="two")
-    before = await world.load(1)
+async def test_a_write_with_an_older_fence_changes_neither_rows_nor_ledger(harness: Harness, name: str) -> None:
+    await harness.ask(1)
+    (late,) = await harness.claim()
+    image = await harness.move(late.images[0], State.SUBMITTING, fence=late.fence)
+    harness.clock.at_ms += LEASE_MS
+    await harness.claim(lease_holder="two")
+    before = await harness.load(1)
     with pytest.raises(LostClaim):
-        async with world.database.transaction() as tx:
-            await world.ledger.settle(tx, image.image_id, None, NOON_MS)
+        async with harness.database.transaction() as tx:
+            await harness.ledger.settle(tx, image.image_id, None, NOON_MS)
             await LATE_WRITES[name](tx, late, image)
-    assert await world.load(1) == before
-    assert await world.numbers() == (45, 5)
+    assert await harness.load(1) == before
+    assert await harness.numbers() == (45, 5)
 
 
-async def test_a_generation_that_is_not_there_is_a_lost_claim(world: World) -> None:
+async def test_a_generation_that_is_not_there_is_a_lost_claim(harness: Harness) -> None:
     ghost = Image(404, 0, seed=1)
-    async with world.database.transaction() as tx:
+    async with harness.database.transaction() as tx:
         for writing in (
             lambda: records.update_image(tx, ghost, fence=None, polls=1),
             lambda: records.release_claim(tx, 404, 0),
@@ -144,146 +144,146 @@ WAYS = {
 
 
 @pytest.mark.parametrize("source", list(State))
-async def test_only_the_moves_of_the_table_are_possible(world: World, source: State) -> None:
+async def test_only_the_moves_of_the_table_are_possible(harness: Harness, source: State) -> None:
     for number, target in enumerate(State):
-        await world.ask(number, user_id=number)
-        image = await world.move(await world.image(number), *WAYS[source])
+        await harness.ask(number, user_id=number)
+        image = await harness.move(await harness.image(number), *WAYS[source])
         if target in MOVES[source]:
-            assert (await world.move(image, target)).state is target
+            assert (await harness.move(image, target)).state is target
         else:
             with pytest.raises(IllegalMove):
-                await world.move(image, target)
-            assert (await world.image(number)).state is source
+                await harness.move(image, target)
+            assert (await harness.image(number)).state is source
 
 
-async def test_an_image_whose_task_came_after_all_is_not_called_unknown(world: World) -> None:
-    await world.ask(1)
-    seen = await world.move(await world.image(1), State.SUBMITTING)
-    async with world.database.transaction() as tx:
+async def test_an_image_whose_task_is_known_meanwhile_does_not_become_unknown(harness: Harness) -> None:
+    await harness.ask(1)
+    seen = await harness.move(await harness.image(1), State.SUBMITTING)
+    async with harness.database.transaction() as tx:
         assert await records.adopt_task(tx, 1, 0, "task-1", NOON_MS, by_submitter=True)
     with pytest.raises(MovedOn):
-        await world.move(seen, State.UNKNOWN)
-    assert (await world.image(1)).state is State.RUNNING
+        await harness.move(seen, State.UNKNOWN)
+    assert (await harness.image(1)).state is State.RUNNING
 
 
-async def test_a_writer_that_expects_a_wrong_state_gets_illegal_move(world: World) -> None:
-    await world.ask(1)
-    seen = await world.move(await world.image(1), State.SUBMITTING)
-    await world.move(seen, State.UNKNOWN)
+async def test_a_writer_that_expects_a_wrong_state_gets_illegal_move(harness: Harness) -> None:
+    await harness.ask(1)
+    seen = await harness.move(await harness.image(1), State.SUBMITTING)
+    await harness.move(seen, State.UNKNOWN)
     with pytest.raises(IllegalMove):
-        await world.move(seen, State.RUNNING)
+        await harness.move(seen, State.RUNNING)
 
 
-async def test_an_image_that_is_not_where_the_writer_thinks_stays_as_it_is(world: World) -> None:
-    await world.ask(1)
-    seen = await world.image(1)
-    await world.move(seen, State.CANCELLED)
+async def test_a_move_from_another_state_than_the_stored_one_changes_nothing(harness: Harness) -> None:
+    await harness.ask(1)
+    seen = await harness.image(1)
+    await harness.move(seen, State.CANCELLED)
     with pytest.raises(MovedOn):
-        await world.move(seen, State.SUBMITTING)
+        await harness.move(seen, State.SUBMITTING)
     with pytest.raises(MovedOn):
-        async with world.database.transaction() as tx:
+        async with harness.database.transaction() as tx:
             await records.update_image(tx, seen, fence=None, polls=1)
-    assert (await world.image(1)).state is State.CANCELLED
+    assert (await harness.image(1)).state is State.CANCELLED
 
 
-async def test_a_move_carries_its_changes_and_returns_the_row(world: World) -> None:
-    await world.ask(1)
-    image = await world.move(await world.image(1), State.SUBMITTING)
+async def test_a_move_carries_its_changes_and_returns_the_row(harness: Harness) -> None:
+    await harness.ask(1)
+    image = await harness.move(await harness.image(1), State.SUBMITTING)
     assert image.due_at_ms == NOON_MS, "killed here, it is due as soon as the lease runs out"
-    async with world.database.transaction() as tx:
+    async with harness.database.transaction() as tx:
         running = await records.move(tx, image, State.RUNNING, fence=None, task_id="t1", due_at_ms=NOON_MS + 9)
         failed = await records.move(
             tx, running, State.FAILED, fence=None, ending=Ending.DECLINED, ending_detail="no \x00 \ud800"
         )
     assert (running.task_id, running.due_at_ms, running.seed) == ("t1", NOON_MS + 9, 5)
     assert (failed.ending, failed.ending_detail, failed.due_at_ms) == (Ending.DECLINED, "no \ufffd ?", None)
-    assert failed == await world.image(1)
+    assert failed == await harness.image(1)
 
 
-async def test_only_visible_endings_make_a_new_revision(world: World) -> None:
-    await world.ask(1)
-    image, revisions = await world.image(1), []
+async def test_only_visible_endings_make_a_new_revision(harness: Harness) -> None:
+    await harness.ask(1)
+    image, revisions = await harness.image(1), []
     for state in (State.SUBMITTING, State.RUNNING, State.EXPIRED, State.SUCCEEDED, State.DELIVERED):
-        image = await world.move(image, state)
-        revisions.append((await world.load(1)).revision)
+        image = await harness.move(image, state)
+        revisions.append((await harness.load(1)).revision)
     assert revisions == [0, 0, 1, 2, 2]
 
 
-async def test_a_released_claim_is_due_when_the_first_of_its_images_is(world: World) -> None:
-    await world.ask(1, count=2)
-    (claimed,) = await world.claim()
-    async with world.database.transaction() as tx:
+async def test_a_released_claim_is_due_when_the_first_of_its_images_is(harness: Harness) -> None:
+    await harness.ask(1, count=2)
+    (claimed,) = await harness.claim()
+    async with harness.database.transaction() as tx:
         for image, seconds in zip(claimed.images, (9, 7), strict=True):
             await records.update_image(tx, image, fence=claimed.fence, due_at_ms=NOON_MS + seconds * 1000)
-    await release(world, claimed)
-    assert await next_due(world) == NOON_MS + 7000
-    world.clock.at_ms += 7000
-    assert await ids_of(world.claim()) == [1]
+    await release(harness, claimed)
+    assert await next_due(harness) == NOON_MS + 7000
+    harness.clock.at_ms += 7000
+    assert await ids_of(harness.claim()) == [1]
 
 
-async def test_an_unpublished_card_is_due_at_once_or_at_the_retry_time(world: World) -> None:
-    await world.ask(1)
-    await world.move(await world.image(1), State.CANCELLED)
-    (claimed,) = await world.claim()
-    await release(world, claimed, retry_publish_at_ms=NOON_MS + 5000)
-    assert await next_due(world) == NOON_MS + 5000
-    world.clock.at_ms += 5000
-    (claimed,) = await world.claim()
-    await release(world, claimed)
-    (claimed,) = await world.claim()
-    async with world.database.transaction() as tx:
+async def test_an_unpublished_card_is_due_at_once_or_at_the_retry_time(harness: Harness) -> None:
+    await harness.ask(1)
+    await harness.move(await harness.image(1), State.CANCELLED)
+    (claimed,) = await harness.claim()
+    await release(harness, claimed, retry_publish_at_ms=NOON_MS + 5000)
+    assert await next_due(harness) == NOON_MS + 5000
+    harness.clock.at_ms += 5000
+    (claimed,) = await harness.claim()
+    await release(harness, claimed)
+    (claimed,) = await harness.claim()
+    async with harness.database.transaction() as tx:
         await records.mark_published(tx, 1, claimed.fence, claimed.revision, message_id=None, channel_id=None)
         await records.release_claim(tx, 1, claimed.fence)
-    assert await next_due(world) is None
-    assert (await world.load(1)).message_id == 9001
+    assert await next_due(harness) is None
+    assert (await harness.load(1)).message_id == 9001
 
 
-async def test_what_happens_during_a_claim_is_not_forgotten_by_its_release(world: World) -> None:
-    await world.ask(1, count=2)
-    (claimed,) = await world.claim()
-    async with world.database.transaction() as tx:
+async def test_releasing_a_claim_keeps_what_became_due_during_it(harness: Harness) -> None:
+    await harness.ask(1, count=2)
+    (claimed,) = await harness.claim()
+    async with harness.database.transaction() as tx:
         for image in claimed.images:
             await records.update_image(tx, image, fence=claimed.fence, due_at_ms=NOON_MS + 5000)
-    await world.admit(max_in_flight=1)
-    await release(world, claimed)
-    assert await next_due(world) == NOON_MS, "its turn came meanwhile"
-    (claimed,) = await world.claim()
-    await world.generations.cancel(1, user_id=MIRA, may_manage=False)
-    await release(world, claimed)
-    assert await ids_of(world.claim()) == [1], "its cancel is not shown yet"
+    await harness.admit(max_in_flight=1)
+    await release(harness, claimed)
+    assert await next_due(harness) == NOON_MS, "its turn came meanwhile"
+    (claimed,) = await harness.claim()
+    await harness.generations.cancel(1, user_id=MIRA, may_manage=False)
+    await release(harness, claimed)
+    assert await ids_of(harness.claim()) == [1], "its cancel is not shown yet"
 
 
-async def test_a_revision_made_during_publishing_stays_unpublished(world: World) -> None:
-    await world.ask(1, count=2)
-    await world.move(await world.image(1, 0), State.CANCELLED)
-    (claimed,) = await world.claim()
-    await world.move(await world.image(1, 1), State.CANCELLED)
-    async with world.database.transaction() as tx:
+async def test_a_revision_made_during_publishing_stays_unpublished(harness: Harness) -> None:
+    await harness.ask(1, count=2)
+    await harness.move(await harness.image(1, 0), State.CANCELLED)
+    (claimed,) = await harness.claim()
+    await harness.move(await harness.image(1, 1), State.CANCELLED)
+    async with harness.database.transaction() as tx:
         await records.mark_published(tx, 1, claimed.fence, claimed.revision, message_id=None, channel_id=None)
-    assert (await world.load(1)).is_unpublished
+    assert (await harness.load(1)).is_unpublished
 
 
-async def test_a_card_may_move_and_links_follow_it(world: World) -> None:
+async def test_links_follow_a_card_that_moves(harness: Harness) -> None:
     for generation_id, private in ((1, False), (2, True), (3, True)):
-        await world.ask(generation_id, private=private)
-    claimed = {generation.id: generation for generation in await world.claim()}
-    async with world.database.transaction() as tx:
+        await harness.ask(generation_id, private=private)
+    claimed = {generation.id: generation for generation in await harness.claim()}
+    async with harness.database.transaction() as tx:
         for generation_id, message_id, channel_id in ((1, 55, CHANNEL), (2, 66, CHANNEL), (3, 77, 999)):
             await records.mark_published(
                 tx, generation_id, claimed[generation_id].fence, 0, message_id=message_id, channel_id=channel_id
             )
         links = await records.links(tx, ["1-0", "1-3", "2-0", "3-0", "404-0"])
     assert links == {"1-0": (GUILD, CHANNEL, 55), "1-3": (GUILD, CHANNEL, 55), "3-0": (None, 999, 77)}
-    assert ((await world.load(1)).card_channel_id, (await world.load(3)).card_channel_id) == (None, 999)
+    assert ((await harness.load(1)).card_channel_id, (await harness.load(3)).card_channel_id) == (None, 999)
 
 
-async def test_a_late_task_is_adopted_once_and_only_where_the_outcome_was_unknown(world: World) -> None:
+async def test_a_late_task_is_adopted_once_and_only_where_the_outcome_was_unknown(harness: Harness) -> None:
     for generation_id in (1, 2, 3):
-        await world.ask(generation_id)
-        image = await world.move(await world.image(generation_id), State.SUBMITTING)
+        await harness.ask(generation_id)
+        image = await harness.move(await harness.image(generation_id), State.SUBMITTING)
         if generation_id != 3:
-            await world.move(image, State.UNKNOWN)
-    async with world.database.transaction() as tx:
+            await harness.move(image, State.UNKNOWN)
+    async with harness.database.transaction() as tx:
         outcomes = [
             await records.adopt_task(tx, 1, 0, "task", NOON_MS + 5),
             await records.adopt_task(tx, 1, 0, "other", NOON_MS),
@@ -292,56 +292,56 @@ async def test_a_late_task_is_adopted_once_and_only_where_the_outcome_was_unknow
             await records.adopt_task(tx, 1, 3, "fourth", NOON_MS),
         ]
     assert outcomes == [True, False, False, False, False]
-    image = await world.image(1)
+    image = await harness.image(1)
     assert (image.task_id, image.due_at_ms, image.state) == ("task", NOON_MS + 5, State.UNKNOWN)
 
 
-async def test_tokens_are_forgotten_when_they_ran_out_or_are_of_no_use(world: World) -> None:
+async def test_tokens_are_erased_when_expired_or_no_longer_needed(harness: Harness) -> None:
     discord_now = snowflake_at(NOON_MS) + 1
     minute = 60_000 << 22
     young, old, finished = discord_now, discord_now - 15 * minute, discord_now - minute
     for generation_id in (young, old, finished):
-        await world.ask(generation_id, OTTO)
-    await world.generations.abandon(finished)
-    await world.move(await world.image(finished), State.CANCELLED)
-    claimed = {generation.id: generation for generation in await world.claim()}
-    async with world.database.transaction() as tx:
+        await harness.ask(generation_id, OTTO)
+    await harness.generations.abandon(finished)
+    await harness.move(await harness.image(finished), State.CANCELLED)
+    claimed = {generation.id: generation for generation in await harness.claim()}
+    async with harness.database.transaction() as tx:
         await records.mark_published(tx, finished, claimed[finished].fence, 1, message_id=None, channel_id=None)
         for generation in claimed.values():
             await records.release_claim(tx, generation.id, generation.fence)
         await records.wipe_tokens(tx, NOON_MS)
-    tokens = [(await world.load(generation_id)).origin.token for generation_id in (young, old, finished)]
+    tokens = [(await harness.load(generation_id)).origin.token for generation_id in (young, old, finished)]
     assert tokens == [f"token of {young}", "", ""]
-    assert (await world.load(young)).origin.token_expires_at_ms == NOON_MS + 15 * 60_000
+    assert (await harness.load(young)).origin.token_expires_at_ms == NOON_MS + 15 * 60_000
 
 
-async def test_a_lost_process_leaves_its_submit_where_it_was(database: Database) -> None:
-    world = make_world(database)
-    await world.ask(1)
-    await world.admit()
-    (claimed,) = await world.claim()
-    await world.move(claimed.images[0], State.SUBMITTING, fence=claimed.fence)
-    world.clock.at_ms += LEASE_MS
-    (again,) = await world.claim(lease_holder="two")
+async def test_an_image_of_a_lost_process_stays_submitting(database: Database) -> None:
+    harness = make_harness(database)
+    await harness.ask(1)
+    await harness.admit()
+    (claimed,) = await harness.claim()
+    await harness.move(claimed.images[0], State.SUBMITTING, fence=claimed.fence)
+    harness.clock.at_ms += LEASE_MS
+    (again,) = await harness.claim(lease_holder="two")
     assert [(image.state, image.due_at_ms) for image in again.images] == [(State.SUBMITTING, NOON_MS)]
 
 
-async def test_a_ping_is_decided_once(world: World) -> None:
-    await world.ask(1)
-    await world.ask(2)
-    async with world.database.transaction() as tx:
+async def test_a_ping_is_decided_once(harness: Harness) -> None:
+    await harness.ask(1)
+    await harness.ask(2)
+    async with harness.database.transaction() as tx:
         decided = [await records.decide_ping(tx, generation_id, NOON_MS) for generation_id in (1, 1, 2)]
     assert decided == [True, False, True]
 
 
-async def test_a_card_that_owes_news_is_due_at_its_retry_or_when_an_image_is_whichever_comes_first(
-    world: World,
+async def test_an_unpublished_card_is_due_at_its_retry_or_with_an_image_whichever_is_first(
+    harness: Harness,
 ) -> None:
-    await world.ask(1, count=2)
-    await world.generations.cancel(1, user_id=MIRA, may_manage=False)
-    (mine,) = await world.claim()
-    now_ms = world.clock.at_ms
-    async with world.database.transaction() as tx:
+    await harness.ask(1, count=2)
+    await harness.generations.cancel(1, user_id=MIRA, may_manage=False)
+    (mine,) = await harness.claim()
+    now_ms = harness.clock.at_ms
+    async with harness.database.transaction() as tx:
         await records.update_image(tx, mine.images[0], fence=mine.fence, due_at_ms=now_ms + 500)
         await records.release_claim(tx, 1, mine.fence, retry_publish_at_ms=now_ms + 900)
         assert await records.next_due_at_ms(tx, now_ms) == now_ms + 500
@@ -351,22 +351,22 @@ async def test_a_card_that_owes_news_is_due_at_its_retry_or_when_an_image_is_whi
         assert await records.next_due_at_ms(tx, now_ms) == 0
 
 
-async def test_what_a_lost_process_had_claimed_is_due_when_its_lease_has_run_out(world: World) -> None:
-    await world.ask(1)
-    await world.admit()
-    await world.claim(lease_ms=LEASE_MS)
-    now_ms = world.clock.at_ms
-    async with world.database.transaction() as tx:
+async def test_a_generation_claimed_by_a_lost_process_is_due_after_its_lease(harness: Harness) -> None:
+    await harness.ask(1)
+    await harness.admit()
+    await harness.claim(lease_ms=LEASE_MS)
+    now_ms = harness.clock.at_ms
+    async with harness.database.transaction() as tx:
         assert await records.next_due_at_ms(tx, now_ms) == now_ms + LEASE_MS
         assert await records.next_due_at_ms(tx, now_ms + LEASE_MS) == now_ms
 
 
-async def test_a_token_is_forgotten_once_all_is_shown_however_young_it_is(world: World) -> None:
-    generation_id = snowflake_at(world.clock.at_ms) + 1
-    await world.ask(generation_id)
+async def test_a_token_is_erased_once_everything_is_published(harness: Harness) -> None:
+    generation_id = snowflake_at(harness.clock.at_ms) + 1
+    await harness.ask(generation_id)
     shown = {"due_at_ms": None, "revision": 3, "published_revision": 3}
     for owed, token in ((2, f"token of {generation_id}"), (3, "")):
-        async with world.database.transaction() as tx:
+        async with harness.database.transaction() as tx:
             await tx.execute(update(generations).values(shown | {"published_revision": owed}))
-            await records.wipe_tokens(tx, world.clock.at_ms)
-        assert (await world.load(generation_id)).origin.token == token
+            await records.wipe_tokens(tx, harness.clock.at_ms)
+        assert (await harness.load(generation_id)).origin.token == token

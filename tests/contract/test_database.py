@@ -125,7 +125,7 @@ async def test_an_idle_transaction_is_ended_and_releases_its_locks(
 
 
 @pytest.mark.postgres
-async def test_the_limit_for_sleeping_holds_also_after_the_first_transaction_was_rolled_back(
+async def test_the_idle_limit_holds_also_after_the_first_transaction_was_rolled_back(
     postgresql_maker: PostgresqlMaker,
 ) -> None:
     address = await postgresql_maker.create()
@@ -231,9 +231,7 @@ def of_sqlite(code: int) -> DBAPIError:
         *(sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_SHMMAP),
     ],
 )
-async def test_a_file_that_sqlite_can_not_use_just_now_is_lost_however_exactly_it_says_so(
-    sqlite_maker: SqliteMaker, code: int
-) -> None:
+async def test_each_temporary_sqlite_error_is_a_lost_database(sqlite_maker: SqliteMaker, code: int) -> None:
     async with open_database(await sqlite_maker.create()) as database:
         with pytest.raises(DatabaseLost) as caught:
             async with database.transaction():

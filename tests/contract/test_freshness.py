@@ -15,62 +15,62 @@ from generations.records.tables import generations
 from generations.stale_edits import StaleEditGuard
 from store.database import Database, Transaction
 from store.errors import DatabaseLost
-from tests.contract.world import World, make_world
+from tests.contract.harness import Harness, make_harness
 
 
 @pytest.fixture
-def world(database: Database) -> World:
-    return make_world(database)
+def harness(database: Database) -> Harness:
+    return make_harness(database)
 
 
 @pytest.fixture
-def stale_edit_guard(world: World) -> StaleEditGuard:
-    return StaleEditGuard(world.database, world.clock)
+def stale_edit_guard(harness: Harness) -> StaleEditGuard:
+    return StaleEditGuard(harness.database, harness.clock)
 
 
-async def fail_first_image(world: World, generation: Generation) -> None:
-    async with world.database.transaction() as tx:
+async def fail_first_image(harness: Harness, generation: Generation) -> None:
+    async with harness.database.transaction() as tx:
         image = generation.images[0]
         await records.move(tx, image, State.CANCELLED, fence=generation.fence, ending=Ending.CANCELLED)
 
 
 async def test_a_claim_is_current_until_the_next_claim_also_after_it_was_given_back(
-    world: World, stale_edit_guard: StaleEditGuard
+    harness: Harness, stale_edit_guard: StaleEditGuard
 ) -> None:
-    await world.ask(1)
-    (mine,) = await world.claim()
+    await harness.ask(1)
+    (mine,) = await harness.claim()
     assert await stale_edit_guard.is_current(mine)
-    async with world.database.transaction() as tx:
+    async with harness.database.transaction() as tx:
         await records.release_claim(tx, mine.id, mine.fence)
     assert await stale_edit_guard.is_current(mine)
-    (theirs,) = await world.claim()
+    (theirs,) = await harness.claim()
     assert not await stale_edit_guard.is_current(mine)
     assert await stale_edit_guard.is_current(theirs)
 
 
-async def overtaken(world: World) -> Generation:
+async def overtaken(harness: Harness) -> Generation:
     """A generation as a process read it before another one ended it and showed that."""
-    await world.ask(1)
-    (generation,) = await world.claim()
-    await fail_first_image(world, generation)
-    ended = await world.load(1)
-    async with world.database.transaction() as tx:
+    await harness.ask(1)
+    (generation,) = await harness.claim()
+    await fail_first_image(harness, generation)
+    ended = await harness.load(1)
+    async with harness.database.transaction() as tx:
         await records.mark_published(tx, 1, generation.fence, ended.revision, message_id=None, channel_id=None)
         await records.release_claim(tx, 1, generation.fence)
     return generation
 
 
 async def test_progress_published_after_a_newer_revision_makes_that_due_again(
-    world: World, stale_edit_guard: StaleEditGuard
+    harness: Harness, stale_edit_guard: StaleEditGuard
 ) -> None:
-    generation = await overtaken(world)
-    assert await world.claim() == []
+    generation = await overtaken(harness)
+    assert await harness.claim() == []
     await stale_edit_guard.was_published(generation, {})
-    (again,) = await world.claim()
+    (again,) = await harness.claim()
     assert again.is_unpublished
 
 
-class Away(Database):
+class LostDatabase(Database):
     """The same database, whose next *failures* transactions find no connection."""
 
     def __init__(self, database: Database, failures: int) -> None:
@@ -86,91 +86,91 @@ class Away(Database):
             yield tx
 
 
-async def test_progress_published_after_a_newer_revision_is_noted_once_the_database_is_back(world: World) -> None:
-    generation = await overtaken(world)
-    await StaleEditGuard(Away(world.database, 5), world.clock).was_published(generation, {})
-    (again,) = await world.claim()
+async def test_progress_published_after_a_newer_revision_is_noted_once_the_database_is_back(harness: Harness) -> None:
+    generation = await overtaken(harness)
+    await StaleEditGuard(LostDatabase(harness.database, 5), harness.clock).was_published(generation, {})
+    (again,) = await harness.claim()
     assert again.is_unpublished
 
 
-async def deliver_both(world: World) -> Generation:
+async def deliver_both(harness: Harness) -> Generation:
     """Two images that stand on their card as attachments 70 and 71, with nothing left to do."""
-    await world.ask(1, count=2)  # a second time changes nothing
-    (claimed,) = await world.claim()
-    async with world.database.transaction() as tx:
+    await harness.ask(1, count=2)  # a second time changes nothing
+    (claimed,) = await harness.claim()
+    async with harness.database.transaction() as tx:
         for image in claimed.images:
             for state in (State.SUBMITTING, State.RUNNING, State.SUCCEEDED):
                 image = await records.move(tx, image, state, fence=claimed.fence)
             await records.move(tx, image, State.DELIVERED, fence=claimed.fence, attachment_id=70 + image.position)
         await records.mark_published(tx, 1, claimed.fence, 2, message_id=None, channel_id=None)
         await records.release_claim(tx, 1, claimed.fence)
-    assert await world.claim() == []
-    return await world.load(1)
+    assert await harness.claim() == []
+    return await harness.load(1)
 
 
 async def test_an_image_that_a_stale_edit_removed_from_its_card_is_due_again(
-    world: World, stale_edit_guard: StaleEditGuard
+    harness: Harness, stale_edit_guard: StaleEditGuard
 ) -> None:
-    delivered = await deliver_both(world)
+    delivered = await deliver_both(harness)
     await stale_edit_guard.was_published(replace(delivered, revision=1), {0: 70})
-    (again,) = await world.claim()
+    (again,) = await harness.claim()
     assert [image.state for image in again.images] == [State.DELIVERED, State.SUCCEEDED]
     assert again.is_unpublished and again.images[1].due_at_ms is not None
 
 
-async def test_an_image_that_a_late_edit_put_there_anew_is_known_by_its_new_id(
-    world: World, stale_edit_guard: StaleEditGuard
+async def test_an_image_uploaded_again_by_a_late_edit_has_its_new_attachment_id(
+    harness: Harness, stale_edit_guard: StaleEditGuard
 ) -> None:
-    delivered = await deliver_both(world)
+    delivered = await deliver_both(harness)
     await stale_edit_guard.was_published(delivered, {0: 70, 1: 91})
-    assert (await world.load(1)).attachment_ids == {0: 70, 1: 91}
-    assert await world.claim() == []
+    assert (await harness.load(1)).attachment_ids == {0: 70, 1: 91}
+    assert await harness.claim() == []
 
 
-async def test_a_late_edit_brings_the_token_back_that_alone_reaches_a_private_card(
-    world: World, stale_edit_guard: StaleEditGuard
+async def test_a_late_edit_restores_the_token_of_a_private_card(
+    harness: Harness, stale_edit_guard: StaleEditGuard
 ) -> None:
-    told = replace(await world.ask(1, count=2), revision=0)
-    delivered = await deliver_both(world)
+    told = replace(await harness.ask(1, count=2), revision=0)
+    delivered = await deliver_both(harness)
     assert (told.origin.token, delivered.origin.token) == ("token of 1", "")
     await stale_edit_guard.was_published(replace(told, message_id=delivered.message_id), {0: 70})
-    (again,) = await world.claim()
+    (again,) = await harness.claim()
     assert again.origin.token == "token of 1"
 
 
-async def test_a_late_edit_brings_nothing_back_of_a_person_who_asked_to_be_forgotten(
-    world: World, stale_edit_guard: StaleEditGuard
+async def test_a_late_edit_restores_no_token_of_an_erased_person(
+    harness: Harness, stale_edit_guard: StaleEditGuard
 ) -> None:
-    told = replace(await world.ask(1, count=2), revision=0)
-    delivered = await deliver_both(world)
-    async with world.database.transaction() as tx:
+    told = replace(await harness.ask(1, count=2), revision=0)
+    delivered = await deliver_both(harness)
+    async with harness.database.transaction() as tx:
         await tx.execute(update(generations).values(prompt=""))
     await stale_edit_guard.was_published(replace(told, message_id=delivered.message_id), {0: 70})
-    assert (await world.load(1)).origin.token == ""
+    assert (await harness.load(1)).origin.token == ""
 
 
 @pytest.mark.parametrize("attachment_ids", [{0: 60}, {0: 60, 1: 61}, {0: 70, 1: 61}])
-async def test_what_was_on_the_card_before_its_images_were_put_up_anew_is_not_believed(
-    world: World, stale_edit_guard: StaleEditGuard, attachment_ids: dict[int, int]
+async def test_attachments_from_before_a_newer_upload_are_ignored(
+    harness: Harness, stale_edit_guard: StaleEditGuard, attachment_ids: dict[int, int]
 ) -> None:
     """A process slept between its upload and the rows; another one, which did not know of it, uploaded again."""
-    delivered = await deliver_both(world)
+    delivered = await deliver_both(harness)
     await stale_edit_guard.was_published(delivered, attachment_ids)
-    assert await world.load(1) == delivered
-    assert await world.claim() == []
+    assert await harness.load(1) == delivered
+    assert await harness.claim() == []
 
 
 async def test_a_late_edit_of_a_card_that_has_moved_on_changes_nothing(
-    world: World, stale_edit_guard: StaleEditGuard
+    harness: Harness, stale_edit_guard: StaleEditGuard
 ) -> None:
-    delivered = await deliver_both(world)
+    delivered = await deliver_both(harness)
     await stale_edit_guard.was_published(replace(delivered, message_id=1, revision=1), {0: 70})
-    assert await world.load(1) == delivered
+    assert await harness.load(1) == delivered
 
 
 async def test_progress_without_a_newer_revision_changes_nothing(
-    world: World, stale_edit_guard: StaleEditGuard
+    harness: Harness, stale_edit_guard: StaleEditGuard
 ) -> None:
-    before = await world.ask(1)
+    before = await harness.ask(1)
     await stale_edit_guard.was_published(before, {})
-    assert await world.load(1) == before
+    assert await harness.load(1) == before

@@ -30,28 +30,28 @@ from qwen.images import DownloadedImage
 from settings import Settings
 from store.database import Database, open_database
 from tests.contract.test_history import fetch
-from tests.doubles import Bell, ManualClock, ScriptedService, Shelf, Wall
-from tests.worker.conftest import Workshop
+from tests.doubles import FakeDelivery, FakeImageStore, FakeOperator, ManualClock, ScriptedService
+from tests.worker.conftest import WorkerHarness
 
 HOUR, DAY = 3600.0, 86_400.0
 RETENTION_DAYS = 30
 
 
-class MortalShelf(Shelf):
+class ExpiringImageStore(FakeImageStore):
     """A place of finished images that forgets all of them once it is *dead*."""
 
-    dead = False
+    expired = False
 
     async def download(self, url: str, announced: object = None) -> DownloadedImage:
-        if self.dead:
+        if self.expired:
             raise ImageUnavailable("gone", temporary=False, http_status=403)
         return await super().download(url)
 
 
-class Bot(Workshop):
+class Bot(WorkerHarness):
     """One process, with the pages of its people. Credits are given once, so that only refunds add to a balance."""
 
-    shelf: MortalShelf
+    image_store: ExpiringImageStore
 
     def settings(self) -> Settings:
         settings = super().settings()
@@ -67,8 +67,8 @@ class Bot(Workshop):
             return await tx.scalar(counted) or 0
 
 
-def new_bot(database: Database, clock: ManualClock, shelf: MortalShelf) -> Bot:
-    return Bot(database, clock, ScriptedService(clock), shelf, Wall(), Bell(), max_per_user=100)
+def new_bot(database: Database, clock: ManualClock, image_store: ExpiringImageStore) -> Bot:
+    return Bot(database, clock, ScriptedService(clock), image_store, FakeDelivery(), FakeOperator(), max_per_user=100)
 
 
 @dataclass
@@ -83,9 +83,9 @@ class Case:
 
 
 async def begin(bot: Bot, user_id: int) -> Case:
-    bot.shelf.dead = False
+    bot.image_store.expired = False
     generation_id = await bot.imagine(user_id=user_id)
-    bot.wall.places = [Place.NOWHERE]
+    bot.delivery.places = [Place.NOWHERE]
     await bot.worker.step()
     await bot.pass_time(40, stride=20)
     assert await bot.states(generation_id) == [State.UNDELIVERED]
@@ -164,20 +164,20 @@ async def verdict(case: Case, refunds_before: int) -> int:
     return refunded
 
 
-async def test_no_order_gives_anybody_a_credit_for_an_image_they_have(database: Database) -> None:
+async def test_no_order_of_actions_refunds_an_image_that_its_person_has(database: Database) -> None:
     """All orders on SQLite, one in five on PostgreSQL; in each the link dies at another moment, or not before the end.
 
     The statements of each action are tried on both databases by test_archive.py and test_privacy.py.
     """
-    bot = new_bot(database, ManualClock(), MortalShelf())
+    bot = new_bot(database, ManualClock(), ExpiringImageStore())
     seen: Counter[tuple[bool, int]] = Counter()
     every = 5 if database.is_postgresql else 1
     for number, order in list(enumerate(orders()))[::every]:
         case = await begin(bot, 1000 + number)
         before = await bot.refunds()
         for step, action in enumerate(order):
-            bot.shelf.dead = bot.shelf.dead or step == number % (len(ACTIONS) + 1)
-            case.done.append(f"{action.__name__}{' (dead)' if bot.shelf.dead else ''}")
+            bot.image_store.expired = bot.image_store.expired or step == number % (len(ACTIONS) + 1)
+            case.done.append(f"{action.__name__}{' (expired)' if bot.image_store.expired else ''}")
             if set(order[:step]) == set(ACTIONS) - {delete}:
                 await verdict(case, before)  # the rows too, as long as they are there
             await action(case)
@@ -192,13 +192,13 @@ async def test_no_order_gives_anybody_a_credit_for_an_image_they_have(database: 
 async def test_press_check_purge_and_deletion_at_the_same_moment_refund_once_at_most(
     database: Database, database_address: str, is_past_retention: bool
 ) -> None:
-    clock, shelf = ManualClock(), MortalShelf()
+    clock, image_store = ManualClock(), ExpiringImageStore()
     async with open_database(database_address, idle_seconds=0) as other:
-        one, two = new_bot(database, clock, shelf), new_bot(other, clock, shelf)
+        one, two = new_bot(database, clock, image_store), new_bot(other, clock, image_store)
         for number in range(6):
             case = await begin(one, 2000 + number)
             before = await one.refunds()
-            shelf.dead = True
+            image_store.expired = True
             for _ in range(GONE_CHECKS - 1):
                 clock.advance(4 * HOUR)
                 await one.worker.step()

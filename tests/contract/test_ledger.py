@@ -14,7 +14,7 @@ from credits.ledger import Discrepancy, Ledger
 from credits.model import Entry, EntryKind
 from credits.tables import accounts, entries
 from store.database import Database, open_database
-from tests.contract.world import DAY_MS, MIRA, NOON_MS, OTTO, daily
+from tests.contract.harness import DAY_MS, MIRA, NOON_MS, OTTO, daily
 
 LEDGER = Ledger(daily(50))
 MIDNIGHT_MS = NOON_MS - DAY_MS // 2
@@ -52,14 +52,14 @@ async def numbers(database: Database, user_id: int = MIRA, now_ms: int = NOON_MS
 
 
 @pytest.fixture(autouse=True)
-async def the_books_balance(database: Database) -> AsyncIterator[None]:
+async def ledger_audit(database: Database) -> AsyncIterator[None]:
     """After every test: each account is the sum of its entries."""
     yield
     async with database.transaction() as tx:
         assert await LEDGER.audit(tx) == []
 
 
-async def test_a_first_poll_opens_the_account_with_one_allowance(database: Database) -> None:
+async def test_the_first_use_opens_the_account_with_one_allowance(database: Database) -> None:
     assert await numbers(database) == (50, 0)
     assert await numbers(database) == (50, 0)
     async with database.transaction() as tx:
@@ -69,7 +69,7 @@ async def test_a_first_poll_opens_the_account_with_one_allowance(database: Datab
     assert (balance.allowance, balance.refills_at_ms) == (50, MIDNIGHT_MS + DAY_MS)
 
 
-async def test_a_hold_moves_credits_aside_and_settle_takes_them(database: Database) -> None:
+async def test_a_hold_reserves_credits_and_settle_charges_them(database: Database) -> None:
     await hold(database, "1-0")
     assert await numbers(database) == (45, 5)
     assert await settle(database, "1-0") == 5
@@ -77,7 +77,7 @@ async def test_a_hold_moves_credits_aside_and_settle_takes_them(database: Databa
 
 
 @pytest.mark.parametrize(("consumed", "charged"), [(None, 5), (5, 5), (3, 3), (0, 0), (99, 5), (-1, 0)])
-async def test_settle_takes_what_was_consumed_and_never_more_than_was_held(
+async def test_settle_charges_what_was_consumed_and_at_most_what_was_held(
     database: Database, consumed: int | None, charged: int
 ) -> None:
     await hold(database, "1-0")
@@ -86,7 +86,7 @@ async def test_settle_takes_what_was_consumed_and_never_more_than_was_held(
     assert await numbers(database) == (50 - charged, 0)
 
 
-async def test_the_same_call_twice_is_one_effect(database: Database) -> None:
+async def test_each_call_is_idempotent(database: Database) -> None:
     for _ in range(2):
         await hold(database, "1-0")
         await hold(database, "2-0")
@@ -108,7 +108,7 @@ async def test_a_hold_ends_once(database: Database) -> None:
     assert await numbers(database) == (45, 0)
 
 
-async def test_only_what_was_charged_is_refunded(database: Database) -> None:
+async def test_a_refund_returns_only_what_was_charged(database: Database) -> None:
     for image_id, consumed in (("1-0", 2), ("2-0", 0)):
         await hold(database, image_id)
         await settle(database, image_id, consumed)
@@ -119,7 +119,7 @@ async def test_only_what_was_charged_is_refunded(database: Database) -> None:
     assert await numbers(database) == (50, 0)
 
 
-async def test_a_hold_beyond_the_account_changes_nothing(database: Database) -> None:
+async def test_a_hold_above_the_balance_changes_nothing(database: Database) -> None:
     await hold(database, "1-0", 47)
     async with database.transaction() as tx:
         with pytest.raises(InsufficientCredits) as caught:
@@ -140,7 +140,7 @@ async def test_of_fifty_holds_at_once_exactly_the_affordable_ten_succeed(
     assert await numbers(database) == (0, 50)
 
 
-async def test_settle_and_release_at_once_are_one_of_the_two(database: Database, database_address: str) -> None:
+async def test_settle_and_release_at_the_same_time_take_effect_once(database: Database, database_address: str) -> None:
     async with open_database(database_address, idle_seconds=0) as other:
         for number in range(5):
             await hold(database, f"{number}-0")
@@ -148,7 +148,7 @@ async def test_settle_and_release_at_once_are_one_of_the_two(database: Database,
             assert {charged, returned} == {0, 5}
 
 
-async def test_one_occasion_is_granted_once_whoever_gets_it(database: Database) -> None:
+async def test_one_reason_id_is_granted_once_for_all_people(database: Database) -> None:
     assert await grant(database, 20, "order-7")
     assert not await grant(database, 20, "order-7")
     assert not await grant(database, 20, "order-7", OTTO)
@@ -162,14 +162,14 @@ async def test_accounts_do_not_touch_each_other(database: Database) -> None:
     assert (await numbers(database), await numbers(database, OTTO)) == ((50, 0), (45, 5))
 
 
-async def test_what_was_never_held_can_not_end(database: Database) -> None:
+async def test_ending_an_unknown_hold_raises(database: Database) -> None:
     for ending in (settle, release, refund):
         with pytest.raises(UnknownHold, match="404-0") as caught:
             await ending(database, "404-0")
         assert caught.value.image_id == "404-0"
 
 
-async def test_the_history_tells_every_entry_whole_and_no_more_than_were_asked_for(database: Database) -> None:
+async def test_the_history_returns_whole_entries_up_to_its_limit(database: Database) -> None:
     await hold(database, "1-0", now_ms=NOON_MS + 1)
     await grant(database, 7, "order-7", now_ms=NOON_MS + 2)
     async with database.transaction() as tx:
@@ -182,19 +182,19 @@ async def test_the_history_tells_every_entry_whole_and_no_more_than_were_asked_f
 
 
 @pytest.mark.parametrize("amount", [0, -5])
-async def test_nothing_and_less_can_be_neither_held_nor_granted(database: Database, amount: int) -> None:
+async def test_zero_and_negative_amounts_are_refused(database: Database, amount: int) -> None:
     with pytest.raises(ValueError, match="a hold of"):
         await hold(database, "1-0", amount)
     with pytest.raises(ValueError, match="a grant of"):
         await grant(database, amount, "order-7")
 
 
-async def test_nobody_else_names_a_grant_like_a_refill(database: Database) -> None:
+async def test_a_grant_with_the_reason_id_of_a_refill_is_refused(database: Database) -> None:
     with pytest.raises(ValueError, match="a grant of"):
         await grant(database, 5, "refill:1:2")
 
 
-async def test_money_rolls_back_with_the_transaction(database: Database) -> None:
+async def test_ledger_entries_roll_back_with_the_transaction(database: Database) -> None:
     with pytest.raises(RuntimeError):
         async with database.transaction() as tx:
             await LEDGER.hold(tx, MIRA, "1-0", 5, NOON_MS)
@@ -202,7 +202,7 @@ async def test_money_rolls_back_with_the_transaction(database: Database) -> None
     assert await numbers(database) == (50, 0)
 
 
-async def test_the_audit_finds_an_account_that_is_not_its_entries(database: Database) -> None:
+async def test_the_audit_finds_an_account_that_differs_from_its_entries(database: Database) -> None:
     await hold(database, "1-0")
     async with database.transaction() as tx:
         await tx.execute(update(accounts).values(available=46))
@@ -212,7 +212,7 @@ async def test_the_audit_finds_an_account_that_is_not_its_entries(database: Data
     assert found.held == found.held_by_entries == 5
 
 
-async def test_the_audit_finds_an_account_that_has_something_without_an_entry(database: Database) -> None:
+async def test_the_audit_finds_a_balance_without_entries(database: Database) -> None:
     empty = {"available": 0, "held": 0, "created_at_ms": NOON_MS}
     async with database.transaction() as tx:
         await tx.execute(insert(accounts), [{"user_id": MIRA, **empty}, {"user_id": OTTO, **empty}])
@@ -236,7 +236,7 @@ async def test_the_audit_finds_an_account_that_has_something_without_an_entry(da
         ("settle", 0, -5, "1-0"),
     ],
 )
-async def test_the_database_itself_refuses_an_entry_that_can_not_be(
+async def test_database_constraints_refuse_impossible_entries(
     database: Database, kind: str, available: int, held: int, image_id: str | None
 ) -> None:
     await hold(database, "1-0")
@@ -248,7 +248,7 @@ async def test_the_database_itself_refuses_an_entry_that_can_not_be(
             await tx.execute(insert(entries).values(entry))
 
 
-async def test_the_database_itself_refuses_an_account_below_zero_and_an_entry_of_nobody(database: Database) -> None:
+async def test_database_constraints_refuse_a_negative_account_and_an_entry_without_one(database: Database) -> None:
     await hold(database, "1-0")
     for change in (update(accounts).values(available=-1), update(accounts).values(held=-1), delete(accounts)):
         with pytest.raises(IntegrityError):

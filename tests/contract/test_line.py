@@ -12,119 +12,119 @@ from generations.model import Line, State
 from generations.records import Demand
 from generations.service import still_waiting
 from store.database import Database, open_database
-from tests.contract.world import MIRA, NOON_MS, OTTO, YUKI, World, make_world
+from tests.contract.harness import MIRA, NOON_MS, OTTO, YUKI, Harness, make_harness
 
 
-async def line_of(world: World, generation_id: int) -> Line | None:
-    line, _ = await world.generations.place_in_line_of(await world.load(generation_id))
+async def line_of(harness: Harness, generation_id: int) -> Line | None:
+    line, _ = await harness.generations.place_in_line_of(await harness.load(generation_id))
     return line
 
 
-async def place(world: World, generation_id: int) -> tuple[int, int, int] | None:
+async def place(harness: Harness, generation_id: int) -> tuple[int, int, int] | None:
     """Its place in the line, among its person's own, and how many of theirs are being made."""
-    line = await line_of(world, generation_id)
+    line = await line_of(harness, generation_id)
     return None if line is None else (line.position, line.own_position, line.own_running)
 
 
-async def counts(world: World) -> tuple[int, int]:
-    async with world.database.transaction() as tx:
+async def counts(harness: Harness) -> tuple[int, int]:
+    async with harness.database.transaction() as tx:
         return await records.waiting_count(tx), await records.in_flight_count(tx)
 
 
-async def ask_in_turn(world: World, *people: tuple[int, int]) -> None:
+async def ask_in_turn(harness: Harness, *people: tuple[int, int]) -> None:
     """One request each of so many images, a second apart, numbered from 1."""
     for generation_id, (user_id, count) in enumerate(people, 1):
-        world.clock.at_ms += 1000
-        await world.ask(generation_id, user_id, count=count)
+        harness.clock.at_ms += 1000
+        await harness.ask(generation_id, user_id, count=count)
 
 
-async def turns(world: World, generation_ids: range) -> list[str]:
-    loaded = [await world.load(generation_id) for generation_id in generation_ids]
+async def turns(harness: Harness, generation_ids: range) -> list[str]:
+    loaded = [await harness.load(generation_id) for generation_id in generation_ids]
     return [image.image_id for one in loaded for image in one.images if image.admitted_at_ms is not None]
 
 
-async def test_everybodys_first_image_comes_before_anybodys_second(world: World) -> None:
-    await ask_in_turn(world, (MIRA, 4), (OTTO, 2), (YUKI, 1))
-    assert await world.admit(max_in_flight=3) == [1, 2, 3]
-    assert await turns(world, range(1, 4)) == ["1-0", "2-0", "3-0"]
-    assert await world.admit(max_in_flight=5) == [1, 2]
-    assert await turns(world, range(1, 4)) == ["1-0", "1-1", "2-0", "2-1", "3-0"]
+async def test_everybodys_first_image_comes_before_anybodys_second(harness: Harness) -> None:
+    await ask_in_turn(harness, (MIRA, 4), (OTTO, 2), (YUKI, 1))
+    assert await harness.admit(max_in_flight=3) == [1, 2, 3]
+    assert await turns(harness, range(1, 4)) == ["1-0", "2-0", "3-0"]
+    assert await harness.admit(max_in_flight=5) == [1, 2]
+    assert await turns(harness, range(1, 4)) == ["1-0", "1-1", "2-0", "2-1", "3-0"]
 
 
-async def test_images_that_are_being_made_count_for_their_person(world: World) -> None:
-    await ask_in_turn(world, (MIRA, 2), (MIRA, 1), (OTTO, 1))
-    await world.admit(max_in_flight=1)
-    await world.move(await world.image(1), State.SUBMITTING, State.RUNNING)
-    await world.admit(max_in_flight=2)
-    assert await turns(world, range(1, 4)) == ["1-0", "3-0"]
+async def test_images_that_are_being_made_count_for_their_person(harness: Harness) -> None:
+    await ask_in_turn(harness, (MIRA, 2), (MIRA, 1), (OTTO, 1))
+    await harness.admit(max_in_flight=1)
+    await harness.move(await harness.image(1), State.SUBMITTING, State.RUNNING)
+    await harness.admit(max_in_flight=2)
+    assert await turns(harness, range(1, 4)) == ["1-0", "3-0"]
 
 
-async def test_first_come_first_served_among_equals(world: World) -> None:
-    await ask_in_turn(world, (YUKI, 1), (OTTO, 1), (MIRA, 1))
-    assert [await world.admit(max_in_flight=slots) for slots in (1, 2, 3)] == [[1], [2], [3]]
+async def test_equal_requests_are_admitted_in_order_of_arrival(harness: Harness) -> None:
+    await ask_in_turn(harness, (YUKI, 1), (OTTO, 1), (MIRA, 1))
+    assert [await harness.admit(max_in_flight=slots) for slots in (1, 2, 3)] == [[1], [2], [3]]
 
 
-async def test_nobody_is_admitted_above_their_cap(world: World) -> None:
-    await ask_in_turn(world, (MIRA, 4), (OTTO, 1))
-    await world.admit(max_per_user=2)
-    assert await turns(world, range(1, 3)) == ["1-0", "1-1", "2-0"]
-    assert await world.admit(max_per_user=2) == []
-    image = await world.move(await world.image(1), State.SUBMITTING, State.RUNNING)
-    assert await world.admit(max_per_user=2) == []
-    await world.move(image, State.FAILED)
-    await world.admit(max_per_user=2)
-    assert await turns(world, range(1, 3)) == ["1-0", "1-1", "1-2", "2-0"]
+async def test_nobody_is_admitted_above_their_cap(harness: Harness) -> None:
+    await ask_in_turn(harness, (MIRA, 4), (OTTO, 1))
+    await harness.admit(max_per_user=2)
+    assert await turns(harness, range(1, 3)) == ["1-0", "1-1", "2-0"]
+    assert await harness.admit(max_per_user=2) == []
+    image = await harness.move(await harness.image(1), State.SUBMITTING, State.RUNNING)
+    assert await harness.admit(max_per_user=2) == []
+    await harness.move(image, State.FAILED)
+    await harness.admit(max_per_user=2)
+    assert await turns(harness, range(1, 3)) == ["1-0", "1-1", "1-2", "2-0"]
 
 
-async def test_a_card_that_discord_has_not_taken_gets_no_turn_and_takes_none(world: World) -> None:
-    await world.ask(1, count=3, answered=False)
-    world.clock.at_ms += 1
-    await world.ask(2, count=1)
-    assert await world.admit(max_in_flight=1) == [2]
-    await world.generations.confirm_card(1, 9001)
-    assert await world.admit(max_in_flight=1) == []
-    assert await world.admit(max_in_flight=9) == [1]
+async def test_a_request_without_a_confirmed_card_is_not_admitted_and_takes_no_slot(harness: Harness) -> None:
+    await harness.ask(1, count=3, answered=False)
+    harness.clock.at_ms += 1
+    await harness.ask(2, count=1)
+    assert await harness.admit(max_in_flight=1) == [2]
+    await harness.generations.confirm_card(1, 9001)
+    assert await harness.admit(max_in_flight=1) == []
+    assert await harness.admit(max_in_flight=9) == [1]
 
 
-async def test_a_turn_makes_image_and_generation_due_now(world: World) -> None:
-    await world.ask(1)
-    (claimed,) = await world.claim()
-    async with world.database.transaction() as tx:
+async def test_admission_makes_image_and_generation_due_now(harness: Harness) -> None:
+    await harness.ask(1)
+    (claimed,) = await harness.claim()
+    async with harness.database.transaction() as tx:
         await records.update_image(tx, claimed.images[0], fence=1, due_at_ms=NOON_MS + 99_000)
         await records.release_claim(tx, 1, 1)
-    assert await world.claim() == []
-    await world.admit()
-    (claimed,) = await world.claim()
+    assert await harness.claim() == []
+    await harness.admit()
+    (claimed,) = await harness.claim()
     assert (claimed.images[0].due_at_ms, claimed.images[0].admitted_at_ms) == (NOON_MS, NOON_MS)
 
 
-async def test_what_is_sent_back_to_the_line_keeps_its_turn(world: World) -> None:
-    await ask_in_turn(world, (MIRA, 1), (OTTO, 1))
-    await world.admit(max_in_flight=1)
-    await world.move(await world.image(1), State.SUBMITTING, State.REQUESTED)
-    assert await counts(world) == (1, 1)
-    assert await world.admit(max_in_flight=1) == []
+async def test_an_image_sent_back_to_the_line_stays_admitted(harness: Harness) -> None:
+    await ask_in_turn(harness, (MIRA, 1), (OTTO, 1))
+    await harness.admit(max_in_flight=1)
+    await harness.move(await harness.image(1), State.SUBMITTING, State.REQUESTED)
+    assert await counts(harness) == (1, 1)
+    assert await harness.admit(max_in_flight=1) == []
 
 
-async def test_processes_that_give_turns_at_once_never_give_too_many(world: World, database_address: str) -> None:
-    await ask_in_turn(world, *[(1000 + number, 3) for number in range(8)])
+async def test_processes_that_admit_at_once_never_admit_too_many(harness: Harness, database_address: str) -> None:
+    await ask_in_turn(harness, *[(1000 + number, 3) for number in range(8)])
     async with open_database(database_address, idle_seconds=0) as other:
-        worlds = [world, make_world(other)] * 4
+        worlds = [harness, make_harness(other)] * 4
         given = await asyncio.gather(*(each.admit(max_in_flight=10, max_per_user=2) for each in worlds))
-    assert await counts(world) == (14, 10)
-    assert len(await turns(world, range(1, 9))) == 10
+    assert await counts(harness) == (14, 10)
+    assert len(await turns(harness, range(1, 9))) == 10
     assert sum(map(len, given)) >= 8
 
 
 async def test_processes_that_ask_for_free_slots_at_once_never_take_too_many(
-    world: World, database_address: str
+    harness: Harness, database_address: str
 ) -> None:
-    await ask_in_turn(world, *[(1000 + number, 1) for number in range(8)])
-    await world.admit()
-    await world.move(await world.image(1), State.SUBMITTING, State.RUNNING)
+    await ask_in_turn(harness, *[(1000 + number, 1) for number in range(8)])
+    await harness.admit()
+    await harness.move(await harness.image(1), State.SUBMITTING, State.RUNNING)
 
     async def submit(database: Database, generation_id: int) -> bool:
-        image = await world.image(generation_id)
+        image = await harness.image(generation_id)
         async with database.transaction() as tx:
             if not await records.has_free_slot(tx, 4):
                 return False
@@ -132,37 +132,37 @@ async def test_processes_that_ask_for_free_slots_at_once_never_take_too_many(
             return True
 
     async with open_database(database_address, idle_seconds=0) as other:
-        databases = [world.database, other] * 4
+        databases = [harness.database, other] * 4
         taken = await asyncio.gather(*(submit(databases[number], number) for number in range(2, 8)))
     assert sum(taken) == 3, "one of the four runs already"
-    async with world.database.transaction() as tx:
+    async with harness.database.transaction() as tx:
         assert await records.running_count(tx) == 1
         assert await records.has_free_slot(tx, 5)
 
 
-async def test_places_in_line_follow_the_order_of_admission(world: World) -> None:
-    await ask_in_turn(world, (MIRA, 4), (MIRA, 1), (OTTO, 2), (YUKI, 1))
-    assert [await place(world, number) for number in (1, 2, 3, 4)] == [(1, 1, 0), (8, 5, 0), (2, 1, 0), (3, 1, 0)]
-    await world.admit(max_in_flight=3)
+async def test_a_place_in_line_follows_the_order_of_admission(harness: Harness) -> None:
+    await ask_in_turn(harness, (MIRA, 4), (MIRA, 1), (OTTO, 2), (YUKI, 1))
+    assert [await place(harness, number) for number in (1, 2, 3, 4)] == [(1, 1, 0), (8, 5, 0), (2, 1, 0), (3, 1, 0)]
+    await harness.admit(max_in_flight=3)
     # made: 1-0, 3-0, 4-0; then 1-1, 3-1, 1-2, and past Mira's cap of three 1-3 and 2-0
-    assert [await place(world, number) for number in (1, 2, 3, 4)] == [(1, 1, 1), (5, 4, 1), (2, 1, 1), None]
-    await world.generations.cancel(1, user_id=MIRA, may_manage=False)
-    assert await place(world, 2) == (1, 1, 0)
+    assert [await place(harness, number) for number in (1, 2, 3, 4)] == [(1, 1, 1), (5, 4, 1), (2, 1, 1), None]
+    await harness.generations.cancel(1, user_id=MIRA, may_manage=False)
+    assert await place(harness, 2) == (1, 1, 0)
 
 
-async def test_a_place_says_when_only_ones_own_images_are_in_the_way(world: World) -> None:
-    await ask_in_turn(world, (MIRA, 3), (MIRA, 2))
-    await world.admit()
-    assert await line_of(world, 2) == Line(1, own_running=3, own_cap=3, own_position=1, about_seconds=None)
-    line = await line_of(world, 2)
+async def test_a_place_says_when_only_own_images_are_ahead(harness: Harness) -> None:
+    await ask_in_turn(harness, (MIRA, 3), (MIRA, 2))
+    await harness.admit()
+    assert await line_of(harness, 2) == Line(1, own_running=3, own_cap=3, own_position=1, about_seconds=None)
+    line = await line_of(harness, 2)
     assert line is not None
     assert line.waits_for_own
 
 
-async def test_a_request_has_a_place_in_line_before_discord_has_the_card(world: World) -> None:
-    await world.ask(1)
-    await world.ask(2, OTTO, answered=False)
-    assert await place(world, 2) == (2, 1, 0)
+async def test_a_request_has_a_place_in_line_before_discord_has_the_card(harness: Harness) -> None:
+    await harness.ask(1)
+    await harness.ask(2, OTTO, answered=False)
+    assert await place(harness, 2) == (2, 1, 0)
 
 
 @given(

@@ -27,58 +27,58 @@ from people.tables import departures
 from qwen.models import OutputFormat, Size
 from store.database import Database
 from store.tables import metadata
+from tests.contract.harness import DAY_MS, MIRA, OTTO, Harness, make_harness
 from tests.contract.test_history import make
-from tests.contract.world import DAY_MS, MIRA, OTTO, World, make_world
 
 
-def privacy_of(world: World, *, days: int = 0) -> Privacy:
-    return Privacy(world.database, world.ledger, world.clock, random.Random(5), retention_days=days)
+def privacy_of(harness: Harness, *, days: int = 0) -> Privacy:
+    return Privacy(harness.database, harness.ledger, harness.clock, random.Random(5), retention_days=days)
 
 
 @pytest.fixture
-def privacy(world: World) -> Privacy:
-    return privacy_of(world)
+def privacy(harness: Harness) -> Privacy:
+    return privacy_of(harness)
 
 
-async def rows(world: World, table: Any) -> list[dict[str, Any]]:
-    async with world.database.transaction() as tx:
+async def rows(harness: Harness, table: Any) -> list[dict[str, Any]]:
+    async with harness.database.transaction() as tx:
         return [dict(row) for row in (await tx.execute(select(table))).mappings()]
 
 
-async def everything(world: World) -> str:
+async def everything(harness: Harness) -> str:
     """The whole database as text."""
-    return str([await rows(world, table) for table in metadata.sorted_tables])
+    return str([await rows(harness, table) for table in metadata.sorted_tables])
 
 
-async def assert_sound(world: World) -> None:
-    async with world.database.transaction() as tx:
-        assert await world.ledger.audit(tx) == []
-    assert all(row["available"] >= 0 and row["held"] >= 0 for row in await rows(world, accounts))
+async def assert_sound(harness: Harness) -> None:
+    async with harness.database.transaction() as tx:
+        assert await harness.ledger.audit(tx) == []
+    assert all(row["available"] >= 0 and row["held"] >= 0 for row in await rows(harness, accounts))
 
 
 # ---- preferences ---------------------------------------------------------------------------------------------------
 
 
-async def test_who_set_nothing_has_what_everybody_has(world: World) -> None:
-    assert await People(world.database).defaults_for(MIRA) == Preferences()
-    assert await rows(world, accounts) == []
+async def test_a_person_without_preferences_has_the_defaults(harness: Harness) -> None:
+    assert await People(harness.database).defaults_for(MIRA) == Preferences()
+    assert await rows(harness, accounts) == []
 
 
-async def test_what_is_set_stays_and_changes_nothing_else(world: World) -> None:
-    people = People(world.database)
+async def test_a_preference_is_stored_and_changes_no_other(harness: Harness) -> None:
+    people = People(harness.database)
     await people.change(MIRA, size=Size.PORTRAIT, private=True)
     await people.change(MIRA, ping=Ping.NEVER, language=Language.ENGLISH)
     expected = Preferences(Size.PORTRAIT, OutputFormat.JPEG, True, Ping.NEVER, Language.ENGLISH)
-    assert await People(world.database).defaults_for(MIRA) == expected
+    assert await People(harness.database).defaults_for(MIRA) == expected
     assert await people.defaults_for(OTTO) == Preferences()
     assert (await people.change(MIRA, language=None)).language is None
 
 
-async def test_a_value_that_only_a_newer_bot_knows_is_no_fault(world: World) -> None:
-    await People(world.database).change(MIRA, size=Size.PORTRAIT)
-    async with world.database.transaction() as tx:
+async def test_a_stored_value_of_a_newer_version_is_ignored(harness: Harness) -> None:
+    await People(harness.database).change(MIRA, size=Size.PORTRAIT)
+    async with harness.database.transaction() as tx:
         await tx.execute(text("UPDATE preferences SET size = '4096*4096', ping = 'sometimes', language = 'de'"))
-    assert await People(world.database).defaults_for(MIRA) == Preferences(language=Language.ENGLISH)
+    assert await People(harness.database).defaults_for(MIRA) == Preferences(language=Language.ENGLISH)
 
 
 @pytest.mark.parametrize(
@@ -93,12 +93,12 @@ async def test_a_value_that_only_a_newer_bot_knows_is_no_fault(world: World) -> 
         ("language", "discord", {"language": None}),
     ],
 )
-def test_a_pick_is_read(name: str, value: str, change: PreferenceChanges) -> None:
+def test_a_selected_value_is_parsed(name: str, value: str, change: PreferenceChanges) -> None:
     assert parse_change(name, value) == change
 
 
 @pytest.mark.parametrize("pick", [("size", "1*1"), ("format", ""), ("private", "1"), ("ping", "x"), ("colour", "red")])
-def test_what_is_not_on_offer_is_refused(pick: tuple[str, str]) -> None:
+def test_a_value_that_is_not_offered_is_refused(pick: tuple[str, str]) -> None:
     with pytest.raises(ValueError):
         parse_change(*pick)
 
@@ -106,38 +106,38 @@ def test_what_is_not_on_offer_is_refused(pick: tuple[str, str]) -> None:
 # ---- show and export -----------------------------------------------------------------------------------------------
 
 
-async def test_holdings_are_counted_without_creating_an_account(world: World, privacy: Privacy) -> None:
+async def test_holdings_are_counted_without_creating_an_account(harness: Harness, privacy: Privacy) -> None:
     nothing = await privacy.holdings(OTTO)
     assert (nothing.tally.generations, nothing.entries, nothing.preferences) == (0, 0, None)
-    assert await rows(world, accounts) == []
-    await make(world, 1, count=2)
-    await make(world, 2, OTTO)
+    assert await rows(harness, accounts) == []
+    await make(harness, 1, count=2)
+    await make(harness, 2, OTTO)
     held = await privacy.holdings(MIRA)
     assert (held.tally.generations, held.tally.images, held.tally.purged, held.entries) == (1, 2, 0, 5)
-    await world.ask(3)
-    await world.generations.cancel(3, user_id=MIRA, may_manage=False)
+    await harness.ask(3)
+    await harness.generations.cancel(3, user_id=MIRA, may_manage=False)
     assert (await privacy.holdings(MIRA)).tally == Tally(2, 0, 2), "what was cancelled was not made"
 
 
 async def test_an_export_is_in_the_order_of_time_and_tells_which_cards_were_removed(
-    world: World, privacy: Privacy
+    harness: Harness, privacy: Privacy
 ) -> None:
     for generation_id, user_id in ((5, MIRA), (3, MIRA), (4, OTTO)):
-        await make(world, generation_id, user_id)
+        await make(harness, generation_id, user_id)
     for generation_id in (5, 4):
-        await world.generations.removed(generation_id)
+        await harness.generations.removed(generation_id)
     collected = await privacy.collect(MIRA)
     assert [(row["id"], row["card_removed_at_ms"]) for row in collected.generations] == [
-        *((3, None), (5, world.clock.at_ms)),
+        *((3, None), (5, harness.clock.at_ms)),
     ]
-    async with world.database.transaction() as tx:
+    async with harness.database.transaction() as tx:
         assert [row["id"] for row in await personal_data.full_rows(tx, MIRA, above=-1, limit=1)] == [3]
 
 
-async def test_an_export_has_every_column_but_credentials_and_leases(world: World, privacy: Privacy) -> None:
-    await make(world, 1, prompt="mine “ünï” 🦊", count=2)
-    await make(world, 2, OTTO, prompt="not mine")
-    await People(world.database).change(MIRA, private=True)
+async def test_an_export_has_every_column_but_credentials_and_leases(harness: Harness, privacy: Privacy) -> None:
+    await make(harness, 1, prompt="mine “ünï” 🦊", count=2)
+    await make(harness, 2, OTTO, prompt="not mine")
+    await People(harness.database).change(MIRA, private=True)
     (file,) = build_export(MIRA, await privacy.collect(MIRA), exported_at_ms=1, max_bytes=10**6)
     content = json.loads(file.data)
     assert file.name == "qwen-imagine.json"
@@ -151,7 +151,7 @@ async def test_an_export_has_every_column_but_credentials_and_leases(world: Worl
     assert "token of" not in file.data.decode() and "not mine" not in file.data.decode()
 
 
-async def test_somebody_unknown_gets_an_empty_export(privacy: Privacy) -> None:
+async def test_an_unknown_person_gets_an_empty_export(privacy: Privacy) -> None:
     (file,) = build_export(OTTO, await privacy.collect(OTTO), exported_at_ms=1, max_bytes=10**6)
     content = json.loads(file.data)
     assert (content["settings"], content["account"], content["generations"], content["ledger"]) == (None, None, [], [])
@@ -160,261 +160,261 @@ async def test_somebody_unknown_gets_an_empty_export(privacy: Privacy) -> None:
 # ---- delete --------------------------------------------------------------------------------------------------------
 
 
-async def test_after_an_erasure_nothing_leads_to_the_person_but_two_numbers(world: World, privacy: Privacy) -> None:
+async def test_after_an_erasure_only_two_numbers_are_kept_of_the_person(harness: Harness, privacy: Privacy) -> None:
     mira = 111_222_333_444_555
-    await make(world, 71_717_171, mira, prompt="a secret garden", count=2)
-    await make(world, 2, OTTO)
-    await People(world.database).change(mira, private=True)
-    async with world.database.transaction() as tx:
-        await world.ledger.grant(tx, mira, 3, "birthday", "for Mira", world.clock.at_ms)
-    before = await world.numbers(mira)
+    await make(harness, 71_717_171, mira, prompt="a secret garden", count=2)
+    await make(harness, 2, OTTO)
+    await People(harness.database).change(mira, private=True)
+    async with harness.database.transaction() as tx:
+        await harness.ledger.grant(tx, mira, 3, "birthday", "for Mira", harness.clock.at_ms)
+    before = await harness.numbers(mira)
     erased = await privacy.erase(mira)
     assert (erased.generations, erased.kept_credits) == (1, 43)
-    assert await world.numbers(mira) == before == (43, 0)
-    kept = await everything(world)
+    assert await harness.numbers(mira) == before == (43, 0)
+    kept = await everything(harness)
     for trace in ("secret garden", "71717171", "for Mira", "refill:111222333444555"):
         assert trace not in kept
-    own = [row for row in await rows(world, entries) if row["user_id"] == mira]
+    own = [row for row in await rows(harness, entries) if row["user_id"] == mira]
     assert [(row["kind"], row["available_delta"], row["reason"]) for row in own] == [("grant", 43, "kept")]
     assert kept.count(str(mira)) == 3  # the account, that one entry, and the note when both may go
     assert (await privacy.holdings(OTTO)).tally.generations == 1
-    await assert_sound(world)
+    await assert_sound(harness)
 
 
-async def test_an_erasure_reaches_every_table_that_knows_a_generation(world: World, privacy: Privacy) -> None:
+async def test_an_erasure_covers_every_table_with_a_generation_id(harness: Harness, privacy: Privacy) -> None:
     """Also those that come later: a table that is not reached would keep its row, or refuse the erasure."""
-    await make(world, 1)
+    await make(harness, 1)
     known = [table for table in metadata.sorted_tables if "generation_id" in table.c]
     assert {table.name for table in known} >= {"images", "callbacks", "removed_cards", "pings"}
-    async with world.database.transaction() as tx:
+    async with harness.database.transaction() as tx:
         for table in (table for table in known if table is not images):
             row = {column.name: 1 for column in table.c if not column.nullable}
             row |= {"position": 0, "token_hash": "hash"} if "token_hash" in table.c else {}
             await tx.execute(table.insert().values(row))
-    assert all([await rows(world, table) for table in known])
+    assert all([await rows(harness, table) for table in known])
     await privacy.erase(MIRA)
-    assert [await rows(world, table) for table in [*known, generations]] == [[]] * (len(known) + 1)
+    assert [await rows(harness, table) for table in [*known, generations]] == [[]] * (len(known) + 1)
 
 
-def test_whoever_adds_a_table_about_people_decides_what_leaving_does_to_it() -> None:
+def test_every_table_about_people_is_listed_with_its_erasure() -> None:
     """A new one here belongs into show, export and erasure too, or into docs/decisions/0012-leaving.md."""
     about_people = {table.name for table in metadata.sorted_tables if "user_id" in table.c}
     ledger = {"accounts", "refills", "entries"}
     assert about_people == ledger | {"generations", "images", "preferences", "departures"}
 
 
-async def test_the_ledger_keeps_its_sums_without_the_person(world: World, privacy: Privacy) -> None:
-    await make(world, 1, count=3)
-    before = await rows(world, entries)
-    total = sum(row["available"] for row in await rows(world, accounts))
+async def test_an_erasure_keeps_the_sums_of_the_ledger(harness: Harness, privacy: Privacy) -> None:
+    await make(harness, 1, count=3)
+    before = await rows(harness, entries)
+    total = sum(row["available"] for row in await rows(harness, accounts))
     await privacy.erase(MIRA)
-    after = [row for row in await rows(world, entries) if row["user_id"] < 0 and row["reason"] != "kept"]
+    after = [row for row in await rows(harness, entries) if row["user_id"] < 0 and row["reason"] != "kept"]
     numbers = ("number", "kind", "available_delta", "held_delta")
     assert [[row[key] for key in numbers] for row in after] == [[row[key] for key in numbers] for row in before]
     assert all(row["created_at_ms"] % DAY_MS == 0 for row in after)
-    assert sum(row["available"] for row in await rows(world, accounts)) == total
+    assert sum(row["available"] for row in await rows(harness, accounts)) == total
     held = [row["image_id"] for row in after if row["kind"] == "hold"]
     assert sorted(held) == sorted(row["image_id"] for row in after if row["kind"] == "settle") and len(set(held)) == 3
 
 
-async def test_leaving_brings_no_credits_however_often(world: World, privacy: Privacy) -> None:
+async def test_repeated_erasures_give_no_credits(harness: Harness, privacy: Privacy) -> None:
     for number in range(1, 11):
-        await make(world, number)
+        await make(harness, number)
         await privacy.erase(MIRA)
-    assert await world.numbers() == (0, 0)
+    assert await harness.numbers() == (0, 0)
     with pytest.raises(InsufficientCredits):
-        await world.ask(99)
+        await harness.ask(99)
     await privacy.erase(MIRA)
     await privacy.run_maintenance()
-    assert await world.numbers() == (0, 0)
-    await assert_sound(world)
+    assert await harness.numbers() == (0, 0)
+    await assert_sound(harness)
 
 
-async def test_the_requests_of_a_minute_are_not_forgotten_by_leaving(database: Database) -> None:
-    world = make_world(database, requests_per_minute=1)
-    await make(world, 1)
-    world.clock.at_ms += 30_000
-    await privacy_of(world).erase(MIRA)
+async def test_an_erasure_does_not_reset_the_request_limit(database: Database) -> None:
+    harness = make_harness(database, requests_per_minute=1)
+    await make(harness, 1)
+    harness.clock.at_ms += 30_000
+    await privacy_of(harness).erase(MIRA)
     with pytest.raises(TooManyRequests) as refused:
-        await world.ask(2)
-    assert refused.value.next_at_ms == world.clock.at_ms + 60_000
-    world.clock.at_ms += 60_000
-    await world.ask(2)
+        await harness.ask(2)
+    assert refused.value.next_at_ms == harness.clock.at_ms + 60_000
+    harness.clock.at_ms += 60_000
+    await harness.ask(2)
 
 
-async def test_a_present_is_not_given_twice_by_leaving(world: World, privacy: Privacy) -> None:
-    async with world.database.transaction() as tx:
-        assert await world.ledger.grant(tx, MIRA, 100, "purchase:7", "purchase", world.clock.at_ms)
+async def test_an_erasure_does_not_allow_a_second_present(harness: Harness, privacy: Privacy) -> None:
+    async with harness.database.transaction() as tx:
+        assert await harness.ledger.grant(tx, MIRA, 100, "purchase:7", "purchase", harness.clock.at_ms)
     await privacy.erase(MIRA)
-    async with world.database.transaction() as tx:
-        assert not await world.ledger.grant(tx, MIRA, 100, "purchase:7", "purchase", world.clock.at_ms)
-    assert await world.numbers() == (150, 0)
+    async with harness.database.transaction() as tx:
+        assert not await harness.ledger.grant(tx, MIRA, 100, "purchase:7", "purchase", harness.clock.at_ms)
+    assert await harness.numbers() == (150, 0)
 
 
-async def test_the_two_numbers_go_when_credits_are_given_anew(world: World, privacy: Privacy) -> None:
-    await make(world, 1)
+async def test_the_two_numbers_are_deleted_after_the_period(harness: Harness, privacy: Privacy) -> None:
+    await make(harness, 1)
     erased = await privacy.erase(MIRA)
     await privacy.run_maintenance()
-    assert await rows(world, departures) == [{"user_id": MIRA, "due_at_ms": erased.forgotten_at_ms}]
-    world.clock.at_ms += DAY_MS
+    assert await rows(harness, departures) == [{"user_id": MIRA, "due_at_ms": erased.forgotten_at_ms}]
+    harness.clock.at_ms += DAY_MS
     await privacy.run_maintenance()
-    assert await rows(world, departures) == []
-    assert [row["user_id"] for row in await rows(world, accounts) if row["user_id"] > 0] == []
-    assert f"{MIRA}" not in str(await rows(world, entries))
-    await assert_sound(world)
-    assert await world.numbers() == (50, 0)  # what a refill would have given
+    assert await rows(harness, departures) == []
+    assert [row["user_id"] for row in await rows(harness, accounts) if row["user_id"] > 0] == []
+    assert f"{MIRA}" not in str(await rows(harness, entries))
+    await assert_sound(harness)
+    assert await harness.numbers() == (50, 0)  # what a refill would have given
 
 
-async def test_more_than_everybody_gets_stays_until_it_is_spent(world: World, privacy: Privacy) -> None:
-    async with world.database.transaction() as tx:
-        await world.ledger.grant(tx, MIRA, 100, "present", "", world.clock.at_ms)
+async def test_a_balance_above_the_allowance_is_kept_after_an_erasure_until_spent(
+    harness: Harness, privacy: Privacy
+) -> None:
+    async with harness.database.transaction() as tx:
+        await harness.ledger.grant(tx, MIRA, 100, "present", "", harness.clock.at_ms)
     await privacy.erase(MIRA)
     for _ in range(3):
-        world.clock.at_ms += DAY_MS
+        harness.clock.at_ms += DAY_MS
         await privacy.run_maintenance()
-    assert await world.numbers() == (150, 0)
-    assert len(await rows(world, departures)) == 1
+    assert await harness.numbers() == (150, 0)
+    assert len(await rows(harness, departures)) == 1
 
 
-async def test_a_single_credit_more_than_everybody_gets_stays_too(world: World, privacy: Privacy) -> None:
-    async with world.database.transaction() as tx:
-        await world.ledger.grant(tx, MIRA, 1, "present", "", world.clock.at_ms)
+async def test_one_credit_above_the_allowance_is_kept_after_an_erasure(harness: Harness, privacy: Privacy) -> None:
+    async with harness.database.transaction() as tx:
+        await harness.ledger.grant(tx, MIRA, 1, "present", "", harness.clock.at_ms)
     await privacy.erase(MIRA)
-    world.clock.at_ms += DAY_MS
+    harness.clock.at_ms += DAY_MS
     await privacy.run_maintenance()
-    assert await world.numbers() == (51, 0)
+    assert await harness.numbers() == (51, 0)
 
 
-async def test_whoever_is_given_something_after_leaving_is_a_person_again(world: World, privacy: Privacy) -> None:
-    await make(world, 1)
+async def test_a_grant_after_an_erasure_opens_an_account_again(harness: Harness, privacy: Privacy) -> None:
+    await make(harness, 1)
     await privacy.erase(MIRA)
-    async with world.database.transaction() as tx:
-        await world.ledger.grant(tx, MIRA, 3, "present", "thanks", world.clock.at_ms)
-    world.clock.at_ms += DAY_MS
+    async with harness.database.transaction() as tx:
+        await harness.ledger.grant(tx, MIRA, 3, "present", "thanks", harness.clock.at_ms)
+    harness.clock.at_ms += DAY_MS
     await privacy.run_maintenance()
-    assert await rows(world, departures) == []
-    assert "grant:present" in [row["id"] for row in await rows(world, entries) if row["user_id"] == MIRA]
-    await assert_sound(world)
+    assert await rows(harness, departures) == []
+    assert "grant:present" in [row["id"] for row in await rows(harness, entries) if row["user_id"] == MIRA]
+    await assert_sound(harness)
 
 
-async def test_an_account_with_credits_held_is_not_taken_from_its_person(world: World) -> None:
-    await world.ask(1)
-    before = await rows(world, accounts), await rows(world, entries)
-    async with world.database.transaction() as tx:
+async def test_an_account_with_held_credits_is_not_erased(harness: Harness) -> None:
+    await harness.ask(1)
+    before = await rows(harness, accounts), await rows(harness, entries)
+    async with harness.database.transaction() as tx:
         nobody = Nobody(-5, "somebody else's name")
-        assert await leave(tx, world.ledger, MIRA, nobody, world.clock.at_ms) is None
-    assert (await rows(world, accounts), await rows(world, entries)) == before
+        assert await leave(tx, harness.ledger, MIRA, nobody, harness.clock.at_ms) is None
+    assert (await rows(harness, accounts), await rows(harness, entries)) == before
 
 
-async def test_who_comes_back_is_a_person_again(world: World, privacy: Privacy) -> None:
-    await make(world, 1)
+async def test_a_request_after_an_erasure_opens_an_account_again(harness: Harness, privacy: Privacy) -> None:
+    await make(harness, 1)
     await privacy.erase(MIRA)
-    await make(world, 2)
-    world.clock.at_ms += DAY_MS
+    await make(harness, 2)
+    harness.clock.at_ms += DAY_MS
     await privacy.run_maintenance()
-    assert await rows(world, departures) == []
+    assert await rows(harness, departures) == []
     assert (await privacy.holdings(MIRA)).tally.generations == 1
-    assert await world.numbers() == (50, 0)
-    await assert_sound(world)
+    assert await harness.numbers() == (50, 0)
+    await assert_sound(harness)
 
 
-async def test_nothing_is_erased_while_an_image_is_under_way(world: World, privacy: Privacy) -> None:
-    await make(world, 1)
-    await world.ask(2, count=2)
+async def test_nothing_is_erased_while_an_image_is_in_progress(harness: Harness, privacy: Privacy) -> None:
+    await make(harness, 1)
+    await harness.ask(2, count=2)
     with pytest.raises(StillAtWork) as refused:
         await privacy.erase(MIRA)
     assert refused.value.images == 2
     assert (await privacy.holdings(MIRA)).tally.generations == 2
-    await world.generations.cancel(2, user_id=MIRA, may_manage=False)
+    await harness.generations.cancel(2, user_id=MIRA, may_manage=False)
     with pytest.raises(StillAtWork):  # its card does not say so yet
         await privacy.erase(MIRA)
 
 
-async def test_a_request_that_comes_at_the_same_moment_is_kept_whole_or_comes_after(
-    world: World, privacy: Privacy
-) -> None:
-    await make(world, 1)
+async def test_a_request_during_an_erasure_is_kept_whole_or_comes_after_it(harness: Harness, privacy: Privacy) -> None:
+    await make(harness, 1)
     spent = 5
     for number in range(10, 18):
         left, asked = await asyncio.gather(
-            privacy.erase(MIRA), world.ask(number, answered=False), return_exceptions=True
+            privacy.erase(MIRA), harness.ask(number, answered=False), return_exceptions=True
         )
         assert not isinstance(asked, BaseException), asked
         assert left is None or not isinstance(left, BaseException) or isinstance(left, StillAtWork)
-        assert await world.numbers() == (50 - spent - 5, 5)
-        assert [image["state"] for image in await rows(world, images) if image["generation_id"] == number] == [
+        assert await harness.numbers() == (50 - spent - 5, 5)
+        assert [image["state"] for image in await rows(harness, images) if image["generation_id"] == number] == [
             "requested"
         ]
-        await world.generations.abandon(number)
-        await assert_sound(world)
-    assert await world.numbers() == (45, 0)
+        await harness.generations.abandon(number)
+        await assert_sound(harness)
+    assert await harness.numbers() == (45, 0)
 
 
-async def test_a_late_worker_finds_nothing_to_write(world: World, privacy: Privacy) -> None:
-    made = await make(world, 1)
+async def test_a_late_write_of_the_worker_after_an_erasure_changes_nothing(harness: Harness, privacy: Privacy) -> None:
+    made = await make(harness, 1)
     await privacy.erase(MIRA)
     with pytest.raises(LostClaim):
-        async with world.database.transaction() as tx:
+        async with harness.database.transaction() as tx:
             await records.update_image(tx, made.images[0], fence=made.fence, image_url="https://cdn/late.png")
-    assert await rows(world, images) == []
+    assert await rows(harness, images) == []
 
 
-async def test_somebody_unknown_leaves_no_trace_by_leaving(world: World, privacy: Privacy) -> None:
+async def test_erasing_an_unknown_person_writes_no_rows(harness: Harness, privacy: Privacy) -> None:
     erased = await privacy.erase(OTTO)
     assert (erased.generations, erased.kept_credits) == (0, 0)
-    assert await rows(world, accounts) == [] and await rows(world, departures) == []
+    assert await rows(harness, accounts) == [] and await rows(harness, departures) == []
 
 
 # ---- retention -----------------------------------------------------------------------------------------------------
 
 
-def born(world: World, days_ago: int, number: int = 0) -> int:
+def born(harness: Harness, days_ago: int, number: int = 0) -> int:
     """An interaction's id of so many days ago."""
-    return snowflake_at(world.clock.at_ms - days_ago * DAY_MS) + number
+    return snowflake_at(harness.clock.at_ms - days_ago * DAY_MS) + number
 
 
-async def test_words_go_after_their_time_and_numbers_stay(world: World) -> None:
-    old, young = born(world, 31), born(world, 29)
-    await make(world, old, prompt="an old secret")
-    await make(world, young, prompt="a young secret")
-    async with world.database.transaction() as tx:
+async def test_a_purge_deletes_words_and_keeps_numbers(harness: Harness) -> None:
+    old, young = born(harness, 31), born(harness, 29)
+    await make(harness, old, prompt="an old secret")
+    await make(harness, young, prompt="a young secret")
+    async with harness.database.transaction() as tx:
         for generation_id in (old, young):
             made = await records.load(tx, generation_id)
             assert made is not None
             (image,) = made.images
             await records.update_image(tx, image, fence=None, file_name="a-secret-5.png", ending_detail="a secret")
             await records.expect_callback(tx, image, f"hash of {generation_id}")
-    privacy = privacy_of(world, days=30)
+    privacy = privacy_of(harness, days=30)
     await privacy.run_maintenance()
-    purged, kept = await world.load(old), await world.load(young)
+    purged, kept = await harness.load(old), await harness.load(young)
     assert (purged.images[0].file_name, purged.images[0].task_id, purged.images[0].ending_detail) == (None, None, None)
     assert purged.origin.locale == "" and kept.images[0].file_name == "a-secret-5.png"
-    assert [row["token_hash"] for row in await rows(world, callbacks)] == [f"hash of {young}"]
+    assert [row["token_hash"] for row in await rows(harness, callbacks)] == [f"hash of {young}"]
     assert (purged.request.prompt, purged.origin.token, purged.images[0].image_url) == ("", "", None)
     assert (purged.request.seed, purged.images[0].consumed_credits, purged.images[0].state.value) == (5, 5, "delivered")
     assert kept.request.prompt == "a young secret" and kept.images[0].image_url
     tally = (await privacy.holdings(MIRA)).tally
     assert (tally.generations, tally.purged, tally.images) == (1, 1, 2)
-    assert "an old secret" not in await everything(world)
+    assert "an old secret" not in await everything(harness)
 
 
-async def test_without_a_number_of_days_nothing_goes(world: World, privacy: Privacy) -> None:
-    await make(world, born(world, 3000), prompt="an old secret")
+async def test_without_retention_days_nothing_is_purged(harness: Harness, privacy: Privacy) -> None:
+    await make(harness, born(harness, 3000), prompt="an old secret")
     await privacy.run_maintenance()
-    assert "an old secret" in await everything(world)
+    assert "an old secret" in await everything(harness)
 
 
-async def test_what_is_not_at_rest_waits_and_is_not_forgotten_later(world: World) -> None:
-    busy, quiet = born(world, 40), born(world, 39)
-    await world.ask(busy)
-    await make(world, quiet)
-    privacy = privacy_of(world, days=30)
+async def test_an_unfinished_generation_is_purged_later(harness: Harness) -> None:
+    busy, quiet = born(harness, 40), born(harness, 39)
+    await harness.ask(busy)
+    await make(harness, quiet)
+    privacy = privacy_of(harness, days=30)
     await privacy.run_maintenance()
-    assert [(await world.load(one)).request.prompt for one in (busy, quiet)] == ["a lighthouse", ""]
-    await world.generations.cancel(busy, user_id=MIRA, may_manage=False)
-    world.clock.at_ms += 60_000
-    (claimed,) = await world.claim()
-    async with world.database.transaction() as tx:
+    assert [(await harness.load(one)).request.prompt for one in (busy, quiet)] == ["a lighthouse", ""]
+    await harness.generations.cancel(busy, user_id=MIRA, may_manage=False)
+    harness.clock.at_ms += 60_000
+    (claimed,) = await harness.claim()
+    async with harness.database.transaction() as tx:
         await tx.execute(
             text(
                 "UPDATE generations SET published_revision = revision, due_at_ms = NULL, lease_holder = NULL, "
@@ -422,17 +422,17 @@ async def test_what_is_not_at_rest_waits_and_is_not_forgotten_later(world: World
             )
         )
     await privacy.run_maintenance()
-    assert (await world.load(claimed.id)).request.prompt == ""
+    assert (await harness.load(claimed.id)).request.prompt == ""
 
 
-async def test_a_long_past_is_purged_batch_by_batch(world: World) -> None:
+async def test_many_old_generations_are_purged_in_batches(harness: Harness) -> None:
     for number in range(5):
-        await make(world, born(world, 50, number))
+        await make(harness, born(harness, 50, number))
     seen = 0
     go_on: int | None = 0
     while go_on is not None:
-        async with world.database.transaction() as tx:
-            go_on = await personal_data.purge(tx, from_id=go_on, before_ms=world.clock.at_ms - DAY_MS, limit=2)
+        async with harness.database.transaction() as tx:
+            go_on = await personal_data.purge(tx, from_id=go_on, before_ms=harness.clock.at_ms - DAY_MS, limit=2)
         seen += 1
     assert seen == 4
-    assert {row["prompt"] for row in await rows(world, generations)} == {""}
+    assert {row["prompt"] for row in await rows(harness, generations)} == {""}

@@ -21,7 +21,7 @@ from credits.ledger import Ledger
 from credits.model import Balance
 from credits.tables import refills
 from store.database import Database, open_database
-from tests.contract.world import DAY_MS, MIRA, NOON_MS, OTTO, daily
+from tests.contract.harness import DAY_MS, MIRA, NOON_MS, OTTO, daily
 from tests.databases import DatabaseMaker
 
 TOMORROW_MS = NOON_MS + DAY_MS
@@ -29,7 +29,7 @@ ALLOWANCE = 50
 
 
 @dataclass
-class Books:
+class Account:
     """One person's account, and what each of its images will turn out to cost."""
 
     database: Database
@@ -61,158 +61,158 @@ class Books:
 
 
 @pytest.fixture
-def books(database: Database) -> Books:
-    return Books(database)
+def account(database: Database) -> Account:
+    return Account(database)
 
 
-async def test_a_new_period_fills_up_and_does_not_add_up(books: Books) -> None:
-    await books.hold("1-0", NOON_MS, 20)
-    await books.settle("1-0", NOON_MS)
-    assert await books.numbers(NOON_MS + DAY_MS // 2 - 1) == (30, 0)
-    assert await books.numbers(NOON_MS + DAY_MS // 2) == (50, 0)
-    assert await books.numbers(NOON_MS + 40 * DAY_MS) == (50, 0)
+async def test_a_new_period_fills_the_balance_up_to_the_allowance(account: Account) -> None:
+    await account.hold("1-0", NOON_MS, 20)
+    await account.settle("1-0", NOON_MS)
+    assert await account.numbers(NOON_MS + DAY_MS // 2 - 1) == (30, 0)
+    assert await account.numbers(NOON_MS + DAY_MS // 2) == (50, 0)
+    assert await account.numbers(NOON_MS + 40 * DAY_MS) == (50, 0)
 
 
-async def test_a_hold_that_is_settled_after_the_refill_is_made_good(books: Books) -> None:
-    await books.hold("1-0", NOON_MS)
-    assert await books.numbers(TOMORROW_MS) == (45, 5)
-    await books.settle("1-0", TOMORROW_MS)
-    await books.settle("1-0", TOMORROW_MS)
-    assert await books.numbers(TOMORROW_MS) == (50, 0)
+async def test_a_hold_that_is_settled_after_the_refill_is_made_good(account: Account) -> None:
+    await account.hold("1-0", NOON_MS)
+    assert await account.numbers(TOMORROW_MS) == (45, 5)
+    await account.settle("1-0", TOMORROW_MS)
+    await account.settle("1-0", TOMORROW_MS)
+    assert await account.numbers(TOMORROW_MS) == (50, 0)
     first, today = (NOON_MS - DAY_MS // 2 + days * DAY_MS for days in (0, 1))
-    assert await books.grants() == [f"grant:refill:{MIRA}:{first}", f"grant:refill:{MIRA}:{today}:1-0"]
+    assert await account.grants() == [f"grant:refill:{MIRA}:{first}", f"grant:refill:{MIRA}:{today}:1-0"]
 
 
-async def test_a_hold_that_is_released_after_the_refill_gives_nothing_extra(books: Books) -> None:
-    await books.hold("1-0", NOON_MS)
-    await books.balance(TOMORROW_MS)
-    await books.release("1-0", TOMORROW_MS)
-    assert await books.numbers(TOMORROW_MS) == (50, 0)
+async def test_a_hold_that_is_released_after_the_refill_gives_nothing_extra(account: Account) -> None:
+    await account.hold("1-0", NOON_MS)
+    await account.balance(TOMORROW_MS)
+    await account.release("1-0", TOMORROW_MS)
+    assert await account.numbers(TOMORROW_MS) == (50, 0)
 
 
-async def test_a_hold_whose_end_is_the_first_poll_at_the_new_period_is_made_good_too(books: Books) -> None:
-    await books.hold("1-0", NOON_MS)
-    await books.settle("1-0", TOMORROW_MS, 3)
-    assert await books.numbers(TOMORROW_MS) == (50, 0)
+async def test_a_hold_whose_end_triggers_the_refill_is_made_good_too(account: Account) -> None:
+    await account.hold("1-0", NOON_MS)
+    await account.settle("1-0", TOMORROW_MS, 3)
+    assert await account.numbers(TOMORROW_MS) == (50, 0)
 
 
-async def test_a_hold_of_the_new_period_is_not_made_good(books: Books) -> None:
-    await books.hold("1-0", NOON_MS)
-    await books.hold("2-0", TOMORROW_MS)
-    assert await books.settle("2-0", TOMORROW_MS) == 5
-    assert await books.numbers(TOMORROW_MS) == (40, 5)
-    await books.settle("1-0", TOMORROW_MS)
-    assert await books.numbers(TOMORROW_MS) == (45, 0)
+async def test_a_hold_of_the_new_period_is_not_made_good(account: Account) -> None:
+    await account.hold("1-0", NOON_MS)
+    await account.hold("2-0", TOMORROW_MS)
+    assert await account.settle("2-0", TOMORROW_MS) == 5
+    assert await account.numbers(TOMORROW_MS) == (40, 5)
+    await account.settle("1-0", TOMORROW_MS)
+    assert await account.numbers(TOMORROW_MS) == (45, 0)
 
 
-async def test_a_present_is_used_up_before_a_hold_is_made_good(books: Books) -> None:
-    await books.do(books.ledger.grant, MIRA, 3, "present", "thanks", NOON_MS)
-    await books.hold("1-0", NOON_MS)
-    await books.balance(TOMORROW_MS)
-    await books.hold("2-0", TOMORROW_MS)
-    await books.settle("2-0", TOMORROW_MS)
-    await books.settle("1-0", TOMORROW_MS)
-    assert await books.numbers(TOMORROW_MS) == (45, 0), "53 - 5, filled up to 50, - 5"
+async def test_a_present_is_used_up_before_a_hold_is_made_good(account: Account) -> None:
+    await account.do(account.ledger.grant, MIRA, 3, "present", "thanks", NOON_MS)
+    await account.hold("1-0", NOON_MS)
+    await account.balance(TOMORROW_MS)
+    await account.hold("2-0", TOMORROW_MS)
+    await account.settle("2-0", TOMORROW_MS)
+    await account.settle("1-0", TOMORROW_MS)
+    assert await account.numbers(TOMORROW_MS) == (45, 0), "53 - 5, filled up to 50, - 5"
 
 
-async def test_a_present_is_used_up_only_once_by_several_holds(books: Books) -> None:
-    await books.do(books.ledger.grant, MIRA, 7, "present", "thanks", NOON_MS)
+async def test_a_present_is_used_up_only_once_by_several_holds(account: Account) -> None:
+    await account.do(account.ledger.grant, MIRA, 7, "present", "thanks", NOON_MS)
     for image_id in ("1-0", "2-0"):
-        await books.hold(image_id, NOON_MS)
+        await account.hold(image_id, NOON_MS)
     for image_id in ("1-0", "2-0"):
-        await books.settle(image_id, TOMORROW_MS)
-    assert await books.numbers(TOMORROW_MS) == (50, 0), "57 - 10, filled up to 50"
+        await account.settle(image_id, TOMORROW_MS)
+    assert await account.numbers(TOMORROW_MS) == (50, 0), "57 - 10, filled up to 50"
 
 
-async def test_a_hold_over_two_refills_is_made_good_by_both(books: Books) -> None:
-    await books.do(books.ledger.grant, MIRA, 1, "present", "thanks", NOON_MS)
+async def test_a_hold_over_two_refills_is_made_good_by_both(account: Account) -> None:
+    await account.do(account.ledger.grant, MIRA, 1, "present", "thanks", NOON_MS)
     for image_id in ("1-0", "2-0"):
-        await books.hold(image_id, NOON_MS, 1)
-    await books.do(books.ledger.grant, MIRA, 1, "another", "thanks", TOMORROW_MS)
+        await account.hold(image_id, NOON_MS, 1)
+    await account.do(account.ledger.grant, MIRA, 1, "another", "thanks", TOMORROW_MS)
     for image_id in ("1-0", "2-0"):
-        await books.settle(image_id, TOMORROW_MS + DAY_MS)
-    assert await books.numbers(TOMORROW_MS + DAY_MS) == (51, 0), "51 - 2, filled up to 50, + 1, more than 50"
+        await account.settle(image_id, TOMORROW_MS + DAY_MS)
+    assert await account.numbers(TOMORROW_MS + DAY_MS) == (51, 0), "51 - 2, filled up to 50, + 1, more than 50"
 
 
 async def test_of_two_refills_the_one_with_less_above_the_allowance_still_counts_for_a_hold_before_both(
-    books: Books,
+    account: Account,
 ) -> None:
-    await books.hold("1-0", NOON_MS)
-    await books.hold("2-0", TOMORROW_MS)  # after the first refill, which it does not concern
-    await books.do(books.ledger.grant, MIRA, 10, "present", "thanks", TOMORROW_MS)
+    await account.hold("1-0", NOON_MS)
+    await account.hold("2-0", TOMORROW_MS)  # after the first refill, which it does not concern
+    await account.do(account.ledger.grant, MIRA, 10, "present", "thanks", TOMORROW_MS)
     later_ms = TOMORROW_MS + DAY_MS
-    await books.settle("2-0", later_ms)
-    assert await books.numbers(later_ms) == (50, 5), "60 - 5, more than 50"
-    await books.settle("1-0", later_ms)
-    assert await books.numbers(later_ms) == (55, 0), "50 - 5, filled up to 50, - 5 + 10, more than 50"
+    await account.settle("2-0", later_ms)
+    assert await account.numbers(later_ms) == (50, 5), "60 - 5, more than 50"
+    await account.settle("1-0", later_ms)
+    assert await account.numbers(later_ms) == (55, 0), "50 - 5, filled up to 50, - 5 + 10, more than 50"
 
 
-async def test_a_hold_that_is_settled_after_a_refill_that_gave_something_gets_its_own_price_back_and_no_more(
-    books: Books,
+async def test_a_hold_settled_after_a_refill_is_made_good_by_its_own_price_at_most(
+    account: Account,
 ) -> None:
-    await books.hold("1-0", NOON_MS, 20)
-    await books.settle("1-0", NOON_MS)
-    await books.hold("2-0", NOON_MS)
-    assert await books.numbers(TOMORROW_MS) == (45, 5)
-    await books.settle("2-0", TOMORROW_MS)
-    assert await books.numbers(TOMORROW_MS) == (50, 0)
+    await account.hold("1-0", NOON_MS, 20)
+    await account.settle("1-0", NOON_MS)
+    await account.hold("2-0", NOON_MS)
+    assert await account.numbers(TOMORROW_MS) == (45, 5)
+    await account.settle("2-0", TOMORROW_MS)
+    assert await account.numbers(TOMORROW_MS) == (50, 0)
 
 
-async def test_a_single_credit_that_is_missing_is_filled_up(books: Books) -> None:
-    await books.hold("1-0", NOON_MS, 1)
-    await books.settle("1-0", NOON_MS)
-    assert await books.numbers(TOMORROW_MS) == (50, 0)
+async def test_a_single_credit_that_is_missing_is_filled_up(account: Account) -> None:
+    await account.hold("1-0", NOON_MS, 1)
+    await account.settle("1-0", NOON_MS)
+    assert await account.numbers(TOMORROW_MS) == (50, 0)
 
 
-async def test_a_refill_is_remembered_only_while_something_is_held_and_for_its_person_alone(books: Books) -> None:
+async def test_a_refill_is_remembered_only_while_something_is_held_and_for_its_person_alone(account: Account) -> None:
     async def remembered() -> list[int]:
-        async with books.database.transaction() as tx:
+        async with account.database.transaction() as tx:
             return sorted(await tx.scalars(select(refills.c.user_id)))
 
-    await books.hold("1-0", NOON_MS)
-    await books.do(books.ledger.hold, OTTO, "2-0", 5, NOON_MS)
-    await books.balance(TOMORROW_MS)
-    await books.do(books.ledger.balance, OTTO, TOMORROW_MS)
+    await account.hold("1-0", NOON_MS)
+    await account.do(account.ledger.hold, OTTO, "2-0", 5, NOON_MS)
+    await account.balance(TOMORROW_MS)
+    await account.do(account.ledger.balance, OTTO, TOMORROW_MS)
     assert await remembered() == [MIRA, OTTO]
-    await books.balance(TOMORROW_MS + DAY_MS)
+    await account.balance(TOMORROW_MS + DAY_MS)
     assert await remembered() == [MIRA, OTTO], "the later one asks for as much"
-    await books.settle("1-0", TOMORROW_MS + DAY_MS)
-    await books.balance(TOMORROW_MS + 2 * DAY_MS)
+    await account.settle("1-0", TOMORROW_MS + DAY_MS)
+    await account.balance(TOMORROW_MS + 2 * DAY_MS)
     assert await remembered() == [OTTO]
-    await books.do(books.ledger.settle, "2-0", None, TOMORROW_MS + DAY_MS)
-    assert (await books.do(books.ledger.balance, OTTO, TOMORROW_MS + DAY_MS)).available == 50
+    await account.do(account.ledger.settle, "2-0", None, TOMORROW_MS + DAY_MS)
+    assert (await account.do(account.ledger.balance, OTTO, TOMORROW_MS + DAY_MS)).available == 50
 
 
-async def test_a_present_is_added_to_a_refill_that_is_due(books: Books) -> None:
-    await books.hold("1-0", NOON_MS, 20)
-    await books.settle("1-0", NOON_MS)
-    await books.do(books.ledger.grant, MIRA, 7, "present", "thanks", TOMORROW_MS)
-    assert await books.numbers(TOMORROW_MS) == (57, 0)
+async def test_a_present_is_added_to_a_refill_that_is_due(account: Account) -> None:
+    await account.hold("1-0", NOON_MS, 20)
+    await account.settle("1-0", NOON_MS)
+    await account.do(account.ledger.grant, MIRA, 7, "present", "thanks", TOMORROW_MS)
+    assert await account.numbers(TOMORROW_MS) == (57, 0)
 
 
-async def test_a_clock_that_jumps_back_refills_nothing_and_gives_nothing_away(books: Books) -> None:
-    await books.balance(TOMORROW_MS)
-    await books.hold("1-0", NOON_MS)  # stamped yesterday, but these are today's credits
-    await books.settle("1-0", NOON_MS)
-    assert await books.numbers(NOON_MS) == (45, 0)
-    assert await books.numbers(TOMORROW_MS) == (45, 0)
-    assert (await books.balance(NOON_MS)).refills_at_ms == TOMORROW_MS + DAY_MS // 2, "when it really comes"
+async def test_a_clock_that_jumps_back_refills_nothing(account: Account) -> None:
+    await account.balance(TOMORROW_MS)
+    await account.hold("1-0", NOON_MS)  # stamped yesterday, but these are today's credits
+    await account.settle("1-0", NOON_MS)
+    assert await account.numbers(NOON_MS) == (45, 0)
+    assert await account.numbers(TOMORROW_MS) == (45, 0)
+    assert (await account.balance(NOON_MS)).refills_at_ms == TOMORROW_MS + DAY_MS // 2, "when it really comes"
 
 
-async def test_a_changed_time_zone_refills_only_forwards(books: Books) -> None:
-    await books.hold("1-0", NOON_MS)
-    await books.settle("1-0", NOON_MS)
-    west = Books(books.database, Ledger(Allowance(50, CreditPeriod.DAY, ZoneInfo("America/New_York"))))
-    week = Books(books.database, Ledger(Allowance(50, CreditPeriod.WEEK, ZoneInfo("UTC"))))
+async def test_a_changed_time_zone_refills_only_forwards(account: Account) -> None:
+    await account.hold("1-0", NOON_MS)
+    await account.settle("1-0", NOON_MS)
+    west = Account(account.database, Ledger(Allowance(50, CreditPeriod.DAY, ZoneInfo("America/New_York"))))
+    week = Account(account.database, Ledger(Allowance(50, CreditPeriod.WEEK, ZoneInfo("UTC"))))
     assert await week.numbers(NOON_MS) == (45, 0), "this week began before today's refill"
     assert await west.numbers(NOON_MS) == (50, 0), "this day began after it"
 
 
 async def test_a_lowered_allowance_takes_nothing_away_and_a_raised_one_counts_from_the_next_period(
-    books: Books,
+    account: Account,
 ) -> None:
-    await books.hold("1-0", NOON_MS)
-    lower, higher = (Books(books.database, Ledger(daily(credits))) for credits in (20, 80))
+    await account.hold("1-0", NOON_MS)
+    lower, higher = (Account(account.database, Ledger(daily(credits))) for credits in (20, 80))
     assert await lower.numbers(TOMORROW_MS) == (45, 5)
     await lower.settle("1-0", TOMORROW_MS)
     assert await lower.numbers(TOMORROW_MS) == (45, 0)
@@ -220,25 +220,25 @@ async def test_a_lowered_allowance_takes_nothing_away_and_a_raised_one_counts_fr
     assert await higher.numbers(TOMORROW_MS + DAY_MS) == (80, 0)
 
 
-async def test_never_gives_once(books: Books) -> None:
-    once = Books(books.database, Ledger(Allowance(50, CreditPeriod.NEVER, ZoneInfo("UTC"))))
+async def test_the_period_never_refills_once(account: Account) -> None:
+    once = Account(account.database, Ledger(Allowance(50, CreditPeriod.NEVER, ZoneInfo("UTC"))))
     await once.hold("1-0", NOON_MS)
     await once.settle("1-0", NOON_MS + 1000 * DAY_MS)
     assert await once.numbers(NOON_MS + 2000 * DAY_MS) == (45, 0)
     assert (await once.balance(NOON_MS)).refills_at_ms is None
 
 
-async def test_an_allowance_of_nothing_opens_an_account_with_nothing(books: Books) -> None:
-    nothing = Books(books.database, Ledger(daily(0)))
+async def test_an_allowance_of_zero_opens_an_account_with_zero(account: Account) -> None:
+    nothing = Account(account.database, Ledger(daily(0)))
     assert await nothing.numbers(NOON_MS) == (0, 0)
     with pytest.raises(InsufficientCredits):
         await nothing.hold("1-0", NOON_MS)
 
 
-async def test_many_first_polls_at_once_refill_once(database: Database, database_address: str) -> None:
+async def test_many_simultaneous_first_uses_refill_once(database: Database, database_address: str) -> None:
     async with open_database(database_address, idle_seconds=0) as other:
         for now_ms in (NOON_MS, TOMORROW_MS):
-            polls = [Books(each).numbers(now_ms) for each in (database, other) * 5]
+            polls = [Account(each).numbers(now_ms) for each in (database, other) * 5]
             assert set(await asyncio.gather(*polls)) == {(50, 0)}
 
 
@@ -356,7 +356,7 @@ class RefillMachine(RuleBasedStateMachine):
         del self.open[held.image_id]
 
 
-def test_the_account_follows_the_rule_after_any_sequence(make_database: DatabaseMaker) -> None:
+def test_after_any_sequence_the_account_follows_the_refill_rule(make_database: DatabaseMaker) -> None:
     with asyncio.Runner() as runner:
         database = open_database(runner.run(make_database.create()))
         user_ids: list[int] = []

@@ -26,8 +26,8 @@ from store.key_values import load_value, save_value
 from store.sole_use import sole_use
 from store.sqlite_file import APPLICATION_ID, fault_of
 from store.vacuum import vacuum_if_due, words_deleted
+from tests.contract.harness import DAY_MS, MIRA, OTTO, make_harness
 from tests.contract.test_history import make as make_generation
-from tests.contract.world import DAY_MS, MIRA, OTTO, make_world
 from tests.databases import SqliteMaker
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="only POSIX lets an open file be deleted")
@@ -347,16 +347,16 @@ def raw_bytes(path: Path) -> bytes:
 async def test_no_prompt_stays_on_the_disk_after_it_was_erased_or_purged(sqlite_maker: SqliteMaker, way: str) -> None:
     path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
     async with open_database(f"sqlite:///{path}") as database:
-        world = make_world(database, credits=500)
+        harness = make_harness(database, credits=500)
         for number in range(1, 41):  # several pages of rows, some of them overflowing theirs
             prompt = f"canary {number} " * (1 + number % 5 * 60)
-            await make_generation(world, snowflake_at(world.clock.at_ms) | number, MIRA, prompt=prompt)
+            await make_generation(harness, snowflake_at(harness.clock.at_ms) + number, MIRA, prompt=prompt)
         assert b"canary 7 " in raw_bytes(path)
-        privacy = Privacy(database, world.ledger, world.clock, random.Random(5), retention_days=1)
+        privacy = Privacy(database, harness.ledger, harness.clock, random.Random(5), retention_days=1)
         if way == "erased":
             await privacy.erase(MIRA)
         else:
-            world.clock.at_ms += 3 * DAY_MS
+            harness.clock.at_ms += 3 * DAY_MS
             await privacy.run_maintenance()
         assert b"canary" not in raw_bytes(path)
 
@@ -365,17 +365,17 @@ async def test_words_in_gaps_of_pages_are_removed_by_the_next_maintenance(sqlite
     """Rows that grow are moved within their page, and secure_delete overwrites only their last place."""
     path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
     async with open_database(f"sqlite:///{path}") as database:
-        world = make_world(database, credits=5000)
+        harness = make_harness(database, credits=5000)
         rng = random.Random(5)
-        numbers = [snowflake_at(world.clock.at_ms) | number for number in range(100)]
+        numbers = [snowflake_at(harness.clock.at_ms) + number for number in range(100)]
         for index, number in enumerate(numbers):
             prompt = f"canary {index} " + "x" * rng.choice([20, 80, 200, 500, 1200])
-            await make_generation(world, number, MIRA if index % 10 == 3 else OTTO, prompt=prompt)
+            await make_generation(harness, number, MIRA if index % 10 == 3 else OTTO, prompt=prompt)
             async with database.transaction() as tx:
                 for grown in rng.sample(numbers[max(0, index - 8) : index + 1], min(3, index + 1)):
                     values = {"token": "t" * rng.choice([100, 180]), "lease_holder": "host-name:12345"}
                     await tx.execute(update(generations).where(generations.c.id == grown).values(values))
-        privacy = Privacy(database, world.ledger, world.clock, rng, retention_days=0)
+        privacy = Privacy(database, harness.ledger, harness.clock, rng, retention_days=0)
         await privacy.erase(MIRA)
         await privacy.run_maintenance()
         left = raw_bytes(path)

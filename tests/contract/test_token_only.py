@@ -10,125 +10,127 @@ from generations.model import TOKEN_LIFETIME_MS, Generation, Request
 from generations.token_only_channels import CHANNELS_MAX, DAY_MS, KEY, UNUSED_MS, TokenOnlyChannels
 from store.errors import DatabaseLost
 from store.key_values import load_values
-from tests.contract.world import CHANNEL, NOON_MS, MovableClock, World, origin
+from tests.contract.harness import CHANNEL, NOON_MS, Harness, MovableClock, origin
 
 NUMBER = snowflake_at(NOON_MS)
 
 
-async def asked(world: World) -> Generation:
-    return await world.generations.request(Request("a lighthouse"), origin(NUMBER))
+async def asked(harness: Harness) -> Generation:
+    return await harness.generations.request(Request("a lighthouse"), origin(NUMBER))
 
 
 async def test_a_refusal_while_the_token_is_valid_makes_the_card_token_only_in_other_processes_too(
-    world: World,
+    harness: Harness,
 ) -> None:
-    made = await asked(world)
-    channels = TokenOnlyChannels(world.clock, world.database)
+    made = await asked(harness)
+    channels = TokenOnlyChannels(harness.clock, harness.database)
     assert channels.bot_may_enter(made.origin)
     await channels.refused(made)
     assert not channels.bot_may_enter(made.origin)
-    kept = (await world.load(NUMBER)).origin
+    kept = (await harness.load(NUMBER)).origin
     assert kept == replace(made.origin, bot_in_channel=False)
-    assert not TokenOnlyChannels(world.clock).bot_may_enter(kept)
+    assert not TokenOnlyChannels(harness.clock).bot_may_enter(kept)
 
 
-async def test_a_refusal_after_the_token_expired_leaves_the_card_to_the_bot(world: World) -> None:
-    made = await asked(world)
-    channels = TokenOnlyChannels(world.clock, world.database)
-    world.clock.at_ms += TOKEN_LIFETIME_MS
+async def test_a_refusal_after_the_token_expired_leaves_the_card_to_the_bot(harness: Harness) -> None:
+    made = await asked(harness)
+    channels = TokenOnlyChannels(harness.clock, harness.database)
+    harness.clock.at_ms += TOKEN_LIFETIME_MS
     await channels.refused(made)
     assert channels.bot_may_enter(made.origin)
-    assert (await world.load(NUMBER)).origin.bot_in_channel
+    assert (await harness.load(NUMBER)).origin.bot_in_channel
 
 
-async def test_a_card_that_was_posted_in_another_channel_meanwhile_is_not_changed(world: World) -> None:
-    made = await asked(world)
+async def test_a_card_that_was_posted_in_another_channel_meanwhile_is_not_changed(harness: Harness) -> None:
+    made = await asked(harness)
     before = replace(made, origin=replace(made.origin, channel_id=CHANNEL + 1))
-    await TokenOnlyChannels(world.clock, world.database).refused(before)
-    assert (await world.load(NUMBER)).origin.bot_in_channel
+    await TokenOnlyChannels(harness.clock, harness.database).refused(before)
+    assert (await harness.load(NUMBER)).origin.bot_in_channel
 
 
-async def kept_channels(world: World) -> list[str]:
-    async with world.database.transaction() as tx:
+async def kept_channels(harness: Harness) -> list[str]:
+    async with harness.database.transaction() as tx:
         return sorted(await load_values(tx, KEY))
 
 
-async def test_new_requests_from_that_channel_are_token_only_however_late_they_come(world: World) -> None:
-    channels = TokenOnlyChannels(world.clock, world.database)
-    await channels.refused(await asked(world))
+async def test_new_requests_from_that_channel_are_token_only_however_late_they_come(harness: Harness) -> None:
+    channels = TokenOnlyChannels(harness.clock, harness.database)
+    await channels.refused(await asked(harness))
     fresh, beside = origin(NUMBER + 1), replace(origin(NUMBER + 2), channel_id=CHANNEL + 1)
     for _ in range(3):
-        world.clock.at_ms += UNUSED_MS - 1
+        harness.clock.at_ms += UNUSED_MS - 1
         assert await channels.corrected(fresh, bot_may_post=False) == replace(fresh, bot_in_channel=False)
         assert await channels.corrected(beside, bot_may_post=False) == beside
 
 
-async def test_so_they_are_in_another_process_and_in_a_restarted_one(world: World) -> None:
-    await TokenOnlyChannels(world.clock, world.database).refused(await asked(world))
+async def test_new_requests_from_that_channel_are_token_only_in_other_processes_too(harness: Harness) -> None:
+    await TokenOnlyChannels(harness.clock, harness.database).refused(await asked(harness))
     fresh, beside = origin(NUMBER + 1), replace(origin(NUMBER + 2), channel_id=CHANNEL + 1)
-    world.clock.at_ms += UNUSED_MS - 1
-    started = TokenOnlyChannels(world.clock, world.database)
+    harness.clock.at_ms += UNUSED_MS - 1
+    started = TokenOnlyChannels(harness.clock, harness.database)
     assert await started.corrected(fresh, bot_may_post=False) == replace(fresh, bot_in_channel=False)
     assert await started.corrected(beside, bot_may_post=False) == beside
 
 
-async def test_a_request_that_shows_that_the_bot_may_post_there_ends_it_for_every_process(world: World) -> None:
-    other = TokenOnlyChannels(world.clock, world.database)
-    await TokenOnlyChannels(world.clock, world.database).refused(await asked(world))
+async def test_a_request_with_access_for_the_bot_ends_token_only_for_every_process(harness: Harness) -> None:
+    other = TokenOnlyChannels(harness.clock, harness.database)
+    await TokenOnlyChannels(harness.clock, harness.database).refused(await asked(harness))
     fresh = origin(NUMBER + 1)
     assert await other.corrected(fresh, bot_may_post=True) == fresh
-    assert await kept_channels(world) == []
+    assert await kept_channels(harness) == []
     assert await other.corrected(fresh, bot_may_post=False) == fresh
-    assert await TokenOnlyChannels(world.clock, world.database).corrected(fresh, bot_may_post=False) == fresh
+    assert await TokenOnlyChannels(harness.clock, harness.database).corrected(fresh, bot_may_post=False) == fresh
 
 
-async def test_a_call_of_the_bots_own_that_was_taken_there_ends_it_too(world: World) -> None:
-    channels = TokenOnlyChannels(world.clock, world.database)
-    made = await asked(world)
+async def test_a_successful_call_by_the_bots_token_ends_token_only_too(harness: Harness) -> None:
+    channels = TokenOnlyChannels(harness.clock, harness.database)
+    made = await asked(harness)
     await channels.refused(made)
     await channels.reached(CHANNEL + 1)
     assert not channels.bot_may_enter(made.origin)
     await channels.reached(CHANNEL)
     assert channels.bot_may_enter(made.origin)
-    assert await kept_channels(world) == []
+    assert await kept_channels(harness) == []
 
 
-async def test_channels_from_which_nothing_came_for_thirty_days_are_deleted_with_the_next_refusal(world: World) -> None:
-    channels = TokenOnlyChannels(world.clock, world.database)
-    made = await asked(world)
+async def test_token_only_channels_unused_for_thirty_days_are_deleted_at_the_next_refusal(
+    harness: Harness,
+) -> None:
+    channels = TokenOnlyChannels(harness.clock, harness.database)
+    made = await asked(harness)
     for number in range(3):
         await channels.refused(replace(made, origin=replace(made.origin, channel_id=CHANNEL + number)))
-        world.clock.at_ms += UNUSED_MS // 2
-    assert await kept_channels(world) == [f"{KEY}{CHANNEL + 1}", f"{KEY}{CHANNEL + 2}"]
+        harness.clock.at_ms += UNUSED_MS // 2
+    assert await kept_channels(harness) == [f"{KEY}{CHANNEL + 1}", f"{KEY}{CHANNEL + 2}"]
 
 
-async def test_a_request_renews_its_channel_once_a_day(world: World) -> None:
-    channels = TokenOnlyChannels(world.clock, world.database)
-    made = await asked(world)
+async def test_a_request_renews_its_channel_once_a_day(harness: Harness) -> None:
+    channels = TokenOnlyChannels(harness.clock, harness.database)
+    made = await asked(harness)
     await channels.refused(made)
     for _ in range(2):
-        world.clock.at_ms += DAY_MS - 1
+        harness.clock.at_ms += DAY_MS - 1
         await channels.corrected(origin(NUMBER + 1), bot_may_post=False)
-    async with world.database.transaction() as tx:
-        assert await load_values(tx, KEY) == {f"{KEY}{CHANNEL}": str(world.clock.at_ms)}
-    world.clock.at_ms += UNUSED_MS - 1
+    async with harness.database.transaction() as tx:
+        assert await load_values(tx, KEY) == {f"{KEY}{CHANNEL}": str(harness.clock.at_ms)}
+    harness.clock.at_ms += UNUSED_MS - 1
     await channels.refused(replace(made, origin=replace(made.origin, channel_id=CHANNEL + 1)))
-    assert len(await kept_channels(world)) == 2
+    assert len(await kept_channels(harness)) == 2
 
 
-async def test_another_card_of_a_token_only_channel_is_saved_as_token_only_by_keep(world: World) -> None:
-    channels = TokenOnlyChannels(world.clock, world.database)
-    other = await world.generations.request(Request("a ship"), origin(NUMBER + 1))
-    await channels.refused(await asked(world))
+async def test_another_card_of_a_token_only_channel_is_saved_as_token_only_by_keep(harness: Harness) -> None:
+    channels = TokenOnlyChannels(harness.clock, harness.database)
+    other = await harness.generations.request(Request("a ship"), origin(NUMBER + 1))
+    await channels.refused(await asked(harness))
     assert not channels.bot_may_enter(other.origin)
-    assert (await world.load(NUMBER + 1)).origin.bot_in_channel
+    assert (await harness.load(NUMBER + 1)).origin.bot_in_channel
     await channels.keep(other)
-    assert not (await world.load(NUMBER + 1)).origin.bot_in_channel
+    assert not (await harness.load(NUMBER + 1)).origin.bot_in_channel
 
 
-async def test_the_number_of_remembered_channels_is_limited(world: World) -> None:
-    channels = TokenOnlyChannels(world.clock)
-    made = await asked(world)
+async def test_the_number_of_remembered_channels_is_limited(harness: Harness) -> None:
+    channels = TokenOnlyChannels(harness.clock)
+    made = await asked(harness)
     for number in range(CHANNELS_MAX + 1):
         await channels.refused(replace(made, origin=replace(made.origin, channel_id=CHANNEL + number)))
     assert (await channels.corrected(made.origin, bot_may_post=False)).bot_in_channel
@@ -139,15 +141,15 @@ async def test_the_bot_may_not_enter_an_unknown_channel() -> None:
     assert not TokenOnlyChannels(MovableClock()).bot_may_enter(replace(origin(NUMBER), channel_id=0))
 
 
-async def test_a_refusal_is_remembered_in_memory_while_the_database_is_lost(world: World) -> None:
-    made = await asked(world)
+async def test_a_refusal_is_remembered_in_memory_while_the_database_is_lost(harness: Harness) -> None:
+    made = await asked(harness)
 
-    class Away:
+    class LostDatabase:
         def transaction(self) -> Any:
             raise DatabaseLost("away")
 
-    away: Any = Away()
-    channels = TokenOnlyChannels(world.clock, away)
+    away: Any = LostDatabase()
+    channels = TokenOnlyChannels(harness.clock, away)
     await channels.refused(made)
     assert not channels.bot_may_enter(made.origin)
     beside = replace(made.origin, channel_id=CHANNEL + 1)

@@ -17,7 +17,7 @@ from tests.cogs.scene import Scene, open_scene
 
 
 @dataclass
-class Tape:
+class CapturedLog:
     """What the log says at DEBUG level, from every library, through the product's redaction."""
 
     stream: io.StringIO
@@ -40,7 +40,7 @@ class Tape:
 
 
 @pytest.fixture
-def tape() -> Iterator[Tape]:
+def captured_log() -> Iterator[CapturedLog]:
     handler = logging.StreamHandler(io.StringIO())
     handler.setFormatter(logging.Formatter(LINE))
     handler.addFilter(RedactingFilter(Redactor()))
@@ -50,7 +50,7 @@ def tape() -> Iterator[Tape]:
     root.setLevel(logging.DEBUG)
     for name, least in HELD_BACK.items():
         logging.getLogger(name).setLevel(least)
-    yield Tape(handler.stream)
+    yield CapturedLog(handler.stream)
     root.removeHandler(handler)
     root.setLevel(level)
 

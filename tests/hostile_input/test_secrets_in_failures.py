@@ -21,7 +21,7 @@ from generations.service import _new_generation
 from qwen.errors import ImageError, QwenError
 from store.database import Database, open_database
 from store.errors import StoreError
-from tests.hostile_input.conftest import Tape
+from tests.hostile_input.conftest import CapturedLog
 from tests.integration.delivery_scene import PROMPT, TOKEN, a_scene, declined, ready
 from tests.integration.raw_server import Conversation, Wire, raw_server
 from tests.integration.test_qwen_client import KEY, REQUEST, a_client
@@ -63,7 +63,9 @@ def conversations() -> Iterator[tuple[str, Conversation]]:
     yield from (("reset", reset), ("no http", no_http))
 
 
-async def test_no_answer_of_the_image_service_brings_its_key_or_the_prompt_into_the_log(tape: Tape) -> None:
+async def test_no_answer_of_the_image_service_puts_key_or_prompt_into_the_log(
+    captured_log: CapturedLog,
+) -> None:
     kinds: set[type[BaseException]] = set()
     texts: list[str] = []
     for _, converse in conversations():
@@ -78,14 +80,14 @@ async def test_no_answer_of_the_image_service_brings_its_key_or_the_prompt_into_
                 else:
                     texts += [repr(task), task.error_message or "", task.status_text]
     assert len(kinds) >= 8, kinds
-    everything = tape.text + "\n".join(texts)
+    everything = captured_log.text + "\n".join(texts)
     assert KEY not in everything
     assert "canary-signature" not in everything and "canary-location" not in everything
-    assert REQUEST.prompt not in tape.text
-    tape.assert_well_formed()
+    assert REQUEST.prompt not in captured_log.text
+    captured_log.assert_well_formed()
 
 
-async def test_no_download_that_fails_tells_its_signed_address(tape: Tape) -> None:
+async def test_no_failed_download_logs_its_signed_address(captured_log: CapturedLog) -> None:
     for _, converse in conversations():
         async with raw_server(converse) as server, a_downloader() as downloader:
             with pytest.raises(ImageError) as caught:
@@ -104,12 +106,12 @@ async def test_no_download_that_fails_tells_its_signed_address(tape: Tape) -> No
             with pytest.raises(ImageError) as caught:
                 await downloader.download(url)
             log.error("failed", exc_info=caught.value)
-    assert "failed" in tape.text
-    assert "canary" not in tape.text
+    assert "failed" in captured_log.text
+    assert "canary" not in captured_log.text
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 429])
-async def test_no_refusal_of_discord_tells_the_interactions_token(status: int, tape: Tape) -> None:
+async def test_no_refusal_of_discord_logs_the_interaction_token(status: int, captured_log: CapturedLog) -> None:
     codes = {400: 50035, 401: 50027, 403: 50001, 404: 10015, 429: 0}
     async with a_scene() as scene:
         scene.rest.fault(r"", status, codes.get(status, 0), times=99, headers={"Retry-After": "0"})
@@ -121,10 +123,10 @@ async def test_no_refusal_of_discord_tells_the_interactions_token(status: int, t
             with pytest.raises(DeliveryDelayed) if status in (400, 403, 413, 429) else _anything():
                 await scene.delivery.find_card(generation)
         await scene.delivery.drain()
-    assert "discord.webhook" in tape.text or "webhooks/500/(token)" in tape.text or status == 429
-    assert TOKEN not in tape.text
-    assert PROMPT not in tape.text
-    assert "test-token" not in tape.text
+    assert "discord.webhook" in captured_log.text or "webhooks/500/(token)" in captured_log.text or status == 429
+    assert TOKEN not in captured_log.text
+    assert PROMPT not in captured_log.text
+    assert "test-token" not in captured_log.text
 
 
 class _anything:
@@ -132,7 +134,7 @@ class _anything:
     def __exit__(self, *_: object) -> None: ...
 
 
-async def test_no_refusal_of_the_database_tells_a_row(database: Database, tape: Tape) -> None:
+async def test_no_database_error_logs_a_row(database: Database, captured_log: CapturedLog) -> None:
     origin = Origin(7, 1, 5, 2, 3, "aW50ZXJhY3Rpb246canary", 10, locale="canary-locale")
     made = _new_generation(Request("a canary in a coal mine"), origin, 1)
     row = generation_columns(made)
@@ -155,8 +157,8 @@ async def test_no_refusal_of_the_database_tells_a_row(database: Database, tape: 
             log.exception("failed: %s", error)
             log.error("failed: %s", described(error))
     assert refused >= 5  # SQLite takes any text for a number
-    assert "coal mine" not in tape.text
-    assert "aW50ZXJhY3Rpb246canary" not in tape.text
+    assert "coal mine" not in captured_log.text
+    assert "aW50ZXJhY3Rpb246canary" not in captured_log.text
 
 
 @pytest.mark.parametrize(
@@ -173,7 +175,7 @@ async def test_no_refusal_of_the_database_tells_a_row(database: Database, tape: 
         "canary-password",
     ],
 )
-async def test_no_database_that_cannot_be_opened_tells_its_password(address: str, tape: Tape) -> None:
+async def test_no_failure_to_open_the_database_logs_its_password(address: str, captured_log: CapturedLog) -> None:
     try:
         async with open_database(address) as database:
             await database.migrate()
@@ -181,5 +183,5 @@ async def test_no_database_that_cannot_be_opened_tells_its_password(address: str
         log.exception("failed: %s", error)
         assert isinstance(error, StoreError), error
         assert "canary-password" not in str(error).replace("driver does not take: canary-password", "")
-    assert "Traceback" in tape.text
-    assert "canary-password@" not in tape.text and ":canary-password" not in tape.text
+    assert "Traceback" in captured_log.text
+    assert "canary-password@" not in captured_log.text and ":canary-password" not in captured_log.text

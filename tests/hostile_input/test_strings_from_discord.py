@@ -17,7 +17,7 @@ from generations.model import State
 from qwen.models import TaskStatus
 from tests.cogs.scene import Scene, private_words, words
 from tests.doubles import task
-from tests.hostile_input.conftest import Tape
+from tests.hostile_input.conftest import CapturedLog
 from tests.hostile_input.corpus import STRINGS
 
 Payload = dict[str, Any]
@@ -121,7 +121,7 @@ async def paint(scene: Scene, *, images: int) -> None:
 
 
 @ON_POSTGRESQL
-async def test_every_prompt_becomes_a_card_or_a_sentence_and_an_image(scene: Scene, tape: Tape) -> None:
+async def test_every_prompt_becomes_a_card_or_a_sentence_and_an_image(scene: Scene, captured_log: CapturedLog) -> None:
     PEOPLE.add(scene.alice.id)
     asked = 0
     for text in STRINGS:
@@ -138,18 +138,18 @@ async def test_every_prompt_becomes_a_card_or_a_sentence_and_an_image(scene: Sce
     await paint(scene, images=9)
     posts = scene.posts()
     assert len(posts) == asked
-    assert len(scene.shelf.downloads) >= 6
+    assert len(scene.image_store.downloads) >= 6
     for post in posts:
         check(post)
     for kept in scene.env.backend.messages[scene.channel.id].values():
         assert not kept.ping_role_ids and not kept.mention_everyone and set(kept.ping_user_ids) <= PEOPLE
-    assert tape.faults == []
-    tape.assert_well_formed()
-    assert "evil.example" not in tape.text
+    assert captured_log.faults == []
+    captured_log.assert_well_formed()
+    assert "evil.example" not in captured_log.text
 
 
 @ON_POSTGRESQL
-async def test_names_locales_and_topics_change_nothing(scene: Scene, tape: Tape) -> None:
+async def test_hostile_names_locales_and_topics_have_no_effect(scene: Scene, captured_log: CapturedLog) -> None:
     PEOPLE.add(scene.alice.id)
     others = itertools.cycle(commands_without_options(scene))
     for number, text in enumerate(STRINGS):
@@ -160,13 +160,15 @@ async def test_names_locales_and_topics_change_nothing(scene: Scene, tape: Tape)
     scene.completer.change = None
     await paint(scene, images=3)
     assert len(scene.posts()) == len(STRINGS) // 2
-    assert len(scene.shelf.downloads) == 3
-    assert tape.faults == []
-    tape.assert_well_formed()
+    assert len(scene.image_store.downloads) == 3
+    assert captured_log.faults == []
+    captured_log.assert_well_formed()
 
 
 @ON_SQLITE
-async def test_options_of_a_wrong_kind_are_answered_in_words_and_hold_nothing(scene: Scene, tape: Tape) -> None:
+async def test_options_of_a_wrong_type_get_a_sentence_and_hold_no_credits(
+    scene: Scene, captured_log: CapturedLog
+) -> None:
     for name in ("prompt", "size", "seed", "format", "count", "private", "spoiler"):
         for value in (None, -1, 2**64, 10**400, 1.5, [], {}, STRINGS[0], STRINGS[2]):
             scene.completer.change = option(name, value)
@@ -180,12 +182,12 @@ async def test_options_of_a_wrong_kind_are_answered_in_words_and_hold_nothing(sc
     scene.completer.change = lambda payload: payload["data"].update(options=[{"name": "x\ny", "type": 3, "value": "z"}])
     assert "Nothing was charged." in private_words(await scene.imagine())
     scene.completer.change = None
-    assert tape.faults == []
-    tape.assert_well_formed()
+    assert captured_log.faults == []
+    captured_log.assert_well_formed()
 
 
 @ON_SQLITE
-async def test_no_custom_id_cancels_what_it_does_not_name(scene: Scene, tape: Tape) -> None:
+async def test_no_custom_id_cancels_another_generation(scene: Scene, captured_log: CapturedLog) -> None:
     result = await scene.imagine()
     assert result.response is not None
     await scene.bob.click(result.response, label="Cancel")
@@ -198,12 +200,12 @@ async def test_no_custom_id_cancels_what_it_does_not_name(scene: Scene, tape: Ta
     assert [image.state for image in (await scene.only_generation()).images] == [State.REQUESTED]
     await scene.completer.deliver_anew(renamed(pressed, own), scene.alice.id)
     assert [image.state for image in (await scene.only_generation()).images] == [State.CANCELLED]
-    assert tape.faults == []
-    tape.assert_well_formed()
+    assert captured_log.faults == []
+    captured_log.assert_well_formed()
 
 
 @ON_SQLITE
-async def test_what_the_service_says_is_shown_as_a_harmless_line_to_its_person(scene: Scene, tape: Tape) -> None:
+async def test_a_message_of_the_service_is_shown_as_one_harmless_line(scene: Scene, captured_log: CapturedLog) -> None:
     PEOPLE.add(scene.alice.id)
     await scene.imagine(count=3)
     await scene.step()
@@ -214,5 +216,5 @@ async def test_what_the_service_says_is_shown_as_a_harmless_line_to_its_person(s
     (post,) = scene.posts()
     check(post)
     assert "returned" in words(post)
-    assert tape.faults == []
-    tape.assert_well_formed()
+    assert captured_log.faults == []
+    captured_log.assert_well_formed()

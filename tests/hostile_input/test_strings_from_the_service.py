@@ -66,7 +66,7 @@ def text_of(components: list[Any]) -> str:
     st.sampled_from([200, 400, 429, 500]),
 )
 @settings(deadline=None)
-def test_any_kind_of_value_in_any_field_is_a_task_or_an_error_of_ours(
+def test_any_value_in_any_field_gives_a_task_or_a_qwen_error(
     envelope: dict[str, object], data: dict[str, object], status: int
 ) -> None:
     for outcome in outcomes(
@@ -80,7 +80,7 @@ def test_any_kind_of_value_in_any_field_is_a_task_or_an_error_of_ours(
 
 @given(ANY_TEXT)
 @settings(deadline=None)
-def test_its_reason_stands_on_the_card_as_one_harmless_line(reason: str) -> None:
+def test_a_reason_of_the_service_is_one_harmless_line_on_the_card(reason: str) -> None:
     (_, task) = outcomes(
         answer_of({"code": 200, "data": {"task_id": "t", "status": "FAILED", "error_message": reason}})
     )
@@ -91,7 +91,7 @@ def test_its_reason_stands_on_the_card_as_one_harmless_line(reason: str) -> None
     assert not re.search(r"(?<!\\)@(everyone|here)|<@&|<@(?!77>)|(?<!\\)\]\(|https?://|discord\.gg/", shown)
 
 
-def test_megabytes_in_every_field_cost_little_and_break_nothing() -> None:
+def test_megabytes_in_any_field_are_handled_quickly() -> None:
     for text in (string * (1_000_000 // len(string)) for string in STRINGS[:12]):
         for field in ("message", "task_id", "status", "error_message", "response"):
             data: dict[str, object] = {"task_id": "t", "status": "FAILED", "error_message": "x"}
@@ -102,7 +102,7 @@ def test_megabytes_in_every_field_cost_little_and_break_nothing() -> None:
                 assert len(repr(outcome)) < 2000
 
 
-def test_answers_that_are_bombs_for_a_parser_are_no_answers() -> None:
+def test_deeply_nested_and_huge_answers_are_refused() -> None:
     for body in (
         b"[" * 200_000,
         b'{"a":' * 50_000,
@@ -116,7 +116,7 @@ def test_answers_that_are_bombs_for_a_parser_are_no_answers() -> None:
             assert isinstance(outcome, QwenError)
 
 
-def test_no_image_address_it_names_stands_in_an_error_or_a_repr() -> None:
+def test_no_image_address_is_in_an_error_or_a_repr() -> None:
     task = outcomes(
         answer_of({"code": 200, "data": {"task_id": "t", "status": "SUCCESS", "response": ["https://x/?sig=canary"]}})
     )[1]

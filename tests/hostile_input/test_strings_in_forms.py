@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.cogs.scene import Scene, private_words, words
-from tests.hostile_input.conftest import Tape
+from tests.hostile_input.conftest import CapturedLog
 from tests.hostile_input.corpus import STRINGS
 from tests.hostile_input.test_strings_from_discord import ON_POSTGRESQL, ON_SQLITE, Payload, option, paint, renamed
 from ui.interactions.buttons import DYNAMIC_ITEMS
@@ -59,7 +59,9 @@ def filled_in(event: Payload, **values: str) -> Payload:
 
 
 @ON_SQLITE
-async def test_whatever_is_typed_into_the_form_is_made_or_given_back(scene: Scene, tape: Tape) -> None:
+async def test_any_text_in_the_form_is_accepted_or_returned_with_a_reason(
+    scene: Scene, captured_log: CapturedLog
+) -> None:
     shown = await scene.alice.click(await result(scene), label="Edit")
     await scene.alice.submit_modal(shown, UNCHANGED)
     submission = scene.completer.last
@@ -67,12 +69,14 @@ async def test_whatever_is_typed_into_the_form_is_made_or_given_back(scene: Scen
         name = ("prompt", "seed", "size", "format")[number % 4]
         within_limits(await scene.completer.deliver_anew(filled_in(submission, **{name: text}), scene.alice.id))
         within_limits(await scene.completer.deliver_anew(filled_in(submission, prompt=text), scene.alice.id))
-    assert tape.faults == []
-    tape.assert_well_formed()
+    assert captured_log.faults == []
+    captured_log.assert_well_formed()
 
 
 @ON_SQLITE
-async def test_any_message_can_be_imagined_or_is_refused_in_words(scene: Scene, tape: Tape) -> None:
+async def test_any_message_can_be_imagined_or_is_refused_with_a_sentence(
+    scene: Scene, captured_log: CapturedLog
+) -> None:
     message = await scene.bob.send(scene.channel, "something")
 
     def says(text: str) -> Any:
@@ -90,18 +94,18 @@ async def test_any_message_can_be_imagined_or_is_refused_in_words(scene: Scene, 
         else:
             sent = json.dumps(pressed.modal, ensure_ascii=False).encode("utf-8", "strict")
             assert len(sent) < 20_000
-    assert tape.faults == []
-    tape.assert_well_formed()
+    assert captured_log.faults == []
+    captured_log.assert_well_formed()
 
 
 @ON_POSTGRESQL
-async def test_any_search_finds_something_or_nothing(scene: Scene, tape: Tape) -> None:
+async def test_any_search_finds_something_or_nothing(scene: Scene, captured_log: CapturedLog) -> None:
     await result(scene)
     for text in STRINGS:
         scene.completer.change = option("search", text)
         within_limits(await scene.alice.slash(scene.channel, "history"))
-    assert tape.faults == []
-    tape.assert_well_formed()
+    assert captured_log.faults == []
+    captured_log.assert_well_formed()
 
 
 def custom_ids() -> Iterator[str]:
@@ -117,7 +121,7 @@ def custom_ids() -> Iterator[str]:
 
 
 @ON_POSTGRESQL
-async def test_no_button_fails_whatever_its_custom_id_says(scene: Scene, tape: Tape) -> None:
+async def test_no_button_fails_whatever_its_custom_id_says(scene: Scene, captured_log: CapturedLog) -> None:
     card = await result(scene)
     await scene.bob.click(card, label="Details")
     pressed = scene.completer.last
@@ -126,7 +130,7 @@ async def test_no_button_fails_whatever_its_custom_id_says(scene: Scene, tape: T
         answered = await scene.completer.deliver_anew(renamed(pressed, custom_id), scene.bob.id)
         for message in (answered.response, *answered.followups):
             assert message is None or message.ephemeral or message.id == card.id, custom_id
-    assert tape.faults == [], tape.faults[:3]
-    tape.assert_well_formed()
+    assert captured_log.faults == [], captured_log.faults[:3]
+    captured_log.assert_well_formed()
     assert await scene.balance(scene.alice) == before
     assert len(scene.posts()) == 1

@@ -23,7 +23,7 @@ from tests.hostile_input.corpus import ANY_TEXT, ODD_VALUES, STRINGS
 FIRST_ID = snowflake_at(START_MS)
 
 
-class Desk:
+class ServiceHarness:
     """The service over a real database, and numbers that nobody used yet."""
 
     def __init__(self, database: Database) -> None:
@@ -49,39 +49,41 @@ def parse(text: str, **changes: object) -> Request:
     return Request.parse(**(values | changes), rng=random.Random(1))  # type: ignore[arg-type]
 
 
-async def try_every_column(desk: Desk, text: str) -> None:
+async def try_every_column(service: ServiceHarness, text: str) -> None:
     """One generation whose every text is *text*, from the request to its end."""
     try:
         request = parse(text)
     except ValueError as error:
         assert str(error).endswith(".") and text.strip() not in ("x", "y")
         request = parse("x")
-    generation = await desk.ask(request, text)
-    async with desk.database.transaction() as tx:
+    generation = await service.ask(request, text)
+    async with service.database.transaction() as tx:
         kept = await records.load(tx, generation.id)
         assert kept is not None and kept.request.seed == 1
         image = await records.move(tx, kept.images[0], State.SUBMITTING, fence=None)
-        image = await records.move(tx, image, State.RUNNING, fence=None, task_id=f"{desk.number}{text}")
+        image = await records.move(tx, image, State.RUNNING, fence=None, task_id=f"{service.number}{text}")
         image = await records.update_image(tx, image, fence=None, image_url=text, file_name=text)
         await records.move(tx, image, State.FAILED, fence=None, ending=Ending.DECLINED, ending_detail=text)
-        await desk.ledger.release(tx, image.image_id, desk.clock.now_ms())
-        await desk.ledger.grant(tx, kept.origin.user_id, 1, f"test:{desk.number}:{text}", text, desk.clock.now_ms())
-        await save_value(tx, f"{desk.number}{text}", text)
-        await save_value(tx, f"{desk.number}{text}", text)
-        assert await load_value(tx, f"{desk.number}{text}") is not None
+        await service.ledger.release(tx, image.image_id, service.clock.now_ms())
+        await service.ledger.grant(
+            tx, kept.origin.user_id, 1, f"test:{service.number}:{text}", text, service.clock.now_ms()
+        )
+        await save_value(tx, f"{service.number}{text}", text)
+        await save_value(tx, f"{service.number}{text}", text)
+        assert await load_value(tx, f"{service.number}{text}") is not None
         await records.claim_due(tx, lease_holder=text, now_ms=0, lease_until_ms=1, limit=1)
-    await desk.service.statement(kept.origin.user_id)
+    await service.service.statement(kept.origin.user_id)
 
 
-async def test_every_string_of_the_corpus_can_be_kept(database: Database) -> None:
-    desk = Desk(database)
+async def test_every_string_of_the_corpus_can_be_stored(database: Database) -> None:
+    service = ServiceHarness(database)
     for text in STRINGS:
-        await try_every_column(desk, text)
+        await try_every_column(service, text)
 
 
 @given(texts=ANY_TEXT)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_prompt_is_taken_as_it_is_or_refused_in_words(texts: str) -> None:
+def test_any_prompt_is_stored_unchanged_or_refused_with_a_sentence(texts: str) -> None:
     try:
         request = parse(texts)
     except ValueError as error:
@@ -93,7 +95,7 @@ def test_any_prompt_is_taken_as_it_is_or_refused_in_words(texts: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["prompt", "size", "seed", "format", "count", "private", "spoiler"])
-def test_values_of_a_wrong_kind_are_refused_in_words(name: str) -> None:
+def test_values_of_a_wrong_type_are_refused_with_a_sentence(name: str) -> None:
     for value in ODD_VALUES:
         try:
             request = parse("x", **{name: value})

@@ -54,14 +54,14 @@ async def watched(resolver: ScriptedResolver) -> AsyncIterator[tuple[ImageDownlo
         yield ImageDownloader(session, max_bytes=10**6, sleep=Pauses(), rng=random.Random(1)), dialled
 
 
-async def test_the_watch_sees_what_is_dialled() -> None:
+async def test_the_recorder_records_each_connection() -> None:
     async with watched(ScriptedResolver(["8.8.8.8"])) as (downloader, dialled):
         with pytest.raises(ImageUnavailable):
             await downloader.download("https://cdn.example.com/i.png")
         assert set(dialled) == {"8.8.8.8"}
 
 
-async def test_no_name_leads_to_a_private_address_and_none_is_dialled_by_number() -> None:
+async def test_no_host_name_leads_to_a_connection_to_a_private_address() -> None:
     for address in PRIVATE:
         async with watched(ScriptedResolver([address])) as (downloader, dialled):
             host = f"[{address}]" if ":" in address else address
@@ -76,7 +76,7 @@ async def test_no_name_leads_to_a_private_address_and_none_is_dialled_by_number(
             assert dialled == [], address
 
 
-async def test_no_other_spelling_leads_inside() -> None:
+async def test_no_other_spelling_leads_to_a_private_address() -> None:
     async with watched(ScriptedResolver(["127.0.0.1"])) as (downloader, dialled):
         for host in WRITTEN_OTHERWISE:
             for url in (
@@ -103,7 +103,7 @@ async def test_no_other_spelling_leads_inside() -> None:
         [["2606:4700::1111"], ["::ffff:127.0.0.1"]],
     ],
 )
-async def test_a_name_that_is_rebound_between_two_tries_is_not_followed_inside(answers: list[list[str]]) -> None:
+async def test_a_name_rebound_to_a_private_address_is_not_dialled(answers: list[list[str]]) -> None:
     """What is dialled is what was checked: each try asks once, and dials only that answer."""
     resolver = ScriptedResolver(*answers)
     async with watched(resolver) as (downloader, dialled):
@@ -189,7 +189,7 @@ async def test_no_redirect_leads_to_what_the_first_address_could_not_be() -> Non
             assert (resolver.asked, dialled) == (["cdn.example.com"], ["8.8.8.8"]), location
 
 
-async def test_no_redirect_leads_inside_however_the_address_is_written() -> None:
+async def test_no_redirect_leads_to_a_private_address_in_any_spelling() -> None:
     for host in (*PRIVATE, *WRITTEN_OTHERWISE):
         bracketed = f"[{host}]" if ":" in host and "@" not in host and "[" not in host else host
         resolver = ScriptedResolver(["8.8.8.8"], ["127.0.0.1"])
@@ -202,7 +202,7 @@ async def test_no_redirect_leads_inside_however_the_address_is_written() -> None
 
 
 @pytest.mark.parametrize("address", PRIVATE)
-async def test_a_name_that_resolves_inside_at_any_hop_is_not_dialled(address: str) -> None:
+async def test_a_redirect_to_a_name_with_a_private_address_is_not_dialled(address: str) -> None:
     hop = redirect(b"https://store.example.com/i.png")
     for hops in (1, 2, 3):
         resolver = ScriptedResolver(*[["8.8.8.8"]] * hops, [address])
@@ -212,7 +212,7 @@ async def test_a_name_that_resolves_inside_at_any_hop_is_not_dialled(address: st
             assert (dialled, len(resolver.asked)) == (["8.8.8.8"] * hops, hops + 1)
 
 
-async def test_two_places_to_go_to_are_none() -> None:
+async def test_a_redirect_with_two_locations_is_refused() -> None:
     answer = redirect(b"https://store.example.com/i.png").replace(b"Content", b"Location: /i.png\r\nContent")
     async with led(ScriptedResolver(["8.8.8.8"]), answer, IMAGE) as (downloader, dialled):
         with pytest.raises(ImageUrlRefused, match="without saying where"):
@@ -228,7 +228,7 @@ async def refusal_of(converse: Any, **options: Any) -> ImageError:
         return caught.value
 
 
-async def test_a_length_that_lies_brings_no_part_of_an_image() -> None:
+async def test_a_wrong_content_length_gives_no_image() -> None:
     async def less(wire: Wire) -> None:
         await wire.hear()
         await wire.say(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\nConnection: close\r\n\r\n" + PNG)
@@ -249,7 +249,7 @@ async def test_a_length_that_lies_brings_no_part_of_an_image() -> None:
         assert isinstance(await refusal_of(converse), ImageUnavailable | NotAnImage)
 
 
-async def test_headers_and_chunks_without_end_are_not_kept() -> None:
+async def test_endless_headers_and_chunks_are_refused() -> None:
     async def headers(wire: Wire) -> None:
         await wire.hear()
         await wire.say(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000)

@@ -74,7 +74,7 @@ async def test_nothing_it_writes_at_debug_level_holds_a_secret(tmp_path: Path) -
     assert "X-Amz-Signature=" not in written
 
 
-async def test_no_way_to_fail_at_the_start_tells_a_secret(tmp_path: Path) -> None:
+async def test_no_failure_at_the_start_prints_a_secret(tmp_path: Path) -> None:
     async def unauthorized(wire: Wire) -> None:
         await wire.hear()
         await wire.answer(401, b'{"message": "401: Unauthorized", "code": 0}', Content_Type="application/json")
@@ -147,7 +147,7 @@ except ConnectionError as error:
 """
 
 
-async def test_whatever_nobody_handled_goes_through_the_redaction(tmp_path: Path) -> None:
+async def test_unhandled_exceptions_are_redacted(tmp_path: Path) -> None:
     code = HOOKS.replace("del Hostile\n", "one = Hostile()\ndel one\n")
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", code),

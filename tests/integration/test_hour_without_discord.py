@@ -12,9 +12,9 @@ from generations.model import Ending, State
 from images.image_memory import ImageMemory
 from qwen.models import TaskStatus
 from store.database import open_database
-from tests.doubles import Bell, ManualClock, ScriptedService, Shelf, Wall, task
+from tests.doubles import FakeDelivery, FakeImageStore, FakeOperator, ManualClock, ScriptedService, task
 from tests.integration.discord_rest import DiscordRest, a_discord
-from tests.worker.conftest import Workshop
+from tests.worker.conftest import WorkerHarness
 from ui.delivery.cards import DiscordDelivery
 from ui.interactions.buttons import card_buttons
 
@@ -22,7 +22,7 @@ CARD, CHANNEL = 777, 2  # where the workshop's requests have theirs
 MINUTE, HOUR = 60, 3600
 
 
-class Town(Workshop):
+class Town(WorkerHarness):
     """A workshop whose cards stand on a Discord."""
 
     rest: DiscordRest
@@ -45,13 +45,13 @@ async def a_town(tmp_path: Path) -> AsyncIterator[Town]:
     clock = ManualClock()
     async with a_discord() as (rest, client), open_database(f"sqlite:///{tmp_path}/town.db") as database:
         await database.migrate()
-        town = Town(database, clock, ScriptedService(clock), Shelf(), Wall(), Bell())
+        town = Town(database, clock, ScriptedService(clock), FakeImageStore(), FakeDelivery(), FakeOperator())
         town.rest = rest
-        town.wall = DiscordDelivery(client, clock, buttons=card_buttons)  # type: ignore[assignment]
+        town.delivery = DiscordDelivery(client, clock, buttons=card_buttons)  # type: ignore[assignment]
         town.restart()
         rest.add_message(CARD, CHANNEL)
         yield town
-        await town.wall.drain()  # type: ignore[attr-defined]
+        await town.delivery.drain()  # type: ignore[attr-defined]
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ async def test_an_image_made_in_the_hour_arrives_within_a_minute_of_its_end_char
     assert await town.states(generation_id) == [State.SUCCEEDED]
     assert await town.money() == (45, 0)
     assert 60 <= len(town.rest.edits()) <= 200, "no hammering, and no giving up"
-    assert len(town.shelf.downloads) == 1
+    assert len(town.image_store.downloads) == 1
     town.discord_comes_back()
     await town.pass_time(MINUTE + 5, stride=5)
     assert await town.states(generation_id) == [State.DELIVERED]
@@ -89,7 +89,7 @@ async def test_five_images_made_in_the_hour_are_downloaded_once_each(town: Town)
     town.discord_comes_back()
     await town.pass_time(2 * MINUTE, stride=5)
     assert [await town.states(one) for one in asked] == [[State.DELIVERED]] * 5
-    assert len(town.shelf.downloads) == 5
+    assert len(town.image_store.downloads) == 5
 
 
 async def test_five_images_for_which_there_is_no_memory_are_not_downloaded_at_each_try(town: Town) -> None:
@@ -100,7 +100,7 @@ async def test_five_images_for_which_there_is_no_memory_are_not_downloaded_at_ea
     town.discord_goes_away()
     await town.pass_time(HOUR, stride=10)
     tries = len(town.rest.edits())
-    assert len(town.shelf.downloads) <= 5 + tries, "one for each call that was made, and no more"
+    assert len(town.image_store.downloads) <= 5 + tries, "one for each call that was made, and no more"
     assert tries <= 200
 
 

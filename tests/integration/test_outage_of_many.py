@@ -16,9 +16,9 @@ import pytest
 from generations.model import Origin, Request, State
 from generations.worker.loop import MAX_STEPS
 from store.database import open_database
-from tests.doubles import Bell, ManualClock, ScriptedService, Shelf, Wall
+from tests.doubles import FakeDelivery, FakeImageStore, FakeOperator, ManualClock, ScriptedService
 from tests.integration.discord_rest import DiscordRest, a_discord
-from tests.worker.conftest import Workshop
+from tests.worker.conftest import WorkerHarness
 from ui.delivery.cards import DiscordDelivery
 from ui.interactions.buttons import card_buttons
 
@@ -26,7 +26,7 @@ CHANNEL = 2
 FIRST_CARD = 10_000
 
 
-class Crowd(Workshop):
+class Crowd(WorkerHarness):
     """A workshop whose people have cards of their own, on one Discord."""
 
     rest: DiscordRest
@@ -59,14 +59,16 @@ async def crowd(tmp_path: Path) -> AsyncIterator[Crowd]:
     clock = ManualClock()
     async with a_discord() as (rest, client), open_database(f"sqlite:///{tmp_path}/crowd.db") as database:
         await database.migrate()
-        made = Crowd(database, clock, ScriptedService(clock), Shelf(), Wall(), Bell(), max_in_flight=200)
+        made = Crowd(
+            database, clock, ScriptedService(clock), FakeImageStore(), FakeDelivery(), FakeOperator(), max_in_flight=200
+        )
         made.rest = rest
-        made.wall = DiscordDelivery(client, clock, buttons=card_buttons)  # type: ignore[assignment]
+        made.delivery = DiscordDelivery(client, clock, buttons=card_buttons)  # type: ignore[assignment]
         made.restart()
         yield made
         rest.gate.set()
         await made.worker.drain()
-        await made.wall.drain()  # type: ignore[attr-defined]
+        await made.delivery.drain()  # type: ignore[attr-defined]
 
 
 async def test_64_shows_in_an_outage_hold_one_step_and_come_back_in_turn(crowd: Crowd) -> None:

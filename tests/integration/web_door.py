@@ -14,7 +14,7 @@ from generations.callbacks import Callbacks
 from generations.clock import SystemClock
 from generations.model import State
 from store.database import Database
-from tests.contract.world import MovableClock, World, make_world
+from tests.contract.harness import Harness, MovableClock, make_harness
 from web import WebLimits, WebServer, open_web
 
 TASK = "n43abc123def456qwenimg"
@@ -38,7 +38,7 @@ class Monotonic(SystemClock):
 class Door:
     """The HTTP side over real rows: one image is being made, and its address is known."""
 
-    world: World
+    world: Harness
     callbacks: Callbacks
     session: aiohttp.ClientSession
     port: int
@@ -67,7 +67,7 @@ class Door:
 @asynccontextmanager
 async def open_door(database: Database, limits: WebLimits) -> AsyncIterator[Door]:
     """Serve on a free port of this machine."""
-    world = make_world(database)
+    world = make_harness(database)
     clock, nudges = Monotonic(world.clock), list[int]()
     callbacks = Callbacks(database, clock, public_url="http://127.0.0.1", nudge=lambda: nudges.append(1))
     await world.ask(1)

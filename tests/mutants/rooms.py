@@ -25,8 +25,8 @@ ROOMS = {
         (
             *("tests/unit/test_model.py", "tests/contract/test_service.py", "tests/contract/test_claims.py"),
             "tests/unit/test_snowflakes.py",
-            "tests/contract/test_privacy.py::test_a_pick_is_read",
-            "tests/contract/test_privacy.py::test_what_is_not_on_offer_is_refused",
+            "tests/contract/test_privacy.py::test_a_selected_value_is_parsed",
+            "tests/contract/test_privacy.py::test_a_value_that_is_not_offered_is_refused",
         ),
     ),
     "schedule": Room(

@@ -35,7 +35,7 @@ def main() -> int:
     draw_day = draw_plain if arguments.plain else draw
     if arguments.history:
         verdict = play(draw_day(arguments.seeds.start), record=True)
-        print("\n".join([verdict.scenario.described(), *verdict.history, *verdict.broken]))
+        print("\n".join([verdict.scenario.describe(), *verdict.history, *verdict.broken]))
         return bool(verdict.broken)
     return 1 if run(arguments.seeds, arguments.jobs, partial(print, flush=True), draw_day) else 0
 

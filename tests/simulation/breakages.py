@@ -1,7 +1,7 @@
-"""Deliberate breakages of the product, each of which the simulation must notice. Nothing here is a test by itself.
+"""Deliberate breakages of the product, each of which the simulation must notice. Run by test_breakages.py.
 
-A breakage names what it replaces for the time of its runs: (where, name, what stands there then). Classes that
-services.py builds are replaced in services, functions and methods where they are looked up.
+A breakage lists what it replaces during its runs: (owner, name, replacement). Classes that services.py builds are
+replaced in services; functions and methods where they are looked up.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Ledger
 from credits.model import EntryKind
 from credits.tables import accounts
-from generations import callbacks, pings, records
-from generations import stale_edits as stale_edit_guard
+from generations import callbacks, pings, records, stale_edits
 from generations.callbacks import Callbacks
 from generations.delivery_result import DeliveryResult, Place
 from generations.errors import DeliveryDelayed
@@ -30,14 +29,9 @@ from generations.model import Ending, Generation, Image, Progress, State
 from generations.pings import PingDecisions
 from generations.records import cards, claims, moves
 from generations.records.tables import generations
-from generations.records.tables import pings as decisions
+from generations.records.tables import pings as ping_decisions
 from generations.service import Generations
-from generations.worker import loop as worker
-from generations.worker import poll as looking
-from generations.worker import poll_turns, throttle
-from generations.worker import publish as publisher
-from generations.worker import recover as recovering
-from generations.worker import submit as submitting
+from generations.worker import loop, poll, poll_turns, publish, recover, submit, throttle
 from generations.worker.context import PollGuard, StepContext
 from generations.worker.image_step import ImageStep
 from images.image_memory import Reservation
@@ -48,14 +42,12 @@ from qwen.protocol import parse_callback
 from tests.simulation.run import play
 from tests.simulation.scenario import Scenario, draw, draw_plain
 from tests.simulation.sweep import DAYS, Death
-from ui.delivery import card_state as memory
-from ui.delivery import cards as delivery
-from ui.delivery import channels as places
-from ui.delivery import fallback as ladder
+from ui.delivery import card_state, channels, fallback
+from ui.delivery import cards as delivery_cards
 from ui.delivery.cards import DiscordDelivery
 from ui.delivery.fitting import ImageFitter, file_limit, size_of
 from ui.delivery.pings import CardPings
-from ui.interactions import first_response as first_response
+from ui.interactions import first_response
 
 NOTHING: Mapping[int, Any] = {}
 MOST_SEEDS = 150
@@ -64,14 +56,14 @@ CANCELLED, _, LINKED = DAYS
 
 @dataclass(frozen=True)
 class Breakage:
-    """*seen_at*: seeds that noticed it once, which are tried first; with a *day* of the sweep: awaits to die at."""
+    """*seen_at*: seeds whose runs noticed it before, tried first; with a *day* of the sweep: numbers of awaits."""
 
     seen_at: tuple[int, ...]
     replaced: tuple[tuple[Any, str, Any], ...]
     day: str = ""
 
     def scenarios(self) -> Iterator[Scenario]:
-        """Where it may be noticed, most likely first."""
+        """Yield scenarios that may notice it, most likely first."""
         if self.day:
             steps = play(DAYS[self.day]).steps_of_lives[0]
             for step in (*self.seen_at, *range(steps, 0, -1)):
@@ -124,18 +116,18 @@ class ForgetsToRelease(Ledger):
 class RefillsOverHolds(Ledger):
     async def _refill(self, tx: Any, account: Any, starts_at_ms: int, now_ms: int) -> Any:
         refilled = await super()._refill(tx, account, starts_at_ms, now_ms)
-        if account.held:  # it comes back, or is made good, on top of a full account
+        if account.held:  # is released or made good later, in addition to a full account
             reason_id = f"refill:{account.user_id}:{starts_at_ms}:over"
             await ledger._grant(tx, refilled, account.held, reason_id, "refill", now_ms)
         return (await tx.execute(select(accounts).where(accounts.c.user_id == account.user_id))).one()
 
 
-class NeverMakesGood(Ledger):
+class NeverMakesRefillsGood(Ledger):
     async def _make_good(self, *_: Any) -> None:
         pass
 
 
-class RefundsToo(Ledger):
+class GrantsAtRelease(Ledger):
     async def release(self, tx: Any, image_id: str, now_ms: int) -> int:
         returned = await super().release(tx, image_id, now_ms)
         _, account = await self._open_hold(tx, image_id, now_ms)
@@ -144,7 +136,7 @@ class RefundsToo(Ledger):
 
     async def _give(self, tx: Any, account: Any, image_id: str, amount: int, now_ms: int) -> None:
         if amount:
-            await self.grant(tx, account.user_id, amount, f"sorry:{image_id}", EntryKind.GRANT, now_ms)
+            await self.grant(tx, account.user_id, amount, f"extra:{image_id}", EntryKind.GRANT, now_ms)
 
 
 async def end_in_two_commits(self: ImageStep, state: State, ending: Ending, detail: str | None = None) -> None:
@@ -157,8 +149,8 @@ async def end_in_two_commits(self: ImageStep, state: State, ending: Ending, deta
 # -- the one POST ---------------------------------------------------------------
 
 
-async def move_lazily(tx: Any, image: Image, target: State, **changes: Any) -> Image:
-    """SUBMITTING is written down together with what came of it, after the POST."""
+async def move_after_the_post(tx: Any, image: Image, target: State, **changes: Any) -> Image:
+    """Write SUBMITTING after the POST, together with its outcome."""
     if target is State.SUBMITTING:
         return replace(image, state=State.SUBMITTING, submitted_at_ms=changes.get("submitted_at_ms"))
     if image.state is State.SUBMITTING:
@@ -168,12 +160,12 @@ async def move_lazily(tx: Any, image: Image, target: State, **changes: Any) -> I
     return await moves.move(tx, image, target, **changes)
 
 
-create_really = QwenClient.create_task
+real_create = QwenClient.create_task
 
 
 async def create_again(self: QwenClient, request: Any) -> Any:
     try:
-        return await create_really(self, request)
+        return await real_create(self, request)
     except OutcomeUnknown:
         raise ServiceUnavailable from None
 
@@ -188,13 +180,13 @@ async def adopt_nothing(*_: Any, **__: Any) -> bool:
     return False
 
 
-# -- claims and looks ---------------------------------------------------------------
+# -- claims and polls ---------------------------------------------------------------
 
-lock_really = moves.lock_generation
+real_lock = moves.lock_generation
 
 
 async def lock_without_fence(tx: Any, generation_id: int, fence: int | None) -> Any:
-    return await lock_really(tx, generation_id, None)
+    return await real_lock(tx, generation_id, None)
 
 
 async def reload_without_fence(tx: Any, generation: Generation) -> Generation:
@@ -203,23 +195,23 @@ async def reload_without_fence(tx: Any, generation: Generation) -> Generation:
     return fresh
 
 
-claim_really = claims.claim_due
+real_claim = claims.claim_due
 
 
 async def claim_whatever_is_due(tx: Any, **wishes: Any) -> list[Generation]:
     await tx.execute(update(generations).values(lease_until_ms=None))
-    return await claim_really(tx, **wishes)
+    return await real_claim(tx, **wishes)
 
 
 async def release_and_forget(
     tx: Any, generation_id: int, fence: int, *, retry_publish_at_ms: int | None = None
 ) -> None:
     await claims.release_claim(tx, generation_id, fence, retry_publish_at_ms=retry_publish_at_ms)
-    owed = (generations.c.id == generation_id) & (generations.c.revision > generations.c.published_revision)
-    await tx.execute(update(generations).where(owed).values(due_at_ms=None))
+    unpublished = (generations.c.id == generation_id) & (generations.c.revision > generations.c.published_revision)
+    await tx.execute(update(generations).where(unpublished).values(due_at_ms=None))
 
 
-class Impatient(StepContext):
+class PollsTooEarly(StepContext):
     def __post_init__(self) -> None:
         self.guard = _NoGuard(self.clock)
 
@@ -247,9 +239,9 @@ def give_up_at_once(age_seconds: float) -> None:
 # -- callbacks ---------------------------------------------------------------
 
 
-class Believes(Callbacks):
+class BelievesTaskIds(Callbacks):
     async def handle(self, callback: Any, body: bytes) -> None:
-        """The task that is named is taken for the image's own, unasked."""
+        """Adopt the task that the body names without a poll."""
         claim = parse_callback(body)
         if claim is not None:
             async with self._database.transaction() as tx:
@@ -261,9 +253,9 @@ class Believes(Callbacks):
 FREE = Ledger(Allowance(0, CreditPeriod.NEVER, ZoneInfo("UTC")))
 
 
-class TakesTheStatus(Callbacks):
+class BelievesStatuses(Callbacks):
     async def handle(self, callback: Any, body: bytes) -> None:
-        """What is said to have failed has failed."""
+        """Believe a status of FAILED without a poll."""
         if b"FAILED" not in body:
             return await super().handle(callback, body)
         async with self._database.transaction() as tx:
@@ -276,30 +268,30 @@ class TakesTheStatus(Callbacks):
                 await FREE.release(tx, image.image_id, self._clock.now_ms())
 
 
-noted_really = callbacks.noted_call
+real_noted = callbacks.noted_call
 
 
-class HearsNothing(Callbacks):
+class IgnoresCallbacks(Callbacks):
     async def handle(self, callback: Any, body: bytes) -> None:
         pass
 
 
-class HearsAnybody(Callbacks):
+class AcceptsAnyToken(Callbacks):
     async def recognise(self, token: str) -> Any:
-        """An unknown token is taken for some image's."""
+        """Accept an unknown token as the first image's."""
         found = await super().recognise(token)
         return found or records.Callback(0, 0, "")
 
 
 def always_called(known: Any, image: Image, claim: str | None, now_ms: int) -> Any:
-    return replace(noted_really(known, image, claim, now_ms), called_at_ms=now_ms)
+    return replace(real_noted(known, image, claim, now_ms), called_at_ms=now_ms)
 
 
-def anybodys(*_: Any) -> bool:
+def accept_any_task(*_: Any) -> bool:
     return True
 
 
-class Unguarded(StepContext):
+class PollsUnguarded(StepContext):
     def __post_init__(self) -> None:
         self.guard = _NoGuard(self.clock)
 
@@ -310,14 +302,14 @@ class Unguarded(StepContext):
 class DecidesAgain(PingDecisions):
     async def decide(self, generation: Generation) -> Generation | None:
         async with self._database.transaction() as tx:
-            await tx.execute(delete(decisions).where(decisions.c.generation_id == generation.id))
+            await tx.execute(delete(ping_decisions).where(ping_decisions.c.generation_id == generation.id))
         return await super().decide(generation)
 
 
 class PingsTwice(CardPings):
     async def _reply(self, generation: Generation) -> None:
         await super()._reply(generation)
-        await super()._reply(replace(generation, id=generation.id + 1))  # the nonce would make one of them
+        await super()._reply(replace(generation, id=generation.id + 1))  # the same nonce would make one message of both
 
 
 class WithoutNonce(CardPings):
@@ -333,21 +325,21 @@ class NeverPings(CardPings):
         await self._decisions.decide(generation)
 
 
-async def tell_at_once(self: Any, generation: Generation) -> None:
+async def ping_at_once(self: Any, generation: Generation) -> None:
     if self._context.pings is not None:
         await self._context.pings.handle_finished(generation)
 
 
-def always(*_: Any) -> bool:
+def return_true(*_: Any) -> bool:
     return True
 
 
 # -- large images ---------------------------------------------------------------
 
 
-class Drops(ImageFitter):
+class DropsLargeImages(ImageFitter):
     async def fit(self, generation: Generation, image_files: Any) -> Any:
-        """What is too large is left out."""
+        """Leave out images that are too large."""
         limit = file_limit(generation)
         return {at: image_file for at, image_file in image_files.items() if 0 < size_of(image_file) <= limit}
 
@@ -357,7 +349,7 @@ class LinksOnly(ImageFitter):
         return None
 
 
-def drop(*_: Any) -> None:
+def keep_no_bytes(*_: Any) -> None:
     return None
 
 
@@ -365,17 +357,17 @@ def no_links(*_: Any) -> dict[int, str]:
     return {}
 
 
-plain_text_really = places.plain_text
+real_plain_text = channels.plain_text
 
 
-def held_for_ever(*told: Any, **more: Any) -> str:
-    return f"{plain_text_really(*told, **more)} · 5 credits held"
+def say_credits_are_held(*values: Any, **more: Any) -> str:
+    return f"{real_plain_text(*values, **more)} · 5 credits held"
 
 
-# -- what people see ---------------------------------------------------------------
+# -- cards ---------------------------------------------------------------
 
 
-async def note_first(self: Any, generation: Generation, image_files: Any) -> None:
+async def record_before_publishing(self: Any, generation: Generation, image_files: Any) -> None:
     shown = DeliveryResult(Place.CARD, generation.message_id, generation.origin.channel_id)
     await self._record_result(generation, image_files, shown)
     with contextlib.suppress(DeliveryDelayed):
@@ -404,7 +396,7 @@ async def always_current(self: Any, generation: Generation) -> bool:
     return True
 
 
-async def never_mind(self: Any, generation: Generation, attachment_ids: Any) -> None:
+async def remember_nothing(self: Any, generation: Generation, attachment_ids: Any) -> None:
     return None
 
 
@@ -412,12 +404,12 @@ def keep_nothing(*_: Any, **__: Any) -> dict[int, Any]:
     return {}
 
 
-def surely_refused(error: BaseException) -> bool:
+def call_it_refused(error: BaseException) -> bool:
     return True
 
 
 def parts(**classes: type) -> tuple[tuple[Any, str, Any], ...]:
-    """Other classes than those that services.py builds, by the names that it knows them by."""
+    """Return replacements of classes that services.py builds, by their names in services.py."""
     return tuple((services, name, kind) for name, kind in classes.items())
 
 
@@ -428,55 +420,59 @@ BREAKAGES: dict[str, Breakage] = {
     "settle twice": Breakage((2,), parts(Ledger=SettlesTwice)),
     "forget the release": Breakage((0,), parts(Ledger=ForgetsToRelease)),
     "refill over holds": Breakage((2,), parts(Ledger=RefillsOverHolds)),
-    "never make a refill good": Breakage((2,), parts(Ledger=NeverMakesGood)),
-    "give something extra": Breakage((0,), parts(Ledger=RefundsToo)),
+    "never make a refill good": Breakage((2,), parts(Ledger=NeverMakesRefillsGood)),
+    "grant credits at each release": Breakage((0,), parts(Ledger=GrantsAtRelease)),
     "state and money in two commits": Breakage((29,), ((ImageStep, "end", end_in_two_commits),)),
-    "post before the commit": Breakage((15,), ((submitting.records, "move", move_lazily),)),
+    "post before the commit": Breakage((15,), ((submit.records, "move", move_after_the_post),)),
     "repeat an unknown post": Breakage((0,), ((QwenClient, "create_task", create_again),)),
-    "post again after a crash": Breakage((44,), ((submitting.SubmitStep, "end_crashed_submit", post_again),)),
+    "post again after a crash": Breakage((44,), ((submit.SubmitStep, "end_crashed_submit", post_again),)),
     "forget a task that came late": Breakage((56,), ((records, "adopt_task", adopt_nothing),)),
-    "skip the fence": Breakage((56,), (*LOCKS, (worker, "_reload", reload_without_fence))),
+    "skip the fence": Breakage((56,), (*LOCKS, (loop, "_reload", reload_without_fence))),
     "drop the lease": Breakage((13,), ((records, "claim_due", claim_whatever_is_due),)),
-    "forget what is owed": Breakage((65,), ((records, "release_claim", release_and_forget),)),
-    "look too early": Breakage((7,), parts(StepContext=Impatient)),
-    "give up late images": Breakage((56,), ((looking, "late_poll_seconds", give_up_at_once),)),
-    "mark delivered before showing": Breakage((47,), ((publisher.Publisher, "publish", note_first),)),
-    "take a delay for a success": Breakage((65,), parts(DiscordDelivery=ForgetsDelays)),
-    "return credits of what is being made": Breakage((43,), parts(Generations=CancelsAnything)),
+    "forget cards that are not published yet": Breakage((65,), ((records, "release_claim", release_and_forget),)),
+    "poll too early": Breakage((7,), parts(StepContext=PollsTooEarly)),
+    "give up late images": Breakage((56,), ((poll, "late_poll_seconds", give_up_at_once),)),
+    "mark as delivered before publishing": Breakage((47,), ((publish.Publisher, "publish", record_before_publishing),)),
+    "treat a delay as a success": Breakage((65,), parts(DiscordDelivery=ForgetsDelays)),
+    "return credits for images that are being made": Breakage((43,), parts(Generations=CancelsAnything)),
     "let old progress overtake": Breakage(
         (20, 68),
         (
-            (stale_edit_guard.StaleEditGuard, "is_current", always_current),
-            (stale_edit_guard.StaleEditGuard, "was_published", never_mind),
+            (stale_edits.StaleEditGuard, "is_current", always_current),
+            (stale_edits.StaleEditGuard, "was_published", remember_nothing),
         ),
     ),
-    "say on a plain message that credits are held": Breakage((1140, 1306), ((places, "plain_text", held_for_ever),)),
-    "drop the images that stand": Breakage((10,), ((memory.CardState, "kept", keep_nothing),)),
-    "take no answer for a refusal": Breakage((466, 150, 506), ((first_response, "is_surely_refused", surely_refused),)),
-    "believe the task that a callback names": Breakage((70,), parts(Callbacks=Believes)),
-    "believe the status that a callback names": Breakage((59,), parts(Callbacks=TakesTheStatus)),
-    "hear no callback": Breakage((121,), parts(Callbacks=HearsNothing)),
-    "hear a callback of anybody's": Breakage((6,), parts(Callbacks=HearsAnybody)),
-    "take any task that a callback names": Breakage((70,), ((recovering, "is_task_of", anybodys),)),
+    "say on a plain message that credits are held": Breakage(
+        (1140, 1306), ((channels, "plain_text", say_credits_are_held),)
+    ),
+    "drop the images that are on the card": Breakage((10,), ((card_state.CardState, "kept", keep_nothing),)),
+    "treat a missing answer as a refusal": Breakage(
+        (466, 150, 506), ((first_response, "is_surely_refused", call_it_refused),)
+    ),
+    "believe the task that a callback names": Breakage((70,), parts(Callbacks=BelievesTaskIds)),
+    "believe the status that a callback names": Breakage((59,), parts(Callbacks=BelievesStatuses)),
+    "ignore callbacks": Breakage((121,), parts(Callbacks=IgnoresCallbacks)),
+    "accept any callback token": Breakage((6,), parts(Callbacks=AcceptsAnyToken)),
+    "accept any task that a callback names": Breakage((70,), ((recover, "is_task_of", accept_any_task),)),
     "post on above the limit of tasks": Breakage(
         (84,),
         ((throttle.TaskSlots, "refused", learn_nothing), (throttle.Throttle, "post_refused", wait_no_time)),
     ),
-    "look whenever a callback comes": Breakage(
-        (2,), (*parts(StepContext=Unguarded), (callbacks, "noted_call", always_called))
+    "poll whenever a callback comes": Breakage(
+        (2,), (*parts(StepContext=PollsUnguarded), (callbacks, "noted_call", always_called))
     ),
-    "look without end because of one call": Breakage((7,), ((poll_turns, "is_called", always),)),
+    "poll without end after one callback": Breakage((7,), ((poll_turns, "is_called", return_true),)),
     "ping twice": Breakage((21,), parts(CardPings=PingsTwice)),
     "decide on a ping again": Breakage(
         (556, 555, 554), parts(PingDecisions=DecidesAgain, CardPings=WithoutNonce), day=CANCELLED
     ),
-    "ping whoever it is": Breakage((5,), ((pings, "wants_ping", always),)),
-    "ping before all is there": Breakage(
-        (25,), ((publisher.Publisher, "ping", tell_at_once), (pings, "has_arrived", always))
+    "ping people who do not want it": Breakage((5,), ((pings, "wants_ping", return_true),)),
+    "ping before all images are there": Breakage(
+        (25,), ((publish.Publisher, "ping", ping_at_once), (pings, "has_arrived", return_true))
     ),
     "ping nobody": Breakage((25,), parts(CardPings=NeverPings)),
-    "drop what is too large": Breakage((5,), ((delivery, "ImageFitter", Drops),)),
-    "link to what could be made smaller": Breakage((7,), ((delivery, "ImageFitter", LinksOnly),)),
-    "download at each try": Breakage((65, 134), ((Reservation, "keep", drop),)),
-    "forget the links that stand": Breakage((480,), ((ladder, "_linked_in_rows", no_links),), day=LINKED),
+    "drop images that are too large": Breakage((5,), ((delivery_cards, "ImageFitter", DropsLargeImages),)),
+    "link to images that could be made smaller": Breakage((7,), ((delivery_cards, "ImageFitter", LinksOnly),)),
+    "download at each try": Breakage((65, 134), ((Reservation, "keep", keep_no_bytes),)),
+    "forget the links that are on the card": Breakage((480,), ((fallback, "_linked_in_rows", no_links),), day=LINKED),
 }

@@ -1,4 +1,4 @@
-"""Many seeds, shared by several processes of this machine."""
+"""Run many seeds in several processes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.simulation.shrink import shrink
 DrawDay = Callable[[int], Scenario]
 CHUNK = 20
 LINE = 1000
-TOLD = 20  # failing seeds that are named
+SEEDS_NAMED = 20  # failing seeds that are named
 
 
 def check_seeds(seeds: range, draw_day: DrawDay = draw) -> tuple[int, list[tuple[int, tuple[str, ...]]]]:
-    """How often a process resumed a task in all these runs, and the seeds that broke something."""
+    """Return the number of resumed tasks in all runs, and the seeds that violated an invariant with the messages."""
     verdicts = [play(draw_day(seed)) for seed in seeds]
     return sum(v.steps for v in verdicts), [(v.scenario.seed, v.broken) for v in verdicts if v.broken]
 
@@ -29,15 +29,15 @@ def chunks(seeds: range) -> Iterator[range]:
         yield range(first, min(first + CHUNK, seeds.stop))
 
 
-def show(seed: int, draw_day: DrawDay = draw) -> str:
-    """The shortest history that fails as the seed does."""
+def describe_failure(seed: int, draw_day: DrawDay = draw) -> str:
+    """Return the smallest scenario of the seed that still fails, and its history."""
     verdict = shrink(draw_day(seed))
-    lines = ["the shortest scenario that still fails:", verdict.scenario.described(), "its history:"]
+    lines = ["the shortest scenario that still fails:", verdict.scenario.describe(), "its history:"]
     return "\n".join([*lines, *verdict.history, *(f"BROKEN  {sentence}" for sentence in verdict.broken)])
 
 
 def run(seeds: range, jobs: int, say: Callable[[str], None], draw_day: DrawDay = draw) -> int:
-    """Say the verdicts of the days that *draw_day* makes of the seeds. Returns the number of seeds that failed."""
+    """Run the scenarios that *draw_day* makes of the seeds and print verdicts. Return the number of failed seeds."""
     failed: list[tuple[int, tuple[str, ...]]] = []
     done = steps = 0
     began = time.monotonic()
@@ -47,12 +47,12 @@ def run(seeds: range, jobs: int, say: Callable[[str], None], draw_day: DrawDay =
             before = done // LINE
             done, steps = done + len(part), steps + taken
             failed += broken
-            for seed, sentences in broken if len(failed) < TOLD else ():
+            for seed, sentences in broken if len(failed) < SEEDS_NAMED else ():
                 say(f"seed {seed}: {sentences[0]}")
             if done // LINE > before or done == len(seeds):
                 verdict = "all promises kept" if not failed else f"{len(failed)} FAILED"
                 seconds = time.monotonic() - began
                 say(f"{done:>7} seeds, {steps} resumed awaits: {verdict} ({seconds:.0f} s)")
     if failed:
-        say(f"\nseed {failed[0][0]}: {show(failed[0][0], draw_day)}")
+        say(f"\nseed {failed[0][0]}: {describe_failure(failed[0][0], draw_day)}")
     return len(failed)

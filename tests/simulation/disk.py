@@ -1,7 +1,7 @@
-"""The database without threads: one SQLite in memory that every process of a run writes to, one transaction at a time.
+"""The database without threads: one SQLite in memory, shared by all processes of a run, one transaction at a time.
 
-SQLAlchemy's own dialect for aiosqlite runs on top of it, so the product's SQL is what production runs on SQLite. What
-is asynchronous here is only what can fail or be cut short: the wait for the lock, and the commit.
+SQLAlchemy's own dialect for aiosqlite runs on top of it, so the product's SQL is the same as in production. Only the
+wait for the lock and the commit are asynchronous, since only they can fail or be interrupted.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from store.schema import upgrade
 from tests.simulation.loop import Life, VirtualLoop
 
 LOCK_SECONDS = 30.0
-Trouble = Callable[[], str | None]  # what goes wrong with this call: a word, or nothing
+PickFault = Callable[[], str | None]  # the fault of the next call; None: no fault
 
 
 class Disk:
-    """What is left when every process is dead. *trouble* says what goes wrong with a commit or a lock."""
+    """The database, which outlives every process. *pick_fault*: the fault of each lock and commit."""
 
-    def __init__(self, template: bytes, rng: random.Random, trouble: Trouble) -> None:
+    def __init__(self, template: bytes, rng: random.Random, pick_fault: PickFault) -> None:
         self.sqlite = sqlite3.connect(":memory:", isolation_level=None)
         if template:
             self.sqlite.deserialize(template)
@@ -36,14 +36,14 @@ class Disk:
         self.holder: Life | None = None
         self._queue: deque[tuple[Life, asyncio.Future[None]]] = deque()
         self._rng = rng
-        self._trouble = trouble
+        self._pick_fault = pick_fault
 
     def ask(self, sql: str, *parameters: Any) -> list[Any]:
-        """What the rows say, past every lock: for those who watch, not for the product."""
+        """Return rows without taking the lock; for the invariants, not for the product."""
         return self.sqlite.execute(sql, parameters).fetchall()
 
     def set_ping(self, user_id: int, ping: str) -> None:
-        """What a person set before the run; empty: nothing ever."""
+        """Store the ping setting of a person before the run; empty: none."""
         if ping:
             row = (user_id, "1:1", "png", False, ping)
             sql = "INSERT INTO preferences (user_id, size, format, private, ping) VALUES (?, ?, ?, ?, ?)"
@@ -51,11 +51,11 @@ class Disk:
 
     async def begin(self, life: Life) -> None:
         await asyncio.sleep(self._seconds())
-        trouble = self._trouble()
-        if trouble == "slow":
+        fault = self._pick_fault()
+        if fault == "slow":
             await asyncio.sleep(self._rng.uniform(0.5, 8.0))
-        elif trouble in ("locked", "lost"):
-            raise _fault(trouble)
+        elif fault in ("locked", "lost"):
+            raise _error(fault)
         if self.holder is not None or self._queue:
             turn = asyncio.get_running_loop().create_future()
             self._queue.append((life, turn))
@@ -64,7 +64,7 @@ class Disk:
             except TimeoutError:
                 if self.holder is life:
                     self.release(life)
-                raise _fault("locked") from None
+                raise _error("locked") from None
             except asyncio.CancelledError:
                 if self.holder is life:
                     self.release(life)
@@ -76,15 +76,15 @@ class Disk:
         await asyncio.sleep(self._seconds())
         if life.dead or self.holder is not life:
             return
-        trouble = self._trouble()
-        if trouble == "locked":
+        fault = self._pick_fault()
+        if fault == "locked":
             self.rollback(life)
-            raise _fault("full")
+            raise _error("full")
         self.sqlite.execute("COMMIT")
         self.release(life)
         await asyncio.sleep(self._seconds())
-        if trouble == "lost":
-            raise _fault("lost")
+        if fault == "lost":
+            raise _error("lost")
 
     def rollback(self, life: Life) -> None:
         """Undo what *life* has not committed, if anything."""
@@ -96,14 +96,14 @@ class Disk:
     def release(self, life: Life) -> None:
         self.holder = None
         while self._queue:
-            following, turn = self._queue.popleft()
-            if not following.dead and not turn.done():
-                self.holder = following
+            next_life, turn = self._queue.popleft()
+            if not next_life.dead and not turn.done():
+                self.holder = next_life
                 turn.set_result(None)
                 return
 
     def forget(self, life: Life) -> None:
-        """A process is gone: its transaction is rolled back, as a database does when the connection breaks."""
+        """Roll back the transaction of a process that ended, as a database does when the connection breaks."""
         self._queue = deque(entry for entry in self._queue if entry[0] is not life)
         self.rollback(life)
 
@@ -111,8 +111,8 @@ class Disk:
         return self._rng.uniform(0.0002, 0.004)
 
 
-def _fault(kind: str) -> sqlite3.OperationalError:
-    """What the driver raises; "connection closed" is what SQLAlchemy takes for a broken connection."""
+def _error(kind: str) -> sqlite3.OperationalError:
+    """Return the driver's error; SQLAlchemy treats "connection closed" as a broken connection."""
     code, text = {
         "locked": (sqlite3.SQLITE_BUSY, "database is locked"),
         "full": (sqlite3.SQLITE_FULL, "database or disk is full"),
@@ -198,7 +198,7 @@ class _Connection:
 
 
 class Databases:
-    """Makes the product's Database for one process over one disk. The dialect and its compiled SQL are kept."""
+    """Open the product's Database for one process over one disk. All share one dialect and its compiled SQL."""
 
     def __init__(self) -> None:
         loop = VirtualLoop()

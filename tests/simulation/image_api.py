@@ -1,7 +1,7 @@
-"""The image API and its CDN, as a world of their own behind two sessions: what was taken, painted, looked at, fetched.
+"""A simulated image API and its CDN, behind a replacement of aiohttp.ClientSession; records posts, polls and downloads.
 
-QwenClient and ImageDownloader are the real ones; only aiohttp's session is replaced. A request that was sent goes on
-at the service when the process that sent it is dead.
+QwenClient and ImageDownloader are the real ones. The service completes a request that was sent, even when the process
+that sent it is dead.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ import aiohttp
 from multidict import CIMultiDict
 
 from tests.simulation.loop import Life, VirtualLoop
-from tests.simulation.paintings import frame_of, number_in, painting_of, task_in
+from tests.simulation.png_images import empty_png, number_in, numbered_png, task_id_in
 
 HOST = "cdn.example.com"
 STORE_HOST = "store.example.com"  # where every address of an image redirects to
 API_URL = "https://api.example.com/api"
 PUBLIC_URL = "https://bot.example.com"
 HUGE_BYTES = 30 << 20
-Trouble = Callable[[str], str | None]
+PickFault = Callable[[str], str | None]
 Note = Callable[[str], None]
 
 
@@ -39,96 +39,96 @@ class Post:
     life: Life
     at: float
     fault: str | None
-    taken: bool = False  # the service made a task of it
+    accepted: bool = False  # the service accepted it and created a task
     sure: bool = False  # it was answered with a sure refusal, or never sent
-    told: str | None = None  # the task id, once the process that asked was handed it
-    token: str = ""  # of the address to call back on; empty: nobody wants to be called
+    received_task_id: str | None = None  # the task id, once the process has received it
+    token: str = ""  # of the callback address; empty: no callback was asked for
     asked: dict[str, Any] = field(default_factory=dict[str, Any])
-    above_limit: bool = False  # it was refused because as many tasks ran as may
+    above_limit: bool = False  # it was refused by the limit of running tasks
 
 
 @dataclass(slots=True)
 class ApiTask:
     id: str
-    image: str  # empty: another customer's
+    image: str  # empty: a task of another customer
     outcome: str
     ready_at: float
     consumed: int
     data: bytes
-    huge: bool = False  # more bytes than anybody fetches
-    asked: dict[str, Any] = field(default_factory=dict[str, Any])  # what it says it was asked for
+    huge: bool = False  # announced with more bytes than the bot downloads
+    asked: dict[str, Any] = field(default_factory=dict[str, Any])  # prompt and seed, as its status reports them
 
 
 @dataclass(slots=True)
-class Look:
+class Poll:
     at: float
     life: Life
-    said: str = ""  # the status or the refusal, once it was told
+    answer: str = ""  # the status or the code of the refusal, once it was sent
 
 
 @dataclass
 class ImageApi:
-    """What the service knows. *outcomes* are taken in turn by the tasks it accepts."""
+    """The state of the service. The tasks it accepts get *outcomes* and *sizes* in turn."""
 
     loop: VirtualLoop
     seed: int
     outcomes: tuple[str, ...]
-    paints: tuple[float, float]
-    trouble: Trouble
+    task_seconds: tuple[float, float]
+    pick_fault: PickFault
     note: Note
-    sizes: tuple[str, ...] = ()  # of the images, taken in turn; none: frames without an image in them
+    sizes: tuple[str, ...] = ()  # of the images, in turn: "usual" or "huge"; none: PNG files without pixels
     task_limit: int = 0  # tasks that may run at once; 0: any number
-    on_take: Callable[[Post, ApiTask], None] = lambda post, task: None
-    healed: bool = False  # nothing is stuck or gone any more
+    on_accept: Callable[[Post, ApiTask], None] = lambda post, task: None
+    faults_ended: bool = False  # no task is stuck or gone any more
     posts: list[Post] = field(default_factory=list)
     tasks: dict[str, ApiTask] = field(default_factory=dict)
-    polls: dict[str, list[Look]] = field(default_factory=dict)
+    polls: dict[str, list[Poll]] = field(default_factory=dict)
     downloads: Counter[tuple[str, str]] = field(default_factory=Counter)  # of whole images, by (life, task)
 
-    def dice(self, what: str) -> random.Random:
-        """Chances that depend on what they are about, not on what else happens in the run."""
+    def rng_for(self, what: str) -> random.Random:
+        """Return a generator seeded by *what*, so that other calls of the run don't change its values."""
         return random.Random(f"{self.seed} {what}")
 
-    def take(self, image: str) -> ApiTask:
-        dice = self.dice(f"task {image} {len(self.posts)}")
+    def accept(self, image: str) -> ApiTask:
+        rng = self.rng_for(f"task {image} {len(self.posts)}")
         number = sum(map(ord, image)) % len(self.outcomes)
         task = ApiTask(
             id=f"task-{image}-{len(self.tasks)}",
             image=image,
             outcome=self.outcomes[number],
-            ready_at=self.loop.time() + dice.uniform(*self.paints),
-            consumed=dice.choice((5, 5, 5, 3, 0)),
+            ready_at=self.loop.time() + rng.uniform(*self.task_seconds),
+            consumed=rng.choice((5, 5, 5, 3, 0)),
             data=b"",
         )
         self.tasks[task.id] = task
-        task.data = frame_of(task.id)
+        task.data = empty_png(task.id)
         if self.sizes:
             number = len(self.tasks) - 1
-            task.data = painting_of(task.id, number, self.dice(f"painting {task.id}"))
-            # What nobody fetches nobody can look into: such a task has an image, or none at all.
+            task.data = numbered_png(task.id, number, self.rng_for(f"painting {task.id}"))
+            # A huge image is never downloaded, so it can't turn out to be "not an image".
             task.huge = self.sizes[number % len(self.sizes)] == "huge" and task.outcome != "not an image"
         return task
 
     def is_full(self) -> bool:
-        """Whether as many tasks run as may."""
+        """Whether the limit of running tasks is reached."""
         running = sum(bool(task.image) and not self.has_ended(task) for task in self.tasks.values())
         return 0 < self.task_limit <= running
 
     def has_ended(self, task: ApiTask) -> bool:
         return self.loop.time() >= task.ready_at and self.outcome_of(task) not in ("stuck", "gone")
 
-    def take_strangers(self, name: str) -> ApiTask:
-        """A task of another customer's that is ready, with an image of its own."""
+    def create_foreign_task(self, name: str) -> ApiTask:
+        """Create a finished task of another customer, with an image of its own."""
         asked = {"prompt": "somebody else's idea", "seed": 7}
-        task = ApiTask(name, "", "success", self.loop.time(), 5, frame_of(name), asked=asked)
+        task = ApiTask(name, "", "success", self.loop.time(), 5, empty_png(name), asked=asked)
         return self.tasks.setdefault(name, task)
 
-    def task_shown(self, data: bytes) -> str:
-        """Whose image this is, also after it was made smaller."""
-        return task_in(data) or list(self.tasks)[number_in(data)]
+    def task_of_image(self, data: bytes) -> str:
+        """Return the id of the task that made this image, also after re-encoding."""
+        return task_id_in(data) or list(self.tasks)[number_in(data)]
 
     def outcome_of(self, task: ApiTask) -> str:
-        return "success" if self.healed and task.outcome in ("stuck", "gone") else task.outcome
+        return "success" if self.faults_ended and task.outcome in ("stuck", "gone") else task.outcome
 
     def status(self, task: ApiTask) -> dict[str, Any]:
         outcome = self.outcome_of(task)
@@ -145,7 +145,7 @@ class ImageApi:
 
 @dataclass(frozen=True, slots=True)
 class _Reply:
-    """An answer of the service, as far as qwen.client and qwen.images read it."""
+    """An answer of the service; the part of aiohttp.ClientResponse that qwen uses."""
 
     status: int
     body: bytes
@@ -183,7 +183,7 @@ class _Connector:
 
 
 class Session:
-    """aiohttp.ClientSession, as far as qwen uses it, for one process."""
+    """The part of aiohttp.ClientSession that qwen uses, for one process."""
 
     def __init__(self, api: ImageApi, life: Life) -> None:
         self.connector = _Connector()
@@ -198,7 +198,7 @@ class Session:
             if method == "POST":
                 yield await self._post(data)
             else:
-                yield await self._look(parse_qs(urlsplit(str(url)).query)["task_id"][0])
+                yield await self._poll(parse_qs(urlsplit(str(url)).query)["task_id"][0])
 
     @asynccontextmanager
     async def get(self, url: Any, **_: Any) -> AsyncIterator[_Reply]:
@@ -208,58 +208,58 @@ class Session:
     async def _post(self, body: Any) -> _Reply:
         api, asked = self._api, json.loads(body.decode())
         image = f"{asked['prompt'].split()[-1]}-{asked['seed']}"
-        fault = api.trouble("post")
+        fault = api.pick_fault("post")
         token = asked.get("callback_url", "").rpartition("/")[2]
         post = Post(image, self._life, api.loop.time(), fault, token=token, asked=asked if token else {})
         api.posts.append(post)
         api.note(f"{self._life.name} posts image {image}: {fault or 'ok'}")
-        dice = api.dice(f"post {image} {len(api.posts)}")
-        await asyncio.sleep(dice.uniform(0.001, 0.1))
+        rng = api.rng_for(f"post {image} {len(api.posts)}")
+        await asyncio.sleep(rng.uniform(0.001, 0.1))
         if fault == "refused":
             post.sure = True
             raise aiohttp.ClientConnectionError("refused")
         await body.write_with_length(_Writer(), None)
-        reply = await self._exchange(fault, dice, lambda: _answer_post(api, post, fault))
-        if post.taken and reply.status == 200 and fault is None:
-            post.told = json.loads(reply.body)["data"]["task_id"]
+        reply = await self._exchange(fault, rng, lambda: _answer_post(api, post, fault))
+        if post.accepted and reply.status == 200 and fault is None:
+            post.received_task_id = json.loads(reply.body)["data"]["task_id"]
         return reply
 
-    async def _look(self, task_id: str) -> _Reply:
+    async def _poll(self, task_id: str) -> _Reply:
         api = self._api
-        fault = api.trouble("look")
+        fault = api.pick_fault("poll")
         polls = api.polls.setdefault(task_id, [])
-        look = Look(api.loop.time(), self._life)
-        polls.append(look)
-        dice = api.dice(f"look {task_id} {len(polls)}")
-        reply = await self._exchange(fault, dice, lambda: _answer_poll(api, task_id, fault))
-        look.said = _said(reply)
-        api.note(f"{self._life.name} looks at {task_id}: {fault or 'ok'} {reply.status} {reply.body[:90]!r}")
+        poll = Poll(api.loop.time(), self._life)
+        polls.append(poll)
+        rng = api.rng_for(f"look {task_id} {len(polls)}")
+        reply = await self._exchange(fault, rng, lambda: _answer_poll(api, task_id, fault))
+        poll.answer = _answer_in(reply)
+        api.note(f"{self._life.name} polls {task_id}: {fault or 'ok'} {reply.status} {reply.body[:90]!r}")
         return reply
 
     async def _image(self, url: str) -> _Reply:
         api = self._api
-        fault = api.trouble("image")
-        dice = api.dice(f"image {url} {api.loop.time()}")
-        reply = await self._exchange(fault, dice, lambda: _answer_image(api, url, fault))
+        fault = api.pick_fault("image")
+        rng = api.rng_for(f"image {url} {api.loop.time()}")
+        reply = await self._exchange(fault, rng, lambda: _answer_image(api, url, fault))
         api.note(f"{self._life.name} downloads {url}: {fault or 'ok'} {reply.status}")
         if reply.status == 200:
             api.downloads[self._life.name, _task_at(url)] += 1
         return reply
 
-    async def _exchange(self, fault: str | None, dice: random.Random, effect: Callable[[], _Reply]) -> _Reply:
-        """Send, have the effect at the service, and wait for the answer: each of the three may fail."""
+    async def _exchange(self, fault: str | None, rng: random.Random, effect: Callable[[], _Reply]) -> _Reply:
+        """Send a request, run *effect* at the service and wait for the answer; each of the three may fail."""
         loop = self._api.loop
         answer: asyncio.Future[_Reply] = loop.create_future()
 
         async def serve() -> None:
-            await asyncio.sleep(dice.uniform(0.005, 0.3) * (40 if fault == "slow" else 1))
+            await asyncio.sleep(rng.uniform(0.005, 0.3) * (40 if fault == "slow" else 1))
             if fault == "cut before":
                 return _break(answer)
             reply = effect()
             if fault == "cut after":
                 return _break(answer)
             if fault != "silent":
-                await asyncio.sleep(dice.uniform(0.005, 0.3) * (40 if fault == "slow" else 1))
+                await asyncio.sleep(rng.uniform(0.005, 0.3) * (40 if fault == "slow" else 1))
                 if not answer.done():
                     answer.set_result(reply)
             return None
@@ -280,10 +280,10 @@ _OTHER_WORDS = {"IN_PROGRESS": "processing", "SUCCESS": "completed", "FAILED": "
 _SURE = {"400", "401", "402", "429", "429 wait"}
 
 
-def _refusal(fault: str | None, *, turned_away: bool = False) -> _Reply | None:
-    """*turned_away*: a page of HTML is a CDN's challenge, which was not passed on to the service."""
+def _refusal(fault: str | None, *, by_proxy: bool = False) -> _Reply | None:
+    """*by_proxy*: a page of HTML is a CDN's challenge, and the request did not reach the service."""
     if fault == "html":
-        return _Reply(403 if turned_away else 200, b"<!doctype html><title>Please wait</title>")
+        return _Reply(403 if by_proxy else 200, b"<!doctype html><title>Please wait</title>")
     if fault not in _REFUSALS:
         return None
     code = _REFUSALS[fault]
@@ -292,19 +292,19 @@ def _refusal(fault: str | None, *, turned_away: bool = False) -> _Reply | None:
 
 
 def _answer_post(api: ImageApi, post: Post, fault: str | None) -> _Reply:
-    turned_away = len(api.posts) % 2 == 0
-    refusal = _refusal(fault, turned_away=turned_away)
-    post.sure = fault in _SURE or (fault == "html" and turned_away)
+    by_proxy = len(api.posts) % 2 == 0
+    refusal = _refusal(fault, by_proxy=by_proxy)
+    post.sure = fault in _SURE or (fault == "html" and by_proxy)
     if refusal is not None:
         return refusal
     if api.is_full():
         post.above_limit, post.sure = True, fault not in ("cut after", "silent")  # else this answer arrives
         return _refusal("429") or _envelope({})
-    task = api.take(post.image)
-    post.taken = True
+    task = api.accept(post.image)
+    post.accepted = True
     task.asked = {name: post.asked[name] for name in ("prompt", "seed") if name in post.asked}
-    api.on_take(post, task)
-    api.note(f"the service takes {task.id} ({task.outcome})")
+    api.on_accept(post, task)
+    api.note(f"the service accepts {task.id} ({task.outcome})")
     if fault == "500 after":
         return _Reply(500, b"")
     data = {} if fault == "no task id" else {"task_id": task.id, "status": "PENDING"}
@@ -312,7 +312,7 @@ def _answer_post(api: ImageApi, post: Post, fault: str | None) -> _Reply:
 
 
 def _answer_poll(api: ImageApi, task_id: str, fault: str | None) -> _Reply:
-    refusal = _refusal(fault, turned_away=len(api.polls[task_id]) % 2 == 0)
+    refusal = _refusal(fault, by_proxy=len(api.polls[task_id]) % 2 == 0)
     task = api.tasks.get(task_id)
     if refusal is not None:
         return refusal
@@ -348,8 +348,8 @@ def _envelope(data: dict[str, Any]) -> _Reply:
     return _Reply(200, json.dumps({"code": 200, "message": "success", "data": data}).encode())
 
 
-def _said(reply: _Reply) -> str:
-    """The status of the task, or the code of the refusal."""
+def _answer_in(reply: _Reply) -> str:
+    """Return the status of the task, or the code of the refusal."""
     if not reply.body.startswith(b"{"):
         return "html"
     answer = json.loads(reply.body)

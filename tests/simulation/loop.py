@@ -1,7 +1,7 @@
-"""An event loop whose time is a number: it leaps to the next timer, reads no clock and opens no socket.
+"""An event loop on a virtual clock: it advances to the next timer, reads no clock and opens no socket.
 
-Every callback runs in the name of the process whose task scheduled it, so a process can be killed between any two
-awaits (its tasks are simply never resumed, as after SIGKILL) or made to sleep (as by SIGSTOP, or a stalled machine).
+Every callback belongs to the process (Life) whose task scheduled it, so a process can be killed between any two awaits
+(its tasks are never resumed, as after SIGKILL) or stopped (as by SIGSTOP, or a stalled machine).
 """
 
 from __future__ import annotations
@@ -20,36 +20,38 @@ THREAD_SECONDS = 0.3
 
 
 class Deadlock(Exception):
-    """Everybody waits and nobody will ever wake them."""
+    """Every task waits and no timer is set."""
 
 
 @dataclass(eq=False, slots=True)
 class Life:
-    """One process, as the loop knows it."""
+    """One process from its start to its end."""
 
     name: str
-    dies_at_step: int = NEVER  # it is killed when it would resume a task for the so-manieth time
+    dies_at_step: int = NEVER  # it is killed when it would resume a task for the nth time
     on_death: Callable[[Life], None] = lambda life: None
-    sleeps: float = 0.0  # at that step it is only stopped, for so many seconds
+    sleeps: float = 0.0  # above 0: at that step it is stopped for so many seconds and not killed
     on_sleep: Callable[[Life, float], None] = lambda life, seconds: None
     steps: int = 0
-    steps_in_danger: int = 0  # before everything was healed
+    steps_with_faults: int = 0  # before faults ended
     dead: bool = False
-    buried: bool = False  # the run is over: what is left may clean up after itself, and reaches nothing any more
+    is_over: bool = False  # the run has ended: remaining tasks may clean up
     paused: bool = False
     backlog: list[asyncio.Handle] = field(default_factory=list)
     tasks: weakref.WeakSet[asyncio.Task[Any]] = field(default_factory=weakref.WeakSet)
     frozen: list[asyncio.Task[Any]] = field(default_factory=list)
 
     def die(self) -> None:
-        """Nothing of this process ever runs again."""
+        """Never run a callback of this process again."""
         if not self.dead:
             self.dead, self.paused = True, False
-            self.frozen = [task for task in self.tasks if not task.done()]  # or collecting them would run their ends
+            self.frozen = [
+                task for task in self.tasks if not task.done()
+            ]  # kept: garbage collection would run their finally blocks
             self.on_death(self)
 
     def wake(self, loop: VirtualLoop) -> None:
-        """Go on after a pause, with everything that became due meanwhile."""
+        """Continue after a pause, with all callbacks that became due meanwhile."""
         self.paused = False
         if not self.dead:
             self.run_backlog(loop)
@@ -65,10 +67,10 @@ LIFE: contextvars.ContextVar[Life | None] = contextvars.ContextVar("life", defau
 
 def _may_run(handle: asyncio.Handle) -> bool:
     life = handle._context.get(LIFE)
-    if life is None or life.buried:
+    if life is None or life.is_over:
         return True
     if life.dead or life.paused:
-        life.backlog.append(handle)  # of the dead too: see Run._bury
+        life.backlog.append(handle)  # of the dead too: see Run._end_tasks
         return False
     life.steps += 1
     if life.steps < life.dies_at_step:
@@ -98,8 +100,8 @@ class _Timer(asyncio.TimerHandle):
             super()._run()
 
 
-class _Leap:
-    """What the loop takes for its selector: instead of waiting it moves the time."""
+class _TimeSelector:
+    """The loop's selector: advances the virtual time instead of waiting."""
 
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
@@ -117,11 +119,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.faults: list[BaseException] = []  # of the world outside the processes
+        self.faults: list[BaseException] = []  # raised by tasks of no process
         self._clock_resolution = 1e-6
         self._ready: collections.deque[asyncio.Handle]  # BaseEventLoop's own
         self._scheduled: list[asyncio.TimerHandle]
-        self._selector = _Leap(self)
+        self._selector = _TimeSelector(self)
         self.set_task_factory(_make_task)
 
     def time(self) -> float:
@@ -131,7 +133,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._ready.append(handle)
 
     def spawn(self, life: Life | None, work: Coroutine[Any, Any, Any], name: str = "") -> asyncio.Task[Any]:
-        """Begin *work* in the name of *life*; None: of the world outside."""
+        """Start *work* as a task of *life*; None: of the environment."""
         context = contextvars.copy_context()
         context.run(LIFE.set, life)
         task = self.create_task(work, name=name or None, context=context)
@@ -140,12 +142,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return task
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
-        """A fault of the world's is a fault of the simulation's: never to be swallowed."""
+        """Record an exception of the environment, which is a fault of the simulation."""
         if not task.cancelled() and (error := task.exception()) is not None:
             self.faults.append(error)
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
-        """A thread that takes its time: what it does is done at once when that is over, if its process still lives."""
+        """Run *func* after THREAD_SECONDS, if its process still lives."""
 
         async def work() -> Any:
             await asyncio.sleep(THREAD_SECONDS)

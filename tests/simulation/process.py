@@ -1,4 +1,4 @@
-"""One process of the bot: the product's own objects, joined where bot.py joins them, over the simulated world."""
+"""One process of the bot: the product's services, built as bot.py builds them, over the simulated environment."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from services import Resources, build_services
 from settings import Settings
 from tests.doubles import make_settings
 from tests.simulation.calls import Call
-from tests.simulation.discord_world import DiscordWorld, Interaction
 from tests.simulation.disk import Databases, Disk
+from tests.simulation.fake_discord import FakeDiscord, Interaction
 from tests.simulation.image_api import API_URL, HOST, PUBLIC_URL, STORE_HOST, ImageApi, Session
 from tests.simulation.loop import Life, VirtualLoop
 from tests.simulation.scenario import Asked, Scenario
@@ -27,12 +27,12 @@ from tests.simulation.wire import Client, Webhooks
 from ui.interactions.buttons import CancelButton
 from ui.interactions.errors import handle_errors
 
-OWNER = 999  # who is told of what only an operator can mend
+OWNER = 999  # receives the owner alerts
 
 
 @dataclass(slots=True)
 class SimulatedClock:
-    """A process' own clocks: the wall clock can be moved, the monotonic one begins anywhere."""
+    """The clocks of one process. The wall clock can be moved; the monotonic one starts at any value."""
 
     loop: VirtualLoop
     start_ms: int
@@ -49,10 +49,10 @@ class SimulatedClock:
         await asyncio.sleep(seconds)
 
 
-def let_leap(worker: Any, seconds: float, disk: Disk) -> None:
-    """Let *worker* sleep while nothing can fall due: an idle second of a simulation costs as much as a busy one.
+def sleep_when_idle(worker: Any, seconds: float, disk: Disk) -> None:
+    """Let *worker* sleep up to *seconds* while nothing falls due, to save simulated rounds.
 
-    It notices what other processes do when it wakes, *seconds* later at most.
+    It sees changes of other processes when it wakes.
     """
     real_until_next_due = worker._until_next_due
 
@@ -70,32 +70,32 @@ def let_leap(worker: Any, seconds: float, disk: Disk) -> None:
 
 
 @dataclass
-class World:
-    """Everything that outlives a process."""
+class Environment:
+    """What all processes of a run share and what outlives them."""
 
     scenario: Scenario
     loop: VirtualLoop
     disk: Disk
     databases: Databases
     api: ImageApi
-    discord: DiscordWorld
+    discord: FakeDiscord
     start_ms: int
 
 
 class Process:
-    """Made in the name of *life* alone: see VirtualLoop.spawn."""
+    """One process. Construct it in a task of *life* only: see VirtualLoop.spawn."""
 
-    def __init__(self, world: World, life: Life, offset_ms: int) -> None:
-        scenario = world.scenario
-        self.world = world
+    def __init__(self, environment: Environment, life: Life, offset_ms: int) -> None:
+        scenario = environment.scenario
+        self.environment = environment
         self.life = life
-        self.clock = SimulatedClock(world.loop, world.start_ms, offset_ms, 1000.0 * len(life.name))
+        self.clock = SimulatedClock(environment.loop, environment.start_ms, offset_ms, 1000.0 * len(life.name))
         rng = random.Random(f"{scenario.seed} {life.name}")
-        async_context.set(Webhooks(world.discord))
-        session: Any = Session(world.api, life)
+        async_context.set(Webhooks(environment.discord))
+        session: Any = Session(environment.api, life)
         sleep, hosts = self.clock.sleep, frozenset({HOST, STORE_HOST})
         resources = Resources(
-            world.databases.open(world.disk, life),
+            environment.databases.open(environment.disk, life),
             shared=True,
             service=QwenClient(session, api_url=API_URL, api_key="key", sleep=sleep, rng=rng),
             store=ImageDownloader(session, allowed_hosts=hosts, max_bytes=1 << 20, sleep=sleep, rng=rng),
@@ -104,12 +104,12 @@ class Process:
             owner=life.name,
             token_bytes=random.Random(f"{scenario.seed} {life.name} tokens").randbytes,
         )
-        self.client = Client(world.loop, world.discord)
+        self.client = Client(environment.loop, environment.discord)
         self.services = build_services(settings_of(scenario), resources, self.client)
-        let_leap(self.services.worker, scenario.leap, world.disk)
+        sleep_when_idle(self.services.worker, scenario.idle_seconds, environment.disk)
 
     async def imagine(self, asked: Asked, interaction: Interaction) -> None:
-        """What cogs/imagine.py does with a command."""
+        """Handle a command as cogs/imagine.py does."""
         event = self.client.interaction(interaction, {"id": "1", "name": "imagine", "type": 1}, 2)
         request = Request(
             prompt=f"a lighthouse in a storm {asked.number}", size=Size.SQUARE, seed=0, format=OutputFormat.PNG,
@@ -125,31 +125,31 @@ class Process:
         await self.services.generations.statement(user_id)
 
     async def called(self, call: Call) -> None:
-        """What web.py does with a call."""
+        """Handle a callback as web.py does."""
         callbacks = self.services.callbacks
         assert callbacks is not None
         callback = await callbacks.recognise(call.token)
         if callback is not None:
             call.known = True
             await callbacks.handle(callback, call.body)
-            call.heeded, call.heeded_at = True, self.world.loop.time()
+            call.handled, call.handled_at = True, self.environment.loop.time()
 
     async def run(self) -> None:
         await self.services.worker.run()
 
     async def drain(self) -> None:
-        """What bot.py does after SIGTERM."""
+        """Drain as bot.py does after SIGTERM."""
         await self.services.drain()
 
     @property
-    def rests(self) -> bool:
-        """Whether nothing is under way."""
+    def is_idle(self) -> bool:
+        """Whether no step, edit, ping or alert is under way."""
         parts = self.services
         return not (parts.worker._running or parts.delivery._tasks or parts.pings._sending or parts.operator._telling)
 
 
 def settings_of(scenario: Scenario) -> Settings:
-    """What the operator of the simulated bot set; the environment of this machine has no say in it."""
+    """The settings of the simulated bot; environment variables are ignored."""
     return make_settings(
         qwen_max_tasks=scenario.in_flight,
         credits_per_period=scenario.allowance,

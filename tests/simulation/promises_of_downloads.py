@@ -1,4 +1,4 @@
-"""What must be true of downloads: a process fetches an image once, and again only when it was shown and taken away."""
+"""Invariant of downloads: a process downloads an image once, and again only after it was shown and removed."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ if TYPE_CHECKING:
 
 
 def images_are_fetched_once(run: Run, images: list[ImageRow]) -> Iterator[str]:
-    """Every sentence that is not true, of images that were posted in the end. Nothing here needs more memory than
-    there is, so nothing has to give way.
+    """Yield a message for each violation, for images that were posted in the end. All images fit into the image memory.
 
-    A process drops what it fetched when its database fails, and when it loses its claim: it was stopped, or a clock
-    leapt.
+    A process drops its downloads when its database fails or when it loses its claim (it was stopped, or a clock
+    jumped).
     """
     database = any(window.kind == "database" for window in run.scenario.windows)
-    if database or run.paused or not run.scenario.even_clocks:
+    if database or run.paused or not run.scenario.no_clock_jumps:
         return
     posted = {image.task_id for image in images if image.state is State.DELIVERED}
-    for (life, task_id), times in run.world.api.downloads.items():
-        uploads = run.world.discord.uploads[life, task_id]
+    for (life, task_id), times in run.environment.api.downloads.items():
+        uploads = run.environment.discord.uploads[life, task_id]
         if task_id in posted and times > max(1, uploads + (life in run.died_at)):
             yield f"{life} downloaded the image of {task_id} {times} times and uploaded it {uploads} times"

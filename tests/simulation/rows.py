@@ -1,4 +1,4 @@
-"""What the database says when a run is over, read past the product: for the promises to be judged by."""
+"""Read generations and images from the database after a run, without product code, for the invariants."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from generations.model import Ending, State
-from tests.simulation.discord_world import Interaction
+from tests.simulation.fake_discord import Interaction
 
 if TYPE_CHECKING:
     from tests.simulation.run import Run
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ImageRow:
-    """One row of images, with what it belongs to."""
+    """One row of images, with its user and generation."""
 
-    key: str  # "<number of the request>-<position>": what the image API knows it by
+    key: str  # "<number of the request>-<position>": its name in the simulated image API
     id: str
     state: State
     ending: Ending | None
@@ -35,17 +35,17 @@ class GenerationRow:
     revision: int
     published_revision: int
     private: bool
-    told: Interaction
+    interaction: Interaction
     images: tuple[ImageRow, ...]
 
 
 def read_rows(run: Run) -> list[GenerationRow]:
     found: list[GenerationRow] = []
-    ask = run.world.disk.ask
+    ask = run.environment.disk.ask
     for row in ask(
         "SELECT id, message_id, revision, published_revision, private, user_id FROM generations ORDER BY id"
     ):
-        told = run.world.discord.interactions[row[0]]
+        interaction = run.environment.discord.interactions[row[0]]
         rows = ask(
             "SELECT position, state, ending, ending_detail, task_id, due_at_ms FROM images"
             " WHERE generation_id = ? ORDER BY position",
@@ -53,10 +53,10 @@ def read_rows(run: Run) -> list[GenerationRow]:
         )
         images = tuple(
             ImageRow(
-                f"{told.request}-{position}", f"{row[0]}-{position}", State(state), ending and Ending(ending),
+                f"{interaction.request}-{position}", f"{row[0]}-{position}", State(state), ending and Ending(ending),
                 detail or "", task_id, due, row[5], row[0], position,
             )
             for position, state, ending, detail, task_id, due in rows
         )  # fmt: skip
-        found.append(GenerationRow(row[0], row[1], row[2], row[3], bool(row[4]), told, images))
+        found.append(GenerationRow(row[0], row[1], row[2], row[3], bool(row[4]), interaction, images))
     return found

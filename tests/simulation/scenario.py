@@ -1,6 +1,6 @@
-"""What happens in one run, drawn from a seed: who asks for what, what breaks and when, which process dies where.
+"""The scenario of one run, drawn from a seed: requests, button presses, faults, crashes, events.
 
-A scenario is plain data, so that parts of it can be left out and the rest run again.
+A scenario is plain data, so that a run can be repeated with parts of it left out.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 
 from credits.allowance import CreditPeriod
 
-# What may go wrong with each kind of call. The words are the doubles' own.
+# The faults of each kind of call, by the names that the simulated services use.
 POST_FAULTS = (
     "refused", "cut before", "cut after", "500 before", "500 after", "503", "429", "429 wait", "html", "400", "401",
     "402", "silent", "slow", "no task id",
@@ -22,17 +22,17 @@ DISCORD_FAULTS = ("cut before", "cut after", "500 before", "500 after", "429", "
 DATABASE_FAULTS = ("slow", "slow", "locked", "lost")
 FAULTS = {
     "post": POST_FAULTS,
-    "look": POLL_FAULTS,
+    "poll": POLL_FAULTS,
     "image": IMAGE_FAULTS,
     "discord": DISCORD_FAULTS,
     "database": DATABASE_FAULTS,
 }
-MOMENTS = ("post", "post", "look", "image", "discord", "commit")  # what a life may be doing when it is cut short
+MOMENTS = ("post", "post", "poll", "image", "discord", "commit")  # kinds of calls relative to which a crash is set
 CALLS = ("in time", "in time", "late", "too soon", "twice", "often", "guessed", "lies", "lies", "lost")
 LOST_ANSWERS = ("cut after", "500 after", "no task id", "silent")
 PINGS = ("always", "always", "slow", "never", "")  # "": never set
 USUAL_LIMIT = 10 << 20
-LIMITS = (USUAL_LIMIT, 5000, 1500, 600, 350, 90)  # a painting has some 6400 bytes, at its smallest 110
+LIMITS = (USUAL_LIMIT, 5000, 1500, 600, 350, 90)  # an image has some 6400 bytes, at its smallest 110
 OUTCOMES = ("success",) * 12 + ("declined", "failed", "no image", "not an image", "stuck", "gone")
 
 
@@ -62,7 +62,7 @@ class Pressed:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """From *begins* to *ends* calls of one *kind* fail in one *way* with a probability; "": in any way of its kind."""
+    """From *begins* to *ends* calls of one *kind* fail with a probability. *way*: the fault; "": any of its kind."""
 
     kind: str
     way: str
@@ -73,10 +73,10 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """Life number *life* is killed when it resumes its so-manieth task, and somebody starts another one later.
+    """Life number *life* is killed at its step number *step* (a resumed task), and another one is started later.
 
-    *moment*: the steps are counted from the life's *nth* such moment; "": from its start. With *sleeps* it is stopped
-    for so many seconds and not killed.
+    *moment*: steps are counted from the life's *nth* call of this kind; "": from its start. With *sleeps* above 0 it is
+    stopped for so many seconds and not killed.
     """
 
     life: int
@@ -89,12 +89,15 @@ class Crash:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happens to a process slot, a channel or a message at one moment.
+    """An event for a machine, a channel or a message.
 
-    drain (SIGTERM, and a new process after *amount* seconds) · pause (SIGSTOP for so long) · jump (its wall clock moves
-    by so much) · close (nobody may post into channel *target* for so long) · archive (channel *target* becomes a thread
-    in which nothing can be edited until something is sent) · delete (a person deletes the card of request *target*)
-    · look (person *target* asks for the balance)
+    - drain: SIGTERM, and a new process after *amount* seconds
+    - pause: SIGSTOP for *amount* seconds
+    - jump: the machine's wall clock moves by *amount* seconds
+    - close: channel *target* refuses messages for *amount* seconds
+    - archive: channel *target* becomes a thread in which nothing can be edited until a message is sent
+    - delete: a person deletes the card of request *target*
+    - balance: person *target* asks for the balance
     """
 
     kind: str
@@ -114,8 +117,8 @@ class Scenario:
     in_flight: int
     queue: int
     deadline: int
-    paints: tuple[float, float]  # seconds that an image takes
-    leap: float  # how long an idle worker sleeps at most
+    task_seconds: tuple[float, float]  # seconds from POST to result: shortest, longest
+    idle_seconds: float  # how long an idle worker sleeps at most
     closed_dms: tuple[int, ...] = ()
     asked: tuple[Asked, ...] = ()
     pressed: tuple[Pressed, ...] = ()
@@ -123,23 +126,23 @@ class Scenario:
     crashes: tuple[Crash, ...] = ()
     events: tuple[Event, ...] = ()
     outcomes: tuple[str, ...] = ("success",)
-    calls: tuple[str, ...] = ()  # how the tasks are called back, in turn; none: nobody asks to be called
-    pings: tuple[str, ...] = ()  # what each person set; none: nobody ever set anything
-    sizes: tuple[str, ...] = ()  # of the images, in turn: "painting" or "huge"; none: too small to matter
+    calls: tuple[str, ...] = ()  # how tasks are called back, in turn; none: no callback addresses
+    pings: tuple[str, ...] = ()  # the setting of each person; none: no settings
+    sizes: tuple[str, ...] = ()  # of the images, in turn: "usual" or "huge"; none: files without pixels
     task_limit: int = 0  # tasks that the service lets run at once; 0: any number
     bot_limit: int = USUAL_LIMIT  # bytes a file may have that the bot posts without a token
-    secluded: tuple[int, ...] = ()  # channels that the bot is no member of, of which no event says so
-    ends: float = field(default=150.0)  # from here on nothing fails any more
+    token_only_channels: tuple[int, ...] = ()  # channels without the bot as a member; no event says so
+    ends: float = field(default=150.0)  # seconds after which no fault happens
 
     @property
-    def even_clocks(self) -> bool:
+    def no_clock_jumps(self) -> bool:
         return not any(event.kind == "jump" for event in self.events)
 
     def parts(self) -> int:
         return sum(len(getattr(self, name)) for name in PARTS)
 
     def smaller(self) -> Iterator[Scenario]:
-        """The same with one thing left out, or made simpler."""
+        """Yield the same scenario with one part left out or simplified."""
         for name in PARTS:
             listed = getattr(self, name)
             if len(listed) > 3:
@@ -151,14 +154,14 @@ class Scenario:
             if simpler != asked:
                 yield replace(self, asked=(*self.asked[:number], simpler, *self.asked[number + 1 :]))
         plain = {"processes": 1, "closed_dms": (), "outcomes": ("success",), "bot_limit": USUAL_LIMIT, "task_limit": 0}
-        for name, value in {**plain, "calls": (), "pings": (), "sizes": (), "secluded": ()}.items():
+        for name, value in {**plain, "calls": (), "pings": (), "sizes": (), "token_only_channels": ()}.items():
             if getattr(self, name) != value:
                 yield replace(self, **{name: value})
         for call in dict.fromkeys(self.calls if len(self.calls) > 1 else ()):
             yield replace(self, calls=(call,))
 
-    def described(self) -> str:
-        """All of it, in lines."""
+    def describe(self) -> str:
+        """Return all fields, one part a line."""
         settings = [f"{item.name}={getattr(self, item.name)!r}" for item in fields(self) if item.name not in PARTS]
         listed = [f"  {part}" for name in PARTS for part in getattr(self, name)]
         return "\n".join(["  " + ", ".join(settings), *listed])
@@ -168,22 +171,21 @@ PARTS = ("asked", "pressed", "windows", "crashes", "events")
 
 
 def draw(seed: int) -> Scenario:
-    """The scenario of *seed*: mostly small, so that many can be run, and a few crowded ones."""
-    return furnish(draw_plain(seed))
+    """Return the scenario of *seed*: mostly small ones, a few with many requests."""
+    return add_options(draw_plain(seed))
 
 
-def furnish(scenario: Scenario) -> Scenario:
-    """The same day with what not every bot has: callbacks, own settings, images too large for their place, few tasks,
-    a private thread.
+def add_options(scenario: Scenario) -> Scenario:
+    """Return the scenario with options added: callbacks, personal settings, large images, few tasks, a private thread.
 
-    Each is drawn by dice of its own, so that the rest of the day stays what it was.
+    Each option has a random generator of its own, so that the rest of the scenario doesn't change.
     """
     seed = scenario.seed
-    rooms = ("rooms", "callbacks", "pings", "sizes", "tasks")
-    has, calls, pings, sizes, tasks = (random.Random(f"{seed}:{what}") for what in rooms)
+    topics = ("rooms", "callbacks", "pings", "sizes", "tasks")
+    has, calls, pings, sizes, tasks = (random.Random(f"{seed}:{what}") for what in topics)
     if has.random() < 0.3:
         scenario = replace(scenario, calls=tuple(calls.choice(CALLS) for _ in range(5)))
-        if calls.random() < 0.5:  # a call is worth most where the answer to the POST was lost
+        if calls.random() < 0.5:  # calls matter most where the answer to the POST was lost
             begins = calls.choice(scenario.asked).at
             lost = Window("post", calls.choice(LOST_ANSWERS), begins, begins + 30.0, 0.6)
             scenario = replace(scenario, windows=(*scenario.windows, lost))
@@ -192,17 +194,17 @@ def furnish(scenario: Scenario) -> Scenario:
     if has.random() < 0.2:
         scenario = replace(
             scenario,
-            sizes=tuple(sizes.choice(("painting", "painting", "painting", "huge")) for _ in range(5)),
+            sizes=tuple(sizes.choice(("usual", "usual", "usual", "huge")) for _ in range(5)),
             asked=tuple(replace(asked, limit=sizes.choice(LIMITS)) for asked in scenario.asked),
             bot_limit=sizes.choice(LIMITS),
         )
     if has.random() < 0.2:
         scenario = replace(scenario, task_limit=tasks.choice((1, 1, 2)))
     if has.random() < 0.15:
-        scenario = replace(scenario, secluded=(has.choice(scenario.asked).channel,))
+        scenario = replace(scenario, token_only_channels=(has.choice(scenario.asked).channel,))
     archived = random.Random(f"{seed}:archive")
-    token_only = [asked for asked in scenario.asked if asked.private or asked.channel in scenario.secluded]
-    if archived.random() < 0.3:  # where the token alone reaches, if there is such a card
+    token_only = [asked for asked in scenario.asked if asked.private or asked.channel in scenario.token_only_channels]
+    if archived.random() < 0.3:  # a token-only card, if there is one
         asked = archived.choice(token_only or scenario.asked)
         at = asked.at + archived.uniform(1.0, 8.0)
         scenario = replace(scenario, events=(*scenario.events, Event("archive", at, asked.channel, 0.0)))
@@ -210,7 +212,7 @@ def furnish(scenario: Scenario) -> Scenario:
 
 
 def draw_plain(seed: int) -> Scenario:
-    """The day without any of that."""
+    """Return the scenario of *seed* without the options of add_options."""
     rng = random.Random(seed)
     ends = rng.uniform(60.0, 120.0)
     processes = rng.choice((1, 1, 2))
@@ -225,8 +227,8 @@ def draw_plain(seed: int) -> Scenario:
         in_flight=rng.choice((1, 2, 4, 20)),
         queue=rng.choice((1, 4, 100, 100)),
         deadline=rng.choice((60, 120, 900)),
-        paints=(shortest, shortest * rng.choice((1.2, 3.0, 8.0))),
-        leap=rng.uniform(5.0, 20.0),
+        task_seconds=(shortest, shortest * rng.choice((1.2, 3.0, 8.0))),
+        idle_seconds=rng.uniform(5.0, 20.0),
         closed_dms=tuple(person for person in range(3) if rng.random() < 0.3),
         ends=ends,
     )
@@ -234,7 +236,7 @@ def draw_plain(seed: int) -> Scenario:
     return replace(
         scenario,
         asked=asked,
-        boundary_at=max(1.0, rng.choice(asked).at + rng.uniform(-5.0, 25.0)),  # where something may be held
+        boundary_at=max(1.0, rng.choice(asked).at + rng.uniform(-5.0, 25.0)),  # while credits may be held
         pressed=tuple(_pressed(rng, one) for one in asked if rng.random() < 0.25),
         windows=tuple(_window(rng, rng.choice(asked).at, ends) for _ in range(rng.choice((0, 1, 2, 3)))),
         crashes=tuple(_crash(rng, life) for life in range(rng.choice((0, 1, 1, 2, 3))) if rng.random() < 0.8),
@@ -261,7 +263,7 @@ def _pressed(rng: random.Random, asked: Asked) -> Pressed:
 
 
 def _window(rng: random.Random, asked_at: float, ends: float) -> Window:
-    kind = rng.choice(("post", "post", "look", "image", "discord", "discord", "discord", "database"))
+    kind = rng.choice(("post", "post", "poll", "image", "discord", "discord", "discord", "database"))
     begins = max(0.0, asked_at + (rng.uniform(-3.0, 1.0) if kind == "post" else rng.uniform(-3.0, 25.0)))
     way = rng.choice(FAULTS[kind]) if rng.random() < 0.6 else ""
     probability = rng.choice((0.2, 0.5, 0.9) if kind != "database" else (0.03, 0.1, 0.3))
@@ -277,7 +279,7 @@ def _crash(rng: random.Random, life: int) -> Crash:
 
 
 def _event(rng: random.Random, processes: int, requests: int, ends: float) -> Event:
-    kind = rng.choice(("drain", "pause", "pause", "jump", "close", "delete", "look"))
+    kind = rng.choice(("drain", "pause", "pause", "jump", "close", "delete", "balance"))
     at = rng.uniform(0.0, ends * 0.8)
     match kind:
         case "drain":

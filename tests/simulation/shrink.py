@@ -1,4 +1,4 @@
-"""From a scenario that fails to the smallest one that still does."""
+"""Reduce a failing scenario to a smaller one that still fails."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ TRIES = 150
 
 
 def shrink(scenario: Scenario) -> Verdict:
-    """Leave out one thing after another while something is still broken; the history of what is left."""
+    """Leave out parts while an invariant is still violated. Return the verdict of the rest, with its history."""
     tries = 0
     found = True
     while found:

@@ -1,4 +1,4 @@
-"""A few small days, each played once for every await in it: the process dies there, and another one takes over."""
+"""Run a few small scenarios once for each await in them, with the process killed or stopped there."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _DAY = Scenario(
     in_flight=20,
     queue=100,
     deadline=60,
-    paints=(1.0, 4.0),
-    leap=30.0,
+    task_seconds=(1.0, 4.0),
+    idle_seconds=30.0,
     pings=("always",),
     ends=10.0,
 )
@@ -50,7 +50,7 @@ DAYS = {
         ends=16.0,
         in_flight=1,
         asked=(Asked(0, at=0.5, person=0, count=2, private=False, channel=0, limit=1500),),
-        sizes=("huge", "painting"),
+        sizes=("huge", "usual"),
     ),
 }
 STOPPED_SECONDS = 14.0  # longer than a lease
@@ -58,7 +58,7 @@ STOPPED_SECONDS = 14.0  # longer than a lease
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """Life number *life* of the *day* dies at its so-manieth await, or sleeps there for so many seconds."""
+    """Life number *life* of the *day* dies at await number *step*, or is stopped there for *sleeps* seconds."""
 
     day: str
     life: int
@@ -70,7 +70,7 @@ class Death:
 
 
 def deaths(day: str) -> Iterator[Death]:
-    """All of a day's: each await of each process, as they are when nobody dies; stopped where another one is there."""
+    """Yield a death for each await of each process of a run without deaths; with two processes also a stop."""
     steps = play(DAYS[day]).steps_of_lives
     for life, most in enumerate(steps):
         for step in range(1, most + 1):
@@ -88,17 +88,17 @@ def is_survived(death: Death) -> bool:
 
 
 def run_sweep(jobs: int, say: Callable[[str], None]) -> int:
-    """All days, all deaths: one line. Returns the number of deaths that broke a promise."""
+    """Run all deaths of all days and print one line. Return the number of deaths that violated an invariant."""
     began = time.monotonic()
     every = [death for day in DAYS for death in deaths(day)]
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         survived = pool.map(is_survived, every, chunksize=20)
-        failed = [death for death, well in zip(every, survived, strict=True) if not well]
+        failed = [death for death, ok in zip(every, survived, strict=True) if not ok]
     for death in failed[:1]:
         verdict = play_death(death, record=True)
         say("\n".join([str(death), *verdict.history, *(f"BROKEN  {sentence}" for sentence in verdict.broken)]))
     for death in failed[1:]:
         say(f"{death}: {play_death(death).broken[0]}")
-    said = "all promises kept" if not failed else f"{len(failed)} FAILED"
-    say(f"{len(DAYS)} days, {len(every)} deaths, one at every await: {said} ({time.monotonic() - began:.0f} s)")
+    outcome = "all promises kept" if not failed else f"{len(failed)} FAILED"
+    say(f"{len(DAYS)} days, {len(every)} deaths, one at every await: {outcome} ({time.monotonic() - began:.0f} s)")
     return len(failed)

@@ -1,4 +1,4 @@
-"""That the simulation can fail: each breakage of the product is noticed within a few seeds."""
+"""The simulation notices each deliberate breakage of the product within a few seeds."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from tests.simulation.shrink import shrink
 
 
 @pytest.mark.parametrize("name", BREAKAGES)
-def test_the_simulation_notices(name: str) -> None:
+def test_a_run_fails_with_the_breakage(name: str) -> None:
     breakage = BREAKAGES[name]
     with breakage.in_place():
         for scenario in breakage.scenarios():
             if play(scenario).broken:
                 return
-    pytest.fail(f"no day noticed: {name}")
+    pytest.fail(f"no run failed: {name}")
 
 
-def test_a_failure_is_told_by_a_shorter_story() -> None:
+def test_a_failing_scenario_is_shrunk_to_one_part() -> None:
     breakage = BREAKAGES["settle twice"]
     with breakage.in_place():
-        told = shrink(draw(breakage.seen_at[0]))
-    assert told.broken
-    assert told.scenario.parts() == 1, told.scenario.described()
-    assert any("credits" in line for line in told.history)
+        verdict = shrink(draw(breakage.seen_at[0]))
+    assert verdict.broken
+    assert verdict.scenario.parts() == 1, verdict.scenario.describe()
+    assert any("credits" in line for line in verdict.history)

@@ -9,17 +9,17 @@ import pytest
 from tests.simulation.breakages import BREAKAGES
 from tests.simulation.sweep import DAYS, deaths, play_death
 
-EACH = 97  # so many are played; a prime, so that other awaits are met when the days grow by a few
+EACH = 97  # one death in so many is run; a prime, so that other awaits are hit when the days change
 
 
 @pytest.mark.parametrize("day", DAYS)
-def test_a_process_may_die_at_any_await(day: str) -> None:
+def test_no_invariant_is_violated_by_a_death_at_any_await(day: str) -> None:
     played = [play_death(death) for death in islice(deaths(day), 0, None, EACH)]
     assert len(played) > 5
     assert [verdict.broken for verdict in played if verdict.broken] == []
 
 
-def test_the_sweep_notices_what_a_death_brings_to_light() -> None:
+def test_the_sweep_notices_a_breakage_that_only_deaths_reveal() -> None:
     breakage = BREAKAGES["post again after a crash"]
     day = next(iter(DAYS))
     with breakage.in_place():

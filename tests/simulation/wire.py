@@ -1,4 +1,4 @@
-"""The two places where discord.py would open a connection, with the simulated Discord behind them instead."""
+"""Replacements of the two objects of discord.py that open connections; they call the simulated Discord."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from discord.user import ClientUser
 from discord.webhook.async_ import AsyncWebhookAdapter
 
 from discord_api.follow_ups import SingleTry
-from tests.simulation.discord_world import APPLICATION, BOT, GUILD, DiscordWorld, Interaction
+from tests.simulation.fake_discord import APPLICATION, BOT, GUILD, FakeDiscord, Interaction
 from ui.interactions.client import ImagineClient
 
 
@@ -40,9 +40,9 @@ def _files(files: Sequence[discord.File] | None) -> dict[str, bytes]:
 class Webhooks(AsyncWebhookAdapter):
     """Calls by an interaction's token."""
 
-    def __init__(self, world: DiscordWorld) -> None:
+    def __init__(self, fake_discord: FakeDiscord) -> None:
         super().__init__()
-        self._world = world
+        self._world = fake_discord
         self._turns: dict[str, asyncio.Lock] = {}
 
     async def request(
@@ -65,9 +65,9 @@ class Webhooks(AsyncWebhookAdapter):
 class BotCalls(HTTPClient):
     """Calls by the bot's own token."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, world: DiscordWorld) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, fake_discord: FakeDiscord) -> None:
         super().__init__(loop)
-        self._world = world
+        self._world = fake_discord
 
     async def request(self, route: Route, *, files: Any = None, form: Any = None, **kwargs: Any) -> Any:
         return await self._world.call(route.method, _path(route), _payload(kwargs.get("json"), form), _files(files))
@@ -76,33 +76,39 @@ class BotCalls(HTTPClient):
 class Client(ImagineClient):
     """The bot's client, whose calls go to the simulated Discord."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, world: DiscordWorld) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, fake_discord: FakeDiscord) -> None:
         super().__init__()
         state: Any = self._connection
-        calls: Any = BotCalls(loop, world)
-        calls._HTTPClient__session = object()  # asked for, and never used
+        calls: Any = BotCalls(loop, fake_discord)
+        calls._HTTPClient__session = object()  # must exist, is never used
         self.http = state.http = calls
         state.user = ClientUser(state=state, data=BOT)  # type: ignore[arg-type]
-        state.store_view = lambda view, message_id=None: None  # its timers read the machine's own clock
+        state.store_view = lambda view, message_id=None: None  # its timers use the real clock
 
     def interaction(
-        self, told: Interaction, data: dict[str, Any], kind: int, **more: Any
+        self, interaction: Interaction, data: dict[str, Any], kind: int, **more: Any
     ) -> discord.Interaction[Client]:
-        """The event as the gateway delivers it."""
-        person = {**BOT, "id": str(told.person), "bot": False}
+        """Build the event as the gateway delivers it."""
+        person = {**BOT, "id": str(interaction.person), "bot": False}
         member = {"user": person, "roles": [], "permissions": "0", "joined_at": None, "flags": 0, "deaf": False}
         payload = {
-            **{"id": str(told.id), "application_id": str(APPLICATION), "type": kind, "token": told.token, "version": 1},
+            **{
+                "id": str(interaction.id),
+                "application_id": str(APPLICATION),
+                "type": kind,
+                "token": interaction.token,
+                "version": 1,
+            },
             **{"data": data, "guild_id": str(GUILD), "locale": "en-US", "context": 0, "entitlements": []},
             "channel": {
-                "id": str(told.channel_id),
+                "id": str(interaction.channel_id),
                 "type": 0,
                 "name": "sea",
                 "position": 0,
                 "permission_overwrites": [],
             },
             **{"member": {**member, "mute": False}, "app_permissions": str(discord.Permissions.all().value)},
-            **{"authorizing_integration_owners": {"0": str(GUILD)}, "attachment_size_limit": told.limit},
+            **{"authorizing_integration_owners": {"0": str(GUILD)}, "attachment_size_limit": interaction.limit},
             **more,
         }
         return discord.Interaction(data=payload, state=self._connection)  # type: ignore[arg-type]

@@ -52,7 +52,7 @@ def words(made: Generation, progress: Progress, attached: dict[int, str]) -> str
 # ---- colour and emoji -----------------------------------------------------------------------------------------------
 
 
-def test_no_two_states_are_told_apart_by_colour_or_emoji_alone() -> None:
+def test_no_two_states_differ_by_colour_or_emoji_alone() -> None:
     """Words alone, without colour and images, say which state it is."""
     said = {name: re.sub(r"[^\w ]", "", words(*made)) for name, made in every_state().items()}
     for one, other in itertools.combinations(said, 2):
@@ -68,7 +68,7 @@ def test_no_card_needs_an_emoji(name: str) -> None:
     assert not [c for c in words(made, progress, attached) if unicodedata.category(c) == "So" and c not in "▰▱"]
 
 
-def test_the_bar_says_nothing_that_the_words_beside_it_leave_out() -> None:
+def test_the_words_beside_the_bar_hold_all_that_it_shows() -> None:
     """A screen reader spells it out or skips it."""
     (painting,) = [line for line in lines(card(*every_state()["being made"][:2])) if "Painting" in line]
     plain = painting.translate({ord("▰"): None, ord("▱"): None}).strip()
@@ -88,7 +88,7 @@ def test_no_sentence_of_the_bot_holds_an_emoji_or_shouts() -> None:
 
 
 @pytest.mark.parametrize("name", every_state())
-def test_a_card_reads_from_what_was_asked_to_what_became_of_it_to_the_small_print(name: str) -> None:
+def test_a_card_lists_request_then_result_then_small_print(name: str) -> None:
     told = lines(card(every_state()[name][0], every_state()[name][1], attached=every_state()[name][2], last_word=True))
     assert told[0] == "**a lighthouse in a storm**"
     small = [line.startswith("-# ") for line in told]
@@ -97,7 +97,7 @@ def test_a_card_reads_from_what_was_asked_to_what_became_of_it_to_the_small_prin
 
 
 @pytest.mark.parametrize("name", every_state())
-def test_images_come_first_then_words_then_what_can_be_done(name: str) -> None:
+def test_a_card_has_images_first_then_text_then_buttons(name: str) -> None:
     made, progress, attached = every_state()[name]
     (container,) = card(made, progress, attached=attached).to_components()
     kinds = [part["type"] for part in container["components"]]
@@ -119,7 +119,7 @@ def test_every_image_has_a_description(prompt: str, count: int) -> None:
             assert all(1 <= len(item["description"]) <= 1024 for item in part["items"])
 
 
-def test_times_are_discords_own_so_that_each_reader_has_them_in_their_zone_and_words() -> None:
+def test_times_are_discord_timestamps() -> None:
     told = words(*every_state()["being made"])
     assert "<t:" in told and "UTC" not in told
 
@@ -183,7 +183,7 @@ def test_file_names_are_safe_on_every_system(
 
 
 @given(st.integers(0, SEED_MAX), AFTER, AFTER, BEFORE, st.booleans(), st.text(max_size=50))
-def test_what_a_name_tells_is_what_was_done(
+def test_the_reencoding_is_read_from_a_file_name(
     seed: int, width: int, height: int, before: tuple[int, int], format_only: bool, prompt: str
 ) -> None:
     made = generation(image(State.DELIVERED, seed=seed, **READY), prompt=prompt or "x")
@@ -199,7 +199,7 @@ def test_the_files_of_one_card_have_different_names() -> None:
     assert len({file_name(made, one) for one in made.images}) == 4
 
 
-def test_states_are_all_there() -> None:
+def test_the_cases_cover_every_state() -> None:
     """The table above is about every state and ending."""
     shown = {one.state for made, _, _ in every_state().values() for one in made.images}
     assert shown >= MADE | {State.REQUESTED, State.SUBMITTING, State.RUNNING}

@@ -47,9 +47,7 @@ def window(period: CreditPeriod, now_ms: int, zone: str = "UTC") -> Window:
 
 
 @given(allowances, moments)
-def test_a_moment_lies_in_its_window_and_both_edges_belong_to_where_they_should(
-    allowance: Allowance, now_ms: int
-) -> None:
+def test_a_window_includes_its_start_and_excludes_its_end(allowance: Allowance, now_ms: int) -> None:
     found = allowance.window(now_ms)
     assert found.ends_at_ms is not None
     assert found.starts_at_ms <= now_ms < found.ends_at_ms
@@ -84,7 +82,9 @@ def test_the_days_of_a_year_touch_each_other_and_begin_with_a_new_date(zone: str
         (CreditPeriod.MONTH, "2026-07-01T00:00", "2026-08-01T00:00"),
     ],
 )
-def test_periods_begin_where_people_expect(period: CreditPeriod, starts: str, ends: str) -> None:
+def test_periods_begin_at_the_full_hour_midnight_monday_or_first_of_month(
+    period: CreditPeriod, starts: str, ends: str
+) -> None:
     zone = "Asia/Kathmandu"  # UTC+05:45
     assert window(period, at("2026-07-15T13:37", zone), zone) == Window(at(starts, zone), at(ends, zone))
 
@@ -95,19 +95,19 @@ def test_the_day_clocks_go_forward_has_23_hours_and_the_day_they_go_back_25() ->
         assert found.ends_at_ms == found.starts_at_ms + hours * HOUR_MS
 
 
-def test_a_midnight_that_is_left_out_begins_when_the_clock_jumps_over_it() -> None:
+def test_a_day_without_midnight_begins_at_the_clock_change() -> None:
     found = window(CreditPeriod.DAY, at("2018-11-04T12:00", "America/Sao_Paulo"), "America/Sao_Paulo")
     assert found.starts_at_ms == at("2018-11-04T03:00")  # 00:00 became 01:00
 
 
-def test_an_hour_whose_beginning_is_left_out_begins_when_the_clock_jumps_over_it() -> None:
+def test_an_hour_without_a_start_begins_at_the_clock_change() -> None:
     zone, jump_ms = "America/St_Johns", at("2010-03-14T03:31")  # 00:01 became 01:01
     assert window(CreditPeriod.HOUR, jump_ms - 1, zone) == Window(jump_ms - 60_000, jump_ms)
     assert window(CreditPeriod.HOUR, jump_ms, zone) == Window(jump_ms, jump_ms + HOUR_MS - 60_000)
 
 
 @pytest.mark.parametrize("period", [CreditPeriod.HOUR, CreditPeriod.DAY])
-def test_a_date_that_is_reached_twice_begins_the_first_time(period: CreditPeriod) -> None:
+def test_a_day_with_two_midnights_begins_at_the_first(period: CreditPeriod) -> None:
     zone, back_ms = "America/St_Johns", at("2010-11-07T02:31")  # 00:01 became 23:01 of the day before
     midnight_ms = back_ms - 60_000
     ends_at_ms = at("2010-11-07T01:00", zone) if period is CreditPeriod.HOUR else at("2010-11-08T00:00", zone)

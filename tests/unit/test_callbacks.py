@@ -43,23 +43,23 @@ def image(state: State, **columns: object) -> Image:
 
 
 @given(st.binary(min_size=TOKEN_BYTES, max_size=TOKEN_BYTES))
-def test_a_token_is_one_word_of_an_address_and_its_hash_says_nothing_of_it(raw: bytes) -> None:
+def test_a_token_is_url_safe_and_its_hash_does_not_contain_it(raw: bytes) -> None:
     token = encode_token(raw)
     assert re.fullmatch("[A-Za-z0-9_-]{43}", token)
     assert re.fullmatch(r"[0-9a-f]{64}", hash_token(token))
 
 
 @given(st.text())
-def test_whatever_stands_in_the_path_has_a_hash(token: str) -> None:
+def test_any_text_in_the_path_can_be_hashed(token: str) -> None:
     assert len(hash_token(token)) == 64
 
 
-def test_an_address_hides_its_token_from_every_text() -> None:
+def test_no_text_of_a_callback_address_holds_its_token() -> None:
     assert "canary" not in repr(Address("https://example.com/callbacks/canary", "hash"))
 
 
 @pytest.mark.parametrize("state", State)
-def test_a_token_lives_as_long_as_its_image_is_of_interest(state: State) -> None:
+def test_a_token_is_kept_as_long_as_its_image_may_be_called_about(state: State) -> None:
     fresh = is_awaited(image(state), START_MS + SECOND)
     old = is_awaited(image(state), START_MS + INTEREST_SECONDS * SECOND)
     assert fresh == (state in (State.SUBMITTING, State.RUNNING, State.EXPIRED, State.UNKNOWN))
@@ -91,13 +91,13 @@ def test_a_call_in_the_millisecond_of_a_poll_comes_after_it() -> None:
     assert is_called(noted_call(WAITING_FOR, looked, None, START_MS), looked)
 
 
-def test_a_wall_clock_that_went_back_delays_no_call_for_longer_than_that() -> None:
+def test_a_wall_clock_set_back_delays_no_poll_for_longer_than_five_seconds() -> None:
     looked = image(State.RUNNING, task_id="t", last_poll_at_ms=START_MS + 600 * SECOND)
     spent = Callback(1, 0, "hash", START_MS + 600 * SECOND)
     assert noted_call(spent, looked, None, START_MS).called_at_ms == START_MS + 5 * SECOND
 
 
-def test_a_poll_that_followed_a_call_has_spent_it_when_it_ends_and_a_call_meanwhile_counts_from_there() -> None:
+def test_a_poll_uses_up_its_call_and_a_call_during_it_makes_another_poll_due() -> None:
     look, ended_ms = Poll(START_MS, START_MS - SECOND), START_MS + 2 * SECOND
     spent, again = Callback(1, 0, "hash", START_MS), Callback(1, 0, "hash", START_MS + 5 * SECOND)
     assert after_poll(spent, look, ended_ms).called_at_ms == ended_ms
@@ -176,11 +176,11 @@ def test_a_body_claims_a_task_or_nothing(body: bytes, claim: str | None) -> None
 
 
 @given(st.binary() | st.recursive(st.text() | st.integers() | st.none(), st.lists).map(json.dumps).map(str.encode))
-def test_no_body_is_a_fault(body: bytes) -> None:
+def test_no_body_raises_an_error(body: bytes) -> None:
     assert parse_callback(body) is None
 
 
-def test_a_claimed_task_must_have_been_asked_for_what_the_image_asked_for() -> None:
+def test_a_claimed_task_must_have_the_prompt_and_seed_of_the_image() -> None:
     first, second = image(State.UNKNOWN), Image(1, 1, 43, State.UNKNOWN)
     origin = Origin(1, 1, 1, 1, None, token="", attachment_size_limit=1)
     generation = Generation(1, Request("a lighthouse in a storm", seed=42, count=2), origin, 0, (first, second))
@@ -228,7 +228,7 @@ def test_a_flood_of_calls_is_polled_at_a_steady_rate() -> None:
         ("", ""),
     ],
 )
-def test_a_public_url_is_an_address_of_ones_own(text: str, url: str) -> None:
+def test_a_public_url_is_accepted_and_normalised(text: str, url: str) -> None:
     assert check_public_url(text) == url
     if url:
         TaskRequest("x", Size.SQUARE, 1, OutputFormat.PNG, f"{url}/callbacks/{'x' * 43}")
@@ -242,7 +242,7 @@ def test_a_public_url_is_an_address_of_ones_own(text: str, url: str) -> None:
         "https://a b", "http://127.0.0.1.example.com", "https://x\n", "javascript:alert(1)",
     ],
 )  # fmt: skip
-def test_what_could_not_be_called_back_is_refused_with_a_sentence(text: str) -> None:
+def test_an_address_that_cannot_be_called_back_is_refused_with_a_sentence(text: str) -> None:
     if text.strip() != text:
         assert check_public_url(text) == text.strip()
         return
@@ -276,7 +276,7 @@ SECRET = "must start with https://: a callback's address is a secret"
         ),
     ],
 )
-def test_what_is_wrong_with_a_public_url_is_said(text: str, sentence: str) -> None:
+def test_each_fault_of_a_public_url_has_its_sentence(text: str, sentence: str) -> None:
     with pytest.raises(ValueError) as caught:
         check_public_url(text)
     assert str(caught.value) == sentence

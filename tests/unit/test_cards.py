@@ -108,7 +108,7 @@ def test_a_waiting_card_says_its_place_and_can_be_cancelled() -> None:
         (Line(9, 1, 1, 1, 40), "Waiting · 1 image of yours is being made · 1st of yours in line"),
     ],
 )
-def test_the_line_is_told_in_words(line: Line, sentence: str) -> None:
+def test_the_place_in_line_is_given_in_words(line: Line, sentence: str) -> None:
     assert lines(card(generation(image(State.REQUESTED)), Progress(line)))[1] == sentence
 
 
@@ -131,7 +131,7 @@ def test_an_image_whose_turn_it_is_is_being_sent(state: State) -> None:
         (None, "Painting"),
     ],
 )  # fmt: skip
-def test_a_painting_card_claims_no_more_than_is_known(painting: Estimate | None, sentence: str) -> None:
+def test_a_card_in_progress_shows_only_what_is_known(painting: Estimate | None, sentence: str) -> None:
     view = card(generation(image(State.RUNNING)), Progress(None, painting))
     assert lines(view)[1] == sentence
     assert buttons(view) == []
@@ -148,7 +148,7 @@ def test_a_ready_card_shows_the_image_with_the_prompt_as_its_description() -> No
     ]
 
 
-def test_a_spoiler_is_hidden_until_it_is_pressed() -> None:
+def test_a_spoiler_image_is_marked_as_spoiler() -> None:
     view = card(generation(image(State.DELIVERED, **READY), spoiler=True), attached={0: "attachment://SPOILER_a.png"})
     assert gallery(view)[0]["spoiler"] is True
 
@@ -174,7 +174,7 @@ def test_the_sentences_of_different_endings_differ() -> None:
     assert len(told) == len(Ending)
 
 
-def test_a_refusal_gives_the_services_own_reason_made_inert() -> None:
+def test_a_refusal_shows_the_escaped_reason_of_the_service() -> None:
     refused = image(
         State.FAILED, ending=Ending.DECLINED, ending_detail="No **bold** words, see [x](https://a.example)."
     )
@@ -182,12 +182,12 @@ def test_a_refusal_gives_the_services_own_reason_made_inert() -> None:
     assert told.startswith(r"The image service declined this prompt: No \*\*bold\*\* words, see \[x\]\(https\:")
 
 
-def test_a_reason_of_the_service_is_not_given_for_what_is_not_its_doing() -> None:
+def test_the_services_reason_is_shown_only_for_endings_that_it_caused() -> None:
     failed = image(State.FAILED, ending=Ending.KEY_REFUSED, ending_detail="Invalid API key")
     assert "Invalid API key" not in "".join(lines(card(generation(failed))))
 
 
-def test_four_images_in_four_states_stand_in_one_card() -> None:
+def test_one_card_shows_four_images_in_four_states() -> None:
     made = generation(
         image(State.DELIVERED, 0, **READY),
         image(State.RUNNING, 1),
@@ -208,7 +208,7 @@ def test_four_images_in_four_states_stand_in_one_card() -> None:
 
 
 @pytest.mark.parametrize("state", sorted(MADE))
-def test_a_result_can_be_made_again_edited_looked_into_and_deleted(state: State) -> None:
+def test_a_result_has_again_edit_details_and_delete(state: State) -> None:
     view = card(generation(image(state, **READY), image(State.FAILED, 1, ending=Ending.DECLINED)))
     assert pressables(view) == ["Again", "Edit", "Details", "Delete"]
     actions = [button["custom_id"] for button in buttons(view)]
@@ -216,7 +216,7 @@ def test_a_result_can_be_made_again_edited_looked_into_and_deleted(state: State)
 
 
 @pytest.mark.parametrize("ending", [Ending.DECLINED, Ending.PROMPT_REFUSED])
-def test_what_the_service_would_refuse_again_can_only_be_edited(ending: Ending) -> None:
+def test_a_declined_prompt_has_edit_and_no_again(ending: Ending) -> None:
     assert pressables(card(generation(image(State.FAILED, ending=ending)))) == ["Edit"]
 
 
@@ -232,7 +232,7 @@ ENDED_OTHERWISE = [
 
 
 @pytest.mark.parametrize(("state", "ending"), ENDED_OTHERWISE)
-def test_what_came_to_nothing_otherwise_can_be_tried_again(state: State, ending: Ending) -> None:
+def test_other_endings_without_an_image_have_again(state: State, ending: Ending) -> None:
     ended = image(state, ending=ending)
     assert pressables(card(generation(ended))) == ["Again", "Edit"]
     for refusal in (Ending.DECLINED, Ending.PROMPT_REFUSED):
@@ -265,30 +265,30 @@ def test_a_refusal_for_another_reason_says_nothing_of_the_length(ending: Ending)
 
 
 @pytest.mark.parametrize("state", [State.SUBMITTING, State.RUNNING])
-def test_while_anything_is_being_made_there_is_nothing_to_press(state: State) -> None:
+def test_a_card_in_progress_has_no_result_buttons(state: State) -> None:
     assert pressables(card(generation(image(State.DELIVERED, **READY), image(state, 1)))) == []
 
 
-def test_links_and_buttons_stand_in_rows_of_their_own() -> None:
+def test_links_and_buttons_are_in_separate_rows() -> None:
     links = {position: f"https://images.example/{position}" for position in range(4)}
     view = card(generation(*(image(State.DELIVERED, position, **READY) for position in range(4))), linked=links)
     rows = [part for part in parts(view) if part["type"] == discord.ComponentType.action_row.value]
     assert [len(row["components"]) for row in rows] == [4, 4]
 
 
-def test_images_that_share_a_fate_share_a_line() -> None:
+def test_images_with_the_same_ending_share_a_line() -> None:
     made = generation(*(image(State.CANCELLED, position, ending=Ending.CANCELLED) for position in range(4)))
     assert lines(card(made))[1:3] == ["Cancelled before it was sent.", "Your 20 credits were returned."]
 
 
-def test_four_ready_images_stand_in_order_in_one_gallery() -> None:
+def test_four_ready_images_are_in_order_in_one_gallery() -> None:
     made = generation(*(image(State.DELIVERED, position, **READY) for position in range(4)))
     view = card(made, attached={position: f"attachment://{position}.png" for position in (2, 0, 3, 1)})
     assert [item["media"]["url"] for item in gallery(view)] == [f"attachment://{position}.png" for position in range(4)]
     assert lines(view)[-1] == "-# 1024×1536 · seeds 42–45 · png · 14 s · 20 credits · for <@77>"
 
 
-def test_seeds_that_wrap_are_told_one_by_one() -> None:
+def test_seeds_that_wrap_around_are_listed_one_by_one() -> None:
     made = generation(image(State.RUNNING, 0, SEED_MAX), image(State.RUNNING, 1, -1))
     assert f"seeds {SEED_MAX}, 0" in lines(card(made))[-1]
 
@@ -297,13 +297,13 @@ def test_seeds_that_wrap_are_told_one_by_one() -> None:
     ("state", "sentence"),
     [(State.SUCCEEDED, "Ready, being posted"), (State.UNDELIVERED, "no place left to post it"), (State.DELIVERED, "")],
 )
-def test_a_paid_image_that_is_not_on_the_card_says_where_it_is(state: State, sentence: str) -> None:
+def test_the_card_says_where_a_paid_image_is_that_it_does_not_show(state: State, sentence: str) -> None:
     told = lines(card(generation(image(state, **READY))))
     assert sentence in told[1]
     assert len(told) == (3 if sentence else 2)
 
 
-def test_a_card_leads_to_the_messages_that_hold_its_images() -> None:
+def test_a_card_links_to_the_separate_messages_of_its_images() -> None:
     addresses = ["https://discord.com/channels/1/2/3", "https://discord.com/channels/1/2/4"]
     told = lines(card(generation(image(State.DELIVERED, **READY)), elsewhere=addresses))
     assert told[1].endswith(" ".join(addresses))
@@ -318,7 +318,7 @@ def test_an_image_that_is_too_large_becomes_a_button_that_says_it_expires() -> N
     ]
 
 
-def test_an_address_too_long_for_a_button_stands_in_the_text() -> None:
+def test_an_address_too_long_for_a_button_is_in_the_text() -> None:
     address = "https://images.example/" + "a" * 600
     view = card(generation(image(State.SUCCEEDED, **READY)), linked={0: address})
     assert f"<{address}>" in lines(view)

@@ -68,7 +68,7 @@ def test_no_prompt_breaks_a_limit_or_pings(prompt: str) -> None:
 
 @settings(deadline=None)
 @given(st.text(max_size=2000), st.integers(40, 200))
-def test_the_parts_of_a_text_are_all_of_it_and_each_fits(text: str, limit: int) -> None:
+def test_a_divided_text_is_complete_and_each_part_fits(text: str, limit: int) -> None:
     parts = escape_parts(text, limit)
     assert all(0 < units(part) <= limit for part in parts)
     whole = escape(text, 10**6)
@@ -85,7 +85,7 @@ def test_a_word_is_not_divided_between_two_parts() -> None:
     assert {word for part in parts for word in part.split()} == {"storm"}
 
 
-def test_a_long_word_is_divided_at_the_limit_and_no_later() -> None:
+def test_a_word_longer_than_the_limit_is_divided_at_it() -> None:
     parts = escape_parts("storm " * 10 + "x" * 200, 64)
     assert parts == ["storm " * 9 + "storm", "x" * 63, "x" * 63, "x" * 63, "x" * 11]
     assert max(map(units, escape_parts("storm " * 9 + "x" * 200, 64))) <= 64

@@ -37,7 +37,7 @@ def breaker() -> Breaker:
     return Breaker()
 
 
-def test_a_few_failures_with_answers_between_them_hold_up_nothing(breaker: Breaker) -> None:
+def test_failures_with_answers_between_them_put_off_no_call(breaker: Breaker) -> None:
     for _ in range(10):
         for _ in range(AWAY_AFTER - 1):
             assert call(breaker, 0.0)
@@ -47,7 +47,7 @@ def test_a_few_failures_with_answers_between_them_hold_up_nothing(breaker: Break
     assert not breaker.away
 
 
-def test_one_card_alone_never_makes_discord_away_and_one_of_each_of_several_does(breaker: Breaker) -> None:
+def test_failures_of_one_card_never_open_the_breaker_and_failures_of_several_cards_do(breaker: Breaker) -> None:
     for _ in range(10 * AWAY_AFTER):
         assert call(breaker, 0.0)
         breaker.failed(0.0, card=1)
@@ -66,7 +66,7 @@ def test_failures_in_a_row_put_off_all_further_calls(breaker: Breaker) -> None:
     assert not call(breaker, TRY_FIRST_SECONDS - 0.01)
 
 
-def test_one_call_at_a_time_tries_it(breaker: Breaker) -> None:
+def test_while_open_one_call_at_a_time_is_let_through(breaker: Breaker) -> None:
     break_off(breaker)
     assert [call(breaker, TRY_FIRST_SECONDS) for _ in range(3)] == [True, False, False]
     assert not call(breaker, TRY_FIRST_SECONDS + 30), "it is still being tried"
@@ -84,14 +84,14 @@ def test_the_pause_between_tries_grows_to_half_a_minute_while_others_wait(breake
     assert pauses == [5.0, 10.0, 20.0, TRY_MAX_SECONDS, TRY_MAX_SECONDS, TRY_MAX_SECONDS]
 
 
-def test_a_card_that_is_alone_is_tried_in_its_own_time(breaker: Breaker) -> None:
+def test_a_single_waiting_card_is_tried_at_its_own_interval(breaker: Breaker) -> None:
     break_off(breaker)
     for now in range(10, 1000, 10):
         assert call(breaker, now)
         breaker.failed(now)
 
 
-def test_a_try_that_took_its_time_is_no_reason_for_a_long_pause_after_it(breaker: Breaker) -> None:
+def test_a_slow_try_is_not_followed_by_a_longer_pause(breaker: Breaker) -> None:
     break_off(breaker)
     now = TRY_FIRST_SECONDS
     for _ in range(5):  # each takes the 25 s that discord.py tries it
@@ -125,14 +125,14 @@ def test_failures_of_calls_that_were_under_way_before_do_not_end_the_try(breaker
     assert call(breaker, 60.0)
 
 
-def test_a_try_that_never_tells_how_it_ended_is_forgotten(breaker: Breaker) -> None:
+def test_a_try_without_an_outcome_is_dropped_after_a_while(breaker: Breaker) -> None:
     break_off(breaker)
     assert call(breaker, 10.0)
     assert not call(breaker, 10.0 + FORGOTTEN_SECONDS - 1)
     assert call(breaker, 10.0 + FORGOTTEN_SECONDS)
 
 
-def test_a_try_that_was_not_made_after_all_leaves_it_to_the_next(breaker: Breaker) -> None:
+def test_a_try_that_is_given_back_lets_the_next_call_try(breaker: Breaker) -> None:
     break_off(breaker)
     assert call(breaker, 10.0)
     breaker.came_to_nothing()
@@ -140,7 +140,7 @@ def test_a_try_that_was_not_made_after_all_leaves_it_to_the_next(breaker: Breake
     assert [call(breaker, 10.0), call(breaker, 10.0)] == [True, False]
 
 
-def test_those_who_are_put_off_come_back_one_after_another(breaker: Breaker) -> None:
+def test_calls_that_were_put_off_come_back_one_after_another(breaker: Breaker) -> None:
     break_off(breaker)
     waits = [breaker.wait_seconds(0.0) for _ in range(100)]
     gaps = [round(late - early, 6) for early, late in itertools.pairwise(waits)]
@@ -168,7 +168,7 @@ def test_a_call_that_was_prepared_and_never_made_leaves_it_to_the_next(breaker: 
 
 
 @given(st.lists(st.sampled_from(["call", "fail", "answer", "nothing", "wait"]), max_size=200))
-def test_whatever_happens_no_two_tries_overlap_and_nobody_waits_for_long(events: list[str]) -> None:
+def test_no_two_tries_overlap_and_no_call_waits_for_long(events: list[str]) -> None:
     breaker, now = Breaker(), 0.0
     begun: list[bool] = []  # calls under way, oldest first: whether each began as a try
     for event in events:

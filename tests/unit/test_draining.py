@@ -36,7 +36,7 @@ def services_of(worker_seconds: float) -> Any:
     return Services(**parts)
 
 
-def test_a_deadline_keeps_a_reserve_and_never_falls_below_nothing() -> None:
+def test_a_deadline_keeps_a_reserve_and_is_never_negative() -> None:
     clock = ManualClock()
     deadline = Deadline(clock, 25)
     clock.advance(10)
@@ -45,25 +45,25 @@ def test_a_deadline_keeps_a_reserve_and_never_falls_below_nothing() -> None:
     assert deadline.left() == 0
 
 
-async def test_the_worker_leaves_the_last_calls_their_seconds_and_nothing_adds_up() -> None:
+async def test_the_worker_leaves_time_for_the_last_calls_within_the_deadline() -> None:
     services = services_of(1e9)
     await services.drain(20.0)
     assert services.worker.given == [20 - LAST_CALLS_SECONDS]
     assert (services.delivery.given, services.pings.given, services.operator.given) == ([3], [2], [2]), "side by side"
 
 
-async def test_what_is_over_soon_does_not_make_an_outage_of_discord_wait_longer() -> None:
+async def test_a_fast_worker_does_not_lengthen_the_wait_for_discord() -> None:
     services = services_of(0.0)
     await services.drain(DRAIN_SECONDS)
     assert (services.delivery.given, services.pings.given, services.operator.given) == ([5], [2], [2])
 
 
-async def test_without_time_left_everything_is_still_told_to_stop() -> None:
+async def test_without_time_left_every_part_is_still_drained() -> None:
     services = services_of(1e9)
     await services.drain(0.0)
     assert all(part.given == [0] for part in (services.worker, services.delivery, services.pings, services.operator))
 
 
-def test_the_shares_fit_into_what_hosts_give() -> None:
+def test_the_shares_of_the_deadline_fit_into_25_seconds() -> None:
     assert STOP_SECONDS - CLOSE_SECONDS == DRAIN_SECONDS
     assert STOP_SECONDS <= 25

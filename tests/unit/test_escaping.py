@@ -92,7 +92,7 @@ def rendered(shown: str) -> str:
 
 
 @given(HOSTILE, st.integers(20, 400))
-def test_whatever_was_typed_is_one_line_of_escaped_visible_text_within_the_limit(text: str, limit: int) -> None:
+def test_any_prompt_becomes_one_escaped_visible_line_within_the_limit(text: str, limit: int) -> None:
     shown = escape(text, limit)
     assert 0 < units(shown) <= limit
     if shown != NO_VISIBLE_TEXT:
@@ -104,7 +104,7 @@ def test_whatever_was_typed_is_one_line_of_escaped_visible_text_within_the_limit
 
 
 @given(HOSTILE)
-def test_nothing_that_was_typed_can_ping_link_or_start_a_block(text: str) -> None:
+def test_no_prompt_can_ping_link_or_start_a_block(text: str) -> None:
     shown = escape(text, LIMIT)
     assert not re.search(r"@everyone|@here|(?<!\\)<|https?://|\]\(|discord\.gg/", shown)
     assert not re.match(r"[-+>#]|\d+\.", shown)
@@ -163,7 +163,7 @@ def test_a_file_stem_is_short_ascii_and_ends_with_the_seed(text: str, seed: int)
         ("\u0301orphan", "orphan"),
     ],
 )
-def test_a_prompt_shows_exactly_itself(text: str, shown: str) -> None:
+def test_a_prompt_is_rendered_exactly_as_typed(text: str, shown: str) -> None:
     assert escape(text, LIMIT) == shown
 
 

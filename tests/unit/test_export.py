@@ -31,7 +31,7 @@ def collected(generations: int, entries: int = 0) -> Collected:
     )
 
 
-def test_little_is_one_readable_file_without_credentials() -> None:
+def test_a_small_export_is_one_readable_file_without_credentials() -> None:
     (file,) = build_export(2**53 + 1, collected(2, 3), exported_at_ms=7, max_bytes=10**6)
     content = json.loads(file.data)
     assert file.name == "qwen-imagine.json" and content["exported_at_ms"] == 7
@@ -40,7 +40,7 @@ def test_little_is_one_readable_file_without_credentials() -> None:
     assert b"secret" not in file.data and b"host:1" not in file.data
 
 
-def test_only_a_delivered_image_has_its_address_and_every_other_column_is_there() -> None:
+def test_only_a_delivered_image_is_exported_with_its_address() -> None:
     states = [state.value for state in State]
     images = [{"position": at, "state": state, "image_url": "https://cdn/x.png"} for at, state in enumerate(states)]
     one = replace(collected(1), generations=[generation(1) | {"images": images}])
@@ -50,13 +50,13 @@ def test_only_a_delivered_image_has_its_address_and_every_other_column_is_there(
     assert [image["state"] for image in found if image["image_url"] is not None] == [State.DELIVERED]
 
 
-def test_more_is_one_compressed_file() -> None:
+def test_a_larger_export_is_one_compressed_file() -> None:
     (file,) = build_export(1, collected(30), exported_at_ms=7, max_bytes=25_000)
     assert file.name == "qwen-imagine.json.gz" and len(file.data) <= 25_000
     assert len(json.loads(gzip.decompress(file.data))["generations"]) == 30
 
 
-def test_much_is_several_files_each_complete_and_none_too_large() -> None:
+def test_a_very_large_export_is_several_complete_files() -> None:
     everything = collected(60, 200)
     files = build_export(1, everything, exported_at_ms=7, max_bytes=8_000)
     assert len(files) > 3 and files[1].name == f"qwen-imagine-2-of-{len(files)}.json.gz"

@@ -11,7 +11,7 @@ from discord_api.gateway_schedule import RECONNECT_SECONDS_MAX, IdentifyBudget, 
 DAY = 86_400
 
 
-def test_a_steady_connection_is_followed_by_another_one_at_once() -> None:
+def test_without_failures_a_reconnect_has_no_wait() -> None:
     assert reconnect_seconds(0, 0.7) == 0
 
 
@@ -35,7 +35,7 @@ def test_two_identifies_are_five_seconds_apart() -> None:
     assert min(later - sooner for sooner, later in pairwise(identifies(IdentifyBudget(), 100))) >= 5
 
 
-def test_a_loop_of_identifies_leaves_a_quarter_of_the_day_unused() -> None:
+def test_repeated_identifies_use_at_most_three_quarters_of_the_daily_limit() -> None:
     assert len(identifies(IdentifyBudget(), DAY)) <= 1000 * 3 / 4 + 1
 
 
@@ -44,5 +44,5 @@ def test_all_shards_can_be_started_twice_in_an_hour(shards: int) -> None:
     assert len(identifies(IdentifyBudget(shards=shards), 3599)) >= 2 * shards
 
 
-def test_none_is_sent_before_the_day_that_discord_named_begins() -> None:
+def test_no_identify_is_sent_before_the_reset_that_discord_named() -> None:
     assert IdentifyBudget(not_before=500.0).wait_seconds(100.0) == 400

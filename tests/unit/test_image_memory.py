@@ -53,7 +53,7 @@ async def test_reservations_are_granted_in_order_also_past_a_large_one(memory: I
     assert memory.bytes_held == 0
 
 
-async def test_one_that_needs_more_than_the_whole_budget_is_let_in_alone(memory: ImageMemory) -> None:
+async def test_a_reservation_above_the_whole_budget_is_granted_alone(memory: ImageMemory) -> None:
     log, leave = list[str](), asyncio.Event()
     tasks = [asyncio.create_task(use(memory, name, log, leave, 5)) for name in ("one", "two")]
     await turns()
@@ -101,7 +101,7 @@ async def test_an_announced_size_frees_memory_for_others_before_the_bytes_are_in
     assert memory.bytes_held == 0
 
 
-async def test_a_cancelled_reservation_delays_nobody_and_takes_nothing(memory: ImageMemory) -> None:
+async def test_a_cancelled_reservation_delays_no_other_and_takes_no_memory(memory: ImageMemory) -> None:
     log, leave = list[str](), asyncio.Event()
     async with memory.reserve(["a"]) as reservation:
         await reservation.acquire()
@@ -117,7 +117,7 @@ async def test_a_cancelled_reservation_delays_nobody_and_takes_nothing(memory: I
     assert (memory.bytes_held, memory.waiting) == (0, 0)
 
 
-async def test_an_image_that_was_put_off_is_recalled_once_and_counts_meanwhile(memory: ImageMemory) -> None:
+async def test_a_kept_image_is_returned_once_and_counts_in_the_budget_until_then(memory: ImageMemory) -> None:
     made = image(MIB)
     async with memory.reserve(["a"]) as reservation:
         await reservation.acquire()
@@ -132,7 +132,7 @@ async def test_an_image_that_was_put_off_is_recalled_once_and_counts_meanwhile(m
     assert memory.bytes_held == 0
 
 
-async def test_those_that_were_put_off_give_way_to_downloads_oldest_first(memory: ImageMemory) -> None:
+async def test_kept_images_are_dropped_for_downloads_oldest_first(memory: ImageMemory) -> None:
     async with memory.reserve("abc") as reservation:
         await reservation.acquire()
         for key in "abc":
@@ -159,7 +159,7 @@ async def test_a_kept_image_is_dropped_after_a_while(memory: ImageMemory) -> Non
     assert memory.bytes_held == MIB
 
 
-async def test_one_that_was_too_large_to_be_fetched_takes_nothing_and_is_recalled(memory: ImageMemory) -> None:
+async def test_a_kept_oversized_image_takes_no_memory(memory: ImageMemory) -> None:
     async with memory.reserve("a") as reservation:
         await reservation.acquire()
         reservation.keep("a", OversizedImage(), 0.0)
@@ -236,7 +236,7 @@ async def test_re_encoding_waits_for_a_limited_time() -> None:
 
 
 @pytest.mark.parametrize("seed", range(30))
-async def test_whatever_comes_in_whatever_order_the_budget_holds_and_everybody_comes_to_an_end(seed: int) -> None:
+async def test_in_any_order_the_budget_holds_and_every_reservation_ends(seed: int) -> None:
     dice = random.Random(seed)
     memory = ImageMemory(dice.choice((1, 3, 5, 9)) * IMAGE_BYTES_MAX)
     budget = memory._budget

@@ -45,7 +45,7 @@ async def settled() -> None:
 
 
 @pytest.mark.parametrize("late", [True, False])
-async def test_a_fault_of_ours_is_logged_and_never_left_to_nobody(caplog: pytest.LogCaptureFixture, late: bool) -> None:
+async def test_an_error_of_a_background_task_is_logged(caplog: pytest.LogCaptureFixture, late: bool) -> None:
     left: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: left.append(context))
     clock, channels = ManualClock(), Channels()

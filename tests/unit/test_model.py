@@ -101,7 +101,7 @@ def test_the_images_of_one_request_have_different_seeds_that_the_service_takes(s
     ],
     ids=str,
 )
-def test_what_the_service_would_refuse_is_refused_with_a_sentence(wrong: dict[str, Any]) -> None:
+def test_a_request_that_the_service_would_refuse_is_refused_with_a_sentence(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"^[A-Z].*\.$"):
         parse(**wrong)
 
@@ -111,7 +111,7 @@ def test_a_token_runs_out_fifteen_minutes_after_its_interaction() -> None:
     assert ORIGIN.token_expires_at_ms == 1_462_015_105_796 + 900_000
 
 
-def test_a_token_is_in_no_text_about_its_origin() -> None:
+def test_no_text_of_an_origin_holds_its_token() -> None:
     assert "a secret" not in repr(ORIGIN)
     assert "a secret" not in repr(replace(generation(State.REQUESTED), origin=ORIGIN))
 
@@ -122,14 +122,14 @@ def test_every_state_has_its_moves_and_belongs_to_one_kind() -> None:
     assert sorted(state for kind in kinds for state in kind) == sorted(State)
 
 
-def test_credits_that_went_back_are_never_held_again_and_nothing_is_asked_for_twice() -> None:
+def test_no_move_holds_credits_again_or_submits_twice() -> None:
     for state in set(State) - HELD:
         assert not reachable(state) & HELD
     assert reachable(State.RUNNING).isdisjoint({State.REQUESTED, State.SUBMITTING})
     assert reachable(State.UNKNOWN).isdisjoint({State.REQUESTED, State.SUBMITTING})
 
 
-def test_every_state_leads_to_an_ending_and_every_ending_is_visible() -> None:
+def test_every_state_leads_to_a_visible_ending() -> None:
     ends = {state for state in State if not MOVES[state]}
     assert all(reachable(state) & ends for state in State)
     assert VISIBLE_ENDINGS.isdisjoint(HELD)
@@ -137,12 +137,12 @@ def test_every_state_leads_to_an_ending_and_every_ending_is_visible() -> None:
         assert not MOVES[state] - HELD - VISIBLE_ENDINGS, "no move leaves the hold behind without news for the card"
 
 
-def test_only_what_waits_can_be_cancelled() -> None:
+def test_only_waiting_images_can_be_cancelled() -> None:
     assert generation(State.RUNNING, State.REQUESTED).cancellable
     assert not generation(*[state for state in State if state is not State.REQUESTED][:4]).cancellable
 
 
-def test_a_generation_is_finished_when_nothing_holds_credits_any_more() -> None:
+def test_a_generation_is_finished_when_none_of_its_images_holds_credits() -> None:
     for state in State:
         assert generation(State.DELIVERED, state).finished == (state not in HELD)
 
@@ -153,11 +153,11 @@ def test_a_generation_is_unpublished_until_its_newest_revision_is() -> None:
     assert not replace(made, published_revision=2).is_unpublished
 
 
-def test_the_ledger_knows_an_image_by_generation_and_position() -> None:
+def test_an_image_id_is_generation_and_position() -> None:
     assert [image.image_id for image in generation(State.REQUESTED, State.RUNNING).images] == ["1-0", "1-1"]
 
 
-def test_a_place_waits_for_ones_own_images_only_at_the_cap() -> None:
+def test_a_place_waits_for_own_images_only_at_the_cap() -> None:
     assert Line(4, own_running=3, own_cap=3, own_position=1, about_seconds=None).waits_for_own
     assert not Line(4, own_running=2, own_cap=3, own_position=1, about_seconds=None).waits_for_own
 
@@ -174,7 +174,7 @@ def test_a_place_waits_for_ones_own_images_only_at_the_cap() -> None:
         *((state, None, 5, 0) for state in sorted(HELD | RETURNED)),
     ],
 )
-def test_an_image_took_what_was_consumed_and_never_more_than_its_price(
+def test_an_image_costs_what_was_consumed_and_at_most_its_price(
     state: State, ending: Ending | None, consumed: int | None, charged: int
 ) -> None:
     assert charged_for(Image(1, 0, 42, state, ending=ending, consumed_credits=consumed)) == charged
@@ -191,7 +191,7 @@ def test_a_refusal_carries_what_it_is_about() -> None:
     )
 
 
-def test_a_writer_that_was_overtaken_learns_by_which_row() -> None:
+def test_a_lost_claim_names_its_generation() -> None:
     lost, moved, illegal = LostClaim(5), MovedOn("5-0", "running"), IllegalMove("5-0", "running", "requested")
     assert (lost.generation_id, str(lost)) == (5, "generation 5 is claimed by another worker")
     assert (moved.image_id, str(moved)) == ("5-0", "image 5-0 is no longer running")

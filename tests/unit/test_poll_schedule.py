@@ -40,7 +40,7 @@ def play(schedule: PollSchedule, rng: random.Random, median: float, sigma: float
 
 
 @pytest.mark.parametrize(("median", "sigma"), [(15.0, 0.4), (30.0, 0.2), (30.0, 0.4)])
-def test_about_one_image_in_ten_is_there_at_its_first_poll(median: float, sigma: float) -> None:
+def test_about_one_image_in_ten_is_ready_at_its_first_poll(median: float, sigma: float) -> None:
     schedule, rng = PollSchedule(), random.Random(1)
     play(schedule, rng, median, sigma, 400)
     share, delay = play(schedule, rng, median, sigma, 2000)
@@ -66,7 +66,7 @@ def test_a_service_that_became_slower_is_followed_up() -> None:
     assert 25 < schedule.first_poll_seconds(Size.SQUARE) < 40
 
 
-def test_with_few_images_seen_the_first_poll_comes_after_five_seconds_and_nothing_is_promised() -> None:
+def test_with_few_durations_the_first_poll_is_after_five_seconds_and_there_is_no_estimate() -> None:
     schedule = PollSchedule()
     for _ in range(2):
         poll_until_ready(schedule, 20.0)
@@ -78,7 +78,7 @@ def test_with_few_images_seen_the_first_poll_comes_after_five_seconds_and_nothin
     assert schedule.first_poll_seconds(Size.PORTRAIT) == POLL_SECONDS, "each size is learned by itself"
 
 
-def test_what_was_learned_survives_a_restart() -> None:
+def test_a_saved_schedule_is_the_same_after_a_restart() -> None:
     schedule, rng = PollSchedule(), random.Random(4)
     play(schedule, rng, 15.0, 0.3, 120)
     reborn = PollSchedule()
@@ -88,14 +88,14 @@ def test_what_was_learned_survives_a_restart() -> None:
 
 
 @given(st.text() | st.sampled_from(['{"1024*1024": 3}', "[]", "null", '{"1024*1024": {"samples": "x"}}']))
-def test_experience_that_cannot_be_read_is_forgotten_without_a_fuss(text: str) -> None:
+def test_an_unreadable_saved_schedule_is_replaced_by_an_empty_one(text: str) -> None:
     schedule = PollSchedule()
     schedule.load(text)
     assert schedule.first_poll_seconds(Size.SQUARE) == POLL_SECONDS
 
 
 @given(st.lists(st.tuples(st.floats(0, 1e6), st.floats(0, 1e6), st.integers(1, 200)), max_size=80))
-def test_whatever_is_seen_the_first_poll_stays_between_five_and_sixty_seconds(
+def test_the_first_poll_is_always_between_five_and_sixty_seconds(
     seen: list[tuple[float, float, int]],
 ) -> None:
     schedule = PollSchedule()
@@ -134,7 +134,7 @@ def seen(*durations: float, size: Size = Size.SQUARE) -> PollSchedule:
     return schedule
 
 
-def test_three_images_are_enough_to_say_how_long_one_takes_and_two_are_not() -> None:
+def test_an_estimate_needs_three_images() -> None:
     two, three, five = seen(10, 20), seen(10, 20, 30), seen(10, 20, 30, 40, 50)
     assert two.usual_seconds(Size.SQUARE) == two.typical_seconds(Size.SQUARE) == two.slow_seconds(Size.SQUARE) is None
     assert (three.usual_seconds(Size.SQUARE), three.typical_seconds(Size.SQUARE)) == ((10, 30), 20)
@@ -172,7 +172,7 @@ def test_the_first_poll_is_aimed_from_the_fiftieth_image_on_in_steps_that_become
     assert schedule.first_poll_seconds(Size.SQUARE) == pytest.approx(before - 0.9 * 0.5)
 
 
-def test_what_is_kept_is_short_and_only_the_newest_durations_are_taken_over() -> None:
+def test_a_saved_schedule_is_short_and_only_the_newest_durations_are_loaded() -> None:
     schedule = seen(7.1251, 8.0)
     stored = json.loads(schedule.dump())[Size.SQUARE.value]
     assert stored == {"first_poll_seconds": 7.125, "samples": 2, "durations": [7.13, 8.0]}

@@ -29,7 +29,7 @@ def schedule_of(seconds: float, images: int = 20) -> PollSchedule:
     return schedule
 
 
-def test_without_experience_nothing_is_promised() -> None:
+def test_without_durations_there_is_no_estimate() -> None:
     progress = progress_of(
         generation(State.RUNNING, age_seconds=9), None, PollSchedule(), now_ms=NOW_MS, slots=5, in_flight=1
     )
@@ -41,7 +41,7 @@ def test_without_experience_nothing_is_promised() -> None:
     )
 
 
-def test_the_bar_follows_past_images_and_never_claims_to_be_full() -> None:
+def test_the_bar_follows_past_images_and_is_never_full() -> None:
     shares = [
         progress_of(
             generation(State.RUNNING, age_seconds=age), None, schedule_of(15), now_ms=NOW_MS, slots=5, in_flight=1
@@ -53,7 +53,7 @@ def test_the_bar_follows_past_images_and_never_claims_to_be_full() -> None:
     assert values[-1] == SHARE_MAX
 
 
-def test_past_the_usual_time_it_says_so_and_promises_no_moment() -> None:
+def test_after_the_usual_time_it_is_late_and_has_no_estimate() -> None:
     late = progress_of(
         generation(State.RUNNING, age_seconds=40), None, schedule_of(15), now_ms=NOW_MS, slots=5, in_flight=1
     )
@@ -62,7 +62,7 @@ def test_past_the_usual_time_it_says_so_and_promises_no_moment() -> None:
     assert late.estimate.ready_at_ms is None
 
 
-def test_a_moment_that_has_passed_is_not_promised_any_more() -> None:
+def test_an_estimate_in_the_past_is_not_shown() -> None:
     soon, past = (
         progress_of(
             generation(State.RUNNING, age_seconds=age), None, schedule_of(15), now_ms=NOW_MS, slots=5, in_flight=1
@@ -81,7 +81,7 @@ def test_a_service_that_does_not_answer_is_called_slow() -> None:
     assert progress.estimate.service_slow
 
 
-def test_a_place_in_line_comes_with_a_time_once_images_were_seen() -> None:
+def test_a_place_in_line_has_a_wait_once_durations_are_known() -> None:
     told = progress_of(generation(State.REQUESTED), LINE, schedule_of(15), now_ms=NOW_MS, slots=1, in_flight=1)
     assert told.line is not None
     assert told.line.about_seconds == 45
@@ -90,7 +90,7 @@ def test_a_place_in_line_comes_with_a_time_once_images_were_seen() -> None:
     assert unknown.line.about_seconds is None
 
 
-def test_who_had_their_turn_waits_in_line_again_when_the_service_takes_fewer_and_stands_before_all_others() -> None:
+def test_an_admitted_image_above_the_slots_waits_first_in_line() -> None:
     held = progress_of(generation(State.REQUESTED), None, schedule_of(15), now_ms=NOW_MS, slots=3, in_flight=5)
     assert held.line is not None and held.is_held_up
     assert (held.line.position, held.line.waits_for_own, held.line.about_seconds) == (2, False, 15)
@@ -101,7 +101,7 @@ def test_who_had_their_turn_waits_in_line_again_when_the_service_takes_fewer_and
     assert sent.line is None
 
 
-def test_whose_turn_comes_at_once_stands_in_no_line() -> None:
+def test_an_image_that_can_start_at_once_has_no_place_in_line() -> None:
     first = replace(LINE, position=1)
     assert (
         progress_of(generation(State.REQUESTED), first, PollSchedule(), now_ms=NOW_MS, slots=5, in_flight=4).line
@@ -125,21 +125,21 @@ def seen(now: Generation, *, in_flight: int = 1, line: Line | None = None, secon
     return progress_of(now, line, schedule, now_ms=NOW_MS, slots=5, in_flight=in_flight)
 
 
-def test_everything_that_is_known_of_an_image_on_its_way_is_told() -> None:
+def test_an_estimate_has_every_field_of_a_running_image() -> None:
     begun_at_ms = NOW_MS - 5500
     estimate = seen(generation(State.RUNNING, age_seconds=5.5)).estimate
     assert estimate == Estimate(begun_at_ms, 5.5 / (15.0 * 1.1), (15, 16), begun_at_ms + 15_000)
     assert seen(generation(State.RUNNING)).estimate == Estimate(NOW_MS, 0.0, (15, 16), NOW_MS + 15_000)
 
 
-def test_a_moment_is_promised_until_it_has_come_and_an_image_is_late_after_the_slowest_have_come() -> None:
+def test_an_estimate_ends_at_its_time_and_an_image_is_late_after_the_slowest_usual_time() -> None:
     on_time = seen(generation(State.RUNNING, age_seconds=15)).estimate
     assert on_time is not None and on_time.ready_at_ms is None and not on_time.overdue
     lates = [seen(generation(State.RUNNING, age_seconds=age)).estimate for age in (20, 20.1)]
     assert [late.overdue for late in lates if late is not None] == [False, True]
 
 
-def test_images_that_had_their_turn_too_early_wait_in_line_and_hold_up_the_others() -> None:
+def test_admitted_images_above_the_slots_wait_before_all_others() -> None:
     waiting = generation(State.REQUESTED)
     held_up = seen(waiting, in_flight=6)
     assert held_up.is_held_up
@@ -147,6 +147,6 @@ def test_images_that_had_their_turn_too_early_wait_in_line_and_hold_up_the_other
     assert not seen(waiting, in_flight=5, line=LINE).is_held_up
 
 
-def test_a_wait_is_told_in_steps_of_five_seconds_and_never_as_none() -> None:
+def test_a_wait_is_rounded_to_five_seconds_and_never_to_zero() -> None:
     waits = [seen(generation(State.REQUESTED), in_flight=5, line=LINE, seconds=each).line for each in (1, 12, 13)]
     assert [line.about_seconds for line in waits if line is not None] == [5, 10, 15]

@@ -27,7 +27,7 @@ def test_the_gap_grows_with_the_age(age_ms: int, seconds: float) -> None:
     assert progress_gap_seconds(age_ms) == seconds
 
 
-def test_in_its_whole_hour_a_card_has_at_most_a_hundred_and_ten_edits() -> None:
+def test_a_card_has_at_most_110_edits_in_an_hour() -> None:
     age_ms = 0.0
     for edits in itertools.count(1):  # noqa: B007
         age_ms += progress_gap_seconds(int(age_ms)) * 1000

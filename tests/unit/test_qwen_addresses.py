@@ -91,7 +91,7 @@ def test_a_signed_address_is_dialled_exactly_as_it_was_written() -> None:
         ("https://１２７.0.0.1/i.png", "not a public address|not an address"),
     ],
 )
-def test_addresses_that_could_lead_inside_or_mislead_are_refused(url: str, reason: str) -> None:
+def test_private_or_misleading_addresses_are_refused(url: str, reason: str) -> None:
     with pytest.raises(ImageUrlRefused, match=reason):
         check_image_url(url, ANYWHERE)
 
@@ -107,7 +107,7 @@ def test_any_text_is_checked_or_refused_and_never_repeated(text: str) -> None:
 
 
 @given(st.ip_addresses(v=4))
-def test_an_address_that_is_wrapped_is_public_only_if_it_is_without_the_wrapping(ip: IPv4Address) -> None:
+def test_a_wrapped_ipv4_address_is_public_only_if_the_inner_one_is(ip: IPv4Address) -> None:
     bare, number = is_public(str(ip)), int(ip)
     mapped, six_to_four, nat64 = (0xFFFF << 32) | number, (0x2002 << 112) | (number << 80), (0x64FF9B << 96) | number
     for wrapped in (mapped, six_to_four, nat64):
@@ -123,7 +123,7 @@ def test_nothing_private_is_ever_public(ip: IPv4Address | IPv6Address) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "localhost", "127.1", "0x7f000001", "1.2.3", "fe80::1%eth0"])
-def test_what_is_no_address_is_not_public(text: str) -> None:
+def test_a_text_that_is_no_address_is_not_public(text: str) -> None:
     assert is_public(text) is False
 
 
@@ -177,7 +177,7 @@ def test_a_redirect_is_resolved_against_the_address_that_answered(location: str,
         ["javascript:alert(1)"],
     ],
 )
-def test_a_redirect_that_leads_to_no_fit_address_is_refused_and_never_repeated(locations: list[str]) -> None:
+def test_a_redirect_to_a_forbidden_address_is_refused_without_repeating_it(locations: list[str]) -> None:
     with pytest.raises(ImageUrlRefused, match="redirects") as caught:
         check_redirect(BASE, locations, ANYWHERE)
     assert "example" not in str(caught.value)

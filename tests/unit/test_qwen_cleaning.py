@@ -21,7 +21,7 @@ def test_any_text_becomes_one_line_that_can_be_stored_and_shown(text: str) -> No
 
 
 @given(st.none() | st.integers() | st.lists(st.text()) | st.binary())
-def test_what_is_no_text_becomes_nothing(value: object) -> None:
+def test_a_value_that_is_no_text_becomes_empty(value: object) -> None:
     assert clean_line(value) == ""
 
 
@@ -39,7 +39,7 @@ def test_long_text_ends_with_an_ellipsis_at_the_limit() -> None:
         ("see https://host.example/a?sig=1 now", "see (link) now"),
     ],
 )
-def test_line_ends_invisible_characters_keys_and_links_go(text: str, line: str) -> None:
+def test_line_ends_invisible_characters_keys_and_links_are_removed(text: str, line: str) -> None:
     assert clean_line(text) == line
 
 

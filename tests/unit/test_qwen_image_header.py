@@ -39,12 +39,12 @@ SAMPLES = {
 
 
 @pytest.mark.parametrize(("data", "format_"), SAMPLES.values(), ids=SAMPLES.keys())
-def test_real_images_are_told_apart_and_measured(data: bytes, format_: OutputFormat) -> None:
+def test_format_and_size_of_real_images_are_read(data: bytes, format_: OutputFormat) -> None:
     assert read_image_header(data) == ImageHeader(format_, 33, 17)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-def test_the_sizes_the_api_draws_are_read(kind: str) -> None:
+def test_every_size_of_the_api_is_read(kind: str) -> None:
     header = read_image_header(drawn(kind, 1024, 1536))
     assert (header.width, header.height) == (1024, 1536)
 
@@ -67,7 +67,7 @@ def test_every_cut_through_a_header_is_no_image_and_never_another_error(data: by
         [b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF0000WEBPVP8 ", b"RIFF0000WEBPVP8L", b"RIFF0000WEBPVP8X"]
     ),
 )
-def test_any_bytes_are_an_image_or_told_as_none(data: bytes, start: bytes) -> None:
+def test_any_bytes_are_an_image_or_raise_not_an_image(data: bytes, start: bytes) -> None:
     try:
         header = read_image_header(start + data)
     except NotAnImage as error:
@@ -97,7 +97,7 @@ def a_chunk(kind: bytes, data: bytes = b"") -> bytes:
 IDAT, IEND = a_chunk(b"IDAT", b"pixels"), a_chunk(b"IEND")
 
 
-def test_fifty_million_pixels_are_taken_and_more_are_not() -> None:
+def test_fifty_million_pixels_are_accepted_and_more_are_refused() -> None:
     assert read_image_header(a_png_header(10_000, 5_000) + IDAT + IEND).width == 10_000
     with pytest.raises(NotAnImage, match="50 million"):
         read_image_header(a_png_header(10_000, 5_001))
@@ -106,7 +106,7 @@ def test_fifty_million_pixels_are_taken_and_more_are_not() -> None:
 
 
 @pytest.mark.parametrize("size", [(0, 5), (5, 0), (0, 0)])
-def test_an_image_without_an_area_is_none(size: tuple[int, int]) -> None:
+def test_an_image_without_an_area_is_refused(size: tuple[int, int]) -> None:
     with pytest.raises(NotAnImage, match="names no size"):
         read_image_header(a_png_header(*size))
 
@@ -130,13 +130,13 @@ def test_an_image_without_an_area_is_none(size: tuple[int, int]) -> None:
         (b"\xff\xd8" + b"\xff\x01" * 2_000_000, "has no end"),
     ],
 )
-def test_what_is_no_image_is_refused_with_its_reason(data: bytes, reason: str) -> None:
+def test_bytes_that_are_no_image_are_refused_with_a_reason(data: bytes, reason: str) -> None:
     with pytest.raises(NotAnImage, match=reason):
         read_image_header(data)
 
 
 @pytest.mark.parametrize("data", [data for data, _ in SAMPLES.values()], ids=SAMPLES.keys())
-def test_an_image_that_ends_too_soon_is_told_wherever_it_was_cut(data: bytes) -> None:
+def test_a_truncated_image_is_refused_wherever_it_was_cut(data: bytes) -> None:
     for length in [*range(len(data) // 2, len(data), max(1, len(data) // 50)), len(data) - 1]:
         with pytest.raises(NotAnImage):
             read_image_header(data[:length])
@@ -145,7 +145,7 @@ def test_an_image_that_ends_too_soon_is_told_wherever_it_was_cut(data: bytes) ->
 
 
 @pytest.mark.parametrize("data", [data for data, _ in SAMPLES.values()], ids=SAMPLES.keys())
-def test_what_follows_the_end_does_no_harm(data: bytes) -> None:
+def test_bytes_after_the_end_of_an_image_are_accepted(data: bytes) -> None:
     assert read_image_header(data + b"<script>alert(1)</script>") == ImageHeader(read_image_header(data).format, 33, 17)
 
 
@@ -180,7 +180,7 @@ def test_a_png_without_a_sane_body_is_refused(body: bytes, reason: str) -> None:
         read_image_header(a_png_header(10, 10) + body)
 
 
-def test_a_side_that_nothing_draws_is_refused() -> None:
+def test_an_image_with_too_long_a_side_is_refused() -> None:
     assert read_image_header(a_png_header(SIDE_MAX, 1) + IDAT + IEND).width == SIDE_MAX
     with pytest.raises(NotAnImage, match="longer than"):
         read_image_header(a_png_header(1, SIDE_MAX + 1) + IDAT + IEND)

@@ -21,7 +21,7 @@ def a_request(**changes: Any) -> TaskRequest:
     return TaskRequest(**(values | changes))
 
 
-def test_sizes_are_the_five_of_the_document_and_name_themselves() -> None:
+def test_the_sizes_are_the_five_of_the_document() -> None:
     assert [size.value for size in Size] == ["1024*1024", "1024*1536", "1536*1024", "768*1024", "1024*768"]
     assert (Size.PORTRAIT.width, Size.PORTRAIT.height) == (1024, 1536)
     assert Size.PORTRAIT.label == "1024×1536"
@@ -54,7 +54,7 @@ def test_any_other_status_is_unknown_and_never_raises(written: object) -> None:
     assert known or parse_status(written) is TaskStatus.UNKNOWN
 
 
-def test_a_prompt_of_exactly_the_limit_is_taken_and_one_more_is_refused() -> None:
+def test_a_prompt_at_the_limit_is_accepted_and_a_longer_one_is_refused() -> None:
     assert len(a_request(prompt="🦊" * PROMPT_MAX).prompt) == PROMPT_MAX
     with pytest.raises(ValueError, match="2001 characters; at most 2000"):
         a_request(prompt="x" * (PROMPT_MAX + 1))
@@ -67,17 +67,17 @@ def test_a_prompt_that_cannot_be_sent_is_refused(prompt: object) -> None:
 
 
 @pytest.mark.parametrize("seed", [-1, 0, SEED_MAX])
-def test_seeds_at_the_edges_are_taken(seed: int) -> None:
+def test_the_smallest_and_largest_seed_are_accepted(seed: int) -> None:
     assert a_request(seed=seed).seed == seed
 
 
 @pytest.mark.parametrize("seed", [-2, SEED_MAX + 1, 1.0, "7", True, None])
-def test_seeds_outside_the_range_or_no_whole_numbers_are_refused(seed: object) -> None:
+def test_seeds_outside_the_range_and_other_types_are_refused(seed: object) -> None:
     with pytest.raises(ValueError, match="seed must be a whole number"):
         a_request(seed=seed)
 
 
-def test_size_and_format_may_be_the_apis_own_words_and_nothing_else() -> None:
+def test_size_and_format_may_be_words_of_the_api_and_nothing_else() -> None:
     assert a_request(size="768*1024").size is Size.PORTRAIT_SMALL
     assert a_request(output_format="webp").output_format is OutputFormat.WEBP
     with pytest.raises(ValueError, match="size must be one of"):
@@ -94,7 +94,7 @@ def test_a_callback_address_is_a_full_http_address(url: str) -> None:
 @pytest.mark.parametrize(
     "url", ["", "bot.example/c", "ftp://bot.example/", "https://", "https://a b/", "https://h:x/", 7]
 )
-def test_a_callback_address_that_is_none_is_refused(url: object) -> None:
+def test_an_invalid_callback_address_is_refused(url: object) -> None:
     with pytest.raises(ValueError, match="callback address"):
         a_request(callback_url=url)
 

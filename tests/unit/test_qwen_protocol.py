@@ -74,7 +74,7 @@ def test_the_poll_names_the_task_and_escapes_whatever_its_id_holds() -> None:
     assert sent.headers["Authorization"] == f"Bearer {KEY}"
 
 
-def test_a_poll_at_no_task_is_refused() -> None:
+def test_a_poll_without_a_task_id_is_refused() -> None:
     with pytest.raises(ValueError, match="id must not be empty"):
         build_status("https://qwen.example/api", KEY, "")
 
@@ -88,7 +88,7 @@ def test_requests_and_answers_show_neither_key_nor_prompt_nor_body() -> None:
 # --- answers of the document ----------------------------------------------------------------------------------------
 
 
-def test_a_task_that_was_taken_is_read_from_the_posts_answer() -> None:
+def test_the_task_id_is_read_from_the_answer_to_the_post() -> None:
     task = parse_create(envelope(200, data={"task_id": TASK_ID, "status": "IN_PROGRESS"}))
     assert task == Task(TASK_ID, TaskStatus.IN_PROGRESS, "IN_PROGRESS", None, None, ())
 
@@ -99,7 +99,7 @@ def test_a_finished_task_carries_its_credits_and_all_its_addresses() -> None:
     assert (task.status, task.consumed_credits, task.image_urls) == (TaskStatus.SUCCESS, 5, tuple(urls))
 
 
-def test_a_failed_task_says_why_in_one_clean_line_and_what_it_cost() -> None:
+def test_a_failed_task_has_its_reason_in_one_line_and_its_credits() -> None:
     answer = look("FAILED", consumed_credits=0, error_message="Content policy\nviolation detected")
     task = parse_status_answer(answer, TASK_ID)
     assert (task.status, task.consumed_credits) == (TaskStatus.FAILED, 0)
@@ -130,7 +130,7 @@ def test_an_address_inside_an_object_is_read_too(name: str, status: str) -> None
 @pytest.mark.parametrize(
     "response", [{"images": ["https://cdn.example.com/i.png"]}, [{"link": "x"}], [["x"]], ["a\nb"]]
 )
-def test_a_status_nobody_knows_with_a_result_that_nobody_can_read_is_a_success_without_an_image(
+def test_an_unknown_status_with_an_unreadable_result_is_a_success_without_an_image(
     response: object,
 ) -> None:
     task = parse_status_answer(look("completed", response=response), TASK_ID)
@@ -140,16 +140,16 @@ def test_a_status_nobody_knows_with_a_result_that_nobody_can_read_is_a_success_w
 @pytest.mark.parametrize(
     "response", [[], {}, "", " ", [None], [""], {"images": []}, {"progress": 40}, [[], {"a": None}]]
 )
-def test_a_status_nobody_knows_without_a_word_of_a_result_counts_as_running(response: object) -> None:
+def test_an_unknown_status_with_an_empty_result_counts_as_running(response: object) -> None:
     assert parse_status_answer(look("processing", response=response), TASK_ID).status is TaskStatus.UNKNOWN
 
 
-def test_brackets_without_end_in_a_response_break_nothing() -> None:
+def test_deeply_nested_brackets_in_an_answer_raise_no_other_error() -> None:
     body = '{"code":200,"data":{"status":"odd","response":' + "[" * 900 + '"x"' + "]" * 900 + "}}"
     assert parse_status_answer(HttpAnswer(200, {}, body.encode()), TASK_ID).status is TaskStatus.SUCCESS
 
 
-def test_a_status_nobody_knows_counts_as_running_and_is_kept_as_written() -> None:
+def test_an_unknown_status_counts_as_running_and_is_kept_as_written() -> None:
     task = parse_status_answer(look("UPSCALING"), TASK_ID)
     assert (task.status, task.status_text) == (TaskStatus.UNKNOWN, "UPSCALING")
 
@@ -170,7 +170,7 @@ def test_a_status_that_no_document_names_is_judged_by_what_comes_with_it(written
 
 
 @pytest.mark.parametrize("written", ["PENDING", "IN_PROGRESS", "SUCCESS", "FAILED"])
-def test_a_status_of_the_document_stands_whatever_comes_with_it(written: str) -> None:
+def test_a_known_status_counts_whatever_fields_come_with_it(written: str) -> None:
     for fields in ({"response": ["https://cdn.example.com/i.png"]}, {"error_message": "trying again"}, {}):
         assert parse_status_answer(look(written, **fields), TASK_ID).status is TaskStatus(written)
 
@@ -197,9 +197,7 @@ def test_a_status_of_the_document_stands_whatever_comes_with_it(written: str) ->
         ("0" * 5000 + "5", 5),
     ],
 )
-def test_only_a_whole_number_of_credits_is_believed_and_one_beyond_reason_is_read_as_the_largest(
-    written: object, read: int | None
-) -> None:
+def test_credits_must_be_a_whole_number_and_are_capped(written: object, read: int | None) -> None:
     assert parse_status_answer(look("SUCCESS", consumed_credits=written), TASK_ID).consumed_credits == read
 
 
@@ -277,7 +275,7 @@ CHALLENGES = [
 
 
 @pytest.mark.parametrize("answer", CHALLENGES, ids=lambda answer: answer.status)
-def test_a_challenge_page_is_temporary_whatever_its_status_and_the_post_surely_was_not_taken(
+def test_a_challenge_page_is_temporary_and_means_that_the_post_was_not_taken(
     answer: HttpAnswer,
 ) -> None:
     for parse in (lambda: parse_create(answer), lambda: parse_status_answer(answer, TASK_ID)):
@@ -333,17 +331,17 @@ def test_success_without_a_usable_task_id_leaves_the_post_unknown(data: object) 
         parse_create(envelope(200, data=data))
 
 
-def test_an_answer_about_somebody_elses_task_is_not_taken() -> None:
+def test_an_answer_about_another_task_is_refused() -> None:
     with pytest.raises(ServiceUnavailable, match="another task"):
         parse_status_answer(look("SUCCESS", task_id="other"), TASK_ID)
 
 
-def test_a_polls_answer_that_leaves_out_the_id_is_about_the_task_that_was_asked_for() -> None:
+def test_an_answer_to_a_poll_without_a_task_id_is_about_the_polled_task() -> None:
     assert parse_status_answer(envelope(200, data={"status": "PENDING"}), TASK_ID).task_id == TASK_ID
     assert parse_status_answer(look("PENDING", task_id=None), TASK_ID).task_id == TASK_ID
 
 
-def test_a_redirect_is_told_as_one_since_the_configured_address_may_be_wrong() -> None:
+def test_a_redirect_has_an_error_of_its_own() -> None:
     with pytest.raises(OutcomeUnknown, match="leads elsewhere"):
         parse_create(bare(308))
 
@@ -365,7 +363,7 @@ def test_a_redirect_is_told_as_one_since_the_configured_address_may_be_wrong() -
         "Bad Request: top up your balance",
     ],
 )
-def test_a_refusal_that_speaks_of_missing_credits_is_the_operators(number: int, message: str) -> None:
+def test_a_refusal_that_names_missing_credits_means_an_empty_account(number: int, message: str) -> None:
     with pytest.raises(AccountEmpty):
         parse_create(envelope(number, message))
 
@@ -379,7 +377,7 @@ def test_a_refusal_that_speaks_of_missing_credits_is_the_operators(number: int, 
         ("x" * 400 + " Insufficient\ncredits", "Not allowed in a prompt: insufficient credits"),
     ],
 )
-def test_a_prompt_that_the_service_repeats_cannot_pass_for_an_empty_account(prompt: str, message: str) -> None:
+def test_a_repeated_prompt_about_credits_does_not_mean_an_empty_account(prompt: str, message: str) -> None:
     with pytest.raises(PromptRefused):
         parse_create(envelope(400, message), prompt=prompt)
 
@@ -395,7 +393,7 @@ def test_a_prompt_that_the_service_repeats_cannot_pass_for_an_empty_account(prom
         "images with no photo credits are not allowed",
     ],
 )
-def test_other_refusals_are_about_the_request(message: str) -> None:
+def test_other_refusals_refuse_the_request(message: str) -> None:
     with pytest.raises(PromptRefused) as caught:
         parse_create(envelope(400, message))
     assert caught.value.service_message == message
@@ -431,7 +429,7 @@ def test_the_wait_is_read_in_seconds_or_as_a_date_beside_the_answers_own_date(
     assert caught.value.retry_after_seconds == seconds
 
 
-def test_a_503_that_names_a_wait_is_a_rate_limit_for_a_poll_and_leaves_a_post_in_doubt() -> None:
+def test_a_503_with_a_wait_is_a_rate_limit_for_a_poll_and_an_unknown_outcome_for_a_post() -> None:
     for answer in (bare(503, Retry_After="3"), envelope(503, "busy", Retry_After="3")):
         with pytest.raises(OutcomeUnknown):
             parse_create(answer)
@@ -470,7 +468,7 @@ ANSWERS = st.builds(HttpAnswer, st.integers(100, 599), HEADERS, BODIES)
 
 
 @given(ANSWERS)
-def test_any_answer_gives_a_task_or_an_error_of_the_tree_and_no_secret(answer: HttpAnswer) -> None:
+def test_any_answer_gives_a_task_or_a_qwen_error_without_secrets(answer: HttpAnswer) -> None:
     for parse in (
         lambda: parse_create(answer, key=KEY, prompt=PROMPT),
         lambda: parse_status_answer(answer, TASK_ID, key=KEY),
@@ -489,7 +487,7 @@ def test_any_answer_gives_a_task_or_an_error_of_the_tree_and_no_secret(answer: H
 
 
 @given(ANSWERS)
-def test_an_answer_makes_the_post_repeatable_only_where_something_in_front_of_the_service_refused(
+def test_a_post_is_repeatable_only_where_a_proxy_refused_it(
     answer: HttpAnswer,
 ) -> None:
     try:
@@ -546,7 +544,7 @@ FOR_NOW = "The image service cannot be reached or used for now"
         ),
     ],
 )
-def test_an_error_tells_its_reason_and_both_numbers(answer: HttpAnswer, of_post: str, of_poll: str) -> None:
+def test_an_error_holds_its_reason_http_status_and_code(answer: HttpAnswer, of_post: str, of_poll: str) -> None:
     with pytest.raises(QwenError) as post:
         parse_create(answer, key=KEY, prompt=PROMPT)
     with pytest.raises(QwenError) as poll:
@@ -554,7 +552,7 @@ def test_an_error_tells_its_reason_and_both_numbers(answer: HttpAnswer, of_post:
     assert (str(post.value), str(poll.value)) == (of_post, of_poll)
 
 
-def test_a_wait_that_a_refused_poll_names_is_told() -> None:
+def test_the_wait_of_a_refused_poll_is_in_its_error() -> None:
     with pytest.raises(RateLimited) as caught:
         parse_status_answer(envelope(429, "slowly", retry_after="7"), TASK_ID)
     assert (caught.value.retry_after_seconds, caught.value.service_message) == (7.0, "slowly")
@@ -575,7 +573,7 @@ def test_the_key_is_hidden_wherever_the_service_repeats_it(message: str) -> None
         assert (task.status_text, task.error_message) == (hidden, hidden)
 
 
-def test_what_the_service_says_a_task_was_asked_for_is_read_as_far_as_it_says_so() -> None:
+def test_prompt_and_seed_of_a_task_are_read_where_the_answer_has_them() -> None:
     def asked(request: object) -> tuple[str | None, int | None]:
         task = parse_status_answer(look("PENDING", request=request), TASK_ID)
         return task.asked_prompt, task.asked_seed
@@ -603,7 +601,7 @@ def test_a_whole_number_has_nine_digits_at_most(written: object, read: int | Non
     assert parse_status_answer(look("PENDING", request={"seed": written}), TASK_ID).asked_seed == read
 
 
-def test_the_longest_id_and_address_and_status_are_taken_whole() -> None:
+def test_the_longest_id_address_and_status_are_read_whole() -> None:
     for task_id in ("x", "x" * TASK_ID_MAX):
         assert parse_create(envelope(200, data={"task_id": task_id})).task_id == task_id
     longest = "https://cdn.example.com/" + "x" * (IMAGE_URL_MAX - 24)
@@ -613,20 +611,20 @@ def test_the_longest_id_and_address_and_status_are_taken_whole() -> None:
     assert parse_status_answer(look("x" * 61), TASK_ID).status_text == "x" * 59 + "…"
 
 
-def test_zeros_before_a_number_of_credits_change_nothing() -> None:
+def test_leading_zeros_of_credits_are_ignored() -> None:
     assert [
         parse_status_answer(look("SUCCESS", consumed_credits=text), TASK_ID).consumed_credits
         for text in ("007", "0", "000", "0000000000005")
     ] == [7, 0, 0, 5]
 
 
-def test_a_message_that_is_no_text_says_nothing() -> None:
+def test_a_message_that_is_no_text_is_ignored() -> None:
     with pytest.raises(PromptRefused) as caught:
         parse_create(envelope(400, {"no": "text"}), key=KEY)
     assert caught.value.service_message == ""
 
 
-def test_both_requests_ask_for_json_at_addresses_without_a_second_slash_and_send_letters_as_they_are() -> None:
+def test_both_requests_accept_json_have_single_slashes_and_send_unicode_unescaped() -> None:
     post = build_create(
         "https://qwen.example/api/", KEY, TaskRequest("ein Füchschen", Size.SQUARE, 1, OutputFormat.PNG)
     )

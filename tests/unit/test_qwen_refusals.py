@@ -39,5 +39,5 @@ def test_other_refusals_are_not_about_the_length(message: str) -> None:
     assert not speaks_of_length(message, "a lighthouse")
 
 
-def test_words_that_the_service_repeats_from_the_prompt_are_not_its_own() -> None:
+def test_words_repeated_from_the_prompt_are_not_a_reason() -> None:
     assert not speaks_of_length("Not allowed: a scarf that is too long", "A scarf that is TOO  LONG")

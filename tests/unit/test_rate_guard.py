@@ -47,14 +47,12 @@ def rate_guard(clock: ManualClock) -> RateGuard:
     ("status", "code", "by_token"),
     [(401, 50027, True), (403, 50001, False), (403, 50013, False), (404, 10008, False), (429, 30046, False)],
 )
-def test_what_concerns_one_card_holds_up_no_other(
-    rate_guard: RateGuard, status: int, code: int, by_token: bool
-) -> None:
+def test_a_refusal_of_one_card_delays_no_other(rate_guard: RateGuard, status: int, code: int, by_token: bool) -> None:
     rate_guard.refused(refusal(status, code), by_token=by_token)
     assert waits(rate_guard) == (0.0, 0.0)
 
 
-def test_a_refused_bot_token_is_tried_less_and_less_while_interactions_go_on(
+def test_a_refused_bot_token_is_tried_less_often_while_interaction_tokens_work(
     rate_guard: RateGuard, clock: ManualClock
 ) -> None:
     paused: list[float] = []
@@ -71,7 +69,7 @@ def test_a_refused_bot_token_is_tried_less_and_less_while_interactions_go_on(
     assert waits(rate_guard) == (0.0, 5.0)
 
 
-def test_a_ban_holds_up_everything_for_as_long_as_it_says(rate_guard: RateGuard, clock: ManualClock) -> None:
+def test_a_ban_delays_every_call_for_as_long_as_it_says(rate_guard: RateGuard, clock: ManualClock) -> None:
     rate_guard.refused(refusal(429, headers={"Retry-After": "42"}), by_token=True)
     assert waits(rate_guard) == (42.0, 42.0)
     clock.advance(42)
@@ -103,7 +101,7 @@ def is_away(rate_guard: RateGuard) -> bool:
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
-def test_errors_of_discords_own_in_a_row_put_off_calls_of_every_kind(rate_guard: RateGuard, status: int) -> None:
+def test_several_server_errors_in_a_row_delay_every_call(rate_guard: RateGuard, status: int) -> None:
     for by_token in (True, False, True):
         rate_guard.check(by_token=by_token)
         rate_guard.refused(refusal(status), by_token=by_token)
@@ -132,7 +130,7 @@ def test_calls_without_an_answer_count_like_errors(rate_guard: RateGuard, fault:
 
 
 @pytest.mark.parametrize("fault", [ClientClosed(), discord.RateLimited(40.0)])
-def test_calls_that_discord_py_did_not_make_say_nothing_of_discord(rate_guard: RateGuard, fault: Exception) -> None:
+def test_calls_that_were_not_sent_do_not_count(rate_guard: RateGuard, fault: Exception) -> None:
     for _ in range(10 * AWAY_AFTER):
         rate_guard.check(by_token=True)
         rate_guard.unanswered(fault)
@@ -140,7 +138,7 @@ def test_calls_that_discord_py_did_not_make_say_nothing_of_discord(rate_guard: R
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 413])
-def test_a_refusal_is_an_answer(rate_guard: RateGuard, clock: ManualClock, status: int) -> None:
+def test_a_refusal_ends_a_row_of_errors(rate_guard: RateGuard, clock: ManualClock, status: int) -> None:
     for _ in range(AWAY_AFTER):
         rate_guard.check(by_token=True)
         rate_guard.refused(refusal(500), by_token=True)
@@ -151,7 +149,7 @@ def test_a_refusal_is_an_answer(rate_guard: RateGuard, clock: ManualClock, statu
     assert not is_away(rate_guard)
 
 
-def test_the_log_tells_when_discord_goes_and_when_it_comes_back(
+def test_the_start_and_end_of_an_outage_are_logged(
     rate_guard: RateGuard, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "qwen_imagine.delivery")
@@ -167,9 +165,7 @@ def test_the_log_tells_when_discord_goes_and_when_it_comes_back(
     ]
 
 
-def test_whether_to_fetch_something_for_a_call_is_known_without_making_it(
-    rate_guard: RateGuard, clock: ManualClock
-) -> None:
+def test_whether_a_call_may_be_made_can_be_asked_without_making_it(rate_guard: RateGuard, clock: ManualClock) -> None:
     rate_guard.refused(refusal(401), by_token=False)
     assert rate_guard.preparing_seconds(by_token=True) == 0.0
     assert rate_guard.preparing_seconds(by_token=False) == wait_of(rate_guard, by_token=False) > 0

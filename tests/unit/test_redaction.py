@@ -21,7 +21,7 @@ HEAD = "2026-01-01 00:00:00,000 ERROR   qwen_imagine: "
 REDACTOR = Redactor([BOT_TOKEN, API_KEY, PASSWORD])
 
 
-class Tape:
+class CapturedLog:
     """A logger of its own with the product's filter, and what it wrote."""
 
     def __init__(self, *secrets: str) -> None:
@@ -78,7 +78,7 @@ class Tape:
         "[parameters: ('canary', 1)]",
     ],
 )
-def test_a_secret_is_masked_wherever_it_stands(text: str) -> None:
+def test_a_secret_is_masked_anywhere_in_a_line(text: str) -> None:
     assert "canary" not in REDACTOR.line(text)
     assert "canary" not in REDACTOR.lines(f"Traceback:\n  {text}\nValueError: {text}")
 
@@ -96,7 +96,7 @@ def test_a_secret_is_masked_wherever_it_stands(text: str) -> None:
         "/webhooks/123",
     ],
 )
-def test_what_the_operator_needs_stays_readable(text: str) -> None:
+def test_text_that_operators_need_stays_readable(text: str) -> None:
     assert REDACTOR.line(text) == text
 
 
@@ -104,7 +104,7 @@ def test_a_password_with_an_at_sign_is_masked_up_to_the_host() -> None:
     assert REDACTOR.line("postgresql://bot:can@ary@db.example/bot") == "postgresql://bot:(password)@db.example/bot"
 
 
-def test_of_a_secret_that_begins_with_another_nothing_is_left() -> None:
+def test_a_secret_that_begins_with_another_secret_is_masked_whole() -> None:
     redactor = Redactor(["canary", "canary-and-its-tail", "canary-and"])
     assert (
         redactor.line("one canary-and-its-tail, one canary-and, one canary")
@@ -112,7 +112,7 @@ def test_of_a_secret_that_begins_with_another_nothing_is_left() -> None:
     )
 
 
-def test_what_surrounds_a_secret_stays() -> None:
+def test_the_text_around_a_secret_stays() -> None:
     assert (
         REDACTOR.line("PATCH /webhooks/12/abc/messages/@original 404")
         == "PATCH /webhooks/12/(token)/messages/@original 404"
@@ -121,7 +121,7 @@ def test_what_surrounds_a_secret_stays() -> None:
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Z", "C"]), min_size=6), st.text(), st.text())
-def test_a_configured_secret_never_gets_through(secret: str, before: str, after: str) -> None:
+def test_no_configured_secret_is_logged(secret: str, before: str, after: str) -> None:
     redactor = Redactor([secret])
     for form in (secret, quote(secret, safe=""), json.dumps(secret), repr(secret)):
         text = f"{before} {form} {after}"
@@ -130,7 +130,7 @@ def test_a_configured_secret_never_gets_through(secret: str, before: str, after:
 
 
 @given(st.text(), st.text())
-def test_whatever_is_logged_is_one_line_without_control_characters(text: str, name: str) -> None:
+def test_every_record_is_one_line_without_control_characters(text: str, name: str) -> None:
     line = REDACTOR.line(text + name)
     assert line.isprintable() or not any(ord(character) < 32 or 0x7F <= ord(character) < 0xA0 for character in line)
     assert len(line.splitlines()) <= 1
@@ -139,17 +139,17 @@ def test_whatever_is_logged_is_one_line_without_control_characters(text: str, na
 
 @pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"])
 def test_a_line_cannot_be_forged_by_a_message_nor_by_an_exception(end: str) -> None:
-    tape = Tape()
+    captured_log = CapturedLog()
     try:
         raise ValueError(f"no{end}{HEAD}all credits were stolen")
     except ValueError:
-        tape.log.exception("failed for %s", f"mira{end}{HEAD}forged", stack_info=True)
-    lines = tape.text.splitlines()
+        captured_log.log.exception("failed for %s", f"mira{end}{HEAD}forged", stack_info=True)
+    lines = captured_log.text.splitlines()
     assert [line for line in lines if not line.startswith("    ")] == [lines[0]]
     assert lines[0].startswith("HEAD tape: failed for mira\\")
 
 
-def test_a_terminal_is_not_spoken_to() -> None:
+def test_terminal_control_sequences_are_escaped() -> None:
     assert (
         one_line("\x1b[2J\x1b]0;title\x07\x9b31m\u202egnp\u200b")
         == "\\x1b[2J\\x1b]0;title\\x07\\x9b31m\\u202egnp\\u200b"
@@ -158,7 +158,7 @@ def test_a_terminal_is_not_spoken_to() -> None:
 
 
 def test_exceptions_causes_stacks_and_arguments_are_masked() -> None:
-    tape = Tape("canary-secret")
+    captured_log = CapturedLog("canary-secret")
     try:
         try:
             raise ConnectionError("canary-secret refused")
@@ -166,56 +166,56 @@ def test_exceptions_causes_stacks_and_arguments_are_masked() -> None:
             raise RuntimeError({"token": "canary"}) from error
     except RuntimeError as error:
         error.add_note("tried with Bearer canary-0123456789")
-        tape.log.error("%(what)s", {"what": "canary-secret"}, exc_info=True, stack_info=True)
-        tape.log.error("%s and %r", error, error)
-    assert tape.text.count("HEAD") == 2
-    assert "ConnectionError" in tape.text and "direct cause" in tape.text
-    assert "canary-secret" not in tape.text
-    assert "Bearer (secret)" in tape.text
-    assert "'canary'" not in tape.text
+        captured_log.log.error("%(what)s", {"what": "canary-secret"}, exc_info=True, stack_info=True)
+        captured_log.log.error("%s and %r", error, error)
+    assert captured_log.text.count("HEAD") == 2
+    assert "ConnectionError" in captured_log.text and "direct cause" in captured_log.text
+    assert "canary-secret" not in captured_log.text
+    assert "Bearer (secret)" in captured_log.text
+    assert "'canary'" not in captured_log.text
 
 
-def test_a_message_that_cannot_be_put_together_is_told_and_masked() -> None:
+def test_a_message_that_cannot_be_formatted_is_logged_and_masked() -> None:
     class Hostile:
         def __str__(self) -> str:
             raise OSError("canary")
 
-    tape = Tape("canary-secret")
-    tape.log.error("canary-secret %d", "no number")
-    tape.log.error("%s", Hostile())
-    tape.log.error(Hostile())
-    tape.log.error("%s %s", "one")
-    assert tape.text.count("HEAD tape: a message that could not be put together") == 4
-    assert "canary" not in tape.text
+    captured_log = CapturedLog("canary-secret")
+    captured_log.log.error("canary-secret %d", "no number")
+    captured_log.log.error("%s", Hostile())
+    captured_log.log.error(Hostile())
+    captured_log.log.error("%s %s", "one")
+    assert captured_log.text.count("HEAD tape: a message that could not be put together") == 4
+    assert "canary" not in captured_log.text
 
 
 def test_a_record_that_two_handlers_share_is_masked_once() -> None:
-    tape = Tape("canary-secret")
+    captured_log = CapturedLog("canary-secret")
     again = logging.StreamHandler(io.StringIO())
     again.addFilter(RedactingFilter(Redactor(["canary-secret"])))
-    tape.log.addHandler(again)
+    captured_log.log.addHandler(again)
     try:
         raise ValueError("canary-secret")
     except ValueError:
-        tape.log.exception("100 %% of it")
-    assert "canary" not in tape.text + again.stream.getvalue()
-    assert tape.text.split("\n", 1)[1] == again.stream.getvalue().split("\n", 1)[1]
+        captured_log.log.exception("100 %% of it")
+    assert "canary" not in captured_log.text + again.stream.getvalue()
+    assert captured_log.text.split("\n", 1)[1] == again.stream.getvalue().split("\n", 1)[1]
 
 
 def test_a_secret_in_the_name_of_a_logger_is_masked() -> None:
-    tape = Tape("canary-secret")
-    tape.log.name = "tape of canary-secret"
-    tape.log.error("hello")
-    assert tape.text == "HEAD tape of (secret): hello\n"
+    captured_log = CapturedLog("canary-secret")
+    captured_log.log.name = "tape of canary-secret"
+    captured_log.log.error("hello")
+    assert captured_log.text == "HEAD tape of (secret): hello\n"
 
 
 def test_a_percent_sign_in_a_finished_message_is_a_percent_sign() -> None:
-    tape = Tape()
-    tape.log.error("%s", "100 %s done %(x)d")
-    assert tape.text == "HEAD tape: 100 %s done %(x)d\n"
+    captured_log = CapturedLog()
+    captured_log.log.error("%s", "100 %s done %(x)d")
+    assert captured_log.text == "HEAD tape: 100 %s done %(x)d\n"
 
 
-def test_megabytes_are_cut_and_never_inside_a_secret() -> None:
+def test_a_very_long_message_is_cut_but_not_inside_a_secret() -> None:
     text = ("x" * 97 + " sk-canary0123456789 ") * 60_000
     line = REDACTOR.line(text)
     assert len(line) < MESSAGE_MAX + 100
@@ -240,7 +240,7 @@ def test_megabytes_are_cut_and_never_inside_a_secret() -> None:
         "authorization ",
     ],
 )
-def test_no_text_makes_the_masks_slow(piece: str) -> None:
+def test_no_text_makes_masking_slow(piece: str) -> None:
     """No measure of speed: a mask that grows with the square of the text would take hours of the processor."""
     started = time.process_time()
     REDACTOR.lines(piece * (2_000_000 // len(piece)))

@@ -7,7 +7,7 @@ import logging
 from observability.repeats import KEYS_MAX, REPEATS, RepeatFilter, Repeats
 
 
-def test_the_first_line_is_said_at_once_and_the_next_a_minute_later_with_the_number_left_out() -> None:
+def test_a_repeated_line_is_logged_once_a_minute_with_the_number_left_out() -> None:
     repeats = Repeats()
     said = [repeats.ending("lost", float(second)) for second in range(61)]
     assert said[0] == ""
@@ -17,7 +17,7 @@ def test_the_first_line_is_said_at_once_and_the_next_a_minute_later_with_the_num
     assert repeats.ending("lost", 120.0) == " (1 more in the last minute)"
 
 
-def test_a_line_that_comes_rarely_is_said_each_time_as_it_is() -> None:
+def test_a_rare_line_is_logged_each_time() -> None:
     repeats = Repeats()
     assert [repeats.ending("lost", now) for now in (0.0, 60.0, 3600.0)] == ["", "", ""]
 
@@ -29,17 +29,17 @@ def test_lines_left_out_long_ago_are_counted_with_the_time_since() -> None:
     ]  # fmt: skip
 
 
-def test_one_line_does_not_silence_another() -> None:
+def test_one_line_does_not_suppress_another() -> None:
     repeats = Repeats()
     assert [repeats.ending(key, 0.0) for key in ("lost", "failed", "lost")] == ["", "", None]
 
 
-def test_a_clock_that_was_set_back_silences_nothing() -> None:
+def test_a_clock_set_back_suppresses_no_line() -> None:
     repeats = Repeats()
     assert [repeats.ending("lost", now) for now in (1000.0, 10.0)] == ["", ""]
 
 
-def test_what_is_remembered_is_bounded() -> None:
+def test_the_number_of_remembered_lines_is_limited() -> None:
     repeats = Repeats()
     for number in range(3 * KEYS_MAX):
         repeats.ending(number, 0.0)
@@ -73,7 +73,7 @@ def test_lines_are_the_same_whatever_their_values_are() -> None:
     assert lines.texts == ["generation 0: 100% lost", "generation 60: 100% lost (59 more in the last minute)"]
 
 
-def test_the_same_exception_from_another_place_is_said_at_once() -> None:
+def test_the_same_exception_from_another_place_is_logged_at_once() -> None:
     lines = Lines()
     for fault in (raised(0), raised(0), raised(1), raised(0)):
         record = record_of("the round failed", at=0.0, repeats=True)
@@ -91,7 +91,7 @@ def raised(place: int) -> Exception:
         return error
 
 
-def test_a_line_that_is_not_marked_is_said_each_time() -> None:
+def test_an_unmarked_line_is_logged_each_time() -> None:
     lines = Lines()
     for second in range(5):
         lines.handle(record_of("image %s is there", second, at=second, repeats=False))

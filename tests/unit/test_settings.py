@@ -44,7 +44,7 @@ def faults_of(**changes: str) -> tuple[str, ...]:
     return caught.value.faults
 
 
-def test_two_secrets_are_enough() -> None:
+def test_settings_load_with_only_the_two_secrets() -> None:
     settings = load()
     assert settings.discord_api_url == "https://discord.com/api/v10"
     assert settings.qwen_api_url == "https://qwen-image-2512.org/api"
@@ -57,7 +57,7 @@ def test_two_secrets_are_enough() -> None:
     assert settings.owner_ids == ()
 
 
-def test_lists_and_names_are_read_as_people_write_them() -> None:
+def test_lists_and_names_may_have_spaces_and_any_case() -> None:
     settings = load(
         OWNER_IDS=" 1, 281474976710656000 ", QWEN_IMAGE_HOSTS="cdn.example.com, 127.0.0.1:9", CREDIT_PERIOD="Week",
         LOG_LEVEL="debug", TIMEZONE="Europe/Berlin", QWEN_API_URL="http://127.0.0.1:1/api/",
@@ -69,7 +69,7 @@ def test_lists_and_names_are_read_as_people_write_them() -> None:
     assert settings.qwen_api_url == "http://127.0.0.1:1/api"
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_all_faults_are_reported_at_once() -> None:
     faults = faults_of(
         DISCORD_API_URL="discord.com", QWEN_MAX_TASKS="many", CREDIT_PERIOD="fortnight", TIMEZONE="Mars/Olympus",
         OWNER_IDS="me", DATABASE_URL="mysql://x/y", LOG_LEVEL="LOUD", TASK_DEADLINE_SECONDS="5", QWEN_IMAGE_HOSTS="https://x",
@@ -105,11 +105,11 @@ def test_an_address_that_cannot_be_called_is_refused_with_a_sentence(name: str, 
 @pytest.mark.parametrize(
     "host", ["example.com:8443", "example.com.", "bücher.example", "[2001:db8::1]:443", "a_b.example"]
 )
-def test_an_address_that_can_be_called_is_taken(host: str) -> None:
+def test_an_address_that_can_be_called_is_accepted(host: str) -> None:
     assert load(DISCORD_API_URL=f"https://{host}/api").discord_api_url == f"https://{host}/api"
 
 
-def test_a_missing_token_points_to_the_way_without_one() -> None:
+def test_a_missing_token_is_reported_with_make_try() -> None:
     with pytest.raises(SettingsError) as caught:
         load_settings()
     assert "make try" in caught.value.faults[0]
@@ -128,13 +128,13 @@ def test_no_fault_and_no_repr_ever_holds_a_secret(secret: str) -> None:
     assert "canary" not in repr(load(DATABASE_URL="postgresql://u:canary@h/n"))
 
 
-def test_an_unknown_name_is_warned_about_with_the_one_that_was_meant() -> None:
+def test_an_unknown_name_gives_a_warning_with_the_nearest_setting() -> None:
     loaded = load_all({**GOOD, "QWEN_API_KEI": "x", "DISCORD_TOKENS": "x"})
     assert [warning.split()[0] for warning in loaded.warnings] == ["DISCORD_TOKENS", "QWEN_API_KEI"]
     assert "QWEN_API_KEY" in loaded.warnings[1]
 
 
-def test_the_environment_goes_before_the_file_and_empty_means_default(tmp_path: Path) -> None:
+def test_the_environment_overrides_the_file_and_empty_means_default(tmp_path: Path) -> None:
     env_file = tmp_path / ".env"
     env_file.write_text("DISCORD_TOKEN=from-file\nQWEN_API_KEY=sk-file\nMAX_QUEUE=7\nCREDIT_PERIOD=\n", "utf-8")
     env_file.chmod(0o600)
@@ -148,7 +148,7 @@ def test_the_environment_goes_before_the_file_and_empty_means_default(tmp_path: 
 @pytest.mark.parametrize(
     ("variable", "host"), [(variable, host) for host, variables in HOSTS.items() for variable in variables]
 )
-def test_sqlite_is_refused_where_the_disk_is_not_kept_unless_the_operator_insists(variable: str, host: str) -> None:
+def test_sqlite_is_refused_on_a_temporary_disk_unless_a_setting_allows_it(variable: str, host: str) -> None:
     (fault,) = faults_of(**{variable: "x"})
     assert host in fault
     assert "PostgreSQL" in fault
@@ -157,7 +157,7 @@ def test_sqlite_is_refused_where_the_disk_is_not_kept_unless_the_operator_insist
     assert load(**{variable: "x"}, DATABASE_URL="postgres://u:p@h/n").database_url == "postgres://u:p@h/n"
 
 
-def test_insisting_on_a_disk_takes_yes_or_no() -> None:
+def test_the_setting_that_allows_a_disk_is_yes_or_no() -> None:
     assert faults_of(ALLOW_EPHEMERAL_DATABASE="perhaps") == ("ALLOW_EPHEMERAL_DATABASE must be yes or no.",)
 
 
@@ -172,7 +172,7 @@ def test_insisting_on_a_disk_takes_yes_or_no() -> None:
         ("", "/data/imagine.db", False),
     ],
 )
-def test_a_file_on_a_volume_of_railway_is_kept(mounted_at: str, file: str, is_kept: bool) -> None:
+def test_a_file_on_a_railway_volume_is_accepted(mounted_at: str, file: str, is_kept: bool) -> None:
     railway = {"RAILWAY_ENVIRONMENT_ID": "x", "RAILWAY_VOLUME_MOUNT_PATH": mounted_at}
     address = f"sqlite:///{file}"
     if is_kept:
@@ -192,7 +192,7 @@ ADDRESSES = {"QWEN_API_URL": "http", "DISCORD_API_URL": "http", "DISCORD_GATEWAY
 
 @pytest.mark.parametrize(("name", "plain"), ADDRESSES.items())
 @pytest.mark.parametrize("host", ["127.0.0.1:8080", "127.9.9.9", "localhost", "[::1]:9", "image-api:8000", "api_2"])
-def test_an_address_without_encryption_is_taken_within_the_machine(name: str, plain: str, host: str) -> None:
+def test_an_unencrypted_address_is_accepted_on_the_same_machine(name: str, plain: str, host: str) -> None:
     assert getattr(load(**{name: f" {plain}://{host}/x "}), name.lower()) == f"{plain}://{host}/x"
 
 
@@ -202,7 +202,7 @@ def test_an_address_without_encryption_is_taken_within_the_machine(name: str, pl
     ["discord.com", "10.0.0.5", "192.168.1.9:80", "[fd00::1]", "169.254.169.254", "127.1", "167772165", "0xa000005",
      "api.", "localhost.example.com", "0.0.0.0"],
 )  # fmt: skip
-def test_an_address_without_encryption_is_refused_outside_of_it(name: str, plain: str, host: str) -> None:
+def test_an_unencrypted_address_is_refused_elsewhere(name: str, plain: str, host: str) -> None:
     (fault,) = faults_of(**{name: f"{plain}://{host}/x"})
     assert fault.startswith(f"{name} must start with {plain}s://; {plain}:// is only for this machine")
     load(**{name: f"{plain}s://{host}/x"})
@@ -212,7 +212,7 @@ def test_an_address_without_encryption_is_refused_outside_of_it(name: str, plain
 @pytest.mark.parametrize(
     ("mode", "refused"), [(0o600, False), (0o640, False), (0o620, False), (0o400, False), (0o644, True), (0o602, True)]
 )
-def test_a_file_of_secrets_that_everybody_can_open_is_refused_and_one_for_the_group_is_warned_about(
+def test_an_env_file_readable_by_all_is_refused_and_one_readable_by_the_group_gives_a_warning(
     tmp_path: Path, mode: int, refused: bool
 ) -> None:
     env_file = tmp_path / ".env"
@@ -228,7 +228,7 @@ def test_a_file_of_secrets_that_everybody_can_open_is_refused_and_one_for_the_gr
     assert faults[1].startswith("LOG_LEVEL")
 
 
-def test_the_secrets_are_named_to_the_log() -> None:
+def test_all_secrets_are_given_to_the_redaction() -> None:
     assert set(load(DATABASE_URL="postgresql://u:pa%40ss@h/n").secrets()) == {*GOOD.values(), "pa%40ss"}
     assert set(load(DATABASE_URL="sqlite:///x.db").secrets()) == set(GOOD.values())
 
@@ -251,12 +251,12 @@ def test_a_fault_is_one_sentence_with_the_name_of_its_setting(name: str, value: 
     assert faults_of(**{name: value}) == (sentence,)
 
 
-def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
+def test_an_env_file_that_is_no_text_is_reported(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"DISCORD_TOKEN=\xff")
     (tmp_path / ".env").chmod(0o600)
     assert faults_of() == (".env can't be read (UnicodeDecodeError).",)
 
 
-def test_a_password_of_the_database_with_any_sign_is_named_to_the_log() -> None:
+def test_a_database_password_with_any_character_is_given_to_the_redaction() -> None:
     assert load(DATABASE_URL="postgres://me:a:b:c@host/bot").secrets()[-1] == "a:b:c"
     assert len(load(DATABASE_URL="postgres://me@host/bot").secrets()) == 2

@@ -48,14 +48,14 @@ def test_a_png_becomes_a_webp_of_the_same_size_where_that_is_enough() -> None:
     assert (opened(smaller.data).format, opened(smaller.data).size) == ("WEBP", (400, 600))
 
 
-def test_a_jpeg_stays_one_where_that_was_asked_for() -> None:
+def test_a_jpeg_stays_a_jpeg_where_that_was_asked_for() -> None:
     data = encoded(noise(400, 600), "JPEG", quality=100)
     smaller = shrink(data, len(data) // 2, OutputFormat.JPEG)
     assert opened(smaller.data).format == "JPEG" and smaller.format is OutputFormat.JPEG
 
 
 @pytest.mark.parametrize("limit", [60, 30, 15, 8])
-def test_where_that_is_not_enough_it_gets_smaller_in_both_directions_alike(limit: int) -> None:
+def test_if_a_format_change_is_not_enough_both_sides_shrink_alike(limit: int) -> None:
     smaller = shrink(PNG, limit * KIB, OutputFormat.PNG)
     assert len(smaller.data) <= limit * KIB
     assert smaller.width < 400 and smaller.before == (400, 600)
@@ -63,13 +63,13 @@ def test_where_that_is_not_enough_it_gets_smaller_in_both_directions_alike(limit
     assert opened(smaller.data).size == (smaller.width, smaller.height)
 
 
-def test_what_can_not_be_made_small_enough_is_given_up() -> None:
+def test_an_image_that_cannot_be_made_small_enough_raises() -> None:
     with pytest.raises(CannotShrink, match="smallest size"):
         shrink(PNG, 100, OutputFormat.PNG)
 
 
 @pytest.mark.parametrize("wanted", OutputFormat)
-def test_what_is_transparent_stays_so(wanted: OutputFormat) -> None:
+def test_transparency_is_kept(wanted: OutputFormat) -> None:
     image_file = noise(300, 300, "RGBA")
     image_file.putpixel((0, 0), (255, 0, 0, 0))
     smaller = shrink(encoded(image_file, "PNG"), 200 * KIB, wanted)
@@ -83,12 +83,12 @@ def test_images_of_few_colours_can_be_made_smaller_too(mode: str) -> None:
     assert shrink(data, 40 * KIB, OutputFormat.PNG).width <= 300
 
 
-def test_sixteen_bit_grey_is_left_alone_since_it_would_come_out_white() -> None:
+def test_sixteen_bit_grey_is_not_reencoded() -> None:
     with pytest.raises(CannotShrink, match="of the kind I;16"):
         shrink(encoded(Image.new("I;16", (300, 300), 30_000), "PNG"), 40 * KIB, OutputFormat.PNG)
 
 
-def test_an_image_on_its_side_comes_out_upright() -> None:
+def test_exif_rotation_is_applied() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter turn, as cameras note it
     data = encoded(noise(200, 100), "JPEG", quality=100, exif=exif)
@@ -97,7 +97,7 @@ def test_an_image_on_its_side_comes_out_upright() -> None:
     assert not opened(smaller.data).getexif()
 
 
-def test_the_colour_profile_is_kept_and_nothing_else_that_stood_in_the_file() -> None:
+def test_of_the_metadata_only_the_colour_profile_is_kept() -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     data = encoded(noise(200, 100), "PNG", icc_profile=profile)
     smaller = opened(shrink(data, 40 * KIB, OutputFormat.PNG).data)
@@ -128,7 +128,7 @@ def test_a_second_header_that_makes_it_larger_is_found_before_it_is_decoded() ->
         shrink(two + chunk(b"IEND", b""), KIB, OutputFormat.PNG)
 
 
-def test_a_truncated_image_is_not_filled_up_with_grey() -> None:
+def test_a_truncated_image_is_not_reencoded() -> None:
     data = zlib.compress(random.Random(1).randbytes(50 * 301))  # half of the rows
     half = b"\x89PNG\r\n\x1a\n" + header(100, 100) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
     with pytest.raises(CannotShrink, match="decoder gave up"):
@@ -159,7 +159,7 @@ SMALL = [
     st.integers(0, 2000),
     st.integers(1, 2000),
 )
-def test_broken_bytes_end_in_an_image_or_in_a_clear_no(
+def test_broken_bytes_give_an_image_or_cannot_shrink(
     good: bytes, changes: list[tuple[int, int]], length: int, limit: int
 ) -> None:
     data = bytearray(good)

@@ -41,12 +41,12 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("written", "meant"), UNDERSTOOD.items())
-def test_every_usual_spelling_is_understood(written: str, meant: str) -> None:
+def test_every_usual_spelling_of_an_address_is_accepted(written: str, meant: str) -> None:
     assert parse_database_url(written).render_as_string(hide_password=False) == meant
 
 
 @pytest.mark.parametrize(("written", "said"), REFUSED.items())
-def test_a_wrong_address_gets_a_sentence_that_does_not_repeat_it(written: str, said: str) -> None:
+def test_an_invalid_address_is_refused_without_repeating_it(written: str, said: str) -> None:
     with pytest.raises(BadDatabaseUrl, match=said) as caught:
         parse_database_url(written)
     assert "secret" not in str(caught.value)

@@ -122,14 +122,14 @@ def test_credits_with_ten_long_reasons_stay_within_the_budget(reason: str) -> No
 
 @settings(deadline=None)
 @given(prompts, st.integers(1, 4), st.integers(4 * SHORT_BYTES_MAX, TEXT_BYTES_MAX))
-def test_descriptions_share_their_room_and_every_image_has_one(prompt: str, count: int, room: int) -> None:
+def test_descriptions_share_the_budget_and_every_image_has_one(prompt: str, count: int, room: int) -> None:
     told = image_descriptions(prompt, range(count), count, room)
     assert list(told) == list(range(count))
     assert utf8_bytes(*told.values()) <= room
     assert all(0 < units(text) <= ALT_TEXT_MAX for text in told.values())
 
 
-def test_the_first_of_four_images_has_the_whole_prompt_and_the_others_say_which_they_are() -> None:
+def test_of_four_images_the_first_has_the_whole_prompt_and_the_others_their_number() -> None:
     prompt = "灯台と嵐の海" * 60
     told = image_descriptions(prompt, (1, 2, 3), 4, 3000)
     assert told[1] == prompt
@@ -137,7 +137,7 @@ def test_the_first_of_four_images_has_the_whole_prompt_and_the_others_say_which_
     assert told[3].startswith("Image 4 of 4: 灯台と") and utf8_bytes(told[3]) <= SHORT_BYTES_MAX
 
 
-def test_an_image_that_is_alone_is_not_numbered() -> None:
+def test_a_single_image_is_not_numbered() -> None:
     assert image_descriptions("a lighthouse", (0,), 1, 100) == {0: "a lighthouse"}
 
 
@@ -147,6 +147,6 @@ def test_a_thumbnails_description_is_short_and_begins_with_its_number(prompt: st
     assert told.startswith("5. ") and utf8_bytes(told) <= SHORT_BYTES_MAX
 
 
-def test_what_is_kept_of_a_person_is_told_within_the_budget() -> None:
+def test_the_privacy_page_stays_within_the_budget() -> None:
     view = build_holdings(Holdings(Tally(10**9, 10**9, 10**9), 10**9, None, 3650))
     assert all_text(view.to_components()) <= TEXT_BYTES_MAX

@@ -20,7 +20,7 @@ from generations.worker.throttle import (
 )
 
 
-def test_without_a_named_wait_the_pauses_grow_and_stay_bounded() -> None:
+def test_without_a_named_wait_pauses_grow_up_to_a_limit() -> None:
     pause = Pause()
     waits = [pause.refused(1000.0 * turn, None, jitter=1.0) for turn in range(12)]
     assert waits == sorted(waits)
@@ -28,13 +28,13 @@ def test_without_a_named_wait_the_pauses_grow_and_stay_bounded() -> None:
     assert waits[-1] <= PAUSE_MAX_SECONDS
 
 
-def test_one_wave_of_refusals_makes_the_pause_no_longer_than_one_refusal_would() -> None:
+def test_several_refusals_within_a_pause_count_as_one() -> None:
     pause = Pause()
     assert [pause.refused(50.0 + number / 100, None, jitter=1.0) for number in range(16)] == [10.0] * 16
     assert pause.refused(70.0, None, jitter=1.0) == 15.0, "the next wave"
 
 
-def test_a_normal_answer_forgets_earlier_refusals() -> None:
+def test_a_normal_answer_resets_the_pauses() -> None:
     pause = Pause()
     for turn in range(6):
         pause.refused(100.0 * turn, None, jitter=1.0)
@@ -79,7 +79,7 @@ def test_each_accepted_post_lets_one_more_task_be_tried_up_to_the_ceiling() -> N
     assert TaskSlots(2).count(0.0) == 2
 
 
-def test_images_made_one_after_another_say_nothing_about_how_many_can_run_at_once() -> None:
+def test_images_made_one_after_another_do_not_raise_the_slots() -> None:
     slots = TaskSlots(20)
     for _ in range(100):
         slots.accepted(1, 0.0)
@@ -112,7 +112,7 @@ def test_one_more_task_is_tried_at_growing_intervals_while_it_is_refused() -> No
     assert tries[-1] == TRY_SECONDS_MAX
 
 
-def test_after_a_try_that_is_taken_each_accepted_post_lets_one_more_be_tried() -> None:
+def test_after_an_accepted_try_each_accepted_post_adds_a_slot() -> None:
     slots = TaskSlots(20)
     slots.refused(5, 0.0)
     slots.accepted(5, FIRST_TRY_SECONDS)
@@ -124,7 +124,7 @@ def test_after_a_try_that_is_taken_each_accepted_post_lets_one_more_be_tried() -
     assert counts == [*range(7, 21), 20]
 
 
-def test_a_429_that_lies_long_behind_does_not_make_the_next_interval_longer() -> None:
+def test_an_old_429_does_not_lengthen_the_next_interval() -> None:
     slots = TaskSlots(20)
     slots.refused(5, 0.0)
     slots.refused(5, FIRST_TRY_SECONDS)
@@ -133,14 +133,14 @@ def test_a_429_that_lies_long_behind_does_not_make_the_next_interval_longer() ->
     assert slots.try_seconds == FIRST_TRY_SECONDS
 
 
-def test_until_a_429_the_ceiling_is_what_can_be_expected() -> None:
+def test_before_any_429_the_expected_slots_are_the_ceiling() -> None:
     slots = TaskSlots(20)
     assert slots.expected == 20
     slots.refused(3, 0.0)
     assert slots.expected == 3
 
 
-def test_what_was_learned_goes_on_in_another_process_below_its_own_ceiling() -> None:
+def test_learned_slots_are_used_by_another_process_up_to_its_ceiling() -> None:
     first, second, small = TaskSlots(20), TaskSlots(20), TaskSlots(2)
     first.refused(7, 0.0)
     first.allowed = 7
@@ -154,14 +154,14 @@ def test_what_was_learned_goes_on_in_another_process_below_its_own_ceiling() -> 
 @pytest.mark.parametrize(
     "text", ["", "null", "[]", "{}", '{"allowed": "x"}', '{"allowed": 1e999}', "{", '{"allowed": 3}']
 )
-def test_what_cannot_be_read_of_earlier_slots_changes_nothing(text: str) -> None:
+def test_unreadable_saved_slots_are_ignored(text: str) -> None:
     slots = TaskSlots(20)
     slots.load(text, 0.0)
     assert slots == TaskSlots(20)
 
 
 @given(st.integers(1, 30), st.integers(1, 40), st.lists(st.tuples(st.floats(0, 400), st.integers(0, 40)), max_size=150))
-def test_whatever_the_limit_it_is_used_to_the_full_and_rarely_passed(
+def test_any_limit_is_fully_used_and_rarely_exceeded(
     ceiling: int, limit: int, moments: list[tuple[float, int]]
 ) -> None:
     """At each moment so many tasks end, and then as many POSTs are made, one by one, as the slots let through."""
@@ -183,7 +183,7 @@ def test_whatever_the_limit_it_is_used_to_the_full_and_rarely_passed(
     assert len(refused) <= 9 + now / TRY_SECONDS_MAX * 2
 
 
-def test_on_an_ordinary_day_no_poll_waits() -> None:
+def test_below_the_budget_no_poll_waits() -> None:
     budget = PollBudget(20)
     for turn in range(50):
         assert [budget.wait_seconds(f"task {number}", 100 + 5.01 * turn) for number in range(20)] == [0.0] * 20
@@ -209,7 +209,7 @@ def test_a_turn_is_kept_for_the_task_it_was_given_to() -> None:
     assert budget.turns.keys() == {tasks[-2], "newcomer"}
 
 
-def test_a_turn_that_is_not_taken_is_dropped() -> None:
+def test_an_unused_turn_is_dropped() -> None:
     budget = PollBudget(1)
     for number in range(40):
         budget.wait_seconds(f"task {number}", 1000.0)
@@ -217,7 +217,7 @@ def test_a_turn_that_is_not_taken_is_dropped() -> None:
     assert list(budget.turns) == [f"task {number}" for number in range(37, 40)]
 
 
-def test_missed_turns_do_not_pile_up() -> None:
+def test_missed_turns_are_not_made_up_for() -> None:
     budget = PollBudget(500)
     tasks = [f"task {number}" for number in range(500)]
     for task in tasks:
@@ -236,7 +236,7 @@ def test_no_second_sees_more_polls_than_the_budget_has(tasks: int, asked: list[t
         assert sum(began <= poll < began + 1 for poll in polls) <= 20 + budget.per_second + 1
 
 
-def test_a_wave_ends_when_its_pause_does() -> None:
+def test_a_refusal_after_the_pause_counts_again() -> None:
     pause = Pause()
     assert pause.refused(50.0, None, jitter=0.5) == 7.5
     assert pause.refused(57.5, None, jitter=0.5) == 10.0
@@ -248,7 +248,7 @@ def test_a_named_wait_is_a_second_at_least() -> None:
     assert [Pause().refused(0.0, named, jitter=1.0) for named in (0.0, 0.5, 1.5, 9e9)] == [1, 1, 1.5, PAUSE_MAX_SECONDS]
 
 
-def test_a_429_of_the_same_wave_does_not_make_the_interval_longer() -> None:
+def test_a_429_within_the_same_pause_does_not_lengthen_the_interval() -> None:
     slots = TaskSlots(20)
     slots.refused(3, 100.0)
     slots.refused(3, 101.0)
@@ -257,14 +257,14 @@ def test_a_429_of_the_same_wave_does_not_make_the_interval_longer() -> None:
     assert slots.try_seconds == 2 * FIRST_TRY_SECONDS
 
 
-def test_a_429_that_lies_no_longer_behind_than_the_longest_interval_still_counts() -> None:
+def test_a_429_within_the_longest_interval_still_counts() -> None:
     slots = TaskSlots(20)
     slots.refused(3, 0.0)
     slots.refused(3, FIRST_TRY_SECONDS + TRY_SECONDS_MAX)
     assert slots.try_seconds == 2 * FIRST_TRY_SECONDS
 
 
-def test_a_try_is_taken_only_when_one_more_task_runs_than_was_allowed() -> None:
+def test_a_try_counts_only_when_one_more_task_runs_than_allowed() -> None:
     slots = TaskSlots(20)
     slots.refused(3, 0.0)
     slots.accepted(3, FIRST_TRY_SECONDS)
@@ -273,7 +273,7 @@ def test_a_try_is_taken_only_when_one_more_task_runs_than_was_allowed() -> None:
     assert not slots.is_limited and slots.allowed == 5
 
 
-def test_slots_are_taken_over_as_they_were_kept() -> None:
+def test_saved_slots_are_loaded_unchanged() -> None:
     slots = TaskSlots(20)
     slots.load('{"allowed": 1, "is_limited": true, "try_seconds": 0.5}', 7.0)
     assert (slots.count(7.0), slots.try_seconds, slots.try_at) == (1, FIRST_TRY_SECONDS, 7.0 + FIRST_TRY_SECONDS)

@@ -18,21 +18,21 @@ from images.image_memory import ImageMemory
 from services import Resources, build_core
 from settings import Settings
 from store.database import Database, open_database
-from tests.doubles import Bell, ManualClock, ScriptedService, Shelf, Wall, make_settings
+from tests.doubles import FakeDelivery, FakeImageStore, FakeOperator, ManualClock, ScriptedService, make_settings
 
 MIRA, JONAS = 501, 502
 
 
 @dataclass
-class Workshop:
+class WorkerHarness:
     """One process as the tests see it. `restart()` is another process over the same rows."""
 
     database: Database
     clock: ManualClock
     service: ScriptedService
-    shelf: Shelf
-    wall: Wall
-    bell: Bell
+    image_store: FakeImageStore
+    delivery: FakeDelivery
+    operator: FakeOperator
     max_in_flight: int = 20
     max_per_user: int = 3
     deadline_seconds: int = 900
@@ -47,12 +47,12 @@ class Workshop:
             self.database,
             shared=False,
             service=self.service,
-            store=self.shelf,
+            store=self.image_store,
             clock=self.clock,
             rng=random.Random(7),
             owner=f"process-{next(self.numbers)}",
         )
-        core = build_core(self.settings(), resources, ImageMemory(), self.wall, self.bell, None)
+        core = build_core(self.settings(), resources, ImageMemory(), self.delivery, self.operator, None)
         self.ledger, self.generations = core.ledger, core.generations
         self.context, self.worker = core.context, core.worker
         self.history, self.privacy = core.history, core.privacy
@@ -109,8 +109,8 @@ class Workshop:
 
 
 @pytest.fixture
-async def workshop(tmp_path: Path) -> AsyncIterator[Workshop]:
+async def harness(tmp_path: Path) -> AsyncIterator[WorkerHarness]:
     clock = ManualClock()
     async with open_database(f"sqlite:///{tmp_path}/worker.db") as database:
         await database.migrate()
-        yield Workshop(database, clock, ScriptedService(clock), Shelf(), Wall(), Bell())
+        yield WorkerHarness(database, clock, ScriptedService(clock), FakeImageStore(), FakeDelivery(), FakeOperator())

@@ -18,14 +18,14 @@ from images.image_memory import BUDGET_BYTES, KEEP_SECONDS, ImageMemory
 from qwen.errors import ImageUnavailable
 from qwen.images import DownloadedImage
 from qwen.models import OutputFormat
-from tests.doubles import PAINTING, READY, Shelf, Wall
-from tests.worker.conftest import Workshop
+from tests.doubles import READY_TASK, RUNNING_TASK, FakeDelivery, FakeImageStore
+from tests.worker.conftest import WorkerHarness
 
 LARGE = DownloadedImage(bytes(24 * 1024 * 1024), OutputFormat.PNG, 1024, 1024)  # all downloads share these bytes
 
 
 @dataclass
-class Warehouse(Shelf):
+class LargeImageStore(FakeImageStore):
     """Large images, each counted from its request until it was shown; the gate holds up what was asked for."""
 
     gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -44,206 +44,208 @@ class Warehouse(Shelf):
 
 
 @dataclass
-class Uploads(Wall):
+class CountingDelivery(FakeDelivery):
     """A delivery of what the warehouse has."""
 
-    warehouse: Warehouse = field(default_factory=Warehouse)
+    large_images: LargeImageStore = field(default_factory=LargeImageStore)
 
     async def publish(
         self, generation: Generation, progress: Progress, image_files: Mapping[int, DownloadedImage]
     ) -> DeliveryResult:
         await asyncio.sleep(0)
         shown = await super().publish(generation, progress, image_files)
-        self.warehouse.bytes_now -= len(LARGE.data) * len(image_files)
+        self.large_images.bytes_now -= len(LARGE.data) * len(image_files)
         return shown
 
 
 @pytest.fixture
-def warehouse(workshop: Workshop) -> Warehouse:
-    made = Warehouse()
-    workshop.shelf, workshop.wall = made, Uploads(warehouse=made)
-    workshop.max_in_flight, workshop.max_per_user = 10 * MAX_STEPS, 4  # so many polls a second may be taken at once
-    workshop.restart()
+def large_images(harness: WorkerHarness) -> LargeImageStore:
+    made = LargeImageStore()
+    harness.image_store, harness.delivery = made, CountingDelivery(large_images=made)
+    harness.max_in_flight, harness.max_per_user = 10 * MAX_STEPS, 4  # so many polls a second may be taken at once
+    harness.restart()
     return made
 
 
-async def until(workshop: Workshop, happened: Callable[[], object]) -> None:
+async def until(harness: WorkerHarness, happened: Callable[[], object]) -> None:
     """Let the worker go round until something has happened."""
     async with asyncio.timeout(60):
         while not happened():
-            workshop.worker.nudge()
+            harness.worker.nudge()
             await asyncio.sleep(0.01)
 
 
-async def shortest_lease(workshop: Workshop) -> float:
+async def shortest_lease(harness: WorkerHarness) -> float:
     """Seconds until the first lease of those that are worked on runs out."""
-    async with workshop.database.transaction() as tx:
+    async with harness.database.transaction() as tx:
         until_ms = await tx.scalar(select(func.min(generations.c.lease_until_ms)))
     assert until_ms is not None
-    return (until_ms - workshop.clock.now_ms()) / 1000
+    return (until_ms - harness.clock.now_ms()) / 1000
 
 
 @pytest.mark.parametrize(("people", "count"), [(16, 1), (8, 4)])
 async def test_large_images_that_are_ready_at_once_stay_within_the_budget_and_all_arrive(
-    workshop: Workshop, warehouse: Warehouse, people: int, count: int
+    harness: WorkerHarness, large_images: LargeImageStore, people: int, count: int
 ) -> None:
-    warehouse.gate.set()
-    asked = [await workshop.imagine(user_id=1000 + person, count=count) for person in range(people)]
-    await workshop.worker.step()
+    large_images.gate.set()
+    asked = [await harness.imagine(user_id=1000 + person, count=count) for person in range(people)]
+    await harness.worker.step()
     async with asyncio.timeout(60):
-        await workshop.pass_time(12)
-    assert [await workshop.states(one) for one in asked] == [[State.DELIVERED] * count] * people
-    assert len(warehouse.downloads) == people * count
-    assert warehouse.bytes_most <= BUDGET_BYTES
-    assert workshop.context.images.bytes_held == 0
+        await harness.pass_time(12)
+    assert [await harness.states(one) for one in asked] == [[State.DELIVERED] * count] * people
+    assert len(large_images.downloads) == people * count
+    assert large_images.bytes_most <= BUDGET_BYTES
+    assert harness.context.images.bytes_held == 0
 
 
 async def test_while_images_wait_for_memory_other_tasks_are_asked_about_and_leases_are_kept(
-    workshop: Workshop, warehouse: Warehouse
+    harness: WorkerHarness, large_images: LargeImageStore
 ) -> None:
-    asked = [await workshop.imagine(user_id=1000 + person) for person in range(MAX_STEPS + 1)]
-    while await workshop.worker.step():
+    asked = [await harness.imagine(user_id=1000 + person) for person in range(MAX_STEPS + 1)]
+    while await harness.worker.step():
         pass
-    workshop.clock.advance(6)
-    running = asyncio.create_task(workshop.worker.run())
-    await until(workshop, lambda: len(workshop.service.polls) == MAX_STEPS + 1)
+    harness.clock.advance(6)
+    running = asyncio.create_task(harness.worker.run())
+    await until(harness, lambda: len(harness.service.polls) == MAX_STEPS + 1)
     for _ in range(4):
-        workshop.clock.advance(4)
+        harness.clock.advance(4)
         async with asyncio.timeout(60):
-            while await shortest_lease(workshop) < LEASE_SECONDS - 1:
-                workshop.worker.nudge()
+            while await shortest_lease(harness) < LEASE_SECONDS - 1:
+                harness.worker.nudge()
                 await asyncio.sleep(0.01)
-    fences = [(await workshop.load(one)).fence for one in asked]
-    warehouse.gate.set()
-    await until(workshop, lambda: len(workshop.wall.shows) == MAX_STEPS + 1)
-    await workshop.worker.drain()
+    fences = [(await harness.load(one)).fence for one in asked]
+    large_images.gate.set()
+    await until(harness, lambda: len(harness.delivery.shows) == MAX_STEPS + 1)
+    await harness.worker.drain()
     await running
-    assert [await workshop.states(one) for one in asked] == [[State.DELIVERED]] * len(asked)
-    assert [(await workshop.load(one)).fence for one in asked] == fences, "nobody took them over"
+    assert [await harness.states(one) for one in asked] == [[State.DELIVERED]] * len(asked)
+    assert [(await harness.load(one)).fence for one in asked] == fences, "nobody took them over"
 
 
 # ---- an image that can't be shown now ------------------------------------------------------------------------------
 
 
-async def test_a_postponed_image_is_published_from_memory(workshop: Workshop) -> None:
-    generation_id = await workshop.imagine()
-    workshop.wall.places = [DeliveryDelayed(5.0)] * 20
-    await workshop.worker.step()
-    await workshop.pass_time(150)
-    assert await workshop.states(generation_id) == [State.DELIVERED]
-    assert len(workshop.shelf.downloads) == 1
-    assert workshop.context.images.bytes_held == 0
+async def test_a_postponed_image_is_published_from_memory(harness: WorkerHarness) -> None:
+    generation_id = await harness.imagine()
+    harness.delivery.places = [DeliveryDelayed(5.0)] * 20
+    await harness.worker.step()
+    await harness.pass_time(150)
+    assert await harness.states(generation_id) == [State.DELIVERED]
+    assert len(harness.image_store.downloads) == 1
+    assert harness.context.images.bytes_held == 0
 
 
-async def test_a_postponed_image_is_published_from_memory_also_when_its_link_has_died(workshop: Workshop) -> None:
-    generation_id = await workshop.imagine()
-    workshop.wall.places = [DeliveryDelayed(5.0)]
-    await workshop.worker.step()
-    await workshop.pass_time(6)
-    workshop.shelf.faults = [ImageUnavailable(temporary=False)]
-    await workshop.pass_time(10)
-    assert await workshop.states(generation_id) == [State.DELIVERED]
-    assert await workshop.money() == (45, 0)
+async def test_a_postponed_image_is_published_from_memory_also_when_its_link_has_died(harness: WorkerHarness) -> None:
+    generation_id = await harness.imagine()
+    harness.delivery.places = [DeliveryDelayed(5.0)]
+    await harness.worker.step()
+    await harness.pass_time(6)
+    harness.image_store.faults = [ImageUnavailable(temporary=False)]
+    await harness.pass_time(10)
+    assert await harness.states(generation_id) == [State.DELIVERED]
+    assert await harness.money() == (45, 0)
 
 
-async def test_nothing_is_downloaded_or_published_while_discord_can_not_be_reached(workshop: Workshop) -> None:
-    generation_id = await workshop.imagine()
-    workshop.wall.places = [DeliveryDelayed(5.0)]
-    await workshop.worker.step()
-    await workshop.pass_time(6)
-    workshop.restart()  # with nothing in memory
-    workshop.wall.delay_seconds = 30.0
-    await workshop.pass_time(600)
-    assert (len(workshop.shelf.downloads), workshop.wall.shows) == (1, [])
-    assert await workshop.states(generation_id) == [State.SUCCEEDED]
-    workshop.wall.delay_seconds = 0.0
-    await workshop.pass_time(31)
-    assert await workshop.states(generation_id) == [State.DELIVERED]
-    assert len(workshop.shelf.downloads) == 2
-    assert await workshop.money() == (45, 0)
+async def test_nothing_is_downloaded_or_published_while_discord_can_not_be_reached(harness: WorkerHarness) -> None:
+    generation_id = await harness.imagine()
+    harness.delivery.places = [DeliveryDelayed(5.0)]
+    await harness.worker.step()
+    await harness.pass_time(6)
+    harness.restart()  # with nothing in memory
+    harness.delivery.delay_seconds = 30.0
+    await harness.pass_time(600)
+    assert (len(harness.image_store.downloads), harness.delivery.shows) == (1, [])
+    assert await harness.states(generation_id) == [State.SUCCEEDED]
+    harness.delivery.delay_seconds = 0.0
+    await harness.pass_time(31)
+    assert await harness.states(generation_id) == [State.DELIVERED]
+    assert len(harness.image_store.downloads) == 2
+    assert await harness.money() == (45, 0)
 
 
-async def test_an_image_that_becomes_ready_meanwhile_is_paid_for_and_kept_in_memory(workshop: Workshop) -> None:
-    generation_id = await workshop.imagine()
-    await workshop.worker.step()
-    workshop.wall.delay_seconds = 30.0
-    await workshop.pass_time(60)
-    assert await workshop.states(generation_id) == [State.SUCCEEDED]
-    assert (await workshop.money(), workshop.wall.shows) == ((45, 0), [])
-    workshop.wall.delay_seconds = 0.0
-    await workshop.pass_time(31)
-    assert await workshop.states(generation_id) == [State.DELIVERED]
-    assert len(workshop.shelf.downloads) == 1
+async def test_an_image_that_becomes_ready_meanwhile_is_paid_for_and_kept_in_memory(harness: WorkerHarness) -> None:
+    generation_id = await harness.imagine()
+    await harness.worker.step()
+    harness.delivery.delay_seconds = 30.0
+    await harness.pass_time(60)
+    assert await harness.states(generation_id) == [State.SUCCEEDED]
+    assert (await harness.money(), harness.delivery.shows) == ((45, 0), [])
+    harness.delivery.delay_seconds = 0.0
+    await harness.pass_time(31)
+    assert await harness.states(generation_id) == [State.DELIVERED]
+    assert len(harness.image_store.downloads) == 1
 
 
-async def test_the_other_images_of_its_card_are_asked_about_meanwhile(workshop: Workshop) -> None:
-    generation_id = await workshop.imagine(count=2)
-    await workshop.worker.step()
-    workshop.service.on_poll = [READY, PAINTING, PAINTING]
-    workshop.wall.delay_seconds = 7.0
-    await workshop.pass_time(60)
-    assert await workshop.states(generation_id) == [State.SUCCEEDED] * 2
-    assert len(workshop.shelf.downloads) == 2
-    workshop.wall.delay_seconds = 0.0
-    await workshop.pass_time(8)
-    assert await workshop.states(generation_id) == [State.DELIVERED] * 2
+async def test_the_other_images_of_a_postponed_card_are_polled_meanwhile(harness: WorkerHarness) -> None:
+    generation_id = await harness.imagine(count=2)
+    await harness.worker.step()
+    harness.service.on_poll = [READY_TASK, RUNNING_TASK, RUNNING_TASK]
+    harness.delivery.delay_seconds = 7.0
+    await harness.pass_time(60)
+    assert await harness.states(generation_id) == [State.SUCCEEDED] * 2
+    assert len(harness.image_store.downloads) == 2
+    harness.delivery.delay_seconds = 0.0
+    await harness.pass_time(8)
+    assert await harness.states(generation_id) == [State.DELIVERED] * 2
 
 
-async def test_what_does_not_fit_into_the_budget_is_fetched_once_more_when_its_turn_comes(workshop: Workshop) -> None:
-    workshop.max_per_user = 3
-    workshop.restart()
-    workshop.context.images = ImageMemory(len(b"\x89PNG image"))
-    asked = [await workshop.imagine(user_id=1000 + person) for person in range(3)]
-    await workshop.worker.step()
-    workshop.wall.delay_seconds = 30.0
-    await workshop.pass_time(600)
-    assert len(workshop.shelf.downloads) == 3
-    workshop.wall.delay_seconds = 0.0
-    await workshop.pass_time(60)
-    assert [await workshop.states(one) for one in asked] == [[State.DELIVERED]] * 3
-    assert len(workshop.shelf.downloads) <= 6
+async def test_an_image_that_does_not_fit_into_the_budget_is_downloaded_again_later(
+    harness: WorkerHarness,
+) -> None:
+    harness.max_per_user = 3
+    harness.restart()
+    harness.context.images = ImageMemory(len(b"\x89PNG image"))
+    asked = [await harness.imagine(user_id=1000 + person) for person in range(3)]
+    await harness.worker.step()
+    harness.delivery.delay_seconds = 30.0
+    await harness.pass_time(600)
+    assert len(harness.image_store.downloads) == 3
+    harness.delivery.delay_seconds = 0.0
+    await harness.pass_time(60)
+    assert [await harness.states(one) for one in asked] == [[State.DELIVERED]] * 3
+    assert len(harness.image_store.downloads) <= 6
 
 
-async def test_images_that_are_not_published_again_leave_the_memory(workshop: Workshop) -> None:
-    await workshop.imagine()
-    workshop.wall.places = [DeliveryDelayed(5.0)]
-    await workshop.worker.step()
-    await workshop.pass_time(6)
-    first = workshop.context
+async def test_images_that_are_not_published_again_leave_the_memory(harness: WorkerHarness) -> None:
+    await harness.imagine()
+    harness.delivery.places = [DeliveryDelayed(5.0)]
+    await harness.worker.step()
+    await harness.pass_time(6)
+    first = harness.context
     assert first.images.bytes_held
-    workshop.clock.advance(KEEP_SECONDS + 1)
+    harness.clock.advance(KEEP_SECONDS + 1)
     await first.run_maintenance()
     assert first.images.bytes_held == 0
 
 
-async def test_an_image_without_a_place_leaves_the_memory(workshop: Workshop) -> None:
-    generation_id = await workshop.imagine()
-    workshop.wall.places = [DeliveryDelayed(5.0), Place.NOWHERE]
-    await workshop.worker.step()
-    await workshop.pass_time(20)
-    assert await workshop.states(generation_id) == [State.UNDELIVERED]
-    assert workshop.context.images.bytes_held == 0
+async def test_an_image_without_a_place_leaves_the_memory(harness: WorkerHarness) -> None:
+    generation_id = await harness.imagine()
+    harness.delivery.places = [DeliveryDelayed(5.0), Place.NOWHERE]
+    await harness.worker.step()
+    await harness.pass_time(20)
+    assert await harness.states(generation_id) == [State.UNDELIVERED]
+    assert harness.context.images.bytes_held == 0
 
 
-async def test_an_image_that_can_not_be_used_leaves_the_memory_and_its_hold_is_released(workshop: Workshop) -> None:
-    generation_id = await workshop.imagine()
-    workshop.shelf.faults = [ImageUnavailable(temporary=False)]
-    await workshop.worker.step()
-    await workshop.pass_time(6)
-    assert (await workshop.load(generation_id)).images[0].ending is Ending.IMAGE_UNUSABLE
-    assert workshop.context.images.bytes_held == 0
+async def test_an_image_that_can_not_be_used_leaves_the_memory_and_its_hold_is_released(harness: WorkerHarness) -> None:
+    generation_id = await harness.imagine()
+    harness.image_store.faults = [ImageUnavailable(temporary=False)]
+    await harness.worker.step()
+    await harness.pass_time(6)
+    assert (await harness.load(generation_id)).images[0].ending is Ending.IMAGE_UNUSABLE
+    assert harness.context.images.bytes_held == 0
 
 
 async def test_an_image_that_lies_in_memory_stays_there_while_the_next_one_of_its_card_is_fetched(
-    workshop: Workshop,
+    harness: WorkerHarness,
 ) -> None:
-    generation_id = await workshop.imagine(count=2)
-    await workshop.worker.step()
-    workshop.service.on_poll = [READY, *[PAINTING] * 3]
-    workshop.wall.delay_seconds = 1.0  # so that it is due again in the step in which the other one comes
-    await workshop.pass_time(60)
-    assert await workshop.states(generation_id) == [State.SUCCEEDED] * 2
-    workshop.wall.delay_seconds = 0.0
-    await workshop.pass_time(5)
-    assert await workshop.states(generation_id) == [State.DELIVERED] * 2
-    assert len(workshop.shelf.downloads) == 2
+    generation_id = await harness.imagine(count=2)
+    await harness.worker.step()
+    harness.service.on_poll = [READY_TASK, *[RUNNING_TASK] * 3]
+    harness.delivery.delay_seconds = 1.0  # so that it is due again in the step in which the other one comes
+    await harness.pass_time(60)
+    assert await harness.states(generation_id) == [State.SUCCEEDED] * 2
+    harness.delivery.delay_seconds = 0.0
+    await harness.pass_time(5)
+    assert await harness.states(generation_id) == [State.DELIVERED] * 2
+    assert len(harness.image_store.downloads) == 2

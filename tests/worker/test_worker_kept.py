@@ -19,13 +19,13 @@ from generations.worker.kept_images import (
 )
 from qwen.errors import ImageTooLarge, ImageUnavailable, NotAnImage, QwenError
 from qwen.images import DownloadedImage
-from tests.doubles import Shelf
-from tests.worker.conftest import Workshop
+from tests.doubles import FakeImageStore
+from tests.worker.conftest import WorkerHarness
 
 HOUR, DAY = 3600.0, 86_400.0
 
 
-class SlowShelf(Shelf):
+class SlowImageStore(FakeImageStore):
     """Takes many turns of the loop for a download. *most*: downloads that were under way at the same time."""
 
     under_way = 0
@@ -48,112 +48,112 @@ def silent() -> QwenError:
     return ImageUnavailable("no answer", temporary=True)
 
 
-async def keep(workshop: Workshop, *, count: int = 1) -> int:
+async def keep(harness: WorkerHarness, *, count: int = 1) -> int:
     """A generation whose images are paid for and had no place."""
-    generation_id = await workshop.imagine(count=count)
-    workshop.wall.places = [Place.NOWHERE]
-    await workshop.worker.step()
-    await workshop.pass_time(60)
-    assert set(await workshop.states(generation_id)) == {State.UNDELIVERED}
-    workshop.shelf.downloads.clear()
+    generation_id = await harness.imagine(count=count)
+    harness.delivery.places = [Place.NOWHERE]
+    await harness.worker.step()
+    await harness.pass_time(60)
+    assert set(await harness.states(generation_id)) == {State.UNDELIVERED}
+    harness.image_store.downloads.clear()
     return generation_id
 
 
-async def settled(workshop: Workshop) -> dict[str, int]:
+async def settled(harness: WorkerHarness) -> dict[str, int]:
     """How many entries of each kind the ledger has beside refills, proving that it adds up."""
-    await workshop.money()
-    async with workshop.database.transaction() as tx:
-        entries = await workshop.ledger.history(tx, 501, 100)
+    await harness.money()
+    async with harness.database.transaction() as tx:
+        entries = await harness.ledger.history(tx, 501, 100)
     kinds = [entry.kind.value for entry in entries if entry.image_id is not None]
     return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
 
 
 async def test_a_kept_image_is_checked_in_growing_intervals_and_stays_paid_while_it_is_there(
-    workshop: Workshop,
+    harness: WorkerHarness,
 ) -> None:
-    generation_id = await keep(workshop)
-    await workshop.pass_time(HOUR - 120, stride=60)
-    assert workshop.shelf.downloads == []
-    await workshop.pass_time(120, stride=60)
-    assert len(workshop.shelf.downloads) == 1
-    await workshop.pass_time(2 * DAY, stride=600)
-    assert 5 <= len(workshop.shelf.downloads) <= 8
-    assert await workshop.states(generation_id) == [State.UNDELIVERED]
-    assert await settled(workshop) == {"hold": 1, "settle": 1}
+    generation_id = await keep(harness)
+    await harness.pass_time(HOUR - 120, stride=60)
+    assert harness.image_store.downloads == []
+    await harness.pass_time(120, stride=60)
+    assert len(harness.image_store.downloads) == 1
+    await harness.pass_time(2 * DAY, stride=600)
+    assert 5 <= len(harness.image_store.downloads) <= 8
+    assert await harness.states(generation_id) == [State.UNDELIVERED]
+    assert await settled(harness) == {"hold": 1, "settle": 1}
 
 
 @pytest.mark.parametrize("fault", [gone(), NotAnImage()])
 async def test_a_kept_image_with_a_dead_link_is_refunded_once_and_its_card_is_published(
-    workshop: Workshop, fault: QwenError
+    harness: WorkerHarness, fault: QwenError
 ) -> None:
-    generation_id = await keep(workshop)
-    workshop.shelf.faults = [fault] * 100
-    await workshop.pass_time(4 * HOUR, stride=60)
-    generation = await workshop.load(generation_id)
+    generation_id = await keep(harness)
+    harness.image_store.faults = [fault] * 100
+    await harness.pass_time(4 * HOUR, stride=60)
+    generation = await harness.load(generation_id)
     assert (generation.images[0].state, generation.images[0].ending) == (State.FAILED, Ending.IMAGE_LOST)
-    assert workshop.wall.last_states() == [State.FAILED] and not generation.is_unpublished
-    assert len(workshop.shelf.downloads) == GONE_CHECKS
-    await workshop.pass_time(2 * DAY, stride=3600)
-    assert await settled(workshop) == {"hold": 1, "refund": 1, "settle": 1}
-    assert len(workshop.shelf.downloads) == GONE_CHECKS
+    assert harness.delivery.last_states() == [State.FAILED] and not generation.is_unpublished
+    assert len(harness.image_store.downloads) == GONE_CHECKS
+    await harness.pass_time(2 * DAY, stride=3600)
+    assert await settled(harness) == {"hold": 1, "refund": 1, "settle": 1}
+    assert len(harness.image_store.downloads) == GONE_CHECKS
 
 
-async def test_one_wrong_answer_gives_no_image_up(workshop: Workshop) -> None:
-    generation_id = await keep(workshop)
-    workshop.shelf.faults = [gone(), gone()]
-    await workshop.pass_time(2 * DAY, stride=600)
-    assert await workshop.states(generation_id) == [State.UNDELIVERED]
-    assert (await workshop.load(generation_id)).images[0].failures == 0
+async def test_one_404_gives_no_image_up(harness: WorkerHarness) -> None:
+    generation_id = await keep(harness)
+    harness.image_store.faults = [gone(), gone()]
+    await harness.pass_time(2 * DAY, stride=600)
+    assert await harness.states(generation_id) == [State.UNDELIVERED]
+    assert (await harness.load(generation_id)).images[0].failures == 0
 
 
-async def test_an_image_that_is_too_large_to_be_fetched_is_there(workshop: Workshop) -> None:
-    generation_id = await keep(workshop)
-    workshop.shelf.faults = [ImageTooLarge(10)] * 100
-    await workshop.pass_time(2 * DAY, stride=600)
-    assert await workshop.states(generation_id) == [State.UNDELIVERED]
+async def test_an_oversized_image_counts_as_available(harness: WorkerHarness) -> None:
+    generation_id = await keep(harness)
+    harness.image_store.faults = [ImageTooLarge(10)] * 100
+    await harness.pass_time(2 * DAY, stride=600)
+    assert await harness.states(generation_id) == [State.UNDELIVERED]
 
 
-async def test_an_image_service_that_never_answers_again_is_believed_after_a_month(workshop: Workshop) -> None:
-    generation_id = await keep(workshop)
-    workshop.shelf.faults = [silent()] * 100
-    await workshop.pass_time(20 * DAY, stride=3600)
-    assert await workshop.states(generation_id) == [State.UNDELIVERED]
-    await workshop.pass_time(15 * DAY, stride=3600)
-    assert await workshop.states(generation_id) == [State.FAILED]
-    assert len(workshop.shelf.downloads) == UNREACHABLE_CHECKS
-    assert await settled(workshop) == {"hold": 1, "refund": 1, "settle": 1}
+async def test_after_a_month_without_an_answer_the_image_is_refunded(harness: WorkerHarness) -> None:
+    generation_id = await keep(harness)
+    harness.image_store.faults = [silent()] * 100
+    await harness.pass_time(20 * DAY, stride=3600)
+    assert await harness.states(generation_id) == [State.UNDELIVERED]
+    await harness.pass_time(15 * DAY, stride=3600)
+    assert await harness.states(generation_id) == [State.FAILED]
+    assert len(harness.image_store.downloads) == UNREACHABLE_CHECKS
+    assert await settled(harness) == {"hold": 1, "refund": 1, "settle": 1}
 
 
-async def test_what_is_purged_for_its_age_is_refunded_first_and_then_purged(workshop: Workshop) -> None:
-    generation_id = await keep(workshop)
-    workshop.context.retention_days = 3
-    privacy = Privacy(workshop.database, workshop.ledger, workshop.clock, random.Random(1), retention_days=3)
-    await workshop.pass_time(3 * DAY - HOUR, stride=600)
+async def test_a_kept_image_is_refunded_before_it_is_purged(harness: WorkerHarness) -> None:
+    generation_id = await keep(harness)
+    harness.context.retention_days = 3
+    privacy = Privacy(harness.database, harness.ledger, harness.clock, random.Random(1), retention_days=3)
+    await harness.pass_time(3 * DAY - HOUR, stride=600)
     await privacy.run_maintenance()
-    assert await workshop.states(generation_id) == [State.UNDELIVERED]
-    workshop.clock.advance(HOUR)
+    assert await harness.states(generation_id) == [State.UNDELIVERED]
+    harness.clock.advance(HOUR)
     await privacy.run_maintenance()
-    kept = await workshop.load(generation_id)
+    kept = await harness.load(generation_id)
     assert kept.images[0].image_url and kept.request.prompt, "the purge waits for the refund"
-    await workshop.pass_time(120, stride=30)
+    await harness.pass_time(120, stride=30)
     await privacy.run_maintenance()
-    purged = await workshop.load(generation_id)
+    purged = await harness.load(generation_id)
     assert (purged.images[0].state, purged.images[0].image_url, purged.request.prompt) == (State.FAILED, None, "")
-    assert await settled(workshop) == {"hold": 1, "refund": 1, "settle": 1}
+    assert await settled(harness) == {"hold": 1, "refund": 1, "settle": 1}
 
 
-async def test_many_that_are_due_together_are_downloaded_a_few_at_a_time(workshop: Workshop) -> None:
-    workshop.max_per_user = 8
-    workshop.shelf = SlowShelf()
-    workshop.restart()
-    kept = [await keep(workshop) for _ in range(5)]
-    workshop.clock.advance(DAY)
-    workshop.shelf.most = 0
-    await workshop.worker.step()
-    assert 1 <= workshop.shelf.most <= CHECKS_AT_ONCE
-    await workshop.pass_time(FIRST_CHECK_SECONDS + 60, stride=30)
-    assert len(workshop.shelf.downloads) >= 5 and workshop.shelf.most <= CHECKS_AT_ONCE
-    assert {state for one in kept for state in await workshop.states(one)} == {State.UNDELIVERED}
+async def test_many_due_checks_run_a_few_at_a_time(harness: WorkerHarness) -> None:
+    harness.max_per_user = 8
+    harness.image_store = SlowImageStore()
+    harness.restart()
+    kept = [await keep(harness) for _ in range(5)]
+    harness.clock.advance(DAY)
+    harness.image_store.most = 0
+    await harness.worker.step()
+    assert 1 <= harness.image_store.most <= CHECKS_AT_ONCE
+    await harness.pass_time(FIRST_CHECK_SECONDS + 60, stride=30)
+    assert len(harness.image_store.downloads) >= 5 and harness.image_store.most <= CHECKS_AT_ONCE
+    assert {state for one in kept for state in await harness.states(one)} == {State.UNDELIVERED}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from generations.model import State
 from qwen.errors import ServiceUnavailable
 from qwen.models import Task
 from tests.doubles import ScriptedService
-from tests.worker.conftest import Workshop
+from tests.worker.conftest import WorkerHarness
 
 IMAGES, PER_PERSON = 200, 4
 HOUR_SECONDS = 3600
@@ -29,37 +29,37 @@ class FlakyService(ScriptedService):
         return Counter(times)
 
 
-async def live(workshop: Workshop, seconds: float, *, stride: float) -> None:
+async def live(harness: WorkerHarness, seconds: float, *, stride: float) -> None:
     """Let time pass, with a worker that never leaves anything due behind, as its loop does."""
     for _ in range(round(seconds / stride)):
-        workshop.clock.advance(stride)
-        while await workshop.worker.step():
+        harness.clock.advance(stride)
+        while await harness.worker.step():
             pass
 
 
 async def test_after_an_hours_outage_200_images_are_polled_within_the_budget_and_none_is_lost(
-    workshop: Workshop,
+    harness: WorkerHarness,
 ) -> None:
-    workshop.service = service = FlakyService(workshop.clock)
-    workshop.max_in_flight, workshop.max_per_user, workshop.deadline_seconds = IMAGES, PER_PERSON, 2 * HOUR_SECONDS
-    workshop.restart()
+    harness.service = service = FlakyService(harness.clock)
+    harness.max_in_flight, harness.max_per_user, harness.deadline_seconds = IMAGES, PER_PERSON, 2 * HOUR_SECONDS
+    harness.restart()
     people = range(1000, 1000 + IMAGES // PER_PERSON)
-    asked = {person: await workshop.imagine(user_id=person, count=PER_PERSON) for person in people}
+    asked = {person: await harness.imagine(user_id=person, count=PER_PERSON) for person in people}
     service.away = True
-    await live(workshop, 1, stride=1)
+    await live(harness, 1, stride=1)
     assert len(service.posts) == IMAGES
     for minutes in (20, 40):
-        await live(workshop, 60 * minutes, stride=60 * minutes)
-    assert set(await workshop.states(asked[1000])) == {State.RUNNING}
-    assert await workshop.money(1000) == (30, 20)
+        await live(harness, 60 * minutes, stride=60 * minutes)
+    assert set(await harness.states(asked[1000])) == {State.RUNNING}
+    assert await harness.money(1000) == (30, 20)
 
-    service.away, back_at = False, workshop.clock.monotonic()
-    await live(workshop, 66, stride=1)
+    service.away, back_at = False, harness.clock.monotonic()
+    await live(harness, 66, stride=1)
     seconds = service.polls_by_second(back_at)
     assert sum(seconds.values()) >= IMAGES
     assert max(seconds.values()) <= 2 * IMAGES / 5, "twice a second's worth, once, and then one"
     assert service.closest_polls() >= 5.0
     for person, generation_id in asked.items():
-        assert set(await workshop.states(generation_id)) == {State.DELIVERED}
-        assert (await workshop.balance(person)).available == 30
+        assert set(await harness.states(generation_id)) == {State.DELIVERED}
+        assert (await harness.balance(person)).available == 30
     assert len(service.posts) == IMAGES

@@ -12,8 +12,8 @@ from generations.pings import PingDecisions, wants_ping
 from people.model import Ping
 from qwen.errors import ImageTooLarge
 from qwen.images import OversizedImage
-from tests.doubles import PAINTING
-from tests.worker.conftest import Workshop
+from tests.doubles import RUNNING_TASK
+from tests.worker.conftest import WorkerHarness
 
 
 class Killed(BaseException):
@@ -21,11 +21,11 @@ class Killed(BaseException):
 
 
 @dataclass
-class Horn:
+class FakePings:
     """A teller that remembers whom it would have told. `die` before a decision, or after one."""
 
     decisions: PingDecisions
-    told: list[int] = field(default_factory=list)
+    pinged: list[int] = field(default_factory=list)
     die_before: bool = False
     die_after: bool = False
 
@@ -36,91 +36,91 @@ class Horn:
         if self.die_after:
             raise Killed
         if decided is not None:
-            self.told.append(decided.id)
+            self.pinged.append(decided.id)
 
 
-def with_horn(workshop: Workshop) -> Horn:
-    horn = Horn(PingDecisions(workshop.database, workshop.clock))
-    workshop.context.pings = horn
-    return horn
+def install_fake_pings(harness: WorkerHarness) -> FakePings:
+    fake_pings = FakePings(PingDecisions(harness.database, harness.clock))
+    harness.context.pings = fake_pings
+    return fake_pings
 
 
-async def slow_image(workshop: Workshop) -> int:
-    generation_id = await workshop.imagine()
-    workshop.service.on_poll = [PAINTING] * 6
+async def slow_image(harness: WorkerHarness) -> int:
+    generation_id = await harness.imagine()
+    harness.service.on_poll = [RUNNING_TASK] * 6
     return generation_id
 
 
-async def test_a_person_is_pinged_once_when_the_image_is_on_the_card(workshop: Workshop) -> None:
-    horn = with_horn(workshop)
-    generation_id = await slow_image(workshop)
-    await workshop.pass_time(120)
-    assert horn.told == [generation_id]
+async def test_a_person_is_pinged_once_when_the_image_is_on_the_card(harness: WorkerHarness) -> None:
+    fake_pings = install_fake_pings(harness)
+    generation_id = await slow_image(harness)
+    await harness.pass_time(120)
+    assert fake_pings.pinged == [generation_id]
 
 
-async def test_nobody_is_pinged_before_discord_has_the_image(workshop: Workshop) -> None:
-    horn = with_horn(workshop)
-    generation_id = await slow_image(workshop)
-    workshop.wall.places = [DeliveryDelayed(20)] * 3
-    await workshop.pass_time(60)
-    assert horn.told == []
-    await workshop.pass_time(120)
-    assert horn.told == [generation_id]
+async def test_no_ping_is_sent_before_discord_has_the_image(harness: WorkerHarness) -> None:
+    fake_pings = install_fake_pings(harness)
+    generation_id = await slow_image(harness)
+    harness.delivery.places = [DeliveryDelayed(20)] * 3
+    await harness.pass_time(60)
+    assert fake_pings.pinged == []
+    await harness.pass_time(120)
+    assert fake_pings.pinged == [generation_id]
 
 
-async def test_a_process_that_dies_before_the_decision_leaves_it_to_the_next(workshop: Workshop) -> None:
-    with_horn(workshop).die_before = True
-    generation_id = await slow_image(workshop)
+async def test_a_process_that_dies_before_the_decision_leaves_it_to_the_next(harness: WorkerHarness) -> None:
+    install_fake_pings(harness).die_before = True
+    generation_id = await slow_image(harness)
     with pytest.raises(Killed):
-        await workshop.pass_time(120)
-    assert await workshop.states(generation_id) == [State.DELIVERED]
-    workshop.restart()
-    horn = with_horn(workshop)
-    await workshop.pass_time(30)
-    assert horn.told == [generation_id]
-    assert len(workshop.wall.shows) == 1
+        await harness.pass_time(120)
+    assert await harness.states(generation_id) == [State.DELIVERED]
+    harness.restart()
+    fake_pings = install_fake_pings(harness)
+    await harness.pass_time(30)
+    assert fake_pings.pinged == [generation_id]
+    assert len(harness.delivery.shows) == 1
 
 
 async def test_a_process_that_dies_after_the_decision_loses_the_ping_and_none_is_sent_twice(
-    workshop: Workshop,
+    harness: WorkerHarness,
 ) -> None:
-    with_horn(workshop).die_after = True
-    await slow_image(workshop)
+    install_fake_pings(harness).die_after = True
+    await slow_image(harness)
     with pytest.raises(Killed):
-        await workshop.pass_time(120)
-    workshop.restart()
-    horn = with_horn(workshop)
-    await workshop.pass_time(60)
-    assert horn.told == []
+        await harness.pass_time(120)
+    harness.restart()
+    fake_pings = install_fake_pings(harness)
+    await harness.pass_time(60)
+    assert fake_pings.pinged == []
 
 
 # ---- images that are too large to be fetched ----------------------------------------------------------------------
 
 
 async def test_an_image_that_is_too_large_to_download_is_paid_for_and_published_as_oversized(
-    workshop: Workshop,
+    harness: WorkerHarness,
 ) -> None:
-    generation_id = await workshop.imagine()
-    workshop.shelf.faults = [ImageTooLarge(25 << 20)]
-    await workshop.pass_time(20)
-    assert await workshop.states(generation_id) == [State.DELIVERED]
-    assert await workshop.money() == (45, 0)
-    [(shown, image_files)] = workshop.wall.shows
+    generation_id = await harness.imagine()
+    harness.image_store.faults = [ImageTooLarge(25 << 20)]
+    await harness.pass_time(20)
+    assert await harness.states(generation_id) == [State.DELIVERED]
+    assert await harness.money() == (45, 0)
+    [(shown, image_files)] = harness.delivery.shows
     assert image_files == {0: OversizedImage()}
     assert shown.images[0].image_url == "https://cdn.example.com/image.png"
 
 
-async def test_so_it_is_after_a_process_died_on_the_way(workshop: Workshop) -> None:
-    generation_id = await workshop.imagine()
-    workshop.shelf.faults = [ImageTooLarge(25 << 20), ImageTooLarge(25 << 20)]
-    workshop.wall.places = [DeliveryDelayed(1)]
-    await workshop.pass_time(30)
-    assert await workshop.states(generation_id) == [State.DELIVERED]
-    assert await workshop.money() == (45, 0)
+async def test_an_oversized_image_is_paid_for_once_after_a_delayed_publish(harness: WorkerHarness) -> None:
+    generation_id = await harness.imagine()
+    harness.image_store.faults = [ImageTooLarge(25 << 20), ImageTooLarge(25 << 20)]
+    harness.delivery.places = [DeliveryDelayed(1)]
+    await harness.pass_time(30)
+    assert await harness.states(generation_id) == [State.DELIVERED]
+    assert await harness.money() == (45, 0)
 
 
-async def test_a_person_whose_card_moved_into_their_direct_messages_was_told_by_it(workshop: Workshop) -> None:
-    generation = await workshop.load(await workshop.imagine())
+async def test_a_card_in_the_direct_messages_needs_no_ping(harness: WorkerHarness) -> None:
+    generation = await harness.load(await harness.imagine())
     now_ms = generation.created_at_ms + 60_000
     assert wants_ping(generation, Ping.SLOW, now_ms)
     assert not wants_ping(replace(generation, card_channel_id=5), Ping.ALWAYS, now_ms)

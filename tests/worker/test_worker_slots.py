@@ -16,8 +16,8 @@ from qwen.models import Task, TaskRequest, TaskStatus
 from sandbox.image_api import ImageApi
 from sandbox.image_api.document import GenerateBody, Refused
 from sandbox.image_api.moods import Mood
-from tests.doubles import PAINTING, ManualClock
-from tests.worker.conftest import Workshop
+from tests.doubles import RUNNING_TASK, ManualClock
+from tests.worker.conftest import WorkerHarness
 
 PAINTING_SECONDS = 12.0
 
@@ -55,145 +55,147 @@ class LocalService:
         return Task(task_id, TaskStatus(told["status"]), told["status"], told["consumed_credits"], None, urls)
 
 
-async def ask(workshop: Workshop, images: int) -> list[int]:
-    return [await workshop.imagine(user_id=5000 + number) for number in range(images)]
+async def ask(harness: WorkerHarness, images: int) -> list[int]:
+    return [await harness.imagine(user_id=5000 + number) for number in range(images)]
 
 
-async def live(workshop: Workshop, seconds: float, *, stride: float = 0.5) -> None:
+async def live(harness: WorkerHarness, seconds: float, *, stride: float = 0.5) -> None:
     """Let time pass, with a worker that never leaves anything due behind, as its loop does."""
     for _ in range(round(seconds / stride)):
-        while await workshop.worker.step():
+        while await harness.worker.step():
             pass
-        workshop.clock.advance(stride)
+        harness.clock.advance(stride)
 
 
-def open_service(workshop: Workshop, max_tasks: int | None) -> LocalService:
-    service = LocalService(workshop.clock, max_tasks)
-    workshop.service = service  # type: ignore[assignment]
-    workshop.restart()
+def open_service(harness: WorkerHarness, max_tasks: int | None) -> LocalService:
+    service = LocalService(harness.clock, max_tasks)
+    harness.service = service  # type: ignore[assignment]
+    harness.restart()
     return service
 
 
 @pytest.mark.parametrize(("max_tasks", "rounds"), [(1, 12), (10, 5)])
-async def test_the_bot_settles_just_under_a_limit_that_the_service_does_not_name(
-    workshop: Workshop, max_tasks: int, rounds: int
+async def test_the_slots_settle_just_under_a_limit_that_the_service_does_not_name(
+    harness: WorkerHarness, max_tasks: int, rounds: int
 ) -> None:
-    service = open_service(workshop, max_tasks)
+    service = open_service(harness, max_tasks)
     images = rounds * max_tasks
-    asked = await ask(workshop, images)
-    began = workshop.clock.monotonic()
+    asked = await ask(harness, images)
+    began = harness.clock.monotonic()
     while len(service.running) < images:
-        await live(workshop, 1)
-        assert workshop.clock.monotonic() - began < rounds * (PAINTING_SECONDS + 5.0) * 1.25, "the slots are used"
-    await live(workshop, 20)
-    assert {state for one in asked for state in await workshop.states(one)} == {State.DELIVERED}
+        await live(harness, 1)
+        assert harness.clock.monotonic() - began < rounds * (PAINTING_SECONDS + 5.0) * 1.25, "the slots are used"
+    await live(harness, 20)
+    assert {state for one in asked for state in await harness.states(one)} == {State.DELIVERED}
     assert max(service.running) == max_tasks
     waves = len({round(at) for at in service.refused_at})
     assert 1 <= waves <= 5, "at first, and after 30, 60, 120 and 240 s"
     assert len(service.refused_at) <= waves + FIRST_SLOTS
-    assert {(await workshop.balance(5000 + number)).available for number in range(images)} == {45}
-    assert await workshop.money(5000) == (45, 0)
+    assert {(await harness.balance(5000 + number)).available for number in range(images)} == {45}
+    assert await harness.money(5000) == (45, 0)
 
 
-async def test_a_service_without_a_limit_is_used_up_to_the_ceiling_at_once(workshop: Workshop) -> None:
-    service = open_service(workshop, None)
-    await ask(workshop, 40)
-    await live(workshop, 0.5)
+async def test_a_service_without_a_limit_is_used_up_to_the_ceiling_at_once(harness: WorkerHarness) -> None:
+    service = open_service(harness, None)
+    await ask(harness, 40)
+    await live(harness, 0.5)
     assert max(service.running) == len(service.running) == 20
     assert service.refused_at == []
 
 
-async def test_no_more_than_a_few_are_tried_at_once_before_one_is_taken(workshop: Workshop) -> None:
-    service = open_service(workshop, 0)
-    asked = await ask(workshop, 40)
-    await live(workshop, 1)
+async def test_no_more_than_a_few_are_tried_at_once_before_one_is_taken(harness: WorkerHarness) -> None:
+    service = open_service(harness, 0)
+    asked = await ask(harness, 40)
+    await live(harness, 1)
     assert len(service.refused_at) == FIRST_SLOTS
-    assert {state for one in asked for state in await workshop.states(one)} == {State.REQUESTED}
+    assert {state for one in asked for state in await harness.states(one)} == {State.REQUESTED}
 
 
-async def test_an_image_refused_with_429_keeps_its_turn_before_waiting_ones(workshop: Workshop) -> None:
-    service = open_service(workshop, 1)
-    _, second = await ask(workshop, 2)
-    await live(workshop, 1)
+async def test_an_image_refused_with_429_keeps_its_turn_before_waiting_ones(harness: WorkerHarness) -> None:
+    service = open_service(harness, 1)
+    _, second = await ask(harness, 2)
+    await live(harness, 1)
     assert len(service.refused_at) == 1
-    assert (await workshop.load(second)).cancellable
-    later = await workshop.imagine(user_id=6000)
+    assert (await harness.load(second)).cancellable
+    later = await harness.imagine(user_id=6000)
     while len(service.running) < 2:
-        await live(workshop, 1)
-    assert [await workshop.states(one) for one in (second, later)] == [[State.RUNNING], [State.REQUESTED]]
+        await live(harness, 1)
+    assert [await harness.states(one) for one in (second, later)] == [[State.RUNNING], [State.REQUESTED]]
 
 
 async def test_an_image_that_had_its_turn_is_not_sent_above_the_number_that_was_learned_since(
-    workshop: Workshop,
+    harness: WorkerHarness,
 ) -> None:
-    service = open_service(workshop, 2)
-    asked = await ask(workshop, 6)
-    await live(workshop, FIRST_TRY_SECONDS - 2)
+    service = open_service(harness, 2)
+    asked = await ask(harness, 6)
+    await live(harness, FIRST_TRY_SECONDS - 2)
     assert len({round(at) for at in service.refused_at}) == 1, "one wave, and nobody of it came again too early"
-    first = [progress.line for one, progress in workshop.wall.progress if one.id == asked[3] and progress.line]
+    first = [progress.line for one, progress in harness.delivery.progress if one.id == asked[3] and progress.line]
     assert first, "its card says that it waits in line"
 
 
-async def test_a_429_on_a_poll_says_nothing_about_tasks(workshop: Workshop) -> None:
-    workshop.service.on_poll = [PAINTING, RateLimited(), *[PAINTING] * 50]
-    await ask(workshop, 8)
-    await live(workshop, 1)
-    before = workshop.context.throttle.slots.count(workshop.clock.monotonic())
-    await live(workshop, 20)
-    assert workshop.context.throttle.slots.count(workshop.clock.monotonic()) == before
+async def test_a_429_on_a_poll_says_nothing_about_tasks(harness: WorkerHarness) -> None:
+    harness.service.on_poll = [RUNNING_TASK, RateLimited(), *[RUNNING_TASK] * 50]
+    await ask(harness, 8)
+    await live(harness, 1)
+    before = harness.context.throttle.slots.count(harness.clock.monotonic())
+    await live(harness, 20)
+    assert harness.context.throttle.slots.count(harness.clock.monotonic()) == before
 
 
 @pytest.mark.parametrize("named", [20.0, None])
-async def test_a_429_on_a_post_pauses_posts_and_no_poll(workshop: Workshop, named: float | None) -> None:
-    workshop.service.on_poll = [PAINTING] * 100
-    await ask(workshop, 1)
-    await live(workshop, 1)
-    workshop.service.on_create = [RateLimited(http_status=429, retry_after_seconds=named)]
-    await workshop.imagine(user_id=6000)
-    await live(workshop, 18)
-    (times,) = workshop.service.polls.values()
+async def test_a_429_on_a_post_pauses_posts_and_no_poll(harness: WorkerHarness, named: float | None) -> None:
+    harness.service.on_poll = [RUNNING_TASK] * 100
+    await ask(harness, 1)
+    await live(harness, 1)
+    harness.service.on_create = [RateLimited(http_status=429, retry_after_seconds=named)]
+    await harness.imagine(user_id=6000)
+    await live(harness, 18)
+    (times,) = harness.service.polls.values()
     assert len(times) == 3
-    assert len(workshop.service.posts) == 2
+    assert len(harness.service.posts) == 2
 
 
-async def test_what_was_learned_is_there_after_a_kill_and_in_the_other_process(workshop: Workshop) -> None:
-    service = open_service(workshop, 3)
-    await ask(workshop, 12)
+async def test_learned_slots_are_loaded_after_a_kill_and_by_other_processes(harness: WorkerHarness) -> None:
+    service = open_service(harness, 3)
+    await ask(harness, 12)
     other = TaskSlots(20)
-    kept_by_other = StoredSlots(workshop.database, other, workshop.clock)
+    kept_by_other = StoredSlots(harness.database, other, harness.clock)
     await kept_by_other.load()
-    await live(workshop, 3)
+    await live(harness, 3)
     assert len(service.refused_at) == 1
-    workshop.restart()
-    slots = workshop.context.throttle.slots
-    await StoredSlots(workshop.database, slots, workshop.clock).load()
+    harness.restart()
+    slots = harness.context.throttle.slots
+    await StoredSlots(harness.database, slots, harness.clock).load()
     await kept_by_other.share()
     for learned in (slots, other):
-        assert learned.count(workshop.clock.monotonic()) == 3
+        assert learned.count(harness.clock.monotonic()) == 3
     refused = len(service.refused_at)
-    await live(workshop, FIRST_TRY_SECONDS - 5)
+    await live(harness, FIRST_TRY_SECONDS - 5)
     assert len(service.refused_at) == refused, "a new process does not find the limit out anew"
 
 
-async def test_a_process_that_learned_nothing_new_does_not_write_over_what_another_one_did(workshop: Workshop) -> None:
+async def test_a_process_without_new_knowledge_does_not_overwrite_saved_slots(
+    harness: WorkerHarness,
+) -> None:
     first, second = TaskSlots(20), TaskSlots(20)
-    kept_first, kept_second = (StoredSlots(workshop.database, slots, workshop.clock) for slots in (first, second))
+    kept_first, kept_second = (StoredSlots(harness.database, slots, harness.clock) for slots in (first, second))
     await kept_first.load()
     await kept_second.load()
-    first.refused(6, workshop.clock.monotonic())
-    first.accepted(6, workshop.clock.monotonic())
+    first.refused(6, harness.clock.monotonic())
+    first.accepted(6, harness.clock.monotonic())
     await kept_first.share()
     await kept_second.share()
     await kept_first.share()
     assert first.dump() == second.dump()
-    assert second.count(workshop.clock.monotonic()) == 6
+    assert second.count(harness.clock.monotonic()) == 6
 
 
-async def test_where_nothing_was_learned_yet_the_tasks_that_run_say_how_many_can(workshop: Workshop) -> None:
-    workshop.service.on_poll = [PAINTING] * 100
-    await ask(workshop, 10)
-    await live(workshop, 1)
-    workshop.restart()
-    slots = workshop.context.throttle.slots
-    await StoredSlots(workshop.database, slots, workshop.clock).load()
-    assert slots.count(workshop.clock.monotonic()) == 10 + FIRST_SLOTS
+async def test_without_learned_slots_the_running_tasks_are_counted(harness: WorkerHarness) -> None:
+    harness.service.on_poll = [RUNNING_TASK] * 100
+    await ask(harness, 10)
+    await live(harness, 1)
+    harness.restart()
+    slots = harness.context.throttle.slots
+    await StoredSlots(harness.database, slots, harness.clock).load()
+    assert slots.count(harness.clock.monotonic()) == 10 + FIRST_SLOTS

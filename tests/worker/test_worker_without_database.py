@@ -16,7 +16,7 @@ from generations.worker.stored_schedule import StoredSchedule
 from store.database import Database, Transaction
 from store.errors import DatabaseBroken, DatabaseLost
 from tests.doubles import DatabaseInFront
-from tests.worker.conftest import Workshop
+from tests.worker.conftest import WorkerHarness
 
 
 class Flaky(DatabaseInFront):
@@ -38,9 +38,9 @@ class Flaky(DatabaseInFront):
 class Sluggish(DatabaseInFront):
     """The same database, whose next transaction waits *before* it begins, and *after* its end, in seconds."""
 
-    def __init__(self, workshop: Workshop) -> None:
-        super().__init__(workshop.database)
-        self._clock = workshop.clock
+    def __init__(self, harness: WorkerHarness) -> None:
+        super().__init__(harness.database)
+        self._clock = harness.clock
         self.before, self.after = 0.0, 0.0
 
     @asynccontextmanager
@@ -52,83 +52,83 @@ class Sluggish(DatabaseInFront):
         self._clock.advance(after)
 
 
-async def step_while_time_passes(workshop: Workshop) -> None:
-    stepping = asyncio.create_task(workshop.worker.step())
+async def step_while_time_passes(harness: WorkerHarness) -> None:
+    stepping = asyncio.create_task(harness.worker.step())
     while not stepping.done():
         await asyncio.sleep(0.01)
-        workshop.clock.advance(0.25)
+        harness.clock.advance(0.25)
     await stepping
 
 
-async def test_a_task_is_written_down_as_soon_as_the_database_is_back(workshop: Workshop) -> None:
-    generation_id = await workshop.imagine()
-    flaky = Flaky(workshop.database)
-    workshop.context.database = flaky
+async def test_a_task_is_stored_as_soon_as_the_database_is_back(harness: WorkerHarness) -> None:
+    generation_id = await harness.imagine()
+    flaky = Flaky(harness.database)
+    harness.context.database = flaky
 
     async def break_connection() -> None:
         flaky.failures = 4
 
-    workshop.service.during_create = break_connection
-    await step_while_time_passes(workshop)
-    (image,) = (await workshop.load(generation_id)).images
+    harness.service.during_create = break_connection
+    await step_while_time_passes(harness)
+    (image,) = (await harness.load(generation_id)).images
     assert image.state is State.RUNNING
     assert image.task_id is not None
-    assert len(workshop.service.posts) == 1
+    assert len(harness.service.posts) == 1
 
 
-async def test_a_database_that_stays_away_leaves_an_unknown_outcome_and_no_second_post(workshop: Workshop) -> None:
-    generation_id = await workshop.imagine()
-    flaky = Flaky(workshop.database)
-    workshop.context.database = flaky
+async def test_a_database_that_stays_away_leaves_an_unknown_outcome_and_no_second_post(harness: WorkerHarness) -> None:
+    generation_id = await harness.imagine()
+    flaky = Flaky(harness.database)
+    harness.context.database = flaky
 
     async def break_connection() -> None:
         flaky.failures = 1000
 
-    workshop.service.during_create = break_connection
-    await step_while_time_passes(workshop)
-    workshop.restart()
-    await workshop.pass_time(30)
-    assert await workshop.states(generation_id) == [State.UNKNOWN]
-    assert await workshop.money() == (50, 0)
-    assert len(workshop.service.posts) == 1
+    harness.service.during_create = break_connection
+    await step_while_time_passes(harness)
+    harness.restart()
+    await harness.pass_time(30)
+    assert await harness.states(generation_id) == [State.UNKNOWN]
+    assert await harness.money() == (50, 0)
+    assert len(harness.service.posts) == 1
 
 
-async def test_a_claim_that_waited_for_its_transaction_still_has_its_whole_lease(workshop: Workshop) -> None:
-    generation_id = await workshop.imagine()
-    sluggish = workshop.database = Sluggish(workshop)
-    workshop.restart()
+async def test_a_claim_that_waited_for_its_transaction_still_has_its_whole_lease(harness: WorkerHarness) -> None:
+    generation_id = await harness.imagine()
+    sluggish = harness.database = Sluggish(harness)
+    harness.restart()
     left: list[int] = []
 
     async def read_lease() -> None:
-        async with workshop.database.transaction() as tx:
+        async with harness.database.transaction() as tx:
             row = await tx.execute(select(generations.c.lease_until_ms).where(generations.c.id == generation_id))
-        left.append(row.scalar_one() - workshop.clock.now_ms())
+        left.append(row.scalar_one() - harness.clock.now_ms())
 
-    workshop.service.during_create = read_lease
+    harness.service.during_create = read_lease
     sluggish.before = 8.0
-    await workshop.worker.step()
+    await harness.worker.step()
     assert left == [10_000]
 
 
-async def test_a_claim_whose_lease_was_half_used_up_by_its_commit_is_left_to_run_out(workshop: Workshop) -> None:
-    generation_id = await workshop.imagine()
-    sluggish = workshop.database = Sluggish(workshop)
-    workshop.restart()
+async def test_a_claim_whose_lease_was_half_used_up_by_its_commit_is_left_to_run_out(harness: WorkerHarness) -> None:
+    generation_id = await harness.imagine()
+    sluggish = harness.database = Sluggish(harness)
+    harness.restart()
     sluggish.after = 6.0
-    assert await workshop.worker.step() == 0
-    assert workshop.service.posts == []
-    await workshop.pass_time(30)
-    assert await workshop.states(generation_id) == [State.DELIVERED]
-    assert len(workshop.service.posts) == 1
+    assert await harness.worker.step() == 0
+    assert harness.service.posts == []
+    await harness.pass_time(30)
+    assert await harness.states(generation_id) == [State.DELIVERED]
+    assert len(harness.service.posts) == 1
 
 
-async def test_what_was_learned_is_not_overwritten_before_it_was_loaded(workshop: Workshop) -> None:
-    flaky = Flaky(workshop.database)
-    kept = StoredSchedule(flaky, workshop.context.schedule)
+async def test_saved_slots_are_not_overwritten_before_they_were_loaded(harness: WorkerHarness) -> None:
+    flaky = Flaky(harness.database)
+    kept = StoredSchedule(flaky, harness.context.schedule)
     await kept.load()
     await kept.save()
     flaky.failures = 1
-    other = StoredSchedule(flaky, workshop.context.schedule)
+    other = StoredSchedule(flaky, harness.context.schedule)
     with pytest.raises(DatabaseLost):
         await other.load()
     flaky.failures = 1  # a save would fail; none is tried
@@ -136,14 +136,14 @@ async def test_what_was_learned_is_not_overwritten_before_it_was_loaded(workshop
     assert flaky.failures == 1
 
 
-async def test_without_a_database_the_first_card_has_no_progress(workshop: Workshop) -> None:
-    await workshop.imagine(count=3)
-    await workshop.worker.step()
-    generation = await workshop.load(await workshop.imagine())
-    workshop.database = Flaky(workshop.database, failures=1)
-    workshop.restart()
-    assert await workshop.worker.publisher.first_progress(generation) == Progress()
-    assert (await workshop.worker.publisher.first_progress(generation)).line is not None
+async def test_without_a_database_the_first_card_has_no_progress(harness: WorkerHarness) -> None:
+    await harness.imagine(count=3)
+    await harness.worker.step()
+    generation = await harness.load(await harness.imagine())
+    harness.database = Flaky(harness.database, failures=1)
+    harness.restart()
+    assert await harness.worker.publisher.first_progress(generation) == Progress()
+    assert (await harness.worker.publisher.first_progress(generation)).line is not None
 
 
 class Broken(DatabaseInFront):
@@ -172,66 +172,66 @@ class Breakable(Flaky):
 
 
 async def test_a_broken_database_ends_the_loop_and_alerts_the_owner_once(
-    workshop: Workshop, caplog: pytest.LogCaptureFixture
+    harness: WorkerHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    workshop.database = broken = Broken(workshop.database)
-    workshop.restart()
+    harness.database = broken = Broken(harness.database)
+    harness.restart()
     with pytest.raises(DatabaseBroken):
-        await asyncio.wait_for(workshop.worker.run(), 60)
-    assert workshop.bell.matters == ["database_broken"]
+        await asyncio.wait_for(harness.worker.run(), 60)
+    assert harness.operator.matters == ["database_broken"]
     assert broken.tries == 1
-    await workshop.worker.drain()
+    await harness.worker.drain()
     assert [record.message for record in caplog.records if record.exc_info] == []
 
 
-async def test_a_database_that_breaks_in_the_middle_of_a_step_fails_that_step_quietly(
-    workshop: Workshop, caplog: pytest.LogCaptureFixture
+async def test_a_database_that_breaks_during_a_step_fails_that_step_without_a_traceback(
+    harness: WorkerHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    breakable = workshop.database = Breakable(workshop.database)
-    workshop.restart()
-    await workshop.imagine()
+    breakable = harness.database = Breakable(harness.database)
+    harness.restart()
+    await harness.imagine()
 
     async def break_file() -> None:
         breakable.is_broken = True
 
-    workshop.service.during_create = break_file
-    await step_while_time_passes(workshop)
-    assert len(workshop.service.posts) == 1
+    harness.service.during_create = break_file
+    await step_while_time_passes(harness)
+    assert len(harness.service.posts) == 1
     assert [record.message for record in caplog.records if record.exc_info] == []
     assert "imagine.db is damaged" in caplog.text
 
 
-async def test_a_stop_while_the_database_is_away_ends_as_any_other(workshop: Workshop) -> None:
-    flaky = workshop.database = Flaky(workshop.database)
-    workshop.restart()
-    running = asyncio.create_task(workshop.worker.run())
-    while not workshop.worker.is_well():  # noqa: ASYNC110 - it gives no signal
+async def test_a_stop_while_the_database_is_away_ends_as_any_other(harness: WorkerHarness) -> None:
+    flaky = harness.database = Flaky(harness.database)
+    harness.restart()
+    running = asyncio.create_task(harness.worker.run())
+    while not harness.worker.is_well():  # noqa: ASYNC110 - it gives no signal
         await asyncio.sleep(0.01)
     flaky.failures = 1000
-    await workshop.worker.drain()
+    await harness.worker.drain()
     await asyncio.wait_for(running, 60)
 
 
-async def test_the_worker_is_not_well_while_the_database_is_away(workshop: Workshop) -> None:
-    flaky = workshop.database = Flaky(workshop.database)
-    workshop.restart()
-    running = asyncio.create_task(workshop.worker.run())
+async def test_the_worker_is_not_healthy_while_the_database_is_away(harness: WorkerHarness) -> None:
+    flaky = harness.database = Flaky(harness.database)
+    harness.restart()
+    running = asyncio.create_task(harness.worker.run())
 
     async def until(condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(60):
             while not condition():
-                workshop.worker.nudge()
+                harness.worker.nudge()
                 await asyncio.sleep(0.01)
 
-    await until(workshop.worker.is_well)
+    await until(harness.worker.is_well)
     flaky.failures = 1000
     await until(lambda: flaky.failures < 999)  # the round that was under way is over
-    workshop.clock.advance(WELL_SECONDS - 1)
-    assert workshop.worker.is_well()
-    workshop.clock.advance(1)
+    harness.clock.advance(WELL_SECONDS - 1)
+    assert harness.worker.is_well()
+    harness.clock.advance(1)
     await until(lambda: flaky.failures < 995)
-    assert not workshop.worker.is_well()
+    assert not harness.worker.is_well()
     flaky.failures = 0
-    await until(workshop.worker.is_well)
-    await workshop.worker.drain()
+    await until(harness.worker.is_well)
+    await harness.worker.drain()
     await running

@@ -1,4 +1,4 @@
-"""The images of the simulated service, each of which can be told from every other, also after it was made smaller."""
+"""PNG images of the simulated service that can be told apart, also after they were re-encoded."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ BLOCK = SIDE // COLUMNS
 _PIXELS = zlib.compress(b"")
 
 
-def frame_of(task_id: str) -> bytes:
-    """The frame of a PNG without pixels, with the task's id in it: the quickest that passes for an image."""
+def empty_png(task_id: str) -> bytes:
+    """Return a PNG without pixels that contains the task's id; quick to make, and accepted as an image."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -26,10 +26,10 @@ def frame_of(task_id: str) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + head + body
 
 
-def painting_of(task_id: str, number: int, dice: random.Random) -> bytes:
-    """A PNG of some six thousand bytes that can be decoded and made smaller. *number*: below 256."""
+def numbered_png(task_id: str, number: int, rng: random.Random) -> bytes:
+    """Return a PNG of some 6,400 bytes with *number* (below 256) in its pixels, which can be decoded and re-encoded."""
     assert number < 1 << (COLUMNS * ROWS)
-    image_file = Image.frombytes("RGB", (SIDE, SIDE), dice.randbytes(SIDE * SIDE * 3))
+    image_file = Image.frombytes("RGB", (SIDE, SIDE), rng.randbytes(SIDE * SIDE * 3))
     for bit in range(COLUMNS * ROWS):
         colour = (255, 255, 255) if number >> bit & 1 else (0, 0, 0)
         left, top = bit % COLUMNS * BLOCK, bit // COLUMNS * BLOCK
@@ -41,13 +41,13 @@ def painting_of(task_id: str, number: int, dice: random.Random) -> bytes:
     return out.getvalue()
 
 
-def task_in(data: bytes) -> str:
-    """The task whose image this is, as it came; empty: it was encoded anew."""
+def task_id_in(data: bytes) -> str:
+    """Return the task id inside the file; empty: the file was re-encoded."""
     return data.partition(b"task\0")[2].partition(b"\n")[0].decode()
 
 
 def number_in(data: bytes) -> int:
-    """The number that painting_of() was given, from the pixels alone."""
+    """Return the number that numbered_png() was given, from the pixels."""
     with Image.open(io.BytesIO(data)) as opened:
         grey = opened.convert("L")
     block = grey.width / COLUMNS

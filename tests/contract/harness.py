@@ -40,7 +40,7 @@ def daily(credits: int = 50) -> Allowance:
 
 
 @dataclass
-class World:
+class Harness:
     """One process of the bot, as far as rows and money go."""
 
     database: Database
@@ -97,14 +97,14 @@ class World:
         return balance.available, balance.held
 
 
-def make_world(
+def make_harness(
     database: Database,
     *,
     credits: int = 50,
     max_queue: int = 100,
     max_in_flight: int = 100,
     requests_per_minute: int = 0,
-) -> World:
+) -> Harness:
     ledger, clock, nudges = Ledger(daily(credits)), MovableClock(), list[int]()
     generations = Generations(
         database,
@@ -116,7 +116,7 @@ def make_world(
         requests_per_minute=requests_per_minute,
         nudge=lambda: nudges.append(clock.at_ms),
     )
-    return World(database, ledger, clock, generations, nudges)
+    return Harness(database, ledger, clock, generations, nudges)
 
 
 def origin(generation_id: int, user_id: int = MIRA) -> Origin:

@@ -1,7 +1,7 @@
-"""Discord as the delivery meets it, in memory: interactions, messages, attachments, closed places, and its bad days.
+"""A simulated Discord in memory: interactions, messages, attachments, closed channels, and faults.
 
-The product's own calls go through the real discord.py (webhooks, partial messages, views, files); only the two objects
-of that library that would open a connection are replaced, in wire.py. Retries are discord.py 2.7.1's.
+The product's calls go through the real discord.py (webhooks, partial messages, views, files); wire.py replaces only its
+two objects that would open a connection. Retries are those of discord.py 2.7.1.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Interaction:
     token: str
     person: int
     channel_id: int
-    born: float
-    request: int | None = None  # which request of the scenario it is; None: a press of a button
+    created_at: float
+    request: int | None = None  # number of the scenario's request; None: a button press
     answered: bool = False
     message_id: int | None = None
     limit: int = USUAL_LIMIT  # bytes a file may have
@@ -52,7 +52,7 @@ class Interaction:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What a message said at one time. *images* and *links* are ids of tasks."""
+    """The contents of a message at one time. *image_files* and *links* are ids of tasks."""
 
     at: float
     text: str
@@ -62,7 +62,7 @@ class Version:
 
     @property
     def holds(self) -> frozenset[str]:
-        """What a person gets to see from here, at once or after a click."""
+        """The images that a person can see here, directly or by a link."""
         return self.image_files | self.links
 
 
@@ -77,20 +77,20 @@ class Message:
     attachments: dict[int, tuple[str, bytes]] = field(default_factory=dict)
     deleted: bool = False
     nonce: str = ""
-    born: float = 0.0
+    created_at: float = 0.0
     versions: list[Version] = field(default_factory=list)
-    pinged: frozenset[int] = frozenset()  # who was told of it when it was posted
+    pinged: frozenset[int] = frozenset()  # users whom its posting notified
     replies_to: int | None = None
 
 
 @dataclass
-class DiscordWorld:
-    """*start_ms*: the true time at the beginning of the run, which no process' clock can move."""
+class FakeDiscord:
+    """*start_ms*: the true time at the start of the run, independent of the processes' clocks."""
 
     loop: VirtualLoop
     seed: int
     start_ms: int
-    trouble: Callable[[str], str | None]
+    pick_fault: Callable[[str], str | None]
     note: Callable[[str], None]
     task_of: Callable[[bytes], str]
     bot_limit: int = USUAL_LIMIT
@@ -98,8 +98,8 @@ class DiscordWorld:
     messages: dict[int, Message] = field(default_factory=dict)
     closed_channels: set[int] = field(default_factory=set)
     closed_dms: set[int] = field(default_factory=set)
-    uploads: Counter[tuple[str, str]] = field(default_factory=Counter)  # that were answered well, by (life, task)
-    secluded: set[int] = field(default_factory=set)  # where the interaction's token alone reaches
+    uploads: Counter[tuple[str, str]] = field(default_factory=Counter)  # successful ones, by (life, task)
+    token_only_channels: set[int] = field(default_factory=set)  # reached by the interaction's token alone
     archived: set[int] = field(default_factory=set)  # threads in which nothing can be edited until something is sent
     _number: int = 0
 
@@ -112,31 +112,31 @@ class DiscordWorld:
 
     def new_interaction(self, person: int, channel: int, request: int | None, limit: int = USUAL_LIMIT) -> Interaction:
         number = self.new_id()
-        made = Interaction(
+        interaction = Interaction(
             number, f"token-{number}", FIRST_PERSON + person, FIRST_CHANNEL + channel, self.loop.time(), request
         )
-        made.limit = limit
-        self.interactions[number] = made
-        return made
+        interaction.limit = limit
+        self.interactions[number] = interaction
+        return interaction
 
-    # -- one call, with what may become of it ---------------------------------------------------------------
+    # -- one call and its faults ---------------------------------------------------------------
 
     async def call(
         self, method: str, path: str, payload: dict[str, Any], files: dict[str, bytes], *, repeats: bool = True
     ) -> Any:
-        """What discord.py does with one call: send it, judge the status, try again where it would.
+        """Send one call as discord.py does, with its retries.
 
         *repeats*: False for a call that is not sent again after a 5xx.
         """
         self._number += 1
-        dice = random.Random(f"{self.seed} {method} {path} {self._number}")
+        rng = random.Random(f"{self.seed} {method} {path} {self._number}")
         status, data = 500, {}
         outage = False
         for attempt in range(TRIES):
-            fault = "500 before" if outage else self.trouble("discord")
+            fault = "500 before" if outage else self.pick_fault("discord")
             outage = outage or fault == "outage"
-            status, data = await self._exchange(fault, dice, method, path, payload, files)
-            self.note(f"discord {method} {path}: {fault or 'ok'} -> {status}{_words(data)}")
+            status, data = await self._exchange(fault, rng, method, path, payload, files)
+            self.note(f"discord {method} {path}: {fault or 'ok'} -> {status}{_error_code(data)}")
             if status < 300:
                 self._note_uploads(files)
                 return data
@@ -156,7 +156,7 @@ class DiscordWorld:
     async def _exchange(
         self,
         fault: str | None,
-        dice: random.Random,
+        rng: random.Random,
         method: str,
         path: str,
         payload: dict[str, Any],
@@ -165,13 +165,13 @@ class DiscordWorld:
         answer: asyncio.Future[Answer] = self.loop.create_future()
 
         async def serve() -> None:
-            await asyncio.sleep(dice.uniform(0.01, 0.2) + (dice.uniform(0.5, 5.0) if fault == "slow" else 0.0))
-            outcome: Answer | None = _refusal(fault, method, files, dice)
+            await asyncio.sleep(rng.uniform(0.01, 0.2) + (rng.uniform(0.5, 5.0) if fault == "slow" else 0.0))
+            outcome: Answer | None = _refusal(fault, method, files, rng)
             if outcome is None and fault != "cut before":
                 outcome = self._answer(method, path.strip("/").split("/"), payload, files)
             if fault == "500 after":
                 outcome = 500, {}
-            await asyncio.sleep(dice.uniform(0.01, 0.2))
+            await asyncio.sleep(rng.uniform(0.01, 0.2))
             if answer.done():
                 return
             if fault in ("cut before", "cut after") or outcome is None:
@@ -199,7 +199,7 @@ class DiscordWorld:
                 asked = self.messages.get(int(message))
                 gone = asked is None or asked.deleted or asked.ephemeral
                 unknown = (404, {"code": 10008, "message": "Unknown Message"}) if gone else None
-                return self._closed(int(channel)) or unknown or (200, self.shown(asked))
+                return self._closed(int(channel)) or unknown or (200, self.message_payload(asked))
             case "PATCH", ["channels", channel, "messages", message]:
                 refusal = self._closed(int(channel)) or _too_large(files, self.bot_limit)
                 return refusal or self._edit(self.messages.get(int(message)), payload, files, token=False)
@@ -208,12 +208,12 @@ class DiscordWorld:
         raise AssertionError(f"unexpected {method} {path}")
 
     def _first_answer(self, interaction: Interaction, payload: dict[str, Any]) -> Answer:
-        if interaction.answered:  # also to one that comes after the three seconds
+        if interaction.answered:  # also after the three seconds
             return 400, {"code": 40060, "message": "already acknowledged"}
-        if self.loop.time() - interaction.born > ANSWER_SECONDS:
+        if self.loop.time() - interaction.created_at > ANSWER_SECONDS:
             return 404, {"code": 10062, "message": "Unknown interaction"}
         interaction.answered = True
-        told: dict[str, Any] = {"id": str(interaction.id), "type": 2}
+        response: dict[str, Any] = {"id": str(interaction.id), "type": 2}
         if payload["type"] in (4, 5):
             data = payload.get("data") or {}
             message = Message(
@@ -221,20 +221,20 @@ class DiscordWorld:
                 interaction.channel_id,
                 interaction,
                 bool(data.get("flags", 0) & 64),
-                born=self.loop.time(),
+                created_at=self.loop.time(),
             )
             self.messages[message.id] = message
             interaction.message_id = message.id
             self._write(message, data, {})
             message.pinged = _pinged(message.versions[-1].text, data)
-            told["response_message_id"] = str(message.id)
-        return 200, {"interaction": told}
+            response["response_message_id"] = str(message.id)
+        return 200, {"interaction": response}
 
     def _by_token(
         self, method: str, token: str, rest: list[str], payload: dict[str, Any], files: dict[str, bytes]
     ) -> Answer:
         interaction = self.interactions[int(token.removeprefix("token-"))]
-        if (self.loop.time() - interaction.born) * 1000 > TOKEN_LIFETIME_MS:
+        if (self.loop.time() - interaction.created_at) * 1000 > TOKEN_LIFETIME_MS:
             return 401, {"code": 50027, "message": "Invalid Webhook Token"}
         if not interaction.answered:
             return 404, {"code": 10015, "message": "Unknown Webhook"}
@@ -244,7 +244,9 @@ class DiscordWorld:
         message = None if number is None else self.messages.get(number)
         if method == "GET":
             gone = message is None or message.deleted
-            return (404, {"code": 10008, "message": "Unknown Message"}) if gone else (200, self.shown(message))
+            return (
+                (404, {"code": 10008, "message": "Unknown Message"}) if gone else (200, self.message_payload(message))
+            )
         if method == "DELETE":
             if message is not None:
                 message.deleted = True
@@ -252,10 +254,11 @@ class DiscordWorld:
         return _too_large(files, interaction.limit) or self._edit(message, payload, files, token=True)
 
     def _follow_up(self, interaction: Interaction, payload: dict[str, Any], files: dict[str, bytes]) -> Answer:
-        """A message by the interaction's token, which reaches its channel also where the bot's own is refused. Discord
-        shows it as a reply to the answer; it has no nonce (Discord docs: Webhook, "Execute Webhook"). It opens an
-        archived thread again, unless only its person sees it (Discord docs: Threads, "Active & Archived Threads")."""
-        message = Message(self.new_id(), interaction.channel_id, interaction, born=self.loop.time())
+        """Create a message by the interaction's token, also where the bot's own token is refused. Discord
+        shows it as a reply to the first response; it has no nonce (Discord docs: Webhook, "Execute Webhook"). It
+        reopens an archived thread, unless only its person sees it (Discord docs: Threads, "Active & Archived
+        Threads")."""
+        message = Message(self.new_id(), interaction.channel_id, interaction, created_at=self.loop.time())
         message.ephemeral = bool(payload.get("flags", 0) & 64)
         if not message.ephemeral:
             self.archived.discard(interaction.channel_id)
@@ -264,11 +267,11 @@ class DiscordWorld:
             self._write(message, payload, files)
             message.pinged = _pinged(message.versions[-1].text, payload)
             message.replies_to = interaction.message_id
-        return 200, self.shown(message)
+        return 200, self.message_payload(message)
 
     def _closed(self, channel_id: int) -> Answer | None:
         person = channel_id // 10
-        if channel_id in self.secluded:
+        if channel_id in self.token_only_channels:
             return 403, {"code": 50001, "message": "Missing Access"}
         if channel_id in self.closed_channels:
             return 403, {"code": 50013, "message": "Missing Permissions"}
@@ -282,17 +285,17 @@ class DiscordWorld:
             return refusal
         nonce = str(payload.get("nonce", ""))
         for message in self.messages.values():
-            fresh = self.loop.time() - message.born < NONCE_SECONDS
+            fresh = self.loop.time() - message.created_at < NONCE_SECONDS
             if nonce and payload.get("enforce_nonce") and message.nonce == nonce and fresh:
-                return 200, self.shown(message)
-        message = Message(self.new_id(), channel_id, nonce=nonce, born=self.loop.time())
+                return 200, self.message_payload(message)
+        message = Message(self.new_id(), channel_id, nonce=nonce, created_at=self.loop.time())
         self.archived.discard(channel_id)
         self.messages[message.id] = message
         self._write(message, payload, files)
         message.pinged = _pinged(message.versions[-1].text, payload)
-        told = payload.get("message_reference")
-        message.replies_to = int(told["message_id"]) if told else None
-        return 200, self.shown(message)
+        reference = payload.get("message_reference")
+        message.replies_to = int(reference["message_id"]) if reference else None
+        return 200, self.message_payload(message)
 
     def _edit(
         self, message: Message | None, payload: dict[str, Any], files: dict[str, bytes], *, token: bool
@@ -303,21 +306,23 @@ class DiscordWorld:
             return 400, {"code": 50083, "message": "Thread is archived"}
         listed = self._attached(message, payload, files)
         shown, names = set(_media(payload.get("components", []))), {name for name, _ in listed.values()}
-        told = {entry.get("filename") for entry in payload.get("attachments", [])} | set(files)
+        listed_names = {entry.get("filename") for entry in payload.get("attachments", [])} | set(files)
         # Discord resolves attachment:// from the request alone: a kept attachment must be listed with its file name.
-        assert not (shown & names) - told, "a gallery names a kept attachment that is listed without its file name"
+        assert not (shown & names) - listed_names, (
+            "a gallery names a kept attachment that is listed without its file name"
+        )
         unknown = shown - names
         if unknown:
             return 400, {"code": 50035, "message": f"no such attachment: {unknown}"}
         self._write(message, payload, files)
-        return 200, self.shown(message)
+        return 200, self.message_payload(message)
 
     # -- messages ---------------------------------------------------------------
 
     def _attached(
         self, message: Message, payload: dict[str, Any], files: dict[str, bytes]
     ) -> dict[int, tuple[str, bytes]]:
-        """The attachments after a write; an edit's list is the whole of what is kept and added."""
+        """Return the attachments after a write. The list in an edit names all that are kept or added."""
         if "attachments" not in payload:  # Discord docs: Webhook, "Edit Webhook Message": files alone are appended
             return message.attachments | {self.new_id(): (name, data) for name, data in files.items()}
         after: dict[int, tuple[str, bytes]] = {}
@@ -349,8 +354,8 @@ class DiscordWorld:
         message.versions.append(version)
         self.note(f"message {message.id} now shows {sorted(version.image_files)} {version.text!r}")
 
-    def shown(self, message: Message | None) -> dict[str, Any]:
-        """The message as Discord sends it."""
+    def message_payload(self, message: Message | None) -> dict[str, Any]:
+        """Return the message as Discord sends it."""
         assert message is not None
         ids = {name: number for number, (name, _) in message.attachments.items()}
         attachments = [
@@ -373,12 +378,12 @@ def _flags(message: Message) -> int:
     return 64 * message.ephemeral + 128 * is_loading + 32768 * is_card
 
 
-def _refusal(fault: str | None, method: str, files: dict[str, bytes], dice: random.Random) -> Answer | None:
+def _refusal(fault: str | None, method: str, files: dict[str, bytes], rng: random.Random) -> Answer | None:
     match fault:
         case "500 before" | "outage":
             return 500, {}
         case "429":
-            return 429, {"retry_after": dice.uniform(0.3, 4.0)}
+            return 429, {"retry_after": rng.uniform(0.3, 4.0)}
         case "400" if method == "PATCH" and files:
             return 400, {"code": 50035, "message": "Invalid Form Body"}
         case _:
@@ -392,7 +397,7 @@ def _too_large(files: dict[str, bytes], limit: int) -> Answer | None:
 
 
 def _pinged(text: str, payload: dict[str, Any]) -> frozenset[int]:
-    """Whom a new message tells of itself: Discord docs, Allowed Mentions Object. Without one, everybody it names."""
+    """Return the users whom a new message notifies (Discord docs: Allowed Mentions Object)."""
     named = {int(number) for number in _MENTION.findall(text)}
     allowed = payload.get("allowed_mentions")
     if allowed is None or "users" in allowed.get("parse", []):
@@ -401,7 +406,7 @@ def _pinged(text: str, payload: dict[str, Any]) -> frozenset[int]:
 
 
 class _Response:
-    """What discord.py keeps of an HTTP answer in its exceptions."""
+    """The part of an HTTP response that discord.py's exceptions read."""
 
     def __init__(self, status: int) -> None:
         self.status = status
@@ -415,12 +420,12 @@ def _error(status: int, data: Any) -> discord.HTTPException:
     return kind(_Response(status), data)  # type: ignore[arg-type]
 
 
-def _words(data: Any) -> str:
+def _error_code(data: Any) -> str:
     return f" {data['code']}" if isinstance(data, dict) and "code" in data else ""
 
 
 def _media(part: Any) -> list[str]:
-    """The names of the attachments that components show."""
+    """Return the names of the attachments that components show."""
     if isinstance(part, list):
         return [name for item in part for name in _media(item)]
     if not isinstance(part, dict):
@@ -446,7 +451,7 @@ def _texts(part: Any) -> list[str]:
 
 
 def _text_bytes(part: Any) -> int:
-    """UTF-8 bytes of all that can be read in a payload: contents, descriptions and labels."""
+    """Count the UTF-8 bytes of all contents, descriptions and labels in a payload."""
     if isinstance(part, list):
         return sum(map(_text_bytes, part))
     if not isinstance(part, dict):
