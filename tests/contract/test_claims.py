@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 from sqlalchemy import update
 
+from discord_api.snowflakes import snowflake_at
 from generations import records
 from generations.errors import IllegalMove, LostClaim, MovedOn
-from generations.model import DISCORD_EPOCH_MS, MOVES, Ending, Generation, Image, State
+from generations.model import MOVES, Ending, Generation, Image, State
 from generations.records.tables import generations
 from store.database import Database, Transaction, open_database
 from tests.contract.world import CHANNEL, GUILD, MIRA, NOON_MS, OTTO, World, make_world
@@ -296,7 +297,7 @@ async def test_a_late_task_is_adopted_once_and_only_where_the_outcome_was_unknow
 
 
 async def test_tokens_are_forgotten_when_they_ran_out_or_are_of_no_use(world: World) -> None:
-    discord_now = ((NOON_MS - 1_420_070_400_000) << 22) + 1
+    discord_now = snowflake_at(NOON_MS) + 1
     minute = 60_000 << 22
     young, old, finished = discord_now, discord_now - 15 * minute, discord_now - minute
     for generation_id in (young, old, finished):
@@ -361,7 +362,7 @@ async def test_what_a_lost_process_had_claimed_is_due_when_its_lease_has_run_out
 
 
 async def test_a_token_is_forgotten_once_all_is_shown_however_young_it_is(world: World) -> None:
-    generation_id = ((world.clock.at_ms - DISCORD_EPOCH_MS) << 22) + 1
+    generation_id = snowflake_at(world.clock.at_ms) + 1
     await world.ask(generation_id)
     shown = {"due_at_ms": None, "revision": 3, "published_revision": 3}
     for owed, token in ((2, f"token of {generation_id}"), (3, "")):

@@ -13,10 +13,10 @@ from sqlalchemy import select, text
 from credits.accounts import Nobody, leave
 from credits.errors import InsufficientCredits
 from credits.tables import accounts, entries
+from discord_api.snowflakes import snowflake_at
 from generations import records
 from generations.errors import LostClaim, StillAtWork, TooManyRequests
 from generations.export import LEFT_OUT, build_export
-from generations.model import DISCORD_EPOCH_MS
 from generations.privacy import Privacy
 from generations.records import personal_data
 from generations.records.personal_data import Tally
@@ -370,7 +370,7 @@ async def test_somebody_unknown_leaves_no_trace_by_leaving(world: World, privacy
 
 def born(world: World, days_ago: int, number: int = 0) -> int:
     """An interaction's id of so many days ago."""
-    return ((world.clock.at_ms - days_ago * DAY_MS - DISCORD_EPOCH_MS) << 22) + number
+    return snowflake_at(world.clock.at_ms - days_ago * DAY_MS) + number
 
 
 async def test_words_go_after_their_time_and_numbers_stay(world: World) -> None:

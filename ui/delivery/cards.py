@@ -19,6 +19,7 @@ from typing import Any, Protocol, TypeVar
 
 import discord
 
+from discord_api.snowflakes import snowflake_time_ms
 from generations.clock import Clock
 from generations.delivery_result import DeliveryResult
 from generations.errors import DeliveryDelayed, LostClaim
@@ -35,7 +36,7 @@ from ui.delivery.card_state import CardState
 from ui.delivery.channels import Places
 from ui.delivery.fallback import Fallback
 from ui.delivery.fitting import ImageFitter
-from ui.delivery.progress_interval import PROGRESS_AGE_MS, born_at_ms, progress_gap_seconds
+from ui.delivery.progress_interval import PROGRESS_AGE_MS, progress_gap_seconds
 from ui.delivery.rate_guard import RateGuard
 from ui.views.cards import CardButtons
 
@@ -188,7 +189,7 @@ class CardEditor:
             return due_in
         generation = self._slot[0]
         is_urgent = places.is_last_word_due(self._state, generation) or places.is_bot_untried(self._state, generation)
-        age_ms = 0 if is_urgent else clock.now_ms() - born_at_ms(generation.message_id or 0)
+        age_ms = 0 if is_urgent else clock.now_ms() - snowflake_time_ms(generation.message_id or 0)
         gap = self._edited_at + progress_gap_seconds(age_ms) - clock.monotonic()
         return max(0.0, gap if due_in is None else min(gap, due_in))
 
@@ -214,7 +215,7 @@ class CardEditor:
 
     async def _edit_progress(self, generation: Generation, progress: Progress) -> None:
         clock, fallback = self._context.clock, self._context.fallback
-        if clock.now_ms() - born_at_ms(generation.message_id or 0) > PROGRESS_AGE_MS:
+        if clock.now_ms() - snowflake_time_ms(generation.message_id or 0) > PROGRESS_AGE_MS:
             self._ended = True
             return
         if self._context.places.is_bot_untried(self._state, generation):

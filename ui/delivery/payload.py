@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import discord
 
+from discord_api.links import message_link
 from generations.model import Generation, Progress, SeparateMessage, State
 from qwen.images import OversizedImage
 from ui.texts.text_budget import FILES_BYTES_MAX, TEXT_BYTES_MAX, image_descriptions, utf8_bytes
@@ -159,10 +160,7 @@ class Payload:
 
 
 def addresses(generation: Generation, separate: Mapping[int, SeparateMessage]) -> list[str]:
-    """Return the links to separate messages; empty for one that only its person sees, which has no address.
-
-    A message's own jump_url says "@me" for a server no cache knows.
-    """
+    """Return the links to separate messages; empty for one that only its person sees, which has no address."""
     places = dict.fromkeys(separate[position] for position in sorted(separate))
     return [_address(generation, place) for place in places]
 
@@ -176,8 +174,8 @@ def _address(generation: Generation, separate: SeparateMessage) -> str:
     if is_ephemeral(generation, separate):
         return ""
     origin = generation.origin
-    guild = (origin.channel_id == separate.channel_id and origin.guild_id) or "@me"
-    return f"https://discord.com/channels/{guild}/{separate.channel_id}/{separate.message_id}"
+    guild_id = origin.guild_id if origin.channel_id == separate.channel_id else None
+    return message_link(guild_id, separate.channel_id, separate.message_id)
 
 
 def images_on(message: discord.Message, names: Mapping[int, str]) -> dict[int, KeptAttachment]:

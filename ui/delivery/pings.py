@@ -13,6 +13,8 @@ from typing import Any
 import discord
 
 from discord_api.errors import NO_ANSWER, asking
+from discord_api.follow_ups import send_follow_up
+from discord_api.links import message_link
 from generations.clock import Clock
 from generations.model import Generation, State
 from generations.pings import PingDecisions
@@ -94,9 +96,9 @@ class CardPings:
         except discord.HTTPException as error:
             if error.code != NO_HISTORY:
                 raise
-            address = f"https://discord.com/channels/{origin.guild_id or '@me'}/{origin.channel_id}/{card.message_id}"
+            link = message_link(origin.guild_id, origin.channel_id, generation.message_id or 0)
             with asking(self._client):
-                await channel.send(ready_there(origin.user_id, _count(generation), address), **options)
+                await channel.send(ready_there(origin.user_id, _count(generation), link), **options)
 
     async def _follow_up(self, generation: Generation) -> None:
         """Ping by the interaction's token; Discord shows a follow-up as a reply to the card. It counts towards the five
@@ -105,10 +107,12 @@ class CardPings:
         if not origin.token or self._clock.now_ms() >= origin.token_expires_at_ms - TOKEN_MARGIN_MS:
             log.info("generation %s: no ping: nothing reaches its channel any more", generation.id)
             return
-        webhook = discord.Webhook.partial(origin.application_id, origin.token, client=self._client)
-        text, only = ready(origin.user_id, _count(generation)), _only(origin.user_id)
-        with asking(self._client):
-            await webhook.send(text, allowed_mentions=only, wait=True)
+        content: dict[str, Any] = {
+            "content": ready(origin.user_id, _count(generation)),
+            "allowed_mentions": _only(origin.user_id),
+        }
+        with asking(self._client):  # sent once: what Discord may have taken is never sent again
+            await send_follow_up(self._client, origin.application_id, origin.token, ephemeral=False, **content)
 
 
 def _only(user_id: int) -> discord.AllowedMentions:
