@@ -1,7 +1,7 @@
-"""Makes one call for a card: asks the rate guard first, tells it how the call ended, finds out what a 5xx means, and
-asks for the ids of images that an answer left out.
+"""Make one call for a card under the rate guard, find out what a 5xx means, and fetch the ids of images that a response
+left out.
 
-Must not know what a refusal means for a card, nor where to go on (ui/delivery/fallback).
+What a refusal means for a card, and which place comes next, is for ui/delivery/fallback.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ log = logging.getLogger("qwen_imagine.delivery")
 PAYLOAD_FAILURES = 3  # calls in a row that got a 5xx; discord.py 2.7.1 makes five tries of each, over 25 s
 
 
-Ask = Callable[[], Awaitable[object] | None]  # a cheap call about the place; None: there is nothing to ask for
+Ask = Callable[[], Awaitable[object] | None]  # a cheap call about the place; None: there is none to make
 
 
 class PayloadFails(Exception):
-    """Discord fails over this payload, and answers when it is asked for the card."""
+    """Discord answers this payload with 5xx, and answers other calls about the card."""
 
 
 class Calls:
-    """The calls of all cards, each under the one rate guard."""
+    """Make the calls of all cards, under one rate guard."""
 
     def __init__(self, places: Places, rate_guard: RateGuard) -> None:
         self._places = places
@@ -51,11 +51,11 @@ class Calls:
         may_probe: bool = True,
         ask: Ask | None = None,
     ) -> discord.Message:
-        """One call; it is made again at once where Discord failed twice in a row and answers when asked for the card,
-        or with *ask* where nothing can ask for that.
+        """Make one call, and return the message. After two 5xx in a row, fetch the card (or call *ask* where the card
+        can't be fetched); if Discord answers that, make the call again at once.
 
         Raises discord.HTTPException, DeliveryDelayed, and PayloadFails for the last of PAYLOAD_FAILURES in a row, if
-        Discord answered before and after it: an outage that ends meanwhile must not be taken for a bad payload.
+        Discord answered before and after it: the end of an outage must not be taken for a bad payload.
         """
         card = payload.generation.id
         while True:
@@ -86,7 +86,7 @@ class Calls:
                 return message
 
     async def with_ids(self, state: CardState, payload: Payload, way: Way) -> Payload:
-        """Ask once for a card that holds images of which no id is known, as after a restart, before it is edited."""
+        """Return *payload* with the ids of kept images; fetch the card, once, where one is unknown."""
         if not payload.leaves_list:
             return payload
         found = None if state.asked else await self._fetch_card(payload.generation, way)
@@ -100,7 +100,7 @@ class Calls:
     async def answer_with_ids(
         self, state: CardState, payload: Payload, way: Way, answer: discord.Message
     ) -> discord.Message:
-        """*answer* to an edit, or the card asked for anew where that doesn't tell the ids of its images."""
+        """Return *answer*, the response to an edit; where it lacks the ids of its images, fetch the card instead."""
         if not payload.uploads or has_ids(answer, payload.names()):
             return answer
         found = await self._fetch_card(payload.generation, way)
@@ -115,7 +115,7 @@ class Calls:
             log.warning("Discord does not tell the ids of images on its messages: edits leave the list of them alone")
 
     async def _fetch_card(self, generation: Generation, way: Way) -> discord.Message | None:
-        """The card as it stands, asked for by *way*; None: Discord does not tell now."""
+        """Fetch the card by *way*; None: Discord does not return it now."""
         try:
             self._rate_guard.check(by_token=way.by_token)
         except DeliveryDelayed:
@@ -133,8 +133,8 @@ class Calls:
         return found
 
     async def _is_there(self, state: CardState, generation: Generation, ask: Ask | None) -> bool:
-        """Whether Discord answers when it is asked for the card, or by *ask*. One such call at a time; False without
-        it."""
+        """Whether Discord answers a fetch of the card, or *ask*. False where there is neither, or another such call is
+        under way."""
         if self._probing:
             return False
         way = next(self._places.ways(state, generation), None)

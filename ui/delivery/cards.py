@@ -1,4 +1,4 @@
-"""Show generations on Discord: one CardEditor for each card makes all edits of it, news before progress.
+"""Show generations on Discord: one CardEditor per card makes all edits of it, results before progress.
 
 Edits of one message never overlap and are never cancelled halfway: cancelling one that waits for its rate limit leaves
 discord.py 2.7.1's lock on that interaction taken for ever (webhook/async_.py, AsyncDeferredLock). What another process

@@ -1,7 +1,7 @@
 """Try one place after the other until a card or an image is published: edit by token, edit as the bot, a new message in
 the channel, a follow-up by token, a direct message, nowhere.
 
-Publishes one card at a time; ui/delivery/cards decides when and in what order. Tokens and prompts never reach the log.
+ui/delivery/cards decides when and in what order. Tokens and prompts never reach the log.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ from ui.views.file_names import ImageFile
 
 log = logging.getLogger("qwen_imagine.delivery")
 
-_POSTED = frozenset({State.SUCCEEDED, State.DELIVERED})  # a kept or lost image may be refunded: nobody is told where
+_POSTED = frozenset({State.SUCCEEDED, State.DELIVERED})  # not of kept or lost images: they may be refunded
 
 
 class PayloadRefused(Exception):
-    """Discord would take a card here, but not this gallery."""
+    """Discord takes a card here, but not this gallery."""
 
 
 class PayloadTooLarge(Exception):
-    """Discord would take a card here, but not so many bytes."""
+    """Discord takes a card here, but not so many bytes."""
 
 
 class Fallback:
-    """Shows one sheet after another, wherever that is possible."""
+    """Publish and edit cards, wherever that is possible."""
 
     def __init__(
         self,
@@ -70,10 +70,10 @@ class Fallback:
     async def publish(
         self, state: CardState, generation: Generation, progress: Progress, image_files: Mapping[int, FoundImage]
     ) -> DeliveryResult:
-        """Bring the card, and the *images* above all, to the person. Raises DeliveryDelayed.
+        """Publish the card with *image_files*. Raises DeliveryDelayed.
 
-        What is too large for this place is made smaller. Where Discord still refuses so many bytes, images go one
-        by one; one that is refused alone is made smaller once more, and then becomes a link.
+        Images that are too large for this place are made smaller. Where Discord still refuses so many bytes, they are
+        sent one by one; one that is refused alone is made smaller once more, and then becomes a link.
         """
         fitted = await self._fitter.fit(generation, image_files)
         squeezed: set[int] = set()
@@ -119,10 +119,11 @@ class Fallback:
     async def edit(
         self, state: CardState, payload: Payload, *, is_progress: bool = False, as_bot: bool = False
     ) -> discord.Message | None:
-        """Edit the card where it stands. None: nothing can reach it. *as_bot*: without the interaction's token.
+        """Edit the card; None: no way reaches it. *as_bot*: only with the bot's own token. *is_progress*: after a 5xx,
+        don't find out whether the payload is the cause.
 
-        A card over which Discord fails is sent brief from then on. Raises DeliveryDelayed, and for a sheet with uploads
-        PayloadRefused and PayloadTooLarge. *is_progress*: nothing is lost if it is never shown.
+        A card that gets 5xx is sent brief from then on. Raises DeliveryDelayed, and for a payload with uploads
+        PayloadRefused and PayloadTooLarge.
         """
         if payload.uploads and state.separate_only:
             raise PayloadRefused
@@ -165,7 +166,7 @@ class Fallback:
         return None
 
     async def try_as_bot(self, state: CardState, generation: Generation, progress: Progress) -> bool:
-        """Learn whether the bot's own token reaches the card, by an edit. False: Discord can't say now."""
+        """Edit the card with the bot's own token, to learn whether it reaches it. False: Discord can't say now."""
         try:
             await self.edit(state, self.payload(state, generation, progress, {}), as_bot=True)
         except DeliveryDelayed as delayed:
@@ -174,15 +175,14 @@ class Fallback:
         return True
 
     def preparing_seconds(self, state: CardState, generation: Generation) -> float:
-        """How long the rate guard holds up the first call of a show; 0: images may be fetched for it now."""
+        """Return how long the rate guard delays the first call of publish(); 0: download images for it now."""
         way = next(self._places.ways(state, generation), None)
         return self._rate_guard.preparing_seconds(by_token=way is not None and way.by_token)
 
     async def find_card(self, generation: Generation) -> int | None:
-        """The id of the answer to the interaction; None: Discord has none, no longer tells, or it is no card.
+        """Return the id of the first response; None: Discord has none, the token has run out, or it is no card.
 
-        Another process may have answered with a refusal what this one took on: the person has been told no.
-        Raises DeliveryDelayed.
+        It is no card where another process responded with a refusal. Raises DeliveryDelayed.
         """
         self._rate_guard.check(by_token=True)
         try:
@@ -210,7 +210,7 @@ class Fallback:
         progress: Progress,
         image_files: Mapping[int, ImageFile | OversizedImage],
     ) -> Payload:
-        """What to send: images that stand on the card are kept, those too large for this place become links."""
+        """Build what to send: images on the card are kept, those too large for this place become links."""
         kept = state.kept(generation)
         separate = generation.separate_by_position | state.separate
         for position in too_large(image_files, generation):
@@ -247,9 +247,9 @@ class Fallback:
         return await self._post(state, payload, payload.on_new_message(image_files), refused=refused)
 
     async def _post(self, state: CardState, card: Payload, separate: Payload, *, refused: bool) -> DeliveryResult:
-        """Post *apart* in a message of its own; *refused*: Discord would not have its images on the *card*.
+        """Post *separate* as a new message; *refused*: Discord refused its images on the *card*.
 
-        An ending without an image goes no further than the channel of its card.
+        An ending without an image is posted in the channel of its card only, never as a direct message.
         """
         generation = card.generation
         for place, open_channel in self._places.destinations(state, generation):
@@ -270,7 +270,7 @@ class Fallback:
                         await self._point_to(state, card, outcome)
                     return _moved(state, separate, place, outcome, plain=plain)
                 if outcome is not Verdict.REFUSED:
-                    break  # the place is closed: another form would not help
+                    break  # the place is closed, to plain messages too
         card_retry_seconds = await self._say_kept(state, card) if refused else state.seconds_to_reopening()
         return DeliveryResult(Place.NOWHERE, card_retry_seconds=card_retry_seconds)
 
@@ -299,7 +299,7 @@ class Fallback:
             return _judge(error, payload, place.value, by_token=False)
 
     async def _try_follow_up(self, state: CardState, payload: Payload, *, plain: bool) -> discord.Message | Verdict:
-        """Post *payload* by the interaction's token, once: what may have been posted is never sent there again."""
+        """Post *payload* by the interaction's token, once: what may have been posted is not sent there again."""
 
         async def send() -> discord.Message:
             if self._follow_ups is not None:
@@ -323,7 +323,8 @@ class Fallback:
     async def _leave_note(
         self, state: CardState, card: Payload, separate: SeparateMessage, result: DeliveryResult
     ) -> DeliveryResult | None:
-        """Say on the card where its images are, now or, where Discord can't take it, later. None: it is gone."""
+        """Say on the card where its images are; where Discord can't take that now, have it tried later. None: the card
+        is gone."""
         card = card.posted_at(separate)
         try:
             if await self.edit(state, card) is None:
@@ -334,12 +335,12 @@ class Fallback:
         return result
 
     async def _point_to(self, state: CardState, card: Payload, posted: discord.Message) -> None:
-        """Bring the old *card* up to date once: *posted* has opened its thread again. Nothing depends on it."""
+        """Edit the old *card* once, to link to *posted*, which has opened its thread again. A delay is ignored."""
         with contextlib.suppress(DeliveryDelayed):
             await self.edit(state, card.posted_at(SeparateMessage(posted.channel.id, posted.id)))
 
     async def _say_kept(self, state: CardState, card: Payload) -> float | None:
-        """Say on the card that there is no place for its images. After how long to try again; None: never."""
+        """Say on the card that there is no place for its images. Return after how long to try again; None: never."""
         try:
             said = await self.edit(state, card.kept_back())
         except DeliveryDelayed as delayed:
@@ -348,13 +349,13 @@ class Fallback:
 
 
 def _channel_of(message: discord.Message, generation: Generation) -> int:
-    """Where an edited card stands. The token reaches it only where it was asked for, so an edit by token is no move:
-    not even where the rows lack that channel's id."""
+    """Return the channel of an edited card. An edit by token is always in the channel of the request, also where the
+    rows lack that channel's id."""
     return generation.origin.channel_id if isinstance(message, discord.WebhookMessage) else message.channel.id
 
 
 def _linked_in_rows(generation: Generation) -> dict[int, str]:
-    """The addresses of images that an earlier process could only link to."""
+    """Return the addresses of images that an earlier process could only link to."""
     return {
         image.position: image.image_url
         for image in generation.images
@@ -365,7 +366,7 @@ def _linked_in_rows(generation: Generation) -> dict[int, str]:
 def _moved(
     state: CardState, payload: Payload, place: Place, message: discord.Message, *, plain: bool
 ) -> DeliveryResult:
-    """From now on *message* is the card."""
+    """Note that *message* is the card now."""
     channel_id = _channel_of(message, payload.generation)
     guild_id = None if place is Place.DIRECT_MESSAGE else payload.generation.origin.guild_id
     state.replace_card(Replacement(channel_id, guild_id, message.id, plain, by_token=place is Place.FOLLOW_UP))
@@ -374,7 +375,7 @@ def _moved(
 
 
 def _judge(error: discord.HTTPException, payload: Payload, where: str, *, by_token: bool) -> Verdict:
-    """The verdict, where going on is possible. Raises DeliveryDelayed and PayloadTooLarge where it is not."""
+    """Return the verdict where another place can be tried. Raises DeliveryDelayed and PayloadTooLarge where not."""
     verdict = verdict_of(error, by_token=by_token)
     log.info(
         "generation %s: %s: Discord answered %s, code %s: %s",

@@ -1,4 +1,4 @@
-"""Tells the bot's owner what only they can mend. Never floods, never raises. Must not know what is wrong."""
+"""Alert the bot's owner to what only they can fix. At most one message per matter in QUIET_SECONDS; never raises."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BEFORE_START_SECONDS = 8.0
 class OwnerAlerts:
     """generations.ports.Operator: one log line and one direct message to each owner, per matter and six hours.
 
-    *owner_ids*: who to tell; empty: whoever owns the application at Discord.
+    *owner_ids*: whom to alert; empty: whoever owns the application at Discord.
     """
 
     def __init__(self, client: discord.Client, clock: Clock, owner_ids: Collection[int]) -> None:
@@ -37,7 +37,7 @@ class OwnerAlerts:
         self._draining = False
 
     def tell(self, matter: str, detail: str) -> None:
-        """Say *detail*, a full sentence of our own, unless *matter* (a short constant) was told of lately."""
+        """Send *detail*, a full sentence; not if *matter* (a short constant) had an alert in the last QUIET_SECONDS."""
         now = self._clock.monotonic()
         if now - self._alerted_at.get(matter, float("-inf")) < QUIET_SECONDS:
             return
@@ -48,7 +48,7 @@ class OwnerAlerts:
         task.add_done_callback(self._telling.discard)
 
     async def tell_before_start(self, token: str, detail: str) -> None:
-        """Say *detail* by REST alone, from a process that is about to end. Gives up where Discord does not answer."""
+        """Send *detail* by REST alone, from a process that is about to end. Gives up where Discord does not answer."""
         with contextlib.suppress(discord.LoginFailure, discord.HTTPException, TimeoutError, *NO_ANSWER):
             async with asyncio.timeout(BEFORE_START_SECONDS), self._client:
                 with asking(self._client):
@@ -56,7 +56,7 @@ class OwnerAlerts:
                 await self._send("start", detail)
 
     async def drain(self, seconds: float = DRAIN_SECONDS) -> None:
-        """Wait for the messages that are under way, but not for an outage to end: the log has said it too."""
+        """Begin no new try, and wait for messages under way, for *seconds* at most. The log has their text too."""
         self._draining = True
         for pause in self._pauses:
             pause.cancel()
@@ -66,9 +66,9 @@ class OwnerAlerts:
                 log.warning("stopping: %d messages to the owner cut off after %.0f s", len(late), seconds)
 
     async def _send(self, matter: str, detail: str) -> None:
-        """Tell every owner, again a little later where Discord can't take it now.
+        """Send to every owner, again after each of RETRY_SECONDS where Discord can't take it.
 
-        After the last try the matter counts as not told, and its next alert is sent.
+        If the last try fails too, the next alert about the matter is sent whenever it comes.
         """
         nonce, done = f"alert-{self._clock.now_ms()}", set[int]()
         for seconds in (*RETRY_SECONDS, None):
@@ -79,7 +79,7 @@ class OwnerAlerts:
         self._alerted_at.pop(matter, None)
 
     async def _try(self, matter: str, detail: str, nonce: str, done: set[int]) -> bool:
-        """Tell those owners who are not *done*. Whether nobody is left for later."""
+        """Send to the owners who are not in *done*, and add them to it. Return whether no owner is left for later."""
         try:
             owner_ids = self._owner_ids or await self._application_owners()
         except (discord.HTTPException, *NO_ANSWER) as error:
@@ -100,7 +100,7 @@ class OwnerAlerts:
         return owner_ids <= done
 
     async def _pause(self, seconds: float) -> bool:
-        """Wait. False: the bot stops."""
+        """Sleep. False: the bot stops."""
         if self._draining:
             return False
         pause = asyncio.ensure_future(self._clock.sleep(seconds))
@@ -119,7 +119,7 @@ class OwnerAlerts:
 
 
 def _passes(error: BaseException) -> bool:
-    """Whether the same may be taken later."""
+    """Whether the same call may succeed later."""
     if isinstance(error, discord.HTTPException):
         return verdict_of(error, by_token=False) is Verdict.LATER
     return not isinstance(error, ClientClosed)
