@@ -140,5 +140,4 @@ def _visible(page: Page, generation: Generation) -> CardLink | None:
     """Where the bot can see images of this generation, if it can."""
     if not any(image.state is State.DELIVERED for image in generation.images):
         return None
-    is_bot_there = generation.origin.bot_in_channel or generation.card_channel_id is not None
-    return page.link(generation) if is_bot_there else None
+    return page.link(generation) if generation.bot_reaches(generation.current_channel_id) else None
