@@ -231,6 +231,16 @@ class Generation:
         """The messages beside its card that hold images, by image position."""
         return {image.position: image.separate_message for image in self.images if image.separate_message is not None}
 
+    def bot_reaches(self, channel_id: int) -> bool:
+        """Whether the bot's own token reaches its messages in that channel. Those that stand elsewhere than where it
+        was asked for are in the requester's direct messages with the bot."""
+        return channel_id != self.origin.channel_id or (self.origin.bot_in_channel and not self.request.private)
+
+    @property
+    def current_channel_id(self) -> int:
+        """Where the card stands now."""
+        return self.card_channel_id or self.origin.channel_id
+
     @property
     def cancellable(self) -> bool:
         return any(image.state is State.REQUESTED for image in self.images)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -19,6 +19,7 @@ from discord_api.errors import asking as asking_discord
 from generations.clock import Clock, done_within
 from generations.history import Page
 from generations.model import CardLink, Generation, State
+from ui.delivery.payload import gallery_media
 
 log = logging.getLogger("qwen_imagine.history")
 
@@ -127,7 +128,7 @@ class Thumbnails:
             log.info("generation %s: its card can't be asked for (%s)", generation.id, type(error).__name__)
             return ()
         attached = [file.url for file in message.attachments if (file.content_type or "").startswith("image/")]
-        return [*_media(message.components)] or attached
+        return [item.url for item in gallery_media(message.components)] or attached
 
 
 def _those(faults: Mapping[int, Fault], fault: Fault) -> frozenset[int]:
@@ -138,13 +139,4 @@ def _visible(page: Page, generation: Generation) -> CardLink | None:
     """Return the link to a card with images that the bot's own token can see; None: there is none."""
     if not any(image.state is State.DELIVERED for image in generation.images):
         return None
-    is_bot_there = generation.origin.bot_in_channel or generation.card_channel_id is not None
-    return page.link(generation) if is_bot_there else None
-
-
-def _media(components: Sequence[Any]) -> Iterator[str]:
-    for component in components:
-        if isinstance(component, discord.MediaGalleryComponent):
-            yield from (item.media.url for item in component.items)
-        else:
-            yield from _media(getattr(component, "children", ()))
+    return page.link(generation) if generation.bot_reaches(generation.current_channel_id) else None

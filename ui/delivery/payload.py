@@ -184,7 +184,7 @@ def images_on(message: discord.Message, names: Mapping[int, str]) -> dict[int, K
     A message that shows its attachments in components lists none of them in `attachments` (discord-api-docs#8277),
     so they are read from the gallery: by file name, and by order where the name was changed.
     """
-    media = list(_media(message.components))
+    media = list(gallery_media(message.components))
     by_name = {attachment.filename: attachment.id for attachment in message.attachments}
     by_name |= {_name_in(item.url): found for item in media if (found := _id_of(item)) is not None}
     by_place = dict(zip(names, media, strict=True)) if len(media) == len(names) else {}
@@ -204,15 +204,16 @@ def has_ids(message: discord.Message, names: Mapping[int, str]) -> bool:
 
 def count_images(message: discord.Message) -> int:
     """Return how many images *message* has."""
-    return len(message.attachments) + sum(1 for _ in _media(message.components))
+    return len(message.attachments) + sum(1 for _ in gallery_media(message.components))
 
 
-def _media(components: Sequence[Any]) -> Iterator[discord.UnfurledMediaItem]:
+def gallery_media(components: Sequence[Any]) -> Iterator[discord.UnfurledMediaItem]:
+    """Yield the media of all galleries in *components*, at any depth."""
     for component in components:
         if isinstance(component, discord.MediaGalleryComponent):
             yield from (item.media for item in component.items)
         else:
-            yield from _media(getattr(component, "children", ()))
+            yield from gallery_media(getattr(component, "children", ()))
 
 
 def _id_of(media: discord.UnfurledMediaItem) -> int | None:

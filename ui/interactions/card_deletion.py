@@ -126,10 +126,9 @@ class CardDeletion:
     def _ways_to_separate(self, generation: Generation, separate: SeparateMessage) -> Iterator[Way]:
         """As the bot, where it may be; by the token of the request, for what was sent by that."""
         origin = generation.origin
+        if generation.bot_reaches(separate.channel_id):
+            yield False, self._message(separate.channel_id, separate.message_id).delete
         is_beside = separate.channel_id == origin.channel_id
-        if not is_beside or (origin.bot_in_channel and not generation.request.private):
-            channel = self._client.get_partial_messageable(separate.channel_id)
-            yield False, channel.get_partial_message(separate.message_id).delete
         if is_beside and origin.token and self._clock.now_ms() < origin.token_expires_at_ms - TOKEN_MARGIN_MS:
             webhook = discord.Webhook.partial(origin.application_id, origin.token, client=self._client)
             yield True, partial(webhook.delete_message, separate.message_id)
@@ -153,25 +152,23 @@ class CardDeletion:
         raise Refusal(texts_buttons.PRESS_AGAIN if press is None else texts_buttons.NOT_REMOVABLE)
 
     def _ways(self, generation: Generation, press: discord.Interaction[Any] | None) -> Iterator[Way]:
-        origin, message_id = generation.origin, generation.message_id
-        moved = generation.card_channel_id is not None  # into the requester's direct messages
-        if message_id is not None and (moved or (origin.bot_in_channel and not generation.request.private)):
-            channel = self._client.get_partial_messageable(
-                generation.card_channel_id or origin.channel_id, guild_id=None if moved else origin.guild_id
-            )
-            yield False, channel.get_partial_message(message_id).delete
+        channel_id, message_id = generation.current_channel_id, generation.message_id
+        if message_id is not None and generation.bot_reaches(channel_id):
+            yield False, self._message(channel_id, message_id).delete
         if press is not None and self._clock.now_ms() < token_expires_at_ms(press.id) - TOKEN_MARGIN_MS:
             yield True, press.delete_original_response
+
+    def _message(self, channel_id: int, message_id: int) -> discord.PartialMessage:
+        return self._client.get_partial_messageable(channel_id).get_partial_message(message_id)
 
 
 def _separate_of(generation: Generation, user_id: int) -> dict[int, SeparateMessage]:
     """The messages beside the card that this person may take away with it: its requester all of them, somebody else
     those in the card's own channel, so nothing out of the requester's direct messages."""
-    channel_id = generation.card_channel_id or generation.origin.channel_id
     return {
         position: separate
         for position, separate in generation.separate_by_position.items()
-        if user_id == generation.origin.user_id or separate.channel_id == channel_id
+        if user_id == generation.origin.user_id or separate.channel_id == generation.current_channel_id
     }
 
 
