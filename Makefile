@@ -26,11 +26,11 @@ run: $(VENV)/run.stamp
 	@$(BIN)/python bot.py
 
 # Many files wait more than they work, so five are run side by side. Where no bytecode is kept, each process of the tests
-# compiles everything anew, which takes half a minute of CPU time: so here it is kept. The walk without kills has no step
-# that the walk with kills has not; `make journeys` takes both.
+# compiles everything anew, which takes half a minute of CPU time: so here it is kept. The journeys without kills have no step
+# that those with kills lack; `make journeys` takes both.
 test: $(VENV)/dev.stamp
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 5 --dist loadfile --no-loadscope-reorder \
-		--ignore tests/journeys/test_walk.py
+		--ignore tests/journeys/test_journeys.py
 
 chaos: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),90) $(if $(SEED),--seed $(SEED))

@@ -18,7 +18,7 @@ pytest_plugins = ["tests.databases"]
 
 # The longest files come first, then those that mostly wait, so that the others fill their pauses and none is left over.
 LONGEST_FIRST = (
-    "test_walk_with_kills.py",
+    "test_journeys_with_kills.py",
     "test_discord_away_for_a_minute.py",
     "test_api_bad_days.py",
     "test_gateway_bad_days.py",

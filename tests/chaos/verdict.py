@@ -15,7 +15,7 @@ from tests.chaos.experiment import Experiment
 from tests.chaos.plan import CHANNELS, PEOPLE, SEEDS_PER_REQUEST, Imagine
 from tests.chaos.rows import Row, Rows
 from tests.chaos.timeline import Timeline
-from tests.e2e.trial import Json, buttons, gallery, text
+from tests.e2e.running_bot import Json, buttons, gallery, text
 from ui.interactions.buttons import card_buttons
 from ui.texts.card import NOT_CANCELLABLE
 from ui.views.cards import build_card

@@ -1,4 +1,4 @@
-"""Discord's own OpenAPI document as a judge of what the bot sends (docs/decisions/0007-discords-own-document.md)."""
+"""Checks the bot's requests against Discord's OpenAPI document (docs/decisions/0007-discords-own-document.md)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TOLERATED = {
 
 
 class DiscordDocument:
-    """Says what is wrong with a request, by route, body and unknown keys."""
+    """Finds what is wrong with a request: unknown route, bad body, unknown keys."""
 
     def __init__(self, path: Path) -> None:
         self._document: dict[str, Any] = json.loads(path.read_text("utf-8"))
@@ -40,7 +40,7 @@ class DiscordDocument:
         self._routes = [(_pattern(template), template) for template in self._document["paths"]]
 
     def faults(self, method: str, path: str, body: Any) -> list[str]:
-        """What the document would object to; an empty list is a clean request."""
+        """Return what the document does not allow in this request; an empty list if it is correct."""
         template = self._find(method, path)
         if template is None:
             return [f"{method} {path}: no such route"]
@@ -83,7 +83,7 @@ def _without(body: Any, keys: set[str]) -> Any:
 
 
 def _close(node: Any) -> None:
-    """The document leaves its objects open, so any misspelt key would pass: name them closed."""
+    """Forbid unknown keys in every object: the document allows them, so a misspelt key would pass."""
     for schema in _schemas(node):
         if "properties" in schema and "allOf" not in schema:
             schema.setdefault("additionalProperties", False)
@@ -102,12 +102,12 @@ def _schemas(node: Any) -> Iterator[dict[str, Any]]:
 
 
 def document_is_named() -> bool:
-    """Whether this machine has a copy of the document. Where it has, every trial ends with a look into it."""
+    """Whether this machine has a copy of the document; then open_bot checks every request."""
     return bool(os.environ.get(VARIABLE))
 
 
 def faults_in(requests: Iterable[Any]) -> set[str]:
-    """What the document objects to in recorded requests (method, path, json)."""
+    """Return what the document does not allow in recorded requests (method, path, json)."""
     document = discord_document()
     return {fault for request in requests for fault in document.faults(request.method, request.path, request.json)}
 

@@ -1,4 +1,4 @@
-"""`python bot.py` as an operator meets it: words, exit codes, migrations."""
+"""`python bot.py` on the command line: arguments, exit codes, migrations."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Ended:
 
 
 async def run_bot(folder: Path, *words: str, until: str | None = None, **settings: str) -> Ended:
-    """Run bot.py in *folder* with these settings and no others, to its end; with *until*, SIGTERM once it says that."""
+    """Run bot.py in *folder* with only these settings, to its end; with *until*, send SIGTERM once it prints that."""
     ours = ("DISCORD_", "QWEN_")  # PREFIXES of settings.py: an unknown name among these is warned about
     environment = {
         name: value
@@ -48,7 +48,7 @@ async def run_bot(folder: Path, *words: str, until: str | None = None, **setting
     return Ended(process.returncode, said)
 
 
-async def test_without_settings_it_names_the_way_that_needs_none(tmp_path: Path) -> None:
+async def test_without_settings_it_names_the_sandbox(tmp_path: Path) -> None:
     ended = await run_bot(tmp_path)
     assert ended.code == 78
     assert "make try" in ended.said
@@ -56,19 +56,19 @@ async def test_without_settings_it_names_the_way_that_needs_none(tmp_path: Path)
     assert "Traceback" not in ended.said
 
 
-async def test_words_that_mean_nothing_are_answered_with_the_usage(tmp_path: Path) -> None:
+async def test_unknown_arguments_are_answered_with_the_usage(tmp_path: Path) -> None:
     ended = await run_bot(tmp_path, "fly")
     assert (ended.code, ended.said) == (64, "usage: python bot.py [migrate]\n")
 
 
-async def test_migrate_makes_the_database_and_ends(tmp_path: Path) -> None:
+async def test_migrate_creates_the_database_and_exits(tmp_path: Path) -> None:
     ended = await run_bot(tmp_path, "migrate", **SECRETS)
     assert ended.code == 0, ended.said
     async with open_database(f"sqlite:///{tmp_path}/data/imagine.db") as database, database.transaction() as tx:
         await save_value(tx, "proof", "the tables are there")
 
 
-async def test_while_discord_cannot_be_reached_it_keeps_trying_and_stops_when_told(tmp_path: Path) -> None:
+async def test_while_discord_cannot_be_reached_it_keeps_trying_and_stops_on_sigterm(tmp_path: Path) -> None:
     ended = await run_bot(tmp_path, until="can't be reached", **SECRETS, **NOWHERE)
     assert ended.code == 0, ended.said
     assert "Discord can't be reached" in ended.said
@@ -76,7 +76,7 @@ async def test_while_discord_cannot_be_reached_it_keeps_trying_and_stops_when_to
     assert "canary" not in ended.said
 
 
-async def test_a_port_that_is_taken_is_a_sentence_and_a_reason_to_try_again(tmp_path: Path) -> None:
+async def test_a_taken_port_ends_the_start_with_a_sentence_and_exit_code_1(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         ended = await run_bot(tmp_path, **SECRETS, **NOWHERE, PUBLIC_URL="http://127.0.0.1", PORT=port)
@@ -85,7 +85,7 @@ async def test_a_port_that_is_taken_is_a_sentence_and_a_reason_to_try_again(tmp_
     assert "Traceback" not in ended.said
 
 
-async def test_a_thread_that_hangs_does_not_keep_a_stopped_process(tmp_path: Path) -> None:
+async def test_a_hanging_thread_does_not_keep_a_stopped_process_alive(tmp_path: Path) -> None:
     hanging = (
         "import bot, threading, time\n"
         "threading.Thread(target=time.sleep, args=(3600,)).start()\n"

@@ -1,4 +1,4 @@
-"""Every kind of place that Discord has, with the real bot: commands answer, and the images reach their person."""
+"""Every kind of channel that Discord has, with the real bot: commands are answered, and images reach their person."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import pytest
 import pytest_asyncio
 
 from sandbox.image_api.moods import Mood
-from tests.e2e.trial import LONG_SECONDS, Json, Trial, buttons, gallery, text
+from tests.e2e.running_bot import LONG_SECONDS, Json, RunningBot, buttons, gallery, text
 from ui.texts.places import LEAVING
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-SMALL = "768*1024"  # drawn fastest
+SMALL = "768*1024"  # the fastest size to draw
 RESULT = ["Again", "Edit", "Details", "Delete"]
 OWN_PAGES = ("help", "credits", "history", "settings", "privacy show", "privacy export", "privacy delete")
 PLACES = {
@@ -30,21 +30,27 @@ PLACES = {
     "slipway": "a server with the commands alone",
     "night-watch": "a private thread without the bot",
 }
-TOKEN_ONLY = ("boat-crew", "mira-and-jonas", "pier", "quay", "slipway")  # where the bot is no member, and knows it
+TOKEN_ONLY = (
+    "boat-crew",
+    "mira-and-jonas",
+    "pier",
+    "quay",
+    "slipway",
+)  # where the bot is no member, as the interaction says
 BEYOND_TEXT = ("summer-poster", "lounge", "boat-crew", "mira-and-jonas", "quay", "slipway", "night-watch")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def cards(trial: Trial) -> dict[str, Json]:
-    """A finished card of mira's in each place, all made side by side."""
-    asked = {place: await trial.imagine("mira", place, prompt=f"for {PLACES[place]}", size=SMALL) for place in PLACES}
-    made = await asyncio.gather(*(trial.card("mira", asked[place]) for place in PLACES))
+async def cards(bot: RunningBot) -> dict[str, Json]:
+    """A finished card of mira's in each channel, all made at the same time."""
+    asked = {place: await bot.imagine("mira", place, prompt=f"for {PLACES[place]}", size=SMALL) for place in PLACES}
+    made = await asyncio.gather(*(bot.card("mira", asked[place]) for place in PLACES))
     return dict(zip(PLACES, made, strict=True))
 
 
-async def own_page(trial: Trial, place: str, command: str) -> Json:
-    """The answer to one of mira's commands, once there is more of it than "thinking…"."""
-    mira = trial.box.discord.actor("mira")
+async def own_page(bot: RunningBot, place: str, command: str) -> Json:
+    """The answer to one of mira's commands, after "thinking…"."""
+    mira = bot.box.discord.actor("mira")
     asked = await mira.command(place, command)
 
     def answered() -> Json | None:
@@ -56,73 +62,73 @@ async def own_page(trial: Trial, place: str, command: str) -> Json:
     return answer
 
 
-def by_the_bot_itself(trial: Trial, place: str) -> list[str]:
-    """What the bot asked of that place's messages with its own token."""
-    path = f"/channels/{trial.box.discord.channels[place].id}/messages"
-    return [request.method for request in trial.box.discord.requests if request.path.startswith(path)]
+def by_the_bot_itself(bot: RunningBot, place: str) -> list[str]:
+    """The bot's requests to that channel's messages with its own token."""
+    path = f"/channels/{bot.box.discord.channels[place].id}/messages"
+    return [request.method for request in bot.box.discord.requests if request.path.startswith(path)]
 
 
 @pytest.mark.parametrize("place", PLACES)
 async def test_the_image_arrives_on_the_card_where_it_was_asked_for(
-    trial: Trial, cards: dict[str, Json], place: str
+    bot: RunningBot, cards: dict[str, Json], place: str
 ) -> None:
     card = cards[place]
     assert f"for {PLACES[place]}" in text(card) and buttons(card) == RESULT
-    assert (await trial.image_file(gallery(card)[0])).size == (768, 1024)
-    on_screen = [message["id"] for message in trial.box.discord.actor("mira").messages(place)]
+    assert (await bot.image_file(gallery(card)[0])).size == (768, 1024)
+    on_screen = [message["id"] for message in bot.box.discord.actor("mira").messages(place)]
     assert card["id"] in on_screen
 
 
-async def test_where_external_apps_may_not_speak_nobody_else_sees_the_card(
-    trial: Trial, cards: dict[str, Json]
+async def test_where_external_apps_may_not_post_only_the_requester_sees_the_card(
+    bot: RunningBot, cards: dict[str, Json]
 ) -> None:
     assert cards["quay"]["x_sandbox"]["ephemeral"]
-    assert trial.box.discord.actor("jonas").messages("quay") == []
+    assert bot.box.discord.actor("jonas").messages("quay") == []
     assert not cards["pier"]["x_sandbox"]["ephemeral"]
 
 
 @pytest.mark.parametrize("place", BEYOND_TEXT)
-async def test_every_command_of_ones_own_pages_answers_there_and_for_that_person_only(
-    trial: Trial, cards: dict[str, Json], place: str
+async def test_every_private_command_answers_there_and_for_that_person_only(
+    bot: RunningBot, cards: dict[str, Json], place: str
 ) -> None:
     for command in OWN_PAGES:
-        answer = await own_page(trial, place, command)
+        answer = await own_page(bot, place, command)
         assert answer["x_sandbox"]["ephemeral"], command
 
 
-async def test_in_a_group_another_member_presses_again_and_pays_alone(trial: Trial, cards: dict[str, Json]) -> None:
-    jonas = trial.box.discord.actor("jonas")
+async def test_in_a_group_the_member_who_presses_again_pays(bot: RunningBot, cards: dict[str, Json]) -> None:
+    jonas = bot.box.discord.actor("jonas")
     pressed = await jonas.press(int(cards["boat-crew"]["id"]), "Again")
-    card = await trial.card("jonas", pressed)
+    card = await bot.card("jonas", pressed)
     assert "for a group" in text(card) and f"<@{jonas.person.id}>" in text(card)
-    assert "995 of 1000 credits" in await trial.credits("jonas")
+    assert "995 of 1000 credits" in await bot.credits("jonas")
 
 
-async def test_where_it_is_no_member_the_bot_never_tries_its_own_token(trial: Trial, cards: dict[str, Json]) -> None:
-    assert {place: by_the_bot_itself(trial, place) for place in TOKEN_ONLY} == {place: [] for place in TOKEN_ONLY}
+async def test_where_it_is_no_member_the_bot_never_uses_its_own_token(bot: RunningBot, cards: dict[str, Json]) -> None:
+    assert {place: by_the_bot_itself(bot, place) for place in TOKEN_ONLY} == {place: [] for place in TOKEN_ONLY}
 
 
-async def test_after_fifteen_minutes_a_member_bot_edits_the_card_itself_and_a_guest_writes_to_the_person(
-    trial: Trial,
+async def test_after_fifteen_minutes_the_bot_edits_the_card_where_it_is_a_member_and_else_sends_a_direct_message(
+    bot: RunningBot,
 ) -> None:
-    """The guest's card has said so in time."""
-    box = trial.box
+    """Where it is no member, the card has said so before."""
+    box = bot.box
     sam, olga, jonas, mira = (box.discord.actor(name) for name in ("sam", "olga", "jonas", "mira"))
-    before = by_the_bot_itself(trial, "night-watch")
+    before = by_the_bot_itself(bot, "night-watch")
     box.images.set_mood(Mood.STUCK)
     people = {"lounge": sam, "summer-poster": sam, "boat-crew": olga, "slipway": jonas, "night-watch": mira}
     asked = {
-        place: await trial.imagine(actor.person.name, place, prompt=f"slow for {place}", size=SMALL)
+        place: await bot.imagine(actor.person.name, place, prompt=f"slow for {place}", size=SMALL)
         for place, actor in people.items()
     }
     for place, actor in people.items():
-        await trial.card_saying(actor.person.name, asked[place], "Painting")
+        await bot.card_saying(actor.person.name, asked[place], "Painting")
     box.clock.advance(13 * 60 + 10)
     guests = {"boat-crew": olga, "slipway": jonas, "night-watch": mira}
     for place, actor in guests.items():
-        await trial.card_saying(actor.person.name, asked[place], LEAVING)
-    tried = by_the_bot_itself(trial, "night-watch")[len(before) :]
-    assert tried == ["PATCH"]  # which tells the bot that it is not there
+        await bot.card_saying(actor.person.name, asked[place], LEAVING)
+    tried = by_the_bot_itself(bot, "night-watch")[len(before) :]
+    assert tried == ["PATCH"]  # its answer tells the bot that it is no member
     box.clock.advance(2 * 60)
     box.images.set_mood(Mood.NORMAL)
 
@@ -135,32 +141,32 @@ async def test_after_fifteen_minutes_a_member_bot_edits_the_card_itself_and_a_gu
 
     *direct, lounge, poster = await asyncio.gather(
         *map(direct_message, guests),
-        trial.card("sam", asked["lounge"]),
-        trial.card("sam", asked["summer-poster"]),
+        bot.card("sam", asked["lounge"]),
+        bot.card("sam", asked["summer-poster"]),
     )
     assert all(buttons(message) == RESULT for message in direct)
     assert not any(LEAVING in text(card) for card in (*direct, lounge, poster))
     for place in ("lounge", "summer-poster"):
-        assert "PATCH" in by_the_bot_itself(trial, place)
-    assert by_the_bot_itself(trial, "boat-crew") == by_the_bot_itself(trial, "slipway") == []
-    assert by_the_bot_itself(trial, "night-watch")[len(before) :] == tried
+        assert "PATCH" in by_the_bot_itself(bot, place)
+    assert by_the_bot_itself(bot, "boat-crew") == by_the_bot_itself(bot, "slipway") == []
+    assert by_the_bot_itself(bot, "night-watch")[len(before) :] == tried
 
 
 @pytest.mark.parametrize("place", ["pier", "quay", "dm"])
-async def test_later_a_card_can_be_deleted_where_the_bot_is_no_member_and_where_only_one_person_sees_it(
-    trial: Trial, cards: dict[str, Json], place: str
+async def test_after_fifteen_minutes_token_only_and_private_cards_can_be_deleted(
+    bot: RunningBot, cards: dict[str, Json], place: str
 ) -> None:
-    """The token that made the card is dead by now."""
-    mira = trial.box.discord.actor("mira")
-    sure = await question(trial, place, cards[place])
+    """The token that made the card has ended by then."""
+    mira = bot.box.discord.actor("mira")
+    sure = await question(bot, place, cards[place])
     await mira.press(sure, "Delete")
     await mira.wait_for(lambda: "was removed" in text(mira.message(sure)))
     assert cards[place]["id"] not in [message["id"] for message in mira.messages(place)]
 
 
-async def question(trial: Trial, place: str, card: Json) -> int:
-    """The private "sure?" after mira's press on Delete; its message id."""
-    mira = trial.box.discord.actor("mira")
+async def question(bot: RunningBot, place: str, card: Json) -> int:
+    """Press Delete as mira and return the message id of the private confirmation."""
+    mira = bot.box.discord.actor("mira")
     before = {message["id"] for message in mira.messages(place)}
     await mira.press(int(card["id"]), "Delete")
 
@@ -173,5 +179,5 @@ async def question(trial: Trial, place: str, card: Json) -> int:
     return int(found["id"])
 
 
-async def test_at_the_end_no_rule_was_broken(trial: Trial) -> None:
-    trial.assert_nobody_was_wronged(posts=len(PLACES) + 1 + 5)
+async def test_at_the_end_no_rule_was_broken(bot: RunningBot) -> None:
+    bot.assert_rules_kept(posts=len(PLACES) + 1 + 5)

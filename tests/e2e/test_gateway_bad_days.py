@@ -1,4 +1,4 @@
-"""The gateway and the start on bad days, with the real process: it stays the same one, and images go on meanwhile."""
+"""Faults of the gateway and at the start with the real bot: the process lives on, and images are still delivered."""
 
 from __future__ import annotations
 
@@ -12,79 +12,79 @@ import pytest_asyncio
 
 from sandbox.bot_process import BotState
 from sandbox.world import Sandbox
-from tests.e2e.side_by_side import PAID, Books, Stage
-from tests.e2e.trial import IMAGE_SECONDS, READY_SECONDS, open_trial
+from tests.e2e.running_bot import IMAGE_SECONDS, READY_SECONDS, open_bot
+from tests.e2e.scenarios import PAID, BotDatabase, SharedBot
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SharedBot]:
     folder = tmp_path_factory.mktemp("gateway")
-    async with open_trial(folder, CREDITS_PER_PERIOD="1000") as trial:
-        trial.box.discord.gateway.identify_spacing_ms = 0
-        yield Stage(trial, Books(folder / "bot.sqlite3"))
+    async with open_bot(folder, CREDITS_PER_PERIOD="1000") as bot:
+        bot.box.discord.gateway.identify_spacing_ms = 0
+        yield SharedBot(bot, BotDatabase(folder / "bot.sqlite3"))
 
 
 async def test_a_gateway_that_drops_answers_503_and_closes_before_hello_costs_no_image_and_no_process(
-    stage: Stage,
+    shared: SharedBot,
 ) -> None:
-    box, trial = stage.trial.box, stage.trial
+    box, bot = shared.bot.box, shared.bot
     pid, upgrades = box.bot.pid, box.discord.gateway.upgrades
-    asked, first = await stage.painting("mira")
+    asked, first = await shared.painting("mira")
     box.discord.faults.gateway_restart(refused=2, closed_before_hello=1)
-    await stage.until(lambda: not box.discord.gateway.connected)
-    card = await trial.card("mira", asked)
+    await shared.until(lambda: not box.discord.gateway.connected)
+    card = await bot.card("mira", asked)
     assert card["id"] == first["id"]
-    await stage.until(lambda: box.discord.gateway.connected)
+    await shared.until(lambda: box.discord.gateway.connected)
     assert box.discord.gateway.upgrades - upgrades == 4
-    assert "credits" in await trial.credits("mira")
+    assert "credits" in await bot.credits("mira")
     assert (box.bot.pid, box.bot.restarts, box.bot.state) == (pid, 0, BotState.RUNNING)
-    assert stage.books.money(asked) == PAID
+    assert shared.rows.entries(asked) == PAID
     told = [line for line in box.bot.log if "gateway ended" in line]
     assert any("HTTP 503" in line and "gateway.py:" in line for line in told)
     assert any("code 1006" in line and "gateway.py:" in line for line in told)
 
 
-async def test_an_image_is_delivered_while_the_gateway_is_away(stage: Stage) -> None:
-    box = stage.trial.box
-    asked, _ = await stage.painting("jonas")
+async def test_an_image_is_delivered_while_the_gateway_is_away(shared: SharedBot) -> None:
+    box = shared.bot.box
+    asked, _ = await shared.painting("jonas")
     box.discord.faults.gateway_restart(refused=10_000, closed_before_hello=0)
-    await stage.trial.card("jonas", asked)
+    await shared.bot.card("jonas", asked)
     assert not box.discord.gateway.connected, "nothing but REST brought it"
     box.discord.gateway.refuse_upgrades(0)
-    await stage.until(lambda: box.discord.gateway.connected)
-    assert "credits" in await stage.trial.credits("jonas")
+    await shared.until(lambda: box.discord.gateway.connected)
+    assert "credits" in await shared.bot.credits("jonas")
 
 
-async def test_events_that_cannot_be_read_cost_no_connection(stage: Stage) -> None:
-    box = stage.trial.box
+async def test_events_that_cannot_be_read_cost_no_connection(shared: SharedBot) -> None:
+    box = shared.bot.box
     pid, upgrades = box.bot.pid, box.discord.gateway.upgrades
-    asked, _ = await stage.painting("sam")
+    asked, _ = await shared.painting("sam")
     for body in (None, {}, {"id": "x", "token": "a-canary-in-an-event"}):
         box.discord.faults.gateway_send("INTERACTION_CREATE", body)
-    assert "credits" in await stage.trial.credits("sam")
-    await stage.trial.card("sam", asked)
+    assert "credits" in await shared.bot.credits("sam")
+    await shared.bot.card("sam", asked)
     assert (box.bot.pid, box.bot.restarts, box.discord.gateway.upgrades) == (pid, 0, upgrades)
     dropped = [line for line in box.bot.log if "INTERACTION_CREATE can't be read and is dropped" in line]
     assert len(dropped) == 3 and all(".py:" in line for line in dropped)
     assert not any("canary" in line for line in box.bot.log)
 
 
-async def test_a_command_from_a_channel_of_an_unknown_type_gets_its_image_there(stage: Stage) -> None:
-    box = stage.trial.box
+async def test_a_command_from_a_channel_of_an_unknown_type_gets_its_image_there(shared: SharedBot) -> None:
+    box = shared.bot.box
     box.discord.faults.gateway_channel_type(777)
-    asked, first = await stage.painting("mira", "sketches")
-    card = await stage.trial.card("mira", asked)
+    asked, first = await shared.painting("mira", "sketches")
+    card = await shared.bot.card("mira", asked)
     box.discord.faults.gateway_channel_type(None)
     assert card["id"] == first["id"]
-    assert stage.books.channel(asked) == box.discord.channels["sketches"].id
+    assert shared.rows.channel(asked) == box.discord.channels["sketches"].id
 
 
-async def test_at_the_end_nobody_was_wronged(stage: Stage) -> None:
-    stage.books.assert_sound()
-    stage.trial.assert_nobody_was_wronged(posts=4)
-    assert stage.faults_of_our_own() == []
+async def test_at_the_end_no_rule_of_discord_was_broken(shared: SharedBot) -> None:
+    shared.rows.assert_balanced()
+    shared.bot.assert_rules_kept(posts=4)
+    assert shared.own_faults() == []
 
 
 async def test_a_refused_command_list_and_a_gateway_that_cannot_be_asked_for_end_no_start(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ async def test_a_refused_command_list_and_a_gateway_that_cannot_be_asked_for_end
         assert [str(violation) for violation in box.discord.violations] == []
 
 
-async def test_what_the_bot_writes_is_for_its_owner_alone(stage: Stage) -> None:
-    files = list(stage.books.path.parent.glob("bot.sqlite3*"))
+async def test_the_bots_files_are_readable_by_their_owner_alone(shared: SharedBot) -> None:
+    files = list(shared.rows.path.parent.glob("bot.sqlite3*"))
     assert len(files) >= 1
     assert [stat.S_IMODE(os.stat(path).st_mode) & 0o077 for path in files] == [0] * len(files)

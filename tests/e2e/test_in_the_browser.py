@@ -1,4 +1,4 @@
-"""What a stranger does after `make try`, in a real Chromium: nothing but the address that the command printed."""
+"""The first steps after `make try` in a real Chromium, with only the address that the command prints."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PATIENCE_MS = 120_000
 
 @asynccontextmanager
 async def running_sandbox() -> AsyncIterator[str]:
-    """`python -m sandbox` as a process, as `make try` runs it; the address it prints."""
+    """Run `python -m sandbox` as `make try` does, and yield the address that it prints."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "sandbox", "--port", "0", cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )
@@ -41,7 +41,7 @@ async def running_sandbox() -> AsyncIterator[str]:
 
 
 async def imagine(page: Page, prompt: str, **options: str) -> Locator:
-    """Type /imagine with its options and send it; the new card."""
+    """Type /imagine with its options, send it, and return the new card."""
     before = await page.get_by_test_id("message").count()
     await page.get_by_test_id("composer").fill("/imagine ")
     await page.get_by_test_id("option-prompt").fill(prompt)
@@ -55,8 +55,8 @@ async def imagine(page: Page, prompt: str, **options: str) -> Locator:
     return card
 
 
-async def picture_in(page: Page, card: Locator) -> Image.Image:
-    """The bytes that the browser shows, fetched from where it got them."""
+async def image_in(page: Page, card: Locator) -> Image.Image:
+    """Download the card's image from the address that the browser uses."""
     shown = card.locator('img[data-testid="gallery-image"], [data-testid="gallery-image"] img')
     await expect(shown).to_have_count(1, timeout=PATIENCE_MS)
     answer = await page.request.get(urljoin(page.url, str(await shown.get_attribute("src"))))
@@ -64,18 +64,18 @@ async def picture_in(page: Page, card: Locator) -> Image.Image:
     return Image.open(io.BytesIO(await answer.body()))
 
 
-async def test_an_image_appears_and_another_one_survives_a_kill_from_the_panel() -> None:
+async def test_an_image_appears_and_another_one_arrives_after_a_kill_from_the_panel() -> None:
     async with running_sandbox() as address, open_chromium() as browser:
         page = await browser.new_page(viewport={"width": 1280, "height": 900})
-        complaints: list[str] = []
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
         await page.goto(address)
         await expect(page.get_by_test_id("bot-state")).to_have_attribute("data-state", "running", timeout=PATIENCE_MS)
 
         card = await imagine(page, "a lighthouse in a storm", size="Portrait 1024", format="png")
         await expect(card).to_contain_text("Painting", timeout=PATIENCE_MS)
-        image_file = await picture_in(page, card)
+        image_file = await image_in(page, card)
         assert (image_file.format, image_file.size) == ("PNG", (1024, 1536))
 
         second = await imagine(page, "a phoenix")
@@ -85,11 +85,11 @@ async def test_an_image_appears_and_another_one_survives_a_kill_from_the_panel()
         await expect(page.get_by_test_id("bot-state")).to_have_attribute("data-state", "died", timeout=PATIENCE_MS)
         await page.get_by_test_id("panel-start").click()
         await expect(page.get_by_test_id("bot-state")).to_have_attribute("data-state", "running", timeout=PATIENCE_MS)
-        await picture_in(page, page.locator(f'[data-message-id="{message_id}"]'))
+        await image_in(page, page.locator(f'[data-message-id="{message_id}"]'))
         assert await page.get_by_test_id("gallery-image").count() == 2
 
         await page.get_by_test_id("composer").fill("/credits")
         await page.get_by_test_id("composer").press("Enter")
         await page.get_by_test_id("send").click()
         await expect(page.get_by_test_id("message").last).to_contain_text("40 of 50 credits", timeout=PATIENCE_MS)
-        assert complaints == []
+        assert errors == []

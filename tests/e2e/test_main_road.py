@@ -1,4 +1,4 @@
-"""From the keystroke to the posted image, with the real bot process: nothing between but sockets."""
+"""/imagine from the keystroke to the posted image, with the real bot process."""
 
 from __future__ import annotations
 
@@ -7,63 +7,63 @@ import asyncio
 import pytest
 
 from tests.e2e.discord_document import faults_in
-from tests.e2e.trial import Trial, buttons, gallery, text
+from tests.e2e.running_bot import RunningBot, buttons, gallery, text
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-SMALL = "768*1024"  # drawn fastest
+SMALL = "768*1024"  # the fastest size to draw
 
 
-async def test_a_portrait_png_arrives_in_the_message_that_was_the_first_answer(trial: Trial) -> None:
-    asked = await trial.imagine("mira", prompt="a lighthouse in a storm", size="1024*1536", format="png", seed=42)
-    first = await trial.answer("mira", asked)
+async def test_a_portrait_png_arrives_in_the_message_of_the_first_response(bot: RunningBot) -> None:
+    asked = await bot.imagine("mira", prompt="a lighthouse in a storm", size="1024*1536", format="png", seed=42)
+    first = await bot.answer("mira", asked)
     assert "a lighthouse in a storm" in text(first)
     assert "5 credits held" in text(first)
     assert gallery(first) == []
-    card = await trial.card("mira", asked)
+    card = await bot.card("mira", asked)
     assert card["id"] == first["id"]
     assert "1024×1536 · seed 42 · png" in text(card)
-    image_file = await trial.image_file(gallery(card)[0])
+    image_file = await bot.image_file(gallery(card)[0])
     assert (image_file.format, image_file.size) == ("PNG", (1024, 1536))
     assert gallery(card)[0]["description"] == "a lighthouse in a storm"
-    assert "995 of 1000 credits" in await trial.credits("mira")
-    assert trial.edits(int(first["id"]))[-1].files, "the last edit is the image"
+    assert "995 of 1000 credits" in await bot.credits("mira")
+    assert bot.edits(int(first["id"]))[-1].files, "the last edit is the image"
 
 
-async def test_four_images_fill_one_gallery_with_seeds_that_follow_each_other(trial: Trial) -> None:
-    asked = await trial.imagine("jonas", prompt="four foxes", count=4, seed=7, size=SMALL, spoiler=True)
-    card = await trial.card("jonas", asked, image_files=4)
+async def test_four_images_are_in_one_gallery_with_consecutive_seeds(bot: RunningBot) -> None:
+    asked = await bot.imagine("jonas", prompt="four foxes", count=4, seed=7, size=SMALL, spoiler=True)
+    card = await bot.card("jonas", asked, image_files=4)
     assert "seeds 7–10" in text(card)
     assert all(item["spoiler"] for item in gallery(card))
     assert len({item["media"]["url"] for item in gallery(card)}) == 4
-    posts = [post for post in trial.box.images.posts if "four foxes" in str(post)]
+    posts = [post for post in bot.box.images.posts if "four foxes" in str(post)]
     assert len(posts) == 4
 
 
-async def test_a_private_image_is_seen_by_the_requester_alone(trial: Trial) -> None:
-    asked = await trial.imagine("mira", prompt="a secret garden", private=True, size=SMALL)
-    card = await trial.card("mira", asked)
+async def test_a_private_image_is_seen_by_the_requester_alone(bot: RunningBot) -> None:
+    asked = await bot.imagine("mira", prompt="a secret garden", private=True, size=SMALL)
+    card = await bot.card("mira", asked)
     assert card["x_sandbox"]["ephemeral"]
-    others = trial.box.discord.actor("jonas").messages("gallery")
+    others = bot.box.discord.actor("jonas").messages("gallery")
     assert card["id"] not in [message["id"] for message in others]
 
 
-async def test_it_works_in_a_direct_message_in_a_thread_and_where_only_the_person_brought_it(trial: Trial) -> None:
+async def test_it_works_in_a_direct_message_in_a_thread_and_as_a_user_install(bot: RunningBot) -> None:
     places = ("dm", "sketches", "pier", "after-dark")
-    asked = [await trial.imagine("sam", place, prompt=f"a boat at {place}", size=SMALL) for place in places]
-    cards = await asyncio.gather(*(trial.card("sam", interaction_id) for interaction_id in asked))
+    asked = [await bot.imagine("sam", place, prompt=f"a boat at {place}", size=SMALL) for place in places]
+    cards = await asyncio.gather(*(bot.card("sam", interaction_id) for interaction_id in asked))
     assert [len(gallery(card)) for card in cards] == [1] * 4
 
 
-async def test_where_the_bot_may_not_post_it_says_so_before_anything_is_held(trial: Trial) -> None:
-    before = len(trial.box.images.posts)
-    asked = await trial.imagine("olga", "no-posting", prompt="a wasted image")
-    refusal = await trial.answer("olga", asked)
+async def test_where_the_bot_may_not_post_the_request_is_refused_and_nothing_is_held(bot: RunningBot) -> None:
+    before = len(bot.box.images.posts)
+    asked = await bot.imagine("olga", "no-posting", prompt="a wasted image")
+    refusal = await bot.answer("olga", asked)
     assert refusal["x_sandbox"]["ephemeral"]
     assert "Attach Files" in text(refusal)
     assert "Nothing was charged." in text(refusal)
-    assert "1000 of 1000 credits" in await trial.credits("olga")
-    assert len(trial.box.images.posts) == before
+    assert "1000 of 1000 credits" in await bot.credits("olga")
+    assert len(bot.box.images.posts) == before
 
 
 HOSTILE = {
@@ -80,9 +80,9 @@ HOSTILE = {
 }
 
 
-async def test_hostile_prompts_are_shown_inert_and_ping_nobody(trial: Trial) -> None:
-    asked = {name: await trial.imagine("olga", prompt=prompt[:2000], size=SMALL) for name, prompt in HOSTILE.items()}
-    cards = {name: await trial.card("olga", interaction_id) for name, interaction_id in asked.items()}
+async def test_hostile_prompts_are_escaped_and_ping_nobody(bot: RunningBot) -> None:
+    asked = {name: await bot.imagine("olga", prompt=prompt[:2000], size=SMALL) for name, prompt in HOSTILE.items()}
+    cards = {name: await bot.card("olga", interaction_id) for name, interaction_id in asked.items()}
     for name, card in cards.items():
         assert card["mentions"] == [], name
         assert not card["mention_everyone"], name
@@ -92,16 +92,16 @@ async def test_hostile_prompts_are_shown_inert_and_ping_nobody(trial: Trial) -> 
     assert all(name.isascii() and ".." not in name for name in names)
 
 
-async def test_a_finished_card_offers_no_cancel(trial: Trial) -> None:
-    card = await trial.card("mira", await trial.imagine("mira", prompt="a quiet end", size=SMALL))
+async def test_a_finished_card_offers_no_cancel(bot: RunningBot) -> None:
+    card = await bot.card("mira", await bot.imagine("mira", prompt="a quiet end", size=SMALL))
     assert "Cancel" not in buttons(card)
 
 
-async def test_every_request_of_this_bot_fits_discords_own_document(trial: Trial) -> None:
-    requests = trial.box.discord.requests
+async def test_every_request_of_this_bot_is_valid_by_discords_document(bot: RunningBot) -> None:
+    requests = bot.box.discord.requests
     assert len(requests) > 40
     assert faults_in(requests) == set()
 
 
-async def test_at_the_end_one_post_an_image_and_no_rule_broken(trial: Trial) -> None:
-    trial.assert_nobody_was_wronged(posts=1 + 4 + 1 + 4 + len(HOSTILE) + 1)
+async def test_at_the_end_each_image_was_posted_once_and_no_rule_was_broken(bot: RunningBot) -> None:
+    bot.assert_rules_kept(posts=1 + 4 + 1 + 4 + len(HOSTILE) + 1)

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from sandbox.image_api.moods import Mood
-from tests.e2e.trial import LONG_SECONDS, Json, Trial, gallery, text
+from tests.e2e.running_bot import LONG_SECONDS, Json, RunningBot, gallery, text
 from ui.texts.history import IMAGES_MISSING
 from ui.texts.places import LEAVING
 
@@ -16,9 +16,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 SMALL = "768*1024"
 
 
-def ping_of(trial: Trial, person: str, channel: str, card: Json) -> Json | None:
+def ping_of(bot: RunningBot, person: str, channel: str, card: Json) -> Json | None:
     """The message that mentions this person as a reply to *card*."""
-    actor = trial.box.discord.actor(person)
+    actor = bot.box.discord.actor(person)
     for message in actor.messages(channel):
         reference = message.get("message_reference") or {}
         if str(reference.get("message_id")) == str(card["id"]) and message["content"].endswith("ready."):
@@ -26,10 +26,10 @@ def ping_of(trial: Trial, person: str, channel: str, card: Json) -> Json | None:
     return None
 
 
-async def pings_always(trial: Trial, person: str) -> None:
-    """Pick it in /settings."""
-    actor = trial.box.discord.actor(person)
-    settings = await trial.answer(person, await actor.command("gallery", "settings"))
+async def pings_always(bot: RunningBot, person: str) -> None:
+    """Set pings to always in /settings."""
+    actor = bot.box.discord.actor(person)
+    settings = await bot.answer(person, await actor.command("gallery", "settings"))
     await actor.press(int(settings["id"]), "settings:ping", ["always"])
 
     def is_set() -> bool:
@@ -48,13 +48,13 @@ def settings_of(message: Json) -> list[Json]:
     return [row for part in message["components"] for row in part["components"] if row["type"] == 1]
 
 
-async def test_who_wants_it_is_pinged_once_as_a_reply_to_the_card_wherever_it_is(trial: Trial) -> None:
-    await pings_always(trial, "mira")
-    actor = trial.box.discord.actor("mira")
+async def test_people_who_want_it_get_one_ping_as_a_reply_to_their_card(bot: RunningBot) -> None:
+    await pings_always(bot, "mira")
+    actor = bot.box.discord.actor("mira")
 
     async def pinged(channel: str) -> None:
-        card = await trial.card("mira", await trial.imagine("mira", channel, prompt=f"a boat at {channel}", size=SMALL))
-        ping = await actor.wait_for(lambda: ping_of(trial, "mira", channel, card))
+        card = await bot.card("mira", await bot.imagine("mira", channel, prompt=f"a boat at {channel}", size=SMALL))
+        ping = await actor.wait_for(lambda: ping_of(bot, "mira", channel, card))
         assert [str(person["id"]) for person in ping["mentions"]] == [str(actor.person.id)]
         assert not ping["mention_everyone"]
         assert ping["content"] == f"<@{actor.person.id}> your image is ready."
@@ -62,35 +62,35 @@ async def test_who_wants_it_is_pinged_once_as_a_reply_to_the_card_wherever_it_is
     await asyncio.gather(*map(pinged, ("gallery", "sketches", "pier", "dm", "slipway", "night-watch")))
 
 
-async def test_where_the_bot_may_not_read_the_past_the_ping_names_the_card_and_history_says_what_is_missing(
-    trial: Trial,
+async def test_without_read_message_history_the_ping_links_to_the_card_and_history_says_what_is_missing(
+    bot: RunningBot,
 ) -> None:
-    actor = trial.box.discord.actor("mira")
-    card = await trial.card("mira", await trial.imagine("mira", "ferry", prompt="a boat at the ferry", size=SMALL))
+    actor = bot.box.discord.actor("mira")
+    card = await bot.card("mira", await bot.imagine("mira", "ferry", prompt="a boat at the ferry", size=SMALL))
     await actor.wait_for(lambda: [each for each in actor.messages("ferry") if str(card["id"]) in each["content"]])
     asked = await actor.command("gallery", "history", search="ferry")
-    page = await trial.card_saying("mira", asked, IMAGES_MISSING)
+    page = await bot.card_saying("mira", asked, IMAGES_MISSING)
     assert gallery(page) == []
 
 
-async def test_what_only_one_person_sees_pings_nobody(trial: Trial) -> None:
-    secret = await trial.imagine("mira", prompt="a secret boat", private=True, size=SMALL)
-    public = await trial.imagine("mira", prompt="a public boat", size=SMALL)
-    private, card = await asyncio.gather(trial.card("mira", secret), trial.card("mira", public))
-    actor = trial.box.discord.actor("mira")
-    await actor.wait_for(lambda: ping_of(trial, "mira", "gallery", card))
-    assert ping_of(trial, "mira", "gallery", private) is None
+async def test_a_private_card_has_no_ping(bot: RunningBot) -> None:
+    secret = await bot.imagine("mira", prompt="a secret boat", private=True, size=SMALL)
+    public = await bot.imagine("mira", prompt="a public boat", size=SMALL)
+    private, card = await asyncio.gather(bot.card("mira", secret), bot.card("mira", public))
+    actor = bot.box.discord.actor("mira")
+    await actor.wait_for(lambda: ping_of(bot, "mira", "gallery", card))
+    assert ping_of(bot, "mira", "gallery", private) is None
 
 
-async def test_before_the_token_runs_out_the_card_says_where_the_image_will_come_and_there_it_comes(
-    trial: Trial,
+async def test_the_last_word_says_where_the_image_will_come_and_it_comes_there(
+    bot: RunningBot,
 ) -> None:
-    box = trial.box
+    box = bot.box
     box.images.set_mood(Mood.STUCK)
-    asked = await trial.imagine("jonas", "pier", prompt="a boat that takes its time", size=SMALL)
-    await trial.card_saying("jonas", asked, "Painting")
+    asked = await bot.imagine("jonas", "pier", prompt="a boat that takes its time", size=SMALL)
+    await bot.card_saying("jonas", asked, "Painting")
     box.clock.advance(13 * 60 + 10)
-    await trial.card_saying("jonas", asked, LEAVING)
+    await bot.card_saying("jonas", asked, LEAVING)
     box.clock.advance(60)
     box.images.set_mood(Mood.NORMAL)
     jonas = box.discord.actor("jonas")
@@ -101,8 +101,8 @@ async def test_before_the_token_runs_out_the_card_says_where_the_image_will_come
     message = await jonas.wait_for(arrived, LONG_SECONDS)
     assert "a boat that takes its time" in text(message)
     assert LEAVING not in text(message)
-    assert "995 of 1000 credits" in await trial.credits("jonas")
+    assert "995 of 1000 credits" in await bot.credits("jonas")
 
 
-async def test_at_the_end_no_rule_was_broken(trial: Trial) -> None:
-    trial.assert_nobody_was_wronged(posts=10)
+async def test_at_the_end_no_rule_was_broken(bot: RunningBot) -> None:
+    bot.assert_rules_kept(posts=10)

@@ -16,8 +16,8 @@ from sqlalchemy import select
 from generations.records.tables import generations
 from sandbox.image_api.moods import Mood
 from store.database import open_database
+from tests.e2e.running_bot import READY_SECONDS, RunningBot, open_bot, text
 from tests.e2e.test_command_line import NOWHERE, run_bot
-from tests.e2e.trial import READY_SECONDS, Trial, open_trial, text
 from tests.integration.raw_server import Wire, raw_server
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,9 +26,9 @@ TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4.GabcdE.canaryabcdefghijklmnopqrstuvw"
 SECRETS = {"DISCORD_TOKEN": TOKEN, "QWEN_API_KEY": "sk-canary0123456789"}
 
 
-def secrets_of(trial: Trial) -> set[str]:
+def secrets_of(bot: RunningBot) -> set[str]:
     """Everything in this world that must never be read in a log."""
-    discord = trial.box.discord
+    discord = bot.box.discord
     seen = {
         request.path.split("/")[3]
         for request in discord.requests
@@ -36,7 +36,7 @@ def secrets_of(trial: Trial) -> set[str]:
     }
     tokens = {token for token in seen if len(token) > 20}
     assert len(tokens) >= 3, "the interaction tokens were not found"
-    return {discord.token, discord.token.split(".")[2], trial.box.images.key, PROMPT, *tokens}
+    return {discord.token, discord.token.split(".")[2], bot.box.images.key, PROMPT, *tokens}
 
 
 def limits_of(pid: int | None) -> str:
@@ -49,23 +49,23 @@ async def tokens_kept(folder: Path) -> list[str]:
 
 
 async def test_nothing_it_writes_at_debug_level_holds_a_secret(tmp_path: Path) -> None:
-    async with open_trial(tmp_path, LOG_LEVEL="DEBUG", CREDITS_PER_PERIOD="500") as trial:
-        assert re.search(r"Max core file size +0 +0 ", limits_of(trial.box.bot.pid))
-        trial.box.discord.faults.rest("PATCH", "/webhooks/", status=500)
-        good = await trial.imagine("mira", prompt=PROMPT, size="768*1024")
-        await trial.card_saying("mira", good, "Painting")
-        await trial.box.bot.kill()
-        await trial.box.bot.start()
-        await trial.box.bot.wait_ready(READY_SECONDS)
-        trial.box.images.set_mood(Mood.KEY_REFUSED)
-        refused = await trial.imagine("mira", prompt=PROMPT, size="768*1024")
-        assert "returned" in text(await trial.card_saying("mira", refused, "accept the bot's key"))
-        trial.box.images.set_mood(Mood.NORMAL)
-        trial.box.discord.faults.gateway_close(4000)
-        await trial.card("mira", good)
-        await trial.credits("mira")
-        secrets = secrets_of(trial)
-        await trial.box.bot.stop()
+    async with open_bot(tmp_path, LOG_LEVEL="DEBUG", CREDITS_PER_PERIOD="500") as bot:
+        assert re.search(r"Max core file size +0 +0 ", limits_of(bot.box.bot.pid))
+        bot.box.discord.faults.rest("PATCH", "/webhooks/", status=500)
+        good = await bot.imagine("mira", prompt=PROMPT, size="768*1024")
+        await bot.card_saying("mira", good, "Painting")
+        await bot.box.bot.kill()
+        await bot.box.bot.start()
+        await bot.box.bot.wait_ready(READY_SECONDS)
+        bot.box.images.set_mood(Mood.KEY_REFUSED)
+        refused = await bot.imagine("mira", prompt=PROMPT, size="768*1024")
+        assert "returned" in text(await bot.card_saying("mira", refused, "accept the bot's key"))
+        bot.box.images.set_mood(Mood.NORMAL)
+        bot.box.discord.faults.gateway_close(4000)
+        await bot.card("mira", good)
+        await bot.credits("mira")
+        secrets = secrets_of(bot)
+        await bot.box.bot.stop()
         assert await tokens_kept(tmp_path) == []
     written = (tmp_path / "bot.log").read_text("utf-8")
     assert "discord.webhook" in written and "INTERACTION_CREATE" in written, "DEBUG was not on"

@@ -1,4 +1,4 @@
-"""A card on a Discord, a delivery that shows it, and a clock that stands still: what the delivery tests share."""
+"""What the delivery tests share: a Discord with one card, a DiscordDelivery, and a clock moved by hand."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ui.interactions.buttons import card_buttons
 CHANNEL, GUILD, USER, APPLICATION = 88, 99, 77, 500
 TOKEN = "secret-interaction-token"
 PROMPT = "a lighthouse @everyone in a storm"
-CARD = snowflake_at(START_MS) + 1  # a message of now
+CARD = snowflake_at(START_MS) + 1  # a message id of this moment
 GENERATION = snowflake_at(START_MS) + 7
 BY_TOKEN = f"PATCH /webhooks/{APPLICATION}/{TOKEN}/messages/{CARD}"
 AS_BOT = f"PATCH /channels/{CHANNEL}/messages/{CARD}"
@@ -46,12 +46,12 @@ class Scene:
         return await self.delivery.publish(generation, NOTHING, image_files)
 
     async def settled(self) -> None:
-        """Let everything happen that needs no time to pass."""
+        """Let everything run that needs no time to pass."""
         for _ in range(10):
             await asyncio.sleep(0.005)
 
     async def edited(self, times: int) -> None:
-        """Wait until so many edits have come in."""
+        """Wait until the server got so many edits."""
         async with asyncio.timeout(60):
             while len(self.rest.edits()) < times:
                 self.rest.arrived.clear()

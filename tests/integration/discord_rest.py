@@ -1,8 +1,8 @@
-"""A few of Discord's REST routes, small enough to be read at a glance, with faults and waits on demand.
+"""A small server with a few of Discord's REST routes, for tests of timing and faults.
 
 Messages keep their attachments by Discord's rules: an edit's `attachments` is the whole list to keep and to add, and a
-gallery may name only what is on the message and stands with its file name in the same request. sandbox.local_discord is
-the thorough stand-in; this one is for timing.
+gallery may name only what is on the message and is in the same request with its file name. sandbox.local_discord is the
+complete stand-in.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NAMES_OF_CODES = {10008: "Unknown Message", 50027: "Invalid Webhook Token"}
 
 @dataclass
 class Call:
-    """One request, as it came in."""
+    """One request that the server received."""
 
     method: str
     path: str
@@ -44,20 +44,20 @@ class Fault:
     status: int
     code: int = 0
     times: int = 1
-    skip: int = 0  # so many matching calls pass first
+    skip: int = 0  # the number of matching calls that succeed first
     headers: dict[str, str] = field(default_factory=dict)
     drop: bool = False  # cut the connection instead
     body: Any = ...  # answer with this JSON
-    page: bool = False  # answer with a page of HTML, as a proxy or a CDN in front of Discord
+    page: bool = False  # answer with an HTML page, like a proxy or CDN in front of Discord
 
 
 class DiscordRest:
-    """What the tests see of the server: its calls, its messages, its faults, and a gate that holds calls up."""
+    """The server's state for tests: its calls, its messages, its faults, and a gate that delays calls."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.messages: dict[int, dict[str, Any]] = {}
-        self.posted: set[int] = set()  # by the bot itself: no interaction's token reaches them
+        self.posted: set[int] = set()  # posted with the bot's own token: no interaction's token reaches them
         self.faults: list[Fault] = []
         self.gate = asyncio.Event()
         self.gate.set()
@@ -84,7 +84,7 @@ class DiscordRest:
         return [call for call in self.calls if call.method == "PATCH"]
 
     def tried(self) -> list[str]:
-        """The calls after the login, in short."""
+        """The calls after the login, as "METHOD path"."""
         return [f"{call.method} {call.path}" for call in self.calls if "@me" not in call.path or call.method == "POST"]
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -119,7 +119,7 @@ class DiscordRest:
         return None
 
     def _failure_over(self, call: Call) -> web.Response | None:
-        """A 5xx that this payload gets, however often it is sent."""
+        """The 5xx that this payload always gets, or None."""
         components = call.body.get("components")
         fails = (
             (self.fails_over_text is not None and len(str(components)) > self.fails_over_text)
@@ -276,7 +276,7 @@ async def _read(request: web.Request) -> Call:
 
 @asynccontextmanager
 async def a_discord() -> AsyncIterator[tuple[DiscordRest, discord.Client]]:
-    """The server, and a client that is logged in to it."""
+    """Start the server and log a client in to it."""
     rest = DiscordRest()
     app = web.Application(client_max_size=64 * 1024 * 1024)
     app.router.add_route("*", "/{tail:.*}", rest.handle)

@@ -1,10 +1,10 @@
-"""A stand-in for sleep, for tests of tries and pauses."""
+"""A replacement for sleep, for tests of retries and pauses."""
 
 from __future__ import annotations
 
 
 class Pauses:
-    """Takes the place of sleep: no time passes, but each pause is written down."""
+    """Replaces sleep: no time passes, and each pause is recorded."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []

@@ -1,4 +1,4 @@
-"""A server without manners: each test says what happens on the wire after a connection is made."""
+"""A TCP server whose answers a test writes byte for byte, to break HTTP in every way."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Wire:
         await self.answer(200, json.dumps({"code": code, "message": message, "data": data}).encode())
 
     def reset(self) -> None:
-        """Break off without goodbye."""
+        """Reset the connection."""
         self.writer.transport.abort()
 
     async def stay_silent(self) -> None:
@@ -51,9 +51,9 @@ class Wire:
 
 @dataclass(slots=True)
 class RawServer:
-    """Counts connections, keeps the requests that were read, and runs the conversation on each connection."""
+    """Counts connections, keeps the requests that were read, and runs *respond* on each connection."""
 
-    converse: Conversation
+    respond: Conversation
     port: int = 0
     connections: int = 0
     requests: list[bytes] = field(default_factory=list)
@@ -72,7 +72,7 @@ class RawServer:
 
     async def _run(self, wire: Wire) -> None:
         try:
-            await self.converse(wire)
+            await self.respond(wire)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
@@ -86,9 +86,9 @@ class RawServer:
 
 
 @asynccontextmanager
-async def raw_server(converse: Conversation) -> AsyncIterator[RawServer]:
-    """Listen on a free port of 127.0.0.1 and run `converse` for each connection."""
-    raw = RawServer(converse)
+async def raw_server(respond: Conversation) -> AsyncIterator[RawServer]:
+    """Listen on a free port of 127.0.0.1 and run *respond* for each connection."""
+    raw = RawServer(respond)
     listener = await asyncio.start_server(raw.accept, "127.0.0.1", 0)
     raw.port = listener.sockets[0].getsockname()[1]
     try:

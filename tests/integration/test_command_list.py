@@ -1,4 +1,4 @@
-"""The command list that Discord does not take: tried again without a restart, and what the log says of it."""
+"""A command list that Discord refuses: sent again without a restart, and what the log says about it."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ COMMAND = {
 }
 
 
-class Portal:
-    """Discord's route for the command list, and what it answers to one PUT after the other."""
+class CommandListRoute:
+    """Discord's route for the command list, with the answers to each PUT in order."""
 
     def __init__(self) -> None:
         self.puts = 0
@@ -46,11 +46,11 @@ class Portal:
         return web.Response(body=text, status=status, headers={"Content-Type": "application/json"})
 
 
-class Trying:
-    """One process that has something to send."""
+class SendingProcess:
+    """One process with a command list to send."""
 
-    def __init__(self, portal: Portal, tree: app_commands.CommandTree[Any]) -> None:
-        self.portal = portal
+    def __init__(self, route: CommandListRoute, tree: app_commands.CommandTree[Any]) -> None:
+        self.route = route
         self.clock = ManualClock()
         self.memory = dict[str, str]()
         self.tried = asyncio.Event()
@@ -67,18 +67,18 @@ class Trying:
         return await sync_commands(self.tree, load=load, save=save, api_url="x")
 
     async def puts(self) -> int:
-        """How many were sent, once nothing more happens by itself."""
+        """Wait until nothing more happens by itself, and return how many PUTs were sent."""
         await self.tried.wait()
         for _ in range(15):
             await asyncio.sleep(0.005)
-        return self.portal.puts
+        return self.route.puts
 
 
 @pytest.fixture
-async def trying() -> Any:
-    portal = Portal()
+async def process() -> Any:
+    route = CommandListRoute()
     app = web.Application()
-    app.router.add_route("*", "/{path:.*}", portal.handle)
+    app.router.add_route("*", "/{path:.*}", route.handle)
     async with TestServer(app) as server:
         before, Route.BASE = Route.BASE, str(server.make_url("/api/v10"))
         client = discord.Client(intents=discord.Intents.none(), application_id=5)
@@ -90,9 +90,9 @@ async def trying() -> Any:
 
         tree.add_command(app_commands.Command(name="imagine", description="makes an image", callback=imagine))
 
-        def begin(*answers: tuple[int, Any]) -> Trying:
-            portal.answers += answers
-            return Trying(portal, tree)
+        def begin(*answers: tuple[int, Any]) -> SendingProcess:
+            route.answers += answers
+            return SendingProcess(route, tree)
 
         yield begin
         await client.http.close()
@@ -102,8 +102,8 @@ async def trying() -> Any:
 @pytest.mark.parametrize(
     "answer", [(400, REFUSED), (400, USED_UP), (403, {"code": 50001, "message": "Missing Access"})]
 )
-async def test_a_refused_list_is_sent_again_later_and_less_and_less_often(trying: Any, answer: tuple[int, Any]) -> None:
-    one: Trying = trying(*[answer] * 10)
+async def test_a_refused_command_list_is_sent_again_less_and_less_often(process: Any, answer: tuple[int, Any]) -> None:
+    one: SendingProcess = process(*[answer] * 10)
     wait, puts = RETRY_SECONDS, 1
     for _ in range(9):
         assert await one.puts() == puts
@@ -118,9 +118,9 @@ async def test_a_refused_list_is_sent_again_later_and_less_and_less_often(trying
 
 
 async def test_the_log_names_discords_code_and_message_and_the_place(
-    trying: Any, caplog: pytest.LogCaptureFixture
+    process: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    one: Trying = trying((400, REFUSED))
+    one: SendingProcess = process((400, REFUSED))
     await one.puts()
     [said] = [record for record in caplog.records if record.name == "qwen_imagine.commands"]
     assert said.levelno == logging.ERROR
@@ -130,8 +130,8 @@ async def test_the_log_names_discords_code_and_message_and_the_place(
 
 
 @pytest.mark.parametrize("body", [[{}], [{"name": "imagine"}], "a page", 5])
-async def test_a_200_that_lists_no_ids_is_an_unreadable_answer_and_sent_again(trying: Any, body: Any) -> None:
-    one: Trying = trying((200, body))
+async def test_a_200_that_lists_no_ids_is_an_unreadable_answer_and_sent_again(process: Any, body: Any) -> None:
+    one: SendingProcess = process((200, body))
     assert await one.puts() == 1 and not one.memory
     one.clock.advance(RETRY_SECONDS)
     await asyncio.wait_for(one.going, 60)

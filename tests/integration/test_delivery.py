@@ -1,4 +1,4 @@
-"""DiscordDelivery over real HTTP: each step of the ladder, and what Discord will not have."""
+"""DiscordDelivery over real HTTP: each place of the fallback, and payloads that Discord refuses."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def scene() -> AsyncIterator[Scene]:
         yield made
 
 
-# ---- the ladder -------------------------------------------------------------------------------------------------
+# ---- the fallback -----------------------------------------------------------------------------------------------
 
 
 async def test_a_fresh_card_is_edited_by_its_token_with_the_image_in_a_gallery(scene: Scene) -> None:
@@ -63,7 +63,7 @@ async def test_a_fresh_card_is_edited_by_its_token_with_the_image_in_a_gallery(s
     assert shown == DeliveryResult(Place.CARD, CARD, CHANNEL, {0: attachment_id}, {0: shown.file_names[0]})
 
 
-async def test_a_token_near_its_end_is_not_tried(scene: Scene) -> None:
+async def test_a_token_near_its_end_is_not_used(scene: Scene) -> None:
     scene.clock.advance(14 * 60 + 1)
     shown = await scene.publish(ready(), 0)
     assert scene.rest.tried() == [AS_BOT]
@@ -72,13 +72,13 @@ async def test_a_token_near_its_end_is_not_tried(scene: Scene) -> None:
     assert shown.attachments
 
 
-async def test_a_token_that_was_wiped_is_not_tried(scene: Scene) -> None:
+async def test_a_deleted_token_is_not_used(scene: Scene) -> None:
     await scene.publish(ready(origin={"token": ""}), 0)
     assert scene.rest.tried() == [AS_BOT]
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, 50027), (404, 10015), (404, 10062)])
-async def test_a_dead_token_is_tried_once_and_never_again(scene: Scene, status: int, code: int) -> None:
+async def test_an_invalid_token_is_used_once_and_never_again(scene: Scene, status: int, code: int) -> None:
     scene.rest.fault("PATCH /webhooks", status, code, times=9)
     assert (await scene.publish(ready(), 0)).place is Place.CARD
     await scene.publish(declined(revision=2))
@@ -86,7 +86,7 @@ async def test_a_dead_token_is_tried_once_and_never_again(scene: Scene, status: 
 
 
 @pytest.mark.parametrize(("status", "code"), [(404, 10008), (429, 30046)])
-async def test_a_card_out_of_reach_is_followed_by_a_message_in_the_channel(
+async def test_if_the_card_cannot_be_edited_a_message_is_posted_in_the_channel(
     scene: Scene, status: int, code: int
 ) -> None:
     scene.rest.fault("PATCH", status, code, times=9)
@@ -123,7 +123,7 @@ async def test_the_message_in_the_channel_is_the_card_from_then_on(scene: Scene)
     assert len(scene.rest.messages[shown.message_id or 0]["attachments"]) == 2
 
 
-async def test_a_new_card_keeps_nothing_of_the_one_that_is_gone(scene: Scene) -> None:
+async def test_a_new_card_keeps_no_attachment_of_the_deleted_one(scene: Scene) -> None:
     states = [image(State.SUCCEEDED, position, **READY) for position in range(3)]
     one = await scene.publish(generation(*states), 0)
     states[0] = replace(states[0], state=State.DELIVERED, attachment_id=one.attachments[0])
@@ -137,7 +137,7 @@ async def test_a_new_card_keeps_nothing_of_the_one_that_is_gone(scene: Scene) ->
 
 
 async def test_a_closed_channel_is_followed_by_a_direct_message(scene: Scene) -> None:
-    """After the token's end the channel is tried too, since nothing else is left before the direct message."""
+    """After the token's end the channel is tried as well, before the direct message."""
     scene.clock.advance(900)
     scene.rest.fault(f"(PATCH|POST) .*{CHANNEL}/|webhooks", 403, 50001, times=9)
     shown = await scene.publish(ready(), 0)
@@ -167,8 +167,8 @@ async def test_direct_messages_that_are_opened_too_fast_mean_later(scene: Scene)
     assert (await scene.publish(ready(), 0)).place is Place.DIRECT_MESSAGE
 
 
-async def test_closed_direct_messages_leave_nowhere(scene: Scene) -> None:
-    """The card can't say so now: it is owed until its channel is open again."""
+async def test_with_closed_direct_messages_the_image_is_published_nowhere(scene: Scene) -> None:
+    """The card can't be edited now; the edit is tried again later."""
     scene.rest.fault("(PATCH|POST) .*(messages|webhooks)", 403, 50007, times=9)
     assert await scene.publish(ready(), 0) == DeliveryResult(Place.NOWHERE, card_retry_seconds=60)
     assert scene.rest.tried() == [BY_TOKEN, AS_BOT, FOLLOW_UP, *DIRECT]
@@ -178,7 +178,7 @@ async def test_closed_direct_messages_leave_nowhere(scene: Scene) -> None:
     assert "no place left to post it" in str(scene.rest.calls[-1].body["components"])
 
 
-async def test_a_card_that_can_not_say_now_that_its_image_is_kept_says_so_later(scene: Scene) -> None:
+async def test_the_note_of_a_kept_image_is_edited_into_the_card_as_soon_as_that_works(scene: Scene) -> None:
     scene.rest.fault("PATCH", 400, 50035)
     scene.rest.fault("PATCH", 503, times=9)
     scene.rest.fault("POST .*messages", 403, 50013, times=9)
@@ -187,7 +187,7 @@ async def test_a_card_that_can_not_say_now_that_its_image_is_kept_says_so_later(
     assert shown.card_retry_seconds is not None
 
 
-async def test_news_without_images_go_no_further_than_the_card(scene: Scene) -> None:
+async def test_an_ending_without_images_is_only_edited_into_the_card(scene: Scene) -> None:
     scene.rest.fault("PATCH", 404, 10008, times=9)
     assert await scene.publish(declined()) == DeliveryResult(Place.NOWHERE)
     assert scene.rest.tried() == [BY_TOKEN, AS_BOT]
@@ -199,7 +199,7 @@ async def test_a_private_image_never_goes_into_the_channel(scene: Scene) -> None
     assert scene.rest.tried() == DIRECT
 
 
-async def test_where_the_bot_is_no_member_only_the_token_reaches(scene: Scene) -> None:
+async def test_where_the_bot_is_no_member_only_the_interactions_token_is_used(scene: Scene) -> None:
     outside = {"bot_in_channel": False}
     assert (await scene.publish(ready(origin=outside), 0)).place is Place.CARD
     scene.clock.advance(900)
@@ -215,18 +215,20 @@ async def test_a_card_that_an_earlier_process_moved_is_edited_where_it_is(scene:
         shown = await scene.publish(moved, 0)
         assert (shown.place, shown.channel_id) == (Place.CARD, 765)
     by_token, *others = scene.rest.tried()
-    assert by_token == f"PATCH /webhooks/{APPLICATION}/{TOKEN}/messages/4321"  # the rows may be wrong: it is tried once
+    assert (
+        by_token == f"PATCH /webhooks/{APPLICATION}/{TOKEN}/messages/4321"
+    )  # the rows may be wrong, so the token is tried once
     assert others == ["PATCH /channels/765/messages/4321"] * 2
 
 
-async def test_a_token_that_reaches_the_card_comes_before_what_the_rows_say_of_another_channel(scene: Scene) -> None:
+async def test_a_working_token_is_used_before_the_channel_in_the_rows(scene: Scene) -> None:
     shown = await scene.publish(replace(ready(origin={"channel_id": 0}), card_channel_id=CHANNEL), 0)
     assert scene.rest.tried() == [BY_TOKEN]
-    assert (shown.place, shown.channel_id) == (Place.CARD, 0)  # it stands where it was asked for: no move
+    assert (shown.place, shown.channel_id) == (Place.CARD, 0)  # it is where it was asked for, so it has not moved
 
 
-async def test_a_card_in_a_channel_that_was_not_told_is_edited_by_token_and_never_as_the_bot(scene: Scene) -> None:
-    """discord.py 2.7.1 drops a channel of a kind that it does not know."""
+async def test_a_card_in_an_unknown_channel_is_edited_by_token_and_never_as_the_bot(scene: Scene) -> None:
+    """discord.py 2.7.1 drops a channel of a type that it does not know."""
     unknown = {"channel_id": 0, "bot_in_channel": True}
     shown = await scene.publish(ready(2, origin=unknown), 0)
     assert (shown.place, shown.message_id, shown.channel_id) == (Place.CARD, CARD, 0)
@@ -235,10 +237,10 @@ async def test_a_card_in_a_channel_that_was_not_told_is_edited_by_token_and_neve
     assert scene.rest.tried() == [BY_TOKEN, *DIRECT]
 
 
-# ---- payloads that Discord won't have ---------------------------------------------------------------------------
+# ---- payloads that Discord refuses ------------------------------------------------------------------------------
 
 
-async def test_a_refused_gallery_becomes_a_plain_message_and_the_card_leads_to_it(scene: Scene) -> None:
+async def test_a_refused_gallery_becomes_a_plain_message_and_the_card_links_to_it(scene: Scene) -> None:
     scene.rest.fault("PATCH", 400, 50035)
     shown = await scene.publish(ready(), 0)
     assert scene.rest.tried() == [BY_TOKEN, POST, BY_TOKEN]
@@ -253,7 +255,7 @@ async def test_a_refused_gallery_becomes_a_plain_message_and_the_card_leads_to_i
     )
 
 
-async def test_a_card_that_can_not_say_now_where_its_image_is_says_so_later(scene: Scene) -> None:
+async def test_the_link_to_a_separate_message_is_edited_into_the_card_as_soon_as_that_works(scene: Scene) -> None:
     scene.rest.fault("PATCH", 400, 50035)
     scene.rest.fault("PATCH", 429, 0, times=9)
     shown = await scene.publish(ready(), 0)
@@ -266,19 +268,19 @@ async def test_a_card_that_can_not_say_now_where_its_image_is_says_so_later(scen
     assert f"https://discord.com/channels/{GUILD}/{CHANNEL}/" in str(scene.rest.calls[-1].body["components"])
 
 
-async def test_after_a_restart_the_card_still_leads_to_an_image_that_stands_apart(scene: Scene) -> None:
+async def test_after_a_restart_the_card_still_links_to_a_separate_message(scene: Scene) -> None:
     posted = image(State.DELIVERED, 0, separate_channel_id=CHANNEL, separate_message_id=9999, **READY)
     await scene.publish(generation(posted, image(State.FAILED, 1, ending=Ending.DECLINED), revision=2))
     assert f"https://discord.com/channels/{GUILD}/{CHANNEL}/9999" in str(scene.rest.calls[-1].body["components"])
 
 
-async def test_an_image_in_the_direct_messages_is_led_to_there(scene: Scene) -> None:
+async def test_the_card_links_to_an_image_in_the_direct_messages(scene: Scene) -> None:
     posted = image(State.DELIVERED, 0, separate_channel_id=777, separate_message_id=9999, **READY)
     await scene.publish(generation(posted, image(State.FAILED, 1, ending=Ending.DECLINED), revision=2))
     assert "https://discord.com/channels/@me/777/9999" in str(scene.rest.calls[-1].body["components"])
 
 
-async def test_what_a_card_in_a_closed_channel_owes_is_tried_again_for_an_hour(scene: Scene) -> None:
+async def test_an_edit_of_a_card_in_a_closed_channel_is_tried_again_for_an_hour(scene: Scene) -> None:
     scene.rest.fault("PATCH", 403, 50013, times=100)
     pauses = [(await scene.publish(declined(origin={"token": ""}))).card_retry_seconds for _ in range(7)]
     assert pauses == [60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, None]
@@ -286,7 +288,7 @@ async def test_what_a_card_in_a_closed_channel_owes_is_tried_again_for_an_hour(s
     assert await scene.publish(declined(origin={"token": ""})) == DeliveryResult(Place.CARD, CARD, CHANNEL)
 
 
-async def test_a_card_that_was_deleted_is_owed_nothing(scene: Scene) -> None:
+async def test_a_deleted_card_is_not_edited_again(scene: Scene) -> None:
     scene.rest.fault("PATCH", 404, 10008, times=100)
     assert await scene.publish(declined()) == DeliveryResult(Place.NOWHERE)
 
@@ -302,7 +304,7 @@ async def test_every_image_of_a_refused_gallery_is_posted_with_a_nonce_of_its_ow
     assert str(scene.rest.calls[-1].body["components"]).count("https://discord.com/channels/") == 2
 
 
-async def test_a_gallery_that_is_refused_everywhere_leaves_a_card_that_says_so(scene: Scene) -> None:
+async def test_if_the_gallery_is_refused_everywhere_the_card_says_so(scene: Scene) -> None:
     scene.rest.fault("PATCH", 400, 50035)
     scene.rest.fault("POST .*(messages|webhooks)", 403, 50013, times=9)
     assert await scene.publish(ready(), 0) == DeliveryResult(Place.NOWHERE)
@@ -310,7 +312,7 @@ async def test_a_gallery_that_is_refused_everywhere_leaves_a_card_that_says_so(s
     assert "no place left to post it" in str(scene.rest.calls[-1].body["components"])
 
 
-async def test_a_note_for_a_card_that_is_gone_costs_nothing(scene: Scene) -> None:
+async def test_a_failed_edit_of_a_deleted_card_is_ignored(scene: Scene) -> None:
     scene.rest.fault("PATCH", 400, 50035)
     scene.rest.fault("PATCH", 404, 10008, times=2)
     shown = await scene.publish(ready(), 0)
@@ -318,7 +320,7 @@ async def test_a_note_for_a_card_that_is_gone_costs_nothing(scene: Scene) -> Non
     assert shown.message_id != CARD
 
 
-async def test_a_card_refused_in_the_channel_is_posted_there_plainly(scene: Scene) -> None:
+async def test_a_card_refused_in_the_channel_is_posted_there_as_a_plain_message(scene: Scene) -> None:
     scene.rest.fault("PATCH", 404, 10008, times=2)
     scene.rest.fault("POST", 400, 50035)
     shown = await scene.publish(ready(), 0)
@@ -338,13 +340,13 @@ async def test_an_image_that_is_too_large_becomes_a_link_that_expires(scene: Sce
     assert shown == DeliveryResult(Place.CARD, CARD, CHANNEL, file_names={0: ""})
 
 
-async def test_an_image_over_the_places_own_limit_is_not_even_sent(scene: Scene) -> None:
+async def test_an_image_over_the_channels_limit_is_not_sent(scene: Scene) -> None:
     await scene.publish(ready(origin={"attachment_size_limit": 100}), 0, size=101)
     assert scene.rest.tried() == [BY_TOKEN]
     assert not scene.rest.calls[-1].files
 
 
-async def test_four_images_that_are_too_large_together_go_one_by_one(scene: Scene) -> None:
+async def test_four_images_that_are_too_large_together_are_sent_one_by_one(scene: Scene) -> None:
     scene.rest.fault("PATCH", 413, 40005)
     shown = await scene.publish(ready(4), 0, 1, 2, 3)
     assert [len(call.files) for call in scene.rest.edits()] == [4, 1, 1, 1, 1]
@@ -352,10 +354,10 @@ async def test_four_images_that_are_too_large_together_go_one_by_one(scene: Scen
     assert sorted(shown.attachments) == [0, 1, 2, 3]
 
 
-# ---- later, not never ---------------------------------------------------------------------------------------------
+# ---- delays ------------------------------------------------------------------------------------------------------
 
 
-async def test_an_outage_delays_the_show_and_nothing_else_is_tried(scene: Scene) -> None:
+async def test_an_outage_delays_publishing_and_no_other_place_is_tried(scene: Scene) -> None:
     scene.rest.fault("PATCH", 503)
     with pytest.raises(DeliveryDelayed):
         await scene.publish(ready(origin={"token": ""}), 0)
@@ -363,7 +365,7 @@ async def test_an_outage_delays_the_show_and_nothing_else_is_tried(scene: Scene)
     assert (await scene.publish(ready(origin={"token": ""}), 0)).place is Place.CARD
 
 
-async def test_a_connection_that_breaks_delays_the_show(scene: Scene) -> None:
+async def test_a_broken_connection_delays_publishing(scene: Scene) -> None:
     scene.rest.fault("PATCH", 500, drop=True)
     with pytest.raises(DeliveryDelayed):
         await scene.publish(ready(), 0)
@@ -373,10 +375,10 @@ async def test_a_connection_that_breaks_delays_the_show(scene: Scene) -> None:
 @pytest.mark.parametrize("page", [True, False], ids=["page", "code 0"])
 @pytest.mark.parametrize("status", [401, 403, 404])
 @pytest.mark.parametrize("token", [TOKEN, ""], ids=["by token", "as the bot"])
-async def test_a_refusal_without_a_code_delays_the_show_and_closes_nothing(
+async def test_a_refusal_without_a_code_delays_publishing_and_the_token_is_used_again(
     scene: Scene, status: int, page: bool, token: str
 ) -> None:
-    """As from a proxy or a CDN in front of Discord."""
+    """Such an answer comes from a proxy or a CDN in front of Discord."""
     made = ready(origin={"token": token})
     scene.rest.fault("PATCH", status, page=page)
     with pytest.raises(DeliveryDelayed):
@@ -388,7 +390,9 @@ async def test_a_refusal_without_a_code_delays_the_show_and_closes_nothing(
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-async def test_nor_does_it_close_a_channel_or_direct_messages(scene: Scene, status: int) -> None:
+async def test_after_a_refusal_without_a_code_the_channel_and_direct_messages_are_used_again(
+    scene: Scene, status: int
+) -> None:
     scene.rest.fault("PATCH", 404, 10008, times=9)
     scene.rest.fault(f"POST .*{CHANNEL}/messages", status, page=True)
     scene.rest.fault(f"POST .*{CHANNEL}/messages", 403, 50013, times=9)
@@ -408,7 +412,7 @@ async def test_a_limit_that_the_library_does_not_wait_out_delays_for_as_long_as_
     assert raised.value.retry_after_seconds == 42
 
 
-async def test_a_refused_bot_token_delays_instead_of_giving_up_the_image(scene: Scene) -> None:
+async def test_a_refused_bot_token_delays_publishing(scene: Scene) -> None:
     scene.rest.fault("PATCH", 401, 0)
     with pytest.raises(DeliveryDelayed):
         await scene.publish(ready(origin={"token": ""}), 0)
@@ -420,7 +424,7 @@ async def test_an_image_is_sent_whole_again_after_a_limit(scene: Scene) -> None:
     assert [list(call.files.values()) for call in scene.rest.edits()] == [[b"image 0"], [b"image 0"]]
 
 
-async def test_an_image_is_sent_whole_on_every_step_of_the_ladder(scene: Scene) -> None:
+async def test_an_image_is_sent_whole_to_every_place_of_the_fallback(scene: Scene) -> None:
     scene.rest.fault("PATCH", 403, 50001, times=2)
     await scene.publish(ready(), 0)
     assert [list(call.files.values()) for call in scene.rest.calls if call.files] == [[b"image 0"]] * 3

@@ -1,5 +1,5 @@
-"""A card over which Discord fails with 5xx while it answers everything else: it is sent in another form, and no other
-card waits for it."""
+"""A card to which Discord answers 5xx while it answers everything else: it is sent in another form, and no other card
+waits for it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def long_ready(count: int = 1) -> Generation:
     return replace(made, request=replace(made.request, prompt=LONG))
 
 
-async def show_until_taken(scene: Scene, made: Generation, *positions: int) -> DeliveryResult:
+async def publish_until_taken(scene: Scene, made: Generation, *positions: int) -> DeliveryResult:
     for _ in range(5):
         try:
             return await scene.publish(made, *positions)
@@ -54,7 +54,7 @@ async def show_until_taken(scene: Scene, made: Generation, *positions: int) -> D
 
 async def test_a_card_that_is_too_long_for_discord_is_sent_brief_after_three_failures(scene: Scene) -> None:
     scene.rest.fails_over_text = 1500
-    shown = await show_until_taken(scene, long_ready(), 0)
+    shown = await publish_until_taken(scene, long_ready(), 0)
     assert shown.place is Place.CARD
     assert scene.rest.tried() == [AS_BOT, AS_BOT, ASKED, AS_BOT, ASKED, AS_BOT]
     assert "lighthouse" in str(scene.rest.messages[CARD]["components"])
@@ -63,16 +63,16 @@ async def test_a_card_that_is_too_long_for_discord_is_sent_brief_after_three_fai
 async def test_what_discord_fails_over_is_remembered_for_the_card(scene: Scene) -> None:
     scene.rest.fails_over_text = 1500
     made = long_ready(count=2)
-    await show_until_taken(scene, made, 0)
+    await publish_until_taken(scene, made, 0)
     scene.rest.calls.clear()
     assert (await scene.publish(replace(made, revision=2), 1)).place is Place.CARD
     assert scene.rest.tried() == [AS_BOT]
     assert len(scene.card_names()) == 2
 
 
-async def test_a_card_that_fails_with_an_image_however_brief_has_it_beside_it(scene: Scene) -> None:
+async def test_a_card_that_fails_with_an_image_also_when_brief_gets_a_separate_message(scene: Scene) -> None:
     scene.rest.fails_with_files = True
-    shown = await show_until_taken(scene, ready(2, **LATE), 0)
+    shown = await publish_until_taken(scene, ready(2, **LATE), 0)
     assert (shown.place, shown.message_id) == (Place.CHANNEL, CARD)
     assert list(shown.separate) == [0]
     assert scene.rest.tried()[-2:] == [POST, AS_BOT]
@@ -84,16 +84,16 @@ async def test_a_card_that_fails_with_an_image_however_brief_has_it_beside_it(sc
 
 async def test_a_card_over_which_discord_fails_in_every_form_is_given_up(scene: Scene) -> None:
     scene.rest.fault("PATCH", FAILS, times=1000)
-    shown = await show_until_taken(scene, ready(**LATE), 0)
+    shown = await publish_until_taken(scene, ready(**LATE), 0)
     assert shown.place is Place.CHANNEL
     [posted] = [call for call in scene.rest.calls if call.method == "POST"]
     assert posted.files and not posted.body["components"], "a plain message with the image"
     assert (await scene.publish(declined(revision=2, **LATE))).place is Place.NOWHERE
 
 
-async def test_an_ending_over_which_discord_fails_is_not_tried_for_ever(scene: Scene) -> None:
+async def test_an_ending_over_which_discord_fails_is_given_up(scene: Scene) -> None:
     scene.rest.fault("PATCH", FAILS, times=1000)
-    assert await show_until_taken(scene, declined(**LATE)) == DeliveryResult(Place.NOWHERE)
+    assert await publish_until_taken(scene, declined(**LATE)) == DeliveryResult(Place.NOWHERE)
 
 
 @pytest.mark.parametrize(
@@ -104,15 +104,15 @@ async def test_an_ending_over_which_discord_fails_is_not_tried_for_ever(scene: S
 async def test_a_direct_message_over_which_discord_fails_is_followed_by_a_plain_one(
     scene: Scene, where: dict[str, Any]
 ) -> None:
-    """Nothing reaches the card any more, so Discord is asked for the channel of the direct messages."""
+    """Nothing reaches the card any more, so the bot asks Discord for the channel of the direct messages instead."""
     scene.rest.fails_over_components = True
-    shown = await show_until_taken(scene, ready(**where), 0)
+    shown = await publish_until_taken(scene, ready(**where), 0)
     assert shown.place is Place.DIRECT_MESSAGE
     assert [call for call in scene.rest.tried() if call.startswith("GET")] == [f"GET /channels/7{USER}"] * 2
     assert scene.rest.calls[-1].files and not scene.rest.calls[-1].body["components"]
 
 
-async def test_nor_is_an_outage_held_against_a_direct_message(scene: Scene) -> None:
+async def test_an_outage_does_not_count_against_a_direct_message(scene: Scene) -> None:
     scene.rest.fault(".", FAILS, times=1000)
     made = ready(private=True, **LATE)
     for _ in range(5):
@@ -124,7 +124,7 @@ async def test_nor_is_an_outage_held_against_a_direct_message(scene: Scene) -> N
     assert scene.rest.calls[-1].body["components"]
 
 
-async def test_where_discord_fails_over_every_call_nothing_is_held_against_the_card(scene: Scene) -> None:
+async def test_where_every_call_fails_no_failure_counts_against_the_card(scene: Scene) -> None:
     scene.rest.fault(".", FAILS, times=1000)
     for _ in range(6):
         with pytest.raises(DeliveryDelayed) as raised:
@@ -136,16 +136,16 @@ async def test_where_discord_fails_over_every_call_nothing_is_held_against_the_c
     assert len(item["description"]) == 1024, "the card has all its words"
 
 
-async def test_an_outage_that_ends_during_the_third_failure_is_not_held_against_the_card(scene: Scene) -> None:
+async def test_an_outage_that_ends_during_the_third_failure_does_not_count_against_the_card(scene: Scene) -> None:
     scene.rest.fault("PATCH", FAILS, times=3)
     scene.rest.fault("GET", FAILS, times=1)
-    assert (await show_until_taken(scene, long_ready(), 0)).place is Place.CARD
+    assert (await publish_until_taken(scene, long_ready(), 0)).place is Place.CARD
     [item] = scene.rest.edits()[-1].body["components"][0]["components"][0]["items"]
     assert len(item["description"]) == 1024
 
 
 @pytest.mark.parametrize("cards", [1, AWAY_AFTER, 8])
-async def test_cards_over_which_discord_fails_hold_up_no_other_card_for_long(scene: Scene, cards: int) -> None:
+async def test_cards_over_which_discord_fails_delay_no_other_card_for_long(scene: Scene, cards: int) -> None:
     scene.rest.fault(f"PATCH .*/{CARD}\\d", FAILS, times=1000)
     bad = [replace(ready(**LATE), id=number, message_id=CARD * 10 + number) for number in range(cards)]
     for made in bad:
@@ -154,11 +154,11 @@ async def test_cards_over_which_discord_fails_hold_up_no_other_card_for_long(sce
         with pytest.raises(DeliveryDelayed):
             await scene.publish(made, 0)
     scene.clock.advance(TRY_FIRST_SECONDS)
-    assert [(await show_until_taken(scene, made, 0)).place for made in bad] == [Place.CHANNEL] * cards
+    assert [(await publish_until_taken(scene, made, 0)).place for made in bad] == [Place.CHANNEL] * cards
     assert (await scene.publish(ready(**LATE), 0)).place is Place.CARD
 
 
-async def test_failing_progress_of_one_card_does_not_make_discord_away(scene: Scene) -> None:
+async def test_failing_progress_of_one_card_does_not_open_the_circuit_breaker(scene: Scene) -> None:
     scene.rest.fault("PATCH", FAILS, times=10)
     for number in range(10):
         scene.delivery.publish_progress(*painting(number / 10, **LATE))
@@ -173,7 +173,7 @@ async def test_failing_progress_of_one_card_does_not_make_discord_away(scene: Sc
 async def test_a_message_in_the_channel_over_which_discord_fails_is_followed_by_a_plain_one(scene: Scene) -> None:
     scene.rest.fault("PATCH", 404, 10008, times=1000)
     scene.rest.fails_over_components = True
-    shown = await show_until_taken(scene, ready(**LATE), 0)
+    shown = await publish_until_taken(scene, ready(**LATE), 0)
     assert shown.place is Place.CHANNEL
     assert scene.rest.tried()[:2] == [AS_BOT, POST]
     assert scene.rest.tried()[-1] == POST

@@ -1,4 +1,4 @@
-"""Images that the card can't take where only the interaction's token reaches the place: a follow-up by the token."""
+"""Token-only channels: an image that can't be put on its card comes in a follow-up."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ async def test_progress_that_was_read_before_the_move_goes_to_the_new_card(scene
     assert scene.rest.tried() == [f"PATCH /webhooks/{APPLICATION}/{TOKEN}/messages/{moved.message_id}"]
 
 
-async def test_once_the_token_has_run_out_such_a_card_is_followed_by_a_direct_message(scene: Scene) -> None:
+async def test_after_the_token_ends_such_a_card_is_followed_by_a_direct_message(scene: Scene) -> None:
     scene.rest.fault("PATCH", *DELETED)
     first = generation(image(State.SUCCEEDED, 0, **READY), image(State.RUNNING, 1), **OUTSIDE)
     await scene.publish(first, 0)
@@ -96,7 +96,7 @@ async def test_once_the_token_has_run_out_such_a_card_is_followed_by_a_direct_me
     assert scene.rest.tried() == DIRECT
 
 
-async def test_a_refused_gallery_becomes_a_plain_follow_up_and_the_card_leads_to_it(scene: Scene) -> None:
+async def test_a_refused_gallery_becomes_a_plain_follow_up_and_the_card_links_to_it(scene: Scene) -> None:
     scene.rest.fault("PATCH", *REFUSED)
     shown = await scene.publish(ready(**OUTSIDE), 0)
     assert scene.rest.tried() == [BY_TOKEN, FOLLOW_UP, BY_TOKEN]
@@ -108,7 +108,7 @@ async def test_a_refused_gallery_becomes_a_plain_follow_up_and_the_card_leads_to
     assert (shown.place, shown.message_id) == (Place.FOLLOW_UP, ready().message_id)
 
 
-async def test_what_is_private_is_followed_up_for_its_person_alone_and_has_no_address(scene: Scene) -> None:
+async def test_the_follow_up_of_a_private_card_is_ephemeral_and_has_no_address(scene: Scene) -> None:
     scene.rest.fault("PATCH", *REFUSED)
     shown = await scene.publish(ready(private=True), 0)
     posted, noted = scene.rest.calls[-2:]
@@ -124,7 +124,7 @@ async def test_a_private_card_that_is_gone_is_followed_by_a_private_one(scene: S
     assert scene.rest.calls[-1].body["flags"] == COMPONENTS_V2 | EPHEMERAL
 
 
-async def test_an_ending_without_an_image_is_told_by_a_follow_up_in_an_archived_thread(scene: Scene) -> None:
+async def test_in_an_archived_thread_an_ending_without_an_image_comes_as_a_follow_up(scene: Scene) -> None:
     scene.rest.fault("PATCH", *ARCHIVED)
     assert (await scene.publish(declined(**OUTSIDE))).place is Place.FOLLOW_UP
     assert scene.rest.tried() == [BY_TOKEN, FOLLOW_UP, BY_TOKEN], "the old card is brought up to date, now that it can"
@@ -142,7 +142,7 @@ async def test_a_follow_up_that_may_have_been_posted_is_not_sent_twice(scene: Sc
     assert scene.rest.tried().count(FOLLOW_UP) == 1
 
 
-async def test_a_limit_is_waited_out_and_then_the_follow_up_is_sent(scene: Scene) -> None:
+async def test_a_follow_up_is_sent_after_a_rate_limit_ends(scene: Scene) -> None:
     scene.rest.fault("PATCH", *DELETED, times=9)
     scene.rest.fault(FOLLOW_UP, 429, headers={"Via": "1.1 google"})
     assert (await scene.publish(ready(**OUTSIDE), 0)).place is Place.FOLLOW_UP
@@ -162,7 +162,7 @@ async def test_too_many_follow_ups_lead_to_a_direct_message_at_once(scene: Scene
     assert scene.rest.tried() == [BY_TOKEN, FOLLOW_UP, *DIRECT]
 
 
-async def test_a_dead_token_is_found_out_by_the_follow_up_too(scene: Scene) -> None:
+async def test_an_invalid_token_is_also_detected_by_a_follow_up(scene: Scene) -> None:
     scene.rest.fault("PATCH", *DELETED, times=9)
     scene.rest.fault(FOLLOW_UP, 401, 50027)
     made = ready(**OUTSIDE)
@@ -177,8 +177,8 @@ async def test_a_follow_up_of_an_earlier_process_with_no_known_outcome_is_not_re
     assert FOLLOW_UP not in scene.rest.tried()
 
 
-class Noting:
-    """A row that keeps what is noted in it."""
+class RecordedFollowUps:
+    """Records each follow-up before it is sent."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -195,7 +195,7 @@ class Noting:
 async def test_each_follow_up_is_noted_before_it_is_sent_and_one_with_a_known_outcome_may_be_followed(
     scene: Scene,
 ) -> None:
-    noting = Noting(scene)
+    noting = RecordedFollowUps(scene)
     delivery = DiscordDelivery(scene.client, scene.clock, follow_ups=noting, buttons=card_buttons)
     scene.rest.fault("PATCH", *DELETED)
     first = generation(image(State.SUCCEEDED, 0, **READY), image(State.SUCCEEDED, 1, **READY), **OUTSIDE)
@@ -206,8 +206,8 @@ async def test_each_follow_up_is_noted_before_it_is_sent_and_one_with_a_known_ou
     assert noting.calls_before == [0, 1]
 
 
-async def test_nothing_is_sent_by_a_process_that_has_lost_the_claim(scene: Scene) -> None:
-    noting = Noting(scene)
+async def test_a_process_that_lost_its_claim_sends_no_follow_up(scene: Scene) -> None:
+    noting = RecordedFollowUps(scene)
     noting.fails_with = LostClaim(1)
     delivery = DiscordDelivery(scene.client, scene.clock, follow_ups=noting, buttons=card_buttons)
     scene.rest.fault("PATCH", *DELETED)
@@ -217,7 +217,7 @@ async def test_nothing_is_sent_by_a_process_that_has_lost_the_claim(scene: Scene
 
 
 async def test_a_missing_permission_for_one_call_leaves_the_channel_to_the_bot(scene: Scene) -> None:
-    """This card goes by the token, since the bot's edit of it was refused; another one there is tried as before."""
+    """Only the card whose edit was refused is left to the interaction's token; others there are edited as before."""
     scene.rest.fault("PATCH", *DELETED)
     scene.rest.fault(AS_BOT, 403, 50013)
     assert (await scene.publish(ready(), 0)).place is Place.FOLLOW_UP

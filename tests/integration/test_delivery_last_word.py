@@ -1,4 +1,4 @@
-"""What cards that only the interaction's token reaches say before it runs out; and how edits get rare with age."""
+"""The last word of cards that only the interaction's token reaches, and edits that become rarer with age."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ async def scene() -> AsyncIterator[Scene]:
         yield made
 
 
-def says_it(scene: Scene) -> list[bool]:
-    """Of each edit, in order."""
+def edits_with_last_word(scene: Scene) -> list[bool]:
+    """For each edit, in order, whether it has the last word."""
     return [LEAVING in str(call.body) for call in scene.rest.edits()]
 
 
@@ -62,20 +62,20 @@ async def advance(scene: Scene, seconds: float, stride: float = 5.0) -> None:
 async def test_shortly_before_the_token_runs_out_the_card_says_where_its_image_will_come(
     scene: Scene, where: dict[str, Any]
 ) -> None:
-    """Though nobody brings news: the last look at the image service may be long ago."""
+    """It needs no new result of a poll."""
     scene.delivery.publish_progress(*painting(0.5, **where))
     await first_edit(scene)
     await advance(scene, LAST_WORD_SECONDS - 10, 157)
-    assert says_it(scene) == [False]
+    assert edits_with_last_word(scene) == [False]
     await advance(scene, 15)
-    assert says_it(scene) == [False, True]
+    assert edits_with_last_word(scene) == [False, True]
     await advance(scene, 30 * 60, 300)
-    assert says_it(scene) == [False, True]
+    assert edits_with_last_word(scene) == [False, True]
     assert set(scene.rest.tried()) == {BY_TOKEN}
 
 
 async def test_a_card_that_the_bot_itself_reaches_has_no_last_word(scene: Scene) -> None:
-    """Which it learns by one edit with its own token while the interaction's still lives."""
+    """The bot finds out by one edit with its own token while the interaction's token still works."""
     scene.delivery.publish_progress(*painting())
     await first_edit(scene)
     await advance(scene, LAST_WORD_SECONDS - 10, 157)
@@ -86,11 +86,13 @@ async def test_a_card_that_the_bot_itself_reaches_has_no_last_word(scene: Scene)
     scene.delivery.publish_progress(*painting(0.7))
     await scene.edited(3)
     assert scene.rest.tried() == [BY_TOKEN, AS_BOT, AS_BOT]
-    assert says_it(scene) == [False, False, False]
+    assert edits_with_last_word(scene) == [False, False, False]
 
 
 @pytest.mark.parametrize(("status", "code"), [(403, 50001), (403, 50013), (404, 10003)])
-async def test_a_card_where_the_bot_is_refused_says_so_by_the_token(scene: Scene, status: int, code: int) -> None:
+async def test_a_card_where_the_bots_token_is_refused_gets_its_last_word_by_the_interactions_token(
+    scene: Scene, status: int, code: int
+) -> None:
     """As in a private thread, where commands run although the bot is no member (Discord docs: Threads)."""
     scene.rest.fault(AS_BOT, status, code, times=9)
     scene.delivery.publish_progress(*painting())
@@ -98,12 +100,12 @@ async def test_a_card_where_the_bot_is_refused_says_so_by_the_token(scene: Scene
     await advance(scene, LAST_WORD_SECONDS - 10, 157)
     await advance(scene, 15)
     assert scene.rest.tried() == [BY_TOKEN, AS_BOT, BY_TOKEN]
-    assert says_it(scene) == [False, False, True]
+    assert edits_with_last_word(scene) == [False, False, True]
     await advance(scene, 30)
     assert scene.rest.tried() == [BY_TOKEN, AS_BOT, BY_TOKEN]
 
 
-async def test_there_the_next_card_of_that_channel_is_not_tried_as_the_bot(scene: Scene) -> None:
+async def test_the_next_card_of_such_a_channel_is_not_edited_with_the_bots_token(scene: Scene) -> None:
     scene.rest.fault(AS_BOT, 403, 50001, times=9)
     scene.delivery.publish_progress(*painting())
     await first_edit(scene)
@@ -111,14 +113,14 @@ async def test_there_the_next_card_of_that_channel_is_not_tried_as_the_bot(scene
     await advance(scene, 15)
     scene.rest.calls.clear()
     made, progress = painting()
-    later = GENERATION + (60_000 << 22)  # asked for a minute after the other one
+    later = GENERATION + (60_000 << 22)  # requested a minute after the other one
     other = replace(made, id=later, message_id=CARD + 1, origin=replace(made.origin, interaction_id=later))
     scene.rest.add_message(CARD + 1, CHANNEL)
     scene.delivery.publish_progress(other, progress)
     await first_edit(scene)
     await advance(scene, 70)
     assert set(scene.rest.tried()) == {BY_TOKEN.replace(str(CARD), str(CARD + 1))}
-    assert says_it(scene) == [False, True]
+    assert edits_with_last_word(scene) == [False, True]
 
 
 async def test_an_edit_that_lacks_a_permission_leaves_only_this_card_to_the_token(scene: Scene) -> None:
@@ -130,7 +132,7 @@ async def test_an_edit_that_lacks_a_permission_leaves_only_this_card_to_the_toke
     await first_edit(scene)
     await advance(scene, LAST_WORD_SECONDS - 10, 157)
     await advance(scene, 15)
-    assert says_it(scene) == [False, False, True]
+    assert edits_with_last_word(scene) == [False, False, True]
     assert channels.bot_may_enter(made.origin)
 
 
@@ -138,34 +140,34 @@ async def test_an_edit_that_lacks_a_permission_leaves_only_this_card_to_the_toke
 async def test_a_refusal_that_is_not_about_the_place_leaves_the_card_to_the_bot(
     scene: Scene, status: int, code: int
 ) -> None:
-    """Such as that of the bot's token as a whole: it is tried again as long as the interaction's lives."""
+    """Such as 401 for the bot's token as a whole: it is tried again as long as the interaction's token works."""
     scene.rest.fault(AS_BOT, status, code, times=2)
     scene.delivery.publish_progress(*painting())
     await first_edit(scene)
     await advance(scene, LAST_WORD_SECONDS - 10, 157)
     await advance(scene, 60)
     assert scene.rest.tried() == [BY_TOKEN, AS_BOT, AS_BOT, AS_BOT]
-    assert not any(says_it(scene))
+    assert not any(edits_with_last_word(scene))
 
 
-async def test_the_last_word_of_a_process_that_was_restarted_meanwhile_is_in_time_too(scene: Scene) -> None:
+async def test_after_a_restart_the_last_word_is_still_in_time(scene: Scene) -> None:
     scene.rest.fault(AS_BOT, 403, 50001, times=9)
     scene.clock.advance(LAST_WORD_SECONDS + 20)
     scene.delivery.publish_progress(*painting())
     await scene.edited(2)
     await scene.settled()
     assert scene.rest.tried() == [AS_BOT, BY_TOKEN]
-    assert says_it(scene) == [False, True]
+    assert edits_with_last_word(scene) == [False, True]
 
 
-async def test_the_last_word_does_not_wait_for_the_slow_pace_of_an_old_card(scene: Scene) -> None:
+async def test_the_last_word_does_not_wait_for_the_progress_interval_of_an_old_card(scene: Scene) -> None:
     where = ONLY_TOKEN[0]
     scene.clock.advance(LAST_WORD_SECONDS - 20)
     scene.delivery.publish_progress(*painting(0.1, **where))
     await first_edit(scene)
     scene.delivery.publish_progress(*painting(0.2, **where))
     await advance(scene, 25)
-    assert says_it(scene) == [False, True]
+    assert edits_with_last_word(scene) == [False, True]
 
 
 async def test_a_last_word_that_discord_can_not_take_is_tried_again_while_the_token_lives(scene: Scene) -> None:
@@ -175,12 +177,12 @@ async def test_a_last_word_that_discord_can_not_take_is_tried_again_while_the_to
     scene.rest.fault("PATCH", 429, 0, times=3)  # without Via: discord.py does not try again by itself
     await advance(scene, LAST_WORD_SECONDS, 159)
     await advance(scene, 30)
-    said = says_it(scene)
+    said = edits_with_last_word(scene)
     assert said[-1]
     assert not [status for status in scene.rest.faults if status.times]
 
 
-async def test_and_given_up_with_it(scene: Scene) -> None:
+async def test_a_last_word_is_given_up_when_the_token_ends(scene: Scene) -> None:
     where = ONLY_TOKEN[0]
     scene.delivery.publish_progress(*painting(0.1, **where))
     await first_edit(scene)
@@ -191,17 +193,17 @@ async def test_and_given_up_with_it(scene: Scene) -> None:
     assert scene.delivery._editors[ready().id].task is None
 
 
-async def test_what_is_finished_before_has_nothing_to_say(scene: Scene) -> None:
+async def test_a_finished_card_has_no_last_word(scene: Scene) -> None:
     where = ONLY_TOKEN[0]
     scene.delivery.publish_progress(*painting(**where))
     await first_edit(scene)
     await scene.delivery.publish(ready(revision=2, **where), NOTHING, {0: image_file()})
     await advance(scene, 20 * 60, 400)
-    assert says_it(scene) == [False, False]
+    assert edits_with_last_word(scene) == [False, False]
     assert scene.delivery._editors[ready().id].task is None
 
 
-async def test_news_of_one_image_leave_the_last_word_to_the_others(scene: Scene) -> None:
+async def test_an_ending_of_one_image_does_not_prevent_the_last_word_for_the_others(scene: Scene) -> None:
     def two(revision: int) -> Generation:
         images = (image(State.SUCCEEDED, 0, **READY), image(State.RUNNING, 1))
         return generation(*images, revision=revision, **ONLY_TOKEN[1])
@@ -210,11 +212,11 @@ async def test_news_of_one_image_leave_the_last_word_to_the_others(scene: Scene)
     await scene.delivery.publish(two(2), progress, {0: image_file()})
     await advance(scene, LAST_WORD_SECONDS, 159)
     await scene.settled()
-    assert says_it(scene) == [False, True]
+    assert edits_with_last_word(scene) == [False, True]
     assert "1 of 2 ready" in str(scene.rest.edits()[-1].body)
 
 
-async def test_and_then_the_image_does_come_as_a_direct_message(scene: Scene) -> None:
+async def test_after_the_last_word_the_image_comes_as_a_direct_message(scene: Scene) -> None:
     where = ONLY_TOKEN[0]
     scene.delivery.publish_progress(*painting(**where))
     await first_edit(scene)
@@ -226,7 +228,7 @@ async def test_and_then_the_image_does_come_as_a_direct_message(scene: Scene) ->
     assert LEAVING not in str(scene.rest.calls[-1].body)
 
 
-async def test_a_bot_that_stops_keeps_nobody_waiting_for_a_last_word(scene: Scene) -> None:
+async def test_a_stop_does_not_wait_for_a_last_word(scene: Scene) -> None:
     scene.delivery.publish_progress(*painting(**ONLY_TOKEN[0]))
     await first_edit(scene)
     await scene.delivery.drain()
@@ -239,7 +241,7 @@ async def test_a_bot_that_stops_keeps_nobody_waiting_for_a_last_word(scene: Scen
 
 
 @pytest.mark.parametrize(("age_seconds", "gap"), [(0, 5), (3 * 60, 15), (11 * 60, 60)])
-async def test_edits_thin_out_with_the_age_of_the_card(scene: Scene, age_seconds: float, gap: int) -> None:
+async def test_edits_become_rarer_with_the_age_of_the_card(scene: Scene, age_seconds: float, gap: int) -> None:
     scene.clock.advance(age_seconds)
     scene.delivery.publish_progress(*painting(0.1))
     await first_edit(scene)
@@ -250,7 +252,7 @@ async def test_edits_thin_out_with_the_age_of_the_card(scene: Scene, age_seconds
     assert len(scene.rest.edits()) == 2
 
 
-async def test_news_never_wait_for_that(scene: Scene) -> None:
+async def test_a_new_revision_does_not_wait_for_the_progress_interval(scene: Scene) -> None:
     scene.clock.advance(11 * 60)
     scene.delivery.publish_progress(*painting(0.1))
     await first_edit(scene)

@@ -1,4 +1,4 @@
-"""DiscordDelivery against the sandbox's Discord: what the people there see, and that no rule of Discord's is broken."""
+"""DiscordDelivery against the local Discord: what people see, and that no rule of Discord is broken."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ HOSTILE = [
 
 
 class WorldClock:
-    """The sandbox's wall clock, and a monotonic clock under which no progress has to wait."""
+    """The sandbox's wall clock, and a monotonic clock that lets no progress wait."""
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
@@ -65,7 +65,7 @@ class World:
     async def asked(
         self, channel: str = "gallery", *, prompt: str = "a castle", count: int = 1, **options: Any
     ) -> Generation:
-        """Somebody asks, and the first card is the answer."""
+        """Type a command as a person, answer it with the first card, and return the generation."""
         act = await self.bench.paint(self.person, channel)
         local = self.bench.discord
         place = local.channels[channel]
@@ -86,7 +86,7 @@ class World:
         return replace(made, message_id=int(reply.body["interaction"]["response_message_id"]))
 
     async def arrives(self, made: Generation, *positions: int) -> tuple[Generation, DeliveryResult]:
-        """The images at *positions* succeed and are shown, as the worker would do it."""
+        """Let the images at *positions* succeed, and publish them as the worker does."""
         states = {position: State.SUCCEEDED for position in positions}
         made = replace(made, images=tuple(moved(image, states) for image in made.images), revision=made.revision + 1)
         shown = await self.delivery.publish(made, NOTHING, {position: image_file(position) for position in positions})
@@ -110,7 +110,7 @@ class World:
         return self.bench.actor(self.person).messages(channel)
 
     async def images_on(self, message: dict[str, Any]) -> list[bytes]:
-        """The bytes behind the gallery, as a reader's client would load them."""
+        """Download the images of the gallery, as a client does."""
         loaded: list[bytes] = []
         for item in (item for part in parts(message["components"]) for item in part.get("items", ())):
             async with self.bench.http.get(item["media"]["url"]) as response:
@@ -180,7 +180,7 @@ async def test_images_fill_one_gallery_as_they_arrive_and_no_edit_is_refused(
 
 
 @pytest.mark.parametrize("prompt", ["灯台と嵐の海" * 330, "🦊" * 2000], ids=["japanese", "emoji"])
-async def test_four_images_of_a_long_prompt_in_wide_letters_stand_on_one_card(world: World, prompt: str) -> None:
+async def test_four_images_of_a_long_prompt_in_wide_letters_are_on_one_card(world: World, prompt: str) -> None:
     made = await world.asked(prompt=prompt, count=4)
     for position in range(4):
         made, shown = await world.arrives(made, position)
@@ -193,7 +193,7 @@ async def test_four_images_of_a_long_prompt_in_wide_letters_stand_on_one_card(wo
 
 @pytest.mark.parametrize("restarts", [False, True])
 @pytest.mark.parametrize("order", [(0,), (1, 0), (2, 0, 1), (2, 0, 3, 1)])
-async def test_where_no_answer_tells_attachment_ids_images_fill_one_gallery_all_the_same(
+async def test_without_attachment_ids_in_answers_the_images_are_still_in_one_gallery(
     world: World, client: discord.Client, caplog: pytest.LogCaptureFixture, order: tuple[int, ...], restarts: bool
 ) -> None:
     world.bench.discord.tell_attachment_ids(False)
@@ -212,7 +212,7 @@ async def test_where_no_answer_tells_attachment_ids_images_fill_one_gallery_all_
     assert len(warnings) == (len(order) if restarts else 1)
 
 
-async def test_ids_that_an_edit_does_not_tell_are_learned_from_the_message(world: World) -> None:
+async def test_attachment_ids_missing_in_an_edits_answer_are_read_from_the_message(world: World) -> None:
     world.bench.discord.tell_attachment_ids(False)
     made, _ = await world.arrives(await world.asked(count=2), 0)
     world.bench.discord.tell_attachment_ids(True)
@@ -222,7 +222,7 @@ async def test_ids_that_an_edit_does_not_tell_are_learned_from_the_message(world
     assert len(world.bench.discord.requests[-1].json["attachments"]) == 2
 
 
-async def test_the_hand_over_from_the_token_to_the_bot_keeps_what_is_there(world: World) -> None:
+async def test_the_first_edit_with_the_bots_token_keeps_the_images(world: World) -> None:
     made, _ = await world.arrives(await world.asked(count=2), 0)
     world.bench.clock.advance(QUARTER_HOUR)
     _, shown = await world.arrives(made, 1)
@@ -251,7 +251,7 @@ async def test_where_the_bot_is_not_installed_a_late_image_comes_as_a_direct_mes
     assert (first.place, second.place) == (Place.CARD, Place.DIRECT_MESSAGE)
 
 
-async def test_in_an_archived_thread_an_image_is_posted_anew_as_a_card_that_goes_on_from_there(world: World) -> None:
+async def test_in_an_archived_thread_an_image_comes_in_a_new_card_that_is_edited_from_then_on(world: World) -> None:
     made = await world.asked("sketches", count=2)
     world.bench.discord.archive("sketches")
     made, first = await world.arrives(made, 0)
@@ -262,7 +262,7 @@ async def test_in_an_archived_thread_an_image_is_posted_anew_as_a_card_that_goes
     assert await world.images_on(anew) == [image_file(0).data, image_file(1).data]
 
 
-async def test_in_an_archived_thread_an_ending_without_an_image_is_told_anew(world: World) -> None:
+async def test_in_an_archived_thread_an_ending_without_an_image_comes_in_a_new_card(world: World) -> None:
     made = await world.asked("sketches")
     world.bench.discord.archive("sketches")
     failed = replace(made.images[0], state=State.FAILED, ending=Ending.DECLINED)
@@ -286,7 +286,7 @@ async def test_where_only_the_token_reaches_an_archived_thread_is_opened_by_a_fo
     )
 
 
-async def test_there_what_is_private_is_followed_up_for_its_person_alone(world: World) -> None:
+async def test_the_follow_up_of_a_private_card_in_an_archived_thread_is_ephemeral(world: World) -> None:
     made = await world.asked("night-watch", private=True, installed=False)
     world.bench.discord.archive("night-watch")
     _, shown = await world.arrives(made, 0)
@@ -315,7 +315,7 @@ async def test_a_deleted_card_is_followed_by_a_new_one_in_the_channel(world: Wor
     assert await world.images_on(message) == [image_file(0).data]
 
 
-async def test_closed_direct_messages_are_the_end_of_the_road(world: World) -> None:
+async def test_with_closed_direct_messages_no_other_place_is_tried(world: World) -> None:
     made = await world.asked(private=True)
     world.bench.discord.closed_dms.add(made.origin.user_id)
     world.bench.clock.advance(QUARTER_HOUR)
@@ -331,7 +331,7 @@ async def test_an_image_over_the_limit_of_the_place_is_linked(world: World) -> N
     assert [part["url"] for part in parts(message["components"]) if "url" in part] == ["https://x.example/a.png"]
 
 
-async def test_the_card_of_an_answer_that_nobody_noted_is_found(world: World) -> None:
+async def test_the_card_of_an_unrecorded_first_response_is_found(world: World) -> None:
     made = await world.asked()
     assert await world.delivery.find_card(replace(made, message_id=None)) == made.message_id
     act = await world.bench.paint()
@@ -340,7 +340,7 @@ async def test_the_card_of_an_answer_that_nobody_noted_is_found(world: World) ->
 
 
 @pytest.mark.parametrize("prompt", HOSTILE, ids=lambda prompt: ascii(prompt[:8]))
-async def test_a_hostile_prompt_is_shown_inert_in_every_state(world: World, prompt: str) -> None:
+async def test_a_hostile_prompt_is_escaped_in_every_state(world: World, prompt: str) -> None:
     made = await world.asked(prompt=prompt, count=2)
     failed = replace(made.images[1], state=State.FAILED, ending=Ending.DECLINED, ending_detail=prompt[:300])
     made = replace(made, images=(made.images[0], failed), revision=1)

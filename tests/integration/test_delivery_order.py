@@ -1,4 +1,4 @@
-"""DiscordDelivery over real HTTP: progress gives way to news, edits never overlap, images stay, secrets too."""
+"""DiscordDelivery over real HTTP: revisions before progress, no overlapping edits, images stay, no secret is logged."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def bar(scene: Scene, call: int) -> int:
     return str(scene.rest.edits()[call].body).count("▰")
 
 
-def test_it_is_what_the_worker_asks_for(scene: Scene) -> None:
+def test_discord_delivery_implements_the_workers_protocol(scene: Scene) -> None:
     delivery: Delivery = scene.delivery
     assert isinstance(delivery, DiscordDelivery)
 
 
-async def test_of_much_progress_only_the_newest_is_shown(scene: Scene) -> None:
+async def test_of_several_progress_edits_only_the_newest_is_sent(scene: Scene) -> None:
     for share in range(9):
         scene.delivery.publish_progress(*painting(share / 10))
     await scene.edited(1)
@@ -61,7 +61,7 @@ async def test_of_much_progress_only_the_newest_is_shown(scene: Scene) -> None:
     assert bar(scene, 0) == 8
 
 
-async def test_progress_is_never_shown_faster_than_every_five_seconds(scene: Scene) -> None:
+async def test_progress_is_sent_at_most_every_five_seconds(scene: Scene) -> None:
     scene.delivery.publish_progress(*painting(0.1))
     await scene.edited(1)
     for share in (2, 3, 4):
@@ -75,7 +75,7 @@ async def test_progress_is_never_shown_faster_than_every_five_seconds(scene: Sce
     assert bar(scene, 1) == 4
 
 
-async def test_progress_that_says_the_same_is_not_sent(scene: Scene) -> None:
+async def test_progress_with_unchanged_words_is_not_sent(scene: Scene) -> None:
     for share in (0.51, 0.52, 0.53):
         scene.delivery.publish_progress(*painting(share))
         await scene.settled()
@@ -84,7 +84,7 @@ async def test_progress_that_says_the_same_is_not_sent(scene: Scene) -> None:
     assert len(scene.rest.edits()) == 1
 
 
-async def test_news_never_wait_behind_progress(scene: Scene) -> None:
+async def test_a_new_revision_does_not_wait_for_progress(scene: Scene) -> None:
     scene.rest.gate.clear()
     scene.delivery.publish_progress(*painting(0.1))
     await scene.edited(1)
@@ -101,7 +101,7 @@ async def test_news_never_wait_behind_progress(scene: Scene) -> None:
     assert scene.rest.most_at_once == 1
 
 
-async def test_progress_after_the_end_is_not_shown(scene: Scene) -> None:
+async def test_progress_after_the_end_is_not_sent(scene: Scene) -> None:
     await scene.publish(ready(), 0)
     scene.delivery.publish_progress(*painting(0.9, revision=5))
     scene.clock.advance(PROGRESS_SECONDS)
@@ -109,7 +109,7 @@ async def test_progress_after_the_end_is_not_shown(scene: Scene) -> None:
     assert len(scene.rest.edits()) == 1
 
 
-async def test_progress_older_than_the_news_is_not_shown(scene: Scene) -> None:
+async def test_progress_of_an_older_revision_is_not_sent(scene: Scene) -> None:
     news = generation(image(State.SUCCEEDED, 0, **READY), image(State.RUNNING, 1), revision=2)
     await scene.publish(news, 0)
     old = generation(image(State.RUNNING, 0), image(State.RUNNING, 1), revision=1)
@@ -121,7 +121,7 @@ async def test_progress_older_than_the_news_is_not_shown(scene: Scene) -> None:
     await scene.edited(2)
 
 
-async def test_progress_that_waited_is_dropped_by_news(scene: Scene) -> None:
+async def test_waiting_progress_is_dropped_for_a_new_revision(scene: Scene) -> None:
     both = generation(image(State.SUCCEEDED, 0, **READY), image(State.RUNNING, 1))
     scene.delivery.publish_progress(both, painting(0.1)[1])
     await scene.edited(1)
@@ -134,13 +134,13 @@ async def test_progress_that_waited_is_dropped_by_news(scene: Scene) -> None:
     assert scene.rest.edits()[-1].files
 
 
-async def test_news_wake_the_owner_that_waits_to_show_progress(scene: Scene) -> None:
+async def test_a_new_revision_wakes_the_task_that_waits_to_send_progress(scene: Scene) -> None:
     scene.delivery.publish_progress(*painting(0.1))
     await scene.edited(1)
     scene.delivery.publish_progress(*painting(0.2))
     await scene.settled()
     await scene.publish(declined())
-    async with asyncio.timeout(60):  # the clock stands still: an owner that went on sleeping would sleep for ever
+    async with asyncio.timeout(60):  # the clock does not move: a task that went on sleeping would sleep for ever
         await scene.delivery.drain()
     assert len(scene.rest.edits()) == 2
 
@@ -158,7 +158,7 @@ async def test_a_cancelled_caller_does_not_cancel_the_edit(scene: Scene) -> None
     await scene.publish(declined(revision=2))
 
 
-async def test_shows_of_one_card_take_turns_and_of_two_cards_do_not(scene: Scene) -> None:
+async def test_edits_of_one_card_are_sequential_and_edits_of_two_cards_are_not(scene: Scene) -> None:
     other = replace(declined(), id=1, message_id=CARD + 1)
     scene.rest.add_message(CARD + 1, 88)
     scene.rest.gate.clear()
@@ -170,7 +170,7 @@ async def test_shows_of_one_card_take_turns_and_of_two_cards_do_not(scene: Scene
     assert len(scene.rest.edits()) == 3
 
 
-async def test_progress_faults_are_swallowed_and_the_next_comes_through(
+async def test_a_failed_progress_edit_raises_nothing_and_the_next_one_is_sent(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "qwen_imagine")
@@ -184,7 +184,7 @@ async def test_progress_faults_are_swallowed_and_the_next_comes_through(
     assert all(record.levelno <= logging.INFO for record in caplog.records if "qwen" in record.name)
 
 
-async def test_progress_goes_on_by_the_bots_own_edit_when_the_token_is_dead(scene: Scene) -> None:
+async def test_progress_is_sent_with_the_bots_token_when_the_interactions_token_is_invalid(scene: Scene) -> None:
     scene.rest.fault("PATCH /webhooks", 401, 50027)
     scene.delivery.publish_progress(*painting(0.1))
     await scene.edited(2)
@@ -195,7 +195,7 @@ async def test_progress_goes_on_by_the_bots_own_edit_when_the_token_is_dead(scen
     assert scene.rest.tried() == [BY_TOKEN, AS_BOT, AS_BOT]
 
 
-async def test_progress_stops_when_the_card_is_an_hour_old_and_news_do_not(scene: Scene) -> None:
+async def test_after_an_hour_progress_stops_and_revisions_are_still_published(scene: Scene) -> None:
     scene.clock.advance(3601)
     scene.delivery.publish_progress(*painting())
     await scene.settled()
@@ -212,7 +212,7 @@ async def test_progress_stops_when_nothing_reaches_the_card(scene: Scene) -> Non
     assert len(scene.rest.edits()) == 2
 
 
-async def test_progress_of_an_unanswered_generation_waits(scene: Scene) -> None:
+async def test_progress_waits_until_there_is_a_card(scene: Scene) -> None:
     scene.delivery.publish_progress(*painting(message_id=None))
     await scene.settled()
     assert scene.rest.edits() == []
@@ -262,7 +262,7 @@ async def test_an_image_that_a_late_edit_took_off_is_sent_again(scene: Scene) ->
     assert two.attachments[0] != one.attachments[0]
 
 
-async def test_images_that_stood_on_the_message_before_are_not_looked_for_on_the_next(scene: Scene) -> None:
+async def test_images_of_the_earlier_message_are_not_expected_on_the_new_one(scene: Scene) -> None:
     await scene.publish(generation(*half_ready(image(State.SUCCEEDED, 0, **READY))), 0)
     scene.rest.add_message(CARD + 1, CHANNEL)
     moved = generation(image(State.DELIVERED, 0), image(State.SUCCEEDED, 1, **READY), revision=3, message_id=CARD + 1)
@@ -270,7 +270,7 @@ async def test_images_that_stood_on_the_message_before_are_not_looked_for_on_the
     assert list(scene.rest.messages[CARD + 1]["attachments"]) == [shown.attachments[1]]
 
 
-async def test_images_stay_when_progress_or_bad_news_are_shown(scene: Scene) -> None:
+async def test_images_stay_when_progress_or_an_ending_is_published(scene: Scene) -> None:
     one = await scene.publish(generation(*half_ready(image(State.SUCCEEDED, 0, **READY))), 0)
     delivered = image(State.DELIVERED, 0, attachment_id=one.attachments[0])
     scene.delivery.publish_progress(generation(*half_ready(delivered)), painting()[1])
@@ -297,13 +297,13 @@ async def test_attachment_ids_are_read_from_the_address_where_discord_gives_noth
     assert list(shown.attachments.values()) == list(scene.rest.messages[CARD]["attachments"])
 
 
-async def test_attachment_ids_are_told_apart_by_place_where_discord_renames_the_files(scene: Scene) -> None:
+async def test_attachment_ids_are_matched_by_position_where_discord_renames_the_files(scene: Scene) -> None:
     scene.rest.renames_files = True
     shown = await scene.publish(ready(2), 0, 1)
     assert list(shown.attachments.values()) == list(scene.rest.messages[CARD]["attachments"])
 
 
-async def test_a_hidden_image_is_hidden_by_name_and_in_the_gallery(scene: Scene) -> None:
+async def test_a_spoiler_image_is_marked_by_name_and_in_the_gallery(scene: Scene) -> None:
     one = await scene.publish(generation(*half_ready(image(State.SUCCEEDED, 0, **READY)), spoiler=True), 0)
     assert all(name.startswith("SPOILER_") for name in scene.card_names())
     both = (image(State.DELIVERED, 0, attachment_id=one.attachments[0]), image(State.SUCCEEDED, 1, **READY))
@@ -316,19 +316,19 @@ async def test_a_hidden_image_is_hidden_by_name_and_in_the_gallery(scene: Scene)
 # ---- the rest ------------------------------------------------------------------------------------------------------
 
 
-async def test_the_card_of_an_unconfirmed_answer_is_found(scene: Scene) -> None:
+async def test_the_card_of_an_unconfirmed_first_response_is_found(scene: Scene) -> None:
     assert await scene.delivery.find_card(ready(message_id=None)) == CARD
 
 
-async def test_an_answer_that_is_a_refusal_is_no_card(scene: Scene) -> None:
+async def test_a_first_response_that_is_a_refusal_is_not_a_card(scene: Scene) -> None:
     scene.rest.messages[CARD]["flags"] = 64
     assert await scene.delivery.find_card(ready(message_id=None)) is None
     scene.rest.messages[CARD]["flags"] = 128  # still "thinking…"
     assert await scene.delivery.find_card(ready(message_id=None)) == CARD
 
 
-class Overtaken:
-    """Rows that another process has gone on with: *current* says since when not any more."""
+class ChangingRows:
+    """Rows that another process changes: *current* are the answers of is_current, in order."""
 
     def __init__(self, *, current: bool) -> None:
         self.current = current
@@ -341,8 +341,8 @@ class Overtaken:
         self.shown.append(generation.revision)
 
 
-async def test_what_another_process_has_claimed_is_left_alone(scene: Scene) -> None:
-    delivery = DiscordDelivery(scene.client, scene.clock, Overtaken(current=False), buttons=card_buttons)
+async def test_a_generation_that_another_process_claimed_is_not_edited(scene: Scene) -> None:
+    delivery = DiscordDelivery(scene.client, scene.clock, ChangingRows(current=False), buttons=card_buttons)
     delivery.publish_progress(*painting())
     with pytest.raises(LostClaim):
         await delivery.publish(ready(), NOTHING, {0: image_file()})
@@ -350,8 +350,8 @@ async def test_what_another_process_has_claimed_is_left_alone(scene: Scene) -> N
     assert scene.rest.edits() == []
 
 
-async def test_the_rows_hear_of_progress_that_was_shown_but_not_of_news(scene: Scene) -> None:
-    rows = Overtaken(current=True)
+async def test_progress_edits_are_checked_against_the_rows_and_revisions_are_not(scene: Scene) -> None:
+    rows = ChangingRows(current=True)
     delivery = DiscordDelivery(scene.client, scene.clock, rows, buttons=card_buttons)
     delivery.publish_progress(*painting(revision=0))
     await scene.edited(1)
@@ -359,8 +359,8 @@ async def test_the_rows_hear_of_progress_that_was_shown_but_not_of_news(scene: S
     assert rows.shown == [0]
 
 
-class Unreachable(Overtaken):
-    """Rows that can't be asked until they are *back*."""
+class UnreachableRows(ChangingRows):
+    """Rows that can't be read until *back* is true."""
 
     def __init__(self) -> None:
         super().__init__(current=True)
@@ -372,10 +372,10 @@ class Unreachable(Overtaken):
         return True
 
 
-async def test_rows_that_cannot_be_asked_hold_progress_up_without_a_fault_and_the_next_comes_through(
+async def test_while_the_rows_cannot_be_read_progress_waits_without_an_error(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
-    rows = Unreachable()
+    rows = UnreachableRows()
     delivery = DiscordDelivery(scene.client, scene.clock, rows, buttons=card_buttons)
     delivery.publish_progress(*painting(0.1))
     with pytest.raises(DatabaseLost):
@@ -389,12 +389,12 @@ async def test_rows_that_cannot_be_asked_hold_progress_up_without_a_fault_and_th
 
 
 @pytest.mark.parametrize(("status", "code"), [(404, 10015), (404, 10008), (404, 10062), (401, 50027)])
-async def test_there_is_no_card_when_discord_knows_none(scene: Scene, status: int, code: int) -> None:
+async def test_no_card_is_found_when_discord_has_none(scene: Scene, status: int, code: int) -> None:
     scene.rest.fault("GET", status, code)
     assert await scene.delivery.find_card(ready(message_id=None)) is None
 
 
-async def test_nobody_asks_for_a_card_with_a_token_that_ran_out(scene: Scene) -> None:
+async def test_no_card_is_asked_for_with_an_expired_token(scene: Scene) -> None:
     scene.clock.advance(901)
     assert await scene.delivery.find_card(ready(message_id=None)) is None
     assert scene.rest.tried() == []
@@ -403,13 +403,13 @@ async def test_nobody_asks_for_a_card_with_a_token_that_ran_out(scene: Scene) ->
 @pytest.mark.parametrize(
     "fault", [{"status": 429}, {"status": 500, "drop": True, "times": 9}, {"status": 401, "page": True}]
 )
-async def test_a_card_that_discord_cannot_tell_of_now_is_asked_for_later(scene: Scene, fault: dict[str, int]) -> None:
+async def test_a_card_is_asked_for_again_after_a_failed_request(scene: Scene, fault: dict[str, int]) -> None:
     scene.rest.fault("GET", **fault)
     with pytest.raises(DeliveryDelayed):
         await scene.delivery.find_card(ready(message_id=None))
 
 
-async def test_draining_waits_for_what_is_under_way_and_drops_progress(scene: Scene) -> None:
+async def test_draining_waits_for_running_edits_and_drops_progress(scene: Scene) -> None:
     scene.delivery.publish_progress(*painting(0.1))
     await scene.edited(1)
     scene.delivery.publish_progress(*painting(0.2))
@@ -421,7 +421,7 @@ async def test_draining_waits_for_what_is_under_way_and_drops_progress(scene: Sc
     assert len(scene.rest.edits()) == 1
 
 
-async def test_idle_cards_are_forgotten(scene: Scene) -> None:
+async def test_the_state_of_idle_cards_is_dropped(scene: Scene) -> None:
     first = replace(declined(), message_id=None)
     for number in range(CARDS_REMEMBERED + 5):
         await scene.publish(replace(first, id=number))

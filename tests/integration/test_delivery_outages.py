@@ -1,4 +1,4 @@
-"""DiscordDelivery on Discord's worst days: an hour without an answer, a refused token, a ban, a stop in between."""
+"""DiscordDelivery in outages: an hour without an answer, a refused token, a ban, a stop meanwhile."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def delay_of(scene: Scene) -> float:
     return raised.value.retry_after_seconds
 
 
-async def test_a_show_is_put_off_for_longer_and_longer_and_arrives_after_an_hour(scene: Scene) -> None:
+async def test_publishing_is_delayed_longer_and_longer_and_succeeds_after_an_hour(scene: Scene) -> None:
     scene.rest.fault("PATCH", 500, drop=True, times=10_000)
     waited: list[float] = []
     while sum(waited) < HOUR_SECONDS:
@@ -55,7 +55,9 @@ async def test_a_show_is_put_off_for_longer_and_longer_and_arrives_after_an_hour
     assert await delay_of(scene) <= 6.0, "a success starts it over"
 
 
-async def test_the_image_comes_as_soon_as_a_progress_edit_has_come_through_a_bad_half_minute(scene: Scene) -> None:
+async def test_the_image_comes_as_soon_as_a_progress_edit_has_succeeded_after_half_a_minute_of_500s(
+    scene: Scene,
+) -> None:
     scene.rest.fault("PATCH", 500, times=1)
     scene.delivery.publish_progress(*painting(0.1))
     await scene.edited(1)
@@ -66,7 +68,7 @@ async def test_the_image_comes_as_soon_as_a_progress_edit_has_come_through_a_bad
     assert scene.rest.most_at_once == 1
 
 
-async def test_an_answer_that_discord_py_cannot_read_delays_the_show(scene: Scene) -> None:
+async def test_an_answer_that_discord_py_cannot_read_delays_publishing(scene: Scene) -> None:
     scene.rest.fault("PATCH", 429, headers={"Via": "1.1 google", "Content-Type": "text/html"})
     with pytest.raises(DeliveryDelayed):
         await scene.publish(ready(), 0)
@@ -74,19 +76,19 @@ async def test_an_answer_that_discord_py_cannot_read_delays_the_show(scene: Scen
 
 
 @pytest.mark.parametrize("body", [{"id": "abc", "channel_id": "20"}, {}, [], None])
-async def test_so_does_a_200_with_anything_but_a_message(scene: Scene, body: Any) -> None:
+async def test_a_200_without_a_message_delays_publishing(scene: Scene, body: Any) -> None:
     scene.rest.fault("PATCH", 200, body=body)
     with pytest.raises(DeliveryDelayed):
         await scene.publish(ready(), 0)
     assert (await scene.publish(ready(), 0)).place is Place.CARD
 
 
-async def test_a_client_that_was_closed_delays_the_show(scene: Scene) -> None:
+async def test_a_closed_client_delays_publishing(scene: Scene) -> None:
     await scene.client.close()
     await delay_of(scene)
 
 
-async def test_a_refused_bot_token_is_asked_about_once_and_then_left_alone(scene: Scene) -> None:
+async def test_a_refused_bot_token_is_tried_once_for_all_cards(scene: Scene) -> None:
     scene.rest.fault("PATCH /channels", 401, 0, times=1000)
     for number in range(50):
         scene.rest.add_message(CARD + 1 + number, CHANNEL)
@@ -98,7 +100,7 @@ async def test_a_refused_bot_token_is_asked_about_once_and_then_left_alone(scene
     assert scene.rest.tried() == [f"PATCH /channels/{CHANNEL}/messages/{CARD + 1}", BY_TOKEN]
 
 
-async def test_a_ban_holds_up_every_card_and_its_progress(scene: Scene) -> None:
+async def test_a_ban_delays_every_card_and_its_progress(scene: Scene) -> None:
     scene.rest.fault("PATCH", 429, headers={"Retry-After": "30"})
     with pytest.raises(DeliveryDelayed):
         await scene.publish(ready(), 0)
@@ -115,7 +117,7 @@ async def test_a_ban_holds_up_every_card_and_its_progress(scene: Scene) -> None:
     assert (await scene.publish(ready(), 0)).place is Place.CARD
 
 
-async def test_a_ban_leaves_the_bots_own_edit_alone_too(scene: Scene) -> None:
+async def test_a_ban_also_stops_edits_with_the_bots_token(scene: Scene) -> None:
     scene.rest.fault("PATCH", 403, 40333)
     with pytest.raises(DeliveryDelayed):
         await scene.publish(ready(), 0)

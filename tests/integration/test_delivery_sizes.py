@@ -1,4 +1,4 @@
-"""Images that are too large for where they are to be posted: smaller, then a link; never a lost image."""
+"""Images that are too large for their channel: made smaller, then linked to."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ async def scene() -> AsyncIterator[Scene]:
 
 
 def png(width: int = 256, height: int = 384) -> DownloadedImage:
-    """Noise, which no encoder makes small: 3 bytes a pixel."""
+    """A PNG of noise, which no encoder makes small: 3 bytes a pixel."""
     out = io.BytesIO()
     Image.frombytes("RGB", (width, height), random.Random(3).randbytes(width * height * 3)).save(out, "PNG")
     return DownloadedImage(out.getvalue(), OutputFormat.PNG, width, height)
 
 
-def within(limit: int, count: int = 1) -> Generation:
-    """Ready images, asked for as 1024×1536 where a file may have *limit* bytes."""
+def ready_with_limit(limit: int, count: int = 1) -> Generation:
+    """A generation with ready images of 1024×1536, where a file may have *limit* bytes."""
     made = ready(count, origin={"attachment_size_limit": limit})
     return replace(made, request=replace(made.request, size=Size.PORTRAIT))
 
 
-async def shown(scene: Scene, generation: Generation, *image_files: FoundImage) -> DeliveryResult:
+async def publish(scene: Scene, generation: Generation, *image_files: FoundImage) -> DeliveryResult:
     return await scene.delivery.publish(generation, NOTHING, dict(enumerate(image_files)))
 
 
@@ -51,13 +51,13 @@ def last(scene: Scene) -> str:
 
 async def test_an_image_within_the_limit_is_posted_as_it_came(scene: Scene) -> None:
     image_file = png()
-    await shown(scene, within(len(image_file.data)), image_file)
+    await publish(scene, ready_with_limit(len(image_file.data)), image_file)
     assert list(scene.rest.calls[-1].files.values()) == [image_file.data]
     assert "Re-encoded" not in last(scene)
 
 
-async def test_a_larger_one_is_encoded_anew_before_anything_is_sent_and_the_card_says_so(scene: Scene) -> None:
-    await shown(scene, within(40 * KIB), png())
+async def test_a_larger_image_is_re_encoded_before_it_is_sent_and_the_card_says_so(scene: Scene) -> None:
+    await publish(scene, ready_with_limit(40 * KIB), png())
     assert scene.rest.tried() == [BY_TOKEN]
     [(name, data)] = scene.rest.calls[-1].files.items()
     assert name == "a-lighthouse-everyone-in-a-storm-42-256x384-192x288.webp"
@@ -67,21 +67,21 @@ async def test_a_larger_one_is_encoded_anew_before_anything_is_sent_and_the_card
     assert "-# Re-encoded to fit: webp, 256×384 → 192×288" in last(scene)
 
 
-async def test_a_hidden_image_that_is_encoded_anew_is_named_alike_in_its_upload_and_in_the_gallery(
+async def test_a_re_encoded_spoiler_image_has_the_same_name_in_its_upload_and_in_the_gallery(
     scene: Scene,
 ) -> None:
-    made = within(40 * KIB)
-    await shown(scene, replace(made, request=replace(made.request, spoiler=True)), png())
+    made = ready_with_limit(40 * KIB)
+    await publish(scene, replace(made, request=replace(made.request, spoiler=True)), png())
     [name] = scene.rest.calls[-1].files
     assert name == "SPOILER_a-lighthouse-everyone-in-a-storm-42-256x384-192x288.webp"
     assert f"attachment://{name}" in last(scene)
 
 
-async def test_the_card_says_so_for_ever_also_after_a_restart_with_other_images_to_come(scene: Scene) -> None:
-    one = within(40 * KIB, 2)
+async def test_the_card_still_says_so_after_a_restart_while_other_images_are_made(scene: Scene) -> None:
+    one = ready_with_limit(40 * KIB, 2)
     one = replace(one, images=(one.images[0], image(State.RUNNING, 1)))
-    first = await shown(scene, one, png())
-    async with a_scene() as other:  # another process, which knows only the rows
+    first = await publish(scene, one, png())
+    async with a_scene() as other:  # another process, which has only the rows
         other.rest.messages = scene.rest.messages
         posted = replace(
             one.images[0],
@@ -93,23 +93,23 @@ async def test_the_card_says_so_for_ever_also_after_a_restart_with_other_images_
         assert "Image 1: Re-encoded to fit: webp, 256×384 → 192×288" in str(other.rest.calls[-1].body)
 
 
-async def test_what_can_not_be_made_small_enough_becomes_a_link(scene: Scene) -> None:
-    result = await shown(scene, within(300), png())
+async def test_an_image_that_can_not_be_made_small_enough_becomes_a_link(scene: Scene) -> None:
+    result = await publish(scene, ready_with_limit(300), png())
     assert result.place is Place.CARD and not result.attachments
     assert "too large to be posted here" in last(scene)
     assert "https://x.example/a.png" in last(scene)
 
 
-async def test_what_was_too_large_to_be_fetched_becomes_a_link(scene: Scene) -> None:
-    result = await shown(scene, within(10 * MIB), OversizedImage())
+async def test_an_image_that_was_too_large_to_download_becomes_a_link(scene: Scene) -> None:
+    result = await publish(scene, ready_with_limit(10 * MIB), OversizedImage())
     assert result.place is Place.CARD
     assert "too large to be posted here" in last(scene) and "https://x.example/a.png" in last(scene)
 
 
-async def test_the_link_outlives_the_process_that_made_it(scene: Scene) -> None:
-    two = within(10 * MIB, 2)
+async def test_the_link_is_still_there_after_a_restart(scene: Scene) -> None:
+    two = ready_with_limit(10 * MIB, 2)
     one = replace(two, images=(two.images[0], image(State.RUNNING, 1)))
-    first = await shown(scene, one, OversizedImage())
+    first = await publish(scene, one, OversizedImage())
     async with a_scene() as other:
         done = replace(two.images[0], state=State.DELIVERED, file_name=first.file_names[0])
         later = replace(two, images=(done, two.images[1]), revision=2)
@@ -118,11 +118,11 @@ async def test_the_link_outlives_the_process_that_made_it(scene: Scene) -> None:
         assert len(other.rest.calls[-1].files) == 1
 
 
-async def test_where_the_other_images_have_no_place_the_link_is_not_told_either(scene: Scene) -> None:
-    """All of them are kept then, and a kept image may be refunded."""
+async def test_if_the_other_images_are_kept_the_card_has_no_link(scene: Scene) -> None:
+    """All of them are kept then, and a kept image may be refunded later."""
     scene.rest.fault("PATCH", 400, 50035)
     scene.rest.fault("POST .*(messages|webhooks)", 403, 50013, times=9)
-    result = await shown(scene, within(10 * MIB, 2), OversizedImage(), png(8, 8))
+    result = await publish(scene, ready_with_limit(10 * MIB, 2), OversizedImage(), png(8, 8))
     assert result == DeliveryResult(Place.NOWHERE)
     assert "no place left to post it" in last(scene) and "https://x.example/a.png" not in last(scene)
 
@@ -130,25 +130,25 @@ async def test_where_the_other_images_have_no_place_the_link_is_not_told_either(
 async def test_a_kept_image_that_is_lost_is_not_linked_by_the_process_that_found_it_too_large(scene: Scene) -> None:
     scene.rest.fault("PATCH", 403, 50001, times=2)
     scene.rest.fault("POST .*(messages|webhooks)", 403, 50013, times=9)
-    made = within(10 * MIB)
-    assert (await shown(scene, made, OversizedImage())).place is Place.NOWHERE
+    made = ready_with_limit(10 * MIB)
+    assert (await publish(scene, made, OversizedImage())).place is Place.NOWHERE
     lost = replace(made.images[0], state=State.FAILED, ending=Ending.IMAGE_LOST)
     after = await scene.delivery.publish(replace(made, images=(lost,), revision=2), NOTHING, {})
     assert after.place is Place.CARD
     assert "lost before it could be posted" in last(scene) and "https://x.example/a.png" not in last(scene)
 
 
-async def test_what_landed_before_there_was_no_place_for_the_rest_is_named(scene: Scene) -> None:
+async def test_images_posted_before_the_rest_found_no_place_are_in_the_result(scene: Scene) -> None:
     large = DownloadedImage(b"x" * 9 * MIB, OutputFormat.PNG, 1024, 1536)
     scene.rest.fault("PATCH", 404, 10008, times=2, skip=1)
     scene.rest.fault("POST .*(messages|webhooks)", 403, 50013, times=9)
-    result = await shown(scene, within(10 * MIB, 4), large, large, large, large)
+    result = await publish(scene, ready_with_limit(10 * MIB, 4), large, large, large, large)
     assert result.place is Place.NOWHERE
     assert list(result.file_names) == list(result.attachments) == [0, 1]
 
 
-async def test_beside_it_the_others_are_posted(scene: Scene) -> None:
-    result = await shown(scene, within(10 * MIB, 3), png(8, 8), OversizedImage(), png(8, 8))
+async def test_the_other_images_are_posted_beside_a_link(scene: Scene) -> None:
+    result = await publish(scene, ready_with_limit(10 * MIB, 3), png(8, 8), OversizedImage(), png(8, 8))
     assert list(result.attachments) == [0, 2]
     assert "Image 2 is too large" in last(scene)
 
@@ -159,40 +159,40 @@ async def test_where_discord_takes_less_than_it_said_the_image_is_made_smaller_o
 ) -> None:
     scene.rest.fault("PATCH", status, 40005)
     image_file = png()
-    result = await shown(scene, within(10 * MIB), image_file)
+    result = await publish(scene, ready_with_limit(10 * MIB), image_file)
     assert scene.rest.tried() == [BY_TOKEN, BY_TOKEN]
     [data] = scene.rest.calls[-1].files.values()
     assert len(data) <= len(image_file.data) // 2
     assert list(result.attachments) == [0]
 
 
-async def test_where_that_is_refused_too_it_becomes_a_link(scene: Scene) -> None:
+async def test_an_image_that_is_refused_again_becomes_a_link(scene: Scene) -> None:
     scene.rest.fault("PATCH", 413, 40005, times=2)
-    result = await shown(scene, within(10 * MIB), png())
+    result = await publish(scene, ready_with_limit(10 * MIB), png())
     assert scene.rest.tried() == [BY_TOKEN] * 3
     assert result.place is Place.CARD and not result.attachments
     assert "too large to be posted here" in last(scene)
 
 
-async def test_four_that_are_too_much_for_one_request_go_in_several(scene: Scene) -> None:
+async def test_four_images_too_large_for_one_request_are_sent_in_several(scene: Scene) -> None:
     large = DownloadedImage(b"x" * 9 * MIB, OutputFormat.PNG, 1024, 1536)
-    result = await shown(scene, within(10 * MIB, 4), large, large, large, large)
+    result = await publish(scene, ready_with_limit(10 * MIB, 4), large, large, large, large)
     assert [len(call.files) for call in scene.rest.edits()] == [2, 2]
     assert len(scene.rest.messages[CARD]["attachments"]) == 4
     assert list(result.attachments) == [0, 1, 2, 3]
 
 
 async def test_where_a_file_may_be_larger_than_a_request_it_is_still_made_to_fit_the_request(scene: Scene) -> None:
-    made = within(500 * MIB)
+    made = ready_with_limit(500 * MIB)
     assert file_limit(made) == REQUEST_BYTES < 25 * MIB
-    await shown(scene, made, DownloadedImage(b"x" * (REQUEST_BYTES + 1), OutputFormat.PNG, 1024, 1536))
+    await publish(scene, made, DownloadedImage(b"x" * (REQUEST_BYTES + 1), OutputFormat.PNG, 1024, 1536))
     assert scene.rest.calls[-1].files == {}
     assert "too large to be posted here" in last(scene)
 
 
-async def test_a_message_of_its_own_says_it_too_plain_or_not(scene: Scene) -> None:
+async def test_a_separate_message_says_that_its_image_is_re_encoded(scene: Scene) -> None:
     scene.rest.fault(f"messages/{CARD}$", 400, 50035, times=9)
-    await shown(scene, within(40 * KIB), png())
+    await publish(scene, ready_with_limit(40 * KIB), png())
     posted = next(call for call in scene.rest.calls if f"{call.method} {call.path}" == POST)
     assert "Re-encoded to fit: webp, 256×384 → 192×288" in posted.body["content"]
     assert posted.body["allowed_mentions"] == {"parse": []}
@@ -211,11 +211,11 @@ async def test_a_message_of_its_own_says_it_too_plain_or_not(scene: Scene) -> No
         "a-42-1x1-.webp",
     ],
 )
-def test_other_names_tell_nothing(name: str) -> None:
+def test_other_file_names_give_no_sizes(name: str) -> None:
     assert reencoding_in(name, 42) is None
 
 
-def test_a_prompt_can_not_pretend(scene: Scene) -> None:
+def test_a_prompt_can_not_imitate_the_sizes_in_a_file_name(scene: Scene) -> None:
     for prompt in ("42 768x1152.webp", "42 1024x1536 768x1152.webp", "42 1024x1536 42 768x1152.webp"):
         pretending = replace(ready(), request=replace(ready().request, prompt=prompt))
         assert reencoding_in(file_name(pretending, pretending.images[0]), 42) is None

@@ -1,4 +1,4 @@
-"""DiscordDelivery where no answer names the ids of attachments: no image that was posted is lost from its card."""
+"""DiscordDelivery where no answer has attachment ids: every posted image stays on its card."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def scene() -> AsyncIterator[Scene]:
 async def one_by_one(
     scene: Scene, count: int, *, restarts: bool = False, token: str | None = None
 ) -> list[DeliveryResult]:
-    """So many images arrive and are shown, each noted in the rows as the worker does it."""
+    """Publish so many images one by one, each noted in the rows as the worker does it."""
     origin = None if token is None else {"token": token}
     images = [image(State.RUNNING, position) for position in range(count)]
     outcomes: list[DeliveryResult] = []
@@ -40,7 +40,7 @@ async def one_by_one(
             attachment_id=shown.attachments.get(position),
             file_name=shown.file_names.get(position),
         )
-        if shown.message_id != made.message_id:  # nothing of the earlier message is on this one
+        if shown.message_id != made.message_id:  # the earlier message's attachments are not on this one
             images[:position] = [replace(each, attachment_id=None, file_name=None) for each in images[:position]]
         made = replace(made, message_id=shown.message_id)
         outcomes.append(shown)
@@ -52,7 +52,7 @@ async def one_by_one(
 @pytest.mark.parametrize("token", [None, ""])
 @pytest.mark.parametrize("restarts", [False, True])
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
-async def test_each_image_is_added_to_a_list_that_is_left_alone(
+async def test_each_image_is_added_without_a_list_of_attachments(
     scene: Scene, count: int, restarts: bool, token: str | None
 ) -> None:
     outcomes = await one_by_one(scene, count, restarts=restarts, token=token)
@@ -76,7 +76,7 @@ async def test_progress_between_two_images_leaves_the_first_one_where_it_is(scen
 
 
 @pytest.mark.parametrize("restarts", [False, True])
-async def test_where_a_kept_image_can_not_be_named_either_the_next_one_gets_a_message_of_its_own(
+async def test_if_earlier_images_can_not_be_named_the_next_one_gets_a_separate_message(
     scene: Scene, restarts: bool
 ) -> None:
     scene.rest.resolves_kept = False

@@ -1,4 +1,4 @@
-"""The connection to the gateway on its bad days: discord.py's client against the local Discord."""
+"""Faults of the gateway's connection: discord.py's client against the local Discord."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tests.sandbox.test_local_discord_library import pointed_at
 
 
 @dataclass
-class HurriedClock:
-    """Real time, but every wait is over at once and noted."""
+class InstantClock:
+    """Real time, but sleep returns at once and is recorded."""
 
     waits: list[float] = field(default_factory=list[float])
 
@@ -50,12 +50,12 @@ class Listener(discord.AutoShardedClient):
 
 
 @dataclass
-class Line:
-    """A client that is kept connected, and the Discord it speaks to."""
+class ConnectedClient:
+    """A client that is kept connected, and its local Discord."""
 
     bench: Bench
     client: Listener
-    clock: HurriedClock
+    clock: InstantClock
     running: asyncio.Task[None]
 
     async def until(self, happened: Callable[[], object], seconds: float = 60.0) -> None:
@@ -70,15 +70,15 @@ class Line:
 
 
 @contextlib.asynccontextmanager
-async def connected(bench: Bench, client: Listener, gateway_url: str = "") -> AsyncIterator[Line]:
-    clock = HurriedClock()
+async def connected(bench: Bench, client: Listener, gateway_url: str = "") -> AsyncIterator[ConnectedClient]:
+    clock = InstantClock()
     with pointed_at(bench.url):
         if gateway_url:
             DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway_url)
         await client.login(bench.discord.token)
         running = asyncio.create_task(GatewayConnection(client, clock, random.Random(1)).run())
         try:
-            yield Line(bench, client, clock, running)
+            yield ConnectedClient(bench, client, clock, running)
         finally:
             running.cancel()
             await asyncio.wait({running})
@@ -86,7 +86,7 @@ async def connected(bench: Bench, client: Listener, gateway_url: str = "") -> As
 
 
 @pytest.fixture
-async def line() -> AsyncIterator[Line]:
+async def connection() -> AsyncIterator[ConnectedClient]:
     async with open_bench() as bench:
         bench.discord.gateway.identify_spacing_ms = 0
         await bench.register(PAINT)
@@ -95,17 +95,17 @@ async def line() -> AsyncIterator[Line]:
             yield opened
 
 
-async def test_a_gateway_that_drops_refuses_and_closes_before_hello_is_connected_to_anew(
-    line: Line, caplog: pytest.LogCaptureFixture
+async def test_a_gateway_that_drops_refuses_and_closes_before_hello_gets_a_new_connection(
+    connection: ConnectedClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    gateway, upgrades = line.bench.discord.gateway, line.bench.discord.gateway.upgrades
-    line.bench.discord.faults.gateway_restart(refused=2, closed_before_hello=1)
-    missed = await line.bench.paint()
-    await line.until(lambda: missed.id in line.client.heard)
+    gateway, upgrades = connection.bench.discord.gateway, connection.bench.discord.gateway.upgrades
+    connection.bench.discord.faults.gateway_restart(refused=2, closed_before_hello=1)
+    missed = await connection.bench.paint()
+    await connection.until(lambda: missed.id in connection.client.heard)
     assert (gateway.upgrades - upgrades, gateway.resumes, gateway.identifies) == (4, 1, 1), "the session is kept"
-    assert [round(wait) for wait in line.clock.waits] == sorted(round(wait) for wait in line.clock.waits)
-    assert not line.client.is_closed()
-    await line.assert_commands_work()
+    assert [round(wait) for wait in connection.clock.waits] == sorted(round(wait) for wait in connection.clock.waits)
+    assert not connection.client.is_closed()
+    await connection.assert_commands_work()
     said = [record.getMessage() for record in caplog.records if "gateway ended" in record.getMessage()]
     assert len(said) == 4
     assert "WSServerHandshakeError (HTTP 503)" in said[1] and "gateway.py:" in said[1]
@@ -113,81 +113,87 @@ async def test_a_gateway_that_drops_refuses_and_closes_before_hello_is_connected
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 4000, 4001, 4002, 4003, 4005, 4007, 4008, 4009, 1006, 4999])
-async def test_any_other_close_code_is_followed_by_a_new_connection(line: Line, code: int) -> None:
-    upgrades = line.bench.discord.gateway.upgrades
-    line.bench.discord.faults.gateway_close(code)
-    await line.until(lambda: line.bench.discord.gateway.upgrades > upgrades and line.bench.discord.gateway.connected)
-    await line.assert_commands_work()
+async def test_any_other_close_code_is_followed_by_a_new_connection(connection: ConnectedClient, code: int) -> None:
+    upgrades = connection.bench.discord.gateway.upgrades
+    connection.bench.discord.faults.gateway_close(code)
+    await connection.until(
+        lambda: connection.bench.discord.gateway.upgrades > upgrades and connection.bench.discord.gateway.connected
+    )
+    await connection.assert_commands_work()
 
 
 @pytest.mark.parametrize("code", [4004, 4012, 4013, 4014])
-async def test_what_only_a_person_can_mend_ends_it_with_a_sentence(line: Line, code: int) -> None:
-    line.bench.discord.faults.gateway_close(code)
+async def test_close_codes_that_need_a_person_end_it_with_a_sentence(connection: ConnectedClient, code: int) -> None:
+    connection.bench.discord.faults.gateway_close(code)
     with pytest.raises(GatewayRefused, match=str(code)):
-        await asyncio.wait_for(line.running, 60)
-    assert not line.client.is_closed(), "what is in flight still has to reach Discord"
+        await asyncio.wait_for(connection.running, 60)
+    assert not connection.client.is_closed(), "what is in flight still has to reach Discord"
 
 
-async def test_a_token_that_was_reset_meanwhile_is_not_asked_about_for_ever(line: Line) -> None:
-    line.bench.discord.faults.rest("GET", "/gateway/bot", status=401, times=None)
-    line.bench.discord.faults.gateway_close(4011)
+async def test_a_token_reset_in_the_developer_portal_ends_it(connection: ConnectedClient) -> None:
+    connection.bench.discord.faults.rest("GET", "/gateway/bot", status=401, times=None)
+    connection.bench.discord.faults.gateway_close(4011)
     with pytest.raises(GatewayRefused, match="4004"):
-        await asyncio.wait_for(line.running, 60)
+        await asyncio.wait_for(connection.running, 60)
 
 
 @pytest.mark.parametrize("code", [4010, 4011])
-async def test_a_wrong_number_of_shards_is_asked_for_anew(line: Line, code: int) -> None:
+async def test_a_wrong_number_of_shards_is_asked_for_anew(connection: ConnectedClient, code: int) -> None:
     def asked() -> int:
-        return sum(request.path == "/gateway/bot" for request in line.bench.discord.requests)
+        return sum(request.path == "/gateway/bot" for request in connection.bench.discord.requests)
 
-    before, identifies = asked(), line.bench.discord.gateway.identifies
-    line.bench.discord.faults.gateway_close(code)
-    await line.until(lambda: line.bench.discord.gateway.identifies > identifies)
+    before, identifies = asked(), connection.bench.discord.gateway.identifies
+    connection.bench.discord.faults.gateway_close(code)
+    await connection.until(lambda: connection.bench.discord.gateway.identifies > identifies)
     assert asked() == before + 1
-    await line.assert_commands_work()
+    await connection.assert_commands_work()
 
 
-async def test_after_4011_as_many_shards_as_discord_asks_for_are_started_one_after_the_other(line: Line) -> None:
-    gateway, clock = line.bench.discord.gateway, line.clock
-    gateway.shards, identifies = 2, line.bench.discord.gateway.identifies
-    line.bench.discord.faults.gateway_close(4011)
-    await line.until(lambda: gateway.connected_shards == 2)
+async def test_after_4011_as_many_shards_as_discord_asks_for_are_started_one_after_the_other(
+    connection: ConnectedClient,
+) -> None:
+    gateway, clock = connection.bench.discord.gateway, connection.clock
+    gateway.shards, identifies = 2, connection.bench.discord.gateway.identifies
+    connection.bench.discord.faults.gateway_close(4011)
+    await connection.until(lambda: gateway.connected_shards == 2)
     assert gateway.identifies == identifies + 2
     assert [wait for wait in clock.waits if wait > 4], "5 s between two IDENTIFYs"
     for channel in ("gallery", "pier"):
-        act = await line.bench.paint(channel=channel)
-        await line.until(lambda act=act: act.id in line.client.heard)
+        act = await connection.bench.paint(channel=channel)
+        await connection.until(lambda act=act: act.id in connection.client.heard)
 
 
 @pytest.mark.parametrize("body", [None, {}, [], "x", {"id": "a secret", "type": 2, "token": "a secret"}])
 async def test_an_event_that_cannot_be_read_is_named_in_the_log_and_dropped(
-    line: Line, caplog: pytest.LogCaptureFixture, body: object
+    connection: ConnectedClient, caplog: pytest.LogCaptureFixture, body: object
 ) -> None:
-    gateway = line.bench.discord.gateway
+    gateway = connection.bench.discord.gateway
     before = (gateway.upgrades, gateway.resumes)
-    line.bench.discord.faults.gateway_send("INTERACTION_CREATE", body)
-    await line.assert_commands_work()
+    connection.bench.discord.faults.gateway_send("INTERACTION_CREATE", body)
+    await connection.assert_commands_work()
     assert (gateway.upgrades, gateway.resumes) == before
     [said] = [record for record in caplog.records if "is dropped" in record.getMessage()]
     assert said.levelno == logging.ERROR and "INTERACTION_CREATE" in said.getMessage()
     assert ".py:" in said.getMessage() and "a secret" not in caplog.text
 
 
-async def test_a_session_that_is_gone_is_followed_by_a_new_one_after_a_second_or_more(line: Line) -> None:
-    identifies = line.bench.discord.gateway.identifies
-    line.bench.discord.faults.gateway_invalidate(resumable=False)
-    await line.until(lambda: line.bench.discord.gateway.identifies > identifies)
-    assert max(line.clock.waits) >= 1
-    await line.assert_commands_work()
+async def test_a_session_that_is_gone_is_followed_by_a_new_one_after_a_second_or_more(
+    connection: ConnectedClient,
+) -> None:
+    identifies = connection.bench.discord.gateway.identifies
+    connection.bench.discord.faults.gateway_invalidate(resumable=False)
+    await connection.until(lambda: connection.bench.discord.gateway.identifies > identifies)
+    assert max(connection.clock.waits) >= 1
+    await connection.assert_commands_work()
 
 
-async def test_a_stop_ends_the_session_at_discord(line: Line) -> None:
-    line.running.cancel()
-    await asyncio.wait({line.running})
+async def test_a_stop_ends_the_session_at_discord(connection: ConnectedClient) -> None:
+    connection.running.cancel()
+    await asyncio.wait({connection.running})
     async with asyncio.timeout(60):
-        while line.bench.discord.gateway.connected:  # noqa: ASYNC110 - the other side of a socket
+        while connection.bench.discord.gateway.connected:  # noqa: ASYNC110 - the other side of a socket
             await asyncio.sleep(0.005)
-    assert not line.bench.discord.gateway._sessions
+    assert not connection.bench.discord.gateway._sessions
 
 
 @pytest.mark.parametrize("fault", [{"status": 503}, {"drop": "before"}])
@@ -197,30 +203,30 @@ async def test_a_gateway_that_cannot_be_asked_for_is_asked_for_again_and_the_cli
     async with open_bench() as bench:
         await bench.register(PAINT)
         lasting = bench.discord.faults.rest("GET", "/gateway/bot", times=None, **fault)
-        async with connected(bench, Listener()) as line:
-            await line.until(lambda: "can't be asked for its gateway" in caplog.text, 60)
-            assert not line.client.is_closed()
+        async with connected(bench, Listener()) as connection:
+            await connection.until(lambda: "can't be asked for its gateway" in caplog.text, 60)
+            assert not connection.client.is_closed()
             bench.discord.faults.clear()
-            await line.until(lambda: bench.discord.gateway.connected, 60)
-            await line.assert_commands_work()
+            await connection.until(lambda: bench.discord.gateway.connected, 60)
+            await connection.assert_commands_work()
             assert lasting.left is None
 
 
-async def test_a_ban_is_waited_out_for_as_long_as_it_says_before_the_gateway_is_asked_for_again() -> None:
+async def test_the_gateway_is_asked_for_again_after_a_ban_ends() -> None:
     async with open_bench() as bench:
         bench.discord.faults.rest("GET", "/gateway/bot", status=429, retry_after=120, with_via=False)
-        async with connected(bench, Listener()) as line:
-            await line.until(lambda: bench.discord.gateway.connected)
-            assert max(line.clock.waits) >= 120
+        async with connected(bench, Listener()) as connection:
+            await connection.until(lambda: bench.discord.gateway.connected)
+            assert max(connection.clock.waits) >= 120
 
 
-async def test_without_a_start_left_it_waits_for_as_long_as_discord_says() -> None:
+async def test_without_a_session_start_left_it_waits_until_reset_after() -> None:
     async with open_bench() as bench:
         gateway = bench.discord.gateway
         gateway._identified_today_ms.extend([bench.clock.now_ms()] * 1000)
-        async with connected(bench, Listener()) as line:
-            await line.until(lambda: line.clock.waits)
-            assert line.clock.waits[0] == pytest.approx(86_400, abs=60)
+        async with connected(bench, Listener()) as connection:
+            await connection.until(lambda: connection.clock.waits)
+            assert connection.clock.waits[0] == pytest.approx(86_400, abs=60)
 
 
 async def test_a_hello_that_cannot_be_read_leaves_no_socket_open() -> None:
@@ -239,9 +245,9 @@ async def test_a_hello_that_cannot_be_read_leaves_no_socket_open() -> None:
     async with (
         open_bench() as bench,
         TestServer(app) as server,
-        connected(bench, Listener(), str(server.make_url("/"))) as line,
+        connected(bench, Listener(), str(server.make_url("/"))) as connection,
     ):
-        await line.until(closed.is_set)
+        await connection.until(closed.is_set)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""An hour in which Discord answers nothing: the real worker, ledger and delivery, over HTTP, in an hour of our own."""
+"""An hour in which Discord answers nothing: the real worker, ledger and delivery over HTTP, with a manual clock."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ async def test_an_image_made_in_the_hour_arrives_from_another_process_too(town: 
     assert await town.money() == (45, 0)
 
 
-async def test_an_ending_without_an_image_is_told_after_the_hour_and_the_credits_were_back_at_once(town: Town) -> None:
+async def test_credits_are_returned_at_once_and_the_ending_is_published_after_the_hour(town: Town) -> None:
     generation_id = await town.imagine()
     town.service.on_poll = [task(TaskStatus.FAILED, error="Content policy violation detected")]
     await town.worker.step()
@@ -133,7 +133,7 @@ async def test_an_ending_without_an_image_is_told_after_the_hour_and_the_credits
     assert "declined this prompt" in town.words_on_the_card()
 
 
-async def test_a_card_that_nobody_confirmed_is_asked_for_until_discord_answers(town: Town) -> None:
+async def test_an_unconfirmed_card_is_asked_for_until_discord_answers(town: Town) -> None:
     generation_id = await town.imagine(answered=False)
     town.discord_goes_away()
     await town.pass_time(10 * MINUTE, stride=5)
@@ -146,7 +146,7 @@ async def test_a_card_that_nobody_confirmed_is_asked_for_until_discord_answers(t
     assert await town.money() == (45, 0)
 
 
-async def test_a_card_that_discord_never_tells_of_costs_nothing(town: Town) -> None:
+async def test_an_unconfirmed_card_that_discord_never_returns_costs_nothing(town: Town) -> None:
     generation_id = await town.imagine(answered=False)
     town.discord_goes_away()
     await town.pass_time(HOUR, stride=20)

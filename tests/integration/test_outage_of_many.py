@@ -1,4 +1,4 @@
-"""64 images are ready and Discord doesn't answer: the worker goes on with everything else, and nobody storms back.
+"""64 images are ready and Discord doesn't answer: the worker does everything else, and calls come back one by one.
 
 The real worker, ledger and delivery, over HTTP. A Discord that takes calls and never answers stands for one that gives
 5xx: discord.py 2.7.1 tries such a call for 25 s.
@@ -32,7 +32,7 @@ class Crowd(WorkerHarness):
     rest: DiscordRest
 
     async def ask(self, number: int) -> int:
-        """The generation of one more person, whose card stands."""
+        """Request an image as one more person, confirm the card, and return the generation's id."""
         token = f"token-{number}"
         origin = Origin(self.new_id(), 1, 1000 + number, CHANNEL, 3, token, 10 * 1024 * 1024)
         generation = await self.generations.request(Request(prompt="a lighthouse", seed=number), origin)
@@ -41,14 +41,14 @@ class Crowd(WorkerHarness):
         return generation.id
 
     async def until(self, happened: Callable[[], object]) -> None:
-        """Let the worker go round until something has happened."""
+        """Wake the worker until something has happened."""
         async with asyncio.timeout(60):
             while not happened():
                 self.worker.nudge()
                 await asyncio.sleep(0.01)
 
     async def still(self) -> None:
-        """Do what is due, and let every call come to its end."""
+        """Do what is due, and wait until every call has ended."""
         while await self.worker.step():
             pass
         await asyncio.sleep(0.02)
@@ -71,7 +71,7 @@ async def crowd(tmp_path: Path) -> AsyncIterator[Crowd]:
         await made.delivery.drain()  # type: ignore[attr-defined]
 
 
-async def test_64_shows_in_an_outage_hold_one_step_and_come_back_in_turn(crowd: Crowd) -> None:
+async def test_in_an_outage_64_ready_cards_hold_one_step_and_come_back_in_turn(crowd: Crowd) -> None:
     asked = [await crowd.ask(number) for number in range(MAX_STEPS)]
     await crowd.still()
     assert len(crowd.service.posts) == MAX_STEPS

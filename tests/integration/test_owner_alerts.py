@@ -1,4 +1,4 @@
-"""OwnerAlerts over real HTTP: told once, to the right people, and never in the way."""
+"""OwnerAlerts over real HTTP: sent once, to the right people, and no failure stops the bot."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def test_every_owner_gets_one_message_and_the_log_one_line(
     assert [record.levelno for record in caplog.records if record.name == "qwen_imagine.operator"] == [logging.ERROR]
 
 
-async def test_it_is_said_again_after_six_hours_and_another_matter_at_once(scene: Scene) -> None:
+async def test_an_alert_is_repeated_after_six_hours_and_another_matter_is_sent_at_once(scene: Scene) -> None:
     told = alerts(scene, 41)
     told.tell("key_refused", "One.")
     told.tell("account_empty", "Two.")
@@ -55,7 +55,7 @@ async def test_it_is_said_again_after_six_hours_and_another_matter_at_once(scene
     ]
 
 
-async def test_without_named_owners_the_applications_owner_is_told(scene: Scene) -> None:
+async def test_without_owner_ids_the_applications_owner_gets_the_alert(scene: Scene) -> None:
     told = alerts(scene)
     told.tell("account_empty", "The account is empty.")
     await told.drain()
@@ -63,7 +63,7 @@ async def test_without_named_owners_the_applications_owner_is_told(scene: Scene)
 
 
 @pytest.mark.parametrize("fault", [{"status": 403, "code": 50007}, {"status": 500, "drop": True}])
-async def test_an_owner_who_cannot_be_told_stops_neither_the_others_nor_the_bot(
+async def test_a_failed_alert_to_one_owner_does_not_stop_the_others(
     scene: Scene, fault: dict[str, int], caplog: pytest.LogCaptureFixture
 ) -> None:
     scene.rest.fault("POST /channels/741/", **fault)
@@ -78,9 +78,7 @@ async def test_an_owner_who_cannot_be_told_stops_neither_the_others_nor_the_bot(
     "fault", [{"status": 403, "code": 40003}, {"status": 503}, {"status": 500, "drop": True}, {"status": 403}]
 )
 @pytest.mark.parametrize("path", ["POST /users/@me/channels", "POST /channels/741/"])
-async def test_an_alert_that_discord_can_not_take_now_is_sent_later_once(
-    scene: Scene, path: str, fault: dict[str, Any]
-) -> None:
+async def test_an_alert_that_fails_is_sent_once_later(scene: Scene, path: str, fault: dict[str, Any]) -> None:
     scene.rest.fault(path, **fault)
     told = alerts(scene, 41)
     told.tell("account_empty", "The account is empty.")
@@ -96,7 +94,7 @@ async def test_an_alert_that_discord_can_not_take_now_is_sent_later_once(
     assert scene.rest.tried()[failed - len(scene.rest.calls) :].count("POST /channels/741/messages") == 1
 
 
-async def test_an_alert_that_came_to_nothing_is_tried_a_few_times_and_then_counts_as_not_told(scene: Scene) -> None:
+async def test_an_alert_that_always_fails_is_tried_a_few_times_and_then_counts_as_not_sent(scene: Scene) -> None:
     scene.rest.fault("POST", 503, times=1000)
     told = alerts(scene, 41)
     told.tell("account_empty", "The account is empty.")
@@ -111,7 +109,7 @@ async def test_an_alert_that_came_to_nothing_is_tried_a_few_times_and_then_count
     assert scene.rest.tried()[-1] == "POST /channels/741/messages"
 
 
-async def test_a_client_that_has_closed_itself_is_no_fault_of_ours(
+async def test_an_alert_with_a_closed_client_is_logged_and_raises_nothing(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
     await scene.client.close()

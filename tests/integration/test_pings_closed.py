@@ -1,4 +1,4 @@
-"""CardPings where Discord refuses the bot's reply, and when the library has given up its connections."""
+"""CardPings where Discord refuses the bot's reply, and with a closed client."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ui.delivery.pings import CardPings
 
 
 class Always:
-    """Decides for every ping."""
+    """Decides that there is a ping."""
 
     async def decide(self, generation: Generation) -> Generation:
         return generation
 
 
 @pytest.mark.parametrize("bot_in_channel", [True, False])
-async def test_a_ping_of_a_client_that_has_closed_itself_is_no_fault_of_ours(
+async def test_a_ping_with_a_closed_client_is_logged_and_raises_nothing(
     caplog: pytest.LogCaptureFixture, bot_in_channel: bool
 ) -> None:
     decisions: Any = Always()
@@ -37,7 +37,7 @@ async def test_a_ping_of_a_client_that_has_closed_itself_is_no_fault_of_ours(
 
 
 @pytest.mark.parametrize(("status", "code", "is_open"), [(403, 50013, True), (403, 50001, False), (404, 10003, False)])
-async def test_where_the_reply_lacks_a_permission_the_token_pings_and_the_channel_stays_the_bots(
+async def test_a_reply_without_permission_becomes_a_follow_up_and_only_some_codes_make_the_channel_token_only(
     status: int, code: int, is_open: bool
 ) -> None:
     decisions: Any = Always()

@@ -1,4 +1,4 @@
-"""The client and the downloader against the sandbox's image API: the document on good days, and every bad day."""
+"""The client and the downloader against the local image API, in every mood."""
 
 from __future__ import annotations
 
@@ -84,13 +84,13 @@ ENDS_OTHERWISE = (Mood.SLOW, Mood.STUCK, Mood.DECLINED, Mood.NO_URL, Mood.OTHER_
 
 
 class Bench:
-    """The local image API, our client of it, and our downloader."""
+    """The local image API with a client and a downloader."""
 
     def __init__(self, images: ImageApi, url: str, client: QwenClient, downloader: ImageDownloader) -> None:
         self.images, self.url, self.client, self.downloader = images, url, client, downloader
 
     async def seen_through(self, task: Task) -> list[Task]:
-        """Look until the task has ended; every answer. (That looks stay 5 s apart is the pace's matter, not ours.)"""
+        """Poll until the task has ended, and return every answer. (The client does not keep polls 5 s apart.)"""
         answers = [task]
         for _ in range(3000):
             answers.append(await self.client.get_task(task.task_id))
@@ -127,7 +127,7 @@ async def bench() -> AsyncIterator[Bench]:
     await runner.cleanup()
 
 
-def test_every_mood_of_the_local_api_is_met_in_this_file() -> None:
+def test_every_mood_of_the_local_api_is_tested_in_this_file() -> None:
     assert {*POST_MEETS, *POLL_MEETS, *IMAGE_MEETS, *MAKES_AN_IMAGE, *ENDS_OTHERWISE} == set(Mood)
 
 
@@ -159,7 +159,7 @@ async def test_a_callback_address_is_called(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("mood", MAKES_AN_IMAGE)
-async def test_a_day_that_only_polls_odd_still_makes_the_image(bench: Bench, mood: Mood) -> None:
+async def test_a_mood_that_only_changes_polls_still_makes_the_image(bench: Bench, mood: Mood) -> None:
     bench.images.set_mood(mood)
     answers = await bench.seen_through(await bench.client.create_task(REQUEST))
     if mood is Mood.OTHER_WORDS:
@@ -175,7 +175,7 @@ async def test_a_day_that_only_polls_odd_still_makes_the_image(bench: Bench, moo
 
 
 @pytest.mark.parametrize(("mood", "error"), POST_MEETS.items())
-async def test_a_post_on_a_bad_day_is_sent_once_and_told_for_what_it_is(
+async def test_a_post_in_a_bad_mood_is_sent_once_and_raises_the_right_error(
     bench: Bench, mood: Mood, error: type[QwenError]
 ) -> None:
     bench.images.set_mood(mood)
@@ -198,7 +198,7 @@ async def test_a_service_that_counts_utf16_units_says_so_in_its_refusal(bench: B
 
 
 @pytest.mark.parametrize(("mood", "error"), POLL_MEETS.items())
-async def test_a_poll_on_a_bad_day_is_one_poll_and_the_next_good_one_finds_the_task(
+async def test_a_poll_in_a_bad_mood_is_sent_once_and_the_next_one_finds_the_task(
     bench: Bench, mood: Mood, error: type[QwenError]
 ) -> None:
     task = await bench.client.create_task(REQUEST)
@@ -227,14 +227,14 @@ async def test_a_declined_task_says_why_and_costs_nothing(bench: Bench, mood: Mo
     assert task.error_message == "Content policy violation detected"
 
 
-async def test_a_success_without_an_address_is_told_as_such(bench: Bench) -> None:
+async def test_a_success_without_an_address_is_a_success_without_an_image(bench: Bench) -> None:
     bench.images.set_mood(Mood.NO_URL)
     task = await bench.made()
     assert (task.status, task.image_urls) == (TaskStatus.SUCCESS, ())
 
 
 @pytest.mark.parametrize(("mood", "error"), IMAGE_MEETS.items())
-async def test_a_bad_image_does_not_get_in(bench: Bench, mood: Mood, error: type[QwenError]) -> None:
+async def test_a_bad_image_is_refused(bench: Bench, mood: Mood, error: type[QwenError]) -> None:
     bench.images.set_mood(mood)
     task = await bench.made()
     with pytest.raises(error) as caught:
@@ -242,7 +242,7 @@ async def test_a_bad_image_does_not_get_in(bench: Bench, mood: Mood, error: type
     assert type(caught.value) is error
 
 
-async def test_a_wrong_key_and_a_task_nobody_made_are_told(bench: Bench) -> None:
+async def test_a_wrong_key_and_an_unknown_task_raise_their_errors(bench: Bench) -> None:
     with pytest.raises(TaskNotFound):
         await bench.client.get_task("n00neverexistedqwenimg")
     async with open_session() as session:
@@ -253,14 +253,14 @@ async def test_a_wrong_key_and_a_task_nobody_made_are_told(bench: Bench) -> None
             await stranger.get_task("n00neverexistedqwenimg")
 
 
-async def test_a_wrong_address_of_the_api_is_the_operators_fault_and_nobodys_prompts(bench: Bench) -> None:
+async def test_a_wrong_address_of_the_api_is_not_reported_as_a_refused_prompt(bench: Bench) -> None:
     async with open_session() as session:
         client = QwenClient(session, api_url=f"{bench.url}/image-api/apii", api_key=bench.images.key)
         with pytest.raises(KeyRefused, match="QWEN_API_URL"):
             await client.create_task(REQUEST)
 
 
-async def test_without_named_hosts_the_local_image_is_not_fetched(bench: Bench) -> None:
+async def test_without_named_hosts_the_local_image_is_not_downloaded(bench: Bench) -> None:
     task = await bench.made()
     async with open_download_session() as session:
         with pytest.raises(ImageUrlRefused):

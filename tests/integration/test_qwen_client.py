@@ -54,15 +54,15 @@ def a_closed_port() -> int:
         return int(listener.getsockname()[1])
 
 
-# --- what goes over the wire ----------------------------------------------------------------------------------------
+# --- requests and answers -------------------------------------------------------------------------------------------
 
 
 async def test_a_post_arrives_once_with_key_and_body_on_a_connection_of_its_own() -> None:
-    async def converse(wire: Wire) -> None:
+    async def respond(wire: Wire) -> None:
         await wire.hear()
         await wire.answer_json(200, TASK)
 
-    async with raw_server(converse) as server, a_client(server.url) as client:
+    async with raw_server(respond) as server, a_client(server.url) as client:
         assert (await client.create_task(REQUEST)).task_id == "t-1"
         assert (await client.create_task(REQUEST)).task_id == "t-1"
     assert server.connections == 2
@@ -75,11 +75,11 @@ async def test_a_post_arrives_once_with_key_and_body_on_a_connection_of_its_own(
 
 
 async def test_a_poll_names_its_task_and_reads_the_answer() -> None:
-    async def converse(wire: Wire) -> None:
+    async def respond(wire: Wire) -> None:
         await wire.hear()
         await wire.answer_json(200, {"task_id": "a&b/c", "status": "SUCCESS", "response": ["https://x.example/1.png"]})
 
-    async with raw_server(converse) as server, a_client(server.url) as client:
+    async with raw_server(respond) as server, a_client(server.url) as client:
         task = await client.get_task("a&b/c")
     assert (task.status, task.image_urls) == (TaskStatus.SUCCESS, ("https://x.example/1.png",))
     assert server.requests[0].startswith(b"GET /api/status?task_id=a%26b%2Fc HTTP/1.1\r\n")
@@ -91,10 +91,10 @@ async def test_a_session_that_keeps_its_connections_is_refused() -> None:
             QwenClient(session, api_url="https://x.example/api", api_key=KEY)
 
 
-# --- the body surely was not sent: posted again, at most three times in all -----------------------------------------
+# --- the body was not sent: posted again, at most three times in all ------------------------------------------------
 
 
-async def test_a_refused_connection_is_tried_three_times_with_short_pauses_then_told_as_temporary() -> None:
+async def test_a_refused_connection_is_tried_three_times_with_short_pauses_and_is_temporary() -> None:
     pauses = Pauses()
     async with a_client(f"http://127.0.0.1:{a_closed_port()}", pauses=pauses) as client:
         with pytest.raises(ServiceUnavailable, match="ClientConnectorError"):
@@ -110,12 +110,12 @@ async def test_a_name_that_does_not_resolve_is_temporary() -> None:
             await client.create_task(REQUEST)
 
 
-async def test_a_failed_tls_handshake_is_temporary_and_nothing_was_heard() -> None:
-    async def converse(wire: Wire) -> None:
+async def test_a_failed_tls_handshake_is_temporary_and_no_request_was_received() -> None:
+    async def respond(wire: Wire) -> None:
         await wire.reader.read(1)
         await wire.say(b"this is no TLS\r\n")
 
-    async with raw_server(converse) as server, a_client(f"https://127.0.0.1:{server.port}") as client:
+    async with raw_server(respond) as server, a_client(f"https://127.0.0.1:{server.port}") as client:
         with pytest.raises(ServiceUnavailable):
             await client.create_task(REQUEST)
     assert (server.connections, server.requests) == (3, [])
@@ -131,13 +131,13 @@ async def test_a_tls_handshake_that_never_ends_is_temporary_within_the_connect_t
     assert server.connections == 3
 
 
-async def test_waiting_in_vain_for_a_free_connection_of_our_own_is_temporary() -> None:
-    async def converse(wire: Wire) -> None:
+async def test_a_timeout_while_waiting_for_a_free_connection_is_temporary() -> None:
+    async def respond(wire: Wire) -> None:
         await wire.hear()
         await wire.stay_silent()
 
     connector = aiohttp.TCPConnector(limit=1, force_close=True)
-    async with raw_server(converse) as server, aiohttp.ClientSession(connector=connector) as session:
+    async with raw_server(respond) as server, aiohttp.ClientSession(connector=connector) as session:
         patient = QwenClient(session, api_url=server.url, api_key=KEY, timeout_seconds=60.0)
         hasty = QwenClient(session, api_url=server.url, api_key=KEY, timeout_seconds=0.15, sleep=Pauses())
         first = asyncio.ensure_future(patient.create_task(REQUEST))
@@ -153,7 +153,7 @@ async def test_a_connection_that_works_at_the_second_try_makes_one_task() -> Non
     port = a_closed_port()
     posts: list[bytes] = []
 
-    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         posts.append(await reader.readuntil(b"\r\n\r\n"))
         body = json.dumps({"code": 200, "message": "", "data": TASK}).encode()
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
@@ -163,7 +163,7 @@ async def test_a_connection_that_works_at_the_second_try_makes_one_task() -> Non
     listeners: list[asyncio.Server] = []
 
     async def open_up(_seconds: float) -> None:
-        listeners.append(await asyncio.start_server(converse, "127.0.0.1", port))
+        listeners.append(await asyncio.start_server(respond, "127.0.0.1", port))
 
     async with open_session() as session:
         client = QwenClient(session, api_url=f"http://127.0.0.1:{port}", api_key=KEY, sleep=open_up)
@@ -172,10 +172,10 @@ async def test_a_connection_that_works_at_the_second_try_makes_one_task() -> Non
     listeners[0].close()
 
 
-# --- it may have been taken: told as unknown, and heard exactly once ------------------------------------------------
+# --- it may have been taken: unknown, and sent exactly once ---------------------------------------------------------
 
 
-async def hang_up_unheard(wire: Wire) -> None:
+async def close_before_the_request(wire: Wire) -> None:
     wire.server.requests.append(b"unread")
 
 
@@ -268,7 +268,7 @@ async def answer_a_gzip_bomb(wire: Wire) -> None:
 
 
 UNSURE = [
-    hang_up_unheard,
+    close_before_the_request,
     reset_after_the_head,
     reset_after_the_body,
     close_after_the_body,
@@ -289,20 +289,20 @@ UNSURE = [
 ]
 
 
-# Those that only a timeout ends; the others get time enough for a busy machine.
+# Only a timeout ends these. The others get enough time for a busy machine.
 ENDLESS = (never_answer, stop_in_the_body, drip)
 
 
-def patience(converse: Conversation) -> float:
-    return 3.0 if converse in ENDLESS else 60.0
+def timeout_for(respond: Conversation) -> float:
+    return 3.0 if respond in ENDLESS else 60.0
 
 
-@pytest.mark.parametrize("converse", UNSURE, ids=lambda conversation: conversation.__name__)
-async def test_a_post_that_may_have_been_taken_is_unknown_and_never_sent_again(converse) -> None:
+@pytest.mark.parametrize("respond", UNSURE, ids=lambda conversation: conversation.__name__)
+async def test_a_post_that_may_have_been_taken_is_unknown_and_never_sent_again(respond) -> None:
     pauses = Pauses()
     async with (
-        raw_server(converse) as server,
-        a_client(server.url, timeout_seconds=patience(converse), pauses=pauses) as client,
+        raw_server(respond) as server,
+        a_client(server.url, timeout_seconds=timeout_for(respond), pauses=pauses) as client,
     ):
         with pytest.raises(OutcomeUnknown) as caught:
             await client.create_task(REQUEST)
@@ -312,10 +312,10 @@ async def test_a_post_that_may_have_been_taken_is_unknown_and_never_sent_again(c
 
 
 @pytest.mark.parametrize(
-    "converse", [c for c in UNSURE if c is not answer_without_a_task], ids=lambda conversation: conversation.__name__
+    "respond", [c for c in UNSURE if c is not answer_without_a_task], ids=lambda conversation: conversation.__name__
 )
-async def test_the_same_faults_of_a_poll_are_temporary_and_it_looked_once(converse) -> None:
-    async with raw_server(converse) as server, a_client(server.url, timeout_seconds=patience(converse)) as client:
+async def test_the_same_faults_of_a_poll_are_temporary_and_it_is_sent_once(respond) -> None:
+    async with raw_server(respond) as server, a_client(server.url, timeout_seconds=timeout_for(respond)) as client:
         with pytest.raises(ServiceUnavailable) as caught:
             await client.get_task("t-1")
     assert (server.connections, len(server.requests)) == (1, 1)
@@ -339,12 +339,12 @@ async def test_a_cancelled_post_stays_cancelled() -> None:
     ("code", "error"),
     [(400, PromptRefused), (401, KeyRefused), (429, RateLimited)],
 )
-async def test_a_refused_post_is_told_at_once_and_not_repeated(code: int, error: type[QwenError]) -> None:
-    async def converse(wire: Wire) -> None:
+async def test_a_refused_post_raises_at_once_and_is_not_repeated(code: int, error: type[QwenError]) -> None:
+    async def respond(wire: Wire) -> None:
         await wire.hear()
         await wire.answer_json(code, message=f"no {KEY} for '{REQUEST.prompt}'")
 
-    async with raw_server(converse) as server, a_client(server.url) as client:
+    async with raw_server(respond) as server, a_client(server.url) as client:
         with pytest.raises(error) as caught:
             await client.create_task(REQUEST)
     assert len(server.requests) == 1
@@ -352,13 +352,13 @@ async def test_a_refused_post_is_told_at_once_and_not_repeated(code: int, error:
     assert KEY not in caught.value.service_message
 
 
-async def test_a_post_that_a_challenge_page_turned_away_is_temporary_and_not_sent_again_at_once() -> None:
-    async def converse(wire: Wire) -> None:
+async def test_a_post_answered_by_a_challenge_page_is_temporary_and_not_sent_again_at_once() -> None:
+    async def respond(wire: Wire) -> None:
         await wire.hear()
         await wire.answer(403, b"<html>Checking your browser</html>", Content_Type="text/html")
 
     pauses = Pauses()
-    async with raw_server(converse) as server, a_client(server.url, pauses=pauses) as client:
+    async with raw_server(respond) as server, a_client(server.url, pauses=pauses) as client:
         for call in (client.create_task(REQUEST), client.get_task("t-1")):
             with pytest.raises(ServiceUnavailable, match="HTTP 403") as caught:
                 await call
@@ -366,26 +366,26 @@ async def test_a_post_that_a_challenge_page_turned_away_is_temporary_and_not_sen
     assert (len(server.requests), pauses.seconds) == (2, [])
 
 
-async def test_a_refusal_of_the_key_whose_body_breaks_off_is_asked_for_again_later() -> None:
-    async def converse(wire: Wire) -> None:
+async def test_a_truncated_refusal_of_the_key_is_temporary() -> None:
+    async def respond(wire: Wire) -> None:
         await wire.hear()
         await wire.say(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 500\r\n\r\n{")
 
-    async with raw_server(converse) as server, a_client(server.url) as client:
+    async with raw_server(respond) as server, a_client(server.url) as client:
         with pytest.raises(ServiceUnavailable):
             await client.create_task(REQUEST)
     assert len(server.requests) == 1
 
 
-async def test_a_task_that_is_not_there_is_told_and_a_wait_is_passed_on() -> None:
-    async def converse(wire: Wire) -> None:
+async def test_an_unknown_task_and_a_retry_after_are_passed_on() -> None:
+    async def respond(wire: Wire) -> None:
         await wire.hear()
         if len(wire.server.requests) == 1:
             await wire.answer_json(404, message="Task ID does not exist")
         else:
             await wire.answer(429, b"slow down", Retry_After="12")
 
-    async with raw_server(converse) as server, a_client(server.url) as client:
+    async with raw_server(respond) as server, a_client(server.url) as client:
         with pytest.raises(TaskNotFound):
             await client.get_task("t-1")
         with pytest.raises(RateLimited) as caught:
@@ -394,12 +394,12 @@ async def test_a_task_that_is_not_there_is_told_and_a_wait_is_passed_on() -> Non
 
 
 async def test_a_compressed_answer_is_understood_although_none_was_asked_for() -> None:
-    async def converse(wire: Wire) -> None:
+    async def respond(wire: Wire) -> None:
         await wire.hear()
         body = json.dumps({"code": 200, "message": "", "data": TASK}).encode()
         await wire.answer(200, gzip.compress(body), Content_Encoding="gzip")
 
-    async with raw_server(converse) as server, a_client(server.url) as client:
+    async with raw_server(respond) as server, a_client(server.url) as client:
         assert (await client.get_task("t-1")).status is TaskStatus.PENDING
     assert b"Accept-Encoding: identity" in server.requests[0]
 
@@ -418,27 +418,27 @@ async def test_a_key_that_cannot_be_a_header_is_refused_without_being_shown(key:
 @pytest.mark.parametrize(
     "url", ["", "x.example/api", "ftp://x.example", "https://u:p@x.example/", "https://x.example/?a=1"]
 )
-async def test_an_address_that_is_none_is_refused(url: str) -> None:
+async def test_a_malformed_address_is_refused(url: str) -> None:
     async with open_session() as session:
         with pytest.raises(ValueError, match="API's address must be"):
             QwenClient(session, api_url=url, api_key=KEY)
 
 
-async def test_a_timeout_of_nothing_is_refused() -> None:
+async def test_a_timeout_of_zero_is_refused() -> None:
     async with open_session() as session:
         with pytest.raises(ValueError, match="more than 0"):
             QwenClient(session, api_url="https://x.example", api_key=KEY, timeout_seconds=0)
 
 
-async def test_the_log_holds_ids_and_milliseconds_and_a_strange_status_is_told_once(
+async def test_the_log_has_ids_and_milliseconds_and_an_unknown_status_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def converse(wire: Wire) -> None:
+    async def respond(wire: Wire) -> None:
         await wire.hear()
         await wire.answer_json(200, {"task_id": "t-1", "status": "UPSCALING"})
 
     caplog.set_level(logging.DEBUG, logger="qwen_imagine.qwen")
-    async with raw_server(converse) as server, a_client(server.url) as client:
+    async with raw_server(respond) as server, a_client(server.url) as client:
         await client.create_task(REQUEST)
         for _ in range(3):
             await client.get_task("t-1")
@@ -448,14 +448,14 @@ async def test_the_log_holds_ids_and_milliseconds_and_a_strange_status_is_told_o
     assert not any(KEY in line or "canary" in line or "http" in line for line in lines)
 
 
-async def test_a_strange_status_of_a_task_that_has_ended_is_told_with_what_it_was_taken_as(
+async def test_an_unknown_status_of_an_ended_task_is_logged_with_its_interpretation(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def converse(wire: Wire) -> None:
+    async def respond(wire: Wire) -> None:
         await wire.hear()
         await wire.answer_json(200, {"task_id": "t-1", "status": "completed", "response": ["https://x.example/1.png"]})
 
-    async with raw_server(converse) as server, a_client(server.url) as client:
+    async with raw_server(respond) as server, a_client(server.url) as client:
         assert [(await client.get_task("t-1")).status for _ in range(2)] == [TaskStatus.SUCCESS] * 2
     lines = [record.getMessage() for record in caplog.records if record.name == "qwen_imagine.qwen"]
     assert lines == ["task t-1 has a status that is not in the API's document; taken as SUCCESS"]

@@ -1,4 +1,4 @@
-"""The image's download over real sockets: what gets in, and every way to get somewhere else or too much."""
+"""Downloads over real sockets: accepted images, redirects, refused addresses, limits."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PNG = a_png()
 
 
 class ScriptedResolver(AbstractResolver):
-    """Answers each question with the next of the given lists of addresses; the last one stays."""
+    """Answers each lookup with the next of the given lists of addresses; the last one is repeated."""
 
     def __init__(self, *answers: list[str]) -> None:
         self.answers = list(answers)
@@ -83,9 +83,9 @@ async def the_image(wire: Wire) -> None:
     await wire.answer(200, PNG, Content_Type="text/plain")
 
 
-async def fault_of(converse, **options: Any) -> tuple[QwenError, int]:
-    """The error of a download from a server that behaves so, and how often it was asked."""
-    async with raw_server(converse) as server, a_downloader(**options) as downloader:
+async def fault_of(respond, **options: Any) -> tuple[QwenError, int]:
+    """Download from a server that responds so; return the error and the number of connections."""
+    async with raw_server(respond) as server, a_downloader(**options) as downloader:
         with pytest.raises(QwenError) as caught:
             await downloader.download(f"{server.url}/i.png?sig=canary")
         assert "canary" not in f"{caught.value}{caught.value!r}"
@@ -93,10 +93,10 @@ async def fault_of(converse, **options: Any) -> tuple[QwenError, int]:
         return caught.value, server.connections
 
 
-# --- what gets in ---------------------------------------------------------------------------------------------------
+# --- accepted images ------------------------------------------------------------------------------------------------
 
 
-async def test_an_image_arrives_whole_with_the_type_its_bytes_tell() -> None:
+async def test_an_image_arrives_whole_with_the_type_of_its_bytes() -> None:
     async with raw_server(the_image) as server, a_downloader() as downloader:
         image = await downloader.download(f"{server.url}/cdn/i.jpg?X-Sig=a%2Bb")
     assert image == DownloadedImage(PNG, OutputFormat.PNG, 64, 96)
@@ -104,7 +104,7 @@ async def test_an_image_arrives_whole_with_the_type_its_bytes_tell() -> None:
 
 
 async def test_the_size_is_announced_before_the_bytes_are_read_and_for_each_try() -> None:
-    async def converse(wire: Wire) -> None:
+    async def respond(wire: Wire) -> None:
         await wire.hear()
         if wire.server.connections < 3:
             await wire.say(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nhalf")
@@ -113,17 +113,17 @@ async def test_the_size_is_announced_before_the_bytes_are_read_and_for_each_try(
             await wire.answer(200, PNG)
 
     announced: list[int] = []
-    async with raw_server(converse) as server, a_downloader() as downloader:
+    async with raw_server(respond) as server, a_downloader() as downloader:
         await downloader.download(f"{server.url}/i.png", announced.append)
     assert announced == [500, 500, len(PNG)]
 
 
-async def test_the_request_carries_no_key_no_cookie_and_asks_for_plain_bytes() -> None:
-    async def converse(wire: Wire) -> None:
+async def test_the_request_has_no_key_and_no_cookie_and_asks_for_plain_bytes() -> None:
+    async def respond(wire: Wire) -> None:
         await wire.hear()
         await wire.answer(200, PNG, Set_Cookie="track=me; Path=/")
 
-    async with raw_server(converse) as server, a_downloader() as downloader:
+    async with raw_server(respond) as server, a_downloader() as downloader:
         await downloader.download(f"{server.url}/1.png")
         await downloader.download(f"{server.url}/2.png")
     for request in server.requests:
@@ -139,7 +139,7 @@ async def test_a_proxy_of_the_environment_is_not_used() -> None:
 
 
 async def test_an_image_in_chunks_without_a_length_arrives() -> None:
-    async def converse(wire: Wire) -> None:
+    async def respond(wire: Wire) -> None:
         await wire.hear()
         await wire.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         for at in range(0, len(PNG), 1000):
@@ -147,24 +147,24 @@ async def test_an_image_in_chunks_without_a_length_arrives() -> None:
             await wire.say(b"%x\r\n%s\r\n" % (len(part), part))
         await wire.say(b"0\r\n\r\n")
 
-    async with raw_server(converse) as server, a_downloader() as downloader:
+    async with raw_server(respond) as server, a_downloader() as downloader:
         assert (await downloader.download(f"{server.url}/i.png")).data == PNG
 
 
 async def test_content_encoding_identity_is_no_encoding() -> None:
-    async def converse(wire: Wire) -> None:
+    async def respond(wire: Wire) -> None:
         await wire.hear()
         await wire.answer(200, PNG, Content_Encoding="identity")
 
-    async with raw_server(converse) as server, a_downloader() as downloader:
+    async with raw_server(respond) as server, a_downloader() as downloader:
         assert (await downloader.download(f"{server.url}/i.png")).width == 64
 
 
-# --- somewhere else -------------------------------------------------------------------------------------------------
+# --- other addresses ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::ffff:127.0.0.1]", "[::1]", "2130706433", "127.1", "0", "localhost"])
-async def test_our_own_machine_is_not_fetched_from_however_it_is_written(host: str) -> None:
+async def test_addresses_of_this_machine_are_refused_in_every_notation(host: str) -> None:
     async with raw_server(the_image) as server, a_downloader(hosts=frozenset()) as downloader:
         for url in (f"https://{host}/i.png", f"https://{host}:{server.port}/i.png", f"http://{host}:{server.port}/"):
             with pytest.raises(ImageUrlRefused):
@@ -185,8 +185,8 @@ async def test_a_name_is_refused_when_any_of_its_addresses_is_private(answers: l
     assert resolver.asked == ["cdn.example.com"]
 
 
-async def test_a_name_that_answers_public_first_and_private_then_is_refused_the_second_time() -> None:
-    """Rebinding: every answer that would be dialled is checked itself, and none is remembered from an earlier check."""
+async def test_a_name_that_resolves_to_a_private_address_the_second_time_is_refused() -> None:
+    """DNS rebinding: the address of each connection is checked, and no earlier check is remembered."""
     guarded = GuardedResolver(ScriptedResolver(["8.8.8.8"], ["127.0.0.1"]), AllowedHosts())
     assert [answer["host"] for answer in await guarded.resolve("cdn.example.com", 443)] == ["8.8.8.8"]
     with pytest.raises(PrivateAddress):
@@ -207,15 +207,15 @@ async def test_a_named_host_may_resolve_to_a_private_address_and_only_that_one()
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_is_followed_with_a_request_that_holds_nothing_of_the_first(status: int) -> None:
-    async def converse(wire: Wire) -> None:
+async def test_a_redirect_is_followed_by_a_request_without_data_of_the_first(status: int) -> None:
+    async def respond(wire: Wire) -> None:
         request = await wire.hear()
         if b"/i.png" in request:
             await wire.answer(status, b"moved", Location="/there?token=other", Set_Cookie="track=me; Path=/")
         else:
             await wire.answer(200, PNG)
 
-    async with raw_server(converse) as server, a_downloader() as downloader:
+    async with raw_server(respond) as server, a_downloader() as downloader:
         image = await downloader.download(f"{server.url}/i.png?sig=canary")
     assert image.data == PNG
     first, second = server.requests
@@ -224,14 +224,14 @@ async def test_a_redirect_is_followed_with_a_request_that_holds_nothing_of_the_f
 
 
 def leading_on(times: int) -> Conversation:
-    """Redirect so many times, then give the image."""
+    """Redirect so many times, then send the image."""
 
-    async def converse(wire: Wire) -> None:
+    async def respond(wire: Wire) -> None:
         await wire.hear()
         heard = len(wire.server.requests)
         await (wire.answer(200, PNG) if heard > times else wire.answer(302, b"", Location=f"/{heard}"))
 
-    return converse
+    return respond
 
 
 async def test_three_redirects_are_followed_and_a_fourth_is_not() -> None:
@@ -243,24 +243,24 @@ async def test_three_redirects_are_followed_and_a_fourth_is_not() -> None:
 
 
 async def test_a_redirect_that_leads_to_itself_ends_after_four_requests() -> None:
-    async def converse(wire: Wire) -> None:
+    async def respond(wire: Wire) -> None:
         await wire.hear()
         await wire.answer(302, b"", Location="/i.png?sig=canary")
 
-    error, connections = await fault_of(converse)
+    error, connections = await fault_of(respond)
     assert isinstance(error, ImageUrlRefused)
     assert connections == 4
 
 
-async def test_a_bad_moment_behind_a_redirect_is_tried_again_from_the_first_address() -> None:
-    async def converse(wire: Wire) -> None:
+async def test_a_temporary_fault_after_a_redirect_is_tried_again_from_the_first_address() -> None:
+    async def respond(wire: Wire) -> None:
         request = await wire.hear()
         if b"/i.png" in request:
             await wire.answer(302, b"", Location="/there")
         else:
             await (wire.answer(503) if len(wire.server.requests) < 4 else wire.answer(200, PNG))
 
-    async with raw_server(converse) as server, a_downloader() as downloader:
+    async with raw_server(respond) as server, a_downloader() as downloader:
         assert (await downloader.download(f"{server.url}/i.png")).data == PNG
     assert [request.split()[1] for request in server.requests] == [b"/i.png", b"/there"] * 2
 
@@ -269,36 +269,36 @@ async def test_a_redirect_leads_only_to_hosts_that_are_named() -> None:
     resolver = ScriptedResolver(["127.0.0.1"])
     hosts = frozenset({"mirror.example", ".store.example"})
 
-    async def converse(wire: Wire) -> None:
+    async def respond(wire: Wire) -> None:
         request = await wire.hear()
         places = {b"/1": "//a.store.example:{}/2", b"/2": "//store.example:{}/3"}
         place = places[request.split()[1]].format(wire.server.port)
         await wire.answer(302, b"", Location=place)
 
-    async with raw_server(converse) as server, a_downloader(hosts=hosts, resolver=resolver) as downloader:
+    async with raw_server(respond) as server, a_downloader(hosts=hosts, resolver=resolver) as downloader:
         with pytest.raises(ImageUrlRefused, match="where it redirects to: its host is not named in QWEN_IMAGE_HOSTS"):
             await downloader.download(f"http://mirror.example:{server.port}/1")
     assert resolver.asked == ["mirror.example", "a.store.example"]
 
 
 @pytest.mark.parametrize("status", [300, 304, 305, 306])
-async def test_other_answers_of_300_lead_nowhere(status: int) -> None:
-    async def converse(wire: Wire) -> None:
+async def test_other_3xx_answers_are_refused(status: int) -> None:
+    async def respond(wire: Wire) -> None:
         await wire.hear()
         await wire.answer(status, b"", Location="/there")
 
-    error, connections = await fault_of(converse)
+    error, connections = await fault_of(respond)
     assert isinstance(error, ImageUrlRefused)
     assert (error.http_status, connections) == (status, 1)
 
 
 async def test_a_challenge_page_instead_of_the_image_is_tried_again() -> None:
-    async def converse(wire: Wire) -> None:
+    async def respond(wire: Wire) -> None:
         await wire.hear()
         challenged = len(wire.server.requests) == 1
         await (wire.answer(403, b"<html>", cf_mitigated="challenge") if challenged else wire.answer(200, PNG))
 
-    async with raw_server(converse) as server, a_downloader() as downloader:
+    async with raw_server(respond) as server, a_downloader() as downloader:
         assert (await downloader.download(f"{server.url}/i.png")).data == PNG
 
 
@@ -306,12 +306,12 @@ async def test_a_challenge_page_instead_of_the_image_is_tried_again() -> None:
 
 
 async def test_an_announced_size_above_the_limit_is_refused_before_the_body() -> None:
-    async def converse(wire: Wire) -> None:
+    async def respond(wire: Wire) -> None:
         await wire.hear()
         await wire.say(b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n")
         await wire.stay_silent()
 
-    error, connections = await fault_of(converse, max_bytes=1999)
+    error, connections = await fault_of(respond, max_bytes=1999)
     assert isinstance(error, ImageTooLarge)
     assert (error.limit_bytes, error.size_bytes, connections) == (1999, 2000, 1)
 
@@ -322,13 +322,13 @@ async def test_an_image_of_exactly_the_limit_is_taken() -> None:
 
 
 async def test_an_endless_body_is_stopped_at_the_limit() -> None:
-    async def converse(wire: Wire) -> None:
+    async def respond(wire: Wire) -> None:
         await wire.hear()
         await wire.say(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + PNG)
         while True:
             await wire.say(bytes(65536))
 
-    error, connections = await fault_of(converse, max_bytes=300_000)
+    error, connections = await fault_of(respond, max_bytes=300_000)
     assert isinstance(error, ImageTooLarge)
     assert (error.size_bytes, connections) == (None, 1)
 
@@ -337,32 +337,32 @@ async def test_an_endless_body_is_stopped_at_the_limit() -> None:
 async def test_a_compressed_body_is_refused_unread(encoding: str) -> None:
     bomb = gzip.compress(PNG + bytes(20_000_000))
 
-    async def converse(wire: Wire) -> None:
+    async def respond(wire: Wire) -> None:
         await wire.hear()
         await wire.answer(200, bomb, Content_Encoding=encoding)
 
-    error, connections = await fault_of(converse)
+    error, connections = await fault_of(respond)
     assert isinstance(error, NotAnImage)
     assert (error.reason, connections) == ("it was sent compressed, which was not asked for", 1)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>gone</html>", b"GIF89a" + bytes(50), PNG[:20]])
-async def test_what_is_no_image_is_told_whatever_the_server_calls_it(body: bytes) -> None:
-    async def converse(wire: Wire) -> None:
+async def test_bytes_that_are_no_image_are_refused_whatever_their_content_type(body: bytes) -> None:
+    async def respond(wire: Wire) -> None:
         await wire.hear()
         await wire.answer(200, body, Content_Type="image/png")
 
-    error, connections = await fault_of(converse)
+    error, connections = await fault_of(respond)
     assert isinstance(error, NotAnImage)
     assert connections == 1
 
 
-async def test_an_image_whose_end_is_missing_is_asked_for_again() -> None:
-    async def converse(wire: Wire) -> None:
+async def test_a_truncated_image_is_downloaded_again() -> None:
+    async def respond(wire: Wire) -> None:
         await wire.hear()
         await wire.answer(200, PNG[:-20] if len(wire.server.requests) < 3 else PNG)
 
-    async with raw_server(converse) as server, a_downloader() as downloader:
+    async with raw_server(respond) as server, a_downloader() as downloader:
         assert (await downloader.download(f"{server.url}/i.png")).data == PNG
 
     async def never(wire: Wire) -> None:
@@ -374,7 +374,7 @@ async def test_an_image_whose_end_is_missing_is_asked_for_again() -> None:
     assert connections == 3
 
 
-# --- bad days -------------------------------------------------------------------------------------------------------
+# --- faults ---------------------------------------------------------------------------------------------------------
 
 
 async def reset(wire: Wire) -> None:
@@ -382,7 +382,7 @@ async def reset(wire: Wire) -> None:
     wire.reset()
 
 
-async def hang_up(wire: Wire) -> None:
+async def close(wire: Wire) -> None:
     await wire.hear()
 
 
@@ -396,10 +396,10 @@ async def answer_no_http(wire: Wire) -> None:
     await wire.say(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
 
 
-@pytest.mark.parametrize("converse", [reset, hang_up, break_off_in_the_image, answer_no_http], ids=lambda c: c.__name__)
-async def test_a_broken_connection_is_tried_again_then_told_as_temporary(converse) -> None:
+@pytest.mark.parametrize("respond", [reset, close, break_off_in_the_image, answer_no_http], ids=lambda c: c.__name__)
+async def test_a_broken_connection_is_tried_again_and_then_temporary(respond) -> None:
     pauses = Pauses()
-    error, connections = await fault_of(converse, sleep=pauses)
+    error, connections = await fault_of(respond, sleep=pauses)
     assert isinstance(error, ImageUnavailable)
     assert (error.temporary, connections, len(pauses.seconds)) == (True, 3, 2)
     assert 0 <= pauses.seconds[0] <= 1.0
@@ -422,24 +422,24 @@ async def test_a_broken_connection_is_tried_again_then_told_as_temporary(convers
         (503, True, 3),
     ],
 )
-async def test_each_status_is_tried_again_as_often_as_it_may_help(
+async def test_each_status_is_tried_again_only_where_that_may_help(
     status: int, temporary: bool, connections: int
 ) -> None:
-    async def converse(wire: Wire) -> None:
+    async def respond(wire: Wire) -> None:
         await wire.hear()
         await wire.answer(status)
 
-    error, asked = await fault_of(converse)
+    error, asked = await fault_of(respond)
     assert isinstance(error, ImageUnavailable)
     assert (error.http_status, error.temporary, asked) == (status, temporary, connections)
 
 
 async def test_an_image_that_comes_at_the_third_try_is_an_image() -> None:
-    async def converse(wire: Wire) -> None:
+    async def respond(wire: Wire) -> None:
         await wire.hear()
         await (wire.answer(503) if len(wire.server.requests) < 3 else wire.answer(200, PNG))
 
-    async with raw_server(converse) as server, a_downloader() as downloader:
+    async with raw_server(respond) as server, a_downloader() as downloader:
         assert (await downloader.download(f"{server.url}/i.png")).data == PNG
     assert len(server.requests) == 3
 
@@ -455,21 +455,21 @@ async def test_a_port_where_nobody_listens_is_temporary() -> None:
 
 
 async def test_a_server_that_never_answers_ends_at_the_total_deadline() -> None:
-    async def converse(wire: Wire) -> None:
+    async def respond(wire: Wire) -> None:
         await wire.hear()
         await wire.stay_silent()
 
-    error, connections = await fault_of(converse, total_timeout_seconds=2)
+    error, connections = await fault_of(respond, total_timeout_seconds=2)
     assert isinstance(error, ImageUnavailable)
     assert (error.temporary, error.reason, connections) == (True, "it took more than 2 s", 1)
 
 
 async def test_the_deadline_holds_for_all_tries_and_pauses_together() -> None:
-    async def converse(wire: Wire) -> None:
+    async def respond(wire: Wire) -> None:
         await wire.hear()
         await wire.answer(500)
 
-    error, connections = await fault_of(converse, total_timeout_seconds=2, sleep=lambda _: asyncio.sleep(600))
+    error, connections = await fault_of(respond, total_timeout_seconds=2, sleep=lambda _: asyncio.sleep(600))
     assert isinstance(error, ImageUnavailable)
     assert (error.reason, connections) == ("it took more than 2 s", 1)
 
@@ -482,7 +482,7 @@ async def drip(wire: Wire) -> None:
         await asyncio.sleep(0.02)
 
 
-async def test_a_slow_drip_is_given_up_for_its_rate_long_before_the_deadline() -> None:
+async def test_a_slow_download_is_given_up_for_its_rate_long_before_the_deadline() -> None:
     error, connections = await fault_of(
         drip, grace_seconds=0.1, min_bytes_per_second=10_000, total_timeout_seconds=600.0
     )
@@ -490,18 +490,18 @@ async def test_a_slow_drip_is_given_up_for_its_rate_long_before_the_deadline() -
     assert (error.temporary, error.reason, connections) == (True, "it came too slowly", 3)
 
 
-async def test_a_drip_just_fast_enough_still_ends_at_the_deadline() -> None:
+async def test_a_download_just_fast_enough_still_ends_at_the_deadline() -> None:
     error, _ = await fault_of(drip, min_bytes_per_second=1, total_timeout_seconds=2)
     assert isinstance(error, ImageUnavailable)
     assert error.reason == "it took more than 2 s"
 
 
 async def test_a_cancelled_download_stays_cancelled() -> None:
-    async def converse(wire: Wire) -> None:
+    async def respond(wire: Wire) -> None:
         await wire.hear()
         await wire.stay_silent()
 
-    async with raw_server(converse) as server, a_downloader() as downloader:
+    async with raw_server(respond) as server, a_downloader() as downloader:
         task = asyncio.ensure_future(downloader.download(f"{server.url}/i.png"))
         await server.heard.wait()
         task.cancel()
@@ -513,13 +513,13 @@ async def test_a_cancelled_download_stays_cancelled() -> None:
 
 
 @pytest.mark.parametrize("options", [{"max_bytes": 0}, {"tries": 0}, {"total_timeout_seconds": 0}])
-async def test_limits_of_nothing_are_refused(options: dict[str, Any]) -> None:
+async def test_limits_of_zero_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must be more than 0"):
         async with a_downloader(**options):
             pass
 
 
-async def test_the_log_holds_bytes_and_milliseconds_and_no_address(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_log_has_bytes_and_milliseconds_and_no_address(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, logger="qwen_imagine.qwen")
     async with raw_server(the_image) as server, a_downloader() as downloader:
         image = await downloader.download(f"{server.url}/i.png?sig=canary")

@@ -1,4 +1,4 @@
-"""Noise on the wire: an HTTP answer damaged at random never makes anything but a result or an error of the tree."""
+"""HTTP answers damaged at random lead to a result or to an error of qwen.errors, never to another exception."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ODD = [
 
 
 def damaged(whole: bytes, rng: random.Random) -> bytes:
-    """Some bytes changed, a piece cut out or said twice, or the end missing."""
+    """Change some bytes, cut out or repeat a piece, or drop the end."""
     data = bytearray(whole)
     for _ in range(rng.randint(1, 4)):
         at = rng.randrange(len(data))
@@ -61,14 +61,14 @@ def noise() -> list[bytes]:
 
 
 def saying(answers: list[bytes]) -> Conversation:
-    """Answer each connection with the next of these."""
+    """Return a function that answers each connection with the next of these."""
     waiting = list(reversed(answers))
 
-    async def converse(wire: Wire) -> None:
+    async def respond(wire: Wire) -> None:
         await wire.hear()
         await wire.say(waiting.pop())
 
-    return converse
+    return respond
 
 
 async def test_a_post_and_a_poll_through_noise_give_a_task_or_an_error_of_the_tree() -> None:

@@ -1,4 +1,4 @@
-"""Interactions through discord.py's own parser: where they came from, and what Discord says of an answer to one."""
+"""Interactions through discord.py's own parser: their channel, and Discord's answers to responses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TEXT = {"id": "30", "type": 0, "name": "sea", "position": 0, "permission_overwri
 
 @pytest.fixture(autouse=True)
 def lenient() -> Iterator[None]:
-    """As bot.py sets it up; put back for the tests that have nothing to do with it."""
+    """Change discord.py's parser as bot.py does, and restore it afterwards."""
     state: Any = discord_state
     interactions: Any = discord.interactions
     before = state.Interaction, interactions.InteractionCallbackResponse
@@ -35,7 +35,7 @@ def lenient() -> Iterator[None]:
 
 
 class Listener(discord.Client):
-    """What it hears, as the library made it of the gateway's event."""
+    """Receives interactions as the library parses them from gateway events."""
 
     def __init__(self) -> None:
         super().__init__(intents=discord.Intents.none(), application_id=5)
@@ -70,7 +70,7 @@ async def listener() -> Listener:
     [{"channel": {**TEXT, "type": 777}}, {"channel": None}, {"channel": {}}, {"channel": {"id": "30"}}, {}],
     ids=["of an unknown type", "null", "empty", "its id alone", "absent"],
 )
-async def test_the_channels_id_is_kept_whatever_is_said_of_the_channel(
+async def test_the_channels_id_is_kept_for_every_kind_of_channel_object(
     listener: Listener, place: dict[str, Any], channel: dict[str, Any]
 ) -> None:
     interaction = listener.hear(**place, **channel, channel_id="30")
@@ -88,7 +88,7 @@ async def test_a_channel_of_a_known_type_stays_what_the_library_makes_of_it(list
     assert isinstance(listener.hear(**IN_A_GUILD, channel=TEXT, channel_id="30").channel, discord.TextChannel)
 
 
-async def test_a_message_whose_button_was_used_stands_in_that_channel_too(listener: Listener) -> None:
+async def test_the_message_of_a_pressed_button_is_in_that_channel(listener: Listener) -> None:
     message = {
         **{"id": "40", "channel_id": "30", "author": {**ALICE, "id": "5", "bot": True}, "type": 0, "content": ""},
         **{"timestamp": "2026-01-01T00:00:00+00:00", "edited_timestamp": None, "embeds": [], "attachments": []},
@@ -103,7 +103,7 @@ async def test_a_message_whose_button_was_used_stands_in_that_channel_too(listen
 
 @pytest.fixture
 async def said(listener: Listener) -> AsyncIterator[list[str]]:
-    """Discord, which answers each callback with the next of these bodies."""
+    """Make Discord answer each callback with the next of these bodies."""
     bodies = list[str]()
 
     async def answer(_: web.Request) -> web.Response:
@@ -124,7 +124,7 @@ async def said(listener: Listener) -> AsyncIterator[list[str]]:
 
 
 @pytest.mark.parametrize("body", ["{}", "[]", "null", '{"interaction": {}}', '{"interaction": {"id": "x"}}'])
-async def test_an_answer_that_was_taken_without_a_word_about_ids_is_no_fault(
+async def test_an_accepted_response_without_ids_in_its_answer_is_no_error(
     listener: Listener, said: list[str], body: str
 ) -> None:
     said.append(body)

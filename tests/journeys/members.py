@@ -1,4 +1,4 @@
-"""What two members do at the page, told in steps: settings, every option, every button, history, places, the line."""
+"""The journeys of two members: settings, every option, every button, history, channels, the line."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from playwright.async_api import expect
 
 from sandbox.image_api.moods import Mood
 from scripts.visitor import Visitor
-from tests.journeys.scene import RESULT, SHARED, SMALL, Scene, Story, is_private, offers, pick, says
+from tests.journeys.scene import RESULT, SHARED, SMALL, Journey, Scene, is_private, offers, pick, says
 
 
-async def mira(scene: Scene, me: Visitor) -> Story:
-    """A member: settings first, then every option, every button under a result, her history, and all of it deleted."""
+async def mira(scene: Scene, me: Visitor) -> Journey:
+    """A member: settings, every option, every button under a result, her history, and the deletion of all her data."""
     settings = await me.command("settings")
     await is_private(settings)
     chosen = {
@@ -139,8 +139,8 @@ async def mira(scene: Scene, me: Visitor) -> Story:
     yield "privacy-deleted"
 
 
-async def jonas(scene: Scene, me: Visitor) -> Story:
-    """A member on a phone: where the app is not installed, a thread, the line, its cap, and what is not his."""
+async def jonas(scene: Scene, me: Visitor) -> Journey:
+    """A member on a phone: where the app is not installed, a thread, the line, its cap, and other people's cards."""
     shared = scene.card(me, SHARED)
     await says(await me.press_for(shared, "Delete", private=True), "Only")
     await expect(shared).to_be_visible()

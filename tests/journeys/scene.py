@@ -1,4 +1,4 @@
-"""The world in which the walk is told, and the few words in which its stories look at a page."""
+"""What the journeys share: the sandbox, the people's pages, and checks of what a page shows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from playwright.async_api import Locator, expect
 from sandbox.world import Sandbox
 from scripts.visitor import Visitor
 
-Story = AsyncIterator[str]
+Journey = AsyncIterator[str]
 RESULT = ["Again", "Edit", "Details", "Delete"]
 MODERATED, SHARED = "olga's first harbour", "olga's lighthouse"
 DECLINED, KEPT = "olga's refused wish", "olga's kept boat"
@@ -20,14 +20,14 @@ SMALL = "Portrait 768×1024"
 
 @dataclass
 class Scene:
-    """The world in which all is told. *said*: message ids by name, for people who meet the same message."""
+    """One sandbox and its visitors. *known*: which of the first cards are ready, by prompt."""
 
     box: Sandbox
     visitors: Mapping[str, Visitor]
-    said: dict[str, str] = field(default_factory=dict[str, str])
+    known: dict[str, str] = field(default_factory=dict[str, str])
 
     def card(self, visitor: Visitor, prompt: str) -> Locator:
-        """The oldest card for everybody in the open channel that has this prompt."""
+        """The oldest public card with this prompt in the open channel."""
         return visitor.page.locator('[data-testid=message][data-ephemeral="false"]').filter(has_text=prompt).first
 
 
@@ -50,7 +50,7 @@ async def is_private(message: Locator) -> None:
 
 
 async def pick(visitor: Visitor, card: Locator, title: str, value: str) -> None:
-    """Choose in a list of a card, and wait until the bot has taken it."""
+    """Choose an option in a select menu of a card, and wait until the bot has answered."""
     menu = card.get_by_label(title)
     await menu.select_option(value)
     await expect(menu).not_to_have_attribute("aria-busy", "true")

@@ -1,4 +1,4 @@
-"""What a moderator and the owner of the bot do at the page, told in steps: other people's cards, forms, refusals."""
+"""The journeys of a moderator and of the bot's owner: other people's cards, forms, refusals."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.journeys.scene import (
     RESULT,
     SHARED,
     SMALL,
+    Journey,
     Scene,
-    Story,
     is_private,
     labels,
     offers,
@@ -22,8 +22,8 @@ from tests.journeys.scene import (
 )
 
 
-async def sam(scene: Scene, me: Visitor) -> Story:
-    """A moderator: refusals of places, "Imagine this", a form gone wrong, other people's cards."""
+async def sam(scene: Scene, me: Visitor) -> Journey:
+    """A moderator: refusals in some channels, "Imagine this", a form that is refused, other people's cards."""
     await me.go("no-posting")
     refused = await me.command("imagine", prompt="where the app may not post")
     await is_private(refused)
@@ -92,8 +92,8 @@ async def sam(scene: Scene, me: Visitor) -> Story:
     yield "moderator-deleted"
 
 
-async def olga(scene: Scene, me: Visitor) -> Story:
-    """The bot's owner: a declined prompt, an image that had no place, and every page of her own."""
+async def olga(scene: Scene, me: Visitor) -> Journey:
+    """The bot's owner: a declined prompt, a kept image, and every page of her own."""
     declined = scene.card(me, DECLINED)
     await says(declined, "The image service declined this prompt", "returned")
     await offers(declined, "Edit")
@@ -116,7 +116,7 @@ async def olga(scene: Scene, me: Visitor) -> Story:
     await says(await me.command("help"), "1 to 4 images")
     yield "help"
 
-    await until(lambda: scene.said.get(KEPT) == "undelivered")
+    await until(lambda: scene.known.get(KEPT) == "undelivered")
     page = await me.command("history")
     await says(page, KEPT, "could not be posted and is kept")
     yield "history-kept"

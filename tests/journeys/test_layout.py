@@ -1,4 +1,4 @@
-"""The page with the real cards: nothing jumps, the keyboard is enough, and all can be read on any screen."""
+"""The page with real cards: its layout is stable, the keyboard is enough, and all text is readable on any screen."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from playwright.async_api import Browser, Locator, Page, expect
 
 from sandbox.world import Sandbox
 from scripts.visitor import DESKTOP, PHONE, Visitor
-from tests.e2e.trial import IMAGE_SECONDS, READY_SECONDS
-from tests.journeys.driving import TOO_WIDE, pictures_folder
+from tests.e2e.running_bot import IMAGE_SECONDS, READY_SECONDS
+from tests.journeys.runner import TOO_WIDE, screenshots_folder
 from tests.page.chromium import open_chromium
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -67,7 +67,7 @@ FAINT = """(least) => {
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def box(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sandbox]:
-    async with Sandbox(data_dir=tmp_path_factory.mktemp("polls"), seconds_per_image=IMAGE_SECONDS) as opened:
+    async with Sandbox(data_dir=tmp_path_factory.mktemp("layout"), seconds_per_image=IMAGE_SECONDS) as opened:
         await opened.bot.start()
         await opened.bot.wait_ready(READY_SECONDS)
         yield opened
@@ -81,20 +81,20 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def visit(browser: Browser, box: Sandbox) -> AsyncIterator[Visit]:
-    """Opens a page as somebody; at the end none may have complained in its console."""
-    folder, visitors = pictures_folder("polls"), list[Visitor]()
+    """Return a function that opens a page as a person; at the end no page may have an error in its console."""
+    folder, visitors = screenshots_folder("layout"), list[Visitor]()
 
-    async def arrive(name: str, **look: Any) -> Visitor:
-        visitors.append(await Visitor.open(browser, box.url, name, folder=folder, **look))
+    async def open_page(name: str, **options: Any) -> Visitor:
+        visitors.append(await Visitor.open(browser, box.url, name, folder=folder, **options))
         return visitors[-1]
 
-    yield arrive
+    yield open_page
     assert [line for each in visitors for line in each.console_errors] == []
     await asyncio.gather(*(each.page.context.close() for each in visitors))
 
 
-async def test_nothing_jumps_while_a_card_becomes_an_image(visit: Visit, box: Sandbox) -> None:
-    """Neither for who waits at the end of the channel, nor for who reads further up, on a phone."""
+async def test_the_layout_is_stable_while_a_card_gets_its_images(visit: Visit, box: Sandbox) -> None:
+    """Both at the end of the channel and further up, on a phone."""
     for number in range(10):
         await box.discord.actor("sam").say("studio", f"what was said before, {number}\n" * 8)
     mira, jonas = await visit("mira", channel="studio"), await visit("jonas", channel="studio", size=PHONE)
@@ -114,7 +114,7 @@ async def test_nothing_jumps_while_a_card_becomes_an_image(visit: Visit, box: Sa
         assert sum(value for value, _ in shifts) < SHIFTS_MAX, shifts
 
 
-async def test_a_command_a_button_and_a_form_are_used_by_keyboard_alone_and_the_focus_is_seen(visit: Visit) -> None:
+async def test_a_command_a_button_and_a_form_work_by_keyboard_with_a_visible_focus(visit: Visit) -> None:
     jonas = await visit("jonas", dark=False)
     page = jonas.page
     known = await jonas.message_ids()
@@ -145,7 +145,7 @@ async def test_a_command_a_button_and_a_form_are_used_by_keyboard_alone_and_the_
 
 
 async def _tab_back_to(page: Page, wanted: Locator) -> None:
-    """Shift+Tab until there, with a visible focus at every stop on a control."""
+    """Press Shift+Tab until *wanted* has the focus; the focus must be visible at every control on the way."""
     for _ in range(40):
         await page.keyboard.press("Shift+Tab")
         if await page.evaluate("document.activeElement.matches('button, a, select, input, textarea')"):
@@ -156,10 +156,10 @@ async def _tab_back_to(page: Page, wanted: Locator) -> None:
 
 
 @pytest.mark.parametrize(("size", "dark"), [(PHONE, True), (PHONE, False), (DESKTOP, True), (DESKTOP, False)])
-async def test_every_card_is_readable_on_a_phone_and_a_desk_in_the_dark_and_in_light(
+async def test_every_card_is_readable_on_a_phone_and_a_desktop_in_dark_and_light_mode(
     visit: Visit, size: tuple[int, int], dark: bool
 ) -> None:
-    """The cards are asked for by the first visit; the others find them where they stand."""
+    """The first case makes the cards, the others use the same ones."""
     sam = await visit("sam", size=size, dark=dark, channel="studio")
     if not await sam.page.get_by_test_id("only-you").count():
         card = await sam.command("imagine", prompt="W" * 120 + " a long word and many more words " * 8, size=SMALL)

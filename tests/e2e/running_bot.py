@@ -1,4 +1,4 @@
-"""The real bot process in a sandbox, and the few words in which the end-to-end tests speak of it."""
+"""The real bot process in a sandbox, and what the end-to-end tests do with it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sandbox.world import Sandbox
 from tests.e2e.discord_document import document_is_named, faults_in
 
 Json = dict[str, Any]
-IMAGE_SECONDS = (1.0, 2.0)  # the first look comes after 5 s, so nothing is gained by drawing faster
+IMAGE_SECONDS = (1.0, 2.0)  # the first poll comes after 5 s, so faster images would gain nothing
 # For what has to happen, however busy the machine is.
 READY_SECONDS = 120.0
 LONG_SECONDS = 180.0
@@ -33,7 +33,7 @@ def parts(message: Json) -> Iterator[Json]:
 
 
 def text(message: Json) -> str:
-    """All that is written on a card."""
+    """All text of a message."""
     return "\n".join([message["content"], *(part["content"] for part in parts(message) if part["type"] == 10)])
 
 
@@ -46,24 +46,24 @@ def buttons(message: Json) -> list[str]:
 
 
 @dataclass
-class Trial:
-    """One sandbox with its bot."""
+class RunningBot:
+    """One sandbox with its bot process."""
 
     box: Sandbox
 
     async def imagine(self, person: str, channel: str = "gallery", **options: Any) -> int:
-        """Type /imagine; the interaction's id."""
+        """Type /imagine and return the interaction's id."""
         return await self.box.discord.actor(person).command(channel, "imagine", **options)
 
     async def answer(self, person: str, interaction_id: int) -> Json:
-        """The first answer, as soon as it is there."""
+        """Wait for the first response and return it."""
         actor = self.box.discord.actor(person)
         return await actor.wait_for(lambda: actor.answer(interaction_id))
 
     async def card(
         self, person: str, interaction_id: int, *, image_files: int = 1, seconds: float = LONG_SECONDS
     ) -> Json:
-        """The card once it shows so many pictures."""
+        """Wait until the card shows so many images, and return it."""
         actor = self.box.discord.actor(person)
 
         def ready() -> Json | None:
@@ -73,7 +73,7 @@ class Trial:
         return await actor.wait_for(ready, seconds)
 
     async def card_saying(self, person: str, interaction_id: int, words: str, *, seconds: float = LONG_SECONDS) -> Json:
-        """The card once it says *words*."""
+        """Wait until the card contains *words*, and return it."""
         actor = self.box.discord.actor(person)
 
         def says() -> Json | None:
@@ -83,7 +83,7 @@ class Trial:
         return await actor.wait_for(says, seconds)
 
     async def credits(self, person: str) -> str:
-        """What /credits says to a person."""
+        """The text of /credits for a person."""
         interaction_id = await self.box.discord.actor(person).command("gallery", "credits")
         return text(await self.answer(person, interaction_id))
 
@@ -94,7 +94,7 @@ class Trial:
             return Image.open(io.BytesIO(await answer.read()))
 
     def closest_polls_seconds(self) -> float:
-        """The least distance between two looks at one task without a call between them, as the image service saw it."""
+        """The shortest time between two polls of one task without a call between them, by the image API's clock."""
         images = self.box.images
         gaps = [
             late - early
@@ -105,31 +105,31 @@ class Trial:
         return min(gaps, default=1e9) / 1000
 
     def edits(self, message_id: int) -> list[Any]:
-        """Every request that changed this message after its first answer, in order."""
+        """Every request that edited this message after the first response, in order."""
         return [
             request
             for request in self.box.discord.requests
             if request.method == "PATCH" and request.path.endswith((f"/messages/{message_id}", "/messages/@original"))
         ]
 
-    def assert_nobody_was_wronged(self, *, posts: int) -> None:
-        """What must hold at the end of every story."""
+    def assert_rules_kept(self, *, posts: int) -> None:
+        """Assert that no rule of Discord was broken, that *posts* POSTs were made, and that polls were 5 s apart."""
         assert [str(violation) for violation in self.box.discord.violations] == []
         assert len(self.box.images.posts) == posts
         assert self.closest_polls_seconds() >= 5.0
 
 
 @asynccontextmanager
-async def open_trial(folder: Path, **settings: str) -> AsyncIterator[Trial]:
-    """A fresh world with a running, connected bot that has told Discord its commands.
+async def open_bot(folder: Path, **settings: str) -> AsyncIterator[RunningBot]:
+    """Start a sandbox and a bot, and wait until the bot is connected and Discord has its commands.
 
-    One person of a test may ask for more than people do in a minute, unless *settings* say otherwise.
+    There is no limit of requests per minute unless *settings* have one.
     """
     settings = {"REQUESTS_PER_MINUTE": "0", **settings}
     async with Sandbox(data_dir=folder, bot_settings=settings, seconds_per_image=IMAGE_SECONDS) as box:
         await box.bot.start()
         await box.bot.wait_ready(READY_SECONDS)
-        yield Trial(box)
+        yield RunningBot(box)
         if document_is_named():
             faults = faults_in(box.discord.requests)
             assert not faults, "\n".join(sorted(faults))

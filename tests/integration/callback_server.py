@@ -1,4 +1,4 @@
-"""The HTTP side over real rows, for its tests: one image is being made, and its address is known."""
+"""The HTTP side over real rows, with one image in flight and the address of its callback."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TASK = "n43abc123def456qwenimg"
 
 
 class Monotonic(SystemClock):
-    """Rows live by the contract tests' clock; the budget of calls stands still until a test moves it."""
+    """The rows' wall clock, and a monotonic clock for the budget of calls that only a test moves."""
 
     def __init__(self, world_clock: MovableClock) -> None:
         self._world_clock = world_clock
@@ -35,8 +35,8 @@ class Monotonic(SystemClock):
 
 
 @dataclass
-class Door:
-    """The HTTP side over real rows: one image is being made, and its address is known."""
+class CallbackServer:
+    """The HTTP side, its rows, and the callback address (*url*) of the one image in flight."""
 
     world: Harness
     callbacks: Callbacks
@@ -58,15 +58,15 @@ class Door:
             return answer.status
 
     async def due_in_ms(self) -> int | None:
-        """When its image is due, from now."""
+        """In how many milliseconds the image is due."""
         await self.side.drain()
         due_at_ms = (await self.world.image(1)).due_at_ms
         return None if due_at_ms is None else due_at_ms - self.clock.now_ms()
 
 
 @asynccontextmanager
-async def open_door(database: Database, limits: WebLimits) -> AsyncIterator[Door]:
-    """Serve on a free port of this machine."""
+async def open_callback_server(database: Database, limits: WebLimits) -> AsyncIterator[CallbackServer]:
+    """Serve on a free port of 127.0.0.1, with one image in flight."""
     world = make_harness(database)
     clock, nudges = Monotonic(world.clock), list[int]()
     callbacks = Callbacks(database, clock, public_url="http://127.0.0.1", nudge=lambda: nudges.append(1))
@@ -83,20 +83,20 @@ async def open_door(database: Database, limits: WebLimits) -> AsyncIterator[Door
             tx, image, State.RUNNING, fence=claimed.fence, task_id=TASK, due_at_ms=clock.now_ms() + 20_000
         )
         await records.release_claim(tx, 1, claimed.fence)
-    side = WebServer(callbacks, clock, lambda: door.well, limits)
+    side = WebServer(callbacks, clock, lambda: server.well, limits)
     async with open_web(side, host="127.0.0.1", port=0) as port, _session() as session:
         url = address.url.replace("http://127.0.0.1/", f"http://127.0.0.1:{port}/")
-        door = Door(world, callbacks, session, port, url, clock, side, nudges)
-        yield door
+        server = CallbackServer(world, callbacks, session, port, url, clock, side, nudges)
+        yield server
 
 
 def _session() -> aiohttp.ClientSession:
-    """A connection for each call: the door closes idle ones as quickly as a test may be slow."""
+    """A session with a new connection for each call, since the server closes idle ones quickly."""
     return aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
 
 
-async def talk(port: int, *said: bytes, pause: float = 0.0) -> bytes:
-    """Say something to the port, byte for byte, and hear all that comes back until it hangs up."""
+async def send_raw(port: int, *said: bytes, pause: float = 0.0) -> bytes:
+    """Send bytes to the port, and return all that it answers until it closes the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         for part in said:

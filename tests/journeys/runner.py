@@ -1,4 +1,4 @@
-"""Opens the world of the walk and tells its stories side by side, with or without kills between the steps."""
+"""Start a bot and a browser, and run all journeys side by side, with or without kills between the steps."""
 
 from __future__ import annotations
 
@@ -16,55 +16,55 @@ from sandbox.image_api.api import Post
 from sandbox.image_api.moods import Mood
 from sandbox.world import Sandbox
 from scripts.visitor import DESKTOP, PHONE, Visitor
-from tests.e2e.side_by_side import Books
-from tests.e2e.trial import IMAGE_SECONDS, READY_SECONDS
-from tests.journeys.scene import DECLINED, KEPT, MODERATED, SHARED, Scene, Story, until
-from tests.journeys.stories import STORIES
+from tests.e2e.running_bot import IMAGE_SECONDS, READY_SECONDS
+from tests.e2e.scenarios import BotDatabase
+from tests.journeys.journeys import JOURNEYS
+from tests.journeys.scene import DECLINED, KEPT, MODERATED, SHARED, Journey, Scene, until
 from tests.page.chromium import open_chromium
 
 log = logging.getLogger(__name__)
 POSTER = "A poster for the summer fair: lanterns over the harbour, room for the date at the top."
-PAINTED = [  # each of these once for every image, however often the bot was killed
+PROMPTS = [  # of the POSTs that must be made: one for each image, however often the bot was killed
     *(DECLINED, KEPT, MODERATED, SHARED, SHARED, "a wish that is granted"),
     *("as mira likes it", "as mira likes it", "every option at once", "every option at once"),
     *("edited by mira", "edited by mira", "one more for a second page", "in a direct message"),
     *("asked in a voice channel", POSTER, "three in a boat"),
     *("a boat far away", *["four in a thread"] * 4, "a street after dark", "a fox in deep snow"),
 ]
-LOOKS = {"mira": (DESKTOP, True), "jonas": (PHONE, False), "sam": (DESKTOP, False), "olga": (PHONE, True)}
+VIEWPORTS = {"mira": (DESKTOP, True), "jonas": (PHONE, False), "sam": (DESKTOP, False), "olga": (PHONE, True)}
 SMALL = "768*1024"
 TOO_WIDE = """() => [...document.querySelectorAll('html, #app, #main, #messages, .container, .modal, .body')]
   .filter((it) => it.scrollWidth > it.clientWidth + 1).map((it) => it.id || it.className)"""
 
 
-def pictures_folder(name: str) -> Path:
-    """Where the pictures of a walk go: below JOURNEY_SCREENSHOTS, else a new folder among the temporary ones."""
+def screenshots_folder(name: str) -> Path:
+    """The folder for screenshots: below JOURNEY_SCREENSHOTS, else a new temporary one."""
     chosen = os.environ.get("JOURNEY_SCREENSHOTS")
-    folder = Path(chosen) / name if chosen else Path(tempfile.mkdtemp(prefix=f"walk-{name}-"))
+    folder = Path(chosen) / name if chosen else Path(tempfile.mkdtemp(prefix=f"journeys-{name}-"))
     folder.mkdir(parents=True, exist_ok=True)
-    log.info("the pictures of this walk are in %s", folder)
+    log.info("the screenshots of these journeys are in %s", folder)
     return folder
 
 
 @asynccontextmanager
 async def open_scene(data_dir: Path, name: str) -> AsyncIterator[Scene]:
-    """A running bot, what stands there before anybody comes, and four people at their pages."""
+    """Start a bot and four people's pages, post the cards that the journeys need, and check everything at the end."""
     settings = {"MAX_IMAGES_PER_USER": "3", "MAX_QUEUE": "8", "REQUESTS_PER_MINUTE": "0"}
     async with Sandbox(data_dir=data_dir, bot_settings=settings, seconds_per_image=IMAGE_SECONDS) as box:
         box.discord.gateway.identify_spacing_ms = 0
         await box.bot.start()
         async with open_chromium() as browser:
-            visitors = await _arrive(browser, box, pictures_folder(name))
+            visitors = await _open_pages(browser, box, screenshots_folder(name))
             await box.bot.wait_ready(READY_SECONDS)
             scene = Scene(box, visitors)
-            keeping = asyncio.create_task(_set_the_scene(scene, data_dir))
-            await until(lambda: SHARED in scene.said)
+            posting = asyncio.create_task(_post_first_cards(scene, data_dir))
+            await until(lambda: SHARED in scene.known)
             yield scene
-            await keeping
+            await posting
             assert [line for each in visitors.values() for line in each.console_errors] == []
-            Books(data_dir / "bot.sqlite3").assert_sound()
+            BotDatabase(data_dir / "bot.sqlite3").assert_balanced()
             prompts = [_prompt_of(post) for post in box.images.posts]
-            assert sorted(prompts) == sorted(PAINTED)
+            assert sorted(prompts) == sorted(PROMPTS)
     assert [str(violation) for violation in box.discord.violations] == []
 
 
@@ -73,18 +73,18 @@ def _prompt_of(post: Post) -> str:
     return str(post.body["prompt"])
 
 
-async def _arrive(browser: Browser, box: Sandbox, folder: Path) -> dict[str, Visitor]:
+async def _open_pages(browser: Browser, box: Sandbox, folder: Path) -> dict[str, Visitor]:
     people = {
         name: Visitor.open(browser, box.url, name, size=size, dark=dark, folder=folder)
-        for name, (size, dark) in LOOKS.items()
+        for name, (size, dark) in VIEWPORTS.items()
     }
     return dict(zip(people, await asyncio.gather(*people.values()), strict=True))
 
 
-async def _set_the_scene(scene: Scene, data_dir: Path) -> None:
-    """Olga's cards: two for others to press on, one that was declined, and one that nobody let the bot post."""
+async def _post_first_cards(scene: Scene, data_dir: Path) -> None:
+    """Post olga's cards: two with buttons for others, one declined, and one whose image can't be posted anywhere."""
     box = scene.box
-    actor, books = box.discord.actor("olga"), Books(data_dir / "bot.sqlite3")
+    actor, rows = box.discord.actor("olga"), BotDatabase(data_dir / "bot.sqlite3")
     box.images.set_mood(Mood.DECLINED, 1)
     declined = await actor.command("gallery", "imagine", prompt=DECLINED, size=SMALL)
     await until(lambda: len(box.images.posts) == 1)
@@ -96,45 +96,45 @@ async def _set_the_scene(scene: Scene, data_dir: Path) -> None:
     box.discord.closed_dms.add(box.discord.people["olga"].id)
     cards = {name: await actor.command("gallery", "imagine", prompt=name, size=SMALL) for name in (MODERATED, SHARED)}
     for asked in (declined, *cards.values()):
-        await until(lambda asked=asked: books.states(asked) in (["delivered"], ["failed"]))
-    scene.said[SHARED] = "delivered"
-    await until(lambda: books.states(kept) == ["undelivered"], 60)
-    scene.said[KEPT] = "undelivered"
+        await until(lambda asked=asked: rows.states(asked) in (["delivered"], ["failed"]))
+    scene.known[SHARED] = "delivered"
+    await until(lambda: rows.states(kept) == ["undelivered"], 60)
+    scene.known[KEPT] = "undelivered"
 
 
-async def tell_freely(scene: Scene) -> None:
-    """Everybody goes at their own pace."""
+async def run_side_by_side(scene: Scene) -> None:
+    """Run all journeys at once, each without waiting for the others."""
     async with asyncio.TaskGroup() as group:
-        for name, story in STORIES.items():
-            group.create_task(_tell(name, story(scene, scene.visitors[name]), scene))
+        for name, journey in JOURNEYS.items():
+            group.create_task(_run(name, journey(scene, scene.visitors[name]), scene))
 
 
-async def tell_in_step(scene: Scene, between: Callable[[], Awaitable[None]]) -> int:
-    """Everybody takes one step, then *between* happens, and so on. Gives how often it did."""
-    stories = {name: story(scene, scene.visitors[name]) for name, story in STORIES.items()}
+async def run_in_step(scene: Scene, between: Callable[[], Awaitable[None]]) -> int:
+    """Run one step of every journey, await *between*, and so on. Return how often *between* was awaited."""
+    journeys = {name: journey(scene, scene.visitors[name]) for name, journey in JOURNEYS.items()}
     rounds = 0
-    while stories:
+    while journeys:
         async with asyncio.TaskGroup() as group:
-            steps = {name: group.create_task(_step(name, story, scene)) for name, story in stories.items()}
-        stories = {name: story for name, story in stories.items() if steps[name].result()}
-        if stories:
+            steps = {name: group.create_task(_step(name, journey, scene)) for name, journey in journeys.items()}
+        journeys = {name: journey for name, journey in journeys.items() if steps[name].result()}
+        if journeys:
             await between()
             rounds += 1
     return rounds
 
 
-async def _tell(name: str, story: Story, scene: Scene) -> None:
-    while await _step(name, story, scene):
+async def _run(name: str, journey: Journey, scene: Scene) -> None:
+    while await _step(name, journey, scene):
         pass
 
 
-async def _step(name: str, story: Story, scene: Scene) -> bool:
-    """Take the next step and keep a picture of it; False when the story is over."""
+async def _step(name: str, journey: Journey, scene: Scene) -> bool:
+    """Take the next step and its screenshot; return False when the journey is over."""
     visitor = scene.visitors[name]
     try:
-        step = await anext(story, None)
-    except BaseException as error:  # also when somebody else's story went wrong: what was on this screen then?
-        error.add_note(f"in the story of {name}")
+        step = await anext(journey, None)
+    except BaseException as error:  # also when another journey failed: its screenshot helps too
+        error.add_note(f"in the journey of {name}")
         await visitor.screenshot("went-wrong")
         raise
     if step is not None:
