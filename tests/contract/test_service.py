@@ -1,4 +1,4 @@
-"""Asking, cancelling, giving up: what a person can do, and that money always goes with it."""
+"""Requesting, cancelling and giving up generations, each with its ledger entries."""
 
 from __future__ import annotations
 
