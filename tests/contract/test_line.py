@@ -109,8 +109,8 @@ async def test_an_image_sent_back_to_the_line_stays_admitted(harness: Harness) -
 async def test_processes_that_admit_at_once_never_admit_too_many(harness: Harness, database_address: str) -> None:
     await ask_in_turn(harness, *[(1000 + number, 3) for number in range(8)])
     async with open_database(database_address, idle_seconds=0) as other:
-        worlds = [harness, make_harness(other)] * 4
-        given = await asyncio.gather(*(each.admit(max_in_flight=10, max_per_user=2) for each in worlds))
+        processes = [harness, make_harness(other)] * 4
+        given = await asyncio.gather(*(each.admit(max_in_flight=10, max_per_user=2) for each in processes))
     assert await counts(harness) == (14, 10)
     assert len(await turns(harness, range(1, 9))) == 10
     assert sum(map(len, given)) >= 8
