@@ -20,6 +20,7 @@ from pathlib import Path
 from bench.figures import read_cpu_seconds, read_memory_mib, read_stall
 from bench.seeding import CREDITS, seed_images
 from bench.standins import StandIns, open_standins
+from discord_api.snowflakes import snowflake_time_ms
 from sandbox.bot_process import BotProcess
 from sandbox.clock import SandboxClock, system_now_ms
 from sandbox.world import BOT_SCRIPT
@@ -82,7 +83,7 @@ async def commands(bench: Bench, count: int) -> None:
         interaction_id = int(request.path.split("/")[2])
         if interaction_id in requests and request.status < 300:
             first.setdefault(interaction_id, request.at_ms)
-    waits = sorted(at_ms - _created_at_ms(interaction_id) for interaction_id, at_ms in first.items())
+    waits = sorted(at_ms - snowflake_time_ms(interaction_id) for interaction_id, at_ms in first.items())
     too_late = sum(_code(request.response) == 10062 for request in answers)
     stall = read_stall(bench.probe_file, since_ms=since_ms, until_ms=now_ms())
     print(
@@ -142,10 +143,6 @@ async def open_bench(images: int, *, postgresql: bool, folder: Path) -> AsyncIte
 
 def now_ms() -> int:
     return system_now_ms()
-
-
-def _created_at_ms(snowflake: int) -> int:
-    return (snowflake >> 22) + 1_420_070_400_000
 
 
 def _code(body: object) -> object:

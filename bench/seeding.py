@@ -7,8 +7,9 @@ from zoneinfo import ZoneInfo
 from bench.standins import TOKEN_START
 from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Ledger
+from discord_api.snowflakes import snowflake_at
 from generations import records
-from generations.model import DISCORD_EPOCH_MS, Generation, Image, Origin, Request, State
+from generations.model import Generation, Image, Origin, Request, State
 from generations.prices import price_of
 from store.database import open_database
 
@@ -32,7 +33,7 @@ async def seed_images(address: str, count: int, now_ms: int) -> None:
 
 
 def _generation(number: int, now_ms: int) -> Generation:
-    generation_id = ((now_ms - DISCORD_EPOCH_MS) << 22) + number
+    generation_id = snowflake_at(now_ms) + number
     image = Image(
         generation_id,
         position=0,

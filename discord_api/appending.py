@@ -1,8 +1,8 @@
-"""Edits that add files to a message and leave its list of attachments alone.
+"""Edit a message to add files, and keep all attachments without listing them.
 
 Discord appends files that come without `attachments` (Discord docs: Webhook, "Edit Webhook Message"). discord.py 2.7.1
-lists whatever it uploads, and a list is the whole of what stays, so the list is taken out of its payload here. Knows no
-card.
+always sends a list of what it uploads, and Discord removes what is not in it, so the list is removed from the payload
+here. Knows no card.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ async def append_as_bot(
 
 @contextlib.contextmanager
 def _appending(files: Sequence[discord.File], view: discord.ui.LayoutView) -> Generator[MultipartParameters]:
-    """What discord.py would send, without the list. Closes the files, as discord.py does."""
+    """Yield what discord.py would send, without the list. Closes the files, as discord.py does."""
     nobody = discord.AllowedMentions.none()
     with handle_message_parameters(attachments=files, view=view, allowed_mentions=nobody) as sent:
         payload = json.loads(sent.multipart[0]["value"])  # type: ignore[index]

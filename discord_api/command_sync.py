@@ -1,7 +1,7 @@
-"""Tells Discord which commands there are, only when they changed, and until it has taken them: it allows 200 new ones
-a day.
+"""Send the command list to Discord when it has changed, again and again until it is taken. Discord allows 200 new
+commands a day.
 
-Must not know where the last state is kept; load and save are handed in.
+Where the last list is stored is the caller's: load and save are parameters.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Load = Callable[[str], Awaitable[str | None]]
 Save = Callable[[str, str], Awaitable[None]]
 
 RETRY_SECONDS = 60.0
-RETRY_SECONDS_MAX = 3600.0  # 24 lists a day that are refused; those that are taken are remembered
+RETRY_SECONDS_MAX = 3600.0  # at most 24 refused lists a day; a list that was taken is not sent again
 MESSAGE_MAX = 1000  # characters of Discord's message in the log
 
 
@@ -34,8 +34,8 @@ async def keep_commands_current(
 ) -> None:
     """Try *send* until it succeeds, less and less often. *tried* is set after the first try. Never raises.
 
-    Also a refusal may pass without a restart: the day's 200 new commands (30034), or an install that is switched on in
-    the developer portal.
+    A refusal may end without a restart: after a day for 200 new commands (30034), or when the install is enabled in the
+    developer portal.
     """
     wait = RETRY_SECONDS
     while True:
@@ -51,17 +51,17 @@ async def keep_commands_current(
 
 
 def _reason(error: BaseException) -> str:
-    """Class, code, Discord's own message and place; the list holds nothing that a person typed."""
+    """Return class, code, Discord's message and place; the command list holds nothing that a person typed."""
     message = " ".join(str(error).split())[:MESSAGE_MAX] if isinstance(error, discord.HTTPException) else ""
     return f"{message} [{described(error)}]" if message else described(error)
 
 
 async def sync_commands(tree: app_commands.CommandTree[Any], *, load: Load, save: Save, api_url: str) -> bool:
-    """Send the commands in one request if they are not those that were sent last. Returns whether they were sent.
+    """Send the commands in one request if they are not those that were sent last. Return whether they were sent.
 
-    What was sent is remembered for each application at each *api_url*: another bot token, a proxy or the sandbox
+    What was sent is saved for each application at each *api_url*: another bot token, a proxy or the sandbox
     starts from nothing. Raises discord.HTTPException (of which app_commands.CommandSyncFailure is one) and those of
-    ui.faults.NO_ANSWER; then nothing is remembered.
+    discord_api.errors.NO_ANSWER; then nothing is saved.
     """
     key = f"commands:{tree.client.application_id}:{api_url}"
     fingerprint = fingerprint_of(tree)
@@ -74,6 +74,6 @@ async def sync_commands(tree: app_commands.CommandTree[Any], *, load: Load, save
 
 
 def fingerprint_of(tree: app_commands.CommandTree[Any]) -> str:
-    """The SHA-256 of what Discord would be sent; the order of the commands doesn't matter to it."""
+    """Return the SHA-256 of what is sent to Discord, whatever the order of the commands."""
     payloads = [json.dumps(command.to_dict(tree), sort_keys=True) for command in tree.get_commands()]
     return hashlib.sha256("\n".join(sorted(payloads)).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What the bot changes inside discord.py before anything else is done with it. Knows no bot and no setting.
+"""Change discord.py at start: its addresses, how it reads interactions, its log. Knows no bot and no setting.
 
 Each change checks that the pinned release still has what it changes, and raises RuntimeError when it has not.
 """
@@ -26,7 +26,7 @@ UNREADABLE = (
 
 
 def point_library_at(api_url: str, gateway_url: str) -> None:
-    """Make discord.py speak to the given addresses: Discord itself, a proxy in front of it, or the sandbox.
+    """Make discord.py call the given addresses: Discord itself, a proxy in front of it, or the sandbox.
 
     discord.py 2.7.1 has no option for this; these two class attributes are read at every request and connection
     (http.py `Route.__init__`, gateway.py `from_client`).
@@ -39,7 +39,7 @@ def point_library_at(api_url: str, gateway_url: str) -> None:
 
 
 def read_leniently() -> None:
-    """Make discord.py keep the channel's id of every interaction, and take an answer to one that says nothing.
+    """Make discord.py keep the channel's id of every interaction, and accept an empty response to a callback.
 
     The names are looked up at every event and answer (state.py `parse_interaction_create`; interactions.py
     `InteractionResponse`).
@@ -59,7 +59,7 @@ def _check(holds: bool, what: str) -> None:
 
 
 class PlacedInteraction(discord.Interaction[Any]):
-    """An interaction that always knows where it came from.
+    """An interaction that always has its channel.
 
     discord.py 2.7.1 drops a channel of a type that it doesn't know, or one that comes without its object, and with it
     the id that every event carries (Discord docs: Receiving and Responding, Interaction object, `channel_id`).
@@ -80,8 +80,8 @@ class PlacedInteraction(discord.Interaction[Any]):
 
 
 class LenientCallbackResponse(discord.InteractionCallbackResponse[Any]):
-    """What Discord says after it has taken an answer. With a 2xx it has taken it, whatever the body says: one that
-    can't be read leaves *message_id* None, and the worker asks for the card."""
+    """The body of a 2xx to an interaction's response, which Discord has then accepted, whatever the body says: one that
+    can't be read leaves *message_id* None, and the worker looks up the card."""
 
     def _update(self, data: Any) -> None:
         try:
@@ -93,6 +93,6 @@ class LenientCallbackResponse(discord.InteractionCallbackResponse[Any]):
 
 
 def quiet_library() -> None:
-    """What discord.py says of things that this bot does without on purpose is left out of the log."""
+    """Drop discord.py's warnings about features that this bot does not use."""
     discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
     logging.getLogger("discord.state").setLevel(logging.ERROR)  # "Guilds intent seems to be disabled"

@@ -1,11 +1,11 @@
-"""What a refusal of Discord's means for showing a card. Pure; must not know cards, places or generations.
+"""What a refusal of Discord's means for a card. Pure; knows no cards, places or generations.
 
 Codes and statuses: Discord docs, Opcodes and Status Codes; those that the docs leave open were seen in public issue
 threads (401 with 50027 after 15 minutes, 413 with 40005, 429 with 30046, 403 with 40003, 400 with 50083).
 
-A refusal of a place, a message or a token has a code of its own. Without one, a 401 speaks of the bot's token and a 404
-of an address that Discord does not have ("404: Not Found", code 0), which none of ours is; and so answers a proxy or a
-CDN with a page of its own, for which discord.py 2.7.1 says code 0 too (errors.py, HTTPException).
+A refusal of a place, a message or a token has a code. Without a code a 401 is about the bot's token, and a 404 about
+an address that Discord does not have ("404: Not Found", code 0), which the bot never calls. discord.py 2.7.1 sets
+code 0 also for the page of a proxy or a CDN (errors.py, HTTPException).
 """
 
 from __future__ import annotations
@@ -28,37 +28,36 @@ UNKNOWN_INTERACTION = 10062
 MISSING_ACCESS = 50001
 INVALID_WEBHOOK_TOKEN = 50027
 TOO_MANY_OLD_EDITS = 30046
-OPENING_DMS_TOO_FAST = 40003
+DM_CHANNELS_TOO_FAST = 40003
 THREAD_ARCHIVED = 50083
 ENTITY_TOO_LARGE = 40005
 CLOUDFLARE_BLOCK = 40333
 API_OVERLOADED = 130000
-TOO_MANY_FOLLOW_UPS = 40094  # at most 5 for an app of the person's own; its HTTP status is not documented
+TOO_MANY_FOLLOW_UPS = 40094  # at most 5 for a user-installed app; the HTTP status is not documented
 
 RETRY_SECONDS_MIN = 1.0
 RETRY_SECONDS_MAX = 300.0
-RETRY_SECONDS = 5.0  # where Discord names no time; ui/delivery/cards lets it grow
+RETRY_SECONDS = 5.0  # where Discord names no time; ui/delivery/cards makes it longer with each delay
 
 
 class UnreadableAnswer(Exception):
-    """Something answered in Discord's place, such as a proxy with a page of HTML."""
+    """The response is not Discord's JSON, such as a proxy's page of HTML."""
 
 
 class ClientClosed(Exception):
-    """The library has given up its connections: this process is about to end."""
+    """discord.py has closed its HTTP session: this process is about to end."""
 
 
-# Discord did not answer, or discord.py did not ask: nobody can say what became of the call. discord.py 2.7.1 lets the
-# faults of its HTTP library through as they are (http.py and webhook/async_.py, `request`).
+# Discord did not answer, or discord.py did not make the call: the outcome is unknown. discord.py 2.7.1 raises the
+# errors of its HTTP library as they are (http.py and webhook/async_.py, `request`).
 NO_ANSWER = (*NETWORK_FAULTS, discord.RateLimited, UnreadableAnswer, ClientClosed)
 
 
 @contextlib.contextmanager
 def asking(client: discord.Client) -> Generator[None]:
-    """Gives names to what discord.py 2.7.1 lets through while it asks Discord: it takes every answer for JSON of the
-    right shape and stumbles over any other (webhook/async_.py, `data['retry_after']`; message.py, `int(data['id'])`),
-    and the calls of a client that has closed itself are a RuntimeError of its HTTP library. Only the call belongs
-    inside, not what prepares it."""
+    """Raise UnreadableAnswer and ClientClosed for what a call of discord.py 2.7.1 raises: it expects every response to
+    be JSON of the right shape (webhook/async_.py, `data['retry_after']`; message.py, `int(data['id'])`), and a call of
+    a closed client is a RuntimeError of its HTTP library. Put only the call inside, not what prepares it."""
     try:
         yield
     except (TypeError, LookupError, AttributeError, ValueError) as fault:
@@ -71,7 +70,7 @@ def asking(client: discord.Client) -> Generator[None]:
 
 @contextlib.contextmanager
 def trying(client: discord.Client) -> Generator[None]:
-    """Around a call on which nothing depends: that Discord refuses it, or doesn't answer, is passed over."""
+    """Ignore that Discord refuses a call or doesn't answer it: for calls on which nothing depends."""
     with contextlib.suppress(discord.HTTPException, *NO_ANSWER), asking(client):
         yield
 
@@ -80,21 +79,21 @@ class Verdict(StrEnum):
     """What to do after a refusal."""
 
     TOKEN_DEAD = "token_dead"  # noqa: S105 - the interaction's token will never work again
-    NEXT = "next"  # this place is closed, try the next one
+    NEXT = "next"  # this place refuses the bot, try the next one
     ARCHIVED = "archived"  # nothing in this thread can be edited; a new message opens it again
-    REFUSED = "refused"  # the place is open, but not for this payload
-    TOO_LARGE = "too_large"  # not for so many bytes
+    REFUSED = "refused"  # the place takes messages, but not this payload
+    TOO_LARGE = "too_large"  # the place takes messages, but not so many bytes
     LATER = "later"  # nothing is wrong with the place or the payload
 
 
 def names_no_cause(error: discord.HTTPException) -> bool:
-    """Whether a 401, 403 or 404 comes without a code: it says nothing of the place, the message or the token."""
+    """Whether a 401, 403 or 404 has no code, and so says nothing of the place, the message or the token."""
     return error.status in (401, 403, 404) and not error.code
 
 
 def verdict_of(error: discord.HTTPException, *, by_token: bool) -> Verdict:
-    """Judge a refusal; *by_token* says whether the call went by the interaction's token or the bot's own."""
-    if error.status >= 500 or error.code in (CLOUDFLARE_BLOCK, API_OVERLOADED, OPENING_DMS_TOO_FAST):
+    """Return what to do after a refusal. *by_token*: the call was made with the interaction's token, not the bot's."""
+    if error.status >= 500 or error.code in (CLOUDFLARE_BLOCK, API_OVERLOADED, DM_CHANNELS_TOO_FAST):
         return Verdict.LATER
     if names_no_cause(error):
         return Verdict.LATER
@@ -118,12 +117,12 @@ def verdict_of(error: discord.HTTPException, *, by_token: bool) -> Verdict:
 
 
 def delayed(error: BaseException) -> DeliveryDelayed:
-    """The error that says "later", with the time that Discord asked for where it did. Holds nothing of the call."""
+    """Build a DeliveryDelayed with the time that Discord asks for. Holds nothing of the call."""
     return DeliveryDelayed(retry_seconds(error))
 
 
 def retry_seconds(error: BaseException) -> float:
-    """How long Discord asks to wait, 1 to 300 s; RETRY_SECONDS where it does not say."""
+    """Return how long Discord asks to wait, 1 to 300 s; RETRY_SECONDS where it does not say."""
     seconds = RETRY_SECONDS
     if isinstance(error, discord.RateLimited):
         seconds = error.retry_after
@@ -140,7 +139,7 @@ def _seconds(header: str) -> float:
 
 
 def described(error: BaseException) -> str:
-    """The classes, codes and places (file:line) of *error* and what caused it, for the log: no message, so no prompt
+    """Return the classes, codes and places (file:line) of *error* and its causes, for the log: no message, so no prompt
     and no token."""
     return " <- ".join(f"{_named(link)} at {_place(link)}" for link in _chain(error))
 

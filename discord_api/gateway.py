@@ -1,9 +1,9 @@
-"""Keeps the bot connected to Discord's gateway, whatever ends a connection: discord.py 2.7.1's own loop gives up.
+"""Keep the bot connected to Discord's gateway, whatever ends a connection; discord.py 2.7.1's own loop gives up.
 
 There `Shard.reconnect` lets ReconnectWebSocket escape (a gateway that closes before HELLO), an event that can't be
 parsed ends the connection, and each of these closes the client with its HTTP session (shard.py `connect`). Here one
-loop a shard opens the library's websocket again and again; REST calls are not touched. The client's own list of shards
-stays empty: what needs it (presence, voice, chunks of members) is not used here. Knows no command and no event.
+loop per shard opens discord.py's websocket again and again; REST calls go on. The client's own list of shards stays
+empty: what needs it (presence, voice, chunks of members) is not used here. Knows no command and no event.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from qwen.connections import NETWORK_FAULTS
 log = logging.getLogger("qwen_imagine.gateway")
 
 OPEN_SECONDS = 60.0  # from the first byte to HELLO
-CLOSE_SECONDS = 2.0  # aiohttp would wait half a minute for the other side's goodbye
-BRIEF_MAX = 4  # so a gateway that drops every connection soon is tried each 4 to 8 s
-UNHEARD_MAX = 3  # so many resumed connections without one event, and the session is given up
+CLOSE_SECONDS = 2.0  # aiohttp would wait half a minute for the other side's close frame
+BRIEF_MAX = 4  # so that a gateway that soon drops every connection is tried every 4 to 8 s
+UNHEARD_MAX = 3  # after so many resumed connections without an event the session is given up
 
 
 class GatewayRefused(Exception):
-    """Discord lets this bot in no more until a person changes something. *code*: the close code, one of REFUSALS."""
+    """Discord refuses this bot until a person changes something. *code*: the close code, one of REFUSALS."""
 
     def __init__(self, code: int) -> None:
         super().__init__(f"{REFUSALS[code]} (gateway close code {code})")
@@ -52,14 +52,14 @@ class GatewayRefused(Exception):
 
 
 class WrongShards(Exception):
-    """The number of shards must be asked for again."""
+    """The number of shards must be fetched again."""
 
 
 class GatewaySocket(DiscordWebSocket):
-    """discord.py's websocket, which outlives an event that it can't read and leaves no socket open before HELLO."""
+    """discord.py's websocket. It drops an event that can't be read, and closes its socket if it ends before HELLO."""
 
     async def received_message(self, msg: Any, /) -> None:
-        """Take one frame. What can't be read is logged by its event's name, never with its content, and dropped."""
+        """Handle one frame. One that can't be read is logged by its event's name, without its content, and dropped."""
         text = self._decompressor.decompress(msg) if type(msg) is bytes else msg
         if text is None:
             return
@@ -76,8 +76,8 @@ class GatewaySocket(DiscordWebSocket):
             )
 
     async def poll_event(self) -> None:
-        """Take the next frame. Raises discord.ConnectionClosed, with its code, whenever the other side has closed, and
-        ReconnectWebSocket where this side has, since Discord or the library's heartbeat asked for it."""
+        """Handle the next frame. Raises discord.ConnectionClosed, with its code, when the other side has closed, and
+        ReconnectWebSocket when this side has, because Discord or discord.py's heartbeat asked for it."""
         try:
             await super().poll_event()
         except ReconnectWebSocket as ended:
@@ -91,20 +91,20 @@ class GatewaySocket(DiscordWebSocket):
 
 @dataclass(slots=True)
 class Session:
-    """What one shard needs to resume, and how its connections went."""
+    """What one shard needs to resume, and how its last connections ended."""
 
     shard_id: int
     id: str | None = None
     sequence: int | None = None
     gateway: yarl.URL | None = None
     use_default_gateway: bool = False  # the session's own address could not be reached last time
-    heard: bool = False  # whether this connection has brought an event
-    unheard: int = 0  # connections in a row that were opened and brought none
-    brief: int = 0  # connections in a row that brought an event and were over soon
-    failures: int = 0  # what the next wait grows with
+    heard: bool = False  # whether this connection has received an event
+    unheard: int = 0  # connections in a row that were opened and received none
+    brief: int = 0  # connections in a row that received an event and soon ended
+    failures: int = 0  # how the next wait is computed: reconnect_seconds()
 
     def take(self, socket: DiscordWebSocket) -> None:
-        """Note what the last event said."""
+        """Take session id, sequence and address from *socket*."""
         if socket.sequence is not None and socket.sequence != self.sequence:
             if self.failures and not self.heard:
                 log.info("shard %s: events come again", self.shard_id)
@@ -112,19 +112,19 @@ class Session:
         self.id, self.sequence, self.gateway = socket.session_id, socket.sequence, socket.gateway
 
     def count(self, lasted_seconds: float) -> None:
-        """A connection has ended. One that brought an event has ended a row of failures, but not one of brief ones."""
+        """Count a connection that has ended. One that received an event ends a row of failures, not of brief ones."""
         if self.heard:
             self.brief = 0 if lasted_seconds >= STEADY_SECONDS else min(self.brief + 1, BRIEF_MAX)
         self.failures = self.brief if self.heard else self.failures + 1
 
     def forget(self) -> None:
-        """The next connection identifies anew."""
+        """Have the next connection identify anew."""
         self.id = self.sequence = self.gateway = None
         self.unheard, self.use_default_gateway = 0, False
 
 
 class GatewayConnection:
-    """Every shard of *client*, which must be logged in. *rng* spreads the tries."""
+    """Keep every shard of *client* connected, which must be logged in. *rng* spreads the tries."""
 
     def __init__(self, client: discord.AutoShardedClient, clock: Clock, rng: random.Random) -> None:
         self._client = client
@@ -155,7 +155,7 @@ class GatewayConnection:
             await self._clock.sleep(reconnect_seconds(failures, self._rng.random()))
 
     async def _ask_for_shards(self) -> None:
-        """Learn how many shards there are to be, and how many may still be started, for as long as it takes."""
+        """Ask Discord, until it answers, how many shards to start and how many sessions may still be started."""
         failures = 0
         while True:
             [answer] = await asyncio.gather(self._gateway_bot(), return_exceptions=True)
@@ -168,12 +168,13 @@ class GatewayConnection:
             failures += 1
             wait = reconnect_seconds(failures, self._rng.random())
             if isinstance(cause, discord.HTTPException) and cause.status == 429:
-                wait = max(wait, retry_seconds(cause))  # a ban of this address goes on for as long as it is asked about
+                wait = max(wait, retry_seconds(cause))  # calls during a ban of this address prolong it
             log.warning("Discord can't be asked for its gateway, again in %.1f s: %s", wait, described(answer))
             await self._clock.sleep(wait)
 
     async def _gateway_bot(self) -> tuple[int, int, int, float]:
-        """The shards to start; of all IDENTIFYs of a day how many there are, how many are left, and until when."""
+        """Return the number of shards to start, the IDENTIFYs of a day, how many of them are left, and for how many
+        seconds."""
         with asking(self._client):
             count, _, limit = await self._client.http.get_bot_gateway()
             total, left = int(limit.get("total", IDENTIFIES_A_DAY)), int(limit.get("remaining", IDENTIFIES_A_DAY))
@@ -206,7 +207,8 @@ class GatewayConnection:
             await self._clock.sleep(wait)
 
     def _wait_for(self, session: Session, ended: BaseException) -> float:
-        """What the end asks for: whether the session goes on, and the least number of seconds before the next try."""
+        """Forget the session if it can't be resumed, and return the least seconds before the next try. Raises
+        GatewayRefused and WrongShards."""
         code = ended.code if isinstance(ended, discord.ConnectionClosed) else None
         if code in REFUSALS:
             raise GatewayRefused(code) from ended
@@ -219,7 +221,7 @@ class GatewayConnection:
         return 1.0 + 4.0 * self._rng.random() if invalid else 0.0  # Discord docs: Gateway, "Resuming", opcode 9
 
     async def _connect(self, session: Session) -> NoReturn:
-        """One connection, from its opening to its end, which is always an exception."""
+        """Open one connection and handle its events until it ends, which is always by an exception."""
         socket = await (self._identify(session) if session.id is None else self._resume(session))
         session.unheard += 1
         code = 4000  # the session can be resumed
@@ -243,7 +245,7 @@ class GatewayConnection:
             return socket
 
     async def _resume(self, session: Session) -> GatewaySocket:
-        """At the address that the session was given, and at the default one every other time that this fails."""
+        """Resume at the session's own address, and at the default one every other time that this fails."""
         use_default, session.use_default_gateway = session.use_default_gateway, not session.use_default_gateway
         async with asyncio.timeout(OPEN_SECONDS):
             socket = await GatewaySocket.from_client(
@@ -260,14 +262,14 @@ class GatewayConnection:
 
 
 async def close(socket: DiscordWebSocket, code: int) -> None:
-    """End its heartbeat, say goodbye and wait for the answer, not for long. Never raises."""
+    """End the heartbeat, send the close frame, and wait for the reply for CLOSE_SECONDS. Never raises."""
     with contextlib.suppress(*NETWORK_FAULTS):
         async with asyncio.timeout(CLOSE_SECONDS):
             await socket.close(code)
 
 
 def name_of(frame: str) -> str:
-    """The name of a frame's event, for the log; "?" for what has none."""
+    """Return the name of a frame's event, for the log; "?" for what has none."""
     try:
         name = json.loads(frame)["t"]
     except UNREADABLE:

@@ -1,4 +1,4 @@
-"""When to connect to Discord's gateway again, and what a close code asks for. Pure: time and chance come in.
+"""When to connect to Discord's gateway again, and what a close code means. Pure: time and chance are parameters.
 
 Source of every code and limit: Discord docs, Gateway ("Resuming", "Identifying", "Session Start Limit Object") and
 Opcodes and Status Codes ("Gateway Close Event Codes").
@@ -10,21 +10,21 @@ from collections import deque
 from dataclasses import dataclass, field
 
 RECONNECT_SECONDS_MAX = 60.0
-STEADY_SECONDS = 30.0  # a connection that lasted so long is followed by another one at once
+STEADY_SECONDS = 30.0  # after a connection that lasted so long the next one is opened at once
 IDENTIFY_SPACING_SECONDS = 5.0  # one IDENTIFY in 5 s, unless Discord grants more to a large bot
 IDENTIFIES_A_DAY = 1000
 HOUR_SECONDS = 3600.0
 SHARES_OF_A_DAY = 32  # an hour's share: 24 of them, and some left for restarts
 
-# No later try is answered differently until a person changes something.
+# No later try succeeds until a person changes something.
 REFUSALS = {
     4004: "the bot's token was refused; copy it again from the developer portal",
     4012: "Discord no longer takes the gateway version of this release; install a newer one",
     4013: "Discord knows no such gateway intents",
     4014: "these gateway intents are not allowed for this bot in the developer portal",
 }
-WRONG_SHARDS = frozenset({4010, 4011})  # the number of shards must be asked for again: the bot is in more servers now
-NEW_SESSION = frozenset({4003, 4007, 4009})  # the session that was to be resumed can't be
+WRONG_SHARDS = frozenset({4010, 4011})  # the number of shards must be fetched again: the bot is in more servers now
+NEW_SESSION = frozenset({4003, 4007, 4009})  # the session can't be resumed
 
 
 def reconnect_seconds(failures: int, jitter: float) -> float:
@@ -37,10 +37,10 @@ def reconnect_seconds(failures: int, jitter: float) -> float:
 
 @dataclass(slots=True)
 class IdentifyBudget:
-    """How soon the next IDENTIFY may be sent; seconds are of a monotonic clock.
+    """Decide how soon the next IDENTIFY may be sent; seconds are of a monotonic clock.
 
     Discord allows *a_day* in 24 hours (`session_start_limit.total`); beyond that it ends every session and resets the
-    bot's token. An hour gets its share, but always enough to start *shards* twice.
+    bot's token. An hour has its share of a day, but always enough to start *shards* twice.
     """
 
     a_day: int = IDENTIFIES_A_DAY
@@ -49,7 +49,7 @@ class IdentifyBudget:
     _sent: deque[float] = field(default_factory=deque[float])
 
     def wait_seconds(self, now: float) -> float:
-        """Until the next one may be sent; 0: at once."""
+        """Return the seconds until the next one may be sent."""
         while self._sent and self._sent[0] <= now - HOUR_SECONDS:
             self._sent.popleft()
         at = max(now, self.not_before)
@@ -61,5 +61,5 @@ class IdentifyBudget:
         return at - now
 
     def note(self, now: float) -> None:
-        """One was sent."""
+        """Count one that was sent."""
         self._sent.append(now)

@@ -1,4 +1,4 @@
-"""Logging in, for as long as it takes. Must not know what is done afterwards."""
+"""Log in to Discord, again and again until it succeeds."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from generations.clock import Clock
 log = logging.getLogger("qwen_imagine")
 
 RETRY_SECONDS = 10.0
-RETRY_SECONDS_MAX = 300.0  # a ban of this address goes on for as long as it is asked about
+RETRY_SECONDS_MAX = 300.0  # calls during a ban of this address prolong it
 
 
 async def log_in(client: discord.Client, token: str, clock: Clock) -> None:
-    """Log in, again and again while Discord can't be reached or lets nobody in, less and less often.
+    """Log in; while Discord can't be reached or answers with an error, try again, less and less often.
 
-    A process that ended instead would be started again at once, and ask again. *client*'s setup_hook, which the last
-    step of each login calls, must ask Discord nothing, or it would be called again. Raises discord.LoginFailure for a
-    refused token.
+    A process that ended instead would be started again at once, and try again. *client*'s setup_hook, which the last
+    step of each login calls, must make no call to Discord, or it would be run again. Raises discord.LoginFailure for
+    a refused token.
     """
     wait = RETRY_SECONDS
     while True:

@@ -26,7 +26,7 @@ log = logging.getLogger("qwen_imagine.callbacks")
 PATH = "/callbacks/"
 TOKEN_BYTES = 32
 SILENCE_IMAGES = 5  # images ready in a row without a call, until the log warns
-CALLED_POLLS_APART_MS = 5000  # between two polls of one image that follow calls; other polls don't count
+CALLED_POLL_SPACING_MS = 5000  # between two polls of one image that follow calls; other polls don't count
 INTEREST_SECONDS = LATE_POLL_SECONDS[-1][0]  # a late image is still posted for a day
 
 
@@ -146,8 +146,8 @@ def noted_call(known: records.Callback, image: Image, claim: str | None, now_ms:
     """Return the callback after one more call. Of several calls before one poll the first one's time counts."""
     called_at_ms = known.called_at_ms
     if not is_called(known, image):
-        after_last = now_ms if called_at_ms is None else called_at_ms + CALLED_POLLS_APART_MS
-        called_at_ms = max(now_ms, min(after_last, now_ms + CALLED_POLLS_APART_MS))  # a clock may have gone back
+        after_last = now_ms if called_at_ms is None else called_at_ms + CALLED_POLL_SPACING_MS
+        called_at_ms = max(now_ms, min(after_last, now_ms + CALLED_POLL_SPACING_MS))  # a clock may have gone back
         called_at_ms += called_at_ms == image.last_poll_at_ms  # a poll of this very millisecond was begun before
     return records.Callback(
         known.generation_id,
@@ -173,5 +173,5 @@ def after_poll(known: records.Callback, poll: Poll, ended_at_ms: int) -> records
     if not poll.was_called:
         return known
     is_called_again = (known.called_at_ms or 0) > poll.asked_at_ms
-    again_at_ms = max(known.called_at_ms or 0, ended_at_ms + CALLED_POLLS_APART_MS)
+    again_at_ms = max(known.called_at_ms or 0, ended_at_ms + CALLED_POLL_SPACING_MS)
     return replace(known, called_at_ms=again_at_ms if is_called_again else ended_at_ms)

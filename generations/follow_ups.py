@@ -1,8 +1,7 @@
-"""Notes that a message is about to be sent by an interaction's token, before it is sent.
+"""Write to the row that a follow-up is about to be sent, before it is sent.
 
-Discord has no nonce for such a message and lists none of them, so nobody can find out later whether a lost one was
-posted. Where the note stands and the outcome does not, the next place is tried instead of a second message. Knows no
-Discord and no SQL.
+Discord has no nonce for follow-ups and no list of them, so whether a lost one was posted can't be found out later.
+Where its outcome is not known, the next place is tried instead of a second follow-up. Knows no Discord and no SQL.
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from discord_api.snowflakes import snowflake_time_ms
 from qwen.models import SEED_MAX, SEED_RANDOM, OutputFormat, Size, TaskRequest
 
 MAX_COUNT = 4
-DISCORD_EPOCH_MS = 1_420_070_400_000  # Discord docs: Reference, "Snowflakes"
 TOKEN_LIFETIME_MS = (
     15 * 60 * 1000
 )  # Discord docs: Receiving and Responding, "Interaction tokens are valid for 15 minutes"
@@ -147,8 +147,12 @@ class Origin:
 
     @property
     def token_expires_at_ms(self) -> int:
-        """When Discord stops taking the interaction token (unix milliseconds), from the interaction's own id."""
-        return (self.interaction_id >> 22) + DISCORD_EPOCH_MS + TOKEN_LIFETIME_MS
+        return token_expires_at_ms(self.interaction_id)
+
+
+def token_expires_at_ms(interaction_id: int) -> int:
+    """Return when Discord stops taking an interaction's token, in unix milliseconds."""
+    return snowflake_time_ms(interaction_id) + TOKEN_LIFETIME_MS
 
 
 class SeparateMessage(NamedTuple):

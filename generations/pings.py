@@ -1,6 +1,6 @@
-"""Whether a person is told, with a ping, that their images are there. Decided once for each generation, for ever.
+"""Decide, once for each generation, whether to ping the person when their images are ready.
 
-The decision is written before anything is sent: a process that dies in between loses a ping, and none comes twice.
+The decision is written before the ping is sent: a process that dies in between loses a ping, and none is sent twice.
 Knows rows and preferences; knows no Discord library and no SQL.
 """
 
@@ -18,18 +18,18 @@ from store.database import Database
 
 log = logging.getLogger("qwen_imagine.worker")
 
-SLOW_SECONDS = 30.0  # longer than people like to watch
+SLOW_SECONDS = 30.0  # with Ping.SLOW, only what took longer than this
 
 
 class PingDecisions:
-    """Decides, in one transaction each."""
+    """Make each decision in one transaction."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
 
     async def decide(self, generation: Generation) -> Generation | None:
-        """*generation* as its rows have it now, if its person is to be pinged; None: not, or it was decided before."""
+        """Return *generation* as its rows have it now, if a ping is to be sent; None: not, or it was decided before."""
         now_ms = self._clock.now_ms()
         async with self._database.transaction() as tx:
             fresh = await records.load(tx, generation.id)
@@ -39,18 +39,18 @@ class PingDecisions:
         if not wants_ping(fresh, preferences.ping, now_ms):
             return None
         log.info("generation %s: its person is told", fresh.id)
-        # The rows may have forgotten the token by now, and only that reaches some places.
+        # The rows may have no token any more, and only the token reaches some channels.
         return replace(fresh, origin=replace(fresh.origin, token=generation.origin.token))
 
 
 def has_arrived(generation: Generation) -> bool:
-    """Whether something stands on a card, and nothing more is on its way there. Pure."""
+    """Whether an image was delivered, and none is still to be. Pure."""
     states = {image.state for image in generation.images}
     return generation.finished and State.DELIVERED in states and State.SUCCEEDED not in states
 
 
 def wants_ping(generation: Generation, ping: Ping, now_ms: int) -> bool:
-    """Never for what only one person sees, nor where a message of its own in the direct messages told them. Pure."""
+    """Whether the person wants a ping; never for a private card, nor for one in their direct messages. Pure."""
     if generation.request.private or generation.card_channel_id is not None:
         return False
     took_seconds = (now_ms - generation.created_at_ms) / 1000

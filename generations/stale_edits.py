@@ -1,7 +1,7 @@
-"""Keeps a process that slept, or that another one overtook, from leaving something old on a card.
+"""Keep a process that was paused, or overtaken by another one, from leaving old data on a card.
 
-Progress is shown after the claim was given back, and even a claim runs out while its process is stopped. So the rows
-are asked right before each edit, and after one that the rows could have overtaken meanwhile. Knows no Discord, no SQL.
+Progress is shown after the claim was given back, and a claim runs out while its process is stopped. So the rows are
+read right before each edit, and again after it, since they may have changed meanwhile. Knows no Discord, no SQL.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ASK_AGAIN_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 
 
 class StaleEditGuard:
-    """generations.ports.Freshness over the rows."""
+    """generations.ports.StaleEditGuard over the rows."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -34,9 +34,9 @@ class StaleEditGuard:
             return await stale_edits.load_fence(tx, generation.id) == generation.fence
 
     async def was_published(self, generation: Generation, attachment_ids: Mapping[int, int]) -> None:
-        """*generation* was put on its card, with the attachments *standing*. What overtook it is shown again.
+        """*generation* is on its card now, with *attachment_ids*: have a newer revision in the rows published again.
 
-        While the database is away that is asked again for half a minute; an old card would stay as it is for ever.
+        While the database is lost, this is tried for half a minute; the card would stay old for ever otherwise.
         """
         for pause in ASK_AGAIN_SECONDS:
             try:

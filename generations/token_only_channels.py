@@ -1,10 +1,9 @@
-"""Channels where Discord refused the bot's own token, so that only an interaction's token reaches the cards there:
-a private thread without the bot (Discord docs: Threads, "Private Threads"), or a place that was closed to the bot after
-a request.
+"""Remember channels where Discord refused the bot's own token, so that only an interaction's token reaches the cards:
+a private thread without the bot (Discord docs: Threads, "Private Threads"), or a channel whose permissions were changed
+after a request.
 
-The generation that met the refusal keeps it in its row. The channel is remembered until something shows that the bot
-may post there: by this process, and in the key-value store for the next one and for those beside it. Knows rows and
-time; knows no Discord library and no SQL.
+The refusal is written to the generation's row. The channel is kept, by this process and in the key-value store, until
+something shows that the bot may post there. Knows rows and time; knows no Discord library and no SQL.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ KEY = "token_only:"  # and the channel's id -> when a refusal or a request last 
 
 
 class TokenOnlyChannels:
-    """One for all cards of a process. *database*: None where no row is to be kept."""
+    """One for all cards of a process. *database*: None to write no rows."""
 
     def __init__(self, clock: Clock, database: Database | None = None) -> None:
         self._clock = clock
@@ -40,17 +39,17 @@ class TokenOnlyChannels:
     def bot_may_enter(self, origin: Origin) -> bool:
         """Whether a call with the bot's own token may reach the channel of *origin*.
 
-        What was refused there counts only while the interaction's token lives: after that nothing else is left to try.
+        A refusal there counts only until the interaction's token expires: after that there is no other way to try.
         """
         if not origin.bot_in_channel or not origin.channel_id:
             return False
         return origin.channel_id not in self._channels or not self._token_lives(origin)
 
     async def corrected(self, origin: Origin, *, bot_may_post: bool) -> Origin:
-        """*origin* of a new interaction, as token-only where its channel is known to be. Never raises.
+        """Return *origin* of a new interaction, as token-only where its channel is known to be. Never raises.
 
-        *bot_may_post*: whether the interaction shows that the bot may post there; then the channel is forgotten. Asks
-        the database for one row by its key, unless this process knows it already.
+        *bot_may_post*: whether the interaction shows that the bot may post there; then the channel is forgotten. Reads
+        one row by its key, unless this process knows the channel already.
         """
         if not origin.bot_in_channel or not await self._is_known(origin.channel_id):
             return origin
@@ -61,12 +60,12 @@ class TokenOnlyChannels:
         return replace(origin, bot_in_channel=False)
 
     async def refused(self, generation: Generation) -> None:
-        """Discord refused the bot's own token in the channel of *generation*. Never raises."""
+        """Note that Discord refused the bot's own token in the channel of *generation*. Never raises."""
         self._remember(generation.origin.channel_id, self._clock.now_ms())
         await self._write(generation, channel_too=True)
 
     async def reached(self, channel_id: int) -> None:
-        """The bot's own token is good in that channel: forget that it was refused there. Never raises."""
+        """Forget that channel: the bot's own token was accepted there. Never raises."""
         if self._channels.pop(channel_id, None) is None or self._database is None:
             return
         log.info("channel %s: the bot's own token is used there again", channel_id)
@@ -75,7 +74,7 @@ class TokenOnlyChannels:
                 await delete_values(tx, [f"{KEY}{channel_id}"])
 
     async def keep(self, generation: Generation) -> None:
-        """Have the row say that only the token reaches the card, as long as it can tell the person. Never raises."""
+        """Write to the row that only the token reaches the card, unless the token has expired. Never raises."""
         await self._write(generation, channel_too=False)
 
     async def _write(self, generation: Generation, *, channel_too: bool) -> None:
@@ -83,7 +82,7 @@ class TokenOnlyChannels:
         row_too = origin.bot_in_channel and self._token_lives(origin)
         if self._database is None or not (row_too or channel_too):
             return
-        with contextlib.suppress(DatabaseLost):  # then this process alone knows it
+        with contextlib.suppress(DatabaseLost):  # then only this process knows it
             async with self._database.transaction() as tx:
                 if channel_too:
                     await _keep_channel(tx, origin.channel_id, self._clock.now_ms())
@@ -102,7 +101,7 @@ class TokenOnlyChannels:
             self._channels.popitem(last=False)
 
     async def _is_known(self, channel_id: int) -> bool:
-        """Whether this process, an earlier one or another one met a refusal there; then this one remembers it."""
+        """Whether any process has been refused there; then remember it in this one."""
         if channel_id in self._channels:
             return True
         if self._database is None or not channel_id:
@@ -118,7 +117,7 @@ class TokenOnlyChannels:
         return True
 
     async def _renew(self, channel_id: int) -> None:
-        """Note, once a day, that requests still come from there."""
+        """Write, once a day, that requests still come from there."""
         now_ms = self._clock.now_ms()
         if now_ms - self._channels[channel_id] < DAY_MS:
             return

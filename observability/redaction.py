@@ -89,8 +89,8 @@ class Redactor:
 
     def lines(self, text: str, limit: int = TRACE_MAX) -> str:
         """Return a masked traceback: its lines are kept and indented, so that none looks like an event's."""
-        shown = (TRACE_INDENT + one_line(line) for line in self.mask(_head(text, limit)).split("\n"))
-        return _cut("\n".join(shown), limit)
+        indented = (TRACE_INDENT + one_line(line) for line in self.mask(_head(text, limit)).split("\n"))
+        return _cut("\n".join(indented), limit)
 
 
 class RedactingFilter(logging.Filter):

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from sqlalchemy import ColumnElement, case, delete, func, or_, select, update
 from sqlalchemy import insert as insert_into
 
-from generations.model import DISCORD_EPOCH_MS, TOKEN_LIFETIME_MS, WAITING, CardLink, Generation
+from discord_api.snowflakes import snowflake_at
+from generations.model import TOKEN_LIFETIME_MS, WAITING, CardLink, Generation
 from generations.records.rows import (
     generation_columns,
     image_columns,
@@ -155,7 +156,7 @@ async def decide_ping(tx: Transaction, generation_id: int, now_ms: int) -> bool:
 
 async def wipe_tokens(tx: Transaction, now_ms: int) -> None:
     """Delete interaction tokens that are of no use: expired, or with nothing left to publish or delete."""
-    oldest_useful = (now_ms - TOKEN_LIFETIME_MS - DISCORD_EPOCH_MS + 1) << 22
+    oldest_useful = snowflake_at(now_ms - TOKEN_LIFETIME_MS + 1)
     nothing_left = (
         generations.c.due_at_ms.is_(None)
         & generations.c.lease_until_ms.is_(None)

@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, delete, exists, func, select, update
 
-from generations.model import DISCORD_EPOCH_MS, HELD, MADE, State
+from discord_api.snowflakes import snowflake_at
+from generations.model import HELD, MADE, State
 from generations.records.tables import callbacks, generations, images, removed_cards
 from store.database import Transaction
 from store.tables import metadata, one_of
@@ -95,9 +96,8 @@ async def purge(tx: Transaction, *, from_id: int, before_ms: int, limit: int) ->
     Those that are not at rest yet are left for later: without its address a kept image could never be posted, so it is
     refunded first (generations.worker.kept_images). Returns the id to go on from; None: there is no more now.
     """
-    born_before = max(0, before_ms - DISCORD_EPOCH_MS) << 22  # ids are snowflakes: Discord docs, Reference
     old = select(generations.c.id, _is_at_rest(before_ms).label("at_rest")).where(
-        generations.c.id >= from_id, generations.c.id < born_before, generations.c.prompt != ""
+        generations.c.id >= from_id, generations.c.id < max(0, snowflake_at(before_ms)), generations.c.prompt != ""
     )
     rows = (await tx.execute(old.order_by(_oldest_first).limit(limit).with_for_update())).all()
     ids = [row.id for row in rows if row.at_rest]

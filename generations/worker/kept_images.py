@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import logging
 
+from discord_api.snowflakes import snowflake_time_ms
 from generations.finished_images import GONE_CHECKS, lose
-from generations.model import DISCORD_EPOCH_MS
 from generations.worker.image_step import ImageStep
 from qwen.errors import ImageError, ImageUnavailable
 
@@ -75,7 +75,7 @@ class KeptImageStep(ImageStep):
         None: never.
         """
         days = self.context.retention_days
-        return (self.generation.id >> 22) + DISCORD_EPOCH_MS + days * DAY_MS if days else None
+        return snowflake_time_ms(self.generation.id) + days * DAY_MS if days else None
 
 
 def is_gone(error: ImageError) -> bool:

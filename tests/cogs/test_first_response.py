@@ -11,14 +11,15 @@ from typing import Any
 import discord
 import pytest
 
+from discord_api.snowflakes import snowflake_at
 from generations.errors import DeliveryDelayed
-from generations.model import DISCORD_EPOCH_MS, Generation, Image, Origin, Progress, Request
+from generations.model import Generation, Image, Origin, Progress, Request
 from tests.doubles import START_MS, FakeDelivery, ManualClock
 from ui.interactions.buttons import card_buttons
 from ui.interactions.errors import CardRefused, RequestFailed
 from ui.interactions.first_response import FirstResponse
 
-BORN = (START_MS - DISCORD_EPOCH_MS) << 22
+BORN = snowflake_at(START_MS)
 
 
 class Counter:
@@ -67,6 +68,7 @@ def interaction(response: ScriptedResponse) -> Any:
         id=BORN,
         application_id=1,
         user=SimpleNamespace(id=2),
+        channel=None,
         channel_id=3,
         guild_id=None,
         token="token",

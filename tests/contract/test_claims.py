@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 from sqlalchemy import update
 
+from discord_api.snowflakes import snowflake_at
 from generations import records
 from generations.errors import IllegalMove, LostClaim, MovedOn
-from generations.model import DISCORD_EPOCH_MS, MOVES, Ending, Generation, Image, State
+from generations.model import MOVES, Ending, Generation, Image, State
 from generations.records.tables import generations
 from store.database import Database, Transaction, open_database
 from tests.contract.harness import CHANNEL, GUILD, MIRA, NOON_MS, OTTO, Harness, make_harness
@@ -296,7 +297,7 @@ async def test_a_late_task_is_adopted_once_and_only_where_the_outcome_was_unknow
 
 
 async def test_tokens_are_erased_when_expired_or_no_longer_needed(harness: Harness) -> None:
-    discord_now = ((NOON_MS - 1_420_070_400_000) << 22) + 1
+    discord_now = snowflake_at(NOON_MS) + 1
     minute = 60_000 << 22
     young, old, finished = discord_now, discord_now - 15 * minute, discord_now - minute
     for generation_id in (young, old, finished):
@@ -361,7 +362,7 @@ async def test_a_generation_claimed_by_a_lost_process_is_due_after_its_lease(har
 
 
 async def test_a_token_is_erased_once_everything_is_published(harness: Harness) -> None:
-    generation_id = ((harness.clock.at_ms - DISCORD_EPOCH_MS) << 22) + 1
+    generation_id = snowflake_at(harness.clock.at_ms) + 1
     await harness.ask(generation_id)
     shown = {"due_at_ms": None, "revision": 3, "published_revision": 3}
     for owed, token in ((2, f"token of {generation_id}"), (3, "")):

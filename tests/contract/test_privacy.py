@@ -13,10 +13,10 @@ from sqlalchemy import select, text
 from credits.accounts import Nobody, leave
 from credits.errors import InsufficientCredits
 from credits.tables import accounts, entries
+from discord_api.snowflakes import snowflake_at
 from generations import records
 from generations.errors import LostClaim, StillAtWork, TooManyRequests
 from generations.export import LEFT_OUT, build_export
-from generations.model import DISCORD_EPOCH_MS
 from generations.privacy import Privacy
 from generations.records import personal_data
 from generations.records.personal_data import Tally
@@ -368,7 +368,7 @@ async def test_erasing_an_unknown_person_writes_no_rows(harness: Harness, privac
 
 def born(harness: Harness, days_ago: int, number: int = 0) -> int:
     """Return an interaction id of so many days ago."""
-    return ((harness.clock.at_ms - days_ago * DAY_MS - DISCORD_EPOCH_MS) << 22) + number
+    return snowflake_at(harness.clock.at_ms - days_ago * DAY_MS) + number
 
 
 async def test_a_purge_deletes_words_and_keeps_numbers(harness: Harness) -> None:

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import event, text, update
 from sqlalchemy.exc import PendingRollbackError
 
-from generations.model import DISCORD_EPOCH_MS
+from discord_api.snowflakes import snowflake_at
 from generations.privacy import Privacy
 from generations.records.tables import generations
 from store.database import VACUUM_DUE_KEY, open_database
@@ -350,7 +350,7 @@ async def test_no_prompt_stays_on_the_disk_after_it_was_erased_or_purged(sqlite_
         harness = make_harness(database, credits=500)
         for number in range(1, 41):  # several pages of rows, some of them overflowing theirs
             prompt = f"canary {number} " * (1 + number % 5 * 60)
-            await make_generation(harness, (harness.clock.at_ms - DISCORD_EPOCH_MS) << 22 | number, MIRA, prompt=prompt)
+            await make_generation(harness, snowflake_at(harness.clock.at_ms) + number, MIRA, prompt=prompt)
         assert b"canary 7 " in raw_bytes(path)
         privacy = Privacy(database, harness.ledger, harness.clock, random.Random(5), retention_days=1)
         if way == "erased":
@@ -367,7 +367,7 @@ async def test_words_in_gaps_of_pages_are_removed_by_the_next_maintenance(sqlite
     async with open_database(f"sqlite:///{path}") as database:
         harness = make_harness(database, credits=5000)
         rng = random.Random(5)
-        numbers = [(harness.clock.at_ms - DISCORD_EPOCH_MS) << 22 | number for number in range(100)]
+        numbers = [snowflake_at(harness.clock.at_ms) + number for number in range(100)]
         for index, number in enumerate(numbers):
             prompt = f"canary {index} " + "x" * rng.choice([20, 80, 200, 500, 1200])
             await make_generation(harness, number, MIRA if index % 10 == 3 else OTTO, prompt=prompt)

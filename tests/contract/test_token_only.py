@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from generations.model import DISCORD_EPOCH_MS, TOKEN_LIFETIME_MS, Generation, Request
+from discord_api.snowflakes import snowflake_at
+from generations.model import TOKEN_LIFETIME_MS, Generation, Request
 from generations.token_only_channels import CHANNELS_MAX, DAY_MS, KEY, UNUSED_MS, TokenOnlyChannels
 from store.errors import DatabaseLost
 from store.key_values import load_values
 from tests.contract.harness import CHANNEL, NOON_MS, Harness, MovableClock, origin
 
-NUMBER = (NOON_MS - DISCORD_EPOCH_MS) << 22
+NUMBER = snowflake_at(NOON_MS)
 
 
 async def asked(harness: Harness) -> Generation:

@@ -118,6 +118,7 @@ async def the_channel_is_closed_50001_50013(stage: Stage) -> None:
     faults = stage.trial.box.discord.faults
     faults.rest("PATCH", f"/channels/{channel}/", status=403, code=50001, times=None)
     faults.rest("POST", f"/channels/{channel}/", status=403, code=50013, times=None)
+    faults.rest("POST", "/webhooks/", status=403, code=50001, times=None)  # follow-ups
     [message] = await posted_for(stage, "mira", asked, "dm")
     assert len(gallery(message)) == 1
     assert gallery(stage.trial.box.discord.actor("mira").message(int(first["id"]))) == []
@@ -130,6 +131,7 @@ async def every_door_is_closed_50007(stage: Stage) -> None:
     channel = stage.trial.box.discord.channels["after-dark"].id
     stage.fault_of("olga", asked, status=403, code=50001, times=None)
     stage.trial.box.discord.faults.rest("*", f"/channels/{channel}/", status=403, code=50013, times=None)
+    stage.trial.box.discord.faults.rest("POST", "/webhooks/", status=403, code=50001, times=None)  # follow-ups
     stage.trial.box.discord.closed_dms.add(stage.trial.box.discord.people["olga"].id)
     await stage.state(asked, "undelivered")
     assert stage.books.money(asked) == PAID, "it was made; it is kept"

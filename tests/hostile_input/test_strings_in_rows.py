@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 
 from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Ledger
+from discord_api.snowflakes import snowflake_at
 from generations import records
-from generations.model import DISCORD_EPOCH_MS, Ending, Generation, Origin, Request, State
+from generations.model import Ending, Generation, Origin, Request, State
 from generations.service import Generations
 from qwen.models import OutputFormat, Size
 from store.database import Database
@@ -19,7 +20,7 @@ from store.key_values import load_value, save_value
 from tests.doubles import START_MS, ManualClock
 from tests.hostile_input.corpus import ANY_TEXT, ODD_VALUES, STRINGS
 
-FIRST_ID = (START_MS - DISCORD_EPOCH_MS) << 22
+FIRST_ID = snowflake_at(START_MS)
 
 
 class ServiceHarness:

@@ -10,8 +10,9 @@ from typing import Any
 
 import discord
 
+from discord_api.snowflakes import snowflake_at
 from generations.delivery_result import DeliveryResult
-from generations.model import DISCORD_EPOCH_MS, Ending, Estimate, Generation, Image, Origin, Progress, Request, State
+from generations.model import Ending, Estimate, Generation, Image, Origin, Progress, Request, State
 from qwen.images import DownloadedImage
 from qwen.models import OutputFormat, Size
 from tests.doubles import START_MS, ManualClock
@@ -22,8 +23,8 @@ from ui.interactions.buttons import card_buttons
 CHANNEL, GUILD, USER, APPLICATION = 88, 99, 77, 500
 TOKEN = "secret-interaction-token"
 PROMPT = "a lighthouse @everyone in a storm"
-CARD = ((START_MS - DISCORD_EPOCH_MS) << 22) + 1  # a message of now
-GENERATION = ((START_MS - DISCORD_EPOCH_MS) << 22) + 7
+CARD = snowflake_at(START_MS) + 1  # a message of now
+GENERATION = snowflake_at(START_MS) + 7
 BY_TOKEN = f"PATCH /webhooks/{APPLICATION}/{TOKEN}/messages/{CARD}"
 AS_BOT = f"PATCH /channels/{CHANNEL}/messages/{CARD}"
 POST = f"POST /channels/{CHANNEL}/messages"

@@ -188,7 +188,7 @@ async def test_and_given_up_with_it(scene: Scene) -> None:
     await advance(scene, LAST_WORD_SECONDS, 159)
     await advance(scene, 120)
     assert len(scene.rest.edits()) <= 1 + 45 / 5
-    assert scene.delivery._cards[ready().id].owner is None
+    assert scene.delivery._editors[ready().id].task is None
 
 
 async def test_what_is_finished_before_has_nothing_to_say(scene: Scene) -> None:
@@ -198,7 +198,7 @@ async def test_what_is_finished_before_has_nothing_to_say(scene: Scene) -> None:
     await scene.delivery.publish(ready(revision=2, **where), NOTHING, {0: image_file()})
     await advance(scene, 20 * 60, 400)
     assert says_it(scene) == [False, False]
-    assert scene.delivery._cards[ready().id].owner is None
+    assert scene.delivery._editors[ready().id].task is None
 
 
 async def test_news_of_one_image_leave_the_last_word_to_the_others(scene: Scene) -> None:
@@ -231,7 +231,7 @@ async def test_a_bot_that_stops_keeps_nobody_waiting_for_a_last_word(scene: Scen
     await first_edit(scene)
     await scene.delivery.drain()
     await scene.settled()
-    assert scene.delivery._cards[ready().id].owner is None
+    assert scene.delivery._editors[ready().id].task is None
     assert scene.clock.monotonic() == 1000.0
 
 

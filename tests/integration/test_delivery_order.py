@@ -425,7 +425,7 @@ async def test_idle_cards_are_forgotten(scene: Scene) -> None:
     first = replace(declined(), message_id=None)
     for number in range(CARDS_REMEMBERED + 5):
         await scene.publish(replace(first, id=number))
-    assert len(scene.delivery._cards) == CARDS_REMEMBERED
+    assert len(scene.delivery._editors) == CARDS_REMEMBERED
 
 
 async def test_neither_tokens_nor_prompts_reach_the_log(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:

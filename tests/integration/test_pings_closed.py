@@ -50,3 +50,15 @@ async def test_where_the_reply_lacks_a_permission_the_token_pings_and_the_channe
         await pings.drain(30)
         assert scene.rest.tried() == [POST, f"POST /webhooks/{APPLICATION}/{TOKEN}"]
         assert channels.bot_may_enter(made.origin) is is_open
+
+
+async def test_a_ping_by_the_token_is_sent_once_where_discord_fails_after_it_may_have_taken_it() -> None:
+    decisions: Any = Always()
+    async with a_scene() as scene:
+        follow_up = f"POST /webhooks/{APPLICATION}/{TOKEN}"
+        scene.rest.fault(follow_up, 500, 0)
+        pings = CardPings(scene.client, scene.clock, decisions)
+        made = ready()
+        await pings.handle_finished(replace(made, origin=replace(made.origin, bot_in_channel=False)))
+        await pings.drain(30)
+        assert scene.rest.tried() == [follow_up]

@@ -91,7 +91,7 @@ async def _set_the_scene(scene: Scene, data_dir: Path) -> None:
     kept = await actor.command("studio", "imagine", prompt=KEPT, size=SMALL)
     await actor.wait_for(lambda: actor.answer(kept))
     token, studio = actor.interaction(kept).token, box.discord.channels["studio"].id
-    box.discord.faults.rest("*", f"/{token}/messages/", status=403, code=50001, times=None)
+    box.discord.faults.rest("*", f"/{token}", status=403, code=50001, times=None)
     box.discord.faults.rest("*", f"/channels/{studio}/", status=403, code=50013, times=None)
     box.discord.closed_dms.add(box.discord.people["olga"].id)
     cards = {name: await actor.command("gallery", "imagine", prompt=name, size=SMALL) for name in (MODERATED, SHARED)}

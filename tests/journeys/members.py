@@ -7,6 +7,7 @@ from urllib.parse import urljoin
 
 from playwright.async_api import expect
 
+from sandbox.image_api.moods import Mood
 from scripts.visitor import Visitor
 from tests.journeys.scene import RESULT, SHARED, SMALL, Scene, Story, is_private, offers, pick, says
 
@@ -156,7 +157,10 @@ async def jonas(scene: Scene, me: Visitor) -> Story:
     yield "brought-along-details"
 
     await me.go("sketches")
-    first = await me.command("imagine", prompt="four in a thread", size=SMALL, count="4")
+    slow = "four in a thread"
+    for words in (slow, slow[:-1], slow[:-2]):  # each is for one task; three run at once, so the fourth image waits
+        scene.box.images.aim_mood(words, Mood.SLOW)
+    first = await me.command("imagine", prompt=slow, size=SMALL, count="4")
     await says(first, "Painting", "of yours in line")
     second = await me.command("imagine", prompt="four too many", size=SMALL, count="4")
     await says(second, "Waiting · ", "20 credits held")
@@ -168,6 +172,9 @@ async def jonas(scene: Scene, me: Visitor) -> Story:
     await says(poor, "10 credits", "5", "charged")
     await me.press(second, "Cancel")
     await says(second, "Cancelled before it was sent", "returned")
+    for task in scene.box.images.tasks.values():
+        if task.body.prompt == slow:
+            task.advance(60)
     yield "line-full-and-cancelled"
 
     await me.wait_for_images(first, 4)

@@ -20,10 +20,11 @@ ROOMS = {
     "model": Room(
         (
             *("generations/model.py", "generations/errors.py", "generations/prices.py"),
-            *("generations/delivery_result.py", "people/model.py"),
+            *("generations/delivery_result.py", "people/model.py", "discord_api/snowflakes.py"),
         ),
         (
             *("tests/unit/test_model.py", "tests/contract/test_service.py", "tests/contract/test_claims.py"),
+            "tests/unit/test_snowflakes.py",
             "tests/contract/test_privacy.py::test_a_selected_value_is_parsed",
             "tests/contract/test_privacy.py::test_a_value_that_is_not_offered_is_refused",
         ),

@@ -445,7 +445,7 @@ BREAKAGES: dict[str, Breakage] = {
     "say on a plain message that credits are held": Breakage(
         (1140, 1306), ((channels, "plain_text", say_credits_are_held),)
     ),
-    "drop the images that are on the card": Breakage((10,), ((card_state.Memory, "kept", keep_nothing),)),
+    "drop the images that are on the card": Breakage((10,), ((card_state.CardState, "kept", keep_nothing),)),
     "treat a missing answer as a refusal": Breakage(
         (466, 150, 506), ((first_response, "is_surely_refused", call_it_refused),)
     ),

@@ -18,7 +18,8 @@ from typing import Any
 import aiohttp
 import discord
 
-from generations.model import DISCORD_EPOCH_MS, TOKEN_LIFETIME_MS
+from discord_api.snowflakes import snowflake_at
+from generations.model import TOKEN_LIFETIME_MS
 from tests.simulation.image_api import HOST
 from tests.simulation.loop import LIFE, VirtualLoop
 from tests.simulation.scenario import USUAL_LIMIT
@@ -107,7 +108,7 @@ class FakeDiscord:
 
     def new_id(self) -> int:
         self._number += 1
-        return ((self.now_ms() - DISCORD_EPOCH_MS) << 22) | self._number
+        return snowflake_at(self.now_ms()) | self._number
 
     def new_interaction(self, person: int, channel: int, request: int | None, limit: int = USUAL_LIMIT) -> Interaction:
         number = self.new_id()

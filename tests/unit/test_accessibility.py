@@ -89,7 +89,7 @@ def test_no_sentence_of_the_bot_holds_an_emoji_or_shouts() -> None:
 
 @pytest.mark.parametrize("name", every_state())
 def test_a_card_lists_request_then_result_then_small_print(name: str) -> None:
-    told = lines(card(every_state()[name][0], every_state()[name][1], attached=every_state()[name][2], leaving=True))
+    told = lines(card(every_state()[name][0], every_state()[name][1], attached=every_state()[name][2], last_word=True))
     assert told[0] == "**a lighthouse in a storm**"
     small = [line.startswith("-# ") for line in told]
     assert small == sorted(small), "small print comes last"
@@ -150,7 +150,7 @@ def test_the_longest_card_and_the_longest_message_keep_to_discords_limits(linked
     names = {p: f"{'x' * 40}-{SEED_MAX - 10 + p}-6553{p}x6553{p}-16000x16000.webp" for p in range(linked, 4)}
     urls = {p: f"https://x.example/{p}" + "y" * 570 for p in range(linked)}
     attached = {p: f"attachment://{name}" for p, name in names.items()}
-    told = lines(card(made, attached=attached, linked=urls, leaving=True))
+    told = lines(card(made, attached=attached, linked=urls, last_word=True))
     assert sum(len(line) + 1 for line in told) <= 4000
     assert len(plain_text(made, urls, names)) <= 2000
 

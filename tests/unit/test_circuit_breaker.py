@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ui.delivery.circuit_breaker import (
-    APART_MAX_SECONDS,
-    APART_SECONDS,
     AWAY_AFTER,
     FORGOTTEN_SECONDS,
     INVITED_SECONDS,
+    SPACING_MAX_SECONDS,
+    SPACING_SECONDS,
     TRY_FIRST_SECONDS,
     TRY_MAX_SECONDS,
     Breaker,
@@ -76,7 +76,7 @@ def test_the_pause_between_tries_grows_to_half_a_minute_while_others_wait(breake
     break_off(breaker)
     now, pauses = 0.0, list[float]()
     for _ in range(6):
-        wait = breaker.wait_seconds(now) - APART_SECONDS
+        wait = breaker.wait_seconds(now) - SPACING_SECONDS
         pauses.append(round(wait, 6))
         now += wait
         assert call(breaker, now)
@@ -144,7 +144,7 @@ def test_calls_that_were_put_off_come_back_one_after_another(breaker: Breaker) -
     break_off(breaker)
     waits = [breaker.wait_seconds(0.0) for _ in range(100)]
     gaps = [round(late - early, 6) for early, late in itertools.pairwise(waits)]
-    assert set(gaps) == {APART_SECONDS}
+    assert set(gaps) == {SPACING_SECONDS}
 
 
 def test_a_call_that_needs_preparing_is_prepared_by_one_at_a_time_and_begins_no_try(breaker: Breaker) -> None:
@@ -176,7 +176,7 @@ def test_no_two_tries_overlap_and_no_call_waits_for_long(events: list[str]) -> N
             now += 7.0
         elif event == "call":
             wait = breaker.wait_seconds(now)
-            assert 0.0 <= wait <= TRY_MAX_SECONDS + APART_MAX_SECONDS
+            assert 0.0 <= wait <= TRY_MAX_SECONDS + SPACING_MAX_SECONDS
             if wait == 0.0:
                 begun.append(breaker.away)
         elif begun:

@@ -62,7 +62,7 @@ def card_of(prompt: str, state: State, *, linked: bool = False, brief: bool = Fa
     urls = {position: "https://x.example/" + "画" * 200 + "a" * 400 for position in range(4)} if linked else {}
     uploads = {} if linked else {position: DownloadedImage(b"x", OutputFormat.PNG, 1, 1) for position in (0, 3)}
     kept = {} if linked else {position: KeptAttachment(ID, f"a-{position}.png") for position in (1, 2)}
-    return Payload(made, progress, card_buttons, uploads, kept, urls, leaving=True, brief=brief)
+    return Payload(made, progress, card_buttons, uploads, kept, urls, last_word=True, brief=brief)
 
 
 def sent_text(payload: Payload) -> int:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from credits.model import Balance
+from discord_api.snowflakes import snowflake_at
 from generations import records
-from generations.model import DISCORD_EPOCH_MS, Generation, Origin, Request, State
+from generations.model import Generation, Origin, Request, State
 from images.image_memory import ImageMemory
 from services import Resources, build_core
 from settings import Settings
@@ -66,7 +67,7 @@ class WorkerHarness:
         )
 
     def new_id(self) -> int:
-        return ((self.clock.now_ms() - DISCORD_EPOCH_MS) << 22) | next(self.numbers)
+        return snowflake_at(self.clock.now_ms()) | next(self.numbers)
 
     async def imagine(self, *, user_id: int = MIRA, count: int = 1, answered: bool = True) -> int:
         """Make a request as /imagine does and, if *answered*, confirm its card. Return the generation's id."""

@@ -1,7 +1,7 @@
-"""Makes one call for a card: asks the rate guard first, tells it how the call ended, finds out what a 5xx means, and
-asks for the ids of images that an answer left out.
+"""Make one call for a card under the rate guard, find out what a 5xx means, and fetch the ids of images that a response
+left out.
 
-Must not know what a refusal means for a card, nor where to go on (ui/delivery/fallback).
+What a refusal means for a card, and which place comes next, is for ui/delivery/fallback.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import discord
 from discord_api.errors import NO_ANSWER, delayed, names_no_cause
 from generations.errors import DeliveryDelayed
 from generations.model import Generation
-from ui.delivery.card_state import Memory
+from ui.delivery.card_state import CardState
 from ui.delivery.channels import Places, Way
-from ui.delivery.payload import Payload, tells_ids
+from ui.delivery.payload import Payload, has_ids
 from ui.delivery.rate_guard import RateGuard
 
 log = logging.getLogger("qwen_imagine.delivery")
@@ -25,15 +25,15 @@ log = logging.getLogger("qwen_imagine.delivery")
 PAYLOAD_FAILURES = 3  # calls in a row that got a 5xx; discord.py 2.7.1 makes five tries of each, over 25 s
 
 
-Ask = Callable[[], Awaitable[object] | None]  # a cheap call about the place; None: there is nothing to ask for
+Ask = Callable[[], Awaitable[object] | None]  # a cheap call about the place; None: there is none to make
 
 
 class PayloadFails(Exception):
-    """Discord fails over this payload, and answers when it is asked for the card."""
+    """Discord answers this payload with 5xx, and answers other calls about the card."""
 
 
 class Calls:
-    """The calls of all cards, each under the one rate guard."""
+    """Make the calls of all cards, under one rate guard."""
 
     def __init__(self, places: Places, rate_guard: RateGuard) -> None:
         self._places = places
@@ -43,7 +43,7 @@ class Calls:
 
     async def make(
         self,
-        memory: Memory,
+        state: CardState,
         payload: Payload,
         send: Callable[[], Awaitable[discord.Message]],
         *,
@@ -51,11 +51,11 @@ class Calls:
         may_probe: bool = True,
         ask: Ask | None = None,
     ) -> discord.Message:
-        """One call; it is made again at once where Discord failed twice in a row and answers when asked for the card,
-        or with *ask* where nothing can ask for that.
+        """Make one call, and return the message. After two 5xx in a row, fetch the card (or call *ask* where the card
+        can't be fetched); if Discord answers that, make the call again at once.
 
         Raises discord.HTTPException, DeliveryDelayed, and PayloadFails for the last of PAYLOAD_FAILURES in a row, if
-        Discord answered before and after it: an outage that ends meanwhile must not be taken for a bad payload.
+        Discord answered before and after it: the end of an outage must not be taken for a bad payload.
         """
         card = payload.generation.id
         while True:
@@ -64,48 +64,48 @@ class Calls:
                 message = await send()
             except discord.HTTPException as error:
                 failed = error.status >= 500
-                memory.failures += failed
-                suspect = failed and memory.failures > 1 and may_probe
-                if not (suspect and await self._is_there(memory, payload.generation, ask)):
+                state.failures += failed
+                suspect = failed and state.failures > 1 and may_probe
+                if not (suspect and await self._is_there(state, payload.generation, ask)):
                     self._rate_guard.refused(error, by_token=by_token, card=card)
                     raise
                 self._rate_guard.present()
                 log.warning(
                     "generation %s: Discord answers %s to this card, and is there otherwise", card, error.status
                 )
-                if memory.failures >= PAYLOAD_FAILURES and memory.seen_there:
+                if state.failures >= PAYLOAD_FAILURES and state.seen_there:
                     raise PayloadFails from None
-                memory.seen_there = True
+                state.seen_there = True
             except NO_ANSWER as error:
                 self._rate_guard.unanswered(error, card=card)
                 log.info("generation %s: no answer from Discord (%s)", card, type(error).__name__)
                 raise delayed(error) from None
             else:
                 self._rate_guard.answered(by_token=by_token)
-                memory.failures, memory.seen_there = 0, False
+                state.failures, state.seen_there = 0, False
                 return message
 
-    async def tell_ids(self, memory: Memory, payload: Payload, way: Way) -> Payload:
-        """Ask once for a card that holds images of which no id is known, as after a restart, before it is edited."""
+    async def with_ids(self, state: CardState, payload: Payload, way: Way) -> Payload:
+        """Return *payload* with the ids of kept images; fetch the card, once, where one is unknown."""
         if not payload.leaves_list:
             return payload
-        found = None if memory.asked else await self._look(payload.generation, way)
+        found = None if state.asked else await self._fetch_card(payload.generation, way)
         if found is not None:
-            memory.asked = True
-            memory.note_kept(found)
-            if memory.leaves_list:
+            state.asked = True
+            state.note_kept(found)
+            if state.leaves_list:
                 self._warn_of_no_ids()
-        return replace(payload, kept=dict(memory.attached))
+        return replace(payload, kept=dict(state.attached))
 
     async def answer_with_ids(
-        self, memory: Memory, payload: Payload, way: Way, answer: discord.Message
+        self, state: CardState, payload: Payload, way: Way, answer: discord.Message
     ) -> discord.Message:
-        """*answer* to an edit, or the card asked for anew where that doesn't tell the ids of its images."""
-        if not payload.uploads or tells_ids(answer, payload.names()):
+        """Return *answer*, the response to an edit; where it lacks the ids of its images, fetch the card instead."""
+        if not payload.uploads or has_ids(answer, payload.names()):
             return answer
-        found = await self._look(payload.generation, way)
-        memory.asked = found is not None
-        if found is None or not tells_ids(found, payload.names()):
+        found = await self._fetch_card(payload.generation, way)
+        state.asked = found is not None
+        if found is None or not has_ids(found, payload.names()):
             self._warn_of_no_ids()
         return found or answer
 
@@ -114,8 +114,8 @@ class Calls:
             self._warned = True
             log.warning("Discord does not tell the ids of images on its messages: edits leave the list of them alone")
 
-    async def _look(self, generation: Generation, way: Way) -> discord.Message | None:
-        """The card as it stands, asked for by *way*; None: Discord does not tell now."""
+    async def _fetch_card(self, generation: Generation, way: Way) -> discord.Message | None:
+        """Fetch the card by *way*; None: Discord does not return it now."""
         try:
             self._rate_guard.check(by_token=way.by_token)
         except DeliveryDelayed:
@@ -132,12 +132,12 @@ class Calls:
         self._rate_guard.answered(by_token=way.by_token)
         return found
 
-    async def _is_there(self, memory: Memory, generation: Generation, ask: Ask | None) -> bool:
-        """Whether Discord answers when it is asked for the card, or by *ask*. One such call at a time; False without
-        it."""
+    async def _is_there(self, state: CardState, generation: Generation, ask: Ask | None) -> bool:
+        """Whether Discord answers a fetch of the card, or *ask*. False where there is neither, or another such call is
+        under way."""
         if self._probing:
             return False
-        way = next(self._places.ways(memory, generation), None)
+        way = next(self._places.ways(state, generation), None)
         asked = way.fetch() if way is not None else ask() if ask is not None else None
         if asked is None:
             return False

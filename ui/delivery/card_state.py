@@ -1,6 +1,6 @@
-"""What this process learned of a card by showing it: where it stands, and which images are on it. Pure.
+"""What this process knows of a card: which message it is, and which images are attached to it. Pure.
 
-It may be lost at any time: then it is learned again, from the rows or by trying.
+It may be lost at any time, and is then learned again from the rows or by trying.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from generations.model import Generation, SeparateMessage, State
 from ui.delivery.payload import KeptAttachment, Payload, count_images, images_on
 from ui.views.file_names import file_name
 
-CLOSED_SECONDS = 60.0  # to the first new try where the bot may not write now; doubled with each
+CLOSED_SECONDS = 60.0  # to the first new try where the bot may not write now; doubled with each try
 CLOSED_TRIES = 6  # an hour in all
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
-    """A message that took the place of the card. A *plain* one can't become a card. *by_token*: it was sent by the
-    interaction's token, where the card was asked for."""
+class Replacement:
+    """A message that took the place of the card. *plain*: text with attachments, which can't be edited into a card.
+    *by_token*: sent by the interaction's token, in the channel of the request."""
 
     channel_id: int
     guild_id: int | None
@@ -30,38 +30,38 @@ class Home:
 
 
 @dataclass(slots=True)
-class Memory:
-    """One card's. *attached*, *linked* and *apart*: by image position."""
+class CardState:
+    """*attached*, *linked* and *separate*: by image position."""
 
     token_dead: bool = False
-    token_missed: int | None = None  # the message that the token did not reach, or was not to be tried on
-    bot_reached: bool = False  # an edit with the bot's own token was taken where the card was asked for
-    bot_refused: bool = False  # the bot's own edit was refused there
-    follow_up_lost: bool = False  # a message by the token was sent, and whether Discord took it is not known
-    follow_up_known_at_ms: int | None = None  # the note in the row of the last one that this process sent
-    home: Home | None = None
-    closed: bool = False  # the bot was refused at the last place there was
-    archived: bool = False  # it stands in a thread that is archived: there it can't be edited
+    token_missed: int | None = None  # the message that the token did not reach, or must not be tried on
+    bot_reached: bool = False  # an edit by the bot's own token succeeded in the channel of the request
+    bot_refused: bool = False  # an edit by the bot's own token was refused there
+    follow_up_lost: bool = False  # a follow-up was sent, and whether Discord took it is not known
+    follow_up_known_at_ms: int | None = None  # what the row says of the last one that this process sent
+    replacement: Replacement | None = None
+    closed: bool = False  # the last way to edit the card was refused with 403
+    archived: bool = False  # it is in an archived thread, where nothing can be edited
     failures: int = 0  # calls in a row that got a 5xx, whatever was sent
-    seen_there: bool = False  # Discord answered other calls since the first of them
-    brief: bool = False  # Discord failed over the card with all its words
-    separate_only: bool = False  # and over the brief one with an image: images go in messages of their own
-    tries: int = 0  # how often the card was left alone because of that
-    asked: bool = False  # the card has been asked for ids that no answer told
-    message_id: int | None = None  # what *attached* stands on
+    seen_there: bool = False  # Discord answered another call since the first of them
+    brief: bool = False  # the card with all its text got 5xx: send little text
+    separate_only: bool = False  # so did the brief one with an image: post images in separate messages
+    tries: int = 0  # how often an edit was put off because *closed* is set
+    asked: bool = False  # the card was fetched for ids that no response had
+    message_id: int | None = None  # the message that *attached* is on
     attached: dict[int, KeptAttachment] = field(default_factory=dict[int, KeptAttachment])
     linked: dict[int, str] = field(default_factory=dict[int, str])
     separate: dict[int, SeparateMessage] = field(default_factory=dict[int, SeparateMessage])
 
-    def moved(self, home: Home) -> None:
-        """From now on the card is another message, which holds no image yet."""
-        self.home = home
-        self.message_id = home.message_id
+    def replace_card(self, replacement: Replacement) -> None:
+        """Note that *replacement* is the card now. It holds no image yet."""
+        self.replacement = replacement
+        self.message_id = replacement.message_id
         self.asked = False
         self.attached.clear()
 
     def note_uploads(self, payload: Payload, message: discord.Message) -> None:
-        """The images of *sheet* stand on *message* now."""
+        """Note that the uploads of *payload* are on *message* now."""
         names = {position: image_file.file_name for position, image_file in self.attached.items()}
         names |= {position: payload.names()[position] for position in payload.uploads}
         found = images_on(message, dict(sorted(names.items())))
@@ -71,7 +71,7 @@ class Memory:
                 self.attached[position] = image_file
 
     def note_kept(self, message: discord.Message) -> None:
-        """*message* is the card as it stands. What it can't hold is forgotten; of the rest it may tell the ids."""
+        """Take the ids of attached images from *message*, the card as fetched; forget images that it doesn't hold."""
         found = images_on(message, {position: self.attached[position].file_name for position in sorted(self.attached)})
         if message.flags.components_v2 and count_images(message) < len(found):
             found = {
@@ -80,20 +80,20 @@ class Memory:
         self.attached = found
 
     def may_follow_up(self, generation: Generation) -> bool:
-        """Whether no message by the token may have been posted of which only the note in the row is known."""
+        """Whether a follow-up may be sent: False where an earlier one was begun and its outcome is not known."""
         return not self.follow_up_lost and generation.follow_up_begun_at_ms in (None, self.follow_up_known_at_ms)
 
     @property
     def leaves_list(self) -> bool:
-        """Whether an image stands on the card whose id is not known."""
+        """Whether the id of an image on the card is not known."""
         return any(image_file.attachment_id is None for image_file in self.attached.values())
 
     def kept(self, generation: Generation) -> dict[int, KeptAttachment]:
-        """The images that stand on the message to be edited: by the rows, if they speak of it, else as remembered.
+        """Return the images on the message to be edited: from the rows, if they name that message, else as known here.
 
-        Other processes write rows too; memory knows what could not be written down.
+        Other processes write rows too; what could not be written is known here only.
         """
-        card = generation.message_id if self.home is None else self.home.message_id
+        card = generation.message_id if self.replacement is None else self.replacement.message_id
         if self.message_id != card:
             self.message_id = card
             self.attached.clear()
@@ -102,8 +102,8 @@ class Memory:
         return dict(self.attached)
 
     def seconds_to_reopening(self) -> float | None:
-        """After how long to try again what a card owes whose channel is closed to the bot; None: it is not, or for
-        too long."""
+        """Count a try, and return the pause before the next one for a card whose channel is closed to the bot; None:
+        it isn't closed, or CLOSED_TRIES were made."""
         if not self.closed or self.tries >= CLOSED_TRIES:
             return None
         self.tries += 1
@@ -112,7 +112,7 @@ class Memory:
     def _take_from_rows(self, generation: Generation) -> None:
         for image in generation.images:
             if image.attachment_id is None:
-                # Its name stands in the rows although no answer told its id: it is on the card all the same.
+                # A file name without an id: it is on the card, and no response had its id.
                 if image.state is State.DELIVERED and image.file_name and image.separate_message is None:
                     self.attached.setdefault(image.position, KeptAttachment(None, image.file_name))
                 continue
@@ -121,4 +121,4 @@ class Memory:
                 name = image.file_name or file_name(generation, image)
                 self.attached[image.position] = KeptAttachment(image.attachment_id, name)
             elif remembered is not None and remembered.attachment_id == image.attachment_id:
-                del self.attached[image.position]  # a late edit took it off the card: it is to be posted again
+                del self.attached[image.position]  # a late edit removed it from the card: it must be posted again

@@ -1,7 +1,7 @@
-"""Where a card can be shown, by ids over REST: by the interaction's token, by the bot's own edit, in a message of its
-own in the channel, in a follow-up by the token, in a direct message.
+"""Offer the calls that publish a card, by ids over REST: edit by the interaction's token, edit as the bot, a new
+message in the channel, a follow-up by the token, a direct message.
 
-A thin shell on discord.py: it offers calls, ui/delivery/fallback makes them and judges what comes of it. Logs nothing.
+ui/delivery/fallback makes these calls and judges the responses. Logs nothing.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from generations.clock import Clock
 from generations.delivery_result import Place
 from generations.model import Generation
 from generations.token_only_channels import TokenOnlyChannels
-from ui.delivery.card_state import Home, Memory
+from ui.delivery.card_state import CardState, Replacement
 from ui.delivery.payload import Payload
 from ui.views.cards import plain_text
 
 NOBODY = discord.AllowedMentions.none()
-LAST_WORD_MS = 45_000  # before the token's last use: discord.py may try for half a minute
+LAST_WORD_MS = 45_000  # before the token's last use: discord.py may repeat a call for half a minute
 
 Send = Callable[[Payload], Awaitable[discord.Message]]
 OpenChannel = Callable[[], Awaitable[discord.PartialMessageable | discord.DMChannel]]
@@ -40,15 +40,15 @@ OpenChannel = Callable[[], Awaitable[discord.PartialMessageable | discord.DMChan
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way to edit a card where it stands."""
+    """One way to edit and to fetch a card: by the interaction's token or by the bot's own."""
 
     by_token: bool
     send: Send
-    fetch: Callable[[], Awaitable[discord.Message]]  # asks for the card as it stands
+    fetch: Callable[[], Awaitable[discord.Message]]
 
 
 class Places:
-    """The calls that reach a generation's card and its requester."""
+    """Build the calls that reach a generation's card and its requester."""
 
     def __init__(
         self, client: discord.Client, clock: Clock, token_only: TokenOnlyChannels, *, token_margin_seconds: float
@@ -58,32 +58,32 @@ class Places:
         self._token_only = token_only
         self._margin_ms = round(token_margin_seconds * 1000)
 
-    def ways(self, memory: Memory, generation: Generation) -> Iterator[Way]:
-        """How the card can be edited, best first. Each one is asked for once the one before has been refused.
+    def ways(self, state: CardState, generation: Generation) -> Iterator[Way]:
+        """Yield the ways to edit the card, best first. Take the next one only after the one before was refused.
 
-        The token comes first, also where the rows have the card in another channel: they may be wrong, and a token that
-        reaches a card proves where it stands.
+        The token comes first, also where the rows name another channel: they may be wrong, and a token only reaches
+        cards in the channel of the request.
         """
         origin, message_id = generation.origin, generation.message_id
-        home = memory.home
-        if home is not None and home.by_token:
-            message_id = None if home.plain else home.message_id
-        is_missed = (home is not None and not home.by_token) or memory.token_missed == message_id
-        if message_id is not None and not is_missed and self._token_is_fresh(memory, generation):
+        replacement = state.replacement
+        if replacement is not None and replacement.by_token:
+            message_id = None if replacement.plain else replacement.message_id
+        is_missed = (replacement is not None and not replacement.by_token) or state.token_missed == message_id
+        if message_id is not None and not is_missed and self._token_is_fresh(state, generation):
             yield self._by_token(generation, message_id)
-        elsewhere = _elsewhere(memory, generation)
+        elsewhere = _elsewhere(state, generation)
         if elsewhere is not None:
-            memory.token_missed = message_id
+            state.token_missed = message_id
             if not elsewhere.plain:
                 yield self._as_bot(elsewhere.channel_id, elsewhere.guild_id, elsewhere.message_id)
             return
         if message_id is None:
             return
-        if self._bot_may_enter(memory, generation):
+        if self._bot_may_enter(state, generation):
             yield self._as_bot(origin.channel_id, origin.guild_id, message_id)
 
-    def destinations(self, memory: Memory, generation: Generation) -> Iterator[tuple[Place, OpenChannel | None]]:
-        """Where the images can be posted in a message of their own, best first. No channel: see follow_up()."""
+    def destinations(self, state: CardState, generation: Generation) -> Iterator[tuple[Place, OpenChannel | None]]:
+        """Yield where the images can be posted in a new message, best first. No channel: use follow_up()."""
         origin = generation.origin
 
         async def channel() -> discord.PartialMessageable:
@@ -93,20 +93,20 @@ class Places:
             with asking(self._client):
                 return await self._client.create_dm(discord.Object(origin.user_id))
 
-        if self._bot_may_enter(memory, generation):
+        if self._bot_may_enter(state, generation):
             yield Place.CHANNEL, channel
-        if memory.may_follow_up(generation) and self._token_is_fresh(memory, generation):
+        if state.may_follow_up(generation) and self._token_is_fresh(state, generation):
             yield Place.FOLLOW_UP, None
         yield Place.DIRECT_MESSAGE, direct
 
     async def send(self, channel: discord.abc.Messageable, payload: Payload, *, plain: bool) -> discord.Message:
-        """Post *payload* as a message of its own: as a card, or *plain*, as text with attachments."""
+        """Post *payload* as a new message: as a card, or *plain*, as text with attachments."""
         content = _new_message(payload, plain=plain)
         with asking(self._client):
             return await channel.send(**content, nonce=_nonce(payload))
 
     async def follow_up(self, payload: Payload, *, plain: bool) -> discord.Message:
-        """The same by the interaction's token; what is private stays so. Sent once: an error may leave it posted."""
+        """Post *payload* by the interaction's token, ephemeral if it is private. After an error it may be posted."""
         generation = payload.generation
         origin, content = generation.origin, _new_message(payload, plain=plain)
         private = generation.request.private
@@ -114,53 +114,53 @@ class Places:
             return await send_follow_up(self._client, origin.application_id, origin.token, ephemeral=private, **content)
 
     async def ask_for(self, channel_id: int) -> object:
-        """The channel as Discord tells of it; the library's own call for it needs a cache of servers."""
+        """Fetch a channel, which shows that Discord answers. discord.py's own call for it needs a cache of servers."""
         with asking(self._client):
             return await self._client.http.get_channel(channel_id)
 
-    def last_word_at_ms(self, memory: Memory, generation: Generation) -> int | None:
-        """When a card must say where its images will come, if only the token reaches it; None: the bot reached it.
+    def last_word_at_ms(self, state: CardState, generation: Generation) -> int | None:
+        """Return when a card that only the token reaches must say where its images will come; None: the bot reached it.
 
-        At that time a card that the bot is believed to reach is tried with the bot's own token: see is_unsure.
+        At that time a card that the bot has not tried to reach is edited as the bot: see is_bot_untried.
         """
-        if _elsewhere(memory, generation) is not None or memory.bot_reached:
+        if _elsewhere(state, generation) is not None or state.bot_reached:
             return None
         return generation.origin.token_expires_at_ms - self._margin_ms - LAST_WORD_MS
 
-    def is_leaving(self, memory: Memory, generation: Generation) -> bool:
-        """Whether that time has come for a card that only the token reaches, and something is still to be shown."""
-        return self._is_last_word(memory, generation) and not self._bot_may_enter(memory, generation)
+    def is_last_word_due(self, state: CardState, generation: Generation) -> bool:
+        """Whether that time has come for a card that only the token reaches, and images are still to come."""
+        return self._is_token_ending(state, generation) and not self._bot_may_enter(state, generation)
 
-    def is_unsure(self, memory: Memory, generation: Generation) -> bool:
-        """Whether that time has come for a card that the bot never reached, and the token can still change it."""
-        is_due = self._is_last_word(memory, generation) and self._token_is_fresh(memory, generation)
-        return is_due and self._bot_may_enter(memory, generation)
+    def is_bot_untried(self, state: CardState, generation: Generation) -> bool:
+        """Whether that time has come for a card that the bot may reach and never did, and the token can still edit."""
+        is_due = self._is_token_ending(state, generation) and self._token_is_fresh(state, generation)
+        return is_due and self._bot_may_enter(state, generation)
 
     async def said_last_word(self, generation: Generation) -> None:
-        """Keep in the row what another card of its channel has met: the bot is not to be tried for this one either."""
+        """Write to the row that only the token reaches this card, as another card of its channel has found."""
         if not generation.request.private:
             await self._token_only.keep(generation)
 
     async def refused_bot(
-        self, memory: Memory, generation: Generation, error: discord.HTTPException, *, posting: bool = False
+        self, state: CardState, generation: Generation, error: discord.HTTPException, *, posting: bool = False
     ) -> None:
-        """Note that the bot's own token was refused where the card stands, if *error* is about that place.
+        """Note that the bot's own token was refused in the card's channel, if *error* is about that channel.
 
-        *posting*: a new message, not an edit of the card. A permission that is missing there concerns this card alone.
+        *posting*: a new message was refused, not an edit of the card. A missing permission is noted for this card only.
         """
-        if _elsewhere(memory, generation) is not None:
+        if _elsewhere(state, generation) is not None:
             return
-        memory.bot_refused = memory.bot_refused or (not posting and is_closed_to_bot(error))
+        state.bot_refused = state.bot_refused or (not posting and is_closed_to_bot(error))
         if keeps_bot_out(error):
             await self._token_only.refused(generation)
 
-    async def reached_as_bot(self, memory: Memory, generation: Generation) -> None:
-        """Note that the bot's own token reached the place of the card."""
-        if _elsewhere(memory, generation) is None:
+    async def reached_as_bot(self, state: CardState, generation: Generation) -> None:
+        """Note that the bot's own token reached the card's channel."""
+        if _elsewhere(state, generation) is None:
             await self._token_only.reached(generation.origin.channel_id)
 
     async def fetch_answer(self, generation: Generation) -> discord.Message | None:
-        """The answer to the interaction; None without asking, when the token can't tell any more."""
+        """Fetch the first response to the interaction; None, without a call, after the token has run out."""
         origin = generation.origin
         if not origin.token or self._clock.now_ms() >= origin.token_expires_at_ms:
             return None
@@ -168,21 +168,21 @@ class Places:
         with asking(self._client):
             return await self._webhook(generation).fetch_message("@original")  # pyright: ignore[reportArgumentType]
 
-    def _is_last_word(self, memory: Memory, generation: Generation) -> bool:
-        at_ms = self.last_word_at_ms(memory, generation)
+    def _is_token_ending(self, state: CardState, generation: Generation) -> bool:
+        at_ms = self.last_word_at_ms(state, generation)
         return at_ms is not None and not generation.finished and self._clock.now_ms() >= at_ms
 
-    def _bot_may_enter(self, memory: Memory, generation: Generation) -> bool:
-        """Whether the bot itself, without the token, can see the card and post beside it. A private card only the token
-        reaches (discord-api-docs#3090), and nothing private goes into a channel."""
-        if generation.request.private or (memory.bot_refused and self._token_is_fresh(memory, generation)):
+    def _bot_may_enter(self, state: CardState, generation: Generation) -> bool:
+        """Whether the bot's own token can edit the card and post in its channel. Only the interaction's token reaches a
+        private card (discord-api-docs#3090), and nothing private is posted in a channel."""
+        if generation.request.private or (state.bot_refused and self._token_is_fresh(state, generation)):
             return False
         return self._token_only.bot_may_enter(generation.origin)
 
-    def _token_is_fresh(self, memory: Memory, generation: Generation) -> bool:
-        """By the clock, without a try: each 401 counts towards Discord's limit of 10,000 invalid requests."""
+    def _token_is_fresh(self, state: CardState, generation: Generation) -> bool:
+        """Judge by the clock, without a call: each 401 counts towards Discord's limit of 10,000 invalid requests."""
         origin = generation.origin
-        alive = bool(origin.token) and not memory.token_dead
+        alive = bool(origin.token) and not state.token_dead
         return alive and self._clock.now_ms() < origin.token_expires_at_ms - self._margin_ms
 
     def _by_token(self, generation: Generation, message_id: int) -> Way:
@@ -224,23 +224,23 @@ class Places:
         return discord.Webhook.partial(origin.application_id, origin.token, client=self._client)
 
 
-def _home_in_rows(generation: Generation) -> Home | None:
-    """Where an earlier process moved the card, if it was into another channel: the requester's direct messages."""
+def _replacement_in_rows(generation: Generation) -> Replacement | None:
+    """Return the message that an earlier process posted in another channel (the direct messages) as the card."""
     channel_id, message_id = generation.card_channel_id, generation.message_id
     if channel_id is None or message_id is None or channel_id == generation.origin.channel_id:
         return None
-    return Home(channel_id, None, message_id, plain=False)
+    return Replacement(channel_id, None, message_id, plain=False)
 
 
-def _elsewhere(memory: Memory, generation: Generation) -> Home | None:
-    """The message that took the card's place by the bot's own token; None: the interaction's made the card."""
-    if memory.home is not None:
-        return None if memory.home.by_token else memory.home
-    return _home_in_rows(generation)
+def _elsewhere(state: CardState, generation: Generation) -> Replacement | None:
+    """Return the message by the bot's own token that took the card's place; None: the card is by the interaction's."""
+    if state.replacement is not None:
+        return None if state.replacement.by_token else state.replacement
+    return _replacement_in_rows(generation)
 
 
 def _new_message(payload: Payload, *, plain: bool) -> dict[str, Any]:
-    """What discord.py sends as a new message."""
+    """Build the arguments of discord.py's send()."""
     if not plain:
         return {"view": payload.view(), "files": payload.files(), "allowed_mentions": NOBODY}
     content = plain_text(payload.generation, payload.linked, payload.names(), brief=payload.brief)
@@ -249,23 +249,23 @@ def _new_message(payload: Payload, *, plain: bool) -> dict[str, Any]:
 
 
 def is_closed_to_bot(error: discord.HTTPException) -> bool:
-    """Whether an answer to the bot's own token refuses it the place, and not one message or all of the bot's calls.
+    """Whether *error* refuses the bot's own token this channel, and not one message or all of the bot's calls.
 
-    As in a private thread without the bot: 403 with 50001, 404 with 10003 (Discord docs: Opcodes and Status Codes).
+    In a private thread without the bot: 403 with 50001, 404 with 10003 (Discord docs: Opcodes and Status Codes).
     """
     is_refused = error.status in (403, 404) and error.code != UNKNOWN_MESSAGE
     return is_refused and verdict_of(error, by_token=False) is Verdict.NEXT
 
 
 def keeps_bot_out(error: discord.HTTPException) -> bool:
-    """Whether the bot can't even see the place: Missing Access, Unknown Channel, Unknown Guild."""
+    """Whether the bot can't see the channel: Missing Access, Unknown Channel, Unknown Guild."""
     return error.code in (MISSING_ACCESS, UNKNOWN_CHANNEL, UNKNOWN_GUILD)
 
 
 def _nonce(payload: Payload) -> str:
-    """The same for the same images of the same generation, so that Discord makes one message of two tries.
+    """Build a nonce of the generation and its images' positions, so that Discord makes one message of two tries.
 
-    At most 25 characters; Discord looks for it because discord.py sends enforce_nonce (Discord docs: "Create Message").
+    At most 25 characters; Discord checks it because discord.py sends enforce_nonce (Discord docs: "Create Message").
     """
     positions = {*payload.uploads, *payload.linked}
     return f"{payload.generation.id}-{sum(1 << position for position in positions):x}"

@@ -1,27 +1,26 @@
-"""Whether Discord answers at all, learned from the calls of all cards together.
+"""Notice from the calls of all cards that Discord does not answer, and let one call at a time through until it does.
 
-A call that gets 5xx takes half a minute, since discord.py tries it five times; while Discord is away, one such call at
-a time is enough to notice that it is back. Pure: time comes in as monotonic seconds. Must not know cards (but by
-their ids), places or errors.
+A call that gets 5xx takes half a minute, since discord.py tries it five times. Pure: time comes in as monotonic
+seconds. Knows cards by their ids only, and no places or errors.
 """
 
 from __future__ import annotations
 
-AWAY_AFTER = 3  # cards in a row whose calls got no answer; one card's own payload may be what Discord fails over
+AWAY_AFTER = 3  # cards in a row whose calls got no answer; one card's own payload may be the cause
 TRY_FIRST_SECONDS = 5.0
 TRY_MAX_SECONDS = 30.0
-FORGOTTEN_SECONDS = 60.0  # of a try nothing was heard for so long: it won't tell any more
-INVITED_SECONDS = 10.0  # so long nobody else prepares a call: a download may take as long
-APART_SECONDS = 0.1  # between those that are put off, so that they don't come back all at once
-APART_MAX_SECONDS = 15.0
+FORGOTTEN_SECONDS = 60.0  # a try that has not ended for so long is no longer waited for
+INVITED_SECONDS = 10.0  # for so long no other call is prepared: a download may take as long
+SPACING_SECONDS = 0.1  # between the calls that are put off, so that they don't all come back at once
+SPACING_MAX_SECONDS = 15.0
 
 
 class Breaker:
-    """After failures of AWAY_AFTER cards, with no answer in between, Discord is away: then one call at a time tries it,
-    and from one try to the next lies a pause that grows while others wait for it. Any answer ends that.
+    """Count Discord as away after failures of AWAY_AFTER cards with no answer in between. Then let one call at a time
+    try it, after a pause that grows while other calls wait. Any answer ends that.
 
-    Calls don't say which of them they are. Those that were under way when Discord was found to be away began before
-    the first try, so the failures that follow are taken for theirs until they have all ended.
+    Calls have no identity here. Those under way when Discord was found to be away began before the first try, so the
+    failures that follow are counted as theirs until all of them have ended.
     """
 
     def __init__(self) -> None:
@@ -32,7 +31,7 @@ class Breaker:
         self._tried_at = 0.0
         self._pause = TRY_FIRST_SECONDS
         self._next_try_at = 0.0
-        self._invited_until = 0.0  # who was told to prepare a call may make it until then
+        self._invited_until = 0.0  # a caller was allowed to prepare a call, and may make it until then
         self._put_off = 0  # since the last try failed
 
     @property
@@ -40,7 +39,7 @@ class Breaker:
         return len(self._failed) >= AWAY_AFTER
 
     def wait_seconds(self, now: float) -> float:
-        """How long a call that is about to be made has to wait. 0: it is made now, and its end will be told."""
+        """Return how long to wait before a call. 0: the caller makes it now, and reports its end."""
         if self.away:
             wait = self._seconds_to_try(now)
             if wait > 0:
@@ -50,9 +49,9 @@ class Breaker:
         return 0.0
 
     def preparing_seconds(self, now: float) -> float:
-        """How long a call has to wait that needs to be prepared. 0: it is prepared now, and asks again when it is made.
+        """Return how long to wait before preparing a call. 0: prepare it now, and ask wait_seconds() before it is made.
 
-        Begins no try. While Discord is away one asker at a time is told 0, so that nothing is prepared in vain.
+        Begins no try. While Discord is away one caller at a time gets 0, so that nothing is prepared in vain.
         """
         if not self.away:
             return 0.0
@@ -63,14 +62,13 @@ class Breaker:
         return 0.0
 
     def answered(self) -> None:
-        """A call was answered, in whatever sense."""
+        """Note that a call was answered, also with a refusal."""
         self._ended()
         self._failed.clear()
         self._older, self._trying = 0, False
 
     def failed(self, now: float, card: int | None = None) -> None:
-        """A call got no answer, or one that says no more than that Discord has a fault. *card*: whose it was; None: it
-        counts as one of its own."""
+        """Note that a call got no answer, or a 5xx. *card*: the id of its generation; None: counts as another card."""
         self._ended()
         if not self.away:
             self._failed.add(object() if card is None else card)
@@ -87,7 +85,7 @@ class Breaker:
             self._next_try_at = max(now, self._tried_at + self._pause)
 
     def came_to_nothing(self) -> None:
-        """A call ended, and nothing can be learned of it."""
+        """Note that a call was not made after all, which says nothing of Discord."""
         self._ended()
         if self._older:
             self._older -= 1
@@ -104,4 +102,4 @@ class Breaker:
 
     def _gap(self) -> float:
         self._put_off += 1
-        return self._put_off * APART_SECONDS % APART_MAX_SECONDS
+        return self._put_off * SPACING_SECONDS % SPACING_MAX_SECONDS

@@ -1,7 +1,7 @@
 """Try one place after the other until a card or an image is published: edit by token, edit as the bot, a new message in
 the channel, a follow-up by token, a direct message, nowhere.
 
-Publishes one card at a time; ui/delivery/cards decides when and in what order. Tokens and prompts never reach the log.
+ui/delivery/cards decides when and in what order. Tokens and prompts never reach the log.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from generations.ports import FollowUps
 from qwen.images import FoundImage, OversizedImage
 from store.errors import DatabaseLost
 from ui.delivery.calls import Calls, PayloadFails
-from ui.delivery.card_state import Home, Memory
+from ui.delivery.card_state import CardState, Replacement
 from ui.delivery.channels import OpenChannel, Places
 from ui.delivery.fitting import ImageFitter, posts_of, size_of, too_large
 from ui.delivery.payload import Payload
@@ -38,25 +38,25 @@ from ui.views.file_names import ImageFile
 
 log = logging.getLogger("qwen_imagine.delivery")
 
-_POSTED = frozenset({State.SUCCEEDED, State.DELIVERED})  # a kept or lost image may be refunded: nobody is told where
+_POSTED = frozenset({State.SUCCEEDED, State.DELIVERED})  # not of kept or lost images: they may be refunded
 
 
 class PayloadRefused(Exception):
-    """Discord would take a card here, but not this gallery."""
+    """Discord takes a card here, but not this gallery."""
 
 
 class PayloadTooLarge(Exception):
-    """Discord would take a card here, but not so many bytes."""
+    """Discord takes a card here, but not so many bytes."""
 
 
 class Fallback:
-    """Shows one sheet after another, wherever that is possible."""
+    """Publish and edit cards, wherever that is possible."""
 
     def __init__(
         self,
         places: Places,
         rate_guard: RateGuard,
-        sizing: ImageFitter,
+        fitter: ImageFitter,
         buttons: CardButtons,
         follow_ups: FollowUps | None = None,
     ) -> None:
@@ -64,16 +64,16 @@ class Fallback:
         self._places = places
         self._rate_guard = rate_guard
         self._calls = Calls(places, rate_guard)
-        self._fitter = sizing
+        self._fitter = fitter
         self._buttons = buttons
 
     async def publish(
-        self, memory: Memory, generation: Generation, progress: Progress, image_files: Mapping[int, FoundImage]
+        self, state: CardState, generation: Generation, progress: Progress, image_files: Mapping[int, FoundImage]
     ) -> DeliveryResult:
-        """Bring the card, and the *images* above all, to the person. Raises DeliveryDelayed.
+        """Publish the card with *image_files*. Raises DeliveryDelayed.
 
-        What is too large for this place is made smaller. Where Discord still refuses so many bytes, images go one
-        by one; one that is refused alone is made smaller once more, and then becomes a link.
+        Images that are too large for this place are made smaller. Where Discord still refuses so many bytes, they are
+        sent one by one; one that is refused alone is made smaller once more, and then becomes a link.
         """
         fitted = await self._fitter.fit(generation, image_files)
         squeezed: set[int] = set()
@@ -83,8 +83,8 @@ class Fallback:
         while posts:
             positions = posts.pop(0)
             try:
-                result = await self._show_batch(
-                    memory, generation, progress, {position: fitted[position] for position in positions}
+                result = await self._publish_batch(
+                    state, generation, progress, {position: fitted[position] for position in positions}
                 )
             except PayloadTooLarge:
                 if len(positions) > 1:
@@ -97,13 +97,13 @@ class Fallback:
                     refused_bytes = size_of(fitted[position])
                     smaller = await self._fitter.squeeze(generation, image_files[position], refused_bytes)
                 if smaller is None:
-                    memory.linked[position] = generation.images[position].image_url or ""
+                    state.linked[position] = generation.images[position].image_url or ""
                 else:
                     fitted[position] = smaller
                 posts.insert(0, positions)
                 continue
             landed.update(positions if result.place is not Place.NOWHERE else ())
-        attached = {position: memory.attached[position] for position in image_files if position in memory.attached}
+        attached = {position: state.attached[position] for position in image_files if position in state.attached}
         return replace(
             result,
             attachments={
@@ -111,80 +111,78 @@ class Fallback:
                 for position, image_file in attached.items()
                 if image_file.attachment_id is not None
             },
-            file_names={position: "" for position in memory.linked if position in landed}
+            file_names={position: "" for position in state.linked if position in landed}
             | {position: image_file.file_name for position, image_file in attached.items()},
-            separate={position: memory.separate[position] for position in image_files if position in memory.separate},
+            separate={position: state.separate[position] for position in image_files if position in state.separate},
         )
 
     async def edit(
-        self, memory: Memory, payload: Payload, *, is_progress: bool = False, as_bot: bool = False
+        self, state: CardState, payload: Payload, *, is_progress: bool = False, as_bot: bool = False
     ) -> discord.Message | None:
-        """Edit the card where it stands. None: nothing can reach it. *as_bot*: without the interaction's token.
+        """Edit the card; None: no way reaches it. *as_bot*: only with the bot's own token. *is_progress*: after a 5xx,
+        don't find out whether the payload is the cause.
 
-        A card over which Discord fails is sent brief from then on. Raises DeliveryDelayed, and for a sheet with uploads
-        PayloadRefused and PayloadTooLarge. *is_progress*: nothing is lost if it is never shown.
+        A card that gets 5xx is sent brief from then on. Raises DeliveryDelayed, and for a payload with uploads
+        PayloadRefused and PayloadTooLarge.
         """
-        if payload.uploads and memory.separate_only:
+        if payload.uploads and state.separate_only:
             raise PayloadRefused
-        for way in self._places.ways(memory, payload.generation):
+        for way in self._places.ways(state, payload.generation):
             if as_bot and way.by_token:
                 continue
             where = "edit by token" if way.by_token else "edit as the bot"
             try:
-                payload = await self._calls.tell_ids(memory, payload, way)
+                payload = await self._calls.with_ids(state, payload, way)
                 send = partial(way.send, payload)
-                message = await self._calls.make(
-                    memory, payload, send, by_token=way.by_token, may_probe=not is_progress
-                )
+                message = await self._calls.make(state, payload, send, by_token=way.by_token, may_probe=not is_progress)
             except PayloadFails:
                 if not payload.brief:
-                    memory.brief = True
+                    state.brief = True
                     shorter = replace(payload, brief=True)
-                    return await self.edit(memory, shorter, is_progress=is_progress, as_bot=as_bot)
+                    return await self.edit(state, shorter, is_progress=is_progress, as_bot=as_bot)
                 if payload.uploads:
-                    memory.separate_only = True
+                    state.separate_only = True
                     raise PayloadRefused from None
                 return None
             except discord.HTTPException as error:
                 verdict = _judge(error, payload, where, by_token=way.by_token)
-                memory.token_dead = memory.token_dead or verdict is Verdict.TOKEN_DEAD
+                state.token_dead = state.token_dead or verdict is Verdict.TOKEN_DEAD
                 if verdict is Verdict.REFUSED and payload.uploads:
                     raise PayloadRefused from None
-                memory.closed = verdict is Verdict.NEXT and error.status == 403
-                memory.archived = verdict is Verdict.ARCHIVED
-                if memory.archived:
+                state.closed = verdict is Verdict.NEXT and error.status == 403
+                state.archived = verdict is Verdict.ARCHIVED
+                if state.archived:
                     return None  # whichever token edits
                 if not way.by_token:
-                    await self._places.refused_bot(memory, payload.generation, error)
+                    await self._places.refused_bot(state, payload.generation, error)
             else:
-                memory.closed, memory.archived, memory.tries = False, False, 0
+                state.closed, state.archived, state.tries = False, False, 0
                 if not way.by_token:
-                    memory.bot_reached = True
-                    await self._places.reached_as_bot(memory, payload.generation)
-                if payload.leaving:
+                    state.bot_reached = True
+                    await self._places.reached_as_bot(state, payload.generation)
+                if payload.last_word:
                     await self._places.said_last_word(payload.generation)
-                return await self._calls.answer_with_ids(memory, payload, way, message)
+                return await self._calls.answer_with_ids(state, payload, way, message)
         return None
 
-    async def try_as_bot(self, memory: Memory, generation: Generation, progress: Progress) -> bool:
-        """Learn whether the bot's own token reaches the card, by an edit. False: Discord can't say now."""
+    async def try_as_bot(self, state: CardState, generation: Generation, progress: Progress) -> bool:
+        """Edit the card with the bot's own token, to learn whether it reaches it. False: Discord can't say now."""
         try:
-            await self.edit(memory, self.payload(memory, generation, progress, {}), as_bot=True)
+            await self.edit(state, self.payload(state, generation, progress, {}), as_bot=True)
         except DeliveryDelayed as delayed:
             log.info("generation %s: not tried as the bot: %s", generation.id, delayed)
             return False
         return True
 
-    def preparing_seconds(self, memory: Memory, generation: Generation) -> float:
-        """How long the rate guard holds up the first call of a show; 0: images may be fetched for it now."""
-        way = next(self._places.ways(memory, generation), None)
+    def preparing_seconds(self, state: CardState, generation: Generation) -> float:
+        """Return how long the rate guard delays the first call of publish(); 0: download images for it now."""
+        way = next(self._places.ways(state, generation), None)
         return self._rate_guard.preparing_seconds(by_token=way is not None and way.by_token)
 
     async def find_card(self, generation: Generation) -> int | None:
-        """The id of the answer to the interaction; None: Discord has none, no longer tells, or it is no card.
+        """Return the id of the first response; None: Discord has none, the token has run out, or it is no card.
 
-        Another process may have answered with a refusal what this one took on: the person has been told no.
-        Raises DeliveryDelayed.
+        It is no card where another process responded with a refusal. Raises DeliveryDelayed.
         """
         self._rate_guard.check(by_token=True)
         try:
@@ -207,80 +205,80 @@ class Fallback:
 
     def payload(
         self,
-        memory: Memory,
+        state: CardState,
         generation: Generation,
         progress: Progress,
         image_files: Mapping[int, ImageFile | OversizedImage],
     ) -> Payload:
-        """What to send: images that stand on the card are kept, those too large for this place become links."""
-        kept = memory.kept(generation)
-        separate = generation.separate_by_position | memory.separate
+        """Build what to send: images on the card are kept, those too large for this place become links."""
+        kept = state.kept(generation)
+        separate = generation.separate_by_position | state.separate
         for position in too_large(image_files, generation):
             if position not in kept:
-                memory.linked[position] = generation.images[position].image_url or ""
+                state.linked[position] = generation.images[position].image_url or ""
         uploads = {
             position: image_file
             for position, image_file in image_files.items()
-            if position not in kept and position not in memory.linked and not isinstance(image_file, OversizedImage)
+            if position not in kept and position not in state.linked and not isinstance(image_file, OversizedImage)
         }
-        leaving = self._places.is_leaving(memory, generation)
-        found = _linked_in_rows(generation) | memory.linked
+        last_word = self._places.is_last_word_due(state, generation)
+        found = _linked_in_rows(generation) | state.linked
         linked = {at: url for at, url in found.items() if generation.images[at].state in _POSTED}
-        return Payload(generation, progress, self._buttons, uploads, kept, linked, separate, leaving, memory.brief)
+        return Payload(generation, progress, self._buttons, uploads, kept, linked, separate, last_word, state.brief)
 
-    async def _show_batch(
+    async def _publish_batch(
         self,
-        memory: Memory,
+        state: CardState,
         generation: Generation,
         progress: Progress,
         image_files: Mapping[int, ImageFile | OversizedImage],
     ) -> DeliveryResult:
-        payload = self.payload(memory, generation, progress, image_files)
+        payload = self.payload(state, generation, progress, image_files)
         refused = False
         try:
-            message = await self.edit(memory, payload)
+            message = await self.edit(state, payload)
         except PayloadRefused:
             message, refused = None, True
         if message is not None:
-            memory.note_uploads(payload, message)
+            state.note_uploads(payload, message)
             return DeliveryResult(Place.CARD, message.id, _channel_of(message, generation))
-        if not image_files and not (memory.archived and generation.finished):
-            return DeliveryResult(Place.NOWHERE, card_retry_seconds=memory.seconds_to_reopening())
-        return await self._post(memory, payload, payload.on_new_message(image_files), refused=refused)
+        if not image_files and not (state.archived and generation.finished):
+            return DeliveryResult(Place.NOWHERE, card_retry_seconds=state.seconds_to_reopening())
+        return await self._post(state, payload, payload.on_new_message(image_files), refused=refused)
 
-    async def _post(self, memory: Memory, card: Payload, separate: Payload, *, refused: bool) -> DeliveryResult:
-        """Post *apart* in a message of its own; *refused*: Discord would not have its images on the *card*.
+    async def _post(self, state: CardState, card: Payload, separate: Payload, *, refused: bool) -> DeliveryResult:
+        """Post *separate* as a new message; *refused*: Discord refused its images on the *card*.
 
-        An ending without an image goes no further than the channel of its card.
+        An ending without an image is posted in the channel of its card only, never as a direct message.
         """
         generation = card.generation
-        for place, open_channel in self._places.destinations(memory, generation):
+        for place, open_channel in self._places.destinations(state, generation):
             if place is Place.DIRECT_MESSAGE and not (separate.uploads or separate.linked):
                 break
             for plain in (True,) if refused else (False, True):
-                outcome = await self._try_post(memory, place, open_channel, separate, plain=plain)
+                outcome = await self._try_post(state, place, open_channel, separate, plain=plain)
                 if isinstance(outcome, discord.Message):
                     log.info("generation %s: posted apart from its card (%s)", generation.id, place.value)
                     if refused:
                         where = DeliveryResult(place, generation.message_id, generation.origin.channel_id)
                         noted = await self._leave_note(
-                            memory, card, SeparateMessage(outcome.channel.id, outcome.id), where
+                            state, card, SeparateMessage(outcome.channel.id, outcome.id), where
                         )
                         if noted is not None:
                             return noted
-                    if memory.archived and place is not Place.DIRECT_MESSAGE:
-                        await self._point_to(memory, card, outcome)
-                    return _moved(memory, separate, place, outcome, plain=plain)
+                    if state.archived and place is not Place.DIRECT_MESSAGE:
+                        await self._point_to(state, card, outcome)
+                    return _moved(state, separate, place, outcome, plain=plain)
                 if outcome is not Verdict.REFUSED:
-                    break  # the place is closed: another form would not help
-        card_retry_seconds = await self._say_kept(memory, card) if refused else memory.seconds_to_reopening()
+                    break  # the place is closed, to plain messages too
+        card_retry_seconds = await self._say_kept(state, card) if refused else state.seconds_to_reopening()
         return DeliveryResult(Place.NOWHERE, card_retry_seconds=card_retry_seconds)
 
     async def _try_post(
-        self, memory: Memory, place: Place, open_channel: OpenChannel | None, payload: Payload, *, plain: bool
+        self, state: CardState, place: Place, open_channel: OpenChannel | None, payload: Payload, *, plain: bool
     ) -> discord.Message | Verdict:
         if open_channel is None:
-            return await self._try_follow_up(memory, payload, plain=plain)
+            return await self._try_follow_up(state, payload, plain=plain)
         opened: list[int] = []
 
         async def send() -> discord.Message:
@@ -292,71 +290,72 @@ class Fallback:
             return self._places.ask_for(opened[-1]) if opened else None
 
         try:
-            return await self._calls.make(memory, payload, send, by_token=False, ask=ask)
+            return await self._calls.make(state, payload, send, by_token=False, ask=ask)
         except PayloadFails:
             return Verdict.REFUSED
         except discord.HTTPException as error:
             if place is Place.CHANNEL:
-                await self._places.refused_bot(memory, payload.generation, error, posting=True)
+                await self._places.refused_bot(state, payload.generation, error, posting=True)
             return _judge(error, payload, place.value, by_token=False)
 
-    async def _try_follow_up(self, memory: Memory, payload: Payload, *, plain: bool) -> discord.Message | Verdict:
-        """Post *payload* by the interaction's token, once: what may have been posted is never sent there again."""
+    async def _try_follow_up(self, state: CardState, payload: Payload, *, plain: bool) -> discord.Message | Verdict:
+        """Post *payload* by the interaction's token, once: what may have been posted is not sent there again."""
 
         async def send() -> discord.Message:
             if self._follow_ups is not None:
-                memory.follow_up_known_at_ms = await self._follow_ups.begin(payload.generation)
-            memory.follow_up_lost = True
+                state.follow_up_known_at_ms = await self._follow_ups.begin(payload.generation)
+            state.follow_up_lost = True
             return await self._places.follow_up(payload, plain=plain)
 
         try:
-            message = await self._calls.make(memory, payload, send, by_token=True, may_probe=False)
+            message = await self._calls.make(state, payload, send, by_token=True, may_probe=False)
         except (DatabaseLost, LostClaim):
             self._rate_guard.unasked()
             raise
         except discord.HTTPException as error:
-            memory.follow_up_lost = error.status >= 500
+            state.follow_up_lost = error.status >= 500
             verdict = _judge(error, payload, Place.FOLLOW_UP.value, by_token=True)
-            memory.token_dead = memory.token_dead or verdict is Verdict.TOKEN_DEAD
+            state.token_dead = state.token_dead or verdict is Verdict.TOKEN_DEAD
             return verdict
-        memory.follow_up_lost = False
+        state.follow_up_lost = False
         return message
 
     async def _leave_note(
-        self, memory: Memory, card: Payload, separate: SeparateMessage, result: DeliveryResult
+        self, state: CardState, card: Payload, separate: SeparateMessage, result: DeliveryResult
     ) -> DeliveryResult | None:
-        """Say on the card where its images are, now or, where Discord can't take it, later. None: it is gone."""
+        """Say on the card where its images are; where Discord can't take that now, have it tried later. None: the card
+        is gone."""
         card = card.posted_at(separate)
         try:
-            if await self.edit(memory, card) is None:
+            if await self.edit(state, card) is None:
                 return None
         except DeliveryDelayed as delayed:
             result = replace(result, card_retry_seconds=delayed.retry_after_seconds)
-        memory.separate |= card.separate
+        state.separate |= card.separate
         return result
 
-    async def _point_to(self, memory: Memory, card: Payload, posted: discord.Message) -> None:
-        """Bring the old *card* up to date once: *posted* has opened its thread again. Nothing depends on it."""
+    async def _point_to(self, state: CardState, card: Payload, posted: discord.Message) -> None:
+        """Edit the old *card* once, to link to *posted*, which has opened its thread again. A delay is ignored."""
         with contextlib.suppress(DeliveryDelayed):
-            await self.edit(memory, card.posted_at(SeparateMessage(posted.channel.id, posted.id)))
+            await self.edit(state, card.posted_at(SeparateMessage(posted.channel.id, posted.id)))
 
-    async def _say_kept(self, memory: Memory, card: Payload) -> float | None:
-        """Say on the card that there is no place for its images. After how long to try again; None: never."""
+    async def _say_kept(self, state: CardState, card: Payload) -> float | None:
+        """Say on the card that there is no place for its images. Return after how long to try again; None: never."""
         try:
-            said = await self.edit(memory, card.kept_back())
+            said = await self.edit(state, card.kept_back())
         except DeliveryDelayed as delayed:
             return delayed.retry_after_seconds
-        return memory.seconds_to_reopening() if said is None else None
+        return state.seconds_to_reopening() if said is None else None
 
 
 def _channel_of(message: discord.Message, generation: Generation) -> int:
-    """Where an edited card stands. The token reaches it only where it was asked for, so an edit by token is no move:
-    not even where the rows lack that channel's id."""
+    """Return the channel of an edited card. An edit by token is always in the channel of the request, also where the
+    rows lack that channel's id."""
     return generation.origin.channel_id if isinstance(message, discord.WebhookMessage) else message.channel.id
 
 
 def _linked_in_rows(generation: Generation) -> dict[int, str]:
-    """The addresses of images that an earlier process could only link to."""
+    """Return the addresses of images that an earlier process could only link to."""
     return {
         image.position: image.image_url
         for image in generation.images
@@ -364,17 +363,19 @@ def _linked_in_rows(generation: Generation) -> dict[int, str]:
     }
 
 
-def _moved(memory: Memory, payload: Payload, place: Place, message: discord.Message, *, plain: bool) -> DeliveryResult:
-    """From now on *message* is the card."""
+def _moved(
+    state: CardState, payload: Payload, place: Place, message: discord.Message, *, plain: bool
+) -> DeliveryResult:
+    """Note that *message* is the card now."""
     channel_id = _channel_of(message, payload.generation)
     guild_id = None if place is Place.DIRECT_MESSAGE else payload.generation.origin.guild_id
-    memory.moved(Home(channel_id, guild_id, message.id, plain, by_token=place is Place.FOLLOW_UP))
-    memory.note_uploads(payload, message)
+    state.replace_card(Replacement(channel_id, guild_id, message.id, plain, by_token=place is Place.FOLLOW_UP))
+    state.note_uploads(payload, message)
     return DeliveryResult(place, message.id, channel_id)
 
 
 def _judge(error: discord.HTTPException, payload: Payload, where: str, *, by_token: bool) -> Verdict:
-    """The verdict, where going on is possible. Raises DeliveryDelayed and PayloadTooLarge where it is not."""
+    """Return the verdict where another place can be tried. Raises DeliveryDelayed and PayloadTooLarge where not."""
     verdict = verdict_of(error, by_token=by_token)
     log.info(
         "generation %s: %s: Discord answered %s, code %s: %s",

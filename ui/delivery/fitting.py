@@ -1,6 +1,6 @@
-"""How large an image may be where it is to be posted, and what becomes of one that is larger.
+"""Make images fit the size limit of the place where they are posted, before anything is uploaded.
 
-Decided before anything is uploaded, from the limit that came with the interaction. Must not know cards or calls.
+The limit comes with the interaction. Knows no cards and no calls.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ REQUEST_BYTES = 25 * 1024 * 1024 - 64 * 1024  # of all files; the whole request 
 
 
 def file_limit(generation: Generation) -> int:
-    """The most bytes that one file may have where *generation* was asked for."""
+    """Return the most bytes that one file may have where *generation* was requested."""
     return min(generation.origin.attachment_size_limit, REQUEST_BYTES)
 
 
 def posts_of(image_files: Mapping[int, ImageFile | OversizedImage]) -> list[list[int]]:
-    """The positions in order, in as few requests as hold their bytes; one empty request where there is nothing."""
+    """Divide the positions, in order, among as few requests as hold their bytes; one empty request for no images."""
     posts: list[list[int]] = [[]]
     room = REQUEST_BYTES
     for position in sorted(image_files):
@@ -39,20 +39,20 @@ def posts_of(image_files: Mapping[int, ImageFile | OversizedImage]) -> list[list
 
 
 def size_of(image_file: ImageFile | OversizedImage) -> int:
-    """What it adds to a request; nothing, if it was never fetched."""
+    """Return the bytes that it adds to a request; 0 for an image that was too large to be downloaded."""
     return 0 if isinstance(image_file, OversizedImage) else len(image_file.data)
 
 
 class ImageFitter:
-    """Makes images fit."""
+    """Re-encode images that are too large."""
 
-    def __init__(self, press: Reencoder) -> None:
-        self._reencoder = press
+    def __init__(self, reencoder: Reencoder) -> None:
+        self._reencoder = reencoder
 
     async def fit(
         self, generation: Generation, image_files: Mapping[int, FoundImage]
     ) -> dict[int, ImageFile | OversizedImage]:
-        """Each as it came if it fits, else as large as may be; as it came also where it can't be made to fit."""
+        """Return each image: unchanged if it fits or can't be made to fit, else re-encoded to the limit."""
         fitted: dict[int, ImageFile | OversizedImage] = {}
         for position, image_file in image_files.items():
             smaller = None
@@ -64,7 +64,7 @@ class ImageFitter:
     async def squeeze(
         self, generation: Generation, image_file: FoundImage, refused_bytes: int
     ) -> ReencodedImage | None:
-        """The same image for a place that takes less than was said: Discord has refused *refused_bytes* of it."""
+        """Re-encode an image for a place whose real limit is lower: Discord refused *refused_bytes* of it."""
         limit = DEFAULT_LIMIT if refused_bytes > DEFAULT_LIMIT else refused_bytes // 2
         return await self._smaller(generation, image_file, limit)
 
@@ -75,7 +75,7 @@ class ImageFitter:
 
 
 def too_large(image_files: Mapping[int, ImageFile | OversizedImage], generation: Generation) -> Iterable[int]:
-    """The positions of those that can't be attached here, whatever is done."""
+    """Return the positions of images that can't be attached here."""
     limit = file_limit(generation)
     return (
         position

@@ -1,7 +1,6 @@
-"""Fresh addresses of images that stand on cards. Those that Discord's CDN gives out expire, so the card is asked for.
+"""Fetch the cards of a page of /history for fresh addresses of their images: those of Discord's CDN expire.
 
-Only where the bot itself can see the card: not what only one person sees, and not where a person brought the bot along.
-Knows one page at a time; must not know the database.
+Only cards that the bot's own token can see: no private ones, and none where the bot is no member. Knows no database.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ from generations.model import CardLink, Generation, State
 
 log = logging.getLogger("qwen_imagine.history")
 
-EARLY_SECONDS = 1.0  # what is found by then is shown at once
-FETCH_SECONDS = 6.0  # for all cards of a page; Discord lets a channel's messages be asked for only so often
+EARLY_SECONDS = 1.0  # what is found by then is yielded at once
+FETCH_SECONDS = 6.0  # for all cards of a page; Discord limits how often a channel's messages are fetched
 VIEWERS_MAX = 1000
 UNKNOWN_CHANNEL = 10003  # Discord docs: Opcodes and Status Codes, "JSON"
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the cards of a page hold now. *urls*: by generation id; *gone*: ids of cards that are not there any more;
-    *refused*: of those that the bot may not look at."""
+    """What the cards of a page hold now. *urls*: by generation id; *gone*: generations whose card was deleted;
+    *refused*: those whose card the bot may not fetch."""
 
     urls: Mapping[int, Sequence[str]]
     gone: frozenset[int]
@@ -40,29 +39,29 @@ class Seen:
 
     @property
     def cards(self) -> int:
-        """Of how many cards anything is known."""
+        """Return of how many cards anything is known."""
         return len(self.urls) + len(self.gone) + len(self.refused)
 
 
 class Fault(Enum):
-    """Why a card's images can't be shown, for good."""
+    """Why a card's images will not be found by another try."""
 
     GONE = "gone"
-    REFUSED = "refused"  # the bot lacks Read Message History there, or does not see the place
+    REFUSED = "refused"  # the bot lacks Read Message History there, or can't see the channel
 
 
 class Thumbnails:
-    """Asks for the cards of a page, side by side and not for long."""
+    """Fetch the cards of a page concurrently, within FETCH_SECONDS."""
 
     def __init__(self, client: discord.Client, clock: Clock) -> None:
         self._client = client
         self._clock = clock
         self._asking: set[asyncio.Future[Any]] = set()
-        self._turns: dict[int, int] = {}  # viewer -> their newest page, as long as its images are looked for
+        self._turns: dict[int, int] = {}  # viewer -> number of their newest page, while its cards are fetched
         self._turned = 0
 
     def turned(self, viewer: int) -> int:
-        """Somebody is about to be shown a page: what is still found for their last one is of no use. Its number."""
+        """Return the number of a new page for *viewer*, which ends find() for their last one."""
         self._turned += 1
         self._turns.pop(viewer, None)
         self._turns[viewer] = self._turned
@@ -71,10 +70,10 @@ class Thumbnails:
         return self._turned
 
     async def find(self, page: Page, viewer: int, turn: int, without_history: int | None = None) -> AsyncIterator[Seen]:
-        """What is found early, if there is more to come, and then all that is found in time; nothing when nothing is.
+        """Yield what is found within EARLY_SECONDS, and, if there is more, all that is found within FETCH_SECONDS.
 
-        *turn*: of turned(), for this page. *without_history*: a channel whose messages the bot may not look at. Never
-        raises; what is late goes on and is ignored, and a fault of ours is logged.
+        *turn*: from turned(), for this page. *without_history*: a channel whose messages the bot may not fetch. Never
+        raises; calls that take longer go on and are ignored, and a fault of ours is logged.
         """
         wanted = [(generation, link) for generation in page.generations if (link := _visible(page, generation))]
         if not wanted:
@@ -93,28 +92,28 @@ class Thumbnails:
         asking = asyncio.gather(*(ask(*one) for one in wanted), return_exceptions=True)
         self._asking.add(asking)
         asking.add_done_callback(self._ended)
-        shown = 0
+        known = 0
         for seconds in (EARLY_SECONDS, FETCH_SECONDS - EARLY_SECONDS):
             done = await done_within(asking, seconds, self._clock)
             if self._turns.get(viewer) != turn:
                 return
             seen = Seen(dict(urls), _those(faults, Fault.GONE), _those(faults, Fault.REFUSED))
-            if seen.cards > shown:
-                shown = seen.cards
+            if seen.cards > known:
+                known = seen.cards
                 yield seen
             if done:
                 break
         self._turns.pop(viewer, None)
 
     def _ended(self, asking: asyncio.Future[list[BaseException | None]]) -> None:
-        """Nobody waits for what is late: its exceptions are taken here."""
+        """Log the exceptions of a fetch that find() no longer waits for."""
         self._asking.discard(asking)
         for error in () if asking.cancelled() else asking.result():
             if error is not None and not isinstance(error, asyncio.CancelledError):
                 log.error("a card's images could not be looked for", exc_info=error)
 
     async def _ask(self, generation: Generation, link: CardLink) -> Sequence[str] | Fault:
-        """The addresses of a card's images; empty: Discord does not say."""
+        """Return the addresses of a card's images; empty: Discord does not say."""
         place = self._client.get_partial_messageable(link.channel_id, guild_id=link.guild_id)
         try:
             with asking_discord(self._client):
@@ -136,7 +135,7 @@ def _those(faults: Mapping[int, Fault], fault: Fault) -> frozenset[int]:
 
 
 def _visible(page: Page, generation: Generation) -> CardLink | None:
-    """Where the bot can see images of this generation, if it can."""
+    """Return the link to a card with images that the bot's own token can see; None: there is none."""
     if not any(image.state is State.DELIVERED for image in generation.images):
         return None
     is_bot_there = generation.origin.bot_in_channel or generation.card_channel_id is not None

@@ -1,4 +1,4 @@
-"""Tells the bot's owner what only they can mend. Never floods, never raises. Must not know what is wrong."""
+"""Alert the bot's owner to what only they can fix. At most one message per matter in QUIET_SECONDS; never raises."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ BEFORE_START_SECONDS = 8.0
 class OwnerAlerts:
     """generations.ports.Operator: one log line and one direct message to each owner, per matter and six hours.
 
-    *owner_ids*: who to tell; empty: whoever owns the application at Discord.
+    *owner_ids*: whom to alert; empty: whoever owns the application at Discord.
     """
 
     def __init__(self, client: discord.Client, clock: Clock, owner_ids: Collection[int]) -> None:
         self._client = client
         self._clock = clock
         self._owner_ids = frozenset(owner_ids)
-        self._told_at: dict[str, float] = {}
+        self._alerted_at: dict[str, float] = {}
         self._telling: set[asyncio.Task[None]] = set()
-        self._naps: set[asyncio.Future[None]] = set()  # between two tries
+        self._pauses: set[asyncio.Future[None]] = set()  # between two tries
         self._draining = False
 
     def tell(self, matter: str, detail: str) -> None:
-        """Say *detail*, a full sentence of our own, unless *matter* (a short constant) was told of lately."""
+        """Send *detail*, a full sentence; not if *matter* (a short constant) had an alert in the last QUIET_SECONDS."""
         now = self._clock.monotonic()
-        if now - self._told_at.get(matter, float("-inf")) < QUIET_SECONDS:
+        if now - self._alerted_at.get(matter, float("-inf")) < QUIET_SECONDS:
             return
-        self._told_at[matter] = now
+        self._alerted_at[matter] = now
         log.error("%s: %s", matter, detail)
         task = asyncio.create_task(self._send(matter, detail))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 
     async def tell_before_start(self, token: str, detail: str) -> None:
-        """Say *detail* by REST alone, from a process that is about to end. Gives up where Discord does not answer."""
+        """Send *detail* by REST alone, from a process that is about to end. Gives up where Discord does not answer."""
         with contextlib.suppress(discord.LoginFailure, discord.HTTPException, TimeoutError, *NO_ANSWER):
             async with asyncio.timeout(BEFORE_START_SECONDS), self._client:
                 with asking(self._client):
@@ -56,30 +56,30 @@ class OwnerAlerts:
                 await self._send("start", detail)
 
     async def drain(self, seconds: float = DRAIN_SECONDS) -> None:
-        """Wait for the messages that are under way, but not for an outage to end: the log has said it too."""
+        """Begin no new try, and wait for messages under way, for *seconds* at most. The log has their text too."""
         self._draining = True
-        for nap in self._naps:
-            nap.cancel()
+        for pause in self._pauses:
+            pause.cancel()
         if self._telling:
             _, late = await asyncio.wait(self._telling, timeout=seconds)
             if late:
                 log.warning("stopping: %d messages to the owner cut off after %.0f s", len(late), seconds)
 
     async def _send(self, matter: str, detail: str) -> None:
-        """Tell every owner, again a little later where Discord can't take it now.
+        """Send to every owner, again after each of RETRY_SECONDS where Discord can't take it.
 
-        After the last try the matter counts as not told, and its next alert is sent.
+        If the last try fails too, the next alert about the matter is sent whenever it comes.
         """
         nonce, done = f"alert-{self._clock.now_ms()}", set[int]()
         for seconds in (*RETRY_SECONDS, None):
             if await self._try(matter, detail, nonce, done):
                 return
-            if seconds is None or not await self._rested(seconds):
+            if seconds is None or not await self._pause(seconds):
                 break
-        self._told_at.pop(matter, None)
+        self._alerted_at.pop(matter, None)
 
     async def _try(self, matter: str, detail: str, nonce: str, done: set[int]) -> bool:
-        """Tell those owners who are not *done*. Whether nobody is left for later."""
+        """Send to the owners who are not in *done*, and add them to it. Return whether no owner is left for later."""
         try:
             owner_ids = self._owner_ids or await self._application_owners()
         except (discord.HTTPException, *NO_ANSWER) as error:
@@ -99,15 +99,15 @@ class OwnerAlerts:
             done.add(owner_id)
         return owner_ids <= done
 
-    async def _rested(self, seconds: float) -> bool:
-        """Wait. False: the bot stops."""
+    async def _pause(self, seconds: float) -> bool:
+        """Sleep. False: the bot stops."""
         if self._draining:
             return False
-        nap = asyncio.ensure_future(self._clock.sleep(seconds))
-        self._naps.add(nap)
-        await asyncio.wait({nap})
-        self._naps.discard(nap)
-        return not nap.cancelled()
+        pause = asyncio.ensure_future(self._clock.sleep(seconds))
+        self._pauses.add(pause)
+        await asyncio.wait({pause})
+        self._pauses.discard(pause)
+        return not pause.cancelled()
 
     async def _application_owners(self) -> frozenset[int]:
         with asking(self._client):
@@ -119,7 +119,7 @@ class OwnerAlerts:
 
 
 def _passes(error: BaseException) -> bool:
-    """Whether the same may be taken later."""
+    """Whether the same call may succeed later."""
     if isinstance(error, discord.HTTPException):
         return verdict_of(error, by_token=False) is Verdict.LATER
     return not isinstance(error, ClientClosed)

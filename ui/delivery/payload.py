@@ -1,6 +1,6 @@
-"""What one try to show a card sends: its components and its images. No network.
+"""Build what one request for a card carries: its components and its images. No network.
 
-A discord.File can be sent once only (a second send uploads nothing, silently), so every try takes new ones from here.
+A discord.File can be sent once only (a second send silently uploads nothing), so each try builds new ones.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import discord
 
+from discord_api.links import message_link
 from generations.model import Generation, Progress, SeparateMessage, State
 from qwen.images import OversizedImage
 from ui.texts.text_budget import FILES_BYTES_MAX, TEXT_BYTES_MAX, image_descriptions, utf8_bytes
@@ -22,21 +23,21 @@ from ui.views.file_names import SPOILER_PREFIX, ImageFile, file_name
 
 @dataclass(frozen=True, slots=True)
 class KeptAttachment:
-    """An image that stands on the card already. discord.py asks such an object only for to_dict (http.py,
+    """An image that is on the card already. discord.py asks such an object only for to_dict (http.py,
     `handle_message_parameters`); Discord keeps what is listed by its id (Discord docs: Message, "Edit Message").
 
-    The file name must stand beside the id: Discord resolves `attachment://name` from the request alone. With the id
+    The file name must be sent with the id: Discord resolves `attachment://name` from the request alone. With the id
     alone it answers 400, 50035, UNFURLED_MEDIA_ITEM_REFERENCED_ATTACHMENT_NOT_FOUND (seen on Discord by an operator of
     a panel bot; discord.py, hikari and JDA send both).
     """
 
-    attachment_id: int | None  # None: Discord has not told it
+    attachment_id: int | None  # None: not known
     file_name: str
-    address: str = ""  # where the message's gallery shows it, if Discord tells no more
+    address: str = ""  # of the gallery's item, if the id is not known
 
     @property
     def reference(self) -> str:
-        """How a gallery names it: by its file name, if it is listed with its id, and else by its address."""
+        """Return how a gallery names it: by its file name if its id is known, and else by its address."""
         return self.address if self.attachment_id is None and self.address else f"attachment://{self.file_name}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -45,11 +46,11 @@ class KeptAttachment:
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """One state of a card, ready to be sent. All keys are image positions.
+    """One version of a card, ready to be sent. All keys are image positions.
 
     *uploads*: images to send now; *kept*: those on the message already; *linked*: addresses of images too large to
-    be attached; *apart*: messages that hold what could not be put on this card; *leaving*: soon it can't be changed any
-    more, and not all is ready; *brief*: with little text, for a Discord that fails over more.
+    be attached; *separate*: messages that hold what could not be put on this card; *last_word*: the card can't be
+    edited after this, and not all images are ready; *brief*: with little text, where Discord fails over more.
     """
 
     generation: Generation
@@ -59,11 +60,11 @@ class Payload:
     kept: Mapping[int, KeptAttachment]
     linked: Mapping[int, str]
     separate: Mapping[int, SeparateMessage] = field(default_factory=dict[int, SeparateMessage])
-    leaving: bool = False
+    last_word: bool = False
     brief: bool = False
 
     def view(self) -> discord.ui.LayoutView:
-        """New components. The gallery names the images of this message by their file names."""
+        """Build the components. The gallery names the images of this message by their file names."""
         names = self.names()
         attached = {position: f"attachment://{name}" for position, name in names.items()}
         attached |= {position: image_file.reference for position, image_file in self.kept.items()}
@@ -75,34 +76,34 @@ class Payload:
             names=names,
             linked=self.linked,
             elsewhere=addresses(self.generation, self.separate),
-            leaving=self.leaving,
+            last_word=self.last_word,
             brief=self.brief,
         )
 
     @property
     def leaves_list(self) -> bool:
-        """Whether no list of attachments can be sent: without one Discord keeps them all (Discord docs: Message)."""
+        """Whether no list of attachments is sent, as an id is unknown: Discord keeps all (Discord docs: Message)."""
         return any(image_file.attachment_id is None for image_file in self.kept.values())
 
     @property
     def attachment_ids(self) -> dict[int, int]:
-        """The attachments that an edit keeps, by image position, as far as their ids are known."""
+        """Return the attachments that an edit keeps, by image position, as far as their ids are known."""
         known = ((position, image_file.attachment_id) for position, image_file in self.kept.items())
         return {position: found for position, found in known if found is not None}
 
     @property
     def appends(self) -> bool:
-        """Whether new files are to be added to a list that is left alone."""
+        """Whether to add new files without sending a list (discord_api.appending)."""
         return self.leaves_list and bool(self.uploads)
 
     def names(self) -> dict[int, str]:
-        """The file names on the message, in gallery order."""
+        """Return the file names on the message by position, in gallery order."""
         names = {position: image_file.file_name for position, image_file in self.kept.items()}
         names |= {position: self._file_name(position, image_file) for position, image_file in self.uploads.items()}
         return dict(sorted(names.items()))
 
     def files(self, *, beside: str = "") -> list[discord.File]:
-        """New files of the images to send, with the prompt as their description.
+        """Build the files to send, with the prompt as their description.
 
         *beside*: the text of a message without components, whose only alt text these descriptions are.
         """
@@ -121,21 +122,21 @@ class Payload:
         ]
 
     def attachments(self) -> Sequence[discord.Attachment | discord.File]:
-        """The whole list for an edit, kept ones first; MISSING (leave alone) when there is none, or when it can't be
-        whole because the id of a kept one is not known."""
+        """Build the whole list for an edit, kept ones first; MISSING (send no list) when it is empty, or the id of a
+        kept one is not known."""
         if self.leaves_list:
             return discord.utils.MISSING
         kept = [cast("discord.Attachment", self.kept[position]) for position in sorted(self.kept)]
         return [*kept, *self.files()] or discord.utils.MISSING
 
     def posted_at(self, message: SeparateMessage) -> Payload:
-        """The same card without the new images, saying that they are in *message*."""
+        """Return the card without the new images, saying that they are in *message*."""
         return replace(self, uploads={}, separate={**self.separate, **dict.fromkeys(self.uploads, message)})
 
     def kept_back(self) -> Payload:
-        """The same card without the new images, saying that there is no place for them.
+        """Return the card without the new images, saying that there is no place for them.
 
-        Nor does it link to new ones: an image that is kept may be refunded, so nobody is told its address.
+        New links are left out too: a kept image may be refunded, so its address is not shown.
         """
         linked = {at: url for at, url in self.linked.items() if self.generation.images[at].state is State.DELIVERED}
         new = self.uploads.keys() | self.linked.keys() - linked.keys()
@@ -146,23 +147,20 @@ class Payload:
         return replace(self, generation=replace(self.generation, images=tuple(images)), uploads={}, linked=linked)
 
     def on_new_message(self, image_files: Mapping[int, ImageFile | OversizedImage]) -> Payload:
-        """The same state on a message that holds nothing yet but *images*."""
+        """Return the card as a new message that holds nothing but *image_files*."""
         uploads = {
             position: image_file
             for position, image_file in image_files.items()
             if position not in self.linked and not isinstance(image_file, OversizedImage)
         }
-        return replace(self, uploads=uploads, kept={}, separate={}, leaving=False)
+        return replace(self, uploads=uploads, kept={}, separate={}, last_word=False)
 
     def _file_name(self, position: int, image_file: ImageFile) -> str:
         return file_name(self.generation, self.generation.images[position], image_file)
 
 
 def addresses(generation: Generation, separate: Mapping[int, SeparateMessage]) -> list[str]:
-    """Where clicks lead to the messages *apart*; empty for one that only its person sees, which has no address.
-
-    A message's own jump_url says "@me" for a server no cache knows.
-    """
+    """Return the links to separate messages; empty for one that only its person sees, which has no address."""
     places = dict.fromkeys(separate[position] for position in sorted(separate))
     return [_address(generation, place) for place in places]
 
@@ -176,15 +174,15 @@ def _address(generation: Generation, separate: SeparateMessage) -> str:
     if is_ephemeral(generation, separate):
         return ""
     origin = generation.origin
-    guild = (origin.channel_id == separate.channel_id and origin.guild_id) or "@me"
-    return f"https://discord.com/channels/{guild}/{separate.channel_id}/{separate.message_id}"
+    guild_id = origin.guild_id if origin.channel_id == separate.channel_id else None
+    return message_link(guild_id, separate.channel_id, separate.message_id)
 
 
 def images_on(message: discord.Message, names: Mapping[int, str]) -> dict[int, KeptAttachment]:
-    """The images *names*, by position, as far as *message* tells of them: all of them, with the ids it tells.
+    """Return the images *names*, by position, with the ids and addresses that *message* has of them.
 
     A message that shows its attachments in components lists none of them in `attachments` (discord-api-docs#8277),
-    so they are read from the gallery: by file name, and by place where the name was changed.
+    so they are read from the gallery: by file name, and by order where the name was changed.
     """
     media = list(_media(message.components))
     by_name = {attachment.filename: attachment.id for attachment in message.attachments}
@@ -199,13 +197,13 @@ def images_on(message: discord.Message, names: Mapping[int, str]) -> dict[int, K
     return image_files
 
 
-def tells_ids(message: discord.Message, names: Mapping[int, str]) -> bool:
-    """Whether *message* tells the id of each of the images *names*."""
+def has_ids(message: discord.Message, names: Mapping[int, str]) -> bool:
+    """Whether *message* has the id of each of the images *names*."""
     return all(image_file.attachment_id is not None for image_file in images_on(message, names).values())
 
 
 def count_images(message: discord.Message) -> int:
-    """How many images *message* shows."""
+    """Return how many images *message* has."""
     return len(message.attachments) + sum(1 for _ in _media(message.components))
 
 
@@ -218,7 +216,7 @@ def _media(components: Sequence[Any]) -> Iterator[discord.UnfurledMediaItem]:
 
 
 def _id_of(media: discord.UnfurledMediaItem) -> int | None:
-    """From its own field, or from its address, which ends in <channel id>/<attachment id>/<file name>."""
+    """Return the attachment's id from its field, or from its address: .../<channel id>/<attachment id>/<file name>."""
     if media.attachment_id is not None:
         return media.attachment_id
     parts = urlsplit(media.url).path.split("/")

@@ -1,7 +1,7 @@
-"""The one short message that pings: it tells a person that their images are there, as a reply to the card.
+"""Ping a person when their images are ready, by one short reply to the card.
 
-Whether it is sent is generations.pings' to say, once for ever; this only sends it. What can't be sent is logged and
-forgotten: the images stand on their card all the same. Must not know the database.
+generations.pings decides, once for each generation, whether it is sent. A ping that can't be sent is logged and not
+tried again. Knows no database.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 import discord
 
 from discord_api.errors import NO_ANSWER, asking
+from discord_api.follow_ups import send_follow_up
+from discord_api.links import message_link
 from generations.clock import Clock
 from generations.model import Generation, State
 from generations.pings import PingDecisions
@@ -23,7 +25,7 @@ from ui.texts.places import ready, ready_there
 log = logging.getLogger("qwen_imagine.delivery")
 
 NO_HISTORY = 160002  # Discord docs: Opcodes and Status Codes, "Cannot reply without permission to read message history"
-TOKEN_MARGIN_MS = 30_000  # discord.py may try for half a minute
+TOKEN_MARGIN_MS = 30_000  # discord.py may repeat a call for half a minute
 DRAIN_SECONDS = 2.0
 
 
@@ -44,7 +46,7 @@ class CardPings:
         self._sending: set[asyncio.Task[None]] = set()
 
     async def handle_finished(self, generation: Generation) -> None:
-        """Decide whether to ping, and set it going. Never waits for Discord."""
+        """Decide whether to ping, and start to send. Never waits for Discord."""
         decided = await self._decisions.decide(generation)
         if decided is None:
             return
@@ -53,7 +55,7 @@ class CardPings:
         task.add_done_callback(self._sending.discard)
 
     async def drain(self, seconds: float = DRAIN_SECONDS) -> None:
-        """Wait for what is being sent, for *seconds* at most. The log says how many pings were cut off."""
+        """Wait for pings that are being sent, for *seconds* at most. The log says how many were cut off."""
         if self._sending:
             _, late = await asyncio.wait(self._sending, timeout=seconds)
             if late:
@@ -69,14 +71,14 @@ class CardPings:
             log.info("generation %s: no ping: no answer from Discord (%s)", generation.id, type(error).__name__)
 
     async def _replied(self, generation: Generation) -> bool:
-        """Reply as the bot. False: its own token is refused in that channel, where the interaction's may reach."""
+        """Reply as the bot. False: its own token is refused in that channel, and the interaction's may be accepted."""
         try:
             await self._reply(generation)
         except discord.HTTPException as error:
             if error.status != 401 and not is_closed_to_bot(error):
                 raise
             log.info("generation %s: the bot's own ping: %s, %s", generation.id, error.status, error.code)
-            if keeps_bot_out(error):  # and does not only deny it a permission there
+            if keeps_bot_out(error):  # not only one permission is missing
                 await self._token_only.refused(generation)
             return False
         await self._token_only.reached(generation.origin.channel_id)
@@ -94,25 +96,27 @@ class CardPings:
         except discord.HTTPException as error:
             if error.code != NO_HISTORY:
                 raise
-            address = f"https://discord.com/channels/{origin.guild_id or '@me'}/{origin.channel_id}/{card.message_id}"
+            link = message_link(origin.guild_id, origin.channel_id, generation.message_id or 0)
             with asking(self._client):
-                await channel.send(ready_there(origin.user_id, _count(generation), address), **options)
+                await channel.send(ready_there(origin.user_id, _count(generation), link), **options)
 
     async def _follow_up(self, generation: Generation) -> None:
-        """Where only the token reaches: Discord shows a follow-up as a reply to the card by itself. It is one of the
-        five that an app of the person's own has there (Discord docs: Receiving and Responding)."""
+        """Ping by the interaction's token; Discord shows a follow-up as a reply to the card. It counts towards the five
+        that a user-installed app may send (Discord docs: Receiving and Responding)."""
         origin = generation.origin
         if not origin.token or self._clock.now_ms() >= origin.token_expires_at_ms - TOKEN_MARGIN_MS:
             log.info("generation %s: no ping: nothing reaches its channel any more", generation.id)
             return
-        webhook = discord.Webhook.partial(origin.application_id, origin.token, client=self._client)
-        text, only = ready(origin.user_id, _count(generation)), _only(origin.user_id)
-        with asking(self._client):
-            await webhook.send(text, allowed_mentions=only, wait=True)
+        content: dict[str, Any] = {
+            "content": ready(origin.user_id, _count(generation)),
+            "allowed_mentions": _only(origin.user_id),
+        }
+        with asking(self._client):  # sent once: what Discord may have taken is never sent again
+            await send_follow_up(self._client, origin.application_id, origin.token, ephemeral=False, **content)
 
 
 def _only(user_id: int) -> discord.AllowedMentions:
-    """Nobody else, not even the author of the card that is replied to."""
+    """Allow a mention of this person only, not of the author of the card that is replied to."""
     return discord.AllowedMentions(everyone=False, roles=False, replied_user=False, users=[discord.Object(user_id)])
 
 

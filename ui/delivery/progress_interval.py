@@ -1,11 +1,9 @@
-"""How often a card's progress is shown: less and less with its age, and not at all after an hour. Pure.
+"""How often a card's progress is shown: less often with its age, and not at all after an hour. Pure.
 
-Must not know cards or calls. Ages are milliseconds since Discord made the message.
+Ages are milliseconds since Discord created the message.
 """
 
 from __future__ import annotations
-
-from generations.model import DISCORD_EPOCH_MS
 
 PROGRESS_AGE_MS = 60 * 60 * 1000  # Discord limits edits of messages older than an hour (code 30046)
 PROGRESS_SECONDS = 5.0  # the least time between an edit and a progress edit of a young card
@@ -14,10 +12,5 @@ _GAPS = ((10 * 60 * 1000, 60.0), (2 * 60 * 1000, 15.0), (0, PROGRESS_SECONDS))
 
 
 def progress_gap_seconds(age_ms: int) -> float:
-    """The least time between two edits: 5 s, after 2 minutes 15 s, after 10 minutes a minute."""
+    """Return the least time between two edits: 5 s, after 2 minutes 15 s, after 10 minutes 60 s."""
     return next((gap for since_ms, gap in _GAPS if age_ms >= since_ms), PROGRESS_SECONDS)
-
-
-def born_at_ms(message_id: int) -> int:
-    """When a message was made, from its id (Discord docs: Reference, "Snowflakes")."""
-    return (message_id >> 22) + DISCORD_EPOCH_MS

@@ -1,8 +1,8 @@
-"""Keeps the bot from being shut out of Discord for a flood of refused calls, and from all waiting for one that is away.
+"""Stop calls to Discord that would be refused, and put off all but one while Discord does not answer.
 
-Discord bans an address for a while that got 10,000 answers of 401, 403 or 429 within ten minutes (Discord docs: Rate
-Limits, "Invalid Request Limit"). One card's calls are few; many cards that try again are not. Pure but for the clock
-and two lines of log; must not know cards or places.
+Discord bans an IP address for a while after 10,000 responses of 401, 403 or 429 within ten minutes (Discord docs: Rate
+Limits, "Invalid Request Limit"), which many cards that try again could reach. Pure but for the clock and two lines of
+log; knows no cards and no places.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from ui.delivery.circuit_breaker import Breaker
 log = logging.getLogger("qwen_imagine.delivery")
 
 WINDOW_SECONDS = 600.0
-REFUSALS_MAX = 1000  # a tenth of what Discord takes; the rest is for what this process does not see
+REFUSALS_MAX = 1000  # a tenth of Discord's limit; other processes may share the address
 PAUSE_FIRST_SECONDS = 5.0
 PAUSE_MAX_SECONDS = 300.0
 
 
 class RateGuard:
-    """Whether a call may be made now. One for all cards of a process.
+    """Decide whether a call may be made now. One for all cards of a process.
 
-    After each check() that lets a call through, one of answered(), refused(), present(), unanswered() and unasked()
-    tells how it ended.
+    After each check() that does not raise, report the end of the call by one of answered(), refused(), present(),
+    unanswered() and unasked().
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -42,26 +42,26 @@ class RateGuard:
         self._breaker = Breaker()
 
     def check(self, *, by_token: bool) -> None:
-        """Raises DeliveryDelayed when no call should be made now; *by_token*: one with an interaction's token."""
+        """Raise DeliveryDelayed when no call may be made now. *by_token*: one with an interaction's token."""
         now = self._clock.monotonic()
         wait = self._paused_seconds(now, by_token=by_token) or self._breaker.wait_seconds(now)
         if wait > 0:
             raise DeliveryDelayed(wait)
 
     def preparing_seconds(self, *, by_token: bool) -> float:
-        """How long a call has to wait for which something must be fetched first; 0: it is fetched now, and check()
-        asked before the call. See Breaker."""
+        """Return how long to wait before preparing a call, such as by a download; 0: prepare it now, and call check()
+        before it is made. See Breaker."""
         now = self._clock.monotonic()
         return self._paused_seconds(now, by_token=by_token) or self._breaker.preparing_seconds(now)
 
     def answered(self, *, by_token: bool) -> None:
-        """A call was taken: what it was made with is good again."""
+        """Note that a call succeeded."""
         if not by_token:
             self._bot_refusals = 0
         self._is_there()
 
     def refused(self, error: discord.HTTPException, *, by_token: bool, card: int | None = None) -> None:
-        """Count a refusal, and pause where it concerns every card and not this one, *card*, alone."""
+        """Count a refusal of a call for *card*, and pause the calls of all cards where it concerns them all."""
         now = self._clock.monotonic()
         if error.status >= 500:
             self._is_silent(now, card)
@@ -77,16 +77,16 @@ class RateGuard:
             self._all_paused_until = now + retry_seconds(error)
 
     def present(self) -> None:
-        """A call failed, and another one showed that Discord is there all the same."""
+        """Note that a call failed, and another one showed that Discord answers."""
         self._is_there()
 
     def unasked(self) -> None:
-        """The call was not made after all."""
+        """Note that the call was not made after all."""
         self._breaker.came_to_nothing()
 
     def unanswered(self, fault: BaseException, *, card: int | None = None) -> None:
-        """A call for *card* ended with one of ui.faults.NO_ANSWER."""
-        if isinstance(fault, discord.RateLimited | ClientClosed):  # discord.py did not even ask
+        """Note that a call for *card* ended with *fault*, one of discord_api.errors.NO_ANSWER."""
+        if isinstance(fault, discord.RateLimited | ClientClosed):  # discord.py did not make the call
             self.unasked()
         else:
             self._is_silent(self._clock.monotonic(), card)
@@ -113,5 +113,5 @@ class RateGuard:
 
 
 def is_ban(error: discord.HTTPException) -> bool:
-    """A 429 that does not come from Discord's own servers, which name themselves in Via (discord.py 2.7.1, http.py)."""
+    """Whether a 429 is not from Discord's own servers, which send the header Via (discord.py 2.7.1, http.py)."""
     return error.status == 429 and error.code != TOO_MANY_OLD_EDITS and "Via" not in error.response.headers

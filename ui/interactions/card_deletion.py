@@ -20,7 +20,7 @@ from discord import ui
 
 from discord_api.errors import NO_ANSWER, UNKNOWN_MESSAGE, Verdict, verdict_of
 from generations.clock import Clock
-from generations.model import DISCORD_EPOCH_MS, TOKEN_LIFETIME_MS, Generation, SeparateMessage
+from generations.model import Generation, SeparateMessage, token_expires_at_ms
 from generations.service import Generations
 from ui.delivery.payload import addresses
 from ui.interactions.errors import NOBODY, Refusal
@@ -160,7 +160,7 @@ class CardDeletion:
                 generation.card_channel_id or origin.channel_id, guild_id=None if moved else origin.guild_id
             )
             yield False, channel.get_partial_message(message_id).delete
-        if press is not None and self._clock.now_ms() < _token_ends_at_ms(press.id) - TOKEN_MARGIN_MS:
+        if press is not None and self._clock.now_ms() < token_expires_at_ms(press.id) - TOKEN_MARGIN_MS:
             yield True, press.delete_original_response
 
 
@@ -185,7 +185,3 @@ async def _delete_pressed(press: discord.Interaction[Any]) -> None:
 
 def _said(sentence: str) -> ui.LayoutView:
     return ui.LayoutView(timeout=None).add_item(ui.TextDisplay[ui.LayoutView](sentence))
-
-
-def _token_ends_at_ms(interaction_id: int) -> int:
-    return (interaction_id >> 22) + DISCORD_EPOCH_MS + TOKEN_LIFETIME_MS

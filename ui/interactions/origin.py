@@ -9,7 +9,8 @@ from typing import Any
 
 import discord
 
-from generations.model import DISCORD_EPOCH_MS, Origin
+from discord_api.snowflakes import snowflake_time_ms
+from generations.model import Origin
 
 INSTALLED_BY_USER = 1  # Discord docs: Application, "Application Integration Types"
 ANSWER_SECONDS = 3.0  # Discord docs: Receiving and Responding, "you must send an initial response within 3 seconds"
@@ -102,5 +103,4 @@ def pressed_in(interaction: discord.Interaction[Any]) -> tuple[int, int] | None:
 
 def is_late(interaction_id: int, now_ms: int) -> bool:
     """Whether Discord will no longer take a first answer, if this machine's clock is right."""
-    born_at_ms = (interaction_id >> 22) + DISCORD_EPOCH_MS
-    return now_ms - born_at_ms > ANSWER_SECONDS * 1000
+    return now_ms - snowflake_time_ms(interaction_id) > ANSWER_SECONDS * 1000

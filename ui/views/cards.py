@@ -54,7 +54,7 @@ def build_card(
     names: Mapping[int, str] = _NOTHING,
     linked: Mapping[int, str] = _NOTHING,
     elsewhere: Sequence[str] = (),
-    leaving: bool = False,
+    last_word: bool = False,
     brief: bool = False,
 ) -> ui.LayoutView:
     """Build the card of *generation*.
@@ -64,7 +64,7 @@ def build_card(
     *names*: their file names, if the references don't end in them.
     *linked*: image position -> address at the image service, for images too large to be attached.
     *elsewhere*: addresses of the separate messages of this card.
-    *leaving*: the token that edits this card runs out soon, and not all images are ready.
+    *last_word*: the token that edits this card runs out soon, and not all images are ready.
     *brief*: with the start of the prompt only, after Discord failed to take the longer card.
     """
     container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=_accent(generation))
@@ -73,7 +73,7 @@ def build_card(
         *_ready_lines(generation, attached, linked, elsewhere),
         *_live_lines(generation.images, progress),
         *_ending_lines(generation),
-        *([texts_places.LEAVING] if leaving else []),
+        *([texts_places.LEAVING] if last_word else []),
         *_fitting_lines(generation, names or attached),
         _small_print(generation),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from discord import ui
 
 from credits.model import Balance, Entry, EntryKind
+from discord_api.links import message_link
 from generations.prices import price_of
 from generations.service import Statement
 from ui.texts import card as texts
@@ -29,11 +30,6 @@ def build_credits(statement: Statement) -> ui.LayoutView:
     return ui.LayoutView(timeout=None).add_item(container)
 
 
-def jump_url(guild_id: int | None, channel_id: int, message_id: int) -> str:
-    """Return the address of a message, for a browser and for the app."""
-    return f"https://discord.com/channels/{guild_id or '@me'}/{channel_id}/{message_id}"
-
-
 def _balance_lines(balance: Balance, held_images: int) -> list[str]:
     lines = [texts.balance_text(available=balance.available, allowance=balance.allowance, price=price_of(1))]
     if balance.held:
@@ -46,6 +42,6 @@ def _entry_line(entry: Entry, link: tuple[int | None, int, int] | None) -> str:
     return texts.entry_text(
         amount=entry.available_delta,
         reason=_REASONS.get(entry.kind) or escape(entry.reason, REASON_MAX),
-        card_url=jump_url(*link) if link is not None else None,
+        card_url=message_link(*link) if link is not None else None,
         at_ms=entry.created_at_ms,
     )

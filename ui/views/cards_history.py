@@ -11,6 +11,7 @@ from typing import Any
 import discord
 from discord import ui
 
+from discord_api.links import message_link
 from generations.history import Page, kept_images
 from generations.model import MADE, Generation
 from generations.prices import charged_for
@@ -19,7 +20,6 @@ from ui.texts import history as texts_history
 from ui.texts.escaping import escape
 from ui.texts.formatting import images_text
 from ui.texts.text_budget import thumbnail_description
-from ui.views.cards_credits import jump_url
 
 PROMPT_EXCERPT = 120  # UTF-16 units after escaping
 WORDS_EXCERPT = 80
@@ -72,7 +72,7 @@ def _gallery_items(page: Page, thumbnails: Mapping[int, Sequence[str]]) -> list[
 def _entry(number: int, page: Page, generation: Generation, gone: frozenset[int]) -> str:
     request, made = generation.request, [image for image in generation.images if image.state in MADE]
     link = page.link(generation)
-    where = "" if link is None else texts_history.card_link(jump_url(*link))
+    where = "" if link is None else texts_history.card_link(message_link(*link))
     if generation.id in gone or generation.id in page.removed:
         where = texts_history.CARD_GONE
     return texts_history.entry(
