@@ -1,4 +1,4 @@
-"""Stand-ins for what the worker talks to, each behind a protocol of generations.ports; no mocks, no patching."""
+"""Fakes for the worker's neighbours, each behind a protocol of generations.ports."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ START_MS = 1_800_000_000_000
 
 
 def make_settings(**values: Any) -> Settings:
-    """The defaults and *values*, unchecked; the environment of this machine has no say in it."""
+    """Return the default settings with *values*, unchecked; environment variables are ignored."""
     return Settings.model_construct(**{"timezone": ZoneInfo("UTC"), **values})
 
 
 class ManualClock:
-    """Time that passes only when a test says so."""
+    """A clock that moves only when a test advances it."""
 
     def __init__(self, now_ms: int = START_MS) -> None:
         self._now_ms = now_ms
@@ -48,7 +48,7 @@ class ManualClock:
         await future
 
     def advance(self, seconds: float) -> None:
-        """Let time pass for everybody."""
+        """Advance both clocks and wake the sleepers that are due."""
         self._monotonic += seconds
         self._now_ms += round(seconds * 1000)
         while self._sleepers and self._sleepers[0][0] <= self._monotonic:
@@ -57,7 +57,7 @@ class ManualClock:
                 future.set_result(None)
 
     def jump(self, seconds: float) -> None:
-        """Move the wall clock only, as an administrator or a time server may."""
+        """Move the wall clock only, as an administrator or a time server does."""
         self._now_ms += round(seconds * 1000)
 
 
@@ -81,14 +81,14 @@ READY_TASK = task(TaskStatus.SUCCESS, urls=("https://cdn.example.com/image.png",
 
 @dataclass
 class ScriptedService:
-    """An image API that answers what it is told to. Remembers every call with its monotonic time."""
+    """An image API with scripted answers. Records every call, polls with their monotonic time."""
 
     clock: ManualClock
     on_create: list[Answer | BaseException] = field(default_factory=list)
     on_poll: list[Answer] = field(default_factory=list)
     posts: list[TaskRequest] = field(default_factory=list)
     polls: dict[str, list[float]] = field(default_factory=dict)
-    during_create: Callable[[], Awaitable[None]] | None = None  # happens once, before the answer comes
+    during_create: Callable[[], Awaitable[None]] | None = None  # awaited once, before the answer
     during_poll: Callable[[], Awaitable[None]] | None = None  # the same
 
     async def create_task(self, request: TaskRequest) -> Task:
@@ -112,14 +112,14 @@ class ScriptedService:
         return answer
 
     def closest_polls(self) -> float:
-        """The least distance between two looks at one task, in seconds."""
+        """Return the shortest time between two polls of one task, in seconds."""
         gaps = [later - earlier for times in self.polls.values() for earlier, later in itertools.pairwise(times)]
         return min(gaps, default=float("inf"))
 
 
 @dataclass
 class FakeImageStore:
-    """A place of finished images; `faults` are raised first, one for each download."""
+    """An image store. *faults* are raised first, one for each download."""
 
     faults: list[QwenError] = field(default_factory=list)
     downloads: list[str] = field(default_factory=list)
@@ -133,14 +133,14 @@ class FakeImageStore:
 
 @dataclass
 class FakeDelivery:
-    """A delivery that remembers what it was asked to show, in order."""
+    """A delivery that records what it was asked to publish, in order."""
 
     places: list[Place | DeliveryResult | DeliveryDelayed] = field(default_factory=list)
     progress: list[tuple[Generation, Progress]] = field(default_factory=list)
-    shows: list[tuple[Generation, dict[int, FoundImage]]] = field(default_factory=list)
+    published: list[tuple[Generation, dict[int, FoundImage]]] = field(default_factory=list)
     card: int | None = 777
-    delay_seconds: float = 0.0  # until images can be shown
-    finds: list[int | DeliveryDelayed | None] = field(default_factory=list)  # answers of find_card, before *card*
+    delay_seconds: float = 0.0  # until images can be published
+    found_cards: list[int | DeliveryDelayed | None] = field(default_factory=list)  # answers of find_card, before *card*
 
     def publish_progress(self, generation: Generation, progress: Progress) -> None:
         self.progress.append((generation, progress))
@@ -151,12 +151,12 @@ class FakeDelivery:
         place = self.places.pop(0) if self.places else Place.CARD
         if isinstance(place, DeliveryDelayed):
             raise place
-        self.shows.append((generation, dict(image_files)))
-        shown = place if isinstance(place, DeliveryResult) else DeliveryResult(place)
-        if shown.attachments or shown.place is Place.NOWHERE:
-            return shown
+        self.published.append((generation, dict(image_files)))
+        result = place if isinstance(place, DeliveryResult) else DeliveryResult(place)
+        if result.attachments or result.place is Place.NOWHERE:
+            return result
         return replace(
-            shown,
+            result,
             attachments={position: 9000 + position for position in image_files},
             file_names={position: f"image-{position}.png" for position in image_files},
         )
@@ -165,19 +165,19 @@ class FakeDelivery:
         return self.delay_seconds
 
     async def find_card(self, generation: Generation) -> int | None:
-        found = self.finds.pop(0) if self.finds else self.card
+        found = self.found_cards.pop(0) if self.found_cards else self.card
         if isinstance(found, DeliveryDelayed):
             raise found
         return found
 
     def last_states(self) -> list[State]:
-        """The states of the images on the card that was shown last."""
-        return [image.state for image in self.shows[-1][0].images]
+        """Return the states of the images on the card that was published last."""
+        return [image.state for image in self.published[-1][0].images]
 
 
 @dataclass
 class FakeOperator:
-    """An operator that remembers what it was told."""
+    """An operator that records its alerts."""
 
     matters: list[str] = field(default_factory=list)
 
@@ -186,7 +186,7 @@ class FakeOperator:
 
 
 class DatabaseInFront(Database):
-    """A real database with something in front of it: subclasses slow its transactions down or break them."""
+    """A wrapper of a real database; subclasses delay or break its transactions."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

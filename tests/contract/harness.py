@@ -1,4 +1,4 @@
-"""What the contract tests stand on: a clock they move, people with ids, and short ways to arrange rows."""
+"""Shared parts of the contract tests: a clock, user ids, and short methods to write and read rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHANNEL, GUILD = 700, 800
 
 
 class MovableClock:
-    """Time stands still until a test moves it."""
+    """A clock that moves only when a test moves it."""
 
     def __init__(self, now_ms: int = NOON_MS) -> None:
         self.at_ms = now_ms
@@ -41,7 +41,7 @@ def daily(credits: int = 50) -> Allowance:
 
 @dataclass
 class Harness:
-    """One process of the bot, as far as rows and money go."""
+    """The services of one process that write rows: ledger and generations."""
 
     database: Database
     ledger: Ledger
@@ -52,7 +52,7 @@ class Harness:
     async def ask(
         self, generation_id: int, user_id: int = MIRA, *, count: int = 1, answered: bool = True, private: bool = False
     ) -> Generation:
-        """A request taken on, and its card (message id = 9000 + generation id) confirmed unless not *answered*."""
+        """Make a request and, if *answered*, confirm its card (message id = 9000 + generation id)."""
         request = Request("a lighthouse", seed=5, count=count, private=private)
         generation = await self.generations.request(request, origin(generation_id, user_id))
         if answered:
@@ -92,7 +92,7 @@ class Harness:
             return await self.ledger.balance(tx, user_id, self.clock.at_ms)
 
     async def numbers(self, user_id: int = MIRA) -> tuple[int, int]:
-        """What is available and what is held."""
+        """Return (available, held)."""
         balance = await self.balance(user_id)
         return balance.available, balance.held
 

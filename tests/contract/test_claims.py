@@ -1,4 +1,4 @@
-"""Lease and fence: whose work it is, and that a late writer changes nothing, money least of all."""
+"""Lease and fence: one process works on a generation, and a late writer changes neither rows nor ledger."""
 
 from __future__ import annotations
 

@@ -174,7 +174,7 @@ async def test_a_server_that_ends_while_a_connection_is_opened_is_a_lost_databas
 
 
 async def test_a_transaction_waits_for_at_most_one_transaction_of_background_work(database: Database) -> None:
-    """Thirty background transactions are open or queued. When one of them ends, another transaction is next."""
+    """With thirty background transactions open or queued, a foreground transaction is next when one of them ends."""
     background, ended, may_end = database.in_background(), list[str](), asyncio.Semaphore(0)
     arrived, all_in = list[None](), asyncio.Event()
 
@@ -218,7 +218,7 @@ async def test_a_sqlite_file_that_another_process_locks_for_too_long_is_a_lost_d
 
 
 def of_sqlite(code: int) -> DBAPIError:
-    """What SQLAlchemy raises for an extended result code (sqlite.org/rescode.html)."""
+    """Return what SQLAlchemy raises for an extended result code (sqlite.org/rescode.html)."""
     error = sqlite3.OperationalError("as SQLite says it")
     error.sqlite_errorcode = code
     return DBAPIError("a statement", None, error)

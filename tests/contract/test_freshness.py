@@ -49,7 +49,7 @@ async def test_a_claim_is_current_until_the_next_claim_also_after_it_was_given_b
 
 
 async def overtaken(harness: Harness) -> Generation:
-    """A generation as a process read it before another one ended it and showed that."""
+    """Return a generation as read before another process ended it and published that."""
     await harness.ask(1)
     (generation,) = await harness.claim()
     await fail_first_image(harness, generation)
@@ -94,7 +94,7 @@ async def test_progress_published_after_a_newer_revision_is_noted_once_the_datab
 
 
 async def deliver_both(harness: Harness) -> Generation:
-    """Two images that stand on their card as attachments 70 and 71, with nothing left to do."""
+    """Deliver two images on one card as attachments 70 and 71, with nothing left to do."""
     await harness.ask(1, count=2)  # a second time changes nothing
     (claimed,) = await harness.claim()
     async with harness.database.transaction() as tx:
@@ -153,7 +153,7 @@ async def test_a_late_edit_restores_no_token_of_an_erased_person(
 async def test_attachments_from_before_a_newer_upload_are_ignored(
     harness: Harness, stale_edit_guard: StaleEditGuard, attachment_ids: dict[int, int]
 ) -> None:
-    """A process slept between its upload and the rows; another one, which did not know of it, uploaded again."""
+    """A process was stopped between its upload and the rows; another one uploaded the images again."""
     delivered = await deliver_both(harness)
     await stale_edit_guard.was_published(delivered, attachment_ids)
     assert await harness.load(1) == delivered

@@ -1,4 +1,4 @@
-"""A person's own images, read back in order, searched, and posted after all; on both databases."""
+"""The history of a person's images: pages, search, and posting kept images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.contract.harness import CHANNEL, GUILD, MIRA, OTTO, Harness, origin
 
 @dataclass
 class Store:
-    """Where finished images are fetched; answers in the order of *faults*, then with an image."""
+    """An image store that raises *faults* in order and then returns an image."""
 
     faults: list[QwenError] = field(default_factory=list[QwenError])
     asked: list[str] = field(default_factory=list[str])
@@ -54,7 +54,7 @@ async def make(
     count: int = 1,
     private: bool = False,
 ) -> Generation:
-    """A generation whose images were made, paid for, and ended as *end*."""
+    """Create a generation whose images are paid for and ended as *end*."""
     request = Request(prompt, seed=5, count=count, private=private)
     await harness.generations.request(request, origin(generation_id, user_id))
     await harness.generations.confirm_card(generation_id, 9000 + generation_id)

@@ -1,6 +1,6 @@
-"""No order of export, deletion, press, check and purge gives a credit for an image that its person has; both databases.
+"""In any order of export, deletion, press, check and purge an image that its person has is not refunded.
 
-Real: rows, ledger, history, privacy, worker. Stand-ins: the clock, the place of finished images, the delivery.
+Real: rows, ledger, history, privacy, worker. Stand-ins: the clock, the image store, the delivery.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ RETENTION_DAYS = 30
 
 
 class ExpiringImageStore(FakeImageStore):
-    """A place of finished images that forgets all of them once it is *dead*."""
+    """An image store whose links are all dead once it is *expired*."""
 
     expired = False
 
@@ -49,7 +49,7 @@ class ExpiringImageStore(FakeImageStore):
 
 
 class Bot(WorkerHarness):
-    """One process, with the pages of its people. Credits are given once, so that only refunds add to a balance."""
+    """One process. The period is NEVER, so that only refunds add to a balance."""
 
     image_store: ExpiringImageStore
 
@@ -73,7 +73,7 @@ def new_bot(database: Database, clock: ManualClock, image_store: ExpiringImageSt
 
 @dataclass
 class Case:
-    """One person with one kept image. *has_it*: whether they were shown the image, or told its address."""
+    """One person with one kept image. *has_it*: whether they got the image or its address."""
 
     bot: Bot
     user_id: int
@@ -93,7 +93,7 @@ async def begin(bot: Bot, user_id: int) -> Case:
 
 
 async def export(case: Case) -> None:
-    """What `/privacy export` does."""
+    """Export as `/privacy export` does."""
     collected = await case.bot.privacy.collect(case.user_id)
     (file,) = build_export(case.user_id, collected, exported_at_ms=0, max_bytes=10**6)
     found = [image["image_url"] for one in json.loads(file.data)["generations"] for image in one["images"]]
@@ -101,7 +101,7 @@ async def export(case: Case) -> None:
 
 
 async def press(case: Case) -> None:
-    """What "Post it here" does."""
+    """Post the image as the button "Post it here" does."""
     history = case.bot.history
     with contextlib.suppress(NotThere, LostClaim):
         taken = await history.take_kept(case.generation_id, case.user_id)
@@ -116,7 +116,7 @@ async def press(case: Case) -> None:
 
 
 async def check(case: Case) -> None:
-    """What the worker does within half a day: enough checks for a dead link to be believed."""
+    """Run the worker for half a day: enough checks to give up a dead link."""
     for _ in range(GONE_CHECKS + 1):
         case.bot.clock.advance(4 * HOUR)
         await case.bot.worker.step()
@@ -124,7 +124,7 @@ async def check(case: Case) -> None:
 
 
 async def purge(case: Case) -> None:
-    """What happens once RETENTION_DAYS have passed, with the purge always before the worker."""
+    """Let RETENTION_DAYS pass, with the purge always before the worker."""
     case.bot.clock.advance((RETENTION_DAYS + 1) * DAY)
     for _ in range(3):
         await case.bot.privacy.run_maintenance()
@@ -132,7 +132,7 @@ async def purge(case: Case) -> None:
 
 
 async def delete(case: Case) -> None:
-    """What `/privacy delete` does; once more when a card still owed its news."""
+    """Erase as `/privacy delete` does; again after a step when a card was not published yet."""
     try:
         await case.bot.privacy.erase(case.user_id)
     except StillAtWork:
@@ -145,13 +145,13 @@ ACTIONS: tuple[Action, ...] = (export, press, check, purge, delete)
 
 
 def orders() -> Iterator[tuple[Action, ...]]:
-    """Every order of ACTIONS, up to the deletion; what comes after it finds nothing, so that is tried once."""
+    """Yield every order of ACTIONS up to the deletion, and one with all others after it."""
     yield (delete, export, press, check, purge)
     yield from dict.fromkeys(order[: order.index(delete) + 1] for order in itertools.permutations(ACTIONS))
 
 
 async def verdict(case: Case, refunds_before: int) -> int:
-    """How often the image was refunded, after proving that this was right."""
+    """Return how often the image was refunded; assert that this was right."""
     bot = case.bot
     refunded = await bot.refunds() - refunds_before
     assert refunded <= (0 if case.has_it else 1), f"refunded {refunded} times after {case.done}"
@@ -165,7 +165,7 @@ async def verdict(case: Case, refunds_before: int) -> int:
 
 
 async def test_no_order_of_actions_refunds_an_image_that_its_person_has(database: Database) -> None:
-    """All orders on SQLite, one in five on PostgreSQL; in each the link dies at another moment, or not before the end.
+    """All orders on SQLite, one in five on PostgreSQL; in each the link dies at another step, or never.
 
     The statements of each action are tried on both databases by test_archive.py and test_privacy.py.
     """
@@ -184,7 +184,7 @@ async def test_no_order_of_actions_refunds_an_image_that_its_person_has(database
         seen[case.has_it, await verdict(case, before)] += 1
     async with database.transaction() as tx:
         assert await bot.ledger.audit(tx) == []
-    # Had and paid for; refunded and never had; given up by a deletion before it was either.
+    # Received and paid for; refunded and not received; deleted before either.
     assert set(seen) == {(True, 0), (False, 1), (False, 0)}, seen
 
 

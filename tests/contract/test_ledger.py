@@ -1,4 +1,4 @@
-"""Credits: every move once, nothing lost between available and held, and never below zero."""
+"""The ledger: each move takes effect once, no credits are lost, no balance is negative."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def numbers(database: Database, user_id: int = MIRA, now_ms: int = NOON_MS
 
 @pytest.fixture(autouse=True)
 async def ledger_audit(database: Database) -> AsyncIterator[None]:
-    """After every test: each account is the sum of its entries."""
+    """Assert after every test that each account is the sum of its entries."""
     yield
     async with database.transaction() as tx:
         assert await LEDGER.audit(tx) == []

@@ -1,4 +1,4 @@
-"""The line: fair between people, within the limits of a person and of all, and with true places."""
+"""The line: fair between people, within the limits of a person and of all, with correct places."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def line_of(harness: Harness, generation_id: int) -> Line | None:
 
 
 async def place(harness: Harness, generation_id: int) -> tuple[int, int, int] | None:
-    """Its place in the line, among its person's own, and how many of theirs are being made."""
+    """Return position, own position and number of own running images."""
     line = await line_of(harness, generation_id)
     return None if line is None else (line.position, line.own_position, line.own_running)
 
@@ -32,7 +32,7 @@ async def counts(harness: Harness) -> tuple[int, int]:
 
 
 async def ask_in_turn(harness: Harness, *people: tuple[int, int]) -> None:
-    """One request each of so many images, a second apart, numbered from 1."""
+    """Make one request for each (user, count), a second apart, with ids from 1."""
     for generation_id, (user_id, count) in enumerate(people, 1):
         harness.clock.at_ms += 1000
         await harness.ask(generation_id, user_id, count=count)
@@ -43,7 +43,7 @@ async def turns(harness: Harness, generation_ids: range) -> list[str]:
     return [image.image_id for one in loaded for image in one.images if image.admitted_at_ms is not None]
 
 
-async def test_everybodys_first_image_comes_before_anybodys_second(harness: Harness) -> None:
+async def test_the_first_image_of_each_person_comes_before_any_second_one(harness: Harness) -> None:
     await ask_in_turn(harness, (MIRA, 4), (OTTO, 2), (YUKI, 1))
     assert await harness.admit(max_in_flight=3) == [1, 2, 3]
     assert await turns(harness, range(1, 4)) == ["1-0", "2-0", "3-0"]
@@ -64,7 +64,7 @@ async def test_equal_requests_are_admitted_in_order_of_arrival(harness: Harness)
     assert [await harness.admit(max_in_flight=slots) for slots in (1, 2, 3)] == [[1], [2], [3]]
 
 
-async def test_nobody_is_admitted_above_their_cap(harness: Harness) -> None:
+async def test_no_person_is_admitted_above_their_cap(harness: Harness) -> None:
     await ask_in_turn(harness, (MIRA, 4), (OTTO, 1))
     await harness.admit(max_per_user=2)
     assert await turns(harness, range(1, 3)) == ["1-0", "1-1", "2-0"]
@@ -109,8 +109,8 @@ async def test_an_image_sent_back_to_the_line_stays_admitted(harness: Harness) -
 async def test_processes_that_admit_at_once_never_admit_too_many(harness: Harness, database_address: str) -> None:
     await ask_in_turn(harness, *[(1000 + number, 3) for number in range(8)])
     async with open_database(database_address, idle_seconds=0) as other:
-        worlds = [harness, make_harness(other)] * 4
-        given = await asyncio.gather(*(each.admit(max_in_flight=10, max_per_user=2) for each in worlds))
+        processes = [harness, make_harness(other)] * 4
+        given = await asyncio.gather(*(each.admit(max_in_flight=10, max_per_user=2) for each in processes))
     assert await counts(harness) == (14, 10)
     assert len(await turns(harness, range(1, 9))) == 10
     assert sum(map(len, given)) >= 8
@@ -144,7 +144,7 @@ async def test_a_place_in_line_follows_the_order_of_admission(harness: Harness) 
     await ask_in_turn(harness, (MIRA, 4), (MIRA, 1), (OTTO, 2), (YUKI, 1))
     assert [await place(harness, number) for number in (1, 2, 3, 4)] == [(1, 1, 0), (8, 5, 0), (2, 1, 0), (3, 1, 0)]
     await harness.admit(max_in_flight=3)
-    # made: 1-0, 3-0, 4-0; then 1-1, 3-1, 1-2, and past Mira's cap of three 1-3 and 2-0
+    # running: 1-0, 3-0, 4-0; then 1-1, 3-1, 1-2, and past Mira's cap of three 1-3 and 2-0
     assert [await place(harness, number) for number in (1, 2, 3, 4)] == [(1, 1, 1), (5, 4, 1), (2, 1, 1), None]
     await harness.generations.cancel(1, user_id=MIRA, may_manage=False)
     assert await place(harness, 2) == (1, 1, 0)
@@ -175,7 +175,7 @@ def test_images_that_can_start_at_once_do_not_count_as_waiting(
 ) -> None:
     free = max(0, max_in_flight - sum(demand.in_flight for demand in demands))
     left = [demand.waiting for demand in demands]
-    for _ in range(free):  # give turns one by one, as admit does
+    for _ in range(free):  # admit one by one, as admit() does
         able = [
             number
             for number, demand in enumerate(demands)

@@ -1,4 +1,4 @@
-"""What is kept of a person: counted, read out, erased, forgotten by itself; on both databases."""
+"""A person's data: preferences, counts, export, erasure, purge."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def rows(harness: Harness, table: Any) -> list[dict[str, Any]]:
 
 
 async def everything(harness: Harness) -> str:
-    """The whole database as text."""
+    """Return the whole database as text."""
     return str([await rows(harness, table) for table in metadata.sorted_tables])
 
 
@@ -119,9 +119,7 @@ async def test_holdings_are_counted_without_creating_an_account(harness: Harness
     assert (await privacy.holdings(MIRA)).tally == Tally(2, 0, 2), "what was cancelled was not made"
 
 
-async def test_an_export_is_in_the_order_of_time_and_tells_which_cards_were_removed(
-    harness: Harness, privacy: Privacy
-) -> None:
+async def test_an_export_is_in_order_of_time_and_marks_removed_cards(harness: Harness, privacy: Privacy) -> None:
     for generation_id, user_id in ((5, MIRA), (3, MIRA), (4, OTTO)):
         await make(harness, generation_id, user_id)
     for generation_id in (5, 4):
@@ -182,7 +180,7 @@ async def test_after_an_erasure_only_two_numbers_are_kept_of_the_person(harness:
 
 
 async def test_an_erasure_covers_every_table_with_a_generation_id(harness: Harness, privacy: Privacy) -> None:
-    """Also those that come later: a table that is not reached would keep its row, or refuse the erasure."""
+    """Covers future tables: one that is not erased would keep its row or refuse the erasure."""
     await make(harness, 1)
     known = [table for table in metadata.sorted_tables if "generation_id" in table.c]
     assert {table.name for table in known} >= {"images", "callbacks", "removed_cards", "pings"}
@@ -197,7 +195,7 @@ async def test_an_erasure_covers_every_table_with_a_generation_id(harness: Harne
 
 
 def test_every_table_about_people_is_listed_with_its_erasure() -> None:
-    """A new one here belongs into show, export and erasure too, or into docs/decisions/0012-leaving.md."""
+    """A new table belongs into holdings, export and erasure too, or into docs/decisions/0012-leaving.md."""
     about_people = {table.name for table in metadata.sorted_tables if "user_id" in table.c}
     ledger = {"accounts", "refills", "entries"}
     assert about_people == ledger | {"generations", "images", "preferences", "departures"}
@@ -262,7 +260,7 @@ async def test_the_two_numbers_are_deleted_after_the_period(harness: Harness, pr
     assert [row["user_id"] for row in await rows(harness, accounts) if row["user_id"] > 0] == []
     assert f"{MIRA}" not in str(await rows(harness, entries))
     await assert_sound(harness)
-    assert await harness.numbers() == (50, 0)  # what a refill would have given
+    assert await harness.numbers() == (50, 0)  # as after a refill
 
 
 async def test_a_balance_above_the_allowance_is_kept_after_an_erasure_until_spent(
@@ -328,7 +326,7 @@ async def test_nothing_is_erased_while_an_image_is_in_progress(harness: Harness,
     assert refused.value.images == 2
     assert (await privacy.holdings(MIRA)).tally.generations == 2
     await harness.generations.cancel(2, user_id=MIRA, may_manage=False)
-    with pytest.raises(StillAtWork):  # its card does not say so yet
+    with pytest.raises(StillAtWork):  # its card is not published yet
         await privacy.erase(MIRA)
 
 
@@ -369,7 +367,7 @@ async def test_erasing_an_unknown_person_writes_no_rows(harness: Harness, privac
 
 
 def born(harness: Harness, days_ago: int, number: int = 0) -> int:
-    """An interaction's id of so many days ago."""
+    """Return an interaction id of so many days ago."""
     return snowflake_at(harness.clock.at_ms - days_ago * DAY_MS) + number
 
 

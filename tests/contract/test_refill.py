@@ -1,4 +1,4 @@
-"""Refills across holds: nobody gets a credit too many or too few (docs/decisions/0002-refill-across-a-hold.md)."""
+"""Refills across holds: no person gets a credit too many or too few (docs/decisions/0002-refill-across-a-hold.md)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ALLOWANCE = 50
 
 @dataclass
 class Account:
-    """One person's account, and what each of its images will turn out to cost."""
+    """The account of one person, with each ledger call in a transaction of its own."""
 
     database: Database
     ledger: Ledger = field(default_factory=lambda: Ledger(daily(ALLOWANCE)))
@@ -138,7 +138,7 @@ async def test_of_two_refills_the_one_with_less_above_the_allowance_still_counts
     account: Account,
 ) -> None:
     await account.hold("1-0", NOON_MS)
-    await account.hold("2-0", TOMORROW_MS)  # after the first refill, which it does not concern
+    await account.hold("2-0", TOMORROW_MS)  # after the first refill, which does not count for it
     await account.do(account.ledger.grant, MIRA, 10, "present", "thanks", TOMORROW_MS)
     later_ms = TOMORROW_MS + DAY_MS
     await account.settle("2-0", later_ms)
@@ -192,7 +192,7 @@ async def test_a_present_is_added_to_a_refill_that_is_due(account: Account) -> N
 
 async def test_a_clock_that_jumps_back_refills_nothing(account: Account) -> None:
     await account.balance(TOMORROW_MS)
-    await account.hold("1-0", NOON_MS)  # stamped yesterday, but these are today's credits
+    await account.hold("1-0", NOON_MS)  # dated yesterday by the clock, but held in today's period
     await account.settle("1-0", NOON_MS)
     assert await account.numbers(NOON_MS) == (45, 0)
     assert await account.numbers(TOMORROW_MS) == (45, 0)
@@ -244,7 +244,7 @@ async def test_many_simultaneous_first_uses_refill_once(database: Database, data
 
 @dataclass(frozen=True)
 class Held:
-    """A hold, and what its image will turn out to have consumed; None: it will be released."""
+    """A hold, and what its image will consume; None: it will be released."""
 
     image_id: str
     amount: int
@@ -259,7 +259,7 @@ some_cost = st.sampled_from([40, 5, 3, 0, None])
 
 
 class RefillMachine(RuleBasedStateMachine):
-    """The ledger beside the rule: *worth* is the account as if each hold ended in the moment it was made."""
+    """Compare the ledger with the rule: *worth* is the balance as if each hold ended when it was made."""
 
     def __init__(self, run: Callable[[Coroutine[Any, Any, Any]], Any], database: Database, user_ids: list[int]) -> None:
         super().__init__()
@@ -273,7 +273,7 @@ class RefillMachine(RuleBasedStateMachine):
     held, settled = Bundle("held"), Bundle("settled")
 
     def do(self, method: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
-        """One transaction, whose first look refills: by the rule as well as by the ledger."""
+        """Call *method* in one transaction, after a refill of both the ledger and the rule."""
         today_ms = self.now_ms // DAY_MS * DAY_MS
         if today_ms > self.refilled_from_ms:
             self.refilled_from_ms, self.worth = today_ms, max(self.worth, ALLOWANCE)

@@ -1,4 +1,4 @@
-"""A removed or moved card: who may remove it, and what the rows say of it then."""
+"""Removed and moved cards: who may remove them, and their rows afterwards."""
 
 from __future__ import annotations
 

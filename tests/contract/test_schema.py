@@ -1,4 +1,4 @@
-"""The migrations create the same schema as the metadata, on both databases; how Alembic is run."""
+"""The migrations create the same schema as the metadata, on both databases; running Alembic."""
 
 from __future__ import annotations
 

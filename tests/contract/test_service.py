@@ -1,4 +1,4 @@
-"""Asking, cancelling, giving up: what a person can do, and that money always goes with it."""
+"""Requesting, cancelling and giving up generations, each with its ledger entries."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ async def test_the_same_interaction_many_times_at_once_is_one_request(
     harness: Harness, database: Database, database_address: str
 ) -> None:
     async with open_database(database_address, idle_seconds=0) as other:
-        worlds = [harness, make_harness(other)] * 4
-        made = await asyncio.gather(*(each.generations.request(Request("x", seed=5), origin(1)) for each in worlds))
+        processes = [harness, make_harness(other)] * 4
+        made = await asyncio.gather(*(each.generations.request(Request("x", seed=5), origin(1)) for each in processes))
     assert {(generation.id, len(generation.images)) for generation in made} == {(1, 1)}
     assert await harness.numbers() == (45, 5)
 
@@ -114,26 +114,26 @@ async def test_the_same_interaction_delivered_many_times_at_once_is_one_of_the_r
     database: Database, database_address: str
 ) -> None:
     async with open_database(database_address, idle_seconds=0) as other:
-        worlds = [make_harness(each, requests_per_minute=2) for each in (database, other)] * 4
+        processes = [make_harness(each, requests_per_minute=2) for each in (database, other)] * 4
         for generation_id in (1, 2):
-            asked = (each.generations.request(Request("x", seed=5), origin(generation_id)) for each in worlds)
+            asked = (each.generations.request(Request("x", seed=5), origin(generation_id)) for each in processes)
             assert {generation.id for generation in await asyncio.gather(*asked)} == {generation_id}
         with pytest.raises(TooManyRequests):
-            await worlds[1].ask(3)
+            await processes[1].ask(3)
 
 
 async def test_of_many_requests_at_once_in_two_processes_no_more_are_taken_than_the_limit(
     database: Database, database_address: str
 ) -> None:
     async with open_database(database_address, idle_seconds=0) as other:
-        worlds = [make_harness(each, requests_per_minute=3) for each in (database, other)] * 4
+        processes = [make_harness(each, requests_per_minute=3) for each in (database, other)] * 4
         asked = (
-            each.generations.request(Request("x", seed=5), origin(number)) for number, each in enumerate(worlds, 1)
+            each.generations.request(Request("x", seed=5), origin(number)) for number, each in enumerate(processes, 1)
         )
         outcomes = await asyncio.gather(*asked, return_exceptions=True)
     assert sum(isinstance(outcome, Generation) for outcome in outcomes) == 3
     assert sum(isinstance(outcome, TooManyRequests) for outcome in outcomes) == 5
-    assert await worlds[0].numbers() == (35, 15)
+    assert await processes[0].numbers() == (35, 15)
 
 
 @pytest.mark.parametrize("ahead_ms", [59_999, -59_999])

@@ -1,4 +1,4 @@
-"""What the tests of hostile input share: a virtual Discord on each database, and the product's own log on a tape."""
+"""Fixtures of the tests of hostile input: a virtual Discord on each database, and the captured log."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.cogs.scene import Scene, open_scene
 
 @dataclass
 class CapturedLog:
-    """What the log says at DEBUG level, from every library, through the product's redaction."""
+    """The log of all libraries at DEBUG level, after the product's redaction."""
 
     stream: io.StringIO
 
@@ -28,11 +28,11 @@ class CapturedLog:
 
     @property
     def faults(self) -> list[str]:
-        """Lines at ERROR and above."""
+        """Return the lines at ERROR and above."""
         return [line for line in self.text.split("\n") if re.match(r"\S+ \S+ (ERROR|CRITICAL) ", line)]
 
     def assert_well_formed(self) -> None:
-        """Each line begins as an event does or is a traceback's, and none holds a control character."""
+        """Assert that each line starts as a log line or belongs to a traceback, and has no control characters."""
         for line in self.text.rstrip("\n").split("\n"):
             assert line.startswith("    ") or re.match(r"[\d-]+ [\d:,]+ [A-Z]+ +[\w.]+: ", line), line[:200]
             assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202e]", line), line[:200]
@@ -57,6 +57,6 @@ def captured_log() -> Iterator[CapturedLog]:
 
 @pytest.fixture
 async def scene(database: Database) -> AsyncIterator[Scene]:
-    """A virtual Discord over each database in turn, with credits for everything."""
+    """A virtual Discord over each database in turn, with credits for all requests."""
     async with open_scene(database, allowance=10**6, max_queue=10**5) as opened:
         yield opened

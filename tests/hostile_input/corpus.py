@@ -1,4 +1,4 @@
-"""Strings that break things, and a way to make more of them."""
+"""Hostile strings, and a hypothesis strategy for more of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ STRINGS = (
     "a\x00b",
     "\ud800",
     "half \udfff a character",
-    "\ud83d\ude00",  # a pair that Python keeps as two halves
+    "\ud83d\ude00",  # a surrogate pair, which Python keeps as two code points
     "\uffff\ufffe\ufdd0",
     "\u202ereversed\u202c",
     "\u200b\u200d\ufeff",
@@ -34,7 +34,7 @@ STRINGS = (
     " " * 1999 + "x",
     "x" * 2000,
     "\\" * 2000,
-    "ﷺ" * 2000,  # one character that fills a line
+    "ﷺ" * 2000,  # one very wide character
     FAMILY * 285,
     "e" + "\u0301" * 1999,
     "𒐫𒈙⸻꧅" * 500,
@@ -54,14 +54,14 @@ STRINGS = (
     "ｆｕｌｌ　ｗｉｄｔｈ",
 )
 
-# Any text, half characters and all: what a JSON parser can hand over.
+# Any text that a JSON parser can return, lone surrogates included.
 ANY_TEXT = st.one_of(
     st.sampled_from(STRINGS),
     st.text(st.characters(), max_size=200),
     st.lists(st.sampled_from([*STRINGS[:24], "a", " ", "😀"]), max_size=6).map("".join),
 )
 
-# Values that no document allows where a string or a number belongs.
+# Values of wrong types for a string or a number.
 ODD_VALUES: tuple[object, ...] = (
     None,
     True,

@@ -1,5 +1,5 @@
-"""Canaries pushed through every way to fail, at DEBUG level with the libraries' own lines: none comes out in the log or
-in an error's text."""
+"""Marked secrets in every kind of failure: none is in the log at DEBUG level (libraries included) or in an error's
+text."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ECHO = f"Bearer {KEY} for {REQUEST.prompt} at https://cdn.example.com/i.png?sig=
 
 
 def conversations() -> Iterator[tuple[str, Conversation]]:
-    """Every kind of answer of the image service, each of which repeats what it was sent."""
+    """Yield every kind of answer of the image service, each repeating the request."""
     for status, code in itertools.product(
         (200, 302, 400, 401, 402, 403, 404, 408, 413, 422, 429, 500, 502, 503),
         (None, 200, 400, 401, 402, 404, 429, 500),
@@ -156,7 +156,7 @@ async def test_no_database_error_logs_a_row(database: Database, captured_log: Ca
             refused += 1
             log.exception("failed: %s", error)
             log.error("failed: %s", described(error))
-    assert refused >= 5  # SQLite takes any text for a number
+    assert refused >= 5  # SQLite stores any text in a number column
     assert "coal mine" not in captured_log.text
     assert "aW50ZXJhY3Rpb246canary" not in captured_log.text
 

@@ -1,5 +1,5 @@
-"""Every string that a person, an admin or Discord itself can send, against every command and button, on both databases:
-answered, pinging nobody, within Discord's limits, and harmless in the log."""
+"""Hostile strings from people, admins and Discord in every command and button, on both databases: answered, without
+pings, within Discord's limits, escaped in the log."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ CUSTOM_IDS = (
 
 
 def option(name: str, value: object) -> Callable[[Payload], None]:
-    """Makes the person's client send this value, whatever Discord would have checked."""
+    """Make the client send this value without Discord's checks."""
 
     def change(payload: Payload) -> None:
         options = payload["data"].setdefault("options", [])
@@ -58,7 +58,7 @@ def option(name: str, value: object) -> Callable[[Payload], None]:
 
 
 def everywhere(text: str) -> Callable[[Payload], None]:
-    """Puts *text* into every name, topic, title and locale of an event."""
+    """Put *text* into every name, topic, title and locale of an event."""
 
     def walk(value: Any) -> None:
         if isinstance(value, dict):
@@ -81,13 +81,13 @@ def everywhere(text: str) -> Callable[[Payload], None]:
 
 
 def renamed(event: Payload, custom_id: str) -> Payload:
-    """A press of the same button on the same card, both with another custom_id."""
+    """Return the press with another custom_id, in the event and on the card."""
     text = json.dumps(event).replace(json.dumps(event["data"]["custom_id"]), json.dumps(custom_id))
     return json.loads(text)
 
 
 def commands_without_options(scene: Scene) -> list[str]:
-    """Every slash command that can be sent as it is."""
+    """Return every slash command that needs no options."""
     found = [command for command in scene.bot.tree.get_commands() if isinstance(command, app_commands.Command)]
     names = [command.name for command in found if not any(parameter.required for parameter in command.parameters)]
     assert "credits" in names
@@ -95,7 +95,7 @@ def commands_without_options(scene: Scene) -> list[str]:
 
 
 def check(message: Any) -> None:
-    """One message as Discord takes it, and one that pings nobody."""
+    """Assert that Discord accepts the message and that it pings no one."""
     said = words(message)
     assert 0 < len(said) <= 4000
     assert not re.search(r"(?<!\\)@(everyone|here)|<@&", said)
@@ -113,7 +113,7 @@ def said_by(result: simcord.InteractionResult) -> Iterator[Any]:
 
 
 async def paint(scene: Scene, *, images: int) -> None:
-    """Let the worker make so many images; one person's are made three at a time."""
+    """Run the worker until it has made *images* images; three of one person at a time."""
     for _ in range(images // 3):
         await scene.step()
         await scene.env.advance_time(6)

@@ -1,5 +1,5 @@
-"""Whatever the image service answers, from its first byte to the card a person reads: no error but our own, no ping, no
-limit broken, nothing of it in the log."""
+"""Hostile answers of the image service, from the HTTP body to the card: only QwenError is raised, no ping, no limit
+exceeded, nothing of them in the log."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def answer_of(envelope: object, status: int = 200, **headers: str) -> HttpAnswer
 
 
 def outcomes(answer: HttpAnswer) -> list[Task | QwenError]:
-    """What both calls make of one answer; anything else than a task or our own error goes through."""
+    """Return the outcomes of one answer for POST and poll; any error but a QwenError is raised."""
     found: list[Task | QwenError] = []
     for parse in (lambda: parse_create(answer, key=KEY, prompt="x"), lambda: parse_status_answer(answer, "t", key=KEY)):
         try:

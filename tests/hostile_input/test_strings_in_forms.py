@@ -1,4 +1,4 @@
-"""The same strings in forms, in other people's messages, in searches and in the custom_ids of every kind of button."""
+"""Hostile strings in forms, in messages of others, in searches and in the custom_ids of every kind of button."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ UNCHANGED = {"prompt": "a lighthouse in a storm", "size": ["1024*1024"], "format
 
 
 async def result(scene: Scene) -> Any:
-    """Alice's finished card."""
+    """Return Alice's finished card."""
     made = await scene.imagine()
     await paint(scene, images=3)
     assert made.response is not None
@@ -32,7 +32,7 @@ async def result(scene: Scene) -> Any:
 
 
 def within_limits(pressed: Any) -> None:
-    """Answered in private, with texts that Discord takes."""
+    """Assert that the answer is ephemeral and that Discord accepts its texts."""
     messages = [message for message in (pressed.response, *pressed.followups) if message is not None]
     for message in messages:
         assert 0 < len(words(message).encode("utf-16-le")) // 2 <= 4000
@@ -40,7 +40,7 @@ def within_limits(pressed: Any) -> None:
 
 
 def filled_in(event: Payload, **values: str) -> Payload:
-    """The same submission with other texts in its fields."""
+    """Return the submission with other texts in its fields."""
 
     def walk(part: Any) -> None:
         if isinstance(part, list):
@@ -109,7 +109,7 @@ async def test_any_search_finds_something_or_nothing(scene: Scene, captured_log:
 
 
 def custom_ids() -> Iterator[str]:
-    """Every button's custom_id with numbers and tails that nobody gave it."""
+    """Yield every button's custom_id with wrong numbers and suffixes."""
     for item in (*DYNAMIC_ITEMS, *HISTORY_ITEMS, *PREFERENCE_ITEMS, *PRIVACY_ITEMS):
         start = item.__discord_ui_compiled_template__.pattern.split("(", 1)[0].split("[", 1)[0]
         yield from (f"{start}{number}" for number in NUMBERS)
@@ -121,7 +121,7 @@ def custom_ids() -> Iterator[str]:
 
 
 @ON_POSTGRESQL
-async def test_no_button_fails_whatever_its_custom_id_says(scene: Scene, captured_log: CapturedLog) -> None:
+async def test_no_custom_id_of_a_button_raises_an_error(scene: Scene, captured_log: CapturedLog) -> None:
     card = await result(scene)
     await scene.bob.click(card, label="Details")
     pressed = scene.completer.last

@@ -1,4 +1,4 @@
-"""Every text that can reach a table, on both databases: kept or refused in words, never a database's error."""
+"""Any text for any column, on both databases: stored or refused with a sentence, never an error of the database."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FIRST_ID = snowflake_at(START_MS)
 
 
 class ServiceHarness:
-    """The service over a real database, and numbers that nobody used yet."""
+    """The service over a real database, with a new user and interaction id for each request."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -50,7 +50,7 @@ def parse(text: str, **changes: object) -> Request:
 
 
 async def try_every_column(service: ServiceHarness, text: str) -> None:
-    """One generation whose every text is *text*, from the request to its end."""
+    """Run one generation from request to ending with *text* in every text column."""
     try:
         request = parse(text)
     except ValueError as error:

@@ -1,5 +1,5 @@
-"""The image's download against a hostile image service: wherever an address leads, nothing but the public internet is
-dialled, and nothing but a whole image of a sane size comes back."""
+"""The image download against a hostile image service: only public addresses are dialled, and only a whole image of an
+accepted size is returned."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.integration.pauses import Pauses
 from tests.integration.raw_server import Wire, raw_server
 from tests.integration.test_qwen_images import PNG, ScriptedResolver, a_downloader
 
-# One of each kind that is not the public internet (IANA's special-purpose registries), and how each can be wrapped.
+# One address of each non-public kind (IANA's special-purpose registries), also wrapped in IPv6.
 PRIVATE = (
     "0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.255.255.254", "169.254.169.254", "172.16.0.1",
     "172.31.255.255", "192.0.0.1", "192.0.0.9", "192.88.99.1", "192.0.2.1", "192.168.0.1", "198.18.0.1",
@@ -41,8 +41,8 @@ NO_WEB = (
 
 
 @asynccontextmanager
-async def watched(resolver: ScriptedResolver) -> AsyncIterator[tuple[ImageDownloader, list[str]]]:
-    """A downloader open to the whole public internet, and the addresses that it dials: each is refused."""
+async def recording_downloader(resolver: ScriptedResolver) -> AsyncIterator[tuple[ImageDownloader, list[str]]]:
+    """Yield a downloader without named hosts, and the addresses that it dials; each connection is refused."""
     dialled: list[str] = []
 
     def refuse(info: Any) -> socket.socket:
@@ -55,7 +55,7 @@ async def watched(resolver: ScriptedResolver) -> AsyncIterator[tuple[ImageDownlo
 
 
 async def test_the_recorder_records_each_connection() -> None:
-    async with watched(ScriptedResolver(["8.8.8.8"])) as (downloader, dialled):
+    async with recording_downloader(ScriptedResolver(["8.8.8.8"])) as (downloader, dialled):
         with pytest.raises(ImageUnavailable):
             await downloader.download("https://cdn.example.com/i.png")
         assert set(dialled) == {"8.8.8.8"}
@@ -63,7 +63,7 @@ async def test_the_recorder_records_each_connection() -> None:
 
 async def test_no_host_name_leads_to_a_connection_to_a_private_address() -> None:
     for address in PRIVATE:
-        async with watched(ScriptedResolver([address])) as (downloader, dialled):
+        async with recording_downloader(ScriptedResolver([address])) as (downloader, dialled):
             host = f"[{address}]" if ":" in address else address
             for url in (
                 "https://cdn.example.com/i.png",
@@ -77,7 +77,7 @@ async def test_no_host_name_leads_to_a_connection_to_a_private_address() -> None
 
 
 async def test_no_other_spelling_leads_to_a_private_address() -> None:
-    async with watched(ScriptedResolver(["127.0.0.1"])) as (downloader, dialled):
+    async with recording_downloader(ScriptedResolver(["127.0.0.1"])) as (downloader, dialled):
         for host in WRITTEN_OTHERWISE:
             for url in (
                 f"https://{host}/i.png",
@@ -104,9 +104,9 @@ async def test_no_other_spelling_leads_to_a_private_address() -> None:
     ],
 )
 async def test_a_name_rebound_to_a_private_address_is_not_dialled(answers: list[list[str]]) -> None:
-    """What is dialled is what was checked: each try asks once, and dials only that answer."""
+    """Each try resolves the name once and dials only the checked address."""
     resolver = ScriptedResolver(*answers)
-    async with watched(resolver) as (downloader, dialled):
+    async with recording_downloader(resolver) as (downloader, dialled):
         with pytest.raises(ImageUrlRefused, match="not public"):
             await downloader.download("https://cdn.example.com/i.png")
         assert dialled == [address for answer in answers[:-1] for address in answer]
@@ -115,7 +115,7 @@ async def test_a_name_rebound_to_a_private_address_is_not_dialled(answers: list[
 
 # --- redirects ------------------------------------------------------------------------------------------------------
 
-# Where an answer of a public host may try to lead: the value of its Location header, byte for byte; None: it has none.
+# Hostile values of the Location header of a public host, as bytes; None: no such header.
 REDIRECTS: tuple[bytes | None, ...] = (
     None, b"", b"   ", b"http://cdn.example.com/i.png", b"http://127.0.0.1/", b"https://127.0.0.1/i.png",
     b"//127.0.0.1/i.png", b"//[::1]/", b"https://localhost@127.0.0.1/", b"https://cdn.example.com:8443/i.png",
@@ -129,8 +129,8 @@ REDIRECTS: tuple[bytes | None, ...] = (
 )  # fmt: skip
 
 
-class Detour(socket.socket):
-    """Is told to dial a public address, notes it, and reaches the test's own server instead."""
+class DivertedSocket(socket.socket):
+    """A socket that records the address it should dial and connects to the test's server."""
 
     port = 0
     dialled: list[str]
@@ -141,7 +141,9 @@ class Detour(socket.socket):
 
 
 @asynccontextmanager
-async def led(resolver: ScriptedResolver, *answers: bytes) -> AsyncIterator[tuple[ImageDownloader, list[str]]]:
+async def redirected_downloader(
+    resolver: ScriptedResolver, *answers: bytes
+) -> AsyncIterator[tuple[ImageDownloader, list[str]]]:
     """A downloader open to the whole public internet, which gives these answers, the last one for good; and what it
     dials. Only TLS is left out: the test has no certificate that anybody trusts.
     """
@@ -151,13 +153,13 @@ async def led(resolver: ScriptedResolver, *answers: bytes) -> AsyncIterator[tupl
         await wire.hear()
         await wire.say(answers[min(len(wire.server.requests), len(answers)) - 1])
 
-    def detour(_: Any) -> socket.socket:
-        opened = Detour()
+    def divert(_: Any) -> socket.socket:
+        opened = DivertedSocket()
         opened.port, opened.dialled = server.port, dialled
         return opened
 
     async with raw_server(converse) as server, open_download_session(resolver=resolver) as session:
-        session.connector._socket_factory = detour  # type: ignore[union-attr]
+        session.connector._socket_factory = divert  # type: ignore[union-attr]
         session.connector._get_ssl_context = lambda _: None  # type: ignore[union-attr]
         yield ImageDownloader(session, max_bytes=10**6, tries=1, sleep=Pauses(), rng=random.Random(1)), dialled
 
@@ -173,15 +175,21 @@ URL = "https://cdn.example.com/deep/" + "d" * 100 + "/i.png?sig=canary"
 
 async def test_a_redirect_between_public_hosts_is_followed() -> None:
     resolver = ScriptedResolver(["8.8.8.8"], ["8.8.4.4"])
-    async with led(resolver, redirect(b"https://store.example.com/i.png"), IMAGE) as (downloader, dialled):
+    async with redirected_downloader(resolver, redirect(b"https://store.example.com/i.png"), IMAGE) as (
+        downloader,
+        dialled,
+    ):
         assert (await downloader.download(URL)).data == PNG
         assert (resolver.asked, dialled) == (["cdn.example.com", "store.example.com"], ["8.8.8.8", "8.8.4.4"])
 
 
-async def test_no_redirect_leads_to_what_the_first_address_could_not_be() -> None:
+async def test_a_redirect_is_checked_like_the_first_address() -> None:
     for location in REDIRECTS:
         resolver = ScriptedResolver(["8.8.8.8"])
-        async with led(resolver, redirect(location), redirect(location), IMAGE) as (downloader, dialled):
+        async with redirected_downloader(resolver, redirect(location), redirect(location), IMAGE) as (
+            downloader,
+            dialled,
+        ):
             with pytest.raises(ImageError) as caught:
                 await downloader.download(URL)
             assert "canary" not in str(caught.value)
@@ -195,7 +203,7 @@ async def test_no_redirect_leads_to_a_private_address_in_any_spelling() -> None:
         resolver = ScriptedResolver(["8.8.8.8"], ["127.0.0.1"])
         for location in (f"https://{bracketed}/i.png", f"//{bracketed}/i.png"):
             resolver.answers = [["8.8.8.8"], ["127.0.0.1"]]
-            async with led(resolver, redirect(location.encode()), IMAGE) as (downloader, dialled):
+            async with redirected_downloader(resolver, redirect(location.encode()), IMAGE) as (downloader, dialled):
                 with pytest.raises(ImageError):
                     await downloader.download(URL)
                 assert dialled == ["8.8.8.8"], location
@@ -206,7 +214,7 @@ async def test_a_redirect_to_a_name_with_a_private_address_is_not_dialled(addres
     hop = redirect(b"https://store.example.com/i.png")
     for hops in (1, 2, 3):
         resolver = ScriptedResolver(*[["8.8.8.8"]] * hops, [address])
-        async with led(resolver, *[hop] * hops, IMAGE) as (downloader, dialled):
+        async with redirected_downloader(resolver, *[hop] * hops, IMAGE) as (downloader, dialled):
             with pytest.raises(ImageUrlRefused, match="not public"):
                 await downloader.download(URL)
             assert (dialled, len(resolver.asked)) == (["8.8.8.8"] * hops, hops + 1)
@@ -214,7 +222,7 @@ async def test_a_redirect_to_a_name_with_a_private_address_is_not_dialled(addres
 
 async def test_a_redirect_with_two_locations_is_refused() -> None:
     answer = redirect(b"https://store.example.com/i.png").replace(b"Content", b"Location: /i.png\r\nContent")
-    async with led(ScriptedResolver(["8.8.8.8"]), answer, IMAGE) as (downloader, dialled):
+    async with redirected_downloader(ScriptedResolver(["8.8.8.8"]), answer, IMAGE) as (downloader, dialled):
         with pytest.raises(ImageUrlRefused, match="without saying where"):
             await downloader.download(URL)
         assert dialled == ["8.8.8.8"]
@@ -255,7 +263,7 @@ async def test_endless_headers_and_chunks_are_refused() -> None:
         await wire.say(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000)
         await wire.stay_silent()
 
-    async def crumbs(wire: Wire) -> None:
+    async def tiny_chunks(wire: Wire) -> None:
         await wire.hear()
         await wire.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         for _ in range(200):
@@ -263,4 +271,4 @@ async def test_endless_headers_and_chunks_are_refused() -> None:
         await wire.say(b"0\r\n\r\n")
 
     assert isinstance(await refusal_of(headers), ImageUnavailable)
-    assert isinstance(await refusal_of(crumbs, max_bytes=100_000), ImageError)
+    assert isinstance(await refusal_of(tiny_chunks, max_bytes=100_000), ImageError)

@@ -1,5 +1,5 @@
-"""The real bot process at LOG_LEVEL=DEBUG, on good and bad days, killed and started again: nothing it writes holds a
-secret or a prompt, and no interaction token outlives its image."""
+"""The real bot process at LOG_LEVEL=DEBUG, with faults and restarts: its output holds no secret and no prompt, and no
+interaction token is stored longer than its image needs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SECRETS = {"DISCORD_TOKEN": TOKEN, "QWEN_API_KEY": "sk-canary0123456789"}
 
 
 def secrets_of(bot: RunningBot) -> set[str]:
-    """Everything in this world that must never be read in a log."""
+    """Return all secrets of the running bot that must not be logged."""
     discord = bot.box.discord
     seen = {
         request.path.split("/")[3]
@@ -107,7 +107,7 @@ async def test_no_failure_at_the_start_prints_a_secret(tmp_path: Path) -> None:
     assert [ended.code for ended in endings] == [78, 1, 1, 1, 78], [ended.said for ended in endings]
 
 
-async def test_an_env_file_that_everybody_can_read_is_refused_by_the_process(tmp_path: Path) -> None:
+async def test_the_process_refuses_an_env_file_readable_by_all(tmp_path: Path) -> None:
     env_file = tmp_path / ".env"
     env_file.write_text(f"DISCORD_TOKEN={TOKEN}\nQWEN_API_KEY=sk-canary\n", "utf-8")
     env_file.chmod(0o644)

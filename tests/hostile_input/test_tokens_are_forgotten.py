@@ -1,4 +1,4 @@
-"""An interaction's token is a credential for 15 minutes: kept only while its card still owes somebody something."""
+"""An interaction's token is a credential for 15 minutes: stored only until its card is published for the last time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ async def token_of(harness: WorkerHarness, generation_id: int) -> str:
 
 
 async def wipe(harness: WorkerHarness) -> None:
-    """What housekeeping does every half minute."""
+    """Run the maintenance of every half minute."""
     async with harness.database.transaction() as tx:
         await records.wipe_tokens(tx, harness.clock.now_ms())
 

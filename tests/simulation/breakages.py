@@ -368,8 +368,8 @@ def say_credits_are_held(*values: Any, **more: Any) -> str:
 
 
 async def record_before_publishing(self: Any, generation: Generation, image_files: Any) -> None:
-    shown = DeliveryResult(Place.CARD, generation.message_id, generation.origin.channel_id)
-    await self._record_result(generation, image_files, shown)
+    result = DeliveryResult(Place.CARD, generation.message_id, generation.origin.channel_id)
+    await self._record_result(generation, image_files, result)
     with contextlib.suppress(DeliveryDelayed):
         await self._delivery.publish(generation, Progress(), image_files)
     async with self._database.transaction() as tx:

@@ -305,13 +305,13 @@ class FakeDiscord:
         if message.channel_id in self.archived:
             return 400, {"code": 50083, "message": "Thread is archived"}
         listed = self._attached(message, payload, files)
-        shown, names = set(_media(payload.get("components", []))), {name for name, _ in listed.values()}
+        media_names, names = set(_media(payload.get("components", []))), {name for name, _ in listed.values()}
         listed_names = {entry.get("filename") for entry in payload.get("attachments", [])} | set(files)
         # Discord resolves attachment:// from the request alone: a kept attachment must be listed with its file name.
-        assert not (shown & names) - listed_names, (
+        assert not (media_names & names) - listed_names, (
             "a gallery names a kept attachment that is listed without its file name"
         )
-        unknown = shown - names
+        unknown = media_names - names
         if unknown:
             return 400, {"code": 50035, "message": f"no such attachment: {unknown}"}
         self._write(message, payload, files)
@@ -338,9 +338,11 @@ class FakeDiscord:
         message.attachments = self._attached(message, payload, files)
         message.components = payload.get("components", message.components)
         message.content = payload.get("content") or message.content
-        shown = set(_media(message.components))
+        media_names = set(_media(message.components))
         image_files = [
-            self.task_of(data) for name, data in message.attachments.values() if name in shown or not message.components
+            self.task_of(data)
+            for name, data in message.attachments.values()
+            if name in media_names or not message.components
         ]
         assert len(image_files) == len(set(image_files)), "one image twice on one message"
         text = "\n".join([message.content, *_texts(message.components)])

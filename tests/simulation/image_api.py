@@ -35,7 +35,7 @@ Note = Callable[[str], None]
 class Post:
     """One POST that left a process."""
 
-    image: str  # which image it was for
+    image: str  # key of the image it asks for
     life: Life
     at: float
     fault: str | None
@@ -150,7 +150,7 @@ class _Reply:
     status: int
     body: bytes
     headers: CIMultiDict[str] = field(default_factory=CIMultiDict)
-    more_bytes: int = 0  # that are announced and never fetched
+    more_bytes: int = 0  # announced bytes beyond the body
 
     @property
     def content(self) -> _Body:

@@ -45,9 +45,8 @@ class Life:
         """Never run a callback of this process again."""
         if not self.dead:
             self.dead, self.paused = True, False
-            self.frozen = [
-                task for task in self.tasks if not task.done()
-            ]  # kept: garbage collection would run their finally blocks
+            # Kept, since garbage collection would run their finally blocks.
+            self.frozen = [task for task in self.tasks if not task.done()]
             self.on_death(self)
 
     def wake(self, loop: VirtualLoop) -> None:

@@ -199,7 +199,7 @@ class Run:
     def _call(self, first: int, call: Call) -> None:
         self._deliver(first, lambda process: process.called(call))
 
-    # -- what people and operators do ---------------------------------------------------------------
+    # -- people, operators and events ---------------------------------------------------------------
 
     async def _ask(self, asked: Asked) -> None:
         await asyncio.sleep(asked.at)

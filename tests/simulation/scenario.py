@@ -53,7 +53,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Pressed:
-    """Somebody presses Cancel on the card of request *number*."""
+    """A press of Cancel on the card of request *number*."""
 
     at: float
     number: int

@@ -1,4 +1,4 @@
-"""What people see, as those have it who read it with a screen reader, without colours, or on another system."""
+"""Cards and files for people who use a screen reader, see no colours, or use another operating system."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HALF = Progress(estimate=Estimate(NOW_MS, 0.5, (12, 18), NOW_MS))
 
 
 def every_state() -> dict[str, tuple[Generation, Progress, dict[int, str]]]:
-    """A card of each kind that there is."""
+    """Return one card for each state and ending."""
     cards: dict[str, tuple[Generation, Progress, dict[int, str]]] = {
         "waiting": (generation(image(State.REQUESTED)), LINE, {}),
         "being sent": (generation(image(State.SUBMITTING)), Progress(), {}),
@@ -53,7 +53,7 @@ def words(made: Generation, progress: Progress, attached: dict[int, str]) -> str
 
 
 def test_no_two_states_differ_by_colour_or_emoji_alone() -> None:
-    """Words alone, without colour and images, say which state it is."""
+    """The text of a card differs between any two states."""
     said = {name: re.sub(r"[^\w ]", "", words(*made)) for name, made in every_state().items()}
     for one, other in itertools.combinations(said, 2):
         assert said[one] != said[other], (one, other)
@@ -69,7 +69,7 @@ def test_no_card_needs_an_emoji(name: str) -> None:
 
 
 def test_the_words_beside_the_bar_hold_all_that_it_shows() -> None:
-    """A screen reader spells it out or skips it."""
+    """Screen readers spell emoji out or skip them."""
     (painting,) = [line for line in lines(card(*every_state()["being made"][:2])) if "Painting" in line]
     plain = painting.translate({ord("▰"): None, ord("▱"): None}).strip()
     assert re.fullmatch(r"Painting · usually 12–18 s · ready <t:\d+:R>", plain)
@@ -200,7 +200,7 @@ def test_the_files_of_one_card_have_different_names() -> None:
 
 
 def test_the_cases_cover_every_state() -> None:
-    """The table above is about every state and ending."""
+    """every_state() has every state and ending."""
     shown = {one.state for made, _, _ in every_state().values() for one in made.images}
     assert shown >= MADE | {State.REQUESTED, State.SUBMITTING, State.RUNNING}
     assert shown & RETURNED

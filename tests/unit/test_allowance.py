@@ -1,4 +1,4 @@
-"""Periods by the wall clock: they tile time, whatever a zone does with its clocks."""
+"""Periods by the wall clock: they have no gaps and no overlaps in any time zone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from credits.allowance import Allowance, CreditPeriod, Window
 
-# Half and three-quarter hours, half-hour summer time, midnight gaps, a day left out, and none of it.
+# Zones with half and three-quarter hours, half-hour summer time, midnight gaps, a skipped day, and none of these.
 ODD_ZONES = [
     "UTC",
     "Europe/Berlin",

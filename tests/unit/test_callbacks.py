@@ -1,4 +1,4 @@
-"""What a call may bring about, as rules: tokens, who is waited for, when the look comes, what the body claims."""
+"""Rules of callbacks: tokens, awaited images, when the poll is due, what the body claims."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A generation as a card, state by state, as a person reads it."""
+"""The card of a generation in each state."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def buttons(view: discord.ui.LayoutView) -> list[dict[str, Any]]:
 
 
 def pressables(view: discord.ui.LayoutView) -> list[str]:
-    """The labels of the buttons that do something here."""
+    """Return the labels of the buttons that are no links."""
     return [button["label"] for button in buttons(view) if "custom_id" in button]
 
 
@@ -243,7 +243,7 @@ def test_other_endings_without_an_image_have_again(state: State, ending: Ending)
 @pytest.mark.parametrize(
     "message", ["'prompt' must be at most 2000 characters, got 2002.", "Bad Request: Invalid parameters."]
 )
-def test_a_refused_prompt_of_more_than_2000_utf16_units_is_told_how_it_may_have_been_counted(message: str) -> None:
+def test_a_refused_prompt_of_more_than_2000_utf16_units_shows_how_it_may_have_been_counted(message: str) -> None:
     refused = image(State.FAILED, ending=Ending.PROMPT_REFUSED, ending_detail=message)
     told = lines(card(generation(refused, prompt="🦊" * 1001)))[1]
     assert told.startswith("The image service can't make this: ")

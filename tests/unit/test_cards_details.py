@@ -1,4 +1,4 @@
-"""Details as a person reads them: everything that was asked for and what became of it, whole and harmless."""
+"""The page of details: options, seeds, endings, prices and ids, complete and escaped."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_divided_text_is_complete_and_each_part_fits(text: str, limit: int) ->
 
 
 def squeezed(shown: str) -> str:
-    """Without spaces, and without the escapes that only the start of a line needs."""
+    """Remove spaces, and escapes that only the start of a line needs."""
     return "".join(shown.replace("\\", "").split())
 
 

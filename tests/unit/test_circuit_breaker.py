@@ -1,4 +1,4 @@
-"""Breaker: while Discord is away one call at a time tries it, the others are put off, and nobody storms back."""
+"""Breaker: while Discord is away one call at a time is let through; the others are put off and return one by one."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from ui.delivery.circuit_breaker import (
 
 
 def call(breaker: Breaker, now: float) -> bool:
-    """Begin a call if it may be made."""
+    """Begin a call if the breaker allows it; return whether."""
     return breaker.wait_seconds(now) == 0.0
 
 
 def break_off(breaker: Breaker, now: float = 0.0) -> None:
-    """So many failures that Discord is away."""
+    """Report as many failures as open the breaker."""
     for _ in range(AWAY_AFTER):
         assert call(breaker, now)
         breaker.failed(now)
@@ -94,7 +94,7 @@ def test_a_single_waiting_card_is_tried_at_its_own_interval(breaker: Breaker) ->
 def test_a_slow_try_is_not_followed_by_a_longer_pause(breaker: Breaker) -> None:
     break_off(breaker)
     now = TRY_FIRST_SECONDS
-    for _ in range(5):  # each takes the 25 s that discord.py tries it
+    for _ in range(5):  # discord.py tries each for 25 s
         assert call(breaker, now)
         assert not call(breaker, now + 20)
         breaker.failed(now + 25)
@@ -103,7 +103,7 @@ def test_a_slow_try_is_not_followed_by_a_longer_pause(breaker: Breaker) -> None:
 
 
 @pytest.mark.parametrize("by_an_older_call", [False, True])
-def test_any_answer_lets_everybody_call_again(breaker: Breaker, by_an_older_call: bool) -> None:
+def test_any_answer_closes_the_breaker(breaker: Breaker, by_an_older_call: bool) -> None:
     assert call(breaker, 0.0)
     break_off(breaker)
     if not by_an_older_call:

@@ -1,4 +1,4 @@
-"""The one deadline of a stop, and how it is shared out."""
+"""The deadline of a stop and the shares of its parts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.doubles import ManualClock
 
 
 class Part:
-    """Uses up all the time that it is given, or *seconds* of it; its end comes to light on the clock."""
+    """A part that drains for all the time it is given, or for *seconds*, on the test's clock."""
 
     def __init__(self, clock: ManualClock, seconds: float = 1e9) -> None:
         self.clock = clock

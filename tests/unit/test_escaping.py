@@ -1,4 +1,4 @@
-"""What a person typed, made harmless to show."""
+"""Prompts are escaped before they are shown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ui.texts.escaping import ALT_TEXT_MAX, FILE_STEM_MAX, NO_VISIBLE_TEXT, alt_
 
 LIMIT = 300
 FAMILY = "👨‍👩‍👧‍👦"
-# Everything Discord's Markdown reacts to, glued together in any order.
+# All of Discord's Markdown, joined in any order.
 PIECES = st.sampled_from(
     [
         *(
@@ -84,7 +84,7 @@ def units(text: str) -> int:
 
 
 def rendered(shown: str) -> str:
-    """What a reader sees of escaped text, and proof that nothing in it is unescaped Markdown."""
+    """Return what a reader sees of escaped text; assert that it has no unescaped Markdown."""
     parts = re.findall(r"\\[^0-9A-Za-z\s]|[^\\]", shown, re.DOTALL)
     assert "".join(parts) == shown, "a backslash that escapes nothing"
     assert not any(part in "*_~|`<>[]()@:/#" for part in parts), "Markdown that is not escaped"

@@ -1,4 +1,4 @@
-"""What is kept of a person as files: one, compressed, or several that are each complete in themselves."""
+"""Exports of a person's data: one file, one compressed file, or several complete files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RNG = random.Random(3)
 
 
 def generation(number: int) -> dict[str, Any]:
-    prompt = "".join(RNG.choices("abcdefghijklmnopqrstuvwxyz", k=1000))  # nothing that compresses well
+    prompt = "".join(RNG.choices("abcdefghijklmnopqrstuvwxyz", k=1000))  # random, so that it compresses badly
     images = [{"generation_id": number, "position": 0, "seed": 5, "fence": 1}]
     return {"id": number, "prompt": prompt, "token": "secret", "lease_holder": "host:1", "images": images}
 

@@ -1,4 +1,4 @@
-"""When the gateway is tried again, and how many IDENTIFYs a bad day costs."""
+"""The waits before reconnecting to the gateway, and the budget of IDENTIFYs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_the_wait_doubles_from_a_second_to_a_minute_and_jitter_takes_up_to_half(
 
 
 def identifies(budget: IdentifyBudget, seconds: float) -> list[float]:
-    """When IDENTIFYs are sent if another one is always wanted at once."""
+    """Return when IDENTIFYs are sent if each is followed by another one at once."""
     now, sent = 0.0, list[float]()
     while now < seconds:
         now += budget.wait_seconds(now)

@@ -1,4 +1,4 @@
-"""ImageMemory: the bytes of all images stay within one budget, first come first served, and nobody waits for ever."""
+"""ImageMemory: the bytes of all images stay within one budget; reservations are granted in order and all end."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def memory() -> ImageMemory:
 
 
 async def turns() -> None:
-    """Let everything happen that can."""
+    """Run the event loop until all tasks wait."""
     for _ in range(20):
         await asyncio.sleep(0)
 
 
 async def use(memory: ImageMemory, name: str, log: list[str], leave: asyncio.Event, count: int = 1) -> None:
-    """Hold reservation for so many images of the largest size until *leave* is set."""
+    """Hold a reservation for *count* images of the largest size until *leave* is set."""
     async with memory.reserve(f"{name}-{number}" for number in range(count)) as reservation:
         await reservation.acquire()
         log.append(name)

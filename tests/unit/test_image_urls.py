@@ -1,4 +1,4 @@
-"""The images of a page of /history: an exception that comes when nobody waits any more is retrieved and logged."""
+"""The images of a page of /history: an exception of a background task is retrieved and logged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VIEWER = 7
 
 
 class Channels:
-    """A client whose messages are asked for until *answer* is set, and then fail by a fault of ours."""
+    """A client whose fetch_message() waits for *answer* and then raises an unexpected exception."""
 
     def __init__(self) -> None:
         self.answer = asyncio.Event()
@@ -52,17 +52,17 @@ async def test_an_error_of_a_background_task_is_logged(caplog: pytest.LogCapture
     client: Any = channels
     thumbnails = Thumbnails(client, clock)
 
-    async def look() -> list[Seen]:
+    async def find() -> list[Seen]:
         return [seen async for seen in thumbnails.find(page(), VIEWER, thumbnails.turned(VIEWER))]
 
-    looking = asyncio.create_task(look())
+    finding = asyncio.create_task(find())
     await settled()
     if not late:
         channels.answer.set()
     for _ in range(2):
         await settled()
         clock.advance(FETCH_SECONDS)
-    assert await looking == []
+    assert await finding == []
     channels.answer.set()
     await settled()
     gc.collect()

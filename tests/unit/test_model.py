@@ -1,4 +1,4 @@
-"""The vocabulary of generations: what may be asked for, and which state may follow which."""
+"""The model of generations: valid requests, and the moves between states."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def generation(*states: State) -> Generation:
 
 
 def reachable(source: State) -> set[State]:
-    """Every state that can ever follow *source*, itself included."""
+    """Return every state that can follow *source*, itself included."""
     found, new = {source}, {source}
     while new:
         new = {target for state in new for target in MOVES[state]} - found
@@ -180,7 +180,7 @@ def test_an_image_costs_what_was_consumed_and_at_most_its_price(
     assert charged_for(Image(1, 0, 42, state, ending=ending, consumed_credits=consumed)) == charged
 
 
-def test_a_refusal_carries_what_it_is_about() -> None:
+def test_a_refusal_holds_its_details() -> None:
     full, many, busy = LineFull(7, 99), TooManyRequests(3, 99), StillAtWork(2)
     assert (full.limit, full.free_at_ms, str(full)) == (7, 99, "7 images wait already")
     assert (many.limit, many.next_at_ms, str(many)) == (3, 99, "3 requests were taken on within a minute")

@@ -1,4 +1,4 @@
-"""What one try to show a card sends: kept attachments, new files, and what is said of them."""
+"""The payload of a card: kept attachments and new files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The poll schedule: what is learned about the duration of images, and when to poll."""
+"""The poll schedule: durations that were learned, and when to poll."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from qwen.models import Size
 
 
 def poll_until_ready(schedule: PollSchedule, duration: float) -> tuple[bool, float]:
-    """Play one image of *duration* seconds as the worker would; (ready at the first poll, delay until noticed)."""
+    """Poll one image of *duration* seconds as the worker does. Return (ready at the first poll, delay)."""
     polls, at, before = 1, schedule.first_poll_seconds(Size.SQUARE), 0.0
     while at < duration:
         polls, before, at = polls + 1, at, at + POLL_SECONDS
@@ -34,7 +34,7 @@ def poll_until_ready(schedule: PollSchedule, duration: float) -> tuple[bool, flo
 
 
 def play(schedule: PollSchedule, rng: random.Random, median: float, sigma: float, images: int) -> tuple[float, float]:
-    """(share ready at the first poll, mean delay) over *images* with log-normal durations."""
+    """Return (share ready at the first poll, mean delay) over *images* with log-normal durations."""
     outcomes = [poll_until_ready(schedule, median * math.exp(rng.gauss(0, sigma))) for _ in range(images)]
     return sum(ready for ready, _ in outcomes) / images, sum(delay for _, delay in outcomes) / images
 
@@ -45,7 +45,7 @@ def test_about_one_image_in_ten_is_ready_at_its_first_poll(median: float, sigma:
     play(schedule, rng, median, sigma, 400)
     share, delay = play(schedule, rng, median, sigma, 2000)
     assert share == pytest.approx(READY_TARGET, abs=0.06)
-    assert delay < 3.2  # five seconds between polls cost two and a half on average; more would be a ratchet
+    assert delay < 3.2  # polls every 5 s cost 2.5 s on average; much more would mean that delays add up
 
 
 def test_a_service_that_became_faster_is_followed_down() -> None:

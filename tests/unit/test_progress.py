@@ -1,4 +1,4 @@
-"""What people are told about images that are not there yet: only what past images support."""
+"""Progress of unfinished images: estimates come only from past images."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_an_image_that_can_start_at_once_has_no_place_in_line() -> None:
 def seen(now: Generation, *, in_flight: int = 1, line: Line | None = None, seconds: float = 15) -> Progress:
     schedule = schedule_of(seconds)
     for _ in range(50):
-        schedule.observe_duration(Size.PORTRAIT, 60)  # another size, which says nothing of this one
+        schedule.observe_duration(Size.PORTRAIT, 60)  # another size, which must not count
     return progress_of(now, line, schedule, now_ms=NOW_MS, slots=5, in_flight=in_flight)
 
 

@@ -1,4 +1,4 @@
-"""Progress slows down with a card's age."""
+"""The interval of progress edits grows with a card's age."""
 
 from __future__ import annotations
 

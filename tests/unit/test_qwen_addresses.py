@@ -1,4 +1,4 @@
-"""Which addresses the guard lets through: everything inside our own network, however it is written, stays out."""
+"""The addresses that the download guard allows: none in a private network, in any spelling."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_wrapped_ipv4_address_is_public_only_if_the_inner_one_is(ip: IPv4Addre
 @given(st.ip_addresses())
 def test_nothing_private_is_ever_public(ip: IPv4Address | IPv6Address) -> None:
     if isinstance(ip, IPv6Address) and (ip.ipv4_mapped or ip.sixtofour or ip in IPv6Network("64:ff9b::/96")):
-        return  # judged by what it wraps: the test above
+        return  # covered by the test above
     odd = ip.is_private or ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip.is_reserved
     assert not (odd and is_public(str(ip)))
 

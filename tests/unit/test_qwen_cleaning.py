@@ -1,4 +1,4 @@
-"""Text from elsewhere becomes one short inert line without secrets."""
+"""Text of the service becomes one short line without secrets, links and control characters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qwen.cleaning import LINE_MAX, clean_line
 
 
 @given(st.text(alphabet=st.characters(), max_size=1000))
-def test_any_text_becomes_one_line_that_can_be_stored_and_shown(text: str) -> None:
+def test_any_text_becomes_one_line_without_control_characters(text: str) -> None:
     line = clean_line(text)
     line.encode("utf-8")
     assert len(line) <= LINE_MAX

@@ -1,4 +1,4 @@
-"""Format and size are read from an image's first bytes, whatever those bytes are."""
+"""Format and size are read from an image's first bytes; any other bytes are refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from qwen.models import OutputFormat
 
 @cache
 def drawn(kind: str, width: int = 33, height: int = 17, **options: object) -> bytes:
-    """An image made by Pillow, an encoder that is not ours."""
+    """Return an image encoded by Pillow."""
     file = io.BytesIO()
     mode = "RGBA" if options.pop("alpha", False) else "RGB"
     Image.new(mode, (width, height), (200, 30, 60)).save(file, kind, **options)

@@ -1,4 +1,4 @@
-"""The image API's protocol: what is sent, and what every answer means."""
+"""The image API's protocol: the requests, and the meaning of every answer."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def bare(status: int, body: bytes = b"<html>oops</html>", **headers: str) -> Htt
     return HttpAnswer(status, {name.replace("_", "-"): value for name, value in headers.items()}, body)
 
 
-def look(status: str, **fields: Any) -> HttpAnswer:
+def poll_answer(status: str, **fields: Any) -> HttpAnswer:
     data = {"task_id": TASK_ID, "status": status, "consumed_credits": 5, "error_message": None, "response": None}
     return envelope(200, data=data | fields)
 
@@ -67,7 +67,7 @@ def test_a_callback_address_is_sent_only_when_there_is_one() -> None:
     )
 
 
-def test_the_poll_names_the_task_and_escapes_whatever_its_id_holds() -> None:
+def test_the_poll_names_the_task_with_its_id_percent_encoded() -> None:
     sent = build_status("https://qwen.example/api", KEY, "a&b=c /é")
     assert (sent.method, sent.body) == ("GET", b"")
     assert sent.url == "https://qwen.example/api/status?task_id=a%26b%3Dc+%2F%C3%A9"
@@ -95,12 +95,12 @@ def test_the_task_id_is_read_from_the_answer_to_the_post() -> None:
 
 def test_a_finished_task_carries_its_credits_and_all_its_addresses() -> None:
     urls = ["https://cdn.example.com/image.png", "https://cdn.example.com/other.png?sig=1"]
-    task = parse_status_answer(look("SUCCESS", response=urls), TASK_ID)
+    task = parse_status_answer(poll_answer("SUCCESS", response=urls), TASK_ID)
     assert (task.status, task.consumed_credits, task.image_urls) == (TaskStatus.SUCCESS, 5, tuple(urls))
 
 
 def test_a_failed_task_has_its_reason_in_one_line_and_its_credits() -> None:
-    answer = look("FAILED", consumed_credits=0, error_message="Content policy\nviolation detected")
+    answer = poll_answer("FAILED", consumed_credits=0, error_message="Content policy\nviolation detected")
     task = parse_status_answer(answer, TASK_ID)
     assert (task.status, task.consumed_credits) == (TaskStatus.FAILED, 0)
     assert task.error_message == "Content policy violation detected"
@@ -110,7 +110,7 @@ def test_a_failed_task_has_its_reason_in_one_line_and_its_credits() -> None:
     "response", [None, [], "", [None, 5, {"link": "x"}], {"url": ["x"]}, [" "], ["a\nb"], ["x" * 9000]]
 )
 def test_a_success_without_a_usable_address_is_a_task_without_addresses(response: object) -> None:
-    task = parse_status_answer(look("SUCCESS", response=response), TASK_ID)
+    task = parse_status_answer(poll_answer("SUCCESS", response=response), TASK_ID)
     assert (task.status, task.image_urls) == (TaskStatus.SUCCESS, ())
 
 
@@ -123,7 +123,7 @@ def test_an_address_inside_an_object_is_read_too(name: str, status: str) -> None
         ([{name: url, "seed": 7}, {name: other}], (url, other)),
         ([other, {"id": 3}, {name: url}], (other, url)),
     ):
-        task = parse_status_answer(look(status, response=response), TASK_ID)
+        task = parse_status_answer(poll_answer(status, response=response), TASK_ID)
         assert (task.status, task.image_urls) == (TaskStatus.SUCCESS, urls)
 
 
@@ -133,7 +133,7 @@ def test_an_address_inside_an_object_is_read_too(name: str, status: str) -> None
 def test_an_unknown_status_with_an_unreadable_result_is_a_success_without_an_image(
     response: object,
 ) -> None:
-    task = parse_status_answer(look("completed", response=response), TASK_ID)
+    task = parse_status_answer(poll_answer("completed", response=response), TASK_ID)
     assert (task.status, task.image_urls) == (TaskStatus.SUCCESS, ())
 
 
@@ -141,7 +141,7 @@ def test_an_unknown_status_with_an_unreadable_result_is_a_success_without_an_ima
     "response", [[], {}, "", " ", [None], [""], {"images": []}, {"progress": 40}, [[], {"a": None}]]
 )
 def test_an_unknown_status_with_an_empty_result_counts_as_running(response: object) -> None:
-    assert parse_status_answer(look("processing", response=response), TASK_ID).status is TaskStatus.UNKNOWN
+    assert parse_status_answer(poll_answer("processing", response=response), TASK_ID).status is TaskStatus.UNKNOWN
 
 
 def test_deeply_nested_brackets_in_an_answer_raise_no_other_error() -> None:
@@ -150,16 +150,16 @@ def test_deeply_nested_brackets_in_an_answer_raise_no_other_error() -> None:
 
 
 def test_an_unknown_status_counts_as_running_and_is_kept_as_written() -> None:
-    task = parse_status_answer(look("UPSCALING"), TASK_ID)
+    task = parse_status_answer(poll_answer("UPSCALING"), TASK_ID)
     assert (task.status, task.status_text) == (TaskStatus.UNKNOWN, "UPSCALING")
 
 
 @pytest.mark.parametrize("written", ["completed", "succeeded", "fail", "error", "done", "", None, 1, True])
-def test_a_status_that_no_document_names_is_judged_by_what_comes_with_it(written: Any) -> None:
+def test_an_undocumented_status_is_judged_by_the_other_fields(written: Any) -> None:
     urls = ["https://cdn.example.com/image.png"]
 
     def judged(**fields: Any) -> TaskStatus:
-        return parse_status_answer(look(written, **fields), TASK_ID).status
+        return parse_status_answer(poll_answer(written, **fields), TASK_ID).status
 
     assert judged(response=urls) is TaskStatus.SUCCESS
     assert judged(response=urls[0], error_message="slow") is TaskStatus.SUCCESS
@@ -172,7 +172,7 @@ def test_a_status_that_no_document_names_is_judged_by_what_comes_with_it(written
 @pytest.mark.parametrize("written", ["PENDING", "IN_PROGRESS", "SUCCESS", "FAILED"])
 def test_a_known_status_counts_whatever_fields_come_with_it(written: str) -> None:
     for fields in ({"response": ["https://cdn.example.com/i.png"]}, {"error_message": "trying again"}, {}):
-        assert parse_status_answer(look(written, **fields), TASK_ID).status is TaskStatus(written)
+        assert parse_status_answer(poll_answer(written, **fields), TASK_ID).status is TaskStatus(written)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_a_known_status_counts_whatever_fields_come_with_it(written: str) -> Non
     ],
 )
 def test_credits_must_be_a_whole_number_and_are_capped(written: object, read: int | None) -> None:
-    assert parse_status_answer(look("SUCCESS", consumed_credits=written), TASK_ID).consumed_credits == read
+    assert parse_status_answer(poll_answer("SUCCESS", consumed_credits=written), TASK_ID).consumed_credits == read
 
 
 # --- refusals -------------------------------------------------------------------------------------------------------
@@ -333,12 +333,12 @@ def test_success_without_a_usable_task_id_leaves_the_post_unknown(data: object) 
 
 def test_an_answer_about_another_task_is_refused() -> None:
     with pytest.raises(ServiceUnavailable, match="another task"):
-        parse_status_answer(look("SUCCESS", task_id="other"), TASK_ID)
+        parse_status_answer(poll_answer("SUCCESS", task_id="other"), TASK_ID)
 
 
 def test_an_answer_to_a_poll_without_a_task_id_is_about_the_polled_task() -> None:
     assert parse_status_answer(envelope(200, data={"status": "PENDING"}), TASK_ID).task_id == TASK_ID
-    assert parse_status_answer(look("PENDING", task_id=None), TASK_ID).task_id == TASK_ID
+    assert parse_status_answer(poll_answer("PENDING", task_id=None), TASK_ID).task_id == TASK_ID
 
 
 def test_a_redirect_has_an_error_of_its_own() -> None:
@@ -575,7 +575,7 @@ def test_the_key_is_hidden_wherever_the_service_repeats_it(message: str) -> None
 
 def test_prompt_and_seed_of_a_task_are_read_where_the_answer_has_them() -> None:
     def asked(request: object) -> tuple[str | None, int | None]:
-        task = parse_status_answer(look("PENDING", request=request), TASK_ID)
+        task = parse_status_answer(poll_answer("PENDING", request=request), TASK_ID)
         return task.asked_prompt, task.asked_seed
 
     assert asked({"prompt": "a fox", "seed": 42}) == ("a fox", 42)
@@ -598,22 +598,22 @@ def test_prompt_and_seed_of_a_task_are_read_where_the_answer_has_them() -> None:
     ],
 )
 def test_a_whole_number_has_nine_digits_at_most(written: object, read: int | None) -> None:
-    assert parse_status_answer(look("PENDING", request={"seed": written}), TASK_ID).asked_seed == read
+    assert parse_status_answer(poll_answer("PENDING", request={"seed": written}), TASK_ID).asked_seed == read
 
 
 def test_the_longest_id_address_and_status_are_read_whole() -> None:
     for task_id in ("x", "x" * TASK_ID_MAX):
         assert parse_create(envelope(200, data={"task_id": task_id})).task_id == task_id
     longest = "https://cdn.example.com/" + "x" * (IMAGE_URL_MAX - 24)
-    task = parse_status_answer(look("SUCCESS", response=[f"{longest}x", longest]), TASK_ID)
+    task = parse_status_answer(poll_answer("SUCCESS", response=[f"{longest}x", longest]), TASK_ID)
     assert task.image_urls == (longest,)
-    assert parse_status_answer(look("x" * 60), TASK_ID).status_text == "x" * 60
-    assert parse_status_answer(look("x" * 61), TASK_ID).status_text == "x" * 59 + "…"
+    assert parse_status_answer(poll_answer("x" * 60), TASK_ID).status_text == "x" * 60
+    assert parse_status_answer(poll_answer("x" * 61), TASK_ID).status_text == "x" * 59 + "…"
 
 
 def test_leading_zeros_of_credits_are_ignored() -> None:
     assert [
-        parse_status_answer(look("SUCCESS", consumed_credits=text), TASK_ID).consumed_credits
+        parse_status_answer(poll_answer("SUCCESS", consumed_credits=text), TASK_ID).consumed_credits
         for text in ("007", "0", "000", "0000000000005")
     ] == [7, 0, 0, 5]
 

@@ -1,4 +1,4 @@
-"""What a refusal's words are about, apart from the prompt that it may repeat."""
+"""The reason of a refusal is read from its message, without the prompt that it may repeat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Restraint: Discord shuts out an address that makes too many refused calls, so they are counted and paused."""
+"""Rate guard: refused calls are counted and paused, since Discord bans an address after too many of them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def wait_of(rate_guard: RateGuard, *, by_token: bool) -> float:
 
 
 def waits(rate_guard: RateGuard) -> tuple[float, float]:
-    """For a call with an interaction's token, and for one with the bot's."""
+    """Return the waits of a call by an interaction's token and of one by the bot's."""
     return wait_of(rate_guard, by_token=True), wait_of(rate_guard, by_token=False)
 
 
@@ -96,7 +96,7 @@ def test_far_fewer_calls_are_refused_in_ten_minutes_than_discord_takes(
 
 
 def is_away(rate_guard: RateGuard) -> bool:
-    """Whether calls are put off, asked without making one."""
+    """Whether calls are put off; makes none."""
     return wait_of(rate_guard, by_token=True) > 0
 
 

@@ -1,4 +1,4 @@
-"""The log's redaction: no secret gets through in any shape, and no text can look like a line of the log."""
+"""The log's redaction: no secret is logged in any form, and no text can forge a line of the log."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REDACTOR = Redactor([BOT_TOKEN, API_KEY, PASSWORD])
 
 
 class CapturedLog:
-    """A logger of its own with the product's filter, and what it wrote."""
+    """A separate logger with the product's filter, and its output."""
 
     def __init__(self, *secrets: str) -> None:
         self._stream = io.StringIO()
@@ -241,7 +241,7 @@ def test_a_very_long_message_is_cut_but_not_inside_a_secret() -> None:
     ],
 )
 def test_no_text_makes_masking_slow(piece: str) -> None:
-    """No measure of speed: a mask that grows with the square of the text would take hours of the processor."""
+    """A mask whose time grew with the square of the length would take hours here."""
     started = time.process_time()
     REDACTOR.lines(piece * (2_000_000 // len(piece)))
     assert time.process_time() - started < 20.0

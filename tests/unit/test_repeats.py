@@ -1,4 +1,4 @@
-"""Lines of the log that a fault repeats: the first at once, then one a minute that says how many were left out."""
+"""Repeated lines of the log: the first at once, then one a minute with the number that was left out."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_number_of_remembered_lines_is_limited() -> None:
 
 
 class Lines(logging.Handler):
-    """Keeps what passes its filters, as text."""
+    """A handler that keeps the formatted lines."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ def record_of(words: str, *values: object, at: float, repeats: bool) -> logging.
     return record
 
 
-def test_lines_are_the_same_whatever_their_values_are() -> None:
+def test_lines_that_differ_in_values_count_as_the_same() -> None:
     lines = Lines()
     for second in range(62):
         lines.handle(record_of("generation %s: 100%% lost", second, at=second, repeats=True))

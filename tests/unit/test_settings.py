@@ -1,4 +1,4 @@
-"""The settings: every fault at once, in plain sentences, and never a secret in any of them."""
+"""The settings: all faults are reported at once, in sentences without secrets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GOOD = {"DISCORD_TOKEN": "canary-discord-token", "QWEN_API_KEY": "sk-canary-key"
 
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No setting and no .env of this machine reaches a test."""
+    """Hide the environment variables and .env file of this machine."""
     monkeypatch.chdir(tmp_path)
     for name in [*os.environ]:
         of_a_host = any(name in variables for variables in HOSTS.values()) or name in VOLUME_VARIABLES
@@ -81,7 +81,7 @@ def test_all_faults_are_reported_at_once() -> None:
     assert all(fault.endswith(".") for fault in faults)
 
 
-def test_an_address_that_nobody_could_call_securely_is_refused() -> None:
+def test_an_address_without_https_is_refused() -> None:
     assert load(PUBLIC_URL="https://imagine.example.com/", PORT="9000").public_url == "https://imagine.example.com"
     assert faults_of(PUBLIC_URL="http://imagine.example.com", PORT="0") == (
         "PUBLIC_URL must start with https://: a callback's address is a secret.",

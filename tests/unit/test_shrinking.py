@@ -1,4 +1,4 @@
-"""Images that are too large, made smaller; and bytes that pretend to be images."""
+"""Re-encoding images that are too large, and refusing bytes that are no images."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_sixteen_bit_grey_is_not_reencoded() -> None:
 
 def test_exif_rotation_is_applied() -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # a quarter turn, as cameras note it
+    exif[0x0112] = 6  # rotated by 90 degrees
     data = encoded(noise(200, 100), "JPEG", quality=100, exif=exif)
     smaller = shrink(data, len(data) - 1, OutputFormat.JPEG)
     assert (smaller.width, smaller.height) == smaller.before == (100, 200)

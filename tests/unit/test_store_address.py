@@ -1,4 +1,4 @@
-"""What an operator may write as DATABASE_URL."""
+"""Valid and invalid values of DATABASE_URL."""
 
 from __future__ import annotations
 

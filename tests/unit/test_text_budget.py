@@ -1,4 +1,4 @@
-"""All text of one message stays within what Discord takes, counted in UTF-8, however long and wide the prompt is."""
+"""All text of one message stays within Discord's limit in UTF-8 bytes, for any prompt."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ prompts = st.sampled_from(WIDE) | st.text(
 
 
 def all_text(part: Any) -> int:
-    """UTF-8 bytes of every text display, description, label and placeholder, at any depth."""
+    """Count the UTF-8 bytes of every text display, description, label and placeholder, at any depth."""
     if isinstance(part, list | tuple):
         return sum(map(all_text, part))
     if not isinstance(part, dict):
@@ -45,7 +45,7 @@ def all_text(part: Any) -> int:
 
 
 def card_of(prompt: str, state: State, *, linked: bool = False, brief: bool = False) -> Payload:
-    """A card with four images, three of them on it already: the most text that one can carry."""
+    """Return the card with the most text: four images, three of them already on it."""
     facts: dict[str, Any] = {
         "ending": Ending.DEADLINE,
         "submitted_at_ms": 1,
@@ -66,7 +66,7 @@ def card_of(prompt: str, state: State, *, linked: bool = False, brief: bool = Fa
 
 
 def sent_text(payload: Payload) -> int:
-    """What one request of this card carries: its components and the descriptions of its files."""
+    """Count the text of one request: components and descriptions of files."""
     return all_text(payload.view().to_components()) + utf8_bytes(*(file.description or "" for file in payload.files()))
 
 
@@ -96,7 +96,7 @@ def test_a_plain_message_and_its_files_stay_within_the_budget(prompt: str) -> No
 def test_details_stay_within_the_budget_in_each_message_and_leave_nothing_out(prompt: str) -> None:
     views = build_details(card_of(prompt, State.DELIVERED).generation, Balance(77, 35, 5, 50, 1))
     assert all(all_text(view.to_components()) <= TEXT_BYTES_MAX for view in views)
-    assert len(views) <= 5  # follow-ups that an app of the person's own has
+    assert len(views) <= 5  # the follow-ups that a user-installed app may send
 
 
 @settings(deadline=None, max_examples=40)

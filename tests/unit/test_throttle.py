@@ -59,7 +59,7 @@ def test_a_refused_poll_without_a_named_wait_pauses_everything_and_says_nothing_
     assert throttle.slots == TaskSlots(20)
 
 
-def test_a_refused_post_without_a_named_wait_pauses_posts_alone_since_only_polls_tell_when_a_task_has_ended() -> None:
+def test_a_refused_post_without_a_named_wait_pauses_posts_alone() -> None:
     throttle = Throttle(20)
     throttle.post_refused(100.0, None, jitter=1.0)
     throttle.poll_succeeded(103.0)
@@ -86,11 +86,11 @@ def test_images_made_one_after_another_do_not_raise_the_slots() -> None:
     assert slots.count(0.0) == FIRST_SLOTS + 1
 
 
-def test_a_429_on_a_post_sets_the_number_back_to_what_runs() -> None:
+def test_a_429_on_a_post_sets_the_slots_to_the_running_tasks() -> None:
     slots = TaskSlots(20)
     for running in range(1, 8):
         slots.accepted(running, 0.0)
-    for running in (6, 7, 7, 7):  # one wave; the row of a task that was taken comes a little later
+    for running in (6, 7, 7, 7):  # one pause; the row of an accepted task is written a little later
         slots.refused(running, 1.0)
     slots.accepted(7, 1.0)
     assert slots.count(1.0) == slots.count(FIRST_TRY_SECONDS) == 7
@@ -164,7 +164,7 @@ def test_unreadable_saved_slots_are_ignored(text: str) -> None:
 def test_any_limit_is_fully_used_and_rarely_exceeded(
     ceiling: int, limit: int, moments: list[tuple[float, int]]
 ) -> None:
-    """At each moment so many tasks end, and then as many POSTs are made, one by one, as the slots let through."""
+    """In each round some tasks end, then POSTs are made one by one, as many as the slots allow."""
     slots, now, running, refused = TaskSlots(ceiling), 0.0, 0, list[float]()
     for pause, ended in moments:
         now, running = now + pause, max(0, running - ended)

@@ -1,4 +1,4 @@
-"""A worker with everything real but its neighbours: rows on SQLite, the real ledger and service, a clock by hand."""
+"""A real worker, ledger and service over SQLite, with fakes for the image API, image store, delivery and clock."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MIRA, JONAS = 501, 502
 
 @dataclass
 class WorkerHarness:
-    """One process as the tests see it. `restart()` is another process over the same rows."""
+    """The services of one process. `restart()` replaces them by another process over the same rows."""
 
     database: Database
     clock: ManualClock
@@ -42,7 +42,7 @@ class WorkerHarness:
         self.restart()
 
     def restart(self) -> None:
-        """Begin again with nothing but the rows, as a new process does."""
+        """Build all services anew, as a new process does; only the rows stay."""
         resources = Resources(
             self.database,
             shared=False,
@@ -70,7 +70,7 @@ class WorkerHarness:
         return snowflake_at(self.clock.now_ms()) | next(self.numbers)
 
     async def imagine(self, *, user_id: int = MIRA, count: int = 1, answered: bool = True) -> int:
-        """What /imagine does: ask, and confirm that Discord took the card. Returns the generation's id."""
+        """Make a request as /imagine does and, if *answered*, confirm its card. Return the generation's id."""
         origin = Origin(
             interaction_id=self.new_id(), application_id=1, user_id=user_id, channel_id=2, guild_id=3,
             token="token", attachment_size_limit=10 * 1024 * 1024,
@@ -82,7 +82,7 @@ class WorkerHarness:
         return generation.id
 
     async def pass_time(self, seconds: float, *, stride: float = 1.0) -> None:
-        """Let time pass second by second, with the worker doing what falls due."""
+        """Advance the clock by *stride* seconds at a time, with one worker step after each."""
         for _ in range(round(seconds / stride)):
             self.clock.advance(stride)
             await self.worker.step()
@@ -101,7 +101,7 @@ class WorkerHarness:
             return await self.ledger.balance(tx, user_id, self.clock.now_ms())
 
     async def money(self, user_id: int = MIRA) -> tuple[int, int]:
-        """(available, held), after proving that the ledger still adds up."""
+        """Return (available, held), after an audit of the ledger."""
         balance = await self.balance(user_id)
         async with self.database.transaction() as tx:
             assert list(await self.ledger.audit(tx)) == []

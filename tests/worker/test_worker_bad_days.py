@@ -1,4 +1,4 @@
-"""Faults of the image service: nobody pays twice, and nobody pays for nothing."""
+"""Faults of the image service: no image is paid for twice, and only delivered ones are paid for."""
 
 from __future__ import annotations
 
@@ -309,7 +309,7 @@ async def test_the_owner_is_alerted_once_of_each_price_also_after_a_restart(harn
         harness.restart()
 
 
-async def test_a_price_up_to_the_agreed_one_alerts_nobody(harness: WorkerHarness) -> None:
+async def test_a_price_up_to_the_agreed_one_raises_no_alert(harness: WorkerHarness) -> None:
     harness.service.on_poll = [
         task(TaskStatus.SUCCESS, credits=credits, urls=READY_TASK.image_urls) for credits in (5, 3, None)
     ]
@@ -326,7 +326,7 @@ async def test_a_paid_image_that_is_lost_before_it_is_posted_is_refunded(harness
     await harness.worker.step()
     await harness.pass_time(6)
     assert await harness.money() == (45, 0)
-    harness.restart()  # what was fetched lies in the memory of a process that is gone
+    harness.restart()  # the downloaded image was in the memory of the old process
     harness.image_store.faults = [ImageUnavailable(temporary=False)]
     await harness.pass_time(10)
     image = (await harness.load(generation_id)).images[0]

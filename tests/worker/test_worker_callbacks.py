@@ -21,14 +21,14 @@ from tests.worker.conftest import MIRA, WorkerHarness
 
 @dataclass
 class Caller:
-    """A harness whose service can call back."""
+    """Callbacks to the addresses that the harness sent with its POSTs."""
 
     harness: WorkerHarness
     callbacks: Callbacks
     nudges: list[int]
 
     async def call(self, number: int = -1, *, claim: str | None = None) -> bool:
-        """Call the address of POST *number*; whether anybody waited for it."""
+        """Call the address of POST *number*. Return whether it was recognised."""
         url = self.harness.service.posts[number].callback_url
         assert url is not None
         callback = await self.callbacks.recognise(url.rpartition("/")[2])
@@ -370,7 +370,7 @@ async def test_two_claims_for_one_image_are_asked_five_seconds_apart_also_by_a_w
     await caller.call(claim="task-a")
     await caller.harness.worker.step()
     await caller.call(claim="task-b")
-    for _ in range(30):  # each step is too small to be noticed as a leap
+    for _ in range(30):  # each step is too small to be noticed as a jump
         caller.harness.clock.advance(0.3)
         caller.harness.clock.jump(0.2)
         await caller.harness.worker.step()

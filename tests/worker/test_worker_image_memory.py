@@ -26,7 +26,7 @@ LARGE = DownloadedImage(bytes(24 * 1024 * 1024), OutputFormat.PNG, 1024, 1024)  
 
 @dataclass
 class LargeImageStore(FakeImageStore):
-    """Large images, each counted from its request until it was shown; the gate holds up what was asked for."""
+    """A store of large images. Counts the bytes from download to publish; *gate* delays downloads."""
 
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     bytes_now: int = 0
@@ -45,7 +45,7 @@ class LargeImageStore(FakeImageStore):
 
 @dataclass
 class CountingDelivery(FakeDelivery):
-    """A delivery of what the warehouse has."""
+    """A delivery that subtracts published images from the store's count."""
 
     large_images: LargeImageStore = field(default_factory=LargeImageStore)
 
@@ -53,22 +53,22 @@ class CountingDelivery(FakeDelivery):
         self, generation: Generation, progress: Progress, image_files: Mapping[int, DownloadedImage]
     ) -> DeliveryResult:
         await asyncio.sleep(0)
-        shown = await super().publish(generation, progress, image_files)
+        result = await super().publish(generation, progress, image_files)
         self.large_images.bytes_now -= len(LARGE.data) * len(image_files)
-        return shown
+        return result
 
 
 @pytest.fixture
 def large_images(harness: WorkerHarness) -> LargeImageStore:
     made = LargeImageStore()
     harness.image_store, harness.delivery = made, CountingDelivery(large_images=made)
-    harness.max_in_flight, harness.max_per_user = 10 * MAX_STEPS, 4  # so many polls a second may be taken at once
+    harness.max_in_flight, harness.max_per_user = 10 * MAX_STEPS, 4  # allows enough polls a second
     harness.restart()
     return made
 
 
 async def until(harness: WorkerHarness, happened: Callable[[], object]) -> None:
-    """Let the worker go round until something has happened."""
+    """Run rounds of the worker until *happened* returns true."""
     async with asyncio.timeout(60):
         while not happened():
             harness.worker.nudge()
@@ -76,7 +76,7 @@ async def until(harness: WorkerHarness, happened: Callable[[], object]) -> None:
 
 
 async def shortest_lease(harness: WorkerHarness) -> float:
-    """Seconds until the first lease of those that are worked on runs out."""
+    """Return the seconds until the first lease of the claimed generations ends."""
     async with harness.database.transaction() as tx:
         until_ms = await tx.scalar(select(func.min(generations.c.lease_until_ms)))
     assert until_ms is not None
@@ -115,7 +115,7 @@ async def test_while_images_wait_for_memory_other_tasks_are_asked_about_and_leas
                 await asyncio.sleep(0.01)
     fences = [(await harness.load(one)).fence for one in asked]
     large_images.gate.set()
-    await until(harness, lambda: len(harness.delivery.shows) == MAX_STEPS + 1)
+    await until(harness, lambda: len(harness.delivery.published) == MAX_STEPS + 1)
     await harness.worker.drain()
     await running
     assert [await harness.states(one) for one in asked] == [[State.DELIVERED]] * len(asked)
@@ -154,7 +154,7 @@ async def test_nothing_is_downloaded_or_published_while_discord_can_not_be_reach
     harness.restart()  # with nothing in memory
     harness.delivery.delay_seconds = 30.0
     await harness.pass_time(600)
-    assert (len(harness.image_store.downloads), harness.delivery.shows) == (1, [])
+    assert (len(harness.image_store.downloads), harness.delivery.published) == (1, [])
     assert await harness.states(generation_id) == [State.SUCCEEDED]
     harness.delivery.delay_seconds = 0.0
     await harness.pass_time(31)
@@ -169,7 +169,7 @@ async def test_an_image_that_becomes_ready_meanwhile_is_paid_for_and_kept_in_mem
     harness.delivery.delay_seconds = 30.0
     await harness.pass_time(60)
     assert await harness.states(generation_id) == [State.SUCCEEDED]
-    assert (await harness.money(), harness.delivery.shows) == ((45, 0), [])
+    assert (await harness.money(), harness.delivery.published) == ((45, 0), [])
     harness.delivery.delay_seconds = 0.0
     await harness.pass_time(31)
     assert await harness.states(generation_id) == [State.DELIVERED]

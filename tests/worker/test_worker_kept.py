@@ -26,7 +26,7 @@ HOUR, DAY = 3600.0, 86_400.0
 
 
 class SlowImageStore(FakeImageStore):
-    """Takes many turns of the loop for a download. *most*: downloads that were under way at the same time."""
+    """A store whose downloads take many turns of the loop. *most*: most downloads at the same time."""
 
     under_way = 0
     most = 0
@@ -49,7 +49,7 @@ def silent() -> QwenError:
 
 
 async def keep(harness: WorkerHarness, *, count: int = 1) -> int:
-    """A generation whose images are paid for and had no place."""
+    """Create a generation whose images are paid for and kept."""
     generation_id = await harness.imagine(count=count)
     harness.delivery.places = [Place.NOWHERE]
     await harness.worker.step()
@@ -60,7 +60,7 @@ async def keep(harness: WorkerHarness, *, count: int = 1) -> int:
 
 
 async def settled(harness: WorkerHarness) -> dict[str, int]:
-    """How many entries of each kind the ledger has beside refills, proving that it adds up."""
+    """Audit the ledger and count its entries by kind, without refills."""
     await harness.money()
     async with harness.database.transaction() as tx:
         entries = await harness.ledger.history(tx, 501, 100)

@@ -18,7 +18,7 @@ from tests.worker.conftest import JONAS, MIRA, WorkerHarness
 
 
 class Killed(BaseException):
-    """A kill leaves no trace: not even the worker's broad except may see it."""
+    """A kill. A BaseException, so that the worker's `except Exception` does not catch it."""
 
 
 async def test_an_image_is_posted_polled_and_paid_for_once(harness: WorkerHarness) -> None:
@@ -32,7 +32,7 @@ async def test_an_image_is_posted_polled_and_paid_for_once(harness: WorkerHarnes
     assert await harness.money() == (45, 0)
     assert len(harness.service.posts) == 1
     assert harness.service.posts[0].seed == 42
-    assert [list(image_files) for _, image_files in harness.delivery.shows] == [[0]]
+    assert [list(image_files) for _, image_files in harness.delivery.published] == [[0]]
     image = (await harness.load(generation_id)).images[0]
     assert (image.attachment_id, image.file_name, image.consumed_credits) == (9000, "image-0.png", 5)
 
@@ -104,7 +104,7 @@ async def test_two_processes_share_the_work_and_no_image_is_posted_twice(harness
         harness.clock.advance(1)
         await asyncio.gather(first.step(), harness.worker.step())
     assert len(harness.service.posts) == 8
-    assert sum(len(image_files) for _, image_files in harness.delivery.shows) == 8
+    assert sum(len(image_files) for _, image_files in harness.delivery.published) == 8
     assert await harness.money() == (10, 0)
 
 
@@ -141,7 +141,7 @@ async def test_an_image_that_discord_cannot_take_now_is_published_later(harness:
     assert await harness.money() == (45, 0)
     await harness.pass_time(20)
     assert await harness.states(generation_id) == [State.DELIVERED]
-    assert len(harness.delivery.shows) == 1
+    assert len(harness.delivery.published) == 1
 
 
 @pytest.mark.parametrize(("place", "state"), [(Place.CHANNEL, State.DELIVERED), (Place.NOWHERE, State.UNDELIVERED)])
@@ -153,9 +153,9 @@ async def test_a_card_to_retry_after_its_image_was_posted_or_kept_is_published_a
     await harness.worker.step()
     await harness.pass_time(8)
     assert await harness.states(generation_id) == [state]
-    assert len(harness.delivery.shows) == 1
+    assert len(harness.delivery.published) == 1
     await harness.pass_time(30)
-    assert [len(image_files) for _, image_files in harness.delivery.shows] == [1, 0]
+    assert [len(image_files) for _, image_files in harness.delivery.published] == [1, 0]
     assert not (await harness.load(generation_id)).is_unpublished
 
 
@@ -165,12 +165,12 @@ async def test_a_card_to_retry_is_unpublished_also_when_it_was_up_to_date_before
     await harness.worker.step()
     await harness.pass_time(6)
     seen = await harness.load(generation_id)
-    async with harness.database.transaction() as tx:  # a sister image's news has told all there was to tell
+    async with harness.database.transaction() as tx:  # the revision of another image has published everything
         await records.mark_published(tx, generation_id, seen.fence, seen.revision, message_id=None, channel_id=None)
     harness.delivery.places = [DeliveryResult(Place.CHANNEL, card_retry_seconds=20.0)]
     await harness.pass_time(60)
     assert await harness.states(generation_id) == [State.DELIVERED]
-    assert [len(image_files) for _, image_files in harness.delivery.shows] == [1, 0]
+    assert [len(image_files) for _, image_files in harness.delivery.published] == [1, 0]
 
 
 async def test_an_image_with_no_place_left_is_kept(harness: WorkerHarness) -> None:
@@ -179,7 +179,7 @@ async def test_an_image_with_no_place_left_is_kept(harness: WorkerHarness) -> No
     await harness.worker.step()
     await harness.pass_time(60)
     assert await harness.states(generation_id) == [State.UNDELIVERED]
-    assert len(harness.delivery.shows) == 1
+    assert len(harness.delivery.published) == 1
 
 
 async def test_an_image_posted_before_no_place_was_left_is_delivered(harness: WorkerHarness) -> None:
@@ -207,7 +207,7 @@ async def test_a_card_that_discord_never_took_costs_nothing_and_is_never_submitt
     assert await harness.states(generation_id) == [State.CANCELLED]
     assert (await harness.load(generation_id)).images[0].ending is Ending.NOT_ANSWERED
     assert await harness.money() == (50, 0)
-    assert harness.delivery.shows == []
+    assert harness.delivery.published == []
 
 
 async def test_a_cancelled_image_is_published_as_cancelled_and_never_submitted(harness: WorkerHarness) -> None:

@@ -1,4 +1,4 @@
-"""One hour without the image service, with 200 images in flight: nobody is charged, and polls keep the budget."""
+"""One hour without the image service, with 200 images in flight: nothing is charged, polls stay within the budget."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOUR_SECONDS = 3600
 
 
 class FlakyService(ScriptedService):
-    """Answers no poll while it is away. Records when each poll came."""
+    """A service that answers no poll while it is away. Records the time of each poll."""
 
     away = False
 
@@ -30,7 +30,7 @@ class FlakyService(ScriptedService):
 
 
 async def live(harness: WorkerHarness, seconds: float, *, stride: float) -> None:
-    """Let time pass, with a worker that never leaves anything due behind, as its loop does."""
+    """Advance the clock, and step the worker until nothing is due, as its loop does."""
     for _ in range(round(seconds / stride)):
         harness.clock.advance(stride)
         while await harness.worker.step():

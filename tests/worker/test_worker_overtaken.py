@@ -64,7 +64,7 @@ async def test_an_image_that_stays_missing_costs_nothing(harness: WorkerHarness)
 
 @dataclass
 class InterruptedService(ScriptedService):
-    """While the first poll is under way the wall clock jumps, and the worker's loop begins a round once more."""
+    """A service during whose first poll the wall clock jumps and the worker starts another round."""
 
     harness: WorkerHarness | None = None
 
@@ -139,7 +139,7 @@ async def test_a_step_that_fails_does_not_end_the_claim_while_a_post_beside_it_i
 
 
 class MeanwhileCancelled(DatabaseInFront):
-    """The same database, in which the person cancels right after so many transactions; the first is the claim."""
+    """A database in which the person cancels right after *after* transactions; the first is the claim."""
 
     def __init__(self, database: Database, harness: WorkerHarness, generation_id: int, *, after: int = 1) -> None:
         super().__init__(database)
@@ -159,10 +159,10 @@ class MeanwhileCancelled(DatabaseInFront):
 
 @dataclass
 class SlowDelivery(FakeDelivery):
-    """Its process is stopped in the middle of its first show, until another one has shown all there is."""
+    """A delivery whose process is stopped during its first publish, until another one has published everything."""
 
     harness: WorkerHarness | None = None
-    attachment_ids: list[list[int]] = field(default_factory=list)  # the positions on the card after each show
+    attachment_ids: list[list[int]] = field(default_factory=list)  # the positions on the card after each publish
 
     async def publish(
         self, generation: Generation, progress: Progress, image_files: Mapping[int, DownloadedImage]
@@ -196,18 +196,18 @@ async def test_a_request_cancelled_by_one_handler_is_published_on_the_card_of_an
     generation_id = await harness.imagine(answered=False)
     await harness.generations.abandon(generation_id, card=True)
     assert await harness.money() == (50, 0)
-    harness.delivery.finds = [DeliveryDelayed(5), 777]
+    harness.delivery.found_cards = [DeliveryDelayed(5), 777]
     await harness.pass_time(60)
     assert harness.delivery.last_states() == [State.CANCELLED]
     assert (await harness.load(generation_id)).message_id == 777
-    assert harness.delivery.finds == []
+    assert harness.delivery.found_cards == []
     assert harness.service.posts == []
 
 
 async def test_a_cancelled_request_without_a_card_has_nothing_to_publish(harness: WorkerHarness) -> None:
     generation_id = await harness.imagine(answered=False)
     await harness.generations.abandon(generation_id, card=True)
-    harness.delivery.finds = [None]
+    harness.delivery.found_cards = [None]
     await harness.pass_time(60)
     assert not (await harness.load(generation_id)).is_unpublished
-    assert harness.delivery.finds == [] and harness.delivery.shows == []
+    assert harness.delivery.found_cards == [] and harness.delivery.published == []

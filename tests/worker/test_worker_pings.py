@@ -17,12 +17,12 @@ from tests.worker.conftest import WorkerHarness
 
 
 class Killed(BaseException):
-    """A kill leaves no trace: not even the worker's broad except may see it."""
+    """A kill. A BaseException, so that the worker's `except Exception` does not catch it."""
 
 
 @dataclass
 class FakePings:
-    """A teller that remembers whom it would have told. `die` before a decision, or after one."""
+    """Pings that are recorded. *die_before*, *die_after*: raise Killed before or after the decision."""
 
     decisions: PingDecisions
     pinged: list[int] = field(default_factory=list)
@@ -78,7 +78,7 @@ async def test_a_process_that_dies_before_the_decision_leaves_it_to_the_next(har
     fake_pings = install_fake_pings(harness)
     await harness.pass_time(30)
     assert fake_pings.pinged == [generation_id]
-    assert len(harness.delivery.shows) == 1
+    assert len(harness.delivery.published) == 1
 
 
 async def test_a_process_that_dies_after_the_decision_loses_the_ping_and_none_is_sent_twice(
@@ -105,9 +105,9 @@ async def test_an_image_that_is_too_large_to_download_is_paid_for_and_published_
     await harness.pass_time(20)
     assert await harness.states(generation_id) == [State.DELIVERED]
     assert await harness.money() == (45, 0)
-    [(shown, image_files)] = harness.delivery.shows
+    [(generation, image_files)] = harness.delivery.published
     assert image_files == {0: OversizedImage()}
-    assert shown.images[0].image_url == "https://cdn.example.com/image.png"
+    assert generation.images[0].image_url == "https://cdn.example.com/image.png"
 
 
 async def test_an_oversized_image_is_paid_for_once_after_a_delayed_publish(harness: WorkerHarness) -> None:

@@ -1,4 +1,4 @@
-"""How many tasks the image service lets run at once is learned, against the local image API's own limit."""
+"""Task slots are learned from the limit of the local image API."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class LocalService:
     clock: ManualClock
     max_tasks: int | None
     refused_at: list[float] = field(default_factory=list)
-    running: list[int] = field(default_factory=list)  # at each POST that was taken, it included
+    running: list[int] = field(default_factory=list)  # number of running tasks after each accepted POST
 
     def __post_init__(self) -> None:
         self.local = ImageApi(
@@ -60,7 +60,7 @@ async def ask(harness: WorkerHarness, images: int) -> list[int]:
 
 
 async def live(harness: WorkerHarness, seconds: float, *, stride: float = 0.5) -> None:
-    """Let time pass, with a worker that never leaves anything due behind, as its loop does."""
+    """Advance the clock, and step the worker until nothing is due, as its loop does."""
     for _ in range(round(seconds / stride)):
         while await harness.worker.step():
             pass

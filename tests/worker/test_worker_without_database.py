@@ -1,4 +1,4 @@
-"""The database is lost between two steps: nothing that only this process knows is lost."""
+"""The database is lost between two steps; what only this process knows is stored later."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.worker.conftest import WorkerHarness
 
 
 class Flaky(DatabaseInFront):
-    """The same database, whose next *failures* transactions find no connection."""
+    """A database whose next *failures* transactions find no connection."""
 
     def __init__(self, database: Database, failures: int = 0) -> None:
         super().__init__(database)
@@ -36,7 +36,7 @@ class Flaky(DatabaseInFront):
 
 
 class Sluggish(DatabaseInFront):
-    """The same database, whose next transaction waits *before* it begins, and *after* its end, in seconds."""
+    """A database whose next transaction waits *before* it begins, and *after* its end, in seconds."""
 
     def __init__(self, harness: WorkerHarness) -> None:
         super().__init__(harness.database)
@@ -131,7 +131,7 @@ async def test_saved_slots_are_not_overwritten_before_they_were_loaded(harness: 
     other = StoredSchedule(flaky, harness.context.schedule)
     with pytest.raises(DatabaseLost):
         await other.load()
-    flaky.failures = 1  # a save would fail; none is tried
+    flaky.failures = 1  # would make a save fail; none is made
     await other.save()
     assert flaky.failures == 1
 
@@ -147,7 +147,7 @@ async def test_without_a_database_the_first_card_has_no_progress(harness: Worker
 
 
 class Broken(DatabaseInFront):
-    """A database whose file can't be used any more."""
+    """A database whose file can't be used."""
 
     tries = 0
 
@@ -159,7 +159,7 @@ class Broken(DatabaseInFront):
 
 
 class Breakable(Flaky):
-    """The same database, until it *is_broken* for good."""
+    """A database that fails for good once it *is_broken*."""
 
     is_broken = False
 
