@@ -32,8 +32,8 @@ async def test_the_owner_gets_one_alert_for_a_bad_file_however_often_the_bot_is_
             assert ended.code == 1
             assert ended.said.count("\n") == 1, ended.said
         olga = box.discord.actor("olga")
-        (told,) = await olga.wait_for(lambda: olga.messages("dm"), LONGEST_SECONDS)
-        assert "bot.sqlite3 is not a SQLite database" in text(told)
+        (alert,) = await olga.wait_for(lambda: olga.messages("dm"), LONGEST_SECONDS)
+        assert "bot.sqlite3 is not a SQLite database" in text(alert)
         assert not box.discord.is_connected
 
 
@@ -57,9 +57,9 @@ async def test_a_file_deleted_while_the_bot_runs_ends_it_with_exit_code_1_and_an
     async with open_bot(tmp_path) as bot:
         (tmp_path / "bot.sqlite3").unlink()
         olga = bot.box.discord.actor("olga")
-        (told,) = await olga.wait_for(lambda: olga.messages("dm"), LONGEST_SECONDS)
-        assert "bot.sqlite3 was deleted or replaced while the bot was running" in text(told)
-        assert "goes on working" not in text(told)
+        (alert,) = await olga.wait_for(lambda: olga.messages("dm"), LONGEST_SECONDS)
+        assert "bot.sqlite3 was deleted or replaced while the bot was running" in text(alert)
+        assert "goes on working" not in text(alert)
         async with asyncio.timeout(LONGEST_SECONDS):
             while bot.box.bot.state is not BotState.DIED:  # noqa: ASYNC110 - it happens in another process
                 await asyncio.sleep(0.05)

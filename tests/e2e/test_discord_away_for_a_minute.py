@@ -46,8 +46,8 @@ async def test_every_call_gets_500_for_a_minute(tmp_path: Path) -> None:
             token = bot.box.discord.actor(person).interaction(asked).token
             uploads = [request for request in requests if request.files and token in request.path]
             assert [upload.status for upload in uploads if upload.status != 500] == [200], "posted once"
-        told = await bot.card_saying("jonas", declined, "declined this prompt", seconds=BACK_SECONDS)
-        assert gallery(told) == []
+        ending = await bot.card_saying("jonas", declined, "declined this prompt", seconds=BACK_SECONDS)
+        assert gallery(ending) == []
         await shared.state(late.result(), "cancelled", seconds=BACK_SECONDS)
         assert bot.box.discord.actor("olga").answer(late.result()) is None
         assert [shared.rows.entries(asked) for asked in (declined, late.result())] == [RETURNED, RETURNED]

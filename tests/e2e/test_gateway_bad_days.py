@@ -41,9 +41,9 @@ async def test_a_gateway_that_drops_answers_503_and_closes_before_hello_costs_no
     assert "credits" in await bot.credits("mira")
     assert (box.bot.pid, box.bot.restarts, box.bot.state) == (pid, 0, BotState.RUNNING)
     assert shared.rows.entries(asked) == PAID
-    told = [line for line in box.bot.log if "gateway ended" in line]
-    assert any("HTTP 503" in line and "gateway.py:" in line for line in told)
-    assert any("code 1006" in line and "gateway.py:" in line for line in told)
+    reports = [line for line in box.bot.log if "gateway ended" in line]
+    assert any("HTTP 503" in line and "gateway.py:" in line for line in reports)
+    assert any("code 1006" in line and "gateway.py:" in line for line in reports)
 
 
 async def test_an_image_is_delivered_while_the_gateway_is_away(shared: SharedBot) -> None:

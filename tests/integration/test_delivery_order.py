@@ -110,14 +110,14 @@ async def test_progress_after_the_end_is_not_sent(scene: Scene) -> None:
 
 
 async def test_progress_of_an_older_revision_is_not_sent(scene: Scene) -> None:
-    news = generation(image(State.SUCCEEDED, 0, **READY), image(State.RUNNING, 1), revision=2)
-    await scene.publish(news, 0)
+    newer = generation(image(State.SUCCEEDED, 0, **READY), image(State.RUNNING, 1), revision=2)
+    await scene.publish(newer, 0)
     old = generation(image(State.RUNNING, 0), image(State.RUNNING, 1), revision=1)
     scene.delivery.publish_progress(old, NOTHING)
     scene.clock.advance(PROGRESS_SECONDS)
     await scene.settled()
     assert len(scene.rest.edits()) == 1
-    scene.delivery.publish_progress(news, painting()[1])
+    scene.delivery.publish_progress(newer, painting()[1])
     await scene.edited(2)
 
 

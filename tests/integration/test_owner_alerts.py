@@ -29,10 +29,10 @@ def alerts(scene: Scene, *owner_ids: int) -> OwnerAlerts:
 async def test_every_owner_gets_one_message_and_the_log_one_line(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told = alerts(scene, 41, 43)
+    owner_alerts = alerts(scene, 41, 43)
     for _ in range(20):
-        told.tell("key_refused", "The image service refused the API key.")
-    await told.drain()
+        owner_alerts.tell("key_refused", "The image service refused the API key.")
+    await owner_alerts.drain()
     posted = [call for call in scene.rest.calls if call.path.endswith("/messages")]
     assert sorted(call.path for call in posted) == ["/channels/741/messages", "/channels/743/messages"]
     assert all("The image service refused the API key." in call.body["content"] for call in posted)
@@ -41,14 +41,14 @@ async def test_every_owner_gets_one_message_and_the_log_one_line(
 
 
 async def test_an_alert_is_repeated_after_six_hours_and_another_matter_is_sent_at_once(scene: Scene) -> None:
-    told = alerts(scene, 41)
-    told.tell("key_refused", "One.")
-    told.tell("account_empty", "Two.")
+    owner_alerts = alerts(scene, 41)
+    owner_alerts.tell("key_refused", "One.")
+    owner_alerts.tell("account_empty", "Two.")
     scene.clock.advance(QUIET_SECONDS - 1)
-    told.tell("key_refused", "Three.")
+    owner_alerts.tell("key_refused", "Three.")
     scene.clock.advance(1)
-    told.tell("key_refused", "Four.")
-    await told.drain()
+    owner_alerts.tell("key_refused", "Four.")
+    await owner_alerts.drain()
     posted = [call.body["content"] for call in scene.rest.calls if call.path.endswith("/messages")]
     assert [word for word in ("One.", "Two.", "Three.", "Four.") if any(word in text for text in posted)] == [
         *("One.", "Two.", "Four.")
@@ -56,9 +56,9 @@ async def test_an_alert_is_repeated_after_six_hours_and_another_matter_is_sent_a
 
 
 async def test_without_owner_ids_the_applications_owner_gets_the_alert(scene: Scene) -> None:
-    told = alerts(scene)
-    told.tell("account_empty", "The account is empty.")
-    await told.drain()
+    owner_alerts = alerts(scene)
+    owner_alerts.tell("account_empty", "The account is empty.")
+    await owner_alerts.drain()
     assert scene.rest.calls[-1].path == "/channels/742/messages"
 
 
@@ -67,9 +67,9 @@ async def test_a_failed_alert_to_one_owner_does_not_stop_the_others(
     scene: Scene, fault: dict[str, int], caplog: pytest.LogCaptureFixture
 ) -> None:
     scene.rest.fault("POST /channels/741/", **fault)
-    told = alerts(scene, 41, 43)
-    told.tell("account_empty", "The account is empty.")
-    await told.drain()
+    owner_alerts = alerts(scene, 41, 43)
+    owner_alerts.tell("account_empty", "The account is empty.")
+    await owner_alerts.drain()
     assert scene.rest.calls[-1].path == "/channels/743/messages"
     assert "the owner 41 can't be told" in caplog.text
 
@@ -80,8 +80,8 @@ async def test_a_failed_alert_to_one_owner_does_not_stop_the_others(
 @pytest.mark.parametrize("path", ["POST /users/@me/channels", "POST /channels/741/"])
 async def test_an_alert_that_fails_is_sent_once_later(scene: Scene, path: str, fault: dict[str, Any]) -> None:
     scene.rest.fault(path, **fault)
-    told = alerts(scene, 41)
-    told.tell("account_empty", "The account is empty.")
+    owner_alerts = alerts(scene, 41)
+    owner_alerts.tell("account_empty", "The account is empty.")
     await scene.settled()
     failed = len(scene.rest.calls)
     scene.clock.advance(RETRY_SECONDS[0] - 1)
@@ -90,22 +90,22 @@ async def test_an_alert_that_fails_is_sent_once_later(scene: Scene, path: str, f
     scene.clock.advance(1)
     await scene.settled()
     scene.clock.advance(QUIET_SECONDS / 2)
-    await told.drain()
+    await owner_alerts.drain()
     assert scene.rest.tried()[failed - len(scene.rest.calls) :].count("POST /channels/741/messages") == 1
 
 
 async def test_an_alert_that_always_fails_is_tried_a_few_times_and_then_counts_as_not_sent(scene: Scene) -> None:
     scene.rest.fault("POST", 503, times=1000)
-    told = alerts(scene, 41)
-    told.tell("account_empty", "The account is empty.")
+    owner_alerts = alerts(scene, 41)
+    owner_alerts.tell("account_empty", "The account is empty.")
     await scene.settled()
     for seconds in RETRY_SECONDS:
         scene.clock.advance(seconds)
         await scene.settled()
     assert len(scene.rest.tried()) == len(RETRY_SECONDS) + 1
     scene.rest.faults.clear()
-    told.tell("account_empty", "The account is empty.")
-    await told.drain()
+    owner_alerts.tell("account_empty", "The account is empty.")
+    await owner_alerts.drain()
     assert scene.rest.tried()[-1] == "POST /channels/741/messages"
 
 
@@ -113,18 +113,18 @@ async def test_an_alert_with_a_closed_client_is_logged_and_raises_nothing(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
     await scene.client.close()
-    told = alerts(scene, 41)
-    told.tell("account_empty", "The account is empty.")
-    await told.drain()
+    owner_alerts = alerts(scene, 41)
+    owner_alerts.tell("account_empty", "The account is empty.")
+    await owner_alerts.drain()
     assert "the owner 41 can't be told (ClientClosed)" in caplog.text
 
 
 async def test_a_stop_does_not_wait_for_a_discord_that_is_away(scene: Scene) -> None:
     scene.rest.gate.clear()
-    told = alerts(scene, 41)
-    told.tell("account_empty", "The account is empty.")
-    await told.drain(0.05)
+    owner_alerts = alerts(scene, 41)
+    owner_alerts.tell("account_empty", "The account is empty.")
+    await owner_alerts.drain(0.05)
     assert "/channels/741/messages" not in [call.path for call in scene.rest.calls]
     scene.rest.gate.set()
-    await told.drain()
+    await owner_alerts.drain()
     assert scene.rest.calls[-1].path == "/channels/741/messages"

@@ -77,14 +77,14 @@ async def test_a_post_and_a_poll_through_noise_give_a_task_or_an_error_of_the_tr
     async with raw_server(saying(pairs)) as server, open_session() as session:
         client = QwenClient(session, api_url=server.url, api_key="canary-key-0123456789", timeout_seconds=60.0)
         for answer in answers:
-            for call, told in (
+            for call, error_class in (
                 (lambda: client.create_task(REQUEST), (OutcomeUnknown, RequestRefused)),
                 (lambda: client.get_task("t-1"), (ServiceUnavailable, RequestRefused)),
             ):
                 try:
                     task = await call()
                 except QwenError as error:
-                    assert isinstance(error, told), answer
+                    assert isinstance(error, error_class), answer
                     assert "canary" not in f"{error}{error!r}"
                 else:
                     assert task.task_id
