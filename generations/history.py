@@ -18,7 +18,7 @@ from generations.clock import Clock
 from generations.delivery_result import DeliveryResult
 from generations.errors import NotThere
 from generations.finished_images import GONE_CHECKS, fetch, lose, may_still_come
-from generations.model import CardLink, Generation, Image, Origin, State
+from generations.model import CardLink, Generation, Image, Origin, State, link_to_card
 from generations.ports import ImageStore
 from generations.records import history
 from images.image_memory import ImageMemory, Reservation
@@ -47,15 +47,10 @@ class Page:
     removed: frozenset[int] = frozenset()  # ids of those whose card was removed
 
     def link(self, generation: Generation) -> CardLink | None:
-        """Return the link to the card; Discord links to no message that only one person sees."""
-        elsewhere = generation.card_channel_id
-        if generation.message_id is None or generation.id in self.removed:
-            return None
-        if elsewhere is not None:
-            return CardLink(None, elsewhere, generation.message_id)
-        if generation.request.private or not generation.origin.channel_id:
-            return None
-        return CardLink(generation.origin.guild_id, generation.origin.channel_id, generation.message_id)
+        """Return the link to the card; None: there is none, or it was removed."""
+        place = (generation.origin.guild_id, generation.origin.channel_id, generation.message_id)
+        found = link_to_card(*place, generation.card_channel_id, private=generation.request.private)
+        return None if generation.id in self.removed else found
 
 
 @dataclass(frozen=True, slots=True)

@@ -268,6 +268,20 @@ class CardLink(NamedTuple):
     message_id: int
 
 
+def link_to_card(
+    guild_id: int | None, channel_id: int, message_id: int | None, card_channel_id: int | None, *, private: bool
+) -> CardLink | None:
+    """Return the link to a card of a Generation with these values; None: it has none.
+
+    Discord links to no message that only one person sees; channel 0 is one that discord.py did not tell.
+    """
+    if message_id is None:
+        return None
+    if card_channel_id is not None:
+        return CardLink(None, card_channel_id, message_id)
+    return None if private or not channel_id else CardLink(guild_id, channel_id, message_id)
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """The place of a waiting card. Positions are 1-based, among images that are not admitted."""

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, case, delete, func, or_, select, update
 from sqlalchemy import insert as insert_into
 
 from discord_api.snowflakes import snowflake_at
-from generations.model import TOKEN_LIFETIME_MS, WAITING, CardLink, Generation
+from generations.model import TOKEN_LIFETIME_MS, WAITING, CardLink, Generation, link_to_card
 from generations.records.rows import (
     generation_columns,
     image_columns,
@@ -170,28 +170,16 @@ async def wipe_tokens(tx: Transaction, now_ms: int) -> None:
 async def links(tx: Transaction, image_ids: Iterable[str]) -> Mapping[str, CardLink]:
     """Return the links to the cards of these images; images whose card has no link are left out."""
     wanted = {image_id: int(image_id.partition("-")[0]) for image_id in image_ids}
-    columns = [generations.c[name] for name in ("id", "guild_id", "channel_id", "message_id", "card_channel_id")]
-    in_place = generations.c.card_channel_id.is_(None)
-    ephemeral = generations.c.private & in_place  # Discord links to no message that only one person sees
+    names = ("id", "guild_id", "channel_id", "message_id", "card_channel_id", "private")
     removed = generations.c.id.in_(select(removed_cards.c.generation_id))
     found = await tx.execute(
-        select(*columns).where(
-            generations.c.id.in_(set(wanted.values())),
-            generations.c.message_id.is_not(None),
-            ~ephemeral,
-            ~removed,
-            ~in_place | (generations.c.channel_id != 0),  # 0: discord.py did not tell the channel
-        )
+        select(*(generations.c[name] for name in names)).where(generations.c.id.in_(set(wanted.values())), ~removed)
     )
     cards = {
-        row.id: CardLink(
-            row.guild_id if row.card_channel_id is None else None,
-            row.channel_id if row.card_channel_id is None else row.card_channel_id,
-            row.message_id,
-        )
+        row.id: link_to_card(row.guild_id, row.channel_id, row.message_id, row.card_channel_id, private=row.private)
         for row in found
     }
-    return {image_id: cards[generation_id] for image_id, generation_id in wanted.items() if generation_id in cards}
+    return {image_id: link for image_id, number in wanted.items() if (link := cards.get(number)) is not None}
 
 
 def _least(one: ColumnElement[int], other: int) -> ColumnElement[int]:
