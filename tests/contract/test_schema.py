@@ -18,7 +18,7 @@ from store.errors import DatabaseUnreachable, SchemaTooNew
 from store.schema import upgrade
 from store.tables import metadata
 from tests.architecture.laws import product
-from tests.databases import DatabaseMaker
+from tests.databases import DatabaseMaker, PostgresqlMaker
 
 for module in product():  # a table belongs to the metadata once its module is imported
     if module.name.endswith(".tables"):
@@ -96,8 +96,10 @@ async def test_a_migration_that_is_interrupted_leaves_nothing_behind(make_databa
             assert await tx.run_sync(read_catalog) != []
 
 
-async def test_processes_that_start_at_once_migrate_once(make_database: DatabaseMaker) -> None:
-    address = await make_database.create(empty=True)
+@pytest.mark.postgres
+async def test_processes_that_start_at_once_migrate_once(postgresql_maker: PostgresqlMaker) -> None:
+    """A SQLite file has one process at a time (store/sole_use.py)."""
+    address = await postgresql_maker.create(empty=True)
     databases = [open_database(address) for _ in range(4)]
     try:
         await asyncio.gather(*(database.migrate() for database in databases))
