@@ -177,6 +177,7 @@ class History:
         async with self._database.transaction() as tx:
             for image in kept_images(generation):
                 if image.position in positions:
+                    separate = result.separate.get(image.position)
                     await records.move(
                         tx,
                         image,
@@ -184,6 +185,8 @@ class History:
                         fence=generation.fence,
                         attachment_id=result.attachments.get(image.position),
                         file_name=result.file_names.get(image.position),
+                        separate_channel_id=None if separate is None else separate.channel_id,
+                        separate_message_id=None if separate is None else separate.message_id,
                     )
             if alone and result.message_id is not None:
                 channel_id = result.channel_id or home.channel_id

@@ -12,7 +12,7 @@ from generations.delivery_result import DeliveryResult, Place
 from generations.errors import LostClaim, NotThere
 from generations.finished_images import GONE_CHECKS
 from generations.history import PAGE_LENGTH, Fetched, History, Page, clean_words
-from generations.model import Ending, Generation, Origin, Request, State
+from generations.model import Ending, Generation, Origin, Request, SeparateMessage, State
 from images.image_memory import ImageMemory
 from qwen.errors import ImageUnavailable, QwenError
 from qwen.images import DownloadedImage
@@ -197,6 +197,17 @@ async def test_a_kept_image_is_posted_once_and_its_card_moves_there(
     with pytest.raises(NotThere):
         await history.take_kept(1, MIRA)
     assert await harness.numbers() == (45, 0)
+
+
+async def test_the_separate_message_of_a_posted_image_is_recorded(harness: Harness, history: History) -> None:
+    await make(harness, 1, end=State.UNDELIVERED)
+    taken = await history.take_kept(1, MIRA)
+    fetched = await fetch(history, taken)
+    separate = SeparateMessage(701, 6000)
+    result = DeliveryResult(Place.CHANNEL, 5000, 701, separate={0: separate})
+    await history.posted(fetched.generation, here(), result, fetched.image_files)
+    after = await harness.load(1)
+    assert (after.message_id, after.separate_by_position) == (5000, {0: separate})
 
 
 async def test_a_kept_image_is_taken_only_by_its_requester_and_once_at_a_time(
