@@ -122,14 +122,16 @@ class History:
 
     @contextlib.asynccontextmanager
     async def reserve_memory(self, generation: Generation) -> AsyncGenerator[Reservation]:
-        """Memory for its kept images, as soon as it is free. Wait for it before take_kept(), whose lease
-        leaves time for a download and an upload only."""
+        """Wait until there is memory for the kept images of *generation*, and reserve it.
+
+        Call it before take_kept(), whose lease leaves time for one download and one upload only.
+        """
         async with self._images.reserve(image.image_id for image in kept_images(generation)) as reservation:
             await reservation.acquire()
             yield reservation
 
     async def take_kept(self, generation_id: int, user_id: int) -> Generation:
-        """Return the same and claim it until post_ended(). Raises NotThere, also while it is claimed."""
+        """Claim a generation with kept images until post_ended(). Raises NotThere, also while it is claimed."""
         now_ms = self._clock.now_ms()
         lease_until_ms = now_ms + POSTING_LEASE_SECONDS * 1000
         async with self._database.transaction() as tx:
