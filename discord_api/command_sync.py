@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import json
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
@@ -16,6 +17,7 @@ from typing import Any
 import discord
 from discord import app_commands
 
+from backoff import doubled_seconds
 from discord_api.errors import asking, described
 from generations.clock import Clock
 
@@ -37,17 +39,16 @@ async def keep_commands_current(
     A refusal may end without a restart: after a day for 200 new commands (30034), or when the install is enabled in the
     developer portal.
     """
-    wait = RETRY_SECONDS
-    while True:
+    for tries in itertools.count(1):
         [sent] = await asyncio.gather(send(), return_exceptions=True)
         tried.set()
         if not isinstance(sent, BaseException):
             if sent:
                 log.info("the command list was sent to Discord")
             return
+        wait = doubled_seconds(tries, first=RETRY_SECONDS, most=RETRY_SECONDS_MAX)
         log.error("the command list could not be sent to Discord, again in %.0f s: %s", wait, _reason(sent))
         await clock.sleep(wait)
-        wait = min(RETRY_SECONDS_MAX, wait * 2)
 
 
 def _reason(error: BaseException) -> str:

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from backoff import doubled_seconds
+
+RECONNECT_SECONDS = 1.0
 RECONNECT_SECONDS_MAX = 60.0
 STEADY_SECONDS = 30.0  # after a connection that lasted so long the next one is opened at once
 IDENTIFY_SPACING_SECONDS = 5.0  # one IDENTIFY in 5 s, unless Discord grants more to a large bot
@@ -32,7 +35,7 @@ def reconnect_seconds(failures: int, jitter: float) -> float:
     growing to a minute. *jitter* is a random number from 0 to 1, which takes away up to half of it."""
     if failures <= 0:
         return 0.0
-    return min(RECONNECT_SECONDS_MAX, 2.0 ** min(failures - 1, 10)) * (1.0 - jitter / 2)
+    return doubled_seconds(failures, first=RECONNECT_SECONDS, most=RECONNECT_SECONDS_MAX) * (1.0 - jitter / 2)
 
 
 @dataclass(slots=True)

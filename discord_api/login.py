@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 
 import discord
 
+from backoff import doubled_seconds
 from discord_api.errors import NO_ANSWER, asking, described, retry_seconds
 from generations.clock import Clock
 
@@ -22,16 +24,15 @@ async def log_in(client: discord.Client, token: str, clock: Clock) -> None:
     step of each login calls, must make no call to Discord, or it would be run again. Raises discord.LoginFailure for
     a refused token.
     """
-    wait = RETRY_SECONDS
-    while True:
+    for tries in itertools.count(1):
         try:
             with asking(client):
                 await client.login(token)
             return
         except (*NO_ANSWER, discord.HTTPException) as error:
+            wait = doubled_seconds(tries, first=RETRY_SECONDS, most=RETRY_SECONDS_MAX)
             seconds = max(wait, retry_seconds(error))
             log.warning("Discord can't be reached, again in %.0f s: %s", seconds, described(error))
         await client.http.close()
         client.http.connector = discord.utils.MISSING  # closed with its session; the next login makes a new one
         await clock.sleep(seconds)
-        wait = min(RETRY_SECONDS_MAX, wait * 2)

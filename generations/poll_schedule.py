@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from backoff import doubled_seconds
 from qwen.models import Size
 
 POLL_SECONDS = 5.0  # never closer than this for one task
@@ -142,7 +143,7 @@ def backoff_seconds(failures: int, jitter: float) -> float:
     *jitter* is a random number from 0 to 1; it spreads tasks that failed together (never below 5 s, so
     that the polls of one task stay apart).
     """
-    ceiling = min(BACKOFF_MAX_SECONDS, POLL_SECONDS * 2 ** max(0, failures - 1))
+    ceiling = doubled_seconds(failures, first=POLL_SECONDS, most=BACKOFF_MAX_SECONDS)
     return POLL_SECONDS + (ceiling - POLL_SECONDS + 1.0) * jitter
 
 

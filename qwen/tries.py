@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
+from backoff import doubled_seconds
+
 Sleep = Callable[[float], Awaitable[None]]
 
 PAUSE_MAX_SECONDS = 8.0
@@ -27,7 +29,9 @@ def build_tries(
     """
 
     def pause_seconds(state: RetryCallState) -> float:
-        return rng.uniform(0.0, min(PAUSE_MAX_SECONDS, first_pause_seconds * 2 ** (state.attempt_number - 1)))
+        return rng.uniform(
+            0.0, doubled_seconds(state.attempt_number, first=first_pause_seconds, most=PAUSE_MAX_SECONDS)
+        )
 
     tries = AsyncRetrying(
         stop=stop_after_attempt(times), retry=retry_if_exception(again), wait=pause_seconds, reraise=True

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 
+from backoff import doubled_seconds
 from discord_api.snowflakes import snowflake_time_ms
 from generations.finished_images import GONE_CHECKS, lose
 from generations.worker.image_step import ImageStep
@@ -88,5 +89,6 @@ def next_check_seconds(age_seconds: float, failures: int) -> float:
 
     After *failures* failed checks in a row: an hour, then twice as long each time, up to a day. Pure.
     """
-    wait = FIRST_CHECK_SECONDS * 2 ** min(failures - 1, 10) if failures else age_seconds
-    return min(CHECK_SECONDS_MAX, max(FIRST_CHECK_SECONDS, wait))
+    if failures:
+        return doubled_seconds(failures, first=FIRST_CHECK_SECONDS, most=CHECK_SECONDS_MAX)
+    return min(CHECK_SECONDS_MAX, max(FIRST_CHECK_SECONDS, age_seconds))

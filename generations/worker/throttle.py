@@ -10,6 +10,7 @@ import json
 import math
 from dataclasses import dataclass, field
 
+from backoff import doubled_seconds
 from generations.poll_schedule import POLL_SECONDS
 
 POLLS_AT_ONCE_MIN = 20  # polls that are always allowed at once
@@ -130,7 +131,7 @@ class Pause:
         """Begin or extend the pause after a 429. Returns the seconds to wait."""
         if now >= self.until:  # requests that were under way when the pause began belong to the same wave
             self.refusals += 1
-        grown = min(PAUSE_MAX_SECONDS, PAUSE_FIRST_SECONDS * 2 ** min(max(0, self.refusals - 1), 6))
+        grown = doubled_seconds(self.refusals, first=PAUSE_FIRST_SECONDS, most=PAUSE_MAX_SECONDS)
         wait = retry_after_seconds if retry_after_seconds is not None else PAUSE_FIRST_SECONDS + grown * jitter
         wait = min(PAUSE_MAX_SECONDS, max(1.0, wait))
         self.until = max(self.until, now + wait)

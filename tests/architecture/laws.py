@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = (
-    *("bot", "services", "settings", "web"),
+    *("backoff", "bot", "services", "settings", "web"),
     *("cogs", "credits", "discord_api", "generations", "images", "observability", "people", "qwen", "store", "ui"),
     *("sandbox", "scripts"),
 )

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 
 import discord
 
+from backoff import doubled_seconds
 from generations.model import Generation, SeparateMessage, State
 from ui.delivery.payload import KeptAttachment, Payload, count_images, images_on
 from ui.views.file_names import file_name
 
 CLOSED_SECONDS = 60.0  # to the first new try where the bot may not write now; doubled with each try
+CLOSED_SECONDS_MAX = 1920.0
 CLOSED_TRIES = 6  # an hour in all
 
 
@@ -107,7 +109,7 @@ class CardState:
         if not self.closed or self.tries >= CLOSED_TRIES:
             return None
         self.tries += 1
-        return CLOSED_SECONDS * 2 ** (self.tries - 1)
+        return doubled_seconds(self.tries, first=CLOSED_SECONDS, most=CLOSED_SECONDS_MAX)
 
     def _take_from_rows(self, generation: Generation) -> None:
         for image in generation.images:

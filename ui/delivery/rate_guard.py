@@ -12,6 +12,7 @@ from collections import deque
 
 import discord
 
+from backoff import doubled_seconds
 from discord_api.errors import CLOUDFLARE_BLOCK, INVALID_WEBHOOK_TOKEN, TOO_MANY_OLD_EDITS, ClientClosed, retry_seconds
 from generations.clock import Clock
 from generations.errors import DeliveryDelayed
@@ -70,8 +71,8 @@ class RateGuard:
         if error.status in (401, 403, 429):
             self._refusals.append(now)
         if error.status == 401 and not by_token and error.code != INVALID_WEBHOOK_TOKEN:
-            pause = min(PAUSE_MAX_SECONDS, PAUSE_FIRST_SECONDS * 2 ** min(self._bot_refusals, 10))
             self._bot_refusals += 1
+            pause = doubled_seconds(self._bot_refusals, first=PAUSE_FIRST_SECONDS, most=PAUSE_MAX_SECONDS)
             self._bot_paused_until = now + pause
         elif error.code == CLOUDFLARE_BLOCK or is_ban(error):
             self._all_paused_until = now + retry_seconds(error)
