@@ -14,7 +14,7 @@ from sqlalchemy import BigInteger, String, case, cast, delete, func, insert, lit
 from credits.ledger import REFILL, Ledger
 from credits.model import EntryKind
 from credits.tables import accounts, entries, refills
-from store.database import Transaction
+from store.transactions import Transaction
 
 DAY_MS = 86_400_000
 KEPT = "kept"  # the reason of the grant that replaces all earlier entries
@@ -29,85 +29,85 @@ class Nobody:
     kept_as: str  # another random id, for what stays with the person
 
 
-async def has_account(tx: Transaction, user_id: int) -> bool:
+def has_account(tx: Transaction, user_id: int) -> bool:
     """Whether the person has an account. Ledger.balance would create one."""
-    return await tx.scalar(select(accounts.c.user_id).where(accounts.c.user_id == user_id)) is not None
+    return tx.scalar(select(accounts.c.user_id).where(accounts.c.user_id == user_id)) is not None
 
 
-async def entry_count(tx: Transaction, user_id: int) -> int:
+def entry_count(tx: Transaction, user_id: int) -> int:
     """Count the ledger's entries of a person."""
-    return await tx.scalar(select(func.count()).select_from(entries).where(entries.c.user_id == user_id)) or 0
+    return tx.scalar(select(func.count()).select_from(entries).where(entries.c.user_id == user_id)) or 0
 
 
-async def entry_rows(tx: Transaction, user_id: int, *, above: int, limit: int) -> list[dict[str, Any]]:
+def entry_rows(tx: Transaction, user_id: int, *, above: int, limit: int) -> list[dict[str, Any]]:
     """Return a person's entries, oldest first, every column; only numbers above *above*, the last one that was read."""
     page = select(entries).where(entries.c.user_id == user_id, entries.c.number > above)
-    return [dict(row) for row in (await tx.execute(page.order_by(entries.c.number).limit(limit))).mappings()]
+    return [dict(row) for row in tx.execute(page.order_by(entries.c.number).limit(limit)).mappings()]
 
 
-async def account_row(tx: Transaction, user_id: int) -> dict[str, Any] | None:
+def account_row(tx: Transaction, user_id: int) -> dict[str, Any] | None:
     """Return a person's account as in the table, without a refill that may be due."""
-    row = (await tx.execute(select(accounts).where(accounts.c.user_id == user_id))).mappings().one_or_none()
+    row = tx.execute(select(accounts).where(accounts.c.user_id == user_id)).mappings().one_or_none()
     return None if row is None else dict(row)
 
 
-async def leave(tx: Transaction, ledger: Ledger, user_id: int, nobody: Nobody, now_ms: int) -> int | None:
+def leave(tx: Transaction, ledger: Ledger, user_id: int, nobody: Nobody, now_ms: int) -> int | None:
     """Move every entry of a person to *nobody*; what is available stays with the person, as one grant.
 
     Returns what stayed, or None, having changed nothing, while credits are held. The account must exist.
     """
-    balance = await ledger.balance(tx, user_id, now_ms)  # locks it, and refills it if that was due
+    balance = ledger.balance(tx, user_id, now_ms)  # locks it, and refills it if that was due
     if balance.held:
         return None
-    await _hand_over(tx, user_id, nobody, balance.available, now_ms)
+    _hand_over(tx, user_id, nobody, balance.available, now_ms)
     if balance.available:
-        await _spend_all(tx, nobody, balance.available, now_ms)
-        await tx.execute(insert(entries).values(await _kept(tx, user_id, nobody, balance.available, now_ms)))
+        _spend_all(tx, nobody, balance.available, now_ms)
+        tx.execute(insert(entries).values(_kept(tx, user_id, nobody, balance.available, now_ms)))
     fresh = update(accounts).where(accounts.c.user_id == user_id)
-    await tx.execute(fresh.values(created_at_ms=now_ms))
+    tx.execute(fresh.values(created_at_ms=now_ms))
     return balance.available
 
 
-async def came_back(tx: Transaction, user_id: int) -> bool:
+def came_back(tx: Transaction, user_id: int) -> bool:
     """Whether a person who left has any entry but the grant that was kept for them. Locks their account."""
-    await tx.execute(select(accounts.c.user_id).where(accounts.c.user_id == user_id).with_for_update())
+    tx.execute(select(accounts.c.user_id).where(accounts.c.user_id == user_id).with_for_update())
     anew = select(entries.c.number).where(entries.c.user_id == user_id, ~entries.c.id.startswith(_KEPT_IDS))
-    return await tx.scalar(anew.limit(1)) is not None
+    return tx.scalar(anew.limit(1)) is not None
 
 
-async def forget(tx: Transaction, ledger: Ledger, user_id: int, nobody: Nobody, now_ms: int) -> bool:
+def forget(tx: Transaction, ledger: Ledger, user_id: int, nobody: Nobody, now_ms: int) -> bool:
     """Delete what was kept for somebody who left, if a new account would get as much.
 
     False, and nothing changed, before the next period and above the allowance.
     """
-    account = await account_row(tx, user_id)
+    account = account_row(tx, user_id)
     if account is None:
         return True
     allowance = ledger.allowance
     begun = allowance.window(now_ms).starts_at_ms
     if account["held"] or account["available"] > allowance.credits or begun <= account["refilled_from_ms"]:
         return False
-    await _hand_over(tx, user_id, nobody, account["available"], now_ms)
-    await tx.execute(delete(accounts).where(accounts.c.user_id == user_id))
+    _hand_over(tx, user_id, nobody, account["available"], now_ms)
+    tx.execute(delete(accounts).where(accounts.c.user_id == user_id))
     return True
 
 
-async def _hand_over(tx: Transaction, user_id: int, nobody: Nobody, available: int, now_ms: int) -> None:
+def _hand_over(tx: Transaction, user_id: int, nobody: Nobody, available: int, now_ms: int) -> None:
     """Move the entries: amounts stay; person, images and time of day are deleted. The ids of presents and purchases
     stay, so that none is granted twice."""
     today = now_ms - now_ms % DAY_MS
-    await tx.execute(delete(refills).where(refills.c.user_id == user_id))
+    tx.execute(delete(refills).where(refills.c.user_id == user_id))
     new = {"user_id": nobody.number, "available": available, "held": 0, "created_at_ms": today}
-    await tx.execute(insert(accounts).values(new))
+    tx.execute(insert(accounts).values(new))
     own = entries.c.user_id == user_id
     holds = entries.alias("holds")
     hold = select(holds.c.number).where(holds.c.id == entries.c.image_id + f":{EntryKind.HOLD.value}").scalar_subquery()
     prefix = literal(f"erased{nobody.number}-")
     images = prefix + cast(func.coalesce(hold, entries.c.number), String)
-    await tx.execute(update(entries).where(own, entries.c.image_id.is_not(None)).values(image_id=images))
+    tx.execute(update(entries).where(own, entries.c.image_id.is_not(None)).values(image_id=images))
     is_refill = entries.c.id.startswith(f"grant:{REFILL}:")
     is_present = entries.c.image_id.is_(None) & ~is_refill & ~entries.c.id.startswith(_KEPT_IDS)
-    await tx.execute(
+    tx.execute(
         update(entries)
         .where(own)
         .values(
@@ -119,7 +119,7 @@ async def _hand_over(tx: Transaction, user_id: int, nobody: Nobody, available: i
     )
 
 
-async def _spend_all(tx: Transaction, nobody: Nobody, amount: int, now_ms: int) -> None:
+def _spend_all(tx: Transaction, nobody: Nobody, amount: int, now_ms: int) -> None:
     """Take what stays with the person from the account of nobody, so that the sum over all accounts stays the same."""
     image_id = f"erased{nobody.number}-{KEPT}"
     shared = {
@@ -130,12 +130,12 @@ async def _spend_all(tx: Transaction, nobody: Nobody, amount: int, now_ms: int) 
     }
     for kind, available, held in ((EntryKind.HOLD, -amount, amount), (EntryKind.SETTLE, 0, -amount)):
         moved = {"id": f"{image_id}:{kind.value}", "kind": kind.value, "available_delta": available, "held_delta": held}
-        await tx.execute(insert(entries).values(shared | moved))
-    await tx.execute(update(accounts).where(accounts.c.user_id == nobody.number).values(available=0))
+        tx.execute(insert(entries).values(shared | moved))
+    tx.execute(update(accounts).where(accounts.c.user_id == nobody.number).values(available=0))
 
 
-async def _kept(tx: Transaction, user_id: int, nobody: Nobody, amount: int, now_ms: int) -> dict[str, Any]:
-    refilled_from_ms = await tx.scalar(select(accounts.c.refilled_from_ms).where(accounts.c.user_id == user_id))
+def _kept(tx: Transaction, user_id: int, nobody: Nobody, amount: int, now_ms: int) -> dict[str, Any]:
+    refilled_from_ms = tx.scalar(select(accounts.c.refilled_from_ms).where(accounts.c.user_id == user_id))
     return {
         "id": f"{_KEPT_IDS}{nobody.kept_as}",
         "user_id": user_id,

@@ -18,8 +18,8 @@ from credits.allowance import Allowance
 from credits.errors import InsufficientCredits, UnknownHold
 from credits.model import Balance, Entry, EntryKind
 from credits.tables import accounts, entries, refills
-from store.database import Transaction
 from store.statements import insert_if_new
+from store.transactions import Transaction
 
 REFILL = "refill"  # the reason of the grants that a new period makes
 
@@ -46,87 +46,87 @@ class Ledger:
         """What each account is refilled to, and when."""
         return self._allowance
 
-    async def balance(self, tx: Transaction, user_id: int, now_ms: int) -> Balance:
+    def balance(self, tx: Transaction, user_id: int, now_ms: int) -> Balance:
         """Return the person's balance, after the refill that may be due."""
-        return self._balance(await self._open_account(tx, user_id, now_ms), now_ms)
+        return self._balance(self._open_account(tx, user_id, now_ms), now_ms)
 
-    async def hold(self, tx: Transaction, user_id: int, image_id: str, amount: int, now_ms: int) -> None:
+    def hold(self, tx: Transaction, user_id: int, image_id: str, amount: int, now_ms: int) -> None:
         """Hold *amount* for one image.
 
         Raises InsufficientCredits, having changed nothing, when less is available.
         """
         if amount <= 0:
             raise ValueError(f"a hold of {amount} credits")
-        account = await self._open_account(tx, user_id, now_ms)
-        if await _entry(tx, f"{image_id}:hold") is not None:
+        account = self._open_account(tx, user_id, now_ms)
+        if _entry(tx, f"{image_id}:hold") is not None:
             return
-        if not await _move(tx, user_id, -amount, amount):
+        if not _move(tx, user_id, -amount, amount):
             raise InsufficientCredits(amount, self._balance(account, now_ms))
-        await _write(tx, account, EntryKind.HOLD, image_id, -amount, amount, now_ms)
+        _write(tx, account, EntryKind.HOLD, image_id, -amount, amount, now_ms)
 
-    async def settle(self, tx: Transaction, image_id: str, consumed: int | None, now_ms: int) -> int:
+    def settle(self, tx: Transaction, image_id: str, consumed: int | None, now_ms: int) -> int:
         """Charge what the image consumed (None: all that was held; never more) and give the rest back.
 
         Returns the credits charged, also when an earlier settle did it; 0 after a release.
         """
-        hold, account = await self._open_hold(tx, image_id, now_ms)
-        earlier = await _entry(tx, f"{image_id}:settle")
+        hold, account = self._open_hold(tx, image_id, now_ms)
+        earlier = _entry(tx, f"{image_id}:settle")
         if earlier is not None:
             return -earlier.held_delta - earlier.available_delta
-        if await _entry(tx, f"{image_id}:release") is not None:
+        if _entry(tx, f"{image_id}:release") is not None:
             return 0
         held: int = hold.held_delta
         charged = held if consumed is None else min(max(consumed, 0), held)
-        await _move(tx, account.user_id, held - charged, -held)
-        await _write(tx, account, EntryKind.SETTLE, image_id, held - charged, -held, now_ms)
+        _move(tx, account.user_id, held - charged, -held)
+        _write(tx, account, EntryKind.SETTLE, image_id, held - charged, -held, now_ms)
         if hold.refilled_from_ms != account.refilled_from_ms:
-            await self._make_good(tx, account, hold, charged, now_ms)
+            self._make_good(tx, account, hold, charged, now_ms)
         return charged
 
-    async def release(self, tx: Transaction, image_id: str, now_ms: int) -> int:
+    def release(self, tx: Transaction, image_id: str, now_ms: int) -> int:
         """Give back all that was held.
 
         Returns the credits returned, also when an earlier release did it; 0 after a settle.
         """
-        hold, account = await self._open_hold(tx, image_id, now_ms)
+        hold, account = self._open_hold(tx, image_id, now_ms)
         held: int = hold.held_delta
-        if await _entry(tx, f"{image_id}:release") is not None:
+        if _entry(tx, f"{image_id}:release") is not None:
             return held
-        if await _entry(tx, f"{image_id}:settle") is not None:
+        if _entry(tx, f"{image_id}:settle") is not None:
             return 0
-        await _move(tx, account.user_id, held, -held)
-        await _write(tx, account, EntryKind.RELEASE, image_id, held, -held, now_ms)
+        _move(tx, account.user_id, held, -held)
+        _write(tx, account, EntryKind.RELEASE, image_id, held, -held, now_ms)
         return held
 
-    async def refund(self, tx: Transaction, image_id: str, now_ms: int) -> int:
+    def refund(self, tx: Transaction, image_id: str, now_ms: int) -> int:
         """Give back what a settled image was charged.
 
         Returns the credits refunded, also when an earlier refund did it; 0 when nothing was charged.
         """
-        _, account = await self._open_hold(tx, image_id, now_ms)
-        settled = await _entry(tx, f"{image_id}:settle")
+        _, account = self._open_hold(tx, image_id, now_ms)
+        settled = _entry(tx, f"{image_id}:settle")
         charged: int = 0 if settled is None else -settled.held_delta - settled.available_delta
-        if charged and await _entry(tx, f"{image_id}:refund") is None:
-            await _move(tx, account.user_id, charged, 0)
-            await _write(tx, account, EntryKind.REFUND, image_id, charged, 0, now_ms)
+        if charged and _entry(tx, f"{image_id}:refund") is None:
+            _move(tx, account.user_id, charged, 0)
+            _write(tx, account, EntryKind.REFUND, image_id, charged, 0, now_ms)
         return charged
 
-    async def grant(self, tx: Transaction, user_id: int, amount: int, reason_id: str, reason: str, now_ms: int) -> bool:
+    def grant(self, tx: Transaction, user_id: int, amount: int, reason_id: str, reason: str, now_ms: int) -> bool:
         """Give *amount* credits; *reason_id* names the one occasion for which they are given.
 
         False, and nothing changed, when that occasion was granted before. Ids `refill:…` are reserved for refills.
         """
         if amount <= 0 or reason_id.startswith(f"{REFILL}:"):
             raise ValueError(f"a grant of {amount} credits for {reason_id!r}")
-        account = await self._open_account(tx, user_id, now_ms)
-        return await _grant(tx, account, amount, reason_id, reason, now_ms)
+        account = self._open_account(tx, user_id, now_ms)
+        return _grant(tx, account, amount, reason_id, reason, now_ms)
 
-    async def history(self, tx: Transaction, user_id: int, limit: int) -> list[Entry]:
+    def history(self, tx: Transaction, user_id: int, limit: int) -> list[Entry]:
         """The person's newest entries, newest first."""
         newest = select(entries).where(entries.c.user_id == user_id).order_by(entries.c.number.desc()).limit(limit)
-        return [_read_entry(row) for row in await tx.execute(newest)]
+        return [_read_entry(row) for row in tx.execute(newest)]
 
-    async def audit(self, tx: Transaction) -> list[Discrepancy]:
+    def audit(self, tx: Transaction) -> list[Discrepancy]:
         """Return the accounts whose numbers differ from the sum of their entries. Reads the whole ledger."""
         available = func.coalesce(func.sum(entries.c.available_delta), 0)
         held = func.coalesce(func.sum(entries.c.held_delta), 0)
@@ -136,57 +136,57 @@ class Ledger:
             .group_by(accounts.c.user_id, accounts.c.available, accounts.c.held)
             .having((available != accounts.c.available) | (held != accounts.c.held))
         )
-        return [Discrepancy(*map(int, row)) for row in await tx.execute(sums)]
+        return [Discrepancy(*map(int, row)) for row in tx.execute(sums)]
 
-    async def _open_account(self, tx: Transaction, user_id: int, now_ms: int) -> Row[Any]:
+    def _open_account(self, tx: Transaction, user_id: int, now_ms: int) -> Row[Any]:
         """The person's account, locked, and refilled if a new period has begun since."""
-        account = await _lock_account(tx, user_id)
+        account = _lock_account(tx, user_id)
         if account is None:
             new = {"user_id": user_id, "available": 0, "held": 0, "created_at_ms": now_ms}
-            await insert_if_new(tx, accounts, new)
-            account = await _lock_account(tx, user_id)
+            insert_if_new(tx, accounts, new)
+            account = _lock_account(tx, user_id)
             assert account is not None  # noqa: S101 (it is there, or another transaction made it)
         starts_at_ms = self._allowance.window(now_ms).starts_at_ms
         if account.refilled_from_ms is not None and starts_at_ms <= account.refilled_from_ms:
             return account  # also when the clock or the time zone went backwards
-        return await self._refill(tx, account, starts_at_ms, now_ms)
+        return self._refill(tx, account, starts_at_ms, now_ms)
 
-    async def _refill(self, tx: Transaction, account: Row[Any], starts_at_ms: int, now_ms: int) -> Row[Any]:
+    def _refill(self, tx: Transaction, account: Row[Any], starts_at_ms: int, now_ms: int) -> Row[Any]:
         """Refill what is available and held together; if something is held, note what was above the allowance."""
         missing = self._allowance.credits - account.available - account.held
         surplus = max(0, -missing)
         own = refills.c.user_id == account.user_id
         # An older refill with as much surplus or more never grants more than this one.
-        await tx.execute(delete(refills).where(own if account.held == 0 else own & (refills.c.surplus >= surplus)))
+        tx.execute(delete(refills).where(own if account.held == 0 else own & (refills.c.surplus >= surplus)))
         if account.held:
             new = {"user_id": account.user_id, "starts_at_ms": starts_at_ms, "surplus": surplus}
-            await tx.execute(insert(refills).values(new))
+            tx.execute(insert(refills).values(new))
         changed = _change(account.user_id).values(refilled_from_ms=starts_at_ms).returning(accounts)
-        account = (await tx.execute(changed)).one()
+        account = tx.execute(changed).one()
         if missing <= 0:
             return account
-        await _grant(tx, account, missing, f"{REFILL}:{account.user_id}:{starts_at_ms}", REFILL, now_ms)
-        return (await tx.execute(select(accounts).where(accounts.c.user_id == account.user_id))).one()
+        _grant(tx, account, missing, f"{REFILL}:{account.user_id}:{starts_at_ms}", REFILL, now_ms)
+        return tx.execute(select(accounts).where(accounts.c.user_id == account.user_id)).one()
 
-    async def _make_good(self, tx: Transaction, account: Row[Any], hold: Row[Any], charged: int, now_ms: int) -> None:
+    def _make_good(self, tx: Transaction, account: Row[Any], hold: Row[Any], charged: int, now_ms: int) -> None:
         """Grant what refills since the hold kept back for it, now that its charge is known."""
         own = refills.c.user_id == account.user_id
-        found = (await tx.execute(select(refills).where(own))).all()
+        found = tx.execute(select(refills).where(own)).all()
         spent = {row.starts_at_ms: charged if row.starts_at_ms > hold.refilled_from_ms else 0 for row in found}
         granted = max([0, *(spent[row.starts_at_ms] - row.surplus for row in found)])
         for row in found:
             surplus = row.surplus - spent[row.starts_at_ms] + granted
             this = own & (refills.c.starts_at_ms == row.starts_at_ms)
-            await tx.execute(update(refills).where(this).values(surplus=surplus))
+            tx.execute(update(refills).where(this).values(surplus=surplus))
         if granted:
             reason_id = f"{REFILL}:{account.user_id}:{account.refilled_from_ms}:{hold.image_id}"
-            await _grant(tx, account, granted, reason_id, REFILL, now_ms)
+            _grant(tx, account, granted, reason_id, REFILL, now_ms)
 
-    async def _open_hold(self, tx: Transaction, image_id: str, now_ms: int) -> tuple[Row[Any], Row[Any]]:
-        hold = await _entry(tx, f"{image_id}:hold")
+    def _open_hold(self, tx: Transaction, image_id: str, now_ms: int) -> tuple[Row[Any], Row[Any]]:
+        hold = _entry(tx, f"{image_id}:hold")
         if hold is None:
             raise UnknownHold(image_id)
-        return hold, await self._open_account(tx, hold.user_id, now_ms)
+        return hold, self._open_account(tx, hold.user_id, now_ms)
 
     def _balance(self, account: Row[Any], now_ms: int) -> Balance:
         refills_at_ms = self._allowance.window(max(now_ms, account.refilled_from_ms)).ends_at_ms
@@ -197,35 +197,35 @@ def _change(user_id: int) -> Any:
     return update(accounts).where(accounts.c.user_id == user_id)
 
 
-async def _lock_account(tx: Transaction, user_id: int) -> Row[Any] | None:
-    found = await tx.execute(select(accounts).where(accounts.c.user_id == user_id).with_for_update())
+def _lock_account(tx: Transaction, user_id: int) -> Row[Any] | None:
+    found = tx.execute(select(accounts).where(accounts.c.user_id == user_id).with_for_update())
     return found.one_or_none()
 
 
-async def _entry(tx: Transaction, entry_id: str) -> Row[Any] | None:
-    return (await tx.execute(select(entries).where(entries.c.id == entry_id))).one_or_none()
+def _entry(tx: Transaction, entry_id: str) -> Row[Any] | None:
+    return tx.execute(select(entries).where(entries.c.id == entry_id)).one_or_none()
 
 
-async def _move(tx: Transaction, user_id: int, available: int, held: int) -> bool:
+def _move(tx: Transaction, user_id: int, available: int, held: int) -> bool:
     """Change both numbers; False, and nothing changed, when the person has not that much available."""
     changes = {"available": accounts.c.available + available, "held": accounts.c.held + held}
     enough = accounts.c.available >= -available
-    moved = await tx.execute(_change(user_id).where(enough).values(changes))
+    moved = tx.execute(_change(user_id).where(enough).values(changes))
     return moved.rowcount == 1
 
 
-async def _write(
+def _write(
     tx: Transaction, account: Row[Any], kind: EntryKind, image_id: str, available: int, held: int, now_ms: int
 ) -> None:
     entry = Entry(f"{image_id}:{kind}", account.user_id, kind, available, held, image_id, "", now_ms)
-    await tx.execute(insert(entries).values(_columns(entry, account)))
+    tx.execute(insert(entries).values(_columns(entry, account)))
 
 
-async def _grant(tx: Transaction, account: Row[Any], amount: int, reason_id: str, reason: str, now_ms: int) -> bool:
+def _grant(tx: Transaction, account: Row[Any], amount: int, reason_id: str, reason: str, now_ms: int) -> bool:
     entry = Entry(f"grant:{reason_id}", account.user_id, EntryKind.GRANT, amount, 0, None, reason, now_ms)
-    if not await insert_if_new(tx, entries, _columns(entry, account)):
+    if not insert_if_new(tx, entries, _columns(entry, account)):
         return False
-    return await _move(tx, account.user_id, amount, 0)
+    return _move(tx, account.user_id, amount, 0)
 
 
 def _columns(entry: Entry, account: Row[Any]) -> dict[str, Any]:

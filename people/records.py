@@ -11,20 +11,20 @@ from credits.tables import accounts
 from people.model import Language, Ping, Preferences
 from people.tables import departures, preferences
 from qwen.models import OutputFormat, Size
-from store.database import Transaction
 from store.statements import insert_or_replace
+from store.transactions import Transaction
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
 
-async def load_preferences(tx: Transaction, user_id: int) -> Preferences | None:
+def load_preferences(tx: Transaction, user_id: int) -> Preferences | None:
     """Load the person's preferences; None: nothing was ever set."""
-    found = await tx.execute(select(preferences).where(preferences.c.user_id == user_id))
+    found = tx.execute(select(preferences).where(preferences.c.user_id == user_id))
     row = found.mappings().one_or_none()
     return None if row is None else _read_preferences(row)
 
 
-async def save_preferences(tx: Transaction, user_id: int, set_by_person: Preferences) -> None:
+def save_preferences(tx: Transaction, user_id: int, set_by_person: Preferences) -> None:
     """Store the preferences in place of earlier ones."""
     columns = {
         "user_id": user_id,
@@ -34,28 +34,28 @@ async def save_preferences(tx: Transaction, user_id: int, set_by_person: Prefere
         "ping": set_by_person.ping.value,
         "language": None if set_by_person.language is None else set_by_person.language.value,
     }
-    await insert_or_replace(tx, preferences, columns, key=("user_id",))
+    insert_or_replace(tx, preferences, columns, key=("user_id",))
 
 
-async def delete_preferences(tx: Transaction, user_id: int) -> bool:
+def delete_preferences(tx: Transaction, user_id: int) -> bool:
     """Delete the preferences. Returns whether there were any."""
-    deleted = await tx.execute(delete(preferences).where(preferences.c.user_id == user_id))
+    deleted = tx.execute(delete(preferences).where(preferences.c.user_id == user_id))
     return deleted.rowcount == 1
 
 
-async def note_departure(tx: Transaction, user_id: int, due_at_ms: int | None) -> None:
+def note_departure(tx: Transaction, user_id: int, due_at_ms: int | None) -> None:
     """Note that the person left, and that their account may be deleted at *due_at_ms*; None: never."""
-    await insert_or_replace(tx, departures, {"user_id": user_id, "due_at_ms": due_at_ms}, key=("user_id",))
+    insert_or_replace(tx, departures, {"user_id": user_id, "due_at_ms": due_at_ms}, key=("user_id",))
 
 
-async def left_at_ms(tx: Transaction, user_id: int) -> int | None:
+def left_at_ms(tx: Transaction, user_id: int) -> int | None:
     """Return when a person had everything deleted, in unix milliseconds: the time of their new account. None: they
     didn't, or the departure is deleted by now."""
     left = select(accounts.c.created_at_ms).join(departures, departures.c.user_id == accounts.c.user_id)
-    return await tx.scalar(left.where(accounts.c.user_id == user_id))
+    return tx.scalar(left.where(accounts.c.user_id == user_id))
 
 
-async def due_departures(tx: Transaction, now_ms: int, limit: int) -> list[int]:
+def due_departures(tx: Transaction, now_ms: int, limit: int) -> list[int]:
     """Return and lock people who left and whose accounts may be deleted now."""
     due = (
         select(departures.c.user_id)
@@ -64,17 +64,17 @@ async def due_departures(tx: Transaction, now_ms: int, limit: int) -> list[int]:
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    return list(await tx.scalars(due))
+    return list(tx.scalars(due))
 
 
-async def postpone_departure(tx: Transaction, user_id: int, due_at_ms: int | None) -> None:
+def postpone_departure(tx: Transaction, user_id: int, due_at_ms: int | None) -> None:
     """Make this departure due later."""
-    await tx.execute(update(departures).where(departures.c.user_id == user_id).values(due_at_ms=due_at_ms))
+    tx.execute(update(departures).where(departures.c.user_id == user_id).values(due_at_ms=due_at_ms))
 
 
-async def delete_departure(tx: Transaction, user_id: int) -> None:
+def delete_departure(tx: Transaction, user_id: int) -> None:
     """Delete the departure: the account is deleted, or the person came back."""
-    await tx.execute(delete(departures).where(departures.c.user_id == user_id))
+    tx.execute(delete(departures).where(departures.c.user_id == user_id))
 
 
 def _read_preferences(row: RowMapping) -> Preferences:

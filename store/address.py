@@ -1,6 +1,6 @@
 """Parse DATABASE_URL into the address that SQLAlchemy takes. Pure; opens nothing.
 
-Accepted: `sqlite:///data/bot.sqlite3`, `sqlite+aiosqlite:///…`, `postgres://…` (Heroku), `postgresql://…` and
+Accepted: `sqlite:///data/bot.sqlite3`, `postgres://…` (Heroku), `postgresql://…` and
 `postgresql+asyncpg://…`. Errors never repeat the address, since it holds a password.
 """
 
@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError
 
 from store.errors import BadDatabaseUrl
 
-SQLITE_SCHEMES = frozenset({"sqlite", "sqlite+aiosqlite"})
+SQLITE_SCHEMES = frozenset({"sqlite"})
 POSTGRESQL_SCHEMES = frozenset({"postgres", "postgresql", "postgresql+asyncpg"})
 # asyncpg 0.32, connect(ssl=…): the same words as libpq's sslmode.
 SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
@@ -22,7 +22,7 @@ KEPT_PARAMETERS = frozenset({"host", "port", "ssl", "prepared_statement_cache_si
 
 
 def parse_database_url(text: str) -> URL:
-    """Return the address with an async driver and only parameters that driver takes.
+    """Return the address with the driver and only parameters that driver takes.
 
     Raises BadDatabaseUrl with a sentence for the operator.
     """
@@ -49,7 +49,7 @@ def _sqlite_url(url: URL) -> URL:
         )
     if url.query:
         raise BadDatabaseUrl("A SQLite address takes no parameters after a question mark.")
-    return url.set(drivername="sqlite+aiosqlite")
+    return url.set(drivername="sqlite+pysqlite")
 
 
 def _postgresql_url(url: URL) -> URL:

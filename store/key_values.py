@@ -6,30 +6,30 @@ from collections.abc import Collection, Mapping
 
 from sqlalchemy import delete, select
 
-from store.database import Transaction
 from store.statements import insert_or_replace
 from store.tables import key_values
+from store.transactions import Transaction
 
 
-async def load_value(tx: Transaction, key: str) -> str | None:
+def load_value(tx: Transaction, key: str) -> str | None:
     """Return the value under *key*, or None."""
-    return await tx.scalar(select(key_values.c.value).where(key_values.c.key == key))
+    return tx.scalar(select(key_values.c.value).where(key_values.c.key == key))
 
 
-async def save_value(tx: Transaction, key: str, value: str) -> None:
+def save_value(tx: Transaction, key: str, value: str) -> None:
     """Save *value* under *key*, in place of an earlier one."""
-    await insert_or_replace(tx, key_values, {"key": key, "value": value}, key=("key",))
+    insert_or_replace(tx, key_values, {"key": key, "value": value}, key=("key",))
 
 
-async def load_values(tx: Transaction, prefix: str) -> Mapping[str, str]:
+def load_values(tx: Transaction, prefix: str) -> Mapping[str, str]:
     """Return the values whose keys begin with *prefix*, by key. Reads the whole table: a few hundred rows."""
-    rows = await tx.execute(
+    rows = tx.execute(
         select(key_values.c.key, key_values.c.value).where(key_values.c.key.startswith(prefix, autoescape=True))
     )
     return {row.key: row.value for row in rows}
 
 
-async def delete_values(tx: Transaction, keys: Collection[str]) -> None:
+def delete_values(tx: Transaction, keys: Collection[str]) -> None:
     """Delete *keys* and their values."""
     if keys:
-        await tx.execute(delete(key_values).where(key_values.c.key.in_(keys)))
+        tx.execute(delete(key_values).where(key_values.c.key.in_(keys)))

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 
-from store.database import VACUUM_DUE_KEY, Database, Transaction
+from store.database import VACUUM_DUE_KEY, Database
 from store.errors import DatabaseBroken, DatabaseLost
 from store.key_values import load_value, save_value
+from store.transactions import Transaction
 
 log = logging.getLogger("qwen_imagine.store")
 
@@ -19,10 +20,10 @@ BYTES_MAX = 64 << 20  # rewriting a larger file blocks all transactions for more
 TRIED_KEY = "vacuum_tried:v1"  # of store.key_values: time of the last try, unix milliseconds
 
 
-async def words_deleted(tx: Transaction, now_ms: int) -> None:
+def words_deleted(tx: Transaction, now_ms: int) -> None:
     """Note, in the transaction that deletes words, that a SQLite file is to be rewritten."""
     if tx.dialect.name == "sqlite":
-        await save_value(tx, VACUUM_DUE_KEY, str(now_ms))
+        save_value(tx, VACUUM_DUE_KEY, str(now_ms))
 
 
 async def vacuum_if_due(database: Database, now_ms: int) -> None:
@@ -33,11 +34,9 @@ async def vacuum_if_due(database: Database, now_ms: int) -> None:
     """
     if database.is_postgresql:
         return
-    async with database.transaction() as tx:
-        due = await load_value(tx, VACUUM_DUE_KEY)
-        if due is None or 0 <= now_ms - int(await load_value(tx, TRIED_KEY) or 0) < INTERVAL_MS:
-            return
-        await save_value(tx, TRIED_KEY, str(now_ms))
+    due = await database.run(_begin_try, now_ms)
+    if due is None:
+        return
     try:
         is_done = await database.vacuum(due, bytes_max=BYTES_MAX)
     except DatabaseBroken:
@@ -52,3 +51,12 @@ async def vacuum_if_due(database: Database, now_ms: int) -> None:
             "the SQLite file is too large to be written anew while the bot runs: single deleted words may stay in it "
             "until somebody stops the bot and runs VACUUM"
         )
+
+
+def _begin_try(tx: Transaction, now_ms: int) -> str | None:
+    """Note that the file is about to be rewritten. Return the deletion that it is for; None: it is not due."""
+    due = load_value(tx, VACUUM_DUE_KEY)
+    if due is None or 0 <= now_ms - int(load_value(tx, TRIED_KEY) or 0) < INTERVAL_MS:
+        return None
+    save_value(tx, TRIED_KEY, str(now_ms))
+    return due

@@ -17,76 +17,76 @@ from generations.records.rows import (
     with_images,
 )
 from generations.records.tables import generations, has_token, images, pings, removed_cards
-from store.database import Transaction
 from store.statements import insert_if_new
 from store.tables import one_of
+from store.transactions import Transaction
 
 
-async def insert(tx: Transaction, generation: Generation) -> bool:
+def insert(tx: Transaction, generation: Generation) -> bool:
     """Write a new generation and its images. False, and nothing changed, when its interaction is known already."""
-    if not await insert_if_new(tx, generations, generation_columns(generation)):
+    if not insert_if_new(tx, generations, generation_columns(generation)):
         return False
     user_id = generation.origin.user_id
-    await tx.execute(insert_into(images), [image_columns(image, user_id) for image in generation.images])
+    tx.execute(insert_into(images), [image_columns(image, user_id) for image in generation.images])
     return True
 
 
-async def load(tx: Transaction, generation_id: int) -> Generation | None:
+def load(tx: Transaction, generation_id: int) -> Generation | None:
     """Load the generation and its images, or None."""
-    rows = await tx.execute(select(generations).where(generations.c.id == generation_id))
-    return next(iter(await with_images(tx, rows.mappings())), None)
+    rows = tx.execute(select(generations).where(generations.c.id == generation_id))
+    return next(iter(with_images(tx, rows.mappings())), None)
 
 
-async def earlier_request_at_ms(tx: Transaction, user_id: int, number: int, *, but: int) -> int | None:
+def earlier_request_at_ms(tx: Transaction, user_id: int, number: int, *, but: int) -> int | None:
     """Return when the *number*-th newest request of a person was taken on, counted from 1, in unix milliseconds.
 
     None: there are fewer. *but*: a generation that is not counted.
     """
     own = (generations.c.user_id == user_id) & (generations.c.id != but)
     newest = select(generations.c.created_at_ms).where(own).order_by(generations.c.id.desc())
-    return await tx.scalar(newest.limit(1).offset(number - 1))
+    return tx.scalar(newest.limit(1).offset(number - 1))
 
 
-async def load_locked(tx: Transaction, generation_id: int) -> Generation | None:
+def load_locked(tx: Transaction, generation_id: int) -> Generation | None:
     """Load it locked until this transaction ends. For decisions that are not a worker's."""
-    rows = await tx.execute(select(generations).where(generations.c.id == generation_id).with_for_update())
-    return next(iter(await with_images(tx, rows.mappings())), None)
+    rows = tx.execute(select(generations).where(generations.c.id == generation_id).with_for_update())
+    return next(iter(with_images(tx, rows.mappings())), None)
 
 
-async def confirm_card(tx: Transaction, generation_id: int, message_id: int, now_ms: int) -> bool:
+def confirm_card(tx: Transaction, generation_id: int, message_id: int, now_ms: int) -> bool:
     """Note that Discord has the card: its images can be admitted. False when that was known, or there is no such row.
 
     A generation that was cancelled meanwhile still has to publish its ending, so published_revision becomes 0.
     """
-    changed = await tx.execute(
+    changed = tx.execute(
         update(generations)
         .where(generations.c.id == generation_id, generations.c.message_id.is_(None))
         .values(message_id=message_id, published_revision=0)
     )
     if changed.rowcount == 0:
         return False
-    await make_due(tx, generation_id, now_ms)
+    make_due(tx, generation_id, now_ms)
     return True
 
 
-async def make_due(tx: Transaction, generation_id: int, now_ms: int) -> None:
+def make_due(tx: Transaction, generation_id: int, now_ms: int) -> None:
     """Have a worker see to the generation at once, and to its images in line.
 
     Images in flight keep their time, so that polls of one task stay apart.
     """
-    await tx.execute(
+    tx.execute(
         update(generations)
         .where(generations.c.id == generation_id)
         .values(due_at_ms=_least(func.coalesce(generations.c.due_at_ms, now_ms), now_ms))
     )
     later = (images.c.generation_id == generation_id) & (images.c.due_at_ms > now_ms)
-    await tx.execute(update(images).where(later, one_of(images.c.state, *WAITING)).values(due_at_ms=now_ms))
+    tx.execute(update(images).where(later, one_of(images.c.state, *WAITING)).values(due_at_ms=now_ms))
 
 
 _NAME_OF_A_LINK = case((images.c.file_name == "", ""), else_=None)
 
 
-async def mark_published(
+def mark_published(
     tx: Transaction,
     generation_id: int,
     fence: int,
@@ -101,60 +101,60 @@ async def mark_published(
     the images of the one before: their ids and names are cleared, and the empty name that stands for a link stays.
     Raises LostClaim.
     """
-    row = await lock_generation(tx, generation_id, fence)
+    row = lock_generation(tx, generation_id, fence)
     changes: dict[str, int | None] = {"published_revision": revision, "follow_up_begun_at_ms": None}
     if message_id is not None:
         changes["message_id"] = message_id
         if message_id != row["message_id"]:
-            await tx.execute(delete(removed_cards).where(removed_cards.c.generation_id == generation_id))
+            tx.execute(delete(removed_cards).where(removed_cards.c.generation_id == generation_id))
             theirs = images.c.generation_id == generation_id
-            await tx.execute(update(images).where(theirs).values(attachment_id=None, file_name=_NAME_OF_A_LINK))
+            tx.execute(update(images).where(theirs).values(attachment_id=None, file_name=_NAME_OF_A_LINK))
     if channel_id is not None:
         changes["card_channel_id"] = channel_id if channel_id != row["channel_id"] else None
-    await tx.execute(update(generations).where(generations.c.id == generation_id).values(changes))
+    tx.execute(update(generations).where(generations.c.id == generation_id).values(changes))
 
 
-async def begin_follow_up(tx: Transaction, generation_id: int, fence: int, now_ms: int) -> None:
+def begin_follow_up(tx: Transaction, generation_id: int, fence: int, now_ms: int) -> None:
     """Note that a message by the interaction's token is about to be sent. mark_published() takes the note back.
 
     Raises LostClaim.
     """
-    await lock_generation(tx, generation_id, fence)
+    lock_generation(tx, generation_id, fence)
     changed = update(generations).where(generations.c.id == generation_id)
-    await tx.execute(changed.values(follow_up_begun_at_ms=now_ms))
+    tx.execute(changed.values(follow_up_begun_at_ms=now_ms))
 
 
-async def forget_card(tx: Transaction, generation_id: int) -> None:
+def forget_card(tx: Transaction, generation_id: int) -> None:
     """Note that there is no card and won't be one, so nothing is to be published."""
     next_due = select(func.min(images.c.due_at_ms)).where(images.c.generation_id == generation_id).scalar_subquery()
-    await tx.execute(
+    tx.execute(
         update(generations)
         .where(generations.c.id == generation_id)
         .values(published_revision=generations.c.revision, due_at_ms=next_due)
     )
 
 
-async def set_token_only(tx: Transaction, generation_id: int, channel_id: int) -> None:
+def set_token_only(tx: Transaction, generation_id: int, channel_id: int) -> None:
     """Note that Discord refused the bot's own token in this channel: only the interaction's token reaches the card.
     Changes nothing once the card is in another channel."""
-    await tx.execute(
+    tx.execute(
         update(generations)
         .where(generations.c.id == generation_id, generations.c.channel_id == channel_id)
         .values(bot_in_channel=False)
     )
 
 
-async def set_removed(tx: Transaction, generation_id: int, now_ms: int) -> None:
+def set_removed(tx: Transaction, generation_id: int, now_ms: int) -> None:
     """Note that the card was removed: nothing links to it any more. A second call changes nothing."""
-    await insert_if_new(tx, removed_cards, {"generation_id": generation_id, "removed_at_ms": now_ms})
+    insert_if_new(tx, removed_cards, {"generation_id": generation_id, "removed_at_ms": now_ms})
 
 
-async def decide_ping(tx: Transaction, generation_id: int, now_ms: int) -> bool:
+def decide_ping(tx: Transaction, generation_id: int, now_ms: int) -> bool:
     """Note that the ping of a generation is decided now. False: it was decided before."""
-    return await insert_if_new(tx, pings, {"generation_id": generation_id, "decided_at_ms": now_ms})
+    return insert_if_new(tx, pings, {"generation_id": generation_id, "decided_at_ms": now_ms})
 
 
-async def wipe_tokens(tx: Transaction, now_ms: int) -> None:
+def wipe_tokens(tx: Transaction, now_ms: int) -> None:
     """Delete interaction tokens that are of no use: expired, or with nothing left to publish or delete."""
     oldest_useful = snowflake_at(now_ms - TOKEN_LIFETIME_MS + 1)
     nothing_left = (
@@ -164,15 +164,15 @@ async def wipe_tokens(tx: Transaction, now_ms: int) -> None:
         & ~needs_token_to_delete
     )
     useless = or_(generations.c.id < oldest_useful, nothing_left)
-    await tx.execute(update(generations).where(has_token, useless).values(token=""))
+    tx.execute(update(generations).where(has_token, useless).values(token=""))
 
 
-async def links(tx: Transaction, image_ids: Iterable[str]) -> Mapping[str, CardLink]:
+def links(tx: Transaction, image_ids: Iterable[str]) -> Mapping[str, CardLink]:
     """Return the links to the cards of these images; images whose card has no link are left out."""
     wanted = {image_id: int(image_id.partition("-")[0]) for image_id in image_ids}
     names = ("id", "guild_id", "channel_id", "message_id", "card_channel_id", "private")
     removed = generations.c.id.in_(select(removed_cards.c.generation_id))
-    found = await tx.execute(
+    found = tx.execute(
         select(*(generations.c[name] for name in names)).where(generations.c.id.in_(set(wanted.values())), ~removed)
     )
     cards = {

@@ -9,12 +9,10 @@ from sqlalchemy import case, func, or_, select, update
 from generations.model import Generation
 from generations.records.rows import lock_generation, needs_token_to_delete, with_images
 from generations.records.tables import generations, images
-from store.database import Transaction
+from store.transactions import Transaction
 
 
-async def claim_due(
-    tx: Transaction, *, lease_holder: str, now_ms: int, lease_until_ms: int, limit: int
-) -> list[Generation]:
+def claim_due(tx: Transaction, *, lease_holder: str, now_ms: int, lease_until_ms: int, limit: int) -> list[Generation]:
     """Claim up to *limit* generations that are due and unclaimed, the longest due first, each with a new fence."""
     free = or_(generations.c.lease_until_ms.is_(None), generations.c.lease_until_ms <= now_ms)
     due = (
@@ -24,36 +22,34 @@ async def claim_due(
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    ids = list(await tx.scalars(due))
+    ids = list(tx.scalars(due))
     if not ids:
         return []
-    claimed = await tx.execute(
+    claimed = tx.execute(
         update(generations)
         .where(generations.c.id.in_(ids))
         .values(fence=generations.c.fence + 1, lease_holder=lease_holder, lease_until_ms=lease_until_ms)
         .returning(generations)
     )
-    return await with_images(tx, sorted(claimed.mappings(), key=lambda row: ids.index(row["id"])))
+    return with_images(tx, sorted(claimed.mappings(), key=lambda row: ids.index(row["id"])))
 
 
-async def renew(tx: Transaction, generation_id: int, fence: int, lease_until_ms: int) -> bool:
+def renew(tx: Transaction, generation_id: int, fence: int, lease_until_ms: int) -> bool:
     """Extend a claim. False when another process has it by now, or it was given back."""
     mine = (generations.c.id == generation_id) & (generations.c.fence == fence)
     held = generations.c.lease_until_ms.is_not(None)
-    renewed = await tx.execute(update(generations).where(mine, held).values(lease_until_ms=lease_until_ms))
+    renewed = tx.execute(update(generations).where(mine, held).values(lease_until_ms=lease_until_ms))
     return renewed.rowcount == 1
 
 
-async def release_claim(
-    tx: Transaction, generation_id: int, fence: int, *, retry_publish_at_ms: int | None = None
-) -> None:
+def release_claim(tx: Transaction, generation_id: int, fence: int, *, retry_publish_at_ms: int | None = None) -> None:
     """Give a claim back and say when the generation is due again, from what its images say now.
 
     An unpublished revision makes it due at *retry_publish_at_ms*, or at once. When nothing will be due again, the
     interaction's token is deleted, unless it alone can delete a message beside the card. Raises LostClaim.
     """
-    row = await lock_generation(tx, generation_id, fence)
-    due_at_ms = await tx.scalar(select(func.min(images.c.due_at_ms)).where(images.c.generation_id == generation_id))
+    row = lock_generation(tx, generation_id, fence)
+    due_at_ms = tx.scalar(select(func.min(images.c.due_at_ms)).where(images.c.generation_id == generation_id))
     if row["revision"] > row["published_revision"]:
         publish_at_ms = retry_publish_at_ms or 0
         due_at_ms = publish_at_ms if due_at_ms is None else min(due_at_ms, publish_at_ms)
@@ -61,15 +57,15 @@ async def release_claim(
     if due_at_ms is None and row["message_id"] is not None:
         # An answer that is late to be confirmed still needs it: see records.wipe_tokens.
         changes["token"] = case((needs_token_to_delete, generations.c.token), else_="")
-    await tx.execute(update(generations).where(generations.c.id == generation_id).values(changes))
+    tx.execute(update(generations).where(generations.c.id == generation_id).values(changes))
 
 
-async def next_due_at_ms(tx: Transaction, now_ms: int) -> int | None:
+def next_due_at_ms(tx: Transaction, now_ms: int) -> int | None:
     """Return when there is something to claim next: a generation falls due, or the lease of a due one runs out."""
     due, lease = generations.c.due_at_ms, generations.c.lease_until_ms
     free = or_(lease.is_(None), lease <= now_ms)
-    free_at_ms = await tx.scalar(select(due).where(due.is_not(None), free).order_by(due).limit(1))
-    leased_at_ms = await tx.scalar(
+    free_at_ms = tx.scalar(select(due).where(due.is_not(None), free).order_by(due).limit(1))
+    leased_at_ms = tx.scalar(
         select(func.min(case((due > lease, due), else_=lease))).where(lease > now_ms, due.is_not(None))
     )
     return min((moment for moment in (free_at_ms, leased_at_ms) if moment is not None), default=None)

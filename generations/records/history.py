@@ -9,15 +9,15 @@ from sqlalchemy import ColumnElement, delete, exists, or_, select, update
 from generations.model import MADE, Generation, Origin
 from generations.records.rows import lock_generation, with_images
 from generations.records.tables import generations, images, removed_cards
-from store.database import Transaction
 from store.tables import one_of
+from store.transactions import Transaction
 
 NEWEST_FIRST, OLDEST_FIRST = generations.c.id.desc(), generations.c.id.asc()
 
 _made = exists().where(images.c.generation_id == generations.c.id, one_of(images.c.state, *sorted(MADE)))
 
 
-async def history(
+def history(
     tx: Transaction,
     user_id: int,
     *,
@@ -37,11 +37,11 @@ async def history(
         found = found.where(generations.c.id < older_than).order_by(NEWEST_FIRST)
     else:
         found = found.order_by(NEWEST_FIRST)
-    rows = (await tx.execute(found.limit(limit))).mappings().all()
-    return await with_images(tx, rows if newer_than is None else reversed(rows))
+    rows = tx.execute(found.limit(limit)).mappings().all()
+    return with_images(tx, rows if newer_than is None else reversed(rows))
 
 
-async def has_listed(
+def has_listed(
     tx: Transaction,
     user_id: int,
     *,
@@ -55,34 +55,34 @@ async def has_listed(
         found = found.where(generations.c.id > newer_than)
     if older_than is not None:
         found = found.where(generations.c.id < older_than)
-    return await tx.scalar(found.limit(1)) is not None
+    return tx.scalar(found.limit(1)) is not None
 
 
-async def removed_among(tx: Transaction, ids: Sequence[int]) -> frozenset[int]:
+def removed_among(tx: Transaction, ids: Sequence[int]) -> frozenset[int]:
     """Return those of *ids* whose card was removed."""
     found = select(removed_cards.c.generation_id).where(removed_cards.c.generation_id.in_(ids))
-    return frozenset(await tx.scalars(found))
+    return frozenset(tx.scalars(found))
 
 
-async def claim_one(
+def claim_one(
     tx: Transaction, generation_id: int, *, lease_holder: str, now_ms: int, lease_until_ms: int
 ) -> Generation | None:
     """Claim one generation with a new fence, outside of the worker; None: it does not exist, or is claimed."""
     free = generations.c.lease_until_ms.is_(None) | (generations.c.lease_until_ms <= now_ms)
-    claimed = await tx.execute(
+    claimed = tx.execute(
         update(generations)
         .where(generations.c.id == generation_id, free)
         .values(fence=generations.c.fence + 1, lease_holder=lease_holder, lease_until_ms=lease_until_ms)
         .returning(generations)
     )
-    return next(iter(await with_images(tx, claimed.mappings())), None)
+    return next(iter(with_images(tx, claimed.mappings())), None)
 
 
-async def set_home(tx: Transaction, generation: Generation, *, message_id: int, home: Origin) -> None:
+def set_home(tx: Transaction, generation: Generation, *, message_id: int, home: Origin) -> None:
     """Note that the card is now in the place that *home* names. Raises LostClaim."""
-    await lock_generation(tx, generation.id, generation.fence)
-    await tx.execute(delete(removed_cards).where(removed_cards.c.generation_id == generation.id))
-    await tx.execute(
+    lock_generation(tx, generation.id, generation.fence)
+    tx.execute(delete(removed_cards).where(removed_cards.c.generation_id == generation.id))
+    tx.execute(
         update(generations)
         .where(generations.c.id == generation.id)
         .values(

@@ -10,7 +10,7 @@ from generations.errors import IllegalMove, MovedOn
 from generations.model import HELD, MOVES, VISIBLE_ENDINGS, Ending, Image, State
 from generations.records.rows import lock_generation, plain, read_image
 from generations.records.tables import generations, images
-from store.database import Transaction
+from store.transactions import Transaction
 
 
 class ImageChanges(TypedDict, total=False):
@@ -34,9 +34,7 @@ class ImageChanges(TypedDict, total=False):
     separate_message_id: int | None
 
 
-async def move(
-    tx: Transaction, image: Image, target: State, *, fence: int | None, **changes: Unpack[ImageChanges]
-) -> Image:
+def move(tx: Transaction, image: Image, target: State, *, fence: int | None, **changes: Unpack[ImageChanges]) -> Image:
     """Bring *image* from the state it is believed to be in to *target*, and return it as it is then.
 
     *fence*: the worker's claim; None for a decision that is not a worker's (a person's cancel). Where nothing is left
@@ -48,19 +46,19 @@ async def move(
         raise IllegalMove(image.image_id, image.state, target)
     if target not in HELD:
         changes.setdefault("due_at_ms", None)
-    moved = await _write(tx, image, target, fence, changes)
+    moved = _write(tx, image, target, fence, changes)
     if target in VISIBLE_ENDINGS:
         revised = update(generations).where(generations.c.id == image.generation_id)
-        await tx.execute(revised.values(revision=generations.c.revision + 1))
+        tx.execute(revised.values(revision=generations.c.revision + 1))
     return moved
 
 
-async def update_image(tx: Transaction, image: Image, *, fence: int | None, **changes: Unpack[ImageChanges]) -> Image:
+def update_image(tx: Transaction, image: Image, *, fence: int | None, **changes: Unpack[ImageChanges]) -> Image:
     """Change columns of *image*, in the state it is believed to be in. Raises as move()."""
-    return await _write(tx, image, image.state, fence, changes)
+    return _write(tx, image, image.state, fence, changes)
 
 
-async def adopt_task(
+def adopt_task(
     tx: Transaction, generation_id: int, position: int, task_id: str, due_at_ms: int, *, by_submitter: bool = False
 ) -> bool:
     """Note the task of an image whose submit had no known outcome, and poll it at *due_at_ms*.
@@ -69,26 +67,26 @@ async def adopt_task(
     has ended as unknown yet becomes RUNNING.
     False, and nothing changed, for any other image, or when another image has this task.
     """
-    await lock_generation(tx, generation_id, None)
+    lock_generation(tx, generation_id, None)
     taken = exists(select(images.c.task_id).where(images.c.task_id == task_id).correlate(None))
     here = (images.c.generation_id == generation_id) & (images.c.position == position)
     submitting = images.c.state == State.SUBMITTING.value
     lost = images.c.state == State.UNKNOWN.value
     orphan = (lost | submitting if by_submitter else lost) & images.c.task_id.is_(None)
     state = case((submitting, State.RUNNING.value), else_=images.c.state)
-    adopted = await tx.execute(
+    adopted = tx.execute(
         update(images).where(here, orphan, ~taken).values(task_id=task_id, due_at_ms=due_at_ms, state=state)
     )
     if adopted.rowcount == 0:
         return False
     sooner = generations.c.due_at_ms.is_(None) | (generations.c.due_at_ms > due_at_ms)
-    await tx.execute(update(generations).where(generations.c.id == generation_id, sooner).values(due_at_ms=due_at_ms))
+    tx.execute(update(generations).where(generations.c.id == generation_id, sooner).values(due_at_ms=due_at_ms))
     return True
 
 
-async def _write(tx: Transaction, image: Image, state: State, fence: int | None, changes: ImageChanges) -> Image:
-    await lock_generation(tx, image.generation_id, fence)
-    written = await tx.execute(
+def _write(tx: Transaction, image: Image, state: State, fence: int | None, changes: ImageChanges) -> Image:
+    lock_generation(tx, image.generation_id, fence)
+    written = tx.execute(
         update(images)
         .where(
             images.c.generation_id == image.generation_id,

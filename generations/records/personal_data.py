@@ -11,8 +11,8 @@ from sqlalchemy import ColumnElement, delete, exists, func, select, update
 from discord_api.snowflakes import snowflake_at
 from generations.model import HELD, MADE, State
 from generations.records.tables import callbacks, generations, images, removed_cards
-from store.database import Transaction
 from store.tables import metadata, one_of
+from store.transactions import Transaction
 
 ERASED_AT_ONCE = 500  # both databases limit how many values one statement takes
 
@@ -33,41 +33,41 @@ class Tally:
     images: int  # that were made
 
 
-async def tally(tx: Transaction, user_id: int) -> Tally:
+def tally(tx: Transaction, user_id: int) -> Tally:
     """Count what is kept of a person."""
     own = generations.c.user_id == user_id
     counted = select(func.count()).select_from(generations)
     made = select(func.count()).select_from(images).join(generations, _its_images)
     return Tally(
-        await tx.scalar(counted.where(own, generations.c.prompt != "")) or 0,
-        await tx.scalar(counted.where(own, generations.c.prompt == "")) or 0,
-        await tx.scalar(made.where(own, one_of(images.c.state, *sorted(MADE)))) or 0,
+        tx.scalar(counted.where(own, generations.c.prompt != "")) or 0,
+        tx.scalar(counted.where(own, generations.c.prompt == "")) or 0,
+        tx.scalar(made.where(own, one_of(images.c.state, *sorted(MADE)))) or 0,
     )
 
 
-async def full_rows(tx: Transaction, user_id: int, *, above: int, limit: int) -> list[dict[str, Any]]:
+def full_rows(tx: Transaction, user_id: int, *, above: int, limit: int) -> list[dict[str, Any]]:
     """Every column of a person's generations, oldest first; each with its images' columns under "images".
 
     Only those with an id above *above*, the last one that was read.
     """
     page = select(generations).where(generations.c.user_id == user_id, generations.c.id > above)
-    rows = [dict(row) for row in (await tx.execute(page.order_by(_oldest_first).limit(limit))).mappings()]
+    rows = [dict(row) for row in tx.execute(page.order_by(_oldest_first).limit(limit)).mappings()]
     by_id: dict[int, dict[str, Any]] = {row["id"]: row | {"images": [], "card_removed_at_ms": None} for row in rows}
     wanted = select(images).where(images.c.generation_id.in_(by_id)).order_by(images.c.position)
-    for image in (await tx.execute(wanted)).mappings():
+    for image in tx.execute(wanted).mappings():
         by_id[image["generation_id"]]["images"].append(dict(image))
-    for removed in await tx.execute(select(removed_cards).where(removed_cards.c.generation_id.in_(by_id))):
+    for removed in tx.execute(select(removed_cards).where(removed_cards.c.generation_id.in_(by_id))):
         by_id[removed.generation_id]["card_removed_at_ms"] = removed.removed_at_ms
     return list(by_id.values())
 
 
-async def lock_own(tx: Transaction, user_id: int) -> list[int]:
+def lock_own(tx: Transaction, user_id: int) -> list[int]:
     """Lock all generations of a person until this transaction ends. Returns their ids."""
     own = select(generations.c.id).where(generations.c.user_id == user_id)
-    return list(await tx.scalars(own.order_by(_oldest_first).with_for_update()))
+    return list(tx.scalars(own.order_by(_oldest_first).with_for_update()))
 
 
-async def unfinished_count(tx: Transaction, user_id: int) -> int:
+def unfinished_count(tx: Transaction, user_id: int) -> int:
     """Count a person's images that wait, are made or are about to be posted, and one for each unpublished revision."""
     own = generations.c.user_id == user_id
     under_way = one_of(images.c.state, *sorted(HELD), State.SUCCEEDED)
@@ -75,10 +75,10 @@ async def unfinished_count(tx: Transaction, user_id: int) -> int:
     unpublished = generations.c.published_revision < generations.c.revision
     quiet = ~exists().where(_its_images, under_way)
     cards = select(func.count()).select_from(generations).where(own, unpublished, quiet)
-    return (await tx.scalar(busy) or 0) + (await tx.scalar(cards) or 0)
+    return (tx.scalar(busy) or 0) + (tx.scalar(cards) or 0)
 
 
-async def erase(tx: Transaction, locked_ids: Sequence[int]) -> None:
+def erase(tx: Transaction, locked_ids: Sequence[int]) -> None:
     """Delete generations and their rows in all dependent tables; claims on them are lost.
 
     Only these ids are deleted, so a generation that is requested at this moment stays whole.
@@ -86,11 +86,11 @@ async def erase(tx: Transaction, locked_ids: Sequence[int]) -> None:
     for start in range(0, len(locked_ids), ERASED_AT_ONCE):
         ids = locked_ids[start : start + ERASED_AT_ONCE]
         for table in _DEPENDENT:
-            await tx.execute(delete(table).where(table.c.generation_id.in_(ids)))
-        await tx.execute(delete(generations).where(generations.c.id.in_(ids)))
+            tx.execute(delete(table).where(table.c.generation_id.in_(ids)))
+        tx.execute(delete(generations).where(generations.c.id.in_(ids)))
 
 
-async def purge(tx: Transaction, *, from_id: int, before_ms: int, limit: int) -> int | None:
+def purge(tx: Transaction, *, from_id: int, before_ms: int, limit: int) -> int | None:
     """Delete the words, links, tokens and details of up to *limit* generations older than *before_ms*.
 
     Those that are not at rest yet are left for later: without its address a kept image could never be posted, so it is
@@ -99,15 +99,15 @@ async def purge(tx: Transaction, *, from_id: int, before_ms: int, limit: int) ->
     old = select(generations.c.id, _is_at_rest(before_ms).label("at_rest")).where(
         generations.c.id >= from_id, generations.c.id < max(0, snowflake_at(before_ms)), generations.c.prompt != ""
     )
-    rows = (await tx.execute(old.order_by(_oldest_first).limit(limit).with_for_update())).all()
+    rows = tx.execute(old.order_by(_oldest_first).limit(limit).with_for_update()).all()
     ids = [row.id for row in rows if row.at_rest]
-    await tx.execute(delete(callbacks).where(callbacks.c.generation_id.in_(ids)))
-    await tx.execute(
+    tx.execute(delete(callbacks).where(callbacks.c.generation_id.in_(ids)))
+    tx.execute(
         update(images)
         .where(images.c.generation_id.in_(ids))
         .values(image_url=None, task_id=None, ending_detail=None, file_name=None)
     )
-    await tx.execute(update(generations).where(generations.c.id.in_(ids)).values(prompt="", token="", locale=""))
+    tx.execute(update(generations).where(generations.c.id.in_(ids)).values(prompt="", token="", locale=""))
     busy = [row.id for row in rows if not row.at_rest]
     if busy:
         return busy[0]

@@ -11,7 +11,7 @@ from generations.errors import LostClaim
 from generations.model import Ending, Generation, Image, Origin, Request, State
 from generations.records.tables import generations, images
 from qwen.models import OutputFormat, Size
-from store.database import Transaction
+from store.transactions import Transaction
 
 # A separate message beside a card that the bot's own token does not reach: only the interaction's can delete it.
 _separate = exists(select(images.c.position)).where(
@@ -20,26 +20,26 @@ _separate = exists(select(images.c.position)).where(
 needs_token_to_delete = _separate.correlate(generations) & (generations.c.private | ~generations.c.bot_in_channel)
 
 
-async def lock_generation(tx: Transaction, generation_id: int, fence: int | None) -> RowMapping:
+def lock_generation(tx: Transaction, generation_id: int, fence: int | None) -> RowMapping:
     """Lock the generation's row until this transaction ends, and return it.
 
     Raises LostClaim when it has another fence than *fence* (None: any will do), or is not there.
     """
-    found = await tx.execute(select(generations).where(generations.c.id == generation_id).with_for_update())
+    found = tx.execute(select(generations).where(generations.c.id == generation_id).with_for_update())
     row = found.mappings().one_or_none()
     if row is None or (fence is not None and row["fence"] != fence):
         raise LostClaim(generation_id)
     return row
 
 
-async def with_images(tx: Transaction, rows: Iterable[RowMapping]) -> list[Generation]:
+def with_images(tx: Transaction, rows: Iterable[RowMapping]) -> list[Generation]:
     """Return the generations of *rows*, in their order, each with its images."""
     rows = list(rows)
     if not rows:
         return []
     by_generation: dict[int, list[Image]] = {row["id"]: [] for row in rows}
     wanted = select(images).where(images.c.generation_id.in_(by_generation)).order_by(images.c.position)
-    for row in (await tx.execute(wanted)).mappings():
+    for row in tx.execute(wanted).mappings():
         by_generation[row["generation_id"]].append(read_image(row))
     return [read_generation(row, by_generation[row["id"]]) for row in rows]
 

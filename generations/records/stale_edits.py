@@ -11,32 +11,32 @@ from generations.model import Generation, Image, State
 from generations.records.cards import load_locked
 from generations.records.moves import move, update_image
 from generations.records.tables import generations
-from store.database import Transaction
+from store.transactions import Transaction
 
 
-async def load_fence(tx: Transaction, generation_id: int) -> int | None:
+def load_fence(tx: Transaction, generation_id: int) -> int | None:
     """Load the fence of the newest claim; None: there is no such generation."""
-    return await tx.scalar(select(generations.c.fence).where(generations.c.id == generation_id))
+    return tx.scalar(select(generations.c.fence).where(generations.c.id == generation_id))
 
 
-async def reconcile_card(tx: Transaction, edited: Generation, attachment_ids: Mapping[int, int], now_ms: int) -> bool:
+def reconcile_card(tx: Transaction, edited: Generation, attachment_ids: Mapping[int, int], now_ms: int) -> bool:
     """Note that the card shows *edited*, perhaps over something newer. Returns whether it has to be published again.
 
     *attachment_ids*: the attachments that are on it now, by image position; empty: they were left alone. Images that
     the edit removed become SUCCEEDED, so that they are posted again.
     """
-    now = await load_locked(tx, edited.id)
+    now = load_locked(tx, edited.id)
     if now is None or (now.message_id, now.card_channel_id) != (edited.message_id, edited.card_channel_id):
         return False
     believed = attachment_ids and not _replaced_since(now, attachment_ids)
-    lost = [await _correct_image(tx, image, attachment_ids, now_ms) for image in now.images] if believed else []
+    lost = [_correct_image(tx, image, attachment_ids, now_ms) for image in now.images] if believed else []
     if not any(lost) and now.revision <= edited.revision:
         return False
     changes: dict[str, Any] = {"revision": generations.c.revision + 1, "due_at_ms": now_ms}
     if now.request.prompt:  # or its person has asked to be forgotten
         # The token may have been wiped since; it alone reaches a private card, and *edited* still has it.
         changes["token"] = now.origin.token or edited.origin.token
-    await tx.execute(update(generations).where(generations.c.id == edited.id).values(changes))
+    tx.execute(update(generations).where(generations.c.id == edited.id).values(changes))
     return True
 
 
@@ -47,13 +47,13 @@ def _replaced_since(now: Generation, attachment_ids: Mapping[int, int]) -> bool:
     return any(found < known.get(position, found) for position, found in attachment_ids.items())
 
 
-async def _correct_image(tx: Transaction, image: Image, attachment_ids: Mapping[int, int], now_ms: int) -> bool:
+def _correct_image(tx: Transaction, image: Image, attachment_ids: Mapping[int, int], now_ms: int) -> bool:
     """Make the row of *image* agree with the card. Returns whether its image is no longer there."""
     if image.state is not State.DELIVERED or image.attachment_id is None:
         return False
     found = attachment_ids.get(image.position)
     if found is None:
-        await move(tx, image, State.SUCCEEDED, fence=None, due_at_ms=now_ms)
+        move(tx, image, State.SUCCEEDED, fence=None, due_at_ms=now_ms)
     elif found != image.attachment_id:
-        await update_image(tx, image, fence=None, attachment_id=found)
+        update_image(tx, image, fence=None, attachment_id=found)
     return found is None

@@ -1,0 +1,118 @@
+"""Run transactions on PostgreSQL, over asyncpg. Knows which of its errors mean that the database is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
+from functools import partial
+from typing import Any
+
+import asyncpg  # pyright: ignore[reportMissingTypeStubs] - it has none
+from sqlalchemy import event
+from sqlalchemy.engine import URL, ExceptionContext
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from store.transactions import Result, Transaction
+
+IDLE_SECONDS = 5.0  # an idle transaction of a suspended process keeps its locks no longer than this: half a lease
+LOCK_SECONDS = 20.0  # how long a statement waits for a lock; a suspended process loses its own after IDLE_SECONDS
+CONNECTIONS = 10  # per process; small hosted plans allow 20 in all
+BACKGROUND_CONNECTIONS = CONNECTIONS - 3
+
+# Raised when the server ends, shuts down or starts up.
+SERVER_GONE: tuple[type[Exception], ...] = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+)
+# While a connection is opened. Later an InterfaceError may be wrong use.
+NO_CONNECTION = (*SERVER_GONE, asyncpg.InterfaceError)
+
+# Faults of the moment, after which a transaction may succeed (PostgreSQL docs: PostgreSQL Error Codes): no more
+# connections, a server that became a standby, a conflict of two transactions, a lock that was held for too long.
+TOO_MANY_CONNECTIONS, READ_ONLY, SERIALIZATION, DEADLOCK, LOCK_NOT_AVAILABLE = (
+    "53300",
+    "25006",
+    "40001",
+    "40P01",
+    "55P03",
+)
+MOMENTARY = frozenset({TOO_MANY_CONNECTIONS, READ_ONLY, SERIALIZATION, DEADLOCK, LOCK_NOT_AVAILABLE})
+USELESS_SESSION = frozenset({TOO_MANY_CONNECTIONS, READ_ONLY})  # another session may reach the server that writes
+
+
+class PostgresqlTransactions:
+    """store.transactions.Transactions over a pool of connections. Background work leaves some of them free."""
+
+    def __init__(self, url: URL, idle_seconds: float) -> None:
+        self._engine = _open_engine(url, idle_seconds)
+        self._gate = asyncio.Semaphore(BACKGROUND_CONNECTIONS)
+        self._running = set[asyncio.Task[Any]]()
+
+    async def write(self, work: Callable[[Transaction], Result], *, background: bool) -> Result:
+        return await self._to_the_end(self._transaction(work, background=background))
+
+    async def read(self, work: Callable[[Transaction], Result], *, background: bool) -> Result:
+        return await self.write(work, background=background)
+
+    async def close(self) -> None:
+        if self._running:
+            await asyncio.wait(self._running)
+        await self._engine.dispose()
+
+    async def _transaction(self, work: Callable[[Transaction], Result], *, background: bool) -> Result:
+        async with self._gate if background else nullcontext(), self._engine.begin() as connection:
+            return await connection.run_sync(work)
+
+    async def _to_the_end(self, transaction: Coroutine[Any, Any, Result]) -> Result:
+        """Wait for *transaction*, which is run to its end also when the caller is cancelled."""
+        task = asyncio.create_task(transaction, name="transaction")
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        task.add_done_callback(_take_error)
+        return await asyncio.shield(task)
+
+
+def _take_error(task: asyncio.Task[Any]) -> None:
+    """Mark the error as seen: who was cancelled meanwhile does not wait for it."""
+    if not task.cancelled():
+        task.exception()
+
+
+def is_lost(error: DBAPIError) -> bool:
+    """Whether *error* means that the database can't be used at the moment."""
+    if error.connection_invalidated or _sqlstate(error) in MOMENTARY:
+        return True
+    # While a connection is opened, SQLAlchemy 2.1 raises that the server has ended it, or is not up yet, as an error
+    # of the statement (asyncpg.py, `_handle_exception_no_connection`).
+    return error.orig is not None and isinstance(error.orig.__cause__, SERVER_GONE)
+
+
+def _sqlstate(error: DBAPIError | ExceptionContext | None) -> str | None:
+    cause = None if error is None else error.orig if isinstance(error, DBAPIError) else error.original_exception
+    return getattr(cause, "sqlstate", None)
+
+
+def _open_engine(url: URL, idle_seconds: float) -> AsyncEngine:
+    engine = create_async_engine(url, pool_size=CONNECTIONS, max_overflow=0, pool_pre_ping=True, hide_parameters=True)
+    event.listen(engine.sync_engine, "connect", partial(_set_limits, idle_seconds))
+    event.listen(engine.sync_engine, "handle_error", _drop_useless_session)
+    return engine
+
+
+def _drop_useless_session(context: ExceptionContext) -> None:
+    """Have the pool close a session that no later transaction could use, and no other one."""
+    if _sqlstate(context) in USELESS_SESSION:
+        context.is_disconnect = True
+        context.invalidate_pool_on_disconnect = False
+
+
+def _set_limits(idle_seconds: float, connection: Any, _record: object) -> None:
+    """Set limits with statements: poolers such as PgBouncer refuse them as parameters of the connection's start."""
+    cursor = connection.cursor()
+    cursor.execute(f"SET idle_in_transaction_session_timeout = {round(idle_seconds * 1000)}")
+    cursor.execute(f"SET lock_timeout = {round(LOCK_SECONDS * 1000)}")
+    cursor.close()
+    connection.commit()

@@ -1,0 +1,277 @@
+"""Run transactions on a SQLite file: one thread with a connection that writes, and one with a connection that reads.
+
+Works that wait together are committed together, each in a savepoint, so that a slow disk is waited for once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Generic
+
+from sqlalchemy import create_engine, event
+from sqlalchemy.engine import URL, Connection, Engine
+
+from store.sqlite_file import SqliteFile
+from store.transactions import Result, Transaction
+
+BUSY_TIMEOUT_SECONDS = 30  # how long a writer waits for another process' write
+BATCH_SECONDS = 0.02  # works that begin later are committed on their own, so that the first ones don't wait for long
+BATCH_MAX = 64
+WITHOUT_TRANSACTION = "without_transaction"  # our execution option: SQLite refuses checkpoint and VACUUM inside one
+
+
+@dataclass(eq=False, slots=True)
+class _Job(Generic[Result]):
+    """A work, and the future of the loop that waits for its outcome."""
+
+    work: Callable[[Connection], Result]
+    bare: bool = False  # outside a transaction
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+    done: asyncio.Future[Result] = field(init=False)
+    result: Any = None
+    error: BaseException | None = None
+
+    def __post_init__(self) -> None:
+        self.done = self.loop.create_future()
+
+    def run(self, connection: Connection) -> None:
+        """Run the work, and keep what it returns or raises."""
+        try:
+            self.result = self.work(connection)
+        except BaseException as error:
+            self.error = error
+            raise
+
+
+class SqliteTransactions:
+    """store.transactions.Transactions over one file. Threads are started with the first work."""
+
+    def __init__(self, url: URL, file: SqliteFile) -> None:
+        self._writer = _Thread(partial(_open_writer, url, file), _run_batch, "database")
+        self._reader = _Thread(partial(_open_reader, url), _run_one, "database reader")
+
+    async def write(self, work: Callable[[Transaction], Result], *, background: bool) -> Result:
+        return await self._writer.hand_over(_Job(work), background=background)
+
+    async def read(self, work: Callable[[Transaction], Result], *, background: bool) -> Result:
+        return await self._reader.hand_over(_Job(work), background=background)
+
+    async def without_transaction(self, work: Callable[[Connection], Result]) -> Result:
+        """Run *work* on the writer's connection outside of a transaction, waiting for no lock of another process."""
+        return await self._writer.hand_over(_Job(work, bare=True), background=False)
+
+    async def close(self) -> None:
+        await self._reader.stop()
+        await self._writer.stop()  # last: it empties the log
+
+
+class _Thread:
+    """A thread with an engine of one connection, and the works that wait for it: people's before background work."""
+
+    def __init__(
+        self, open_engine: Callable[[], Engine], run: Callable[[Engine, _Thread], list[_Job[Any]]], name: str
+    ) -> None:
+        self._open_engine = open_engine
+        self._run = run
+        self._name = name
+        self._changed = threading.Condition()
+        self._waiting: tuple[deque[_Job[Any]], deque[_Job[Any]]] = deque(), deque()  # people's, background
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+
+    async def hand_over(self, job: _Job[Result], *, background: bool) -> Result:
+        """Have the thread run *job*, and return its result. A caller that is cancelled does not stop it."""
+        with self._changed:
+            self._waiting[background].append(job)
+            self._changed.notify()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+                self._thread.start()
+        return await job.done
+
+    def next_job(self, *, bare: bool = False) -> _Job[Any] | None:
+        """Take the next job, if one waits and is *bare* or not as asked. Called by the thread."""
+        with self._changed:
+            for waiting in self._waiting:
+                if waiting:
+                    return waiting.popleft() if waiting[0].bare is bare else None
+        return None
+
+    def all_jobs(self) -> list[_Job[Any]]:
+        """Take every job that waits."""
+        with self._changed:
+            taken = [job for waiting in self._waiting for job in waiting]
+            for waiting in self._waiting:
+                waiting.clear()
+        return taken
+
+    async def stop(self) -> None:
+        """Finish the waiting jobs and end the thread. A later job starts another one."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+            thread = self._thread
+        if thread is not None:
+            await asyncio.to_thread(thread.join)
+        self._thread, self._stopping = None, False
+
+    def _work(self) -> None:
+        engine = self._open_engine()
+        try:
+            while self._is_needed():
+                _deliver(self._run(engine, self))
+        finally:
+            engine.dispose()
+
+    def _is_needed(self) -> bool:
+        """Wait for the next job. False: the thread is to end."""
+        with self._changed:
+            while not any(self._waiting):
+                if self._stopping:
+                    return False
+                self._changed.wait()
+        return True
+
+
+def _run_batch(engine: Engine, thread: _Thread) -> list[_Job[Any]]:
+    """Run the works that wait in one transaction, each in a savepoint. Return those that have an outcome."""
+    bare = thread.next_job(bare=True)
+    if bare is not None:
+        _run_bare(engine, bare)
+        return [bare]
+    batch = list[_Job[Any]]()
+    until = time.monotonic() + BATCH_SECONDS
+    try:
+        with engine.begin() as connection:
+            driver: Any = connection.connection.dbapi_connection
+            while len(batch) < BATCH_MAX and (not batch or time.monotonic() < until):
+                job = thread.next_job()
+                if job is None:
+                    break
+                batch.append(job)
+                _run_in_savepoint(connection, driver, job)
+    except BaseException as error:
+        # Nothing of this batch is committed, or that is not known. When the transaction could not even begin, those
+        # that wait have waited as long as it did.
+        batch = batch or thread.all_jobs()
+        for job in batch:
+            job.error = job.error or error
+    return batch
+
+
+def _run_in_savepoint(connection: Connection, driver: Any, job: _Job[Any]) -> None:
+    """Run one work of a batch; undo what it did when it raises. Raises when SQLite has undone the whole batch."""
+    driver.execute("SAVEPOINT work")
+    try:
+        job.run(connection)
+    except BaseException:
+        if not driver.in_transaction:  # sqlite.org/lang_transaction.html, "Response To Errors Within A Transaction"
+            raise
+        driver.execute("ROLLBACK TO work")
+    driver.execute("RELEASE work")
+
+
+def _run_one(engine: Engine, thread: _Thread) -> list[_Job[Any]]:
+    """Run the next work that only reads."""
+    job = thread.next_job()
+    if job is None:
+        return []
+    try:
+        with engine.begin() as connection:
+            job.run(connection)
+    except BaseException as error:
+        job.error = error
+    return [job]
+
+
+def _run_bare(engine: Engine, job: _Job[Any]) -> None:
+    try:
+        with engine.connect() as opened, _waiting_for_nobody(opened) as connection:
+            job.run(connection)
+    except BaseException as error:
+        job.error = error
+
+
+@contextmanager
+def _waiting_for_nobody(opened: Connection) -> Generator[Connection]:
+    connection = opened.execution_options(**{WITHOUT_TRANSACTION: True})
+    connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+    try:
+        yield connection
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}")
+
+
+def _deliver(jobs: Iterable[_Job[Any]]) -> None:
+    """Hand outcomes to the loops that wait for them: one call for each loop."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Job[Any]]] = {}
+    for job in jobs:
+        by_loop.setdefault(job.loop, []).append(job)
+    for loop, its_jobs in by_loop.items():
+        with suppress(RuntimeError):  # the loop is closed, so nobody waits
+            loop.call_soon_threadsafe(_set_outcomes, its_jobs)
+
+
+def _set_outcomes(jobs: Iterable[_Job[Any]]) -> None:
+    for job in jobs:
+        if job.done.cancelled():
+            continue
+        if job.error is None:
+            job.done.set_result(job.result)
+        else:
+            job.done.set_exception(job.error)
+
+
+def _open_writer(url: URL, file: SqliteFile) -> Engine:
+    engine = _open_engine(url)
+    event.listen(engine, "connect", partial(_set_rules, ("synchronous=FULL", "secure_delete=ON", "foreign_keys=ON")))
+    event.listen(engine, "connect", file.log_opened)
+    event.listen(engine, "close", file.log_closes)
+    event.listen(engine, "close_detached", file.log_closes)
+    event.listen(engine, "begin", _begin_immediately)
+    return engine
+
+
+def _open_reader(url: URL) -> Engine:
+    engine = _open_engine(url)
+    event.listen(engine, "connect", partial(_set_rules, ("query_only=ON",)))
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _open_engine(url: URL) -> Engine:
+    return create_engine(
+        url, pool_size=1, max_overflow=0, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}
+    )
+
+
+def _set_rules(rules: Iterable[str], connection: Any, _record: object) -> None:
+    """Set the pragmas of a new connection.
+
+    WAL survives a kill, synchronous=FULL a power cut too (SQLite docs: PRAGMA synchronous). secure_delete writes zeros
+    over what is deleted; the log holds it until truncate_wal().
+    """
+    connection.isolation_level = None  # the driver sends no BEGIN; the "begin" event does
+    cursor = connection.cursor()
+    for rule in ("journal_mode=WAL", *rules):
+        cursor.execute(f"PRAGMA {rule}")
+    cursor.execute("PRAGMA schema_version")  # the first read opens -wal, whose identity is noted next
+    cursor.fetchall()
+    cursor.close()
+
+
+def _begin_immediately(connection: Connection) -> None:
+    """Take the write lock at the start: a transaction that has read can't wait for it any more."""
+    if not connection.get_execution_options().get(WITHOUT_TRANSACTION):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")

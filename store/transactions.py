@@ -1,0 +1,30 @@
+"""What a database has to offer to store.database: run one plain function as a transaction. Knows no driver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from sqlalchemy.engine import Connection
+
+Transaction = Connection  # first parameter of every function that reads or writes rows
+Result = TypeVar("Result")
+
+
+class Transactions(Protocol):
+    """Run works on one database. A work that has been handed over is run to its end, whoever waits for it."""
+
+    async def write(self, work: Callable[[Transaction], Result], *, background: bool) -> Result:
+        """Run *work* in a transaction of its own: commit what it did, or roll it back when it raises.
+
+        *background*: let all others go first. Raises what *work* raises, and the driver's errors.
+        """
+        ...
+
+    async def read(self, work: Callable[[Transaction], Result], *, background: bool) -> Result:
+        """Run *work*, which writes nothing, so that it delays no write where the database allows that."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was handed over, and close every connection."""
+        ...
