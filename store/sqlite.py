@@ -45,7 +45,7 @@ class _Job(Generic[Result]):
         """Run the work, and keep what it returns or raises."""
         try:
             self.result = self.work(connection)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - whoever waits for the work gets it
             self.error = error
             raise
 
@@ -157,7 +157,7 @@ def _run_batch(engine: Engine, thread: _Thread) -> list[_Job[Any]]:
                     break
                 batch.append(job)
                 _run_in_savepoint(connection, driver, job)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - whoever waits for the work gets it
         # Nothing of this batch is committed, or that is not known. When the transaction could not even begin, those
         # that wait have waited as long as it did.
         batch = batch or thread.all_jobs()
@@ -186,7 +186,7 @@ def _run_one(engine: Engine, thread: _Thread) -> list[_Job[Any]]:
     try:
         with engine.begin() as connection:
             job.run(connection)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - whoever waits for the work gets it
         job.error = error
     return [job]
 
@@ -195,7 +195,7 @@ def _run_bare(engine: Engine, job: _Job[Any]) -> None:
     try:
         with engine.connect() as opened, _waiting_for_nobody(opened) as connection:
             job.run(connection)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - whoever waits for the work gets it
         job.error = error
 
 
