@@ -45,7 +45,7 @@ class _Job(Generic[Result]):
         """Run the work, and keep what it returns or raises."""
         try:
             self.result = self.work(connection)
-        except BaseException as error:  # noqa: BLE001 - whoever waits for the work gets it
+        except BaseException as error:
             self.error = error
             raise
 
