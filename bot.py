@@ -177,14 +177,7 @@ async def sync_stored_commands(tree: app_commands.CommandTree[Any], database: Da
     Raises what discord_api.command_sync.sync_commands and the database raise.
     """
 
-    async def load(key: str) -> str | None:
-        async with database.transaction() as tx:
-            return await load_value(tx, key)
-
-    async def save(key: str, value: str) -> None:
-        async with database.transaction() as tx:
-            await save_value(tx, key, value)
-
+    load, save = partial(database.read, load_value), partial(database.run, save_value)
     return await sync_commands(tree, load=load, save=save, api_url=api_url)
 
 

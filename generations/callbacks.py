@@ -20,6 +20,7 @@ from generations.model import Image, State
 from generations.poll_schedule import LATE_POLL_SECONDS
 from qwen.protocol import parse_callback
 from store.database import Database
+from store.transactions import Transaction
 
 log = logging.getLogger("qwen_imagine.callbacks")
 
@@ -77,8 +78,7 @@ class Callbacks:
     async def recognise(self, token: str) -> records.Callback | None:
         """Return the expected callback with this token; None if none is expected. Takes as long for every token."""
         token_hash = hash_token(token)
-        async with self._database.transaction() as tx:
-            found = await records.find_callback(tx, token_hash)
+        found = await self._database.read(records.find_callback, token_hash)
         if found is None:
             return None
         callback, image = found
@@ -87,23 +87,25 @@ class Callbacks:
 
     async def handle(self, callback: records.Callback, body: bytes) -> None:
         """Note the call, and make a poll due: at once, or 5 s after the last poll that followed a call."""
-        claim = parse_callback(body)
-        async with self._database.transaction() as tx:
-            generation = await records.load_locked(tx, callback.generation_id)
-            if generation is None:
-                return
-            image, now_ms = generation.images[callback.position], self._clock.now_ms()
-            fresh = await records.load_callback(tx, image)
-            if fresh is None or fresh.token_hash != callback.token_hash or not is_awaited(image, now_ms):
-                return
-            noted = noted_call(fresh, image, claim, now_ms)
-            if noted != fresh:  # the same call again writes nothing
-                await records.note_callback(tx, noted)
-            due_at_ms = due_after_call(noted, image, now_ms)
-            brought_forward = due_at_ms is not None and await records.bring_forward(tx, image, due_at_ms)
-        if brought_forward:
+        image = await self._database.run(self._note_call, callback, parse_callback(body))
+        if image is not None:
             log.info("image %s: the service called back", image.image_id)
             self._nudge()
+
+    def _note_call(self, tx: Transaction, callback: records.Callback, claim: str | None) -> Image | None:
+        """Return the image if a poll of it is due sooner now."""
+        generation = records.load_locked(tx, callback.generation_id)
+        if generation is None:
+            return None
+        image, now_ms = generation.images[callback.position], self._clock.now_ms()
+        fresh = records.load_callback(tx, image)
+        if fresh is None or fresh.token_hash != callback.token_hash or not is_awaited(image, now_ms):
+            return None
+        noted = noted_call(fresh, image, claim, now_ms)
+        if noted != fresh:  # the same call again writes nothing
+            records.note_callback(tx, noted)
+        due_at_ms = due_after_call(noted, image, now_ms)
+        return image if due_at_ms is not None and records.bring_forward(tx, image, due_at_ms) else None
 
     def image_was_ready(self, *, called: bool) -> None:
         """Count images that were ready without a call. Logs one warning when SILENCE_IMAGES follow each other."""

@@ -45,10 +45,10 @@ def may_still_come(error: ImageError, *, failures: int, limit: int) -> bool:
     return isinstance(error, ImageUnavailable) and (error.temporary or (error.may_still_come and failures < limit))
 
 
-async def lose(tx: Transaction, ledger: Ledger, image: Image, *, fence: int, now_ms: int) -> int:
+def lose(tx: Transaction, ledger: Ledger, image: Image, *, fence: int, now_ms: int) -> int:
     """End a paid image as lost and refund it, in the caller's transaction. Returns the credits refunded.
 
     Raises LostClaim, having changed nothing.
     """
-    await records.move(tx, image, State.FAILED, fence=fence, ending=Ending.IMAGE_LOST)
-    return await ledger.refund(tx, image.image_id, now_ms)
+    records.move(tx, image, State.FAILED, fence=fence, ending=Ending.IMAGE_LOST)
+    return ledger.refund(tx, image.image_id, now_ms)

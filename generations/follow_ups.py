@@ -25,6 +25,5 @@ class FollowUps:
         Raises LostClaim and DatabaseLost.
         """
         now_ms = self._clock.now_ms()
-        async with self._database.transaction() as tx:
-            await records.begin_follow_up(tx, generation.id, generation.fence, now_ms)
+        await self._database.run(records.begin_follow_up, generation.id, generation.fence, now_ms)
         return now_ms

@@ -26,6 +26,7 @@ from qwen.errors import ImageError
 from qwen.images import FoundImage
 from store.database import Database
 from store.statements import storable
+from store.transactions import Transaction
 
 log = logging.getLogger("qwen_imagine.history")
 
@@ -97,25 +98,11 @@ class History:
         self, user_id: int, *, words: str = "", older_than: int | None = None, newer_than: int | None = None
     ) -> Page:
         """Return one page; the first one where that is empty, since its generations may have been deleted."""
-        parts = words.split()
-        async with self._database.transaction() as tx:
-            found = await history.history(
-                tx, user_id, words=parts, older_than=older_than, newer_than=newer_than, limit=PAGE_LENGTH
-            )
-            if not found and (older_than is not None or newer_than is not None):
-                found = await history.history(tx, user_id, words=parts, limit=PAGE_LENGTH)
-            if not found:
-                return Page((), None, None, words)
-            newest, oldest = found[0].id, found[-1].id
-            more = await history.has_listed(tx, user_id, words=parts, newer_than=newest)
-            less = await history.has_listed(tx, user_id, words=parts, older_than=oldest)
-            removed = await history.removed_among(tx, [generation.id for generation in found])
-        return Page(tuple(found), newest if more else None, oldest if less else None, words, removed)
+        return await self._database.read(_page, user_id, words, older_than, newer_than)
 
     async def is_kept(self, generation_id: int, user_id: int) -> Generation:
         """Return a person's own generation if images of it are kept. Raises NotThere."""
-        async with self._database.transaction() as tx:
-            generation = await records.load(tx, generation_id)
+        generation = await self._database.read(records.load, generation_id)
         if generation is None or generation.origin.user_id != user_id or not kept_images(generation):
             raise NotThere
         return generation
@@ -134,13 +121,16 @@ class History:
         """Claim a generation with kept images until post_ended(). Raises NotThere, also while it is claimed."""
         now_ms = self._clock.now_ms()
         lease_until_ms = now_ms + POSTING_LEASE_SECONDS * 1000
-        async with self._database.transaction() as tx:
-            generation = await history.claim_one(
+
+        def take(tx: Transaction) -> Generation:
+            generation = history.claim_one(
                 tx, generation_id, lease_holder=self._owner, now_ms=now_ms, lease_until_ms=lease_until_ms
             )
             if generation is None or generation.origin.user_id != user_id or not kept_images(generation):
                 raise NotThere  # rolls the claim back
-        return generation
+            return generation
+
+        return await self._database.run(take)
 
     async def fetch_kept(self, generation: Generation, reservation: Reservation) -> Fetched:
         """Download the kept images within *reservation*. One that is gone for good is refunded.
@@ -157,13 +147,17 @@ class History:
         refunded = [await self._lose(generation, image) for image in gone]
         now_ms = self._clock.now_ms()
         lease_until_ms = now_ms + POSTING_LEASE_SECONDS * 1000
-        async with self._database.transaction() as tx:
-            still_ours = await records.renew(tx, generation.id, generation.fence, lease_until_ms)
+
+        def renew(tx: Transaction) -> Generation | None:
+            if not records.renew(tx, generation.id, generation.fence, lease_until_ms):
+                return None
             for image, result in found:
-                if still_ours and result is Missing.NOT_NOW:
-                    await records.bring_forward(tx, image, now_ms + CHECK_SOON_SECONDS * 1000)
-            fresh = await records.load(tx, generation.id)
-        if fresh is None or not still_ours:
+                if result is Missing.NOT_NOW:
+                    records.bring_forward(tx, image, now_ms + CHECK_SOON_SECONDS * 1000)
+            return records.load(tx, generation.id)
+
+        fresh = await self._database.run(renew)
+        if fresh is None:
             raise NotThere
         return Fetched(fresh, image_files, len(gone), sum(refunded))
 
@@ -175,32 +169,12 @@ class History:
 
         Raises LostClaim.
         """
-        alone = all(image.state is not State.DELIVERED for image in generation.images)
-        async with self._database.transaction() as tx:
-            for image in kept_images(generation):
-                if image.position in positions:
-                    separate = result.separate.get(image.position)
-                    await records.move(
-                        tx,
-                        image,
-                        State.DELIVERED,
-                        fence=generation.fence,
-                        attachment_id=result.attachments.get(image.position),
-                        file_name=result.file_names.get(image.position),
-                        separate_channel_id=None if separate is None else separate.channel_id,
-                        separate_message_id=None if separate is None else separate.message_id,
-                    )
-            if alone and result.message_id is not None:
-                channel_id = result.channel_id or home.channel_id
-                moved = channel_id != home.channel_id  # into the direct messages
-                place = replace(home, channel_id=channel_id, guild_id=None if moved else home.guild_id)
-                await history.set_home(tx, generation, message_id=result.message_id, home=place)
+        await self._database.run(_note_posted, generation, home, result, positions)
         log.info("generation %s: kept images posted at %s", generation.id, result.place.value)
 
     async def post_ended(self, generation: Generation) -> None:
         """Give the claim back. Raises LostClaim."""
-        async with self._database.transaction() as tx:
-            await records.release_claim(tx, generation.id, generation.fence)
+        await self._database.run(records.release_claim, generation.id, generation.fence)
 
     async def _download(self, image: Image, reservation: Reservation) -> FoundImage | Missing:
         try:
@@ -211,8 +185,47 @@ class History:
             return Missing.NOT_NOW if is_there else Missing.GONE
 
     async def _lose(self, generation: Generation, image: Image) -> int:
-        async with self._database.transaction() as tx:
-            return await lose(tx, self._ledger, image, fence=generation.fence, now_ms=self._clock.now_ms())
+        return await self._database.run(lose, self._ledger, image, fence=generation.fence, now_ms=self._clock.now_ms())
+
+
+def _page(tx: Transaction, user_id: int, words: str, older_than: int | None, newer_than: int | None) -> Page:
+    """Read one page; the first one where that is empty."""
+    parts = words.split()
+    found = history.history(tx, user_id, words=parts, older_than=older_than, newer_than=newer_than, limit=PAGE_LENGTH)
+    if not found and (older_than is not None or newer_than is not None):
+        found = history.history(tx, user_id, words=parts, limit=PAGE_LENGTH)
+    if not found:
+        return Page((), None, None, words)
+    newest, oldest = found[0].id, found[-1].id
+    more = history.has_listed(tx, user_id, words=parts, newer_than=newest)
+    less = history.has_listed(tx, user_id, words=parts, older_than=oldest)
+    removed = history.removed_among(tx, [generation.id for generation in found])
+    return Page(tuple(found), newest if more else None, oldest if less else None, words, removed)
+
+
+def _note_posted(
+    tx: Transaction, generation: Generation, home: Origin, result: DeliveryResult, positions: Mapping[int, object]
+) -> None:
+    """Move the images at *positions* to DELIVERED. Where none was before, the message is the card from now on."""
+    alone = all(image.state is not State.DELIVERED for image in generation.images)
+    for image in kept_images(generation):
+        if image.position in positions:
+            separate = result.separate.get(image.position)
+            records.move(
+                tx,
+                image,
+                State.DELIVERED,
+                fence=generation.fence,
+                attachment_id=result.attachments.get(image.position),
+                file_name=result.file_names.get(image.position),
+                separate_channel_id=None if separate is None else separate.channel_id,
+                separate_message_id=None if separate is None else separate.message_id,
+            )
+    if alone and result.message_id is not None:
+        channel_id = result.channel_id or home.channel_id
+        moved = channel_id != home.channel_id  # into the direct messages
+        place = replace(home, channel_id=channel_id, guild_id=None if moved else home.guild_id)
+        history.set_home(tx, generation, message_id=result.message_id, home=place)
 
 
 def clean_words(text: str) -> str:

@@ -15,6 +15,7 @@ from generations.model import Generation, State
 from people.model import Ping, Preferences
 from people.records import load_preferences
 from store.database import Database
+from store.transactions import Transaction
 
 log = logging.getLogger("qwen_imagine.worker")
 
@@ -31,16 +32,21 @@ class PingDecisions:
     async def decide(self, generation: Generation) -> Generation | None:
         """Return *generation* as its rows have it now, if a ping is to be sent; None: not, or it was decided before."""
         now_ms = self._clock.now_ms()
-        async with self._database.transaction() as tx:
-            fresh = await records.load(tx, generation.id)
-            if fresh is None or not has_arrived(fresh) or not await records.decide_ping(tx, fresh.id, now_ms):
-                return None
-            preferences = await load_preferences(tx, fresh.origin.user_id) or Preferences()
-        if not wants_ping(fresh, preferences.ping, now_ms):
+        fresh = await self._database.run(_decide, generation.id, now_ms)
+        if fresh is None:
             return None
         log.info("generation %s: its person is told", fresh.id)
         # The rows may have no token any more, and only the token reaches some channels.
         return replace(fresh, origin=replace(fresh.origin, token=generation.origin.token))
+
+
+def _decide(tx: Transaction, generation_id: int, now_ms: int) -> Generation | None:
+    """Write that the ping is decided. Return the generation if a ping is to be sent."""
+    fresh = records.load(tx, generation_id)
+    if fresh is None or not has_arrived(fresh) or not records.decide_ping(tx, fresh.id, now_ms):
+        return None
+    preferences = load_preferences(tx, fresh.origin.user_id) or Preferences()
+    return fresh if wants_ping(fresh, preferences.ping, now_ms) else None
 
 
 def has_arrived(generation: Generation) -> bool:

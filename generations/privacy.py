@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -20,9 +20,10 @@ from generations.records import personal_data
 from generations.records.personal_data import Tally
 from people import records as people
 from people.model import Preferences
-from store.database import Database, Transaction
+from store.database import Database
 from store.errors import DatabaseLost
 from store.key_values import load_value, save_value
+from store.transactions import Transaction
 from store.vacuum import vacuum_if_due, words_deleted
 
 log = logging.getLogger("qwen_imagine.privacy")
@@ -79,28 +80,29 @@ class Privacy:
 
     async def holdings(self, user_id: int) -> Holdings:
         """Count what is kept of a person. Creates no account."""
-        async with self._database.transaction() as tx:
+
+        def count(tx: Transaction) -> Holdings:
             return Holdings(
-                await personal_data.tally(tx, user_id),
-                await accounts.entry_count(tx, user_id),
-                await people.load_preferences(tx, user_id),
+                personal_data.tally(tx, user_id),
+                accounts.entry_count(tx, user_id),
+                people.load_preferences(tx, user_id),
                 self._retention_days,
             )
 
+        return await self._database.read(count)
+
     async def collect(self, user_id: int) -> Collected:
         """Read everything that is kept of a person, in batches."""
-        async with self._database.transaction() as tx:
-            preferences = await people.load_preferences(tx, user_id)
-            account = await accounts.account_row(tx, user_id)
-
-        async def generations(tx: Transaction, above: int) -> Rows:
-            return await personal_data.full_rows(tx, user_id, above=above, limit=READ_BATCH)
-
-        async def entries(tx: Transaction, above: int) -> Rows:
-            return await accounts.entry_rows(tx, user_id, above=above, limit=READ_BATCH)
-
+        read = self._database.read
         return Collected(
-            preferences, account, await self._read_all(generations, "id"), await self._read_all(entries, "number")
+            preferences=await read(people.load_preferences, user_id),
+            account=await read(accounts.account_row, user_id),
+            generations=await self._read_all(
+                lambda tx, above: personal_data.full_rows(tx, user_id, above=above, limit=READ_BATCH), "id"
+            ),
+            entries=await self._read_all(
+                lambda tx, above: accounts.entry_rows(tx, user_id, above=above, limit=READ_BATCH), "number"
+            ),
         )
 
     async def erase(self, user_id: int) -> Erased:
@@ -108,60 +110,59 @@ class Privacy:
 
         Raises StillAtWork, with nothing changed, while images of theirs are under way.
         """
-        now_ms = self._clock.now_ms()
-        kept, forgotten_at_ms = 0, None
-        async with self._database.transaction() as tx:
-            own = await personal_data.lock_own(tx, user_id)
-            under_way = await personal_data.unfinished_count(tx, user_id)
-            if under_way:
-                raise StillAtWork(under_way)
-            await personal_data.erase(tx, own)
-            await words_deleted(tx, now_ms)
-            await people.delete_preferences(tx, user_id)
-            if await accounts.has_account(tx, user_id):
-                stayed = await accounts.leave(tx, self._ledger, user_id, self._nobody(), now_ms)
-                if stayed is None:  # a request of theirs came in between
-                    raise StillAtWork(1)
-                kept, forgotten_at_ms = stayed, self._ledger.allowance.window(now_ms).ends_at_ms
-                await people.note_departure(tx, user_id, forgotten_at_ms)
+        erased = await self._database.run(self._erase, user_id, self._clock.now_ms())
         with suppress(DatabaseLost):  # all is deleted, and run_maintenance() tries again
             await self._database.truncate_wal()
-        log.info("a person left: %d generations erased", len(own))
-        return Erased(len(own), kept, forgotten_at_ms)
+        log.info("a person left: %d generations erased", erased.generations)
+        return erased
+
+    def _erase(self, tx: Transaction, user_id: int, now_ms: int) -> Erased:
+        own = personal_data.lock_own(tx, user_id)
+        under_way = personal_data.unfinished_count(tx, user_id)
+        if under_way:
+            raise StillAtWork(under_way)
+        personal_data.erase(tx, own)
+        words_deleted(tx, now_ms)
+        people.delete_preferences(tx, user_id)
+        if not accounts.has_account(tx, user_id):
+            return Erased(len(own), 0, None)
+        stayed = accounts.leave(tx, self._ledger, user_id, self._nobody(), now_ms)
+        if stayed is None:  # a request of theirs came in between
+            raise StillAtWork(1)
+        forgotten_at_ms = self._ledger.allowance.window(now_ms).ends_at_ms
+        people.note_departure(tx, user_id, forgotten_at_ms)
+        return Erased(len(own), stayed, forgotten_at_ms)
 
     async def run_maintenance(self) -> None:
         """Purge and forget what is due, a batch at a time. Called regularly; a missed call only delays it."""
         if self._retention_days:
-            await self._purge()
-        async with self._database.transaction() as tx:
-            now_ms = self._clock.now_ms()
-            for user_id in await people.due_departures(tx, now_ms, FORGET_BATCH):
-                await self._forget(tx, user_id, now_ms)
+            await self._database.run(self._purge, self._clock.now_ms())
+        await self._database.run(self._forget_due, self._clock.now_ms())
         await self._database.truncate_wal()  # also after a kill between an erasure and its truncation
         await vacuum_if_due(self._database, self._clock.now_ms())
 
-    async def _purge(self) -> None:
-        before_ms = self._clock.now_ms() - self._retention_days * DAY_MS
-        async with self._database.transaction() as tx:
-            from_id = int(await load_value(tx, PURGED_KEY) or 0)
-            go_on_from = await personal_data.purge(tx, from_id=from_id, before_ms=before_ms, limit=PURGE_BATCH)
-            if go_on_from is not None and go_on_from != from_id:
-                await save_value(tx, PURGED_KEY, str(go_on_from))
-                await words_deleted(tx, self._clock.now_ms())
+    def _purge(self, tx: Transaction, now_ms: int) -> None:
+        before_ms = now_ms - self._retention_days * DAY_MS
+        from_id = int(load_value(tx, PURGED_KEY) or 0)
+        go_on_from = personal_data.purge(tx, from_id=from_id, before_ms=before_ms, limit=PURGE_BATCH)
+        if go_on_from is not None and go_on_from != from_id:
+            save_value(tx, PURGED_KEY, str(go_on_from))
+            words_deleted(tx, now_ms)
 
-    async def _forget(self, tx: Transaction, user_id: int, now_ms: int) -> None:
-        if await accounts.came_back(tx, user_id) or await accounts.forget(
-            tx, self._ledger, user_id, self._nobody(), now_ms
-        ):
-            await people.delete_departure(tx, user_id)
+    def _forget_due(self, tx: Transaction, now_ms: int) -> None:
+        for user_id in people.due_departures(tx, now_ms, FORGET_BATCH):
+            self._forget(tx, user_id, now_ms)
+
+    def _forget(self, tx: Transaction, user_id: int, now_ms: int) -> None:
+        if accounts.came_back(tx, user_id) or accounts.forget(tx, self._ledger, user_id, self._nobody(), now_ms):
+            people.delete_departure(tx, user_id)
         else:
-            await people.postpone_departure(tx, user_id, self._ledger.allowance.window(now_ms).ends_at_ms)
+            people.postpone_departure(tx, user_id, self._ledger.allowance.window(now_ms).ends_at_ms)
 
-    async def _read_all(self, read: Callable[[Transaction, int], Awaitable[Rows]], key: str) -> Rows:
+    async def _read_all(self, read: Callable[[Transaction, int], Rows], key: str) -> Rows:
         rows: Rows = []
         while True:
-            async with self._database.transaction() as tx:
-                batch = await read(tx, rows[-1][key] if rows else -1)
+            batch = await self._database.read(read, rows[-1][key] if rows else -1)
             rows += batch
             if len(batch) < READ_BATCH:
                 return rows

@@ -18,8 +18,9 @@ from generations.errors import Draining, LineFull, NotCancellable, NotThere, Not
 from generations.model import CardLink, Ending, Generation, Image, Line, Origin, Request, State
 from generations.prices import price_of
 from people import records as people
-from store.database import Database, Transaction
+from store.database import Database
 from store.statements import serialize
+from store.transactions import Transaction
 
 CONFIRM_GRACE_MS = 20_000  # a card that is not confirmed by then is looked up at Discord by the worker
 STATEMENT_ENTRIES = 10
@@ -78,25 +79,27 @@ class Generations:
         """
         if self._draining:
             raise Draining
-        generation = _new_generation(request, origin, self._clock.now_ms())
-        async with self._database.transaction() as tx:
-            known = await records.load(tx, generation.id)
-            if known is not None:
-                return known
-            await serialize(tx, records.LINE)
-            await self._check_request_limit(tx, generation)
-            if not await records.insert(tx, generation):  # the same event came twice at once
-                return await _must_load(tx, generation.id)
-            waiting = still_waiting(await records.demands(tx), self._max_per_user, self._slots())
-            if waiting > self._max_queue:
-                raise LineFull(self._max_queue, self._free_at_ms(waiting - self._max_queue))
-            await self._hold(tx, generation)
+        return await self._database.run(
+            self._request, _new_generation(request, origin, self._clock.now_ms()), self._slots()
+        )
+
+    def _request(self, tx: Transaction, generation: Generation, slots: int) -> Generation:
+        known = records.load(tx, generation.id)
+        if known is not None:
+            return known
+        serialize(tx, records.LINE)
+        self._check_request_limit(tx, generation)
+        if not records.insert(tx, generation):  # the same event came twice at once
+            return _must_load(tx, generation.id)
+        waiting = still_waiting(records.demands(tx), self._max_per_user, slots)
+        if waiting > self._max_queue:
+            raise LineFull(self._max_queue, self._free_at_ms(waiting - self._max_queue))
+        self._hold(tx, generation)
         return generation
 
     async def confirm_card(self, generation_id: int, message_id: int) -> None:
         """Note that Discord has the card as *message_id*: its images can be admitted from now on."""
-        async with self._database.transaction() as tx:
-            await records.confirm_card(tx, generation_id, message_id, self._clock.now_ms())
+        await self._database.run(records.confirm_card, generation_id, message_id, self._clock.now_ms())
         self._nudge()
 
     async def abandon(self, generation_id: int, *, card: bool = False) -> None:
@@ -105,13 +108,15 @@ class Generations:
         *card*: Discord may have a card all the same, from another handler of the same event: a worker looks it up later
         and edits it to say how the request ended.
         """
-        async with self._database.transaction() as tx:
-            generation = await records.load_locked(tx, generation_id)
-            if generation is None or generation.message_id is not None:
-                return
-            await self._cancel_waiting(tx, generation, Ending.NOT_ANSWERED)
-            if not card:
-                await records.forget_card(tx, generation_id)
+        await self._database.run(self._abandon, generation_id, card=card)
+
+    def _abandon(self, tx: Transaction, generation_id: int, *, card: bool) -> None:
+        generation = records.load_locked(tx, generation_id)
+        if generation is None or generation.message_id is not None:
+            return
+        self._cancel_waiting(tx, generation, Ending.NOT_ANSWERED)
+        if not card:
+            records.forget_card(tx, generation_id)
 
     async def cancel(
         self,
@@ -129,27 +134,36 @@ class Generations:
         may get the same interaction. *message_id*: the card with the button; the process that sent it may not have
         confirmed it yet. Raises NotYours; NotCancellable when nothing waits any more.
         """
-        async with self._database.transaction() as tx:
-            generation = await records.load_locked(tx, generation_id)
-            if generation is None:
-                raise NotCancellable
-            _check_owner(generation, user_id, pressed_in if may_manage else None)
-            if not generation.cancellable:
-                if generation.is_unpublished and any(image.ending is Ending.CANCELLED for image in generation.images):
-                    return generation
-                raise NotCancellable
-            await self._cancel_waiting(tx, generation, Ending.CANCELLED)
-            await records.make_due(tx, generation_id, self._clock.now_ms())
-            if message_id is not None:
-                await records.confirm_card(tx, generation_id, message_id, self._clock.now_ms())
-            cancelled = await _must_load(tx, generation_id)
+        managed = pressed_in if may_manage else None
+        cancelled = await self._database.run(self._cancel, generation_id, user_id, managed, message_id)
         self._nudge()
         return cancelled
 
+    def _cancel(
+        self,
+        tx: Transaction,
+        generation_id: int,
+        user_id: int,
+        managed: tuple[int, int] | None,
+        message_id: int | None,
+    ) -> Generation:
+        generation = records.load_locked(tx, generation_id)
+        if generation is None:
+            raise NotCancellable
+        _check_owner(generation, user_id, managed)
+        if not generation.cancellable:
+            if generation.is_unpublished and any(image.ending is Ending.CANCELLED for image in generation.images):
+                return generation
+            raise NotCancellable
+        self._cancel_waiting(tx, generation, Ending.CANCELLED)
+        records.make_due(tx, generation_id, self._clock.now_ms())
+        if message_id is not None:
+            records.confirm_card(tx, generation_id, message_id, self._clock.now_ms())
+        return _must_load(tx, generation_id)
+
     async def find(self, generation_id: int, *, user_id: int) -> Generation:
         """Return the generation if the person may see it: it is not private, or their own. Raises NotThere."""
-        async with self._database.transaction() as tx:
-            generation = await records.load(tx, generation_id)
+        generation = await self._database.read(records.load, generation_id)
         if generation is None or (generation.request.private and generation.origin.user_id != user_id):
             raise NotThere
         return generation
@@ -167,28 +181,27 @@ class Generations:
 
     async def removed(self, generation_id: int) -> None:
         """Note that the card was removed: nothing links to it any more. No refund; a second call changes nothing."""
-        async with self._database.transaction() as tx:
-            await records.set_removed(tx, generation_id, self._clock.now_ms())
+        await self._database.run(records.set_removed, generation_id, self._clock.now_ms())
 
     async def place_in_line_of(self, generation: Generation) -> tuple[Line | None, int]:
         """Return its place in line, and how many images are in flight; (None, 0) when none of its images waits."""
         if not generation.cancellable:
             return None, 0
-        async with self._database.transaction() as tx:
-            line = await records.line_of(tx, generation.id, max_per_user=self._max_per_user)
-            return line, await records.in_flight_count(tx)
+        return await self._database.read(_place_in_line, generation.id, self._max_per_user)
 
     async def statement(self, user_id: int) -> Statement:
         """Return the person's account, refilled if that was due, and its last entries."""
-        async with self._database.transaction() as tx:
-            balance = await self._ledger.balance(tx, user_id, self._clock.now_ms())
-            held_images = await records.held_count(tx, user_id)
-            entries = await self._ledger.history(tx, user_id, STATEMENT_ENTRIES)
-            links = await records.links(tx, [entry.image_id for entry in entries if entry.image_id is not None])
+        return await self._database.run(self._statement, user_id, self._clock.now_ms())
+
+    def _statement(self, tx: Transaction, user_id: int, now_ms: int) -> Statement:
+        balance = self._ledger.balance(tx, user_id, now_ms)
+        held_images = records.held_count(tx, user_id)
+        entries = self._ledger.history(tx, user_id, STATEMENT_ENTRIES)
+        links = records.links(tx, [entry.image_id for entry in entries if entry.image_id is not None])
         linked = tuple((entry, links.get(entry.image_id) if entry.image_id else None) for entry in entries)
         return Statement(balance, held_images, linked)
 
-    async def _check_request_limit(self, tx: Transaction, new: Generation) -> None:
+    def _check_request_limit(self, tx: Transaction, new: Generation) -> None:
         """Count the requests of the person of *new* that were taken on in the last minute. Raises TooManyRequests.
 
         Cancelled and declined ones count: they cost no credits, so credits don't limit them. A request that was
@@ -198,8 +211,8 @@ class Generations:
         limit, user_id, now_ms = self._requests_per_minute, new.origin.user_id, new.created_at_ms
         if not limit:
             return
-        asked_at_ms = await records.earlier_request_at_ms(tx, user_id, limit, but=new.id)
-        for at_ms in (asked_at_ms, await people.left_at_ms(tx, user_id)):
+        asked_at_ms = records.earlier_request_at_ms(tx, user_id, limit, but=new.id)
+        for at_ms in (asked_at_ms, people.left_at_ms(tx, user_id)):
             # Later than now: another process's clock is ahead of ours. Much later: the clock was set back.
             if at_ms is not None and abs(now_ms - at_ms) < MINUTE_MS:
                 raise TooManyRequests(limit, at_ms + MINUTE_MS)
@@ -210,21 +223,21 @@ class Generations:
         rounds = -(-too_many // self._slots())
         return None if seconds is None else self._clock.now_ms() + round(seconds * rounds * 1000)
 
-    async def _hold(self, tx: Transaction, generation: Generation) -> None:
+    def _hold(self, tx: Transaction, generation: Generation) -> None:
         """Hold the price of each image. The account is locked until the transaction ends."""
         now_ms, user_id = generation.created_at_ms, generation.origin.user_id
-        balance = await self._ledger.balance(tx, user_id, now_ms)
+        balance = self._ledger.balance(tx, user_id, now_ms)
         price = price_of(len(generation.images))
         if balance.available < price:
             raise InsufficientCredits(price, balance)
         for image in generation.images:
-            await self._ledger.hold(tx, user_id, image.image_id, price_of(1), now_ms)
+            self._ledger.hold(tx, user_id, image.image_id, price_of(1), now_ms)
 
-    async def _cancel_waiting(self, tx: Transaction, generation: Generation, ending: Ending) -> None:
+    def _cancel_waiting(self, tx: Transaction, generation: Generation, ending: Ending) -> None:
         for image in generation.images:
             if image.state is State.REQUESTED:
-                await records.move(tx, image, State.CANCELLED, fence=None, ending=ending)
-                await self._ledger.release(tx, image.image_id, self._clock.now_ms())
+                records.move(tx, image, State.CANCELLED, fence=None, ending=ending)
+                self._ledger.release(tx, image.image_id, self._clock.now_ms())
 
 
 def still_waiting(demands: Iterable[records.Demand], max_per_user: int, max_in_flight: int) -> int:
@@ -254,7 +267,11 @@ def _new_generation(request: Request, origin: Origin, now_ms: int) -> Generation
     return Generation(generation_id, request, origin, now_ms, images)
 
 
-async def _must_load(tx: Transaction, generation_id: int) -> Generation:
-    generation = await records.load(tx, generation_id)
+def _place_in_line(tx: Transaction, generation_id: int, max_per_user: int) -> tuple[Line | None, int]:
+    return records.line_of(tx, generation_id, max_per_user=max_per_user), records.in_flight_count(tx)
+
+
+def _must_load(tx: Transaction, generation_id: int) -> Generation:
+    generation = records.load(tx, generation_id)
     assert generation is not None  # noqa: S101 (it was read in this transaction)
     return generation

@@ -30,8 +30,7 @@ class StaleEditGuard:
 
     async def is_current(self, generation: Generation) -> bool:
         """Whether nobody has claimed it since *generation* was read."""
-        async with self._database.transaction() as tx:
-            return await stale_edits.load_fence(tx, generation.id) == generation.fence
+        return await self._database.read(stale_edits.load_fence, generation.id) == generation.fence
 
     async def was_published(self, generation: Generation, attachment_ids: Mapping[int, int]) -> None:
         """*generation* is on its card now, with *attachment_ids*: have a newer revision in the rows published again.
@@ -49,7 +48,5 @@ class StaleEditGuard:
         await self._landed(generation, attachment_ids)
 
     async def _landed(self, generation: Generation, attachment_ids: Mapping[int, int]) -> None:
-        async with self._database.transaction() as tx:
-            overtaken = await stale_edits.reconcile_card(tx, generation, attachment_ids, self._clock.now_ms())
-        if overtaken:
+        if await self._database.run(stale_edits.reconcile_card, generation, attachment_ids, self._clock.now_ms()):
             log.info("generation %s: what landed on its card was old; the news are shown again", generation.id)

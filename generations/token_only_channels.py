@@ -16,9 +16,10 @@ from dataclasses import replace
 from generations import records
 from generations.clock import Clock
 from generations.model import Generation, Origin
-from store.database import Database, Transaction
+from store.database import Database
 from store.errors import DatabaseLost
 from store.key_values import delete_values, load_value, load_values, save_value
+from store.transactions import Transaction
 
 log = logging.getLogger("qwen_imagine.delivery")
 
@@ -70,8 +71,7 @@ class TokenOnlyChannels:
             return
         log.info("channel %s: the bot's own token is used there again", channel_id)
         with contextlib.suppress(DatabaseLost):  # the next request from there tries again
-            async with self._database.transaction() as tx:
-                await delete_values(tx, [f"{KEY}{channel_id}"])
+            await self._database.run(delete_values, [f"{KEY}{channel_id}"])
 
     async def keep(self, generation: Generation) -> None:
         """Write to the row that only the token reaches the card, unless the token has expired. Never raises."""
@@ -83,11 +83,10 @@ class TokenOnlyChannels:
         if self._database is None or not (row_too or channel_too):
             return
         with contextlib.suppress(DatabaseLost):  # then only this process knows it
-            async with self._database.transaction() as tx:
-                if channel_too:
-                    await _keep_channel(tx, origin.channel_id, self._clock.now_ms())
-                if row_too:
-                    await records.set_token_only(tx, generation.id, origin.channel_id)
+            if channel_too:
+                await self._database.run(_keep_channel, origin.channel_id, self._clock.now_ms())
+            if row_too:
+                await self._database.run(records.set_token_only, generation.id, origin.channel_id)
         if row_too:
             log.info(
                 "generation %s: the bot's own token is refused in its channel: only the interaction's is used",
@@ -107,8 +106,7 @@ class TokenOnlyChannels:
         if self._database is None or not channel_id:
             return False
         try:
-            async with self._database.transaction() as tx:
-                kept = await load_value(tx, f"{KEY}{channel_id}")
+            kept = await self._database.read(load_value, f"{KEY}{channel_id}")
         except DatabaseLost:
             return False
         if kept is None:
@@ -124,15 +122,14 @@ class TokenOnlyChannels:
         self._remember(channel_id, now_ms)
         if self._database is not None:
             with contextlib.suppress(DatabaseLost):
-                async with self._database.transaction() as tx:
-                    await _keep_channel(tx, channel_id, now_ms)
+                await self._database.run(_keep_channel, channel_id, now_ms)
 
     def _token_lives(self, origin: Origin) -> bool:
         return bool(origin.token) and self._clock.now_ms() < origin.token_expires_at_ms
 
 
-async def _keep_channel(tx: Transaction, channel_id: int, now_ms: int) -> None:
+def _keep_channel(tx: Transaction, channel_id: int, now_ms: int) -> None:
     """Keep the channel, and forget those from which nothing came for UNUSED_MS."""
-    kept = await load_values(tx, KEY)
-    await delete_values(tx, [key for key, at_ms in kept.items() if int(at_ms) <= now_ms - UNUSED_MS])
-    await save_value(tx, f"{KEY}{channel_id}", str(now_ms))
+    kept = load_values(tx, KEY)
+    delete_values(tx, [key for key, at_ms in kept.items() if int(at_ms) <= now_ms - UNUSED_MS])
+    save_value(tx, f"{KEY}{channel_id}", str(now_ms))

@@ -9,6 +9,7 @@ from people import records
 from people.model import PreferenceChanges, Preferences
 from store.database import Database
 from store.statements import serialize
+from store.transactions import Transaction
 
 
 class People:
@@ -19,13 +20,15 @@ class People:
 
     async def defaults_for(self, user_id: int) -> Preferences:
         """Return this person's preferences, or the common ones."""
-        async with self._database.transaction() as tx:
-            return await records.load_preferences(tx, user_id) or Preferences()
+        return await self._database.read(records.load_preferences, user_id) or Preferences()
 
     async def change(self, user_id: int, **changes: Unpack[PreferenceChanges]) -> Preferences:
         """Change some preferences; the others stay. Returns all."""
-        async with self._database.transaction() as tx:
-            await serialize(tx, f"preferences:{user_id}")
-            changed = replace(await records.load_preferences(tx, user_id) or Preferences(), **changes)
-            await records.save_preferences(tx, user_id, changed)
-        return changed
+        return await self._database.run(_change, user_id, changes)
+
+
+def _change(tx: Transaction, user_id: int, changes: PreferenceChanges) -> Preferences:
+    serialize(tx, f"preferences:{user_id}")
+    changed = replace(records.load_preferences(tx, user_id) or Preferences(), **changes)
+    records.save_preferences(tx, user_id, changed)
+    return changed

@@ -17,7 +17,7 @@ BARE_SLEEPS = {
     ("datetime", "now"),
     ("datetime", "utcnow"),
 }
-BROAD_ALLOWED = {"generations.worker.loop", "ui.interactions.errors", "observability.redaction"}
+BROAD_ALLOWED = {"generations.worker.loop", "store.sqlite", "ui.interactions.errors", "observability.redaction"}
 MAX_LINES = 400  # a file is split when it has two subjects, not because it is long
 MAX_FUNCTION = 60  # the guide is about 50, the 90th percentile 30
 
