@@ -52,7 +52,7 @@ from generations.records.line import (
     running_count,
     waiting_count,
 )
-from generations.records.moves import ImageChanges, adopt_task, move, update_image
+from generations.records.moves import ImageChanges, adopt_task, move, set_consumed, update_image
 
 __all__ = [
     "LINE",
@@ -90,6 +90,7 @@ __all__ = [
     "release_claim",
     "renew",
     "running_count",
+    "set_consumed",
     "set_removed",
     "set_token_only",
     "update_image",

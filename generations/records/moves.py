@@ -58,6 +58,12 @@ def update_image(tx: Transaction, image: Image, *, fence: int | None, **changes:
     return _write(tx, image, image.state, fence, changes)
 
 
+def set_consumed(tx: Transaction, image: Image, credits: int) -> None:
+    """Note the credits that *image* was charged. Its generation must be locked in this transaction."""
+    here = (images.c.generation_id == image.generation_id) & (images.c.position == image.position)
+    tx.execute(update(images).where(here).values(consumed_credits=credits))
+
+
 def adopt_task(
     tx: Transaction, generation_id: int, position: int, task_id: str, due_at_ms: int, *, by_submitter: bool = False
 ) -> bool:

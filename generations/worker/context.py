@@ -101,9 +101,9 @@ class StepContext:
 
     async def run_maintenance(self) -> None:
         """Delete old tokens, callbacks and kept images, and run the *maintenance* of other services."""
-        async with self.database.transaction() as tx:
-            await records.wipe_tokens(tx, self.clock.now_ms())
-            await records.forget_callbacks(tx, self.clock.now_ms() - round(INTEREST_SECONDS * 1000))
+        now_ms = self.clock.now_ms()
+        await self.database.run(records.wipe_tokens, now_ms)
+        await self.database.run(records.forget_callbacks, now_ms - round(INTEREST_SECONDS * 1000))
         self.images.forget_stale(self.clock.monotonic())
         for run in self.maintenance:
             await run()

@@ -13,7 +13,7 @@ from generations.poll_schedule import POLL_SECONDS
 from generations.worker.context import StepContext
 from images.image_memory import Reservation
 from qwen.images import FoundImage
-from store.database import Transaction
+from store.transactions import Transaction
 
 log = logging.getLogger("qwen_imagine.worker")
 
@@ -43,21 +43,19 @@ class ImageStep:
 
     async def save(self, **changes: Unpack[records.ImageChanges]) -> None:
         """Change the image's columns, not its state. Raises LostClaim."""
-        async with self.context.database.transaction() as tx:
-            await records.update_image(tx, self.image, fence=self.fence, **changes)
+        await self.context.database.run(records.update_image, self.image, fence=self.fence, **changes)
 
     async def end(self, state: State, ending: Ending, detail: str | None = None) -> None:
         """End the image without a result, and return its hold. Raises LostClaim."""
-        async with self.context.database.transaction() as tx:
-            await self._end_in(tx, state, ending, detail)
+        await self.context.database.run(self._end_in, state, ending, detail)
         log.info("image %s: %s (%s)", self.image.image_id, state.value, ending.value)
 
-    async def _end_in(self, tx: Transaction, state: State, ending: Ending, detail: str | None) -> None:
+    def _end_in(self, tx: Transaction, state: State, ending: Ending, detail: str | None) -> None:
         """An expired task is polled on: a late success is free. So is that of an unknown image whose task was named by
         a callback before its submit was given up."""
         context, image = self.context, self.image
         late = state is State.EXPIRED and image.task_id is not None
-        ended = await records.move(
+        ended = records.move(
             tx,
             image,
             state,
@@ -69,7 +67,7 @@ class ImageStep:
             due_at_ms=context.after(FIRST_LATE_POLL_SECONDS) if late else None,
         )
         if state is State.UNKNOWN:
-            callback = await records.load_callback(tx, ended)
+            callback = records.load_callback(tx, ended)
             if callback is not None and callback.claimed_task_id is not None:
-                await records.bring_forward(tx, ended, context.clock.now_ms())
-        await context.ledger.release(tx, image.image_id, context.clock.now_ms())
+                records.bring_forward(tx, ended, context.clock.now_ms())
+        context.ledger.release(tx, image.image_id, context.clock.now_ms())

@@ -66,8 +66,9 @@ class KeptImageStep(ImageStep):
 
     async def _give_up(self) -> None:
         context = self.context
-        async with context.database.transaction() as tx:
-            refunded = await lose(tx, context.ledger, self.image, fence=self.fence, now_ms=context.clock.now_ms())
+        refunded = await context.database.run(
+            lose, context.ledger, self.image, fence=self.fence, now_ms=context.clock.now_ms()
+        )
         log.info("image %s: kept for too long, %d credits refunded", self.image.image_id, refunded)
 
     def _purged_at_ms(self) -> int | None:

@@ -25,8 +25,8 @@ from generations.worker.stored_schedule import StoredSchedule, StoredSlots
 from images.image_memory import Reservation
 from observability.repeats import REPEATS
 from qwen.images import FoundImage
-from store.database import Transaction
 from store.errors import DatabaseBroken, DatabaseLost
+from store.transactions import Transaction
 
 log = logging.getLogger("qwen_imagine.worker")
 
@@ -146,13 +146,7 @@ class Worker:
         self._context.guard.compare_clocks()
         if free <= 0:
             return []
-        async with self._database.transaction() as tx:
-            # Read now: the transaction may have waited long for its turn, and a lease counts from when it is taken.
-            now_ms, began = self._clock.now_ms(), self._clock.monotonic()
-            await records.admit(tx, now_ms=now_ms, max_in_flight=self._slots(), max_per_user=self._max_per_user)
-            claimed = await records.claim_due(
-                tx, lease_holder=self._owner, now_ms=now_ms, lease_until_ms=self._lease_until_ms(), limit=free
-            )
+        began, claimed = await self._database.run(self._hand_out, self._slots(), free)
         if self._clock.monotonic() - began < LEASE_SECONDS - POLL_SECONDS:
             return claimed
         # The process that takes these over when the lease ends may poll their tasks at once.
@@ -161,10 +155,19 @@ class Worker:
         )
         return []
 
+    def _hand_out(self, tx: Transaction, slots: int, free: int) -> tuple[float, list[Generation]]:
+        """Return when the claims were taken, in monotonic seconds, and what was claimed."""
+        # Read now: the transaction may have waited long for its turn, and a lease counts from when it is taken.
+        now_ms, began = self._clock.now_ms(), self._clock.monotonic()
+        records.admit(tx, now_ms=now_ms, max_in_flight=slots, max_per_user=self._max_per_user)
+        claimed = records.claim_due(
+            tx, lease_holder=self._owner, now_ms=now_ms, lease_until_ms=self._lease_until_ms(), limit=free
+        )
+        return began, claimed
+
     async def _until_next_due(self) -> float:
         now_ms = self._clock.now_ms()
-        async with self._database.transaction() as tx:
-            due_ms = await records.next_due_at_ms(tx, now_ms)
+        due_ms = await self._database.read(records.next_due_at_ms, now_ms)
         if due_ms is None or self._free_steps() <= 0:
             return IDLE_SECONDS
         return min(IDLE_SECONDS, max(0.01, (due_ms - now_ms) / 1000))
@@ -208,8 +211,7 @@ class Worker:
 
     async def _give_back(self, generation: Generation) -> None:
         with contextlib.suppress(LostClaim, DatabaseLost):  # else it is due again when the lease runs out
-            async with self._database.transaction() as tx:
-                await records.release_claim(tx, generation.id, generation.fence)
+            await self._database.run(records.release_claim, generation.id, generation.fence)
 
     async def _advance_claimed(self, generation: Generation) -> None:
         """Do what is due, and publish what is new. While Discord can't be reached no image is downloaded again, and
@@ -225,11 +227,9 @@ class Worker:
             image_files = await self._step_images(reservation, generation, due)
             if image_files and not was_asked:
                 delay = self._delivery.publish_delay_seconds(generation)
-            async with self._database.transaction() as tx:
-                generation = await _reload(tx, generation)
-                has_changes = generation.is_unpublished or bool(image_files or delay)
-                if not has_changes:
-                    await records.release_claim(tx, generation.id, generation.fence)
+            has_changes, generation = await self._database.run(
+                _reload, generation, has_changes=bool(image_files or delay)
+            )
             if not has_changes:
                 await self._publish_progress(generation)
             elif not await self._publish(generation, image_files, delay):
@@ -277,44 +277,47 @@ class Worker:
         except DeliveryDelayed as delayed:
             seconds = max(FIND_CARD_RETRY_SECONDS, delayed.retry_after_seconds)
             retry_at_ms = self._clock.now_ms() + round(seconds * 1000)
-            async with self._database.transaction() as tx:
-                for image in due_images(generation.images, self._clock.now_ms()):
-                    await records.update_image(tx, image, fence=generation.fence, due_at_ms=retry_at_ms)
-                await records.release_claim(tx, generation.id, generation.fence, retry_publish_at_ms=retry_at_ms)
+            await self._database.run(_look_up_later, generation, self._clock.now_ms(), retry_at_ms)
             return False
         if message_id is None:
             await self._service.abandon(generation.id)
         else:
             await self._service.confirm_card(generation.id, message_id)
-        async with self._database.transaction() as tx:
-            await records.release_claim(tx, generation.id, generation.fence)
+        await self._database.run(records.release_claim, generation.id, generation.fence)
         return False
 
     @contextlib.asynccontextmanager
     async def _lease(self, generation: Generation) -> AsyncGenerator[None]:
         """Keep the claim alive while its step runs: a download or an upload may outlast one lease."""
-        writing = asyncio.Lock()
-        beat = asyncio.create_task(self._renew(generation, writing), name=f"lease of {generation.id}")
+        beat = asyncio.create_task(self._renew(generation), name=f"lease of {generation.id}")
         try:
             yield
         finally:
-            async with writing:  # never cancelled inside a transaction
-                beat.cancel()
+            beat.cancel()
 
-    async def _renew(self, generation: Generation, writing: asyncio.Lock) -> None:
+    async def _renew(self, generation: Generation) -> None:
         while True:
             await self._clock.sleep(LEASE_SECONDS / 3)
-            async with writing:
-                with contextlib.suppress(DatabaseLost):  # it may be back in time for the next beat
-                    async with self._database.transaction() as tx:
-                        await records.renew(tx, generation.id, generation.fence, self._lease_until_ms())
+            with contextlib.suppress(DatabaseLost):  # it may be back in time for the next beat
+                await self._database.run(records.renew, generation.id, generation.fence, self._lease_until_ms())
 
     def _lease_until_ms(self) -> int:
         return self._clock.now_ms() + round(LEASE_SECONDS * 1000)
 
 
-async def _reload(tx: Transaction, generation: Generation) -> Generation:
-    fresh = await records.load(tx, generation.id)
+def _reload(tx: Transaction, generation: Generation, *, has_changes: bool) -> tuple[bool, Generation]:
+    """Return whether there is something to publish, and the generation as its rows are. If not, give the claim back."""
+    fresh = records.load(tx, generation.id)
     if fresh is None or fresh.fence != generation.fence:
         raise LostClaim(generation.id)
-    return fresh
+    has_changes = has_changes or fresh.is_unpublished
+    if not has_changes:
+        records.release_claim(tx, generation.id, generation.fence)
+    return has_changes, fresh
+
+
+def _look_up_later(tx: Transaction, generation: Generation, now_ms: int, retry_at_ms: int) -> None:
+    """Give the claim back; the card is looked up again at *retry_at_ms*."""
+    for image in due_images(generation.images, now_ms):
+        records.update_image(tx, image, fence=generation.fence, due_at_ms=retry_at_ms)
+    records.release_claim(tx, generation.id, generation.fence, retry_publish_at_ms=retry_at_ms)

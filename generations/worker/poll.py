@@ -21,6 +21,7 @@ from qwen.images import FoundImage
 from qwen.models import Task, TaskStatus
 from qwen.refusals import speaks_of_policy
 from store.key_values import load_value, save_value
+from store.transactions import Transaction
 
 log = logging.getLogger("qwen_imagine.worker")
 
@@ -97,18 +98,18 @@ class PollStep(TaskStep):
         else:  # its hold is returned: only a late success is still of interest
             late = late_poll_seconds(age_seconds)
             wait = max(wait, late) if late is not None else 0.0
-        async with context.database.transaction() as tx:
-            noted = await records.update_image(
-                tx,
-                image,
-                fence=self.fence,
-                polls=image.polls + 1,
-                last_poll_at_ms=polled_at_ms,
-                failures=failures,
-                due_at_ms=context.after(wait) if wait else None,
-            )
-            if context.callbacks is not None:
-                await self.follow_calls(tx, noted, poll)
+        changes: records.ImageChanges = {
+            "polls": image.polls + 1,
+            "last_poll_at_ms": polled_at_ms,
+            "failures": failures,
+            "due_at_ms": context.after(wait) if wait else None,
+        }
+        await context.database.run(self._note_poll, poll, changes)
+
+    def _note_poll(self, tx: Transaction, poll: Poll, changes: records.ImageChanges) -> None:
+        noted = records.update_image(tx, self.image, fence=self.fence, **changes)
+        if self.context.callbacks is not None:
+            self.follow_calls(tx, noted, poll)
 
     async def _handle_failure(self, task: Task) -> None:
         if self.image.state is not State.RUNNING:  # its hold was returned before
@@ -151,24 +152,29 @@ class PollStep(TaskStep):
     async def _settle(self, poll: Poll, task: Task, url: str) -> None:
         """Change state and credits in one transaction. Where the hold was returned before, the late image is free."""
         image, now_ms = self.image, self.context.clock.now_ms()
-        async with self.context.database.transaction() as tx:
-            ready = await records.move(
-                tx,
-                image,
-                State.SUCCEEDED,
-                fence=self.fence,
-                image_url=url,
-                ready_at_ms=now_ms,
-                polls=image.polls + 1,
-                failures=0,
-                due_at_ms=now_ms,
-            )
-            callback = await records.load_callback(tx, image)
-            charged = await self.context.ledger.settle(tx, image.image_id, task.consumed_credits, now_ms)
-            await records.update_image(tx, ready, fence=self.fence, consumed_credits=charged)
+        charged, callback = await self.context.database.run(self._settle_in, task, url, now_ms)
         await self._check_price(task)
         self._learn(now_ms, poll.called_at_ms or (None if callback is None else callback.called_at_ms))
         log.info("image %s: ready after %d poll(s), %d credits", image.image_id, image.polls + 1, charged)
+
+    def _settle_in(self, tx: Transaction, task: Task, url: str, now_ms: int) -> tuple[int, records.Callback | None]:
+        """Return the credits charged, and the image's callback."""
+        image = self.image
+        records.move(
+            tx,
+            image,
+            State.SUCCEEDED,
+            fence=self.fence,
+            image_url=url,
+            ready_at_ms=now_ms,
+            polls=image.polls + 1,
+            failures=0,
+            due_at_ms=now_ms,
+        )
+        charged = self.context.ledger.settle(tx, image.image_id, task.consumed_credits, now_ms)
+        records.set_consumed(tx, image, charged)
+        callback = None if self.context.callbacks is None else records.load_callback(tx, image)
+        return charged, callback
 
     async def _check_price(self, task: Task) -> None:
         """Alert the owner when the service took more than people pay: they pay the price shown, the owner the rest.
@@ -183,10 +189,8 @@ class PollStep(TaskStep):
             *(task.task_id, consumed, price),
             extra=REPEATS,
         )
-        async with self.context.database.transaction() as tx:
-            if consumed <= int(await load_value(tx, PRICE_ALERTED_KEY) or 0):
-                return
-            await save_value(tx, PRICE_ALERTED_KEY, str(consumed))
+        if not await self.context.database.run(_note_price, consumed):
+            return
         self.context.operator.tell(
             "price_exceeded",
             f"The image service took {consumed} credits for one image (task {task.task_id}), and people pay {price} "
@@ -225,9 +229,16 @@ class PollStep(TaskStep):
                 await self.save(failures=failures, due_at_ms=context.after(wait))
                 return None
             log.error("image %s: lost before it could be posted (%s)", image.image_id, error)
-            async with context.database.transaction() as tx:
-                await lose(tx, context.ledger, image, fence=self.fence, now_ms=context.clock.now_ms())
+            await context.database.run(lose, context.ledger, image, fence=self.fence, now_ms=context.clock.now_ms())
             return None
+
+
+def _note_price(tx: Transaction, consumed: int) -> bool:
+    """Note that the owner is alerted to this price of one image. False: they were, to this one or a higher one."""
+    if consumed <= int(load_value(tx, PRICE_ALERTED_KEY) or 0):
+        return False
+    save_value(tx, PRICE_ALERTED_KEY, str(consumed))
+    return True
 
 
 def ending_of_failure(message: str) -> Ending:

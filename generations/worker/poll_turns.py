@@ -12,7 +12,7 @@ from generations.callbacks import Poll, after_poll, due_after_call, is_called
 from generations.model import Image
 from generations.worker.image_step import ImageStep
 from qwen.models import Task
-from store.database import Transaction
+from store.transactions import Transaction
 
 WAIT_SECONDS_MIN = 0.01  # less would be rounded to "at once", again and again
 
@@ -29,18 +29,22 @@ class TaskStep(ImageStep):
         if context.callbacks is None:
             wait, poll = self._wait_seconds(task_id), Poll(context.clock.now_ms())
         else:
-            async with context.database.transaction() as tx:
-                callback, now_ms = await records.load_callback(tx, image), context.clock.now_ms()
-                called = callback if callback is not None and is_called(callback, image) else None
-                poll = Poll(now_ms, None if called is None else called.called_at_ms)
-                wait = self._wait_seconds(task_id, was_called=poll.was_called)
-                if wait == 0 and called is not None:
-                    await records.update_image(tx, image, fence=self.fence, last_poll_at_ms=now_ms)
-                    await records.note_callback(tx, replace(called, called_at_ms=now_ms))
+            callback, now_ms = await context.database.read(records.load_callback, image), context.clock.now_ms()
+            called = callback if callback is not None and is_called(callback, image) else None
+            poll = Poll(now_ms, None if called is None else called.called_at_ms)
+            wait = self._wait_seconds(task_id, was_called=poll.was_called)
+            if wait == 0 and called is not None:
+                await context.database.run(self._note_called_poll, now_ms)
         if wait > 0:
             await self.save(due_at_ms=context.after(wait))
             return None
         return poll
+
+    def _note_called_poll(self, tx: Transaction, now_ms: int) -> None:
+        noted = records.update_image(tx, self.image, fence=self.fence, last_poll_at_ms=now_ms)
+        callback = records.load_callback(tx, noted)
+        if callback is not None:
+            records.note_callback(tx, replace(callback, called_at_ms=now_ms))
 
     def _wait_seconds(self, task_id: str, *, was_called: bool = False) -> float:
         """How long this task must not be polled yet: its own distance, a pause after a 429, the budget of all polls.
@@ -76,16 +80,16 @@ class TaskStep(ImageStep):
         """What last_poll_at_ms is after *poll*. A call that came later is followed by another poll: see after_poll."""
         return self.context.clock.now_ms() if poll.was_called else poll.asked_at_ms
 
-    async def follow_calls(self, tx: Transaction, image: Image, poll: Poll) -> None:
+    def follow_calls(self, tx: Transaction, image: Image, poll: Poll) -> None:
         """Once *poll* is noted on *image*: note what came of its call, and poll again for one that came meanwhile."""
-        callback = await records.load_callback(tx, image)
+        callback = records.load_callback(tx, image)
         if callback is None:
             return
         ended_at_ms = image.last_poll_at_ms or poll.asked_at_ms  # not read from the clock again, which would be later
         known = after_poll(callback, poll, ended_at_ms)
         if known != callback:
-            await records.note_callback(tx, known)
+            records.note_callback(tx, known)
         now_ms = self.context.clock.now_ms()
         due_at_ms = due_after_call(known, image, now_ms) if is_called(known, image) else None
         if due_at_ms is not None:
-            await records.bring_forward(tx, image, due_at_ms)
+            records.bring_forward(tx, image, due_at_ms)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 
 from generations import records
 from generations.delivery_result import DeliveryResult, Place
@@ -21,8 +21,8 @@ from generations.worker.kept_images import FIRST_CHECK_SECONDS
 from generations.worker.progress import progress_of
 from observability.repeats import REPEATS
 from qwen.images import FoundImage
-from store.database import Transaction
 from store.errors import DatabaseLost
+from store.transactions import Transaction
 
 log = logging.getLogger("qwen_imagine.worker")
 
@@ -61,19 +61,17 @@ class Publisher:
         if result.card_retry_seconds is None:
             await self.ping(generation)
         retry_at_ms = None if result.card_retry_seconds is None else self._context.after(result.card_retry_seconds)
-        async with self._database.transaction() as tx:
-            await records.release_claim(tx, generation.id, generation.fence, retry_publish_at_ms=retry_at_ms)
+        await self._database.run(
+            records.release_claim, generation.id, generation.fence, retry_publish_at_ms=retry_at_ms
+        )
         return True
 
     async def postpone(self, generation: Generation, delayed: DeliveryDelayed) -> None:
         """Give the claim back; publishing is due again when *delayed* says. Raises LostClaim."""
         log.warning("generation %s: %s", generation.id, delayed, extra=REPEATS)
         due_at_ms = self._context.after(delayed.retry_after_seconds)
-        async with self._reconciling(generation, {}), self._database.transaction() as tx:
-            for image in generation.images:
-                if image.state is State.SUCCEEDED:
-                    await records.update_image(tx, image, fence=generation.fence, due_at_ms=due_at_ms)
-            await records.release_claim(tx, generation.id, generation.fence, retry_publish_at_ms=due_at_ms)
+        async with self._reconciling(generation, {}):
+            await self._database.run(_postpone, generation, due_at_ms)
 
     async def ping(self, generation: Generation) -> None:
         """Ping the person once all has ended, if they want that. A second call changes nothing."""
@@ -108,30 +106,44 @@ class Publisher:
     async def _record_result(
         self, generation: Generation, image_files: Mapping[int, FoundImage], result: DeliveryResult
     ) -> None:
-        async with self._database.transaction() as tx:
-            await records.mark_published(
-                tx,
-                generation.id,
-                generation.fence,
-                generation.revision if result.card_retry_seconds is None else generation.revision - 1,
-                message_id=result.message_id,
-                channel_id=result.channel_id,
-            )
-            for image in generation.images:
-                if image.state is State.SUCCEEDED and image.position in image_files:
-                    check_at_ms = self._context.after(FIRST_CHECK_SECONDS)
-                    await _note_posted(tx, image, result, fence=generation.fence, check_at_ms=check_at_ms)
+        posted = [
+            image for image in generation.images if image.state is State.SUCCEEDED and image.position in image_files
+        ]
+        check_at_ms = self._context.after(FIRST_CHECK_SECONDS)
+        await self._database.run(_record_result, generation, posted, result, check_at_ms)
         log.info("generation %s: published at %s", generation.id, result.place.value)
 
 
-async def _note_posted(tx: Transaction, image: Image, result: DeliveryResult, *, fence: int, check_at_ms: int) -> None:
+def _postpone(tx: Transaction, generation: Generation, due_at_ms: int) -> None:
+    for image in generation.images:
+        if image.state is State.SUCCEEDED:
+            records.update_image(tx, image, fence=generation.fence, due_at_ms=due_at_ms)
+    records.release_claim(tx, generation.id, generation.fence, retry_publish_at_ms=due_at_ms)
+
+
+def _record_result(
+    tx: Transaction, generation: Generation, posted: Iterable[Image], result: DeliveryResult, check_at_ms: int
+) -> None:
+    records.mark_published(
+        tx,
+        generation.id,
+        generation.fence,
+        generation.revision if result.card_retry_seconds is None else generation.revision - 1,
+        message_id=result.message_id,
+        channel_id=result.channel_id,
+    )
+    for image in posted:
+        _note_posted(tx, image, result, fence=generation.fence, check_at_ms=check_at_ms)
+
+
+def _note_posted(tx: Transaction, image: Image, result: DeliveryResult, *, fence: int, check_at_ms: int) -> None:
     """Move an image to DELIVERED or UNDELIVERED (kept). *check_at_ms*: when a kept one is checked.
 
     Of several images that were posted one by one, those posted before there was no place left are delivered.
     """
     separate = result.separate.get(image.position)
     kept = result.place is Place.NOWHERE and separate is None and image.position not in result.file_names
-    await records.move(
+    records.move(
         tx,
         image,
         State.UNDELIVERED if kept else State.DELIVERED,

@@ -16,6 +16,7 @@ from generations.worker.poll import LOST_TASK_POLLS, PollStep
 from qwen.errors import QwenError, TaskNotFound
 from qwen.images import FoundImage
 from qwen.models import Task
+from store.transactions import Transaction
 
 log = logging.getLogger("qwen_imagine.worker")
 
@@ -25,8 +26,7 @@ class RecoverStep(PollStep):
 
     async def check_claim(self) -> FoundImage | None:
         """Poll the task that a callback named. Returns the image when it is ready."""
-        async with self.context.database.transaction() as tx:
-            callback = await records.load_callback(tx, self.image)
+        callback = await self.context.database.read(records.load_callback, self.image)
         claimed = None if callback is None else callback.claimed_task_id
         if claimed is None:
             await self.save(due_at_ms=None)
@@ -47,9 +47,8 @@ class RecoverStep(PollStep):
         return await self.handle_task(poll, task)
 
     async def _adopt(self, task_id: str) -> bool:
-        async with self.context.database.transaction() as tx:
-            now_ms = self.context.clock.now_ms()
-            return await records.adopt_task(tx, self.image.generation_id, self.image.position, task_id, now_ms)
+        image, now_ms = self.image, self.context.clock.now_ms()
+        return await self.context.database.run(records.adopt_task, image.generation_id, image.position, task_id, now_ms)
 
     async def _handle_no_answer(self, poll: Poll, claimed: str, error: QwenError) -> None:
         """Refuse the claim when the service does not know the task several times in a row; other errors say nothing."""
@@ -61,17 +60,21 @@ class RecoverStep(PollStep):
             await self.handle_missing_task(poll)
 
     async def _refuse(self, poll: Poll, claimed: str) -> None:
-        async with self.context.database.transaction() as tx:
-            fresh = await records.load_locked(tx, self.image.generation_id)
-            if fresh is None or fresh.images[self.image.position].task_id is not None:
-                return  # the process that made the POST has noted its task meanwhile, and when to poll it
+        if await self.context.database.run(self._refuse_in, poll, claimed):
             log.warning("image %s: a callback named task %s, which is not its own", self.image.image_id, claimed)
-            polled_at_ms = self.polled_at_ms(poll)
-            refused = await records.update_image(
-                tx, self.image, fence=self.fence, last_poll_at_ms=polled_at_ms, failures=0, due_at_ms=None
-            )
-            await records.drop_claim(tx, refused, claimed)
-            await self.follow_calls(tx, refused, poll)  # another claim may have come during this poll
+
+    def _refuse_in(self, tx: Transaction, poll: Poll, claimed: str) -> bool:
+        """False: the process that made the POST has noted its task meanwhile, and when to poll it."""
+        fresh = records.load_locked(tx, self.image.generation_id)
+        if fresh is None or fresh.images[self.image.position].task_id is not None:
+            return False
+        polled_at_ms = self.polled_at_ms(poll)
+        refused = records.update_image(
+            tx, self.image, fence=self.fence, last_poll_at_ms=polled_at_ms, failures=0, due_at_ms=None
+        )
+        records.drop_claim(tx, refused, claimed)
+        self.follow_calls(tx, refused, poll)  # another claim may have come during this poll
+        return True
 
 
 def is_task_of(task: Task, generation: Generation, image: Image) -> bool:

@@ -6,8 +6,9 @@ from generations import records
 from generations.clock import Clock
 from generations.poll_schedule import PollSchedule
 from generations.worker.throttle import TaskSlots
-from store.database import Database, Transaction
+from store.database import Database
 from store.key_values import load_value, save_value
+from store.transactions import Transaction
 
 SCHEDULE_KEY = "poll_schedule:v1"
 SLOTS_KEY = "task_slots:v1"
@@ -25,8 +26,7 @@ class StoredSchedule:
         """Load what earlier processes learned. Does nothing the second time."""
         if self._is_loaded:
             return
-        async with self._database.transaction() as tx:
-            stored = await load_value(tx, SCHEDULE_KEY)
+        stored = await self._database.read(load_value, SCHEDULE_KEY)
         if stored is not None:
             self._schedule.load(stored)
         self._is_loaded = True
@@ -34,8 +34,7 @@ class StoredSchedule:
     async def save(self) -> None:
         """Store what was learned."""
         if self._is_loaded:
-            async with self._database.transaction() as tx:
-                await save_value(tx, SCHEDULE_KEY, self._schedule.dump())
+            await self._database.run(save_value, SCHEDULE_KEY, self._schedule.dump())
 
 
 class StoredSlots:
@@ -58,18 +57,22 @@ class StoredSlots:
 
         Where nothing is stored yet, the tasks that run show how many can.
         """
-        async with self._database.transaction() as tx:
-            stored = await load_value(tx, SLOTS_KEY)
-            if stored is None:
-                self._slots.accepted(await records.running_count(tx), self._clock.monotonic())
-            if stored is None or (self._stored is not None and self._slots.dump() != self._learned):
-                stored = self._slots.dump()
-                await save_slots(tx, self._slots)
-            elif stored != self._stored:
-                self._slots.load(stored, self._clock.monotonic())
+        stored, running = await self._database.read(_load_slots)
+        if stored is None:
+            self._slots.accepted(running, self._clock.monotonic())
+        if stored is None or (self._stored is not None and self._slots.dump() != self._learned):
+            stored = await self.save()
+        elif stored != self._stored:
+            self._slots.load(stored, self._clock.monotonic())
         self._stored, self._learned = stored, self._slots.dump()
 
+    async def save(self) -> str:
+        """Store what was learned, for later and other processes, and return it."""
+        learned = self._slots.dump()
+        await self._database.run(save_value, SLOTS_KEY, learned)
+        return learned
 
-async def save_slots(tx: Transaction, slots: TaskSlots) -> None:
-    """Store what was learned, for later and other processes."""
-    await save_value(tx, SLOTS_KEY, slots.dump())
+
+def _load_slots(tx: Transaction) -> tuple[str | None, int]:
+    """Return what is stored, and how many tasks run."""
+    return load_value(tx, SLOTS_KEY), records.running_count(tx)

@@ -8,11 +8,12 @@ from __future__ import annotations
 import logging
 
 from generations import records
+from generations.callbacks import Address
 from generations.errors import LostClaim
-from generations.model import Ending, State
+from generations.model import Ending, Image, State
 from generations.poll_schedule import POLL_SECONDS, backoff_seconds
 from generations.worker.image_step import ImageStep
-from generations.worker.stored_schedule import save_slots
+from generations.worker.stored_schedule import StoredSlots
 from observability.repeats import REPEATS
 from qwen.errors import (
     AccountEmpty,
@@ -25,6 +26,7 @@ from qwen.errors import (
 )
 from qwen.models import Task, TaskRequest
 from store.errors import DatabaseLost
+from store.transactions import Transaction
 
 log = logging.getLogger("qwen_imagine.worker")
 
@@ -58,19 +60,23 @@ class SubmitStep(ImageStep):
             return
         address = None if context.callbacks is None else context.callbacks.new_address()
         request = self._task_request(None if address is None else address.url)
-        async with context.database.transaction() as tx:
-            if not await records.has_free_slot(tx, context.throttle.slots.count(now)):
-                due_at_ms = context.after(SLOT_WAIT_SECONDS)
-                await records.update_image(tx, self.image, fence=self.fence, due_at_ms=due_at_ms)
-                return
-            submitted_at_ms = context.clock.now_ms()
-            submitting = await records.move(
-                tx, self.image, State.SUBMITTING, fence=self.fence, submitted_at_ms=submitted_at_ms
-            )
-            if address is not None:
-                await records.expect_callback(tx, submitting, address.token_hash)
-        self.image = submitting
-        await self._post(request)
+        submitting = await context.database.run(self._begin_post, context.throttle.slots.count(now), address)
+        if submitting is not None:
+            self.image = submitting
+            await self._post(request)
+
+    def _begin_post(self, tx: Transaction, slots: int, address: Address | None) -> Image | None:
+        """Return the image as SUBMITTING. None: there is no free slot, and it is due again soon."""
+        context = self.context
+        if not records.has_free_slot(tx, slots):
+            due_at_ms = context.after(SLOT_WAIT_SECONDS)
+            records.update_image(tx, self.image, fence=self.fence, due_at_ms=due_at_ms)
+            return None
+        submitted_at_ms = context.clock.now_ms()
+        submitting = records.move(tx, self.image, State.SUBMITTING, fence=self.fence, submitted_at_ms=submitted_at_ms)
+        if address is not None:
+            records.expect_callback(tx, submitting, address.token_hash)
+        return submitting
 
     async def end_crashed_submit(self) -> None:
         """A process died between committing SUBMITTING and the answer: the outcome is unknown, never posted again."""
@@ -118,35 +124,32 @@ class SubmitStep(ImageStep):
         context, image = self.context, self.image
         first_poll = context.first_poll_seconds(self.generation.request.size)
         try:
-            async with context.database.transaction() as tx:
-                running = await records.move(
-                    tx,
-                    image,
-                    State.RUNNING,
-                    fence=self.fence,
-                    task_id=task.task_id,
-                    failures=0,
-                    due_at_ms=context.after(first_poll),
-                )
-                callback = await records.load_callback(tx, running)
-                if callback is not None and callback.called_at_ms is not None:  # it came before the POST's answer
-                    await records.bring_forward(tx, running, context.clock.now_ms())
-                tasks = await records.running_count(tx)
+            tasks = await context.database.run(self._note_task, task, context.after(first_poll))
             context.throttle.slots.accepted(tasks, context.clock.monotonic())
         except LostClaim:
             # This process slept too long and the image was ended as unknown meanwhile: keep the task all the same.
-            async with context.database.transaction() as tx:
-                adopted = await records.adopt_task(
-                    tx,
-                    image.generation_id,
-                    image.position,
-                    task.task_id,
-                    context.after(first_poll),
-                    by_submitter=True,
-                )
+            adopted = await context.database.run(
+                records.adopt_task,
+                image.generation_id,
+                image.position,
+                task.task_id,
+                context.after(first_poll),
+                by_submitter=True,
+            )
             log.warning("image %s: task came after the claim was lost, adopted: %s", image.image_id, adopted)
             raise
         log.info("image %s: submitted as task %s", image.image_id, task.task_id)
+
+    def _note_task(self, tx: Transaction, task: Task, due_at_ms: int) -> int:
+        """Return how many tasks run now."""
+        context = self.context
+        running = records.move(
+            tx, self.image, State.RUNNING, fence=self.fence, task_id=task.task_id, failures=0, due_at_ms=due_at_ms
+        )
+        callback = None if context.callbacks is None else records.load_callback(tx, running)
+        if callback is not None and callback.called_at_ms is not None:  # it came before the POST's answer
+            records.bring_forward(tx, running, context.clock.now_ms())
+        return records.running_count(tx)
 
     async def _submit_again_later(self, error: QwenError) -> None:
         """Put the image back: the service surely did not take it. It keeps its turn and can be cancelled again.
@@ -162,19 +165,23 @@ class SubmitStep(ImageStep):
             if error.http_status is not None and failures >= TURNED_AWAY_TRIES:
                 context.operator.tell("turned_away", f"{error}. {TURNED_AWAY}")
         log.info("image %s: not taken (%s), again in %.1f s", self.image.image_id, error, seconds)
-        async with context.database.transaction() as tx:
-            await records.move(
-                tx,
-                self.image,
-                State.REQUESTED,
-                fence=self.fence,
-                submitted_at_ms=None,
-                failures=failures,
-                due_at_ms=context.after(seconds),
-            )
-            if is_limit:
-                context.throttle.slots.refused(await records.running_count(tx), now)
-                await save_slots(tx, context.throttle.slots)
+        running = await context.database.run(self._put_back, failures, context.after(seconds))
+        if is_limit:
+            context.throttle.slots.refused(running, now)
+            await StoredSlots(context.database, context.throttle.slots, context.clock).save()
+
+    def _put_back(self, tx: Transaction, failures: int, due_at_ms: int) -> int:
+        """Return how many tasks run."""
+        records.move(
+            tx,
+            self.image,
+            State.REQUESTED,
+            fence=self.fence,
+            submitted_at_ms=None,
+            failures=failures,
+            due_at_ms=due_at_ms,
+        )
+        return records.running_count(tx)
 
     async def _end_at_deadline(self) -> bool:
         """Return the credits of an image that has waited for as long as one may take. False: it has not."""
