@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import case, func, or_, select, update
+from sqlalchemy import RowMapping, case, func, or_, select, update
 
 from generations.model import Generation
 from generations.records.rows import lock_generation, needs_token_to_delete, with_images
@@ -58,6 +58,32 @@ def release_claim(tx: Transaction, generation_id: int, fence: int, *, retry_publ
         # An answer that is late to be confirmed still needs it: see records.wipe_tokens.
         changes["token"] = case((needs_token_to_delete, generations.c.token), else_="")
     tx.execute(update(generations).where(generations.c.id == generation_id).values(changes))
+
+
+def release_published(tx: Transaction, generation_id: int, fence: int) -> RowMapping | None:
+    """Give a claim back, due again when its images say, and return the generation's row.
+
+    None, and nothing changed, when something is to be published, or when another process has the claim. The row must
+    be locked. The interaction's token is deleted as release_claim() does.
+    """
+    next_due = select(func.min(images.c.due_at_ms)).where(images.c.generation_id == generations.c.id).scalar_subquery()
+    useless = next_due.is_(None) & generations.c.message_id.is_not(None) & ~needs_token_to_delete
+    released = tx.execute(
+        update(generations)
+        .where(
+            generations.c.id == generation_id,
+            generations.c.fence == fence,
+            generations.c.revision <= generations.c.published_revision,
+        )
+        .values(
+            lease_holder=None,
+            lease_until_ms=None,
+            due_at_ms=next_due,
+            token=case((useless, ""), else_=generations.c.token),
+        )
+        .returning(generations)
+    )
+    return released.mappings().one_or_none()
 
 
 def next_due_at_ms(tx: Transaction, now_ms: int) -> int | None:
