@@ -232,7 +232,8 @@ class Worker:
                 delay = self._delivery.publish_delay_seconds(generation)
             closed = await claim.close(publishes=bool(image_files or delay))
             if closed.released:
-                await self._publish_progress(closed.generation)
+                if not closed.generation.finished:
+                    await self.publisher.publish_progress(closed.generation)
             elif not await self._publish(closed.generation, image_files, delay):
                 for position, image_file in image_files.items():
                     reservation.keep(closed.generation.images[position].image_id, image_file, self._clock.monotonic())
@@ -243,12 +244,6 @@ class Worker:
             return await self.publisher.publish(generation, image_files)
         await self.publisher.postpone(generation, DeliveryDelayed(delay))
         return False
-
-    async def _publish_progress(self, generation: Generation) -> None:
-        if generation.finished:
-            await self.publisher.ping(generation)  # a process may have died after publishing and before this
-        else:
-            await self.publisher.publish_progress(generation)
 
     async def _step_images(self, reservation: Reservation, claim: Claim, due: list[Image]) -> dict[int, FoundImage]:
         """Do what is *due* for each image. Returns their images, by position.
