@@ -6,10 +6,9 @@ network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from credits.errors import InsufficientCredits
 from credits.ledger import Ledger
 from credits.model import Balance, Entry
 from generations import records
@@ -34,6 +33,15 @@ class Statement:
     balance: Balance
     held_images: int
     entries: tuple[tuple[Entry, CardLink | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A request that was taken on, its place in line (None: it is admitted at once), and the images in flight."""
+
+    generation: Generation
+    line: Line | None
+    in_flight: int
 
 
 class Generations:
@@ -72,7 +80,7 @@ class Generations:
         """Take nothing new from now on."""
         self._draining = True
 
-    async def request(self, request: Request, origin: Origin) -> Generation:
+    async def request(self, request: Request, origin: Origin) -> Accepted:
         """Take a request on: credits held for every image, or for none. The same interaction again changes nothing.
 
         Raises Draining, TooManyRequests, LineFull, and InsufficientCredits with the price of the whole request.
@@ -83,19 +91,26 @@ class Generations:
             self._request, _new_generation(request, origin, self._clock.now_ms()), self._slots()
         )
 
-    def _request(self, tx: Transaction, generation: Generation, slots: int) -> Generation:
-        known = records.load(tx, generation.id)
-        if known is not None:
-            return known
+    def _request(self, tx: Transaction, generation: Generation, slots: int) -> Accepted:
         serialize(tx, records.LINE)
+        if not records.insert(tx, generation):  # the same event came twice
+            known = _must_load(tx, generation.id)
+            return Accepted(known, *_place_in_line(tx, known, self._max_per_user))
         self._check_request_limit(tx, generation)
-        if not records.insert(tx, generation):  # the same event came twice at once
-            return _must_load(tx, generation.id)
-        waiting = still_waiting(records.demands(tx), self._max_per_user, slots)
+        demands = records.demands(tx)
+        waiting = still_waiting(demands, self._max_per_user, slots)
         if waiting > self._max_queue:
             raise LineFull(self._max_queue, self._free_at_ms(waiting - self._max_queue))
-        self._hold(tx, generation)
-        return generation
+        self._ledger.hold_each(
+            tx,
+            generation.origin.user_id,
+            [image.image_id for image in generation.images],
+            price_of(1),
+            generation.created_at_ms,
+        )
+        if waiting:
+            return Accepted(generation, *_place_in_line(tx, generation, self._max_per_user))
+        return Accepted(generation, None, sum(demand.in_flight for demand in demands))
 
     async def confirm_card(self, generation_id: int, message_id: int) -> None:
         """Note that Discord has the card as *message_id*: its images can be admitted from now on."""
@@ -187,7 +202,11 @@ class Generations:
         """Return its place in line, and how many images are in flight; (None, 0) when none of its images waits."""
         if not generation.cancellable:
             return None, 0
-        return await self._database.read(_place_in_line, generation.id, self._max_per_user)
+        return await self._database.read(_place_in_line, generation, self._max_per_user)
+
+    async def places_in_line_of(self, ids: Iterable[int]) -> tuple[list[tuple[Generation, Line | None]], int]:
+        """Return these generations, each with its place in line, and how many images are in flight."""
+        return await self._database.read(_places_in_line, list(ids), self._max_per_user)
 
     async def statement(self, user_id: int) -> Statement:
         """Return the person's account, refilled if that was due, and its last entries."""
@@ -223,16 +242,6 @@ class Generations:
         rounds = -(-too_many // self._slots())
         return None if seconds is None else self._clock.now_ms() + round(seconds * rounds * 1000)
 
-    def _hold(self, tx: Transaction, generation: Generation) -> None:
-        """Hold the price of each image. The account is locked until the transaction ends."""
-        now_ms, user_id = generation.created_at_ms, generation.origin.user_id
-        balance = self._ledger.balance(tx, user_id, now_ms)
-        price = price_of(len(generation.images))
-        if balance.available < price:
-            raise InsufficientCredits(price, balance)
-        for image in generation.images:
-            self._ledger.hold(tx, user_id, image.image_id, price_of(1), now_ms)
-
     def _cancel_waiting(self, tx: Transaction, generation: Generation, ending: Ending) -> None:
         for image in generation.images:
             if image.state is State.REQUESTED:
@@ -267,8 +276,19 @@ def _new_generation(request: Request, origin: Origin, now_ms: int) -> Generation
     return Generation(generation_id, request, origin, now_ms, images)
 
 
-def _place_in_line(tx: Transaction, generation_id: int, max_per_user: int) -> tuple[Line | None, int]:
-    return records.line_of(tx, generation_id, max_per_user=max_per_user), records.in_flight_count(tx)
+def _place_in_line(tx: Transaction, generation: Generation, max_per_user: int) -> tuple[Line | None, int]:
+    if not generation.cancellable:
+        return None, 0
+    places = records.places_in(records.load_line(tx), max_per_user=max_per_user)
+    return places.get(generation.id), records.in_flight_count(tx)
+
+
+def _places_in_line(
+    tx: Transaction, ids: Sequence[int], max_per_user: int
+) -> tuple[list[tuple[Generation, Line | None]], int]:
+    places = records.places_in(records.load_line(tx), max_per_user=max_per_user)
+    found = [(generation, places.get(generation.id)) for generation in records.load_several(tx, ids)]
+    return found, records.in_flight_count(tx)
 
 
 def _must_load(tx: Transaction, generation_id: int) -> Generation:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, RowMapping, case, delete, func, or_, select, update
+from sqlalchemy import BigInteger, ColumnElement, RowMapping, bindparam, case, delete, func, or_, select, update
 from sqlalchemy import insert as insert_into
 
 from discord_api.snowflakes import snowflake_at
 from generations.model import TOKEN_LIFETIME_MS, WAITING, CardLink, Generation, link_to_card
+from generations.records.line import next_refresh_ms
 from generations.records.rows import (
     generation_columns,
     image_columns,
@@ -37,6 +38,12 @@ def load(tx: Transaction, generation_id: int) -> Generation | None:
     return next(iter(with_images(tx, rows.mappings())), None)
 
 
+def load_several(tx: Transaction, ids: Sequence[int]) -> list[Generation]:
+    """Load these generations and their images, oldest first."""
+    rows = tx.execute(select(generations).where(generations.c.id.in_(ids)).order_by(generations.c.id))
+    return with_images(tx, rows.mappings())
+
+
 def earlier_request_at_ms(tx: Transaction, user_id: int, number: int, *, but: int) -> int | None:
     """Return when the *number*-th newest request of a person was taken on, counted from 1, in unix milliseconds.
 
@@ -58,14 +65,10 @@ def confirm_card(tx: Transaction, generation_id: int, message_id: int, now_ms: i
 
     A generation that was cancelled meanwhile still has to publish its ending, so published_revision becomes 0.
     """
-    changed = tx.execute(
-        update(generations)
-        .where(generations.c.id == generation_id, generations.c.message_id.is_(None))
-        .values(message_id=message_id, published_revision=0)
-    )
-    if changed.rowcount == 0:
+    key = {"of_generation": generation_id, "now_ms": now_ms, "refresh_ms": next_refresh_ms(now_ms)}
+    if tx.execute(_CONFIRM, {**key, "new_message_id": message_id}).rowcount == 0:
         return False
-    make_due(tx, generation_id, now_ms)
+    tx.execute(_SHOW_PLACE_LATER, key)
     return True
 
 
@@ -83,6 +86,24 @@ def make_due(tx: Transaction, generation_id: int, now_ms: int) -> None:
     tx.execute(update(images).where(later, one_of(images.c.state, *WAITING)).values(due_at_ms=now_ms))
 
 
+_id = generations.c.id == bindparam("of_generation")
+_CONFIRM = (
+    update(generations)
+    .where(_id, generations.c.message_id.is_(None))
+    .values(
+        message_id=bindparam("new_message_id"),
+        published_revision=0,
+        due_at_ms=case(
+            (generations.c.revision > 0, bindparam("now_ms", type_=BigInteger)),
+            else_=bindparam("refresh_ms", type_=BigInteger),
+        ),
+    )
+)
+_SHOW_PLACE_LATER = (
+    update(images)
+    .where(images.c.generation_id == bindparam("of_generation"), one_of(images.c.state, *WAITING))
+    .values(due_at_ms=bindparam("refresh_ms"))
+)
 _NAME_OF_A_LINK = case((images.c.file_name == "", ""), else_=None)
 
 

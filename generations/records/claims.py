@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import RowMapping, case, func, or_, select, update
+from sqlalchemy import BigInteger, Integer, RowMapping, bindparam, case, func, or_, select, update
 
 from generations.model import Generation
 from generations.records.rows import lock_generation, needs_token_to_delete, with_images
-from generations.records.tables import generations, images
+from generations.records.tables import generations, images, is_due
 from store.transactions import Transaction
 
 _next_due = select(func.min(images.c.due_at_ms)).where(images.c.generation_id == generations.c.id).scalar_subquery()
@@ -22,26 +22,36 @@ _UNCLAIMED: dict[str, Any] = {
 }
 
 
+_now = bindparam("now_ms", type_=BigInteger)
+_due_and_free = (  # in a CTE: PostgreSQL might run a subquery with a limit more than once
+    select(generations.c.id)
+    .where(
+        is_due,
+        generations.c.due_at_ms <= _now,
+        or_(generations.c.lease_until_ms.is_(None), generations.c.lease_until_ms <= _now),
+    )
+    .order_by(generations.c.due_at_ms, generations.c.id)
+    .limit(bindparam("at_most", type_=Integer))
+    .with_for_update(skip_locked=True)
+    .cte("due_and_free")
+)
+_CLAIM_DUE = (
+    update(generations)
+    .where(generations.c.id.in_(select(_due_and_free.c.id)))
+    .values(
+        fence=generations.c.fence + 1,
+        lease_holder=bindparam("new_lease_holder"),
+        lease_until_ms=bindparam("new_lease_until_ms"),
+    )
+    .returning(generations)
+)
+
+
 def claim_due(tx: Transaction, *, lease_holder: str, now_ms: int, lease_until_ms: int, limit: int) -> list[Generation]:
     """Claim up to *limit* generations that are due and unclaimed, the longest due first, each with a new fence."""
-    free = or_(generations.c.lease_until_ms.is_(None), generations.c.lease_until_ms <= now_ms)
-    due = (
-        select(generations.c.id)
-        .where(generations.c.due_at_ms <= now_ms, free)
-        .order_by(generations.c.due_at_ms, generations.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    ids = list(tx.scalars(due))
-    if not ids:
-        return []
-    claimed = tx.execute(
-        update(generations)
-        .where(generations.c.id.in_(ids))
-        .values(fence=generations.c.fence + 1, lease_holder=lease_holder, lease_until_ms=lease_until_ms)
-        .returning(generations)
-    )
-    return with_images(tx, sorted(claimed.mappings(), key=lambda row: ids.index(row["id"])))
+    key = {"now_ms": now_ms, "new_lease_holder": lease_holder, "new_lease_until_ms": lease_until_ms, "at_most": limit}
+    claimed = tx.execute(_CLAIM_DUE, key).mappings().all()
+    return with_images(tx, sorted(claimed, key=lambda row: (row["due_at_ms"], row["id"])))
 
 
 def renew(tx: Transaction, generation_id: int, fence: int, lease_until_ms: int) -> bool:
@@ -83,14 +93,3 @@ def release_published(tx: Transaction, generation_id: int, fence: int) -> RowMap
         .returning(generations)
     )
     return released.mappings().one_or_none()
-
-
-def next_due_at_ms(tx: Transaction, now_ms: int) -> int | None:
-    """Return when there is something to claim next: a generation falls due, or the lease of a due one runs out."""
-    due, lease = generations.c.due_at_ms, generations.c.lease_until_ms
-    free = or_(lease.is_(None), lease <= now_ms)
-    free_at_ms = tx.scalar(select(due).where(due.is_not(None), free).order_by(due).limit(1))
-    leased_at_ms = tx.scalar(
-        select(func.min(case((due > lease, due), else_=lease))).where(lease > now_ms, due.is_not(None))
-    )
-    return min((moment for moment in (free_at_ms, leased_at_ms) if moment is not None), default=None)

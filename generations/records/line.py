@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Subquery, func, literal_column, select, tuple_, union_all, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    select,
+    tuple_,
+    union_all,
+    update,
+)
 
 from generations.model import Line, State
-from generations.records.tables import generations, images, is_in_flight, is_waiting
+from generations.records.tables import generations, images, is_due, is_in_flight, is_leased, is_waiting
 from store.statements import serialize
 from store.tables import one_of
 from store.transactions import Transaction
 
 LINE = "line"  # the lock for counting and then changing the line: serialize(tx, LINE)
+REFRESH_MS = 15_000  # how often a card that waits is edited to its place: at the same moments for all
+REFRESHED_AT_ONCE = 2000  # generations
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +40,92 @@ class Demand:
     in_flight: int
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One image in line. *own_place*: its place among its person's waiting images, from 1."""
+
+    generation_id: int
+    position: int
+    own_place: int
+    own_running: int
+
+    @property
+    def turn(self) -> int:
+        """Which of its person's images it will be, counting those being made."""
+        return self.own_place + self.own_running
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What there is to do. *is_due*: something can be claimed now. *next_due_at_ms*: when the next thing can be."""
+
+    waiting: int
+    in_flight: int
+    is_due: bool
+    next_due_at_ms: int | None
+
+
+def _count_of(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return select(func.count()).select_from(images).where(condition).scalar_subquery()
+
+
+_now = bindparam("now_ms", type_=BigInteger)
+_due, _lease = generations.c.due_at_ms, generations.c.lease_until_ms
+_unleased = _lease.is_(None) | (_lease <= _now)
+_first_due = select(func.min(_due)).where(is_due, _unleased).scalar_subquery()
+_next_due = select(func.min(_due)).where(_due > _now, _unleased).scalar_subquery()
+_next_free = (
+    select(func.min(case((_due > _lease, _due), else_=_lease))).where(is_leased, _lease > _now, is_due)
+).scalar_subquery()
+_OUTLOOK = select(_count_of(is_waiting), _count_of(is_in_flight), _first_due, _next_due, _next_free)
+
+_tasks = one_of(images.c.state, State.RUNNING)
+_posts_and_tasks = one_of(images.c.state, State.SUBMITTING, State.RUNNING)
+_COUNT_WAITING = select(_count_of(is_waiting))
+_COUNT_IN_FLIGHT = select(_count_of(is_in_flight))
+_COUNT_TASKS = select(_count_of(is_in_flight & _tasks))
+_COUNT_POSTS_AND_TASKS = select(_count_of(is_in_flight & _posts_and_tasks))
+_COUNT_HELD = select(
+    _count_of(is_waiting & (images.c.user_id == bindparam("user_id")))
+    + _count_of(is_in_flight & (images.c.user_id == bindparam("user_id")))
+)
+
+_one, _none = literal_column("1", Integer), literal_column("0", Integer)
+_both = union_all(
+    select(images.c.user_id, _one.label("waiting"), _none.label("in_flight")).where(is_waiting),
+    select(images.c.user_id, _none.label("waiting"), _one.label("in_flight")).where(is_in_flight),
+).subquery()
+_DEMANDS = select(_both.c.user_id, func.sum(_both.c.waiting), func.sum(_both.c.in_flight)).group_by(_both.c.user_id)
+
+_RUNNING = select(images.c.user_id, func.count()).where(is_in_flight).group_by(images.c.user_id)
+_WAITING = (
+    select(images.c.generation_id, images.c.position, images.c.user_id, generations.c.message_id.is_not(None))
+    .join(generations, generations.c.id == images.c.generation_id)
+    .where(is_waiting)
+    .order_by(generations.c.created_at_ms, images.c.generation_id, images.c.position)
+)
+
+
+def load_outlook(tx: Transaction, now_ms: int) -> Outlook:
+    """Return what there is to do, by one statement."""
+    waiting, in_flight, first, *later = tx.execute(_OUTLOOK, {"now_ms": now_ms}).one()
+    next_due_at_ms = min((moment for moment in later if moment is not None), default=None)
+    return Outlook(waiting, in_flight, first is not None and first <= now_ms, next_due_at_ms)
+
+
 def waiting_count(tx: Transaction) -> int:
     """Count the images that are not admitted."""
-    return _count(tx, is_waiting)
+    return tx.execute(_COUNT_WAITING).scalar_one()
 
 
 def in_flight_count(tx: Transaction) -> int:
     """Count the images that are admitted and have not ended."""
-    return _count(tx, is_in_flight)
+    return tx.execute(_COUNT_IN_FLIGHT).scalar_one()
 
 
 def running_count(tx: Transaction) -> int:
     """Count the tasks that the service has taken and that are not known to have ended, over all processes."""
-    return _count(tx, is_in_flight & one_of(images.c.state, State.RUNNING))
+    return tx.execute(_COUNT_TASKS).scalar_one()
 
 
 def has_free_slot(tx: Transaction, slots: int) -> bool:
@@ -46,31 +134,50 @@ def has_free_slot(tx: Transaction, slots: int) -> bool:
     Locks the line until this transaction ends; a caller that gets True moves its image to SUBMITTING in it.
     """
     serialize(tx, LINE)
-    return _count(tx, is_in_flight & one_of(images.c.state, State.SUBMITTING, State.RUNNING)) < slots
+    return tx.execute(_COUNT_POSTS_AND_TASKS).scalar_one() < slots
 
 
 def held_count(tx: Transaction, user_id: int) -> int:
     """Count the images of one person that credits are held for."""
-    own = images.c.user_id == user_id
-    return _count(tx, own & is_waiting) + _count(tx, own & is_in_flight)
+    return tx.execute(_COUNT_HELD, {"user_id": user_id}).scalar_one()
 
 
 def demands(tx: Transaction) -> list[Demand]:
     """Return the demand of every person, in no order."""
-    one, none = literal_column("1", Integer), literal_column("0", Integer)
-    both = union_all(
-        select(images.c.user_id, one.label("waiting"), none.label("in_flight")).where(is_waiting),
-        select(images.c.user_id, none.label("waiting"), one.label("in_flight")).where(is_in_flight),
-    ).subquery()
-    summed = select(both.c.user_id, func.sum(both.c.waiting), func.sum(both.c.in_flight)).group_by(both.c.user_id)
-    return [Demand(*map(int, row)) for row in tx.execute(summed)]
+    return [Demand(*map(int, row)) for row in tx.execute(_DEMANDS)]
+
+
+def load_line(tx: Transaction, *, with_card: bool = False) -> list[Waiting]:
+    """Return every waiting image in the order of admission; *with_card*: only those whose card Discord has taken.
+
+    Everybody's first image comes before anybody's second, counting those being made; among equals, first come, first
+    served.
+    """
+    running: Mapping[int, int] = {row[0]: row[1] for row in tx.execute(_RUNNING)}
+    own = Counter[int]()
+    line = list[Waiting]()
+    for generation_id, position, user_id, has_card in tx.execute(_WAITING):
+        if has_card or not with_card:
+            own[user_id] += 1
+            line.append(Waiting(generation_id, position, own[user_id], running.get(user_id, 0)))
+    return sorted(line, key=lambda waiting: waiting.turn)  # a stable sort: equals stay in the order of time
+
+
+def places_in(line: Sequence[Waiting], *, max_per_user: int) -> dict[int, Line]:
+    """Return the place of each generation's first waiting image, by the generation's id. Pure."""
+    places: dict[int, Line] = {}
+    for number, image in enumerate(line, 1):
+        if image.generation_id not in places:
+            places[image.generation_id] = Line(
+                number, image.own_running, max_per_user, image.own_place, about_seconds=None
+            )
+    return places
 
 
 def admit(tx: Transaction, *, now_ms: int, max_in_flight: int, max_per_user: int) -> list[int]:
-    """Admit as many images as may be made at once, and make them due now.
+    """Admit as many images as may be made at once, in the order of load_line(), and make them due now.
 
-    Only generations whose card Discord has taken; at most *max_per_user* of one person. Everybody's first image comes
-    before anybody's second, counting those being made; among equals, first come, first served. Returns the ids of the
+    Only generations whose card Discord has taken; at most *max_per_user* of one person. Returns the ids of the
     generations.
     """
     if waiting_count(tx) == 0:
@@ -79,60 +186,45 @@ def admit(tx: Transaction, *, now_ms: int, max_in_flight: int, max_per_user: int
     free = max_in_flight - in_flight_count(tx)
     if free <= 0:
         return []
-    line = _line(generations.c.message_id.is_not(None))
-    next_ones = (
-        select(line.c.generation_id, line.c.position)
-        .where(line.c.turn <= max_per_user)
-        .order_by(*_order(line))
-        .limit(free)
-    )
-    chosen = [(row.generation_id, row.position) for row in tx.execute(next_ones)]
-    return _admit_chosen(tx, chosen, now_ms)
+    chosen = [image for image in load_line(tx, with_card=True) if image.turn <= max_per_user][:free]
+    return _admit_chosen(tx, [(image.generation_id, image.position) for image in chosen], now_ms)
 
 
-def line_of(tx: Transaction, generation_id: int, *, max_per_user: int) -> Line | None:
-    """Return the place of the generation's first waiting image, in the order of admission; None: none waits."""
-    line = _line()
-    numbered = select(line, func.row_number().over(order_by=_order(line)).label("number")).subquery()
-    mine = select(numbered).where(numbered.c.generation_id == generation_id).order_by(numbered.c.number).limit(1)
-    row = tx.execute(mine).one_or_none()
-    if row is None:
-        return None
-    return Line(row.number, row.turn - row.own_place, max_per_user, row.own_place, about_seconds=None)
+def next_refresh_ms(now_ms: int) -> int:
+    """Return when cards that wait are edited next. Pure."""
+    return (now_ms // REFRESH_MS + 1) * REFRESH_MS
 
 
-def _line(*conditions: ColumnElement[bool]) -> Subquery:
-    """Select every waiting image, its place among its person's own, and its turn: that place plus those in flight."""
-    flying = (
-        select(images.c.user_id, func.count().label("images"))
-        .where(is_in_flight)
-        .group_by(images.c.user_id)
-        .subquery("flying")
-    )
-    own_place = func.row_number().over(
-        partition_by=images.c.user_id,
-        order_by=(generations.c.created_at_ms, images.c.generation_id, images.c.position),
-    )
-    return (
-        select(
-            images.c.generation_id,
-            images.c.position,
-            generations.c.created_at_ms,
-            own_place.label("own_place"),
-            (own_place + func.coalesce(flying.c.images, 0)).label("turn"),
+def take_line_refresh(tx: Transaction, now_ms: int, *, created_after_ms: int) -> list[int]:
+    """Return the generations whose place in line is due to be shown by this process, and make them due at the next
+    refresh.
+
+    Only published ones that nobody has claimed and that were created after *created_after_ms*; the others are claimed.
+    """
+    waits = select(images.c.generation_id).where(is_waiting, images.c.due_at_ms <= now_ms)
+    found = (
+        select(generations.c.id)
+        .where(
+            generations.c.id.in_(waits),
+            generations.c.message_id.is_not(None),
+            generations.c.revision <= generations.c.published_revision,
+            generations.c.created_at_ms > created_after_ms,
+            _lease.is_(None) | (_lease <= now_ms),
         )
-        .join(generations, generations.c.id == images.c.generation_id)
-        .outerjoin(flying, flying.c.user_id == images.c.user_id)
-        .where(is_waiting, *conditions)
-        .subquery("line")
+        .order_by(generations.c.id)
+        .limit(REFRESHED_AT_ONCE)
+        .with_for_update(skip_locked=True)
     )
+    ids = list(tx.scalars(found))
+    if ids:
+        theirs = images.c.generation_id.in_(ids)
+        tx.execute(update(images).where(theirs, is_waiting).values(due_at_ms=next_refresh_ms(now_ms)))
+        earliest = select(func.min(images.c.due_at_ms)).where(images.c.generation_id == generations.c.id)
+        tx.execute(update(generations).where(generations.c.id.in_(ids)).values(due_at_ms=earliest.scalar_subquery()))
+    return ids
 
 
-def _order(line: Subquery) -> list[ColumnElement[Any]]:
-    return [line.c.turn, line.c.created_at_ms, line.c.generation_id, line.c.position]
-
-
-def _admit_chosen(tx: Transaction, chosen: list[tuple[int, int]], now_ms: int) -> list[int]:
+def _admit_chosen(tx: Transaction, chosen: Collection[tuple[int, int]], now_ms: int) -> list[int]:
     ids = sorted({generation_id for generation_id, _ in chosen})
     if not ids:
         return []
@@ -146,7 +238,3 @@ def _admit_chosen(tx: Transaction, chosen: list[tuple[int, int]], now_ms: int) -
     ids = sorted(set(admitted))
     tx.execute(update(generations).where(generations.c.id.in_(ids)).values(due_at_ms=now_ms))
     return ids
-
-
-def _count(tx: Transaction, condition: ColumnElement[bool]) -> int:
-    return tx.scalar(select(func.count()).select_from(images).where(condition)) or 0

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass, replace
 
 from generations import records
 from generations.clock import Deadline
@@ -40,6 +41,17 @@ MAX_STEPS = 64  # steps in flight in one process
 DRAIN_SECONDS = 18.0  # of the 25 s that bot.py has for a stop
 SAVE_SECONDS = 1.0  # of these, for saving what was learned, also when a step takes too long
 FIND_CARD_RETRY_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOut:
+    """What a round found to do. *began_at*: when the claims were taken, in monotonic seconds. *places*: generations
+    whose place in line is to be shown."""
+
+    began_at: float
+    claimed: list[Generation]
+    places: list[int]
+    next_due_at_ms: int | None
 
 
 class Worker:
@@ -79,9 +91,10 @@ class Worker:
 
     async def step(self) -> int:
         """Do everything that is due now and wait until it is done. Returns the number of generations."""
-        claimed = await self._claim(MAX_STEPS)
-        await asyncio.gather(*(self._advance(generation) for generation in claimed))
-        return len(claimed)
+        handed_out = await self._claim(MAX_STEPS)
+        await asyncio.gather(*(self._advance(generation) for generation in handed_out.claimed))
+        await self.publisher.publish_places(handed_out.places)
+        return len(handed_out.claimed)
 
     async def run(self) -> None:
         """Work until drain() is called. A slow step does not delay the others.
@@ -94,9 +107,11 @@ class Worker:
             try:
                 await self._stored_schedule.load()
                 await self._stored_slots.load()
-                for generation in await self._claim(self._free_steps()):
+                handed_out = await self._claim(self._free_steps())
+                for generation in handed_out.claimed:
                     self._start(generation)
-                wait = await self._until_next_due()
+                await self.publisher.publish_places(handed_out.places)
+                wait = self._until_next_due(handed_out)
                 await self._run_maintenance()
                 self._round_ended_at = self._clock.monotonic()
             except DatabaseBroken as broken:
@@ -142,36 +157,42 @@ class Worker:
         task.add_done_callback(self._running.discard)
         task.add_done_callback(lambda _: self.nudge())
 
-    async def _claim(self, free: int) -> list[Generation]:
-        """Admit images from the line, then claim what is due."""
+    async def _claim(self, free: int) -> HandedOut:
+        """Admit images from the line, then claim up to *free* generations that are due."""
         self._context.guard.compare_clocks()
         if free <= 0:
-            return []
-        began, claimed = await self._database.run(self._hand_out, self._slots(), free)
-        if self._clock.monotonic() - began < LEASE_SECONDS - POLL_SECONDS:
-            return claimed
+            return HandedOut(0.0, [], [], None)
+        handed_out = await self._database.run(self._hand_out, self._slots(), free)
+        if self._clock.monotonic() - handed_out.began_at < LEASE_SECONDS - POLL_SECONDS:
+            return handed_out
         # The process that takes these over when the lease ends may poll their tasks at once.
         log.warning(
             "the database took too long to hand out work; it is due again when the lease runs out", extra=REPEATS
         )
-        return []
+        return replace(handed_out, claimed=[])
 
-    def _hand_out(self, tx: Transaction, slots: int, free: int) -> tuple[float, list[Generation]]:
-        """Return when the claims were taken, in monotonic seconds, and what was claimed."""
+    def _hand_out(self, tx: Transaction, slots: int, free: int) -> HandedOut:
         # Read now: the transaction may have waited long for its turn, and a lease counts from when it is taken.
-        now_ms, began = self._clock.now_ms(), self._clock.monotonic()
-        records.admit(tx, now_ms=now_ms, max_in_flight=slots, max_per_user=self._max_per_user)
-        claimed = records.claim_due(
-            tx, lease_holder=self._owner, now_ms=now_ms, lease_until_ms=self._lease_until_ms(), limit=free
-        )
-        return began, claimed
+        now_ms, began_at = self._clock.now_ms(), self._clock.monotonic()
+        outlook = records.load_outlook(tx, now_ms)
+        admitted, places, claimed = list[int](), list[int](), list[Generation]()
+        if outlook.waiting and outlook.in_flight < slots:
+            admitted = records.admit(tx, now_ms=now_ms, max_in_flight=slots, max_per_user=self._max_per_user)
+        if outlook.waiting and outlook.is_due:
+            created_after_ms = now_ms - self._context.deadline_seconds * 1000 + records.REFRESH_MS
+            places = records.take_line_refresh(tx, now_ms, created_after_ms=created_after_ms)
+        if outlook.is_due or admitted:
+            claimed = records.claim_due(
+                tx, lease_holder=self._owner, now_ms=now_ms, lease_until_ms=self._lease_until_ms(), limit=free
+            )
+        next_due_at_ms = now_ms if len(claimed) == free else outlook.next_due_at_ms
+        return HandedOut(began_at, claimed, places, next_due_at_ms)
 
-    async def _until_next_due(self) -> float:
-        now_ms = self._clock.now_ms()
-        due_ms = await self._database.read(records.next_due_at_ms, now_ms)
+    def _until_next_due(self, handed_out: HandedOut) -> float:
+        due_ms = handed_out.next_due_at_ms
         if due_ms is None or self._free_steps() <= 0:
             return IDLE_SECONDS
-        return min(IDLE_SECONDS, max(0.01, (due_ms - now_ms) / 1000))
+        return min(IDLE_SECONDS, max(0.01, (due_ms - self._clock.now_ms()) / 1000))
 
     def _free_steps(self) -> int:
         """How many more steps may begin. Those that wait for memory don't count."""

@@ -7,22 +7,21 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
 
 from generations import records
 from generations.delivery_result import DeliveryResult, Place
 from generations.errors import DeliveryDelayed, LostClaim
-from generations.model import Generation, Image, Progress, State
+from generations.model import Generation, Image, Line, Progress, State
 from generations.pings import decide_ping
 from generations.ports import Delivery
-from generations.service import Generations
+from generations.service import Accepted, Generations
 from generations.stale_edits import StaleEditGuard
 from generations.worker.context import StepContext
 from generations.worker.kept_images import FIRST_CHECK_SECONDS
 from generations.worker.progress import progress_of
 from observability.repeats import REPEATS
 from qwen.images import FoundImage
-from store.errors import DatabaseLost
 from store.transactions import Transaction
 
 log = logging.getLogger("qwen_imagine.worker")
@@ -76,18 +75,23 @@ class Publisher:
 
     async def progress(self, generation: Generation) -> Progress:
         """Return the progress of *generation*."""
-        line, in_flight = await self._service.place_in_line_of(generation)
-        now_ms = self._clock.now_ms()
-        return progress_of(
-            generation, line, self._context.schedule, now_ms=now_ms, slots=self._slots(), in_flight=in_flight
-        )
+        return self._progress_of(generation, *await self._service.place_in_line_of(generation))
 
-    async def first_progress(self, generation: Generation) -> Progress:
-        """Return the same for a card that is sent for the first time; a lost database must not stop it."""
-        try:
-            return await self.progress(generation)
-        except DatabaseLost:
-            return Progress()
+    def _progress_of(self, generation: Generation, line: Line | None, in_flight: int) -> Progress:
+        now_ms, slots = self._clock.now_ms(), self._slots()
+        return progress_of(generation, line, self._context.schedule, now_ms=now_ms, slots=slots, in_flight=in_flight)
+
+    def first_progress(self, accepted: Accepted) -> Progress:
+        """Return the progress for a card that is sent for the first time."""
+        return self._progress_of(accepted.generation, accepted.line, accepted.in_flight)
+
+    async def publish_places(self, ids: Collection[int]) -> None:
+        """Have the cards of waiting generations edited to their place in line, which is worked out once for all."""
+        if not ids:
+            return
+        found, in_flight = await self._service.places_in_line_of(ids)
+        for generation, line in found:
+            self._delivery.publish_progress(generation, self._progress_of(generation, line, in_flight))
 
     @contextlib.asynccontextmanager
     async def _reconciling(self, generation: Generation, attachments: Mapping[int, int]) -> AsyncGenerator[None]:

@@ -11,7 +11,7 @@ from generations import records
 from generations.callbacks import Address
 from generations.errors import LostClaim
 from generations.model import Ending, Image, State
-from generations.poll_schedule import POLL_SECONDS, backoff_seconds
+from generations.poll_schedule import backoff_seconds
 from generations.worker.image_step import ImageStep
 from generations.worker.stored_schedule import StoredSlots
 from observability.repeats import REPEATS
@@ -40,9 +40,10 @@ class SubmitStep(ImageStep):
     """The step of an image that has no task yet."""
 
     async def wait_in_line(self) -> None:
-        """Look again in 5 s, or give up at the deadline."""
+        """Show the place in line again later, or give up at the deadline."""
         if not await self._end_at_deadline():
-            await self.save(due_at_ms=self.context.after(POLL_SECONDS))
+            deadline_ms = self.generation.created_at_ms + self.context.deadline_seconds * 1000
+            await self.save(due_at_ms=min(deadline_ms, records.next_refresh_ms(self.context.clock.now_ms())))
 
     async def submit(self) -> None:
         """Make the one POST of this image. SUBMITTING is committed before a byte leaves.

@@ -23,7 +23,7 @@ from generations.clock import Clock, done_within
 from generations.errors import GenerationError
 from generations.model import Generation, Origin, Progress, Request
 from generations.ports import Delivery
-from generations.service import Generations
+from generations.service import Accepted, Generations
 from generations.token_only_channels import TokenOnlyChannels
 from ui.interactions.errors import (
     ALREADY_ACKNOWLEDGED,
@@ -40,7 +40,7 @@ from ui.views.cards import CardButtons, build_card
 
 log = logging.getLogger("qwen_imagine.first_response")
 
-ProgressOf = Callable[[Generation], Awaitable[Progress]]
+ProgressOf = Callable[[Accepted], Progress]
 FindRequest = Callable[[], Awaitable[Request]]
 Callback = Awaitable[discord.InteractionCallbackResponse[Any] | None]
 
@@ -68,7 +68,7 @@ class SentResponse:
 
 
 class FirstResponse:
-    """Accepts requests. *progress_of*: loads the progress for the first card; *buttons*: builds those under it."""
+    """Accepts requests. *progress_of*: builds the progress for the first card; *buttons*: builds those under it."""
 
     def __init__(
         self,
@@ -135,8 +135,8 @@ class FirstResponse:
     ) -> tuple[Generation, Progress, discord.ui.LayoutView]:
         request = await find()
         corrected = await self._token_only.corrected(origin, bot_may_post=bot_may_post)
-        generation = await self._generations.request(request, corrected)
-        progress = await self._progress_of(generation)
+        accepted = await self._generations.request(request, corrected)
+        generation, progress = accepted.generation, self._progress_of(accepted)
         return generation, progress, build_card(generation, progress, attached={}, buttons=self._buttons)
 
     async def _accepted(
