@@ -244,7 +244,7 @@ class Worker:
         if delay:
             due = [image for image in due if image.state is not State.SUCCEEDED]
         # A step that brings an image changes no row, so the last write could not know that it is to be published.
-        claim = Claim(self._database, generation, unfinished=0 if was_asked else len(due))
+        claim = Claim(self._context.database, generation, unfinished=0 if was_asked else len(due))
         async with self._context.images.reserve(
             image.image_id for image in due if may_bring_image(image)
         ) as reservation:
