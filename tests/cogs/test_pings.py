@@ -6,7 +6,7 @@ from typing import Any
 
 import discord
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from generations.model import State
 from people.model import Ping
@@ -166,8 +166,7 @@ async def test_for_a_user_install_no_ping_is_sent_after_the_token_has_run_out(
     await scene.imagine()
     with_token = await scene.only_generation()
     await work(scene, 20)
-    async with scene.database.real.transaction() as tx:
-        await tx.execute(text("DELETE FROM pings"))
+    await scene.database.real.run(Connection.execute, text("DELETE FROM pings"))
     await scene.env.advance_time(age_seconds - 25)
     with scene.env.time_context():
         await scene.services.pings.handle_finished(with_token)
