@@ -17,7 +17,6 @@ from generations.callbacks import Callbacks
 from generations.clock import Clock, Deadline
 from generations.follow_ups import FollowUps
 from generations.history import History
-from generations.pings import PingDecisions
 from generations.poll_schedule import PollSchedule
 from generations.ports import Delivery, ImageService, ImageStore, Operator, Pings
 from generations.privacy import Privacy
@@ -121,7 +120,7 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
         buttons=card_buttons,
     )
     operator = OwnerAlerts(client, clock, settings.owner_ids)
-    card_pings = CardPings(client, clock, PingDecisions(database, clock), token_only)
+    card_pings = CardPings(client, clock, token_only)
     core = build_core(settings, resources, images, delivery, operator, card_pings)
     first_progress = core.worker.publisher.first_progress
     services = Services(

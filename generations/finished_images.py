@@ -15,7 +15,7 @@ from generations.ports import ImageStore
 from images.image_memory import Reservation, size_in_memory
 from qwen.errors import ImageError, ImageTooLarge, ImageUnavailable
 from qwen.images import FoundImage, OversizedImage
-from store.database import Transaction
+from store.transactions import Transaction
 
 log = logging.getLogger("qwen_imagine.worker")
 
@@ -45,10 +45,10 @@ def may_still_come(error: ImageError, *, failures: int, limit: int) -> bool:
     return isinstance(error, ImageUnavailable) and (error.temporary or (error.may_still_come and failures < limit))
 
 
-def lose(tx: Transaction, ledger: Ledger, image: Image, *, fence: int, now_ms: int) -> int:
-    """End a paid image as lost and refund it, in the caller's transaction. Returns the credits refunded.
+def lose(tx: Transaction, ledger: Ledger, image: Image, *, fence: int, now_ms: int) -> tuple[Image, int]:
+    """End a paid image as lost and refund it, in the caller's transaction. Return it, and the credits refunded.
 
     Raises LostClaim, having changed nothing.
     """
-    records.move(tx, image, State.FAILED, fence=fence, ending=Ending.IMAGE_LOST)
-    return ledger.refund(tx, image.image_id, now_ms)
+    lost = records.move(tx, image, State.FAILED, fence=fence, ending=Ending.IMAGE_LOST)
+    return lost, ledger.refund(tx, image.image_id, now_ms)

@@ -185,7 +185,10 @@ class History:
             return Missing.NOT_NOW if is_there else Missing.GONE
 
     async def _lose(self, generation: Generation, image: Image) -> int:
-        return await self._database.run(lose, self._ledger, image, fence=generation.fence, now_ms=self._clock.now_ms())
+        _, refunded = await self._database.run(
+            lose, self._ledger, image, fence=generation.fence, now_ms=self._clock.now_ms()
+        )
+        return refunded
 
 
 def _page(tx: Transaction, user_id: int, words: str, older_than: int | None, newer_than: int | None) -> Page:

@@ -6,47 +6,24 @@ Knows rows and preferences; knows no Discord library and no SQL.
 
 from __future__ import annotations
 
-import logging
-from dataclasses import replace
-
 from generations import records
-from generations.clock import Clock
 from generations.model import Generation, State
 from people.model import Ping, Preferences
 from people.records import load_preferences
-from store.database import Database
 from store.transactions import Transaction
-
-log = logging.getLogger("qwen_imagine.worker")
 
 SLOW_SECONDS = 30.0  # with Ping.SLOW, only what took longer than this
 
 
-class PingDecisions:
-    """Make each decision in one transaction."""
+def decide_ping(tx: Transaction, generation: Generation, now_ms: int) -> bool:
+    """Decide whether a ping is to be sent for *generation*, as its rows are in this transaction, and write that down.
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
-        self._clock = clock
-
-    async def decide(self, generation: Generation) -> Generation | None:
-        """Return *generation* as its rows have it now, if a ping is to be sent; None: not, or it was decided before."""
-        now_ms = self._clock.now_ms()
-        fresh = await self._database.run(_decide, generation.id, now_ms)
-        if fresh is None:
-            return None
-        log.info("generation %s: its person is told", fresh.id)
-        # The rows may have no token any more, and only the token reaches some channels.
-        return replace(fresh, origin=replace(fresh.origin, token=generation.origin.token))
-
-
-def _decide(tx: Transaction, generation_id: int, now_ms: int) -> Generation | None:
-    """Write that the ping is decided. Return the generation if a ping is to be sent."""
-    fresh = records.load(tx, generation_id)
-    if fresh is None or not has_arrived(fresh) or not records.decide_ping(tx, fresh.id, now_ms):
-        return None
-    preferences = load_preferences(tx, fresh.origin.user_id) or Preferences()
-    return fresh if wants_ping(fresh, preferences.ping, now_ms) else None
+    False also when that was decided before.
+    """
+    if not has_arrived(generation) or not records.decide_ping(tx, generation.id, now_ms):
+        return False
+    preferences = load_preferences(tx, generation.origin.user_id) or Preferences()
+    return wants_ping(generation, preferences.ping, now_ms)
 
 
 def has_arrived(generation: Generation) -> bool:

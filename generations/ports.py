@@ -72,9 +72,8 @@ class FollowUps(Protocol):
 class Pings(Protocol):
     """Pings a person when their images are ready, if they want that (ui/delivery/pings)."""
 
-    async def handle_finished(self, generation: Generation) -> None:
-        """Decide at once whether to ping for *generation*, which is finished, and send soon. Raises no Discord
-        errors."""
+    def send(self, generation: Generation) -> None:
+        """Send a ping for *generation* soon: generations.pings has decided so. Never waits, never raises."""
         ...
 
 

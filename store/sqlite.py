@@ -41,13 +41,14 @@ class _Job(Generic[Result]):
     def __post_init__(self) -> None:
         self.done = self.loop.create_future()
 
-    def run(self, connection: Connection) -> None:
-        """Run the work, and keep what it returns or raises."""
+    def run(self, connection: Connection) -> bool:
+        """Run the work, and keep what it returns or raises. False: it raised."""
         try:
             self.result = self.work(connection)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - whoever waits for the work gets it
             self.error = error
-            raise
+            return False
+        return True
 
 
 class SqliteTransactions:
@@ -169,11 +170,9 @@ def _run_batch(engine: Engine, thread: _Thread) -> list[_Job[Any]]:
 def _run_in_savepoint(connection: Connection, driver: Any, job: _Job[Any]) -> None:
     """Run one work of a batch; undo what it did when it raises. Raises when SQLite has undone the whole batch."""
     driver.execute("SAVEPOINT work")
-    try:
-        job.run(connection)
-    except BaseException:
+    if not job.run(connection):
         if not driver.in_transaction:  # sqlite.org/lang_transaction.html, "Response To Errors Within A Transaction"
-            raise
+            raise job.error or RuntimeError
         driver.execute("ROLLBACK TO work")
     driver.execute("RELEASE work")
 

@@ -39,7 +39,7 @@ from generations.records.cards import (
     set_token_only,
     wipe_tokens,
 )
-from generations.records.claims import claim_due, next_due_at_ms, release_claim, renew
+from generations.records.claims import claim_due, next_due_at_ms, release_claim, release_published, renew
 from generations.records.line import (
     LINE,
     Demand,
@@ -53,6 +53,7 @@ from generations.records.line import (
     waiting_count,
 )
 from generations.records.moves import ImageChanges, adopt_task, move, set_consumed, update_image
+from generations.records.rows import lock_generation, read_generation, with_images
 
 __all__ = [
     "LINE",
@@ -82,12 +83,15 @@ __all__ = [
     "load",
     "load_callback",
     "load_locked",
+    "lock_generation",
     "make_due",
     "mark_published",
     "move",
     "next_due_at_ms",
     "note_callback",
+    "read_generation",
     "release_claim",
+    "release_published",
     "renew",
     "running_count",
     "set_consumed",
@@ -96,4 +100,5 @@ __all__ = [
     "update_image",
     "waiting_count",
     "wipe_tokens",
+    "with_images",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import ColumnElement, case, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, RowMapping, case, delete, func, or_, select, update
 from sqlalchemy import insert as insert_into
 
 from discord_api.snowflakes import snowflake_at
@@ -94,8 +94,8 @@ def mark_published(
     *,
     message_id: int | None,
     channel_id: int | None,
-) -> None:
-    """Note that the card shows *revision*; an earlier one than before makes it due again.
+) -> RowMapping:
+    """Note that the card shows *revision*; an earlier one than before makes it due again. Return the row as it is then.
 
     *message_id* and *channel_id*: where it stands; None: where it stood. Another message has none of
     the images of the one before: their ids and names are cleared, and the empty name that stands for a link stays.
@@ -111,7 +111,8 @@ def mark_published(
             tx.execute(update(images).where(theirs).values(attachment_id=None, file_name=_NAME_OF_A_LINK))
     if channel_id is not None:
         changes["card_channel_id"] = channel_id if channel_id != row["channel_id"] else None
-    tx.execute(update(generations).where(generations.c.id == generation_id).values(changes))
+    changed = update(generations).where(generations.c.id == generation_id).values(changes).returning(generations)
+    return tx.execute(changed).mappings().one()
 
 
 def begin_follow_up(tx: Transaction, generation_id: int, fence: int, now_ms: int) -> None:

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import case, func, or_, select, update
+from sqlalchemy import RowMapping, case, func, or_, select, update
 
 from generations.model import Generation
 from generations.records.rows import lock_generation, needs_token_to_delete, with_images
 from generations.records.tables import generations, images
 from store.transactions import Transaction
+
+_next_due = select(func.min(images.c.due_at_ms)).where(images.c.generation_id == generations.c.id).scalar_subquery()
+# An answer that is late to be confirmed still needs the token: see records.wipe_tokens.
+_token_is_useless = _next_due.is_(None) & generations.c.message_id.is_not(None) & ~needs_token_to_delete
+_UNCLAIMED: dict[str, Any] = {
+    "lease_holder": None,
+    "lease_until_ms": None,
+    "due_at_ms": _next_due,
+    "token": case((_token_is_useless, ""), else_=generations.c.token),
+}
 
 
 def claim_due(tx: Transaction, *, lease_holder: str, now_ms: int, lease_until_ms: int, limit: int) -> list[Generation]:
@@ -49,15 +59,30 @@ def release_claim(tx: Transaction, generation_id: int, fence: int, *, retry_publ
     interaction's token is deleted, unless it alone can delete a message beside the card. Raises LostClaim.
     """
     row = lock_generation(tx, generation_id, fence)
-    due_at_ms = tx.scalar(select(func.min(images.c.due_at_ms)).where(images.c.generation_id == generation_id))
+    changes = _UNCLAIMED
     if row["revision"] > row["published_revision"]:
         publish_at_ms = retry_publish_at_ms or 0
-        due_at_ms = publish_at_ms if due_at_ms is None else min(due_at_ms, publish_at_ms)
-    changes: dict[str, Any] = {"lease_holder": None, "lease_until_ms": None, "due_at_ms": due_at_ms}
-    if due_at_ms is None and row["message_id"] is not None:
-        # An answer that is late to be confirmed still needs it: see records.wipe_tokens.
-        changes["token"] = case((needs_token_to_delete, generations.c.token), else_="")
+        due_at_ms = case((_next_due < publish_at_ms, _next_due), else_=publish_at_ms)
+        changes = {**_UNCLAIMED, "due_at_ms": due_at_ms, "token": generations.c.token}
     tx.execute(update(generations).where(generations.c.id == generation_id).values(changes))
+
+
+def release_published(tx: Transaction, generation_id: int, fence: int) -> RowMapping | None:
+    """Do the same if nothing is to be published, and return the generation's row.
+
+    None, and nothing changed, when something is, or when another process has the claim. The row must be locked.
+    """
+    released = tx.execute(
+        update(generations)
+        .where(
+            generations.c.id == generation_id,
+            generations.c.fence == fence,
+            generations.c.revision <= generations.c.published_revision,
+        )
+        .values(_UNCLAIMED)
+        .returning(generations)
+    )
+    return released.mappings().one_or_none()
 
 
 def next_due_at_ms(tx: Transaction, now_ms: int) -> int | None:

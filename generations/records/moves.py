@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TypedDict, Unpack
 
 from sqlalchemy import case, exists, select, update
@@ -58,10 +59,11 @@ def update_image(tx: Transaction, image: Image, *, fence: int | None, **changes:
     return _write(tx, image, image.state, fence, changes)
 
 
-def set_consumed(tx: Transaction, image: Image, credits: int) -> None:
+def set_consumed(tx: Transaction, image: Image, credits: int) -> Image:
     """Note the credits that *image* was charged. Its generation must be locked in this transaction."""
     here = (images.c.generation_id == image.generation_id) & (images.c.position == image.position)
     tx.execute(update(images).where(here).values(consumed_credits=credits))
+    return replace(image, consumed_credits=credits)
 
 
 def adopt_task(

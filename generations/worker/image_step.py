@@ -10,6 +10,7 @@ from generations import records
 from generations.finished_images import fetch
 from generations.model import Ending, Generation, Image, State
 from generations.poll_schedule import POLL_SECONDS
+from generations.worker.claim import Claim
 from generations.worker.context import StepContext
 from images.image_memory import Reservation
 from qwen.images import FoundImage
@@ -29,9 +30,13 @@ class ImageStep:
     """
 
     context: StepContext
-    generation: Generation
+    claim: Claim
     image: Image
     reservation: Reservation
+
+    @property
+    def generation(self) -> Generation:
+        return self.claim.generation
 
     @property
     def fence(self) -> int:
@@ -42,15 +47,18 @@ class ImageStep:
         return await fetch(self.context.store, self.reservation, self.image.image_id, url)
 
     async def save(self, **changes: Unpack[records.ImageChanges]) -> None:
-        """Change the image's columns, not its state. Raises LostClaim."""
-        await self.context.database.run(records.update_image, self.image, fence=self.fence, **changes)
+        """End the step by changing the image's columns, not its state. Raises LostClaim."""
+        await self.claim.finish(self._save_in, changes)
+
+    def _save_in(self, tx: Transaction, changes: records.ImageChanges) -> tuple[Image, None]:
+        return records.update_image(tx, self.image, fence=self.fence, **changes), None
 
     async def end(self, state: State, ending: Ending, detail: str | None = None) -> None:
         """End the image without a result, and return its hold. Raises LostClaim."""
-        await self.context.database.run(self._end_in, state, ending, detail)
+        await self.claim.finish(self._end_in, state, ending, detail)
         log.info("image %s: %s (%s)", self.image.image_id, state.value, ending.value)
 
-    def _end_in(self, tx: Transaction, state: State, ending: Ending, detail: str | None) -> None:
+    def _end_in(self, tx: Transaction, state: State, ending: Ending, detail: str | None) -> tuple[Image, None]:
         """An expired task is polled on: a late success is free. So is that of an unknown image whose task was named by
         a callback before its submit was given up."""
         context, image = self.context, self.image
@@ -71,3 +79,4 @@ class ImageStep:
             if callback is not None and callback.claimed_task_id is not None:
                 records.bring_forward(tx, ended, context.clock.now_ms())
         context.ledger.release(tx, image.image_id, context.clock.now_ms())
+        return ended, None

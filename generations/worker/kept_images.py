@@ -66,7 +66,7 @@ class KeptImageStep(ImageStep):
 
     async def _give_up(self) -> None:
         context = self.context
-        refunded = await context.database.run(
+        refunded = await self.claim.finish(
             lose, context.ledger, self.image, fence=self.fence, now_ms=context.clock.now_ms()
         )
         log.info("image %s: kept for too long, %d credits refunded", self.image.image_id, refunded)

@@ -18,6 +18,7 @@ from generations.model import Generation, Image, State
 from generations.poll_schedule import POLL_SECONDS
 from generations.ports import Delivery
 from generations.service import Generations
+from generations.worker.claim import Claim
 from generations.worker.context import StepContext
 from generations.worker.publish import Publisher
 from generations.worker.steps import due_images, may_bring_image, step_image
@@ -221,20 +222,21 @@ class Worker:
         delay = self._delivery.publish_delay_seconds(generation) if was_asked else 0.0
         if delay:
             due = [image for image in due if image.state is not State.SUCCEEDED]
+        # A step that brings an image changes no row, so the last write could not know that it is to be published.
+        claim = Claim(self._database, generation, unfinished=0 if was_asked else len(due))
         async with self._context.images.reserve(
             image.image_id for image in due if may_bring_image(image)
         ) as reservation:
-            image_files = await self._step_images(reservation, generation, due)
+            image_files = await self._step_images(reservation, claim, due)
             if image_files and not was_asked:
                 delay = self._delivery.publish_delay_seconds(generation)
-            has_changes, generation = await self._database.run(
-                _reload, generation, has_changes=bool(image_files or delay)
-            )
-            if not has_changes:
-                await self._publish_progress(generation)
-            elif not await self._publish(generation, image_files, delay):
+            closed = await claim.close(publishes=bool(image_files or delay))
+            if closed.released:
+                if not closed.generation.finished:
+                    await self.publisher.publish_progress(closed.generation)
+            elif not await self._publish(closed.generation, image_files, delay):
                 for position, image_file in image_files.items():
-                    reservation.keep(generation.images[position].image_id, image_file, self._clock.monotonic())
+                    reservation.keep(closed.generation.images[position].image_id, image_file, self._clock.monotonic())
 
     async def _publish(self, generation: Generation, image_files: dict[int, FoundImage], delay: float) -> bool:
         """Publish what is new, or postpone it for *delay* seconds if that is above 0. False: it was postponed."""
@@ -243,20 +245,12 @@ class Worker:
         await self.publisher.postpone(generation, DeliveryDelayed(delay))
         return False
 
-    async def _publish_progress(self, generation: Generation) -> None:
-        if generation.finished:
-            await self.publisher.ping(generation)  # a process may have died after publishing and before this
-        else:
-            await self.publisher.publish_progress(generation)
-
-    async def _step_images(
-        self, reservation: Reservation, generation: Generation, due: list[Image]
-    ) -> dict[int, FoundImage]:
+    async def _step_images(self, reservation: Reservation, claim: Claim, due: list[Image]) -> dict[int, FoundImage]:
         """Do what is *due* for each image. Returns their images, by position.
 
         The claim is kept until all steps have ended: a POST may be under way while the step beside it fails.
         """
-        steps = (step_image(self._context, generation, image, reservation) for image in due)
+        steps = (step_image(self._context, claim, image, reservation) for image in due)
         image_files: dict[int, FoundImage] = {}
         for image, outcome in zip(due, await asyncio.gather(*steps, return_exceptions=True), strict=True):
             if isinstance(outcome, MovedOn):
@@ -303,17 +297,6 @@ class Worker:
 
     def _lease_until_ms(self) -> int:
         return self._clock.now_ms() + round(LEASE_SECONDS * 1000)
-
-
-def _reload(tx: Transaction, generation: Generation, *, has_changes: bool) -> tuple[bool, Generation]:
-    """Return whether there is something to publish, and the generation as its rows are. If not, give the claim back."""
-    fresh = records.load(tx, generation.id)
-    if fresh is None or fresh.fence != generation.fence:
-        raise LostClaim(generation.id)
-    has_changes = has_changes or fresh.is_unpublished
-    if not has_changes:
-        records.release_claim(tx, generation.id, generation.fence)
-    return has_changes, fresh
 
 
 def _look_up_later(tx: Transaction, generation: Generation, now_ms: int, retry_at_ms: int) -> None:

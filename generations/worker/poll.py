@@ -11,7 +11,7 @@ from dataclasses import replace
 from generations import records
 from generations.callbacks import Poll
 from generations.finished_images import lose, may_still_come
-from generations.model import Ending, State
+from generations.model import Ending, Image, State
 from generations.poll_schedule import POLL_SECONDS, backoff_seconds, late_poll_seconds
 from generations.prices import price_of
 from generations.worker.poll_turns import TaskStep
@@ -104,12 +104,13 @@ class PollStep(TaskStep):
             "failures": failures,
             "due_at_ms": context.after(wait) if wait else None,
         }
-        await context.database.run(self._note_poll, poll, changes)
+        await self.claim.finish(self._note_poll, poll, changes)
 
-    def _note_poll(self, tx: Transaction, poll: Poll, changes: records.ImageChanges) -> None:
+    def _note_poll(self, tx: Transaction, poll: Poll, changes: records.ImageChanges) -> tuple[Image, None]:
         noted = records.update_image(tx, self.image, fence=self.fence, **changes)
         if self.context.callbacks is not None:
             self.follow_calls(tx, noted, poll)
+        return noted, None
 
     async def _handle_failure(self, task: Task) -> None:
         if self.image.state is not State.RUNNING:  # its hold was returned before
@@ -152,15 +153,17 @@ class PollStep(TaskStep):
     async def _settle(self, poll: Poll, task: Task, url: str) -> None:
         """Change state and credits in one transaction. Where the hold was returned before, the late image is free."""
         image, now_ms = self.image, self.context.clock.now_ms()
-        charged, callback = await self.context.database.run(self._settle_in, task, url, now_ms)
+        charged, callback = await self.claim.finish(self._settle_in, task, url, now_ms)
         await self._check_price(task)
         self._learn(now_ms, poll.called_at_ms or (None if callback is None else callback.called_at_ms))
         log.info("image %s: ready after %d poll(s), %d credits", image.image_id, image.polls + 1, charged)
 
-    def _settle_in(self, tx: Transaction, task: Task, url: str, now_ms: int) -> tuple[int, records.Callback | None]:
-        """Return the credits charged, and the image's callback."""
+    def _settle_in(
+        self, tx: Transaction, task: Task, url: str, now_ms: int
+    ) -> tuple[Image, tuple[int, records.Callback | None]]:
+        """Return beside the image the credits charged, and its callback."""
         image = self.image
-        records.move(
+        ready = records.move(
             tx,
             image,
             State.SUCCEEDED,
@@ -172,9 +175,8 @@ class PollStep(TaskStep):
             due_at_ms=now_ms,
         )
         charged = self.context.ledger.settle(tx, image.image_id, task.consumed_credits, now_ms)
-        records.set_consumed(tx, image, charged)
         callback = None if self.context.callbacks is None else records.load_callback(tx, image)
-        return charged, callback
+        return records.set_consumed(tx, ready, charged), (charged, callback)
 
     async def _check_price(self, task: Task) -> None:
         """Alert the owner when the service took more than people pay: they pay the price shown, the owner the rest.
@@ -229,7 +231,7 @@ class PollStep(TaskStep):
                 await self.save(failures=failures, due_at_ms=context.after(wait))
                 return None
             log.error("image %s: lost before it could be posted (%s)", image.image_id, error)
-            await context.database.run(lose, context.ledger, image, fence=self.fence, now_ms=context.clock.now_ms())
+            await self.claim.finish(lose, context.ledger, image, fence=self.fence, now_ms=context.clock.now_ms())
             return None
 
 

@@ -13,6 +13,7 @@ from generations import records
 from generations.delivery_result import DeliveryResult, Place
 from generations.errors import DeliveryDelayed, LostClaim
 from generations.model import Generation, Image, Progress, State
+from generations.pings import decide_ping
 from generations.ports import Delivery
 from generations.service import Generations
 from generations.stale_edits import StaleEditGuard
@@ -56,14 +57,14 @@ class Publisher:
         except DeliveryDelayed as delayed:
             await self.postpone(generation, delayed)
             return False
+        posted = [
+            image for image in generation.images if image.state is State.SUCCEEDED and image.position in image_files
+        ]
         async with self._reconciling(generation, result.attachments):
-            await self._record_result(generation, image_files, result)
-        if result.card_retry_seconds is None:
-            await self.ping(generation)
-        retry_at_ms = None if result.card_retry_seconds is None else self._context.after(result.card_retry_seconds)
-        await self._database.run(
-            records.release_claim, generation.id, generation.fence, retry_publish_at_ms=retry_at_ms
-        )
+            pinged = await self._database.run(self._record_result, generation, posted, result)
+        log.info("generation %s: published at %s", generation.id, result.place.value)
+        if pinged is not None and self._context.pings is not None:
+            self._context.pings.send(pinged)
         return True
 
     async def postpone(self, generation: Generation, delayed: DeliveryDelayed) -> None:
@@ -72,11 +73,6 @@ class Publisher:
         due_at_ms = self._context.after(delayed.retry_after_seconds)
         async with self._reconciling(generation, {}):
             await self._database.run(_postpone, generation, due_at_ms)
-
-    async def ping(self, generation: Generation) -> None:
-        """Ping the person once all has ended, if they want that. A second call changes nothing."""
-        if generation.finished and self._context.pings is not None:
-            await self._context.pings.handle_finished(generation)
 
     async def progress(self, generation: Generation) -> Progress:
         """Return the progress of *generation*."""
@@ -103,15 +99,30 @@ class Publisher:
             await self._stale_edit_guard.was_published(generation, attachment_ids)
             raise
 
-    async def _record_result(
-        self, generation: Generation, image_files: Mapping[int, FoundImage], result: DeliveryResult
-    ) -> None:
-        posted = [
-            image for image in generation.images if image.state is State.SUCCEEDED and image.position in image_files
-        ]
-        check_at_ms = self._context.after(FIRST_CHECK_SECONDS)
-        await self._database.run(_record_result, generation, posted, result, check_at_ms)
-        log.info("generation %s: published at %s", generation.id, result.place.value)
+    def _record_result(
+        self, tx: Transaction, generation: Generation, posted: Iterable[Image], result: DeliveryResult
+    ) -> Generation | None:
+        """Note the result and give the claim back. Return the generation as it is then if a ping is to be sent."""
+        context, retry_seconds = self._context, result.card_retry_seconds
+        row = records.mark_published(
+            tx,
+            generation.id,
+            generation.fence,
+            generation.revision if retry_seconds is None else generation.revision - 1,
+            message_id=result.message_id,
+            channel_id=result.channel_id,
+        )
+        check_at_ms = context.after(FIRST_CHECK_SECONDS)
+        moved = {
+            image.position: _note_posted(tx, image, result, fence=generation.fence, check_at_ms=check_at_ms)
+            for image in posted
+        }
+        retry_at_ms = None if retry_seconds is None else context.after(retry_seconds)
+        records.release_claim(tx, generation.id, generation.fence, retry_publish_at_ms=retry_at_ms)
+        if context.pings is None or retry_at_ms is not None:
+            return None
+        now = records.read_generation(row, (moved.get(image.position, image) for image in generation.images))
+        return now if decide_ping(tx, now, context.clock.now_ms()) else None
 
 
 def _postpone(tx: Transaction, generation: Generation, due_at_ms: int) -> None:
@@ -121,29 +132,14 @@ def _postpone(tx: Transaction, generation: Generation, due_at_ms: int) -> None:
     records.release_claim(tx, generation.id, generation.fence, retry_publish_at_ms=due_at_ms)
 
 
-def _record_result(
-    tx: Transaction, generation: Generation, posted: Iterable[Image], result: DeliveryResult, check_at_ms: int
-) -> None:
-    records.mark_published(
-        tx,
-        generation.id,
-        generation.fence,
-        generation.revision if result.card_retry_seconds is None else generation.revision - 1,
-        message_id=result.message_id,
-        channel_id=result.channel_id,
-    )
-    for image in posted:
-        _note_posted(tx, image, result, fence=generation.fence, check_at_ms=check_at_ms)
-
-
-def _note_posted(tx: Transaction, image: Image, result: DeliveryResult, *, fence: int, check_at_ms: int) -> None:
+def _note_posted(tx: Transaction, image: Image, result: DeliveryResult, *, fence: int, check_at_ms: int) -> Image:
     """Move an image to DELIVERED or UNDELIVERED (kept). *check_at_ms*: when a kept one is checked.
 
     Of several images that were posted one by one, those posted before there was no place left are delivered.
     """
     separate = result.separate.get(image.position)
     kept = result.place is Place.NOWHERE and separate is None and image.position not in result.file_names
-    records.move(
+    return records.move(
         tx,
         image,
         State.UNDELIVERED if kept else State.DELIVERED,

@@ -60,21 +60,22 @@ class RecoverStep(PollStep):
             await self.handle_missing_task(poll)
 
     async def _refuse(self, poll: Poll, claimed: str) -> None:
-        if await self.context.database.run(self._refuse_in, poll, claimed):
+        if await self.claim.finish(self._refuse_in, poll, claimed):
             log.warning("image %s: a callback named task %s, which is not its own", self.image.image_id, claimed)
 
-    def _refuse_in(self, tx: Transaction, poll: Poll, claimed: str) -> bool:
-        """False: the process that made the POST has noted its task meanwhile, and when to poll it."""
+    def _refuse_in(self, tx: Transaction, poll: Poll, claimed: str) -> tuple[Image, bool]:
+        """Return False beside the image when the process that made the POST has noted its task meanwhile, and when
+        to poll it."""
         fresh = records.load_locked(tx, self.image.generation_id)
         if fresh is None or fresh.images[self.image.position].task_id is not None:
-            return False
+            return self.image if fresh is None else fresh.images[self.image.position], False
         polled_at_ms = self.polled_at_ms(poll)
         refused = records.update_image(
             tx, self.image, fence=self.fence, last_poll_at_ms=polled_at_ms, failures=0, due_at_ms=None
         )
         records.drop_claim(tx, refused, claimed)
         self.follow_calls(tx, refused, poll)  # another claim may have come during this poll
-        return True
+        return refused, True
 
 
 def is_task_of(task: Task, generation: Generation, image: Image) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from generations.model import Generation, Image, State
+from generations.model import Image, State
+from generations.worker.claim import Claim
 from generations.worker.context import StepContext
 from generations.worker.kept_images import KeptImageStep
 from generations.worker.poll import PollStep
@@ -18,23 +19,19 @@ from qwen.images import FoundImage
 log = logging.getLogger("qwen_imagine.worker")
 
 
-async def step_image(
-    context: StepContext, generation: Generation, image: Image, reservation: Reservation
-) -> FoundImage | None:
+async def step_image(context: StepContext, claim: Claim, image: Image, reservation: Reservation) -> FoundImage | None:
     """Do what is due for *image*. Returns the image file if the step brought one, counted in *reservation* from then
     on."""
     image_file = None
     try:
-        image_file = await _run_step(context, generation, image, reservation)
+        image_file = await _run_step(context, claim, image, reservation)
     finally:
         reservation.resize(image.image_id, size_in_memory(image_file))
     return image_file
 
 
-async def _run_step(
-    context: StepContext, generation: Generation, image: Image, reservation: Reservation
-) -> FoundImage | None:
-    held = (context, generation, image, reservation)
+async def _run_step(context: StepContext, claim: Claim, image: Image, reservation: Reservation) -> FoundImage | None:
+    held = (context, claim, image, reservation)
     match image.state:
         case State.REQUESTED if image.admitted_at_ms is None:
             await SubmitStep(*held).wait_in_line()

@@ -124,7 +124,7 @@ class SubmitStep(ImageStep):
         context, image = self.context, self.image
         first_poll = context.first_poll_seconds(self.generation.request.size)
         try:
-            tasks = await context.database.run(self._note_task, task, context.after(first_poll))
+            tasks = await self.claim.finish(self._note_task, task, context.after(first_poll))
             context.throttle.slots.accepted(tasks, context.clock.monotonic())
         except LostClaim:
             # This process slept too long and the image was ended as unknown meanwhile: keep the task all the same.
@@ -140,8 +140,8 @@ class SubmitStep(ImageStep):
             raise
         log.info("image %s: submitted as task %s", image.image_id, task.task_id)
 
-    def _note_task(self, tx: Transaction, task: Task, due_at_ms: int) -> int:
-        """Return how many tasks run now."""
+    def _note_task(self, tx: Transaction, task: Task, due_at_ms: int) -> tuple[Image, int]:
+        """Return beside the image how many tasks run now."""
         context = self.context
         running = records.move(
             tx, self.image, State.RUNNING, fence=self.fence, task_id=task.task_id, failures=0, due_at_ms=due_at_ms
@@ -149,7 +149,7 @@ class SubmitStep(ImageStep):
         callback = None if context.callbacks is None else records.load_callback(tx, running)
         if callback is not None and callback.called_at_ms is not None:  # it came before the POST's answer
             records.bring_forward(tx, running, context.clock.now_ms())
-        return records.running_count(tx)
+        return running, records.running_count(tx)
 
     async def _submit_again_later(self, error: QwenError) -> None:
         """Put the image back: the service surely did not take it. It keeps its turn and can be cancelled again.
@@ -165,14 +165,14 @@ class SubmitStep(ImageStep):
             if error.http_status is not None and failures >= TURNED_AWAY_TRIES:
                 context.operator.tell("turned_away", f"{error}. {TURNED_AWAY}")
         log.info("image %s: not taken (%s), again in %.1f s", self.image.image_id, error, seconds)
-        running = await context.database.run(self._put_back, failures, context.after(seconds))
+        running = await self.claim.finish(self._put_back, failures, context.after(seconds))
         if is_limit:
             context.throttle.slots.refused(running, now)
             await StoredSlots(context.database, context.throttle.slots, context.clock).save()
 
-    def _put_back(self, tx: Transaction, failures: int, due_at_ms: int) -> int:
-        """Return how many tasks run."""
-        records.move(
+    def _put_back(self, tx: Transaction, failures: int, due_at_ms: int) -> tuple[Image, int]:
+        """Return beside the image how many tasks run."""
+        waiting = records.move(
             tx,
             self.image,
             State.REQUESTED,
@@ -181,7 +181,7 @@ class SubmitStep(ImageStep):
             failures=failures,
             due_at_ms=due_at_ms,
         )
-        return records.running_count(tx)
+        return waiting, records.running_count(tx)
 
     async def _end_at_deadline(self) -> bool:
         """Return the credits of an image that has waited for as long as one may take. False: it has not."""

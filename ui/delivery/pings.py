@@ -1,6 +1,6 @@
 """Ping a person when their images are ready, by one short reply to the card.
 
-generations.pings decides, once for each generation, whether it is sent. A ping that can't be sent is logged and not
+Whether one is sent is decided by generations.pings, once for each generation. One that can't be sent is logged and not
 tried again. Knows no database.
 """
 
@@ -17,7 +17,6 @@ from discord_api.follow_ups import send_follow_up
 from discord_api.links import message_link
 from generations.clock import Clock
 from generations.model import Generation, State
-from generations.pings import PingDecisions
 from generations.token_only_channels import TokenOnlyChannels
 from ui.delivery.channels import is_closed_to_bot, keeps_bot_out
 from ui.texts.places import ready, ready_there
@@ -36,21 +35,17 @@ class CardPings:
         self,
         client: discord.Client,
         clock: Clock,
-        decisions: PingDecisions,
         token_only: TokenOnlyChannels | None = None,
     ) -> None:
         self._client = client
         self._clock = clock
-        self._decisions = decisions
         self._token_only = token_only or TokenOnlyChannels(clock)
         self._sending: set[asyncio.Task[None]] = set()
 
-    async def handle_finished(self, generation: Generation) -> None:
-        """Decide whether to ping, and start to send. Never waits for Discord."""
-        decided = await self._decisions.decide(generation)
-        if decided is None:
-            return
-        task = asyncio.create_task(self._ping(decided), name=f"ping of {decided.id}")
+    def send(self, generation: Generation) -> None:
+        """Start to send a ping. Never waits for Discord."""
+        log.info("generation %s: its person is told", generation.id)
+        task = asyncio.create_task(self._ping(generation), name=f"ping of {generation.id}")
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
