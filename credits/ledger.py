@@ -9,10 +9,11 @@ How a refill treats credits that are held meanwhile: docs/decisions/0002-refill-
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 
 from credits.allowance import Allowance
 from credits.errors import InsufficientCredits, UnknownHold
@@ -55,32 +56,42 @@ class Ledger:
 
         Raises InsufficientCredits, having changed nothing, when less is available.
         """
+        self.hold_each(tx, user_id, [image_id], amount, now_ms)
+
+    def hold_each(self, tx: Transaction, user_id: int, image_ids: Sequence[str], amount: int, now_ms: int) -> None:
+        """Hold *amount* for each of these images, or for none. One that has a hold keeps it as it is.
+
+        Raises InsufficientCredits with the price of all, having changed nothing, when less is available.
+        """
         if amount <= 0:
             raise ValueError(f"a hold of {amount} credits")
         account = self._open_account(tx, user_id, now_ms)
-        if _entry(tx, f"{image_id}:hold") is not None:
+        known = _entries_of(tx, image_ids, EntryKind.HOLD)
+        new = [image_id for image_id in image_ids if _id(image_id, EntryKind.HOLD) not in known]
+        price = amount * len(new)
+        if not new:
             return
-        if not _move(tx, user_id, -amount, amount):
-            raise InsufficientCredits(amount, self._balance(account, now_ms))
-        _write(tx, account, EntryKind.HOLD, image_id, -amount, amount, now_ms)
+        if not _move(tx, user_id, -price, price):
+            raise InsufficientCredits(price, self._balance(account, now_ms))
+        for image_id in new:
+            _write(tx, account, EntryKind.HOLD, image_id, -amount, amount, now_ms)
 
     def settle(self, tx: Transaction, image_id: str, consumed: int | None, now_ms: int) -> int:
         """Charge what the image consumed (None: all that was held; never more) and give the rest back.
 
         Returns the credits charged, also when an earlier settle did it; 0 after a release.
         """
-        hold, account = self._open_hold(tx, image_id, now_ms)
-        earlier = _entry(tx, f"{image_id}:settle")
-        if earlier is not None:
-            return -earlier.held_delta - earlier.available_delta
-        if _entry(tx, f"{image_id}:release") is not None:
+        past, account = self._open_hold(tx, image_id, now_ms)
+        if past.settle is not None:
+            return _charged(past.settle)
+        if past.release is not None:
             return 0
-        held: int = hold.held_delta
+        held: int = past.hold.held_delta
         charged = held if consumed is None else min(max(consumed, 0), held)
         _move(tx, account.user_id, held - charged, -held)
         _write(tx, account, EntryKind.SETTLE, image_id, held - charged, -held, now_ms)
-        if hold.refilled_from_ms != account.refilled_from_ms:
-            self._make_good(tx, account, hold, charged, now_ms)
+        if past.hold.refilled_from_ms != account.refilled_from_ms:
+            self._make_good(tx, account, past.hold, charged, now_ms)
         return charged
 
     def release(self, tx: Transaction, image_id: str, now_ms: int) -> int:
@@ -88,11 +99,11 @@ class Ledger:
 
         Returns the credits returned, also when an earlier release did it; 0 after a settle.
         """
-        hold, account = self._open_hold(tx, image_id, now_ms)
-        held: int = hold.held_delta
-        if _entry(tx, f"{image_id}:release") is not None:
+        past, account = self._open_hold(tx, image_id, now_ms)
+        held: int = past.hold.held_delta
+        if past.release is not None:
             return held
-        if _entry(tx, f"{image_id}:settle") is not None:
+        if past.settle is not None:
             return 0
         _move(tx, account.user_id, held, -held)
         _write(tx, account, EntryKind.RELEASE, image_id, held, -held, now_ms)
@@ -103,10 +114,9 @@ class Ledger:
 
         Returns the credits refunded, also when an earlier refund did it; 0 when nothing was charged.
         """
-        _, account = self._open_hold(tx, image_id, now_ms)
-        settled = _entry(tx, f"{image_id}:settle")
-        charged: int = 0 if settled is None else -settled.held_delta - settled.available_delta
-        if charged and _entry(tx, f"{image_id}:refund") is None:
+        past, account = self._open_hold(tx, image_id, now_ms)
+        charged = 0 if past.settle is None else _charged(past.settle)
+        if charged and past.refund is None:
             _move(tx, account.user_id, charged, 0)
             _write(tx, account, EntryKind.REFUND, image_id, charged, 0, now_ms)
         return charged
@@ -182,15 +192,50 @@ class Ledger:
             reason_id = f"{REFILL}:{account.user_id}:{account.refilled_from_ms}:{hold.image_id}"
             _grant(tx, account, granted, reason_id, REFILL, now_ms)
 
-    def _open_hold(self, tx: Transaction, image_id: str, now_ms: int) -> tuple[Row[Any], Row[Any]]:
-        hold = _entry(tx, f"{image_id}:hold")
+    def _open_hold(self, tx: Transaction, image_id: str, now_ms: int) -> tuple[_Past, Row[Any]]:
+        """Return the image's entries, and its person's account, locked. Raises UnknownHold."""
+        hold = tx.execute(_FIND_ENTRY, {"entry_id": _id(image_id, EntryKind.HOLD)}).one_or_none()
         if hold is None:
             raise UnknownHold(image_id)
-        return hold, self._open_account(tx, hold.user_id, now_ms)
+        account = self._open_account(tx, hold.user_id, now_ms)
+        later = _entries_of(tx, [image_id], EntryKind.SETTLE, EntryKind.RELEASE, EntryKind.REFUND)
+        kinds = (EntryKind.SETTLE, EntryKind.RELEASE, EntryKind.REFUND)
+        return _Past(hold, *(later.get(_id(image_id, kind)) for kind in kinds)), account
 
     def _balance(self, account: Row[Any], now_ms: int) -> Balance:
         refills_at_ms = self._allowance.window(max(now_ms, account.refilled_from_ms)).ends_at_ms
         return Balance(account.user_id, account.available, account.held, self._allowance.credits, refills_at_ms)
+
+
+_LOCK_ACCOUNT = select(accounts).where(accounts.c.user_id == bindparam("person")).with_for_update()
+_FIND_ENTRY = select(entries).where(entries.c.id == bindparam("entry_id"))
+_FIND_ENTRIES = select(entries).where(entries.c.id.in_(bindparam("entry_ids", expanding=True)))
+_WRITE_ENTRY = insert(entries)
+_MOVE = (  # a person who has not that much available is not found
+    update(accounts)
+    .where(accounts.c.user_id == bindparam("person"), accounts.c.available >= -bindparam("of_available", 0))
+    .values(
+        available=accounts.c.available + bindparam("of_available", 0), held=accounts.c.held + bindparam("of_held", 0)
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """The ledger's entries about one image."""
+
+    hold: Row[Any]
+    settle: Row[Any] | None
+    release: Row[Any] | None
+    refund: Row[Any] | None
+
+
+def _id(image_id: str, kind: EntryKind) -> str:
+    return f"{image_id}:{kind}"
+
+
+def _charged(settled: Row[Any]) -> int:
+    return -settled.held_delta - settled.available_delta
 
 
 def _change(user_id: int) -> Any:
@@ -198,27 +243,26 @@ def _change(user_id: int) -> Any:
 
 
 def _lock_account(tx: Transaction, user_id: int) -> Row[Any] | None:
-    found = tx.execute(select(accounts).where(accounts.c.user_id == user_id).with_for_update())
-    return found.one_or_none()
+    return tx.execute(_LOCK_ACCOUNT, {"person": user_id}).one_or_none()
 
 
-def _entry(tx: Transaction, entry_id: str) -> Row[Any] | None:
-    return tx.execute(select(entries).where(entries.c.id == entry_id)).one_or_none()
+def _entries_of(tx: Transaction, image_ids: Sequence[str], *kinds: EntryKind) -> dict[str, Row[Any]]:
+    """Return the entries of these images, by id. The account must be locked."""
+    ids = [_id(image_id, kind) for image_id in image_ids for kind in kinds]
+    return {row.id: row for row in tx.execute(_FIND_ENTRIES, {"entry_ids": ids})}
 
 
 def _move(tx: Transaction, user_id: int, available: int, held: int) -> bool:
     """Change both numbers; False, and nothing changed, when the person has not that much available."""
-    changes = {"available": accounts.c.available + available, "held": accounts.c.held + held}
-    enough = accounts.c.available >= -available
-    moved = tx.execute(_change(user_id).where(enough).values(changes))
+    moved = tx.execute(_MOVE, {"person": user_id, "of_available": available, "of_held": held})
     return moved.rowcount == 1
 
 
 def _write(
     tx: Transaction, account: Row[Any], kind: EntryKind, image_id: str, available: int, held: int, now_ms: int
 ) -> None:
-    entry = Entry(f"{image_id}:{kind}", account.user_id, kind, available, held, image_id, "", now_ms)
-    tx.execute(insert(entries).values(_columns(entry, account)))
+    entry = Entry(_id(image_id, kind), account.user_id, kind, available, held, image_id, "", now_ms)
+    tx.execute(_WRITE_ENTRY, _columns(entry, account))
 
 
 def _grant(tx: Transaction, account: Row[Any], amount: int, reason_id: str, reason: str, now_ms: int) -> bool:

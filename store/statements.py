@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Table, text
+from sqlalchemy import Executable, Table, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
+
+_INSERT = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 
 
 def insert_if_new(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:
     """Insert one row. Return False and change nothing when one of its unique keys is taken."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    result = connection.execute(insert(table).values(values).on_conflict_do_nothing())
-    return result.rowcount == 1
+    return connection.execute(_insert_if_new(connection.dialect.name, table), values).rowcount == 1
 
 
 def insert_or_replace(connection: Connection, table: Table, values: Mapping[str, Any], *, key: Sequence[str]) -> None:
-    """Insert one row, or update the row that has the same *key*."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    changes = {name: value for name, value in values.items() if name not in key}
-    connection.execute(insert(table).values(values).on_conflict_do_update(index_elements=key, set_=changes))
+    """Insert one row with all its columns, or update the row that has the same *key*."""
+    connection.execute(_insert_or_replace(connection.dialect.name, table, tuple(key)), values)
+
+
+@cache
+def _insert_if_new(dialect: str, table: Table) -> Executable:
+    return _INSERT[dialect](table).on_conflict_do_nothing()
+
+
+@cache
+def _insert_or_replace(dialect: str, table: Table, key: tuple[str, ...]) -> Executable:
+    """Every column that is no part of *key* is replaced."""
+    insert = _INSERT[dialect](table)
+    changes = {column.name: insert.excluded[column.name] for column in table.c if column.name not in key}
+    return insert.on_conflict_do_update(index_elements=key, set_=changes)
 
 
 def serialize(connection: Connection, key: str) -> None:
