@@ -60,14 +60,15 @@ async def step_while_time_passes(harness: WorkerHarness) -> None:
 
 async def test_a_task_is_stored_as_soon_as_the_database_is_back(harness: WorkerHarness) -> None:
     generation_id = await harness.imagine()
-    flaky = Flaky(harness.database)
-    harness.context.database = flaky
+    flaky = harness.database = Flaky(harness.database)
+    harness.restart()
 
     async def break_connection() -> None:
         flaky.failures = 4
 
     harness.service.during_create = break_connection
     await step_while_time_passes(harness)
+    assert flaky.failures == 0
     (image,) = (await harness.load(generation_id)).images
     assert image.state is State.RUNNING
     assert image.task_id is not None
@@ -76,14 +77,15 @@ async def test_a_task_is_stored_as_soon_as_the_database_is_back(harness: WorkerH
 
 async def test_a_database_that_stays_away_leaves_an_unknown_outcome_and_no_second_post(harness: WorkerHarness) -> None:
     generation_id = await harness.imagine()
-    flaky = Flaky(harness.database)
-    harness.context.database = flaky
+    flaky = harness.database = Flaky(harness.database)
+    harness.restart()
 
     async def break_connection() -> None:
         flaky.failures = 1000
 
     harness.service.during_create = break_connection
     await step_while_time_passes(harness)
+    flaky.failures = 0
     harness.restart()
     await harness.pass_time(30)
     assert await harness.states(generation_id) == [State.UNKNOWN]
