@@ -88,8 +88,7 @@ class WorkerHarness:
             await self.worker.step()
 
     async def load(self, generation_id: int) -> Generation:
-        async with self.database.transaction() as tx:
-            found = await records.load(tx, generation_id)
+        found = await self.database.run(records.load, generation_id)
         assert found is not None
         return found
 
@@ -97,14 +96,12 @@ class WorkerHarness:
         return [image.state for image in (await self.load(generation_id)).images]
 
     async def balance(self, user_id: int = MIRA) -> Balance:
-        async with self.database.transaction() as tx:
-            return await self.ledger.balance(tx, user_id, self.clock.now_ms())
+        return await self.database.run(self.ledger.balance, user_id, self.clock.now_ms())
 
     async def money(self, user_id: int = MIRA) -> tuple[int, int]:
         """Return (available, held), after an audit of the ledger."""
         balance = await self.balance(user_id)
-        async with self.database.transaction() as tx:
-            assert list(await self.ledger.audit(tx)) == []
+        assert list(await self.database.run(self.ledger.audit)) == []
         return balance.available, balance.held
 
 
