@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from sqlalchemy import Connection, select
 
-from generations.model import Progress, State
+from generations.model import State
 from generations.records.tables import generations
 from generations.worker.loop import WELL_SECONDS
 from generations.worker.stored_schedule import StoredSchedule
@@ -134,16 +134,6 @@ async def test_saved_slots_are_not_overwritten_before_they_were_loaded(harness: 
     flaky.failures = 1  # would make a save fail; none is made
     await other.save()
     assert flaky.failures == 1
-
-
-async def test_without_a_database_the_first_card_has_no_progress(harness: WorkerHarness) -> None:
-    await harness.imagine(count=3)
-    await harness.worker.step()
-    generation = await harness.load(await harness.imagine())
-    harness.database = Flaky(harness.database, failures=1)
-    harness.restart()
-    assert await harness.worker.publisher.first_progress(generation) == Progress()
-    assert (await harness.worker.publisher.first_progress(generation)).line is not None
 
 
 class Broken(DatabaseInFront):
