@@ -1,7 +1,8 @@
 """The databases that tests run on: SQLite files, and one PostgreSQL server for all processes of a test run.
 
 The fixture `database` runs every test that asks for it on both; `database_address` is what to hand to another
-process; `make_database` makes more of the same kind.
+process; `make_database` makes more of the same kind. `empty_sqlite` is for tests that only need rows: one SQLite
+database stays open for all of them, since opening it and compiling its statements takes longer than most of them.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ import pytest
 from fasteners import InterProcessLock
 
 from store.database import Database, open_database
+from store.tables import metadata
+from store.transactions import Transaction
 
 # These tests are about what is committed, not about power cuts, and several processes share the server.
 SERVER_CONFIGURATION = """
@@ -161,6 +164,25 @@ async def _make_template(maker: PostgresqlMaker) -> None:
     if not await maker.value("SELECT count(*) FROM pg_database WHERE datname = $1", maker.template):
         await maker.command(f"CREATE DATABASE {maker.template}")
         await _migrate(maker.address(maker.template))
+
+
+@pytest.fixture(scope="session")
+def shared_sqlite(sqlite_maker: SqliteMaker) -> Iterator[Database]:
+    opened = open_database(asyncio.run(sqlite_maker.create()))
+    yield opened
+    asyncio.run(opened.close())
+
+
+@pytest.fixture
+async def empty_sqlite(shared_sqlite: Database) -> Database:
+    """Empty the shared SQLite database, after everything that the test before has left to be done."""
+    await shared_sqlite.in_background().run(_delete_all_rows)
+    return shared_sqlite
+
+
+def _delete_all_rows(tx: Transaction) -> None:
+    for table in reversed(metadata.sorted_tables):
+        tx.execute(table.delete())
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])

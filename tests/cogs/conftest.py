@@ -6,19 +6,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from store.database import open_database
+from store.database import Database
 from tests.cogs.scene import Scene, open_scene
-from tests.databases import SqliteMaker
 
 
 @pytest.fixture
-async def scene(sqlite_maker: SqliteMaker, request: pytest.FixtureRequest) -> AsyncIterator[Scene]:
+async def scene(empty_sqlite: Database, request: pytest.FixtureRequest) -> AsyncIterator[Scene]:
     """A new scene; @pytest.mark.scene(allowance=…, period=…, max_queue=…) changes its settings."""
     marker = request.node.get_closest_marker("scene")
-    address = await sqlite_maker.create()
-    async with open_database(address) as database, open_scene(database, **(marker.kwargs if marker else {})) as opened:
+    async with open_scene(empty_sqlite, **(marker.kwargs if marker else {})) as opened:
         yield opened
-    await sqlite_maker.drop(address)
 
 
 def pytest_configure(config: pytest.Config) -> None:

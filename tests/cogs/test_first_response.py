@@ -14,6 +14,7 @@ import pytest
 from discord_api.snowflakes import snowflake_at
 from generations.errors import DeliveryDelayed
 from generations.model import Generation, Image, Origin, Progress, Request
+from generations.service import Accepted
 from tests.doubles import START_MS, FakeDelivery, ManualClock
 from ui.interactions.buttons import card_buttons
 from ui.interactions.errors import CardRefused, RequestFailed
@@ -31,9 +32,9 @@ class Counter:
         self.confirmed: list[tuple[int, int]] = []
         self.on_abandon: Callable[[], Awaitable[None]] | None = None
 
-    async def request(self, request: Request, origin: Origin) -> Generation:
+    async def request(self, request: Request, origin: Origin) -> Accepted:
         images = (Image(origin.interaction_id, 0, request.seed),)
-        return Generation(origin.interaction_id, request, origin, START_MS, images)
+        return Accepted(Generation(origin.interaction_id, request, origin, START_MS, images), None, 0)
 
     async def confirm_card(self, generation_id: int, message_id: int) -> None:
         self.confirmed.append((generation_id, message_id))
@@ -80,12 +81,8 @@ def interaction(response: ScriptedResponse) -> Any:
     )
 
 
-async def no_progress(generation: Generation) -> Progress:
-    return Progress()
-
-
 def first_response(counter: Counter, clock: ManualClock) -> FirstResponse:
-    return FirstResponse(counter, FakeDelivery(), clock, no_progress, buttons=card_buttons)  # type: ignore[arg-type]
+    return FirstResponse(counter, FakeDelivery(), clock, lambda _: Progress(), buttons=card_buttons)  # type: ignore[arg-type]
 
 
 async def silence() -> None:
@@ -170,7 +167,7 @@ async def test_a_response_without_a_message_id_is_left_to_the_worker() -> None:
 async def test_a_fault_after_the_request_was_accepted_undoes_it_and_has_the_worker_ask_for_a_card() -> None:
     counter, clock = Counter(), ManualClock()
 
-    async def broken_progress(generation: Generation) -> Progress:
+    def broken_progress(accepted: Accepted) -> Progress:
         raise DeliveryDelayed(1)
 
     broken = FirstResponse(counter, FakeDelivery(), clock, broken_progress, buttons=card_buttons)  # type: ignore[arg-type]

@@ -39,7 +39,7 @@ class ServiceHarness:
     async def ask(self, request: Request, text: str) -> Generation:
         self.number += 1
         origin = Origin(FIRST_ID + self.number, 1, self.number, 2, 3, text, 10**7, locale=text)
-        return await self.service.request(request, origin)
+        return (await self.service.request(request, origin)).generation
 
 
 def parse(text: str, **changes: object) -> Request:

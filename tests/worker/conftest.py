@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
@@ -18,7 +16,7 @@ from generations.service import Accepted
 from images.image_memory import ImageMemory
 from services import Resources, build_core
 from settings import Settings
-from store.database import Database, open_database
+from store.database import Database
 from tests.doubles import FakeDelivery, FakeImageStore, FakeOperator, ManualClock, ScriptedService, make_settings
 
 MIRA, JONAS = 501, 502
@@ -111,8 +109,6 @@ class WorkerHarness:
 
 
 @pytest.fixture
-async def harness(tmp_path: Path) -> AsyncIterator[WorkerHarness]:
+def harness(empty_sqlite: Database) -> WorkerHarness:
     clock = ManualClock()
-    async with open_database(f"sqlite:///{tmp_path}/worker.db") as database:
-        await database.migrate()
-        yield WorkerHarness(database, clock, ScriptedService(clock), FakeImageStore(), FakeDelivery(), FakeOperator())
+    return WorkerHarness(empty_sqlite, clock, ScriptedService(clock), FakeImageStore(), FakeDelivery(), FakeOperator())
