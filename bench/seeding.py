@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from zoneinfo import ZoneInfo
 
 from bench.standins import TOKEN_START
@@ -12,6 +13,7 @@ from generations import records
 from generations.model import Generation, Image, Origin, Request, State
 from generations.prices import price_of
 from store.database import open_database
+from store.transactions import Transaction
 
 PEOPLE = 100
 CREDITS = 1_000_000
@@ -24,12 +26,14 @@ async def seed_images(address: str, count: int, now_ms: int) -> None:
     async with open_database(address) as database:
         await database.migrate()
         for start in range(0, count, 500):
-            async with database.transaction() as tx:
-                for number in range(start, min(count, start + 500)):
-                    made = _generation(number, now_ms)
-                    await records.insert(tx, made)
-                    user_id, image_id = made.origin.user_id, made.images[0].image_id
-                    await ledger.hold(tx, user_id, image_id, price_of(1), now_ms)
+            await database.run(_insert, ledger, range(start, min(count, start + 500)), now_ms)
+
+
+def _insert(tx: Transaction, ledger: Ledger, numbers: Iterable[int], now_ms: int) -> None:
+    for number in numbers:
+        made = _generation(number, now_ms)
+        records.insert(tx, made)
+        ledger.hold(tx, made.origin.user_id, made.images[0].image_id, price_of(1), now_ms)
 
 
 def _generation(number: int, now_ms: int) -> Generation:

@@ -156,6 +156,10 @@ class Ledger:
             insert_if_new(tx, accounts, new)
             account = _lock_account(tx, user_id)
             assert account is not None  # noqa: S101 (it is there, or another transaction made it)
+        return self._refilled(tx, account, now_ms)
+
+    def _refilled(self, tx: Transaction, account: Row[Any], now_ms: int) -> Row[Any]:
+        """The account as it is after the refill of a new period, if one has begun. It must be locked."""
         starts_at_ms = self._allowance.window(now_ms).starts_at_ms
         if account.refilled_from_ms is not None and starts_at_ms <= account.refilled_from_ms:
             return account  # also when the clock or the time zone went backwards
@@ -194,13 +198,12 @@ class Ledger:
 
     def _open_hold(self, tx: Transaction, image_id: str, now_ms: int) -> tuple[_Past, Row[Any]]:
         """Return the image's entries, and its person's account, locked. Raises UnknownHold."""
-        hold = tx.execute(_FIND_ENTRY, {"entry_id": _id(image_id, EntryKind.HOLD)}).one_or_none()
-        if hold is None:
+        account = tx.execute(_LOCK_ACCOUNT_OF_HOLD, {"hold_id": _id(image_id, EntryKind.HOLD)}).one_or_none()
+        if account is None:
             raise UnknownHold(image_id)
-        account = self._open_account(tx, hold.user_id, now_ms)
-        later = _entries_of(tx, [image_id], EntryKind.SETTLE, EntryKind.RELEASE, EntryKind.REFUND)
-        kinds = (EntryKind.SETTLE, EntryKind.RELEASE, EntryKind.REFUND)
-        return _Past(hold, *(later.get(_id(image_id, kind)) for kind in kinds)), account
+        found = _entries_of(tx, [image_id], *_ABOUT_AN_IMAGE)
+        past = _Past(found[_id(image_id, EntryKind.HOLD)], *(found.get(_id(image_id, kind)) for kind in _LATER))
+        return past, self._refilled(tx, account, now_ms)
 
     def _balance(self, account: Row[Any], now_ms: int) -> Balance:
         refills_at_ms = self._allowance.window(max(now_ms, account.refilled_from_ms)).ends_at_ms
@@ -208,7 +211,15 @@ class Ledger:
 
 
 _LOCK_ACCOUNT = select(accounts).where(accounts.c.user_id == bindparam("person")).with_for_update()
-_FIND_ENTRY = select(entries).where(entries.c.id == bindparam("entry_id"))
+_LOCK_ACCOUNT_OF_HOLD = (
+    select(accounts)
+    .where(
+        accounts.c.user_id == select(entries.c.user_id).where(entries.c.id == bindparam("hold_id")).scalar_subquery()
+    )
+    .with_for_update()
+)
+_LATER = (EntryKind.SETTLE, EntryKind.RELEASE, EntryKind.REFUND)
+_ABOUT_AN_IMAGE = (EntryKind.HOLD, *_LATER)
 _FIND_ENTRIES = select(entries).where(entries.c.id.in_(bindparam("entry_ids", expanding=True)))
 _WRITE_ENTRY = insert(entries)
 _MOVE = (  # a person who has not that much available is not found

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Executable, Table, text
+from sqlalchemy import Executable, Select, Table, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
@@ -43,6 +43,12 @@ def serialize(connection: Connection, key: str) -> None:
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key})
+
+
+def lock_rows(connection: Connection, found: Select[Any]) -> None:
+    """Lock the rows that *found* selects, in its order, until the transaction ends. Nothing is done on SQLite."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(found.with_for_update())
 
 
 def storable(text: str) -> str:

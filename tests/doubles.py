@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from zoneinfo import ZoneInfo
 
 from generations.delivery_result import DeliveryResult, Place
@@ -18,8 +20,12 @@ from qwen.images import DownloadedImage, FoundImage
 from qwen.models import OutputFormat, Task, TaskRequest, TaskStatus
 from settings import Settings
 from store.database import Database
+from store.transactions import Transaction
 
 START_MS = 1_800_000_000_000
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 
 def make_settings(**values: Any) -> Settings:
@@ -186,10 +192,33 @@ class FakeOperator:
 
 
 class DatabaseInFront(Database):
-    """A wrapper of a real database; subclasses delay or break its transactions."""
+    """A wrapper of a *real* database. Subclasses delay or break its transactions in around()."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, real: Database) -> None:
+        self.real = real
+        self.is_postgresql = real.is_postgresql
+
+    @abstractmethod
+    def around(self) -> AbstractAsyncContextManager[None]:
+        """Return what each transaction runs in, reading ones too."""
 
     def in_background(self) -> Database:
         return self
+
+    async def run(
+        self, work: Callable[Concatenate[Transaction, Parameters], Result], *args: Any, **kwargs: Any
+    ) -> Result:
+        async with self.around():
+            return await self.real.run(work, *args, **kwargs)
+
+    async def read(
+        self, work: Callable[Concatenate[Transaction, Parameters], Result], *args: Any, **kwargs: Any
+    ) -> Result:
+        async with self.around():
+            return await self.real.read(work, *args, **kwargs)
+
+    async def truncate_wal(self) -> bool:
+        return await self.real.truncate_wal()
+
+    async def vacuum(self, due: str, *, bytes_max: int | None = None) -> bool:
+        return await self.real.vacuum(due, bytes_max=bytes_max)

@@ -40,7 +40,7 @@ from generations.records.cards import (
     set_token_only,
     wipe_tokens,
 )
-from generations.records.claims import claim_due, release_claim, release_published, renew
+from generations.records.claims import claim_due, release_claim, release_locked, release_published, renew
 from generations.records.line import (
     LINE,
     REFRESH_MS,
@@ -105,6 +105,7 @@ __all__ = [
     "places_in",
     "read_generation",
     "release_claim",
+    "release_locked",
     "release_published",
     "renew",
     "running_count",

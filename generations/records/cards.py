@@ -3,8 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, RowMapping, bindparam, case, delete, func, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Executable,
+    Integer,
+    RowMapping,
+    bindparam,
+    case,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy import insert as insert_into
 
 from discord_api.snowflakes import snowflake_at
@@ -22,19 +37,29 @@ from store.statements import insert_if_new
 from store.tables import one_of
 from store.transactions import Transaction
 
+_LOAD = select(generations).where(generations.c.id == bindparam("generation_id"))
+_INSERT_IMAGES = insert_into(images)
+_EARLIER_REQUEST = (
+    select(generations.c.created_at_ms)
+    .where(generations.c.user_id == bindparam("user_id"), generations.c.id != bindparam("but"))
+    .order_by(generations.c.id.desc())
+    .limit(1)
+    .offset(bindparam("number", type_=Integer))
+)
+
 
 def insert(tx: Transaction, generation: Generation) -> bool:
     """Write a new generation and its images. False, and nothing changed, when its interaction is known already."""
     if not insert_if_new(tx, generations, generation_columns(generation)):
         return False
     user_id = generation.origin.user_id
-    tx.execute(insert_into(images), [image_columns(image, user_id) for image in generation.images])
+    tx.execute(_INSERT_IMAGES, [image_columns(image, user_id) for image in generation.images])
     return True
 
 
 def load(tx: Transaction, generation_id: int) -> Generation | None:
     """Load the generation and its images, or None."""
-    rows = tx.execute(select(generations).where(generations.c.id == generation_id))
+    rows = tx.execute(_LOAD, {"generation_id": generation_id})
     return next(iter(with_images(tx, rows.mappings())), None)
 
 
@@ -49,14 +74,12 @@ def earlier_request_at_ms(tx: Transaction, user_id: int, number: int, *, but: in
 
     None: there are fewer. *but*: a generation that is not counted.
     """
-    own = (generations.c.user_id == user_id) & (generations.c.id != but)
-    newest = select(generations.c.created_at_ms).where(own).order_by(generations.c.id.desc())
-    return tx.scalar(newest.limit(1).offset(number - 1))
+    return tx.scalar(_EARLIER_REQUEST, {"user_id": user_id, "but": but, "number": number - 1})
 
 
 def load_locked(tx: Transaction, generation_id: int) -> Generation | None:
     """Load it locked until this transaction ends. For decisions that are not a worker's."""
-    rows = tx.execute(select(generations).where(generations.c.id == generation_id).with_for_update())
+    rows = tx.execute(_LOAD.with_for_update(), {"generation_id": generation_id})
     return next(iter(with_images(tx, rows.mappings())), None)
 
 
@@ -132,8 +155,14 @@ def mark_published(
             tx.execute(update(images).where(theirs).values(attachment_id=None, file_name=_NAME_OF_A_LINK))
     if channel_id is not None:
         changes["card_channel_id"] = channel_id if channel_id != row["channel_id"] else None
-    changed = update(generations).where(generations.c.id == generation_id).values(changes).returning(generations)
-    return tx.execute(changed).mappings().one()
+    changed = tx.execute(_update_generation(frozenset(changes)), {"of_generation": generation_id, **changes})
+    return changed.mappings().one()
+
+
+@cache
+def _update_generation(columns: frozenset[str]) -> Executable:
+    values: dict[str, Any] = {name: bindparam(name) for name in sorted(columns)}
+    return update(generations).where(_id).values(values).returning(generations)
 
 
 def begin_follow_up(tx: Transaction, generation_id: int, fence: int, now_ms: int) -> None:

@@ -14,14 +14,27 @@ from store.transactions import Transaction
 _next_due = select(func.min(images.c.due_at_ms)).where(images.c.generation_id == generations.c.id).scalar_subquery()
 # An answer that is late to be confirmed still needs the token: see records.wipe_tokens.
 _token_is_useless = _next_due.is_(None) & generations.c.message_id.is_not(None) & ~needs_token_to_delete
-_UNCLAIMED: dict[str, Any] = {
+_publish_at_ms = bindparam("publish_at_ms", type_=BigInteger)
+_this = update(generations).where(generations.c.id == bindparam("of_generation"))
+_unclaimed: dict[str, Any] = {
     "lease_holder": None,
     "lease_until_ms": None,
     "due_at_ms": _next_due,
     "token": case((_token_is_useless, ""), else_=generations.c.token),
 }
-
-
+_RELEASE = _this.values(_unclaimed)
+_RELEASE_UNPUBLISHED = _this.values(
+    lease_holder=None,
+    lease_until_ms=None,
+    due_at_ms=case((_next_due < _publish_at_ms, _next_due), else_=_publish_at_ms),
+)
+_RELEASE_PUBLISHED = (
+    _this.where(
+        generations.c.fence == bindparam("of_fence"), generations.c.revision <= generations.c.published_revision
+    )
+    .values(_unclaimed)
+    .returning(generations)
+)
 _now = bindparam("now_ms", type_=BigInteger)
 _due_and_free = (  # in a CTE: PostgreSQL might run a subquery with a limit more than once
     select(generations.c.id)
@@ -68,13 +81,15 @@ def release_claim(tx: Transaction, generation_id: int, fence: int, *, retry_publ
     An unpublished revision makes it due at *retry_publish_at_ms*, or at once. When nothing will be due again, the
     interaction's token is deleted, unless it alone can delete a message beside the card. Raises LostClaim.
     """
-    row = lock_generation(tx, generation_id, fence)
-    changes = _UNCLAIMED
+    release_locked(tx, lock_generation(tx, generation_id, fence), retry_publish_at_ms=retry_publish_at_ms)
+
+
+def release_locked(tx: Transaction, row: RowMapping, *, retry_publish_at_ms: int | None = None) -> None:
+    """Do the same for the *row* of a generation that this transaction has locked with the claim's fence."""
     if row["revision"] > row["published_revision"]:
-        publish_at_ms = retry_publish_at_ms or 0
-        due_at_ms = case((_next_due < publish_at_ms, _next_due), else_=publish_at_ms)
-        changes = {**_UNCLAIMED, "due_at_ms": due_at_ms, "token": generations.c.token}
-    tx.execute(update(generations).where(generations.c.id == generation_id).values(changes))
+        tx.execute(_RELEASE_UNPUBLISHED, {"of_generation": row["id"], "publish_at_ms": retry_publish_at_ms or 0})
+    else:
+        tx.execute(_RELEASE, {"of_generation": row["id"]})
 
 
 def release_published(tx: Transaction, generation_id: int, fence: int) -> RowMapping | None:
@@ -82,14 +97,5 @@ def release_published(tx: Transaction, generation_id: int, fence: int) -> RowMap
 
     None, and nothing changed, when something is, or when another process has the claim. The row must be locked.
     """
-    released = tx.execute(
-        update(generations)
-        .where(
-            generations.c.id == generation_id,
-            generations.c.fence == fence,
-            generations.c.revision <= generations.c.published_revision,
-        )
-        .values(_UNCLAIMED)
-        .returning(generations)
-    )
+    released = tx.execute(_RELEASE_PUBLISHED, {"of_generation": generation_id, "of_fence": fence})
     return released.mappings().one_or_none()

@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from generations.model import Line, State
 from generations.records.tables import generations, images, is_due, is_in_flight, is_leased, is_waiting
-from store.statements import serialize
+from store.statements import lock_rows, serialize
 from store.tables import one_of
 from store.transactions import Transaction
 
@@ -180,8 +180,6 @@ def admit(tx: Transaction, *, now_ms: int, max_in_flight: int, max_per_user: int
     Only generations whose card Discord has taken; at most *max_per_user* of one person. Returns the ids of the
     generations.
     """
-    if waiting_count(tx) == 0:
-        return []
     serialize(tx, LINE)
     free = max_in_flight - in_flight_count(tx)
     if free <= 0:
@@ -228,7 +226,7 @@ def _admit_chosen(tx: Transaction, chosen: Collection[tuple[int, int]], now_ms: 
     ids = sorted({generation_id for generation_id, _ in chosen})
     if not ids:
         return []
-    tx.execute(select(generations.c.id).where(generations.c.id.in_(ids)).order_by(generations.c.id).with_for_update())
+    lock_rows(tx, select(generations.c.id).where(generations.c.id.in_(ids)).order_by(generations.c.id))
     admitted = tx.scalars(
         update(images)
         .where(tuple_(images.c.generation_id, images.c.position).in_(chosen), is_waiting)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import TypedDict, Unpack
 
-from sqlalchemy import case, exists, select, update
+from sqlalchemy import Executable, bindparam, case, exists, select, update
 
 from generations.errors import IllegalMove, MovedOn
 from generations.model import HELD, MOVES, VISIBLE_ENDINGS, Ending, Image, State
@@ -35,11 +36,47 @@ class ImageChanges(TypedDict, total=False):
     separate_message_id: int | None
 
 
-def move(tx: Transaction, image: Image, target: State, *, fence: int | None, **changes: Unpack[ImageChanges]) -> Image:
+_SET_CONSUMED = (
+    update(images)
+    .where(images.c.generation_id == bindparam("of_generation"), images.c.position == bindparam("at_position"))
+    .values(consumed_credits=bindparam("consumed_credits"))
+)
+_NEW_REVISION = (
+    update(generations)
+    .where(generations.c.id == bindparam("of_generation"))
+    .values(revision=generations.c.revision + 1)
+)
+
+
+@cache
+def _update_image(columns: frozenset[str]) -> Executable:
+    """Build the statement that changes these columns of an image in the state that it is believed to be in."""
+    return (
+        update(images)
+        .where(
+            images.c.generation_id == bindparam("of_generation"),
+            images.c.position == bindparam("at_position"),
+            images.c.state == bindparam("from_state"),
+        )
+        .values({name: bindparam(name) for name in sorted(columns)})
+        .returning(images)
+    )
+
+
+def move(
+    tx: Transaction,
+    image: Image,
+    target: State,
+    *,
+    fence: int | None,
+    is_locked: bool = False,
+    **changes: Unpack[ImageChanges],
+) -> Image:
     """Bring *image* from the state it is believed to be in to *target*, and return it as it is then.
 
     *fence*: the worker's claim; None for a decision that is not a worker's (a person's cancel). Where nothing is left
-    to do, *due_at_ms* is None unless given. A move to one of VISIBLE_ENDINGS makes a new revision.
+    to do, *due_at_ms* is None unless given. *is_locked*: this transaction has locked the generation with that fence.
+    A move to one of VISIBLE_ENDINGS makes a new revision.
     Raises LostClaim; MovedOn when the image was cancelled or given its task meanwhile; IllegalMove when MOVES has no
     such move, or the image is not where the caller thought for any other reason.
     """
@@ -47,22 +84,24 @@ def move(tx: Transaction, image: Image, target: State, *, fence: int | None, **c
         raise IllegalMove(image.image_id, image.state, target)
     if target not in HELD:
         changes.setdefault("due_at_ms", None)
-    moved = _write(tx, image, target, fence, changes)
+    if not is_locked:
+        lock_generation(tx, image.generation_id, fence)
+    moved = _write(tx, image, target, changes)
     if target in VISIBLE_ENDINGS:
-        revised = update(generations).where(generations.c.id == image.generation_id)
-        tx.execute(revised.values(revision=generations.c.revision + 1))
+        tx.execute(_NEW_REVISION, {"of_generation": image.generation_id})
     return moved
 
 
 def update_image(tx: Transaction, image: Image, *, fence: int | None, **changes: Unpack[ImageChanges]) -> Image:
     """Change columns of *image*, in the state it is believed to be in. Raises as move()."""
-    return _write(tx, image, image.state, fence, changes)
+    lock_generation(tx, image.generation_id, fence)
+    return _write(tx, image, image.state, changes)
 
 
 def set_consumed(tx: Transaction, image: Image, credits: int) -> Image:
     """Note the credits that *image* was charged. Its generation must be locked in this transaction."""
-    here = (images.c.generation_id == image.generation_id) & (images.c.position == image.position)
-    tx.execute(update(images).where(here).values(consumed_credits=credits))
+    here = {"of_generation": image.generation_id, "at_position": image.position}
+    tx.execute(_SET_CONSUMED, {**here, "consumed_credits": credits})
     return replace(image, consumed_credits=credits)
 
 
@@ -92,18 +131,10 @@ def adopt_task(
     return True
 
 
-def _write(tx: Transaction, image: Image, state: State, fence: int | None, changes: ImageChanges) -> Image:
-    lock_generation(tx, image.generation_id, fence)
-    written = tx.execute(
-        update(images)
-        .where(
-            images.c.generation_id == image.generation_id,
-            images.c.position == image.position,
-            images.c.state == image.state.value,
-        )
-        .values(plain({**changes, "state": state}))
-        .returning(images)
-    )
+def _write(tx: Transaction, image: Image, state: State, changes: ImageChanges) -> Image:
+    values = plain({**changes, "state": state})
+    here = {"of_generation": image.generation_id, "at_position": image.position, "from_state": image.state.value}
+    written = tx.execute(_update_image(frozenset(values)), {**here, **values})
     row = written.mappings().one_or_none()
     if row is None:
         if image.state is State.REQUESTED or state is State.UNKNOWN:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import RowMapping, exists, select
+from sqlalchemy import RowMapping, bindparam, exists, select
 
 from generations.errors import LostClaim
 from generations.model import Ending, Generation, Image, Origin, Request, State
@@ -20,13 +20,20 @@ _separate = exists(select(images.c.position)).where(
 needs_token_to_delete = _separate.correlate(generations) & (generations.c.private | ~generations.c.bot_in_channel)
 
 
+_LOCK = select(generations).where(generations.c.id == bindparam("generation_id")).with_for_update()
+_THEIR_IMAGES = (
+    select(images)
+    .where(images.c.generation_id.in_(bindparam("generation_ids", expanding=True)))
+    .order_by(images.c.position)
+)
+
+
 def lock_generation(tx: Transaction, generation_id: int, fence: int | None) -> RowMapping:
     """Lock the generation's row until this transaction ends, and return it.
 
     Raises LostClaim when it has another fence than *fence* (None: any will do), or is not there.
     """
-    found = tx.execute(select(generations).where(generations.c.id == generation_id).with_for_update())
-    row = found.mappings().one_or_none()
+    row = tx.execute(_LOCK, {"generation_id": generation_id}).mappings().one_or_none()
     if row is None or (fence is not None and row["fence"] != fence):
         raise LostClaim(generation_id)
     return row
@@ -38,8 +45,7 @@ def with_images(tx: Transaction, rows: Iterable[RowMapping]) -> list[Generation]
     if not rows:
         return []
     by_generation: dict[int, list[Image]] = {row["id"]: [] for row in rows}
-    wanted = select(images).where(images.c.generation_id.in_(by_generation)).order_by(images.c.position)
-    for row in tx.execute(wanted).mappings():
+    for row in tx.execute(_THEIR_IMAGES, {"generation_ids": list(by_generation)}).mappings():
         by_generation[row["generation_id"]].append(read_image(row))
     return [read_generation(row, by_generation[row["id"]]) for row in rows]
 

@@ -122,7 +122,7 @@ class Publisher:
             for image in posted
         }
         retry_at_ms = None if retry_seconds is None else context.after(retry_seconds)
-        records.release_claim(tx, generation.id, generation.fence, retry_publish_at_ms=retry_at_ms)
+        records.release_locked(tx, row, retry_publish_at_ms=retry_at_ms)
         if context.pings is None or retry_at_ms is not None:
             return None
         now = records.read_generation(row, (moved.get(image.position, image) for image in generation.images))
@@ -148,6 +148,7 @@ def _note_posted(tx: Transaction, image: Image, result: DeliveryResult, *, fence
         image,
         State.UNDELIVERED if kept else State.DELIVERED,
         fence=fence,
+        is_locked=True,
         due_at_ms=check_at_ms if kept else None,
         failures=0,
         attachment_id=result.attachments.get(image.position),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Table, select
+from sqlalchemy import select
 
 from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Discrepancy, Ledger
@@ -15,6 +15,7 @@ from generations import records
 from generations.model import Generation
 from generations.records.tables import generations, images
 from store.database import Database
+from store.transactions import Transaction
 
 Row = dict[str, Any]
 
@@ -51,14 +52,15 @@ class Rows:
 
 async def read_rows(database: Database) -> Rows:
     """Read everything in one transaction."""
+    return await database.run(_read_rows)
+
+
+def _read_rows(tx: Transaction) -> Rows:
     ledger = Ledger(Allowance(5000, CreditPeriod.DAY, ZoneInfo("UTC")))
-    async with database.transaction() as tx:
-
-        async def all_of(table: Table) -> list[Row]:
-            return [dict(row) for row in (await tx.execute(select(table))).mappings()]
-
-        found = [await all_of(table) for table in (accounts, entries, generations, images)]
-        loaded = {row["id"]: await records.load(tx, row["id"]) for row in found[2]}
-        discrepancies = await ledger.audit(tx)
+    found = [
+        [dict(row) for row in tx.execute(select(table)).mappings()]
+        for table in (accounts, entries, generations, images)
+    ]
+    loaded = {row["id"]: records.load(tx, row["id"]) for row in found[2]}
     there = {key: value for key, value in loaded.items() if value is not None}
-    return Rows(found[0], found[1], found[2], found[3], there, discrepancies)
+    return Rows(found[0], found[1], found[2], found[3], there, ledger.audit(tx))

@@ -24,8 +24,8 @@ from credits.model import Balance
 from generations import records
 from generations.model import Generation
 from services import Resources, Services, build_services
-from store.database import Database, Transaction
-from tests.doubles import FakeImageStore, ScriptedService, make_settings
+from store.database import Database
+from tests.doubles import DatabaseInFront, FakeImageStore, ScriptedService, make_settings
 
 DM_PERMISSIONS = discord.Permissions(attach_files=True, embed_links=True, mention_everyone=True)
 API_URL = "https://discord.com/api/v10"
@@ -50,37 +50,22 @@ class SimulatedClock:
         await asyncio.sleep(seconds)
 
 
-@dataclass
-class FaultyDatabase:
+class FaultyDatabase(DatabaseInFront):
     """The real database, slow or failing as a test sets it."""
 
-    real: Database
-    clock: SimulatedClock
-    delays: list[float] = field(default_factory=list[float])  # seconds that the next transactions wait first
-    failures: int = 0  # how many of the next transactions fail
-
-    @property
-    def is_postgresql(self) -> bool:
-        return self.real.is_postgresql
-
-    def in_background(self) -> FaultyDatabase:
-        return self
-
-    async def truncate_wal(self) -> bool:
-        return await self.real.truncate_wal()
-
-    async def vacuum(self, due: str, *, bytes_max: int | None = None) -> bool:
-        return await self.real.vacuum(due, bytes_max=bytes_max)
+    def __init__(self, real: Database) -> None:
+        super().__init__(real)
+        self.delays: list[float] = []  # seconds that the next transactions wait first
+        self.failures = 0  # how many of the next transactions fail
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
+    async def around(self) -> AsyncIterator[None]:
         if self.delays:
-            await self.clock.sleep(self.delays.pop(0))
+            await asyncio.sleep(self.delays.pop(0))
         if self.failures:
             self.failures -= 1
             raise ConnectionError("the database is gone; its parameters were: a secret prompt")
-        async with self.real.transaction() as transaction:
-            yield transaction
+        yield
 
 
 class BrokenConnection(dict[str, Any]):
@@ -172,7 +157,7 @@ class Scene:
         requests_per_minute: int,
     ) -> None:
         self.clock = SimulatedClock()
-        self.database = FaultyDatabase(database, self.clock)
+        self.database = FaultyDatabase(database)
         self.settings = make_settings(
             credits_per_period=allowance,
             credit_period=period,
@@ -186,7 +171,7 @@ class Scene:
     def start_process(self) -> None:
         """Build a bot and its services, as a new process does."""
         resources = Resources(
-            self.database,  # type: ignore[arg-type]
+            self.database,
             shared=False,
             service=self.service,
             store=self.image_store,
@@ -226,12 +211,10 @@ class Scene:
     # -- what a test reads ----------------------------------------------------------------------------------
 
     async def balance(self, person: simcord.MemberActor | simcord.UserHandle) -> Balance:
-        async with self.database.real.transaction() as tx:
-            return await self.services.ledger.balance(tx, person.id, self.clock.now_ms())
+        return await self.database.real.run(self.services.ledger.balance, person.id, self.clock.now_ms())
 
     async def generation(self, generation_id: int) -> Generation | None:
-        async with self.database.real.transaction() as tx:
-            return await records.load(tx, generation_id)
+        return await self.database.real.run(records.load, generation_id)
 
     async def only_generation(self) -> Generation:
         """Return the generation of the last /imagine."""
@@ -244,8 +227,7 @@ class Scene:
         return [message for message in self.channel.history() if not message.flags.ephemeral]
 
     async def ledger_is_sound(self) -> bool:
-        async with self.database.real.transaction() as tx:
-            return not await self.services.ledger.audit(tx)
+        return not await self.database.real.run(self.services.ledger.audit)
 
 
 @asynccontextmanager

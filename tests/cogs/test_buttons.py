@@ -7,7 +7,7 @@ from typing import Any
 import discord
 import pytest
 import simcord
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from generations.model import Generation, State
 from qwen.models import OutputFormat, Size
@@ -283,13 +283,22 @@ async def test_a_separate_message_is_deleted_with_its_card(scene: Scene) -> None
     assert post(scene, card.id) is None and post(scene, separate.id) is None
 
 
+async def put_card(scene: Scene, message: discord.Message) -> None:
+    """Write into the rows that *message* is the card."""
+    await scene.database.real.run(
+        Connection.execute,
+        text("UPDATE generations SET message_id = :message, card_channel_id = :channel"),
+        {"message": message.id, "channel": message.channel.id},
+    )
+
+
 async def put_separate(scene: Scene, message: discord.Message) -> None:
     """Write into the rows that the image is in *message*."""
-    async with scene.database.real.transaction() as tx:
-        await tx.execute(
-            text("UPDATE images SET separate_channel_id = :channel, separate_message_id = :message"),
-            {"channel": message.channel.id, "message": message.id},
-        )
+    await scene.database.real.run(
+        Connection.execute,
+        text("UPDATE images SET separate_channel_id = :channel, separate_message_id = :message"),
+        {"channel": message.channel.id, "message": message.id},
+    )
 
 
 async def test_a_moderator_deletes_no_image_in_the_direct_messages_of_its_requester(scene: Scene) -> None:
@@ -409,11 +418,7 @@ async def test_delete_removes_the_pressed_card_and_the_one_that_replaced_it(scen
     card = await result(scene, private=True)
     direct = await scene.bot.create_dm(discord.Object(scene.alice.id))
     moved = await direct.send("the same image")
-    async with scene.database.real.transaction() as tx:
-        await tx.execute(
-            text("UPDATE generations SET message_id = :message, card_channel_id = :channel"),
-            {"message": moved.id, "channel": direct.id},
-        )
+    await put_card(scene, moved)
     question = await sure(await scene.alice.click(card, label="Delete"))
     assert (await scene.alice.click(question, label="Delete")).followups == []
     assert moved.id not in [message.id async for message in direct.history()]
@@ -428,11 +433,7 @@ async def test_a_moderator_may_not_delete_a_card_that_has_moved_into_the_request
     card = await result(scene)
     direct = await scene.bot.create_dm(discord.Object(scene.alice.id))
     moved = await direct.send("the same image")
-    async with scene.database.real.transaction() as tx:
-        await tx.execute(
-            text("UPDATE generations SET message_id = :message, card_channel_id = :channel"),
-            {"message": moved.id, "channel": direct.id},
-        )
+    await put_card(scene, moved)
     pressed = await scene.moderator.click(card, label="Delete")
     assert f"<@{scene.alice.id}>" in words(pressed.followups[0])
     assert moved.id in [message.id async for message in direct.history()]

@@ -6,7 +6,7 @@ from typing import Any
 
 import discord
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Connection, update
 
 from generations.model import State
 from generations.records.tables import generations
@@ -296,8 +296,7 @@ async def test_imagine_this_works_outside_of_servers(scene: Scene) -> None:
 
 async def test_for_a_purged_prompt_again_is_refused_and_edit_opens_an_empty_form(scene: Scene) -> None:
     card = await result(scene, seed=42)
-    async with scene.database.real.transaction() as tx:
-        await tx.execute(update(generations).values(prompt=""))
+    await scene.database.real.run(Connection.execute, update(generations).values(prompt=""))
     assert "no longer kept" in private_words(await scene.alice.click(card, label="Again"))
     assert "no longer kept" in private_words(await scene.alice.click(card, label="Details"))
     shown = await scene.alice.click(card, label="Edit")

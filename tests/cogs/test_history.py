@@ -7,7 +7,7 @@ from typing import Any
 
 import discord
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from generations.history import Page
 from generations.model import Generation, Image, Origin, Request, State
@@ -35,11 +35,11 @@ async def make(scene: Scene, prompt: str = "a lighthouse in a storm", person: An
 async def keep(scene: Scene) -> int:
     """Mark the last image as kept, as if it could not be posted. Return its generation's id."""
     kept = scene.completer.command_id
-    async with scene.database.real.transaction() as tx:
-        await tx.execute(
-            text("UPDATE images SET state = 'undelivered', attachment_id = NULL WHERE generation_id = :id"),
-            {"id": kept},
-        )
+    await scene.database.real.run(
+        Connection.execute,
+        text("UPDATE images SET state = 'undelivered', attachment_id = NULL WHERE generation_id = :id"),
+        {"id": kept},
+    )
     return kept
 
 

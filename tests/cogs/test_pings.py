@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import discord
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from generations.model import State
 from people.model import Ping
@@ -97,14 +98,20 @@ async def test_nobody_is_pinged_for_a_prompt_that_was_declined(scene: Scene) -> 
     assert pings(scene) == []
 
 
-async def test_a_ping_is_sent_once_also_if_the_generation_is_claimed_again(scene: Scene) -> None:
+async def publish_again(scene: Scene) -> None:
+    """Have a new process publish the card once more, as after a stale edit."""
+    await scene.restart()
+    await scene.database.real.run(
+        Connection.execute, text("UPDATE generations SET revision = revision + 1, due_at_ms = 0")
+    )
+    assert await scene.step() == 1
+    assert not (await scene.only_generation()).is_unpublished
+
+
+async def test_a_ping_is_sent_once_also_if_the_card_is_published_again(scene: Scene) -> None:
     await made(scene, 40)
-    generation = await scene.only_generation()
-    for _ in range(3):
-        await scene.restart()
-        with scene.env.time_context():
-            await scene.services.pings.handle_finished(generation)
-        await scene.env.settle()
+    await publish_again(scene)
+    await publish_again(scene)
     assert len(pings(scene)) == 1
 
 
@@ -112,9 +119,7 @@ async def test_a_decision_against_a_ping_is_kept(scene: Scene) -> None:
     await set_ping(scene, Ping.NEVER)
     await made(scene, 40)
     await set_ping(scene, Ping.ALWAYS)
-    with scene.env.time_context():
-        await scene.services.pings.handle_finished(await scene.only_generation())
-    await scene.env.settle()
+    await publish_again(scene)
     assert pings(scene) == []
 
 
@@ -164,13 +169,11 @@ async def test_for_a_user_install_no_ping_is_sent_after_the_token_has_run_out(
 ) -> None:
     scene.completer.user_install = True
     await scene.imagine()
-    with_token = await scene.only_generation()
+    origin = (await scene.only_generation()).origin
     await work(scene, 20)
-    async with scene.database.real.transaction() as tx:
-        await tx.execute(text("DELETE FROM pings"))
     await scene.env.advance_time(age_seconds - 25)
     with scene.env.time_context():
-        await scene.services.pings.handle_finished(with_token)
+        scene.services.pings.send(replace(await scene.only_generation(), origin=origin))
     await scene.env.settle()
     assert len(follow_ups(scene)) == expected
     assert sent(scene) == []

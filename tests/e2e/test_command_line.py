@@ -64,8 +64,8 @@ async def test_unknown_arguments_are_answered_with_the_usage(tmp_path: Path) -> 
 async def test_migrate_creates_the_database_and_exits(tmp_path: Path) -> None:
     ended = await run_bot(tmp_path, "migrate", **SECRETS)
     assert ended.code == 0, ended.said
-    async with open_database(f"sqlite:///{tmp_path}/data/imagine.db") as database, database.transaction() as tx:
-        await save_value(tx, "proof", "the tables are there")
+    async with open_database(f"sqlite:///{tmp_path}/data/imagine.db") as database:
+        await database.run(save_value, "proof", "the tables are there")
 
 
 async def test_while_discord_cannot_be_reached_it_keeps_trying_and_stops_on_sigterm(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import Connection, insert, update
 
 from credits.tables import accounts
 from discord_api.errors import described
@@ -150,8 +150,7 @@ async def test_no_database_error_logs_a_row(database: Database, captured_log: Ca
     refused = 0
     for attempt in attempts:
         try:
-            async with database.transaction() as tx:
-                await tx.execute(attempt)
+            await database.run(Connection.execute, attempt)
         except Exception as error:
             refused += 1
             log.exception("failed: %s", error)

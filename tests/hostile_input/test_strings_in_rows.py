@@ -17,6 +17,7 @@ from generations.service import Generations
 from qwen.models import OutputFormat, Size
 from store.database import Database
 from store.key_values import load_value, save_value
+from store.transactions import Transaction
 from tests.doubles import START_MS, ManualClock
 from tests.hostile_input.corpus import ANY_TEXT, ODD_VALUES, STRINGS
 
@@ -57,22 +58,23 @@ async def try_every_column(service: ServiceHarness, text: str) -> None:
         assert str(error).endswith(".") and text.strip() not in ("x", "y")
         request = parse("x")
     generation = await service.ask(request, text)
-    async with service.database.transaction() as tx:
-        kept = await records.load(tx, generation.id)
-        assert kept is not None and kept.request.seed == 1
-        image = await records.move(tx, kept.images[0], State.SUBMITTING, fence=None)
-        image = await records.move(tx, image, State.RUNNING, fence=None, task_id=f"{service.number}{text}")
-        image = await records.update_image(tx, image, fence=None, image_url=text, file_name=text)
-        await records.move(tx, image, State.FAILED, fence=None, ending=Ending.DECLINED, ending_detail=text)
-        await service.ledger.release(tx, image.image_id, service.clock.now_ms())
-        await service.ledger.grant(
-            tx, kept.origin.user_id, 1, f"test:{service.number}:{text}", text, service.clock.now_ms()
-        )
-        await save_value(tx, f"{service.number}{text}", text)
-        await save_value(tx, f"{service.number}{text}", text)
-        assert await load_value(tx, f"{service.number}{text}") is not None
-        await records.claim_due(tx, lease_holder=text, now_ms=0, lease_until_ms=1, limit=1)
-    await service.service.statement(kept.origin.user_id)
+    await service.database.run(write_every_column, service, generation.id, text)
+    await service.service.statement(generation.origin.user_id)
+
+
+def write_every_column(tx: Transaction, service: ServiceHarness, generation_id: int, text: str) -> None:
+    kept = records.load(tx, generation_id)
+    assert kept is not None and kept.request.seed == 1
+    image = records.move(tx, kept.images[0], State.SUBMITTING, fence=None)
+    image = records.move(tx, image, State.RUNNING, fence=None, task_id=f"{service.number}{text}")
+    image = records.update_image(tx, image, fence=None, image_url=text, file_name=text)
+    records.move(tx, image, State.FAILED, fence=None, ending=Ending.DECLINED, ending_detail=text)
+    service.ledger.release(tx, image.image_id, service.clock.now_ms())
+    service.ledger.grant(tx, kept.origin.user_id, 1, f"test:{service.number}:{text}", text, service.clock.now_ms())
+    save_value(tx, f"{service.number}{text}", text)
+    save_value(tx, f"{service.number}{text}", text)
+    assert load_value(tx, f"{service.number}{text}") is not None
+    records.claim_due(tx, lease_holder=text, now_ms=0, lease_until_ms=1, limit=1)
 
 
 async def test_every_string_of_the_corpus_can_be_stored(database: Database) -> None:

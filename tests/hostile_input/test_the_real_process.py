@@ -11,11 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from generations.records.tables import generations
 from sandbox.image_api.moods import Mood
 from store.database import open_database
+from store.transactions import Transaction
 from tests.e2e.running_bot import READY_SECONDS, RunningBot, open_bot, text
 from tests.e2e.test_command_line import NOWHERE, run_bot
 from tests.integration.raw_server import Wire, raw_server
@@ -44,8 +45,11 @@ def limits_of(pid: int | None) -> str:
 
 
 async def tokens_kept(folder: Path) -> list[str]:
-    async with open_database(f"sqlite:///{folder}/bot.sqlite3") as database, database.transaction() as tx:
-        return list(await tx.scalars(select(generations.c.token).where(generations.c.token != "")))
+    def tokens(tx: Transaction) -> list[str]:
+        return list(tx.scalars(select(generations.c.token).where(generations.c.token != "")))
+
+    async with open_database(f"sqlite:///{folder}/bot.sqlite3") as database:
+        return await database.run(tokens)
 
 
 async def test_nothing_it_writes_at_debug_level_holds_a_secret(tmp_path: Path) -> None:
@@ -83,8 +87,7 @@ async def test_no_failure_at_the_start_prints_a_secret(tmp_path: Path) -> None:
     newer = f"sqlite:///{tmp_path}/newer.sqlite3"
     async with open_database(newer) as database:
         await database.migrate()
-        async with database.transaction() as tx:
-            await tx.exec_driver_sql("UPDATE alembic_version SET version_num = 'canary9999'")
+        await database.run(Connection.exec_driver_sql, "UPDATE alembic_version SET version_num = 'canary9999'")
     async with raw_server(unauthorized) as discord:
         at = {"DISCORD_API_URL": f"{discord.url}/api/v10"}
         endings = await asyncio.gather(

@@ -17,8 +17,7 @@ async def token_of(harness: WorkerHarness, generation_id: int) -> str:
 
 async def wipe(harness: WorkerHarness) -> None:
     """Run the maintenance of every half minute."""
-    async with harness.database.transaction() as tx:
-        await records.wipe_tokens(tx, harness.clock.now_ms())
+    await harness.database.run(records.wipe_tokens, harness.clock.now_ms())
 
 
 async def test_a_token_is_erased_after_the_card_shows_the_image(harness: WorkerHarness) -> None:

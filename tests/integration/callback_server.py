@@ -74,15 +74,13 @@ async def open_callback_server(database: Database, limits: WebLimits) -> AsyncIt
     await world.admit()
     (claimed,) = await world.claim()
     address = callbacks.new_address()
-    async with database.transaction() as tx:
-        image = await records.move(
-            tx, claimed.images[0], State.SUBMITTING, fence=claimed.fence, submitted_at_ms=clock.now_ms()
-        )
-        await records.expect_callback(tx, image, address.token_hash)
-        await records.move(
-            tx, image, State.RUNNING, fence=claimed.fence, task_id=TASK, due_at_ms=clock.now_ms() + 20_000
-        )
-        await records.release_claim(tx, 1, claimed.fence)
+    image = await database.run(
+        records.move, claimed.images[0], State.SUBMITTING, fence=claimed.fence, submitted_at_ms=clock.now_ms()
+    )
+    await database.run(records.expect_callback, image, address.token_hash)
+    due_at_ms = clock.now_ms() + 20_000
+    await database.run(records.move, image, State.RUNNING, fence=claimed.fence, task_id=TASK, due_at_ms=due_at_ms)
+    await database.run(records.release_claim, 1, claimed.fence)
     side = WebServer(callbacks, clock, lambda: server.well, limits)
     async with open_web(side, host="127.0.0.1", port=0) as port, _session() as session:
         url = address.url.replace("http://127.0.0.1/", f"http://127.0.0.1:{port}/")

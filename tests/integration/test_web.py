@@ -106,8 +106,7 @@ async def test_many_calls_at_once_and_a_worker_do_not_deadlock(server: CallbackS
     async with open_database(database_address, idle_seconds=0) as other, asyncio.timeout(60):
         elsewhere = Callbacks(other, server.clock, public_url="https://imagine.example.com", nudge=lambda: None)
         image = await server.world.image(1)
-        async with other.transaction() as tx:
-            found = await records.load_callback(tx, image)
+        found = await other.run(records.load_callback, image)
         assert found is not None
         server.world.clock.at_ms += 9000
         calls = [each.handle(found, b"{}") for each in (server.callbacks, elsewhere) * 6]
@@ -117,9 +116,8 @@ async def test_many_calls_at_once_and_a_worker_do_not_deadlock(server: CallbackS
 
 async def test_the_callbacks_of_ended_images_are_deleted(server: CallbackServer) -> None:
     async def kept() -> bool:
-        async with server.world.database.transaction() as tx:
-            await records.forget_callbacks(tx, server.clock.now_ms())
-            return await records.load_callback(tx, image) is not None
+        await server.world.database.run(records.forget_callbacks, server.clock.now_ms())
+        return await server.world.database.run(records.load_callback, image) is not None
 
     image = await server.world.image(1)
     assert await kept()

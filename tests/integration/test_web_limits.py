@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator
 
 import pytest
+from sqlalchemy import Connection
 
 from store.database import open_database
 from tests.databases import SqliteMaker
@@ -141,8 +142,7 @@ async def test_no_token_is_in_the_log_whatever_is_sent(
     await send_raw(server.port, b"POST " + path + b" HTTP/1.1\r\nHost: x\r\nContent-Length: " + path + b"\r\n\r\n")
     await send_raw(server.port, b"POST /callbacks/" + token.encode() * 400 + b" HTTP/1.1\r\nHost: x\r\n\r\n")
     await server.side.drain()
-    async with server.world.database.transaction() as tx:
-        await tx.run_sync(lambda connection: connection.exec_driver_sql("DROP TABLE callbacks"))
+    await server.world.database.run(Connection.exec_driver_sql, "DROP TABLE callbacks")
     assert await server.post() == 500
     assert token not in caplog.text
     assert "a request failed (BadHttpMethod)" in caplog.text or "a request failed (BadStatusLine)" in caplog.text

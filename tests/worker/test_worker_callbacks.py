@@ -286,9 +286,10 @@ async def test_a_claim_that_the_poster_itself_writes_down_meanwhile_is_not_refus
     await caller.harness.pass_time(12)
 
     async def wake_up() -> None:
-        async with caller.harness.database.transaction() as tx:
-            due_at_ms = caller.harness.clock.now_ms() + 8000
-            assert await records.adopt_task(tx, generation_id, 0, "task-late", due_at_ms, by_submitter=True)
+        due_at_ms = caller.harness.clock.now_ms() + 8000
+        assert await caller.harness.database.run(
+            records.adopt_task, generation_id, 0, "task-late", due_at_ms, by_submitter=True
+        )
 
     caller.harness.service.during_poll = wake_up
     assert await caller.call(claim="task-late")
@@ -495,9 +496,8 @@ async def test_tokens_of_ended_images_are_deleted_and_others_kept(caller: Caller
     await caller.harness.pass_time(12)
 
     async def expected() -> list[bool]:
-        async with caller.harness.database.transaction() as tx:
-            now_ms = caller.harness.clock.now_ms()
-            await records.forget_callbacks(tx, now_ms - INTEREST_SECONDS * 1000)
+        now_ms = caller.harness.clock.now_ms()
+        await caller.harness.database.run(records.forget_callbacks, now_ms - INTEREST_SECONDS * 1000)
         return [await caller.call(number) for number in range(2)]
 
     assert await expected() == [True, False]

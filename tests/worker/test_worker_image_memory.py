@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from generations.delivery_result import DeliveryResult, Place
 from generations.errors import DeliveryDelayed
@@ -77,8 +77,7 @@ async def until(harness: WorkerHarness, happened: Callable[[], object]) -> None:
 
 async def shortest_lease(harness: WorkerHarness) -> float:
     """Return the seconds until the first lease of the claimed generations ends."""
-    async with harness.database.transaction() as tx:
-        until_ms = await tx.scalar(select(func.min(generations.c.lease_until_ms)))
+    until_ms = await harness.database.run(Connection.scalar, select(func.min(generations.c.lease_until_ms)))
     assert until_ms is not None
     return (until_ms - harness.clock.now_ms()) / 1000
 

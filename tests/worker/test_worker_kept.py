@@ -62,8 +62,7 @@ async def keep(harness: WorkerHarness, *, count: int = 1) -> int:
 async def settled(harness: WorkerHarness) -> dict[str, int]:
     """Audit the ledger and count its entries by kind, without refills."""
     await harness.money()
-    async with harness.database.transaction() as tx:
-        entries = await harness.ledger.history(tx, 501, 100)
+    entries = await harness.database.run(harness.ledger.history, 501, 100)
     kinds = [entry.kind.value for entry in entries if entry.image_id is not None]
     return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
 

@@ -165,8 +165,9 @@ async def test_a_card_to_retry_is_unpublished_also_when_it_was_up_to_date_before
     await harness.worker.step()
     await harness.pass_time(6)
     seen = await harness.load(generation_id)
-    async with harness.database.transaction() as tx:  # the revision of another image has published everything
-        await records.mark_published(tx, generation_id, seen.fence, seen.revision, message_id=None, channel_id=None)
+    await harness.database.run(  # the revision of another image has published everything
+        records.mark_published, generation_id, seen.fence, seen.revision, message_id=None, channel_id=None
+    )
     harness.delivery.places = [DeliveryResult(Place.CHANNEL, card_retry_seconds=20.0)]
     await harness.pass_time(60)
     assert await harness.states(generation_id) == [State.DELIVERED]
@@ -270,7 +271,6 @@ async def test_a_step_that_does_not_end_is_cancelled_and_the_schedule_is_saved(
     learned = harness.context.schedule.dump()
     await harness.worker.drain(60.1, save_seconds=60)
     assert "stopping: 1 steps cut off" in caplog.text
-    async with harness.database.transaction() as tx:
-        assert await load_value(tx, SCHEDULE_KEY) == learned
+    assert await harness.database.run(load_value, SCHEDULE_KEY) == learned
     never.set()
     await asyncio.wait_for(running, 60)

@@ -16,7 +16,7 @@ from generations.model import Ending, Generation, Progress, State
 from qwen.errors import ImageUnavailable
 from qwen.images import DownloadedImage
 from qwen.models import Task
-from store.database import Database, Transaction
+from store.database import Database
 from tests.doubles import READY_TASK, RUNNING_TASK, DatabaseInFront, FakeDelivery, ScriptedService
 from tests.worker.conftest import MIRA, WorkerHarness
 
@@ -29,8 +29,9 @@ async def test_a_task_stored_during_a_recovery_is_not_ended(
     async def oversleep() -> None:
         harness.clock.advance(30)
         now_ms = harness.clock.now_ms()
-        async with harness.database.transaction() as tx:
-            await records.claim_due(tx, lease_holder="another", now_ms=now_ms, lease_until_ms=now_ms + 10_000, limit=5)
+        await harness.database.run(
+            records.claim_due, lease_holder="another", now_ms=now_ms, lease_until_ms=now_ms + 10_000, limit=5
+        )
 
     harness.service.during_create = oversleep
     await harness.worker.step()
@@ -148,10 +149,9 @@ class MeanwhileCancelled(DatabaseInFront):
         self._turn = asyncio.Lock()
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[Transaction, None]:
+    async def around(self) -> AsyncGenerator[None, None]:
         async with self._turn:
-            async with self._database.transaction() as tx:
-                yield tx
+            yield
             self._left -= 1
             if self._left == 0:
                 await self._service.cancel(self._generation_id, user_id=MIRA, may_manage=False)

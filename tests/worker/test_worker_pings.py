@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import pytest
 
+from generations.delivery_result import DeliveryResult
 from generations.errors import DeliveryDelayed
-from generations.model import Generation, State
-from generations.pings import PingDecisions, wants_ping
+from generations.model import Generation, Progress, State
+from generations.pings import wants_ping
 from people.model import Ping
 from qwen.errors import ImageTooLarge
-from qwen.images import OversizedImage
-from tests.doubles import RUNNING_TASK
+from qwen.images import FoundImage, OversizedImage
+from tests.doubles import RUNNING_TASK, FakeDelivery
 from tests.worker.conftest import WorkerHarness
 
 
@@ -22,26 +24,29 @@ class Killed(BaseException):
 
 @dataclass
 class FakePings:
-    """Pings that are recorded. *die_before*, *die_after*: raise Killed before or after the decision."""
+    """Pings that are recorded. *is_killed*: the process dies before it sends one."""
 
-    decisions: PingDecisions
     pinged: list[int] = field(default_factory=list)
-    die_before: bool = False
-    die_after: bool = False
+    is_killed: bool = False
 
-    async def handle_finished(self, generation: Generation) -> None:
-        if self.die_before:
+    def send(self, generation: Generation) -> None:
+        if self.is_killed:
             raise Killed
-        decided = await self.decisions.decide(generation)
-        if self.die_after:
-            raise Killed
-        if decided is not None:
-            self.pinged.append(decided.id)
+        self.pinged.append(generation.id)
+
+
+class KilledDelivery(FakeDelivery):
+    """A delivery whose process dies when it has published."""
+
+    async def publish(
+        self, generation: Generation, progress: Progress, image_files: Mapping[int, FoundImage]
+    ) -> DeliveryResult:
+        await super().publish(generation, progress, image_files)
+        raise Killed
 
 
 def install_fake_pings(harness: WorkerHarness) -> FakePings:
-    fake_pings = FakePings(PingDecisions(harness.database, harness.clock))
-    harness.context.pings = fake_pings
+    harness.context.pings = fake_pings = FakePings()
     return fake_pings
 
 
@@ -69,25 +74,29 @@ async def test_no_ping_is_sent_before_discord_has_the_image(harness: WorkerHarne
 
 
 async def test_a_process_that_dies_before_the_decision_leaves_it_to_the_next(harness: WorkerHarness) -> None:
-    install_fake_pings(harness).die_before = True
+    harness.delivery = KilledDelivery()
+    harness.restart()
+    killed = install_fake_pings(harness)
     generation_id = await slow_image(harness)
     with pytest.raises(Killed):
         await harness.pass_time(120)
-    assert await harness.states(generation_id) == [State.DELIVERED]
+    assert len(harness.delivery.published) == 1
+    assert killed.pinged == []
+    harness.delivery = FakeDelivery()
     harness.restart()
     fake_pings = install_fake_pings(harness)
     await harness.pass_time(30)
     assert fake_pings.pinged == [generation_id]
-    assert len(harness.delivery.published) == 1
 
 
 async def test_a_process_that_dies_after_the_decision_loses_the_ping_and_none_is_sent_twice(
     harness: WorkerHarness,
 ) -> None:
-    install_fake_pings(harness).die_after = True
-    await slow_image(harness)
+    install_fake_pings(harness).is_killed = True
+    generation_id = await slow_image(harness)
     with pytest.raises(Killed):
         await harness.pass_time(120)
+    assert await harness.states(generation_id) == [State.DELIVERED]
     harness.restart()
     fake_pings = install_fake_pings(harness)
     await harness.pass_time(60)

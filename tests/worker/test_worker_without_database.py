@@ -7,13 +7,13 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
-from generations.model import Progress, State
+from generations.model import State
 from generations.records.tables import generations
 from generations.worker.loop import WELL_SECONDS
 from generations.worker.stored_schedule import StoredSchedule
-from store.database import Database, Transaction
+from store.database import Database
 from store.errors import DatabaseBroken, DatabaseLost
 from tests.doubles import DatabaseInFront
 from tests.worker.conftest import WorkerHarness
@@ -27,12 +27,11 @@ class Flaky(DatabaseInFront):
         self.failures = failures
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[Transaction, None]:
+    async def around(self) -> AsyncGenerator[None, None]:
         if self.failures > 0:
             self.failures -= 1
             raise DatabaseLost("the connection to the database broke")
-        async with self._database.transaction() as tx:
-            yield tx
+        yield
 
 
 class Sluggish(DatabaseInFront):
@@ -44,11 +43,10 @@ class Sluggish(DatabaseInFront):
         self.before, self.after = 0.0, 0.0
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[Transaction, None]:
+    async def around(self) -> AsyncGenerator[None, None]:
         before, after, self.before, self.after = self.before, self.after, 0.0, 0.0
         self._clock.advance(before)
-        async with self._database.transaction() as tx:
-            yield tx
+        yield
         self._clock.advance(after)
 
 
@@ -62,14 +60,15 @@ async def step_while_time_passes(harness: WorkerHarness) -> None:
 
 async def test_a_task_is_stored_as_soon_as_the_database_is_back(harness: WorkerHarness) -> None:
     generation_id = await harness.imagine()
-    flaky = Flaky(harness.database)
-    harness.context.database = flaky
+    flaky = harness.database = Flaky(harness.database)
+    harness.restart()
 
     async def break_connection() -> None:
         flaky.failures = 4
 
     harness.service.during_create = break_connection
     await step_while_time_passes(harness)
+    assert flaky.failures == 0
     (image,) = (await harness.load(generation_id)).images
     assert image.state is State.RUNNING
     assert image.task_id is not None
@@ -78,14 +77,15 @@ async def test_a_task_is_stored_as_soon_as_the_database_is_back(harness: WorkerH
 
 async def test_a_database_that_stays_away_leaves_an_unknown_outcome_and_no_second_post(harness: WorkerHarness) -> None:
     generation_id = await harness.imagine()
-    flaky = Flaky(harness.database)
-    harness.context.database = flaky
+    flaky = harness.database = Flaky(harness.database)
+    harness.restart()
 
     async def break_connection() -> None:
         flaky.failures = 1000
 
     harness.service.during_create = break_connection
     await step_while_time_passes(harness)
+    flaky.failures = 0
     harness.restart()
     await harness.pass_time(30)
     assert await harness.states(generation_id) == [State.UNKNOWN]
@@ -100,9 +100,9 @@ async def test_a_claim_that_waited_for_its_transaction_still_has_its_whole_lease
     left: list[int] = []
 
     async def read_lease() -> None:
-        async with harness.database.transaction() as tx:
-            row = await tx.execute(select(generations.c.lease_until_ms).where(generations.c.id == generation_id))
-        left.append(row.scalar_one() - harness.clock.now_ms())
+        lease = select(generations.c.lease_until_ms).where(generations.c.id == generation_id)
+        until_ms = await harness.database.run(Connection.scalar, lease)
+        left.append((until_ms or 0) - harness.clock.now_ms())
 
     harness.service.during_create = read_lease
     sluggish.before = 8.0
@@ -136,23 +136,13 @@ async def test_saved_slots_are_not_overwritten_before_they_were_loaded(harness: 
     assert flaky.failures == 1
 
 
-async def test_without_a_database_the_first_card_has_no_progress(harness: WorkerHarness) -> None:
-    await harness.imagine(count=3)
-    await harness.worker.step()
-    generation = await harness.load(await harness.imagine())
-    harness.database = Flaky(harness.database, failures=1)
-    harness.restart()
-    assert await harness.worker.publisher.first_progress(generation) == Progress()
-    assert (await harness.worker.publisher.first_progress(generation)).line is not None
-
-
 class Broken(DatabaseInFront):
     """A database whose file can't be used."""
 
     tries = 0
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[Transaction, None]:
+    async def around(self) -> AsyncGenerator[None, None]:
         self.tries += 1
         raise DatabaseBroken("imagine.db is damaged")
         yield
@@ -164,11 +154,11 @@ class Breakable(Flaky):
     is_broken = False
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[Transaction, None]:
+    async def around(self) -> AsyncGenerator[None, None]:
         if self.is_broken:
             raise DatabaseBroken("imagine.db is damaged")
-        async with super().transaction() as tx:
-            yield tx
+        async with super().around():
+            yield
 
 
 async def test_a_broken_database_ends_the_loop_and_alerts_the_owner_once(
