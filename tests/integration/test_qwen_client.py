@@ -297,7 +297,7 @@ async def answer_broken_gzip(wire: Wire) -> None:
 
 async def answer_a_gzip_bomb(wire: Wire) -> None:
     await wire.hear()
-    await wire.answer(200, gzip.compress(b" " * 20_000_000), Content_Encoding="gzip")
+    await wire.answer(200, gzip.compress(b" " * (10 * ANSWER_MAX_BYTES)), Content_Encoding="gzip")
 
 
 UNSURE = [
