@@ -18,9 +18,14 @@ from tests.e2e.test_command_line import LONGEST_SECONDS, NOWHERE, SECRETS, run_b
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("database")
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def bot(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningBot]:
-    async with open_bot(tmp_path_factory.mktemp("database")) as opened:
+async def bot(folder: Path) -> AsyncIterator[RunningBot]:
+    async with open_bot(folder) as opened:
         opened.box.discord.gateway.identify_spacing_ms = 0
         yield opened
 
@@ -55,9 +60,10 @@ async def test_a_running_bot_locks_its_file_and_a_killed_one_releases_it_at_once
 
 
 @pytest.mark.skipif(os.name != "posix", reason="only POSIX lets an open file be deleted")
-async def test_a_file_deleted_while_the_bot_runs_ends_it_with_exit_code_1_and_an_alert(bot: RunningBot) -> None:
-    file = Path(bot.box.bot_environment()["DATABASE_URL"].removeprefix("sqlite:///"))
-    file.unlink()
+async def test_a_file_deleted_while_the_bot_runs_ends_it_with_exit_code_1_and_an_alert(
+    bot: RunningBot, folder: Path
+) -> None:
+    (folder / "bot.sqlite3").unlink()
     olga = bot.box.discord.actor("olga")
     (alert,) = await olga.wait_for(lambda: olga.messages("dm"), LONGEST_SECONDS)
     assert "bot.sqlite3 was deleted or replaced while the bot was running" in text(alert)
@@ -69,4 +75,4 @@ async def test_a_file_deleted_while_the_bot_runs_ends_it_with_exit_code_1_and_an
     assert lines[-1] == "[sandbox] ended with exit code 1"
     assert sum("was deleted or replaced" in line for line in lines) == 2  # in the log, and as the last line
     assert not any("Traceback" in line for line in lines)
-    assert not file.exists()
+    assert not (folder / "bot.sqlite3").exists()
