@@ -418,7 +418,7 @@ BREAKAGES: dict[str, Breakage] = {
     "never make a refill good": Breakage((2,), parts(Ledger=NeverMakesRefillsGood)),
     "grant credits at each release": Breakage((0,), parts(Ledger=GrantsAtRelease)),
     "state and money in two commits": Breakage((29,), ((ImageStep, "end", end_in_two_commits),)),
-    "commit in the middle of a transaction": Breakage((512,), parts(Ledger=CommitsHalfway), day=CANCELLED),
+    "commit in the middle of a transaction": Breakage((505,), parts(Ledger=CommitsHalfway), day=CANCELLED),
     "post before the commit": Breakage((15,), ((submit.records, "move", move_after_the_post),)),
     "repeat an unknown post": Breakage((0,), ((QwenClient, "create_task", create_again),)),
     "post again after a crash": Breakage((44,), ((submit.SubmitStep, "end_crashed_submit", post_again),)),
@@ -459,7 +459,9 @@ BREAKAGES: dict[str, Breakage] = {
     ),
     "poll without end after one callback": Breakage((7,), ((poll_turns, "is_called", return_true),)),
     "ping twice": Breakage((21,), parts(CardPings=PingsTwice)),
-    "decide on a ping again": Breakage((130,), ((records, "decide_ping", return_true), *parts(CardPings=WithoutNonce))),
+    "decide on a ping again": Breakage(
+        (646, 881, 1576, 1610, 278), ((records, "decide_ping", return_true), *parts(CardPings=WithoutNonce))
+    ),
     "ping people who do not want it": Breakage((5,), ((pings, "wants_ping", return_true),)),
     "ping before all images are there": Breakage((25,), ((pings, "has_arrived", return_true),)),
     "ping nobody": Breakage((25,), parts(CardPings=NeverPings)),
