@@ -34,8 +34,13 @@ def a_png() -> bytes:
 PNG = a_png()
 
 
+def family_of(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
 class ScriptedResolver(AbstractResolver):
-    """Answers each lookup with the next of the given lists of addresses; the last one is repeated."""
+    """Answers each lookup with those of the next list of addresses that are of the wanted family; the last list is
+    repeated."""
 
     def __init__(self, *answers: list[str]) -> None:
         self.answers = list(answers)
@@ -51,11 +56,12 @@ class ScriptedResolver(AbstractResolver):
                 hostname=host,
                 host=address,
                 port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                family=family_of(address),
                 proto=0,
                 flags=socket.AI_NUMERICHOST,
             )
             for address in addresses
+            if family in (socket.AF_UNSPEC, family_of(address))
         ]
 
     async def close(self) -> None:
