@@ -90,7 +90,7 @@ def test_if_a_format_change_is_not_enough_both_sides_shrink_alike(limit: int) ->
 
 
 def test_an_image_that_cannot_be_made_small_enough_raises() -> None:
-    with pytest.raises(CannotShrink, match="smallest size"):
+    with pytest.raises(CannotShrink, match=r"^even its smallest size is too large$"):
         shrink(PNG, 100, OutputFormat.PNG)
 
 
@@ -105,8 +105,9 @@ def test_transparency_is_kept(wanted: OutputFormat) -> None:
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P"])
 def test_images_of_few_colours_can_be_made_smaller_too(mode: str) -> None:
-    data = encoded(noise(300, 300).convert(mode), "PNG")
-    assert shrink(data, 40 * KIB, OutputFormat.PNG).width <= 300
+    smaller = shrink(encoded(noise(300, 300).convert(mode), "PNG"), 40 * KIB, OutputFormat.JPEG)
+    assert smaller.width <= 300
+    assert opened(smaller.data).format == smaller.format.value.upper() == ("WEBP" if mode == "LA" else "JPEG")
 
 
 def test_sixteen_bit_grey_is_not_reencoded() -> None:
@@ -123,9 +124,10 @@ def test_exif_rotation_is_applied() -> None:
     assert not opened(smaller.data).getexif()
 
 
-def test_of_the_metadata_only_the_colour_profile_is_kept() -> None:
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_of_the_metadata_only_the_colour_profile_is_kept(mode: str) -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    data = encoded(noise(200, 100), "PNG", icc_profile=profile)
+    data = encoded(noise(200, 100, mode), "PNG", icc_profile=profile)
     smaller = opened(shrink(data, 40 * KIB, OutputFormat.PNG).data)
     assert smaller.info["icc_profile"] == profile
     assert set(smaller.info) <= {"icc_profile", "loop", "background", "timestamp", "duration"}
@@ -157,7 +159,7 @@ def test_a_second_header_that_makes_it_larger_is_found_before_it_is_decoded() ->
 def test_a_truncated_image_is_not_reencoded() -> None:
     data = zlib.compress(random.Random(1).randbytes(50 * 301))  # half of the rows
     half = b"\x89PNG\r\n\x1a\n" + header(100, 100) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
-    with pytest.raises(CannotShrink, match="decoder gave up"):
+    with pytest.raises(CannotShrink, match=r"^the decoder gave up \(OSError\)$"):
         shrink(half, 60 * KIB, OutputFormat.PNG)
     with pytest.raises(CannotShrink):
         shrink(PNG[: len(PNG) // 2], 60 * KIB, OutputFormat.PNG)
