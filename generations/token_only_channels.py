@@ -12,6 +12,7 @@ import contextlib
 import logging
 from collections import OrderedDict
 from dataclasses import replace
+from typing import TypeVar
 
 from generations import records
 from generations.clock import Clock
@@ -21,11 +22,14 @@ from store.errors import DatabaseLost
 from store.key_values import delete_values, load_value, load_values, save_value
 from store.transactions import Transaction
 
+Number = TypeVar("Number", int, float)
+
 log = logging.getLogger("qwen_imagine.delivery")
 
 CHANNELS_MAX = 1000  # in this process; the key-value store has all of them
 DAY_MS = 24 * 3600 * 1000
 UNUSED_MS = 30 * DAY_MS  # a channel from which nothing came for so long is forgotten
+LOOK_AGAIN_SECONDS = 60.0
 KEY = "token_only:"  # and the channel's id -> when a refusal or a request last came from there, unix milliseconds
 
 
@@ -36,6 +40,9 @@ class TokenOnlyChannels:
         self._clock = clock
         self._database = database
         self._channels: OrderedDict[int, int] = OrderedDict()  # channel id -> as in the key-value store, oldest first
+        # Channel id -> until when it counts as not kept, in monotonic seconds: what another process kept meanwhile is
+        # found out after that, or by a refusal.
+        self._not_kept: OrderedDict[int, float] = OrderedDict()
 
     def bot_may_enter(self, origin: Origin) -> bool:
         """Whether a call with the bot's own token may reach the channel of *origin*.
@@ -94,22 +101,21 @@ class TokenOnlyChannels:
             )
 
     def _remember(self, channel_id: int, at_ms: int) -> None:
-        self._channels[channel_id] = at_ms
-        self._channels.move_to_end(channel_id)
-        while len(self._channels) > CHANNELS_MAX:
-            self._channels.popitem(last=False)
+        _put_last(self._channels, channel_id, at_ms)
 
     async def _is_known(self, channel_id: int) -> bool:
         """Whether any process has been refused there; then remember it in this one."""
         if channel_id in self._channels:
             return True
-        if self._database is None or not channel_id:
+        now = self._clock.monotonic()
+        if self._database is None or not channel_id or self._not_kept.get(channel_id, 0.0) > now:
             return False
         try:
             kept = await self._database.read(load_value, f"{KEY}{channel_id}")
         except DatabaseLost:
             return False
         if kept is None:
+            _put_last(self._not_kept, channel_id, now + LOOK_AGAIN_SECONDS)
             return False
         self._remember(channel_id, int(kept))
         return True
@@ -126,6 +132,14 @@ class TokenOnlyChannels:
 
     def _token_lives(self, origin: Origin) -> bool:
         return bool(origin.token) and self._clock.now_ms() < origin.token_expires_at_ms
+
+
+def _put_last(known: OrderedDict[int, Number], channel_id: int, value: Number) -> None:
+    """Put *value* at the end, and drop the oldest ones above CHANNELS_MAX."""
+    known[channel_id] = value
+    known.move_to_end(channel_id)
+    while len(known) > CHANNELS_MAX:
+        known.popitem(last=False)
 
 
 def _keep_channel(tx: Transaction, channel_id: int, now_ms: int) -> None:

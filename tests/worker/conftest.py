@@ -12,6 +12,7 @@ from credits.model import Balance
 from discord_api.snowflakes import snowflake_at
 from generations import records
 from generations.model import Generation, Origin, Request, State
+from generations.service import Accepted
 from images.image_memory import ImageMemory
 from services import Resources, build_core
 from settings import Settings
@@ -33,6 +34,7 @@ class WorkerHarness:
     operator: FakeOperator
     max_in_flight: int = 20
     max_per_user: int = 3
+    requests_per_minute: int = 0
     deadline_seconds: int = 900
     numbers: itertools.count[int] = field(default_factory=itertools.count)
 
@@ -60,21 +62,24 @@ class WorkerHarness:
             qwen_max_tasks=self.max_in_flight,
             max_images_per_user=self.max_per_user,
             task_deadline_seconds=self.deadline_seconds,
-            requests_per_minute=0,
+            requests_per_minute=self.requests_per_minute,
             retention_days=0,
         )
 
     def new_id(self) -> int:
         return snowflake_at(self.clock.now_ms()) | next(self.numbers)
 
-    async def imagine(self, *, user_id: int = MIRA, count: int = 1, answered: bool = True) -> int:
-        """Make a request as /imagine does and, if *answered*, confirm its card. Return the generation's id."""
+    async def accept(self, *, user_id: int = MIRA, count: int = 1) -> Accepted:
+        """Make a request as /imagine does."""
         origin = Origin(
             interaction_id=self.new_id(), application_id=1, user_id=user_id, channel_id=2, guild_id=3,
             token="token", attachment_size_limit=10 * 1024 * 1024,
         )  # fmt: skip
-        request = Request(prompt="a lighthouse in a storm", seed=42, count=count)
-        generation = (await self.generations.request(request, origin)).generation
+        return await self.generations.request(Request("a lighthouse in a storm", seed=42, count=count), origin)
+
+    async def imagine(self, *, user_id: int = MIRA, count: int = 1, answered: bool = True) -> int:
+        """Make a request as /imagine does and, if *answered*, confirm its card. Return the generation's id."""
+        generation = (await self.accept(user_id=user_id, count=count)).generation
         if answered:
             await self.generations.confirm_card(generation.id, 777)
         return generation.id

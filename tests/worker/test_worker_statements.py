@@ -1,0 +1,96 @@
+"""How many transactions and statements one image takes on its good way, over SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Engine, event
+
+from generations.model import State
+from generations.records import REFRESH_MS
+from tests.worker.conftest import JONAS, WorkerHarness
+from tests.worker.test_worker_pings import FakePings
+
+TRANSACTIONS_MAX = 8
+STATEMENTS_MAX = 45
+
+
+@dataclass
+class Counted:
+    """What reached the database: how many transactions, and the text of each statement inside them."""
+
+    transactions: int = 0
+    statements: list[str] = field(default_factory=list[str])
+
+
+@contextmanager
+def counting() -> Iterator[Counted]:
+    counted = Counted()
+
+    def began(_connection: object) -> None:
+        counted.transactions += 1
+
+    def executed(_c: object, _cursor: object, statement: str, *_more: Any) -> None:
+        if not statement.startswith("BEGIN"):
+            counted.statements.append(statement)
+
+    event.listen(Engine, "begin", began)
+    event.listen(Engine, "before_cursor_execute", executed)
+    try:
+        yield counted
+    finally:
+        event.remove(Engine, "begin", began)
+        event.remove(Engine, "before_cursor_execute", executed)
+
+
+async def test_an_image_on_its_good_way_takes_few_transactions_and_statements(harness: WorkerHarness) -> None:
+    """With the limits that cost a statement each: requests a minute, and the decision whether to ping."""
+    harness.requests_per_minute = 10
+    harness.restart()
+    harness.context.pings = FakePings()
+    await harness.balance()  # the account exists and was refilled today
+    with counting() as counted:
+        generation_id = await harness.imagine()
+        await harness.worker.step()
+        harness.clock.advance(60)
+        await harness.worker.step()
+    assert await harness.states(generation_id) == [State.DELIVERED]
+    assert counted.transactions <= TRANSACTIONS_MAX
+    assert len(counted.statements) <= STATEMENTS_MAX, counted.statements
+
+
+async def test_a_round_with_nothing_to_do_is_one_statement(harness: WorkerHarness) -> None:
+    await harness.imagine()
+    await harness.worker.step()
+    with counting() as counted:
+        await harness.worker.step()
+    assert (counted.transactions, len(counted.statements)) == (1, 1)
+
+
+async def test_the_places_of_all_waiting_cards_are_worked_out_together(harness: WorkerHarness) -> None:
+    harness.max_in_flight = 1
+    harness.restart()
+    for user_id in range(1, 13):
+        await harness.imagine(user_id=user_id)
+    await harness.worker.step()  # the first image is admitted and posted
+    harness.clock.advance(REFRESH_MS / 1000)
+    with counting() as counted:
+        await harness.worker.step()
+    shown = [progress.line.position for _, progress in harness.delivery.progress if progress.line is not None]
+    assert sorted(shown) == list(range(2, 12))  # the first one is admitted at once, since the image before it is made
+    whole_line = "SELECT images.generation_id, images.position, images.user_id, generations.message_id IS NOT NULL"
+    assert len([statement for statement in counted.statements if statement.startswith(whole_line)]) == 1
+
+
+async def test_the_first_card_shows_a_place_in_line_only_to_who_has_to_wait(harness: WorkerHarness) -> None:
+    harness.max_in_flight = 1
+    harness.restart()
+    first = await harness.accept()
+    assert harness.worker.publisher.first_progress(first).line is None
+    second = await harness.accept(user_id=JONAS)
+    line = harness.worker.publisher.first_progress(second).line
+    assert line is not None
+    assert line.position == 2
