@@ -251,9 +251,9 @@ def _sentence(name: str, kind: str, message: str, context: Mapping[str, Any]) ->
             )
         case "missing":
             return f"{name} is missing: put it into .env (README says how to get one)."
-        case "int_parsing" | "int_type" | "int_from_float":
+        case "int_parsing":
             return f"{name} must be a whole number."
-        case "bool_parsing" | "bool_type":
+        case "bool_parsing":
             return f"{name} must be yes or no."
         case "greater_than_equal":
             return f"{name} must be at least {context['ge']}."

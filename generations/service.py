@@ -150,9 +150,10 @@ class Generations:
         confirmed it yet. Raises NotYours; NotCancellable when nothing waits any more.
         """
         managed = pressed_in if may_manage else None
-        cancelled = await self._database.run(self._cancel, generation_id, user_id, managed, message_id)
-        self._nudge()
-        return cancelled
+        generation, is_changed = await self._database.run(self._cancel, generation_id, user_id, managed, message_id)
+        if is_changed:
+            self._nudge()
+        return generation
 
     def _cancel(
         self,
@@ -161,20 +162,21 @@ class Generations:
         user_id: int,
         managed: tuple[int, int] | None,
         message_id: int | None,
-    ) -> Generation:
+    ) -> tuple[Generation, bool]:
+        """Return the generation, and whether this call has cancelled something."""
         generation = records.load_locked(tx, generation_id)
         if generation is None:
             raise NotCancellable
         _check_owner(generation, user_id, managed)
         if not generation.cancellable:
             if generation.is_unpublished and any(image.ending is Ending.CANCELLED for image in generation.images):
-                return generation
+                return generation, False
             raise NotCancellable
         self._cancel_waiting(tx, generation, Ending.CANCELLED)
         records.make_due(tx, generation_id, self._clock.now_ms())
         if message_id is not None:
             records.confirm_card(tx, generation_id, message_id, self._clock.now_ms())
-        return _must_load(tx, generation_id)
+        return _must_load(tx, generation_id), True
 
     async def find(self, generation_id: int, *, user_id: int) -> Generation:
         """Return the generation if the person may see it: it is not private, or their own. Raises NotThere."""

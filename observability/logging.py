@@ -23,8 +23,8 @@ log = logging.getLogger("qwen_imagine")
 
 LINE = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 # At DEBUG these log statements with values and rows, prompts and tokens among them, and no name by which they could be
-# masked (aiosqlite 0.22 core.py; SQLAlchemy 2.0 engine/cursor.py, "Row %r").
-HELD_BACK = {"aiosqlite": logging.INFO, "sqlalchemy": logging.WARNING, "alembic": logging.WARNING}
+# masked (SQLAlchemy 2.0 engine/cursor.py, "Row %r").
+HELD_BACK = {"sqlalchemy": logging.WARNING, "alembic": logging.WARNING}
 
 
 def set_up_logging(level: str, secrets: Iterable[str]) -> None:

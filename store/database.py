@@ -24,7 +24,7 @@ from store.errors import DatabaseBroken, DatabaseLost, DatabaseUnreachable
 from store.postgresql import IDLE_SECONDS, NO_CONNECTION, PostgresqlTransactions, is_lost
 from store.schema import upgrade
 from store.sqlite import SqliteTransactions
-from store.sqlite_file import APPLICATION_ID, SqliteFile, fault_of
+from store.sqlite_file import APPLICATION_ID, SqliteFile, fault_of, is_refused_write
 from store.statements import serialize
 from store.tables import key_values
 from store.transactions import Transaction, Transactions
@@ -95,21 +95,23 @@ class Database:
     ) -> Result:
         """Run *work*, which writes nothing, so that it holds up no writer. It sees what was committed before.
 
-        Raises as run() does.
+        Raises as run() does, and DBAPIError when *work* tries to write to a SQLite file.
         """
-        with self._errors_translated():
+        with self._errors_translated(reading=True):
             return await self._transactions.read(
                 lambda connection: work(connection, *args, **kwargs), background=self._background
             )
 
     @contextmanager
-    def _errors_translated(self) -> Generator[None]:
+    def _errors_translated(self, *, reading: bool = False) -> Generator[None]:
         """Raise DatabaseLost or DatabaseBroken for the driver's errors in the block that mean so."""
         if self._file is not None:
             self._file.check()
         try:
             yield
         except DBAPIError as error:
+            if reading and is_refused_write(error.orig):
+                raise
             broken = None if self._file is None else fault_of(self._file.path, error.orig)
             if broken is not None and self._file is not None:
                 self._file.mark_broken(broken)

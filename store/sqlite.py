@@ -6,8 +6,10 @@ Works that wait together are committed together, each in a savepoint, so that a 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
@@ -18,6 +20,7 @@ from typing import Any, Generic
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import URL, Connection, Engine
 
+from store.errors import DatabaseLost
 from store.sqlite_file import SqliteFile
 from store.transactions import Result, Transaction
 
@@ -29,12 +32,12 @@ WITHOUT_TRANSACTION = "without_transaction"  # our execution option: SQLite refu
 
 @dataclass(eq=False, slots=True)
 class _Job(Generic[Result]):
-    """A work, and the future of the loop that waits for its outcome."""
+    """A work, and a future of the loop that waits for it: done once the outcome is here."""
 
     work: Callable[[Connection], Result]
     bare: bool = False  # outside a transaction
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
-    done: asyncio.Future[Result] = field(init=False)
+    done: asyncio.Future[None] = field(init=False)
     result: Any = None
     error: BaseException | None = None
 
@@ -47,15 +50,24 @@ class _Job(Generic[Result]):
             self.result = self.work(connection)
         except BaseException as error:  # noqa: BLE001 - whoever waits for the work gets it
             self.error = error
+            # A result in a local variable, not read to its end, would keep its lock as long as the error is kept.
+            traceback.clear_frames(error.__traceback__)
             return False
         return True
+
+    async def outcome(self) -> Result:
+        """Wait for the work. Return what it returned, or raise what it raised."""
+        await self.done
+        if self.error is not None:
+            raise self.error
+        return self.result
 
 
 class SqliteTransactions:
     """store.transactions.Transactions over one file. Threads are started with the first work."""
 
-    def __init__(self, url: URL, file: SqliteFile) -> None:
-        self._writer = _Thread(partial(_open_writer, url, file), _run_batch, "database")
+    def __init__(self, url: URL, file: SqliteFile, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._writer = _Thread(partial(_open_writer, url, file), partial(_run_batch, monotonic), "database")
         self._reader = _Thread(partial(_open_reader, url), _run_one, "database reader")
 
     async def write(self, work: Callable[[Transaction], Result], *, background: bool) -> Result:
@@ -95,7 +107,7 @@ class _Thread:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
                 self._thread.start()
-        return await job.done
+        return await job.outcome()
 
     def next_job(self, *, bare: bool = False) -> _Job[Any] | None:
         """Take the next job, if one waits and is *bare* or not as asked. Called by the thread."""
@@ -116,12 +128,11 @@ class _Thread:
     async def stop(self) -> None:
         """Finish the waiting jobs and end the thread. A later job starts another one."""
         with self._changed:
-            self._stopping = True
-            self._changed.notify()
             thread = self._thread
+            self._stopping = thread is not None
+            self._changed.notify()
         if thread is not None:
             await asyncio.to_thread(thread.join)
-        self._thread, self._stopping = None, False
 
     def _work(self) -> None:
         engine = self._open_engine()
@@ -136,23 +147,24 @@ class _Thread:
         with self._changed:
             while not any(self._waiting):
                 if self._stopping:
+                    self._thread, self._stopping = None, False
                     return False
                 self._changed.wait()
         return True
 
 
-def _run_batch(engine: Engine, thread: _Thread) -> list[_Job[Any]]:
+def _run_batch(monotonic: Callable[[], float], engine: Engine, thread: _Thread) -> list[_Job[Any]]:
     """Run the works that wait in one transaction, each in a savepoint. Return those that have an outcome."""
     bare = thread.next_job(bare=True)
     if bare is not None:
         _run_bare(engine, bare)
         return [bare]
     batch = list[_Job[Any]]()
-    until = time.monotonic() + BATCH_SECONDS
+    until = monotonic() + BATCH_SECONDS
     try:
         with engine.begin() as connection:
             driver: Any = connection.connection.dbapi_connection
-            while len(batch) < BATCH_MAX and (not batch or time.monotonic() < until):
+            while len(batch) < BATCH_MAX and (not batch or monotonic() < until):
                 job = thread.next_job()
                 if job is None:
                     break
@@ -168,13 +180,16 @@ def _run_batch(engine: Engine, thread: _Thread) -> list[_Job[Any]]:
 
 
 def _run_in_savepoint(connection: Connection, driver: Any, job: _Job[Any]) -> None:
-    """Run one work of a batch; undo what it did when it raises. Raises when SQLite has undone the whole batch."""
-    driver.execute("SAVEPOINT work")
-    if not job.run(connection):
-        if not driver.in_transaction:  # sqlite.org/lang_transaction.html, "Response To Errors Within A Transaction"
-            raise job.error or RuntimeError
-        driver.execute("ROLLBACK TO work")
-    driver.execute("RELEASE work")
+    """Run one work of a batch; undo what it did when it raises. Raises DatabaseLost when the whole batch is undone."""
+    try:
+        driver.execute("SAVEPOINT work")
+        if not job.run(connection):
+            driver.execute("ROLLBACK TO work")
+        driver.execute("RELEASE work")
+    except sqlite3.Error as error:
+        # Mostly there is no savepoint any more: after some errors of a work SQLite has rolled back the transaction
+        # (sqlite.org/lang_transaction.html, "Response To Errors Within A Transaction").
+        raise DatabaseLost(f"the transaction was rolled back: {error}") from (job.error or error)
 
 
 def _run_one(engine: Engine, thread: _Thread) -> list[_Job[Any]]:
@@ -215,17 +230,13 @@ def _deliver(jobs: Iterable[_Job[Any]]) -> None:
         by_loop.setdefault(job.loop, []).append(job)
     for loop, its_jobs in by_loop.items():
         with suppress(RuntimeError):  # the loop is closed, so nobody waits
-            loop.call_soon_threadsafe(_set_outcomes, its_jobs)
+            loop.call_soon_threadsafe(_set_done, its_jobs)
 
 
-def _set_outcomes(jobs: Iterable[_Job[Any]]) -> None:
+def _set_done(jobs: Iterable[_Job[Any]]) -> None:
     for job in jobs:
-        if job.done.cancelled():
-            continue
-        if job.error is None:
-            job.done.set_result(job.result)
-        else:
-            job.done.set_exception(job.error)
+        if not job.done.cancelled():
+            job.done.set_result(None)
 
 
 def _open_writer(url: URL, file: SqliteFile) -> Engine:

@@ -58,6 +58,11 @@ def fault_of(path: Path | str, error: BaseException | None) -> str | None:
     return BROKEN[code] % path if code in BROKEN else None
 
 
+def is_refused_write(error: BaseException | None) -> bool:
+    """Whether a connection that may only read has refused a write: no fault of the file, which reading never writes."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY
+
+
 class SqliteFile:
     """One SQLite file in use. Once it was found broken, it is not used again: a part of it may be lost."""
 

@@ -16,6 +16,8 @@ settings.load_profile("house")
 
 pytest_plugins = ["tests.databases"]
 
+gc.disable()  # until the tests are collected: there is little garbage in what is imported, and much to search
+
 # The longest files come first, then those that mostly wait, so that the others fill their pauses and none is left over.
 LONGEST_FIRST = (
     "test_journeys_with_kills.py",
@@ -45,8 +47,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """Keep the garbage collector from walking all that was imported, again and again."""
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def skipped_lines(reports: Iterable[Any]) -> list[str]:

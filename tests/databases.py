@@ -22,6 +22,7 @@ from typing import Any
 import asyncpg
 import pytest
 from fasteners import InterProcessLock
+from sqlalchemy import text
 
 from store.database import Database, open_database
 from store.tables import metadata
@@ -176,13 +177,17 @@ def shared_sqlite(sqlite_maker: SqliteMaker) -> Iterator[Database]:
 @pytest.fixture
 async def empty_sqlite(shared_sqlite: Database) -> Database:
     """Empty the shared SQLite database, after everything that the test before has left to be done."""
-    await shared_sqlite.in_background().run(_delete_all_rows)
+    await shared_sqlite.in_background().run(delete_all_rows)
     return shared_sqlite
 
 
-def _delete_all_rows(tx: Transaction) -> None:
-    for table in reversed(metadata.sorted_tables):
-        tx.execute(table.delete())
+def delete_all_rows(tx: Transaction) -> None:
+    """Empty every table whose module has been imported."""
+    statements = [f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)]
+    if tx.dialect.name == "postgresql":  # all in one call
+        statements = [f"DO $$ BEGIN {'; '.join(statements)}; END $$"]
+    for statement in statements:
+        tx.execute(text(statement))
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])

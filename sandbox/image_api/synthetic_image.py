@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 Rgb = tuple[int, int, int]
 Size = tuple[int, int]
 _SMOOTH = 2  # shapes are drawn this much larger and then reduced, for soft edges
+_PINE_MAX = 0.07  # of the height: more than any pine has
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,8 @@ def draw_image(prompt: str, seed: int, size: Size, output_format: str) -> bytes:
     canvas = _sky(scene, size)
     if scene.night:
         _stars(canvas, rng, scene)
-    canvas = _sun(canvas, scene)
-    canvas = _ridges(canvas, scene, rng)
+    _sun(canvas, scene)
+    _ridges(canvas, scene, rng)
     if scene.water:
         _water(canvas, scene, rng)
     _label(canvas, f"sandbox · seed {seed}")
@@ -85,7 +86,7 @@ def _sky(scene: Scene, size: Size) -> Image.Image:
     column = Image.new("RGB", (1, 64))
     for y in range(64):
         column.putpixel((0, y), _between(scene.sky_top, scene.sky_low, min(1.0, y / 63 / (scene.horizon + 0.1))))
-    return _stretch(column, size)
+    return _stretch(column, (1, size[1])).resize(size, Image.Resampling.NEAREST)  # pyright: ignore[reportUnknownMemberType]
 
 
 def _stretch(image: Image.Image, size: Size) -> Image.Image:
@@ -102,7 +103,7 @@ def _stars(canvas: Image.Image, rng: random.Random, scene: Scene) -> None:
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
 
 
-def _sun(canvas: Image.Image, scene: Scene) -> Image.Image:
+def _sun(canvas: Image.Image, scene: Scene) -> None:
     width, height = canvas.size
     radius = scene.sun_radius * min(canvas.size)
     x, y = scene.sun_x * width, scene.sun_y * height
@@ -110,13 +111,15 @@ def _sun(canvas: Image.Image, scene: Scene) -> Image.Image:
     reach = radius * 1.7
     ImageDraw.Draw(glow).ellipse([v / 8 for v in (x - reach, y - reach, x + reach, y + reach)], fill=150)
     glow = _stretch(glow.filter(ImageFilter.GaussianBlur(radius / 8)), canvas.size)
-    canvas = Image.composite(Image.new("RGB", canvas.size, scene.light), canvas, glow)
-    disc = Image.new("L", (width * _SMOOTH, height * _SMOOTH))
-    ImageDraw.Draw(disc).ellipse([v * _SMOOTH for v in (x - radius, y - radius, x + radius, y + radius)], fill=255)
-    return Image.composite(Image.new("RGB", canvas.size, scene.light), canvas, disc.reduce(_SMOOTH))
+    canvas.paste(scene.light, mask=glow)
+    left, top, side = int(x - radius) - 1, int(y - radius) - 1, int(2 * radius) + 4  # only what the disc covers
+    disc = Image.new("L", (side * _SMOOTH, side * _SMOOTH))
+    around = (x - radius - left, y - radius - top, x + radius - left, y + radius - top)
+    ImageDraw.Draw(disc).ellipse([v * _SMOOTH for v in around], fill=255)
+    canvas.paste(scene.light, (left, top), disc.reduce(_SMOOTH))
 
 
-def _ridges(canvas: Image.Image, scene: Scene, rng: random.Random) -> Image.Image:
+def _ridges(canvas: Image.Image, scene: Scene, rng: random.Random) -> None:
     width, height = canvas.size
     foot = 0.86 if scene.water else 1.0
     for layer in range(scene.ridges):
@@ -124,15 +127,16 @@ def _ridges(canvas: Image.Image, scene: Scene, rng: random.Random) -> Image.Imag
         base = scene.horizon + (foot - 0.12 - scene.horizon) * share
         roughness = 0.13 * (1.1 - 0.5 * share)
         line = _ridge_line(rng, base, roughness)
-        mask = Image.new("L", (width * _SMOOTH, height * _SMOOTH))
+        top = max(0, int((min(y for _, y in line) - _PINE_MAX) * height))  # the mask begins above the highest pine
+        depth = (height - top) * _SMOOTH
+        mask = Image.new("L", (width * _SMOOTH, depth))
         draw = ImageDraw.Draw(mask)
-        points = [(x * width * _SMOOTH, y * height * _SMOOTH) for x, y in line]
-        draw.polygon([(0, height * _SMOOTH), *points, (width * _SMOOTH, height * _SMOOTH)], fill=255)
+        points = [(x * width * _SMOOTH, (y * height - top) * _SMOOTH) for x, y in line]
+        draw.polygon([(0, depth), *points, (width * _SMOOTH, depth)], fill=255)
         if layer == scene.ridges - 1:
             _pines(draw, rng, points, height * _SMOOTH * 0.05)
         colour = _between(_between(scene.sky_low, scene.near, 0.22), scene.near, share**0.8)
-        canvas.paste(colour, mask=mask.reduce(_SMOOTH))
-    return canvas
+        canvas.paste(colour, (0, top), mask.reduce(_SMOOTH))
 
 
 def _ridge_line(rng: random.Random, base: float, roughness: float) -> list[tuple[float, float]]:

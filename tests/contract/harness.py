@@ -1,4 +1,4 @@
-"""Shared parts of the contract tests: a clock, user ids, and short methods to write and read rows."""
+"""OpenedTwice parts of the contract tests: a clock, user ids, and short methods to write and read rows."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from generations import records
 from generations.model import Generation, Image, Origin, Request, State
 from generations.service import Generations
 from store.database import Database
+from store.transactions import Transaction
 
 MIRA, OTTO, YUKI = 101, 102, 103
 DAY_MS = 86_400_000
@@ -52,16 +53,16 @@ class Harness:
     async def ask(
         self, generation_id: int, user_id: int = MIRA, *, count: int = 1, answered: bool = True, private: bool = False
     ) -> Generation:
-        """Make a request and, if *answered*, confirm its card (message id = 9000 + generation id)."""
+        """Make a request and, if *answered*, confirm its card (message id = 9000 + generation id) and make it due."""
         request = Request("a lighthouse", seed=5, count=count, private=private)
-        generation = await self.generations.request(request, origin(generation_id, user_id))
+        await self.generations.request(request, origin(generation_id, user_id))
         if answered:
             await self.generations.confirm_card(generation_id, 9000 + generation_id)
-        return await self.load(generation.id)
+            await self.database.run(records.make_due, generation_id, self.clock.at_ms)
+        return await self.load(generation_id)
 
     async def load(self, generation_id: int) -> Generation:
-        async with self.database.transaction() as tx:
-            generation = await records.load(tx, generation_id)
+        generation = await self.database.run(records.load, generation_id)
         assert generation is not None
         return generation
 
@@ -69,27 +70,26 @@ class Harness:
         return (await self.load(generation_id)).images[position]
 
     async def admit(self, *, max_in_flight: int = 100, max_per_user: int = 3) -> list[int]:
-        async with self.database.transaction() as tx:
-            return await records.admit(
-                tx, now_ms=self.clock.at_ms, max_in_flight=max_in_flight, max_per_user=max_per_user
-            )
+        return await self.database.run(
+            records.admit, now_ms=self.clock.at_ms, max_in_flight=max_in_flight, max_per_user=max_per_user
+        )
 
     async def claim(self, *, lease_holder: str = "one", limit: int = 100, lease_ms: int = 20_000) -> list[Generation]:
         now_ms = self.clock.at_ms
-        async with self.database.transaction() as tx:
-            return await records.claim_due(
-                tx, lease_holder=lease_holder, now_ms=now_ms, lease_until_ms=now_ms + lease_ms, limit=limit
-            )
+        return await self.database.run(
+            records.claim_due, lease_holder=lease_holder, now_ms=now_ms, lease_until_ms=now_ms + lease_ms, limit=limit
+        )
 
     async def move(self, image: Image, *targets: State, fence: int | None = None) -> Image:
-        async with self.database.transaction() as tx:
+        def move(tx: Transaction, moved: Image) -> Image:
             for target in targets:
-                image = await records.move(tx, image, target, fence=fence)
-        return image
+                moved = records.move(tx, moved, target, fence=fence)
+            return moved
+
+        return await self.database.run(move, image)
 
     async def balance(self, user_id: int = MIRA) -> Balance:
-        async with self.database.transaction() as tx:
-            return await self.ledger.balance(tx, user_id, self.clock.at_ms)
+        return await self.database.run(self.ledger.balance, user_id, self.clock.at_ms)
 
     async def numbers(self, user_id: int = MIRA) -> tuple[int, int]:
         """Return (available, held)."""

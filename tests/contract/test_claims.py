@@ -13,7 +13,8 @@ from generations import records
 from generations.errors import IllegalMove, LostClaim, MovedOn
 from generations.model import MOVES, Ending, Generation, Image, State
 from generations.records.tables import generations
-from store.database import Database, Transaction, open_database
+from store.database import Database
+from store.transactions import Transaction
 from tests.contract.harness import CHANNEL, GUILD, MIRA, NOON_MS, OTTO, Harness, make_harness
 
 LEASE_MS = 20_000
@@ -24,13 +25,15 @@ async def ids_of(claiming: Awaitable[list[Generation]]) -> list[int]:
 
 
 async def release(harness: Harness, generation: Generation, retry_publish_at_ms: int | None = None) -> None:
-    async with harness.database.transaction() as tx:
-        await records.release_claim(tx, generation.id, generation.fence, retry_publish_at_ms=retry_publish_at_ms)
+    await harness.database.run(
+        records.release_claim, generation.id, generation.fence, retry_publish_at_ms=retry_publish_at_ms
+    )
 
 
 async def next_due(harness: Harness) -> int | None:
-    async with harness.database.transaction() as tx:
-        return await records.next_due_at_ms(tx, harness.clock.at_ms)
+    """Return when something can be claimed next: the clock's time when that is now."""
+    outlook = await harness.database.read(records.load_outlook, harness.clock.at_ms)
+    return harness.clock.at_ms if outlook.is_due else outlook.next_due_at_ms
 
 
 async def test_the_longest_due_is_claimed_first_and_nothing_before_it_is_due(harness: Harness) -> None:
@@ -67,9 +70,8 @@ async def test_a_renewed_lease_lasts_longer(harness: Harness) -> None:
     await harness.ask(1)
     (mine,) = await harness.claim()
     harness.clock.at_ms += LEASE_MS - 1
-    async with harness.database.transaction() as tx:
-        assert await records.renew(tx, 1, mine.fence, harness.clock.at_ms + LEASE_MS)
-        assert not await records.renew(tx, 1, mine.fence - 1, harness.clock.at_ms + 99 * LEASE_MS)
+    assert await harness.database.run(records.renew, 1, mine.fence, harness.clock.at_ms + LEASE_MS)
+    assert not await harness.database.run(records.renew, 1, mine.fence - 1, harness.clock.at_ms + 99 * LEASE_MS)
     harness.clock.at_ms += LEASE_MS - 1
     assert await harness.claim() == []
     harness.clock.at_ms += 1
@@ -79,21 +81,19 @@ async def test_a_renewed_lease_lasts_longer(harness: Harness) -> None:
 async def test_a_released_claim_is_not_renewed_by_a_late_renewal(harness: Harness) -> None:
     await harness.ask(1)
     (mine,) = await harness.claim()
-    async with harness.database.transaction() as tx:
-        await records.release_claim(tx, 1, mine.fence)
-        assert not await records.renew(tx, 1, mine.fence, harness.clock.at_ms + LEASE_MS)
+    await harness.database.run(records.release_claim, 1, mine.fence)
+    assert not await harness.database.run(records.renew, 1, mine.fence, harness.clock.at_ms + LEASE_MS)
 
 
-async def test_two_processes_never_claim_the_same_generation(harness: Harness, database_address: str) -> None:
+async def test_two_processes_never_claim_the_same_generation(harness: Harness, other_database: Database) -> None:
     for generation_id in range(1, 31):
         await harness.ask(generation_id, user_id=1000 + generation_id)
-    async with open_database(database_address, idle_seconds=0) as other:
-        claims = await asyncio.gather(*(each.claim(limit=4) for each in [harness, make_harness(other)] * 4))
+    claims = await asyncio.gather(*(each.claim(limit=4) for each in [harness, make_harness(other_database)] * 4))
     claimed = [generation.id for claim in claims for generation in claim]
     assert sorted(claimed) == list(range(1, 31))
 
 
-Write = Callable[[Transaction, Generation, Image], Awaitable[object]]
+Write = Callable[[Transaction, Generation, Image], object]
 LATE_WRITES: dict[str, Write] = {
     "move": lambda tx, one, image: records.move(tx, image, State.RUNNING, fence=one.fence, task_id="t"),
     "update": lambda tx, one, image: records.update_image(tx, image, fence=one.fence, polls=9),
@@ -110,23 +110,23 @@ async def test_a_write_with_an_older_fence_changes_neither_rows_nor_ledger(harne
     harness.clock.at_ms += LEASE_MS
     await harness.claim(lease_holder="two")
     before = await harness.load(1)
+
+    def settle_and_write(tx: Transaction) -> None:
+        harness.ledger.settle(tx, image.image_id, None, NOON_MS)
+        LATE_WRITES[name](tx, late, image)
+
     with pytest.raises(LostClaim):
-        async with harness.database.transaction() as tx:
-            await harness.ledger.settle(tx, image.image_id, None, NOON_MS)
-            await LATE_WRITES[name](tx, late, image)
+        await harness.database.run(settle_and_write)
     assert await harness.load(1) == before
     assert await harness.numbers() == (45, 5)
 
 
 async def test_a_generation_that_is_not_there_is_a_lost_claim(harness: Harness) -> None:
     ghost = Image(404, 0, seed=1)
-    async with harness.database.transaction() as tx:
-        for writing in (
-            lambda: records.update_image(tx, ghost, fence=None, polls=1),
-            lambda: records.release_claim(tx, 404, 0),
-        ):
-            with pytest.raises(LostClaim):
-                await writing()
+    with pytest.raises(LostClaim):
+        await harness.database.run(records.update_image, ghost, fence=None, polls=1)
+    with pytest.raises(LostClaim):
+        await harness.database.run(records.release_claim, 404, 0)
 
 
 WAYS = {
@@ -159,8 +159,7 @@ async def test_only_the_moves_of_the_table_are_possible(harness: Harness, source
 async def test_an_image_whose_task_is_known_meanwhile_does_not_become_unknown(harness: Harness) -> None:
     await harness.ask(1)
     seen = await harness.move(await harness.image(1), State.SUBMITTING)
-    async with harness.database.transaction() as tx:
-        assert await records.adopt_task(tx, 1, 0, "task-1", NOON_MS, by_submitter=True)
+    assert await harness.database.run(records.adopt_task, 1, 0, "task-1", NOON_MS, by_submitter=True)
     with pytest.raises(MovedOn):
         await harness.move(seen, State.UNKNOWN)
     assert (await harness.image(1)).state is State.RUNNING
@@ -181,8 +180,7 @@ async def test_a_move_from_another_state_than_the_stored_one_changes_nothing(har
     with pytest.raises(MovedOn):
         await harness.move(seen, State.SUBMITTING)
     with pytest.raises(MovedOn):
-        async with harness.database.transaction() as tx:
-            await records.update_image(tx, seen, fence=None, polls=1)
+        await harness.database.run(records.update_image, seen, fence=None, polls=1)
     assert (await harness.image(1)).state is State.CANCELLED
 
 
@@ -190,11 +188,12 @@ async def test_a_move_carries_its_changes_and_returns_the_row(harness: Harness) 
     await harness.ask(1)
     image = await harness.move(await harness.image(1), State.SUBMITTING)
     assert image.due_at_ms == NOON_MS, "killed here, it is due as soon as the lease runs out"
-    async with harness.database.transaction() as tx:
-        running = await records.move(tx, image, State.RUNNING, fence=None, task_id="t1", due_at_ms=NOON_MS + 9)
-        failed = await records.move(
-            tx, running, State.FAILED, fence=None, ending=Ending.DECLINED, ending_detail="no \x00 \ud800"
-        )
+    running = await harness.database.run(
+        records.move, image, State.RUNNING, fence=None, task_id="t1", due_at_ms=NOON_MS + 9
+    )
+    failed = await harness.database.run(
+        records.move, running, State.FAILED, fence=None, ending=Ending.DECLINED, ending_detail="no \x00 \ud800"
+    )
     assert (running.task_id, running.due_at_ms, running.seed) == ("t1", NOON_MS + 9, 5)
     assert (failed.ending, failed.ending_detail, failed.due_at_ms) == (Ending.DECLINED, "no \ufffd ?", None)
     assert failed == await harness.image(1)
@@ -212,9 +211,8 @@ async def test_only_visible_endings_make_a_new_revision(harness: Harness) -> Non
 async def test_a_released_claim_is_due_when_the_first_of_its_images_is(harness: Harness) -> None:
     await harness.ask(1, count=2)
     (claimed,) = await harness.claim()
-    async with harness.database.transaction() as tx:
-        for image, seconds in zip(claimed.images, (9, 7), strict=True):
-            await records.update_image(tx, image, fence=claimed.fence, due_at_ms=NOON_MS + seconds * 1000)
+    for image, seconds in zip(claimed.images, (9, 7), strict=True):
+        await harness.database.run(records.update_image, image, fence=claimed.fence, due_at_ms=NOON_MS + seconds * 1000)
     await release(harness, claimed)
     assert await next_due(harness) == NOON_MS + 7000
     harness.clock.at_ms += 7000
@@ -231,9 +229,10 @@ async def test_an_unpublished_card_is_due_at_once_or_at_the_retry_time(harness: 
     (claimed,) = await harness.claim()
     await release(harness, claimed)
     (claimed,) = await harness.claim()
-    async with harness.database.transaction() as tx:
-        await records.mark_published(tx, 1, claimed.fence, claimed.revision, message_id=None, channel_id=None)
-        await records.release_claim(tx, 1, claimed.fence)
+    await harness.database.run(
+        records.mark_published, 1, claimed.fence, claimed.revision, message_id=None, channel_id=None
+    )
+    await harness.database.run(records.release_claim, 1, claimed.fence)
     assert await next_due(harness) is None
     assert (await harness.load(1)).message_id == 9001
 
@@ -241,9 +240,8 @@ async def test_an_unpublished_card_is_due_at_once_or_at_the_retry_time(harness: 
 async def test_releasing_a_claim_keeps_what_became_due_during_it(harness: Harness) -> None:
     await harness.ask(1, count=2)
     (claimed,) = await harness.claim()
-    async with harness.database.transaction() as tx:
-        for image in claimed.images:
-            await records.update_image(tx, image, fence=claimed.fence, due_at_ms=NOON_MS + 5000)
+    for image in claimed.images:
+        await harness.database.run(records.update_image, image, fence=claimed.fence, due_at_ms=NOON_MS + 5000)
     await harness.admit(max_in_flight=1)
     await release(harness, claimed)
     assert await next_due(harness) == NOON_MS, "its turn came meanwhile"
@@ -258,8 +256,9 @@ async def test_a_revision_made_during_publishing_stays_unpublished(harness: Harn
     await harness.move(await harness.image(1, 0), State.CANCELLED)
     (claimed,) = await harness.claim()
     await harness.move(await harness.image(1, 1), State.CANCELLED)
-    async with harness.database.transaction() as tx:
-        await records.mark_published(tx, 1, claimed.fence, claimed.revision, message_id=None, channel_id=None)
+    await harness.database.run(
+        records.mark_published, 1, claimed.fence, claimed.revision, message_id=None, channel_id=None
+    )
     assert (await harness.load(1)).is_unpublished
 
 
@@ -267,12 +266,16 @@ async def test_links_follow_a_card_that_moves(harness: Harness) -> None:
     for generation_id, private in ((1, False), (2, True), (3, True)):
         await harness.ask(generation_id, private=private)
     claimed = {generation.id: generation for generation in await harness.claim()}
-    async with harness.database.transaction() as tx:
-        for generation_id, message_id, channel_id in ((1, 55, CHANNEL), (2, 66, CHANNEL), (3, 77, 999)):
-            await records.mark_published(
-                tx, generation_id, claimed[generation_id].fence, 0, message_id=message_id, channel_id=channel_id
-            )
-        links = await records.links(tx, ["1-0", "1-3", "2-0", "3-0", "404-0"])
+    for generation_id, message_id, channel_id in ((1, 55, CHANNEL), (2, 66, CHANNEL), (3, 77, 999)):
+        await harness.database.run(
+            records.mark_published,
+            generation_id,
+            claimed[generation_id].fence,
+            0,
+            message_id=message_id,
+            channel_id=channel_id,
+        )
+    links = await harness.database.run(records.links, ["1-0", "1-3", "2-0", "3-0", "404-0"])
     assert links == {"1-0": (GUILD, CHANNEL, 55), "1-3": (GUILD, CHANNEL, 55), "3-0": (None, 999, 77)}
     assert ((await harness.load(1)).card_channel_id, (await harness.load(3)).card_channel_id) == (None, 999)
 
@@ -283,14 +286,13 @@ async def test_a_late_task_is_adopted_once_and_only_where_the_outcome_was_unknow
         image = await harness.move(await harness.image(generation_id), State.SUBMITTING)
         if generation_id != 3:
             await harness.move(image, State.UNKNOWN)
-    async with harness.database.transaction() as tx:
-        outcomes = [
-            await records.adopt_task(tx, 1, 0, "task", NOON_MS + 5),
-            await records.adopt_task(tx, 1, 0, "other", NOON_MS),
-            await records.adopt_task(tx, 2, 0, "task", NOON_MS),
-            await records.adopt_task(tx, 3, 0, "third", NOON_MS),
-            await records.adopt_task(tx, 1, 3, "fourth", NOON_MS),
-        ]
+    outcomes = [
+        await harness.database.run(records.adopt_task, 1, 0, "task", NOON_MS + 5),
+        await harness.database.run(records.adopt_task, 1, 0, "other", NOON_MS),
+        await harness.database.run(records.adopt_task, 2, 0, "task", NOON_MS),
+        await harness.database.run(records.adopt_task, 3, 0, "third", NOON_MS),
+        await harness.database.run(records.adopt_task, 1, 3, "fourth", NOON_MS),
+    ]
     assert outcomes == [True, False, False, False, False]
     image = await harness.image(1)
     assert (image.task_id, image.due_at_ms, image.state) == ("task", NOON_MS + 5, State.UNKNOWN)
@@ -305,11 +307,12 @@ async def test_tokens_are_erased_when_expired_or_no_longer_needed(harness: Harne
     await harness.generations.abandon(finished)
     await harness.move(await harness.image(finished), State.CANCELLED)
     claimed = {generation.id: generation for generation in await harness.claim()}
-    async with harness.database.transaction() as tx:
-        await records.mark_published(tx, finished, claimed[finished].fence, 1, message_id=None, channel_id=None)
-        for generation in claimed.values():
-            await records.release_claim(tx, generation.id, generation.fence)
-        await records.wipe_tokens(tx, NOON_MS)
+    await harness.database.run(
+        records.mark_published, finished, claimed[finished].fence, 1, message_id=None, channel_id=None
+    )
+    for generation in claimed.values():
+        await harness.database.run(records.release_claim, generation.id, generation.fence)
+    await harness.database.run(records.wipe_tokens, NOON_MS)
     tokens = [(await harness.load(generation_id)).origin.token for generation_id in (young, old, finished)]
     assert tokens == [f"token of {young}", "", ""]
     assert (await harness.load(young)).origin.token_expires_at_ms == NOON_MS + 15 * 60_000
@@ -329,8 +332,7 @@ async def test_an_image_of_a_lost_process_stays_submitting(database: Database) -
 async def test_a_ping_is_decided_once(harness: Harness) -> None:
     await harness.ask(1)
     await harness.ask(2)
-    async with harness.database.transaction() as tx:
-        decided = [await records.decide_ping(tx, generation_id, NOON_MS) for generation_id in (1, 1, 2)]
+    decided = [await harness.database.run(records.decide_ping, generation_id, NOON_MS) for generation_id in (1, 1, 2)]
     assert decided == [True, False, True]
 
 
@@ -341,24 +343,22 @@ async def test_an_unpublished_card_is_due_at_its_retry_or_with_an_image_whicheve
     await harness.generations.cancel(1, user_id=MIRA, may_manage=False)
     (mine,) = await harness.claim()
     now_ms = harness.clock.at_ms
-    async with harness.database.transaction() as tx:
-        await records.update_image(tx, mine.images[0], fence=mine.fence, due_at_ms=now_ms + 500)
-        await records.release_claim(tx, 1, mine.fence, retry_publish_at_ms=now_ms + 900)
-        assert await records.next_due_at_ms(tx, now_ms) == now_ms + 500
-        await records.release_claim(tx, 1, mine.fence, retry_publish_at_ms=now_ms + 100)
-        assert await records.next_due_at_ms(tx, now_ms) == now_ms + 100
-        await records.release_claim(tx, 1, mine.fence)
-        assert await records.next_due_at_ms(tx, now_ms) == 0
+    await harness.database.run(records.update_image, mine.images[0], fence=mine.fence, due_at_ms=now_ms + 500)
+    await harness.database.run(records.release_claim, 1, mine.fence, retry_publish_at_ms=now_ms + 900)
+    assert await next_due(harness) == now_ms + 500
+    await harness.database.run(records.release_claim, 1, mine.fence, retry_publish_at_ms=now_ms + 100)
+    assert await next_due(harness) == now_ms + 100
+    await harness.database.run(records.release_claim, 1, mine.fence)
+    assert await next_due(harness) == now_ms
 
 
 async def test_a_generation_claimed_by_a_lost_process_is_due_after_its_lease(harness: Harness) -> None:
     await harness.ask(1)
     await harness.admit()
     await harness.claim(lease_ms=LEASE_MS)
-    now_ms = harness.clock.at_ms
-    async with harness.database.transaction() as tx:
-        assert await records.next_due_at_ms(tx, now_ms) == now_ms + LEASE_MS
-        assert await records.next_due_at_ms(tx, now_ms + LEASE_MS) == now_ms
+    assert await next_due(harness) == NOON_MS + LEASE_MS
+    harness.clock.at_ms += LEASE_MS
+    assert await next_due(harness) == harness.clock.at_ms
 
 
 async def test_a_token_is_erased_once_everything_is_published(harness: Harness) -> None:
@@ -366,7 +366,8 @@ async def test_a_token_is_erased_once_everything_is_published(harness: Harness) 
     await harness.ask(generation_id)
     shown = {"due_at_ms": None, "revision": 3, "published_revision": 3}
     for owed, token in ((2, f"token of {generation_id}"), (3, "")):
-        async with harness.database.transaction() as tx:
-            await tx.execute(update(generations).values(shown | {"published_revision": owed}))
-            await records.wipe_tokens(tx, harness.clock.at_ms)
+        await harness.database.run(
+            Transaction.execute, update(generations).values(shown | {"published_revision": owed})
+        )
+        await harness.database.run(records.wipe_tokens, harness.clock.at_ms)
         assert (await harness.load(generation_id)).origin.token == token

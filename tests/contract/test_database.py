@@ -1,145 +1,328 @@
-"""Transactions, the key-value store, and the statements that differ between the two databases."""
+"""Transactions on both databases, the key-value store, and what only PostgreSQL does."""
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import struct
+import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import asyncpg
 import pytest
+import pytest_asyncio
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.exc import TimeoutError as NoFreeConnection
 
-from store.database import Database, open_database
-from store.errors import DatabaseBroken, DatabaseLost, DatabaseUnreachable
-from store.key_values import load_value, save_value
+from store.database import Database, _migrate, open_database
+from store.errors import DatabaseLost, DatabaseUnreachable
+from store.key_values import load_value, load_values, save_value
+from store.postgresql import BACKGROUND_CONNECTIONS, MOMENTARY
 from store.statements import serialize
-from tests.databases import PostgresqlMaker, SqliteMaker
+from store.transactions import Transaction
+from tests.contract.conftest import OpenedTwice
+from tests.databases import delete_all_rows
 
 
 async def test_the_value_that_was_saved_last_is_loaded(database: Database) -> None:
-    async with database.transaction() as tx:
-        assert await load_value(tx, "schedule") is None
-        await save_value(tx, "schedule", "1")
-        await save_value(tx, "schedule", "2")
-        await save_value(tx, "tree", "x")
-    async with database.transaction() as tx:
-        assert await load_value(tx, "schedule") == "2"
+    def save_three(tx: Transaction) -> None:
+        assert load_value(tx, "schedule") is None
+        save_value(tx, "schedule", "1")
+        save_value(tx, "schedule", "2")
+        save_value(tx, "tree", "x")
+
+    await database.run(save_three)
+    assert await database.run(load_value, "schedule") == "2"
 
 
-async def test_a_block_that_raises_is_rolled_back(database: Database) -> None:
+async def test_a_work_that_raises_is_rolled_back(database: Database) -> None:
+    def save_and_fail(tx: Transaction) -> None:
+        save_value(tx, "schedule", "1")
+        raise RuntimeError("half way")
+
     with pytest.raises(RuntimeError, match="half way"):
-        async with database.transaction() as tx:
-            await save_value(tx, "schedule", "1")
-            raise RuntimeError("half way")
-    async with database.transaction() as tx:
-        assert await load_value(tx, "schedule") is None
+        await database.run(save_and_fail)
+    assert await database.run(load_value, "schedule") is None
 
 
-async def test_a_cancelled_transaction_is_rolled_back_and_blocks_no_other(database: Database) -> None:
-    inside = asyncio.Event()
+async def test_a_read_sees_what_was_committed_before_it(database: Database) -> None:
+    for value in ("1", "2"):
+        await database.run(save_value, "schedule", value)
+        assert await database.read(load_value, "schedule") == value
 
-    async def write_and_wait() -> None:
-        async with database.transaction() as tx:
-            await save_value(tx, "schedule", "1")
-            inside.set()
-            await asyncio.Event().wait()
 
-    task = asyncio.create_task(write_and_wait())
-    await inside.wait()
+async def test_a_work_that_raises_stop_iteration_ends_with_an_error(database: Database) -> None:
+    """A future refuses StopIteration: whoever waited for it would wait for ever."""
+
+    def fail(_: Transaction) -> None:
+        raise StopIteration
+
+    async with asyncio.timeout(60):
+        for way in (database.run, database.read):
+            with pytest.raises(RuntimeError, match="StopIteration"):
+                await way(fail)
+
+
+async def test_serialize_runs_transactions_one_after_another(database: Database, other_database: Database) -> None:
+    def count_up(tx: Transaction) -> None:
+        serialize(tx, "line")
+        value = int(load_value(tx, "count") or 0)
+        save_value(tx, "count", str(value + 1))
+
+    await asyncio.gather(*(through.run(count_up) for _ in range(8) for through in (database, other_database)))
+    assert await database.run(load_value, "count") == "16"
+
+
+async def test_a_wrong_statement_is_not_a_lost_database(database: Database) -> None:
+    with pytest.raises(DBAPIError):
+        await database.run(Transaction.execute, text("SELECT nothing FROM nowhere"))
+
+
+# -- PostgreSQL --------------------------------------------------------------------------------------------------------
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def postgresql(postgresql_opened_twice: OpenedTwice) -> Database:
+    await postgresql_opened_twice.database.run(delete_all_rows)
+    return postgresql_opened_twice.database
+
+
+class Session:
+    """A session of another program, which can hold the lock that `serialize(tx, "line")` waits for."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+
+    async def lock(self) -> None:
+        await self.connection.execute("SELECT pg_advisory_lock(hashtextextended('line', 0))")
+
+    async def unlock(self) -> None:
+        await self.connection.execute("SELECT pg_advisory_unlock(hashtextextended('line', 0))")
+
+    async def wait_for_waiting(self, count: int = 1) -> None:
+        """Wait until *count* transactions wait for the lock."""
+        async with asyncio.timeout(60):
+            while await self.connection.fetchval(WAITING) < count:
+                await self.connection.execute("SELECT pg_sleep(0.005)")
+
+
+WAITING = """
+    SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def session(postgresql_opened_twice: OpenedTwice) -> AsyncIterator[Session]:
+    connection = await asyncpg.connect(postgresql_opened_twice.address)
+    try:
+        yield Session(connection)
+    finally:
+        await connection.close()
+
+
+def session_id(tx: Transaction) -> int:
+    return tx.scalar(text("SELECT pg_backend_pid()")) or 0
+
+
+@pytest.mark.postgres
+async def test_a_cancelled_caller_does_not_stop_a_transaction_and_leaves_no_lock(
+    postgresql: Database, session: Session
+) -> None:
+    """A transaction that was stopped halfway, in a statement, could keep its locks for as long as its connection lives.
+
+    So the whole transaction is committed, and the next one that needs its lock follows.
+    """
+
+    def save_around_the_lock(tx: Transaction) -> None:
+        save_value(tx, "before", "1")
+        serialize(tx, "line")
+        save_value(tx, "after", "2")
+
+    def load_behind_the_lock(tx: Transaction) -> dict[str, str]:
+        serialize(tx, "line")
+        return dict(load_values(tx, ""))
+
+    await session.lock()
+    task = asyncio.create_task(postgresql.run(save_around_the_lock))
+    await session.wait_for_waiting()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    async with asyncio.timeout(60), database.transaction() as tx:
-        assert await load_value(tx, "schedule") is None
+    following = asyncio.create_task(postgresql.run(load_behind_the_lock))
+    await session.wait_for_waiting(2)
+    await session.unlock()
+    async with asyncio.timeout(60):
+        assert await following == {"before": "1", "after": "2"}
 
 
-async def test_serialize_runs_transactions_one_after_another(database: Database, database_address: str) -> None:
-    async def count_up(through: Database) -> None:
-        async with through.transaction() as tx:
-            await serialize(tx, "line")
-            value = int(await load_value(tx, "count") or 0)
-            await asyncio.sleep(0)
-            await save_value(tx, "count", str(value + 1))
+@pytest.mark.postgres
+async def test_close_waits_for_what_was_begun(postgresql_opened_twice: OpenedTwice, session: Session) -> None:
+    ended = list[str]()
 
-    async with open_database(database_address, idle_seconds=0) as other:
-        await asyncio.gather(*(count_up(through) for _ in range(8) for through in (database, other)))
-    async with database.transaction() as tx:
-        assert await load_value(tx, "count") == "16"
+    def save_behind_the_lock(tx: Transaction) -> None:
+        serialize(tx, "line")
+        save_value(tx, "closed", "1")
+        ended.append("work")
+
+    await session.lock()
+    database = open_database(postgresql_opened_twice.address)
+    working = asyncio.create_task(database.run(save_behind_the_lock))
+    await session.wait_for_waiting()
+    closing = asyncio.create_task(database.close())
+    closing.add_done_callback(lambda _: ended.append("close"))
+    await asyncio.wait([closing], timeout=0.1)
+    await session.unlock()
+    async with asyncio.timeout(60):
+        await asyncio.gather(working, closing)
+    assert ended == ["work", "close"]
 
 
-async def test_a_sqlite_connection_has_the_pragmas_for_power_cuts_foreign_keys_and_deletion(
-    sqlite_maker: SqliteMaker,
-) -> None:
-    async with open_database(await sqlite_maker.create()) as database, database.transaction() as tx:
-        names = ("journal_mode", "synchronous", "foreign_keys", "secure_delete")
-        rules = [await tx.scalar(text(f"PRAGMA {name}")) for name in names]
-    assert rules == ["wal", 2, 1, 1]
+@pytest.mark.postgres
+async def test_background_work_leaves_connections_free(postgresql: Database, session: Session) -> None:
+    background = postgresql.in_background()
+    await session.lock()
+    waiting = [asyncio.create_task(background.run(serialize, "line")) for _ in range(30)]
+    await session.wait_for_waiting(BACKGROUND_CONNECTIONS)
+    async with asyncio.timeout(60):
+        await postgresql.run(session_id)
+    assert await session.connection.fetchval(WAITING) == BACKGROUND_CONNECTIONS
+    await session.unlock()
+    await asyncio.gather(*waiting)
 
 
 @pytest.mark.postgres
 async def test_a_broken_connection_is_a_lost_database_and_the_next_transaction_opens_a_new_one(
-    postgresql_maker: PostgresqlMaker,
+    postgresql_opened_twice: OpenedTwice,
 ) -> None:
-    address = await postgresql_maker.create()
-    async with open_database(address) as database:
+    async with open_database(postgresql_opened_twice.address) as database:
         with pytest.raises(DatabaseLost):
-            async with database.transaction() as tx:
-                await tx.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
-        async with database.transaction() as tx:
-            assert await tx.scalar(text("SELECT 1")) == 1
-    await postgresql_maker.drop(address)
+            await database.run(Transaction.execute, text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        assert await database.run(session_id)
 
 
 @pytest.mark.postgres
-async def test_a_missing_server_is_a_lost_database_for_a_transaction_and_an_unreachable_one_for_migrate(
-    tmp_path: Path,
-) -> None:
-    async with open_database(f"postgresql://postgres@/nobody?host={tmp_path}") as database:
+async def test_a_fault_of_the_moment_is_a_lost_database(postgresql: Database) -> None:
+    """Too many connections, a server that became a standby, conflicts of two transactions, a lock held for too long."""
+    assert {"53300", "25006", "40001", "40P01", "55P03"} == MOMENTARY
+    for code in sorted(MOMENTARY):
         with pytest.raises(DatabaseLost):
-            async with database.transaction():
-                pass
-        with pytest.raises(DatabaseUnreachable):
-            await database.migrate()
+            await postgresql.run(raise_with_code, code)
+    with pytest.raises(DBAPIError):
+        await postgresql.run(raise_with_code, "22012")  # division by zero
+
+
+def raise_with_code(tx: Transaction, code: str) -> None:
+    tx.execute(text(f"DO $$ BEGIN RAISE EXCEPTION 'as the server says it' USING ERRCODE = '{code}'; END $$"))
+
+
+@pytest.mark.postgres
+async def test_a_session_of_a_server_that_only_reads_is_closed_and_no_other_one(
+    postgresql_opened_twice: OpenedTwice, session: Session
+) -> None:
+    """After a failover such a session would refuse every write for as long as the pool keeps it."""
+
+    def write_on_a_standby(tx: Transaction) -> None:
+        tx.execute(text("SET TRANSACTION READ ONLY"))
+        save_value(tx, "standby", "1")
+
+    def wait_in_session(tx: Transaction) -> int:
+        serialize(tx, "line")
+        return session_id(tx)
+
+    async def two_sessions(database: Database) -> set[int]:
+        """Return the ids of two sessions that are in use at once."""
+        await session.lock()
+        both = [asyncio.create_task(database.run(wait_in_session)) for _ in range(2)]
+        await session.wait_for_waiting(2)
+        await session.unlock()
+        return set(await asyncio.gather(*both))
+
+    async with open_database(postgresql_opened_twice.address) as database:
+        before = await two_sessions(database)
+        with pytest.raises(DatabaseLost):
+            await database.run(write_on_a_standby)
+        assert len(before & await two_sessions(database)) == 1
+
+
+@pytest.mark.postgres
+async def test_waiting_for_a_lock_is_limited_but_not_while_migrating(postgresql: Database) -> None:
+    def limit(tx: Transaction) -> str | None:
+        return tx.scalar(text("SHOW lock_timeout"))
+
+    def limit_while_migrating(tx: Transaction) -> str | None:
+        _migrate(tx)
+        return limit(tx)
+
+    assert [await postgresql.run(each) for each in (limit, limit_while_migrating, limit)] == ["20s", "0", "20s"]
 
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("asks_again", [True, False])
 async def test_an_idle_transaction_is_ended_and_releases_its_locks(
-    postgresql_maker: PostgresqlMaker, asks_again: bool
+    postgresql_opened_twice: OpenedTwice, asks_again: bool
 ) -> None:
-    address = await postgresql_maker.create()
-    async with open_database(address, idle_seconds=3.0) as sleeper, open_database(address) as other:
+    """As when the process is suspended in the middle of a transaction."""
+
+    async def take_the_lock() -> None:
+        async with open_database(postgresql_opened_twice.address) as other:
+            await other.run(serialize, "idle")
+
+    def sleep_with_the_lock(tx: Transaction) -> None:
+        serialize(tx, "idle")
+        other_process = threading.Thread(target=asyncio.run, args=(take_the_lock(),))
+        other_process.start()
+        other_process.join()
+        if asks_again:
+            tx.execute(text("SELECT 1"))
+
+    async with open_database(postgresql_opened_twice.address, idle_seconds=0.2) as database:
         with pytest.raises(DatabaseLost):
-            async with sleeper.transaction() as asleep:
-                await serialize(asleep, "line")
-                async with other.transaction() as awake:
-                    await serialize(awake, "line")
-                if asks_again:
-                    await asleep.execute(text("SELECT 1"))
-        async with sleeper.transaction() as tx:
-            assert await tx.scalar(text("SELECT 1")) == 1
-    await postgresql_maker.drop(address)
+            await database.run(sleep_with_the_lock)
+        assert await database.run(session_id)
 
 
 @pytest.mark.postgres
 async def test_the_idle_limit_holds_also_after_the_first_transaction_was_rolled_back(
-    postgresql_maker: PostgresqlMaker,
+    postgresql_opened_twice: OpenedTwice,
 ) -> None:
-    address = await postgresql_maker.create()
-    pids = list[int]()
-    async with open_database(address, idle_seconds=77) as database:
+    sessions = list[int]()
+
+    def fail(tx: Transaction) -> None:
+        sessions.append(session_id(tx))
+        raise RuntimeError
+
+    def limit(tx: Transaction) -> str | None:
+        sessions.append(session_id(tx))
+        return tx.scalar(text("SHOW idle_in_transaction_session_timeout"))
+
+    async with open_database(postgresql_opened_twice.address, idle_seconds=77) as database:
         with pytest.raises(RuntimeError):
-            async with database.transaction() as tx:
-                pids.append(await tx.scalar(text("SELECT pg_backend_pid()")))
-                raise RuntimeError
-        async with database.transaction() as tx:
-            pids.append(await tx.scalar(text("SELECT pg_backend_pid()")))
-            assert await tx.scalar(text("SHOW idle_in_transaction_session_timeout")) == "77s"
-    assert len(set(pids)) == 1, "the same connection"
-    await postgresql_maker.drop(address)
+            await database.run(fail)
+        assert await database.run(limit) == "77s"
+    assert len(set(sessions)) == 1, "the same connection"
+
+
+async def test_a_missing_server_is_a_lost_database_for_a_transaction_and_an_unreachable_one_for_migrate(
+    tmp_path: Path,
+) -> None:
+    async with open_database(f"postgresql://postgres@/nobody?host={tmp_path}") as database:
+        with pytest.raises(DatabaseLost):
+            await database.run(session_id)
+        with pytest.raises(DatabaseUnreachable):
+            await database.migrate()
+
+
+async def test_a_connection_that_does_not_become_free_in_time_is_a_lost_database(
+    sqlite_opened_twice: OpenedTwice,
+) -> None:
+    def fail_as_the_pool_does(_: Transaction) -> None:
+        raise NoFreeConnection
+
+    with pytest.raises(DatabaseLost, match="free in time"):
+        await sqlite_opened_twice.database.run(fail_as_the_pool_does)
 
 
 def refusal(code: str, sentence: str) -> bytes:
@@ -156,10 +339,11 @@ def refusal(code: str, sentence: str) -> bytes:
         b"",
         refusal("57P03", "the database system is starting up"),
         refusal("57P01", "terminating connection due to administrator command"),
+        refusal("53300", "sorry, too many clients already"),
     ],
-    ids=["hangs_up", "starts_up", "ends"],
+    ids=["hangs_up", "starts_up", "ends", "is_full"],
 )
-async def test_a_server_that_ends_while_a_connection_is_opened_is_a_lost_database(answer: bytes) -> None:
+async def test_a_server_that_accepts_no_connection_is_a_lost_database(answer: bytes) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1024)
         writer.write(answer)
@@ -169,90 +353,4 @@ async def test_a_server_that_ends_while_a_connection_is_opened_is_a_lost_databas
         port = server.sockets[0].getsockname()[1]
         async with open_database(f"postgresql://nobody:nothing@127.0.0.1:{port}/nothing?ssl=disable") as database:
             with pytest.raises(DatabaseLost):
-                async with database.transaction():
-                    pass
-
-
-async def test_a_transaction_waits_for_at_most_one_transaction_of_background_work(database: Database) -> None:
-    """With thirty background transactions open or queued, a foreground transaction is next when one of them ends."""
-    background, ended, may_end = database.in_background(), list[str](), asyncio.Semaphore(0)
-    arrived, all_in = list[None](), asyncio.Event()
-
-    async def step() -> None:
-        async with background.transaction() as tx:
-            arrived.append(None)
-            if len(arrived) == (7 if database.is_postgresql else 1):  # as many as get a connection
-                all_in.set()
-            await may_end.acquire()
-            await tx.execute(text("SELECT 1"))
-        ended.append("step")
-
-    async with asyncio.timeout(60):
-        steps = [asyncio.create_task(step()) for _ in range(30)]
-        await all_in.wait()
-        may_end.release()
-        async with database.transaction() as tx:
-            await tx.execute(text("SELECT 1"))
-        assert len(ended) <= 1
-        for _ in steps:
-            may_end.release()
-        await asyncio.gather(*steps)
-    assert len(ended) == 30
-
-
-async def test_a_sqlite_file_that_another_process_locks_for_too_long_is_a_lost_database(
-    sqlite_maker: SqliteMaker,
-) -> None:
-    address = await sqlite_maker.create()
-    async with open_database(address) as database:
-        async with database.transaction() as tx:
-            await tx.exec_driver_sql("PRAGMA busy_timeout = 0")
-        other = sqlite3.connect(address.removeprefix("sqlite:///"), isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(DatabaseLost):
-            async with database.transaction():
-                pass
-        other.close()
-        async with database.transaction() as tx:
-            assert await load_value(tx, "schedule") is None
-
-
-def of_sqlite(code: int) -> DBAPIError:
-    """Return what SQLAlchemy raises for an extended result code (sqlite.org/rescode.html)."""
-    error = sqlite3.OperationalError("as SQLite says it")
-    error.sqlite_errorcode = code
-    return DBAPIError("a statement", None, error)
-
-
-@pytest.mark.parametrize(
-    "code",
-    [
-        *(sqlite3.SQLITE_BUSY_SNAPSHOT, sqlite3.SQLITE_BUSY_RECOVERY, sqlite3.SQLITE_LOCKED_SHAREDCACHE),
-        *(sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_SHMMAP),
-    ],
-)
-async def test_each_temporary_sqlite_error_is_a_lost_database(sqlite_maker: SqliteMaker, code: int) -> None:
-    async with open_database(await sqlite_maker.create()) as database:
-        with pytest.raises(DatabaseLost) as caught:
-            async with database.transaction():
-                raise of_sqlite(code)
-        assert not isinstance(caught.value, DatabaseBroken)
-
-
-async def test_a_wrong_statement_is_not_a_lost_database(database: Database) -> None:
-    with pytest.raises(DBAPIError):
-        async with database.transaction() as tx:
-            await tx.execute(text("SELECT nothing FROM nowhere"))
-
-
-async def test_a_connection_that_is_not_returned_in_time_is_a_lost_database(sqlite_maker: SqliteMaker) -> None:
-    engine = create_async_engine(
-        (await sqlite_maker.create()).replace("sqlite:", "sqlite+aiosqlite:"),
-        pool_size=1,
-        max_overflow=0,
-        pool_timeout=0.01,
-    )
-    async with Database(engine) as database, database.transaction():
-        with pytest.raises(DatabaseLost, match="free in time"):
-            async with database.transaction():
-                pass
+                await database.run(session_id)

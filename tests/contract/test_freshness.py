@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -13,14 +12,10 @@ from generations import records
 from generations.model import Ending, Generation, State
 from generations.records.tables import generations
 from generations.stale_edits import StaleEditGuard
-from store.database import Database, Transaction
+from store.database import Database
 from store.errors import DatabaseLost
-from tests.contract.harness import Harness, make_harness
-
-
-@pytest.fixture
-def harness(database: Database) -> Harness:
-    return make_harness(database)
+from store.transactions import Transaction
+from tests.contract.harness import Harness
 
 
 @pytest.fixture
@@ -29,9 +24,8 @@ def stale_edit_guard(harness: Harness) -> StaleEditGuard:
 
 
 async def fail_first_image(harness: Harness, generation: Generation) -> None:
-    async with harness.database.transaction() as tx:
-        image = generation.images[0]
-        await records.move(tx, image, State.CANCELLED, fence=generation.fence, ending=Ending.CANCELLED)
+    image = generation.images[0]
+    await harness.database.run(records.move, image, State.CANCELLED, fence=generation.fence, ending=Ending.CANCELLED)
 
 
 async def test_a_claim_is_current_until_the_next_claim_also_after_it_was_given_back(
@@ -40,8 +34,7 @@ async def test_a_claim_is_current_until_the_next_claim_also_after_it_was_given_b
     await harness.ask(1)
     (mine,) = await harness.claim()
     assert await stale_edit_guard.is_current(mine)
-    async with harness.database.transaction() as tx:
-        await records.release_claim(tx, mine.id, mine.fence)
+    await harness.database.run(records.release_claim, mine.id, mine.fence)
     assert await stale_edit_guard.is_current(mine)
     (theirs,) = await harness.claim()
     assert not await stale_edit_guard.is_current(mine)
@@ -54,9 +47,10 @@ async def overtaken(harness: Harness) -> Generation:
     (generation,) = await harness.claim()
     await fail_first_image(harness, generation)
     ended = await harness.load(1)
-    async with harness.database.transaction() as tx:
-        await records.mark_published(tx, 1, generation.fence, ended.revision, message_id=None, channel_id=None)
-        await records.release_claim(tx, 1, generation.fence)
+    await harness.database.run(
+        records.mark_published, 1, generation.fence, ended.revision, message_id=None, channel_id=None
+    )
+    await harness.database.run(records.release_claim, 1, generation.fence)
     return generation
 
 
@@ -77,13 +71,11 @@ class LostDatabase(Database):
         self._database = database
         self.failures = failures
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[Transaction, None]:
+    async def run(self, work: Any, /, *args: Any, **kwargs: Any) -> Any:
         self.failures -= 1
         if self.failures >= 0:
             raise DatabaseLost("the database can't be reached")
-        async with self._database.transaction() as tx:
-            yield tx
+        return await self._database.run(work, *args, **kwargs)
 
 
 async def test_progress_published_after_a_newer_revision_is_noted_once_the_database_is_back(harness: Harness) -> None:
@@ -97,13 +89,16 @@ async def deliver_both(harness: Harness) -> Generation:
     """Deliver two images on one card as attachments 70 and 71, with nothing left to do."""
     await harness.ask(1, count=2)  # a second time changes nothing
     (claimed,) = await harness.claim()
-    async with harness.database.transaction() as tx:
+
+    def deliver(tx: Transaction) -> None:
         for image in claimed.images:
             for state in (State.SUBMITTING, State.RUNNING, State.SUCCEEDED):
-                image = await records.move(tx, image, state, fence=claimed.fence)
-            await records.move(tx, image, State.DELIVERED, fence=claimed.fence, attachment_id=70 + image.position)
-        await records.mark_published(tx, 1, claimed.fence, 2, message_id=None, channel_id=None)
-        await records.release_claim(tx, 1, claimed.fence)
+                image = records.move(tx, image, state, fence=claimed.fence)
+            records.move(tx, image, State.DELIVERED, fence=claimed.fence, attachment_id=70 + image.position)
+        records.mark_published(tx, 1, claimed.fence, 2, message_id=None, channel_id=None)
+        records.release_claim(tx, 1, claimed.fence)
+
+    await harness.database.run(deliver)
     assert await harness.claim() == []
     return await harness.load(1)
 
@@ -143,8 +138,7 @@ async def test_a_late_edit_restores_no_token_of_an_erased_person(
 ) -> None:
     told = replace(await harness.ask(1, count=2), revision=0)
     delivered = await deliver_both(harness)
-    async with harness.database.transaction() as tx:
-        await tx.execute(update(generations).values(prompt=""))
+    await harness.database.run(Transaction.execute, update(generations).values(prompt=""))
     await stale_edit_guard.was_published(replace(told, message_id=delivered.message_id), {0: 70})
     assert (await harness.load(1)).origin.token == ""
 

@@ -17,6 +17,7 @@ from images.image_memory import ImageMemory
 from qwen.errors import ImageUnavailable, QwenError
 from qwen.images import DownloadedImage
 from qwen.models import OutputFormat
+from store.transactions import Transaction
 from tests.contract.harness import CHANNEL, GUILD, MIRA, OTTO, Harness, origin
 
 
@@ -60,19 +61,20 @@ async def make(
     await harness.generations.confirm_card(generation_id, 9000 + generation_id)
     await harness.admit()
     claimed = next(one for one in await harness.claim() if one.id == generation_id)
-    async with harness.database.transaction() as tx:
+
+    def end_all(tx: Transaction) -> None:
         for image in claimed.images:
             for state in (State.SUBMITTING, State.RUNNING, State.SUCCEEDED):
-                image = await records.move(tx, image, state, fence=None)
-            await harness.ledger.settle(tx, image.image_id, 5, harness.clock.at_ms)
-            image = await records.update_image(tx, image, fence=None, consumed_credits=5, image_url="https://cdn/x.png")
-            await records.move(tx, image, end, fence=None, attachment_id=77 if end is State.DELIVERED else None)
-        loaded = await records.load(tx, generation_id)
+                image = records.move(tx, image, state, fence=None)
+            harness.ledger.settle(tx, image.image_id, 5, harness.clock.at_ms)
+            image = records.update_image(tx, image, fence=None, consumed_credits=5, image_url="https://cdn/x.png")
+            records.move(tx, image, end, fence=None, attachment_id=77 if end is State.DELIVERED else None)
+        loaded = records.load(tx, generation_id)
         assert loaded is not None
-        await records.mark_published(
-            tx, generation_id, claimed.fence, loaded.revision, message_id=None, channel_id=None
-        )
-        await records.release_claim(tx, generation_id, claimed.fence)
+        records.mark_published(tx, generation_id, claimed.fence, loaded.revision, message_id=None, channel_id=None)
+        records.release_claim(tx, generation_id, claimed.fence)
+
+    await harness.database.run(end_all)
     return await harness.load(generation_id)
 
 
@@ -270,8 +272,7 @@ async def test_an_image_with_a_dead_link_is_refunded_once(harness: Harness, hist
     assert await harness.numbers() == (50, 0)
     with pytest.raises(NotThere):
         await history.take_kept(1, MIRA)
-    async with harness.database.transaction() as tx:
-        assert await harness.ledger.audit(tx) == []
+    assert await harness.database.run(harness.ledger.audit) == []
 
 
 async def test_an_image_that_is_temporarily_unavailable_stays_kept_and_paid(
@@ -293,9 +294,10 @@ async def test_after_one_404_the_image_stays_and_is_checked_within_an_hour(
     await make(harness, 1, end=State.UNDELIVERED)
     for failures, is_believed in ((0, False), (GONE_CHECKS - 1, True)):
         taken = await history.take_kept(1, MIRA)
-        async with harness.database.transaction() as tx:
-            far = harness.clock.at_ms + 86_400_000
-            await records.update_image(tx, taken.images[0], fence=taken.fence, failures=failures, due_at_ms=far)
+        far = harness.clock.at_ms + 86_400_000
+        await harness.database.run(
+            records.update_image, taken.images[0], fence=taken.fence, failures=failures, due_at_ms=far
+        )
         await history.post_ended(taken)
         store.faults.append(ImageUnavailable(temporary=False, http_status=403))
         taken = await history.take_kept(1, MIRA)

@@ -28,7 +28,8 @@ from generations.model import Generation, State
 from qwen.errors import ImageUnavailable
 from qwen.images import DownloadedImage
 from settings import Settings
-from store.database import Database, open_database
+from store.database import Database
+from store.transactions import Transaction
 from tests.contract.test_history import fetch
 from tests.doubles import FakeDelivery, FakeImageStore, FakeOperator, ManualClock, ScriptedService
 from tests.worker.conftest import WorkerHarness
@@ -58,13 +59,11 @@ class Bot(WorkerHarness):
         return settings.model_copy(update={"credit_period": CreditPeriod.NEVER, "retention_days": RETENTION_DAYS})
 
     async def find(self, generation_id: int) -> Generation | None:
-        async with self.database.transaction() as tx:
-            return await records.load(tx, generation_id)
+        return await self.database.run(records.load, generation_id)
 
     async def refunds(self) -> int:
-        async with self.database.transaction() as tx:
-            counted = select(func.count()).select_from(entries).where(entries.c.kind == "refund")
-            return await tx.scalar(counted) or 0
+        counted = select(func.count()).select_from(entries).where(entries.c.kind == "refund")
+        return await self.database.run(Transaction.scalar, counted) or 0
 
 
 def new_bot(database: Database, clock: ManualClock, image_store: ExpiringImageStore) -> Bot:
@@ -182,34 +181,32 @@ async def test_no_order_of_actions_refunds_an_image_that_its_person_has(database
                 await verdict(case, before)  # the rows too, as long as they are there
             await action(case)
         seen[case.has_it, await verdict(case, before)] += 1
-    async with database.transaction() as tx:
-        assert await bot.ledger.audit(tx) == []
+    assert await database.run(bot.ledger.audit) == []
     # Received and paid for; refunded and not received; deleted before either.
     assert set(seen) == {(True, 0), (False, 1), (False, 0)}, seen
 
 
 @pytest.mark.parametrize("is_past_retention", [False, True])
 async def test_press_check_purge_and_deletion_at_the_same_moment_refund_once_at_most(
-    database: Database, database_address: str, is_past_retention: bool
+    database: Database, other_database: Database, is_past_retention: bool
 ) -> None:
     clock, image_store = ManualClock(), ExpiringImageStore()
-    async with open_database(database_address, idle_seconds=0) as other:
-        one, two = new_bot(database, clock, image_store), new_bot(other, clock, image_store)
-        for number in range(6):
-            case = await begin(one, 2000 + number)
-            before = await one.refunds()
-            image_store.expired = True
-            for _ in range(GONE_CHECKS - 1):
-                clock.advance(4 * HOUR)
-                await one.worker.step()
-            clock.advance((RETENTION_DAYS + 1) * DAY if is_past_retention else 4 * HOUR)
-            deletion = [delete(Case(two, case.user_id, case.generation_id))] if number % 2 else []
-            tried = [press(case), two.worker.step(), two.privacy.run_maintenance(), one.worker.step(), *deletion]
-            outcomes = await asyncio.gather(*tried, return_exceptions=True)
-            assert all(
-                not isinstance(outcome, BaseException) or isinstance(outcome, StillAtWork | LostClaim)
-                for outcome in outcomes
-            ), outcomes
-            await purge(case)
-            refunded = await verdict(case, before)
-            assert refunded == 1 or await one.find(case.generation_id) is None
+    one, two = new_bot(database, clock, image_store), new_bot(other_database, clock, image_store)
+    for number in range(6):
+        case = await begin(one, 2000 + number)
+        before = await one.refunds()
+        image_store.expired = True
+        for _ in range(GONE_CHECKS - 1):
+            clock.advance(4 * HOUR)
+            await one.worker.step()
+        clock.advance((RETENTION_DAYS + 1) * DAY if is_past_retention else 4 * HOUR)
+        deletion = [delete(Case(two, case.user_id, case.generation_id))] if number % 2 else []
+        tried = [press(case), two.worker.step(), two.privacy.run_maintenance(), one.worker.step(), *deletion]
+        outcomes = await asyncio.gather(*tried, return_exceptions=True)
+        assert all(
+            not isinstance(outcome, BaseException) or isinstance(outcome, StillAtWork | LostClaim)
+            for outcome in outcomes
+        ), outcomes
+        await purge(case)
+        refunded = await verdict(case, before)
+        assert refunded == 1 or await one.find(case.generation_id) is None

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 from sqlalchemy import delete, insert, update
 from sqlalchemy.exc import IntegrityError
 
@@ -13,7 +14,8 @@ from credits.errors import InsufficientCredits, UnknownHold
 from credits.ledger import Discrepancy, Ledger
 from credits.model import Entry, EntryKind
 from credits.tables import accounts, entries
-from store.database import Database, open_database
+from store.database import Database
+from store.transactions import Transaction
 from tests.contract.harness import DAY_MS, MIRA, NOON_MS, OTTO, daily
 
 LEDGER = Ledger(daily(50))
@@ -21,50 +23,42 @@ MIDNIGHT_MS = NOON_MS - DAY_MS // 2
 
 
 async def hold(database: Database, image_id: str, amount: int = 5, now_ms: int = NOON_MS, user_id: int = MIRA) -> None:
-    async with database.transaction() as tx:
-        await LEDGER.hold(tx, user_id, image_id, amount, now_ms)
+    await database.run(LEDGER.hold, user_id, image_id, amount, now_ms)
 
 
 async def settle(database: Database, image_id: str, consumed: int | None = None, now_ms: int = NOON_MS) -> int:
-    async with database.transaction() as tx:
-        return await LEDGER.settle(tx, image_id, consumed, now_ms)
+    return await database.run(LEDGER.settle, image_id, consumed, now_ms)
 
 
 async def release(database: Database, image_id: str, now_ms: int = NOON_MS) -> int:
-    async with database.transaction() as tx:
-        return await LEDGER.release(tx, image_id, now_ms)
+    return await database.run(LEDGER.release, image_id, now_ms)
 
 
 async def refund(database: Database, image_id: str) -> int:
-    async with database.transaction() as tx:
-        return await LEDGER.refund(tx, image_id, NOON_MS)
+    return await database.run(LEDGER.refund, image_id, NOON_MS)
 
 
 async def grant(database: Database, amount: int, reason_id: str, user_id: int = MIRA, now_ms: int = NOON_MS) -> bool:
-    async with database.transaction() as tx:
-        return await LEDGER.grant(tx, user_id, amount, reason_id, "a present", now_ms)
+    return await database.run(LEDGER.grant, user_id, amount, reason_id, "a present", now_ms)
 
 
 async def numbers(database: Database, user_id: int = MIRA, now_ms: int = NOON_MS) -> tuple[int, int]:
-    async with database.transaction() as tx:
-        balance = await LEDGER.balance(tx, user_id, now_ms)
+    balance = await database.run(LEDGER.balance, user_id, now_ms)
     return balance.available, balance.held
 
 
-@pytest.fixture(autouse=True)
+@pytest_asyncio.fixture(autouse=True, loop_scope="session")
 async def ledger_audit(database: Database) -> AsyncIterator[None]:
     """Assert after every test that each account is the sum of its entries."""
     yield
-    async with database.transaction() as tx:
-        assert await LEDGER.audit(tx) == []
+    assert await database.run(LEDGER.audit) == []
 
 
 async def test_the_first_use_opens_the_account_with_one_allowance(database: Database) -> None:
     assert await numbers(database) == (50, 0)
     assert await numbers(database) == (50, 0)
-    async with database.transaction() as tx:
-        (entry,) = await LEDGER.history(tx, MIRA, 10)
-        balance = await LEDGER.balance(tx, MIRA, NOON_MS)
+    (entry,) = await database.run(LEDGER.history, MIRA, 10)
+    balance = await database.run(LEDGER.balance, MIRA, NOON_MS)
     assert (entry.id, entry.kind, entry.available_delta) == (f"grant:refill:{MIRA}:{MIDNIGHT_MS}", EntryKind.GRANT, 50)
     assert (balance.allowance, balance.refills_at_ms) == (50, MIDNIGHT_MS + DAY_MS)
 
@@ -95,8 +89,7 @@ async def test_each_call_is_idempotent(database: Database) -> None:
     assert [await settle(database, "2-0"), await settle(database, "2-0")] == [5, 5]
     assert [await refund(database, "2-0"), await refund(database, "2-0")] == [5, 5]
     assert await numbers(database) == (50, 0)
-    async with database.transaction() as tx:
-        kinds = [entry.kind.value for entry in await LEDGER.history(tx, MIRA, 10)]
+    kinds = [entry.kind.value for entry in await database.run(LEDGER.history, MIRA, 10)]
     assert kinds == ["refund", "settle", "release", "hold", "hold", "grant"]
 
 
@@ -121,31 +114,32 @@ async def test_a_refund_returns_only_what_was_charged(database: Database) -> Non
 
 async def test_a_hold_above_the_balance_changes_nothing(database: Database) -> None:
     await hold(database, "1-0", 47)
-    async with database.transaction() as tx:
-        with pytest.raises(InsufficientCredits) as caught:
-            await LEDGER.hold(tx, MIRA, "2-0", 5, NOON_MS)
+    with pytest.raises(InsufficientCredits) as caught:
+        await database.run(LEDGER.hold, MIRA, "2-0", 5, NOON_MS)
     assert (caught.value.needed, caught.value.balance.available, caught.value.balance.held) == (5, 3, 47)
     assert await numbers(database) == (3, 47)
 
 
 async def test_of_fifty_holds_at_once_exactly_the_affordable_ten_succeed(
-    database: Database, database_address: str
+    database: Database, other_database: Database
 ) -> None:
-    async with open_database(database_address, idle_seconds=0) as other:
-        outcomes = await asyncio.gather(
-            *(hold((database, other)[number % 2], f"{number}-0") for number in range(50)), return_exceptions=True
-        )
+    outcomes = await asyncio.gather(
+        *(hold((database, other_database)[number % 2], f"{number}-0") for number in range(50)), return_exceptions=True
+    )
     assert outcomes.count(None) == 10
     assert sum(isinstance(outcome, InsufficientCredits) for outcome in outcomes) == 40
     assert await numbers(database) == (0, 50)
 
 
-async def test_settle_and_release_at_the_same_time_take_effect_once(database: Database, database_address: str) -> None:
-    async with open_database(database_address, idle_seconds=0) as other:
-        for number in range(5):
-            await hold(database, f"{number}-0")
-            charged, returned = await asyncio.gather(settle(database, f"{number}-0"), release(other, f"{number}-0"))
-            assert {charged, returned} == {0, 5}
+async def test_settle_and_release_at_the_same_time_take_effect_once(
+    database: Database, other_database: Database
+) -> None:
+    for number in range(5):
+        await hold(database, f"{number}-0")
+        charged, returned = await asyncio.gather(
+            settle(database, f"{number}-0"), release(other_database, f"{number}-0")
+        )
+        assert {charged, returned} == {0, 5}
 
 
 async def test_one_reason_id_is_granted_once_for_all_people(database: Database) -> None:
@@ -157,8 +151,7 @@ async def test_one_reason_id_is_granted_once_for_all_people(database: Database) 
 
 async def test_accounts_do_not_touch_each_other(database: Database) -> None:
     await hold(database, "1-0", user_id=OTTO)
-    async with database.transaction() as tx:
-        assert await LEDGER.history(tx, MIRA, 10) == []
+    assert await database.run(LEDGER.history, MIRA, 10) == []
     assert (await numbers(database), await numbers(database, OTTO)) == ((50, 0), (45, 5))
 
 
@@ -172,9 +165,8 @@ async def test_ending_an_unknown_hold_raises(database: Database) -> None:
 async def test_the_history_returns_whole_entries_up_to_its_limit(database: Database) -> None:
     await hold(database, "1-0", now_ms=NOON_MS + 1)
     await grant(database, 7, "order-7", now_ms=NOON_MS + 2)
-    async with database.transaction() as tx:
-        newest = await LEDGER.history(tx, MIRA, 2)
-        assert (await LEDGER.balance(tx, MIRA, NOON_MS)).user_id == MIRA
+    newest = await database.run(LEDGER.history, MIRA, 2)
+    assert (await database.run(LEDGER.balance, MIRA, NOON_MS)).user_id == MIRA
     assert newest == [
         Entry("grant:order-7", MIRA, EntryKind.GRANT, 7, 0, None, "a present", NOON_MS + 2),
         Entry("1-0:hold", MIRA, EntryKind.HOLD, -5, 5, "1-0", "", NOON_MS + 1),
@@ -195,32 +187,32 @@ async def test_a_grant_with_the_reason_id_of_a_refill_is_refused(database: Datab
 
 
 async def test_ledger_entries_roll_back_with_the_transaction(database: Database) -> None:
+    def hold_and_fail(tx: Transaction) -> None:
+        LEDGER.hold(tx, MIRA, "1-0", 5, NOON_MS)
+        raise RuntimeError
+
     with pytest.raises(RuntimeError):
-        async with database.transaction() as tx:
-            await LEDGER.hold(tx, MIRA, "1-0", 5, NOON_MS)
-            raise RuntimeError
+        await database.run(hold_and_fail)
     assert await numbers(database) == (50, 0)
 
 
 async def test_the_audit_finds_an_account_that_differs_from_its_entries(database: Database) -> None:
     await hold(database, "1-0")
-    async with database.transaction() as tx:
-        await tx.execute(update(accounts).values(available=46))
-        (found,) = await LEDGER.audit(tx)
-        await tx.execute(update(accounts).values(available=45))
+    await database.run(Transaction.execute, update(accounts).values(available=46))
+    (found,) = await database.run(LEDGER.audit)
+    await database.run(Transaction.execute, update(accounts).values(available=45))
     assert (found.user_id, found.available, found.available_by_entries) == (MIRA, 46, 45)
     assert found.held == found.held_by_entries == 5
 
 
 async def test_the_audit_finds_a_balance_without_entries(database: Database) -> None:
     empty = {"available": 0, "held": 0, "created_at_ms": NOON_MS}
-    async with database.transaction() as tx:
-        await tx.execute(insert(accounts), [{"user_id": MIRA, **empty}, {"user_id": OTTO, **empty}])
-        assert await LEDGER.audit(tx) == []
-        await tx.execute(update(accounts).where(accounts.c.user_id == MIRA).values(available=3))
-        await tx.execute(update(accounts).where(accounts.c.user_id == OTTO).values(held=4))
-        found = sorted(await LEDGER.audit(tx), key=lambda one: one.user_id)
-        await tx.execute(update(accounts).values(available=0, held=0))
+    await database.run(Transaction.execute, insert(accounts), [{"user_id": MIRA, **empty}, {"user_id": OTTO, **empty}])
+    assert await database.run(LEDGER.audit) == []
+    await database.run(Transaction.execute, update(accounts).where(accounts.c.user_id == MIRA).values(available=3))
+    await database.run(Transaction.execute, update(accounts).where(accounts.c.user_id == OTTO).values(held=4))
+    found = sorted(await database.run(LEDGER.audit), key=lambda one: one.user_id)
+    await database.run(Transaction.execute, update(accounts).values(available=0, held=0))
     assert found == [Discrepancy(MIRA, 3, 0, 0, 0), Discrepancy(OTTO, 0, 4, 0, 0)]
 
 
@@ -244,13 +236,11 @@ async def test_database_constraints_refuse_impossible_entries(
     entry = {"id": "x", "user_id": MIRA, "kind": kind, "available_delta": available, "held_delta": held}
     entry |= {"image_id": image_id, "reason": "", "created_at_ms": NOON_MS}
     with pytest.raises(IntegrityError):
-        async with database.transaction() as tx:
-            await tx.execute(insert(entries).values(entry))
+        await database.run(Transaction.execute, insert(entries).values(entry))
 
 
 async def test_database_constraints_refuse_a_negative_account_and_an_entry_without_one(database: Database) -> None:
     await hold(database, "1-0")
     for change in (update(accounts).values(available=-1), update(accounts).values(held=-1), delete(accounts)):
         with pytest.raises(IntegrityError):
-            async with database.transaction() as tx:
-                await tx.execute(change)
+            await database.run(Transaction.execute, change)

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from generations import records
-from generations.model import Line, State
+from generations.model import Image, Line, State
 from generations.records import Demand
 from generations.service import still_waiting
-from store.database import Database, open_database
+from store.database import Database
+from store.transactions import Transaction
 from tests.contract.harness import MIRA, NOON_MS, OTTO, YUKI, Harness, make_harness
 
 
@@ -27,8 +28,7 @@ async def place(harness: Harness, generation_id: int) -> tuple[int, int, int] | 
 
 
 async def counts(harness: Harness) -> tuple[int, int]:
-    async with harness.database.transaction() as tx:
-        return await records.waiting_count(tx), await records.in_flight_count(tx)
+    return await harness.database.run(records.waiting_count), await harness.database.run(records.in_flight_count)
 
 
 async def ask_in_turn(harness: Harness, *people: tuple[int, int]) -> None:
@@ -89,9 +89,8 @@ async def test_a_request_without_a_confirmed_card_is_not_admitted_and_takes_no_s
 async def test_admission_makes_image_and_generation_due_now(harness: Harness) -> None:
     await harness.ask(1)
     (claimed,) = await harness.claim()
-    async with harness.database.transaction() as tx:
-        await records.update_image(tx, claimed.images[0], fence=1, due_at_ms=NOON_MS + 99_000)
-        await records.release_claim(tx, 1, 1)
+    await harness.database.run(records.update_image, claimed.images[0], fence=1, due_at_ms=NOON_MS + 99_000)
+    await harness.database.run(records.release_claim, 1, 1)
     assert await harness.claim() == []
     await harness.admit()
     (claimed,) = await harness.claim()
@@ -106,38 +105,35 @@ async def test_an_image_sent_back_to_the_line_stays_admitted(harness: Harness) -
     assert await harness.admit(max_in_flight=1) == []
 
 
-async def test_processes_that_admit_at_once_never_admit_too_many(harness: Harness, database_address: str) -> None:
+async def test_processes_that_admit_at_once_never_admit_too_many(harness: Harness, other_database: Database) -> None:
     await ask_in_turn(harness, *[(1000 + number, 3) for number in range(8)])
-    async with open_database(database_address, idle_seconds=0) as other:
-        processes = [harness, make_harness(other)] * 4
-        given = await asyncio.gather(*(each.admit(max_in_flight=10, max_per_user=2) for each in processes))
+    processes = [harness, make_harness(other_database)] * 4
+    given = await asyncio.gather(*(each.admit(max_in_flight=10, max_per_user=2) for each in processes))
     assert await counts(harness) == (14, 10)
     assert len(await turns(harness, range(1, 9))) == 10
     assert sum(map(len, given)) >= 8
 
 
 async def test_processes_that_ask_for_free_slots_at_once_never_take_too_many(
-    harness: Harness, database_address: str
+    harness: Harness, other_database: Database
 ) -> None:
     await ask_in_turn(harness, *[(1000 + number, 1) for number in range(8)])
     await harness.admit()
     await harness.move(await harness.image(1), State.SUBMITTING, State.RUNNING)
 
-    async def submit(database: Database, generation_id: int) -> bool:
-        image = await harness.image(generation_id)
-        async with database.transaction() as tx:
-            if not await records.has_free_slot(tx, 4):
-                return False
-            await records.move(tx, image, State.SUBMITTING, fence=None)
-            return True
+    def submit(tx: Transaction, image: Image) -> bool:
+        if not records.has_free_slot(tx, 4):
+            return False
+        records.move(tx, image, State.SUBMITTING, fence=None)
+        return True
 
-    async with open_database(database_address, idle_seconds=0) as other:
-        databases = [harness.database, other] * 4
-        taken = await asyncio.gather(*(submit(databases[number], number) for number in range(2, 8)))
+    images = [await harness.image(number) for number in range(2, 8)]
+    databases = [harness.database, other_database] * 3
+    submits = (each.run(submit, image) for each, image in zip(databases, images, strict=True))
+    taken = await asyncio.gather(*submits)
     assert sum(taken) == 3, "one of the four runs already"
-    async with harness.database.transaction() as tx:
-        assert await records.running_count(tx) == 1
-        assert await records.has_free_slot(tx, 5)
+    assert await harness.database.run(records.running_count) == 1
+    assert await harness.database.run(records.has_free_slot, 5)
 
 
 async def test_a_place_in_line_follows_the_order_of_admission(harness: Harness) -> None:

@@ -27,6 +27,7 @@ from people.tables import departures
 from qwen.models import OutputFormat, Size
 from store.database import Database
 from store.tables import metadata
+from store.transactions import Transaction
 from tests.contract.harness import DAY_MS, MIRA, OTTO, Harness, make_harness
 from tests.contract.test_history import make
 
@@ -41,8 +42,10 @@ def privacy(harness: Harness) -> Privacy:
 
 
 async def rows(harness: Harness, table: Any) -> list[dict[str, Any]]:
-    async with harness.database.transaction() as tx:
-        return [dict(row) for row in (await tx.execute(select(table))).mappings()]
+    def load(tx: Transaction) -> list[dict[str, Any]]:
+        return [dict(row) for row in tx.execute(select(table)).mappings()]
+
+    return await harness.database.run(load)
 
 
 async def everything(harness: Harness) -> str:
@@ -51,8 +54,7 @@ async def everything(harness: Harness) -> str:
 
 
 async def assert_sound(harness: Harness) -> None:
-    async with harness.database.transaction() as tx:
-        assert await harness.ledger.audit(tx) == []
+    assert await harness.database.run(harness.ledger.audit) == []
     assert all(row["available"] >= 0 and row["held"] >= 0 for row in await rows(harness, accounts))
 
 
@@ -76,8 +78,9 @@ async def test_a_preference_is_stored_and_changes_no_other(harness: Harness) -> 
 
 async def test_a_stored_value_of_a_newer_version_is_ignored(harness: Harness) -> None:
     await People(harness.database).change(MIRA, size=Size.PORTRAIT)
-    async with harness.database.transaction() as tx:
-        await tx.execute(text("UPDATE preferences SET size = '4096*4096', ping = 'sometimes', language = 'de'"))
+    await harness.database.run(
+        Transaction.execute, text("UPDATE preferences SET size = '4096*4096', ping = 'sometimes', language = 'de'")
+    )
     assert await People(harness.database).defaults_for(MIRA) == Preferences(language=Language.ENGLISH)
 
 
@@ -128,8 +131,7 @@ async def test_an_export_is_in_order_of_time_and_marks_removed_cards(harness: Ha
     assert [(row["id"], row["card_removed_at_ms"]) for row in collected.generations] == [
         *((3, None), (5, harness.clock.at_ms)),
     ]
-    async with harness.database.transaction() as tx:
-        assert [row["id"] for row in await personal_data.full_rows(tx, MIRA, above=-1, limit=1)] == [3]
+    assert [row["id"] for row in await harness.database.run(personal_data.full_rows, MIRA, above=-1, limit=1)] == [3]
 
 
 async def test_an_export_has_every_column_but_credentials_and_leases(harness: Harness, privacy: Privacy) -> None:
@@ -163,8 +165,7 @@ async def test_after_an_erasure_only_two_numbers_are_kept_of_the_person(harness:
     await make(harness, 71_717_171, mira, prompt="a secret garden", count=2)
     await make(harness, 2, OTTO)
     await People(harness.database).change(mira, private=True)
-    async with harness.database.transaction() as tx:
-        await harness.ledger.grant(tx, mira, 3, "birthday", "for Mira", harness.clock.at_ms)
+    await harness.database.run(harness.ledger.grant, mira, 3, "birthday", "for Mira", harness.clock.at_ms)
     before = await harness.numbers(mira)
     erased = await privacy.erase(mira)
     assert (erased.generations, erased.kept_credits) == (1, 43)
@@ -184,11 +185,10 @@ async def test_an_erasure_covers_every_table_with_a_generation_id(harness: Harne
     await make(harness, 1)
     known = [table for table in metadata.sorted_tables if "generation_id" in table.c]
     assert {table.name for table in known} >= {"images", "callbacks", "removed_cards", "pings"}
-    async with harness.database.transaction() as tx:
-        for table in (table for table in known if table is not images):
-            row = {column.name: 1 for column in table.c if not column.nullable}
-            row |= {"position": 0, "token_hash": "hash"} if "token_hash" in table.c else {}
-            await tx.execute(table.insert().values(row))
+    for table in (table for table in known if table is not images):
+        row = {column.name: 1 for column in table.c if not column.nullable}
+        row |= {"position": 0, "token_hash": "hash"} if "token_hash" in table.c else {}
+        await harness.database.run(Transaction.execute, table.insert().values(row))
     assert all([await rows(harness, table) for table in known])
     await privacy.erase(MIRA)
     assert [await rows(harness, table) for table in [*known, generations]] == [[]] * (len(known) + 1)
@@ -241,11 +241,11 @@ async def test_an_erasure_does_not_reset_the_request_limit(database: Database) -
 
 
 async def test_an_erasure_does_not_allow_a_second_present(harness: Harness, privacy: Privacy) -> None:
-    async with harness.database.transaction() as tx:
-        assert await harness.ledger.grant(tx, MIRA, 100, "purchase:7", "purchase", harness.clock.at_ms)
+    assert await harness.database.run(harness.ledger.grant, MIRA, 100, "purchase:7", "purchase", harness.clock.at_ms)
     await privacy.erase(MIRA)
-    async with harness.database.transaction() as tx:
-        assert not await harness.ledger.grant(tx, MIRA, 100, "purchase:7", "purchase", harness.clock.at_ms)
+    assert not await harness.database.run(
+        harness.ledger.grant, MIRA, 100, "purchase:7", "purchase", harness.clock.at_ms
+    )
     assert await harness.numbers() == (150, 0)
 
 
@@ -266,8 +266,7 @@ async def test_the_two_numbers_are_deleted_after_the_period(harness: Harness, pr
 async def test_a_balance_above_the_allowance_is_kept_after_an_erasure_until_spent(
     harness: Harness, privacy: Privacy
 ) -> None:
-    async with harness.database.transaction() as tx:
-        await harness.ledger.grant(tx, MIRA, 100, "present", "", harness.clock.at_ms)
+    await harness.database.run(harness.ledger.grant, MIRA, 100, "present", "", harness.clock.at_ms)
     await privacy.erase(MIRA)
     for _ in range(3):
         harness.clock.at_ms += DAY_MS
@@ -277,8 +276,7 @@ async def test_a_balance_above_the_allowance_is_kept_after_an_erasure_until_spen
 
 
 async def test_one_credit_above_the_allowance_is_kept_after_an_erasure(harness: Harness, privacy: Privacy) -> None:
-    async with harness.database.transaction() as tx:
-        await harness.ledger.grant(tx, MIRA, 1, "present", "", harness.clock.at_ms)
+    await harness.database.run(harness.ledger.grant, MIRA, 1, "present", "", harness.clock.at_ms)
     await privacy.erase(MIRA)
     harness.clock.at_ms += DAY_MS
     await privacy.run_maintenance()
@@ -288,8 +286,7 @@ async def test_one_credit_above_the_allowance_is_kept_after_an_erasure(harness: 
 async def test_a_grant_after_an_erasure_opens_an_account_again(harness: Harness, privacy: Privacy) -> None:
     await make(harness, 1)
     await privacy.erase(MIRA)
-    async with harness.database.transaction() as tx:
-        await harness.ledger.grant(tx, MIRA, 3, "present", "thanks", harness.clock.at_ms)
+    await harness.database.run(harness.ledger.grant, MIRA, 3, "present", "thanks", harness.clock.at_ms)
     harness.clock.at_ms += DAY_MS
     await privacy.run_maintenance()
     assert await rows(harness, departures) == []
@@ -300,9 +297,8 @@ async def test_a_grant_after_an_erasure_opens_an_account_again(harness: Harness,
 async def test_an_account_with_held_credits_is_not_erased(harness: Harness) -> None:
     await harness.ask(1)
     before = await rows(harness, accounts), await rows(harness, entries)
-    async with harness.database.transaction() as tx:
-        nobody = Nobody(-5, "somebody else's name")
-        assert await leave(tx, harness.ledger, MIRA, nobody, harness.clock.at_ms) is None
+    nobody = Nobody(-5, "somebody else's name")
+    assert await harness.database.run(leave, harness.ledger, MIRA, nobody, harness.clock.at_ms) is None
     assert (await rows(harness, accounts), await rows(harness, entries)) == before
 
 
@@ -352,8 +348,9 @@ async def test_a_late_write_of_the_worker_after_an_erasure_changes_nothing(harne
     made = await make(harness, 1)
     await privacy.erase(MIRA)
     with pytest.raises(LostClaim):
-        async with harness.database.transaction() as tx:
-            await records.update_image(tx, made.images[0], fence=made.fence, image_url="https://cdn/late.png")
+        await harness.database.run(
+            records.update_image, made.images[0], fence=made.fence, image_url="https://cdn/late.png"
+        )
     assert await rows(harness, images) == []
 
 
@@ -375,13 +372,14 @@ async def test_a_purge_deletes_words_and_keeps_numbers(harness: Harness) -> None
     old, young = born(harness, 31), born(harness, 29)
     await make(harness, old, prompt="an old secret")
     await make(harness, young, prompt="a young secret")
-    async with harness.database.transaction() as tx:
-        for generation_id in (old, young):
-            made = await records.load(tx, generation_id)
-            assert made is not None
-            (image,) = made.images
-            await records.update_image(tx, image, fence=None, file_name="a-secret-5.png", ending_detail="a secret")
-            await records.expect_callback(tx, image, f"hash of {generation_id}")
+    for generation_id in (old, young):
+        made = await harness.database.run(records.load, generation_id)
+        assert made is not None
+        (image,) = made.images
+        await harness.database.run(
+            records.update_image, image, fence=None, file_name="a-secret-5.png", ending_detail="a secret"
+        )
+        await harness.database.run(records.expect_callback, image, f"hash of {generation_id}")
     privacy = privacy_of(harness, days=30)
     await privacy.run_maintenance()
     purged, kept = await harness.load(old), await harness.load(young)
@@ -412,13 +410,13 @@ async def test_an_unfinished_generation_is_purged_later(harness: Harness) -> Non
     await harness.generations.cancel(busy, user_id=MIRA, may_manage=False)
     harness.clock.at_ms += 60_000
     (claimed,) = await harness.claim()
-    async with harness.database.transaction() as tx:
-        await tx.execute(
-            text(
-                "UPDATE generations SET published_revision = revision, due_at_ms = NULL, lease_holder = NULL, "
-                "lease_until_ms = NULL"
-            )
-        )
+    await harness.database.run(
+        Transaction.execute,
+        text(
+            "UPDATE generations SET published_revision = revision, due_at_ms = NULL, lease_holder = NULL, "
+            "lease_until_ms = NULL"
+        ),
+    )
     await privacy.run_maintenance()
     assert (await harness.load(claimed.id)).request.prompt == ""
 
@@ -429,8 +427,9 @@ async def test_many_old_generations_are_purged_in_batches(harness: Harness) -> N
     seen = 0
     go_on: int | None = 0
     while go_on is not None:
-        async with harness.database.transaction() as tx:
-            go_on = await personal_data.purge(tx, from_id=go_on, before_ms=harness.clock.at_ms - DAY_MS, limit=2)
+        go_on = await harness.database.run(
+            personal_data.purge, from_id=go_on, before_ms=harness.clock.at_ms - DAY_MS, limit=2
+        )
         seen += 1
     assert seen == 4
     assert {row["prompt"] for row in await rows(harness, generations)} == {""}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,16 +13,17 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 from hypothesis.stateful import run_state_machine_as_test as run_machine
-from sqlalchemy import select
+from sqlalchemy import create_engine, select
+from sqlalchemy.engine import Engine
 
 from credits.allowance import Allowance, CreditPeriod
 from credits.errors import InsufficientCredits
 from credits.ledger import Ledger
 from credits.model import Balance
-from credits.tables import refills
-from store.database import Database, open_database
+from credits.tables import accounts, entries, refills
+from store.database import Database
+from store.tables import metadata
 from tests.contract.harness import DAY_MS, MIRA, NOON_MS, OTTO, daily
-from tests.databases import DatabaseMaker
 
 TOMORROW_MS = NOON_MS + DAY_MS
 ALLOWANCE = 50
@@ -35,9 +36,8 @@ class Account:
     database: Database
     ledger: Ledger = field(default_factory=lambda: Ledger(daily(ALLOWANCE)))
 
-    async def do(self, method: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
-        async with self.database.transaction() as tx:
-            return await method(tx, *arguments)
+    async def do(self, method: Callable[..., Any], *arguments: Any) -> Any:
+        return await self.database.run(method, *arguments)
 
     async def hold(self, image_id: str, now_ms: int, amount: int = 5) -> None:
         await self.do(self.ledger.hold, MIRA, image_id, amount, now_ms)
@@ -166,8 +166,7 @@ async def test_a_single_credit_that_is_missing_is_filled_up(account: Account) ->
 
 async def test_a_refill_is_remembered_only_while_something_is_held_and_for_its_person_alone(account: Account) -> None:
     async def remembered() -> list[int]:
-        async with account.database.transaction() as tx:
-            return sorted(await tx.scalars(select(refills.c.user_id)))
+        return await account.database.run(lambda tx: sorted(tx.scalars(select(refills.c.user_id))))
 
     await account.hold("1-0", NOON_MS)
     await account.do(account.ledger.hold, OTTO, "2-0", 5, NOON_MS)
@@ -235,11 +234,10 @@ async def test_an_allowance_of_zero_opens_an_account_with_zero(account: Account)
         await nothing.hold("1-0", NOON_MS)
 
 
-async def test_many_simultaneous_first_uses_refill_once(database: Database, database_address: str) -> None:
-    async with open_database(database_address, idle_seconds=0) as other:
-        for now_ms in (NOON_MS, TOMORROW_MS):
-            polls = [Account(each).numbers(now_ms) for each in (database, other) * 5]
-            assert set(await asyncio.gather(*polls)) == {(50, 0)}
+async def test_many_simultaneous_first_uses_refill_once(database: Database, other_database: Database) -> None:
+    for now_ms in (NOON_MS, TOMORROW_MS):
+        polls = [Account(each).numbers(now_ms) for each in (database, other_database) * 5]
+        assert set(await asyncio.gather(*polls)) == {(50, 0)}
 
 
 @dataclass(frozen=True)
@@ -261,9 +259,9 @@ some_cost = st.sampled_from([40, 5, 3, 0, None])
 class RefillMachine(RuleBasedStateMachine):
     """Compare the ledger with the rule: *worth* is the balance as if each hold ended when it was made."""
 
-    def __init__(self, run: Callable[[Coroutine[Any, Any, Any]], Any], database: Database, user_ids: list[int]) -> None:
+    def __init__(self, engine: Engine, user_ids: list[int]) -> None:
         super().__init__()
-        self.run, self.database, self.ledger = run, database, Ledger(daily(ALLOWANCE))
+        self.engine, self.ledger = engine, Ledger(daily(ALLOWANCE))
         user_ids.append(len(user_ids) + 1)
         self.user_id = user_ids[-1]
         self.now_ms, self.refilled_from_ms, self.worth = NOON_MS, 0, 0
@@ -272,17 +270,13 @@ class RefillMachine(RuleBasedStateMachine):
 
     held, settled = Bundle("held"), Bundle("settled")
 
-    def do(self, method: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+    def do(self, method: Callable[..., Any], *arguments: Any) -> Any:
         """Call *method* in one transaction, after a refill of both the ledger and the rule."""
         today_ms = self.now_ms // DAY_MS * DAY_MS
         if today_ms > self.refilled_from_ms:
             self.refilled_from_ms, self.worth = today_ms, max(self.worth, ALLOWANCE)
-
-        async def transaction() -> Any:
-            async with self.database.transaction() as tx:
-                return await method(tx, *arguments)
-
-        return self.run(transaction())
+        with self.engine.begin() as tx:
+            return method(tx, *arguments)
 
     @initialize(target=held, present=st.integers(1, 30), amount=st.integers(1, 30), consumes=some_cost)
     def begin_with_a_present_and_a_hold(self, present: int, amount: int, consumes: int | None) -> Any:
@@ -356,22 +350,22 @@ class RefillMachine(RuleBasedStateMachine):
         del self.open[held.image_id]
 
 
-def test_after_any_sequence_the_account_follows_the_refill_rule(make_database: DatabaseMaker) -> None:
-    with asyncio.Runner() as runner:
-        database = open_database(runner.run(make_database.create()))
-        user_ids: list[int] = []
-        try:
+def test_after_any_sequence_the_account_follows_the_refill_rule() -> None:
+    """On SQLite in memory: the statements are tried on both databases by the tests above."""
+    engine, user_ids = create_engine("sqlite://"), list[int]()
+    metadata.create_all(engine, [accounts, refills, entries])
 
-            class Machine(RefillMachine):
-                def __init__(self) -> None:
-                    super().__init__(runner.run, database, user_ids)
+    class Machine(RefillMachine):
+        def __init__(self) -> None:
+            super().__init__(engine, user_ids)
 
-            run_machine(
-                Machine,
-                # Shrinking takes minutes here; add Phase.shrink to find the smallest case of a failure.
-                settings=settings(
-                    max_examples=30, stateful_step_count=20, deadline=None, phases=[Phase.reuse, Phase.generate]
-                ),
-            )
-        finally:
-            runner.run(database.close())
+    try:
+        run_machine(
+            Machine,
+            # Shrinking takes minutes here; add Phase.shrink to find the smallest case of a failure.
+            settings=settings(
+                max_examples=30, stateful_step_count=20, deadline=None, phases=[Phase.reuse, Phase.generate]
+            ),
+        )
+    finally:
+        engine.dispose()

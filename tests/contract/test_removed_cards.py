@@ -12,14 +12,14 @@ from generations.errors import NotThere, NotYours
 from generations.model import Request
 from generations.records import history
 from generations.records.tables import generations
+from store.transactions import Transaction
 from tests.contract.harness import CHANNEL, GUILD, MIRA, OTTO, Harness, origin
 
 HERE = (GUILD, CHANNEL)
 
 
 async def links(harness: Harness) -> dict[str, tuple[int | None, int, int]]:
-    async with harness.database.transaction() as tx:
-        return dict(await records.links(tx, ["1-0", "2-0"]))
+    return dict(await harness.database.run(records.links, ["1-0", "2-0"]))
 
 
 async def test_nothing_links_to_a_removed_card_and_a_second_time_changes_nothing(harness: Harness) -> None:
@@ -28,8 +28,7 @@ async def test_nothing_links_to_a_removed_card_and_a_second_time_changes_nothing
     for _ in range(2):
         await harness.generations.removed(1)
     assert await links(harness) == {"2-0": (GUILD, CHANNEL, 9002)}
-    async with harness.database.transaction() as tx:
-        assert await history.removed_among(tx, [1, 2]) == {1}
+    assert await harness.database.run(history.removed_among, [1, 2]) == {1}
     assert await harness.numbers() == (40, 10)
 
 
@@ -43,8 +42,7 @@ async def test_a_card_in_an_unknown_channel_is_not_linked(harness: Harness) -> N
 async def test_only_a_new_message_brings_the_link_back(harness: Harness, message_id: int | None, linked: bool) -> None:
     await harness.ask(1)
     await harness.generations.removed(1)
-    async with harness.database.transaction() as tx:
-        await records.mark_published(tx, 1, 0, 1, message_id=message_id, channel_id=None)
+    await harness.database.run(records.mark_published, 1, 0, 1, message_id=message_id, channel_id=None)
     assert await links(harness) == ({"1-0": (GUILD, CHANNEL, message_id)} if linked else {})
 
 
@@ -75,10 +73,9 @@ async def test_a_card_that_moves_to_another_message_drops_attachment_ids_and_kee
     harness: Harness, message_id: int | None, kept: tuple[int | None, str | None]
 ) -> None:
     made = await harness.ask(1, count=2)
-    async with harness.database.transaction() as tx:
-        await records.update_image(tx, made.images[0], fence=None, attachment_id=7, file_name="a.png")
-        await records.update_image(tx, made.images[1], fence=None, file_name="")
-        await records.mark_published(tx, 1, 0, 1, message_id=message_id, channel_id=None)
+    await harness.database.run(records.update_image, made.images[0], fence=None, attachment_id=7, file_name="a.png")
+    await harness.database.run(records.update_image, made.images[1], fence=None, file_name="")
+    await harness.database.run(records.mark_published, 1, 0, 1, message_id=message_id, channel_id=None)
     image_file, link = (await harness.load(1)).images
     assert (image_file.attachment_id, image_file.file_name) == kept
     assert link.file_name == ""
@@ -95,8 +92,7 @@ async def test_a_moderator_of_another_place_may_not_remove_it(
 
 async def test_in_the_requesters_direct_messages_no_moderator_may_remove_it(harness: Harness) -> None:
     await harness.ask(1)
-    async with harness.database.transaction() as tx:
-        await tx.execute(update(generations).values(card_channel_id=999))
+    await harness.database.run(Transaction.execute, update(generations).values(card_channel_id=999))
     with pytest.raises(NotYours):
         await harness.generations.find_removable(1, user_id=OTTO, may_manage=True, pressed_in=HERE)
     assert await harness.generations.find_removable(1, user_id=MIRA, may_manage=False)

@@ -17,6 +17,7 @@ from store.database import Database, open_database
 from store.errors import DatabaseUnreachable, SchemaTooNew
 from store.schema import upgrade
 from store.tables import metadata
+from store.transactions import Transaction
 from tests.architecture.laws import product
 from tests.databases import DatabaseMaker, PostgresqlMaker
 
@@ -66,11 +67,10 @@ def _top_level(parts: str) -> Iterator[str]:
 async def test_the_migrations_create_the_same_schema_as_the_metadata(
     database: Database, make_database: DatabaseMaker
 ) -> None:
-    async with database.transaction() as tx:
-        migrated = await tx.run_sync(read_catalog)
-    async with open_database(await make_database.create(empty=True)) as other, other.transaction() as tx:
-        await tx.run_sync(metadata.create_all)
-        assert migrated == await tx.run_sync(read_catalog)
+    migrated = await database.run(read_catalog)
+    async with open_database(await make_database.create(empty=True)) as other:
+        await other.run(metadata.create_all)
+        assert migrated == await other.run(read_catalog)
     assert {name for _, name, _ in migrated if re.match("ix_|uq_", name)} >= {"ix_images_waiting", "uq_entries_closing"}
 
 
@@ -79,21 +79,20 @@ async def test_alembic_finds_no_difference_after_the_migrations(database: Databa
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
         return compare_metadata(context, metadata)
 
-    async with database.transaction() as tx:
-        assert await tx.run_sync(differences) == []
+    assert await database.run(differences) == []
 
 
 async def test_a_migration_that_is_interrupted_leaves_nothing_behind(make_database: DatabaseMaker) -> None:
+    def upgrade_and_fail(tx: Transaction) -> None:
+        upgrade(tx)
+        raise RuntimeError("interrupted")
+
     async with open_database(await make_database.create(empty=True)) as database:
         with pytest.raises(RuntimeError, match="interrupted"):
-            async with database.transaction() as tx:
-                await tx.run_sync(upgrade)
-                raise RuntimeError("interrupted")
-        async with database.transaction() as tx:
-            assert await tx.run_sync(read_catalog) == []
+            await database.run(upgrade_and_fail)
+        assert await database.run(read_catalog) == []
         await database.migrate()
-        async with database.transaction() as tx:
-            assert await tx.run_sync(read_catalog) != []
+        assert await database.run(read_catalog) != []
 
 
 @pytest.mark.postgres
@@ -103,18 +102,19 @@ async def test_processes_that_start_at_once_migrate_once(postgresql_maker: Postg
     databases = [open_database(address) for _ in range(4)]
     try:
         await asyncio.gather(*(database.migrate() for database in databases))
-        async with databases[0].transaction() as tx:
-            assert len((await tx.execute(text("SELECT version_num FROM alembic_version"))).all()) == 1
+        assert await databases[0].run(Transaction.scalar, text("SELECT count(*) FROM alembic_version")) == 1
     finally:
         for database in databases:
             await database.close()
 
 
-async def test_a_database_that_a_newer_version_migrated_is_refused(database: Database) -> None:
-    async with database.transaction() as tx:
-        await tx.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(SchemaTooNew, match="schema 9999"):
-        await database.migrate()
+async def test_a_database_that_a_newer_version_migrated_is_refused(make_database: DatabaseMaker) -> None:
+    address = await make_database.create()
+    async with open_database(address) as database:
+        await database.run(Transaction.execute, text("UPDATE alembic_version SET version_num = '9999'"))
+        with pytest.raises(SchemaTooNew, match="schema 9999"):
+            await database.migrate()
+    await make_database.drop(address)
 
 
 async def test_a_missing_database_is_refused_with_a_sentence(make_database: DatabaseMaker) -> None:

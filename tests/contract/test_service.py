@@ -11,13 +11,15 @@ from credits.model import EntryKind
 from generations import records
 from generations.errors import Draining, LineFull, MovedOn, NotCancellable, NotYours, TooManyRequests
 from generations.model import CardLink, Ending, Generation, Image, Request, State
-from generations.service import CONFIRM_GRACE_MS
-from store.database import Database, open_database
+from generations.service import CONFIRM_GRACE_MS, Accepted
+from store.database import Database
+from store.transactions import Transaction
 from tests.contract.harness import CHANNEL, GUILD, MIRA, NOON_MS, OTTO, Harness, make_harness, origin
 
 
 async def test_a_request_comes_back_from_the_rows_as_it_was(harness: Harness) -> None:
-    made = await harness.generations.request(Request("ein Leuchtturm ⛯", seed=2_147_483_646, count=4), origin(2**62))
+    request = Request("ein Leuchtturm ⛯", seed=2_147_483_646, count=4)
+    made = (await harness.generations.request(request, origin(2**62))).generation
     assert await harness.load(2**62) == made
     assert [image.seed for image in made.images] == [2_147_483_646, 2_147_483_647, 0, 1]
     assert {image.due_at_ms for image in made.images} == {NOON_MS + 20_000}
@@ -31,17 +33,17 @@ async def test_characters_that_no_database_stores_are_replaced(harness: Harness)
 
 async def test_the_same_interaction_again_changes_nothing(harness: Harness) -> None:
     first = await harness.ask(1, count=2)
-    assert await harness.generations.request(Request("something else", seed=9), origin(1)) == first
+    again = await harness.generations.request(Request("something else", seed=9), origin(1))
+    assert again.generation == first
     assert await harness.numbers() == (40, 10)
 
 
 async def test_the_same_interaction_many_times_at_once_is_one_request(
-    harness: Harness, database: Database, database_address: str
+    harness: Harness, database: Database, other_database: Database
 ) -> None:
-    async with open_database(database_address, idle_seconds=0) as other:
-        processes = [harness, make_harness(other)] * 4
-        made = await asyncio.gather(*(each.generations.request(Request("x", seed=5), origin(1)) for each in processes))
-    assert {(generation.id, len(generation.images)) for generation in made} == {(1, 1)}
+    processes = [harness, make_harness(other_database)] * 4
+    made = await asyncio.gather(*(each.generations.request(Request("x", seed=5), origin(1)) for each in processes))
+    assert {(each.generation.id, len(each.generation.images)) for each in made} == {(1, 1)}
     assert await harness.numbers() == (45, 5)
 
 
@@ -53,8 +55,7 @@ async def test_too_few_credits_hold_nothing_and_name_the_whole_price(harness: Ha
     assert (caught.value.needed, caught.value.balance.available, caught.value.balance.held) == (10, 5, 45)
     assert caught.value.balance.refills_at_ms == NOON_MS + 43_200_000
     assert await harness.numbers() == (5, 45)
-    async with harness.database.transaction() as tx:
-        assert await records.load(tx, 9) is None
+    assert await harness.database.run(records.load, 9) is None
 
 
 async def test_the_line_counts_only_images_that_could_not_start_at_once(database: Database) -> None:
@@ -111,27 +112,23 @@ async def test_cancelled_requests_count_and_refused_ones_do_not(database: Databa
 
 
 async def test_the_same_interaction_delivered_many_times_at_once_is_one_of_the_requests_of_its_minute(
-    database: Database, database_address: str
+    database: Database, other_database: Database
 ) -> None:
-    async with open_database(database_address, idle_seconds=0) as other:
-        processes = [make_harness(each, requests_per_minute=2) for each in (database, other)] * 4
-        for generation_id in (1, 2):
-            asked = (each.generations.request(Request("x", seed=5), origin(generation_id)) for each in processes)
-            assert {generation.id for generation in await asyncio.gather(*asked)} == {generation_id}
-        with pytest.raises(TooManyRequests):
-            await processes[1].ask(3)
+    processes = [make_harness(each, requests_per_minute=2) for each in (database, other_database)] * 4
+    for generation_id in (1, 2):
+        asked = (each.generations.request(Request("x", seed=5), origin(generation_id)) for each in processes)
+        assert {accepted.generation.id for accepted in await asyncio.gather(*asked)} == {generation_id}
+    with pytest.raises(TooManyRequests):
+        await processes[1].ask(3)
 
 
 async def test_of_many_requests_at_once_in_two_processes_no_more_are_taken_than_the_limit(
-    database: Database, database_address: str
+    database: Database, other_database: Database
 ) -> None:
-    async with open_database(database_address, idle_seconds=0) as other:
-        processes = [make_harness(each, requests_per_minute=3) for each in (database, other)] * 4
-        asked = (
-            each.generations.request(Request("x", seed=5), origin(number)) for number, each in enumerate(processes, 1)
-        )
-        outcomes = await asyncio.gather(*asked, return_exceptions=True)
-    assert sum(isinstance(outcome, Generation) for outcome in outcomes) == 3
+    processes = [make_harness(each, requests_per_minute=3) for each in (database, other_database)] * 4
+    asked = (each.generations.request(Request("x", seed=5), origin(number)) for number, each in enumerate(processes, 1))
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    assert sum(isinstance(outcome, Accepted) for outcome in outcomes) == 3
     assert sum(isinstance(outcome, TooManyRequests) for outcome in outcomes) == 5
     assert await processes[0].numbers() == (35, 15)
 
@@ -187,8 +184,9 @@ async def test_a_press_is_refused_once_the_card_has_said_that_all_is_cancelled(h
     await harness.ask(1)
     await harness.generations.cancel(1, user_id=MIRA, may_manage=False)
     (claimed,) = await harness.claim()
-    async with harness.database.transaction() as tx:
-        await records.mark_published(tx, 1, claimed.fence, claimed.revision, message_id=None, channel_id=None)
+    await harness.database.run(
+        records.mark_published, 1, claimed.fence, claimed.revision, message_id=None, channel_id=None
+    )
     with pytest.raises(NotCancellable):
         await harness.generations.cancel(1, user_id=MIRA, may_manage=False)
     assert await harness.numbers() == (50, 0)
@@ -202,13 +200,14 @@ async def test_a_press_on_a_card_that_ended_otherwise_is_refused(harness: Harnes
         await harness.generations.cancel(1, user_id=MIRA, may_manage=False)
 
 
-async def test_of_many_cancels_at_once_one_cancels_and_none_is_refused(harness: Harness, database_address: str) -> None:
+async def test_of_many_cancels_at_once_one_cancels_and_none_is_refused(
+    harness: Harness, other_database: Database
+) -> None:
     await harness.ask(1, count=2)
     harness.nudges.clear()
-    async with open_database(database_address, idle_seconds=0) as other:
-        others = make_harness(other)
-        presses = [each.generations.cancel(1, user_id=MIRA, may_manage=False) for each in [harness, others] * 4]
-        outcomes = await asyncio.gather(*presses)
+    others = make_harness(other_database)
+    presses = [each.generations.cancel(1, user_id=MIRA, may_manage=False) for each in [harness, others] * 4]
+    outcomes = await asyncio.gather(*presses)
     assert outcomes == [await harness.load(1)] * 8
     assert len(harness.nudges) + len(others.nudges) == 1
     assert await harness.numbers() == (50, 0)
@@ -233,47 +232,44 @@ async def test_an_unknown_generation_cannot_be_cancelled(harness: Harness) -> No
         await harness.generations.cancel(404, user_id=MIRA, may_manage=True)
 
 
-async def test_a_cancel_and_a_submit_at_once_take_effect_once(harness: Harness, database_address: str) -> None:
-    async with open_database(database_address, idle_seconds=0) as other:
-        for generation_id in range(1, 6):
-            await harness.ask(generation_id)
-            await harness.admit()
-            (claimed,) = await harness.claim()
-            outcomes = await asyncio.gather(
-                make_harness(other).generations.cancel(generation_id, user_id=MIRA, may_manage=False),
-                harness.move(claimed.images[0], State.SUBMITTING, fence=claimed.fence),
-                return_exceptions=True,
-            )
-            image = await harness.image(generation_id)
-            if isinstance(outcomes[0], Generation):
-                assert isinstance(outcomes[1], MovedOn)
-                assert image.state is State.CANCELLED
-            else:
-                assert isinstance(outcomes[0], NotCancellable)
-                assert image.state is State.SUBMITTING
+async def test_a_cancel_and_a_submit_at_once_take_effect_once(harness: Harness, other_database: Database) -> None:
+    for generation_id in range(1, 6):
+        await harness.ask(generation_id)
+        await harness.admit()
+        (claimed,) = await harness.claim()
+        outcomes = await asyncio.gather(
+            make_harness(other_database).generations.cancel(generation_id, user_id=MIRA, may_manage=False),
+            harness.move(claimed.images[0], State.SUBMITTING, fence=claimed.fence),
+            return_exceptions=True,
+        )
+        image = await harness.image(generation_id)
+        if isinstance(outcomes[0], Generation):
+            assert isinstance(outcomes[1], MovedOn)
+            assert image.state is State.CANCELLED
+        else:
+            assert isinstance(outcomes[0], NotCancellable)
+            assert image.state is State.SUBMITTING
     held = sum([(await harness.image(number)).state is State.SUBMITTING for number in range(1, 6)])
     assert await harness.numbers() == (50 - 5 * held, 5 * held)
 
 
 async def test_a_cancel_and_a_settle_of_the_same_card_never_wait_for_each_other(
-    harness: Harness, database_address: str
+    harness: Harness, other_database: Database
 ) -> None:
-    async def settle(image: Image, fence: int) -> None:
-        async with harness.database.transaction() as tx:
-            await records.move(tx, image, State.SUCCEEDED, fence=fence)
-            await harness.ledger.settle(tx, image.image_id, None, NOON_MS)
+    def settle(tx: Transaction, image: Image, fence: int) -> None:
+        records.move(tx, image, State.SUCCEEDED, fence=fence)
+        harness.ledger.settle(tx, image.image_id, None, NOON_MS)
 
-    async with open_database(database_address, idle_seconds=0) as other:
-        for generation_id in range(1, 5):
-            await harness.ask(generation_id, count=2)
-            await harness.admit(max_in_flight=1)
-            (claimed,) = await harness.claim()
-            running = await harness.move(claimed.images[0], State.SUBMITTING, State.RUNNING, fence=claimed.fence)
-            async with asyncio.timeout(60):
-                await asyncio.gather(
-                    settle(running, claimed.fence),
-                    make_harness(other).generations.cancel(generation_id, user_id=MIRA, may_manage=False),
-                )
+    for generation_id in range(1, 5):
+        await harness.ask(generation_id, count=2)
+        await harness.admit(max_in_flight=1)
+        (claimed,) = await harness.claim()
+        running = await harness.move(claimed.images[0], State.SUBMITTING, State.RUNNING, fence=claimed.fence)
+        async with asyncio.timeout(60):
+            await asyncio.gather(
+                harness.database.run(settle, running, claimed.fence),
+                make_harness(other_database).generations.cancel(generation_id, user_id=MIRA, may_manage=False),
+            )
     assert await harness.numbers() == (30, 0)
 
 
@@ -312,8 +308,7 @@ async def test_a_card_found_after_its_request_was_given_up_is_reached_by_its_tok
     harness.clock.at_ms += CONFIRM_GRACE_MS
     (claimed,) = await harness.claim()
     await harness.generations.abandon(1)
-    async with harness.database.transaction() as tx:
-        await records.release_claim(tx, 1, claimed.fence)
+    await harness.database.run(records.release_claim, 1, claimed.fence)
     await harness.generations.confirm_card(1, 9001)
     (claimed,) = await harness.claim()
     assert claimed.is_unpublished and claimed.origin.token == "token of 1"

@@ -10,21 +10,21 @@ import shutil
 import sqlite3
 import stat
 from contextlib import closing
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import event, text, update
-from sqlalchemy.exc import PendingRollbackError
+from sqlalchemy import text, update
 
 from discord_api.snowflakes import snowflake_at
 from generations.privacy import Privacy
 from generations.records.tables import generations
-from store.database import VACUUM_DUE_KEY, open_database
-from store.errors import DatabaseBroken, DatabaseLost, DatabaseUnreachable
+from store.database import VACUUM_DUE_KEY, Database, open_database
+from store.errors import DatabaseBroken, DatabaseUnreachable
 from store.key_values import load_value, save_value
 from store.sole_use import sole_use
 from store.sqlite_file import APPLICATION_ID, fault_of
+from store.transactions import Transaction
 from store.vacuum import vacuum_if_due, words_deleted
 from tests.contract.harness import DAY_MS, MIRA, OTTO, make_harness
 from tests.contract.test_history import make as make_generation
@@ -209,6 +209,11 @@ def spoil(path: Path, fault: str) -> None:
 GONE = "was deleted or replaced while the bot was running"
 
 
+def save_many(tx: Transaction) -> None:
+    for number in range(400):
+        save_value(tx, f"key {number}", "x" * 500)
+
+
 @pytest.mark.parametrize(
     ("fault", "sentence"),
     [
@@ -229,18 +234,15 @@ async def test_a_file_that_breaks_while_the_bot_runs_is_not_used_again(
     path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
     async with open_database(f"sqlite:///{path}") as database:
         await database.migrate()
-        async with database.transaction() as tx:
-            for number in range(400):
-                await save_value(tx, f"key {number}", "x" * 500)
+        await database.run(save_many)
         await database.truncate_wal()
         spoil(path, fault)
         raised = list[str]()
         for through in (database, database, database.in_background()):
             with pytest.raises(DatabaseBroken) as caught:
                 await through.truncate_wal()
-                async with through.transaction() as tx:
-                    await load_value(tx, "key 7")
-                    await tx.execute(text("DELETE FROM key_values"))
+                await through.run(load_value, "key 7")
+                await through.run(Transaction.execute, text("DELETE FROM key_values"))
             raised.append(str(caught.value))
         assert raised[0].startswith(f"{path} {sentence}" if sentence else f"{path}-wal {GONE}")
         assert len(set(raised)) == 1
@@ -250,43 +252,22 @@ async def test_a_log_that_sqlite_itself_recreates_is_no_fault(sqlite_maker: Sqli
     path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
     async with open_database(f"sqlite:///{path}") as database:
         for number in range(5):
-            async with database.transaction() as tx:
-                await save_value(tx, "key", str(number))
+            await database.run(save_value, "key", str(number))
             await database.truncate_wal()
             await database.vacuum("nothing")
             ask(path, "PRAGMA integrity_check")  # another connection that comes and goes
             if number == 2:
                 await database.close()
                 assert f"{path.name}-wal" not in os.listdir(path.parent)
-            if number == 3:  # as after a transaction that was cancelled: the pool opens another connection
-                with pytest.raises(PendingRollbackError):
-                    async with database.transaction() as tx:
-                        await tx.invalidate()
-        async with database.transaction() as tx:
-            assert await load_value(tx, "key") == "4"
+        assert await database.run(load_value, "key") == "4"
 
 
 async def test_a_file_that_becomes_read_only_is_not_used_again(sqlite_maker: SqliteMaker) -> None:
     async with open_database(await sqlite_maker.create()) as database:
-        async with database.transaction() as tx:
-            await tx.exec_driver_sql("PRAGMA query_only = ON")
-        for _ in range(2):
+        await database.run(Transaction.execute, text("PRAGMA query_only = ON"))
+        for way in (database.run, database.read):
             with pytest.raises(DatabaseBroken, match="can't be written"):
-                async with database.transaction() as tx:
-                    await save_value(tx, "word", "x")
-
-
-async def test_a_full_disk_is_a_lost_database_that_can_be_used_again(sqlite_maker: SqliteMaker) -> None:
-    async with open_database(await sqlite_maker.create()) as database:
-        async with database.transaction() as tx:
-            await tx.exec_driver_sql("PRAGMA max_page_count = 1")  # no page more than there are
-        with pytest.raises(DatabaseLost) as caught:
-            async with database.transaction() as tx:
-                await save_value(tx, "long", "x" * 1_000_000)
-        assert not isinstance(caught.value, DatabaseBroken)
-        async with database.transaction() as tx:
-            await tx.exec_driver_sql("PRAGMA max_page_count = 1000000")
-            await save_value(tx, "long", "x" * 1_000_000)
+                await way(save_value, "word", "x")
 
 
 # -- who may read it ---------------------------------------------------------------------------------------------------
@@ -371,10 +352,10 @@ async def test_words_in_gaps_of_pages_are_removed_by_the_next_maintenance(sqlite
         for index, number in enumerate(numbers):
             prompt = f"canary {index} " + "x" * rng.choice([20, 80, 200, 500, 1200])
             await make_generation(harness, number, MIRA if index % 10 == 3 else OTTO, prompt=prompt)
-            async with database.transaction() as tx:
-                for grown in rng.sample(numbers[max(0, index - 8) : index + 1], min(3, index + 1)):
-                    values = {"token": "t" * rng.choice([100, 180]), "lease_holder": "host-name:12345"}
-                    await tx.execute(update(generations).where(generations.c.id == grown).values(values))
+            for grown in rng.sample(numbers[max(0, index - 8) : index + 1], min(3, index + 1)):
+                values = {"token": "t" * rng.choice([100, 180]), "lease_holder": "host-name:12345"}
+                growing = update(generations).where(generations.c.id == grown).values(values)
+                await database.run(Transaction.execute, growing)
         privacy = Privacy(database, harness.ledger, harness.clock, rng, retention_days=0)
         await privacy.erase(MIRA)
         await privacy.run_maintenance()
@@ -391,9 +372,8 @@ async def test_the_file_is_rewritten_at_most_once_an_hour_and_only_after_a_delet
     async with open_database(await sqlite_maker.create()) as database:
         written: list[int] = []
         for at_ms, deletes in ((0, False), (1, True), (2, False), (3, True), (hour_ms, False), (hour_ms + 1, False)):
-            async with database.transaction() as tx:
-                if deletes:
-                    await words_deleted(tx, at_ms)
+            if deletes:
+                await database.run(words_deleted, at_ms)
             caplog.clear()
             await vacuum_if_due(database, DAY_MS + at_ms)
             if "written anew" in caplog.text:
@@ -403,14 +383,29 @@ async def test_the_file_is_rewritten_at_most_once_an_hour_and_only_after_a_delet
 
 async def test_a_file_above_the_limit_is_not_rewritten_and_stays_due(sqlite_maker: SqliteMaker) -> None:
     async with open_database(await sqlite_maker.create()) as database:
-        async with database.transaction() as tx:
-            await words_deleted(tx, 5)
+        await database.run(words_deleted, 5)
         assert not await database.vacuum("5", bytes_max=100)
-        async with database.transaction() as tx:
-            assert await load_value(tx, VACUUM_DUE_KEY) == "5"
+        assert await database.run(load_value, VACUUM_DUE_KEY) == "5"
         assert await database.vacuum("4")
-        async with database.transaction() as tx:
-            assert await load_value(tx, VACUUM_DUE_KEY) == "5"  # something was deleted meanwhile
+        assert await database.run(load_value, VACUUM_DUE_KEY) == "5"  # something was deleted meanwhile
+
+
+class WrittenMeanwhile(Database):
+    """The same database, to which another program writes whenever it is to be rewritten."""
+
+    def __init__(self, database: Database, other: sqlite3.Connection) -> None:
+        self._database, self._other = database, other
+        self.is_postgresql = False
+
+    async def run(self, work: Any, /, *args: Any, **kwargs: Any) -> Any:
+        return await self._database.run(work, *args, **kwargs)
+
+    async def vacuum(self, due: str, *, bytes_max: int | None = None) -> bool:
+        self._other.execute("BEGIN IMMEDIATE")
+        try:
+            return await self._database.vacuum(due, bytes_max=bytes_max)
+        finally:
+            self._other.execute("ROLLBACK")
 
 
 async def test_rewriting_a_file_that_another_program_writes_is_put_off_for_an_hour(
@@ -418,38 +413,23 @@ async def test_rewriting_a_file_that_another_program_writes_is_put_off_for_an_ho
 ) -> None:
     path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
     async with open_database(f"sqlite:///{path}") as database:
-        async with database.transaction() as tx:
-            await words_deleted(tx, 5)
-        with closing(sqlite3.connect(path, isolation_level=None)) as other:
-            event.listen(database._engine.sync_engine, "before_cursor_execute", partial(write_before_vacuum, other))
-            with caplog.at_level(logging.WARNING):
-                await vacuum_if_due(database, DAY_MS)
-            other.execute("ROLLBACK")
+        await database.run(words_deleted, 5)
+        with closing(sqlite3.connect(path, isolation_level=None)) as other, caplog.at_level(logging.WARNING):
+            await vacuum_if_due(WrittenMeanwhile(database, other), DAY_MS)
         assert "next try in an hour: (sqlite3.OperationalError) database is locked" in caplog.text
-        async with database.transaction() as tx:
-            assert await load_value(tx, VACUUM_DUE_KEY) == "5"
-
-
-def write_before_vacuum(
-    other: sqlite3.Connection, _connection: object, _cursor: object, statement: str, *_: object
-) -> None:
-    if statement == "VACUUM":
-        other.execute("BEGIN IMMEDIATE")
+        assert await database.run(load_value, VACUUM_DUE_KEY) == "5"
 
 
 async def test_a_log_that_another_connection_reads_is_emptied_later_without_waiting(sqlite_maker: SqliteMaker) -> None:
     path = Path((await sqlite_maker.create()).removeprefix("sqlite:///"))
     async with open_database(f"sqlite:///{path}") as database:
-        async with database.transaction() as tx:
-            await save_value(tx, "word", "canary in the log")
+        await database.run(save_value, "word", "canary in the log")
         with closing(sqlite3.connect(path, isolation_level=None)) as backup:
             backup.execute("BEGIN")
             backup.execute("SELECT * FROM key_values").fetchall()
-            async with database.transaction() as tx:
-                await tx.execute(text("DELETE FROM key_values"))
+            await database.run(Transaction.execute, text("DELETE FROM key_values"))
             assert not await database.truncate_wal()
         assert b"canary" in raw_bytes(path)
         assert await database.truncate_wal()
         assert b"canary" not in raw_bytes(path)
-        async with database.transaction() as tx:
-            assert await tx.scalar(text("PRAGMA busy_timeout")) == 30_000
+        assert await database.run(Transaction.scalar, text("PRAGMA busy_timeout")) == 30_000

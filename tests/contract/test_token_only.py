@@ -16,7 +16,7 @@ NUMBER = snowflake_at(NOON_MS)
 
 
 async def asked(harness: Harness) -> Generation:
-    return await harness.generations.request(Request("a lighthouse"), origin(NUMBER))
+    return (await harness.generations.request(Request("a lighthouse"), origin(NUMBER))).generation
 
 
 async def test_a_refusal_while_the_token_is_valid_makes_the_card_token_only_in_other_processes_too(
@@ -49,8 +49,7 @@ async def test_a_card_that_was_posted_in_another_channel_meanwhile_is_not_change
 
 
 async def kept_channels(harness: Harness) -> list[str]:
-    async with harness.database.transaction() as tx:
-        return sorted(await load_values(tx, KEY))
+    return sorted(await harness.database.run(load_values, KEY))
 
 
 async def test_new_requests_from_that_channel_are_token_only_however_late_they_come(harness: Harness) -> None:
@@ -111,8 +110,7 @@ async def test_a_request_renews_its_channel_once_a_day(harness: Harness) -> None
     for _ in range(2):
         harness.clock.at_ms += DAY_MS - 1
         await channels.corrected(origin(NUMBER + 1), bot_may_post=False)
-    async with harness.database.transaction() as tx:
-        assert await load_values(tx, KEY) == {f"{KEY}{CHANNEL}": str(harness.clock.at_ms)}
+    assert await harness.database.run(load_values, KEY) == {f"{KEY}{CHANNEL}": str(harness.clock.at_ms)}
     harness.clock.at_ms += UNUSED_MS - 1
     await channels.refused(replace(made, origin=replace(made.origin, channel_id=CHANNEL + 1)))
     assert len(await kept_channels(harness)) == 2
@@ -120,7 +118,7 @@ async def test_a_request_renews_its_channel_once_a_day(harness: Harness) -> None
 
 async def test_another_card_of_a_token_only_channel_is_saved_as_token_only_by_keep(harness: Harness) -> None:
     channels = TokenOnlyChannels(harness.clock, harness.database)
-    other = await harness.generations.request(Request("a ship"), origin(NUMBER + 1))
+    other = (await harness.generations.request(Request("a ship"), origin(NUMBER + 1))).generation
     await channels.refused(await asked(harness))
     assert not channels.bot_may_enter(other.origin)
     assert (await harness.load(NUMBER + 1)).origin.bot_in_channel
@@ -145,8 +143,10 @@ async def test_a_refusal_is_remembered_in_memory_while_the_database_is_lost(harn
     made = await asked(harness)
 
     class LostDatabase:
-        def transaction(self) -> Any:
+        async def run(self, *_: Any) -> Any:
             raise DatabaseLost("away")
+
+        read = run
 
     away: Any = LostDatabase()
     channels = TokenOnlyChannels(harness.clock, away)

@@ -48,19 +48,6 @@ async def run_bot(folder: Path, *words: str, until: str | None = None, **setting
     return Ended(process.returncode, said)
 
 
-async def test_without_settings_it_names_the_sandbox(tmp_path: Path) -> None:
-    ended = await run_bot(tmp_path)
-    assert ended.code == 78
-    assert "make try" in ended.said
-    assert "QWEN_API_KEY" in ended.said
-    assert "Traceback" not in ended.said
-
-
-async def test_unknown_arguments_are_answered_with_the_usage(tmp_path: Path) -> None:
-    ended = await run_bot(tmp_path, "fly")
-    assert (ended.code, ended.said) == (64, "usage: python bot.py [migrate]\n")
-
-
 async def test_migrate_creates_the_database_and_exits(tmp_path: Path) -> None:
     ended = await run_bot(tmp_path, "migrate", **SECRETS)
     assert ended.code == 0, ended.said
@@ -85,15 +72,18 @@ async def test_a_taken_port_ends_the_start_with_a_sentence_and_exit_code_1(tmp_p
     assert "Traceback" not in ended.said
 
 
-async def test_a_hanging_thread_does_not_keep_a_stopped_process_alive(tmp_path: Path) -> None:
+async def test_unknown_arguments_get_the_usage_and_a_hanging_thread_keeps_no_process_alive(tmp_path: Path) -> None:
     hanging = (
         "import bot, threading, time\n"
+        "code = bot.main(['fly'])\n"
         "threading.Thread(target=time.sleep, args=(3600,)).start()\n"
-        "bot.end_by_force(0.1, 7)\n"
+        "bot.end_by_force(0.1, code)\n"
     )
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", hanging, cwd=BOT.parent, stderr=asyncio.subprocess.PIPE
     )
     _, said = await asyncio.wait_for(process.communicate(), LONGEST_SECONDS)
-    assert process.returncode == 7
-    assert b"cut off" in said
+    assert process.returncode == 64
+    usage, cut_off = said.decode().splitlines()
+    assert usage == "usage: python bot.py [migrate]"
+    assert "cut off" in cut_off

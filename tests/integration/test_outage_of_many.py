@@ -35,10 +35,10 @@ class Crowd(WorkerHarness):
         """Request an image as one more person, confirm the card, and return the generation's id."""
         token = f"token-{number}"
         origin = Origin(self.new_id(), 1, 1000 + number, CHANNEL, 3, token, 10 * 1024 * 1024)
-        generation = (await self.generations.request(Request(prompt="a lighthouse", seed=number), origin)).generation
+        accepted = await self.generations.request(Request(prompt="a lighthouse", seed=number), origin)
         self.rest.add_message(FIRST_CARD + number, CHANNEL)
-        await self.generations.confirm_card(generation.id, FIRST_CARD + number)
-        return generation.id
+        await self.generations.confirm_card(accepted.generation.id, FIRST_CARD + number)
+        return accepted.generation.id
 
     async def until(self, happened: Callable[[], object]) -> None:
         """Wake the worker until something has happened."""

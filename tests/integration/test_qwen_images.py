@@ -12,14 +12,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 from PIL import Image
 
-from qwen.addresses import AllowedHosts
 from qwen.errors import ImageTooLarge, ImageUnavailable, ImageUrlRefused, NotAnImage, NotWhole, QwenError
-from qwen.images import DownloadedImage, GuardedResolver, ImageDownloader, PrivateAddress, open_download_session
+from qwen.images import DownloadedImage, ImageDownloader, open_download_session
 from qwen.models import OutputFormat
 from tests.integration.pauses import Pauses
 from tests.integration.raw_server import Conversation, Wire, raw_server
@@ -36,8 +34,13 @@ def a_png() -> bytes:
 PNG = a_png()
 
 
+def family_of(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
 class ScriptedResolver(AbstractResolver):
-    """Answers each lookup with the next of the given lists of addresses; the last one is repeated."""
+    """Answers each lookup with those of the next list of addresses that are of the wanted family; the last list is
+    repeated."""
 
     def __init__(self, *answers: list[str]) -> None:
         self.answers = list(answers)
@@ -53,11 +56,12 @@ class ScriptedResolver(AbstractResolver):
                 hostname=host,
                 host=address,
                 port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                family=family_of(address),
                 proto=0,
                 flags=socket.AI_NUMERICHOST,
             )
             for address in addresses
+            if family in (socket.AF_UNSPEC, family_of(address))
         ]
 
     async def close(self) -> None:
@@ -123,9 +127,10 @@ async def test_the_request_has_no_key_and_no_cookie_and_asks_for_plain_bytes() -
         await wire.hear()
         await wire.answer(200, PNG, Set_Cookie="track=me; Path=/")
 
-    async with raw_server(respond) as server, a_downloader() as downloader:
-        await downloader.download(f"{server.url}/1.png")
-        await downloader.download(f"{server.url}/2.png")
+    # By name: a jar would keep no cookies of a bare address.
+    async with raw_server(respond) as server, a_downloader(hosts=frozenset({"localhost"})) as downloader:
+        for _ in range(2):
+            await downloader.download(f"http://localhost:{server.port}/i.png")
     for request in server.requests:
         head = request.lower()
         assert b"accept-encoding: identity\r\n" in head
@@ -151,49 +156,17 @@ async def test_an_image_in_chunks_without_a_length_arrives() -> None:
         assert (await downloader.download(f"{server.url}/i.png")).data == PNG
 
 
-async def test_content_encoding_identity_is_no_encoding() -> None:
+@pytest.mark.parametrize("encoding", ["identity", ""])
+async def test_content_encoding_identity_is_no_encoding(encoding: str) -> None:
     async def respond(wire: Wire) -> None:
         await wire.hear()
-        await wire.answer(200, PNG, Content_Encoding="identity")
+        await wire.answer(200, PNG, Content_Encoding=encoding)
 
     async with raw_server(respond) as server, a_downloader() as downloader:
         assert (await downloader.download(f"{server.url}/i.png")).width == 64
 
 
 # --- other addresses ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "[::ffff:127.0.0.1]", "[::1]", "2130706433", "127.1", "0", "localhost"])
-async def test_addresses_of_this_machine_are_refused_in_every_notation(host: str) -> None:
-    async with raw_server(the_image) as server, a_downloader(hosts=frozenset()) as downloader:
-        for url in (f"https://{host}/i.png", f"https://{host}:{server.port}/i.png", f"http://{host}:{server.port}/"):
-            with pytest.raises(ImageUrlRefused):
-                await downloader.download(url)
-    assert server.connections == 0
-
-
-@pytest.mark.parametrize(
-    "answers",
-    [["127.0.0.1"], ["10.0.0.1"], ["169.254.169.254"], ["::1"], ["::ffff:10.0.0.1"], ["8.8.8.8", "127.0.0.1"]],
-    ids=lambda answers: "+".join(answers),
-)
-async def test_a_name_is_refused_when_any_of_its_addresses_is_private(answers: list[str]) -> None:
-    resolver = ScriptedResolver(answers)
-    async with a_downloader(hosts=frozenset(), resolver=resolver) as downloader:
-        with pytest.raises(ImageUrlRefused, match="resolves to an address that is not public"):
-            await downloader.download("https://cdn.example.com/i.png")
-    assert resolver.asked == ["cdn.example.com"]
-
-
-async def test_a_name_that_resolves_to_a_private_address_the_second_time_is_refused() -> None:
-    """DNS rebinding: the address of each connection is checked, and no earlier check is remembered."""
-    guarded = GuardedResolver(ScriptedResolver(["8.8.8.8"], ["127.0.0.1"]), AllowedHosts())
-    assert [answer["host"] for answer in await guarded.resolve("cdn.example.com", 443)] == ["8.8.8.8"]
-    with pytest.raises(PrivateAddress):
-        await guarded.resolve("cdn.example.com", 443)
-    async with open_download_session() as session:
-        assert isinstance(session.connector, aiohttp.TCPConnector)
-        assert session.connector.use_dns_cache is False
 
 
 async def test_a_named_host_may_resolve_to_a_private_address_and_only_that_one() -> None:
@@ -242,16 +215,6 @@ async def test_three_redirects_are_followed_and_a_fourth_is_not() -> None:
     assert (error.reason, connections) == ("it redirects more than 3 times", 4)
 
 
-async def test_a_redirect_that_leads_to_itself_ends_after_four_requests() -> None:
-    async def respond(wire: Wire) -> None:
-        await wire.hear()
-        await wire.answer(302, b"", Location="/i.png?sig=canary")
-
-    error, connections = await fault_of(respond)
-    assert isinstance(error, ImageUrlRefused)
-    assert connections == 4
-
-
 async def test_a_temporary_fault_after_a_redirect_is_tried_again_from_the_first_address() -> None:
     async def respond(wire: Wire) -> None:
         request = await wire.hear()
@@ -260,7 +223,7 @@ async def test_a_temporary_fault_after_a_redirect_is_tried_again_from_the_first_
         else:
             await (wire.answer(503) if len(wire.server.requests) < 4 else wire.answer(200, PNG))
 
-    async with raw_server(respond) as server, a_downloader() as downloader:
+    async with raw_server(respond) as server, a_downloader(rng=None) as downloader:
         assert (await downloader.download(f"{server.url}/i.png")).data == PNG
     assert [request.split()[1] for request in server.requests] == [b"/i.png", b"/there"] * 2
 
@@ -289,7 +252,7 @@ async def test_other_3xx_answers_are_refused(status: int) -> None:
 
     error, connections = await fault_of(respond)
     assert isinstance(error, ImageUrlRefused)
-    assert (error.http_status, connections) == (status, 1)
+    assert (error.reason, error.http_status, connections) == ("it redirects without saying where", status, 1)
 
 
 async def test_a_challenge_page_instead_of_the_image_is_tried_again() -> None:
@@ -330,16 +293,14 @@ async def test_an_endless_body_is_stopped_at_the_limit() -> None:
 
     error, connections = await fault_of(respond, max_bytes=300_000)
     assert isinstance(error, ImageTooLarge)
-    assert (error.size_bytes, connections) == (None, 1)
+    assert (error.limit_bytes, error.size_bytes, connections) == (300_000, None, 1)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "GZIP, identity"])
 async def test_a_compressed_body_is_refused_unread(encoding: str) -> None:
-    bomb = gzip.compress(PNG + bytes(20_000_000))
-
     async def respond(wire: Wire) -> None:
         await wire.hear()
-        await wire.answer(200, bomb, Content_Encoding=encoding)
+        await wire.answer(200, gzip.compress(PNG), Content_Encoding=encoding)
 
     error, connections = await fault_of(respond)
     assert isinstance(error, NotAnImage)
@@ -434,16 +395,6 @@ async def test_each_status_is_tried_again_only_where_that_may_help(
     assert (error.http_status, error.temporary, asked) == (status, temporary, connections)
 
 
-async def test_an_image_that_comes_at_the_third_try_is_an_image() -> None:
-    async def respond(wire: Wire) -> None:
-        await wire.hear()
-        await (wire.answer(503) if len(wire.server.requests) < 3 else wire.answer(200, PNG))
-
-    async with raw_server(respond) as server, a_downloader() as downloader:
-        assert (await downloader.download(f"{server.url}/i.png")).data == PNG
-    assert len(server.requests) == 3
-
-
 async def test_a_port_where_nobody_listens_is_temporary() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -452,16 +403,6 @@ async def test_a_port_where_nobody_listens_is_temporary() -> None:
         with pytest.raises(ImageUnavailable, match="ClientConnectorError") as caught:
             await downloader.download(f"http://127.0.0.1:{port}/i.png")
     assert caught.value.temporary
-
-
-async def test_a_server_that_never_answers_ends_at_the_total_deadline() -> None:
-    async def respond(wire: Wire) -> None:
-        await wire.hear()
-        await wire.stay_silent()
-
-    error, connections = await fault_of(respond, total_timeout_seconds=2)
-    assert isinstance(error, ImageUnavailable)
-    assert (error.temporary, error.reason, connections) == (True, "it took more than 2 s", 1)
 
 
 async def test_the_deadline_holds_for_all_tries_and_pauses_together() -> None:
@@ -490,10 +431,18 @@ async def test_a_slow_download_is_given_up_for_its_rate_long_before_the_deadline
     assert (error.temporary, error.reason, connections) == (True, "it came too slowly", 3)
 
 
+async def test_a_download_is_not_judged_by_its_rate_before_its_grace_has_passed() -> None:
+    async with (
+        raw_server(the_image) as server,
+        a_downloader(grace_seconds=600.0, min_bytes_per_second=10**12) as downloader,
+    ):
+        assert (await downloader.download(f"{server.url}/i.png")).data == PNG
+
+
 async def test_a_download_just_fast_enough_still_ends_at_the_deadline() -> None:
-    error, _ = await fault_of(drip, min_bytes_per_second=1, total_timeout_seconds=2)
+    error, connections = await fault_of(drip, min_bytes_per_second=1, total_timeout_seconds=2)
     assert isinstance(error, ImageUnavailable)
-    assert error.reason == "it took more than 2 s"
+    assert (error.temporary, error.reason, connections) == (True, "it took more than 2 s", 1)
 
 
 async def test_a_cancelled_download_stays_cancelled() -> None:
@@ -514,7 +463,11 @@ async def test_a_cancelled_download_stays_cancelled() -> None:
 
 @pytest.mark.parametrize("options", [{"max_bytes": 0}, {"tries": 0}, {"total_timeout_seconds": 0}])
 async def test_limits_of_zero_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="must be more than 0"):
+    async with a_downloader(max_bytes=1, tries=1, total_timeout_seconds=1):
+        pass
+    with pytest.raises(
+        ValueError, match=r"^The largest size, the tries and the time for a download must be more than 0\.$"
+    ):
         async with a_downloader(**options):
             pass
 

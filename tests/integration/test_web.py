@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 
 import pytest
@@ -15,6 +16,8 @@ from store.database import Database, open_database
 from tests.integration.callback_server import TASK, CallbackServer, open_callback_server
 from web import BODY_MAX_BYTES, WebLimits
 
+ON_SQLITE = pytest.mark.parametrize("make_database", ["sqlite"], indirect=True)  # where the rows play no part
+
 
 @pytest.fixture
 async def server(database: Database) -> AsyncIterator[CallbackServer]:
@@ -22,11 +25,15 @@ async def server(database: Database) -> AsyncIterator[CallbackServer]:
         yield opened
 
 
-async def test_a_call_is_answered_with_204_and_makes_the_poll_due(server: CallbackServer) -> None:
+async def test_a_call_is_answered_with_204_and_makes_the_poll_due(
+    server: CallbackServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="qwen_imagine.callbacks")
     server.world.clock.at_ms += 7000
     assert await server.post(json={"code": 200, "data": {"task_id": TASK, "status": "SUCCESS"}}) == 204
     assert await server.due_in_ms() == 0
     assert server.nudges == [1]
+    assert caplog.messages == ["image 1-0: the service called back"]
     assert [generation.id for generation in await server.world.claim()] == [1]
 
 
@@ -42,7 +49,7 @@ async def test_a_call_may_be_a_put(server: CallbackServer) -> None:
 
 async def test_a_replay_changes_nothing(server: CallbackServer) -> None:
     server.world.clock.at_ms += 7000
-    await server.post()
+    assert [await server.post() for _ in range(2)] == [204] * 2
     assert await server.due_in_ms() == 0
     before = await server.world.load(1)
     server.world.clock.at_ms += 3000
@@ -52,6 +59,7 @@ async def test_a_replay_changes_nothing(server: CallbackServer) -> None:
     assert server.nudges == [1]
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     "body", [b"", b"\x00\xff", b"[" * 60_000, b'{"data": {"task_id": ["x"]}}', b"x" * BODY_MAX_BYTES]
 )
@@ -62,11 +70,18 @@ async def test_whatever_the_body_is_the_call_only_makes_a_poll_due(server: Callb
     assert (image.state, image.task_id, image.image_url) == (State.RUNNING, TASK, None)
 
 
-@pytest.mark.parametrize(
-    "path", ["nobody", "x" * 43, "x" * 4000, "%00", "%F0%9F%92%A9", "..%2F..", "'; DROP TABLE callbacks; --", "%ud800"]
-)
-async def test_an_unknown_token_gets_404(server: CallbackServer, path: str) -> None:
-    assert await server.post(f"{server.base}/callbacks/{path}") == 404
+async def test_an_unknown_token_gets_404(server: CallbackServer) -> None:
+    for path in (
+        "nobody",
+        "x" * 43,
+        "x" * 4000,
+        "%00",
+        "%F0%9F%92%A9",
+        "..%2F..",
+        "'; DROP TABLE callbacks; --",
+        "%ud800",
+    ):
+        assert await server.post(f"{server.base}/callbacks/{path}") == 404, path
     assert await server.due_in_ms() == 20_000
     assert server.nudges == []
 
@@ -114,12 +129,17 @@ async def test_many_calls_at_once_and_a_worker_do_not_deadlock(server: CallbackS
     assert (await server.world.image(1)).due_at_ms == server.clock.now_ms()
 
 
-async def test_the_callbacks_of_ended_images_are_deleted(server: CallbackServer) -> None:
+async def test_the_callbacks_of_ended_images_are_deleted_and_calls_in_hand_come_to_nothing(
+    server: CallbackServer,
+) -> None:
     async def kept() -> bool:
         await server.world.database.run(records.forget_callbacks, server.clock.now_ms())
         return await server.world.database.run(records.load_callback, image) is not None
 
     image = await server.world.image(1)
-    assert await kept()
+    in_hand = await server.callbacks.recognise(server.url.rpartition("/")[2])
+    assert await kept() and in_hand is not None
     await server.world.move(image, State.SUCCEEDED)
     assert not await kept()
+    await server.callbacks.handle(in_hand, b"")
+    assert server.nudges == []

@@ -58,7 +58,7 @@ async def test_a_body_above_the_limit_is_refused_with_or_without_a_content_lengt
 
 
 async def test_a_compressed_body_is_never_decompressed(server: CallbackServer) -> None:
-    bomb = gzip.compress(b"0" * 50_000_000)
+    bomb = gzip.compress(bytes(10 * BODY_MAX_BYTES))
     assert len(bomb) < BODY_MAX_BYTES
     assert await server.post(data=bomb, headers={"Content-Encoding": "gzip"}) == 204
 

@@ -43,7 +43,6 @@ async def mira(scene: Scene, me: Visitor) -> Journey:
         await expect(settings.get_by_label(title)).to_have_value(value)
     await pick(me, settings, "Who sees your images", "no")
     await me.wait_for_images(again)
-    yield "settings-again"
 
     full = await me.command(
         "imagine",
@@ -63,11 +62,9 @@ async def mira(scene: Scene, me: Visitor) -> Journey:
     cover = full.get_by_role("button", name="Spoiler image, press to reveal")
     await cover.first.click()
     await expect(cover).to_have_count(1)
-    yield "spoiler-revealed"
 
     details = await me.press_for(full, "Details", "Your credits", private=True)
     await says(details, "every option at once", "seed 42", "seed 43", "spoiler", "Number ")
-    yield "details"
 
     form = await me.open_form(full, "Edit")
     await expect(form.get_by_test_id("field-prompt")).to_have_value("every option at once")
@@ -101,7 +98,6 @@ async def mira(scene: Scene, me: Visitor) -> Journey:
     await is_private(found)
     await says(found, "as mira likes it")
     await expect(found).not_to_contain_text("every option")
-    yield "history-search"
 
     await me.go("gallery")
     await me.wait_for_images(sixth)
@@ -115,7 +111,6 @@ async def mira(scene: Scene, me: Visitor) -> Journey:
     await offers(page, "Newer")
     await me.press(page, "Newer")
     await says(page, "one more for a second page")
-    yield "history-pages"
 
     await says(await me.command("privacy show"), "6 prompts", "Kept until you have it deleted")
     exported = await me.command("privacy export")

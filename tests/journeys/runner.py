@@ -23,6 +23,7 @@ from tests.journeys.scene import DECLINED, KEPT, MODERATED, SHARED, Journey, Sce
 from tests.page.chromium import open_chromium
 
 log = logging.getLogger(__name__)
+SCREENSHOTS = os.environ.get("JOURNEY_SCREENSHOTS")  # without it no step that goes well has one
 POSTER = "A poster for the summer fair: lanterns over the harbour, room for the date at the top."
 PROMPTS = [  # of the POSTs that must be made: one for each image, however often the bot was killed
     *(DECLINED, KEPT, MODERATED, SHARED, SHARED, "a wish that is granted"),
@@ -38,9 +39,8 @@ TOO_WIDE = """() => [...document.querySelectorAll('html, #app, #main, #messages,
 
 
 def screenshots_folder(name: str) -> Path:
-    """The folder for screenshots: below JOURNEY_SCREENSHOTS, else a new temporary one."""
-    chosen = os.environ.get("JOURNEY_SCREENSHOTS")
-    folder = Path(chosen) / name if chosen else Path(tempfile.mkdtemp(prefix=f"journeys-{name}-"))
+    """The folder for screenshots: below JOURNEY_SCREENSHOTS, else a new temporary one, for a step that goes wrong."""
+    folder = Path(SCREENSHOTS) / name if SCREENSHOTS else Path(tempfile.mkdtemp(prefix=f"journeys-{name}-"))
     folder.mkdir(parents=True, exist_ok=True)
     log.info("the screenshots of these journeys are in %s", folder)
     return folder
@@ -129,7 +129,7 @@ async def _run(name: str, journey: Journey, scene: Scene) -> None:
 
 
 async def _step(name: str, journey: Journey, scene: Scene) -> bool:
-    """Take the next step and its screenshot; return False when the journey is over."""
+    """Take the next step, with a screenshot if wanted; return False when the journey is over."""
     visitor = scene.visitors[name]
     try:
         step = await anext(journey, None)
@@ -138,6 +138,7 @@ async def _step(name: str, journey: Journey, scene: Scene) -> bool:
         await visitor.screenshot("went-wrong")
         raise
     if step is not None:
-        await visitor.screenshot(step)
+        if SCREENSHOTS:
+            await visitor.screenshot(step)
         assert await visitor.page.evaluate(TOO_WIDE) == [], (name, step)
     return step is not None

@@ -25,5 +25,5 @@ async def test_four_people_use_everything_while_the_bot_is_killed_after_each_ste
             await scene.box.bot.start()
             await scene.box.bot.wait_ready(READY_SECONDS)
 
-        assert await run_in_step(scene, kill) >= 15
-        assert scene.box.bot.restarts >= 15
+        assert await run_in_step(scene, kill) >= 12
+        assert scene.box.bot.restarts >= 12

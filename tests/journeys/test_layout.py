@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Locator, Page, expect
 
 from sandbox.world import Sandbox
 from scripts.visitor import DESKTOP, PHONE, Visitor
 from tests.e2e.running_bot import IMAGE_SECONDS, READY_SECONDS
-from tests.journeys.runner import TOO_WIDE, screenshots_folder
-from tests.page.chromium import open_chromium
+from tests.journeys.runner import SCREENSHOTS, TOO_WIDE, screenshots_folder
+from tests.page.chromium import PagePool, open_chromium
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -74,23 +72,30 @@ async def box(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sandbox
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with open_chromium() as opened:
-        yield opened
+async def pages() -> AsyncIterator[PagePool]:
+    async with open_chromium() as browser:
+        yield PagePool(browser)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def visit(browser: Browser, box: Sandbox) -> AsyncIterator[Visit]:
+async def visit(pages: PagePool, box: Sandbox) -> AsyncIterator[Visit]:
     """Return a function that opens a page as a person; at the end no page may have an error in its console."""
-    folder, visitors = screenshots_folder("layout"), list[Visitor]()
+    folder, visitors = screenshots_folder("layout") if SCREENSHOTS else None, list[Visitor]()
 
-    async def open_page(name: str, **options: Any) -> Visitor:
-        visitors.append(await Visitor.open(browser, box.url, name, folder=folder, **options))
+    async def open_page(
+        name: str, *, channel: str = "gallery", size: tuple[int, int] = DESKTOP, dark: bool = True
+    ) -> Visitor:
+        page = await pages.take(*size)
+        await page.emulate_media(color_scheme="dark" if dark else "light", reduced_motion="reduce")
+        visitors.append(Visitor(name, page, folder))
+        await page.goto(f"{box.url}/#as={name}&in={channel}")
+        await page.wait_for_selector("body[data-ready]")
         return visitors[-1]
 
     yield open_page
     assert [line for each in visitors for line in each.console_errors] == []
-    await asyncio.gather(*(each.page.context.close() for each in visitors))
+    for each in visitors:
+        await pages.give_back(each.page)
 
 
 async def test_the_layout_is_stable_while_a_card_gets_its_images(visit: Visit, box: Sandbox) -> None:

@@ -101,7 +101,7 @@ def run(name: str, room: Room, jobs: int, percent: int) -> None:
     with (folder / "pyproject.toml").open("a", encoding="utf-8") as file:
         file.write(mutmut_settings(room, sorted({path.split("/")[0] for path in listed if path})))
     with (folder / "log").open("w", encoding="utf-8") as log:
-        mutmut = [str(Path(sys.executable).with_name("mutmut")), "run", "--max-children", str(jobs)]
+        mutmut = [sys.executable, "-m", "mutmut", "run", "--max-children", str(jobs)]
         if percent < 100:
             mutmut += drawn(folder, room, percent)
         done = subprocess.run(mutmut, cwd=folder, stdout=log, stderr=subprocess.STDOUT)

@@ -51,7 +51,7 @@ ROOMS = {
     ),
     "callbacks": Room(
         ("generations/callbacks.py", "generations/records/callbacks.py"),
-        ("tests/unit/test_callbacks.py", "tests/worker/test_worker_callbacks.py"),
+        ("tests/unit/test_callbacks.py", "tests/worker/test_worker_callbacks.py", "tests/integration/test_web.py"),
     ),
     "protocol": Room(
         (

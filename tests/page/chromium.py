@@ -13,7 +13,7 @@ from playwright.async_api import async_playwright, expect
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from playwright.async_api import Browser
+    from playwright.async_api import Browser, Page
 
 PATIENCE_MS = 90_000  # for what has to happen, however busy the machine is
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -54,3 +54,29 @@ async def open_chromium() -> AsyncIterator[Browser]:
             yield browser
         finally:
             await browser.close()
+
+
+class PagePool:
+    """Pages that are used one after another, since a new one costs as much CPU time as a whole test.
+
+    A page that is given back is empty; its origin was another sandbox, so it shares nothing with the next one.
+    """
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._free: list[Page] = []
+
+    async def take(self, width: int = 1280, height: int = 800) -> Page:
+        """Return a page of this size that shows nothing."""
+        if self._free:
+            page = self._free.pop()
+        else:
+            context = await self._browser.new_context(locale="en-GB", timezone_id="UTC")
+            page = await context.new_page()
+            page.set_default_timeout(60_000)
+        await page.set_viewport_size({"width": width, "height": height})
+        return page
+
+    async def give_back(self, page: Page) -> None:
+        await page.goto("about:blank")
+        self._free.append(page)

@@ -10,22 +10,22 @@ import pytest_asyncio
 from PIL import Image
 
 from sandbox.world import Sandbox
-from tests.page.chromium import open_chromium
+from tests.page.chromium import PagePool, open_chromium
 from tests.page.tiny_bot import TinyBot
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
-    from playwright.async_api import Browser, Page
+    from playwright.async_api import ConsoleMessage, Error, Page
 
     Visit = Callable[..., Awaitable[Page]]
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
-async def browser() -> AsyncIterator[Browser]:
-    async with open_chromium() as opened:
-        yield opened
+async def pages() -> AsyncIterator[PagePool]:
+    async with open_chromium() as browser:
+        yield PagePool(browser)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -41,32 +41,34 @@ async def bot(box: Sandbox) -> AsyncIterator[TinyBot]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def visit(browser: Browser, box: Sandbox) -> AsyncIterator[Visit]:
+async def visit(pages: PagePool, box: Sandbox) -> AsyncIterator[Visit]:
     """Return a function that opens the page as a person in a channel. The test fails on any error in a console."""
-    contexts = []
+    opened: list[Page] = []
     console_errors: list[str] = []
+
+    def note_error(error: Error) -> None:
+        console_errors.append(f"error: {error}")
+
+    def note_entry(entry: ConsoleMessage) -> None:
+        if entry.type in ("error", "warning"):
+            console_errors.append(f"{entry.type}: {entry.text}")
 
     async def open_page(
         person: str = "mira", channel: str = "gallery", *, width: int = 1280, height: int = 800
     ) -> Page:
-        context = await browser.new_context(
-            viewport={"width": width, "height": height}, locale="en-GB", timezone_id="UTC"
-        )
-        contexts.append(context)
-        page = await context.new_page()
-        page.set_default_timeout(60_000)
-        page.on("pageerror", lambda error: console_errors.append(f"error: {error}"))
-        page.on(
-            "console",
-            lambda it: console_errors.append(f"{it.type}: {it.text}") if it.type in ("error", "warning") else None,
-        )
+        page = await pages.take(width, height)
+        opened.append(page)
+        page.on("pageerror", note_error)
+        page.on("console", note_entry)
         await page.goto(f"{box.url}/#as={person}&in={channel}")
         await page.wait_for_selector("body[data-ready]")
         return page
 
     yield open_page
-    for context in contexts:
-        await context.close()
+    for page in opened:
+        await pages.give_back(page)
+        page.remove_listener("pageerror", note_error)
+        page.remove_listener("console", note_entry)
     assert console_errors == []
 
 

@@ -13,8 +13,9 @@ from tests.page.tiny_bot import TinyBot, button, card, row, text
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from playwright.async_api import Browser, Page
+    from playwright.async_api import Page
 
+    from tests.page.chromium import PagePool
     from tests.page.conftest import Visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -134,9 +135,9 @@ async def test_a_phone_shows_everything_without_sideways_scrolling(visit: Visit,
     assert await page.evaluate(TOO_WIDE) == []
 
 
-async def test_the_page_reconnects_by_itself(browser: Browser, tmp_path: Path) -> None:
+async def test_the_page_reconnects_by_itself(pages: PagePool, tmp_path: Path) -> None:
     async with Sandbox(data_dir=tmp_path / "first") as box:
-        page = await browser.new_page()
+        page = await pages.take()
         await page.goto(box.url)
         await expect(page.get_by_test_id("me")).to_have_text("mira · member")
         await expect(page.get_by_test_id("banner")).to_be_hidden()
@@ -146,4 +147,4 @@ async def test_the_page_reconnects_by_itself(browser: Browser, tmp_path: Path) -
         await expect(page.get_by_test_id("banner")).to_be_hidden()
         await bot.say("gallery", "here again")
         await expect(page.get_by_test_id("message")).to_contain_text("here again")
-        await page.close()
+        await pages.give_back(page)

@@ -51,14 +51,16 @@ async def test_no_text_makes_the_markdown_parser_slow(visit: Visit) -> None:
           const { parse } = await import("/page/markdown.js");
           const seeds = ["*", "_", "|", "`", "[", "**a", "||", "\\\\", "<t:", "> ", "- ", "~~", "_a", "*a ",
             "[a](", "```a"];
-          return Math.max(...seeds.map((seed) => {
+          const once = (text) => {
             const began = performance.now();
-            parse(seed.repeat(4000 / seed.length));
+            parse(text);
             return performance.now() - began;
-          }));
+          };
+          const fastest = (text) => Math.min(...Array.from({ length: 5 }, () => once(text)));
+          return Math.max(...seeds.map((seed) => fastest(seed.repeat(4000 / seed.length))));
         }"""
     )
-    assert slowest < 400, f"{slowest} ms"
+    assert slowest < 400, f"{slowest} ms"  # of five tries the fastest counts, since others use this machine too
 
 
 async def test_markdown_is_rendered_as_in_discord(visit: Visit, bot: TinyBot, box: Sandbox) -> None:

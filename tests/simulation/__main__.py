@@ -1,6 +1,6 @@
 """`python -m tests.simulation --seeds 0-10000`: a verdict for every thousand; for a failure its seed and history.
 
-`python -m tests.simulation --sweep`: a few small days with a death at every single await, in one line.
+`python -m tests.simulation --sweep`: a few small days with a death at every await and every statement, in one line.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes that share the work")
     parser.add_argument("--history", action="store_true", help="print the whole history of the first seed and stop")
     parser.add_argument("--plain", action="store_true", help="days without callbacks, own settings and large images")
-    parser.add_argument("--sweep", action="store_true", help="a few small days instead, with a death at every await")
+    parser.add_argument("--sweep", action="store_true", help="a few small days instead, with a death at every step")
     arguments = parser.parse_args()
     if arguments.sweep:
         return bool(run_sweep(arguments.jobs, partial(print, flush=True)))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import select, update
 
 import services
 from credits import ledger
@@ -26,12 +26,10 @@ from generations.callbacks import Callbacks
 from generations.delivery_result import DeliveryResult, Place
 from generations.errors import DeliveryDelayed
 from generations.model import Ending, Generation, Image, Progress, State
-from generations.pings import PingDecisions
 from generations.records import cards, claims, moves
 from generations.records.tables import generations
-from generations.records.tables import pings as ping_decisions
 from generations.service import Generations
-from generations.worker import loop, poll, poll_turns, publish, recover, submit, throttle
+from generations.worker import poll, poll_turns, publish, recover, submit, throttle
 from generations.worker.context import PollGuard, StepContext
 from generations.worker.image_step import ImageStep
 from images.image_memory import Reservation
@@ -56,7 +54,7 @@ CANCELLED, _, LINKED = DAYS
 
 @dataclass(frozen=True)
 class Breakage:
-    """*seen_at*: seeds whose runs noticed it before, tried first; with a *day* of the sweep: numbers of awaits."""
+    """*seen_at*: seeds whose runs noticed it before, tried first; with a *day* of the sweep: numbers of steps."""
 
     seen_at: tuple[int, ...]
     replaced: tuple[tuple[Any, str, Any], ...]
@@ -92,72 +90,85 @@ def _take(user_id: int, amount: int) -> Any:
 
 
 class ChargesLateImages(Ledger):
-    async def settle(self, tx: Any, image_id: str, consumed: int | None, now_ms: int) -> int:
-        charged = await super().settle(tx, image_id, consumed, now_ms)
-        hold, _ = await self._open_hold(tx, image_id, now_ms)
+    def settle(self, tx: Any, image_id: str, consumed: int | None, now_ms: int) -> int:
+        charged = super().settle(tx, image_id, consumed, now_ms)
+        _, account = self._open_hold(tx, image_id, now_ms)
         if charged == 0 and consumed:
-            await tx.execute(_take(hold.user_id, consumed))
+            tx.execute(_take(account.user_id, consumed))
         return charged
 
 
 class SettlesTwice(Ledger):
-    async def settle(self, tx: Any, image_id: str, consumed: int | None, now_ms: int) -> int:
-        charged = await super().settle(tx, image_id, consumed, now_ms)
-        hold, _ = await self._open_hold(tx, image_id, now_ms)
-        await tx.execute(_take(hold.user_id, charged))
+    def settle(self, tx: Any, image_id: str, consumed: int | None, now_ms: int) -> int:
+        charged = super().settle(tx, image_id, consumed, now_ms)
+        _, account = self._open_hold(tx, image_id, now_ms)
+        tx.execute(_take(account.user_id, charged))
         return charged
 
 
 class ForgetsToRelease(Ledger):
-    async def release(self, tx: Any, image_id: str, now_ms: int) -> int:
+    def release(self, tx: Any, image_id: str, now_ms: int) -> int:
         return 0
 
 
 class RefillsOverHolds(Ledger):
-    async def _refill(self, tx: Any, account: Any, starts_at_ms: int, now_ms: int) -> Any:
-        refilled = await super()._refill(tx, account, starts_at_ms, now_ms)
+    def _refill(self, tx: Any, account: Any, starts_at_ms: int, now_ms: int) -> Any:
+        refilled = super()._refill(tx, account, starts_at_ms, now_ms)
         if account.held:  # is released or made good later, in addition to a full account
             reason_id = f"refill:{account.user_id}:{starts_at_ms}:over"
-            await ledger._grant(tx, refilled, account.held, reason_id, "refill", now_ms)
-        return (await tx.execute(select(accounts).where(accounts.c.user_id == account.user_id))).one()
+            ledger._grant(tx, refilled, account.held, reason_id, "refill", now_ms)
+        return tx.execute(select(accounts).where(accounts.c.user_id == account.user_id)).one()
 
 
 class NeverMakesRefillsGood(Ledger):
-    async def _make_good(self, *_: Any) -> None:
+    def _make_good(self, *_: Any) -> None:
         pass
 
 
 class GrantsAtRelease(Ledger):
-    async def release(self, tx: Any, image_id: str, now_ms: int) -> int:
-        returned = await super().release(tx, image_id, now_ms)
-        _, account = await self._open_hold(tx, image_id, now_ms)
-        await self._give(tx, account, image_id, returned, now_ms)
+    def release(self, tx: Any, image_id: str, now_ms: int) -> int:
+        returned = super().release(tx, image_id, now_ms)
+        _, account = self._open_hold(tx, image_id, now_ms)
+        self._give(tx, account, image_id, returned, now_ms)
         return returned
 
-    async def _give(self, tx: Any, account: Any, image_id: str, amount: int, now_ms: int) -> None:
+    def _give(self, tx: Any, account: Any, image_id: str, amount: int, now_ms: int) -> None:
         if amount:
-            await self.grant(tx, account.user_id, amount, f"extra:{image_id}", EntryKind.GRANT, now_ms)
+            self.grant(tx, account.user_id, amount, f"extra:{image_id}", EntryKind.GRANT, now_ms)
 
 
 async def end_in_two_commits(self: ImageStep, state: State, ending: Ending, detail: str | None = None) -> None:
-    async with self.context.database.transaction() as tx:
-        await records.move(tx, self.image, state, fence=self.fence, ending=ending, ending_detail=detail)
-    async with self.context.database.transaction() as tx:
-        await self.context.ledger.release(tx, self.image.image_id, self.context.clock.now_ms())
+    run, now_ms = self.context.database.run, self.context.clock.now_ms()
+    await run(records.move, self.image, state, fence=self.fence, ending=ending, ending_detail=detail)
+    await run(self.context.ledger.release, self.image.image_id, now_ms)
+
+
+class CommitsHalfway(Ledger):
+    def settle(self, tx: Any, image_id: str, consumed: int | None, now_ms: int) -> int:
+        """Commit before and after, so that only a death between two statements of this transaction shows."""
+        _commit(tx)
+        charged = super().settle(tx, image_id, consumed, now_ms)
+        _commit(tx)
+        return charged
+
+
+def _commit(tx: Any) -> None:
+    tx.exec_driver_sql("COMMIT")
+    tx.exec_driver_sql("BEGIN")
 
 
 # -- the one POST ---------------------------------------------------------------
 
 
-async def move_after_the_post(tx: Any, image: Image, target: State, **changes: Any) -> Image:
+def move_after_the_post(tx: Any, image: Image, target: State, **changes: Any) -> Image:
     """Write SUBMITTING after the POST, together with its outcome."""
     if target is State.SUBMITTING:
         return replace(image, state=State.SUBMITTING, submitted_at_ms=changes.get("submitted_at_ms"))
     if image.state is State.SUBMITTING:
         waiting = replace(image, state=State.REQUESTED)
         fence, at_ms = changes["fence"], image.submitted_at_ms
-        image = await moves.move(tx, waiting, State.SUBMITTING, fence=fence, submitted_at_ms=at_ms)
-    return await moves.move(tx, image, target, **changes)
+        image = moves.move(tx, waiting, State.SUBMITTING, fence=fence, submitted_at_ms=at_ms)
+    return moves.move(tx, image, target, **changes)
 
 
 real_create = QwenClient.create_task
@@ -171,12 +182,11 @@ async def create_again(self: QwenClient, request: Any) -> Any:
 
 
 async def post_again(self: ImageStep) -> None:
-    async with self.context.database.transaction() as tx:
-        due = self.context.clock.now_ms()
-        await records.move(tx, self.image, State.REQUESTED, fence=self.fence, due_at_ms=due)
+    due = self.context.clock.now_ms()
+    await self.context.database.run(records.move, self.image, State.REQUESTED, fence=self.fence, due_at_ms=due)
 
 
-async def adopt_nothing(*_: Any, **__: Any) -> bool:
+def adopt_nothing(*_: Any, **__: Any) -> bool:
     return False
 
 
@@ -185,30 +195,26 @@ async def adopt_nothing(*_: Any, **__: Any) -> bool:
 real_lock = moves.lock_generation
 
 
-async def lock_without_fence(tx: Any, generation_id: int, fence: int | None) -> Any:
-    return await real_lock(tx, generation_id, None)
+def lock_without_fence(tx: Any, generation_id: int, fence: int | None) -> Any:
+    return real_lock(tx, generation_id, None)
 
 
-async def reload_without_fence(tx: Any, generation: Generation) -> Generation:
-    fresh = await records.load(tx, generation.id)
-    assert fresh is not None
-    return fresh
+def release_without_fence(tx: Any, generation_id: int, fence: int) -> Any:
+    return claims.release_published(tx, generation_id, real_lock(tx, generation_id, None)["fence"])
 
 
 real_claim = claims.claim_due
 
 
-async def claim_whatever_is_due(tx: Any, **wishes: Any) -> list[Generation]:
-    await tx.execute(update(generations).values(lease_until_ms=None))
-    return await real_claim(tx, **wishes)
+def claim_whatever_is_due(tx: Any, **wishes: Any) -> list[Generation]:
+    tx.execute(update(generations).values(lease_until_ms=None))
+    return real_claim(tx, **wishes)
 
 
-async def release_and_forget(
-    tx: Any, generation_id: int, fence: int, *, retry_publish_at_ms: int | None = None
-) -> None:
-    await claims.release_claim(tx, generation_id, fence, retry_publish_at_ms=retry_publish_at_ms)
+def release_and_forget(tx: Any, generation_id: int, fence: int, *, retry_publish_at_ms: int | None = None) -> None:
+    claims.release_claim(tx, generation_id, fence, retry_publish_at_ms=retry_publish_at_ms)
     unpublished = (generations.c.id == generation_id) & (generations.c.revision > generations.c.published_revision)
-    await tx.execute(update(generations).where(unpublished).values(due_at_ms=None))
+    tx.execute(update(generations).where(unpublished).values(due_at_ms=None))
 
 
 class PollsTooEarly(StepContext):
@@ -244,9 +250,8 @@ class BelievesTaskIds(Callbacks):
         """Adopt the task that the body names without a poll."""
         claim = parse_callback(body)
         if claim is not None:
-            async with self._database.transaction() as tx:
-                now_ms = self._clock.now_ms()
-                await records.adopt_task(tx, callback.generation_id, callback.position, claim, now_ms)
+            image, now_ms = (callback.generation_id, callback.position), self._clock.now_ms()
+            await self._database.run(records.adopt_task, *image, claim, now_ms)
         await super().handle(callback, body)
 
 
@@ -258,14 +263,16 @@ class BelievesStatuses(Callbacks):
         """Believe a status of FAILED without a poll."""
         if b"FAILED" not in body:
             return await super().handle(callback, body)
-        async with self._database.transaction() as tx:
-            generation = await records.load_locked(tx, callback.generation_id)
-            assert generation is not None
-            image = generation.images[callback.position]
-            if image.state is State.RUNNING:
-                fence, ending = generation.fence, Ending.DECLINED
-                await records.move(tx, image, State.FAILED, fence=fence, ending=ending, due_at_ms=None)
-                await FREE.release(tx, image.image_id, self._clock.now_ms())
+        await self._database.run(self._fail, callback)
+
+    def _fail(self, tx: Any, callback: Any) -> None:
+        generation = records.load_locked(tx, callback.generation_id)
+        assert generation is not None
+        image = generation.images[callback.position]
+        if image.state is State.RUNNING:
+            fence, ending = generation.fence, Ending.DECLINED
+            records.move(tx, image, State.FAILED, fence=fence, ending=ending, due_at_ms=None)
+            FREE.release(tx, image.image_id, self._clock.now_ms())
 
 
 real_noted = callbacks.noted_call
@@ -299,13 +306,6 @@ class PollsUnguarded(StepContext):
 # -- pings ---------------------------------------------------------------
 
 
-class DecidesAgain(PingDecisions):
-    async def decide(self, generation: Generation) -> Generation | None:
-        async with self._database.transaction() as tx:
-            await tx.execute(delete(ping_decisions).where(ping_decisions.c.generation_id == generation.id))
-        return await super().decide(generation)
-
-
 class PingsTwice(CardPings):
     async def _reply(self, generation: Generation) -> None:
         await super()._reply(generation)
@@ -321,13 +321,8 @@ class WithoutNonce(CardPings):
 
 
 class NeverPings(CardPings):
-    async def handle_finished(self, generation: Generation) -> None:
-        await self._decisions.decide(generation)
-
-
-async def ping_at_once(self: Any, generation: Generation) -> None:
-    if self._context.pings is not None:
-        await self._context.pings.handle_finished(generation)
+    def send(self, generation: Generation) -> None:
+        pass
 
 
 def return_true(*_: Any) -> bool:
@@ -367,13 +362,13 @@ def say_credits_are_held(*values: Any, **more: Any) -> str:
 # -- cards ---------------------------------------------------------------
 
 
-async def record_before_publishing(self: Any, generation: Generation, image_files: Any) -> None:
+async def record_before_publishing(self: Any, generation: Generation, image_files: Any) -> bool:
     result = DeliveryResult(Place.CARD, generation.message_id, generation.origin.channel_id)
-    await self._record_result(generation, image_files, result)
+    posted = [generation.images[position] for position in image_files]
+    await self._database.run(self._record_result, generation, posted, result)
     with contextlib.suppress(DeliveryDelayed):
         await self._delivery.publish(generation, Progress(), image_files)
-    async with self._database.transaction() as tx:
-        await records.release_claim(tx, generation.id, generation.fence)
+    return True
 
 
 class ForgetsDelays(DiscordDelivery):
@@ -385,11 +380,11 @@ class ForgetsDelays(DiscordDelivery):
 
 
 class CancelsAnything(Generations):
-    async def _cancel_waiting(self, tx: Any, generation: Generation, ending: Ending) -> None:
-        await super()._cancel_waiting(tx, generation, ending)
+    def _cancel_waiting(self, tx: Any, generation: Generation, ending: Ending) -> None:
+        super()._cancel_waiting(tx, generation, ending)
         for image in generation.images:
             if image.state in (State.SUBMITTING, State.RUNNING):
-                await self._ledger.release(tx, image.image_id, self._clock.now_ms())
+                self._ledger.release(tx, image.image_id, self._clock.now_ms())
 
 
 async def always_current(self: Any, generation: Generation) -> bool:
@@ -413,7 +408,7 @@ def parts(**classes: type) -> tuple[tuple[Any, str, Any], ...]:
     return tuple((services, name, kind) for name, kind in classes.items())
 
 
-LOCKS = tuple((module, "lock_generation", lock_without_fence) for module in (moves, claims, cards))
+LOCKS = tuple((module, "lock_generation", lock_without_fence) for module in (records, moves, claims, cards))
 
 BREAKAGES: dict[str, Breakage] = {
     "late images are charged": Breakage((21,), parts(Ledger=ChargesLateImages)),
@@ -423,16 +418,17 @@ BREAKAGES: dict[str, Breakage] = {
     "never make a refill good": Breakage((2,), parts(Ledger=NeverMakesRefillsGood)),
     "grant credits at each release": Breakage((0,), parts(Ledger=GrantsAtRelease)),
     "state and money in two commits": Breakage((29,), ((ImageStep, "end", end_in_two_commits),)),
+    "commit in the middle of a transaction": Breakage((505,), parts(Ledger=CommitsHalfway), day=CANCELLED),
     "post before the commit": Breakage((15,), ((submit.records, "move", move_after_the_post),)),
     "repeat an unknown post": Breakage((0,), ((QwenClient, "create_task", create_again),)),
     "post again after a crash": Breakage((44,), ((submit.SubmitStep, "end_crashed_submit", post_again),)),
     "forget a task that came late": Breakage((56,), ((records, "adopt_task", adopt_nothing),)),
-    "skip the fence": Breakage((56,), (*LOCKS, (loop, "_reload", reload_without_fence))),
-    "drop the lease": Breakage((13,), ((records, "claim_due", claim_whatever_is_due),)),
+    "skip the fence": Breakage((56,), (*LOCKS, (records, "release_published", release_without_fence))),
+    "drop the lease": Breakage((1,), ((records, "claim_due", claim_whatever_is_due),)),
     "forget cards that are not published yet": Breakage((65,), ((records, "release_claim", release_and_forget),)),
     "poll too early": Breakage((7,), parts(StepContext=PollsTooEarly)),
     "give up late images": Breakage((56,), ((poll, "late_poll_seconds", give_up_at_once),)),
-    "mark as delivered before publishing": Breakage((47,), ((publish.Publisher, "publish", record_before_publishing),)),
+    "mark as delivered before publishing": Breakage((1,), ((publish.Publisher, "publish", record_before_publishing),)),
     "treat a delay as a success": Breakage((65,), parts(DiscordDelivery=ForgetsDelays)),
     "return credits for images that are being made": Breakage((43,), parts(Generations=CancelsAnything)),
     "let old progress overtake": Breakage(
@@ -464,12 +460,10 @@ BREAKAGES: dict[str, Breakage] = {
     "poll without end after one callback": Breakage((7,), ((poll_turns, "is_called", return_true),)),
     "ping twice": Breakage((21,), parts(CardPings=PingsTwice)),
     "decide on a ping again": Breakage(
-        (556, 555, 554), parts(PingDecisions=DecidesAgain, CardPings=WithoutNonce), day=CANCELLED
+        (646, 881, 1576, 1610, 278), ((records, "decide_ping", return_true), *parts(CardPings=WithoutNonce))
     ),
     "ping people who do not want it": Breakage((5,), ((pings, "wants_ping", return_true),)),
-    "ping before all images are there": Breakage(
-        (25,), ((publish.Publisher, "ping", ping_at_once), (pings, "has_arrived", return_true))
-    ),
+    "ping before all images are there": Breakage((25,), ((pings, "has_arrived", return_true),)),
     "ping nobody": Breakage((25,), parts(CardPings=NeverPings)),
     "drop images that are too large": Breakage((5,), ((delivery_cards, "ImageFitter", DropsLargeImages),)),
     "link to images that could be made smaller": Breakage((7,), ((delivery_cards, "ImageFitter", LinksOnly),)),

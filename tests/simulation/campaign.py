@@ -19,7 +19,7 @@ SEEDS_NAMED = 20  # failing seeds that are named
 
 
 def check_seeds(seeds: range, draw_day: DrawDay = draw) -> tuple[int, list[tuple[int, tuple[str, ...]]]]:
-    """Return the number of resumed tasks in all runs, and the seeds that violated an invariant with the messages."""
+    """Return the number of steps in all runs, and the seeds that violated an invariant with the messages."""
     verdicts = [play(draw_day(seed)) for seed in seeds]
     return sum(v.steps for v in verdicts), [(v.scenario.seed, v.broken) for v in verdicts if v.broken]
 
@@ -52,7 +52,7 @@ def run(seeds: range, jobs: int, say: Callable[[str], None], draw_day: DrawDay =
             if done // LINE > before or done == len(seeds):
                 verdict = "all promises kept" if not failed else f"{len(failed)} FAILED"
                 seconds = time.monotonic() - began
-                say(f"{done:>7} seeds, {steps} resumed awaits: {verdict} ({seconds:.0f} s)")
+                say(f"{done:>7} seeds, {steps} steps: {verdict} ({seconds:.0f} s)")
     if failed:
         say(f"\nseed {failed[0][0]}: {describe_failure(failed[0][0], draw_day)}")
     return len(failed)

@@ -1,7 +1,7 @@
 """The database without threads: one SQLite in memory, shared by all processes of a run, one transaction at a time.
 
-SQLAlchemy's own dialect for aiosqlite runs on top of it, so the product's SQL is the same as in production. Only the
-wait for the lock and the commit are asynchronous, since only they can fail or be interrupted.
+A work runs at one moment of the virtual time. Waiting for the lock, the commit and the way of the answer take time,
+can fail, and a process can die there, as it can before each statement.
 """
 
 from __future__ import annotations
@@ -10,31 +10,45 @@ import asyncio
 import random
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Engine, event
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy import create_engine, event
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
 
-from store.database import Database
 from store.schema import upgrade
-from tests.simulation.loop import Life, VirtualLoop
+from store.transactions import Result, Transaction
+from tests.simulation.loop import LIFE, Life
 
 LOCK_SECONDS = 30.0
 PickFault = Callable[[], str | None]  # the fault of the next call; None: no fault
 
 
-class Disk:
-    """The database, which outlives every process. *pick_fault*: the fault of each lock and commit."""
+class Died(BaseException):
+    """Raised inside a work when its process dies before the next statement. The product must not catch it."""
 
-    def __init__(self, template: bytes, rng: random.Random, pick_fault: PickFault) -> None:
-        self.sqlite = sqlite3.connect(":memory:", isolation_level=None)
-        if template:
-            self.sqlite.deserialize(template)
-        self.sqlite.execute("PRAGMA foreign_keys=ON")
-        self.holder: Life | None = None
-        self._queue: deque[tuple[Life, asyncio.Future[None]]] = deque()
+
+@dataclass(eq=False, slots=True)
+class Turn:
+    """A transaction that writes: it waits for the lock, or holds it."""
+
+    life: Life
+    granted: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Disk:
+    """The database, which outlives every process. *pick_fault*: the fault of each lock, read and commit."""
+
+    def __init__(self, rng: random.Random, pick_fault: PickFault) -> None:
+        self._connection = _open(_migrated())
+        self.sqlite = _driver(self._connection)
+        self.holder: Turn | None = None
+        self._queues: tuple[deque[Turn], deque[Turn]] = deque(), deque()  # people's, background
         self._rng = rng
         self._pick_fault = pick_fault
 
@@ -49,195 +63,192 @@ class Disk:
             sql = "INSERT INTO preferences (user_id, size, format, private, ping) VALUES (?, ?, ?, ?, ?)"
             self.sqlite.execute(sql, row)
 
-    async def begin(self, life: Life) -> None:
-        await asyncio.sleep(self._seconds())
+    async def arrive(self) -> None:
+        """Take the time that a call needs to reach the database. Raises the fault of the call."""
+        await self.take_time()
         fault = self._pick_fault()
         if fault == "slow":
             await asyncio.sleep(self._rng.uniform(0.5, 8.0))
         elif fault in ("locked", "lost"):
             raise _error(fault)
-        if self.holder is not None or self._queue:
-            turn = asyncio.get_running_loop().create_future()
-            self._queue.append((life, turn))
-            try:
-                await asyncio.wait_for(turn, LOCK_SECONDS)
-            except TimeoutError:
-                if self.holder is life:
-                    self.release(life)
-                raise _error("locked") from None
-            except asyncio.CancelledError:
-                if self.holder is life:
-                    self.release(life)
-                raise
-        self.holder = life
-        self.sqlite.execute("BEGIN")
 
-    async def commit(self, life: Life) -> None:
-        await asyncio.sleep(self._seconds())
-        if life.dead or self.holder is not life:
-            return
+    async def begin(self, turn: Turn, *, background: bool) -> Connection:
+        """Wait for the lock and begin a transaction."""
+        if self.holder is None:
+            self.holder = turn
+        else:
+            self._queues[background].append(turn)
+            try:
+                await asyncio.wait_for(turn.granted, LOCK_SECONDS)
+            except TimeoutError:
+                self.rollback(turn)
+                raise _error("locked") from None
+        self._connection.begin()
+        self.sqlite.execute("BEGIN")
+        return self._connection
+
+    async def commit(self, turn: Turn) -> None:
+        """Commit, release the lock, and take the time that the answer needs."""
+        await self.take_time()
         fault = self._pick_fault()
         if fault == "locked":
-            self.rollback(life)
+            self.rollback(turn)
             raise _error("full")
-        self.sqlite.execute("COMMIT")
-        self.release(life)
-        await asyncio.sleep(self._seconds())
+        self._connection.commit()
+        self._release()
+        await self.take_time()
         if fault == "lost":
             raise _error("lost")
 
-    def rollback(self, life: Life) -> None:
-        """Undo what *life* has not committed, if anything."""
-        if self.holder is life:
-            if self.sqlite.in_transaction:
-                self.sqlite.execute("ROLLBACK")
-            self.release(life)
-
-    def release(self, life: Life) -> None:
-        self.holder = None
-        while self._queue:
-            next_life, turn = self._queue.popleft()
-            if not next_life.dead and not turn.done():
-                self.holder = next_life
-                turn.set_result(None)
-                return
+    def rollback(self, turn: Turn) -> None:
+        """Undo what *turn* has not committed, if anything."""
+        if self.holder is turn:
+            self._connection.rollback()
+            self._release()
 
     def forget(self, life: Life) -> None:
         """Roll back the transaction of a process that ended, as a database does when the connection breaks."""
-        self._queue = deque(entry for entry in self._queue if entry[0] is not life)
-        self.rollback(life)
+        if self.holder is not None and self.holder.life is life:
+            self.rollback(self.holder)
 
-    def _seconds(self) -> float:
-        return self._rng.uniform(0.0002, 0.004)
+    @contextmanager
+    def committed(self) -> Generator[Connection]:
+        """Yield a connection that sees what is committed and refuses writes."""
+        # The open transaction's changes are in SQLite's cache (cache_spill=OFF), which serialize() leaves out.
+        copied = self.sqlite.in_transaction
+        connection = _open(self.sqlite.serialize()) if copied else self._connection
+        _driver(connection).execute("PRAGMA query_only=ON")
+        try:
+            yield connection
+        finally:
+            connection.rollback()
+            _driver(connection).execute("PRAGMA query_only=OFF")
+            if copied:
+                connection.close()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _release(self) -> None:
+        self.holder = None
+        for queue in self._queues:
+            while queue:
+                turn = queue.popleft()
+                if not turn.life.dead and not turn.granted.done():
+                    self.holder = turn
+                    turn.granted.set_result(None)
+                    return
+
+    async def take_time(self) -> None:
+        """Take the time of one commit, or of one way to the database or back."""
+        await asyncio.sleep(self._rng.uniform(0.0002, 0.004))
 
 
-def _error(kind: str) -> sqlite3.OperationalError:
-    """Return the driver's error; SQLAlchemy treats "connection closed" as a broken connection."""
+class SimulatedTransactions:
+    """store.transactions.Transactions of one process on a Disk.
+
+    A process that dies in a transaction leaves nothing of it before the commit, and all of it afterwards; none of its
+    tasks goes on.
+    """
+
+    def __init__(self, disk: Disk, life: Life) -> None:
+        self._disk = disk
+        self._life = life
+
+    async def write(self, work: Callable[[Transaction], Result], *, background: bool) -> Result:
+        # A task of its own: a caller that is cancelled does not stop it.
+        return await asyncio.shield(asyncio.create_task(self._write(work, background)))
+
+    async def read(self, work: Callable[[Transaction], Result], *, background: bool) -> Result:
+        return await asyncio.shield(asyncio.create_task(self._read(work)))
+
+    async def close(self) -> None:
+        """Do nothing: a simulated process ends by its death."""
+
+    async def _write(self, work: Callable[[Transaction], Result], background: bool) -> Result:
+        await self._disk.arrive()
+        turn = Turn(self._life)
+        connection = await self._disk.begin(turn, background=background)
+        try:
+            result = work(connection)
+        except Died:
+            await _never()
+            raise
+        except BaseException:
+            self._disk.rollback(turn)
+            raise
+        await self._disk.commit(turn)
+        return result
+
+    async def _read(self, work: Callable[[Transaction], Result]) -> Result:
+        await self._disk.arrive()
+        try:
+            with self._disk.committed() as connection:
+                result = work(connection)
+        except Died:
+            await _never()
+            raise
+        await self._disk.take_time()
+        return result
+
+
+async def _never() -> None:
+    """Wait for ever."""
+    await asyncio.get_running_loop().create_future()
+
+
+def _error(kind: str) -> OperationalError:
+    """Return the error as SQLAlchemy raises it."""
     code, text = {
         "locked": (sqlite3.SQLITE_BUSY, "database is locked"),
         "full": (sqlite3.SQLITE_FULL, "database or disk is full"),
-        "lost": (sqlite3.SQLITE_IOERR, "connection closed"),
+        "lost": (sqlite3.SQLITE_IOERR, "disk I/O error"),
     }[kind]
     error = sqlite3.OperationalError(text)
     error.sqlite_errorcode = code
-    return error
+    return OperationalError(None, None, error)
 
 
-class _Cursor:
-    """The part of aiosqlite.Cursor that SQLAlchemy uses, run inline."""
-
-    def __init__(self, connection: _Connection) -> None:
-        self._connection = connection
-        self._cursor = connection.disk.sqlite.cursor()
-
-    async def __aenter__(self) -> _Cursor:
-        return self
-
-    @property
-    def description(self) -> Any:
-        return self._cursor.description
-
-    @property
-    def rowcount(self) -> int:
-        return self._cursor.rowcount
-
-    @property
-    def lastrowid(self) -> int | None:
-        return self._cursor.lastrowid
-
-    async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> _Cursor:
-        if sql == "BEGIN IMMEDIATE":
-            await self._connection.disk.begin(self._connection.life)
-        else:
-            self._connection.check()
-            self._cursor.execute(sql, parameters)
-        return self
-
-    async def executemany(self, sql: str, rows: Any) -> _Cursor:
-        self._connection.check()
-        self._cursor.executemany(sql, rows)
-        return self
-
-    async def fetchall(self) -> list[Any]:
-        return self._cursor.fetchall()
-
-    async def close(self) -> None:
-        self._cursor.close()
+@cache
+def _engine() -> Engine:
+    """Return the engine of all runs of this process: each statement is compiled once. A connection is a database."""
+    engine = create_engine("sqlite://", poolclass=NullPool, hide_parameters=True)
+    event.listen(engine, "before_execute", _take_step)
+    return engine
 
 
-class _Connection:
-    """The part of aiosqlite.Connection that SQLAlchemy uses."""
-
-    isolation_level = None
-
-    def __init__(self, disk: Disk, life: Life) -> None:
-        self.disk = disk
-        self.life = life
-        self._connection = self  # SQLAlchemy asks this to see whether it is open
-
-    def check(self) -> None:
-        if self.life.dead:
-            raise sqlite3.OperationalError("connection closed")
-        assert self.disk.holder is self.life, "a statement outside any transaction of its process"
-
-    def cursor(self) -> _Cursor:
-        return _Cursor(self)
-
-    async def commit(self) -> None:
-        await self.disk.commit(self.life)
-
-    async def rollback(self) -> None:
-        if not self.life.dead:
-            self.disk.rollback(self.life)
-
-    async def close(self) -> None:
-        await self.rollback()
-
-    def stop(self) -> None:
-        pass
+@cache
+def _migrated() -> bytes:
+    """Return a new database with the newest schema."""
+    connection = _open(b"")
+    upgrade(connection)
+    connection.commit()
+    file = _driver(connection).serialize()
+    connection.close()
+    return file
 
 
-class Databases:
-    """Open the product's Database for one process over one disk. All share one dialect and its compiled SQL."""
+def _open(file: bytes) -> Connection:
+    connection = _engine().connect()
+    driver = _driver(connection)
+    driver.isolation_level = None  # the driver begins no transaction
+    if file:
+        driver.deserialize(file)
+    driver.execute("PRAGMA foreign_keys=ON")
+    driver.execute("PRAGMA cache_spill=OFF")
+    return connection
 
-    def __init__(self) -> None:
-        loop = VirtualLoop()
-        self._disk = Disk(b"", random.Random(0), lambda: None)
-        self._base = create_async_engine("sqlite+aiosqlite:///simulated.db", hide_parameters=True)
-        self._dialect: Any = self._base.sync_engine.dialect
-        self._compiled: dict[Any, Any] = {}
-        self.template = loop.run_until_complete(self._migrated())
-        loop.close()
 
-    async def _migrated(self) -> bytes:
-        life = Life("migration")
-        engine = self._engine(self._disk, life)
-        async with engine.begin() as connection:
-            await connection.run_sync(self._dialect.initialize)
-        async with Database(engine).transaction() as tx:
-            await tx.run_sync(upgrade)
-        await engine.dispose()
-        return self._disk.sqlite.serialize()
+def _driver(connection: Connection) -> sqlite3.Connection:
+    driver: Any = connection.connection.dbapi_connection
+    return driver
 
-    def open(self, disk: Disk, life: Life) -> Database:
-        return Database(self._engine(disk, life))
 
-    def _engine(self, disk: Disk, life: Life) -> AsyncEngine:
-        from sqlalchemy.dialects.sqlite.aiosqlite import AsyncAdapt_aiosqlite_connection
-
-        pool = AsyncAdaptedQueuePool(
-            lambda: AsyncAdapt_aiosqlite_connection(self._dialect.dbapi, _Connection(disk, life)),  # type: ignore[arg-type]
-            pool_size=1,
-            max_overflow=0,
-            timeout=LOCK_SECONDS,
-            dialect=self._dialect,
-        )
-        engine = Engine(
-            pool,
-            self._dialect,
-            self._base.url,
-            hide_parameters=True,
-            execution_options={"compiled_cache": self._compiled},
-        )
-        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-        return AsyncEngine(engine)
+def _take_step(*_: Any) -> None:
+    """Count a statement as a step of its process, which may die at it."""
+    life = LIFE.get()
+    if life is not None and not life.is_over:
+        if not life.dead:
+            life.take_step()
+        if life.dead:
+            raise Died

@@ -1,7 +1,7 @@
 """An event loop on a virtual clock: it advances to the next timer, reads no clock and opens no socket.
 
 Every callback belongs to the process (Life) whose task scheduled it, so a process can be killed between any two awaits
-(its tasks are never resumed, as after SIGKILL) or stopped (as by SIGSTOP, or a stalled machine).
+and any two statements (its tasks are never resumed, as after SIGKILL) or stopped (as by SIGSTOP, or a stalled machine).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Life:
     """One process from its start to its end."""
 
     name: str
-    dies_at_step: int = NEVER  # it is killed when it would resume a task for the nth time
+    dies_at_step: int = NEVER  # it is killed when it would take this step: resume a task, or execute a statement
     on_death: Callable[[Life], None] = lambda life: None
     sleeps: float = 0.0  # above 0: at that step it is stopped for so many seconds and not killed
     on_sleep: Callable[[Life, float], None] = lambda life, seconds: None
@@ -40,6 +40,16 @@ class Life:
     backlog: list[asyncio.Handle] = field(default_factory=list)
     tasks: weakref.WeakSet[asyncio.Task[Any]] = field(default_factory=weakref.WeakSet)
     frozen: list[asyncio.Task[Any]] = field(default_factory=list)
+
+    def take_step(self) -> None:
+        """Count a step. The process is killed or stopped before the one where that is due."""
+        self.steps += 1
+        if self.steps >= self.dies_at_step:
+            self.dies_at_step = NEVER
+            if self.sleeps:
+                self.on_sleep(self, self.sleeps)
+            else:
+                self.die()
 
     def die(self) -> None:
         """Never run a callback of this process again."""
@@ -68,19 +78,12 @@ def _may_run(handle: asyncio.Handle) -> bool:
     life = handle._context.get(LIFE)
     if life is None or life.is_over:
         return True
+    if not (life.dead or life.paused):
+        life.take_step()
     if life.dead or life.paused:
         life.backlog.append(handle)  # of the dead too: see Run._end_tasks
         return False
-    life.steps += 1
-    if life.steps < life.dies_at_step:
-        return True
-    life.backlog.append(handle)
-    life.dies_at_step = NEVER
-    if life.sleeps:
-        life.on_sleep(life, life.sleeps)
-    else:
-        life.die()
-    return False
+    return True
 
 
 class _Step(asyncio.Handle):

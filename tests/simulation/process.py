@@ -10,15 +10,16 @@ from typing import Any
 from discord.webhook.async_ import async_context
 
 from generations.model import Request
-from generations.worker.loop import IDLE_SECONDS
+from generations.worker.loop import IDLE_SECONDS, HandedOut
 from qwen.client import QwenClient
 from qwen.images import ImageDownloader
 from qwen.models import OutputFormat, Size
 from services import Resources, build_services
 from settings import Settings
+from store.database import Database
 from tests.doubles import make_settings
 from tests.simulation.calls import Call
-from tests.simulation.disk import Databases, Disk
+from tests.simulation.disk import Disk, SimulatedTransactions
 from tests.simulation.fake_discord import FakeDiscord, Interaction
 from tests.simulation.image_api import API_URL, HOST, PUBLIC_URL, STORE_HOST, ImageApi, Session
 from tests.simulation.loop import Life, VirtualLoop
@@ -56,8 +57,8 @@ def sleep_when_idle(worker: Any, seconds: float, disk: Disk) -> None:
     """
     real_until_next_due = worker._until_next_due
 
-    async def until_next_due() -> float:
-        wait = await real_until_next_due()
+    def until_next_due(handed_out: HandedOut) -> float:
+        wait = real_until_next_due(handed_out)
         if wait < IDLE_SECONDS or worker._running:
             return wait
         (due_ms,) = disk.ask("SELECT min(max(due_at_ms, coalesce(lease_until_ms, 0))) FROM generations")[0]
@@ -76,7 +77,6 @@ class Environment:
     scenario: Scenario
     loop: VirtualLoop
     disk: Disk
-    databases: Databases
     api: ImageApi
     discord: FakeDiscord
     start_ms: int
@@ -95,7 +95,7 @@ class Process:
         session: Any = Session(environment.api, life)
         sleep, hosts = self.clock.sleep, frozenset({HOST, STORE_HOST})
         resources = Resources(
-            environment.databases.open(environment.disk, life),
+            Database(SimulatedTransactions(environment.disk, life)),
             shared=True,
             service=QwenClient(session, api_url=API_URL, api_key="key", sleep=sleep, rng=rng),
             store=ImageDownloader(session, allowed_hosts=hosts, max_bytes=1 << 20, sleep=sleep, rng=rng),

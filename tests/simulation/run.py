@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any
 
 from tests.simulation.calls import Call, Calls
-from tests.simulation.disk import Databases, Disk
+from tests.simulation.disk import Disk
 from tests.simulation.fake_discord import FIRST_CHANNEL, FIRST_PERSON, FakeDiscord, Interaction
 from tests.simulation.image_api import ImageApi
 from tests.simulation.invariants import check
@@ -69,7 +68,7 @@ class Machine:
 class Run:
     """One run of one scenario."""
 
-    def __init__(self, scenario: Scenario, databases: Databases, *, record: bool) -> None:
+    def __init__(self, scenario: Scenario, *, record: bool) -> None:
         self.scenario = scenario
         self.loop = VirtualLoop()
         self.loop.set_exception_handler(lambda loop, context: None)  # tasks that dead processes leave unfinished
@@ -77,7 +76,7 @@ class Run:
         self._record = record
         self._rngs = {kind: random.Random(f"{scenario.seed} {SEED_WORDS.get(kind, kind)}") for kind in FAULTS}
         start_ms = round(NEXT_NOON.timestamp() * 1000 - scenario.boundary_at * 1000)
-        disk = Disk(databases.template, random.Random(f"{scenario.seed} disk"), lambda: self.pick_fault("database"))
+        disk = Disk(random.Random(f"{scenario.seed} disk"), lambda: self.pick_fault("database"))
         api = ImageApi(
             self.loop,
             scenario.seed,
@@ -95,7 +94,7 @@ class Run:
         )
         discord.closed_dms = {FIRST_PERSON + person for person in scenario.closed_dms}
         discord.token_only_channels = {FIRST_CHANNEL + channel for channel in scenario.token_only_channels}
-        self.environment = Environment(scenario, self.loop, disk, databases, api, discord, start_ms)
+        self.environment = Environment(scenario, self.loop, disk, api, discord, start_ms)
         for person, ping in enumerate(scenario.pings):
             disk.set_ping(FIRST_PERSON + person, ping)
         self.machines = [Machine(number) for number in range(scenario.processes)]
@@ -378,13 +377,8 @@ class Run:
             for task in tasks:
                 task.cancel()
             self.loop.run_until_complete(self.loop.create_task(asyncio.sleep(0.001)))
-        self.environment.disk.sqlite.close()
+        self.environment.disk.close()
         self.loop.close()
-
-
-@cache
-def databases() -> Databases:
-    return Databases()
 
 
 _runs = itertools.count(1)
@@ -395,7 +389,7 @@ def play(scenario: Scenario, *, record: bool = False) -> Verdict:
     logging.disable(logging.NOTSET if record else logging.CRITICAL)
     gc.disable()
     try:
-        return Run(scenario, databases(), record=record).play()
+        return Run(scenario, record=record).play()
     finally:
         if next(_runs) % 20 == 0:
             gc.collect()

@@ -73,10 +73,10 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """Life number *life* is killed at its step number *step* (a resumed task), and another one is started later.
+    """Life number *life* is killed at its step number *step*, and another one is started later.
 
-    *moment*: steps are counted from the life's *nth* call of this kind; "": from its start. With *sleeps* above 0 it is
-    stopped for so many seconds and not killed.
+    A step is a resumed task or a statement. *moment*: steps are counted from the life's *nth* call of this kind; "":
+    from its start. With *sleeps* above 0 it is stopped for so many seconds and not killed.
     """
 
     life: int

@@ -1,4 +1,4 @@
-"""Run a few small scenarios once for each await in them, with the process killed or stopped there."""
+"""Run a few small scenarios once for each of their steps, with the process killed or stopped before it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ STOPPED_SECONDS = 14.0  # longer than a lease
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """Life number *life* of the *day* dies at await number *step*, or is stopped there for *sleeps* seconds."""
+    """Life number *life* of the *day* dies at step number *step*, or is stopped there for *sleeps* seconds."""
 
     day: str
     life: int
@@ -70,7 +70,7 @@ class Death:
 
 
 def deaths(day: str) -> Iterator[Death]:
-    """Yield a death for each await of each process of a run without deaths; with two processes also a stop."""
+    """Yield a death for each step of each process of a run without deaths; with two processes also a stop."""
     steps = play(DAYS[day]).steps_of_lives
     for life, most in enumerate(steps):
         for step in range(1, most + 1):
@@ -100,5 +100,5 @@ def run_sweep(jobs: int, say: Callable[[str], None]) -> int:
     for death in failed[1:]:
         say(f"{death}: {play_death(death).broken[0]}")
     outcome = "all promises kept" if not failed else f"{len(failed)} FAILED"
-    say(f"{len(DAYS)} days, {len(every)} deaths, one at every await: {outcome} ({time.monotonic() - began:.0f} s)")
+    say(f"{len(DAYS)} days, {len(every)} deaths, one at every step: {outcome} ({time.monotonic() - began:.0f} s)")
     return len(failed)

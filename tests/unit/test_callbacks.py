@@ -6,15 +6,17 @@ import itertools
 import json
 import re
 from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from generations.callbacks import (
     INTEREST_SECONDS,
     TOKEN_BYTES,
     Address,
+    Callbacks,
     Poll,
     after_poll,
     due_after_call,
@@ -24,6 +26,7 @@ from generations.callbacks import (
     is_called,
     noted_call,
 )
+from generations.clock import SystemClock
 from generations.model import Generation, Image, Origin, Request, State
 from generations.poll_schedule import BACKSTOP_SECONDS, PollSchedule
 from generations.records import Callback
@@ -34,12 +37,26 @@ from qwen.public_url import check_public_url, is_loopback
 from tests.doubles import START_MS
 from web import CallBudget, listen_host
 
+if TYPE_CHECKING:
+    from store.database import Database
+
 SECOND = 1000
 WAITING_FOR = Callback(1, 0, "hash")
 
 
 def image(state: State, **columns: object) -> Image:
     return Image(1, 0, 42, state, **{"submitted_at_ms": START_MS, **columns})
+
+
+def callbacks(public_url: str = "https://bot.example") -> Callbacks:
+    """Callbacks without a database, for what needs none. The "random" bytes of a token are 0, 1, 2 and so on."""
+    return Callbacks(
+        cast("Database", None),
+        SystemClock(),
+        public_url=public_url,
+        nudge=lambda: None,
+        token_bytes=lambda count: bytes(range(count)),
+    )
 
 
 @given(st.binary(min_size=TOKEN_BYTES, max_size=TOKEN_BYTES))
@@ -50,12 +67,33 @@ def test_a_token_is_url_safe_and_its_hash_does_not_contain_it(raw: bytes) -> Non
 
 
 @given(st.text())
+@example("\udcff")  # a byte that is not UTF-8
 def test_any_text_in_the_path_can_be_hashed(token: str) -> None:
     assert len(hash_token(token)) == 64
 
 
 def test_no_text_of_a_callback_address_holds_its_token() -> None:
     assert "canary" not in repr(Address("https://example.com/callbacks/canary", "hash"))
+
+
+def test_an_address_holds_a_token_of_32_random_bytes_below_the_public_url() -> None:
+    address = callbacks(public_url="https://bot.example/").new_address()
+    token = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+    assert address == Address(f"https://bot.example/callbacks/{token}", hash_token(token))
+
+
+def test_five_images_in_a_row_that_are_ready_without_a_call_are_warned_of_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    counting = callbacks()
+    for called in (*[False] * 4, True, *[False] * 4):
+        counting.image_was_ready(called=called)
+    assert caplog.messages == []
+    for _ in range(6):
+        counting.image_was_ready(called=False)
+    (warning,) = caplog.messages
+    assert warning.startswith("the last 5 images were ready without a callback: can the image API reach PUBLIC_URL? ")
+    assert warning.endswith("? Until it can, images come up to 10 s later than without PUBLIC_URL")
 
 
 @pytest.mark.parametrize("state", State)
@@ -102,6 +140,8 @@ def test_a_poll_uses_up_its_call_and_a_call_during_it_makes_another_poll_due() -
     spent, again = Callback(1, 0, "hash", START_MS), Callback(1, 0, "hash", START_MS + 5 * SECOND)
     assert after_poll(spent, look, ended_ms).called_at_ms == ended_ms
     assert after_poll(again, look, ended_ms).called_at_ms == ended_ms + 5 * SECOND
+    later = replace(again, called_at_ms=ended_ms + 6 * SECOND)
+    assert after_poll(later, look, ended_ms) == later
     assert after_poll(again, Poll(START_MS), ended_ms) == again, "a look of its own has no say in it"
 
 
@@ -132,7 +172,7 @@ def test_where_there_is_no_task_there_is_nothing_to_poll_at() -> None:
 def test_of_several_calls_that_wait_for_one_poll_the_first_counts_and_the_rest_write_nothing() -> None:
     running = image(State.RUNNING, task_id="t", last_poll_at_ms=START_MS)
     first = noted_call(WAITING_FOR, running, "claim", START_MS + SECOND)
-    assert (first.called_at_ms, first.claimed_task_id) == (START_MS + SECOND, None)
+    assert first == Callback(1, 0, "hash", START_MS + SECOND, claimed_task_id=None)
     assert noted_call(first, running, None, START_MS + 2 * SECOND) == first
 
 

@@ -6,7 +6,7 @@ import io
 import json
 import logging
 import time
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
@@ -18,7 +18,10 @@ BOT_TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4.GabcdE.canaryabcdefghijklmnopqrstuvw"
 API_KEY = "sk-canary0123456789"
 PASSWORD = "canary p@ss/wö\"r'd"
 HEAD = "2026-01-01 00:00:00,000 ERROR   qwen_imagine: "
-REDACTOR = Redactor([BOT_TOKEN, API_KEY, PASSWORD])
+
+
+def redactor() -> Redactor:
+    return Redactor([BOT_TOKEN, API_KEY, PASSWORD])
 
 
 class CapturedLog:
@@ -58,6 +61,7 @@ class CapturedLog:
         "postgresql+asyncpg://bot:can%40ary-canary@db.example:5432/bot?ssl=require",
         f"postgresql://bot:{quote(PASSWORD, safe='')}@db.example/bot",
         f"the server said {PASSWORD}",
+        f"the server said {quote(PASSWORD, safe='')}",
         f"repr {PASSWORD!r}",
         json.dumps({"dsn": PASSWORD}),
         "https://cdn.example.com/a.png?X-Amz-Signature=canary&Expires=1",
@@ -79,8 +83,8 @@ class CapturedLog:
     ],
 )
 def test_a_secret_is_masked_anywhere_in_a_line(text: str) -> None:
-    assert "canary" not in REDACTOR.line(text)
-    assert "canary" not in REDACTOR.lines(f"Traceback:\n  {text}\nValueError: {text}")
+    assert "canary" not in redactor().line(text)
+    assert "canary" not in redactor().lines(f"Traceback:\n  {text}\nValueError: {text}")
 
 
 @pytest.mark.parametrize(
@@ -97,41 +101,49 @@ def test_a_secret_is_masked_anywhere_in_a_line(text: str) -> None:
     ],
 )
 def test_text_that_operators_need_stays_readable(text: str) -> None:
-    assert REDACTOR.line(text) == text
+    assert redactor().line(text) == text
 
 
 def test_a_password_with_an_at_sign_is_masked_up_to_the_host() -> None:
-    assert REDACTOR.line("postgresql://bot:can@ary@db.example/bot") == "postgresql://bot:(password)@db.example/bot"
+    assert redactor().line("postgresql://bot:can@ary@db.example/bot") == "postgresql://bot:(password)@db.example/bot"
 
 
 def test_a_secret_that_begins_with_another_secret_is_masked_whole() -> None:
-    redactor = Redactor(["canary", "canary-and-its-tail", "canary-and"])
+    nested = Redactor(["canary", "canary-and-its-tail", "canary-and"])
     assert (
-        redactor.line("one canary-and-its-tail, one canary-and, one canary")
-        == "one (secret), one (secret), one (secret)"
+        nested.line("one canary-and-its-tail, one canary-and, one canary") == "one (secret), one (secret), one (secret)"
     )
+
+
+def test_nothing_is_left_of_a_secret_in_the_quoting_of_an_address_of_json_or_of_repr() -> None:
+    forms = (PASSWORD, quote(PASSWORD, safe=""), quote_plus(PASSWORD), json.dumps(PASSWORD)[1:-1], repr(PASSWORD)[1:-1])
+    assert [redactor().line(f"<{form}>") for form in forms] == ["<(secret)>"] * 5
+
+
+def test_each_line_of_a_traceback_stays_a_line_and_is_indented() -> None:
+    assert redactor().lines("Traceback:\n  at one\nValueError") == "    Traceback:\n      at one\n    ValueError"
 
 
 def test_the_text_around_a_secret_stays() -> None:
     assert (
-        REDACTOR.line("PATCH /webhooks/12/abc/messages/@original 404")
+        redactor().line("PATCH /webhooks/12/abc/messages/@original 404")
         == "PATCH /webhooks/12/(token)/messages/@original 404"
     )
-    assert REDACTOR.line("postgresql://bot:x@db/bot") == "postgresql://bot:(password)@db/bot"
+    assert redactor().line("postgresql://bot:x@db/bot") == "postgresql://bot:(password)@db/bot"
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Z", "C"]), min_size=6), st.text(), st.text())
 def test_no_configured_secret_is_logged(secret: str, before: str, after: str) -> None:
-    redactor = Redactor([secret])
+    masked = Redactor([secret]).mask
     for form in (secret, quote(secret, safe=""), json.dumps(secret), repr(secret)):
         text = f"{before} {form} {after}"
         if secret not in f"{before} (secret) {after}":
-            assert secret not in redactor.mask(text)
+            assert secret not in masked(text)
 
 
 @given(st.text(), st.text())
 def test_every_record_is_one_line_without_control_characters(text: str, name: str) -> None:
-    line = REDACTOR.line(text + name)
+    line = redactor().line(text + name)
     assert line.isprintable() or not any(ord(character) < 32 or 0x7F <= ord(character) < 0xA0 for character in line)
     assert len(line.splitlines()) <= 1
     line.encode("utf-8")
@@ -170,6 +182,7 @@ def test_exceptions_causes_stacks_and_arguments_are_masked() -> None:
         captured_log.log.error("%s and %r", error, error)
     assert captured_log.text.count("HEAD") == 2
     assert "ConnectionError" in captured_log.text and "direct cause" in captured_log.text
+    assert "    Stack (most recent call last):\n" in captured_log.text
     assert "canary-secret" not in captured_log.text
     assert "Bearer (secret)" in captured_log.text
     assert "'canary'" not in captured_log.text
@@ -185,8 +198,15 @@ def test_a_message_that_cannot_be_formatted_is_logged_and_masked() -> None:
     captured_log.log.error("%s", Hostile())
     captured_log.log.error(Hostile())
     captured_log.log.error("%s %s", "one")
-    assert captured_log.text.count("HEAD tape: a message that could not be put together") == 4
-    assert "canary" not in captured_log.text
+    assert captured_log.text.splitlines() == [
+        f"HEAD tape: a message that could not be put together ({fault}): {template}"
+        for fault, template in (
+            ("TypeError", "(secret) %d"),
+            ("OSError", "%s"),
+            ("OSError", "Hostile"),
+            ("TypeError", "%s %s"),
+        )
+    ]
 
 
 def test_a_record_that_two_handlers_share_is_masked_once() -> None:
@@ -215,9 +235,18 @@ def test_a_percent_sign_in_a_finished_message_is_a_percent_sign() -> None:
     assert captured_log.text == "HEAD tape: 100 %s done %(x)d\n"
 
 
+def test_a_message_is_cut_at_its_limit_and_counted_up_to_four_times_that() -> None:
+    texts = ("0123456789", "word " * 8, "word " * 9)
+    assert [redactor().line(text, limit=10) for text in texts] == [
+        "0123456789",
+        "word word … (30 more characters)",
+        "word word … (29 more characters)",
+    ]
+
+
 def test_a_very_long_message_is_cut_but_not_inside_a_secret() -> None:
     text = ("x" * 97 + " sk-canary0123456789 ") * 60_000
-    line = REDACTOR.line(text)
+    line = redactor().line(text)
     assert len(line) < MESSAGE_MAX + 100
     assert "canary" not in line
     assert line.endswith("more characters)")
@@ -243,5 +272,5 @@ def test_a_very_long_message_is_cut_but_not_inside_a_secret() -> None:
 def test_no_text_makes_masking_slow(piece: str) -> None:
     """A mask whose time grew with the square of the length would take hours here."""
     started = time.process_time()
-    REDACTOR.lines(piece * (2_000_000 // len(piece)))
+    redactor().lines(piece * (2_000_000 // len(piece)))
     assert time.process_time() - started < 20.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from observability.repeats import KEYS_MAX, REPEATS, RepeatFilter, Repeats
 
@@ -24,8 +25,8 @@ def test_a_rare_line_is_logged_each_time() -> None:
 
 def test_lines_left_out_long_ago_are_counted_with_the_time_since() -> None:
     repeats = Repeats()
-    assert [repeats.ending("lost", now) for now in (0.0, 1.0, 2.0, 300.0)] == [
-        "", None, None, " (2 more in the last 5 minutes)",
+    assert [repeats.ending("lost", now) for now in (0.0, 1.0, 2.0, 3600.0, 3601.0, 3720.0)] == [
+        "", None, None, " (2 more in the last 60 minutes)", None, " (1 more in the last 2 minutes)",
     ]  # fmt: skip
 
 
@@ -73,22 +74,36 @@ def test_lines_that_differ_in_values_count_as_the_same() -> None:
     assert lines.texts == ["generation 0: 100% lost", "generation 60: 100% lost (59 more in the last minute)"]
 
 
+def test_lines_with_different_words_do_not_suppress_each_other() -> None:
+    lines = Lines()
+    for words in ("the round failed", "the poll failed", "the round failed"):
+        lines.handle(record_of(words, at=0.0, repeats=True))
+    assert lines.texts == ["the round failed", "the poll failed"]
+
+
 def test_the_same_exception_from_another_place_is_logged_at_once() -> None:
     lines = Lines()
-    for fault in (raised(0), raised(0), raised(1), raised(0)):
+    for fault in (raised_by(fail), raised_by(fail), raised_by(fail_elsewhere), raised_by(fail), RuntimeError()):
         record = record_of("the round failed", at=0.0, repeats=True)
         record.exc_info = (type(fault), fault, fault.__traceback__)
         lines.handle(record)
-    assert lines.texts == ["the round failed"] * 2
+    assert lines.texts == ["the round failed"] * 3, "by fail, by fail_elsewhere, and one that was never raised"
 
 
-def raised(place: int) -> Exception:
+def raised_by(failing: Callable[[], None]) -> Exception:
     try:
-        if place:
-            raise RuntimeError("one")
-        raise RuntimeError("other")
+        failing()
     except RuntimeError as error:
         return error
+    raise AssertionError
+
+
+def fail() -> None:
+    raise RuntimeError("one")
+
+
+def fail_elsewhere() -> None:
+    raise RuntimeError("other")
 
 
 def test_an_unmarked_line_is_logged_each_time() -> None:

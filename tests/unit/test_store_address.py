@@ -18,25 +18,40 @@ UNDERSTOOD = {
     "postgresql://me@host:65535/bot": "postgresql+asyncpg://me@host:65535/bot",
     "postgresql://me@/bot?host=%2Frun%2Fpg": "postgresql+asyncpg://me@/bot?host=%2Frun%2Fpg",
 }
+NO_ADDRESS = (
+    "DATABASE_URL is not an address. Examples: sqlite:///data/bot.sqlite3, postgresql://user:password@host/name"
+)
+OTHER_DATABASE = "DATABASE_URL must begin with sqlite:// or postgresql://; other databases are not supported."
+THREE_SLASHES = "A SQLite address has three slashes: sqlite:///data/bot.sqlite3 (four for a full path)."
+NO_FILE = (
+    "DATABASE_URL must name a file, such as sqlite:///data/bot.sqlite3: a database in memory would forget everybody's "
+    "credits at the next start."
+)
+PORT = "The port in DATABASE_URL must be a number from 1 to 65535."
+NO_DATABASE = "DATABASE_URL names no database: it ends with /name, as in postgresql://user@host/name"
+SSL_MODE = "sslmode in DATABASE_URL must be one of allow, disable, prefer, require, verify-ca, verify-full."
+CHANNEL_BINDING = "asyncpg knows no channel binding: take channel_binding=require out of DATABASE_URL."
 REFUSED = {
-    "": "is not an address",
-    "data/bot.sqlite3": "is not an address",
-    "postgres://me:secret@host:port/bot": "is not an address",
-    "mysql://me:secret@host/bot": "must begin with",
-    "sqlite://data/bot.sqlite3": "three slashes",
-    "sqlite://": "must name a file",
-    "sqlite:///:memory:": "must name a file",
-    "sqlite://me@/bot.sqlite3": "three slashes",
-    "sqlite://:secret@/bot.sqlite3": "three slashes",
-    "sqlite:///file:bot.sqlite3": "must name a file",
-    "sqlite:///bot.sqlite3?mode=ro": "^A SQLite address takes no parameters after a question mark.$",
-    "postgres://me@host:0/bot": "^The port in DATABASE_URL must be a number from 1 to 65535.$",
-    "postgres://me@host:65536/bot": "must be a number from 1 to 65535",
-    "postgres://me:secret@host": "names no database",
-    "postgres://me:secret@host/bot?sslmode=secret": "sslmode",
-    "postgres://me:secret@host/bot?sslmode=require&sslmode=disable": "sslmode",
-    "postgres://me:secret@host/bot?channel_binding=require": "channel_binding",
-    "postgres://me:secret@host/bot?options=secret": "does not take: options",
+    "": NO_ADDRESS,
+    "data/bot.sqlite3": NO_ADDRESS,
+    "postgres://me:secret@host:port/bot": NO_ADDRESS,
+    "mysql://me:secret@host/bot": OTHER_DATABASE,
+    "sqlite://data/bot.sqlite3": THREE_SLASHES,
+    "sqlite://": NO_FILE,
+    "sqlite:///:memory:": NO_FILE,
+    "sqlite://me@/bot.sqlite3": THREE_SLASHES,
+    "sqlite://:secret@/bot.sqlite3": THREE_SLASHES,
+    "sqlite:///file:bot.sqlite3": NO_FILE,
+    "sqlite:///bot.sqlite3?mode=ro": "A SQLite address takes no parameters after a question mark.",
+    "postgres://me@host:0/bot": PORT,
+    "postgres://me@host:65536/bot": PORT,
+    "postgres://me:secret@host": NO_DATABASE,
+    "postgres://me:secret@host/bot?sslmode=secret": SSL_MODE,
+    "postgres://me:secret@host/bot?sslmode=require&sslmode=disable": SSL_MODE,
+    "postgres://me:secret@host/bot?channel_binding=require": CHANNEL_BINDING,
+    "postgres://me:secret@host/bot?options=secret&krb=secret": (
+        "DATABASE_URL has parameters the driver does not take: krb, options."
+    ),
 }
 
 
@@ -47,7 +62,7 @@ def test_every_usual_spelling_of_an_address_is_accepted(written: str, meant: str
 
 @pytest.mark.parametrize(("written", "said"), REFUSED.items())
 def test_an_invalid_address_is_refused_without_repeating_it(written: str, said: str) -> None:
-    with pytest.raises(BadDatabaseUrl, match=said) as caught:
+    with pytest.raises(BadDatabaseUrl) as caught:
         parse_database_url(written)
-    assert "secret" not in str(caught.value)
+    assert str(caught.value) == said
     assert caught.value.__cause__ is None
