@@ -13,6 +13,8 @@ from qwen.answers import CREDITS_SANE_MAX, IMAGE_URL_MAX, TASK_ID_MAX
 from qwen.errors import (
     AccountEmpty,
     EndpointRefused,
+    ImageTooLarge,
+    ImageUnavailable,
     KeyRefused,
     OutcomeUnknown,
     PromptRefused,
@@ -632,3 +634,20 @@ def test_both_requests_accept_json_have_single_slashes_and_send_unicode_unescape
     assert poll.url == "https://qwen.example/api/status?task_id=t"
     assert post.headers["Accept"] == poll.headers["Accept"] == "application/json"
     assert "ein Füchschen".encode() in post.body
+
+
+def test_an_error_of_an_image_says_its_reason_its_size_and_the_status() -> None:
+    assert [
+        str(error)
+        for error in (
+            ImageTooLarge(10, 20),
+            ImageTooLarge(10),
+            ImageUnavailable("it came too slowly", temporary=True),
+            ImageUnavailable(temporary=False, http_status=404),
+        )
+    ] == [
+        "The image is too large: 20 bytes, at most 10 bytes are taken",
+        "The image is too large: at most 10 bytes are taken",
+        "The image could not be fetched: it came too slowly",
+        "The image could not be fetched (HTTP 404)",
+    ]

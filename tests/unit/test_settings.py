@@ -104,6 +104,25 @@ def test_an_address_that_cannot_be_called_is_refused_with_a_sentence(name: str, 
 
 
 @pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("ftp://example.com/api", "QWEN_API_URL must be an address that starts with https://."),
+        *(
+            (f"https://{rest}", "QWEN_API_URL must hold no user name, password, ? or # part.")
+            for rest in ("me@example.com", ":secret@example.com", "example.com/api?a=1", "example.com/api#a")
+        ),
+        (
+            "http://example.com/api",
+            "QWEN_API_URL must start with https://; http:// is only for this machine (127.0.0.1, localhost) and for "
+            "names without dots, such as a container's.",
+        ),
+    ],
+)
+def test_an_address_with_another_scheme_or_more_than_a_path_is_refused(address: str, sentence: str) -> None:
+    assert faults_of(QWEN_API_URL=address) == (sentence,)
+
+
+@pytest.mark.parametrize(
     "host", ["example.com:8443", "example.com.", "bücher.example", "[2001:db8::1]:443", "a_b.example"]
 )
 def test_an_address_that_can_be_called_is_accepted(host: str) -> None:
