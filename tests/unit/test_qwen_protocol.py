@@ -241,6 +241,7 @@ def test_only_an_enveloped_refusal_of_the_post_speaks_of_key_account_or_path(
         assert type(caught.value) is error
         assert caught.value.http_status == answer.status
         assert caught.value.code == (number if b'"code"' in answer.body else None)
+        assert caught.value.service_message == ("no" if b'"code"' in answer.body else "")
 
 
 @pytest.mark.parametrize(
@@ -344,8 +345,11 @@ def test_an_answer_to_a_poll_without_a_task_id_is_about_the_polled_task() -> Non
 
 
 def test_a_redirect_has_an_error_of_its_own() -> None:
-    with pytest.raises(OutcomeUnknown, match="leads elsewhere"):
-        parse_create(bare(308))
+    for status in (300, 399):
+        with pytest.raises(OutcomeUnknown, match="it leads elsewhere"):
+            parse_create(bare(status))
+    with pytest.raises(ServiceUnavailable, match="its answer is not in the API's form"):
+        parse_status_answer(bare(400), TASK_ID)
 
 
 # --- the operator's empty account -----------------------------------------------------------------------------------
