@@ -141,7 +141,7 @@ def test_a_missing_token_is_reported_with_make_try() -> None:
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\x00"), min_size=8).filter(str.strip))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_fault_and_no_repr_ever_holds_a_secret(secret: str) -> None:
     try:
         loaded = load(DISCORD_TOKEN=f"canary{secret}", QWEN_API_KEY=f"canary{secret}", QWEN_MAX_TASKS="0")
