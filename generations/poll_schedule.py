@@ -1,10 +1,10 @@
 """Learn from past tasks when to poll the next ones. Pure; knows no clock, no network, no database.
 
 The first poll is timed so that about one image in ten is ready by then, from ten images on (of any size, until a size
-has ten of its own); further polls follow every 5 s, the shortest interval the API's document recommends ("polling every
-5-10 seconds"). From the 51st image of a size on the time is learned by Robbins-Monro from one bit, "was it ready at
-the first poll?". Learning from the times at which images were *noticed* would grow without end, since nothing is noticed
-before the first poll.
+has ten of its own). Further polls follow every 5 s, the shortest interval the API's document recommends ("polling every
+5-10 seconds"). From the 51st image of a size on the time is learned by Robbins-Monro from one bit, "was it ready at the
+first poll?". To learn from the times at which images were *noticed* would make it grow without end, since nothing is
+noticed before the first poll.
 """
 
 from __future__ import annotations
