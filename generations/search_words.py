@@ -7,7 +7,6 @@ spaces (Thai, Burmese, Khmer, Chinese, Japanese).
 from __future__ import annotations
 
 import re
-from unicodedata import normalize
 
 WORD_BYTES = 32  # of UTF-8: so much of a prompt, from a word's beginning on, is one entry of the index
 INDEXED_MAX = 5  # words of a search for which the index is asked; all are compared with the prompt itself
@@ -21,32 +20,29 @@ class Search:
     """The words that a person searches for. *text*: as typed, without surrogates."""
 
     def __init__(self, text: str) -> None:
-        self.words = tuple(dict.fromkeys(fold(text).split()))
+        self.words = tuple(dict.fromkeys(text.casefold().split()))
         longest_first = sorted(self.words, key=len, reverse=True)
         self.indexed = tuple(dict.fromkeys(_cut(word) for word in longest_first[:INDEXED_MAX]))
-        self._patterns = [(word, re.compile(rf"(?<!{_LETTER}){re.escape(word)}")) for word in self.words]
+        self._patterns = [(word, _pattern(word)) for word in self.words]
 
     def finds(self, prompt: str) -> bool:
         """Whether *prompt* has all the words."""
-        folded = fold(prompt)
-        return all(
-            word in folded and (pattern.search(folded) is not None or not re.match(_LETTER, word))
-            for word, pattern in self._patterns
-        )
-
-
-def fold(text: str) -> str:
-    """Return *text* with one spelling for all that differ in case or width."""
-    return normalize("NFKC", text.casefold())
+        folded = prompt.casefold()
+        return all(word in folded and pattern.search(folded) for word, pattern in self._patterns)
 
 
 def words_of(prompt: str) -> set[bytes]:
     """Return the entries of the index for *prompt*: the next WORD_BYTES at most, without spaces, of each beginning."""
     return {
         _cut(chunk[found.start() : found.start() + WORD_BYTES])
-        for chunk in set(fold(prompt).split())
+        for chunk in set(prompt.casefold().split())
         for found in _BEGINNING.finditer(chunk)
     }
+
+
+def _pattern(word: str) -> re.Pattern[str]:
+    begins_with_letter = re.match(_LETTER, word) is not None
+    return re.compile((rf"(?<!{_LETTER})" if begins_with_letter else "") + re.escape(word))
 
 
 def _cut(word: str) -> bytes:

