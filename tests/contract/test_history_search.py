@@ -153,6 +153,12 @@ async def test_pages_through_a_search_meet_every_generation_once(database: Datab
     ]
 
 
+async def test_a_search_for_newer_ones_finds_prompts_that_are_not_indexed(database: Database) -> None:
+    await database.run(insert_all, ["a cat", *["no"] * 8, "cats", "a cat"])
+    edge = Edge(1, is_older=False)
+    assert await database.read(find, MIRA, Search("cat"), edge, 5, limits=SMALL) == [10, 11]
+
+
 # ---- what is read --------------------------------------------------------------------------------------------------
 
 
