@@ -11,6 +11,7 @@ import logging
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from weakref import WeakValueDictionary
 
 from credits.ledger import Ledger
 from generations import records
@@ -21,6 +22,9 @@ from generations.finished_images import GONE_CHECKS, fetch, lose, may_still_come
 from generations.model import CardLink, Generation, Image, Origin, State, link_to_card
 from generations.ports import ImageStore
 from generations.records import history
+from generations.records.history import NEWEST, Edge
+from generations.records.search import find
+from generations.search_words import Search
 from images.image_memory import ImageMemory, Reservation
 from qwen.errors import ImageError
 from qwen.images import FoundImage
@@ -93,12 +97,23 @@ class History:
         self._store = store
         self._owner = owner
         self._images = images or ImageMemory()
+        self._searches = WeakValueDictionary[int, asyncio.Lock]()  # by person
 
     async def page(
         self, user_id: int, *, words: str = "", older_than: int | None = None, newer_than: int | None = None
     ) -> Page:
-        """Return one page; the first one where that is empty, since its generations may have been deleted."""
-        return await self._database.read(_page, user_id, words, older_than, newer_than)
+        """Return one page; the first one where that is empty, since its generations may have been deleted.
+
+        *words*: those that all prompts have (generations.search_words). Of one person's searches, one runs at a time.
+        """
+        if newer_than is not None:
+            edge = Edge(newer_than, is_older=False)
+        else:
+            edge = NEWEST if older_than is None else Edge(older_than)
+        if not words:
+            return await self._database.read(_page, user_id, words, edge)
+        async with self._searches.setdefault(user_id, asyncio.Lock()):
+            return await self._database.read(_page, user_id, words, edge)
 
     async def is_kept(self, generation_id: int, user_id: int) -> Generation:
         """Return a person's own generation if images of it are kept. Raises NotThere."""
@@ -191,19 +206,28 @@ class History:
         return refunded
 
 
-def _page(tx: Transaction, user_id: int, words: str, older_than: int | None, newer_than: int | None) -> Page:
+def _page(tx: Transaction, user_id: int, words: str, edge: Edge) -> Page:
     """Read one page; the first one where that is empty."""
-    parts = words.split()
-    found = history.history(tx, user_id, words=parts, older_than=older_than, newer_than=newer_than, limit=PAGE_LENGTH)
-    if not found and (older_than is not None or newer_than is not None):
-        found = history.history(tx, user_id, words=parts, limit=PAGE_LENGTH)
+    search = Search(words)
+
+    def ids(edge: Edge, limit: int) -> list[int]:
+        return find(tx, user_id, search, edge, limit) if search.words else history.listed(tx, user_id, edge, limit)
+
+    found = ids(edge, PAGE_LENGTH + 1)
+    if not found and edge != NEWEST:
+        edge = NEWEST
+        found = ids(edge, PAGE_LENGTH + 1)
     if not found:
         return Page((), None, None, words)
-    newest, oldest = found[0].id, found[-1].id
-    more = history.has_listed(tx, user_id, words=parts, newer_than=newest)
-    less = history.has_listed(tx, user_id, words=parts, older_than=oldest)
-    removed = history.removed_among(tx, [generation.id for generation in found])
-    return Page(tuple(found), newest if more else None, oldest if less else None, words, removed)
+    more, shown = len(found) > PAGE_LENGTH, sorted(found[:PAGE_LENGTH], reverse=True)
+    newest, oldest = shown[0], shown[-1]
+    if edge.is_older:
+        is_newer, is_older = edge != NEWEST and bool(ids(Edge(newest, is_older=False), 1)), more
+    else:
+        is_newer, is_older = more, bool(ids(Edge(oldest), 1))
+    loaded = tuple(reversed(records.load_several(tx, shown)))
+    removed = history.removed_among(tx, shown)
+    return Page(loaded, newest if is_newer else None, oldest if is_older else None, words, removed)
 
 
 def _note_posted(

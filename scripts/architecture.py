@@ -26,9 +26,9 @@ ROOMS = (
 # Modules without I/O that every room may use, drawn as one.
 PURE = (
     "settings", "credits.model", "credits.errors", "credits.allowance", "generations.model", "generations.errors",
-    "generations.prices", "generations.poll_schedule", "generations.delivery_result", "people.model", "qwen.models",
-    "qwen.errors", "qwen.cleaning", "qwen.public_url", "qwen.service_url", "qwen.addresses", "store.address",
-    "store.errors", "store.hosts", "discord_api.links", "discord_api.snowflakes",
+    "generations.prices", "generations.poll_schedule", "generations.delivery_result", "generations.search_words",
+    "people.model", "qwen.models", "qwen.errors", "qwen.cleaning", "qwen.public_url", "qwen.service_url",
+    "qwen.addresses", "store.address", "store.errors", "store.hosts", "discord_api.links", "discord_api.snowflakes",
 )  # fmt: skip
 
 

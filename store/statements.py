@@ -18,6 +18,12 @@ def insert_if_new(connection: Connection, table: Table, values: Mapping[str, Any
     return connection.execute(_insert_if_new(connection.dialect.name, table), values).rowcount == 1
 
 
+def insert_all_if_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert *rows*, without those of which a unique key is taken."""
+    if rows:
+        connection.execute(_insert_if_new(connection.dialect.name, table), rows)
+
+
 def insert_or_replace(connection: Connection, table: Table, values: Mapping[str, Any], *, key: Sequence[str]) -> None:
     """Insert one row with all its columns, or update the row that has the same *key*."""
     connection.execute(_insert_or_replace(connection.dialect.name, table, tuple(key)), values)

@@ -9,6 +9,7 @@ claims     whose work a generation is: lease and fence
 moves      an image's way from state to state
 line       whose turn it is
 callbacks  what the image service calls back on
+search     a person's prompts by words, and the index of those
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ from generations.records.rows import (
     needs_token_to_delete,
     with_images,
 )
+from generations.records.search import index_prompt
 from generations.records.tables import generations, has_token, images, pings, removed_cards
 from store.statements import insert_if_new
 from store.tables import one_of
@@ -49,11 +50,15 @@ _EARLIER_REQUEST = (
 
 
 def insert(tx: Transaction, generation: Generation) -> bool:
-    """Write a new generation and its images. False, and nothing changed, when its interaction is known already."""
+    """Write a new generation and its images, and bring the index of prompts up to date.
+
+    False, and nothing changed, when its interaction is known already.
+    """
     if not insert_if_new(tx, generations, generation_columns(generation)):
         return False
     user_id = generation.origin.user_id
     tx.execute(_INSERT_IMAGES, [image_columns(image, user_id) for image in generation.images])
+    index_prompt(tx, generation)
     return True
 
 

@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TypeVarTuple
 
-from sqlalchemy import ColumnElement, delete, exists, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Integer,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    select,
+    update,
+)
 
 from generations.model import MADE, Generation, Origin
 from generations.records.rows import lock_generation, with_images
@@ -12,50 +26,34 @@ from generations.records.tables import generations, images, removed_cards
 from store.tables import one_of
 from store.transactions import Transaction
 
-NEWEST_FIRST, OLDEST_FIRST = generations.c.id.desc(), generations.c.id.asc()
+Columns = TypeVarTuple("Columns")
 
-_made = exists().where(images.c.generation_id == generations.c.id, one_of(images.c.state, *sorted(MADE)))
-
-
-def history(
-    tx: Transaction,
-    user_id: int,
-    *,
-    words: Sequence[str],
-    older_than: int | None = None,
-    newer_than: int | None = None,
-    limit: int,
-) -> list[Generation]:
-    """Return a person's generations with a finished image and their words, newest first.
-
-    Either the newest before *older_than*, or the next after *newer_than*; only those whose prompt has all *words*.
-    """
-    found = select(generations).where(_listed(user_id, words))
-    if newer_than is not None:
-        found = found.where(generations.c.id > newer_than).order_by(OLDEST_FIRST)
-    elif older_than is not None:
-        found = found.where(generations.c.id < older_than).order_by(NEWEST_FIRST)
-    else:
-        found = found.order_by(NEWEST_FIRST)
-    rows = tx.execute(found.limit(limit)).mappings().all()
-    return with_images(tx, rows if newer_than is None else reversed(rows))
+made = exists().where(images.c.generation_id == generations.c.id, one_of(images.c.state, *sorted(MADE)))
 
 
-def has_listed(
-    tx: Transaction,
-    user_id: int,
-    *,
-    words: Sequence[str],
-    older_than: int | None = None,
-    newer_than: int | None = None,
-) -> bool:
-    """Whether history() would find anything."""
-    found = select(generations.c.id).where(_listed(user_id, words))
-    if newer_than is not None:
-        found = found.where(generations.c.id > newer_than)
-    if older_than is not None:
-        found = found.where(generations.c.id < older_than)
-    return tx.scalar(found.limit(1)) is not None
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Where a page begins: after *id*, on its older or its newer side."""
+
+    id: int
+    is_older: bool = True
+
+
+NEWEST = Edge(2**63 - 1)  # no id is higher
+
+
+def listed(tx: Transaction, user_id: int, edge: Edge, limit: int) -> list[int]:
+    """Return the ids of a person's generations with a finished image, the nearest to *edge* first."""
+    return list(tx.scalars(_listed(edge.is_older), {"user_id": user_id, "edge": edge.id, "size": limit}))
+
+
+def nearest_first(
+    found: Select[*Columns], column: Column[int], order: ColumnElement[int], *, is_older: bool
+) -> Select[*Columns]:
+    """Select what lies beyond :edge in *column*, at most :size rows."""
+    edge = bindparam("edge", type_=BigInteger)
+    beyond = found.where(column < edge if is_older else column > edge)
+    return beyond.order_by(order.desc() if is_older else order.asc()).limit(bindparam("size", type_=Integer))
 
 
 def removed_among(tx: Transaction, ids: Sequence[int]) -> frozenset[int]:
@@ -96,15 +94,7 @@ def set_home(tx: Transaction, generation: Generation, *, message_id: int, home: 
     )
 
 
-def _listed(user_id: int, words: Sequence[str]) -> ColumnElement[bool]:
-    listed = (generations.c.user_id == user_id) & (generations.c.prompt != "") & _made
-    for word in words:
-        listed = listed & _holds(word)
-    return listed
-
-
-def _holds(word: str) -> ColumnElement[bool]:
-    """Whether the prompt holds *word*, in any case. SQLite ignores the case of A to Z only, so the usual
-    spellings of other letters are matched one by one."""
-    spellings = {word, word.lower(), word.upper(), word.capitalize()}
-    return or_(*(generations.c.prompt.icontains(spelling, autoescape=True) for spelling in sorted(spellings)))
+@cache
+def _listed(is_older: bool) -> Select[int]:
+    own = select(generations.c.id).where(generations.c.user_id == bindparam("user_id"), generations.c.prompt != "")
+    return nearest_first(own.where(made), generations.c.id, generations.c.id, is_older=is_older)

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, delete, exists, func, select, update
 
 from discord_api.snowflakes import snowflake_at
 from generations.model import HELD, MADE, State
-from generations.records.tables import callbacks, generations, images, removed_cards
+from generations.records.tables import callbacks, generations, images, prompt_words, removed_cards
 from store.tables import metadata, one_of
 from store.transactions import Transaction
 
@@ -101,7 +101,8 @@ def purge(tx: Transaction, *, from_id: int, before_ms: int, limit: int) -> int |
     )
     rows = tx.execute(old.order_by(_oldest_first).limit(limit).with_for_update()).all()
     ids = [row.id for row in rows if row.at_rest]
-    tx.execute(delete(callbacks).where(callbacks.c.generation_id.in_(ids)))
+    for table in (callbacks, prompt_words):
+        tx.execute(delete(table).where(table.c.generation_id.in_(ids)))
     tx.execute(
         update(images)
         .where(images.c.generation_id.in_(ids))

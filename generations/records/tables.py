@@ -14,6 +14,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     Table,
     UniqueConstraint,
     literal_column,
@@ -111,6 +112,18 @@ pings = Table(
     Column("generation_id", BigInteger, ForeignKey("generations.id"), primary_key=True, autoincrement=False),
     Column("decided_at_ms", BigInteger, nullable=False),
 )
+
+# The index of /history's search: the beginning of each word of a prompt (generations.search_words). Without a foreign
+# key, which PostgreSQL would check for each word.
+prompt_words = Table(
+    "prompt_words",
+    metadata,
+    Column("user_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("word", LargeBinary, primary_key=True),  # UTF-8, which both databases order by its bytes
+    Column("generation_id", BigInteger, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+Index("ix_prompt_words_generation_id", prompt_words.c.generation_id)  # for deletion
 
 # Conditions of the worker's frequent queries. Of a million rows a few thousand match, and only those are indexed.
 is_due = generations.c.due_at_ms.is_not(None)

@@ -11,7 +11,8 @@ FLOORS = (
     # Pure: values, errors, rules, what the image API says.
     ("backoff", "settings", "observability.redaction", "observability.repeats", "credits.model", "credits.errors",
      "credits.allowance", "generations.model", "generations.errors", "generations.prices", "generations.poll_schedule",
-     "generations.delivery_result", "generations.worker.throttle", "generations.worker.progress", "people.model",
+     "generations.delivery_result", "generations.search_words", "generations.worker.throttle",
+     "generations.worker.progress", "people.model",
      "qwen.models", "qwen.errors", "qwen.protocol", "qwen.answers", "qwen.refusals", "qwen.cleaning",
      "qwen.retry_after", "qwen.addresses", "qwen.public_url", "qwen.service_url", "qwen.image_header",
      "qwen.challenges", "images.shrinking", "discord_api.links",

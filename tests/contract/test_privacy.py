@@ -188,6 +188,7 @@ async def test_an_erasure_covers_every_table_with_a_generation_id(harness: Harne
     for table in (table for table in known if table is not images):
         row = {column.name: 1 for column in table.c if not column.nullable}
         row |= {"position": 0, "token_hash": "hash"} if "token_hash" in table.c else {}
+        row |= {"word": b"lighthouse"} if "word" in table.c else {}
         await harness.database.run(Transaction.execute, table.insert().values(row))
     assert all([await rows(harness, table) for table in known])
     await privacy.erase(MIRA)
@@ -198,7 +199,7 @@ def test_every_table_about_people_is_listed_with_its_erasure() -> None:
     """A new table belongs into holdings, export and erasure too, or into docs/decisions/0012-leaving.md."""
     about_people = {table.name for table in metadata.sorted_tables if "user_id" in table.c}
     ledger = {"accounts", "refills", "entries"}
-    assert about_people == ledger | {"generations", "images", "preferences", "departures"}
+    assert about_people == ledger | {"generations", "images", "prompt_words", "preferences", "departures"}
 
 
 async def test_an_erasure_keeps_the_sums_of_the_ledger(harness: Harness, privacy: Privacy) -> None:

@@ -40,13 +40,15 @@ ROOMS = {
         (
             *("generations/records/personal_data.py", "generations/records/cards.py", "generations/records/claims.py"),
             *("generations/records/line.py", "generations/records/moves.py"),
-            *("generations/records/rows.py", "generations/records/stale_edits.py"),
+            *("generations/records/rows.py", "generations/records/search.py", "generations/records/stale_edits.py"),
+            "generations/search_words.py",
         ),
         (
             *("tests/contract/test_history.py", "tests/contract/test_claims.py", "tests/contract/test_freshness.py"),
             *("tests/contract/test_kept_orders.py", "tests/contract/test_line.py", "tests/contract/test_privacy.py"),
             *("tests/contract/test_removed_cards.py", "tests/contract/test_service.py"),
-            "tests/contract/test_token_only.py",
+            *("tests/contract/test_token_only.py", "tests/contract/test_history_search.py"),
+            "tests/unit/test_search_words.py",
         ),
     ),
     "callbacks": Room(

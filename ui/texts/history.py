@@ -33,7 +33,7 @@ def title(words: str) -> str:
 
 
 def nothing_found(words: str) -> str:
-    return f"None of your images has “{words}” in its prompt." if words else EMPTY
+    return f"None of your images has words that begin with “{words}” in its prompt." if words else EMPTY
 
 
 def entry(*, number: int, prompt: str, parts: list[str], kept: int) -> str:

@@ -42,6 +42,15 @@ def upgrade() -> None:
             sa.PrimaryKeyConstraint("generation_id", name=op.f(f"pk_{table}")),
             sa.ForeignKeyConstraint(["generation_id"], ["generations.id"], name=op.f(f"fk_{table}_generation_id")),
         )
+    op.create_table(
+        "prompt_words",
+        sa.Column("user_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("word", sa.LargeBinary(), nullable=False),
+        sa.Column("generation_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("user_id", "word", "generation_id", name=op.f("pk_prompt_words")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_prompt_words_generation_id", "prompt_words", ["generation_id"])
     _create_people()
     op.create_table(
         "key_values",
