@@ -31,7 +31,7 @@ from generations.clock import Deadline, SystemClock
 from images.image_memory import IMAGE_BYTES_MAX
 from observability.logging import forbid_core_files, set_up_logging
 from observability.redaction import Redactor
-from qwen.client import QwenClient, open_session
+from qwen.client import QwenClient, open_sessions
 from qwen.images import ImageDownloader, open_download_session
 from services import Resources, Services, build_services
 from settings import Settings, SettingsError, load_settings
@@ -78,14 +78,14 @@ async def open_resources(settings: Settings, stack: contextlib.AsyncExitStack) -
     database = await stack.enter_async_context(open_database(settings.database_url))
     await database.migrate()
     forget_report(settings.database_url)
-    api_session = await stack.enter_async_context(open_session())
+    api_sessions = await stack.enter_async_context(open_sessions())
     hosts = frozenset(settings.qwen_image_hosts)
     image_session = await stack.enter_async_context(open_download_session(hosts))
     key = settings.qwen_api_key.get_secret_value()
     return Resources(
         database,
         shared=database.is_postgresql,  # SQLite has one process
-        service=QwenClient(api_session, api_url=settings.qwen_api_url, api_key=key),
+        service=QwenClient(api_sessions, api_url=settings.qwen_api_url, api_key=key),
         store=ImageDownloader(image_session, allowed_hosts=hosts, max_bytes=IMAGE_BYTES_MAX),
         clock=SystemClock(),
         rng=random.SystemRandom(),

@@ -8,6 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
@@ -23,19 +26,37 @@ from qwen.tries import Sleep, build_tries
 ANSWER_MAX_BYTES = 256 * 1024
 POST_TRIES = 3
 CONNECT_MAX_SECONDS = 10.0
+# How long a connection is kept for the next poll: less than the 5 s after which Node.js closes an idle one (Node.js
+# docs: http, server.keepAliveTimeout); other servers keep theirs for longer.
+KEPT_SECONDS = 4.0
 
 _log = logging.getLogger("qwen_imagine.qwen")
 _STRANGE_STATUSES_MAX = 20
 
 
-def open_session() -> aiohttp.ClientSession:
-    """Open a session for QwenClient, inside the running loop. The caller closes it.
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """The sessions of QwenClient, from open_sessions(). *posts* makes a new connection for each request."""
 
-    Each request gets a new connection: on a kept one that the server just closed, it would be unknown whether a POST
-    was read. No cookies, no proxy or netrc from the environment.
+    posts: aiohttp.ClientSession
+    polls: aiohttp.ClientSession
+
+
+@asynccontextmanager
+async def open_sessions() -> AsyncGenerator[Sessions]:
+    """Open the sessions for QwenClient; they are closed at the end of the block.
+
+    A POST gets a new connection: on a kept one that the server just closed, it would be unknown whether it was read. A
+    poll may use a connection that another one left a moment ago. No cookies, no proxy or netrc from the environment.
     """
+    kept = aiohttp.TCPConnector(keepalive_timeout=KEPT_SECONDS)
+    async with _open_session(aiohttp.TCPConnector(force_close=True)) as posts, _open_session(kept) as polls:
+        yield Sessions(posts, polls)
+
+
+def _open_session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(force_close=True),
+        connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
         trust_env=False,
@@ -43,8 +64,8 @@ def open_session() -> aiohttp.ClientSession:
 
 
 class QwenClient:
-    """Call the image API at `api_url` (for example https://qwen-image-2512.org/api) with `api_key`, over a session of
-    open_session().
+    """Call the image API at `api_url` (for example https://qwen-image-2512.org/api) with `api_key`, over sessions of
+    open_sessions().
 
     `timeout_seconds` is for one request as a whole; a third of it, at most 10 s, is for the connection. `sleep` and
     `rng` serve the pauses between tries. Raises ValueError, without the key in it, when a value cannot be used.
@@ -52,7 +73,7 @@ class QwenClient:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        sessions: Sessions,
         *,
         api_url: str,
         api_key: str,
@@ -64,9 +85,9 @@ class QwenClient:
             raise ValueError("The API key must be printable ASCII without spaces.")
         if not timeout_seconds > 0:
             raise ValueError("The timeout must be more than 0 seconds.")
-        if session.connector is None or not session.connector.force_close:
-            raise ValueError("The session must close its connections after each request; open_session() makes one.")
-        self._session = session
+        if sessions.posts.connector is None or not sessions.posts.connector.force_close:
+            raise ValueError("A POST needs a connection of its own; open_sessions() makes such a session.")
+        self._sessions = sessions
         self._api_url = _checked_api_url(api_url)
         self._key = api_key
         self._timeout = _timeout(timeout_seconds)
@@ -99,7 +120,7 @@ class QwenClient:
         sent = build_status(self._api_url, self._key, task_id)
         started = self._seconds()
         try:
-            answer = await self._exchange(sent, None)
+            answer = await self._exchange(self._sessions.polls, sent, None)
             task = parse_status_answer(answer, task_id, key=self._key)
         except NETWORK_FAULTS as fault:
             self._note("poll", task_id, started, fault_name(fault))
@@ -116,7 +137,7 @@ class QwenClient:
         body = _WatchedBody(sent.body)
         started = self._seconds()
         try:
-            answer = await self._exchange(sent, body)
+            answer = await self._exchange(self._sessions.posts, sent, body)
             task = parse_create(answer, key=self._key, prompt=request.prompt)
         except NETWORK_FAULTS as fault:
             self._note("post", "-", started, fault_name(fault))
@@ -129,8 +150,10 @@ class QwenClient:
         self._note("post", task.task_id, started, task.status.value)
         return task
 
-    async def _exchange(self, sent: HttpRequest, body: aiohttp.Payload | None) -> HttpAnswer:
-        async with self._session.request(
+    async def _exchange(
+        self, session: aiohttp.ClientSession, sent: HttpRequest, body: aiohttp.Payload | None
+    ) -> HttpAnswer:
+        async with session.request(
             sent.method,
             URL(sent.url, encoded=True),
             headers=sent.headers,

@@ -33,13 +33,16 @@ class Wire:
         self.writer.write(data)
         await self.writer.drain()
 
-    async def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
-        lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body)}"]
+    async def answer(self, status: int, body: bytes = b"", *, connection: str = "close", **headers: str) -> None:
+        lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body)}", f"Connection: {connection}"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         await self.say("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
 
-    async def answer_json(self, code: int, data: object = None, message: str = "success") -> None:
-        await self.answer(200, json.dumps({"code": code, "message": message, "data": data}).encode())
+    async def answer_json(
+        self, code: int, data: object = None, message: str = "success", *, connection: str = "close"
+    ) -> None:
+        body = json.dumps({"code": code, "message": message, "data": data}).encode()
+        await self.answer(200, body, connection=connection)
 
     def reset(self) -> None:
         """Reset the connection."""

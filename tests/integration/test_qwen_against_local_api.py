@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from qwen.client import QwenClient, open_session
+from qwen.client import QwenClient, open_sessions
 from qwen.errors import (
     AccountEmpty,
     ImageTooLarge,
@@ -113,8 +113,8 @@ async def bench() -> AsyncIterator[Bench]:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     urls[0] = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    async with open_session() as session, open_download_session(LOOPBACK) as downloads:
-        client = QwenClient(session, api_url=f"{urls[0]}/image-api/api", api_key=images.key, timeout_seconds=3.0)
+    async with open_sessions() as sessions, open_download_session(LOOPBACK) as downloads:
+        client = QwenClient(sessions, api_url=f"{urls[0]}/image-api/api", api_key=images.key, timeout_seconds=3.0)
         downloader = ImageDownloader(
             downloads,
             allowed_hosts=LOOPBACK,
@@ -245,8 +245,8 @@ async def test_a_bad_image_is_refused(bench: Bench, mood: Mood, error: type[Qwen
 async def test_a_wrong_key_and_an_unknown_task_raise_their_errors(bench: Bench) -> None:
     with pytest.raises(TaskNotFound):
         await bench.client.get_task("n00neverexistedqwenimg")
-    async with open_session() as session:
-        stranger = QwenClient(session, api_url=f"{bench.url}/image-api/api", api_key="sk-somebody-else")
+    async with open_sessions() as sessions:
+        stranger = QwenClient(sessions, api_url=f"{bench.url}/image-api/api", api_key="sk-somebody-else")
         with pytest.raises(KeyRefused):
             await stranger.create_task(REQUEST)
         with pytest.raises(KeyRefused):
@@ -254,8 +254,8 @@ async def test_a_wrong_key_and_an_unknown_task_raise_their_errors(bench: Bench) 
 
 
 async def test_a_wrong_address_of_the_api_is_not_reported_as_a_refused_prompt(bench: Bench) -> None:
-    async with open_session() as session:
-        client = QwenClient(session, api_url=f"{bench.url}/image-api/apii", api_key=bench.images.key)
+    async with open_sessions() as sessions:
+        client = QwenClient(sessions, api_url=f"{bench.url}/image-api/apii", api_key=bench.images.key)
         with pytest.raises(KeyRefused, match="QWEN_API_URL"):
             await client.create_task(REQUEST)
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 import aiohttp
 import pytest
 
-from qwen.client import ANSWER_MAX_BYTES, QwenClient, _timeout, open_session
+from qwen.client import ANSWER_MAX_BYTES, QwenClient, Sessions, _timeout, open_sessions
 from qwen.errors import (
     AccountEmpty,
     KeyRefused,
@@ -39,9 +39,9 @@ TASK = {"task_id": "t-1", "status": "PENDING"}
 async def a_client(
     url: str, *, timeout_seconds: float = 60.0, pauses: Pauses | None = None
 ) -> AsyncIterator[QwenClient]:
-    async with open_session() as session:
+    async with open_sessions() as sessions:
         yield QwenClient(
-            session,
+            sessions,
             api_url=f"{url}/api",
             api_key=KEY,
             timeout_seconds=timeout_seconds,
@@ -115,10 +115,40 @@ async def test_an_answer_of_the_largest_size_is_read_whole() -> None:
         assert (await client.get_task("t-1")).task_id == "t-1"
 
 
-async def test_a_session_that_keeps_its_connections_is_refused() -> None:
+async def test_a_session_that_keeps_its_connections_is_refused_for_posts() -> None:
     async with aiohttp.ClientSession() as session:
-        with pytest.raises(ValueError, match="open_session"):
-            QwenClient(session, api_url="https://x.example/api", api_key=KEY)
+        with pytest.raises(ValueError, match="open_sessions"):
+            QwenClient(Sessions(session, session), api_url="https://x.example/api", api_key=KEY)
+
+
+async def test_polls_share_a_connection_that_a_post_never_uses() -> None:
+    async def respond(wire: Wire) -> None:
+        while True:
+            await wire.hear()
+            await wire.answer_json(200, TASK, connection="keep-alive")
+
+    async with raw_server(respond) as server, a_client(server.url) as client:
+        await client.get_task("t-1")
+        await client.get_task("t-1")
+        assert server.connections == 1
+        await client.create_task(REQUEST)
+        assert server.connections == 2
+        await client.get_task("t-1")
+    assert server.connections == 2
+
+
+async def test_a_poll_on_a_kept_connection_that_the_server_closed_is_a_temporary_fault_and_not_repeated() -> None:
+    async def respond(wire: Wire) -> None:
+        await wire.hear()
+        await wire.answer_json(200, TASK, connection="keep-alive")
+        await wire.hear()
+        wire.reset()
+
+    async with raw_server(respond) as server, a_client(server.url) as client:
+        await client.get_task("t-1")
+        with pytest.raises(ServiceUnavailable):
+            await client.get_task("t-1")
+    assert (server.connections, len(server.requests)) == (1, 2)
 
 
 # --- the body was not sent: posted again, at most three times in all ------------------------------------------------
@@ -176,8 +206,9 @@ async def test_a_timeout_while_waiting_for_a_free_connection_is_temporary() -> N
 
     connector = aiohttp.TCPConnector(limit=1, force_close=True)
     async with raw_server(respond) as server, aiohttp.ClientSession(connector=connector) as session:
-        patient = QwenClient(session, api_url=server.url, api_key=KEY, timeout_seconds=60.0)
-        hasty = QwenClient(session, api_url=server.url, api_key=KEY, timeout_seconds=0.15, sleep=Pauses())
+        sessions = Sessions(session, session)
+        patient = QwenClient(sessions, api_url=server.url, api_key=KEY, timeout_seconds=60.0)
+        hasty = QwenClient(sessions, api_url=server.url, api_key=KEY, timeout_seconds=0.15, sleep=Pauses())
         first = asyncio.ensure_future(patient.create_task(REQUEST))
         await server.heard.wait()
         with pytest.raises(ServiceUnavailable, match="ConnectionTimeoutError"):
@@ -203,8 +234,8 @@ async def test_a_connection_that_works_at_the_second_try_makes_one_task() -> Non
     async def open_up(_seconds: float) -> None:
         listeners.append(await asyncio.start_server(respond, "127.0.0.1", port))
 
-    async with open_session() as session:
-        client = QwenClient(session, api_url=f"http://127.0.0.1:{port}", api_key=KEY, sleep=open_up)
+    async with open_sessions() as sessions:
+        client = QwenClient(sessions, api_url=f"http://127.0.0.1:{port}", api_key=KEY, sleep=open_up)
         assert (await client.create_task(REQUEST)).task_id == "t-1"
     assert (len(posts), len(listeners)) == (1, 1)
     listeners[0].close()
@@ -454,9 +485,9 @@ async def test_a_compressed_answer_is_understood_although_none_was_asked_for() -
 
 @pytest.mark.parametrize("key", ["", "two words", "line\nbreak", "schlüssel"])
 async def test_a_key_that_cannot_be_a_header_is_refused_without_being_shown(key: str) -> None:
-    async with open_session() as session:
+    async with open_sessions() as sessions:
         with pytest.raises(ValueError, match="API key must be") as caught:
-            QwenClient(session, api_url="https://x.example/api", api_key=key)
+            QwenClient(sessions, api_url="https://x.example/api", api_key=key)
     assert not key or key not in str(caught.value)
 
 
@@ -468,15 +499,15 @@ async def test_a_key_that_cannot_be_a_header_is_refused_without_being_shown(key:
     ],
 )  # fmt: skip
 async def test_a_malformed_address_is_refused(url: str) -> None:
-    async with open_session() as session:
+    async with open_sessions() as sessions:
         with pytest.raises(ValueError, match="API's address must be"):
-            QwenClient(session, api_url=url, api_key=KEY)
+            QwenClient(sessions, api_url=url, api_key=KEY)
 
 
 async def test_a_timeout_of_zero_is_refused() -> None:
-    async with open_session() as session:
+    async with open_sessions() as sessions:
         with pytest.raises(ValueError, match="more than 0"):
-            QwenClient(session, api_url="https://x.example", api_key=KEY, timeout_seconds=0)
+            QwenClient(sessions, api_url="https://x.example", api_key=KEY, timeout_seconds=0)
 
 
 def test_a_third_of_the_timeout_and_at_most_ten_seconds_are_for_the_connection() -> None:

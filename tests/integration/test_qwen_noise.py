@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from qwen.client import QwenClient, open_session
+from qwen.client import QwenClient, open_sessions
 from qwen.errors import ImageError, OutcomeUnknown, QwenError, RequestRefused, ServiceUnavailable
 from qwen.images import ImageDownloader, open_download_session
 from qwen.models import OutputFormat, Size, TaskRequest
@@ -74,8 +74,8 @@ def saying(answers: list[bytes]) -> Conversation:
 async def test_a_post_and_a_poll_through_noise_give_a_task_or_an_error_of_the_tree() -> None:
     answers = noise()
     pairs = [answer for answer in answers for _ in range(2)]
-    async with raw_server(saying(pairs)) as server, open_session() as session:
-        client = QwenClient(session, api_url=server.url, api_key="canary-key-0123456789", timeout_seconds=60.0)
+    async with raw_server(saying(pairs)) as server, open_sessions() as sessions:
+        client = QwenClient(sessions, api_url=server.url, api_key="canary-key-0123456789", timeout_seconds=60.0)
         for answer in answers:
             for call, error_class in (
                 (lambda: client.create_task(REQUEST), (OutcomeUnknown, RequestRefused)),

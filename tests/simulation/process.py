@@ -11,7 +11,7 @@ from discord.webhook.async_ import async_context
 
 from generations.model import Request
 from generations.worker.loop import IDLE_SECONDS, HandedOut
-from qwen.client import QwenClient
+from qwen.client import QwenClient, Sessions
 from qwen.images import ImageDownloader
 from qwen.models import OutputFormat, Size
 from services import Resources, build_services
@@ -97,7 +97,7 @@ class Process:
         resources = Resources(
             Database(SimulatedTransactions(environment.disk, life)),
             shared=True,
-            service=QwenClient(session, api_url=API_URL, api_key="key", sleep=sleep, rng=rng),
+            service=QwenClient(Sessions(session, session), api_url=API_URL, api_key="key", sleep=sleep, rng=rng),
             store=ImageDownloader(session, allowed_hosts=hosts, max_bytes=1 << 20, sleep=sleep, rng=rng),
             clock=self.clock,
             rng=rng,
