@@ -61,7 +61,7 @@ async def test_of_several_progress_edits_only_the_newest_is_sent(scene: Scene) -
     assert bar(scene, 0) == 8
 
 
-async def test_a_longer_bar_under_the_same_words_is_sent_at_most_every_ten_seconds(scene: Scene) -> None:
+async def test_a_longer_bar_under_the_same_words_is_sent_at_most_every_fifteen_seconds(scene: Scene) -> None:
     scene.delivery.publish_progress(*painting(0.1))
     await scene.edited(1)
     for share in (2, 3, 4):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
-from ui.delivery.progress_interval import PROGRESS_AGE_MS, progress_gap_seconds
+from generations.model import Estimate, Progress
+from tests.integration.delivery_scene import painting
+from ui.delivery.progress_interval import PROGRESS_AGE_MS, progress_gap_seconds, words_of
 
 MINUTE = 60_000
 
@@ -25,7 +28,7 @@ MINUTE = 60_000
 )
 def test_the_gap_grows_with_the_age(age_ms: int, seconds: float) -> None:
     assert progress_gap_seconds(age_ms) == seconds
-    assert progress_gap_seconds(age_ms, same_words=True) == max(10, seconds)
+    assert progress_gap_seconds(age_ms, same_words=True) == max(15, seconds)
 
 
 def test_a_card_has_at_most_110_edits_in_an_hour() -> None:
@@ -35,3 +38,32 @@ def test_a_card_has_at_most_110_edits_in_an_hour() -> None:
         if age_ms > PROGRESS_AGE_MS:
             break
     assert edits <= 110
+
+
+ESTIMATE = Estimate(begun_at_ms=0, share=0.1, usual_seconds=(8, 12), ready_at_ms=9_000)
+
+
+@pytest.mark.parametrize(
+    ("later", "is_same"),
+    [
+        (replace(ESTIMATE, share=0.9, usual_seconds=(9, 12), ready_at_ms=9_500), True),
+        (replace(ESTIMATE, overdue=True), False),
+        (replace(ESTIMATE, service_slow=True), False),
+        (replace(ESTIMATE, ready_at_ms=None), False),
+    ],
+    ids=["figures", "overdue", "slow", "the moment has passed"],
+)
+def test_words_are_the_same_while_only_the_bar_and_figures_change(later: Estimate, is_same: bool) -> None:
+    generation = painting()[0]
+    assert (
+        words_of(generation, Progress(None, later)).same_as(words_of(generation, Progress(None, ESTIMATE))) is is_same
+    )
+
+
+def test_a_first_estimate_is_a_figure_and_a_new_state_is_not() -> None:
+    generation = painting()[0]
+    unknown = replace(ESTIMATE, share=None, usual_seconds=None, ready_at_ms=None)
+    before = words_of(generation, Progress(None, unknown))
+    assert words_of(generation, Progress(None, ESTIMATE)).same_as(before)
+    assert not words_of(replace(generation, revision=2), Progress(None, unknown)).same_as(before)
+    assert not before.same_as(None)

@@ -36,7 +36,7 @@ from ui.delivery.card_state import CardState
 from ui.delivery.channels import Places
 from ui.delivery.fallback import Fallback
 from ui.delivery.fitting import ImageFitter
-from ui.delivery.progress_interval import PROGRESS_AGE_MS, progress_gap_seconds, words_of
+from ui.delivery.progress_interval import PROGRESS_AGE_MS, Words, progress_gap_seconds, words_of
 from ui.delivery.rate_guard import RateGuard
 from ui.views.cards import CardButtons
 
@@ -89,7 +89,7 @@ class CardEditor:
         self._edited_at = float("-inf")  # seconds of the monotonic clock
         self._delays = 0  # calls of publish() in a row that Discord could not take
         self._components: list[dict[str, Any]] | None = None  # those on Discord now; None: not known
-        self._words: tuple[Any, ...] | None = None  # of the progress on Discord now, as words_of() has them
+        self._words: Words | None = None  # of the progress on Discord now
 
     @property
     def idle(self) -> bool:
@@ -191,7 +191,7 @@ class CardEditor:
         generation = self._slot[0]
         is_urgent = places.is_last_word_due(self._state, generation) or places.is_bot_untried(self._state, generation)
         age_ms = 0 if is_urgent else clock.now_ms() - snowflake_time_ms(generation.message_id or 0)
-        same_words = not is_urgent and words_of(*self._slot) == self._words
+        same_words = not is_urgent and words_of(*self._slot).same_as(self._words)
         gap = self._edited_at + progress_gap_seconds(age_ms, same_words=same_words) - clock.monotonic()
         return max(0.0, gap if due_in is None else min(gap, due_in))
 

@@ -7,31 +7,39 @@ figures can wait longer.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 from generations.model import Generation, Progress
 
 PROGRESS_AGE_MS = 60 * 60 * 1000  # Discord limits edits of messages older than an hour (code 30046)
 PROGRESS_SECONDS = 5.0  # the least time between an edit and a progress edit of a young card with other words
-FIGURES_SECONDS = 10.0  # with the same words
+FIGURES_SECONDS = 15.0  # with the same words
 # From this age on, so many seconds between an edit and a progress edit of the same card.
 _GAPS = ((10 * 60 * 1000, 60.0), (2 * 60 * 1000, 15.0))
 
 
 def progress_gap_seconds(age_ms: int, *, same_words: bool = False) -> float:
-    """Return the least time between two edits: 5 s, with the *same_words* 10 s; after 2 minutes 15 s, after 10 60 s."""
+    """Return the least time between two edits: 5 s, with the *same_words* 15 s; after 2 minutes 15 s, after 10 60 s."""
     young = FIGURES_SECONDS if same_words else PROGRESS_SECONDS
     return next((gap for since_ms, gap in _GAPS if age_ms >= since_ms), young)
 
 
-def words_of(generation: Generation, progress: Progress) -> tuple[Any, ...]:
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What decides the words of a card's progress. *names_moment*: it says when the image should be ready."""
+
+    said: tuple[Any, ...]
+    names_moment: bool
+
+    def same_as(self, earlier: Words | None) -> bool:
+        """Whether only the bar and figures differ from *earlier*. A moment that has passed is to be taken back."""
+        return earlier is not None and self.said == earlier.said and self.names_moment >= earlier.names_moment
+
+
+def words_of(generation: Generation, progress: Progress) -> Words:
     """Return what decides the words of a card's progress, without its bar and figures of time."""
-    estimate = progress.estimate
-    if estimate is not None:
-        usual = None if estimate.usual_seconds is None else (0, 0)
-        ready_at_ms = None if estimate.ready_at_ms is None else 0
-        share = None if estimate.share is None else 0.0
-        estimate = replace(estimate, begun_at_ms=0, share=share, usual_seconds=usual, ready_at_ms=ready_at_ms)
-    states = tuple(image.state for image in generation.images)
-    return generation.revision, states, progress.line, estimate, progress.is_held_up
+    states, estimate = tuple(image.state for image in generation.images), progress.estimate
+    faults = None if estimate is None else (estimate.overdue, estimate.service_slow)
+    said = (generation.revision, states, progress.line, progress.is_held_up, faults)
+    return Words(said, estimate is not None and estimate.ready_at_ms is not None)
