@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Row, Select, bindparam, delete, func, insert, select, update
 
 from credits.allowance import Allowance
 from credits.errors import InsufficientCredits, UnknownHold
@@ -220,7 +221,6 @@ _LOCK_ACCOUNT_OF_HOLD = (
 )
 _LATER = (EntryKind.SETTLE, EntryKind.RELEASE, EntryKind.REFUND)
 _ABOUT_AN_IMAGE = (EntryKind.HOLD, *_LATER)
-_FIND_ENTRIES = select(entries).where(entries.c.id.in_(bindparam("entry_ids", expanding=True)))
 _WRITE_ENTRY = insert(entries)
 _MOVE = (  # a person who has not that much available is not found
     update(accounts)
@@ -260,7 +260,13 @@ def _lock_account(tx: Transaction, user_id: int) -> Row[Any] | None:
 def _entries_of(tx: Transaction, image_ids: Sequence[str], *kinds: EntryKind) -> dict[str, Row[Any]]:
     """Return the entries of these images, by id. The account must be locked."""
     ids = [_id(image_id, kind) for image_id in image_ids for kind in kinds]
-    return {row.id: row for row in tx.execute(_FIND_ENTRIES, {"entry_ids": ids})}
+    found = tx.execute(_find_entries(len(ids)), {f"id_{number}": entry_id for number, entry_id in enumerate(ids)})
+    return {row.id: row for row in found}
+
+
+@cache
+def _find_entries(count: int) -> Select[Any]:
+    return select(entries).where(entries.c.id.in_([bindparam(f"id_{number}") for number in range(count)]))
 
 
 def _move(tx: Transaction, user_id: int, available: int, held: int) -> bool:

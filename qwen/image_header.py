@@ -128,7 +128,7 @@ def _check_end(data: bytes, format: OutputFormat, body_at: int) -> None:
         case OutputFormat.PNG:
             whole = _has_png_end(data, body_at)
         case OutputFormat.JPEG:  # in the scans, FF D9 is the end and nothing else (T.81, B.1.1.5)
-            whole = data.find(bytes((0xFF, _JPEG_END)), body_at) >= 0
+            whole = data.rfind(bytes((0xFF, _JPEG_END)), body_at) >= 0  # from the end, where it mostly is
         case OutputFormat.WEBP:
             whole = int.from_bytes(data[4:8], "little") + 8 <= len(data)
     if not whole:

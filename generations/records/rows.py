@@ -21,7 +21,8 @@ needs_token_to_delete = _separate.correlate(generations) & (generations.c.privat
 
 
 _LOCK = select(generations).where(generations.c.id == bindparam("generation_id")).with_for_update()
-_THEIR_IMAGES = (
+_ITS_IMAGES = select(images).where(images.c.generation_id == bindparam("generation_id")).order_by(images.c.position)
+_THEIR_IMAGES = (  # slower for one: the statement is spelt anew for each number of ids
     select(images)
     .where(images.c.generation_id.in_(bindparam("generation_ids", expanding=True)))
     .order_by(images.c.position)
@@ -45,7 +46,11 @@ def with_images(tx: Transaction, rows: Iterable[RowMapping]) -> list[Generation]
     if not rows:
         return []
     by_generation: dict[int, list[Image]] = {row["id"]: [] for row in rows}
-    for row in tx.execute(_THEIR_IMAGES, {"generation_ids": list(by_generation)}).mappings():
+    if len(rows) == 1:
+        found = tx.execute(_ITS_IMAGES, {"generation_id": rows[0]["id"]})
+    else:
+        found = tx.execute(_THEIR_IMAGES, {"generation_ids": list(by_generation)})
+    for row in found.mappings():
         by_generation[row["generation_id"]].append(read_image(row))
     return [read_generation(row, by_generation[row["id"]]) for row in rows]
 
