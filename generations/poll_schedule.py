@@ -1,9 +1,10 @@
 """Learn from past tasks when to poll the next ones. Pure; knows no clock, no network, no database.
 
-The first poll is timed so that about one image in ten is ready by then; further polls follow every 5 s, the shortest
-interval the API's document recommends ("polling every 5-10 seconds"). The time of the first poll is learned by
-Robbins-Monro from one bit, "was it ready at the first poll?". Learning from the times at which images were *noticed*
-would grow without end, since nothing is noticed before the first poll.
+The first poll is timed so that about one image in ten is ready by then, from ten images on (of any size, until a size
+has ten of its own). Further polls follow every 5 s, the shortest interval the API's document recommends ("polling every
+5-10 seconds"). From the 51st image of a size on the time is learned by Robbins-Monro from one bit, "was it ready at the
+first poll?". To learn from the times at which images were *noticed* would make it grow without end, since nothing is
+noticed before the first poll.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ FIRST_POLL_MAX_SECONDS = 60.0
 BACKSTOP_SECONDS = 10.0  # between polls that only make up for a lost callback
 BACKSTOP_SHARE = 0.95  # of the images should have called back before their first poll
 READY_TARGET = 0.10  # the share of images that should be ready at their first poll
-WARM_UP_SAMPLES = 50  # with fewer than these the first poll comes after POLL_SECONDS
+OWN_SAMPLES = 10  # with fewer than these a size goes by the images of all sizes
+WARM_UP_SAMPLES = 50  # up to these the first poll goes by the durations themselves
 USUAL_MIN_SAMPLES = 3  # with fewer than these the card names no range
 REMEMBERED = 64
 LATE_POLL_SECONDS = ((3600, 60.0), (24 * 3600, 900.0))  # after a deadline: (until this age, poll so often)
@@ -46,7 +48,10 @@ class PollSchedule:
     def first_poll_seconds(self, size: Size) -> float:
         """Return the seconds from a task's POST to its first poll: 5 to 60."""
         schedule = self._sizes[size]
-        return schedule.first_poll_seconds if schedule.samples >= WARM_UP_SAMPLES else POLL_SECONDS
+        if schedule.samples >= OWN_SAMPLES:
+            return schedule.first_poll_seconds
+        durations = self._durations()
+        return _clamp(quantile(durations, READY_TARGET)) if len(durations) >= OWN_SAMPLES else POLL_SECONDS
 
     def observe(self, size: Size, *, last_poll_seconds: float, noticed_seconds: float, polls: int) -> None:
         """Learn from one finished image.
@@ -72,10 +77,9 @@ class PollSchedule:
 
         Learned from whole durations and not from one bit: a callback tells when an image was ready.
         """
-        durations = self._sizes[size].durations
-        if len(durations) < USUAL_MIN_SAMPLES:
-            return BACKSTOP_SECONDS
-        return _clamp(quantile(durations, BACKSTOP_SHARE))
+        own = self._sizes[size].durations
+        durations = own if len(own) >= USUAL_MIN_SAMPLES else self._durations()
+        return _clamp(quantile(durations, BACKSTOP_SHARE)) if len(durations) >= USUAL_MIN_SAMPLES else BACKSTOP_SECONDS
 
     def observe_duration(self, size: Size, seconds: float) -> None:
         """Learn from one image whose duration is known from a callback."""
@@ -93,14 +97,17 @@ class PollSchedule:
 
     def typical_seconds(self, size: Size | None = None) -> float | None:
         """The median of recent images of this size, or of all; None while too few were seen."""
-        sizes = Size if size is None else (size,)
-        durations = [seconds for one in sizes for seconds in self._sizes[one].durations]
+        durations = self._durations() if size is None else self._sizes[size].durations
         return quantile(durations, 0.5) if len(durations) >= USUAL_MIN_SAMPLES else None
 
     def slow_seconds(self, size: Size) -> float | None:
         """The age after which an image takes longer than usual (the 95 % quantile)."""
         durations = self._sizes[size].durations
         return quantile(durations, 0.95) + POLL_SECONDS if len(durations) >= USUAL_MIN_SAMPLES else None
+
+    def _durations(self) -> list[float]:
+        """The durations of recent images of all sizes."""
+        return [seconds for schedule in self._sizes.values() for seconds in schedule.durations]
 
     def dump(self) -> str:
         """Everything learned, as JSON."""

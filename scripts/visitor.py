@@ -13,7 +13,7 @@ from typing import Any
 from playwright.async_api import Browser, Locator, Page, expect
 
 TIMEOUT_MS = 90_000
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.15
 DESKTOP = (1280, 900)
 PHONE = (390, 844)
 

@@ -17,11 +17,9 @@ from typing import Concatenate, ParamSpec, TypeVar
 from sqlalchemy import delete, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as NoFreeConnection
 
 from store.address import parse_database_url
 from store.errors import DatabaseBroken, DatabaseLost, DatabaseUnreachable
-from store.postgresql import IDLE_SECONDS, NO_CONNECTION, PostgresqlTransactions, is_lost
 from store.schema import upgrade
 from store.sqlite import SqliteTransactions
 from store.sqlite_file import APPLICATION_ID, SqliteFile, fault_of, is_refused_write
@@ -29,6 +27,7 @@ from store.statements import serialize
 from store.tables import key_values
 from store.transactions import Transaction, Transactions
 
+IDLE_SECONDS = 5.0  # an idle transaction of a suspended process keeps its locks no longer than this: half a lease
 VACUUM_DUE_KEY = "vacuum_due:v1"  # of store.key_values: identifies the last deletion since the file was rewritten
 
 # Primary result codes of faults of the file, not of the statement, that may be temporary (sqlite.org/rescode.html).
@@ -104,7 +103,7 @@ class Database:
 
     @contextmanager
     def _errors_translated(self, *, reading: bool = False) -> Generator[None]:
-        """Raise DatabaseLost or DatabaseBroken for the driver's errors in the block that mean so."""
+        """Raise DatabaseLost or DatabaseBroken for those errors of SQLite in the block that mean so."""
         if self._file is not None:
             self._file.check()
         try:
@@ -116,13 +115,9 @@ class Database:
             if broken is not None and self._file is not None:
                 self._file.mark_broken(broken)
                 raise DatabaseBroken(broken) from error
-            if not (is_lost(error) or _is_temporary(error)):
+            if not (error.connection_invalidated or _is_temporary(error)):
                 raise
             raise DatabaseLost(f"the connection to the database broke: {type(error.orig).__name__}") from error
-        except NoFreeConnection as error:  # also after the machine was suspended for that long
-            raise DatabaseLost("no connection to the database became free in time") from error
-        except NO_CONNECTION as error:
-            raise DatabaseLost(f"the database can't be reached: {type(error).__name__}") from error
 
     async def truncate_wal(self) -> bool:
         """Write SQLite's write-ahead log into the file and empty it: until then the log holds what was deleted.
@@ -194,6 +189,8 @@ def open_database(address: str, *, idle_seconds: float = IDLE_SECONDS) -> Databa
     """
     url = parse_database_url(address)
     if url.get_backend_name() != "sqlite":
+        from store.postgresql import PostgresqlTransactions  # asyncpg and asyncio's SQLAlchemy, which SQLite needs not
+
         return Database(PostgresqlTransactions(url, idle_seconds), is_postgresql=True)
     file = SqliteFile(Path(str(url.database)))
     return Database(SqliteTransactions(url, file), file=file)

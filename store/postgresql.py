@@ -12,12 +12,13 @@ import asyncpg  # pyright: ignore[reportMissingTypeStubs] - it has none
 from sqlalchemy import event
 from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from store.errors import DatabaseLost
 from store.transactions import Result, Transaction
 
-IDLE_SECONDS = 5.0  # an idle transaction of a suspended process keeps its locks no longer than this: half a lease
-LOCK_SECONDS = 20.0  # how long a statement waits for a lock; a suspended process loses its own after IDLE_SECONDS
+LOCK_SECONDS = 20.0  # how long a statement waits for a lock; a suspended process loses its own sooner
 CONNECTIONS = 10  # per process; small hosted plans allow 20 in all
 BACKGROUND_CONNECTIONS = CONNECTIONS - 3
 
@@ -52,7 +53,16 @@ class PostgresqlTransactions:
         self._running = set[asyncio.Task[Any]]()
 
     async def write(self, work: Callable[[Transaction], Result], *, background: bool) -> Result:
-        return await self._to_the_end(self._transaction(work, background=background))
+        try:
+            return await self._to_the_end(self._transaction(work, background=background))
+        except DBAPIError as error:
+            if not is_lost(error):
+                raise
+            raise DatabaseLost(f"the connection to the database broke: {type(error.orig).__name__}") from error
+        except NoFreeConnection as error:  # also after the machine was suspended for that long
+            raise DatabaseLost("no connection to the database became free in time") from error
+        except NO_CONNECTION as error:
+            raise DatabaseLost(f"the database can't be reached: {type(error).__name__}") from error
 
     async def read(self, work: Callable[[Transaction], Result], *, background: bool) -> Result:
         return await self.write(work, background=background)

@@ -314,7 +314,11 @@ class Worker:
         while True:
             await self._clock.sleep(LEASE_SECONDS / 3)
             with contextlib.suppress(DatabaseLost):  # it may be back in time for the next beat
-                await self._database.run(records.renew, generation.id, generation.fence, self._lease_until_ms())
+                await self._database.run(self._renew_in, generation)
+
+    def _renew_in(self, tx: Transaction, generation: Generation) -> None:
+        # The lease counts from when it is renewed: the transaction may have waited long for its turn.
+        records.renew(tx, generation.id, generation.fence, self._lease_until_ms())
 
     def _lease_until_ms(self) -> int:
         return self._clock.now_ms() + round(LEASE_SECONDS * 1000)

@@ -141,25 +141,19 @@ def with_option(name: str, value: object) -> Any:
     return change
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("seed", -5),
-        ("seed", 2**31),
-        ("count", 0),
-        ("count", 5),
-        ("prompt", ""),
-        ("prompt", "x" * 2001),
-        ("prompt", "half \ud800 a character"),
-        ("size", "9*9"),
-        ("format", "gif"),
-    ],
-)
-async def test_a_value_out_of_range_is_refused_with_a_sentence(scene: Scene, name: str, value: object) -> None:
-    scene.completer.change = with_option(name, value)
-    text = private_words(await scene.imagine())
-    assert "Nothing was charged." in text and re.match(r"[A-Z].*\.$", text), text
-    assert await nothing_held(scene)
+async def test_a_value_out_of_range_is_refused_with_a_sentence(scene: Scene) -> None:
+    values = {
+        "seed": (-5, 2**31),
+        "count": (0, 5),
+        "prompt": ("", "x" * 2001, "half \ud800 a character"),
+        "size": ("9*9",),
+        "format": ("gif",),
+    }
+    for name, value in ((name, value) for name, of_one in values.items() for value in of_one):
+        scene.completer.change = with_option(name, value)
+        text = private_words(await scene.imagine())
+        assert "Nothing was charged." in text and re.match(r"[A-Z].*\.$", text), (name, value, text)
+        assert await nothing_held(scene), (name, value)
 
 
 async def test_a_command_that_the_bot_no_longer_has_is_refused_with_a_sentence(scene: Scene) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
+import pytest
+
 from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Ledger
 from credits.model import Balance
@@ -18,6 +20,10 @@ MIRA, OTTO, YUKI = 101, 102, 103
 DAY_MS = 86_400_000
 NOON_MS = 20_000 * DAY_MS + DAY_MS // 2  # 2024-10-04, 12:00 UTC
 CHANNEL, GUILD = 700, 800
+
+
+# For what can't differ between the two databases, where another test runs its statements on both.
+ON_SQLITE = pytest.mark.parametrize("make_database", ["sqlite"], indirect=True)
 
 
 class MovableClock:

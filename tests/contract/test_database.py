@@ -316,13 +316,13 @@ async def test_a_missing_server_is_a_lost_database_for_a_transaction_and_an_unre
 
 
 async def test_a_connection_that_does_not_become_free_in_time_is_a_lost_database(
-    sqlite_opened_twice: OpenedTwice,
+    postgresql_opened_twice: OpenedTwice,
 ) -> None:
     def fail_as_the_pool_does(_: Transaction) -> None:
         raise NoFreeConnection
 
     with pytest.raises(DatabaseLost, match="free in time"):
-        await sqlite_opened_twice.database.run(fail_as_the_pool_does)
+        await postgresql_opened_twice.database.run(fail_as_the_pool_does)
 
 
 def refusal(code: str, sentence: str) -> bytes:

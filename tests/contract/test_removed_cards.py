@@ -81,13 +81,11 @@ async def test_a_card_that_moves_to_another_message_drops_attachment_ids_and_kee
     assert link.file_name == ""
 
 
-@pytest.mark.parametrize("elsewhere", [None, (GUILD, CHANNEL + 1), (GUILD + 1, CHANNEL)])
-async def test_a_moderator_of_another_place_may_not_remove_it(
-    harness: Harness, elsewhere: tuple[int, int] | None
-) -> None:
+async def test_a_moderator_of_another_place_may_not_remove_it(harness: Harness) -> None:
     await harness.ask(1)
-    with pytest.raises(NotYours):
-        await harness.generations.find_removable(1, user_id=OTTO, may_manage=True, pressed_in=elsewhere)
+    for elsewhere in (None, (GUILD, CHANNEL + 1), (GUILD + 1, CHANNEL)):
+        with pytest.raises(NotYours):
+            await harness.generations.find_removable(1, user_id=OTTO, may_manage=True, pressed_in=elsewhere)
 
 
 async def test_in_the_requesters_direct_messages_no_moderator_may_remove_it(harness: Harness) -> None:

@@ -142,7 +142,7 @@ class SharedBot:
     async def until(self, happened: Callable[[], object], seconds: float = LONG_SECONDS) -> None:
         async with asyncio.timeout(seconds):
             while not happened():  # noqa: ASYNC110 - it happens in another process
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.1)
 
 
 Scenario = Callable[[SharedBot], Awaitable[None]]

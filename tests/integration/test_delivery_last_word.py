@@ -240,7 +240,7 @@ async def test_a_stop_does_not_wait_for_a_last_word(scene: Scene) -> None:
 # ---- with age -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("age_seconds", "gap"), [(0, 5), (3 * 60, 15), (11 * 60, 60)])
+@pytest.mark.parametrize(("age_seconds", "gap"), [(0, 10), (3 * 60, 15), (11 * 60, 60)])
 async def test_edits_become_rarer_with_the_age_of_the_card(scene: Scene, age_seconds: float, gap: int) -> None:
     scene.clock.advance(age_seconds)
     scene.delivery.publish_progress(*painting(0.1))

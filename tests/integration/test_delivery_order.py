@@ -33,7 +33,7 @@ from tests.integration.delivery_scene import (
     ready,
 )
 from ui.delivery.cards import CARDS_REMEMBERED, DiscordDelivery
-from ui.delivery.progress_interval import PROGRESS_SECONDS
+from ui.delivery.progress_interval import FIGURES_SECONDS, PROGRESS_SECONDS
 from ui.interactions.buttons import card_buttons
 
 
@@ -61,18 +61,34 @@ async def test_of_several_progress_edits_only_the_newest_is_sent(scene: Scene) -
     assert bar(scene, 0) == 8
 
 
-async def test_progress_is_sent_at_most_every_five_seconds(scene: Scene) -> None:
+async def test_a_longer_bar_under_the_same_words_is_sent_at_most_every_ten_seconds(scene: Scene) -> None:
     scene.delivery.publish_progress(*painting(0.1))
     await scene.edited(1)
     for share in (2, 3, 4):
         await scene.settled()
         scene.delivery.publish_progress(*painting(share / 10))
-        scene.clock.advance(PROGRESS_SECONDS / 4)
+        scene.clock.advance(FIGURES_SECONDS / 4)
     await scene.settled()
     assert len(scene.rest.edits()) == 1
-    scene.clock.advance(PROGRESS_SECONDS / 4)
+    scene.clock.advance(FIGURES_SECONDS / 4)
     await scene.edited(2)
     assert bar(scene, 1) == 4
+
+
+async def test_other_words_are_sent_at_most_every_five_seconds(scene: Scene) -> None:
+    made, progress = painting(0.1)
+    scene.delivery.publish_progress(made, progress)
+    await scene.edited(1)
+    assert progress.estimate is not None
+    slow = replace(progress, estimate=replace(progress.estimate, overdue=True))
+    scene.delivery.publish_progress(made, slow)
+    await scene.settled()
+    scene.clock.advance(PROGRESS_SECONDS - 0.1)
+    await scene.settled()
+    assert len(scene.rest.edits()) == 1
+    scene.clock.advance(0.1)
+    await scene.edited(2)
+    assert "taking longer than usual" in str(scene.rest.edits()[1].body)
 
 
 async def test_progress_with_unchanged_words_is_not_sent(scene: Scene) -> None:
@@ -189,7 +205,7 @@ async def test_progress_is_sent_with_the_bots_token_when_the_interactions_token_
     scene.delivery.publish_progress(*painting(0.1))
     await scene.edited(2)
     await scene.settled()
-    scene.clock.advance(PROGRESS_SECONDS)
+    scene.clock.advance(FIGURES_SECONDS)
     scene.delivery.publish_progress(*painting(0.2))
     await scene.edited(3)
     assert scene.rest.tried() == [BY_TOKEN, AS_BOT, AS_BOT]

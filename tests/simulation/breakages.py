@@ -411,7 +411,7 @@ def parts(**classes: type) -> tuple[tuple[Any, str, Any], ...]:
 LOCKS = tuple((module, "lock_generation", lock_without_fence) for module in (records, moves, claims, cards))
 
 BREAKAGES: dict[str, Breakage] = {
-    "late images are charged": Breakage((21,), parts(Ledger=ChargesLateImages)),
+    "late images are charged": Breakage((1,), parts(Ledger=ChargesLateImages)),
     "settle twice": Breakage((2,), parts(Ledger=SettlesTwice)),
     "forget the release": Breakage((0,), parts(Ledger=ForgetsToRelease)),
     "refill over holds": Breakage((2,), parts(Ledger=RefillsOverHolds)),

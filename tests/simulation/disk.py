@@ -65,11 +65,9 @@ class Disk:
 
     async def arrive(self) -> None:
         """Take the time that a call needs to reach the database. Raises the fault of the call."""
-        await self.take_time()
         fault = self._pick_fault()
-        if fault == "slow":
-            await asyncio.sleep(self._rng.uniform(0.5, 8.0))
-        elif fault in ("locked", "lost"):
+        await self.take_time(fault)
+        if fault in ("locked", "lost"):
             raise _error(fault)
 
     async def begin(self, turn: Turn, *, background: bool) -> Connection:
@@ -89,8 +87,8 @@ class Disk:
 
     async def commit(self, turn: Turn) -> None:
         """Commit, release the lock, and take the time that the answer needs."""
-        await self.take_time()
         fault = self._pick_fault()
+        await self.take_time(fault)
         if fault == "locked":
             self.rollback(turn)
             raise _error("full")
@@ -139,9 +137,9 @@ class Disk:
                     turn.granted.set_result(None)
                     return
 
-    async def take_time(self) -> None:
+    async def take_time(self, fault: str | None = None) -> None:
         """Take the time of one commit, or of one way to the database or back."""
-        await asyncio.sleep(self._rng.uniform(0.0002, 0.004))
+        await asyncio.sleep(self._rng.uniform(0.5, 8.0) if fault == "slow" else self._rng.uniform(0.0002, 0.004))
 
 
 class SimulatedTransactions:

@@ -215,11 +215,6 @@ def test_a_body_claims_a_task_or_nothing(body: bytes, claim: str | None) -> None
     assert parse_callback(body) == claim
 
 
-@given(st.binary() | st.recursive(st.text() | st.integers() | st.none(), st.lists).map(json.dumps).map(str.encode))
-def test_no_body_raises_an_error(body: bytes) -> None:
-    assert parse_callback(body) is None
-
-
 def test_a_claimed_task_must_have_the_prompt_and_seed_of_the_image() -> None:
     first, second = image(State.UNKNOWN), Image(1, 1, 43, State.UNKNOWN)
     origin = Origin(1, 1, 1, 1, None, token="", attachment_size_limit=1)
@@ -240,7 +235,7 @@ def test_the_backstop_polls_when_nearly_every_image_should_have_called() -> None
     for seconds in range(10, 30):
         schedule.observe_duration(Size.SQUARE, float(seconds))
     assert schedule.backstop_seconds(Size.SQUARE) == 29.0
-    assert schedule.first_poll_seconds(Size.SQUARE) == 5.0, "without callbacks the first look is learned as ever"
+    assert schedule.first_poll_seconds(Size.SQUARE) == 12.0, "without callbacks one image in ten is ready by then"
     for _ in range(64):
         schedule.observe_duration(Size.SQUARE, 0.1)
     assert schedule.backstop_seconds(Size.SQUARE) == 5.0

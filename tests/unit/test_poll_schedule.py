@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from generations.poll_schedule import (
     BACKSTOP_SECONDS,
     FIRST_POLL_MAX_SECONDS,
+    OWN_SAMPLES,
     POLL_SECONDS,
     READY_TARGET,
-    WARM_UP_SAMPLES,
     PollSchedule,
     backoff_seconds,
     late_poll_seconds,
@@ -70,12 +70,25 @@ def test_with_few_durations_the_first_poll_is_after_five_seconds_and_there_is_no
     schedule = PollSchedule()
     for _ in range(2):
         poll_until_ready(schedule, 20.0)
-    assert schedule.first_poll_seconds(Size.SQUARE) == POLL_SECONDS
     assert schedule.usual_seconds(Size.SQUARE) is None
-    for _ in range(WARM_UP_SAMPLES):
+    for _ in range(OWN_SAMPLES - 3):
         poll_until_ready(schedule, 20.0)
-    assert schedule.first_poll_seconds(Size.SQUARE) > POLL_SECONDS
-    assert schedule.first_poll_seconds(Size.PORTRAIT) == POLL_SECONDS, "each size is learned by itself"
+    assert schedule.first_poll_seconds(Size.SQUARE) == POLL_SECONDS
+    poll_until_ready(schedule, 20.0)
+    assert schedule.first_poll_seconds(Size.SQUARE) > 15
+
+
+def test_a_size_goes_by_the_images_of_all_sizes_until_it_has_ten_of_its_own() -> None:
+    schedule = PollSchedule()
+    for _ in range(OWN_SAMPLES):
+        schedule.observe(Size.SQUARE, last_poll_seconds=18.0, noticed_seconds=22.0, polls=2)
+    assert schedule.first_poll_seconds(Size.PORTRAIT) == schedule.first_poll_seconds(Size.SQUARE) == 20.0
+    assert schedule.backstop_seconds(Size.PORTRAIT) == 20.0
+    assert schedule.usual_seconds(Size.PORTRAIT) is None, "what a card says goes by its own size"
+    for _ in range(OWN_SAMPLES):
+        schedule.observe(Size.PORTRAIT, last_poll_seconds=38.0, noticed_seconds=42.0, polls=2)
+    assert schedule.first_poll_seconds(Size.PORTRAIT) == schedule.backstop_seconds(Size.PORTRAIT) == 40.0
+    assert schedule.first_poll_seconds(Size.SQUARE) == 20.0
 
 
 def test_a_saved_schedule_is_the_same_after_a_restart() -> None:
@@ -159,9 +172,7 @@ def test_the_median_is_of_one_size_or_of_all() -> None:
 
 
 def test_the_first_poll_is_aimed_from_the_fiftieth_image_on_in_steps_that_become_smaller() -> None:
-    schedule = seen(*[20.0] * 49)
-    assert schedule.first_poll_seconds(Size.SQUARE) == POLL_SECONDS
-    schedule.observe_duration(Size.SQUARE, 20.0)
+    schedule = seen(*[20.0] * 50)
     assert schedule.first_poll_seconds(Size.SQUARE) == 20.0
     schedule.observe_duration(Size.SQUARE, 30.0)  # was not ready at 20 s
     assert schedule.first_poll_seconds(Size.SQUARE) == pytest.approx(20.0 + 0.1 * 4 / (1 + 1 / 20))

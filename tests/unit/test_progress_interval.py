@@ -25,6 +25,7 @@ MINUTE = 60_000
 )
 def test_the_gap_grows_with_the_age(age_ms: int, seconds: float) -> None:
     assert progress_gap_seconds(age_ms) == seconds
+    assert progress_gap_seconds(age_ms, same_words=True) == max(10, seconds)
 
 
 def test_a_card_has_at_most_110_edits_in_an_hour() -> None:

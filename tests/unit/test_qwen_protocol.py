@@ -13,6 +13,8 @@ from qwen.answers import CREDITS_SANE_MAX, IMAGE_URL_MAX, TASK_ID_MAX
 from qwen.errors import (
     AccountEmpty,
     EndpointRefused,
+    ImageTooLarge,
+    ImageUnavailable,
     KeyRefused,
     OutcomeUnknown,
     PromptRefused,
@@ -239,6 +241,7 @@ def test_only_an_enveloped_refusal_of_the_post_speaks_of_key_account_or_path(
         assert type(caught.value) is error
         assert caught.value.http_status == answer.status
         assert caught.value.code == (number if b'"code"' in answer.body else None)
+        assert caught.value.service_message == ("no" if b'"code"' in answer.body else "")
 
 
 @pytest.mark.parametrize(
@@ -342,8 +345,11 @@ def test_an_answer_to_a_poll_without_a_task_id_is_about_the_polled_task() -> Non
 
 
 def test_a_redirect_has_an_error_of_its_own() -> None:
-    with pytest.raises(OutcomeUnknown, match="leads elsewhere"):
-        parse_create(bare(308))
+    for status in (300, 399):
+        with pytest.raises(OutcomeUnknown, match="it leads elsewhere"):
+            parse_create(bare(status))
+    with pytest.raises(ServiceUnavailable, match="its answer is not in the API's form"):
+        parse_status_answer(bare(400), TASK_ID)
 
 
 # --- the operator's empty account -----------------------------------------------------------------------------------
@@ -632,3 +638,20 @@ def test_both_requests_accept_json_have_single_slashes_and_send_unicode_unescape
     assert poll.url == "https://qwen.example/api/status?task_id=t"
     assert post.headers["Accept"] == poll.headers["Accept"] == "application/json"
     assert "ein Füchschen".encode() in post.body
+
+
+def test_an_error_of_an_image_says_its_reason_its_size_and_the_status() -> None:
+    assert [
+        str(error)
+        for error in (
+            ImageTooLarge(10, 20),
+            ImageTooLarge(10),
+            ImageUnavailable("it came too slowly", temporary=True),
+            ImageUnavailable(temporary=False, http_status=404),
+        )
+    ] == [
+        "The image is too large: 20 bytes, at most 10 bytes are taken",
+        "The image is too large: at most 10 bytes are taken",
+        "The image could not be fetched: it came too slowly",
+        "The image could not be fetched (HTTP 404)",
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qwen.refusals import speaks_of_length
+from qwen.refusals import speaks_of_length, speaks_of_policy
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,12 @@ def test_a_refusal_for_its_length_is_recognised(message: str) -> None:
 )
 def test_other_refusals_are_not_about_the_length(message: str) -> None:
     assert not speaks_of_length(message, "a lighthouse")
+
+
+def test_a_refusal_for_its_content_is_recognised_in_any_case() -> None:
+    assert speaks_of_policy("Content POLICY violation detected")
+    assert speaks_of_policy("This is not allowed")
+    assert not speaks_of_policy("Out of memory")
 
 
 def test_words_repeated_from_the_prompt_are_not_a_reason() -> None:

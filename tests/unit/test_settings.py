@@ -104,6 +104,25 @@ def test_an_address_that_cannot_be_called_is_refused_with_a_sentence(name: str, 
 
 
 @pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("ftp://example.com/api", "QWEN_API_URL must be an address that starts with https://."),
+        *(
+            (f"https://{rest}", "QWEN_API_URL must hold no user name, password, ? or # part.")
+            for rest in ("me@example.com", ":secret@example.com", "example.com/api?a=1", "example.com/api#a")
+        ),
+        (
+            "http://example.com/api",
+            "QWEN_API_URL must start with https://; http:// is only for this machine (127.0.0.1, localhost) and for "
+            "names without dots, such as a container's.",
+        ),
+    ],
+)
+def test_an_address_with_another_scheme_or_more_than_a_path_is_refused(address: str, sentence: str) -> None:
+    assert faults_of(QWEN_API_URL=address) == (sentence,)
+
+
+@pytest.mark.parametrize(
     "host", ["example.com:8443", "example.com.", "bücher.example", "[2001:db8::1]:443", "a_b.example"]
 )
 def test_an_address_that_can_be_called_is_accepted(host: str) -> None:
@@ -122,7 +141,7 @@ def test_a_missing_token_is_reported_with_make_try() -> None:
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\x00"), min_size=8).filter(str.strip))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_fault_and_no_repr_ever_holds_a_secret(secret: str) -> None:
     try:
         loaded = load(DISCORD_TOKEN=f"canary{secret}", QWEN_API_KEY=f"canary{secret}", QWEN_MAX_TASKS="0")

@@ -8,8 +8,8 @@ from store.address import parse_database_url
 from store.errors import BadDatabaseUrl
 
 UNDERSTOOD = {
-    "sqlite:///data/bot.sqlite3": "sqlite+aiosqlite:///data/bot.sqlite3",
-    "sqlite+aiosqlite:////var/bot.sqlite3": "sqlite+aiosqlite:////var/bot.sqlite3",
+    "sqlite:///data/bot.sqlite3": "sqlite+pysqlite:///data/bot.sqlite3",
+    "sqlite:////var/bot.sqlite3": "sqlite+pysqlite:////var/bot.sqlite3",
     " postgres://me:secret@host:5433/bot ": "postgresql+asyncpg://me:secret@host:5433/bot",
     "postgresql://me@host/bot?sslmode=require": "postgresql+asyncpg://me@host/bot?ssl=require",
     "postgresql+asyncpg://me@host/bot?ssl=verify-full": "postgresql+asyncpg://me@host/bot?ssl=verify-full",

@@ -102,7 +102,7 @@ async def test_a_post_refused_by_a_proxy_is_made_again_and_the_fourth_alerts_the
     assert harness.operator.matters == ["turned_away"]
 
 
-@pytest.mark.parametrize(("status", "matters"), [(302, ["turned_away"]), (308, ["turned_away"]), (502, [])])
+@pytest.mark.parametrize(("status", "matters"), [(302, ["turned_away"]), (502, [])])
 async def test_a_redirected_post_is_unknown_and_alerts_the_owner(
     harness: WorkerHarness, status: int, matters: list[str]
 ) -> None:

@@ -44,10 +44,11 @@ async def test_a_task_stored_during_a_recovery_is_not_ended(
     assert len(harness.service.posts) == 1
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 410])
-async def test_an_image_that_the_cdn_does_not_have_yet_is_asked_for_again(harness: WorkerHarness, status: int) -> None:
+async def test_an_image_that_the_cdn_does_not_have_yet_is_asked_for_again(harness: WorkerHarness) -> None:
     generation_id = await harness.imagine()
-    harness.image_store.faults = [ImageUnavailable(temporary=False, http_status=status) for _ in range(2)]
+    harness.image_store.faults = [
+        ImageUnavailable(temporary=False, http_status=status) for status in (401, 403, 404, 410)
+    ]
     await harness.worker.step()
     await harness.pass_time(120)
     assert await harness.states(generation_id) == [State.DELIVERED]

@@ -36,7 +36,7 @@ from ui.delivery.card_state import CardState
 from ui.delivery.channels import Places
 from ui.delivery.fallback import Fallback
 from ui.delivery.fitting import ImageFitter
-from ui.delivery.progress_interval import PROGRESS_AGE_MS, progress_gap_seconds
+from ui.delivery.progress_interval import PROGRESS_AGE_MS, progress_gap_seconds, words_of
 from ui.delivery.rate_guard import RateGuard
 from ui.views.cards import CardButtons
 
@@ -89,6 +89,7 @@ class CardEditor:
         self._edited_at = float("-inf")  # seconds of the monotonic clock
         self._delays = 0  # calls of publish() in a row that Discord could not take
         self._components: list[dict[str, Any]] | None = None  # those on Discord now; None: not known
+        self._words: tuple[Any, ...] | None = None  # of the progress on Discord now, as words_of() has them
 
     @property
     def idle(self) -> bool:
@@ -128,7 +129,7 @@ class CardEditor:
                 if not await self._is_current(generation):
                     raise LostClaim(generation.id)
                 self._revision = max(self._revision, generation.revision)
-                self._components = None
+                self._components = self._words = None
                 result = await self._context.fallback.publish(self._state, generation, progress, image_files)
                 self._edited_at = self._context.clock.monotonic()
                 self._ended = self._ended or generation.finished
@@ -190,7 +191,8 @@ class CardEditor:
         generation = self._slot[0]
         is_urgent = places.is_last_word_due(self._state, generation) or places.is_bot_untried(self._state, generation)
         age_ms = 0 if is_urgent else clock.now_ms() - snowflake_time_ms(generation.message_id or 0)
-        gap = self._edited_at + progress_gap_seconds(age_ms) - clock.monotonic()
+        same_words = not is_urgent and words_of(*self._slot) == self._words
+        gap = self._edited_at + progress_gap_seconds(age_ms, same_words=same_words) - clock.monotonic()
         return max(0.0, gap if due_in is None else min(gap, due_in))
 
     async def _pause(self, seconds: float) -> None:
@@ -226,7 +228,7 @@ class CardEditor:
         components = payload.view().to_components()
         if components == self._components:
             return
-        self._components = None
+        self._components = self._words = None
         try:
             message = await fallback.edit(self._state, payload, is_progress=True)
         except DeliveryDelayed as delayed:
@@ -234,7 +236,7 @@ class CardEditor:
             if payload.last_word:  # the last word is tried again as long as the token lives
                 self._slot = self._slot or (generation, progress)
         else:
-            self._components = components
+            self._components, self._words = components, words_of(generation, progress)
             self._ended = message is None  # no way reaches the card; publish() looks for another place
         self._edited_at = clock.monotonic()
         if self._context.stale_edit_guard is not None:
