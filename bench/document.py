@@ -116,7 +116,6 @@ def _arithmetic(results: dict[str, Results]) -> dict[str, str]:
     server = _figure(results, "load", QUICK, POSTGRESQL.name, "database_cpu_ms")
     calls = _figure(results, "ready", tasks_of(15), SQLITE.name, "calls")
     polls = _figure(results, "ready", tasks_of(15), SQLITE.name, "polls")
-    held = _figure(results, "sustained", HELD, POSTGRESQL.name, "held_per_second")
     head = ["", *SCALES]
     rows = [
         _scaled("images a second", 1),
@@ -128,9 +127,16 @@ def _arithmetic(results: dict[str, Results]) -> dict[str, str]:
         _scaled("cores for PostgreSQL", server / 1000),
         _scaled("transactions a second", TRANSACTIONS),
     ]
-    figures = {"bot_cpu": bot, "server_cpu": server, "calls": calls, "polls": polls, "held": held}
+    figures = {"bot_cpu": bot, "server_cpu": server, "calls": calls, "polls": polls}
+    held = {
+        f"held_{bot.lower()}": _figure(results, "sustained", HELD, bot, "held_per_second")
+        for bot in (SQLITE.name, POSTGRESQL.name)
+    }
     limit = {"limit_images": 50 / calls, "core_images": 1000 / bot}
-    return {**{name: _number(value) for name, value in (figures | limit).items()}, "scales": markdown(head, rows)}
+    return {
+        **{name: _number(value) for name, value in (figures | held | limit).items()},
+        "scales": markdown(head, rows),
+    }
 
 
 def _scaled(heading: str, an_image: float) -> list[str]:

@@ -251,8 +251,9 @@ QUESTIONS = (
         "sustained",
         "How many images a second",
         "Tasks of 8 s, commands for 20 s, at a rate that is raised until the bot no longer holds it: everybody is "
-        "answered within 3 s, every image is posted, and on average not later than 5 s after it was ready. The "
-        "stand-ins run on the same two cores; where they take a core, they are the limit.",
+        "answered within 3 s, every image is posted, and on average not later than 5 s after it was ready. "
+        f"{RATES[-1]} a second are the most that are tried. The stand-ins run on the same two cores; where they "
+        "take a core, they are the limit.",
         (Column("held images/s", "held_per_second"), *ANSWERED, *POSTED, *CPU[:2], MEMORY[1], *BUSY),
         sustained,
     ),

@@ -66,7 +66,8 @@ def target_table(targets: Iterable[Target], results: Mapping[str, Results]) -> s
             continue
         met = value >= target.limit if target.at_least else value <= target.limit
         bound = f"{'≥' if target.at_least else '≤'} {target.limit:g}"
-        rows.append([target.text, bound, f"{value:,.2f}".rstrip("0").rstrip("."), "met" if met else "**missed**"])
+        measured = f"{value:,.{3 if value < 1 else 2}f}".rstrip("0").rstrip(".")
+        rows.append([target.text, bound, measured, "met" if met else "**missed**"])
     return markdown(["", "target", "measured", ""], rows) if rows else ""
 
 
