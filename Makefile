@@ -12,7 +12,7 @@ help:
 	@echo "make test    the whole test suite"
 	@echo "make simulate  ten thousand bad days on a virtual clock, each drawn from a seed; SEEDS=0-500 for fewer"
 	@echo "make chaos   the bot killed and stopped at random, then every promise checked; SECONDS=90, SEED=... if you like"
-	@echo "make bench   5000 images in flight, and 200 commands in one second: figures, no verdict"
+	@echo "make bench   how fast the real bot is beside a naive one, into docs/benchmarks.md; about two hours. QUESTION=load, RUNS=1, QUICK=1 for less"
 	@echo "make journeys  every command, button and form used in a browser; its pictures stay in the folder journeys"
 	@echo "make screenshots  takes the screenshots of docs/gallery.md anew"
 	@echo "make mutants  small faults planted room by room, and whether the tests find them; hours. ROOM=credits, PERCENT=20 for less"
@@ -36,7 +36,7 @@ chaos: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),90) $(if $(SEED),--seed $(SEED))
 
 bench: $(VENV)/dev.stamp
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench $(QUESTION) $(if $(RUNS),--runs $(RUNS)) $(if $(QUICK),--quick)
 
 SEEDS ?= 0-10000
 simulate: $(VENV)/dev.stamp

@@ -1,25 +1,49 @@
-"""Read figures of the bot process from outside: event loop delays, memory, processor time."""
+"""Figures of runs: percentiles, medians over runs, and what /proc says of a bot's process."""
 
 from __future__ import annotations
 
+import math
 import os
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+Figures = Mapping[str, float]  # by name; the name ends with the unit
+Place = tuple[str, str]  # case and bot, such as ("20/s for 10 s", "naive")
+Results = Mapping[Place, Figures]
+
+
+def percentile(values: Iterable[float], share: float) -> float:
+    """Return the value that *share* of *values* are not above, by nearest rank; nan without values."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else math.nan
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the mean; nan without values."""
+    return statistics.fmean(values) if values else math.nan
+
+
+def medians(seen: Iterable[tuple[Place, Figures]]) -> Results:
+    """Return the median of each figure over all that were seen in its place; nan and inf count as unseen."""
+    values: dict[Place, dict[str, list[float]]] = {}
+    for place, figures in seen:
+        for name, value in figures.items():
+            values.setdefault(place, {}).setdefault(name, []).extend([value] if math.isfinite(value) else [])
+    return {
+        place: {name: statistics.median(found) for name, found in named.items() if found}
+        for place, named in values.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)
 class Stall:
     """How late a timer that is due every 10 ms fired, in milliseconds."""
 
-    samples: int
     median: float
     p99: float
     most: float
-
-    def __str__(self) -> str:
-        return (
-            f"stall p50 {self.median:.1f} ms, p99 {self.p99:.1f} ms, most {self.most:.1f} ms ({self.samples} samples)"
-        )
 
 
 def read_stall(probe_file: Path, *, since_ms: int, until_ms: int) -> Stall:
@@ -29,13 +53,10 @@ def read_stall(probe_file: Path, *, since_ms: int, until_ms: int) -> Stall:
         at_ms, *micros = line.split()
         if since_ms <= int(at_ms) <= until_ms:
             delays += [int(micro) / 1000 for micro in micros]
-    delays.sort()
-    if not delays:
-        return Stall(0, 0.0, 0.0, 0.0)
-    return Stall(len(delays), delays[len(delays) // 2], delays[int(len(delays) * 0.99)], delays[-1])
+    return Stall(percentile(delays, 0.5), percentile(delays, 0.99), percentile(delays, 1.0))
 
 
-def read_memory_mib(pid: int) -> tuple[float, float]:
+def read_memory_mb(pid: int) -> tuple[float, float]:
     """Return resident memory now and its maximum, in MiB (proc(5): VmRSS, VmHWM)."""
     lines = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
     now, most = (int(lines[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))

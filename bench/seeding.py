@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from zoneinfo import ZoneInfo
 
-from bench.standins import TOKEN_START
+from bench.standins import StandIns
 from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Ledger
 from discord_api.snowflakes import snowflake_at
@@ -17,11 +17,14 @@ from store.transactions import Transaction
 
 PEOPLE = 100
 CREDITS = 1_000_000
-APPLICATION, CHANNEL, GUILD = 1, 2, 3
+APPLICATION = CHANNEL = GUILD = 1
 
 
-async def seed_images(address: str, count: int, now_ms: int) -> None:
-    """Insert *count* generations of one running image each, their next polls spread over five seconds."""
+async def seed_images(address: str, count: int, standins: StandIns, now_ms: int) -> None:
+    """Insert *count* generations of one running image each, their next polls spread over five seconds, and let the
+    image API know their tasks."""
+    for number in range(count):
+        standins.seed_task(_task_id(number), _token(number))
     ledger = Ledger(Allowance(CREDITS, CreditPeriod.DAY, ZoneInfo("UTC")))
     async with open_database(address) as database:
         await database.migrate()
@@ -46,7 +49,7 @@ def _generation(number: int, now_ms: int) -> Generation:
         due_at_ms=now_ms + number % 5000,
         admitted_at_ms=now_ms,
         submitted_at_ms=now_ms,
-        task_id=f"n00{number:012d}qwenimg",
+        task_id=_task_id(number),
     )
     origin = Origin(
         interaction_id=generation_id,
@@ -54,8 +57,16 @@ def _generation(number: int, now_ms: int) -> Generation:
         user_id=1000 + number % PEOPLE,
         channel_id=CHANNEL,
         guild_id=GUILD,
-        token=f"{TOKEN_START}{number}",
+        token=_token(number),
         attachment_size_limit=10 << 20,
     )
     request = Request(f"bench {number}: a lighthouse in a storm", seed=number)
     return Generation(generation_id, request, origin, now_ms, (image,), message_id=generation_id + 1)
+
+
+def _task_id(number: int) -> str:
+    return f"n00{number:012d}qwenimg"
+
+
+def _token(number: int) -> str:
+    return f"seeded-{number}"

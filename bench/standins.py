@@ -1,149 +1,332 @@
-"""Fast stand-ins: an image API whose tasks all end at once, and a webhook route that only takes edits.
+"""Lean stand-ins for Discord (gateway and REST) and the image API, on one port.
 
-The rest of Discord is the sandbox's local Discord.
+They check nothing and keep no message, so that they cost little beside the bot that is measured; they note when each
+command was sent, answered and posted, and count calls. tests/ and sandbox/ have those that are strict.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
+import io
+import itertools
 import json
+import math
 import random
-import struct
 import time
-import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
-from aiohttp import web
+import aiohttp
+from aiohttp import WSMsgType, web
+from PIL import Image
 
-from sandbox.clock import SandboxClock
-from sandbox.local_discord import LocalDiscord
+from discord_api.snowflakes import snowflake_at
 
 HOST = "127.0.0.1"
-KEY = "sk-bench"
-TOKEN_START = "bench-"  # prefix of the interaction tokens that the fast webhook route takes
+ANSWER_SECONDS = 3.0  # Discord docs: Receiving and Responding, "you must send an initial response within 3 seconds"
+APPLICATION = GUILD = CHANNEL = "1"
+BOT_USER = {"id": APPLICATION, "username": "bench", "discriminator": "0", "avatar": None, "bot": True}
+# View Channel, Send Messages, Attach Files, Read Message History, and sending in threads (Discord docs: Permissions)
+PERMISSIONS = str(1 << 10 | 1 << 11 | 1 << 14 | 1 << 15 | 1 << 16 | 1 << 38)
+
+
+@dataclass(slots=True)
+class Command:
+    """One /imagine. Times are monotonic seconds; inf: not yet."""
+
+    sent_at: float
+    answered_at: float = math.inf
+    ready_at: float = math.inf  # when the image API has its image
+    posted_at: float = math.inf  # when the whole image has reached Discord
+
+
+@dataclass(slots=True)
+class Task:
+    """One task of the image API."""
+
+    command: Command
+    polled_at: float = -math.inf
 
 
 @dataclass
 class StandIns:
-    """The servers that the bot speaks to, and counts of its calls."""
+    """Both servers, and what they noted. *durations*: how long each following task takes, in seconds; *image*: the
+    bytes of every image; *session*: makes the calls back."""
 
-    discord: LocalDiscord
+    durations: Iterator[float]
+    image: bytes
+    session: aiohttp.ClientSession
     url: str = ""
-    finished: bool = False  # whether the tasks are done
-    posts: int = 0
+    commands: dict[str, Command] = field(default_factory=dict)  # by interaction token
+    tasks: dict[str, Task] = field(default_factory=dict)
+    ready: asyncio.Event = field(default_factory=asyncio.Event)  # the bot has been sent READY
+    ready_at: float = math.inf
+    calls: int = 0  # calls to Discord about messages and interactions
     polls: int = 0
-    edits: int = 0
-    images: int = 0  # files that came with edits
-    polled: dict[str, float] = field(default_factory=dict)
-    closest_polls_seconds: float = float("inf")
-
-    def routes(self, app: web.Application) -> None:
-        app.router.add_post("/image-api/api/generate", self._generate)
-        app.router.add_get("/image-api/api/status", self._status)
-        app.router.add_get("/image-api/cdn/{name}", self._image)
-        app.router.add_patch(
-            "/api/v10/webhooks/{application}/" + TOKEN_START + "{token}/messages/{message}", self._edit
-        )
-
-    async def _generate(self, request: web.Request) -> web.Response:
-        await request.read()
-        self.posts += 1
-        return _success({"task_id": f"n01{self.posts:012d}qwenimg", "status": "PENDING"})
-
-    async def _status(self, request: web.Request) -> web.Response:
-        task_id, now = request.query["task_id"], time.monotonic()
-        self.polls += 1
-        before = self.polled.get(task_id)
-        if before is not None:
-            self.closest_polls_seconds = min(self.closest_polls_seconds, now - before)
-        self.polled[task_id] = now
-        done = self.finished
-        return _success(
-            {
-                "task_id": task_id,
-                "status": "SUCCESS" if done else "IN_PROGRESS",
-                "consumed_credits": 5,
-                "error_message": None,
-                "created_at": "2026-01-01T00:00:00Z",
-                "request": {},
-                "response": [f"{self.url}/image-api/cdn/{task_id}.png"] if done else None,
-            }
-        )
-
-    async def _image(self, request: web.Request) -> web.Response:
-        return web.Response(body=IMAGE, content_type="image/png")
-
-    async def _edit(self, request: web.Request) -> web.Response:
-        body = await request.read()
-        self.edits += 1
-        with_file = b"filename=" in body[:4000] or b"files[0]" in body
-        self.images += with_file
-        message_id = request.match_info["message"]
-        media = {"url": f"https://cdn.example/attachments/1/{message_id}/a-1.png", "attachment_id": message_id}
-        gallery = [{"type": 12, "id": 2, "items": [{"media": media}]}] if with_file else []
-        message = {
-            "id": message_id,
-            "channel_id": "1",
-            "type": 20,
-            "flags": 32768,
-            "content": "",
-            "author": {"id": "1", "username": "bench", "discriminator": "0000", "avatar": None, "bot": True},
-            "timestamp": "2026-01-01T00:00:00+00:00",
-            "edited_timestamp": None,
-            **{name: [] for name in ("attachments", "embeds", "mentions", "mention_roles")},
-            **{name: False for name in ("pinned", "tts", "mention_everyone")},
-            "components": [{"type": 17, "id": 1, "components": gallery, "spoiler": False}],
-        }
-        # Without a charset, as Discord sends it: discord.py reads JSON with a charset as text.
-        return web.Response(body=json.dumps(message).encode(), content_type="application/json")
+    closest_polls_seconds: float = math.inf
+    unknown: list[str] = field(default_factory=list)  # calls that no route takes
+    _socket: web.WebSocketResponse | None = None
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+    _callbacks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def settings(self) -> dict[str, str]:
+        """Return the environment of a bot that is to call these servers."""
         return {
-            "DISCORD_TOKEN": self.discord.token,
+            "DISCORD_TOKEN": "MTAwMDAwMDAwMDAwMDAwMDAw.GbenchX." + "x" * 30,
             "DISCORD_API_URL": f"{self.url}/api/v10",
             "DISCORD_GATEWAY_URL": f"{self.url.replace('http', 'ws', 1)}/gateway",
-            "QWEN_API_KEY": KEY,
-            "QWEN_API_URL": f"{self.url}/image-api/api",
+            "QWEN_API_KEY": "sk-bench",
+            "QWEN_API_URL": f"{self.url}/image-api",
             "QWEN_IMAGE_HOSTS": HOST,
         }
 
+    async def send_command(self, number: int) -> Command:
+        """Send one /imagine, each from another person."""
+        assert self._socket is not None, "the bot is not connected"
+        token = f"bench-{number}"
+        event = interaction(
+            self._snowflake(), token, user_id=10_000 + number, prompt=f"{token} a lighthouse in a storm"
+        )
+        command = self.commands[token] = Command(time.monotonic())
+        await self._send(self._socket, "INTERACTION_CREATE", event)
+        return command
+
+    def seed_task(self, task_id: str, token: str) -> None:
+        """Let the image API know a task, made before the bot started, that runs until finish_all()."""
+        self.commands[token] = Command(-math.inf)
+        self.tasks[task_id] = Task(self.commands[token])
+
+    def finish_all(self) -> None:
+        """End all tasks."""
+        now = time.monotonic()
+        for task in self.tasks.values():
+            task.command.ready_at = min(task.command.ready_at, now)
+
+    def routes(self, app: web.Application) -> None:
+        api, router = "/api/v10", app.router
+        for path in ("/gateway", "/gateway/"):
+            router.add_get(path, self._gateway)
+        router.add_get(f"{api}/gateway/bot", self._gateway_bot)
+        router.add_get(f"{api}/users/@me", self._me)
+        for path in ("/oauth2/applications/@me", "/applications/@me"):
+            router.add_get(api + path, self._application)
+        router.add_put(f"{api}/applications/{{application}}/commands", self._command_list)
+        router.add_post(f"{api}/interactions/{{id}}/{{token}}/callback", self._answer)
+        router.add_route("*", f"{api}/webhooks/{{application}}/{{token}}/messages/{{message}}", self._message)
+        router.add_post(f"{api}/webhooks/{{application}}/{{token}}", self._message)
+        router.add_route("*", f"{api}/channels/{{channel}}/messages/{{message}}", self._message)
+        router.add_post(f"{api}/channels/{{channel}}/messages", self._message)
+        router.add_post("/image-api/generate", self._generate)
+        router.add_get("/image-api/status", self._status)
+        router.add_get("/images/{name}", self._image)
+        router.add_route("*", "/{rest:.*}", self._unknown)
+
+    # -- Discord's gateway ---------------------------------------------------------------------------------------
+
+    async def _gateway(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(max_msg_size=0, compress=False)
+        await socket.prepare(request)
+        await socket.send_json({"op": 10, "d": {"heartbeat_interval": 41_250}, "s": None, "t": None})
+        async for message in socket:
+            if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+                break
+            match json.loads(message.data)["op"]:
+                case 1:
+                    await socket.send_json({"op": 11})
+                case 2:
+                    await self._send_ready(socket)
+                case 6:
+                    await self._send(socket, "RESUMED", {})
+        return socket
+
+    async def _send_ready(self, socket: web.WebSocketResponse) -> None:
+        self._socket = socket
+        gateway_url = self.settings()["DISCORD_GATEWAY_URL"]
+        application = {"id": APPLICATION, "flags": 0}
+        event = {"v": 10, "user": BOT_USER, "guilds": [], "session_id": "bench", "resume_gateway_url": gateway_url}
+        await self._send(socket, "READY", {**event, "shard": [0, 1], "application": application})
+        self.ready_at = time.monotonic()
+        self.ready.set()
+
+    async def _send(self, socket: web.WebSocketResponse, event: str, data: dict[str, Any]) -> None:
+        await socket.send_str(json.dumps({"op": 0, "t": event, "s": next(self._numbers), "d": data}))
+
+    # -- Discord's REST ------------------------------------------------------------------------------------------
+
+    async def _gateway_bot(self, request: web.Request) -> web.Response:
+        limit = {"total": 1000, "remaining": 1000, "reset_after": 0, "max_concurrency": 1}
+        return _json({"url": self.settings()["DISCORD_GATEWAY_URL"], "shards": 1, "session_start_limit": limit})
+
+    async def _me(self, request: web.Request) -> web.Response:
+        return _json(BOT_USER)
+
+    async def _application(self, request: web.Request) -> web.Response:
+        owner = {"id": "2", "username": "owner", "discriminator": "0", "avatar": None}
+        known = {"id": APPLICATION, "name": "bench", "icon": None, "description": "", "verify_key": "00", "summary": ""}
+        flags = {"bot_public": True, "bot_require_code_grant": False, "team": None, "flags": 0}
+        return _json({**known, **flags, "owner": owner})
+
+    async def _command_list(self, request: web.Request) -> web.Response:
+        known = {"application_id": APPLICATION, "version": "1", "default_member_permissions": None, "description": ""}
+        listed = [{"type": 1, **known, **command, "id": str(self._snowflake())} for command in await request.json()]
+        return _json(listed)
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        """Take the first response to a command; refuse it after three seconds."""
+        now = time.monotonic()
+        self.calls += 1
+        command = self.commands[request.match_info["token"]]
+        kind = json.loads(await request.read())["type"]
+        if now - command.sent_at > ANSWER_SECONDS:
+            return _json({"code": 10062, "message": "Unknown interaction"}, status=404)
+        command.answered_at = now
+        message_id = str(self._snowflake())
+        told = {"id": request.match_info["id"], "type": 2, "response_message_id": message_id}
+        resource = {"type": kind, **({"message": _message(message_id, with_image=False)} if kind == 4 else {})}
+        return _json({"interaction": told, "resource": resource})
+
+    async def _message(self, request: web.Request) -> web.Response:
+        """Take an edit or a new message. Libraries send a multipart body only where a file comes along."""
+        self.calls += 1
+        with_image = request.content_type.startswith("multipart/")
+        async for _ in request.content.iter_any():
+            pass
+        command = self.commands.get(request.match_info.get("token", ""))
+        if with_image and command is not None:
+            command.posted_at = min(command.posted_at, time.monotonic())
+        named = request.match_info.get("message", "@original")
+        message_id = str(self._snowflake()) if named == "@original" else named
+        return _json(_message(message_id, with_image=with_image))
+
+    async def _unknown(self, request: web.Request) -> web.Response:
+        self.unknown.append(f"{request.method} {request.path}")
+        return _json({"code": 0, "message": "404: Not Found"}, status=404)
+
+    # -- the image API -------------------------------------------------------------------------------------------
+
+    async def _generate(self, request: web.Request) -> web.Response:
+        body = json.loads(await request.read())
+        seconds, task_id = next(self.durations), f"n01{len(self.tasks):012d}qwenimg"
+        command = self.commands[body["prompt"].split()[0]]
+        command.ready_at = time.monotonic() + seconds
+        self.tasks[task_id] = Task(command)
+        if url := body.get("callback_url"):
+            asyncio.get_running_loop().call_at(command.ready_at, self._call_back, url, task_id)
+        return _envelope({"task_id": task_id, "status": "PENDING"})
+
+    def _call_back(self, url: str, task_id: str) -> None:
+        async def call() -> None:
+            with contextlib.suppress(aiohttp.ClientError):
+                async with self.session.post(url, json={"task_id": task_id, "status": "SUCCESS"}) as response:
+                    await response.read()
+
+        calling = asyncio.create_task(call())
+        self._callbacks.add(calling)
+        calling.add_done_callback(self._callbacks.discard)
+
+    async def _status(self, request: web.Request) -> web.Response:
+        task_id, now = request.query["task_id"], time.monotonic()
+        task = self.tasks[task_id]
+        self.polls += 1
+        self.closest_polls_seconds = min(self.closest_polls_seconds, now - task.polled_at)
+        task.polled_at = now
+        done = task.command.ready_at <= now
+        known = {"task_id": task_id, "error_message": None, "created_at": "2026-01-01T00:00:00Z", "request": {}}
+        if not done:
+            return _envelope({**known, "status": "IN_PROGRESS", "consumed_credits": 0, "response": None})
+        images = [f"{self.url}/images/{task_id}.jpg"]
+        return _envelope({**known, "status": "SUCCESS", "consumed_credits": 5, "response": images})
+
+    async def _image(self, request: web.Request) -> web.Response:
+        return web.Response(body=self.image, content_type="image/jpeg")
+
+    def _snowflake(self) -> int:
+        return snowflake_at(time.time_ns() // 1_000_000) | next(self._numbers) & 0x3FFFFF
+
 
 @contextlib.asynccontextmanager
-async def open_standins() -> AsyncIterator[StandIns]:
-    """Open the stand-ins; they listen until the block ends."""
-    standins = StandIns(LocalDiscord(SandboxClock(), rng=random.Random(0)))
-    app = web.Application(client_max_size=32 << 20)
-    standins.routes(app)
-    standins.discord.attach(app, lambda: standins.url)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    await web.TCPSite(runner, HOST, 0, backlog=4096).start()
-    standins.url = f"http://{HOST}:{runner.addresses[0][1]}"
-    try:
-        yield standins
-    finally:
-        await standins.discord.close()
-        await runner.cleanup()
-        await asyncio.sleep(0)
+async def open_standins(durations: Iterator[float], image: bytes) -> AsyncIterator[StandIns]:
+    """Open the stand-ins; they listen until the block ends. Each image of the image API is *image*."""
+    async with aiohttp.ClientSession() as session:
+        standins = StandIns(durations, image, session)
+        app = web.Application(client_max_size=32 << 20)
+        standins.routes(app)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, HOST, 0, backlog=4096).start()
+        standins.url = f"http://{HOST}:{runner.addresses[0][1]}"
+        try:
+            yield standins
+        finally:
+            await runner.cleanup()
 
 
-def _success(data: dict[str, object]) -> web.Response:
+def task_durations(median_seconds: float, seed: int) -> Iterator[float]:
+    """Yield how long tasks take: log-normal, with a sigma of 0.4; the same for the same seed."""
+    rng = random.Random(seed)
+    while True:
+        yield rng.lognormvariate(math.log(median_seconds), 0.4)
+
+
+def make_image(side: int = 1024) -> bytes:
+    """Return a JPEG of noise, about 1 MB."""
+    buffer = io.BytesIO()
+    Image.effect_noise((side, side), 80).convert("RGB").save(buffer, "JPEG", quality=93)
+    return buffer.getvalue()
+
+
+def interaction(interaction_id: int, token: str, *, user_id: int, prompt: str) -> dict[str, Any]:
+    """Return the event of an /imagine in a guild (Discord docs: Receiving and Responding, "Interaction Structure")."""
+    user = {"id": str(user_id), "username": "someone", "discriminator": "0", "avatar": None}
+    joined = {"roles": [], "joined_at": "2026-01-01T00:00:00+00:00", "deaf": False, "mute": False, "flags": 0}
+    channel = {"id": CHANNEL, "type": 0, "name": "bench", "position": 0, "permissions": PERMISSIONS, "nsfw": False}
+    return {
+        "id": str(interaction_id),
+        "application_id": APPLICATION,
+        "type": 2,
+        "token": token,
+        "version": 1,
+        "guild_id": GUILD,
+        "guild": {"id": GUILD, "locale": "en-US", "features": []},
+        "channel_id": CHANNEL,
+        "channel": {**channel, "parent_id": None, "last_message_id": None},
+        "data": {"id": "1", "name": "imagine", "type": 1, "options": [{"name": "prompt", "type": 3, "value": prompt}]},
+        "member": {"user": user, **joined, "permissions": PERMISSIONS},
+        "locale": "en-US",
+        "guild_locale": "en-US",
+        "app_permissions": PERMISSIONS,
+        "entitlements": [],
+        "authorizing_integration_owners": {"0": GUILD},
+        "context": 0,
+        "attachment_size_limit": 10 << 20,
+    }
+
+
+def _message(message_id: str, *, with_image: bool) -> dict[str, Any]:
+    """Return a message as Discord does: attachments that components show are named in these alone."""
+    media = {"url": f"https://cdn.example/attachments/1/{message_id}/image.jpg", "attachment_id": message_id}
+    gallery = [{"type": 12, "id": 2, "items": [{"media": media}]}] if with_image else []
+    return {
+        "id": message_id,
+        "channel_id": CHANNEL,
+        "type": 20,
+        "flags": 1 << 15,
+        "content": "",
+        "author": BOT_USER,
+        "timestamp": "2026-01-01T00:00:00+00:00",
+        "edited_timestamp": None,
+        **{name: [] for name in ("attachments", "embeds", "mentions", "mention_roles")},
+        **{name: False for name in ("pinned", "tts", "mention_everyone")},
+        "components": [{"type": 17, "id": 1, "components": gallery, "spoiler": False}],
+    }
+
+
+def _json(body: Any, status: int = 200) -> web.Response:
+    # Without a charset, as Discord sends it: discord.py reads JSON with a charset as text.
+    return web.Response(body=json.dumps(body).encode(), status=status, content_type="application/json")
+
+
+def _envelope(data: dict[str, Any]) -> web.Response:
     return web.json_response({"code": 200, "message": "success", "data": data})
-
-
-def _png(side: int, size_bytes: int) -> bytes:
-    """Return a valid grey PNG, made as long as a real image by a text chunk."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0))
-    rows = chunk(b"IDAT", zlib.compress(bytes((side + 1) * side)))
-    padding = chunk(b"tEXt", b"Comment\0" + base64.b64encode(random.Random(0).randbytes(size_bytes * 3 // 4)))
-    return b"\x89PNG\r\n\x1a\n" + header + padding + rows + chunk(b"IEND", b"")
-
-
-IMAGE = _png(1024, 300_000)
