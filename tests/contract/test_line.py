@@ -209,9 +209,9 @@ async def test_an_image_in_flight_is_due_as_before_when_the_place_of_those_besid
     await harness.ask(1, count=3)
     await harness.admit(max_in_flight=1)
     image = await harness.move(await harness.image(1), State.SUBMITTING, State.RUNNING)
-    await harness.database.run(records.update_image, image, fence=None, due_at_ms=NOON_MS + 22_000)
+    await harness.database.run(records.update_image, image, fence=None, due_at_ms=NOON_MS + 21_000)
     assert await harness.database.run(records.take_line_refresh, NOON_MS + 21_000, created_after_ms=0) == [1]
-    assert await due_seconds(harness) == {1: (22, 22, 30, 30)}
+    assert await due_seconds(harness) == {1: (21, 21, 30, 30)}
 
 
 async def test_processes_that_refresh_places_at_once_never_take_the_same_generation(
