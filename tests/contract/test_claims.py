@@ -353,6 +353,13 @@ async def test_a_late_task_is_adopted_once_and_only_where_the_outcome_was_unknow
     assert (image.task_id, image.due_at_ms, image.state) == ("task", NOON_MS + 5, State.UNKNOWN)
 
 
+async def test_an_adopted_task_leaves_a_generation_that_is_due_sooner_as_it_is(harness: Harness) -> None:
+    await harness.ask(1)
+    await harness.move(await harness.image(1), State.SUBMITTING)
+    assert await harness.database.run(records.adopt_task, 1, 0, "task", NOON_MS + 5000, by_submitter=True)
+    assert (await row_of(harness, 1))["due_at_ms"] == NOON_MS
+
+
 async def test_tokens_are_erased_when_expired_or_no_longer_needed(harness: Harness) -> None:
     discord_now = snowflake_at(NOON_MS) + 1
     minute = 60_000 << 22

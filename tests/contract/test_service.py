@@ -300,6 +300,13 @@ async def test_a_request_without_a_card_is_undone(harness: Harness) -> None:
     assert await harness.claim() == []
 
 
+async def test_a_request_that_was_undone_is_not_due_when_another_one_is(harness: Harness) -> None:
+    await harness.ask(1, answered=False)
+    await harness.ask(2)
+    await harness.generations.abandon(1)
+    assert [generation.id for generation in await harness.claim()] == [2]
+
+
 async def test_a_confirmed_card_is_not_given_up(harness: Harness) -> None:
     await harness.ask(1)
     await harness.generations.abandon(1)
