@@ -94,8 +94,7 @@ class Generations:
     def _request(self, tx: Transaction, generation: Generation, slots: int) -> Accepted:
         serialize(tx, records.LINE)
         if not records.insert(tx, generation):  # the same event came twice
-            known = _must_load(tx, generation.id)
-            return Accepted(known, *_place_in_line(tx, known, self._max_per_user))
+            return self._accepted(tx, _must_load(tx, generation.id), records.demands(tx), slots)
         self._check_request_limit(tx, generation)
         demands = records.demands(tx)
         waiting = still_waiting(demands, self._max_per_user, slots)
@@ -108,7 +107,12 @@ class Generations:
             price_of(1),
             generation.created_at_ms,
         )
-        if waiting:
+        return self._accepted(tx, generation, demands, slots)
+
+    def _accepted(
+        self, tx: Transaction, generation: Generation, demands: Sequence[records.Demand], slots: int
+    ) -> Accepted:
+        if still_waiting(demands, self._max_per_user, slots):
             return Accepted(generation, *_place_in_line(tx, generation, self._max_per_user))
         return Accepted(generation, None, sum(demand.in_flight for demand in demands))
 

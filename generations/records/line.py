@@ -213,10 +213,18 @@ def take_line_refresh(tx: Transaction, now_ms: int, *, created_after_ms: int) ->
         .limit(REFRESHED_AT_ONCE)
         .with_for_update(skip_locked=True)
     )
-    ids = list(tx.scalars(found))
+    locked = list(tx.scalars(found))
+    if not locked:
+        return []
+    # Another process may have taken some of them between the statement's snapshot and its locks.
+    taken = (
+        update(images)
+        .where(images.c.generation_id.in_(locked), is_waiting, images.c.due_at_ms <= now_ms)
+        .values(due_at_ms=next_refresh_ms(now_ms))
+        .returning(images.c.generation_id)
+    )
+    ids = sorted(set(tx.scalars(taken)))
     if ids:
-        theirs = images.c.generation_id.in_(ids)
-        tx.execute(update(images).where(theirs, is_waiting).values(due_at_ms=next_refresh_ms(now_ms)))
         earliest = select(func.min(images.c.due_at_ms)).where(images.c.generation_id == generations.c.id)
         tx.execute(update(generations).where(generations.c.id.in_(ids)).values(due_at_ms=earliest.scalar_subquery()))
     return ids

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from discord_api.snowflakes import snowflake_at
 from generations import records
 from generations.errors import IllegalMove, LostClaim, MovedOn
 from generations.model import MOVES, Ending, Generation, Image, State
-from generations.records.tables import generations
+from generations.records.tables import generations, images
 from store.database import Database
 from store.transactions import Transaction
 from tests.contract.harness import CHANNEL, GUILD, MIRA, NOON_MS, ON_SQLITE, OTTO, Harness, make_harness
@@ -253,6 +254,58 @@ async def test_releasing_a_claim_keeps_what_became_due_during_it(harness: Harnes
     assert await ids_of(harness.claim()) == [1], "its cancel is not shown yet"
 
 
+async def row_of(harness: Harness, generation_id: int) -> dict[str, Any]:
+    found = select(generations).where(generations.c.id == generation_id)
+    return await harness.database.run(lambda tx: dict(tx.execute(found).mappings().one()))
+
+
+async def test_a_claim_is_not_given_back_as_published_with_another_fence_or_while_a_revision_is_not(
+    harness: Harness,
+) -> None:
+    await harness.ask(1)
+    (claimed,) = await harness.claim()
+    before = await row_of(harness, 1)
+    for fence in (claimed.fence - 1, claimed.fence + 1):
+        assert await harness.database.run(records.release_published, 1, fence) is None
+        assert await row_of(harness, 1) == before
+    await harness.generations.cancel(1, user_id=MIRA, may_manage=False)
+    before = await row_of(harness, 1)
+    assert await harness.database.run(records.release_published, 1, claimed.fence) is None
+    assert await row_of(harness, 1) == before
+
+
+async def test_a_claim_given_back_as_published_changes_its_own_generation_alone_and_returns_its_row(
+    harness: Harness,
+) -> None:
+    await harness.ask(1, count=2)
+    await harness.ask(2, OTTO)
+    mine, theirs = await harness.claim()
+    for image, seconds in zip(mine.images, (9, 7), strict=True):
+        await harness.database.run(records.update_image, image, fence=mine.fence, due_at_ms=NOON_MS + seconds * 1000)
+    before = await row_of(harness, theirs.id)
+    row = await harness.database.run(records.release_published, mine.id, mine.fence)
+    assert row is not None
+    assert dict(row) == await row_of(harness, 1)
+    assert (row["lease_holder"], row["lease_until_ms"], row["due_at_ms"]) == (None, None, NOON_MS + 7000)
+    assert await row_of(harness, 2) == before
+
+
+@pytest.mark.parametrize("give_back", [records.release_claim, records.release_published])
+async def test_a_claim_given_back_deletes_the_token_once_nothing_will_be_due_and_the_card_is_known(
+    harness: Harness, give_back: Callable[[Transaction, int, int], object]
+) -> None:
+    for generation_id in (1, 2, 3):
+        await harness.ask(generation_id, answered=generation_id != 3)
+    harness.clock.at_ms += 20_000
+    claimed = await harness.claim()
+    ended = update(images).where(images.c.generation_id.in_((2, 3))).values(due_at_ms=None)
+    await harness.database.run(Transaction.execute, ended)
+    for generation in claimed:
+        await harness.database.run(give_back, generation.id, generation.fence)
+    tokens = [(await harness.load(generation_id)).origin.token for generation_id in (1, 2, 3)]
+    assert tokens == ["token of 1", "", "token of 3"]
+
+
 async def test_a_revision_made_during_publishing_stays_unpublished(harness: Harness) -> None:
     await harness.ask(1, count=2)
     await harness.move(await harness.image(1, 0), State.CANCELLED)
@@ -298,6 +351,13 @@ async def test_a_late_task_is_adopted_once_and_only_where_the_outcome_was_unknow
     assert outcomes == [True, False, False, False, False]
     image = await harness.image(1)
     assert (image.task_id, image.due_at_ms, image.state) == ("task", NOON_MS + 5, State.UNKNOWN)
+
+
+async def test_an_adopted_task_leaves_a_generation_that_is_due_sooner_as_it_is(harness: Harness) -> None:
+    await harness.ask(1)
+    await harness.move(await harness.image(1), State.SUBMITTING)
+    assert await harness.database.run(records.adopt_task, 1, 0, "task", NOON_MS + 5000, by_submitter=True)
+    assert (await row_of(harness, 1))["due_at_ms"] == NOON_MS
 
 
 async def test_tokens_are_erased_when_expired_or_no_longer_needed(harness: Harness) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import select, update
 
 from generations import records
 from generations.model import Image, Line, State
 from generations.records import Demand
+from generations.records.tables import generations
 from generations.service import still_waiting
 from store.database import Database
 from store.transactions import Transaction
@@ -159,6 +162,70 @@ async def test_a_request_has_a_place_in_line_before_discord_has_the_card(harness
     await harness.ask(1)
     await harness.ask(2, OTTO, answered=False)
     assert await place(harness, 2) == (2, 1, 0)
+
+
+async def due_seconds(harness: Harness) -> dict[int, tuple[float, ...]]:
+    """Return when each generation is due, then each of its images, in seconds from noon."""
+    generations_due = select(generations.c.id, generations.c.due_at_ms)
+    due = dict(await harness.database.run(lambda tx: [tuple(row) for row in tx.execute(generations_due)]))
+    loaded = [await harness.load(generation_id) for generation_id in due]
+    return {
+        one.id: tuple(
+            (at_ms - NOON_MS) / 1000 for at_ms in (due[one.id], *(image.due_at_ms or 0 for image in one.images))
+        )
+        for one in loaded
+    }
+
+
+async def test_the_place_of_a_published_unclaimed_card_is_shown_again_at_the_next_refresh(harness: Harness) -> None:
+    async def ask(generation_id: int, after_ms: int, *, count: int = 1, answered: bool = True) -> None:
+        harness.clock.at_ms = NOON_MS + after_ms
+        await harness.ask(generation_id, 1000 + generation_id, count=count, answered=answered)
+
+    async def set_columns(generation_id: int, **columns: int) -> None:
+        changed = update(generations).where(generations.c.id == generation_id).values(columns)
+        await harness.database.run(Transaction.execute, changed)
+
+    await ask(1, 30_000, count=2)  # due now
+    await ask(2, 10_000)  # its revision is not published
+    await set_columns(2, revision=1)
+    await ask(3, 10_000)  # claimed
+    await set_columns(3, lease_until_ms=NOON_MS + 30_001)
+    await ask(4, 10_000)  # its lease has run out
+    await set_columns(4, lease_until_ms=NOON_MS + 30_000)
+    await ask(5, 10_000, answered=False)
+    await ask(6, 0)  # too old
+    await ask(7, 1)
+    await ask(8, 30_001)  # due later
+    before = await due_seconds(harness)
+    now_ms = NOON_MS + 30_000
+    taken = await harness.database.run(records.take_line_refresh, now_ms, created_after_ms=NOON_MS)
+    assert taken == [1, 4, 7]
+    assert await due_seconds(harness) == before | {1: (45, 45, 45), 4: (45, 45), 7: (45, 45)}
+    assert await harness.database.run(records.take_line_refresh, now_ms, created_after_ms=NOON_MS) == []
+
+
+async def test_an_image_in_flight_is_due_as_before_when_the_place_of_those_beside_it_is_shown(harness: Harness) -> None:
+    await harness.ask(1, count=3)
+    await harness.admit(max_in_flight=1)
+    image = await harness.move(await harness.image(1), State.SUBMITTING, State.RUNNING)
+    await harness.database.run(records.update_image, image, fence=None, due_at_ms=NOON_MS + 21_000)
+    assert await harness.database.run(records.take_line_refresh, NOON_MS + 21_000, created_after_ms=0) == [1]
+    assert await due_seconds(harness) == {1: (21, 21, 30, 30)}
+
+
+async def test_processes_that_refresh_places_at_once_never_take_the_same_generation(
+    harness: Harness, other_database: Database
+) -> None:
+    await ask_in_turn(harness, *[(1000 + number, 1) for number in range(30)])
+    for _ in range(10):  # they overlap anew each time
+        harness.clock.at_ms += 60_000
+        refreshes = (
+            each.run(records.take_line_refresh, harness.clock.at_ms, created_after_ms=0)
+            for each in [harness.database, other_database] * 4
+        )
+        taken = await asyncio.gather(*refreshes)
+        assert sorted(itertools.chain(*taken)) == list(range(1, 31))
 
 
 @given(

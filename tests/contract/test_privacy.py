@@ -111,7 +111,7 @@ def test_a_value_that_is_not_offered_is_refused(pick: tuple[str, str]) -> None:
 
 async def test_holdings_are_counted_without_creating_an_account(harness: Harness, privacy: Privacy) -> None:
     nothing = await privacy.holdings(OTTO)
-    assert (nothing.tally.generations, nothing.entries, nothing.preferences) == (0, 0, None)
+    assert (nothing.tally, nothing.entries, nothing.preferences) == (Tally(0, 0, 0), 0, None)
     assert await rows(harness, accounts) == []
     await make(harness, 1, count=2)
     await make(harness, 2, OTTO)

@@ -10,7 +10,7 @@ from credits.errors import InsufficientCredits
 from credits.model import EntryKind
 from generations import records
 from generations.errors import Draining, LineFull, MovedOn, NotCancellable, NotYours, TooManyRequests
-from generations.model import CardLink, Ending, Generation, Image, Request, State
+from generations.model import CardLink, Ending, Generation, Image, Line, Request, State
 from generations.service import CONFIRM_GRACE_MS, Accepted
 from store.database import Database
 from store.transactions import Transaction
@@ -36,6 +36,21 @@ async def test_the_same_interaction_again_changes_nothing(harness: Harness) -> N
     again = await harness.generations.request(Request("something else", seed=9), origin(1))
     assert again.generation == first
     assert await harness.numbers() == (40, 10)
+
+
+async def test_a_request_has_a_place_in_line_only_if_not_all_images_can_be_admitted_at_once(database: Database) -> None:
+    harness = make_harness(database, max_in_flight=3)
+    request = harness.generations.request
+    first = await request(Request("a lighthouse", seed=5, count=2), origin(1))
+    assert (first.line, first.in_flight) == (None, 0)
+    await harness.generations.confirm_card(1, 9001)
+    await harness.admit(max_in_flight=3)
+    second = await request(Request("a ship", seed=5), origin(2, OTTO))
+    assert (second.line, second.in_flight) == (None, 2)
+    assert await request(Request("a ship", seed=5), origin(2, OTTO)) == second
+    third = await request(Request("a gull", seed=5), origin(3, OTTO))
+    assert (third.line, third.in_flight) == (Line(2, 0, 3, 2, about_seconds=None), 2)
+    assert await request(Request("a gull", seed=5), origin(3, OTTO)) == third
 
 
 async def test_the_same_interaction_many_times_at_once_is_one_request(
@@ -283,6 +298,13 @@ async def test_a_request_without_a_card_is_undone(harness: Harness) -> None:
     assert await harness.numbers() == (50, 0)
     harness.clock.at_ms += 3_600_000
     assert await harness.claim() == []
+
+
+async def test_a_request_that_was_undone_is_not_due_when_another_one_is(harness: Harness) -> None:
+    await harness.ask(1, answered=False)
+    await harness.ask(2)
+    await harness.generations.abandon(1)
+    assert [generation.id for generation in await harness.claim()] == [2]
 
 
 async def test_a_confirmed_card_is_not_given_up(harness: Harness) -> None:

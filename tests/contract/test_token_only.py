@@ -7,7 +7,14 @@ from typing import Any
 
 from discord_api.snowflakes import snowflake_at
 from generations.model import TOKEN_LIFETIME_MS, Generation, Request
-from generations.token_only_channels import CHANNELS_MAX, DAY_MS, KEY, UNUSED_MS, TokenOnlyChannels
+from generations.token_only_channels import (
+    CHANNELS_MAX,
+    DAY_MS,
+    KEY,
+    LOOK_AGAIN_SECONDS,
+    UNUSED_MS,
+    TokenOnlyChannels,
+)
 from store.errors import DatabaseLost
 from store.key_values import load_values
 from tests.contract.harness import CHANNEL, NOON_MS, Harness, MovableClock, origin
@@ -69,6 +76,18 @@ async def test_new_requests_from_that_channel_are_token_only_in_other_processes_
     started = TokenOnlyChannels(harness.clock, harness.database)
     assert await started.corrected(fresh, bot_may_post=False) == replace(fresh, bot_in_channel=False)
     assert await started.corrected(beside, bot_may_post=False) == beside
+
+
+async def test_a_channel_that_another_process_keeps_meanwhile_is_known_when_it_is_looked_up_again(
+    harness: Harness,
+) -> None:
+    channels, fresh = TokenOnlyChannels(harness.clock, harness.database), origin(NUMBER + 1)
+    assert await channels.corrected(fresh, bot_may_post=False) == fresh
+    await TokenOnlyChannels(harness.clock, harness.database).refused(await asked(harness))
+    harness.clock.at_ms += round(LOOK_AGAIN_SECONDS * 1000) - 1
+    assert await channels.corrected(fresh, bot_may_post=False) == fresh, "not looked up"
+    harness.clock.at_ms += 1
+    assert await channels.corrected(fresh, bot_may_post=False) == replace(fresh, bot_in_channel=False)
 
 
 async def test_a_request_with_access_for_the_bot_ends_token_only_for_every_process(harness: Harness) -> None:

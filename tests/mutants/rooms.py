@@ -53,7 +53,10 @@ ROOMS = {
     ),
     "callbacks": Room(
         ("generations/callbacks.py", "generations/records/callbacks.py"),
-        ("tests/unit/test_callbacks.py", "tests/worker/test_worker_callbacks.py", "tests/integration/test_web.py"),
+        (
+            *("tests/unit/test_callbacks.py", "tests/contract/test_callback_records.py"),
+            *("tests/worker/test_worker_callbacks.py", "tests/integration/test_web.py"),
+        ),
     ),
     "protocol": Room(
         (
