@@ -280,7 +280,7 @@ def make_image(side: int = 1024) -> bytes:
 def interaction(interaction_id: int, token: str, *, user_id: int, prompt: str) -> dict[str, Any]:
     """Return the event of an /imagine in a guild (Discord docs: Receiving and Responding, "Interaction Structure")."""
     user = {"id": str(user_id), "username": "someone", "discriminator": "0", "avatar": None}
-    joined = {"roles": [], "joined_at": "2026-01-01T00:00:00+00:00", "deaf": False, "mute": False, "flags": 0}
+    fields = {"roles": [], "joined_at": "2026-01-01T00:00:00+00:00", "deaf": False, "mute": False, "flags": 0}
     channel = {"id": CHANNEL, "type": 0, "name": "bench", "position": 0, "permissions": PERMISSIONS, "nsfw": False}
     return {
         "id": str(interaction_id),
@@ -293,7 +293,7 @@ def interaction(interaction_id: int, token: str, *, user_id: int, prompt: str) -
         "channel_id": CHANNEL,
         "channel": {**channel, "parent_id": None, "last_message_id": None},
         "data": {"id": "1", "name": "imagine", "type": 1, "options": [{"name": "prompt", "type": 3, "value": prompt}]},
-        "member": {"user": user, **joined, "permissions": PERMISSIONS},
+        "member": {"user": user, **fields, "permissions": PERMISSIONS},
         "locale": "en-US",
         "guild_locale": "en-US",
         "app_permissions": PERMISSIONS,

@@ -52,9 +52,9 @@ def value_of(results: Results, case: str, bot: str, figure: str, beside: str = "
 def table(results: Results, columns: Sequence[Column]) -> str:
     """Return a table with a row for each case and bot. Columns without any figure are left out."""
     places = sorted(results, key=lambda place: list(dict.fromkeys(case for case, _ in results)).index(place[0]))
-    shown = [column for column in columns if any(column.text(results, *place) for place in places)]
-    rows = [[case, bot, *(column.text(results, case, bot) for column in shown)] for case, bot in places]
-    return markdown(["", "bot", *(column.heading for column in shown)], rows)
+    used = [column for column in columns if any(column.text(results, *place) for place in places)]
+    rows = [[case, bot, *(column.text(results, case, bot) for column in used)] for case, bot in places]
+    return markdown(["", "bot", *(column.heading for column in used)], rows)
 
 
 def target_table(targets: Iterable[Target], results: Mapping[str, Results]) -> str:

@@ -219,14 +219,14 @@ def _page(tx: Transaction, user_id: int, words: str, edge: Edge) -> Page:
         found = ids(edge, PAGE_LENGTH + 1)
     if not found:
         return Page((), None, None, words)
-    more, shown = len(found) > PAGE_LENGTH, sorted(found[:PAGE_LENGTH], reverse=True)
-    newest, oldest = shown[0], shown[-1]
+    more, on_page = len(found) > PAGE_LENGTH, sorted(found[:PAGE_LENGTH], reverse=True)
+    newest, oldest = on_page[0], on_page[-1]
     if edge.is_older:
         is_newer, is_older = edge != NEWEST and bool(ids(Edge(newest, is_older=False), 1)), more
     else:
         is_newer, is_older = more, bool(ids(Edge(oldest), 1))
-    loaded = tuple(reversed(records.load_several(tx, shown)))
-    removed = history.removed_among(tx, shown)
+    loaded = tuple(reversed(records.load_several(tx, on_page)))
+    removed = history.removed_among(tx, on_page)
     return Page(loaded, newest if is_newer else None, oldest if is_older else None, words, removed)
 
 

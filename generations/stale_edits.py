@@ -18,7 +18,7 @@ from store.errors import DatabaseLost
 
 log = logging.getLogger("qwen_imagine.worker")
 
-ASK_AGAIN_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+RETRY_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 
 
 class StaleEditGuard:
@@ -37,7 +37,7 @@ class StaleEditGuard:
 
         While the database is lost, this is tried for half a minute; the card would stay old for ever otherwise.
         """
-        for pause in ASK_AGAIN_SECONDS:
+        for pause in RETRY_SECONDS:
             try:
                 await self._landed(generation, attachment_ids)
                 return
@@ -49,4 +49,6 @@ class StaleEditGuard:
 
     async def _landed(self, generation: Generation, attachment_ids: Mapping[int, int]) -> None:
         if await self._database.run(stale_edits.reconcile_card, generation, attachment_ids, self._clock.now_ms()):
-            log.info("generation %s: what landed on its card was old; the news are shown again", generation.id)
+            log.info(
+                "generation %s: an old edit landed on its card; the newest revision is published again", generation.id
+            )

@@ -29,7 +29,7 @@ log = logging.getLogger("qwen_imagine.delivery")
 CHANNELS_MAX = 1000  # in this process; the key-value store has all of them
 DAY_MS = 24 * 3600 * 1000
 UNUSED_MS = 30 * DAY_MS  # a channel from which nothing came for so long is forgotten
-LOOK_AGAIN_SECONDS = 60.0
+LOOKUP_INTERVAL_SECONDS = 60.0
 KEY = "token_only:"  # and the channel's id -> when a refusal or a request last came from there, unix milliseconds
 
 
@@ -115,7 +115,7 @@ class TokenOnlyChannels:
         except DatabaseLost:
             return False
         if kept is None:
-            _put_last(self._not_kept, channel_id, now + LOOK_AGAIN_SECONDS)
+            _put_last(self._not_kept, channel_id, now + LOOKUP_INTERVAL_SECONDS)
             return False
         self._remember(channel_id, int(kept))
         return True

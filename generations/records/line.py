@@ -56,8 +56,9 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
-    """What there is to do. *is_due*: something can be claimed now. *next_due_at_ms*: when the next thing can be."""
+class DueWork:
+    """What there is to do: images in line and in flight; whether something can be claimed now, and when the next thing
+    can be (unix milliseconds; None: nothing that is known)."""
 
     waiting: int
     in_flight: int
@@ -77,11 +78,10 @@ _next_due = select(func.min(_due)).where(_due > _now, _unleased).scalar_subquery
 _next_free = (
     select(func.min(case((_due > _lease, _due), else_=_lease))).where(is_leased, _lease > _now, is_due)
 ).scalar_subquery()
-_OUTLOOK = select(_count_of(is_waiting), _count_of(is_in_flight), _first_due, _next_due, _next_free)
+_DUE_WORK = select(_count_of(is_waiting), _count_of(is_in_flight), _first_due, _next_due, _next_free)
 
 _tasks = one_of(images.c.state, State.RUNNING)
 _posts_and_tasks = one_of(images.c.state, State.SUBMITTING, State.RUNNING)
-_COUNT_WAITING = select(_count_of(is_waiting))
 _COUNT_IN_FLIGHT = select(_count_of(is_in_flight))
 _COUNT_TASKS = select(_count_of(is_in_flight & _tasks))
 _COUNT_POSTS_AND_TASKS = select(_count_of(is_in_flight & _posts_and_tasks))
@@ -106,16 +106,11 @@ _WAITING = (
 )
 
 
-def load_outlook(tx: Transaction, now_ms: int) -> Outlook:
-    """Return what there is to do, by one statement."""
-    waiting, in_flight, first, *later = tx.execute(_OUTLOOK, {"now_ms": now_ms}).one()
+def load_due_work(tx: Transaction, now_ms: int) -> DueWork:
+    """Count what waits and what is in flight, and find out what is due, by one statement."""
+    waiting, in_flight, first, *later = tx.execute(_DUE_WORK, {"now_ms": now_ms}).one()
     next_due_at_ms = min((moment for moment in later if moment is not None), default=None)
-    return Outlook(waiting, in_flight, first is not None and first <= now_ms, next_due_at_ms)
-
-
-def waiting_count(tx: Transaction) -> int:
-    """Count the images that are not admitted."""
-    return tx.execute(_COUNT_WAITING).scalar_one()
+    return DueWork(waiting, in_flight, first is not None and first <= now_ms, next_due_at_ms)
 
 
 def in_flight_count(tx: Transaction) -> int:

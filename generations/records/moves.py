@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 from typing import TypedDict, Unpack
 
@@ -36,11 +35,6 @@ class ImageChanges(TypedDict, total=False):
     separate_message_id: int | None
 
 
-_SET_CONSUMED = (
-    update(images)
-    .where(images.c.generation_id == bindparam("of_generation"), images.c.position == bindparam("at_position"))
-    .values(consumed_credits=bindparam("consumed_credits"))
-)
 _NEW_REVISION = (
     update(generations)
     .where(generations.c.id == bindparam("of_generation"))
@@ -96,13 +90,6 @@ def update_image(tx: Transaction, image: Image, *, fence: int | None, **changes:
     """Change columns of *image*, in the state it is believed to be in. Raises as move()."""
     lock_generation(tx, image.generation_id, fence)
     return _write(tx, image, image.state, changes)
-
-
-def set_consumed(tx: Transaction, image: Image, credits: int) -> Image:
-    """Note the credits that *image* was charged. Its generation must be locked in this transaction."""
-    here = {"of_generation": image.generation_id, "at_position": image.position}
-    tx.execute(_SET_CONSUMED, {**here, "consumed_credits": credits})
-    return replace(image, consumed_credits=credits)
 
 
 def adopt_task(

@@ -174,18 +174,18 @@ class Worker:
     def _hand_out(self, tx: Transaction, slots: int, free: int) -> HandedOut:
         # Read now: the transaction may have waited long for its turn, and a lease counts from when it is taken.
         now_ms, began_at = self._clock.now_ms(), self._clock.monotonic()
-        outlook = records.load_outlook(tx, now_ms)
+        work = records.load_due_work(tx, now_ms)
         admitted, places, claimed = list[int](), list[int](), list[Generation]()
-        if outlook.waiting and outlook.in_flight < slots:
+        if work.waiting and work.in_flight < slots:
             admitted = records.admit(tx, now_ms=now_ms, max_in_flight=slots, max_per_user=self._max_per_user)
-        if outlook.waiting and outlook.is_due:
+        if work.waiting and work.is_due:
             created_after_ms = now_ms - self._context.deadline_seconds * 1000 + records.REFRESH_MS
             places = records.take_line_refresh(tx, now_ms, created_after_ms=created_after_ms)
-        if outlook.is_due or admitted:
+        if work.is_due or admitted:
             claimed = records.claim_due(
                 tx, lease_holder=self._owner, now_ms=now_ms, lease_until_ms=self._lease_until_ms(), limit=free
             )
-        next_due_at_ms = now_ms if len(claimed) == free else outlook.next_due_at_ms
+        next_due_at_ms = now_ms if len(claimed) == free else work.next_due_at_ms
         return HandedOut(began_at, claimed, places, next_due_at_ms)
 
     def _until_next_due(self, handed_out: HandedOut) -> float:

@@ -163,20 +163,23 @@ class PollStep(TaskStep):
     ) -> tuple[Image, tuple[int, records.Callback | None]]:
         """Return beside the image the credits charged, and its callback."""
         image = self.image
+        records.lock_generation(tx, image.generation_id, self.fence)  # before the account
+        charged = self.context.ledger.settle(tx, image.image_id, task.consumed_credits, now_ms)
         ready = records.move(
             tx,
             image,
             State.SUCCEEDED,
             fence=self.fence,
+            is_locked=True,
+            consumed_credits=charged,
             image_url=url,
             ready_at_ms=now_ms,
             polls=image.polls + 1,
             failures=0,
             due_at_ms=now_ms,
         )
-        charged = self.context.ledger.settle(tx, image.image_id, task.consumed_credits, now_ms)
         callback = None if self.context.callbacks is None else records.load_callback(tx, image)
-        return records.set_consumed(tx, ready, charged), (charged, callback)
+        return ready, (charged, callback)
 
     async def _check_price(self, task: Task) -> None:
         """Alert the owner when the service took more than people pay: they pay the price shown, the owner the rest.

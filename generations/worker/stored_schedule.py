@@ -61,16 +61,17 @@ class StoredSlots:
         if stored is None:
             self._slots.accepted(running, self._clock.monotonic())
         if stored is None or (self._stored is not None and self._slots.dump() != self._learned):
-            stored = await self.save()
+            stored = await save_slots(self._database, self._slots)
         elif stored != self._stored:
             self._slots.load(stored, self._clock.monotonic())
         self._stored, self._learned = stored, self._slots.dump()
 
-    async def save(self) -> str:
-        """Store what was learned, for later and other processes, and return it."""
-        learned = self._slots.dump()
-        await self._database.run(save_value, SLOTS_KEY, learned)
-        return learned
+
+async def save_slots(database: Database, slots: TaskSlots) -> str:
+    """Store what was learned, for later and other processes, and return it."""
+    learned = slots.dump()
+    await database.run(save_value, SLOTS_KEY, learned)
+    return learned
 
 
 def _load_slots(tx: Transaction) -> tuple[str | None, int]:

@@ -13,7 +13,7 @@ from generations.errors import LostClaim
 from generations.model import Ending, Image, State
 from generations.poll_schedule import backoff_seconds
 from generations.worker.image_step import ImageStep
-from generations.worker.stored_schedule import StoredSlots
+from generations.worker.stored_schedule import save_slots
 from observability.repeats import REPEATS
 from qwen.errors import (
     AccountEmpty,
@@ -169,7 +169,7 @@ class SubmitStep(ImageStep):
         running = await self.claim.finish(self._put_back, failures, context.after(seconds))
         if is_limit:
             context.throttle.slots.refused(running, now)
-            await StoredSlots(context.database, context.throttle.slots, context.clock).save()
+            await save_slots(context.database, context.throttle.slots)
 
     def _put_back(self, tx: Transaction, failures: int, due_at_ms: int) -> tuple[Image, int]:
         """Return beside the image how many tasks run."""

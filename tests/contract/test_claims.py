@@ -33,8 +33,8 @@ async def release(harness: Harness, generation: Generation, retry_publish_at_ms:
 
 async def next_due(harness: Harness) -> int | None:
     """Return when something can be claimed next: the clock's time when that is now."""
-    outlook = await harness.database.read(records.load_outlook, harness.clock.at_ms)
-    return harness.clock.at_ms if outlook.is_due else outlook.next_due_at_ms
+    work = await harness.database.read(records.load_due_work, harness.clock.at_ms)
+    return harness.clock.at_ms if work.is_due else work.next_due_at_ms
 
 
 async def test_the_longest_due_is_claimed_first_and_nothing_before_it_is_due(harness: Harness) -> None:

@@ -31,7 +31,8 @@ async def place(harness: Harness, generation_id: int) -> tuple[int, int, int] | 
 
 
 async def counts(harness: Harness) -> tuple[int, int]:
-    return await harness.database.run(records.waiting_count), await harness.database.run(records.in_flight_count)
+    work = await harness.database.read(records.load_due_work, harness.clock.at_ms)
+    return work.waiting, work.in_flight
 
 
 async def ask_in_turn(harness: Harness, *people: tuple[int, int]) -> None:

@@ -11,7 +11,7 @@ from generations.token_only_channels import (
     CHANNELS_MAX,
     DAY_MS,
     KEY,
-    LOOK_AGAIN_SECONDS,
+    LOOKUP_INTERVAL_SECONDS,
     UNUSED_MS,
     TokenOnlyChannels,
 )
@@ -84,7 +84,7 @@ async def test_a_channel_that_another_process_keeps_meanwhile_is_known_when_it_i
     channels, fresh = TokenOnlyChannels(harness.clock, harness.database), origin(NUMBER + 1)
     assert await channels.corrected(fresh, bot_may_post=False) == fresh
     await TokenOnlyChannels(harness.clock, harness.database).refused(await asked(harness))
-    harness.clock.at_ms += round(LOOK_AGAIN_SECONDS * 1000) - 1
+    harness.clock.at_ms += round(LOOKUP_INTERVAL_SECONDS * 1000) - 1
     assert await channels.corrected(fresh, bot_may_post=False) == fresh, "not looked up"
     harness.clock.at_ms += 1
     assert await channels.corrected(fresh, bot_may_post=False) == replace(fresh, bot_in_channel=False)

@@ -44,7 +44,7 @@ class CardPings:
 
     def send(self, generation: Generation) -> None:
         """Start to send a ping. Never waits for Discord."""
-        log.info("generation %s: its person is told", generation.id)
+        log.info("generation %s: its person is pinged", generation.id)
         task = asyncio.create_task(self._ping(generation), name=f"ping of {generation.id}")
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
