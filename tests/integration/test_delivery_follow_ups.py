@@ -31,6 +31,7 @@ from tests.integration.delivery_scene import (
     image_file,
     ready,
 )
+from ui.delivery.card_state import CLOSED_SECONDS
 from ui.delivery.cards import DiscordDelivery
 from ui.interactions.buttons import card_buttons
 
@@ -128,6 +129,23 @@ async def test_in_an_archived_thread_an_ending_without_an_image_comes_as_a_follo
     scene.rest.fault("PATCH", *ARCHIVED)
     assert (await scene.publish(declined(**OUTSIDE))).place is Place.FOLLOW_UP
     assert scene.rest.tried() == [BY_TOKEN, FOLLOW_UP, BY_TOKEN], "the old card is brought up to date, now that it can"
+
+
+async def test_a_card_in_an_archived_thread_that_nothing_else_reaches_is_edited_once_the_thread_is_open(
+    scene: Scene,
+) -> None:
+    scene.rest.fault("PATCH", *ARCHIVED, times=9)
+    scene.rest.fault(FOLLOW_UP, 500, times=9)
+    scene.rest.fault("POST", 403, 50007, times=9)  # the direct messages are closed
+    made = ready(private=True)
+    with pytest.raises(DeliveryDelayed):
+        await scene.publish(made, 0)
+    scene.clock.advance(60)
+    result = await scene.publish(made, 0)
+    assert (result.place, result.card_retry_seconds) == (Place.NOWHERE, CLOSED_SECONDS)
+    scene.rest.faults.clear()
+    kept = generation(image(State.UNDELIVERED, 0, **READY), private=True)
+    assert (await scene.publish(kept)).place is Place.CARD
 
 
 @pytest.mark.parametrize("lost", [{"status": 500}, {"status": 0, "drop": True}], ids=["500", "cut"])

@@ -16,6 +16,7 @@ from generations.model import Ending, Generation, Image, Line, Origin, Progress,
 from qwen.images import DownloadedImage
 from qwen.models import OutputFormat, Size
 from tests.sandbox.discord_bench import PAINT, Bench, open_bench, png
+from ui.delivery.card_state import CLOSED_SECONDS
 from ui.delivery.cards import DiscordDelivery
 from ui.interactions.buttons import card_buttons
 from ui.views.cards import build_card
@@ -301,7 +302,7 @@ async def test_progress_in_an_archived_thread_is_not_posted(world: World) -> Non
     world.bench.discord.archive("sketches")
     failed = replace(made.images[0], state=State.FAILED, ending=Ending.DECLINED)
     shown = await world.delivery.publish(replace(made, images=(failed, made.images[1]), revision=1), NOTHING, {})
-    assert shown == DeliveryResult(Place.NOWHERE)
+    assert shown == DeliveryResult(Place.NOWHERE, card_retry_seconds=CLOSED_SECONDS)
     assert len(world.seen("sketches")) == 1
 
 

@@ -22,6 +22,7 @@ from tests.integration.delivery_scene import (
     painting,
     ready,
 )
+from ui.delivery.fallback import REWRITE_SECONDS
 from ui.delivery.progress_interval import PROGRESS_SECONDS
 
 HOUR_SECONDS = 3600
@@ -134,3 +135,17 @@ async def test_a_stop_in_an_outage_does_not_wait_for_discord_to_come_back(scene:
     assert asyncio.get_running_loop().time() - began < 1.0
     scene.rest.gate.set()
     await publisher
+
+
+async def test_a_new_message_that_an_earlier_try_may_have_sent_is_edited_to_the_words_of_today(scene: Scene) -> None:
+    """Discord answers the second try with the message of the first one, as it was then (nonce with enforce_nonce)."""
+    scene.rest.fault("PATCH", 404, 10008, times=9)
+    scene.rest.fault(f"POST /channels/{CHANNEL}/messages", 500, drop=True, times=9)
+    assert await delay_of(scene) > 0
+    scene.rest.faults.clear()
+    scene.rest.fault("PATCH", 404, 10008, times=9)
+    scene.clock.advance(60)
+    again = await scene.publish(ready(), 0)
+    assert (again.place, again.card_retry_seconds) == (Place.CHANNEL, REWRITE_SECONDS)
+    other = await scene.publish(replace(ready(), id=ready().id + 1), 0)
+    assert (other.place, other.card_retry_seconds) == (Place.CHANNEL, None)

@@ -362,11 +362,16 @@ def _images_are_in_the_right_messages(run: Run, generation: GenerationRow) -> It
                 frozenset[str]().union(*(version.image_files for version in message.versions))
                 - message.versions[-1].image_files
             )
-            # An image that Discord refused on the card is in a message of its own, which the card links to.
+            # An image that Discord refused on the card is in a message of its own, which the card links to unless only
+            # its person sees it.
             lost -= {
                 image_file
                 for other in messages
-                if f"/{other.id}" in message.versions[-1].text and not other.deleted
+                if (
+                    f"/{other.id}" in message.versions[-1].text
+                    or (other.ephemeral and other.interaction is generation.interaction)
+                )
+                and not other.deleted
                 for image_file in other.versions[-1].image_files
             }
             if lost:

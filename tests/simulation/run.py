@@ -25,7 +25,7 @@ from tests.simulation.loop import LIFE, NEVER, Deadlock, Life, VirtualLoop
 from tests.simulation.process import Environment, Process
 from tests.simulation.scenario import FAULTS, Asked, Event, Pressed, Scenario, Window
 
-SETTLE_SECONDS = 1.5 * 3600.0
+SETTLE_SECONDS = 3 * 3600.0  # each of two processes may try a closed card for an hour, one after the other
 QUIET_SECONDS = 10.0  # a run ends after nothing was left to do for so long
 # Generations with work left. Checks of kept images go on for ever and don't count.
 UNDONE = """

@@ -14,7 +14,7 @@ from generations.model import Generation, SeparateMessage, State
 from ui.delivery.payload import KeptAttachment, Payload, count_images, images_on
 from ui.views.file_names import file_name
 
-CLOSED_SECONDS = 60.0  # to the first new try where the bot may not write now; doubled with each try
+CLOSED_SECONDS = 60.0  # to the first new try where the card can't be edited now; doubled with each try
 CLOSED_SECONDS_MAX = 1920.0
 CLOSED_TRIES = 6  # an hour in all
 
@@ -41,8 +41,9 @@ class CardState:
     bot_refused: bool = False  # an edit by the bot's own token was refused there
     follow_up_lost: bool = False  # a follow-up was sent, and whether Discord took it is not known
     follow_up_known_at_ms: int | None = None  # what the row says of the last one that this process sent
+    post_delayed: bool = False  # a new message was sent, and Discord may have it as it was then
     replacement: Replacement | None = None
-    closed: bool = False  # the last way to edit the card was refused with 403
+    closed: bool = False  # the last way to edit the card was refused with 403, or it is in an archived thread
     archived: bool = False  # it is in an archived thread, where nothing can be edited
     failures: int = 0  # calls in a row that got a 5xx, whatever was sent
     seen_there: bool = False  # Discord answered another call since the first of them
@@ -104,8 +105,8 @@ class CardState:
         return dict(self.attached)
 
     def seconds_to_reopening(self) -> float | None:
-        """Count a try, and return the pause before the next one for a card whose channel is closed to the bot; None:
-        it isn't closed, or CLOSED_TRIES were made."""
+        """Count a try, and return the pause before the next one for a card whose channel is closed to the bot or
+        archived; None: it is neither, or CLOSED_TRIES were made."""
         if not self.closed or self.tries >= CLOSED_TRIES:
             return None
         self.tries += 1

@@ -38,6 +38,8 @@ from ui.views.file_names import ImageFile
 
 log = logging.getLogger("qwen_imagine.delivery")
 
+REWRITE_SECONDS = 1.0  # until a message that may have been sent by an earlier try is edited to today's words
+
 _POSTED = frozenset({State.SUCCEEDED, State.DELIVERED})  # not of kept or lost images: they may be refunded
 
 
@@ -149,8 +151,8 @@ class Fallback:
                 state.token_dead = state.token_dead or verdict is Verdict.TOKEN_DEAD
                 if verdict is Verdict.REFUSED and payload.uploads:
                     raise PayloadRefused from None
-                state.closed = verdict is Verdict.NEXT and error.status == 403
                 state.archived = verdict is Verdict.ARCHIVED
+                state.closed = state.archived or (verdict is Verdict.NEXT and error.status == 403)
                 if state.archived:
                     return None  # whichever token edits
                 if not way.by_token:
@@ -258,6 +260,7 @@ class Fallback:
             for plain in (True,) if refused else (False, True):
                 outcome = await self._try_post(state, place, open_channel, separate, plain=plain)
                 if isinstance(outcome, discord.Message):
+                    was_delayed, state.post_delayed = state.post_delayed, False
                     log.info("generation %s: posted apart from its card (%s)", generation.id, place.value)
                     if refused:
                         where = DeliveryResult(place, generation.message_id, generation.origin.channel_id)
@@ -268,7 +271,9 @@ class Fallback:
                             return noted
                     if state.archived and place is not Place.DIRECT_MESSAGE:
                         await self._point_to(state, card, outcome)
-                    return _moved(state, separate, place, outcome, plain=plain)
+                    result = _moved(state, separate, place, outcome, plain=plain)
+                    # The nonce makes one message of both tries, with the words of the first one.
+                    return replace(result, card_retry_seconds=REWRITE_SECONDS if was_delayed and not plain else None)
                 if outcome is not Verdict.REFUSED:
                     break  # the place is closed, to plain messages too
         card_retry_seconds = await self._say_kept(state, card) if refused else state.seconds_to_reopening()
@@ -293,6 +298,9 @@ class Fallback:
             return await self._calls.make(state, payload, send, by_token=False, ask=ask)
         except PayloadFails:
             return Verdict.REFUSED
+        except DeliveryDelayed:
+            state.post_delayed = True
+            raise
         except discord.HTTPException as error:
             if place is Place.CHANNEL:
                 await self._places.refused_bot(state, payload.generation, error, posting=True)
