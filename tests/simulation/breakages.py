@@ -144,12 +144,10 @@ async def end_in_two_commits(self: ImageStep, state: State, ending: Ending, deta
 
 
 class CommitsHalfway(Ledger):
-    def settle(self, tx: Any, image_id: str, consumed: int | None, now_ms: int) -> int:
-        """Commit before and after, so that only a death between two statements of this transaction shows."""
+    def hold_each(self, tx: Any, *args: Any) -> None:
+        """Commit in the middle of the request: a death between its statements leaves images without a hold."""
         _commit(tx)
-        charged = super().settle(tx, image_id, consumed, now_ms)
-        _commit(tx)
-        return charged
+        super().hold_each(tx, *args)
 
 
 def _commit(tx: Any) -> None:
@@ -418,7 +416,7 @@ BREAKAGES: dict[str, Breakage] = {
     "never make a refill good": Breakage((2,), parts(Ledger=NeverMakesRefillsGood)),
     "grant credits at each release": Breakage((0,), parts(Ledger=GrantsAtRelease)),
     "state and money in two commits": Breakage((29,), ((ImageStep, "end", end_in_two_commits),)),
-    "commit in the middle of a transaction": Breakage((505,), parts(Ledger=CommitsHalfway), day=CANCELLED),
+    "commit in the middle of a transaction": Breakage((138,), parts(Ledger=CommitsHalfway), day=CANCELLED),
     "post before the commit": Breakage((15,), ((submit.records, "move", move_after_the_post),)),
     "repeat an unknown post": Breakage((0,), ((QwenClient, "create_task", create_again),)),
     "post again after a crash": Breakage((44,), ((submit.SubmitStep, "end_crashed_submit", post_again),)),
