@@ -57,6 +57,13 @@ class StaleEditGuard(Protocol):
         """
         ...
 
+    async def forget_attachments(self, generation: Generation, gone: Mapping[int, int]) -> None:
+        """Attachments, image position -> id, are *gone* from the card: have these images posted again.
+
+        Raises DatabaseLost.
+        """
+        ...
+
 
 class FollowUps(Protocol):
     """Note a message by an interaction's token before it is sent; generations.follow_ups is it."""

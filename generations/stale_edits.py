@@ -47,6 +47,16 @@ class StaleEditGuard:
                 await self._clock.sleep(pause)
         await self._landed(generation, attachment_ids)
 
+    async def forget_attachments(self, generation: Generation, gone: Mapping[int, int]) -> None:
+        """Attachments, image position -> id, are *gone* from the card: have these images posted again.
+
+        A stale edit removed them after they were posted and before that was in the rows, so was_published() did not
+        find it out. Raises DatabaseLost.
+        """
+        run, now_ms = self._database.run, self._clock.now_ms()
+        if await run(stale_edits.forget_attachments, generation, gone, now_ms):
+            log.info("generation %s: images %s are gone from its card and posted again", generation.id, sorted(gone))
+
     async def _landed(self, generation: Generation, attachment_ids: Mapping[int, int]) -> None:
         if await self._database.run(stale_edits.reconcile_card, generation, attachment_ids, self._clock.now_ms()):
             log.info(

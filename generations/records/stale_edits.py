@@ -32,12 +32,37 @@ def reconcile_card(tx: Transaction, edited: Generation, attachment_ids: Mapping[
     lost = [_correct_image(tx, image, attachment_ids, now_ms) for image in now.images] if believed else []
     if not any(lost) and now.revision <= edited.revision:
         return False
+    _publish_again(tx, now, edited, now_ms)
+    return True
+
+
+def forget_attachments(tx: Transaction, edited: Generation, gone: Mapping[int, int], now_ms: int) -> bool:
+    """Make images SUCCEEDED whose attachments are *gone* from the card of *edited*, so that they are posted again.
+
+    *gone*: image position -> attachment id. Returns whether the rows named any of them. No check of the card: an
+    attachment that is gone never comes back, and an image that is posted again has a new one.
+    """
+    now = load_locked(tx, edited.id)
+    if now is None:
+        return False
+    lost = [
+        image
+        for image in now.images
+        if image.state is State.DELIVERED and (image.position, image.attachment_id) in gone.items()
+    ]
+    for image in lost:
+        move(tx, image, State.SUCCEEDED, fence=None, due_at_ms=now_ms)
+    if lost:
+        _publish_again(tx, now, edited, now_ms)
+    return bool(lost)
+
+
+def _publish_again(tx: Transaction, now: Generation, edited: Generation, now_ms: int) -> None:
     changes: dict[str, Any] = {"revision": generations.c.revision + 1, "due_at_ms": now_ms}
     if now.request.prompt:  # or its person has asked to be forgotten
         # The token may have been wiped since; it alone reaches a private card, and *edited* still has it.
         changes["token"] = now.origin.token or edited.origin.token
     tx.execute(update(generations).where(generations.c.id == edited.id).values(changes))
-    return True
 
 
 def _replaced_since(now: Generation, attachment_ids: Mapping[int, int]) -> bool:

@@ -168,3 +168,38 @@ async def test_progress_without_a_newer_revision_changes_nothing(
     before = await harness.ask(1)
     await stale_edit_guard.was_published(before, {})
     assert await harness.load(1) == before
+
+
+async def test_an_image_that_is_gone_from_its_card_is_due_again(
+    harness: Harness, stale_edit_guard: StaleEditGuard
+) -> None:
+    delivered = await deliver_both(harness)
+    await stale_edit_guard.forget_attachments(delivered, {1: 71})
+    (again,) = await harness.claim()
+    assert [image.state for image in again.images] == [State.DELIVERED, State.SUCCEEDED]
+    assert again.is_unpublished and again.images[1].due_at_ms is not None
+    await harness.database.run(records.move, again.images[1], State.DELIVERED, fence=again.fence, attachment_id=91)
+    posted_again = await harness.load(1)
+    await stale_edit_guard.forget_attachments(delivered, {1: 71})  # from another process, later
+    assert await harness.load(1) == posted_again
+
+
+async def test_an_image_that_is_gone_while_it_is_not_delivered_is_due_as_before(
+    harness: Harness, stale_edit_guard: StaleEditGuard
+) -> None:
+    delivered = await deliver_both(harness)
+    await stale_edit_guard.forget_attachments(delivered, {1: 71})
+    due = await harness.load(1)
+    await stale_edit_guard.forget_attachments(delivered, {1: 71})
+    assert await harness.load(1) == due
+    await stale_edit_guard.forget_attachments(replace(delivered, id=2), {1: 71})
+
+
+async def test_an_image_gone_from_a_private_card_is_posted_by_the_token_that_its_edit_had(
+    harness: Harness, stale_edit_guard: StaleEditGuard
+) -> None:
+    told = await harness.ask(1, count=2)
+    delivered = await deliver_both(harness)
+    assert (told.origin.token, delivered.origin.token) == ("token of 1", "")
+    await stale_edit_guard.forget_attachments(told, {1: 71})
+    assert (await harness.load(1)).origin.token == "token of 1"

@@ -182,7 +182,7 @@ class DiscordRest:
 
     def _attach(self, before: dict[int, str], call: Call) -> dict[int, str]:
         """Kept ones by their id, new ones by their number in the request; without a list, all and the new ones (Discord
-        docs: Webhook, "Edit Webhook Message").
+        docs: Webhook, "Edit Webhook Message"). One that is listed and not there is left out, so no gallery may name it.
         """
         after: dict[int, str] = {}
         if "attachments" not in call.body:
@@ -193,8 +193,7 @@ class DiscordRest:
         for listed in call.body["attachments"]:
             if int(listed["id"]) in before:
                 after[int(listed["id"])] = before[int(listed["id"])]
-            else:
-                assert listed["filename"] in call.files, "a file that was not sent, or kept by an unknown id"
+            elif listed["filename"] in call.files:
                 self._next_id += 1
                 after[self._next_id] = listed["filename"]
         return after

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
-from generations.delivery_result import Place
+from generations.delivery_result import DeliveryResult, Place
 from generations.errors import DeliveryDelayed, LostClaim
 from generations.model import Ending, Generation, Image, Line, Progress, State
 from generations.ports import Delivery
@@ -349,12 +349,16 @@ class ChangingRows:
     def __init__(self, *, current: bool) -> None:
         self.current = current
         self.shown: list[int] = []
+        self.gone: list[Mapping[int, int]] = []
 
     async def is_current(self, generation: Generation) -> bool:
         return self.current
 
     async def was_published(self, generation: Generation, attachment_ids: Mapping[int, int]) -> None:
         self.shown.append(generation.revision)
+
+    async def forget_attachments(self, generation: Generation, gone: Mapping[int, int]) -> None:
+        self.gone.append(gone)
 
 
 async def test_a_generation_that_another_process_claimed_is_not_edited(scene: Scene) -> None:
@@ -373,6 +377,103 @@ async def test_progress_edits_are_checked_against_the_rows_and_revisions_are_not
     await scene.edited(1)
     await delivery.publish(ready(), NOTHING, {0: image_file()})
     assert rows.shown == [0]
+
+
+@dataclass
+class SharedCard:
+    """A card of two images, the first of which is posted, where another process may edit too."""
+
+    scene: Scene
+    rows: ChangingRows
+    delivery: DiscordDelivery
+    first: Image
+
+    async def publish(self, second: Image, *positions: int, revision: int) -> DeliveryResult:
+        shown = generation(self.first, second, revision=revision)
+        return await self.delivery.publish(shown, NOTHING, {position: image_file(position) for position in positions})
+
+    def remove_images(self) -> None:
+        """Empty the card, as a stale edit of another process does."""
+        self.scene.rest.messages[CARD] |= {"attachments": {}, "components": []}
+
+    def fetches(self) -> int:
+        return sum(call.startswith("GET") for call in self.scene.rest.tried())
+
+
+@pytest.fixture
+async def shared_card(scene: Scene) -> SharedCard:
+    rows = ChangingRows(current=True)
+    delivery = DiscordDelivery(scene.client, scene.clock, rows, buttons=card_buttons)
+    first = image(State.SUCCEEDED, 0, **READY)
+    shown = await delivery.publish(generation(*half_ready(first)), NOTHING, {0: image_file()})
+    return SharedCard(scene, rows, delivery, posted(first, shown))
+
+
+def posted(first: Image, shown: DeliveryResult) -> Image:
+    return replace(first, state=State.DELIVERED, attachment_id=shown.attachments[0])
+
+
+SECOND = image(State.SUCCEEDED, 1, **READY)
+
+
+async def test_an_image_that_is_gone_from_its_card_is_posted_again_with_the_next_one(shared_card: SharedCard) -> None:
+    shared_card.remove_images()
+    with pytest.raises(DeliveryDelayed):
+        await shared_card.publish(SECOND, 1, revision=2)
+    assert shared_card.rows.gone == [{0: shared_card.first.attachment_id}]
+    assert shared_card.fetches() == 1
+    shared_card.first = replace(shared_card.first, state=State.SUCCEEDED)
+    shown = await shared_card.publish(SECOND, 0, 1, revision=4)
+    assert shown.place is Place.CARD
+    assert shared_card.scene.card_names() == [shown.file_names[0], shown.file_names[1]]
+
+
+async def test_an_image_that_is_gone_before_its_row_is_written_is_posted_again(shared_card: SharedCard) -> None:
+    shared_card.remove_images()
+    shared_card.first = image(State.SUCCEEDED, 0, **READY)
+    with pytest.raises(DeliveryDelayed):
+        await shared_card.publish(SECOND, 0, 1, revision=2)
+    shown = await shared_card.publish(SECOND, 0, 1, revision=2)
+    assert shown.place is Place.CARD
+    assert shared_card.scene.card_names() == [shown.file_names[0], shown.file_names[1]]
+
+
+async def test_an_image_that_is_gone_from_its_card_twice_is_posted_again_once(shared_card: SharedCard) -> None:
+    declined_second = image(State.FAILED, 1, ending=Ending.DECLINED)
+    shared_card.remove_images()
+    with pytest.raises(DeliveryDelayed):
+        await shared_card.publish(declined_second, revision=2)
+    shared_card.first = replace(shared_card.first, state=State.SUCCEEDED)
+    shown = await shared_card.publish(declined_second, 0, revision=4)
+    shared_card.first = posted(shared_card.first, shown)
+    shared_card.remove_images()
+    assert (await shared_card.publish(declined_second, revision=5)).place is Place.NOWHERE
+    assert len(shared_card.rows.gone) == shared_card.fetches() == 1
+
+
+async def test_progress_that_names_an_image_gone_from_its_card_is_followed_by_more(shared_card: SharedCard) -> None:
+    shared_card.remove_images()
+    shown = generation(*half_ready(shared_card.first), revision=1)
+    shared_card.scene.clock.advance(FIGURES_SECONDS)
+    shared_card.delivery.publish_progress(shown, painting()[1])
+    await shared_card.scene.edited(2)
+    await shared_card.scene.settled()
+    assert shared_card.rows.gone == [{0: shared_card.first.attachment_id}]
+    again = generation(*half_ready(replace(shared_card.first, state=State.SUCCEEDED)), revision=3)
+    shared_card.scene.clock.advance(FIGURES_SECONDS)
+    shared_card.delivery.publish_progress(again, painting()[1])
+    await shared_card.scene.edited(3)
+
+
+@pytest.mark.parametrize("tells_no_ids", [False, True])
+async def test_after_an_edit_refused_for_another_reason_no_image_is_posted_again(
+    shared_card: SharedCard, *, tells_no_ids: bool
+) -> None:
+    shared_card.scene.rest.tells_no_ids = tells_no_ids
+    shared_card.scene.rest.fault("PATCH", 400, 50035)
+    assert (await shared_card.publish(SECOND, 1, revision=2)).place is Place.CHANNEL
+    assert shared_card.rows.gone == []
+    assert shared_card.fetches() == 1
 
 
 class UnreachableRows(ChangingRows):

@@ -1,5 +1,5 @@
-"""Make one call for a card under the rate guard, find out what a 5xx means, and fetch the ids of images that a response
-left out.
+"""Make one call for a card under the rate guard, find out what a 5xx means, fetch the ids of images that a response
+left out, and have images that are gone from their card posted again.
 
 What a refusal means for a card, and which place comes next, is for ui/delivery/fallback.
 """
@@ -15,9 +15,10 @@ import discord
 from discord_api.errors import NO_ANSWER, delayed, names_no_cause
 from generations.errors import DeliveryDelayed
 from generations.model import Generation
+from generations.ports import StaleEditGuard
 from ui.delivery.card_state import CardState
 from ui.delivery.channels import Places, Way
-from ui.delivery.payload import Payload, has_ids
+from ui.delivery.payload import Payload, has_ids, ids_on
 from ui.delivery.rate_guard import RateGuard
 
 log = logging.getLogger("qwen_imagine.delivery")
@@ -33,10 +34,11 @@ class PayloadFails(Exception):
 
 
 class Calls:
-    """Make the calls of all cards, under one rate guard."""
+    """Make the calls of all cards, under one rate guard. *stale_edit_guard*: None: no other process edits them."""
 
-    def __init__(self, places: Places, rate_guard: RateGuard) -> None:
+    def __init__(self, places: Places, rate_guard: RateGuard, stale_edit_guard: StaleEditGuard | None = None) -> None:
         self._places = places
+        self._stale_edit_guard = stale_edit_guard
         self._rate_guard = rate_guard
         self._probing = False
         self._warned = False
@@ -108,6 +110,24 @@ class Calls:
         if found is None or not has_ids(found, payload.names()):
             self._warn_of_no_ids()
         return found or answer
+
+    async def forget_gone(self, state: CardState, payload: Payload, way: Way) -> bool:
+        """After a refused edit: fetch the card, and have images of *payload* that are gone from it posted again, each
+        once. Returns whether there are any; False where Discord does not return the card, or not all ids on it.
+
+        A stale edit of another process removes them, in the time between an upload and its note in the rows.
+        Raises DatabaseLost.
+        """
+        kept = {at: found for at, found in payload.attachment_ids.items() if at not in state.posted_again}
+        if self._stale_edit_guard is None or not kept:
+            return False
+        card = await self._fetch_card(payload.generation, way)
+        there = None if card is None else ids_on(card)
+        gone = {} if there is None else {at: found for at, found in kept.items() if found not in there}
+        if gone:
+            await self._stale_edit_guard.forget_attachments(payload.generation, gone)
+            state.note_gone(gone)
+        return bool(gone)
 
     def _warn_of_no_ids(self) -> None:
         if not self._warned:

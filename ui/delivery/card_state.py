@@ -5,6 +5,7 @@ It may be lost at any time, and is then learned again from the rows or by trying
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import discord
@@ -51,6 +52,7 @@ class CardState:
     separate_only: bool = False  # so did the brief one with an image: post images in separate messages
     tries: int = 0  # how often an edit was put off because *closed* is set
     asked: bool = False  # the card was fetched for ids that no response had
+    posted_again: set[int] = field(default_factory=set[int])  # images once found gone from the card; not again
     message_id: int | None = None  # the message that *attached* is on
     attached: dict[int, KeptAttachment] = field(default_factory=dict[int, KeptAttachment])
     linked: dict[int, str] = field(default_factory=dict[int, str])
@@ -81,6 +83,12 @@ class CardState:
                 position: image_file for position, image_file in found.items() if image_file.attachment_id is not None
             }
         self.attached = found
+
+    def note_gone(self, gone: Iterable[int]) -> None:
+        """Note that the images at these positions are no longer on the card."""
+        for position in gone:
+            self.posted_again.add(position)
+            self.attached.pop(position, None)
 
     def may_follow_up(self, generation: Generation) -> bool:
         """Whether a follow-up may be sent: False where an earlier one was begun and its outcome is not known."""

@@ -273,7 +273,7 @@ class DiscordDelivery:
         channels = token_only or TokenOnlyChannels(clock)
         places = Places(client, clock, channels, token_margin_seconds=token_margin_seconds)
         fitter = ImageFitter(Reencoder(images))
-        self._fallback = Fallback(places, RateGuard(clock), fitter, buttons, follow_ups)
+        self._fallback = Fallback(places, RateGuard(clock), fitter, buttons, follow_ups, stale_edit_guard)
         rng = rng or random.Random(0)  # noqa: S311 (spreads pauses; no secret depends on it)
         self._context = EditorContext(clock, rng, places, self._fallback, stale_edit_guard, self._start)
         self._editors: OrderedDict[int, CardEditor] = OrderedDict()  # by generation id, least recently used first

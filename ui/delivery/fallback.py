@@ -24,7 +24,7 @@ from discord_api.errors import (
 from generations.delivery_result import DeliveryResult, Place
 from generations.errors import DeliveryDelayed, LostClaim
 from generations.model import Generation, Progress, SeparateMessage, State
-from generations.ports import FollowUps
+from generations.ports import FollowUps, StaleEditGuard
 from qwen.images import FoundImage, OversizedImage
 from store.errors import DatabaseLost
 from ui.delivery.calls import Calls, PayloadFails
@@ -61,11 +61,12 @@ class Fallback:
         fitter: ImageFitter,
         buttons: CardButtons,
         follow_ups: FollowUps | None = None,
+        stale_edit_guard: StaleEditGuard | None = None,
     ) -> None:
         self._follow_ups = follow_ups
         self._places = places
         self._rate_guard = rate_guard
-        self._calls = Calls(places, rate_guard)
+        self._calls = Calls(places, rate_guard, stale_edit_guard)
         self._fitter = fitter
         self._buttons = buttons
 
@@ -149,6 +150,8 @@ class Fallback:
             except discord.HTTPException as error:
                 verdict = _judge(error, payload, where, by_token=way.by_token)
                 state.token_dead = state.token_dead or verdict is Verdict.TOKEN_DEAD
+                if verdict is Verdict.REFUSED and await self._calls.forget_gone(state, payload, way):
+                    raise delayed(error) from None
                 if verdict is Verdict.REFUSED and payload.uploads:
                     raise PayloadRefused from None
                 state.archived = verdict is Verdict.ARCHIVED

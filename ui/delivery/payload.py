@@ -202,6 +202,17 @@ def has_ids(message: discord.Message, names: Mapping[int, str]) -> bool:
     return all(image_file.attachment_id is not None for image_file in images_on(message, names).values())
 
 
+def ids_on(message: discord.Message) -> set[int] | None:
+    """Return the ids of all images on *message*; None: it has one whose id it does not tell."""
+    ids = {attachment.id for attachment in message.attachments}
+    for item in gallery_media(message.components):
+        found = _id_of(item)
+        if found is None:
+            return None
+        ids.add(found)
+    return ids
+
+
 def count_images(message: discord.Message) -> int:
     """Return how many images *message* has."""
     return len(message.attachments) + sum(1 for _ in gallery_media(message.components))
