@@ -19,6 +19,7 @@ from typing import Any, Generic
 
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from store.errors import DatabaseLost
 from store.sqlite_file import SqliteFile
@@ -27,7 +28,6 @@ from store.transactions import Result, Transaction
 BUSY_TIMEOUT_SECONDS = 30  # how long a writer waits for another process' write
 BATCH_SECONDS = 0.02  # works that begin later are committed on their own, so that the first ones don't wait for long
 BATCH_MAX = 64
-WITHOUT_TRANSACTION = "without_transaction"  # our execution option: SQLite refuses checkpoint and VACUUM inside one
 
 
 @dataclass(eq=False, slots=True)
@@ -85,13 +85,68 @@ class SqliteTransactions:
         await self._writer.stop()  # last: it empties the log
 
 
+class _Session:
+    """One connection that stays open, and its transactions one after another. Used by one thread.
+
+    SQLAlchemy sees one transaction that never ends; BEGIN, COMMIT and ROLLBACK are sent as statements. To take the
+    connection from its pool each time would cost more than a small transaction does. *begin*: the statement.
+    """
+
+    def __init__(self, engine: Engine, begin: str) -> None:
+        self._engine = engine
+        self._begin = begin
+        self._open: Connection | None = None
+
+    @property
+    def connection(self) -> Connection:
+        """The connection, opened if it is not. Raises DBAPIError."""
+        if self._open is None:
+            opened = self._engine.connect()
+            opened.begin()  # no statement: see _set_rules
+            self._open = opened
+        return self._open
+
+    @contextmanager
+    def transaction(self) -> Generator[Connection]:
+        """Begin, and commit at the end of the block, or roll back when it raises. Raises DBAPIError."""
+        connection = self.connection
+        try:
+            connection.exec_driver_sql(self._begin)
+            yield connection
+            connection.exec_driver_sql("COMMIT")
+        except BaseException:
+            self._roll_back(connection)
+            raise
+
+    def _roll_back(self, connection: Connection) -> None:
+        """Undo what is not committed; where that fails, close the connection, so that the next one is a fresh one."""
+        try:
+            if _driver_of(connection).in_transaction:
+                connection.exec_driver_sql("ROLLBACK")
+        except (sqlite3.Error, SQLAlchemyError):
+            self._open = None
+            connection.invalidate()
+            connection.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+        self._engine.dispose()
+
+
+def _driver_of(connection: Connection) -> Any:
+    return connection.connection.dbapi_connection
+
+
 class _Thread:
-    """A thread with an engine of one connection, and the works that wait for it: people's before background work."""
+    """A thread with one connection, and the works that wait for it: people's before background work."""
 
     def __init__(
-        self, open_engine: Callable[[], Engine], run: Callable[[Engine, _Thread], list[_Job[Any]]], name: str
+        self, open_session: Callable[[], _Session], run: Callable[[_Session, _Thread], list[_Job[Any]]], name: str
     ) -> None:
-        self._open_engine = open_engine
+        self._open_session = open_session
         self._run = run
         self._name = name
         self._changed = threading.Condition()
@@ -135,12 +190,12 @@ class _Thread:
             await asyncio.to_thread(thread.join)
 
     def _work(self) -> None:
-        engine = self._open_engine()
+        session = self._open_session()
         try:
             while self._is_needed():
-                _deliver(self._run(engine, self))
+                _deliver(self._run(session, self))
         finally:
-            engine.dispose()
+            session.close()
 
     def _is_needed(self) -> bool:
         """Wait for the next job. False: the thread is to end."""
@@ -153,17 +208,17 @@ class _Thread:
         return True
 
 
-def _run_batch(monotonic: Callable[[], float], engine: Engine, thread: _Thread) -> list[_Job[Any]]:
+def _run_batch(monotonic: Callable[[], float], session: _Session, thread: _Thread) -> list[_Job[Any]]:
     """Run the works that wait in one transaction, each in a savepoint. Return those that have an outcome."""
     bare = thread.next_job(bare=True)
     if bare is not None:
-        _run_bare(engine, bare)
+        _run_bare(session, bare)
         return [bare]
     batch = list[_Job[Any]]()
     until = monotonic() + BATCH_SECONDS
     try:
-        with engine.begin() as connection:
-            driver: Any = connection.connection.dbapi_connection
+        with session.transaction() as connection:
+            driver = _driver_of(connection)
             while len(batch) < BATCH_MAX and (not batch or monotonic() < until):
                 job = thread.next_job()
                 if job is None:
@@ -192,30 +247,29 @@ def _run_in_savepoint(connection: Connection, driver: Any, job: _Job[Any]) -> No
         raise DatabaseLost(f"the transaction was rolled back: {error}") from (job.error or error)
 
 
-def _run_one(engine: Engine, thread: _Thread) -> list[_Job[Any]]:
+def _run_one(session: _Session, thread: _Thread) -> list[_Job[Any]]:
     """Run the next work that only reads."""
     job = thread.next_job()
     if job is None:
         return []
     try:
-        with engine.begin() as connection:
+        with session.transaction() as connection:
             job.run(connection)
     except BaseException as error:  # noqa: BLE001 - whoever waits for the work gets it
         job.error = error
     return [job]
 
 
-def _run_bare(engine: Engine, job: _Job[Any]) -> None:
+def _run_bare(session: _Session, job: _Job[Any]) -> None:
     try:
-        with engine.connect() as opened, _waiting_for_nobody(opened) as connection:
+        with _waiting_for_nobody(session.connection) as connection:
             job.run(connection)
     except BaseException as error:  # noqa: BLE001 - whoever waits for the work gets it
         job.error = error
 
 
 @contextmanager
-def _waiting_for_nobody(opened: Connection) -> Generator[Connection]:
-    connection = opened.execution_options(**{WITHOUT_TRANSACTION: True})
+def _waiting_for_nobody(connection: Connection) -> Generator[Connection]:
     connection.exec_driver_sql("PRAGMA busy_timeout = 0")
     try:
         yield connection
@@ -239,21 +293,20 @@ def _set_done(jobs: Iterable[_Job[Any]]) -> None:
             job.done.set_result(None)
 
 
-def _open_writer(url: URL, file: SqliteFile) -> Engine:
+def _open_writer(url: URL, file: SqliteFile) -> _Session:
+    """Return a session that takes the write lock at each start: a transaction that has read can't wait for it."""
     engine = _open_engine(url)
     event.listen(engine, "connect", partial(_set_rules, ("synchronous=FULL", "secure_delete=ON", "foreign_keys=ON")))
     event.listen(engine, "connect", file.log_opened)
     event.listen(engine, "close", file.log_closes)
     event.listen(engine, "close_detached", file.log_closes)
-    event.listen(engine, "begin", _begin_immediately)
-    return engine
+    return _Session(engine, "BEGIN IMMEDIATE")
 
 
-def _open_reader(url: URL) -> Engine:
+def _open_reader(url: URL) -> _Session:
     engine = _open_engine(url)
     event.listen(engine, "connect", partial(_set_rules, ("query_only=ON",)))
-    event.listen(engine, "begin", _begin)
-    return engine
+    return _Session(engine, "BEGIN")
 
 
 def _open_engine(url: URL) -> Engine:
@@ -268,20 +321,10 @@ def _set_rules(rules: Iterable[str], connection: Any, _record: object) -> None:
     WAL survives a kill, synchronous=FULL a power cut too (SQLite docs: PRAGMA synchronous). secure_delete writes zeros
     over what is deleted; the log holds it until truncate_wal().
     """
-    connection.isolation_level = None  # the driver sends no BEGIN; the "begin" event does
+    connection.isolation_level = None  # the driver sends no BEGIN; _Session does
     cursor = connection.cursor()
     for rule in ("journal_mode=WAL", *rules):
         cursor.execute(f"PRAGMA {rule}")
     cursor.execute("PRAGMA schema_version")  # the first read opens -wal, whose identity is noted next
     cursor.fetchall()
     cursor.close()
-
-
-def _begin_immediately(connection: Connection) -> None:
-    """Take the write lock at the start: a transaction that has read can't wait for it any more."""
-    if not connection.get_execution_options().get(WITHOUT_TRANSACTION):
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
