@@ -170,18 +170,19 @@ class Ledger:
         """Refill what is available and held together; if something is held, note what was above the allowance."""
         missing = self._allowance.credits - account.available - account.held
         surplus = max(0, -missing)
-        own = refills.c.user_id == account.user_id
-        # An older refill with as much surplus or more never grants more than this one.
-        tx.execute(delete(refills).where(own if account.held == 0 else own & (refills.c.surplus >= surplus)))
+        person = {"person": account.user_id}
         if account.held:
+            # An older refill with as much surplus or more never grants more than this one.
+            tx.execute(_FORGET_REFILLS_FROM, {**person, "least": surplus})
             new = {"user_id": account.user_id, "starts_at_ms": starts_at_ms, "surplus": surplus}
-            tx.execute(insert(refills).values(new))
-        changed = _change(account.user_id).values(refilled_from_ms=starts_at_ms).returning(accounts)
-        account = tx.execute(changed).one()
+            tx.execute(_WRITE_REFILL, new)
+        else:
+            tx.execute(_FORGET_REFILLS, person)
+        account = tx.execute(_BEGIN_PERIOD, {**person, "starts_at_ms": starts_at_ms}).one()
         if missing <= 0:
             return account
         _grant(tx, account, missing, f"{REFILL}:{account.user_id}:{starts_at_ms}", REFILL, now_ms)
-        return tx.execute(select(accounts).where(accounts.c.user_id == account.user_id)).one()
+        return tx.execute(_ACCOUNT, person).one()
 
     def _make_good(self, tx: Transaction, account: Row[Any], hold: Row[Any], charged: int, now_ms: int) -> None:
         """Grant what refills since the hold kept back for it, now that its charge is known."""
@@ -211,7 +212,8 @@ class Ledger:
         return Balance(account.user_id, account.available, account.held, self._allowance.credits, refills_at_ms)
 
 
-_LOCK_ACCOUNT = select(accounts).where(accounts.c.user_id == bindparam("person")).with_for_update()
+_ACCOUNT = select(accounts).where(accounts.c.user_id == bindparam("person"))
+_LOCK_ACCOUNT = _ACCOUNT.with_for_update()
 _LOCK_ACCOUNT_OF_HOLD = (
     select(accounts)
     .where(
@@ -222,6 +224,15 @@ _LOCK_ACCOUNT_OF_HOLD = (
 _LATER = (EntryKind.SETTLE, EntryKind.RELEASE, EntryKind.REFUND)
 _ABOUT_AN_IMAGE = (EntryKind.HOLD, *_LATER)
 _WRITE_ENTRY = insert(entries)
+_WRITE_REFILL = insert(refills)
+_FORGET_REFILLS = delete(refills).where(refills.c.user_id == bindparam("person"))
+_FORGET_REFILLS_FROM = _FORGET_REFILLS.where(refills.c.surplus >= bindparam("least"))
+_BEGIN_PERIOD = (
+    update(accounts)
+    .where(accounts.c.user_id == bindparam("person"))
+    .values(refilled_from_ms=bindparam("starts_at_ms"))
+    .returning(accounts)
+)
 _MOVE = (  # a person who has not that much available is not found
     update(accounts)
     .where(accounts.c.user_id == bindparam("person"), accounts.c.available >= -bindparam("of_available", 0))
@@ -247,10 +258,6 @@ def _id(image_id: str, kind: EntryKind) -> str:
 
 def _charged(settled: Row[Any]) -> int:
     return -settled.held_delta - settled.available_delta
-
-
-def _change(user_id: int) -> Any:
-    return update(accounts).where(accounts.c.user_id == user_id)
 
 
 def _lock_account(tx: Transaction, user_id: int) -> Row[Any] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from sqlalchemy import RowMapping, delete, select, update
+from sqlalchemy import RowMapping, bindparam, delete, select, update
 
 from credits.tables import accounts
 from people.model import Language, Ping, Preferences
@@ -16,11 +16,12 @@ from store.transactions import Transaction
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
+_PREFERENCES = select(preferences).where(preferences.c.user_id == bindparam("person"))
+
 
 def load_preferences(tx: Transaction, user_id: int) -> Preferences | None:
     """Load the person's preferences; None: nothing was ever set."""
-    found = tx.execute(select(preferences).where(preferences.c.user_id == user_id))
-    row = found.mappings().one_or_none()
+    row = tx.execute(_PREFERENCES, {"person": user_id}).mappings().one_or_none()
     return None if row is None else _read_preferences(row)
 
 

@@ -19,7 +19,7 @@ from typing import Any, Generic
 
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from store.errors import DatabaseLost
 from store.sqlite_file import SqliteFile
@@ -113,16 +113,15 @@ class _Session:
         try:
             connection.exec_driver_sql(self._begin)
             yield connection
-            connection.exec_driver_sql("COMMIT")
-        except BaseException:
+            _commit(connection)
+        except BaseException:  # also an interruption: nothing that is not committed may stay
             self._roll_back(connection)
             raise
 
     def _roll_back(self, connection: Connection) -> None:
         """Undo what is not committed; where that fails, close the connection, so that the next one is a fresh one."""
         try:
-            if _driver_of(connection).in_transaction:
-                connection.exec_driver_sql("ROLLBACK")
+            _driver_of(connection).rollback()  # sends nothing where SQLite has done so by itself
         except (sqlite3.Error, SQLAlchemyError):
             self._open = None
             connection.invalidate()
@@ -138,6 +137,14 @@ class _Session:
 
 def _driver_of(connection: Connection) -> Any:
     return connection.connection.dbapi_connection
+
+
+def _commit(connection: Connection) -> None:
+    """Commit without SQLAlchemy's part in it, which is slow. Raises OperationalError as it would."""
+    try:
+        _driver_of(connection).commit()
+    except sqlite3.Error as error:
+        raise OperationalError("COMMIT", None, error) from error
 
 
 class _Thread:

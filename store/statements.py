@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 _INSERT = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+_LOCK_KEY = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
 
 
 def insert_if_new(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:
@@ -48,13 +49,14 @@ def serialize(connection: Connection, key: str) -> None:
     Nothing is done on SQLite, where a transaction has the write lock from its start (BEGIN IMMEDIATE).
     """
     if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key})
+        connection.execute(_LOCK_KEY, {"key": key})
 
 
-def lock_rows(connection: Connection, found: Select[Any]) -> None:
-    """Lock the rows that *found* selects, in its order, until the transaction ends. Nothing is done on SQLite."""
+def lock_rows(connection: Connection, found: Select[Any], parameters: Mapping[str, Any]) -> None:
+    """Lock the rows that *found* selects FOR UPDATE, in its order, until the transaction ends. Nothing is done on
+    SQLite, whose transaction has the write lock."""
     if connection.dialect.name == "postgresql":
-        connection.execute(found.with_for_update())
+        connection.execute(found, parameters)
 
 
 def storable(text: str) -> str:

@@ -39,6 +39,7 @@ from store.tables import one_of
 from store.transactions import Transaction
 
 _LOAD = select(generations).where(generations.c.id == bindparam("generation_id"))
+_LOAD_LOCKED = _LOAD.with_for_update()
 _INSERT_IMAGES = insert_into(images)
 _EARLIER_REQUEST = (
     select(generations.c.created_at_ms)
@@ -84,7 +85,7 @@ def earlier_request_at_ms(tx: Transaction, user_id: int, number: int, *, but: in
 
 def load_locked(tx: Transaction, generation_id: int) -> Generation | None:
     """Load it locked until this transaction ends. For decisions that are not a worker's."""
-    rows = tx.execute(_LOAD.with_for_update(), {"generation_id": generation_id})
+    rows = tx.execute(_LOAD_LOCKED, {"generation_id": generation_id})
     return next(iter(with_images(tx, rows.mappings())), None)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     ColumnElement,
     Integer,
     bindparam,
@@ -96,6 +98,39 @@ _both = union_all(
     select(images.c.user_id, _none.label("waiting"), _one.label("in_flight")).where(is_in_flight),
 ).subquery()
 _DEMANDS = select(_both.c.user_id, func.sum(_both.c.waiting), func.sum(_both.c.in_flight)).group_by(_both.c.user_id)
+
+_ids: BindParameter[Any] = bindparam("ids", expanding=True)
+_chosen_images: BindParameter[Any] = bindparam("chosen", expanding=True)
+_moment = bindparam("moment_ms", type_=BigInteger)
+_CHOSEN = select(generations.c.id).where(generations.c.id.in_(_ids)).order_by(generations.c.id).with_for_update()
+_ADMIT = (
+    update(images)
+    .where(tuple_(images.c.generation_id, images.c.position).in_(_chosen_images), is_waiting)
+    .values(admitted_at_ms=_moment, due_at_ms=_moment)
+    .returning(images.c.generation_id)
+)
+_MAKE_DUE = update(generations).where(generations.c.id.in_(_ids)).values(due_at_ms=_moment)
+_earliest = select(func.min(images.c.due_at_ms)).where(images.c.generation_id == generations.c.id).scalar_subquery()
+_MAKE_DUE_AS_IMAGES = update(generations).where(generations.c.id.in_(_ids)).values(due_at_ms=_earliest)
+_REFRESHABLE = (
+    select(generations.c.id)
+    .where(
+        generations.c.id.in_(select(images.c.generation_id).where(is_waiting, images.c.due_at_ms <= _now)),
+        generations.c.message_id.is_not(None),
+        generations.c.revision <= generations.c.published_revision,
+        generations.c.created_at_ms > bindparam("created_after_ms", type_=BigInteger),
+        _unleased,
+    )
+    .order_by(generations.c.id)
+    .limit(REFRESHED_AT_ONCE)
+    .with_for_update(skip_locked=True)
+)
+_TAKE_REFRESH = (
+    update(images)
+    .where(images.c.generation_id.in_(_ids), is_waiting, images.c.due_at_ms <= _now)
+    .values(due_at_ms=_moment)
+    .returning(images.c.generation_id)
+)
 
 _RUNNING = select(images.c.user_id, func.count()).where(is_in_flight).group_by(images.c.user_id)
 _WAITING = (
@@ -194,34 +229,14 @@ def take_line_refresh(tx: Transaction, now_ms: int, *, created_after_ms: int) ->
 
     Only published ones that nobody has claimed and that were created after *created_after_ms*; the others are claimed.
     """
-    waits = select(images.c.generation_id).where(is_waiting, images.c.due_at_ms <= now_ms)
-    found = (
-        select(generations.c.id)
-        .where(
-            generations.c.id.in_(waits),
-            generations.c.message_id.is_not(None),
-            generations.c.revision <= generations.c.published_revision,
-            generations.c.created_at_ms > created_after_ms,
-            _lease.is_(None) | (_lease <= now_ms),
-        )
-        .order_by(generations.c.id)
-        .limit(REFRESHED_AT_ONCE)
-        .with_for_update(skip_locked=True)
-    )
-    locked = list(tx.scalars(found))
+    locked = list(tx.scalars(_REFRESHABLE, {"now_ms": now_ms, "created_after_ms": created_after_ms}))
     if not locked:
         return []
     # Another process may have taken some of them between the statement's snapshot and its locks.
-    taken = (
-        update(images)
-        .where(images.c.generation_id.in_(locked), is_waiting, images.c.due_at_ms <= now_ms)
-        .values(due_at_ms=next_refresh_ms(now_ms))
-        .returning(images.c.generation_id)
-    )
-    ids = sorted(set(tx.scalars(taken)))
+    taken = {"ids": locked, "now_ms": now_ms, "moment_ms": next_refresh_ms(now_ms)}
+    ids = sorted(set(tx.scalars(_TAKE_REFRESH, taken)))
     if ids:
-        earliest = select(func.min(images.c.due_at_ms)).where(images.c.generation_id == generations.c.id)
-        tx.execute(update(generations).where(generations.c.id.in_(ids)).values(due_at_ms=earliest.scalar_subquery()))
+        tx.execute(_MAKE_DUE_AS_IMAGES, {"ids": ids})
     return ids
 
 
@@ -229,13 +244,7 @@ def _admit_chosen(tx: Transaction, chosen: Collection[tuple[int, int]], now_ms: 
     ids = sorted({generation_id for generation_id, _ in chosen})
     if not ids:
         return []
-    lock_rows(tx, select(generations.c.id).where(generations.c.id.in_(ids)).order_by(generations.c.id))
-    admitted = tx.scalars(
-        update(images)
-        .where(tuple_(images.c.generation_id, images.c.position).in_(chosen), is_waiting)
-        .values(admitted_at_ms=now_ms, due_at_ms=now_ms)
-        .returning(images.c.generation_id)
-    )
-    ids = sorted(set(admitted))
-    tx.execute(update(generations).where(generations.c.id.in_(ids)).values(due_at_ms=now_ms))
+    lock_rows(tx, _CHOSEN, {"ids": ids})
+    ids = sorted(set(tx.scalars(_ADMIT, {"chosen": chosen, "moment_ms": now_ms})))
+    tx.execute(_MAKE_DUE, {"ids": ids, "moment_ms": now_ms})
     return ids

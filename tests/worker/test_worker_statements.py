@@ -30,19 +30,16 @@ class Counted:
 def counting() -> Iterator[Counted]:
     counted = Counted()
 
-    def began(_connection: object) -> None:
-        counted.transactions += 1
-
     def executed(_c: object, _cursor: object, statement: str, *_more: Any) -> None:
-        if not statement.startswith("BEGIN"):
+        if statement.startswith("BEGIN"):
+            counted.transactions += 1
+        else:
             counted.statements.append(statement)
 
-    event.listen(Engine, "begin", began)
     event.listen(Engine, "before_cursor_execute", executed)
     try:
         yield counted
     finally:
-        event.remove(Engine, "begin", began)
         event.remove(Engine, "before_cursor_execute", executed)
 
 

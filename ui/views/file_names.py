@@ -18,6 +18,8 @@ from ui.texts.escaping import file_stem
 SPOILER_PREFIX = "SPOILER_"  # what discord.File puts before the name of a spoiler
 
 _SIZE = r"\d{1,5}x\d{1,5}"
+# The seed, the size before (where it differs), the size after and the format of an image that was re-encoded.
+_REENCODED = re.compile(rf"-(\d+)(?:-({_SIZE}))?-({_SIZE})\.(jpg|webp)$")
 
 ImageFile = DownloadedImage | ReencodedImage
 
@@ -46,10 +48,10 @@ def file_name(generation: Generation, image: Image, image_file: ImageFile | None
 
 def reencoding_in(name: str, seed: int) -> Reencoding | None:
     """Return what the *name* of an image with this *seed* says of its re-encoding; None: it was not re-encoded."""
-    found = re.search(rf"-{seed}(?:-({_SIZE}))?-({_SIZE})\.(jpg|webp)$", name)
-    if found is None:
+    found = _REENCODED.search(name)
+    if found is None or found[1] != str(seed):
         return None
-    before, after, extension = found.groups()
+    _, before, after, extension = found.groups()
     format = OutputFormat.JPEG if extension == "jpg" else OutputFormat.WEBP
     return Reencoding(format, _read_size(before or after), _read_size(after))
 
