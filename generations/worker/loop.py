@@ -34,7 +34,8 @@ log = logging.getLogger("qwen_imagine.worker")
 
 LEASE_SECONDS = 10.0  # the work of a killed process waits this long at most
 IDLE_SECONDS = 1.0  # rows of other processes are noticed at least this often
-ROUND_SECONDS = 0.02  # the least time between two rounds while steps are in flight
+ROUND_SECONDS = 0.05  # the least time between two rounds
+DUE_SECONDS = 0.1  # what becomes due within so long of a round is claimed together
 MAINTENANCE_SECONDS = 30.0
 WELL_SECONDS = 10.0  # without a round for so long something is wrong
 MAX_STEPS = 64  # steps in flight in one process
@@ -46,12 +47,13 @@ FIND_CARD_RETRY_SECONDS = 10.0
 @dataclass(frozen=True, slots=True)
 class HandedOut:
     """What a round found to do. *began_at*: when the claims were taken, in monotonic seconds. *places*: generations
-    whose place in line is to be shown."""
+    whose place in line is to be shown. *more_waits*: the end of any step may let more work begin."""
 
     began_at: float
     claimed: list[Generation]
     places: list[int]
     next_due_at_ms: int | None
+    more_waits: bool = True
 
 
 class Worker:
@@ -72,10 +74,11 @@ class Worker:
         self._database = context.database
         self.publisher = Publisher(context, service, delivery, self._slots)
         self._wake = asyncio.Event()
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[bool]] = set()
         self._stopping = asyncio.Event()
         self._stored_schedule = StoredSchedule(context.database, context.schedule)
         self._stored_slots = StoredSlots(context.database, context.throttle.slots, context.clock)
+        self._more_waits = True  # see HandedOut; of the last round
         self._maintained_at = float("-inf")
         self._round_ended_at = float("-inf")
 
@@ -103,11 +106,12 @@ class Worker:
         """
         while not self._stopping.is_set():
             self._wake.clear()
-            wait = IDLE_SECONDS
+            began_at, wait = self._clock.monotonic(), IDLE_SECONDS
             try:
                 await self._stored_schedule.load()
                 await self._stored_slots.load()
                 handed_out = await self._claim(self._free_steps())
+                self._more_waits = handed_out.more_waits
                 for generation in handed_out.claimed:
                     self._start(generation)
                 await self.publisher.publish_places(handed_out.places)
@@ -124,9 +128,10 @@ class Worker:
                 log.exception(said, IDLE_SECONDS, extra=REPEATS)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), wait)
-            if self._running:  # steps that end together are followed by one round
+            early = began_at + ROUND_SECONDS - self._clock.monotonic()
+            if early > 0:  # requests and steps that end together are followed by one round
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), ROUND_SECONDS)
+                    await asyncio.wait_for(self._stopping.wait(), early)
 
     async def drain(self, seconds: float = DRAIN_SECONDS, *, save_seconds: float = SAVE_SECONDS) -> None:
         """Stop taking work, finish the steps in flight (a POST is the one dangerous moment), keep what was learned.
@@ -154,8 +159,13 @@ class Worker:
     def _start(self, generation: Generation) -> None:
         task = asyncio.create_task(self._advance(generation), name=f"generation {generation.id}")
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        task.add_done_callback(lambda _: self.nudge())
+        task.add_done_callback(self._step_ended)
+
+    def _step_ended(self, task: asyncio.Task[bool]) -> None:
+        """Begin a round if the end of this step may let more work begin; else the next round comes in time."""
+        self._running.discard(task)
+        if self._more_waits or task.cancelled() or task.exception() is not None or task.result():
+            self.nudge()
 
     async def _claim(self, free: int) -> HandedOut:
         """Admit images from the line, then claim up to *free* generations that are due."""
@@ -185,14 +195,15 @@ class Worker:
             claimed = records.claim_due(
                 tx, lease_holder=self._owner, now_ms=now_ms, lease_until_ms=self._lease_until_ms(), limit=free
             )
-        next_due_at_ms = now_ms if len(claimed) == free else work.next_due_at_ms
-        return HandedOut(began_at, claimed, places, next_due_at_ms)
+        is_full = len(claimed) == free
+        next_due_at_ms = now_ms if is_full else work.next_due_at_ms
+        return HandedOut(began_at, claimed, places, next_due_at_ms, more_waits=is_full or work.waiting > len(admitted))
 
     def _until_next_due(self, handed_out: HandedOut) -> float:
         due_ms = handed_out.next_due_at_ms
         if due_ms is None or self._free_steps() <= 0:
             return IDLE_SECONDS
-        return min(IDLE_SECONDS, max(0.01, (due_ms - self._clock.now_ms()) / 1000))
+        return min(IDLE_SECONDS, max(DUE_SECONDS, (due_ms - self._clock.now_ms()) / 1000))
 
     def _free_steps(self) -> int:
         """How many more steps may begin. Those that wait for memory don't count."""
@@ -212,13 +223,13 @@ class Worker:
 
     # -- one claimed generation ----------------------------------------------------------------------------------
 
-    async def _advance(self, generation: Generation) -> None:
+    async def _advance(self, generation: Generation) -> bool:
         """Work on one claim until it is given back. After any failure the lease runs out and the rows say what is
-        next."""
+        next. Returns whether the generation may be due again before the next round."""
         try:
             async with self._lease(generation):
                 if await self._has_card(generation):
-                    await self._advance_claimed(generation)
+                    return await self._advance_claimed(generation)
         except LostClaim as lost:
             log.warning("%s; this process leaves it alone", lost)
         except MovedOn as overtaken:
@@ -230,14 +241,15 @@ class Worker:
         except Exception:  # one generation's fault must not end the others; it is due again by lease
             said = "generation %s: its step failed, it is due again when the lease runs out"
             log.exception(said, generation.id, extra=REPEATS)
+        return True
 
     async def _give_back(self, generation: Generation) -> None:
         with contextlib.suppress(LostClaim, DatabaseLost):  # else it is due again when the lease runs out
             await self._database.run(records.release_claim, generation.id, generation.fence)
 
-    async def _advance_claimed(self, generation: Generation) -> None:
+    async def _advance_claimed(self, generation: Generation) -> bool:
         """Do what is due, and publish what is new. While Discord can't be reached no image is downloaded again, and
-        those in memory stay there."""
+        those in memory stay there. Returns whether one of its images is due before the next round."""
         due = due_images(generation.images, self._clock.now_ms())
         was_asked = any(image.state is State.SUCCEEDED for image in due)
         delay = self._delivery.publish_delay_seconds(generation) if was_asked else 0.0
@@ -258,6 +270,8 @@ class Worker:
             elif not await self._publish(closed.generation, image_files, delay):
                 for position, image_file in image_files.items():
                     reservation.keep(closed.generation.images[position].image_id, image_file, self._clock.monotonic())
+        due_soon = due_images(closed.generation.images, self._context.after(IDLE_SECONDS))
+        return any(image.position not in image_files for image in due_soon)
 
     async def _publish(self, generation: Generation, image_files: dict[int, FoundImage], delay: float) -> bool:
         """Publish what is new, or postpone it for *delay* seconds if that is above 0. False: it was postponed."""
