@@ -9,6 +9,7 @@ import json
 import logging
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from urllib.parse import quote, quote_plus, unquote
 
 from qwen.cleaning import KEY_SHAPE
@@ -74,6 +75,7 @@ class Redactor:
         forms = {form for secret in secrets for form in _forms(secret) if len(form) >= SECRET_MIN}
         longest_first = sorted(forms, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, longest_first))) if forms else None
+        self.name = lru_cache(maxsize=256)(self.line)  # of a logger: there are few, and each has many lines
 
     def mask(self, text: str) -> str:
         """Return *text* with each secret replaced by a word in brackets."""
@@ -108,7 +110,7 @@ class RedactingFilter(logging.Filter):
         if getattr(record, "redacted", False):  # by the filter of another handler
             return True
         record.msg, record.args = self._redactor.line(_message_of(record)), None
-        record.name = self._redactor.line(record.name)
+        record.name = self._redactor.name(record.name)
         if record.exc_info and record.exc_info[0] is not None:
             record.exc_text = self._formatter.formatException(record.exc_info)
         record.exc_info = None  # else a formatter would format it again, unmasked

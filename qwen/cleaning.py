@@ -31,7 +31,10 @@ def clean_line(text: object, *, limit: int = LINE_MAX, secret: str = "") -> str:
     if not isinstance(text, str):
         return ""
     # Cutting early keeps the cost of a huge text small; ten times the limit leaves room for what is dropped.
-    line = " ".join("".join(map(_without_invisible, text[: limit * 10])).split())
+    start = text[: limit * 10]
+    if not (start.isascii() and start.isprintable()):
+        start = "".join(map(_without_invisible, start))
+    line = " ".join(start.split())
     if secret:
         line = line.replace(secret, "(key)")
     line = _KEY.sub("(key)", _BEARER.sub("(key)", line))

@@ -17,7 +17,7 @@ from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from qwen.cleaning import is_ascii_word
-from qwen.connections import NETWORK_FAULTS, USER_AGENT, fault_name, send_once
+from qwen.connections import KEPT_SECONDS, NETWORK_FAULTS, USER_AGENT, fault_name, send_once
 from qwen.errors import OutcomeUnknown, QwenError, ServiceUnavailable
 from qwen.models import Task, TaskRequest, TaskStatus, parse_status
 from qwen.protocol import HttpAnswer, HttpRequest, build_create, build_status, parse_create, parse_status_answer
@@ -26,9 +26,6 @@ from qwen.tries import Sleep, build_tries
 ANSWER_MAX_BYTES = 256 * 1024
 POST_TRIES = 3
 CONNECT_MAX_SECONDS = 10.0
-# How long a connection is kept for the next poll: less than the 5 s after which Node.js closes an idle one (Node.js
-# docs: http, server.keepAliveTimeout); other servers keep theirs for longer.
-KEPT_SECONDS = 4.0
 
 _log = logging.getLogger("qwen_imagine.qwen")
 _STRANGE_STATUSES_MAX = 20

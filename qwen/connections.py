@@ -8,6 +8,9 @@ from __future__ import annotations
 import aiohttp
 
 USER_AGENT = "qwen-imagine"
+# How long a connection is kept for the next GET: less than the 5 s after which Node.js closes an idle one (Node.js
+# docs: http, server.keepAliveTimeout); other servers keep theirs for longer.
+KEPT_SECONDS = 4.0
 # What aiohttp raises for network errors: its own exceptions, timeouts, and plain socket errors.
 NETWORK_FAULTS = (aiohttp.ClientError, TimeoutError, OSError)
 

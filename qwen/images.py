@@ -20,7 +20,7 @@ from yarl import URL
 
 from qwen.addresses import AllowedHosts, check_image_url, check_redirect, is_public
 from qwen.challenges import is_challenge
-from qwen.connections import NETWORK_FAULTS, USER_AGENT, ConnectionBroke, fault_name, send_once
+from qwen.connections import KEPT_SECONDS, NETWORK_FAULTS, USER_AGENT, ConnectionBroke, fault_name, send_once
 from qwen.errors import ImageError, ImageTooLarge, ImageUnavailable, ImageUrlRefused, NotAnImage, NotWhole
 from qwen.image_header import read_image_header
 from qwen.models import OutputFormat
@@ -89,7 +89,7 @@ def open_download_session(
     """
     guarded = GuardedResolver(resolver or aiohttp.DefaultResolver(), AllowedHosts.parse(allowed_hosts))
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(resolver=guarded, use_dns_cache=False, force_close=True),
+        connector=aiohttp.TCPConnector(resolver=guarded, use_dns_cache=False, keepalive_timeout=KEPT_SECONDS),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         trust_env=False,
@@ -202,15 +202,17 @@ class ImageDownloader:
     async def _read(self, content: aiohttp.StreamReader) -> bytes:
         loop = asyncio.get_running_loop()
         started = loop.time()
-        received = bytearray()
+        parts = list[bytes]()
+        received = 0
         async for part in content.iter_any():
-            received += part
-            if len(received) > self._max_bytes:
+            parts.append(part)
+            received += len(part)
+            if received > self._max_bytes:
                 raise ImageTooLarge(self._max_bytes)
             elapsed = loop.time() - started
-            if elapsed > self._grace_seconds and len(received) < elapsed * self._min_rate:
+            if elapsed > self._grace_seconds and received < elapsed * self._min_rate:
                 raise ImageUnavailable("it came too slowly", temporary=True)
-        return bytes(received)
+        return b"".join(parts)
 
 
 def _is_worth_another_try(error: BaseException) -> bool:

@@ -166,10 +166,10 @@ async def redirected_downloader(
 
 def redirect(location: bytes | None) -> bytes:
     header = b"" if location is None else b"Location: %s\r\n" % location
-    return b"HTTP/1.1 302 Found\r\n%sContent-Length: 0\r\n\r\n" % header
+    return b"HTTP/1.1 302 Found\r\nConnection: close\r\n%sContent-Length: 0\r\n\r\n" % header
 
 
-IMAGE = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(PNG), PNG)
+IMAGE = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(PNG), PNG)
 URL = "https://cdn.example.com/deep/" + "d" * 100 + "/i.png?sig=canary"
 
 

@@ -107,6 +107,32 @@ async def test_an_image_arrives_whole_with_the_type_of_its_bytes() -> None:
     assert b"GET /cdn/i.jpg?X-Sig=a%2Bb HTTP/1.1\r\n" in server.requests[0]
 
 
+async def test_a_second_download_uses_the_connection_of_the_first() -> None:
+    async def respond(wire: Wire) -> None:
+        while True:
+            await wire.hear()
+            await wire.answer(200, PNG, connection="keep-alive")
+
+    async with raw_server(respond) as server, a_downloader() as downloader:
+        for _ in range(2):
+            assert (await downloader.download(f"{server.url}/i.png")).data == PNG
+    assert server.connections == 1
+
+
+async def test_a_download_on_a_kept_connection_that_the_server_closed_is_tried_again_on_a_new_one() -> None:
+    async def respond(wire: Wire) -> None:
+        await wire.hear()
+        await wire.answer(200, PNG, connection="keep-alive")
+        if wire.server.connections == 1:
+            await wire.hear()
+            wire.reset()
+
+    async with raw_server(respond) as server, a_downloader() as downloader:
+        for _ in range(2):
+            assert (await downloader.download(f"{server.url}/i.png")).data == PNG
+    assert (server.connections, len(server.requests)) == (2, 3)
+
+
 async def test_the_size_is_announced_before_the_bytes_are_read_and_for_each_try() -> None:
     async def respond(wire: Wire) -> None:
         await wire.hear()

@@ -137,7 +137,13 @@ def file_stem(prompt: str, seed: int) -> str:
 
 def _plain(text: str) -> str:
     """*text* as one line of visible characters, white space folded."""
-    return " ".join("".join(_clusters(_visible(text))).split())
+    visible = text if _is_simple(text) else "".join(_clusters(_visible(text)))
+    return " ".join(visible.split())
+
+
+def _is_simple(text: str) -> bool:
+    """Whether each character of *text* is drawn by itself, as most prompts are. Saves most of the work on them."""
+    return text.isascii() and text.isprintable()
 
 
 def _visible(text: str) -> str:
@@ -160,6 +166,9 @@ def _draws(character: str, category: str) -> bool:
 
 def _clusters(text: str) -> Iterator[str]:
     """Split into visible characters (a simplified UAX #29), dropping joiners and marks that belong to nothing."""
+    if _is_simple(text):
+        yield from text
+        return
     cluster = ""
     for character in text:
         if cluster and _extends(cluster, character):
