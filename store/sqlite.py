@@ -111,9 +111,9 @@ class _Session:
         """Begin, and commit at the end of the block, or roll back when it raises. Raises DBAPIError."""
         connection = self.connection
         try:
-            connection.exec_driver_sql(self._begin)
+            _send(connection, self._begin)
             yield connection
-            _commit(connection)
+            _send(connection, "COMMIT")
         except BaseException:  # also an interruption: nothing that is not committed may stay
             self._roll_back(connection)
             raise
@@ -139,12 +139,12 @@ def _driver_of(connection: Connection) -> Any:
     return connection.connection.dbapi_connection
 
 
-def _commit(connection: Connection) -> None:
-    """Commit without SQLAlchemy's part in it, which is slow. Raises OperationalError as it would."""
+def _send(connection: Connection, statement: str) -> None:
+    """Execute *statement*, which returns no rows, by the driver alone. Raises OperationalError as SQLAlchemy does."""
     try:
-        _driver_of(connection).commit()
+        _driver_of(connection).execute(statement)
     except sqlite3.Error as error:
-        raise OperationalError("COMMIT", None, error) from error
+        raise OperationalError(statement, None, error) from error
 
 
 class _Thread:
@@ -277,11 +277,11 @@ def _run_bare(session: _Session, job: _Job[Any]) -> None:
 
 @contextmanager
 def _waiting_for_nobody(connection: Connection) -> Generator[Connection]:
-    connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+    _send(connection, "PRAGMA busy_timeout = 0")
     try:
         yield connection
     finally:
-        connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}")
+        _send(connection, f"PRAGMA busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}")
 
 
 def _deliver(jobs: Iterable[_Job[Any]]) -> None:

@@ -53,7 +53,7 @@ async def test_the_last_of_several_steps_gives_the_claim_back_in_its_own_write(h
     due_at_ms = harness.clock.now_ms() + 5000
     assert await claim.finish(save, second, due_at_ms) == "saved 1"
     assert await is_claimed(harness)
-    with counting() as counted:
+    async with counting(harness.database) as counted:
         assert await claim.finish(save, first, due_at_ms) == "saved 0"
         closed = await claim.close(publishes=False)
     assert counted.transactions == 1

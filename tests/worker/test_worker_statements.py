@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Engine, event
-
 from generations.model import State
 from generations.records import REFRESH_MS
+from store.database import Database
+from store.transactions import Transaction
 from tests.worker.conftest import JONAS, WorkerHarness
 from tests.worker.test_worker_pings import FakePings
 
@@ -26,21 +26,30 @@ class Counted:
     statements: list[str] = field(default_factory=list[str])
 
 
-@contextmanager
-def counting() -> Iterator[Counted]:
+@asynccontextmanager
+async def counting(database: Database) -> AsyncIterator[Counted]:
+    """Count what SQLite itself is told to do by this database's two connections."""
     counted = Counted()
 
-    def executed(_c: object, _cursor: object, statement: str, *_more: Any) -> None:
+    def executed(statement: str) -> None:
         if statement.startswith("BEGIN"):
             counted.transactions += 1
-        else:
+        elif not statement.startswith(("COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "--")):  # --: inside a trigger
             counted.statements.append(statement)
 
-    event.listen(Engine, "before_cursor_execute", executed)
+    for call in (database.run, database.read):
+        await call(_trace, executed)
     try:
         yield counted
     finally:
-        event.remove(Engine, "before_cursor_execute", executed)
+        counted.transactions -= 2  # those that end the count
+        for call in (database.run, database.read):
+            await call(_trace, None)
+
+
+def _trace(tx: Transaction, executed: Callable[[str], None] | None) -> None:
+    driver: Any = tx.connection.dbapi_connection
+    driver.set_trace_callback(executed)
 
 
 async def test_an_image_on_its_good_way_takes_few_transactions_and_statements(harness: WorkerHarness) -> None:
@@ -49,7 +58,7 @@ async def test_an_image_on_its_good_way_takes_few_transactions_and_statements(ha
     harness.restart()
     harness.context.pings = FakePings()
     await harness.balance()  # the account exists and was refilled today
-    with counting() as counted:
+    async with counting(harness.database) as counted:
         generation_id = await harness.imagine()
         await harness.worker.step()
         harness.clock.advance(60)
@@ -62,7 +71,7 @@ async def test_an_image_on_its_good_way_takes_few_transactions_and_statements(ha
 async def test_a_round_with_nothing_to_do_is_one_statement(harness: WorkerHarness) -> None:
     await harness.imagine()
     await harness.worker.step()
-    with counting() as counted:
+    async with counting(harness.database) as counted:
         await harness.worker.step()
     assert (counted.transactions, len(counted.statements)) == (1, 1)
 
@@ -74,7 +83,7 @@ async def test_the_places_of_all_waiting_cards_are_worked_out_together(harness: 
         await harness.imagine(user_id=user_id)
     await harness.worker.step()  # the first image is admitted and posted
     harness.clock.advance(REFRESH_MS / 1000)
-    with counting() as counted:
+    async with counting(harness.database) as counted:
         await harness.worker.step()
     shown = [progress.line.position for _, progress in harness.delivery.progress if progress.line is not None]
     assert sorted(shown) == list(range(2, 12))  # the first one is admitted at once, since the image before it is made
