@@ -130,7 +130,7 @@ class Ledger:
         if amount <= 0 or reason_id.startswith(f"{REFILL}:"):
             raise ValueError(f"a grant of {amount} credits for {reason_id!r}")
         account = self._open_account(tx, user_id, now_ms)
-        return _grant(tx, account, amount, reason_id, reason, now_ms)
+        return _grant(tx, user_id, account.refilled_from_ms, amount, reason_id, reason, now_ms)
 
     def history(self, tx: Transaction, user_id: int, limit: int) -> list[Entry]:
         """The person's newest entries, newest first."""
@@ -153,11 +153,17 @@ class Ledger:
         """The person's account, locked, and refilled if a new period has begun since."""
         account = _lock_account(tx, user_id)
         if account is None:
-            new = {"user_id": user_id, "available": 0, "held": 0, "created_at_ms": now_ms}
-            insert_if_new(tx, accounts, new)
+            self._create_account(tx, user_id, now_ms)
             account = _lock_account(tx, user_id)
             assert account is not None  # noqa: S101 (it is there, or another transaction made it)
         return self._refilled(tx, account, now_ms)
+
+    def _create_account(self, tx: Transaction, user_id: int, now_ms: int) -> None:
+        """Insert an account that was refilled for this period, unless it is there."""
+        starts_at_ms, amount = self._allowance.window(now_ms).starts_at_ms, self._allowance.credits
+        numbers = {"available": 0, "held": 0, "refilled_from_ms": starts_at_ms}
+        if insert_if_new(tx, accounts, {"user_id": user_id, **numbers, "created_at_ms": now_ms}) and amount:
+            _grant(tx, user_id, starts_at_ms, amount, _refill_id(user_id, starts_at_ms), REFILL, now_ms)
 
     def _refilled(self, tx: Transaction, account: Row[Any], now_ms: int) -> Row[Any]:
         """The account as it is after the refill of a new period, if one has begun. It must be locked."""
@@ -181,7 +187,8 @@ class Ledger:
         account = tx.execute(_BEGIN_PERIOD, {**person, "starts_at_ms": starts_at_ms}).one()
         if missing <= 0:
             return account
-        _grant(tx, account, missing, f"{REFILL}:{account.user_id}:{starts_at_ms}", REFILL, now_ms)
+        reason_id = _refill_id(account.user_id, starts_at_ms)
+        _grant(tx, account.user_id, starts_at_ms, missing, reason_id, REFILL, now_ms)
         return tx.execute(_ACCOUNT, person).one()
 
     def _make_good(self, tx: Transaction, account: Row[Any], hold: Row[Any], charged: int, now_ms: int) -> None:
@@ -195,8 +202,9 @@ class Ledger:
             this = own & (refills.c.starts_at_ms == row.starts_at_ms)
             tx.execute(update(refills).where(this).values(surplus=surplus))
         if granted:
-            reason_id = f"{REFILL}:{account.user_id}:{account.refilled_from_ms}:{hold.image_id}"
-            _grant(tx, account, granted, reason_id, REFILL, now_ms)
+            period_ms = account.refilled_from_ms
+            reason_id = f"{_refill_id(account.user_id, period_ms)}:{hold.image_id}"
+            _grant(tx, account.user_id, period_ms, granted, reason_id, REFILL, now_ms)
 
     def _open_hold(self, tx: Transaction, image_id: str, now_ms: int) -> tuple[_Past, Row[Any]]:
         """Return the image's entries, and its person's account, locked. Raises UnknownHold."""
@@ -286,17 +294,24 @@ def _write(
     tx: Transaction, account: Row[Any], kind: EntryKind, image_id: str, available: int, held: int, now_ms: int
 ) -> None:
     entry = Entry(_id(image_id, kind), account.user_id, kind, available, held, image_id, "", now_ms)
-    tx.execute(_WRITE_ENTRY, _columns(entry, account))
+    tx.execute(_WRITE_ENTRY, _columns(entry, account.refilled_from_ms))
 
 
-def _grant(tx: Transaction, account: Row[Any], amount: int, reason_id: str, reason: str, now_ms: int) -> bool:
-    entry = Entry(f"grant:{reason_id}", account.user_id, EntryKind.GRANT, amount, 0, None, reason, now_ms)
-    if not insert_if_new(tx, entries, _columns(entry, account)):
+def _refill_id(user_id: int, starts_at_ms: int) -> str:
+    return f"{REFILL}:{user_id}:{starts_at_ms}"
+
+
+def _grant(
+    tx: Transaction, user_id: int, refilled_from_ms: int, amount: int, reason_id: str, reason: str, now_ms: int
+) -> bool:
+    entry = Entry(f"grant:{reason_id}", user_id, EntryKind.GRANT, amount, 0, None, reason, now_ms)
+    if not insert_if_new(tx, entries, _columns(entry, refilled_from_ms)):
         return False
-    return _move(tx, account.user_id, amount, 0)
+    return _move(tx, user_id, amount, 0)
 
 
-def _columns(entry: Entry, account: Row[Any]) -> dict[str, Any]:
+def _columns(entry: Entry, refilled_from_ms: int) -> dict[str, Any]:
+    """*refilled_from_ms*: of the account, when the entry is written."""
     return {
         "id": entry.id,
         "user_id": entry.user_id,
@@ -305,7 +320,7 @@ def _columns(entry: Entry, account: Row[Any]) -> dict[str, Any]:
         "held_delta": entry.held_delta,
         "image_id": entry.image_id,
         "reason": entry.reason,
-        "refilled_from_ms": account.refilled_from_ms,
+        "refilled_from_ms": refilled_from_ms,
         "created_at_ms": entry.created_at_ms,
     }
 

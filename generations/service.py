@@ -94,10 +94,10 @@ class Generations:
     def _request(self, tx: Transaction, generation: Generation, slots: int) -> Accepted:
         serialize(tx, records.LINE)
         if not records.insert(tx, generation):  # the same event came twice
-            return self._accepted(tx, _must_load(tx, generation.id), records.demands(tx), slots)
+            return self._accepted(tx, _must_load(tx, generation.id), records.load_demand(tx, self._max_per_user), slots)
         self._check_request_limit(tx, generation)
-        demands = records.demands(tx)
-        waiting = still_waiting(demands, self._max_per_user, slots)
+        demand = records.load_demand(tx, self._max_per_user)
+        waiting = demand.still_waiting(slots)
         if waiting > self._max_queue:
             raise LineFull(self._max_queue, self._free_at_ms(waiting - self._max_queue))
         self._ledger.hold_each(
@@ -107,14 +107,12 @@ class Generations:
             price_of(1),
             generation.created_at_ms,
         )
-        return self._accepted(tx, generation, demands, slots)
+        return self._accepted(tx, generation, demand, slots)
 
-    def _accepted(
-        self, tx: Transaction, generation: Generation, demands: Sequence[records.Demand], slots: int
-    ) -> Accepted:
-        if still_waiting(demands, self._max_per_user, slots):
+    def _accepted(self, tx: Transaction, generation: Generation, demand: records.Demand, slots: int) -> Accepted:
+        if demand.still_waiting(slots):
             return Accepted(generation, *_place_in_line(tx, generation, self._max_per_user))
-        return Accepted(generation, None, sum(demand.in_flight for demand in demands))
+        return Accepted(generation, None, demand.in_flight)
 
     async def confirm_card(self, generation_id: int, message_id: int) -> None:
         """Note that Discord has the card as *message_id*: its images can be admitted from now on."""
@@ -253,15 +251,6 @@ class Generations:
             if image.state is State.REQUESTED:
                 records.move(tx, image, State.CANCELLED, fence=None, ending=ending)
                 self._ledger.release(tx, image.image_id, self._clock.now_ms())
-
-
-def still_waiting(demands: Iterable[records.Demand], max_per_user: int, max_in_flight: int) -> int:
-    """Return how many images would wait after all that can be admitted at once. Pure."""
-    demands = list(demands)
-    waiting = sum(demand.waiting for demand in demands)
-    allowed = sum(min(demand.waiting, max(0, max_per_user - demand.in_flight)) for demand in demands)
-    free = max(0, max_in_flight - sum(demand.in_flight for demand in demands))
-    return waiting - min(allowed, free)
 
 
 def _check_owner(generation: Generation, user_id: int, managed: tuple[int, int] | None) -> None:

@@ -35,11 +35,16 @@ REFRESHED_AT_ONCE = 2000  # generations
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """One person's images: waiting in line, and in flight."""
+    """The images of all people: waiting in line, in flight, and how many of those that wait no limit of one person
+    keeps in line."""
 
-    user_id: int
     waiting: int
     in_flight: int
+    admissible: int
+
+    def still_waiting(self, max_in_flight: int) -> int:
+        """Return how many would wait after all that can be admitted at once."""
+        return self.waiting - min(self.admissible, max(0, max_in_flight - self.in_flight))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +102,15 @@ _both = union_all(
     select(images.c.user_id, _one.label("waiting"), _none.label("in_flight")).where(is_waiting),
     select(images.c.user_id, _none.label("waiting"), _one.label("in_flight")).where(is_in_flight),
 ).subquery()
-_DEMANDS = select(_both.c.user_id, func.sum(_both.c.waiting), func.sum(_both.c.in_flight)).group_by(_both.c.user_id)
+_each = (
+    select(func.sum(_both.c.waiting).label("waiting"), func.sum(_both.c.in_flight).label("in_flight"))
+    .group_by(_both.c.user_id)
+    .subquery()
+)
+_most = bindparam("max_per_user", type_=Integer)
+_room = case((_each.c.in_flight < _most, _most - _each.c.in_flight), else_=0)
+_admissible = case((_each.c.waiting < _room, _each.c.waiting), else_=_room)
+_DEMAND = select(*(func.coalesce(func.sum(count), 0) for count in (_each.c.waiting, _each.c.in_flight, _admissible)))
 
 _ids: BindParameter[Any] = bindparam("ids", expanding=True)
 _chosen_images: BindParameter[Any] = bindparam("chosen", expanding=True)
@@ -172,9 +185,9 @@ def held_count(tx: Transaction, user_id: int) -> int:
     return tx.execute(_COUNT_HELD, {"user_id": user_id}).scalar_one()
 
 
-def demands(tx: Transaction) -> list[Demand]:
-    """Return the demand of every person, in no order."""
-    return [Demand(*map(int, row)) for row in tx.execute(_DEMANDS)]
+def load_demand(tx: Transaction, max_per_user: int) -> Demand:
+    """Count what waits and what is in flight. *max_per_user*: images of one person in flight at once."""
+    return Demand(*map(int, tx.execute(_DEMAND, {"max_per_user": max_per_user}).one()))
 
 
 def load_line(tx: Transaction, *, with_card: bool = False) -> list[Waiting]:

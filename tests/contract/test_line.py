@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 
-from hypothesis import given
-from hypothesis import strategies as st
+import pytest
 from sqlalchemy import select, update
 
 from generations import records
 from generations.model import Image, Line, State
-from generations.records import Demand
 from generations.records.tables import generations
-from generations.service import still_waiting
 from store.database import Database
 from store.transactions import Transaction
 from tests.contract.harness import MIRA, NOON_MS, OTTO, YUKI, Harness, make_harness
@@ -229,22 +226,26 @@ async def test_processes_that_refresh_places_at_once_never_take_the_same_generat
         assert sorted(itertools.chain(*taken)) == list(range(1, 31))
 
 
-@given(
-    st.lists(st.builds(Demand, st.just(1), st.integers(0, 9), st.integers(0, 9)), max_size=6),
-    st.integers(1, 5),
-    st.integers(0, 30),
-)
-def test_images_that_can_start_at_once_do_not_count_as_waiting(
-    demands: list[Demand], max_per_user: int, max_in_flight: int
-) -> None:
-    free = max(0, max_in_flight - sum(demand.in_flight for demand in demands))
-    left = [demand.waiting for demand in demands]
-    for _ in range(free):  # admit one by one, as admit() does
-        able = [
-            number
-            for number, demand in enumerate(demands)
-            if left[number] and demand.in_flight + demand.waiting - left[number] < max_per_user
-        ]
-        if able:
-            left[able[0]] -= 1
-    assert still_waiting(demands, max_per_user, max_in_flight) == sum(left)
+class Undone(Exception):
+    """Ends a transaction so that nothing of it stays. *left*: how many images wait at its end."""
+
+    def __init__(self, left: int) -> None:
+        super().__init__(left)
+        self.left = left
+
+
+async def test_the_demand_says_how_many_images_would_wait_after_an_admission(harness: Harness) -> None:
+    await ask_in_turn(harness, (MIRA, 4), (OTTO, 2), (YUKI, 1), (MIRA, 2))
+    await harness.admit(max_in_flight=4)
+
+    def admit(tx: Transaction, max_in_flight: int, max_per_user: int) -> None:
+        limits = {"max_in_flight": max_in_flight, "max_per_user": max_per_user}
+        records.admit(tx, now_ms=harness.clock.at_ms, **limits)
+        raise Undone(records.load_demand(tx, max_per_user).waiting)
+
+    for max_per_user, max_in_flight in itertools.product((1, 2, 3, 9), (0, 4, 5, 6, 7, 20)):
+        with pytest.raises(Undone) as undone:
+            await harness.database.run(admit, max_in_flight, max_per_user)
+        demand = await harness.database.read(records.load_demand, max_per_user)
+        assert (demand.waiting, demand.in_flight) == (5, 4)
+        assert demand.still_waiting(max_in_flight) == undone.value.left

@@ -113,10 +113,10 @@ class ForgetsToRelease(Ledger):
 
 class RefillsOverHolds(Ledger):
     def _refill(self, tx: Any, account: Any, starts_at_ms: int, now_ms: int) -> Any:
-        refilled = super()._refill(tx, account, starts_at_ms, now_ms)
+        super()._refill(tx, account, starts_at_ms, now_ms)
         if account.held:  # is released or made good later, in addition to a full account
             reason_id = f"refill:{account.user_id}:{starts_at_ms}:over"
-            ledger._grant(tx, refilled, account.held, reason_id, "refill", now_ms)
+            ledger._grant(tx, account.user_id, starts_at_ms, account.held, reason_id, "refill", now_ms)
         return tx.execute(select(accounts).where(accounts.c.user_id == account.user_id)).one()
 
 
