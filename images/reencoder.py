@@ -8,7 +8,7 @@ import asyncio
 import logging
 
 from images.image_memory import ImageMemory
-from images.shrinking import CannotShrink, ReencodedImage, bytes_needed, shrink
+from images.reencoded_image import CannotShrink, ReencodedImage, bytes_needed
 from qwen.models import OutputFormat
 
 log = logging.getLogger("qwen_imagine.images")
@@ -24,7 +24,7 @@ class Reencoder:
         """Return the image in at most *max_bytes*, made by images.shrinking.shrink; None: that is not possible."""
         async with self._memory.reencoding(bytes_needed(data)):
             try:
-                smaller = await asyncio.to_thread(shrink, data, max_bytes, wanted)
+                smaller = await asyncio.to_thread(_shrink, data, max_bytes, wanted)
             except CannotShrink as error:
                 log.warning("an image of %d bytes can't be made smaller: %s", len(data), error)
                 return None
@@ -34,3 +34,9 @@ class Reencoder:
             *(len(data), len(smaller.data), smaller.format.value, smaller.width, smaller.height),
         )
         return smaller
+
+
+def _shrink(data: bytes, max_bytes: int, wanted: OutputFormat) -> ReencodedImage:
+    from images.shrinking import shrink  # imports Pillow, which most processes never need
+
+    return shrink(data, max_bytes, wanted)

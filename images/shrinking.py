@@ -9,10 +9,10 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from dataclasses import dataclass, field
 
 from PIL import Image, ImageOps
 
+from images.reencoded_image import ENCODED_PIXELS_MAX, CannotShrink, ReencodedImage
 from qwen.errors import NotAnImage
 from qwen.image_header import PIXELS_MAX, read_image_header
 from qwen.models import OutputFormat
@@ -20,7 +20,6 @@ from qwen.models import OutputFormat
 # Share of each side, and the encoder's quality; tried in this order.
 ATTEMPTS = ((1.0, 90), (1.0, 75), (0.75, 80), (0.5, 80), (0.35, 80), (0.25, 80))
 HOPELESS = 3.0  # an attempt is skipped when the last one predicts so many times the limit
-ENCODED_PIXELS_MAX = 12_600_000  # a WebP encoder needs 20 bytes for each, and seconds for a million of noise
 SIDE_MAX = 16_383  # what libwebp encodes
 ICC_BYTES_MAX = 65_536
 
@@ -45,32 +44,6 @@ _DECODER_FAULTS = (
     zlib.error,
     Image.DecompressionBombError,
 )
-
-
-class CannotShrink(Exception):
-    """It can't be made small enough, or it is not an image that may be decoded."""
-
-
-@dataclass(frozen=True, slots=True, weakref_slot=True)
-class ReencodedImage:
-    """An image's new bytes, with their format and size in pixels, and the size it had before."""
-
-    data: bytes = field(repr=False)
-    format: OutputFormat
-    width: int
-    height: int
-    before: tuple[int, int]
-
-
-def bytes_needed(data: bytes) -> int:
-    """Return the most memory, in bytes, that shrink() takes for *data*: 4 a decoded pixel, as many for a converted or
-    resized copy, and 20 for each encoded pixel. 0 where the header is no image's: nothing is decoded then."""
-    try:
-        header = read_image_header(data)
-    except NotAnImage:
-        return 0
-    pixels = header.width * header.height
-    return 8 * pixels + 20 * min(pixels, ENCODED_PIXELS_MAX)
 
 
 def shrink(data: bytes, max_bytes: int, wanted: OutputFormat) -> ReencodedImage:

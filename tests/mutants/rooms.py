@@ -71,7 +71,13 @@ ROOMS = {
     ),
     "client": Room(("qwen/client.py",), ("tests/integration/test_qwen_client.py",)),
     "images": Room(
-        ("qwen/addresses.py", "qwen/images.py", "qwen/image_header.py", "images/shrinking.py"),
+        (
+            "qwen/addresses.py",
+            "qwen/images.py",
+            "qwen/image_header.py",
+            "images/reencoded_image.py",
+            "images/shrinking.py",
+        ),
         (
             *(
                 "tests/unit/test_qwen_addresses.py",

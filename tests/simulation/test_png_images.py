@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from images.shrinking import CannotShrink, shrink
+from images.reencoded_image import CannotShrink
+from images.shrinking import shrink
 from qwen.models import OutputFormat
 from tests.simulation.png_images import empty_png, number_in, numbered_png, task_id_in
 from tests.simulation.promises_of_sizes import SMALLEST_BYTES

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from generations.model import MADE, RETURNED, Ending, Estimate, Generation, Line, Progress, State
-from images.shrinking import ReencodedImage
+from images.reencoded_image import ReencodedImage
 from qwen.models import SEED_MAX, OutputFormat
 from tests.unit.test_cards import NOW_MS, READY, card, generation, image, lines, parts
 from ui.texts import buttons as texts_buttons

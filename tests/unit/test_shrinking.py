@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from images.image_memory import ImageMemory
+from images.reencoded_image import CannotShrink, bytes_needed
 from images.reencoder import Reencoder
-from images.shrinking import CannotShrink, bytes_needed, shrink
+from images.shrinking import shrink
 from qwen.models import OutputFormat
 
 KIB = 1024

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from generations.model import Generation
+from images.reencoded_image import ReencodedImage
 from images.reencoder import Reencoder
-from images.shrinking import ReencodedImage
 from qwen.images import FoundImage, OversizedImage
 from ui.views.file_names import ImageFile
 

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from generations.model import Generation, Image
-from images.shrinking import ReencodedImage
+from images.reencoded_image import ReencodedImage
 from qwen.images import DownloadedImage
 from qwen.models import OutputFormat
 from ui.texts.escaping import file_stem
