@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.bots import FLOOR, NAIVE, POSTGRESQL, SQLITE, SQLITE_CALLBACKS
 from bench.figures import Results
-from bench.questions import BURST, FIRST_START, HELD, QUESTIONS, RATES, Question, tasks_of
+from bench.questions import BURST, FIRST_START, HELD, QUESTIONS, RATES, WAITING, Question, tasks_of
 from bench.tables import Target, markdown, table, target_table, value_of
 
 HERE = Path(__file__).parent
@@ -45,6 +45,8 @@ def _targets() -> Iterator[Target]:
     yield Target("Discord calls an image, tasks of 15 s", "ready", tasks_of(15), ours, "calls", 4)
     for seconds in (8, 15, 30):
         yield Target(f"polls ÷ naive, tasks of {seconds} s", "ready", tasks_of(seconds), ours, "polls", 1, NAIVE.name)
+    for bot in (SQLITE, POSTGRESQL):
+        yield Target(f"ms a round, {WAITING} images, {bot.name}", "line", WAITING, bot.name, "round_ms", 100)
     yield Target("idle MB", "load", SLOW, ours, "idle_mb", 80)
     yield Target("start to READY s, first start", "start", FIRST_START, ours, "start_s", 0.7)
 

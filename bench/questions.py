@@ -23,6 +23,7 @@ from bench.bots import (
 )
 from bench.databases import Databases
 from bench.figures import Figures, read_cpu_seconds, read_memory_mb, read_stall
+from bench.line import measure_rounds
 from bench.load import Load, answers, run_load, send_commands
 from bench.seeding import CREDITS, seed_images
 from bench.standins import StandIns, open_standins, task_durations
@@ -38,6 +39,8 @@ BURST = "200 in one second"
 FLIGHT, BESIDE, ALL_DONE = f"{MANY:,} in flight", "200 commands beside", "all done at once"
 FIRST_START, LATER_START = "first start", "later start"
 HELD = "held for 20 s"
+WAITING_IMAGES = 2000
+WAITING = f"{WAITING_IMAGES:,} waiting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +198,12 @@ async def _all_done(running: RunningBot, standins: StandIns, probe: Path) -> Fig
     }
 
 
+async def line(bench: Bench) -> Asked:
+    for bot in (SQLITE, POSTGRESQL):
+        async with open_folder(bot, bench.databases) as (_, settings):
+            yield WAITING, bot, await measure_rounds(settings["DATABASE_URL"], WAITING_IMAGES)
+
+
 def _stall(probe: Path, since_ms: int) -> Figures:
     stall = read_stall(probe, since_ms=since_ms, until_ms=now_ms())
     return {"stall_p50_ms": stall.median, "stall_p99_ms": stall.p99, "stall_most_ms": stall.most}
@@ -282,5 +291,14 @@ QUESTIONS = (
             *(MEMORY[1], *STALL),
         ),
         flight,
+    ),
+    Question(
+        "line",
+        "A long line",
+        f"{WAITING_IMAGES:,} images of 100 people wait, one of them is admitted, and every card is due to be edited to "
+        "its new place: how long a round of the worker takes, in the process of the bench, until it is known what each "
+        "card has to say.",
+        (Column("ms a round", "round_ms", 1), Column("most ms", "round_most_ms", 1)),
+        line,
     ),
 )

@@ -1,8 +1,9 @@
-"""Write rows of thousands of running images, as the bot itself writes them."""
+"""Write rows of thousands of running or waiting images, as the bot itself writes them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from bench.standins import StandIns
@@ -12,7 +13,7 @@ from discord_api.snowflakes import snowflake_at
 from generations import records
 from generations.model import Generation, Image, Origin, Request, State
 from generations.prices import price_of
-from store.database import open_database
+from store.database import Database, open_database
 from store.transactions import Transaction
 
 PEOPLE = 100
@@ -32,9 +33,17 @@ async def seed_images(address: str, count: int, standins: StandIns, now_ms: int)
             await database.run(_insert, ledger, range(start, min(count, start + 500)), now_ms)
 
 
-def _insert(tx: Transaction, ledger: Ledger, numbers: Iterable[int], now_ms: int) -> None:
+async def seed_line(database: Database, count: int, now_ms: int) -> None:
+    """Insert *count* generations of one image each that waits in line, their cards published."""
+    ledger = Ledger(Allowance(CREDITS, CreditPeriod.DAY, ZoneInfo("UTC")))
+    await database.migrate()
+    for start in range(0, count, 500):
+        await database.run(_insert, ledger, range(start, min(count, start + 500)), now_ms, waits=True)
+
+
+def _insert(tx: Transaction, ledger: Ledger, numbers: Iterable[int], now_ms: int, *, waits: bool = False) -> None:
     for number in numbers:
-        made = _generation(number, now_ms)
+        made = _waiting(number, now_ms) if waits else _generation(number, now_ms)
         records.insert(tx, made)
         ledger.hold(tx, made.origin.user_id, made.images[0].image_id, price_of(1), now_ms)
 
@@ -62,6 +71,12 @@ def _generation(number: int, now_ms: int) -> Generation:
     )
     request = Request(f"bench {number}: a lighthouse in a storm", seed=number)
     return Generation(generation_id, request, origin, now_ms, (image,), message_id=generation_id + 1)
+
+
+def _waiting(number: int, now_ms: int) -> Generation:
+    running = _generation(number, now_ms)
+    image = Image(running.id, position=0, seed=number, due_at_ms=now_ms)
+    return replace(running, images=(image,))
 
 
 def _task_id(number: int) -> str:
