@@ -196,10 +196,10 @@ def load_line(tx: Transaction, *, with_card: bool = False) -> list[Waiting]:
     Everybody's first image comes before anybody's second, counting those being made; among equals, first come, first
     served.
     """
-    running: Mapping[int, int] = {row[0]: row[1] for row in tx.execute(_RUNNING)}
+    running: Mapping[int, int] = {row[0]: row[1] for row in tx.execute(_RUNNING).all()}
     own = Counter[int]()
     line = list[Waiting]()
-    for generation_id, position, user_id, has_card in tx.execute(_WAITING):
+    for generation_id, position, user_id, has_card in tx.execute(_WAITING).all():
         if has_card or not with_card:
             own[user_id] += 1
             line.append(Waiting(generation_id, position, own[user_id], running.get(user_id, 0)))

@@ -50,7 +50,7 @@ def with_images(tx: Transaction, rows: Iterable[RowMapping]) -> list[Generation]
         found = tx.execute(_ITS_IMAGES, {"generation_id": rows[0]["id"]})
     else:
         found = tx.execute(_THEIR_IMAGES, {"generation_ids": list(by_generation)})
-    for row in found.mappings():
+    for row in found.mappings().all():
         by_generation[row["generation_id"]].append(read_image(row))
     return [read_generation(row, by_generation[row["id"]]) for row in rows]
 
