@@ -2,12 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CHECKED := backoff.py bench bot.py cogs credits discord_api generations images observability people qwen sandbox scripts services.py settings.py store tests ui web.py
+CHECKED := backoff.py bench bot.py cogs credits discord_api generations images observability people processes qwen sandbox scripts services.py settings.py store tests ui web.py
 
 .PHONY: help try run test simulate chaos bench journeys screenshots mutants check format clean
 
 help:
-	@echo "make try     the bot in your browser, with a local Discord and a local image service: no account needed"
+	@echo "make try     the bot in your browser, with a local Discord and a local image service: no account needed. PROCESSES=3 for several on one PostgreSQL"
 	@echo "make run     the real bot, from the settings in .env"
 	@echo "make test    the whole test suite"
 	@echo "make simulate  ten thousand bad days on a virtual clock, each drawn from a seed; SEEDS=0-500 for fewer"
@@ -19,8 +19,8 @@ help:
 	@echo "make check   style, types and the laws of the house, in under a minute"
 	@echo "make format  put the code into its usual form"
 
-try: $(VENV)/run.stamp
-	@$(BIN)/python -m sandbox
+try: $(VENV)/$(if $(PROCESSES),dev,run).stamp
+	@$(BIN)/python -m sandbox $(if $(PROCESSES),--processes $(PROCESSES))
 
 run: $(VENV)/run.stamp
 	@$(BIN)/python bot.py

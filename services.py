@@ -9,12 +9,14 @@ import asyncio
 import random
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from credits.allowance import Allowance
 from credits.ledger import Ledger
+from generations import records
 from generations.callbacks import Callbacks
-from generations.clock import Clock, Deadline
+from generations.clock import Clock, DatabaseClock, Deadline
 from generations.follow_ups import FollowUps
 from generations.history import History
 from generations.poll_schedule import PollSchedule
@@ -28,8 +30,13 @@ from generations.worker.loop import Worker
 from generations.worker.throttle import Throttle
 from images.image_memory import ImageMemory
 from people.service import People
+from processes.model import Presence
+from processes.service import Processes
+from processes.wakeups import WORK, keep_listening
 from settings import Settings
 from store.database import Database
+from store.notifications import notify
+from store.transactions import Transaction
 from ui.delivery import cards, owner_alerts, pings
 from ui.delivery.cards import DiscordDelivery
 from ui.delivery.image_urls import Thumbnails
@@ -86,14 +93,31 @@ class Services(InteractionServices):
     worker: Worker
     pings: CardPings
     operator: OwnerAlerts
+    presence: Presence
+    processes: Processes | None  # None: no other process can use the database
+
+    async def start(self) -> None:
+        """Make this process known to those that share its database, and take over the database's clock.
+
+        Call it before anything else is done, and stop() at the end.
+        """
+        if self.processes is not None:
+            await self.processes.start()
+
+    async def stop(self) -> None:
+        """Tell the other processes that this one has ended."""
+        if self.processes is not None:
+            await self.processes.stop()
 
     async def drain(self, seconds: float = DRAIN_SECONDS) -> None:
         """Take nothing more on, and finish what is in flight within *seconds*.
 
-        First the worker's steps, beside which edits, pings and alerts are sent; then what is left of these.
+        First the worker's steps, beside which edits, pings and alerts are sent; then what is left of these. Requests
+        that still come are refused, unless another process is there to make their images.
         """
         deadline = Deadline(self.clock, seconds)
-        self.generations.drain()
+        if self.processes is None or not self.processes.are_others:
+            self.generations.drain()
         await self.worker.drain(deadline.left(reserve=LAST_CALLS_SECONDS))
         senders = (
             (self.delivery, cards.DRAIN_SECONDS),
@@ -105,6 +129,9 @@ class Services(InteractionServices):
 
 def build_services(settings: Settings, resources: Resources, client: ImagineClient) -> Services:
     """Build all services, and give *client* those that commands, buttons and forms use."""
+    database_clock = DatabaseClock(resources.clock)
+    if resources.shared:
+        resources = replace(resources, clock=database_clock)
     database, clock, rng = resources.database, resources.clock, resources.rng
     images = ImageMemory(settings.image_memory_mb * 1024 * 1024)
     token_only = TokenOnlyChannels(clock, database)
@@ -122,6 +149,7 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
     operator = OwnerAlerts(client, clock, settings.owner_ids)
     card_pings = CardPings(client, clock, token_only)
     core = build_core(settings, resources, images, delivery, operator, card_pings)
+    presence = Presence()
     first_progress = core.worker.publisher.first_progress
     services = Services(
         settings=settings,
@@ -144,6 +172,8 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
         worker=core.worker,
         pings=card_pings,
         operator=operator,
+        presence=presence,
+        processes=_build_processes(settings, resources, database_clock, core, presence) if resources.shared else None,
     )
     client.services = services
     return services
@@ -168,18 +198,13 @@ def build_core(
     def nudge() -> None:
         worker.nudge()
 
-    generations = Generations(
-        database,
-        ledger,
-        clock,
-        max_queue=settings.max_queue,
-        max_per_user=settings.max_images_per_user,
-        slots=lambda: throttle.slots.expected,
-        requests_per_minute=settings.requests_per_minute,
-        nudge=nudge,
-        typical_seconds=schedule.typical_seconds,
-    )
-    callbacks = _build_callbacks(settings, resources, nudge)
+    def announce(tx: Transaction) -> None:
+        """Wake the other processes if this one can't take the work on."""
+        if resources.shared and not worker.is_free():
+            notify(tx, WORK)
+
+    generations = _build_generations(settings, resources, ledger, schedule, throttle, nudge, announce)
+    callbacks = _build_callbacks(settings, resources, nudge, announce)
     privacy = Privacy(database, ledger, clock, resources.rng, retention_days=settings.retention_days)
     context = StepContext(
         database=database.in_background(),
@@ -193,6 +218,7 @@ def build_core(
         schedule=schedule,
         throttle=throttle,
         deadline_seconds=settings.task_deadline_seconds,
+        shared_as=resources.owner if resources.shared else None,
         callbacks=callbacks,
         retention_days=settings.retention_days,
         images=images,
@@ -209,7 +235,48 @@ def build_core(
     return Core(ledger, generations, history, People(database), privacy, callbacks, context, worker)
 
 
-def _build_callbacks(settings: Settings, resources: Resources, nudge: Callable[[], None]) -> Callbacks | None:
+def _build_generations(
+    settings: Settings,
+    resources: Resources,
+    ledger: Ledger,
+    schedule: PollSchedule,
+    throttle: Throttle,
+    nudge: Callable[[], None],
+    announce: Callable[[Transaction], None],
+) -> Generations:
+    return Generations(
+        resources.database,
+        ledger,
+        resources.clock,
+        max_queue=settings.max_queue,
+        max_per_user=settings.max_images_per_user,
+        slots=lambda: throttle.slots.expected,
+        requests_per_minute=settings.requests_per_minute,
+        nudge=nudge,
+        announce=announce,
+        typical_seconds=schedule.typical_seconds,
+    )
+
+
+def _build_processes(
+    settings: Settings, resources: Resources, clock: DatabaseClock, core: Core, presence: Presence
+) -> Processes:
+    polls, worker = core.context.throttle.polls, core.worker
+    return Processes(
+        resources.database,
+        clock,
+        resources.owner,
+        presence,
+        steps=worker.steps,
+        oldest_due_ms=records.oldest_due_ms,
+        counted=polls.share,
+        listen=partial(keep_listening, settings.database_url, clock, worker.nudge),
+    )
+
+
+def _build_callbacks(
+    settings: Settings, resources: Resources, nudge: Callable[[], None], announce: Callable[[Transaction], None]
+) -> Callbacks | None:
     if not settings.public_url:
         return None
     return Callbacks(
@@ -217,5 +284,6 @@ def _build_callbacks(settings: Settings, resources: Resources, nudge: Callable[[
         resources.clock,
         public_url=settings.public_url,
         nudge=nudge,
+        announce=announce,
         token_bytes=resources.token_bytes,
     )

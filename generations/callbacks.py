@@ -52,7 +52,10 @@ class Poll:
 
 
 class Callbacks:
-    """Create addresses under *public_url*, recognise calls to them, and note what they say."""
+    """Create addresses under *public_url*, recognise calls to them, and note what they say.
+
+    *nudge* and *announce* wake workers, as in generations.service.
+    """
 
     def __init__(
         self,
@@ -61,12 +64,14 @@ class Callbacks:
         *,
         public_url: str,
         nudge: Callable[[], None],
+        announce: Callable[[Transaction], None] = lambda _: None,
         token_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._database = database
         self._clock = clock
         self._public_url = public_url.rstrip("/")
         self._nudge = nudge
+        self._announce = announce
         self._token_bytes = token_bytes
         self._silent_images = 0
 
@@ -105,7 +110,10 @@ class Callbacks:
         if noted != fresh:  # the same call again writes nothing
             records.note_callback(tx, noted)
         due_at_ms = due_after_call(noted, image, now_ms)
-        return image if due_at_ms is not None and records.bring_forward(tx, image, due_at_ms) else None
+        if due_at_ms is None or not records.bring_forward(tx, image, due_at_ms):
+            return None
+        self._announce(tx)
+        return image
 
     def image_was_ready(self, *, called: bool) -> None:
         """Count images that were ready without a call. Logs one warning when SILENCE_IMAGES follow each other."""

@@ -45,7 +45,8 @@ class Accepted:
 
 
 class Generations:
-    """The use-cases. *nudge* wakes the worker of this process; other processes find the rows due.
+    """The use-cases. *nudge* wakes the worker of this process, after the transaction that made something due;
+    *announce* wakes those of other processes where that is needed, from within it.
 
     *slots*: how many images can be made at once, as far as is known. *typical_seconds*: how long one usually takes,
     None while nobody knows. *requests_per_minute*: how many requests of one person are taken on within any 60 s; 0:
@@ -62,6 +63,7 @@ class Generations:
         max_per_user: int,
         slots: Callable[[], int],
         nudge: Callable[[], None],
+        announce: Callable[[Transaction], None] = lambda _: None,
         requests_per_minute: int = 0,
         typical_seconds: Callable[[], float | None] = lambda: None,
     ) -> None:
@@ -72,6 +74,7 @@ class Generations:
         self._max_per_user = max_per_user
         self._slots = slots
         self._nudge = nudge
+        self._announce = announce
         self._requests_per_minute = requests_per_minute
         self._typical_seconds = typical_seconds
         self._draining = False
@@ -116,8 +119,12 @@ class Generations:
 
     async def confirm_card(self, generation_id: int, message_id: int) -> None:
         """Note that Discord has the card as *message_id*: its images can be admitted from now on."""
-        await self._database.run(records.confirm_card, generation_id, message_id, self._clock.now_ms())
+        await self._database.run(self._confirm_card, generation_id, message_id, self._clock.now_ms())
         self._nudge()
+
+    def _confirm_card(self, tx: Transaction, generation_id: int, message_id: int, now_ms: int) -> None:
+        if records.confirm_card(tx, generation_id, message_id, now_ms):
+            self._announce(tx)
 
     async def abandon(self, generation_id: int, *, card: bool = False) -> None:
         """Undo a request whose card is not known. Changes nothing once the card is known, or a second time.
@@ -178,6 +185,7 @@ class Generations:
         records.make_due(tx, generation_id, self._clock.now_ms())
         if message_id is not None:
             records.confirm_card(tx, generation_id, message_id, self._clock.now_ms())
+        self._announce(tx)
         return _must_load(tx, generation_id), True
 
     async def find(self, generation_id: int, *, user_id: int) -> Generation:

@@ -148,8 +148,10 @@ class Database:
         await self.run(_forget_deletion, due)
         return True
 
-    async def migrate(self) -> None:
+    async def migrate(self, then: Callable[[Transaction], None] | None = None) -> None:
         """Migrate the schema to the newest revision. Of several processes that do so at once, all but one wait.
+
+        *then* runs in the same transaction: what it raises rolls back the migration too.
 
         Raises DatabaseUnreachable when the database can't be opened or is another program's, SchemaTooNew when a newer
         version of this bot has migrated it.
@@ -158,7 +160,7 @@ class Database:
             if self._file is not None:
                 await asyncio.to_thread(self._file.inspect)
                 self._file.make_private()
-            await self.run(_migrate)
+            await self.run(_migrate, then)
             if self._file is not None:
                 self._file.is_ours = True
         except DatabaseBroken as error:
@@ -196,13 +198,15 @@ def open_database(address: str, *, idle_seconds: float = IDLE_SECONDS) -> Databa
     return Database(SqliteTransactions(url, file), file=file)
 
 
-def _migrate(tx: Transaction) -> None:
+def _migrate(tx: Transaction, then: Callable[[Transaction], None] | None = None) -> None:
     if tx.dialect.name == "postgresql":
         tx.execute(text("SET LOCAL lock_timeout = 0"))  # the migration of another process may take long
     serialize(tx, "schema")
     upgrade(tx)
     if tx.dialect.name == "sqlite":
         tx.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+    if then is not None:
+        then(tx)
 
 
 def _forget_deletion(tx: Transaction, due: str) -> None:
@@ -235,4 +239,4 @@ def _is_temporary(error: DBAPIError) -> bool:
 def _reason(error: BaseException) -> str:
     """Return the driver's own message, without SQLAlchemy's statement and links."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    return f"the database can't be opened: {cause}"
+    return f"the database can't be opened: {str(cause) or type(cause).__name__}"

@@ -6,7 +6,8 @@ StoreError
 │   └── DatabaseInUse     another process has the SQLite file
 ├── DatabaseLost          it can't be used at the moment; an open transaction may or may not have been committed
 │   └── DatabaseBroken    its file was damaged, deleted or made read-only: it stays so until the operator repairs it
-└── SchemaTooNew          a newer version of this bot has migrated it
+├── SchemaTooNew          a newer version of this bot has migrated it
+└── MoveRefused           its rows can't be moved to another database
 """
 
 from __future__ import annotations
@@ -42,3 +43,7 @@ class DatabaseBroken(DatabaseLost):
 
 class SchemaTooNew(StoreError):
     """A newer version of this bot has migrated the database; this one does not know its tables."""
+
+
+class MoveRefused(StoreError):
+    """The rows can't be moved to another database, and nothing was written there; the text says why."""

@@ -1,4 +1,8 @@
-"""Run transactions on PostgreSQL, over asyncpg. Knows which of its errors mean that the database is lost."""
+"""Run transactions on PostgreSQL, over asyncpg. Knows which of its errors mean that the database is lost.
+
+A pooler such as PgBouncer in transaction mode gives each transaction another session. It is noticed by itself: then
+nothing is prepared in a session, and limits are set for each transaction.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,9 @@ from functools import partial
 from typing import Any
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] - it has none
-from sqlalchemy import event
-from sqlalchemy.engine import URL, ExceptionContext
+from sqlalchemy import event, text
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.engine import URL, Connection, ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -30,6 +35,7 @@ SERVER_GONE: tuple[type[Exception], ...] = (
 )
 # While a connection is opened. Later an InterfaceError may be wrong use.
 NO_CONNECTION = (*SERVER_GONE, asyncpg.InterfaceError)
+CONNECTION_LOST = (*NO_CONNECTION, asyncpg.PostgresError)  # of one that no SQLAlchemy is around
 
 # Faults of the moment, after which a transaction may succeed (PostgreSQL docs: PostgreSQL Error Codes): no more
 # connections, a server that became a standby, a conflict of two transactions, a lock that was held for too long.
@@ -43,12 +49,19 @@ TOO_MANY_CONNECTIONS, READ_ONLY, SERIALIZATION, DEADLOCK, LOCK_NOT_AVAILABLE = (
 MOMENTARY = frozenset({TOO_MANY_CONNECTIONS, READ_ONLY, SERIALIZATION, DEADLOCK, LOCK_NOT_AVAILABLE})
 USELESS_SESSION = frozenset({TOO_MANY_CONNECTIONS, READ_ONLY})  # another session may reach the server that writes
 
+_SET_LIMITS = text(
+    "SELECT set_config('idle_in_transaction_session_timeout', :idle, true), set_config('lock_timeout', :lock, true)"
+)
+
 
 class PostgresqlTransactions:
     """store.transactions.Transactions over a pool of connections. Background work leaves some of them free."""
 
     def __init__(self, url: URL, idle_seconds: float) -> None:
-        self._engine = _open_engine(url, idle_seconds)
+        self._url = url
+        self._idle_seconds = idle_seconds
+        self._opened: AsyncEngine | None = None
+        self._opening = asyncio.Lock()
         self._gate = asyncio.Semaphore(BACKGROUND_CONNECTIONS)
         self._running = set[asyncio.Task[Any]]()
 
@@ -61,7 +74,7 @@ class PostgresqlTransactions:
             raise DatabaseLost(f"the connection to the database broke: {type(error.orig).__name__}") from error
         except NoFreeConnection as error:  # also after the machine was suspended for that long
             raise DatabaseLost("no connection to the database became free in time") from error
-        except NO_CONNECTION as error:
+        except CONNECTION_LOST as error:
             raise DatabaseLost(f"the database can't be reached: {type(error).__name__}") from error
 
     async def read(self, work: Callable[[Transaction], Result], *, background: bool) -> Result:
@@ -70,10 +83,24 @@ class PostgresqlTransactions:
     async def close(self) -> None:
         if self._running:
             await asyncio.wait(self._running)
-        await self._engine.dispose()
+        if self._opened is not None:
+            await self._opened.dispose()
+
+    async def _engine(self) -> AsyncEngine:
+        """Return the engine. The first call finds out whether a pooler stands before the server."""
+        async with self._opening:
+            if self._opened is None:
+                connection = await connect(self._url)
+                try:
+                    pooled = await is_pooled(connection)
+                finally:
+                    connection.terminate()
+                self._opened = _open_engine(self._url, self._idle_seconds, pooled=pooled)
+            return self._opened
 
     async def _transaction(self, work: Callable[[Transaction], Result], *, background: bool) -> Result:
-        async with self._gate if background else nullcontext(), self._engine.begin() as connection:
+        engine = self._opened or await self._engine()
+        async with self._gate if background else nullcontext(), engine.begin() as connection:
             return await connection.run_sync(work)
 
     async def _to_the_end(self, transaction: Coroutine[Any, Any, Result]) -> Result:
@@ -105,9 +132,34 @@ def _sqlstate(error: DBAPIError | ExceptionContext | None) -> str | None:
     return getattr(cause, "sqlstate", None)
 
 
-def _open_engine(url: URL, idle_seconds: float) -> AsyncEngine:
-    engine = create_async_engine(url, pool_size=CONNECTIONS, max_overflow=0, pool_pre_ping=True, hide_parameters=True)
-    event.listen(engine.sync_engine, "connect", partial(_set_limits, idle_seconds))
+async def connect(url: URL) -> Any:
+    """Open an asyncpg connection that no pool of ours has. Raises NO_CONNECTION and asyncpg.PostgresError."""
+    _, options = PGDialect_asyncpg().create_connect_args(url.difference_update_query(["prepared_statement_cache_size"]))
+    driver: Any = asyncpg
+    return await driver.connect(**options, statement_cache_size=0)
+
+
+async def is_pooled(connection: Any) -> bool:
+    """Whether a pooler stands between: it tells a process id of its own at the start of a connection."""
+    async with connection.transaction():
+        return await connection.fetchval("SELECT pg_backend_pid()") != connection.get_server_pid()
+
+
+def _open_engine(url: URL, idle_seconds: float, *, pooled: bool) -> AsyncEngine:
+    """Open the engine. *pooled*: behind a pooler (SQLAlchemy docs: asyncpg, "Prepared Statement Name with PGBouncer").
+
+    asyncpg numbers its prepared statements in each process from 1, so that those of two would meet in one session of
+    the pooler. Without its cache it gives them no name, and sends the text of each again whenever it is executed
+    (asyncpg 0.32, connection.py, `_get_statement`); what SQLAlchemy keeps of them is the types of their columns.
+    """
+    options: dict[str, Any] = {"pool_size": CONNECTIONS, "max_overflow": 0, "pool_pre_ping": True}
+    if pooled:
+        options["connect_args"] = {"statement_cache_size": 0}
+    engine = create_async_engine(url, **options, hide_parameters=True)
+    if pooled:
+        event.listen(engine.sync_engine, "begin", partial(_set_transaction_limits, idle_seconds))
+    else:
+        event.listen(engine.sync_engine, "connect", partial(_set_limits, idle_seconds))
     event.listen(engine.sync_engine, "handle_error", _drop_useless_session)
     return engine
 
@@ -126,3 +178,8 @@ def _set_limits(idle_seconds: float, connection: Any, _record: object) -> None:
     cursor.execute(f"SET lock_timeout = {round(LOCK_SECONDS * 1000)}")
     cursor.close()
     connection.commit()
+
+
+def _set_transaction_limits(idle_seconds: float, connection: Connection) -> None:
+    """Set the same limits for one transaction."""
+    connection.execute(_SET_LIMITS, {"idle": str(round(idle_seconds * 1000)), "lock": str(round(LOCK_SECONDS * 1000))})

@@ -13,16 +13,16 @@ from sqlalchemy import Connection, inspect, text
 from store.errors import SchemaTooNew
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-NEWEST_REVISION = "0001"  # of the files in migrations/versions; a test compares
+NEWEST_REVISION = "0002"  # of the files in migrations/versions; a test compares
 
 
 def upgrade(connection: Connection) -> None:
     """Run every migration that the database has not seen. Raises SchemaTooNew."""
-    if _revisions(connection) != {NEWEST_REVISION}:
+    if read_revisions(connection) != {NEWEST_REVISION}:
         _migrate(connection)
 
 
-def _revisions(connection: Connection) -> set[str]:
+def read_revisions(connection: Connection) -> set[str]:
     """Return what Alembic has noted in its table; empty: nothing yet."""
     if not inspect(connection).has_table("alembic_version"):
         return set()
@@ -38,7 +38,7 @@ def _migrate(connection: Connection) -> None:
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    unknown = _revisions(connection) - known
+    unknown = read_revisions(connection) - known
     if unknown:
         raise SchemaTooNew(
             f"the database is of a newer version of this bot (schema {', '.join(sorted(unknown))}): "

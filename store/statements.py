@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Executable, Select, Table, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-if TYPE_CHECKING:
-    from sqlalchemy.dialects import postgresql, sqlite
-
+_INSERT = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 _LOCK_KEY = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
 
 
@@ -31,26 +30,15 @@ def insert_or_replace(connection: Connection, table: Table, values: Mapping[str,
     connection.execute(_insert_or_replace(connection.dialect.name, table, tuple(key)), values)
 
 
-def _insert(dialect: str, table: Table) -> postgresql.Insert | sqlite.Insert:
-    """Begin an INSERT of this dialect. Import it then: a bot on SQLite needs none of PostgreSQL's drivers."""
-    if dialect == "postgresql":
-        from sqlalchemy.dialects import postgresql
-
-        return postgresql.insert(table)
-    from sqlalchemy.dialects import sqlite
-
-    return sqlite.insert(table)
-
-
 @cache
 def _insert_if_new(dialect: str, table: Table) -> Executable:
-    return _insert(dialect, table).on_conflict_do_nothing()
+    return _INSERT[dialect](table).on_conflict_do_nothing()
 
 
 @cache
 def _insert_or_replace(dialect: str, table: Table, key: tuple[str, ...]) -> Executable:
     """Every column that is no part of *key* is replaced."""
-    insert = _insert(dialect, table)
+    insert = _INSERT[dialect](table)
     changes = {column.name: insert.excluded[column.name] for column in table.c if column.name not in key}
     return insert.on_conflict_do_update(index_elements=key, set_=changes)
 

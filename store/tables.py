@@ -1,6 +1,7 @@
-"""The MetaData of all tables, their common column types, and the table of store.key_values.
+"""The MetaData of all tables, their common column types, and the tables of store.key_values and store.leases.
 
-Each feature declares its tables in a module of its own (credits.tables, generations.records.tables, people.tables).
+Each feature declares its tables in a module of its own (credits.tables, generations.records.tables, people.tables,
+processes.tables).
 Ids are Discord's snowflakes (BIGINT), times unix milliseconds (BIGINT), enums their values (TEXT). The migrations must
 make exactly these tables; a test compares them on both databases.
 """
@@ -59,4 +60,12 @@ key_values = Table(
     metadata,
     Column("key", Text, primary_key=True),
     Column("value", Text, nullable=False),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),  # a process
+    Column("until_ms", BigInteger, nullable=False),
 )

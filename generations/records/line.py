@@ -85,6 +85,7 @@ _next_due = select(func.min(_due)).where(_due > _now, _unleased).scalar_subquery
 _next_free = (
     select(func.min(case((_due > _lease, _due), else_=_lease))).where(is_leased, _lease > _now, is_due)
 ).scalar_subquery()
+_OLDEST_DUE = select(func.min(_due)).where(is_due)
 _DUE_WORK = select(_count_of(is_waiting), _count_of(is_in_flight), _first_due, _next_due, _next_free)
 
 _tasks = one_of(images.c.state, State.RUNNING)
@@ -159,6 +160,11 @@ def load_due_work(tx: Transaction, now_ms: int) -> DueWork:
     waiting, in_flight, first, *later = tx.execute(_DUE_WORK, {"now_ms": now_ms}).one()
     next_due_at_ms = min((moment for moment in later if moment is not None), default=None)
     return DueWork(waiting, in_flight, first is not None and first <= now_ms, next_due_at_ms)
+
+
+def oldest_due_ms(tx: Transaction) -> int | None:
+    """Return since or from when the generation that is due first is due, claimed or not. None: none is due."""
+    return tx.execute(_OLDEST_DUE).scalar_one()
 
 
 def in_flight_count(tx: Transaction) -> int:

@@ -16,7 +16,11 @@ from generations.worker.throttle import Throttle
 from images.image_memory import ImageMemory
 from qwen.models import Size
 from store.database import Database
+from store.leases import give_back_lease, take_lease
+from store.transactions import Transaction
 
+MAINTENANCE = "maintenance"  # the lease of the process that does it
+MAINTENANCE_LEASE_SECONDS = 75.0  # taken again every 30 s
 LEAP_SECONDS = 0.25  # more than passes between two readings; a time server steps by half of it and more
 
 
@@ -73,6 +77,7 @@ class StepContext:
     schedule: PollSchedule
     throttle: Throttle
     deadline_seconds: int
+    shared_as: str | None = None  # this process' name where others use the database too; None: it is alone
     callbacks: Callbacks | None = None  # None: the service is not asked to call back
     pings: Pings | None = None  # None: nobody is pinged
     maintenance: Sequence[Callable[[], Awaitable[None]]] = ()  # maintenance of other services, run regularly
@@ -100,10 +105,22 @@ class StepContext:
         return POLL_SECONDS if self.callbacks is None else BACKSTOP_SECONDS
 
     async def run_maintenance(self) -> None:
-        """Delete old tokens, callbacks and kept images, and run the *maintenance* of other services."""
+        """Forget kept images. Unless another process does it: delete old tokens and callbacks, and run the
+        *maintenance* of other services.
+        """
+        self.images.forget_stale(self.clock.monotonic())
+        if self.shared_as is not None and not await self.database.run(self._take_maintenance, self.shared_as):
+            return
         now_ms = self.clock.now_ms()
         await self.database.run(records.wipe_tokens, now_ms)
         await self.database.run(records.forget_callbacks, now_ms - round(INTEREST_SECONDS * 1000))
-        self.images.forget_stale(self.clock.monotonic())
         for run in self.maintenance:
             await run()
+
+    def _take_maintenance(self, tx: Transaction, holder: str) -> bool:
+        return take_lease(tx, MAINTENANCE, holder, self.clock.now_ms(), self.after(MAINTENANCE_LEASE_SECONDS))
+
+    async def give_back_maintenance(self) -> None:
+        """Leave the maintenance to another process."""
+        if self.shared_as is not None:
+            await self.database.run(give_back_lease, MAINTENANCE, self.shared_as)

@@ -23,7 +23,8 @@ from generations.worker.claim import Claim
 from generations.worker.context import StepContext
 from generations.worker.publish import Publisher
 from generations.worker.steps import due_images, may_bring_image, step_image
-from generations.worker.stored_schedule import StoredSchedule, StoredSlots
+from generations.worker.stored_limits import StoredLimits
+from generations.worker.stored_schedule import StoredSchedule
 from images.image_memory import Reservation
 from observability.repeats import REPEATS
 from qwen.images import FoundImage
@@ -77,7 +78,9 @@ class Worker:
         self._running: set[asyncio.Task[bool]] = set()
         self._stopping = asyncio.Event()
         self._stored_schedule = StoredSchedule(context.database, context.schedule)
-        self._stored_slots = StoredSlots(context.database, context.throttle.slots, context.clock)
+        self._stored_limits = StoredLimits(
+            context.database, context.throttle, context.clock, shared=context.shared_as is not None
+        )
         self._more_waits = True  # see HandedOut; of the last round
         self._maintained_at = float("-inf")
         self._round_ended_at = float("-inf")
@@ -85,6 +88,14 @@ class Worker:
     def nudge(self) -> None:
         """Begin a round now: something may be due, such as a new request or a cancel."""
         self._wake.set()
+
+    def steps(self) -> int:
+        """How many generations this process works on."""
+        return len(self._running)
+
+    def is_free(self) -> bool:
+        """Whether it takes new work on at once."""
+        return not self._stopping.is_set() and self._free_steps() > 0
 
     def is_well(self) -> bool:
         """Whether a round ended within the last WELL_SECONDS. Each round reads the database."""
@@ -109,8 +120,11 @@ class Worker:
             began_at, wait = self._clock.monotonic(), IDLE_SECONDS
             try:
                 await self._stored_schedule.load()
-                await self._stored_slots.load()
+                await self._stored_limits.load()
                 handed_out = await self._claim(self._free_steps())
+                if self._stopping.is_set():  # drain() waits for the steps that had begun by then, and for no others
+                    await asyncio.gather(*map(self._give_back, handed_out.claimed))
+                    return
                 self._more_waits = handed_out.more_waits
                 for generation in handed_out.claimed:
                     self._start(generation)
@@ -154,7 +168,8 @@ class Worker:
 
     async def _save_learned(self) -> None:
         await self._stored_schedule.save()
-        await self._stored_slots.share()
+        await self._stored_limits.share()
+        await self._context.give_back_maintenance()
 
     def _start(self, generation: Generation) -> None:
         task = asyncio.create_task(self._advance(generation), name=f"generation {generation.id}")
@@ -215,7 +230,7 @@ class Worker:
             return
         self._maintained_at = now
         await self._stored_schedule.save()
-        await self._stored_slots.share()
+        await self._stored_limits.share()
         await self._context.run_maintenance()
 
     def _slots(self) -> int:

@@ -15,6 +15,7 @@ from generations.model import Ending, Image, State
 from generations.poll_schedule import POLL_SECONDS, backoff_seconds, late_poll_seconds
 from generations.prices import price_of
 from generations.worker.poll_turns import TaskStep
+from generations.worker.stored_limits import save_pauses
 from observability.repeats import REPEATS
 from qwen.errors import ImageError, KeyRefused, QwenError, RateLimited, TaskNotFound
 from qwen.images import FoundImage
@@ -84,6 +85,8 @@ class PollStep(TaskStep):
             context.operator.tell("key_refused", f"{error}.")
         log.info("task %s: poll failed (%s), again in %.1f s", self.image.task_id, error, wait)
         await self._poll_again(poll, wait, failures=failures)
+        if isinstance(error, RateLimited):
+            await save_pauses(context.database, context.throttle, context.clock)
 
     async def _poll_again(self, poll: Poll, wait: float, *, failures: int) -> None:
         """Note the poll and when the next one is due; at the deadline return the hold."""

@@ -13,7 +13,7 @@ from generations.errors import LostClaim
 from generations.model import Ending, Image, State
 from generations.poll_schedule import backoff_seconds
 from generations.worker.image_step import ImageStep
-from generations.worker.stored_schedule import save_slots
+from generations.worker.stored_limits import save_pauses, save_slots
 from observability.repeats import REPEATS
 from qwen.errors import (
     AccountEmpty,
@@ -170,6 +170,7 @@ class SubmitStep(ImageStep):
         if is_limit:
             context.throttle.slots.refused(running, now)
             await save_slots(context.database, context.throttle.slots)
+            await save_pauses(context.database, context.throttle, context.clock)
 
     def _put_back(self, tx: Transaction, failures: int, due_at_ms: int) -> tuple[Image, int]:
         """Return beside the image how many tasks run."""

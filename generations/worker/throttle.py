@@ -26,22 +26,28 @@ TRY_SECONDS_MAX = 1800.0
 class PollBudget:
     """Allow as many polls a second as *tasks* need that are each polled every POLL_SECONDS, one second's worth at once.
 
-    Without budget a poll gets a turn, first come, first served, which is kept for it.
+    Without budget a poll gets a turn, first come, first served, which is kept for it. Each of *processes* that share
+    the key has its part of the budget.
     """
 
     tasks: int
+    processes: int = 1
     next_at: float = -math.inf
     turns: dict[str, float] = field(default_factory=dict[str, float])  # task id -> when it may be polled
 
+    def share(self, processes: int) -> None:
+        """Share the budget with other processes from now on; *processes*: with this one."""
+        self.processes = max(1, processes)
+
     @property
     def per_second(self) -> float:
-        return max(1, self.tasks) / POLL_SECONDS
+        return max(1, self.tasks) / POLL_SECONDS / self.processes
 
     def wait_seconds(self, task_id: str, now: float) -> float:
         """How long this task has to wait for its turn; 0: it is polled now, and the poll is spent."""
         turn = self.turns.pop(task_id, None)
         if turn is None or now - turn > STALE_TURN_SECONDS:
-            at_once = max(POLLS_AT_ONCE_MIN, math.ceil(self.per_second))
+            at_once = math.ceil(max(POLLS_AT_ONCE_MIN / self.processes, self.per_second))
             turn = max(now - (at_once - 1) / self.per_second, self.next_at)
             self.next_at = turn + 1 / self.per_second
         if turn <= now:
@@ -142,6 +148,12 @@ class Pause:
         if now >= self.until:
             self.refusals = 0
 
+    def join(self, until: float, refusals: int, now: float) -> None:
+        """Take over the pause of another process if it lasts longer."""
+        if now < until and self.until < until:
+            self.until = min(until, now + PAUSE_MAX_SECONDS)
+            self.refusals = max(self.refusals, refusals)
+
     def wait_seconds(self, now: float) -> float:
         """How long the pause still lasts; 0 when it is over."""
         return max(0.0, self.until - now)
@@ -149,7 +161,10 @@ class Pause:
 
 @dataclass(slots=True)
 class Throttle:
-    """All limits of one process. *limit*: QWEN_MAX_TASKS."""
+    """All limits of one process, which are those of its key: what processes share is in worker.stored_limits.
+
+    *limit*: QWEN_MAX_TASKS.
+    """
 
     limit: int
     calls: Pause = field(default_factory=Pause)  # after a 429 on a poll: no call is made
@@ -189,3 +204,19 @@ class Throttle:
     def post_wait_seconds(self, now: float) -> float:
         """How long POSTs still wait; 0 when they may go on."""
         return max(self.calls.wait_seconds(now), self.posts.wait_seconds(now))
+
+    def dump_pauses(self, now: float, now_ms: int) -> str:
+        """Return the pauses as JSON, with their ends in unix milliseconds: monotonic clocks differ."""
+        pauses = {"calls": self.calls, "posts": self.posts}
+        ends = {name: now_ms + round(pause.wait_seconds(now) * 1000) for name, pause in pauses.items()}
+        return json.dumps({name: [ends[name], pause.refusals] for name, pause in pauses.items()})
+
+    def load_pauses(self, text: str, now: float, now_ms: int) -> None:
+        """Join what dump_pauses() wrote in another process. What can't be read changes nothing."""
+        try:
+            known = json.loads(text)
+            ends = [(now + (int(known[name][0]) - now_ms) / 1000, int(known[name][1])) for name in ("calls", "posts")]
+        except (ValueError, KeyError, IndexError, TypeError, OverflowError):
+            return
+        for pause, (until, refusals) in zip((self.calls, self.posts), ends, strict=True):
+            pause.join(until, refusals, now)

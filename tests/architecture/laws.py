@@ -12,7 +12,19 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 OURS = (
     *("backoff", "bot", "services", "settings", "web"),
-    *("cogs", "credits", "discord_api", "generations", "images", "observability", "people", "qwen", "store", "ui"),
+    *(
+        "cogs",
+        "credits",
+        "discord_api",
+        "generations",
+        "images",
+        "observability",
+        "people",
+        "processes",
+        "qwen",
+        "store",
+        "ui",
+    ),
     *("sandbox", "scripts"),
 )
 

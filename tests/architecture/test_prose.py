@@ -29,7 +29,7 @@ def test_readme_holds_the_settings_table_word_for_word() -> None:
 def test_no_setting_is_named_in_the_docs_that_does_not_exist() -> None:
     known = {name.upper() for name in Settings.model_fields}
     for name in ("README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))):
-        mentioned = set(re.findall(r"\b(?:DISCORD|QWEN)_[A-Z_]+\b", read(name)))
+        mentioned = set(re.findall(r"\b(?:DISCORD|QWEN|SHARD)_[A-Z_]+\b", read(name)))
         assert mentioned <= known, f"{name} names {mentioned - known}"
 
 

@@ -55,6 +55,7 @@ class Harness:
     clock: MovableClock
     generations: Generations
     nudges: list[int]
+    announced: list[int]
 
     async def ask(
         self, generation_id: int, user_id: int = MIRA, *, count: int = 1, answered: bool = True, private: bool = False
@@ -111,7 +112,7 @@ def make_harness(
     max_in_flight: int = 100,
     requests_per_minute: int = 0,
 ) -> Harness:
-    ledger, clock, nudges = Ledger(daily(credits)), MovableClock(), list[int]()
+    ledger, clock, nudges, announced = Ledger(daily(credits)), MovableClock(), list[int](), list[int]()
     generations = Generations(
         database,
         ledger,
@@ -121,8 +122,9 @@ def make_harness(
         slots=lambda: max_in_flight,
         requests_per_minute=requests_per_minute,
         nudge=lambda: nudges.append(clock.at_ms),
+        announce=lambda _: announced.append(clock.at_ms),
     )
-    return Harness(database, ledger, clock, generations, nudges)
+    return Harness(database, ledger, clock, generations, nudges, announced)
 
 
 def origin(generation_id: int, user_id: int = MIRA) -> Origin:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from generations.poll_schedule import POLL_SECONDS
 from generations.worker.throttle import (
     FIRST_SLOTS,
     FIRST_TRY_SECONDS,
@@ -291,3 +292,78 @@ def test_a_turn_is_kept_for_a_whole_second() -> None:
         assert budget.wait_seconds(f"early {number}", 0.0) == 0.0
     assert [budget.wait_seconds(name, 0.0) for name in ("late", "later")] == [1.0, 2.0]
     assert budget.wait_seconds("late", 2.0) == 0.0
+
+
+def test_processes_that_share_a_key_poll_together_as_often_as_one() -> None:
+    budgets = [PollBudget(100) for _ in range(4)]
+    for budget in budgets:
+        budget.share(4)
+    taken = 0
+    for tick in range(1000):
+        now = 1000.0 + tick / 100
+        for budget in budgets:
+            while budget.wait_seconds("a task", now) == 0:
+                taken += 1
+    assert taken == pytest.approx(100 / POLL_SECONDS * (10 + 1), abs=4), "ten seconds, and one second's worth at once"
+
+
+def test_alone_again_a_process_has_the_whole_budget() -> None:
+    budget = PollBudget(100)
+    budget.share(4)
+    budget.share(1)
+    assert budget == PollBudget(100)
+    budget.share(0)
+    assert budget == PollBudget(100), "before the first heartbeat"
+
+
+def test_a_pause_holds_in_every_process_until_the_same_moment() -> None:
+    refused, other = Throttle(20), Throttle(20)
+    refused.poll_refused(100.0, 30.0, jitter=0.5)
+    refused.post_refused(100.0, 60.0, jitter=0.5)
+    stored = refused.dump_pauses(110.0, 5_000_000)
+    other.load_pauses(stored, 70_005.0, 5_005_000)
+    assert (other.wait_seconds(70_005.0), other.post_wait_seconds(70_005.0)) == (15.0, 45.0)
+
+
+def test_a_pause_grows_from_where_another_process_began_it() -> None:
+    refused, other = Throttle(20), Throttle(20)
+    for turn in range(3):
+        refused.post_refused(100.0 * turn, None, jitter=1.0)
+    other.load_pauses(refused.dump_pauses(200.0, 0), 200.0, 0)
+    assert other.post_refused(300.0, None, jitter=1.0) == refused.post_refused(300.0, None, jitter=1.0) == 45.0
+
+
+def test_a_shorter_or_an_ended_pause_of_another_process_changes_nothing() -> None:
+    throttle, other = Throttle(20), Throttle(20)
+    other.poll_refused(100.0, 10.0, jitter=0.0)
+    stored = other.dump_pauses(100.0, 0)
+    throttle.load_pauses(stored, 110.0, 10_000)
+    assert throttle == Throttle(20), "it is over"
+    throttle.poll_refused(100.0, 20.0, jitter=0.0)
+    throttle.load_pauses(stored, 100.0, 0)
+    assert throttle.wait_seconds(100.0) == 20.0
+
+
+def test_a_pause_that_a_wrong_clock_dates_far_ahead_ends_after_the_longest_pause() -> None:
+    throttle, other = Throttle(20), Throttle(20)
+    other.poll_refused(100.0, 10.0, jitter=0.0)
+    throttle.load_pauses(other.dump_pauses(100.0, 10**12), 100.0, 0)
+    assert throttle.wait_seconds(100.0) == PAUSE_MAX_SECONDS
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        '{"calls": 3, "posts": 4}',
+        '{"calls": [], "posts": []}',
+        "null",
+        '{"calls": [1e999, 1], "posts": [1, 1]}',
+    ],
+)
+def test_stored_pauses_that_cannot_be_read_change_nothing(text: str) -> None:
+    throttle = Throttle(20)
+    throttle.load_pauses(text, 100.0, 0)
+    assert throttle == Throttle(20)

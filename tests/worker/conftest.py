@@ -36,6 +36,7 @@ class WorkerHarness:
     max_per_user: int = 3
     requests_per_minute: int = 0
     deadline_seconds: int = 900
+    shared: bool = False
     numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
@@ -45,7 +46,7 @@ class WorkerHarness:
         """Build all services anew, as a new process does; only the rows stay."""
         resources = Resources(
             self.database,
-            shared=False,
+            shared=self.shared,
             service=self.service,
             store=self.image_store,
             clock=self.clock,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
@@ -252,6 +253,22 @@ async def test_draining_finishes_steps_in_flight_and_starts_no_others(harness: W
     await asyncio.wait_for(running, 60)
     await harness.imagine()
     assert len(harness.service.posts) == 1
+
+
+async def test_a_round_that_claims_while_a_stop_begins_gives_its_claims_back(harness: WorkerHarness) -> None:
+    asked, held = await harness.imagine(), threading.Event()
+    holding = asyncio.create_task(harness.database.run(lambda _: held.wait()))  # the claim waits for it
+    claiming = asyncio.create_task(harness.worker.run())
+    await asyncio.sleep(0)
+    draining = asyncio.create_task(harness.worker.drain())
+    await asyncio.sleep(0)
+    held.set()
+    await asyncio.gather(holding, claiming, draining)
+    assert harness.service.posts == []
+    harness.restart()
+    await harness.worker.step()
+    assert len(harness.service.posts) == 1, "no lease is waited for"
+    assert await harness.states(asked) == [State.RUNNING]
 
 
 async def test_a_step_that_does_not_end_is_cancelled_and_the_schedule_is_saved(

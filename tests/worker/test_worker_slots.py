@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from generations.model import State
-from generations.worker.stored_schedule import StoredSlots
-from generations.worker.throttle import FIRST_SLOTS, FIRST_TRY_SECONDS, TaskSlots
+from generations.worker.stored_limits import StoredLimits
+from generations.worker.throttle import FIRST_SLOTS, FIRST_TRY_SECONDS, Throttle
 from qwen.errors import RateLimited
 from qwen.models import Task, TaskRequest, TaskStatus
 from sandbox.image_api import ImageApi
@@ -72,6 +72,10 @@ def open_service(harness: WorkerHarness, max_tasks: int | None) -> LocalService:
     harness.service = service  # type: ignore[assignment]
     harness.restart()
     return service
+
+
+def stored_limits(harness: WorkerHarness, throttle: Throttle, *, shared: bool = False) -> StoredLimits:
+    return StoredLimits(harness.database, throttle, harness.clock, shared=shared)
 
 
 @pytest.mark.parametrize(("max_tasks", "rounds"), [(1, 12), (10, 5)])
@@ -159,17 +163,16 @@ async def test_a_429_on_a_post_pauses_posts_and_no_poll(harness: WorkerHarness, 
 async def test_learned_slots_are_loaded_after_a_kill_and_by_other_processes(harness: WorkerHarness) -> None:
     service = open_service(harness, 3)
     await ask(harness, 12)
-    other = TaskSlots(20)
-    kept_by_other = StoredSlots(harness.database, other, harness.clock)
+    other = Throttle(20)
+    kept_by_other = stored_limits(harness, other)
     await kept_by_other.load()
     await live(harness, 3)
     assert len(service.refused_at) == 1
     harness.restart()
-    slots = harness.context.throttle.slots
-    await StoredSlots(harness.database, slots, harness.clock).load()
+    await stored_limits(harness, harness.context.throttle).load()
     await kept_by_other.share()
-    for learned in (slots, other):
-        assert learned.count(harness.clock.monotonic()) == 3
+    for learned in (harness.context.throttle, other):
+        assert learned.slots.count(harness.clock.monotonic()) == 3
     refused = len(service.refused_at)
     await live(harness, FIRST_TRY_SECONDS - 5)
     assert len(service.refused_at) == refused, "a new process does not find the limit out anew"
@@ -178,8 +181,9 @@ async def test_learned_slots_are_loaded_after_a_kill_and_by_other_processes(harn
 async def test_a_process_without_new_knowledge_does_not_overwrite_saved_slots(
     harness: WorkerHarness,
 ) -> None:
-    first, second = TaskSlots(20), TaskSlots(20)
-    kept_first, kept_second = (StoredSlots(harness.database, slots, harness.clock) for slots in (first, second))
+    throttles = Throttle(20), Throttle(20)
+    kept_first, kept_second = (stored_limits(harness, throttle) for throttle in throttles)
+    first, second = (throttle.slots for throttle in throttles)
     await kept_first.load()
     await kept_second.load()
     first.refused(6, harness.clock.monotonic())
@@ -197,5 +201,5 @@ async def test_without_learned_slots_the_running_tasks_are_counted(harness: Work
     await live(harness, 1)
     harness.restart()
     slots = harness.context.throttle.slots
-    await StoredSlots(harness.database, slots, harness.clock).load()
+    await stored_limits(harness, harness.context.throttle).load()
     assert slots.count(harness.clock.monotonic()) == 10 + FIRST_SLOTS

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from generations import records
 from generations.model import State
 from generations.records import REFRESH_MS
 from store.database import Database
@@ -71,6 +72,22 @@ async def test_an_image_on_its_good_way_takes_few_transactions_and_statements(ha
 async def test_a_round_with_nothing_to_do_is_one_statement(harness: WorkerHarness) -> None:
     await harness.imagine()
     await harness.worker.step()
+    async with counting(harness.database) as counted:
+        await harness.worker.step()
+    assert (counted.transactions, len(counted.statements)) == (1, 1)
+
+
+async def test_a_round_with_nothing_due_takes_one_statement_however_many_images_are_made_and_wait(
+    harness: WorkerHarness,
+) -> None:
+    harness.max_in_flight = 10
+    harness.restart()
+    for user_id in range(1, 121):
+        await harness.imagine(user_id=user_id)
+    for _ in range(4):  # ten are posted, and the places of the others are shown
+        await harness.worker.step()
+    work = await harness.database.read(records.load_due_work, harness.clock.now_ms())
+    assert (work.in_flight, work.waiting, work.is_due) == (10, 110, False)
     async with counting(harness.database) as counted:
         await harness.worker.step()
     assert (counted.transactions, len(counted.statements)) == (1, 1)

@@ -1,0 +1,1 @@
+"""The processes that share one database: a row and a heartbeat each."""

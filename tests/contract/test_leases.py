@@ -1,0 +1,43 @@
+"""Leases: of several processes one does a piece of work, and another one once the lease runs out."""
+
+from __future__ import annotations
+
+import asyncio
+
+from store.database import Database
+from store.leases import give_back_lease, take_lease
+
+
+async def test_a_lease_is_its_holders_until_it_runs_out_or_is_given_back(database: Database) -> None:
+    async def take(holder: str, now_ms: int) -> bool:
+        return await database.run(take_lease, "maintenance", holder, now_ms, now_ms + 100)
+
+    assert await take("one", 0)
+    assert not await take("two", 99)
+    assert await take("one", 60), "its holder extends it"
+    assert not await take("two", 159)
+    assert await take("two", 160)
+    assert not await take("one", 160)
+    await database.run(give_back_lease, "maintenance", "one")
+    assert not await take("one", 161), "only its holder gives it back"
+    await database.run(give_back_lease, "maintenance", "two")
+    assert await take("one", 161)
+
+
+async def test_two_leases_have_nothing_to_do_with_each_other(database: Database) -> None:
+    assert await database.run(take_lease, "maintenance", "one", 0, 100)
+    assert await database.run(take_lease, "commands", "one", 0, 100)
+    await database.run(give_back_lease, "commands", "one")
+    assert await database.run(take_lease, "commands", "two", 50, 150)
+    assert not await database.run(take_lease, "maintenance", "two", 50, 150)
+
+
+async def test_of_processes_that_take_a_lease_at_once_one_gets_it(database: Database, other_database: Database) -> None:
+    for now_ms in (0, 100):  # a new lease, and one that has run out
+        taken = await asyncio.gather(
+            *(
+                through.run(take_lease, "maintenance", f"{number} at {now_ms}", now_ms, now_ms + 100)
+                for number, through in enumerate([database, other_database] * 4)
+            )
+        )
+        assert sum(taken) == 1
