@@ -1,6 +1,8 @@
 """Qwen Imagine: open the resources, build the services, run them, and close everything. Nothing imports this module.
 
-`python bot.py` runs the bot, `python bot.py migrate` only brings the database to the newest schema.
+`python bot.py` runs the bot. `python bot.py worker` only makes and delivers images, beside other processes on the same
+PostgreSQL database. `python bot.py migrate` only brings the database to the newest schema, `python bot.py move` copies
+everything from a SQLite file to the PostgreSQL database in MOVE_TO_DATABASE_URL.
 Exit codes: 0 stopped by a signal, 1 a fault (start it again), 78 wrong settings (correct them first).
 """
 
@@ -8,29 +10,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import random
+import secrets
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
 import discord
 from discord import app_commands
 
+from credits.accounts import account_sums
 from discord_api.command_sync import keep_commands_current, sync_commands
 from discord_api.endpoints import point_library_at, quiet_library, read_leniently
 from discord_api.errors import described
 from discord_api.gateway import GatewayConnection, GatewayRefused
+from discord_api.gateway_schedule import WRONG_SHARDS
+from discord_api.handlers import finish_handlers
 from discord_api.login import log_in
-from generations.clock import Deadline, SystemClock
+from discord_api.shards import Shards
+from generations.clock import Clock, Deadline, SystemClock
 from images.image_memory import IMAGE_BYTES_MAX
 from observability.logging import forbid_core_files, set_up_logging
 from observability.redaction import Redactor
+from processes.identify_turns import IdentifyTurns
+from processes.model import Presence, Role
 from qwen.client import QwenClient, open_sessions
 from qwen.images import ImageDownloader, open_download_session
 from services import Resources, Services, build_services
@@ -39,7 +49,10 @@ from store.database import Database, open_database
 from store.errors import DatabaseInUse, DatabaseUnreachable, StoreError
 from store.fault_mark import forget_report, note_report
 from store.key_values import load_value, save_value
+from store.leases import give_back_lease, take_lease
+from store.move import move_database
 from store.sole_use import sole_use
+from store.transactions import Transaction
 from ui.delivery.owner_alerts import OwnerAlerts
 from ui.interactions.buttons import DYNAMIC_ITEMS
 from ui.interactions.client import ImagineClient
@@ -49,14 +62,19 @@ log = logging.getLogger("qwen_imagine")
 
 STOP_SECONDS = 25.0  # from SIGTERM to the end; hosts kill after 30 s
 CLOSE_SECONDS = 4.0  # of these 25, to close the gateway and the HTTP server; the rest is for work in flight
+GATEWAY_SECONDS = 2.5  # to close the gateway
+HANDLERS_SECONDS = 5.0  # for commands that Discord has delivered; it waits 3 s for a first response
 FORCE_SECONDS = 2.0  # after these 25, until the process is ended by force
 FIRST_SYNC_SECONDS = 10.0  # how long to wait for Discord to take the command list before connecting
+COMMANDS_LEASE = "commands"
+COMMANDS_LEASE_MS = 20_000
+COMMANDS_POLL_SECONDS = 5.0  # how often a process asks whether another one has sent the command list
 EXIT_SETTINGS = 78  # sysexits.h EX_CONFIG
 EXTENSIONS = tuple(f"cogs.{name}" for name in ("imagine", "credits", "history", "preferences", "privacy", "help"))
 
 
 class ImagineBot(ImagineClient):
-    """The client with the cogs, and with a gateway connection that is opened again after every fault."""
+    """The client with the cogs."""
 
     async def setup_hook(self) -> None:
         """Load cogs and buttons at the end of the login. Makes no call to Discord: a failed login is begun again."""
@@ -64,12 +82,10 @@ class ImagineBot(ImagineClient):
         for extension in EXTENSIONS:
             await self.load_extension(extension)
 
-    async def connect(self, *, reconnect: bool = True) -> None:
-        """Stay connected to the gateway. Raises GatewayRefused."""
-        await GatewayConnection(self, self.services.clock, self.services.rng).run()
-
     async def on_ready(self) -> None:
-        log.info("ready: %s shard(s), application %s", self.shard_count, self.application_id)
+        ids = self._connection.shard_ids
+        shards = Shards(self.shard_count or 1, range(ids[0], ids[-1] + 1))
+        log.info("ready: %s, application %s", shards, self.application_id)
 
 
 async def open_resources(settings: Settings, stack: contextlib.AsyncExitStack) -> Resources:
@@ -89,7 +105,7 @@ async def open_resources(settings: Settings, stack: contextlib.AsyncExitStack) -
         store=ImageDownloader(image_session, allowed_hosts=hosts, max_bytes=IMAGE_BYTES_MAX),
         clock=SystemClock(),
         rng=random.SystemRandom(),
-        owner=f"{socket.gethostname()}:{os.getpid()}",
+        owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
     )
 
 
@@ -104,7 +120,7 @@ async def _open_web(services: Services, stack: contextlib.AsyncExitStack) -> Non
     log.info("callbacks and /healthz are served on %s:%s", host, port)
 
 
-async def run(settings: Settings) -> int:
+async def run(settings: Settings, role: Role) -> int:
     """Run until SIGTERM or Ctrl-C, then drain. Return the exit code."""
     point_library_at(settings.discord_api_url, settings.discord_gateway_url)
     read_leniently()
@@ -126,25 +142,58 @@ async def run(settings: Settings) -> int:
         bot = ImagineBot()
         services = build_services(settings, resources, bot)
         clock = services.clock
+        _introduce(services.presence, role, settings.shards)
+        await services.start()
+        stack.push_async_callback(services.stop)
         await _open_web(services, stack)
         stack.push_async_callback(bot.close)  # not sooner: discord.py can't close a client that never began to log in
         if not await _unless_stopped(log_in(bot, settings.discord_token.get_secret_value(), clock), stop):
             return 0
+        gc.freeze()  # what is loaded stays: to walk through all of it again would hold the loop for 50 ms, now and then
         work = asyncio.create_task(services.worker.run(), name="worker")
-        listen = asyncio.create_task(_listen(bot, services), name="gateway")
+        listening = _listen(bot, services, resources.owner) if role is Role.BOT else _only_work(bot)
+        listen = asyncio.create_task(listening, name="gateway")
         stopped = asyncio.create_task(stop.wait(), name="stop")
         await asyncio.wait({work, listen, stopped}, return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping: finishing what is in flight")
         deadline = Deadline(clock, STOP_SECONDS)
         exit_code = _exit_code({listen, work}, stop)
-        await services.drain(deadline.left(reserve=CLOSE_SECONDS))
-        listen.cancel()
-        await asyncio.wait({listen, work}, timeout=deadline.left(reserve=CLOSE_SECONDS / 2))
-        await asyncio.wait({asyncio.create_task(bot.close())}, timeout=deadline.left())
+        await finish(bot, services, listen, work, deadline)
         log.info("stopped" if stop.is_set() else "ended")
         if work.done() and not work.cancelled():
             work.result()  # raises DatabaseBroken
         return exit_code
+
+
+def _introduce(presence: Presence, role: Role, shards: Shards | None) -> None:
+    """Say what is known of this process before it has a gateway."""
+    presence.role = role
+    if role is Role.BOT and shards is not None:
+        presence.shard_count, presence.shard_ids = shards.count, shards.range_text
+
+
+async def finish(
+    bot: discord.Client, services: Services, listen: asyncio.Task[None], work: asyncio.Task[None], deadline: Deadline
+) -> None:
+    """Finish what is in flight before *deadline*, and close the client.
+
+    While other processes share the database the gateway is closed first: what Discord has delivered is answered as
+    ever, and another process makes the images. A process that is alone refuses requests with a sentence meanwhile.
+    """
+    if services.processes is not None and services.processes.are_others:
+        await _close_gateway(listen, deadline)
+    await services.drain(deadline.left(reserve=CLOSE_SECONDS))
+    await _close_gateway(listen, deadline)
+    await asyncio.wait({work}, timeout=deadline.left(reserve=CLOSE_SECONDS / 2))
+    await asyncio.wait({asyncio.create_task(bot.close())}, timeout=deadline.left())
+
+
+async def _close_gateway(listen: asyncio.Task[None], deadline: Deadline) -> None:
+    """Close the gateway, and answer what it had delivered."""
+    listen.cancel()
+    await asyncio.wait({listen}, timeout=min(GATEWAY_SECONDS, deadline.left(reserve=CLOSE_SECONDS / 2)))
+    if late := await finish_handlers(min(HANDLERS_SECONDS, deadline.left(reserve=CLOSE_SECONDS / 2))):
+        log.warning("stopping: %d commands cut off", late)
 
 
 async def _alert_owner(settings: Settings, error: DatabaseUnreachable) -> None:
@@ -158,27 +207,48 @@ async def _alert_owner(settings: Settings, error: DatabaseUnreachable) -> None:
     await alerts.tell_before_start(settings.discord_token.get_secret_value(), f"{error}. The bot did not start.")
 
 
-async def _listen(bot: ImagineBot, services: Services) -> None:
+async def _only_work(bot: ImagineBot) -> None:
+    """Be a process without a gateway."""
+    log.info("ready: no shards, application %s", bot.application_id)
+    await asyncio.Event().wait()
+
+
+async def _listen(bot: ImagineBot, services: Services, owner: str) -> None:
     """Send the command list, then stay connected. A list that Discord does not take soon is sent meanwhile."""
     tried = asyncio.Event()
-    sync = partial(sync_stored_commands, bot.tree, services.database, services.settings.discord_api_url)
-    syncing = asyncio.create_task(keep_commands_current(sync, services.clock, tried=tried), name="commands")
+    clock, database, settings = services.clock, services.database.in_background(), services.settings
+    sync = partial(sync_stored_commands, bot.tree, database, settings.discord_api_url, clock=clock, holder=owner)
+    syncing = asyncio.create_task(keep_commands_current(sync, clock, tried=tried), name="commands")
     try:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(tried.wait(), FIRST_SYNC_SECONDS)
-        await bot.connect()
+        turns = IdentifyTurns(database, clock)
+        await GatewayConnection(bot, clock, services.rng, turns, services.presence, settings.shards).run()
     finally:
         syncing.cancel()
+        await asyncio.wait({syncing})
 
 
-async def sync_stored_commands(tree: app_commands.CommandTree[Any], database: Database, api_url: str) -> bool:
+async def sync_stored_commands(
+    tree: app_commands.CommandTree[Any], database: Database, api_url: str, *, clock: Clock, holder: str
+) -> bool:
     """Send the command list if it changed since the database noted it. Return whether it was sent.
 
-    Raises what discord_api.command_sync.sync_commands and the database raise.
+    One process at a time does so, under a lease for *holder*. Raises what discord_api.command_sync.sync_commands and
+    the database raise.
     """
 
-    load, save = partial(database.read, load_value), partial(database.run, save_value)
-    return await sync_commands(tree, load=load, save=save, api_url=api_url)
+    def take(tx: Transaction) -> bool:
+        now_ms = clock.now_ms()
+        return take_lease(tx, COMMANDS_LEASE, holder, now_ms, now_ms + COMMANDS_LEASE_MS)
+
+    while not await database.run(take):
+        await clock.sleep(COMMANDS_POLL_SECONDS)
+    try:
+        load, save = partial(database.read, load_value), partial(database.run, save_value)
+        return await sync_commands(tree, load=load, save=save, api_url=api_url)
+    finally:
+        await database.run(give_back_lease, COMMANDS_LEASE, holder)
 
 
 async def _unless_stopped(coroutine: Coroutine[Any, Any, None], stop: asyncio.Event) -> bool:
@@ -213,6 +283,8 @@ def _exit_code(tasks: set[asyncio.Task[None]], stop: asyncio.Event) -> int:
         error = task.exception() if task.done() else None
         if isinstance(error, GatewayRefused):
             log.error("the connection to Discord ended for good: %s", error)
+            if error.code in WRONG_SHARDS:
+                return EXIT_SETTINGS
         elif task.done():
             log.error("the %s ended: %s", task.get_name(), described(error) if error else "it returned")
     return 0 if stop.is_set() else 1
@@ -227,15 +299,39 @@ async def migrate(settings: Settings) -> int:
     return 0
 
 
+async def move(settings: Settings) -> int:
+    """Copy everything to the database in MOVE_TO_DATABASE_URL."""
+    if not settings.move_to_database_url:
+        log.error("MOVE_TO_DATABASE_URL is missing: set it to the address of an empty PostgreSQL database")
+        return EXIT_SETTINGS
+    await move_database(settings.database_url, settings.move_to_database_url, account_sums)
+    log.info(
+        "moved: everything is in the new database, and the SQLite file is as it was. Next: set DATABASE_URL to what "
+        "MOVE_TO_DATABASE_URL is, start the bot, and put the file away: it must not be used any more"
+    )
+    return 0
+
+
+COMMANDS: Mapping[str, Callable[[Settings], Coroutine[Any, Any, int]]] = {
+    "": partial(run, role=Role.BOT),
+    "worker": partial(run, role=Role.WORKER),
+    "migrate": migrate,
+    "move": move,
+}
+
+
 def main(arguments: list[str]) -> int:
-    """Read the settings, then run or migrate. Return the exit code."""
+    """Read the settings, then do what *arguments* say. Return the exit code."""
     os.umask(0o077)  # only this user may read the data folder and the database with its -wal and -shm
     forbid_core_files()
-    if arguments not in ([], ["migrate"]):
-        print("usage: python bot.py [migrate]", file=sys.stderr)
+    if arguments[:1] == ["move"] and len(arguments) == 2:
+        os.environ["MOVE_TO_DATABASE_URL"] = arguments.pop()
+    command = COMMANDS.get(" ".join(arguments))
+    if command is None:
+        print("usage: python bot.py [worker | migrate | move]", file=sys.stderr)
         return 64  # sysexits.h EX_USAGE
     try:
-        loaded = load_settings()
+        loaded = load_settings(alone=arguments != ["worker"])
     except SettingsError as error:
         print("\n".join(map(Redactor().line, error.faults)), file=sys.stderr)
         return EXIT_SETTINGS
@@ -243,9 +339,8 @@ def main(arguments: list[str]) -> int:
     quiet_library()
     for warning in loaded.warnings:
         log.warning(warning)
-    work = migrate(loaded.settings) if arguments else run(loaded.settings)
     try:
-        return asyncio.run(work)
+        return asyncio.run(command(loaded.settings))
     except discord.LoginFailure:
         print("DISCORD_TOKEN was refused by Discord: copy it again from the developer portal.", file=sys.stderr)
         return EXIT_SETTINGS

@@ -18,11 +18,11 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from credits.allowance import CreditPeriod
+from discord_api.shards import SHARD_COUNT_MAX, Shards, ShardSettings, parse_shard_ids
 from qwen.addresses import AllowedHosts
 from qwen.cleaning import is_ascii_word
 from qwen.public_url import check_public_url
@@ -31,7 +31,7 @@ from store.address import parse_database_url
 from store.hosts import lost_disk
 
 ENV_FILE = ".env"
-PREFIXES = ("DISCORD_", "QWEN_")
+PREFIXES = ("DISCORD_", "QWEN_", "SHARD_")
 READABLE_BY_ALL = (
     f"{ENV_FILE} holds your secrets, and every user of this machine can open it: run `chmod 600 {ENV_FILE}`, "
     "then start again."
@@ -39,6 +39,9 @@ READABLE_BY_ALL = (
 READABLE_BY_GROUP = f"{ENV_FILE} holds your secrets, and its group can open it: run `chmod 600 {ENV_FILE}`."
 OPEN_TO_ALL = stat.S_IROTH | stat.S_IWOTH
 OPEN_TO_GROUP = stat.S_IRGRP | stat.S_IWGRP
+SQLITE_IS_ALONE = (
+    "DATABASE_URL is a SQLite file, which one process alone can use: several processes share a PostgreSQL database."
+)
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -81,7 +84,8 @@ def _no_slash(value: str) -> str:
 
 
 def _database(value: str) -> str:
-    parse_database_url(value)  # its ValueError is a sentence
+    if value:
+        parse_database_url(value)  # its ValueError is a sentence
     return value
 
 
@@ -90,17 +94,10 @@ def _hosts(value: Sequence[str]) -> tuple[str, ...]:
     return tuple(value)
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """The settings. Frozen. Secrets are hidden in every text of it."""
 
-    model_config = SettingsConfigDict(
-        env_file=ENV_FILE,
-        env_file_encoding="utf-8",
-        env_ignore_empty=True,
-        extra="ignore",
-        frozen=True,
-        hide_input_in_errors=True,
-    )
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
     discord_token: Annotated[SecretStr, AfterValidator(_secret)] = Field(
         description="The bot's token from the Discord developer portal (secret)."
@@ -119,7 +116,7 @@ class Settings(BaseSettings):
     qwen_api_url: Annotated[str, _url("https", "http"), AfterValidator(_no_slash)] = Field(
         default="https://qwen-image-2512.org/api", description="The address of the image API."
     )
-    qwen_image_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words), AfterValidator(_hosts)] = Field(
+    qwen_image_hosts: Annotated[tuple[str, ...], BeforeValidator(_words), AfterValidator(_hosts)] = Field(
         default=(),
         description="The only hosts that images are downloaded from, redirects included, separated by commas; these "
         "may use plain http or be private. Empty: any public https host.",
@@ -135,6 +132,11 @@ class Settings(BaseSettings):
         default="sqlite:///data/imagine.db",
         repr=False,  # may hold a password
         description="SQLite (one process), or PostgreSQL as postgresql://user:password@host/name (secret).",
+    )
+    move_to_database_url: Annotated[str, AfterValidator(_database)] = Field(
+        default="",
+        repr=False,
+        description="For `python bot.py move` alone: the empty PostgreSQL database to copy everything to (secret).",
     )
     allow_ephemeral_database: bool = Field(
         default=False,
@@ -170,7 +172,7 @@ class Settings(BaseSettings):
     retention_days: int = Field(
         default=0, ge=0, le=36_500, description="Prompts and links are deleted after so many days. 0: never."
     )
-    owner_ids: Annotated[tuple[int, ...], NoDecode, BeforeValidator(_words)] = Field(
+    owner_ids: Annotated[tuple[int, ...], BeforeValidator(_words)] = Field(
         default=(),
         description="User ids, separated by commas, of those who get the bot's alerts. Empty: the application's owner.",
     )
@@ -182,15 +184,44 @@ class Settings(BaseSettings):
     port: int = Field(
         default=8080, ge=1, le=65_535, description="The port for callbacks and /healthz, if PUBLIC_URL is set."
     )
+    shard_count: int | None = Field(
+        default=None,
+        ge=1,
+        le=SHARD_COUNT_MAX,
+        description="The number of Discord's shards over all processes, the same in each. Empty: as Discord "
+        "recommends.",
+    )
+    shard_ids: Annotated[tuple[int, ...], BeforeValidator(parse_shard_ids)] = Field(
+        default=(), description="The shards of this process, such as 0-3. Empty: all, or as SHARD_PROCESS says."
+    )
+    shard_process: int | None = Field(
+        default=None,
+        ge=0,
+        description="The number of this process, from 0 on: it takes an even part of the shards.",
+    )
+    shard_processes: int | None = Field(
+        default=None, ge=1, description="The number of processes that the shards are divided among by SHARD_PROCESS."
+    )
     log_level: Annotated[str, AfterValidator(_level)] = Field(
         default="INFO", description="DEBUG, INFO, WARNING or ERROR."
     )
 
+    @property
+    def shard_settings(self) -> ShardSettings:
+        """How the gateway is divided among processes."""
+        return ShardSettings(self.shard_count, self.shard_ids, self.shard_process, self.shard_processes)
+
+    @property
+    def shards(self) -> Shards | None:
+        """The shards of this process; None: all, and as many as Discord recommends."""
+        return self.shard_settings.chosen()
+
     def secrets(self) -> tuple[str, ...]:
         """Return every secret value, for the log's redaction."""
-        password = re.match(r"[^:]*://[^:/@]*:(.*)@", self.database_url, re.DOTALL)
         known = (self.discord_token.get_secret_value(), self.qwen_api_key.get_secret_value())
-        return (*known, password[1]) if password else known
+        urls = (self.database_url, self.move_to_database_url)
+        passwords = (re.match(r"[^:]*://[^:/@]*:(.*)@", url, re.DOTALL) for url in urls)
+        return (*known, *(password[1] for password in passwords if password))
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,14 +240,17 @@ class SettingsError(Exception):
         self.faults = tuple(faults)
 
 
-def load_settings() -> Loaded:
-    """Read the environment, then .env for what is not set there. Raises SettingsError with every fault."""
+def load_settings(*, alone: bool = True) -> Loaded:
+    """Read the environment, then .env for what is not set there. Raises SettingsError with every fault.
+
+    *alone*: this process may be the only one; False for one that is of use only beside others.
+    """
     faults: list[str] = []
     try:
         if _is_open(Path(ENV_FILE), OPEN_TO_ALL):
             faults.append(READABLE_BY_ALL)
         named = {name.upper(): value for name, value in {**dotenv_values(ENV_FILE), **os.environ}.items() if value}
-        settings = Settings.model_validate({})
+        settings = Settings.model_validate({name.lower(): value for name, value in named.items()})
     except ValidationError as error:
         raise SettingsError([*faults, *_sentences(error)]) from None
     except (OSError, UnicodeDecodeError) as error:
@@ -224,6 +258,10 @@ def load_settings() -> Loaded:
     lost = None if settings.allow_ephemeral_database else lost_disk(settings.database_url, named)
     if lost is not None:
         faults.append(lost)
+    faults += settings.shard_settings.faults()
+    is_sqlite = parse_database_url(settings.database_url).get_backend_name() == "sqlite"
+    if is_sqlite and (settings.shard_settings.several_processes or not alone):
+        faults.append(SQLITE_IS_ALONE)
     if faults:
         raise SettingsError(faults)
     warnings = [READABLE_BY_GROUP] if _is_open(Path(ENV_FILE), OPEN_TO_GROUP) else []
@@ -280,7 +318,7 @@ def _unknown(values: Mapping[str, str]) -> list[str]:
 
 def default_text(field: FieldInfo) -> str:
     """Return the default as it is written in .env."""
-    if field.is_required() or field.default in ((), ""):
+    if field.is_required() or field.default in ((), "", None):
         return ""
     return ("no", "yes")[field.default] if isinstance(field.default, bool) else str(field.default)
 

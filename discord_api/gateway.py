@@ -14,7 +14,7 @@ import json
 import logging
 import random
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import discord
@@ -23,22 +23,19 @@ from discord.gateway import DiscordWebSocket, ReconnectWebSocket
 
 from discord_api.endpoints import UNREADABLE
 from discord_api.errors import asking, described, retry_seconds
-from discord_api.gateway_schedule import (
-    IDENTIFIES_A_DAY,
-    NEW_SESSION,
-    REFUSALS,
-    STEADY_SECONDS,
-    WRONG_SHARDS,
-    IdentifyBudget,
-    reconnect_seconds,
-)
+from discord_api.gateway_schedule import NEW_SESSION, REFUSALS, STEADY_SECONDS, WRONG_SHARDS, reconnect_seconds
+from discord_api.shards import Shards
 from generations.clock import Clock
+from processes.identify_turns import IdentifyTurns, StartLimit
+from processes.model import Presence
 from qwen.connections import NETWORK_FAULTS
 
 log = logging.getLogger("qwen_imagine.gateway")
 
 OPEN_SECONDS = 60.0  # from the first byte to HELLO
 CLOSE_SECONDS = 2.0  # aiohttp would wait half a minute for the other side's close frame
+CLOSE_OPCODE: Any = 8  # RFC 6455, 5.5.1, where the body is the code
+CLOSE_FRAME_1000 = (1000).to_bytes(2, "big")
 BRIEF_MAX = 4  # so that a gateway that soon drops every connection is tried every 4 to 8 s
 UNHEARD_MAX = 3  # after so many resumed connections without an event the session is given up
 
@@ -124,22 +121,36 @@ class Session:
 
 
 class GatewayConnection:
-    """Keep every shard of *client* connected, which must be logged in. *rng* spreads the tries."""
+    """Keep the shards of *client* connected, which must be logged in. *rng* spreads the tries.
 
-    def __init__(self, client: discord.AutoShardedClient, clock: Clock, rng: random.Random) -> None:
+    *shards*: those of this process; None: all, and as many as Discord recommends. *presence*: is told which they are,
+    and which are connected.
+    """
+
+    def __init__(
+        self,
+        client: discord.AutoShardedClient,
+        clock: Clock,
+        rng: random.Random,
+        turns: IdentifyTurns,
+        presence: Presence,
+        shards: Shards | None = None,
+    ) -> None:
         self._client = client
         self._clock = clock
         self._rng = rng
-        self._budget = IdentifyBudget()
-        self._identifying = asyncio.Lock()
+        self._turns = turns
+        self._presence = presence
+        self._fixed = shards
+        self._limit = StartLimit()
+        self._not_before = float("-inf")  # set where Discord says that no IDENTIFY is left
 
     async def run(self) -> NoReturn:
         """Stay connected until cancelled. Raises GatewayRefused."""
         failures = 0
         while True:
-            await self._ask_for_shards()
-            shards = range(self._client.shard_count or 1)
-            tasks = [asyncio.create_task(self._keep(Session(number)), name=f"shard {number}") for number in shards]
+            shards = await self._ask_for_shards()
+            tasks = [asyncio.create_task(self._keep(Session(number)), name=f"shard {number}") for number in shards.ids]
             try:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -154,14 +165,14 @@ class GatewayConnection:
             failures += 1
             await self._clock.sleep(reconnect_seconds(failures, self._rng.random()))
 
-    async def _ask_for_shards(self) -> None:
-        """Ask Discord, until it answers, how many shards to start and how many sessions may still be started."""
+    async def _ask_for_shards(self) -> Shards:
+        """Ask Discord, until it answers, how many shards to start and how many sessions may still be started. Return
+        the shards of this process."""
         failures = 0
         while True:
             [answer] = await asyncio.gather(self._gateway_bot(), return_exceptions=True)
             if not isinstance(answer, BaseException):
-                self._take_shards(*answer)
-                return
+                return self._take_shards(*answer)
             cause = answer.__cause__
             if isinstance(cause, discord.HTTPException) and cause.status == 401:
                 raise GatewayRefused(4004) from answer
@@ -172,24 +183,30 @@ class GatewayConnection:
             log.warning("Discord can't be asked for its gateway, again in %.1f s: %s", wait, described(answer))
             await self._clock.sleep(wait)
 
-    async def _gateway_bot(self) -> tuple[int, int, int, float]:
-        """Return the number of shards to start, the IDENTIFYs of a day, how many of them are left, and for how many
-        seconds."""
+    async def _gateway_bot(self) -> tuple[StartLimit, int, float]:
+        """Return the limits with the number of shards that Discord recommends, how many sessions may still be started,
+        and the seconds until there are more."""
         with asking(self._client):
             count, _, limit = await self._client.http.get_bot_gateway()
-            total, left = int(limit.get("total", IDENTIFIES_A_DAY)), int(limit.get("remaining", IDENTIFIES_A_DAY))
-            return max(1, int(count)), total, left, float(limit.get("reset_after", 0)) / 1000
+            of_a_day = int(limit.get("total", StartLimit.a_day))
+            left, reset_seconds = int(limit.get("remaining", of_a_day)), float(limit.get("reset_after", 0)) / 1000
+            concurrency = max(1, int(limit.get("max_concurrency", 1)))
+            return StartLimit(of_a_day, concurrency, max(1, int(count))), left, reset_seconds
 
-    def _take_shards(self, count: int, total: int, left: int, reset_seconds: float) -> None:
+    def _take_shards(self, recommended: StartLimit, left: int, reset_seconds: float) -> Shards:
+        shards = self._fixed or Shards(recommended.shards, range(recommended.shards))
         client: Any = self._client
-        client.shard_count = client._connection.shard_count = count
-        client._connection.shard_ids = range(count)
-        self._budget.a_day, self._budget.shards = total, count
-        if left < count:
+        client.shard_count = client._connection.shard_count = shards.count
+        client._connection.shard_ids = shards.ids
+        self._presence.shard_count, self._presence.shard_ids = shards.count, shards.range_text
+        self._limit = replace(recommended, shards=shards.count)
+        log.info("starting %s; Discord recommends %d in all", shards, recommended.shards)
+        if left < len(shards.ids):
             log.error(
                 "Discord lets this bot start %d sessions in the next %.0f s; it waits for more", left, reset_seconds
             )
-            self._budget.not_before = self._clock.monotonic() + reset_seconds
+            self._not_before = self._clock.monotonic() + reset_seconds
+        return shards
 
     async def _keep(self, session: Session) -> NoReturn:
         """Keep one shard connected. Raises GatewayRefused and WrongShards."""
@@ -210,11 +227,11 @@ class GatewayConnection:
         """Forget the session if it can't be resumed, and return the least seconds before the next try. Raises
         GatewayRefused and WrongShards."""
         code = ended.code if isinstance(ended, discord.ConnectionClosed) else None
-        if code in REFUSALS:
-            raise GatewayRefused(code) from ended
-        if code in WRONG_SHARDS:
+        if code in WRONG_SHARDS and self._fixed is None:
             log.error("shard %s: Discord wants another number of shards (close code %s)", session.shard_id, code)
             raise WrongShards from ended
+        if code in REFUSALS:
+            raise GatewayRefused(code) from ended
         invalid = isinstance(ended, ReconnectWebSocket) and not ended.resume
         if invalid or code in NEW_SESSION or session.unheard >= UNHEARD_MAX:
             session.forget()
@@ -224,6 +241,7 @@ class GatewayConnection:
         """Open one connection and handle its events until it ends, which is always by an exception."""
         socket = await (self._identify(session) if session.id is None else self._resume(session))
         session.unheard += 1
+        self._presence.shards_up.add(session.shard_id)
         code = 4000  # the session can be resumed
         try:
             while True:
@@ -231,18 +249,17 @@ class GatewayConnection:
                 session.take(socket)
         except asyncio.CancelledError:
             code = 1000
+            await leave(socket)
             raise
         finally:
+            self._presence.shards_up.discard(session.shard_id)
             session.take(socket)
             await close(socket, code)
 
     async def _identify(self, session: Session) -> GatewaySocket:
-        async with self._identifying:
-            await self._clock.sleep(self._budget.wait_seconds(self._clock.monotonic()))
-            async with asyncio.timeout(OPEN_SECONDS):
-                socket = await GatewaySocket.from_client(self._client, initial=True, shard_id=session.shard_id)
-            self._budget.note(self._clock.monotonic())
-            return socket
+        await self._clock.sleep(max(0.0, self._not_before - self._clock.monotonic()))
+        async with self._turns.turn(session.shard_id, self._limit), asyncio.timeout(OPEN_SECONDS):
+            return await GatewaySocket.from_client(self._client, initial=True, shard_id=session.shard_id)
 
     async def _resume(self, session: Session) -> GatewaySocket:
         """Resume at the session's own address, and at the default one every other time that this fails."""
@@ -259,6 +276,19 @@ class GatewayConnection:
             )
         session.use_default_gateway = False
         return socket
+
+
+async def leave(socket: DiscordWebSocket) -> None:
+    """Send the close frame that ends the session, and handle the events that Discord sent before it read that frame:
+    aiohttp's own close drops them. Waits for CLOSE_SECONDS. Never raises."""
+
+    async def read_the_rest() -> NoReturn:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await socket.socket.send_frame(CLOSE_FRAME_1000, CLOSE_OPCODE)
+            while True:
+                await socket.poll_event()
+
+    await asyncio.gather(read_the_rest(), return_exceptions=True)
 
 
 async def close(socket: DiscordWebSocket, code: int) -> None:

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from settings import Settings
+from settings import PREFIXES, SQLITE_IS_ALONE, Settings
 from store.database import open_database
 from store.key_values import save_value
 
@@ -27,11 +27,11 @@ class Ended:
 
 async def run_bot(folder: Path, *words: str, until: str | None = None, **settings: str) -> Ended:
     """Run bot.py in *folder* with only these settings, to its end; with *until*, send SIGTERM once it prints that."""
-    ours = ("DISCORD_", "QWEN_")  # PREFIXES of settings.py: an unknown name among these is warned about
     environment = {
         name: value
         for name, value in os.environ.items()
-        if name.lower() not in Settings.model_fields and not name.startswith(ours)
+        if name.lower() not in Settings.model_fields
+        and not name.startswith(PREFIXES)  # an unknown name among these is warned about
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(BOT), *words, cwd=folder, env={**environment, **settings}, stderr=asyncio.subprocess.PIPE
@@ -85,5 +85,18 @@ async def test_unknown_arguments_get_the_usage_and_a_hanging_thread_keeps_no_pro
     _, said = await asyncio.wait_for(process.communicate(), LONGEST_SECONDS)
     assert process.returncode == 64
     usage, cut_off = said.decode().splitlines()
-    assert usage == "usage: python bot.py [migrate]"
+    assert usage == "usage: python bot.py [worker | migrate | move]"
     assert "cut off" in cut_off
+
+
+async def test_a_worker_on_a_sqlite_file_is_refused_with_a_sentence_and_exit_code_78(tmp_path: Path) -> None:
+    ended = await run_bot(tmp_path, "worker", **SECRETS, **NOWHERE)
+    assert (ended.code, ended.said) == (78, f"{SQLITE_IS_ALONE}\n")
+
+
+async def test_wrong_shard_settings_end_the_start_with_sentences_and_exit_code_78(tmp_path: Path) -> None:
+    ended = await run_bot(tmp_path, **SECRETS, **NOWHERE, SHARD_IDS="4-6", SHARD_COUNT="6", SHARD_PROCESS="1")
+    assert ended.code == 78
+    assert [line.split()[0] for line in ended.said.splitlines()] == [
+        *("SHARD_IDS", "SHARD_IDS", "SHARD_PROCESSES", "DATABASE_URL")
+    ]

@@ -14,7 +14,10 @@ from aiohttp.test_utils import TestServer
 from discord import app_commands
 from discord.http import Route
 
+from bot import COMMANDS_LEASE, COMMANDS_LEASE_MS, COMMANDS_POLL_SECONDS, sync_stored_commands
 from discord_api.command_sync import RETRY_SECONDS, RETRY_SECONDS_MAX, keep_commands_current, sync_commands
+from store.database import Database
+from store.leases import take_lease
 from tests.doubles import ManualClock
 
 REFUSED = {
@@ -31,16 +34,19 @@ COMMAND = {
 
 
 class CommandListRoute:
-    """Discord's route for the command list, with the answers to each PUT in order."""
+    """Discord's route for the command list, with the answers to each PUT in order. It waits while *open* is not set."""
 
     def __init__(self) -> None:
         self.puts = 0
+        self.open = asyncio.Event()
+        self.open.set()
         self.answers = list[tuple[int, Any]]()
 
     async def handle(self, request: web.Request) -> web.Response:
         status, body = 200, ME
         if request.method == "PUT":
             self.puts += 1
+            await self.open.wait()
             status, body = self.answers.pop(0) if self.answers else (200, [COMMAND])
         text = json.dumps(body).encode()
         return web.Response(body=text, status=status, headers={"Content-Type": "application/json"})
@@ -72,6 +78,13 @@ class SendingProcess:
         for _ in range(15):
             await asyncio.sleep(0.005)
         return self.route.puts
+
+    async def pass_time_until(self, task: asyncio.Task[bool]) -> None:
+        """Let time pass until *task* ends."""
+        async with asyncio.timeout(60):
+            while not task.done():
+                self.clock.advance(COMMANDS_POLL_SECONDS)
+                await asyncio.sleep(0.005)
 
 
 @pytest.fixture
@@ -136,3 +149,40 @@ async def test_a_200_that_lists_no_ids_is_an_unreadable_answer_and_sent_again(pr
     one.clock.advance(RETRY_SECONDS)
     await asyncio.wait_for(one.going, 60)
     assert one.memory
+
+
+async def test_of_two_processes_that_start_at_once_one_sends_the_command_list(
+    process: Any, empty_sqlite: Database
+) -> None:
+    one: SendingProcess = process()
+    await one.going
+    sent_before = one.route.puts
+    one.route.open.clear()
+
+    def start(holder: str) -> asyncio.Task[bool]:
+        return asyncio.create_task(sync_stored_commands(one.tree, empty_sqlite, "x", clock=one.clock, holder=holder))
+
+    first = start("first")
+    while one.route.puts == sent_before:  # noqa: ASYNC110 - the other side of a socket
+        await asyncio.sleep(0.005)
+    second = start("second")
+    await empty_sqlite.in_background().run(lambda _: None)  # after the second one asked for the lease
+    one.route.open.set()
+    assert await first
+    assert await empty_sqlite.run(take_lease, COMMANDS_LEASE, "third", 1, 1), "the first one gave it back"
+    await one.pass_time_until(second)
+    assert second.result() is False
+    assert one.route.puts == sent_before + 1
+
+
+async def test_the_command_list_of_a_process_that_died_while_it_sent_it_is_sent_by_another_one(
+    process: Any, empty_sqlite: Database
+) -> None:
+    one: SendingProcess = process()
+    await one.going
+    now_ms = one.clock.now_ms()
+    await empty_sqlite.run(take_lease, COMMANDS_LEASE, "dead", now_ms, now_ms + COMMANDS_LEASE_MS)
+    other = asyncio.create_task(sync_stored_commands(one.tree, empty_sqlite, "x", clock=one.clock, holder="other"))
+    await one.pass_time_until(other)
+    assert other.result()
+    assert one.clock.now_ms() >= now_ms + COMMANDS_LEASE_MS

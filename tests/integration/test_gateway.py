@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import random
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,25 +20,31 @@ from aiohttp.test_utils import TestServer
 from discord.gateway import DiscordWebSocket
 
 from discord_api.gateway import GatewayConnection, GatewayRefused, name_of
+from discord_api.shards import Shards
+from processes.identify_turns import IdentifyTurns
+from processes.model import Presence
+from store.database import Database
 from tests.sandbox.discord_bench import PAINT, Bench, open_bench
 from tests.sandbox.test_local_discord_library import pointed_at
 
 
 @dataclass
 class InstantClock:
-    """Real time, but sleep returns at once and is recorded."""
+    """Real time, but sleep moves it, returns at once and is recorded."""
 
     waits: list[float] = field(default_factory=list[float])
+    moved: float = 0.0
 
     def now_ms(self) -> int:
         return round(self.monotonic() * 1000)
 
     def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
+        return time.monotonic() + self.moved
 
     async def sleep(self, seconds: float) -> None:
         if seconds:
             self.waits.append(seconds)
+            self.moved += seconds
         await asyncio.sleep(0.001)
 
 
@@ -57,6 +65,7 @@ class ConnectedClient:
     client: Listener
     clock: InstantClock
     running: asyncio.Task[None]
+    presence: Presence
 
     async def until(self, happened: Callable[[], object], seconds: float = 60.0) -> None:
         async with asyncio.timeout(seconds):
@@ -70,15 +79,19 @@ class ConnectedClient:
 
 
 @contextlib.asynccontextmanager
-async def connected(bench: Bench, client: Listener, gateway_url: str = "") -> AsyncIterator[ConnectedClient]:
+async def connected(
+    bench: Bench, client: Listener, database: Database, gateway_url: str = "", shards: Shards | None = None
+) -> AsyncIterator[ConnectedClient]:
     clock = InstantClock()
+    presence = Presence()
+    gateway = GatewayConnection(client, clock, random.Random(1), IdentifyTurns(database, clock), presence, shards)
     with pointed_at(bench.url):
         if gateway_url:
             DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway_url)
         await client.login(bench.discord.token)
-        running = asyncio.create_task(GatewayConnection(client, clock, random.Random(1)).run())
+        running = asyncio.create_task(gateway.run())
         try:
-            yield ConnectedClient(bench, client, clock, running)
+            yield ConnectedClient(bench, client, clock, running, presence)
         finally:
             running.cancel()
             await asyncio.wait({running})
@@ -86,11 +99,11 @@ async def connected(bench: Bench, client: Listener, gateway_url: str = "") -> As
 
 
 @pytest.fixture
-async def connection() -> AsyncIterator[ConnectedClient]:
+async def connection(empty_sqlite: Database) -> AsyncIterator[ConnectedClient]:
     async with open_bench() as bench:
         bench.discord.gateway.identify_spacing_ms = 0
         await bench.register(PAINT)
-        async with connected(bench, Listener()) as opened:
+        async with connected(bench, Listener(), empty_sqlite) as opened:
             await opened.until(lambda: bench.discord.gateway.connected)
             yield opened
 
@@ -155,12 +168,94 @@ async def test_after_4011_as_many_shards_as_discord_asks_for_are_started_one_aft
     gateway, clock = connection.bench.discord.gateway, connection.clock
     gateway.shards, identifies = 2, connection.bench.discord.gateway.identifies
     connection.bench.discord.faults.gateway_close(4011)
-    await connection.until(lambda: gateway.connected_shards == 2)
+    await connection.until(lambda: gateway.connected_shards == {0, 1})
     assert gateway.identifies == identifies + 2
     assert [wait for wait in clock.waits if wait > 4], "5 s between two IDENTIFYs"
     for channel in ("gallery", "pier"):
         act = await connection.bench.paint(channel=channel)
         await connection.until(lambda act=act: act.id in connection.client.heard)
+
+
+async def test_only_the_shards_of_this_process_are_started_and_named_in_the_log(
+    empty_sqlite: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "qwen_imagine.gateway")
+    async with open_bench() as bench:
+        gateway = bench.discord.gateway
+        gateway.identify_spacing_ms = 0
+        await bench.register(PAINT)
+        async with connected(bench, Listener(), empty_sqlite, shards=Shards(4, range(2, 4))) as connection:
+            await connection.until(
+                lambda: gateway.connected_shards == {2, 3} and connection.presence.shards_up == {2, 3}
+            )
+            started = [session.shard for session in gateway._sessions.values() if session.shard]
+            assert sorted(started) == [(2, 4), (3, 4)]
+            assert (connection.presence.shard_count, connection.presence.shard_ids) == (4, "2-3")
+            assert "starting shards 2-3 of 4; Discord recommends 1 in all" in caplog.text
+            connection.bench.discord.faults.gateway_close(4000)
+            await connection.until(lambda: gateway.resumes == 2 and gateway.connected_shards == {2, 3})
+
+
+@pytest.mark.parametrize(("code", "words"), [(4010, "multiple"), (4011, "too small")])
+async def test_a_number_of_shards_that_is_set_and_refused_ends_it_with_a_sentence(
+    empty_sqlite: Database, code: int, words: str
+) -> None:
+    async with (
+        open_bench() as bench,
+        connected(bench, Listener(), empty_sqlite, shards=Shards(1, range(1))) as connection,
+    ):
+        await connection.until(lambda: bench.discord.gateway.connected)
+        bench.discord.faults.gateway_close(code)
+        with pytest.raises(GatewayRefused, match=f"SHARD_COUNT.*{words}.*{code}"):
+            await asyncio.wait_for(connection.running, 60)
+
+
+async def test_shards_of_different_buckets_do_not_wait_for_each_other(empty_sqlite: Database) -> None:
+    async with open_bench() as bench:
+        gateway = bench.discord.gateway
+        gateway.shards = gateway.max_concurrency = 3
+        async with connected(bench, Listener(), empty_sqlite) as connection:
+            await connection.until(lambda: gateway.connected_shards == {0, 1, 2})
+            assert connection.clock.waits == []
+
+
+async def test_events_that_discord_sent_before_it_read_that_the_session_ends_are_handled(
+    empty_sqlite: Database,
+) -> None:
+    """The event is sent after the client's close frame has come, as one that crosses it on the way."""
+    heard, codes = list[str](), list[int]()
+
+    def event(name: str, body: dict[str, Any], number: int) -> str:
+        return json.dumps({"op": 0, "t": name, "s": number, "d": body})
+
+    async def serve(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(autoclose=False)
+        await socket.prepare(request)
+        await socket.send_json({"op": 10, "t": None, "s": None, "d": {"heartbeat_interval": 41_250}})
+        await socket.send_str(event("READY", {"session_id": "x", "resume_gateway_url": "ws://127.0.0.1/"}, 1))
+        while (ended := await socket.receive()).type is not web.WSMsgType.CLOSE:
+            pass  # a heartbeat and IDENTIFY
+        codes.append(ended.data)
+        await socket.send_str(event("INTERACTION_CREATE", {"id": "77"}, 2))
+        await socket.close()
+        return socket
+
+    app = web.Application()
+    app.router.add_get("/", serve)
+    client = Listener()
+    client._connection.parsers["READY"] = lambda data: heard.append(data["session_id"])
+    client._connection.parsers["INTERACTION_CREATE"] = lambda data: heard.append(data["id"])
+    async with (
+        open_bench() as bench,
+        TestServer(app) as server,
+        connected(bench, client, empty_sqlite, str(server.make_url("/"))) as connection,
+    ):
+        await connection.until(lambda: heard)
+        assert connection.presence.shards_up == {0}
+        connection.running.cancel()
+        await asyncio.wait({connection.running})
+    assert (heard, codes) == (["x", "77"], [1000])
+    assert connection.presence.shards_up == set()
 
 
 @pytest.mark.parametrize("body", [None, {}, [], "x", {"id": "a secret", "type": 2, "token": "a secret"}])
@@ -198,12 +293,12 @@ async def test_a_stop_ends_the_session_at_discord(connection: ConnectedClient) -
 
 @pytest.mark.parametrize("fault", [{"status": 503}, {"drop": "before"}])
 async def test_a_gateway_that_cannot_be_asked_for_is_asked_for_again_and_the_client_stays_open(
-    fault: dict[str, Any], caplog: pytest.LogCaptureFixture
+    fault: dict[str, Any], caplog: pytest.LogCaptureFixture, empty_sqlite: Database
 ) -> None:
     async with open_bench() as bench:
         await bench.register(PAINT)
         lasting = bench.discord.faults.rest("GET", "/gateway/bot", times=None, **fault)
-        async with connected(bench, Listener()) as connection:
+        async with connected(bench, Listener(), empty_sqlite) as connection:
             await connection.until(lambda: "can't be asked for its gateway" in caplog.text, 60)
             assert not connection.client.is_closed()
             bench.discord.faults.clear()
@@ -212,24 +307,24 @@ async def test_a_gateway_that_cannot_be_asked_for_is_asked_for_again_and_the_cli
             assert lasting.left is None
 
 
-async def test_the_gateway_is_asked_for_again_after_a_ban_ends() -> None:
+async def test_the_gateway_is_asked_for_again_after_a_ban_ends(empty_sqlite: Database) -> None:
     async with open_bench() as bench:
         bench.discord.faults.rest("GET", "/gateway/bot", status=429, retry_after=120, with_via=False)
-        async with connected(bench, Listener()) as connection:
+        async with connected(bench, Listener(), empty_sqlite) as connection:
             await connection.until(lambda: bench.discord.gateway.connected)
             assert max(connection.clock.waits) >= 120
 
 
-async def test_without_a_session_start_left_it_waits_until_reset_after() -> None:
+async def test_without_a_session_start_left_it_waits_until_reset_after(empty_sqlite: Database) -> None:
     async with open_bench() as bench:
         gateway = bench.discord.gateway
         gateway._identified_today_ms.extend([bench.clock.now_ms()] * 1000)
-        async with connected(bench, Listener()) as connection:
+        async with connected(bench, Listener(), empty_sqlite) as connection:
             await connection.until(lambda: connection.clock.waits)
             assert connection.clock.waits[0] == pytest.approx(86_400, abs=60)
 
 
-async def test_a_hello_that_cannot_be_read_leaves_no_socket_open() -> None:
+async def test_a_hello_that_cannot_be_read_leaves_no_socket_open(empty_sqlite: Database) -> None:
     closed = asyncio.Event()
 
     async def serve(request: web.Request) -> web.WebSocketResponse:
@@ -245,7 +340,7 @@ async def test_a_hello_that_cannot_be_read_leaves_no_socket_open() -> None:
     async with (
         open_bench() as bench,
         TestServer(app) as server,
-        connected(bench, Listener(), str(server.make_url("/"))) as connection,
+        connected(bench, Listener(), empty_sqlite, str(server.make_url("/"))) as connection,
     ):
         await connection.until(closed.is_set)
 

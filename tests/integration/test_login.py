@@ -101,7 +101,6 @@ async def test_an_answer_without_ids_is_asked_for_again(login: Login, path: str,
 
 async def test_setup_hook_makes_no_call(tmp_path: Path) -> None:
     settings = Settings(
-        _env_file=None,  # type: ignore[call-arg]
         discord_token=SecretStr("token"),
         qwen_api_key=SecretStr("sk-key"),
         database_url=f"sqlite:///{tmp_path}/bot.sqlite3",

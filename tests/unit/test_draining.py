@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+import asyncio
+import contextlib
+from dataclasses import dataclass, fields
 from typing import Any
 
-from bot import CLOSE_SECONDS, STOP_SECONDS
+import pytest
+
+from bot import CLOSE_SECONDS, STOP_SECONDS, finish
 from generations.clock import Deadline
 from services import DRAIN_SECONDS, LAST_CALLS_SECONDS, Services
 from tests.doubles import ManualClock
@@ -24,14 +28,24 @@ class Part:
         self.clock.advance(min(seconds, self.seconds))
 
 
-class Nothing:
-    def drain(self) -> None: ...
+class Requests:
+    def __init__(self) -> None:
+        self.are_refused = False
+
+    def drain(self) -> None:
+        self.are_refused = True
 
 
-def services_of(worker_seconds: float) -> Any:
+@dataclass
+class Others:
+    are_others: bool
+
+
+def services_of(worker_seconds: float, processes: Others | None = None) -> Any:
     clock = ManualClock()
     parts: dict[str, Any] = {field.name: None for field in fields(Services)}
-    parts |= {"clock": clock, "generations": Nothing(), "worker": Part(clock, worker_seconds)}
+    parts |= {"clock": clock, "generations": Requests(), "worker": Part(clock, worker_seconds)}
+    parts["processes"] = processes
     parts |= {name: Part(clock, 0) for name in ("delivery", "pings", "operator")}
     return Services(**parts)
 
@@ -67,3 +81,61 @@ async def test_without_time_left_every_part_is_still_drained() -> None:
 def test_the_shares_of_the_deadline_fit_into_25_seconds() -> None:
     assert STOP_SECONDS - CLOSE_SECONDS == DRAIN_SECONDS
     assert STOP_SECONDS <= 25
+
+
+@dataclass
+class Stopped:
+    """The services and the client of a process that is stopped, which note in which order they end."""
+
+    are_others: bool
+    order: list[str]
+
+    @property
+    def processes(self) -> Stopped:
+        return self
+
+    async def drain(self, seconds: float) -> None:
+        self.order.append("work")
+
+    async def close(self) -> None:
+        self.order.append("client")
+
+
+@pytest.mark.parametrize(
+    ("are_others", "order"),
+    [(True, ["gateway", "command", "work", "client"]), (False, ["work", "gateway", "command", "client"])],
+)
+async def test_beside_other_processes_the_gateway_is_closed_and_its_commands_answered_before_the_work_ends(
+    are_others: bool, order: list[str]
+) -> None:
+    stopped, is_closed = Stopped(are_others, []), asyncio.Event()
+
+    async def listen() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        stopped.order.append("gateway")
+        is_closed.set()
+
+    async def answer() -> None:
+        await is_closed.wait()
+        for _ in range(50):
+            await asyncio.sleep(0)
+        stopped.order.append("command")
+
+    work, listening = asyncio.create_task(asyncio.sleep(0)), asyncio.create_task(listen())
+    answering = asyncio.create_task(answer(), name="CommandTree-invoker")
+    await asyncio.sleep(0)
+    both: Any = stopped
+    await finish(both, both, listening, work, Deadline(ManualClock(), STOP_SECONDS))
+    assert stopped.order == order and answering.done()
+
+
+@pytest.mark.parametrize(
+    ("processes", "are_refused"), [(None, True), (Others(False), True), (Others(True), False)], ids=str
+)
+async def test_requests_are_refused_in_a_drain_unless_another_process_makes_their_images(
+    processes: Others | None, are_refused: bool
+) -> None:
+    services = services_of(0.0, processes)
+    await services.drain(DRAIN_SECONDS)
+    assert services.generations.are_refused is are_refused

@@ -92,7 +92,7 @@ def test_a_secret_is_masked_anywhere_in_a_line(text: str) -> None:
     [
         "image 123-0: submitted as task task-0123456789abcdef",
         "generation 1234567890: published at card",
-        "ready: 1 shard(s), application 123",
+        "ready: shard 0 of 1, application 123",
         "task n9f8-disk-storage: poll failed (The image service cannot be reached or used for now: TimeoutError)",
         "PATCH https://discord.com/api/v10/channels/1/messages/2 has returned 200",
         "http://127.0.0.1:8025/api/v10/@me and a@b.example",

@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from pydantic.fields import FieldInfo
 
 from credits.allowance import CreditPeriod
-from settings import READABLE_BY_GROUP, Loaded, Settings, SettingsError, default_text, load_settings
+from discord_api.shards import ShardSettings
+from settings import (
+    PREFIXES,
+    READABLE_BY_GROUP,
+    SQLITE_IS_ALONE,
+    Loaded,
+    Settings,
+    SettingsError,
+    default_text,
+    load_settings,
+)
 from store.hosts import HOSTS, VOLUME_VARIABLES
 
 GOOD = {"DISCORD_TOKEN": "canary-discord-token", "QWEN_API_KEY": "sk-canary-key"}
@@ -24,7 +34,7 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     for name in [*os.environ]:
         of_a_host = any(name in variables for variables in HOSTS.values()) or name in VOLUME_VARIABLES
-        if name.lower() in Settings.model_fields or name.startswith(("DISCORD_", "QWEN_")) or of_a_host:
+        if name.lower() in Settings.model_fields or name.startswith(PREFIXES) or of_a_host:
             monkeypatch.delenv(name)
 
 
@@ -256,6 +266,7 @@ def test_an_env_file_readable_by_all_is_refused_and_one_readable_by_the_group_gi
 def test_all_secrets_are_given_to_the_redaction() -> None:
     assert set(load(DATABASE_URL="postgresql://u:pa%40ss@h/n").secrets()) == {*GOOD.values(), "pa%40ss"}
     assert set(load(DATABASE_URL="sqlite:///x.db").secrets()) == set(GOOD.values())
+    assert load(MOVE_TO_DATABASE_URL="postgresql://u:word@h/n").secrets()[-1] == "word"
 
 
 @pytest.mark.parametrize(
@@ -294,3 +305,109 @@ def test_a_database_password_with_any_character_is_given_to_the_redaction() -> N
 
 def test_the_default_of_a_switch_is_written_as_yes_or_no() -> None:
     assert [default_text(FieldInfo(default=default)) for default in (False, True)] == ["no", "yes"]
+
+
+POSTGRESQL = {"DATABASE_URL": "postgresql://u:p@h/n"}
+
+
+def test_without_shard_settings_discord_says_how_many_shards_there_are_and_all_are_here() -> None:
+    assert load().shards is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "ids", "text"),
+    [
+        ({"SHARD_COUNT": "4"}, range(4), "shards 0-3 of 4"),
+        ({"SHARD_COUNT": "1"}, range(1), "shard 0 of 1"),
+        ({"SHARD_COUNT": "6", "SHARD_IDS": "2-3"}, range(2, 4), "shards 2-3 of 6"),
+        ({"SHARD_COUNT": "6", "SHARD_IDS": " 3, 1 - 2 ,4"}, range(1, 5), "shards 1-4 of 6"),
+        ({"SHARD_COUNT": "6", "SHARD_IDS": "5"}, range(5, 6), "shard 5 of 6"),
+        ({"SHARD_COUNT": "6", "SHARD_PROCESS": "2", "SHARD_PROCESSES": "3"}, range(4, 6), "shards 4-5 of 6"),
+    ],
+)
+def test_the_shards_of_a_process_are_a_range_of_all(changes: dict[str, str], ids: range, text: str) -> None:
+    shards = load(**POSTGRESQL, **changes).shards
+    assert shards is not None
+    assert (shards.ids, str(shards)) == (ids, text)
+
+
+@given(st.integers(1, 40), st.integers(1, 200))
+def test_processes_divide_the_shards_evenly_without_a_gap(processes: int, more: int) -> None:
+    count = processes + more
+    divided = [ShardSettings(count, (), process, processes).chosen() for process in range(processes)]
+    ranges = [shards.ids for shards in divided if shards is not None]
+    assert [shard_id for ids in ranges for shard_id in ids] == list(range(count))
+    assert max(map(len, ranges)) - min(map(len, ranges)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"SHARD_COUNT": "0"}, "SHARD_COUNT must be at least 1."),
+        ({"SHARD_COUNT": "some"}, "SHARD_COUNT must be a whole number."),
+        *(
+            ({"SHARD_COUNT": "6", "SHARD_IDS": ids}, "SHARD_IDS must be a range of shards, such as 0-3.")
+            for ids in ("all", "3-0", "-1", "0-", "0-3-4", "0;1", ",", "0-999999")
+        ),
+        ({"SHARD_COUNT": "6", "SHARD_IDS": "0-2,2-3"}, "SHARD_IDS names shard 2 twice."),
+        (
+            {"SHARD_COUNT": "6", "SHARD_IDS": "0-1,3"},
+            "SHARD_IDS has a gap between 1 and 3: a process takes one range, such as 0-3.",
+        ),
+        (
+            {"SHARD_COUNT": "6", "SHARD_IDS": "4-6"},
+            "SHARD_IDS must end at 5 or before, since SHARD_COUNT is 6.",
+        ),
+        *(
+            (
+                changes,
+                "SHARD_COUNT is missing: it is the number of shards over all processes, the same in each of them.",
+            )
+            for changes in ({"SHARD_IDS": "0-3"}, {"SHARD_PROCESS": "0", "SHARD_PROCESSES": "1"})
+        ),
+        (
+            {"SHARD_COUNT": "6", "SHARD_IDS": "0-1", "SHARD_PROCESS": "0", "SHARD_PROCESSES": "3"},
+            "SHARD_IDS and SHARD_PROCESS say the same in two ways: set one of them.",
+        ),
+        (
+            {"SHARD_COUNT": "6", "SHARD_PROCESS": "0"},
+            "SHARD_PROCESSES is missing: SHARD_PROCESS is one of so many.",
+        ),
+        (
+            {"SHARD_COUNT": "6", "SHARD_PROCESSES": "3"},
+            "SHARD_PROCESS is missing: the number of this process, from 0 to 2.",
+        ),
+        (
+            {"SHARD_COUNT": "6", "SHARD_PROCESS": "3", "SHARD_PROCESSES": "3"},
+            "SHARD_PROCESS must be at most 2, since SHARD_PROCESSES is 3.",
+        ),
+        (
+            {"SHARD_COUNT": "2", "SHARD_PROCESS": "0", "SHARD_PROCESSES": "3"},
+            "SHARD_PROCESSES must be at most 2, since SHARD_COUNT is 2; `python bot.py worker` starts a process "
+            "without shards.",
+        ),
+    ],
+)  # fmt: skip
+def test_a_fault_in_the_shard_settings_is_one_sentence(changes: dict[str, str], sentence: str) -> None:
+    assert faults_of(**POSTGRESQL, **changes) == (sentence,)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"SHARD_COUNT": "6", "SHARD_IDS": "0-4"}, {"SHARD_COUNT": "6", "SHARD_PROCESS": "0", "SHARD_PROCESSES": "2"}],
+)
+def test_several_processes_on_a_sqlite_file_are_refused(changes: dict[str, str]) -> None:
+    assert faults_of(**changes) == (SQLITE_IS_ALONE,)
+
+
+def test_a_sqlite_file_may_have_all_shards_in_one_process() -> None:
+    assert load(SHARD_COUNT="6", SHARD_IDS="0-5").shards == load(SHARD_COUNT="6").shards
+    assert load(SHARD_COUNT="6", SHARD_PROCESS="0", SHARD_PROCESSES="1").shards == load(SHARD_COUNT="6").shards
+
+
+def test_a_process_that_is_of_no_use_alone_is_refused_on_a_sqlite_file() -> None:
+    with pytest.raises(SettingsError) as caught, pytest.MonkeyPatch.context() as environment:
+        for name, value in GOOD.items():
+            environment.setenv(name, value)
+        load_settings(alone=False)
+    assert caught.value.faults == (SQLITE_IS_ALONE,)
