@@ -13,7 +13,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from sandbox.world import HOST, Sandbox
+from sandbox.postgresql import PostgresqlUnavailable, open_postgresql
+from sandbox.shards import SHARD_COUNT
+from sandbox.world import CLOCK_FILE, HOST, Sandbox
 
 PORT = 8025
 
@@ -26,28 +28,43 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--no-bot", action="store_true", help="do not start the bot; the page can")
     parser.add_argument("--callbacks", action="store_true", help="let the image API call the bot back")
+    parser.add_argument(
+        "--processes", type=int, default=1, help="how many processes of the bot share a PostgreSQL and six shards"
+    )
     wanted = parser.parse_args(arguments)
+    if not 1 <= wanted.processes <= SHARD_COUNT:
+        parser.error(f"--processes must be from 1 to {SHARD_COUNT}: there are {SHARD_COUNT} shards")
+    if wanted.callbacks and wanted.processes > 1:
+        parser.error("--callbacks is for one process: several need a load balancer in front of them")
     if not 0 <= wanted.port <= 65_535:
         parser.error("--port must be from 0 to 65535")
     return wanted
 
 
-async def run(port: int, data_dir: Path, *, start_bot: bool, callbacks: bool = False) -> int:
-    """Keep the sandbox open until Ctrl-C or SIGTERM. Return the exit code."""
+async def run(port: int, data_dir: Path, *, start_bot: bool, callbacks: bool = False, processes: int = 1) -> int:
+    """Keep the sandbox open until Ctrl-C, SIGTERM or the end of the terminal. Return the exit code."""
     ended = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     async with contextlib.AsyncExitStack() as stack:
         try:
             settings = find_callback_settings() if callbacks else {}
-            box = await stack.enter_async_context(Sandbox(port=port, data_dir=data_dir, bot_settings=settings))
+            if processes > 1:
+                print("Starting PostgreSQL …", flush=True)
+                database = open_postgresql(data_dir / "postgresql", data_dir / CLOCK_FILE)
+                settings["DATABASE_URL"] = await stack.enter_async_context(database)
+            box = Sandbox(port=port, data_dir=data_dir, bot_settings=settings, processes=processes)
+            await stack.enter_async_context(box)
         except OSError as error:
             print(explain(error, port), file=sys.stderr)
+            return 1
+        except PostgresqlUnavailable as error:
+            print(error, file=sys.stderr)
             return 1
         print(f"Open {box.url}/")
         print("Ctrl-C ends everything.", flush=True)
         if start_bot:
-            await box.bot.start()
+            await asyncio.gather(*(bot.start() for bot in box.bots))
         await ended.wait()
     return 0
 
@@ -76,7 +93,8 @@ def main() -> int:
         folder = wanted.data_dir
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qwen-imagine-sandbox-")))
-        return asyncio.run(run(wanted.port, folder, start_bot=not wanted.no_bot, callbacks=wanted.callbacks))
+        options = {"start_bot": not wanted.no_bot, "callbacks": wanted.callbacks, "processes": wanted.processes}
+        return asyncio.run(run(wanted.port, folder.resolve(), **options))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The routes of the page's panel: the image API's mood, the bot process and the clock.
+"""The routes of the page's panel: the image API's mood, the bot's processes and the clock.
 
 Every answer is the whole panel as one JSON object.
 """
@@ -6,7 +6,7 @@ Every answer is the whole panel as one JSON object.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
 import aiohttp
@@ -16,27 +16,32 @@ from sandbox.bot_process import BotProcess
 from sandbox.clock import SandboxClock
 from sandbox.image_api import CARDS, ImageApi
 from sandbox.json_bodies import error_response, read_object
+from sandbox.shards import ProcessShards
 
 ROOT = "/sandbox/panel"
 PUSH_SECONDS = 0.5
 ANSWER_AFTER_SECONDS = 2.0  # an action that takes longer goes on; the live socket tells its end
 
+ACTIONS: dict[str, Callable[[BotProcess], Awaitable[None]]] = {
+    "start": BotProcess.start,
+    "kill": BotProcess.kill,
+    "stop": BotProcess.stop,
+    "restart": BotProcess.restart,
+}
+
 Json = dict[str, object]
 
 
 class Panel:
-    def __init__(self, *, bot: BotProcess, images: ImageApi, clock: SandboxClock) -> None:
-        self._bot = bot
+    def __init__(
+        self, *, bots: Sequence[BotProcess], shards: Sequence[ProcessShards], images: ImageApi, clock: SandboxClock
+    ) -> None:
+        self._bots = bots
+        self._shards = shards
         self._images = images
         self._clock = clock
         self._sockets: set[web.WebSocketResponse] = set()
         self._running: set[asyncio.Task[None]] = set()
-        self._actions: Mapping[str, Callable[[], Awaitable[None]]] = {
-            "start": bot.start,
-            "kill": bot.kill,
-            "stop": bot.stop,
-            "restart": bot.restart,
-        }
 
     def attach(self, app: web.Application) -> None:
         app.router.add_get(ROOT, self._get, allow_head=False)
@@ -50,13 +55,17 @@ class Panel:
         """Return the panel as JSON. Times are unix milliseconds of the sandbox's clock."""
         images = self._images
         return {
-            "bot": {
-                "state": self._bot.state.value,
-                "pid": self._bot.pid,
-                "since_ms": self._bot.since_ms,
-                "restarts": self._bot.restarts,
-                "log": list(self._bot.log),
-            },
+            "bots": [
+                {
+                    "state": bot.state.value,
+                    "pid": bot.pid,
+                    "since_ms": bot.since_ms,
+                    "restarts": bot.restarts,
+                    "log": list(bot.log),
+                    "shards": shards.describe(),
+                }
+                for bot, shards in zip(self._bots, self._shards, strict=True)
+            ],
             "image_api": {
                 "mood": images.mood.value,
                 "moods": [
@@ -119,10 +128,13 @@ class Panel:
         self._images.set_mood(mood, count)
 
     async def _act_on_bot(self, wanted: Json) -> None:
-        action = wanted.get("action")
-        if not isinstance(action, str) or action not in self._actions:
-            raise ValueError(f"The bot can be told to {', '.join(self._actions)}; nothing else.")
-        running = asyncio.ensure_future(self._actions[action]())
+        """Do what `action` says with process number `process`, 0 where none is given."""
+        action, number = wanted.get("action"), wanted.get("process", 0)
+        if not isinstance(action, str) or action not in ACTIONS:
+            raise ValueError(f"The bot can be told to {', '.join(ACTIONS)}; nothing else.")
+        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < len(self._bots):
+            raise ValueError("There is no such process.")
+        running = asyncio.ensure_future(ACTIONS[action](self._bots[number]))
         self._running.add(running)
         running.add_done_callback(self._running.discard)
         await asyncio.wait([running], timeout=ANSWER_AFTER_SECONDS)

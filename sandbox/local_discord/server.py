@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
 
@@ -35,13 +34,12 @@ SWEEP_SECONDS = 0.05
 
 
 class LocalDiscord:
-    """One local Discord. `token` is the only bot token that it accepts. *rng* makes tokens and session ids."""
+    """One local Discord. *rng* makes tokens and session ids."""
 
     def __init__(self, clock: Clock, *, rng: random.Random) -> None:
         self._public_url: Callable[[], str] = lambda: "http://127.0.0.1"
         self._state = State(clock, rng)
         self._recording = Recording(clock)
-        self.token = _make_token(self._state.application_id, rng)
         self.cdn = Cdn(clock, rng.randbytes(32), lambda: self._public_url())
         payloads = self._payloads = Payloads(self._state, self.cdn)
         channel_payloads = ChannelPayloads(self._state, payloads)
@@ -49,7 +47,7 @@ class LocalDiscord:
         messages = Messages(self._state, self.cdn)
         self._interactions = Interactions(self._state, messages, bodies)
         self.gateway = Gateway(
-            self._state, payloads, channel_payloads, bodies, self._recording, self.token, lambda: self.gateway_url
+            self._state, payloads, channel_payloads, bodies, self._recording, lambda: self.gateway_url
         )
         self.faults = Faults(self.gateway)
         self._context = ClientContext(
@@ -71,7 +69,12 @@ class LocalDiscord:
             *ChannelRoutes(self._state, messages, payloads, channel_payloads).routes(),
             *applications.routes(),
         ]
-        self.rest = Rest(routes, clock, self._recording, self.faults, self.token)
+        self.rest = Rest(routes, clock, self._recording, self.faults, lambda: self.token)
+
+    @property
+    def token(self) -> str:
+        """The only bot token that is accepted. It is made anew when the bot has identified too often."""
+        return self._state.token
 
     @property
     def application_id(self) -> int:
@@ -181,12 +184,3 @@ class LocalDiscord:
             return web.Response(status=404, text="This content is no longer available.")
         headers = {"Content-Type": found.content_type, "X-Content-Type-Options": "nosniff"}
         return web.Response(body=found.data, headers=headers)
-
-
-def _make_token(application_id: int, rng: random.Random) -> str:
-    """Return a bot token with the three parts of a real one: id, time, signature."""
-
-    def encode(data: bytes) -> str:
-        return base64.urlsafe_b64encode(data).decode().rstrip("=")
-
-    return f"{encode(str(application_id).encode())}.{encode(rng.randbytes(4))}.{encode(rng.randbytes(28))}"

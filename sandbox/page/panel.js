@@ -1,4 +1,5 @@
-// The panel: the image service's mood, the bot's process, the clock.
+// The panel: the image service's mood, the bot's processes, the clock.
+import { BotCard } from "./bot_card.js";
 import { h, slug } from "./dom.js";
 import { Live } from "./live.js";
 import { timeOf, dayOf } from "./clock.js";
@@ -6,15 +7,15 @@ import { Refused, advanceClock, botAction, setMood } from "./requests.js";
 
 const HOUR = 3600;
 const DAY = 86400;
-const BOT_WORDS = { running: "running", starting: "starting…", stopped: "stopped", died: "not running: it died" };
 
 export class Panel {
   #moods = "";
   #panel = null;
+  #bots = [];
 
   constructor(root, app) {
     this.app = app;
-    root.append(h("h2", { class: "panel-title" }, "Simulated faults"), this.#imagePart(), this.#botPart(), this.#clockPart(), this.#disclaimerPart());
+    root.append(h("h2", { class: "panel-title" }, "Simulated faults"), this.#imagePart(), (this.processes = h("div", {})), this.#clockPart(), this.#disclaimerPart());
     new Live("/sandbox/panel/live", (panel) => this.show(panel)).open();
     setInterval(() => this.#time(), 1000);
   }
@@ -28,17 +29,6 @@ export class Panel {
     this.tasks = h("p", { class: "quiet", "data-testid": "panel-tasks" });
     const only = h("label", { class: "tick inline" }, this.only, h("span", {}, "only for the next"));
     return h("section", { class: "card" }, h("h3", {}, h("label", { for: "mood" }, "Image service")), this.mood, this.help, h("div", { class: "panel-row" }, only, this.count), this.tasks);
-  }
-
-  #botPart() {
-    this.state = h("span", { class: "bot-state", role: "status", "data-testid": "bot-state" }, "…");
-    this.pid = h("p", { class: "quiet", "data-testid": "bot-pid" });
-    this.log = h("pre", { class: "log", tabindex: 0, "aria-label": "Last lines of the bot's log", "data-testid": "bot-log" });
-    const button = (words, action, style) => h("button", { class: `button ${style}`, type: "button", "data-testid": `panel-${action}`, onclick: () => this.#do(() => botAction(action)) }, words);
-    this.buttons = { kill: button("Kill −9", "kill", "button-4"), stop: button("Stop", "stop", "button-2"), start: button("Start", "start", "button-1"), restart: button("Restart", "restart", "button-2") };
-    const log = h("details", {}, h("summary", {}, "Last log lines"), this.log);
-    log.addEventListener("toggle", () => (this.log.scrollTop = this.log.scrollHeight));
-    return h("section", { class: "card" }, h("h3", {}, "Bot process"), h("p", {}, this.state), this.pid, h("div", { class: "panel-row" }, Object.values(this.buttons)), log);
   }
 
   #clockPart() {
@@ -78,7 +68,7 @@ export class Panel {
     this.#panel = panel;
     this.app.clock.set(panel.clock.now_ms);
     this.#showImageService(panel.image_api);
-    this.#showBot(panel.bot);
+    this.#showBots(panel.bots);
     this.#time();
     this.app.tick();
   }
@@ -96,19 +86,12 @@ export class Panel {
     this.tasks.textContent = `${posts} requested · ${tasks.running} running · ${tasks.done} done · ${tasks.failed} failed`;
   }
 
-  #showBot(bot) {
-    this.state.textContent = BOT_WORDS[bot.state] ?? bot.state;
-    this.state.dataset.state = bot.state;
-    const alive = bot.state === "running" || bot.state === "starting";
-    const since = bot.since_ms ? ` since ${timeOf(new Date(bot.since_ms))}` : "";
-    const again = bot.restarts ? ` · started again ${bot.restarts === 1 ? "once" : `${bot.restarts} times`}` : "";
-    this.pid.textContent = `${alive && bot.pid ? `pid ${bot.pid}` : "no process"}${since}${again}`;
-    this.buttons.kill.disabled = this.buttons.stop.disabled = this.buttons.restart.disabled = !alive;
-    this.buttons.start.disabled = alive;
-    const atEnd = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < 24;
-    const text = bot.log.slice(-60).join("\n") || "(nothing yet)";
-    if (this.log.textContent !== text) this.log.textContent = text;
-    if (atEnd) this.log.scrollTop = this.log.scrollHeight;
+  #showBots(bots) {
+    if (this.#bots.length !== bots.length) {
+      this.#bots = bots.map((_, number) => new BotCard(number, bots.length, (action) => this.#do(() => botAction(action, number))));
+      this.processes.replaceChildren(...this.#bots.map((card) => card.node));
+    }
+    bots.forEach((bot, number) => this.#bots[number].show(bot));
   }
 
   #time() {

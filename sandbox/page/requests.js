@@ -31,5 +31,5 @@ export const deleteMessage = (who, message) =>
   post("/sandbox/delete", { as: who, channel_id: message.channel_id, message_id: message.id });
 
 export const setMood = (mood, count) => post("/sandbox/panel/mood", { mood, ...(count ? { count } : {}) });
-export const botAction = (action) => post("/sandbox/panel/bot", { action });
+export const botAction = (action, process) => post("/sandbox/panel/bot", { action, process });
 export const advanceClock = (seconds) => post("/sandbox/panel/clock", { advance_seconds: seconds });

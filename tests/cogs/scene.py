@@ -247,7 +247,7 @@ async def open_scene(
     env = simcord.Env(scene.bot, shard_count=1, check_errors=False, settle_timeout=120)
     scene.clock.env = scene.env = env  # the bot reads the clock while it starts
     await env.start()
-    await sync_stored_commands(scene.bot.tree, database, API_URL)
+    await sync_stored_commands(scene.bot.tree, database, API_URL, clock=scene.clock, holder="scene")
     try:
         scene.completer = EventCompleter(env)
         env.backend.subscribers.insert(0, scene.completer)

@@ -148,3 +148,35 @@ async def test_the_page_reconnects_by_itself(pages: PagePool, tmp_path: Path) ->
         await bot.say("gallery", "here again")
         await expect(page.get_by_test_id("message")).to_contain_text("here again")
         await pages.give_back(page)
+
+
+async def test_each_process_of_several_has_its_shards_its_log_and_its_own_buttons(
+    pages: PagePool, tmp_path: Path
+) -> None:
+    (tmp_path / "bot.py").write_text("import time\nprint('up', flush=True)\ntime.sleep(600)\n")
+    script = tmp_path / "bot.py"
+    async with Sandbox(data_dir=tmp_path / "data", bot_script=script, processes=3) as box:
+        page = await pages.take()
+        await page.goto(box.url)
+        shards = [page.get_by_test_id(f"process-{number}").get_by_test_id("bot-shards") for number in range(3)]
+        await expect(shards[0].get_by_role("listitem")).to_contain_text(["Lighthouse, direct messages", "Shard 1"])
+        await expect(shards[1].get_by_role("listitem")).to_contain_text(["Shard 2", "Harbour"])
+        await expect(shards[2].get_by_role("listitem")).to_contain_text(["Boatyard", "Shard 5"])
+        for number, action, states in (
+            (1, "start", ("stopped", "starting", "stopped")),
+            (2, "start", ("stopped", "starting", "starting")),
+            (1, "kill", ("stopped", "died", "starting")),
+            (2, "stop", ("stopped", "died", "stopped")),
+        ):
+            await page.get_by_test_id(f"process-{number}").get_by_test_id(f"panel-{action}").click()
+            for other, state in enumerate(states):
+                card = page.get_by_test_id(f"process-{other}")
+                await expect(card.get_by_test_id("bot-state")).to_have_attribute("data-state", state)
+        log = page.get_by_test_id("process-1").get_by_test_id("bot-log")
+        await expect(log).to_contain_text("ended by signal 9")
+        await page.set_viewport_size({"width": 390, "height": 844})
+        await page.get_by_test_id("open-panel").click()
+        await expect(page.get_by_test_id("process-2").get_by_test_id("panel-restart")).to_be_visible()
+        assert await page.evaluate(TOO_WIDE) == []
+        assert await page.locator("#panel").evaluate("it => it.scrollWidth <= it.clientWidth")
+        await pages.give_back(page)

@@ -75,7 +75,7 @@ class Reply:
         return gather(self.body.get("errors", {}))
 
 
-@dataclass
+@dataclass(eq=False)
 class GatewayClient:
     """A raw gateway connection; `frames`: all that it received."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import aiohttp
@@ -112,6 +113,64 @@ async def test_a_second_identify_within_five_seconds_gets_op_9(bench: Bench) -> 
         await bench.paint()
         for gateway in (first, second):
             assert await gateway.event("INTERACTION_CREATE"), "the same shard may have two sessions"
+
+
+async def test_of_the_shards_of_a_bucket_one_may_identify_in_five_seconds_whichever_process_asks(bench: Bench) -> None:
+    gateway = bench.discord.gateway
+    gateway.max_concurrency = 2
+    async with bench.connect(shard=[0, 6]), bench.connect(shard=[1, 6]), bench.connect(identify=False) as third:
+        await third.identify(bench.discord.token, shard=[4, 6])
+        assert (await third.next())["op"] == 9, "shard 4 is in the bucket of shard 0"
+        bench.clock.advance(5)
+        await third.identify(bench.discord.token, shard=[4, 6])
+        assert (await third.event("READY"))["shard"] == [4, 6]
+        assert (gateway.connected_shards, gateway.identifies, gateway.identifies_too_soon) == ({0, 1, 4}, 3, 1)
+
+
+async def test_commands_of_a_server_reach_every_session_of_its_shard_and_no_other(bench: Bench) -> None:
+    bench.discord.gateway.identify_spacing_ms = 0
+    async with contextlib.AsyncExitStack() as stack:
+        zero, three, again, four, five = [
+            await stack.enter_async_context(bench.connect(intents=1, shard=[number, 6])) for number in (0, 3, 3, 4, 5)
+        ]
+        assert (await zero.event("GUILD_CREATE"))["name"] == "Lighthouse"
+        for channel in ("gallery", "dm", "pier", "slipway"):
+            await bench.paint(channel=channel)
+        bench.discord.faults.gateway_send("THE_LAST", {})
+        sessions = {zero: ("gallery", "dm-mira"), three: ("pier",), again: ("pier",), four: ("slipway",), five: ()}
+        for session, places in sessions.items():
+            got = [(await session.next())["d"]["channel_id"] for _ in places]
+            assert got == [str(bench.channel_id(place)) for place in places]
+            assert (await session.next())["t"] == "THE_LAST"
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "code"), [("shard_multiple", 4, 4010), ("most_guilds", 0, 4011), ("most_guilds", 1, None)]
+)
+async def test_a_wrong_number_of_shards_is_4010_and_too_many_servers_for_one_4011(
+    bench: Bench, limit: str, value: int, code: int | None
+) -> None:
+    setattr(bench.discord.gateway, limit, value)
+    async with bench.connect(identify=False) as gateway:
+        await gateway.identify(bench.discord.token, shard=[0, 6])
+        assert (await gateway.close_code() if code else (await gateway.event("READY"))["shard"]) == (code or [0, 6])
+
+
+async def test_one_identify_more_than_a_day_allows_ends_every_session_and_resets_the_token(bench: Bench) -> None:
+    local, token = bench.discord, bench.discord.token
+    local.gateway.identify_spacing_ms, local.gateway.most_identifies = 0, 3
+    async with bench.connect(shard=[0, 2]), bench.connect(shard=[1, 2]):
+        bench.clock.advance(86_400)
+    async with bench.connect(shard=[0, 2]) as first, bench.connect(shard=[1, 2]), bench.connect():
+        limit = (await bench.rest("GET", "/gateway/bot")).body["session_start_limit"]
+        assert (limit["total"], limit["remaining"]) == (3, 0), "those of yesterday do not count"
+        async with bench.connect(identify=False) as fourth:
+            await fourth.identify(token)
+            assert (await fourth.close_code(), await first.close_code()) == (4004, 4004)
+    assert local.token != token and not local.is_connected
+    assert (await bench.rest("GET", "/gateway/bot", bot=False, headers={"Authorization": f"Bot {token}"})).status == 401
+    async with bench.connect():
+        assert local.is_connected, "with the new token"
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ async def running(bench: Bench, bot: TinyBot, shards: int = 1) -> AsyncIterator[
     with pointed_at(bench.url):
         task = asyncio.create_task(bot.start(bench.discord.token))
         try:
-            await bench.actor("mira").wait_for(lambda: bench.discord.gateway.connected_shards == shards)
+            await bench.actor("mira").wait_for(lambda: len(bench.discord.gateway.connected_shards) == shards)
             yield
         finally:
             await bot.close()

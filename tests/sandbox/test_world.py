@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import re
 import signal
 import socket
@@ -14,6 +15,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from sandbox.clock import SandboxClock
+from sandbox.local_discord import LocalDiscord
+from sandbox.shards import SHARD_COUNT, ProcessShards
 from sandbox.world import Sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,6 +58,37 @@ async def test_the_bot_gets_its_settings_and_none_of_the_developers_environment(
     assert seen["OWNER_IDS"] == str(box.discord.people["olga"].id)
     assert seen["LOG_LEVEL"] == "DEBUG"
     assert set(os.environ) & set(seen) <= {"PATH", "HOME", "LANG", "LC_CTYPE", "PYTHONPATH", "PYTHONUNBUFFERED"}
+
+
+async def test_several_bots_share_a_database_and_divide_the_shards_each_with_a_log_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "bot.py").write_text(SHOW_SETTINGS)
+    address = {"DATABASE_URL": "postgresql://postgres@/imagine"}
+    box = Sandbox(data_dir=tmp_path / "data", bot_settings=address, bot_script=tmp_path / "bot.py", processes=3)
+    async with box:
+        for bot in box.bots:
+            await bot.start()
+        for _ in range(3000):
+            if not any(bot.pid for bot in box.bots):
+                break
+            await asyncio.sleep(0.02)
+        for number, bot in enumerate(box.bots):
+            seen = dict(line.split("=", 1) for line in bot.log if "=" in line)
+            names = ("SHARD_COUNT", "SHARD_PROCESS", "SHARD_PROCESSES", "DATABASE_URL")
+            assert [seen[name] for name in names] == ["6", str(number), "3", address["DATABASE_URL"]]
+            assert (tmp_path / "data" / f"process-{number}" / "bot.log").read_text().count("SHARD_PROCESS=") == 1
+        assert (box.discord.gateway.shards, box.discord.gateway.max_concurrency) == (6, 2)
+
+
+async def test_a_single_bot_asks_discord_for_its_shards(box: Sandbox) -> None:
+    assert not [name for name in await settings_seen_by_the_bot(box) if name.startswith("SHARD")]
+
+
+def test_every_number_of_processes_gets_each_shard_once() -> None:
+    gateway = LocalDiscord(SandboxClock(), rng=random.Random(1)).gateway
+    for processes in range(2, SHARD_COUNT + 1):
+        shares = [ProcessShards(gateway, number, processes).ids for number in range(processes)]
+        assert [shard for share in shares for shard in share] == list(range(SHARD_COUNT))
+        assert {len(share) for share in shares} <= {SHARD_COUNT // processes, -(-SHARD_COUNT // processes)}
 
 
 async def test_the_bots_clock_is_the_sandboxs(box: Sandbox) -> None:
@@ -160,8 +195,10 @@ def program(*arguments: str, environment: dict[str, str] | None = None) -> subpr
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_program_prints_one_address_and_ends_with_0_on_ctrl_c_and_sigterm(number: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_program_prints_one_address_and_ends_with_0_on_ctrl_c_sigterm_and_the_end_of_its_terminal(
+    number: int, tmp_path: Path
+) -> None:
     with program("--port", "0", "--no-bot", "--data-dir", str(tmp_path / "new" / "data")) as running:
         try:
             assert running.stdout is not None
@@ -203,6 +240,16 @@ def test_an_invalid_port_is_refused_with_a_sentence() -> None:
         told, errors = running.communicate(timeout=60)
     assert (running.returncode, told) == (2, "")
     assert "--port must be from 0 to 65535" in errors
+
+
+@pytest.mark.parametrize("arguments", [("--processes", "7"), ("--processes", "0"), ("--processes", "2", "--callbacks")])
+def test_a_number_of_processes_without_a_shard_each_and_callbacks_to_several_are_refused(
+    arguments: tuple[str, ...],
+) -> None:
+    with program(*arguments) as running:
+        told, errors = running.communicate(timeout=60)
+    assert (running.returncode, told) == (2, "")
+    assert "--processes must be from 1 to 6" in errors or "--callbacks is for one process" in errors
 
 
 def test_an_unusable_data_folder_ends_the_program_with_a_sentence_and_exit_code_1(tmp_path: Path) -> None:

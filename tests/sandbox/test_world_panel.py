@@ -13,7 +13,9 @@ from sandbox.bot_process import BotProcess
 from sandbox.clock import SandboxClock
 from sandbox.guard import guard, is_loopback_host, refusal
 from sandbox.image_api import ImageApi, Mood
+from sandbox.local_discord import LocalDiscord
 from sandbox.panel import Panel
+from sandbox.shards import ProcessShards
 
 READY = "import time\nprint('ready', flush=True)\ntime.sleep(60)\n"
 
@@ -25,7 +27,12 @@ class PanelApp:
         self.session: aiohttp.ClientSession
         self.clock = SandboxClock(folder / "offset")
         self.images = ImageApi(self.clock, rng=random.Random(1))
-        self.bot = BotProcess(folder / "bot.py", environment=dict, data_dir=folder, now_ms=self.clock.now_ms)
+        gateway = LocalDiscord(self.clock, rng=random.Random(1)).gateway
+        self.shards = [ProcessShards(gateway, number, 3) for number in range(3)]
+        self.bots = [
+            BotProcess(folder / "bot.py", environment=dict, data_dir=folder, now_ms=self.clock.now_ms)
+            for _ in self.shards
+        ]
 
     async def show(self) -> dict:
         async with self.session.get(f"{self.url}/sandbox/panel") as answer:
@@ -41,21 +48,26 @@ class PanelApp:
 async def panel_app(tmp_path: Path) -> AsyncIterator[PanelApp]:
     made = PanelApp(tmp_path)
     app = web.Application(middlewares=[guard])
-    Panel(bot=made.bot, images=made.images, clock=made.clock).attach(app)
+    Panel(bots=made.bots, shards=made.shards, images=made.images, clock=made.clock).attach(app)
     runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     async with aiohttp.ClientSession() as made.session:
         yield made
-        await made.bot.kill()
+        await asyncio.gather(*(bot.kill() for bot in made.bots))
     await runner.cleanup()
 
 
 async def test_the_panel_describes_bot_image_api_and_clock(panel_app: PanelApp) -> None:
     panel = await panel_app.show()
-    assert panel["bot"]["state"] == "stopped"
-    assert (panel["bot"]["pid"], panel["bot"]["restarts"], panel["bot"]["log"]) == (None, 0, [])
+    first = panel["bots"][0]
+    assert (first["state"], first["pid"], first["restarts"], first["log"]) == ("stopped", None, 0, [])
+    assert [[(shard["id"], shard["places"]) for shard in bot["shards"]] for bot in panel["bots"]] == [
+        [(0, ["Lighthouse", "direct messages"]), (1, [])],
+        [(2, []), (3, ["Harbour"])],
+        [(4, ["Boatyard"]), (5, [])],
+    ]
     assert panel["image_api"]["mood"] == "normal"
     assert {"id", "label", "help", "group"} == set(panel["image_api"]["moods"][0])
     assert [mood["id"] for mood in panel["image_api"]["moods"]] == [mood.value for mood in Mood]
@@ -73,19 +85,23 @@ async def test_a_mood_is_set_until_changed_or_for_a_count_of_tasks(panel_app: Pa
     assert panel_app.images.mood is Mood.BUSY
 
 
-async def test_the_bot_is_started_killed_started_again_and_stopped(panel_app: PanelApp) -> None:
+async def test_a_process_is_started_killed_started_again_and_stopped_and_the_others_are_left_alone(
+    panel_app: PanelApp,
+) -> None:
     pids = []
     for action, state in [("start", "starting"), ("kill", "died"), ("start", "starting"), ("stop", "stopped")]:
-        status, panel = await panel_app.act("bot", {"action": action})
-        assert (status, panel["bot"]["state"]) in {(200, state), (200, "running" if action == "start" else state)}
+        status, panel = await panel_app.act("bot", {"action": action, "process": 1})
+        state_now = panel["bots"][1]["state"]
+        assert (status, state_now) in {(200, state), (200, "running" if action == "start" else state)}
         if action == "start":
-            await panel_app.bot.wait_ready(60)
+            await panel_app.bots[1].wait_ready(60)
         panel = await panel_app.show()
-        pids.append(panel["bot"]["pid"])
-    assert panel["bot"]["restarts"] == 1
+        pids.append(panel["bots"][1]["pid"])
+    assert panel["bots"][1]["restarts"] == 1
     assert pids[1] is pids[3] is None
     assert pids[0] != pids[2]
-    assert "ready" in panel["bot"]["log"]
+    assert "ready" in panel["bots"][1]["log"]
+    assert [bot.starts for bot in panel_app.bots] == [0, 2, 0]
 
 
 async def test_the_clock_moves_forward_and_the_panel_shows_the_offset(panel_app: PanelApp) -> None:
@@ -105,6 +121,7 @@ async def test_the_clock_moves_forward_and_the_panel_shows_the_offset(panel_app:
         ("mood", {"mood": "busy", "count": True}),
         ("bot", {"action": "dance"}),
         ("bot", {"action": {}}),
+        *(("bot", {"action": "start", "process": process}) for process in (3, -1, "0", True, None)),
         ("bot", []),
         ("clock", {"advance_seconds": -5}),
         ("clock", {"advance_seconds": "5"}),
@@ -122,7 +139,7 @@ async def test_an_invalid_request_gets_400_with_a_sentence_and_changes_nothing(
     assert answer["error"].endswith(".")
     assert panel_app.images.mood is Mood.NORMAL
     assert panel_app.clock.offset_ms == 0
-    assert panel_app.bot.starts == 0
+    assert [bot.starts for bot in panel_app.bots] == [0, 0, 0]
 
 
 async def test_a_body_that_is_not_json_gets_400(panel_app: PanelApp) -> None:
@@ -193,7 +210,7 @@ async def test_a_wrong_origin_or_host_gets_403_on_routes_and_sockets(
         assert answer.status == 403
     with pytest.raises(aiohttp.WSServerHandshakeError):
         await panel_app.session.ws_connect(f"{panel_app.url}/sandbox/panel/live", headers=headers)
-    assert panel_app.bot.starts == 0
+    assert [bot.starts for bot in panel_app.bots] == [0, 0, 0]
 
 
 async def test_the_sandboxs_own_page_is_accepted(panel_app: PanelApp) -> None:

@@ -13,6 +13,7 @@ from sandbox.local_discord.gateway.session import Session
 from sandbox.local_discord.state.model import Json
 
 HEARTBEAT_INTERVAL_MS = 41_250
+ACK_SECONDS = 0.05  # as over a network; discord.py 2.7.1 mistakes one that comes at once for that of the beat before
 LARGEST_PAYLOAD = 4096
 MOST_EVENTS_PER_MINUTE = 120
 
@@ -135,7 +136,7 @@ class Connection:
     def _handle(self, received: Json) -> None:
         op, body = received["op"], received.get("d")
         if op == 1:
-            self.send(frame(11))
+            asyncio.get_running_loop().call_later(ACK_SECONDS, self.send, frame(11))
         elif op == 2:
             if self.session is not None:
                 raise Closing(4005, "Already authenticated.")

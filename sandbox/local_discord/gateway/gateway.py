@@ -25,19 +25,22 @@ from sandbox.local_discord.state.changes import (
     MessageDeleted,
     MessageSaved,
 )
-from sandbox.local_discord.state.model import Channel, Json, Message
+from sandbox.local_discord.state.model import Channel, Guild, Json, Message
+from sandbox.local_discord.state.snowflakes import shard_of
 from sandbox.local_discord.state.state import State
 
 RESUME_WITHIN_MS = 180_000
 IDENTIFY_SPACING_MS = 5_000
-DAY_MS, MOST_IDENTIFIES = 86_400_000, 1000
-_NO_VIOLATION = frozenset({4000, 4007, 4009})
+DAY_MS, MOST_IDENTIFIES, MOST_GUILDS = 86_400_000, 1000, 2500
+_NO_VIOLATION = frozenset({4000, 4007, 4009, 4011})
 
 
 class Gateway:
-    """Holds the bot's sessions.
+    """Holds the bot's sessions, whichever process they come from.
 
-    `max_concurrency` and `identify_spacing_ms` are Discord's limits for starting shards.
+    Discord's limits for starting shards: of the shards with the same `shard_id % max_concurrency` one may IDENTIFY in
+    `identify_spacing_ms`, and all of them together `most_identifies` times in 24 h. A shard has at most `most_guilds`
+    guilds, and the number of a large bot's shards is a multiple of `shard_multiple`.
     """
 
     def __init__(
@@ -47,7 +50,6 @@ class Gateway:
         channel_payloads: ChannelPayloads,
         interactions: InteractionPayloads,
         recording: Recording,
-        token: str,
         url: Callable[[], str],
     ) -> None:
         self._state = state
@@ -55,7 +57,6 @@ class Gateway:
         self._channel_payloads = channel_payloads
         self._interactions = interactions
         self._recording = recording
-        self._token = token
         self._url = url
         self._sessions: dict[str, Session] = {}
         self._connections: list[Connection] = []
@@ -68,7 +69,11 @@ class Gateway:
         self.max_concurrency = 1
         self.shards = 1  # what GET /gateway/bot recommends
         self.identify_spacing_ms = IDENTIFY_SPACING_MS
+        self.most_identifies = MOST_IDENTIFIES
+        self.most_guilds = MOST_GUILDS
+        self.shard_multiple = 1
         self.identifies = 0
+        self.identifies_too_soon = 0  # those that were answered with op 9
         self.resumes = 0
         self.upgrades = 0  # requests for a websocket, those that were refused as well
         state.listen(self._on_change)
@@ -79,8 +84,13 @@ class Gateway:
         return any(session.connected for session in self._sessions.values())
 
     @property
-    def connected_shards(self) -> int:
-        return sum(session.connected for session in self._sessions.values())
+    def connected_shards(self) -> frozenset[int]:
+        """The ids of the shards that have a session with a socket; 0 for a session without `shard`."""
+        return frozenset(session.shard_id for session in self._sessions.values() if session.connected)
+
+    def guilds_of(self, shard_id: int, shard_count: int) -> list[Guild]:
+        """Return the guilds whose events this shard gets, those without the bot user as well."""
+        return [guild for guild in self._state.guilds.values() if shard_of(guild.id, shard_count) == shard_id]
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         self.upgrades += 1
@@ -97,25 +107,60 @@ class Gateway:
     def identify(self, connection: Connection, body: Json) -> Session | None:
         """Start a session, or send op 9 and return None when shards start faster than `max_concurrency` allows.
 
-        Raises Closing for a bad token, shard or intents.
+        Raises Closing for a bad token, shard or intents, and after `most_identifies`.
         """
-        if str(body.get("token", "")).removeprefix("Bot ") != self._token:
-            raise Closing(4004, "Authentication failed.")
+        self._check_token(body)
         if not isinstance(body.get("properties"), dict):
             raise Closing(4002, "Error while decoding payload.")
         if (fault := identify_fault(body)) is not None:
             raise Closing(*fault)
         shard = None if body.get("shard") is None else (int(body["shard"][0]), int(body["shard"][1]))
+        self._check_shard(*(shard or (0, 1)))
+        self._count_identify()
         if not self._may_start(shard):
+            self.identifies_too_soon += 1
             connection.send(frame(9, False))
             return None
         self.identifies += 1
-        self._identified_today_ms.append(self._state.clock.now_ms())
         session = Session(f"{self._state.rng.getrandbits(128):032x}", body["intents"], shard)
         self._sessions[session.id] = session
         session.take_socket(connection.send)
         self._send_ready(session)
         return session
+
+    def _check_token(self, body: Json) -> None:
+        if str(body.get("token", "")).removeprefix("Bot ") != self._state.token:
+            raise Closing(4004, "Authentication failed.")
+
+    def _check_shard(self, shard_id: int, shard_count: int) -> None:
+        """Raise Closing 4010 where a large bot has another number of shards than Discord allows it, 4011 where the
+        shard would have too many guilds."""
+        if shard_count % self.shard_multiple:
+            raise Closing(4010, "Invalid shard.")
+        if sum(guild.has_bot for guild in self.guilds_of(shard_id, shard_count)) > self.most_guilds:
+            raise Closing(4011, "Sharding required.")
+
+    def _count_identify(self) -> None:
+        """Count an IDENTIFY, one that is answered with op 9 as well (assumed).
+
+        After `most_identifies` in 24 h end every session, make a new token and raise Closing 4004 (Discord docs:
+        Gateway, "Identifying").
+        """
+        now = self._state.clock.now_ms()
+        self._identified_today_ms = [*self._identified_today(), now]
+        if len(self._identified_today_ms) <= self.most_identifies:
+            return
+        self._recording.violation("gateway", f"more than {self.most_identifies} IDENTIFYs in 24 h: the token was reset")
+        self._identified_today_ms.clear()
+        self._state.reset_token()
+        self._sessions.clear()
+        for connection in self._connections:
+            connection.close(4004, "Authentication failed.")
+        raise Closing(4004, "Authentication failed.")
+
+    def _identified_today(self) -> list[int]:
+        now = self._state.clock.now_ms()
+        return [at_ms for at_ms in self._identified_today_ms if now - at_ms < DAY_MS]
 
     def _may_start(self, shard: tuple[int, int] | None) -> bool:
         now, key = self._state.clock.now_ms(), (shard or (0, 1))[0] % self.max_concurrency
@@ -148,21 +193,19 @@ class Gateway:
                 session.dispatch("GUILD_CREATE", self._channel_payloads.guild(guild))
 
     def start_limit(self) -> Json:
-        """Return `session_start_limit` of GET /gateway/bot: 1000 IDENTIFYs in 24 h."""
-        now = self._state.clock.now_ms()
-        self._identified_today_ms = [at_ms for at_ms in self._identified_today_ms if now - at_ms < DAY_MS]
-        first = self._identified_today_ms[0] if self._identified_today_ms else now
+        """Return `session_start_limit` of GET /gateway/bot."""
+        now, today = self._state.clock.now_ms(), self._identified_today()
+        first = today[0] if today else now
         return {
-            "total": MOST_IDENTIFIES,
-            "remaining": max(0, MOST_IDENTIFIES - len(self._identified_today_ms)),
+            "total": self.most_identifies,
+            "remaining": max(0, self.most_identifies - len(today)),
             "reset_after": DAY_MS - (now - first),
             "max_concurrency": self.max_concurrency,
         }
 
     def resume(self, connection: Connection, body: Json) -> Session | None:
         """Take a session up again and replay what it missed, or send op 9 and return None when it is gone."""
-        if str(body.get("token", "")).removeprefix("Bot ") != self._token:
-            raise Closing(4004, "Authentication failed.")
+        self._check_token(body)
         session, sequence = self._sessions.get(str(body.get("session_id"))), body.get("seq")
         if session is None or not isinstance(sequence, int) or self._expired(session):
             connection.send(frame(9, False))

@@ -36,6 +36,10 @@ class Session:
     def connected(self) -> bool:
         return self._send is not None
 
+    @property
+    def shard_id(self) -> int:
+        return 0 if self.shard is None else self.shard[0]
+
     def take_socket(self, send: Send) -> None:
         self._send, self.left_at_ms = send, None
 
@@ -80,7 +84,7 @@ class Session:
         return message | {"content": "", "embeds": [], "attachments": [], "components": []}
 
 
-def identify_fault(body: Json, shard_limit: int = 16) -> tuple[int, str] | None:
+def identify_fault(body: Json) -> tuple[int, str] | None:
     """Return a close code and reason where `intents` or `shard` of an IDENTIFY are wrong, else None."""
     intents, shard = body.get("intents"), body.get("shard")
     if not isinstance(intents, int) or isinstance(intents, bool) or not 0 <= intents <= ALL_INTENTS:
@@ -92,4 +96,4 @@ def identify_fault(body: Json, shard_limit: int = 16) -> tuple[int, str] | None:
     if not (isinstance(shard, list) and len(shard) == 2 and all(isinstance(each, int) for each in shard)):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # JSON
         return 4010, "Invalid shard."
     number, count = int(shard[0]), int(shard[1])  # pyright: ignore[reportUnknownArgumentType]  # JSON
-    return None if 0 <= number < count <= shard_limit else (4010, "Invalid shard.")
+    return None if 0 <= number < count else (4010, "Invalid shard.")

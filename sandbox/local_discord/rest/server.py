@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -25,7 +25,9 @@ PREFIX = "/api/v10"
 
 
 class Rest:
-    def __init__(self, routes: list[Route], clock: Clock, recording: Recording, faults: Faults, token: str) -> None:
+    def __init__(
+        self, routes: list[Route], clock: Clock, recording: Recording, faults: Faults, token: Callable[[], str]
+    ) -> None:
         self._routes = routes
         self._clock = clock
         self._recording = recording
@@ -70,7 +72,7 @@ class Rest:
     ) -> Answer:
         """Return the answer of the route's handler. *headers* gets the rate limit's headers, also when this raises."""
         route, parts = find_route(self._routes, method, path)
-        if route.needs_bot and sent_headers.get("Authorization") != f"Bot {self._token}":
+        if route.needs_bot and sent_headers.get("Authorization") != f"Bot {self._token()}":
             raise errors.unauthorized()
         self._limit(route, parts, headers)
         if fault is not None and (fault.drop == "before" or (fault.status is not None and not fault.after)):
@@ -109,7 +111,7 @@ class Rest:
                 files=tuple(RecordedFile(each.name, each.filename, len(each.data)) for each in body.uploads),
                 status=status,
                 response=response,
-                authorized=request.headers.get("Authorization") == f"Bot {self._token}",
+                authorized=request.headers.get("Authorization") == f"Bot {self._token()}",
             )
         )
 

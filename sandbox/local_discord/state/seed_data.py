@@ -12,14 +12,14 @@ from sandbox.local_discord.state.model import Channel, ChannelKind, Guild, Messa
 from sandbox.local_discord.state.snowflakes import snowflake_at, snowflake_time_ms
 
 _OPENED_AT_MS = 1_704_067_200_000
-"""2024-01-01T00:00:00Z. Even, so that Lighthouse is on shard 0 of 2 and Harbour, a millisecond later, on shard 1."""
+"""2024-01-01T00:00:00Z. Of six shards Lighthouse is on 0, Harbour on 3 and Boatyard on 4; of two on 0, 1 and 0."""
 
 LIGHTHOUSE_ID = snowflake_at(_OPENED_AT_MS)
-HARBOUR_ID = snowflake_at(_OPENED_AT_MS + 1)
+HARBOUR_ID = snowflake_at(_OPENED_AT_MS + 3)
 BOATYARD_ID = snowflake_at(_OPENED_AT_MS + 4)
 APPLICATION_ID = snowflake_at(_OPENED_AT_MS - 86_400_000, 7)
 _MODERATORS_ID = snowflake_at(_OPENED_AT_MS + 2)
-_APP_ROLE_ID = snowflake_at(_OPENED_AT_MS + 3)
+_APP_ROLE_ID = snowflake_at(_OPENED_AT_MS + 1)
 _GUILD_OWNER_ID = snowflake_at(_OPENED_AT_MS - 100)
 """None of the four people: the owner of a guild may do everything in it."""
 

