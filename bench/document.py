@@ -1,4 +1,4 @@
-"""Write docs/benchmarks.md and its plots from the results that are kept in bench/results.json."""
+"""Write docs/benchmarks.md with its plots and docs/scaling.md from the results that are kept in bench/results.json."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ from typing import Any
 
 from bench.bots import FLOOR, NAIVE, POSTGRESQL, SQLITE, SQLITE_CALLBACKS
 from bench.figures import Results
-from bench.questions import BURST, FIRST_START, HELD, QUESTIONS, RATES, WAITING, Question, tasks_of
+from bench.questions import (
+    BURST,
+    FIRST_START,
+    HELD,
+    LATER_START,
+    QUESTIONS,
+    RATES,
+    WAITING,
+    Question,
+    tasks_of,
+)
 from bench.tables import Target, markdown, table, target_table, value_of
 
 HERE = Path(__file__).parent
@@ -90,21 +100,21 @@ def save_answer(name: str, answered: Answered, path: Path = RESULTS) -> None:
 
 
 def write_document() -> None:
-    """Write the document and its plots."""
+    """Write both documents and the plots."""
     answers = load_answers()
     draw_first_answers(answers, DOCS / ANSWER_PLOT)
     draw_cpu(answers, DOCS / CPU_PLOT)
     results = {name: answered.results for name, answered in answers.items()}
     sections = [_section(question, answers[question.name]) for question in QUESTIONS if question.name in answers]
-    template = Template((HERE / "benchmarks.md.template").read_text("utf-8"))
-    text = template.substitute(
-        targets=target_table(TARGETS, results),
-        questions="\n".join(sections),
-        answer_plot=ANSWER_PLOT,
-        cpu_plot=CPU_PLOT,
-        **_arithmetic(results),
-    )
-    (DOCS / "benchmarks.md").write_text(text, "utf-8")
+    benchmarks = {
+        "targets": target_table(TARGETS, results),
+        "questions": "\n".join(sections),
+        "answer_plot": ANSWER_PLOT,
+        "cpu_plot": CPU_PLOT,
+    }
+    for name, values in (("benchmarks.md", benchmarks), ("scaling.md", _arithmetic(results))):
+        template = Template((HERE / f"{name}.template").read_text("utf-8"))
+        (DOCS / name).write_text(template.substitute(values), "utf-8")
 
 
 def _section(question: Question, answered: Answered) -> str:
@@ -113,7 +123,7 @@ def _section(question: Question, answered: Answered) -> str:
 
 
 def _arithmetic(results: dict[str, Results]) -> dict[str, str]:
-    """Return the table of scales and the measured figures that it starts from; "?" for what was not measured."""
+    """Return the tables of scales and ceilings, and the measured figures in the text; "?" for what was not measured."""
     bot = _figure(results, "load", QUICK, POSTGRESQL.name, "cpu_ms")
     server = _figure(results, "load", QUICK, POSTGRESQL.name, "database_cpu_ms")
     calls = _figure(results, "ready", tasks_of(15), SQLITE.name, "calls")
@@ -129,16 +139,46 @@ def _arithmetic(results: dict[str, Results]) -> dict[str, str]:
         _scaled("cores for PostgreSQL", server / 1000),
         _scaled("transactions a second", TRANSACTIONS),
     ]
-    figures = {"bot_cpu": bot, "server_cpu": server, "calls": calls, "polls": polls}
-    held = {
-        f"held_{bot.lower()}": _figure(results, "sustained", HELD, bot, "held_per_second")
-        for bot in (SQLITE.name, POSTGRESQL.name)
+    figures = {
+        **{"bot_cpu": bot, "server_cpu": server, "calls": calls, "polls": polls},
+        **{"limit_images": 50 / calls, "core_images": 1000 / bot, "link_images": 1000 / IMAGE_MEGABITS},
+        "sqlite_cpu": _figure(results, "load", QUICK, SQLITE.name, "cpu_ms"),
+        "later_start": _figure(results, "start", LATER_START, SQLITE.name, "start_s"),
     }
-    limit = {"limit_images": 50 / calls, "core_images": 1000 / bot}
+    for name in (SQLITE.name, POSTGRESQL.name):
+        figures[f"held_{name.lower()}"] = _figure(results, "sustained", HELD, name, "held_per_second")
+        figures[f"{name.lower()}_answer"] = _figure(results, "load", SLOW, name, "answer_p99_ms")
     return {
-        **{name: _number(value) for name, value in (figures | held | limit).items()},
+        **{name: _number(value) for name, value in figures.items()},
         "scales": markdown(head, rows),
+        "ceilings": _ceilings(bot, server, calls),
     }
+
+
+def _ceilings(bot_cpu_ms: float, server_cpu_ms: float, calls: float) -> str:
+    """Return a table: at how many images a second each resource ends."""
+    head = ["", "there is", "an image takes", "images a second"]
+    resources = (
+        ("`QWEN_MAX_TASKS` as it is set by default", 20, "tasks", 15, "s of one"),
+        ("Discord's global limit, if it counts interactions", 50, "requests a second", calls, "requests"),
+        ("one core for the bot's processes", 1000, "ms a second", bot_cpu_ms, "ms"),
+        ("one core for PostgreSQL", 1000, "ms a second", server_cpu_ms, "ms"),
+        ("1 Gbit/s in each direction", 1000, "Mbit/s", IMAGE_MEGABITS, "Mbit"),
+        (
+            "one process' 10 connections, 5 ms a transaction",
+            2000,
+            "transactions a second",
+            TRANSACTIONS,
+            "transactions",
+        ),
+    )
+    return markdown(
+        head,
+        [
+            [name, f"{there_is:,} {unit}", f"{_number(an_image)} {of_it}", _number(there_is / an_image)]
+            for name, there_is, unit, an_image, of_it in resources
+        ],
+    )
 
 
 def _scaled(heading: str, an_image: float) -> list[str]:

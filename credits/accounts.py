@@ -6,6 +6,7 @@ account gets (docs/decisions/0012-leaving.md). Each function takes the open tran
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,17 @@ from store.transactions import Transaction
 DAY_MS = 86_400_000
 KEPT = "kept"  # the reason of the grant that replaces all earlier entries
 _KEPT_IDS = f"grant:{KEPT}:"
+_SUMS = (
+    select(
+        *(accounts.c.user_id, accounts.c.available, accounts.c.held),
+        func.coalesce(func.sum(entries.c.available_delta), 0),
+        func.coalesce(func.sum(entries.c.held_delta), 0),
+    )
+    .select_from(accounts.outerjoin(entries))
+    .group_by(accounts.c.user_id, accounts.c.available, accounts.c.held)
+    .order_by(accounts.c.user_id)
+    .execution_options(yield_per=1000)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +49,12 @@ def has_account(tx: Transaction, user_id: int) -> bool:
 def entry_count(tx: Transaction, user_id: int) -> int:
     """Count the ledger's entries of a person."""
     return tx.scalar(select(func.count()).select_from(entries).where(entries.c.user_id == user_id)) or 0
+
+
+def account_sums(tx: Transaction) -> Iterator[tuple[int, ...]]:
+    """Yield each account by its id: id, available, held, and the sums of its entries. Reads the whole ledger."""
+    for row in tx.execute(_SUMS):
+        yield tuple(map(int, row))
 
 
 def entry_rows(tx: Transaction, user_id: int, *, above: int, limit: int) -> list[dict[str, Any]]:
