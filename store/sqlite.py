@@ -35,6 +35,7 @@ class _Job(Generic[Result]):
     """A work, and a future of the loop that waits for it: done once the outcome is here."""
 
     work: Callable[[Connection], Result]
+    background: bool = False
     bare: bool = False  # outside a transaction
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     done: asyncio.Future[None] = field(init=False)
@@ -71,14 +72,14 @@ class SqliteTransactions:
         self._reader = _Thread(partial(_open_reader, url), _run_one, "database reader")
 
     async def write(self, work: Callable[[Transaction], Result], *, background: bool) -> Result:
-        return await self._writer.hand_over(_Job(work), background=background)
+        return await self._writer.hand_over(_Job(work, background))
 
     async def read(self, work: Callable[[Transaction], Result], *, background: bool) -> Result:
-        return await self._reader.hand_over(_Job(work), background=background)
+        return await self._reader.hand_over(_Job(work, background))
 
     async def without_transaction(self, work: Callable[[Connection], Result]) -> Result:
         """Run *work* on the writer's connection outside of a transaction, waiting for no lock of another process."""
-        return await self._writer.hand_over(_Job(work, bare=True), background=False)
+        return await self._writer.hand_over(_Job(work, bare=True))
 
     async def close(self) -> None:
         await self._reader.stop()
@@ -161,20 +162,20 @@ class _Thread:
         self._stopping = False
         self._thread: threading.Thread | None = None
 
-    async def hand_over(self, job: _Job[Result], *, background: bool) -> Result:
+    async def hand_over(self, job: _Job[Result]) -> Result:
         """Have the thread run *job*, and return its result. A caller that is cancelled does not stop it."""
         with self._changed:
-            self._waiting[background].append(job)
+            self._waiting[job.background].append(job)
             self._changed.notify()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
                 self._thread.start()
         return await job.outcome()
 
-    def next_job(self, *, bare: bool = False) -> _Job[Any] | None:
+    def next_job(self, *, bare: bool = False, people_only: bool = False) -> _Job[Any] | None:
         """Take the next job, if one waits and is *bare* or not as asked. Called by the thread."""
         with self._changed:
-            for waiting in self._waiting:
+            for waiting in self._waiting[:1] if people_only else self._waiting:
                 if waiting:
                     return waiting.popleft() if waiting[0].bare is bare else None
         return None
@@ -216,7 +217,10 @@ class _Thread:
 
 
 def _run_batch(monotonic: Callable[[], float], session: _Session, thread: _Thread) -> list[_Job[Any]]:
-    """Run the works that wait in one transaction, each in a savepoint. Return those that have an outcome."""
+    """Run the works that wait in one transaction, each in a savepoint. Return those that have an outcome.
+
+    A person's work waits for no background work behind it: only for the commit.
+    """
     bare = thread.next_job(bare=True)
     if bare is not None:
         _run_bare(session, bare)
@@ -227,7 +231,7 @@ def _run_batch(monotonic: Callable[[], float], session: _Session, thread: _Threa
         with session.transaction() as connection:
             driver = _driver_of(connection)
             while len(batch) < BATCH_MAX and (not batch or monotonic() < until):
-                job = thread.next_job()
+                job = thread.next_job(people_only=any(not begun.background for begun in batch))
                 if job is None:
                     break
                 batch.append(job)

@@ -367,6 +367,21 @@ async def test_works_of_people_go_before_background_works_that_wait_already(open
     assert order == ["person", "background 1", "background 2"]
 
 
+async def test_a_persons_work_is_committed_before_background_work_that_waits_behind_it(opened: Opened) -> None:
+    held, background = Held(), opened.database.in_background()
+    with locked(opened.path):
+        person, later = await hand_over(
+            opened.database.run(save_value, "person", "1"), background.run(lambda _: held.stand_still())
+        )
+    async with asyncio.timeout(60):
+        await person
+        await held.begun()
+    assert not later.done()
+    assert await opened.database.read(load_value, "person") == "1"
+    held.go_on()
+    await later
+
+
 # -- reads -------------------------------------------------------------------------------------------------------------
 
 
