@@ -35,6 +35,8 @@ from processes.service import Processes
 from processes.wakeups import WORK, keep_listening
 from settings import Settings
 from store.database import Database
+from store.errors import DatabaseLost
+from store.leases import take_lease
 from store.notifications import notify
 from store.transactions import Transaction
 from ui.delivery import cards, owner_alerts, pings
@@ -146,7 +148,8 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
         images=images,
         buttons=card_buttons,
     )
-    operator = OwnerAlerts(client, clock, settings.owner_ids)
+    is_first = partial(_is_first_alert, resources) if resources.shared else None
+    operator = OwnerAlerts(client, clock, settings.owner_ids, is_first)
     card_pings = CardPings(client, clock, token_only)
     core = build_core(settings, resources, images, delivery, operator, card_pings)
     presence = Presence()
@@ -233,6 +236,16 @@ def build_core(
     )
     history = History(database, ledger, clock, resources.store, owner=resources.owner, images=images)
     return Core(ledger, generations, history, People(database), privacy, callbacks, context, worker)
+
+
+async def _is_first_alert(resources: Resources, matter: str) -> bool:
+    """Whether no other process has sent an alert about *matter* in the last six hours: who sends one has a lease."""
+    now_ms = resources.clock.now_ms()
+    until_ms = now_ms + round(owner_alerts.QUIET_SECONDS * 1000)
+    try:
+        return await resources.database.run(take_lease, f"alert {matter}", resources.owner, now_ms, until_ms)
+    except DatabaseLost:
+        return True
 
 
 def _build_generations(

@@ -40,6 +40,27 @@ async def test_every_owner_gets_one_message_and_the_log_one_line(
     assert [record.levelno for record in caplog.records if record.name == "qwen_imagine.operator"] == [logging.ERROR]
 
 
+async def test_of_several_processes_one_sends_the_message_and_each_logs_the_matter(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = set[str]()
+
+    async def is_first(matter: str) -> bool:
+        first = matter not in told
+        told.add(matter)
+        return first
+
+    for matter in ("key_refused", "account_empty"):
+        for owner_alerts in [OwnerAlerts(scene.client, scene.clock, [41], is_first) for _ in range(3)]:
+            owner_alerts.tell(matter, f"{matter}.")
+            await owner_alerts.drain()
+    posted = [call.body["content"] for call in scene.rest.calls if call.path.endswith("/messages")]
+    assert [matter for text in posted for matter in ("key_refused", "account_empty") if matter in text] == [
+        *("key_refused", "account_empty")
+    ]
+    assert len([record for record in caplog.records if record.name == "qwen_imagine.operator"]) == 6
+
+
 async def test_an_alert_is_repeated_after_six_hours_and_another_matter_is_sent_at_once(scene: Scene) -> None:
     owner_alerts = alerts(scene, 41)
     owner_alerts.tell("key_refused", "One.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 
 import discord
 
@@ -24,13 +24,21 @@ BEFORE_START_SECONDS = 8.0
 class OwnerAlerts:
     """generations.ports.Operator: one log line and one direct message to each owner, per matter and six hours.
 
-    *owner_ids*: whom to alert; empty: whoever owns the application at Discord.
+    *owner_ids*: whom to alert; empty: whoever owns the application at Discord. *is_first*: whether no other process has
+    sent a message about a matter in QUIET_SECONDS; None: there is no other one.
     """
 
-    def __init__(self, client: discord.Client, clock: Clock, owner_ids: Collection[int]) -> None:
+    def __init__(
+        self,
+        client: discord.Client,
+        clock: Clock,
+        owner_ids: Collection[int],
+        is_first: Callable[[str], Awaitable[bool]] | None = None,
+    ) -> None:
         self._client = client
         self._clock = clock
         self._owner_ids = frozenset(owner_ids)
+        self._is_first = is_first
         self._alerted_at: dict[str, float] = {}
         self._telling: set[asyncio.Task[None]] = set()
         self._pauses: set[asyncio.Future[None]] = set()  # between two tries
@@ -70,6 +78,8 @@ class OwnerAlerts:
 
         If the last try fails too, the next alert about the matter is sent whenever it comes.
         """
+        if self._is_first is not None and not await self._is_first(matter):
+            return
         nonce, done = f"alert-{self._clock.now_ms()}", set[int]()
         for seconds in (*RETRY_SECONDS, None):
             if await self._try(matter, detail, nonce, done):
