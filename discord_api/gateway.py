@@ -241,6 +241,7 @@ class GatewayConnection:
         """Open one connection and handle its events until it ends, which is always by an exception."""
         socket = await (self._identify(session) if session.id is None else self._resume(session))
         session.unheard += 1
+        session.take(socket)
         self._presence.shards_up.add(session.shard_id)
         code = 4000  # the session can be resumed
         try:
@@ -258,8 +259,15 @@ class GatewayConnection:
 
     async def _identify(self, session: Session) -> GatewaySocket:
         await self._clock.sleep(max(0.0, self._not_before - self._clock.monotonic()))
-        async with self._turns.turn(session.shard_id, self._limit), asyncio.timeout(OPEN_SECONDS):
-            return await GatewaySocket.from_client(self._client, initial=True, shard_id=session.shard_id)
+        async with self._turns.turn(session.shard_id, self._limit) as turn, asyncio.timeout(OPEN_SECONDS):
+            socket = await GatewaySocket.from_client(self._client, initial=True, shard_id=session.shard_id)
+            turn.was_sent = True
+            async with contextlib.AsyncExitStack() as unless_ready:
+                unless_ready.push_async_callback(close, socket, 4000)
+                while socket.session_id is None:  # until READY; whatever ends the connection instead is raised
+                    await socket.poll_event()
+                unless_ready.pop_all()
+            return socket
 
     async def _resume(self, session: Session) -> GatewaySocket:
         """Resume at the session's own address, and at the default one every other time that this fails."""

@@ -1,7 +1,8 @@
 """The turns of IDENTIFYs, over all processes of one database: Discord limits how often a bot may start a session.
 
-A turn is taken, then the connection is opened and IDENTIFY is sent, then the turn ends. No lock is held meanwhile:
-the last hour's IDENTIFYs are one value of store.key_values, which a transaction reads and replaces.
+A turn is taken, then the connection is opened and IDENTIFY is sent, and when Discord has answered it the turn ends: so
+Discord reads the next IDENTIFY no sooner, however long this one was on its way. No lock is held meanwhile: the last
+hour's IDENTIFYs are one value of store.key_values, which a transaction reads and replaces.
 """
 
 from __future__ import annotations
@@ -51,11 +52,18 @@ class StartLimit:
 
 
 class Identify(NamedTuple):
-    """One IDENTIFY. *at_ms*: when it was sent, or when its turn was taken if it is not known to be *sent*."""
+    """One IDENTIFY. *at_ms*: when its turn ended, or when it was taken if it is not known to be *sent*."""
 
     shard_id: int
     at_ms: int
     sent: bool
+
+
+@dataclass(slots=True)
+class Turn:
+    """*was_sent*: whether IDENTIFY was sent in it. Whoever sends it sets it."""
+
+    was_sent: bool = False
 
 
 def wait_ms(known: Sequence[Identify], shard_id: int, limit: StartLimit, now_ms: int) -> int:
@@ -83,9 +91,9 @@ class IdentifyTurns:
         self._ending = set[asyncio.Task[None]]()
 
     @asynccontextmanager
-    async def turn(self, shard_id: int, limit: StartLimit) -> AsyncGenerator[None]:
-        """Wait for the turn of *shard_id*. The block opens a connection and sends IDENTIFY; one that raises has sent
-        none. Raises DatabaseLost.
+    async def turn(self, shard_id: int, limit: StartLimit) -> AsyncGenerator[Turn]:
+        """Wait for the turn of *shard_id*. The block opens a connection, sends IDENTIFY, notes that, and waits for the
+        answer. Raises DatabaseLost.
 
         The caller does not wait until the end of the turn is stored: a close frame that is read late has lost its code
         (aiohttp 3.14, client_ws.py, `close`, when the other side has closed the connection by then).
@@ -95,11 +103,11 @@ class IdentifyTurns:
                 await asyncio.wait(self._ending)
             while isinstance(taken := await self._database.run(self._take, shard_id, limit), int):
                 await self._clock.sleep(taken / 1000)
-            sent: Identify | None = None
+            turn = Turn()
             try:
-                yield
-                sent = Identify(shard_id, self._clock.now_ms(), sent=True)
+                yield turn
             finally:
+                sent = Identify(shard_id, self._clock.now_ms(), sent=True) if turn.was_sent else None
                 ending = asyncio.create_task(self._end(taken, sent), name="end of a turn")
                 self._ending.add(ending)
                 ending.add_done_callback(self._ending.discard)

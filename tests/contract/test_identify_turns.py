@@ -39,8 +39,10 @@ async def test_shards_of_three_processes_identify_five_seconds_apart_in_each_buc
     clock, limit, sent = SteppingClock(), StartLimit(concurrency=2, shards=6), defaultdict[int, list[int]](list)
 
     async def start(turns: IdentifyTurns, shard_id: int) -> None:
-        async with turns.turn(shard_id, limit):
+        async with turns.turn(shard_id, limit) as turn:
             await clock.sleep(0.3)  # to open the connection
+            turn.was_sent = True
+            await clock.sleep(0.7)  # until Discord has read it
             sent[limit.bucket(shard_id)].append(clock.ms)
 
     turns = [IdentifyTurns(used, clock) for used in (database, other_database, database)]
@@ -60,6 +62,17 @@ async def test_a_connection_that_failed_before_identify_costs_no_turn(database: 
         assert clock.ms == START_MS
 
 
+async def test_an_identify_that_discord_refused_counts_as_one(database: Database) -> None:
+    clock = SteppingClock()
+    turns = IdentifyTurns(database, clock)
+    with pytest.raises(ConnectionError):
+        async with turns.turn(0, StartLimit()) as turn:
+            turn.was_sent = True
+            raise ConnectionError
+    async with turns.turn(0, StartLimit()):
+        assert clock.ms >= START_MS + SPACING_MS
+
+
 async def test_the_turn_of_a_process_that_died_ends_by_itself(database: Database, other_database: Database) -> None:
     clock = SteppingClock()
     turn_of_the_dead = IdentifyTurns(database, clock).turn(0, StartLimit())  # named, or Python would end it
@@ -71,8 +84,8 @@ async def test_the_turn_of_a_process_that_died_ends_by_itself(database: Database
 async def test_after_the_clock_was_set_back_by_a_day_nobody_waits_for_yesterday(database: Database) -> None:
     clock = SteppingClock()
     turns = IdentifyTurns(database, clock)
-    async with turns.turn(0, StartLimit()):
-        pass
+    async with turns.turn(0, StartLimit()) as turn:
+        turn.was_sent = True
     clock.ms -= 86_400_000
     async with turns.turn(0, StartLimit()):
         assert clock.ms == START_MS - 86_400_000
@@ -81,7 +94,8 @@ async def test_after_the_clock_was_set_back_by_a_day_nobody_waits_for_yesterday(
 async def test_a_restarted_process_counts_the_identifies_of_the_one_before(database: Database) -> None:
     clock, limit = SteppingClock(), StartLimit(a_day=64)
     for _ in range(3):
-        async with IdentifyTurns(database, clock).turn(0, limit):
+        async with IdentifyTurns(database, clock).turn(0, limit) as turn:
+            turn.was_sent = True
             last_ms = clock.ms
     assert last_ms >= START_MS + 3_600_000, "two an hour"
 
@@ -98,7 +112,7 @@ async def test_a_session_that_began_is_kept_when_the_database_is_lost_before_it_
 
     lost: Database = LostOnceTaken()  # type: ignore[assignment]
     turns = IdentifyTurns(lost, SteppingClock())
-    async with turns.turn(0, StartLimit()):
-        pass
+    async with turns.turn(0, StartLimit()) as turn:
+        turn.was_sent = True
     [ending] = turns._ending
     await ending
