@@ -33,7 +33,7 @@ test: $(VENV)/dev.stamp
 		--ignore tests/journeys/test_journeys.py
 
 chaos: $(VENV)/dev.stamp
-	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),90) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),90) $(if $(SEED),--seed $(SEED)) $(if $(WORLD),--world $(WORLD))
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m bench $(QUESTION) $(if $(RUNS),--runs $(RUNS)) $(if $(QUICK),--quick)

@@ -37,7 +37,7 @@ def test_the_timeline_knows_which_process_was_killed_and_which_mood_applied() ->
     timeline = Timeline(lambda: next(times), lambda: 0)
     for killed, mood in ((None, Mood.BUSY), (1, None), (None, Mood.NORMAL)):
         timeline.note("action", killed=killed, mood=mood)
-    timeline.note("SIGCONT", resumed=True)
+    timeline.note("SIGCONT", resumed=1)
     assert [timeline.was_killed_within(1, *span) for span in ((0, 19), (20, 20), (21, 40))] == [False, True, False]
     assert [timeline.was_killed_within(process, 0, 40) for process in (0, None)] == [False, True]
     assert [timeline.resumed_within(*span) for span in ((0, 39), (40, 41))] == [False, True]

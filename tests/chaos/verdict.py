@@ -12,7 +12,7 @@ from generations.model import Ending, Generation, Progress, State
 from sandbox.image_api import ImageApi, Mood
 from sandbox.local_discord import LocalDiscord
 from tests.chaos.experiment import Experiment
-from tests.chaos.plan import CHANNELS, PEOPLE, SEEDS_PER_REQUEST, Imagine
+from tests.chaos.plan import CHANNELS, CROWD_CHANNELS, PEOPLE, SEEDS_PER_REQUEST, Imagine
 from tests.chaos.rows import Row, Rows
 from tests.chaos.timeline import Timeline
 from tests.e2e.running_bot import Json, buttons, gallery, text
@@ -30,6 +30,10 @@ IS_COMPONENTS_V2 = 1 << 15
 TOO_MANY_REQUESTS = 429  # the only answer to a POST that means it was surely not taken
 UNREADABLE = {Mood.ERROR_AFTER, Mood.SILENT, Mood.GARBAGE}  # the task was created, but its id was not returned
 RECORD_MS = 35_000  # how long it may take until a task id is stored, after a stop or without a database
+FIRST_RESPONSE_MS = 3000
+STILL_THERE = "s after SIGTERM: kill -9"
+IDLE_SECONDS = 8.0  # PostgreSQL ends a transaction that is idle for 5 s
+ABANDONED_SECONDS = 8.0  # from the end of a lease until another process takes the work; PostgreSQL is away for 3 s
 TRACEBACK = "Traceback (most recent call last):"
 LOG_ENTRY = re.compile(r"\d{4}-\d\d-\d\d |\[sandbox\] ")
 TOKENS = re.compile(r"(?<=/)[\w-]{60,}(?=/|$)")  # an interaction's, in an address
@@ -50,7 +54,9 @@ def broken_promises(rows: Rows, experiment: Experiment) -> list[str]:
         *_cards(rows, screen),
         *_answers(rows, asked, discord),
         *_cancels(rows, experiment),
-        *_processes(rows, experiment),
+        *_first_responses(experiment),
+        *_processes(experiment),
+        *_shared_database(experiment),
         *(f"Discord's rule broken at {TOKENS.sub('TOKEN', v.where)}: {v.what}" for v in discord.violations),
     ]
 
@@ -165,7 +171,7 @@ def _everything_on_screen(discord: LocalDiscord) -> dict[int, Json]:
     seen: dict[int, Json] = {}
     for person in PEOPLE:
         actor = discord.actor(person)
-        for channel in CHANNELS:
+        for channel in {*CHANNELS, *CROWD_CHANNELS}:
             seen |= {int(message["id"]): message for message in actor.messages(channel)}
     return seen
 
@@ -260,15 +266,45 @@ def _cancels(rows: Rows, experiment: Experiment) -> Iterator[str]:
             yield f"{interaction_id} was cancelled, but the press was answered as too late"
 
 
+def _first_responses(experiment: Experiment) -> Iterator[str]:
+    """Check that each command that Discord delivered got its first response within 3 s, unless its process was killed
+    or stopped meanwhile. The local Discord refuses later responses."""
+    timeline = experiment.timeline
+    for interaction_id, command in experiment.delivered.items():
+        if experiment.box.discord.actor(command.person).interaction(interaction_id).ack is not None:
+            continue
+        since_ms, until_ms = command.at_ms - STALL_MS, command.at_ms + FIRST_RESPONSE_MS
+        bots = (command.place.bot, command.place.spare)
+        killed = any(timeline.was_killed_within(bot, since_ms, until_ms) for bot in bots)
+        stopped = any(timeline.was_stopped_within(bot, since_ms, until_ms) for bot in bots)
+        if not killed and not stopped:
+            at = (command.at_ms - timeline.began_ms) / 1000
+            yield f"command {interaction_id} at {at:.2f} s, delivered to processes {bots}, got no first response"
+
+
 # -- processes ----------------------------------------------------------------------------------------------------
 
 
-def _processes(rows: Rows, experiment: Experiment) -> Iterator[str]:
-    """Check that no process ended by itself and that no log has an unexpected traceback."""
+def _processes(experiment: Experiment) -> Iterator[str]:
+    """Check that no process ended by itself or was too slow to end, and that no log has an unexpected traceback."""
     yield from (f"a bot ended by itself: {end}" for end in experiment.unexpected_ends)
     for number in range(len(experiment.bots)):
+        if any(STILL_THERE in line for line in experiment.log_of(number)):
+            yield f"process {number} did not end in time after SIGTERM"
         for fault in unexpected_faults(experiment.log_of(number)):
             yield f"process {number} logged an unexpected error: {fault}"
+
+
+def _shared_database(experiment: Experiment) -> Iterator[str]:
+    """Check the spacing of IDENTIFYs over all processes, and that a stopped process keeps no lock and a killed one no
+    work."""
+    if experiment.world.shards and (too_soon := experiment.box.discord.gateway.identifies_too_soon):
+        yield f"{too_soon} shards were started too soon after another one"
+    watch = experiment.watch
+    if watch is not None and watch.idle_seconds > IDLE_SECONDS:
+        yield f"a session was idle in a transaction for {watch.idle_seconds:.1f} s"
+    if watch is not None and watch.abandoned_seconds > ABANDONED_SECONDS:
+        yield f"work whose lease had run out waited {watch.abandoned_seconds:.1f} s"
 
 
 def unexpected_faults(lines: Sequence[str]) -> Iterator[str]:

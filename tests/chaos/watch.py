@@ -1,0 +1,70 @@
+"""Look at PostgreSQL twice a second during a run: connections, transactions, locks, and work that nobody does."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+SAMPLE_SECONDS = 0.5
+LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+# PostgreSQL docs: The Cumulative Statistics System, "pg_stat_activity"; System Views, "pg_locks". Seconds.
+_ACTIVITY = """
+SELECT count(*) AS connections,
+    max(extract(epoch FROM clock_timestamp() - xact_start)) FILTER (WHERE state <> 'idle') AS transaction_seconds,
+    count(*) FILTER (WHERE state LIKE 'idle in transaction%') AS idle_sessions,
+    max(extract(epoch FROM clock_timestamp() - state_change)) FILTER (WHERE state LIKE 'idle in transaction%')
+        AS idle_seconds,
+    (SELECT max(extract(epoch FROM clock_timestamp() - waitstart)) FROM pg_locks WHERE NOT granted) AS lock_seconds,
+    (SELECT max(extract(epoch FROM clock_timestamp()) - lease_until_ms / 1000.0) FROM generations) AS abandoned_seconds
+FROM pg_stat_activity
+WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+"""
+
+
+@dataclass(slots=True)
+class DatabaseWatch:
+    """The greatest values that were seen. *idle*: in a transaction; *abandoned*: since a lease ran out that nobody has
+    taken over."""
+
+    address: str
+    samples: int = 0
+    connections: float = 0
+    transaction_seconds: float = 0.0
+    idle_sessions: float = 0
+    idle_seconds: float = 0.0
+    lock_seconds: float = 0.0
+    abandoned_seconds: float = 0.0
+
+    async def run(self) -> None:
+        """Look until cancelled. A database that is away is asked again."""
+        while True:
+            try:
+                await self._look()
+            except LOST:
+                await asyncio.sleep(SAMPLE_SECONDS)
+
+    async def _look(self) -> None:
+        connection: Any = await asyncpg.connect(self.address)
+        try:
+            while True:
+                self._take(dict(await connection.fetchrow(_ACTIVITY)))
+                await asyncio.sleep(SAMPLE_SECONDS)
+        finally:
+            connection.terminate()
+
+    def _take(self, seen: dict[str, Any]) -> None:
+        self.samples += 1
+        for name, value in seen.items():
+            setattr(self, name, max(getattr(self, name), float(value or 0)))
+
+    def __str__(self) -> str:
+        return (
+            f"PostgreSQL, looked at {self.samples} times: at most {self.connections:.0f} connections; longest "
+            f"transaction {self.transaction_seconds:.1f} s, wait for a lock {self.lock_seconds:.1f} s; at most "
+            f"{self.idle_sessions:.0f} sessions idle in a transaction, the longest {self.idle_seconds:.1f} s; work of "
+            f"a lease that had run out waited {self.abandoned_seconds:.1f} s at most"
+        )
