@@ -23,12 +23,22 @@ SELECT count(*) AS connections,
 FROM pg_stat_activity
 WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
 """
+# The statement that has waited longest for a lock, and what those do that hold it.
+_LONGEST_WAIT = """
+SELECT waiting.query AS waits, string_agg(holding.state || ': ' || holding.query, '; ') AS holds
+FROM pg_stat_activity AS waiting
+JOIN pg_stat_activity AS holding ON holding.pid = ANY (pg_blocking_pids(waiting.pid))
+WHERE waiting.datname = current_database()
+GROUP BY waiting.pid, waiting.query, waiting.query_start ORDER BY waiting.query_start LIMIT 1
+"""
+LONG_WAIT_SECONDS = 1.0
+QUERY_CHARACTERS = 160
 
 
 @dataclass(slots=True)
 class DatabaseWatch:
     """The greatest values that were seen. *idle*: in a transaction; *abandoned*: since a lease ran out that nobody has
-    taken over."""
+    taken over; *longest_wait*: who waited for a lock, and for whom, where that was long."""
 
     address: str
     samples: int = 0
@@ -38,6 +48,7 @@ class DatabaseWatch:
     idle_seconds: float = 0.0
     lock_seconds: float = 0.0
     abandoned_seconds: float = 0.0
+    longest_wait: str = ""
 
     async def run(self) -> None:
         """Look until cancelled. A database that is away is asked again."""
@@ -51,20 +62,28 @@ class DatabaseWatch:
         connection: Any = await asyncpg.connect(self.address)
         try:
             while True:
-                self._take(dict(await connection.fetchrow(_ACTIVITY)))
+                await self._take(connection)
                 await asyncio.sleep(SAMPLE_SECONDS)
         finally:
             connection.terminate()
 
-    def _take(self, seen: dict[str, Any]) -> None:
+    async def _take(self, connection: Any) -> None:
+        seen: dict[str, Any] = dict(await connection.fetchrow(_ACTIVITY))
+        waited = float(seen["lock_seconds"] or 0)
+        if waited > max(self.lock_seconds, LONG_WAIT_SECONDS) and (wait := await connection.fetchrow(_LONGEST_WAIT)):
+            waits, holds = (" ".join(query.split())[:QUERY_CHARACTERS] for query in wait)
+            self.longest_wait = f" ({waits} waited for {holds})"
         self.samples += 1
         for name, value in seen.items():
             setattr(self, name, max(getattr(self, name), float(value or 0)))
 
     def __str__(self) -> str:
-        return (
-            f"PostgreSQL, looked at {self.samples} times: at most {self.connections:.0f} connections; longest "
-            f"transaction {self.transaction_seconds:.1f} s, wait for a lock {self.lock_seconds:.1f} s; at most "
-            f"{self.idle_sessions:.0f} sessions idle in a transaction, the longest {self.idle_seconds:.1f} s; work of "
-            f"a lease that had run out waited {self.abandoned_seconds:.1f} s at most"
+        return "; ".join(
+            (
+                f"PostgreSQL, looked at {self.samples} times: at most {self.connections:.0f} connections",
+                f"longest transaction {self.transaction_seconds:.1f} s",
+                f"longest wait for a lock {self.lock_seconds:.1f} s{self.longest_wait}",
+                f"up to {self.idle_sessions:.0f} sessions idle in a transaction, for up to {self.idle_seconds:.1f} s",
+                f"work of a lease that had run out waited {self.abandoned_seconds:.1f} s at most",
+            )
         )
