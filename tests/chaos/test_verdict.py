@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from sandbox.image_api import Mood
+from tests.chaos.experiment import Command, Place
 from tests.chaos.report import named_generations
 from tests.chaos.rows import Rows
 from tests.chaos.timeline import Timeline
-from tests.chaos.verdict import polls_too_close, unexpected_faults
+from tests.chaos.verdict import polls_too_close, unexpected_faults, was_interrupted
 
 OURS = "2026-11-22 12:00:01,000 ERROR   qwen_imagine.worker: generation 7: its step failed"
 LIBRARY = "2026-11-22 12:00:02,000 ERROR   discord.shard: Attempting a reconnect for shard ID 0 in 0.18s"
@@ -44,6 +45,20 @@ def test_the_timeline_knows_which_process_was_killed_and_which_mood_applied() ->
     assert timeline.moods_within(0, 5) == {Mood.NORMAL}
     assert timeline.moods_within(15, 25) == {Mood.BUSY}
     assert timeline.moods_within(15, 30) == {Mood.BUSY, Mood.NORMAL}
+
+
+def test_a_command_needs_no_first_response_if_its_own_process_was_killed_or_stopped_meanwhile() -> None:
+    times = iter((0, 10_000, 50_000, 60_000, 90_000))
+    timeline = Timeline(lambda: next(times), lambda: 0)
+    timeline.note("kill -9", killed=1)
+    timeline.note("SIGSTOP", stopped=4)
+    timeline.note("SIGCONT", resumed=4)
+    timeline.note("SIGSTOP", stopped=1)  # until the end
+    own, other = Place(bot=1, spare=4), Place(bot=0, spare=3)
+    sent = (6_000, 7_000, 13_000, 13_001, 46_999, 47_000, 63_000, 63_001, 86_999, 87_000, 99_000)
+    interrupted = [at_ms for at_ms in sent if was_interrupted(Command("mira", own, at_ms), timeline)]
+    assert interrupted == [7_000, 13_000, 47_000, 63_000, 87_000, 99_000]
+    assert not any(was_interrupted(Command("mira", other, at_ms), timeline) for at_ms in sent)
 
 
 def test_a_poll_may_come_soon_after_another_one_if_a_callback_came_between_them_once_in_five_seconds() -> None:

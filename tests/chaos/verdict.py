@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from generations.model import Ending, Generation, Progress, State
 from sandbox.image_api import ImageApi, Mood
 from sandbox.local_discord import LocalDiscord
-from tests.chaos.experiment import Experiment
+from tests.chaos.experiment import Command, Experiment
 from tests.chaos.plan import CHANNELS, CROWD_CHANNELS, PEOPLE, SEEDS_PER_REQUEST, Imagine
 from tests.chaos.rows import Row, Rows
 from tests.chaos.timeline import Timeline
@@ -283,18 +283,22 @@ def _first_responses(experiment: Experiment) -> Iterator[str]:
     timeline = experiment.timeline
     for interaction_id, command in experiment.delivered.items():
         actor = experiment.box.discord.actor(command.person)
-        if actor.interaction(interaction_id).ack is not None:
-            answer = actor.answer(interaction_id)
-            if answer is not None and DRAINING in text(answer):
-                yield f"command {interaction_id} was refused because of a restart"
-            continue
-        since_ms, until_ms = command.at_ms - STALL_MS, command.at_ms + FIRST_RESPONSE_MS
-        bots = (command.place.bot, command.place.spare)
-        killed = any(timeline.was_killed_within(bot, since_ms, until_ms) for bot in bots)
-        stopped = any(timeline.was_stopped_within(bot, since_ms, until_ms) for bot in bots)
-        if not killed and not stopped:
-            at = (command.at_ms - timeline.began_ms) / 1000
-            yield f"command {interaction_id} at {at:.2f} s, delivered to processes {bots}, got no first response"
+        if actor.interaction(interaction_id).ack is None:
+            if not was_interrupted(command, timeline):
+                at = (command.at_ms - timeline.began_ms) / 1000
+                to = f"{command.place.bot} or {command.place.spare}"
+                yield f"command {interaction_id} at {at:.2f} s, delivered to process {to}, got no first response"
+        elif (answer := actor.answer(interaction_id)) is not None and DRAINING in text(answer):
+            yield f"command {interaction_id} was refused because of a restart"
+
+
+def was_interrupted(command: Command, timeline: Timeline) -> bool:
+    """Return whether a process of the command's place was killed or stopped while it could respond."""
+    since_ms, until_ms = command.at_ms - STALL_MS, command.at_ms + FIRST_RESPONSE_MS
+    return any(
+        timeline.was_killed_within(bot, since_ms, until_ms) or timeline.was_stopped_within(bot, since_ms, until_ms)
+        for bot in (command.place.bot, command.place.spare)
+    )
 
 
 # -- processes ----------------------------------------------------------------------------------------------------
