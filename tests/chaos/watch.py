@@ -25,14 +25,18 @@ WHERE datname = current_database() AND backend_type = 'client backend' AND pid <
 """
 # The statement that has waited longest for a lock, and what those do that hold it.
 _LONGEST_WAIT = """
-SELECT waiting.query AS waits, string_agg(holding.state || ': ' || holding.query, '; ') AS holds
+SELECT waiting.query AS waits, string_agg(
+    format('%s, %s for %s s, in a transaction for %s s: %s', holding.state, holding.wait_event,
+        round(extract(epoch FROM clock_timestamp() - holding.state_change), 1),
+        round(extract(epoch FROM clock_timestamp() - holding.xact_start), 1), holding.query), '; ') AS holds
 FROM pg_stat_activity AS waiting
-JOIN pg_stat_activity AS holding ON holding.pid = ANY (pg_blocking_pids(waiting.pid))
+JOIN pg_stat_activity AS holding
+    ON holding.pid = ANY (pg_blocking_pids(waiting.pid)) AND holding.wait_event_type IS DISTINCT FROM 'Lock'
 WHERE waiting.datname = current_database()
 GROUP BY waiting.pid, waiting.query, waiting.query_start ORDER BY waiting.query_start LIMIT 1
 """
 LONG_WAIT_SECONDS = 1.0
-QUERY_CHARACTERS = 160
+QUERY_CHARACTERS = 240
 
 
 @dataclass(slots=True)
