@@ -7,7 +7,7 @@ from tests.chaos.experiment import Command, Place
 from tests.chaos.report import named_generations
 from tests.chaos.rows import Rows
 from tests.chaos.timeline import Timeline
-from tests.chaos.verdict import polls_too_close, unexpected_faults, was_interrupted
+from tests.chaos.verdict import polls_too_close, unexpected_faults, was_interrupted, was_lost_after_its_post
 
 OURS = "2026-11-22 12:00:01,000 ERROR   qwen_imagine.worker: generation 7: its step failed"
 LIBRARY = "2026-11-22 12:00:02,000 ERROR   discord.shard: Attempting a reconnect for shard ID 0 in 0.18s"
@@ -59,6 +59,16 @@ def test_a_command_needs_no_first_response_if_its_own_process_was_killed_or_stop
     interrupted = [at_ms for at_ms in sent if was_interrupted(Command("mira", own, at_ms), timeline)]
     assert interrupted == [7_000, 13_000, 47_000, 63_000, 87_000, 99_000]
     assert not any(was_interrupted(Command("mira", other, at_ms), timeline) for at_ms in sent)
+
+
+def test_an_image_may_be_posted_and_lost_if_a_process_was_stopped_soon_after_it_was_ready() -> None:
+    times = iter((0, 20_000))
+    timeline = Timeline(lambda: next(times), lambda: 1_000_000)
+    timeline.note("SIGSTOP", stopped=1)
+    ready = (1_009_999, 1_010_000, 1_020_000, 1_020_001, None)
+    lost = [{"ending": "image_lost", "ready_at_ms": at_ms} for at_ms in ready]
+    assert [was_lost_after_its_post(image, timeline) for image in lost] == [False, True, True, False, False]
+    assert not was_lost_after_its_post({"ending": "failed", "ready_at_ms": 1_015_000}, timeline)
 
 
 def test_a_poll_may_come_soon_after_another_one_if_a_callback_came_between_them_once_in_five_seconds() -> None:

@@ -70,6 +70,11 @@ class Timeline:
             for begin, end in itertools.zip_longest(begins, ends, fillvalue=until_ms)
         )
 
+    def was_any_interrupted_within(self, since_ms: int, until_ms: int) -> bool:
+        """Return whether a process was killed or began to be stopped between these times."""
+        interrupted = (entry.at_ms for entry in self.entries if (entry.killed, entry.stopped) != (None, None))
+        return any(since_ms <= at_ms <= until_ms for at_ms in interrupted)
+
     def moods_within(self, since_ms: int, until_ms: int) -> set[Mood]:
         """Return every mood of the image API between these times, the one at the beginning included."""
         dated = [(entry.at_ms, entry.mood) for entry in self.entries if entry.mood is not None]
