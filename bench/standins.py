@@ -25,6 +25,7 @@ from PIL import Image
 from discord_api.snowflakes import snowflake_at
 
 HOST = "127.0.0.1"
+ACK_SECONDS = 0.05  # as over a network; discord.py 2.7.1 mistakes one that comes at once for that of the beat before
 ANSWER_SECONDS = 3.0  # Discord docs: Receiving and Responding, "you must send an initial response within 3 seconds"
 APPLICATION = GUILD = CHANNEL = "1"
 BOT_USER = {"id": APPLICATION, "username": "bench", "discriminator": "0", "avatar": None, "bot": True}
@@ -138,6 +139,7 @@ class StandIns:
                 break
             match json.loads(message.data):
                 case {"op": 1}:
+                    await asyncio.sleep(ACK_SECONDS)
                     await socket.send_json({"op": 11})
                 case {"op": 2, "d": asked}:
                     await self._send_ready(socket, asked.get("shard", [0, 1]))
