@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -68,9 +69,19 @@ async def test_polls_that_come_together_share_a_transaction_and_what_is_not_need
 
 
 async def test_a_process_that_found_no_budget_asks_again_once_there_is_some(database: Database) -> None:
-    clock = ManualClock()
-    (polls,) = processes(clock, database)
+    clock, transactions = ManualClock(), list[int]()
+
+    class Counted:
+        async def run(self, *work: Any) -> Any:
+            transactions.append(1)
+            return await database.run(*work)
+
+    counted: Any = Counted()
+    (polls,) = processes(clock, counted)
     await take_all(polls)
+    until_empty = len(transactions)
+    assert await take_all(polls) == 0
+    assert len(transactions) == until_empty, "the database is not asked in between"
     clock.advance(1.5 / A_SECOND)
     assert await take_all(polls) == 1
     clock.advance(0.4 / A_SECOND)
