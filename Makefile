@@ -11,7 +11,7 @@ help:
 	@echo "make run     the real bot, from the settings in .env"
 	@echo "make test    the whole test suite"
 	@echo "make simulate  ten thousand bad days on a virtual clock, each drawn from a seed; SEEDS=0-500 for fewer"
-	@echo "make chaos   the bot killed and stopped at random, then every promise checked; SECONDS=90, SEED=... if you like"
+	@echo "make chaos   the bot killed and stopped at random, then every promise checked; SECONDS=90, SEED=..., WORLD=shards if you like"
 	@echo "make bench   how fast the real bot is beside a naive one, into docs/benchmarks.md; about two hours. QUESTION=load, RUNS=1, QUICK=1 for less"
 	@echo "make journeys  every command, button and form used in a browser; its pictures stay in the folder journeys"
 	@echo "make screenshots  takes the screenshots of docs/gallery.md anew"
@@ -33,7 +33,7 @@ test: $(VENV)/dev.stamp
 		--ignore tests/journeys/test_journeys.py
 
 chaos: $(VENV)/dev.stamp
-	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),90) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),90) $(if $(SEED),--seed $(SEED)) $(if $(WORLD),--world $(WORLD))
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m bench $(QUESTION) $(if $(RUNS),--runs $(RUNS)) $(if $(QUICK),--quick)

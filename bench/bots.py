@@ -9,11 +9,12 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.databases import Databases
+from bench.figures import read_cpu_seconds, read_memory_mb
 from bench.standins import HOST, StandIns
 
 HERE = Path(__file__).parent
@@ -27,12 +28,21 @@ SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Bot:
-    """What is started. *database*: "SQLite", "PostgreSQL", or "" for none; *callbacks*: the image API can call it."""
+    """What is started. *database*: "SQLite", "PostgreSQL", or "" for none; *callbacks*: the image API can call it;
+    *processes*: with more than one, each has a shard of its own."""
 
     name: str
     script: Path
     database: str = ""
     callbacks: bool = False
+    processes: int = 1
+
+    def shards_of(self, process: int) -> dict[str, str]:
+        """Return the settings that say which shard a process has."""
+        if self.processes == 1:
+            return {}
+        number, count = str(process), str(self.processes)
+        return {"SHARD_COUNT": count, "SHARD_PROCESS": number, "SHARD_PROCESSES": count}
 
 
 FLOOR = Bot("floor", HERE / "floor_bot.py")
@@ -44,11 +54,20 @@ SQLITE_CALLBACKS = Bot("SQLite, callbacks", HERE.parent / "bot.py", "SQLite", ca
 
 @dataclass(frozen=True, slots=True)
 class RunningBot:
-    """A bot that is connected. *start_seconds*: from the start of its process to READY."""
+    """A bot that is connected. *start_seconds*: from the start of its last process to READY."""
 
     bot: Bot
-    pid: int
+    pids: Sequence[int]
     start_seconds: float
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time of its processes."""
+        return sum(map(read_cpu_seconds, self.pids))
+
+    def memory_mb(self) -> tuple[float, float]:
+        """Return the resident memory of its processes now, and the sum of their maxima, in MiB."""
+        now, most = zip(*map(read_memory_mb, self.pids), strict=True)
+        return sum(now), sum(most)
 
 
 @contextlib.asynccontextmanager
@@ -70,27 +89,43 @@ async def open_folder(bot: Bot, databases: Databases) -> AsyncIterator[tuple[Pat
 async def open_bot(
     bot: Bot, standins: StandIns, folder: Path, settings: Mapping[str, str]
 ) -> AsyncIterator[RunningBot]:
-    """Start *bot* in *folder* and wait until it is connected; kill it when the block ends. Raises RuntimeError."""
+    """Start the processes of *bot* in *folder*, one after another, and wait until each is connected; kill them when
+    the block ends. Raises RuntimeError."""
+    async with contextlib.AsyncExitStack() as stack:
+        started = [
+            await stack.enter_async_context(
+                _open_process(bot, standins, folder, {**settings, **bot.shards_of(number)}, f"log-{number}")
+            )
+            for number in range(bot.processes)
+        ]
+        yield RunningBot(bot, [pid for pid, _ in started], started[-1][1])
+
+
+@contextlib.asynccontextmanager
+async def _open_process(
+    bot: Bot, standins: StandIns, folder: Path, settings: Mapping[str, str], log_name: str
+) -> AsyncIterator[tuple[int, float]]:
+    """Start one process and wait until it is connected. Yield its id, and the seconds that took."""
     environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     environment |= {**SETTINGS, **standins.settings(), **settings}
     if bot.callbacks:
         port = _free_port()
         environment |= {"PUBLIC_URL": f"http://{HOST}:{port}", "PORT": str(port)}
     standins.ready.clear()
-    with (folder / "log").open("ab") as log:
+    with (folder / log_name).open("ab") as log:
         began = time.monotonic()
         process = await asyncio.create_subprocess_exec(
             sys.executable, str(bot.script), cwd=folder, env=environment, stdout=log, stderr=log
         )
         try:
             if not await _is_ready(process, standins):
-                raise RuntimeError(f"{bot.name} did not become ready:\n{_read(folder / 'log')[-4000:]}")
-            yield RunningBot(bot, process.pid, standins.ready_at - began)
+                raise RuntimeError(f"{bot.name} did not become ready:\n{_read(folder / log_name)[-4000:]}")
+            yield process.pid, standins.ready_at - began
         finally:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-            _print_faults(bot, standins, folder / "log")
+            _print_faults(bot, standins, folder / log_name)
 
 
 async def _is_ready(process: asyncio.subprocess.Process, standins: StandIns) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +15,20 @@ from bench.bots import FLOOR, NAIVE, POSTGRESQL, SQLITE, SQLITE_CALLBACKS
 from bench.figures import Results
 from bench.questions import (
     BURST,
+    CORES_FOR_TWO,
     FIRST_START,
     HELD,
     LATER_START,
+    ONE_PROCESS,
     QUESTIONS,
     RATES,
+    ROWS,
+    TWO_PROCESSES,
+    WAIT,
     WAITING,
     Question,
     tasks_of,
+    three_processes,
 )
 from bench.tables import Target, markdown, table, target_table, value_of
 
@@ -57,6 +64,12 @@ def _targets() -> Iterator[Target]:
         yield Target(f"polls ÷ naive, tasks of {seconds} s", "ready", tasks_of(seconds), ours, "polls", 1, NAIVE.name)
     for bot in (SQLITE, POSTGRESQL):
         yield Target(f"ms a round, {WAITING} images, {bot.name}", "line", WAITING, bot.name, "round_ms", 100)
+    if (os.cpu_count() or 1) >= CORES_FOR_TWO:
+        held = ("processes", HELD, TWO_PROCESSES.name, "held_per_second")
+        yield Target("images/s held, two processes ÷ one", *held, 1.7, ONE_PROCESS.name, at_least=True)
+    few, many = (three_processes(images).name for images in (ROWS[0], ROWS[-1]))
+    text = f"scans/s, three processes, {many} waiting ÷ {few}"
+    yield Target(text, "flight3", WAIT, many, "scans_per_second", 1.2, few)
     yield Target("idle MB", "load", SLOW, ours, "idle_mb", 80)
     yield Target("start to READY s, first start", "start", FIRST_START, ours, "start_s", 0.7)
 

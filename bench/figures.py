@@ -63,6 +63,12 @@ def read_memory_mb(pid: int) -> tuple[float, float]:
     return now, most
 
 
+def read_busy_cores_seconds() -> float:
+    """Return the processor time of everything that runs on this machine, since its start (proc(5): /proc/stat)."""
+    user, nice, system, _idle, _waiting, irq, softirq, *_ = map(int, Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
 def read_cpu_seconds(pid: int) -> float:
     """Return the processor time of all threads since the start (proc(5): utime and stime)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

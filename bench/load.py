@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bench.bots import RunningBot
 from bench.databases import Databases
-from bench.figures import Figures, mean, percentile, read_cpu_seconds, read_memory_mb
+from bench.figures import Figures, mean, percentile, read_busy_cores_seconds
 from bench.standins import Command, StandIns
 
 SETTLE_SECONDS = 2.0  # from READY to the first command; the idle memory is read at its end
@@ -33,11 +33,12 @@ class Load:
 async def run_load(running: RunningBot, standins: StandIns, load: Load, databases: Databases) -> Figures:
     """Run *load* and return its figures. Those "an image" are those of one command."""
     await asyncio.sleep(SETTLE_SECONDS)
-    idle_mb, _ = read_memory_mb(running.pid)
-    cpu, database_cpu = read_cpu_seconds(running.pid), databases.cpu_seconds()
-    busy, began = time.process_time(), time.monotonic()
+    idle_mb, _ = running.memory_mb()
+    cpu, database_cpu = running.cpu_seconds(), databases.cpu_seconds()
+    busy, cores_busy, began = time.process_time(), read_busy_cores_seconds(), time.monotonic()
     commands = await send_commands(standins, load.commands, load.per_second)
     busy_share = (time.process_time() - busy) / (time.monotonic() - began)
+    cores_busy = (read_busy_cores_seconds() - cores_busy) / (time.monotonic() - began)
     sending_seconds = time.monotonic() - began
     await _until_done(commands, load)
     count = len(commands)
@@ -45,16 +46,18 @@ async def run_load(running: RunningBot, standins: StandIns, load: Load, database
         "commands": count,
         "sent_per_second": count / sending_seconds,
         "idle_mb": idle_mb,
-        "peak_mb": read_memory_mb(running.pid)[1],
-        "cpu_ms": (read_cpu_seconds(running.pid) - cpu) * 1000 / count,
+        "peak_mb": running.memory_mb()[1],
+        "cpu_ms": (running.cpu_seconds() - cpu) * 1000 / count,
         "calls": standins.calls / count,
         "standins_busy": busy_share,
+        "cores_busy": cores_busy,
         **answers(commands),
     }
     if load.has_images:
         figures |= {"polls": standins.polls / count, **posts(commands)}
     if running.bot.database == "PostgreSQL":
         figures["database_cpu_ms"] = (databases.cpu_seconds() - database_cpu) * 1000 / count
+        figures["whole_cpu_ms"] = figures["cpu_ms"] + figures["database_cpu_ms"]
     return figures
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.bots import (
@@ -22,10 +23,10 @@ from bench.bots import (
     open_folder,
 )
 from bench.databases import Databases
-from bench.figures import Figures, read_cpu_seconds, read_memory_mb, read_stall
+from bench.figures import Figures, read_stall
 from bench.line import measure_rounds
 from bench.load import Load, answers, run_load, send_commands
-from bench.seeding import CREDITS, seed_images
+from bench.seeding import CREDITS, seed_images, seed_waiting
 from bench.standins import StandIns, open_standins, task_durations
 from bench.tables import Column
 
@@ -34,11 +35,18 @@ BOTS = (FLOOR, NAIVE, SQLITE, POSTGRESQL)
 TASK_SECONDS = (8, 15, 30)
 RATES = (10, 25, 50, 75, 100, 125, 150)
 STARTS = 3
+CORES_FOR_TWO = 4
 MANY = 5000
 BURST = "200 in one second"
 FLIGHT, BESIDE, ALL_DONE = f"{MANY:,} in flight", "200 commands beside", "all done at once"
 FIRST_START, LATER_START = "first start", "later start"
 HELD = "held for 20 s"
+ONE_PROCESS, TWO_PROCESSES, FOUR_PROCESSES = (
+    replace(POSTGRESQL, name=f"{number} process{'es' if number > 1 else ''}", processes=number) for number in (1, 2, 4)
+)
+ROWS = (1000, 5000, 10_000)
+WAIT, RUN = "waiting", "running"
+ENDLESS_SECONDS = 86_400.0
 WAITING_IMAGES = 2000
 WAITING = f"{WAITING_IMAGES:,} waiting"
 
@@ -98,6 +106,10 @@ async def ready(bench: Bench) -> Asked:
             yield tasks_of(task_seconds), bot, figures
 
 
+def three_processes(images: int) -> Bot:
+    return replace(POSTGRESQL, name=f"{images:,} images", processes=3)
+
+
 def tasks_of(seconds: int) -> str:
     return f"tasks of {seconds} s"
 
@@ -105,16 +117,21 @@ def tasks_of(seconds: int) -> str:
 async def sustained(bench: Bench) -> Asked:
     """Raise the rate until a bot no longer holds it."""
     for bot in (SQLITE,) if bench.quick else BOTS:
-        held = 0.0
-        for per_second in RATES[2:3] if bench.quick else RATES:
-            seconds = 10 if bench.quick or bot is FLOOR else 20
-            asked = Load(per_second, seconds, has_images=bot is not FLOOR, wait_seconds=20)
-            figures = await _measure(bench, bot, asked, 3 if bench.quick else 8)
-            yield f"{per_second}/s", bot, figures
-            if not holds(figures, per_second):
-                break
-            held = per_second
-        yield HELD, bot, {"held_per_second": held}
+        seconds = 10 if bench.quick or bot is FLOOR else 20
+        async for asked in _raise_rate(bench, bot, RATES[2:3] if bench.quick else RATES, seconds):
+            yield asked
+
+
+async def _raise_rate(bench: Bench, bot: Bot, rates: Sequence[int], seconds: int) -> Asked:
+    held = 0.0
+    for per_second in rates:
+        asked = Load(per_second, seconds, has_images=bot is not FLOOR, wait_seconds=20)
+        figures = await _measure(bench, bot, asked, 3 if bench.quick else 8)
+        yield f"{per_second}/s", bot, figures
+        if not holds(figures, per_second):
+            break
+        held = per_second
+    yield HELD, bot, {"held_per_second": held}
 
 
 def holds(figures: Figures, per_second: float) -> bool:
@@ -135,7 +152,7 @@ async def start(bench: Bench) -> Asked:
                 for case in (FIRST_START, LATER_START):
                     async with open_bot(bot, standins, folder, settings) as running:
                         await asyncio.sleep(0.5)
-                        cpu_seconds = read_cpu_seconds(running.pid)
+                        cpu_seconds = running.cpu_seconds()
                     yield case, bot, {"start_s": running.start_seconds, "start_cpu_s": cpu_seconds}
 
 
@@ -162,14 +179,14 @@ async def flight(bench: Bench) -> Asked:
 
 async def _in_flight(running: RunningBot, standins: StandIns, probe: Path, seconds: float) -> Figures:
     await asyncio.sleep(10)  # the first rounds after a start are not the usual ones
-    polls, calls, cpu, since_ms = standins.polls, standins.calls, read_cpu_seconds(running.pid), now_ms()
+    polls, calls, cpu, since_ms = standins.polls, standins.calls, running.cpu_seconds(), now_ms()
     await asyncio.sleep(seconds)
     return {
         "polls_per_second": (standins.polls - polls) / seconds,
         "calls_per_second": (standins.calls - calls) / seconds,
         "closest_polls_s": standins.closest_polls_seconds,
-        "core_percent": (read_cpu_seconds(running.pid) - cpu) / seconds * 100,
-        "peak_mb": read_memory_mb(running.pid)[1],
+        "core_percent": (running.cpu_seconds() - cpu) / seconds * 100,
+        "peak_mb": running.memory_mb()[1],
         **_stall(probe, since_ms),
     }
 
@@ -193,9 +210,47 @@ async def _all_done(running: RunningBot, standins: StandIns, probe: Path) -> Fig
     return {
         "posted": count,
         "posted_per_second": count / (time.monotonic() - began),
-        "peak_mb": read_memory_mb(running.pid)[1],
+        "peak_mb": running.memory_mb()[1],
         **_stall(probe, since_ms),
     }
+
+
+async def processes(bench: Bench) -> Asked:
+    """Raise the rate until so many processes no longer hold it."""
+    for bot in (ONE_PROCESS, TWO_PROCESSES) if bench.quick else (ONE_PROCESS, TWO_PROCESSES, FOUR_PROCESSES):
+        async for asked in _raise_rate(bench, bot, RATES[1:2] if bench.quick else RATES, 10 if bench.quick else 20):
+            yield asked
+
+
+async def flight3(bench: Bench) -> Asked:
+    for state, seed in ((WAIT, seed_waiting), (RUN, seed_images)):
+        for count in ROWS[:2] if bench.quick else ROWS:
+            bot = three_processes(count)
+            async with (
+                open_folder(bot, bench.databases) as (folder, settings),
+                open_standins(itertools.repeat(ENDLESS_SECONDS), bench.image) as standins,
+            ):
+                address = settings["DATABASE_URL"]
+                await seed(address, count, standins, now_ms())
+                settings |= {"CREDITS_PER_PERIOD": str(CREDITS), "TASK_DEADLINE_SECONDS": "86400"}
+                settings |= {"QWEN_MAX_TASKS": "20"} if state == WAIT else {}
+                async with open_bot(bot, standins, folder, settings) as running:
+                    yield state, bot, await _traffic(bench, running, standins, address)
+
+
+async def _traffic(bench: Bench, running: RunningBot, standins: StandIns, address: str) -> Figures:
+    """Return what the processes ask of the database, the image API and Discord in a second."""
+    await asyncio.sleep(10 if bench.quick else 20)  # the first rounds after a start are not the usual ones
+    seconds = 10 if bench.quick else 60
+
+    async def read() -> dict[str, float]:
+        own = {"polls": standins.polls, "calls": standins.calls, "cpu": running.cpu_seconds() * 100}
+        return own | {"database_cpu": bench.databases.cpu_seconds() * 100} | await bench.databases.counters(address)
+
+    before, began = await read(), time.monotonic()
+    await asyncio.sleep(seconds)
+    after, lasted = await read(), time.monotonic() - began
+    return {f"{name}_per_second": (value - before[name]) / lasted for name, value in after.items()}
 
 
 async def line(bench: Bench) -> Asked:
@@ -291,6 +346,40 @@ QUESTIONS = (
             *(MEMORY[1], *STALL),
         ),
         flight,
+    ),
+    Question(
+        "processes",
+        "One, two and four processes on PostgreSQL",
+        "As above: tasks of 8 s, commands for 20 s, at a rate that is raised until it is no longer held. Each process "
+        "has a shard of its own, and the commands go to the shards in turn. *Cores busy*: of the whole machine, with "
+        "stand-ins and PostgreSQL; where it comes near the number of cores, the machine is the limit, and more "
+        "processes only share what one had. Two processes are to hold 1.7 times as much as one where there are "
+        f"{CORES_FOR_TWO} cores: one for each of them, for PostgreSQL and for the stand-ins.",
+        (
+            *(
+                Column("held images/s", "held_per_second"),
+                Column("÷ 1 process", "held_per_second", 1, ONE_PROCESS.name),
+            ),
+            *(*ANSWERED[:3], *POSTED, CPU[0], CPU[2], Column("CPU ms an image, both", "whole_cpu_ms", 1)),
+            *(MEMORY[1], *BUSY, Column("cores busy", "cores_busy", 1)),
+        ),
+        processes,
+    ),
+    Question(
+        "flight3",
+        f"{ROWS[-1]:,} images in flight over three processes",
+        "Three processes on PostgreSQL start with so many images, and nothing else happens: all wait in line behind "
+        "20 that run, or all run. What they ask for in a second, by PostgreSQL's own counters. *Scans*: of a table or "
+        "an index, at least one for each statement that reads a table. *Polls* are of the image API, and each is a few "
+        "statements: they grow with the images that run, until the poll budget is used up that all processes share.",
+        (
+            *(Column("transactions/s", "transactions_per_second"), Column("scans/s", "scans_per_second")),
+            Column("scans ÷ 1,000 images", "scans_per_second", 1, three_processes(ROWS[0]).name),
+            *(Column("rows read/s", "rows_read_per_second"), Column("rows written/s", "rows_written_per_second")),
+            *(Column("polls/s", "polls_per_second"), Column("Discord calls/s", "calls_per_second")),
+            *(Column("CPU %", "cpu_per_second"), Column("PostgreSQL's CPU %", "database_cpu_per_second")),
+        ),
+        flight3,
     ),
     Question(
         "line",

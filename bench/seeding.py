@@ -33,6 +33,14 @@ async def seed_images(address: str, count: int, standins: StandIns, now_ms: int)
             await database.run(_insert, ledger, range(start, min(count, start + 500)), now_ms)
 
 
+async def seed_waiting(address: str, count: int, standins: StandIns, now_ms: int) -> None:
+    """Insert *count* generations of one image each that waits in line, and let the image API take them."""
+    for number in range(count):
+        standins.seed_command(_token(number))
+    async with open_database(address) as database:
+        await seed_line(database, count, now_ms)
+
+
 async def seed_line(database: Database, count: int, now_ms: int) -> None:
     """Insert *count* generations of one image each that waits in line, their cards published."""
     ledger = Ledger(Allowance(CREDITS, CreditPeriod.DAY, ZoneInfo("UTC")))
@@ -69,7 +77,7 @@ def _generation(number: int, now_ms: int) -> Generation:
         token=_token(number),
         attachment_size_limit=10 << 20,
     )
-    request = Request(f"bench {number}: a lighthouse in a storm", seed=number)
+    request = Request(f"{_token(number)} a lighthouse in a storm", seed=number)
     return Generation(generation_id, request, origin, now_ms, (image,), message_id=generation_id + 1)
 
 

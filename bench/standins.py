@@ -67,7 +67,7 @@ class StandIns:
     polls: int = 0
     closest_polls_seconds: float = math.inf
     unknown: list[str] = field(default_factory=list)  # calls that no route takes
-    _socket: web.WebSocketResponse | None = None
+    _sockets: dict[int, web.WebSocketResponse] = field(default_factory=dict)  # by shard
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     _callbacks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -83,20 +83,24 @@ class StandIns:
         }
 
     async def send_command(self, number: int) -> Command:
-        """Send one /imagine, each from another person."""
-        assert self._socket is not None, "the bot is not connected"
+        """Send one /imagine, each from another person, to one shard after another."""
+        socket = self._sockets[number % len(self._sockets)]
         token = f"bench-{number}"
         event = interaction(
             self._snowflake(), token, user_id=10_000 + number, prompt=f"{token} a lighthouse in a storm"
         )
         command = self.commands[token] = Command(time.monotonic())
-        await self._send(self._socket, "INTERACTION_CREATE", event)
+        await self._send(socket, "INTERACTION_CREATE", event)
         return command
 
     def seed_task(self, task_id: str, token: str) -> None:
         """Let the image API know a task, made before the bot started, that runs until finish_all()."""
-        self.commands[token] = Command(-math.inf)
+        self.seed_command(token)
         self.tasks[task_id] = Task(self.commands[token])
+
+    def seed_command(self, token: str) -> None:
+        """Take the request of a command that was sent before the bot started. Its prompt begins with *token*."""
+        self.commands[token] = Command(-math.inf)
 
     def finish_all(self) -> None:
         """End all tasks."""
@@ -132,21 +136,25 @@ class StandIns:
         async for message in socket:
             if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                 break
-            match json.loads(message.data)["op"]:
-                case 1:
+            match json.loads(message.data):
+                case {"op": 1}:
                     await socket.send_json({"op": 11})
-                case 2:
-                    await self._send_ready(socket)
-                case 6:
+                case {"op": 2, "d": asked}:
+                    await self._send_ready(socket, asked.get("shard", [0, 1]))
+                case {"op": 6, "d": asked}:
+                    self._sockets[int(asked["session_id"])] = socket
                     await self._send(socket, "RESUMED", {})
+                case _:
+                    pass
         return socket
 
-    async def _send_ready(self, socket: web.WebSocketResponse) -> None:
-        self._socket = socket
+    async def _send_ready(self, socket: web.WebSocketResponse, shard: list[int]) -> None:
+        self._sockets[shard[0]] = socket
         gateway_url = self.settings()["DISCORD_GATEWAY_URL"]
         application = {"id": APPLICATION, "flags": 0}
-        event = {"v": 10, "user": BOT_USER, "guilds": [], "session_id": "bench", "resume_gateway_url": gateway_url}
-        await self._send(socket, "READY", {**event, "shard": [0, 1], "application": application})
+        event = {"v": 10, "user": BOT_USER, "guilds": [], "resume_gateway_url": gateway_url}
+        session = {"session_id": str(shard[0]), "shard": shard, "application": application}
+        await self._send(socket, "READY", {**event, **session})
         self.ready_at = time.monotonic()
         self.ready.set()
 
@@ -156,7 +164,7 @@ class StandIns:
     # -- Discord's REST ------------------------------------------------------------------------------------------
 
     async def _gateway_bot(self, request: web.Request) -> web.Response:
-        limit = {"total": 1000, "remaining": 1000, "reset_after": 0, "max_concurrency": 1}
+        limit = {"total": 1000, "remaining": 1000, "reset_after": 0, "max_concurrency": 16}
         return _json({"url": self.settings()["DISCORD_GATEWAY_URL"], "shards": 1, "session_start_limit": limit})
 
     async def _me(self, request: web.Request) -> web.Response:

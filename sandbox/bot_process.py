@@ -13,7 +13,7 @@ import re
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -41,7 +41,7 @@ class BotNotReady(Exception):
 
 
 class BotProcess:
-    """Runs `python <script>` in *data_dir*, so that no .env of a developer is read.
+    """Runs `python <script> <arguments>` in *data_dir*, so that no .env of a developer is read.
 
     *environment*: called at each start for the variables beside PATH, HOME and LANG. The bot is running once
     *is_connected* returns true; without it, once it prints a line with the word "ready".
@@ -55,6 +55,7 @@ class BotProcess:
         data_dir: Path,
         now_ms: Callable[[], int],
         is_connected: Callable[[], bool] | None = None,
+        arguments: Sequence[str] = (),
     ) -> None:
         self.state = BotState.STOPPED
         self.since_ms = now_ms()
@@ -65,6 +66,7 @@ class BotProcess:
         self._data_dir = data_dir
         self._now_ms = now_ms
         self._is_connected = is_connected
+        self._arguments = arguments
         self._process: asyncio.subprocess.Process | None = None
         self._watch: asyncio.Task[None] | None = None
         self._spawning = asyncio.Lock()
@@ -159,7 +161,15 @@ class BotProcess:
     async def _spawn(self) -> asyncio.subprocess.Process:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         return await asyncio.create_subprocess_exec(
-            *[sys.executable, "-I", "-S", str(_EXIT_WITH_PARENT), str(os.getpid()), str(self._script)],
+            *[
+                sys.executable,
+                "-I",
+                "-S",
+                str(_EXIT_WITH_PARENT),
+                str(os.getpid()),
+                str(self._script),
+                *self._arguments,
+            ],
             cwd=self._data_dir,
             env={**kept, "PYTHONUNBUFFERED": "1", **self._environment()},
             stdin=asyncio.subprocess.DEVNULL,

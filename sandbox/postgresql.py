@@ -17,15 +17,16 @@ START_TRIES = 12  # a try is given up after 10 s, and the server goes on startin
 SETTINGS = ("fsync=off", "full_page_writes=off", "synchronous_commit=off")  # a power cut may cost a trial its data
 
 # The names of a search path are looked up in pg_catalog first, unless the path itself says where it comes.
+DATABASE = "imagine"
 SET_UP = """
 \\set ON_ERROR_STOP on
-SELECT 'CREATE DATABASE imagine' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'imagine') \\gexec
-\\connect imagine
+SELECT 'CREATE DATABASE {database}' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{database}') \\gexec
+\\connect {database}
 CREATE SCHEMA IF NOT EXISTS sandbox;
 CREATE OR REPLACE FUNCTION sandbox.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $body$
     SELECT pg_catalog.clock_timestamp() + pg_catalog.pg_read_file({clock_file})::bigint * interval '1 millisecond'
 $body$;
-ALTER DATABASE imagine SET search_path = public, sandbox, pg_catalog;
+ALTER DATABASE {database} SET search_path = public, sandbox, pg_catalog;
 """
 
 
@@ -44,10 +45,10 @@ async def open_postgresql(folder: Path, clock_file: Path) -> AsyncGenerator[str]
         try:
             await asyncio.to_thread(_start, server)
             sockets = str(server.get_postmaster_info().socket_dir)
-            await asyncio.to_thread(_set_up, server.bin_path / "psql", sockets, clock_file)
+            await asyncio.to_thread(follow_clock, server.bin_path / "psql", sockets, DATABASE, clock_file)
         except (OSError, subprocess.SubprocessError) as error:
             raise PostgresqlUnavailable(f"PostgreSQL could not be started; {folder}/log says why.") from error
-        yield f"postgresql://postgres@/imagine?host={quote(sockets)}"
+        yield f"postgresql://postgres@/{DATABASE}?host={quote(sockets)}"
     finally:
         await asyncio.to_thread(server.cleanup)
 
@@ -81,11 +82,12 @@ def _start(server: Any) -> None:
             return
 
 
-def _set_up(psql: Path, sockets: str, clock_file: Path) -> None:
+def follow_clock(psql: Path, sockets: str, database: str, clock_file: Path) -> None:
+    """Make *database* unless it exists, and have `clock_timestamp()` there add the milliseconds in *clock_file*."""
     quoted = "'" + str(clock_file).replace("'", "''") + "'"
     subprocess.run(
         [psql, "-X", "-q", "-h", sockets, "-U", "postgres", "-d", "postgres"],
-        input=SET_UP.format(clock_file=quoted).encode(),
+        input=SET_UP.format(database=database, clock_file=quoted).encode(),
         check=True,
         capture_output=True,
     )

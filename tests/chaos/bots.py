@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sandbox.bot_process import BotProcess
 from sandbox.world import HOST, Sandbox
+from tests.chaos.worlds import World
 
 # Below the ephemeral ports, so that no connection takes the port of a bot that was killed.
 PORTS = range(12_000, 30_000)
@@ -31,12 +32,15 @@ def find_ports(count: int) -> list[int]:
     raise OSError(f"no {count} free ports were found")
 
 
-def make_bot(box: Sandbox, script: Path, folder: Path, ports: list[int]) -> BotProcess:
-    """Make a bot process without starting it. *ports*: the first is its callback port; empty: no callbacks."""
+def make_bot(box: Sandbox, script: Path, folder: Path, world: World, place: int, port: int | None) -> BotProcess:
+    """Make the process of a place without starting it. *port*: where it is called back; None: nowhere."""
     folder.mkdir()
-    own = {"PUBLIC_URL": f"http://{HOST}:{ports[0]}", "PORT": str(ports[0])} if ports else {}
+    own = world.settings_of(place)
+    if port is not None:
+        own |= {"PUBLIC_URL": f"http://{HOST}:{port}", "PORT": str(port)}
+    arguments = ["worker"] if place >= world.processes else []
 
     def environment() -> dict[str, str]:
         return {**box.bot_environment(), **own}
 
-    return BotProcess(script, environment=environment, data_dir=folder, now_ms=box.clock.now_ms)
+    return BotProcess(script, environment=environment, data_dir=folder, now_ms=box.clock.now_ms, arguments=arguments)

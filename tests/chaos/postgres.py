@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sandbox.postgresql import follow_clock
 from tests.databases import PostgresqlMaker
 
 DATABASE = "chaos"
@@ -27,6 +28,15 @@ class Postgres:
     async def stop_immediately(self) -> None:
         """Stop as by a crash: every connection breaks, and the next start recovers from the write-ahead log."""
         await asyncio.to_thread(self._control, "stop", "-m", "immediate")
+
+    async def follow_clock(self, clock_file: Path) -> None:
+        """Add the milliseconds in *clock_file* to what the database calls the time."""
+        await asyncio.to_thread(self._follow_clock, clock_file)
+
+    def _follow_clock(self, clock_file: Path) -> None:
+        follow_clock(
+            self.server.bin_path / "psql", str(self.server.get_postmaster_info().socket_dir), DATABASE, clock_file
+        )
 
     async def start(self) -> None:
         """Start it and wait until it answers."""

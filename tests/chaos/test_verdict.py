@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from sandbox.image_api import Mood
+from tests.chaos.experiment import Command, Place
 from tests.chaos.report import named_generations
 from tests.chaos.rows import Rows
 from tests.chaos.timeline import Timeline
-from tests.chaos.verdict import polls_too_close, unexpected_faults
+from tests.chaos.verdict import polls_too_close, unexpected_faults, was_interrupted, was_lost_after_its_post
 
 OURS = "2026-11-22 12:00:01,000 ERROR   qwen_imagine.worker: generation 7: its step failed"
 LIBRARY = "2026-11-22 12:00:02,000 ERROR   discord.shard: Attempting a reconnect for shard ID 0 in 0.18s"
@@ -37,13 +38,37 @@ def test_the_timeline_knows_which_process_was_killed_and_which_mood_applied() ->
     timeline = Timeline(lambda: next(times), lambda: 0)
     for killed, mood in ((None, Mood.BUSY), (1, None), (None, Mood.NORMAL)):
         timeline.note("action", killed=killed, mood=mood)
-    timeline.note("SIGCONT", resumed=True)
+    timeline.note("SIGCONT", resumed=1)
     assert [timeline.was_killed_within(1, *span) for span in ((0, 19), (20, 20), (21, 40))] == [False, True, False]
     assert [timeline.was_killed_within(process, 0, 40) for process in (0, None)] == [False, True]
     assert [timeline.resumed_within(*span) for span in ((0, 39), (40, 41))] == [False, True]
     assert timeline.moods_within(0, 5) == {Mood.NORMAL}
     assert timeline.moods_within(15, 25) == {Mood.BUSY}
     assert timeline.moods_within(15, 30) == {Mood.BUSY, Mood.NORMAL}
+
+
+def test_a_command_needs_no_first_response_if_its_own_process_was_killed_or_stopped_meanwhile() -> None:
+    times = iter((0, 10_000, 50_000, 60_000, 90_000))
+    timeline = Timeline(lambda: next(times), lambda: 0)
+    timeline.note("kill -9", killed=1)
+    timeline.note("SIGSTOP", stopped=4)
+    timeline.note("SIGCONT", resumed=4)
+    timeline.note("SIGSTOP", stopped=1)  # until the end
+    own, other = Place(bot=1, spare=4), Place(bot=0, spare=3)
+    sent = (6_000, 7_000, 13_000, 13_001, 46_999, 47_000, 63_000, 63_001, 86_999, 87_000, 99_000)
+    interrupted = [at_ms for at_ms in sent if was_interrupted(Command("mira", own, at_ms), timeline)]
+    assert interrupted == [7_000, 13_000, 47_000, 63_000, 87_000, 99_000]
+    assert not any(was_interrupted(Command("mira", other, at_ms), timeline) for at_ms in sent)
+
+
+def test_an_image_may_be_posted_and_lost_if_a_process_was_stopped_soon_after_it_was_ready() -> None:
+    times = iter((0, 20_000))
+    timeline = Timeline(lambda: next(times), lambda: 1_000_000)
+    timeline.note("SIGSTOP", stopped=1)
+    ready = (1_009_999, 1_010_000, 1_020_000, 1_020_001, None)
+    lost = [{"ending": "image_lost", "ready_at_ms": at_ms} for at_ms in ready]
+    assert [was_lost_after_its_post(image, timeline) for image in lost] == [False, True, True, False, False]
+    assert not was_lost_after_its_post({"ending": "failed", "ready_at_ms": 1_015_000}, timeline)
 
 
 def test_a_poll_may_come_soon_after_another_one_if_a_callback_came_between_them_once_in_five_seconds() -> None:

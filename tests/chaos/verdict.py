@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 from generations.model import Ending, Generation, Progress, State
 from sandbox.image_api import ImageApi, Mood
 from sandbox.local_discord import LocalDiscord
-from tests.chaos.experiment import Experiment
-from tests.chaos.plan import CHANNELS, PEOPLE, SEEDS_PER_REQUEST, Imagine
+from tests.chaos.experiment import Command, Experiment
+from tests.chaos.plan import CHANNELS, CROWD_CHANNELS, PEOPLE, SEEDS_PER_REQUEST, Imagine
 from tests.chaos.rows import Row, Rows
 from tests.chaos.timeline import Timeline
 from tests.e2e.running_bot import Json, buttons, gallery, text
 from ui.interactions.buttons import card_buttons
-from ui.texts.card import NOT_CANCELLABLE
+from ui.texts.card import DRAINING, NOT_CANCELLABLE
 from ui.views.cards import build_card
 
 POLL_INTERVAL_MS = 5000
@@ -30,6 +30,13 @@ IS_COMPONENTS_V2 = 1 << 15
 TOO_MANY_REQUESTS = 429  # the only answer to a POST that means it was surely not taken
 UNREADABLE = {Mood.ERROR_AFTER, Mood.SILENT, Mood.GARBAGE}  # the task was created, but its id was not returned
 RECORD_MS = 35_000  # how long it may take until a task id is stored, after a stop or without a database
+FIRST_RESPONSE_MS = 3000
+POSTING_MS = 10_000  # from when an image is ready until it is posted and that is written down
+STILL_THERE = "s after SIGTERM: kill -9"
+IDLE_SECONDS = 8.0  # PostgreSQL ends a transaction that is idle for 5 s
+ABANDONED_SECONDS = 10.0  # from the end of a lease until its work is taken; PostgreSQL may be away for 3 s of them
+UNHEARD = 0  # the status of a request whose connection was dropped instead of an answer
+LEGACY_CONTENT = "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2"
 TRACEBACK = "Traceback (most recent call last):"
 LOG_ENTRY = re.compile(r"\d{4}-\d\d-\d\d |\[sandbox\] ")
 TOKENS = re.compile(r"(?<=/)[\w-]{60,}(?=/|$)")  # an interaction's, in an address
@@ -47,12 +54,23 @@ def broken_promises(rows: Rows, experiment: Experiment) -> list[str]:
         *_tasks(rows, experiment),
         *_polls(images, experiment.timeline),
         *_images(rows, images, screen, experiment.timeline),
-        *_cards(rows, screen),
+        *_cards(rows, screen, experiment.timeline),
         *_answers(rows, asked, discord),
         *_cancels(rows, experiment),
-        *_processes(rows, experiment),
-        *(f"Discord's rule broken at {TOKENS.sub('TOKEN', v.where)}: {v.what}" for v in discord.violations),
+        *_first_responses(experiment),
+        *_processes(experiment),
+        *_shared_database(experiment),
+        *_rules(discord),
     ]
+
+
+def _rules(discord: LocalDiscord) -> Iterator[str]:
+    """Check that no rule of Discord was broken. A bot that could not hear that its edit took effect may put a sentence
+    about the failure in its place, which Discord refuses."""
+    unheard = {f"{request.method} {request.path}" for request in discord.requests if request.status == UNHEARD}
+    for violation in discord.violations:
+        if violation.where not in unheard or LEGACY_CONTENT not in violation.what:
+            yield f"Discord's rule broken at {TOKENS.sub('TOKEN', violation.where)}: {violation.what}"
 
 
 # -- money -----------------------------------------------------------------------------------------------------
@@ -165,7 +183,7 @@ def _everything_on_screen(discord: LocalDiscord) -> dict[int, Json]:
     seen: dict[int, Json] = {}
     for person in PEOPLE:
         actor = discord.actor(person)
-        for channel in CHANNELS:
+        for channel in {*CHANNELS, *CROWD_CHANNELS}:
             seen |= {int(message["id"]): message for message in actor.messages(channel)}
     return seen
 
@@ -190,7 +208,7 @@ def _images(rows: Rows, images: ImageApi, screen: dict[int, Json], timeline: Tim
         count, name, state = posted.pop(image["seed"], 0), _image_id(image), image["state"]
         if count > 1:
             yield f"image {name} is posted {count} times"
-        if count and state != "delivered":
+        if count and state != "delivered" and not was_lost_after_its_post(image, timeline):
             yield f"image {name} is posted although it is {state}"
         if not count and state == "delivered":
             yield f"image {name} is delivered and on no message"
@@ -207,8 +225,18 @@ def _images(rows: Rows, images: ImageApi, screen: dict[int, Json], timeline: Tim
     yield from (f"an image of seed {seed} is posted for no image" for seed in posted)
 
 
-def _cards(rows: Rows, screen: dict[int, Json]) -> Iterator[str]:
+def was_lost_after_its_post(image: Row, timeline: Timeline) -> bool:
+    """Return whether a process may have posted *image* and not lived to write that down, after which the next one found
+    that it could no longer be fetched. The message is there then, and the row and the card say that it was lost."""
+    if image["ending"] != Ending.IMAGE_LOST or image["ready_at_ms"] is None:
+        return False
+    ready_ms = image["ready_at_ms"] - timeline.began_wall_ms + timeline.began_ms
+    return timeline.was_any_interrupted_within(ready_ms, ready_ms + POSTING_MS)
+
+
+def _cards(rows: Rows, screen: dict[int, Json], timeline: Timeline) -> Iterator[str]:
     """Check that each card agrees with its rows and offers nothing to cancel."""
+    lost = {image["generation_id"] for image in rows.images if was_lost_after_its_post(image, timeline)}
     for generation in rows.loaded.values():
         if generation.message_id is None:
             continue
@@ -217,7 +245,7 @@ def _cards(rows: Rows, screen: dict[int, Json]) -> Iterator[str]:
             yield f"the card of {generation.id} is gone"
             continue
         said, wanted = text(card).strip(), _final_text(generation)
-        if said != wanted and "discord.com/channels/" not in said:
+        if said != wanted and generation.id not in lost and "discord.com/channels/" not in said:
             yield f"the card of {generation.id} says {said!r} and not {wanted!r}"
         if "Cancel" in buttons(card):
             yield f"the card of {generation.id} still offers to cancel"
@@ -260,15 +288,53 @@ def _cancels(rows: Rows, experiment: Experiment) -> Iterator[str]:
             yield f"{interaction_id} was cancelled, but the press was answered as too late"
 
 
+def _first_responses(experiment: Experiment) -> Iterator[str]:
+    """Check that each command that Discord delivered got its first response within 3 s, unless its process was killed
+    or stopped meanwhile, and that none is refused because of a restart. The local Discord refuses later responses."""
+    timeline = experiment.timeline
+    for interaction_id, command in experiment.delivered.items():
+        actor = experiment.box.discord.actor(command.person)
+        if actor.interaction(interaction_id).ack is None:
+            if not was_interrupted(command, timeline):
+                at = (command.at_ms - timeline.began_ms) / 1000
+                to = f"{command.place.bot} or {command.place.spare}"
+                yield f"command {interaction_id} at {at:.2f} s, delivered to process {to}, got no first response"
+        elif (answer := actor.answer(interaction_id)) is not None and DRAINING in text(answer):
+            yield f"command {interaction_id} was refused because of a restart"
+
+
+def was_interrupted(command: Command, timeline: Timeline) -> bool:
+    """Return whether a process of the command's place was killed or stopped while it could respond."""
+    since_ms, until_ms = command.at_ms - STALL_MS, command.at_ms + FIRST_RESPONSE_MS
+    return any(
+        timeline.was_killed_within(bot, since_ms, until_ms) or timeline.was_stopped_within(bot, since_ms, until_ms)
+        for bot in (command.place.bot, command.place.spare)
+    )
+
+
 # -- processes ----------------------------------------------------------------------------------------------------
 
 
-def _processes(rows: Rows, experiment: Experiment) -> Iterator[str]:
-    """Check that no process ended by itself and that no log has an unexpected traceback."""
+def _processes(experiment: Experiment) -> Iterator[str]:
+    """Check that no process ended by itself or was too slow to end, and that no log has an unexpected traceback."""
     yield from (f"a bot ended by itself: {end}" for end in experiment.unexpected_ends)
     for number in range(len(experiment.bots)):
+        if any(STILL_THERE in line for line in experiment.log_of(number)):
+            yield f"process {number} did not end in time after SIGTERM"
         for fault in unexpected_faults(experiment.log_of(number)):
             yield f"process {number} logged an unexpected error: {fault}"
+
+
+def _shared_database(experiment: Experiment) -> Iterator[str]:
+    """Check the spacing of IDENTIFYs over all processes, and that a stopped process keeps no lock and a killed one no
+    work."""
+    if experiment.world.shards and (too_soon := experiment.box.discord.gateway.identifies_too_soon):
+        yield f"{too_soon} shards were started too soon after another one"
+    watch = experiment.watch
+    if watch is not None and watch.idle_seconds > IDLE_SECONDS:
+        yield f"a session was idle in a transaction for {watch.idle_seconds:.1f} s"
+    if watch is not None and watch.abandoned_seconds > ABANDONED_SECONDS:
+        yield f"work whose lease had run out waited {watch.abandoned_seconds:.1f} s"
 
 
 def unexpected_faults(lines: Sequence[str]) -> Iterator[str]:
