@@ -274,7 +274,7 @@ def _build_generations(
 def _build_processes(
     settings: Settings, resources: Resources, clock: DatabaseClock, core: Core, presence: Presence
 ) -> Processes:
-    polls, worker = core.context.throttle.polls, core.worker
+    worker = core.worker
     return Processes(
         resources.database,
         clock,
@@ -282,7 +282,6 @@ def _build_processes(
         presence,
         steps=worker.steps,
         oldest_due_ms=records.oldest_due_ms,
-        counted=polls.share,
         listen=partial(keep_listening, settings.database_url, clock, worker.nudge),
     )
 

@@ -29,7 +29,7 @@ class Processes:
     """Beat every BEAT_SECONDS, and listen to the other processes, from start() to stop().
 
     *steps*: how many generations this process works on. *oldest_due_ms*: since when the longest waiting work has been
-    due. *counted*: gets the number of processes that are alive after each beat. *listen*: see processes.wakeups.
+    due. *listen*: see processes.wakeups.
     """
 
     def __init__(
@@ -41,7 +41,6 @@ class Processes:
         *,
         steps: Callable[[], int],
         oldest_due_ms: Callable[[Transaction], int | None],
-        counted: Callable[[int], None],
         listen: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
         self._database = database
@@ -50,7 +49,6 @@ class Processes:
         self._presence = presence
         self._steps = steps
         self._oldest_due_ms = oldest_due_ms
-        self._counted = counted
         self._listen = listen
         self._started_at_ms: int | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -93,7 +91,6 @@ class Processes:
             log.warning("%s; the next heartbeat comes in %.0f s", lost, BEAT_SECONDS, extra=REPEATS)
             return
         before, self.alive = self.alive, alive
-        self._counted(len(alive))
         self._log_changes(before, 0.0 if due_ms is None else max(0, now_ms - due_ms) / 1000)
 
     async def _beat_regularly(self) -> None:

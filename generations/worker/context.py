@@ -12,6 +12,7 @@ from generations.callbacks import INTEREST_SECONDS, Callbacks
 from generations.clock import Clock
 from generations.poll_schedule import BACKSTOP_SECONDS, POLL_SECONDS, PollSchedule
 from generations.ports import ImageService, ImageStore, Operator, Pings
+from generations.worker.stored_limits import SharedPolls
 from generations.worker.throttle import Throttle
 from images.image_memory import ImageMemory
 from qwen.models import Size
@@ -85,9 +86,12 @@ class StepContext:
     kept_checks: set[str] = field(default_factory=set[str])  # ids of kept images that are checked in this process now
     images: ImageMemory = field(default_factory=ImageMemory)
     guard: PollGuard = field(init=False)
+    shared_polls: SharedPolls | None = field(init=False)  # None: throttle.polls is the whole budget
 
     def __post_init__(self) -> None:
         self.guard = PollGuard(self.clock)
+        shared_polls = SharedPolls(self.database, self.throttle.polls, self.clock)
+        self.shared_polls = None if self.shared_as is None else shared_polls
 
     def after(self, seconds: float) -> int:
         """The moment *seconds* from now, in unix milliseconds."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 from generations import records
 from generations.callbacks import Poll, after_poll, due_after_call, is_called
 from generations.model import Image
+from generations.poll_schedule import POLL_SECONDS
 from generations.worker.image_step import ImageStep
 from qwen.models import Task
 from store.transactions import Transaction
@@ -27,12 +28,13 @@ class TaskStep(ImageStep):
         """
         context, image = self.context, self.image
         if context.callbacks is None:
-            wait, poll = self._wait_seconds(task_id), Poll(context.clock.now_ms())
+            poll = Poll(context.clock.now_ms())
+            wait = await self._turn_seconds(task_id)
         else:
             callback, now_ms = await context.database.read(records.load_callback, image), context.clock.now_ms()
             called = callback if callback is not None and is_called(callback, image) else None
             poll = Poll(now_ms, None if called is None else called.called_at_ms)
-            wait = self._wait_seconds(task_id, was_called=poll.was_called)
+            wait = await self._turn_seconds(task_id, was_called=poll.was_called)
             if wait == 0 and called is not None:
                 await context.database.run(self._note_called_poll, now_ms)
         if wait > 0:
@@ -46,7 +48,18 @@ class TaskStep(ImageStep):
         if callback is not None:
             records.note_callback(tx, replace(callback, called_at_ms=now_ms))
 
-    def _wait_seconds(self, task_id: str, *, was_called: bool = False) -> float:
+    async def _turn_seconds(self, task_id: str, *, was_called: bool = False) -> float:
+        """How long this task must not be polled yet; 0: it is polled now, and its poll is spent.
+
+        Where several processes share the budget no turn is kept: another one may have the task by then. A task that
+        finds no budget comes again after the time between two polls, more or less.
+        """
+        wait, shared_polls = self._wait_seconds(task_id, was_called=was_called), self.context.shared_polls
+        if wait or was_called or shared_polls is None or await shared_polls.take():
+            return wait
+        return POLL_SECONDS * (0.5 + self.context.rng.random())
+
+    def _wait_seconds(self, task_id: str, *, was_called: bool) -> float:
         """How long this task must not be polled yet: its own distance, a pause after a 429, the budget of all polls.
 
         A poll that follows a call keeps its 5 s from others that do, and from no other poll. It neither waits for the
@@ -55,7 +68,7 @@ class TaskStep(ImageStep):
         throttle, now = self.context.throttle, self.context.clock.monotonic()
         names = (self._called_name,) if was_called else (task_id, self.image.image_id)
         wait = max(self.context.guard.wait_seconds(*names), throttle.wait_seconds(now))
-        if not was_called:
+        if not was_called and self.context.shared_polls is None:
             wait = wait or throttle.polls.wait_seconds(task_id, now)
         return max(wait, WAIT_SECONDS_MIN) if wait > 0 else 0.0
 

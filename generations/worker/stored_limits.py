@@ -1,13 +1,16 @@
 """Keep the limits of the image service in the database, one row each for all processes, since they share the API key.
 
-These are the task slots and the pauses after a 429. Knows no SQL.
+These are the task slots, the pauses after a 429 and the budget of polls. Knows no SQL.
 """
 
 from __future__ import annotations
 
+import asyncio
+import math
+
 from generations import records
 from generations.clock import Clock
-from generations.worker.throttle import TaskSlots, Throttle
+from generations.worker.throttle import STALE_TURN_SECONDS, PollBudget, TaskSlots, Throttle
 from store.database import Database
 from store.key_values import load_value, save_value
 from store.statements import serialize
@@ -15,6 +18,8 @@ from store.transactions import Transaction
 
 SLOTS_KEY = "task_slots:v1"
 PAUSES_KEY = "pauses:v1"
+POLLS_KEY = "polls:v1"  # unix milliseconds of the next poll if there were no pause between two
+PARTS = 4  # of a second: the budget that a process takes at a time
 SHARE_SECONDS = 1.0  # how often a process looks what the others learned
 
 
@@ -51,6 +56,49 @@ class StoredLimits:
         elif stored != self._stored:
             slots.load(stored, now)
         self._stored, self._learned, self._shared_at = stored, slots.dump(), now
+
+
+class SharedPolls:
+    """The budget of polls of all processes. A process takes a part of a second's worth at a time, so that a transaction
+    is enough for many polls; what it does not need within a second lapses."""
+
+    def __init__(self, database: Database, budget: PollBudget, clock: Clock) -> None:
+        self._database = database
+        self._budget = budget
+        self._clock = clock
+        self._turn = asyncio.Lock()
+        self._left = 0  # polls that were taken and not made
+        self._left_until = -math.inf  # monotonic seconds
+        self._empty_until = -math.inf
+
+    async def take(self) -> bool:
+        """Take one poll. False: there is none now. Raises DatabaseLost."""
+        async with self._turn:
+            now = self._clock.monotonic()
+            if now >= self._left_until:
+                self._left = 0
+            if not self._left and now >= self._empty_until:
+                self._left, wait_ms = await self._database.run(self._take_several)
+                self._left_until, self._empty_until = now + STALE_TURN_SECONDS, now + wait_ms / 1000
+            if not self._left:
+                return False
+            self._left -= 1
+            return True
+
+    def _take_several(self, tx: Transaction) -> tuple[int, float]:
+        """Return how many polls were taken, and if none, the milliseconds until there is one."""
+        serialize(tx, POLLS_KEY)
+        now_ms = self._clock.now_ms()
+        interval_ms = 1000 / self._budget.per_second
+        next_ms = float(load_value(tx, POLLS_KEY) or 0)
+        if next_ms > now_ms + interval_ms:  # the clock was set back
+            next_ms = now_ms
+        next_ms = max(next_ms, now_ms - (self._budget.at_once - 1) * interval_ms)
+        if next_ms > now_ms:
+            return 0, next_ms - now_ms
+        taken = min(math.ceil(self._budget.per_second / PARTS), math.floor((now_ms - next_ms) / interval_ms) + 1)
+        save_value(tx, POLLS_KEY, str(next_ms + taken * interval_ms))
+        return taken, 0.0
 
 
 async def save_slots(database: Database, slots: TaskSlots) -> str:

@@ -26,29 +26,27 @@ TRY_SECONDS_MAX = 1800.0
 class PollBudget:
     """Allow as many polls a second as *tasks* need that are each polled every POLL_SECONDS, one second's worth at once.
 
-    Without budget a poll gets a turn, first come, first served, which is kept for it. Each of *processes* that share
-    the key has its part of the budget.
+    Without budget a poll gets a turn, first come, first served, which is kept for it.
     """
 
     tasks: int
-    processes: int = 1
     next_at: float = -math.inf
     turns: dict[str, float] = field(default_factory=dict[str, float])  # task id -> when it may be polled
 
-    def share(self, processes: int) -> None:
-        """Share the budget with other processes from now on; *processes*: with this one."""
-        self.processes = max(1, processes)
-
     @property
     def per_second(self) -> float:
-        return max(1, self.tasks) / POLL_SECONDS / self.processes
+        return max(1, self.tasks) / POLL_SECONDS
+
+    @property
+    def at_once(self) -> int:
+        """How many polls may come at once after a quiet second."""
+        return max(POLLS_AT_ONCE_MIN, math.ceil(self.per_second))
 
     def wait_seconds(self, task_id: str, now: float) -> float:
         """How long this task has to wait for its turn; 0: it is polled now, and the poll is spent."""
         turn = self.turns.pop(task_id, None)
         if turn is None or now - turn > STALE_TURN_SECONDS:
-            at_once = math.ceil(max(POLLS_AT_ONCE_MIN / self.processes, self.per_second))
-            turn = max(now - (at_once - 1) / self.per_second, self.next_at)
+            turn = max(now - (self.at_once - 1) / self.per_second, self.next_at)
             self.next_at = turn + 1 / self.per_second
         if turn <= now:
             return 0.0

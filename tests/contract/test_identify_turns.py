@@ -33,6 +33,11 @@ class SteppingClock:
         self.ms = max(self.ms, at_ms)
 
 
+async def ended(*each: IdentifyTurns) -> None:
+    """Wait until the ends of turns are stored, or they would be stored during the next test."""
+    await asyncio.gather(*(ending for turns in each for ending in turns._ending))
+
+
 async def test_shards_of_three_processes_identify_five_seconds_apart_in_each_bucket(
     database: Database, other_database: Database
 ) -> None:
@@ -47,6 +52,7 @@ async def test_shards_of_three_processes_identify_five_seconds_apart_in_each_buc
 
     turns = [IdentifyTurns(used, clock) for used in (database, other_database, database)]
     await asyncio.gather(*(start(turns[shard_id // 2], shard_id) for shard_id in range(6)))
+    await ended(*turns)
     assert [len(moments) for moments in sent.values()] == [3, 3]
     for moments in sent.values():
         assert min(later - sooner for sooner, later in pairwise(moments)) >= SPACING_MS
@@ -60,6 +66,7 @@ async def test_a_connection_that_failed_before_identify_costs_no_turn(database: 
             raise ConnectionError
     async with turns.turn(0, StartLimit()):
         assert clock.ms == START_MS
+    await ended(turns)
 
 
 async def test_an_identify_that_discord_refused_counts_as_one(database: Database) -> None:
@@ -71,14 +78,17 @@ async def test_an_identify_that_discord_refused_counts_as_one(database: Database
             raise ConnectionError
     async with turns.turn(0, StartLimit()):
         assert clock.ms >= START_MS + SPACING_MS
+    await ended(turns)
 
 
 async def test_the_turn_of_a_process_that_died_ends_by_itself(database: Database, other_database: Database) -> None:
     clock = SteppingClock()
     turn_of_the_dead = IdentifyTurns(database, clock).turn(0, StartLimit())  # named, or Python would end it
     await turn_of_the_dead.__aenter__()
-    async with IdentifyTurns(other_database, clock).turn(1, StartLimit()):
+    turns = IdentifyTurns(other_database, clock)
+    async with turns.turn(1, StartLimit()):
         assert START_MS + TURN_MS <= clock.ms < START_MS + 2 * TURN_MS
+    await ended(turns)
 
 
 async def test_after_the_clock_was_set_back_by_a_day_nobody_waits_for_yesterday(database: Database) -> None:
@@ -89,14 +99,17 @@ async def test_after_the_clock_was_set_back_by_a_day_nobody_waits_for_yesterday(
     clock.ms -= 86_400_000
     async with turns.turn(0, StartLimit()):
         assert clock.ms == START_MS - 86_400_000
+    await ended(turns)
 
 
 async def test_a_restarted_process_counts_the_identifies_of_the_one_before(database: Database) -> None:
     clock, limit = SteppingClock(), StartLimit(a_day=64)
     for _ in range(3):
-        async with IdentifyTurns(database, clock).turn(0, limit) as turn:
+        turns = IdentifyTurns(database, clock)
+        async with turns.turn(0, limit) as turn:
             turn.was_sent = True
             last_ms = clock.ms
+        await ended(turns)
     assert last_ms >= START_MS + 3_600_000, "two an hour"
 
 
@@ -114,5 +127,5 @@ async def test_a_session_that_began_is_kept_when_the_database_is_lost_before_it_
     turns = IdentifyTurns(lost, SteppingClock())
     async with turns.turn(0, StartLimit()) as turn:
         turn.was_sent = True
-    [ending] = turns._ending
-    await ending
+    assert len(turns._ending) == 1
+    await ended(turns)

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generations.poll_schedule import POLL_SECONDS
 from generations.worker.throttle import (
     FIRST_SLOTS,
     FIRST_TRY_SECONDS,
@@ -292,28 +291,6 @@ def test_a_turn_is_kept_for_a_whole_second() -> None:
         assert budget.wait_seconds(f"early {number}", 0.0) == 0.0
     assert [budget.wait_seconds(name, 0.0) for name in ("late", "later")] == [1.0, 2.0]
     assert budget.wait_seconds("late", 2.0) == 0.0
-
-
-def test_processes_that_share_a_key_poll_together_as_often_as_one() -> None:
-    budgets = [PollBudget(100) for _ in range(4)]
-    for budget in budgets:
-        budget.share(4)
-    taken = 0
-    for tick in range(1000):
-        now = 1000.0 + tick / 100
-        for budget in budgets:
-            while budget.wait_seconds("a task", now) == 0:
-                taken += 1
-    assert taken == pytest.approx(100 / POLL_SECONDS * (10 + 1), abs=4), "ten seconds, and one second's worth at once"
-
-
-def test_alone_again_a_process_has_the_whole_budget() -> None:
-    budget = PollBudget(100)
-    budget.share(4)
-    budget.share(1)
-    assert budget == PollBudget(100)
-    budget.share(0)
-    assert budget == PollBudget(100), "before the first heartbeat"
 
 
 def test_a_pause_holds_in_every_process_until_the_same_moment() -> None:

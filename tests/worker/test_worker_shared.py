@@ -6,12 +6,13 @@ import asyncio
 
 import pytest
 
+from generations.poll_schedule import POLL_SECONDS
 from generations.worker.context import MAINTENANCE_LEASE_SECONDS
 from generations.worker.loop import MAINTENANCE_SECONDS, MAX_STEPS
 from generations.worker.stored_limits import SHARE_SECONDS, StoredLimits
 from qwen.errors import RateLimited
 from store.database import Database
-from tests.doubles import FakeDelivery, FakeImageStore, FakeOperator, ManualClock, ScriptedService
+from tests.doubles import RUNNING_TASK, FakeDelivery, FakeImageStore, FakeOperator, ManualClock, ScriptedService
 from tests.worker.conftest import WorkerHarness
 
 
@@ -82,6 +83,25 @@ async def test_a_process_that_is_alone_reads_the_limits_once(two: list[WorkerHar
     one.clock.advance(SHARE_SECONDS)
     await limits.load()
     assert waits(other) == (0.0, 0.0)
+
+
+async def test_a_task_that_finds_no_budget_is_polled_about_an_interval_later(two: list[WorkerHarness]) -> None:
+    one, other = two
+    one.service.on_poll = [RUNNING_TASK] * 100
+    await one.imagine()
+    await one.worker.step()
+    one.clock.advance(60)
+    shared_polls = other.context.shared_polls
+    assert shared_polls is not None
+    while await shared_polls.take():
+        pass
+    asked_at = one.clock.monotonic()
+    await one.worker.step()
+    assert one.service.polls == {}
+    while not one.service.polls:
+        one.clock.advance(0.1)
+        await one.worker.step()
+    assert 0.5 * POLL_SECONDS <= one.clock.monotonic() - asked_at <= 1.5 * POLL_SECONDS + 0.1
 
 
 class Maintenance:
