@@ -61,7 +61,7 @@ class PostgresqlTransactions:
         self._url = url
         self._idle_seconds = idle_seconds
         self._opened: AsyncEngine | None = None
-        self._opening = asyncio.Lock()
+        self._engine_lock = asyncio.Lock()
         self._gate = asyncio.Semaphore(BACKGROUND_CONNECTIONS)
         self._running = set[asyncio.Task[Any]]()
 
@@ -88,7 +88,7 @@ class PostgresqlTransactions:
 
     async def _engine(self) -> AsyncEngine:
         """Return the engine. The first call finds out whether a pooler stands before the server."""
-        async with self._opening:
+        async with self._engine_lock:
             if self._opened is None:
                 connection = await connect(self._url)
                 try:

@@ -321,7 +321,7 @@ class Worker:
         except DeliveryDelayed as delayed:
             seconds = max(FIND_CARD_RETRY_SECONDS, delayed.retry_after_seconds)
             retry_at_ms = self._clock.now_ms() + round(seconds * 1000)
-            await self._database.run(_look_up_later, generation, self._clock.now_ms(), retry_at_ms)
+            await self._database.run(_find_card_later, generation, self._clock.now_ms(), retry_at_ms)
             return False
         if message_id is None:
             await self._service.abandon(generation.id)
@@ -353,7 +353,7 @@ class Worker:
         return self._clock.now_ms() + round(LEASE_SECONDS * 1000)
 
 
-def _look_up_later(tx: Transaction, generation: Generation, now_ms: int, retry_at_ms: int) -> None:
+def _find_card_later(tx: Transaction, generation: Generation, now_ms: int, retry_at_ms: int) -> None:
     """Give the claim back; the card is looked up again at *retry_at_ms*."""
     for image in due_images(generation.images, now_ms):
         records.update_image(tx, image, fence=generation.fence, due_at_ms=retry_at_ms)

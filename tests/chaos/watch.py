@@ -58,11 +58,11 @@ class DatabaseWatch:
         """Look until cancelled. A database that is away is asked again."""
         while True:
             try:
-                await self._look()
+                await self._sample()
             except LOST:
                 await asyncio.sleep(SAMPLE_SECONDS)
 
-    async def _look(self) -> None:
+    async def _sample(self) -> None:
         connection: Any = await asyncpg.connect(self.address)
         try:
             while True:

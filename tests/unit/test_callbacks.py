@@ -152,11 +152,11 @@ def test_however_many_calls_come_their_polls_are_five_seconds_apart(moments: lis
         now_ms += pause
         if what == "call":
             known = noted_call(known, running, None, now_ms)
-            assert is_called(known, running), "each is followed by a look, at the latest 5 s from now"
+            assert is_called(known, running), "each is followed by a poll, at the latest 5 s from now"
             assert (due_after_call(known, running, now_ms) or 0) <= now_ms + 5 * SECOND
         elif is_called(known, running) and now_ms >= (known.called_at_ms or 0):
-            look = Poll(now_ms, known.called_at_ms)
-            known = after_poll(replace(known, called_at_ms=now_ms), look, now_ms)
+            polled = Poll(now_ms, known.called_at_ms)
+            known = after_poll(replace(known, called_at_ms=now_ms), polled, now_ms)
             running = replace(running, last_poll_at_ms=now_ms)
             polls.append(now_ms)
     assert all(later - earlier >= 5 * SECOND for earlier, later in itertools.pairwise(polls))
