@@ -45,6 +45,7 @@ from generations.records.claims import claim_due, release_claim, release_locked,
 from generations.records.line import (
     LINE,
     REFRESH_MS,
+    REFRESHED_AT_ONCE,
     Demand,
     DueWork,
     Waiting,
@@ -66,6 +67,7 @@ from generations.records.rows import lock_generation, read_generation, with_imag
 
 __all__ = [
     "LINE",
+    "REFRESHED_AT_ONCE",
     "REFRESH_MS",
     "Callback",
     "Demand",

@@ -136,7 +136,7 @@ _REFRESHABLE = (
         _unleased,
     )
     .order_by(generations.c.id)
-    .limit(REFRESHED_AT_ONCE)
+    .limit(bindparam("at_most", type_=Integer))
     .with_for_update(skip_locked=True)
 )
 _TAKE_REFRESH = (
@@ -242,13 +242,16 @@ def next_refresh_ms(now_ms: int) -> int:
     return (now_ms // REFRESH_MS + 1) * REFRESH_MS
 
 
-def take_line_refresh(tx: Transaction, now_ms: int, *, created_after_ms: int) -> list[int]:
-    """Return the generations whose place in line is due to be shown by this process, and make them due at the next
-    refresh.
+def take_line_refresh(
+    tx: Transaction, now_ms: int, *, created_after_ms: int, limit: int = REFRESHED_AT_ONCE
+) -> list[int]:
+    """Return up to *limit* generations whose place in line is due to be shown by this process, and make them due at the
+    next refresh.
 
     Only published ones that nobody has claimed and that were created after *created_after_ms*; the others are claimed.
     """
-    locked = list(tx.scalars(_REFRESHABLE, {"now_ms": now_ms, "created_after_ms": created_after_ms}))
+    key = {"now_ms": now_ms, "created_after_ms": created_after_ms, "at_most": limit}
+    locked = list(tx.scalars(_REFRESHABLE, key))
     if not locked:
         return []
     # Another process may have taken some of them between the statement's snapshot and its locks.

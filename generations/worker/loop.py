@@ -205,12 +205,15 @@ class Worker:
             admitted = records.admit(tx, now_ms=now_ms, max_in_flight=slots, max_per_user=self._max_per_user)
         if work.waiting and work.is_due:
             created_after_ms = now_ms - self._context.deadline_seconds * 1000 + records.REFRESH_MS
-            places = records.take_line_refresh(tx, now_ms, created_after_ms=created_after_ms)
-        if work.is_due or admitted:
+            places = records.take_line_refresh(
+                tx, now_ms, created_after_ms=created_after_ms, limit=records.REFRESHED_AT_ONCE
+            )
+        more_places = len(places) == records.REFRESHED_AT_ONCE  # for the next round: a claim would take them one by one
+        if (work.is_due or admitted) and not more_places:
             claimed = records.claim_due(
                 tx, lease_holder=self._owner, now_ms=now_ms, lease_until_ms=self._lease_until_ms(), limit=free
             )
-        is_full = len(claimed) == free
+        is_full = more_places or len(claimed) == free
         next_due_at_ms = now_ms if is_full else work.next_due_at_ms
         return HandedOut(began_at, claimed, places, next_due_at_ms, more_waits=is_full or work.waiting > len(admitted))
 

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 from generations import records
 from generations.model import State
 from generations.records import REFRESH_MS
@@ -106,6 +108,21 @@ async def test_the_places_of_all_waiting_cards_are_worked_out_together(harness: 
     assert sorted(shown) == list(range(2, 12))  # the first one is admitted at once, since the image before it is made
     whole_line = "SELECT images.generation_id, images.position, images.user_id, generations.message_id IS NOT NULL"
     assert len([statement for statement in counted.statements if statement.startswith(whole_line)]) == 1
+
+
+async def test_a_line_that_is_longer_than_one_round_shows_is_shown_by_the_next_ones_and_claimed_by_none(
+    harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "REFRESHED_AT_ONCE", 4)
+    harness.max_in_flight = 1
+    harness.restart()
+    for user_id in range(1, 12):
+        await harness.imagine(user_id=user_id)
+    await harness.worker.step()
+    harness.clock.advance(REFRESH_MS / 1000)
+    claimed = [await harness.worker.step() for _ in range(3)]
+    shown = [progress.line.position for _, progress in harness.delivery.progress if progress.line is not None]
+    assert (sorted(shown[-10:]), claimed) == (list(range(1, 11)), [0, 0, 1])  # the one that runs is polled
 
 
 async def test_the_first_card_shows_a_place_in_line_only_to_who_has_to_wait(harness: WorkerHarness) -> None:
