@@ -23,6 +23,7 @@ LONGEST_FIRST = (
     "test_journeys_with_kills.py",
     "test_discord_away_for_a_minute.py",
     "test_several_processes.py",
+    "test_gateway_of_several_processes.py",
     "test_api_bad_days.py",
     "test_gateway_bad_days.py",
     "test_breakages.py",
