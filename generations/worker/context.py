@@ -83,6 +83,7 @@ class StepContext:
     pings: Pings | None = None  # None: nobody is pinged
     maintenance: Sequence[Callable[[], Awaitable[None]]] = ()  # maintenance of other services, run regularly
     retention_days: int = 0  # days after which addresses are purged; 0: never
+    places_at_once: int = records.REFRESHED_AT_ONCE  # how many cards one round edits to their place in line
     kept_checks: set[str] = field(default_factory=set[str])  # ids of kept images that are checked in this process now
     images: ImageMemory = field(default_factory=ImageMemory)
     guard: PollGuard = field(init=False)

@@ -206,9 +206,11 @@ class Worker:
         if work.waiting and work.is_due:
             created_after_ms = now_ms - self._context.deadline_seconds * 1000 + records.REFRESH_MS
             places = records.take_line_refresh(
-                tx, now_ms, created_after_ms=created_after_ms, limit=records.REFRESHED_AT_ONCE
+                tx, now_ms, created_after_ms=created_after_ms, limit=self._context.places_at_once
             )
-        more_places = len(places) == records.REFRESHED_AT_ONCE  # for the next round: a claim would take them one by one
+        more_places = (
+            len(places) == self._context.places_at_once
+        )  # for the next round: a claim would take them one by one
         if (work.is_due or admitted) and not more_places:
             claimed = records.claim_due(
                 tx, lease_holder=self._owner, now_ms=now_ms, lease_until_ms=self._lease_until_ms(), limit=free

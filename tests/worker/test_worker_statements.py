@@ -7,8 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
-
 from generations import records
 from generations.model import State
 from generations.records import REFRESH_MS
@@ -71,14 +69,6 @@ async def test_an_image_on_its_good_way_takes_few_transactions_and_statements(ha
     assert len(counted.statements) <= STATEMENTS_MAX, counted.statements
 
 
-async def test_a_round_with_nothing_to_do_is_one_statement(harness: WorkerHarness) -> None:
-    await harness.imagine()
-    await harness.worker.step()
-    async with counting(harness.database) as counted:
-        await harness.worker.step()
-    assert (counted.transactions, len(counted.statements)) == (1, 1)
-
-
 async def test_a_round_with_nothing_due_takes_one_statement_however_many_images_are_made_and_wait(
     harness: WorkerHarness,
 ) -> None:
@@ -111,11 +101,11 @@ async def test_the_places_of_all_waiting_cards_are_worked_out_together(harness: 
 
 
 async def test_a_line_that_is_longer_than_one_round_shows_is_shown_by_the_next_ones_and_claimed_by_none(
-    harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch
+    harness: WorkerHarness,
 ) -> None:
-    monkeypatch.setattr(records, "REFRESHED_AT_ONCE", 4)
     harness.max_in_flight = 1
     harness.restart()
+    harness.context.places_at_once = 4
     for user_id in range(1, 12):
         await harness.imagine(user_id=user_id)
     await harness.worker.step()
