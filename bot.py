@@ -37,6 +37,7 @@ from discord_api.login import log_in
 from discord_api.shards import Shards
 from generations.clock import Clock, Deadline, SystemClock
 from images.image_memory import IMAGE_BYTES_MAX
+from images.provenance import mark_as_ai
 from observability.logging import forbid_core_files, set_up_logging
 from observability.redaction import Redactor
 from processes.identify_turns import IdentifyTurns
@@ -102,7 +103,7 @@ async def open_resources(settings: Settings, stack: contextlib.AsyncExitStack) -
         database,
         shared=database.is_postgresql,  # SQLite has one process
         service=QwenClient(api_sessions, api_url=settings.qwen_api_url, api_key=key),
-        store=ImageDownloader(image_session, allowed_hosts=hosts, max_bytes=IMAGE_BYTES_MAX),
+        store=ImageDownloader(image_session, allowed_hosts=hosts, max_bytes=IMAGE_BYTES_MAX, mark=mark_as_ai),
         clock=SystemClock(),
         rng=random.SystemRandom(),
         owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",

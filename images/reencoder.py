@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 
 from images.image_memory import ImageMemory
+from images.provenance import MARK_BYTES_MAX, mark_as_ai
 from images.reencoded_image import CannotShrink, ReencodedImage, bytes_needed
 from qwen.models import OutputFormat
 
@@ -37,6 +39,8 @@ class Reencoder:
 
 
 def _shrink(data: bytes, max_bytes: int, wanted: OutputFormat) -> ReencodedImage:
+    """Encode it anew, with the mark that the old file had or should have had."""
     from images.shrinking import shrink  # imports Pillow, which most processes never need
 
-    return shrink(data, max_bytes, wanted)
+    smaller = shrink(data, max_bytes - MARK_BYTES_MAX, wanted)
+    return replace(smaller, data=mark_as_ai(smaller.data, smaller.format))

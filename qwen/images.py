@@ -100,7 +100,7 @@ class ImageDownloader:
     """Download images of at most `max_bytes` over a session of open_download_session() with the same hosts.
 
     `total_timeout_seconds` is for all tries together. After `grace_seconds` a download must have come in at
-    `min_bytes_per_second` or faster, or it is given up as too slow.
+    `min_bytes_per_second` or faster, or it is given up as too slow. `mark` writes into a downloaded file who made it.
     """
 
     def __init__(
@@ -115,6 +115,7 @@ class ImageDownloader:
         grace_seconds: float = 10.0,
         sleep: Sleep | None = None,
         rng: random.Random | None = None,
+        mark: Callable[[bytes, OutputFormat], bytes] = lambda data, _: data,
     ) -> None:
         if max_bytes < 1 or tries < 1 or not total_timeout_seconds > 0:
             raise ValueError("The largest size, the tries and the time for a download must be more than 0.")
@@ -126,6 +127,7 @@ class ImageDownloader:
         self._min_rate = min_bytes_per_second
         self._grace_seconds = grace_seconds
         self._sleep = sleep
+        self._mark = mark
         self._rng = rng or random.Random()  # noqa: S311 (spreads pauses; no secret depends on it)
 
     async def download(self, url: str, announced: Callable[[int], None] | None = None) -> DownloadedImage:
@@ -152,7 +154,7 @@ class ImageDownloader:
     async def _fetch(self, url: URL, announced: Callable[[int], None] | None) -> DownloadedImage:
         data = await self._fetch_bytes(url, announced)
         header = read_image_header(data)
-        return DownloadedImage(data, header.format, header.width, header.height)
+        return DownloadedImage(self._mark(data, header.format), header.format, header.width, header.height)
 
     async def _fetch_bytes(self, url: URL, announced: Callable[[int], None] | None) -> bytes:
         for _ in range(REDIRECTS_MAX + 1):

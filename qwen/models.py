@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from qwen.cleaning import is_ascii_word
 
+MODEL_NAME = "Qwen-Image-2512"
 PROMPT_MAX = 2000
 SEED_MAX = 2_147_483_647
 SEED_RANDOM = -1

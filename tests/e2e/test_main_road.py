@@ -23,7 +23,7 @@ async def test_a_portrait_png_arrives_in_the_message_of_the_first_response(bot: 
     assert "1024×1536 · seed 42 · png" in text(card)
     image_file = await bot.image_file(gallery(card)[0])
     assert (image_file.format, image_file.size) == ("PNG", (1024, 1536))
-    assert gallery(card)[0]["description"] == "a lighthouse in a storm"
+    assert gallery(card)[0]["description"] == "AI-generated image: a lighthouse in a storm"
     assert "995 of 1000 credits" in await bot.credits("mira")
     assert bot.edits(int(first["id"]))[-1].files, "the last edit is the image"
 

@@ -67,7 +67,7 @@ async def test_a_large_png_is_posted_as_a_webp_and_the_card_says_so(bot: Running
     image_file = await bot.image_file(gallery(card)[0])
     assert (image_file.format, image_file.size) == ("WEBP", (1024, 1536))
     assert "Re-encoded to fit: webp, 1024×1536" in text(card)
-    assert gallery(card)[0]["description"] == "a large lighthouse"
+    assert gallery(card)[0]["description"] == "AI-generated image: a large lighthouse"
 
 
 @pytest.mark.parametrize("which", ["jpeg", "smaller jpeg"])

@@ -55,7 +55,7 @@ async def test_a_fresh_card_is_edited_by_its_token_with_the_image_in_a_gallery(s
     call = scene.rest.calls[-1]
     name = "a-lighthouse-everyone-in-a-storm-42.png"
     assert call.files == {name: b"image 0"}
-    assert call.body["attachments"] == [{"id": 0, "filename": name, "description": PROMPT}]
+    assert call.body["attachments"] == [{"id": 0, "filename": name, "description": f"AI-generated image: {PROMPT}"}]
     assert call.body["allowed_mentions"] == {"parse": []}
     assert call.body["flags"] == 32768
     assert not call.authorized

@@ -188,7 +188,7 @@ async def test_four_images_of_a_long_prompt_in_wide_letters_are_on_one_card(worl
         assert shown.place is Place.CARD
     [message] = world.seen()
     descriptions = [item["description"] for part in parts(message["components"]) for item in part.get("items", ())]
-    assert len(descriptions[0]) > 3 * len(descriptions[1]) and descriptions[3].startswith("Image 4 of 4: ")
+    assert len(descriptions[0]) > 2 * len(descriptions[1]) and descriptions[3].startswith("AI-generated image 4 of 4: ")
     assert all(request.status < 300 for request in world.bench.discord.requests)
 
 

@@ -93,7 +93,7 @@ def test_a_waiting_card_says_its_place_and_can_be_cancelled() -> None:
     assert lines(view) == [
         "**a lighthouse in a storm**",
         "Waiting · 3rd in line · about 40 s",
-        "-# 1024×1536 · seed 42 · png · 5 credits held · for <@77>",
+        "-# 1024×1536 · seed 42 · png · 5 credits held · for <@77> · AI image · Qwen-Image-2512",
     ]
     assert [button["label"] for button in buttons(view)] == ["Cancel"]
     assert buttons(view)[0]["custom_id"] == f"imagine:cancel:{ORIGIN.interaction_id}"
@@ -140,11 +140,15 @@ def test_a_card_in_progress_shows_only_what_is_known(painting: Estimate | None, 
 def test_a_ready_card_shows_the_image_with_the_prompt_as_its_description() -> None:
     view = card(generation(image(State.SUCCEEDED, **READY)), attached={0: "attachment://a.png"})
     assert gallery(view) == [
-        {"media": {"url": "attachment://a.png"}, "description": "a lighthouse in a storm", "spoiler": False}
+        {
+            "media": {"url": "attachment://a.png"},
+            "description": "AI-generated image: a lighthouse in a storm",
+            "spoiler": False,
+        }
     ]
     assert lines(view) == [
         "**a lighthouse in a storm**",
-        "-# 1024×1536 · seed 42 · png · 14 s · 5 credits · for <@77>",
+        "-# 1024×1536 · seed 42 · png · 14 s · 5 credits · for <@77> · AI image · Qwen-Image-2512",
     ]
 
 
@@ -166,7 +170,7 @@ def test_every_ending_has_its_sentence_and_says_that_the_credits_are_back(ending
     told = lines(card(generation(image(state, ending=ending))))
     assert told[1].endswith(".")
     assert told[2] == "Your 5 credits were returned."
-    assert told[3] == "-# 1024×1536 · seed 42 · png · for <@77>"
+    assert told[3] == "-# 1024×1536 · seed 42 · png · for <@77> · AI image · Qwen-Image-2512"
 
 
 def test_the_sentences_of_different_endings_differ() -> None:
@@ -202,7 +206,7 @@ def test_one_card_shows_four_images_in_four_states() -> None:
         "Image 4: Waiting · 3rd in line · about 40 s",
         "Image 3: The image service declined this prompt: No.",
         "Your 5 credits were returned.",
-        "-# 1024×1536 · seeds 42–45 · png · 5 credits · 10 more held · for <@77>",
+        "-# 1024×1536 · seeds 42–45 · png · 5 credits · 10 more held · for <@77> · AI image · Qwen-Image-2512",
     ]
     assert [button["label"] for button in buttons(view)] == ["Cancel"]
 
@@ -285,7 +289,8 @@ def test_four_ready_images_are_in_order_in_one_gallery() -> None:
     made = generation(*(image(State.DELIVERED, position, **READY) for position in range(4)))
     view = card(made, attached={position: f"attachment://{position}.png" for position in (2, 0, 3, 1)})
     assert [item["media"]["url"] for item in gallery(view)] == [f"attachment://{position}.png" for position in range(4)]
-    assert lines(view)[-1] == "-# 1024×1536 · seeds 42–45 · png · 14 s · 20 credits · for <@77>"
+    small_print = "-# 1024×1536 · seeds 42–45 · png · 14 s · 20 credits · for <@77> · AI image · Qwen-Image-2512"
+    assert lines(view)[-1] == small_print
 
 
 def test_seeds_that_wrap_around_are_listed_one_by_one() -> None:

@@ -132,13 +132,13 @@ def test_descriptions_share_the_budget_and_every_image_has_one(prompt: str, coun
 def test_of_four_images_the_first_has_the_whole_prompt_and_the_others_their_number() -> None:
     prompt = "灯台と嵐の海" * 60
     told = image_descriptions(prompt, (1, 2, 3), 4, 3000)
-    assert told[1] == prompt
-    assert told[2].startswith("Image 3 of 4: 灯台と") and told[2].endswith("…")
-    assert told[3].startswith("Image 4 of 4: 灯台と") and utf8_bytes(told[3]) <= SHORT_BYTES_MAX
+    assert told[1] == f"AI-generated image: {prompt}"
+    assert told[2].startswith("AI-generated image 3 of 4: 灯台と") and told[2].endswith("…")
+    assert told[3].startswith("AI-generated image 4 of 4: 灯台と") and utf8_bytes(told[3]) <= SHORT_BYTES_MAX
 
 
 def test_a_single_image_is_not_numbered() -> None:
-    assert image_descriptions("a lighthouse", (0,), 1, 100) == {0: "a lighthouse"}
+    assert image_descriptions("a lighthouse", (0,), 1, 100) == {0: "AI-generated image: a lighthouse"}
 
 
 @pytest.mark.parametrize("prompt", WIDE, ids=lambda prompt: ascii(prompt[:6]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from generations.model import Ending, Estimate, Line
+from qwen.models import MODEL_NAME
 from ui.texts.formatting import (
     bar,
     credits_text,
@@ -23,6 +24,7 @@ from ui.texts.formatting import (
 
 # ---- the card (ui/views/cards) ------------------------------------------------------------------------------------
 
+AI_GENERATED = "AI-generated image"
 SENDING = "Sending…"
 POSTING = "Ready, being posted"
 KEPT = "The image is ready and paid for, but there is no place left to post it. It is kept."
@@ -76,9 +78,9 @@ def images_label(positions: Sequence[int]) -> str:
     return f"Images {', '.join(numbers[:-1])} and {numbers[-1]}"
 
 
-def image_of(position: int, count: int) -> str:
-    """For example "Image 2 of 4"; *position* is 0-based."""
-    return f"Image {position + 1} of {count}"
+def ai_image(position: int, count: int) -> str:
+    """For example "AI-generated image 2 of 4: ", the beginning of an image's alt text; *position* is 0-based."""
+    return f"AI-generated image {position + 1} of {count}: " if count > 1 else f"{AI_GENERATED}: "
 
 
 def ready_of(ready: int, count: int) -> str:
@@ -140,6 +142,9 @@ def price_text(*, held: int, charged: int, settled: bool) -> str:
 def small_print(parts: Sequence[str]) -> str:
     """Return one line of Discord's small print."""
     return "-# " + " · ".join(part for part in parts if part)
+
+
+AI_IMAGE = f"AI image · {MODEL_NAME}"  # the end of each card's small print: docs/ai-labels.md
 
 
 def made_for(user_id: int) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from ui.texts.card import image_of
+from ui.texts.card import AI_GENERATED, ai_image
 from ui.texts.escaping import alt_text
 
 TEXT_BYTES_MAX = 8000  # UTF-8 bytes of one request, with a margin
@@ -25,15 +25,16 @@ def utf8_bytes(*texts: str) -> int:
 def image_descriptions(prompt: str, positions: Collection[int], count: int, room: int) -> dict[int, str]:
     """Return alt text for the images at *positions* of *count* made from one prompt, in at most *room* UTF-8 bytes.
 
-    The first has the whole prompt if it fits. The others have the number of the image and the start of the prompt, in
-    SHORT_BYTES_MAX each. Every image gets at least the short text, however small *room* is.
+    Each says first that the image is AI-generated. The first has the whole prompt if it fits. The others have the
+    number of the image and the start of the prompt, in SHORT_BYTES_MAX each. Every image gets at least the short text,
+    however small *room* is.
     """
     descriptions = {position: _short(prompt, position, count) for position in sorted(positions)}
     if descriptions:
         first = min(descriptions)
         room -= utf8_bytes(*(text for position, text in descriptions.items() if position != first))
         if room >= utf8_bytes(descriptions[first]):
-            descriptions[first] = alt_text(prompt, room)
+            descriptions[first] = alt_text(f"{AI_GENERATED}: {prompt}", room)
     return descriptions
 
 
@@ -43,5 +44,5 @@ def thumbnail_description(number: int, prompt: str) -> str:
 
 
 def _short(prompt: str, position: int, count: int) -> str:
-    label = f"{image_of(position, count)}: " if count > 1 else ""
+    label = ai_image(position, count)
     return label + alt_text(prompt, SHORT_BYTES_MAX - len(label))

@@ -209,6 +209,7 @@ def _small_print(generation: Generation) -> str:
                 settled=any(image.state in MADE for image in images),
             ),
             texts.made_for(generation.origin.user_id),
+            texts.AI_IMAGE,
         ]
     )
 
