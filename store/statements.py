@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Executable, Select, Table, text
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Executable, Select, Table, Text, TypeDecorator, bindparam, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Dialect
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeEngine
 
 _INSERT = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 _LOCK_KEY = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
@@ -57,6 +62,38 @@ def lock_rows(connection: Connection, found: Select[Any], parameters: Mapping[st
     SQLite, whose transaction has the write lock."""
     if connection.dialect.name == "postgresql":
         connection.execute(found, parameters)
+
+
+class _Ids(TypeDecorator[Collection[int]]):
+    """Whole numbers as one parameter: an array, on SQLite the text of a JSON array."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return ARRAY(BigInteger()) if dialect.name == "postgresql" else Text()
+
+    def process_bind_param(self, value: Collection[int] | None, dialect: Dialect) -> Any:
+        ids = list(value or ())
+        return ids if dialect.name == "postgresql" else json.dumps(ids)
+
+
+class _IsAmong(FunctionElement[Any]):
+    inherit_cache = True
+
+
+@compiles(_IsAmong)
+def _spell_is_among(element: _IsAmong, compiler: SQLCompiler, **options: Any) -> str:
+    column, ids = (compiler.process(clause, **options) for clause in element.clauses)
+    if compiler.dialect.name == "postgresql":
+        return f"{column} = ANY ({ids})"
+    return f"{column} IN (SELECT value FROM json_each({ids}))"  # noqa: S608 (both are spelt by SQLAlchemy)
+
+
+def is_among(column: ColumnElement[int], name: str) -> ColumnElement[Any]:
+    """Whether *column* is one of the ids in the parameter *name*. The statement is the same for any number of them, so
+    that it is spelt and prepared once."""
+    return _IsAmong(column, bindparam(name, type_=_Ids()))
 
 
 def storable(text: str) -> str:

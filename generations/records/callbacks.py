@@ -47,7 +47,7 @@ def find_callback(tx: Transaction, token_hash: str) -> tuple[Callback, Image] | 
     if row is None:
         return None
     callback = Callback(row["generation_id"], row["position"], *(row[column.name] for column in said))
-    return callback, read_image({name: row[name] for name in images.c.keys()})  # noqa: SIM118
+    return callback, read_image(row)
 
 
 def load_callback(tx: Transaction, image: Image) -> Callback | None:

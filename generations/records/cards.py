@@ -34,11 +34,12 @@ from generations.records.rows import (
 )
 from generations.records.search import index_prompt
 from generations.records.tables import generations, has_token, images, pings, removed_cards
-from store.statements import insert_if_new
+from store.statements import insert_if_new, is_among
 from store.tables import one_of
 from store.transactions import Transaction
 
 _LOAD = select(generations).where(generations.c.id == bindparam("generation_id"))
+_LOAD_SEVERAL = select(generations).where(is_among(generations.c.id, "ids")).order_by(generations.c.id)
 _LOAD_LOCKED = _LOAD.with_for_update()
 _INSERT_IMAGES = insert_into(images)
 _EARLIER_REQUEST = (
@@ -71,8 +72,7 @@ def load(tx: Transaction, generation_id: int) -> Generation | None:
 
 def load_several(tx: Transaction, ids: Sequence[int]) -> list[Generation]:
     """Load these generations and their images, oldest first."""
-    rows = tx.execute(select(generations).where(generations.c.id.in_(ids)).order_by(generations.c.id))
-    return with_images(tx, rows.mappings())
+    return with_images(tx, tx.execute(_LOAD_SEVERAL, {"ids": ids}).mappings())
 
 
 def earlier_request_at_ms(tx: Transaction, user_id: int, number: int, *, but: int) -> int | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +23,7 @@ from sqlalchemy import (
 
 from generations.model import Line, State
 from generations.records.tables import generations, images, is_due, is_in_flight, is_leased, is_waiting
-from store.statements import lock_rows, serialize
+from store.statements import is_among, lock_rows, serialize
 from store.tables import one_of
 from store.transactions import Transaction
 
@@ -49,17 +48,13 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """One image in line. *own_place*: its place among its person's waiting images, from 1."""
+    """One image in line. *own_place*: its place among its person's waiting images, from 1; *own_running*: how many of
+    them are being made."""
 
     generation_id: int
     position: int
     own_place: int
     own_running: int
-
-    @property
-    def turn(self) -> int:
-        """Which of its person's images it will be, counting those being made."""
-        return self.own_place + self.own_running
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,19 +108,26 @@ _room = case((_each.c.in_flight < _most, _most - _each.c.in_flight), else_=0)
 _admissible = case((_each.c.waiting < _room, _each.c.waiting), else_=_room)
 _DEMAND = select(*(func.coalesce(func.sum(count), 0) for count in (_each.c.waiting, _each.c.in_flight, _admissible)))
 
-_ids: BindParameter[Any] = bindparam("ids", expanding=True)
 _chosen_images: BindParameter[Any] = bindparam("chosen", expanding=True)
 _moment = bindparam("moment_ms", type_=BigInteger)
-_CHOSEN = select(generations.c.id).where(generations.c.id.in_(_ids)).order_by(generations.c.id).with_for_update()
+_with_ids = is_among(generations.c.id, "ids")
+_CHOSEN = select(generations.c.id).where(_with_ids).order_by(generations.c.id).with_for_update()
 _ADMIT = (
     update(images)
     .where(tuple_(images.c.generation_id, images.c.position).in_(_chosen_images), is_waiting)
     .values(admitted_at_ms=_moment, due_at_ms=_moment)
     .returning(images.c.generation_id)
 )
-_MAKE_DUE = update(generations).where(generations.c.id.in_(_ids)).values(due_at_ms=_moment)
-_earliest = select(func.min(images.c.due_at_ms)).where(images.c.generation_id == generations.c.id).scalar_subquery()
-_MAKE_DUE_AS_IMAGES = update(generations).where(generations.c.id.in_(_ids)).values(due_at_ms=_earliest)
+_MAKE_DUE = update(generations).where(_with_ids).values(due_at_ms=_moment)
+_first = (
+    select(images.c.generation_id, func.min(images.c.due_at_ms).label("due_at_ms"))
+    .where(is_among(images.c.generation_id, "ids"))
+    .group_by(images.c.generation_id)
+    .subquery()
+)
+_MAKE_DUE_AS_IMAGES = (
+    update(generations).where(generations.c.id == _first.c.generation_id).values(due_at_ms=_first.c.due_at_ms)
+)
 _REFRESHABLE = (
     select(generations.c.id)
     .where(
@@ -141,17 +143,40 @@ _REFRESHABLE = (
 )
 _TAKE_REFRESH = (
     update(images)
-    .where(images.c.generation_id.in_(_ids), is_waiting, images.c.due_at_ms <= _now)
+    .where(is_among(images.c.generation_id, "ids"), is_waiting, images.c.due_at_ms <= _now)
     .values(due_at_ms=_moment)
     .returning(images.c.generation_id)
 )
 
-_RUNNING = select(images.c.user_id, func.count()).where(is_in_flight).group_by(images.c.user_id)
-_WAITING = (
-    select(images.c.generation_id, images.c.position, images.c.user_id, generations.c.message_id.is_not(None))
+_in_time = (generations.c.created_at_ms, images.c.generation_id, images.c.position)
+_running = (
+    select(images.c.user_id, func.count().label("images")).where(is_in_flight).group_by(images.c.user_id).subquery()
+)
+_own_place = func.row_number().over(partition_by=images.c.user_id, order_by=_in_time)
+_own_running = func.coalesce(_running.c.images, 0)
+_turns = (
+    select(
+        images.c.generation_id,
+        images.c.position,
+        _own_place.label("own_place"),
+        _own_running.label("own_running"),
+        (_own_place + _own_running).label("turn"),  # which of its person's images it will be, from 1
+        generations.c.created_at_ms,
+    )
     .join(generations, generations.c.id == images.c.generation_id)
+    .outerjoin(_running, _running.c.user_id == images.c.user_id)
     .where(is_waiting)
-    .order_by(generations.c.created_at_ms, images.c.generation_id, images.c.position)
+)
+_all = _turns.subquery().c
+_LINE = select(_all.generation_id, _all.position, _all.own_place, _all.own_running).order_by(
+    _all.turn, _all.created_at_ms, _all.generation_id, _all.position
+)
+_shown = _turns.where(generations.c.message_id.is_not(None)).subquery().c
+_NEXT_IN_LINE = (
+    select(_shown.generation_id, _shown.position)
+    .where(_shown.turn <= _most)
+    .order_by(_shown.turn, _shown.created_at_ms, _shown.generation_id, _shown.position)
+    .limit(bindparam("at_most", type_=Integer))
 )
 
 
@@ -196,20 +221,13 @@ def load_demand(tx: Transaction, max_per_user: int) -> Demand:
     return Demand(*map(int, tx.execute(_DEMAND, {"max_per_user": max_per_user}).one()))
 
 
-def load_line(tx: Transaction, *, with_card: bool = False) -> list[Waiting]:
-    """Return every waiting image in the order of admission; *with_card*: only those whose card Discord has taken.
+def load_line(tx: Transaction) -> list[Waiting]:
+    """Return every waiting image in the order of admission.
 
     Everybody's first image comes before anybody's second, counting those being made; among equals, first come, first
     served.
     """
-    running: Mapping[int, int] = {row[0]: row[1] for row in tx.execute(_RUNNING).all()}
-    own = Counter[int]()
-    line = list[Waiting]()
-    for generation_id, position, user_id, has_card in tx.execute(_WAITING).all():
-        if has_card or not with_card:
-            own[user_id] += 1
-            line.append(Waiting(generation_id, position, own[user_id], running.get(user_id, 0)))
-    return sorted(line, key=lambda waiting: waiting.turn)  # a stable sort: equals stay in the order of time
+    return [Waiting(*row) for row in tx.execute(_LINE)]
 
 
 def places_in(line: Sequence[Waiting], *, max_per_user: int) -> dict[int, Line]:
@@ -233,8 +251,8 @@ def admit(tx: Transaction, *, now_ms: int, max_in_flight: int, max_per_user: int
     free = max_in_flight - in_flight_count(tx)
     if free <= 0:
         return []
-    chosen = [image for image in load_line(tx, with_card=True) if image.turn <= max_per_user][:free]
-    return _admit_chosen(tx, [(image.generation_id, image.position) for image in chosen], now_ms)
+    chosen = tx.execute(_NEXT_IN_LINE, {"max_per_user": max_per_user, "at_most": free}).all()
+    return _admit_chosen(tx, [(generation_id, position) for generation_id, position in chosen], now_ms)
 
 
 def next_refresh_ms(now_ms: int) -> int:
@@ -251,7 +269,7 @@ def take_line_refresh(
     Only published ones that nobody has claimed and that were created after *created_after_ms*; the others are claimed.
     """
     key = {"now_ms": now_ms, "created_after_ms": created_after_ms, "at_most": limit}
-    locked = list(tx.scalars(_REFRESHABLE, key))
+    locked = tx.scalars(_REFRESHABLE, key).all()
     if not locked:
         return []
     # Another process may have taken some of them between the statement's snapshot and its locks.

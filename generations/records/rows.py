@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import RowMapping, bindparam, exists, select
@@ -11,6 +13,7 @@ from generations.errors import LostClaim
 from generations.model import Ending, Generation, Image, Origin, Request, State
 from generations.records.tables import generations, images
 from qwen.models import OutputFormat, Size
+from store.statements import is_among
 from store.transactions import Transaction
 
 # A separate message beside a card that the bot's own token does not reach: only the interaction's can delete it.
@@ -21,12 +24,10 @@ needs_token_to_delete = _separate.correlate(generations) & (generations.c.privat
 
 
 _LOCK = select(generations).where(generations.c.id == bindparam("generation_id")).with_for_update()
-_ITS_IMAGES = select(images).where(images.c.generation_id == bindparam("generation_id")).order_by(images.c.position)
-_THEIR_IMAGES = (  # slower for one: the statement is spelt anew for each number of ids
-    select(images)
-    .where(images.c.generation_id.in_(bindparam("generation_ids", expanding=True)))
-    .order_by(images.c.position)
-)
+_THEIR_IMAGES = select(images).where(is_among(images.c.generation_id, "generation_ids")).order_by(images.c.position)
+_IMAGE_FIELDS = [field.name for field in fields(Image)]
+_image_values = itemgetter(*_IMAGE_FIELDS)  # by position, as a long line has thousands of images
+_STATE, _ENDING = map(_IMAGE_FIELDS.index, ("state", "ending"))
 
 
 def lock_generation(tx: Transaction, generation_id: int, fence: int | None) -> RowMapping:
@@ -46,10 +47,7 @@ def with_images(tx: Transaction, rows: Iterable[RowMapping]) -> list[Generation]
     if not rows:
         return []
     by_generation: dict[int, list[Image]] = {row["id"]: [] for row in rows}
-    if len(rows) == 1:
-        found = tx.execute(_ITS_IMAGES, {"generation_id": rows[0]["id"]})
-    else:
-        found = tx.execute(_THEIR_IMAGES, {"generation_ids": list(by_generation)})
+    found = tx.execute(_THEIR_IMAGES, {"generation_ids": list(by_generation)})
     for row in found.mappings().all():
         by_generation[row["generation_id"]].append(read_image(row))
     return [read_generation(row, by_generation[row["id"]]) for row in rows]
@@ -94,11 +92,11 @@ def _read_request(row: RowMapping) -> Request:
 
 
 def read_image(row: Mapping[Any, Any]) -> Image:
-    values = dict(row)
-    del values["user_id"]  # the generation's, kept with the image for the line alone
-    values["state"] = State(row["state"])
-    values["ending"] = None if row["ending"] is None else Ending(row["ending"])
-    return Image(**values)
+    """Return the image of *row*, which may have more columns."""
+    values = list(_image_values(row))
+    values[_STATE] = State(values[_STATE])
+    values[_ENDING] = None if values[_ENDING] is None else Ending(values[_ENDING])
+    return Image(*values)
 
 
 def generation_columns(generation: Generation) -> dict[str, Any]:

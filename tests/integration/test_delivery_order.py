@@ -75,6 +75,22 @@ async def test_a_longer_bar_under_the_same_words_is_sent_at_most_every_fifteen_s
     assert bar(scene, 1) == 4
 
 
+async def test_a_longer_bar_is_not_sent_when_the_image_should_be_ready_and_other_words_are(scene: Scene) -> None:
+    made, progress = painting(0.1)
+    assert progress.estimate is not None
+    due = replace(progress.estimate, ready_at_ms=scene.clock.now_ms() + round(FIGURES_SECONDS * 1000) + 2000)
+    scene.delivery.publish_progress(made, Progress(None, due))
+    await scene.edited(1)
+    await scene.settled()
+    scene.delivery.publish_progress(made, Progress(None, replace(due, share=0.9)))
+    await scene.settled()
+    scene.clock.advance(FIGURES_SECONDS)
+    await scene.settled()
+    assert len(scene.rest.edits()) == 1
+    scene.delivery.publish_progress(made, Progress(None, replace(due, service_slow=True)))
+    await scene.edited(2)
+
+
 async def test_other_words_are_sent_at_most_every_five_seconds(scene: Scene) -> None:
     made, progress = painting(0.1)
     scene.delivery.publish_progress(made, progress)

@@ -67,3 +67,10 @@ def test_a_first_estimate_is_a_figure_and_a_new_state_is_not() -> None:
     assert words_of(generation, Progress(None, ESTIMATE)).same_as(before)
     assert not words_of(replace(generation, revision=2), Progress(None, unknown)).same_as(before)
     assert not before.same_as(None)
+
+
+@pytest.mark.parametrize(("at_ms", "is_soon"), [(5_999, False), (6_000, True), (9_500, True)])
+def test_an_image_is_expected_from_3_seconds_before_the_moment_on(at_ms: int, is_soon: bool) -> None:
+    generation = painting()[0]
+    assert words_of(generation, Progress(None, ESTIMATE)).is_expected_soon(at_ms) is is_soon
+    assert not words_of(generation, Progress(None, replace(ESTIMATE, ready_at_ms=None))).is_expected_soon(at_ms)

@@ -96,7 +96,7 @@ async def test_the_places_of_all_waiting_cards_are_worked_out_together(harness: 
         await harness.worker.step()
     shown = [progress.line.position for _, progress in harness.delivery.progress if progress.line is not None]
     assert sorted(shown) == list(range(2, 12))  # the first one is admitted at once, since the image before it is made
-    whole_line = "SELECT images.generation_id, images.position, images.user_id, generations.message_id IS NOT NULL"
+    whole_line = "SELECT anon_1.generation_id, anon_1.position, anon_1.own_place, anon_1.own_running"
     assert len([statement for statement in counted.statements if statement.startswith(whole_line)]) == 1
 
 

@@ -191,9 +191,13 @@ class CardEditor:
         generation = self._slot[0]
         is_urgent = places.is_last_word_due(self._state, generation) or places.is_bot_untried(self._state, generation)
         age_ms = 0 if is_urgent else clock.now_ms() - snowflake_time_ms(generation.message_id or 0)
-        same_words = not is_urgent and words_of(*self._slot).same_as(self._words)
+        words = words_of(*self._slot)
+        same_words = not is_urgent and words.same_as(self._words)
         gap = self._edited_at + progress_gap_seconds(age_ms, same_words=same_words) - clock.monotonic()
-        return max(0.0, gap if due_in is None else min(gap, due_in))
+        wait = max(0.0, gap)
+        if same_words and words.is_expected_soon(clock.now_ms() + wait * 1000):
+            return due_in
+        return wait if due_in is None else min(wait, due_in)
 
     async def _pause(self, seconds: float) -> None:
         """Sleep until _wake() or for *seconds*. Only the sleep is ever cancelled, never an edit."""
