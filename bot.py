@@ -2,7 +2,7 @@
 
 `python bot.py` runs the bot. `python bot.py worker` only makes and delivers images, beside other processes on the same
 PostgreSQL database. `python bot.py migrate` only brings the database to the newest schema, `python bot.py move` copies
-everything from a SQLite file to the PostgreSQL database in MOVE_TO_DATABASE_URL.
+everything from a SQLite file to the PostgreSQL database in MOVE_TO_DATABASE_URL. `--version` and `--help` only print.
 Exit codes: 0 stopped by a signal, 1 a fault (start it again), 78 wrong settings (correct them first).
 """
 
@@ -61,6 +61,7 @@ from store.transactions import Transaction
 from ui.delivery.owner_alerts import OwnerAlerts
 from ui.interactions.buttons import DYNAMIC_ITEMS
 from ui.interactions.client import ImagineClient
+from version import VERSION
 
 log = logging.getLogger("qwen_imagine")
 
@@ -324,6 +325,16 @@ async def move(settings: Settings) -> int:
     return 0
 
 
+USAGE = "usage: python bot.py [worker | migrate | move | --version | --help]"
+HELP = f"""{USAGE}
+
+  (nothing)   run the bot
+  worker      make and post images without a gateway, beside other processes on the same PostgreSQL database
+  migrate     bring the database to the newest schema
+  move        copy a SQLite file to the PostgreSQL database in MOVE_TO_DATABASE_URL
+
+Settings come from the environment and from .env; README.md lists them, docs/operating.md the exit codes."""
+ANSWERS = {"--version": VERSION, "--help": HELP, "-h": HELP}
 COMMANDS: Mapping[str, Callable[[Settings], Coroutine[Any, Any, int]]] = {
     "": partial(run, role=Role.BOT),
     "worker": partial(run, role=Role.WORKER),
@@ -336,13 +347,16 @@ def main(arguments: list[str]) -> int:
     """Read the settings, then do what *arguments* say. Return the exit code."""
     gc.freeze()  # what was imported
     gc.enable()
+    if answer := ANSWERS.get(" ".join(arguments)):
+        print(answer)
+        return 0
     os.umask(0o077)  # only this user may read the data folder and the database with its -wal and -shm
     forbid_core_files()
     if arguments[:1] == ["move"] and len(arguments) == 2:
         os.environ["MOVE_TO_DATABASE_URL"] = arguments.pop()
     command = COMMANDS.get(" ".join(arguments))
     if command is None:
-        print("usage: python bot.py [worker | migrate | move]", file=sys.stderr)
+        print(USAGE, file=sys.stderr)
         return 64  # sysexits.h EX_USAGE
     try:
         loaded = load_settings(alone=arguments != ["worker"])

@@ -29,7 +29,10 @@ class Presence:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """The row of one process. *steps*: generations that it works on. Times are unix milliseconds."""
+    """The row of one process. Times are unix milliseconds.
+
+    *steps*: generations that it works on. *version*: of the program; None: one that did not write it yet.
+    """
 
     name: str
     role: Role
@@ -39,10 +42,12 @@ class Process:
     steps: int
     started_at_ms: int
     seen_at_ms: int
+    version: str | None = None
 
     def __str__(self) -> str:
-        """Describe it in one phrase: `web.1:4:9f3a (bot, shards 0-2 of 6, 3 up, 12 steps)`."""
+        """Describe it in one phrase: `web.1:4:9f3a (bot 1.0.0, shards 0-2 of 6, 3 up, 12 steps)`."""
         shards = (
             f", shards {self.shard_ids} of {self.shard_count or '?'}, {self.shards_up} up" if self.shard_ids else ""
         )
-        return f"{self.name} ({self.role}{shards}, {self.steps} steps)"
+        version = f" {self.version}" if self.version else ""
+        return f"{self.name} ({self.role}{version}{shards}, {self.steps} steps)"

@@ -19,6 +19,7 @@ from store.database import Database
 from store.database_time import load_database_time_ms
 from store.errors import DatabaseLost
 from store.transactions import Transaction
+from version import VERSION
 
 log = logging.getLogger("qwen_imagine.processes")
 
@@ -117,6 +118,7 @@ class Processes:
                 self._steps(),
                 self._started_at_ms,
                 now_ms,
+                VERSION,
             ),
         )
         records.delete_dead(tx, now_ms)

@@ -18,4 +18,5 @@ processes = Table(
     Column("steps", Integer, nullable=False),  # generations that it works on at the moment
     Column("started_at_ms", BigInteger, nullable=False),
     Column("seen_at_ms", BigInteger, nullable=False),
+    Column("version", Text),  # of the program; NULL: one that did not write it yet
 )

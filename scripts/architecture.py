@@ -29,7 +29,7 @@ PURE = (
     "generations.prices", "generations.poll_schedule", "generations.delivery_result", "generations.search_words",
     "people.model", "processes.model", "qwen.models", "qwen.errors", "qwen.cleaning", "qwen.public_url",
     "qwen.service_url", "qwen.addresses", "store.address", "store.errors", "store.hosts", "discord_api.links",
-    "discord_api.shards", "discord_api.snowflakes",
+    "discord_api.shards", "discord_api.snowflakes", "version",
 )  # fmt: skip
 
 

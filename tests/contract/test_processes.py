@@ -21,6 +21,7 @@ from store.database_time import load_database_time_ms
 from store.transactions import Transaction
 from tests.databases import PostgresqlMaker
 from tests.doubles import START_MS, ManualClock
+from version import VERSION
 
 
 async def listen_to_nothing() -> None:
@@ -112,6 +113,19 @@ async def test_a_role_of_a_newer_version_counts_as_a_bot(database: Database) -> 
     assert await database.read(load_alive, 1000) == (row("newer", 1000),)
 
 
+async def test_a_process_of_a_version_that_writes_no_version_is_known(database: Database) -> None:
+    await database.run(
+        Transaction.execute,
+        text(
+            "INSERT INTO processes (name, role, shard_count, shard_ids, shards_up, steps, started_at_ms, seen_at_ms)"
+            " VALUES ('older', 'bot', 6, '0-2', 3, 12, 1, 1000)"
+        ),
+    )
+    (older,) = await database.read(load_alive, 1000)
+    assert older == row("older", 1000)
+    assert str(older) == "older (bot, shards 0-2 of 6, 3 up, 12 steps)"
+
+
 async def test_processes_know_each_other_after_a_beat(database: Database, other_database: Database) -> None:
     one, two = Life("one", database), Life("two", other_database)
     assert await one.beat() == ["one"]
@@ -122,7 +136,7 @@ async def test_processes_know_each_other_after_a_beat(database: Database, other_
     assert set(await one.beat()) == {"one", "two"}
     assert one.processes.are_others
     seen = next(process for process in one.processes.alive if process.name == "two")
-    assert str(seen) == "two (worker, shards 3-5 of 6, 2 up, 7 steps)"
+    assert str(seen) == f"two (worker {VERSION}, shards 3-5 of 6, 2 up, 7 steps)"
 
 
 async def test_a_process_that_ends_is_gone_at_once(database: Database, other_database: Database) -> None:
@@ -185,7 +199,7 @@ async def test_who_is_alive_is_logged_when_somebody_came_or_went(
     await other_database.run(records.delete_process, "two")
     await beat_twice()
     oldest = "; the oldest work has been due for "
-    mine, theirs = "one (bot, shards 0-5 of ?, 0 up, 7 steps)", "two (bot, 7 steps)"
+    mine, theirs = f"one (bot {VERSION}, shards 0-5 of ?, 0 up, 7 steps)", f"two (bot {VERSION}, 7 steps)"
     assert [sorted(line.partition(oldest)[0].removeprefix("alive: ").split("; ")) for line in said] == [
         [mine],
         [mine, theirs],

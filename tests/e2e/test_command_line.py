@@ -9,9 +9,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
+import bot
 from settings import PREFIXES, SQLITE_IS_ALONE, Settings
 from store.database import open_database
 from store.key_values import save_value
+from version import VERSION
 
 BOT = Path(__file__).resolve().parents[2] / "bot.py"
 SECRETS = {"DISCORD_TOKEN": "canary-token", "QWEN_API_KEY": "sk-canary"}
@@ -85,8 +89,16 @@ async def test_unknown_arguments_get_the_usage_and_a_hanging_thread_keeps_no_pro
     _, said = await asyncio.wait_for(process.communicate(), LONGEST_SECONDS)
     assert process.returncode == 64
     usage, cut_off = said.decode().splitlines()
-    assert usage == "usage: python bot.py [worker | migrate | move]"
+    assert usage == "usage: python bot.py [worker | migrate | move | --version | --help]"
     assert "cut off" in cut_off
+
+
+@pytest.mark.parametrize(("word", "said"), [("--version", VERSION), ("--help", bot.HELP), ("-h", bot.HELP)])
+def test_version_and_help_are_printed_without_any_setting(
+    word: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bot.main([word]) == 0
+    assert capsys.readouterr() == (f"{said}\n", "")
 
 
 async def test_a_worker_on_a_sqlite_file_is_refused_with_a_sentence_and_exit_code_78(tmp_path: Path) -> None:
