@@ -17,7 +17,7 @@ from processes import records
 from processes.model import Presence, Process
 from store.database import Database
 from store.database_time import load_database_time_ms
-from store.errors import DatabaseLost
+from store.errors import DatabaseLost, PermissionMissing
 from store.transactions import Transaction
 from version import VERSION
 
@@ -62,7 +62,7 @@ class Processes:
         return any(process.name != self._name for process in self.alive)
 
     async def start(self) -> None:
-        """Beat once, so that the clock is right from now on, and then regularly."""
+        """Beat once, so that the clock is right from now on, and then regularly. Raises PermissionMissing."""
         await self.beat()
         self._tasks = [
             asyncio.create_task(self._beat_regularly(), name="heartbeat"),
@@ -77,13 +77,13 @@ class Processes:
             for task in self._tasks:
                 task.cancel()
             self._tasks = []
-            with contextlib.suppress(DatabaseLost):  # the others find it dead
+            with contextlib.suppress(DatabaseLost, PermissionMissing):  # the others find it dead
                 await self._database.run(records.delete_process, self._name)
 
     async def beat(self) -> None:
         """Write this process' row, read the database's clock and the rows of the others, and log who came and went.
 
-        While the database is away that changes nothing.
+        While the database is away that changes nothing. Raises PermissionMissing.
         """
         try:
             async with self._turn:
@@ -97,7 +97,10 @@ class Processes:
     async def _beat_regularly(self) -> None:
         while True:
             await self._clock.sleep(BEAT_SECONDS)
-            await self.beat()
+            try:
+                await self.beat()
+            except PermissionMissing as missing:  # it may be granted again
+                log.error("%s; the next heartbeat comes in %.0f s", missing, BEAT_SECONDS, extra=REPEATS)
 
     def _beat(self, tx: Transaction) -> tuple[tuple[Process, ...], int, int | None]:
         """Return who is alive, the time, and since when the longest waiting work has been due."""

@@ -77,8 +77,8 @@ class Database:
         """Run *work* in a transaction: commit what it did, or roll it back when it raises. Return what it returns.
 
         It may run in another thread. It is run to its end as a whole, also when the caller is cancelled meanwhile. On
-        SQLite it holds the write lock from its start. Raises what *work* raises; DatabaseLost; DatabaseBroken, in every
-        later call too, when the SQLite file can't be used any more.
+        SQLite it holds the write lock from its start. Raises what *work* raises; DatabaseLost; PermissionMissing;
+        DatabaseBroken, in every later call too, when the SQLite file can't be used any more.
         """
         with self._errors_translated():
             return await self._transactions.write(
@@ -153,8 +153,8 @@ class Database:
 
         *then* runs in the same transaction: what it raises rolls back the migration too.
 
-        Raises DatabaseUnreachable when the database can't be opened or is another program's, SchemaTooNew when a newer
-        version of this bot has migrated it.
+        Raises DatabaseUnreachable when the database can't be opened or is another program's, PermissionMissing,
+        SchemaTooNew when a newer version of this bot has migrated it.
         """
         try:
             if self._file is not None:
@@ -239,4 +239,6 @@ def _is_temporary(error: DBAPIError) -> bool:
 def _reason(error: BaseException) -> str:
     """Return the driver's own message, without SQLAlchemy's statement and links."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    if isinstance(cause, TimeoutError) or isinstance(cause.__cause__, TimeoutError):  # their texts are empty
+        return "the database can't be opened: its server does not answer"
     return f"the database can't be opened: {str(cause) or type(cause).__name__}"

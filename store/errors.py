@@ -6,6 +6,7 @@ StoreError
 │   └── DatabaseInUse     another process has the SQLite file
 ├── DatabaseLost          it can't be used at the moment; an open transaction may or may not have been committed
 │   └── DatabaseBroken    its file was damaged, deleted or made read-only: it stays so until the operator repairs it
+├── PermissionMissing     its user may not do what the bot needs
 ├── SchemaTooNew          a newer version of this bot has migrated it
 └── MoveRefused           its rows can't be moved to another database
 """
@@ -39,6 +40,10 @@ class DatabaseBroken(DatabaseLost):
 
     Code that handles a lost database handles this too; only the worker's loop tells them apart, and ends the process.
     """
+
+
+class PermissionMissing(StoreError):
+    """The user of the address lacks a permission; the text names the table. Waiting does not help."""
 
 
 class SchemaTooNew(StoreError):

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from store.errors import DatabaseLost
+from store.errors import DatabaseLost, PermissionMissing
 from store.transactions import Result, Transaction
 
 LOCK_SECONDS = 20.0  # how long a statement waits for a lock; a suspended process loses its own sooner
@@ -38,15 +38,14 @@ NO_CONNECTION = (*SERVER_GONE, asyncpg.InterfaceError)
 CONNECTION_LOST = (*NO_CONNECTION, asyncpg.PostgresError)  # of one that no SQLAlchemy is around
 
 # Faults of the moment, after which a transaction may succeed (PostgreSQL docs: PostgreSQL Error Codes): no more
-# connections, a server that became a standby, a conflict of two transactions, a lock that was held for too long.
-TOO_MANY_CONNECTIONS, READ_ONLY, SERIALIZATION, DEADLOCK, LOCK_NOT_AVAILABLE = (
-    "53300",
-    "25006",
-    "40001",
-    "40P01",
-    "55P03",
+# connections, no room on the disk or in memory, a server that became a standby, a conflict of two transactions, a lock
+# that was held for too long.
+TOO_MANY_CONNECTIONS, READ_ONLY = "53300", "25006"
+DISK_FULL, OUT_OF_MEMORY, SERIALIZATION, DEADLOCK, LOCK_NOT_AVAILABLE = "53100", "53200", "40001", "40P01", "55P03"
+MOMENTARY = frozenset(
+    {TOO_MANY_CONNECTIONS, READ_ONLY, DISK_FULL, OUT_OF_MEMORY, SERIALIZATION, DEADLOCK, LOCK_NOT_AVAILABLE}
 )
-MOMENTARY = frozenset({TOO_MANY_CONNECTIONS, READ_ONLY, SERIALIZATION, DEADLOCK, LOCK_NOT_AVAILABLE})
+INSUFFICIENT_PRIVILEGE = "42501"
 USELESS_SESSION = frozenset({TOO_MANY_CONNECTIONS, READ_ONLY})  # another session may reach the server that writes
 
 _SET_LIMITS = text(
@@ -69,6 +68,8 @@ class PostgresqlTransactions:
         try:
             return await self._to_the_end(self._transaction(work, background=background))
         except DBAPIError as error:
+            if _sqlstate(error) == INSUFFICIENT_PRIVILEGE and error.orig is not None:
+                raise PermissionMissing(f"the database refuses what the bot needs: {error.orig.args[0]}") from error
             if not is_lost(error):
                 raise
             raise DatabaseLost(f"the connection to the database broke: {type(error.orig).__name__}") from error

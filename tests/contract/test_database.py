@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 
 from store.database import Database, _migrate, open_database
-from store.errors import DatabaseLost, DatabaseUnreachable
+from store.errors import DatabaseLost, DatabaseUnreachable, PermissionMissing
 from store.key_values import load_value, load_values, save_value
 from store.postgresql import BACKGROUND_CONNECTIONS, MOMENTARY
 from store.statements import serialize
@@ -205,13 +205,19 @@ async def test_a_broken_connection_is_a_lost_database_and_the_next_transaction_o
 
 @pytest.mark.postgres
 async def test_a_fault_of_the_moment_is_a_lost_database(postgresql: Database) -> None:
-    """Too many connections, a server that became a standby, conflicts of two transactions, a lock held for too long."""
-    assert {"53300", "25006", "40001", "40P01", "55P03"} == MOMENTARY
+    """Too many connections, no room, a server that became a standby, conflicts of two transactions, a long lock."""
+    assert {"53300", "53100", "53200", "25006", "40001", "40P01", "55P03"} == MOMENTARY
     for code in sorted(MOMENTARY):
         with pytest.raises(DatabaseLost):
             await postgresql.run(raise_with_code, code)
     with pytest.raises(DBAPIError):
         await postgresql.run(raise_with_code, "22012")  # division by zero
+
+
+@pytest.mark.postgres
+async def test_a_statement_that_the_user_may_not_run_is_no_fault_of_the_moment(postgresql: Database) -> None:
+    with pytest.raises(PermissionMissing, match=r"refuses what the bot needs: as the server says it$"):
+        await postgresql.run(raise_with_code, "42501")
 
 
 def raise_with_code(tx: Transaction, code: str) -> None:
@@ -312,6 +318,24 @@ async def test_a_missing_server_is_a_lost_database_for_a_transaction_and_an_unre
         with pytest.raises(DatabaseLost):
             await database.run(session_id)
         with pytest.raises(DatabaseUnreachable):
+            await database.migrate()
+
+
+class Silent:
+    """store.transactions.Transactions on a server to which no connection is opened in time."""
+
+    async def write(self, work: object, *, background: bool) -> Any:
+        raise DatabaseLost("the database can't be reached: TimeoutError") from TimeoutError()
+
+    read = write
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_the_start_says_in_words_that_a_server_does_not_answer() -> None:
+    async with Database(Silent(), is_postgresql=True) as database:
+        with pytest.raises(DatabaseUnreachable, match=r"can't be opened: its server does not answer$"):
             await database.migrate()
 
 

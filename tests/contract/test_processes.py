@@ -18,6 +18,7 @@ from processes.records import DEAD_MS, load_alive
 from processes.service import BEAT_SECONDS, Processes
 from store.database import Database, open_database
 from store.database_time import load_database_time_ms
+from store.errors import PermissionMissing
 from store.transactions import Transaction
 from tests.databases import PostgresqlMaker
 from tests.doubles import START_MS, ManualClock
@@ -217,6 +218,42 @@ async def test_while_the_database_is_away_a_beat_changes_nothing(tmp_path: Any) 
         assert life.clock.now_ms() == START_MS
         await life.processes.start()
         await life.processes.stop()
+
+
+class Forbidden:
+    """A database whose every transaction after the first *allowed* ones is forbidden."""
+
+    def __init__(self, database: Database, allowed: int) -> None:
+        self.database = database
+        self.allowed = allowed
+        self.refused = 0
+
+    async def run(self, *work: Any) -> Any:
+        if self.allowed:
+            self.allowed -= 1
+            return await self.database.run(*work)
+        self.refused += 1
+        raise PermissionMissing("the database refuses what the bot needs: permission denied for table processes")
+
+
+async def test_a_process_that_may_not_write_its_row_does_not_start(database: Database) -> None:
+    forbidden: Any = Forbidden(database, allowed=0)
+    with pytest.raises(PermissionMissing):
+        await Life("one", forbidden).processes.start()
+
+
+async def test_a_process_that_may_not_write_its_row_any_more_says_so_and_goes_on_beating(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    forbidden: Any = Forbidden(database, allowed=1)
+    life = Life("one", forbidden)
+    await life.processes.start()
+    for refused in (1, 2):
+        await until(lambda: bool(life.machine._sleepers))
+        life.machine.advance(BEAT_SECONDS)
+        await until(lambda expected=refused: forbidden.refused == expected)
+    await life.processes.stop()
+    assert "permission denied for table processes; the next heartbeat comes in 5 s" in caplog.text
 
 
 # -- PostgreSQL --------------------------------------------------------------------------------------------------------

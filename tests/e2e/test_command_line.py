@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 import bot
 from settings import PREFIXES, SQLITE_IS_ALONE, Settings
 from store.database import open_database
 from store.key_values import save_value
+from store.transactions import Transaction
+from tests.databases import PostgresqlMaker
 from version import VERSION
 
 BOT = Path(__file__).resolve().parents[2] / "bot.py"
@@ -65,6 +68,20 @@ async def test_while_discord_cannot_be_reached_it_keeps_trying_and_stops_on_sigt
     assert "Discord can't be reached" in ended.said
     assert "Traceback" not in ended.said
     assert "canary" not in ended.said
+
+
+@pytest.mark.postgres
+async def test_a_database_that_refuses_the_bots_queries_ends_the_start_with_a_sentence_and_exit_code_1(
+    tmp_path: Path, postgresql_maker: PostgresqlMaker
+) -> None:
+    address, guest = await postgresql_maker.create(), f"{postgresql_maker.prefix}_guest"
+    async with open_database(address) as database:
+        await database.run(Transaction.execute, text(f"CREATE ROLE {guest} LOGIN"))
+        await database.run(Transaction.execute, text(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {guest}"))
+    ended = await run_bot(tmp_path, **SECRETS, **NOWHERE, DATABASE_URL=address.replace("postgres@", f"{guest}@"))
+    assert ended == Ended(1, "the database refuses what the bot needs: permission denied for table processes\n")
+    await postgresql_maker.drop(address)
+    await postgresql_maker.command(f"DROP ROLE {guest}")
 
 
 async def test_a_taken_port_ends_the_start_with_a_sentence_and_exit_code_1(tmp_path: Path) -> None:
