@@ -232,6 +232,18 @@ async def test_details_show_all_of_a_prompt_of_2000_characters_that_need_escapin
     assert "Your credits" in words(said[-1])
 
 
+async def test_a_fault_after_the_late_first_page_of_details_leaves_the_page_and_is_said_beside_it(scene: Scene) -> None:
+    """The same holds for a page of which only the answer was lost: Discord takes no text where it stands."""
+    card = await result(scene, "*_" * 1000)
+    scene.database.delays = [1.2]
+    scene.env.inject_error("POST", "/webhooks/*", status=400, code=50035)
+    pressed = await scene.alice.click(card, label="Details")
+    await scene.env.advance_time(2)
+    assert pressed.response is not None and words(pressed.response).count("\\*\\_") > 900
+    (said,) = pressed.followups
+    assert said.ephemeral and "failed" in words(said)
+
+
 async def test_details_from_a_slow_database_come_after_thinking(scene: Scene) -> None:
     card = await result(scene)
     scene.database.delays = [1.2]

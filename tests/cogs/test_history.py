@@ -224,6 +224,23 @@ async def test_a_kept_image_is_posted_in_the_channel_of_the_press_and_its_card_i
     assert len(image_files((await history(scene)).response)) == 1
 
 
+async def test_a_fault_after_the_image_was_posted_leaves_its_card_and_is_said_privately(scene: Scene) -> None:
+    await make(scene)
+    await keep(scene)
+    listed = (await history(scene)).response
+
+    def fail_once_posted(event: str, _: object) -> None:
+        if event == "MESSAGE_UPDATE":  # the image stands in place of "thinking…"
+            scene.database.failures = 1
+
+    scene.env.backend.subscribers.append(fail_once_posted)
+    pressed = await scene.alice.click(listed, label="Post 1 here")
+    assert pressed.response is not None and pressed.response.id == scene.posts()[-1].id
+    assert image_files(pressed.response)
+    (said,) = pressed.followups
+    assert said.ephemeral and "failed" in words(said)
+
+
 async def test_a_second_press_posts_nothing_and_says_so(scene: Scene) -> None:
     await make(scene)
     await keep(scene)

@@ -146,24 +146,37 @@ async def _send_privately(interaction: discord.Interaction, sentence: str) -> No
         await interaction.response.send_message(sentence, ephemeral=True, allowed_mentions=NOBODY)
     elif already or interaction.response.type is not discord.InteractionResponseType.deferred_channel_message:
         await interaction.followup.send(sentence, ephemeral=True, allowed_mentions=NOBODY)
-    elif interaction.extras.get(_DEFERRED_PRIVATELY, False):
-        await interaction.edit_original_response(content=sentence, allowed_mentions=NOBODY)
-    else:
+    elif not interaction.extras.get(_DEFERRED_PRIVATELY, False):
         await _send_after_public_deferral(interaction, sentence)
+    elif not await _replace_thinking(interaction, sentence):
+        await interaction.followup.send(sentence, ephemeral=True, allowed_mentions=NOBODY)
+
+
+async def _replace_thinking(interaction: discord.Interaction, text: str) -> bool:
+    """Write *text* in place of "thinking…". Return False if the page or card stands there: the edit that failed has
+    taken effect, only its answer was lost, and Discord refuses text in a message of Components V2."""
+    try:
+        await interaction.edit_original_response(content=text, allowed_mentions=NOBODY)
+    except discord.HTTPException as error:
+        if error.status != 400:
+            raise
+        return False
+    return True
 
 
 async def _send_after_public_deferral(interaction: discord.Interaction, sentence: str) -> None:
-    """Delete the public "thinking…" and send *sentence* privately.
+    """Delete the public "thinking…" and send *sentence* privately. What stands in its place stays.
 
     A follow-up to a message that is still "thinking…" replaces it and is as public as it (Discord docs: Receiving and
     Responding, "Create Followup Message"). After the message is deleted, Discord may refuse the follow-up
     (discord-api-docs#2739). So: edit the message, send the follow-up, delete the message.
     """
-    await interaction.edit_original_response(content=texts.EXPLAINED_PRIVATELY, allowed_mentions=NOBODY)
+    is_replaced = await _replace_thinking(interaction, texts.EXPLAINED_PRIVATELY)
     try:
         await interaction.followup.send(sentence, ephemeral=True, allowed_mentions=NOBODY)
     finally:
-        await interaction.delete_original_response()
+        if is_replaced:
+            await interaction.delete_original_response()
 
 
 def is_unanswerable(error: discord.HTTPException) -> bool:
