@@ -148,8 +148,8 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
         images=images,
         buttons=card_buttons,
     )
-    is_first = partial(_is_first_alert, resources) if resources.shared else None
-    operator = OwnerAlerts(client, clock, settings.owner_ids, is_first)
+    claim = partial(_claim_alert, resources) if resources.shared else None
+    operator = OwnerAlerts(client, clock, settings.owner_ids, claim)
     card_pings = CardPings(client, clock, token_only)
     core = build_core(settings, resources, images, delivery, operator, card_pings)
     presence = Presence()
@@ -238,10 +238,10 @@ def build_core(
     return Core(ledger, generations, history, People(database), privacy, callbacks, context, worker)
 
 
-async def _is_first_alert(resources: Resources, matter: str) -> bool:
-    """Whether no other process has sent an alert about *matter* in the last six hours: who sends one has a lease."""
+async def _claim_alert(resources: Resources, matter: str, seconds: float) -> bool:
+    """Take the lease of alerts about *matter*, or extend it. Return False while another process has it."""
     now_ms = resources.clock.now_ms()
-    until_ms = now_ms + round(owner_alerts.QUIET_SECONDS * 1000)
+    until_ms = now_ms + round(seconds * 1000)
     try:
         return await resources.database.run(take_lease, f"alert {matter}", resources.owner, now_ms, until_ms)
     except DatabaseLost:

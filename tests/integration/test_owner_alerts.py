@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -26,6 +27,25 @@ def alerts(scene: Scene, *owner_ids: int) -> OwnerAlerts:
     return made
 
 
+@dataclass
+class Leases:
+    """The leases that several processes share, each of one matter: its holder, and until when."""
+
+    scene: Scene
+    taken: dict[str, tuple[str, float]] = field(default_factory=dict[str, tuple[str, float]])
+
+    def process(self, name: str) -> OwnerAlerts:
+        async def claim(matter: str, seconds: float) -> bool:
+            now = self.scene.clock.monotonic()
+            holder, until = self.taken.get(matter, (name, now))
+            if holder != name and until > now:
+                return False
+            self.taken[matter] = (name, now + seconds)
+            return True
+
+        return OwnerAlerts(self.scene.client, self.scene.clock, [41], claim)
+
+
 async def test_every_owner_gets_one_message_and_the_log_one_line(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -43,15 +63,9 @@ async def test_every_owner_gets_one_message_and_the_log_one_line(
 async def test_of_several_processes_one_sends_the_message_and_each_logs_the_matter(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told = set[str]()
-
-    async def is_first(matter: str) -> bool:
-        first = matter not in told
-        told.add(matter)
-        return first
-
+    leases = Leases(scene)
     for matter in ("key_refused", "account_empty"):
-        for owner_alerts in [OwnerAlerts(scene.client, scene.clock, [41], is_first) for _ in range(3)]:
+        for owner_alerts in map(leases.process, "abc"):
             owner_alerts.tell(matter, f"{matter}.")
             await owner_alerts.drain()
     posted = [call.body["content"] for call in scene.rest.calls if call.path.endswith("/messages")]
@@ -59,6 +73,31 @@ async def test_of_several_processes_one_sends_the_message_and_each_logs_the_matt
         *("key_refused", "account_empty")
     ]
     assert len([record for record in caplog.records if record.name == "qwen_imagine.operator"]) == 6
+
+
+async def test_an_alert_whose_process_dies_while_it_sends_is_sent_by_another_one_minutes_later(scene: Scene) -> None:
+    leases = Leases(scene)
+    dying, other, third = map(leases.process, "abc")
+    scene.rest.fault("POST /channels/741/messages", 503, times=1)
+    dying.tell("key_refused", "The key.")
+    await scene.settled()
+    for task in dying._telling:
+        task.cancel()
+    failed = len(scene.rest.calls)
+    other.tell("key_refused", "The key.")
+    for seconds in RETRY_SECONDS[:2]:
+        await scene.settled()
+        assert len(scene.rest.calls) == failed, "its first try may still be under way"
+        scene.clock.advance(seconds)
+    await scene.settled()
+    assert scene.rest.tried()[-1] == "POST /channels/741/messages" and len(scene.rest.calls) > failed
+    sent = len(scene.rest.calls)
+    third.tell("key_refused", "The key.")
+    for seconds in RETRY_SECONDS:
+        await scene.settled()
+        scene.clock.advance(seconds)
+    await third.drain()
+    assert len(scene.rest.calls) == sent
 
 
 async def test_an_alert_is_repeated_after_six_hours_and_another_matter_is_sent_at_once(scene: Scene) -> None:

@@ -16,7 +16,8 @@ from ui.texts.card import owner_alert
 log = logging.getLogger("qwen_imagine.operator")
 
 QUIET_SECONDS = 6 * 3600.0
-RETRY_SECONDS = (30.0, 120.0, 480.0, 1800.0)  # after each try that Discord could not take
+TRY_SECONDS = 90.0  # one try takes no longer: whoever began it and has not ended it by then is dead
+RETRY_SECONDS = (30.0, 120.0, 480.0, 1800.0)  # after each try that failed, or that another process had begun
 DRAIN_SECONDS = 2.0
 BEFORE_START_SECONDS = 8.0
 
@@ -24,8 +25,8 @@ BEFORE_START_SECONDS = 8.0
 class OwnerAlerts:
     """generations.ports.Operator: one log line and one direct message to each owner, per matter and six hours.
 
-    *owner_ids*: whom to alert; empty: whoever owns the application at Discord. *is_first*: whether no other process has
-    sent a message about a matter in QUIET_SECONDS; None: there is no other one.
+    *owner_ids*: whom to alert; empty: whoever owns the application at Discord. *claim*: take a matter for so many
+    seconds, or return False while another process has it; None: there is no other one.
     """
 
     def __init__(
@@ -33,12 +34,12 @@ class OwnerAlerts:
         client: discord.Client,
         clock: Clock,
         owner_ids: Collection[int],
-        is_first: Callable[[str], Awaitable[bool]] | None = None,
+        claim: Callable[[str, float], Awaitable[bool]] | None = None,
     ) -> None:
         self._client = client
         self._clock = clock
         self._owner_ids = frozenset(owner_ids)
-        self._is_first = is_first
+        self._claim = claim or _claim_alone
         self._alerted_at: dict[str, float] = {}
         self._telling: set[asyncio.Task[None]] = set()
         self._pauses: set[asyncio.Future[None]] = set()  # between two tries
@@ -76,17 +77,20 @@ class OwnerAlerts:
     async def _send(self, matter: str, detail: str) -> None:
         """Send to every owner, again after each of RETRY_SECONDS where Discord can't take it.
 
-        If the last try fails too, the next alert about the matter is sent whenever it comes.
+        The matter is claimed for each try, and for QUIET_SECONDS once it was sent. While another process has it, that
+        process is waited for in the same way: it may have died. If the last try fails too, the next alert about the
+        matter is sent whenever it comes.
         """
-        if self._is_first is not None and not await self._is_first(matter):
-            return
-        nonce, done = f"alert-{self._clock.now_ms()}", set[int]()
+        nonce, done, is_claimed = f"alert-{self._clock.now_ms()}", set[int](), True
         for seconds in (*RETRY_SECONDS, None):
-            if await self._try(matter, detail, nonce, done):
+            is_claimed = await self._claim(matter, TRY_SECONDS + (seconds or 0.0))
+            if is_claimed and await self._try(matter, detail, nonce, done):
+                await self._claim(matter, QUIET_SECONDS)
                 return
             if seconds is None or not await self._pause(seconds):
                 break
-        self._alerted_at.pop(matter, None)
+        if is_claimed:
+            self._alerted_at.pop(matter, None)
 
     async def _try(self, matter: str, detail: str, nonce: str, done: set[int]) -> bool:
         """Send to the owners who are not in *done*, and add them to it. Return whether no owner is left for later."""
@@ -126,6 +130,10 @@ class OwnerAlerts:
         if team is not None and team.owner_id is not None:
             return frozenset({team.owner_id})
         return frozenset({application.owner.id})
+
+
+async def _claim_alone(_matter: str, _seconds: float) -> bool:
+    return True
 
 
 def _passes(error: BaseException) -> bool:
