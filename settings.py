@@ -56,6 +56,10 @@ def _url(secure: str, plain: str) -> AfterValidator:
     return AfterValidator(lambda value: check_service_url(value, secure, plain))
 
 
+def _shards(value: object) -> object:
+    return parse_shard_ids(value) if isinstance(value, str) else value
+
+
 def _words(value: object) -> object:
     return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
 
@@ -191,7 +195,7 @@ class Settings(BaseModel):
         description="The number of Discord's shards over all processes, the same in each. Empty: as Discord "
         "recommends.",
     )
-    shard_ids: Annotated[tuple[int, ...], BeforeValidator(parse_shard_ids)] = Field(
+    shard_ids: Annotated[tuple[int, ...], BeforeValidator(_shards)] = Field(
         default=(), description="The shards of this process, such as 0-3. Empty: all, or as SHARD_PROCESS says."
     )
     shard_process: int | None = Field(

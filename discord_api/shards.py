@@ -29,15 +29,13 @@ class Shards:
         return f"shard{'' if len(self.ids) == 1 else 's'} {self.range_text} of {self.count}"
 
 
-def parse_shard_ids(value: object) -> object:
-    """Return the ids in a text such as `0-3`, in order; any other object as it is. Raises ValueError with a sentence.
+def parse_shard_ids(text: str) -> tuple[int, ...]:
+    """Return the ids in a text such as `0-3`, in order. Raises ValueError with a sentence.
 
     Several ranges, separated by commas, are one if they follow each other.
     """
-    if not isinstance(value, str):
-        return value
     ids: list[int] = []
-    for part in value.split(","):
+    for part in text.split(","):
         ends = re.fullmatch(r"\s*([0-9]{1,6})\s*(?:-\s*([0-9]{1,6})\s*)?", part)
         first, last = (int(ends[1]), int(ends[2] or ends[1])) if ends else (1, 0)
         if first > last or last >= SHARD_COUNT_MAX:

@@ -15,6 +15,7 @@ from generations.clock import DatabaseClock
 from observability.repeats import REPEATS
 from processes import records
 from processes.model import Presence, Process
+from processes.shard_coverage import shard_faults
 from store.database import Database
 from store.database_time import load_database_time_ms
 from store.errors import DatabaseLost, PermissionMissing
@@ -24,6 +25,7 @@ from version import VERSION
 log = logging.getLogger("qwen_imagine.processes")
 
 BEAT_SECONDS = 5.0
+FAULTY_SECONDS = 120.0  # a process that is restarted leaves a gap no longer than this
 
 
 class Processes:
@@ -52,6 +54,7 @@ class Processes:
         self._oldest_due_ms = oldest_due_ms
         self._listen = listen
         self._started_at_ms: int | None = None
+        self._faulty_since: dict[str, float] = {}  # the faults of processes.shard_coverage, in monotonic seconds
         self._tasks: list[asyncio.Task[None]] = []
         self._turn = asyncio.Lock()  # a beat that is under way must not write the row again after stop()
         self.alive: tuple[Process, ...] = ()  # after the last beat, this one too; empty before the first one
@@ -81,7 +84,8 @@ class Processes:
                 await self._database.run(records.delete_process, self._name)
 
     async def beat(self) -> None:
-        """Write this process' row, read the database's clock and the rows of the others, and log who came and went.
+        """Write this process' row, read the database's clock and the rows of the others, and log who came and went
+        and how the shards are divided wrongly.
 
         While the database is away that changes nothing. Raises PermissionMissing.
         """
@@ -93,6 +97,7 @@ class Processes:
             return
         before, self.alive = self.alive, alive
         self._log_changes(before, 0.0 if due_ms is None else max(0, now_ms - due_ms) / 1000)
+        self._log_lasting_faults(self._clock.monotonic())
 
     async def _beat_regularly(self) -> None:
         while True:
@@ -126,6 +131,14 @@ class Processes:
         )
         records.delete_dead(tx, now_ms)
         return records.load_alive(tx, now_ms), now_ms, self._oldest_due_ms(tx)
+
+    def _log_lasting_faults(self, now: float) -> None:
+        """Warn of gaps and overlaps of the shards that have been there for FAULTY_SECONDS."""
+        self._faulty_since = {fault: self._faulty_since.get(fault, now) for fault in shard_faults(self.alive)}
+        lasting = [fault for fault, since in self._faulty_since.items() if now - since >= FAULTY_SECONDS]
+        if lasting:
+            said = "%s; see SHARD_COUNT and SHARD_IDS, or SHARD_PROCESS, of each process"
+            log.warning(said, "; ".join(lasting), extra=REPEATS)
 
     def _log_changes(self, before: tuple[Process, ...], overdue_seconds: float) -> None:
         """Log who came and went since the last beat, and then all who are alive."""

@@ -15,7 +15,8 @@ from generations.clock import DatabaseClock
 from processes import records
 from processes.model import Presence, Process, Role
 from processes.records import DEAD_MS, load_alive
-from processes.service import BEAT_SECONDS, Processes
+from processes.service import BEAT_SECONDS, FAULTY_SECONDS, Processes
+from processes.shard_coverage import GAP
 from store.database import Database, open_database
 from store.database_time import load_database_time_ms
 from store.errors import PermissionMissing
@@ -208,6 +209,29 @@ async def test_who_is_alive_is_logged_when_somebody_came_or_went(
         [mine],
     ]
     assert float(said[0].partition(oldest)[2].removesuffix(" s")) > 1e9, "since 1970"
+
+
+async def test_shards_that_no_process_has_are_warned_of_once_a_restart_would_be_over(
+    database: Database, other_database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, two = Life("one", database), Life("two", other_database)
+    one.presence.shard_count = two.presence.shard_count = 6
+    one.presence.shard_ids, two.presence.shard_ids = "0-2", "3-5"
+
+    async def warned_after(seconds: float) -> list[str]:
+        caplog.clear()
+        one.machine.advance(seconds)
+        two.machine.advance(seconds)
+        await one.beat()
+        return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+
+    said = f"{GAP.format('3-5', 6)}; see SHARD_COUNT and SHARD_IDS, or SHARD_PROCESS, of each process"
+    assert await warned_after(0) == await warned_after(FAULTY_SECONDS - 1) == []
+    await two.beat()
+    assert await warned_after(1) == [], "the process came back in time"
+    await other_database.run(records.delete_process, "two")
+    assert await warned_after(5) == await warned_after(FAULTY_SECONDS - 1) == []
+    assert await warned_after(1) == await warned_after(5) == [said]
 
 
 async def test_while_the_database_is_away_a_beat_changes_nothing(tmp_path: Any) -> None:
