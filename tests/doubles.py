@@ -129,9 +129,13 @@ class FakeImageStore:
 
     faults: list[QwenError] = field(default_factory=list)
     downloads: list[str] = field(default_factory=list)
+    during_download: Callable[[], Awaitable[None]] | None = None  # awaited once, before the answer
 
     async def download(self, url: str, announced: object = None) -> DownloadedImage:
         self.downloads.append(url)
+        if self.during_download is not None:
+            meanwhile, self.during_download = self.during_download, None
+            await meanwhile()
         if self.faults:
             raise self.faults.pop(0)
         return DownloadedImage(b"\x89PNG picture", OutputFormat.PNG, 1024, 1024)

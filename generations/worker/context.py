@@ -12,6 +12,7 @@ from generations.callbacks import INTEREST_SECONDS, Callbacks
 from generations.clock import Clock
 from generations.poll_schedule import BACKSTOP_SECONDS, POLL_SECONDS, PollSchedule
 from generations.ports import ImageService, ImageStore, Operator, Pings
+from generations.worker.reads import Reads
 from generations.worker.stored_limits import SharedPolls
 from generations.worker.throttle import Throttle
 from images.image_memory import ImageMemory
@@ -86,6 +87,7 @@ class StepContext:
     places_at_once: int = records.REFRESHED_AT_ONCE  # how many cards one round edits to their place in line
     kept_checks: set[str] = field(default_factory=set[str])  # ids of kept images that are checked in this process now
     images: ImageMemory = field(default_factory=ImageMemory)
+    reads: Reads = field(default_factory=Reads)
     guard: PollGuard = field(init=False)
     shared_polls: SharedPolls | None = field(init=False)  # None: throttle.polls is the whole budget
 

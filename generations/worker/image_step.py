@@ -13,6 +13,7 @@ from generations.poll_schedule import POLL_SECONDS
 from generations.worker.claim import Claim
 from generations.worker.context import StepContext
 from images.image_memory import Reservation
+from qwen.errors import ImageUnavailable
 from qwen.images import FoundImage
 from store.transactions import Transaction
 
@@ -44,7 +45,8 @@ class ImageStep:
 
     async def fetch(self, url: str) -> FoundImage:
         """Download the image from *url*. Raises qwen.errors.ImageError."""
-        return await fetch(self.context.store, self.reservation, self.image.image_id, url)
+        async with self.context.reads.until_cut(ImageUnavailable("cut off, as the bot stops", temporary=True)):
+            return await fetch(self.context.store, self.reservation, self.image.image_id, url)
 
     async def save(self, **changes: Unpack[records.ImageChanges]) -> None:
         """End the step by changing the image's columns, not its state. Raises LostClaim."""

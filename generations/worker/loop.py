@@ -41,6 +41,7 @@ MAINTENANCE_SECONDS = 30.0
 WELL_SECONDS = 10.0  # without a round for so long something is wrong
 MAX_STEPS = 64  # steps in flight in one process
 DRAIN_SECONDS = 18.0  # of the 25 s that bot.py has for a stop
+READ_SECONDS = 2.0  # of these, for polls and downloads under way, which lose nothing by being cut off
 SAVE_SECONDS = 1.0  # of these, for saving what was learned, also when a step takes too long
 FIND_CARD_RETRY_SECONDS = 10.0
 
@@ -147,8 +148,11 @@ class Worker:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), early)
 
-    async def drain(self, seconds: float = DRAIN_SECONDS, *, save_seconds: float = SAVE_SECONDS) -> None:
+    async def drain(
+        self, seconds: float = DRAIN_SECONDS, *, save_seconds: float = SAVE_SECONDS, read_seconds: float = READ_SECONDS
+    ) -> None:
         """Stop taking work, finish the steps in flight (a POST is the one dangerous moment), keep what was learned.
+        Polls and downloads are cut off after *read_seconds*; POSTs and uploads are waited for.
 
         Waits for *seconds* at most, of which the steps leave *save_seconds* for what was learned. The log says how
         many steps were cut off.
@@ -158,7 +162,10 @@ class Worker:
         self.nudge()
         if self._running:
             for_steps = deadline.left(reserve=save_seconds)
-            _, late = await asyncio.wait(self._running, timeout=for_steps)
+            _, late = await asyncio.wait(self._running, timeout=min(read_seconds, for_steps))
+            self._context.reads.cut()
+            if late:
+                _, late = await asyncio.wait(late, timeout=deadline.left(reserve=save_seconds))
             if late:
                 log.warning("stopping: %d steps cut off after %.0f s; their leases run out", len(late), for_steps)
         saving = asyncio.create_task(self._save_learned(), name="what was learned")

@@ -12,6 +12,7 @@ from generations.callbacks import Poll, after_poll, due_after_call, is_called
 from generations.model import Image
 from generations.poll_schedule import POLL_SECONDS
 from generations.worker.image_step import ImageStep
+from qwen.errors import ServiceUnavailable
 from qwen.models import Task
 from store.transactions import Transaction
 
@@ -78,7 +79,8 @@ class TaskStep(ImageStep):
         names = (task_id, self.image.image_id, *((self._called_name,) if poll.was_called else ()))
         self.context.guard.poll_ended(*names)
         try:
-            task = await self.context.service.get_task(task_id)
+            async with self.context.reads.until_cut(ServiceUnavailable("cut off, as the bot stops")):
+                task = await self.context.service.get_task(task_id)
         finally:
             self.context.guard.poll_ended(*names)
         self.context.throttle.poll_succeeded(self.context.clock.monotonic())

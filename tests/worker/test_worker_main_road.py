@@ -255,6 +255,46 @@ async def test_draining_finishes_steps_in_flight_and_starts_no_others(harness: W
     assert len(harness.service.posts) == 1
 
 
+@pytest.mark.parametrize("silent", ["poll", "download"])
+async def test_draining_cuts_a_silent_poll_or_download_off_and_waits_for_the_post_beside_it(
+    harness: WorkerHarness, silent: str
+) -> None:
+    begun, answered, never = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def hang() -> None:
+        begun.set()
+        await never.wait()
+
+    asked = await harness.imagine()
+    await harness.worker.step()
+    harness.clock.advance(10)
+    if silent == "poll":
+        harness.service.during_poll = hang
+    else:
+        harness.image_store.during_download = hang
+    running = asyncio.create_task(harness.worker.run())
+    await asyncio.wait_for(begun.wait(), 60)
+    posting = asyncio.Event()
+
+    async def answer_later() -> None:
+        posting.set()
+        await answered.wait()
+
+    harness.service.during_create = answer_later
+    posted = await harness.imagine()
+    harness.worker.nudge()
+    await asyncio.wait_for(posting.wait(), 60)
+    draining = asyncio.create_task(harness.worker.drain(60, read_seconds=0))
+    async with asyncio.timeout(50):
+        while not (await harness.load(asked)).images[0].failures:  # noqa: ASYNC110 - the row gives no signal
+            await asyncio.sleep(0.01)
+    assert not draining.done()
+    answered.set()
+    await asyncio.wait_for(draining, 50)
+    await asyncio.wait_for(running, 60)
+    assert await harness.states(posted) == await harness.states(asked) == [State.RUNNING]
+
+
 async def test_a_round_that_claims_while_a_stop_begins_gives_its_claims_back(harness: WorkerHarness) -> None:
     asked, held = await harness.imagine(), threading.Event()
     holding = asyncio.create_task(harness.database.run(lambda _: held.wait()))  # the claim waits for it
