@@ -45,25 +45,15 @@ def names_everybody(line: str) -> bool:
     return all(words in line for words in ("(bot, shards 0 of 2,", "(bot, shards 1 of 2,", "(worker, "))
 
 
-def make_process(box: Sandbox, script: Path, folder: Path, settings: Mapping[str, str]) -> BotProcess:
+def make_process(box: Sandbox, folder: Path, settings: Mapping[str, str], *arguments: str) -> BotProcess:
     folder.mkdir()
     return BotProcess(
-        script,
+        BOT_SCRIPT,
         environment=lambda: {**box.bot_environment(), **settings},
         data_dir=folder,
         now_ms=box.clock.now_ms,
+        arguments=arguments,
     )
-
-
-def worker_script(folder: Path) -> Path:
-    """Write a program that is `python bot.py worker`."""
-    script = folder / "worker.py"
-    script.write_text(
-        f"import runpy, sys\nsys.path.insert(0, {str(BOT_SCRIPT.parent)!r})\nsys.argv = ['bot.py', 'worker']\n"
-        f"runpy.run_path({str(BOT_SCRIPT)!r}, run_name='__main__')\n",
-        "utf-8",
-    )
-    return script
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -80,12 +70,12 @@ async def processes(
     ) as box:
         bots = [
             make_process(
-                *(box, BOT_SCRIPT, folder / f"bot-{number}"),
+                *(box, folder / f"bot-{number}"),
                 {"SHARD_COUNT": str(SHARDS), "SHARD_PROCESS": str(number), "SHARD_PROCESSES": str(SHARDS)},
             )
             for number in range(SHARDS)
         ]
-        worker = make_process(box, worker_script(folder), folder / "worker", {})
+        worker = make_process(box, folder / "worker", {}, "worker")
         try:
             await asyncio.gather(*(process.start() for process in (*bots, worker)))
             await asyncio.gather(*(process.wait_ready(READY_SECONDS) for process in (*bots, worker)))
