@@ -22,6 +22,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from store.errors import DatabaseLost
+from store.sqlite_connection import SqliteConnection
 from store.sqlite_file import SqliteFile
 from store.transactions import Result, Transaction
 
@@ -102,7 +103,7 @@ class _Session:
     def connection(self) -> Connection:
         """The connection, opened if it is not. Raises DBAPIError."""
         if self._open is None:
-            opened = self._engine.connect()
+            opened = SqliteConnection(self._engine)
             opened.begin()  # no statement: see _set_rules
             self._open = opened
         return self._open
