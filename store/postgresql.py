@@ -7,6 +7,8 @@ nothing is prepared in a session, and limits are set for each transaction.
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
 from functools import partial
@@ -16,14 +18,16 @@ import asyncpg  # pyright: ignore[reportMissingTypeStubs] - it has none
 from sqlalchemy import event, text
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.engine import URL, Connection, ExceptionContext
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from store.errors import DatabaseLost, PermissionMissing
 from store.transactions import Result, Transaction
 
 LOCK_SECONDS = 20.0  # how long a statement waits for a lock; a suspended process loses its own sooner
+PING_SECONDS = 5.0  # a session that was not used for so long is asked whether it is still there
 CONNECTIONS = 10  # per process; small hosted plans allow 20 in all
 BACKGROUND_CONNECTIONS = CONNECTIONS - 3
 
@@ -153,7 +157,7 @@ def _open_engine(url: URL, idle_seconds: float, *, pooled: bool) -> AsyncEngine:
     the pooler. Without its cache it gives them no name, and sends the text of each again whenever it is executed
     (asyncpg 0.32, connection.py, `_get_statement`); what SQLAlchemy keeps of them is the types of their columns.
     """
-    options: dict[str, Any] = {"pool_size": CONNECTIONS, "max_overflow": 0, "pool_pre_ping": True}
+    options: dict[str, Any] = {"pool_size": CONNECTIONS, "max_overflow": 0}
     if pooled:
         options["connect_args"] = {"statement_cache_size": 0}
     engine = create_async_engine(url, **options, hide_parameters=True)
@@ -162,7 +166,30 @@ def _open_engine(url: URL, idle_seconds: float, *, pooled: bool) -> AsyncEngine:
     else:
         event.listen(engine.sync_engine, "connect", partial(_set_limits, idle_seconds))
     event.listen(engine.sync_engine, "handle_error", _drop_useless_session)
+    event.listen(engine.sync_engine, "checkin", _note_return)
+    event.listen(engine.sync_engine, "checkout", partial(_check_session, engine.dialect.loaded_dbapi.Error))
     return engine
+
+
+def _note_return(_connection: object, session: ConnectionPoolEntry) -> None:
+    session.info["returned_at"] = time.monotonic()
+
+
+def _check_session(errors: type[Exception], connection: Any, session: ConnectionPoolEntry, _proxy: object) -> None:
+    """Have the pool open another session in place of one that has ended. One that was not used for PING_SECONDS is
+    asked: the network may have lost it without a word. The pool's own check, `pool_pre_ping`, asks each time.
+
+    Raises DisconnectionError, which the pool handles.
+    """
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
+    idle_seconds = time.monotonic() - session.info.get("returned_at", math.inf)  # below 0: it was just opened
+    if idle_seconds < PING_SECONDS:
+        return
+    try:
+        connection.ping()
+    except errors as error:
+        raise InvalidatePoolError from error
 
 
 def _drop_useless_session(context: ExceptionContext) -> None:

@@ -204,6 +204,17 @@ async def test_a_broken_connection_is_a_lost_database_and_the_next_transaction_o
 
 
 @pytest.mark.postgres
+async def test_a_session_that_the_server_ended_between_two_transactions_is_replaced(
+    postgresql: Database, session: Session
+) -> None:
+    ended = await postgresql.run(session_id)
+    assert await session.connection.fetchval("SELECT pg_terminate_backend($1, 60000)", ended)  # waits until it is gone
+    for _ in range(10):  # the loop reads what the server said last, and the end of the connection
+        await asyncio.sleep(0)
+    assert await postgresql.run(session_id) != ended
+
+
+@pytest.mark.postgres
 async def test_a_fault_of_the_moment_is_a_lost_database(postgresql: Database) -> None:
     """Too many connections, no room, a server that became a standby, conflicts of two transactions, a long lock."""
     assert {"53300", "53100", "53200", "25006", "40001", "40P01", "55P03"} == MOMENTARY
