@@ -2,7 +2,8 @@
 
 CreditsError
 ├── InsufficientCredits   the account holds less than the price
-└── UnknownHold           settle, release or refund of something that was never held
+├── UnknownHold           settle, release or refund of something that was never held
+└── UnknownGrant          no grant by hand has this number
 """
 
 from __future__ import annotations
@@ -24,8 +25,16 @@ class InsufficientCredits(CreditsError):
 
 
 class UnknownHold(CreditsError):
-    """No hold with this image id exists: a fault in the program."""
+    """No hold with this image id exists: a fault in the program, or an id that somebody typed."""
 
     def __init__(self, image_id: str) -> None:
         super().__init__(f"no hold for image {image_id}")
         self.image_id = image_id
+
+
+class UnknownGrant(CreditsError):
+    """No grant by hand has this number. Nothing was taken."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"no grant has the number {number}")
+        self.number = number

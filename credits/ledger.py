@@ -1,44 +1,49 @@
-"""Move credits: grant, hold, settle, release, refund, and all SQL about them. Knows no images and no Discord.
+"""Move credits: grant, hold, settle, release, refund, take. Knows no images, no Discord and no tiers.
 
 Each method takes the open transaction first, so that credits and state change in one commit. It locks the person's
 account before it reads. An entry's id is made from its cause, so the same call twice is one entry and one effect.
 Entries are only ever added.
 
-How a refill treats credits that are held meanwhile: docs/decisions/0002-refill-across-a-hold.md.
+How a refill treats credits that are held meanwhile: docs/decisions/0002-refill-across-a-hold.md. Bonus credits, and
+what a person's own allowance changes: docs/decisions/0025-bonus-credits-and-tiers.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import Row
 
+from credits import records
 from credits.allowance import Allowance
-from credits.errors import InsufficientCredits, UnknownHold
-from credits.model import Balance, Entry, EntryKind
-from credits.tables import accounts, entries, refills
-from store.statements import insert_if_new
+from credits.errors import InsufficientCredits, UnknownGrant, UnknownHold
+from credits.model import (
+    Amounts,
+    Balance,
+    Booking,
+    Discrepancy,
+    Entitled,
+    Entitlement,
+    Entry,
+    EntryKind,
+    bonus_of_holds,
+    charge,
+    take_up_to,
+)
+from credits.records import amounts_of, deltas_of
 from store.transactions import Transaction
 
-REFILL = "refill"  # the reason of the grants that a new period makes
-
-
-@dataclass(frozen=True, slots=True)
-class Discrepancy:
-    """An account whose numbers differ from the sum of its entries: a fault of the ledger."""
-
-    user_id: int
-    available: int
-    held: int
-    available_by_entries: int
-    held_by_entries: int
+REFILL = "refill"  # the reason of what a new period, or a higher allowance, grants
+KEPT = "kept"  # the reason of what stays with a person who leaves
+TIER = "tier"  # the reason of what a lower allowance takes
+BACK = "back"  # begins the occasion of taking back a grant
+RESERVED = tuple(f"{word}:" for word in (REFILL, KEPT, BACK))  # no occasion begins so
 
 
 class Ledger:
-    """Moves all credits. *allowance*: what each account is refilled to."""
+    """Moves all credits. *allowance*: what each account is refilled to, unless its person is entitled to another."""
 
     def __init__(self, allowance: Allowance) -> None:
         self._allowance = allowance
@@ -48,9 +53,12 @@ class Ledger:
         """What each account is refilled to, and when."""
         return self._allowance
 
-    def balance(self, tx: Transaction, user_id: int, now_ms: int) -> Balance:
-        """Return the person's balance, after the refill that may be due."""
-        return self._balance(self._open_account(tx, user_id, now_ms), now_ms)
+    def balance(self, tx: Transaction, user_id: int, now_ms: int, entitled: Entitlement | None = None) -> Balance:
+        """Return the person's balance, after the refill that may be due and a change of what they are *entitled* to.
+
+        Without *entitled* the allowance stays as it was at the last call with it.
+        """
+        return self._balance(self._open_account(tx, user_id, now_ms, entitled), now_ms, entitled)
 
     def hold(self, tx: Transaction, user_id: int, image_id: str, amount: int, now_ms: int) -> None:
         """Hold *amount* for one image.
@@ -59,40 +67,53 @@ class Ledger:
         """
         self.hold_each(tx, user_id, [image_id], amount, now_ms)
 
-    def hold_each(self, tx: Transaction, user_id: int, image_ids: Sequence[str], amount: int, now_ms: int) -> None:
-        """Hold *amount* for each of these images, or for none. One that has a hold keeps it as it is.
+    def hold_each(
+        self,
+        tx: Transaction,
+        user_id: int,
+        image_ids: Sequence[str],
+        amount: int,
+        now_ms: int,
+        entitled: Entitlement | None = None,
+    ) -> None:
+        """Hold *amount* for each of these images, or for none: the allowance first, then bonus. One that has a hold
+        keeps it as it is. *entitled* as for balance.
 
-        Raises InsufficientCredits with the price of all, having changed nothing, when less is available.
+        Raises InsufficientCredits with the price of all, having held nothing, when less is available.
         """
         if amount <= 0:
             raise ValueError(f"a hold of {amount} credits")
-        account = self._open_account(tx, user_id, now_ms)
-        known = _entries_of(tx, image_ids, EntryKind.HOLD)
-        new = [image_id for image_id in image_ids if _id(image_id, EntryKind.HOLD) not in known]
-        price = amount * len(new)
+        account = self._open_account(tx, user_id, now_ms, entitled)
+        known = records.entries_of(tx, image_ids, EntryKind.HOLD)
+        new = [image_id for image_id in image_ids if records.entry_id(image_id, EntryKind.HOLD) not in known]
         if not new:
             return
-        if not _move(tx, user_id, -price, price):
-            raise InsufficientCredits(price, self._balance(account, now_ms))
-        for image_id in new:
-            _write(tx, account, EntryKind.HOLD, image_id, -amount, amount, now_ms)
+        if amount * len(new) > account.available:
+            raise InsufficientCredits(amount * len(new), self._balance(account, now_ms, entitled))
+        parts = bonus_of_holds(len(new), amount, amounts_of(account).of_allowance)
+        holds = [
+            _entry(account, EntryKind.HOLD, image_id, Amounts(-amount, amount, -bonus, bonus), now_ms)
+            for image_id, bonus in zip(new, parts, strict=True)
+        ]
+        records.insert_holds(tx, holds, account.refilled_from_ms)
 
     def settle(self, tx: Transaction, image_id: str, consumed: int | None, now_ms: int) -> int:
-        """Charge what the image consumed (None: all that was held; never more) and give the rest back.
+        """Charge what the image consumed (None: all that was held; never more) and give the rest back, bonus first.
 
         Returns the credits charged, also when an earlier settle did it; 0 after a release.
         """
-        past, account = self._open_hold(tx, image_id, now_ms)
+        past, account = _open_hold(tx, image_id)
         if past.settle is not None:
-            return _charged(past.settle)
+            return _charged(past.settle).available
         if past.release is not None:
             return 0
-        held: int = past.hold.held_delta
-        charged = held if consumed is None else min(max(consumed, 0), held)
-        _move(tx, account.user_id, held - charged, -held)
-        _write(tx, account, EntryKind.SETTLE, image_id, held - charged, -held, now_ms)
-        if past.hold.refilled_from_ms != account.refilled_from_ms:
-            self._make_good(tx, account, past.hold, charged, now_ms)
+        hold = deltas_of(past.hold)
+        charged = hold.held if consumed is None else min(max(consumed, 0), hold.held)
+        change = charge(hold, charged)
+        _write(tx, account, EntryKind.SETTLE, image_id, change, now_ms)
+        of_allowance = hold.held_of_allowance - change.of_allowance
+        if of_allowance and past.hold.refilled_from_ms != account.refilled_from_ms:
+            _make_good(tx, account, past.hold, of_allowance, now_ms)
         return charged
 
     def release(self, tx: Transaction, image_id: str, now_ms: int) -> int:
@@ -100,154 +121,145 @@ class Ledger:
 
         Returns the credits returned, also when an earlier release did it; 0 after a settle.
         """
-        past, account = self._open_hold(tx, image_id, now_ms)
-        held: int = past.hold.held_delta
-        if past.release is not None:
-            return held
+        past, account = _open_hold(tx, image_id)
+        hold = deltas_of(past.hold)
         if past.settle is not None:
             return 0
-        _move(tx, account.user_id, held, -held)
-        _write(tx, account, EntryKind.RELEASE, image_id, held, -held, now_ms)
-        return held
+        if past.release is None:
+            _write(tx, account, EntryKind.RELEASE, image_id, charge(hold, 0), now_ms)
+        return hold.held
 
     def refund(self, tx: Transaction, image_id: str, now_ms: int) -> int:
         """Give back what a settled image was charged.
 
         Returns the credits refunded, also when an earlier refund did it; 0 when nothing was charged.
         """
-        past, account = self._open_hold(tx, image_id, now_ms)
-        charged = 0 if past.settle is None else _charged(past.settle)
-        if charged and past.refund is None:
-            _move(tx, account.user_id, charged, 0)
-            _write(tx, account, EntryKind.REFUND, image_id, charged, 0, now_ms)
-        return charged
+        return self._refund(tx, image_id, "", None, now_ms).amount
 
-    def grant(self, tx: Transaction, user_id: int, amount: int, reason_id: str, reason: str, now_ms: int) -> bool:
-        """Give *amount* credits; *reason_id* names the one occasion for which they are given.
+    def refund_by_hand(self, tx: Transaction, image_id: str, reason: str, actor_id: int, now_ms: int) -> Booking:
+        """Give back what a settled image was charged, unless it was refunded before, by hand or by itself.
 
-        False, and nothing changed, when that occasion was granted before. Ids `refill:…` are reserved for refills.
+        Raises UnknownHold when nothing was ever held for *image_id*.
         """
-        if amount <= 0 or reason_id.startswith(f"{REFILL}:"):
-            raise ValueError(f"a grant of {amount} credits for {reason_id!r}")
-        account = self._open_account(tx, user_id, now_ms)
-        return _grant(tx, user_id, account.refilled_from_ms, amount, reason_id, reason, now_ms)
+        return self._refund(tx, image_id, reason, actor_id, now_ms)
+
+    def _refund(self, tx: Transaction, image_id: str, reason: str, actor_id: int | None, now_ms: int) -> Booking:
+        past, account = _open_hold(tx, image_id)
+        charged = Amounts() if past.settle is None else _charged(past.settle)
+        if past.refund is not None or not charged.available:
+            return Booking(None if past.refund is None else past.refund.number, charged.available, is_new=False)
+        account = self._refilled(tx, account, now_ms, None)  # what is given after midnight comes on top of the refill
+        entry = _entry(account, EntryKind.REFUND, image_id, charged, now_ms)
+        return _book(tx, account, replace(entry, reason=reason, actor_id=actor_id))
+
+    def grant(
+        self, tx: Transaction, user_id: int, amount: int, occasion: str, reason: str, actor_id: int | None, now_ms: int
+    ) -> Booking:
+        """Give *amount* bonus credits. *occasion* names the one event for which they are given: an interaction's id.
+
+        An occasion that was granted before changes nothing, whoever got the credits.
+        """
+        _check_by_hand("grant", amount, occasion)
+        account = self._open_account(tx, user_id, now_ms, None)
+        bonus = Amounts(amount, 0, amount)
+        entry = _entry_without_image(user_id, EntryKind.GRANT, occasion, bonus, reason, now_ms)
+        return _book(tx, account, replace(entry, actor_id=actor_id))
+
+    def take(
+        self, tx: Transaction, user_id: int, amount: int, occasion: str, reason: str, actor_id: int | None, now_ms: int
+    ) -> Booking:
+        """Take *amount*, or what is available: bonus first, then of the allowance, never what is held.
+
+        *occasion* as for grant. Where nothing is available nothing is booked.
+        """
+        _check_by_hand("take", amount, occasion)
+        account = self._open_account(tx, user_id, now_ms, None)
+        return _take(tx, account, take_up_to(amounts_of(account), amount), occasion, reason, actor_id, now_ms)
+
+    def take_back(self, tx: Transaction, number: int, reason: str, actor_id: int | None, now_ms: int) -> Booking:
+        """Take back the grant with this *number*, once: as much of it as the person has in bonus that is not held.
+
+        Raises UnknownGrant unless it is a grant by hand.
+        """
+        granted = records.find_entry_by_number(tx, number)
+        if granted is None or granted.kind != EntryKind.GRANT or granted.reason == KEPT or not granted.bonus_delta:
+            raise UnknownGrant(number)
+        account = self._open_account(tx, granted.user_id, now_ms, None)
+        taken = min(granted.bonus_delta, account.bonus)
+        return _take(tx, account, Amounts(-taken, 0, -taken), f"{BACK}:{number}", reason, actor_id, now_ms)
 
     def history(self, tx: Transaction, user_id: int, limit: int) -> list[Entry]:
         """The person's newest entries, newest first."""
-        newest = select(entries).where(entries.c.user_id == user_id).order_by(entries.c.number.desc()).limit(limit)
-        return [_read_entry(row) for row in tx.execute(newest)]
+        return records.newest_entries(tx, user_id, limit)
 
     def audit(self, tx: Transaction) -> list[Discrepancy]:
         """Return the accounts whose numbers differ from the sum of their entries. Reads the whole ledger."""
-        available = func.coalesce(func.sum(entries.c.available_delta), 0)
-        held = func.coalesce(func.sum(entries.c.held_delta), 0)
-        sums = (
-            select(accounts.c.user_id, accounts.c.available, accounts.c.held, available, held)
-            .select_from(accounts.outerjoin(entries))
-            .group_by(accounts.c.user_id, accounts.c.available, accounts.c.held)
-            .having((available != accounts.c.available) | (held != accounts.c.held))
-        )
-        return [Discrepancy(*map(int, row)) for row in tx.execute(sums)]
+        return records.find_discrepancies(tx)
 
-    def _open_account(self, tx: Transaction, user_id: int, now_ms: int) -> Row[Any]:
+    def _open_account(self, tx: Transaction, user_id: int, now_ms: int, entitled: Entitlement | None) -> Row[Any]:
         """The person's account, locked, and refilled if a new period has begun since."""
-        account = _lock_account(tx, user_id)
+        account = records.lock_account(tx, user_id)
         if account is None:
-            self._create_account(tx, user_id, now_ms)
-            account = _lock_account(tx, user_id)
+            self._create_account(tx, user_id, now_ms, entitled)
+            account = records.lock_account(tx, user_id)
             assert account is not None  # noqa: S101 (it is there, or another transaction made it)
-        return self._refilled(tx, account, now_ms)
+        return self._refilled(tx, account, now_ms, entitled)
 
-    def _create_account(self, tx: Transaction, user_id: int, now_ms: int) -> None:
+    def _create_account(self, tx: Transaction, user_id: int, now_ms: int, entitled: Entitlement | None) -> None:
         """Insert an account that was refilled for this period, unless it is there."""
-        starts_at_ms, amount = self._allowance.window(now_ms).starts_at_ms, self._allowance.credits
-        numbers = {"available": 0, "held": 0, "refilled_from_ms": starts_at_ms}
-        if insert_if_new(tx, accounts, {"user_id": user_id, **numbers, "created_at_ms": now_ms}) and amount:
-            _grant(tx, user_id, starts_at_ms, amount, _refill_id(user_id, starts_at_ms), REFILL, now_ms)
-
-    def _refilled(self, tx: Transaction, account: Row[Any], now_ms: int) -> Row[Any]:
-        """The account as it is after the refill of a new period, if one has begun. It must be locked."""
         starts_at_ms = self._allowance.window(now_ms).starts_at_ms
-        if account.refilled_from_ms is not None and starts_at_ms <= account.refilled_from_ms:
-            return account  # also when the clock or the time zone went backwards
-        return self._refill(tx, account, starts_at_ms, now_ms)
+        target = Entitled(self._allowance.credits) if entitled is None else entitled(None)
+        if records.insert_account(tx, user_id, starts_at_ms, target, now_ms) and target.credits:
+            occasion = _refill_id(user_id, starts_at_ms)
+            _grant_allowance(tx, user_id, starts_at_ms, target.credits, occasion, now_ms)
 
-    def _refill(self, tx: Transaction, account: Row[Any], starts_at_ms: int, now_ms: int) -> Row[Any]:
-        """Refill what is available and held together; if something is held, note what was above the allowance."""
-        missing = self._allowance.credits - account.available - account.held
-        surplus = max(0, -missing)
-        person = {"person": account.user_id}
-        if account.held:
-            # An older refill with as much surplus or more never grants more than this one.
-            tx.execute(_FORGET_REFILLS_FROM, {**person, "least": surplus})
-            new = {"user_id": account.user_id, "starts_at_ms": starts_at_ms, "surplus": surplus}
-            tx.execute(_WRITE_REFILL, new)
-        else:
-            tx.execute(_FORGET_REFILLS, person)
-        account = tx.execute(_BEGIN_PERIOD, {**person, "starts_at_ms": starts_at_ms}).one()
-        if missing <= 0:
+    def _refilled(self, tx: Transaction, account: Row[Any], now_ms: int, entitled: Entitlement | None) -> Row[Any]:
+        """The account as it is after the refill of a new period, if one has begun, and with the allowance that its
+        person is entitled to now. It must be locked."""
+        target = self._stored(account) if entitled is None else entitled(account.source)
+        starts_at_ms = self._allowance.window(now_ms).starts_at_ms
+        # The same period also when the clock or the time zone went backwards.
+        if account.refilled_from_ms is None or starts_at_ms > account.refilled_from_ms:
+            account = _refill(tx, account, starts_at_ms, target, now_ms)
+        return account if entitled is None else self._adjusted(tx, account, target, now_ms)
+
+    def _adjusted(self, tx: Transaction, account: Row[Any], target: Entitled, now_ms: int) -> Row[Any]:
+        """Raise or lower what this period was filled to. What is held is not taken: a later call takes the rest."""
+        level = self._level(account)
+        change = max(target.credits - level, -amounts_of(account).of_allowance)
+        if not change and account.source == target.source:
             return account
-        reason_id = _refill_id(account.user_id, starts_at_ms)
-        _grant(tx, account.user_id, starts_at_ms, missing, reason_id, REFILL, now_ms)
-        return tx.execute(_ACCOUNT, person).one()
+        if change:
+            after = records.newest_number(tx, account.user_id)  # a period may be raised and lowered more than once
+            occasion = f"{_refill_id(account.user_id, account.refilled_from_ms)}:after:{after}"
+            kind, reason = (EntryKind.GRANT, REFILL) if change > 0 else (EntryKind.TAKE, TIER)
+            entry = _entry_without_image(account.user_id, kind, occasion, Amounts(change), reason, now_ms)
+            records.insert_entry(tx, entry, account.refilled_from_ms)
+        records.set_allowance(tx, account.user_id, level + change, target.source)
+        return records.load_account(tx, account.user_id)
 
-    def _make_good(self, tx: Transaction, account: Row[Any], hold: Row[Any], charged: int, now_ms: int) -> None:
-        """Grant what refills since the hold kept back for it, now that its charge is known."""
-        own = refills.c.user_id == account.user_id
-        found = tx.execute(select(refills).where(own)).all()
-        spent = {row.starts_at_ms: charged if row.starts_at_ms > hold.refilled_from_ms else 0 for row in found}
-        granted = max([0, *(spent[row.starts_at_ms] - row.surplus for row in found)])
-        for row in found:
-            surplus = row.surplus - spent[row.starts_at_ms] + granted
-            this = own & (refills.c.starts_at_ms == row.starts_at_ms)
-            tx.execute(update(refills).where(this).values(surplus=surplus))
-        if granted:
-            period_ms = account.refilled_from_ms
-            reason_id = f"{_refill_id(account.user_id, period_ms)}:{hold.image_id}"
-            _grant(tx, account.user_id, period_ms, granted, reason_id, REFILL, now_ms)
+    def _level(self, account: Row[Any]) -> int:
+        """What this period was filled to."""
+        return self._allowance.credits if account.allowance is None else account.allowance
 
-    def _open_hold(self, tx: Transaction, image_id: str, now_ms: int) -> tuple[_Past, Row[Any]]:
-        """Return the image's entries, and its person's account, locked. Raises UnknownHold."""
-        account = tx.execute(_LOCK_ACCOUNT_OF_HOLD, {"hold_id": _id(image_id, EntryKind.HOLD)}).one_or_none()
-        if account is None:
-            raise UnknownHold(image_id)
-        found = _entries_of(tx, [image_id], *_ABOUT_AN_IMAGE)
-        past = _Past(found[_id(image_id, EntryKind.HOLD)], *(found.get(_id(image_id, kind)) for kind in _LATER))
-        return past, self._refilled(tx, account, now_ms)
+    def _stored(self, account: Row[Any]) -> Entitled:
+        """What the account's person was entitled to when that was last asked."""
+        if account.source is None:
+            return Entitled(self._allowance.credits)
+        return Entitled(max(0, self._level(account)), account.source)
 
-    def _balance(self, account: Row[Any], now_ms: int) -> Balance:
+    def _balance(self, account: Row[Any], now_ms: int, entitled: Entitlement | None) -> Balance:
+        target = self._stored(account) if entitled is None else entitled(account.source)
         refills_at_ms = self._allowance.window(max(now_ms, account.refilled_from_ms)).ends_at_ms
-        return Balance(account.user_id, account.available, account.held, self._allowance.credits, refills_at_ms)
-
-
-_ACCOUNT = select(accounts).where(accounts.c.user_id == bindparam("person"))
-_LOCK_ACCOUNT = _ACCOUNT.with_for_update()
-_LOCK_ACCOUNT_OF_HOLD = (
-    select(accounts)
-    .where(
-        accounts.c.user_id == select(entries.c.user_id).where(entries.c.id == bindparam("hold_id")).scalar_subquery()
-    )
-    .with_for_update()
-)
-_LATER = (EntryKind.SETTLE, EntryKind.RELEASE, EntryKind.REFUND)
-_ABOUT_AN_IMAGE = (EntryKind.HOLD, *_LATER)
-_WRITE_ENTRY = insert(entries)
-_WRITE_REFILL = insert(refills)
-_FORGET_REFILLS = delete(refills).where(refills.c.user_id == bindparam("person"))
-_FORGET_REFILLS_FROM = _FORGET_REFILLS.where(refills.c.surplus >= bindparam("least"))
-_BEGIN_PERIOD = (
-    update(accounts)
-    .where(accounts.c.user_id == bindparam("person"))
-    .values(refilled_from_ms=bindparam("starts_at_ms"))
-    .returning(accounts)
-)
-_MOVE = (  # a person who has not that much available is not found
-    update(accounts)
-    .where(accounts.c.user_id == bindparam("person"), accounts.c.available >= -bindparam("of_available", 0))
-    .values(
-        available=accounts.c.available + bindparam("of_available", 0), held=accounts.c.held + bindparam("of_held", 0)
-    )
-)
+        return Balance(
+            account.user_id,
+            account.available,
+            account.held,
+            target.credits,
+            refills_at_ms,
+            account.bonus,
+            account.held_bonus,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,79 +272,106 @@ class _Past:
     refund: Row[Any] | None
 
 
-def _id(image_id: str, kind: EntryKind) -> str:
-    return f"{image_id}:{kind}"
+_LATER = (EntryKind.SETTLE, EntryKind.RELEASE, EntryKind.REFUND)
 
 
-def _charged(settled: Row[Any]) -> int:
-    return -settled.held_delta - settled.available_delta
+def _open_hold(tx: Transaction, image_id: str) -> tuple[_Past, Row[Any]]:
+    """Return the image's entries, and its person's account, locked and not refilled. Raises UnknownHold."""
+    account = records.lock_account_of_hold(tx, image_id)
+    if account is None:
+        raise UnknownHold(image_id)
+    found = records.entries_of(tx, [image_id], EntryKind.HOLD, *_LATER)
+    hold = found[records.entry_id(image_id, EntryKind.HOLD)]
+    return _Past(hold, *(found.get(records.entry_id(image_id, kind)) for kind in _LATER)), account
 
 
-def _lock_account(tx: Transaction, user_id: int) -> Row[Any] | None:
-    return tx.execute(_LOCK_ACCOUNT, {"person": user_id}).one_or_none()
+def _charged(settle: Row[Any]) -> Amounts:
+    """Return what a settle charged, as the change that gives it back."""
+    deltas = deltas_of(settle)
+    return Amounts(-deltas.held - deltas.available, 0, -deltas.held_bonus - deltas.bonus)
 
 
-def _entries_of(tx: Transaction, image_ids: Sequence[str], *kinds: EntryKind) -> dict[str, Row[Any]]:
-    """Return the entries of these images, by id. The account must be locked."""
-    ids = [_id(image_id, kind) for image_id in image_ids for kind in kinds]
-    found = tx.execute(_find_entries(len(ids)), {f"id_{number}": entry_id for number, entry_id in enumerate(ids)})
-    return {row.id: row for row in found}
+def _refill(tx: Transaction, account: Row[Any], starts_at_ms: int, target: Entitled, now_ms: int) -> Row[Any]:
+    """Refill what is available and held together of the allowance; if something of it is held, note what was above."""
+    numbers = amounts_of(account)
+    total = numbers.of_allowance + numbers.held_of_allowance
+    missing = target.credits - total
+    if numbers.held_of_allowance:
+        records.write_refill(tx, account.user_id, starts_at_ms, max(0, -missing))
+    else:
+        records.forget_refills(tx, account.user_id)
+    level = max(total, target.credits)
+    account = records.begin_period(tx, account.user_id, starts_at_ms, level, target.source)
+    if missing <= 0:
+        return account
+    occasion = _refill_id(account.user_id, starts_at_ms)
+    _grant_allowance(tx, account.user_id, starts_at_ms, missing, occasion, now_ms)
+    return records.load_account(tx, account.user_id)
 
 
-@cache
-def _find_entries(count: int) -> Select[Any]:
-    return select(entries).where(entries.c.id.in_([bindparam(f"id_{number}") for number in range(count)]))
+def _make_good(tx: Transaction, account: Row[Any], hold: Row[Any], charged: int, now_ms: int) -> None:
+    """Grant what refills since the hold kept back for it, now that its charge of the allowance is known.
+
+    The rest of the charge counts as spent before this period, which was filled to less by so much.
+    """
+    found = records.load_refills(tx, account.user_id)
+    spent = {row.starts_at_ms: charged if row.starts_at_ms > hold.refilled_from_ms else 0 for row in found}
+    granted = max([0, *(spent[row.starts_at_ms] - row.surplus for row in found)])
+    for row in found:
+        surplus = row.surplus - spent[row.starts_at_ms] + granted
+        records.change_surplus(tx, account.user_id, row.starts_at_ms, surplus)
+    if granted:
+        period_ms = account.refilled_from_ms
+        occasion = f"{_refill_id(account.user_id, period_ms)}:{hold.image_id}"
+        _grant_allowance(tx, account.user_id, period_ms, granted, occasion, now_ms)
+    if granted != charged:
+        records.change_allowance(tx, account.user_id, granted - charged)
 
 
-def _move(tx: Transaction, user_id: int, available: int, held: int) -> bool:
-    """Change both numbers; False, and nothing changed, when the person has not that much available."""
-    moved = tx.execute(_MOVE, {"person": user_id, "of_available": available, "of_held": held})
-    return moved.rowcount == 1
+def _grant_allowance(tx: Transaction, user_id: int, starts_at_ms: int, amount: int, occasion: str, now_ms: int) -> None:
+    entry = _entry_without_image(user_id, EntryKind.GRANT, occasion, Amounts(amount), REFILL, now_ms)
+    records.insert_entry_if_new(tx, entry, starts_at_ms)
 
 
-def _write(
-    tx: Transaction, account: Row[Any], kind: EntryKind, image_id: str, available: int, held: int, now_ms: int
-) -> None:
-    entry = Entry(_id(image_id, kind), account.user_id, kind, available, held, image_id, "", now_ms)
-    tx.execute(_WRITE_ENTRY, _columns(entry, account.refilled_from_ms))
+def _take(
+    tx: Transaction, account: Row[Any], change: Amounts, occasion: str, reason: str, actor_id: int | None, now_ms: int
+) -> Booking:
+    entry = _entry_without_image(account.user_id, EntryKind.TAKE, occasion, change, reason, now_ms)
+    if not change.available and records.find_entry(tx, entry.id) is None:
+        return Booking(None, 0, is_new=False)
+    return _book(tx, account, replace(entry, actor_id=actor_id))
+
+
+def _book(tx: Transaction, account: Row[Any], entry: Entry) -> Booking:
+    """Write *entry*, unless one with its id is there, and return the one that is there then."""
+    before = records.find_entry(tx, entry.id)
+    is_new = before is None and records.insert_entry_if_new(tx, entry, account.refilled_from_ms)
+    booked = records.find_entry(tx, entry.id)
+    assert booked is not None  # noqa: S101 (this or another transaction wrote it)
+    return Booking(booked.number, abs(booked.available_delta), is_new)
+
+
+def _write(tx: Transaction, account: Row[Any], kind: EntryKind, image_id: str, change: Amounts, now_ms: int) -> None:
+    records.insert_entry(tx, _entry(account, kind, image_id, change, now_ms), account.refilled_from_ms)
+
+
+def _entry(account: Row[Any], kind: EntryKind, image_id: str, change: Amounts, now_ms: int) -> Entry:
+    entry_id = records.entry_id(image_id, kind)
+    return Entry(entry_id, account.user_id, kind, *change[:2], image_id, "", now_ms, *change[2:])
+
+
+def _entry_without_image(
+    user_id: int, kind: EntryKind, occasion: str, change: Amounts, reason: str, now_ms: int
+) -> Entry:
+    entry_id = f"{kind}:{occasion}"
+    return Entry(entry_id, user_id, kind, *change[:2], None, reason, now_ms, *change[2:])
 
 
 def _refill_id(user_id: int, starts_at_ms: int) -> str:
     return f"{REFILL}:{user_id}:{starts_at_ms}"
 
 
-def _grant(
-    tx: Transaction, user_id: int, refilled_from_ms: int, amount: int, reason_id: str, reason: str, now_ms: int
-) -> bool:
-    entry = Entry(f"grant:{reason_id}", user_id, EntryKind.GRANT, amount, 0, None, reason, now_ms)
-    if not insert_if_new(tx, entries, _columns(entry, refilled_from_ms)):
-        return False
-    return _move(tx, user_id, amount, 0)
-
-
-def _columns(entry: Entry, refilled_from_ms: int) -> dict[str, Any]:
-    """*refilled_from_ms*: of the account, when the entry is written."""
-    return {
-        "id": entry.id,
-        "user_id": entry.user_id,
-        "kind": entry.kind.value,
-        "available_delta": entry.available_delta,
-        "held_delta": entry.held_delta,
-        "image_id": entry.image_id,
-        "reason": entry.reason,
-        "refilled_from_ms": refilled_from_ms,
-        "created_at_ms": entry.created_at_ms,
-    }
-
-
-def _read_entry(row: Row[Any]) -> Entry:
-    return Entry(
-        id=row.id,
-        user_id=row.user_id,
-        kind=EntryKind(row.kind),
-        available_delta=row.available_delta,
-        held_delta=row.held_delta,
-        image_id=row.image_id,
-        reason=row.reason,
-        created_at_ms=row.created_at_ms,
-    )
+def _check_by_hand(what: str, amount: int, occasion: str) -> None:
+    """Raise ValueError for an amount or an occasion that can't be booked by hand."""
+    if amount <= 0 or occasion.startswith(RESERVED):
+        raise ValueError(f"a {what} of {amount} credits for {occasion!r}")

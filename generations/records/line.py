@@ -92,6 +92,7 @@ _COUNT_HELD = select(
     _count_of(is_waiting & (images.c.user_id == bindparam("user_id")))
     + _count_of(is_in_flight & (images.c.user_id == bindparam("user_id")))
 )
+_HELD_IMAGES = select(images.c.generation_id, images.c.position).where(is_waiting | is_in_flight)
 
 _one, _none = literal_column("1", Integer), literal_column("0", Integer)
 _both = union_all(
@@ -214,6 +215,11 @@ def has_free_slot(tx: Transaction, slots: int) -> bool:
 def held_count(tx: Transaction, user_id: int) -> int:
     """Count the images of one person that credits are held for."""
     return tx.execute(_COUNT_HELD, {"user_id": user_id}).scalar_one()
+
+
+def held_image_ids(tx: Transaction) -> set[str]:
+    """Return the ids of all images that credits are held for."""
+    return {f"{generation_id}-{position}" for generation_id, position in tx.execute(_HELD_IMAGES)}
 
 
 def load_demand(tx: Transaction, max_per_user: int) -> Demand:

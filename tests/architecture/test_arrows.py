@@ -90,7 +90,7 @@ LIBRARIES = {
     "sqlalchemy": (
         "store",
         "generations.records",
-        *("credits.ledger", "credits.accounts", "credits.tables"),
+        *("credits.ledger", "credits.records", "credits.accounts", "credits.check", "credits.tables"),
         *("people.records", "people.tables"),
         *("processes.records", "processes.tables"),
     ),

@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 
 from credits.allowance import Allowance, CreditPeriod
-from credits.ledger import Discrepancy, Ledger
+from credits.ledger import Ledger
+from credits.model import Discrepancy
 from credits.tables import accounts, entries
 from generations import records
 from generations.model import Generation

@@ -29,6 +29,7 @@ INTERNAL = {
     generations.errors.DeliveryDelayed,
     credits.errors.CreditsError,
     credits.errors.UnknownHold,
+    credits.errors.UnknownGrant,
     app_commands.AppCommandError,
     app_commands.CommandInvokeError,
     app_commands.CommandOnCooldown,  # no command has one: limits live in the database

@@ -11,14 +11,15 @@ from sqlalchemy import delete, insert, update
 from sqlalchemy.exc import IntegrityError
 
 from credits.errors import InsufficientCredits, UnknownHold
-from credits.ledger import Discrepancy, Ledger
-from credits.model import Entry, EntryKind
+from credits.ledger import Ledger
+from credits.model import Amounts, Booking, Discrepancy, Entry, EntryKind
 from credits.tables import accounts, entries
 from store.database import Database
 from store.transactions import Transaction
 from tests.contract.harness import DAY_MS, MIRA, NOON_MS, ON_SQLITE, OTTO, daily
 
 LEDGER = Ledger(daily(50))
+OWNER = 2**63 - 1
 MIDNIGHT_MS = NOON_MS - DAY_MS // 2
 
 
@@ -38,8 +39,8 @@ async def refund(database: Database, image_id: str) -> int:
     return await database.run(LEDGER.refund, image_id, NOON_MS)
 
 
-async def grant(database: Database, amount: int, reason_id: str, user_id: int = MIRA, now_ms: int = NOON_MS) -> bool:
-    return await database.run(LEDGER.grant, user_id, amount, reason_id, "a present", now_ms)
+async def grant(database: Database, amount: int, occasion: str, user_id: int = MIRA, now_ms: int = NOON_MS) -> Booking:
+    return await database.run(LEDGER.grant, user_id, amount, occasion, "a present", OWNER, now_ms)
 
 
 async def numbers(database: Database, user_id: int = MIRA, now_ms: int = NOON_MS) -> tuple[int, int]:
@@ -143,10 +144,11 @@ async def test_settle_and_release_at_the_same_time_take_effect_once(
         assert {charged, returned} == {0, 5}
 
 
-async def test_one_reason_id_is_granted_once_for_all_people(database: Database) -> None:
-    assert await grant(database, 20, "order-7")
-    assert not await grant(database, 20, "order-7")
-    assert not await grant(database, 20, "order-7", OTTO)
+async def test_one_occasion_is_granted_once_for_all_people(database: Database) -> None:
+    given = await grant(database, 20, "order-7")
+    assert (given.amount, given.is_new) == (20, True)
+    for user_id in (MIRA, OTTO):
+        assert await grant(database, 25, "order-7", user_id) == Booking(given.number, 20, is_new=False)
     assert (await numbers(database), await numbers(database, OTTO)) == ((70, 0), (50, 0))
 
 
@@ -165,12 +167,13 @@ async def test_ending_an_unknown_hold_raises(database: Database) -> None:
 
 async def test_the_history_returns_whole_entries_up_to_its_limit(database: Database) -> None:
     await hold(database, "1-0", now_ms=NOON_MS + 1)
-    await grant(database, 7, "order-7", now_ms=NOON_MS + 2)
+    third = (await grant(database, 7, "order-7", now_ms=NOON_MS + 2)).number
+    assert third is not None
     newest = await database.run(LEDGER.history, MIRA, 2)
     assert (await database.run(LEDGER.balance, MIRA, NOON_MS)).user_id == MIRA
     assert newest == [
-        Entry("grant:order-7", MIRA, EntryKind.GRANT, 7, 0, None, "a present", NOON_MS + 2),
-        Entry("1-0:hold", MIRA, EntryKind.HOLD, -5, 5, "1-0", "", NOON_MS + 1),
+        Entry("grant:order-7", MIRA, EntryKind.GRANT, 7, 0, None, "a present", NOON_MS + 2, 7, 0, OWNER, third),
+        Entry("1-0:hold", MIRA, EntryKind.HOLD, -5, 5, "1-0", "", NOON_MS + 1, 0, 0, None, third - 1),
     ]
 
 
@@ -183,9 +186,12 @@ async def test_zero_and_negative_amounts_are_refused(database: Database, amount:
         await grant(database, amount, "order-7")
 
 
-async def test_a_grant_with_the_reason_id_of_a_refill_is_refused(database: Database) -> None:
-    with pytest.raises(ValueError, match="a grant of"):
-        await grant(database, 5, "refill:1:2")
+@ON_SQLITE
+@pytest.mark.parametrize("occasion", ["refill:1:2", "kept:1", "back:1"])
+async def test_the_ledgers_own_occasions_are_refused_by_hand(database: Database, occasion: str) -> None:
+    for by_hand in (LEDGER.grant, LEDGER.take):
+        with pytest.raises(ValueError, match=occasion):
+            await database.run(by_hand, MIRA, 5, occasion, "", OWNER, NOON_MS)
 
 
 async def test_ledger_entries_roll_back_with_the_transaction(database: Database) -> None:
@@ -203,8 +209,7 @@ async def test_the_audit_finds_an_account_that_differs_from_its_entries(database
     await database.run(Transaction.execute, update(accounts).values(available=46))
     (found,) = await database.run(LEDGER.audit)
     await database.run(Transaction.execute, update(accounts).values(available=45))
-    assert (found.user_id, found.available, found.available_by_entries) == (MIRA, 46, 45)
-    assert found.held == found.held_by_entries == 5
+    assert found == Discrepancy(MIRA, Amounts(46, 5), Amounts(45, 5))
 
 
 async def test_the_audit_finds_a_balance_without_entries(database: Database) -> None:
@@ -215,7 +220,7 @@ async def test_the_audit_finds_a_balance_without_entries(database: Database) -> 
     await database.run(Transaction.execute, update(accounts).where(accounts.c.user_id == OTTO).values(held=4))
     found = sorted(await database.run(LEDGER.audit), key=lambda one: one.user_id)
     await database.run(Transaction.execute, update(accounts).values(available=0, held=0))
-    assert found == [Discrepancy(MIRA, 3, 0, 0, 0), Discrepancy(OTTO, 0, 4, 0, 0)]
+    assert found == [Discrepancy(MIRA, Amounts(3), Amounts()), Discrepancy(OTTO, Amounts(0, 4), Amounts())]
 
 
 IMPOSSIBLE_ENTRIES = [

@@ -18,7 +18,7 @@ import pytest_asyncio
 from sqlalchemy import func, insert, select, table, text
 from sqlalchemy.util import await_only
 
-from credits.accounts import account_sums
+from credits.records import account_sums
 from generations.model import State
 from generations.records.history import Edge
 from generations.records.search import find

@@ -106,7 +106,7 @@ async def test_unknown_arguments_get_the_usage_and_a_hanging_thread_keeps_no_pro
     _, said = await asyncio.wait_for(process.communicate(), LONGEST_SECONDS)
     assert process.returncode == 64
     usage, cut_off = said.decode().splitlines()
-    assert usage == "usage: python bot.py [worker | migrate | move | --version | --help]"
+    assert usage == "usage: python bot.py [worker | migrate | move | ledger check | ledger export | --version | --help]"
     assert "cut off" in cut_off
 
 

@@ -70,7 +70,8 @@ def write_every_column(tx: Transaction, service: ServiceHarness, generation_id: 
     image = records.update_image(tx, image, fence=None, image_url=text, file_name=text)
     records.move(tx, image, State.FAILED, fence=None, ending=Ending.DECLINED, ending_detail=text)
     service.ledger.release(tx, image.image_id, service.clock.now_ms())
-    service.ledger.grant(tx, kept.origin.user_id, 1, f"test:{service.number}:{text}", text, service.clock.now_ms())
+    occasion, now_ms = f"test:{service.number}:{text}", service.clock.now_ms()
+    service.ledger.grant(tx, kept.origin.user_id, 1, occasion, text, None, now_ms)
     save_value(tx, f"{service.number}{text}", text)
     save_value(tx, f"{service.number}{text}", text)
     assert load_value(tx, f"{service.number}{text}") is not None

@@ -266,11 +266,19 @@ def card_refused(reference: int) -> str:
     )
 
 
-def balance_text(*, available: int, allowance: int, price: int) -> str:
-    """▰▰▰▰▰▰▰▱▱▱  **35 of 50 credits · 7 images**"""
+def balance_text(*, available: int, bonus: int, allowance: int, price: int) -> str:
+    """▰▰▰▰▰▰▰▱▱▱  **35 of 50 credits · 7 images**; *available*: of the allowance; the images are for *bonus* too."""
     share = 1.0 if allowance <= 0 else available / allowance
     amount = f"{available} of {allowance} credits" if available <= allowance else credits_text(available)
-    return f"{bar(share)}  **{amount} · {images_text(available // price)}**"
+    with_bonus = " with your bonus" if bonus else ""
+    return f"{bar(share)}  **{amount} · {images_text((available + bonus) // price)}{with_bonus}**"
+
+
+def bonus_text(bonus: int) -> str:
+    return f"and **{bonus} bonus {'credit' if bonus == 1 else 'credits'}**, which don't expire and are used last"
+
+
+LOWERED = "taken, as your allowance is lower now"
 
 
 def held_text(held: int, images: int) -> str:

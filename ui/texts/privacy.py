@@ -63,13 +63,13 @@ def deleted(generations: int, credits: int, forgotten_at_ms: int | None) -> str:
     """*credits*: what stays; *forgotten_at_ms*: when that is deleted too, if the person doesn't come back."""
     what = "1 prompt" if generations == 1 else f"{generations} prompts"
     stays = (
-        f"Two numbers stay under your id, so that nobody gets credits twice: {credits_text(credits)}, and since when."
+        f"Your balance stays under your id, so that nobody gets credits twice: {credits_text(credits)}, and since when."
     )
     if forgotten_at_ms is None:
         return f"Deleted: {what}, your history and your settings. {stays} Credits are given once here, so they stay."
     return (
-        f"Deleted: {what}, your history and your settings. {stays} They are forgotten when credits are given anew, "
-        f"{relative_time(forgotten_at_ms)}, unless they are more than everybody gets or you use the bot again."
+        f"Deleted: {what}, your history and your settings. {stays} It is forgotten when credits are given anew, "
+        f"{relative_time(forgotten_at_ms)}, unless it is more than everybody gets, or bonus, or you use the bot again."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from discord import ui
 
+from credits.ledger import TIER
 from credits.model import Balance, Entry, EntryKind
 from discord_api.links import message_link
 from generations.prices import price_of
@@ -31,17 +32,38 @@ def build_credits(statement: Statement) -> ui.LayoutView:
 
 
 def _balance_lines(balance: Balance, held_images: int) -> list[str]:
-    lines = [texts.balance_text(available=balance.available, allowance=balance.allowance, price=price_of(1))]
+    lines = balance_lines(balance)
     if balance.held:
         lines.append(texts.held_text(balance.held, held_images))
     lines.append(texts.refill_text(balance.allowance, balance.refills_at_ms))
     return lines
 
 
+def balance_lines(balance: Balance) -> list[str]:
+    """Build the lines about what is available: the allowance, and bonus apart from it."""
+    lines = [
+        texts.balance_text(
+            available=balance.available - balance.bonus,
+            bonus=balance.bonus,
+            allowance=balance.allowance,
+            price=price_of(1),
+        )
+    ]
+    if balance.bonus:
+        lines.append(texts.bonus_text(balance.bonus))
+    return lines
+
+
 def _entry_line(entry: Entry, link: tuple[int | None, int, int] | None) -> str:
     return texts.entry_text(
         amount=entry.available_delta,
-        reason=_REASONS.get(entry.kind) or escape(entry.reason, REASON_MAX),
+        reason=_reason(entry),
         card_url=message_link(*link) if link is not None else None,
         at_ms=entry.created_at_ms,
     )
+
+
+def _reason(entry: Entry) -> str:
+    if entry.kind is EntryKind.TAKE and entry.reason == TIER:
+        return texts.LOWERED
+    return _REASONS.get(entry.kind) or escape(entry.reason, REASON_MAX)

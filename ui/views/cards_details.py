@@ -10,12 +10,13 @@ from discord import ui
 
 from credits.model import Balance
 from generations.model import MADE, Generation, Image
-from generations.prices import charged_for, price_of
+from generations.prices import charged_for
 from ui.texts import buttons as texts_buttons
 from ui.texts import card as texts
 from ui.texts.escaping import escape, escape_parts, units
 from ui.texts.formatting import credits_text, duration
 from ui.texts.text_budget import TEXT_BYTES_MAX, utf8_bytes
+from ui.views.cards_credits import balance_lines
 
 PART_MAX = 1900  # UTF-16 units of the prompt in one text display
 MESSAGE_MAX = 3900  # UTF-16 units in one message, with a margin; TEXT_BYTES_MAX holds as well
@@ -69,6 +70,6 @@ def _image_line(image: Image) -> str:
 def _account(balance: Balance) -> list[str]:
     return [
         f"{texts_buttons.YOUR_CREDITS}:",
-        texts.balance_text(available=balance.available, allowance=balance.allowance, price=price_of(1)),
+        *balance_lines(balance),
         texts.refill_text(balance.allowance, balance.refills_at_ms),
     ]
