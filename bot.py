@@ -25,15 +25,14 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import discord
 from discord import app_commands
 
-from credits.check import csv_lines, find_faults
+from credits.check import find_faults, write_csv
 from credits.records import account_sums
 from discord_api.command_sync import keep_commands_current, sync_commands
 from discord_api.endpoints import point_library_at, quiet_library, read_leniently
@@ -55,14 +54,13 @@ from qwen.client import QwenClient, open_sessions
 from qwen.images import ImageDownloader, open_download_session
 from services import Resources, Services, build_services
 from settings import Settings, SettingsError, load_settings
-from store.address import parse_database_url
 from store.database import Database, open_database
 from store.errors import DatabaseInUse, DatabaseUnreachable, StoreError
 from store.fault_mark import forget_report, note_report
 from store.key_values import load_value, save_value
 from store.leases import give_back_lease, take_lease
 from store.move import move_database
-from store.schema import NEWEST_REVISION, read_revisions
+from store.read_only import open_to_read
 from store.sole_use import sole_use
 from store.transactions import Transaction
 from ui.delivery.owner_alerts import OwnerAlerts
@@ -346,57 +344,18 @@ Settings come from the environment and from .env; README.md lists them, docs/ope
 ANSWERS = {"--version": VERSION, "--help": HELP, "-h": HELP}
 
 
-@contextlib.asynccontextmanager
-async def open_to_read(settings: Settings) -> AsyncGenerator[Database]:
-    """Open the database to read alone, also a SQLite file that a bot uses: its log lets one process read while another
-    writes (sqlite.org/wal.html). Raises DatabaseUnreachable unless it is there with the tables of this version."""
-    _check_file(settings.database_url)
-    async with open_database(settings.database_url, idle_seconds=0) as database:
-        found = await database.read(read_revisions)
-        if found != {NEWEST_REVISION}:
-            raise DatabaseUnreachable(
-                f"the database has the schema {', '.join(sorted(found)) or 'of no version'}, this bot has "
-                f"{NEWEST_REVISION}: run `python bot.py migrate` first, and update the bot if that says so"
-            )
-        yield database
-
-
-def _check_file(address: str) -> None:
-    """Raise DatabaseUnreachable if a SQLite file is not there. To open it would create it."""
-    url = parse_database_url(address)
-    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).is_file():
-        raise DatabaseUnreachable(f"there is no file {url.database}")
-
-
 async def check_ledger(settings: Settings) -> int:
     """Print a sentence for each fault of the ledger. Return 1 if there is one."""
-
-    def check(tx: Transaction) -> int:
-        count = 0
-        for count, sentence in enumerate(find_faults(tx, records.held_image_ids), 1):  # noqa: B007 (used below)
-            print(sentence)
-        return count
-
-    async with open_to_read(settings) as database:
-        faults = await database.read(check)
-    log.info("the ledger has %d faults", faults)
+    async with open_to_read(settings.database_url) as database:
+        faults = await database.read(lambda tx: list(find_faults(tx, records.held_image_ids)))
+    print("\n".join(faults) or "The ledger has no fault.")
     return 1 if faults else 0
 
 
 async def export_ledger(settings: Settings) -> int:
     """Write every entry of the ledger to standard output, as CSV. Return 1 if its reader goes away before the end."""
-
-    def export(tx: Transaction) -> bool:
-        try:
-            sys.stdout.writelines(csv_lines(tx))
-            sys.stdout.flush()
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's own flush at the end fails too
-            return False
-        return True
-
-    async with open_to_read(settings) as database:
-        return 0 if await database.read(export) else 1
+    async with open_to_read(settings.database_url) as database:
+        return 0 if await database.read(write_csv, sys.stdout) else 1
 
 
 COMMANDS: Mapping[str, Callable[[Settings], Coroutine[Any, Any, int]]] = {

@@ -6,9 +6,10 @@ Both only read, beside a running bot.
 from __future__ import annotations
 
 import csv
-import io
+import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields
+from dataclasses import astuple, fields
+from typing import TextIO
 
 from sqlalchemy import func, select
 
@@ -68,12 +69,20 @@ def find_faults(tx: Transaction, open_images: OpenImages) -> Iterator[str]:
         yield f"image {image_id} is being made, but no credits are held for it"
 
 
-def csv_lines(tx: Transaction) -> Iterator[str]:
-    """Yield a header and a line for each entry, as they are at one moment, by number; a batch of them is in memory."""
-    names = [field.name for field in fields(Entry)]
-    yield _line(names)
-    for entry in records.all_entries(tx):
-        yield _line(getattr(entry, name) for name in names)
+def write_csv(tx: Transaction, out: TextIO) -> bool:
+    """Write a header and a line for each entry, as they are at one moment, by number; a batch of them is in memory.
+
+    Return False if nobody reads *out* any more.
+    """
+    writer = csv.writer(out, lineterminator="\n")
+    try:
+        writer.writerow(field.name for field in fields(Entry))
+        writer.writerows(map(astuple, records.all_entries(tx)))
+        out.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())  # the last flush, when Python ends, would fail too
+        return False
+    return True
 
 
 def _open_holds(tx: Transaction) -> set[str]:
@@ -85,9 +94,3 @@ def _sentences(found: Discrepancy) -> Iterator[str]:
         if there != by_entries:
             what = name.replace("_", " ")
             yield f"account {found.user_id}: {what} is {there}, but its entries add up to {by_entries}"
-
-
-def _line(cells: Iterable[object]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow(cells)
-    return buffer.getvalue()

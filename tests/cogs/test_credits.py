@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from credits.allowance import CreditPeriod
+from credits.ledger import TIER
 from credits.model import Balance, Entry, EntryKind
 from generations.model import CardLink
 from generations.service import Statement
+from store.transactions import Transaction
 from tests.cogs.scene import Scene, words
 from ui.views.cards_credits import build_credits
 
@@ -61,6 +63,26 @@ async def test_only_the_last_ten_entries_are_shown_newest_first(scene: Scene) ->
     lines = [line for line in (await account(scene)).splitlines() if line.startswith(("**+", "**−", "**0"))]
     assert len(lines) == 10
     assert lines[0].startswith("**+5** · returned")
+
+
+async def test_bonus_is_shown_apart_and_counts_for_images(scene: Scene) -> None:
+    def give(tx: Transaction) -> None:
+        ledger, now_ms = scene.services.ledger, scene.clock.now_ms()
+        ledger.grant(tx, scene.alice.id, 7, "a present", "for your patience", scene.alice.id, now_ms)
+        ledger.take(tx, scene.alice.id, 1, "a take", "a slip", scene.alice.id, now_ms)
+
+    await scene.database.real.run(give)
+    text = await account(scene)
+    assert "**50 of 50 credits · 11 images with your bonus**" in text
+    assert "and **6 bonus credits**, which don't expire and are used last" in text
+    assert "**+7** · for your patience" in text and "**−1** · a slip" in text
+
+
+def test_what_a_lower_allowance_took_is_described() -> None:
+    entry = Entry("take:refill:1:2:after:3", 1, EntryKind.TAKE, -30, 0, None, TIER, 0)
+    lowered = Statement(balance=Balance(1, 20, 0, 20, None, bonus=1), held_images=0, entries=((entry, None),))
+    assert "**−30** · taken, as your allowance is lower now" in shown(lowered)
+    assert "and **1 bonus credit**, which" in shown(lowered)
 
 
 @pytest.mark.scene(allowance=20, period=CreditPeriod.NEVER)

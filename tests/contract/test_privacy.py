@@ -12,6 +12,7 @@ from sqlalchemy import select, text
 
 from credits.accounts import Nobody, leave
 from credits.errors import InsufficientCredits
+from credits.model import Entitled
 from credits.tables import accounts, entries
 from discord_api.snowflakes import snowflake_at
 from generations import records
@@ -275,12 +276,44 @@ async def test_a_balance_above_the_allowance_is_kept_after_an_erasure_until_spen
     assert len(await rows(harness, departures)) == 1
 
 
-async def test_one_credit_above_the_allowance_is_kept_after_an_erasure(harness: Harness, privacy: Privacy) -> None:
-    await harness.database.run(harness.ledger.grant, MIRA, 1, "present", "", None, harness.clock.at_ms)
+async def test_bonus_stays_bonus_after_an_erasure_and_is_not_forgotten(harness: Harness, privacy: Privacy) -> None:
+    await make(harness, 1, count=4)
+    await harness.database.run(harness.ledger.grant, MIRA, 1, "present", "", MIRA, harness.clock.at_ms)
+    before = await harness.balance()
     await privacy.erase(MIRA)
+    assert await harness.balance() == before
+    assert (before.available, before.bonus) == (31, 1)
+    (handed_over,) = [row for row in await rows(harness, entries) if row["id"] == "grant:present"]
+    assert handed_over["actor_id"] is None, "it was the person's own id"
+    await assert_sound(harness)
     harness.clock.at_ms += DAY_MS
     await privacy.run_maintenance()
-    assert await harness.numbers() == (51, 0)
+    after = await harness.balance()
+    assert (after.available, after.bonus) == (51, 1)
+    assert len(await rows(harness, departures)) == 1
+
+
+async def test_a_tier_is_forgotten_at_an_erasure_and_mints_nothing(harness: Harness, privacy: Privacy) -> None:
+    def entitled(_: str | None) -> Entitled:
+        return Entitled(80, "guild 800, role 7")
+
+    ask = (harness.ledger.balance, MIRA, harness.clock.at_ms, entitled)
+    await harness.database.run(*ask)
+    await harness.database.run(harness.ledger.grant, MIRA, 3, "present", "", OTTO, harness.clock.at_ms)
+    await harness.database.run(harness.ledger.take, MIRA, 13, "a take", "", OTTO, harness.clock.at_ms)
+    await harness.database.run(harness.ledger.balance, MIRA, harness.clock.at_ms, lambda _: Entitled(60))
+    await harness.database.run(*ask)
+    await privacy.erase(MIRA)
+    assert "role 7" not in await everything(harness)
+    gone = [row for row in await rows(harness, entries) if row["user_id"] != MIRA]
+    assert {row["reason"] for row in gone} == {"refill", "tier", "kept", ""}
+    assert not any(str(MIRA) in row["id"] for row in gone)
+    assert {row["actor_id"] for row in gone if row["id"] in ("grant:present", "take:a take")} == {OTTO}
+    assert (await harness.database.run(*ask)).available == 70
+    await assert_sound(harness)
+    harness.clock.at_ms += DAY_MS
+    await privacy.run_maintenance()
+    assert len(await rows(harness, departures)) == 1, "70 is more than a new account would get"
 
 
 async def test_a_grant_after_an_erasure_opens_an_account_again(harness: Harness, privacy: Privacy) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,13 +14,14 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 from hypothesis.stateful import run_state_machine_as_test as run_machine
-from sqlalchemy import create_engine, select
+from sqlalchemy import Row, create_engine, select
 from sqlalchemy.engine import Engine
 
 from credits.allowance import Allowance, CreditPeriod
 from credits.errors import InsufficientCredits
 from credits.ledger import Ledger
-from credits.model import Balance
+from credits.model import Balance, Entitled
+from credits.records import newest_number
 from credits.tables import accounts, entries, refills
 from store.database import Database
 from store.tables import metadata
@@ -47,6 +49,15 @@ class Account:
 
     async def release(self, image_id: str, now_ms: int) -> int:
         return await self.do(self.ledger.release, image_id, now_ms)
+
+    async def refund(self, image_id: str, now_ms: int) -> int:
+        return await self.do(self.ledger.refund, image_id, now_ms)
+
+    async def spend_the_day_before(self, **amounts: int) -> None:
+        """Spend credits of the period before NOON_MS, so that a refund is above the allowance of a later one."""
+        for image_id, amount in amounts.items():
+            await self.hold(image_id, NOON_MS - DAY_MS, amount)
+            await self.settle(image_id, NOON_MS - DAY_MS)
 
     async def balance(self, now_ms: int) -> Balance:
         return await self.do(self.ledger.balance, MIRA, now_ms)
@@ -105,8 +116,9 @@ async def test_a_hold_of_the_new_period_is_not_made_good(account: Account) -> No
     assert await account.numbers(TOMORROW_MS) == (45, 0)
 
 
-async def test_a_present_is_used_up_before_a_hold_is_made_good(account: Account) -> None:
-    await account.do(account.ledger.grant, MIRA, 3, "present", "thanks", NOON_MS)
+async def test_what_is_above_the_allowance_is_used_up_before_a_hold_is_made_good(account: Account) -> None:
+    await account.spend_the_day_before(refunded=3)
+    await account.refund("refunded", NOON_MS)
     await account.hold("1-0", NOON_MS)
     await account.balance(TOMORROW_MS)
     await account.hold("2-0", TOMORROW_MS)
@@ -115,8 +127,9 @@ async def test_a_present_is_used_up_before_a_hold_is_made_good(account: Account)
     assert await account.numbers(TOMORROW_MS) == (45, 0), "53 - 5, filled up to 50, - 5"
 
 
-async def test_a_present_is_used_up_only_once_by_several_holds(account: Account) -> None:
-    await account.do(account.ledger.grant, MIRA, 7, "present", "thanks", NOON_MS)
+async def test_what_is_above_the_allowance_is_used_up_only_once_by_several_holds(account: Account) -> None:
+    await account.spend_the_day_before(refunded=7)
+    await account.refund("refunded", NOON_MS)
     for image_id in ("1-0", "2-0"):
         await account.hold(image_id, NOON_MS)
     for image_id in ("1-0", "2-0"):
@@ -125,10 +138,11 @@ async def test_a_present_is_used_up_only_once_by_several_holds(account: Account)
 
 
 async def test_a_hold_over_two_refills_is_made_good_by_both(account: Account) -> None:
-    await account.do(account.ledger.grant, MIRA, 1, "present", "thanks", NOON_MS)
+    await account.spend_the_day_before(refunded=1, another=1)
+    await account.refund("refunded", NOON_MS)
     for image_id in ("1-0", "2-0"):
         await account.hold(image_id, NOON_MS, 1)
-    await account.do(account.ledger.grant, MIRA, 1, "another", "thanks", TOMORROW_MS)
+    await account.refund("another", TOMORROW_MS)
     for image_id in ("1-0", "2-0"):
         await account.settle(image_id, TOMORROW_MS + DAY_MS)
     assert await account.numbers(TOMORROW_MS + DAY_MS) == (51, 0), "51 - 2, filled up to 50, + 1, more than 50"
@@ -137,9 +151,10 @@ async def test_a_hold_over_two_refills_is_made_good_by_both(account: Account) ->
 async def test_of_two_refills_the_one_with_less_above_the_allowance_still_counts_for_a_hold_before_both(
     account: Account,
 ) -> None:
+    await account.spend_the_day_before(refunded=10)
     await account.hold("1-0", NOON_MS)
     await account.hold("2-0", TOMORROW_MS)  # after the first refill, which does not count for it
-    await account.do(account.ledger.grant, MIRA, 10, "present", "thanks", TOMORROW_MS)
+    await account.refund("refunded", TOMORROW_MS)
     later_ms = TOMORROW_MS + DAY_MS
     await account.settle("2-0", later_ms)
     assert await account.numbers(later_ms) == (50, 5), "60 - 5, more than 50"
@@ -185,7 +200,7 @@ async def test_a_refill_is_remembered_only_while_something_is_held_and_for_its_p
 async def test_a_present_is_added_to_a_refill_that_is_due(account: Account) -> None:
     await account.hold("1-0", NOON_MS, 20)
     await account.settle("1-0", NOON_MS)
-    await account.do(account.ledger.grant, MIRA, 7, "present", "thanks", TOMORROW_MS)
+    await account.do(account.ledger.grant, MIRA, 7, "present", "thanks", None, TOMORROW_MS)
     assert await account.numbers(TOMORROW_MS) == (57, 0)
 
 
@@ -241,63 +256,163 @@ async def test_many_simultaneous_first_uses_refill_once(database: Database, othe
 
 
 @dataclass(frozen=True)
+class Zone:
+    """An allowance of 50 in one time zone, and a moment shortly before its clocks change."""
+
+    period: CreditPeriod
+    name: str
+    begins: str
+
+    @property
+    def allowance(self) -> Allowance:
+        return Allowance(ALLOWANCE, self.period, ZoneInfo(self.name))
+
+    @property
+    def now_ms(self) -> int:
+        return round(datetime.fromisoformat(self.begins).timestamp() * 1000)
+
+
+ZONES = [
+    Zone(CreditPeriod.DAY, "UTC", "2024-10-04T12:00Z"),
+    Zone(CreditPeriod.DAY, "Europe/Berlin", "2024-10-26T20:00Z"),
+    Zone(CreditPeriod.HOUR, "Australia/Lord_Howe", "2024-04-06T13:00Z"),
+    Zone(CreditPeriod.DAY, "America/Havana", "2024-03-10T03:00Z"),  # the clock leaves out midnight
+    Zone(CreditPeriod.DAY, "Pacific/Apia", "2011-12-29T20:00Z"),  # and here a whole day
+    Zone(CreditPeriod.WEEK, "America/New_York", "2024-11-02T20:00Z"),
+]
+TIERS = {"silver": 65, "gold": 90}
+
+
+@dataclass(frozen=True)
 class Held:
     """A hold, and what its image will consume; None: it will be released."""
 
+    person: Person
     image_id: str
-    amount: int
-    consumes: int | None
+    amount: int = 0
+    bonus: int = 0
+    consumes: int | None = None
 
     @property
     def cost(self) -> int:
         return min(self.consumes or 0, self.amount)
 
+    @property
+    def cost_in_bonus(self) -> int:
+        return max(0, self.cost - (self.amount - self.bonus))
+
+
+@dataclass(eq=False)
+class Person:
+    """The rule. *worth*: what is left of the allowance if each hold had ended when it was made; *level*: what this
+    period was filled to."""
+
+    user_id: int
+    worth: int = 0
+    level: int = 0
+    bonus: int = 0
+    refilled_from_ms: int = -1
+    everybody: int = ALLOWANCE
+    tiers: set[str] = field(default_factory=set[str])
+    open: dict[str, Held] = field(default_factory=dict[str, Held])
+    grants: dict[int, int] = field(default_factory=dict[int, int])  # number -> amount
+
+    def entitled(self, source: str | None) -> Entitled:
+        best = Entitled(self.everybody, None)
+        for tier in sorted(self.tiers):
+            best = max(best, Entitled(TIERS[tier], tier), key=lambda one: one.credits)
+        return best
+
+    def begin_period(self, starts_at_ms: int, target: int) -> None:
+        if starts_at_ms > self.refilled_from_ms:
+            self.refilled_from_ms, self.worth = starts_at_ms, max(self.worth, target)
+            self.level = self.worth
+
 
 some_cost = st.sampled_from([40, 5, 3, 0, None])
+either = st.integers(0, 1)
+amounts = st.integers(1, 30)
 
 
 class RefillMachine(RuleBasedStateMachine):
-    """Compare the ledger with the rule: *worth* is the balance as if each hold ended when it was made."""
+    """Compare the ledger with the rule, for two people who use it in turn."""
 
     def __init__(self, engine: Engine, user_ids: list[int]) -> None:
         super().__init__()
-        self.engine, self.ledger = engine, Ledger(daily(ALLOWANCE))
-        user_ids.append(len(user_ids) + 1)
-        self.user_id = user_ids[-1]
-        self.now_ms, self.refilled_from_ms, self.worth = NOON_MS, 0, 0
-        self.open: dict[str, Held] = {}
+        self.engine = engine
+        self.people = [Person(2**53 + 1 + len(user_ids)), Person(2**63 - 1 - len(user_ids))]
+        user_ids.extend(person.user_id for person in self.people)
         self.number = 0
 
     held, settled = Bundle("held"), Bundle("settled")
 
     def do(self, method: Callable[..., Any], *arguments: Any) -> Any:
-        """Call *method* in one transaction, after a refill of both the ledger and the rule."""
-        today_ms = self.now_ms // DAY_MS * DAY_MS
-        if today_ms > self.refilled_from_ms:
-            self.refilled_from_ms, self.worth = today_ms, max(self.worth, ALLOWANCE)
         with self.engine.begin() as tx:
             return method(tx, *arguments)
 
-    @initialize(target=held, present=st.integers(1, 30), amount=st.integers(1, 30), consumes=some_cost)
-    def begin_with_a_present_and_a_hold(self, present: int, amount: int, consumes: int | None) -> Any:
-        self.give_a_present(present)
-        return self.hold(amount, consumes)
+    def row(self, person: Person) -> Row[Any] | None:
+        return self.do(lambda tx: tx.execute(select(accounts).where(accounts.c.user_id == person.user_id)).first())
 
-    @rule(hours=st.sampled_from([24, 24, 12, 1, -30]))
+    def look(self, person: Person, *, asks: bool = True) -> Balance:
+        """Have the account refilled, and adjusted if the ledger *asks* what the person is entitled to."""
+        before, last = self.row(person), self.newest(person)
+        target = person.entitled(None).credits if asks else self.stored(before)
+        person.begin_period(self.ledger.allowance.window(self.now_ms).starts_at_ms, target)
+        entitled = person.entitled if asks else None
+        balance = self.do(self.ledger.balance, person.user_id, self.now_ms, entitled)
+        adjusted = sum(row.available_delta for row in self.since(person, last) if ":after:" in row.id)
+        person.worth, person.level = person.worth + adjusted, person.level + adjusted
+        after = self.row(person)
+        assert after is not None
+        if asks:
+            assert after.source == person.entitled(None).source
+            assert after.allowance == target or (after.allowance > target and balance.available == balance.bonus)
+        if not person.open:
+            assert after.allowance == person.level
+        return balance
+
+    def stored(self, account: Row[Any] | None) -> int:
+        return ALLOWANCE if account is None or account.source is None else max(0, account.allowance)
+
+    def newest(self, person: Person) -> int:
+        return self.do(newest_number, person.user_id)
+
+    def since(self, person: Person, number: int) -> list[Row[Any]]:
+        newer = select(entries).where(entries.c.user_id == person.user_id, entries.c.number > number)
+        return self.do(lambda tx: tx.execute(newer).all())
+
+    @initialize(target=held, zone=st.sampled_from(ZONES), present=amounts, amount=amounts, consumes=some_cost)
+    def begin_with_a_present_and_a_hold(self, zone: Zone, present: int, amount: int, consumes: int | None) -> Any:
+        self.ledger, self.now_ms = Ledger(zone.allowance), zone.now_ms
+        self.give(0, present)
+        return self.hold(0, amount, consumes)
+
+    @rule(hours=st.sampled_from([24, 24, 12, 1, 200, -30]))
     def time_passes_or_jumps_back(self, hours: int) -> None:
         self.now_ms += hours * 3_600_000
 
-    @rule(target=held, amount=st.integers(1, 30), consumes=some_cost)
-    def hold(self, amount: int, consumes: int | None) -> Held:
+    @rule(who=either, tiers=st.sets(st.sampled_from(sorted(TIERS))), everybody=st.sampled_from([50, 50, 20, 0]))
+    def tiers_change(self, who: int, tiers: set[str], everybody: int) -> None:
+        self.people[who].tiers, self.people[who].everybody = tiers, everybody
+
+    @rule(target=held, who=either, amount=amounts, consumes=some_cost)
+    def hold(self, who: int, amount: int, consumes: int | None) -> Held:
         self.number += 1
-        made = Held(f"{self.user_id}{self.number:04}-0", amount, consumes)
+        person = self.people[who]
+        image_id = f"{person.user_id}-{self.number}"
+        balance = self.look(person)
+        price = (person.user_id, [image_id], amount, self.now_ms, person.entitled)
         try:
-            self.do(self.ledger.hold, self.user_id, made.image_id, amount, self.now_ms)
+            self.do(self.ledger.hold_each, *price)
         except InsufficientCredits as refused:
-            assert refused.balance.available < amount
-            return Held(made.image_id, 0, None)
-        self.worth -= made.cost
-        self.open[made.image_id] = made
+            assert refused.balance.available == balance.available < amount
+            return Held(person, image_id)
+        self.do(self.ledger.hold_each, *price)
+        assert amount <= balance.available
+        made = Held(person, image_id, amount, max(0, amount - (balance.available - person.bonus)), consumes)
+        person.bonus -= made.bonus
+        person.worth -= made.cost - made.cost_in_bonus
+        person.open[image_id] = made
         return made
 
     @rule(target=settled, held=consumes(held))
@@ -313,33 +428,81 @@ class RefillMachine(RuleBasedStateMachine):
             returned = self.do(self.ledger.release, held.image_id, self.now_ms)
             assert returned == (held.amount if held.consumes is None else 0)
 
-    @rule(held=consumes(settled))
-    def refund_twice(self, held: Held) -> None:
-        if held.amount:
-            assert self.do(self.ledger.refund, held.image_id, self.now_ms) == held.cost
-            self.worth += held.cost
-            assert self.do(self.ledger.refund, held.image_id, self.now_ms) == held.cost
+    @rule(held=consumes(settled), by_hand_first=st.booleans())
+    def refund_twice(self, held: Held, *, by_hand_first: bool) -> None:
+        if not held.amount:
+            return
+        if held.cost:
+            self.look(held.person, asks=False)
+        booked = list[bool]()
+        for by_hand in (by_hand_first, not by_hand_first):
+            if by_hand:
+                done = self.do(self.ledger.refund_by_hand, held.image_id, "sorry", OTTO, self.now_ms)
+                assert done.amount == held.cost
+                booked.append(done.is_new)
+            else:
+                assert self.do(self.ledger.refund, held.image_id, self.now_ms) == held.cost
+        assert booked == [by_hand_first and held.cost > 0]
+        held.person.worth += held.cost - held.cost_in_bonus
+        held.person.bonus += held.cost_in_bonus
 
-    @rule(amount=st.integers(1, 30))
-    def give_a_present(self, amount: int) -> None:
+    @rule(who=either, amount=amounts)
+    def give(self, who: int, amount: int) -> None:
         self.number += 1
-        given = (self.user_id, amount, f"{self.user_id}-{self.number}", "thanks", self.now_ms)
-        assert self.do(self.ledger.grant, *given)
-        assert not self.do(self.ledger.grant, *given)
-        self.worth += amount
+        person = self.people[who]
+        self.look(person, asks=False)
+        given = (person.user_id, amount, f"{person.user_id}-{self.number}", "thanks", OTTO, self.now_ms)
+        booking = self.do(self.ledger.grant, *given)
+        assert booking.is_new and booking == replace(self.do(self.ledger.grant, *given), is_new=True)
+        person.bonus += amount
+        person.grants[booking.number] = amount
+
+    @rule(who=either, amount=st.integers(1, 100))
+    def take(self, who: int, amount: int) -> None:
+        self.number += 1
+        person = self.people[who]
+        balance = self.look(person, asks=False)
+        taken = (person.user_id, amount, f"{person.user_id}-{self.number}", "sorry", OTTO, self.now_ms)
+        assert self.do(self.ledger.take, *taken).amount == min(amount, balance.available)
+        assert not self.do(self.ledger.take, *taken).is_new
+        of_bonus = min(amount, person.bonus)
+        person.bonus -= of_bonus
+        person.worth -= min(amount, balance.available) - of_bonus
+
+    @rule(who=either, data=st.data())
+    def take_back(self, who: int, data: st.DataObject) -> None:
+        person = self.people[who]
+        if not person.grants:
+            return
+        number = data.draw(st.sampled_from(sorted(person.grants)))
+        self.look(person, asks=False)
+        taken = min(person.grants[number], person.bonus)
+        for _ in range(2):
+            assert self.do(self.ledger.take_back, number, "a mistake", OTTO, self.now_ms).amount == taken
+        person.bonus -= taken
+        if taken:
+            del person.grants[number]
 
     @invariant()
     def what_is_held_is_what_is_open(self) -> None:
-        balance: Balance = self.do(self.ledger.balance, self.user_id, self.now_ms)
-        assert balance.held == sum(held.amount for held in self.open.values())
-        assert balance.available >= 0
-        if not self.open:
-            assert balance.available == self.worth
+        if not self.number:
+            return
+        for person in self.people:
+            row = self.row(person)
+            if row is None:
+                continue
+            assert row.held == sum(held.amount for held in person.open.values())
+            assert row.held_bonus == sum(held.bonus for held in person.open.values())
+            assert row.bonus == person.bonus
+            if not person.open:
+                assert row.available - row.bonus == person.worth
 
     def teardown(self) -> None:
-        for held in list(self.open.values()):
-            self._end(held)
-        assert self.do(self.ledger.balance, self.user_id, self.now_ms).available == self.worth
+        for person in self.people:
+            for held in list(person.open.values()):
+                self._end(held)
+            balance = self.look(person)
+            assert (balance.available - balance.bonus, balance.held) == (person.worth, 0)
         assert self.do(self.ledger.audit) == []
 
     def _end(self, held: Held) -> None:
@@ -347,7 +510,8 @@ class RefillMachine(RuleBasedStateMachine):
             assert self.do(self.ledger.release, held.image_id, self.now_ms) == held.amount
         else:
             assert self.do(self.ledger.settle, held.image_id, held.consumes, self.now_ms) == held.cost
-        del self.open[held.image_id]
+        held.person.bonus += held.bonus - held.cost_in_bonus
+        del held.person.open[held.image_id]
 
 
 def test_after_any_sequence_the_account_follows_the_refill_rule() -> None:

@@ -8,16 +8,21 @@ from __future__ import annotations
 import asyncio
 import importlib
 from collections.abc import Iterator
+from zoneinfo import ZoneInfo
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import MetaData, text
 from sqlalchemy.engine import Connection
 
-from store.database import open_database
+from credits.allowance import Allowance, CreditPeriod
+from credits.ledger import Ledger
+from store.database import Database, open_database
 from store.errors import DatabaseUnreachable, SchemaTooNew
-from store.schema import NEWEST_TABLES, read_revisions, upgrade
+from store.schema import MIGRATIONS, NEWEST_TABLES, read_revisions, upgrade
 from store.tables import metadata
 from store.transactions import Transaction
 from tests.architecture.laws import product
@@ -132,3 +137,47 @@ async def test_a_missing_database_is_refused_with_a_sentence(make_database: Data
     with pytest.raises(DatabaseUnreachable, match=r"can't be opened: "):
         async with open_database(address.replace("sqlite:////", "sqlite:////proc/")) as database:
             await database.migrate()
+
+
+def _upgrade_to(connection: Connection, revision: str) -> None:
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    command.upgrade(config, revision)
+
+
+async def test_the_ledger_of_an_earlier_version_is_kept_row_by_row(make_database: DatabaseMaker) -> None:
+    old = {
+        "accounts": ("user_id, available, held, refilled_from_ms, created_at_ms", ["9223372036854775807, 40, 5, 7, 8"]),
+        "entries": (
+            "number, id, user_id, kind, available_delta, held_delta, image_id, reason, refilled_from_ms, created_at_ms",
+            [
+                "3, 'grant:refill:1', 9223372036854775807, 'grant', 50, 0, NULL, 'refill', 7, 8",
+                "5, '1-0:hold', 9223372036854775807, 'hold', -5, 5, '1-0', '', 7, 9",
+                "8, '2-0:hold', 9223372036854775807, 'hold', -5, 5, '2-0', '', 7, 9",
+                "9, '2-0:settle', 9223372036854775807, 'settle', 0, -5, '2-0', '', 7, 10",
+            ],
+        ),
+    }
+
+    def read(connection: Connection) -> list[list[tuple[object, ...]]]:
+        return [
+            [tuple(row) for row in connection.execute(text(f"SELECT {columns} FROM {table} ORDER BY 1"))]
+            for table, (columns, _) in old.items()
+        ]
+
+    def write(connection: Connection) -> None:
+        _upgrade_to(connection, "0002")
+        for table, (columns, lines) in old.items():
+            for line in lines:
+                connection.execute(text(f"INSERT INTO {table} ({columns}) VALUES ({line})"))
+
+    async with open_database(await make_database.create(empty=True)) as database:
+        await database.run(write)
+        before = await database.run(read)
+        await database.run(upgrade)
+        assert await database.run(read) == before
+        ledger = Ledger(Allowance(50, CreditPeriod.NEVER, ZoneInfo("UTC")))
+        assert await database.run(ledger.audit) == []
+        assert await database.run(ledger.release, "1-0", 11) == 5
+        assert (await database.run(ledger.balance, 2**63 - 1, 12)).available == 45

@@ -8,14 +8,18 @@ import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import text
 
 import bot
+from credits.allowance import Allowance, CreditPeriod
+from credits.ledger import Ledger
 from settings import PREFIXES, SQLITE_IS_ALONE, Settings
 from store.database import open_database
 from store.key_values import save_value
+from store.sole_use import sole_use
 from store.transactions import Transaction
 from tests.databases import PostgresqlMaker
 from version import VERSION
@@ -29,7 +33,8 @@ NOWHERE = {"DISCORD_API_URL": "http://127.0.0.1:9/api/v10", "DISCORD_GATEWAY_URL
 @dataclass(frozen=True)
 class Ended:
     code: int | None
-    said: str
+    said: str  # to standard error
+    written: str = ""  # to standard output
 
 
 async def run_bot(folder: Path, *words: str, until: str | None = None, **settings: str) -> Ended:
@@ -41,9 +46,13 @@ async def run_bot(folder: Path, *words: str, until: str | None = None, **setting
         and not name.startswith(PREFIXES)  # an unknown name among these is warned about
     }
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(BOT), *words, cwd=folder, env={**environment, **settings}, stderr=asyncio.subprocess.PIPE
+        *(sys.executable, str(BOT), *words),
+        cwd=folder,
+        env={**environment, **settings},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
-    assert process.stderr is not None
+    assert process.stdout is not None and process.stderr is not None
     said = ""
     async with asyncio.timeout(LONGEST_SECONDS):
         while line := await process.stderr.readline():
@@ -51,8 +60,9 @@ async def run_bot(folder: Path, *words: str, until: str | None = None, **setting
             if until is not None and until in said and process.returncode is None:
                 process.terminate()
                 until = None
+        written = (await process.stdout.read()).decode()
         await process.wait()
-    return Ended(process.returncode, said)
+    return Ended(process.returncode, said, written)
 
 
 async def test_migrate_creates_the_database_and_exits(tmp_path: Path) -> None:
@@ -129,3 +139,33 @@ async def test_wrong_shard_settings_end_the_start_with_sentences_and_exit_code_7
     assert [line.split()[0] for line in ended.said.splitlines()] == [
         *("SHARD_IDS", "SHARD_IDS", "SHARD_PROCESSES", "DATABASE_URL")
     ]
+
+
+async def test_the_ledger_commands_make_no_database_and_need_the_tables_of_this_version(tmp_path: Path) -> None:
+    file = tmp_path / "data" / "imagine.db"
+    for command in ("check", "export"):
+        ended = await run_bot(tmp_path, "ledger", command, **SECRETS)
+        assert (ended.code, ended.said, ended.written) == (1, f"there is no file {file.relative_to(tmp_path)}\n", "")
+    file.parent.mkdir()
+    file.touch()
+    ended = await run_bot(tmp_path, "ledger", "check", **SECRETS)
+    assert ended.code == 1
+    assert "run `python bot.py migrate` first" in ended.said and "Traceback" not in ended.said
+
+
+async def test_the_ledger_commands_read_a_file_that_another_process_has_locked(tmp_path: Path) -> None:
+    address = f"sqlite:///{tmp_path}/bot.db"
+    ledger = Ledger(Allowance(50, CreditPeriod.DAY, ZoneInfo("UTC")))
+    with sole_use(address):
+        async with open_database(address) as database:
+            await database.migrate()
+            await database.run(ledger.grant, 2**63 - 1, 7, "1", "a present", 2**53 + 1, 0)
+            sound = await run_bot(tmp_path, "ledger", "check", **SECRETS, DATABASE_URL=address)
+            export = await run_bot(tmp_path, "ledger", "export", **SECRETS, DATABASE_URL=address)
+            await database.run(ledger.hold, 2**63 - 1, "1-0", 5, 0)
+            wrong = await run_bot(tmp_path, "ledger", "check", **SECRETS, DATABASE_URL=address)
+    assert (sound.code, sound.written) == (0, "The ledger has no fault.\n"), sound.said
+    assert (wrong.code, wrong.written) == (1, "image 1-0: credits are held for it, but it is not being made\n")
+    header, *lines = export.written.splitlines()
+    assert header.startswith("id,user_id,kind,available_delta,held_delta,") and export.code == 0
+    assert lines[1] == "grant:1,9223372036854775807,grant,7,0,,a present,0,7,0,9007199254740993,2"

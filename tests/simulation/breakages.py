@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 
 import services
 from credits import ledger
 from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Ledger
 from credits.model import EntryKind
+from credits.records import load_account
 from credits.tables import accounts
 from generations import callbacks, pings, records, stale_edits
 from generations.callbacks import Callbacks
@@ -92,7 +93,7 @@ def _take(user_id: int, amount: int) -> Any:
 class ChargesLateImages(Ledger):
     def settle(self, tx: Any, image_id: str, consumed: int | None, now_ms: int) -> int:
         charged = super().settle(tx, image_id, consumed, now_ms)
-        _, account = self._open_hold(tx, image_id, now_ms)
+        _, account = ledger._open_hold(tx, image_id)
         if charged == 0 and consumed:
             tx.execute(_take(account.user_id, consumed))
         return charged
@@ -101,7 +102,7 @@ class ChargesLateImages(Ledger):
 class SettlesTwice(Ledger):
     def settle(self, tx: Any, image_id: str, consumed: int | None, now_ms: int) -> int:
         charged = super().settle(tx, image_id, consumed, now_ms)
-        _, account = self._open_hold(tx, image_id, now_ms)
+        _, account = ledger._open_hold(tx, image_id)
         tx.execute(_take(account.user_id, charged))
         return charged
 
@@ -111,30 +112,28 @@ class ForgetsToRelease(Ledger):
         return 0
 
 
-class RefillsOverHolds(Ledger):
-    def _refill(self, tx: Any, account: Any, starts_at_ms: int, now_ms: int) -> Any:
-        super()._refill(tx, account, starts_at_ms, now_ms)
-        if account.held:  # is released or made good later, in addition to a full account
-            reason_id = f"refill:{account.user_id}:{starts_at_ms}:over"
-            ledger._grant(tx, account.user_id, starts_at_ms, account.held, reason_id, "refill", now_ms)
-        return tx.execute(select(accounts).where(accounts.c.user_id == account.user_id)).one()
+refill = ledger._refill
 
 
-class NeverMakesRefillsGood(Ledger):
-    def _make_good(self, *_: Any) -> None:
-        pass
+def refill_over_holds(tx: Any, account: Any, starts_at_ms: int, *args: Any) -> Any:
+    refilled = refill(tx, account, starts_at_ms, *args)
+    if not account.held:
+        return refilled
+    occasion = f"refill:{account.user_id}:{starts_at_ms}:over"  # it is released or made good later, in addition
+    ledger._grant_allowance(tx, account.user_id, starts_at_ms, account.held, occasion, args[-1])
+    return load_account(tx, account.user_id)
 
 
 class GrantsAtRelease(Ledger):
     def release(self, tx: Any, image_id: str, now_ms: int) -> int:
         returned = super().release(tx, image_id, now_ms)
-        _, account = self._open_hold(tx, image_id, now_ms)
+        _, account = ledger._open_hold(tx, image_id)
         self._give(tx, account, image_id, returned, now_ms)
         return returned
 
     def _give(self, tx: Any, account: Any, image_id: str, amount: int, now_ms: int) -> None:
         if amount:
-            self.grant(tx, account.user_id, amount, f"extra:{image_id}", EntryKind.GRANT, now_ms)
+            self.grant(tx, account.user_id, amount, f"extra:{image_id}", EntryKind.GRANT, None, now_ms)
 
 
 async def end_in_two_commits(self: ImageStep, state: State, ending: Ending, detail: str | None = None) -> None:
@@ -144,10 +143,10 @@ async def end_in_two_commits(self: ImageStep, state: State, ending: Ending, deta
 
 
 class CommitsHalfway(Ledger):
-    def hold_each(self, tx: Any, *args: Any) -> None:
+    def hold_each(self, tx: Any, *args: Any, **kwargs: Any) -> None:
         """Commit in the middle of the request: a death between its statements leaves images without a hold."""
         _commit(tx)
-        super().hold_each(tx, *args)
+        super().hold_each(tx, *args, **kwargs)
 
 
 def _commit(tx: Any) -> None:
@@ -412,8 +411,8 @@ BREAKAGES: dict[str, Breakage] = {
     "late images are charged": Breakage((1,), parts(Ledger=ChargesLateImages)),
     "settle twice": Breakage((2,), parts(Ledger=SettlesTwice)),
     "forget the release": Breakage((0,), parts(Ledger=ForgetsToRelease)),
-    "refill over holds": Breakage((2,), parts(Ledger=RefillsOverHolds)),
-    "never make a refill good": Breakage((2,), parts(Ledger=NeverMakesRefillsGood)),
+    "refill over holds": Breakage((2,), ((ledger, "_refill", refill_over_holds),)),
+    "never make a refill good": Breakage((2,), ((ledger, "_make_good", lambda *_: None),)),
     "grant credits at each release": Breakage((0,), parts(Ledger=GrantsAtRelease)),
     "state and money in two commits": Breakage((29,), ((ImageStep, "end", end_in_two_commits),)),
     "commit in the middle of a transaction": Breakage((138,), parts(Ledger=CommitsHalfway), day=CANCELLED),
