@@ -32,8 +32,7 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from credits.check import find_faults, write_csv
-from credits.records import account_sums
+from command_line import ANSWERS, EXIT_SETTINGS, EXIT_USAGE, SHORT_COMMANDS, USAGE
 from discord_api.command_sync import keep_commands_current, sync_commands
 from discord_api.endpoints import point_library_at, quiet_library, read_leniently
 from discord_api.errors import described
@@ -42,7 +41,6 @@ from discord_api.gateway_schedule import WRONG_SHARDS
 from discord_api.handlers import finish_handlers
 from discord_api.login import log_in
 from discord_api.shards import Shards
-from generations import records
 from generations.clock import Clock, Deadline, SystemClock
 from images.image_memory import IMAGE_BYTES_MAX
 from images.provenance import mark_as_ai
@@ -59,14 +57,11 @@ from store.errors import DatabaseInUse, DatabaseUnreachable, StoreError
 from store.fault_mark import forget_report, note_report
 from store.key_values import load_value, save_value
 from store.leases import give_back_lease, take_lease
-from store.move import move_database
-from store.read_only import open_to_read
 from store.sole_use import sole_use
 from store.transactions import Transaction
 from ui.delivery.owner_alerts import OwnerAlerts
 from ui.interactions.buttons import DYNAMIC_ITEMS
 from ui.interactions.client import ImagineClient
-from version import VERSION
 
 log = logging.getLogger("qwen_imagine")
 
@@ -79,7 +74,6 @@ FIRST_SYNC_SECONDS = 10.0  # how long to wait for Discord to take the command li
 COMMANDS_LEASE = "commands"
 COMMANDS_LEASE_MS = 20_000
 COMMANDS_POLL_SECONDS = 5.0  # how often a process asks whether another one has sent the command list
-EXIT_SETTINGS = 78  # sysexits.h EX_CONFIG
 EXTENSIONS = tuple(f"cogs.{name}" for name in ("imagine", "credits", "history", "preferences", "privacy", "help"))
 
 
@@ -308,63 +302,10 @@ def _exit_code(tasks: set[asyncio.Task[None]], stop: asyncio.Event) -> int:
     return 0 if stop.is_set() else 1
 
 
-async def migrate(settings: Settings) -> int:
-    """Migrate the database to the newest schema."""
-    with sole_use(settings.database_url):
-        async with open_database(settings.database_url) as database:
-            await database.migrate()
-    log.info("the database is at the newest schema")
-    return 0
-
-
-async def move(settings: Settings) -> int:
-    """Copy everything to the database in MOVE_TO_DATABASE_URL."""
-    if not settings.move_to_database_url:
-        log.error("MOVE_TO_DATABASE_URL is missing: set it to the address of an empty PostgreSQL database")
-        return EXIT_SETTINGS
-    await move_database(settings.database_url, settings.move_to_database_url, account_sums)
-    log.info(
-        "moved: everything is in the new database, and the SQLite file is as it was. Next: set DATABASE_URL to what "
-        "MOVE_TO_DATABASE_URL is, start the bot, and put the file away: it must not be used any more"
-    )
-    return 0
-
-
-USAGE = "usage: python bot.py [worker | migrate | move | ledger check | ledger export | --version | --help]"
-HELP = f"""{USAGE}
-
-  (nothing)       run the bot
-  worker          make and post images without a gateway, beside other processes on the same PostgreSQL database
-  migrate         bring the database to the newest schema
-  move            copy a SQLite file to the PostgreSQL database in MOVE_TO_DATABASE_URL
-  ledger check    compare accounts, entries and images; exit code 1 if they differ
-  ledger export   write all entries of the ledger as CSV
-
-Settings come from the environment and from .env; README.md lists them, docs/operating.md the exit codes."""
-ANSWERS = {"--version": VERSION, "--help": HELP, "-h": HELP}
-
-
-async def check_ledger(settings: Settings) -> int:
-    """Print a sentence for each fault of the ledger. Return 1 if there is one."""
-    async with open_to_read(settings.database_url) as database:
-        faults = await database.read(lambda tx: list(find_faults(tx, records.held_image_ids)))
-    print("\n".join(faults) or "The ledger has no fault.")
-    return 1 if faults else 0
-
-
-async def export_ledger(settings: Settings) -> int:
-    """Write every entry of the ledger to standard output, as CSV. Return 1 if its reader goes away before the end."""
-    async with open_to_read(settings.database_url) as database:
-        return 0 if await database.read(write_csv, sys.stdout) else 1
-
-
 COMMANDS: Mapping[str, Callable[[Settings], Coroutine[Any, Any, int]]] = {
     "": partial(run, role=Role.BOT),
     "worker": partial(run, role=Role.WORKER),
-    "migrate": migrate,
-    "move": move,
-    "ledger check": check_ledger,
-    "ledger export": export_ledger,
+    **SHORT_COMMANDS,
 }
 
 
@@ -382,7 +323,7 @@ def main(arguments: list[str]) -> int:
     command = COMMANDS.get(" ".join(arguments))
     if command is None:
         print(USAGE, file=sys.stderr)
-        return 64  # sysexits.h EX_USAGE
+        return EXIT_USAGE
     try:
         loaded = load_settings(alone=arguments != ["worker"])
     except SettingsError as error:

@@ -77,7 +77,7 @@ def write_csv(tx: Transaction, out: TextIO) -> bool:
     writer = csv.writer(out, lineterminator="\n")
     try:
         writer.writerow(field.name for field in fields(Entry))
-        writer.writerows(map(astuple, records.all_entries(tx)))
+        writer.writerows(astuple(entry) for entry in records.all_entries(tx))
         out.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())  # the last flush, when Python ends, would fail too

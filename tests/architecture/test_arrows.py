@@ -28,7 +28,7 @@ FLOORS = (
     ("ui.views",),
     ("ui.delivery",),
     ("ui",),
-    ("cogs", "web", "services"),
+    ("cogs", "web", "services", "command_line"),
     ("bot",),
 )  # fmt: skip
 

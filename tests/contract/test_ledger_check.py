@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterator
 
-from sqlalchemy import delete, insert, update
+from sqlalchemy import Executable, delete, insert, update
 
 from credits.check import find_faults, write_csv
 from credits.tables import accounts, entries
@@ -23,7 +23,7 @@ async def faults(harness: Harness) -> list[str]:
     return await harness.database.read(lambda tx: list(find_faults(tx, records.held_image_ids)))
 
 
-async def change(harness: Harness, *statements: object) -> None:
+async def change(harness: Harness, *statements: Executable) -> None:
     for statement in statements:
         await harness.database.run(Transaction.execute, statement)
 

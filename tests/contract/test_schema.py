@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection
 
 from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Ledger
-from store.database import Database, open_database
+from store.database import open_database
 from store.errors import DatabaseUnreachable, SchemaTooNew
 from store.schema import MIGRATIONS, NEWEST_TABLES, read_revisions, upgrade
 from store.tables import metadata

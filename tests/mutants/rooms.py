@@ -14,8 +14,14 @@ class Room(NamedTuple):
 
 ROOMS = {
     "credits": Room(
-        ("credits/ledger.py", "credits/allowance.py", "credits/errors.py", "credits/model.py"),
-        ("tests/unit/test_allowance.py", "tests/contract/test_ledger.py", "tests/contract/test_refill.py"),
+        (
+            *("credits/ledger.py", "credits/records.py", "credits/allowance.py", "credits/check.py"),
+            *("credits/errors.py", "credits/model.py"),
+        ),
+        (
+            *("tests/unit/test_allowance.py", "tests/contract/test_ledger.py", "tests/contract/test_refill.py"),
+            *("tests/contract/test_bonus.py", "tests/contract/test_tiers.py", "tests/contract/test_ledger_check.py"),
+        ),
     ),
     "model": Room(
         (

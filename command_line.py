@@ -1,0 +1,80 @@
+"""The commands of `python bot.py` that do one thing and end, and what its help prints. Must not know Discord."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from credits.check import find_faults, write_csv
+from credits.records import account_sums
+from generations import records
+from settings import Settings
+from store.database import open_database
+from store.move import move_database
+from store.read_only import open_to_read
+from store.sole_use import sole_use
+from version import VERSION
+
+log = logging.getLogger("qwen_imagine")
+
+EXIT_USAGE = 64  # sysexits.h EX_USAGE
+EXIT_SETTINGS = 78  # sysexits.h EX_CONFIG
+USAGE = "usage: python bot.py [worker | migrate | move | ledger check | ledger export | --version | --help]"
+HELP = f"""{USAGE}
+
+  (nothing)       run the bot
+  worker          make and post images without a gateway, beside other processes on the same PostgreSQL database
+  migrate         bring the database to the newest schema
+  move            copy a SQLite file to the PostgreSQL database in MOVE_TO_DATABASE_URL
+  ledger check    compare accounts, entries and images; exit code 1 if they differ
+  ledger export   write all entries of the ledger as CSV
+
+Settings come from the environment and from .env; README.md lists them, docs/operating.md the exit codes."""
+ANSWERS = {"--version": VERSION, "--help": HELP, "-h": HELP}
+
+
+async def migrate(settings: Settings) -> int:
+    """Migrate the database to the newest schema."""
+    with sole_use(settings.database_url):
+        async with open_database(settings.database_url) as database:
+            await database.migrate()
+    log.info("the database is at the newest schema")
+    return 0
+
+
+async def move(settings: Settings) -> int:
+    """Copy everything to the database in MOVE_TO_DATABASE_URL."""
+    if not settings.move_to_database_url:
+        log.error("MOVE_TO_DATABASE_URL is missing: set it to the address of an empty PostgreSQL database")
+        return EXIT_SETTINGS
+    await move_database(settings.database_url, settings.move_to_database_url, account_sums)
+    log.info(
+        "moved: everything is in the new database, and the SQLite file is as it was. Next: set DATABASE_URL to what "
+        "MOVE_TO_DATABASE_URL is, start the bot, and put the file away: it must not be used any more"
+    )
+    return 0
+
+
+async def check_ledger(settings: Settings) -> int:
+    """Print a sentence for each fault of the ledger. Return 1 if there is one."""
+    async with open_to_read(settings.database_url) as database:
+        faults = await database.read(lambda tx: list(find_faults(tx, records.held_image_ids)))
+    print("\n".join(faults) or "The ledger has no fault.")
+    return 1 if faults else 0
+
+
+async def export_ledger(settings: Settings) -> int:
+    """Write every entry of the ledger to standard output, as CSV. Return 1 if its reader goes away before the end."""
+    async with open_to_read(settings.database_url) as database:
+        return 0 if await database.read(write_csv, sys.stdout) else 1
+
+
+# By the arguments after `python bot.py`.
+SHORT_COMMANDS: Mapping[str, Callable[[Settings], Coroutine[Any, Any, int]]] = {
+    "migrate": migrate,
+    "move": move,
+    "ledger check": check_ledger,
+    "ledger export": export_ledger,
+}
