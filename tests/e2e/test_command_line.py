@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import text
 
-import bot
+from bot import main
+from command_line import HELP
 from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Ledger
 from settings import PREFIXES, SQLITE_IS_ALONE, Settings
@@ -120,11 +121,11 @@ async def test_unknown_arguments_get_the_usage_and_a_hanging_thread_keeps_no_pro
     assert "cut off" in cut_off
 
 
-@pytest.mark.parametrize(("word", "said"), [("--version", VERSION), ("--help", bot.HELP), ("-h", bot.HELP)])
+@pytest.mark.parametrize(("word", "said"), [("--version", VERSION), ("--help", HELP), ("-h", HELP)])
 def test_version_and_help_are_printed_without_any_setting(
     word: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert bot.main([word]) == 0
+    assert main([word]) == 0
     assert capsys.readouterr() == (f"{said}\n", "")
 
 
