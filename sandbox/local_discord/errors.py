@@ -112,12 +112,18 @@ def too_many_follow_ups() -> DiscordError:
 
 
 def unknown_thing(code: int, name: str) -> DiscordError:
-    """404; codes: 10002 application, 10003 channel, 10004 guild, 10013 user, 10029 entitlement, 10063 command."""
+    """404; codes: 10002 application, 10003 channel, 10004 guild, 10007 member, 10013 user, 10029 entitlement, 10063
+    command, 10066 command permissions.
+    """
     return DiscordError(404, code, f"Unknown {name}")
 
 
 def unknown_message() -> DiscordError:
     return unknown_thing(10008, "Message")
+
+
+def not_for_bots() -> DiscordError:
+    return DiscordError(403, 20001, "Bots cannot use this endpoint")
 
 
 def missing_access() -> DiscordError:

@@ -22,12 +22,14 @@ from sandbox.local_discord.people.routes import PeopleRoutes
 from sandbox.local_discord.recording import RecordedRequest, Recording, Violation
 from sandbox.local_discord.rest.applications import ApplicationRoutes
 from sandbox.local_discord.rest.channels import ChannelRoutes
+from sandbox.local_discord.rest.command_permissions import CommandPermissionRoutes
+from sandbox.local_discord.rest.guilds import GuildRoutes
 from sandbox.local_discord.rest.interactions import InteractionRoutes
 from sandbox.local_discord.rest.server import PREFIX, Rest
 from sandbox.local_discord.rules.entitlements import Entitlements
 from sandbox.local_discord.rules.interactions import Interactions
 from sandbox.local_discord.rules.messages import Messages
-from sandbox.local_discord.state.model import Channel, Person
+from sandbox.local_discord.state.model import Channel, Guild, Person
 from sandbox.local_discord.state.state import State
 
 SWEEP_SECONDS = 0.05
@@ -68,6 +70,8 @@ class LocalDiscord:
             *InteractionRoutes(self._interactions, payloads, bodies).routes(),
             *ChannelRoutes(self._state, messages, payloads, channel_payloads).routes(),
             *applications.routes(),
+            *CommandPermissionRoutes(self._state).routes(),
+            *GuildRoutes(self._state, payloads, channel_payloads).routes(),
         ]
         self.rest = Rest(routes, clock, self._recording, self.faults, lambda: self.token)
 
@@ -134,6 +138,30 @@ class LocalDiscord:
         """Let the bot open (or ask for) *count* direct messages in *seconds*; more are refused with 403/40003. Seen on
         Discord, which publishes no numbers."""
         self._state.new_dm_limit = (count, seconds)
+
+    @property
+    def minors(self) -> set[int]:
+        """Ids of people under 18: age-restricted commands are not for them."""
+        return self._state.minors
+
+    @property
+    def age_restricted_dms(self) -> set[int]:
+        """Ids of people who enabled age-restricted commands in direct messages; nobody has at the start."""
+        return self._state.age_restricted_dms
+
+    def set_team(self, members: Mapping[str, str]) -> None:
+        """Give the application to a team: people's names with "admin", "developer" or "read_only", its owner first;
+        empty: to one person again. Raises KeyError for an unknown name.
+        """
+        self._state.team = {self._state.people[name].id: role for name, role in members.items()}
+
+    def set_outage(self, guild: str, unavailable: bool) -> None:
+        """Begin or end an outage of a guild by its name, as Discord has them. Raises KeyError for an unknown one."""
+        self._state.set_outage(self.guild(guild).id, unavailable)
+
+    def guild(self, name: str) -> Guild:
+        """Return a guild by its name. Raises KeyError for an unknown one."""
+        return {guild.name: guild for guild in self._state.guilds.values()}[name]
 
     def archive(self, thread: str) -> None:
         """Archive a thread by name; the next message in it opens it again. Raises KeyError for no such thread."""

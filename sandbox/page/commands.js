@@ -1,13 +1,12 @@
 // The commands to pick from, and the checks that Discord's client makes before it sends one.
-import { AMONG_PEOPLE } from "./places.js";
+import { rolesOf, usersOf } from "./selects.js";
 
 export const OPTION = { SUB: 1, GROUP: 2, STRING: 3, INTEGER: 4, BOOLEAN: 5, USER: 6, CHANNEL: 7, ROLE: 8, MENTIONABLE: 9, NUMBER: 10, ATTACHMENT: 11 };
-const SLASH = 1;
-const USER_INSTALL = 1;
+export const SLASH = 1;
 
 /** One entry for each command that can be typed; each sub-command has its own. */
 export function entriesOf(commands) {
-  return commands.filter((command) => (command.type ?? SLASH) === SLASH).flatMap((command) => unfold(command, command, [])).sort((a, b) => (a.name < b.name ? -1 : 1));
+  return commands.flatMap((command) => unfold(command, command, [])).sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 function unfold(command, node, path) {
@@ -15,16 +14,6 @@ function unfold(command, node, path) {
   if (subs.length) return subs.flatMap((sub) => unfold(command, sub, [...path, sub]));
   const name = [command.name, ...path.map((sub) => sub.name)].join(" ");
   return [{ command, path, name, description: node.description, options: node.options ?? [] }];
-}
-
-/** Whether Discord would offer this command to this person in this channel. */
-export function isOffered(command, channel, guild, me) {
-  if (command.contexts && !command.contexts.includes(channel.context)) return false;
-  const isGuest = channel.context === AMONG_PEOPLE || (guild && !guild.installed);
-  if (isGuest && !(command.integration_types ?? []).includes(USER_INSTALL)) return false;
-  if (channel.nsfw === false && command.nsfw) return false;
-  const needed = command.default_member_permissions;
-  return !(guild && needed !== null && needed !== undefined && me.role === "member");
 }
 
 /** Entries that fit, best first: the name begins with the words, a part of it does, name or description contain them. */
@@ -52,9 +41,11 @@ export function checkOption(option, text) {
 export function choicesFor(option, state) {
   if (option.choices?.length) return option.choices.map((choice) => ({ label: choice.name, value: choice.value }));
   if (option.type === OPTION.BOOLEAN) return [{ label: "Yes", value: true }, { label: "No", value: false }];
-  if (option.type === OPTION.USER || option.type === OPTION.MENTIONABLE) return [...state.people.values()].map((it) => ({ label: it.name, value: it.id }));
+  if (option.type === OPTION.USER) return usersOf(state);
+  if (option.type === OPTION.ROLE) return rolesOf(state);
+  if (option.type === OPTION.MENTIONABLE) return [...usersOf(state), ...rolesOf(state)];
   if (option.type === OPTION.CHANNEL) return [...state.channels.values()].filter((it) => it.guild_id === state.channel.guild_id).map((it) => ({ label: `#${it.name}`, value: it.id }));
-  if (option.type === OPTION.ROLE || option.type === OPTION.ATTACHMENT) return [];
+  if (option.type === OPTION.ATTACHMENT) return [];
   return null;
 }
 

@@ -1,7 +1,7 @@
 // The text field of a channel: plain text is sent as a message, a slash opens the list of commands.
 import { h, icon, slug } from "./dom.js";
 import { CommandForm } from "./command_form.js";
-import { entriesOf, filterEntries, isOffered } from "./commands.js";
+import { SLASH, entriesOf, filterEntries } from "./commands.js";
 import { Picklist } from "./picklist.js";
 import { titleOf } from "./places.js";
 
@@ -29,7 +29,7 @@ export class Composer {
     const { state } = this.app;
     state.on("snapshot", ({ samePerson }) => (samePerson ? this.#name() : this.#clear()));
     state.on("channel", () => this.#clear());
-    state.on("commands", () => document.activeElement === this.field && this.#typed());
+    state.on("places", () => document.activeElement === this.field && this.#typed());
     document.addEventListener("keydown", (event) => {
       const typing = event.target.closest?.("input, textarea, select, dialog[open], [role=menu]");
       if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey || this.#form) return;
@@ -56,8 +56,7 @@ export class Composer {
 
   #entries() {
     const { state } = this.app;
-    const guild = state.guilds.find((each) => each.id === state.channel?.guild_id);
-    return entriesOf(state.commands.filter((command) => isOffered(command, state.channel, guild, state.me)));
+    return entriesOf(state.commandsIn(state.channelId, SLASH));
   }
 
   #typed() {

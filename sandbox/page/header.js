@@ -23,6 +23,7 @@ export function startHeader(root, app) {
   root.append(drawerButton("menu", "People and channels", "open-sidebar", "sidebar"), h("div", { class: "where" }, title, about), drawerButton("tools", "Simulated faults", "open-panel", "panel"));
   state.on("snapshot", render);
   state.on("channel", render);
+  state.on("places", render);
 }
 
 /** On narrow screens sidebar and panel are drawers: one open at a time, closed by Escape or a click beside it. */

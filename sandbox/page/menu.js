@@ -33,7 +33,7 @@ export class MessageMenu {
 
   #items(message) {
     const { state } = this.app;
-    const commands = state.commands.filter((command) => command.type === MESSAGE_COMMAND);
+    const commands = state.commandsIn(message.channel_id, MESSAGE_COMMAND);
     const items = isEphemeral(message) ? [] : commands.map((command) => this.#item(command.name, `menu-${slug(command.name)}`, () => this.app.messageCommand(command, message)));
     if (isEphemeral(message)) items.push(this.#item("Dismiss", "menu-dismiss", () => this.app.dismiss(message)));
     else if (mayDelete(message, state)) items.push(this.#item("Delete message", "menu-delete", () => this.app.deleteMessage(message), "danger"));
@@ -63,5 +63,5 @@ export class MessageMenu {
 /** Whether to offer Delete: to the author and to who manages messages. The sandbox checks it again. */
 function mayDelete(message, state) {
   if (message.author.id === state.me.id) return true;
-  return state.me.role === "moderator" && Boolean(state.channels.get(message.channel_id)?.guild_id);
+  return Boolean(state.channels.get(message.channel_id)?.may_delete);
 }

@@ -1,17 +1,33 @@
 // Select menus of messages and forms: a native menu for one value, checkboxes for several.
 import { h, slug } from "./dom.js";
+import { titleOf } from "./places.js";
 
 const STRING = 3;
 const USER = 5;
 const MENTIONABLE = 7;
 const CHANNEL = 8;
 
+/** The channels of the open server, of some types only where a select names them. */
+function channelsOf(state, types) {
+  const here = [...state.channels.values()].filter((it) => it.guild_id && it.guild_id === state.channel?.guild_id);
+  return here.filter((it) => !types?.length || types.includes(it.type)).map((it) => ({ label: titleOf(it), value: it.id }));
+}
+
+/** The people to pick from: a server's members, elsewhere everybody; the bot as well. */
+export function usersOf(state) {
+  const people = [...state.people.values()].map((it) => ({ label: it.name, value: it.id }));
+  const members = state.guild ? people.filter((it) => state.guild.members.includes(it.value)) : people;
+  return !state.guild || state.guild.has_bot ? [...members, { label: "Qwen Imagine (bot)", value: state.appId }] : members;
+}
+
+export const rolesOf = (state) => (state.guild?.roles ?? []).map((it) => ({ label: it.name.startsWith("@") ? it.name : `@${it.name}`, value: it.id }));
+
 /** What can be picked: { label, value, description }. */
 export function choicesOf(select, state) {
   if (select.type === STRING) return select.options ?? [];
-  if (select.type === CHANNEL) return [...state.channels.values()].filter((it) => it.guild_id).map((it) => ({ label: `#${it.name}`, value: it.id }));
-  if (select.type === USER || select.type === MENTIONABLE) return [...state.people.values()].map((it) => ({ label: it.name, value: it.id }));
-  return [];
+  if (select.type === CHANNEL) return channelsOf(state, select.channel_types);
+  if (select.type === USER) return usersOf(state);
+  return select.type === MENTIONABLE ? [...usersOf(state), ...rolesOf(state)] : rolesOf(state);
 }
 
 function defaultsOf(select) {

@@ -2,7 +2,7 @@
 import { h, icon, slug } from "./dom.js";
 import { KIND_ICON, badgesOf, inTree, serverNote } from "./places.js";
 
-const ROLE_WORDS = { member: "member", moderator: "moderator", owner: "owns the bot" };
+const ROLE_WORDS = { member: "member", moderator: "moderator", owner: "owns the bot", admin: "administers a server" };
 
 export class Sidebar {
   constructor(root, app) {
@@ -14,7 +14,7 @@ export class Sidebar {
     this.people.addEventListener("keydown", (event) => this.#arrow(event));
     const { state } = app;
     state.on("snapshot", () => this.render());
-    for (const what of ["channel", "unread"]) state.on(what, () => this.#renderChannels());
+    for (const what of ["channel", "unread", "places"]) state.on(what, () => this.#renderChannels());
   }
 
   render() {

@@ -9,6 +9,8 @@ export class State extends EventTarget {
   guilds = [];
   channels = new Map();
   commands = [];
+  offered = new Map(); // channel id -> set of the ids of the commands that are offered there
+  appId = null;
   messages = new Map();
   channelId = null;
   interactions = new Map(); // interaction id -> { state, error, command_name, channel_id }
@@ -27,6 +29,17 @@ export class State extends EventTarget {
 
   get channel() {
     return this.channels.get(this.channelId) ?? null;
+  }
+
+  /** The guild of the open channel, or null. */
+  get guild() {
+    return this.guilds.find((guild) => guild.id === this.channel?.guild_id) ?? null;
+  }
+
+  /** The commands of a type that are offered to this person in a channel. */
+  commandsIn(channelId, type) {
+    const ids = this.offered.get(channelId) ?? new Set();
+    return this.commands.filter((command) => ids.has(command.id) && (command.type ?? 1) === type);
   }
 
   messagesOf(channelId) {
@@ -79,9 +92,8 @@ const HANDLERS = {
     const samePerson = state.me?.id === event.me.id;
     state.me = event.me;
     state.people = new Map(event.people.map((person) => [person.id, person]));
-    state.guilds = event.guilds;
-    state.channels = new Map(event.channels.map((channel) => [channel.id, channel]));
-    state.commands = event.commands;
+    state.appId = event.app_id;
+    takePlaces(state, event);
     state.messages = new Map(
       Object.entries(event.messages).map(([id, list]) => [id, new Map(list.map((message) => [message.id, message]))]),
     );
@@ -105,9 +117,9 @@ const HANDLERS = {
     state.tell("messages", { channelId: channel_id });
   },
 
-  commands(state, { commands }) {
-    state.commands = commands;
-    state.tell("commands");
+  places(state, event) {
+    takePlaces(state, event);
+    state.tell("places");
   },
 
   interaction(state, event) {
@@ -131,6 +143,13 @@ const HANDLERS = {
     state.tell("messages", { channelId: message?.channel_id });
   },
 };
+
+function takePlaces(state, { guilds, channels, commands, offered }) {
+  state.guilds = guilds;
+  state.channels = new Map(channels.map((channel) => [channel.id, channel]));
+  state.commands = commands;
+  state.offered = new Map(Object.entries(offered).map(([id, ids]) => [id, new Set(ids)]));
+}
 
 function count(state, channelId, what) {
   const known = state.unread.get(channelId) ?? { count: 0, pings: 0 };

@@ -19,7 +19,7 @@ async def test_ready_has_the_fields_that_libraries_need_and_no_guild_is_sent_wit
         ready = gateway.frames[-1]["d"]
         assert ready["resume_gateway_url"].startswith("ws://127.0.0.1:")
         assert ready["user"]["bot"] is True and ready["application"]["id"] == ready["user"]["id"]
-        assert len(ready["guilds"]) == 1 and "shard" not in ready
+        assert len(ready["guilds"]) == 2 and "shard" not in ready
         with pytest.raises(TimeoutError):
             await gateway.next(timeout=0.1)
     bench.clock.advance(6)
@@ -56,7 +56,7 @@ async def test_interactions_need_no_intent_and_carry_the_permissions_of_their_ch
 async def test_each_shard_gets_its_own_guilds_and_shard_0_the_dms(bench: Bench) -> None:
     bench.discord.gateway.max_concurrency = 2
     async with bench.connect(shard=[0, 2]) as zero, bench.connect(shard=[1, 2]) as one:
-        assert len(zero.frames[-1]["d"]["guilds"]) == 1 and one.frames[-1]["d"]["guilds"] == []
+        assert len(zero.frames[-1]["d"]["guilds"]) == 2 and one.frames[-1]["d"]["guilds"] == []
         for channel in ("gallery", "pier", "dm"):
             await bench.paint(channel=channel)
         got = [(await zero.event("INTERACTION_CREATE"))["channel_id"] for _ in range(2)]

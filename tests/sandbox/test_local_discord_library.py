@@ -191,7 +191,7 @@ async def test_a_form_is_opened_filled_and_answered(bench: Bench) -> None:
     ("person", "channel", "facts"),
     [
         ("mira", "gallery", "True False True True 10485760 TextChannel Member False"),
-        ("sam", "no-posting", "False True True True 10485760 TextChannel Member False"),
+        ("ada", "no-posting", "False True True True 10485760 TextChannel Member False"),
         ("mira", "sketches", "True False True True 10485760 Thread Member False"),
         ("mira", "dm", "False False False True 10485760 DMChannel User False"),
         ("mira", "pier", "True False False True 10485760 TextChannel Member False"),

@@ -65,7 +65,7 @@ async def test_the_panel_describes_bot_image_api_and_clock(panel_app: PanelApp) 
     assert (first["state"], first["pid"], first["restarts"], first["log"]) == ("stopped", None, 0, [])
     assert [[(shard["id"], shard["places"]) for shard in bot["shards"]] for bot in panel["bots"]] == [
         [(0, ["Lighthouse", "direct messages"]), (1, [])],
-        [(2, []), (3, ["Harbour"])],
+        [(2, ["Orchard"]), (3, ["Harbour"])],
         [(4, ["Boatyard"]), (5, [])],
     ]
     assert panel["image_api"]["mood"] == "normal"

@@ -14,13 +14,18 @@ from aiohttp import web
 from sandbox.local_discord.gateway.connection import Closing, Connection, frame
 from sandbox.local_discord.gateway.session import GUILDS, Session, identify_fault
 from sandbox.local_discord.payloads.channels import ChannelPayloads
+from sandbox.local_discord.payloads.command_permissions import permissions_json
 from sandbox.local_discord.payloads.interactions import InteractionPayloads
 from sandbox.local_discord.payloads.messages import Payloads
 from sandbox.local_discord.recording import Recording
 from sandbox.local_discord.state import permissions as p
 from sandbox.local_discord.state.changes import (
     Change,
+    ChannelSaved,
+    CommandPermissionsChanged,
     EntitlementChanged,
+    GuildJoined,
+    GuildLeft,
     InteractionSent,
     MessageDeleted,
     MessageSaved,
@@ -190,7 +195,10 @@ class Gateway:
         session.dispatch("READY", ready)
         if session.intents & GUILDS:
             for guild in guilds:
-                session.dispatch("GUILD_CREATE", self._channel_payloads.guild(guild))
+                if guild.id in self._state.unavailable_guilds:
+                    session.dispatch("GUILD_DELETE", self._channel_payloads.guild_stub(guild))
+                else:
+                    session.dispatch("GUILD_CREATE", self._channel_payloads.guild(guild))
 
     def start_limit(self) -> Json:
         """Return `session_start_limit` of GET /gateway/bot."""
@@ -249,6 +257,11 @@ class Gateway:
             self._emit("INTERACTION_CREATE", event, change.interaction.guild_id)
         elif isinstance(change, EntitlementChanged):
             self._emit(change.event, dict(change.entitlement), None)
+        elif isinstance(change, CommandPermissionsChanged):
+            body = permissions_json(self._state, change.guild_id, change.target_id)
+            self._emit("APPLICATION_COMMAND_PERMISSIONS_UPDATE", body, change.guild_id)
+        elif isinstance(change, ChannelSaved | GuildJoined | GuildLeft):
+            self._emit_of_guild(change)
         elif isinstance(change, MessageSaved):
             self._emit_message("MESSAGE_CREATE" if change.created else "MESSAGE_UPDATE", change.message)
         elif isinstance(change, MessageDeleted) and change.message.only_for is None:
@@ -261,6 +274,27 @@ class Gateway:
             times = 2
         for session in self._serving(guild_id):
             for _ in range(times):
+                session.dispatch(event, body)
+
+    def _emit_of_guild(self, change: ChannelSaved | GuildJoined | GuildLeft) -> None:
+        """Send what becomes of a guild and its channels to sessions with the GUILDS intent; others get none of these
+        events (Discord docs: Gateway, 'List of Intents'). GUILD_DELETE without `unavailable` means that the bot was
+        removed (Gateway Events, 'Guild Delete').
+        """
+        if isinstance(change, ChannelSaved):
+            channel, guild_id = change.channel, change.channel.guild_id
+            if not self._sees(channel):
+                return
+            event = "CHANNEL_CREATE" if change.created else "CHANNEL_UPDATE"
+            body = self._channel_payloads.channel(channel)
+        elif isinstance(change, GuildJoined):
+            guild_id = change.guild_id
+            event, body = "GUILD_CREATE", self._channel_payloads.guild(self._state.guilds[guild_id])
+        else:
+            guild_id = change.guild_id
+            event, body = "GUILD_DELETE", {"id": str(guild_id)} | ({"unavailable": True} if change.unavailable else {})
+        for session in self._serving(guild_id):
+            if session.intents & GUILDS:
                 session.dispatch(event, body)
 
     def _serving(self, guild_id: int | None) -> list[Session]:

@@ -106,8 +106,10 @@ class ChannelPayloads:
             "parent_id": None if channel.parent_id is None else str(channel.parent_id),
             "name": self._name_for(channel, person),
             "kind": _KIND_NAMES[channel.kind],
+            "type": int(channel.kind),
             "context": channel.context,
-            "nsfw": channel.nsfw,
+            "nsfw": self._state.is_age_restricted(channel),
+            "may_delete": bool(self._state.permissions(person.id, channel) & p.MANAGE_MESSAGES),
             "app_answers_privately": bool(guild and not guild.installed)
             and self._state.must_be_private(person.id, channel),
             "has_bot": self._has_bot(channel),

@@ -8,10 +8,11 @@ from typing import Any, cast
 
 from sandbox.local_discord.media.cdn import Cdn
 from sandbox.local_discord.state.model import EPHEMERAL, LOADING, Attachment, Guild, Json, Message
+from sandbox.local_discord.state.seed_data import APP_NAME
 from sandbox.local_discord.state.snowflakes import snowflake_time_ms
 from sandbox.local_discord.state.state import State
 
-BOT_NAME = "Qwen Imagine"
+BOT_NAME = APP_NAME
 
 
 def iso_time(unix_ms: int) -> str:

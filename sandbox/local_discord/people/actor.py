@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sandbox.local_discord.errors import DiscordError
+from sandbox.local_discord.people import administration
 from sandbox.local_discord.people.client_context import ClientContext, OpenForm
 from sandbox.local_discord.people.command_checks import (
     NO_POST_CHOSEN,
@@ -68,8 +69,7 @@ class Actor:
         """Send a command with options as a client nests them. *target_id*: a menu's message or person."""
         command = self._find(kind, name, channel)
         guild = self._state.guild_of(channel)
-        held = self._state.permissions(self.person.id, channel)
-        if (reason := why_not_here(command, self.person, channel, guild, held)) is not None:
+        if (reason := why_not_here(self._state, command, self.person, channel)) is not None:
             raise Refused(reason)
         chosen = check_options(command.get("options") or [], options)
         data: Json = {"id": command["id"], "name": name, "type": kind}
@@ -111,6 +111,9 @@ class Actor:
         if "custom_id" not in part:
             raise Refused("This only opens an address.")
         channel = self._state.channel(message.channel_id)
+        guild, authorized = self._state.guild_of(channel), self._owners_of(message)
+        if guild is not None and not guild.installed and set(authorized) == {"0"}:
+            raise Refused("The app is no longer in this server.")
         data: Json = {"component_type": part["type"], "custom_id": part["custom_id"], "id": part["id"]}
         if part["type"] != parts.BUTTON:
             picked = list(values or [])
@@ -122,7 +125,7 @@ class Actor:
                     self.person, channel, [(option_kinds[part["type"]], value) for value in picked]
                 )
         started = self._context.interactions.start(
-            self.person, channel, InteractionKind.COMPONENT, data, owners=self._owners_of(message), message=message
+            self.person, channel, InteractionKind.COMPONENT, data, owners=authorized, message=message
         )
         return started.id
 
@@ -171,6 +174,29 @@ class Actor:
         if message.author_id != self.person.id and not held & p.MANAGE_MESSAGES:
             raise Refused("You may only delete your own messages here.")
         self._context.messages.delete(message)
+
+    async def permit(self, guild: str, command: str | None, *entries: tuple[str, str, bool]) -> None:
+        """Replace a command's permissions in a guild, or with None those of the whole app; as its admin.
+
+        Each entry: "role", "user" or "channel", a name ("@everyone", "*" for all channels), and whether it may.
+        """
+        found = administration.find_guild(self._state, guild)
+        sent = [administration.entry(self._state, found, *each) for each in entries]
+        administration.set_command_permissions(self._state, self.person, found, command, sent)
+
+    async def make_channel(self, guild: str, name: str, *, nsfw: bool = False) -> Channel:
+        found = administration.find_guild(self._state, guild)
+        return administration.make_channel(self._state, self.person, found, name, nsfw=nsfw)
+
+    async def set_age_restricted(self, channel: str | int, nsfw: bool) -> None:
+        administration.set_age_restricted(self._state, self.person, self.find_channel(channel), nsfw)
+
+    async def remove_app(self, guild: str) -> None:
+        """Remove the app and its bot from a guild; needs MANAGE_GUILD, as adding it does."""
+        administration.remove_app(self._state, self.person, administration.find_guild(self._state, guild))
+
+    async def add_app(self, guild: str) -> None:
+        administration.add_app(self._state, self.person, administration.find_guild(self._state, guild))
 
     async def archive(self, channel: str | int) -> None:
         """Archive a thread; needs MANAGE_THREADS."""

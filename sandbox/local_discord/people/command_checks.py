@@ -5,11 +5,14 @@ Sources: Discord docs, Application Commands ('Contexts', 'Permissions', 'Option 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
+from sandbox.local_discord.rules.command_permissions import may_use
 from sandbox.local_discord.schemas import commands as kinds
+from sandbox.local_discord.state import permissions as p
 from sandbox.local_discord.state.model import Channel, ChannelKind, Guild, Json, Person
+from sandbox.local_discord.state.state import State
 
 GUILD_INSTALL, USER_INSTALL = 0, 1
 GUILD_CONTEXT = 0
@@ -21,9 +24,9 @@ class Refused(Exception):
     """Discord's client would not let the person do this; the text is a sentence for them."""
 
 
-def why_not_here(command: Json, person: Person, channel: Channel, guild: Guild | None, held: int) -> str | None:
-    """Return why a command is not offered to a person in a channel, None when it is. *held*: their permissions."""
-    name = command["name"]
+def why_not_here(state: State, command: Json, person: Person, channel: Channel) -> str | None:
+    """Return why a command is not offered to a person in a channel, None when it is."""
+    name, guild = command["name"], state.guild_of(channel)
     if "guild_id" in command and command["guild_id"] != str(channel.guild_id):
         return f"/{name} belongs to another server."
     if channel.kind is ChannelKind.FORUM:
@@ -32,12 +35,45 @@ def why_not_here(command: Json, person: Person, channel: Channel, guild: Guild |
         return f"/{name} cannot be used in {_CONTEXT_NAMES[channel.context]}."
     if not owners(command, person, channel, guild):
         return f"The app is not installed in {guild.name if guild else 'this place'} in a way that allows /{name}."
-    if command.get("nsfw") and not channel.nsfw and guild is not None:
-        return f"/{name} can only be used in age-restricted channels."
-    needed = command.get("default_member_permissions")
-    if guild is not None and needed is not None and (int(needed) == 0 or int(needed) & ~held):
+    if command.get("nsfw") and (reason := _why_not_adult(state, name, person, channel)) is not None:
+        return reason
+    if guild is None:
+        return None
+    held = state.permissions(person.id, channel)
+    places = [channel.id, channel.parent_id] if channel.is_thread and channel.parent_id else [channel.id]
+    if not held & p.USE_APPLICATION_COMMANDS or not may_use_command(state, command, person, guild, held, places):
         return f"You lack the permissions for /{name} in this server."
     return None
+
+
+def _why_not_adult(state: State, name: str, person: Person, channel: Channel) -> str | None:
+    """Return why an age-restricted command is not offered: adults alone may use it, in age-restricted channels, and in
+    a DM with the app once they enabled it (Discord docs: Application Commands, 'Using Age-Restricted Commands').
+    """
+    if person.id in state.minors:
+        return f"/{name} is for adults only."
+    if channel.guild_id is not None and not state.is_age_restricted(channel):
+        return f"/{name} can only be used in age-restricted channels."
+    if channel.guild_id is None and (channel.member_ids or person.id not in state.age_restricted_dms):
+        return f"/{name} can be used in direct messages with the app by those who enabled it."
+    return None
+
+
+def may_use_command(
+    state: State, command: Json, person: Person, guild: Guild, held: int, channel_ids: Iterable[int] | None
+) -> bool:
+    """Return whether a guild's command permissions let a member use a command. *held*: their permissions."""
+    lists, needed = state.command_permissions, command.get("default_member_permissions")
+    return may_use(
+        lists.get((guild.id, int(command["id"]))),
+        lists.get((guild.id, state.application_id), []),
+        guild_id=guild.id,
+        user_id=person.id,
+        role_ids=guild.members.get(person.id, frozenset()),
+        channel_ids=channel_ids,
+        held=held,
+        needed=None if needed is None else int(needed),
+    )
 
 
 def _contexts(command: Json) -> Sequence[int]:
@@ -167,3 +203,16 @@ def chosen_leaves(options: Sequence[Json]) -> list[Json]:
     for option in options:
         leaves += chosen_leaves(option["options"]) if "options" in option else [option]
     return leaves
+
+
+def offered_commands(state: State, person: Person, channel: Channel) -> list[str]:
+    """Return the ids of the commands that are offered to a person in a channel; a guild's own hides a global one of the
+    same type and name.
+    """
+    scopes = [scope for scope in (channel.guild_id, None) if scope in state.commands]
+    found: dict[tuple[int, str], str] = {}
+    for command in [command for scope in dict.fromkeys(scopes) for command in state.commands[scope]]:
+        key = (command["type"], command["name"])
+        if key not in found:
+            found[key] = command["id"] if why_not_here(state, command, person, channel) is None else ""
+    return [command_id for command_id in found.values() if command_id]

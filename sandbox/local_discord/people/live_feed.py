@@ -7,16 +7,23 @@ import asyncio
 from sandbox.local_discord.payloads.channels import ChannelPayloads
 from sandbox.local_discord.payloads.messages import Payloads
 from sandbox.local_discord.people.actor import NO_ANSWER
+from sandbox.local_discord.people.command_checks import offered_commands
+from sandbox.local_discord.rules.command_permissions import all_channels_id
+from sandbox.local_discord.state import permissions as p
 from sandbox.local_discord.state.changes import (
     Change,
+    ChannelSaved,
+    CommandPermissionsChanged,
     CommandsChanged,
+    GuildJoined,
+    GuildLeft,
     InteractionChanged,
     MessageDeleted,
     MessageDismissed,
     MessageSaved,
     ModalOpened,
 )
-from sandbox.local_discord.state.model import Interaction, Json, Outcome, Person
+from sandbox.local_discord.state.model import Guild, Interaction, Json, Outcome, Person
 from sandbox.local_discord.state.state import State
 
 
@@ -57,13 +64,9 @@ class LiveFeed:
             "type": "snapshot",
             "now_ms": state.clock.now_ms(),
             "me": person_json(person),
+            "app_id": str(state.application_id),
             "people": [person_json(each) for each in state.people.values()],
-            "guilds": [
-                {"id": str(each.id), "name": each.name, "installed": each.installed, "has_bot": each.has_bot}
-                for each in state.guilds.values()
-            ],
-            "channels": [self._channel_payloads.channel_for_person(channel, person) for channel in visible],
-            "commands": self._commands(),
+            **self._places(person),
             "messages": {
                 str(channel.id): [
                     self._payloads.for_person(message)
@@ -73,6 +76,41 @@ class LiveFeed:
                 for channel in visible
             },
         }
+
+    def _places(self, person: Person) -> Json:
+        """Return the guilds, channels and commands as a person sees them."""
+        state = self._state
+        visible = [channel for channel in state.channels.values() if state.may_see(person, channel)]
+        return {
+            "guilds": [self._guild(guild, person) for guild in state.guilds.values() if person.id in guild.members],
+            "channels": [self._channel_payloads.channel_for_person(channel, person) for channel in visible],
+            "commands": self._commands(),
+            "offered": {str(channel.id): offered_commands(state, person, channel) for channel in visible},
+        }
+
+    def _guild(self, guild: Guild, person: Person) -> Json:
+        """Return a guild as the page gets it: with roles and members to pick from, and its settings for its admins."""
+        may = self._state.guild_permissions(person.id, guild)
+        body: Json = {
+            "id": str(guild.id),
+            "name": guild.name,
+            "installed": guild.installed,
+            "has_bot": guild.has_bot,
+            "unavailable": guild.id in self._state.unavailable_guilds,
+            "roles": [{"id": str(role.id), "name": role.name} for role in guild.roles],
+            "members": [str(member) for member in guild.members],
+            "my_roles": [str(role) for role in guild.members[person.id]],
+            "all_channels_id": str(all_channels_id(guild.id)),
+            "may_set": {
+                "permissions": not (p.MANAGE_GUILD | p.MANAGE_ROLES) & ~may,
+                "channels": bool(may & p.MANAGE_CHANNELS),
+                "app": bool(may & p.MANAGE_GUILD),
+            },
+        }
+        if may & p.MANAGE_GUILD:
+            own = {key: entries for key, entries in self._state.command_permissions.items() if key[0] == guild.id}
+            body["command_permissions"] = {str(target): entries for (_, target), entries in own.items()}
+        return body
 
     def _commands(self) -> list[Json]:
         return [command for scope in self._state.commands.values() for command in scope]
@@ -105,8 +143,8 @@ class LiveFeed:
                     "modal": interaction.modal,
                 }
                 return [modal] if person.id == interaction.person_id else []
-            case CommandsChanged():
-                return [{"type": "commands", "commands": self._commands()}]
+            case CommandsChanged() | CommandPermissionsChanged() | ChannelSaved() | GuildJoined() | GuildLeft():
+                return [{"type": "places", **self._places(person)}]
             case _:
                 return []
 

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from sandbox.guard import guarded
 from sandbox.json_bodies import NotAnObject, error_response, read_object
+from sandbox.local_discord.people import administration
 from sandbox.local_discord.people.actor import Actor
 from sandbox.local_discord.people.command_checks import Refused
 from sandbox.local_discord.people.forms import read_picks, values_sent
@@ -42,6 +43,10 @@ class PeopleRoutes:
             "say": self._say,
             "delete": self._delete,
             "archive": self._archive,
+            "command-permissions": self._permit,
+            "channel": self._make_channel,
+            "age-restriction": self._restrict,
+            "app": self._install,
         }
         for name, act in acts.items():
             app.router.add_post(f"/sandbox/{name}", guarded(self._acting(act)))
@@ -89,6 +94,27 @@ class PeopleRoutes:
 
     async def _archive(self, actor: Actor, body: Json) -> Json:
         await actor.archive(_id(body, "channel_id"))
+        return {}
+
+    async def _permit(self, actor: Actor, body: Json) -> Json:
+        """Replace the permissions of the command `command_id`, without it those of the whole app."""
+        guild = administration.find_guild(self._state, _id(body, "guild_id"))
+        target = str(_id(body, "command_id")) if "command_id" in body else None
+        administration.set_command_permissions(self._state, actor.person, guild, target, body.get("permissions"))
+        return {}
+
+    async def _make_channel(self, actor: Actor, body: Json) -> Json:
+        nsfw = body.get("nsfw") is True
+        channel = await actor.make_channel(str(_id(body, "guild_id")), _text(body, "name"), nsfw=nsfw)
+        return {"channel_id": str(channel.id)}
+
+    async def _restrict(self, actor: Actor, body: Json) -> Json:
+        await actor.set_age_restricted(_id(body, "channel_id"), body.get("nsfw") is True)
+        return {}
+
+    async def _install(self, actor: Actor, body: Json) -> Json:
+        change = actor.add_app if body.get("installed") is True else actor.remove_app
+        await change(str(_id(body, "guild_id")))
         return {}
 
     async def _live(self, request: web.Request) -> web.StreamResponse:

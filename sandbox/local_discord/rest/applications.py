@@ -12,8 +12,10 @@ from sandbox.local_discord.rules.entitlements import Entitlements
 from sandbox.local_discord.schemas.commands import CHAT_INPUT
 from sandbox.local_discord.state.changes import CommandsChanged
 from sandbox.local_discord.state.model import Json, objects
+from sandbox.local_discord.state.snowflakes import snowflake_at
 from sandbox.local_discord.state.state import State
 
+TEAM_ID = snowflake_at(1_700_000_000_000, 9)
 _APPLICATION = "/applications/{application_id}"
 _GLOBAL = f"{_APPLICATION}/commands"
 _GUILD = f"{_APPLICATION}/guilds/{{guild_id}}/commands"
@@ -73,7 +75,7 @@ class ApplicationRoutes:
         return Answer(200, self._payloads.user(call.id("user_id")))
 
     def _application(self, call: Call) -> Answer:
-        owner = self._state.people[self._owner]
+        owner, team = self._state.people[self._owner], self._team()
         return Answer(
             200,
             {
@@ -92,15 +94,44 @@ class ApplicationRoutes:
                 "redirect_uris": [],
                 "interactions_endpoint_url": None,
                 "role_connections_verification_url": None,
-                "owner": self._payloads.user(owner.id),
+                "owner": self._payloads.user(owner.id) if team is None else self._team_user(),
                 "approximate_guild_count": sum(guild.installed for guild in self._state.guilds.values()),
                 "approximate_user_install_count": sum(each.has_installed_app for each in self._state.people.values()),
                 "approximate_user_authorization_count": 0,
                 "explicit_content_filter": 0,
-                "team": None,
+                "team": team,
                 "eligible_oauth2_scopes": [],
             },
         )
+
+    def _team(self) -> Json | None:
+        """Return the application's team, None when one person owns it. `owner_user_id` tells who
+        owns it; the owner's role is "admin" (Discord docs: Teams, 'Data Models'; OpenAPI: TeamResponse).
+        """
+        if not self._state.team:
+            return None
+        members = [
+            {
+                "user": self._payloads.user(person_id),
+                "team_id": str(TEAM_ID),
+                "membership_state": 2,
+                "role": role,
+                "permissions": ["*"],
+            }
+            for person_id, role in self._state.team.items()
+        ]
+        return {
+            "id": str(TEAM_ID),
+            "icon": None,
+            "name": "The lamp keepers",
+            "owner_user_id": str(next(iter(self._state.team))),
+            "members": members,
+        }
+
+    def _team_user(self) -> Json:
+        """Return the user that stands for the team in `owner` (Discord docs: User, 'User Flags', TEAM_PSEUDO_USER)."""
+        about: Json = {"id": str(TEAM_ID), "username": f"team{TEAM_ID}", "discriminator": "0000"}
+        return self._payloads.user(self._state.application_id) | about | {"bot": False, "flags": 1 << 10}
 
     def _gateway(self, call: Call) -> Answer:
         limit = self._start_limit()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sandbox.local_discord.state.model import Interaction, Json, Message
+from sandbox.local_discord.state.model import Channel, Interaction, Json, Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,35 @@ class CommandsChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandPermissionsChanged:
+    """`target_id` is the command, or the application for all its commands."""
+
+    guild_id: int
+    target_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSaved:
+    channel: Channel
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GuildJoined:
+    """The app was added to a guild, or the guild is back after an outage."""
+
+    guild_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class GuildLeft:
+    """The app was removed from a guild. `unavailable`: it was not, but the guild has an outage."""
+
+    guild_id: int
+    unavailable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class EntitlementChanged:
     """`event` is the name of the gateway event."""
 
@@ -66,6 +95,10 @@ Change = (
     | InteractionChanged
     | ModalOpened
     | CommandsChanged
+    | CommandPermissionsChanged
+    | ChannelSaved
+    | GuildJoined
+    | GuildLeft
     | EntitlementChanged
 )
 Listener = Callable[[Change], None]

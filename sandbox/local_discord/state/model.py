@@ -71,7 +71,9 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A user who can act. `role` is "member", "moderator" or "owner" (of the bot, not of a guild)."""
+    """A user who can act. `role` tells people at the page who this is: "member", "moderator" or "admin" of a server, or
+    "owner" (of the bot, not of a guild). What they may do follows from their roles in each guild.
+    """
 
     id: int
     name: str

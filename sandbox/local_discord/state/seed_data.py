@@ -1,4 +1,4 @@
-"""The data that a local Discord starts with: four people, three guilds and their channels, a group DM, a DM of two.
+"""The data that a local Discord starts with: six people, four guilds and their channels, a group DM, a DM of two.
 
 Ids are the same every time.
 """
@@ -12,16 +12,21 @@ from sandbox.local_discord.state.model import Channel, ChannelKind, Guild, Messa
 from sandbox.local_discord.state.snowflakes import snowflake_at, snowflake_time_ms
 
 _OPENED_AT_MS = 1_704_067_200_000
-"""2024-01-01T00:00:00Z. Of six shards Lighthouse is on 0, Harbour on 3 and Boatyard on 4; of two on 0, 1 and 0."""
+"""2024-01-01T00:00:00Z. Of six shards Lighthouse is on 0, Orchard on 2, Harbour on 3 and Boatyard on 4; of two
+Harbour alone is on 1."""
 
 LIGHTHOUSE_ID = snowflake_at(_OPENED_AT_MS)
 HARBOUR_ID = snowflake_at(_OPENED_AT_MS + 3)
 BOATYARD_ID = snowflake_at(_OPENED_AT_MS + 4)
+ORCHARD_ID = snowflake_at(_OPENED_AT_MS + 8)
 APPLICATION_ID = snowflake_at(_OPENED_AT_MS - 86_400_000, 7)
+APP_NAME = "Qwen Imagine"
 _MODERATORS_ID = snowflake_at(_OPENED_AT_MS + 2)
 _APP_ROLE_ID = snowflake_at(_OPENED_AT_MS + 1)
+_PAINTERS_ID, _KEEPERS_ID = (snowflake_at(_OPENED_AT_MS + 2, number) for number in (1, 2))
+_ORCHARD_APP_ROLE_ID, _GROWERS_ID = (snowflake_at(_OPENED_AT_MS + 8, number) for number in (1, 2))
 _GUILD_OWNER_ID = snowflake_at(_OPENED_AT_MS - 100)
-"""None of the four people: the owner of a guild may do everything in it."""
+"""None of the six people: the owner of a guild may do everything in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,8 @@ def _people() -> dict[str, Person]:
         ("jonas", "#0f766e", "member", "JO"),
         ("sam", "#6d28d9", "moderator", "SA"),
         ("olga", "#be123c", "owner", "OL"),
+        ("ada", "#1d4ed8", "admin", "AD"),
+        ("hugo", "#4d7c0f", "admin", "HU"),
     ]
     return {
         name: Person(snowflake_at(_OPENED_AT_MS - 1000 + number, 1), name, color, role, initials)
@@ -55,17 +62,25 @@ def _people() -> dict[str, Person]:
 
 def _guilds(people: dict[str, Person]) -> dict[int, Guild]:
     moderators = Role(_MODERATORS_ID, "Moderators", p.EVERYONE | p.MODERATOR)
-    app_role = Role(_APP_ROLE_ID, "Qwen Imagine", p.EVERYONE)
+    painters, keepers = Role(_PAINTERS_ID, "Painters", 0), Role(_KEEPERS_ID, "Keepers", p.EVERYONE | p.ADMIN)
+    app_role = Role(_APP_ROLE_ID, APP_NAME, p.EVERYONE)
     nothing: frozenset[int] = frozenset()
-    members = {person.id: nothing for person in people.values()}
+    mira, jonas, sam, olga, ada, _ = (person.id for person in people.values())
+    members = dict.fromkeys((mira, jonas, sam, olga), nothing)
     lighthouse = Guild(
         LIGHTHOUSE_ID,
         "Lighthouse",
         _GUILD_OWNER_ID,
         installed=True,
         has_bot=True,
-        roles=(Role(LIGHTHOUSE_ID, "@everyone", p.EVERYONE), moderators, app_role),
-        members=members | {people["sam"].id: frozenset({moderators.id}), APPLICATION_ID: frozenset({app_role.id})},
+        roles=(Role(LIGHTHOUSE_ID, "@everyone", p.EVERYONE), painters, moderators, keepers, app_role),
+        members=members
+        | {
+            mira: frozenset({painters.id}),
+            sam: frozenset({moderators.id}),
+            ada: frozenset({keepers.id}),
+            APPLICATION_ID: frozenset({app_role.id}),
+        },
     )
     harbour = Guild(
         HARBOUR_ID,
@@ -83,9 +98,30 @@ def _guilds(people: dict[str, Person]) -> dict[int, Guild]:
         installed=True,
         has_bot=False,
         roles=(Role(BOATYARD_ID, "@everyone", p.EVERYONE), moderators),
-        members=members | {people["sam"].id: frozenset({moderators.id})},
+        members=members | {sam: frozenset({moderators.id})},
     )
-    return {guild.id: guild for guild in (lighthouse, harbour, boatyard)}
+    return {guild.id: guild for guild in (lighthouse, harbour, boatyard, _orchard(people))}
+
+
+def _orchard(people: dict[str, Person]) -> Guild:
+    """Return the second guild with the bot: hugo administers it, and neither sam, ada nor the bot's owner is in it."""
+    growers = Role(_GROWERS_ID, "Growers", p.EVERYONE | p.ADMINISTRATOR)
+    app_role = Role(_ORCHARD_APP_ROLE_ID, APP_NAME, p.EVERYONE)
+    nothing: frozenset[int] = frozenset()
+    return Guild(
+        ORCHARD_ID,
+        "Orchard",
+        _GUILD_OWNER_ID,
+        installed=True,
+        has_bot=True,
+        roles=(Role(ORCHARD_ID, "@everyone", p.EVERYONE), growers, app_role),
+        members={
+            people["mira"].id: nothing,
+            people["jonas"].id: nothing,
+            people["hugo"].id: frozenset({growers.id}),
+            APPLICATION_ID: frozenset({app_role.id}),
+        },
+    )
 
 
 def _channels(people: dict[str, Person]) -> dict[str, Channel]:
@@ -134,6 +170,9 @@ def _channels(people: dict[str, Person]) -> dict[str, Channel]:
         Channel(
             id_of(14), "ferry", ChannelKind.TEXT, LIGHTHOUSE_ID, topic="Arrivals of today", overwrites=(no_history,)
         ),
+        Channel(id_of(15), "meadow", ChannelKind.TEXT, ORCHARD_ID, topic="Apples, pears and plums"),
+        cellar := Channel(id_of(16), "cellar", ChannelKind.TEXT, ORCHARD_ID, topic="Cider only", nsfw=True),
+        Channel(id_of(17), "barrels", ChannelKind.THREAD, ORCHARD_ID, parent_id=cellar.id),
     ]
     for number, person in enumerate(people.values()):
         channels.append(Channel(id_of(20 + number), f"dm-{person.name}", ChannelKind.DM, recipient_id=person.id))

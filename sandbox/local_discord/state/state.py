@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import random
+from dataclasses import replace
 
 from sandbox.clock import Clock
 from sandbox.local_discord.errors import unknown_thing
 from sandbox.local_discord.state import permissions as p
-from sandbox.local_discord.state.changes import Change, Listener
-from sandbox.local_discord.state.model import Channel, ChannelKind, Guild, Interaction, Json, Message, Person
-from sandbox.local_discord.state.seed_data import APPLICATION_ID, build_seed_data
+from sandbox.local_discord.state.changes import Change, ChannelSaved, GuildJoined, GuildLeft, Listener
+from sandbox.local_discord.state.model import Channel, ChannelKind, Guild, Interaction, Json, Message, Person, Role
+from sandbox.local_discord.state.seed_data import APP_NAME, APPLICATION_ID, build_seed_data
 from sandbox.local_discord.state.snowflakes import Snowflakes
 
 DEFAULT_ATTACHMENT_SIZE_LIMIT = 10 * 1024 * 1024
@@ -35,6 +36,12 @@ class State:
         self.interactions: dict[int, Interaction] = {}
         self.interactions_by_token: dict[str, Interaction] = {}
         self.commands: dict[int | None, list[Json]] = {None: []}
+        self.command_permissions: dict[tuple[int, int], list[Json]] = {}
+        """By guild id, and the id of a command or of the application."""
+        self.unavailable_guilds: set[int] = set()
+        self.team: dict[int, str] = {}  # ids of people and their roles; empty: the application has one owner
+        self.minors: set[int] = set()
+        self.age_restricted_dms: set[int] = set()  # who enabled age-restricted commands in direct messages
         self.entitlements: list[Json] = []
         self.closed_dms: set[int] = set()
         self.archived_threads: set[int] = set()
@@ -65,6 +72,46 @@ class State:
 
     def guild_of(self, channel: Channel) -> Guild | None:
         return None if channel.guild_id is None else self.guilds[channel.guild_id]
+
+    def save_channel(self, channel: Channel) -> None:
+        """Keep a channel that is new or changed, and tell."""
+        created = channel.id not in self.channels_by_id
+        self.channels[channel.name] = self.channels_by_id[channel.id] = channel
+        self.tell(ChannelSaved(channel, created))
+
+    def remove_app(self, guild_id: int) -> None:
+        """Take the app with its bot user, role, guild commands and their permissions out of a guild."""
+        guild = self.guilds[guild_id]
+        mine = guild.members.pop(self.application_id, frozenset())
+        roles = tuple(role for role in guild.roles if role.id not in mine)
+        self.guilds[guild_id] = replace(guild, installed=False, has_bot=False, roles=roles)
+        self.commands.pop(guild_id, None)
+        for key in [key for key in self.command_permissions if key[0] == guild_id]:
+            del self.command_permissions[key]
+        self.unavailable_guilds.discard(guild_id)
+        self.tell(GuildLeft(guild_id, unavailable=False))
+
+    def add_app(self, guild_id: int) -> None:
+        """Add the app and its bot user to a guild, with a role of its own."""
+        guild, role = self.guilds[guild_id], Role(self.ids.next_id(), APP_NAME, p.EVERYONE)
+        guild.members[self.application_id] = frozenset({role.id})
+        self.guilds[guild_id] = replace(guild, installed=True, has_bot=True, roles=(*guild.roles, role))
+        self.tell(GuildJoined(guild_id))
+
+    def set_outage(self, guild_id: int, unavailable: bool) -> None:
+        """Begin or end an outage of a guild: the bot is told so, and is still in it."""
+        if unavailable and self.guilds[guild_id].has_bot:
+            self.unavailable_guilds.add(guild_id)
+            self.tell(GuildLeft(guild_id, unavailable=True))
+        elif guild_id in self.unavailable_guilds:
+            self.unavailable_guilds.discard(guild_id)
+            self.tell(GuildJoined(guild_id))
+
+    def is_age_restricted(self, channel: Channel) -> bool:
+        """Return whether a channel, or the parent of a thread, is age-restricted."""
+        if channel.is_thread and channel.parent_id is not None:
+            return self.channel(channel.parent_id).nsfw
+        return channel.nsfw
 
     def person(self, name_or_id: str | int) -> Person | None:
         found = self.people.get(str(name_or_id))
@@ -100,6 +147,8 @@ class State:
             insiders = channel.member_ids or (channel.recipient_id, self.application_id)
             inside = user_id in insiders
             return (p.DIRECT_MESSAGE | p.VIEW_CHANNEL | p.SEND_MESSAGES | p.READ_MESSAGE_HISTORY) if inside else 0
+        if user_id == guild.owner_id:
+            return p.EVERYTHING
         held = guild.members.get(user_id)
         if held is None:
             return 0
@@ -107,12 +156,16 @@ class State:
         outside = channel.kind is ChannelKind.PRIVATE_THREAD and user_id not in channel.member_ids
         return 0 if outside and not may & p.MANAGE_THREADS else may
 
+    def guild_permissions(self, user_id: int, guild: Guild) -> int:
+        """Return what a member's roles allow in the whole guild; 0 for who is no member."""
+        held = guild.members.get(user_id)
+        if user_id == guild.owner_id:
+            return p.EVERYTHING
+        return 0 if held is None else _of_roles(guild, held)
+
     def _granted(self, guild: Guild, channel: Channel, held: frozenset[int], user_id: int) -> int:
         """Return what the roles *held* and the channel's overwrites (a thread's are its parent's) allow."""
-        base = 0
-        for role in guild.roles:
-            if role.id == guild.id or role.id in held:
-                base |= role.permissions
+        base = _of_roles(guild, held)
         overwrites = channel.overwrites
         if channel.is_thread and channel.parent_id is not None:
             overwrites = self.channel(channel.parent_id).overwrites
@@ -150,6 +203,15 @@ class State:
         if message.only_for not in (None, person.id) or (message.id, person.id) in self.dismissed:
             return False
         return self.may_see(person, self.channel(message.channel_id))
+
+
+def _of_roles(guild: Guild, held: frozenset[int]) -> int:
+    """Return what everyone's role and those of *held* allow (Discord docs: Permissions, 'Permission Hierarchy')."""
+    base = 0
+    for role in guild.roles:
+        if role.id == guild.id or role.id in held:
+            base |= role.permissions
+    return p.EVERYTHING if base & p.ADMINISTRATOR else base
 
 
 def _make_token(application_id: int, rng: random.Random) -> str:
