@@ -22,8 +22,9 @@ from sandbox.local_discord.people.command_checks import (
     owners,
     why_not_here,
 )
-from sandbox.local_discord.people.forms import check_picks, fill_form
+from sandbox.local_discord.people.forms import check_picks, fields_of, fill_form
 from sandbox.local_discord.people.resolved import ResolvedData
+from sandbox.local_discord.rules.components import with_ids
 from sandbox.local_discord.rules.message_body import walk
 from sandbox.local_discord.rules.messages import Draft
 from sandbox.local_discord.schemas import commands as kinds
@@ -118,12 +119,7 @@ class Actor:
         if part["type"] != parts.BUTTON:
             picked = list(values or [])
             check_picks(part, picked, part.get("placeholder", "This"))
-            data["values"] = picked
-            option_kinds = {5: kinds.USER, 6: kinds.ROLE, 7: kinds.MENTIONABLE, 8: kinds.CHANNEL}
-            if part["type"] in option_kinds:
-                data |= self._resolving.resolved(
-                    self.person, channel, [(option_kinds[part["type"]], value) for value in picked]
-                )
+            data |= {"values": picked, **self._resolving.picks(self.person, channel, [(part, picked)])}
         started = self._context.interactions.start(
             self.person, channel, InteractionKind.COMPONENT, data, owners=authorized, message=message
         )
@@ -134,12 +130,18 @@ class Actor:
         opened_by = self._state.interactions.get(form if isinstance(form, int) else form.interaction_id)
         if opened_by is None or opened_by.modal is None or opened_by.person_id != self.person.id:
             raise Refused("There is no such form on your screen.")
-        filled = fill_form(opened_by.modal, values)
+        channel = self._state.channel(opened_by.channel_id)
+        fields = with_ids(opened_by.modal["components"])
+        filled = fill_form(fields, values)
+        picked = {field["custom_id"]: field.get("values", []) for field in fields_of(filled)}
+        resolved = self._resolving.picks(
+            self.person, channel, [(field, picked[field["custom_id"]]) for field in fields_of(fields)]
+        )
         started = self._context.interactions.start(
             self.person,
-            self._state.channel(opened_by.channel_id),
+            channel,
             InteractionKind.MODAL_SUBMIT,
-            {"custom_id": opened_by.modal["custom_id"], "components": filled},
+            {"custom_id": opened_by.modal["custom_id"], "components": filled, **resolved},
             owners=opened_by.owners,
             command_name=opened_by.command_name,
             message=self._state.messages.get(opened_by.message_id or 0),

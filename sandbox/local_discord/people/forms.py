@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from sandbox.local_discord.people.command_checks import Refused
-from sandbox.local_discord.rules.components import with_ids
+from sandbox.local_discord.rules.choices import least_and_most
+from sandbox.local_discord.rules.message_body import walk
 from sandbox.local_discord.schemas import components as parts
 from sandbox.local_discord.state.model import Json
 
@@ -30,12 +31,17 @@ def values_sent(components: Any) -> dict[str, Any]:
     return found
 
 
-def fill_form(modal: Json, values: Mapping[str, Any]) -> list[Json]:
-    """Return the `components` of a MODAL_SUBMIT. *values*: by custom_id or label; a missing one keeps its default.
+def fields_of(components: Sequence[Json]) -> list[Json]:
+    """Return the fields of a form, or of what was filled in, without labels and rows."""
+    return [part for _, part in walk(components) if "custom_id" in part]
+
+
+def fill_form(components: Sequence[Json], values: Mapping[str, Any]) -> list[Json]:
+    """Return the `components` of a MODAL_SUBMIT. *components*: the form's, with ids. *values*: by custom_id or label; a
+    missing one keeps its default.
 
     Raises Refused for what a client would not let through.
     """
-    components = with_ids(modal["components"])
     unused = set(values)
     filled: list[Json] = []
     for component in components:
@@ -64,9 +70,11 @@ def _fill(field: Json, label: str, values: Mapping[str, Any], unused: set[str]) 
         check_picks(field, picked, label or custom_id)
         return filled | {"values": picked}
     if field["type"] == parts.TEXT_INPUT:
-        return filled | {"value": _check_text(field, str(given or ""), label or custom_id)}
+        return filled | {"value": _check_text(field, given, label or custom_id)}
     if field["type"] == parts.CHECKBOX:
-        return filled | {"value": bool(given)}
+        if not isinstance(given, bool):
+            raise Refused(f"{label or custom_id}: tick it or not.")
+        return filled | {"value": given}
     return filled | {"value": _check_radio(field, given, label or custom_id)}
 
 
@@ -76,10 +84,13 @@ def _default(field: Json) -> Any:
         return chosen[0] if chosen else None
     if field["type"] == parts.CHECKBOX:
         return bool(field.get("default"))
-    return chosen if field["type"] in _MANY else field.get("value", "")
+    fixed = [str(default["id"]) for default in field.get("default_values", [])]
+    return [*chosen, *fixed] if field["type"] in _MANY else field.get("value", "")
 
 
-def _check_text(field: Json, value: str, label: str) -> str:
+def _check_text(field: Json, value: Any, label: str) -> str:
+    if not isinstance(value, str):
+        raise Refused(f"{label} must be text.")
     if not value:
         if field.get("required", True):
             raise Refused(f"{label} is required.")
@@ -109,10 +120,8 @@ def check_picks(field: Json, picked: Sequence[str], label: str) -> None:
     """Refuse values that are not among the options of a select or group, or too few, or too many."""
     if "options" in field and not set(picked) <= {option["value"] for option in field["options"]}:
         raise Refused(f"{label}: choose from the list.")
-    optional = field.get("required") is False
-    if optional and not picked:
+    if field.get("required") is False and not picked:
         return
-    least = field.get("min_values", 1)
-    most = field.get("max_values", len(field.get("options", [])) if field["type"] == parts.CHECKBOX_GROUP else 1)
+    least, most = least_and_most(field)
     if not least <= len(set(picked)) <= most or len(set(picked)) < len(picked):
         raise Refused(f"{label}: choose {least} to {most}.")

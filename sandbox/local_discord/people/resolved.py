@@ -11,8 +11,17 @@ from sandbox.local_discord.payloads.channels import ChannelPayloads
 from sandbox.local_discord.payloads.messages import Payloads
 from sandbox.local_discord.people.command_checks import Refused
 from sandbox.local_discord.schemas import commands as kinds
-from sandbox.local_discord.state.model import Channel, Guild, Json, Person
+from sandbox.local_discord.schemas import components as parts
+from sandbox.local_discord.state.model import Channel, ChannelKind, Guild, Json, Person
+from sandbox.local_discord.state.snowflakes import is_snowflake
 from sandbox.local_discord.state.state import State
+
+_OPTION_KINDS = {
+    parts.USER_SELECT: kinds.USER,
+    parts.ROLE_SELECT: kinds.ROLE,
+    parts.MENTIONABLE_SELECT: kinds.MENTIONABLE,
+    parts.CHANNEL_SELECT: kinds.CHANNEL,
+}
 
 
 class ResolvedData:
@@ -25,12 +34,42 @@ class ResolvedData:
         """Return `target_id` and `resolved` of a command of a message's or person's menu."""
         if kind == kinds.MESSAGE_MENU:
             message = self._state.messages.get(target_id or 0)
+            if message is not None and message.only_for is not None:
+                raise Refused("Private answers have no apps in their menu.")
             if message is None or message.channel_id != channel.id or not self._state.may_read(person, message):
                 raise Refused("That message is not there any more.")
             resolved: Json = {"messages": {str(message.id): self._payloads.message(message)}}
         else:
             resolved = self.resolved(person, channel, [(kinds.USER, str(target_id))])["resolved"]
         return {"target_id": str(target_id), "resolved": resolved}
+
+    def picks(self, person: Person, channel: Channel, filled: Sequence[tuple[Json, Sequence[str]]]) -> Json:
+        """Return `{"resolved": …}` for what was picked in selects (component, values), of a message or of a whole form;
+        empty when nothing was. Raises Refused for what the select does not offer: people who are not here, channels of
+        another server or of another type.
+        """
+        named: list[tuple[int, str]] = []
+        for select, values in filled:
+            kind = _OPTION_KINDS.get(select["type"])
+            if kind is None:
+                continue
+            for value in values:
+                if not is_snowflake(value) or not self._is_offered(select, channel, int(value)):
+                    raise Refused("That cannot be picked here.")
+                named.append((kind, value))
+        return self.resolved(person, channel, named)
+
+    def _is_offered(self, select: Json, channel: Channel, value: int) -> bool:
+        guild = self._state.guild_of(channel)
+        if select["type"] == parts.CHANNEL_SELECT:
+            target = self._state.channels_by_id.get(value)
+            types = select.get("channel_types") or [int(kind) for kind in ChannelKind]
+            return target is not None and target.guild_id == channel.guild_id and int(target.kind) in types
+        roles = {role.id for role in guild.roles} if guild is not None else set[int]()
+        if select["type"] == parts.ROLE_SELECT:
+            return value in roles
+        here = set(guild.members) if guild is not None else {*self._state.people_by_id, self._state.application_id}
+        return value in here or (select["type"] == parts.MENTIONABLE_SELECT and value in roles)
 
     def resolved(self, person: Person, channel: Channel, picked: Sequence[tuple[int, str]]) -> Json:
         """Return `{"resolved": …}` for option values (type, value) that name something; empty when none does."""
@@ -63,7 +102,9 @@ class ResolvedData:
         target = self._state.channels_by_id.get(int(value))
         if target is None or not self._state.may_see(person, target):
             raise Refused("You cannot see that channel.")
-        return self._channel_payloads.channel(target) | {"permissions": str(self._state.permissions(person.id, target))}
+        body = self._channel_payloads.channel(target)
+        body.pop("permission_overwrites", None)
+        return body | {"permissions": str(self._state.permissions(person.id, target))}
 
     def _is_user(self, value: str) -> bool:
         return int(value) in self._state.people_by_id or int(value) == self._state.application_id

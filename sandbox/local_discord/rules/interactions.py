@@ -11,8 +11,10 @@ from sandbox.local_discord import errors
 from sandbox.local_discord.errors import DiscordError
 from sandbox.local_discord.media.uploads import Upload
 from sandbox.local_discord.payloads.interactions import InteractionPayloads
-from sandbox.local_discord.rules.message_body import RESPONSE_FLAGS
+from sandbox.local_discord.rules.choices import examine_form
+from sandbox.local_discord.rules.message_body import RESPONSE_FLAGS, walk
 from sandbox.local_discord.rules.messages import Draft, Messages
+from sandbox.local_discord.schemas.checks import Findings
 from sandbox.local_discord.state.changes import InteractionChanged, InteractionSent, ModalOpened
 from sandbox.local_discord.state.model import (
     EPHEMERAL,
@@ -109,6 +111,10 @@ class Interactions:
         if ack in (Ack.DEFERRED_UPDATE, Ack.UPDATE):
             self._update(interaction, ack, data, uploads)
         elif ack is Ack.MODAL:
+            found = Findings()
+            examine_form(list(walk(data["components"])), found)
+            if found.problems:
+                raise errors.invalid_form(found.problems)
             interaction.modal = data
         else:
             self._respond(interaction, ack, data, uploads)

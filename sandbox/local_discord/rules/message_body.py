@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from sandbox.local_discord.errors import Path
+from sandbox.local_discord.rules.choices import examine_choices, examine_ids
 from sandbox.local_discord.schemas import components as parts
 from sandbox.local_discord.schemas.checks import Findings
 from sandbox.local_discord.state.model import (
@@ -102,23 +103,15 @@ def _legacy_components(components: Sequence[dict[str, Any]], found: Findings) ->
 
 
 def examine_components(everything: Sequence[tuple[Path, dict[str, Any]]], found: Findings) -> None:
-    """Check buttons, selects, custom ids and component ids of a message or a modal."""
-    custom_ids: set[str] = set()
-    ids: set[int] = set()
+    """Check buttons, selects, custom ids and component ids of a message."""
     for at, component in everything:
         if component["type"] == parts.BUTTON:
             _button(component, at, found)
         elif component["type"] in parts.SELECTS:
-            _select(component, at, found)
+            examine_choices(component, at, found)
         elif component["type"] == parts.ACTION_ROW:
             _row(component, at, found)
-        custom_id, number = component.get("custom_id"), component.get("id")
-        if custom_id in custom_ids:
-            found.add((*at, "custom_id"), "COMPONENT_CUSTOM_ID_DUPLICATED", "Component custom id cannot be duplicated")
-        if number and number in ids:
-            found.add((*at, "id"), "COMPONENT_ID_DUPLICATED", "Component id cannot be duplicated")
-        custom_ids |= {custom_id} if custom_id else set()
-        ids |= {number} if number else set()
+    examine_ids(everything, found)
 
 
 def _button(button: dict[str, Any], at: Path, found: Findings) -> None:
@@ -141,15 +134,6 @@ def _button(button: dict[str, Any], at: Path, found: Findings) -> None:
         found.add(at, "BUTTON_COMPONENT_CUSTOM_ID_URL", "A custom id and url cannot both be specified")
     if not button.get("label") and "emoji" not in has:
         found.add(at, "BUTTON_COMPONENT_LABEL_OR_EMOJI", "A label or an emoji is required")
-
-
-def _select(select: dict[str, Any], at: Path, found: Findings) -> None:
-    least, most = select.get("min_values"), select.get("max_values")
-    if least is not None and most is not None and least > most:
-        found.add((*at, "max_values"), "SELECT_COMPONENT_RANGE", "max_values is below min_values")
-    values = [option["value"] for option in objects(select, "options")]
-    if len(set(values)) < len(values):
-        found.add((*at, "options"), "SELECT_COMPONENT_OPTION_VALUE_DUPLICATED", "The specified value is already used")
 
 
 def _row(row: dict[str, Any], at: Path, found: Findings) -> None:

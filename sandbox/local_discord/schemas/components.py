@@ -18,6 +18,7 @@ from sandbox.local_discord.schemas.checks import (
 
 ACTION_ROW, BUTTON, STRING_SELECT, TEXT_INPUT = 1, 2, 3, 4
 USER_SELECT, ROLE_SELECT, MENTIONABLE_SELECT, CHANNEL_SELECT = 5, 6, 7, 8
+_CHANNEL_TYPES = (0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15, 16)
 SELECTS = (STRING_SELECT, USER_SELECT, ROLE_SELECT, MENTIONABLE_SELECT, CHANNEL_SELECT)
 SECTION, TEXT_DISPLAY, THUMBNAIL, MEDIA_GALLERY, FILE, SEPARATOR, CONTAINER = 9, 10, 11, 12, 13, 14, 17
 LABEL, FILE_UPLOAD, RADIO_GROUP, CHECKBOX_GROUP, CHECKBOX = 18, 19, 21, 22, 23
@@ -45,16 +46,14 @@ _MEDIA = an_object(
     },
     ["url"],
 )
-_OPTION = an_object(
-    {
-        "label": text(1, 100),
-        "value": text(1, 100),
-        "description": nullable(text(0, 100)),
-        "default": nullable(boolean),
-        "emoji": _EMOJI,
-    },
-    ["label", "value"],
-)
+_CHOICE: dict[str, Check] = {
+    "label": text(1, 100),
+    "value": text(1, 100),
+    "description": nullable(text(0, 100)),
+    "default": nullable(boolean),
+}
+_OPTION = an_object(_CHOICE | {"emoji": _EMOJI}, ["label", "value"])
+_GROUP_OPTION = an_object(_CHOICE, ["label", "value"])  # of radio buttons and checkboxes: without emoji
 
 _button = an_object(
     _BASE
@@ -79,17 +78,22 @@ _SELECT: dict[str, Check] = _BASE | {
     "required": nullable(boolean),
 }
 _string_select = an_object(_SELECT | {"options": list_of(_OPTION, 1, 25)}, ["type", "custom_id", "options"])
-_DEFAULTS = nullable(list_of(an_object({"id": snowflake, "type": one_of("user", "role", "channel")}, ["id", "type"])))
-_entity_select = an_object(_SELECT | {"default_values": _DEFAULTS}, ["type", "custom_id"])
-_channel_select = an_object(
-    _SELECT | {"default_values": _DEFAULTS, "channel_types": nullable(list_of(integer()))}, ["type", "custom_id"]
-)
+
+
+def _entity_select(*kinds: str, **more: Check) -> Check:
+    """Return the check of a select that Discord fills; `default_values` may name things of its own kind alone (OpenAPI:
+    UserSelectComponentForMessageRequest and the three like it).
+    """
+    default = an_object({"id": snowflake, "type": one_of(*kinds)}, ["id", "type"])
+    return an_object(_SELECT | more | {"default_values": nullable(list_of(default, 0, 25))}, ["type", "custom_id"])
+
+
 _SELECT_CHECKS: dict[int, Check] = {
     STRING_SELECT: _string_select,
-    USER_SELECT: _entity_select,
-    ROLE_SELECT: _entity_select,
-    MENTIONABLE_SELECT: _entity_select,
-    CHANNEL_SELECT: _channel_select,
+    USER_SELECT: _entity_select("user"),
+    ROLE_SELECT: _entity_select("role"),
+    MENTIONABLE_SELECT: _entity_select("user", "role"),
+    CHANNEL_SELECT: _entity_select("channel", channel_types=nullable(list_of(one_of(*_CHANNEL_TYPES)))),
 }
 
 _text_display = an_object(_BASE | {"content": text(1, 4000)}, ["type", "content"])
@@ -161,10 +165,12 @@ _RANGE: dict[str, Check] = {
 }
 _file_upload = an_object(_BASE | _RANGE, ["type", "custom_id"])
 _radio_group = an_object(
-    _BASE | {"custom_id": _CUSTOM_ID, "required": nullable(boolean), "options": list_of(_OPTION, 2, 10)},
+    _BASE | {"custom_id": _CUSTOM_ID, "required": nullable(boolean), "options": list_of(_GROUP_OPTION, 2, 10)},
     ["type", "custom_id", "options"],
 )
-_checkbox_group = an_object(_BASE | _RANGE | {"options": list_of(_OPTION, 1, 10)}, ["type", "custom_id", "options"])
+_checkbox_group = an_object(
+    _BASE | _RANGE | {"options": list_of(_GROUP_OPTION, 1, 10)}, ["type", "custom_id", "options"]
+)
 _checkbox = an_object(_BASE | {"custom_id": _CUSTOM_ID, "default": nullable(boolean)}, ["type", "custom_id"])
 _label = an_object(
     _BASE
