@@ -1,4 +1,4 @@
-"""The routes of the page's panel: the image API's mood, the bot's processes and the clock.
+"""The routes of the page's panel: the image API's mood, the bot's processes, outages of servers and the clock.
 
 Every answer is the whole panel as one JSON object.
 """
@@ -16,6 +16,7 @@ from sandbox.bot_process import BotProcess
 from sandbox.clock import SandboxClock
 from sandbox.image_api import CARDS, ImageApi
 from sandbox.json_bodies import error_response, read_object
+from sandbox.local_discord import LocalDiscord
 from sandbox.shards import ProcessShards
 
 ROOT = "/sandbox/panel"
@@ -34,11 +35,18 @@ Json = dict[str, object]
 
 class Panel:
     def __init__(
-        self, *, bots: Sequence[BotProcess], shards: Sequence[ProcessShards], images: ImageApi, clock: SandboxClock
+        self,
+        *,
+        bots: Sequence[BotProcess],
+        shards: Sequence[ProcessShards],
+        images: ImageApi,
+        discord: LocalDiscord,
+        clock: SandboxClock,
     ) -> None:
         self._bots = bots
         self._shards = shards
         self._images = images
+        self._discord = discord
         self._clock = clock
         self._sockets: set[web.WebSocketResponse] = set()
         self._running: set[asyncio.Task[None]] = set()
@@ -48,6 +56,7 @@ class Panel:
         app.router.add_get(f"{ROOT}/live", self._live, allow_head=False)
         app.router.add_post(f"{ROOT}/mood", self._answering(self._set_mood))
         app.router.add_post(f"{ROOT}/bot", self._answering(self._act_on_bot))
+        app.router.add_post(f"{ROOT}/outage", self._answering(self._set_outage))
         app.router.add_post(f"{ROOT}/clock", self._answering(self._move_clock))
         app.on_shutdown.append(self._shut_down)
 
@@ -76,6 +85,11 @@ class Panel:
                 "tasks": images.count_tasks(),
                 "posts": len(images.posts),
             },
+            "servers": [
+                {"id": str(guild.id), "name": guild.name, "unavailable": self._discord.has_outage(guild.name)}
+                for guild in self._discord.guilds
+                if guild.has_bot
+            ],
             "clock": {"offset_ms": self._clock.offset_ms, "now_ms": self._clock.now_ms()},
         }
 
@@ -138,6 +152,14 @@ class Panel:
         self._running.add(running)
         running.add_done_callback(self._running.discard)
         await asyncio.wait([running], timeout=ANSWER_AFTER_SECONDS)
+
+    async def _set_outage(self, wanted: Json) -> None:
+        """Begin or end an outage of a server, as Discord has them."""
+        unavailable = wanted.get("unavailable")
+        found = [guild.name for guild in self._discord.guilds if str(guild.id) == wanted.get("guild_id")]
+        if not found or not isinstance(unavailable, bool):
+            raise ValueError("A server's outage begins or ends; name the server by its id.")
+        self._discord.set_outage(found[0], unavailable)
 
     async def _move_clock(self, wanted: Json) -> None:
         seconds = wanted.get("advance_seconds")

@@ -96,7 +96,9 @@ class Sandbox:
         app = web.Application(middlewares=[guard], client_max_size=LARGEST_REQUEST_BYTES)
         self.discord.attach(app, lambda: self.url)
         attach_image_api(app, self.images, lambda: self.url)
-        Panel(bots=self.bots, shards=self.shards, images=self.images, clock=self.clock).attach(app)
+        Panel(bots=self.bots, shards=self.shards, images=self.images, discord=self.discord, clock=self.clock).attach(
+            app
+        )
         attach_page(app, lambda: self.url)
         return app
 

@@ -159,9 +159,16 @@ class LocalDiscord:
         """Begin or end an outage of a guild by its name, as Discord has them. Raises KeyError for an unknown one."""
         self._state.set_outage(self.guild(guild).id, unavailable)
 
+    @property
+    def guilds(self) -> list[Guild]:
+        return list(self._state.guilds.values())
+
+    def has_outage(self, guild: str) -> bool:
+        return self.guild(guild).id in self._state.unavailable_guilds
+
     def guild(self, name: str) -> Guild:
         """Return a guild by its name. Raises KeyError for an unknown one."""
-        return {guild.name: guild for guild in self._state.guilds.values()}[name]
+        return {guild.name: guild for guild in self.guilds}[name]
 
     def archive(self, thread: str) -> None:
         """Archive a thread by name; the next message in it opens it again. Raises KeyError for no such thread."""

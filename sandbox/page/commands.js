@@ -42,8 +42,8 @@ export function choicesFor(option, state) {
   if (option.choices?.length) return option.choices.map((choice) => ({ label: choice.name, value: choice.value }));
   if (option.type === OPTION.BOOLEAN) return [{ label: "Yes", value: true }, { label: "No", value: false }];
   if (option.type === OPTION.USER) return usersOf(state);
-  if (option.type === OPTION.ROLE) return rolesOf(state);
-  if (option.type === OPTION.MENTIONABLE) return [...usersOf(state), ...rolesOf(state)];
+  if (option.type === OPTION.ROLE) return rolesOf(state.guild);
+  if (option.type === OPTION.MENTIONABLE) return [...usersOf(state), ...rolesOf(state.guild)];
   if (option.type === OPTION.CHANNEL) return [...state.channels.values()].filter((it) => it.guild_id === state.channel.guild_id).map((it) => ({ label: `#${it.name}`, value: it.id }));
   if (option.type === OPTION.ATTACHMENT) return [];
   return null;

@@ -108,6 +108,7 @@ function drawText(input, label) {
 
 function drawPick(input, label, app) {
   const choices = choicesOf(input, app.state);
+  if (choices.length === 0) return drawNothing(input);
   if ((input.max_values ?? 1) > 1) return drawSeveral(input, label, choices);
   const field = drawMenu(input, choices, { id: `field-${input.custom_id}`, "data-testid": `field-${input.custom_id}` });
   const error = h("p", { class: "problem", role: "alert" });
@@ -121,15 +122,26 @@ function drawPick(input, label, app) {
   };
 }
 
+/** Draws a select that has nothing to pick here, as roles in a direct message. */
+function drawNothing(input) {
+  const node = h("p", { class: "quiet", tabindex: -1 }, "There is nothing to choose here.");
+  return { node, check: () => (input.required === false ? null : "This cannot be filled in here."), problem: () => {}, focus: () => node.focus(), answer: () => ({ type: input.type, id: input.id, custom_id: input.custom_id, values: [] }) };
+}
+
 function drawSeveral(input, label, choices = input.options) {
   const ticks = drawTicks(input, choices, label);
   const limits = { min_values: input.min_values ?? (input.required === false ? 0 : 1), max_values: input.max_values ?? choices.length };
+  ticks.node.dataset.testid = `field-${input.custom_id}`;
   const empty = () => ticks.read().length === 0 && input.required === false;
   return { ...ticks, check: () => (empty() ? null : countProblem(ticks.read().length, limits)), answer: () => ({ type: input.type, id: input.id, custom_id: input.custom_id, values: ticks.read() }) };
 }
 
 function drawRadio(input, label) {
   const ticks = drawTicks(input, input.options, label, "radio");
+  ticks.node.dataset.testid = `field-${input.custom_id}`;
+  if (input.required === false) {
+    ticks.node.append(h("button", { class: "link", type: "button", "data-testid": `clear-${input.custom_id}`, "aria-label": `Choose none for ${label}`, onclick: () => ticks.clear() }, "choose none"));
+  }
   return { ...ticks, check: () => (input.required !== false && !ticks.read().length ? "Choose one." : null), answer: () => ({ type: input.type, id: input.id, custom_id: input.custom_id, value: ticks.read()[0] ?? null }) };
 }
 

@@ -10,6 +10,7 @@ import { MessageMenu } from "./menu.js";
 import { MessageList } from "./messages.js";
 import { Panel } from "./panel.js";
 import * as requests from "./requests.js";
+import { ServerSettings } from "./settings.js";
 import { Sidebar } from "./sidebar.js";
 import { State } from "./state.js";
 
@@ -137,6 +138,7 @@ function chooseChannel() {
 }
 
 app.menu = new MessageMenu(app);
+app.settings = new ServerSettings(app);
 startHeader(part("header"), app);
 new Sidebar(part("sidebar"), app);
 const list = new MessageList(part("messages"), app);

@@ -3,19 +3,20 @@ import { BotCard } from "./bot_card.js";
 import { h, slug } from "./dom.js";
 import { Live } from "./live.js";
 import { timeOf, dayOf } from "./clock.js";
-import { Refused, advanceClock, botAction, setMood } from "./requests.js";
+import { Refused, advanceClock, botAction, setMood, setOutage } from "./requests.js";
 
 const HOUR = 3600;
 const DAY = 86400;
 
 export class Panel {
   #moods = "";
+  #servers = "";
   #panel = null;
   #bots = [];
 
   constructor(root, app) {
     this.app = app;
-    root.append(h("h2", { class: "panel-title" }, "Simulated faults"), this.#imagePart(), (this.processes = h("div", {})), this.#clockPart(), this.#disclaimerPart());
+    root.append(h("h2", { class: "panel-title" }, "Simulated faults"), this.#imagePart(), (this.processes = h("div", {})), this.#serverPart(), this.#clockPart(), this.#disclaimerPart());
     new Live("/sandbox/panel/live", (panel) => this.show(panel)).open();
     setInterval(() => this.#time(), 1000);
   }
@@ -29,6 +30,26 @@ export class Panel {
     this.tasks = h("p", { class: "quiet", "data-testid": "panel-tasks" });
     const only = h("label", { class: "tick inline" }, this.only, h("span", {}, "only for the next"));
     return h("section", { class: "card" }, h("h3", {}, h("label", { for: "mood" }, "Image service")), this.mood, this.help, h("div", { class: "panel-row" }, only, this.count), this.tasks);
+  }
+
+  #serverPart() {
+    this.servers = h("ul", { class: "servers" });
+    return h("section", { class: "card" }, h("h3", {}, "Servers with the bot"), this.servers, h("p", { class: "quiet" }, "In an outage Discord tells the bot that a server is unavailable; it stays a member."));
+  }
+
+  #showServers(servers) {
+    const written = JSON.stringify(servers);
+    if (written === this.#servers) return;
+    this.#servers = written;
+    const focused = this.servers.contains(document.activeElement) ? document.activeElement.dataset.testid : null;
+    this.servers.replaceChildren(...servers.map((server) => this.#serverLine(server)));
+    if (focused) this.servers.querySelector(`[data-testid="${CSS.escape(focused)}"]`)?.focus();
+  }
+
+  #serverLine({ id, name, unavailable }) {
+    const words = unavailable ? "End the outage" : "Begin an outage";
+    const toggle = () => this.#do(() => setOutage(id, !unavailable));
+    return h("li", { class: "panel-row" }, h("bdi", { class: "permission-name" }, name), h("button", { class: "button button-2", type: "button", "aria-label": `${words} of ${name}`, "data-testid": `panel-outage-${slug(name)}`, onclick: toggle }, words));
   }
 
   #clockPart() {
@@ -69,6 +90,7 @@ export class Panel {
     this.app.clock.set(panel.clock.now_ms);
     this.#showImageService(panel.image_api);
     this.#showBots(panel.bots);
+    this.#showServers(panel.servers);
     this.#time();
     this.app.tick();
   }

@@ -28,6 +28,7 @@ export function channelNote(channel, guild) {
 
 /** How far the app is installed in a server; null where commands and bot are. */
 export function serverNote(guild) {
+  if (guild.unavailable) return "outage";
   if (!guild.installed) return "app not installed here";
   return guild.has_bot ? null : "commands only";
 }

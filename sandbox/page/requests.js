@@ -30,6 +30,13 @@ export const say = (who, channel_id, content) => post("/sandbox/say", { as: who,
 export const deleteMessage = (who, message) =>
   post("/sandbox/delete", { as: who, channel_id: message.channel_id, message_id: message.id });
 
+export const setCommandPermissions = (who, guild_id, command_id, permissions) =>
+  post("/sandbox/command-permissions", { as: who, guild_id, ...(command_id ? { command_id } : {}), permissions });
+export const makeChannel = (who, guild_id, name, nsfw) => post("/sandbox/channel", { as: who, guild_id, name, nsfw });
+export const setAgeRestricted = (who, channel_id, nsfw) => post("/sandbox/age-restriction", { as: who, channel_id, nsfw });
+export const installApp = (who, guild_id, installed) => post("/sandbox/app", { as: who, guild_id, installed });
+
+export const setOutage = (guild_id, unavailable) => post("/sandbox/panel/outage", { guild_id, unavailable });
 export const setMood = (mood, count) => post("/sandbox/panel/mood", { mood, ...(count ? { count } : {}) });
 export const botAction = (action, process) => post("/sandbox/panel/bot", { action, process });
 export const advanceClock = (seconds) => post("/sandbox/panel/clock", { advance_seconds: seconds });

@@ -14,20 +14,20 @@ function channelsOf(state, types) {
 }
 
 /** The people to pick from: a server's members, elsewhere everybody; the bot as well. */
-export function usersOf(state) {
+export function usersOf(state, guild = state.guild) {
   const people = [...state.people.values()].map((it) => ({ label: it.name, value: it.id }));
-  const members = state.guild ? people.filter((it) => state.guild.members.includes(it.value)) : people;
-  return !state.guild || state.guild.has_bot ? [...members, { label: "Qwen Imagine (bot)", value: state.appId }] : members;
+  const members = guild ? people.filter((it) => guild.members.includes(it.value)) : people;
+  return !guild || guild.has_bot ? [...members, { label: "Qwen Imagine (bot)", value: state.appId }] : members;
 }
 
-export const rolesOf = (state) => (state.guild?.roles ?? []).map((it) => ({ label: it.name.startsWith("@") ? it.name : `@${it.name}`, value: it.id }));
+export const rolesOf = (guild) => (guild?.roles ?? []).map((it) => ({ label: it.name.startsWith("@") ? it.name : `@${it.name}`, value: it.id }));
 
 /** What can be picked: { label, value, description }. */
 export function choicesOf(select, state) {
   if (select.type === STRING) return select.options ?? [];
   if (select.type === CHANNEL) return channelsOf(state, select.channel_types);
   if (select.type === USER) return usersOf(state);
-  return select.type === MENTIONABLE ? [...usersOf(state), ...rolesOf(state)] : rolesOf(state);
+  return select.type === MENTIONABLE ? [...usersOf(state), ...rolesOf(state.guild)] : rolesOf(state.guild);
 }
 
 function defaultsOf(select) {
@@ -42,11 +42,13 @@ export function drawSelect(select, message, app) {
   const send = (values, node) => app.press(message.id, select, values, node);
   if ((select.max_values ?? 1) <= 1) {
     const node = drawMenu(select, choices, { "data-testid": test, disabled: select.disabled, "aria-label": select.placeholder ?? "Choose" });
-    node.addEventListener("change", () => node.value !== "" && send([node.value], node));
+    node.addEventListener("change", () => (node.value !== "" || select.min_values === 0) && send(node.value === "" ? [] : [node.value], node));
+    node.addEventListener("keydown", openByKey);
     return h("div", { class: "menu-box" }, node, drawDescription(node, choices));
   }
   const ticks = drawTicks(select, choices, select.placeholder ?? "Choose");
-  const button = h("button", { class: "button button-2", type: "button" }, "Send choice");
+  if (select.disabled) ticks.node.disabled = true;
+  const button = h("button", { class: "button button-2", type: "button", disabled: select.disabled }, "Send choice");
   button.addEventListener("click", () => {
     const values = ticks.read();
     const problem = countProblem(values.length, select);
@@ -54,6 +56,13 @@ export function drawSelect(select, message, app) {
     if (!problem) send(values, button);
   });
   return h("details", { class: "ticks-menu", "data-testid": test }, h("summary", {}, select.placeholder ?? "Choose"), ticks.node, button);
+}
+
+/** Opens a message's menu by an arrow key: closed, each arrow key would choose and so send at once. */
+function openByKey(event) {
+  if (!["ArrowDown", "ArrowUp", "ArrowLeft", "ArrowRight", "Home", "End", "PageUp", "PageDown"].includes(event.key)) return;
+  event.preventDefault();
+  event.target.showPicker();
 }
 
 export function drawMenu(select, choices, props) {
@@ -81,13 +90,20 @@ export function drawTicks(select, choices, label, kind = "checkbox") {
   const name = `ticks-${select.custom_id}`;
   const boxes = choices.map((choice) => h("input", { type: kind, name, value: choice.value, checked: chosen.has(choice.value), "data-testid": `choice-${slug(choice.label)}` }));
   const error = h("p", { class: "problem", role: "alert" });
+  const counted = kind === "checkbox" && select.max_values > 1 ? h("p", { class: "quiet" }, rangeOf(select)) : null;
   const rows = choices.map((choice, index) => h("label", { class: "tick" }, boxes[index], h("span", {}, choice.label, choice.description ? h("span", { class: "quiet" }, choice.description) : null)));
   return {
-    node: h("fieldset", { class: "ticks" }, h("legend", { class: "hidden" }, label), rows, error),
+    node: h("fieldset", { class: "ticks" }, h("legend", { class: "hidden" }, label), counted, rows, error),
     read: () => boxes.filter((box) => box.checked).map((box) => box.value),
     problem: (words) => (error.textContent = words ?? ""),
+    clear: () => boxes.forEach((box) => (box.checked = false)),
     focus: () => (boxes.find((box) => box.checked) ?? boxes[0])?.focus(),
   };
+}
+
+function rangeOf({ min_values, max_values }) {
+  const least = min_values ?? 1;
+  return least === max_values ? `Choose ${least}.` : least > 0 ? `Choose ${least} to ${max_values}.` : `Choose up to ${max_values}.`;
 }
 
 /** What is wrong with this many picks, or null. */

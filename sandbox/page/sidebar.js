@@ -1,6 +1,7 @@
 // The sidebar: the people to act as, and the channels grouped by server.
 import { h, icon, slug } from "./dom.js";
 import { KIND_ICON, badgesOf, inTree, serverNote } from "./places.js";
+import { mayOpenSettings } from "./settings.js";
 
 const ROLE_WORDS = { member: "member", moderator: "moderator", owner: "owns the bot", admin: "administers a server" };
 
@@ -9,11 +10,13 @@ export class Sidebar {
     this.app = app;
     this.people = h("div", { class: "people", role: "radiogroup", "aria-label": "Who you are" });
     this.you = h("p", { class: "you", "data-testid": "me" });
+    this.roles = h("ul", { class: "my-roles quiet", "aria-label": "Your roles", "data-testid": "my-roles" });
     this.channels = h("nav", { class: "channels", "aria-label": "Channels" });
-    root.append(h("section", { class: "who" }, h("p", { class: "caption" }, "You are"), this.people, this.you), this.channels);
+    root.append(h("section", { class: "who" }, h("p", { class: "caption" }, "You are"), this.people, this.you, this.roles), this.channels);
     this.people.addEventListener("keydown", (event) => this.#arrow(event));
     const { state } = app;
     state.on("snapshot", () => this.render());
+    state.on("places", () => this.#renderPeople());
     for (const what of ["channel", "unread", "places"]) state.on(what, () => this.#renderChannels());
   }
 
@@ -28,6 +31,7 @@ export class Sidebar {
     const buttons = [...state.people.values()].map((person) => this.#person(person, person.id === state.me.id));
     this.people.replaceChildren(...buttons);
     this.you.replaceChildren(h("b", {}, h("bdi", {}, state.me.name)), ` · ${ROLE_WORDS[state.me.role] ?? state.me.role}`);
+    this.roles.replaceChildren(...state.guilds.flatMap(rolesIn));
     if (focused) this.people.querySelector("[aria-checked=true]").focus();
   }
 
@@ -54,15 +58,21 @@ export class Sidebar {
     const { state } = this.app;
     const all = [...state.channels.values()];
     const focused = this.channels.contains(document.activeElement) ? document.activeElement.dataset.testid : null;
-    const groups = state.guilds.map((guild) => this.#group(guild.name, serverNote(guild), inTree(all.filter((it) => it.guild_id === guild.id))));
+    const groups = state.guilds.map((guild) => this.#group(guild.name, serverNote(guild), inTree(all.filter((it) => it.guild_id === guild.id)), this.#settings(guild)));
     const direct = all.filter((it) => !it.guild_id);
     if (direct.length) groups.push(this.#group("Direct messages", null, direct));
     this.channels.replaceChildren(...groups);
     if (focused) this.channels.querySelector(`[data-testid="${focused}"]`)?.focus();
   }
 
-  #group(name, remark, channels) {
-    const head = h("h2", { class: "caption" }, h("bdi", {}, name), remark ? h("span", { class: "badge warn" }, remark) : null);
+  #settings(guild) {
+    if (!mayOpenSettings(guild)) return null;
+    const label = `Settings of ${guild.name}`;
+    return h("button", { class: "icon-button small", type: "button", "aria-label": label, title: label, "aria-haspopup": "dialog", "data-testid": `settings-${slug(guild.name)}`, onclick: () => this.app.settings.open(guild.id) }, icon("tools"));
+  }
+
+  #group(name, remark, channels, settings = null) {
+    const head = h("div", { class: "caption" }, h("h2", { class: "caption" }, h("bdi", {}, name)), remark ? h("span", { class: "badge warn" }, remark) : null, settings);
     return h("section", { class: "guild" }, head, h("ul", {}, channels.map((channel) => h("li", {}, this.#channel(channel)))));
   }
 
@@ -78,4 +88,10 @@ export class Sidebar {
     const props = { class: `channel ${channel.parent_id ? "nested" : ""} ${unread ? "unread" : ""}`, type: "button", "aria-current": here ? "page" : null, "data-testid": `channel-${slug(channel.name)}` };
     return h("button", { ...props, onclick: () => this.app.openChannel(channel.id) }, inside, pings, badges);
   }
+}
+
+/** A person's roles in a server, as a line. */
+function rolesIn(guild) {
+  const names = guild.roles.filter((role) => guild.my_roles.includes(role.id)).map((role) => role.name);
+  return names.length ? [h("li", {}, h("bdi", {}, `${names.join(", ")} in ${guild.name}`))] : [];
 }

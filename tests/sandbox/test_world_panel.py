@@ -27,8 +27,8 @@ class PanelApp:
         self.session: aiohttp.ClientSession
         self.clock = SandboxClock(folder / "offset")
         self.images = ImageApi(self.clock, rng=random.Random(1))
-        gateway = LocalDiscord(self.clock, rng=random.Random(1)).gateway
-        self.shards = [ProcessShards(gateway, number, 3) for number in range(3)]
+        self.discord = LocalDiscord(self.clock, rng=random.Random(1))
+        self.shards = [ProcessShards(self.discord.gateway, number, 3) for number in range(3)]
         self.bots = [
             BotProcess(folder / "bot.py", environment=dict, data_dir=folder, now_ms=self.clock.now_ms)
             for _ in self.shards
@@ -48,7 +48,7 @@ class PanelApp:
 async def panel_app(tmp_path: Path) -> AsyncIterator[PanelApp]:
     made = PanelApp(tmp_path)
     app = web.Application(middlewares=[guard])
-    Panel(bots=made.bots, shards=made.shards, images=made.images, clock=made.clock).attach(app)
+    Panel(bots=made.bots, shards=made.shards, images=made.images, discord=made.discord, clock=made.clock).attach(app)
     runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -83,6 +83,19 @@ async def test_a_mood_is_set_until_changed_or_for_a_count_of_tasks(panel_app: Pa
     status, panel = await panel_app.act("mood", {"mood": "busy", "count": 3})
     assert (status, panel["image_api"]["mood"], panel["image_api"]["remaining"]) == (200, "busy", 3)
     assert panel_app.images.mood is Mood.BUSY
+
+
+async def test_an_outage_of_a_server_begins_and_ends(panel_app: PanelApp) -> None:
+    orchard = next(server for server in (await panel_app.show())["servers"] if server["name"] == "Orchard")
+    assert orchard["unavailable"] is False
+    for unavailable in (True, False):
+        _, panel = await panel_app.act("outage", {"guild_id": orchard["id"], "unavailable": unavailable})
+        assert {server["name"]: server["unavailable"] for server in panel["servers"]} == {
+            "Lighthouse": False,
+            "Orchard": unavailable,
+        }
+    for wrong in ({"guild_id": "1", "unavailable": True}, {"guild_id": orchard["id"], "unavailable": "yes"}):
+        assert (await panel_app.act("outage", wrong))[0] == 400
 
 
 async def test_a_process_is_started_killed_started_again_and_stopped_and_the_others_are_left_alone(
