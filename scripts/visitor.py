@@ -6,7 +6,7 @@ For scripts/screenshots.py and tests/journeys. It reads only what the page displ
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -144,18 +144,69 @@ class Visitor:
         await expect(form).to_be_visible()
         return form
 
-    async def submit(self, fields: Mapping[str, str], words: str = "", **wanted: Any) -> Locator:
-        """Fill the open form (by custom id; lists by value), send it, and return the message that answers it."""
+    async def submit(self, fields: Mapping[str, str | bool | Sequence[str]], words: str = "", **wanted: Any) -> Locator:
+        """Fill the open form, send it, and return the message that answers it.
+
+        *fields*, by custom id: text; one entry of a list by value or label; a radio button by label; the labels of
+        several entries or checkboxes; whether a single checkbox is ticked.
+        """
         known = await self.message_ids()
         for name, value in fields.items():
-            field = self.page.get_by_test_id(f"field-{name}")
-            if await field.evaluate("it => it.tagName") == "SELECT":
-                await field.select_option(value)
-            else:
-                await field.fill(value)
+            await self._fill(self.page.get_by_test_id(f"field-{name}"), value)
         await self.page.get_by_test_id("modal-submit").click()
         await expect(self.page.get_by_test_id("modal")).to_be_hidden()
         return await self.find(known, words, **wanted)
+
+    async def _fill(self, field: Locator, value: str | bool | Sequence[str]) -> None:
+        kind = await field.evaluate("it => it.tagName")
+        if isinstance(value, bool):
+            await field.set_checked(value)
+        elif kind == "FIELDSET" and isinstance(value, str):
+            await field.get_by_role("radio", name=value).check()
+        elif kind == "FIELDSET":
+            await _tick(field, list(value))
+        elif kind == "SELECT":
+            await field.select_option(value)
+        else:
+            await field.fill(str(value))
+
+    async def pick(self, message: Locator, placeholder: str, *labels: str) -> None:
+        """Pick entries of a message's select, by its placeholder and their labels; none empties it."""
+        select = message.get_by_test_id(f"select-{slug(placeholder)}")
+        if await select.evaluate("it => it.tagName") == "SELECT":
+            await select.select_option(label=labels[0] if labels else placeholder)
+            return
+        if await select.get_attribute("open") is None:
+            await select.locator("summary").click()
+        await _tick(select, list(labels))
+        await select.get_by_role("button", name="Send choice").click()
+
+    async def open_settings(self, server: str) -> Locator:
+        """Open a server's settings as its admin, on a phone through the drawer."""
+        drawer = self.page.get_by_test_id("open-sidebar")
+        if await drawer.is_visible():
+            await drawer.click()
+        await self.page.get_by_test_id(f"settings-{slug(server)}").click()
+        settings = self.page.get_by_test_id("server-settings")
+        await expect(settings).to_be_visible()
+        return settings
+
+    async def permit(self, command: str, target: str, allowed: bool | None) -> None:
+        """Allow or deny a command ("/imagine", a menu's name, "All commands of the app") in the open settings to a
+        role, a person or a channel by its label; None: take the entry away.
+        """
+        await self.page.get_by_test_id("permission-command").select_option(label=command)
+        entry = self.page.get_by_test_id(f"permission-{slug(target)}")
+        if allowed is None:
+            await self.page.get_by_test_id(f"permission-remove-{slug(target)}").click()
+            await expect(entry).to_have_count(0)
+            return
+        if await entry.count():
+            await entry.select_option("yes" if allowed else "no")
+        else:
+            await self.page.get_by_test_id("permission-target").select_option(label=target)
+            await self.page.get_by_test_id("permission-allow" if allowed else "permission-deny").click()
+        await expect(entry).to_have_value("yes" if allowed else "no")
 
     async def wait_for_images(self, message: Locator, count: int = 1) -> list[int]:
         """Wait until a message has *count* loaded images. Return their widths in pixels."""
@@ -171,6 +222,14 @@ class Visitor:
         path = self._folder / (f"{name}.png" if part else f"{self.name}-{self._saved:02}-{name}.png")
         await self.page.mouse.move(0, 0)
         await (part or self.page).screenshot(path=path, animations="disabled")
+
+
+async def _tick(part: Locator, labels: list[str]) -> None:
+    """Tick the checkboxes with these labels and no other."""
+    for box in await part.get_by_role("checkbox").all():
+        await box.set_checked(False)
+    for label in labels:
+        await part.get_by_role("checkbox", name=label).check()
 
 
 def slug(words: str) -> str:

@@ -8,6 +8,7 @@ import pytest
 from playwright.async_api import expect
 
 from sandbox.world import Sandbox
+from scripts.visitor import Visitor
 from tests.page.tiny_bot import TinyBot, card, row, text, text_answer
 
 if TYPE_CHECKING:
@@ -73,17 +74,15 @@ async def test_selects_of_a_message_offer_their_kind_and_send_what_is_picked(vis
     await bot.post("gallery", card(text("Settings"), *[row(select) for select in selects]))
     page = await visit()
     await expect(page.get_by_test_id("select-where").get_by_role("option")).to_have_text(["Where", "requests"])
-    await page.get_by_test_id("select-where").select_option(label="requests")
+    visitor, message = Visitor("mira", page), page.get_by_test_id("message").first
+    await visitor.pick(message, "Where", "requests")
     await expect(page.get_by_test_id("message").last).to_contain_text("heard")
     assert [each["name"] for each in bot.interactions[-1]["data"]["resolved"]["channels"].values()] == ["requests"]
-    await page.get_by_test_id("select-whom").select_option(label="@Moderators")
+    await visitor.pick(message, "Whom", "@Moderators")
     await expect(page.get_by_test_id("message")).to_have_count(3)
     assert list(bot.interactions[-1]["data"]["resolved"]) == ["roles"]
-    await page.get_by_test_id("select-who").locator("summary").click()
+    await visitor.pick(message, "Who", "sam", "Qwen Imagine")
     await expect(page.get_by_test_id("select-who")).to_contain_text("Choose up to 2.")
-    await page.get_by_test_id("select-who").get_by_role("checkbox", name="sam").check()
-    await page.get_by_test_id("select-who").get_by_role("checkbox", name="Qwen Imagine").check()
-    await page.get_by_role("button", name="Send choice").click()
     await expect(page.get_by_test_id("message")).to_have_count(4)
     users = bot.interactions[-1]["data"]["resolved"]["users"]
     assert [each["username"] for each in users.values()] == ["sam", "Qwen Imagine"]
@@ -94,23 +93,18 @@ async def test_an_admin_denies_a_command_and_others_are_no_longer_offered_it(
     visit: Visit, bot: TinyBot, width: int, height: int
 ) -> None:
     ada, jonas = await visit("ada", width=width, height=height), await visit("jonas")
-    if width < 761:
-        await ada.get_by_test_id("open-sidebar").click()
     await expect(ada.get_by_test_id("my-roles")).to_have_text("Keepers in Lighthouse")
     await expect(jonas.get_by_test_id("settings-lighthouse")).to_have_count(0)
-    await ada.get_by_test_id("settings-lighthouse").click()
-    settings = ada.get_by_test_id("server-settings")
+    admin = Visitor("ada", ada)
+    settings = await admin.open_settings("Lighthouse")
     await expect(settings).to_contain_text("Nothing is set")
     assert not await settings.evaluate(TOO_WIDE)
-    await ada.get_by_test_id("permission-command").select_option(label="/credits")
-    await ada.get_by_test_id("permission-target").select_option(label="jonas")
-    await ada.get_by_test_id("permission-deny").click()
-    await expect(ada.get_by_test_id("permission-jonas")).to_have_value("no")
+    await admin.permit("/credits", "jonas", False)
     await jonas.get_by_test_id("composer").fill("/")
     await expect(jonas.get_by_role("listbox", name="Commands").get_by_role("option")).to_have_count(1)
-    await ada.get_by_test_id("permission-jonas").select_option("yes")
+    await admin.permit("/credits", "jonas", True)
     await expect(jonas.get_by_role("listbox", name="Commands").get_by_role("option")).to_have_count(2)
-    await ada.get_by_test_id("permission-remove-jonas").click()
+    await admin.permit("/credits", "jonas", None)
     await expect(settings).to_contain_text("Not set")
 
 
@@ -148,6 +142,17 @@ async def test_several_commands_of_a_messages_menu_answer_privately(visit: Visit
     await expect(answer.get_by_test_id("only-you")).to_be_visible()
     await answer.get_by_test_id("message-menu").click()
     await expect(items).to_have_text(["Dismiss", "Copy message id"])
+
+
+async def test_a_visitor_fills_every_field_of_a_form(visit: Visit, bot: TinyBot) -> None:
+    bot.answer = lambda event: {"type": 9, "data": FORM} if event["type"] == 2 else text_answer("saved", private=True)
+    page = await visit()
+    await _command(page, "credits")
+    await expect(page.get_by_test_id("modal")).to_be_visible()
+    fields = {"roles": "@Keepers", "places": ["#studio"], "rule": "Three", "days": ["One", "Two"], "pause": False}
+    await Visitor("mira", page).submit(fields, "saved", private=True)
+    sent = [part["component"] for part in bot.interactions[-1]["data"]["components"]]
+    assert [field.get("value", field.get("values")) for field in sent[2:]] == ["three", ["one", "two"], False]
 
 
 async def _command(page: Page, name: str) -> None:

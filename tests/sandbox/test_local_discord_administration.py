@@ -278,6 +278,7 @@ async def test_a_removed_bot_is_told_once_and_has_lost_the_servers_channels_comm
         await hugo.add_app("Orchard")
         assert (await gateway.event("GUILD_CREATE"))["name"] == "Lighthouse"
         back = await gateway.event("GUILD_CREATE")
+        assert "unavailable" not in back, "it is told as a new server"
         assert (back["name"], len(back["channels"]), [role["managed"] for role in back["roles"]]) == (
             "Orchard",
             2,

@@ -77,8 +77,8 @@ def card(text: str, seed: int, image: discord.File | discord.Message | None = No
 class TinyBot(discord.AutoShardedClient):
     """A bot with a command that defers, edits and follows up, a dynamic button, a form, and a command of facts."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(intents=discord.Intents.none(), max_messages=None, **options)
+    def __init__(self, *, intents: discord.Intents | None = None, **options: Any) -> None:
+        super().__init__(intents=intents or discord.Intents.none(), max_messages=None, **options)
         self.tree = app_commands.CommandTree(self, allowed_installs=BOTH_INSTALLS, allowed_contexts=EVERYWHERE)
         self.seen: list[int] = []
         self.resumed = 0
@@ -282,3 +282,50 @@ async def test_the_bots_token_edits_a_message_by_its_id_and_opens_a_dm(bench: Be
         with pytest.raises(discord.Forbidden) as refused:
             await dm.send("closed")
         assert refused.value.code == 50007
+
+
+async def test_discord_py_hears_of_command_permissions_without_an_intent_and_fetches_them(bench: Bench) -> None:
+    bot = TinyBot()
+    heard: asyncio.Queue[discord.RawAppCommandPermissionsUpdateEvent] = asyncio.Queue()
+
+    @bot.event
+    async def on_raw_app_command_permissions_update(event: discord.RawAppCommandPermissionsUpdateEvent) -> None:
+        heard.put_nowait(event)
+
+    async with running(bench, bot):
+        guild = discord.Object(bench.discord.guild("Lighthouse").id)
+        paint = next(each for each in await bot.tree.fetch_commands() if each.name == "paint")
+        with pytest.raises(discord.NotFound) as missing:
+            await paint.fetch_permissions(guild)
+        assert missing.value.code == 10066
+        await bench.actor("ada").permit("Lighthouse", "paint", ("channel", "*", False), ("role", "@everyone", True))
+        event = await asyncio.wait_for(heard.get(), 60)
+        assert (event.target_id, event.guild.id) == (paint.id, guild.id)
+        fetched = await paint.fetch_permissions(guild)
+        named = [(type(each.target).__name__, each.permission) for each in fetched.permissions]
+        assert named == [("AllChannels", False), ("Object", True)]
+
+
+async def test_discord_py_tells_a_removal_from_an_outage_with_the_guilds_intent(bench: Bench) -> None:
+    bot = TinyBot(intents=discord.Intents(guilds=True), guild_ready_timeout=0.05)
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    for name in ("guild_unavailable", "guild_available", "guild_remove", "guild_join"):
+
+        async def note(guild: discord.Guild, name: str = name) -> None:
+            heard.put_nowait(f"{name} {guild.name}")
+
+        setattr(bot, f"on_{name}", note)
+    async with running(bench, bot):
+        await asyncio.wait_for(bot.wait_until_ready(), 60)
+        while not heard.empty():
+            heard.get_nowait()
+        bench.discord.set_outage("Orchard", True)
+        bench.discord.set_outage("Orchard", False)
+        await bench.actor("hugo").remove_app("Orchard")
+        await bench.actor("hugo").add_app("Orchard")
+        told = [await asyncio.wait_for(heard.get(), 60) for _ in range(4)]
+        assert told == [f"guild_{what} Orchard" for what in ("unavailable", "available", "remove", "join")]
+        bench.discord.set_team({"ada": "admin", "sam": "developer"})
+        team = (await bot.application_info()).team
+        assert team is not None and team.owner is not None
+        assert (team.owner.name, [member.role.name for member in team.members]) == ("ada", ["admin", "developer"])

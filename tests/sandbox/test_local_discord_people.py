@@ -114,6 +114,14 @@ async def test_a_message_command_carries_the_whole_message(bench: Bench) -> None
     assert shown.body["resource"]["message"]["type"] == 23
 
 
+async def test_a_private_answer_has_no_commands_in_its_menu(bench: Bench) -> None:
+    await bench.register({"name": "Report", "type": 3}, PAINT)
+    act = await bench.paint()
+    shown = await act.callback({"type": 4, "data": {"content": "x", "flags": 64}})
+    with pytest.raises(Refused, match="Private answers have no apps"):
+        await bench.actor("mira").message_menu("gallery", "Report", int(shown.body["resource"]["message"]["id"]))
+
+
 async def test_people_delete_their_own_messages_and_moderators_any(bench: Bench) -> None:
     mira, jonas, sam = (bench.actor(name) for name in ("mira", "jonas", "sam"))
     number = await mira.say("gallery", "one")

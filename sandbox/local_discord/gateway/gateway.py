@@ -290,6 +290,8 @@ class Gateway:
         elif isinstance(change, GuildJoined):
             guild_id = change.guild_id
             event, body = "GUILD_CREATE", self._channel_payloads.guild(self._state.guilds[guild_id])
+            if not change.after_outage:
+                del body["unavailable"]  # by this discord.py 2.7.1 tells a new guild from one that is back
         else:
             guild_id = change.guild_id
             event, body = "GUILD_DELETE", {"id": str(guild_id)} | ({"unavailable": True} if change.unavailable else {})

@@ -66,9 +66,10 @@ class ChannelSaved:
 
 @dataclass(frozen=True, slots=True)
 class GuildJoined:
-    """The app was added to a guild, or the guild is back after an outage."""
+    """The app was added to a guild. `after_outage`: it was in it, and the guild is back."""
 
     guild_id: int
+    after_outage: bool
 
 
 @dataclass(frozen=True, slots=True)
