@@ -88,6 +88,17 @@ async def test_selects_of_a_message_offer_their_kind_and_send_what_is_picked(vis
     assert [each["username"] for each in users.values()] == ["sam", "Qwen Imagine"]
 
 
+async def test_a_menu_is_opened_by_an_arrow_key_and_sends_only_what_is_chosen_in_it(visit: Visit, bot: TinyBot) -> None:
+    select = {"type": 3, "custom_id": "policy", "placeholder": "Policy", "options": OPTIONS}
+    await bot.post("gallery", card(row(select)))
+    page = await visit()
+    await page.get_by_test_id("select-policy").focus()
+    for key in ("ArrowDown", "ArrowDown", "ArrowDown", "Enter"):
+        await page.keyboard.press(key)
+    await expect(page.get_by_test_id("message").last).to_contain_text("heard")
+    assert [event["data"]["values"] for event in bot.interactions] == [["two"]]
+
+
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
 async def test_an_admin_denies_a_command_and_others_are_no_longer_offered_it(
     visit: Visit, bot: TinyBot, width: int, height: int

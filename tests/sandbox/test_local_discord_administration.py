@@ -12,6 +12,7 @@ from sandbox.local_discord.state import permissions as p
 from tests.sandbox.discord_bench import PAINT, Bench
 
 GUILDS = 1
+PLACES = ("meadow", "gallery")
 GUILD, USER, PAINTERS, KEEPERS, HERE, PARENT = 1000, 1, 2, 3, 11, 12
 EVERYONE, ALL_CHANNELS = (1, GUILD), (3, GUILD - 1)
 
@@ -167,6 +168,12 @@ async def test_commands_of_one_server_are_offered_there_alone_and_hide_global_on
     data = hugo.interaction(await hugo.command("meadow", "owner")).data
     assert data["guild_id"] == str(guild)
     assert mira.interaction(await mira.command("meadow", "paint")).data["guild_id"] == str(guild)
+    async with bench.http.ws_connect(f"{bench.url}/sandbox/live?as=mira") as socket:
+        page = await socket.receive_json()
+    by_id = {command["id"]: command for command in page["commands"]}
+    offered = {place: [by_id[each] for each in page["offered"][str(bench.channel_id(place))]] for place in PLACES}
+    assert [(each["name"], each.get("guild_id")) for each in offered["meadow"]] == [("paint", str(guild))]
+    assert [(each["name"], each.get("guild_id")) for each in offered["gallery"]] == [("paint", None)]
     for person, channel in ((mira, "meadow"), (mira, "gallery"), (hugo, "dm")):
         with pytest.raises(Refused):
             await person.command(channel, "owner")
@@ -256,6 +263,8 @@ async def test_a_removed_bot_is_told_once_and_has_lost_the_servers_channels_comm
     old = await bench.paint(channel="meadow")
     shown = (await old.callback({"type": 4, "data": {"content": "x", "components": [row]}})).body["resource"]["message"]
     await hugo.permit("Orchard", "paint", ("user", "jonas", False))
+    commands = f"/applications/{bench.discord.application_id}/guilds/{guild.id}/commands"
+    assert (await bench.rest("PUT", commands, [{"name": "owner", "description": "d"}])).status == 200
     async with bench.connect(intents=GUILDS) as gateway:
         await hugo.remove_app("Orchard")
         assert await gateway.event("GUILD_DELETE") == {"id": str(guild.id)}
@@ -285,6 +294,7 @@ async def test_a_removed_bot_is_told_once_and_has_lost_the_servers_channels_comm
             [False, False, True],
         )
     assert (await bench.rest("GET", permissions_path(bench, "Orchard"))).body == []
+    assert (await bench.rest("GET", commands)).body == []
 
 
 async def test_a_bot_without_intents_learns_of_a_removal_from_rest_and_the_next_ready_alone(bench: Bench) -> None:

@@ -15,6 +15,25 @@ from sandbox.local_discord.state.state import State
 
 MOST_GUILDS_OF_A_PAGE = 200
 _GUILD = "/guilds/{guild_id}"
+_ONLY_IN_EVENTS = (
+    *("channels", "threads", "members", "joined_at", "member_count", "large", "unavailable"),
+    *("presences", "voice_states", "guild_scheduled_events", "stage_instances", "soundboard_sounds"),
+)
+_ONLY_IN_ANSWERS: Json = {
+    "home_header": None,
+    "discovery_splash": None,
+    "region": "deprecated",
+    "widget_enabled": False,
+    "widget_channel_id": None,
+    "max_presences": None,
+    "max_members": 500_000,
+    "max_stage_video_channel_users": 50,
+    "max_video_channel_users": 25,
+    "safety_alerts_channel_id": None,
+    "public_updates_channel_id": None,
+    "premium_progress_bar_enabled": False,
+    "incidents_data": None,
+}
 
 
 class GuildRoutes:
@@ -62,21 +81,18 @@ class GuildRoutes:
             "permissions": str(self._state.guild_permissions(self._state.application_id, guild)),
             "features": [],
         }
-        counts = {"approximate_member_count": len(guild.members), "approximate_presence_count": len(guild.members)}
-        return body | (counts if with_counts else {})
+        return body | (_counts(guild) if with_counts else {})
 
     def _leave(self, call: Call) -> Answer:
         self._state.remove_app(self._guild(call).id)
         return Answer(204)
 
     def _get(self, call: Call) -> Answer:
+        """Return a guild (OpenAPI: GuildWithCountsResponse)."""
         guild = self._guild(call)
-        whole = self._channel_payloads.guild(guild)
-        for key in ("channels", "threads", "members", "joined_at", "member_count", "large", "unavailable"):
-            whole.pop(key)
-        for key in ("presences", "voice_states", "guild_scheduled_events", "stage_instances", "soundboard_sounds"):
-            whole.pop(key)
-        return Answer(200, whole)
+        counts = _counts(guild) if call.flag("with_counts") else {}
+        whole = self._channel_payloads.guild(guild) | _ONLY_IN_ANSWERS | counts
+        return Answer(200, {key: value for key, value in whole.items() if key not in _ONLY_IN_EVENTS})
 
     def _roles(self, call: Call) -> Answer:
         return Answer(200, self._channel_payloads.roles(self._guild(call)))
@@ -88,3 +104,7 @@ class GuildRoutes:
             known = user_id in self._state.people_by_id or user_id == self._state.application_id
             raise errors.unknown_thing(10007, "Member") if known else errors.unknown_thing(10013, "User")
         return Answer(200, self._payloads.member(guild, user_id))
+
+
+def _counts(guild: Guild) -> Json:
+    return {"approximate_member_count": len(guild.members), "approximate_presence_count": len(guild.members)}

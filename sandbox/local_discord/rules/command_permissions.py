@@ -50,8 +50,9 @@ def may_use(
     """Return whether a member may use a command in a channel.
 
     *own*: the command's entries, None without any; *shared*: those of the whole app, which count for commands without
-    own ones. *channel_ids*: the channel, and a thread's parent; None: wherever it is allowed. *held*: the member's
-    permissions; *needed*: the command's `default_member_permissions`, None without.
+    own ones. *role_ids*: without @everyone's, which is the guild's. *channel_ids*: the channel, and a thread's parent;
+    None: wherever it is allowed. *held*: the member's permissions; *needed*: the command's
+    `default_member_permissions`, None without.
 
     Administrators may use everything. An entry of the command itself replaces *needed*, one of the whole app does not
     (assumed: the docs say "a specific overwrite").
@@ -62,7 +63,7 @@ def may_use(
     places = [] if channel_ids is None else [*channel_ids, all_channels_id(guild_id)]
     if _first(entries, [(CHANNEL, place) for place in places]) is False:
         return False
-    roles = [entries[ROLE, role_id] for role_id in role_ids if role_id != guild_id and (ROLE, role_id) in entries]
+    roles = [entries[ROLE, role_id] for role_id in role_ids if (ROLE, role_id) in entries]
     said = entries.get((USER, user_id))
     if said is None:
         said = any(roles) if roles else entries.get((ROLE, guild_id))
