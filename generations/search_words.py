@@ -12,8 +12,8 @@ WORD_BYTES = 32  # of UTF-8: so much of a prompt, from a word's beginning on, is
 INDEXED_MAX = 5  # words of a search for which the index is asked; all are compared with the prompt itself
 
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\ua4cf\uf900-\ufaff\U00020000-\U0003ffff"
-_LETTER = rf"[^\W_{_UNSPACED}]"
-_BEGINNING = re.compile(rf"(?<!{_LETTER}).|(?!{_LETTER}).")
+LETTER = rf"[^\W_{_UNSPACED}]"  # a pattern: one character that continues a word
+_BEGINNING = re.compile(rf"(?<!{LETTER}).|(?!{LETTER}).")
 
 
 class Search:
@@ -41,8 +41,8 @@ def words_of(prompt: str) -> set[bytes]:
 
 
 def _pattern(word: str) -> re.Pattern[str]:
-    begins_with_letter = re.match(_LETTER, word) is not None
-    return re.compile((rf"(?<!{_LETTER})" if begins_with_letter else "") + re.escape(word))
+    begins_with_letter = re.match(LETTER, word) is not None
+    return re.compile((rf"(?<!{LETTER})" if begins_with_letter else "") + re.escape(word))
 
 
 def _cut(word: str) -> bytes:

@@ -15,11 +15,11 @@ FLOORS = (
      "generations.worker.progress", "people.model", "processes.model",
      "qwen.models", "qwen.errors", "qwen.protocol", "qwen.answers", "qwen.refusals", "qwen.cleaning",
      "qwen.retry_after", "qwen.addresses", "qwen.public_url", "qwen.service_url", "qwen.image_header",
-     "qwen.challenges", "images.shrinking", "images.provenance", "images.reencoded_image", "discord_api.links",
+     "qwen.challenges", "images.shrinking", "limits.words", "images.provenance", "images.reencoded_image", "discord_api.links",
      "discord_api.shards", "discord_api.snowflakes", "store.address", "store.errors", "store.hosts",
      "version"),
     # One I/O library a module.
-    ("observability", "store", "qwen", "images", "credits", "people", "processes", "generations.clock",
+    ("observability", "store", "qwen", "images", "credits", "limits", "people", "processes", "generations.clock",
      "generations.records"),
     ("generations",),
     ("generations.worker",),
@@ -96,6 +96,7 @@ LIBRARIES = {
     ),
     "alembic": ("store",),
     "PIL": ("sandbox", "images"),
+    "re2": ("limits.words",),
 }
 
 
