@@ -29,6 +29,9 @@ from generations.worker.context import StepContext
 from generations.worker.loop import Worker
 from generations.worker.throttle import Throttle
 from images.image_memory import ImageMemory
+from limits.request_limits import RequestLimits
+from limits.service import Limits
+from limits.usage import SpendLimits
 from people.service import People
 from processes.model import Presence
 from processes.service import Processes
@@ -80,6 +83,8 @@ class Core:
     history: History
     people: People
     privacy: Privacy
+    limits: Limits
+    request_limits: RequestLimits
     callbacks: Callbacks | None  # None: the image API is not asked to call back
     context: StepContext
     worker: Worker
@@ -206,9 +211,10 @@ def build_core(
         if resources.shared and not worker.is_free():
             notify(tx, WORK)
 
-    generations = _build_generations(settings, resources, ledger, schedule, throttle, nudge, announce)
+    limits = _build_request_limits(settings, database)
+    generations = _build_generations(settings, resources, ledger, limits, schedule, throttle, nudge, announce)
     callbacks = _build_callbacks(settings, resources, nudge, announce)
-    privacy = Privacy(database, ledger, clock, resources.rng, retention_days=settings.retention_days)
+    privacy = Privacy(database, ledger, clock, resources.rng, limits.calendar, retention_days=settings.retention_days)
     context = StepContext(
         database=database.in_background(),
         ledger=ledger,
@@ -235,7 +241,8 @@ def build_core(
         owner=resources.owner,
     )
     history = History(database, ledger, clock, resources.store, owner=resources.owner, images=images)
-    return Core(ledger, generations, history, People(database), privacy, callbacks, context, worker)
+    people, changes = People(database), Limits(database, clock)
+    return Core(ledger, generations, history, people, privacy, changes, limits, callbacks, context, worker)
 
 
 async def _claim_alert(resources: Resources, matter: str, seconds: float) -> bool:
@@ -248,10 +255,16 @@ async def _claim_alert(resources: Resources, matter: str, seconds: float) -> boo
         return True
 
 
+def _build_request_limits(settings: Settings, database: Database) -> RequestLimits:
+    spend = SpendLimits(settings.spend_limit_day, settings.spend_limit_month)
+    return RequestLimits(database, settings.timezone, spend)
+
+
 def _build_generations(
     settings: Settings,
     resources: Resources,
     ledger: Ledger,
+    limits: RequestLimits,
     schedule: PollSchedule,
     throttle: Throttle,
     nudge: Callable[[], None],
@@ -260,6 +273,7 @@ def _build_generations(
     return Generations(
         resources.database,
         ledger,
+        limits,
         resources.clock,
         max_queue=settings.max_queue,
         max_per_user=settings.max_images_per_user,

@@ -164,6 +164,18 @@ class Settings(BaseModel):
     requests_per_minute: int = Field(
         default=10, ge=0, le=10_000, description="The most requests of one person in a minute. 0: no limit."
     )
+    spend_limit_day: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000_000,
+        description="The most credits of the image API that everybody together may spend in a day. 0: no limit.",
+    )
+    spend_limit_month: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000_000,
+        description="The most credits of the image API that everybody together may spend in a month. 0: no limit.",
+    )
     image_memory_mb: int = Field(
         default=128, ge=32, le=65_536, description="The most MiB of images in memory at once; more wait."
     )

@@ -12,6 +12,7 @@ from credits.ledger import Ledger
 from generations import records
 from generations.clock import SystemClock
 from generations.service import Generations
+from limits.request_limits import RequestLimits
 from store.database import Database, open_database
 from store.transactions import Transaction
 
@@ -48,6 +49,7 @@ def _service(database: Database, clock: SystemClock) -> Generations:
     return Generations(
         database,
         Ledger(Allowance(CREDITS, CreditPeriod.DAY, ZoneInfo("UTC"))),
+        RequestLimits(database, ZoneInfo("UTC")),
         clock,
         max_queue=100_000,
         max_per_user=MAX_PER_USER,

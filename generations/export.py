@@ -9,7 +9,7 @@ import gzip
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 from generations.model import State
 from generations.privacy import Collected
@@ -22,7 +22,7 @@ LEFT_OUT = frozenset(
 )
 _ID_COLUMNS = frozenset(
     {"id", "user_id", "application_id", "channel_id", "guild_id", "message_id", "card_channel_id"}
-    | {"generation_id", "attachment_id", "separate_channel_id", "separate_message_id"}
+    | {"generation_id", "attachment_id", "separate_channel_id", "separate_message_id", "usage_guild_id", "scope_id"}
 )
 
 
@@ -43,6 +43,8 @@ def build_export(user_id: int, collected: Collected, *, exported_at_ms: int, max
         "exported_at_ms": exported_at_ms,
         "settings": None if collected.preferences is None else asdict(collected.preferences),
         "account": None if collected.account is None else _plain(collected.account),
+        "counters": [_plain(row) for row in collected.usage],
+        "blocks": [_plain(row) for row in collected.blocks],
     }
     plain = _encode(head, collected.generations, collected.entries)
     if len(plain) <= max_bytes:
@@ -79,8 +81,8 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _value(name: str, value: Any) -> Any:
-    if name == "images":
-        return [_image(image) for image in value]
+    if name == "images" and isinstance(value, list):
+        return [_image(image) for image in cast("list[dict[str, Any]]", value)]
     return str(value) if name in _ID_COLUMNS and value is not None else value
 
 

@@ -48,7 +48,7 @@ def may_still_come(error: ImageError, *, failures: int, limit: int) -> bool:
 def lose(tx: Transaction, ledger: Ledger, image: Image, *, fence: int, now_ms: int) -> tuple[Image, int]:
     """End a paid image as lost and refund it, in the caller's transaction. Return it, and the credits refunded.
 
-    Raises LostClaim, having changed nothing.
+    The operator has paid for it, so it stays counted as made. Raises LostClaim, having changed nothing.
     """
     lost = records.move(tx, image, State.FAILED, fence=fence, ending=Ending.IMAGE_LOST)
     return lost, ledger.refund(tx, image.image_id, now_ms)

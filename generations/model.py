@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from discord_api.snowflakes import snowflake_time_ms
+from limits.model import UsageKey
 from qwen.models import SEED_MAX, SEED_RANDOM, OutputFormat, Size, TaskRequest
 
 MAX_COUNT = 4
@@ -215,6 +216,7 @@ class Generation:
     published_revision: int = 0
     card_channel_id: int | None = None  # where the card stands, if not where it was asked for (a direct message)
     follow_up_begun_at_ms: int | None = None  # a message by the interaction's token, whose outcome is not written yet
+    usage: UsageKey | None = None  # under which its images are counted; None: they are not (of an older version)
 
     @property
     def is_unpublished(self) -> bool:

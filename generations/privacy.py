@@ -18,6 +18,9 @@ from generations.clock import Clock
 from generations.errors import StillAtWork
 from generations.records import personal_data
 from generations.records.personal_data import Tally
+from limits import records as limit_records
+from limits import usage
+from limits.usage import Calendar
 from people import records as people
 from people.model import Preferences
 from store.database import Database
@@ -43,6 +46,8 @@ class Holdings:
 
     tally: Tally
     entries: int
+    usage_days: int  # rows of limits.tables.usage
+    blocks: int
     preferences: Preferences | None
     retention_days: int
 
@@ -55,6 +60,8 @@ class Collected:
     account: dict[str, Any] | None
     generations: Rows
     entries: Rows
+    usage: Rows
+    blocks: Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +74,24 @@ class Erased:
 
 
 class Privacy:
-    """The use-cases of /privacy. *retention_days*: after so many days words are purged; 0: never. *rng*: pseudonyms."""
+    """The use-cases of /privacy. *retention_days*: after so many days words are purged; 0: never. *rng*: pseudonyms.
+    *calendar*: by which people are counted."""
 
     def __init__(
-        self, database: Database, ledger: Ledger, clock: Clock, rng: random.Random, *, retention_days: int
+        self,
+        database: Database,
+        ledger: Ledger,
+        clock: Clock,
+        rng: random.Random,
+        calendar: Calendar,
+        *,
+        retention_days: int,
     ) -> None:
         self._database = database
         self._ledger = ledger
         self._clock = clock
         self._rng = rng
+        self._calendar = calendar
         self._retention_days = retention_days
 
     async def holdings(self, user_id: int) -> Holdings:
@@ -85,6 +101,8 @@ class Privacy:
             return Holdings(
                 personal_data.tally(tx, user_id),
                 accounts.entry_count(tx, user_id),
+                len(usage.load_own(tx, user_id)),
+                len(limit_records.load_blocks_of(tx, user_id)),
                 people.load_preferences(tx, user_id),
                 self._retention_days,
             )
@@ -103,6 +121,8 @@ class Privacy:
             entries=await self._read_all(
                 lambda tx, above: accounts.entry_rows(tx, user_id, above=above, limit=READ_BATCH), "number"
             ),
+            usage=await read(usage.load_own, user_id),
+            blocks=await read(limit_records.load_blocks_of, user_id),
         )
 
     async def erase(self, user_id: int) -> Erased:
@@ -125,12 +145,13 @@ class Privacy:
         words_deleted(tx, now_ms)
         people.delete_preferences(tx, user_id)
         if not accounts.has_account(tx, user_id):
-            return Erased(len(own), 0, None)
+            return Erased(len(own), 0, None)  # nothing was ever counted either
         stayed = accounts.leave(tx, self._ledger, user_id, self._nobody(), now_ms)
         if stayed is None:  # a request of theirs came in between
             raise StillAtWork(1)
         forgotten_at_ms = self._ledger.allowance.window(now_ms).ends_at_ms
         people.note_departure(tx, user_id, forgotten_at_ms)
+        usage.forget_person(tx, user_id, self._calendar.running(now_ms))  # last, as everywhere
         return Erased(len(own), stayed, forgotten_at_ms)
 
     async def run_maintenance(self) -> None:
@@ -138,6 +159,7 @@ class Privacy:
         if self._retention_days:
             await self._database.run(self._purge, self._clock.now_ms())
         await self._database.run(self._forget_due, self._clock.now_ms())
+        await self._database.run(self._delete_usage, self._clock.now_ms())
         await self._database.truncate_wal()  # also after a kill between an erasure and its truncation
         await vacuum_if_due(self._database, self._clock.now_ms())
 
@@ -148,6 +170,12 @@ class Privacy:
         if go_on_from is not None and go_on_from != from_id:
             save_value(tx, PURGED_KEY, str(go_on_from))
             words_deleted(tx, now_ms)
+
+    def _delete_usage(self, tx: Transaction, now_ms: int) -> None:
+        """People's own counters of days that no cap counts any more follow the purge of words."""
+        running_from_ms = self._calendar.running(now_ms).starts_at_ms
+        kept_from_ms = now_ms - self._retention_days * DAY_MS
+        usage.delete_old(tx, now_ms, min(kept_from_ms, running_from_ms) if self._retention_days else None)
 
     def _forget_due(self, tx: Transaction, now_ms: int) -> None:
         for user_id in people.due_departures(tx, now_ms, FORGET_BATCH):

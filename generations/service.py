@@ -7,7 +7,8 @@ network.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from credits.ledger import Ledger
 from credits.model import Balance, Entry
@@ -16,13 +17,18 @@ from generations.clock import Clock
 from generations.errors import Draining, LineFull, NotCancellable, NotThere, NotYours, TooManyRequests
 from generations.model import CardLink, Ending, Generation, Image, Line, Origin, Request, State
 from generations.prices import price_of
-from people import records as people
+from limits import usage
+from limits.errors import LimitError, RulesChanged
+from limits.model import Requester
+from limits.request_limits import Matched, RequestLimits
+from limits.usage import Returned
 from store.database import Database
 from store.statements import serialize
 from store.transactions import Transaction
 
 CONFIRM_GRACE_MS = 20_000  # a card that is not confirmed by then is looked up at Discord by the worker
 STATEMENT_ENTRIES = 10
+RULES_TRIES = 3  # of one request, while the words of its server are changed
 MINUTE_MS = 60_000
 
 
@@ -57,6 +63,7 @@ class Generations:
         self,
         database: Database,
         ledger: Ledger,
+        limits: RequestLimits,
         clock: Clock,
         *,
         max_queue: int,
@@ -69,6 +76,7 @@ class Generations:
     ) -> None:
         self._database = database
         self._ledger = ledger
+        self._limits = limits
         self._clock = clock
         self._max_queue = max_queue
         self._max_per_user = max_per_user
@@ -83,22 +91,41 @@ class Generations:
         """Take nothing new from now on."""
         self._draining = True
 
-    async def request(self, request: Request, origin: Origin) -> Accepted:
+    async def request(self, request: Request, origin: Origin, requester: Requester) -> Accepted:
         """Take a request on: credits held for every image, or for none. The same interaction again changes nothing.
 
-        Raises Draining, TooManyRequests, LineFull, and InsufficientCredits with the price of the whole request.
+        *requester*: who asks and where, the same person and server as in *origin*.
+        Raises Draining; LimitError; TooManyRequests; LineFull; InsufficientCredits with the price of the whole request.
         """
         if self._draining:
             raise Draining
-        return await self._database.run(
-            self._request, _new_generation(request, origin, self._clock.now_ms()), self._slots()
-        )
+        now_ms = self._clock.now_ms()
+        key = self._limits.calendar.key(origin.guild_id, origin.user_id, now_ms)
+        generation = replace(_new_generation(request, origin, now_ms), usage=key)
+        for _ in range(RULES_TRIES - 1):
+            with suppress(RulesChanged):
+                return await self._try_request(generation, requester)
+        return await self._try_request(generation, requester)
 
-    def _request(self, tx: Transaction, generation: Generation, slots: int) -> Accepted:
+    async def _try_request(self, generation: Generation, requester: Requester) -> Accepted:
+        matched = await self._limits.match_words(requester.guild_id, generation.request.prompt)
+        return await self._database.run(self._request, generation, requester, matched, self._slots())
+
+    def _request(
+        self, tx: Transaction, generation: Generation, requester: Requester, matched: Matched, slots: int
+    ) -> Accepted:
+        try:  # before the line is locked: what is refused holds nobody up
+            rules = self._limits.check(tx, requester, matched, generation.created_at_ms)
+        except LimitError:
+            known = records.load(tx, generation.id)
+            if known is None:
+                raise
+            return self._accepted(tx, known, records.load_demand(tx, self._max_per_user), slots)
         serialize(tx, records.LINE)
         if not records.insert(tx, generation):  # the same event came twice
             return self._accepted(tx, _must_load(tx, generation.id), records.load_demand(tx, self._max_per_user), slots)
-        self._check_request_limit(tx, generation)
+        if not rules.is_exempt(requester.user_id):
+            self._check_request_limit(tx, generation)
         demand = records.load_demand(tx, self._max_per_user)
         waiting = demand.still_waiting(slots)
         if waiting > self._max_queue:
@@ -110,6 +137,9 @@ class Generations:
             price_of(1),
             generation.created_at_ms,
         )
+        assert generation.usage is not None  # noqa: S101 (request() sets it)
+        count, now_ms = len(generation.images), generation.created_at_ms
+        self._limits.count(tx, generation.usage, rules, images=count, price=price_of(1), now_ms=now_ms)
         return self._accepted(tx, generation, demand, slots)
 
     def _accepted(self, tx: Transaction, generation: Generation, demand: records.Demand, slots: int) -> Accepted:
@@ -242,10 +272,9 @@ class Generations:
         limit, user_id, now_ms = self._requests_per_minute, new.origin.user_id, new.created_at_ms
         if not limit:
             return
-        asked_at_ms = records.earlier_request_at_ms(tx, user_id, limit, but=new.id)
-        for at_ms in (asked_at_ms, people.left_at_ms(tx, user_id)):
+        for at_ms in records.earlier_requests_at_ms(tx, user_id, limit, but=new.id):
             # Later than now: another process's clock is ahead of ours. Much later: the clock was set back.
-            if at_ms is not None and abs(now_ms - at_ms) < MINUTE_MS:
+            if abs(now_ms - at_ms) < MINUTE_MS:
                 raise TooManyRequests(limit, at_ms + MINUTE_MS)
 
     def _free_at_ms(self, too_many: int) -> int | None:
@@ -255,10 +284,13 @@ class Generations:
         return None if seconds is None else self._clock.now_ms() + round(seconds * rounds * 1000)
 
     def _cancel_waiting(self, tx: Transaction, generation: Generation, ending: Ending) -> None:
-        for image in generation.images:
-            if image.state is State.REQUESTED:
-                records.move(tx, image, State.CANCELLED, fence=None, ending=ending)
-                self._ledger.release(tx, image.image_id, self._clock.now_ms())
+        waiting = [image for image in generation.images if image.state is State.REQUESTED]
+        for image in waiting:
+            records.move(tx, image, State.CANCELLED, fence=None, ending=ending)
+            self._ledger.release(tx, image.image_id, self._clock.now_ms())
+        if waiting:
+            cancelled = Returned(may_be_paid=False, is_failure=False)
+            usage.count_returned(tx, generation.usage, images=len(waiting), price=price_of(1), returned=cancelled)
 
 
 def _check_owner(generation: Generation, user_id: int, managed: tuple[int, int] | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from sqlalchemy import RowMapping, bindparam, delete, select, update
+from sqlalchemy import BindParameter, RowMapping, ScalarSelect, bindparam, delete, select, update
 
 from credits.tables import accounts
 from people.model import Language, Ping, Preferences
@@ -49,11 +49,11 @@ def note_departure(tx: Transaction, user_id: int, due_at_ms: int | None) -> None
     insert_or_replace(tx, departures, {"user_id": user_id, "due_at_ms": due_at_ms}, key=("user_id",))
 
 
-def left_at_ms(tx: Transaction, user_id: int) -> int | None:
-    """Return when a person had everything deleted, in unix milliseconds: the time of their new account. None: they
-    didn't, or the departure is deleted by now."""
+def left_at_ms(user_id: BindParameter[int]) -> ScalarSelect[int]:
+    """Build the query for when a person had everything deleted, in unix milliseconds: the time of their new account.
+    NULL: they didn't, or the departure is deleted by now."""
     left = select(accounts.c.created_at_ms).join(departures, departures.c.user_id == accounts.c.user_id)
-    return tx.scalar(left.where(accounts.c.user_id == user_id))
+    return left.where(accounts.c.user_id == user_id).scalar_subquery()
 
 
 def due_departures(tx: Transaction, now_ms: int, limit: int) -> list[int]:

@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 
 from generations.delivery_result import DeliveryResult, Place
 from generations.errors import DeliveryDelayed
-from generations.model import Generation, Progress, State
+from generations.model import Generation, Origin, Progress, State
+from limits.model import Requester
 from qwen.errors import QwenError
 from qwen.images import DownloadedImage, FoundImage
 from qwen.models import OutputFormat, Task, TaskRequest, TaskStatus
@@ -31,6 +32,11 @@ Result = TypeVar("Result")
 def make_settings(**values: Any) -> Settings:
     """Return the default settings with *values*, unchecked; environment variables are ignored."""
     return Settings.model_construct(**{"timezone": ZoneInfo("UTC"), **values})
+
+
+def requester_of(origin: Origin) -> Requester:
+    """Return who asks by *origin*: somebody without roles, in a channel that is open to all."""
+    return Requester(origin.user_id, origin.guild_id, origin.channel_id)
 
 
 class ManualClock:

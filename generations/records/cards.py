@@ -34,6 +34,7 @@ from generations.records.rows import (
 )
 from generations.records.search import index_prompt
 from generations.records.tables import generations, has_token, images, pings, removed_cards
+from people.records import left_at_ms
 from store.statements import insert_if_new, is_among
 from store.tables import one_of
 from store.transactions import Transaction
@@ -42,12 +43,14 @@ _LOAD = select(generations).where(generations.c.id == bindparam("generation_id")
 _LOAD_SEVERAL = select(generations).where(is_among(generations.c.id, "ids")).order_by(generations.c.id)
 _LOAD_LOCKED = _LOAD.with_for_update()
 _INSERT_IMAGES = insert_into(images)
-_EARLIER_REQUEST = (
+_EARLIER_REQUEST = select(
     select(generations.c.created_at_ms)
     .where(generations.c.user_id == bindparam("user_id"), generations.c.id != bindparam("but"))
     .order_by(generations.c.id.desc())
     .limit(1)
     .offset(bindparam("number", type_=Integer))
+    .scalar_subquery(),
+    left_at_ms(bindparam("user_id")),
 )
 
 
@@ -75,12 +78,14 @@ def load_several(tx: Transaction, ids: Sequence[int]) -> list[Generation]:
     return with_images(tx, tx.execute(_LOAD_SEVERAL, {"ids": ids}).mappings())
 
 
-def earlier_request_at_ms(tx: Transaction, user_id: int, number: int, *, but: int) -> int | None:
-    """Return when the *number*-th newest request of a person was taken on, counted from 1, in unix milliseconds.
+def earlier_requests_at_ms(tx: Transaction, user_id: int, number: int, *, but: int) -> list[int]:
+    """Return when the *number*-th newest request of a person was taken on, counted from 1, and when the person had
+    everything deleted, in unix milliseconds, as far as there are any.
 
-    None: there are fewer. *but*: a generation that is not counted.
+    *but*: a generation that is not counted.
     """
-    return tx.scalar(_EARLIER_REQUEST, {"user_id": user_id, "but": but, "number": number - 1})
+    row = tx.execute(_EARLIER_REQUEST, {"user_id": user_id, "but": but, "number": number - 1}).one()
+    return [at_ms for at_ms in row if at_ms is not None]
 
 
 def load_locked(tx: Transaction, generation_id: int) -> Generation | None:

@@ -12,6 +12,7 @@ from sqlalchemy import RowMapping, bindparam, exists, select
 from generations.errors import LostClaim
 from generations.model import Ending, Generation, Image, Origin, Request, State
 from generations.records.tables import generations, images
+from limits.model import UsageKey
 from qwen.models import OutputFormat, Size
 from store.statements import is_among
 from store.transactions import Transaction
@@ -76,7 +77,14 @@ def read_generation(row: RowMapping, its_images: Iterable[Image]) -> Generation:
         published_revision=row["published_revision"],
         card_channel_id=row["card_channel_id"],
         follow_up_begun_at_ms=row["follow_up_begun_at_ms"],
+        usage=_read_usage(row),
     )
+
+
+def _read_usage(row: RowMapping) -> UsageKey | None:
+    if row["usage_day_ms"] is None:
+        return None
+    return UsageKey(row["usage_day_ms"], row["usage_guild_id"], row["user_id"])
 
 
 def _read_request(row: RowMapping) -> Request:
@@ -127,6 +135,8 @@ def generation_columns(generation: Generation) -> dict[str, Any]:
         "revision": generation.revision,
         "published_revision": generation.published_revision,
         "follow_up_begun_at_ms": generation.follow_up_begun_at_ms,
+        "usage_day_ms": None if generation.usage is None else generation.usage.day_ms,
+        "usage_guild_id": None if generation.usage is None else generation.usage.guild_id,
     }
 
 

@@ -53,6 +53,8 @@ generations = Table(
     Column("revision", BigInteger, nullable=False),
     Column("published_revision", BigInteger, nullable=False),
     Column("follow_up_begun_at_ms", BigInteger),  # NULL again once its outcome is written
+    Column("usage_day_ms", BigInteger),  # under which its images are counted (limits.tables.usage); NULL: they are not
+    Column("usage_guild_id", BigInteger),  # as guild_id when it was asked for, 0 in direct messages
     CheckConstraint(f"count BETWEEN 1 AND {MAX_COUNT}", "count"),
 )
 

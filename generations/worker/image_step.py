@@ -10,9 +10,12 @@ from generations import records
 from generations.finished_images import fetch
 from generations.model import Ending, Generation, Image, State
 from generations.poll_schedule import POLL_SECONDS
+from generations.prices import price_of
 from generations.worker.claim import Claim
 from generations.worker.context import StepContext
 from images.image_memory import Reservation
+from limits import usage
+from limits.usage import Returned
 from qwen.errors import ImageUnavailable
 from qwen.images import FoundImage
 from store.transactions import Transaction
@@ -81,4 +84,17 @@ class ImageStep:
             if callback is not None and callback.claimed_task_id is not None:
                 records.bring_forward(tx, ended, context.clock.now_ms())
         context.ledger.release(tx, image.image_id, context.clock.now_ms())
+        returned = Returned(may_be_paid=may_be_paid(image, ended))
+        usage.count_returned(tx, self.generation.usage, images=1, price=price_of(1), returned=returned)
         return ended, None
+
+
+def may_be_paid(before: Image, ended: Image) -> bool:
+    """Whether the service may have taken credits for an image that ended without a result. Pure.
+
+    It took the task and may still finish it, or it is not known whether it did; or it finished without an image that
+    can be used.
+    """
+    if ended.ending in (Ending.NO_IMAGE, Ending.IMAGE_UNUSABLE):
+        return True
+    return ended.state is State.UNKNOWN or (ended.state is State.EXPIRED and before.task_id is not None)

@@ -16,6 +16,7 @@ from generations.poll_schedule import POLL_SECONDS, backoff_seconds, late_poll_s
 from generations.prices import price_of
 from generations.worker.poll_turns import TaskStep
 from generations.worker.stored_limits import save_pauses
+from limits import usage
 from observability.repeats import REPEATS
 from qwen.errors import ImageError, KeyRefused, QwenError, RateLimited, TaskNotFound
 from qwen.images import FoundImage
@@ -182,6 +183,11 @@ class PollStep(TaskStep):
             due_at_ms=now_ms,
         )
         callback = None if self.context.callbacks is None else records.load_callback(tx, image)
+        taken, is_late = task.consumed_credits, image.state is not State.RUNNING
+        price = price_of(1)
+        usage.count_made(
+            tx, self.generation.usage, price=price, charged=price if taken is None else taken, is_late=is_late
+        )
         return ready, (charged, callback)
 
     async def _check_price(self, task: Task) -> None:

@@ -15,7 +15,8 @@ FLOORS = (
      "generations.worker.progress", "people.model", "processes.model",
      "qwen.models", "qwen.errors", "qwen.protocol", "qwen.answers", "qwen.refusals", "qwen.cleaning",
      "qwen.retry_after", "qwen.addresses", "qwen.public_url", "qwen.service_url", "qwen.image_header",
-     "qwen.challenges", "images.shrinking", "limits.words", "images.provenance", "images.reencoded_image", "discord_api.links",
+     "qwen.challenges", "images.shrinking", "limits.words", "limits.model", "limits.errors", "limits.check",
+      "images.provenance", "images.reencoded_image", "discord_api.links",
      "discord_api.shards", "discord_api.snowflakes", "store.address", "store.errors", "store.hosts",
      "version"),
     # One I/O library a module.
@@ -93,6 +94,7 @@ LIBRARIES = {
         *("credits.ledger", "credits.records", "credits.accounts", "credits.check", "credits.tables"),
         *("people.records", "people.tables"),
         *("processes.records", "processes.tables"),
+        *("limits.records", "limits.tables", "limits.usage", "limits.audit"),
     ),
     "alembic": ("store",),
     "PIL": ("sandbox", "images"),

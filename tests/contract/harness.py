@@ -12,9 +12,12 @@ from credits.ledger import Ledger
 from credits.model import Balance
 from generations import records
 from generations.model import Generation, Image, Origin, Request, State
-from generations.service import Generations
+from generations.service import Accepted, Generations
+from limits.request_limits import RequestLimits
+from limits.usage import SpendLimits
 from store.database import Database
 from store.transactions import Transaction
+from tests.doubles import requester_of
 
 MIRA, OTTO, YUKI = 101, 102, 103
 DAY_MS = 86_400_000
@@ -62,11 +65,15 @@ class Harness:
     ) -> Generation:
         """Make a request and, if *answered*, confirm its card (message id = 9000 + generation id) and make it due."""
         request = Request("a lighthouse", seed=5, count=count, private=private)
-        await self.generations.request(request, origin(generation_id, user_id))
+        await self.request(request, origin(generation_id, user_id))
         if answered:
             await self.generations.confirm_card(generation_id, 9000 + generation_id)
             await self.database.run(records.make_due, generation_id, self.clock.at_ms)
         return await self.load(generation_id)
+
+    async def request(self, request: Request, origin: Origin) -> Accepted:
+        """Make a request as somebody without roles."""
+        return await self.generations.request(request, origin, requester_of(origin))
 
     async def load(self, generation_id: int) -> Generation:
         generation = await self.database.run(records.load, generation_id)
@@ -111,11 +118,13 @@ def make_harness(
     max_queue: int = 100,
     max_in_flight: int = 100,
     requests_per_minute: int = 0,
+    spend: SpendLimits | None = None,
 ) -> Harness:
     ledger, clock, nudges, announced = Ledger(daily(credits)), MovableClock(), list[int](), list[int]()
     generations = Generations(
         database,
         ledger,
+        RequestLimits(database, ZoneInfo("UTC"), spend),
         clock,
         max_queue=max_queue,
         max_per_user=3,

@@ -57,7 +57,7 @@ async def make(
 ) -> Generation:
     """Create a generation whose images are paid for and ended as *end*."""
     request = Request(prompt, seed=5, count=count, private=private)
-    await harness.generations.request(request, origin(generation_id, user_id))
+    await harness.request(request, origin(generation_id, user_id))
     await harness.generations.confirm_card(generation_id, 9000 + generation_id)
     await harness.admit()
     claimed = next(one for one in await harness.claim() if one.id == generation_id)

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ from generations.records.history import NEWEST, Edge
 from generations.records.search import Limits, find, index_prompt
 from generations.records.tables import prompt_words
 from generations.search_words import Search
+from limits.usage import Calendar
 from store.database import Database, open_database
 from store.transactions import Transaction
 from tests.contract.harness import DAY_MS, MIRA, NOON_MS, OTTO, Harness, make_harness, origin
@@ -272,7 +274,9 @@ async def test_no_word_stays_in_the_file_after_it_was_erased(sqlite_maker: Sqlit
         await database.run(fill)
         await database.truncate_wal()
         assert raw_bytes(path).count(b"canary") > 6000
-        privacy = Privacy(database, harness.ledger, harness.clock, random.Random(5), retention_days=0)
+        privacy = Privacy(
+            database, harness.ledger, harness.clock, random.Random(5), Calendar(ZoneInfo("UTC")), retention_days=0
+        )
         await privacy.erase(MIRA)
         await privacy.run_maintenance()
         left = raw_bytes(path)

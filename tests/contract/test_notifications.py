@@ -26,7 +26,15 @@ from store.transactions import Transaction
 from tests.contract.conftest import OpenedTwice
 from tests.contract.harness import MIRA, NOON_MS, Harness, origin
 from tests.databases import SqliteMaker, delete_all_rows
-from tests.doubles import FakeDelivery, FakeImageStore, FakeOperator, ManualClock, ScriptedService, make_settings
+from tests.doubles import (
+    FakeDelivery,
+    FakeImageStore,
+    FakeOperator,
+    ManualClock,
+    ScriptedService,
+    make_settings,
+    requester_of,
+)
 
 LISTENING = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()"
 
@@ -193,7 +201,8 @@ async def test_a_process_announces_work_only_when_it_can_not_take_it_on_itself(
     core = core_of(postgresql, ManualClock())
     async with listening(postgresql_opened_twice.address) as ear:
         for generation_id in (1, 2, 3):
-            await core.generations.request(Request("a lighthouse", seed=5), origin(generation_id))
+            asked = origin(generation_id)
+            await core.generations.request(Request("a lighthouse", seed=5), asked, requester_of(asked))
         await core.generations.confirm_card(1, 9001)
         await core.worker.drain()
         await core.generations.confirm_card(2, 9002)

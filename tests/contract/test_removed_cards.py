@@ -33,7 +33,7 @@ async def test_nothing_links_to_a_removed_card_and_a_second_time_changes_nothing
 
 
 async def test_a_card_in_an_unknown_channel_is_not_linked(harness: Harness) -> None:
-    await harness.generations.request(Request("a lighthouse"), replace(origin(1), channel_id=0))
+    await harness.request(Request("a lighthouse"), replace(origin(1), channel_id=0))
     await harness.generations.confirm_card(1, 9001)
     assert await links(harness) == {}
 

@@ -19,7 +19,7 @@ from tests.contract.harness import CHANNEL, GUILD, MIRA, NOON_MS, OTTO, Harness,
 
 async def test_a_request_comes_back_from_the_rows_as_it_was(harness: Harness) -> None:
     request = Request("ein Leuchtturm ⛯", seed=2_147_483_646, count=4)
-    made = (await harness.generations.request(request, origin(2**62))).generation
+    made = (await harness.request(request, origin(2**62))).generation
     assert await harness.load(2**62) == made
     assert [image.seed for image in made.images] == [2_147_483_646, 2_147_483_647, 0, 1]
     assert {image.due_at_ms for image in made.images} == {NOON_MS + 20_000}
@@ -27,20 +27,20 @@ async def test_a_request_comes_back_from_the_rows_as_it_was(harness: Harness) ->
 
 
 async def test_characters_that_no_database_stores_are_replaced(harness: Harness) -> None:
-    await harness.generations.request(Request("half \ud83d and \x00 nothing", seed=5), origin(1))
+    await harness.request(Request("half \ud83d and \x00 nothing", seed=5), origin(1))
     assert (await harness.load(1)).request.prompt == "half ? and \ufffd nothing"
 
 
 async def test_the_same_interaction_again_changes_nothing(harness: Harness) -> None:
     first = await harness.ask(1, count=2)
-    again = await harness.generations.request(Request("something else", seed=9), origin(1))
+    again = await harness.request(Request("something else", seed=9), origin(1))
     assert again.generation == first
     assert await harness.numbers() == (40, 10)
 
 
 async def test_a_request_has_a_place_in_line_only_if_not_all_images_can_be_admitted_at_once(database: Database) -> None:
     harness = make_harness(database, max_in_flight=3)
-    request = harness.generations.request
+    request = harness.request
     first = await request(Request("a lighthouse", seed=5, count=2), origin(1))
     assert (first.line, first.in_flight) == (None, 0)
     await harness.generations.confirm_card(1, 9001)
@@ -57,7 +57,7 @@ async def test_the_same_interaction_many_times_at_once_is_one_request(
     harness: Harness, database: Database, other_database: Database
 ) -> None:
     processes = [harness, make_harness(other_database)] * 4
-    made = await asyncio.gather(*(each.generations.request(Request("x", seed=5), origin(1)) for each in processes))
+    made = await asyncio.gather(*(each.request(Request("x", seed=5), origin(1)) for each in processes))
     assert {(each.generation.id, len(each.generation.images)) for each in made} == {(1, 1)}
     assert await harness.numbers() == (45, 5)
 
@@ -131,7 +131,7 @@ async def test_the_same_interaction_delivered_many_times_at_once_is_one_of_the_r
 ) -> None:
     processes = [make_harness(each, requests_per_minute=2) for each in (database, other_database)] * 4
     for generation_id in (1, 2):
-        asked = (each.generations.request(Request("x", seed=5), origin(generation_id)) for each in processes)
+        asked = (each.request(Request("x", seed=5), origin(generation_id)) for each in processes)
         assert {accepted.generation.id for accepted in await asyncio.gather(*asked)} == {generation_id}
     with pytest.raises(TooManyRequests):
         await processes[1].ask(3)
@@ -141,7 +141,7 @@ async def test_of_many_requests_at_once_in_two_processes_no_more_are_taken_than_
     database: Database, other_database: Database
 ) -> None:
     processes = [make_harness(each, requests_per_minute=3) for each in (database, other_database)] * 4
-    asked = (each.generations.request(Request("x", seed=5), origin(number)) for number, each in enumerate(processes, 1))
+    asked = (each.request(Request("x", seed=5), origin(number)) for number, each in enumerate(processes, 1))
     outcomes = await asyncio.gather(*asked, return_exceptions=True)
     assert sum(isinstance(outcome, Accepted) for outcome in outcomes) == 3
     assert sum(isinstance(outcome, TooManyRequests) for outcome in outcomes) == 5

@@ -12,6 +12,7 @@ import stat
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import text, update
@@ -19,6 +20,7 @@ from sqlalchemy import text, update
 from discord_api.snowflakes import snowflake_at
 from generations.privacy import Privacy
 from generations.records.tables import generations
+from limits.usage import Calendar
 from store.database import VACUUM_DUE_KEY, Database, open_database
 from store.errors import DatabaseBroken, DatabaseUnreachable
 from store.key_values import load_value, save_value
@@ -333,7 +335,9 @@ async def test_no_prompt_stays_on_the_disk_after_it_was_erased_or_purged(sqlite_
             prompt = f"canary {number} " * (1 + number % 5 * 60)
             await make_generation(harness, snowflake_at(harness.clock.at_ms) + number, MIRA, prompt=prompt)
         assert b"canary 7 " in raw_bytes(path)
-        privacy = Privacy(database, harness.ledger, harness.clock, random.Random(5), retention_days=1)
+        privacy = Privacy(
+            database, harness.ledger, harness.clock, random.Random(5), Calendar(ZoneInfo("UTC")), retention_days=1
+        )
         if way == "erased":
             await privacy.erase(MIRA)
         else:
@@ -356,7 +360,7 @@ async def test_words_in_gaps_of_pages_are_removed_by_the_next_maintenance(sqlite
                 values = {"token": "t" * rng.choice([100, 180]), "lease_holder": "host-name:12345"}
                 growing = update(generations).where(generations.c.id == grown).values(values)
                 await database.run(Transaction.execute, growing)
-        privacy = Privacy(database, harness.ledger, harness.clock, rng, retention_days=0)
+        privacy = Privacy(database, harness.ledger, harness.clock, rng, Calendar(ZoneInfo("UTC")), retention_days=0)
         await privacy.erase(MIRA)
         await privacy.run_maintenance()
         left = raw_bytes(path)

@@ -23,7 +23,7 @@ NUMBER = snowflake_at(NOON_MS)
 
 
 async def asked(harness: Harness) -> Generation:
-    return (await harness.generations.request(Request("a lighthouse"), origin(NUMBER))).generation
+    return (await harness.request(Request("a lighthouse"), origin(NUMBER))).generation
 
 
 async def test_a_refusal_while_the_token_is_valid_makes_the_card_token_only_in_other_processes_too(
@@ -137,7 +137,7 @@ async def test_a_request_renews_its_channel_once_a_day(harness: Harness) -> None
 
 async def test_another_card_of_a_token_only_channel_is_saved_as_token_only_by_keep(harness: Harness) -> None:
     channels = TokenOnlyChannels(harness.clock, harness.database)
-    other = (await harness.generations.request(Request("a ship"), origin(NUMBER + 1))).generation
+    other = (await harness.request(Request("a ship"), origin(NUMBER + 1))).generation
     await channels.refused(await asked(harness))
     assert not channels.bot_may_enter(other.origin)
     assert (await harness.load(NUMBER + 1)).origin.bot_in_channel

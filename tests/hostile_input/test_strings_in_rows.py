@@ -14,11 +14,12 @@ from discord_api.snowflakes import snowflake_at
 from generations import records
 from generations.model import Ending, Generation, Origin, Request, State
 from generations.service import Generations
+from limits.request_limits import RequestLimits
 from qwen.models import OutputFormat, Size
 from store.database import Database
 from store.key_values import load_value, save_value
 from store.transactions import Transaction
-from tests.doubles import START_MS, ManualClock
+from tests.doubles import START_MS, ManualClock, requester_of
 from tests.hostile_input.corpus import ANY_TEXT, ODD_VALUES, STRINGS
 
 FIRST_ID = snowflake_at(START_MS)
@@ -33,13 +34,20 @@ class ServiceHarness:
         self.ledger = Ledger(Allowance(5, CreditPeriod.DAY, ZoneInfo("UTC")))
         self.number = 0
         self.service = Generations(
-            database, self.ledger, self.clock, max_queue=10**6, max_per_user=3, slots=lambda: 20, nudge=lambda: None
+            database,
+            self.ledger,
+            RequestLimits(database, ZoneInfo("UTC")),
+            self.clock,
+            max_queue=10**6,
+            max_per_user=3,
+            slots=lambda: 20,
+            nudge=lambda: None,
         )
 
     async def ask(self, request: Request, text: str) -> Generation:
         self.number += 1
         origin = Origin(FIRST_ID + self.number, 1, self.number, 2, 3, text, 10**7, locale=text)
-        return (await self.service.request(request, origin)).generation
+        return (await self.service.request(request, origin, requester_of(origin))).generation
 
 
 def parse(text: str, **changes: object) -> Request:

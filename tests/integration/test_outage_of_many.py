@@ -16,7 +16,7 @@ import pytest
 from generations.model import Origin, Request, State
 from generations.worker.loop import MAX_STEPS
 from store.database import open_database
-from tests.doubles import FakeDelivery, FakeImageStore, FakeOperator, ManualClock, ScriptedService
+from tests.doubles import FakeDelivery, FakeImageStore, FakeOperator, ManualClock, ScriptedService, requester_of
 from tests.integration.discord_rest import DiscordRest, a_discord
 from tests.worker.conftest import WorkerHarness
 from ui.delivery.cards import DiscordDelivery
@@ -35,7 +35,9 @@ class Crowd(WorkerHarness):
         """Request an image as one more person, confirm the card, and return the generation's id."""
         token = f"token-{number}"
         origin = Origin(self.new_id(), 1, 1000 + number, CHANNEL, 3, token, 10 * 1024 * 1024)
-        accepted = await self.generations.request(Request(prompt="a lighthouse", seed=number), origin)
+        accepted = await self.generations.request(
+            Request(prompt="a lighthouse", seed=number), origin, requester_of(origin)
+        )
         self.rest.add_message(FIRST_CARD + number, CHANNEL)
         await self.generations.confirm_card(accepted.generation.id, FIRST_CARD + number)
         return accepted.generation.id

@@ -14,6 +14,7 @@ from generations.worker.throttle import FIRST_SLOTS, FIRST_TRY_SECONDS
 from tests.simulation.fake_discord import Message
 from tests.simulation.image_api import Poll
 from tests.simulation.promises_of_calls import calls_are_hints, was_called_between
+from tests.simulation.promises_of_counters import counters_are_sums
 from tests.simulation.promises_of_downloads import images_are_fetched_once
 from tests.simulation.promises_of_pings import pings_are_wanted
 from tests.simulation.promises_of_sizes import links_are_needed
@@ -47,6 +48,7 @@ def check(run: Run) -> Iterator[str]:
     yield from pings_are_wanted(run, generations)
     yield from links_are_needed(run, generations)
     yield from images_are_fetched_once(run, images)
+    yield from counters_are_sums(run, images)
     for generation in generations:
         yield from _the_card_is_right(run, generation)
         yield from _plain_messages_are_final(run, generation)

@@ -28,6 +28,8 @@ def collected(generations: int, entries: int = 0) -> Collected:
         {"user_id": 2**53 + 1, "available": 5},
         [generation(number) for number in range(1, generations + 1)],
         [{"number": number, "id": f"{number}:hold", "user_id": 2**53 + 1} for number in range(entries)],
+        [{"guild_id": 2**53 + 1, "user_id": 2**53 + 1, "day_ms": 1, "images": 2}],
+        [],
     )
 
 
@@ -36,6 +38,9 @@ def test_a_small_export_is_one_readable_file_without_credentials() -> None:
     content = json.loads(file.data)
     assert file.name == "qwen-imagine.json" and content["exported_at_ms"] == 7
     assert content["user_id"] == content["account"]["user_id"] == "9007199254740993"
+    assert content["counters"] == [
+        {"guild_id": "9007199254740993", "user_id": "9007199254740993", "day_ms": 1, "images": 2}
+    ]
     assert content["generations"][0]["images"] == [{"generation_id": "1", "position": 0, "seed": 5}]
     assert b"secret" not in file.data and b"host:1" not in file.data
 

@@ -17,7 +17,15 @@ from images.image_memory import ImageMemory
 from services import Resources, build_core
 from settings import Settings
 from store.database import Database
-from tests.doubles import FakeDelivery, FakeImageStore, FakeOperator, ManualClock, ScriptedService, make_settings
+from tests.doubles import (
+    FakeDelivery,
+    FakeImageStore,
+    FakeOperator,
+    ManualClock,
+    ScriptedService,
+    make_settings,
+    requester_of,
+)
 
 MIRA, JONAS = 501, 502
 
@@ -76,7 +84,8 @@ class WorkerHarness:
             interaction_id=self.new_id(), application_id=1, user_id=user_id, channel_id=2, guild_id=3,
             token="token", attachment_size_limit=10 * 1024 * 1024,
         )  # fmt: skip
-        return await self.generations.request(Request("a lighthouse in a storm", seed=42, count=count), origin)
+        request = Request("a lighthouse in a storm", seed=42, count=count)
+        return await self.generations.request(request, origin, requester_of(origin))
 
     async def imagine(self, *, user_id: int = MIRA, count: int = 1, answered: bool = True) -> int:
         """Make a request as /imagine does and, if *answered*, confirm its card. Return the generation's id."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -17,6 +18,7 @@ from generations.worker.kept_images import (
     UNREACHABLE_CHECKS,
     next_check_seconds,
 )
+from limits.usage import Calendar
 from qwen.errors import ImageTooLarge, ImageUnavailable, NotAnImage, QwenError
 from qwen.images import DownloadedImage
 from tests.doubles import FakeImageStore
@@ -126,7 +128,9 @@ async def test_after_a_month_without_an_answer_the_image_is_refunded(harness: Wo
 async def test_a_kept_image_is_refunded_before_it_is_purged(harness: WorkerHarness) -> None:
     generation_id = await keep(harness)
     harness.context.retention_days = 3
-    privacy = Privacy(harness.database, harness.ledger, harness.clock, random.Random(1), retention_days=3)
+    privacy = Privacy(
+        harness.database, harness.ledger, harness.clock, random.Random(1), Calendar(ZoneInfo("UTC")), retention_days=3
+    )
     await harness.pass_time(3 * DAY - HOUR, stride=600)
     await privacy.run_maintenance()
     assert await harness.states(generation_id) == [State.UNDELIVERED]

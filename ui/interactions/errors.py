@@ -16,9 +16,24 @@ from credits.errors import InsufficientCredits
 from discord_api.errors import described
 from generations.errors import Draining, LineFull, NotCancellable, NotThere, NotYours, StillAtWork, TooManyRequests
 from generations.prices import price_of
+from limits.errors import (
+    AgeRestrictedOnly,
+    Blocked,
+    Budget,
+    BudgetUsedUp,
+    ChangedMeanwhile,
+    ChannelNotAllowed,
+    Paused,
+    RoleNotAllowed,
+    RulesChanged,
+    TooManyRules,
+    WordNotAllowed,
+)
 from ui.texts import buttons as texts_buttons
 from ui.texts import card as texts
+from ui.texts import limits as texts_limits
 from ui.texts import privacy as texts_privacy
+from ui.texts.escaping import escape
 
 log = logging.getLogger("qwen_imagine.interactions")
 
@@ -26,6 +41,8 @@ NOBODY = discord.AllowedMentions.none()
 UNKNOWN_INTERACTION = 10062  # Discord docs: Opcodes and Status Codes, "JSON"; so are the next two
 UNKNOWN_WEBHOOK = 10015
 ALREADY_ACKNOWLEDGED = 40060
+REASON_UNITS = 300  # UTF-16 units of a reason that an admin typed
+RULE_UNITS = 100  # of the name of a rule of words
 _DEFERRED_PRIVATELY = "deferred privately"  # in Interaction.extras; so is the next
 _RESPONDED_PRIVATELY = "responded privately"
 
@@ -66,6 +83,24 @@ def _insufficient_credits(error: InsufficientCredits, _: int) -> str:
     )
 
 
+def _budget_used_up(error: BudgetUsedUp, _: int) -> str:
+    if error.cap is None:
+        return texts_limits.bot_budget_used_up(error.back_at_ms)
+    is_server = error.budget is Budget.SERVER
+    sentence = texts_limits.server_budget_used_up if is_server else texts_limits.person_cap_used_up
+    return sentence(error.cap.images, error.used, error.cap.period, error.back_at_ms)
+
+
+def _blocked(error: Blocked, _: int) -> str:
+    reason = escape(error.reason, REASON_UNITS)
+    return texts_limits.blocked(everywhere=error.is_everywhere, until_ms=error.until_ms, reason=reason)
+
+
+def _changed_meanwhile(error: ChangedMeanwhile, _: int) -> str:
+    last = error.last
+    return texts_limits.changed_meanwhile(None if last is None else last.actor_id, None if last is None else last.at_ms)
+
+
 # Each function takes an error of its key's class and the reference, and returns the whole sentence.
 SENTENCES: Mapping[type[BaseException], Callable[[Any, int], str]] = {
     Refusal: lambda error, _: str(error),
@@ -78,6 +113,18 @@ SENTENCES: Mapping[type[BaseException], Callable[[Any, int], str]] = {
     NotCancellable: lambda error, _: texts.NOT_CANCELLABLE,
     NotYours: lambda error, _: texts.not_yours(error.owner_id),
     NotThere: lambda error, _: texts_buttons.NOT_THERE,
+    Blocked: _blocked,
+    Paused: lambda error, _: texts_limits.paused(
+        everywhere=error.is_everywhere, reason=escape(error.reason, REASON_UNITS)
+    ),
+    ChannelNotAllowed: lambda error, _: texts_limits.channel_not_allowed(error.channel_ids),
+    RoleNotAllowed: lambda error, _: texts_limits.role_not_allowed(error.role_ids),
+    AgeRestrictedOnly: lambda error, _: texts_limits.AGE_RESTRICTED_ONLY,
+    WordNotAllowed: lambda error, _: texts_limits.word_not_allowed(escape(error.rule, RULE_UNITS)),
+    BudgetUsedUp: _budget_used_up,
+    RulesChanged: lambda error, _: texts_limits.RULES_CHANGED,
+    ChangedMeanwhile: _changed_meanwhile,
+    TooManyRules: lambda error, _: texts_limits.too_many_rules(error.limit),
     StillAtWork: lambda error, _: texts_privacy.still_at_work(error.images),
     app_commands.TransformerError: lambda error, _: texts.VALUE_NOT_TAKEN,
     app_commands.CommandNotFound: lambda error, _: texts.STALE_COMMAND,

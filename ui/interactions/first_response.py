@@ -25,6 +25,8 @@ from generations.model import Generation, Origin, Progress, Request
 from generations.ports import Delivery
 from generations.service import Accepted, Generations
 from generations.token_only_channels import TokenOnlyChannels
+from limits.errors import LimitError
+from limits.model import Requester
 from ui.interactions.errors import (
     ALREADY_ACKNOWLEDGED,
     NOBODY,
@@ -34,7 +36,7 @@ from ui.interactions.errors import (
     defer,
     is_unanswerable,
 )
-from ui.interactions.origin import ANSWER_SECONDS, is_late, may_bot_post, origin_of
+from ui.interactions.origin import ANSWER_SECONDS, is_late, may_bot_post, origin_of, requester_of
 from ui.interactions.responses import DEFER_AFTER_SECONDS
 from ui.views.cards import CardButtons, build_card
 
@@ -91,7 +93,8 @@ class FirstResponse:
     async def respond(self, interaction: discord.Interaction, request: Request) -> None:
         """Accept *request* and send its card, within a second or after a "thinking…".
 
-        Raises GenerationError, CreditsError, RequestFailed and CardRefused; after each of them no card stands.
+        Raises GenerationError, CreditsError, LimitError, RequestFailed and CardRefused; no card
+        stands after each of them.
         """
 
         async def find() -> Request:
@@ -112,8 +115,8 @@ class FirstResponse:
             if sent.outcome is not Outcome.TAKEN:
                 log.info("interaction %s came too late, nothing was done", interaction.id)
                 return
-        origin = origin_of(interaction)
-        accepting = asyncio.ensure_future(self._accept(find, origin, bot_may_post=may_bot_post(interaction)))
+        origin, requester = origin_of(interaction), requester_of(interaction)
+        accepting = asyncio.ensure_future(self._accept(find, origin, requester, bot_may_post=may_bot_post(interaction)))
         if sent is None and not await done_within(accepting, DEFER_AFTER_SECONDS, self._clock):
             sent = await self._send(defer(interaction, private=private), self._seconds_left(began))
         generation, progress, card = await self._accepted(accepting, origin)
@@ -131,11 +134,11 @@ class FirstResponse:
     # -- the request -------------------------------------------------------------------------------------------
 
     async def _accept(
-        self, find: FindRequest, origin: Origin, *, bot_may_post: bool
+        self, find: FindRequest, origin: Origin, requester: Requester, *, bot_may_post: bool
     ) -> tuple[Generation, Progress, discord.ui.LayoutView]:
         request = await find()
         corrected = await self._token_only.corrected(origin, bot_may_post=bot_may_post)
-        accepted = await self._generations.request(request, corrected)
+        accepted = await self._generations.request(request, corrected, requester)
         generation, progress = accepted.generation, self._progress_of(accepted)
         return generation, progress, build_card(generation, progress, attached={}, buttons=self._buttons)
 
@@ -145,7 +148,7 @@ class FirstResponse:
         """Return what was accepted, or raise the reason why not. After a fault of the bot the request is undone."""
         await asyncio.wait({accepting})
         error = accepting.exception()
-        if error is None or isinstance(error, GenerationError | CreditsError | Refusal):
+        if error is None or isinstance(error, GenerationError | CreditsError | LimitError | Refusal):
             return accepting.result()
         # Another handler of the same event may have accepted it, and its card may stand.
         raise RequestFailed(nothing_held=await self._undo(origin.interaction_id, card=True)) from error

@@ -11,6 +11,7 @@ import discord
 
 from discord_api.snowflakes import snowflake_time_ms
 from generations.model import Origin
+from limits.model import Actor, Requester
 
 INSTALLED_BY_USER = 1  # Discord docs: Application, "Application Integration Types"
 ANSWER_SECONDS = 3.0  # Discord docs: Receiving and Responding, "you must send an initial response within 3 seconds"
@@ -31,6 +32,37 @@ def origin_of(interaction: discord.Interaction[Any]) -> Origin:
         locale=str(interaction.locale),
         bot_in_channel=interaction.channel_id is not None and is_bot_there(interaction),
     )
+
+
+def requester_of(interaction: discord.Interaction[Any]) -> Requester:
+    """Who asks and where, as rules are checked by. What the event does not tell counts as missing: the roles of
+    somebody who is no member, and that a place is age-restricted."""
+    channel, user = interaction.channel, interaction.user
+    # Not Member.roles: 2.7.1 looks the roles up in its cache of guilds, which is empty without intents.
+    role_ids = user._roles if isinstance(user, discord.Member) else ()  # pyright: ignore[reportPrivateUsage]
+    return Requester(
+        user_id=user.id,
+        guild_id=interaction.guild_id,
+        channel_id=interaction.channel_id or 0,
+        parent_channel_id=channel.parent_id if isinstance(channel, discord.Thread) else None,
+        role_ids=frozenset(role_ids),
+        age_restricted=is_age_restricted(interaction),
+    )
+
+
+def actor_of(interaction: discord.Interaction[Any]) -> Actor:
+    """Who changes something, and in which server."""
+    return Actor(interaction.user.id, interaction.id, interaction.guild_id)
+
+
+def is_age_restricted(interaction: discord.Interaction[Any]) -> bool:
+    """Whether Discord shows the place to adults alone, as far as the event tells (Discord docs: Channel, "nsfw").
+
+    False in direct messages, and in threads: the event says nothing of their parent.
+    """
+    channel = interaction.channel
+    kinds = (discord.TextChannel, discord.VoiceChannel, discord.StageChannel, discord.ForumChannel)
+    return isinstance(channel, kinds) and channel.is_nsfw()
 
 
 def is_bot_there(interaction: discord.Interaction[Any]) -> bool:

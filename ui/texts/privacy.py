@@ -30,7 +30,17 @@ NEVER_MORE = (
 )
 
 
-def kept_lines(*, prompts: int, images: int, purged: int, entries: int, has_settings: bool, days: int) -> str:
+def kept_lines(
+    *,
+    prompts: int,
+    images: int,
+    purged: int,
+    entries: int,
+    usage_days: int,
+    blocks: int,
+    has_settings: bool,
+    days: int,
+) -> str:
     """Say what is kept, in numbers. *days*: prompts are purged after so many; 0: never."""
     many = "1 prompt" if prompts == 1 else f"{prompts} prompts"
     lines = [
@@ -41,6 +51,13 @@ def kept_lines(*, prompts: int, images: int, purged: int, entries: int, has_sett
         lines.append(f"- {purged} older {'one' if purged == 1 else 'ones'} as numbers only, without words and links.")
     booked = "1 entry" if entries == 1 else f"{entries} entries"
     lines.append(f"- **{booked}** of your credits' ledger, for good; without you once you have all deleted.")
+    if usage_days:
+        lines.append(
+            f"- **How many images you asked for a day** and server, {usage_days} such counts, for the limits that "
+            f"admins set; once you have all deleted, those of the running month go when it ends."
+        )
+    if blocks:
+        lines.append(f"- **{blocks} {'block' if blocks == 1 else 'blocks'}**, until who made it takes it back.")
     settings = "**Your settings**, until you have them deleted." if has_settings else "No settings: you made none."
     return "\n".join([*lines, f"- {settings}"])
 

@@ -21,6 +21,8 @@ def build_holdings(holdings: Holdings) -> ui.LayoutView:
         images=tally.images,
         purged=tally.purged,
         entries=holdings.entries,
+        usage_days=holdings.usage_days,
+        blocks=holdings.blocks,
         has_settings=holdings.preferences is not None,
         days=holdings.retention_days,
     )
