@@ -92,8 +92,12 @@ def _budget_used_up(error: BudgetUsedUp, _: int) -> str:
 
 
 def _blocked(error: Blocked, _: int) -> str:
-    reason = escape(error.reason, REASON_UNITS)
+    reason = _reason(error.reason)
     return texts_limits.blocked(everywhere=error.is_everywhere, until_ms=error.until_ms, reason=reason)
+
+
+def _reason(typed: str) -> str:
+    return escape(typed, REASON_UNITS) if typed.strip() else ""
 
 
 def _changed_meanwhile(error: ChangedMeanwhile, _: int) -> str:
@@ -114,9 +118,7 @@ SENTENCES: Mapping[type[BaseException], Callable[[Any, int], str]] = {
     NotYours: lambda error, _: texts.not_yours(error.owner_id),
     NotThere: lambda error, _: texts_buttons.NOT_THERE,
     Blocked: _blocked,
-    Paused: lambda error, _: texts_limits.paused(
-        everywhere=error.is_everywhere, reason=escape(error.reason, REASON_UNITS)
-    ),
+    Paused: lambda error, _: texts_limits.paused(everywhere=error.is_everywhere, reason=_reason(error.reason)),
     ChannelNotAllowed: lambda error, _: texts_limits.channel_not_allowed(error.channel_ids),
     RoleNotAllowed: lambda error, _: texts_limits.role_not_allowed(error.role_ids),
     AgeRestrictedOnly: lambda error, _: texts_limits.AGE_RESTRICTED_ONLY,
