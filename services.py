@@ -167,6 +167,8 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
         history=core.history,
         people=core.people,
         privacy=core.privacy,
+        limits=core.limits,
+        request_limits=core.request_limits,
         token_only=token_only,
         delivery=delivery,
         thumbnails=Thumbnails(client, clock),

@@ -15,6 +15,7 @@ from discord_api.snowflakes import snowflake_at
 from generations.errors import DeliveryDelayed
 from generations.model import Generation, Image, Origin, Progress, Request
 from generations.service import Accepted
+from limits.model import Requester
 from tests.doubles import START_MS, FakeDelivery, ManualClock
 from ui.interactions.buttons import card_buttons
 from ui.interactions.errors import CardRefused, RequestFailed
@@ -32,7 +33,7 @@ class Counter:
         self.confirmed: list[tuple[int, int]] = []
         self.on_abandon: Callable[[], Awaitable[None]] | None = None
 
-    async def request(self, request: Request, origin: Origin) -> Accepted:
+    async def request(self, request: Request, origin: Origin, requester: Requester) -> Accepted:
         images = (Image(origin.interaction_id, 0, request.seed),)
         return Accepted(Generation(origin.interaction_id, request, origin, START_MS, images), None, 0)
 

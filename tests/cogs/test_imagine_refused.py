@@ -9,6 +9,7 @@ import discord
 import pytest
 
 from credits.allowance import CreditPeriod
+from limits.model import Actor
 from tests.cogs.scene import Scene, private_words, words
 
 MIDNIGHT = 1_767_312_000  # the virtual Discord's first day is 2026-01-01 UTC
@@ -179,3 +180,14 @@ async def test_in_the_chat_of_a_voice_channel_connect_is_needed(scene: Scene, ki
     scene.completer.change = in_voice_channel
     assert "Connect" in private_words(await scene.imagine())
     assert await nothing_held(scene)
+
+
+async def test_what_a_servers_admins_paused_is_refused_privately_and_holds_nothing(scene: Scene) -> None:
+    first = await scene.imagine()
+    guild_id = scene.channel.guild.id
+    await scene.services.limits.pause_here(Actor(1, 1, guild_id), "a contest")
+    assert private_words(await scene.imagine()) == (
+        "Images are paused in this server by its admins: a contest. Nothing was charged."
+    )
+    assert first.response is not None and len(scene.posts()) == 1
+    assert (await scene.balance(scene.alice)).held == 5

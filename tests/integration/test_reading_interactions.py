@@ -14,7 +14,7 @@ from discord import state as discord_state
 from discord.http import Route
 
 from discord_api.endpoints import read_leniently
-from ui.interactions.origin import origin_of
+from ui.interactions.origin import actor_of, origin_of, requester_of
 
 ALICE = {"id": "7", "username": "alice", "discriminator": "0", "avatar": None}
 MEMBER = {"user": ALICE, "roles": [], "permissions": "0", "joined_at": None, "flags": 0, "deaf": False, "mute": False}
@@ -132,3 +132,28 @@ async def test_an_accepted_response_without_ids_in_its_answer_is_no_error(
     response = await interaction.response.send_message("Your balance")
     assert response.message_id is None, "the worker asks for the card"
     assert interaction.response.is_done()
+
+
+BIG = 2**53 + 1
+
+
+async def test_who_asks_has_the_roles_that_the_event_names_without_a_cache_of_guilds(listener: Listener) -> None:
+    member = {**MEMBER, "roles": [str(BIG), "41"]}
+    interaction = listener.hear(**IN_A_GUILD | {"member": member}, channel={**TEXT, "nsfw": True}, channel_id="30")
+    asked = requester_of(interaction)
+    assert (asked.user_id, asked.guild_id, asked.channel_id, asked.parent_channel_id) == (7, 20, 30, None)
+    assert asked.role_ids == {BIG, 41} and asked.age_restricted
+    assert (actor_of(interaction).user_id, actor_of(interaction).guild_id) == (7, 20)
+
+
+async def test_who_asks_in_a_thread_asks_in_its_parent_channel(listener: Listener) -> None:
+    details = {"archived": False, "auto_archive_duration": 60, "archive_timestamp": "2026-01-01T00:00:00+00:00"}
+    thread = {"id": "31", "type": 11, "name": "t", "parent_id": "30", "owner_id": "7", "thread_metadata": details}
+    thread |= {"guild_id": "20", "message_count": 0, "member_count": 1, "rate_limit_per_user": 0, "flags": 0}
+    asked = requester_of(listener.hear(**IN_A_GUILD, channel=thread, channel_id="31"))
+    assert (asked.channel_id, asked.parent_channel_id, asked.age_restricted) == (31, 30, False)
+
+
+async def test_who_asks_outside_of_servers_has_no_roles(listener: Listener) -> None:
+    asked = requester_of(listener.hear(**OUTSIDE, channel=None, channel_id="30"))
+    assert (asked.guild_id, asked.role_ids, asked.age_restricted) == (None, frozenset(), False)

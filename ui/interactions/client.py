@@ -18,6 +18,8 @@ from generations.history import History
 from generations.privacy import Privacy
 from generations.service import Generations
 from generations.token_only_channels import TokenOnlyChannels
+from limits.request_limits import RequestLimits
+from limits.service import Limits
 from people.service import People
 from settings import Settings
 from ui.delivery.cards import DiscordDelivery
@@ -38,6 +40,8 @@ class InteractionServices:
     history: History
     people: People
     privacy: Privacy
+    limits: Limits
+    request_limits: RequestLimits
     token_only: TokenOnlyChannels
     delivery: DiscordDelivery
     thumbnails: Thumbnails
