@@ -3,7 +3,7 @@
 A prompt and a rule are compared after the same normalisation (`normalise`), so that capitals, full-width or
 mathematical letters, invisible characters and letters of other scripts that look like Latin ones make no difference. A
 pattern is a regular expression of RE2, whose time grows with the length of the prompt alone, whatever the pattern; it
-releases the interpreter's lock, so that in a thread it holds nobody up (docs/decisions/0027-blocked-words.md).
+releases the interpreter's lock, so that in a thread it holds nobody up (docs/decisions/0026-blocked-words.md).
 """
 
 from __future__ import annotations

@@ -184,7 +184,7 @@ async def test_in_the_chat_of_a_voice_channel_connect_is_needed(scene: Scene, ki
 
 async def test_what_a_servers_admins_paused_is_refused_privately_and_holds_nothing(scene: Scene) -> None:
     first = await scene.imagine()
-    guild_id = scene.channel.guild.id
+    guild_id = scene.guild.id
     await scene.services.limits.pause_here(Actor(1, 1, guild_id), "a contest")
     assert private_words(await scene.imagine()) == (
         "Images are paused in this server by its admins: a contest. Nothing was charged."

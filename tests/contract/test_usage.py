@@ -139,6 +139,21 @@ async def test_a_month_counts_the_days_before_and_not_the_month_before(database:
         await harness.ask(4)
 
 
+async def test_a_limit_of_a_day_beside_one_of_a_month_counts_its_day_alone(database: Database) -> None:
+    harness = make_harness(database, spend=SpendLimits(day=10, month=25))
+    await harness.ask(1, count=2)
+    harness.clock.at_ms += DAY_MS
+    await harness.ask(2, count=2)
+    with pytest.raises(BudgetUsedUp) as caught:
+        await harness.ask(3)
+    assert caught.value.back_at_ms == TODAY_MS + 2 * DAY_MS
+    harness.clock.at_ms += DAY_MS
+    with pytest.raises(BudgetUsedUp) as caught:
+        await harness.ask(4, count=2)
+    assert caught.value.back_at_ms > TODAY_MS + 20 * DAY_MS
+    await harness.ask(5)
+
+
 async def test_a_servers_budget_and_each_persons_cap_count_images_there_alone(harness: Harness) -> None:
     await set_rules(harness, GuildRules(person_cap=daily(2), budget=daily(3)))
     await harness.ask(1, count=2)
