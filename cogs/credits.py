@@ -11,6 +11,7 @@ from discord.ext import commands
 from generations.clock import done_within
 from ui.interactions.client import ImagineClient, InteractionServices
 from ui.interactions.errors import NOBODY, defer
+from ui.interactions.origin import requester_of
 from ui.interactions.responses import DEFER_AFTER_SECONDS
 from ui.views.cards_credits import build_credits
 
@@ -23,7 +24,7 @@ class CreditsCog(commands.Cog):
 
     @app_commands.command(name="credits", description="Your credits, when they refill, and where they went")
     async def credits(self, interaction: discord.Interaction[ImagineClient]) -> None:
-        loading = asyncio.ensure_future(self._services.generations.statement(interaction.user.id))
+        loading = asyncio.ensure_future(self._services.generations.statement(requester_of(interaction)))
         if await done_within(loading, DEFER_AFTER_SECONDS, self._services.clock):
             view = build_credits(await loading)
             await interaction.response.send_message(view=view, ephemeral=True, allowed_mentions=NOBODY)

@@ -11,15 +11,16 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from credits.ledger import Ledger
-from credits.model import Balance, Entry
+from credits.model import Balance, Entitled, Entitlement, Entry
 from generations import records
 from generations.clock import Clock
 from generations.errors import Draining, LineFull, NotCancellable, NotThere, NotYours, TooManyRequests
 from generations.model import CardLink, Ending, Generation, Image, Line, Origin, Request, State
 from generations.prices import price_of
 from limits import usage
+from limits.check import entitlement
 from limits.errors import LimitError, RulesChanged
-from limits.model import Requester
+from limits.model import Requester, Rules
 from limits.request_limits import Matched, RequestLimits
 from limits.usage import Returned
 from store.database import Database
@@ -136,6 +137,7 @@ class Generations:
             [image.image_id for image in generation.images],
             price_of(1),
             generation.created_at_ms,
+            self._entitlement(rules, requester),
         )
         assert generation.usage is not None  # noqa: S101 (request() sets it)
         count, now_ms = len(generation.images), generation.created_at_ms
@@ -250,17 +252,24 @@ class Generations:
         """Return these generations, each with its place in line, and how many images are in flight."""
         return await self._database.read(_places_in_line, list(ids), self._max_per_user)
 
-    async def statement(self, user_id: int) -> Statement:
+    async def statement(self, requester: Requester) -> Statement:
         """Return the person's account, refilled if that was due, and its last entries."""
-        return await self._database.run(self._statement, user_id, self._clock.now_ms())
+        return await self._database.run(self._statement, requester, self._clock.now_ms())
 
-    def _statement(self, tx: Transaction, user_id: int, now_ms: int) -> Statement:
-        balance = self._ledger.balance(tx, user_id, now_ms)
+    def _statement(self, tx: Transaction, requester: Requester, now_ms: int) -> Statement:
+        user_id = requester.user_id
+        rules = self._limits.load_rules(tx, requester.guild_id)
+        balance = self._ledger.balance(tx, user_id, now_ms, self._entitlement(rules, requester))
         held_images = records.held_count(tx, user_id)
         entries = self._ledger.history(tx, user_id, STATEMENT_ENTRIES)
         links = records.links(tx, [entry.image_id for entry in entries if entry.image_id is not None])
         linked = tuple((entry, links.get(entry.image_id) if entry.image_id else None) for entry in entries)
         return Statement(balance, held_images, linked)
+
+    def _entitlement(self, rules: Rules, requester: Requester) -> Entitlement:
+        """What this person gets a period, by the tiers."""
+        everybody = self._ledger.allowance.credits
+        return lambda source: Entitled(*entitlement(rules.bot, requester, source, everybody=everybody))
 
     def _check_request_limit(self, tx: Transaction, new: Generation) -> None:
         """Count the requests of the person of *new* that were taken on in the last minute. Raises TooManyRequests.

@@ -10,6 +10,7 @@ import simcord
 from sqlalchemy import Connection, text
 
 from generations.model import Generation, State
+from limits.model import Requester
 from qwen.models import OutputFormat, Size
 from tests.cogs.scene import Scene, private_words, words
 
@@ -270,7 +271,7 @@ async def test_the_requester_deletes_the_card_after_a_private_question(scene: Sc
     await scene.alice.click(question, label="Delete")
     assert post(scene, card.id) is None
     assert (await scene.balance(scene.alice)).available == 45
-    statement = await scene.services.generations.statement(scene.alice.id)
+    statement = await scene.services.generations.statement(Requester(scene.alice.id, None, 0))
     assert [link for _, link in statement.entries if link is not None] == []
 
 
@@ -392,7 +393,7 @@ async def test_a_card_that_somebody_else_deleted_meanwhile_counts_as_removed(sce
     await scene.moderator.delete(card)
     said = await scene.alice.click(question, label="Delete")
     assert said.followups == []
-    statement = await scene.services.generations.statement(scene.alice.id)
+    statement = await scene.services.generations.statement(Requester(scene.alice.id, None, 0))
     assert [link for _, link in statement.entries if link is not None] == []
 
 

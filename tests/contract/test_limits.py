@@ -14,7 +14,7 @@ from generations import records
 from generations.errors import LineFull
 from generations.model import Request
 from limits.errors import BudgetUsedUp, ChangedMeanwhile, ChannelNotAllowed, Paused, TooManyRules, WordNotAllowed
-from limits.model import BOT, Actor, Block, Cap, ContentRule, GuildRules, Rules, Tier
+from limits.model import BOT, Actor, Block, Cap, ContentRule, GuildRules, Requester, Rules, Tier
 from limits.request_limits import RequestLimits
 from limits.service import Changed, Limits
 from limits.words import PATTERNS_MAX, BadWordRule, WordKind, WordRule
@@ -240,3 +240,20 @@ async def test_a_servers_rules_count_there_alone(harness: Harness, limits: Limit
         await harness.ask(1)
     await harness.request(Request("x"), replace(origin(2), guild_id=OTHER_GUILD))
     await harness.request(Request("x"), replace(origin(3), guild_id=None))
+
+
+async def test_a_tier_counts_at_the_next_look_and_its_end_takes_nothing_that_is_held(
+    harness: Harness, limits: Limits
+) -> None:
+    patron = Requester(MIRA, GUILD, CHANNEL, role_ids=frozenset({SARA}))
+    elsewhere = Requester(MIRA, OTHER_GUILD, CHANNEL)
+    assert (await harness.generations.statement(patron)).balance.available == 50
+    await limits.set_tier(Actor(OWNER, next(NUMBERS), None), Tier(GUILD, SARA, 60))
+    assert (await harness.generations.statement(elsewhere)).balance.available == 50
+    asked = origin(next(NUMBERS))
+    await harness.generations.request(Request("a lighthouse", seed=5, count=2), asked, patron)
+    balance = (await harness.generations.statement(elsewhere)).balance
+    assert (balance.available, balance.held, balance.allowance) == (50, 10, 60)
+    await limits.remove_tier(Actor(OWNER, next(NUMBERS), None), GUILD, SARA)
+    balance = (await harness.generations.statement(elsewhere)).balance
+    assert (balance.available, balance.held, balance.allowance) == (40, 10, 50)

@@ -12,6 +12,7 @@ from generations import records
 from generations.errors import Draining, LineFull, MovedOn, NotCancellable, NotYours, TooManyRequests
 from generations.model import CardLink, Ending, Generation, Image, Line, Request, State
 from generations.service import CONFIRM_GRACE_MS, Accepted
+from limits.model import Requester
 from store.database import Database
 from store.transactions import Transaction
 from tests.contract.harness import CHANNEL, GUILD, MIRA, NOON_MS, OTTO, Harness, make_harness, origin
@@ -354,7 +355,7 @@ async def test_the_statement_has_balance_holds_and_linked_entries(harness: Harne
     await harness.ask(1, count=2)
     await harness.ask(2, private=True)
     await harness.ask(3, answered=False)
-    statement = await harness.generations.statement(MIRA)
+    statement = await harness.generations.statement(Requester(MIRA, None, 0))
     assert (statement.balance.available, statement.balance.held, statement.held_images) == (30, 20, 4)
     assert [(entry.id, link) for entry, link in statement.entries] == [
         ("3-0:hold", None),
@@ -365,6 +366,6 @@ async def test_the_statement_has_balance_holds_and_linked_entries(harness: Harne
     ]
     for generation_id in range(4, 10):
         await harness.ask(generation_id)
-    entries = (await harness.generations.statement(MIRA)).entries
+    entries = (await harness.generations.statement(Requester(MIRA, None, 0))).entries
     assert len(entries) == 10
     assert {entry.kind for entry, _ in entries} == {EntryKind.HOLD}

@@ -14,6 +14,7 @@ from discord_api.snowflakes import snowflake_at
 from generations import records
 from generations.model import Ending, Generation, Origin, Request, State
 from generations.service import Generations
+from limits.model import Requester
 from limits.request_limits import RequestLimits
 from qwen.models import OutputFormat, Size
 from store.database import Database
@@ -67,7 +68,7 @@ async def try_every_column(service: ServiceHarness, text: str) -> None:
         request = parse("x")
     generation = await service.ask(request, text)
     await service.database.run(write_every_column, service, generation.id, text)
-    await service.service.statement(generation.origin.user_id)
+    await service.service.statement(Requester(generation.origin.user_id, None, 0))
 
 
 def write_every_column(tx: Transaction, service: ServiceHarness, generation_id: int, text: str) -> None:

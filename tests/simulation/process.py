@@ -11,6 +11,7 @@ from discord.webhook.async_ import async_context
 
 from generations.model import Request
 from generations.worker.loop import IDLE_SECONDS, HandedOut
+from limits.model import Requester
 from qwen.client import QwenClient, Sessions
 from qwen.images import ImageDownloader
 from qwen.models import OutputFormat, Size
@@ -122,7 +123,7 @@ class Process:
         await CancelButton(generation_id).callback(event)
 
     async def balance(self, user_id: int) -> None:
-        await self.services.generations.statement(user_id)
+        await self.services.generations.statement(Requester(user_id, None, 0))
 
     async def called(self, call: Call) -> None:
         """Handle a callback as web.py does."""

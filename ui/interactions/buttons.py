@@ -21,7 +21,7 @@ from ui.interactions.client import ImagineClient
 from ui.interactions.errors import NOBODY, Refusal, defer
 from ui.interactions.forms import send_form
 from ui.interactions.items import InteractionItem
-from ui.interactions.origin import pressed_in
+from ui.interactions.origin import pressed_in, requester_of
 from ui.interactions.requests import Options, repeat_request
 from ui.interactions.responses import DEFER_AFTER_SECONDS
 from ui.texts import buttons as texts_buttons
@@ -136,7 +136,7 @@ class DetailsButton(CardButton, template=r"imagine:details:(?P<id>[0-9]{1,20})")
 
     async def _find_details(self, interaction: discord.Interaction[ImagineClient]) -> list[ui.LayoutView]:
         generation = await self.find(interaction)
-        statement = await interaction.client.services.generations.statement(interaction.user.id)
+        statement = await interaction.client.services.generations.statement(requester_of(interaction))
         return build_details(generation, statement.balance)
 
 
