@@ -23,7 +23,7 @@ from generations.model import CardLink, Generation, Image, Origin, State, link_t
 from generations.ports import ImageStore
 from generations.records import history
 from generations.records.history import NEWEST, Edge
-from generations.records.search import find
+from generations.records.search import LIMITS, Finder, Limits
 from generations.search_words import Search
 from images.image_memory import ImageMemory, Reservation
 from qwen.errors import ImageError
@@ -79,7 +79,10 @@ class Missing(Enum):
 
 
 class History:
-    """The use-cases of /history. *owner*: the name of this process in leases. *images*: the memory budget."""
+    """The use-cases of /history. *owner*: the name of this process in leases. *images*: the memory budget.
+
+    *limits*: of one search.
+    """
 
     def __init__(
         self,
@@ -90,6 +93,7 @@ class History:
         *,
         owner: str,
         images: ImageMemory | None = None,
+        limits: Limits = LIMITS,
     ) -> None:
         self._database = database
         self._ledger = ledger
@@ -97,6 +101,7 @@ class History:
         self._store = store
         self._owner = owner
         self._images = images or ImageMemory()
+        self._limits = limits
         self._searches = WeakValueDictionary[int, asyncio.Lock]()  # by person
 
     async def page(
@@ -111,9 +116,9 @@ class History:
         else:
             edge = NEWEST if older_than is None else Edge(older_than)
         if not words:
-            return await self._database.read(_page, user_id, words, edge)
+            return await self._database.read(_page, user_id, words, edge, self._limits)
         async with self._searches.setdefault(user_id, asyncio.Lock()):
-            return await self._database.read(_page, user_id, words, edge)
+            return await self._database.read(_page, user_id, words, edge, self._limits)
 
     async def is_kept(self, generation_id: int, user_id: int) -> Generation:
         """Return a person's own generation if images of it are kept. Raises NotThere."""
@@ -206,12 +211,13 @@ class History:
         return refunded
 
 
-def _page(tx: Transaction, user_id: int, words: str, edge: Edge) -> Page:
-    """Read one page; the first one where that is empty."""
+def _page(tx: Transaction, user_id: int, words: str, edge: Edge, limits: Limits) -> Page:
+    """Read one page; the first one where that is empty. A search looks on two sides at most."""
     search = Search(words)
+    finder = Finder(tx, user_id, search, limits)
 
     def ids(edge: Edge, limit: int) -> list[int]:
-        return find(tx, user_id, search, edge, limit) if search.words else history.listed(tx, user_id, edge, limit)
+        return finder.find(edge, limit) if search.words else history.listed(tx, user_id, edge, limit)
 
     found = ids(edge, PAGE_LENGTH + 1)
     if not found and edge != NEWEST:

@@ -7,11 +7,23 @@ in any case, so they are not in the index: few people have so many that any of t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
-from sqlalchemy import BigInteger, ColumnElement, Integer, LargeBinary, Row, Select, bindparam, func, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    CompoundSelect,
+    Integer,
+    LargeBinary,
+    Row,
+    Select,
+    bindparam,
+    func,
+    intersect,
+    select,
+)
 
 from generations.model import Generation
 from generations.records.history import NEWEST, Edge, made, nearest_first
@@ -26,11 +38,27 @@ AT_ONCE_MAX = 100  # requests of one person that transactions may insert at the 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many rows one search reads."""
+    """How much is read on one side of a page."""
 
-    nearest: Sequence[int] = (50, UNINDEXED + 50)  # without the index, in steps
-    named: Sequence[int] = (100, 1_000)  # of those that the index names, in steps; the search ends after them
+    nearest: Sequence[int] = (50, UNINDEXED + 50)  # prompts compared without the index, in steps
+    named: int = 1_000  # prompts compared that the index names
+    batch: int = 100  # of those at a time
     rare: int = 1_000  # entries of a word; with fewer, the index is asked for this word alone
+    entries: int = 40_000  # of the index, divided among the words: of each, those of so many prompts
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The entries of the index that begin with one word of a search: from *first* to *last*, counted to a limit."""
+
+    first: bytes
+    last: bytes
+    count: int
+
+    @property
+    def is_one_word(self) -> bool:
+        """Whether the entries are in order of time, one for each prompt."""
+        return self.first == self.last
 
 
 LIMITS = Limits()
@@ -41,10 +69,10 @@ Prompts = Sequence[Row[int, str]]  # id and prompt
 def index_prompt(tx: Transaction, inserted: Generation, *, unindexed: int = UNINDEXED) -> None:
     """Write the words of the generation into the index that *inserted* pushed out of its person's newest ones."""
     user_id = inserted.origin.user_id
-    if _nth_newest(tx, user_id, max(0, unindexed - AT_ONCE_MAX)) is None:
+    if _nth(tx, user_id, NEWEST, max(0, unindexed - AT_ONCE_MAX)) is None:
         return
     serialize(tx, f"prompt words of {user_id}")
-    pushed_out = _nth_newest(tx, user_id, unindexed)
+    pushed_out = _nth(tx, user_id, NEWEST, unindexed)
     if pushed_out is None:
         return
     (row,) = tx.execute(_PROMPTS, {"ids": [min(pushed_out, inserted.id)]})
@@ -52,82 +80,103 @@ def index_prompt(tx: Transaction, inserted: Generation, *, unindexed: int = UNIN
     insert_all_if_new(tx, prompt_words, [{"user_id": user_id, "word": word, "generation_id": row.id} for word in words])
 
 
-def find(
-    tx: Transaction, user_id: int, search: Search, edge: Edge, limit: int, *, limits: Limits = LIMITS
-) -> list[int]:
-    """Return the ids of a person's generations that /history lists and *search* finds, the nearest to *edge* first.
+class Finder:
+    """Finds generations of one person in one transaction. What the index has of each word is read once."""
 
-    Fewer than *limit*: there are no more, or *limits* ended the search.
-    """
-    found = list[int]()
-    for size in limits.nearest:
-        prompts = tx.execute(_nearest(edge.is_older), {"user_id": user_id, "edge": edge.id, "size": size}).all()
-        found += _listed(tx, search, prompts)
-        if len(prompts) < size or len(found) >= limit:
-            return found[:limit]
-        edge = Edge(prompts[-1].id, edge.is_older)
-    words = _words_to_ask_for(tx, user_id, search, limits.rare)
-    for size in limits.named:
-        ids = _ask_index(tx, user_id, words, edge, size)
-        found += _listed(tx, search, _prompts_of(tx, ids, edge))
-        if len(found) >= limit:
-            break
-        edge = Edge(ids[-1], edge.is_older) if ids else edge
-        if len(ids) < size:
-            found += [] if edge.is_older else _listed(tx, search, _newest(tx, user_id, edge, sum(limits.nearest)))
-            break
-    return found[:limit]
+    def __init__(self, tx: Transaction, user_id: int, search: Search, limits: Limits = LIMITS) -> None:
+        self._tx = tx
+        self._user_id = user_id
+        self._search = search
+        self._limits = limits
+
+    def find(self, edge: Edge, limit: int) -> list[int]:
+        """Return the ids of those that /history lists and the search finds, the nearest to *edge* first.
+
+        Fewer than *limit*: there are no more, or the limits ended the search.
+        """
+        found = list[int]()
+        for size in self._limits.nearest:
+            prompts = self._nearest(edge, size)
+            found += self._listed(prompts)
+            if len(prompts) < size or len(found) >= limit:
+                return found[:limit]
+            edge = Edge(prompts[-1].id, edge.is_older)
+        named = self._named(edge)
+        for start in range(0, len(named), self._limits.batch):
+            found += self._listed(self._prompts(named[start : start + self._limits.batch], edge))
+            if len(found) >= limit:
+                return found[:limit]
+        if not edge.is_older and len(named) < self._limits.named:  # the newest are not in the index
+            last = named[-1] if named else edge.id
+            newest = self._nearest(NEWEST, sum(self._limits.nearest))
+            found += self._listed([row for row in reversed(newest) if row.id > last])
+        return found[:limit]
+
+    def _listed(self, prompts: Prompts) -> list[int]:
+        """Return the ids of those *prompts*, in their order, that are found and that /history lists."""
+        ids = [row.id for row in prompts if self._search.finds(row.prompt)]
+        listed = set(self._tx.scalars(_LISTED, {"ids": ids})) if ids else set[int]()
+        return [generation_id for generation_id in ids if generation_id in listed]
+
+    def _nearest(self, edge: Edge, size: int) -> Prompts:
+        key = {"user_id": self._user_id, "edge": edge.id, "size": size}
+        return self._tx.execute(_nearest(edge.is_older), key).all()
+
+    def _prompts(self, ids: Sequence[int], edge: Edge) -> Prompts:
+        return sorted(self._tx.execute(_PROMPTS, {"ids": ids}), key=lambda row: row.id, reverse=edge.is_older)
+
+    def _named(self, edge: Edge) -> Sequence[int]:
+        """Return the ids that stand in all ranges of the index, nearest to *edge* first."""
+        if not self._ranges:
+            return ()
+        end = _nth(self._tx, self._user_id, edge, self._share) if len(self._ranges) > 1 else None
+        if end is None:
+            end = -1 if edge.is_older else NEWEST.id
+        key = {"user_id": self._user_id, "edge": edge.id, "end": end, "size": self._limits.named}
+        for number, one in enumerate(self._ranges):
+            key |= {f"first_{number}": one.first, f"last_{number}": one.last}
+        shape = tuple(one.is_one_word for one in self._ranges)
+        return list(dict.fromkeys(self._tx.scalars(_named(shape, edge.is_older), key)))
+
+    @property
+    def _share(self) -> int:
+        """Return how many entries of each word are read."""
+        return self._limits.entries // len(self._search.indexed)
+
+    @cached_property
+    def _ranges(self) -> Sequence[Range]:
+        """Return the ranges of the index to be asked for.
+
+        It is one range where a word is rare or has no entry, because few rows are left to compare then. Several words
+        with one beginning that have more entries than the share are left out.
+        """
+        ranges = [self._range(word) for word in self._search.indexed]
+        rarest = min(ranges, key=lambda one: one.count)
+        if rarest.count < self._limits.rare:
+            return [rarest] if rarest.count else []
+        return [one for one in ranges if one.is_one_word or one.count <= self._share]
+
+    def _range(self, word: bytes) -> Range:
+        key = {"user_id": self._user_id, "first_0": word, "last_0": word + b"\xff"}  # no byte of UTF-8 is 255
+        first, last = self._tx.execute(_ENDS, key).one()
+        size = self._limits.rare if first == last else max(self._limits.rare, self._share + 1)
+        return Range(first, last, self._tx.scalars(_COUNT, {**key, "size": size}).one())
 
 
-def _listed(tx: Transaction, search: Search, prompts: Prompts) -> list[int]:
-    """Return the ids of those *prompts*, in their order, that are found and that /history lists."""
-    ids = [row.id for row in prompts if search.finds(row.prompt)]
-    listed = set(tx.scalars(_LISTED, {"ids": ids})) if ids else set[int]()
-    return [generation_id for generation_id in ids if generation_id in listed]
+def _nth(tx: Transaction, user_id: int, edge: Edge, number: int) -> int | None:
+    """Return the id of a person's nearest generation to *edge* but *number*."""
+    return tx.scalar(_id_of_nth(edge.is_older), {"user_id": user_id, "edge": edge.id, "size": 1, "number": number})
 
 
-def _newest(tx: Transaction, user_id: int, edge: Edge, size: int) -> Prompts:
-    """Read the newest prompts of a person that are newer than *edge*, oldest first."""
-    newest = tx.execute(_nearest(True), {"user_id": user_id, "edge": NEWEST.id, "size": size})
-    return [row for row in reversed(newest.all()) if row.id > edge.id]
-
-
-def _prompts_of(tx: Transaction, ids: Iterable[int], edge: Edge) -> Prompts:
-    """Read the prompts of generations, nearest to *edge* first."""
-    return sorted(tx.execute(_PROMPTS, {"ids": list(set(ids))}), key=lambda row: row.id, reverse=edge.is_older)
-
-
-def _words_to_ask_for(tx: Transaction, user_id: int, search: Search, rare: int) -> Sequence[bytes]:
-    """Return the rarest of the words, if it is rare, because few rows are left to compare then; else all of them."""
-    if len(search.indexed) == 1:
-        return search.indexed
-    key = {"user_id": user_id, "size": rare}
-    counts = {word: tx.scalar(_COUNT, {**key, **_range(0, word)}) or 0 for word in search.indexed}
-    in_order = sorted(counts, key=counts.__getitem__)
-    return in_order[:1] if counts[in_order[0]] < rare else in_order
-
-
-def _ask_index(tx: Transaction, user_id: int, words: Sequence[bytes], edge: Edge, size: int) -> Sequence[int]:
-    """Return the ids that have all *words*, nearest to *edge* first; one may stand there several times."""
-    ranges = {name: value for number, word in enumerate(words) for name, value in _range(number, word).items()}
-    key = {"user_id": user_id, "edge": edge.id, "size": size}
-    return tx.scalars(_named(len(words), edge.is_older), {**key, **ranges}).all()
-
-
-def _nth_newest(tx: Transaction, user_id: int, number: int) -> int | None:
-    """Return the id of a person's newest generation but *number*."""
-    return tx.scalar(_NTH_NEWEST, {"user_id": user_id, "number": number})
-
-
-def _range(number: int, word: bytes) -> dict[str, bytes]:
-    """Return the parameters for the entries that begin with *word*: no byte of UTF-8 is 255."""
-    return {f"from_{number}": word, f"below_{number}": word + b"\xff"}
-
-
-def _begins_with(number: int) -> ColumnElement[bool]:
+def _is_in_range(number: int) -> ColumnElement[bool]:
     word = prompt_words.c.word
-    from_, below = (bindparam(f"{name}_{number}", type_=LargeBinary) for name in ("from", "below"))
-    return (prompt_words.c.user_id == bindparam("user_id")) & (word >= from_) & (word < below)
+    first, last = (bindparam(f"{name}_{number}", type_=LargeBinary) for name in ("first", "last"))
+    return (prompt_words.c.user_id == bindparam("user_id")) & (word >= first) & (word <= last)
+
+
+def _is_word(number: int) -> ColumnElement[bool]:
+    first = bindparam(f"first_{number}", type_=LargeBinary)
+    return (prompt_words.c.user_id == bindparam("user_id")) & (prompt_words.c.word == first)
 
 
 @cache
@@ -137,25 +186,41 @@ def _nearest(is_older: bool) -> Select[int, str]:
 
 
 @cache
-def _named(count: int, is_older: bool) -> Select[int]:
-    id_, sum_ = prompt_words.c.generation_id, prompt_words.c.generation_id + 0
-    found = select(id_).where(_begins_with(0))
-    for number in range(1, count):
-        found = found.where(sum_.in_(select(id_).where(_begins_with(number)).correlate(None)))
-    # With a sum, so that no planner takes the index of generation_id: it would read it in order, of all people, or
-    # look into it for each id of the list.
-    return nearest_first(found, id_, sum_, is_older=is_older)
+def _id_of_nth(is_older: bool) -> Select[int]:
+    own = select(generations.c.id).where(generations.c.user_id == bindparam("user_id"))
+    nearest = nearest_first(own, generations.c.id, generations.c.id, is_older=is_older)
+    return nearest.offset(bindparam("number", type_=Integer))
+
+
+@cache
+def _named(shape: Sequence[bool], is_older: bool) -> Select[int] | CompoundSelect[int]:
+    """Select from ranges of the index. *shape*: for each of them, whether it is one word."""
+    selects = [_entries_beyond(number, is_one_word, is_older) for number, is_one_word in enumerate(shape)]
+    size = bindparam("size", type_=Integer)
+    if len(selects) > 1:  # SQLite merges those that are in order, and needs no list of them
+        named = intersect(*selects)
+        id_ = named.selected_columns.generation_id
+        return named.order_by(id_.desc() if is_older else id_.asc()).limit(size)
+    column = prompt_words.c.generation_id if shape[0] else prompt_words.c.generation_id + 0
+    return selects[0].order_by(column.desc() if is_older else column.asc()).limit(size)
+
+
+def _entries_beyond(number: int, is_one_word: bool, is_older: bool) -> Select[int]:
+    """Select what lies between :edge and :end. Of several words with a sum, so that no planner takes the index of
+    generation_id: it would read it in order, of all people."""
+    id_ = prompt_words.c.generation_id
+    column = id_ if is_one_word else id_ + 0
+    edge, end = bindparam("edge", type_=BigInteger), bindparam("end", type_=BigInteger)
+    between = (column < edge, column > end) if is_older else (column > edge, column < end)
+    return select(id_).where(_is_word(number) if is_one_word else _is_in_range(number), *between)
 
 
 _ids = bindparam("ids", type_=BigInteger, expanding=True)
 _PROMPTS = select(generations.c.id, generations.c.prompt).where(generations.c.id.in_(_ids))
 _LISTED = select(generations.c.id).where(generations.c.id.in_(_ids), generations.c.prompt != "", made)
-_NTH_NEWEST = (
-    select(generations.c.id)
-    .where(generations.c.user_id == bindparam("user_id"))
-    .order_by(generations.c.id.desc())
-    .limit(1)
-    .offset(bindparam("number", type_=Integer))
+_entries = select(prompt_words.c.word).where(_is_in_range(0))
+_COUNT = select(func.count()).select_from(_entries.limit(bindparam("size", type_=Integer)).subquery())
+_ENDS = select(
+    _entries.order_by(prompt_words.c.word).limit(1).scalar_subquery(),
+    _entries.order_by(prompt_words.c.word.desc()).limit(1).scalar_subquery(),
 )
-_entries = select(prompt_words.c.word).where(_begins_with(0)).limit(bindparam("size", type_=Integer))
-_COUNT = select(func.count()).select_from(_entries.subquery())

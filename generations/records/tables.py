@@ -124,6 +124,8 @@ prompt_words = Table(
     Column("word", LargeBinary, primary_key=True),  # UTF-8, which both databases order by its bytes
     Column("generation_id", BigInteger, primary_key=True, autoincrement=False),
     sqlite_with_rowid=False,
+    # Searches read the index alone, which PostgreSQL can for rows alone that VACUUM has seen: docs/decisions/0023.
+    postgresql_with={"autovacuum_vacuum_insert_scale_factor": 0, "autovacuum_vacuum_insert_threshold": 50_000},
 )
 Index("ix_prompt_words_generation_id", prompt_words.c.generation_id)  # for deletion
 

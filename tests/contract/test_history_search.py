@@ -12,16 +12,16 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Select, select, text
+from sqlalchemy import SelectBase, event, select, text
 
 from discord_api.snowflakes import snowflake_at
 from generations import records
-from generations.history import PAGE_LENGTH, History, clean_words
+from generations.history import PAGE_LENGTH, History, _page, clean_words
 from generations.model import Generation, Image, Request, State
 from generations.privacy import Privacy
 from generations.records import personal_data, search
 from generations.records.history import NEWEST, Edge
-from generations.records.search import Limits, find, index_prompt
+from generations.records.search import Finder, Limits, index_prompt
 from generations.records.tables import prompt_words
 from generations.search_words import Search
 from limits.usage import Calendar
@@ -33,7 +33,7 @@ from tests.contract.test_sqlite_file import raw_bytes
 from tests.databases import SqliteMaker
 from tests.unit.test_search_words import plainly_finds
 
-SMALL = Limits(nearest=(1, 2), named=(1, 2, 100), rare=2)  # so that a few rows are many
+SMALL = Limits(nearest=(1, 2), batch=2, rare=2)  # so that a few rows are many
 UNINDEXED = 2  # of those, for SMALL
 
 
@@ -60,6 +60,10 @@ def insert_all(tx: Transaction, prompts: Sequence[str], user_id: int = MIRA) -> 
 
 def indexed_ids(tx: Transaction) -> list[int]:
     return sorted(set(tx.scalars(select(prompt_words.c.generation_id))))
+
+
+def find(tx: Transaction, user_id: int, search: Search, edge: Edge, limit: int, *, limits: Limits = SMALL) -> list[int]:
+    return Finder(tx, user_id, search, limits).find(edge, limit)
 
 
 class Counting(Search):
@@ -107,14 +111,14 @@ async def test_a_search_finds_what_a_plain_comparison_finds(database: Database) 
         beyond = [one for one in matching if (one < first_id + at if is_older else one > first_id + at)]
         expected = sorted(beyond, reverse=is_older)[:limit]
         edge = Edge(first_id + at, is_older)
-        assert await database.read(find, user_id, Search(words), edge, limit, limits=SMALL) == expected
+        assert await database.read(find, user_id, Search(words), edge, limit) == expected
 
     await asyncio.to_thread(compare)
 
 
 def pages_of(database: Database) -> History:
     harness = make_harness(database)
-    return History(database, harness.ledger, harness.clock, Store(), owner="history")
+    return History(database, harness.ledger, harness.clock, Store(), owner="history", limits=SMALL)
 
 
 async def test_no_text_breaks_a_search(database: Database) -> None:
@@ -158,7 +162,13 @@ async def test_pages_through_a_search_meet_every_generation_once(database: Datab
 async def test_a_search_for_newer_ones_finds_prompts_that_are_not_indexed(database: Database) -> None:
     await database.run(insert_all, ["a cat", *["no"] * 8, "cats", "a cat"])
     edge = Edge(1, is_older=False)
-    assert await database.read(find, MIRA, Search("cat"), edge, 5, limits=SMALL) == [10, 11]
+    assert await database.read(find, MIRA, Search("cat"), edge, 5) == [10, 11]
+
+
+async def test_prompts_that_the_index_names_are_found_in_order_of_time(database: Database) -> None:
+    await database.run(insert_all, ["a cat", "a dog"] * 10)
+    assert await database.read(find, MIRA, Search("cat"), NEWEST, 10) == list(range(19, 0, -2))
+    assert await database.read(find, MIRA, Search("cat"), Edge(1, is_older=False), 10) == list(range(3, 20, 2))
 
 
 # ---- what is read --------------------------------------------------------------------------------------------------
@@ -169,7 +179,7 @@ async def test_a_search_compares_only_the_nearest_prompts_and_those_that_the_ind
     compared = list[int]()
     for typed in ("nothing", "needle", "common nothing", "common needle", "common"):
         search = Counting(typed)
-        await database.read(find, MIRA, search, NEWEST, 1, limits=SMALL)
+        await database.read(find, MIRA, search, NEWEST, 1)
         compared.append(search.compared)
     assert compared == [3, 4, 3, 4, 1]
 
@@ -178,15 +188,70 @@ async def test_a_search_ends_when_the_index_names_too_many_that_are_not_found(da
     """Only words longer than an entry of the index can be like that."""
     await database.run(insert_all, ["x" * 33 + "y", *["x" * 33] * 20])
     search = Counting("x" * 33 + "y")
-    limits = Limits(nearest=(1, 2), named=(1, 2), rare=2)
+    limits = Limits(nearest=(1, 2), named=2, rare=2)
     assert await database.read(find, MIRA, search, NEWEST, 1, limits=limits) == []
-    assert search.compared == 6
+    assert search.compared == 5
+
+
+async def test_of_several_words_the_entries_of_so_many_prompts_are_read(database: Database) -> None:
+    """Of two words four prompts, with eight entries for both: those beyond the two nearest ones."""
+    limits = Limits(nearest=(1, 1), rare=1, entries=8)
+
+    async def found_at(place: int, edge: Edge) -> list[int]:
+        """Search where only the prompt at *place* of 20 has both words."""
+        user_id = MIRA + place
+        first_id = user_id * 100
+
+        def fill(tx: Transaction) -> None:
+            for number in range(1, 21):
+                prompt = "red blue" if number == place else ("red", "blue")[number % 2]
+                insert(tx, first_id + number, prompt, user_id)
+
+        await database.run(fill)
+        search = Counting("red blue")
+        moved = Edge(first_id + edge.id, edge.is_older)
+        found = await database.read(find, user_id, search, moved, 9, limits=limits)
+        assert search.compared == 2 + len(found) + (0 if edge.is_older else 2)  # and the newest, which are not indexed
+        return [one - first_id for one in found]
+
+    older, newer = Edge(20), Edge(1, is_older=False)
+    assert [await found_at(place, older) for place in (14, 13)] == [[14], []]
+    assert [await found_at(place, newer) for place in (7, 8)] == [[7], []]
+
+
+async def test_words_with_one_beginning_are_asked_for_up_to_so_many_entries(database: Database) -> None:
+    await database.run(insert_all, [*["red", "rex"] * 3, "no", "no"])
+    assert await database.read(indexed_ids) == [1, 2, 3, 4, 5, 6]
+    for entries, found in ((6, [6, 5, 4, 3, 2, 1]), (5, [])):
+        limits = Limits(nearest=(1, 1), rare=1, entries=entries)
+        search = Counting("re")
+        assert await database.read(find, MIRA, search, NEWEST, 9, limits=limits) == found
+        assert search.compared == 2 + len(found)
+
+
+async def test_a_page_reads_two_sides_of_the_index_at_most_and_counts_a_word_once(database: Database) -> None:
+    await database.run(insert_all, ["red", "blue"] * 20)
+
+    def statements(tx: Transaction, edge: Edge) -> tuple[int, int]:
+        sent = list[str]()
+        if database.is_postgresql:
+            event.listen(tx, "before_cursor_execute", lambda *given: sent.append(given[2]))
+        else:  # SQLAlchemy tells nothing of statements that come again: store/sqlite_connection.py
+            tx.connection.dbapi_connection.set_trace_callback(sent.append)
+        _page(tx, MIRA, "red blue", edge, SMALL)
+        if not database.is_postgresql:
+            tx.connection.dbapi_connection.set_trace_callback(None)
+        return sum("INTERSECT" in one for one in sent), sum("count(" in one for one in sent)
+
+    assert await database.read(statements, NEWEST) == (1, 2)
+    for edge in (Edge(20), Edge(20, is_older=False)):
+        assert await database.read(statements, edge) == (2, 2)
 
 
 async def test_the_database_answers_from_the_index_alone(database: Database) -> None:
     await database.run(insert_all, ["a cat", "a dog"] * 20)
 
-    def plan(tx: Transaction, statement: Select[Any], values: dict[str, object]) -> str:
+    def plan(tx: Transaction, statement: SelectBase, values: dict[str, object]) -> str:
         if database.is_postgresql:
             tx.execute(text("SET LOCAL enable_seqscan = off"))  # it would read so small a table as a whole
             tx.execute(text("SET LOCAL enable_bitmapscan = off"))
@@ -195,15 +260,26 @@ async def test_the_database_answers_from_the_index_alone(database: Database) -> 
         explain = "EXPLAIN" if database.is_postgresql else "EXPLAIN QUERY PLAN"
         return "\n".join(str(row) for row in tx.exec_driver_sql(f"{explain} {compiled}", parameters))
 
-    key = {"user_id": MIRA, "size": 6}
-    ranges = {"from_0": b"cat", "below_0": b"cat\xff", "from_1": b"a", "below_1": b"a\xff"}
-    for statement, uses in ((search._COUNT, 1), (search._named(1, True), 1), (search._named(2, False), 2)):
-        found = await database.read(plan, statement, {**key, **ranges, "edge": 9})
+    key = {"user_id": MIRA, "size": 6, "edge": 9, "end": 0}
+    ranges = {"first_0": b"cat", "last_0": b"cat\xff", "first_1": b"a", "last_1": b"a\xff"}
+    in_range, is_word = "word>? AND word<?", "word=? AND generation_id>? AND generation_id<?"
+    for statement, uses in (
+        (search._COUNT, [in_range]),
+        (search._ENDS, [in_range, in_range]),
+        (search._named((False,), True), [in_range]),
+        (search._named((True,), True), [is_word]),
+        (search._named((True, True), False), [is_word, is_word]),
+        (search._named((True, False), False), [is_word, in_range]),
+    ):
+        found = await database.read(plan, statement, {**key, **ranges})
         if database.is_postgresql:
-            assert found.count("Index Only Scan using pk_prompt_words") == uses, found
-            assert found.count(f"Index Cond: ((user_id = '{MIRA}'::bigint) AND (word >= ") == uses, found
+            assert found.count("using pk_prompt_words on prompt_words") == len(uses), found
+            assert found.count(f"Index Cond: ((user_id = '{MIRA}'::bigint) AND (word ") == len(uses), found
+            assert found.count("AND (word = ") == uses.count(is_word), found
         else:
-            assert found.count("USING PRIMARY KEY (user_id=? AND word>? AND word<?)") == uses, found
+            for one in (in_range, is_word):
+                assert found.count(f"USING PRIMARY KEY (user_id=? AND {one})") == uses.count(one), found
+        assert "TEMP B-TREE" not in found or in_range in uses, found  # words are merged in their order
 
 
 async def test_of_one_persons_searches_one_runs_at_a_time(database: Database) -> None:

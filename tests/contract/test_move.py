@@ -21,7 +21,6 @@ from sqlalchemy.util import await_only
 from credits.records import account_sums
 from generations.model import State
 from generations.records.history import Edge
-from generations.records.search import find
 from generations.search_words import Search
 from store.database import open_database
 from store.errors import DatabaseInUse, MoveRefused, SchemaTooNew, StoreError
@@ -33,7 +32,7 @@ from store.transactions import Transaction
 from tests.architecture.laws import product
 from tests.contract.harness import MIRA, OTTO, make_harness
 from tests.contract.test_history import make
-from tests.contract.test_history_search import SMALL, insert_all
+from tests.contract.test_history_search import SMALL, find, insert_all
 from tests.databases import PostgresqlMaker, SqliteMaker
 
 for module in product():  # a table belongs to the metadata once its module is imported

@@ -42,12 +42,15 @@ POSTGRESQL_CATALOG = """
     UNION ALL
     SELECT 'constraint', conname, pg_get_constraintdef(oid)
       FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+    UNION ALL
+    SELECT 'option', relname, array_to_string(reloptions, ' ')
+      FROM pg_class WHERE relnamespace = 'public'::regnamespace AND reloptions IS NOT NULL
     ORDER BY 1, 2
 """
 
 
 def read_catalog(connection: Connection) -> list[tuple[str, ...]]:
-    """Return every column, index, CHECK and predicate as the database itself describes them."""
+    """Return every column, index, CHECK, predicate and option as the database itself describes them."""
     statement = POSTGRESQL_CATALOG if connection.dialect.name == "postgresql" else SQLITE_CATALOG
     return [tuple(_in_one_order(str(part)) for part in row) for row in connection.execute(text(statement))]
 
