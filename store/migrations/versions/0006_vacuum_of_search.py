@@ -1,4 +1,4 @@
-"""Have PostgreSQL vacuum the index of /history's search after each 50,000 rows: a search reads what was vacuumed faster."""
+"""Have PostgreSQL vacuum the index of /history's search after each 50,000 rows."""
 
 from __future__ import annotations
 
