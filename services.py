@@ -39,6 +39,7 @@ from processes.wakeups import WORK, keep_listening
 from settings import Settings
 from store.database import Database
 from store.errors import DatabaseLost
+from store.key_values import load_value
 from store.leases import take_lease
 from store.notifications import notify
 from store.transactions import Transaction
@@ -50,6 +51,7 @@ from ui.delivery.pings import CardPings
 from ui.interactions.buttons import card_buttons
 from ui.interactions.card_deletion import CardDeletion
 from ui.interactions.client import ImagineClient, InteractionServices
+from ui.interactions.command_permissions import CommandPermissions
 from ui.interactions.first_response import FirstResponse
 
 DRAIN_SECONDS = 21.0
@@ -176,6 +178,9 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
             core.generations, delivery, clock, first_progress, token_only, buttons=card_buttons
         ),
         card_deletion=CardDeletion(client, core.generations, clock),
+        command_permissions=CommandPermissions(
+            client, clock, partial(database.read, load_value), settings.discord_api_url
+        ),
         database=database,
         ledger=core.ledger,
         callbacks=core.callbacks,

@@ -18,6 +18,7 @@ from generations.prices import price_of
 from people.model import Preferences
 from qwen.models import PROMPT_MAX, SEED_MAX, SEED_RANDOM, OutputFormat, Size
 from ui.interactions.client import ImagineClient, InteractionServices
+from ui.interactions.command_permissions import IMAGINE, MENU
 from ui.interactions.errors import Refusal, handle_errors
 from ui.interactions.forms import SubmittedForm, parse_form, send_back_prompt, send_form
 from ui.interactions.preferences import defaults_for
@@ -85,7 +86,8 @@ class ImagineCog(commands.Cog):
         if not text.strip():
             raise Refusal(texts_buttons.NO_TEXT)
         own = await defaults_for(interaction.user.id, self._services)
-        await send_form(interaction, Options(text, size=own.size, format=own.format, private=own.private))
+        chosen = Options(text, size=own.size, format=own.format, private=own.private)
+        await send_form(interaction, chosen, from_menu=True)
 
     @commands.Cog.listener()
     async def on_interaction(self, interaction: discord.Interaction[ImagineClient]) -> None:
@@ -100,7 +102,14 @@ class ImagineCog(commands.Cog):
             await send_back_prompt(interaction, form)
 
     async def _read_form(self, interaction: discord.Interaction[ImagineClient], form: SubmittedForm) -> Request:
+        """Parse the form of who may use the command that it stands for. Raises Refusal."""
+        await self._services.command_permissions.check(interaction, MENU if form.from_menu else IMAGINE)
         return parse_request(interaction, self._services.rng, form.parse())
+
+    @commands.Cog.listener()
+    async def on_raw_app_command_permissions_update(self, event: discord.RawAppCommandPermissionsUpdateEvent) -> None:
+        """Note what an admin has changed. Discord sends this event without any intent (its docs: Gateway)."""
+        self._services.command_permissions.note_update(event)
 
     async def cog_load(self) -> None:
         self._tree.add_command(self._menu)

@@ -1,7 +1,7 @@
 """Send the command list to Discord when it has changed, again and again until it is taken. Discord allows 200 new
-commands a day.
+commands a day. Keep the ids that Discord gave the commands.
 
-Where the last list is stored is the caller's: load and save are parameters.
+Where both are stored is the caller's: load and save are parameters.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import json
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 import discord
@@ -60,18 +60,35 @@ def _reason(error: BaseException) -> str:
 async def sync_commands(tree: app_commands.CommandTree[Any], *, load: Load, save: Save, api_url: str) -> bool:
     """Send the commands in one request if they are not those that were sent last. Return whether they were sent.
 
-    What was sent is saved for each application at each *api_url*: another bot token, a proxy or the sandbox
-    starts from nothing. Raises discord.HTTPException (of which app_commands.CommandSyncFailure is one) and those of
-    discord_api.errors.NO_ANSWER; then nothing is saved.
+    What was sent, and the ids in the answer, are saved for each application at each *api_url*: another bot token, a
+    proxy or the sandbox starts from nothing. Raises discord.HTTPException (of which app_commands.CommandSyncFailure is
+    one) and those of discord_api.errors.NO_ANSWER; then nothing is saved.
     """
-    key = f"commands:{tree.client.application_id}:{api_url}"
+    application_id = tree.client.application_id
+    key, ids_key = f"commands:{application_id}:{api_url}", _ids_key(application_id, api_url)
     fingerprint = fingerprint_of(tree)
-    if await load(key) == fingerprint:
+    if await load(key) == fingerprint and await load(ids_key) is not None:
         return False
     with asking(tree.client):
-        await tree.sync()
+        taken = await tree.sync()
+    await save(ids_key, json.dumps({name_of(command.type, command.name): str(command.id) for command in taken}))
     await save(key, fingerprint)
     return True
+
+
+async def load_command_ids(application_id: int | None, *, load: Load, api_url: str) -> Mapping[str, int]:
+    """Return the ids of the commands in the last list that Discord took, by name_of(); empty while none is known."""
+    stored = await load(_ids_key(application_id, api_url))
+    return {} if stored is None else {name: int(number) for name, number in json.loads(stored).items()}
+
+
+def _ids_key(application_id: int | None, api_url: str) -> str:
+    return f"command_ids:{application_id}:{api_url}"
+
+
+def name_of(type: discord.AppCommandType, name: str) -> str:
+    """Name one command: a command and a menu may have the same name."""
+    return f"{type.value}:{name}"
 
 
 def fingerprint_of(tree: app_commands.CommandTree[Any]) -> str:

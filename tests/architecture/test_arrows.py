@@ -16,7 +16,7 @@ FLOORS = (
      "qwen.models", "qwen.errors", "qwen.protocol", "qwen.answers", "qwen.refusals", "qwen.cleaning",
      "qwen.retry_after", "qwen.addresses", "qwen.public_url", "qwen.service_url", "qwen.image_header",
      "qwen.challenges", "images.shrinking", "limits.words", "limits.model", "limits.errors", "limits.check",
-      "images.provenance", "images.reencoded_image", "discord_api.links",
+     "images.provenance", "images.reencoded_image", "discord_api.command_permissions", "discord_api.links",
      "discord_api.shards", "discord_api.snowflakes", "store.address", "store.errors", "store.hosts",
      "version"),
     # One I/O library a module.

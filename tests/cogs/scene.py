@@ -17,6 +17,7 @@ from typing import Any
 
 import discord
 import simcord
+from simcord.http import RequestContext, route
 
 from bot import ImagineBot, sync_stored_commands
 from credits.allowance import CreditPeriod
@@ -29,6 +30,22 @@ from tests.doubles import DatabaseInFront, FakeImageStore, ScriptedService, make
 
 DM_PERMISSIONS = discord.Permissions(attach_files=True, embed_links=True, mention_everyone=True)
 API_URL = "https://discord.com/api/v10"
+
+
+@route("GET", "/applications/{application_id}/guilds/{guild_id}/commands/permissions")
+def list_command_permissions(context: RequestContext) -> Any:
+    """Discord docs: Application Commands, "Get Guild Application Command Permissions"; simcord 3.2.1 has not got it."""
+    backend, guild_id = context.backend, context.int_arg("guild_id")
+    return [
+        {
+            "id": str(target),
+            "application_id": context.args["application_id"],
+            "guild_id": str(guild_id),
+            "permissions": list(entries),
+        }
+        for (where, target), entries in backend.command_permissions.items()
+        if where == guild_id
+    ]
 
 
 class SimulatedClock:

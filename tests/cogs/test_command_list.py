@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import discord
 import pytest
 from discord import app_commands
 
-from discord_api.command_sync import fingerprint_of, sync_commands
+from discord_api.command_sync import fingerprint_of, load_command_ids, name_of, sync_commands
+from store.key_values import load_value
 from tests.cogs.scene import API_URL, Scene
 from ui.texts.options import OPTIONS
 
@@ -109,12 +112,13 @@ class CountingTree(app_commands.CommandTree[Any]):
 
     sent = 0
     refused = False
+    taken: tuple[Any, ...] = ()  # what Discord answers
 
     async def sync(self, *, guild: discord.abc.Snowflake | None = None) -> list[app_commands.AppCommand]:
         if self.refused:
             raise RuntimeError("refused")
         self.sent += 1
-        return []
+        return list(self.taken)
 
 
 def tree_of(*names: str) -> CountingTree:
@@ -142,6 +146,27 @@ async def test_for_another_api_address_the_list_is_sent_again() -> None:
     memory = Store()
     assert await synced(tree_of("one"), memory)
     assert await synced(tree_of("one"), memory, api_url="http://127.0.0.1:1/api/v10")
+
+
+async def test_the_ids_that_discord_gave_are_kept_for_processes_that_did_not_send_the_list(scene: Scene) -> None:
+    ids = await load_command_ids(
+        scene.bot.application_id, load=partial(scene.database.real.read, load_value), api_url=API_URL
+    )
+    assert ids == {
+        f"{kind}:{name}": int(listed["id"]) for (name, kind), listed in scene.env.backend.commands[None].items()
+    }
+    assert name_of(discord.AppCommandType.message, "Imagine this") in ids
+
+
+async def test_a_list_that_was_sent_before_ids_were_kept_is_sent_once_more() -> None:
+    memory, tree = Store(), tree_of("one")
+    tree.taken = (SimpleNamespace(id=2**60 + 1, name="one", type=discord.AppCommandType.chat_input),)
+    assert await load_command_ids(5, load=memory.load, api_url=API_URL) == {}
+    await synced(tree, memory)
+    del memory.values[f"command_ids:5:{API_URL}"]
+    assert await synced(tree, memory)
+    assert not await synced(tree, memory)
+    assert await load_command_ids(5, load=memory.load, api_url=API_URL) == {"1:one": 2**60 + 1}
 
 
 async def test_a_list_that_discord_refused_is_sent_again() -> None:

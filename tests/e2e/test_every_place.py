@@ -104,6 +104,23 @@ async def test_in_a_group_the_member_who_presses_again_pays(bot: RunningBot, car
     assert "995 of 1000 credits" in await bot.credits("jonas")
 
 
+async def test_what_an_admin_denies_binds_buttons_and_forms_at_once_also_in_threads(
+    bot: RunningBot, cards: dict[str, Json]
+) -> None:
+    ada, jonas = bot.box.discord.actor("ada"), bot.box.discord.actor("jonas")
+    card = int(cards["sketches"]["id"])
+    await ada.permit("Lighthouse", None, ("channel", "gallery", False))
+    refused = await jonas.press(card, "Again")
+    assert "This button needs `/imagine` to be allowed" in text(await bot.answer("jonas", refused))
+    await ada.permit("Lighthouse", None)
+    opened = await jonas.press(card, "Edit")
+    assert await jonas.wait_for(lambda: jonas.form(opened))
+    await ada.permit("Lighthouse", "imagine", ("user", "jonas", False))
+    refused = await jonas.submit(opened, {"prompt": "a quiet room", "size": [SMALL], "format": ["jpeg"], "seed": ""})
+    assert "This form needs `/imagine` to be allowed" in text(await bot.answer("jonas", refused))
+    await ada.permit("Lighthouse", "imagine")
+
+
 async def test_where_it_is_no_member_the_bot_never_uses_its_own_token(bot: RunningBot, cards: dict[str, Json]) -> None:
     assert {place: by_the_bot_itself(bot, place) for place in TOKEN_ONLY} == {place: [] for place in TOKEN_ONLY}
 

@@ -35,6 +35,7 @@ ROOMS = {
             "tests/contract/test_privacy.py::test_a_value_that_is_not_offered_is_refused",
         ),
     ),
+    "permissions": Room(("discord_api/command_permissions.py",), ("tests/unit/test_command_permissions.py",)),
     "schedule": Room(
         ("generations/poll_schedule.py", "generations/worker/progress.py", "generations/worker/throttle.py"),
         (

@@ -18,6 +18,7 @@ from generations.clock import done_within
 from generations.errors import NotCancellable, NotThere
 from generations.model import MADE, Ending, Generation, Request
 from ui.interactions.client import ImagineClient
+from ui.interactions.command_permissions import IMAGINE
 from ui.interactions.errors import NOBODY, Refusal, defer
 from ui.interactions.forms import send_form
 from ui.interactions.items import InteractionItem
@@ -55,6 +56,11 @@ class CardButton(InteractionItem, ui.DynamicItem[ui.Button[Any]], template=r"ima
         if self.generation_id > ID_MAX:
             raise NotThere
         return await interaction.client.services.generations.find(self.generation_id, user_id=interaction.user.id)
+
+    async def find_allowed(self, interaction: discord.Interaction[ImagineClient]) -> Generation:
+        """Do the same for who may use /imagine here. Raises CommandDenied too."""
+        await interaction.client.services.command_permissions.check(interaction, IMAGINE)
+        return await self.find(interaction)
 
 
 class CancelButton(CardButton, template=r"imagine:cancel:(?P<id>[0-9]{1,20})"):
@@ -97,7 +103,7 @@ class AgainButton(CardButton, template=r"imagine:again:(?P<id>[0-9]{1,20})"):
         services = interaction.client.services
 
         async def find_request() -> Request:
-            generation = await self.find(interaction)
+            generation = await self.find_allowed(interaction)
             return repeat_request(interaction, services.rng, generation.request)
 
         await services.first_response.respond_when_found(interaction, find_request, private=_is_private(interaction))
@@ -109,7 +115,7 @@ class EditButton(CardButton, template=r"imagine:edit:(?P<id>[0-9]{1,20})"):
     action, label = "edit", texts_buttons.EDIT
 
     async def respond(self, interaction: discord.Interaction[ImagineClient]) -> None:
-        finding = asyncio.ensure_future(self.find(interaction))
+        finding = asyncio.ensure_future(self.find_allowed(interaction))
         if not await done_within(finding, FORM_TIMEOUT_SECONDS, interaction.client.services.clock):
             finding.cancel()
             raise Refusal(texts_buttons.SLOW)

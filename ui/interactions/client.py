@@ -25,6 +25,7 @@ from settings import Settings
 from ui.delivery.cards import DiscordDelivery
 from ui.delivery.image_urls import Thumbnails
 from ui.interactions.card_deletion import CardDeletion
+from ui.interactions.command_permissions import CommandPermissions
 from ui.interactions.errors import Tree
 from ui.interactions.first_response import FirstResponse
 
@@ -47,6 +48,7 @@ class InteractionServices:
     thumbnails: Thumbnails
     first_response: FirstResponse
     card_deletion: CardDeletion
+    command_permissions: CommandPermissions
 
 
 class ImagineClient(commands.AutoShardedBot):

@@ -51,6 +51,14 @@ class Refusal(app_commands.AppCommandError):
     """Refused before anything was held. Its text is the whole sentence to show."""
 
 
+class CommandDenied(Refusal):
+    """This server does not let the person use *command*, which a button or a form (*by_form*) stands for."""
+
+    def __init__(self, command: str, *, by_form: bool) -> None:
+        super().__init__(f"{command} is denied")
+        self.command, self.by_form = command, by_form
+
+
 class RequestFailed(app_commands.AppCommandError):
     """A fault of the bot while it accepted a request. *nothing_held*: whether it is sure that no credits are held."""
 
@@ -108,6 +116,7 @@ def _changed_meanwhile(error: ChangedMeanwhile, _: int) -> str:
 # Each function takes an error of its key's class and the reference, and returns the whole sentence.
 SENTENCES: Mapping[type[BaseException], Callable[[Any, int], str]] = {
     Refusal: lambda error, _: str(error),
+    CommandDenied: lambda error, _: texts_buttons.command_denied(error.command, by_form=error.by_form),
     RequestFailed: _request_failed,
     CardRefused: _card_refused,
     InsufficientCredits: _insufficient_credits,

@@ -27,7 +27,7 @@ FORM_PREFIX = "imagine:form:"
 BLOCK_MAX = 1900  # UTF-16 units; a message holds 2000 characters
 SEED_CHARACTERS_MAX = 20  # more than a seed has, so that a mistyped one is refused with a sentence and not cut
 
-_CUSTOM_ID = re.compile(rf"{FORM_PREFIX}([1-{MAX_COUNT}])([p-])([s-]):[0-9]{{1,20}}", re.ASCII)
+_CUSTOM_ID = re.compile(rf"{FORM_PREFIX}([1-{MAX_COUNT}])([p-])([s-])(m?):[0-9]{{1,20}}", re.ASCII)
 _SEED = re.compile(r"-?[0-9]{1,10}", re.ASCII)
 
 
@@ -47,6 +47,12 @@ class SubmittedForm:
         """Whether the response is for the person alone; True too where the custom_id can't be read."""
         found = _CUSTOM_ID.fullmatch(self.custom_id)
         return found is None or found[2] == "p"
+
+    @property
+    def from_menu(self) -> bool:
+        """Whether "Imagine this" opened the form, and not Edit."""
+        found = _CUSTOM_ID.fullmatch(self.custom_id)
+        return found is not None and bool(found[4])
 
     def parse(self) -> Options:
         """Return the options. Raises Refusal with the reason why they can't be read."""
@@ -69,9 +75,9 @@ class SubmittedForm:
         return int(text)
 
 
-def build_form(filled: Options, interaction_id: int) -> ui.Modal:
+def build_form(filled: Options, interaction_id: int, *, from_menu: bool) -> ui.Modal:
     """Build the form. *interaction_id*: of the interaction that opens it, so that no two forms share a custom_id."""
-    hidden = f"{filled.count}{'p' if filled.private else '-'}{'s' if filled.spoiler else '-'}"
+    hidden = f"{filled.count}{'p' if filled.private else '-'}{'s' if filled.spoiler else '-'}{'m' if from_menu else ''}"
     form = ui.Modal(
         title=texts_buttons.form_title(filled.count, price_of(filled.count)),
         custom_id=f"{FORM_PREFIX}{hidden}:{interaction_id}",
@@ -121,13 +127,13 @@ def _list_label(option: options.Option, picked: str) -> ui.Label[ui.Modal]:
     return ui.Label(text=option.title, component=ui.Select(custom_id=option.name, options=offered))
 
 
-async def send_form(interaction: discord.Interaction[Any], filled: Options) -> None:
+async def send_form(interaction: discord.Interaction[Any], filled: Options, *, from_menu: bool = False) -> None:
     """Send the form as the first response, within three seconds.
 
     Stop the form first: discord.py 2.7.1 would keep one that runs (interactions.py, `send_modal`) and handle its
     submission beside us.
     """
-    form = build_form(filled, interaction.id)
+    form = build_form(filled, interaction.id, from_menu=from_menu)
     form.stop()
     await interaction.response.send_modal(form)
 

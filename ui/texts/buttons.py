@@ -32,6 +32,13 @@ FORM_TOO_OLD = (
 SEED_NOT_A_NUMBER = f"The seed must be a whole number; left empty, a new one is drawn. {NOTHING_CHARGED}"
 NOT_FROM_THE_LIST = f"The form came without a size or a format from its lists. {NOTHING_CHARGED} Open it again."
 
+
+def command_denied(command: str, *, by_form: bool) -> str:
+    """*command*: as people see it, such as "/imagine"."""
+    what = "form" if by_form else "button"
+    return f"This {what} needs {command} to be allowed for you here; the server's admins decide that. {NOTHING_CHARGED}"
+
+
 # ---- the form; Discord docs: a title and a label have at most 45 characters, a description and a placeholder 100 ----
 
 MENU_NAME = "Imagine this"  # Discord docs: Application Commands, at most 32 characters
