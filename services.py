@@ -289,6 +289,7 @@ def _build_generations(
         nudge=nudge,
         announce=announce,
         typical_seconds=schedule.typical_seconds,
+        deadline_seconds=settings.task_deadline_seconds,
     )
 
 

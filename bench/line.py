@@ -6,7 +6,7 @@ import time
 from zoneinfo import ZoneInfo
 
 from bench.figures import Figures, percentile
-from bench.seeding import CREDITS, seed_line
+from bench.seeding import CREDITS, DEADLINE_SECONDS, seed_line
 from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Ledger
 from generations import records
@@ -28,6 +28,7 @@ async def measure_rounds(address: str, count: int) -> Figures:
     async with open_database(address) as database:
         await seed_line(database, count, now_ms)
         generations = _service(database, clock)
+        await database.run(records.take_line_refresh, now_ms)  # the first one has no cards
         for number in range(1, ROUNDS + 1):
             now_ms = records.next_refresh_ms(now_ms)
             began = time.perf_counter()
@@ -42,7 +43,7 @@ def _round(tx: Transaction, now_ms: int, slots: int) -> list[int]:
     """Do what generations.worker.loop does in one transaction."""
     records.load_due_work(tx, now_ms)
     records.admit(tx, now_ms=now_ms, max_in_flight=slots, max_per_user=MAX_PER_USER)
-    return records.take_line_refresh(tx, now_ms, created_after_ms=0)
+    return records.take_line_refresh(tx, now_ms)
 
 
 def _service(database: Database, clock: SystemClock) -> Generations:
@@ -57,4 +58,5 @@ def _service(database: Database, clock: SystemClock) -> Generations:
         requests_per_minute=0,
         nudge=lambda: None,
         typical_seconds=lambda: None,
+        deadline_seconds=DEADLINE_SECONDS,
     )

@@ -18,6 +18,7 @@ from store.transactions import Transaction
 
 PEOPLE = 100
 CREDITS = 1_000_000
+DEADLINE_SECONDS = 900
 APPLICATION = CHANNEL = GUILD = 1
 
 
@@ -83,7 +84,7 @@ def _generation(number: int, now_ms: int) -> Generation:
 
 def _waiting(number: int, now_ms: int) -> Generation:
     running = _generation(number, now_ms)
-    image = Image(running.id, position=0, seed=number, due_at_ms=now_ms)
+    image = Image(running.id, position=0, seed=number, due_at_ms=now_ms + DEADLINE_SECONDS * 1000)
     return replace(running, images=(image,))
 
 

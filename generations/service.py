@@ -57,7 +57,7 @@ class Generations:
 
     *slots*: how many images can be made at once, as far as is known. *typical_seconds*: how long one usually takes,
     None while nobody knows. *requests_per_minute*: how many requests of one person are taken on within any 60 s; 0:
-    any number.
+    any number. *deadline_seconds*: how long an image waits in line at most.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class Generations:
         announce: Callable[[Transaction], None] = lambda _: None,
         requests_per_minute: int = 0,
         typical_seconds: Callable[[], float | None] = lambda: None,
+        deadline_seconds: int,
     ) -> None:
         self._database = database
         self._ledger = ledger
@@ -86,6 +87,7 @@ class Generations:
         self._announce = announce
         self._requests_per_minute = requests_per_minute
         self._typical_seconds = typical_seconds
+        self._deadline_seconds = deadline_seconds
         self._draining = False
 
     def drain(self) -> None:
@@ -155,7 +157,7 @@ class Generations:
         self._nudge()
 
     def _confirm_card(self, tx: Transaction, generation_id: int, message_id: int, now_ms: int) -> None:
-        if records.confirm_card(tx, generation_id, message_id, now_ms):
+        if records.confirm_card(tx, generation_id, message_id, now_ms, deadline_seconds=self._deadline_seconds):
             self._announce(tx)
 
     async def abandon(self, generation_id: int, *, card: bool = False) -> None:
@@ -216,7 +218,8 @@ class Generations:
         self._cancel_waiting(tx, generation, Ending.CANCELLED)
         records.make_due(tx, generation_id, self._clock.now_ms())
         if message_id is not None:
-            records.confirm_card(tx, generation_id, message_id, self._clock.now_ms())
+            now_ms = self._clock.now_ms()
+            records.confirm_card(tx, generation_id, message_id, now_ms, deadline_seconds=self._deadline_seconds)
         self._announce(tx)
         return _must_load(tx, generation_id), True
 

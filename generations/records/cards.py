@@ -24,7 +24,6 @@ from sqlalchemy import insert as insert_into
 
 from discord_api.snowflakes import snowflake_at
 from generations.model import TOKEN_LIFETIME_MS, WAITING, CardLink, Generation, link_to_card
-from generations.records.line import next_refresh_ms
 from generations.records.rows import (
     generation_columns,
     image_columns,
@@ -94,15 +93,16 @@ def load_locked(tx: Transaction, generation_id: int) -> Generation | None:
     return next(iter(with_images(tx, rows.mappings())), None)
 
 
-def confirm_card(tx: Transaction, generation_id: int, message_id: int, now_ms: int) -> bool:
-    """Note that Discord has the card: its images can be admitted. False when that was known, or there is no such row.
+def confirm_card(tx: Transaction, generation_id: int, message_id: int, now_ms: int, *, deadline_seconds: int) -> bool:
+    """Note that Discord has the card: its images can be admitted, and those that still wait at the deadline are due
+    then. False when that was known, or there is no such row.
 
     A generation that was cancelled meanwhile still has to publish its ending, so published_revision becomes 0.
     """
-    key = {"of_generation": generation_id, "now_ms": now_ms, "refresh_ms": next_refresh_ms(now_ms)}
-    if tx.execute(_CONFIRM, {**key, "new_message_id": message_id}).rowcount == 0:
+    key = {"of_generation": generation_id, "deadline_ms": deadline_seconds * 1000}
+    if tx.execute(_CONFIRM, {**key, "new_message_id": message_id, "now_ms": now_ms}).rowcount == 0:
         return False
-    tx.execute(_SHOW_PLACE_LATER, key)
+    tx.execute(_WAIT_FOR_ADMISSION, key)
     return True
 
 
@@ -121,6 +121,7 @@ def make_due(tx: Transaction, generation_id: int, now_ms: int) -> None:
 
 
 _id = generations.c.id == bindparam("of_generation")
+_deadline = generations.c.created_at_ms + bindparam("deadline_ms", type_=BigInteger)
 _CONFIRM = (
     update(generations)
     .where(_id, generations.c.message_id.is_(None))
@@ -129,14 +130,14 @@ _CONFIRM = (
         published_revision=0,
         due_at_ms=case(
             (generations.c.revision > 0, bindparam("now_ms", type_=BigInteger)),
-            else_=bindparam("refresh_ms", type_=BigInteger),
+            else_=_deadline,
         ),
     )
 )
-_SHOW_PLACE_LATER = (
+_WAIT_FOR_ADMISSION = (
     update(images)
     .where(images.c.generation_id == bindparam("of_generation"), one_of(images.c.state, *WAITING))
-    .values(due_at_ms=bindparam("refresh_ms"))
+    .values(due_at_ms=select(_deadline).where(_id).scalar_subquery())
 )
 _NAME_OF_A_LINK = case((images.c.file_name == "", ""), else_=None)
 

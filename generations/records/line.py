@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -23,11 +23,13 @@ from sqlalchemy import (
 
 from generations.model import Line, State
 from generations.records.tables import generations, images, is_due, is_in_flight, is_leased, is_waiting
+from store.key_values import load_value, save_value
 from store.statements import is_among, lock_rows, serialize
-from store.tables import one_of
+from store.tables import key_values, one_of
 from store.transactions import Transaction
 
 LINE = "line"  # the lock for counting and then changing the line: serialize(tx, LINE)
+REFRESH = "line-refresh:v1"  # the key of a Refresh, and the lock for changing it
 REFRESH_MS = 15_000  # how often a card that waits is edited to its place: at the same moments for all
 REFRESHED_AT_ONCE = 2000  # generations
 
@@ -57,14 +59,29 @@ class Waiting:
     own_running: int
 
 
+class Refresh(NamedTuple):
+    """The edit of all waiting cards to their places: when it begins or began, and the generation up to which it is
+    done. By default one that has no cards."""
+
+    begins_at_ms: int = 0
+    done_through_id: int = 0
+
+    def is_due(self, now_ms: int) -> bool:
+        """Whether some of its cards can be taken. One that begins much later was written before the clock was set
+        back."""
+        return not now_ms < self.begins_at_ms <= now_ms + 2 * REFRESH_MS
+
+
 @dataclass(frozen=True, slots=True)
 class DueWork:
-    """What there is to do: images in line and in flight; whether something can be claimed now, and when the next thing
-    can be (unix milliseconds; None: nothing that is known)."""
+    """What there is to do: images in line and in flight; whether something can be claimed now; whether the places of
+    those that wait are to be shown; and when the next thing is due (unix milliseconds; None: nothing that is known).
+    """
 
     waiting: int
     in_flight: int
     is_due: bool
+    places_are_due: bool
     next_due_at_ms: int | None
 
 
@@ -81,7 +98,8 @@ _next_free = (
     select(func.min(case((_due > _lease, _due), else_=_lease))).where(is_leased, _lease > _now, is_due)
 ).scalar_subquery()
 _OLDEST_DUE = select(func.min(_due)).where(is_due)
-_DUE_WORK = select(_count_of(is_waiting), _count_of(is_in_flight), _first_due, _next_due, _next_free)
+_refresh = select(key_values.c.value).where(key_values.c.key == REFRESH).scalar_subquery()
+_DUE_WORK = select(_count_of(is_waiting), _count_of(is_in_flight), _refresh, _first_due, _next_due, _next_free)
 
 _tasks = one_of(images.c.state, State.RUNNING)
 _posts_and_tasks = one_of(images.c.state, State.SUBMITTING, State.RUNNING)
@@ -120,33 +138,19 @@ _ADMIT = (
     .returning(images.c.generation_id)
 )
 _MAKE_DUE = update(generations).where(_with_ids).values(due_at_ms=_moment)
-_first = (
-    select(images.c.generation_id, func.min(images.c.due_at_ms).label("due_at_ms"))
-    .where(is_among(images.c.generation_id, "ids"))
-    .group_by(images.c.generation_id)
-    .subquery()
-)
-_MAKE_DUE_AS_IMAGES = (
-    update(generations).where(generations.c.id == _first.c.generation_id).values(due_at_ms=_first.c.due_at_ms)
-)
-_REFRESHABLE = (
+_TO_REFRESH = (
     select(generations.c.id)
     .where(
-        generations.c.id.in_(select(images.c.generation_id).where(is_waiting, images.c.due_at_ms <= _now)),
+        generations.c.id.in_(select(images.c.generation_id).where(is_waiting)),
+        generations.c.id > bindparam("done_through_id", type_=BigInteger),
+        generations.c.created_at_ms < bindparam("begins_at_ms", type_=BigInteger),
         generations.c.message_id.is_not(None),
         generations.c.revision <= generations.c.published_revision,
-        generations.c.created_at_ms > bindparam("created_after_ms", type_=BigInteger),
+        _due > _now,
         _unleased,
     )
     .order_by(generations.c.id)
     .limit(bindparam("at_most", type_=Integer))
-    .with_for_update(skip_locked=True)
-)
-_TAKE_REFRESH = (
-    update(images)
-    .where(is_among(images.c.generation_id, "ids"), is_waiting, images.c.due_at_ms <= _now)
-    .values(due_at_ms=_moment)
-    .returning(images.c.generation_id)
 )
 
 _in_time = (generations.c.created_at_ms, images.c.generation_id, images.c.position)
@@ -183,9 +187,13 @@ _NEXT_IN_LINE = (
 
 def load_due_work(tx: Transaction, now_ms: int) -> DueWork:
     """Count what waits and what is in flight, and find out what is due, by one statement."""
-    waiting, in_flight, first, *later = tx.execute(_DUE_WORK, {"now_ms": now_ms}).one()
+    waiting, in_flight, stored, first, *later = tx.execute(_DUE_WORK, {"now_ms": now_ms}).one()
+    refresh = _parse_refresh(stored)
+    places_are_due = refresh.is_due(now_ms)
+    if waiting and not places_are_due:
+        later.append(refresh.begins_at_ms)
     next_due_at_ms = min((moment for moment in later if moment is not None), default=None)
-    return DueWork(waiting, in_flight, first is not None and first <= now_ms, next_due_at_ms)
+    return DueWork(waiting, in_flight, first is not None and first <= now_ms, places_are_due, next_due_at_ms)
 
 
 def oldest_due_ms(tx: Transaction) -> int | None:
@@ -266,24 +274,24 @@ def next_refresh_ms(now_ms: int) -> int:
     return (now_ms // REFRESH_MS + 1) * REFRESH_MS
 
 
-def take_line_refresh(
-    tx: Transaction, now_ms: int, *, created_after_ms: int, limit: int = REFRESHED_AT_ONCE
-) -> list[int]:
-    """Return up to *limit* generations whose place in line is due to be shown by this process, and make them due at the
-    next refresh.
+def take_line_refresh(tx: Transaction, now_ms: int, *, limit: int = REFRESHED_AT_ONCE) -> list[int]:
+    """Return up to *limit* generations whose place in line is due to be shown, each to one process only.
 
-    Only published ones that nobody has claimed and that were created after *created_after_ms*; the others are claimed.
+    Only published ones that are older than this refresh, and neither claimed nor due: those are shown by their steps.
     """
-    key = {"now_ms": now_ms, "created_after_ms": created_after_ms, "at_most": limit}
-    locked = tx.scalars(_REFRESHABLE, key).all()
-    if not locked:
+    serialize(tx, REFRESH)
+    refresh = _parse_refresh(load_value(tx, REFRESH))
+    if not refresh.is_due(now_ms):
         return []
-    # Another process may have taken some of them between the statement's snapshot and its locks.
-    taken = {"ids": locked, "now_ms": now_ms, "moment_ms": next_refresh_ms(now_ms)}
-    ids = sorted(set(tx.scalars(_TAKE_REFRESH, taken)))
-    if ids:
-        tx.execute(_MAKE_DUE_AS_IMAGES, {"ids": ids})
-    return ids
+    ids = tx.scalars(_TO_REFRESH, {**refresh._asdict(), "now_ms": now_ms, "at_most": limit}).all()
+    done = len(ids) < limit
+    left = Refresh(next_refresh_ms(now_ms)) if done else refresh._replace(done_through_id=ids[-1])
+    save_value(tx, REFRESH, f"{left.begins_at_ms} {left.done_through_id}")
+    return list(ids)
+
+
+def _parse_refresh(stored: str | None) -> Refresh:
+    return Refresh(*map(int, (stored or "").split()))
 
 
 def _admit_chosen(tx: Transaction, chosen: Collection[tuple[int, int]], now_ms: int) -> list[int]:

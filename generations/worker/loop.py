@@ -210,21 +210,16 @@ class Worker:
         admitted, places, claimed = list[int](), list[int](), list[Generation]()
         if work.waiting and work.in_flight < slots:
             admitted = records.admit(tx, now_ms=now_ms, max_in_flight=slots, max_per_user=self._max_per_user)
-        if work.waiting and work.is_due:
-            created_after_ms = now_ms - self._context.deadline_seconds * 1000 + records.REFRESH_MS
-            places = records.take_line_refresh(
-                tx, now_ms, created_after_ms=created_after_ms, limit=self._context.places_at_once
-            )
-        more_places = (
-            len(places) == self._context.places_at_once
-        )  # for the next round: a claim would take them one by one
-        if (work.is_due or admitted) and not more_places:
+        line_is_left = work.waiting > len(admitted)
+        if work.places_are_due and line_is_left:
+            places = records.take_line_refresh(tx, now_ms, limit=self._context.places_at_once)
+        if work.is_due or admitted:
             claimed = records.claim_due(
                 tx, lease_holder=self._owner, now_ms=now_ms, lease_until_ms=self._lease_until_ms(), limit=free
             )
-        is_full = more_places or len(claimed) == free
+        is_full = len(places) == self._context.places_at_once or len(claimed) == free
         next_due_at_ms = now_ms if is_full else work.next_due_at_ms
-        return HandedOut(began_at, claimed, places, next_due_at_ms, more_waits=is_full or work.waiting > len(admitted))
+        return HandedOut(began_at, claimed, places, next_due_at_ms, more_waits=is_full or line_is_left)
 
     def _until_next_due(self, handed_out: HandedOut) -> float:
         due_ms = handed_out.next_due_at_ms

@@ -39,11 +39,14 @@ TURNED_AWAY_TRIES = 4  # tries of one image turned away before the API itself, u
 class SubmitStep(ImageStep):
     """The step of an image that has no task yet."""
 
+    @property
+    def _deadline_ms(self) -> int:
+        return self.generation.created_at_ms + self.context.deadline_seconds * 1000
+
     async def wait_in_line(self) -> None:
-        """Show the place in line again later, or give up at the deadline."""
+        """Wait for admission until the deadline, and give up then."""
         if not await self._end_at_deadline():
-            deadline_ms = self.generation.created_at_ms + self.context.deadline_seconds * 1000
-            await self.save(due_at_ms=min(deadline_ms, records.next_refresh_ms(self.context.clock.now_ms())))
+            await self.save(due_at_ms=self._deadline_ms)
 
     async def submit(self) -> None:
         """Make the one POST of this image. SUBMITTING is committed before a byte leaves.
@@ -187,7 +190,7 @@ class SubmitStep(ImageStep):
 
     async def _end_at_deadline(self) -> bool:
         """Return the credits of an image that has waited for as long as one may take. False: it has not."""
-        if self.context.clock.now_ms() < self.generation.created_at_ms + self.context.deadline_seconds * 1000:
+        if self.context.clock.now_ms() < self._deadline_ms:
             return False
         await self.end(State.EXPIRED, Ending.LINE_DEADLINE)
         return True

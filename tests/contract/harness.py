@@ -23,6 +23,7 @@ MIRA, OTTO, YUKI = 101, 102, 103
 DAY_MS = 86_400_000
 NOON_MS = 20_000 * DAY_MS + DAY_MS // 2  # 2024-10-04, 12:00 UTC
 CHANNEL, GUILD = 700, 800
+DEADLINE_SECONDS = 600
 
 
 # For what can't differ between the two databases, where another test runs its statements on both.
@@ -132,6 +133,7 @@ def make_harness(
         requests_per_minute=requests_per_minute,
         nudge=lambda: nudges.append(clock.at_ms),
         announce=lambda _: announced.append(clock.at_ms),
+        deadline_seconds=DEADLINE_SECONDS,
     )
     return Harness(database, ledger, clock, generations, nudges, announced)
 

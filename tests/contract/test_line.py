@@ -13,7 +13,7 @@ from generations.model import Image, Line, State
 from generations.records.tables import generations
 from store.database import Database
 from store.transactions import Transaction
-from tests.contract.harness import MIRA, NOON_MS, OTTO, YUKI, Harness, make_harness
+from tests.contract.harness import DEADLINE_SECONDS, MIRA, NOON_MS, OTTO, YUKI, Harness, make_harness
 
 
 async def line_of(harness: Harness, generation_id: int) -> Line | None:
@@ -175,51 +175,103 @@ async def due_seconds(harness: Harness) -> dict[int, tuple[float, ...]]:
     }
 
 
-async def test_the_place_of_a_published_unclaimed_card_is_shown_again_at_the_next_refresh(harness: Harness) -> None:
-    async def ask(generation_id: int, after_ms: int, *, count: int = 1, answered: bool = True) -> None:
-        harness.clock.at_ms = NOON_MS + after_ms
-        await harness.ask(generation_id, 1000 + generation_id, count=count, answered=answered)
+async def take_refresh(harness: Harness, seconds: float, **limit: int) -> list[int]:
+    """Take what is to be shown so many seconds after noon."""
+    return await harness.database.run(records.take_line_refresh, NOON_MS + round(seconds * 1000), **limit)
 
+
+async def ask_with_card(harness: Harness, *generation_ids: int) -> None:
+    for generation_id in generation_ids:
+        await harness.ask(generation_id, 1000 + generation_id, answered=False)
+        await harness.generations.confirm_card(generation_id, 9000 + generation_id)
+
+
+async def test_the_place_of_a_published_unclaimed_card_is_shown_again_at_each_refresh_without_a_write_to_its_rows(
+    harness: Harness,
+) -> None:
     async def set_columns(generation_id: int, **columns: int) -> None:
         changed = update(generations).where(generations.c.id == generation_id).values(columns)
         await harness.database.run(Transaction.execute, changed)
 
-    await ask(1, 30_000, count=2)  # due now
-    await ask(2, 10_000)  # its revision is not published
-    await set_columns(2, revision=1)
-    await ask(3, 10_000)  # claimed
-    await set_columns(3, lease_until_ms=NOON_MS + 30_001)
-    await ask(4, 10_000)  # its lease has run out
-    await set_columns(4, lease_until_ms=NOON_MS + 30_000)
-    await ask(5, 10_000, answered=False)
-    await ask(6, 0)  # too old
-    await ask(7, 1)
-    await ask(8, 30_001)  # due later
+    assert await take_refresh(harness, 0) == []  # the first one has no cards
+    await ask_with_card(harness, 1, 2, 3, 4, 6)
+    await set_columns(2, revision=1)  # not published
+    await set_columns(3, lease_until_ms=NOON_MS + 15_001)  # claimed
+    await set_columns(4, lease_until_ms=NOON_MS + 15_000)  # its lease has run out
+    await harness.ask(5, answered=False)
+    await set_columns(6, due_at_ms=NOON_MS + 15_000)  # to be claimed
+    harness.clock.at_ms = NOON_MS + 14_999
+    await ask_with_card(harness, 7)
+    assert await take_refresh(harness, 14.999) == []
+    harness.clock.at_ms = NOON_MS + 15_000
+    await ask_with_card(harness, 8)  # asked for after the refresh has begun
     before = await due_seconds(harness)
-    now_ms = NOON_MS + 30_000
-    taken = await harness.database.run(records.take_line_refresh, now_ms, created_after_ms=NOON_MS)
-    assert taken == [1, 4, 7]
-    assert await due_seconds(harness) == before | {1: (45, 45, 45), 4: (45, 45), 7: (45, 45)}
-    assert await harness.database.run(records.take_line_refresh, now_ms, created_after_ms=NOON_MS) == []
+    assert await take_refresh(harness, 15) == [1, 4, 7]
+    assert await take_refresh(harness, 15) == []
+    assert await take_refresh(harness, 30) == [1, 3, 4, 7, 8]
+    assert await due_seconds(harness) == before
+    assert before[1] == (DEADLINE_SECONDS, DEADLINE_SECONDS)
 
 
-async def test_an_image_in_flight_is_due_as_before_when_the_place_of_those_beside_it_is_shown(harness: Harness) -> None:
+async def test_a_line_that_is_longer_than_one_round_shows_is_shown_in_parts_and_begins_anew_at_the_next_refresh(
+    harness: Harness,
+) -> None:
+    await take_refresh(harness, 0)
+    await ask_with_card(harness, *range(1, 6))
+    parts = [await take_refresh(harness, seconds, limit=2) for seconds in (15, 15.1, 15.2, 15.3, 30)]
+    assert parts == [[1, 2], [3, 4], [5], [], [1, 2]]
+    assert await take_refresh(harness, 46) == [3, 4, 5], "the rest is taken first, however late"
+    assert await take_refresh(harness, 60) == [1, 2, 3, 4, 5]
+
+
+async def test_the_worker_is_told_the_next_refresh_while_something_waits(harness: Harness) -> None:
+    async def places_due(seconds: float) -> tuple[bool, int | None]:
+        work = await harness.database.read(records.load_due_work, NOON_MS + round(seconds * 1000))
+        return work.places_are_due, work.next_due_at_ms
+
+    await take_refresh(harness, -10)
+    assert await places_due(-5) == (False, None)
+    await ask_with_card(harness, 1)
+    at_deadline = NOON_MS + DEADLINE_SECONDS * 1000
+    assert await places_due(0) == (True, at_deadline)
+    assert await take_refresh(harness, 0) == []
+    assert await places_due(14.999) == (False, NOON_MS + 15_000)
+    assert await places_due(15) == (True, at_deadline)
+    await harness.admit()
+    assert await places_due(1) == (False, None)
+
+
+async def test_places_are_shown_again_after_the_clock_was_set_back(harness: Harness) -> None:
+    await take_refresh(harness, 3600)
+    await ask_with_card(harness, 1)
+    assert await take_refresh(harness, 3585) == []  # as of a process whose clock is behind
+    assert await take_refresh(harness, 0) == [1]
+    assert await take_refresh(harness, 14.999) == []
+    assert await take_refresh(harness, 15) == [1]
+
+
+async def test_an_image_of_the_line_beside_one_in_flight_is_shown_unless_that_is_due(harness: Harness) -> None:
+    await take_refresh(harness, 0)
     await harness.ask(1, count=3)
     await harness.admit(max_in_flight=1)
     image = await harness.move(await harness.image(1), State.SUBMITTING, State.RUNNING)
-    await harness.database.run(records.update_image, image, fence=None, due_at_ms=NOON_MS + 21_000)
-    assert await harness.database.run(records.take_line_refresh, NOON_MS + 21_000, created_after_ms=0) == [1]
-    assert await due_seconds(harness) == {1: (21, 21, 30, 30)}
+    for waiting in (await harness.load(1)).images[1:]:
+        await harness.database.run(records.update_image, waiting, fence=None, due_at_ms=NOON_MS + 600_000)
+    await harness.database.run(records.update_image, image, fence=None, due_at_ms=NOON_MS + 16_000)
+    (claimed,) = await harness.claim()
+    await harness.database.run(records.release_claim, 1, claimed.fence)
+    assert await take_refresh(harness, 15) == [1]
+    assert await due_seconds(harness) == {1: (16, 16, 600, 600)}
 
 
 async def test_processes_that_refresh_places_at_once_never_take_the_same_generation(
     harness: Harness, other_database: Database
 ) -> None:
-    await ask_in_turn(harness, *[(1000 + number, 1) for number in range(30)])
-    for _ in range(10):  # they overlap anew each time
-        harness.clock.at_ms += 60_000
+    await take_refresh(harness, 0)
+    await ask_with_card(harness, *range(1, 31))
+    for number in range(1, 11):  # they overlap anew each time
         refreshes = (
-            each.run(records.take_line_refresh, harness.clock.at_ms, created_after_ms=0)
+            each.run(records.take_line_refresh, NOON_MS + number * 15_000, limit=4)
             for each in [harness.database, other_database] * 4
         )
         taken = await asyncio.gather(*refreshes)

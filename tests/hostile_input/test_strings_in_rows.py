@@ -43,6 +43,7 @@ class ServiceHarness:
             max_per_user=3,
             slots=lambda: 20,
             nudge=lambda: None,
+            deadline_seconds=600,
         )
 
     async def ask(self, request: Request, text: str) -> Generation:

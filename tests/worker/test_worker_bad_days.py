@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from generations import records
 from generations.errors import DeliveryDelayed
 from generations.model import Ending, State
 from qwen.errors import (
@@ -133,6 +134,38 @@ async def test_a_service_that_is_out_for_longer_than_the_deadline_gives_the_cred
     await harness.pass_time(1000, stride=5)
     assert (await harness.load(generation_id)).images[0].ending is Ending.LINE_DEADLINE
     assert await harness.money() == (50, 0)
+
+
+async def test_an_image_in_line_is_claimed_only_at_its_deadline_and_ended_then(harness: WorkerHarness) -> None:
+    harness.max_in_flight, harness.deadline_seconds = 1, 60
+    harness.restart()
+    harness.service.on_poll = [RUNNING_TASK for _ in range(50)]
+    await harness.imagine()
+    waiting = await harness.accept(user_id=600)
+    harness.clock.advance(3)
+    await harness.generations.confirm_card(waiting.generation.id, 777)
+    await harness.pass_time(56)
+    assert (await harness.load(waiting.generation.id)).fence == 0
+    await harness.pass_time(1)
+    ended = await harness.load(waiting.generation.id)
+    assert (ended.images[0].ending, ended.fence) == (Ending.LINE_DEADLINE, 1)
+    assert (await harness.balance(600)).held == 0
+
+
+async def test_an_image_in_line_that_is_due_before_its_deadline_is_shown_once_and_then_due_at_it(
+    harness: WorkerHarness,
+) -> None:
+    """As the row of a version that made such images due every 15 s."""
+    harness.max_in_flight = 1
+    harness.restart()
+    await harness.imagine()
+    generation_id = await harness.imagine(user_id=600)
+    await harness.database.run(records.make_due, generation_id, harness.clock.now_ms())
+    for _ in range(2):
+        await harness.worker.step()
+    assert [shown.id for shown, _ in harness.delivery.progress].count(generation_id) == 1
+    (image,), fence = (found := await harness.load(generation_id)).images, found.fence
+    assert (image.due_at_ms, fence) == (found.created_at_ms + 900_000, 1)
 
 
 async def test_failed_polls_change_nothing_but_the_time_of_the_next_one(harness: WorkerHarness) -> None:
