@@ -39,8 +39,11 @@ class Reencoder:
 
 
 def _shrink(data: bytes, max_bytes: int, wanted: OutputFormat) -> ReencodedImage:
-    """Encode it anew, with the mark that the old file had or should have had."""
+    """Encode it anew, with the mark that the old file had or should have had, unless it fits without it alone."""
     from images.shrinking import shrink  # imports Pillow, which most processes never need
 
-    smaller = shrink(data, max_bytes - MARK_BYTES_MAX, wanted)
+    try:
+        smaller = shrink(data, max_bytes - MARK_BYTES_MAX, wanted)
+    except CannotShrink:
+        return shrink(data, max_bytes, wanted)
     return replace(smaller, data=mark_as_ai(smaller.data, smaller.format))

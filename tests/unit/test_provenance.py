@@ -129,6 +129,11 @@ async def test_a_file_that_is_encoded_anew_is_marked_and_fits() -> None:
         assert properties(smaller.data)[f"{IPTC}DigitalSourceType"] == SOURCE_TYPE
 
 
+async def test_an_image_that_fits_without_the_mark_alone_is_posted_without_it() -> None:
+    smaller = await Reencoder().fit(encoded(noise(60, 40), "PNG"), 900, PNG)
+    assert smaller is not None and len(smaller.data) <= 900 and not properties(smaller.data)
+
+
 @given(st.sampled_from(list(FILES.values())), st.integers(0, 400), st.binary(max_size=8))
 def test_a_broken_file_is_returned_all_the_same(file: tuple[OutputFormat, bytes], at: int, rubbish: bytes) -> None:
     format, data = file
