@@ -3,8 +3,8 @@
 `python bot.py` runs the bot. `python bot.py worker` only makes and delivers images, beside other processes on the same
 PostgreSQL database. `python bot.py migrate` only brings the database to the newest schema, `python bot.py move` copies
 everything from a SQLite file to the PostgreSQL database in MOVE_TO_DATABASE_URL. `python bot.py ledger check` compares
-accounts, entries and images, `python bot.py ledger export` writes all entries as CSV; both only read. `--version` and
-`--help` only print.
+accounts, entries and images, `python bot.py ledger export` writes all entries as CSV; both only read. `python bot.py
+policies` writes a privacy policy and terms. `--version` and `--help` only print.
 Exit codes: 0 stopped by a signal, 1 a fault (start it again), 78 wrong settings (correct them first).
 """
 
@@ -32,7 +32,7 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from command_line import ANSWERS, EXIT_SETTINGS, EXIT_USAGE, SHORT_COMMANDS, USAGE
+from command_line import ANSWERS, EXIT_SETTINGS, EXIT_USAGE, SHORT_COMMANDS, USAGE, write_policies
 from discord_api.command_sync import keep_commands_current, sync_commands
 from discord_api.endpoints import point_library_at, quiet_library, read_leniently
 from discord_api.errors import described
@@ -321,6 +321,8 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["move"] and len(arguments) == 2:
         os.environ["MOVE_TO_DATABASE_URL"] = arguments.pop()
     command = COMMANDS.get(" ".join(arguments))
+    if arguments[:1] == ["policies"] and len(arguments) == 2:
+        command = partial(write_policies, folder=arguments[1])
     if command is None:
         print(USAGE, file=sys.stderr)
         return EXIT_USAGE

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
 from typing import Any
 
+import policies
 from credits.check import find_faults, write_csv
 from credits.records import account_sums
 from generations import records
@@ -21,7 +23,7 @@ log = logging.getLogger("qwen_imagine")
 
 EXIT_USAGE = 64  # sysexits.h EX_USAGE
 EXIT_SETTINGS = 78  # sysexits.h EX_CONFIG
-USAGE = "usage: python bot.py [worker | migrate | move | ledger check | ledger export | --version | --help]"
+USAGE = "usage: python bot.py [worker | migrate | move | ledger check|export | policies [FOLDER] | --version | --help]"
 HELP = f"""{USAGE}
 
   (nothing)       run the bot
@@ -30,6 +32,7 @@ HELP = f"""{USAGE}
   move            copy a SQLite file to the PostgreSQL database in MOVE_TO_DATABASE_URL
   ledger check    compare accounts, entries and images; exit code 1 if they differ
   ledger export   write all entries of the ledger as CSV
+  policies        write a privacy policy and terms, filled from the settings, into FOLDER (policies)
 
 Settings come from the environment and from .env; README.md lists them, docs/operating.md the exit codes."""
 ANSWERS = {"--version": VERSION, "--help": HELP, "-h": HELP}
@@ -71,10 +74,16 @@ async def export_ledger(settings: Settings) -> int:
         return 0 if await database.read(write_csv, sys.stdout) else 1
 
 
+async def write_policies(settings: Settings, folder: str = "policies") -> int:
+    """Write the privacy policy and the terms into *folder*."""
+    return policies.write_policies(settings, Path(folder))
+
+
 # By the arguments after `python bot.py`.
 SHORT_COMMANDS: Mapping[str, Callable[[Settings], Coroutine[Any, Any, int]]] = {
     "migrate": migrate,
     "move": move,
     "ledger check": check_ledger,
     "ledger export": export_ledger,
+    "policies": write_policies,
 }

@@ -22,6 +22,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 
 from credits.allowance import CreditPeriod
+from discord_api.links import check_page_url
 from discord_api.shards import SHARD_COUNT_MAX, Shards, ShardSettings, parse_shard_ids
 from qwen.addresses import AllowedHosts
 from qwen.cleaning import is_ascii_word
@@ -42,6 +43,7 @@ OPEN_TO_GROUP = stat.S_IRGRP | stat.S_IWGRP
 SQLITE_IS_ALONE = (
     "DATABASE_URL is a SQLite file, which one process alone can use: several processes share a PostgreSQL database."
 )
+LINE_MAX = 200
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -71,6 +73,12 @@ def _zone(value: object) -> object:
         return ZoneInfo(value.strip())
     except (LookupError, ValueError, OSError):
         raise ValueError("must be a time zone such as UTC or Europe/Berlin") from None
+
+
+def _line(value: str) -> str:
+    if not value.isprintable() or len(value) > LINE_MAX:
+        raise ValueError(f"must be one line of at most {LINE_MAX} characters")
+    return value.strip()
 
 
 def _level(value: str) -> str:
@@ -186,11 +194,26 @@ class Settings(BaseModel):
         description="An image that takes longer is given up, and its credits are returned.",
     )
     retention_days: int = Field(
-        default=0, ge=0, le=36_500, description="Prompts and links are deleted after so many days. 0: never."
+        default=365, ge=0, le=36_500, description="Prompts and links are deleted after so many days. 0: never."
     )
     owner_ids: Annotated[tuple[int, ...], BeforeValidator(_words)] = Field(
         default=(),
         description="User ids, separated by commas, of those who get the bot's alerts. Empty: the application's owner.",
+    )
+    support_url: Annotated[str, AfterValidator(check_page_url)] = Field(
+        default="", description="Where people get help, an https address. Named in /help and in some refusals."
+    )
+    privacy_url: Annotated[str, AfterValidator(check_page_url)] = Field(
+        default="", description="Your privacy policy, an https address. Named in /help and in /privacy show."
+    )
+    terms_url: Annotated[str, AfterValidator(check_page_url)] = Field(
+        default="", description="Your terms, an https address. Named in /help."
+    )
+    operator_name: Annotated[str, AfterValidator(_line)] = Field(
+        default="", description="Who runs this bot. For `python bot.py policies` alone."
+    )
+    operator_contact: Annotated[str, AfterValidator(_line)] = Field(
+        default="", description="How to reach whoever runs this bot, such as a mail address. For `policies` alone."
     )
     public_url: Annotated[str, AfterValidator(check_public_url)] = Field(
         default="",

@@ -12,7 +12,7 @@ from discord.ext import commands
 from settings import Settings
 from ui.interactions.client import ImagineClient
 from ui.interactions.responses import send_view
-from ui.views.cards_help import BotLimits, CommandList, build_help
+from ui.views.cards_help import BotLimits, CommandList, Pages, build_help
 
 FIRST = "imagine"  # in the list; the others follow by name
 
@@ -20,12 +20,14 @@ FIRST = "imagine"  # in the list; the others follow by name
 class HelpCog(commands.Cog):
     """The command /help. Uses no database, so that it works in an outage."""
 
-    def __init__(self, limits: BotLimits) -> None:
+    def __init__(self, limits: BotLimits, pages: Pages) -> None:
         self._limits = limits
+        self._pages = pages
 
     @app_commands.command(name="help", description="What this bot does, what it costs here, and its commands")
     async def help(self, interaction: discord.Interaction[ImagineClient]) -> None:
-        await send_view(interaction, build_help(self._limits, list_commands(interaction.client.tree)))
+        commands = list_commands(interaction.client.tree)
+        await send_view(interaction, build_help(self._limits, commands, self._pages))
 
 
 def list_commands(tree: app_commands.CommandTree[Any]) -> CommandList:
@@ -63,4 +65,6 @@ def bot_limits(settings: Settings) -> BotLimits:
 
 async def setup(bot: ImagineClient) -> None:
     """Add the cog. discord.py calls this when the extension is loaded."""
-    await bot.add_cog(HelpCog(bot_limits(bot.services.settings)))
+    settings = bot.services.settings
+    pages = Pages(settings.support_url, settings.privacy_url, settings.terms_url)
+    await bot.add_cog(HelpCog(bot_limits(settings), pages))

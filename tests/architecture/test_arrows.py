@@ -17,8 +17,8 @@ FLOORS = (
      "qwen.retry_after", "qwen.addresses", "qwen.public_url", "qwen.service_url", "qwen.image_header",
      "qwen.challenges", "images.shrinking", "limits.words", "limits.model", "limits.errors", "limits.check",
      "images.provenance", "images.reencoded_image", "discord_api.command_permissions", "discord_api.links",
-     "discord_api.shards", "discord_api.snowflakes", "store.address", "store.errors", "store.hosts",
-     "version"),
+     "discord_api.guild_removals", "discord_api.shards", "discord_api.snowflakes", "store.address", "store.errors",
+     "store.hosts", "version"),
     # One I/O library a module.
     ("observability", "store", "qwen", "images", "credits", "limits", "people", "processes", "generations.clock",
      "generations.records"),
@@ -29,7 +29,7 @@ FLOORS = (
     ("ui.views",),
     ("ui.delivery",),
     ("ui",),
-    ("cogs", "web", "services", "command_line"),
+    ("cogs", "web", "services", "command_line", "policies"),
     ("bot",),
 )  # fmt: skip
 

@@ -172,6 +172,7 @@ class Scene:
         period: CreditPeriod,
         max_queue: int,
         requests_per_minute: int,
+        **settings: Any,
     ) -> None:
         self.clock = SimulatedClock()
         self.database = FaultyDatabase(database)
@@ -180,6 +181,7 @@ class Scene:
             credit_period=period,
             max_queue=max_queue,
             requests_per_minute=requests_per_minute,
+            **settings,
         )
         self.service = ScriptedService(self.clock)  # type: ignore[arg-type]
         self.image_store = FakeImageStore()
@@ -255,10 +257,16 @@ async def open_scene(
     period: CreditPeriod = CreditPeriod.DAY,
     max_queue: int = 500,
     requests_per_minute: int = 0,
+    **settings: Any,
 ) -> AsyncIterator[Scene]:
     """Open a scene. When it ends, the ledger must be sound."""
     scene = Scene(
-        database, allowance=allowance, period=period, max_queue=max_queue, requests_per_minute=requests_per_minute
+        database,
+        allowance=allowance,
+        period=period,
+        max_queue=max_queue,
+        requests_per_minute=requests_per_minute,
+        **settings,
     )
     # Refusals are exceptions too; the log tells faults apart.
     env = simcord.Env(scene.bot, shard_count=1, check_errors=False, settle_timeout=120)

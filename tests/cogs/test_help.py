@@ -7,8 +7,10 @@ from discord import app_commands
 
 from cogs.help import list_commands
 from credits.allowance import CreditPeriod
+from discord_api.links import PAGE_URL_MAX
 from tests.cogs.scene import Scene, words
-from ui.views.cards_help import BotLimits, CommandList, build_help
+from ui.texts.help import PRIVACY_POLICY, SUPPORT, TERMS, support_hint
+from ui.views.cards_help import BotLimits, CommandList, Pages, build_help
 
 
 async def shown(scene: Scene) -> str:
@@ -36,6 +38,23 @@ async def test_help_lists_every_command(scene: Scene) -> None:
     assert "Imagine this" in said
 
 
+@pytest.mark.scene(support_url="https://discord.gg/abc", terms_url="https://example.com/terms?v=2#rules")
+async def test_help_links_to_the_pages_that_the_operator_has(scene: Scene) -> None:
+    said = await shown(scene)
+    assert f"[{SUPPORT}](<https://discord.gg/abc>) · [{TERMS}](<https://example.com/terms?v=2#rules>)" in said
+    assert PRIVACY_POLICY not in said
+
+
+async def test_help_has_no_line_of_links_where_there_are_no_pages(scene: Scene) -> None:
+    said = await shown(scene)
+    assert not [name for name in (SUPPORT, PRIVACY_POLICY, TERMS) if f"[{name}]" in said]
+
+
+def test_a_refusal_names_where_to_ask_only_if_there_is_an_address() -> None:
+    assert support_hint("https://discord.gg/abc") == "Questions: <https://discord.gg/abc>"
+    assert support_hint("") == ""
+
+
 async def test_help_works_without_a_database_in_a_dm_and_for_a_user_install(scene: Scene) -> None:
     scene.database.failures = 99
     assert "`/imagine`" in await shown(scene)
@@ -59,5 +78,6 @@ async def test_commands_that_need_a_permission_are_left_out(scene: Scene) -> Non
 @pytest.mark.parametrize("period", list(CreditPeriod))
 def test_help_stays_within_discords_limits_for_every_period(period: CreditPeriod) -> None:
     rules = BotLimits(1_000_000, period, "America/Argentina/ComodRivadavia", 1000, 0, 10_000, 86_400)
-    view = build_help(rules, CommandList([("x" * 98, "y" * 100)] * 15, ["m" * 32] * 5))
+    pages = Pages(*["https://example.com/" + "x" * (PAGE_URL_MAX - 20)] * 3)
+    view = build_help(rules, CommandList([("x" * 98, "y" * 100)] * 15, ["m" * 32] * 5), pages)
     assert view.content_length() <= 4000

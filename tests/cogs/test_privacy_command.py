@@ -28,8 +28,16 @@ async def test_privacy_show_gives_what_is_kept_in_numbers(scene: Scene) -> None:
     await scene.services.people.change(scene.alice.id, private=False)
     said = words((await run(scene, "show")).response)
     assert "**1 prompt** with options" in said and "2 images made of them" in said
-    assert "Kept until you have it deleted." in said
+    assert "After 365 days the words and links go by themselves." in said
     assert "**5 entries**" in said and "**Your settings**" in said
+    assert "privacy policy" not in said
+
+
+@pytest.mark.scene(retention_days=0, privacy_url="https://example.com/privacy")
+async def test_privacy_show_names_the_policy_and_that_nothing_goes_by_itself(scene: Scene) -> None:
+    said = words((await run(scene, "show")).response)
+    assert "Kept until you have it deleted." in said
+    assert "[privacy policy](<https://example.com/privacy>)" in said
 
 
 async def test_privacy_show_makes_no_account_for_an_unknown_person(scene: Scene) -> None:

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from bot import main
-from command_line import HELP
+from command_line import HELP, USAGE
 from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Ledger
 from settings import PREFIXES, SQLITE_IS_ALONE, Settings
@@ -117,7 +117,7 @@ async def test_unknown_arguments_get_the_usage_and_a_hanging_thread_keeps_no_pro
     _, said = await asyncio.wait_for(process.communicate(), LONGEST_SECONDS)
     assert process.returncode == 64
     usage, cut_off = said.decode().splitlines()
-    assert usage == "usage: python bot.py [worker | migrate | move | ledger check | ledger export | --version | --help]"
+    assert usage == USAGE
     assert "cut off" in cut_off
 
 
@@ -170,3 +170,24 @@ async def test_the_ledger_commands_read_a_file_that_another_process_has_locked(t
     header, *lines = export.written.splitlines()
     assert header.startswith("id,user_id,kind,available_delta,held_delta,") and export.code == 0
     assert lines[1] == "grant:1,9223372036854775807,grant,7,0,,a present,0,7,0,9007199254740993,2"
+
+
+async def test_the_policies_are_written_once_and_never_over_what_is_there(tmp_path: Path) -> None:
+    named = {**SECRETS, "OPERATOR_NAME": "Ada's Bots", "OPERATOR_CONTACT": "ada@example.com"}
+    written = await run_bot(tmp_path, "policies", "legal/bot", **named)
+    assert written.code == 0, written.said
+    assert sorted(path.name for path in (tmp_path / "legal/bot").iterdir()) == ["privacy.md", "terms.md"]
+    assert "run by **Ada's Bots**" in (tmp_path / "legal/bot/privacy.md").read_text("utf-8")
+    (tmp_path / "legal/bot/privacy.md").write_text("mine", "utf-8")
+    again = await run_bot(tmp_path, "policies", "legal/bot", **named)
+    assert again.code == 1 and "legal/bot/privacy.md is there already" in again.said
+    assert (tmp_path / "legal/bot/privacy.md").read_text("utf-8") == "mine"
+    assert not (tmp_path / "data").exists()
+
+
+async def test_policies_without_an_operator_are_refused_with_exit_code_78(tmp_path: Path) -> None:
+    ended = await run_bot(tmp_path, "policies", **SECRETS, OPERATOR_NAME="Ada")
+    assert ended.code == 78
+    assert "OPERATOR_CONTACT is missing: the policies say who runs the bot" in ended.said
+    assert "OPERATOR_NAME is missing" not in ended.said
+    assert os.listdir(tmp_path) == []

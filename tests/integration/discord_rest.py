@@ -71,6 +71,7 @@ class DiscordRest:
         self.fails_over_components = False  # 503 to a new message that has any
         self.asked_in = 0  # the channel of follow-ups
         self.fails_with_files = False  # 503 to an edit that brings files
+        self.guild_ids: list[int] = []  # servers that the bot is in
         self._now = 0
         self._next_id = 9000
 
@@ -134,6 +135,9 @@ class DiscordRest:
                 return _json(BOT)
             case "GET", ["oauth2", "applications", "@me"]:
                 return _json(_APPLICATION)
+            case "GET", ["users", "@me", "guilds"]:
+                above = sorted(each for each in self.guild_ids if each > int(call.query["after"]))
+                return _json([{"id": str(each), "name": "x"} for each in above[: int(call.query["limit"])]])
             case "POST", ["users", "@me", "channels"]:
                 user = {**BOT, "id": str(call.body["recipient_id"]), "bot": False}
                 return _json({"id": f"7{call.body['recipient_id']}", "type": 1, "recipients": [user]})

@@ -112,7 +112,7 @@ async def mira(scene: Scene, me: Visitor) -> Journey:
     await me.press(page, "Newer")
     await says(page, "one more for a second page")
 
-    await says(await me.command("privacy show"), "6 prompts", "Kept until you have it deleted")
+    await says(await me.command("privacy show"), "6 prompts", "After 365 days the words and links go")
     exported = await me.command("privacy export")
     await is_private(exported)
     link = exported.locator("a[href*='.json']").first

@@ -11,6 +11,7 @@ from sandbox.clock import SandboxClock
 from sandbox.local_discord.people.command_checks import Refused
 from sandbox.local_discord.state import permissions as p
 from sandbox.local_discord.state.model import Channel, ChannelKind
+from sandbox.local_discord.state.seed_data import LIGHTHOUSE_ID
 from sandbox.local_discord.state.state import State
 from tests.sandbox.discord_bench import PAINT, Bench
 
@@ -245,3 +246,13 @@ async def test_a_public_follow_up_opens_an_archived_thread_that_the_bot_can_not_
 def test_only_a_thread_can_be_archived(bench: Bench) -> None:
     with pytest.raises(KeyError):
         bench.discord.archive("gallery")
+
+
+async def test_the_bot_is_told_the_guilds_that_its_user_is_in_page_by_page(bench: Bench) -> None:
+    """Discord docs: User, "Get Current User Guilds"; a guild with the commands alone is in no list."""
+    reply = await bench.rest("GET", "/users/@me/guilds?limit=1")
+    assert (reply.status, [each["id"] for each in reply.body]) == (200, [str(LIGHTHOUSE_ID)])
+    assert int(reply.body[0]["permissions"]) & p.SEND_MESSAGES
+    assert (await bench.rest("GET", f"/users/@me/guilds?after={LIGHTHOUSE_ID}")).body == []
+    assert (await bench.rest("GET", f"/users/@me/guilds?after=1&before={LIGHTHOUSE_ID}")).body == []
+    assert (await bench.rest("GET", "/users/@me/guilds?limit=201")).status == 400

@@ -66,6 +66,35 @@ def test_settings_load_with_only_the_two_secrets() -> None:
     assert settings.requests_per_minute == 10
     assert settings.task_deadline_seconds == 900
     assert settings.owner_ids == ()
+    assert settings.retention_days == 365
+
+
+@pytest.mark.parametrize("name", ["SUPPORT_URL", "PRIVACY_URL", "TERMS_URL"])
+def test_a_page_may_be_any_public_https_address(name: str) -> None:
+    for url in ("https://example.com", "https://discord.gg/abc", "https://a.b-c.example:8443/x/y.html?v=2&l=en#top"):
+        assert getattr(load(**{name: f" {url} "}), name.lower()) == url
+    assert getattr(load(**{name: " "}), name.lower()) == ""
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://example.com/x", "example.com", "https://", "https://localhost/x", "https://me:pw@example.com/", "https://x",
+     "https://example.com/a b", "https://example.com/a>b", "https://example.com/`a", "https://example.com:0/",
+     "https://example.com/ä", "javascript:alert(1)", "https://[::1", "https://example.com:99999/", "https://a..b/"],
+)  # fmt: skip
+def test_a_page_that_nobody_could_open_or_that_breaks_markdown_is_refused(url: str) -> None:
+    assert faults_of(TERMS_URL=url) == (
+        "TERMS_URL must be the https address of a page, such as https://example.com/privacy.",
+    )
+
+
+def test_the_operators_name_is_one_line() -> None:
+    assert load(OPERATOR_NAME=" Zoë & Co. ").operator_name == "Zoë & Co."
+    assert faults_of(OPERATOR_NAME="a\nb") == ("OPERATOR_NAME must be one line of at most 200 characters.",)
+    assert faults_of(OPERATOR_CONTACT="x" * 201) == ("OPERATOR_CONTACT must be one line of at most 200 characters.",)
+    assert faults_of(PRIVACY_URL=f"https://example.com/{'x' * 300}") == (
+        "PRIVACY_URL must have at most 300 characters.",
+    )
 
 
 def test_lists_and_names_may_have_spaces_and_any_case() -> None:

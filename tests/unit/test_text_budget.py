@@ -148,5 +148,7 @@ def test_a_thumbnails_description_is_short_and_begins_with_its_number(prompt: st
 
 
 def test_the_privacy_page_stays_within_the_budget() -> None:
-    view = build_holdings(Holdings(Tally(10**9, 10**9, 10**9), 10**9, 10**9, 10**9, None, 3650))
+    view = build_holdings(
+        Holdings(Tally(10**9, 10**9, 10**9), 10**9, 10**9, 10**9, None, 3650), "https://example.com/" + "x" * 280
+    )
     assert all_text(view.to_components()) <= TEXT_BYTES_MAX

@@ -29,7 +29,7 @@ async def send_holdings(interaction: discord.Interaction, services: InteractionS
     """Respond to `/privacy show`."""
     loading = asyncio.ensure_future(services.privacy.holdings(interaction.user.id))
     holdings = await defer_if_slow(interaction, loading, services.clock)
-    await send_view(interaction, build_holdings(holdings))
+    await send_view(interaction, build_holdings(holdings, services.settings.privacy_url))
 
 
 async def send_export(interaction: discord.Interaction, services: InteractionServices) -> None:

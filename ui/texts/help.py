@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from credits.allowance import CreditPeriod
 from ui.texts.formatting import credits_text, duration, images_text
@@ -18,6 +18,8 @@ COMMANDS = "**Commands**"
 PRIVATE_HINT = (
     "-# `private` shows an image to you alone, `spoiler` posts it blurred. What is kept of you: `/privacy show`"
 )
+
+SUPPORT, PRIVACY_POLICY, TERMS = "Support", "Privacy policy", "Terms"
 
 _PERIODS = {
     CreditPeriod.HOUR: "an hour, given anew at each full hour",
@@ -58,3 +60,14 @@ def slash_command(name: str, description: str) -> str:
 
 def message_menu(name: str) -> str:
     return f"*{name}*, in a message's menu under Apps: its text becomes the prompt"
+
+
+def links(named: Mapping[str, str]) -> str:
+    """Return one line of small print with a link for each name whose address is not empty; empty without any."""
+    shown = [f"[{name}](<{url}>)" for name, url in named.items() if url]
+    return f"-# {' · '.join(shown)}" if shown else ""
+
+
+def support_hint(url: str) -> str:
+    """Return the sentence that ends a refusal about which people may have questions; empty without an address."""
+    return f"Questions: <{url}>" if url else ""

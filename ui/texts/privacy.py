@@ -68,6 +68,10 @@ def _how_long(days: int) -> str:
     return f"After {'a day' if days == 1 else f'{days} days'} the words and links go by themselves."
 
 
+def policy(url: str) -> str:
+    return f"The whole [privacy policy](<{url}>) of this bot"
+
+
 def still_at_work(images: int) -> str:
     what = "1 image of yours is" if images == 1 else f"{images_text(images)} of yours are"
     return (

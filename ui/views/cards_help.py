@@ -31,6 +31,15 @@ class BotLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class Pages:
+    """The operator's pages; an empty address: there is none."""
+
+    support_url: str = ""
+    privacy_url: str = ""
+    terms_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CommandList:
     """The commands. *commands*: names with descriptions; *menus*: names of message menus."""
 
@@ -38,7 +47,7 @@ class CommandList:
     menus: Sequence[str]
 
 
-def build_help(limits: BotLimits, commands: CommandList) -> ui.LayoutView:
+def build_help(limits: BotLimits, commands: CommandList, pages: Pages) -> ui.LayoutView:
     """Build the view. It has no buttons."""
     container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=_COLOUR)
     container.add_item(ui.TextDisplay(f"{texts.TITLE}\n{texts.HOW}"))
@@ -54,6 +63,9 @@ def build_help(limits: BotLimits, commands: CommandList) -> ui.LayoutView:
     container.add_item(ui.TextDisplay(f"{texts.COST}\n{cost}"))
     container.add_item(ui.TextDisplay(f"{texts.LIMITS}\n{limits_text}\n{choices}"))
     container.add_item(ui.TextDisplay("\n".join([texts.COMMANDS, *_command_lines(commands), texts.PRIVATE_HINT])))
+    named = {texts.SUPPORT: pages.support_url, texts.PRIVACY_POLICY: pages.privacy_url, texts.TERMS: pages.terms_url}
+    if links := texts.links(named):
+        container.add_item(ui.TextDisplay(links))
     return ui.LayoutView(timeout=None).add_item(container)
 
 

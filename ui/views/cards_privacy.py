@@ -13,8 +13,8 @@ from ui.texts import privacy as texts
 _COLOUR, _RED = 0x5865F2, 0xED4245
 
 
-def build_holdings(holdings: Holdings) -> ui.LayoutView:
-    """Build the list of what is kept of a person, and for how long."""
+def build_holdings(holdings: Holdings, policy_url: str) -> ui.LayoutView:
+    """Build the list of what is kept of a person, and for how long. *policy_url* empty: there is no policy."""
     tally = holdings.tally
     kept = texts.kept_lines(
         prompts=tally.generations,
@@ -26,7 +26,8 @@ def build_holdings(holdings: Holdings) -> ui.LayoutView:
         has_settings=holdings.preferences is not None,
         days=holdings.retention_days,
     )
-    return _card("\n".join([texts.TITLE, kept, texts.NEVER_MORE]), _COLOUR)
+    policy = [texts.policy(policy_url)] if policy_url else []
+    return _card("\n".join([texts.TITLE, kept, texts.NEVER_MORE, *policy]), _COLOUR)
 
 
 def build_confirmation(buttons: Sequence[ui.Item[Any]]) -> ui.LayoutView:
