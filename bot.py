@@ -231,14 +231,16 @@ async def _listen(bot: ImagineBot, services: Services, owner: str) -> None:
     clock, database, settings = services.clock, services.database.in_background(), services.settings
     sync = partial(sync_stored_commands, bot.tree, database, settings.discord_api_url, clock=clock, holder=owner)
     syncing = asyncio.create_task(keep_commands_current(sync, clock, tried=tried), name="commands")
+    looking = asyncio.create_task(services.guild_list.run(), name="guild list")
     try:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(tried.wait(), FIRST_SYNC_SECONDS)
         turns = IdentifyTurns(database, clock)
         await GatewayConnection(bot, clock, services.rng, turns, services.presence, settings.shards).run()
     finally:
-        syncing.cancel()
-        await asyncio.wait({syncing})
+        for task in (syncing, looking):
+            task.cancel()
+        await asyncio.wait({syncing, looking})
 
 
 async def sync_stored_commands(

@@ -14,6 +14,7 @@ from functools import partial
 
 from credits.allowance import Allowance
 from credits.ledger import Ledger
+from discord_api.guild_list import GuildList
 from generations import records
 from generations.callbacks import Callbacks
 from generations.clock import Clock, DatabaseClock, Deadline
@@ -29,6 +30,7 @@ from generations.worker.context import StepContext
 from generations.worker.loop import Worker
 from generations.worker.throttle import Throttle
 from images.image_memory import ImageMemory
+from limits import records as limit_records
 from limits.request_limits import RequestLimits
 from limits.service import Limits
 from limits.usage import SpendLimits
@@ -102,6 +104,7 @@ class Services(InteractionServices):
     worker: Worker
     pings: CardPings
     operator: OwnerAlerts
+    guild_list: GuildList
     presence: Presence
     processes: Processes | None  # None: no other process can use the database
 
@@ -187,6 +190,7 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
         worker=core.worker,
         pings=card_pings,
         operator=operator,
+        guild_list=_build_guild_list(resources, client),
         presence=presence,
         processes=_build_processes(settings, resources, database_clock, core, presence) if resources.shared else None,
     )
@@ -290,6 +294,17 @@ def _build_generations(
         announce=announce,
         typical_seconds=schedule.typical_seconds,
         deadline_seconds=settings.task_deadline_seconds,
+    )
+
+
+def _build_guild_list(resources: Resources, client: ImagineClient) -> GuildList:
+    return GuildList(
+        client,
+        resources.database.in_background(),
+        resources.clock,
+        resources.owner,
+        with_settings=limit_records.load_guild_ids,
+        delete=limit_records.delete_guild,
     )
 
 

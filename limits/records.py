@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Table, bindparam, delete, func, insert, literal, select
+from sqlalchemy import BigInteger, ColumnElement, Table, bindparam, delete, func, insert, literal, select, union
 from sqlalchemy.dialects import postgresql, sqlite
 
 from credits.allowance import CreditPeriod
@@ -32,6 +32,12 @@ IdTable = Table  # guild_channels or guild_roles
 _INSERT = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 _VERSIONS = select(rule_versions.c.scope_id, rule_versions.c.version).where(
     rule_versions.c.scope_id.in_((literal(BOT, BigInteger), bindparam("guild_id", type_=BigInteger)))
+)
+
+# Everything that admins set, by server.
+_OF_GUILDS = (
+    *(guild_settings.c.guild_id, guild_channels.c.guild_id, guild_roles.c.guild_id, blocked_words.c.guild_id),
+    *(blocks.c.scope_id, pauses.c.scope_id),
 )
 
 
@@ -187,6 +193,19 @@ def set_exempt(tx: Transaction, user_id: int, *, exempt: bool) -> None:
     """Add or delete an exemption. Callers have read that it is not as it shall be."""
     own = exemptions.c.user_id == user_id
     tx.execute(insert(exemptions).values(user_id=user_id) if exempt else delete(exemptions).where(own))
+
+
+def load_guild_ids(tx: Transaction) -> set[int]:
+    """Return the ids of all servers whose admins have set anything."""
+    found = union(*(select(column).distinct() for column in _OF_GUILDS))
+    return {guild_id for guild_id in tx.scalars(found) if guild_id != BOT}
+
+
+def delete_guild(tx: Transaction, guild_id: int) -> None:
+    """Delete what the admins of a server have set. What the owner has set for it, and the audit, stay."""
+    for column in _OF_GUILDS:
+        tx.execute(delete(column.table).where(column == guild_id))
+    next_version(tx, guild_id)
 
 
 def _load_blocks(tx: Transaction, scope_id: int, *conditions: ColumnElement[bool]) -> Mapping[int, Block]:

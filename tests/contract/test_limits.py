@@ -15,6 +15,7 @@ from generations.errors import LineFull
 from generations.model import Request
 from limits.errors import BudgetUsedUp, ChangedMeanwhile, ChannelNotAllowed, Paused, TooManyRules, WordNotAllowed
 from limits.model import BOT, Actor, Block, Cap, ContentRule, GuildRules, Requester, Rules, Tier
+from limits.records import delete_guild, load_guild_ids
 from limits.request_limits import RequestLimits
 from limits.service import Changed, Limits
 from limits.words import PATTERNS_MAX, BadWordRule, WordKind, WordRule
@@ -257,3 +258,27 @@ async def test_a_tier_counts_at_the_next_look_and_its_end_takes_nothing_that_is_
     await limits.remove_tier(Actor(OWNER, next(NUMBERS), None), GUILD, SARA)
     balance = (await harness.generations.statement(elsewhere)).balance
     assert (balance.available, balance.held, balance.allowance) == (40, 10, 50)
+
+
+async def test_what_a_server_set_is_deleted_whole_and_nothing_of_another_or_of_the_owner(
+    harness: Harness, limits: Limits
+) -> None:
+    assert await harness.database.read(load_guild_ids) == set()
+    for number, guild_id in enumerate((GUILD, OTHER_GUILD)):
+        actor = sara(guild_id)
+        await limits.set_channels(actor, [CHANNEL], expected_version=0)
+        await limits.set_budget(sara(guild_id), Cap(7, CreditPeriod.DAY), expected_version=1)
+        await limits.add_words(sara(guild_id), [GORE], expected_version=2)
+        await limits.block_here(sara(guild_id), MIRA, f"spam {number}", None)
+        await limits.pause_here(sara(guild_id), "a contest")
+    await limits.set_tier(Actor(OWNER, next(NUMBERS), None), Tier(GUILD, 0, 70))
+    await limits.pause_everywhere(Actor(OWNER, next(NUMBERS), None), "repairs")
+    other = (await rules_of(harness, OTHER_GUILD)).guild
+    assert await harness.database.read(load_guild_ids) == {GUILD, OTHER_GUILD}
+    await harness.database.run(delete_guild, GUILD)
+    assert await harness.database.read(load_guild_ids) == {OTHER_GUILD}
+    left = await rules_of(harness)
+    assert left.guild == GuildRules(version=6)
+    assert left.bot.tiers == (Tier(GUILD, 0, 70),) and left.bot.pause is not None
+    assert (await rules_of(harness, OTHER_GUILD)).guild == other
+    assert len(await limits.load_audit(GUILD, 99)) == 5
