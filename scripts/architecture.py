@@ -20,14 +20,14 @@ VALUES = "values and rules"
 # The rooms that are drawn, and in what order; a module belongs to the longest name that it is or lies in.
 ROOMS = (
     "bot", "services", "web", "cogs", "ui.interactions", "ui.delivery", "ui.views", "ui.texts", "discord_api",
-    "generations.worker", "generations", "generations.records", "credits", "limits", "people", "processes", "qwen",
-    "images", "store", "observability", VALUES,
+    "charts", "generations.worker", "generations", "generations.records", "credits", "limits", "people", "processes",
+    "qwen", "images", "store", "observability", VALUES,
 )  # fmt: skip
 # Modules without I/O that every room may use, drawn as one.
 PURE = (
     "settings", "credits.model", "credits.errors", "credits.allowance", "generations.model", "generations.errors",
     "generations.prices", "generations.poll_schedule", "generations.delivery_result", "generations.search_words",
-    "limits.model", "limits.errors", "limits.check", "limits.words",
+    "charts.usage_report", "charts.labels", "limits.model", "limits.errors", "limits.check", "limits.words",
     "people.model", "processes.model", "qwen.models", "qwen.errors", "qwen.cleaning", "qwen.public_url",
     "qwen.service_url", "qwen.addresses", "store.address", "store.errors", "store.hosts", "discord_api.links",
     "discord_api.shards", "discord_api.snowflakes", "version",

@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OURS = (
     *("backoff", "bot", "command_line", "policies", "services", "settings", "version", "web"),
     *(
+        "charts",
         "cogs",
         "credits",
         "discord_api",

@@ -18,10 +18,10 @@ FLOORS = (
      "qwen.challenges", "images.shrinking", "limits.words", "limits.model", "limits.errors", "limits.check",
      "images.provenance", "images.reencoded_image", "discord_api.command_permissions", "discord_api.links",
      "discord_api.guild_removals", "discord_api.shards", "discord_api.snowflakes", "store.address", "store.errors",
-     "store.hosts", "version"),
+     "store.hosts", "charts.usage_report", "charts.labels", "version"),
     # One I/O library a module.
-    ("observability", "store", "qwen", "images", "credits", "limits", "people", "processes", "generations.clock",
-     "generations.records"),
+    ("observability", "store", "qwen", "images", "charts", "credits", "limits", "people", "processes",
+     "generations.clock", "generations.records"),
     ("generations",),
     ("generations.worker",),
     ("discord_api",),
@@ -94,10 +94,12 @@ LIBRARIES = {
         *("credits.ledger", "credits.records", "credits.accounts", "credits.check", "credits.tables"),
         *("people.records", "people.tables"),
         *("processes.records", "processes.tables"),
+        "charts.records",
         *("limits.records", "limits.tables", "limits.usage", "limits.audit"),
     ),
     "alembic": ("store",),
     "PIL": ("sandbox", "images"),
+    "matplotlib": ("charts.plot",),
     "re2": ("limits.words",),
 }
 
