@@ -44,7 +44,10 @@ def entries(*listed: tuple[tuple[int, int], bool]) -> list[dict[str, Any]]:
         (None, [(EVERYONE, False)], None, False),
         (None, [((3, PARENT), False)], None, False),
         (None, [(EVERYONE, True)], 1 << 5, False),
-        ([((3, 99), False)], [(EVERYONE, False)], None, True),
+        ([((3, 99), False)], [(EVERYONE, False)], None, False),
+        ([((1, PAINTERS), True)], [(EVERYONE, False)], None, True),
+        ([(EVERYONE, False)], [((2, USER), True)], None, False),
+        ([((3, HERE), True)], [(ALL_CHANNELS, False)], None, True),
     ],
 )
 def test_command_permissions_decide_by_channel_then_person_then_roles_then_everyone(

@@ -49,28 +49,37 @@ def may_use(
 ) -> bool:
     """Return whether a member may use a command in a channel.
 
-    *own*: the command's entries, None without any; *shared*: those of the whole app, which count for commands without
-    own ones. *role_ids*: without @everyone's, which is the guild's. *channel_ids*: the channel, and a thread's parent;
-    None: wherever it is allowed. *held*: the member's permissions; *needed*: the command's
-    `default_member_permissions`, None without.
+    *own*: the command's entries, None without any; *shared*: those of the whole app, asked where *own* says nothing.
+    *role_ids*: without @everyone's, which is the guild's. *channel_ids*: the channel, and a thread's parent; None:
+    wherever it is allowed. *held*: the member's permissions; *needed*: the command's `default_member_permissions`, None
+    without.
 
-    Administrators may use everything. An entry of the command itself replaces *needed*, one of the whole app does not
-    (assumed: the docs say "a specific overwrite").
+    Administrators may use everything. An allow of the command itself goes before *needed*, one of the whole app does
+    not (Discord docs: Change Log, 2022-11-17, flowchart of command permissions).
     """
     if held & p.ADMINISTRATOR:
         return True
-    entries = {(each["type"], int(each["id"])): bool(each["permission"]) for each in (shared if own is None else own)}
+    lists = [_by_target(own or ()), _by_target(shared)]
     places = [] if channel_ids is None else [*channel_ids, all_channels_id(guild_id)]
-    if _first(entries, [(CHANNEL, place) for place in places]) is False:
+    if _first(entries.get((CHANNEL, place)) for entries in lists for place in places) is False:
         return False
+    by_command, by_app = (_of_member(entries, guild_id, user_id, role_ids) for entries in lists)
+    if by_command is not None:
+        return by_command
+    return by_app is not False and (needed is None or (needed != 0 and not needed & ~held))
+
+
+def _by_target(entries: Iterable[Json]) -> Mapping[tuple[int, int], bool]:
+    return {(each["type"], int(each["id"])): bool(each["permission"]) for each in entries}
+
+
+def _of_member(
+    entries: Mapping[tuple[int, int], bool], guild_id: int, user_id: int, role_ids: Collection[int]
+) -> bool | None:
+    """Return what the entries say of a member: by their id, else one allowed role, else what @everyone has."""
     roles = [entries[ROLE, role_id] for role_id in role_ids if (ROLE, role_id) in entries]
-    said = entries.get((USER, user_id))
-    if said is None:
-        said = any(roles) if roles else entries.get((ROLE, guild_id))
-    if said is False or (said and own is not None):
-        return said
-    return needed is None or (needed != 0 and not needed & ~held)
+    return _first([entries.get((USER, user_id)), any(roles) if roles else None, entries.get((ROLE, guild_id))])
 
 
-def _first(entries: Mapping[tuple[int, int], bool], keys: Iterable[tuple[int, int]]) -> bool | None:
-    return next((entries[key] for key in keys if key in entries), None)
+def _first(answers: Iterable[bool | None]) -> bool | None:
+    return next((answer for answer in answers if answer is not None), None)
