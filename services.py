@@ -22,6 +22,7 @@ from generations.follow_ups import FollowUps
 from generations.history import History
 from generations.poll_schedule import PollSchedule
 from generations.ports import Delivery, ImageService, ImageStore, Operator, Pings
+from generations.prices import price_of
 from generations.privacy import Privacy
 from generations.service import Generations
 from generations.stale_edits import StaleEditGuard
@@ -33,6 +34,7 @@ from images.image_memory import ImageMemory
 from limits import records as limit_records
 from limits.request_limits import RequestLimits
 from limits.service import Limits
+from limits.spend_alerts import FULL_PERCENT, SpendAlert, SpendAlerts
 from limits.usage import SpendLimits
 from people.service import People
 from processes.model import Presence
@@ -55,6 +57,7 @@ from ui.interactions.card_deletion import CardDeletion
 from ui.interactions.client import ImagineClient, InteractionServices
 from ui.interactions.command_permissions import CommandPermissions
 from ui.interactions.first_response import FirstResponse
+from ui.texts import limits as texts_limits
 
 DRAIN_SECONDS = 21.0
 LAST_CALLS_SECONDS = 3.0  # of them for edits, pings and alerts that outlast the worker's steps
@@ -226,6 +229,7 @@ def build_core(
     generations = _build_generations(settings, resources, ledger, limits, schedule, throttle, nudge, announce)
     callbacks = _build_callbacks(settings, resources, nudge, announce)
     privacy = Privacy(database, ledger, clock, resources.rng, limits.calendar, retention_days=settings.retention_days)
+    spend_alerts = _build_spend_alerts(settings, resources, limits, operator)
     context = StepContext(
         database=database.in_background(),
         ledger=ledger,
@@ -242,18 +246,24 @@ def build_core(
         callbacks=callbacks,
         retention_days=settings.retention_days,
         images=images,
-        maintenance=(privacy.run_maintenance,),
+        wake_others=_wake_others,
+        maintenance=(privacy.run_maintenance, spend_alerts.run_maintenance),
     )
     worker = Worker(
         context=context,
         service=generations,
         delivery=delivery,
         max_per_user=settings.max_images_per_user,
+        max_per_guild=settings.max_images_per_guild,
         owner=resources.owner,
     )
     history = History(database, ledger, clock, resources.store, owner=resources.owner, images=images)
     people, changes = People(database), Limits(database, clock)
     return Core(ledger, generations, history, people, privacy, changes, limits, callbacks, context, worker)
+
+
+def _wake_others(tx: Transaction) -> None:
+    notify(tx, WORK)
 
 
 async def _claim_alert(resources: Resources, matter: str, seconds: float) -> bool:
@@ -269,6 +279,31 @@ async def _claim_alert(resources: Resources, matter: str, seconds: float) -> boo
 def _build_request_limits(settings: Settings, database: Database) -> RequestLimits:
     spend = SpendLimits(settings.spend_limit_day, settings.spend_limit_month)
     return RequestLimits(database, settings.timezone, spend)
+
+
+def _build_spend_alerts(
+    settings: Settings, resources: Resources, limits: RequestLimits, operator: Operator
+) -> SpendAlerts:
+    def tell(alert: SpendAlert) -> None:
+        setting = f"SPEND_LIMIT_{alert.period.name}"
+        text = texts_limits.spend_alert(
+            setting=setting,
+            percent=alert.percent,
+            spent=alert.spent,
+            most=alert.most,
+            ends_at_ms=alert.ends_at_ms,
+            is_full=alert.percent == FULL_PERCENT,
+        )
+        operator.tell_change(setting.lower(), text)
+
+    return SpendAlerts(
+        resources.database.in_background(),
+        limits.calendar,
+        SpendLimits(settings.spend_limit_day, settings.spend_limit_month),
+        price=price_of(1),
+        now_ms=resources.clock.now_ms,
+        tell=tell,
+    )
 
 
 def _build_generations(
@@ -288,6 +323,7 @@ def _build_generations(
         resources.clock,
         max_queue=settings.max_queue,
         max_per_user=settings.max_images_per_user,
+        max_per_guild=settings.max_images_per_guild,
         slots=lambda: throttle.slots.expected,
         requests_per_minute=settings.requests_per_minute,
         nudge=nudge,

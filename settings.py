@@ -166,6 +166,9 @@ class Settings(BaseModel):
     max_images_per_user: int = Field(
         default=3, ge=1, le=1000, description="The most images of one person that are made at once; more wait in line."
     )
+    max_images_per_guild: int = Field(
+        default=0, ge=0, le=10_000, description="The most images of one server that are made at once. 0: no limit."
+    )
     max_queue: int = Field(
         default=500, ge=0, le=100_000, description="The most images that wait in line, over everybody."
     )

@@ -3,6 +3,7 @@
 GenerationError
 ├── LineFull           the line holds all it may hold
 ├── TooManyRequests    this person asked for as much as is taken on in a minute
+├── Stopped            no image can be made until the owner does something about it
 ├── Draining           the bot is stopping and takes nothing new
 ├── NotCancellable     too late, already over, or not there
 ├── NotYours           somebody else's
@@ -15,6 +16,8 @@ DeliveryDelayed        Discord can't take it now; it is published again later
 """
 
 from __future__ import annotations
+
+from generations.circuit import StopReason
 
 
 class GenerationError(Exception):
@@ -40,6 +43,14 @@ class TooManyRequests(GenerationError):
         super().__init__(f"{limit} requests were taken on within a minute")
         self.limit = limit
         self.next_at_ms = next_at_ms
+
+
+class Stopped(GenerationError):
+    """The circuit is open: no request is taken on until an image can be made again. Nothing was held or charged."""
+
+    def __init__(self, reason: StopReason) -> None:
+        super().__init__(f"no image can be made: {reason.value}")
+        self.reason = reason
 
 
 class Draining(GenerationError):

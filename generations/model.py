@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from discord_api.snowflakes import snowflake_time_ms
+from generations.circuit import StopReason
 from limits.model import UsageKey
 from qwen.models import SEED_MAX, SEED_RANDOM, OutputFormat, Size, TaskRequest
 
@@ -293,6 +294,13 @@ class Line:
     own_cap: int
     own_position: int  # among the same person's waiting images
     about_seconds: int | None  # None: too few images seen to say
+    server_running: int = 0  # images of the same server that are being made, if they are as many as may be; else 0
+    server_position: int = 0  # among the same server's waiting images then
+
+    @property
+    def waits_for_server(self) -> bool:
+        """Whether only the running images of its server keep it waiting."""
+        return self.server_running > 0
 
     @property
     def waits_for_own(self) -> bool:
@@ -318,4 +326,5 @@ class Progress:
 
     line: Line | None = None
     estimate: Estimate | None = None
+    stopped: StopReason | None = None  # why nothing that waits is sent now; None: it is
     is_held_up: bool = False  # more images are admitted than the service takes now: those not sent wait in line too

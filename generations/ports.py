@@ -85,9 +85,15 @@ class Pings(Protocol):
 
 
 class Operator(Protocol):
-    """Alerts the bot's owner to what only they can fix (ui/delivery/owner_alerts): once per matter and six hours."""
+    """Alerts the bot's owner to what only they can fix (ui/delivery/owner_alerts)."""
 
-    def tell(self, matter: str, detail: str) -> None: ...
+    def tell(self, matter: str, detail: str) -> None:
+        """Send *detail*, once per *matter* and six hours."""
+        ...
+
+    def tell_change(self, matter: str, detail: str) -> None:
+        """Send *detail*, about a change that the caller tells once over all processes. Messages keep their order."""
+        ...
 
 
 class ImageService(Protocol):

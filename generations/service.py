@@ -6,15 +6,16 @@ network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from credits.ledger import Ledger
 from credits.model import Balance, Entitled, Entitlement, Entry
 from generations import records
+from generations.circuit import Circuit
 from generations.clock import Clock
-from generations.errors import Draining, LineFull, NotCancellable, NotThere, NotYours, TooManyRequests
+from generations.errors import Draining, LineFull, NotCancellable, NotThere, NotYours, Stopped, TooManyRequests
 from generations.model import CardLink, Ending, Generation, Image, Line, Origin, Request, State
 from generations.prices import price_of
 from limits import usage
@@ -69,6 +70,7 @@ class Generations:
         *,
         max_queue: int,
         max_per_user: int,
+        max_per_guild: int = 0,
         slots: Callable[[], int],
         nudge: Callable[[], None],
         announce: Callable[[Transaction], None] = lambda _: None,
@@ -81,7 +83,7 @@ class Generations:
         self._limits = limits
         self._clock = clock
         self._max_queue = max_queue
-        self._max_per_user = max_per_user
+        self._caps = {"max_per_user": max_per_user, "max_per_guild": max_per_guild}
         self._slots = slots
         self._nudge = nudge
         self._announce = announce
@@ -98,7 +100,8 @@ class Generations:
         """Take a request on: credits held for every image, or for none. The same interaction again changes nothing.
 
         *requester*: who asks and where, the same person and server as in *origin*.
-        Raises Draining; LimitError; TooManyRequests; LineFull; InsufficientCredits with the price of the whole request.
+        Raises Draining; LimitError; TooManyRequests; Stopped; LineFull; InsufficientCredits with the price of the whole
+        request.
         """
         if self._draining:
             raise Draining
@@ -123,13 +126,14 @@ class Generations:
             known = records.load(tx, generation.id)
             if known is None:
                 raise
-            return self._accepted(tx, known, records.load_demand(tx, self._max_per_user), slots)
+            return self._accepted(tx, known, records.load_demand(tx, **self._caps), slots)
         serialize(tx, records.LINE)
         if not records.insert(tx, generation):  # the same event came twice
-            return self._accepted(tx, _must_load(tx, generation.id), records.load_demand(tx, self._max_per_user), slots)
+            return self._accepted(tx, _must_load(tx, generation.id), records.load_demand(tx, **self._caps), slots)
         if not rules.is_exempt(requester.user_id):
             self._check_request_limit(tx, generation)
-        demand = records.load_demand(tx, self._max_per_user)
+        demand = records.load_demand(tx, **self._caps)
+        self._check_circuit(tx, generation, demand.circuit)
         waiting = demand.still_waiting(slots)
         if waiting > self._max_queue:
             raise LineFull(self._max_queue, self._free_at_ms(waiting - self._max_queue))
@@ -148,7 +152,7 @@ class Generations:
 
     def _accepted(self, tx: Transaction, generation: Generation, demand: records.Demand, slots: int) -> Accepted:
         if demand.still_waiting(slots):
-            return Accepted(generation, *_place_in_line(tx, generation, self._max_per_user))
+            return Accepted(generation, *_place_in_line(tx, generation, self._caps))
         return Accepted(generation, None, demand.in_flight)
 
     async def confirm_card(self, generation_id: int, message_id: int) -> None:
@@ -249,11 +253,11 @@ class Generations:
         """Return its place in line, and how many images are in flight; (None, 0) when none of its images waits."""
         if not generation.cancellable:
             return None, 0
-        return await self._database.read(_place_in_line, generation, self._max_per_user)
+        return await self._database.read(_place_in_line, generation, self._caps)
 
     async def places_in_line_of(self, ids: Iterable[int]) -> tuple[list[tuple[Generation, Line | None]], int]:
         """Return these generations, each with its place in line, and how many images are in flight."""
-        return await self._database.read(_places_in_line, list(ids), self._max_per_user)
+        return await self._database.read(_places_in_line, list(ids), self._caps)
 
     async def statement(self, requester: Requester) -> Statement:
         """Return the person's account, refilled if that was due, and its last entries."""
@@ -273,6 +277,13 @@ class Generations:
         """What this person gets a period, by the tiers."""
         everybody = self._ledger.allowance.credits
         return lambda source: Entitled(*entitlement(rules.bot, requester, source, everybody=everybody))
+
+    def _check_circuit(self, tx: Transaction, new: Generation, circuit: Circuit) -> None:
+        """Raise Stopped while the circuit is open, unless an image of *new* is the probe: one is due and none waits."""
+        if circuit.reason is None:
+            return
+        if not circuit.may_probe(new.created_at_ms) or records.is_one_unsent(tx, but=new.id):
+            raise Stopped(circuit.reason)
 
     def _check_request_limit(self, tx: Transaction, new: Generation) -> None:
         """Count the requests of the person of *new* that were taken on in the last minute. Raises TooManyRequests.
@@ -323,17 +334,17 @@ def _new_generation(request: Request, origin: Origin, now_ms: int) -> Generation
     return Generation(generation_id, request, origin, now_ms, images)
 
 
-def _place_in_line(tx: Transaction, generation: Generation, max_per_user: int) -> tuple[Line | None, int]:
+def _place_in_line(tx: Transaction, generation: Generation, caps: Mapping[str, int]) -> tuple[Line | None, int]:
     if not generation.cancellable:
         return None, 0
-    places = records.places_in(records.load_line(tx), max_per_user=max_per_user)
+    places = records.places_in(records.load_line(tx, caps["max_per_guild"]), **caps)
     return places.get(generation.id), records.in_flight_count(tx)
 
 
 def _places_in_line(
-    tx: Transaction, ids: Sequence[int], max_per_user: int
+    tx: Transaction, ids: Sequence[int], caps: Mapping[str, int]
 ) -> tuple[list[tuple[Generation, Line | None]], int]:
-    places = records.places_in(records.load_line(tx), max_per_user=max_per_user)
+    places = records.places_in(records.load_line(tx, caps["max_per_guild"]), **caps)
     found = [(generation, places.get(generation.id)) for generation in records.load_several(tx, ids)]
     return found, records.in_flight_count(tx)
 

@@ -146,6 +146,11 @@ def count_made(tx: Transaction, key: UsageKey | None, *, price: int, charged: in
     _add(tx, key, charged=charged, made=1, **before)
 
 
+def load_spent(tx: Transaction, from_ms: int) -> int:
+    """Return the API credits that everybody's images hold or have cost, or may have cost, since the day *from_ms*."""
+    return sum(row.spent for row in tx.execute(_EARLIER, {"owners": [(0, 0)], "from_ms": from_ms}))
+
+
 def load_own(tx: Transaction, user_id: int) -> list[dict[str, Any]]:
     """Return a person's own rows, oldest first, every column."""
     own = select(usage).where(usage.c.user_id == user_id).order_by(usage.c.day_ms, usage.c.guild_id)

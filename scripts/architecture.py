@@ -25,9 +25,10 @@ ROOMS = (
 )  # fmt: skip
 # Modules without I/O that every room may use, drawn as one.
 PURE = (
-    "settings", "credits.model", "credits.errors", "credits.allowance", "generations.model", "generations.errors",
-    "generations.prices", "generations.poll_schedule", "generations.delivery_result", "generations.search_words",
-    "charts.usage_report", "charts.labels", "limits.model", "limits.errors", "limits.check", "limits.words",
+    "settings", "credits.model", "credits.errors", "credits.allowance", "generations.model", "generations.circuit",
+    "generations.errors", "generations.prices", "generations.poll_schedule", "generations.delivery_result",
+    "generations.search_words", "charts.usage_report", "charts.labels", "limits.model", "limits.errors", "limits.check",
+    "limits.words",
     "people.model", "processes.model", "qwen.models", "qwen.errors", "qwen.cleaning", "qwen.public_url",
     "qwen.service_url", "qwen.addresses", "store.address", "store.errors", "store.hosts", "discord_api.links",
     "discord_api.shards", "discord_api.snowflakes", "version",

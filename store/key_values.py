@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import delete, select
+from sqlalchemy import ScalarSelect, delete, select
 
 from store.statements import insert_or_replace
 from store.tables import key_values
@@ -14,6 +14,11 @@ from store.transactions import Transaction
 def load_value(tx: Transaction, key: str) -> str | None:
     """Return the value under *key*, or None."""
     return tx.scalar(select(key_values.c.value).where(key_values.c.key == key))
+
+
+def value_of(key: str) -> ScalarSelect[str]:
+    """Return the value under *key*, or NULL, as a part of another statement."""
+    return select(key_values.c.value).where(key_values.c.key == key).scalar_subquery()
 
 
 def save_value(tx: Transaction, key: str, value: str) -> None:

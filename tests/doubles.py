@@ -196,9 +196,14 @@ class FakeOperator:
     """An operator that records its alerts."""
 
     matters: list[str] = field(default_factory=list)
+    changes: list[str] = field(default_factory=list)  # the details of those that are told once
 
     def tell(self, matter: str, detail: str) -> None:
         self.matters.append(matter)
+
+    def tell_change(self, matter: str, detail: str) -> None:
+        self.matters.append(matter)
+        self.changes.append(detail)
 
 
 class DatabaseInFront(Database):

@@ -8,6 +8,7 @@ cards      insert, load, and what is known of the card on Discord
 claims     whose work a generation is: lease and fence
 moves      an image's way from state to state
 line       whose turn it is
+circuit    whether images are made at all
 callbacks  what the image service calls back on
 search     a person's prompts by words, and the index of those
 """
@@ -41,6 +42,7 @@ from generations.records.cards import (
     set_token_only,
     wipe_tokens,
 )
+from generations.records.circuit import read_circuit, save_circuit
 from generations.records.claims import claim_due, release_claim, release_locked, release_published, renew
 from generations.records.line import (
     LINE,
@@ -50,13 +52,14 @@ from generations.records.line import (
     DueWork,
     Waiting,
     admit,
-    has_free_slot,
     held_count,
     held_image_ids,
     in_flight_count,
+    is_one_unsent,
     load_demand,
     load_due_work,
     load_line,
+    lock_line,
     next_refresh_ms,
     oldest_due_ms,
     places_in,
@@ -88,11 +91,11 @@ __all__ = [
     "find_callback",
     "forget_callbacks",
     "forget_card",
-    "has_free_slot",
     "held_count",
     "held_image_ids",
     "in_flight_count",
     "insert",
+    "is_one_unsent",
     "links",
     "load",
     "load_callback",
@@ -102,6 +105,7 @@ __all__ = [
     "load_locked",
     "load_several",
     "lock_generation",
+    "lock_line",
     "make_due",
     "mark_published",
     "move",
@@ -109,12 +113,14 @@ __all__ = [
     "note_callback",
     "oldest_due_ms",
     "places_in",
+    "read_circuit",
     "read_generation",
     "release_claim",
     "release_locked",
     "release_published",
     "renew",
     "running_count",
+    "save_circuit",
     "set_removed",
     "set_token_only",
     "take_line_refresh",

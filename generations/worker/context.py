@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from credits.ledger import Ledger
 from generations import records
 from generations.callbacks import INTEREST_SECONDS, Callbacks
+from generations.circuit import CLOSED, Circuit
 from generations.clock import Clock
 from generations.poll_schedule import BACKSTOP_SECONDS, POLL_SECONDS, PollSchedule
 from generations.ports import ImageService, ImageStore, Operator, Pings
@@ -84,6 +85,8 @@ class StepContext:
     pings: Pings | None = None  # None: nobody is pinged
     maintenance: Sequence[Callable[[], Awaitable[None]]] = ()  # maintenance of other services, run regularly
     retention_days: int = 0  # days after which addresses are purged; 0: never
+    wake_others: Callable[[Transaction], None] = lambda _: None  # the workers of other processes, once it commits
+    circuit: Circuit = CLOSED  # as the last round read it; what is decided by it reads it anew
     places_at_once: int = records.REFRESHED_AT_ONCE  # how many cards one round edits to their place in line
     kept_checks: set[str] = field(default_factory=set[str])  # ids of kept images that are checked in this process now
     images: ImageMemory = field(default_factory=ImageMemory)

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 
 from generations import records
+from generations.circuit import CLOSED, Circuit
 from generations.clock import Deadline
 from generations.errors import DeliveryDelayed, LostClaim, MovedOn
 from generations.model import Generation, Image, State
@@ -23,6 +24,7 @@ from generations.worker.claim import Claim
 from generations.worker.context import StepContext
 from generations.worker.publish import Publisher
 from generations.worker.steps import due_images, may_bring_image, step_image
+from generations.worker.stopping import probe_at_once
 from generations.worker.stored_limits import StoredLimits
 from generations.worker.stored_schedule import StoredSchedule
 from images.image_memory import Reservation
@@ -56,21 +58,31 @@ class HandedOut:
     places: list[int]
     next_due_at_ms: int | None
     more_waits: bool = True
+    circuit: Circuit = CLOSED
 
 
 class Worker:
     """One per process. `step()` does what is due and waits for it; `run()` does so until `drain()`.
 
-    *max_per_user*: images of one person that may be made at once; how many in all the context's throttle says.
+    *max_per_user* and *max_per_guild* (0: any number): images that may be made at once of one person and of one server;
+    how many in all the context's throttle says.
     """
 
     def __init__(
-        self, *, context: StepContext, service: Generations, delivery: Delivery, max_per_user: int, owner: str
+        self,
+        *,
+        context: StepContext,
+        service: Generations,
+        delivery: Delivery,
+        max_per_user: int,
+        max_per_guild: int,
+        owner: str,
     ) -> None:
         self._context = context
         self._service = service
         self._delivery = delivery
         self._max_per_user = max_per_user
+        self._max_per_guild = max_per_guild
         self._owner = owner
         self._clock = context.clock
         self._database = context.database
@@ -82,6 +94,7 @@ class Worker:
         self._stored_limits = StoredLimits(
             context.database, context.throttle, context.clock, shared=context.shared_as is not None
         )
+        self._let_through = False  # the first probe after the start of this process
         self._more_waits = True  # see HandedOut; of the last round
         self._maintained_at = float("-inf")
         self._round_ended_at = float("-inf")
@@ -122,6 +135,7 @@ class Worker:
             try:
                 await self._stored_schedule.load()
                 await self._stored_limits.load()
+                await self._let_probe_through()
                 handed_out = await self._claim(self._free_steps())
                 if self._stopping.is_set():  # drain() waits for the steps that had begun by then, and for no others
                     await asyncio.gather(*map(self._give_back, handed_out.claimed))
@@ -173,6 +187,12 @@ class Worker:
         if not saving.done() or saving.exception() is not None:
             log.warning("stopping: what was learned of the image API could not be saved")
 
+    async def _let_probe_through(self) -> None:
+        """Have a real image try at once whether the circuit can close, once after the start: the key may be another."""
+        if not self._let_through:
+            await self._database.run(probe_at_once, self._clock.now_ms())
+            self._let_through = True
+
     async def _save_learned(self) -> None:
         await self._stored_schedule.save()
         await self._stored_limits.share()
@@ -195,6 +215,7 @@ class Worker:
         if free <= 0:
             return HandedOut(0.0, [], [], None)
         handed_out = await self._database.run(self._hand_out, self._slots(), free)
+        self._context.circuit = handed_out.circuit
         if self._clock.monotonic() - handed_out.began_at < LEASE_SECONDS - POLL_SECONDS:
             return handed_out
         # The process that takes these over when the lease ends may poll their tasks at once.
@@ -208,8 +229,16 @@ class Worker:
         now_ms, began_at = self._clock.now_ms(), self._clock.monotonic()
         work = records.load_due_work(tx, now_ms)
         admitted, places, claimed = list[int](), list[int](), list[Generation]()
-        if work.waiting and work.in_flight < slots:
-            admitted = records.admit(tx, now_ms=now_ms, max_in_flight=slots, max_per_user=self._max_per_user)
+        is_stopped = work.circuit.reason is not None
+        if work.waiting and work.in_flight < slots and not (is_stopped and not work.circuit.may_probe(now_ms)):
+            admitted = records.admit(
+                tx,
+                now_ms=now_ms,
+                max_in_flight=slots,
+                max_per_user=self._max_per_user,
+                max_per_guild=self._max_per_guild,
+                only_probe=is_stopped,
+            )
         line_is_left = work.waiting > len(admitted)
         if work.places_are_due and line_is_left:
             places = records.take_line_refresh(tx, now_ms, limit=self._context.places_at_once)
@@ -219,7 +248,7 @@ class Worker:
             )
         is_full = len(places) == self._context.places_at_once or len(claimed) == free
         next_due_at_ms = now_ms if is_full else work.next_due_at_ms
-        return HandedOut(began_at, claimed, places, next_due_at_ms, more_waits=is_full or line_is_left)
+        return HandedOut(began_at, claimed, places, next_due_at_ms, is_full or line_is_left, work.circuit)
 
     def _until_next_due(self, handed_out: HandedOut) -> float:
         due_ms = handed_out.next_due_at_ms

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from generations.circuit import StopReason
 from generations.model import IN_FLIGHT, Estimate, Generation, Image, Line, Progress
 from generations.poll_schedule import PollSchedule
 
@@ -13,9 +14,17 @@ SLOW_AFTER_FAILURES = 2
 
 
 def progress_of(
-    generation: Generation, line: Line | None, schedule: PollSchedule, *, now_ms: int, slots: int, in_flight: int
+    generation: Generation,
+    line: Line | None,
+    schedule: PollSchedule,
+    *,
+    now_ms: int,
+    slots: int,
+    in_flight: int,
+    stopped: StopReason | None = None,
 ) -> Progress:
-    """Return the progress of *generation*. *slots*: images that may be made at once; *in_flight*: images admitted.
+    """Return the progress of *generation*. *slots*: images that may be made at once; *in_flight*: images admitted;
+    *stopped*: why none is sent now.
 
     After a 429 more images may be admitted than can be made: these come before the line.
     """
@@ -25,11 +34,13 @@ def progress_of(
         line = replace(line, position=line.position + too_many)
     elif too_many and generation.cancellable:
         line = Line(too_many, own_running=0, own_cap=1, own_position=1, about_seconds=None)
-    if line is not None and line.position + in_flight <= slots and not line.waits_for_own:
+    is_kept = line is not None and (line.waits_for_own or line.waits_for_server)
+    if line is not None and line.position + in_flight <= slots and not is_kept:
         line = None  # it is admitted at once
     return Progress(
         line=replace(line, about_seconds=_about_seconds(generation, line, schedule, slots)) if line else None,
         estimate=_estimate(generation, being_made, schedule, now_ms) if being_made else None,
+        stopped=stopped,
         is_held_up=too_many > 0,
     )
 

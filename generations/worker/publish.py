@@ -79,7 +79,15 @@ class Publisher:
 
     def _progress_of(self, generation: Generation, line: Line | None, in_flight: int) -> Progress:
         now_ms, slots = self._clock.now_ms(), self._slots()
-        return progress_of(generation, line, self._context.schedule, now_ms=now_ms, slots=slots, in_flight=in_flight)
+        return progress_of(
+            generation,
+            line,
+            self._context.schedule,
+            now_ms=now_ms,
+            slots=slots,
+            in_flight=in_flight,
+            stopped=self._context.circuit.reason,
+        )
 
     def first_progress(self, accepted: Accepted) -> Progress:
         """Return the progress for a card that is sent for the first time."""

@@ -9,10 +9,12 @@ import logging
 
 from generations import records
 from generations.callbacks import Address
+from generations.circuit import StopReason
 from generations.errors import LostClaim
 from generations.model import Ending, Image, State
 from generations.poll_schedule import backoff_seconds
 from generations.worker.image_step import ImageStep
+from generations.worker.stopping import close_circuit, open_circuit
 from generations.worker.stored_limits import save_pauses, save_slots
 from observability.repeats import REPEATS
 from qwen.errors import (
@@ -32,12 +34,19 @@ log = logging.getLogger("qwen_imagine.worker")
 
 SLOT_WAIT_SECONDS = 1.0  # until an admitted image looks again for a free task slot
 WRITE_AGAIN_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # pauses while the database is away: nobody else knows the task
+STOPPED = (
+    "Until this is put right no image is sent to it and requests are refused. A single real image tries again after a "
+    "minute, later at most an hour apart, and once after a restart: nothing has to be switched on again."
+)
+IMAGES_BACK = "The image service takes images again, and requests are open."
 TURNED_AWAY = "QWEN_API_URL or QWEN_API_KEY may be wrong, or this machine is blocked."
 TURNED_AWAY_TRIES = 4  # tries of one image turned away before the API itself, until the owner is alerted
 
 
 class SubmitStep(ImageStep):
-    """The step of an image that has no task yet."""
+    """The step of an image that has no task yet. *is_probe*: its POST was made although the circuit is open."""
+
+    is_probe = False
 
     @property
     def _deadline_ms(self) -> int:
@@ -70,13 +79,21 @@ class SubmitStep(ImageStep):
             await self._post(request)
 
     def _begin_post(self, tx: Transaction, slots: int, address: Address | None) -> Image | None:
-        """Return the image as SUBMITTING. None: there is no free slot, and it is due again soon."""
+        """Return the image as SUBMITTING. None: there is no free slot, and it is due again soon; or the circuit is open
+        and no probe is due, and it is in line again."""
         context = self.context
-        if not records.has_free_slot(tx, slots):
+        tasks, circuit = records.lock_line(tx)
+        if tasks >= slots:
             due_at_ms = context.after(SLOT_WAIT_SECONDS)
             records.update_image(tx, self.image, fence=self.fence, due_at_ms=due_at_ms)
             return None
         submitted_at_ms = context.clock.now_ms()
+        self.is_probe = circuit.reason is not None
+        if self.is_probe:
+            if not circuit.may_probe(submitted_at_ms):
+                records.update_image(tx, self.image, fence=self.fence, admitted_at_ms=None, due_at_ms=self._deadline_ms)
+                return None
+            records.save_circuit(tx, circuit.probing(submitted_at_ms, context.rng.random()))
         submitting = records.move(tx, self.image, State.SUBMITTING, fence=self.fence, submitted_at_ms=submitted_at_ms)
         if address is not None:
             records.expect_callback(tx, submitting, address.token_hash)
@@ -128,8 +145,10 @@ class SubmitStep(ImageStep):
         context, image = self.context, self.image
         first_poll = context.first_poll_seconds(self.generation.request.size)
         try:
-            tasks = await self.claim.finish(self._note_task, task, context.after(first_poll))
+            tasks, tells = await self.claim.finish(self._note_task, task, context.after(first_poll))
             context.throttle.slots.accepted(tasks, context.clock.monotonic())
+            if tells:
+                context.operator.tell_change("images_back", IMAGES_BACK)
         except LostClaim:
             # This process slept too long and the image was ended as unknown meanwhile: keep the task all the same.
             adopted = await context.database.run(
@@ -144,16 +163,17 @@ class SubmitStep(ImageStep):
             raise
         log.info("image %s: submitted as task %s", image.image_id, task.task_id)
 
-    def _note_task(self, tx: Transaction, task: Task, due_at_ms: int) -> tuple[Image, int]:
-        """Return beside the image how many tasks run now."""
+    def _note_task(self, tx: Transaction, task: Task, due_at_ms: int) -> tuple[Image, tuple[int, bool]]:
+        """Return beside the image how many tasks run now, and whether the owner is to be told that images are back."""
         context = self.context
+        tells = self.is_probe and close_circuit(tx, context.wake_others)
         running = records.move(
             tx, self.image, State.RUNNING, fence=self.fence, task_id=task.task_id, failures=0, due_at_ms=due_at_ms
         )
         callback = None if context.callbacks is None else records.load_callback(tx, running)
         if callback is not None and callback.called_at_ms is not None:  # it came before the POST's answer
             records.bring_forward(tx, running, context.clock.now_ms())
-        return running, records.running_count(tx)
+        return running, (records.running_count(tx), tells)
 
     async def _submit_again_later(self, error: QwenError) -> None:
         """Put the image back: the service surely did not take it. It keeps its turn and can be cancelled again.
@@ -197,15 +217,26 @@ class SubmitStep(ImageStep):
 
     async def _end_refused(self, error: QwenError) -> None:
         """Return the hold after a sure refusal of the POST: nothing was made."""
-        operator = self.context.operator
-        if isinstance(error, KeyRefused):
-            ending = Ending.KEY_REFUSED
-            operator.tell("key_refused", f"{error}.")
-        elif isinstance(error, AccountEmpty):
-            ending = Ending.ACCOUNT_EMPTY
-            operator.tell("account_empty", f"{error}.")
-        elif isinstance(error, PromptRefused):
-            ending = Ending.PROMPT_REFUSED
+        if isinstance(error, (KeyRefused, AccountEmpty)):
+            await self._end_and_stop(error)
         else:
-            ending = Ending.SERVICE_FAILED
-        await self.end(State.FAILED, ending, error.service_message)
+            ending = Ending.PROMPT_REFUSED if isinstance(error, PromptRefused) else Ending.SERVICE_FAILED
+            await self.end(State.FAILED, ending, error.service_message)
+
+    async def _end_and_stop(self, error: KeyRefused | AccountEmpty) -> None:
+        """End the image, and in the same transaction stop submitting and selling in every process."""
+        is_key = isinstance(error, KeyRefused)
+        reason = StopReason.KEY_REFUSED if is_key else StopReason.ACCOUNT_EMPTY
+        ending = Ending.KEY_REFUSED if is_key else Ending.ACCOUNT_EMPTY
+        tells = await self.claim.finish(self._end_and_stop_in, ending, error.service_message, reason)
+        log.error("image %s: %s; no image is submitted or sold until a probe is taken", self.image.image_id, error)
+        if tells:
+            self.context.operator.tell_change(reason.value, f"{error}. {STOPPED}")
+
+    def _end_and_stop_in(self, tx: Transaction, ending: Ending, detail: str, reason: StopReason) -> tuple[Image, bool]:
+        """Return beside the image whether the owner is to be told."""
+        context = self.context
+        jitter, now_ms = context.rng.random(), context.clock.now_ms()
+        tells = open_circuit(tx, reason, now_ms, jitter, is_probe=self.is_probe)
+        ended, _ = self._end_in(tx, State.FAILED, ending, detail)
+        return ended, tells

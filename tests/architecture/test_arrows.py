@@ -10,9 +10,9 @@ from tests.architecture.laws import modules, product
 FLOORS = (
     # Pure: values, errors, rules, what the image API says.
     ("backoff", "settings", "observability.redaction", "observability.repeats", "credits.model", "credits.errors",
-     "credits.allowance", "generations.model", "generations.errors", "generations.prices", "generations.poll_schedule",
-     "generations.delivery_result", "generations.search_words", "generations.worker.throttle",
-     "generations.worker.progress", "people.model", "processes.model",
+     "credits.allowance", "generations.model", "generations.circuit", "generations.errors", "generations.prices",
+     "generations.poll_schedule", "generations.delivery_result", "generations.search_words",
+     "generations.worker.throttle", "generations.worker.progress", "people.model", "processes.model",
      "qwen.models", "qwen.errors", "qwen.protocol", "qwen.answers", "qwen.refusals", "qwen.cleaning",
      "qwen.retry_after", "qwen.addresses", "qwen.public_url", "qwen.service_url", "qwen.image_header",
      "qwen.challenges", "images.shrinking", "limits.words", "limits.model", "limits.errors", "limits.check",

@@ -9,6 +9,8 @@ import pytest
 import simcord
 from sqlalchemy import Connection, text
 
+from generations import records
+from generations.circuit import CLOSED, StopReason
 from generations.model import Generation, State
 from limits.model import Requester
 from qwen.models import OutputFormat, Size
@@ -103,6 +105,27 @@ async def test_again_without_credits_is_refused_with_the_sentence_of_the_command
     text = private_words(await scene.alice.click(card, label="Again"))
     assert text == private_words(await scene.imagine())
     assert "needs 5 credits and you have 0" in text
+    assert len(scene.posts()) == 1
+
+
+@pytest.mark.parametrize(
+    ("reason", "sentence"),
+    [
+        (StopReason.ACCOUNT_EMPTY, "The bot's account at the image service is empty, so no image can be made now."),
+        (StopReason.KEY_REFUSED, "The image service doesn't accept the bot's key, so no image can be made now."),
+    ],
+)
+async def test_while_no_image_can_be_made_command_and_button_refuse_privately_and_hold_nothing(
+    scene: Scene, reason: StopReason, sentence: str
+) -> None:
+    card = await result(scene)
+    stopped = CLOSED.refused(reason, scene.clock.now_ms(), 0.5, is_probe=False)
+    await scene.database.real.run(records.save_circuit, stopped)
+    before = await scene.balance(scene.alice)
+    whole = f"{sentence} Nothing was charged. The bot's owner was told; requests open again by themselves."
+    assert private_words(await scene.imagine()) == whole
+    assert private_words(await scene.alice.click(card, label="Again")) == whole
+    assert await scene.balance(scene.alice) == before
     assert len(scene.posts()) == 1
 
 

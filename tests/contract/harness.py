@@ -84,9 +84,13 @@ class Harness:
     async def image(self, generation_id: int, position: int = 0) -> Image:
         return (await self.load(generation_id)).images[position]
 
-    async def admit(self, *, max_in_flight: int = 100, max_per_user: int = 3) -> list[int]:
+    async def admit(self, *, max_in_flight: int = 100, max_per_user: int = 3, max_per_guild: int = 0) -> list[int]:
         return await self.database.run(
-            records.admit, now_ms=self.clock.at_ms, max_in_flight=max_in_flight, max_per_user=max_per_user
+            records.admit,
+            now_ms=self.clock.at_ms,
+            max_in_flight=max_in_flight,
+            max_per_user=max_per_user,
+            max_per_guild=max_per_guild,
         )
 
     async def claim(self, *, lease_holder: str = "one", limit: int = 100, lease_ms: int = 20_000) -> list[Generation]:

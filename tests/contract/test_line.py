@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sqlalchemy import select, update
 
 from generations import records
-from generations.model import Image, Line, State
-from generations.records.tables import generations
+from generations.model import Generation, Image, Line, Request, State
+from generations.records.tables import generations, images
 from store.database import Database
 from store.transactions import Transaction
-from tests.contract.harness import DEADLINE_SECONDS, MIRA, NOON_MS, OTTO, YUKI, Harness, make_harness
+from tests.contract.harness import DEADLINE_SECONDS, GUILD, MIRA, NOON_MS, OTTO, YUKI, Harness, make_harness, origin
 
 
 async def line_of(harness: Harness, generation_id: int) -> Line | None:
@@ -123,7 +126,7 @@ async def test_processes_that_ask_for_free_slots_at_once_never_take_too_many(
     await harness.move(await harness.image(1), State.SUBMITTING, State.RUNNING)
 
     def submit(tx: Transaction, image: Image) -> bool:
-        if not records.has_free_slot(tx, 4):
+        if records.lock_line(tx)[0] >= 4:
             return False
         records.move(tx, image, State.SUBMITTING, fence=None)
         return True
@@ -134,7 +137,7 @@ async def test_processes_that_ask_for_free_slots_at_once_never_take_too_many(
     taken = await asyncio.gather(*submits)
     assert sum(taken) == 3, "one of the four runs already"
     assert await harness.database.run(records.running_count) == 1
-    assert await harness.database.run(records.has_free_slot, 5)
+    assert (await harness.database.run(records.lock_line))[0] < 5
 
 
 async def test_a_place_in_line_follows_the_order_of_admission(harness: Harness) -> None:
@@ -291,8 +294,7 @@ async def test_the_demand_says_how_many_images_would_wait_after_an_admission(har
     await harness.admit(max_in_flight=4)
 
     def admit(tx: Transaction, max_in_flight: int, max_per_user: int) -> None:
-        limits = {"max_in_flight": max_in_flight, "max_per_user": max_per_user}
-        records.admit(tx, now_ms=harness.clock.at_ms, **limits)
+        records.admit(tx, now_ms=harness.clock.at_ms, max_in_flight=max_in_flight, max_per_user=max_per_user)
         raise Undone(records.load_demand(tx, max_per_user).waiting)
 
     for max_per_user, max_in_flight in itertools.product((1, 2, 3, 9), (0, 4, 5, 6, 7, 20)):
@@ -301,3 +303,174 @@ async def test_the_demand_says_how_many_images_would_wait_after_an_admission(har
         demand = await harness.database.read(records.load_demand, max_per_user)
         assert (demand.waiting, demand.in_flight) == (5, 4)
         assert demand.still_waiting(max_in_flight) == undone.value.left
+
+
+# -- servers ----------------------------------------------------------------------------------------------------------
+
+OTHER_GUILD = GUILD + 1
+
+
+async def ask_in(harness: Harness, *asked: tuple[int | None, int, int]) -> None:
+    """Make one request for each (server, user, count), a second apart, with ids from 1."""
+    for generation_id, (guild_id, user_id, count) in enumerate(asked, 1):
+        harness.clock.at_ms += 1000
+        request = Request("a lighthouse", seed=5, count=count)
+        await harness.request(request, replace(origin(generation_id, user_id), guild_id=guild_id))
+        await harness.generations.confirm_card(generation_id, 9000 + generation_id)
+
+
+async def test_servers_take_turns_after_people_have(harness: Harness) -> None:
+    await ask_in(harness, (GUILD, 1, 2), (GUILD, 2, 1), (GUILD, 3, 1), (OTHER_GUILD, 4, 2), (None, 5, 1), (None, 6, 1))
+    line = await harness.database.read(records.load_line)
+    order = [f"{image.generation_id}-{image.position}" for image in line]
+    assert order == ["1-0", "4-0", "5-0", "6-0", "2-0", "3-0", "4-1", "1-1"]
+    await harness.admit(max_in_flight=5)
+    assert await turns(harness, range(1, 7)) == ["1-0", "2-0", "4-0", "5-0", "6-0"]
+
+
+async def test_a_server_that_has_images_made_comes_after_one_that_has_none(harness: Harness) -> None:
+    await ask_in(harness, (GUILD, 1, 1), (GUILD, 2, 1), (OTHER_GUILD, 3, 1))
+    await harness.admit(max_in_flight=1)
+    await harness.admit(max_in_flight=2)
+    assert await turns(harness, range(1, 4)) == ["1-0", "3-0"]
+
+
+async def test_no_more_images_of_a_server_are_made_at_once_than_its_cap_and_direct_messages_have_none(
+    harness: Harness,
+) -> None:
+    await ask_in(harness, *((GUILD, user_id, 1) for user_id in range(1, 5)), (None, 9, 3), (OTHER_GUILD, 5, 2))
+    await harness.admit(max_per_guild=2)
+    assert await turns(harness, range(1, 7)) == ["1-0", "2-0", "5-0", "5-1", "5-2", "6-0", "6-1"]
+    assert await harness.admit(max_per_guild=2) == []
+    await harness.move(await harness.image(1), State.SUBMITTING, State.FAILED)
+    assert await harness.admit(max_per_guild=2) == [3]
+
+
+async def test_processes_that_admit_at_once_keep_the_cap_of_a_server(
+    harness: Harness, other_database: Database
+) -> None:
+    await ask_in(harness, *((GUILD, 1000 + number, 2) for number in range(8)))
+    processes = [harness, make_harness(other_database)] * 4
+    await asyncio.gather(*(each.admit(max_per_guild=5) for each in processes))
+    assert await counts(harness) == (11, 5)
+
+
+async def test_a_place_says_when_only_images_of_its_server_are_ahead(harness: Harness) -> None:
+    await ask_in(harness, (GUILD, 1, 1), (GUILD, 2, 1), (GUILD, 3, 1), (OTHER_GUILD, 4, 1))
+    await harness.admit(max_in_flight=1)
+
+    def places(tx: Transaction) -> dict[int, Line]:
+        return records.places_in(records.load_line(tx, 1), max_per_user=3, max_per_guild=1)
+
+    found = await harness.database.read(places)
+    assert [found[number].position for number in (4, 2, 3)] == [1, 2, 3], "what a cap keeps in line comes last"
+    assert [found[number].waits_for_server for number in (4, 2, 3)] == [False, True, True]
+    assert (found[3].server_running, found[3].server_position) == (1, 2)
+
+
+Asked = tuple[int | None, int, int]  # server, person, count
+one_asked = st.tuples(st.sampled_from([None, GUILD, OTHER_GUILD]), st.integers(1, 4), st.integers(1, 4))
+
+
+async def test_the_order_of_admission_is_that_of_a_simple_model_however_many_are_admitted_at_once(
+    harness: Harness,
+) -> None:
+    loop = asyncio.get_running_loop()
+
+    def play(
+        tx: Transaction, asked: list[tuple[int | None, int, int]], steps: list[int], caps: tuple[int, int]
+    ) -> None:
+        model = Model(*caps)
+        for generation_id, (guild_id, user_id, count) in enumerate(asked, 1):
+            generation = new_generation(generation_id, guild_id, user_id, count)
+            records.insert(tx, generation)
+            model.waiting += [(image.generation_id, image.position, user_id, guild_id) for image in generation.images]
+        tx.execute(update(generations).values(message_id=9000 + generations.c.id))
+        for free in steps:
+            demand = records.load_demand(tx, *caps)
+            assert demand.waiting - demand.still_waiting(len(model.running) + free) == len(model.next_ones(free))
+            in_flight, (per_user, per_guild) = len(model.running) + free, caps
+            records.admit(tx, now_ms=NOON_MS, max_in_flight=in_flight, max_per_user=per_user, max_per_guild=per_guild)
+            model.admit(free)
+            admitted = select(images.c.generation_id, images.c.position).where(
+                images.c.admitted_at_ms.is_not(None), images.c.state == State.REQUESTED.value
+            )
+            assert {(one, position) for one, position, *_ in model.running} == {
+                tuple(row) for row in tx.execute(admitted)
+            }
+            for generation_id, position in model.finish_first():
+                here = (images.c.generation_id == generation_id) & (images.c.position == position)
+                tx.execute(update(images).where(here).values(state=State.FAILED.value))
+        raise Undone(0)
+
+    @settings(max_examples=60, deadline=None)
+    @given(
+        st.lists(one_asked, min_size=1, max_size=8),
+        st.lists(st.integers(1, 5), min_size=1, max_size=5),
+        st.tuples(st.integers(1, 4), st.integers(0, 4)),
+    )
+    def compare(asked: list[Asked], steps: list[int], caps: tuple[int, int]) -> None:
+        with pytest.raises(Undone):
+            asyncio.run_coroutine_threadsafe(harness.database.run(play, asked, steps, caps), loop).result()
+
+    await asyncio.to_thread(compare)
+
+
+def new_generation(generation_id: int, guild_id: int | None, user_id: int, count: int) -> Generation:
+    request = Request("a lighthouse", seed=5, count=count)
+    made_of = replace(origin(generation_id, user_id), guild_id=guild_id)
+    its_images = tuple(Image(generation_id, position, seed=5, due_at_ms=NOON_MS) for position in range(count))
+    return Generation(generation_id, request, made_of, NOON_MS + generation_id, its_images)
+
+
+Place = tuple[int, int, int, int | None]  # generation, position, person, server
+
+
+class Model:
+    """The line as lists: the next image is chosen anew after each one that is admitted."""
+
+    def __init__(self, per_user: int, per_guild: int) -> None:
+        self.per_user, self.per_guild = per_user, per_guild
+        self.waiting: list[Place] = []
+        self.running: list[Place] = []
+
+    def turn(self, image: Place) -> int:
+        own = [other for other in self.waiting if other[2] == image[2] and other[:2] <= image[:2]]
+        return len(own) + sum(other[2] == image[2] for other in self.running)
+
+    def number(self, image: Place) -> int:
+        """Which of its server's images it will be. Each person's direct messages are a server."""
+        same = [other for other in self.waiting if server_of(other) == server_of(image)]
+        before = [other for other in same if (self.turn(other), other[:2]) <= (self.turn(image), image[:2])]
+        return len(before) + sum(server_of(other) == server_of(image) for other in self.running)
+
+    def next(self) -> Place | None:
+        allowed = [
+            image
+            for image in self.waiting
+            if self.turn(image) <= self.per_user
+            and (not self.per_guild or image[3] is None or self.number(image) <= self.per_guild)
+        ]
+        return min(allowed, key=lambda image: (self.turn(image), self.number(image), image[:2]), default=None)
+
+    def admit(self, most: int) -> None:
+        for _ in range(most):
+            image = self.next()
+            if image is None:
+                return
+            self.waiting.remove(image)
+            self.running.append(image)
+
+    def next_ones(self, most: int) -> list[Place]:
+        copy = Model(self.per_user, self.per_guild)
+        copy.waiting, copy.running = list(self.waiting), list(self.running)
+        copy.admit(most)
+        return copy.running[len(self.running) :]
+
+    def finish_first(self) -> list[tuple[int, int]]:
+        done, self.running = self.running[:1], self.running[1:]
+        return [image[:2] for image in done]
+
+
+def server_of(image: Place) -> int:
+    return image[3] or -image[2]

@@ -19,8 +19,6 @@ CLOCK_SCENARIOS: dict[str, Scenario] = {}  # these move the clock
 NO_IMAGE = {
     Mood.SILENT: "didn't confirm",  # first, since it takes the POST's whole 30 s
     Mood.BAD_REQUEST: "can't make this",
-    Mood.KEY_REFUSED: "The bot's owner was told",
-    Mood.EMPTY_ACCOUNT: "account at the image service is empty",
     Mood.DECLINED: "declined this prompt: Content policy violation detected",
     Mood.OTHER_WORDS_FAILED: "declined this prompt: Content policy violation detected",
     Mood.NO_URL: "without an image",
@@ -176,14 +174,6 @@ async def test_scenario(endings: dict[str, BaseException | None], name: str) -> 
     ending = endings[name]
     if ending is not None:
         raise ending
-
-
-async def test_the_owner_got_one_alert_for_each_matter(
-    shared: SharedBot, endings: dict[str, BaseException | None]
-) -> None:
-    olga = shared.bot.box.discord.actor("olga")
-    await olga.wait_for(lambda: len(olga.messages("dm")) >= 2)
-    assert len(olga.messages("dm")) == 2
 
 
 async def test_at_the_end_the_ledger_balances_and_each_image_was_posted_once(

@@ -451,6 +451,7 @@ BREAKAGES: dict[str, Breakage] = {
         (84,),
         ((throttle.TaskSlots, "refused", learn_nothing), (throttle.Throttle, "post_refused", wait_no_time)),
     ),
+    "submit on with an empty account": Breakage((73, 80, 36), ((submit, "open_circuit", lambda *_, **__: False),)),
     "poll whenever a callback comes": Breakage(
         (2,), (*parts(StepContext=PollsUnguarded), (callbacks, "noted_call", always_called))
     ),

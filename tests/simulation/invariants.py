@@ -18,6 +18,7 @@ from tests.simulation.promises_of_counters import counters_are_sums
 from tests.simulation.promises_of_downloads import images_are_fetched_once
 from tests.simulation.promises_of_pings import pings_are_wanted
 from tests.simulation.promises_of_sizes import links_are_needed
+from tests.simulation.promises_of_stops import few_posts_find_the_account_empty
 from tests.simulation.rows import GenerationRow, ImageRow, read_rows
 from ui.texts import card as texts
 from ui.texts.escaping import escape
@@ -49,6 +50,7 @@ def check(run: Run) -> Iterator[str]:
     yield from links_are_needed(run, generations)
     yield from images_are_fetched_once(run, images)
     yield from counters_are_sums(run, images)
+    yield from few_posts_find_the_account_empty(run)
     for generation in generations:
         yield from _the_card_is_right(run, generation)
         yield from _plain_messages_are_final(run, generation)

@@ -99,6 +99,7 @@ class Run:
             disk.set_ping(FIRST_PERSON + person, ping)
         self.machines = [Machine(number) for number in range(scenario.processes)]
         self.lives: list[Life] = []
+        self.started_at: dict[str, float] = {}
         self.died_at: dict[str, float] = {}
         self.paused: list[tuple[str, float, float]] = []
         self.interactions: dict[int, Interaction] = {}  # by the number of the request
@@ -154,6 +155,7 @@ class Run:
             life.dies_at_step = NEVER
         self.lives.append(life)
         machine.life, machine.process = life, None
+        self.started_at[life.name] = self.loop.time()
         self.note(f"{life.name} starts")
         self.loop.spawn(life, self._boot(machine, life))
 

@@ -32,6 +32,7 @@ CALLS = ("in time", "in time", "late", "too soon", "twice", "often", "guessed", 
 LOST_ANSWERS = ("cut after", "500 after", "no task id", "silent")
 PINGS = ("always", "always", "slow", "never", "")  # "": never set
 USUAL_LIMIT = 10 << 20
+EMPTY = 1.0  # the probability of a window in which the account is empty: every POST is refused
 LIMITS = (USUAL_LIMIT, 5000, 1500, 600, 350, 90)  # an image has some 6400 bytes, at its smallest 110
 OUTCOMES = ("success",) * 12 + ("declined", "failed", "no image", "not an image", "stuck", "gone")
 
@@ -176,7 +177,8 @@ def draw(seed: int) -> Scenario:
 
 
 def add_options(scenario: Scenario) -> Scenario:
-    """Return the scenario with options added: callbacks, personal settings, large images, few tasks, a private thread.
+    """Return the scenario with options added: callbacks, personal settings, large images, few tasks, an empty account,
+    a private thread.
 
     Each option has a random generator of its own, so that the rest of the scenario doesn't change.
     """
@@ -202,6 +204,13 @@ def add_options(scenario: Scenario) -> Scenario:
         scenario = replace(scenario, task_limit=tasks.choice((1, 1, 2)))
     if has.random() < 0.15:
         scenario = replace(scenario, token_only_channels=(has.choice(scenario.asked).channel,))
+    account = random.Random(f"{seed}:account")
+    if account.random() < 0.15:
+        begins = min(asked.at for asked in scenario.asked)
+        empty = Window("post", "402", begins, begins + account.choice((20.0, 60.0, 120.0)), EMPTY)
+        first = len(scenario.asked)
+        more = (Asked(first + k, begins + account.uniform(0.0, 40.0), k, 1, False, 0) for k in range(3))
+        scenario = replace(scenario, windows=(empty, *scenario.windows), asked=(*scenario.asked, *more))
     archived = random.Random(f"{seed}:archive")
     token_only = [asked for asked in scenario.asked if asked.private or asked.channel in scenario.token_only_channels]
     if archived.random() < 0.3:  # a token-only card, if there is one

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from generations.circuit import StopReason
 from generations.model import (
     HELD,
     MADE,
@@ -100,12 +101,32 @@ def test_a_waiting_card_says_its_place_and_can_be_cancelled() -> None:
 
 
 @pytest.mark.parametrize(
+    ("stopped", "said"),
+    [
+        (StopReason.ACCOUNT_EMPTY, "the bot's account at the image service is empty"),
+        (StopReason.KEY_REFUSED, "the image service doesn't accept the bot's key"),
+    ],
+)
+@pytest.mark.parametrize("line", [None, Line(3, 0, 3, 1, 40)])
+def test_a_waiting_card_says_why_nothing_is_sent_and_can_be_cancelled(
+    stopped: StopReason, said: str, line: Line | None
+) -> None:
+    view = card(generation(image(State.REQUESTED)), Progress(line, stopped=stopped))
+    assert lines(view)[1] == f"Waiting · {said} · the bot's owner was told"
+    assert [button["label"] for button in buttons(view)] == ["Cancel"]
+
+
+@pytest.mark.parametrize(
     ("line", "sentence"),
     [
         (Line(1, 0, 3, 1, None), "Waiting · 1st in line"),
         (Line(12, 0, 3, 1, 200), "Waiting · 12th in line · about 3 min"),
         (Line(9, 3, 3, 2, 40), "Waiting · 3 images of yours are being made · 2nd of yours in line"),
         (Line(9, 1, 1, 1, 40), "Waiting · 1 image of yours is being made · 1st of yours in line"),
+        (
+            Line(9, 0, 3, 1, 40, server_running=5, server_position=2),
+            "Waiting · 5 images of this server are being made · 2nd of this server in line",
+        ),
     ],
 )
 def test_the_place_in_line_is_given_in_words(line: Line, sentence: str) -> None:

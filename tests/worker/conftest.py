@@ -42,6 +42,7 @@ class WorkerHarness:
     operator: FakeOperator
     max_in_flight: int = 20
     max_per_user: int = 3
+    max_per_guild: int = 0
     requests_per_minute: int = 0
     deadline_seconds: int = 900
     shared: bool = False
@@ -70,6 +71,7 @@ class WorkerHarness:
         return make_settings(
             qwen_max_tasks=self.max_in_flight,
             max_images_per_user=self.max_per_user,
+            max_images_per_guild=self.max_per_guild,
             task_deadline_seconds=self.deadline_seconds,
             requests_per_minute=self.requests_per_minute,
             retention_days=0,

@@ -203,3 +203,18 @@ async def test_without_learned_slots_the_running_tasks_are_counted(harness: Work
     slots = harness.context.throttle.slots
     await stored_limits(harness, harness.context.throttle).load()
     assert slots.count(harness.clock.monotonic()) == 10 + FIRST_SLOTS
+
+
+async def test_a_server_has_no_more_images_made_at_once_than_its_cap_and_its_cards_say_so(
+    harness: WorkerHarness,
+) -> None:
+    harness.max_per_guild = 2
+    harness.restart()
+    ids = [await harness.imagine(user_id=600 + number) for number in range(3)]
+    accepted = await harness.accept(user_id=610)
+    await harness.worker.step()
+    assert [await harness.states(each) for each in ids] == [[State.RUNNING], [State.RUNNING], [State.REQUESTED]]
+    assert accepted.line is not None, "a place in line though slots are free"
+    line = harness.worker.publisher.first_progress(await harness.accept(user_id=611)).line
+    assert line is not None
+    assert (line.server_running, line.server_position) == (2, 3)

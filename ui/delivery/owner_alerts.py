@@ -1,17 +1,18 @@
-"""Alert the bot's owner to what only they can fix. At most one message per matter in QUIET_SECONDS; never raises."""
+"""Alert the bot's owner to what only they can fix, at most once per matter in QUIET_SECONDS, and to changes that the
+caller tells once. Never raises."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 
 import discord
 
 from discord_api.errors import NO_ANSWER, ClientClosed, Verdict, asking, verdict_of
 from generations.clock import Clock
-from ui.texts.card import owner_alert
+from ui.texts.card import owner_alert, owner_news
 
 log = logging.getLogger("qwen_imagine.operator")
 
@@ -20,6 +21,7 @@ TRY_SECONDS = 90.0  # one try takes no longer: whoever began it and has not ende
 RETRY_SECONDS = (30.0, 120.0, 480.0, 1800.0)  # after each try that failed, or that another process had begun
 DRAIN_SECONDS = 2.0
 BEFORE_START_SECONDS = 8.0
+Claim = Callable[[str, float], Awaitable[bool]]
 
 
 class OwnerAlerts:
@@ -34,7 +36,7 @@ class OwnerAlerts:
         client: discord.Client,
         clock: Clock,
         owner_ids: Collection[int],
-        claim: Callable[[str, float], Awaitable[bool]] | None = None,
+        claim: Claim | None = None,
     ) -> None:
         self._client = client
         self._clock = clock
@@ -42,6 +44,7 @@ class OwnerAlerts:
         self._claim = claim or _claim_alone
         self._alerted_at: dict[str, float] = {}
         self._telling: set[asyncio.Task[None]] = set()
+        self._last_change: asyncio.Task[None] | None = None
         self._pauses: set[asyncio.Future[None]] = set()  # between two tries
         self._draining = False
 
@@ -52,9 +55,27 @@ class OwnerAlerts:
             return
         self._alerted_at[matter] = now
         log.error("%s: %s", matter, detail)
-        task = asyncio.create_task(self._send(matter, detail))
+        self._start(self._send(matter, owner_alert(detail), self._claim))
+
+    def tell_change(self, matter: str, detail: str) -> None:
+        """Send *detail*, full sentences, now, or after the change before it. The caller tells it once, in one process.
+
+        An alert about the same *matter* is left out for the next QUIET_SECONDS.
+        """
+        self._alerted_at[matter] = self._clock.monotonic()
+        log.warning("%s: %s", matter, detail)
+        self._last_change = self._start(self._send_after(self._last_change, matter, owner_news(detail)))
+
+    def _start(self, sending: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(sending)
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
+        return task
+
+    async def _send_after(self, earlier: asyncio.Task[None] | None, matter: str, text: str) -> None:
+        if earlier is not None:
+            await asyncio.wait({earlier})
+        await self._send(matter, text, _claim_alone)
 
     async def tell_before_start(self, token: str, detail: str) -> None:
         """Send *detail* by REST alone, from a process that is about to end. Gives up where Discord does not answer."""
@@ -62,7 +83,7 @@ class OwnerAlerts:
             async with asyncio.timeout(BEFORE_START_SECONDS), self._client:
                 with asking(self._client):
                     await self._client.login(token)
-                await self._send("start", detail)
+                await self._send("start", owner_alert(detail), self._claim)
 
     async def drain(self, seconds: float = DRAIN_SECONDS) -> None:
         """Begin no new try, and wait for messages under way, for *seconds* at most. The log has their text too."""
@@ -74,7 +95,7 @@ class OwnerAlerts:
             if late:
                 log.warning("stopping: %d messages to the owner cut off after %.0f s", len(late), seconds)
 
-    async def _send(self, matter: str, detail: str) -> None:
+    async def _send(self, matter: str, text: str, claim: Claim) -> None:
         """Send to every owner, again after each of RETRY_SECONDS where Discord can't take it.
 
         The matter is claimed for each try, and for QUIET_SECONDS once it was sent. While another process has it, that
@@ -83,16 +104,16 @@ class OwnerAlerts:
         """
         nonce, done, is_claimed = f"alert-{self._clock.now_ms()}", set[int](), True
         for seconds in (*RETRY_SECONDS, None):
-            is_claimed = await self._claim(matter, TRY_SECONDS + (seconds or 0.0))
-            if is_claimed and await self._try(matter, detail, nonce, done):
-                await self._claim(matter, QUIET_SECONDS)
+            is_claimed = await claim(matter, TRY_SECONDS + (seconds or 0.0))
+            if is_claimed and await self._try(matter, text, nonce, done):
+                await claim(matter, QUIET_SECONDS)
                 return
             if seconds is None or not await self._pause(seconds):
                 break
         if is_claimed:
             self._alerted_at.pop(matter, None)
 
-    async def _try(self, matter: str, detail: str, nonce: str, done: set[int]) -> bool:
+    async def _try(self, matter: str, text: str, nonce: str, done: set[int]) -> bool:
         """Send to the owners who are not in *done*, and add them to it. Return whether no owner is left for later."""
         try:
             owner_ids = self._owner_ids or await self._application_owners()
@@ -105,7 +126,7 @@ class OwnerAlerts:
                     channel = await self._client.create_dm(discord.Object(owner_id))
                     # The nonce makes one message of two tries (Discord docs: "Create Message").
                     nobody = discord.AllowedMentions.none()
-                    await channel.send(owner_alert(detail), allowed_mentions=nobody, nonce=nonce)
+                    await channel.send(text, allowed_mentions=nobody, nonce=nonce)
             except (discord.HTTPException, *NO_ANSWER) as error:
                 log.warning("%s: the owner %s can't be told (%s)", matter, owner_id, type(error).__name__)
                 if _passes(error):

@@ -48,5 +48,5 @@ def words_of(generation: Generation, progress: Progress) -> Words:
     """Return what decides the words of a card's progress, without its bar and figures of time."""
     states, estimate = tuple(image.state for image in generation.images), progress.estimate
     faults = None if estimate is None else (estimate.overdue, estimate.service_slow)
-    said = (generation.revision, states, progress.line, progress.is_held_up, faults)
+    said = (generation.revision, states, progress.line, progress.stopped, progress.is_held_up, faults)
     return Words(said, None if estimate is None else estimate.ready_at_ms)

@@ -14,7 +14,16 @@ from discord import app_commands
 
 from credits.errors import InsufficientCredits
 from discord_api.errors import described
-from generations.errors import Draining, LineFull, NotCancellable, NotThere, NotYours, StillAtWork, TooManyRequests
+from generations.errors import (
+    Draining,
+    LineFull,
+    NotCancellable,
+    NotThere,
+    NotYours,
+    StillAtWork,
+    Stopped,
+    TooManyRequests,
+)
 from generations.prices import price_of
 from limits.errors import (
     AgeRestrictedOnly,
@@ -122,6 +131,7 @@ SENTENCES: Mapping[type[BaseException], Callable[[Any, int], str]] = {
     InsufficientCredits: _insufficient_credits,
     LineFull: lambda error, _: texts.line_full(error.limit, error.free_at_ms),
     TooManyRequests: lambda error, _: texts.too_many_requests(error.limit, error.next_at_ms),
+    Stopped: lambda error, _: texts.stopped(error.reason),
     Draining: lambda error, _: texts.DRAINING,
     NotCancellable: lambda error, _: texts.NOT_CANCELLABLE,
     NotYours: lambda error, _: texts.not_yours(error.owner_id),

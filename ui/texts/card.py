@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from generations.circuit import StopReason
 from generations.model import Ending, Estimate, Line
 from qwen.models import MODEL_NAME
 from ui.texts.formatting import (
@@ -92,10 +93,25 @@ def waiting_text(line: Line) -> str:
     if line.waits_for_own:
         made = f"{images_text(line.own_running)} of yours {'is' if line.own_running == 1 else 'are'} being made"
         return f"Waiting · {made} · {ordinal(line.own_position)} of yours in line"
+    if line.waits_for_server:
+        made = f"{images_text(line.server_running)} of this server"
+        are = "is" if line.server_running == 1 else "are"
+        return f"Waiting · {made} {are} being made · {ordinal(line.server_position)} of this server in line"
     parts = ["Waiting", f"{ordinal(line.position)} in line"]
     if line.about_seconds is not None:
         parts.append(f"about {duration(line.about_seconds)}")
     return " · ".join(parts)
+
+
+_STOPPED = {
+    StopReason.ACCOUNT_EMPTY: "the bot's account at the image service is empty",
+    StopReason.KEY_REFUSED: "the image service doesn't accept the bot's key",
+}
+
+
+def stopped_text(reason: StopReason) -> str:
+    """The state of an image that waits while no image can be made."""
+    return f"Waiting · {_STOPPED[reason]} · the bot's owner was told"
 
 
 def painting_text(painting: Estimate | None) -> str:
@@ -175,6 +191,11 @@ def owner_alert(detail: str) -> str:
     return f"Your image bot needs you: {detail} This is said at most every 6 hours."
 
 
+def owner_news(detail: str) -> str:
+    """The direct message to the bot's owner about a change. *detail*: sentences of the bot's own."""
+    return f"News of your image bot: {detail}"
+
+
 # ---- refusals and /credits (ui/interactions/errors, ui/views/cards_credits) -------------------------------
 
 NOTHING_CHARGED = "Nothing was charged."
@@ -196,6 +217,15 @@ def bad_input(sentence: str) -> str:
 
 def not_yours(owner_id: int) -> str:
     return f"Only {mention(owner_id)}, or somebody with Manage Messages where the card stands, may do this."
+
+
+def stopped(reason: StopReason) -> str:
+    """The refusal of a request while no image can be made."""
+    why = _STOPPED[reason]
+    return (
+        f"{why[0].upper()}{why[1:]}, so no image can be made now. {NOTHING_CHARGED} The bot's owner was told; "
+        "requests open again by themselves."
+    )
 
 
 def line_full(limit: int, free_at_ms: int | None) -> str:

@@ -78,6 +78,15 @@ def too_many_rules(limit: int) -> str:
     return f"At most {limit} rules of this kind are kept. Nothing was added: remove some first."
 
 
+def spend_alert(*, setting: str, percent: int, spent: int, most: int, ends_at_ms: int, is_full: bool) -> str:
+    """The direct message to the owner about a limit of spending. *setting*: its name; *spent*: what is held too."""
+    then = "Requests are refused until then." if is_full else "At the limit, requests are refused until then."
+    return (
+        f"Images have cost, or hold, {spent} of the {most} API credits of {setting} ({percent} %). "
+        f"The next period begins {_rounded_up(ends_at_ms)}. {then}"
+    )
+
+
 def _because(reason: str) -> str:
     return f": {reason.rstrip(' .')}" if reason else ""
 

@@ -150,6 +150,8 @@ def _live_lines(images: Sequence[Image], progress: Progress) -> list[str]:
 def _progress_text(image: Image, progress: Progress) -> str:
     if image.state is State.RUNNING:
         return texts.painting_text(progress.estimate)
+    if image.state is State.REQUESTED and progress.stopped is not None:
+        return texts.stopped_text(progress.stopped)
     waits = image.admitted_at_ms is None or progress.is_held_up
     if image.state is State.REQUESTED and waits and progress.line is not None:
         return texts.waiting_text(progress.line)
