@@ -74,7 +74,9 @@ FIRST_SYNC_SECONDS = 10.0  # how long to wait for Discord to take the command li
 COMMANDS_LEASE = "commands"
 COMMANDS_LEASE_MS = 20_000
 COMMANDS_POLL_SECONDS = 5.0  # how often a process asks whether another one has sent the command list
-EXTENSIONS = tuple(f"cogs.{name}" for name in ("imagine", "credits", "history", "preferences", "privacy", "help"))
+EXTENSIONS = tuple(
+    f"cogs.{name}" for name in ("imagine", "credits", "history", "preferences", "privacy", "reports", "help")
+)
 
 
 class ImagineBot(ImagineClient):

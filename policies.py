@@ -146,6 +146,26 @@ TABLES: Mapping[str, TableLine] = {
         "so that every change can be accounted for",
         "for good, also after `/privacy delete`",
     ),
+    "reports": TableLine(
+        "id image_of person_id reporter_id guild_id reason text at_ms due_at_ms told_at_ms forget_at_ms",
+        "reports of images: the reason and text, the user ids of who reported and of whose image it is, the request, "
+        "the server and the time",
+        "so that the owner and the server's admins can look at the image, and you no longer see what you reported",
+        "your text $words; your user id until `/privacy delete`, an hour after the report at the soonest; the rest for "
+        "good",
+    ),
+    "report_decisions": TableLine(
+        "report_id scope_id decision by_id at_ms",
+        "what was decided about a report, when, and the user id of who decided",
+        "to show it to everybody who decides",
+        "for good",
+    ),
+    "report_notices": TableLine(
+        "report_id recipient_id scope_id channel_id message_id",
+        "which messages told of a report: the ids of the messages, and the user ids of the bot's owners",
+        "so that nobody is told twice",
+        "for good",
+    ),
     "pauses": TableLine(
         "scope_id reason by_id at_ms",
         "that a server or the bot is paused: the reason, when, and the user id of who did it",

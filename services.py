@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -40,6 +40,7 @@ from people.service import People
 from processes.model import Presence
 from processes.service import Processes
 from processes.wakeups import WORK, keep_listening
+from reports.service import Reports
 from settings import Settings
 from store.database import Database
 from store.errors import DatabaseLost
@@ -47,16 +48,18 @@ from store.key_values import load_value
 from store.leases import take_lease
 from store.notifications import notify
 from store.transactions import Transaction
-from ui.delivery import cards, owner_alerts, pings
+from ui.delivery import cards, owner_alerts, pings, report_notices
 from ui.delivery.cards import DiscordDelivery
 from ui.delivery.image_urls import Thumbnails
 from ui.delivery.owner_alerts import OwnerAlerts
 from ui.delivery.pings import CardPings
+from ui.delivery.report_notices import ReportNotices
 from ui.interactions.buttons import card_buttons
 from ui.interactions.card_deletion import CardDeletion
 from ui.interactions.client import ImagineClient, InteractionServices
 from ui.interactions.command_permissions import CommandPermissions
 from ui.interactions.first_response import FirstResponse
+from ui.interactions.report_decisions import report_buttons
 from ui.texts import limits as texts_limits
 
 DRAIN_SECONDS = 21.0
@@ -138,6 +141,7 @@ class Services(InteractionServices):
             (self.delivery, cards.DRAIN_SECONDS),
             (self.pings, pings.DRAIN_SECONDS),
             (self.operator, owner_alerts.DRAIN_SECONDS),
+            (self.report_notices, report_notices.DRAIN_SECONDS),
         )
         await asyncio.gather(*(sender.drain(min(most, deadline.left())) for sender, most in senders))
 
@@ -150,21 +154,14 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
     database, clock, rng = resources.database, resources.clock, resources.rng
     images = ImageMemory(settings.image_memory_mb * 1024 * 1024)
     token_only = TokenOnlyChannels(clock, database)
-    stale_edit_guard = StaleEditGuard(database, clock) if resources.shared else None
-    delivery = DiscordDelivery(
-        client,
-        clock,
-        stale_edit_guard,
-        token_only,
-        FollowUps(database, clock),
-        rng=rng,
-        images=images,
-        buttons=card_buttons,
-    )
+    delivery = _build_delivery(resources, client, token_only, images)
     claim = partial(_claim_alert, resources) if resources.shared else None
     operator = OwnerAlerts(client, clock, settings.owner_ids, claim)
     card_pings = CardPings(client, clock, token_only)
-    core = build_core(settings, resources, images, delivery, operator, card_pings)
+    reports = Reports(database, clock, resources.store, images)
+    rules = _build_request_limits(settings, database)
+    notices = ReportNotices(client, reports, rules, operator.owners, report_buttons)
+    core = build_core(settings, resources, images, delivery, operator, card_pings, maintenance=(notices.run_due,))
     presence = Presence()
     first_progress = core.worker.publisher.first_progress
     services = Services(
@@ -184,6 +181,8 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
             core.generations, delivery, clock, first_progress, token_only, buttons=card_buttons
         ),
         card_deletion=CardDeletion(client, core.generations, clock),
+        reports=reports,
+        report_notices=notices,
         command_permissions=CommandPermissions(
             client, clock, partial(database.read, load_value), settings.discord_api_url
         ),
@@ -201,6 +200,22 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
     return services
 
 
+def _build_delivery(
+    resources: Resources, client: ImagineClient, token_only: TokenOnlyChannels, images: ImageMemory
+) -> DiscordDelivery:
+    database, clock = resources.database, resources.clock
+    return DiscordDelivery(
+        client,
+        clock,
+        StaleEditGuard(database, clock) if resources.shared else None,
+        token_only,
+        FollowUps(database, clock),
+        rng=resources.rng,
+        images=images,
+        buttons=card_buttons,
+    )
+
+
 def build_core(
     settings: Settings,
     resources: Resources,
@@ -208,8 +223,10 @@ def build_core(
     delivery: Delivery,
     operator: Operator,
     pings: Pings | None,
+    *,
+    maintenance: Sequence[Callable[[], Awaitable[None]]] = (),
 ) -> Core:
-    """Build the services that know nothing of Discord. *pings* None: nobody is pinged.
+    """Build the services that know nothing of Discord. *pings* None: nobody is pinged. *maintenance*: of others.
 
     The worker and callbacks get the database in the background, so that they hold up no command.
     """
@@ -247,9 +264,18 @@ def build_core(
         retention_days=settings.retention_days,
         images=images,
         wake_others=_wake_others,
-        maintenance=(privacy.run_maintenance, spend_alerts.run_maintenance),
+        maintenance=(privacy.run_maintenance, spend_alerts.run_maintenance, *maintenance),
     )
-    worker = Worker(
+    worker = _build_worker(settings, resources, context, generations, delivery)
+    history = History(database, ledger, clock, resources.store, owner=resources.owner, images=images)
+    people, changes = People(database), Limits(database, clock)
+    return Core(ledger, generations, history, people, privacy, changes, limits, callbacks, context, worker)
+
+
+def _build_worker(
+    settings: Settings, resources: Resources, context: StepContext, generations: Generations, delivery: Delivery
+) -> Worker:
+    return Worker(
         context=context,
         service=generations,
         delivery=delivery,
@@ -257,9 +283,6 @@ def build_core(
         max_per_guild=settings.max_images_per_guild,
         owner=resources.owner,
     )
-    history = History(database, ledger, clock, resources.store, owner=resources.owner, images=images)
-    people, changes = People(database), Limits(database, clock)
-    return Core(ledger, generations, history, people, privacy, changes, limits, callbacks, context, worker)
 
 
 def _wake_others(tx: Transaction) -> None:

@@ -23,6 +23,7 @@ LEFT_OUT = frozenset(
 _ID_COLUMNS = frozenset(
     {"id", "user_id", "application_id", "channel_id", "guild_id", "message_id", "card_channel_id"}
     | {"generation_id", "attachment_id", "separate_channel_id", "separate_message_id", "usage_guild_id", "scope_id"}
+    | {"image_of"}
 )
 
 
@@ -45,6 +46,7 @@ def build_export(user_id: int, collected: Collected, *, exported_at_ms: int, max
         "account": None if collected.account is None else _plain(collected.account),
         "counters": [_plain(row) for row in collected.usage],
         "blocks": [_plain(row) for row in collected.blocks],
+        "reports": [_plain(row) for row in collected.reports],
     }
     plain = _encode(head, collected.generations, collected.entries)
     if len(plain) <= max_bytes:

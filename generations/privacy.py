@@ -23,6 +23,7 @@ from limits import usage
 from limits.usage import Calendar
 from people import records as people
 from people.model import Preferences
+from reports import records as reports
 from store.database import Database
 from store.errors import DatabaseLost
 from store.key_values import load_value, save_value
@@ -48,6 +49,7 @@ class Holdings:
     entries: int
     usage_days: int  # rows of limits.tables.usage
     blocks: int
+    reports: int  # that they made
     preferences: Preferences | None
     retention_days: int
 
@@ -62,6 +64,7 @@ class Collected:
     entries: Rows
     usage: Rows
     blocks: Rows
+    reports: Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,7 @@ class Privacy:
                 accounts.entry_count(tx, user_id),
                 len(usage.load_own(tx, user_id)),
                 len(limit_records.load_blocks_of(tx, user_id)),
+                reports.count_own(tx, user_id),
                 people.load_preferences(tx, user_id),
                 self._retention_days,
             )
@@ -123,6 +127,7 @@ class Privacy:
             ),
             usage=await read(usage.load_own, user_id),
             blocks=await read(limit_records.load_blocks_of, user_id),
+            reports=await read(reports.load_own, user_id),
         )
 
     async def erase(self, user_id: int) -> Erased:
@@ -142,6 +147,7 @@ class Privacy:
         if under_way:
             raise StillAtWork(under_way)
         personal_data.erase(tx, own)
+        reports.forget_person(tx, user_id, now_ms)
         words_deleted(tx, now_ms)
         people.delete_preferences(tx, user_id)
         if not accounts.has_account(tx, user_id):
@@ -159,6 +165,7 @@ class Privacy:
         if self._retention_days:
             await self._database.run(self._purge, self._clock.now_ms())
         await self._database.run(self._forget_due, self._clock.now_ms())
+        await self._database.run(reports.forget_due, self._clock.now_ms())
         await self._database.run(self._delete_usage, self._clock.now_ms())
         await self._database.truncate_wal()  # also after a kill between an erasure and its truncation
         await vacuum_if_due(self._database, self._clock.now_ms())
@@ -169,6 +176,8 @@ class Privacy:
         go_on_from = personal_data.purge(tx, from_id=from_id, before_ms=before_ms, limit=PURGE_BATCH)
         if go_on_from is not None and go_on_from != from_id:
             save_value(tx, PURGED_KEY, str(go_on_from))
+            words_deleted(tx, now_ms)
+        if reports.purge(tx, before_ms):
             words_deleted(tx, now_ms)
 
     def _delete_usage(self, tx: Transaction, now_ms: int) -> None:

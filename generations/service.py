@@ -24,6 +24,8 @@ from limits.errors import LimitError, RulesChanged
 from limits.model import Requester, Rules
 from limits.request_limits import Matched, RequestLimits
 from limits.usage import Returned
+from reports.errors import AlreadyReported
+from reports.records import is_reported
 from store.database import Database
 from store.statements import serialize
 from store.transactions import Transaction
@@ -228,11 +230,11 @@ class Generations:
         return _must_load(tx, generation_id), True
 
     async def find(self, generation_id: int, *, user_id: int) -> Generation:
-        """Return the generation if the person may see it: it is not private, or their own. Raises NotThere."""
-        generation = await self._database.read(records.load, generation_id)
-        if generation is None or (generation.request.private and generation.origin.user_id != user_id):
-            raise NotThere
-        return generation
+        """Return the generation if the person may see it: it is not private, or their own.
+
+        Raises NotThere; and AlreadyReported, if they have reported it.
+        """
+        return await self._database.read(_find, generation_id, user_id)
 
     async def find_removable(
         self, generation_id: int, *, user_id: int, may_manage: bool, pressed_in: tuple[int, int] | None = None
@@ -241,7 +243,7 @@ class Generations:
 
         Raises NotThere and NotYours.
         """
-        generation = await self.find(generation_id, user_id=user_id)
+        generation = await self._database.read(_find_visible, generation_id, user_id)
         _check_owner(generation, user_id, pressed_in if may_manage else None)
         return generation
 
@@ -314,6 +316,20 @@ class Generations:
         if waiting:
             cancelled = Returned(may_be_paid=False, is_failure=False)
             usage.count_returned(tx, generation.usage, images=len(waiting), price=price_of(1), returned=cancelled)
+
+
+def _find_visible(tx: Transaction, generation_id: int, user_id: int) -> Generation:
+    generation = records.load(tx, generation_id)
+    if generation is None or (generation.request.private and generation.origin.user_id != user_id):
+        raise NotThere
+    return generation
+
+
+def _find(tx: Transaction, generation_id: int, user_id: int) -> Generation:
+    generation = _find_visible(tx, generation_id, user_id)
+    if is_reported(tx, generation_id, user_id):
+        raise AlreadyReported
+    return generation
 
 
 def _check_owner(generation: Generation, user_id: int, managed: tuple[int, int] | None) -> None:

@@ -21,7 +21,7 @@ VALUES = "values and rules"
 ROOMS = (
     "bot", "services", "web", "cogs", "ui.interactions", "ui.delivery", "ui.views", "ui.texts", "discord_api",
     "charts", "generations.worker", "generations", "generations.records", "credits", "limits", "people", "processes",
-    "qwen", "images", "store", "observability", VALUES,
+    "reports", "qwen", "images", "store", "observability", VALUES,
 )  # fmt: skip
 # Modules without I/O that every room may use, drawn as one.
 PURE = (
@@ -29,6 +29,7 @@ PURE = (
     "generations.errors", "generations.prices", "generations.poll_schedule", "generations.delivery_result",
     "generations.search_words", "charts.usage_report", "charts.labels", "limits.model", "limits.errors", "limits.check",
     "limits.words",
+    "reports.model", "reports.errors",
     "people.model", "processes.model", "qwen.models", "qwen.errors", "qwen.cleaning", "qwen.public_url",
     "qwen.service_url", "qwen.addresses", "store.address", "store.errors", "store.hosts", "discord_api.links",
     "discord_api.shards", "discord_api.snowflakes", "version",

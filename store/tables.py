@@ -1,7 +1,7 @@
 """The MetaData of all tables, their common column types, and the tables of store.key_values and store.leases.
 
 Each feature declares its tables in a module of its own (credits.tables, generations.records.tables, limits.tables,
-people.tables, processes.tables).
+people.tables, processes.tables, reports.tables).
 Ids are Discord's snowflakes (BIGINT), times unix milliseconds (BIGINT), enums their values (TEXT). The migrations must
 make exactly these tables; a test compares them on both databases.
 """

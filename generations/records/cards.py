@@ -77,6 +77,12 @@ def load_several(tx: Transaction, ids: Sequence[int]) -> list[Generation]:
     return with_images(tx, tx.execute(_LOAD_SEVERAL, {"ids": ids}).mappings())
 
 
+def find_by_separate(tx: Transaction, channel_id: int, message_id: int) -> int | None:
+    """Return the id of the generation with an image in that message, which stands beside its card."""
+    there = (images.c.separate_message_id == message_id) & (images.c.separate_channel_id == channel_id)
+    return tx.scalar(select(images.c.generation_id).where(there).limit(1))
+
+
 def earlier_requests_at_ms(tx: Transaction, user_id: int, number: int, *, but: int) -> list[int]:
     """Return when the *number*-th newest request of a person was taken on, counted from 1, and when the person had
     everything deleted, in unix milliseconds, as far as there are any.

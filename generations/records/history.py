@@ -23,12 +23,15 @@ from sqlalchemy import (
 from generations.model import MADE, Generation, Origin
 from generations.records.rows import lock_generation, with_images
 from generations.records.tables import generations, images, removed_cards
+from reports.tables import reports
 from store.tables import one_of
 from store.transactions import Transaction
 
 Columns = TypeVarTuple("Columns")
 
 made = exists().where(images.c.generation_id == generations.c.id, one_of(images.c.state, *sorted(MADE)))
+# Whether its own person has reported it, and so does not see it any more.
+hidden = exists().where(reports.c.reporter_id == generations.c.user_id, reports.c.image_of == generations.c.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,4 +100,4 @@ def set_home(tx: Transaction, generation: Generation, *, message_id: int, home: 
 @cache
 def _listed(is_older: bool) -> Select[int]:
     own = select(generations.c.id).where(generations.c.user_id == bindparam("user_id"), generations.c.prompt != "")
-    return nearest_first(own.where(made), generations.c.id, generations.c.id, is_older=is_older)
+    return nearest_first(own.where(made, ~hidden), generations.c.id, generations.c.id, is_older=is_older)

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 from generations.model import Generation
-from generations.records.history import NEWEST, Edge, made, nearest_first
+from generations.records.history import NEWEST, Edge, hidden, made, nearest_first
 from generations.records.tables import generations, prompt_words
 from generations.search_words import Search, words_of
 from store.statements import insert_all_if_new, serialize
@@ -217,7 +217,7 @@ def _entries_beyond(number: int, is_one_word: bool, is_older: bool) -> Select[in
 
 _ids = bindparam("ids", type_=BigInteger, expanding=True)
 _PROMPTS = select(generations.c.id, generations.c.prompt).where(generations.c.id.in_(_ids))
-_LISTED = select(generations.c.id).where(generations.c.id.in_(_ids), generations.c.prompt != "", made)
+_LISTED = select(generations.c.id).where(generations.c.id.in_(_ids), generations.c.prompt != "", made, ~hidden)
 _entries = select(prompt_words.c.word).where(_is_in_range(0))
 _COUNT = select(func.count()).select_from(_entries.limit(bindparam("size", type_=Integer)).subquery())
 _ENDS = select(

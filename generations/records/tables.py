@@ -133,6 +133,7 @@ Index("ix_prompt_words_generation_id", prompt_words.c.generation_id)  # for dele
 is_due = generations.c.due_at_ms.is_not(None)
 is_leased = generations.c.lease_until_ms.is_not(None)
 has_token = generations.c.token != literal_column("''")
+is_separate = images.c.separate_message_id.is_not(None)
 is_waiting = one_of(images.c.state, State.REQUESTED) & images.c.admitted_at_ms.is_(None)
 is_in_flight = or_(
     one_of(images.c.state, State.SUBMITTING, State.RUNNING),
@@ -144,3 +145,4 @@ Index("ix_generations_lease", generations.c.lease_until_ms, postgresql_where=is_
 Index("ix_generations_token", generations.c.id, postgresql_where=has_token, sqlite_where=has_token)
 Index("ix_images_waiting", images.c.user_id, postgresql_where=is_waiting, sqlite_where=is_waiting)
 Index("ix_images_in_flight", images.c.user_id, postgresql_where=is_in_flight, sqlite_where=is_in_flight)
+Index("ix_images_separate", images.c.separate_message_id, postgresql_where=is_separate, sqlite_where=is_separate)

@@ -30,11 +30,11 @@ def test_the_commands_are_those_of_this_release(scene: Scene) -> None:
     }
 
 
-def test_the_message_menu_has_one_entry_with_the_contexts_of_the_commands(scene: Scene) -> None:
-    ((name, kind),) = [key for key in scene.env.backend.commands[None] if key[1] != 1]
-    assert (name, kind) == ("Imagine this", 3)
-    assert scene.env.backend.commands[None][name, kind]["contexts"] == [0, 1, 2]
-    assert scene.env.backend.commands[None][name, kind]["integration_types"] == [0, 1]
+def test_the_message_menu_has_two_entries_with_the_contexts_of_the_commands(scene: Scene) -> None:
+    entries = {key: entry for key, entry in scene.env.backend.commands[None].items() if key[1] != 1}
+    assert set(entries) == {("Imagine this", 3), ("Report this image", 3)}
+    assert all(entry["contexts"] == [0, 1, 2] for entry in entries.values())
+    assert all(entry["integration_types"] == [0, 1] for entry in entries.values())
 
 
 @pytest.mark.parametrize("name", ["imagine", "credits"])

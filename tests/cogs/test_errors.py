@@ -12,6 +12,7 @@ from discord import app_commands
 import credits.errors
 import generations.errors
 import qwen.errors
+import reports.errors
 import ui.interactions.errors
 from credits.errors import InsufficientCredits
 from credits.model import Balance
@@ -30,6 +31,7 @@ INTERNAL = {
     credits.errors.CreditsError,
     credits.errors.UnknownHold,
     credits.errors.UnknownGrant,
+    reports.errors.ReportError,
     app_commands.AppCommandError,
     app_commands.CommandInvokeError,
     app_commands.CommandOnCooldown,  # no command has one: limits live in the database
@@ -51,7 +53,10 @@ def exceptions_of(module: ModuleType) -> list[type[BaseException]]:
     "kind",
     [
         kind
-        for module in (generations.errors, credits.errors, qwen.errors, app_commands, ui.interactions.errors)
+        for module in (
+            *(generations.errors, credits.errors, qwen.errors, reports.errors),
+            *(app_commands, ui.interactions.errors),
+        )
         for kind in exceptions_of(module)
     ],
 )

@@ -114,6 +114,21 @@ async def test_everything_works_as_a_user_install(bot: RunningBot, made: dict[st
     await saying(bot, "jonas", int(question["id"]), "Nothing was deleted")
 
 
+async def test_a_reported_image_is_removed_by_the_owner_after_a_kill(bot: RunningBot, made: dict[str, int]) -> None:
+    discord = bot.box.discord
+    sam, olga = discord.actor("sam"), discord.actor("olga")
+    card_id = int((await bot.card("mira", made["boat 0"]))["id"])
+    opened = await sam.message_menu("gallery", "Report this image", card_id)
+    await sam.wait_for(lambda: sam.form(opened))
+    thanked = await bot.answer("sam", await sam.submit(opened, {"reason": "hateful", "text": "it mocks *me*"}))
+    assert thanked["x_sandbox"]["ephemeral"] and "Thank you" in text(thanked)
+    told = await olga.wait_for(lambda: next((one for one in olga.messages("dm") if "boat 0" in text(one)), None))
+    await restart(bot)
+    await olga.press(int(told["id"]), "Remove")
+    await saying(bot, "olga", int(told["id"]), "removed the image")
+    assert card_id not in [int(message["id"]) for message in sam.messages("gallery")]
+
+
 async def test_privacy_shows_exports_and_deletes(bot: RunningBot, made: dict[str, int], folder: Path) -> None:
     mira = bot.box.discord.actor("mira")
     assert "**7 prompts**" in text(await ask(bot, "mira", "gallery", "privacy show"))

@@ -46,7 +46,7 @@ def services_of(worker_seconds: float, processes: Others | None = None) -> Any:
     parts: dict[str, Any] = {field.name: None for field in fields(Services)}
     parts |= {"clock": clock, "generations": Requests(), "worker": Part(clock, worker_seconds)}
     parts["processes"] = processes
-    parts |= {name: Part(clock, 0) for name in ("delivery", "pings", "operator")}
+    parts |= {name: Part(clock, 0) for name in ("delivery", "pings", "operator", "report_notices")}
     return Services(**parts)
 
 
@@ -64,6 +64,7 @@ async def test_the_worker_leaves_time_for_the_last_calls_within_the_deadline() -
     await services.drain(20.0)
     assert services.worker.given == [20 - LAST_CALLS_SECONDS]
     assert (services.delivery.given, services.pings.given, services.operator.given) == ([3], [2], [2]), "side by side"
+    assert services.report_notices.given == [2]
 
 
 async def test_a_fast_worker_does_not_lengthen_the_wait_for_discord() -> None:

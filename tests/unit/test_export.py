@@ -30,6 +30,7 @@ def collected(generations: int, entries: int = 0) -> Collected:
         [{"number": number, "id": f"{number}:hold", "user_id": 2**53 + 1} for number in range(entries)],
         [{"guild_id": 2**53 + 1, "user_id": 2**53 + 1, "day_ms": 1, "images": 2}],
         [],
+        [],
     )
 
 

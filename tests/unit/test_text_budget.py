@@ -15,9 +15,11 @@ from generations.privacy import Holdings, Tally
 from generations.service import Statement
 from qwen.images import DownloadedImage
 from qwen.models import OutputFormat
+from reports.model import Decided, Decision, Reason, Report, ReportFile
 from ui.delivery.payload import KeptAttachment, Payload
 from ui.interactions.buttons import card_buttons
 from ui.interactions.history import PostButton, TurnButton
+from ui.interactions.report_decisions import report_buttons
 from ui.texts.escaping import ALT_TEXT_MAX, units
 from ui.texts.text_budget import SHORT_BYTES_MAX, TEXT_BYTES_MAX, image_descriptions, thumbnail_description, utf8_bytes
 from ui.views.cards import plain_text
@@ -25,6 +27,7 @@ from ui.views.cards_credits import build_credits
 from ui.views.cards_details import build_details
 from ui.views.cards_history import build_history
 from ui.views.cards_privacy import build_holdings
+from ui.views.cards_reports import build_opened, build_report
 
 ID = 2**63 - 1
 ORIGIN = Origin(ID, 5, ID, ID, ID, "token", 10 << 20)
@@ -149,6 +152,18 @@ def test_a_thumbnails_description_is_short_and_begins_with_its_number(prompt: st
 
 def test_the_privacy_page_stays_within_the_budget() -> None:
     view = build_holdings(
-        Holdings(Tally(10**9, 10**9, 10**9), 10**9, 10**9, 10**9, None, 3650), "https://example.com/" + "x" * 280
+        Holdings(Tally(10**9, 10**9, 10**9), 10**9, 10**9, 10**9, 10**9, None, 3650), "https://example.com/" + "x" * 280
     )
     assert all_text(view.to_components()) <= TEXT_BYTES_MAX
+
+
+@pytest.mark.parametrize("prompt", WIDE, ids=lambda prompt: ascii(prompt[:6]))
+def test_a_report_and_what_open_shows_stay_within_the_budget(prompt: str) -> None:
+    images = tuple(Image(ID, position, 1, State.DELIVERED) for position in range(4))
+    made = Generation(ID, Request(prompt, count=4), ORIGIN, 1, images, message_id=ID)
+    decisions = tuple(Decided(each, scope, ID, 1) for each in Decision for scope in (0, ID))
+    report = Report(ID, ID, ID, ID, ID, Reason.REAL_PERSON, prompt[:500], 1)
+    told = build_report(ReportFile(report, made, decisions), 7, report_buttons)
+    for view in (told, build_opened(made, ["https://x"] * 4, 4)):
+        text = "".join(part["content"] for part in view.to_components()[0]["components"] if "content" in part)
+        assert all_text(view.to_components()) <= TEXT_BYTES_MAX and units(text) <= 4000

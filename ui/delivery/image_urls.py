@@ -106,6 +106,11 @@ class Thumbnails:
                 break
         self._turns.pop(viewer, None)
 
+    async def find_one(self, generation: Generation, link: CardLink) -> Sequence[str]:
+        """Return the addresses of the images on one card; empty: Discord does not say."""
+        found = await self._ask(generation, link)
+        return () if isinstance(found, Fault) else found
+
     def _ended(self, asking: asyncio.Future[list[BaseException | None]]) -> None:
         """Log the exceptions of a fetch that find() no longer waits for."""
         self._asking.discard(asking)

@@ -85,6 +85,10 @@ class OwnerAlerts:
                     await self._client.login(token)
                 await self._send("start", owner_alert(detail), self._claim)
 
+    async def owners(self) -> frozenset[int]:
+        """Return the ids of the bot's owners. Raises discord.HTTPException and NO_ANSWER."""
+        return self._owner_ids or await self._application_owners()
+
     async def drain(self, seconds: float = DRAIN_SECONDS) -> None:
         """Begin no new try, and wait for messages under way, for *seconds* at most. The log has their text too."""
         self._draining = True
@@ -116,7 +120,7 @@ class OwnerAlerts:
     async def _try(self, matter: str, text: str, nonce: str, done: set[int]) -> bool:
         """Send to the owners who are not in *done*, and add them to it. Return whether no owner is left for later."""
         try:
-            owner_ids = self._owner_ids or await self._application_owners()
+            owner_ids = await self.owners()
         except (discord.HTTPException, *NO_ANSWER) as error:
             log.warning("%s: the application's owner can't be asked for (%s)", matter, type(error).__name__)
             return not _passes(error)

@@ -23,9 +23,11 @@ from ui.interactions.errors import NOBODY, Refusal, defer
 from ui.interactions.forms import send_form
 from ui.interactions.items import InteractionItem
 from ui.interactions.origin import pressed_in, requester_of
+from ui.interactions.reports import open_form
 from ui.interactions.requests import Options, repeat_request
 from ui.interactions.responses import DEFER_AFTER_SECONDS
 from ui.texts import buttons as texts_buttons
+from ui.texts import reports as texts_reports
 from ui.views.cards_details import build_details
 
 ID_MAX = 2**63 - 1  # the database holds no larger one; Discord's snowflakes are smaller
@@ -143,7 +145,17 @@ class DetailsButton(CardButton, template=r"imagine:details:(?P<id>[0-9]{1,20})")
     async def _find_details(self, interaction: discord.Interaction[ImagineClient]) -> list[ui.LayoutView]:
         generation = await self.find(interaction)
         statement = await interaction.client.services.generations.statement(requester_of(interaction))
-        return build_details(generation, statement.balance)
+        made = any(image.state in MADE for image in generation.images)
+        return build_details(generation, statement.balance, [ReportButton(generation.id)] if made else [])
+
+
+class ReportButton(CardButton, template=r"imagine:report:(?P<id>[0-9]{1,20})"):
+    """Opens the form of a report; under Details, which private images have too."""
+
+    action, label = "report", texts_reports.BUTTON
+
+    async def respond(self, interaction: discord.Interaction[ImagineClient]) -> None:
+        await open_form(interaction, self.generation_id)
 
 
 class DeleteButton(CardButton, template=r"imagine:delete:(?P<id>[0-9]{1,20})"):
@@ -191,6 +203,7 @@ DYNAMIC_ITEMS: tuple[type[CardButton], ...] = (
     AgainButton,
     EditButton,
     DetailsButton,
+    ReportButton,
     DeleteButton,
     RemoveButton,
     KeepButton,

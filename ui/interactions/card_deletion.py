@@ -62,13 +62,25 @@ class CardDeletion:
         generation = await self._find(interaction, generation_id)
         press = self._presses.pop((generation_id, interaction.user.id), None)
         left = await self._delete_separate(generation, _separate_of(generation, interaction.user.id))
-        await self._delete(generation, press)
+        if not await self._is_card_deleted(generation, press):
+            raise Refusal(texts_buttons.PRESS_AGAIN if press is None else texts_buttons.NOT_REMOVABLE)
         if press is not None and press.message is not None and press.message.id != generation.message_id:
             await _delete_pressed(press)
         await self._generations.removed(generation_id)
         log.info("generation %s: its card was removed by user %s", generation_id, interaction.user.id)
         said = texts_buttons.removed_but(addresses(generation, left)) if left else texts_buttons.REMOVED
         await interaction.edit_original_response(view=_said(said), allowed_mentions=NOBODY)
+
+    async def delete_reported(self, generation: Generation, *, everywhere: bool) -> list[str] | None:
+        """Delete the card and the messages beside it with the bot's own token, and return the addresses of what is
+        left; None: the card is out of reach, so it stays. What is gone already counts as deleted.
+
+        *everywhere*: also messages in the requester's direct messages. Raises Refusal when Discord can't do it now.
+        """
+        going = _separate_of(generation, generation.origin.user_id if everywhere else 0)
+        if not await self._is_card_deleted(generation, None):
+            return None
+        return addresses(generation, await self._delete_separate(generation, going))
 
     async def keep(self, interaction: discord.Interaction[Any], generation_id: int) -> None:
         """Leave the card alone and say so in place of the question."""
@@ -133,15 +145,15 @@ class CardDeletion:
             webhook = discord.Webhook.partial(origin.application_id, origin.token, client=self._client)
             yield True, partial(webhook.delete_message, separate.message_id)
 
-    async def _delete(self, generation: Generation, press: discord.Interaction[Any] | None) -> None:
-        """Raises Refusal when no way is open."""
+    async def _is_card_deleted(self, generation: Generation, press: discord.Interaction[Any] | None) -> bool:
+        """Delete the card by whatever way is open. False: none is. Raises Refusal when Discord can't do it now."""
         for by_token, delete in self._ways(generation, press):
             try:
                 await delete()
-                return
+                return True
             except discord.HTTPException as error:
                 if error.code == UNKNOWN_MESSAGE:
-                    return  # somebody was quicker
+                    return True  # somebody was quicker
                 if verdict_of(error, by_token=by_token) is Verdict.LATER:
                     raise Refusal(texts_buttons.REMOVE_LATER) from None
                 log.info(
@@ -149,7 +161,7 @@ class CardDeletion:
                 )
             except NO_ANSWER:
                 raise Refusal(texts_buttons.REMOVE_LATER) from None
-        raise Refusal(texts_buttons.PRESS_AGAIN if press is None else texts_buttons.NOT_REMOVABLE)
+        return False
 
     def _ways(self, generation: Generation, press: discord.Interaction[Any] | None) -> Iterator[Way]:
         channel_id, message_id = generation.current_channel_id, generation.message_id

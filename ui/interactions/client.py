@@ -21,9 +21,11 @@ from generations.token_only_channels import TokenOnlyChannels
 from limits.request_limits import RequestLimits
 from limits.service import Limits
 from people.service import People
+from reports.service import Reports
 from settings import Settings
 from ui.delivery.cards import DiscordDelivery
 from ui.delivery.image_urls import Thumbnails
+from ui.delivery.report_notices import ReportNotices
 from ui.interactions.card_deletion import CardDeletion
 from ui.interactions.command_permissions import CommandPermissions
 from ui.interactions.errors import Tree
@@ -48,6 +50,8 @@ class InteractionServices:
     thumbnails: Thumbnails
     first_response: FirstResponse
     card_deletion: CardDeletion
+    reports: Reports
+    report_notices: ReportNotices
     command_permissions: CommandPermissions
 
 

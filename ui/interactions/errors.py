@@ -38,10 +38,12 @@ from limits.errors import (
     TooManyRules,
     WordNotAllowed,
 )
+from reports.errors import AlreadyReported, NothingToReport, NotYoursToDecide, ReportGone, TooManyReports
 from ui.texts import buttons as texts_buttons
 from ui.texts import card as texts
 from ui.texts import limits as texts_limits
 from ui.texts import privacy as texts_privacy
+from ui.texts import reports as texts_reports
 from ui.texts.escaping import escape
 
 log = logging.getLogger("qwen_imagine.interactions")
@@ -147,6 +149,11 @@ SENTENCES: Mapping[type[BaseException], Callable[[Any, int], str]] = {
     ChangedMeanwhile: _changed_meanwhile,
     TooManyRules: lambda error, _: texts_limits.too_many_rules(error.limit),
     StillAtWork: lambda error, _: texts_privacy.still_at_work(error.images),
+    AlreadyReported: lambda error, _: texts_reports.ALREADY_REPORTED,
+    NothingToReport: lambda error, _: texts_reports.NOTHING_TO_REPORT,
+    TooManyReports: lambda error, _: texts_reports.too_many_reports(error.limit, error.next_at_ms),
+    ReportGone: lambda error, _: texts_reports.GONE,
+    NotYoursToDecide: lambda error, _: texts_reports.NOT_YOURS,
     app_commands.TransformerError: lambda error, _: texts.VALUE_NOT_TAKEN,
     app_commands.CommandNotFound: lambda error, _: texts.STALE_COMMAND,
     app_commands.CommandSignatureMismatch: lambda error, _: texts.STALE_COMMAND,

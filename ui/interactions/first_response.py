@@ -27,6 +27,7 @@ from generations.service import Accepted, Generations
 from generations.token_only_channels import TokenOnlyChannels
 from limits.errors import LimitError
 from limits.model import Requester
+from reports.errors import ReportError
 from ui.interactions.errors import (
     ALREADY_ACKNOWLEDGED,
     NOBODY,
@@ -148,7 +149,7 @@ class FirstResponse:
         """Return what was accepted, or raise the reason why not. After a fault of the bot the request is undone."""
         await asyncio.wait({accepting})
         error = accepting.exception()
-        if error is None or isinstance(error, GenerationError | CreditsError | LimitError | Refusal):
+        if error is None or isinstance(error, GenerationError | CreditsError | LimitError | ReportError | Refusal):
             return accepting.result()
         # Another handler of the same event may have accepted it, and its card may stand.
         raise RequestFailed(nothing_held=await self._undo(origin.interaction_id, card=True)) from error

@@ -139,17 +139,21 @@ async def send_form(interaction: discord.Interaction[Any], filled: Options, *, f
 
 
 def parse_form(interaction: discord.Interaction[Any]) -> SubmittedForm | None:
-    """Return a submitted form of ours; None: the interaction is something else.
+    """Return a submitted form of ours; None: the interaction is something else."""
+    custom_id, fields = submitted_fields(interaction)
+    return SubmittedForm(custom_id, fields) if custom_id.startswith(FORM_PREFIX) else None
+
+
+def submitted_fields(interaction: discord.Interaction[Any]) -> tuple[str, Mapping[str, str]]:
+    """Return the custom_id of a submitted form, and what was typed or picked by field name; empty: it is none.
 
     Reads the event itself (Discord docs: Receiving and Responding, "Modal Submit Data"), whatever the nesting.
     """
-    if interaction.type is not discord.InteractionType.modal_submit:
-        return None
     data = cast("Mapping[str, Any]", interaction.data or {})
     custom_id = data.get("custom_id")
-    if not isinstance(custom_id, str) or not custom_id.startswith(FORM_PREFIX):
-        return None
-    return SubmittedForm(custom_id, dict(_fields(data.get("components"))))
+    if interaction.type is not discord.InteractionType.modal_submit or not isinstance(custom_id, str):
+        return "", {}
+    return custom_id, dict(_fields(data.get("components")))
 
 
 async def send_back_prompt(interaction: discord.Interaction[Any], form: SubmittedForm) -> None:

@@ -12,7 +12,7 @@ CONFIRM_TITLE = "**Delete everything the bot keeps of you?**"
 CONFIRM = (
     "Gone for good: your prompts, your history with the links to images, and your settings. The buttons under your "
     "images stop working. Images that could not be posted and are kept go too, and what they cost does not come back: "
-    "post them first, in `/history`.\n"
+    "post them first, in `/history`. Images that you reported stay reported, without your name and text.\n"
     "Not gone: messages that stand on Discord (delete those first, with their own Delete button, if you want to), and "
     "the numbers of the ledger, which then belong to nobody. Your credits stay as they are.\n"
     "`/privacy export` gives you a copy first."
@@ -38,6 +38,7 @@ def kept_lines(
     entries: int,
     usage_days: int,
     blocks: int,
+    reports: int,
     has_settings: bool,
     days: int,
 ) -> str:
@@ -58,6 +59,12 @@ def kept_lines(
         )
     if blocks:
         lines.append(f"- **{blocks} {'block' if blocks == 1 else 'blocks'}**, until who made it takes it back.")
+    if reports:
+        lines.append(
+            f"- **{reports} {'report' if reports == 1 else 'reports'} of images**, which the bot's owner and the "
+            f"server's admins were told; without your name and text once you have all deleted. Your name goes an hour "
+            f"after the report at the soonest. {_how_long(days)}"
+        )
     settings = "**Your settings**, until you have them deleted." if has_settings else "No settings: you made none."
     return "\n".join([*lines, f"- {settings}"])
 

@@ -6,6 +6,9 @@ each (Discord docs: Components, "Text Display").
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from discord import ui
 
 from credits.model import Balance
@@ -24,8 +27,10 @@ TASK_ID_EXCERPT = 80
 _COLOUR = 0x5865F2
 
 
-def build_details(generation: Generation, balance: Balance) -> list[ui.LayoutView]:
-    """Build one view for each message, in order. They have no buttons."""
+def build_details(
+    generation: Generation, balance: Balance, buttons: Sequence[ui.Item[Any]] = ()
+) -> list[ui.LayoutView]:
+    """Build one view for each message, in order. *buttons*: under the last one."""
     words = generation.request.prompt
     prompt = escape_parts(words, PART_MAX) if words else [texts_buttons.PROMPT_GONE]
     facts = "\n".join(_facts(generation))
@@ -36,13 +41,15 @@ def build_details(generation: Generation, balance: Balance) -> list[ui.LayoutVie
         if pages[-1] and (units(page) > MESSAGE_MAX or utf8_bytes(page) > TEXT_BYTES_MAX):
             pages.append([])
         pages[-1].append(part)
-    return [_view(page) for page in pages]
+    return [*(_view(page) for page in pages[:-1]), _view(pages[-1], buttons)]
 
 
-def _view(parts: list[str]) -> ui.LayoutView:
+def _view(parts: list[str], buttons: Sequence[ui.Item[Any]] = ()) -> ui.LayoutView:
     container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=_COLOUR)
     for part in parts:
         container.add_item(ui.TextDisplay(part))
+    if buttons:
+        container.add_item(ui.ActionRow(*buttons))
     return ui.LayoutView(timeout=None).add_item(container)
 
 

@@ -23,6 +23,7 @@ def build_holdings(holdings: Holdings, policy_url: str) -> ui.LayoutView:
         entries=holdings.entries,
         usage_days=holdings.usage_days,
         blocks=holdings.blocks,
+        reports=holdings.reports,
         has_settings=holdings.preferences is not None,
         days=holdings.retention_days,
     )
