@@ -75,7 +75,7 @@ COMMANDS_LEASE = "commands"
 COMMANDS_LEASE_MS = 20_000
 COMMANDS_POLL_SECONDS = 5.0  # how often a process asks whether another one has sent the command list
 EXTENSIONS = tuple(
-    f"cogs.{name}" for name in ("imagine", "credits", "history", "preferences", "privacy", "reports", "help")
+    f"cogs.{name}" for name in ("imagine", "credits", "history", "preferences", "privacy", "reports", "help", "admin")
 )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from charts.service import UsagePictures
 from credits.allowance import Allowance
 from credits.ledger import Ledger
 from discord_api.guild_list import GuildList
@@ -50,7 +51,10 @@ from store.notifications import notify
 from store.transactions import Transaction
 from ui.delivery import cards, owner_alerts, pings, report_notices
 from ui.delivery.cards import DiscordDelivery
+from ui.delivery.channel_lookup import ChannelLookup
+from ui.delivery.guild_log import GuildLog
 from ui.delivery.image_urls import Thumbnails
+from ui.delivery.names import Names
 from ui.delivery.owner_alerts import OwnerAlerts
 from ui.delivery.pings import CardPings
 from ui.delivery.report_notices import ReportNotices
@@ -162,7 +166,7 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
     rules = _build_request_limits(settings, database)
     notices = ReportNotices(client, reports, rules, operator.owners, report_buttons)
     core = build_core(settings, resources, images, delivery, operator, card_pings, maintenance=(notices.run_due,))
-    presence = Presence()
+    presence, channels = Presence(), ChannelLookup(client, clock)
     first_progress = core.worker.publisher.first_progress
     services = Services(
         settings=settings,
@@ -178,11 +182,14 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
         delivery=delivery,
         thumbnails=Thumbnails(client, clock),
         first_response=FirstResponse(
-            core.generations, delivery, clock, first_progress, token_only, buttons=card_buttons
+            core.generations, delivery, clock, first_progress, token_only, buttons=card_buttons, channels=channels
         ),
         card_deletion=CardDeletion(client, core.generations, clock),
         reports=reports,
         report_notices=notices,
+        guild_log=GuildLog(client, channels),
+        names=Names(client, clock),
+        usage_pictures=UsagePictures(database, core.request_limits.calendar),
         command_permissions=CommandPermissions(
             client, clock, partial(database.read, load_value), settings.discord_api_url
         ),

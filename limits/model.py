@@ -164,3 +164,27 @@ class Change:
     before: str
     after: str
     at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """The images that a server's budget counts in the running period, and when that ends, in unix milliseconds."""
+
+    images: int
+    ends_at_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class GuildOverview:
+    """What is set in a server, what it has used by day, week and month, and the newest change, at one moment."""
+
+    rules: GuildRules
+    is_bot_paused: bool  # by the owner, everywhere
+    used: Mapping[CreditPeriod, Used]
+    last: Change | None
+    now_ms: int
+
+    def active_blocks(self) -> list[tuple[int, Block]]:
+        """Return who is blocked now: first whose block ends first, last those without end."""
+        active = [(who, block) for who, block in self.rules.blocks.items() if block.is_active(self.now_ms)]
+        return sorted(active, key=lambda each: (each[1].until_ms is None, each[1].until_ms or 0, each[0]))

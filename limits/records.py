@@ -124,9 +124,9 @@ def insert_words(tx: Transaction, guild_id: int, words: Iterable[WordRule]) -> N
     tx.execute(insert(blocked_words), rows)
 
 
-def delete_word(tx: Transaction, guild_id: int, number: int) -> None:
+def delete_words(tx: Transaction, guild_id: int, numbers: Collection[int]) -> None:
     own = blocked_words.c.guild_id == guild_id
-    tx.execute(delete(blocked_words).where(own, blocked_words.c.number == number))
+    tx.execute(delete(blocked_words).where(own, blocked_words.c.number.in_(numbers)))
 
 
 def last_word_number(tx: Transaction, guild_id: int) -> int:

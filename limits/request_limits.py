@@ -9,10 +9,10 @@ import asyncio
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from limits import records, usage
+from limits import audit, records, usage
 from limits.check import check_request
 from limits.errors import RulesChanged
-from limits.model import BOT, BotRules, GuildRules, Requester, Rules, UsageKey
+from limits.model import BOT, BotRules, GuildOverview, GuildRules, Requester, Rules, UsageKey, Used
 from limits.usage import Calendar, SpendLimits
 from limits.words import BlockedWords, WordRule
 from store.database import Database
@@ -42,6 +42,20 @@ class RequestLimits:
     async def rules_for(self, guild_id: int | None) -> Rules:
         """Return all rules that count in a server, or in direct messages."""
         return await self._database.read(self.load_rules, guild_id)
+
+    async def overview(self, guild_id: int, now_ms: int) -> GuildOverview:
+        """Return what is set in a server, what it has used, and the newest change."""
+        return await self._database.read(self._load_overview, guild_id, now_ms)
+
+    def _load_overview(self, tx: Transaction, guild_id: int, now_ms: int) -> GuildOverview:
+        rules, windows = self.load_rules(tx, guild_id), self.calendar.windows(now_ms)
+        days = usage.load_guild_images(tx, guild_id, min(window.starts_at_ms for window in windows.values()))
+        used = {
+            period: Used(sum(images for day_ms, images in days if day_ms >= window.starts_at_ms), window.ends_at_ms)
+            for period, window in windows.items()
+        }
+        last = next(iter(audit.load_changes(tx, guild_id, 1)), None)
+        return GuildOverview(rules.guild, rules.bot.pause is not None, used, last, now_ms)
 
     def load_rules(self, tx: Transaction, guild_id: int | None) -> Rules:
         """Return the rules as they are committed now: by one statement if they have not changed."""

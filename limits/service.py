@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from limits import audit, records
 from limits.errors import ChangedMeanwhile, TooManyRules
@@ -134,16 +135,16 @@ class Limits:
 
         return await self._change(actor, _Edit(guild_id, "add_words", write, expected_version=expected_version))
 
-    async def remove_word(self, actor: Actor, number: int, *, expected_version: int) -> Changed:
-        """Remove one word rule."""
+    async def remove_words(self, actor: Actor, numbers: Collection[int], *, expected_version: int) -> Changed:
+        """Remove word rules by their numbers; those that are not there are passed over."""
         guild_id = _guild_of(actor)
 
         def write(tx: Transaction, _: int) -> tuple[str, str]:
-            words = records.load_words(tx, guild_id)
-            records.delete_word(tx, guild_id, number)
-            return _numbers(word for word in words if word.number == number), ""
+            removed = [word for word in records.load_words(tx, guild_id) if word.number in numbers]
+            records.delete_words(tx, guild_id, [word.number for word in removed])
+            return _numbers(removed), ""
 
-        return await self._change(actor, _Edit(guild_id, "remove_word", write, number, "", expected_version))
+        return await self._change(actor, _Edit(guild_id, "remove_words", write, expected_version=expected_version))
 
     async def block_here(
         self, actor: Actor, user_id: int, reason: str, until_ms: int | None, *, expected_version: int | None = None
@@ -349,8 +350,16 @@ def _ids(ids: Iterable[int]) -> str:
 
 
 def _numbers(words: Iterable[WordRule]) -> str:
-    """Return the numbers and names of word rules. The audit is told in the log channel, so it holds no word."""
-    return ", ".join(f"{word.number} {word.name}".strip() for word in words)
+    """Return the numbers and names of word rules, as "1-3 (violence), 4". The audit is told in the log channel, so it
+    holds no word."""
+    named = [(name, [word.number for word in each]) for name, each in groupby(words, lambda word: word.name)]
+    return ", ".join(f"{_ranges(numbers)} ({name})" if name else _ranges(numbers) for name, numbers in named)
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Return ascending *numbers* as "1-3, 7"."""
+    runs = [[number for _, number in run] for _, run in groupby(enumerate(numbers), lambda each: each[1] - each[0])]
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
 def _tier_text(tier: Tier, credits: int | None) -> str:

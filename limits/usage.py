@@ -49,9 +49,13 @@ class Calendar:
         """Return under what a request is counted now."""
         return UsageKey(self.window(CreditPeriod.DAY, now_ms).starts_at_ms, guild_id or 0, user_id)
 
+    def windows(self, now_ms: int) -> dict[CreditPeriod, Window]:
+        """Return the running day, week and month."""
+        return {period: self.window(period, now_ms) for period in CAP_PERIODS}
+
     def running(self, now_ms: int) -> Window:
         """Return from the first day that a cap may still count to the end of the last such period."""
-        windows = [self.window(period, now_ms) for period in CAP_PERIODS]
+        windows = self.windows(now_ms).values()
         ends = [window.ends_at_ms or now_ms for window in windows]
         return Window(min(window.starts_at_ms for window in windows), max(ends))
 
@@ -144,6 +148,12 @@ def count_made(tx: Transaction, key: UsageKey | None, *, price: int, charged: in
         return
     before = {"unknown": -price, "failed": -1} if is_late else {"held": -price}
     _add(tx, key, charged=charged, made=1, **before)
+
+
+def load_guild_images(tx: Transaction, guild_id: int, from_ms: int) -> list[tuple[int, int]]:
+    """Return a server's days since *from_ms*, each with the images that its budget counts."""
+    own = (usage.c.guild_id == guild_id, usage.c.user_id == 0, usage.c.day_ms >= from_ms)
+    return [(row.day_ms, row.images) for row in tx.execute(select(usage.c.day_ms, usage.c.images).where(*own))]
 
 
 def load_spent(tx: Transaction, from_ms: int) -> int:

@@ -196,6 +196,34 @@ async def capture_private_pages(session: Session) -> None:
     await mira.screenshot("privacy-export", await mira.command("privacy export"))
 
 
+async def capture_admin(session: Session) -> None:
+    """Capture the screen on which an admin sets the rules of a server, a list and a form."""
+    ada = await session.open("ada", "studio")
+    screen = await ada.command("admin limits")
+    await ada.pick(screen, "Choose channels", "gallery", "studio")
+    await expect(screen).to_contain_text("Done: channels")
+    await ada.pick(screen, "Choose a channel", "#ferry")
+    await expect(screen).to_contain_text("Done: log channel")
+    await ada.open_form(screen, "Change budget")
+    await ada.send_form({"period": "a week", "images": "200"})
+    await expect(screen).to_contain_text("Done: this server")
+    await ada.press(screen, "Show words")
+    await ada.open_form(screen, "Add words")
+    await ada.send_form({"lines": "gore\nfirearm", "kind": "Whole word", "name": "No violence"})
+    await expect(screen).to_contain_text("Done: blocked words")
+    await ada.screenshot("admin-words", inside(screen))
+    await ada.press(screen, "Back")
+    await ada.press(screen, "Show people")
+    form = await ada.open_form(screen, "Block a person")
+    await form.get_by_test_id("field-days").fill("3")
+    await ada.screenshot("admin-block", form)
+    await ada.send_form({"who": "jonas", "reason": "Ten requests for the same thing"})
+    await expect(screen).to_contain_text("Done: blocked @jonas")
+    await ada.press(screen, "Back")
+    await expect(screen).to_contain_text("1 blocked")
+    await ada.screenshot("admin", inside(screen))
+
+
 async def capture_phones(session: Session) -> None:
     """Capture the same channel on two phones, with a light and with a dark theme."""
     jonas = await session.open("jonas", size=PHONE, dark=False)
@@ -230,6 +258,7 @@ async def main(folder: Path) -> int:
                 capture_private_pages,
                 capture_progress,
                 capture_phones,
+                capture_admin,
             )
             for capture in captures:
                 await capture(session)

@@ -145,17 +145,21 @@ class Visitor:
         return form
 
     async def submit(self, fields: Mapping[str, str | bool | Sequence[str]], words: str = "", **wanted: Any) -> Locator:
-        """Fill the open form, send it, and return the message that answers it.
+        """Fill the open form, send it, and return the message that answers it."""
+        known = await self.message_ids()
+        await self.send_form(fields)
+        return await self.find(known, words, **wanted)
+
+    async def send_form(self, fields: Mapping[str, str | bool | Sequence[str]]) -> None:
+        """Fill the open form and send it.
 
         *fields*, by custom id: text; one entry of a list by value or label; a radio button by label; the labels of
         several entries or checkboxes; whether a single checkbox is ticked.
         """
-        known = await self.message_ids()
         for name, value in fields.items():
             await self._fill(self.page.get_by_test_id(f"field-{name}"), value)
         await self.page.get_by_test_id("modal-submit").click()
         await expect(self.page.get_by_test_id("modal")).to_be_hidden()
-        return await self.find(known, words, **wanted)
 
     async def _fill(self, field: Locator, value: str | bool | Sequence[str]) -> None:
         kind = await field.evaluate("it => it.tagName")

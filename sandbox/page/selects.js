@@ -55,7 +55,10 @@ export function drawSelect(select, message, app) {
     ticks.problem(problem);
     if (!problem) send(values, button);
   });
-  return h("details", { class: "ticks-menu", "data-testid": test }, h("summary", {}, select.placeholder ?? "Choose"), ticks.node, button);
+  const chosen = defaultsOf(select);
+  const picked = choices.filter((it) => chosen.has(it.value)).map((it) => it.label);
+  const shown = picked.join(", ") || (select.placeholder ?? "Choose"); // as Discord's client shows a closed list
+  return h("details", { class: "ticks-menu", "data-testid": test }, h("summary", {}, shown), ticks.node, button);
 }
 
 /** Opens a message's menu by an arrow key: closed, each arrow key would choose and so send at once. */

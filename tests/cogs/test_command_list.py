@@ -26,7 +26,7 @@ def option(scene: Scene, name: str) -> dict[str, Any]:
 
 def test_the_commands_are_those_of_this_release(scene: Scene) -> None:
     assert {name for name, kind in scene.env.backend.commands[None] if kind == 1} == {
-        *("imagine", "credits", "history", "settings", "privacy", "help")
+        *("imagine", "credits", "history", "settings", "privacy", "help", "admin")
     }
 
 

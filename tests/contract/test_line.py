@@ -356,16 +356,19 @@ async def test_processes_that_admit_at_once_keep_the_cap_of_a_server(
 
 
 async def test_a_place_says_when_only_images_of_its_server_are_ahead(harness: Harness) -> None:
-    await ask_in(harness, (GUILD, 1, 1), (GUILD, 2, 1), (GUILD, 3, 1), (OTHER_GUILD, 4, 1))
-    await harness.admit(max_in_flight=1)
+    await ask_in(harness, *((GUILD, user_id, 1) for user_id in (1, 2, 3, 4)), (OTHER_GUILD, 5, 1), (OTHER_GUILD, 5, 1))
+    for generation_id in (1, 2):
+        await harness.database.run(
+            records.update_image, await harness.image(generation_id), fence=None, admitted_at_ms=1
+        )
 
     def places(tx: Transaction) -> dict[int, Line]:
-        return records.places_in(records.load_line(tx, 1), max_per_user=3, max_per_guild=1)
+        return records.places_in(records.load_line(tx, 2), max_per_user=3, max_per_guild=2)
 
     found = await harness.database.read(places)
-    assert [found[number].position for number in (4, 2, 3)] == [1, 2, 3], "what a cap keeps in line comes last"
-    assert [found[number].waits_for_server for number in (4, 2, 3)] == [False, True, True]
-    assert (found[3].server_running, found[3].server_position) == (1, 2)
+    assert sorted(found, key=lambda number: found[number].position) == [5, 6, 3, 4], "what a cap keeps comes last"
+    assert [found[number].waits_for_server for number in (5, 6, 3, 4)] == [False, False, True, True]
+    assert (found[4].server_running, found[4].server_position) == (2, 2)
 
 
 Asked = tuple[int | None, int, int]  # server, person, count

@@ -9,6 +9,7 @@ import pytest
 from discord.components import CheckboxGroupOption, RadioGroupOption
 
 from sandbox.local_discord.people.command_checks import Refused
+from sandbox.local_discord.rules.message_body import walk
 from tests.sandbox.discord_bench import Act, Bench
 
 Json = dict[str, Any]
@@ -190,8 +191,10 @@ async def test_what_a_select_does_not_offer_cannot_be_picked(
 
 async def test_a_select_that_needs_no_value_can_be_emptied(bench: Bench) -> None:
     mira, ids = bench.actor("mira"), Picking(bench)
-    component = select(5, min_values=0, default_values=[default("user", int(ids("sam")[0]))])
+    component = select(5, min_values=0, default_values=[{"id": int(ids("sam")[0]), "type": "user"}])
     number = await message_with(bench, component)
+    answered = [part for _, part in walk(mira.message(number)["components"]) if part["type"] == 5]
+    assert [part["default_values"][0]["id"] for part in answered] == ids("sam")
     data = mira.interaction(await mira.press(number, "pick", [])).data
     assert data["values"] == [] and "resolved" not in data
     opened = await bench.paint()

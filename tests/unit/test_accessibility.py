@@ -15,6 +15,7 @@ from generations.model import MADE, RETURNED, Ending, Estimate, Generation, Line
 from images.reencoded_image import ReencodedImage
 from qwen.models import SEED_MAX, OutputFormat
 from tests.unit.test_cards import NOW_MS, READY, card, generation, image, lines, parts
+from ui.texts import admin as texts_admin
 from ui.texts import buttons as texts_buttons
 from ui.texts import card as texts
 from ui.texts import help as texts_help
@@ -76,7 +77,17 @@ def test_the_words_beside_the_bar_hold_all_that_it_shows() -> None:
 
 
 def test_no_sentence_of_the_bot_holds_an_emoji_or_shouts() -> None:
-    for module in (texts, texts_buttons, texts_help, texts_history, texts_places, texts_privacy, texts_settings):
+    everything = (
+        texts,
+        texts_admin,
+        texts_buttons,
+        texts_help,
+        texts_history,
+        texts_places,
+        texts_privacy,
+        texts_settings,
+    )
+    for module in everything:
         for name, value in vars(module).items():
             if name.isupper() and isinstance(value, str):
                 assert not [c for c in value if unicodedata.category(c) == "So"], (module.__name__, name)

@@ -63,6 +63,7 @@ async def test_requests_are_refused_with_the_reason_and_cards_that_wait_say_it(
     harness: WorkerHarness, refusal: QwenError, reason: StopReason, ending: Ending
 ) -> None:
     (waiting,) = await stop(harness, refusal, waiting=[JONAS])
+    assert await harness.worker.step() == 0, "what waits is not even admitted"
     assert await refused_for(harness) is reason
     assert await harness.money(ANA) == (50, 0)
     assert await harness.money(MIRA) == (50, 0), "the image that found out was given back"
@@ -122,7 +123,8 @@ async def test_probes_come_at_growing_intervals_one_at_a_time_and_each_costs_one
     posted_after, began = list[float](), harness.clock.monotonic()
     while harness.clock.monotonic() - began < 3600:
         before = len(harness.service.posts)
-        await harness.pass_time(5, stride=5)
+        harness.clock.advance(5)
+        assert await harness.worker.step() <= 1, "only the probe is admitted"
         new = len(harness.service.posts) - before
         posted_after += [harness.clock.monotonic() - began] * new
     minutes = [round(seconds / 60) for seconds in posted_after]
@@ -172,6 +174,10 @@ async def test_a_request_of_four_images_posts_one_of_them_as_the_probe(harness: 
     harness.clock.advance(PROBE_SECONDS)
     probe = await harness.imagine(user_id=JONAS, count=4)
     harness.service.on_create = [EMPTY] * 4
+    claimed = [await harness.worker.step() for _ in range(2)]
+    assert claimed == [1, 0]
+    admitted = [image.admitted_at_ms is not None for image in (await harness.load(probe)).images]
+    assert admitted == [True, False, False, False]
     await harness.pass_time(5)
     assert await harness.states(probe) == [State.FAILED] + [State.REQUESTED] * 3
 

@@ -13,6 +13,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
+from charts.service import UsagePictures
 from generations.clock import Clock
 from generations.history import History
 from generations.privacy import Privacy
@@ -24,7 +25,9 @@ from people.service import People
 from reports.service import Reports
 from settings import Settings
 from ui.delivery.cards import DiscordDelivery
+from ui.delivery.guild_log import GuildLog
 from ui.delivery.image_urls import Thumbnails
+from ui.delivery.names import Names
 from ui.delivery.report_notices import ReportNotices
 from ui.interactions.card_deletion import CardDeletion
 from ui.interactions.command_permissions import CommandPermissions
@@ -52,6 +55,9 @@ class InteractionServices:
     card_deletion: CardDeletion
     reports: Reports
     report_notices: ReportNotices
+    guild_log: GuildLog
+    names: Names
+    usage_pictures: UsagePictures
     command_permissions: CommandPermissions
 
 

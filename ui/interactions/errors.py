@@ -38,7 +38,9 @@ from limits.errors import (
     TooManyRules,
     WordNotAllowed,
 )
+from limits.words import BadWordRule
 from reports.errors import AlreadyReported, NothingToReport, NotYoursToDecide, ReportGone, TooManyReports
+from ui.texts import admin as texts_admin
 from ui.texts import buttons as texts_buttons
 from ui.texts import card as texts
 from ui.texts import limits as texts_limits
@@ -124,6 +126,10 @@ def _changed_meanwhile(error: ChangedMeanwhile, _: int) -> str:
     return texts_limits.changed_meanwhile(None if last is None else last.actor_id, None if last is None else last.at_ms)
 
 
+def _bad_word_rule(error: BadWordRule, _: int) -> str:
+    return texts_admin.bad_word(error.fault, _reason(error.detail))
+
+
 # Each function takes an error of its key's class and the reference, and returns the whole sentence.
 SENTENCES: Mapping[type[BaseException], Callable[[Any, int], str]] = {
     Refusal: lambda error, _: str(error),
@@ -147,6 +153,7 @@ SENTENCES: Mapping[type[BaseException], Callable[[Any, int], str]] = {
     BudgetUsedUp: _budget_used_up,
     RulesChanged: lambda error, _: texts_limits.RULES_CHANGED,
     ChangedMeanwhile: _changed_meanwhile,
+    BadWordRule: _bad_word_rule,
     TooManyRules: lambda error, _: texts_limits.too_many_rules(error.limit),
     StillAtWork: lambda error, _: texts_privacy.still_at_work(error.images),
     AlreadyReported: lambda error, _: texts_reports.ALREADY_REPORTED,

@@ -25,9 +25,10 @@ from generations.model import Generation, Origin, Progress, Request
 from generations.ports import Delivery
 from generations.service import Accepted, Generations
 from generations.token_only_channels import TokenOnlyChannels
-from limits.errors import LimitError
+from limits.errors import AgeRestrictedOnly, LimitError
 from limits.model import Requester
 from reports.errors import ReportError
+from ui.delivery.channel_lookup import ChannelLookup
 from ui.interactions.errors import (
     ALREADY_ACKNOWLEDGED,
     NOBODY,
@@ -71,7 +72,10 @@ class SentResponse:
 
 
 class FirstResponse:
-    """Accepts requests. *progress_of*: builds the progress for the first card; *buttons*: builds those under it."""
+    """Accepts requests. *progress_of*: builds the progress for the first card; *buttons*: builds those under it.
+
+    *channels*: tells of the parents of threads; None: they count as not age-restricted.
+    """
 
     def __init__(
         self,
@@ -82,12 +86,14 @@ class FirstResponse:
         token_only: TokenOnlyChannels | None = None,
         *,
         buttons: CardButtons,
+        channels: ChannelLookup | None = None,
     ) -> None:
         self._generations = generations
         self._delivery = delivery
         self._clock = clock
         self._progress_of = progress_of
         self._buttons = buttons
+        self._channels = channels
         self._token_only = token_only or TokenOnlyChannels(clock)
         self._unfinished: set[asyncio.Future[Any]] = set()
 
@@ -139,9 +145,21 @@ class FirstResponse:
     ) -> tuple[Generation, Progress, discord.ui.LayoutView]:
         request = await find()
         corrected = await self._token_only.corrected(origin, bot_may_post=bot_may_post)
-        accepted = await self._generations.request(request, corrected, requester)
+        try:
+            accepted = await self._generations.request(request, corrected, requester)
+        except AgeRestrictedOnly:
+            if not await self._is_parent_age_restricted(requester):
+                raise
+            accepted = await self._generations.request(request, corrected, replace(requester, age_restricted=True))
         generation, progress = accepted.generation, self._progress_of(accepted)
         return generation, progress, build_card(generation, progress, attached={}, buttons=self._buttons)
+
+    async def _is_parent_age_restricted(self, requester: Requester) -> bool:
+        """Whether the place is a thread in an age-restricted channel, about which the event says nothing."""
+        if self._channels is None or requester.parent_channel_id is None:
+            return False
+        parent = await self._channels.find(requester.parent_channel_id)
+        return parent is not None and parent.age_restricted
 
     async def _accepted(
         self, accepting: asyncio.Future[tuple[Generation, Progress, discord.ui.LayoutView]], origin: Origin

@@ -7,9 +7,9 @@ the database.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import discord
 from discord import ui
@@ -18,6 +18,7 @@ from generations.model import MAX_COUNT
 from generations.prices import price_of
 from qwen.models import PROMPT_MAX, OutputFormat, Size
 from ui.interactions.errors import Refusal, respond_privately
+from ui.interactions.form_fields import parse_fields
 from ui.interactions.requests import Options
 from ui.texts import buttons as texts_buttons
 from ui.texts import options
@@ -140,39 +141,19 @@ async def send_form(interaction: discord.Interaction[Any], filled: Options, *, f
 
 def parse_form(interaction: discord.Interaction[Any]) -> SubmittedForm | None:
     """Return a submitted form of ours; None: the interaction is something else."""
-    custom_id, fields = submitted_fields(interaction)
-    return SubmittedForm(custom_id, fields) if custom_id.startswith(FORM_PREFIX) else None
-
-
-def submitted_fields(interaction: discord.Interaction[Any]) -> tuple[str, Mapping[str, str]]:
-    """Return the custom_id of a submitted form, and what was typed or picked by field name; empty: it is none.
-
-    Reads the event itself (Discord docs: Receiving and Responding, "Modal Submit Data"), whatever the nesting.
-    """
-    data = cast("Mapping[str, Any]", interaction.data or {})
-    custom_id = data.get("custom_id")
-    if interaction.type is not discord.InteractionType.modal_submit or not isinstance(custom_id, str):
-        return "", {}
-    return custom_id, dict(_fields(data.get("components")))
+    found = parse_fields(interaction, FORM_PREFIX)
+    if found is None:
+        return None
+    return SubmittedForm(found.custom_id, found.firsts)
 
 
 async def send_back_prompt(interaction: discord.Interaction[Any], form: SubmittedForm) -> None:
     """Send the prompt of a refused form back privately, so that the person can copy it."""
-    for number, block in enumerate(copyable(form.prompt, BLOCK_MAX)):
+    await send_back_text(interaction, form.prompt)
+
+
+async def send_back_text(interaction: discord.Interaction[Any], typed: str) -> None:
+    """Send what was *typed* into a refused form back privately, to be copied."""
+    for number, block in enumerate(copyable(typed, BLOCK_MAX)):
         content = block if number else f"{texts_buttons.TYPED}\n{block}"
         await respond_privately(interaction, content)
-
-
-def _fields(part: object) -> Iterator[tuple[str, str]]:
-    """Yield field name and text of everything that was filled in; skip what has another shape."""
-    if isinstance(part, list):
-        for each in cast("list[object]", part):
-            yield from _fields(each)
-    elif isinstance(part, dict):
-        component = cast("dict[str, object]", part)
-        name, values = component.get("custom_id"), component.get("values")
-        value = cast("list[object]", values)[0] if isinstance(values, list) and values else component.get("value")
-        if isinstance(name, str) and isinstance(value, str):
-            yield name, value
-        yield from _fields(component.get("component"))
-        yield from _fields(component.get("components"))

@@ -58,7 +58,7 @@ def actor_of(interaction: discord.Interaction[Any]) -> Actor:
 def is_age_restricted(interaction: discord.Interaction[Any]) -> bool:
     """Whether Discord shows the place to adults alone, as far as the event tells (Discord docs: Channel, "nsfw").
 
-    False in direct messages, and in threads: the event says nothing of their parent.
+    False in direct messages, and in threads: the event says nothing of their parent (FirstResponse asks for it).
     """
     channel = interaction.channel
     kinds = (discord.TextChannel, discord.VoiceChannel, discord.StageChannel, discord.ForumChannel)

@@ -27,7 +27,7 @@ from reports.model import Decision, ReportFile
 from reports.service import check_removable
 from ui.interactions.client import ImagineClient
 from ui.interactions.errors import NOBODY, Refusal, defer, respond_privately
-from ui.interactions.forms import submitted_fields
+from ui.interactions.form_fields import parse_fields
 from ui.interactions.items import InteractionItem
 from ui.interactions.origin import actor_of
 from ui.interactions.responses import in_time
@@ -156,8 +156,8 @@ async def block_reported(
 
 def parse_block(interaction: discord.Interaction[Any]) -> tuple[str, Mapping[str, str]] | None:
     """Return custom_id and fields of a submitted form of "Block person"; None: the interaction is something else."""
-    custom_id, fields = submitted_fields(interaction)
-    return (custom_id, fields) if custom_id.startswith(BLOCK_PREFIX) else None
+    found = parse_fields(interaction, BLOCK_PREFIX)
+    return None if found is None else (found.custom_id, found.firsts)
 
 
 def report_buttons(report_id: int, decisions: Sequence[Decision], may_open: bool) -> list[ui.Item[Any]]:

@@ -19,7 +19,7 @@ from reports.errors import NothingToReport
 from reports.model import Reason
 from ui.interactions.client import ImagineClient
 from ui.interactions.errors import NOBODY, Refusal, defer
-from ui.interactions.forms import submitted_fields
+from ui.interactions.form_fields import parse_fields
 from ui.interactions.responses import DEFER_AFTER_SECONDS, in_time
 from ui.texts import reports as texts
 from ui.views.cards_reports import REASON, TEXT, build_form
@@ -81,8 +81,8 @@ async def open_form_for(interaction: discord.Interaction[ImagineClient], message
 
 def parse_report(interaction: discord.Interaction[Any]) -> SubmittedReport | None:
     """Return a submitted form of a report; None: the interaction is something else."""
-    custom_id, fields = submitted_fields(interaction)
-    return SubmittedReport(custom_id, fields) if custom_id.startswith(FORM_PREFIX) else None
+    found = parse_fields(interaction, FORM_PREFIX)
+    return None if found is None else SubmittedReport(found.custom_id, found.firsts)
 
 
 async def file_report(interaction: discord.Interaction[ImagineClient], form: SubmittedReport) -> None:

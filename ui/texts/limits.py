@@ -14,8 +14,8 @@ from ui.texts.formatting import images_text, relative_time
 LISTED_MAX = 20  # channels or roles that a sentence names
 
 AGE_RESTRICTED_ONLY = (
-    "This server allows images in age-restricted channels only, and this is none (threads don't count). "
-    f"{NOTHING_CHARGED}"
+    "This server allows images in age-restricted channels and their threads only, and this is none, as far as the bot "
+    f"can see. {NOTHING_CHARGED}"
 )
 RULES_CHANGED = f"This server's rules are being changed right now. {NOTHING_CHARGED} Try again in a moment."
 
@@ -33,12 +33,12 @@ def paused(*, everywhere: bool, reason: str) -> str:
 
 
 def channel_not_allowed(channel_ids: Sequence[int]) -> str:
-    return f"Images can't be asked for in this channel. {NOTHING_CHARGED} They can in {_listed('#', channel_ids)}."
+    return f"Images can't be asked for in this channel. {NOTHING_CHARGED} They can in {listed('#', channel_ids)}."
 
 
 def role_not_allowed(role_ids: Sequence[int]) -> str:
     needed = "the role" if len(role_ids) == 1 else "one of the roles"
-    return f"In this server images are for people with {needed} {_listed('@&', role_ids)}. {NOTHING_CHARGED}"
+    return f"In this server images are for people with {needed} {listed('@&', role_ids)}. {NOTHING_CHARGED}"
 
 
 def word_not_allowed(rule: str) -> str:
@@ -91,8 +91,9 @@ def _because(reason: str) -> str:
     return f": {reason.rstrip(' .')}" if reason else ""
 
 
-def _listed(sign: str, ids: Sequence[int]) -> str:
-    named = [f"<{sign}{each}>" for each in ids[:LISTED_MAX]]
+def listed(sign: str, ids: Sequence[int], most: int = LISTED_MAX) -> str:
+    """Mention channels ("#") or roles ("@&") by their ids: at most so many, and how many more there are."""
+    named = [f"<{sign}{each}>" for each in ids[:most]]
     more = len(ids) - len(named)
     if more:
         return f"{', '.join(named)} and {more} more"

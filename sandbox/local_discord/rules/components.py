@@ -46,6 +46,8 @@ def _copy(component: Json) -> Json:
     for key in ("accessory", "component"):
         if key in copied:
             copied[key] = _copy(copied[key])
+    if "default_values" in copied:  # ids are strings in answers, also those that came as numbers
+        copied["default_values"] = [each | {"id": str(each["id"])} for each in copied["default_values"]]
     if component["type"] == parts.MEDIA_GALLERY:
         copied["items"] = [
             {
