@@ -25,7 +25,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
@@ -33,7 +33,8 @@ import discord
 from discord import app_commands
 
 from command_line import ANSWERS, EXIT_SETTINGS, EXIT_USAGE, SHORT_COMMANDS, USAGE, write_policies
-from discord_api.command_sync import keep_commands_current, sync_commands
+from core import Resources
+from discord_api.command_sync import keep_commands_current, sync_commands, sync_guild_commands
 from discord_api.endpoints import point_library_at, quiet_library, read_leniently
 from discord_api.errors import described
 from discord_api.gateway import GatewayConnection, GatewayRefused
@@ -50,7 +51,7 @@ from processes.identify_turns import IdentifyTurns
 from processes.model import Presence, Role
 from qwen.client import QwenClient, open_sessions
 from qwen.images import ImageDownloader, open_download_session
-from services import Resources, Services, build_services
+from services import Services, build_services
 from settings import Settings, SettingsError, load_settings
 from store.database import Database, open_database
 from store.errors import DatabaseInUse, DatabaseUnreachable, StoreError
@@ -75,7 +76,8 @@ COMMANDS_LEASE = "commands"
 COMMANDS_LEASE_MS = 20_000
 COMMANDS_POLL_SECONDS = 5.0  # how often a process asks whether another one has sent the command list
 EXTENSIONS = tuple(
-    f"cogs.{name}" for name in ("imagine", "credits", "history", "preferences", "privacy", "reports", "help", "admin")
+    f"cogs.{name}"
+    for name in ("imagine", "credits", "history", "preferences", "privacy", "reports", "help", "admin", "owner")
 )
 
 
@@ -231,7 +233,13 @@ async def _listen(bot: ImagineBot, services: Services, owner: str) -> None:
     """Send the command list, then stay connected. A list that Discord does not take soon is sent meanwhile."""
     tried = asyncio.Event()
     clock, database, settings = services.clock, services.database.in_background(), services.settings
-    sync = partial(sync_stored_commands, bot.tree, database, settings.discord_api_url, clock=clock, holder=owner)
+    sync = partial(
+        sync_stored_commands,
+        *(bot.tree, database, settings.discord_api_url),
+        clock=clock,
+        holder=owner,
+        guild_ids=settings.owner_guilds,
+    )
     syncing = asyncio.create_task(keep_commands_current(sync, clock, tried=tried), name="commands")
     looking = asyncio.create_task(services.guild_list.run(), name="guild list")
     try:
@@ -246,9 +254,16 @@ async def _listen(bot: ImagineBot, services: Services, owner: str) -> None:
 
 
 async def sync_stored_commands(
-    tree: app_commands.CommandTree[Any], database: Database, api_url: str, *, clock: Clock, holder: str
+    tree: app_commands.CommandTree[Any],
+    database: Database,
+    api_url: str,
+    *,
+    clock: Clock,
+    holder: str,
+    guild_ids: Collection[int] = (),
 ) -> bool:
-    """Send the command list if it changed since the database noted it. Return whether it was sent.
+    """Send the command list if it changed since the database noted it, and those of single servers (*guild_ids*).
+    Return whether any was sent.
 
     One process at a time does so, under a lease for *holder*. Raises what discord_api.command_sync.sync_commands and
     the database raise.
@@ -262,7 +277,8 @@ async def sync_stored_commands(
         await clock.sleep(COMMANDS_POLL_SECONDS)
     try:
         load, save = partial(database.read, load_value), partial(database.run, save_value)
-        return await sync_commands(tree, load=load, save=save, api_url=api_url)
+        sent = await sync_commands(tree, load=load, save=save, api_url=api_url)
+        return await sync_guild_commands(tree, guild_ids, load=load, save=save, api_url=api_url) or sent
     finally:
         await database.run(give_back_lease, COMMANDS_LEASE, holder)
 

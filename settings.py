@@ -201,7 +201,13 @@ class Settings(BaseModel):
     )
     owner_ids: Annotated[tuple[int, ...], BeforeValidator(_words)] = Field(
         default=(),
-        description="User ids, separated by commas, of those who get the bot's alerts. Empty: the application's owner.",
+        description="User ids, separated by commas, of those who get the bot's alerts and may use /owner. Empty: the "
+        "application's owner, or its team.",
+    )
+    owner_guilds: Annotated[tuple[int, ...], BeforeValidator(_words)] = Field(
+        default=(),
+        description="Ids, separated by commas, of the servers that have the command /owner. Empty: the bot's direct "
+        "messages have it.",
     )
     support_url: Annotated[str, AfterValidator(check_page_url)] = Field(
         default="", description="Where people get help, an https address. Named in /help and in some refusals."

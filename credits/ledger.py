@@ -147,7 +147,8 @@ class Ledger:
         past, account = _open_hold(tx, image_id)
         charged = Amounts() if past.settle is None else _charged(past.settle)
         if past.refund is not None or not charged.available:
-            return Booking(None if past.refund is None else past.refund.number, charged.available, is_new=False)
+            number = None if past.refund is None else past.refund.number
+            return Booking(number, charged.available, is_new=False, user_id=account.user_id)
         account = self._refilled(tx, account, now_ms, None)  # what is given after midnight comes on top of the refill
         entry = _entry(account, EntryKind.REFUND, image_id, charged, now_ms)
         return _book(tx, account, replace(entry, reason=reason, actor_id=actor_id))
@@ -182,15 +183,16 @@ class Ledger:
         Raises UnknownGrant unless it is a grant by hand.
         """
         granted = records.find_entry_by_number(tx, number)
-        if granted is None or granted.kind != EntryKind.GRANT or granted.reason == KEPT or not granted.bonus_delta:
+        is_grant = granted is not None and granted.kind == EntryKind.GRANT and granted.bonus_delta > 0
+        if granted is None or not is_grant or granted.id.startswith(f"{EntryKind.GRANT}:{KEPT}:"):
             raise UnknownGrant(number)
         account = self._open_account(tx, granted.user_id, now_ms, None)
         taken = min(granted.bonus_delta, account.bonus)
         return _take(tx, account, Amounts(-taken, 0, -taken), f"{BACK}:{number}", reason, actor_id, now_ms)
 
-    def history(self, tx: Transaction, user_id: int, limit: int) -> list[Entry]:
-        """The person's newest entries, newest first."""
-        return records.newest_entries(tx, user_id, limit)
+    def history(self, tx: Transaction, user_id: int, limit: int, below: int | None = None) -> list[Entry]:
+        """The person's newest entries, newest first; with *below* only those of smaller numbers."""
+        return records.newest_entries(tx, user_id, limit, below)
 
     def audit(self, tx: Transaction) -> list[Discrepancy]:
         """Return the accounts whose numbers differ from the sum of their entries. Reads the whole ledger."""
@@ -338,7 +340,7 @@ def _take(
 ) -> Booking:
     entry = _entry_without_image(account.user_id, EntryKind.TAKE, occasion, change, reason, now_ms)
     if not change.available and records.find_entry(tx, entry.id) is None:
-        return Booking(None, 0, is_new=False)
+        return Booking(None, 0, is_new=False, user_id=account.user_id)
     return _book(tx, account, replace(entry, actor_id=actor_id))
 
 
@@ -348,7 +350,7 @@ def _book(tx: Transaction, account: Row[Any], entry: Entry) -> Booking:
     is_new = before is None and records.insert_entry_if_new(tx, entry, account.refilled_from_ms)
     booked = records.find_entry(tx, entry.id)
     assert booked is not None  # noqa: S101 (this or another transaction wrote it)
-    return Booking(booked.number, abs(booked.available_delta), is_new)
+    return Booking(booked.number, abs(booked.available_delta), is_new, user_id=booked.user_id)
 
 
 def _write(tx: Transaction, account: Row[Any], kind: EntryKind, image_id: str, change: Amounts, now_ms: int) -> None:

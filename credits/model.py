@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -91,6 +91,7 @@ class Booking:
     number: int | None
     amount: int
     is_new: bool
+    user_id: int = field(kw_only=True)  # whose account it is
 
 
 @dataclass(frozen=True, slots=True)

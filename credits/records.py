@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Row, Select, bindparam, delete, func, insert, or_, select, true, update
 
 from credits.model import Amounts, Discrepancy, Entitled, Entry, EntryKind
 from credits.tables import accounts, entries, refills
@@ -71,6 +71,7 @@ _SUMS = (
     .order_by(accounts.c.user_id)
     .execution_options(yield_per=1000)
 )
+_SUMS_AFTER = _SUMS.where(accounts.c.user_id.in_(bindparam("people", expanding=True)))
 _DIFFERENT = _SUMS.having(or_(*(sum_ != number for number, sum_ in zip(_NUMBERS, _by_entries, strict=True))))
 
 
@@ -131,9 +132,10 @@ def newest_number(tx: Transaction, user_id: int) -> int:
     return tx.execute(_NEWEST_NUMBER, {"person": user_id}).scalar_one() or 0
 
 
-def newest_entries(tx: Transaction, user_id: int, limit: int) -> list[Entry]:
-    """Return a person's newest entries, newest first."""
-    return [_read_entry(row) for row in tx.execute(_NEWEST.limit(limit), {"person": user_id})]
+def newest_entries(tx: Transaction, user_id: int, limit: int, below: int | None = None) -> list[Entry]:
+    """Return a person's newest entries, newest first; with *below* only those of smaller numbers."""
+    found = _NEWEST if below is None else _NEWEST.where(entries.c.number < below)
+    return [_read_entry(row) for row in tx.execute(found.limit(limit), {"person": user_id})]
 
 
 def all_entries(tx: Transaction) -> Iterator[Entry]:
@@ -212,6 +214,13 @@ def account_sums(tx: Transaction) -> Iterator[tuple[int, ...]]:
     """Yield each account by its id: id, its four numbers, and the sums of its entries. Reads the whole ledger."""
     for row in tx.execute(_SUMS):
         yield tuple(map(int, row))
+
+
+def account_sums_after(tx: Transaction, user_id: int | None, limit: int) -> list[tuple[int, ...]]:
+    """Return the next *limit* accounts after this person's, as account_sums(). None: the first ones."""
+    newer = accounts.c.user_id > user_id if user_id is not None else true()
+    ids = tx.scalars(select(accounts.c.user_id).where(newer).order_by(accounts.c.user_id).limit(limit)).all()
+    return [tuple(map(int, row)) for row in tx.execute(_SUMS_AFTER, {"people": ids})] if ids else []
 
 
 def find_discrepancies(tx: Transaction) -> list[Discrepancy]:

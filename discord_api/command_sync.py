@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import json
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from typing import Any
 
 import discord
@@ -29,6 +29,7 @@ Save = Callable[[str, str], Awaitable[None]]
 RETRY_SECONDS = 60.0
 RETRY_SECONDS_MAX = 3600.0  # at most 24 refused lists a day; a list that was taken is not sent again
 MESSAGE_MAX = 1000  # characters of Discord's message in the log
+NOT_THERE = (50001, 10004)  # Discord docs: JSON Error Codes, "Missing access" and "Unknown guild"
 
 
 async def keep_commands_current(
@@ -91,7 +92,43 @@ def name_of(type: discord.AppCommandType, name: str) -> str:
     return f"{type.value}:{name}"
 
 
-def fingerprint_of(tree: app_commands.CommandTree[Any]) -> str:
-    """Return the SHA-256 of what is sent to Discord, whatever the order of the commands."""
-    payloads = [json.dumps(command.to_dict(tree), sort_keys=True) for command in tree.get_commands()]
+async def sync_guild_commands(
+    tree: app_commands.CommandTree[Any], guild_ids: Collection[int], *, load: Load, save: Save, api_url: str
+) -> bool:
+    """Send each server its own commands if they are not those that were sent last. Return whether any were sent.
+
+    Servers that had some and are not in *guild_ids* any more get an empty list. One that the bot is not in is a warning
+    in the log, and is tried again at the next start. Raises as sync_commands does; what was taken by then is saved.
+    """
+    key = f"guild_commands:{tree.client.application_id}:{api_url}"
+    sent: dict[str, str] = json.loads(await load(key) or "{}")
+    changed = False
+    for guild_id in sorted({*guild_ids, *map(int, sent)}):
+        guild = discord.Object(guild_id)
+        fingerprint = fingerprint_of(tree, guild) if tree.get_commands(guild=guild) else ""
+        if sent.get(str(guild_id), "") == fingerprint:
+            continue
+        is_taken = await _is_taken(tree, guild)
+        if is_taken or not fingerprint:  # where the bot is not, there is nothing to take away
+            changed, sent[str(guild_id)] = changed or is_taken, fingerprint
+            await save(key, json.dumps({each: kept for each, kept in sent.items() if kept}))
+    return changed
+
+
+async def _is_taken(tree: app_commands.CommandTree[Any], guild: discord.Object) -> bool:
+    """Send a server its commands. Return False if the bot is not there."""
+    try:
+        with asking(tree.client):
+            await tree.sync(guild=guild)
+    except discord.HTTPException as error:
+        if error.code not in NOT_THERE:
+            raise
+        log.warning("server %s has no commands of its own: the bot is not in it", guild.id)
+        return False
+    return True
+
+
+def fingerprint_of(tree: app_commands.CommandTree[Any], guild: discord.abc.Snowflake | None = None) -> str:
+    """Return the SHA-256 of what is sent to Discord, whatever the order of the commands. *guild*: for this server."""
+    payloads = [json.dumps(command.to_dict(tree), sort_keys=True) for command in tree.get_commands(guild=guild)]
     return hashlib.sha256("\n".join(sorted(payloads)).encode()).hexdigest()

@@ -8,6 +8,8 @@ GenerationError
 ├── NotCancellable     too late, already over, or not there
 ├── NotYours           somebody else's
 ├── NotThere           nothing of the kind that this person may see
+├── NoSuchImage        no image has that number, message or position
+├── WhichImage         it has several images, and none was named
 ├── StillAtWork        something of this person's is under way, so it can't be erased
 ├── IllegalMove        a state that may not follow (a programming fault)
 ├── MovedOn            the image was changed meanwhile by something that needs no claim
@@ -71,6 +73,18 @@ class NotYours(GenerationError):
 
 class NotThere(GenerationError):
     """It does not exist, or it is private and somebody else's: the answer does not say which."""
+
+
+class NoSuchImage(GenerationError):
+    """No generation has that number or message, or none of its images that position."""
+
+
+class WhichImage(GenerationError):
+    """A generation was named that has several *images*."""
+
+    def __init__(self, images: int) -> None:
+        super().__init__(f"it has {images} images")
+        self.images = images
 
 
 class StillAtWork(GenerationError):

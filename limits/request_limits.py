@@ -35,7 +35,7 @@ class RequestLimits:
     def __init__(self, database: Database, timezone: ZoneInfo, spend: SpendLimits | None = None) -> None:
         self._database = database
         self.calendar = Calendar(timezone)
-        self._spend = spend or SpendLimits()
+        self.spend = spend or SpendLimits()
         self._bot = BotRules()
         self._guilds: dict[int, tuple[GuildRules, BlockedWords]] = {}
 
@@ -100,7 +100,7 @@ class RequestLimits:
             key,
             images=images,
             price=price,
-            spend=self._spend,
+            spend=self.spend,
             guild=rules.guild,
             is_exempt=rules.is_exempt(key.user_id),
             calendar=self.calendar,

@@ -69,6 +69,20 @@ class SpendLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """API credits: of images that have not ended, that the service took, and that it may have taken."""
+
+    held: int
+    charged: int
+    unknown: int
+
+    @property
+    def total(self) -> int:
+        """What counts for a limit."""
+        return self.held + self.charged + self.unknown
+
+
+@dataclass(frozen=True, slots=True)
 class _Limit:
     """One limit that a request must keep. *most*: API credits for the bot, else images. *owner*: guild and person."""
 
@@ -156,6 +170,14 @@ def load_guild_images(tx: Transaction, guild_id: int, from_ms: int) -> list[tupl
     return [(row.day_ms, row.images) for row in tx.execute(select(usage.c.day_ms, usage.c.images).where(*own))]
 
 
+def load_spent_apart(tx: Transaction, calendar: Calendar, now_ms: int) -> tuple[Spent, Spent]:
+    """Return what everybody together spent today and this month, by one statement."""
+    day, month = (calendar.window(period, now_ms).starts_at_ms for period in (CreditPeriod.DAY, CreditPeriod.MONTH))
+    everybody = (usage.c.guild_id == 0, usage.c.user_id == 0, usage.c.day_ms >= min(day, month))
+    rows = tx.execute(select(usage.c.day_ms, usage.c.held, usage.c.charged, usage.c.unknown).where(*everybody)).all()
+    return _spent(rows, day), _spent(rows, month)
+
+
 def load_spent(tx: Transaction, from_ms: int) -> int:
     """Return the API credits that everybody's images hold or have cost, or may have cost, since the day *from_ms*."""
     return sum(row.spent for row in tx.execute(_EARLIER, {"owners": [(0, 0)], "from_ms": from_ms}))
@@ -183,6 +205,11 @@ def delete_old(tx: Transaction, now_ms: int, before_ms: int | None) -> None:
     due = usage.c.forget_at_ms <= now_ms
     old = due if before_ms is None else or_(due, usage.c.day_ms < before_ms)
     tx.execute(delete(usage).where(usage.c.user_id != 0, old))
+
+
+def _spent(rows: Sequence[Any], from_ms: int) -> Spent:
+    counted = [row for row in rows if row.day_ms >= from_ms]
+    return Spent(*(sum(getattr(row, name) for row in counted) for name in ("held", "charged", "unknown")))
 
 
 def _bot_limits(spend: SpendLimits) -> list[_Limit]:

@@ -18,13 +18,15 @@ class Presence:
     """What this process tells the others of itself; whoever knows it sets it, and each beat writes it down.
 
     *shard_count*: of the whole bot; None: not known yet, or no gateway. *shard_ids*: of this process, such as "0-5";
-    empty: none. *shards_up*: those of them that are connected.
+    empty: none. *shards_up*: those of them that are connected. *started_at_ms*: unix milliseconds; None: it has not
+    begun.
     """
 
     role: Role = Role.BOT
     shard_count: int | None = None
     shard_ids: str = ""
     shards_up: set[int] = field(default_factory=set[int])
+    started_at_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ from store.statements import insert_if_new, is_among
 from store.tables import one_of
 from store.transactions import Transaction
 
+FOUND_BY_MESSAGE_MS = 86_400_000
 _LOAD = select(generations).where(generations.c.id == bindparam("generation_id"))
 _LOAD_SEVERAL = select(generations).where(is_among(generations.c.id, "ids")).order_by(generations.c.id)
 _LOAD_LOCKED = _LOAD.with_for_update()
@@ -211,6 +212,23 @@ def set_token_only(tx: Transaction, generation_id: int, channel_id: int) -> None
         .where(generations.c.id == generation_id, generations.c.channel_id == channel_id)
         .values(bot_in_channel=False)
     )
+
+
+def find_by_message(tx: Transaction, message_id: int) -> tuple[int, int | None] | None:
+    """Return the generation whose card, or one of whose images, was posted as this message, and that image's position.
+
+    Only of requests that were made in the FOUND_BY_MESSAGE_MS before it: without an index so few rows are read.
+    """
+    earliest = message_id - (FOUND_BY_MESSAGE_MS << 22)
+    near = images.c.generation_id.between(earliest, message_id)
+    own = select(images.c.generation_id, images.c.position).where(near, images.c.separate_message_id == message_id)
+    if (image := tx.execute(own.limit(1)).one_or_none()) is not None:
+        return image.generation_id, image.position
+    card = select(generations.c.id).where(
+        generations.c.id.between(earliest, message_id), generations.c.message_id == message_id
+    )
+    generation_id = tx.scalar(card.limit(1))
+    return None if generation_id is None else (generation_id, None)
 
 
 def set_removed(tx: Transaction, generation_id: int, now_ms: int) -> None:

@@ -101,7 +101,7 @@ function leading(lines, test) {
 // Inline rules in order. Each regular expression has disjoint alternatives, so that no text makes it slow.
 const RULES = [
   [/\\([^\p{L}\p{N}\s])/uy, (m) => ({ type: "text", text: m[1] })],
-  [/(`+)([^`](?:[\s\S]*?[^`])?)\1(?!`)/y, (m) => ({ type: "code", text: m[2].trim() || m[2] })],
+  [/(`+)([^`](?:[\s\S]*?[^`])??)\1(?!`)/y, (m) => ({ type: "code", text: m[2].trim() || m[2] })],
   [/<t:(-?\d{1,17})(?::([tTdDfFRsS]))?>/y, (m) => ({ type: "time", unix: Number(m[1]), style: m[2] ?? "f", source: m[0] })],
   [/<@!?(\d{1,20})>/y, (m) => ({ type: "user", id: m[1] })],
   [/<#(\d{1,20})>/y, (m) => ({ type: "channel", id: m[1] })],

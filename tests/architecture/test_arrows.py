@@ -30,7 +30,7 @@ FLOORS = (
     ("ui.views",),
     ("ui.delivery",),
     ("ui",),
-    ("cogs", "web", "services", "command_line", "policies"),
+    ("cogs", "web", "services", "core", "command_line", "policies"),
     ("bot",),
 )  # fmt: skip
 

@@ -112,7 +112,8 @@ def commands_in(module: Module) -> list[str]:
     found: list[str] = []
     for node in module.nodes():
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("app_commands.command", "app_commands.Group"):
-            found += [str(ast.literal_eval(word.value)) for word in node.keywords if word.arg == "name"]
+            words = {word.arg: word.value for word in node.keywords}
+            found += [str(ast.literal_eval(words["name"]))] if "name" in words and "parent" not in words else []
     return found
 
 

@@ -20,11 +20,12 @@ import simcord
 from simcord.http import RequestContext, route
 
 from bot import ImagineBot, sync_stored_commands
+from core import Resources
 from credits.allowance import CreditPeriod
 from credits.model import Balance
 from generations import records
 from generations.model import Generation
-from services import Resources, Services, build_services
+from services import Services, build_services
 from store.database import Database
 from tests.doubles import DatabaseInFront, FakeImageStore, ScriptedService, make_settings
 
@@ -222,10 +223,20 @@ class Scene:
         await self.env.settle()
         return done
 
-    async def restart(self) -> None:
-        """Replace the bot by a new process. The database and Discord stay."""
+    async def restart(self, **settings: Any) -> None:
+        """Replace the bot by a new process, with other *settings*. The database and Discord stay."""
+        self.settings = self.settings.model_copy(update=settings)
         self.start_process()
         await self.env.restart_bot(self.bot)
+
+    async def sync(self) -> bool:
+        """Send Discord the command lists that changed."""
+        return await sync_stored_commands(
+            *(self.bot.tree, self.database.real, API_URL),
+            clock=self.clock,
+            holder="scene",
+            guild_ids=self.settings.owner_guilds,
+        )
 
     # -- what a test reads ----------------------------------------------------------------------------------
 

@@ -10,7 +10,13 @@ import discord
 import pytest
 from discord import app_commands
 
-from discord_api.command_sync import fingerprint_of, load_command_ids, name_of, sync_commands
+from discord_api.command_sync import (
+    fingerprint_of,
+    load_command_ids,
+    name_of,
+    sync_commands,
+    sync_guild_commands,
+)
 from store.key_values import load_value
 from tests.cogs.scene import API_URL, Scene
 from ui.texts.options import OPTIONS
@@ -26,7 +32,7 @@ def option(scene: Scene, name: str) -> dict[str, Any]:
 
 def test_the_commands_are_those_of_this_release(scene: Scene) -> None:
     assert {name for name, kind in scene.env.backend.commands[None] if kind == 1} == {
-        *("imagine", "credits", "history", "settings", "privacy", "help", "admin")
+        *("imagine", "credits", "history", "settings", "privacy", "help", "admin", "owner")
     }
 
 
@@ -107,6 +113,12 @@ class Store:
         self.values[key] = value
 
 
+class Answer:
+    """What discord.py reads of a refused request."""
+
+    status, reason = 403, "Forbidden"
+
+
 class CountingTree(app_commands.CommandTree[Any]):
     """A command tree that counts syncs instead of sending them."""
 
@@ -114,20 +126,30 @@ class CountingTree(app_commands.CommandTree[Any]):
     refused = False
     taken: tuple[Any, ...] = ()  # what Discord answers
 
+    def __init__(self, client: discord.Client) -> None:
+        super().__init__(client)
+        self.by_guild: list[tuple[int, int]] = []  # guild, and the number of its commands
+        self.faults: dict[int, int] = {}  # guild -> code of the error that Discord answers
+
     async def sync(self, *, guild: discord.abc.Snowflake | None = None) -> list[app_commands.AppCommand]:
         if self.refused:
             raise RuntimeError("refused")
+        if guild is not None:
+            if guild.id in self.faults:
+                raise discord.Forbidden(Answer(), {"code": self.faults[guild.id], "message": "no"})  # type: ignore[arg-type]
+            self.by_guild.append((guild.id, len(self.get_commands(guild=guild))))
         self.sent += 1
         return list(self.taken)
 
 
-def tree_of(*names: str) -> CountingTree:
+def tree_of(*names: str, guild_ids: tuple[int, ...] = ()) -> CountingTree:
     tree = CountingTree(discord.Client(intents=discord.Intents.none(), application_id=5))
     for name in names:
 
         async def nothing(interaction: discord.Interaction) -> None: ...
 
-        tree.add_command(app_commands.Command(name=name, description=f"does {name}", callback=nothing))
+        command = app_commands.Command(name=name, description=f"does {name}", callback=nothing)
+        tree.add_command(command, guilds=[discord.Object(each) for each in guild_ids])
     return tree
 
 
@@ -181,3 +203,51 @@ async def test_a_list_that_discord_refused_is_sent_again() -> None:
 
 def test_the_order_of_the_commands_does_not_count_as_a_change() -> None:
     assert fingerprint_of(tree_of("one", "two")) == fingerprint_of(tree_of("two", "one"))
+
+
+async def synced_in_guilds(tree: CountingTree, memory: Store, *guild_ids: int) -> bool:
+    return await sync_guild_commands(tree, guild_ids, load=memory.load, save=memory.save, api_url=API_URL)
+
+
+async def test_a_servers_own_list_is_sent_when_it_changed_and_emptied_when_it_is_no_longer_wanted() -> None:
+    memory, tree = Store(), tree_of("owner", guild_ids=(2**60, 8))
+    assert await synced_in_guilds(tree, memory, 2**60, 8)
+    assert not await synced_in_guilds(tree, memory, 2**60, 8)
+    assert tree.by_guild == [(8, 1), (2**60, 1)]
+    tree = tree_of("owner", guild_ids=(8,))
+    assert await synced_in_guilds(tree, memory, 8)
+    assert not await synced_in_guilds(tree, memory, 8)
+    assert tree.by_guild == [(2**60, 0)]
+    tree = tree_of("owner", "another", guild_ids=(8,))
+    assert await synced_in_guilds(tree, memory, 8)
+    assert tree.by_guild == [(8, 2)]
+
+
+async def test_a_server_that_the_bot_is_not_in_is_a_warning_and_tried_at_the_next_start(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    memory, tree = Store(), tree_of("owner", guild_ids=(7, 8))
+    tree.faults = {7: 50001}
+    assert await synced_in_guilds(tree, memory, 7, 8)
+    assert tree.by_guild == [(8, 1)]
+    (said,) = [record.getMessage() for record in caplog.records if record.name == "qwen_imagine.commands"]
+    assert said == "server 7 has no commands of its own: the bot is not in it"
+    tree.faults = {}
+    assert await synced_in_guilds(tree, memory, 7, 8)
+    assert tree.by_guild == [(8, 1), (7, 1)]
+    tree = tree_of()
+    tree.faults = {7: 50001}
+    await synced_in_guilds(tree, memory)
+    caplog.clear()
+    await synced_in_guilds(tree, memory)
+    assert not caplog.records, "what is gone is asked for once"
+
+
+async def test_any_other_refusal_of_a_servers_list_is_raised_and_what_was_taken_before_is_kept() -> None:
+    memory, tree = Store(), tree_of("owner", guild_ids=(7, 8))
+    tree.faults = {8: 30034}
+    with pytest.raises(discord.Forbidden):
+        await synced_in_guilds(tree, memory, 7, 8)
+    tree.faults = {}
+    assert await synced_in_guilds(tree, memory, 7, 8)
+    assert tree.by_guild == [(7, 1), (8, 1)]

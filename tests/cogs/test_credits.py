@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from credits.allowance import CreditPeriod
@@ -139,6 +141,12 @@ def test_a_balance_above_the_allowance_fills_the_bar() -> None:
 def test_the_reason_of_a_grant_is_escaped() -> None:
     text = shown(statement(10, reason="[free](https://evil.example) @everyone"))
     assert "](https" not in text.replace("[card](https", "") and "@everyone" not in text
+
+
+def test_what_was_taken_by_hand_shows_its_reason_whatever_that_says() -> None:
+    entry = Entry("take:x", 1, EntryKind.TAKE, -5, 0, None, TIER, 0, actor_id=2)
+    text = shown(replace(statement(10), entries=((entry, None),)))
+    assert f"**−5** · {TIER} · " in text
 
 
 def test_ten_of_the_longest_entries_stay_within_discords_limit() -> None:

@@ -29,8 +29,6 @@ INTERNAL = {
     generations.errors.LostClaim,
     generations.errors.DeliveryDelayed,
     credits.errors.CreditsError,
-    credits.errors.UnknownHold,
-    credits.errors.UnknownGrant,
     reports.errors.ReportError,
     app_commands.AppCommandError,
     app_commands.CommandInvokeError,

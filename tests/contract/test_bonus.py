@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
+from credits import accounts
 from credits.errors import UnknownGrant, UnknownHold
-from credits.ledger import Ledger
+from credits.ledger import KEPT, Ledger
 from credits.model import Booking, EntryKind
 from credits.tables import entries
 from store.database import Database
@@ -101,9 +102,9 @@ async def test_a_take_takes_bonus_first_and_nothing_that_is_held(database: Datab
     assert (first.amount, first.is_new) == (10, True)
     assert await newest(database) == {"kind": EntryKind.TAKE, "available": -10, "bonus": -8}
     assert await parts(database) == (28, 0, 20, 0)
-    assert await take(database, 99) == Booking(first.number, 10, is_new=False), "the same occasion"
+    assert await take(database, 99) == Booking(first.number, 10, is_new=False, user_id=MIRA), "the same occasion"
     assert (await take(database, 99, "another")).amount == 28
-    assert await take(database, 99, "a third") == Booking(None, 0, is_new=False)
+    assert await take(database, 99, "a third") == Booking(None, 0, is_new=False, user_id=MIRA)
     assert await parts(database) == (0, 0, 20, 0)
 
 
@@ -120,8 +121,23 @@ async def test_a_grant_is_taken_back_by_its_number_once_and_never_from_the_allow
     taken = await take_back(database, mistake.number)
     assert (taken.amount, taken.is_new) == (60, True)
     await grant(database, 30, "a present")
-    assert await take_back(database, mistake.number) == Booking(taken.number, 60, is_new=False)
+    assert await take_back(database, mistake.number) == Booking(taken.number, 60, is_new=False, user_id=MIRA)
     assert await parts(database) == (50, 30, 0, 0)
+
+
+async def test_a_grant_can_be_taken_back_whatever_its_reason_says(database: Database) -> None:
+    given = await database.run(LEDGER.grant, MIRA, 9, "a slip", KEPT, OWNER, NOON_MS)
+    assert given.number is not None
+    assert (await take_back(database, given.number)).amount == 9
+
+
+async def test_what_stays_with_somebody_who_left_is_no_grant_by_hand(database: Database) -> None:
+    await grant(database, 9, "a present")
+    assert await database.run(accounts.leave, LEDGER, MIRA, accounts.Nobody(-5, "ab"), NOON_MS) == 59
+    (kept,) = await database.run(LEDGER.history, MIRA, 1)
+    assert kept.bonus_delta == 9
+    with pytest.raises(UnknownGrant):
+        await take_back(database, kept.number)
 
 
 async def test_only_grants_by_hand_can_be_taken_back(database: Database) -> None:
@@ -144,16 +160,18 @@ async def test_an_image_is_refunded_once_by_hand_or_by_itself(database: Database
     assert await database.run(LEDGER.refund, "1-0", NOON_MS) == 5
     again = await refund_by_hand(database, "1-0")
     (entry,) = await database.run(LEDGER.history, MIRA, 1)
-    assert (again, entry.kind) == (Booking(entry.number, 5, is_new=False), EntryKind.REFUND)
+    assert (again, entry.kind) == (Booking(entry.number, 5, is_new=False, user_id=MIRA), EntryKind.REFUND)
     assert (entry.actor_id, entry.reason) == ((OWNER, "blurred") if by_hand_first else (None, ""))
     assert await parts(database) == (50, 0, 0, 0)
 
 
 async def test_nothing_is_refunded_by_hand_for_an_image_that_cost_nothing(database: Database) -> None:
     await hold(database, "1-0")
-    assert await refund_by_hand(database, "1-0") == Booking(None, 0, is_new=False), "it is still being made"
+    assert await refund_by_hand(database, "1-0") == Booking(None, 0, is_new=False, user_id=MIRA), (
+        "it is still being made"
+    )
     await release(database, "1-0")
-    assert await refund_by_hand(database, "1-0") == Booking(None, 0, is_new=False)
+    assert await refund_by_hand(database, "1-0") == Booking(None, 0, is_new=False, user_id=MIRA)
     with pytest.raises(UnknownHold):
         await refund_by_hand(database, "404-0")
 

@@ -12,13 +12,13 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
+from core import Core, Resources, build_core
 from generations import records
 from generations.callbacks import Callbacks
 from generations.errors import NotCancellable
 from generations.model import Request, State
 from images.image_memory import ImageMemory
 from processes.wakeups import WORK, keep_listening
-from services import Core, Resources, build_core
 from store.database import Database
 from store.errors import DatabaseLost
 from store.notifications import PING_SECONDS, listen, notify

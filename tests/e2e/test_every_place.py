@@ -196,5 +196,18 @@ async def question(bot: RunningBot, place: str, card: Json) -> int:
     return int(found["id"])
 
 
+async def test_what_the_owner_grants_in_a_direct_message_is_in_the_members_credits(bot: RunningBot) -> None:
+    olga, ada = bot.box.discord.actor("olga"), bot.box.discord.actor("ada").person.id
+    asked = await olga.command("dm", "owner grant", user=str(ada), amount=50, reason="for *your* help")
+    answer = await bot.answer("olga", asked)
+    assert answer["x_sandbox"]["ephemeral"]
+    said = text(answer)
+    assert said.startswith(rf"50 bonus credits for <@{ada}>: for \*your\* help. They have 1050 now, 50 of them")
+    credits = await bot.credits("ada")
+    assert "50 bonus credits" in credits and r"for \*your\* help" in credits
+    status = await bot.answer("olga", await olga.command("dm", "owner status"))
+    assert "1 bot, 0 workers" in text(status) and "**Database** SQLite" in text(status)
+
+
 async def test_at_the_end_no_rule_was_broken(bot: RunningBot) -> None:
     bot.assert_rules_kept(posts=len(PLACES) + 1 + 5)

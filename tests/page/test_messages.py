@@ -66,14 +66,30 @@ async def test_no_text_makes_the_markdown_parser_slow(visit: Visit) -> None:
 async def test_markdown_is_rendered_as_in_discord(visit: Visit, bot: TinyBot, box: Sandbox) -> None:
     sam = box.discord.people["sam"].id
     await bot.post(
-        "gallery", text(f"# Head\n**bold** *it* __un__ ~~st~~ `co` ||sp||\n> quote\n- one\n- two\n-# small <@{sam}>")
+        "gallery",
+        text(f"# Head\n**bold** *it* __un__ ~~st~~ `co` `1` and `2` ||sp||\n> quote\n- one\n- two\n-# small <@{sam}>"),
     )
     page = await visit()
     found = await page.eval_on_selector_all(
         ".md :is([role=heading], strong, em, u, s, code, .spoiler, blockquote, li, .md-small, .chip)",
         "all => all.map(it => it.textContent)",
     )
-    assert found == ["Head", "bold", "it", "un", "st", "co", "sp", "quote", "one", "two", "small @sam", "@sam"]
+    assert found == [
+        "Head",
+        "bold",
+        "it",
+        "un",
+        "st",
+        "co",
+        "1",
+        "2",
+        "sp",
+        "quote",
+        "one",
+        "two",
+        "small @sam",
+        "@sam",
+    ]
 
 
 async def test_an_edited_card_keeps_image_focus_and_scroll_position(

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from core import Resources, build_core
 from credits.model import Balance
 from discord_api.snowflakes import snowflake_at
 from generations import records
 from generations.model import Generation, Origin, Request, State
 from generations.service import Accepted
 from images.image_memory import ImageMemory
-from services import Resources, build_core
 from settings import Settings
 from store.database import Database
 from tests.doubles import (

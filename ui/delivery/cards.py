@@ -277,11 +277,17 @@ class DiscordDelivery:
         channels = token_only or TokenOnlyChannels(clock)
         places = Places(client, clock, channels, token_margin_seconds=token_margin_seconds)
         fitter = ImageFitter(Reencoder(images))
-        self._fallback = Fallback(places, RateGuard(clock), fitter, buttons, follow_ups, stale_edit_guard)
+        self._rate_guard = RateGuard(clock)
+        self._fallback = Fallback(places, self._rate_guard, fitter, buttons, follow_ups, stale_edit_guard)
         rng = rng or random.Random(0)  # noqa: S311 (spreads pauses; no secret depends on it)
         self._context = EditorContext(clock, rng, places, self._fallback, stale_edit_guard, self._start)
         self._editors: OrderedDict[int, CardEditor] = OrderedDict()  # by generation id, least recently used first
         self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def is_discord_away(self) -> bool:
+        """Whether Discord has not answered the last calls of this process."""
+        return self._rate_guard.away
 
     def publish_progress(self, generation: Generation, progress: Progress) -> None:
         """Show *progress* soon, unless newer progress comes before. Never waits, never raises."""

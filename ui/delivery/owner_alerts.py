@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine
 import discord
 
 from discord_api.errors import NO_ANSWER, ClientClosed, Verdict, asking, verdict_of
+from discord_api.owners import BotOwners
 from generations.clock import Clock
 from ui.texts.card import owner_alert, owner_news
 
@@ -40,7 +41,7 @@ class OwnerAlerts:
     ) -> None:
         self._client = client
         self._clock = clock
-        self._owner_ids = frozenset(owner_ids)
+        self._owners = BotOwners(client, clock, owner_ids)
         self._claim = claim or _claim_alone
         self._alerted_at: dict[str, float] = {}
         self._telling: set[asyncio.Task[None]] = set()
@@ -86,8 +87,8 @@ class OwnerAlerts:
                 await self._send("start", owner_alert(detail), self._claim)
 
     async def owners(self) -> frozenset[int]:
-        """Return the ids of the bot's owners. Raises discord.HTTPException and NO_ANSWER."""
-        return self._owner_ids or await self._application_owners()
+        """Return the ids of who gets alerts. Raises as BotOwners.load() does."""
+        return (await self._owners.load()).alerted
 
     async def drain(self, seconds: float = DRAIN_SECONDS) -> None:
         """Begin no new try, and wait for messages under way, for *seconds* at most. The log has their text too."""
@@ -147,14 +148,6 @@ class OwnerAlerts:
         await asyncio.wait({pause})
         self._pauses.discard(pause)
         return not pause.cancelled()
-
-    async def _application_owners(self) -> frozenset[int]:
-        with asking(self._client):
-            application = await self._client.application_info()
-        team = application.team
-        if team is not None and team.owner_id is not None:
-            return frozenset({team.owner_id})
-        return frozenset({application.owner.id})
 
 
 async def _claim_alone(_matter: str, _seconds: float) -> bool:

@@ -42,6 +42,11 @@ class RateGuard:
         self._bot_refusals = 0  # of the bot's own token, in a row
         self._breaker = Breaker()
 
+    @property
+    def away(self) -> bool:
+        """Whether Discord does not answer."""
+        return self._breaker.away
+
     def check(self, *, by_token: bool) -> None:
         """Raise DeliveryDelayed when no call may be made now. *by_token*: one with an interaction's token."""
         now = self._clock.monotonic()

@@ -14,7 +14,9 @@ from discord import app_commands
 from discord.ext import commands
 
 from charts.service import UsagePictures
+from discord_api.owners import BotOwners
 from generations.clock import Clock
+from generations.credit_changes import CreditChanges
 from generations.history import History
 from generations.privacy import Privacy
 from generations.service import Generations
@@ -22,6 +24,7 @@ from generations.token_only_channels import TokenOnlyChannels
 from limits.request_limits import RequestLimits
 from limits.service import Limits
 from people.service import People
+from processes.status import StatusReader
 from reports.service import Reports
 from settings import Settings
 from ui.delivery.cards import DiscordDelivery
@@ -57,6 +60,9 @@ class InteractionServices:
     report_notices: ReportNotices
     guild_log: GuildLog
     names: Names
+    owners: BotOwners
+    credit_changes: CreditChanges
+    status: StatusReader
     usage_pictures: UsagePictures
     command_permissions: CommandPermissions
 

@@ -12,17 +12,19 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from credits.errors import InsufficientCredits
+from credits.errors import InsufficientCredits, UnknownGrant, UnknownHold
 from discord_api.errors import described
 from generations.errors import (
     Draining,
     LineFull,
+    NoSuchImage,
     NotCancellable,
     NotThere,
     NotYours,
     StillAtWork,
     Stopped,
     TooManyRequests,
+    WhichImage,
 )
 from generations.prices import price_of
 from limits.errors import (
@@ -44,6 +46,7 @@ from ui.texts import admin as texts_admin
 from ui.texts import buttons as texts_buttons
 from ui.texts import card as texts
 from ui.texts import limits as texts_limits
+from ui.texts import owner as texts_owner
 from ui.texts import privacy as texts_privacy
 from ui.texts import reports as texts_reports
 from ui.texts.escaping import escape
@@ -144,6 +147,10 @@ SENTENCES: Mapping[type[BaseException], Callable[[Any, int], str]] = {
     NotCancellable: lambda error, _: texts.NOT_CANCELLABLE,
     NotYours: lambda error, _: texts.not_yours(error.owner_id),
     NotThere: lambda error, _: texts_buttons.NOT_THERE,
+    UnknownGrant: lambda error, _: texts_owner.no_such_grant(error.number),
+    UnknownHold: lambda error, _: texts_owner.NEVER_HELD,
+    NoSuchImage: lambda error, _: texts_owner.NO_SUCH_IMAGE,
+    WhichImage: lambda error, _: texts_owner.which_image(error.images),
     Blocked: _blocked,
     Paused: lambda error, _: texts_limits.paused(everywhere=error.is_everywhere, reason=_reason(error.reason)),
     ChannelNotAllowed: lambda error, _: texts_limits.channel_not_allowed(error.channel_ids),

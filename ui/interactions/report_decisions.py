@@ -184,7 +184,7 @@ async def _find(interaction: discord.Interaction[ImagineClient], report_id: int)
 async def _owners(interaction: discord.Interaction[ImagineClient]) -> frozenset[int]:
     """Raises Refusal when Discord does not say now."""
     try:
-        return await interaction.client.services.report_notices.owners()
+        return (await interaction.client.services.owners.load()).allowed
     except (discord.HTTPException, *NO_ANSWER):
         raise Refusal(texts.OWNER_UNKNOWN) from None
 

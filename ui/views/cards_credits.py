@@ -64,6 +64,6 @@ def _entry_line(entry: Entry, link: tuple[int | None, int, int] | None) -> str:
 
 
 def _reason(entry: Entry) -> str:
-    if entry.kind is EntryKind.TAKE and entry.reason == TIER:
+    if entry.kind is EntryKind.TAKE and entry.reason == TIER and entry.actor_id is None:
         return texts.LOWERED
     return _REASONS.get(entry.kind) or escape(entry.reason, REASON_MAX)
