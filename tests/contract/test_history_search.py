@@ -234,13 +234,14 @@ async def test_a_page_reads_two_sides_of_the_index_at_most_and_counts_a_word_onc
 
     def statements(tx: Transaction, edge: Edge) -> tuple[int, int]:
         sent = list[str]()
+        driver: Any = tx.connection.dbapi_connection
         if database.is_postgresql:
             event.listen(tx, "before_cursor_execute", lambda *given: sent.append(given[2]))
         else:  # SQLAlchemy tells nothing of statements that come again: store/sqlite_connection.py
-            tx.connection.dbapi_connection.set_trace_callback(sent.append)
+            driver.set_trace_callback(sent.append)
         _page(tx, MIRA, "red blue", edge, SMALL)
         if not database.is_postgresql:
-            tx.connection.dbapi_connection.set_trace_callback(None)
+            driver.set_trace_callback(None)
         return sum("INTERSECT" in one for one in sent), sum("count(" in one for one in sent)
 
     assert await database.read(statements, NEWEST) == (1, 2)

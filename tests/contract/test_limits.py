@@ -74,7 +74,7 @@ async def test_what_was_set_can_be_taken_back(harness: Harness, limits: Limits) 
         limits.set_budget(sara(), Cap(0, CreditPeriod.DAY), expected_version=2),
         limits.set_budget(sara(), None, expected_version=3),
         limits.add_words(sara(), [GORE], expected_version=4),
-        limits.remove_word(sara(), 1, expected_version=5),
+        limits.remove_words(sara(), [1], expected_version=5),
         limits.block_here(sara(), MIRA, "", None),
         limits.unblock_here(sara(), MIRA),
         limits.pause_here(sara(), ""),
@@ -125,8 +125,11 @@ async def test_the_audit_says_who_changed_what_when_and_why(harness: Harness, li
 
 async def test_the_audit_holds_no_blocked_word(limits: Limits) -> None:
     await limits.add_words(sara(), [GORE], expected_version=0)
-    await limits.remove_word(sara(), 1, expected_version=1)
-    assert [(c.before, c.after) for c in await limits.load_audit(GUILD, 9)] == [("1 violence", ""), ("", "1 violence")]
+    await limits.remove_words(sara(), [1], expected_version=1)
+    assert [(c.before, c.after) for c in await limits.load_audit(GUILD, 9)] == [
+        ("1 (violence)", ""),
+        ("", "1 (violence)"),
+    ]
 
 
 async def test_the_same_interaction_again_is_one_change(
@@ -208,7 +211,7 @@ async def test_words_that_were_added_between_the_check_and_the_transaction_count
     with pytest.raises(WordNotAllowed) as caught:
         await harness.ask(2)
     assert caught.value.rule == "1"
-    await limits.remove_word(sara(), 1, expected_version=1)
+    await limits.remove_words(sara(), [1], expected_version=1)
     await harness.ask(2)
     assert await harness.numbers() == (40, 10)
 

@@ -14,6 +14,7 @@ from sandbox.bot_process import BotProcess
 from sandbox.world import BOT_SCRIPT, Sandbox
 from tests.databases import PostgresqlMaker
 from tests.e2e.running_bot import IMAGE_SECONDS, LONG_SECONDS, READY_SECONDS, RunningBot, text
+from version import VERSION
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.postgres]
 
@@ -42,7 +43,8 @@ class Processes:
 
 def names_everybody(line: str) -> bool:
     """Whether a line of the log names all three processes with their roles and shards."""
-    return all(words in line for words in ("(bot, shards 0 of 2,", "(bot, shards 1 of 2,", "(worker, "))
+    roles = (f"(bot {VERSION}, shards 0 of 2,", f"(bot {VERSION}, shards 1 of 2,", f"(worker {VERSION}, ")
+    return all(words in line for words in roles)
 
 
 def make_process(box: Sandbox, folder: Path, settings: Mapping[str, str], *arguments: str) -> BotProcess:

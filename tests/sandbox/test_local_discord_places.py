@@ -253,6 +253,8 @@ async def test_the_bot_is_told_the_guilds_that_its_user_is_in_page_by_page(bench
     reply = await bench.rest("GET", "/users/@me/guilds?limit=1")
     assert (reply.status, [each["id"] for each in reply.body]) == (200, [str(LIGHTHOUSE_ID)])
     assert int(reply.body[0]["permissions"]) & p.SEND_MESSAGES
-    assert (await bench.rest("GET", f"/users/@me/guilds?after={LIGHTHOUSE_ID}")).body == []
+    others = (await bench.rest("GET", f"/users/@me/guilds?after={LIGHTHOUSE_ID}")).body
+    assert [each["name"] for each in others] == ["Orchard"]
+    assert (await bench.rest("GET", f"/users/@me/guilds?after={others[0]['id']}")).body == []
     assert (await bench.rest("GET", f"/users/@me/guilds?after=1&before={LIGHTHOUSE_ID}")).body == []
     assert (await bench.rest("GET", "/users/@me/guilds?limit=201")).status == 400

@@ -1,7 +1,7 @@
 """Deliberate breakages of the product, each of which the simulation must notice. Run by test_breakages.py.
 
-A breakage lists what it replaces during its runs: (owner, name, replacement). Classes that services.py builds are
-replaced in services; functions and methods where they are looked up.
+A breakage lists what it replaces during its runs: (owner, name, replacement). Classes that core.py and services.py
+build are replaced there; functions and methods where they are looked up.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import update
 
+import core
 import services
 from credits import ledger
 from credits.allowance import Allowance, CreditPeriod
@@ -401,8 +402,8 @@ def call_it_refused(error: BaseException) -> bool:
 
 
 def parts(**classes: type) -> tuple[tuple[Any, str, Any], ...]:
-    """Return replacements of classes that services.py builds, by their names in services.py."""
-    return tuple((services, name, kind) for name, kind in classes.items())
+    """Return replacements of classes that core.py and services.py build, by their names there."""
+    return tuple((core if hasattr(core, name) else services, name, kind) for name, kind in classes.items())
 
 
 LOCKS = tuple((module, "lock_generation", lock_without_fence) for module in (records, moves, claims, cards))

@@ -148,8 +148,8 @@ CAP = Cap(10, CreditPeriod.WEEK)
         ),
         (
             AgeRestrictedOnly(),
-            "This server allows images in age-restricted channels only, and this is none (threads don't count). "
-            "Nothing was charged.",
+            "This server allows images in age-restricted channels and their threads only, and this is none, as "
+            "far as the bot can see. Nothing was charged.",
         ),
         (
             WordNotAllowed("*no* gore"),

@@ -26,8 +26,7 @@ _PLACES = [
     discord.ChannelType.voice,
     discord.ChannelType.stage_voice,
     discord.ChannelType.forum,
-    discord.ChannelType.media,
-]
+]  # without media channels, which Discord's own document doesn't name among the types of a list
 _LOGS = [discord.ChannelType.text, discord.ChannelType.news]
 
 
