@@ -191,3 +191,17 @@ async def test_what_a_servers_admins_paused_is_refused_privately_and_holds_nothi
     )
     assert first.response is not None and len(scene.posts()) == 1
     assert (await scene.balance(scene.alice)).held == 5
+
+
+@pytest.mark.scene(support_url="https://help.example")
+async def test_what_only_the_bots_owner_can_take_back_says_where_to_ask(scene: Scene) -> None:
+    assert scene.guild is not None
+    asks = "Questions: <https://help.example>"
+    await scene.services.limits.pause_everywhere(Actor(1, 1, None), "repairs")
+    assert private_words(await scene.imagine()).endswith(asks)
+    await scene.services.limits.resume_everywhere(Actor(1, 2, None))
+    await scene.services.limits.block_everywhere(Actor(1, 3, None), scene.alice.id, "spam", None)
+    assert private_words(await scene.imagine()).endswith(asks)
+    await scene.services.limits.unblock_everywhere(Actor(1, 4, None), scene.alice.id)
+    await scene.services.limits.pause_here(Actor(1, 5, scene.guild.id), "a contest")
+    assert asks not in private_words(await scene.imagine())

@@ -50,6 +50,7 @@ from ui.texts import owner as texts_owner
 from ui.texts import privacy as texts_privacy
 from ui.texts import reports as texts_reports
 from ui.texts.escaping import escape
+from ui.texts.help import support_hint
 
 log = logging.getLogger("qwen_imagine.interactions")
 
@@ -199,7 +200,14 @@ async def respond_to_error(interaction: discord.Interaction, error: BaseExceptio
     sentence = sentence_for(cause, interaction.id)
     if sentence is None or isinstance(cause, RequestFailed):
         log.error("interaction %s of user %s failed: %s", interaction.id, interaction.user.id, described(cause))
-    await respond_privately(interaction, sentence or texts.failed(interaction.id))
+    await respond_privately(interaction, (sentence or texts.failed(interaction.id)) + _hint(interaction, cause))
+
+
+def _hint(interaction: discord.Interaction[Any], error: BaseException) -> str:
+    """Return where to ask, after a refusal that only the bot's owner can take back; empty after others."""
+    is_owners = isinstance(error, Stopped) or (isinstance(error, Blocked | Paused) and error.is_everywhere)
+    hint = support_hint(interaction.client.services.settings.support_url) if is_owners else ""
+    return f" {hint}" if hint else ""
 
 
 async def handle_errors(interaction: discord.Interaction, work: Awaitable[None]) -> bool:
