@@ -416,7 +416,7 @@ BREAKAGES: dict[str, Breakage] = {
     "never make a refill good": Breakage((2,), ((ledger, "_make_good", lambda *_: None),)),
     "grant credits at each release": Breakage((0,), parts(Ledger=GrantsAtRelease)),
     "state and money in two commits": Breakage((29,), ((ImageStep, "end", end_in_two_commits),)),
-    "commit in the middle of a transaction": Breakage((138,), parts(Ledger=CommitsHalfway), day=CANCELLED),
+    "commit in the middle of a transaction": Breakage((223,), parts(Ledger=CommitsHalfway), day=CANCELLED),
     "post before the commit": Breakage((15,), ((submit.records, "move", move_after_the_post),)),
     "repeat an unknown post": Breakage((0,), ((QwenClient, "create_task", create_again),)),
     "post again after a crash": Breakage((44,), ((submit.SubmitStep, "end_crashed_submit", post_again),)),
