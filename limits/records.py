@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Table, bindparam, delete, func, insert, literal, select, union
-from sqlalchemy.dialects import postgresql, sqlite
 
 from credits.allowance import CreditPeriod
 from limits.model import BOT, Block, BotRules, Cap, ContentRule, GuildRules, Pause, Tier
@@ -25,11 +24,10 @@ from limits.tables import (
     tiers,
 )
 from limits.words import WordKind, WordRule
-from store.statements import insert_or_replace
+from store.statements import insert_on_conflict, insert_or_replace
 from store.transactions import Transaction
 
 IdTable = Table  # guild_channels or guild_roles
-_INSERT = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 _VERSIONS = select(rule_versions.c.scope_id, rule_versions.c.version).where(
     rule_versions.c.scope_id.in_((literal(BOT, BigInteger), bindparam("guild_id", type_=BigInteger)))
 )
@@ -54,7 +52,7 @@ def load_version(tx: Transaction, scope_id: int) -> int:
 
 def next_version(tx: Transaction, scope_id: int) -> int:
     """Give the scope a new version, and return it."""
-    new = _INSERT[tx.dialect.name](rule_versions).values(scope_id=scope_id, version=1)
+    new = insert_on_conflict(tx.dialect.name, rule_versions).values(scope_id=scope_id, version=1)
     raised = {"version": rule_versions.c.version + 1}
     upsert = new.on_conflict_do_update(index_elements=["scope_id"], set_=raised).returning(rule_versions.c.version)
     return tx.execute(upsert).scalar_one()

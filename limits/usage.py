@@ -14,16 +14,15 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Executable, bindparam, delete, or_, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from credits.allowance import Allowance, CreditPeriod, Window
 from limits.errors import Budget, BudgetUsedUp
 from limits.model import Cap, GuildRules, UsageKey
 from limits.tables import usage
+from store.statements import insert_on_conflict
 from store.transactions import Transaction
 
 CAP_PERIODS = (CreditPeriod.DAY, CreditPeriod.WEEK, CreditPeriod.MONTH)
-_INSERT = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 _COUNTERS = ("held", "charged", "unknown", "images", "made", "failed")
 _TOTALS = (
     *(usage.c.guild_id, usage.c.user_id, usage.c.day_ms, usage.c.images),
@@ -245,7 +244,7 @@ def _upsert(dialect: str, owners: int) -> Executable:
         {"guild_id": bindparam(f"g_{row}"), "user_id": bindparam(f"u_{row}"), "day_ms": bindparam("day"), **counters}
         for row in range(owners)
     ]
-    insert = _INSERT[dialect](usage).values(rows)
+    insert = insert_on_conflict(dialect, usage).values(rows)
     added = {name: usage.c[name] + insert.excluded[name] for name in _COUNTERS}
     key = ("guild_id", "user_id", "day_ms")
     return insert.on_conflict_do_update(index_elements=key, set_=added).returning(*_TOTALS)

@@ -15,8 +15,15 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 
+Insert = postgresql.Insert | sqlite.Insert
+
 _INSERT = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 _LOCK_KEY = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
+
+
+def insert_on_conflict(dialect: str, table: Table) -> Insert:
+    """Return an INSERT that can say what to do where a row is there already. *dialect*: its name."""
+    return _INSERT[dialect](table)
 
 
 def insert_if_new(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:
@@ -37,13 +44,13 @@ def insert_or_replace(connection: Connection, table: Table, values: Mapping[str,
 
 @cache
 def _insert_if_new(dialect: str, table: Table) -> Executable:
-    return _INSERT[dialect](table).on_conflict_do_nothing()
+    return insert_on_conflict(dialect, table).on_conflict_do_nothing()
 
 
 @cache
 def _insert_or_replace(dialect: str, table: Table, key: tuple[str, ...]) -> Executable:
     """Every column that is no part of *key* is replaced."""
-    insert = _INSERT[dialect](table)
+    insert = insert_on_conflict(dialect, table)
     changes = {column.name: insert.excluded[column.name] for column in table.c if column.name not in key}
     return insert.on_conflict_do_update(index_elements=key, set_=changes)
 
