@@ -13,7 +13,7 @@ from __future__ import annotations
 import gc
 
 if __name__ == "__main__":
-    gc.disable()  # until main(): imports leave little garbage, and to look for it takes 80 ms of 680
+    gc.disable()  # until main(): imports leave little garbage, and to look for it takes time
 
 import asyncio
 import contextlib
@@ -121,7 +121,7 @@ async def _open_web(services: Services, stack: contextlib.AsyncExitStack) -> boo
     """Open the HTTP server for callbacks, if PUBLIC_URL is set. Return False, and print why, if that is impossible."""
     if services.callbacks is None:
         return True
-    from web import PortUnavailable, WebServer, listen_host, open_web  # with aiohttp's server it takes 2.4 MB and 20 ms
+    from web import PortUnavailable, WebServer, listen_host, open_web  # with aiohttp's server it takes 2.4 MB
 
     server = WebServer(services.callbacks, services.clock, services.worker.is_well)
     settings = services.settings
