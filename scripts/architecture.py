@@ -19,7 +19,7 @@ BEGIN, END = "<!-- drawing: python scripts/architecture.py write -->\n", "<!-- e
 VALUES = "values and rules"
 # The rooms that are drawn, and in what order; a module belongs to the longest name that it is or lies in.
 ROOMS = (
-    "bot", "services", "web", "cogs", "ui.interactions", "ui.delivery", "ui.views", "ui.texts", "discord_api",
+    "bot", "doctor", "services", "web", "cogs", "ui.interactions", "ui.delivery", "ui.views", "ui.texts", "discord_api",
     "charts", "generations.worker", "generations", "generations.records", "credits", "limits", "people", "processes",
     "reports", "qwen", "images", "store", "observability", VALUES,
 )  # fmt: skip
@@ -29,7 +29,7 @@ PURE = (
     "generations.errors", "generations.prices", "generations.poll_schedule", "generations.delivery_result",
     "generations.search_words", "charts.usage_report", "charts.labels", "limits.model", "limits.errors", "limits.check",
     "limits.words",
-    "reports.model", "reports.errors",
+    "reports.model", "reports.errors", "doctor.model",
     "people.model", "processes.model", "qwen.models", "qwen.errors", "qwen.cleaning", "qwen.public_url",
     "qwen.service_url", "qwen.addresses", "store.address", "store.errors", "store.hosts", "discord_api.links",
     "discord_api.shards", "discord_api.snowflakes", "version",

@@ -17,6 +17,7 @@ OURS = (
         "cogs",
         "credits",
         "discord_api",
+        "doctor",
         "generations",
         "images",
         "limits",

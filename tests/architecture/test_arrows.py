@@ -16,7 +16,7 @@ FLOORS = (
      "qwen.models", "qwen.errors", "qwen.protocol", "qwen.answers", "qwen.refusals", "qwen.cleaning",
      "qwen.retry_after", "qwen.addresses", "qwen.public_url", "qwen.service_url", "qwen.image_header",
      "qwen.challenges", "images.shrinking", "limits.words", "limits.model", "limits.errors", "limits.check",
-     "reports.model", "reports.errors",
+     "reports.model", "reports.errors", "doctor.model",
      "images.provenance", "images.reencoded_image", "discord_api.command_permissions", "discord_api.links",
      "discord_api.guild_removals", "discord_api.shards", "discord_api.snowflakes", "store.address", "store.errors",
      "store.hosts", "charts.usage_report", "charts.labels", "version"),
@@ -30,7 +30,7 @@ FLOORS = (
     ("ui.views",),
     ("ui.delivery",),
     ("ui",),
-    ("cogs", "web", "services", "core", "command_line", "policies"),
+    ("cogs", "doctor", "web", "services", "core", "command_line", "policies"),
     ("bot",),
 )  # fmt: skip
 
