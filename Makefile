@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CHECKED := backoff.py bench bot.py charts cogs credits discord_api doctor generations images observability people processes qwen sandbox scripts services.py settings.py store tests ui version.py web.py
+CHECKED := backoff.py bench bot.py charts cogs credits discord_api doctor generations images observability people processes qwen sandbox scripts services.py setting_parsers.py settings.py store tests ui version.py web.py
 
 .PHONY: help try run test simulate chaos bench journeys screenshots mutants check format clean
 

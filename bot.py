@@ -105,7 +105,7 @@ async def open_resources(settings: Settings, stack: contextlib.AsyncExitStack) -
     api_sessions = await stack.enter_async_context(open_sessions())
     hosts = frozenset(settings.qwen_image_hosts)
     image_session = await stack.enter_async_context(open_download_session(hosts))
-    key = settings.qwen_api_key.get_secret_value()
+    key = settings.qwen_api_key
     return Resources(
         database,
         shared=database.is_postgresql,  # SQLite has one process
@@ -163,7 +163,7 @@ async def run(settings: Settings, role: Role) -> int:
         if not await _open_web(services, stack):
             return 1
         stack.push_async_callback(bot.close)  # not sooner: discord.py can't close a client that never began to log in
-        if not await _unless_stopped(log_in(bot, settings.discord_token.get_secret_value(), clock), stop):
+        if not await _unless_stopped(log_in(bot, settings.discord_token, clock), stop):
             return 0
         gc.freeze()  # what is loaded stays: to walk through all of it again would hold the loop for 50 ms, now and then
         work = asyncio.create_task(services.worker.run(), name="worker")
@@ -220,7 +220,7 @@ async def _alert_owner(settings: Settings, error: DatabaseUnreachable) -> None:
     logging.getLogger("discord").setLevel(logging.WARNING)  # keep the alert the only line
     client = discord.Client(intents=discord.Intents.none())
     alerts = OwnerAlerts(client, clock, settings.owner_ids)
-    await alerts.tell_before_start(settings.discord_token.get_secret_value(), f"{error}. The bot did not start.")
+    await alerts.tell_before_start(settings.discord_token, f"{error}. The bot did not start.")
 
 
 async def _only_work(bot: ImagineBot) -> None:

@@ -11,23 +11,32 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
-from pydantic.fields import FieldInfo
 
 from credits.allowance import CreditPeriod
 from discord_api.links import check_page_url
 from discord_api.shards import SHARD_COUNT_MAX, Shards, ShardSettings, parse_shard_ids
-from qwen.addresses import AllowedHosts
-from qwen.cleaning import is_ascii_word
 from qwen.public_url import check_public_url
-from qwen.service_url import check_service_url
+from setting_parsers import (
+    parse_api_url,
+    parse_credit_period,
+    parse_database,
+    parse_gateway_url,
+    parse_hosts,
+    parse_ids,
+    parse_line,
+    parse_log_level,
+    parse_secret,
+    parse_time_zone,
+    parse_yes_or_no,
+    whole_number,
+)
 from store.address import parse_database_url
 from store.hosts import lost_disk
 
@@ -43,216 +52,161 @@ OPEN_TO_GROUP = stat.S_IRGRP | stat.S_IWGRP
 SQLITE_IS_ALONE = (
     "DATABASE_URL is a SQLite file, which one process alone can use: several processes share a PostgreSQL database."
 )
-LINE_MAX = 200
-LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+TRY_WITHOUT = (
+    "DISCORD_TOKEN is missing: put the bot's token into .env (README says how to get one), or run `make try` to try "
+    "the bot in a browser without any account."
+)
+IS_MISSING = "is missing: put it into .env (README says how to get one)."
+
+T = TypeVar("T")
 
 
-def _secret(value: SecretStr) -> SecretStr:
-    text = value.get_secret_value()
-    if not is_ascii_word(text):
-        raise ValueError("must be one word of plain letters, digits and signs, with no spaces inside")
-    return value
+def _setting(description: str, parse: Callable[[str], T], *, default: Any = MISSING, secret: bool = False) -> T:
+    """Return a field of Settings, with a function of setting_parsers or one like it. *secret*: no text of the settings
+    holds the value."""
+    return field(default=default, repr=not secret, metadata={"description": description, "parse": parse})
 
 
-def _url(secure: str, plain: str) -> AfterValidator:
-    return AfterValidator(lambda value: check_service_url(value, secure, plain))
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings. No text of them holds a secret."""
 
-
-def _shards(value: object) -> object:
-    return parse_shard_ids(value) if isinstance(value, str) else value
-
-
-def _words(value: object) -> object:
-    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
-
-
-def _zone(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return ZoneInfo(value.strip())
-    except (LookupError, ValueError, OSError):
-        raise ValueError("must be a time zone such as UTC or Europe/Berlin") from None
-
-
-def _line(value: str) -> str:
-    if not value.isprintable() or len(value) > LINE_MAX:
-        raise ValueError(f"must be one line of at most {LINE_MAX} characters")
-    return value.strip()
-
-
-def _level(value: str) -> str:
-    if value.strip().upper() not in LOG_LEVELS:
-        raise ValueError(f"must be one of {', '.join(LOG_LEVELS)}")
-    return value.strip().upper()
-
-
-def _lower(value: object) -> object:
-    return value.strip().lower() if isinstance(value, str) else value
-
-
-def _no_slash(value: str) -> str:
-    return value.rstrip("/")
-
-
-def _database(value: str) -> str:
-    if value:
-        parse_database_url(value)  # its ValueError is a sentence
-    return value
-
-
-def _hosts(value: Sequence[str]) -> tuple[str, ...]:
-    AllowedHosts.parse(value)  # its ValueError is a sentence
-    return tuple(value)
-
-
-class Settings(BaseModel):
-    """The settings. Frozen. Secrets are hidden in every text of it."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
-
-    discord_token: Annotated[SecretStr, AfterValidator(_secret)] = Field(
-        description="The bot's token from the Discord developer portal (secret)."
+    discord_token: str = _setting(
+        "The bot's token from the Discord developer portal (secret).", parse_secret, secret=True
     )
-    discord_api_url: Annotated[str, _url("https", "http"), AfterValidator(_no_slash)] = Field(
+    discord_api_url: str = _setting(
+        "Discord's REST API; change it only for a REST proxy or the sandbox.",
+        parse_api_url,
         default="https://discord.com/api/v10",
-        description="Discord's REST API; change it only for a REST proxy or the sandbox.",
     )
-    discord_gateway_url: Annotated[str, _url("wss", "ws")] = Field(
+    discord_gateway_url: str = _setting(
+        "Discord's gateway; change it only for a gateway proxy or the sandbox.",
+        parse_gateway_url,
         default="wss://gateway.discord.gg/",
-        description="Discord's gateway; change it only for a gateway proxy or the sandbox.",
     )
-    qwen_api_key: Annotated[SecretStr, AfterValidator(_secret)] = Field(
-        description="The key of the image API, sk-… (secret)."
+    qwen_api_key: str = _setting(
+        "The key of the image API, sk-… (secret).",
+        parse_secret,
+        secret=True,
     )
-    qwen_api_url: Annotated[str, _url("https", "http"), AfterValidator(_no_slash)] = Field(
-        default="https://qwen-image-2512.org/api", description="The address of the image API."
+    qwen_api_url: str = _setting(
+        "The address of the image API.", parse_api_url, default="https://qwen-image-2512.org/api"
     )
-    qwen_image_hosts: Annotated[tuple[str, ...], BeforeValidator(_words), AfterValidator(_hosts)] = Field(
+    qwen_image_hosts: tuple[str, ...] = _setting(
+        "The only hosts that images are downloaded from, redirects included, separated by commas; these may use plain "
+        "http or be private. Empty: any public https host.",
+        parse_hosts,
         default=(),
-        description="The only hosts that images are downloaded from, redirects included, separated by commas; these "
-        "may use plain http or be private. Empty: any public https host.",
     )
-    qwen_max_tasks: int = Field(
+    qwen_max_tasks: int = _setting(
+        "The most images that are made at once, over everybody. The image API may take fewer; the bot learns how many.",
+        whole_number(1, 10_000),
         default=20,
-        ge=1,
-        le=10_000,
-        description="The most images that are made at once, over everybody. The image API may take fewer; the bot "
-        "learns how many.",
     )
-    database_url: Annotated[str, AfterValidator(_database)] = Field(
+    database_url: str = _setting(
+        "SQLite (one process), or PostgreSQL as postgresql://user:password@host/name (secret).",
+        parse_database,
         default="sqlite:///data/imagine.db",
-        repr=False,  # may hold a password
-        description="SQLite (one process), or PostgreSQL as postgresql://user:password@host/name (secret).",
+        secret=True,
     )
-    move_to_database_url: Annotated[str, AfterValidator(_database)] = Field(
+    move_to_database_url: str = _setting(
+        "For `python bot.py move` alone: the empty PostgreSQL database to copy everything to (secret).",
+        parse_database,
         default="",
-        repr=False,
-        description="For `python bot.py move` alone: the empty PostgreSQL database to copy everything to (secret).",
+        secret=True,
     )
-    allow_ephemeral_database: bool = Field(
-        default=False,
-        description="yes: allow a SQLite file on a host that may not keep its disk.",
+    allow_ephemeral_database: bool = _setting(
+        "yes: allow a SQLite file on a host that may not keep its disk.", parse_yes_or_no, default=False
     )
-    credits_per_period: int = Field(
-        default=50, ge=0, le=1_000_000, description="How many credits each person has after a refill; an image costs 5."
+    credits_per_period: int = _setting(
+        "How many credits each person has after a refill; an image costs 5.", whole_number(0, 1_000_000), default=50
     )
-    credit_period: Annotated[CreditPeriod, BeforeValidator(_lower)] = Field(
-        default=CreditPeriod.DAY, description="How often credits are refilled: hour, day, week, month or never."
+    credit_period: CreditPeriod = _setting(
+        "How often credits are refilled: hour, day, week, month or never.",
+        parse_credit_period,
+        default=CreditPeriod.DAY,
     )
-    timezone: Annotated[ZoneInfo, BeforeValidator(_zone)] = Field(
-        default=ZoneInfo("UTC"), description="The zone whose midnight refills the credits, such as Europe/Berlin."
+    timezone: ZoneInfo = _setting(
+        "The zone whose midnight refills the credits, such as Europe/Berlin.", parse_time_zone, default=ZoneInfo("UTC")
     )
-    max_images_per_user: int = Field(
-        default=3, ge=1, le=1000, description="The most images of one person that are made at once; more wait in line."
+    max_images_per_user: int = _setting(
+        "The most images of one person that are made at once; more wait in line.", whole_number(1, 1000), default=3
     )
-    max_images_per_guild: int = Field(
-        default=0, ge=0, le=10_000, description="The most images of one server that are made at once. 0: no limit."
+    max_images_per_guild: int = _setting(
+        "The most images of one server that are made at once. 0: no limit.", whole_number(0, 10_000), default=0
     )
-    max_queue: int = Field(
-        default=500, ge=0, le=100_000, description="The most images that wait in line, over everybody."
+    max_queue: int = _setting(
+        "The most images that wait in line, over everybody.", whole_number(0, 100_000), default=500
     )
-    requests_per_minute: int = Field(
-        default=10, ge=0, le=10_000, description="The most requests of one person in a minute. 0: no limit."
+    requests_per_minute: int = _setting(
+        "The most requests of one person in a minute. 0: no limit.", whole_number(0, 10_000), default=10
     )
-    spend_limit_day: int = Field(
+    spend_limit_day: int = _setting(
+        "The most credits of the image API that everybody together may spend in a day. 0: no limit.",
+        whole_number(0, 1_000_000_000),
         default=0,
-        ge=0,
-        le=1_000_000_000,
-        description="The most credits of the image API that everybody together may spend in a day. 0: no limit.",
     )
-    spend_limit_month: int = Field(
+    spend_limit_month: int = _setting(
+        "The most credits of the image API that everybody together may spend in a month. 0: no limit.",
+        whole_number(0, 1_000_000_000),
         default=0,
-        ge=0,
-        le=1_000_000_000,
-        description="The most credits of the image API that everybody together may spend in a month. 0: no limit.",
     )
-    image_memory_mb: int = Field(
-        default=128, ge=32, le=65_536, description="The most MiB of images in memory at once; more wait."
+    image_memory_mb: int = _setting(
+        "The most MiB of images in memory at once; more wait.", whole_number(32, 65_536), default=128
     )
-    task_deadline_seconds: int = Field(
-        default=900,
-        ge=30,
-        le=86_400,
-        description="An image that takes longer is given up, and its credits are returned.",
+    task_deadline_seconds: int = _setting(
+        "An image that takes longer is given up, and its credits are returned.", whole_number(30, 86_400), default=900
     )
-    retention_days: int = Field(
-        default=365, ge=0, le=36_500, description="Prompts and links are deleted after so many days. 0: never."
+    retention_days: int = _setting(
+        "Prompts and links are deleted after so many days. 0: never.", whole_number(0, 36_500), default=365
     )
-    owner_ids: Annotated[tuple[int, ...], BeforeValidator(_words)] = Field(
-        default=(),
-        description="User ids, separated by commas, of those who get the bot's alerts and may use /owner. Empty: the "
+    owner_ids: tuple[int, ...] = _setting(
+        "User ids, separated by commas, of those who get the bot's alerts and may use /owner. Empty: the "
         "application's owner, or its team.",
-    )
-    owner_guilds: Annotated[tuple[int, ...], BeforeValidator(_words)] = Field(
+        parse_ids,
         default=(),
-        description="Ids, separated by commas, of the servers that have the command /owner. Empty: the bot's direct "
-        "messages have it.",
     )
-    support_url: Annotated[str, AfterValidator(check_page_url)] = Field(
-        default="", description="Where people get help, an https address. Named in /help and in some refusals."
+    owner_guilds: tuple[int, ...] = _setting(
+        "Ids, separated by commas, of the servers that have the command /owner. Empty: the bot's direct messages have"
+        " it.",
+        parse_ids,
+        default=(),
     )
-    privacy_url: Annotated[str, AfterValidator(check_page_url)] = Field(
-        default="", description="Your privacy policy, an https address. Named in /help and in /privacy show."
+    support_url: str = _setting(
+        "Where people get help, an https address. Named in /help and in some refusals.", check_page_url, default=""
     )
-    terms_url: Annotated[str, AfterValidator(check_page_url)] = Field(
-        default="", description="Your terms, an https address. Named in /help."
+    privacy_url: str = _setting(
+        "Your privacy policy, an https address. Named in /help and in /privacy show.", check_page_url, default=""
     )
-    operator_name: Annotated[str, AfterValidator(_line)] = Field(
-        default="", description="Who runs this bot. For `python bot.py policies` alone."
+    terms_url: str = _setting("Your terms, an https address. Named in /help.", check_page_url, default="")
+    operator_name: str = _setting("Who runs this bot. For `python bot.py policies` alone.", parse_line, default="")
+    operator_contact: str = _setting(
+        "How to reach whoever runs this bot, such as a mail address. For `policies` alone.", parse_line, default=""
     )
-    operator_contact: Annotated[str, AfterValidator(_line)] = Field(
-        default="", description="How to reach whoever runs this bot, such as a mail address. For `policies` alone."
-    )
-    public_url: Annotated[str, AfterValidator(check_public_url)] = Field(
+    public_url: str = _setting(
+        "The bot's own https address, where the image API calls back when an image is ready. Empty: no callbacks, "
+        "only polls.",
+        check_public_url,
         default="",
-        description="The bot's own https address, where the image API calls back when an image is ready. Empty: no "
-        "callbacks, only polls.",
     )
-    port: int = Field(
-        default=8080, ge=1, le=65_535, description="The port for callbacks and /healthz, if PUBLIC_URL is set."
+    port: int = _setting(
+        "The port for callbacks and /healthz, if PUBLIC_URL is set.", whole_number(1, 65_535), default=8080
     )
-    shard_count: int | None = Field(
+    shard_count: int | None = _setting(
+        "The number of Discord's shards over all processes, the same in each. Empty: as Discord recommends.",
+        whole_number(1, SHARD_COUNT_MAX),
         default=None,
-        ge=1,
-        le=SHARD_COUNT_MAX,
-        description="The number of Discord's shards over all processes, the same in each. Empty: as Discord "
-        "recommends.",
     )
-    shard_ids: Annotated[tuple[int, ...], BeforeValidator(_shards)] = Field(
-        default=(), description="The shards of this process, such as 0-3. Empty: all, or as SHARD_PROCESS says."
+    shard_ids: tuple[int, ...] = _setting(
+        "The shards of this process, such as 0-3. Empty: all, or as SHARD_PROCESS says.", parse_shard_ids, default=()
     )
-    shard_process: int | None = Field(
-        default=None,
-        ge=0,
-        description="The number of this process, from 0 on: it takes an even part of the shards.",
+    shard_process: int | None = _setting(
+        "The number of this process, from 0 on: it takes an even part of the shards.", whole_number(0), default=None
     )
-    shard_processes: int | None = Field(
-        default=None, ge=1, description="The number of processes that the shards are divided among by SHARD_PROCESS."
+    shard_processes: int | None = _setting(
+        "The number of processes that the shards are divided among by SHARD_PROCESS.", whole_number(1), default=None
     )
-    log_level: Annotated[str, AfterValidator(_level)] = Field(
-        default="INFO", description="DEBUG, INFO, WARNING or ERROR."
-    )
+    log_level: str = _setting("DEBUG, INFO, WARNING or ERROR.", parse_log_level, default="INFO")
 
     @property
     def shard_settings(self) -> ShardSettings:
@@ -266,10 +220,12 @@ class Settings(BaseModel):
 
     def secrets(self) -> tuple[str, ...]:
         """Return every secret value, for the log's redaction."""
-        known = (self.discord_token.get_secret_value(), self.qwen_api_key.get_secret_value())
         urls = (self.database_url, self.move_to_database_url)
         passwords = (re.match(r"[^:]*://[^:/@]*:(.*)@", url, re.DOTALL) for url in urls)
-        return (*known, *(password[1] for password in passwords if password))
+        return (self.discord_token, self.qwen_api_key, *(password[1] for password in passwords if password))
+
+
+SETTINGS: Mapping[str, Field[Any]] = {of_setting.name.upper(): of_setting for of_setting in fields(Settings)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,11 +254,9 @@ def load_settings(*, alone: bool = True) -> Loaded:
         if _is_open(Path(ENV_FILE), OPEN_TO_ALL):
             faults.append(READABLE_BY_ALL)
         named = {name.upper(): value for name, value in {**dotenv_values(ENV_FILE), **os.environ}.items() if value}
-        settings = Settings.model_validate({name.lower(): value for name, value in named.items()})
-    except ValidationError as error:
-        raise SettingsError([*faults, *_sentences(error)]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError([f"{ENV_FILE} can't be read ({type(error).__name__})."]) from None
+    settings = _parse(named, faults)
     lost = None if settings.allow_ephemeral_database else lost_disk(settings.database_url, named)
     if lost is not None:
         faults.append(lost)
@@ -321,40 +275,34 @@ def _is_open(env_file: Path, bits: int) -> bool:
     return os.name == "posix" and env_file.is_file() and bool(env_file.stat().st_mode & bits)
 
 
-def _sentences(error: ValidationError) -> list[str]:
-    return [
-        _sentence(str(fault["loc"][0]).upper(), fault["type"], fault["msg"], fault.get("ctx", {}))
-        for fault in error.errors(include_input=False, include_url=False)
-    ]
+def _parse(named: Mapping[str, str], faults: Sequence[str]) -> Settings:
+    """Parse the settings among *named*. Raises SettingsError with *faults* and every one of theirs."""
+    values: dict[str, Any] = {}
+    found = list(faults)
+    for name, of_setting in SETTINGS.items():
+        text = named.get(name)
+        if text is None:
+            if is_required(of_setting):
+                found.append(TRY_WITHOUT if name == "DISCORD_TOKEN" else f"{name} {IS_MISSING}")
+            continue
+        try:
+            values[of_setting.name] = of_setting.metadata["parse"](text)
+        except ValueError as error:
+            found.append(_sentence(name, str(error).rstrip(".")))
+    if len(found) > len(faults):
+        raise SettingsError(found)
+    return Settings(**values)
 
 
-def _sentence(name: str, kind: str, message: str, context: Mapping[str, Any]) -> str:
-    match kind:
-        case "missing" if name == "DISCORD_TOKEN":
-            return (
-                "DISCORD_TOKEN is missing: put the bot's token into .env (README says how to get one), or run "
-                "`make try` to try the bot in a browser without any account."
-            )
-        case "missing":
-            return f"{name} is missing: put it into .env (README says how to get one)."
-        case "int_parsing":
-            return f"{name} must be a whole number."
-        case "bool_parsing":
-            return f"{name} must be yes or no."
-        case "greater_than_equal":
-            return f"{name} must be at least {context['ge']}."
-        case "less_than_equal":
-            return f"{name} must be at most {context['le']}."
-        case "enum":
-            return f"{name} must be {context['expected']}."
-        case _:
-            text = message.removeprefix("Value error, ").rstrip(".")
-            return f"{text}." if name in text else f"{name} {text}." if text[:1].islower() else f"{name}: {text}."
+def _sentence(name: str, fault: str) -> str:
+    if name in fault:
+        return f"{fault}."
+    return f"{name} {fault}." if fault[:1].islower() else f"{name}: {fault}."
 
 
 def _unknown(values: Mapping[str, str]) -> list[str]:
     """Return a sentence for each name that has the form of a setting and is none."""
-    known = [name.upper() for name in Settings.model_fields]
+    known = [*SETTINGS]
     sentences: list[str] = []
     for name in sorted(values):
         if name.startswith(PREFIXES) and name not in known:
@@ -364,29 +312,35 @@ def _unknown(values: Mapping[str, str]) -> list[str]:
     return sentences
 
 
-def default_text(field: FieldInfo) -> str:
+def is_required(of_setting: Field[Any]) -> bool:
+    """Return whether a setting has no default."""
+    return of_setting.default is MISSING
+
+
+def default_text(of_setting: Field[Any]) -> str:
     """Return the default as it is written in .env."""
-    if field.is_required() or field.default in ((), "", None):
+    default = of_setting.default
+    if default is MISSING or default in ((), "", None):
         return ""
-    return ("no", "yes")[field.default] if isinstance(field.default, bool) else str(field.default)
+    return ("no", "yes")[default] if isinstance(default, bool) else str(default)
 
 
 def env_example() -> str:
     """Return the text of .env.example."""
     lines = ["# Settings of Qwen Imagine. Copy to .env and fill in the two secrets; the rest has defaults.", ""]
-    for name, field in Settings.model_fields.items():
-        lines += [f"# {field.description}"]
-        prefix = "" if field.is_required() else "# "
-        lines += [f"{prefix}{name.upper()}={default_text(field)}", ""]
+    for name, of_setting in SETTINGS.items():
+        prefix = "" if is_required(of_setting) else "# "
+        lines += [f"# {of_setting.metadata['description']}", f"{prefix}{name}={default_text(of_setting)}", ""]
     return "\n".join(lines)
 
 
 def markdown_table() -> str:
     """Return the settings table of README."""
     rows = ["| setting | default | what it is |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
-        default = "required" if field.is_required() else f"`{default_text(field)}`" if default_text(field) else "empty"
-        rows.append(f"| `{name.upper()}` | {default} | {field.description} |")
+    for name, of_setting in SETTINGS.items():
+        text = default_text(of_setting)
+        default = "required" if is_required(of_setting) else f"`{text}`" if text else "empty"
+        rows.append(f"| `{name}` | {default} | {of_setting.metadata['description']} |")
     return "\n".join(rows) + "\n"
 
 

@@ -25,7 +25,8 @@ ROOMS = (
 )  # fmt: skip
 # Modules without I/O that every room may use, drawn as one.
 PURE = (
-    "settings", "credits.model", "credits.errors", "credits.allowance", "generations.model", "generations.circuit",
+    "setting_parsers", "settings", "credits.model", "credits.errors", "credits.allowance", "generations.model",
+    "generations.circuit",
     "generations.errors", "generations.prices", "generations.poll_schedule", "generations.delivery_result",
     "generations.search_words", "charts.usage_report", "charts.labels", "limits.model", "limits.errors", "limits.check",
     "limits.words",

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
-from zoneinfo import ZoneInfo
 
 from generations.delivery_result import DeliveryResult, Place
 from generations.errors import DeliveryDelayed
@@ -31,7 +30,7 @@ Result = TypeVar("Result")
 
 def make_settings(**values: Any) -> Settings:
     """Return the default settings with *values*, unchecked; environment variables are ignored."""
-    return Settings.model_construct(**{"timezone": ZoneInfo("UTC"), **values})
+    return Settings(**{"discord_token": "token", "qwen_api_key": "sk-key", **values})
 
 
 def requester_of(origin: Origin) -> Requester:

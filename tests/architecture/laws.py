@@ -11,7 +11,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = (
-    *("backoff", "bot", "command_line", "core", "policies", "services", "settings", "version", "web"),
+    *("backoff", "bot", "command_line", "core", "policies", "services", "setting_parsers", "settings"),
+    *("version", "web"),
     *(
         "charts",
         "cogs",

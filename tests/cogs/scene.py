@@ -12,7 +12,7 @@ import copy
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import discord
@@ -225,7 +225,7 @@ class Scene:
 
     async def restart(self, **settings: Any) -> None:
         """Replace the bot by a new process, with other *settings*. The database and Discord stay."""
-        self.settings = self.settings.model_copy(update=settings)
+        self.settings = replace(self.settings, **settings)
         self.start_process()
         await self.env.restart_bot(self.bot)
 

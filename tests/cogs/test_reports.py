@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import discord
@@ -36,7 +37,7 @@ class Place:
 
     async def open(self) -> None:
         scene = self.scene
-        scene.settings = scene.settings.model_copy(update={"owner_ids": (self.owner.id,)})
+        scene.settings = replace(scene.settings, owner_ids=(self.owner.id,))
         await scene.restart()
         actor = Actor(self.admin.id, 1, scene.guild.id)
         await scene.services.limits.set_log_channel(actor, self.log.id, expected_version=0)

@@ -11,7 +11,7 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -56,7 +56,7 @@ class Bot(WorkerHarness):
 
     def settings(self) -> Settings:
         settings = super().settings()
-        return settings.model_copy(update={"credit_period": CreditPeriod.NEVER, "retention_days": RETENTION_DAYS})
+        return replace(settings, credit_period=CreditPeriod.NEVER, retention_days=RETENTION_DAYS)
 
     async def find(self, generation_id: int) -> Generation | None:
         return await self.database.run(records.load, generation_id)

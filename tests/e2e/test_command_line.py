@@ -17,7 +17,7 @@ from bot import main
 from command_line import HELP, USAGE
 from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Ledger
-from settings import PREFIXES, SQLITE_IS_ALONE, Settings
+from settings import PREFIXES, SETTINGS, SQLITE_IS_ALONE
 from store.database import open_database
 from store.key_values import save_value
 from store.sole_use import sole_use
@@ -43,8 +43,7 @@ async def run_bot(folder: Path, *words: str, until: str | None = None, **setting
     environment = {
         name: value
         for name, value in os.environ.items()
-        if name.lower() not in Settings.model_fields
-        and not name.startswith(PREFIXES)  # an unknown name among these is warned about
+        if name not in SETTINGS and not name.startswith(PREFIXES)  # an unknown name among these is warned about
     }
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, str(BOT), *words),

@@ -11,7 +11,6 @@ from typing import Any
 
 import discord
 import pytest
-from pydantic import SecretStr
 
 from bot import EXTENSIONS, ImagineBot, open_resources
 from discord_api.login import log_in
@@ -101,8 +100,8 @@ async def test_an_answer_without_ids_is_asked_for_again(login: Login, path: str,
 
 async def test_setup_hook_makes_no_call(tmp_path: Path) -> None:
     settings = Settings(
-        discord_token=SecretStr("token"),
-        qwen_api_key=SecretStr("sk-key"),
+        discord_token="token",
+        qwen_api_key="sk-key",
         database_url=f"sqlite:///{tmp_path}/bot.sqlite3",
     )
     async with AsyncExitStack() as stack:

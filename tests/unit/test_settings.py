@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic.fields import FieldInfo
 
 from credits.allowance import CreditPeriod
 from discord_api.shards import ShardSettings
 from settings import (
     PREFIXES,
     READABLE_BY_GROUP,
+    SETTINGS,
     SQLITE_IS_ALONE,
     Loaded,
     Settings,
@@ -34,7 +35,7 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     for name in [*os.environ]:
         of_a_host = any(name in variables for variables in HOSTS.values()) or name in VOLUME_VARIABLES
-        if name.lower() in Settings.model_fields or name.startswith(PREFIXES) or of_a_host:
+        if name in SETTINGS or name.startswith(PREFIXES) or of_a_host:
             monkeypatch.delenv(name)
 
 
@@ -205,8 +206,8 @@ def test_the_environment_overrides_the_file_and_empty_means_default(tmp_path: Pa
     env_file.write_text("DISCORD_TOKEN=from-file\nQWEN_API_KEY=sk-file\nMAX_QUEUE=7\nCREDIT_PERIOD=\n", "utf-8")
     env_file.chmod(0o600)
     settings = load_all({"DISCORD_TOKEN": "from-environment"}).settings
-    assert settings.discord_token.get_secret_value() == "from-environment"
-    assert settings.qwen_api_key.get_secret_value() == "sk-file"
+    assert settings.discord_token == "from-environment"
+    assert settings.qwen_api_key == "sk-file"
     assert settings.max_queue == 7
     assert settings.credit_period is CreditPeriod.DAY
 
@@ -304,13 +305,13 @@ def test_all_secrets_are_given_to_the_redaction() -> None:
         ("PORT", "0", "PORT must be at least 1."),
         ("PORT", "65536", "PORT must be at most 65535."),
         ("PORT", "8080.5", "PORT must be a whole number."),
-        ("PORT", "9" * 5000, "PORT: Unable to parse input string as an integer, exceeded maximum size."),
+        ("PORT", "9" * 5000, "PORT must be a whole number."),
         *(
             (name, "two words", f"{name} must be one word of plain letters, digits and signs, with no spaces inside.")
             for name in GOOD
         ),
         ("ALLOW_EPHEMERAL_DATABASE", "perhaps", "ALLOW_EPHEMERAL_DATABASE must be yes or no."),
-        ("CREDIT_PERIOD", "fortnight", "CREDIT_PERIOD must be 'hour', 'day', 'week', 'month' or 'never'."),
+        ("CREDIT_PERIOD", "fortnight", "CREDIT_PERIOD must be one of hour, day, week, month, never."),
         ("LOG_LEVEL", "LOUD", "LOG_LEVEL must be one of DEBUG, INFO, WARNING, ERROR."),
         ("TIMEZONE", "Mars/Olympus", "TIMEZONE must be a time zone such as UTC or Europe/Berlin."),
         ("DATABASE_URL", "postgres://h:0/b", "The port in DATABASE_URL must be a number from 1 to 65535."),
@@ -332,8 +333,14 @@ def test_a_database_password_with_any_character_is_given_to_the_redaction() -> N
     assert len(load(DATABASE_URL="postgres://me@host/bot").secrets()) == 2
 
 
+@dataclass(frozen=True)
+class Switches:
+    off: bool = False
+    on: bool = True
+
+
 def test_the_default_of_a_switch_is_written_as_yes_or_no() -> None:
-    assert [default_text(FieldInfo(default=default)) for default in (False, True)] == ["no", "yes"]
+    assert [default_text(of_setting) for of_setting in fields(Switches)] == ["no", "yes"]
 
 
 POSTGRESQL = {"DATABASE_URL": "postgresql://u:p@h/n"}

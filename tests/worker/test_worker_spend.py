@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from settings import Settings
@@ -14,7 +16,7 @@ class Limited(WorkerHarness):
     """A process with a limit of 10 API credits a day."""
 
     def settings(self) -> Settings:
-        return super().settings().model_copy(update={"spend_limit_day": 10})
+        return replace(super().settings(), spend_limit_day=10)
 
 
 @pytest.fixture
