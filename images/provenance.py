@@ -71,6 +71,12 @@ def _packet(before: bytes) -> bytes | None:
     return before.replace(_END, _DESCRIPTION + _END)
 
 
+def _replace(data: bytes, begin: int, end: int, piece: bytes) -> bytes:
+    """Return *data* with *piece* in place of what lies from *begin* to *end*. Copies the file once."""
+    view = memoryview(data)
+    return b"".join((view[:begin], piece, view[end:]))
+
+
 def _mark_jpeg(data: bytes) -> bytes:
     parts = list(_jpeg_parts(data))
     if any(part.kind == b"\xff\xeb" and b"jumb" in data[part.data_at : part.data_at + 64] for part in parts):
@@ -83,13 +89,13 @@ def _mark_jpeg(data: bytes) -> bytes:
         packet = _PACKET
     segment = b"\xff\xe1" + struct.pack(">H", 2 + len(_JPEG_XMP) + len(packet)) + _JPEG_XMP + packet
     if old:
-        return data[: old[0].begin] + segment + data[old[0].end :]
+        return _replace(data, old[0].begin, old[0].end, segment)
     at = 2
     for part in parts:
         if part.kind not in _JPEG_FIRST:
             break
         at = part.end
-    return data[:at] + segment + data[at:]
+    return _replace(data, at, at, segment)
 
 
 def _jpeg_parts(data: bytes) -> Iterator[_Part]:
@@ -119,9 +125,9 @@ def _mark_png(data: bytes) -> bytes:
     body = b"iTXt" + _PNG_XMP + packet
     chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
     if old:
-        return data[: old[0].begin] + chunk + data[old[0].end :]
+        return _replace(data, old[0].begin, old[0].end, chunk)
     at = parts[0].end  # after IHDR
-    return data[:at] + chunk + data[at:]
+    return _replace(data, at, at, chunk)
 
 
 def _png_parts(data: bytes) -> Iterator[_Part]:
@@ -143,9 +149,10 @@ def _mark_webp(data: bytes) -> bytes:
         return data
     first, *others = parts
     head = _webp_head(data, first)
-    kept = [data[part.begin : part.end] for part in ([first] if first.kind != b"VP8X" else []) + others if part != old]
-    body = b"WEBP" + _webp_chunk(b"VP8X", head) + b"".join(kept) + _webp_chunk(b"XMP ", packet)
-    return b"RIFF" + struct.pack("<I", len(body)) + body
+    view = memoryview(data)
+    kept = [view[part.begin : part.end] for part in ([first] if first.kind != b"VP8X" else []) + others if part != old]
+    pieces = (b"WEBP", _webp_chunk(b"VP8X", head), *kept, _webp_chunk(b"XMP ", packet))
+    return b"".join((b"RIFF", struct.pack("<I", sum(map(len, pieces))), *pieces))
 
 
 def _webp_parts(data: bytes) -> Iterator[_Part]:

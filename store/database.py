@@ -104,8 +104,6 @@ class Database:
     @contextmanager
     def _errors_translated(self, *, reading: bool = False) -> Generator[None]:
         """Raise DatabaseLost or DatabaseBroken for those errors of SQLite in the block that mean so."""
-        if self._file is not None:
-            self._file.check()
         try:
             yield
         except DBAPIError as error:

@@ -70,7 +70,7 @@ class SqliteTransactions:
 
     def __init__(self, url: URL, file: SqliteFile, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._writer = _Thread(partial(_open_writer, url, file), partial(_run_batch, monotonic), "database")
-        self._reader = _Thread(partial(_open_reader, url), _run_one, "database reader")
+        self._reader = _Thread(partial(_open_reader, url, file), _run_one, "database reader")
 
     async def write(self, work: Callable[[Transaction], Result], *, background: bool) -> Result:
         return await self._writer.hand_over(_Job(work, background))
@@ -91,17 +91,20 @@ class _Session:
     """One connection that stays open, and its transactions one after another. Used by one thread.
 
     SQLAlchemy sees one transaction that never ends; BEGIN, COMMIT and ROLLBACK are sent as statements. To take the
-    connection from its pool each time would cost more than a small transaction does. *begin*: the statement.
+    connection from its pool each time would cost more than a small transaction does. *begin*: the statement; *check*:
+    called before it, raises DatabaseBroken when the file is no longer the one that was opened.
     """
 
-    def __init__(self, engine: Engine, begin: str) -> None:
+    def __init__(self, engine: Engine, begin: str, check: Callable[[], None]) -> None:
         self._engine = engine
+        self._check = check
         self._begin = begin
         self._open: Connection | None = None
 
     @property
     def connection(self) -> Connection:
-        """The connection, opened if it is not. Raises DBAPIError."""
+        """The connection, opened if it is not. Raises DBAPIError and DatabaseBroken."""
+        self._check()
         if self._open is None:
             opened = SqliteConnection(self._engine)
             opened.begin()  # no statement: see _set_rules
@@ -110,7 +113,7 @@ class _Session:
 
     @contextmanager
     def transaction(self) -> Generator[Connection]:
-        """Begin, and commit at the end of the block, or roll back when it raises. Raises DBAPIError."""
+        """Begin, and commit at the end of the block, or roll back when it raises. Raises as `connection` does."""
         connection = self.connection
         try:
             _send(connection, self._begin)
@@ -312,13 +315,13 @@ def _open_writer(url: URL, file: SqliteFile) -> _Session:
     event.listen(engine, "connect", file.log_opened)
     event.listen(engine, "close", file.log_closes)
     event.listen(engine, "close_detached", file.log_closes)
-    return _Session(engine, "BEGIN IMMEDIATE")
+    return _Session(engine, "BEGIN IMMEDIATE", file.check)
 
 
-def _open_reader(url: URL) -> _Session:
+def _open_reader(url: URL, file: SqliteFile) -> _Session:
     engine = _open_engine(url)
     event.listen(engine, "connect", partial(_set_rules, ("query_only=ON",)))
-    return _Session(engine, "BEGIN")
+    return _Session(engine, "BEGIN", file.check)
 
 
 def _open_engine(url: URL) -> Engine:
