@@ -263,7 +263,7 @@ class GatewayConnection:
             socket = await GatewaySocket.from_client(self._client, initial=True, shard_id=session.shard_id)
             turn.was_sent = True
             async with contextlib.AsyncExitStack() as unless_ready:
-                unless_ready.push_async_callback(close, socket, 4000)
+                unless_ready.push_async_callback(close, socket, 1000)  # without READY nobody could resume the session
                 while socket.session_id is None:  # until READY; whatever ends the connection instead is raised
                     await socket.poll_event()
                 unless_ready.pop_all()

@@ -282,13 +282,27 @@ async def test_a_session_that_is_gone_is_followed_by_a_new_one_after_a_second_or
     await connection.assert_commands_work()
 
 
-async def test_a_stop_ends_the_session_at_discord(connection: ConnectedClient) -> None:
+async def assert_a_stop_ends_the_session(connection: ConnectedClient) -> None:
     connection.running.cancel()
     await asyncio.wait({connection.running})
     async with asyncio.timeout(60):
         while connection.bench.discord.gateway.connected:  # noqa: ASYNC110 - the other side of a socket
             await asyncio.sleep(0.005)
     assert not connection.bench.discord.gateway._sessions
+
+
+async def test_a_stop_ends_the_session_at_discord(connection: ConnectedClient) -> None:
+    await connection.assert_commands_work()
+    await assert_a_stop_ends_the_session(connection)
+
+
+async def test_a_stop_before_ready_ends_the_session_too(connection: ConnectedClient) -> None:
+    await connection.assert_commands_work()
+    identifies = connection.bench.discord.gateway.identifies
+    connection.bench.discord.faults.gateway_invalidate(resumable=False)
+    while connection.bench.discord.gateway.identifies == identifies:  # noqa: ASYNC110 - READY is sent after that
+        await asyncio.sleep(0)
+    await assert_a_stop_ends_the_session(connection)
 
 
 @pytest.mark.parametrize("fault", [{"status": 503}, {"drop": "before"}])
