@@ -169,7 +169,7 @@ def _build_delivery(
     return DiscordDelivery(
         client,
         clock,
-        StaleEditGuard(database, clock) if resources.shared else None,
+        StaleEditGuard(database.in_background(), clock) if resources.shared else None,
         token_only,
         FollowUps(database, clock),
         rng=resources.rng,

@@ -26,7 +26,7 @@ from bench.databases import Databases
 from bench.figures import Figures, read_stall
 from bench.line import measure_rounds
 from bench.load import Load, answers, run_load, send_commands
-from bench.seeding import CREDITS, seed_images, seed_waiting
+from bench.seeding import CREDITS, seed_images, seed_waiting, seed_waiting_privately
 from bench.standins import StandIns, open_standins, task_durations
 from bench.tables import Column
 
@@ -45,7 +45,7 @@ ONE_PROCESS, TWO_PROCESSES, FOUR_PROCESSES = (
     replace(POSTGRESQL, name=f"{number} process{'es' if number > 1 else ''}", processes=number) for number in (1, 2, 4)
 )
 ROWS = (1000, 5000, 10_000)
-WAIT, RUN = "waiting", "running"
+WAIT, WAIT_PRIVATELY, RUN = "waiting", "waiting, no card can be edited", "running"
 ENDLESS_SECONDS = 86_400.0
 WAITING_IMAGES = 2000
 WAITING = f"{WAITING_IMAGES:,} waiting"
@@ -223,7 +223,7 @@ async def processes(bench: Bench) -> Asked:
 
 
 async def flight3(bench: Bench) -> Asked:
-    for state, seed in ((WAIT, seed_waiting), (RUN, seed_images)):
+    for state, seed in ((WAIT_PRIVATELY, seed_waiting_privately), (WAIT, seed_waiting), (RUN, seed_images)):
         for count in ROWS[:2] if bench.quick else ROWS:
             bot = three_processes(count)
             async with (
@@ -233,7 +233,7 @@ async def flight3(bench: Bench) -> Asked:
                 address = settings["DATABASE_URL"]
                 await seed(address, count, standins, now_ms())
                 settings |= {"CREDITS_PER_PERIOD": str(CREDITS), "TASK_DEADLINE_SECONDS": "86400"}
-                settings |= {"QWEN_MAX_TASKS": "20"} if state == WAIT else {}
+                settings |= {"QWEN_MAX_TASKS": "20"} if state != RUN else {}
                 async with open_bot(bot, standins, folder, settings) as running:
                     yield state, bot, await _traffic(bench, running, standins, address)
 

@@ -18,7 +18,8 @@ from store.transactions import Transaction
 
 PEOPLE = 100
 CREDITS = 1_000_000
-DEADLINE_SECONDS = 900
+DEADLINE_SECONDS = 86_400
+TOKEN_MS = 20 * 60 * 1000  # an interaction's token is good for 15 minutes
 APPLICATION = CHANNEL = GUILD = 1
 
 
@@ -42,17 +43,28 @@ async def seed_waiting(address: str, count: int, standins: StandIns, now_ms: int
         await seed_line(database, count, now_ms)
 
 
-async def seed_line(database: Database, count: int, now_ms: int) -> None:
-    """Insert *count* generations of one image each that waits in line, their cards published."""
+async def seed_waiting_privately(address: str, count: int, standins: StandIns, now_ms: int) -> None:
+    """Do the same with private cards whose tokens have run out: nothing of them can be edited while they wait."""
+    for number in range(count):
+        standins.seed_command(_token(number))
+    async with open_database(address) as database:
+        await seed_line(database, count, now_ms - TOKEN_MS, private=True)
+
+
+async def seed_line(database: Database, count: int, now_ms: int, *, private: bool = False) -> None:
+    """Insert *count* generations of one image each that waits in line since *now_ms*, their cards published."""
     ledger = Ledger(Allowance(CREDITS, CreditPeriod.DAY, ZoneInfo("UTC")))
     await database.migrate()
     for start in range(0, count, 500):
-        await database.run(_insert, ledger, range(start, min(count, start + 500)), now_ms, waits=True)
+        await database.run(_insert, ledger, range(start, min(count, start + 500)), now_ms, waits=True, private=private)
 
 
-def _insert(tx: Transaction, ledger: Ledger, numbers: Iterable[int], now_ms: int, *, waits: bool = False) -> None:
+def _insert(
+    tx: Transaction, ledger: Ledger, numbers: Iterable[int], now_ms: int, *, waits: bool = False, private: bool = False
+) -> None:
     for number in numbers:
         made = _waiting(number, now_ms) if waits else _generation(number, now_ms)
+        made = replace(made, request=replace(made.request, private=private))
         records.insert(tx, made)
         ledger.hold(tx, made.origin.user_id, made.images[0].image_id, price_of(1), now_ms)
 

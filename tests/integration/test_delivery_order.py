@@ -364,10 +364,12 @@ class ChangingRows:
 
     def __init__(self, *, current: bool) -> None:
         self.current = current
+        self.asked = 0
         self.shown: list[int] = []
         self.gone: list[Mapping[int, int]] = []
 
     async def is_current(self, generation: Generation) -> bool:
+        self.asked += 1
         return self.current
 
     async def was_published(self, generation: Generation, attachment_ids: Mapping[int, int]) -> None:
@@ -393,6 +395,22 @@ async def test_progress_edits_are_checked_against_the_rows_and_revisions_are_not
     await scene.edited(1)
     await delivery.publish(ready(), NOTHING, {0: image_file()})
     assert rows.shown == [0]
+
+
+async def test_the_rows_are_not_asked_about_a_card_that_nothing_reaches_or_that_says_so_already(scene: Scene) -> None:
+    rows = ChangingRows(current=True)
+    delivery = DiscordDelivery(scene.client, scene.clock, rows, buttons=card_buttons)
+    for _ in range(2):
+        delivery.publish_progress(*painting(0.1))
+        await scene.edited(1)
+        await scene.settled()
+        scene.clock.advance(FIGURES_SECONDS)
+    assert (rows.asked, rows.shown) == (1, [1])
+    scene.clock.advance(901)  # the token of a private card ends
+    made, progress = painting(0.5)
+    delivery.publish_progress(replace(made, request=replace(made.request, private=True)), progress)
+    await scene.settled()
+    assert (rows.asked, rows.shown) == (1, [1])
 
 
 @dataclass

@@ -161,7 +161,7 @@ class CardEditor:
                     continue
                 async with self._editing:
                     waiting = self._take_progress()
-                    if waiting is not None and await self._is_current(waiting[0]):
+                    if waiting is not None:
                         await self._edit_progress(*waiting)
         except DatabaseLost as lost:  # the worker's next step brings the next progress
             log.info("generation %s: no progress shown: %s", self._generation_id, lost)
@@ -220,18 +220,28 @@ class CardEditor:
         return not self._ended and generation.revision >= self._revision
 
     async def _edit_progress(self, generation: Generation, progress: Progress) -> None:
-        clock, fallback = self._context.clock, self._context.fallback
-        if clock.now_ms() - snowflake_time_ms(generation.message_id or 0) > PROGRESS_AGE_MS:
+        """Edit the card, if it would change, can be reached, and nobody has gone on meanwhile: asked in this order, for
+        the last is a question to the database."""
+        clock, fallback, places = self._context.clock, self._context.fallback, self._context.places
+        is_old = clock.now_ms() - snowflake_time_ms(generation.message_id or 0) > PROGRESS_AGE_MS
+        if is_old or next(places.ways(self._state, generation), None) is None:
             self._ended = True
             return
-        if self._context.places.is_bot_untried(self._state, generation):
+        is_bot_untried = places.is_bot_untried(self._state, generation)
+        payload = fallback.payload(self._state, generation, progress, {})
+        components = payload.view().to_components()
+        if components == self._components and not is_bot_untried:
+            return
+        if not await self._is_current(generation):
+            return
+        if is_bot_untried:
             self._edited_at = clock.monotonic()
             if not await fallback.try_as_bot(self._state, generation, progress):
                 self._slot = self._slot or (generation, progress)  # again, as long as the token lives
-        payload = fallback.payload(self._state, generation, progress, {})
-        components = payload.view().to_components()
-        if components == self._components:
-            return
+            payload = fallback.payload(self._state, generation, progress, {})
+            components = payload.view().to_components()
+            if components == self._components:
+                return
         self._components = self._words = None
         try:
             message = await fallback.edit(self._state, payload, is_progress=True)
