@@ -24,6 +24,7 @@ from ui.delivery.report_notices import ReportNotices
 from ui.interactions.report_decisions import report_buttons
 
 REPORT, LOG = 50, 81
+GET_LOG = f"GET /channels/{LOG}$"
 TO_OWNER, TO_SECOND, TO_LOG = ("POST /channels/741/messages", "POST /channels/743/messages", "POST /channels/81/")
 
 
@@ -90,6 +91,7 @@ async def world(empty_sqlite: Database) -> AsyncIterator[World]:
         harness = make_harness(empty_sqlite)
         await make(harness, 1, prompt="a lighthouse @everyone")
         await Limits(empty_sqlite, harness.clock).set_log_channel(Actor(1, 1, GUILD), LOG, expected_version=0)
+        scene.rest.fault(GET_LOG, 200, body={"id": str(LOG), "type": 0, "guild_id": str(GUILD)}, times=99)
         world = World(scene, harness)
         await world.reports.file(REPORT, OTTO, 1, Reason.HATEFUL, "it mocks @here")
         yield world
@@ -136,6 +138,15 @@ async def test_a_log_channel_that_refuses_the_bot_holds_nobody_up(world: World) 
     world.scene.rest.fault(TO_LOG, status=403, code=50001)
     await world.run(world.process())
     assert await world.is_told() and world.posted().count("/channels/741/messages") == 1
+
+
+@pytest.mark.parametrize("server", [{"guild_id": str(GUILD + 1)}, {}])
+async def test_a_log_channel_of_another_server_is_never_told_of_a_report(world: World, server: dict[str, str]) -> None:
+    world.scene.rest.faults.clear()
+    world.scene.rest.fault(GET_LOG, 200, body={"id": str(LOG), "type": 0, **server}, times=99)
+    await world.run(world.process())
+    await world.run(world.process(), later_ms=DAY_MS)
+    assert world.posted() == ["/channels/741/messages"] and await world.is_told()
 
 
 @pytest.mark.parametrize(("dies", "messages"), [("note_told", 2), ("end_telling", 1)])

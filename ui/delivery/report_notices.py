@@ -37,6 +37,10 @@ class _Outcome(Enum):
     LATER = auto()
 
 
+class _OfAnotherServer(Exception):  # noqa: N818 - a fact, and not a fault of the bot
+    """The log channel that is set is in another server, or in none."""
+
+
 class ReportNotices:
     """*owners*: ask who owns the bot. *buttons*: build those of a report."""
 
@@ -120,7 +124,7 @@ class ReportNotices:
         channel_id = None if guild_id is None else (await self._rules.rules_for(guild_id)).guild.log_channel_id
         if guild_id is None or channel_id is None or channel_id in told:
             return _Outcome.SENT
-        return await self._send(file, guild_id, channel_id, self._channel(channel_id))
+        return await self._send(file, guild_id, channel_id, self._log_channel(channel_id, guild_id))
 
     async def _send(
         self, file: ReportFile, scope_id: int, recipient_id: int, opening: Coroutine[Any, Any, discord.abc.Messageable]
@@ -131,7 +135,7 @@ class ReportNotices:
             with asking(self._client):
                 channel = await opening
                 message = await channel.send(view=view, allowed_mentions=NOBODY, nonce=nonce)
-        except (discord.HTTPException, *NO_ANSWER) as error:
+        except (discord.HTTPException, _OfAnotherServer, *NO_ANSWER) as error:
             log.warning("report %s: %s can't be told (%s)", file.report.id, recipient_id, type(error).__name__)
             return _outcome_of(error)
         notice = Notice(scope_id, recipient_id, message.channel.id, message.id)
@@ -141,8 +145,12 @@ class ReportNotices:
     async def _direct_messages(self, user_id: int) -> discord.abc.Messageable:
         return await self._client.create_dm(discord.Object(user_id))
 
-    async def _channel(self, channel_id: int) -> discord.abc.Messageable:
-        return self._client.get_partial_messageable(channel_id)
+    async def _log_channel(self, channel_id: int, guild_id: int) -> discord.abc.Messageable:
+        """Return a channel of this server. Raises _OfAnotherServer: what an admin's client sends may be any id."""
+        data = await self._client.http.get_channel(channel_id)
+        if data.get("guild_id") != str(guild_id):
+            raise _OfAnotherServer
+        return self._client.get_partial_messageable(channel_id, guild_id=guild_id)
 
     async def _refresh(self, file: ReportFile, but: int | None) -> None:
         for notice in file.notices:
@@ -155,6 +163,8 @@ class ReportNotices:
 
 
 def _outcome_of(error: BaseException) -> _Outcome:
+    if isinstance(error, _OfAnotherServer):
+        return _Outcome.REFUSED
     if isinstance(error, discord.HTTPException) and verdict_of(error, by_token=False) is not Verdict.LATER:
         return _Outcome.REFUSED
     return _Outcome.LATER
