@@ -37,7 +37,7 @@ class _Outcome(Enum):
     LATER = auto()
 
 
-class _OfAnotherServer(Exception):  # noqa: N818 - a fact, and not a fault of the bot
+class _OfAnotherServer(Exception):
     """The log channel that is set is in another server, or in none."""
 
 

@@ -10,7 +10,8 @@ DISCORD_EPOCH_MS = 1_420_070_400_000
 class Snowflakes:
     """Makes ids whose upper bits are the clock's time and whose lower 12 bits count within the millisecond.
 
-    Every id is above the one before, also when the clock stands still or goes back.
+    Every id is above the one before, also when the clock stands still or goes back. All are odd, so that no JavaScript
+    number holds one: a page or a bot that makes a number of an id is noticed at once.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -18,7 +19,7 @@ class Snowflakes:
         self._last = 0
 
     def next_id(self) -> int:
-        self._last = max(snowflake_at(self._clock.now_ms()), self._last + 1)
+        self._last = max(snowflake_at(self._clock.now_ms(), 1), self._last + 2)
         return self._last
 
 
