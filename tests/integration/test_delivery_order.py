@@ -191,12 +191,14 @@ async def test_a_cancelled_caller_does_not_cancel_the_edit(scene: Scene) -> None
 
 
 async def test_edits_of_one_card_are_sequential_and_edits_of_two_cards_are_not(scene: Scene) -> None:
-    other = replace(declined(), id=1, message_id=CARD + 1)
+    made = declined()
+    other = replace(made, id=1, message_id=CARD + 1, origin=replace(made.origin, token="another one's"))
     scene.rest.add_message(CARD + 1, 88)
     scene.rest.gate.clear()
-    shows = [asyncio.create_task(scene.publish(made)) for made in (declined(), declined(revision=2), other)]
+    shows = [asyncio.create_task(scene.publish(each)) for each in (made, declined(revision=2), other)]
+    await scene.edited(2)  # one of each card
     await scene.settled()
-    assert len(scene.rest.edits()) <= 2
+    assert len(scene.rest.edits()) == 2
     scene.rest.gate.set()
     await asyncio.gather(*shows)
     assert len(scene.rest.edits()) == 3
