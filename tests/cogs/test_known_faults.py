@@ -78,9 +78,9 @@ async def test_a_fraction_of_a_credit_is_never_booked(scene: Scene, amount: obje
     await scene.restart(owner_ids=(olga.id,))
 
     def change(payload: dict[str, Any]) -> None:
-        next(option for option in payload["data"]["options"][0]["options"] if option["name"] == "amount")["value"] = (
-            amount
-        )
+        for option in payload["data"]["options"][0]["options"]:
+            if option["name"] == "amount":
+                option["value"] = amount
 
     scene.completer.change = change
     said = private_words(await olga.slash("owner grant", user=scene.alice, amount=5, reason="x"))
