@@ -24,7 +24,6 @@ from sandbox.local_discord.people.command_checks import (
 )
 from sandbox.local_discord.people.forms import check_picks, fields_of, fill_form
 from sandbox.local_discord.people.resolved import ResolvedData
-from sandbox.local_discord.rules.components import with_ids
 from sandbox.local_discord.rules.message_body import walk
 from sandbox.local_discord.rules.messages import Draft
 from sandbox.local_discord.schemas import commands as kinds
@@ -131,7 +130,7 @@ class Actor:
         if opened_by is None or opened_by.modal is None or opened_by.person_id != self.person.id:
             raise Refused("There is no such form on your screen.")
         channel = self._state.channel(opened_by.channel_id)
-        fields = with_ids(opened_by.modal["components"])
+        fields = opened_by.modal["components"]
         filled = fill_form(fields, values)
         picked = {field["custom_id"]: field.get("values", []) for field in fields_of(filled)}
         resolved = self._resolving.picks(

@@ -12,6 +12,7 @@ from sandbox.local_discord.errors import DiscordError
 from sandbox.local_discord.media.uploads import Upload
 from sandbox.local_discord.payloads.interactions import InteractionPayloads
 from sandbox.local_discord.rules.choices import examine_form
+from sandbox.local_discord.rules.components import with_ids
 from sandbox.local_discord.rules.message_body import RESPONSE_FLAGS, walk
 from sandbox.local_discord.rules.messages import Draft, Messages
 from sandbox.local_discord.schemas.checks import Findings
@@ -115,7 +116,7 @@ class Interactions:
             examine_form(list(walk(data["components"])), found)
             if found.problems:
                 raise errors.invalid_form(found.problems)
-            interaction.modal = data
+            interaction.modal = data | {"components": with_ids(data["components"])}
         else:
             self._respond(interaction, ack, data, uploads)
 
