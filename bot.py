@@ -34,7 +34,7 @@ from discord import app_commands
 
 from command_line import ANSWERS, EXIT_SETTINGS, EXIT_USAGE, SHORT_COMMANDS, USAGE, write_policies
 from core import Resources
-from discord_api.command_sync import keep_commands_current, sync_commands, sync_guild_commands
+from discord_api.command_sync import keep_commands_current, mark_commands, sync_commands, sync_guild_commands
 from discord_api.endpoints import point_library_at, quiet_library, read_leniently
 from discord_api.errors import described
 from discord_api.gateway import GatewayConnection, GatewayRefused
@@ -89,6 +89,8 @@ class ImagineBot(ImagineClient):
         self.add_dynamic_items(*DYNAMIC_ITEMS)
         for extension in EXTENSIONS:
             await self.load_extension(extension)
+        settings = self.services.settings
+        mark_commands(self.tree, age_restricted=settings.age_restricted, guild_ids=settings.owner_guilds)
 
     async def on_ready(self) -> None:
         ids = self._connection.shard_ids

@@ -172,6 +172,11 @@ class Settings:
         parse_ids,
         default=(),
     )
+    age_restricted: bool = _setting(
+        "yes: Discord marks all commands as age-restricted and offers them in such channels alone.",
+        parse_yes_or_no,
+        default=False,
+    )
     support_url: str = _setting(
         "Where people get help, an https address. Named in /help and in some refusals.", check_page_url, default=""
     )

@@ -58,6 +58,19 @@ def _reason(error: BaseException) -> str:
     return f"{message} [{described(error)}]" if message else described(error)
 
 
+def mark_commands(
+    tree: app_commands.CommandTree[Any], *, age_restricted: bool, guild_ids: Collection[int] = ()
+) -> None:
+    """Mark every command and menu as age-restricted or not, those of the servers *guild_ids* too.
+
+    Discord offers a marked one to adults alone: in age-restricted channels, and in direct messages with the bot to
+    those who enabled it (Discord docs: Application Commands, "Age-Restricted Commands").
+    """
+    for guild in (None, *map(discord.Object, guild_ids)):
+        for command in tree.get_commands(guild=guild):
+            command.nsfw = age_restricted
+
+
 async def sync_commands(tree: app_commands.CommandTree[Any], *, load: Load, save: Save, api_url: str) -> bool:
     """Send the commands in one request if they are not those that were sent last. Return whether they were sent.
 

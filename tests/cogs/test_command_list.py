@@ -13,6 +13,7 @@ from discord import app_commands
 from discord_api.command_sync import (
     fingerprint_of,
     load_command_ids,
+    mark_commands,
     name_of,
     sync_commands,
     sync_guild_commands,
@@ -100,6 +101,20 @@ async def test_the_list_is_sent_once_and_not_again_after_a_restart(scene: Scene)
     assert puts(scene) == 1
 
 
+@pytest.mark.scene(owner_guilds=(5,))
+async def test_commands_and_menus_are_age_restricted_only_while_the_setting_says_yes(scene: Scene) -> None:
+    def marks() -> list[bool]:
+        lists = [scene.bot.tree.get_commands(guild=guild) for guild in (None, discord.Object(5))]
+        assert all(lists)
+        return sorted({command.to_dict(scene.bot.tree)["nsfw"] for commands in lists for command in commands})
+
+    assert marks() == [False]
+    await scene.restart(age_restricted=True)
+    assert marks() == [True]
+    await scene.restart(age_restricted=False)
+    assert marks() == [False]
+
+
 class Store:
     """Keeps values in memory."""
 
@@ -162,6 +177,20 @@ async def test_a_changed_command_is_sent_again() -> None:
     assert await synced(tree_of("one"), memory)
     assert not await synced(tree_of("one"), memory)
     assert await synced(tree_of("one", "two"), memory)
+
+
+async def test_another_age_restriction_is_a_change_of_every_list() -> None:
+    memory, lists = Store(), (tree_of("one"), tree_of("owner", guild_ids=(8,)))
+
+    async def sent(*, age_restricted: bool) -> list[bool]:
+        for tree in lists:
+            mark_commands(tree, age_restricted=age_restricted, guild_ids=(8,))
+        return [await synced(lists[0], memory), await synced_in_guilds(lists[1], memory, 8)]
+
+    assert await sent(age_restricted=False) == [True, True]
+    assert await sent(age_restricted=True) == [True, True]
+    assert await sent(age_restricted=True) == [False, False]
+    assert await sent(age_restricted=False) == [True, True]
 
 
 async def test_for_another_api_address_the_list_is_sent_again() -> None:

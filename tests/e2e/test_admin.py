@@ -1,9 +1,12 @@
-"""/admin with the real bot: what an admin sets binds the members of that server, at once and also after a kill."""
+"""What admins and the operator set binds people at once, with the real bot; what admins set also after a kill."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from sandbox.local_discord.people.command_checks import Refused
 from tests.e2e.running_bot import READY_SECONDS, Json, RunningBot, open_bot, parts, text
 
 SMALL = "768*1024"
@@ -57,4 +60,22 @@ async def test_an_admins_rules_bind_the_members_of_that_server(tmp_path: Path) -
         assert f"They can in <#{gallery}>" in await asked(bot, "mira", "studio")
         await choose(bot, "ada", screen, "channels", [], "Channels** · everywhere")
         assert "5 credits held" in await asked(bot, "mira", "studio")
+        assert [str(violation) for violation in bot.box.discord.violations] == []
+
+
+async def test_discord_offers_commands_that_the_operator_restricts_in_age_restricted_places_alone(
+    tmp_path: Path,
+) -> None:
+    async with open_bot(tmp_path, AGE_RESTRICTED="yes") as bot:
+        [sent] = [request.json for request in bot.box.discord.requests if request.method == "PUT"]
+        assert {(each["type"], each["nsfw"]) for each in sent} == {(1, True), (3, True)}
+        mira = bot.box.discord.actor("mira")
+        for place in ("gallery", "dm"):
+            with pytest.raises(Refused, match=r"age-restricted|by those who enabled it"):
+                await mira.command(place, "imagine", prompt="a lighthouse")
+        card = await bot.answer("mira", await bot.imagine("mira", "after-dark", prompt="a lighthouse", size=SMALL))
+        await mira.message_menu("after-dark", "Imagine this", int(card["id"]))
+        await bot.box.discord.actor("ada").set_age_restricted("after-dark", False)
+        with pytest.raises(Refused, match="age-restricted channels"):
+            await mira.message_menu("after-dark", "Imagine this", int(card["id"]))
         assert [str(violation) for violation in bot.box.discord.violations] == []
