@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from functools import partial
 
-from charts.service import UsagePictures
+from charts.service import UsageCharts
 from core import Core, Resources, build_core, build_request_limits
 from credits.ledger import Ledger
 from discord_api.guild_list import GuildList
@@ -144,7 +144,7 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
         owners=BotOwners(client, clock, settings.owner_ids),
         credit_changes=CreditChanges(database, core.ledger, clock),
         status=_build_status(settings, resources, core, presence),
-        usage_pictures=UsagePictures(database, core.request_limits.calendar),
+        usage_charts=UsageCharts(database, core.request_limits.calendar),
         command_permissions=CommandPermissions(
             client, clock, partial(database.read, load_value), settings.discord_api_url
         ),

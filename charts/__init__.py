@@ -1,1 +1,1 @@
-"""Pictures of what is used: the report that they show, and how it is drawn."""
+"""Charts of what is used: the report that they show, and how it is drawn."""

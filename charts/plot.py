@@ -1,6 +1,6 @@
 """Draw a usage report as one PNG: portrait, as phones show it, without pyplot's global state.
 
-All sizes are in pixels, positions from the upper left. Matplotlib is imported when the first picture is drawn. No
+All sizes are in pixels, positions from the upper left. Matplotlib is imported when the first chart is drawn. No
 series is told apart by its colour alone: each has a hatch or a marker, and its name.
 """
 
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from matplotlib.font_manager import FontProperties
 
 WIDTH, HEIGHT = 1000, 1250
-MARGIN, LEFT, RIGHT = 40, 130, 940  # of the picture, and of the plots; between them the numbers of the axes
+MARGIN, LEFT, RIGHT = 40, 130, 940  # of the chart, and of its plots; between them the numbers of the axes
 PLOT_HEIGHT = 158
 TITLE, TEXT, SMALL = 30, 28, 24  # font sizes
 
 # Okabe and Ito's sky blue, orange and bluish green, which people with each kind of colour blindness tell apart, on a
-# dark ground of its own, so that the picture looks the same in Discord's dark and light mode.
-GROUND, GRID, INK, MUTED = "#1e1f22", "#3f4248", "#f2f3f5", "#b5bac1"
+# dark background of its own, so that the chart looks the same in Discord's dark and light mode.
+BACKGROUND, GRID, INK, MUTED = "#1e1f22", "#3f4248", "#f2f3f5", "#b5bac1"
 SKY, ORANGE, GREEN = "#56b4e9", "#e69f00", "#009e73"
 
 SEPARATE_BARS = 62  # most days that are drawn as bars with gaps between them
@@ -71,7 +71,7 @@ CREDITS = (
 
 
 class UsageDrawer:
-    """Draws pictures in a thread, one after another. Use one for the whole process."""
+    """Draws charts in a thread, one after another. Use one for the whole process."""
 
     def __init__(self, draw: Callable[[UsageReport, str, Mapping[int, str]], bytes] | None = None) -> None:
         """*draw*: draw_usage, or what a test has in its place."""
@@ -79,7 +79,7 @@ class UsageDrawer:
         self._lock = asyncio.Lock()
 
     async def draw(self, report: UsageReport, title: str, labels: Mapping[int, str]) -> bytes:
-        """Return what draw_usage returns. Cancelled or not, the next picture is begun when this one is drawn."""
+        """Return what draw_usage returns. Cancelled or not, the next chart is begun when this one is drawn."""
         return await asyncio.shield(asyncio.ensure_future(self._draw_alone(report, title, labels)))
 
     async def _draw_alone(self, report: UsageReport, title: str, labels: Mapping[int, str]) -> bytes:
@@ -92,7 +92,7 @@ def draw_usage(report: UsageReport, title: str, labels: Mapping[int, str]) -> by
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=72, facecolor=GROUND)  # at 72 dpi a point is a pixel
+    figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=72, facecolor=BACKGROUND)  # at 72 dpi a point is a pixel
     canvas = FigureCanvasAgg(figure)
     _write(figure, MARGIN, 70, _drawable(title) or "Usage", size=46, bold=True, most=WIDTH - 2 * MARGIN)
     _write(figure, MARGIN, 112, span(report), size=TEXT, colour=MUTED)
@@ -132,7 +132,7 @@ def _draw_stack(
     for one in series:
         values = [float(one.value(day)) for day in days]
         tops = [bottom + value for bottom, value in zip(bottoms, values, strict=True)]
-        style: dict[str, Any] = {"facecolor": one.colour, "edgecolor": GROUND, "linewidth": 0}
+        style: dict[str, Any] = {"facecolor": one.colour, "edgecolor": BACKGROUND, "linewidth": 0}
         style |= {"hatch": one.hatch or None, "hatch_linewidth": 2}
         if any(values):
             style["label"] = f"{one.name} {short_count(sum(values))}"
@@ -161,7 +161,7 @@ def _scale_with_limit(axes: Axes, highest: float, limit: int) -> None:
     else:
         name += " ↑"
     _scale(axes, highest, room=1.4)
-    box = {"facecolor": GROUND, "edgecolor": "none", "pad": 2}  # over a line of the grid
+    box = {"facecolor": BACKGROUND, "edgecolor": "none", "pad": 2}  # over a line of the grid
     _annotate(axes, name, (axes.get_xlim()[1], highest), (0, 5), va="bottom", ha="right", bbox=box)
 
 
@@ -228,7 +228,7 @@ def _open_plot(figure: Figure, top: float, title: str, days: Sequence[DayUsage])
 
 def _open_axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
     place = (left / WIDTH, 1 - (top + height) / HEIGHT, width / WIDTH, height / HEIGHT)
-    axes = figure.add_axes(place, facecolor=GROUND)
+    axes = figure.add_axes(place, facecolor=BACKGROUND)
     axes.tick_params(length=0, pad=8)
     axes.set_axisbelow(True)
     for spine in axes.spines.values():
@@ -296,7 +296,7 @@ def _write(
     bold: bool = False,
     most: float = math.inf,
 ) -> None:
-    """Write one line on the picture, cut where it is wider than *most*. Nothing in it is read as mathematics."""
+    """Write one line on the chart, cut where it is wider than *most*. Nothing in it is read as mathematics."""
     font = _font(size, bold=bold)
     written = figure.text(left / WIDTH, 1 - bottom / HEIGHT, text, color=colour, fontproperties=font, parse_math=False)
     length = len(text)

@@ -13,8 +13,8 @@ from store.database import Database
 DAY_MS = 24 * 3600 * 1000
 
 
-class UsagePictures:
-    """One for a process, since its pictures are drawn one after another."""
+class UsageCharts:
+    """One for a process, since its charts are drawn one after another."""
 
     def __init__(self, database: Database, calendar: Calendar, drawer: UsageDrawer | None = None) -> None:
         self._database = database

@@ -9,7 +9,7 @@ from discord.ext import commands
 from ui.interactions.admin import ADMIN_ITEMS, send_limits
 from ui.interactions.admin_submissions import handle_submission
 from ui.interactions.client import ImagineClient
-from ui.interactions.usage_picture import send_usage
+from ui.interactions.usage_chart import send_usage
 
 
 class AdminCog(commands.Cog):
@@ -27,7 +27,7 @@ class AdminCog(commands.Cog):
     async def limits(self, interaction: discord.Interaction[ImagineClient]) -> None:
         await send_limits(interaction)
 
-    @admin.command(name="usage", description="A picture of the images of this server in the last 30 days")
+    @admin.command(name="usage", description="A chart of the images of this server in the last 30 days")
     async def usage(self, interaction: discord.Interaction[ImagineClient]) -> None:
         await send_usage(interaction)
 

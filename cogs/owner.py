@@ -135,7 +135,7 @@ class OwnerCog(commands.Cog):
     async def status(self, interaction: Interaction) -> None:
         await respond(interaction, self._services, self._actions.status)
 
-    @owner.command(name="usage", description="A picture of what everybody used: images, credits, waits, servers")
+    @owner.command(name="usage", description="A chart of what everybody used: images, credits, waits, servers")
     @app_commands.describe(days="The last so many days, today included; 30 unless you say")
     async def usage(self, interaction: Interaction, days: app_commands.Range[int, 1, USAGE_DAYS_MAX] = 30) -> None:
         await respond(interaction, self._services, lambda: self._actions.usage(days))

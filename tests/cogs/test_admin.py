@@ -483,7 +483,7 @@ async def test_hostile_words_names_and_reasons_have_no_effect_on_the_screen(scen
 # ---- /admin usage ---------------------------------------------------------------------------------------------------
 
 
-async def test_usage_is_a_private_picture_with_its_numbers_in_words(scene: Scene) -> None:
+async def test_usage_is_a_private_chart_with_its_numbers_in_words(scene: Scene) -> None:
     sara = admin_of(scene)
     await scene.imagine(count=2)
     shown = await sara.slash(scene.channel, "admin usage")

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any, cast
 
 import discord
 import pytest
 import simcord
 
+from charts.plot import UsageDrawer
+from charts.service import UsageCharts
 from credits.model import EntryKind
 from discord_api.snowflakes import snowflake_time_ms
 from limits import audit
 from limits.model import BOT, Change, Rules
 from tests.cogs.scene import Scene, private_words, words
+from ui.interactions.owner import OwnerActions
 from ui.texts import owner as texts
 
 SERVER, ROLE = 2**53 + 1001, 2**60 + 7
@@ -249,7 +254,7 @@ async def test_bots_have_no_credits_and_no_rules(
     assert await owner.changes() == []
 
 
-async def test_the_usage_of_everybody_is_a_picture_with_its_numbers_in_words(scene: Scene, owner: Owner) -> None:
+async def test_the_usage_of_everybody_is_a_chart_with_its_numbers_in_words(scene: Scene, owner: Owner) -> None:
     await scene.imagine()
     for _ in range(8):
         await scene.step()
@@ -260,9 +265,30 @@ async def test_the_usage_of_everybody_is_a_picture_with_its_numbers_in_words(sce
             await asyncio.sleep(0.05)  # it is drawn in a thread
             await scene.env.advance_time(0.1)
     assert private_words(result) == "What everybody used in the last 7 days."
-    (picture,) = result.response.attachments
-    assert picture.filename == "usage.png" and picture.description is not None
-    assert "7 days" in picture.description and "1 image made, 0 failed" in picture.description
+    (chart,) = result.response.attachments
+    assert chart.filename == "usage.png" and chart.description is not None
+    assert "7 days" in chart.description and "1 image made, 0 failed" in chart.description
+
+
+class Nameless:
+    """Discord tells no names."""
+
+    async def of_guilds(self, guild_ids: Collection[int]) -> dict[int, str]:
+        return {}
+
+
+async def test_the_usage_has_the_names_of_servers_or_else_their_ids(scene: Scene) -> None:
+    await scene.imagine()
+    for _ in range(8):
+        await scene.step()
+        await scene.env.advance_time(10)
+    drawn: list[Mapping[int, str]] = []
+    drawer = UsageDrawer(lambda report, title, labels: drawn.append(labels) or b"")
+    charts = UsageCharts(scene.database.real, scene.services.request_limits.calendar, drawer)
+    services = replace(scene.services, usage_charts=charts)
+    await OwnerActions(services).usage(7)
+    await OwnerActions(replace(services, names=cast("Any", Nameless()))).usage(7)
+    assert drawn == [{scene.guild.id: scene.guild.name}, {scene.guild.id: str(scene.guild.id)}]
 
 
 EVERY_COMMAND: dict[str, dict[str, Any]] = {

@@ -76,6 +76,14 @@ async def test_names_that_discord_tells_are_found_and_the_others_are_missing() -
         assert found == ("Lighthouse", {1: "Mira", 2: "Jonas", 3: "sam"})
 
 
+async def test_servers_have_the_names_that_discord_tells_and_no_others() -> None:
+    async with a_scene() as scene:
+        scene.rest.fault(f"GET /guilds/{GUILD}$", 200, body={"id": str(GUILD), "name": "Lighthouse"})
+        scene.rest.fault("GET /guilds/8$", 403, 50001)
+        scene.rest.fault("GET /guilds/9$", 200, body={"id": "9"})
+        assert await Names(scene.client, scene.clock).of_guilds([GUILD, 8, 9]) == {GUILD: "Lighthouse"}
+
+
 async def test_names_are_waited_for_three_seconds() -> None:
     async with a_scene() as scene:
         scene.rest.gate.clear()

@@ -1,4 +1,4 @@
-"""The picture of a usage report: decoded again, and its colours as people see them."""
+"""The chart of a usage report: decoded again, and its colours as people see them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,20 @@ import pytest
 from PIL import Image
 
 from charts import plot
-from charts.plot import CREDITS, GREEN, GROUND, HEIGHT, IMAGES, INK, MUTED, ORANGE, SKY, WIDTH, UsageDrawer, draw_usage
+from charts.plot import (
+    BACKGROUND,
+    CREDITS,
+    GREEN,
+    HEIGHT,
+    IMAGES,
+    INK,
+    MUTED,
+    ORANGE,
+    SKY,
+    WIDTH,
+    UsageDrawer,
+    draw_usage,
+)
 from charts.usage_report import DayUsage, TopEntry, UsageReport, Waits
 
 LAST = datetime.date(2026, 11, 29)
@@ -79,7 +92,7 @@ def decode(png: bytes) -> Image.Image:
 
 
 def share_of(image: Image.Image, colour: str) -> float:
-    """Return how much of the picture has exactly this colour, from 0 to 1."""
+    """Return how much of the chart has exactly this colour, from 0 to 1."""
     wanted = tuple(int(colour[place : place + 2], 16) for place in (1, 3, 5))
     found = {seen: number for number, seen in image.getcolors(WIDTH * HEIGHT) or []}
     return found.get(wanted, 0) / (WIDTH * HEIGHT)
@@ -90,8 +103,8 @@ def draw(report: UsageReport, title: str = "Server", labels: Mapping[int, str] |
 
 
 @pytest.mark.parametrize("colour", [INK, MUTED, SKY, ORANGE, GREEN])
-def test_all_text_and_all_bars_stand_out_from_the_ground(colour: str) -> None:
-    assert contrast(colour, GROUND) >= 4.5
+def test_all_text_and_all_bars_stand_out_from_the_background(colour: str) -> None:
+    assert contrast(colour, BACKGROUND) >= 4.5
 
 
 @pytest.mark.parametrize("sight", SIGHT)
@@ -106,7 +119,7 @@ def test_stacked_series_differ_without_any_colour(series: tuple[plot.Series, ...
 
 
 @pytest.mark.parametrize("number", [1, 366])
-def test_what_failed_is_hatched_in_the_picture_too(number: int) -> None:
+def test_what_failed_is_hatched_in_the_chart_too(number: int) -> None:
     image = draw(UsageReport([DayUsage(LAST, failed=10)] * number))
     inside = image.crop((WIDTH // 2, 310, WIDTH // 2 + 60, 430)).convert("L").histogram()
     light, dark = sum(inside[150:]) / sum(inside), sum(inside[:100]) / sum(inside)
@@ -117,7 +130,7 @@ def test_what_failed_is_hatched_in_the_picture_too(number: int) -> None:
 @pytest.mark.parametrize("number", [1, 30, 366])
 def test_a_report_of_any_length_is_drawn_in_all_its_colours(number: int) -> None:
     image = draw(make_report(number, credits_a_day=400))
-    assert 0.5 < share_of(image, GROUND) < 0.95
+    assert 0.5 < share_of(image, BACKGROUND) < 0.95
     assert share_of(image, SKY) > 0.03
     assert min(share_of(image, ORANGE), share_of(image, GREEN)) > 0.0005
     assert share_of(image, INK) > 0.005
@@ -127,7 +140,7 @@ def test_a_report_without_requests_is_a_sentence() -> None:
     image = draw(UsageReport([DayUsage(LAST)]))
     assert share_of(image, SKY) == 0
     assert share_of(image, INK) > 0.002
-    assert share_of(image, GROUND) > 0.95
+    assert share_of(image, BACKGROUND) > 0.95
 
 
 def test_requests_without_an_image_yet_are_drawn() -> None:
@@ -173,7 +186,7 @@ def test_hostile_labels_stay_in_their_line_and_beside_their_bar(first: int) -> N
     assert hostile.tobytes() == plain.tobytes()
 
 
-async def test_pictures_are_drawn_one_after_another_also_when_nobody_waits_any_more() -> None:
+async def test_charts_are_drawn_one_after_another_also_when_nobody_waits_any_more() -> None:
     may_end, begun, running = threading.Event(), threading.Event(), list[int]()
 
     def draw_slowly(report: UsageReport, title: str, labels: Mapping[int, str]) -> bytes:

@@ -1,11 +1,11 @@
-"""Ask Discord with the bot's own token what a server and some of its members are called there: events of commands name
-only who typed them, and the bot keeps no list of members."""
+"""Ask Discord with the bot's own token what servers and some members are called there: events of commands name only who
+typed them, and the bot keeps no list of servers or members."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 import discord
@@ -13,7 +13,7 @@ import discord
 from discord_api.errors import NO_ANSWER, asking
 from generations.clock import Clock, done_within
 
-NAMES_SECONDS = 3.0  # for all names of one picture
+NAMES_SECONDS = 3.0  # for all names of one chart
 
 
 class Names:
@@ -25,20 +25,30 @@ class Names:
 
     async def of_guild(self, guild_id: int, member_ids: Collection[int]) -> tuple[str, dict[int, str]]:
         """Return a server's name, or "", and the names of its members by their ids. Never raises."""
-        http, found = self._client.http, dict[int, str]()
-        calls = [
-            self._note(found, guild_id, lambda: http.get_guild(guild_id, with_counts=False)),
-            *(self._note(found, each, _member(http, guild_id, each)) for each in member_ids),
-        ]
-        naming = asyncio.gather(*calls)
+        http = self._client.http
+        members = {each: _member(http, guild_id, each) for each in member_ids}
+        found = await self._ask({guild_id: _guild(http, guild_id), **members})
+        return found.pop(guild_id, ""), found
+
+    async def of_guilds(self, guild_ids: Collection[int]) -> dict[int, str]:
+        """Return the names of servers by their ids; those that the bot user is not in are missing. Never raises."""
+        return await self._ask({each: _guild(self._client.http, each) for each in guild_ids})
+
+    async def _ask(self, calls: Mapping[int, Callable[[], Awaitable[Any]]]) -> dict[int, str]:
+        found = dict[int, str]()
+        naming = asyncio.gather(*(self._note(found, about, call) for about, call in calls.items()))
         if not await done_within(naming, NAMES_SECONDS, self._clock):
             naming.cancel()
             await asyncio.wait({naming})
-        return found.pop(guild_id, ""), found
+        return found
 
     async def _note(self, found: dict[int, str], about: int, call: Callable[[], Awaitable[Any]]) -> None:
         with contextlib.suppress(discord.HTTPException, *NO_ANSWER), asking(self._client):
             found[about] = _name(await call())
+
+
+def _guild(http: Any, guild_id: int) -> Callable[[], Awaitable[Any]]:
+    return lambda: http.get_guild(guild_id, with_counts=False)
 
 
 def _member(http: Any, guild_id: int, user_id: int) -> Callable[[], Awaitable[Any]]:

@@ -13,7 +13,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from charts.service import UsagePictures
+from charts.service import UsageCharts
 from discord_api.owners import BotOwners
 from generations.clock import Clock
 from generations.credit_changes import CreditChanges
@@ -63,7 +63,7 @@ class InteractionServices:
     owners: BotOwners
     credit_changes: CreditChanges
     status: StatusReader
-    usage_pictures: UsagePictures
+    usage_charts: UsageCharts
     command_permissions: CommandPermissions
 
 

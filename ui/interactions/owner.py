@@ -16,6 +16,7 @@ from typing import Any, Self
 import discord
 from discord import ui
 
+from charts.plot import MAX_TOP
 from charts.usage_report import describe
 from discord_api.errors import NO_ANSWER
 from discord_api.snowflakes import snowflake_time_ms
@@ -49,7 +50,7 @@ Interaction = discord.Interaction[ImagineClient]
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Chart:
     """A sentence with a PNG. *description*: its alt text."""
 
     text: str
@@ -60,7 +61,7 @@ class Picture:
         return discord.File(io.BytesIO(self.png), "usage.png", description=self.description)
 
 
-Answer = str | ui.LayoutView | Picture
+Answer = str | ui.LayoutView | Chart
 
 
 async def respond(
@@ -72,7 +73,7 @@ async def respond(
     if isinstance(answer, ui.LayoutView):
         await send_view(interaction, answer)
         return
-    text, files = (answer.text, [answer.file()]) if isinstance(answer, Picture) else (answer, [])
+    text, files = (answer.text, [answer.file()]) if isinstance(answer, Chart) else (answer, [])
     if interaction.response.is_done():
         await interaction.edit_original_response(content=text, attachments=files, allowed_mentions=NOBODY)
     else:
@@ -199,13 +200,15 @@ class OwnerActions:
         status = await self._services.status.read()
         return build_status(status, is_discord_away=self._services.delivery.is_discord_away)
 
-    async def usage(self, days: int) -> Picture:
+    async def usage(self, days: int) -> Chart:
         services, days = self._services, check_number("days", days, 1, USAGE_DAYS_MAX)
-        report = await services.usage_pictures.load(0, days, services.clock.now_ms())
+        report = await services.usage_charts.load(0, days, services.clock.now_ms())
         report = replace(report, credits_a_day=services.settings.spend_limit_day)
-        labels = {entry.id: str(entry.id) for entry in report.top}
-        png = await services.usage_pictures.draw(report, texts.USAGE_TITLE, labels)
-        return Picture(texts.usage(days), png, describe(report))
+        servers = [entry.id for entry in report.top[:MAX_TOP]]
+        names = await services.names.of_guilds(servers)
+        labels = {each: names.get(each) or str(each) for each in servers}
+        png = await services.usage_charts.draw(report, texts.USAGE_TITLE, labels)
+        return Chart(texts.usage(days), png, describe(report))
 
     async def ledger(self, user: discord.abc.User) -> ui.LayoutView:
         return await ledger_view(self._services, check_person(user), None)

@@ -84,7 +84,7 @@ def running(pause: tuple[int, int, str] | None) -> str:
     return f"**Paused** by {mention(who)} {relative_time(at_ms)}{why}\n-# Nothing new is taken here."
 
 
-# ---- the picture of what was used -----------------------------------------------------------------------------------
+# ---- the chart of what was used -------------------------------------------------------------------------------------
 
 USAGE_TITLE = "This server"
 

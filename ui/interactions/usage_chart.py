@@ -1,4 +1,4 @@
-"""Send the picture of what a server used, privately, to its admin. Must not know SQL."""
+"""Send the chart of what a server used, privately, to its admin. Must not know SQL."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ async def send_usage(interaction: discord.Interaction[ImagineClient]) -> None:
     """Respond to `/admin usage`. Raises Refusal for anybody but an admin of the server."""
     guild_id, services = admins_guild(interaction), interaction.client.services
     await defer(interaction, private=True)
-    report = await services.usage_pictures.load(guild_id, USAGE_DAYS, services.clock.now_ms())
+    report = await services.usage_charts.load(guild_id, USAGE_DAYS, services.clock.now_ms())
     people = [entry.id for entry in report.top[:MAX_TOP]]
     name, names = await services.names.of_guild(guild_id, people)
     labels = {each: names.get(each) or texts.unnamed(each) for each in people}
-    picture = await services.usage_pictures.draw(report, name or texts.USAGE_TITLE, labels)
-    file = discord.File(io.BytesIO(picture), "usage.png", description=describe(report))
+    png = await services.usage_charts.draw(report, name or texts.USAGE_TITLE, labels)
+    file = discord.File(io.BytesIO(png), "usage.png", description=describe(report))
     await interaction.edit_original_response(
         content=texts.usage(USAGE_DAYS), attachments=[file], allowed_mentions=NOBODY
     )
