@@ -13,6 +13,7 @@ from pathlib import Path
 from string import Template
 from urllib.parse import urlsplit
 
+from discord_api.guild_removals import DAYS
 from settings import Settings
 from store.address import parse_database_url
 
@@ -29,9 +30,9 @@ EXIT_FAULT = 1
 class TableLine:
     """What the privacy policy says of one table.
 
-    *columns*: all columns of the table, so that a new one is noticed. *what*: what they hold, in plain words. *until*:
-    for how long; $words and $rows stand for how long prompts and all other data of a request are kept. *why* and
-    *until* are empty where a table holds nothing about a person.
+    *columns*: all columns of the table, so that a new one is noticed. *what*: what they hold, in plain words. *why* is
+    empty where a table holds nothing about a person. *until*: for how long, empty only there; $words and $rows stand
+    for how long prompts and all other data of a request are kept, $server for how long what a server's admins set is.
     """
 
     columns: str
@@ -41,6 +42,7 @@ class TableLine:
 
 
 _REQUEST = "as long as the request"
+_SERVER = "until it is taken back; at most $server"
 
 TABLES: Mapping[str, TableLine] = {
     "generations": TableLine(
@@ -132,7 +134,7 @@ TABLES: Mapping[str, TableLine] = {
         "scope_id user_id until_ms reason by_id at_ms",
         "that you are blocked, in a server or everywhere: your user id, the reason, until when, and who blocked you",
         "to keep the block",
-        "until it is taken back, also after `/privacy delete`",
+        "until it is taken back, also after `/privacy delete`; a server's at most $server",
     ),
     "exemptions": TableLine(
         "user_id",
@@ -170,20 +172,26 @@ TABLES: Mapping[str, TableLine] = {
         "scope_id reason by_id at_ms",
         "that a server or the bot is paused: the reason, when, and the user id of who did it",
         "to keep the pause",
-        "until it is ended",
+        "until it is ended; a server's at most $server",
     ),
     "guild_settings": TableLine(
         "guild_id person_images person_period budget_images budget_period content log_channel_id",
         "what the admins of a server have set: caps, budget, content rule, log channel",
+        until=_SERVER,
     ),
-    "guild_channels": TableLine("guild_id channel_id", "in which channels of a server images may be asked for"),
-    "guild_roles": TableLine("guild_id role_id", "which roles of a server may ask for images"),
-    "blocked_words": TableLine("guild_id number kind text name", "words that a server doesn't allow in prompts"),
+    "guild_channels": TableLine(
+        "guild_id channel_id", "in which channels of a server images may be asked for", until=_SERVER
+    ),
+    "guild_roles": TableLine("guild_id role_id", "which roles of a server may ask for images", until=_SERVER),
+    "blocked_words": TableLine(
+        "guild_id number kind text name", "words that a server doesn't allow in prompts", until=_SERVER
+    ),
     "tiers": TableLine("guild_id role_id credits", "how many credits everybody, a server or a role gets in a period"),
     "rule_versions": TableLine("scope_id version", "how often the rules of a server and of the bot were changed"),
     "key_values": TableLine(
         "key value",
-        "what the bot learned, such as typical times, and ids of channels that it can't enter",
+        "what the bot learned, such as typical times, ids of channels that it can't enter, and for how many days it "
+        "has been missing from servers with settings",
     ),
     "leases": TableLine("name holder until_ms", "which process of the bot does a piece of work"),
     "processes": TableLine(
@@ -233,9 +241,12 @@ def _values(settings: Settings) -> dict[str, str]:
     days = settings.retention_days
     delete = "until you delete them with `/privacy delete`"
     age = "a day" if days == 1 else f"{days} days"
-    kept = {"rows": delete, "words": f"{delete}, and no longer than {age} after the request" if days else delete}
+    kept = {
+        "rows": delete,
+        "words": f"{delete}, and no longer than {age} after the request" if days else delete,
+        "server": f"until {DAYS} days after the server removed the bot",
+    }
     is_sqlite = parse_database_url(settings.database_url).get_backend_name() == "sqlite"
-    personal = {name: line for name, line in TABLES.items() if line.why}
     return {
         "operator": settings.operator_name,
         "contact": settings.operator_contact,
@@ -246,11 +257,12 @@ def _values(settings: Settings) -> dict[str, str]:
         if is_sqlite
         else "a PostgreSQL database of the operator's",
         "callbacks": " It is given a random address to report each image to." if settings.public_url else "",
-        "personal": "\n".join(_personal_line(name, line, kept) for name, line in personal.items()),
-        "others": "\n".join(f"- `{name}`: {line.what}." for name, line in TABLES.items() if name not in personal),
+        "personal": "\n".join(_line(name, line, kept) for name, line in TABLES.items() if line.why),
+        "others": "\n".join(_line(name, line, kept) for name, line in TABLES.items() if not line.why),
     }
 
 
-def _personal_line(name: str, line: TableLine, kept: Mapping[str, str]) -> str:
-    until = Template(line.until).substitute(kept)
-    return f"- `{name}`: {line.what}. *Why:* {line.why}. *How long:* {until}."
+def _line(name: str, line: TableLine, kept: Mapping[str, str]) -> str:
+    why = f" *Why:* {line.why}." if line.why else ""
+    until = f" *How long:* {Template(line.until).substitute(kept)}." if line.until else ""
+    return f"- `{name}`: {line.what}.{why}{until}"

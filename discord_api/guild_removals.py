@@ -1,11 +1,11 @@
-"""Decide which servers have removed the bot for good, from the lists of its servers that were read once a day. Pure.
+"""Decide which servers have removed the bot for good, from what Discord said of them once a day. Pure.
 
 What can be known without a gateway intent: there is no GUILD_DELETE (it belongs to the intent GUILDS); READY lists the
-servers of one shard alone, and not again until the next session; GET /users/@me/guilds lists all, 200 a page (Discord
-docs: Gateway, "List of Intents"; Gateway Events, "Ready" and "Guild Delete"; User, "Get Current User Guilds"). The docs
-do not say that a server with an outage stays in that list. So one list without a server proves nothing: it must be
-missing on every list for DAYS. A server with the commands alone, without the bot user, is in no list (README, "Run it
-for real"): what was never listed is never taken for removed.
+servers of one shard alone, and not again until the next session; GET /users/@me/guilds lists all that the bot user is
+in (Discord docs: Gateway, "List of Intents"; Gateway Events, "Ready" and "Guild Delete"; User, "Get Current User
+Guilds"). A server with the commands alone, without the bot user, is in no list; its own command list can be read as
+long as the app is there (docs/decisions/0016-where-the-bot-is-not.md). The docs do not say that a server with an outage
+stays in either. So one day proves nothing: a server must be missing on every day for DAYS.
 """
 
 from __future__ import annotations
@@ -15,60 +15,55 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 DAY_MS = 86_400_000
-DAYS = 30  # from the first list without the server to the deletion of its settings
+DAYS = 30  # from the first day without the server to the deletion of its settings
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
-    """What the lists so far have shown.
+class Absences:
+    """*counted_at_ms*: when Discord was last asked. *days*: for each server with settings, on how many days in a row it
+    has been missing; 0: the bot is there."""
 
-    *looked_at_ms*: when the last one was read. *missing*: for each server with settings that was ever listed, how many
-    lists in a row it has been missing from; 0: it is there.
-    """
-
-    looked_at_ms: int
-    missing: Mapping[int, int]
+    counted_at_ms: int
+    days: Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """*looks*: to be stored in place of the earlier ones. *removed*: servers whose settings are to be deleted now."""
+class Count:
+    """*absences*: to be stored in place of the earlier ones. *removed*: servers whose settings are to be deleted."""
 
-    looks: Looks
+    absences: Absences
     removed: frozenset[int]
 
 
-NO_LOOKS = Looks(-DAY_MS, {})
+NEVER_COUNTED = Absences(-DAY_MS, {})
 
 
-def is_time_to_look(looks: Looks, now_ms: int) -> bool:
-    """Whether a day has passed since the last list; also after the clock went back."""
-    return not 0 <= now_ms - looks.looked_at_ms < DAY_MS
+def is_count_due(absences: Absences, now_ms: int) -> bool:
+    """Whether a day has passed since the last count; also after the clock went back."""
+    return not 0 <= now_ms - absences.counted_at_ms < DAY_MS
 
 
-def judge(looks: Looks, with_settings: Collection[int], listed: Collection[int], now_ms: int) -> Judgement:
-    """Count one whole list for the servers *with_settings*.
+def count_day(absences: Absences, with_settings: Collection[int], there: Collection[int], now_ms: int) -> Count:
+    """Count one day for the servers *with_settings*. *there*: those of them that the app is in.
 
-    Nothing is counted within a day of the last list, nor from a list without any server. A server without settings is
-    forgotten.
+    Nothing is counted within a day of the last count. A server without settings is forgotten.
     """
-    if not listed or not is_time_to_look(looks, now_ms):
-        return Judgement(looks, frozenset())
-    known = [guild_id for guild_id in with_settings if guild_id in listed or guild_id in looks.missing]
-    missing = {guild_id: 0 if guild_id in listed else looks.missing[guild_id] + 1 for guild_id in known}
-    removed = frozenset(guild_id for guild_id, times in missing.items() if times > DAYS)
-    stay = {guild_id: times for guild_id, times in missing.items() if guild_id not in removed}
-    return Judgement(Looks(now_ms, stay), removed)
+    if not is_count_due(absences, now_ms):
+        return Count(absences, frozenset())
+    days = {each: 0 if each in there else absences.days.get(each, 0) + 1 for each in with_settings}
+    removed = frozenset(each for each, missing in days.items() if missing > DAYS)
+    stay = {each: missing for each, missing in days.items() if each not in removed}
+    return Count(Absences(now_ms, stay), removed)
 
 
-def dump_looks(looks: Looks) -> str:
-    """Write *looks* as JSON."""
-    return json.dumps([looks.looked_at_ms, {str(guild_id): times for guild_id, times in looks.missing.items()}])
+def dump_absences(absences: Absences) -> str:
+    """Write *absences* as JSON."""
+    return json.dumps([absences.counted_at_ms, {str(each): days for each, days in absences.days.items()}])
 
 
-def parse_looks(text: str | None) -> Looks:
-    """Read what dump_looks wrote; None: nothing was written yet."""
+def parse_absences(text: str | None) -> Absences:
+    """Read what dump_absences wrote; None: nothing was written yet."""
     if text is None:
-        return NO_LOOKS
-    looked_at_ms, missing = json.loads(text)
-    return Looks(looked_at_ms, {int(guild_id): times for guild_id, times in missing.items()})
+        return NEVER_COUNTED
+    counted_at_ms, days = json.loads(text)
+    return Absences(counted_at_ms, {int(each): missing for each, missing in days.items()})

@@ -33,7 +33,7 @@ _VERSIONS = select(rule_versions.c.scope_id, rule_versions.c.version).where(
 )
 
 # Everything that admins set, by server.
-_OF_GUILDS = (
+GUILD_COLUMNS = (
     *(guild_settings.c.guild_id, guild_channels.c.guild_id, guild_roles.c.guild_id, blocked_words.c.guild_id),
     *(blocks.c.scope_id, pauses.c.scope_id),
 )
@@ -195,13 +195,13 @@ def set_exempt(tx: Transaction, user_id: int, *, exempt: bool) -> None:
 
 def load_guild_ids(tx: Transaction) -> set[int]:
     """Return the ids of all servers whose admins have set anything."""
-    found = union(*(select(column).distinct() for column in _OF_GUILDS))
+    found = union(*(select(column).distinct() for column in GUILD_COLUMNS))
     return {guild_id for guild_id in tx.scalars(found) if guild_id != BOT}
 
 
 def delete_guild(tx: Transaction, guild_id: int) -> None:
     """Delete what the admins of a server have set. What the owner has set for it, and the audit, stay."""
-    for column in _OF_GUILDS:
+    for column in GUILD_COLUMNS:
         tx.execute(delete(column.table).where(column == guild_id))
     next_version(tx, guild_id)
 

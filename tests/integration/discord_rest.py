@@ -71,7 +71,8 @@ class DiscordRest:
         self.fails_over_components = False  # 503 to a new message that has any
         self.asked_in = 0  # the channel of follow-ups
         self.fails_with_files = False  # 503 to an edit that brings files
-        self.guild_ids: list[int] = []  # servers that the bot is in
+        self.guild_ids: list[int] = []  # servers that the bot user is in
+        self.commands_only: set[int] = set()  # servers that have the commands without the bot user
         self._now = 0
         self._next_id = 9000
 
@@ -138,6 +139,9 @@ class DiscordRest:
             case "GET", ["users", "@me", "guilds"]:
                 above = sorted(each for each in self.guild_ids if each > int(call.query["after"]))
                 return _json([{"id": str(each), "name": "x"} for each in above[: int(call.query["limit"])]])
+            case "GET", ["applications", _, "guilds", guild_id, "commands"]:
+                is_there = int(guild_id) in {*self.guild_ids, *self.commands_only}
+                return _json([]) if is_there else _json({"code": 50001, "message": "Missing Access"}, 403)
             case "POST", ["users", "@me", "channels"]:
                 user = {**BOT, "id": str(call.body["recipient_id"]), "bot": False}
                 return _json({"id": f"7{call.body['recipient_id']}", "type": 1, "recipients": [user]})

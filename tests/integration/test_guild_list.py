@@ -12,7 +12,7 @@ import pytest
 
 from discord_api.errors import NO_ANSWER
 from discord_api.guild_list import KEY, PAGE, TRY_SECONDS, GuildList, fetch_guild_ids
-from discord_api.guild_removals import DAYS, Looks, parse_looks
+from discord_api.guild_removals import DAYS, Absences, parse_absences
 from store.database import Database
 from store.key_values import load_value
 from tests.doubles import ManualClock
@@ -40,14 +40,14 @@ class Scene:
             delete=lambda tx, guild_id: self.stored.remove(guild_id),
         )
 
-    async def look(self, *, days: int = 1, name: str = "one") -> None:
-        """Look once a day."""
+    async def check(self, *, days: int = 1, name: str = "one") -> None:
+        """Check once a day."""
         for _ in range(days):
-            await self.process(name).look()
+            await self.process(name).check()
             self.clock.advance(DAY_SECONDS)
 
-    async def looks(self) -> Looks:
-        return parse_looks(await self.database.read(load_value, KEY))
+    async def absences(self) -> Absences:
+        return parse_absences(await self.database.read(load_value, KEY))
 
     def calls(self) -> int:
         return sum(call.path == "/users/@me/guilds" for call in self.rest.calls)
@@ -91,60 +91,104 @@ async def test_a_page_that_fails_or_cant_be_read_fails_the_whole_list(scene: Sce
 
 
 async def test_the_settings_of_a_server_that_removed_the_bot_are_deleted_after_thirty_days(scene: Scene) -> None:
-    await scene.look()
+    await scene.check()
     scene.rest.guild_ids = [HERE]
-    await scene.look(days=DAYS)
+    await scene.check(days=DAYS)
     assert scene.stored == {GONE, HERE}
-    await scene.look()
+    await scene.check()
     assert scene.stored == {HERE}
-    assert (await scene.looks()).missing == {HERE: 0}
+    assert (await scene.absences()).days == {HERE: 0}
 
 
-async def test_a_list_that_fails_counts_for_nothing(scene: Scene) -> None:
-    await scene.look()
-    before = await scene.looks()
-    for fault in ({"status": 403, "code": 40333}, {"status": 200, "body": []}, {"status": 200, "body": {}}):
+async def test_a_server_with_the_commands_alone_keeps_its_settings_until_thirty_days_after_it_removed_them(
+    scene: Scene,
+) -> None:
+    scene.rest.guild_ids, scene.rest.commands_only = [HERE], {GONE}
+    await scene.check(days=DAYS + 5)
+    assert scene.stored == {GONE, HERE}
+    scene.rest.commands_only = set()
+    await scene.check(days=DAYS)
+    assert scene.stored == {GONE, HERE}
+    await scene.check()
+    assert scene.stored == {HERE}
+
+
+async def test_settings_go_also_if_the_server_removed_the_bot_before_the_first_list_or_it_was_the_only_one(
+    scene: Scene,
+) -> None:
+    scene.rest.guild_ids = []
+    await scene.check(days=DAYS)
+    assert scene.stored == {GONE, HERE}
+    await scene.check()
+    assert scene.stored == set()
+
+
+@pytest.mark.parametrize(
+    "fault", [{"status": 403, "code": 40333}, {"status": 401}, {"status": 404}, {"status": 200, "page": True}]
+)
+async def test_an_answer_that_says_nothing_of_the_server_begins_the_thirty_days_anew(
+    scene: Scene, fault: dict[str, Any]
+) -> None:
+    scene.rest.guild_ids = [HERE]
+    await scene.check(days=DAYS)
+    scene.rest.fault(f"GET /applications/.*/guilds/{GONE}/commands", **fault)
+    await scene.check(days=DAYS + 1)
+    assert scene.stored == {GONE, HERE}
+    await scene.check()
+    assert scene.stored == {HERE}
+
+
+async def test_of_servers_in_the_list_nothing_more_is_asked(scene: Scene) -> None:
+    await scene.check()
+    assert not [call.path for call in scene.rest.calls if call.path.endswith("/commands")]
+
+
+async def test_a_list_that_cant_be_read_counts_for_nothing(scene: Scene) -> None:
+    await scene.check()
+    before = await scene.absences()
+    scene.rest.guild_ids = [HERE]
+    for fault in ({"status": 403, "code": 40333}, {"status": 200, "body": {}}):
         scene.rest.fault(GUILDS, **fault)  # type: ignore[arg-type]
         try:
-            await scene.look()
+            await scene.check()
         except (discord.HTTPException, *NO_ANSWER):
             scene.clock.advance(DAY_SECONDS)
-    assert await scene.looks() == before
+    assert await scene.absences() == before
 
 
-async def test_after_a_failure_another_process_may_look_at_once(scene: Scene) -> None:
+async def test_after_a_failure_another_process_may_check_at_once(scene: Scene) -> None:
     scene.rest.fault(GUILDS, 403, code=40333)
     with pytest.raises(discord.HTTPException):
-        await scene.process("one").look()
-    await scene.process("two").look()
-    assert (await scene.looks()).missing == {GONE: 0, HERE: 0}
+        await scene.process("one").check()
+    await scene.process("two").check()
+    assert (await scene.absences()).days == {GONE: 0, HERE: 0}
 
 
-async def test_of_several_processes_one_looks_and_only_once_a_day(scene: Scene) -> None:
+async def test_of_several_processes_one_asks_and_only_once_a_day(scene: Scene) -> None:
     scene.rest.gate.clear()
     scene.rest.arrived.clear()
-    first = asyncio.create_task(scene.process("one").look())
+    first = asyncio.create_task(scene.process("one").check())
     await scene.rest.arrived.wait()
     async with asyncio.timeout(60):
-        await scene.process("two").look()
+        await scene.process("two").check()
     assert scene.calls() == 1
     scene.rest.gate.set()
     await first
     calls = scene.calls()
-    await scene.process("two").look()
+    await scene.process("two").check()
     assert scene.calls() == calls
     scene.clock.advance(DAY_SECONDS)
-    await scene.process("two").look()
+    await scene.process("two").check()
     assert scene.calls() > calls
 
 
 async def test_without_any_settings_discord_is_not_asked(scene: Scene) -> None:
     scene.stored.clear()
-    await scene.look(days=3)
+    await scene.check(days=3)
     assert scene.calls() == 0
 
 
-async def test_the_bot_goes_on_looking_after_a_failure(scene: Scene) -> None:
+async def test_the_bot_goes_on_checking_after_a_failure(scene: Scene) -> None:
     scene.rest.fault(GUILDS, 403, code=40333)
     running = asyncio.create_task(scene.process("one").run())
     async with asyncio.timeout(60):
@@ -152,4 +196,4 @@ async def test_the_bot_goes_on_looking_after_a_failure(scene: Scene) -> None:
             scene.clock.advance(TRY_SECONDS)
             await asyncio.sleep(0.01)
     running.cancel()
-    assert (await scene.looks()).missing == {GONE: 0, HERE: 0}
+    assert (await scene.absences()).days == {GONE: 0, HERE: 0}

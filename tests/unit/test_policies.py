@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from limits.records import GUILD_COLUMNS
 from policies import TABLES, TEMPLATES, fill_policies
 from store.tables import metadata
 from tests.architecture.laws import product
@@ -45,8 +46,13 @@ def test_a_table_with_a_persons_id_says_why_and_for_how_long() -> None:
         is_personal = [
             c for c in line.columns.split() if re.fullmatch(r"(\w+_)?user_id|actor_id|generation_id|\w+_by", c)
         ]
-        assert bool(line.why) == bool(line.until), name
+        assert line.until or not line.why, name
         assert line.why or not is_personal, f"TABLES[{name!r}] holds {is_personal}: say why, and for how long"
+
+
+def test_it_says_of_what_a_server_set_and_of_nothing_else_that_it_goes_thirty_days_after_the_server() -> None:
+    said = re.findall(r"^- `(\w+)`: .* until 30 days after the server removed the bot\.$", privacy(), re.MULTILINE)
+    assert sorted(said) == sorted(column.table.name for column in GUILD_COLUMNS)
 
 
 def test_the_policy_names_each_table_in_its_text() -> None:
