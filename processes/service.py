@@ -80,7 +80,7 @@ class Processes:
             for task in self._tasks:
                 task.cancel()
             self._tasks = []
-            with contextlib.suppress(DatabaseLost, PermissionMissing):  # the others find it dead
+            with contextlib.suppress(DatabaseLost):  # the others find it dead
                 await self._database.run(records.delete_process, self._name)
 
     async def beat(self) -> None:
@@ -92,6 +92,8 @@ class Processes:
         try:
             async with self._turn:
                 alive, now_ms, due_ms = await self._database.run(self._beat)
+        except PermissionMissing:
+            raise
         except DatabaseLost as lost:
             log.warning("%s; the next heartbeat comes in %.0f s", lost, BEAT_SECONDS, extra=REPEATS)
             return

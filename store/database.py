@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
 from store.address import parse_database_url
-from store.errors import DatabaseBroken, DatabaseLost, DatabaseUnreachable
+from store.errors import DatabaseBroken, DatabaseLost, DatabaseUnreachable, PermissionMissing
 from store.schema import upgrade
 from store.sqlite import SqliteTransactions
 from store.sqlite_file import APPLICATION_ID, SqliteFile, fault_of, is_refused_write
@@ -161,6 +161,8 @@ class Database:
             await self.run(_migrate, then)
             if self._file is not None:
                 self._file.is_ours = True
+        except PermissionMissing:
+            raise
         except DatabaseBroken as error:
             raise DatabaseUnreachable(str(error)) from error
         except DatabaseLost as error:

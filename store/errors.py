@@ -5,8 +5,8 @@ StoreError
 ├── DatabaseUnreachable   it can't be opened
 │   └── DatabaseInUse     another process has the SQLite file
 ├── DatabaseLost          it can't be used at the moment; an open transaction may or may not have been committed
-│   └── DatabaseBroken    its file was damaged, deleted or made read-only: it stays so until the operator repairs it
-├── PermissionMissing     its user may not do what the bot needs
+│   ├── DatabaseBroken    its file was damaged, deleted or made read-only: it stays so until the operator repairs it
+│   └── PermissionMissing its user may not do what the bot needs
 ├── SchemaTooNew          a newer version of this bot has migrated it
 └── MoveRefused           its rows can't be moved to another database
 """
@@ -42,8 +42,8 @@ class DatabaseBroken(DatabaseLost):
     """
 
 
-class PermissionMissing(StoreError):
-    """The user of the address lacks a permission; the text names the table. Waiting does not help."""
+class PermissionMissing(DatabaseLost):
+    """The user of the address lacks a permission; the text names the table. It may be granted while the bot runs."""
 
 
 class SchemaTooNew(StoreError):

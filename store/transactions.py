@@ -17,8 +17,8 @@ class Transactions(Protocol):
     async def write(self, work: Callable[[Transaction], Result], *, background: bool) -> Result:
         """Run *work* in a transaction of its own: commit what it did, or roll it back when it raises.
 
-        *background*: let all others go first. Raises what *work* raises, DatabaseLost, PermissionMissing,
-        and SQLite's own errors.
+        *background*: let all others go first. Raises what *work* raises, DatabaseLost, and
+        SQLite's own errors.
         """
         ...
 

@@ -226,9 +226,11 @@ async def test_a_fault_of_the_moment_is_a_lost_database(postgresql: Database) ->
 
 
 @pytest.mark.postgres
-async def test_a_statement_that_the_user_may_not_run_is_no_fault_of_the_moment(postgresql: Database) -> None:
+async def test_a_statement_that_the_user_may_not_run_is_a_missing_permission(postgresql: Database) -> None:
     with pytest.raises(PermissionMissing, match=r"refuses what the bot needs: as the server says it$"):
         await postgresql.run(raise_with_code, "42501")
+    with pytest.raises(PermissionMissing):
+        await postgresql.migrate(lambda tx: raise_with_code(tx, "42501"))
 
 
 def raise_with_code(tx: Transaction, code: str) -> None:

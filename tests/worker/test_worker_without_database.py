@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 from sqlalchemy import Connection, select
@@ -14,23 +15,24 @@ from generations.records.tables import generations
 from generations.worker.loop import WELL_SECONDS
 from generations.worker.stored_schedule import StoredSchedule
 from store.database import Database
-from store.errors import DatabaseBroken, DatabaseLost
+from store.errors import DatabaseBroken, DatabaseLost, PermissionMissing
 from tests.doubles import DatabaseInFront
 from tests.worker.conftest import WorkerHarness
 
 
 class Flaky(DatabaseInFront):
-    """A database whose next *failures* transactions find no connection."""
+    """A database whose next *failures* transactions find no connection, or fail with *error*."""
 
-    def __init__(self, database: Database, failures: int = 0) -> None:
+    def __init__(self, database: Database, failures: int = 0, error: DatabaseLost | None = None) -> None:
         super().__init__(database)
         self.failures = failures
+        self._error = error or DatabaseLost("the connection to the database broke")
 
     @asynccontextmanager
     async def around(self) -> AsyncGenerator[None, None]:
         if self.failures > 0:
             self.failures -= 1
-            raise DatabaseLost("the connection to the database broke")
+            raise self._error
         yield
 
 
@@ -202,17 +204,42 @@ async def test_a_stop_while_the_database_is_away_ends_as_any_other(harness: Work
     await asyncio.wait_for(running, 60)
 
 
+async def until_rounds(harness: WorkerHarness, condition: Callable[[], bool]) -> None:
+    """Have the loop begin rounds until *condition* holds."""
+    async with asyncio.timeout(60):
+        while not condition():
+            harness.worker.nudge()
+            await asyncio.sleep(0.01)
+
+
+async def test_what_the_databases_user_may_not_do_is_a_sentence_in_the_log_until_it_is_granted(
+    harness: WorkerHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    missing = PermissionMissing("the database refuses what the bot needs: permission denied for table audit")
+    flaky = harness.database = Flaky(harness.database, error=missing)
+    harness.restart()
+    await harness.imagine()
+
+    async def revoke() -> None:
+        flaky.failures = 10
+
+    harness.service.during_create = revoke
+    running = asyncio.create_task(harness.worker.run())
+    await until_rounds(harness, lambda: bool(harness.service.posts))
+    await until_rounds(harness, lambda: not flaky.failures)
+    harness.clock.advance(WELL_SECONDS)
+    await until_rounds(harness, harness.worker.is_well)
+    await harness.worker.drain()
+    await running
+    assert [record.message for record in caplog.records if record.exc_info] == []
+    assert "permission denied for table audit; the next try comes in 1 s" in caplog.text
+
+
 async def test_the_worker_is_not_healthy_while_the_database_is_away(harness: WorkerHarness) -> None:
     flaky = harness.database = Flaky(harness.database)
     harness.restart()
     running = asyncio.create_task(harness.worker.run())
-
-    async def until(condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(60):
-            while not condition():
-                harness.worker.nudge()
-                await asyncio.sleep(0.01)
-
+    until = partial(until_rounds, harness)
     await until(harness.worker.is_well)
     flaky.failures = 1000
     await until(lambda: flaky.failures < 999)  # the round that was under way is over
