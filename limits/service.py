@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Any
 
 from limits import audit, records
 from limits.errors import ChangedMeanwhile, TooManyRules
-from limits.model import BOT, Actor, Block, Cap, Change, Clock, ContentRule, GuildRules, Pause, Tier
+from limits.model import BOT, Actor, Block, Cap, Change, Clock, ContentRule, Pause, Tier
 from limits.tables import guild_channels, guild_roles
 from limits.usage import CAP_PERIODS
 from limits.words import PATTERNS_MAX, WORDS_MAX, WordKind, WordRule, check_word_rule
@@ -78,40 +79,20 @@ class Limits:
 
     async def set_person_cap(self, actor: Actor, cap: Cap | None, *, expected_version: int) -> Changed:
         """Cap the images of each person in a period; None: no cap."""
-        _check_cap(cap)
-        return await self._set(
-            actor,
-            "person_cap",
-            lambda old: replace(old, person_cap=cap),
-            lambda rules: _cap_text(rules.person_cap),
-            expected_version,
-        )
+        return await self._set(actor, "person_cap", _checked(cap), _cap_text, expected_version)
 
     async def set_budget(self, actor: Actor, cap: Cap | None, *, expected_version: int) -> Changed:
         """Cap the images of the whole server in a period; None: no cap."""
-        _check_cap(cap)
-        return await self._set(
-            actor,
-            "budget",
-            lambda old: replace(old, budget=cap),
-            lambda rules: _cap_text(rules.budget),
-            expected_version,
-        )
+        return await self._set(actor, "budget", _checked(cap), _cap_text, expected_version)
 
     async def set_content(self, actor: Actor, content: ContentRule, *, expected_version: int) -> Changed:
         """Say where images may be asked for."""
-        return await self._set(
-            actor, "content", lambda old: replace(old, content=content), lambda rules: rules.content, expected_version
-        )
+        return await self._set(actor, "content", content, str, expected_version)
 
     async def set_log_channel(self, actor: Actor, channel_id: int | None, *, expected_version: int) -> Changed:
         """Say where changes are told; None: nowhere."""
         return await self._set(
-            actor,
-            "log_channel",
-            lambda old: replace(old, log_channel_id=channel_id),
-            lambda rules: str(rules.log_channel_id or ""),
-            expected_version,
+            actor, "log_channel_id", channel_id, lambda kept: str(kept or ""), expected_version, action="log_channel"
         )
 
     async def add_words(
@@ -220,20 +201,22 @@ class Limits:
     async def _set(
         self,
         actor: Actor,
-        action: str,
-        change: Callable[[GuildRules], GuildRules],
-        text_of: Callable[[GuildRules], str],
+        field: str,
+        value: Any,
+        text_of: Callable[[Any], str],
         expected_version: int,
+        *,
+        action: str = "",
     ) -> Changed:
+        """Set one field of GuildRules. *action*: its name in the audit, if it is another."""
         guild_id = _guild_of(actor)
 
         def write(tx: Transaction, _: int) -> tuple[str, str]:
             old = records.load_guild_rules(tx, guild_id, 0)
-            new = change(old)
-            records.save_guild_settings(tx, guild_id, new)
-            return text_of(old), text_of(new)
+            records.save_guild_settings(tx, guild_id, replace(old, **{field: value}))
+            return text_of(getattr(old, field)), text_of(value)
 
-        return await self._change(actor, _Edit(guild_id, action, write, expected_version=expected_version))
+        return await self._change(actor, _Edit(guild_id, action or field, write, expected_version=expected_version))
 
     async def _set_ids(
         self, actor: Actor, action: str, table: records.IdTable, ids: Collection[int], expected_version: int
@@ -329,9 +312,11 @@ def _guild_of(actor: Actor) -> int:
     return actor.guild_id
 
 
-def _check_cap(cap: Cap | None) -> None:
+def _checked(cap: Cap | None) -> Cap | None:
+    """Return *cap*. Raises ValueError for one that no form offers."""
     if cap is not None and (cap.images < 0 or cap.period not in CAP_PERIODS):
         raise ValueError(f"a cap of {cap.images} images a {cap.period}")
+    return cap
 
 
 def _check_word_counts(words: Sequence[WordRule]) -> None:
