@@ -243,16 +243,16 @@ async def _listen(bot: ImagineBot, services: Services, owner: str) -> None:
         guild_ids=settings.owner_guilds,
     )
     syncing = asyncio.create_task(keep_commands_current(sync, clock, tried=tried), name="commands")
-    looking = asyncio.create_task(services.guild_list.run(), name="guild list")
+    checking = asyncio.create_task(services.guild_list.run(), name="guild list")
     try:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(tried.wait(), FIRST_SYNC_SECONDS)
         turns = IdentifyTurns(database, clock)
         await GatewayConnection(bot, clock, services.rng, turns, services.presence, settings.shards).run()
     finally:
-        for task in (syncing, looking):
+        for task in (syncing, checking):
             task.cancel()
-        await asyncio.wait({syncing, looking})
+        await asyncio.wait({syncing, checking})
 
 
 async def sync_stored_commands(

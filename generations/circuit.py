@@ -12,7 +12,7 @@ from enum import StrEnum
 
 PROBE_SECONDS = (60, 120, 300, 600, 1800, 3600)  # from each refusal to the next probe; the last one again and again
 PROBE_SPREAD = 0.1  # the share by which such an interval is shorter or longer, at random
-CHANGES_APART_MS = 10 * 60_000  # the owner is told so often that it opened and that it closed again
+CHANGE_INTERVAL_MS = 10 * 60_000  # the owner is told so often that it opened and that it closed again
 REMINDER_MS = 6 * 3_600_000  # the owner is told again that it is open
 
 
@@ -59,7 +59,7 @@ class Circuit:
         after = replace(self, reason=reason, refusals=refusals, probe_at_ms=probe_at_ms)
         if reason is not self.reason:
             after = replace(after, is_told=False)
-        quiet_ms = REMINDER_MS if after.is_told else CHANGES_APART_MS
+        quiet_ms = REMINDER_MS if after.is_told else CHANGE_INTERVAL_MS
         if self.told_at_ms is not None and 0 <= now_ms - self.told_at_ms < quiet_ms:
             return after
         return replace(after, is_told=True, told_at_ms=now_ms)

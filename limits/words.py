@@ -132,13 +132,13 @@ def _fold(text: str) -> str:
 
 
 def _latin(text: str) -> str:
-    return text.translate(_LOOK_ALIKES)
+    return text.translate(_CONFUSABLES)
 
 
 def _unaccented(text: str) -> str:
     """Return *text* without the accents of Latin, Greek and Cyrillic letters, and with look-alikes that had one."""
     bare = _ACCENTS.sub("", unicodedata.normalize("NFD", text))
-    return unicodedata.normalize("NFC", bare).translate(_LOOK_ALIKES)
+    return unicodedata.normalize("NFC", bare).translate(_CONFUSABLES)
 
 
 def _whole(word: str) -> str:
@@ -172,7 +172,7 @@ _ACCENTS = re.compile("[\u0300-\u036f]")
 
 # Letters that look like a Latin one in common fonts, in lower case and after NFKC (Unicode Technical Standard 39,
 # confusables.txt; only letters of living scripts, not signs or digits).
-_LOOK_ALIKES = {
+_CONFUSABLES = {
     ord(letter): latin
     for latin, letters in {
         "a": "аɑα",

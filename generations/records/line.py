@@ -228,15 +228,15 @@ _turns = (
     .outerjoin(_serving, _serving.c.server == _server)
     .where(is_waiting)
 )
-_all, _shown = (_ranked(rows.subquery()) for rows in (_turns, _turns.where(generations.c.message_id.is_not(None))))
+_all, _with_card = (_ranked(rows.subquery()) for rows in (_turns, _turns.where(generations.c.message_id.is_not(None))))
 _LINE = select(
     *(_all.c.generation_id, _all.c.position, _all.c.own_place, _all.c.own_running),
     *(_all.c.server_place, _all.c.server_running, _all.c.guild_id),
 ).order_by(_is_above_cap(_all), *_order(_all))
 _NEXT_IN_LINE = (
-    select(_shown.c.generation_id, _shown.c.position)
-    .where(_shown.c.turn <= _most, _is_above_cap(_shown) == 0)
-    .order_by(*_order(_shown))
+    select(_with_card.c.generation_id, _with_card.c.position)
+    .where(_with_card.c.turn <= _most, _is_above_cap(_with_card) == 0)
+    .order_by(*_order(_with_card))
     .limit(bindparam("at_most", type_=Integer))
 )
 _DEMAND_WITH_CAP = select(

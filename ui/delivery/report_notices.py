@@ -127,14 +127,13 @@ class ReportNotices:
         return await self._send(file, guild_id, channel_id, self._log_channel(channel_id, guild_id))
 
     async def _send(
-        self, file: ReportFile, scope_id: int, recipient_id: int, opening: Coroutine[Any, Any, discord.abc.Messageable]
+        self, file: ReportFile, scope_id: int, recipient_id: int, channel: Coroutine[Any, Any, discord.abc.Messageable]
     ) -> _Outcome:
         """Send one message and note it. The nonce makes one message of two tries (Discord docs: "Create Message")."""
         nonce, view = f"{file.report.id}-{recipient_id % 100_000}", self.build(file, scope_id)
         try:
             with asking(self._client):
-                channel = await opening
-                message = await channel.send(view=view, allowed_mentions=NOBODY, nonce=nonce)
+                message = await (await channel).send(view=view, allowed_mentions=NOBODY, nonce=nonce)
         except (discord.HTTPException, _OfAnotherServer, *NO_ANSWER) as error:
             log.warning("report %s: %s can't be told (%s)", file.report.id, recipient_id, type(error).__name__)
             return _outcome_of(error)

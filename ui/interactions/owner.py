@@ -104,7 +104,7 @@ class OwnerActions:
         user_id, amount = check_person(user), check_number("amount", amount, 1, AMOUNT_MAX)
         change = await self._credits.grant(actor_of(interaction), user_id, amount, check_reason(reason))
         number, amount = _booked(change)
-        return texts.granted(user_id, amount, _shown(reason), change.balance, number)
+        return texts.granted(user_id, amount, _escaped(reason), change.balance, number)
 
     async def take(self, interaction: Interaction, user: discord.abc.User, amount: int, reason: str) -> str:
         user_id, amount = check_person(user), check_number("amount", amount, 1, AMOUNT_MAX)
@@ -112,7 +112,7 @@ class OwnerActions:
         if change.number is None:
             return texts.nothing_to_take(user_id, change.balance)
         number, taken = _booked(change)
-        return texts.taken(user_id, taken, amount, _shown(reason), change.balance, number)
+        return texts.taken(user_id, taken, amount, _escaped(reason), change.balance, number)
 
     async def undo(self, interaction: Interaction, grant: int, reason: str) -> str:
         grant = check_number("number", grant, 1, NUMBER_MAX)
@@ -123,7 +123,7 @@ class OwnerActions:
         if change.was_done:
             return texts.was_done(change.number)
         number, taken = _booked(change)
-        return texts.undone(user_id, taken, grant, _shown(reason), change.balance, number)
+        return texts.undone(user_id, taken, grant, _escaped(reason), change.balance, number)
 
     async def refund(self, interaction: Interaction, image: str, reason: str, position: int | None) -> str:
         named = parse_image(image, position)
@@ -133,7 +133,7 @@ class OwnerActions:
         if change.was_done:
             return texts.was_done(change.number)
         number, amount = _booked(change)
-        return texts.refunded(change.user_id, amount, _shown(reason), change.balance, number)
+        return texts.refunded(change.user_id, amount, _escaped(reason), change.balance, number)
 
     async def set_tier(
         self, interaction: Interaction, amount: int, reason: str, server: str | None, role: str | None
@@ -144,28 +144,28 @@ class OwnerActions:
         if changed.change is None:
             return texts.tier_unchanged(texts.tier_of(*place))
         period = self._services.settings.credit_period
-        return texts.tier_set(texts.tier_of(*place), tier.credits, period, _shown(reason), changed.change.number)
+        return texts.tier_set(texts.tier_of(*place), tier.credits, period, _escaped(reason), changed.change.number)
 
     async def remove_tier(self, interaction: Interaction, reason: str, server: str | None, role: str | None) -> str:
         place = parse_tier_place(server, role)
         changed = await self._limits.remove_tier(actor_of(interaction), *place, check_reason(reason))
         if changed.change is None:
             return texts.no_tier(texts.tier_of(*place))
-        return texts.tier_removed(texts.tier_of(*place), _shown(reason), changed.change.number)
+        return texts.tier_removed(texts.tier_of(*place), _escaped(reason), changed.change.number)
 
     async def exempt(self, interaction: Interaction, user: discord.abc.User, reason: str) -> str:
         user_id = check_person(user)
         changed = await self._limits.exempt(actor_of(interaction), user_id, check_reason(reason))
         if changed.change is None:
             return texts.exemption_unchanged(user_id, exempt=True)
-        return texts.exempted(user_id, _shown(reason), changed.change.number)
+        return texts.exempted(user_id, _escaped(reason), changed.change.number)
 
     async def unexempt(self, interaction: Interaction, user: discord.abc.User, reason: str) -> str:
         user_id = check_person(user)
         changed = await self._limits.unexempt(actor_of(interaction), user_id, check_reason(reason))
         if changed.change is None:
             return texts.exemption_unchanged(user_id, exempt=False)
-        return texts.unexempted(user_id, _shown(reason), changed.change.number)
+        return texts.unexempted(user_id, _escaped(reason), changed.change.number)
 
     async def block(
         self, interaction: Interaction, user: discord.abc.User, reason: str, days: int | None, until: str | None
@@ -175,20 +175,20 @@ class OwnerActions:
         changed = await self._limits.block_everywhere(actor_of(interaction), user_id, reason, until_ms)
         if changed.change is None:
             return texts.block_unchanged(user_id)
-        return texts.blocked(user_id, until_ms, _shown(reason), changed.change.number)
+        return texts.blocked(user_id, until_ms, _escaped(reason), changed.change.number)
 
     async def unblock(self, interaction: Interaction, user: discord.abc.User, reason: str) -> str:
         user_id = check_person(user)
         changed = await self._limits.unblock_everywhere(actor_of(interaction), user_id, check_reason(reason))
         if changed.change is None:
             return texts.not_blocked(user_id)
-        return texts.unblocked(user_id, _shown(reason), changed.change.number)
+        return texts.unblocked(user_id, _escaped(reason), changed.change.number)
 
     async def pause(self, interaction: Interaction, reason: str) -> str:
         changed = await self._limits.pause_everywhere(actor_of(interaction), check_reason(reason))
         if changed.change is None:
             return texts.pause_unchanged()
-        return texts.paused(_shown(reason), changed.change.at_ms, changed.change.number)
+        return texts.paused(_escaped(reason), changed.change.at_ms, changed.change.number)
 
     async def resume(self, interaction: Interaction) -> str:
         changed: Changed = await self._limits.resume_everywhere(actor_of(interaction))
@@ -259,5 +259,5 @@ def _booked(change: CreditChange) -> tuple[int, int]:
     return change.number, change.amount
 
 
-def _shown(reason: str) -> str:
+def _escaped(reason: str) -> str:
     return escape(reason, REASON_UNITS)

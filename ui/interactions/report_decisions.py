@@ -110,7 +110,7 @@ class DismissReportButton(_ReportButton, template=r"report:dismiss:(?P<id>[0-9]{
 
 
 class OpenReportedButton(_ReportButton, template=r"report:open:(?P<id>[0-9]{1,20})"):
-    """Shows the prompt and the picture to the bot's owner alone, after that was written into the audit."""
+    """Shows the prompt and the image to the bot's owner alone, after that was written into the audit."""
 
     action, label = "open", texts.OPEN
 
@@ -125,8 +125,8 @@ class OpenReportedButton(_ReportButton, template=r"report:open:(?P<id>[0-9]{1,20
         found: Mapping[int, FoundImage] = {} if urls else await services.reports.download(generation)
         files = _files(generation, found, interaction.filesize_limit)
         made = sum(image.state in MADE for image in generation.images)
-        shown = [*urls, *(f"attachment://{file.filename}" for file in files)]
-        view = build_opened(generation, shown, max(0, made - len(shown)))
+        media_urls = [*urls, *(f"attachment://{file.filename}" for file in files)]
+        view = build_opened(generation, media_urls, max(0, made - len(media_urls)))
         await interaction.edit_original_response(view=view, attachments=files, allowed_mentions=NOBODY)
 
 

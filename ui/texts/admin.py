@@ -13,7 +13,7 @@ from ui.texts.limits import listed
 
 IMAGES_MIN, IMAGES_MAX = 1, 100_000  # of a cap
 DAYS_MAX = 3650  # of a block
-SHOWN_MAX = 10  # channels or roles that a heading names
+NAMED_MAX = 10  # channels or roles that a heading names
 
 TITLE = "### Images in this server"
 MEANING = "-# Each change counts at once, and is kept with who made it and when."
@@ -36,11 +36,11 @@ AGE_RESTRICTED, AGE_RESTRICTED_MEANING = "Age-restricted places only", "In chann
 
 
 def channels(ids: Sequence[int]) -> str:
-    return f"**Channels** · {listed('#', ids, SHOWN_MAX) if ids else EVERYWHERE}"
+    return f"**Channels** · {listed('#', ids, NAMED_MAX) if ids else EVERYWHERE}"
 
 
 def roles(ids: Sequence[int]) -> str:
-    return f"**Roles** · {listed('@&', ids, SHOWN_MAX) if ids else EVERYBODY}"
+    return f"**Roles** · {listed('@&', ids, NAMED_MAX) if ids else EVERYBODY}"
 
 
 def person_cap(images: int | None, period: str) -> str:

@@ -64,8 +64,8 @@ def message_menu(name: str) -> str:
 
 def links(named: Mapping[str, str]) -> str:
     """Return one line of small print with a link for each name whose address is not empty; empty without any."""
-    shown = [f"[{name}](<{url}>)" for name, url in named.items() if url]
-    return f"-# {' · '.join(shown)}" if shown else ""
+    linked = [f"[{name}](<{url}>)" for name, url in named.items() if url]
+    return f"-# {' · '.join(linked)}" if linked else ""
 
 
 def support_hint(url: str) -> str:

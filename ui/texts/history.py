@@ -13,7 +13,7 @@ NEWER = "Newer"
 OLDER = "Older"
 CARD_GONE = "its card is gone"
 IMAGES_MISSING = (
-    "-# Some pictures are missing: the bot needs View Channel and Read Message History where their cards stand."
+    "-# Some images are missing: the bot needs View Channel and Read Message History where their cards stand."
 )
 KEPT_HINT = (
     "could not be posted and {is_are} kept. Post {it_them} wherever you like while the image service still has "

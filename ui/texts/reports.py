@@ -50,7 +50,7 @@ TITLE = "An image was reported"
 SOMEBODY = "somebody who has left since"
 IMAGE_GONE = "The bot no longer knows the image: its person had everything deleted."
 PROMPT_PURGED = "Its prompt is no longer kept."
-PRIVATE = "It is private, so its prompt and picture are not shown here."
+PRIVATE = "It is private, so its prompt and image are not shown here."
 PRIVATE_TO_OWNER = f"{PRIVATE} Open shows them to you; that is written down in the audit."
 
 REMOVE = "Remove"
@@ -125,6 +125,6 @@ def left_beside(addresses: Sequence[str]) -> str:
     )
 
 
-def not_shown(images: int) -> str:
+def images_missing(images: int) -> str:
     """*images*: how many can't be shown."""
     return f"{images_text(images)} can't be shown: Discord and the image service don't hand that out any more."

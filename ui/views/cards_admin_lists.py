@@ -23,14 +23,14 @@ def build_words(overview: GuildOverview, wrap: Wrap, page: int = 0, notes: Seque
     """Build a page of the blocked words."""
     version, words = overview.rules.version, overview.rules.words
     page, pages = page_of(len(words), page)
-    shown = words[page * PAGE_ITEMS : (page + 1) * PAGE_ITEMS]
+    listed = words[page * PAGE_ITEMS : (page + 1) * PAGE_ITEMS]
     lines = [
         texts.word(word.number, word.kind, escape(word.text, TEXT_UNITS), _short(word.name, NAME_UNITS))
-        for word in shown
+        for word in listed
     ]
     options = [
         discord.SelectOption(label=alt_text(f"{word.number} · {word.text}", OPTION_BYTES), value=str(word.number))
-        for word in shown
+        for word in listed
     ]
     select = _list("remove", version, page, texts.REMOVE_WORDS, options)
     header = f"{texts.WORDS_TITLE}\n{texts.WORDS_MEANING}"
@@ -42,14 +42,14 @@ def build_people(overview: GuildOverview, wrap: Wrap, page: int = 0, notes: Sequ
     """Build a page of the people who are blocked now."""
     version, blocks = overview.rules.version, overview.active_blocks()
     page, pages = page_of(len(blocks), page)
-    shown = list(enumerate(blocks, 1))[page * PAGE_ITEMS : (page + 1) * PAGE_ITEMS]
+    listed = list(enumerate(blocks, 1))[page * PAGE_ITEMS : (page + 1) * PAGE_ITEMS]
     lines = [
         texts.blocked(number, who, block.until_ms, _short(block.reason, REASON_UNITS), block.by_id)
-        for number, (who, block) in shown
+        for number, (who, block) in listed
     ]
     options = [
         discord.SelectOption(label=texts.unblock_label(number), value=str(who), description=_readable(block.reason))
-        for number, (who, block) in shown
+        for number, (who, block) in listed
     ]
     select = _list("unblock", version, page, texts.UNBLOCK, options)
     header = f"{texts.PEOPLE_TITLE}\n{texts.PEOPLE_MEANING}"

@@ -78,7 +78,7 @@ def build_opened(generation: Generation, urls: Sequence[str], missing: int) -> u
         items = (discord.MediaGalleryItem(url, description=described[at], spoiler=True) for at, url in enumerate(urls))
         container.add_item(ui.MediaGallery(*items))
     if missing:
-        container.add_item(ui.TextDisplay(texts.not_shown(missing)))
+        container.add_item(ui.TextDisplay(texts.images_missing(missing)))
     return ui.LayoutView(timeout=None).add_item(container)
 
 

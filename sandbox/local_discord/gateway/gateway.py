@@ -24,7 +24,7 @@ from sandbox.local_discord.state.changes import (
     ChannelSaved,
     CommandPermissionsChanged,
     EntitlementChanged,
-    GuildJoined,
+    GuildAdded,
     GuildLeft,
     InteractionSent,
     MessageDeleted,
@@ -260,7 +260,7 @@ class Gateway:
         elif isinstance(change, CommandPermissionsChanged):
             body = permissions_json(self._state, change.guild_id, change.target_id)
             self._emit("APPLICATION_COMMAND_PERMISSIONS_UPDATE", body, change.guild_id)
-        elif isinstance(change, ChannelSaved | GuildJoined | GuildLeft):
+        elif isinstance(change, ChannelSaved | GuildAdded | GuildLeft):
             self._emit_of_guild(change)
         elif isinstance(change, MessageSaved):
             self._emit_message("MESSAGE_CREATE" if change.created else "MESSAGE_UPDATE", change.message)
@@ -276,7 +276,7 @@ class Gateway:
             for _ in range(times):
                 session.dispatch(event, body)
 
-    def _emit_of_guild(self, change: ChannelSaved | GuildJoined | GuildLeft) -> None:
+    def _emit_of_guild(self, change: ChannelSaved | GuildAdded | GuildLeft) -> None:
         """Send what becomes of a guild and its channels to sessions with the GUILDS intent; others get none of these
         events (Discord docs: Gateway, 'List of Intents'). GUILD_DELETE without `unavailable` means that the bot was
         removed (Gateway Events, 'Guild Delete').
@@ -287,7 +287,7 @@ class Gateway:
                 return
             event = "CHANNEL_CREATE" if change.created else "CHANNEL_UPDATE"
             body = self._channel_payloads.channel(channel)
-        elif isinstance(change, GuildJoined):
+        elif isinstance(change, GuildAdded):
             guild_id = change.guild_id
             event, body = "GUILD_CREATE", self._channel_payloads.guild(self._state.guilds[guild_id])
             if not change.after_outage:

@@ -15,7 +15,7 @@ from sandbox.local_discord.state.changes import (
     ChannelSaved,
     CommandPermissionsChanged,
     CommandsChanged,
-    GuildJoined,
+    GuildAdded,
     GuildLeft,
     InteractionChanged,
     MessageDeleted,
@@ -143,7 +143,7 @@ class LiveFeed:
                     "modal": interaction.modal,
                 }
                 return [modal] if person.id == interaction.person_id else []
-            case CommandsChanged() | CommandPermissionsChanged() | ChannelSaved() | GuildJoined() | GuildLeft():
+            case CommandsChanged() | CommandPermissionsChanged() | ChannelSaved() | GuildAdded() | GuildLeft():
                 return [{"type": "places", **self._places(person)}]
             case _:
                 return []

@@ -65,7 +65,7 @@ class ChannelSaved:
 
 
 @dataclass(frozen=True, slots=True)
-class GuildJoined:
+class GuildAdded:
     """The app was added to a guild. `after_outage`: it was in it, and the guild is back."""
 
     guild_id: int
@@ -98,7 +98,7 @@ Change = (
     | CommandsChanged
     | CommandPermissionsChanged
     | ChannelSaved
-    | GuildJoined
+    | GuildAdded
     | GuildLeft
     | EntitlementChanged
 )

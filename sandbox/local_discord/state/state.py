@@ -9,7 +9,7 @@ from dataclasses import replace
 from sandbox.clock import Clock
 from sandbox.local_discord.errors import unknown_thing
 from sandbox.local_discord.state import permissions as p
-from sandbox.local_discord.state.changes import Change, ChannelSaved, GuildJoined, GuildLeft, Listener
+from sandbox.local_discord.state.changes import Change, ChannelSaved, GuildAdded, GuildLeft, Listener
 from sandbox.local_discord.state.model import Channel, ChannelKind, Guild, Interaction, Json, Message, Person, Role
 from sandbox.local_discord.state.seed_data import APP_NAME, APPLICATION_ID, build_seed_data
 from sandbox.local_discord.state.snowflakes import Snowflakes
@@ -96,7 +96,7 @@ class State:
         guild, role = self.guilds[guild_id], Role(self.ids.next_id(), APP_NAME, p.EVERYONE)
         guild.members[self.application_id] = frozenset({role.id})
         self.guilds[guild_id] = replace(guild, installed=True, has_bot=True, roles=(*guild.roles, role))
-        self.tell(GuildJoined(guild_id, after_outage=False))
+        self.tell(GuildAdded(guild_id, after_outage=False))
 
     def set_outage(self, guild_id: int, unavailable: bool) -> None:
         """Begin or end an outage of a guild: the bot is told so, and is still in it."""
@@ -105,7 +105,7 @@ class State:
             self.tell(GuildLeft(guild_id, unavailable=True))
         elif guild_id in self.unavailable_guilds:
             self.unavailable_guilds.discard(guild_id)
-            self.tell(GuildJoined(guild_id, after_outage=True))
+            self.tell(GuildAdded(guild_id, after_outage=True))
 
     def is_age_restricted(self, channel: Channel) -> bool:
         """Return whether a channel, or the parent of a thread, is age-restricted."""
