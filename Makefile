@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CHECKED := backoff.py bench bot.py charts cogs credits discord_api doctor generations images observability people processes qwen sandbox scripts services.py setting_parsers.py settings.py store tests ui version.py web.py
 
 .PHONY: help try run test simulate chaos bench journeys screenshots mutants check format clean
 
@@ -52,14 +51,14 @@ mutants: $(VENV)/mutants.stamp
 	$(BIN)/python -m tests.mutants $(if $(PERCENT),--percent $(PERCENT)) $(ROOM)
 
 check: $(VENV)/dev.stamp
-	$(BIN)/ruff check $(CHECKED)
-	$(BIN)/ruff format --check $(CHECKED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/pyright --level error
 	$(BIN)/python -m pytest -q tests/architecture
 
 format: $(VENV)/dev.stamp
-	$(BIN)/ruff check --fix-only --quiet $(CHECKED)
-	$(BIN)/ruff format $(CHECKED)
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .mutants

@@ -36,11 +36,51 @@ ROOMS = {
         ),
     ),
     "permissions": Room(("discord_api/command_permissions.py",), ("tests/unit/test_command_permissions.py",)),
+    "guilds": Room(
+        ("discord_api/guild_removals.py", "discord_api/guild_list.py"),
+        ("tests/unit/test_guild_removals.py", "tests/integration/test_guild_list.py"),
+    ),
+    "limits": Room(
+        (
+            *("limits/audit.py", "limits/check.py", "limits/errors.py", "limits/model.py", "limits/records.py"),
+            *("limits/request_limits.py", "limits/service.py", "limits/spend_alerts.py", "limits/usage.py"),
+            "limits/words.py",
+        ),
+        (
+            *("tests/unit/test_blocked_words.py", "tests/unit/test_limit_checks.py", "tests/contract/test_limits.py"),
+            *("tests/contract/test_usage.py", "tests/contract/test_spend_alerts.py"),
+        ),
+    ),
+    "reports": Room(
+        ("reports/errors.py", "reports/model.py", "reports/records.py", "reports/service.py"),
+        ("tests/contract/test_reports.py",),
+    ),
+    "charts": Room(
+        ("charts/labels.py", "charts/plot.py", "charts/records.py", "charts/service.py", "charts/usage_report.py"),
+        ("tests/unit/test_usage_report.py", "tests/unit/test_usage_plot.py", "tests/contract/test_usage_report.py"),
+    ),
+    "processes": Room(
+        (
+            *("processes/identify_turns.py", "processes/model.py", "processes/records.py", "processes/service.py"),
+            *("processes/shard_coverage.py", "processes/status.py"),
+        ),
+        (
+            *("tests/unit/test_identify_turns.py", "tests/unit/test_shard_coverage.py"),
+            *("tests/contract/test_identify_turns.py", "tests/contract/test_processes.py"),
+            "tests/contract/test_status.py",
+        ),
+    ),
+    "policies": Room(("policies.py",), ("tests/unit/test_policies.py",)),
     "schedule": Room(
-        ("generations/poll_schedule.py", "generations/worker/progress.py", "generations/worker/throttle.py"),
+        (
+            "backoff.py",
+            "generations/poll_schedule.py",
+            "generations/worker/progress.py",
+            "generations/worker/throttle.py",
+        ),
         (
             *("tests/unit/test_callbacks.py", "tests/unit/test_poll_schedule.py", "tests/unit/test_progress.py"),
-            "tests/unit/test_throttle.py",
+            *("tests/unit/test_backoff.py", "tests/unit/test_throttle.py"),
         ),
     ),
     "records": Room(
@@ -95,7 +135,7 @@ ROOMS = {
         ),
     ),
     "settings": Room(
-        ("settings.py", "store/address.py", "store/errors.py", "store/hosts.py"),
+        ("setting_parsers.py", "settings.py", "store/address.py", "store/errors.py", "store/hosts.py"),
         (
             *("tests/unit/test_settings.py", "tests/unit/test_store_address.py"),
             "tests/architecture/test_prose.py::test_env_example_is_what_the_settings_print",
@@ -106,4 +146,11 @@ ROOMS = {
         ("observability/redaction.py", "observability/repeats.py"),
         ("tests/unit/test_redaction.py", "tests/unit/test_repeats.py"),
     ),
+}
+
+_WHOLE_BOT = "its tests run a whole bot, and each mutant would take them all"
+NOT_MUTATED = {
+    **dict.fromkeys(("bot", "cogs", "command_line", "core", "services", "ui", "web"), _WHOLE_BOT),
+    "doctor": "holds only what a finding is",
+    "version": "one constant",
 }
