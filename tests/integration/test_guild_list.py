@@ -90,7 +90,10 @@ async def test_a_page_that_fails_or_cant_be_read_fails_the_whole_list(scene: Sce
         await fetch_guild_ids(scene.client)
 
 
-async def test_the_settings_of_a_server_that_removed_the_bot_are_deleted_after_thirty_days(scene: Scene) -> None:
+async def test_the_settings_of_a_server_that_removed_the_bot_are_deleted_after_thirty_days(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "qwen_imagine.guilds")
     await scene.check()
     scene.rest.guild_ids = [HERE]
     await scene.check(days=DAYS)
@@ -98,6 +101,8 @@ async def test_the_settings_of_a_server_that_removed_the_bot_are_deleted_after_t
     await scene.check()
     assert scene.stored == {HERE}
     assert (await scene.absences()).days == {HERE: 0}
+    said = f"server {GONE}: it removed the bot long ago; its settings were deleted"
+    assert [record.getMessage() for record in caplog.records if record.name == "qwen_imagine.guilds"] == [said]
 
 
 async def test_a_server_with_the_commands_alone_keeps_its_settings_until_thirty_days_after_it_removed_them(
@@ -138,9 +143,12 @@ async def test_an_answer_that_says_nothing_of_the_server_begins_the_thirty_days_
     assert scene.stored == {HERE}
 
 
-async def test_of_servers_in_the_list_nothing_more_is_asked(scene: Scene) -> None:
+async def test_only_of_servers_that_the_list_lacks_the_commands_are_asked_for(scene: Scene) -> None:
     await scene.check()
-    assert not [call.path for call in scene.rest.calls if call.path.endswith("/commands")]
+    scene.rest.guild_ids = [HERE]
+    await scene.check()
+    asked = [call.path for call in scene.rest.calls if call.path.endswith("/commands")]
+    assert asked == [f"/applications/{scene.client.application_id}/guilds/{GONE}/commands"]
 
 
 async def test_a_list_that_cant_be_read_counts_for_nothing(scene: Scene) -> None:
