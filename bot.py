@@ -4,7 +4,8 @@
 PostgreSQL database. `python bot.py migrate` only brings the database to the newest schema, `python bot.py move` copies
 everything from a SQLite file to the PostgreSQL database in MOVE_TO_DATABASE_URL. `python bot.py ledger check` compares
 accounts, entries and images, `python bot.py ledger export` writes all entries as CSV; both only read. `python bot.py
-policies` writes a privacy policy and terms. `--version` and `--help` only print.
+policies` writes a privacy policy and terms. `python bot.py doctor` checks the installation and changes nothing.
+`--version` and `--help` only print.
 Exit codes: 0 stopped by a signal, 1 a fault (start it again), 78 wrong settings (correct them first).
 """
 
@@ -25,16 +26,15 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
 import discord
-from discord import app_commands
 
-from command_line import ANSWERS, EXIT_SETTINGS, EXIT_USAGE, SHORT_COMMANDS, USAGE, write_policies
+from command_line import ANSWERS, EXIT_SETTINGS, EXIT_USAGE, SHORT_COMMANDS, USAGE, diagnose, write_policies
 from core import Resources
-from discord_api.command_sync import keep_commands_current, mark_commands, sync_commands, sync_guild_commands
+from discord_api.command_sync import fingerprint_of, keep_commands_current, mark_commands, payloads_of
 from discord_api.endpoints import point_library_at, quiet_library, read_leniently
 from discord_api.errors import described
 from discord_api.gateway import GatewayConnection, GatewayRefused
@@ -42,7 +42,9 @@ from discord_api.gateway_schedule import WRONG_SHARDS
 from discord_api.handlers import finish_handlers
 from discord_api.login import log_in
 from discord_api.shards import Shards
-from generations.clock import Clock, Deadline, SystemClock
+from discord_api.stored_commands import sync_stored_commands
+from doctor.command_lists import CommandLists
+from generations.clock import Deadline, SystemClock
 from images.image_memory import IMAGE_BYTES_MAX
 from images.provenance import mark_as_ai
 from observability.logging import forbid_core_files, set_up_logging
@@ -52,14 +54,12 @@ from processes.model import Presence, Role
 from qwen.client import QwenClient, open_sessions
 from qwen.images import ImageDownloader, open_download_session
 from services import Services, build_services
-from settings import Settings, SettingsError, load_settings
+from settings import Settings, SettingsError, examine_settings, load_settings
 from store.database import Database, open_database
 from store.errors import DatabaseInUse, DatabaseUnreachable, StoreError
 from store.fault_mark import forget_report, note_report
-from store.key_values import load_value, save_value
-from store.leases import give_back_lease, take_lease
 from store.sole_use import sole_use
-from store.transactions import Transaction
+from store.transactions import NoTransactions
 from ui.delivery.owner_alerts import OwnerAlerts
 from ui.interactions.buttons import DYNAMIC_ITEMS
 from ui.interactions.client import ImagineClient
@@ -72,9 +72,6 @@ GATEWAY_SECONDS = 2.5  # to close the gateway
 HANDLERS_SECONDS = 5.0  # for commands that Discord has delivered; it waits 3 s for a first response
 FORCE_SECONDS = 2.0  # after these 25, until the process is ended by force
 FIRST_SYNC_SECONDS = 10.0  # how long to wait for Discord to take the command list before connecting
-COMMANDS_LEASE = "commands"
-COMMANDS_LEASE_MS = 20_000
-COMMANDS_POLL_SECONDS = 5.0  # how often a process asks whether another one has sent the command list
 EXTENSIONS = tuple(
     f"cogs.{name}"
     for name in ("imagine", "credits", "history", "preferences", "privacy", "reports", "help", "admin", "owner")
@@ -104,6 +101,11 @@ async def open_resources(settings: Settings, stack: contextlib.AsyncExitStack) -
     database = await stack.enter_async_context(open_database(settings.database_url))
     await database.migrate()
     forget_report(settings.database_url)
+    return await _open_network(settings, database, stack)
+
+
+async def _open_network(settings: Settings, database: Database, stack: contextlib.AsyncExitStack) -> Resources:
+    """Open the sessions of the image API and of its images, for services on *database*."""
     api_sessions = await stack.enter_async_context(open_sessions())
     hosts = frozenset(settings.qwen_image_hosts)
     image_session = await stack.enter_async_context(open_download_session(hosts))
@@ -255,34 +257,14 @@ async def _listen(bot: ImagineBot, services: Services, owner: str) -> None:
         await asyncio.wait({syncing, checking})
 
 
-async def sync_stored_commands(
-    tree: app_commands.CommandTree[Any],
-    database: Database,
-    api_url: str,
-    *,
-    clock: Clock,
-    holder: str,
-    guild_ids: Collection[int] = (),
-) -> bool:
-    """Send the command list if it changed since the database noted it, and those of single servers (*guild_ids*).
-    Return whether any was sent.
-
-    One process at a time does so, under a lease for *holder*. Raises what discord_api.command_sync.sync_commands and
-    the database raise.
-    """
-
-    def take(tx: Transaction) -> bool:
-        now_ms = clock.now_ms()
-        return take_lease(tx, COMMANDS_LEASE, holder, now_ms, now_ms + COMMANDS_LEASE_MS)
-
-    while not await database.run(take):
-        await clock.sleep(COMMANDS_POLL_SECONDS)
-    try:
-        load, save = partial(database.read, load_value), partial(database.run, save_value)
-        sent = await sync_commands(tree, load=load, save=save, api_url=api_url)
-        return await sync_guild_commands(tree, guild_ids, load=load, save=save, api_url=api_url) or sent
-    finally:
-        await database.run(give_back_lease, COMMANDS_LEASE, holder)
+async def list_commands(settings: Settings) -> CommandLists:
+    """Return the commands that this version sends. No database is opened and nothing is called."""
+    bot = ImagineBot()
+    async with contextlib.AsyncExitStack() as stack:
+        build_services(settings, await _open_network(settings, Database(NoTransactions()), stack), bot)
+        await bot.setup_hook()
+    by_guild = {guild_id: payloads_of(bot.tree, discord.Object(guild_id)) for guild_id in settings.owner_guilds}
+    return CommandLists(payloads_of(bot.tree), by_guild, fingerprint_of(bot.tree))
 
 
 async def _unless_stopped(coroutine: Coroutine[Any, Any, None], stop: asyncio.Event) -> bool:
@@ -345,6 +327,10 @@ def main(arguments: list[str]) -> int:
     command = COMMANDS.get(" ".join(arguments))
     if arguments[:1] == ["policies"] and len(arguments) == 2:
         command = partial(write_policies, folder=arguments[1])
+    if arguments == ["doctor"]:
+        return asyncio.run(
+            diagnose(examine_settings(), os.environ, list_commands, partial(end_by_force, FORCE_SECONDS))
+        )
     if command is None:
         print(USAGE, file=sys.stderr)
         return EXIT_USAGE

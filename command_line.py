@@ -1,29 +1,47 @@
-"""The commands of `python bot.py` that do one thing and end, and what its help prints. Must not know Discord."""
+"""The commands of `python bot.py` that do one thing and end, and what its help prints. Must not know
+discord.py."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import shutil
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
 import policies
 from credits.check import find_faults, write_csv
 from credits.records import account_sums
+from doctor.command_lists import CommandLists
+from doctor.machine_checks import judge_settings
+from doctor.model import Level, worst_level
+from doctor.service import Doctor, Machine
+from doctor.table import write_table
 from generations import records
-from settings import Settings
+from generations.clock import SystemClock
+from observability.logging import set_up_logging
+from observability.redaction import Redactor
+from qwen.client import QwenClient, open_sessions
+from qwen.pages import PageFetcher
+from settings import SETTINGS, Examined, Settings
 from store.database import open_database
 from store.move import move_database
 from store.read_only import open_to_read
 from store.sole_use import sole_use
 from version import VERSION
+from web import listen_host
 
 log = logging.getLogger("qwen_imagine")
 
+MOUNTS = Path("/proc/mounts")  # proc(5); Linux alone has it
 EXIT_USAGE = 64  # sysexits.h EX_USAGE
 EXIT_SETTINGS = 78  # sysexits.h EX_CONFIG
-USAGE = "usage: python bot.py [worker | migrate | move | ledger check|export | policies [FOLDER] | --version | --help]"
+USAGE = (
+    "usage: python bot.py "
+    "[worker | migrate | move | ledger check|export | policies [FOLDER] | doctor | --version | --help]"
+)
 HELP = f"""{USAGE}
 
   (nothing)       run the bot
@@ -33,6 +51,7 @@ HELP = f"""{USAGE}
   ledger check    compare accounts, entries and images; exit code 1 if they differ
   ledger export   write all entries of the ledger as CSV
   policies        write a privacy policy and terms, filled from the settings, into FOLDER (policies)
+  doctor          check settings, Discord, image API, database and machine; exit code 1 if something fails
 
 Settings come from the environment and from .env; README.md lists them, docs/operating.md the exit codes."""
 ANSWERS = {"--version": VERSION, "--help": HELP, "-h": HELP}
@@ -77,6 +96,48 @@ async def export_ledger(settings: Settings) -> int:
 async def write_policies(settings: Settings, folder: str = "policies") -> int:
     """Write the privacy policy and the terms into *folder*."""
     return policies.write_policies(settings, Path(folder))
+
+
+async def diagnose(
+    examined: Examined,
+    environment: Mapping[str, str],
+    list_commands: Callable[[Settings], Awaitable[CommandLists]],
+    end_by_force: Callable[[int], None],
+) -> int:
+    """Print a table of what is right and wrong with this installation. Return 78 for wrong settings, else 1 if a check
+    failed.
+
+    *environment*: of this process. *list_commands*: return the commands that this version sends.
+    *end_by_force*: end this process soon with an exit code, also when a thread hangs that a check has begun.
+    """
+    set_up_logging("CRITICAL", ())  # what the libraries have to say is in the table
+    settings = examined.settings
+    found = judge_settings(examined.faults, examined.warnings, len(SETTINGS))
+    exit_code = EXIT_SETTINGS if worst_level(found) is Level.FAIL else 0
+    if settings is not None:
+        async with open_sessions() as sessions:
+            client = QwenClient(sessions, api_url=settings.qwen_api_url, api_key=settings.qwen_api_key)
+            machine = Machine(
+                clock=SystemClock(),
+                environment=environment,
+                mounts=await asyncio.to_thread(_read_mounts),
+                free_bytes=lambda folder: shutil.disk_usage(folder).free,
+                listen_host=listen_host(settings.public_url, port_is_given=bool(environment.get("PORT"))),
+                fetch=PageFetcher(sessions.posts),
+                ask_task=client.get_task,
+                list_commands=list_commands,
+            )
+            found += await Doctor(settings, machine).examine()
+    redactor = Redactor(settings.secrets() if settings is not None else ())
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    print(write_table(found, width=width, mask=redactor.line), flush=True)
+    exit_code = exit_code or int(worst_level(found) is Level.FAIL)
+    end_by_force(exit_code)
+    return exit_code
+
+
+def _read_mounts() -> str:
+    return MOUNTS.read_text("utf-8", "replace") if MOUNTS.is_file() else ""
 
 
 # By the arguments after `python bot.py`.

@@ -249,19 +249,40 @@ class SettingsError(Exception):
         self.faults = tuple(faults)
 
 
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What the settings are and what is wrong with them. *settings* None: a value can't be read, so that what depends
+    on several of them was not checked. *faults* and *warnings*: one sentence each, without secrets."""
+
+    settings: Settings | None
+    faults: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
 def load_settings(*, alone: bool = True) -> Loaded:
     """Read the environment, then .env for what is not set there. Raises SettingsError with every fault.
 
     *alone*: this process may be the only one; False for one that is of use only beside others.
     """
-    faults: list[str] = []
+    examined = examine_settings(alone=alone)
+    if examined.settings is None or examined.faults:
+        raise SettingsError(examined.faults)
+    return Loaded(examined.settings, examined.warnings)
+
+
+def examine_settings(*, alone: bool = True) -> Examined:
+    """Read them as load_settings does, and return every fault."""
     try:
-        if _is_open(Path(ENV_FILE), OPEN_TO_ALL):
-            faults.append(READABLE_BY_ALL)
+        faults = [READABLE_BY_ALL] if _is_open(Path(ENV_FILE), OPEN_TO_ALL) else []
+        warnings = [READABLE_BY_GROUP] if _is_open(Path(ENV_FILE), OPEN_TO_GROUP) else []
         named = {name.upper(): value for name, value in {**dotenv_values(ENV_FILE), **os.environ}.items() if value}
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError([f"{ENV_FILE} can't be read ({type(error).__name__})."]) from None
-    settings = _parse(named, faults)
+        return Examined(None, (f"{ENV_FILE} can't be read ({type(error).__name__}).",), ())
+    warnings += _unknown(named)
+    settings, wrong = _parse(named)
+    faults += wrong
+    if settings is None:
+        return Examined(None, tuple(faults), tuple(warnings))
     lost = None if settings.allow_ephemeral_database else lost_disk(settings.database_url, named)
     if lost is not None:
         faults.append(lost)
@@ -269,10 +290,7 @@ def load_settings(*, alone: bool = True) -> Loaded:
     is_sqlite = parse_database_url(settings.database_url).get_backend_name() == "sqlite"
     if is_sqlite and (settings.shard_settings.several_processes or not alone):
         faults.append(SQLITE_IS_ALONE)
-    if faults:
-        raise SettingsError(faults)
-    warnings = [READABLE_BY_GROUP] if _is_open(Path(ENV_FILE), OPEN_TO_GROUP) else []
-    return Loaded(settings, (*warnings, *_unknown(named)))
+    return Examined(settings, tuple(faults), tuple(warnings))
 
 
 def _is_open(env_file: Path, bits: int) -> bool:
@@ -280,23 +298,21 @@ def _is_open(env_file: Path, bits: int) -> bool:
     return os.name == "posix" and env_file.is_file() and bool(env_file.stat().st_mode & bits)
 
 
-def _parse(named: Mapping[str, str], faults: Sequence[str]) -> Settings:
-    """Parse the settings among *named*. Raises SettingsError with *faults* and every one of theirs."""
+def _parse(named: Mapping[str, str]) -> tuple[Settings | None, list[str]]:
+    """Parse the settings among *named*; None with a sentence for each that is missing or can't be read."""
     values: dict[str, Any] = {}
-    found = list(faults)
+    faults: list[str] = []
     for name, of_setting in SETTINGS.items():
         text = named.get(name)
         if text is None:
             if is_required(of_setting):
-                found.append(TRY_WITHOUT if name == "DISCORD_TOKEN" else f"{name} {IS_MISSING}")
+                faults.append(TRY_WITHOUT if name == "DISCORD_TOKEN" else f"{name} {IS_MISSING}")
             continue
         try:
             values[of_setting.name] = of_setting.metadata["parse"](text)
         except ValueError as error:
-            found.append(_sentence(name, str(error).rstrip(".")))
-    if len(found) > len(faults):
-        raise SettingsError(found)
-    return Settings(**values)
+            faults.append(_sentence(name, str(error).rstrip(".")))
+    return None if faults else Settings(**values), faults
 
 
 def _sentence(name: str, fault: str) -> str:

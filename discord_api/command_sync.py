@@ -79,7 +79,7 @@ async def sync_commands(tree: app_commands.CommandTree[Any], *, load: Load, save
     one) and those of discord_api.errors.NO_ANSWER; then nothing is saved.
     """
     application_id = tree.client.application_id
-    key, ids_key = f"commands:{application_id}:{api_url}", _ids_key(application_id, api_url)
+    key, ids_key = sent_list_key(application_id, api_url), _ids_key(application_id, api_url)
     fingerprint = fingerprint_of(tree)
     if await load(key) == fingerprint and await load(ids_key) is not None:
         return False
@@ -94,6 +94,11 @@ async def load_command_ids(application_id: int | None, *, load: Load, api_url: s
     """Return the ids of the commands in the last list that Discord took, by name_of(); empty while none is known."""
     stored = await load(_ids_key(application_id, api_url))
     return {} if stored is None else {name: int(number) for name, number in json.loads(stored).items()}
+
+
+def sent_list_key(application_id: int | None, api_url: str) -> str:
+    """Return the key under which the fingerprint of the last list that Discord took is saved."""
+    return f"commands:{application_id}:{api_url}"
 
 
 def _ids_key(application_id: int | None, api_url: str) -> str:
@@ -141,7 +146,14 @@ async def _is_taken(tree: app_commands.CommandTree[Any], guild: discord.Object) 
     return True
 
 
+def payloads_of(
+    tree: app_commands.CommandTree[Any], guild: discord.abc.Snowflake | None = None
+) -> list[dict[str, Any]]:
+    """Return what is sent to Discord. *guild*: for this server."""
+    return [command.to_dict(tree) for command in tree.get_commands(guild=guild)]
+
+
 def fingerprint_of(tree: app_commands.CommandTree[Any], guild: discord.abc.Snowflake | None = None) -> str:
     """Return the SHA-256 of what is sent to Discord, whatever the order of the commands. *guild*: for this server."""
-    payloads = [json.dumps(command.to_dict(tree), sort_keys=True) for command in tree.get_commands(guild=guild)]
+    payloads = [json.dumps(payload, sort_keys=True) for payload in payloads_of(tree, guild)]
     return hashlib.sha256("\n".join(sorted(payloads)).encode()).hexdigest()

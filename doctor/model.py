@@ -20,13 +20,14 @@ class Finding:
     """What one check found.
 
     *check*: the check's name, such as "token". *text*: what is so, one sentence. *advice*: what to do, "" if nothing.
-    None of them holds a secret.
+    *link*: an address to open, which is shown whole. None of them holds a secret.
     """
 
     check: str
     level: Level
     text: str
     advice: str = ""
+    link: str = ""
 
 
 def worst_level(findings: Iterable[Finding]) -> Level:

@@ -159,7 +159,7 @@ class QwenClient:
             timeout=self._timeout,
             middlewares=(send_once,),
         ) as response:
-            return HttpAnswer(response.status, response.headers, await _read_capped(response.content))
+            return HttpAnswer(response.status, response.headers, await read_capped(response.content))
 
     def _note_strange_status(self, task: Task) -> None:
         seen, text = self._strange_statuses, task.status_text
@@ -188,7 +188,7 @@ class _WatchedBody(aiohttp.BytesPayload):
         await super().write_with_length(writer, content_length)
 
 
-async def _read_capped(content: aiohttp.StreamReader) -> bytes:
+async def read_capped(content: aiohttp.StreamReader) -> bytes:
     """Return the body up to ANSWER_MAX_BYTES, or none if it broke off. Cut JSON is no envelope: the HTTP status then
     decides.
     """

@@ -80,13 +80,8 @@ class SqliteFile:
                 os.close(os.open(self._absolute, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         except OSError as error:
             raise DatabaseUnreachable(f"{path} can't be opened: {error.strerror}") from error
-        if not path.is_file():
-            raise DatabaseUnreachable(NO_FILE % path)
-        if not os.access(path, os.R_OK | os.W_OK):
-            raise DatabaseUnreachable(BROKEN[sqlite3.SQLITE_READONLY] % path)
+        check_usable(path)
         found = path.stat()
-        if found.st_nlink > 1:
-            raise DatabaseUnreachable(LINKED % path)
         self._identity = found.st_dev, found.st_ino
 
     def check(self) -> None:
@@ -145,14 +140,9 @@ class SqliteFile:
         address = f"{self._absolute.as_uri()}?mode=ro"
         try:
             with closing(sqlite3.connect(address, uri=True, timeout=30)) as connection:
-                if not _is_ours(connection):
-                    raise DatabaseUnreachable(FOREIGN % self.path)
-                (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+                check_content(self.path, connection)
         except sqlite3.Error as error:
-            sentence = fault_of(self.path, error) or f"{self.path} can't be opened: {error}"
-            raise DatabaseUnreachable(sentence) from error
-        if found != "ok":
-            raise DatabaseUnreachable(BROKEN[sqlite3.SQLITE_CORRUPT] % self.path)
+            raise unreachable(self.path, error) from error
 
     def size(self) -> int:
         """Return the bytes of the file, without its log. Raises OSError."""
@@ -174,6 +164,30 @@ class SqliteFile:
                 "with chmod 700, keeps them out",
                 folder,
             )
+
+
+def check_usable(path: Path) -> None:
+    """Raise DatabaseUnreachable unless *path*, which is there, is a file with one name that can be read and written."""
+    if not path.is_file():
+        raise DatabaseUnreachable(NO_FILE % path)
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise DatabaseUnreachable(BROKEN[sqlite3.SQLITE_READONLY] % path)
+    if path.stat().st_nlink > 1:
+        raise DatabaseUnreachable(LINKED % path)
+
+
+def check_content(path: Path, connection: sqlite3.Connection) -> None:
+    """Read the whole file. Raises DatabaseUnreachable when another program made it or it is damaged; sqlite3.Error."""
+    if not _is_ours(connection):
+        raise DatabaseUnreachable(FOREIGN % path)
+    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise DatabaseUnreachable(BROKEN[sqlite3.SQLITE_CORRUPT] % path)
+
+
+def unreachable(path: Path, error: sqlite3.Error) -> DatabaseUnreachable:
+    """Build the error for what the driver raised while the file was opened or read."""
+    return DatabaseUnreachable(fault_of(path, error) or f"{path} can't be opened: {error}")
 
 
 def _is_ours(connection: sqlite3.Connection) -> bool:

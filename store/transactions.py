@@ -7,6 +7,8 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy.engine import Connection
 
+from store.errors import DatabaseLost
+
 Transaction = Connection  # first parameter of every function that reads or writes rows
 Result = TypeVar("Result")
 
@@ -29,3 +31,16 @@ class Transactions(Protocol):
     async def close(self) -> None:
         """Finish what was handed over, and close every connection."""
         ...
+
+
+class NoTransactions:
+    """Transactions of no database, for services that are built and never called. Each raises DatabaseLost."""
+
+    async def write(self, work: Callable[[Transaction], Result], *, background: bool) -> Result:
+        raise DatabaseLost("no database was opened")
+
+    async def read(self, work: Callable[[Transaction], Result], *, background: bool) -> Result:
+        raise DatabaseLost("no database was opened")
+
+    async def close(self) -> None:
+        return

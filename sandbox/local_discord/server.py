@@ -29,7 +29,7 @@ from sandbox.local_discord.rest.server import PREFIX, Rest
 from sandbox.local_discord.rules.entitlements import Entitlements
 from sandbox.local_discord.rules.interactions import Interactions
 from sandbox.local_discord.rules.messages import Messages
-from sandbox.local_discord.state.model import Channel, Guild, Person
+from sandbox.local_discord.state.model import Channel, Guild, Json, Person
 from sandbox.local_discord.state.state import State
 
 SWEEP_SECONDS = 0.05
@@ -148,6 +148,11 @@ class LocalDiscord:
     def age_restricted_dms(self) -> set[int]:
         """Ids of people who enabled age-restricted commands in direct messages; nobody has at the start."""
         return self._state.age_restricted_dms
+
+    @property
+    def portal(self) -> Json:
+        """Fields of the application that differ from those of a well-configured one, as in the developer portal."""
+        return self._state.portal
 
     def set_team(self, members: Mapping[str, str]) -> None:
         """Give the application to a team: people's names with "admin", "developer" or "read_only", its owner first;

@@ -14,8 +14,13 @@ from aiohttp.test_utils import TestServer
 from discord import app_commands
 from discord.http import Route
 
-from bot import COMMANDS_LEASE, COMMANDS_LEASE_MS, COMMANDS_POLL_SECONDS, sync_stored_commands
 from discord_api.command_sync import RETRY_SECONDS, RETRY_SECONDS_MAX, keep_commands_current, sync_commands
+from discord_api.stored_commands import (
+    COMMANDS_LEASE,
+    COMMANDS_LEASE_MS,
+    COMMANDS_POLL_SECONDS,
+    sync_stored_commands,
+)
 from store.database import Database
 from store.leases import take_lease
 from tests.doubles import ManualClock

@@ -10,11 +10,16 @@ from sandbox.local_discord.rest.routing import Answer, Call, Route, refuse
 from sandbox.local_discord.rules.command_list import examine_commands
 from sandbox.local_discord.rules.entitlements import Entitlements
 from sandbox.local_discord.schemas.commands import CHAT_INPUT
+from sandbox.local_discord.state import permissions as p
 from sandbox.local_discord.state.changes import CommandsChanged
 from sandbox.local_discord.state.model import Json, objects
 from sandbox.local_discord.state.snowflakes import snowflake_at
 from sandbox.local_discord.state.state import State
 
+SCOPES = ["applications.commands", "bot"]
+PERMISSIONS = str(
+    p.VIEW_CHANNEL | p.SEND_MESSAGES | p.SEND_MESSAGES_IN_THREADS | p.ATTACH_FILES | p.READ_MESSAGE_HISTORY | p.CONNECT
+)
 TEAM_ID = snowflake_at(1_700_000_000_000, 9)
 _APPLICATION = "/applications/{application_id}"
 _GLOBAL = f"{_APPLICATION}/commands"
@@ -87,12 +92,17 @@ class ApplicationRoutes:
                 "bot": self._payloads.user(self._state.application_id),
                 "bot_public": True,
                 "bot_require_code_grant": False,
-                "integration_types_config": {"0": {}, "1": {}},
+                "integration_types_config": {
+                    "0": {"oauth2_install_params": {"scopes": SCOPES, "permissions": PERMISSIONS}},
+                    "1": {"oauth2_install_params": {"scopes": SCOPES[:1], "permissions": "0"}},
+                },
                 "verify_key": "0" * 64,
                 "flags": 0,
                 "flags_new": "0",
                 "redirect_uris": [],
                 "interactions_endpoint_url": None,
+                "privacy_policy_url": None,
+                "terms_of_service_url": None,
                 "role_connections_verification_url": None,
                 "owner": self._payloads.user(owner.id) if team is None else self._team_user(),
                 "approximate_guild_count": sum(guild.installed for guild in self._state.guilds.values()),
@@ -101,7 +111,8 @@ class ApplicationRoutes:
                 "explicit_content_filter": 0,
                 "team": team,
                 "eligible_oauth2_scopes": [],
-            },
+            }
+            | self._state.portal,
         )
 
     def _team(self) -> Json | None:

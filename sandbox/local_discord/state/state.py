@@ -39,6 +39,7 @@ class State:
         self.command_permissions: dict[tuple[int, int], list[Json]] = {}
         """By guild id, and the id of a command or of the application."""
         self.unavailable_guilds: set[int] = set()
+        self.portal: Json = {}  # fields of the application as they were changed in the developer portal
         self.team: dict[int, str] = {}  # ids of people and their roles; empty: the application has one owner
         self.minors: set[int] = set()
         self.age_restricted_dms: set[int] = set()  # who enabled age-restricted commands in direct messages
