@@ -66,7 +66,7 @@ class Doctor:
     async def examine(self) -> list[Finding]:
         """Run every check and return what they found, in the order of the table.
 
-        Those of the application, the servers and the commands are left out where Discord accepts no token.
+        Those of the application, the servers and the commands are left out where the login fails.
         """
         found = await self._run({"token": self._check_token})
         if self._is_accepted:

@@ -31,16 +31,16 @@ def _rows(finding: Finding, names: int, width: int | None, mask: Callable[[str],
     word = f"{WORDS[finding.level]:4}"
     head = f"{word}  {finding.check:{names}}  "
     texts = [mask(finding.text), finding.link, f"-> {mask(finding.advice)}" if finding.advice else ""]
-    wrapped = [line for text in texts if text for line in _wrap(text, width, len(head), whole=text == finding.link)]
+    wrapped = [line for text in texts if text for line in _wrap(text, width, len(head))]
     if width is not None:
         head = head.replace(word, f"\x1b[{COLOURS[finding.level]}m{word}\x1b[0m", 1)
     indent = " " * (len(word) + names + 4)
     return [f"{head}{wrapped[0]}", *(f"{indent}{line}" for line in wrapped[1:])]
 
 
-def _wrap(text: str, width: int | None, used: int, *, whole: bool) -> list[str]:
-    """Break *text* into lines beside the *used* columns. *whole*: never, so that it can be copied."""
-    if width is None or whole:
+def _wrap(text: str, width: int | None, used: int) -> list[str]:
+    """Break *text* between words into lines beside the *used* columns. A link has no spaces and stays whole."""
+    if width is None:
         return [text]
     room = max(TEXT_MIN, width - used)
-    return textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False, subsequent_indent="") or [""]
+    return textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)

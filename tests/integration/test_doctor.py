@@ -32,8 +32,9 @@ from store.database import open_database
 from store.key_values import save_value
 from store.sole_use import sole_use
 from store.transactions import Transaction
-from tests.databases import SqliteMaker
+from tests.databases import PostgresqlMaker, SqliteMaker
 from tests.doubles import ManualClock, make_settings
+from version import VERSION
 
 POLICIES = "https://policies.example"
 GIB = 1024**3
@@ -61,10 +62,13 @@ class PolicyFetcher:
 
     fetch: PageFetcher
     server: str
+    agents: set[str] = field(default_factory=set[str])  # User-Agent of calls with a token
 
     async def __call__(
         self, method: str, url: str, headers: Mapping[str, str] | None = None, *, redirects: int = 0
     ) -> HttpAnswer:
+        if headers is not None and "Authorization" in headers:
+            self.agents.add(headers["User-Agent"])
         return await self.fetch(method, url.replace(POLICIES, self.server), headers, redirects=redirects)
 
 
@@ -77,6 +81,7 @@ class Installation:
     settings: Settings
     machine: Machine
     sessions: Sessions
+    fetcher: PolicyFetcher
     pages: str  # the address of a server with the pages /privacy and /terms, and a fault at /broken/
     commands: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
@@ -140,17 +145,20 @@ async def installation(
             | {"public_url": f"http://127.0.0.1:{port}"}
         )
         box.discord.portal.update(privacy_policy_url=settings.privacy_url, terms_of_service_url=settings.terms_url)
+        fetcher = PolicyFetcher(PageFetcher(sessions.posts), address)
         machine = Machine(
             clock=SystemClock(),
             environment={},
             mounts=KEPT,
             free_bytes=lambda _: 10 * GIB,
             listen_host="127.0.0.1",
-            fetch=PolicyFetcher(PageFetcher(sessions.posts), address),
+            fetch=fetcher,
             ask_task=lambda _: asyncio.sleep(0),
             list_commands=listed,
         )
-        opened = Installation(box, file, settings, machine, sessions, address, [*map(dict, commands.everywhere)])
+        opened = Installation(
+            box, file, settings, machine, sessions, fetcher, address, [*map(dict, commands.everywhere)]
+        )
         opened.change()
         await opened.put_commands(opened.commands)
         yield opened
@@ -170,6 +178,7 @@ async def test_every_check_is_ok_and_nothing_is_changed(installation: Installati
     assert {call.method for call in installation.box.discord.requests[calls:]} == {"GET"}
     assert installation.box.discord.violations == []
     assert installation.box.images.posts == []
+    assert installation.fetcher.agents == {f"DiscordBot (https://discord.com, {VERSION})"}
 
 
 async def test_it_works_beside_a_process_that_has_locked_the_database(installation: Installation) -> None:
@@ -216,6 +225,11 @@ async def note_another_list_as_sent(it: Installation) -> None:
     await it.put_commands([])
 
 
+def move_api_elsewhere(it: Installation) -> None:
+    """Set QWEN_API_URL to another machine's, which is not called."""
+    it.settings = it.settings.model_copy(update={"qwen_api_url": "https://qwen-image-2512.invalid/api"})
+
+
 def install_params(scopes: list[str], permissions: int) -> dict[str, Any]:
     return {"0": {"oauth2_install_params": {"scopes": scopes, "permissions": str(permissions)}}, "1": {}}
 
@@ -224,7 +238,6 @@ NEEDED = 274879056896
 BOTH = ["bot", "applications.commands"]
 DAY_MS = 86_400_000
 NOTHING = "http://127.0.0.1:9"
-ELSEWHERE = "https://qwen-image-2512.invalid/api"
 
 FAULTS: dict[str, tuple[Break, str, Level, str]] = {
     "token": (with_settings(discord_token=SecretStr("wrong.token")), "token", Level.FAIL, "refuses DISCORD_TOKEN"),
@@ -277,7 +290,7 @@ FAULTS: dict[str, tuple[Break, str, Level, str]] = {
     "public url away": (with_settings(public_url=NOTHING), "PUBLIC_URL", Level.FAIL, "can't be reached"),
     "public url wrong": (lambda it: it.change(public_url=it.pages), "PUBLIC_URL", Level.FAIL, "reaches something else"),
     "public url inside": (
-        lambda it: void(it.__setattr__("settings", it.settings.model_copy(update={"qwen_api_url": ELSEWHERE}))),
+        move_api_elsewhere,
         *("PUBLIC_URL", Level.FAIL, "address of this machine alone"),
     ),
     "port": (with_machine(listen_host="192.0.2.1"), "PUBLIC_URL", Level.FAIL, "can't listen on PORT"),
@@ -302,6 +315,23 @@ async def test_each_fault_made_on_purpose_is_found(installation: Installation, n
     assert [(each.check, each.level) for each in found if each.check == check] == [(check, level)], found
     assert any(words in each.text for each in found if each.check == check), found
     assert all(each.advice for each in found)
+
+
+@pytest.mark.postgres
+async def test_on_postgresql_the_servers_clock_is_compared_and_no_disk_is_needed(
+    installation: Installation, postgresql_maker: PostgresqlMaker
+) -> None:
+    address = await postgresql_maker.create()
+    installation.change(database_url=address)
+    found = {finding.text for finding in await installation.examine() if finding.check in ("clock", "disk", "database")}
+    assert {text.partition(",")[0].partition(" 1")[0] for text in found} == {
+        *("This machine's clock agrees with that of Discord.", "Not needed: the database is on a server."),
+        *("This machine's clock agrees with that of the database server.", "PostgreSQL"),
+    }
+    installation.machine = replace(installation.machine, clock=LateClock(DAY_MS))
+    skewed = [finding for finding in await installation.faults() if finding.check == "clock"]
+    assert [finding.level for finding in skewed] == [Level.FAIL, Level.FAIL]
+    await postgresql_maker.drop(address)
 
 
 async def test_without_a_token_the_rest_is_checked_all_the_same(installation: Installation) -> None:
@@ -329,16 +359,20 @@ async def test_a_check_that_fails_itself_is_a_finding_beside_the_others(installa
 
 
 async def test_a_check_that_does_not_end_is_a_finding(installation: Installation) -> None:
-    clock = ManualClock()
+    clock, cancelled = ManualClock(), asyncio.Event()
 
     async def hang(_: str) -> None:
-        while True:
-            clock.advance(CHECK_SECONDS)
-            await asyncio.sleep(0.01)
+        try:
+            while True:
+                clock.advance(CHECK_SECONDS)
+                await asyncio.sleep(0.01)
+        finally:
+            cancelled.set()
 
     installation.machine = replace(installation.machine, clock=clock, ask_task=hang)
     found = [finding for finding in await installation.examine() if finding.check == "API key"]
     assert [(each.level, each.text) for each in found] == [(Level.FAIL, "It did not end within 30 s.")]
+    await asyncio.wait_for(cancelled.wait(), 60)
 
 
 async def test_the_commands_of_owner_guilds_are_compared_and_a_server_without_the_bot_is_found(

@@ -79,6 +79,7 @@ def test_who_has_taken_the_port_is_told_by_its_health(answer: HttpAnswer | Unrea
     ("found", "several", "levels", "words"),
     [
         (PublicAnswer(Listener.DOCTOR, HttpAnswer(200, {}, PROOF), PROOF), False, [Level.OK], "will listen"),
+        (PublicAnswer(Listener.DOCTOR, HttpAnswer(200, {}, b"welcome"), PROOF), False, [Level.FAIL], "HTTP 200"),
         (PublicAnswer(Listener.DOCTOR, OF_A_BOT, PROOF), False, [Level.FAIL], "something else (HTTP 404)"),
         (PublicAnswer(Listener.DOCTOR, OF_A_BOT, PROOF), True, [Level.OK], "another process"),
         (PublicAnswer(Listener.BOT, OF_A_BOT, PROOF), False, [Level.OK], "which runs here"),
