@@ -31,7 +31,6 @@ from store.move import move_database
 from store.read_only import open_to_read
 from store.sole_use import sole_use
 from version import VERSION
-from web import listen_host
 
 log = logging.getLogger("qwen_imagine")
 
@@ -110,6 +109,8 @@ async def diagnose(
     *environment*: of this process. *list_commands*: return the commands that this version sends.
     *end_by_force*: end this process soon with an exit code, also when a thread hangs that a check has begun.
     """
+    from web import listen_host  # with aiohttp's server it takes 2.4 MB
+
     set_up_logging("CRITICAL", ())  # what the libraries have to say is in the table
     settings = examined.settings
     found = judge_settings(examined.faults, examined.warnings, len(SETTINGS))
