@@ -279,7 +279,7 @@ def examine_settings(*, alone: bool = True) -> Examined:
     except (OSError, UnicodeDecodeError) as error:
         return Examined(None, (f"{ENV_FILE} can't be read ({type(error).__name__}).",), ())
     warnings += _unknown(named)
-    settings, wrong = _parse(named)
+    settings, wrong = parse_settings(named)
     faults += wrong
     if settings is None:
         return Examined(None, tuple(faults), tuple(warnings))
@@ -298,7 +298,7 @@ def _is_open(env_file: Path, bits: int) -> bool:
     return os.name == "posix" and env_file.is_file() and bool(env_file.stat().st_mode & bits)
 
 
-def _parse(named: Mapping[str, str]) -> tuple[Settings | None, list[str]]:
+def parse_settings(named: Mapping[str, str]) -> tuple[Settings | None, list[str]]:
     """Parse the settings among *named*; None with a sentence for each that is missing or can't be read."""
     values: dict[str, Any] = {}
     faults: list[str] = []

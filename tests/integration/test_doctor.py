@@ -14,7 +14,6 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from pydantic import SecretStr
 from sqlalchemy import text
 
 from bot import list_commands
@@ -27,7 +26,7 @@ from qwen.client import QwenClient, Sessions, open_sessions
 from qwen.pages import PageFetcher
 from qwen.protocol import HttpAnswer
 from sandbox.world import Sandbox
-from settings import Settings
+from settings import Settings, parse_settings
 from store.database import open_database
 from store.key_values import save_value
 from store.sole_use import sole_use
@@ -86,8 +85,8 @@ class Installation:
     commands: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     def change(self, **settings: Any) -> None:
-        self.settings = self.settings.model_copy(update=settings)
-        key = self.settings.qwen_api_key.get_secret_value()
+        self.settings = replace(self.settings, **settings)
+        key = self.settings.qwen_api_key
         client = QwenClient(self.sessions, api_url=self.settings.qwen_api_url, api_key=key)
         self.machine = replace(self.machine, ask_task=client.get_task)
 
@@ -120,7 +119,7 @@ async def answer_page(request: web.Request) -> web.Response:
 @pytest.fixture(scope="module")
 def commands() -> CommandLists:
     """What this version sends; read once, since it takes a while."""
-    return asyncio.run(list_commands(make_settings(discord_token=SecretStr("token"), qwen_api_key=SecretStr("sk-key"))))
+    return asyncio.run(list_commands(make_settings(discord_token="token", qwen_api_key="sk-key")))
 
 
 @pytest.fixture
@@ -137,13 +136,13 @@ async def installation(
 
     async with Sandbox(data_dir=tmp_path) as box, open_sessions() as sessions, TestServer(pages) as server:
         address = str(server.make_url("")).rstrip("/")
-        named = {name.lower(): value for name, value in box.bot_environment().items()}
         port = free_port()
-        settings = Settings.model_validate(
-            named
-            | {"privacy_url": f"{POLICIES}/privacy", "terms_url": f"{POLICIES}/moved", "port": port}
-            | {"public_url": f"http://127.0.0.1:{port}"}
+        settings, _ = parse_settings(
+            box.bot_environment()
+            | {"PRIVACY_URL": f"{POLICIES}/privacy", "TERMS_URL": f"{POLICIES}/moved", "PORT": str(port)}
+            | {"PUBLIC_URL": f"http://127.0.0.1:{port}"}
         )
+        assert settings is not None
         box.discord.portal.update(privacy_policy_url=settings.privacy_url, terms_of_service_url=settings.terms_url)
         fetcher = PolicyFetcher(PageFetcher(sessions.posts), address)
         machine = Machine(
@@ -227,7 +226,7 @@ async def note_another_list_as_sent(it: Installation) -> None:
 
 def move_api_elsewhere(it: Installation) -> None:
     """Set QWEN_API_URL to another machine's, which is not called."""
-    it.settings = it.settings.model_copy(update={"qwen_api_url": "https://qwen-image-2512.invalid/api"})
+    it.settings = replace(it.settings, qwen_api_url="https://qwen-image-2512.invalid/api")
 
 
 def install_params(scopes: list[str], permissions: int) -> dict[str, Any]:
@@ -240,7 +239,7 @@ DAY_MS = 86_400_000
 NOTHING = "http://127.0.0.1:9"
 
 FAULTS: dict[str, tuple[Break, str, Level, str]] = {
-    "token": (with_settings(discord_token=SecretStr("wrong.token")), "token", Level.FAIL, "refuses DISCORD_TOKEN"),
+    "token": (with_settings(discord_token="wrong.token"), "token", Level.FAIL, "refuses DISCORD_TOKEN"),
     "discord away": (with_settings(discord_api_url=NOTHING), "token", Level.FAIL, "no connection can be made"),
     "discord 503": (with_discord_fault("/users/@me$", status=503), "token", Level.FAIL, "a fault (HTTP 503)"),
     "discord 429": (with_discord_fault("/users/@me$", status=429), "token", Level.WARN, "slow down"),
@@ -276,7 +275,7 @@ FAULTS: dict[str, tuple[Break, str, Level, str]] = {
         *("commands", Level.WARN, "(changed: "),
     ),
     "sent and gone": (note_another_list_as_sent, "commands", Level.FAIL, "won't send it again"),
-    "key": (with_settings(qwen_api_key=SecretStr("sk-wrong")), "API key", Level.FAIL, "refuses QWEN_API_KEY"),
+    "key": (with_settings(qwen_api_key="sk-wrong"), "API key", Level.FAIL, "refuses QWEN_API_KEY"),
     "api away": (with_settings(qwen_api_url=NOTHING), "API key", Level.FAIL, "ClientConnectorError"),
     "api 500": (lambda it: it.change(qwen_api_url=f"{it.pages}/broken/api"), "API key", Level.FAIL, "HTTP 500"),
     "api elsewhere": (lambda it: it.change(qwen_api_url=f"{it.pages}/api"), "API key", Level.FAIL, "HTTP 404"),
@@ -335,7 +334,7 @@ async def test_on_postgresql_the_servers_clock_is_compared_and_no_disk_is_needed
 
 
 async def test_without_a_token_the_rest_is_checked_all_the_same(installation: Installation) -> None:
-    installation.change(discord_token=SecretStr("wrong.token"))
+    installation.change(discord_token="wrong.token")
     assert [finding.check for finding in await installation.examine()] == [
         *("token", "clock", "API key", "database", "migrations", "disk", "free space", "PUBLIC_URL", "links", "links")
     ]
