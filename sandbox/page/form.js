@@ -40,6 +40,7 @@ export class ModalForm {
     if (wrong.length) return wrong[0].focus();
     submit.disabled = true;
     try {
+      for (const field of fields) await field.upload?.(interaction_id);
       const values = modal.components.map((component) => valueOf(component, fields)).filter(Boolean);
       await this.app.submitForm(interaction_id, modal.custom_id, values);
       this.dialog.close();
@@ -150,6 +151,35 @@ function drawCheckbox(input, label) {
   return { node: box, input: box, check: () => null, problem: () => {}, focus: () => box.focus(), answer: () => ({ type: input.type, id: input.id, custom_id: input.custom_id, value: box.checked }) };
 }
 
+/** Draws a field for files. They are uploaded when the form is sent, which then names their ids. */
+function drawFiles(input, _label, app) {
+  const limits = { min_values: input.min_values ?? 1, max_values: input.max_values ?? 1 };
+  const field = h("input", { type: "file", class: "files", id: `field-${input.custom_id}`, "data-testid": `field-${input.custom_id}`, multiple: limits.max_values > 1 });
+  const error = h("p", { class: "problem", role: "alert" });
+  let ids = [];
+  return {
+    node: h("div", {}, field, error),
+    input: field,
+    check: () => (field.files.length === 0 && input.required === false ? null : countProblem(field.files.length, limits)),
+    problem: (words) => (error.textContent = words ?? ""),
+    focus: () => field.focus(),
+    async upload(interactionId) {
+      ids = [];
+      for (const file of field.files) ids.push((await app.upload(interactionId, file.name, await readBase64(file))).attachment_id);
+    },
+    answer: () => ({ type: TYPE.FILE_UPLOAD, id: input.id, custom_id: input.custom_id, values: ids }),
+  };
+}
+
+function readBase64(file) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result.split(",")[1] ?? "");
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(file);
+  });
+}
+
 const FIELDS = {
   [TYPE.TEXT_INPUT]: drawText,
   [TYPE.STRING]: drawPick,
@@ -160,4 +190,5 @@ const FIELDS = {
   [TYPE.RADIO_GROUP]: drawRadio,
   [TYPE.CHECKBOX_GROUP]: (input, label) => drawSeveral(input, label),
   [TYPE.CHECKBOX]: drawCheckbox,
+  [TYPE.FILE_UPLOAD]: drawFiles,
 };

@@ -81,6 +81,7 @@ const app = {
     return requests.runCommand(state.me.id, state.channelId, body);
   },
 
+  upload: (interactionId, filename, data) => requests.upload(state.me.id, interactionId, filename, data),
   submitForm: (interactionId, customId, values) => requests.submitForm(state.me.id, interactionId, customId, values),
 };
 

@@ -3,6 +3,7 @@ import { h } from "./dom.js";
 import { fullDate, isDate, stamp } from "./clock.js";
 import { parse, parseInline } from "./markdown.js";
 import { titleOf } from "./places.js";
+import { rolesOf } from "./selects.js";
 
 const JUMP = /^https:\/\/(?:\w+\.)?discord\.com\/channels\/(?:\d+|@me)\/(\d+)(?:\/(\d+))?$/;
 
@@ -45,7 +46,10 @@ const DRAW = {
   code: (node) => h("code", {}, node.text),
   spoiler: drawSpoiler,
   everyone: (node) => h("bdi", { class: "chip" }, node.text),
-  role: () => h("bdi", { class: "chip" }, "@role"),
+  role(node, { state }) {
+    const found = rolesOf(state.guild).find((role) => role.value === node.id);
+    return h("bdi", { class: "chip" }, found?.label ?? "@unknown-role");
+  },
   command: (node) => h("bdi", { class: "chip" }, `/${node.name}`),
   user(node, { state }) {
     const name = state.people.get(node.id)?.name ?? state.names?.get(node.id) ?? "unknown-user";

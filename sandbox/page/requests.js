@@ -26,6 +26,7 @@ export const press = (who, message, component, values) =>
   });
 export const submitForm = (who, interaction_id, custom_id, components) =>
   post("/sandbox/submit", { as: who, interaction_id, custom_id, components });
+export const upload = (who, interaction_id, filename, data) => post("/sandbox/upload", { as: who, interaction_id, filename, data });
 export const say = (who, channel_id, content) => post("/sandbox/say", { as: who, channel_id, content });
 export const deleteMessage = (who, message) =>
   post("/sandbox/delete", { as: who, channel_id: message.channel_id, message_id: message.id });

@@ -71,7 +71,8 @@ function openByKey(event) {
 export function drawMenu(select, choices, props) {
   const chosen = defaultsOf(select);
   const menu = h("select", { class: "menu", ...props });
-  menu.append(h("option", { value: "" }, select.placeholder ?? "Choose…"));
+  const mayBeEmpty = chosen.size === 0 || select.min_values === 0 || select.required === false;
+  if (mayBeEmpty) menu.append(h("option", { value: "" }, select.placeholder ?? "Choose…"));
   for (const choice of choices) {
     menu.append(h("option", { value: choice.value, selected: chosen.has(choice.value), title: choice.description }, choice.label));
   }

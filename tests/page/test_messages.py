@@ -65,9 +65,11 @@ async def test_no_text_makes_the_markdown_parser_slow(visit: Visit) -> None:
 
 async def test_markdown_is_rendered_as_in_discord(visit: Visit, bot: TinyBot, box: Sandbox) -> None:
     sam = box.discord.people["sam"].id
+    (painters,) = [role.id for role in box.discord.guild("Lighthouse").roles if role.name == "Painters"]
+    people = f"<@{sam}> <@&{painters}> <@&5>"
     await bot.post(
         "gallery",
-        text(f"# Head\n**bold** *it* __un__ ~~st~~ `co` `1` and `2` ||sp||\n> quote\n- one\n- two\n-# small <@{sam}>"),
+        text(f"# Head\n**bold** *it* __un__ ~~st~~ `co` `1` and `2` ||sp||\n> quote\n- one\n- two\n-# small {people}"),
     )
     page = await visit()
     found = await page.eval_on_selector_all(
@@ -87,8 +89,10 @@ async def test_markdown_is_rendered_as_in_discord(visit: Visit, bot: TinyBot, bo
         "quote",
         "one",
         "two",
-        "small @sam",
+        "small @sam @Painters @unknown-role",
         "@sam",
+        "@Painters",
+        "@unknown-role",
     ]
 
 

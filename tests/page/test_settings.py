@@ -12,7 +12,9 @@ from scripts.visitor import Visitor
 from tests.page.tiny_bot import TinyBot, card, row, text, text_answer
 
 if TYPE_CHECKING:
-    from playwright.async_api import Page
+    from collections.abc import Callable
+
+    from playwright.async_api import FilePayload, Page
 
     from tests.page.conftest import Visit
 
@@ -70,10 +72,12 @@ async def test_selects_of_a_message_offer_their_kind_and_send_what_is_picked(vis
         {"type": 5, "custom_id": "who", "placeholder": "Who", "max_values": 2, "min_values": 0},
         {"type": 8, "custom_id": "where", "placeholder": "Where", "channel_types": [15]},
         {"type": 7, "custom_id": "whom", "placeholder": "Whom"},
+        {"type": 3, "custom_id": "rule", "placeholder": "One", "options": [OPTIONS[0] | {"default": True}, OPTIONS[1]]},
     ]
     await bot.post("gallery", card(text("Settings"), *[row(select) for select in selects]))
     page = await visit()
     await expect(page.get_by_test_id("select-where").get_by_role("option")).to_have_text(["Where", "requests"])
+    await expect(page.get_by_test_id("select-one").get_by_role("option")).to_have_text(["One", "Two"])  # one is chosen
     visitor, message = Visitor("mira", page), page.get_by_test_id("message").first
     await visitor.pick(message, "Where", "requests")
     await expect(page.get_by_test_id("message").last).to_contain_text("heard")
@@ -164,6 +168,33 @@ async def test_a_visitor_fills_every_field_of_a_form(visit: Visit, bot: TinyBot)
     await Visitor("mira", page).submit(fields, "saved", private=True)
     sent = [part["component"] for part in bot.interactions[-1]["data"]["components"]]
     assert [field.get("value", field.get("values")) for field in sent[2:]] == ["three", ["one", "two"], False]
+
+
+async def test_files_are_chosen_in_a_form_checked_and_sent(
+    visit: Visit, bot: TinyBot, make_image: Callable[[int, int], bytes]
+) -> None:
+    field = {"type": 19, "custom_id": "files", "max_values": 2}
+    parts = [{"type": 18, "label": "Sketches", "description": "One or two", "component": field}]
+    asked = {"type": 9, "data": {"custom_id": "sketches", "title": "Sketches", "components": parts}}
+    bot.answer = lambda event: asked if event["type"] == 2 else text_answer("saved", private=True)
+    page = await visit(width=390, height=844)
+    await _command(page, "credits")
+    form, chosen = page.get_by_test_id("modal"), page.get_by_label("Sketches *")
+    await page.get_by_test_id("modal-submit").click()
+    await expect(form).to_contain_text("Choose at least 1.")
+    images: list[FilePayload] = [
+        {"name": f"{name}.png", "mimeType": "image/png", "buffer": make_image(4, 3)} for name in "abc"
+    ]
+    await chosen.set_input_files(images)
+    await page.get_by_test_id("modal-submit").click()
+    await expect(form).to_contain_text("Choose at most 2.")
+    assert not await form.evaluate(TOO_WIDE)
+    await chosen.set_input_files(images[:2])
+    await page.get_by_test_id("modal-submit").click()
+    await expect(page.get_by_test_id("message").last).to_contain_text("saved")
+    data = bot.interactions[-1]["data"]
+    sent = [data["resolved"]["attachments"][number] for number in data["components"][0]["component"]["values"]]
+    assert [(each["filename"], each["width"], each["height"]) for each in sent] == [("a.png", 4, 3), ("b.png", 4, 3)]
 
 
 async def _command(page: Page, name: str) -> None:

@@ -10,7 +10,8 @@ from discord.components import CheckboxGroupOption, RadioGroupOption
 
 from sandbox.local_discord.people.command_checks import Refused
 from sandbox.local_discord.rules.message_body import walk
-from tests.sandbox.discord_bench import Act, Bench
+from sandbox.local_discord.state.state import DEFAULT_ATTACHMENT_SIZE_LIMIT
+from tests.sandbox.discord_bench import Act, Bench, png
 
 Json = dict[str, Any]
 OPTIONS = [{"label": name.upper(), "value": name} for name in ("a", "b", "c")]
@@ -72,6 +73,8 @@ REFUSED_IN_FORMS = [
     (select(22, options=OPTIONS, min_values=3, max_values=2), "SELECT_COMPONENT_RANGE"),
     (select(22, options=OPTIONS, max_values=11), "NUMBER_TYPE_MAX"),
     (select(23, required=True), "UNKNOWN_KEY"),
+    (select(19, min_values=2, max_values=1), "SELECT_COMPONENT_RANGE"),
+    (select(19, max_values=11), "NUMBER_TYPE_MAX"),
     (select(23, default="yes"), "BOOLEAN_TYPE_CONVERT"),
     (select(4, style=1, min_length=5, max_length=4), "TEXT_INPUT_COMPONENT_RANGE"),
     (select(4, style=1, max_length=2, value="long"), "BASE_TYPE_BAD_LENGTH"),
@@ -271,6 +274,35 @@ async def test_a_form_is_not_sent_with_what_its_fields_do_not_offer(bench: Bench
     assert bench.discord.violations == []
 
 
+async def test_files_are_uploaded_for_a_form_and_come_whole_in_resolved(bench: Bench) -> None:
+    act, mira = await bench.paint(), bench.actor("mira")
+    assert (await act.callback(form(label(select(19, max_values=2), "Files")))).status == 200
+    names = {await mira.upload(act.id, name, png(2, 3)): name for name in ("first.png", "second.png")}
+    data = mira.interaction(await mira.submit(act.id, {"Files": list(names)})).data
+    assert data["components"][0]["component"]["values"] == list(names)
+    found = data["resolved"]["attachments"]
+    assert {key: each["filename"] for key, each in found.items()} == names
+    for each in found.values():
+        assert (each["content_type"], each["width"], each["height"], each["ephemeral"]) == ("image/png", 2, 3, True)
+        async with bench.http.get(each["url"]) as answer:
+            assert await answer.read() == png(2, 3)
+
+
+async def test_a_form_takes_only_files_that_were_uploaded_for_it_and_as_many_as_it_allows(bench: Bench) -> None:
+    act, other, mira = await bench.paint(), await bench.paint(), bench.actor("mira")
+    for each in (act, other):
+        await each.callback(form(label(select(19))))
+    first, second = [await mira.upload(act.id, "a.png", png()) for _ in range(2)]
+    elsewhere = await mira.upload(other.id, "a.png", png())
+    for given in ([], [first, second], [elsewhere], ["5"]):
+        with pytest.raises(Refused):
+            await mira.submit(act.id, {"Pick": given})
+    with pytest.raises(Refused):
+        await mira.upload(act.id, "large.png", bytes(DEFAULT_ATTACHMENT_SIZE_LIMIT + 1))
+    with pytest.raises(Refused):
+        await bench.actor("jonas").upload(act.id, "a.png", png())
+
+
 async def test_what_discord_py_sends_for_every_field_is_accepted(bench: Bench) -> None:
     roles = [role.id for role in bench.discord.guild("Lighthouse").roles]
     parts: list[tuple[str, discord.ui.Item[Any]]] = [
@@ -281,6 +313,7 @@ async def test_what_discord_py_sends_for_every_field_is_accepted(bench: Bench) -
         ("Days", discord.ui.CheckboxGroup(options=[CheckboxGroupOption(label=name, value=name) for name in "ab"])),
         ("On", discord.ui.Checkbox(default=True)),
         ("Users", discord.ui.UserSelect(max_values=3)),
+        ("Files", discord.ui.FileUpload(required=False, min_values=0, max_values=10)),
     ]
     for chunk in (parts[:4], parts[4:]):
         modal = discord.ui.Modal(title="Settings", timeout=1)

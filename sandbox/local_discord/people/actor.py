@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sandbox.local_discord.errors import DiscordError
+from sandbox.local_discord.media.uploads import Upload
 from sandbox.local_discord.people import administration
 from sandbox.local_discord.people.client_context import ClientContext, OpenForm
 from sandbox.local_discord.people.command_checks import (
@@ -126,27 +127,44 @@ class Actor:
 
     async def submit(self, form: OpenForm | int, values: Mapping[str, Any]) -> int:
         """Send a form. *form* may be the id of the interaction that it answered; *values* by custom_id or label."""
-        opened_by = self._state.interactions.get(form if isinstance(form, int) else form.interaction_id)
-        if opened_by is None or opened_by.modal is None or opened_by.person_id != self.person.id:
-            raise Refused("There is no such form on your screen.")
+        opened_by, modal = self._opened(form)
         channel = self._state.channel(opened_by.channel_id)
-        fields = opened_by.modal["components"]
+        fields = modal["components"]
         filled = fill_form(fields, values)
         picked = {field["custom_id"]: field.get("values", []) for field in fields_of(filled)}
         resolved = self._resolving.picks(
-            self.person, channel, [(field, picked[field["custom_id"]]) for field in fields_of(fields)]
+            self.person,
+            channel,
+            [(field, picked[field["custom_id"]]) for field in fields_of(fields)],
+            opened_by.uploads,
         )
         started = self._context.interactions.start(
             self.person,
             channel,
             InteractionKind.MODAL_SUBMIT,
-            {"custom_id": opened_by.modal["custom_id"], "components": filled, **resolved},
+            {"custom_id": modal["custom_id"], "components": filled, **resolved},
             owners=opened_by.owners,
             command_name=opened_by.command_name,
             message=self._state.messages.get(opened_by.message_id or 0),
             triggered_by=opened_by,
         )
         return started.id
+
+    async def upload(self, form: OpenForm | int, filename: str, data: bytes) -> str:
+        """Upload a file for an open form, before it is sent. Return its id, which is a value of a file field."""
+        opened_by, _ = self._opened(form)
+        if len(data) > opened_by.attachment_size_limit:
+            raise Refused("This file is too large to be uploaded here.")
+        attachment = self._context.messages.keep_upload(opened_by.channel_id, Upload("files[0]", 0, filename, data))
+        opened_by.uploads[str(attachment.id)] = attachment
+        return str(attachment.id)
+
+    def _opened(self, form: OpenForm | int) -> tuple[Interaction, Json]:
+        """Return the interaction that opened a form on this person's screen, and the form."""
+        opened_by = self._state.interactions.get(form if isinstance(form, int) else form.interaction_id)
+        if opened_by is None or opened_by.modal is None or opened_by.person_id != self.person.id:
+            raise Refused("There is no such form on your screen.")
+        return opened_by, opened_by.modal
 
     async def say(self, channel: str | int, text: str) -> int:
         """Write a message; return its id."""

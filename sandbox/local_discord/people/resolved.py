@@ -5,14 +5,15 @@ Source: Discord docs, Receiving and Responding ('Resolved Data Structure').
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from sandbox.local_discord.payloads.channels import ChannelPayloads
 from sandbox.local_discord.payloads.messages import Payloads
 from sandbox.local_discord.people.command_checks import Refused
 from sandbox.local_discord.schemas import commands as kinds
 from sandbox.local_discord.schemas import components as parts
-from sandbox.local_discord.state.model import Channel, ChannelKind, Guild, Json, Person
+from sandbox.local_discord.state.model import Attachment, Channel, ChannelKind, Guild, Json, Person
 from sandbox.local_discord.state.snowflakes import is_snowflake
 from sandbox.local_discord.state.state import State
 
@@ -43,11 +44,22 @@ class ResolvedData:
             resolved = self.resolved(person, channel, [(kinds.USER, str(target_id))])["resolved"]
         return {"target_id": str(target_id), "resolved": resolved}
 
-    def picks(self, person: Person, channel: Channel, filled: Sequence[tuple[Json, Sequence[str]]]) -> Json:
-        """Return `{"resolved": …}` for what was picked in selects (component, values), of a message or of a whole form;
-        empty when nothing was. Raises Refused for what the select does not offer: people who are not here, channels of
-        another server or of another type.
+    def picks(
+        self,
+        person: Person,
+        channel: Channel,
+        filled: Sequence[tuple[Json, Sequence[str]]],
+        uploads: Mapping[str, Attachment] = MappingProxyType({}),
+    ) -> Json:
+        """Return `{"resolved": …}` for what was picked in selects (component, values), of a message or of a whole form,
+        and for its files; empty when nothing was. *uploads*: what was uploaded for the form, by id.
+
+        Raises Refused for what the select does not offer: people who are not here, channels of another server or of
+        another type, files that were not uploaded.
         """
+        files = [value for field, values in filled if field["type"] == parts.FILE_UPLOAD for value in values]
+        if not uploads.keys() >= set(files):
+            raise Refused("That file was not uploaded.")
         named: list[tuple[int, str]] = []
         for select, values in filled:
             kind = _OPTION_KINDS.get(select["type"])
@@ -57,7 +69,11 @@ class ResolvedData:
                 if not is_snowflake(value) or not self._is_offered(select, channel, int(value)):
                     raise Refused("That cannot be picked here.")
                 named.append((kind, value))
-        return self.resolved(person, channel, named)
+        picked = self.resolved(person, channel, named)
+        if not files:
+            return picked
+        attachments = {value: self._payloads.attachment(uploads[value]) for value in files}
+        return {"resolved": {**picked.get("resolved", {}), "attachments": attachments}}
 
     def _is_offered(self, select: Json, channel: Channel, value: int) -> bool:
         guild = self._state.guild_of(channel)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -40,6 +41,7 @@ class PeopleRoutes:
             "command": self._command,
             "press": self._press,
             "submit": self._submit,
+            "upload": self._upload,
             "say": self._say,
             "delete": self._delete,
             "archive": self._archive,
@@ -84,6 +86,14 @@ class PeopleRoutes:
     async def _submit(self, actor: Actor, body: Json) -> Json:
         number = await actor.submit(_id(body, "interaction_id"), values_sent(body.get("components")))
         return {"interaction_id": str(number)}
+
+    async def _upload(self, actor: Actor, body: Json) -> Json:
+        """Take a file for an open form, in base64."""
+        try:
+            data = base64.b64decode(_text(body, "data"), validate=True)
+        except ValueError:
+            raise Refused("data must be base64.") from None
+        return {"attachment_id": await actor.upload(_id(body, "interaction_id"), _text(body, "filename"), data)}
 
     async def _say(self, actor: Actor, body: Json) -> Json:
         return {"message_id": str(await actor.say(_id(body, "channel_id"), _text(body, "content")))}

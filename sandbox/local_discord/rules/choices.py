@@ -65,7 +65,7 @@ def examine_form(everything: Sequence[tuple[Path, dict[str, Any]]], found: Findi
     for at, field in everything:
         if field.get("disabled"):
             found.add((*at, "disabled"), "COMPONENT_DISABLED_IN_MODAL", "Components of a modal cannot be disabled")
-        if field["type"] in (*parts.SELECTS, parts.RADIO_GROUP, parts.CHECKBOX_GROUP):
+        if field["type"] in (*parts.SELECTS, parts.RADIO_GROUP, parts.CHECKBOX_GROUP, parts.FILE_UPLOAD):
             examine_choices(field, at, found)
         if field.get("min_values") == 0 and field.get("required") is not False:
             message = "min_values must be at least 1 where required is not false"

@@ -221,12 +221,21 @@ class Messages:
             raise errors.invalid_field(("attachments",), "BASE_TYPE_MAX_LENGTH", "Must be 10 or fewer in length.")
         return result, named
 
+    def keep_upload(self, channel_id: int, upload: Upload) -> Attachment:
+        """Keep a file of a form, which is in no message."""
+        attachment = self._build_attachment(channel_id, upload, {}, ephemeral=True)
+        self._cdn.keep(attachment)
+        return attachment
+
     def _stored(self, message: Message, upload: Upload, entry: Json) -> Attachment:
+        return self._build_attachment(message.channel_id, upload, entry, ephemeral=message.only_for is not None)
+
+    def _build_attachment(self, channel_id: int, upload: Upload, entry: Json, *, ephemeral: bool) -> Attachment:
         filename = clean_filename(entry.get("filename") or upload.filename)
         facts = read_facts(upload.data, filename)
         return Attachment(
             id=self._state.ids.next_id(),
-            channel_id=message.channel_id,
+            channel_id=channel_id,
             filename=filename,
             data=upload.data,
             content_type=facts.content_type,
@@ -234,7 +243,7 @@ class Messages:
             height=facts.height,
             description=entry.get("description"),
             spoiler=bool(entry.get("is_spoiler")) or filename.startswith("SPOILER_"),
-            ephemeral=message.only_for is not None,
+            ephemeral=ephemeral,
         )
 
     def _mention(self, message: Message, body: Json, draft: Draft) -> None:

@@ -187,7 +187,8 @@ class Message:
 class Interaction:
     """One interaction of one person, until its token runs out.
 
-    `original_id` is the message that `@original` means; `made_ids` are all messages that came from it.
+    `original_id` is the message that `@original` means; `made_ids` are all messages that came from it. `uploads`: files
+    for its modal, by id.
     """
 
     id: int
@@ -209,6 +210,7 @@ class Interaction:
     made_ids: set[int] = field(default_factory=set[int])
     follow_ups: int = 0
     modal: Json | None = None
+    uploads: dict[str, Attachment] = field(default_factory=dict[str, Attachment])
 
     @property
     def only_user_installed(self) -> bool:
