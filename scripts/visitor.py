@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Browser, ConsoleMessage, Locator, Page, expect
 
 TIMEOUT_MS = 90_000
 POLL_SECONDS = 0.15
@@ -37,12 +37,11 @@ class Visitor:
         self._saved = 0
         page.set_default_timeout(TIMEOUT_MS)
         page.on("pageerror", lambda error: self.console_errors.append(f"{name}: {error}"))
-        page.on(
-            "console",
-            lambda entry: (
-                self.console_errors.append(f"{name}: {entry.text}") if entry.type in ("error", "warning") else None
-            ),
-        )
+        page.on("console", self._note)
+
+    def _note(self, entry: ConsoleMessage) -> None:
+        if entry.type in ("error", "warning"):
+            self.console_errors.append(f"{self.name}: {entry.text} {entry.location['url']}")
 
     @classmethod
     async def open(
@@ -151,15 +150,19 @@ class Visitor:
         return await self.find(known, words, **wanted)
 
     async def send_form(self, fields: Mapping[str, str | bool | Sequence[str]]) -> None:
-        """Fill the open form and send it.
+        """Fill the open form and send it."""
+        await self.fill(fields)
+        await self.page.get_by_test_id("modal-submit").click()
+        await expect(self.page.get_by_test_id("modal")).to_be_hidden()
+
+    async def fill(self, fields: Mapping[str, str | bool | Sequence[str]]) -> None:
+        """Fill the open form.
 
         *fields*, by custom id: text; one entry of a list by value or label; a radio button by label; the labels of
         several entries or checkboxes; whether a single checkbox is ticked.
         """
         for name, value in fields.items():
             await self._fill(self.page.get_by_test_id(f"field-{name}"), value)
-        await self.page.get_by_test_id("modal-submit").click()
-        await expect(self.page.get_by_test_id("modal")).to_be_hidden()
 
     async def _fill(self, field: Locator, value: str | bool | Sequence[str]) -> None:
         kind = await field.evaluate("it => it.tagName")

@@ -1,4 +1,4 @@
-"""The journeys of two members: settings, every option, every button, history, channels, the line."""
+"""The journeys of three members: settings, every option, every button, history, channels, the line, reports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,22 @@ from playwright.async_api import expect
 
 from sandbox.image_api.moods import Mood
 from scripts.visitor import Visitor
-from tests.journeys.scene import RESULT, SHARED, SMALL, Journey, Scene, is_private, offers, pick, says
+from tests.journeys.scene import (
+    KEPT,
+    PRIVATE,
+    REPORTED,
+    RESULT,
+    RUDE,
+    SHARED,
+    SMALL,
+    Journey,
+    Scene,
+    is_private,
+    offers,
+    pick,
+    says,
+    until,
+)
 
 
 async def mira(scene: Scene, me: Visitor) -> Journey:
@@ -135,7 +150,7 @@ async def mira(scene: Scene, me: Visitor) -> Journey:
 
 
 async def jonas(scene: Scene, me: Visitor) -> Journey:
-    """A member on a phone: where the app is not installed, a thread, the line, its cap, and other people's cards."""
+    """A member: where the app is not installed, a thread, the line, its cap, other people's cards, and reports."""
     shared = scene.card(me, SHARED)
     await says(await me.press_for(shared, "Delete", private=True), "Only")
     await expect(shared).to_be_visible()
@@ -187,3 +202,34 @@ async def jonas(scene: Scene, me: Visitor) -> Journey:
     await dismissed.get_by_test_id("dismiss").click()
     await expect(dismissed).to_have_count(0)
     yield "dismissed"
+
+    await until(lambda: scene.known.get(KEPT) == "undelivered")  # from then on the owner takes direct messages
+    await me.go("gallery")
+    rude = scene.card(me, RUDE)
+    await me.open_menu_form(rude, "Report this image")
+    yield "report-form"
+
+    fields = {"reason": "Hateful or bullying", "text": "it mocks everybody"}
+    await me.submit(fields, "Thank you. The bot's owner will look at it", private=True)
+    await says(await me.press_for(rude, "Again", private=True), "You reported this image")
+    await me.open_menu_form(scene.card(me, REPORTED), "Report this image")
+    await me.submit({"reason": "Something else"}, "Thank you", private=True)
+    yield "reported"
+
+
+async def ada(scene: Scene, me: Visitor) -> Journey:
+    """A member whose two cards jonas reports, and who reports the private image that she got herself."""
+    cards = [await me.command("imagine", prompt=each, size=SMALL) for each in (RUDE, REPORTED)]
+    private = await me.command("imagine", prompt=PRIVATE, size=SMALL, private="Yes")
+    await is_private(private)
+    yield "three-asked-for"
+
+    for card in (*cards, private):
+        await me.wait_for_images(card)
+    await until(lambda: scene.known.get(KEPT) == "undelivered")
+    details = await me.press_for(private, "Details", "Your credits", private=True)
+    await me.open_form(details, "Report")
+    yield "own-report-form"
+
+    await me.submit({"reason": "A real person", "text": "it is my neighbour"}, "Thank you", private=True)
+    yield "own-reported"

@@ -15,7 +15,9 @@ Journey = AsyncIterator[str]
 RESULT = ["Again", "Edit", "Details", "Delete"]
 MODERATED, SHARED = "olga's first harbour", "olga's lighthouse"
 DECLINED, KEPT = "olga's refused wish", "olga's kept boat"
+REPORTED, RUDE, PRIVATE = "ada's wall of ivy", "ada's rude sign", "ada's secret garden"
 SMALL = "Portrait 768×1024"
+BUTTONS = "button[data-testid^=button-]"  # the bot's; a list has one of the page's own
 
 
 @dataclass
@@ -32,12 +34,12 @@ class Scene:
 
 
 async def labels(message: Locator) -> list[str]:
-    return [text.strip() for text in await message.locator("button.button").all_inner_texts()]
+    return [text.strip() for text in await message.locator(BUTTONS).all_inner_texts()]
 
 
 async def offers(message: Locator, *wanted: str) -> None:
     """Wait until these are its buttons, in this order."""
-    await expect(message.locator("button.button")).to_have_text(list(wanted))
+    await expect(message.locator(BUTTONS)).to_have_text(list(wanted))
 
 
 async def says(message: Locator, *words: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from playwright.async_api import Locator, expect
 
 from scripts.visitor import Visitor
+from tests.journeys.owner import olga_at_work
 from tests.journeys.scene import (
     DECLINED,
     KEPT,
@@ -93,7 +94,7 @@ async def sam(scene: Scene, me: Visitor) -> Journey:
 
 
 async def olga(scene: Scene, me: Visitor) -> Journey:
-    """The bot's owner: a declined prompt, a kept image, and every page of her own."""
+    """The bot's owner: a declined prompt, a kept image, every page of her own, and what only she can do."""
     declined = scene.card(me, DECLINED)
     await says(declined, "The image service declined this prompt", "returned")
     await offers(declined, "Edit")
@@ -130,6 +131,9 @@ async def olga(scene: Scene, me: Visitor) -> Journey:
     await says(await me.command("privacy show"), "6 prompts")
     await says(await me.command("credits"), "25 of 50 credits")
     yield "own-pages"
+
+    async for step in olga_at_work(scene, me):
+        yield step
 
 
 async def _menu_answer(me: Visitor, message: Locator, item: str) -> Locator:

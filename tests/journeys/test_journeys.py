@@ -1,4 +1,4 @@
-"""Four people use every command, button, form and kind of channel in a real Chromium, side by side."""
+"""Six people use every command, button, form and kind of channel in a real Chromium, side by side."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from tests.journeys.runner import open_scene, run_side_by_side
 pytestmark = pytest.mark.asyncio
 
 
-async def test_four_people_use_everything(tmp_path: Path) -> None:
+async def test_six_people_use_everything(tmp_path: Path) -> None:
     async with open_scene(tmp_path, "plain") as scene:
         await run_side_by_side(scene)
