@@ -26,6 +26,8 @@ from scripts.visitor import DESKTOP, PHONE, Visitor  # noqa: E402
 PROMPT = "a lighthouse in a storm, oil on canvas"
 SMALL = "Portrait 768×1024"
 WIDE = "Landscape 1536×1024"
+PHONE_PART = (PHONE[0], 1600)  # high enough for every part at once
+USAGE_DAYS = 5  # that the pictures of usage show
 SMALL_LIMIT_BYTES = 15_000  # below the size of the stand-in's images, which are all far below Discord's 10 MiB
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -51,6 +53,15 @@ def inside(message: Locator) -> Locator:
     return message.get_by_test_id("container")
 
 
+async def capture_widths(visitor: Visitor, name: str, part: Locator) -> None:
+    """Capture a part of a wide page, and once more at a phone's width."""
+    await visitor.page.evaluate("document.activeElement?.blur()")  # which shows the menu of its message
+    await visitor.screenshot(name, part)
+    await visitor.page.set_viewport_size({"width": PHONE_PART[0], "height": PHONE_PART[1]})
+    await visitor.screenshot(f"{name}-phone", part)
+    await visitor.page.set_viewport_size({"width": DESKTOP[0], "height": DESKTOP[1]})
+
+
 async def capture_cards(session: Session) -> None:
     """Capture the whole page, the command list, and a card from its first answer to its buttons."""
     mira = await session.open("mira")
@@ -68,7 +79,7 @@ async def capture_cards(session: Session) -> None:
     await mira.page.get_by_test_id("composer").blur()
     await mira.screenshot("sandbox", mira.page.locator("body"))
     await mira.screenshot("card-ready", inside(card))
-    await mira.screenshot("details", await mira.press_for(card, "Details", "Your credits", private=True))
+    await capture_widths(mira, "details", await mira.press_for(card, "Details", "Your credits", private=True))
     await mira.screenshot("delete", await mira.press_for(card, "Delete", "Remove this card", private=True))
     form = await mira.open_form(card, "Edit")
     await mira.screenshot("form", form)
@@ -136,10 +147,10 @@ async def capture_large_images(session: Session) -> None:
 
 async def capture_progress(session: Session) -> None:
     """Capture progress after the bot has seen many images of a size, and an image that takes over 15 minutes."""
-    session.box.images.seconds_per_image = (11.0, 19.0)
+    session.box.images.seconds_per_image = (15.0, 45.0)
     people = [await session.open(name, "studio") for name in ("mira", "jonas", "sam", "olga")]
     for group in (people, people[2:]):
-        await asyncio.gather(*(request_three(each) for each in group))
+        await asyncio.gather(*(request_stations(each) for each in group))
     sam, olga = people[2:]
     card = await sam.command("imagine", prompt="a train over a viaduct, seen from below", size=WIDE)
     await expect(card).to_contain_text("▰▰▰▰", timeout=30_000)
@@ -149,7 +160,7 @@ async def capture_progress(session: Session) -> None:
     await olga.page.get_by_test_id("panel-mood").select_option("stuck")
     slow = await olga.command("imagine", prompt="the last ferry of the evening", size=WIDE)
     await expect(slow).to_contain_text("Painting")
-    await expect(slow).to_contain_text("taking longer than usual", timeout=60_000)
+    await expect(slow).to_contain_text("taking longer than usual", timeout=90_000)
     await olga.screenshot("card-overdue", inside(slow))
     await move_clock(olga, 13)
     await expect(slow).to_contain_text("15 minutes", timeout=30_000)
@@ -162,9 +173,10 @@ async def capture_progress(session: Session) -> None:
     await olga.screenshot("card-direct", inside(direct))
 
 
-async def request_three(visitor: Visitor) -> None:
-    card = await visitor.command("imagine", prompt=f"three stations, as {visitor.name} sees them", size=WIDE, count="3")
-    await visitor.wait_for_images(card, 3)
+async def request_stations(visitor: Visitor, count: int = 3) -> None:
+    prompt = f"stations, as {visitor.name} sees them"
+    card = await visitor.command("imagine", prompt=prompt, size=WIDE, count=str(count))
+    await visitor.wait_for_images(card, count)
 
 
 async def move_clock(visitor: Visitor, minutes: int) -> None:
@@ -200,6 +212,14 @@ async def capture_admin(session: Session) -> None:
     """Capture the screen on which an admin sets the rules of a server, a list and a form."""
     ada = await session.open("ada", "studio")
     screen = await ada.command("admin limits")
+    form = await ada.open_form(screen, "Change cap")
+    await ada.fill({"period": "a day", "images": "12"})
+    await capture_widths(ada, "admin-cap", form)
+    await ada.page.keyboard.press("Escape")
+    form = await ada.open_form(screen, "Pause images")
+    await ada.fill({"reason": "The autumn fair is over"})
+    await capture_widths(ada, "admin-pause", form)
+    await ada.page.keyboard.press("Escape")
     await ada.pick(screen, "Choose channels", "gallery", "studio")
     await expect(screen).to_contain_text("Done: channels")
     await ada.pick(screen, "Choose a channel", "#ferry")
@@ -208,20 +228,83 @@ async def capture_admin(session: Session) -> None:
     await ada.send_form({"period": "a week", "images": "200"})
     await expect(screen).to_contain_text("Done: this server")
     await ada.press(screen, "Show words")
-    await ada.open_form(screen, "Add words")
-    await ada.send_form({"lines": "gore\nfirearm", "kind": "Whole word", "name": "No violence"})
+    form = await ada.open_form(screen, "Add words")
+    await ada.fill({"lines": "gore\nfirearm", "kind": "Whole word", "name": "No violence"})
+    await capture_widths(ada, "admin-words-form", form)
+    await ada.send_form({})
     await expect(screen).to_contain_text("Done: blocked words")
-    await ada.screenshot("admin-words", inside(screen))
+    await capture_widths(ada, "admin-words", inside(screen))
     await ada.press(screen, "Back")
     await ada.press(screen, "Show people")
     form = await ada.open_form(screen, "Block a person")
-    await form.get_by_test_id("field-days").fill("3")
-    await ada.screenshot("admin-block", form)
-    await ada.send_form({"who": "jonas", "reason": "Ten requests for the same thing"})
+    await ada.fill({"who": "jonas", "reason": "Ten requests for the same thing", "days": "3"})
+    await capture_widths(ada, "admin-block", form)
+    await ada.send_form({})
     await expect(screen).to_contain_text("Done: blocked @jonas")
     await ada.press(screen, "Back")
     await expect(screen).to_contain_text("1 blocked")
-    await ada.screenshot("admin", inside(screen))
+    await capture_widths(ada, "admin", inside(screen))
+    await ada.open_form(screen, "Change budget")
+    await ada.send_form({"period": "a day", "images": "1"})
+    await expect(screen).to_contain_text("Set it to 1 image a day?")
+    await capture_widths(ada, "admin-budget", inside(screen))
+    await ada.press(screen, "Leave it as it was")
+
+
+async def capture_reports(session: Session) -> None:
+    """Capture what somebody sees who reports an image, and what the bot's owner sees then."""
+    jonas, sam, olga = [await session.open(name, "studio") for name in ("jonas", "sam", "olga")]
+    card = await jonas.command("imagine", prompt="the baker next door, as a caricature", size=SMALL)
+    private = await sam.command("imagine", prompt="a quiet street at night", size=SMALL, private="Yes")
+    await jonas.wait_for_images(card)
+    seen = sam.page.locator(f'[data-message-id="{await card.get_attribute("data-message-id")}"]')
+    form = await sam.open_menu_form(seen, "Report this image")
+    await sam.fill({"reason": "A real person", "text": "He would not like it at all."})
+    await capture_widths(sam, "report-form", form)
+    await sam.submit({}, "Thank you", private=True)
+    await sam.wait_for_images(private)
+    await sam.open_form(await sam.press_for(private, "Details", "Your credits", private=True), "Report")
+    await sam.submit({"reason": "Something else", "text": "There are no people in it."}, "Thank you", private=True)
+    await capture_reports_of_owner(olga)
+
+
+async def capture_reports_of_owner(olga: Visitor) -> None:
+    """Capture the cards of two reports, the form that blocks, and a private image that was opened."""
+    await olga.go("dm")
+    report = await olga.find([], "the baker next door")
+    hidden = await olga.find([], "It is private")
+    await capture_widths(olga, "report", inside(report))
+    await capture_widths(olga, "report-private", inside(hidden))
+    form = await olga.open_form(report, "Block person")
+    await olga.fill({"reason": "Drawn neighbours, twice now", "days": "2"})
+    await capture_widths(olga, "report-block", form)
+    await olga.page.keyboard.press("Escape")
+    await olga.press(report, "Remove")
+    await expect(report).to_contain_text("removed the image")
+    await capture_widths(olga, "report-removed", inside(report))
+    opened = await olga.press_for(hidden, "Open", "a quiet street", private=True)
+    await olga.wait_for_images(opened)
+    await capture_widths(olga, "report-opened", inside(opened))
+
+
+async def capture_usage(session: Session) -> None:
+    """Capture what was used in the last days, for an admin and for the bot's owner, and two more pages of hers."""
+    session.box.images.seconds_per_image = (4.0, 9.0)
+    ada, mira, sam, olga = [await session.open(name) for name in ("ada", "mira", "sam", "olga")]
+    for day in range(USAGE_DAYS):
+        await move_clock(olga, 24 * 60)
+        wanted = {mira: 1 + day % 3, sam: 1 + day // 2, ada: 1 + (day + 1) % 3}
+        await asyncio.gather(*(request_stations(each, count) for each, count in wanted.items()))
+    usage = await ada.command("admin usage")
+    await ada.wait_for_images(usage)
+    await capture_widths(ada, "admin-usage", usage)
+    await olga.go("dm")
+    usage = await olga.command("owner usage", days="14")
+    await olga.wait_for_images(usage)
+    await capture_widths(olga, "owner-usage", usage)
+    await olga.command("owner grant", user="mira", amount="20", reason="First prize of the autumn fair")
+    await capture_widths(olga, "owner-ledger", inside(await olga.command("owner ledger", user="mira")))
+    await capture_widths(olga, "owner-status", inside(await olga.command("owner status")))
 
 
 async def capture_phones(session: Session) -> None:
@@ -258,7 +341,9 @@ async def main(folder: Path) -> int:
                 capture_private_pages,
                 capture_progress,
                 capture_phones,
+                capture_reports,
                 capture_admin,
+                capture_usage,
             )
             for capture in captures:
                 await capture(session)
