@@ -1,11 +1,11 @@
-"""The journey of a server's admin: every list, button and form of /admin, and what each makes the bot refuse."""
+"""What servers' admins do: every list, button and form of /admin, command permissions, and what is refused then."""
 
 from __future__ import annotations
 
 from playwright.async_api import Locator, expect
 
 from scripts.visitor import Visitor
-from tests.journeys.scene import SMALL, Journey, Scene, is_private, offers, says
+from tests.journeys.scene import SHARED, SMALL, Journey, Scene, is_private, offers, says
 
 SCREEN = ["Change cap", "Change budget", "Show words", "Show people", "Pause images"]
 
@@ -116,6 +116,29 @@ async def hugo(scene: Scene, me: Visitor) -> Journey:
     await says(usage, "Images of this server in the last 30 days")
     await me.wait_for_images(usage)
     yield "admin-usage"
+
+
+async def ada_denies(scene: Scene, ada: Visitor, jonas: Visitor) -> None:
+    """In the server where the others are: by Discord's own settings and by /admin, each taken back again."""
+    settings = await ada.open_settings("Lighthouse")
+    await ada.permit("/imagine", "jonas", False)
+    await settings.get_by_test_id("settings-close").click()
+    denied = await jonas.press_for(scene.card(jonas, SHARED), "Again", private=True)
+    await says(denied, "This button needs /imagine to be allowed for you here", "Nothing was charged")
+    await jonas.page.get_by_test_id("composer").fill("/imagine")
+    await expect(jonas.page.get_by_test_id("picker-item-imagine")).to_have_count(0)
+    await jonas.page.get_by_test_id("composer").fill("")
+    await ada.open_settings("Lighthouse")
+    await ada.permit("/imagine", "jonas", None)
+    await settings.get_by_test_id("settings-close").click()
+
+    screen = await ada.command("admin limits")
+    await says(screen, "Roles · everybody")
+    await ada.pick(screen, "Choose roles", "Painters")
+    await says(screen, "Done: roles: everybody → @Painters")
+    await _refused(jonas, "not by a painter", "images are for people with the role", "@Painters")
+    await ada.pick(screen, "Choose roles")
+    await says(screen, "Done: roles: @Painters → everybody")
 
 
 async def _refused(me: Visitor, prompt: str, *words: str) -> Locator:

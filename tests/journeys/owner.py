@@ -7,6 +7,7 @@ import re
 from playwright.async_api import Locator, expect
 
 from scripts.visitor import Visitor
+from tests.journeys.admin import ada_denies
 from tests.journeys.scene import PRIVATE, REPORTED, RUDE, Journey, Scene, is_private, offers, says
 
 
@@ -73,10 +74,11 @@ async def olga_at_work(scene: Scene, me: Visitor) -> Journey:
 
 
 async def closing(scene: Scene) -> Journey:
-    """Block people and pause the bot, when all others are done: each is refused, until it is taken back."""
+    """Deny, block and pause, when all others are done: each is refused, until it is taken back."""
     olga, ada, jonas = (scene.visitors[name] for name in ("olga", "ada", "jonas"))
     await _refused(ada, "The bot's owner has blocked you until", "Too rude")
     await _done(olga, "unblock", "@ada may ask for images again", user="ada", reason="She is sorry")
+    await ada_denies(scene, ada, jonas)
     await _done(olga, "block", "@jonas is blocked everywhere until", user="jonas", reason="A test", until="2099-12-31")
     await _refused(jonas, "The bot's owner has blocked you until", "A test")
     await _done(olga, "pause", "Nothing is taken on anywhere since", reason="Moving house")
