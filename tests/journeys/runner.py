@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Set
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -45,7 +45,7 @@ PROMPTS = [  # of the POSTs that must be made: one for each image, however often
     *("edited by mira", "edited by mira", "one more for a second page", "in a direct message"),
     *("asked in a voice channel", POSTER, "three in a boat"),
     *("a boat far away", *["four in a thread"] * 4, "a street after dark", "a fox in deep snow"),
-    *(RUDE, REPORTED, PRIVATE, "ada is back", "an apple tree in May"),
+    *(RUDE, REPORTED, PRIVATE, "an apple tree in May"),
 ]
 DARK = {"mira": True, "jonas": False, "sam": False, "olga": True, "ada": True, "hugo": False}
 AT_DESKS = frozenset({"mira", "sam", "ada"})
@@ -135,22 +135,17 @@ async def _post_first_cards(scene: Scene, data_dir: Path) -> None:
 
 
 async def run_side_by_side(scene: Scene) -> None:
-    """Run all journeys at once, each without waiting for the others, then the closing one."""
+    """Run all journeys at once, each without waiting for the others, then the closing."""
     async with asyncio.TaskGroup() as group:
         for name, journey in JOURNEYS.items():
             group.create_task(_run(name, journey(scene, scene.visitors[name]), scene))
-    await _run("olga", closing(scene), scene)
+    await closing(scene)
 
 
 async def run_in_step(scene: Scene, between: Callable[[], Awaitable[None]]) -> int:
-    """Run one step of every journey, await *between*, and so on; then the closing one, step by step too. Return how
-    often *between* was awaited."""
+    """Run one step of every journey, await *between*, and so on, then the closing. Return how often *between* was
+    awaited."""
     journeys = {name: journey(scene, scene.visitors[name]) for name, journey in JOURNEYS.items()}
-    rounds = await _run_rounds(journeys, scene, between)
-    return rounds + await _run_rounds({"olga": closing(scene)}, scene, between)
-
-
-async def _run_rounds(journeys: Mapping[str, Journey], scene: Scene, between: Callable[[], Awaitable[None]]) -> int:
     rounds = 0
     while journeys:
         async with asyncio.TaskGroup() as group:
@@ -159,6 +154,7 @@ async def _run_rounds(journeys: Mapping[str, Journey], scene: Scene, between: Ca
         if journeys:
             await between()
             rounds += 1
+    await closing(scene)
     return rounds
 
 
