@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Coroutine
-from contextlib import nullcontext
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,6 @@ from sqlalchemy import event, text
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.engine import URL, Connection, ExceptionContext
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InvalidatePoolError
-from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -30,6 +29,7 @@ LOCK_SECONDS = 20.0  # how long a statement waits for a lock; a suspended proces
 PING_SECONDS = 5.0  # a session that was not used for so long is asked whether it is still there
 CONNECTIONS = 10  # per process; small hosted plans allow 20 in all
 BACKGROUND_CONNECTIONS = CONNECTIONS - 3
+FREE_SECONDS = 30.0  # how long a transaction waits for one of them
 
 # Raised when the server ends, shuts down or starts up.
 SERVER_GONE: tuple[type[Exception], ...] = (
@@ -58,14 +58,19 @@ _SET_LIMITS = text(
 
 
 class PostgresqlTransactions:
-    """store.transactions.Transactions over a pool of connections. Background work leaves some of them free."""
+    """store.transactions.Transactions over a pool of connections. Background work leaves some of them free.
 
-    def __init__(self, url: URL, idle_seconds: float) -> None:
+    *free_seconds*: how long a transaction waits for a connection before it fails, having done nothing.
+    """
+
+    def __init__(self, url: URL, idle_seconds: float, free_seconds: float = FREE_SECONDS) -> None:
         self._url = url
         self._idle_seconds = idle_seconds
+        self._free_seconds = free_seconds
         self._opened: AsyncEngine | None = None
         self._engine_lock = asyncio.Lock()
         self._gate = asyncio.Semaphore(BACKGROUND_CONNECTIONS)
+        self._turns = asyncio.Semaphore(CONNECTIONS)
         self._running = set[asyncio.Task[Any]]()
 
     async def write(self, work: Callable[[Transaction], Result], *, background: bool) -> Result:
@@ -77,8 +82,6 @@ class PostgresqlTransactions:
             if not is_lost(error):
                 raise
             raise DatabaseLost(f"the connection to the database broke: {type(error.orig).__name__}") from error
-        except NoFreeConnection as error:  # also after the machine was suspended for that long
-            raise DatabaseLost("no connection to the database became free in time") from error
         except CONNECTION_LOST as error:
             raise DatabaseLost(f"the database can't be reached: {type(error).__name__}") from error
 
@@ -105,8 +108,25 @@ class PostgresqlTransactions:
 
     async def _transaction(self, work: Callable[[Transaction], Result], *, background: bool) -> Result:
         engine = self._opened or await self._engine()
-        async with self._gate if background else nullcontext(), engine.begin() as connection:
+        async with self._gate if background else nullcontext(), self._turn(), engine.begin() as connection:
             return await connection.run_sync(work)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncGenerator[None]:
+        """Wait until a connection is free, in the order of the calls. In the pool's own queue a later call may be
+        first, and whoever has waited longest begins to wait anew (SQLAlchemy 2.1, AsyncAdaptedQueue).
+
+        Raises DatabaseLost after free_seconds, also where the machine was suspended for that long.
+        """
+        try:
+            async with asyncio.timeout(self._free_seconds):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise DatabaseLost("no connection to the database became free in time") from None
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     async def _to_the_end(self, transaction: Coroutine[Any, Any, Result]) -> Result:
         """Wait for *transaction*, which is run to its end also when the caller is cancelled."""

@@ -14,12 +14,12 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as NoFreeConnection
 
+from store.address import parse_database_url
 from store.database import Database, _migrate, open_database
 from store.errors import DatabaseLost, DatabaseUnreachable, PermissionMissing
 from store.key_values import load_value, load_values, save_value
-from store.postgresql import BACKGROUND_CONNECTIONS, MOMENTARY
+from store.postgresql import BACKGROUND_CONNECTIONS, CONNECTIONS, MOMENTARY, PostgresqlTransactions
 from store.statements import serialize
 from store.transactions import Transaction
 from tests.contract.conftest import OpenedTwice
@@ -352,14 +352,43 @@ async def test_the_start_says_in_words_that_a_server_does_not_answer() -> None:
             await database.migrate()
 
 
-async def test_a_connection_that_does_not_become_free_in_time_is_a_lost_database(
-    postgresql_opened_twice: OpenedTwice,
+@pytest.mark.postgres
+async def test_who_gets_no_connection_in_time_is_refused_having_done_nothing_and_later_ones_go_on(
+    postgresql_opened_twice: OpenedTwice, session: Session
 ) -> None:
-    def fail_as_the_pool_does(_: Transaction) -> None:
-        raise NoFreeConnection
+    url = parse_database_url(postgresql_opened_twice.address)
+    async with Database(PostgresqlTransactions(url, 0, free_seconds=0.1), is_postgresql=True) as database:
+        await session.lock()
+        holding = [asyncio.create_task(database.run(serialize, "line")) for _ in range(CONNECTIONS)]
+        await session.wait_for_waiting(CONNECTIONS)
+        with pytest.raises(DatabaseLost, match="no connection to the database became free in time"):
+            await database.run(save_value, "late", "1")
+        await session.unlock()
+        await asyncio.gather(*holding)
+        assert await database.run(load_value, "late") is None
 
-    with pytest.raises(DatabaseLost, match="free in time"):
-        await postgresql_opened_twice.database.run(fail_as_the_pool_does)
+
+@pytest.mark.postgres
+async def test_connections_are_given_in_the_order_in_which_they_were_asked_for(
+    postgresql_opened_twice: OpenedTwice, session: Session
+) -> None:
+    """Those that ask while a connection becomes free wait behind those that asked before."""
+    begun, asked_first, later = list[int](), 200, list[asyncio.Task[None]]()
+
+    async def ask(number: int) -> None:
+        await database.run(lambda _: begun.append(number))
+        if number < asked_first:
+            later.append(asyncio.create_task(database.run(lambda _: begun.append(asked_first + number))))
+
+    async with open_database(postgresql_opened_twice.address) as database:
+        await session.lock()
+        holding = [asyncio.create_task(database.run(serialize, "line")) for _ in range(CONNECTIONS)]
+        await session.wait_for_waiting(CONNECTIONS)
+        asking = [asyncio.create_task(ask(number)) for number in range(asked_first)]
+        await session.unlock()
+        await asyncio.gather(*holding, *asking)
+        await asyncio.gather(*later)
+    assert max(begun.index(number) for number in range(asked_first)) < asked_first + CONNECTIONS
 
 
 def refusal(code: str, sentence: str) -> bytes:
