@@ -155,17 +155,18 @@ def build_request_limits(settings: Settings, database: Database) -> RequestLimit
 def _build_spend_alerts(
     settings: Settings, resources: Resources, limits: RequestLimits, operator: Operator
 ) -> SpendAlerts:
-    def tell(alert: SpendAlert) -> None:
-        setting = f"SPEND_LIMIT_{alert.period.name}"
-        text = texts_limits.spend_alert(
-            setting=setting,
+    def setting_of(alert: SpendAlert) -> str:
+        return f"SPEND_LIMIT_{alert.period.name}"
+
+    def describe(alert: SpendAlert) -> str:
+        return texts_limits.spend_alert(
+            setting=setting_of(alert),
             percent=alert.percent,
             spent=alert.spent,
             most=alert.most,
             ends_at_ms=alert.ends_at_ms,
             is_full=alert.percent == FULL_PERCENT,
         )
-        operator.tell_change(setting.lower(), text)
 
     return SpendAlerts(
         resources.database.in_background(),
@@ -173,7 +174,8 @@ def _build_spend_alerts(
         limits.spend,
         price=price_of(1),
         now_ms=resources.clock.now_ms,
-        tell=tell,
+        describe=describe,
+        tell=lambda alert, text: operator.tell_change(setting_of(alert).lower(), text),
     )
 
 

@@ -148,6 +148,13 @@ TABLES: Mapping[str, TableLine] = {
         "so that every change can be accounted for",
         "for good, also after `/privacy delete`",
     ),
+    "outbox": TableLine(
+        "number channel_id change_number text told at_ms due_at_ms",
+        "messages that are still to be sent to a server's log channel, or to the bot's owners, with the user ids of "
+        "those who have them",
+        "so that they are sent, once, although Discord or the bot fails",
+        "until they are sent, a day at most",
+    ),
     "reports": TableLine(
         "id image_of person_id reporter_id guild_id reason text at_ms due_at_ms told_at_ms forget_at_ms",
         "reports of images: the reason and text, the user ids of who reported and of whose image it is, the request, "

@@ -25,6 +25,7 @@ from generations.worker.api_health import read_api_health
 from generations.worker.loop import Worker
 from images.image_memory import ImageMemory
 from limits import records as limit_records
+from limits.outbox import Outbox
 from processes.model import Presence
 from processes.service import Processes
 from processes.status import StatusReader, ThisProcess
@@ -35,7 +36,7 @@ from store.database import Database
 from store.errors import DatabaseLost
 from store.key_values import load_value
 from store.leases import take_lease
-from ui.delivery import cards, owner_alerts, pings, report_notices
+from ui.delivery import cards, guild_log, owner_alerts, pings, report_notices
 from ui.delivery.cards import DiscordDelivery
 from ui.delivery.channel_lookup import ChannelLookup
 from ui.delivery.guild_log import GuildLog
@@ -98,6 +99,7 @@ class Services(InteractionServices):
             (self.pings, pings.DRAIN_SECONDS),
             (self.operator, owner_alerts.DRAIN_SECONDS),
             (self.report_notices, report_notices.DRAIN_SECONDS),
+            (self.guild_log, guild_log.DRAIN_SECONDS),
         )
         await asyncio.gather(*(sender.drain(min(most, deadline.left())) for sender, most in senders))
 
@@ -112,13 +114,15 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
     token_only = TokenOnlyChannels(clock, database)
     delivery = _build_delivery(resources, client, token_only, images)
     claim = partial(_claim_alert, resources) if resources.shared else None
-    operator = OwnerAlerts(client, clock, settings.owner_ids, claim)
+    presence, channels, outbox = Presence(), ChannelLookup(client, clock), Outbox(database, clock)
+    operator = OwnerAlerts(client, clock, settings.owner_ids, claim, outbox)
     card_pings = CardPings(client, clock, token_only)
     reports = Reports(database, clock, resources.store, images)
     rules = build_request_limits(settings, database)
     notices = ReportNotices(client, reports, rules, operator.owners, report_buttons)
-    core = build_core(settings, resources, images, delivery, operator, card_pings, maintenance=(notices.run_due,))
-    presence, channels = Presence(), ChannelLookup(client, clock)
+    log_channels = GuildLog(client, channels, outbox, clock)
+    maintenance = (notices.run_due, operator.run_due, log_channels.run_due)
+    core = build_core(settings, resources, images, delivery, operator, card_pings, maintenance=maintenance)
     first_progress = core.worker.publisher.first_progress
     services = Services(
         settings=settings,
@@ -139,7 +143,7 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
         card_deletion=CardDeletion(client, core.generations, clock),
         reports=reports,
         report_notices=notices,
-        guild_log=GuildLog(client, channels),
+        guild_log=log_channels,
         names=Names(client, clock),
         owners=BotOwners(client, clock, settings.owner_ids),
         credit_changes=CreditChanges(database, core.ledger, clock),

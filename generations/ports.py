@@ -92,7 +92,7 @@ class Operator(Protocol):
         ...
 
     def tell_change(self, matter: str, detail: str) -> None:
-        """Send *detail*, about a change that the caller tells once over all processes. Messages keep their order."""
+        """Log *detail*, which was added to the outbox in the transaction of its change, and send what waits there."""
         ...
 
 

@@ -45,6 +45,11 @@ def find_change(tx: Transaction, change_id: str) -> Change | None:
     return None if row is None else _read(row)
 
 
+def load_change(tx: Transaction, number: int) -> Change:
+    """Return the change with this number, which there is."""
+    return _read(tx.execute(select(audit).where(audit.c.number == number)).one())
+
+
 def load_changes(tx: Transaction, scope_id: int, limit: int) -> list[Change]:
     """Return the newest changes of a scope, newest first."""
     newest = select(audit).where(audit.c.scope_id == scope_id).order_by(audit.c.number.desc()).limit(limit)

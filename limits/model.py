@@ -167,6 +167,39 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class News:
+    """A message to the bot's owners. *told*: those who have it."""
+
+    number: int
+    text: str
+    told: frozenset[int]
+    at_ms: int
+
+    @property
+    def nonce(self) -> str:
+        """The same for every try. A number alone may come again: SQLite begins anew when all rows are gone."""
+        return f"{self.number}-{self.at_ms}"
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line about *change* for one log channel."""
+
+    number: int
+    channel_id: int
+    change: Change
+
+    @property
+    def at_ms(self) -> int:
+        return self.change.at_ms
+
+    @property
+    def nonce(self) -> str:
+        """The same for every try."""
+        return f"{self.number}-{self.at_ms}"
+
+
+@dataclass(frozen=True, slots=True)
 class Used:
     """The images that a server's budget counts in the running period, and when that ends, in unix milliseconds."""
 

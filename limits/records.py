@@ -86,6 +86,11 @@ def load_guild_rules(tx: Transaction, guild_id: int, version: int) -> GuildRules
     )
 
 
+def load_log_channel(tx: Transaction, guild_id: int) -> int | None:
+    """Return where changes of a server's rules are told; None: nowhere."""
+    return tx.scalar(select(guild_settings.c.log_channel_id).where(guild_settings.c.guild_id == guild_id))
+
+
 def save_guild_settings(tx: Transaction, guild_id: int, rules: GuildRules) -> None:
     """Store the settings of *rules* that have one value: caps, content rule, log channel."""
     person, budget = rules.person_cap, rules.budget

@@ -1,7 +1,8 @@
 """The use-cases of /admin and /owner: change what is set, and read who changed what.
 
-Each change is one transaction, which also writes the audit and gives the scope a new version; a change whose
-interaction was seen before changes nothing. Knows no SQL and no Discord library.
+Each change is one transaction, which also writes the audit, adds the lines for the server's log channel to the outbox
+and gives the scope a new version; a change whose interaction was seen before changes nothing. Knows no SQL and no
+Discord library.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
-from limits import audit, records
+from limits import audit, outbox_records, records
 from limits.errors import ChangedMeanwhile, TooManyRules
 from limits.model import BOT, Actor, Block, Cap, Change, Clock, ContentRule, Pause, Tier
 from limits.tables import guild_channels, guild_roles
@@ -302,7 +303,17 @@ def _change(tx: Transaction, actor: Actor, edit: _Edit, now_ms: int) -> Changed:
         after=after,
         at_ms=now_ms,
     )
+    outbox_records.add_log_lines(tx, change, _log_channels(tx, change))
     return Changed(change, records.next_version(tx, edit.scope_id), is_new=True)
+
+
+def _log_channels(tx: Transaction, change: Change) -> list[int]:
+    """Return where a change is told: in the server's log channel, and in the one that it was until now."""
+    if change.scope_id == BOT:
+        return []
+    channel_id = records.load_log_channel(tx, change.scope_id)
+    before = [change.before] if change.action == "log_channel" and change.before else []
+    return [*([] if channel_id is None else [channel_id]), *map(int, before)]
 
 
 def _guild_of(actor: Actor) -> int:

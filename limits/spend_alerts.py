@@ -12,6 +12,7 @@ from typing import Any
 
 from credits.allowance import CreditPeriod
 from limits import usage
+from limits.outbox_records import add_news
 from limits.usage import Calendar, SpendLimits
 from store.database import Database
 from store.key_values import load_value, save_value
@@ -43,7 +44,8 @@ def reached_percent(spent: int, most: int, price: int) -> int:
 
 
 class SpendAlerts:
-    """*tell*: called once over all processes for each alert, after it was noted in the database."""
+    """*describe*: return what an alert says. *tell*: called once over all processes for each alert, with what it says,
+    after it was noted in the database and added to the outbox."""
 
     def __init__(
         self,
@@ -53,23 +55,25 @@ class SpendAlerts:
         *,
         price: int,
         now_ms: Callable[[], int],
-        tell: Callable[[SpendAlert], None],
+        describe: Callable[[SpendAlert], str],
+        tell: Callable[[SpendAlert, str], None],
     ) -> None:
         self._database = database
         self._calendar = calendar
         self._limits = {CreditPeriod.DAY: spend.day, CreditPeriod.MONTH: spend.month}
         self._price = price
         self._now_ms = now_ms
+        self._describe = describe
         self._tell = tell
 
     async def run_maintenance(self) -> None:
         """Tell what is to be told now. Where both marks were passed at once, only the higher one is."""
         if any(self._limits.values()):
             for alert in await self._database.run(self._note_alerts):
-                self._tell(alert)
+                self._tell(alert, self._describe(alert))
 
     def _note_alerts(self, tx: Transaction) -> list[SpendAlert]:
-        """Return the alerts that nobody was given yet, and note them as told."""
+        """Return the alerts that nobody was given yet, note them as told and add them to the outbox."""
         serialize(tx, TOLD_KEY)
         told, found = _load_told(tx), list[SpendAlert]()
         for period, most in self._limits.items():
@@ -84,6 +88,8 @@ class SpendAlerts:
                 found.append(SpendAlert(period, percent, spent, most, window.ends_at_ms or 0))
         if found:
             save_value(tx, TOLD_KEY, json.dumps(told))
+        for alert in found:
+            add_news(tx, self._describe(alert), self._now_ms())
         return found
 
 

@@ -85,6 +85,20 @@ audit = Table(  # rows are only added
 )
 Index("ix_audit_scope_id", audit.c.scope_id, audit.c.number)
 
+outbox = Table(  # messages that are still to be sent
+    "outbox",
+    metadata,
+    Column("number", AutoNumber, primary_key=True),
+    Column("channel_id", BigInteger),  # a server's log channel; NULL: direct messages to the bot's owners
+    Column("change_number", BigInteger),  # of the audit, which a line is about; NULL: the message is *text*
+    Column("text", Text, nullable=False),
+    Column("told", Text, nullable=False),  # the ids of owners who have it, separated by spaces
+    Column("at_ms", BigInteger, nullable=False),
+    Column(
+        "due_at_ms", BigInteger, nullable=False
+    ),  # when to try again, or when a try that is under way counts as dead
+)
+
 # What was asked for on one day of the operator: by everybody (0, 0), in one server (guild, 0), by one person there
 # (guild, person); a person's in direct messages are (0, person). Without constraints: a counter must not keep an image
 # from its end.

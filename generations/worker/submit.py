@@ -164,15 +164,16 @@ class SubmitStep(ImageStep):
         log.info("image %s: submitted as task %s", image.image_id, task.task_id)
 
     def _note_task(self, tx: Transaction, task: Task, due_at_ms: int) -> tuple[Image, tuple[int, bool]]:
-        """Return beside the image how many tasks run now, and whether the owner is to be told that images are back."""
+        """Return beside the image how many tasks run now, and whether the owner is told that images are back."""
         context = self.context
-        tells = self.is_probe and close_circuit(tx, context.wake_others)
+        now_ms = context.clock.now_ms()
+        tells = self.is_probe and close_circuit(tx, now_ms, context.wake_others, news=IMAGES_BACK)
         running = records.move(
             tx, self.image, State.RUNNING, fence=self.fence, task_id=task.task_id, failures=0, due_at_ms=due_at_ms
         )
         callback = None if context.callbacks is None else records.load_callback(tx, running)
         if callback is not None and callback.called_at_ms is not None:  # it came before the POST's answer
-            records.bring_forward(tx, running, context.clock.now_ms())
+            records.bring_forward(tx, running, now_ms)
         return running, (records.running_count(tx), tells)
 
     async def _submit_again_later(self, error: QwenError) -> None:
@@ -228,15 +229,18 @@ class SubmitStep(ImageStep):
         is_key = isinstance(error, KeyRefused)
         reason = StopReason.KEY_REFUSED if is_key else StopReason.ACCOUNT_EMPTY
         ending = Ending.KEY_REFUSED if is_key else Ending.ACCOUNT_EMPTY
-        tells = await self.claim.finish(self._end_and_stop_in, ending, error.service_message, reason)
+        news = f"{error}. {STOPPED}"
+        tells = await self.claim.finish(self._end_and_stop_in, ending, error.service_message, reason, news)
         log.error("image %s: %s; no image is submitted or sold until a probe is taken", self.image.image_id, error)
         if tells:
-            self.context.operator.tell_change(reason.value, f"{error}. {STOPPED}")
+            self.context.operator.tell_change(reason.value, news)
 
-    def _end_and_stop_in(self, tx: Transaction, ending: Ending, detail: str, reason: StopReason) -> tuple[Image, bool]:
-        """Return beside the image whether the owner is to be told."""
+    def _end_and_stop_in(
+        self, tx: Transaction, ending: Ending, detail: str, reason: StopReason, news: str
+    ) -> tuple[Image, bool]:
+        """Return beside the image whether the owner is told *news*."""
         context = self.context
         jitter, now_ms = context.rng.random(), context.clock.now_ms()
-        tells = open_circuit(tx, reason, now_ms, jitter, is_probe=self.is_probe)
+        tells = open_circuit(tx, reason, now_ms, jitter, is_probe=self.is_probe, news=news)
         ended, _ = self._end_in(tx, State.FAILED, ending, detail)
         return ended, tells

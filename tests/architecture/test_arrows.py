@@ -97,7 +97,7 @@ LIBRARIES = {
         *("people.records", "people.tables"),
         *("processes.records", "processes.tables"),
         "charts.records",
-        *("limits.records", "limits.tables", "limits.usage", "limits.audit"),
+        *("limits.records", "limits.tables", "limits.usage", "limits.audit", "limits.outbox_records"),
         *("reports.records", "reports.tables"),
     ),
     "alembic": ("store",),

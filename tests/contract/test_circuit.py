@@ -8,10 +8,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from sqlalchemy import select
 
 from generations.circuit import StopReason
 from generations.errors import Stopped
 from generations.model import State
+from generations.worker.submit import IMAGES_BACK
+from limits.tables import outbox
 from qwen.errors import AccountEmpty
 from store.database import Database
 from tests.doubles import FakeDelivery, FakeImageStore, FakeOperator, ManualClock, ScriptedService
@@ -103,6 +106,8 @@ async def test_two_processes_post_one_probe_and_its_success_lets_both_go_on(
     await asyncio.gather(one.worker.step(), other.worker.step())
     assert len(one.service.posts) == 2
     assert sorted(one.operator.matters + other.operator.matters) == ["account_empty", "images_back"]
+    texts = await one.database.read(lambda tx: list(tx.scalars(select(outbox.c.text).order_by(outbox.c.number))))
+    assert sorted(texts) == sorted(one.operator.changes + other.operator.changes) and texts[1] == IMAGES_BACK
     assert await reason_for_refusing(other, JONAS) is None
     await asyncio.gather(one.worker.step(), other.worker.step())
     states = [await one.states(each) for each in waiting]

@@ -6,10 +6,12 @@ import asyncio
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import select
 
 from credits.allowance import CreditPeriod
 from limits.model import GuildRules, UsageKey
 from limits.spend_alerts import TOLD_KEY, SpendAlert, SpendAlerts, reached_percent
+from limits.tables import outbox
 from limits.usage import Calendar, Returned, SpendLimits, count_request, count_returned
 from store.database import Database
 from store.key_values import save_value
@@ -30,7 +32,8 @@ class Owner:
             *(database, CALENDAR, SpendLimits(day, month)),
             price=PRICE,
             now_ms=lambda: self.now_ms,
-            tell=self.heard.append,
+            describe=lambda alert: f"{alert.period} {alert.percent}",
+            tell=lambda alert, _: self.heard.append(alert),
         )
 
     async def spend(self, images: int) -> None:
@@ -90,6 +93,15 @@ async def test_what_was_returned_and_spent_again_is_not_told_again(database: Dat
     assert await owner.hears() == []
     await owner.spend(10)
     assert await owner.hears() == []
+
+
+async def test_each_alert_waits_in_the_outbox_until_it_is_sent(database: Database) -> None:
+    owner = Owner(database, day=100)
+    for images in (16, 4, 0):
+        await owner.spend(images)
+        await owner.hears()
+    texts = await database.read(lambda tx: list(tx.scalars(select(outbox.c.text).order_by(outbox.c.number))))
+    assert texts == ["day 80", "day 100"]
 
 
 async def test_of_processes_that_look_at_once_one_tells(database: Database, other_database: Database) -> None:

@@ -115,28 +115,6 @@ async def test_an_alert_is_repeated_after_six_hours_and_another_matter_is_sent_a
     ]
 
 
-async def test_each_change_is_sent_however_soon_after_another_and_an_alert_about_it_is_left_out(scene: Scene) -> None:
-    owner_alerts = alerts(scene, 41)
-    for words in ("One.", "Two.", "Three."):
-        owner_alerts.tell_change("account_empty", words)
-    owner_alerts.tell("account_empty", "Four.")
-    await owner_alerts.drain()
-    posted = [call.body["content"] for call in scene.rest.calls if call.path.endswith("/messages")]
-    assert posted == [f"News of your image bot: {words}" for words in ("One.", "Two.", "Three.")]
-
-
-async def test_changes_keep_their_order_while_discord_is_away(scene: Scene) -> None:
-    scene.rest.fault("POST /channels/741/", 503)
-    owner_alerts = alerts(scene, 41)
-    owner_alerts.tell_change("account_empty", "One.")
-    owner_alerts.tell_change("images_back", "Two.")
-    await scene.settled()
-    scene.clock.advance(RETRY_SECONDS[0])
-    await owner_alerts.drain()
-    posted = [call.body["content"] for call in scene.rest.calls if call.path.endswith("/messages")]
-    assert [text.rpartition(" ")[2] for text in posted][-2:] == ["One.", "Two."]
-
-
 async def test_without_owner_ids_the_applications_owner_gets_the_alert(scene: Scene) -> None:
     owner_alerts = alerts(scene)
     owner_alerts.tell("account_empty", "The account is empty.")

@@ -46,7 +46,7 @@ def services_of(worker_seconds: float, processes: Others | None = None) -> Any:
     parts: dict[str, Any] = {field.name: None for field in fields(Services)}
     parts |= {"clock": clock, "generations": Requests(), "worker": Part(clock, worker_seconds)}
     parts["processes"] = processes
-    parts |= {name: Part(clock, 0) for name in ("delivery", "pings", "operator", "report_notices")}
+    parts |= {name: Part(clock, 0) for name in ("delivery", "pings", "operator", "report_notices", "guild_log")}
     return Services(**parts)
 
 

@@ -1,5 +1,5 @@
-"""Alert the bot's owner to what only they can fix, at most once per matter in QUIET_SECONDS, and to changes that the
-caller tells once. Never raises."""
+"""Alert the bot's owner to what only they can fix, at most once per matter in QUIET_SECONDS, and send what waits for
+them in the outbox. Never raises."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import discord
 from discord_api.errors import NO_ANSWER, ClientClosed, Verdict, asking, verdict_of
 from discord_api.owners import BotOwners
 from generations.clock import Clock
+from limits.outbox import Outbox
+from store.errors import DatabaseLost
 from ui.texts.card import owner_alert, owner_news
 
 log = logging.getLogger("qwen_imagine.operator")
@@ -29,7 +31,7 @@ class OwnerAlerts:
     """generations.ports.Operator: one log line and one direct message to each owner, per matter and six hours.
 
     *owner_ids*: whom to alert; empty: whoever owns the application at Discord. *claim*: take a matter for so many
-    seconds, or return False while another process has it; None: there is no other one.
+    seconds, or return False while another process has it; None: there is no other one. *outbox* None: before the start.
     """
 
     def __init__(
@@ -38,14 +40,16 @@ class OwnerAlerts:
         clock: Clock,
         owner_ids: Collection[int],
         claim: Claim | None = None,
+        outbox: Outbox | None = None,
     ) -> None:
         self._client = client
         self._clock = clock
         self._owners = BotOwners(client, clock, owner_ids)
         self._claim = claim or _claim_alone
+        self._outbox = outbox
         self._alerted_at: dict[str, float] = {}
         self._telling: set[asyncio.Task[None]] = set()
-        self._last_change: asyncio.Task[None] | None = None
+        self._sending_news: asyncio.Task[None] | None = None
         self._pauses: set[asyncio.Future[None]] = set()  # between two tries
         self._draining = False
 
@@ -56,16 +60,26 @@ class OwnerAlerts:
             return
         self._alerted_at[matter] = now
         log.error("%s: %s", matter, detail)
-        self._start(self._send(matter, owner_alert(detail), self._claim))
+        self._start(self._send(matter, owner_alert(detail)))
 
     def tell_change(self, matter: str, detail: str) -> None:
-        """Send *detail*, full sentences, now, or after the change before it. The caller tells it once, in one process.
+        """Log *detail*, which the caller has added to the outbox, and send what waits there.
 
         An alert about the same *matter* is left out for the next QUIET_SECONDS.
         """
         self._alerted_at[matter] = self._clock.monotonic()
         log.warning("%s: %s", matter, detail)
-        self._last_change = self._start(self._send_after(self._last_change, matter, owner_news(detail)))
+        self._start_news()
+
+    async def run_due(self) -> None:
+        """Begin to send what waits in the outbox. Called regularly."""
+        if self._sending_news is None or self._sending_news.done():
+            self._start_news()
+
+    def _start_news(self) -> None:
+        """Send what waits, also what was added while a message before it was being sent."""
+        if self._outbox is not None and not self._draining:
+            self._sending_news = self._start(self._send_news_after(self._sending_news, self._outbox))
 
     def _start(self, sending: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(sending)
@@ -73,10 +87,18 @@ class OwnerAlerts:
         task.add_done_callback(self._telling.discard)
         return task
 
-    async def _send_after(self, earlier: asyncio.Task[None] | None, matter: str, text: str) -> None:
-        if earlier is not None:
+    async def _send_news_after(self, earlier: asyncio.Task[None] | None, outbox: Outbox) -> None:
+        if earlier is not None and not earlier.done():
             await asyncio.wait({earlier})
-        await self._send(matter, text, _claim_alone)
+        try:
+            while not self._draining and (news := await outbox.begin_news()):
+                told = set(news.told)
+                if not await self._try("news", owner_news(news.text), news.nonce, told):
+                    await outbox.put_off(news, told)
+                    return
+                await outbox.end(news)
+        except DatabaseLost as lost:
+            log.warning("what waits for the owner can't be sent now (%s)", lost)
 
     async def tell_before_start(self, token: str, detail: str) -> None:
         """Send *detail* by REST alone, from a process that is about to end. Gives up where Discord does not answer."""
@@ -84,7 +106,7 @@ class OwnerAlerts:
             async with asyncio.timeout(BEFORE_START_SECONDS), self._client:
                 with asking(self._client):
                     await self._client.login(token)
-                await self._send("start", owner_alert(detail), self._claim)
+                await self._send("start", owner_alert(detail))
 
     async def owners(self) -> frozenset[int]:
         """Return the ids of who gets alerts. Raises as BotOwners.load() does."""
@@ -100,7 +122,7 @@ class OwnerAlerts:
             if late:
                 log.warning("stopping: %d messages to the owner cut off after %.0f s", len(late), seconds)
 
-    async def _send(self, matter: str, text: str, claim: Claim) -> None:
+    async def _send(self, matter: str, text: str) -> None:
         """Send to every owner, again after each of RETRY_SECONDS where Discord can't take it.
 
         The matter is claimed for each try, and for QUIET_SECONDS once it was sent. While another process has it, that
@@ -109,9 +131,9 @@ class OwnerAlerts:
         """
         nonce, done, is_claimed = f"alert-{self._clock.now_ms()}", set[int](), True
         for seconds in (*RETRY_SECONDS, None):
-            is_claimed = await claim(matter, TRY_SECONDS + (seconds or 0.0))
+            is_claimed = await self._claim(matter, TRY_SECONDS + (seconds or 0.0))
             if is_claimed and await self._try(matter, text, nonce, done):
-                await claim(matter, QUIET_SECONDS)
+                await self._claim(matter, QUIET_SECONDS)
                 return
             if seconds is None or not await self._pause(seconds):
                 break

@@ -21,7 +21,7 @@ from ui.interactions.origin import actor_of
 from ui.interactions.responses import defer_if_slow, in_time, send_view
 from ui.texts import admin as texts
 from ui.texts import limits as texts_limits
-from ui.texts.admin_changes import changed, changed_by_another, log_line
+from ui.texts.admin_changes import changed, changed_by_another
 from ui.views.admin_controls import Wrap
 from ui.views.cards_admin import build_limits
 from ui.views.cards_admin_lists import build_people, build_words
@@ -104,18 +104,14 @@ class AdminScreen:
         return True
 
     async def _tell(self, made: Changed) -> int | None:
-        """Post a new change in the log channel, and in the one that was it before. Return the first if it was not
-        taken."""
+        """Tell a new change in the log channel, and in the one that it was before. Return the first if it could not be
+        told now."""
         change = made.change
         if change is None or not made.is_new:
             return None
-        channel_id = (await self.services.request_limits.rules_for(self._guild_id)).guild.log_channel_id
-        channels = [channel_id] if channel_id is not None else []
-        if change.action == "log_channel" and change.before:
-            channels.append(int(change.before))
-        line, nonce = log_line(change), f"audit-{change.number}"
-        told = [await self.services.guild_log.post(self._guild_id, each, line, nonce=nonce) for each in channels]
-        return channel_id if channel_id is not None and not told[0] else None
+        untold = await self.services.guild_log.tell(change.number)
+        earlier = change.before if change.action == "log_channel" else ""
+        return next((each for each in untold if str(each) != earlier), None)
 
     def _load(self) -> Coroutine[Any, Any, GuildOverview]:
         return self.services.request_limits.overview(self._guild_id, self.services.clock.now_ms())

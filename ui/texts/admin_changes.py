@@ -26,9 +26,10 @@ def change_text(change: Change) -> str:
     return escape(change.action, REASON_UNITS) if write is None else write(change)
 
 
-def log_line(change: Change) -> str:
-    """Return the message of a server's log channel."""
-    return f"**Image settings** · {mention(change.actor_id)} · {change_text(change)}"
+def log_line(change: Change, *, is_late: bool = False) -> str:
+    """Return the message of a server's log channel. *is_late*: its own time is not when the change was made."""
+    when = f" · <t:{change.at_ms // 1000}:f>" if is_late else ""
+    return f"**Image settings** · {mention(change.actor_id)} · {change_text(change)}{when}"
 
 
 def changed(change: Change) -> str:
