@@ -7,6 +7,7 @@ build are replaced there; functions and methods where they are looked up.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -35,6 +36,9 @@ from generations.worker import poll, poll_turns, publish, recover, submit, throt
 from generations.worker.context import PollGuard, StepContext
 from generations.worker.image_step import ImageStep
 from images.image_memory import Reservation
+from limits import records as limit_records
+from limits.model import News
+from limits.outbox import Outbox
 from qwen.client import QwenClient
 from qwen.errors import OutcomeUnknown, ServiceUnavailable
 from qwen.models import Size
@@ -48,10 +52,11 @@ from ui.delivery.cards import DiscordDelivery
 from ui.delivery.fitting import ImageFitter, file_limit, size_of
 from ui.delivery.pings import CardPings
 from ui.interactions import first_response
+from ui.interactions.card_deletion import CardDeletion
 
 NOTHING: Mapping[int, Any] = {}
 MOST_SEEDS = 150
-CANCELLED, _, LINKED = DAYS
+CANCELLED, _, LINKED, CHANGES, RULES, REPORTS, STOPS = DAYS
 
 
 @dataclass(frozen=True)
@@ -401,6 +406,47 @@ def call_it_refused(error: BaseException) -> bool:
     return True
 
 
+# -- changes by hand ---------------------------------------------------------------
+
+
+class CommitsAfterBooking(Ledger):
+    def grant(self, tx: Any, *args: Any, **kwargs: Any) -> Any:
+        """Commit the entry before its line of the audit is written."""
+        booking = super().grant(tx, *args, **kwargs)
+        _commit(tx)
+        return booking
+
+
+real_version = limit_records.next_version
+
+
+def commit_before_the_version(tx: Any, scope_id: int) -> int:
+    """Commit a change and its audit before the scope's version, by which other processes notice it."""
+    _commit(tx)
+    return real_version(tx, scope_id)
+
+
+class ForgetsBeforeSending(Outbox):
+    async def begin_news(self) -> Any:
+        news = await super().begin_news()
+        if news is not None:
+            await self.end(news)
+        return news
+
+    async def begin_lines(self, change_number: int | None = None) -> Any:
+        lines = await super().begin_lines(change_number)
+        for line in lines:
+            await self.end(line)
+        return lines
+
+
+_tries = itertools.count()
+
+
+async def delete_nothing(*_: Any, **__: Any) -> list[str]:
+    return []
+
+
 def parts(**classes: type) -> tuple[tuple[Any, str, Any], ...]:
     """Return replacements of classes that core.py and services.py build, by their names there."""
     return tuple((core if hasattr(core, name) else services, name, kind) for name, kind in classes.items())
@@ -467,5 +513,15 @@ BREAKAGES: dict[str, Breakage] = {
     "drop images that are too large": Breakage((5,), ((delivery_cards, "ImageFitter", DropsLargeImages),)),
     "link to images that could be made smaller": Breakage((7,), ((delivery_cards, "ImageFitter", LinksOnly),)),
     "download at each try": Breakage((65, 134), ((Reservation, "keep", keep_no_bytes),)),
+    "commit credits before their audit": Breakage((379,), parts(Ledger=CommitsAfterBooking), day=CHANGES),
+    "commit a rule before its version": Breakage(
+        (318,), ((limit_records, "next_version", commit_before_the_version),), day=RULES
+    ),
+    "forget a line before it is posted": Breakage((279,), parts(Outbox=ForgetsBeforeSending), day=RULES),
+    "forget news before they are sent": Breakage((386,), parts(Outbox=ForgetsBeforeSending), day=STOPS),
+    "send news again as another message": Breakage(
+        (401,), ((News, "nonce", property(lambda _: f"try-{next(_tries)}")),), day=STOPS
+    ),
+    "decide without a deletion": Breakage((1,), ((CardDeletion, "delete_reported", delete_nothing),), day=REPORTS),
     "forget the links that are on the card": Breakage((480,), ((fallback, "_linked_in_rows", no_links),), day=LINKED),
 }

@@ -26,6 +26,7 @@ from tests.simulation.scenario import USUAL_LIMIT
 
 APPLICATION, GUILD = 500, 900
 FIRST_CHANNEL, FIRST_PERSON = 70, 100
+LOG_CHANNEL = 75  # of the server
 ANSWER_SECONDS = 3.0
 NONCE_SECONDS = 300.0
 TRIES = 5
@@ -193,6 +194,8 @@ class FakeDiscord:
                 return 200, {"id": str(person * 10), "type": 1, "recipients": [{**BOT, "id": str(person)}]}
             case "POST", ["channels", channel, "messages"]:
                 return self._post(int(channel), payload, files)
+            case "GET", ["channels", channel] if int(channel) == LOG_CHANNEL:
+                return 200, {"id": channel, "type": 0, "guild_id": str(GUILD)}
             case "GET", ["channels", channel]:
                 return self._closed(int(channel)) or (200, {"id": channel, "type": 1})
             case "GET", ["channels", channel, "messages", message]:
@@ -200,6 +203,8 @@ class FakeDiscord:
                 gone = asked is None or asked.deleted or asked.ephemeral
                 unknown = (404, {"code": 10008, "message": "Unknown Message"}) if gone else None
                 return self._closed(int(channel)) or unknown or (200, self.message_payload(asked))
+            case "DELETE", ["channels", channel, "messages", message]:
+                return self._closed(int(channel)) or self._delete(self.messages.get(int(message)))
             case "PATCH", ["channels", channel, "messages", message]:
                 refusal = self._closed(int(channel)) or _too_large(files, self.bot_limit)
                 return refusal or self._edit(self.messages.get(int(message)), payload, files, token=False)
@@ -316,6 +321,12 @@ class FakeDiscord:
             return 400, {"code": 50035, "message": f"no such attachment: {unknown}"}
         self._write(message, payload, files)
         return 200, self.message_payload(message)
+
+    def _delete(self, message: Message | None) -> Answer:
+        if message is None or message.deleted or message.ephemeral:
+            return 404, {"code": 10008, "message": "Unknown Message"}
+        message.deleted = True
+        return 204, {}
 
     # -- messages ---------------------------------------------------------------
 

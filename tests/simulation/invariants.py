@@ -14,6 +14,7 @@ from generations.worker.throttle import FIRST_SLOTS, FIRST_TRY_SECONDS
 from tests.simulation.fake_discord import Message
 from tests.simulation.image_api import Poll
 from tests.simulation.promises_of_calls import calls_are_hints, was_called_between
+from tests.simulation.promises_of_changes import changes_are_whole
 from tests.simulation.promises_of_counters import counters_are_sums
 from tests.simulation.promises_of_downloads import images_are_fetched_once
 from tests.simulation.promises_of_pings import pings_are_wanted
@@ -51,6 +52,7 @@ def check(run: Run) -> Iterator[str]:
     yield from images_are_fetched_once(run, images)
     yield from counters_are_sums(run, images)
     yield from few_posts_find_the_account_empty(run)
+    yield from changes_are_whole(run)
     for generation in generations:
         yield from _the_card_is_right(run, generation)
         yield from _plain_messages_are_final(run, generation)
@@ -103,9 +105,13 @@ def _charges(run: Run) -> dict[str, int]:
 
 def _each_charge_is_right(run: Run, images: list[ImageRow]) -> Iterator[str]:
     charged = _charges(run)
+    by_hand = set(
+        run.environment.disk.ask("SELECT image_id FROM entries WHERE kind = 'refund' AND actor_id IS NOT NULL")
+    )
     for image in images:
         task = run.environment.api.tasks.get(image.task_id or "")
         paid = image.state in MADE and image.ending is None
+        paid = paid and (image.id,) not in by_hand
         expected = min(task.consumed, PRICE) if paid and task is not None else 0
         if charged[image.id] != expected:
             yield f"image {image.id} ({image.state}, {image.ending}) was charged {charged[image.id]}, not {expected}"
@@ -133,11 +139,16 @@ def _each_refill_is_right(run: Run) -> Iterator[str]:
             for refund in refunds:  # charged in the hold's period, refunded in the refund's own
                 spent[user_id][period] += refund[3]
                 spent[user_id][refund[4]] -= refund[3]
+    given = run.environment.disk.ask(
+        "SELECT user_id, sum(available_delta) FROM entries WHERE kind IN ('grant', 'take') AND actor_id IS NOT NULL"
+        " GROUP BY user_id"
+    )
     for user_id, available in run.environment.disk.ask("SELECT user_id, available FROM accounts"):
         balance = 0
         for period in sorted(periods[user_id]):
             balance += max(0, run.scenario.allowance - balance)
             balance -= spent[user_id][period]
+        balance += dict(given).get(user_id, 0)  # in runs of one period
         if available != balance:
             yield f"{user_id} has {available} credits, by the rule of the refill {balance}"
 

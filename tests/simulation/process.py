@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from discord.webhook.async_ import async_context
@@ -21,6 +21,7 @@ from settings import Settings
 from store.database import Database
 from tests.doubles import make_settings
 from tests.simulation.calls import Call
+from tests.simulation.changes import ACTIONS, OWNER
 from tests.simulation.disk import Disk, SimulatedTransactions
 from tests.simulation.fake_discord import FakeDiscord, Interaction
 from tests.simulation.image_api import API_URL, HOST, PUBLIC_URL, STORE_HOST, ImageApi, Session
@@ -29,8 +30,6 @@ from tests.simulation.scenario import Asked, Scenario
 from tests.simulation.wire import Client, Webhooks
 from ui.interactions.buttons import CancelButton
 from ui.interactions.errors import handle_errors
-
-OWNER = 999  # receives the owner alerts
 
 
 @dataclass(slots=True)
@@ -82,6 +81,7 @@ class Environment:
     api: ImageApi
     discord: FakeDiscord
     start_ms: int
+    answered: set[int] = field(default_factory=set[int])  # interactions of actions by hand that raised nothing
 
 
 class Process:
@@ -123,6 +123,11 @@ class Process:
         event = self.client.interaction(interaction, {"component_type": 2, "custom_id": "x"}, 3, message=card)
         await CancelButton(generation_id).callback(event)
 
+    async def change(self, action: str, interaction: Interaction) -> None:
+        """Do an action of changes.ACTIONS."""
+        if await ACTIONS[action].perform(self, interaction):
+            self.environment.answered.add(interaction.id)
+
     async def balance(self, user_id: int) -> None:
         await self.services.generations.statement(Requester(user_id, None, 0))
 
@@ -147,7 +152,8 @@ class Process:
     def is_idle(self) -> bool:
         """Whether no step, edit, ping or alert is under way."""
         parts = self.services
-        return not (parts.worker._running or parts.delivery._tasks or parts.pings._sending or parts.operator._telling)
+        is_sending = parts.delivery._tasks or parts.pings._sending or parts.operator._telling
+        return not (parts.worker._running or is_sending or parts.guild_log.is_posting or parts.report_notices._working)
 
 
 def settings_of(scenario: Scenario) -> Settings:
@@ -162,5 +168,6 @@ def settings_of(scenario: Scenario) -> Settings:
         task_deadline_seconds=scenario.deadline,
         retention_days=0,
         owner_ids=(OWNER,),
+        spend_limit_day=scenario.spend_day,
         public_url=PUBLIC_URL if scenario.calls else "",
     )

@@ -17,19 +17,21 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tests.simulation.calls import Call, Calls
+from tests.simulation.changes import ACTIONS
 from tests.simulation.disk import Disk
 from tests.simulation.fake_discord import FIRST_CHANNEL, FIRST_PERSON, FakeDiscord, Interaction
 from tests.simulation.image_api import ImageApi
 from tests.simulation.invariants import check
 from tests.simulation.loop import LIFE, NEVER, Deadlock, Life, VirtualLoop
 from tests.simulation.process import Environment, Process
-from tests.simulation.scenario import FAULTS, Asked, Event, Pressed, Scenario, Window
+from tests.simulation.scenario import FAULTS, Asked, ByHand, Event, Pressed, Scenario, Window
 
 SETTLE_SECONDS = 3 * 3600.0  # each of two processes may try a closed card for an hour, one after the other
 QUIET_SECONDS = 10.0  # a run ends after nothing was left to do for so long
-# Generations with work left. Checks of kept images go on for ever and don't count.
+# Messages that wait, and generations with work left. Checks of kept images go on for ever and don't count.
 UNDONE = """
-    SELECT count(*) FROM generations WHERE due_at_ms IS NOT NULL AND (revision > published_revision OR EXISTS (
+    SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM reports WHERE due_at_ms IS NOT NULL) + count(*)
+    FROM generations WHERE due_at_ms IS NOT NULL AND (revision > published_revision OR EXISTS (
         SELECT 1 FROM images WHERE generation_id = generations.id AND due_at_ms IS NOT NULL AND state <> 'undelivered'
     ) OR NOT EXISTS (SELECT 1 FROM images WHERE generation_id = generations.id AND state = 'undelivered'))
 """
@@ -103,6 +105,7 @@ class Run:
         self.died_at: dict[str, float] = {}
         self.paused: list[tuple[str, float, float]] = []
         self.interactions: dict[int, Interaction] = {}  # by the number of the request
+        self.changed: dict[int, ByHand] = {}  # by the id of its interaction
         self._settling = False
         self._moments: Counter[tuple[str, str]] = Counter()
         self._outside = contextvars.copy_context()
@@ -226,6 +229,17 @@ class Run:
         message = self.environment.discord.message_payload(card)
         self._deliver(pressed.number, lambda process: process.press(interaction.id, press, message))
 
+    async def _do_by_hand(self, done: ByHand) -> None:
+        await asyncio.sleep(done.at)
+        action, discord = ACTIONS[done.action], self.environment.discord
+        interaction = discord.new_interaction(action.person - FIRST_PERSON, action.channel - FIRST_CHANNEL, None)
+        self.changed[interaction.id] = done
+        self.note(f"{done.action}: {interaction.id}")
+        self._deliver(0, lambda process: process.change(done.action, interaction))
+        if done.again_after is not None:
+            await asyncio.sleep(done.again_after)
+            self._deliver(1, lambda process: process.change(done.action, interaction))
+
     def _card_of(self, number: int) -> Any:
         interaction = self.interactions.get(number)
         return self.environment.discord.messages.get(interaction.message_id or 0) if interaction else None
@@ -327,6 +341,7 @@ class Run:
             *(self._ask(asked) for asked in scenario.asked),
             *(self._press_cancel(pressed) for pressed in scenario.pressed),
             *(self._apply_event(event) for event in scenario.events),
+            *(self._do_by_hand(done) for done in scenario.by_hand),
         ]
         for script in scripts:
             self.loop.spawn(None, script)
@@ -363,7 +378,7 @@ class Run:
         return self.environment.disk.ask(UNDONE) == [(0,)]
 
     def _rows(self) -> Iterator[str]:
-        for table in ("accounts", "entries", "generations", "images"):
+        for table in ("accounts", "entries", "generations", "images", "audit", "outbox"):
             for row in self.environment.disk.ask(f"SELECT * FROM {table} ORDER BY 1, 2"):
                 yield f"{table}: {row}"
 

@@ -108,6 +108,15 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class ByHand:
+    """Somebody does an action of changes.ACTIONS. *again_after*: the same event is delivered a second time."""
+
+    at: float
+    action: str
+    again_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     seed: int
     processes: int
@@ -132,6 +141,8 @@ class Scenario:
     sizes: tuple[str, ...] = ()  # of the images, in turn: "usual" or "huge"; none: files without pixels
     task_limit: int = 0  # tasks that the service lets run at once; 0: any number
     bot_limit: int = USUAL_LIMIT  # bytes a file may have that the bot posts without a token
+    by_hand: tuple[ByHand, ...] = ()
+    spend_day: int = 0  # SPEND_LIMIT_DAY
     token_only_channels: tuple[int, ...] = ()  # channels without the bot as a member; no event says so
     ends: float = field(default=150.0)  # seconds after which no fault happens
 
@@ -168,7 +179,7 @@ class Scenario:
         return "\n".join(["  " + ", ".join(settings), *listed])
 
 
-PARTS = ("asked", "pressed", "windows", "crashes", "events")
+PARTS = ("asked", "pressed", "windows", "crashes", "events", "by_hand")
 
 
 def draw(seed: int) -> Scenario:

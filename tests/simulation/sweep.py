@@ -10,7 +10,7 @@ from multiprocessing import get_context
 
 from credits.allowance import CreditPeriod
 from tests.simulation.run import Verdict, play
-from tests.simulation.scenario import Asked, Crash, Pressed, Scenario, Window
+from tests.simulation.scenario import EMPTY, Asked, ByHand, Crash, Pressed, Scenario, Window
 
 _DAY = Scenario(
     seed=0,
@@ -27,6 +27,15 @@ _DAY = Scenario(
     pings=("always",),
     ends=10.0,
 )
+
+CREDITS_AND_RULES = (
+    *("grant", "take", "undo", "set tier", "remove tier", "exempt", "unexempt", "block", "unblock", "pause", "resume"),
+)
+GUILD_RULES = (
+    *("log channel", "channels", "roles", "content", "person cap", "budget", "add words", "remove words", "block here"),
+    *("unblock here", "pause here", "resume here", "no log channel"),
+)
+DECISIONS = ("report", "remove reported", "block reported", "dismiss report", "remove reported", "block reported")
 
 DAYS = {
     "one image is made, one is cancelled": replace(
@@ -51,6 +60,41 @@ DAYS = {
         in_flight=1,
         asked=(Asked(0, at=0.5, person=0, count=2, private=False, channel=0, limit=1500),),
         sizes=("huge", "usual"),
+    ),
+    "the owner changes credits and rules": replace(
+        _DAY,
+        seed=4,
+        ends=16.0,
+        asked=(Asked(0, at=0.5, person=0, count=1, private=False, channel=0),),
+        by_hand=(
+            *(ByHand(1.0 + 0.5 * number, action) for number, action in enumerate(CREDITS_AND_RULES)),
+            *(ByHand(9.0, "refund"), ByHand(10.0, "refund"), ByHand(11.0, "grant", again_after=0.1)),
+        ),
+    ),
+    "an admin changes the rules of a server": replace(
+        _DAY,
+        seed=5,
+        ends=10.0,
+        by_hand=tuple(ByHand(0.5 + 0.5 * number, action) for number, action in enumerate(GUILD_RULES)),
+    ),
+    "an image is reported and decided about": replace(
+        _DAY,
+        seed=6,
+        ends=24.0,
+        asked=(Asked(0, at=0.5, person=0, count=1, private=False, channel=0),),
+        by_hand=(ByHand(0.6, "log channel"), *(ByHand(10.0 + 2 * n, each) for n, each in enumerate(DECISIONS))),
+    ),
+    "images stop and are back, and a limit of spending is reached": replace(
+        _DAY,
+        seed=7,
+        ends=140.0,
+        spend_day=25,
+        asked=(
+            Asked(0, at=0.5, person=0, count=1, private=False, channel=0),
+            Asked(1, at=88.0, person=1, count=4, private=False, channel=0),
+            Asked(2, at=118.0, person=2, count=1, private=False, channel=0),
+        ),
+        windows=(Window("post", "402", 0.0, 30.0, EMPTY),),
     ),
 }
 STOPPED_SECONDS = 14.0  # longer than a lease

@@ -9,7 +9,7 @@ import pytest
 from tests.simulation.breakages import BREAKAGES
 from tests.simulation.sweep import DAYS, deaths, play_death
 
-EACH = 97  # one death in so many is run; a prime, so that other steps are hit when the days change
+EACH = 131  # one death in so many is run; a prime, so that other steps are hit when the days change
 
 
 @pytest.mark.parametrize("day", DAYS)
