@@ -458,13 +458,13 @@ BREAKAGES: dict[str, Breakage] = {
     "late images are charged": Breakage((1,), parts(Ledger=ChargesLateImages)),
     "settle twice": Breakage((2,), parts(Ledger=SettlesTwice)),
     "forget the release": Breakage((0,), parts(Ledger=ForgetsToRelease)),
-    "refill over holds": Breakage((2,), ((ledger, "_refill", refill_over_holds),)),
-    "never make a refill good": Breakage((2,), ((ledger, "_make_good", lambda *_: None),)),
+    "refill over holds": Breakage((14,), ((ledger, "_refill", refill_over_holds),)),
+    "never make a refill good": Breakage((14,), ((ledger, "_make_good", lambda *_: None),)),
     "grant credits at each release": Breakage((0,), parts(Ledger=GrantsAtRelease)),
     "state and money in two commits": Breakage((29,), ((ImageStep, "end", end_in_two_commits),)),
-    "commit in the middle of a transaction": Breakage((223,), parts(Ledger=CommitsHalfway), day=CANCELLED),
+    "commit in the middle of a transaction": Breakage((240,), parts(Ledger=CommitsHalfway), day=CANCELLED),
     "post before the commit": Breakage((15,), ((submit.records, "move", move_after_the_post),)),
-    "repeat an unknown post": Breakage((0,), ((QwenClient, "create_task", create_again),)),
+    "repeat an unknown post": Breakage((6,), ((QwenClient, "create_task", create_again),)),
     "post again after a crash": Breakage((44,), ((submit.SubmitStep, "end_crashed_submit", post_again),)),
     "forget a task that came late": Breakage((56,), ((records, "adopt_task", adopt_nothing),)),
     "skip the fence": Breakage((56,), (*LOCKS, (records, "release_published", release_without_fence))),
@@ -485,7 +485,7 @@ BREAKAGES: dict[str, Breakage] = {
     "say on a plain message that credits are held": Breakage(
         (1140, 1306), ((channels, "plain_text", say_credits_are_held),)
     ),
-    "drop the images that are on the card": Breakage((10,), ((card_state.CardState, "kept", keep_nothing),)),
+    "drop the images that are on the card": Breakage((0,), ((card_state.CardState, "kept", keep_nothing),)),
     "treat a missing answer as a refusal": Breakage(
         (466, 150, 506), ((first_response, "is_surely_refused", call_it_refused),)
     ),
@@ -502,7 +502,7 @@ BREAKAGES: dict[str, Breakage] = {
     "poll whenever a callback comes": Breakage(
         (2,), (*parts(StepContext=PollsUnguarded), (callbacks, "noted_call", always_called))
     ),
-    "poll without end after one callback": Breakage((7,), ((poll_turns, "is_called", return_true),)),
+    "poll without end after one callback": Breakage((6,), ((poll_turns, "is_called", return_true),)),
     "ping twice": Breakage((21,), parts(CardPings=PingsTwice)),
     "decide on a ping again": Breakage(
         (646, 881, 1576, 1610, 278), ((records, "decide_ping", return_true), *parts(CardPings=WithoutNonce))
@@ -523,5 +523,5 @@ BREAKAGES: dict[str, Breakage] = {
         (401,), ((News, "nonce", property(lambda _: f"try-{next(_tries)}")),), day=STOPS
     ),
     "decide without a deletion": Breakage((1,), ((CardDeletion, "delete_reported", delete_nothing),), day=REPORTS),
-    "forget the links that are on the card": Breakage((480,), ((fallback, "_linked_in_rows", no_links),), day=LINKED),
+    "forget the links that are on the card": Breakage((850,), ((fallback, "_linked_in_rows", no_links),), day=LINKED),
 }
