@@ -2,8 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RELEASE := $(VENV)/release/bin
+INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help try run test simulate chaos bench journeys screenshots mutants check format clean
+.PHONY: help try run test simulate chaos bench journeys screenshots mutants check format deploy-steps lock audit sbom clean
 
 help:
 	@echo "make try     the bot in your browser, with a local Discord and a local image service: no account needed. PROCESSES=3 for several on one PostgreSQL"
@@ -17,6 +19,10 @@ help:
 	@echo "make mutants  small faults planted room by room, and whether the tests find them; hours. ROOM=credits, PERCENT=20 for less"
 	@echo "make check   style, types and the laws of the house, in under a minute"
 	@echo "make format  put the code into its usual form"
+	@echo "make deploy-steps  the commands of docs/deploy and the steps of the Dockerfile, with what they install; as root"
+	@echo "make lock    requirements*.txt with all hashes, from requirements*.in; UPGRADE=name for a newer version of one, UPGRADE=all"
+	@echo "make audit   known weaknesses of what is installed, and of the workflows"
+	@echo "make sbom    what the bot consists of, as CycloneDX, into sbom.cdx.json"
 
 try: $(VENV)/$(if $(PROCESSES),dev,run).stamp
 	@$(BIN)/python -m sandbox $(if $(PROCESSES),--processes $(PROCESSES))
@@ -60,6 +66,23 @@ format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
+deploy-steps: $(VENV)/dev.stamp
+	FRESH_VENV=yes $(BIN)/python -m pytest -q tests/deploy
+
+LOCKS := requirements requirements-dev requirements-mutants requirements-release
+UPGRADED := $(if $(UPGRADE),$(if $(filter all,$(UPGRADE)),--upgrade,--upgrade-package $(UPGRADE)))
+lock: $(VENV)/release.stamp
+	for name in $(LOCKS); do $(RELEASE)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
+		--no-annotate $(UPGRADED) $$name.in --output-file $$name.txt || exit 1; done
+
+audit: $(VENV)/release.stamp
+	for name in requirements-mutants requirements-release; do \
+		$(RELEASE)/pip-audit --strict --disable-pip --require-hashes --requirement $$name.txt || exit 1; done # mutants has what dev and the bot have
+	$(RELEASE)/zizmor --offline --no-progress .github
+
+sbom: $(VENV)/release.stamp
+	$(RELEASE)/cyclonedx-py requirements --output-reproducible --spec-version 1.6 --output-file sbom.cdx.json requirements.txt
+
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .mutants
 
@@ -74,15 +97,21 @@ $(VENV)/python.stamp:
 
 $(VENV)/run.stamp: requirements.txt $(VENV)/python.stamp
 	@echo "Installing what the bot needs into $(VENV) (once) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python $(INSTALL) -r requirements.txt
 	@touch $@
 
 $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
 	@echo "Installing what the tests need into $(VENV) (once) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/python $(INSTALL) -r requirements-dev.txt
 	@touch $@
 
 $(VENV)/mutants.stamp: requirements-mutants.txt $(VENV)/dev.stamp
 	@echo "Installing what the mutants need into $(VENV) (once) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-mutants.txt
+	@$(BIN)/python $(INSTALL) -r requirements-mutants.txt
+	@touch $@
+
+$(VENV)/release.stamp: requirements-release.txt $(VENV)/python.stamp
+	@echo "Installing what lock, audit and sbom need into $(VENV)/release (once) ..."
+	@$(PYTHON) -m venv --clear $(VENV)/release
+	@$(RELEASE)/python $(INSTALL) -r requirements-release.txt
 	@touch $@

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import re
 
+import pytest
+
 from tests.architecture.laws import ROOT, modules, product
 from tests.architecture.test_arrows import floor_of
 
@@ -90,11 +92,33 @@ def test_nine_functions_in_ten_fit_into_thirty_lines() -> None:
     assert lengths[int(len(lengths) * 0.9)] <= 30
 
 
-def test_every_requirement_is_pinned() -> None:
-    for name in ("requirements.txt", "requirements-dev.txt", "requirements-mutants.txt"):
-        for line in (ROOT / name).read_text("utf-8").splitlines():
-            if line and not line.startswith(("#", "-r")):
-                assert re.fullmatch(r"[A-Za-z0-9_.\[\]-]+==[0-9][\w.]*(; python_version >= \"3\.13\")?", line), line
+LOCKS = ("requirements", "requirements-dev", "requirements-mutants", "requirements-release")
+PIN = r"([A-Za-z0-9_.-]+)(?:\[[\w,]+\])?==([0-9][\w.]*)(?: ?; (?:python_|sys_platform)[^\\]+)?"
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_requirement_is_pinned_with_the_hashes_of_its_files(name: str) -> None:
+    text = (ROOT / f"{name}.txt").read_text("utf-8")
+    kept = [entry for entry in re.split(r"\n(?=\S)", text.rstrip()) if not entry.startswith("#")]
+    assert len(kept) > 30
+    for entry in kept:
+        assert re.fullmatch(PIN + r" ?(\\\n {4}--hash=sha256:[0-9a-f]{64} ?)+", entry), entry.splitlines()[0]
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_what_is_required_is_locked_in_the_same_version(name: str) -> None:
+    locked = {
+        _normal(found[1]): found[2] for found in re.finditer(f"^{PIN}", (ROOT / f"{name}.txt").read_text("utf-8"), re.M)
+    }
+    for line in (ROOT / f"{name}.in").read_text("utf-8").splitlines():
+        if line and not line.startswith(("#", "-r")):
+            pin = re.fullmatch(PIN, line)
+            assert pin is not None, line
+            assert locked.get(_normal(pin[1])) == pin[2], f"{line}: run `make lock`"
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def test_nothing_in_the_tree_pings_by_default() -> None:

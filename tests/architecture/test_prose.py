@@ -33,8 +33,8 @@ def test_no_setting_is_named_in_the_docs_that_does_not_exist() -> None:
         assert mentioned <= known, f"{name} names {mentioned - known}"
 
 
-def test_the_procfile_runs_the_worker() -> None:
-    assert read("Procfile") == "worker: python bot.py\n"
+def test_the_procfile_migrates_and_runs_the_worker() -> None:
+    assert read("Procfile") == "release: python bot.py migrate\nworker: python bot.py\n"
 
 
 def test_make_words_in_the_readme_exist() -> None:
