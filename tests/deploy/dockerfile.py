@@ -162,7 +162,9 @@ class Layers:
             venv = re.search(r"(\S+)/bin/python", installing[0])
             assert venv is not None
             libraries = f"{venv[1]}/lib/python3.{sys.version_info.minor}/site-packages"
-            line = line.replace(installing[0], f"echo {INSTALLED} > {libraries}/installed.pth")
+            line = line.replace(
+                installing[0], f"test -f requirements.txt && echo {INSTALLED} > {libraries}/installed.pth"
+            )
         return self.run("sh", "-ec", line, user="0:0")
 
     def make_read_only(self) -> None:
@@ -213,6 +215,7 @@ def _copy(words: list[str], folder: Path, stages: Mapping[str, Layers], layers: 
         subprocess.run(layers.argv(["tar", "-x", "-C", "/"], user="0:0"), input=archive, check=True)
         return
     names = "\n".join(name for name in context_files(folder) if words[0] in (".", name))
+    assert names, f"COPY finds no {words[0]}: .dockerignore leaves it out"
     archive = subprocess.run(
         ["tar", "-c", "-C", str(folder), "--owner=0", "--group=0", "--verbatim-files-from", "-T", "-"],
         input=names.encode(),
