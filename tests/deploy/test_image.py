@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.server
+import os
 import re
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -76,21 +77,22 @@ async def test_the_container_becomes_healthy_and_ends_after_sigterm(image: Layer
         settings |= {"PUBLIC_URL": "https://imagine.example.com", "PORT": str(free_port())}
         assert health(image, settings) != 0  # nobody listens yet
         container = await asyncio.create_subprocess_exec(
-            *image.argv(image.command, settings), stderr=asyncio.subprocess.PIPE
+            *image.argv(image.command, settings), stderr=asyncio.subprocess.PIPE, start_new_session=True
         )
-        said = await read_until(container, "ready:")
         try:
+            await read_until(container, "ready:")
             async with asyncio.timeout(LONGEST_SECONDS):
                 while await asyncio.to_thread(health, image, settings) != 0:
                     assert container.returncode is None
             assert "imagine.db" in await asyncio.to_thread(image.run, "ls", "/data")
             ledger = await asyncio.to_thread(image.run, "python", "bot.py", "ledger", "check", environment=settings)
             assert ledger == "The ledger has no fault.\n"
-        finally:
             container.send_signal(signal.SIGTERM)
-            assert container.stderr is not None
-            said += (await container.stderr.read()).decode()
-        assert await container.wait() == 0, said
+            async with asyncio.timeout(LONGEST_SECONDS):
+                assert await container.wait() == 0
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # whatever is left of it
+                os.killpg(container.pid, signal.SIGKILL)
         assert health(image, settings) != 0
 
 
@@ -111,8 +113,8 @@ def health(image: Layers, settings: Mapping[str, str]) -> int:
     return subprocess.run(image.argv(image.health, settings), capture_output=True).returncode
 
 
-async def read_until(process: asyncio.subprocess.Process, words: str) -> str:
-    """Return what *process* writes to standard error until *words* come. Raises AssertionError if it ends before."""
+async def read_until(process: asyncio.subprocess.Process, words: str) -> None:
+    """Read what *process* writes to standard error until *words* come. Raises AssertionError if it ends before."""
     said = ""
     assert process.stderr is not None
     async with asyncio.timeout(LONGEST_SECONDS):
@@ -120,7 +122,6 @@ async def read_until(process: asyncio.subprocess.Process, words: str) -> str:
             line = (await process.stderr.readline()).decode()
             assert line, said
             said += line
-    return said
 
 
 def free_port() -> int:
@@ -128,7 +129,7 @@ def free_port() -> int:
         return server.server_port
 
 
-@contextmanager
+@contextlib.contextmanager
 def answering(status: int) -> Iterator[int]:
     """Answer /healthz with *status*. Yield the port."""
 
