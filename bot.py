@@ -33,7 +33,7 @@ from typing import Any
 import discord
 
 from command_line import ANSWERS, EXIT_SETTINGS, EXIT_USAGE, SHORT_COMMANDS, USAGE, diagnose, write_policies
-from core import Resources
+from core import Resources, measured
 from discord_api.command_sync import fingerprint_of, keep_commands_current, mark_commands, payloads_of
 from discord_api.endpoints import point_library_at, quiet_library, read_leniently
 from discord_api.errors import described
@@ -47,7 +47,9 @@ from doctor.command_lists import CommandLists
 from generations.clock import Deadline, SystemClock
 from images.image_memory import IMAGE_BYTES_MAX
 from images.provenance import mark_as_ai
+from observability.health import ProcessFacts
 from observability.logging import forbid_core_files, set_up_logging
+from observability.metrics import Metrics
 from observability.redaction import Redactor
 from processes.identify_turns import IdentifyTurns
 from processes.model import Presence, Role
@@ -88,6 +90,7 @@ class ImagineBot(ImagineClient):
             await self.load_extension(extension)
         settings = self.services.settings
         mark_commands(self.tree, age_restricted=settings.age_restricted, guild_ids=settings.owner_guilds)
+        self.is_logged_in = True
 
     async def on_ready(self) -> None:
         ids = self._connection.shard_ids
@@ -121,22 +124,32 @@ async def _open_network(settings: Settings, database: Database, stack: contextli
     )
 
 
-async def _open_web(services: Services, stack: contextlib.AsyncExitStack) -> bool:
-    """Open the HTTP server for callbacks, if PUBLIC_URL is set. Return False, and print why, if that is impossible."""
-    if services.callbacks is None:
+async def _open_web(bot: ImagineBot, services: Services, metrics: Metrics, stack: contextlib.AsyncExitStack) -> bool:
+    """Open the HTTP server, if PORT or PUBLIC_URL is set. Return False, and print why, if that is impossible."""
+    if services.settings.port is None and services.callbacks is None:
         return True
-    from web import PortUnavailable, WebServer, listen_host, open_web  # with aiohttp's server it takes 2.4 MB
+    from web.process_port import open_port  # with aiohttp's server it takes 2.4 MB
+    from web.server import PortUnavailable
 
-    server = WebServer(services.callbacks, services.clock, services.worker.is_well)
-    settings = services.settings
-    host = listen_host(settings.public_url, port_is_given=bool(os.environ.get("PORT")))
+    def facts() -> ProcessFacts:
+        return services.facts(is_logged_in=bot.is_logged_in)
+
     try:
-        port = await stack.enter_async_context(open_web(server, host=host, port=settings.port))
+        opened = open_port(services, metrics, facts, port_is_given=bool(os.environ.get("PORT")))
+        await stack.enter_async_context(opened)
     except PortUnavailable as error:
         print(error, file=sys.stderr)
         return False
-    log.info("callbacks and /healthz are served on %s:%s", host, port)
     return True
+
+
+def _build_client(metrics: Metrics) -> ImagineBot:
+    """Build the client; where metrics are read its calls are counted."""
+    if not metrics.is_on:
+        return ImagineBot()
+    from discord_api.call_tracing import trace_calls
+
+    return ImagineBot(http_trace=trace_calls(metrics))
 
 
 async def run(settings: Settings, role: Role) -> int:
@@ -158,30 +171,25 @@ async def run(settings: Settings, role: Role) -> int:
         except DatabaseUnreachable as error:
             await _alert_owner(settings, error)
             raise
-        bot = ImagineBot()
+        resources = resources if settings.port is None else measured(resources)
+        bot = _build_client(resources.metrics)
         services = build_services(settings, resources, bot)
-        clock = services.clock
         _introduce(services.presence, role, settings.shards)
         await services.start()
         stack.push_async_callback(services.stop)
-        if not await _open_web(services, stack):
+        if not await _open_web(bot, services, resources.metrics, stack):
             return 1
-        stack.push_async_callback(bot.close)  # not sooner: discord.py can't close a client that never began to log in
-        if not await _unless_stopped(log_in(bot, settings.discord_token, clock), stop):
-            return 0
-        gc.freeze()  # what is loaded stays: to walk through all of it again would hold the loop for 50 ms, now and then
-        work = asyncio.create_task(services.worker.run(), name="worker")
-        listening = _listen(bot, services, resources.owner) if role is Role.BOT else _only_work(bot)
-        listen = asyncio.create_task(listening, name="gateway")
+        work = asyncio.create_task(services.worker.run(), name="worker")  # before the login: images don't wait for it
+        listen = asyncio.create_task(_connect(bot, services, role, resources.owner), name="gateway")
         stopped = asyncio.create_task(stop.wait(), name="stop")
+        stack.push_async_callback(bot.close)  # not sooner: discord.py can't close a client that never began to log in
         await asyncio.wait({work, listen, stopped}, return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping: finishing what is in flight")
-        deadline = Deadline(clock, STOP_SECONDS)
+        deadline = Deadline(services.clock, STOP_SECONDS)
         exit_code = _exit_code({listen, work}, stop)
         await finish(bot, services, listen, work, deadline)
         log.info("stopped" if stop.is_set() else "ended")
-        if work.done() and not work.cancelled():
-            work.result()  # raises DatabaseBroken
+        _raise_ends(work, listen)
         return exit_code
 
 
@@ -227,6 +235,13 @@ async def _alert_owner(settings: Settings, error: DatabaseUnreachable) -> None:
     await alerts.tell_before_start(settings.discord_token, f"{error}. The bot did not start.")
 
 
+async def _connect(bot: ImagineBot, services: Services, role: Role, owner: str) -> None:
+    """Log in, then stay connected as this process' role wants. Raises discord.LoginFailure and GatewayRefused."""
+    await log_in(bot, services.settings.discord_token, services.clock)
+    gc.freeze()  # what is loaded stays: to walk through all of it again would hold the loop for 50 ms, now and then
+    await (_listen(bot, services, owner) if role is Role.BOT else _only_work(bot))
+
+
 async def _only_work(bot: ImagineBot) -> None:
     """Be a process without a gateway."""
     log.info("ready: no shards, application %s", bot.application_id)
@@ -267,19 +282,6 @@ async def list_commands(settings: Settings) -> CommandLists:
     return CommandLists(payloads_of(bot.tree), by_guild, fingerprint_of(bot.tree))
 
 
-async def _unless_stopped(coroutine: Coroutine[Any, Any, None], stop: asyncio.Event) -> bool:
-    """Run *coroutine* to its end. Return False if *stop* came first and cancelled it."""
-    task = asyncio.create_task(coroutine)
-    stopped = asyncio.create_task(stop.wait())
-    await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    stopped.cancel()
-    if not task.done():
-        task.cancel()
-        return False
-    await task
-    return True
-
-
 def end_by_force(seconds: float, code: int) -> None:
     """End the process with *code* after *seconds* if it still runs. A thread that hangs, such as a name lookup in an
     outage, can't be cancelled, and Python would wait for it. Committed rows are kept."""
@@ -297,6 +299,8 @@ def _exit_code(tasks: set[asyncio.Task[None]], stop: asyncio.Event) -> int:
     """Return the exit code. Log which task ended by itself, and why."""
     for task in tasks:
         error = task.exception() if task.done() else None
+        if isinstance(error, discord.LoginFailure):
+            continue  # main() says what to do
         if isinstance(error, GatewayRefused):
             log.error("the connection to Discord ended for good: %s", error)
             if error.code in WRONG_SHARDS:
@@ -304,6 +308,15 @@ def _exit_code(tasks: set[asyncio.Task[None]], stop: asyncio.Event) -> int:
         elif task.done():
             log.error("the %s ended: %s", task.get_name(), described(error) if error else "it returned")
     return 0 if stop.is_set() else 1
+
+
+def _raise_ends(work: asyncio.Task[None], listen: asyncio.Task[None]) -> None:
+    """Raise what ended the worker (DatabaseBroken), or discord.LoginFailure: main() has sentences for them."""
+    if work.done() and not work.cancelled():
+        work.result()
+    error = listen.exception() if listen.done() and not listen.cancelled() else None
+    if isinstance(error, discord.LoginFailure):
+        raise error
 
 
 COMMANDS: Mapping[str, Callable[[Settings], Coroutine[Any, Any, int]]] = {

@@ -109,7 +109,7 @@ async def diagnose(
     *environment*: of this process. *list_commands*: return the commands that this version sends.
     *end_by_force*: end this process soon with an exit code, also when a thread hangs that a check has begun.
     """
-    from web import listen_host  # with aiohttp's server it takes 2.4 MB
+    from web.server import listen_host  # with aiohttp's server it takes 2.4 MB
 
     set_up_logging("CRITICAL", ())  # what the libraries have to say is in the table
     settings = examined.settings

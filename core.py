@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from credits.allowance import Allowance
@@ -30,6 +30,7 @@ from limits.request_limits import RequestLimits
 from limits.service import Limits
 from limits.spend_alerts import FULL_PERCENT, SpendAlert, SpendAlerts
 from limits.usage import SpendLimits
+from observability.metrics import NO_METRICS, Metrics
 from people.service import People
 from processes.wakeups import WORK
 from settings import Settings
@@ -55,6 +56,18 @@ class Resources:
     rng: random.Random
     owner: str
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
+    metrics: Metrics = NO_METRICS
+
+
+def measured(resources: Resources) -> Resources:
+    """Return *resources* with metrics, in which the calls of the image API are counted."""
+    from observability.prometheus import PrometheusMetrics  # only where they are read: its library takes 4 MB
+    from qwen.measured import MeasuredService, MeasuredStore
+
+    metrics, monotonic = PrometheusMetrics(), resources.clock.monotonic
+    service = MeasuredService(resources.service, metrics, monotonic)
+    store = MeasuredStore(resources.store, metrics, monotonic)
+    return replace(resources, metrics=metrics, service=service, store=store)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +135,7 @@ def build_core(
         retention_days=settings.retention_days,
         images=images,
         wake_others=_wake_others,
+        metrics=resources.metrics,
         maintenance=(privacy.run_maintenance, check.run_maintenance, spend_alerts.run_maintenance, *maintenance),
     )
     worker = _build_worker(settings, resources, context, generations, delivery)
@@ -203,6 +217,7 @@ def _build_generations(
         announce=announce,
         typical_seconds=schedule.typical_seconds,
         deadline_seconds=settings.task_deadline_seconds,
+        metrics=resources.metrics,
     )
 
 

@@ -6,14 +6,18 @@ Opens nothing, starts nothing and reads no environment. Must not know the cogs.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from charts.service import UsageCharts
 from core import Core, Resources, build_core, build_request_limits
 from credits.ledger import Ledger
 from discord_api.guild_list import GuildList
 from discord_api.owners import BotOwners
+from discord_api.shards import parse_shard_ids
 from generations import records
 from generations.callbacks import Callbacks
 from generations.clock import DatabaseClock, Deadline
@@ -26,12 +30,14 @@ from generations.worker.loop import Worker
 from images.image_memory import ImageMemory
 from limits import records as limit_records
 from limits.outbox import Outbox
-from processes.model import Presence
+from observability.health import ProcessFacts
+from processes.model import Presence, Role
 from processes.service import Processes
 from processes.status import StatusReader, ThisProcess
 from processes.wakeups import keep_listening
 from reports.service import Reports
 from settings import Settings
+from store.address import parse_database_url
 from store.database import Database
 from store.errors import DatabaseLost
 from store.key_values import load_value
@@ -52,6 +58,9 @@ from ui.interactions.command_permissions import CommandPermissions
 from ui.interactions.first_response import FirstResponse
 from ui.interactions.report_decisions import report_buttons
 
+if TYPE_CHECKING:
+    from processes.gauges import GaugeReader
+
 DRAIN_SECONDS = 21.0
 LAST_CALLS_SECONDS = 3.0  # of them for edits, pings and alerts that outlast the worker's steps
 
@@ -68,6 +77,7 @@ class Services(InteractionServices):
     operator: OwnerAlerts
     guild_list: GuildList
     presence: Presence
+    open_gauges: Callable[[Callable[[], ProcessFacts]], GaugeReader]
     processes: Processes | None  # None: no other process can use the database
 
     async def start(self) -> None:
@@ -83,6 +93,19 @@ class Services(InteractionServices):
         """Tell the other processes that this one has ended."""
         if self.processes is not None:
             await self.processes.stop()
+
+    def facts(self, *, is_logged_in: bool) -> ProcessFacts:
+        """Return what this process knows of itself, for its health."""
+        presence, now = self.presence, self.clock.monotonic()
+        return ProcessFacts(
+            round_age_seconds=self.worker.rounds.age_seconds,
+            is_database_lost=self.worker.rounds.is_database_lost,
+            is_stopping=self.worker.is_stopping,
+            is_logged_in=is_logged_in,
+            has_gateway=presence.role is Role.BOT,
+            shard_ids=parse_shard_ids(presence.shard_ids) if presence.shard_ids else None,
+            silent_seconds={shard: now - presence.heard_at.get(shard, now) for shard in presence.shards_up},
+        )
 
     async def drain(self, seconds: float = DRAIN_SECONDS) -> None:
         """Take nothing more on, and finish what is in flight within *seconds*.
@@ -160,6 +183,7 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
         operator=operator,
         guild_list=_build_guild_list(resources, client),
         presence=presence,
+        open_gauges=partial(_open_gauges, settings, resources, core, presence),
         processes=_build_processes(settings, resources, database_clock, core, presence) if resources.shared else None,
     )
     client.services = services
@@ -190,6 +214,24 @@ async def _claim_alert(resources: Resources, matter: str, seconds: float) -> boo
         return await resources.database.run(take_lease, f"alert {matter}", resources.owner, now_ms, until_ms)
     except DatabaseLost:
         return True
+
+
+def _open_gauges(
+    settings: Settings, resources: Resources, core: Core, presence: Presence, facts: Callable[[], ProcessFacts]
+) -> GaugeReader:
+    """Build what reads the gauges of /metrics."""
+    from processes.gauges import GaugeReader  # only where they are read
+
+    address = parse_database_url(settings.database_url)
+    return GaugeReader(
+        resources.database.in_background(),
+        resources.clock,
+        ThisProcess(resources.owner, presence, core.worker.steps, resources.shared),
+        core.request_limits,
+        api=partial(read_api_health, core.context),
+        facts=facts,
+        folder=None if resources.database.is_postgresql else Path(str(address.database)).parent,
+    )
 
 
 def _build_status(settings: Settings, resources: Resources, core: Core, presence: Presence) -> StatusReader:

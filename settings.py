@@ -41,6 +41,7 @@ from store.address import parse_database_url
 from store.hosts import lost_disk
 
 ENV_FILE = ".env"
+CALLBACK_PORT = 8080  # where PORT is empty
 PREFIXES = ("DISCORD_", "QWEN_", "SHARD_")
 READABLE_BY_ALL = (
     f"{ENV_FILE} holds your secrets, and every user of this machine can open it: run `chmod 600 {ENV_FILE}`, "
@@ -194,8 +195,16 @@ class Settings:
         check_public_url,
         default="",
     )
-    port: int = _setting(
-        "The port for callbacks and /healthz, if PUBLIC_URL is set.", whole_number(1, 65_535), default=8080
+    port: int | None = _setting(
+        "The port for health, metrics and callbacks. Empty: 8080, for callbacks alone.",
+        whole_number(1, 65_535),
+        default=None,
+    )
+    metrics_token: str = _setting(
+        "The bearer token for /metrics (secret). Empty: only direct callers from private addresses may read it.",
+        parse_secret,
+        default="",
+        secret=True,
     )
     shard_count: int | None = _setting(
         "The number of Discord's shards over all processes, the same in each. Empty: as Discord recommends.",
@@ -214,6 +223,11 @@ class Settings:
     log_level: str = _setting("DEBUG, INFO, WARNING or ERROR.", parse_log_level, default="INFO")
 
     @property
+    def callback_port(self) -> int:
+        """The port for callbacks, if PUBLIC_URL is set."""
+        return self.port or CALLBACK_PORT
+
+    @property
     def shard_settings(self) -> ShardSettings:
         """How the gateway is divided among processes."""
         return ShardSettings(self.shard_count, self.shard_ids, self.shard_process, self.shard_processes)
@@ -227,7 +241,8 @@ class Settings:
         """Return every secret value, for the log's redaction."""
         urls = (self.database_url, self.move_to_database_url)
         passwords = (re.match(r"[^:]*://[^:/@]*:(.*)@", url, re.DOTALL) for url in urls)
-        return (self.discord_token, self.qwen_api_key, *(password[1] for password in passwords if password))
+        known = (self.discord_token, self.qwen_api_key, self.metrics_token)
+        return tuple(filter(None, (*known, *(password[1] for password in passwords if password))))
 
 
 SETTINGS: Mapping[str, Field[Any]] = {of_setting.name.upper(): of_setting for of_setting in fields(Settings)}

@@ -48,16 +48,29 @@ class ClientClosed(Exception):
     """discord.py has closed its HTTP session: this process is about to end."""
 
 
+class NotLoggedIn(Exception):
+    """The call was not made: the client has not logged in yet, and has no HTTP session."""
+
+
 # Discord did not answer, or discord.py did not make the call: the outcome is unknown. discord.py 2.7.1 raises the
 # errors of its HTTP library as they are (http.py and webhook/async_.py, `request`).
-NO_ANSWER = (*NETWORK_FAULTS, discord.RateLimited, UnreadableAnswer, ClientClosed)
+NO_ANSWER = (*NETWORK_FAULTS, discord.RateLimited, UnreadableAnswer, ClientClosed, NotLoggedIn)
+NOT_MADE = (discord.RateLimited, ClientClosed, NotLoggedIn)  # those of them for calls that discord.py did not make
+
+
+def is_logged_in(client: discord.Client) -> bool:
+    """Whether *client* may make calls. One that does not tell (ui.interactions.client does) is used after its login."""
+    return getattr(client, "is_logged_in", True)
 
 
 @contextlib.contextmanager
-def asking(client: discord.Client) -> Generator[None]:
+def asking(client: discord.Client, *, to_log_in: bool = False) -> Generator[None]:
     """Raise UnreadableAnswer and ClientClosed for what a call of discord.py 2.7.1 raises: it expects every response to
     be JSON of the right shape (webhook/async_.py, `data['retry_after']`; message.py, `int(data['id'])`), and a call of
-    a closed client is a RuntimeError of its HTTP library. Put only the call inside, not what prepares it."""
+    a closed client is a RuntimeError of its HTTP library. Raise NotLoggedIn before the call if the client can't make
+    it yet, except *to_log_in*. Put only the call inside, not what prepares it."""
+    if not (to_log_in or is_logged_in(client)):
+        raise NotLoggedIn
     try:
         yield
     except (TypeError, LookupError, AttributeError, ValueError) as fault:

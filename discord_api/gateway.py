@@ -246,6 +246,7 @@ class GatewayConnection:
         code = 4000  # the session can be resumed
         try:
             while True:
+                self._presence.heard_at[session.shard_id] = self._clock.monotonic()
                 await socket.poll_event()
                 session.take(socket)
         except asyncio.CancelledError:

@@ -26,7 +26,7 @@ async def log_in(client: discord.Client, token: str, clock: Clock) -> None:
     """
     for tries in itertools.count(1):
         try:
-            with asking(client):
+            with asking(client, to_log_in=True):
                 await client.login(token)
             return
         except (*NO_ANSWER, discord.HTTPException) as error:

@@ -14,7 +14,6 @@ from qwen.retry_after import find_header
 
 API_KEY, PUBLIC, LINKS = "API key", "PUBLIC_URL", "links"
 NO_TASK = "n00doctorcheck0qwenimg"  # in the form of the API document's example; asking for it costs nothing
-WELL = b"well\n"  # GET /healthz of this bot (web.py)
 CHECK_ROUTE = (
     "Check its DNS entry and the proxy: /callbacks/ must be passed on to PORT. Some routers don't let a machine call "
     "its own public address; then call it from elsewhere. Without callbacks the bot polls, and nothing is missing."
@@ -84,13 +83,12 @@ class PublicAnswer:
     proof: bytes
 
 
-def judge_local_health(answer: HttpAnswer | Unreached) -> Listener:
-    """Tell by the answer to GET /healthz on PORT who has taken that port."""
-    if isinstance(answer, Unreached):
+def judge_listener(callback: HttpAnswer | Unreached, health: HttpAnswer | Unreached | None) -> Listener:
+    """Tell who has taken the port by its answers to a *callback* that nobody expects and, where PORT is set, to GET
+    /healthz."""
+    if isinstance(callback, Unreached) or not looks_like_a_bot(callback):
         return Listener.OTHER
-    if answer.status == 200 and answer.body == WELL:
-        return Listener.BOT
-    return Listener.STUCK if answer.status == 503 and b"worker" in answer.body else Listener.OTHER
+    return Listener.STUCK if isinstance(health, HttpAnswer) and health.status == 503 else Listener.BOT
 
 
 def judge_public_url(found: PublicAnswer, port: int, *, others_may_answer: bool) -> list[Finding]:
@@ -122,7 +120,7 @@ def _judge_answer(found: PublicAnswer, *, others_may_answer: bool) -> Finding:
 
 
 def looks_like_a_bot(answer: HttpAnswer) -> bool:
-    """Whether *answer* is what a bot gives for a callback that nobody expects (web.py): an empty 404."""
+    """Whether *answer* is what a bot gives for a callback that nobody expects: an empty 404."""
     return (answer.status, answer.body, find_header(answer.headers, "cache-control")) == (404, b"", "no-store")
 
 

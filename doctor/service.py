@@ -206,11 +206,11 @@ class Doctor:
             return [loopback]
         is_server = folder_of(settings.database_url) is None
         found = await self._ask_public_url()
-        return network_checks.judge_public_url(found, settings.port, others_may_answer=is_server)
+        return network_checks.judge_public_url(found, settings.callback_port, others_may_answer=is_server)
 
     async def _ask_public_url(self) -> PublicAnswer:
         """Call PUBLIC_URL as the image API would, while the bot listens on PORT, or this command in its place."""
-        port = self._settings.port
+        port = self._settings.callback_port
         name = secrets.token_urlsafe(24)
         url, proof = f"{self._settings.public_url}{PATH}doctor-{name}", name.encode("ascii")
         try:
@@ -219,8 +219,10 @@ class Doctor:
         except PortRefused:
             return PublicAnswer(Listener.NOBODY, None, proof)
         except PortTaken:
-            health = await self._ask("GET", f"http://127.0.0.1:{port}/healthz")
-            return PublicAnswer(network_checks.judge_local_health(health), await self._ask("POST", url), proof)
+            here = f"http://127.0.0.1:{port}"
+            callback = await self._ask("POST", f"{here}{PATH}doctor-{name}")
+            health = await self._ask("GET", f"{here}/healthz") if self._settings.port is not None else None
+            return PublicAnswer(network_checks.judge_listener(callback, health), await self._ask("POST", url), proof)
 
     async def _check_links(self) -> Findings:
         settings, found = self._settings, list[Finding]()

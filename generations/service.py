@@ -24,6 +24,7 @@ from limits.errors import LimitError, RulesChanged
 from limits.model import Requester, Rules
 from limits.request_limits import Matched, RequestLimits
 from limits.usage import Returned
+from observability.metrics import NO_METRICS, Metrics
 from reports.errors import AlreadyReported
 from reports.records import is_reported
 from store.database import Database
@@ -79,6 +80,7 @@ class Generations:
         requests_per_minute: int = 0,
         typical_seconds: Callable[[], float | None] = lambda: None,
         deadline_seconds: int,
+        metrics: Metrics = NO_METRICS,
     ) -> None:
         self._database = database
         self._ledger = ledger
@@ -92,6 +94,7 @@ class Generations:
         self._requests_per_minute = requests_per_minute
         self._typical_seconds = typical_seconds
         self._deadline_seconds = deadline_seconds
+        self._metrics = metrics
         self._draining = False
 
     def drain(self) -> None:
@@ -117,7 +120,10 @@ class Generations:
 
     async def _try_request(self, generation: Generation, requester: Requester) -> Accepted:
         matched = await self._limits.match_words(requester.guild_id, generation.request.prompt)
-        return await self._database.run(self._request, generation, requester, matched, self._slots())
+        accepted = await self._database.run(self._request, generation, requester, matched, self._slots())
+        if accepted.generation is generation:  # else the same event was taken on before
+            self._metrics.credits_moved("hold", price_of(len(generation.images)))
+        return accepted
 
     def _request(
         self, tx: Transaction, generation: Generation, requester: Requester, matched: Matched, slots: int
@@ -172,15 +178,17 @@ class Generations:
         *card*: Discord may have a card all the same, from another handler of the same event: a worker looks it up later
         and edits it to say how the request ended.
         """
-        await self._database.run(self._abandon, generation_id, card=card)
+        self._count_cancelled(await self._database.run(self._abandon, generation_id, card=card), Ending.NOT_ANSWERED)
 
-    def _abandon(self, tx: Transaction, generation_id: int, *, card: bool) -> None:
+    def _abandon(self, tx: Transaction, generation_id: int, *, card: bool) -> int:
+        """Return how many images were cancelled."""
         generation = records.load_locked(tx, generation_id)
         if generation is None or generation.message_id is not None:
-            return
-        self._cancel_waiting(tx, generation, Ending.NOT_ANSWERED)
+            return 0
+        cancelled = self._cancel_waiting(tx, generation, Ending.NOT_ANSWERED)
         if not card:
             records.forget_card(tx, generation_id)
+        return cancelled
 
     async def cancel(
         self,
@@ -199,9 +207,10 @@ class Generations:
         confirmed it yet. Raises NotYours; NotCancellable when nothing waits any more.
         """
         managed = pressed_in if may_manage else None
-        generation, is_changed = await self._database.run(self._cancel, generation_id, user_id, managed, message_id)
-        if is_changed:
+        generation, cancelled = await self._database.run(self._cancel, generation_id, user_id, managed, message_id)
+        if cancelled:
             self._nudge()
+        self._count_cancelled(cancelled, Ending.CANCELLED)
         return generation
 
     def _cancel(
@@ -211,23 +220,23 @@ class Generations:
         user_id: int,
         managed: tuple[int, int] | None,
         message_id: int | None,
-    ) -> tuple[Generation, bool]:
-        """Return the generation, and whether this call has cancelled something."""
+    ) -> tuple[Generation, int]:
+        """Return the generation, and how many images this call has cancelled."""
         generation = records.load_locked(tx, generation_id)
         if generation is None:
             raise NotCancellable
         _check_owner(generation, user_id, managed)
         if not generation.cancellable:
             if generation.is_unpublished and any(image.ending is Ending.CANCELLED for image in generation.images):
-                return generation, False
+                return generation, 0
             raise NotCancellable
-        self._cancel_waiting(tx, generation, Ending.CANCELLED)
+        cancelled = self._cancel_waiting(tx, generation, Ending.CANCELLED)
         records.make_due(tx, generation_id, self._clock.now_ms())
         if message_id is not None:
             now_ms = self._clock.now_ms()
             records.confirm_card(tx, generation_id, message_id, now_ms, deadline_seconds=self._deadline_seconds)
         self._announce(tx)
-        return _must_load(tx, generation_id), True
+        return _must_load(tx, generation_id), cancelled
 
     async def find(self, generation_id: int, *, user_id: int) -> Generation:
         """Return the generation if the person may see it: it is not private, or their own.
@@ -308,7 +317,13 @@ class Generations:
         rounds = -(-too_many // self._slots())
         return None if seconds is None else self._clock.now_ms() + round(seconds * rounds * 1000)
 
-    def _cancel_waiting(self, tx: Transaction, generation: Generation, ending: Ending) -> None:
+    def _count_cancelled(self, cancelled: int, ending: Ending) -> None:
+        for _ in range(cancelled):
+            self._metrics.image_moved(State.CANCELLED.value, ending.value)
+            self._metrics.credits_moved("release", price_of(1))
+
+    def _cancel_waiting(self, tx: Transaction, generation: Generation, ending: Ending) -> int:
+        """Cancel every image that waits, and return how many did."""
         waiting = [image for image in generation.images if image.state is State.REQUESTED]
         for image in waiting:
             records.move(tx, image, State.CANCELLED, fence=None, ending=ending)
@@ -316,6 +331,7 @@ class Generations:
         if waiting:
             cancelled = Returned(may_be_paid=False, is_failure=False)
             usage.count_returned(tx, generation.usage, images=len(waiting), price=price_of(1), returned=cancelled)
+        return len(waiting)
 
 
 def _find_visible(tx: Transaction, generation_id: int, user_id: int) -> Generation:

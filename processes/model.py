@@ -19,7 +19,7 @@ class Presence:
 
     *shard_count*: of the whole bot; None: not known yet, or no gateway. *shard_ids*: of this process, such as "0-5";
     empty: none. *shards_up*: those of them that are connected. *started_at_ms*: unix milliseconds; None: it has not
-    begun.
+    begun. *heard_at*: when the gateway was heard last on each shard, in monotonic seconds; the rows don't have it.
     """
 
     role: Role = Role.BOT
@@ -27,6 +27,7 @@ class Presence:
     shard_ids: str = ""
     shards_up: set[int] = field(default_factory=set[int])
     started_at_ms: int | None = None
+    heard_at: dict[int, float] = field(default_factory=dict[int, float])
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,8 @@ async def run(port: int, data_dir: Path, *, start_bot: bool, callbacks: bool = F
             print(error, file=sys.stderr)
             return 1
         print(f"Open {box.url}/")
+        if callbacks:
+            print(f"The bot's figures: {settings['PUBLIC_URL']}/metrics")
         print("Ctrl-C ends everything.", flush=True)
         if start_bot:
             await asyncio.gather(*(bot.start() for bot in box.bots))

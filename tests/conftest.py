@@ -26,6 +26,7 @@ LONGEST_FIRST = (
     "test_gateway_of_several_processes.py",
     "test_api_bad_days.py",
     "test_gateway_bad_days.py",
+    "test_health_of_a_process.py",
     "test_breakages.py",
     "test_simulation.py",
     "test_sweep.py",

@@ -45,7 +45,7 @@ from generations.records.cards import (
     wipe_tokens,
 )
 from generations.records.circuit import read_circuit, save_circuit
-from generations.records.claims import claim_due, release_claim, release_locked, release_published, renew
+from generations.records.claims import claim_due, load_late, release_claim, release_locked, release_published, renew
 from generations.records.line import (
     LINE,
     REFRESH_MS,
@@ -105,6 +105,7 @@ __all__ = [
     "load_callback",
     "load_demand",
     "load_due_work",
+    "load_late",
     "load_line",
     "load_locked",
     "load_several",

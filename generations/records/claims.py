@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Integer, RowMapping, bindparam, case, func, o
 
 from generations.model import Generation
 from generations.records.rows import lock_generation, needs_token_to_delete, with_images
-from generations.records.tables import generations, images, is_due
+from generations.records.tables import generations, images, is_due, is_leased
 from store.transactions import Transaction
 
 _next_due = select(func.min(images.c.due_at_ms)).where(images.c.generation_id == generations.c.id).scalar_subquery()
@@ -58,6 +58,14 @@ _CLAIM_DUE = (
     )
     .returning(generations)
 )
+_LATE = select(generations.c.id).where(
+    is_leased, is_due, generations.c.due_at_ms <= _now, generations.c.lease_until_ms <= _now
+)
+
+
+def load_late(tx: Transaction, now_ms: int) -> set[int]:
+    """Return the generations that are due and whose lease ran out, because their process died or was too slow."""
+    return set(tx.scalars(_LATE, {"now_ms": now_ms}))
 
 
 def claim_due(tx: Transaction, *, lease_holder: str, now_ms: int, lease_until_ms: int, limit: int) -> list[Generation]:

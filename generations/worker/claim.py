@@ -30,11 +30,12 @@ class Closed:
 @dataclass(slots=True)
 class Claim:
     """*unfinished*: how many steps have not made their last write; 0 also where the steps must not give the claim
-    back."""
+    back. *moved*: called with the image before and after each write of a step, once it is committed."""
 
     database: Database
     generation: Generation
     unfinished: int = 0
+    moved: Callable[[Image, Image], None] = lambda _before, _after: None
     written: dict[int, Image] = field(default_factory=dict[int, Image])  # by the steps, by position
     closed: Closed | None = None
 
@@ -58,6 +59,7 @@ class Claim:
         is_last = self.unfinished == 1
         image, result, closed = await self.database.run(finish)
         self.unfinished -= 1
+        self.moved(self.written.get(image.position, self.generation.images[image.position]), image)
         self.written[image.position] = image
         self.closed = closed
         return result

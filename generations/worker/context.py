@@ -17,6 +17,7 @@ from generations.worker.reads import Reads
 from generations.worker.stored_limits import SharedPolls
 from generations.worker.throttle import Throttle
 from images.image_memory import ImageMemory
+from observability.metrics import NO_METRICS, Metrics
 from qwen.models import Size
 from store.database import Database
 from store.leases import give_back_lease, take_lease
@@ -86,6 +87,7 @@ class StepContext:
     maintenance: Sequence[Callable[[], Awaitable[None]]] = ()  # maintenance of other services, run regularly
     retention_days: int = 0  # days after which addresses are purged; 0: never
     wake_others: Callable[[Transaction], None] = lambda _: None  # the workers of other processes, once it commits
+    metrics: Metrics = NO_METRICS
     circuit: Circuit = CLOSED  # as the last round read it; what is decided by it reads it anew
     places_at_once: int = records.REFRESHED_AT_ONCE  # how many cards one round edits to their place in line
     kept_checks: set[str] = field(default_factory=set[str])  # ids of kept images that are checked in this process now

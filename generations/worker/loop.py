@@ -10,11 +10,12 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
 from generations import records
-from generations.circuit import CLOSED, Circuit
 from generations.clock import Deadline
+from generations.counting import count_move
 from generations.errors import DeliveryDelayed, LostClaim, MovedOn
 from generations.model import Generation, Image, State
 from generations.poll_schedule import POLL_SECONDS
@@ -23,6 +24,7 @@ from generations.service import Generations
 from generations.worker.claim import Claim
 from generations.worker.context import StepContext
 from generations.worker.publish import Publisher
+from generations.worker.rounds import HandedOut, Rounds
 from generations.worker.steps import due_images, may_bring_image, step_image
 from generations.worker.stopping import probe_at_once
 from generations.worker.stored_limits import StoredLimits
@@ -40,25 +42,11 @@ IDLE_SECONDS = 1.0  # rows of other processes are noticed at least this often
 ROUND_SECONDS = 0.05  # the least time between two rounds
 DUE_SECONDS = 0.1  # what becomes due within so long of a round is claimed together
 MAINTENANCE_SECONDS = 30.0
-WELL_SECONDS = 10.0  # without a round for so long something is wrong
 MAX_STEPS = 64  # steps in flight in one process
 DRAIN_SECONDS = 18.0  # of the 25 s that bot.py has for a stop
 READ_SECONDS = 2.0  # of these, for polls and downloads under way, which lose nothing by being cut off
 SAVE_SECONDS = 1.0  # of these, for saving what was learned, also when a step takes too long
 FIND_CARD_RETRY_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class HandedOut:
-    """What a round found to do. *began_at*: when the claims were taken, in monotonic seconds. *places*: generations
-    whose place in line is to be shown. *more_waits*: the end of any step may let more work begin."""
-
-    began_at: float
-    claimed: list[Generation]
-    places: list[int]
-    next_due_at_ms: int | None
-    more_waits: bool = True
-    circuit: Circuit = CLOSED
 
 
 class Worker:
@@ -97,7 +85,7 @@ class Worker:
         self._let_through = False  # the first probe after the start of this process
         self._more_waits = True  # see HandedOut; of the last round
         self._maintained_at = float("-inf")
-        self._round_ended_at = float("-inf")
+        self.rounds = Rounds(context.clock, context.operator)
 
     def nudge(self) -> None:
         """Begin a round now: something may be due, such as a new request or a cancel."""
@@ -111,9 +99,10 @@ class Worker:
         """Whether it takes new work on at once."""
         return not self._stopping.is_set() and self._free_steps() > 0
 
-    def is_well(self) -> bool:
-        """Whether a round ended within the last WELL_SECONDS. Each round reads the database."""
-        return self._clock.monotonic() - self._round_ended_at < WELL_SECONDS
+    @property
+    def is_stopping(self) -> bool:
+        """Whether drain() was called."""
+        return self._stopping.is_set()
 
     # -- the loop ----------------------------------------------------------------------------------------------
 
@@ -129,6 +118,7 @@ class Worker:
 
         Raises DatabaseBroken after alerting the owner: no further round could change anything.
         """
+        self.rounds.begin()
         while not self._stopping.is_set():
             self._wake.clear()
             began_at, wait = self._clock.monotonic(), IDLE_SECONDS
@@ -146,15 +136,17 @@ class Worker:
                 await self.publisher.publish_places(handed_out.places)
                 wait = self._until_next_due(handed_out)
                 await self._run_maintenance()
-                self._round_ended_at = self._clock.monotonic()
+                self.rounds.ended()
             except DatabaseBroken as broken:
                 self._context.operator.tell("database_broken", f"{broken}. The bot stops now.")
                 raise
             except DatabaseLost as lost:
                 log.warning("%s; the next try comes in %.0f s", lost, IDLE_SECONDS, extra=REPEATS)
-            except Exception:  # the loop outlives every fault; rows and leases keep the work safe
+                self.rounds.failed(lost)
+            except Exception as fault:  # the loop outlives every fault; rows and leases keep the work safe
                 said = "the worker's round failed, the next one comes in %.0f s"
                 log.exception(said, IDLE_SECONDS, extra=REPEATS)
+                self.rounds.failed(fault)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), wait)
             early = began_at + ROUND_SECONDS - self._clock.monotonic()
@@ -216,6 +208,7 @@ class Worker:
             return HandedOut(0.0, [], [], None)
         handed_out = await self._database.run(self._hand_out, self._slots(), free)
         self._context.circuit = handed_out.circuit
+        self._context.metrics.leases_taken_over(handed_out.taken_over)
         if self._clock.monotonic() - handed_out.began_at < LEASE_SECONDS - POLL_SECONDS:
             return handed_out
         # The process that takes these over when the lease ends may poll their tasks at once.
@@ -242,13 +235,16 @@ class Worker:
         line_is_left = work.waiting > len(admitted)
         if work.places_are_due and line_is_left:
             places = records.take_line_refresh(tx, now_ms, limit=self._context.places_at_once)
+        late = set[int]()
         if work.is_due or admitted:
+            late = records.load_late(tx, now_ms) if self._context.metrics.is_on else late
             claimed = records.claim_due(
                 tx, lease_holder=self._owner, now_ms=now_ms, lease_until_ms=self._lease_until_ms(), limit=free
             )
         is_full = len(places) == self._context.places_at_once or len(claimed) == free
         next_due_at_ms = now_ms if is_full else work.next_due_at_ms
-        return HandedOut(began_at, claimed, places, next_due_at_ms, is_full or line_is_left, work.circuit)
+        taken_over = sum(generation.id in late for generation in claimed)
+        return HandedOut(began_at, claimed, places, next_due_at_ms, is_full or line_is_left, work.circuit, taken_over)
 
     def _until_next_due(self, handed_out: HandedOut) -> float:
         due_ms = handed_out.next_due_at_ms
@@ -307,7 +303,9 @@ class Worker:
         if delay:
             due = [image for image in due if image.state is not State.SUCCEEDED]
         # A step that brings an image changes no row, so the last write could not know that it is to be published.
-        claim = Claim(self._context.database, generation, unfinished=0 if was_asked else len(due))
+        claim = Claim(
+            self._context.database, generation, 0 if was_asked else len(due), partial(self._count_move, generation)
+        )
         async with self._context.images.reserve(
             image.image_id for image in due if may_bring_image(image)
         ) as reservation:
@@ -323,6 +321,9 @@ class Worker:
                     reservation.keep(closed.generation.images[position].image_id, image_file, self._clock.monotonic())
         due_soon = due_images(closed.generation.images, self._context.after(IDLE_SECONDS))
         return any(image.position not in image_files for image in due_soon)
+
+    def _count_move(self, generation: Generation, before: Image, after: Image) -> None:
+        count_move(self._context.metrics, generation, before, after, self._clock.now_ms())
 
     async def _publish(self, generation: Generation, image_files: dict[int, FoundImage], delay: float) -> bool:
         """Publish what is new, or postpone it for *delay* seconds if that is above 0. False: it was postponed."""

@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
 
 from generations import records
+from generations.counting import count_move
 from generations.delivery_result import DeliveryResult, Place
 from generations.errors import DeliveryDelayed, LostClaim
 from generations.model import Generation, Image, Line, Progress, State
@@ -60,7 +61,9 @@ class Publisher:
             image for image in generation.images if image.state is State.SUCCEEDED and image.position in image_files
         ]
         async with self._reconciling(generation, result.attachments):
-            pinged = await self._database.run(self._record_result, generation, posted, result)
+            pinged, moved = await self._database.run(self._record_result, generation, posted, result)
+        for before, after in zip(posted, moved, strict=True):
+            count_move(self._context.metrics, generation, before, after, self._clock.now_ms())
         log.info("generation %s: published at %s", generation.id, result.place.value)
         if pinged is not None and self._context.pings is not None:
             self._context.pings.send(pinged)
@@ -113,8 +116,9 @@ class Publisher:
 
     def _record_result(
         self, tx: Transaction, generation: Generation, posted: Iterable[Image], result: DeliveryResult
-    ) -> Generation | None:
-        """Note the result and give the claim back. Return the generation as it is then if a ping is to be sent."""
+    ) -> tuple[Generation | None, list[Image]]:
+        """Note the result and give the claim back. Return the generation as it is then if a ping is to be sent, and the
+        images of *posted* as they are then."""
         context, retry_seconds = self._context, result.card_retry_seconds
         row = records.mark_published(
             tx,
@@ -132,9 +136,9 @@ class Publisher:
         retry_at_ms = None if retry_seconds is None else context.after(retry_seconds)
         records.release_locked(tx, row, retry_publish_at_ms=retry_at_ms)
         if context.pings is None or retry_at_ms is not None:
-            return None
+            return None, list(moved.values())
         now = records.read_generation(row, (moved.get(image.position, image) for image in generation.images))
-        return now if decide_ping(tx, now, context.clock.now_ms()) else None
+        return now if decide_ping(tx, now, context.clock.now_ms()) else None, list(moved.values())
 
 
 def _postpone(tx: Transaction, generation: Generation, due_at_ms: int) -> None:

@@ -17,7 +17,7 @@ from jsonschema.validators import validator_for
 
 from bot import FORCE_SECONDS, STOP_SECONDS
 from discord_api.shards import ShardSettings
-from settings import Settings
+from settings import SETTINGS, is_required
 from tests.databases import PostgresqlMaker
 from tests.deploy.dockerfile import ROOT, parse, require_systemd
 from tests.e2e.test_command_line import SECRETS, run_bot
@@ -191,9 +191,7 @@ def test_systemd_starts_the_bot_again_only_where_that_can_help() -> None:
 
 def test_app_json_asks_for_what_has_no_default_and_for_postgresql() -> None:
     app = json.loads((ROOT / "app.json").read_text("utf-8"))
-    assert app["env"].keys() == {
-        name.upper() for name, setting in Settings.model_fields.items() if setting.is_required()
-    }
+    assert app["env"].keys() == {name for name, setting in SETTINGS.items() if is_required(setting)}
     assert all(each["required"] and each["description"] for each in app["env"].values())
     assert [each["plan"].partition(":")[0] for each in app["addons"]] == ["heroku-postgresql"]
     assert app["formation"].keys() == procfile().keys() - {"release"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -13,11 +13,18 @@ from generations import records
 from generations.callbacks import Callbacks
 from generations.clock import SystemClock
 from generations.model import State
+from observability.health import ProcessFacts
+from observability.metrics import Reading
+from observability.prometheus import PrometheusMetrics
 from store.database import Database
 from tests.contract.harness import Harness, MovableClock, make_harness
-from web import WebLimits, WebServer, open_web
+from web.callback_routes import CallbackRoutes
+from web.health_routes import HealthRoutes
+from web.limits import WebLimits
+from web.server import Routes, open_web
 
 TASK = "n43abc123def456qwenimg"
+HEALTHY = ProcessFacts(0.5, shard_ids=(0,), silent_seconds={0: 1.0})
 
 
 class Monotonic(SystemClock):
@@ -44,9 +51,9 @@ class CallbackServer:
     port: int
     url: str
     clock: Monotonic
-    side: WebServer
+    side: CallbackRoutes
     nudges: list[int]
-    well: bool = True
+    facts: ProcessFacts = HEALTHY
 
     @property
     def base(self) -> str:
@@ -62,6 +69,15 @@ class CallbackServer:
         await self.side.drain()
         due_at_ms = (await self.world.image(1)).due_at_ms
         return None if due_at_ms is None else due_at_ms - self.clock.now_ms()
+
+
+def health_of(facts: Callable[[], ProcessFacts], token: str = "") -> HealthRoutes:
+    """Build the routes of health, with one gauge in /metrics."""
+
+    async def gauges() -> list[Reading]:
+        return [Reading("line_images", 3)]
+
+    return HealthRoutes(facts, PrometheusMetrics(), gauges, token=token)
 
 
 @asynccontextmanager
@@ -81,8 +97,9 @@ async def open_callback_server(database: Database, limits: WebLimits) -> AsyncIt
     due_at_ms = clock.now_ms() + 20_000
     await database.run(records.move, image, State.RUNNING, fence=claimed.fence, task_id=TASK, due_at_ms=due_at_ms)
     await database.run(records.release_claim, 1, claimed.fence)
-    side = WebServer(callbacks, clock, lambda: server.well, limits)
-    async with open_web(side, host="127.0.0.1", port=0) as port, _session() as session:
+    side = CallbackRoutes(callbacks, clock, limits)
+    routes = Routes(side, health_of(lambda: server.facts), limits)
+    async with open_web(routes, host="127.0.0.1", port=0) as port, _session() as session:
         url = address.url.replace("http://127.0.0.1/", f"http://127.0.0.1:{port}/")
         server = CallbackServer(world, callbacks, session, port, url, clock, side, nudges)
         yield server

@@ -13,6 +13,7 @@ import discord
 import pytest
 
 from bot import EXTENSIONS, ImagineBot, open_resources
+from discord_api.errors import NotLoggedIn, asking
 from discord_api.login import log_in
 from services import build_services
 from settings import Settings
@@ -107,5 +108,9 @@ async def test_setup_hook_makes_no_call(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         bot = ImagineBot()
         build_services(settings, await open_resources(settings, stack), bot)
+        with pytest.raises(NotLoggedIn), asking(bot):
+            pass
         await bot.setup_hook()  # it has no HTTP session, so any call would be a fault
+        with asking(bot):
+            pass
         assert set(bot.extensions) == set(EXTENSIONS)

@@ -14,7 +14,7 @@ from generations.callbacks import Callbacks, hash_token
 from generations.model import State
 from store.database import Database, open_database
 from tests.integration.callback_server import TASK, CallbackServer, open_callback_server
-from web import BODY_MAX_BYTES, WebLimits
+from web.limits import BODY_MAX_BYTES, WebLimits
 
 ON_SQLITE = pytest.mark.parametrize("make_database", ["sqlite"], indirect=True)  # where the rows play no part
 

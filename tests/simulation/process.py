@@ -132,7 +132,7 @@ class Process:
         await self.services.generations.statement(Requester(user_id, None, 0))
 
     async def called(self, call: Call) -> None:
-        """Handle a callback as web.py does."""
+        """Handle a callback as web/callback_routes.py does."""
         callbacks = self.services.callbacks
         assert callbacks is not None
         callback = await callbacks.recognise(call.token)

@@ -80,6 +80,7 @@ class Client(ImagineClient):
         super().__init__()
         state: Any = self._connection
         calls: Any = BotCalls(loop, fake_discord)
+        self.is_logged_in = True  # what comes before the login is tested end to end
         calls._HTTPClient__session = object()  # must exist, is never used
         self.http = state.http = calls
         state.user = ClientUser(state=state, data=BOT)  # type: ignore[arg-type]

@@ -35,7 +35,8 @@ from qwen.models import OutputFormat, Size, Task, TaskRequest, TaskStatus
 from qwen.protocol import parse_callback
 from qwen.public_url import check_public_url, is_loopback
 from tests.doubles import START_MS
-from web import CallBudget, listen_host
+from web.limits import CallBudget
+from web.server import listen_host
 
 if TYPE_CHECKING:
     from store.database import Database

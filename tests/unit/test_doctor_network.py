@@ -10,7 +10,7 @@ from doctor.network_checks import (
     PublicAnswer,
     judge_key,
     judge_link,
-    judge_local_health,
+    judge_listener,
     judge_loopback,
     judge_public_url,
 )
@@ -62,17 +62,20 @@ def test_a_fault_of_the_service_is_waited_for_and_any_other_is_looked_for_here()
 
 
 @pytest.mark.parametrize(
-    ("answer", "listener"),
+    ("callback", "health", "listener"),
     [
-        (HttpAnswer(200, {}, b"well\n"), Listener.BOT),
-        (HttpAnswer(503, {}, b"the worker's loop or the database is stuck\n"), Listener.STUCK),
-        (HttpAnswer(503, {}, b"no healthy upstream"), Listener.OTHER),
-        (HttpAnswer(200, {}, b"<h1>nginx</h1>"), Listener.OTHER),
-        (LOST, Listener.OTHER),
+        (OF_A_BOT, None, Listener.BOT),
+        (OF_A_BOT, HttpAnswer(200, {}, b"well\n"), Listener.BOT),
+        (OF_A_BOT, HttpAnswer(503, {}, b"the worker's loop or the database is stuck\n"), Listener.STUCK),
+        (HttpAnswer(503, {}, b"no healthy upstream"), HttpAnswer(503, {}, b"no healthy upstream"), Listener.OTHER),
+        (HttpAnswer(200, {}, b"<h1>nginx</h1>"), None, Listener.OTHER),
+        (LOST, None, Listener.OTHER),
     ],
 )
-def test_who_has_taken_the_port_is_told_by_its_health(answer: HttpAnswer | Unreached, listener: Listener) -> None:
-    assert judge_local_health(answer) is listener
+def test_who_has_taken_the_port_is_told_by_its_answers(
+    callback: HttpAnswer | Unreached, health: HttpAnswer | None, listener: Listener
+) -> None:
+    assert judge_listener(callback, health) is listener
 
 
 @pytest.mark.parametrize(

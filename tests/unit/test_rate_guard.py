@@ -8,11 +8,11 @@ from typing import Any
 import discord
 import pytest
 
-from discord_api.errors import ClientClosed, UnreadableAnswer
+from discord_api.errors import ClientClosed, NotLoggedIn, UnreadableAnswer
 from generations.errors import DeliveryDelayed
 from tests.doubles import ManualClock
 from ui.delivery.circuit_breaker import AWAY_AFTER, TRY_FIRST_SECONDS
-from ui.delivery.rate_guard import PAUSE_MAX_SECONDS, REFUSALS_MAX, WINDOW_SECONDS, RateGuard
+from ui.delivery.rate_guard import LOGIN_SECONDS, PAUSE_MAX_SECONDS, REFUSALS_MAX, WINDOW_SECONDS, RateGuard
 
 
 def refusal(status: int, code: int = 0, headers: dict[str, str] | None = None) -> discord.HTTPException:
@@ -129,12 +129,23 @@ def test_calls_without_an_answer_count_like_errors(rate_guard: RateGuard, fault:
     assert is_away(rate_guard)
 
 
-@pytest.mark.parametrize("fault", [ClientClosed(), discord.RateLimited(40.0)])
+@pytest.mark.parametrize("fault", [ClientClosed(), NotLoggedIn(), discord.RateLimited(40.0)])
 def test_calls_that_were_not_sent_do_not_count(rate_guard: RateGuard, fault: Exception) -> None:
     for _ in range(10 * AWAY_AFTER):
         rate_guard.check(by_token=True)
         rate_guard.unanswered(fault)
     assert not is_away(rate_guard)
+
+
+def test_before_the_login_no_call_is_made_or_prepared_and_after_it_at_once(clock: ManualClock) -> None:
+    logged_in: list[bool] = []
+    rate_guard = RateGuard(clock, lambda: bool(logged_in))
+    assert waits(rate_guard) == (LOGIN_SECONDS, LOGIN_SECONDS)
+    assert rate_guard.preparing_seconds(by_token=True) == LOGIN_SECONDS
+    assert not rate_guard.away
+    logged_in.append(True)
+    assert waits(rate_guard) == (0.0, 0.0)
+    assert rate_guard.preparing_seconds(by_token=True) == 0.0
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 413])

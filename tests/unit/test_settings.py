@@ -124,6 +124,7 @@ def test_all_faults_are_reported_at_once() -> None:
 
 def test_an_address_without_https_is_refused() -> None:
     assert load(PUBLIC_URL="https://imagine.example.com/", PORT="9000").public_url == "https://imagine.example.com"
+    assert (load(PORT="9000").port, load(PORT="").port) == (9000, None)
     assert faults_of(PUBLIC_URL="http://imagine.example.com", PORT="0") == (
         "PUBLIC_URL must start with https://: a callback's address is a secret.",
         "PORT must be at least 1.",

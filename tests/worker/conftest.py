@@ -15,6 +15,7 @@ from generations import records
 from generations.model import Generation, Origin, Request, State
 from generations.service import Accepted
 from images.image_memory import ImageMemory
+from observability.metrics import NO_METRICS, Metrics
 from settings import Settings
 from store.database import Database
 from tests.doubles import (
@@ -46,6 +47,7 @@ class WorkerHarness:
     requests_per_minute: int = 0
     deadline_seconds: int = 900
     shared: bool = False
+    metrics: Metrics = NO_METRICS
     numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
@@ -61,6 +63,7 @@ class WorkerHarness:
             clock=self.clock,
             rng=random.Random(7),
             owner=f"process-{next(self.numbers)}",
+            metrics=self.metrics,
         )
         core = build_core(self.settings(), resources, ImageMemory(), self.delivery, self.operator, None)
         self.ledger, self.generations = core.ledger, core.generations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import dataclass, replace
 
@@ -11,7 +10,6 @@ import pytest
 from generations import records
 from generations.callbacks import INTEREST_SECONDS, Callbacks
 from generations.model import State
-from generations.worker.loop import WELL_SECONDS
 from generations.worker.throttle import POLLS_AT_ONCE_MIN
 from qwen.errors import OutcomeUnknown, RateLimited, ServiceUnavailable, TaskNotFound
 from qwen.models import Size, Task, TaskStatus
@@ -522,17 +520,3 @@ async def test_missing_callbacks_are_logged_once(caller: Caller, caplog: pytest.
         await caller.harness.pass_time(12, stride=2)
     said = [record for record in caplog.records if "ready without a callback" in record.getMessage()]
     assert len(said) == 1
-
-
-async def test_the_worker_is_healthy_only_while_its_rounds_end(caller: Caller) -> None:
-    worker = caller.harness.worker
-    assert not worker.is_well()
-    running = asyncio.create_task(worker.run())
-    async with asyncio.timeout(60):
-        while not worker.is_well():  # noqa: ASYNC110 - it gives no signal
-            await asyncio.sleep(0.01)
-    await worker.drain()
-    await running
-    assert worker.is_well()
-    caller.harness.clock.advance(WELL_SECONDS)
-    assert not worker.is_well()

@@ -207,9 +207,10 @@ async def run_another_process(harness: WorkerHarness, *, rounds: int) -> None:
     harness.restart()
     running = asyncio.create_task(harness.worker.run())
     for _ in range(rounds):
+        ended = harness.worker.rounds.count
         harness.clock.advance(11)
         harness.worker.nudge()
-        while not harness.worker.is_well() or harness.worker.steps():  # noqa: ASYNC110 (they have no event)
+        while harness.worker.rounds.count == ended or harness.worker.steps():  # noqa: ASYNC110 (they have no event)
             await asyncio.sleep(0.001)
     await harness.worker.drain()
     await running

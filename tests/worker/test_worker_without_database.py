@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 
 from generations.model import State
 from generations.records.tables import generations
-from generations.worker.loop import WELL_SECONDS
+from generations.worker.rounds import TOLD_SECONDS
 from generations.worker.stored_schedule import StoredSchedule
 from store.database import Database
 from store.errors import DatabaseBroken, DatabaseLost, PermissionMissing
@@ -197,7 +197,7 @@ async def test_a_stop_while_the_database_is_away_ends_as_any_other(harness: Work
     flaky = harness.database = Flaky(harness.database)
     harness.restart()
     running = asyncio.create_task(harness.worker.run())
-    while not harness.worker.is_well():  # noqa: ASYNC110 - it gives no signal
+    while not harness.worker.rounds.count:  # noqa: ASYNC110 - it gives no signal
         await asyncio.sleep(0.01)
     flaky.failures = 1000
     await harness.worker.drain()
@@ -227,28 +227,36 @@ async def test_what_the_databases_user_may_not_do_is_a_sentence_in_the_log_until
     running = asyncio.create_task(harness.worker.run())
     await until_rounds(harness, lambda: bool(harness.service.posts))
     await until_rounds(harness, lambda: not flaky.failures)
-    harness.clock.advance(WELL_SECONDS)
-    await until_rounds(harness, harness.worker.is_well)
+    ended = harness.worker.rounds.count
+    await until_rounds(harness, lambda: harness.worker.rounds.count > ended)
     await harness.worker.drain()
     await running
     assert [record.message for record in caplog.records if record.exc_info] == []
     assert "permission denied for table audit; the next try comes in 1 s" in caplog.text
 
 
-async def test_the_worker_is_not_healthy_while_the_database_is_away(harness: WorkerHarness) -> None:
+async def test_rounds_that_fail_are_counted_from_the_last_whole_one_and_the_owner_is_told_after_a_minute(
+    harness: WorkerHarness,
+) -> None:
     flaky = harness.database = Flaky(harness.database)
     harness.restart()
+    rounds = harness.worker.rounds
     running = asyncio.create_task(harness.worker.run())
     until = partial(until_rounds, harness)
-    await until(harness.worker.is_well)
+    await until(lambda: rounds.count > 0)
     flaky.failures = 1000
     await until(lambda: flaky.failures < 999)  # the round that was under way is over
-    harness.clock.advance(WELL_SECONDS - 1)
-    assert harness.worker.is_well()
-    harness.clock.advance(1)
+    harness.clock.advance(TOLD_SECONDS - 1)
     await until(lambda: flaky.failures < 995)
-    assert not harness.worker.is_well()
-    flaky.failures = 0
-    await until(harness.worker.is_well)
+    assert (rounds.age_seconds, rounds.is_database_lost) == (TOLD_SECONDS - 1, True)
+    assert harness.operator.matters == []
+    harness.clock.advance(1)
+    await until(lambda: bool(harness.operator.matters))
+    assert {*harness.operator.matters} == {"rounds_fail"}
+    flaky.failures, ended = 0, rounds.count
+    await until(lambda: rounds.count > ended)
+    assert rounds.age_seconds == 0
+    assert not rounds.is_database_lost
     await harness.worker.drain()
     await running
+    assert harness.worker.is_stopping

@@ -15,10 +15,12 @@ import random
 from collections import OrderedDict
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import discord
 
+from discord_api.errors import is_logged_in
 from discord_api.snowflakes import snowflake_time_ms
 from generations.clock import Clock
 from generations.delivery_result import DeliveryResult
@@ -263,7 +265,7 @@ class CardEditor:
 
 
 class DiscordDelivery:
-    """generations.ports.Delivery over Discord's REST API. Needs a client that is logged in, not one that is connected.
+    """generations.ports.Delivery over Discord's REST API. Before the client's login all waits; it needs no gateway.
 
     *follow_ups*: notes each message by an interaction's token in the row; None: only this process knows of them.
     *buttons*: those under a card. *stale_edit_guard*: asked before each edit whether another process has gone on; None:
@@ -287,7 +289,7 @@ class DiscordDelivery:
         channels = token_only or TokenOnlyChannels(clock)
         places = Places(client, clock, channels, token_margin_seconds=token_margin_seconds)
         fitter = ImageFitter(Reencoder(images))
-        self._rate_guard = RateGuard(clock)
+        self._rate_guard = RateGuard(clock, partial(is_logged_in, client))
         self._fallback = Fallback(places, self._rate_guard, fitter, buttons, follow_ups, stale_edit_guard)
         rng = rng or random.Random(0)  # noqa: S311 (spreads pauses; no secret depends on it)
         self._context = EditorContext(clock, rng, places, self._fallback, stale_edit_guard, self._start)

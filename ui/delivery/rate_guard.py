@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Callable
 
 import discord
 
 from backoff import doubled_seconds
-from discord_api.errors import CLOUDFLARE_BLOCK, INVALID_WEBHOOK_TOKEN, TOO_MANY_OLD_EDITS, ClientClosed, retry_seconds
+from discord_api.errors import CLOUDFLARE_BLOCK, INVALID_WEBHOOK_TOKEN, NOT_MADE, TOO_MANY_OLD_EDITS, retry_seconds
 from generations.clock import Clock
 from generations.errors import DeliveryDelayed
 from observability.repeats import REPEATS
@@ -23,6 +24,7 @@ log = logging.getLogger("qwen_imagine.delivery")
 
 WINDOW_SECONDS = 600.0
 REFUSALS_MAX = 1000  # a tenth of Discord's limit; other processes may share the address
+LOGIN_SECONDS = 5.0  # until a call is tried that came before the login
 PAUSE_FIRST_SECONDS = 5.0
 PAUSE_MAX_SECONDS = 300.0
 
@@ -31,11 +33,12 @@ class RateGuard:
     """Decide whether a call may be made now. One for all cards of a process.
 
     After each check() that does not raise, report the end of the call by one of answered(), refused(), present(),
-    unanswered() and unasked().
+    unanswered() and unasked(). *is_logged_in*: before the login no call is made.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, is_logged_in: Callable[[], bool] = lambda: True) -> None:
         self._clock = clock
+        self._is_logged_in = is_logged_in
         self._refusals: deque[float] = deque(maxlen=REFUSALS_MAX)
         self._all_paused_until = float("-inf")
         self._bot_paused_until = float("-inf")
@@ -92,12 +95,14 @@ class RateGuard:
 
     def unanswered(self, fault: BaseException, *, card: int | None = None) -> None:
         """Note that a call for *card* ended with *fault*, one of discord_api.errors.NO_ANSWER."""
-        if isinstance(fault, discord.RateLimited | ClientClosed):  # discord.py did not make the call
+        if isinstance(fault, NOT_MADE):
             self.unasked()
         else:
             self._is_silent(self._clock.monotonic(), card)
 
     def _paused_seconds(self, now: float, *, by_token: bool) -> float:
+        if not self._is_logged_in():
+            return LOGIN_SECONDS
         until = self._all_paused_until if by_token else max(self._all_paused_until, self._bot_paused_until)
         if len(self._refusals) == REFUSALS_MAX:
             until = max(until, self._refusals[0] + WINDOW_SECONDS)

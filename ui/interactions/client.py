@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import Any
 
 import discord
 from discord import app_commands
@@ -71,8 +72,9 @@ class ImagineClient(commands.AutoShardedBot):
     """discord.py's client without intents, caches and mentions. Set `services` before it logs in."""
 
     services: InteractionServices
+    is_logged_in = False  # setup_hook() sets it, the last step of each login: discord_api.errors.asking
 
-    def __init__(self) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__(
             command_prefix=commands.when_mentioned,
             help_command=None,
@@ -84,4 +86,5 @@ class ImagineClient(commands.AutoShardedBot):
             max_messages=None,
             member_cache_flags=discord.MemberCacheFlags.none(),
             chunk_guilds_at_startup=False,
+            **options,
         )

@@ -1,0 +1,1 @@
+"""The optional HTTP server: callbacks of the image API, and health for monitoring."""
