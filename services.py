@@ -132,7 +132,7 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
     database_clock = DatabaseClock(resources.clock)
     if resources.shared:
         resources = replace(resources, clock=database_clock)
-    database, clock, rng = resources.database, resources.clock, resources.rng
+    database, clock = resources.database, resources.clock
     images = ImageMemory(settings.image_memory_mb * 1024 * 1024)
     token_only = TokenOnlyChannels(clock, database)
     delivery = _build_delivery(resources, client, token_only, images)
@@ -140,9 +140,8 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
     presence, channels, outbox = Presence(), ChannelLookup(client, clock), Outbox(database, clock)
     operator = OwnerAlerts(client, clock, settings.owner_ids, claim, outbox)
     card_pings = CardPings(client, clock, token_only)
-    reports = Reports(database, clock, resources.store, images)
-    rules = build_request_limits(settings, database)
-    notices = ReportNotices(client, reports, rules, operator.owners, report_buttons)
+    reports, limits = Reports(database, clock, resources.store, images), build_request_limits(settings, database)
+    notices = ReportNotices(client, reports, limits, operator.owners, report_buttons)
     log_channels = GuildLog(client, channels, outbox, clock)
     maintenance = (notices.run_due, operator.run_due, log_channels.run_due)
     core = build_core(settings, resources, images, delivery, operator, card_pings, maintenance=maintenance)
@@ -150,7 +149,7 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
     services = Services(
         settings=settings,
         clock=clock,
-        rng=rng,
+        rng=resources.rng,
         generations=core.generations,
         history=core.history,
         people=core.people,
