@@ -4,10 +4,13 @@ discord.py."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import random
 import shutil
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +41,8 @@ MOUNTS = Path("/proc/mounts")  # proc(5); Linux alone has it
 EXIT_USAGE = 64  # sysexits.h EX_USAGE
 EXIT_SETTINGS = 78  # sysexits.h EX_CONFIG
 USAGE = (
-    "usage: python bot.py "
-    "[worker | migrate | move | ledger check|export | policies [FOLDER] | doctor | --version | --help]"
+    "usage: python bot.py [worker | migrate | move | ledger check|export | policies [FOLDER] | "
+    "doctor [--live CHANNEL_ID] | --version | --help]"
 )
 HELP = f"""{USAGE}
 
@@ -51,6 +54,7 @@ HELP = f"""{USAGE}
   ledger export   write all entries of the ledger as CSV
   policies        write a privacy policy and terms, filled from the settings, into FOLDER (policies)
   doctor          check settings, Discord, image API, database and machine; exit code 1 if something fails
+  doctor --live   try on the real Discord, in a channel that you name, what the bot relies on (docs/operating.md)
 
 Settings come from the environment and from .env; README.md lists them, docs/operating.md the exit codes."""
 ANSWERS = {"--version": VERSION, "--help": HELP, "-h": HELP}
@@ -95,6 +99,38 @@ async def export_ledger(settings: Settings) -> int:
 async def write_policies(settings: Settings, folder: str = "policies") -> int:
     """Write the privacy policy and the terms into *folder*."""
     return policies.write_policies(settings, Path(folder))
+
+
+async def try_live(settings: Settings, arguments: Sequence[str], *, port_is_given: bool) -> int:
+    """Try on the real Discord what the bot relies on. *arguments*: those after `doctor`. Returns the exit code."""
+    from doctor.live.arguments import BadArguments, parse_arguments  # none of it is needed to run the bot
+    from doctor.live.run import Surroundings, run_live
+
+    try:
+        options = parse_arguments(arguments)
+    except BadArguments as error:
+        print(error, file=sys.stderr)
+        return EXIT_USAGE
+    ask = _ask if sys.stdin.isatty() else None
+    say = partial(print, flush=True)
+    around = Surroundings(SystemClock(), random.SystemRandom(), say, ask, port_is_given=port_is_given)
+    return await run_live(settings, options, around)
+
+
+async def _ask(question: str) -> bool:
+    """Ask on the terminal. Only yes is yes."""
+    print(f"{question} yes/no", flush=True)
+    loop = asyncio.get_running_loop()
+    answered: asyncio.Future[str] = loop.create_future()
+    try:
+        loop.add_reader(sys.stdin, lambda: answered.done() or answered.set_result(sys.stdin.readline()))
+    except NotImplementedError:  # Windows
+        answered.set_result(sys.stdin.readline())
+    try:
+        return (await answered).strip().lower() in ("y", "yes")
+    finally:
+        with contextlib.suppress(NotImplementedError):
+            loop.remove_reader(sys.stdin)
 
 
 async def diagnose(

@@ -16,7 +16,7 @@ from sandbox.bot_process import BotProcess
 from sandbox.clock import SandboxClock
 from sandbox.image_api import CARDS, ImageApi
 from sandbox.json_bodies import error_response, read_object
-from sandbox.local_discord import LocalDiscord
+from sandbox.local_discord import Lie, LocalDiscord
 from sandbox.shards import ProcessShards
 
 ROOT = "/sandbox/panel"
@@ -28,6 +28,13 @@ ACTIONS: dict[str, Callable[[BotProcess], Awaitable[None]]] = {
     "kill": BotProcess.kill,
     "stop": BotProcess.stop,
     "restart": BotProcess.restart,
+}
+
+LIES = {
+    Lie.KEPT_BY_ID_ALONE: "Kept attachments may be named without their file names",
+    Lie.NO_TEXT_LIMIT: "Any number of bytes of text is taken",
+    Lie.OPEN_PRIVATE_THREADS: "The bot posts in private threads that it is no member of",
+    Lie.NO_ATTACHMENT_IDS: "Answers do not name the ids of attachments",
 }
 
 Json = dict[str, object]
@@ -57,6 +64,7 @@ class Panel:
         app.router.add_post(f"{ROOT}/mood", self._answering(self._set_mood))
         app.router.add_post(f"{ROOT}/bot", self._answering(self._act_on_bot))
         app.router.add_post(f"{ROOT}/outage", self._answering(self._set_outage))
+        app.router.add_post(f"{ROOT}/lie", self._answering(self._set_lie))
         app.router.add_post(f"{ROOT}/clock", self._answering(self._move_clock))
         app.on_shutdown.append(self._shut_down)
 
@@ -89,6 +97,10 @@ class Panel:
                 {"id": str(guild.id), "name": guild.name, "unavailable": self._discord.has_outage(guild.name)}
                 for guild in self._discord.guilds
                 if guild.has_bot
+            ],
+            "lies": [
+                {"id": lie.value, "label": label, "told": lie in self._discord.faults.lies}
+                for lie, label in LIES.items()
             ],
             "clock": {"offset_ms": self._clock.offset_ms, "now_ms": self._clock.now_ms()},
         }
@@ -160,6 +172,13 @@ class Panel:
         if not found or not isinstance(unavailable, bool):
             raise ValueError("A server's outage begins or ends; name the server by its id.")
         self._discord.set_outage(found[0], unavailable)
+
+    async def _set_lie(self, wanted: Json) -> None:
+        """Have the local Discord do something in another way than the real one, or end that."""
+        lie, told = wanted.get("lie"), wanted.get("told")
+        if not isinstance(lie, str) or lie not in set(Lie) or not isinstance(told, bool):
+            raise ValueError("A lie is told or not; name it by its id.")
+        self._discord.faults.lie(Lie(lie), told)
 
     async def _move_clock(self, wanted: Json) -> None:
         seconds = wanted.get("advance_seconds")

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Protocol
 
 from aiohttp import web
 
-from generations.callbacks import PATH, Callbacks
+from generations.callbacks import PATH
 from generations.clock import Clock
 from generations.records import Callback
 from observability.repeats import REPEATS
@@ -23,10 +24,22 @@ DRAIN_SECONDS = 1.0  # to send the responses in flight, and again to handle thei
 log = logging.getLogger("qwen_imagine.web")
 
 
+class CallbackReceiver(Protocol):
+    """What a call is handed to: generations.callbacks.Callbacks, or what stands in for it."""
+
+    async def recognise(self, token: str) -> Callback | None:
+        """Return the expected callback with this token; None if none is expected."""
+        ...
+
+    async def handle(self, callback: Callback, body: bytes) -> None:
+        """Handle one call."""
+        ...
+
+
 class CallbackRoutes:
     """The two routes as `app`, to be served within *limits*."""
 
-    def __init__(self, callbacks: Callbacks, clock: Clock, limits: WebLimits | None = None) -> None:
+    def __init__(self, callbacks: CallbackReceiver, clock: Clock, limits: WebLimits | None = None) -> None:
         self.limits = limits or WebLimits()
         self._callbacks = callbacks
         self._clock = clock

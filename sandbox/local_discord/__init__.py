@@ -9,5 +9,6 @@ from sandbox.local_discord.faults import Faults
 from sandbox.local_discord.people.actor import Actor
 from sandbox.local_discord.recording import RecordedRequest, Violation
 from sandbox.local_discord.server import LocalDiscord
+from sandbox.local_discord.state.model import Lie
 
-__all__ = ["Actor", "Faults", "LocalDiscord", "RecordedRequest", "Violation"]
+__all__ = ["Actor", "Faults", "Lie", "LocalDiscord", "RecordedRequest", "Violation"]

@@ -1,4 +1,4 @@
-"""Faults that tests switch on: REST calls that fail, and gateway connections that break. All are off at first."""
+"""Faults that tests switch on: REST calls that fail, gateway connections that break, lies. All are off at first."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 from sandbox.local_discord.errors import DiscordError
 from sandbox.local_discord.rules.rate_limits import rate_limited
+from sandbox.local_discord.state.model import Lie
 
 
 @dataclass(slots=True)
@@ -59,8 +60,11 @@ class FaultyGateway(Protocol):
 
 
 class Faults:
-    def __init__(self, gateway: FaultyGateway) -> None:
+    """*lies*: those that are switched on, as the rules read them."""
+
+    def __init__(self, gateway: FaultyGateway, lies: set[Lie]) -> None:
         self._gateway = gateway
+        self._lies = lies
         self._faults: list[RestFault] = []
 
     def rest(
@@ -104,7 +108,17 @@ class Faults:
         return fault
 
     def clear(self) -> None:
+        """End all faults of REST calls, and all lies."""
         self._faults.clear()
+        self._lies.clear()
+
+    @property
+    def lies(self) -> frozenset[Lie]:
+        return frozenset(self._lies)
+
+    def lie(self, lie: Lie, on: bool = True) -> None:
+        """Have this Discord do something in another way than the real one, or end that."""
+        (self._lies.add if on else self._lies.discard)(lie)
 
     def match(self, method: str, path: str, *, uploads: bool = False) -> RestFault | None:
         """Return the first fault that fits and count its use, or None."""

@@ -51,7 +51,7 @@ class LocalDiscord:
         self.gateway = Gateway(
             self._state, payloads, channel_payloads, bodies, self._recording, lambda: self.gateway_url
         )
-        self.faults = Faults(self.gateway)
+        self.faults = Faults(self.gateway, self._state.lies)
         self._context = ClientContext(
             self._state, messages, self._interactions, payloads, channel_payloads, ChangeSignal(self._state)
         )
@@ -129,10 +129,6 @@ class LocalDiscord:
     def set_attachment_size_limit(self, size: int) -> None:
         """Set how many bytes one file may have in interactions from now on (a boosted server, a subscriber)."""
         self._state.attachment_size_limit = size
-
-    def tell_attachment_ids(self, told: bool) -> None:
-        """Set whether answers to REST calls name the ids of attachments. Discord's do."""
-        self._payloads.tells_attachment_ids = told
 
     def limit_new_dms(self, count: int, seconds: int) -> None:
         """Let the bot open (or ask for) *count* direct messages in *seconds*; more are refused with 403/40003. Seen on

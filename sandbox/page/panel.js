@@ -3,7 +3,7 @@ import { BotCard } from "./bot_card.js";
 import { h, slug } from "./dom.js";
 import { Live } from "./live.js";
 import { timeOf, dayOf } from "./clock.js";
-import { Refused, advanceClock, botAction, setMood, setOutage } from "./requests.js";
+import { Refused, advanceClock, botAction, setLie, setMood, setOutage } from "./requests.js";
 
 const HOUR = 3600;
 const DAY = 86400;
@@ -16,7 +16,7 @@ export class Panel {
 
   constructor(root, app) {
     this.app = app;
-    root.append(h("h2", { class: "panel-title" }, "Simulated faults"), this.#imagePart(), (this.processes = h("div", {})), this.#serverPart(), this.#clockPart(), this.#disclaimerPart());
+    root.append(h("h2", { class: "panel-title" }, "Simulated faults"), this.#imagePart(), (this.processes = h("div", {})), this.#serverPart(), this.#liePart(), this.#clockPart(), this.#disclaimerPart());
     new Live("/sandbox/panel/live", (panel) => this.show(panel)).open();
     setInterval(() => this.#time(), 1000);
   }
@@ -50,6 +50,21 @@ export class Panel {
     const words = unavailable ? "End the outage" : "Begin an outage";
     const toggle = () => this.#do(() => setOutage(id, !unavailable));
     return h("li", { class: "panel-row" }, h("bdi", { class: "permission-name" }, name), h("button", { class: "button button-2", type: "button", "aria-label": `${words} of ${name}`, "data-testid": `panel-outage-${slug(name)}`, onclick: toggle }, words));
+  }
+
+  #liePart() {
+    this.lies = h("div", {});
+    return h("section", { class: "card" }, h("h3", {}, "Discord"), this.lies, h("p", { class: "quiet" }, "What the real Discord is not known to do: python bot.py doctor --live finds each."));
+  }
+
+  #showLies(lies) {
+    if (!this.lies.children.length) this.lies.append(...lies.map((lie) => this.#lieLine(lie)));
+    lies.forEach(({ told }, number) => (this.lies.children[number].firstChild.checked = told));
+  }
+
+  #lieLine({ id, label }) {
+    const tick = h("input", { type: "checkbox", "data-testid": `panel-lie-${slug(id)}`, onchange: () => this.#do(() => setLie(id, tick.checked)) });
+    return h("label", { class: "tick" }, tick, h("span", {}, label));
   }
 
   #clockPart() {
@@ -91,6 +106,7 @@ export class Panel {
     this.#showImageService(panel.image_api);
     this.#showBots(panel.bots);
     this.#showServers(panel.servers);
+    this.#showLies(panel.lies);
     this.#time();
     this.app.tick();
   }

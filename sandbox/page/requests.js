@@ -41,3 +41,4 @@ export const setOutage = (guild_id, unavailable) => post("/sandbox/panel/outage"
 export const setMood = (mood, count) => post("/sandbox/panel/mood", { mood, ...(count ? { count } : {}) });
 export const botAction = (action, process) => post("/sandbox/panel/bot", { action, process });
 export const advanceClock = (seconds) => post("/sandbox/panel/clock", { advance_seconds: seconds });
+export const setLie = (lie, told) => post("/sandbox/panel/lie", { lie, told });

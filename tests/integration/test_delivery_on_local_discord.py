@@ -15,6 +15,7 @@ from generations.delivery_result import DeliveryResult, Place
 from generations.model import Ending, Generation, Image, Line, Origin, Progress, Request, State
 from qwen.images import DownloadedImage
 from qwen.models import OutputFormat, Size
+from sandbox.local_discord import Lie
 from tests.sandbox.discord_bench import PAINT, Bench, open_bench, png
 from ui.delivery.card_state import CLOSED_SECONDS
 from ui.delivery.cards import DiscordDelivery
@@ -197,7 +198,7 @@ async def test_four_images_of_a_long_prompt_in_wide_letters_are_on_one_card(worl
 async def test_without_attachment_ids_in_answers_the_images_are_still_in_one_gallery(
     world: World, client: discord.Client, caplog: pytest.LogCaptureFixture, order: tuple[int, ...], restarts: bool
 ) -> None:
-    world.bench.discord.tell_attachment_ids(False)
+    world.bench.discord.faults.lie(Lie.NO_ATTACHMENT_IDS)
     made = await world.asked(count=len(order))
     for position in order:
         made, shown = await world.arrives(made, position)
@@ -214,9 +215,9 @@ async def test_without_attachment_ids_in_answers_the_images_are_still_in_one_gal
 
 
 async def test_attachment_ids_missing_in_an_edits_answer_are_read_from_the_message(world: World) -> None:
-    world.bench.discord.tell_attachment_ids(False)
+    world.bench.discord.faults.lie(Lie.NO_ATTACHMENT_IDS)
     made, _ = await world.arrives(await world.asked(count=2), 0)
-    world.bench.discord.tell_attachment_ids(True)
+    world.bench.discord.faults.lie(Lie.NO_ATTACHMENT_IDS, on=False)
     world.restart(world.client)
     _, shown = await world.arrives(made, 1)
     assert list(shown.attachments) == [1]

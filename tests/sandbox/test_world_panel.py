@@ -13,7 +13,7 @@ from sandbox.bot_process import BotProcess
 from sandbox.clock import SandboxClock
 from sandbox.guard import guard, is_loopback_host, refusal
 from sandbox.image_api import ImageApi, Mood
-from sandbox.local_discord import LocalDiscord
+from sandbox.local_discord import Lie, LocalDiscord
 from sandbox.panel import Panel
 from sandbox.shards import ProcessShards
 
@@ -229,3 +229,14 @@ async def test_a_wrong_origin_or_host_gets_403_on_routes_and_sockets(
 async def test_the_sandboxs_own_page_is_accepted(panel_app: PanelApp) -> None:
     async with panel_app.session.get(f"{panel_app.url}/sandbox/panel", headers={"Origin": panel_app.url}) as answer:
         assert answer.status == 200
+
+
+async def test_a_lie_of_discord_is_told_and_ended_from_the_panel(panel_app: PanelApp) -> None:
+    assert [lie["told"] for lie in (await panel_app.show())["lies"]] == [False] * len(Lie)
+    status, panel = await panel_app.act("lie", {"lie": "no_text_limit", "told": True})
+    assert status == 200 and [lie["id"] for lie in panel["lies"] if lie["told"]] == ["no_text_limit"]
+    assert panel_app.discord.faults.lies == {Lie.NO_TEXT_LIMIT}
+    await panel_app.act("lie", {"lie": "no_text_limit", "told": False})
+    assert panel_app.discord.faults.lies == set()
+    assert (await panel_app.act("lie", {"lie": "no_text_limit", "told": "yes"}))[0] == 400
+    assert (await panel_app.act("lie", {"lie": "white", "told": True}))[0] == 400

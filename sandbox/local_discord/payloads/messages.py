@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from sandbox.local_discord.media.cdn import Cdn
-from sandbox.local_discord.state.model import EPHEMERAL, LOADING, Attachment, Guild, Json, Message
+from sandbox.local_discord.state.model import EPHEMERAL, LOADING, Attachment, Guild, Json, Lie, Message
 from sandbox.local_discord.state.seed_data import APP_NAME
 from sandbox.local_discord.state.snowflakes import snowflake_time_ms
 from sandbox.local_discord.state.state import State
@@ -25,7 +25,6 @@ class Payloads:
     def __init__(self, state: State, cdn: Cdn) -> None:
         self._state = state
         self._cdn = cdn
-        self.tells_attachment_ids = True
 
     def user(self, user_id: int) -> Json:
         person = self._state.people_by_id.get(user_id)
@@ -65,7 +64,9 @@ class Payloads:
         a server that is compatible with Discord).
         """
         body = self.message(message)
-        return body if self.tells_attachment_ids else _without_ids(body, self._cdn.opaque_url) | {"attachments": []}
+        if Lie.NO_ATTACHMENT_IDS not in self._state.lies:
+            return body
+        return _without_ids(body, self._cdn.opaque_url) | {"attachments": []}
 
     def message(self, message: Message, *, with_reference: bool = True) -> Json:
         state = self._state

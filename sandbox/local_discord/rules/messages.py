@@ -24,6 +24,7 @@ from sandbox.local_discord.state.model import (
     Attachment,
     Channel,
     Json,
+    Lie,
     Message,
     MessageKind,
     objects,
@@ -175,7 +176,8 @@ class Messages:
         problems = found.problems + contradictions(body.get("allowed_mentions"))
         if problems:
             raise errors.invalid_form(problems)
-        if text_bytes(body.get("components")) > MOST_TEXT_BYTES:
+        limited = Lie.NO_TEXT_LIMIT not in self._state.lies
+        if limited and text_bytes(body.get("components")) > MOST_TEXT_BYTES:
             raise errors.server_error()
 
     def _components(
@@ -212,6 +214,8 @@ class Messages:
                 result.append(present[number])
                 if entry.get("filename"):
                     named[clean_filename(entry["filename"])] = present[number]
+                elif Lie.KEPT_BY_ID_ALONE in self._state.lies:
+                    named[present[number].filename] = present[number]
             else:
                 raise errors.upload_not_found()
         appended = [self._stored(message, upload, {}) for upload in waiting.values()]

@@ -24,6 +24,15 @@ def objects(holder: Mapping[str, Any], key: str) -> list[Json]:
     return holder.get(key) or []
 
 
+class Lie(StrEnum):
+    """What this Discord does in another way than the real one is known or believed to. All are off at first."""
+
+    KEPT_BY_ID_ALONE = "kept_by_id_alone"  # `attachment://` may name a kept attachment that is listed without filename
+    NO_TEXT_LIMIT = "no_text_limit"  # more than MOST_TEXT_BYTES of component text are taken
+    OPEN_PRIVATE_THREADS = "open_private_threads"  # the bot posts in private threads that it is no member of
+    NO_ATTACHMENT_IDS = "no_attachment_ids"  # answers to REST calls do not name the ids of attachments
+
+
 class ChannelKind(IntEnum):
     """The channel types that exist here (Discord docs: Channel, 'Channel Types')."""
 

@@ -10,7 +10,7 @@ from sandbox.clock import Clock
 from sandbox.local_discord.errors import unknown_thing
 from sandbox.local_discord.state import permissions as p
 from sandbox.local_discord.state.changes import Change, ChannelSaved, GuildAdded, GuildLeft, Listener
-from sandbox.local_discord.state.model import Channel, ChannelKind, Guild, Interaction, Json, Message, Person, Role
+from sandbox.local_discord.state.model import Channel, ChannelKind, Guild, Interaction, Json, Lie, Message, Person, Role
 from sandbox.local_discord.state.seed_data import APP_NAME, APPLICATION_ID, build_seed_data
 from sandbox.local_discord.state.snowflakes import Snowflakes
 
@@ -50,6 +50,7 @@ class State:
         self.attachment_size_limit = DEFAULT_ATTACHMENT_SIZE_LIMIT
         self.new_dm_limit: tuple[int, int] | None = None  # count and seconds; Discord publishes no numbers
         self.dms_opened_at_ms: list[int] = []
+        self.lies: set[Lie] = set()
         self._listeners: list[Listener] = []
         for message in seed.messages:
             self.add_message(message)
@@ -155,6 +156,7 @@ class State:
             return 0
         may = self._granted(guild, channel, held, user_id)
         outside = channel.kind is ChannelKind.PRIVATE_THREAD and user_id not in channel.member_ids
+        outside = outside and not (user_id == self.application_id and Lie.OPEN_PRIVATE_THREADS in self.lies)
         return 0 if outside and not may & p.MANAGE_THREADS else may
 
     def guild_permissions(self, user_id: int, guild: Guild) -> int:
