@@ -34,7 +34,7 @@ def upgrade(connection: Connection, declared: MetaData = metadata) -> None:
         connection.execute(text(_VERSION_TABLE))
         connection.execute(text("INSERT INTO alembic_version VALUES (:newest)"), {"newest": NEWEST_REVISION})
     elif found != {NEWEST_REVISION}:
-        _migrate(connection)
+        migrate_to(connection, "head")
 
 
 def read_revisions(connection: Connection) -> set[str]:
@@ -44,7 +44,8 @@ def read_revisions(connection: Connection) -> set[str]:
     return set(connection.scalars(text("SELECT version_num FROM alembic_version")))
 
 
-def _migrate(connection: Connection) -> None:
+def migrate_to(connection: Connection, revision: str) -> None:
+    """Run the migrations up to *revision*, or to the newest: "head". Raises SchemaTooNew."""
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
@@ -59,4 +60,4 @@ def _migrate(connection: Connection) -> None:
             f"the database is of a newer version of this bot (schema {', '.join(sorted(unknown))}): "
             "update the bot, or point DATABASE_URL to another database"
         )
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)

@@ -11,9 +11,7 @@ from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import MetaData, text
 from sqlalchemy.engine import Connection
@@ -22,7 +20,7 @@ from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Ledger
 from store.database import open_database
 from store.errors import DatabaseUnreachable, SchemaTooNew
-from store.schema import MIGRATIONS, NEWEST_TABLES, read_revisions, upgrade
+from store.schema import NEWEST_TABLES, migrate_to, read_revisions, upgrade
 from store.tables import metadata
 from store.transactions import Transaction
 from tests.architecture.laws import product
@@ -142,13 +140,6 @@ async def test_a_missing_database_is_refused_with_a_sentence(make_database: Data
             await database.migrate()
 
 
-def _upgrade_to(connection: Connection, revision: str) -> None:
-    config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.set_main_option("path_separator", "os")
-    command.upgrade(config, revision)
-
-
 async def test_the_ledger_of_an_earlier_version_is_kept_row_by_row(make_database: DatabaseMaker) -> None:
     old = {
         "accounts": ("user_id, available, held, refilled_from_ms, created_at_ms", ["9223372036854775807, 40, 5, 7, 8"]),
@@ -170,7 +161,7 @@ async def test_the_ledger_of_an_earlier_version_is_kept_row_by_row(make_database
         ]
 
     def write(connection: Connection) -> None:
-        _upgrade_to(connection, "0002")
+        migrate_to(connection, "0002")
         for table, (columns, lines) in old.items():
             for line in lines:
                 connection.execute(text(f"INSERT INTO {table} ({columns}) VALUES ({line})"))

@@ -33,6 +33,7 @@ OLD_COLUMNS = (
     *("number", "id", "user_id", "kind", "available_delta", "held_delta", "image_id", "reason"),
     *("refilled_from_ms", "created_at_ms"),
 )
+widens = {*CHECKS, "ck_accounts_bonus", "ck_accounts_held_bonus"}  # all hold where a row names no bonus
 CLOSING = "kind IN ('settle', 'release')"
 
 
