@@ -4,8 +4,9 @@
 PostgreSQL database. `python bot.py migrate` only brings the database to the newest schema, `python bot.py move` copies
 everything from a SQLite file to the PostgreSQL database in MOVE_TO_DATABASE_URL. `python bot.py ledger check` compares
 accounts, entries and images, `python bot.py ledger export` writes all entries as CSV; both only read. `python bot.py
-policies` writes a privacy policy and terms. `python bot.py doctor` checks the installation and changes nothing.
-`python bot.py doctor --live` tries the real Discord. `--version` and `--help` only print.
+backup` copies a SQLite file, and `restore` puts a copy in its place. `python bot.py policies` writes a privacy policy
+and terms. `python bot.py doctor` checks the installation and changes nothing. `python bot.py doctor --live` tries the
+real Discord. `--version` and `--help` only print.
 Exit codes: 0 stopped by a signal, 1 a fault (start it again), 78 wrong settings (correct them first).
 """
 
@@ -32,7 +33,16 @@ from typing import Any
 
 import discord
 
-from command_line import ANSWERS, EXIT_SETTINGS, EXIT_USAGE, SHORT_COMMANDS, USAGE, diagnose, try_live, write_policies
+from command_line import (
+    ANSWERS,
+    EXIT_SETTINGS,
+    EXIT_USAGE,
+    SHORT_COMMANDS,
+    USAGE,
+    command_with_path,
+    diagnose,
+    try_live,
+)
 from core import Resources, measured
 from discord_api.command_sync import fingerprint_of, keep_commands_current, mark_commands, payloads_of
 from discord_api.endpoints import point_library_at, quiet_library, read_leniently
@@ -337,9 +347,7 @@ def main(arguments: list[str]) -> int:
     forbid_core_files()
     if arguments[:1] == ["move"] and len(arguments) == 2:
         os.environ["MOVE_TO_DATABASE_URL"] = arguments.pop()
-    command = COMMANDS.get(" ".join(arguments))
-    if arguments[:1] == ["policies"] and len(arguments) == 2:
-        command = partial(write_policies, folder=arguments[1])
+    command = COMMANDS.get(" ".join(arguments)) or command_with_path(arguments)
     if arguments[:1] == ["doctor"] and any(word.startswith("--live") for word in arguments):
         command = partial(try_live, arguments=arguments[1:], port_is_given=bool(os.environ.get("PORT")))
     if arguments == ["doctor"]:

@@ -29,10 +29,12 @@ from observability.redaction import Redactor
 from qwen.client import QwenClient, open_sessions
 from qwen.pages import PageFetcher
 from settings import SETTINGS, Examined, Settings
+from store import backup
 from store.database import open_database
 from store.move import move_database
 from store.read_only import open_to_read
 from store.sole_use import sole_use
+from store.transactions import Transaction
 from version import VERSION
 
 log = logging.getLogger("qwen_imagine")
@@ -41,8 +43,8 @@ MOUNTS = Path("/proc/mounts")  # proc(5); Linux alone has it
 EXIT_USAGE = 64  # sysexits.h EX_USAGE
 EXIT_SETTINGS = 78  # sysexits.h EX_CONFIG
 USAGE = (
-    "usage: python bot.py [worker | migrate | move | ledger check|export | policies [FOLDER] | "
-    "doctor [--live CHANNEL_ID] | --version | --help]"
+    "usage: python bot.py [worker | migrate | move | backup FILE | restore [--replace] FILE | ledger check|export | "
+    "policies [FOLDER] | doctor [--live CHANNEL_ID] | --version | --help]"
 )
 HELP = f"""{USAGE}
 
@@ -50,6 +52,8 @@ HELP = f"""{USAGE}
   worker          make and post images without a gateway, beside other processes on the same PostgreSQL database
   migrate         bring the database to the newest schema
   move            copy a SQLite file to the PostgreSQL database in MOVE_TO_DATABASE_URL
+  backup          copy the SQLite file to FILE, also while the bot runs, and check the copy
+  restore         put the backup FILE where DATABASE_URL says; with --replace, what is there is kept under another name
   ledger check    compare accounts, entries and images; exit code 1 if they differ
   ledger export   write all entries of the ledger as CSV
   policies        write a privacy policy and terms, filled from the settings, into FOLDER (policies)
@@ -82,6 +86,40 @@ async def move(settings: Settings) -> int:
     return 0
 
 
+async def back_up(settings: Settings, file: Path) -> int:
+    """Copy the SQLite file to *file*. Return 1 if its ledger has a fault; it is copied nevertheless."""
+    faults: list[str] = []
+    await backup.back_up(settings.database_url, file, partial(_describe, faults=faults))
+    print(f"{file} is a backup that this version can start with.")
+    return 1 if faults else 0
+
+
+async def restore(settings: Settings, file: Path, *, replace: bool = False) -> int:
+    """Put the backup *file* in the place of the database. Return 1 if its ledger has a fault."""
+    faults: list[str] = []
+
+    def change(tx: Transaction) -> None:
+        _describe(tx, faults)
+        records.assume_posted(tx)
+
+    aside = await backup.restore(settings.database_url, file, change, replace=replace)
+    if aside is not None:
+        print(f"What was there is now {aside}.")
+    print(f"{file} is in place. Next: start the bot; docs/backup.md says what it does not know of.")
+    return 1 if faults else 0
+
+
+def _describe(tx: Transaction, faults: list[str]) -> None:
+    """Print the rows of each table, the sums of the ledger, and its faults, which are added to *faults*."""
+    for name, count in backup.count_rows(tx).items():
+        print(f"{name}: {count:,}")
+    sums = list(account_sums(tx))
+    available, held = (sum(account[number] for account in sums) for number in (1, 2))
+    print(f"ledger: accounts {len(sums):,}, credits available {available:,}, held {held:,}")
+    faults += find_faults(tx, records.held_image_ids)
+    print("\n".join(faults) or "The ledger has no fault.")
+
+
 async def check_ledger(settings: Settings) -> int:
     """Print a sentence for each fault of the ledger. Return 1 if there is one."""
     async with open_to_read(settings.database_url) as database:
@@ -96,9 +134,9 @@ async def export_ledger(settings: Settings) -> int:
         return 0 if await database.read(write_csv, sys.stdout) else 1
 
 
-async def write_policies(settings: Settings, folder: str = "policies") -> int:
+async def write_policies(settings: Settings, folder: Path = Path("policies")) -> int:
     """Write the privacy policy and the terms into *folder*."""
-    return policies.write_policies(settings, Path(folder))
+    return policies.write_policies(settings, folder)
 
 
 async def try_live(settings: Settings, arguments: Sequence[str], *, port_is_given: bool) -> int:
@@ -185,3 +223,19 @@ SHORT_COMMANDS: Mapping[str, Callable[[Settings], Coroutine[Any, Any, int]]] = {
     "ledger export": export_ledger,
     "policies": write_policies,
 }
+# By the arguments before the path that ends them.
+COMMANDS_WITH_A_PATH: Mapping[str, Callable[[Settings, Path], Coroutine[Any, Any, int]]] = {
+    "backup": back_up,
+    "restore": restore,
+    "restore --replace": partial(restore, replace=True),
+    "policies": write_policies,
+}
+
+
+def command_with_path(arguments: list[str]) -> Callable[[Settings], Coroutine[Any, Any, int]] | None:
+    """Return the command of *arguments* that end with a path. None: there is none."""
+    *words, path = arguments or [""]
+    command = COMMANDS_WITH_A_PATH.get(" ".join(words))
+    if command is None or path.startswith("-"):
+        return None
+    return lambda settings: command(settings, Path(path))

@@ -8,7 +8,8 @@ StoreError
 │   ├── DatabaseBroken    its file was damaged, deleted or made read-only: it stays so until the operator repairs it
 │   └── PermissionMissing its user may not do what the bot needs
 ├── SchemaTooNew          a newer version of this bot has migrated it
-└── MoveRefused           its rows can't be moved to another database
+├── MoveRefused           its rows can't be moved to another database
+└── BackupRefused         it can't be backed up, or a backup can't be put in its place
 """
 
 from __future__ import annotations
@@ -52,3 +53,7 @@ class SchemaTooNew(StoreError):
 
 class MoveRefused(StoreError):
     """The rows can't be moved to another database, and nothing was written there; the text says why."""
+
+
+class BackupRefused(StoreError):
+    """No backup is made, or none is put in place, and nothing was changed; the text says why."""

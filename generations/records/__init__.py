@@ -68,7 +68,7 @@ from generations.records.line import (
     running_count,
     take_line_refresh,
 )
-from generations.records.moves import ImageChanges, adopt_task, move, update_image
+from generations.records.moves import ImageChanges, adopt_task, assume_posted, move, update_image
 from generations.records.rows import lock_generation, read_generation, with_images
 
 __all__ = [
@@ -82,6 +82,7 @@ __all__ = [
     "Waiting",
     "admit",
     "adopt_task",
+    "assume_posted",
     "begin_follow_up",
     "bring_forward",
     "claim_due",

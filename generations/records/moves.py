@@ -118,6 +118,21 @@ def adopt_task(
     return True
 
 
+def assume_posted(tx: Transaction) -> None:
+    """Treat every image in line as one whose POST was begun and has no known outcome, so that none is posted again.
+
+    For rows of a backup: what was in line then may have been made since.
+    """
+    tx.execute(
+        update(images)
+        .where(images.c.state == State.REQUESTED.value)
+        .values(state=State.SUBMITTING.value, due_at_ms=case((images.c.due_at_ms.is_not(None), 0)))
+    )
+    posted = select(images.c.generation_id).where(images.c.state == State.SUBMITTING.value)
+    due = generations.c.due_at_ms.is_not(None) & generations.c.id.in_(posted)
+    tx.execute(update(generations).where(due).values(due_at_ms=0))
+
+
 def _write(tx: Transaction, image: Image, state: State, changes: ImageChanges) -> Image:
     values = plain({**changes, "state": state})
     here = {"of_generation": image.generation_id, "at_position": image.position, "from_state": image.state.value}
