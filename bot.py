@@ -45,7 +45,7 @@ from command_line import (
 )
 from core import Resources, measured
 from discord_api.command_sync import fingerprint_of, keep_commands_current, mark_commands, payloads_of
-from discord_api.endpoints import point_library_at, quiet_library, read_leniently
+from discord_api.endpoints import point_library_at, quiet_library, read_leniently, send_version
 from discord_api.errors import described
 from discord_api.gateway import GatewayConnection, GatewayRefused
 from discord_api.gateway_schedule import WRONG_SHARDS
@@ -166,6 +166,7 @@ async def run(settings: Settings, role: Role) -> int:
     """Run until SIGTERM or Ctrl-C, then drain. Return the exit code."""
     point_library_at(settings.discord_api_url, settings.discord_gateway_url)
     read_leniently()
+    send_version()
     stop = asyncio.Event()
 
     def begin_to_stop() -> None:

@@ -1,4 +1,4 @@
-"""Change discord.py at start: its addresses, how it reads interactions, its log. Knows no bot and no setting.
+"""Change discord.py at start: addresses, User-Agent, how it reads interactions, its log. Knows no bot and no setting.
 
 Each change checks that the pinned release still has what it changes, and raises RuntimeError when it has not.
 """
@@ -10,14 +10,19 @@ from typing import Any
 
 import discord
 import yarl
+from discord import client as discord_client
 from discord import gateway as discord_gateway
 from discord import http as discord_http
 from discord import interactions as discord_interactions
 from discord import state as discord_state
 from discord.utils import _get_as_snowflake  # pyright: ignore[reportPrivateUsage] (as the method it is used beside)
 
+from version import VERSION
+
 log = logging.getLogger("qwen_imagine.gateway")
 
+# Discord docs: API Reference, "User Agent": DiscordBot ($url, $versionNumber), to which more may be appended.
+USER_AGENT_END = f" qwen-imagine/{VERSION}"
 # What reading JSON of another shape than expected raises, in discord.py and here.
 UNREADABLE = (
     *(LookupError, TypeError, ValueError, AttributeError, ArithmeticError, AssertionError, RuntimeError),
@@ -36,6 +41,31 @@ def point_library_at(api_url: str, gateway_url: str) -> None:
     _check(isinstance(getattr(route, "BASE", None), str) and hasattr(websocket, "DEFAULT_GATEWAY"), "its addresses")
     route.BASE = api_url
     websocket.DEFAULT_GATEWAY = yarl.URL(gateway_url)
+
+
+def send_version() -> None:
+    """Make every client that is made from now on send the version of this bot in its User-Agent."""
+    client: Any = discord_client
+    _check(client.HTTPClient in (discord_http.HTTPClient, VersionedHTTPClient), "its HTTP client")
+    client.HTTPClient = VersionedHTTPClient
+
+
+class VersionedHTTPClient(discord_http.HTTPClient):
+    """An HTTP client with USER_AGENT_END at the end of its User-Agent.
+
+    discord.py 2.7.1 names itself only in calls with the bot's own token and to the gateway; those with an interaction's
+    token (webhook/async_.py) go over the same session with aiohttp's name, so the session gets the header too.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user_agent += USER_AGENT_END
+
+    async def static_login(self, token: str) -> Any:
+        me = await super().static_login(token)
+        session: Any = getattr(self, "_HTTPClient__session")  # noqa: B009 - its name is mangled
+        session.headers["User-Agent"] = self.user_agent
+        return me
 
 
 def read_leniently() -> None:

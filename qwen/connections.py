@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import aiohttp
 
-USER_AGENT = "qwen-imagine"
+from version import VERSION
+
+USER_AGENT = f"qwen-imagine/{VERSION}"
 # How long a connection is kept for the next GET: less than the 5 s after which Node.js closes an idle one (Node.js
 # docs: http, server.keepAliveTimeout); other servers keep theirs for longer.
 KEPT_SECONDS = 4.0

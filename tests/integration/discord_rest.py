@@ -34,6 +34,7 @@ class Call:
     files: dict[str, bytes]  # by file name
     authorized: bool
     query: dict[str, str]
+    user_agent: str = ""
 
 
 @dataclass
@@ -278,7 +279,8 @@ async def _read(request: web.Request) -> Call:
     elif request.can_read_body:
         body = await request.json()
     path = request.path.removeprefix("/api/v10")
-    return Call(request.method, path, body, files, "Authorization" in request.headers, dict(request.query))
+    authorized, user_agent = "Authorization" in request.headers, request.headers.get("User-Agent", "")
+    return Call(request.method, path, body, files, authorized, dict(request.query), user_agent)
 
 
 @asynccontextmanager

@@ -29,6 +29,7 @@ from qwen.errors import (
 from qwen.models import OutputFormat, Size, TaskRequest, TaskStatus
 from tests.integration.pauses import Pauses
 from tests.integration.raw_server import Conversation, Wire, raw_server
+from version import VERSION
 
 KEY = "canary-key-0123456789"
 REQUEST = TaskRequest("a canary in a coal mine", Size.SQUARE, 7, OutputFormat.PNG)
@@ -102,7 +103,7 @@ async def test_a_request_names_the_client_and_uses_no_cookie_and_no_proxy_of_the
         for _ in range(2):
             await client.get_task("t-1")
     for head in server.requests:
-        assert b"User-Agent: qwen-imagine\r\n" in head
+        assert f"User-Agent: qwen-imagine/{VERSION}\r\n".encode() in head
         assert b"cookie" not in head.lower()
 
 
