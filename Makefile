@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RELEASE := $(VENV)/release/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help try run test simulate chaos bench journeys screenshots mutants check format deploy-steps lock audit sbom clean
+.PHONY: help try run test simulate chaos bench journeys screenshots mutants check release format deploy-steps lock audit sbom clean
 
 help:
 	@echo "make try     the bot in your browser, with a local Discord and a local image service: no account needed. PROCESSES=3 for several on one PostgreSQL"
@@ -18,6 +18,7 @@ help:
 	@echo "make screenshots  takes the screenshots of docs/gallery.md anew"
 	@echo "make mutants  small faults planted room by room, and whether the tests find them; hours. ROOM=credits, PERCENT=20 for less"
 	@echo "make check   style, types and the laws of the house, in under a minute"
+	@echo "make release VERSION=1.0.0  whether this tree can be released as that version; tags nothing"
 	@echo "make format  put the code into its usual form"
 	@echo "make deploy-steps  the commands of docs/deploy and the steps of the Dockerfile, with what they install; as root"
 	@echo "make lock    requirements*.txt with all hashes, from requirements*.in; UPGRADE=name for a newer version of one, UPGRADE=all"
@@ -61,6 +62,9 @@ check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --level error
 	$(BIN)/python -m pytest -q tests/architecture
+
+release: $(VENV)/dev.stamp
+	$(BIN)/python scripts/release.py $(VERSION)
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix-only --quiet .
