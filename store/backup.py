@@ -106,7 +106,8 @@ def _copy(source: Path, copy: Path) -> None:
                 raise BackupRefused(f"{source} is not a database of this bot")
             os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
             connection.execute("VACUUM INTO ?", (str(copy),))
-        with closing(_connect(copy)) as connection:
+        # Not read-only: then SQLite 3.40 checks no CHECK.
+        with closing(sqlite3.connect(copy)) as connection:
             (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     except (sqlite3.Error, OSError) as error:
         raise BackupRefused(f"{source} can't be copied: {error}") from error

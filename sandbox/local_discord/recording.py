@@ -35,6 +35,7 @@ class RecordedRequest:
     status: int
     response: Any
     authorized: bool
+    user_agent: str
 
 
 @dataclass(frozen=True, slots=True)

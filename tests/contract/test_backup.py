@@ -44,9 +44,10 @@ async def rows(path: Path) -> object:
         return await database.run(read_rows)
 
 
-def change(path: Path, statement: str) -> None:
+def change(path: Path, *statements: str) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute(statement)
+        for statement in statements:
+            connection.execute(statement)
 
 
 def damage(path: Path) -> None:
@@ -228,6 +229,13 @@ async def test_a_damaged_backup_is_refused(backup: Path, tmp_path: Path) -> None
     with pytest.raises(BackupRefused, match=r"copy\.db (can't be copied: |is damaged)"):
         await restore(address_of(tmp_path / "new.db"), backup, nothing, replace=False)
     assert not (tmp_path / "new.db").exists()
+
+
+async def test_a_file_with_rows_that_its_own_rules_forbid_is_damaged(backup: Path, tmp_path: Path) -> None:
+    change(backup, "PRAGMA ignore_check_constraints = ON", "UPDATE accounts SET available = -1")
+    with pytest.raises(BackupRefused, match=r"copy\.db is damaged \(CHECK constraint failed in accounts\)"):
+        await back_up(address_of(backup), tmp_path / "second.db", nothing)
+    assert not (tmp_path / "second.db").exists()
 
 
 async def test_images_that_were_in_line_are_not_posted_again_after_a_restore(backup: Path, tmp_path: Path) -> None:

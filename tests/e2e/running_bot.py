@@ -15,6 +15,7 @@ from PIL import Image
 
 from sandbox.world import Sandbox
 from tests.e2e.discord_document import document_is_named, faults_in
+from version import VERSION
 
 Json = dict[str, Any]
 IMAGE_SECONDS = (1.0, 2.0)  # the first poll comes after 5 s, so faster images would gain nothing
@@ -114,6 +115,8 @@ class RunningBot:
 
     def assert_rules_kept(self, *, posts: int) -> None:
         """Assert that no rule of Discord was broken, that *posts* POSTs were made, and that polls were 5 s apart."""
+        agents = {request.user_agent for request in self.box.discord.requests}
+        assert all(each.startswith("DiscordBot (") and each.endswith(f" qwen-imagine/{VERSION}") for each in agents)
         assert [str(violation) for violation in self.box.discord.violations] == []
         assert len(self.box.images.posts) == posts
         assert self.closest_polls_seconds() >= 5.0

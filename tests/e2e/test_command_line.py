@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from bot import main
-from command_line import HELP, USAGE
+from command_line import HELP, USAGE, command_with_path
 from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Ledger
 from settings import PREFIXES, SETTINGS, SQLITE_IS_ALONE
@@ -126,6 +126,12 @@ def test_version_and_help_are_printed_without_any_setting(
 ) -> None:
     assert main([word]) == 0
     assert capsys.readouterr() == (f"{said}\n", "")
+
+
+@pytest.mark.parametrize("words", ["", "backup", "restore", "restore --replace", "restore copy.db --replace", "move x"])
+def test_a_command_that_needs_a_path_is_none_without_it_at_its_end(words: str) -> None:
+    assert command_with_path(words.split()) is None
+    assert command_with_path(["restore", "--replace", "copy.db"]) is not None
 
 
 async def test_a_worker_on_a_sqlite_file_is_refused_with_a_sentence_and_exit_code_78(tmp_path: Path) -> None:

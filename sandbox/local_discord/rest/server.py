@@ -112,6 +112,7 @@ class Rest:
                 status=status,
                 response=response,
                 authorized=request.headers.get("Authorization") == f"Bot {self._token()}",
+                user_agent=request.headers.get("User-Agent", ""),
             )
         )
 
