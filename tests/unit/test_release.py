@@ -94,6 +94,16 @@ def test_a_migration_that_contracts_names_this_release_or_an_earlier_one_and_the
     assert "that 1.0.0 may still use: it names 1.1.0" in early
 
 
+def test_another_version_than_that_of_this_tree_is_refused_before_any_test_is_run(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["999.0.0"]) == 1
+    said = capsys.readouterr()
+    assert f"release: version.py says {VERSION}\n" in said.err
+    assert "release: CHANGELOG.md does not begin with ## [999.0.0]" in said.err
+    assert said.out == ""
+
+
 @pytest.mark.parametrize("arguments", [[], ["1.0"], ["v1.0.0"], ["1.0.0.dev0"], ["1.0.0", "now"]])
 def test_without_a_version_of_three_numbers_the_usage_is_printed(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
