@@ -28,6 +28,7 @@ from store.tables import key_values
 from store.transactions import Transaction, Transactions
 
 IDLE_SECONDS = 5.0  # an idle transaction of a suspended process keeps its locks no longer than this: half a lease
+MIGRATION_TRIES = 10  # a migration locks one table after another, as every transaction does, in an order of its own
 VACUUM_DUE_KEY = "vacuum_due:v1"  # of store.key_values: identifies the last deletion since the file was rewritten
 
 # Primary result codes of faults of the file, not of the statement, that may be temporary (sqlite.org/rescode.html).
@@ -159,7 +160,7 @@ class Database:
             if self._file is not None:
                 await asyncio.to_thread(self._file.inspect)
                 self._file.make_private()
-            await self.run(_migrate, then)
+            await self._migrate_in_turns(then)
             if self._file is not None:
                 self._file.is_ours = True
         except PermissionMissing:
@@ -170,6 +171,15 @@ class Database:
             raise DatabaseUnreachable(_reason(error.__cause__ or error)) from error
         except DBAPIError as error:
             raise DatabaseUnreachable(_reason(error)) from error
+
+    async def _migrate_in_turns(self, then: Callable[[Transaction], None] | None) -> None:
+        """Migrate; begin again where PostgreSQL ended a deadlock with a transaction of an older process."""
+        for tries in range(1, MIGRATION_TRIES + 1):
+            try:
+                return await self.run(_migrate, then)
+            except DatabaseLost as error:
+                if tries == MIGRATION_TRIES or not _is_deadlock(error.__cause__):
+                    raise
 
     async def close(self) -> None:
         """Finish the transactions that were begun, and close every connection."""
@@ -235,6 +245,10 @@ def _is_temporary(error: DBAPIError) -> bool:
     """Whether SQLite can't use its file at the moment: another process' long write, a full or failing disk."""
     code: int | None = getattr(error.orig, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in _TEMPORARY_CODES
+
+
+def _is_deadlock(error: BaseException | None) -> bool:
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == "40P01"
 
 
 def _reason(error: BaseException) -> str:

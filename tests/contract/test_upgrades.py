@@ -5,10 +5,12 @@ Rows are written through the tables as the earlier schema has them, not as today
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+import asyncpg
 import pytest
 import pytest_asyncio
 from alembic.script import ScriptDirectory
@@ -21,19 +23,24 @@ from generations.model import State
 from people.model import Language, Ping, Preferences
 from people.service import People
 from qwen.models import OutputFormat, Size
+from store.address import parse_database_url
 from store.database import Database, open_database
 from store.schema import MIGRATIONS, NEWEST_REVISION, migrate_to, read_revisions
 from store.sqlite_file import APPLICATION_ID
 from store.tables import metadata
 from tests.contract.harness import CHANNEL, GUILD, NOON_MS, Harness, make_harness
 from tests.contract.test_privacy import privacy_of
-from tests.databases import DatabaseMaker
+from tests.databases import DatabaseMaker, PostgresqlMaker
 
 Row = dict[str, Any]
 
 SCRIPTS = ScriptDirectory(str(MIGRATIONS))
 REVISIONS = [script.revision for script in reversed(list(SCRIPTS.walk_revisions()))]
 MIDNIGHT_MS = NOON_MS - 12 * 3_600_000
+WAITS_FOR_A_LOCK = (
+    "SELECT EXISTS (SELECT 1 FROM pg_locks JOIN pg_database ON pg_database.oid = database"
+    " WHERE datname = current_database() AND NOT granted)"
+)
 # Texts that today's code reads as one of a few words; every other text column gets any.
 WORDS = {
     "preferences": {"size": Size.PORTRAIT, "format": OutputFormat.PNG, "ping": "never", "language": "en"},
@@ -211,6 +218,30 @@ async def test_an_upgrade_keeps_every_row_and_a_process_of_the_version_before_go
     assert await old.database.run(old.read_rows) == before
     await old.work(2)
     await finish_images(new, 1, 2)
+
+
+@pytest.mark.postgres
+async def test_a_migration_that_ends_a_deadlock_with_an_old_process_begins_again(
+    postgresql_maker: PostgresqlMaker,
+) -> None:
+    """The old transaction has locked what the migration changes last, and asks for what it has changed first."""
+    address = await postgresql_maker.create(empty=True)
+    name = str(parse_database_url(address).database)
+    await postgresql_maker.command(f"ALTER DATABASE {name} SET deadlock_timeout = '10ms'")
+    async with open_database(address, idle_seconds=0) as old, open_database(address, idle_seconds=0) as new:
+        await old.run(migrate_to, "0003")
+        connection = await asyncpg.connect(host=postgresql_maker.socket_folder, user="postgres", database=name)
+        await connection.execute("SET deadlock_timeout = '1h'")  # so that it is never this one that is ended
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE generations IN ROW EXCLUSIVE MODE")
+            migrating = asyncio.create_task(new.migrate())
+            while not await connection.fetchval(WAITS_FOR_A_LOCK):
+                assert not migrating.done()
+            assert await connection.fetchval("SELECT count(*) FROM accounts") == 0
+        await connection.close()
+        await migrating
+        assert await new.run(read_revisions) == {NEWEST_REVISION}
+    await postgresql_maker.drop(address)
 
 
 async def finish_images(database: Database, *copies: int) -> None:
