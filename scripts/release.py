@@ -1,8 +1,9 @@
 """Check whether this tree can be released as a version: `make release VERSION=1.0.0`. Tags and pushes nothing.
 
-First what takes seconds: the tree, version.py, CHANGELOG.md, the pinned requirements, the migrations. Then `make
-check`, which also compares README, .env.example and the drawing in docs/architecture.md with the code, and `make test`,
-which also upgrades every earlier schema. Exit code 1 if anything is wrong; else the last line tags the version.
+First what takes seconds: the tree, version.py, CHANGELOG.md, the migrations. Then `make check`, which installs what is
+locked and also compares README, .env.example and the drawing in docs/architecture.md with the code, and `make test`,
+which also upgrades every earlier schema and compares the locks with what is asked for. Exit code 1 if anything is
+wrong; else the last line tags the version.
 """
 
 from __future__ import annotations
@@ -11,13 +12,9 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import date
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 sys.path.insert(0, str(ROOT := Path(__file__).resolve().parents[1]))
 from version import VERSION
@@ -25,7 +22,6 @@ from version import VERSION
 SEMVER = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 HEADING = re.compile(r"^## \[([^\]]+)\](?: - (\S+))?$", re.MULTILINE)
 MIGRATIONS = ROOT / "store/migrations/versions"
-REQUIREMENTS = ("requirements.txt", "requirements-dev.txt")
 NOTE = "**Before you update:**"  # of CHANGELOG.md, before what an operator must do first
 
 
@@ -56,8 +52,6 @@ def find_faults(version: str) -> Iterator[str]:
     yield from version_faults(version, _git("tag", "--list", "v*").split())
     changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
     yield from changelog_faults(changes, version)
-    for name in REQUIREMENTS:
-        yield from lock_faults(name, read_pins(ROOT, name))
     for path in sorted(MIGRATIONS.glob("*.py")):
         yield from migration_faults(path.name, path.read_text("utf-8"), version, changes)
 
@@ -94,37 +88,6 @@ def _is_day(text: str | None) -> bool:
         return date.fromisoformat(text or "").isoformat() == text
     except ValueError:
         return False
-
-
-def read_pins(folder: Path, name: str) -> dict[str, Requirement]:
-    """Return the requirements of a file, and of the files that it includes, by name."""
-    pins: dict[str, Requirement] = {}
-    for line in (folder / name).read_text("utf-8").splitlines():
-        if line.startswith("-r "):
-            pins |= read_pins(folder, line.removeprefix("-r "))
-        elif line and not line.startswith("#"):
-            requirement = Requirement(line)
-            pins[canonicalize_name(requirement.name)] = requirement
-    return pins
-
-
-def lock_faults(name: str, pins: Mapping[str, Requirement]) -> Iterator[str]:
-    """Yield what is not pinned, or is installed in another version, or is needed and not listed."""
-    for pin in pins.values():
-        if pin.marker is not None and not pin.marker.evaluate():
-            continue
-        try:
-            found = distribution(pin.name)
-        except PackageNotFoundError:
-            yield f"{name}: {pin.name} is not installed, so what it needs is unknown"
-            continue
-        if str(pin.specifier) != f"=={found.version}":
-            yield f"{name}: {pin} is installed as {found.version}"
-        for needed in map(Requirement, found.requires or ()):
-            extras = ("", *pin.extras)
-            wanted = needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in extras)
-            if wanted and canonicalize_name(needed.name) not in pins:
-                yield f"{name}: {needed.name} is missing, which {pin.name} needs"
 
 
 def migration_faults(name: str, source: str, version: str, changes: str) -> Iterator[str]:
