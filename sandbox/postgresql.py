@@ -6,13 +6,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import subprocess
+import sys
 import warnings
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+STOP_AT_END = Path(__file__).with_name("stop_postgresql_at_end.py")
 START_TRIES = 12  # a try is given up after 10 s, and the server goes on starting meanwhile
 SETTINGS = ("fsync=off", "full_page_writes=off", "synchronous_commit=off")  # a power cut may cost a trial its data
 
@@ -36,11 +39,13 @@ class PostgresqlUnavailable(Exception):
 
 @contextlib.asynccontextmanager
 async def open_postgresql(folder: Path, clock_file: Path) -> AsyncGenerator[str]:
-    """Start a server with its data in *folder* and yield the DATABASE_URL of a database; stop the server at the end.
+    """Start a server with its data in *folder* and yield the DATABASE_URL of a database; stop the server at the end,
+    also when this process is killed (POSIX).
 
     `clock_timestamp()` there is the machine's time plus the milliseconds in *clock_file*. Raises PostgresqlUnavailable.
     """
     server = _make_server(folder)
+    watcher = _watch(folder)
     try:
         try:
             await asyncio.to_thread(_start, server)
@@ -51,6 +56,16 @@ async def open_postgresql(folder: Path, clock_file: Path) -> AsyncGenerator[str]
         yield f"postgresql://postgres@/{DATABASE}?host={quote(sockets)}"
     finally:
         await asyncio.to_thread(server.cleanup)
+        if watcher is not None:
+            await asyncio.to_thread(watcher.communicate)
+
+
+def _watch(folder: Path) -> subprocess.Popen[bytes] | None:
+    """Start a process that stops the server when this one has ended; it ends when its standard input is closed."""
+    if os.name != "posix":
+        return None
+    command = [sys.executable, "-I", "-S", str(STOP_AT_END), str(folder)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)  # Ctrl-C must not reach it
 
 
 def _make_server(folder: Path) -> Any:

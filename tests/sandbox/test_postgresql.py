@@ -1,5 +1,7 @@
 """The sandbox's PostgreSQL: its clock, its data, and that it ends with the sandbox."""
 
+import asyncio
+import os
 import re
 import signal
 import socket
@@ -72,3 +74,37 @@ def test_the_program_starts_a_database_for_several_processes_and_leaves_nothing_
     assert (running.returncode, rest, errors) == (0, "", "")
     assert not exists(server)
     assert [path.name for path in folder.iterdir() if path.name.startswith("qwen-ima")] == []
+
+
+HOLDS_A_SERVER = """
+import asyncio, sys
+from pathlib import Path
+from sandbox.postgresql import open_postgresql
+
+async def main():
+    folder = Path(sys.argv[1])
+    async with open_postgresql(folder / "data", folder / "clock"):
+        print((folder / "data" / "postmaster.pid").read_text().splitlines()[0], flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere the server is stopped by the sandbox alone")
+async def test_a_server_ends_with_a_sandbox_that_is_killed(folder: Path) -> None:
+    (folder / "clock").write_text("0")
+    sandbox = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", HOLDS_A_SERVER, str(folder)),
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "XDG_RUNTIME_DIR": str(folder)},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert sandbox.stdout is not None
+    server = int(await sandbox.stdout.readline())
+    assert exists(server)
+    sandbox.kill()
+    await sandbox.wait()
+    async with asyncio.timeout(60):
+        while exists(server):  # noqa: ASYNC110 - a process of another's gives no signal
+            await asyncio.sleep(0.02)
